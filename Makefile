@@ -1,0 +1,26 @@
+# The same commands here, in CI and before a commit.
+PYTHON ?= .venv/bin/python
+
+.PHONY: check lint types layers format
+
+check: lint types layers shell
+
+lint:
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+
+types:
+	$(PYTHON) -m mypy
+
+layers:
+	PYTHONPATH=. .venv/bin/lint-imports --no-cache
+
+.PHONY: shell
+shell:
+	@if command -v shellcheck >/dev/null; then shellcheck start.sh stop.sh run_tests.sh .ci/run; \
+	elif [ -n "$$CI" ]; then echo "shellcheck is missing under CI" >&2; exit 1; \
+	else echo "shellcheck is not installed: shell scripts not checked"; fi
+
+format:
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .

@@ -1,0 +1,1 @@
+"""The trusted substrate of the worker: library, wire, ledger, progress. A code fix may never rewrite it."""

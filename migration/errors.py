@@ -1,0 +1,209 @@
+"""The error tree, by what the caller must do.
+
+::
+
+    MigrationError
+    ├── Transient            wait and try again; nothing is wrong with the file
+    │   ├── ServerUnreachable    refused, reset, timed out before an answer
+    │   ├── ServerFault          an answer of 5xx, or a task of the server that failed for its own reasons
+    │   ├── AnswerLost           the request may have been carried out: reconcile before repeating it
+    │   ├── FileChanged          the file was rewritten while it was read
+    │   └── LedgerBusy           another process held the ledger for too long
+    ├── PutAside             not now: other books go on meanwhile
+    ├── Rejected             this file will not arrive; the run goes on; `--retry-failed` tries again
+    │   ├── TooBig  Unsupported  EmptyFile  Unreadable  OutsideLibrary  NotRegular  MissingFile
+    │   └── RefusedByServer  StoppedItsWorker  KeptFailing
+    └── Fatal                stop at once with a clear message and the exit code of the class
+        ├── Misconfigured  WrongLedger                     2
+        ├── ServerNeverAnswered  LoginRefused              3
+        ├── LibraryUnreadable                              4
+        ├── StateUnwritable  LedgerCorrupt                 5
+        ├── WorkerIdTaken                                  7
+        └── Superseded                                     70
+
+Every deliberate raise in `migration` is one of these; each leaf's docstring is what it means.
+"""
+
+from datetime import datetime
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the worker's exit status says; the monitor decides by it whether to restart."""
+
+    OK = 0  #: all accounted for, none failed
+    SOME_FAILED = 1  #: all accounted for, some failed
+    USAGE = 2  #: usage or configuration, or the ledger belongs to another library or server
+    SERVER = 3  #: server unreachable for 60 s at start, or login refused
+    LIBRARY = 4  #: library unreadable
+    STATE = 5  #: state directory not writable
+    PENDING = 6  #: ended with files pending
+    TAKEN = 7  #: this worker id is already running
+    INTERNAL = 70  #: internal error
+    SIGINT = 130  #: stopped by SIGINT after saving
+    SIGTERM = 143  #: stopped by SIGTERM after saving
+
+
+class MigrationError(Exception):
+    """The base of every deliberate error; its text is a sentence for the user."""
+
+
+class Transient(MigrationError):
+    """Wait and try again; nothing is wrong with the file."""
+
+
+class ServerUnreachable(Transient):
+    """Refused, reset or timed out; the request was certainly not carried out, or may be repeated."""
+
+
+class ServerFault(Transient):
+    """The server answered 5xx, or one of its tasks failed for reasons of its own."""
+
+
+class AnswerLost(Transient):
+    """A request that must not be repeated blindly got no answer: it may have been carried out."""
+
+
+class FileChanged(Transient):
+    """The file was rewritten while it was being read."""
+
+
+class LedgerBusy(Transient):
+    """Another process held the ledger's write lock for too long."""
+
+
+class PutAside(MigrationError):
+    """Not now: another worker has these bytes or this name in flight, or it is too early to reconcile.
+
+    `until` is the aware UTC time before which trying again is pointless; None means when something else settles.
+    """
+
+    def __init__(self, message: str, until: datetime | None = None) -> None:
+        super().__init__(message)
+        self.until = until
+
+
+class Rejected(MigrationError):
+    """This file will not arrive as it is. `reason` is the stable word of the ledger, the summary and docs/errors.md."""
+
+    reason = "rejected"
+
+
+class TooBig(Rejected):
+    """The file is larger than the server accepts."""
+
+    reason = "too big"
+
+
+class Unsupported(Rejected):
+    """The server does not take files of this format."""
+
+    reason = "unsupported"
+
+
+class EmptyFile(Rejected):
+    """The file has no bytes."""
+
+    reason = "empty"
+
+
+class MissingFile(Rejected):
+    """Calibre lists the file but it is not in the library."""
+
+    reason = "missing"
+
+
+class Unreadable(Rejected):
+    """The operating system does not let us read the file."""
+
+    reason = "unreadable"
+
+
+class OutsideLibrary(Rejected):
+    """The recorded path leaves the library (`..`, absolute, empty); it was not opened."""
+
+    reason = "outside the library"
+
+
+class NotRegular(Rejected):
+    """In the file's place is a symlink, directory, pipe or device; it was not opened."""
+
+    reason = "not a regular file"
+
+
+class RefusedByServer(Rejected):
+    """The server refused the file or its metadata and says why."""
+
+    reason = "refused by the server"
+
+
+class StoppedItsWorker(Rejected):
+    """The worker died three times while working on this file."""
+
+    reason = "stopped its worker 3 times"
+
+
+class KeptFailing(Rejected):
+    """The server answered other requests but failed on this file again and again."""
+
+    reason = "server error"
+
+
+class Fatal(MigrationError):
+    """Stop at once with this message; `exit_code` is the worker's exit status."""
+
+    exit_code = ExitCode.INTERNAL
+
+
+class Misconfigured(Fatal):
+    """An option, an environment variable or a setting is wrong or missing."""
+
+    exit_code = ExitCode.USAGE
+
+
+class WrongLedger(Fatal):
+    """The ledger in the state directory belongs to another library, server or version."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ServerNeverAnswered(Fatal):
+    """The server could not be reached for 60 seconds at start."""
+
+    exit_code = ExitCode.SERVER
+
+
+class LoginRefused(Fatal):
+    """The server does not accept this user name and password, or the user may not upload."""
+
+    exit_code = ExitCode.SERVER
+
+
+class LibraryUnreadable(Fatal):
+    """metadata.db is missing, damaged, locked for too long or not a Calibre library."""
+
+    exit_code = ExitCode.LIBRARY
+
+
+class StateUnwritable(Fatal):
+    """The state directory is full, read-only, gone or on a network file system."""
+
+    exit_code = ExitCode.STATE
+
+
+class LedgerCorrupt(Fatal):
+    """The ledger is damaged; it is never silently started anew."""
+
+    exit_code = ExitCode.STATE
+
+
+class WorkerIdTaken(Fatal):
+    """A worker with this id is already running on this state directory."""
+
+    exit_code = ExitCode.TAKEN
+
+
+class Superseded(Fatal):
+    """This process no longer owns what it was working on; going on could do something twice."""
+
+    exit_code = ExitCode.INTERNAL

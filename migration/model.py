@@ -1,0 +1,263 @@
+"""The nouns of the migration: frozen values without I/O.
+
+Times are aware UTC datetimes, sizes are bytes, hashes are SHA-1 as 40 lower-case hex digits. A success without
+proof cannot be expressed: `UploadResult` refuses it, and only `client` makes a `Receipt` or `Sighting`, only
+`ledger` a `Known` (an AST test holds both to that).
+"""
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType
+
+BookId = NewType("BookId", int)
+EbookId = NewType("EbookId", int)
+SourceId = NewType("SourceId", int)
+UploadId = NewType("UploadId", int)
+
+#: What JSON can say.
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+
+_SHA1 = re.compile(r"[0-9a-f]{40}")
+
+
+class Outcome(StrEnum):
+    """What became of one file; over the ledger they always add up to `discovered`."""
+
+    UPLOADED = "uploaded"  #: by us, with the server's receipt
+    DUPLICATE = "duplicate"  #: the server has these bytes
+    SKIPPED = "skipped"  #: the user excluded it: `--formats`, or Calibre's ORIGINAL_*
+    FAILED = "failed"  #: with a reason
+    PENDING = "pending"  #: not settled yet
+
+
+class Phase(StrEnum):
+    """The worker's `status` in its progress file."""
+
+    INITIALIZING = "initializing"  #: reading options, logging in
+    DISCOVERING = "discovering"  #: until this process settles its first file
+    MIGRATING = "migrating"  #: settling files
+    WAITING = "waiting"  #: for the server to answer again, or for other workers to finish the pass
+    COMPLETED = "completed"  #: everything it could do is accounted for
+    STOPPED = "stopped"  #: by a signal, saved
+    FAILED = "failed"  #: by a fatal error, saved
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FileId:
+    """One format of one Calibre book; `format` is upper case as in Calibre's `data.format` (`EPUB`)."""
+
+    book_id: BookId
+    format: str
+
+    def __str__(self) -> str:
+        return f"{self.book_id}/{self.format}"
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """The identity of bytes: what MyBookshelf2 compares to call two files the same."""
+
+    sha1: str
+    size: int
+
+    def __post_init__(self) -> None:
+        if not _SHA1.fullmatch(self.sha1) or self.size < 0:
+            raise ValueError(f"not a SHA-1 and size: {self.sha1!r}, {self.size!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """An author as Calibre has it: `name` for display (`Jane Doe`), `sort` from `authors.sort` (`Doe, Jane`)."""
+
+    name: str
+    sort: str
+
+
+@dataclass(frozen=True, slots=True)
+class BookFile:
+    """One format file as `library` found it, not yet opened.
+
+    `path` is below the library, with the operating system's own bytes; `size` and `mtime_ns` come from the file
+    system. `problem` is a sentence when the file cannot be taken (missing, a symlink, outside the library …); then size
+    and mtime are 0. `note` is a sentence when the file was taken although it was not found as recorded.
+    """
+
+    id: FileId
+    path: bytes
+    size: int = 0
+    mtime_ns: int = 0
+    problem: "Problem | None" = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a file cannot be taken: `reason` is a `Rejected.reason`, `message` the sentence for the user."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """One Calibre book with all its formats and the metadata of metadata.db; every text is sanitised.
+
+    `languages` are ISO 639-3 codes in Calibre's order, `rating` is 0-10 (half stars) or None, `cover` the path of
+    cover.jpg below the library when Calibre says there is one. `extras` holds, by field name, what the server has
+    no place for (comments, identifiers, publisher, dates, custom columns), as JSON values.
+    """
+
+    id: BookId
+    title: str
+    authors: tuple[Author, ...] = ()
+    series: str | None = None
+    series_index: float | None = None
+    languages: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    rating: float | None = None
+    cover: bytes | None = None
+    files: tuple[BookFile, ...] = ()
+    extras: dict[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PersonName:
+    """An author as the server keeps it; `first` is "" for a name of one part."""
+
+    last: str
+    first: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What the server can express: language codes and genre names (as it spells them) with their ids."""
+
+    languages: dict[str, int]
+    genres: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A book's metadata as MyBookshelf2 accepts it: resolved, cut to its lengths.
+
+    `rating` is 0-100 or None, `series_index` an integer or None. `not_carried` holds by field name the Calibre value
+    that has no place on the server, so that it is not lost.
+    """
+
+    title: str
+    working_title: str
+    authors: tuple[PersonName, ...]
+    series: str | None
+    series_index: int | None
+    language_id: int
+    language_code: str
+    genres: tuple[tuple[int, str], ...]
+    rating: int | None
+    not_carried: dict[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The server's word that it holds a file we sent. Only `client` makes one."""
+
+    digest: Digest
+    ebook_id: EbookId
+    source_id: SourceId
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The server's word that it already had these bytes. Only `client` and `server_db` make one."""
+
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The ledger's proof that the server has these bytes. Only `ledger` makes one."""
+
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class UploadResult:
+    """What became of one file, with its proof. `reason` and `message` are for failed and skipped files."""
+
+    file: FileId
+    outcome: Outcome
+    proof: Receipt | Known | None = None
+    reason: str = ""
+    message: str = ""
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        needed = {Outcome.UPLOADED: Receipt, Outcome.DUPLICATE: Known}.get(self.outcome, type(None))
+        if not isinstance(self.proof, needed):
+            raise ValueError(f"{self.outcome} needs {needed.__name__} as proof, not {self.proof!r}")
+        if self.outcome is Outcome.PENDING or (self.outcome is Outcome.FAILED and not self.reason):
+            raise ValueError(f"not a settled result: {self.outcome} {self.reason!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Files by what became of them."""
+
+    discovered: int = 0
+    uploaded: int = 0
+    duplicate: int = 0
+    skipped: int = 0
+    failed: int = 0
+    pending: int = 0
+
+    def balanced(self) -> bool:
+        """Does discovered equal the sum of the rest?"""
+        return self.discovered == self.uploaded + self.duplicate + self.skipped + self.failed + self.pending
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """A file being sent now."""
+
+    file: str
+    bytes_sent: int
+    size: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LastError:
+    """The last error of a worker: the class's name, one cleaned line, when."""
+
+    error_class: str
+    message: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One worker's progress file, DESIGN section 7. Counts are files of this process."""
+
+    worker_id: int
+    pid: int
+    pid_started_at: datetime
+    status: Phase
+    started_at: datetime
+    updated_at: datetime
+    library: str
+    server: str
+    run_id: int | None = None
+    last_upload_at: datetime | None = None
+    last_progress_at: datetime | None = None
+    last_processed_book_id: int | None = None
+    range: tuple[int, int] | None = None
+    counts: Counts = Counts()
+    bytes_uploaded: int = 0
+    rate_files_per_min: float = 0.0
+    slow_uploads: int = 0
+    parallel_uploads: int = 1
+    batch_size: int = 1
+    current: tuple[Current, ...] = ()
+    last_error: LastError | None = None
+    schema: int = 1
