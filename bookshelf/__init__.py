@@ -1,0 +1,13 @@
+"""A small bookshelf server: MyBookshelf2's wire protocol over SQLite and a directory of files, with pages to look at.
+
+It speaks what a migration worker and MyBookshelf2's own command-line client use, with the same status codes and error
+texts, and differs on purpose:
+
+* `source` has a unique (size, hash), authors and series have unique names (`--permissive` drops all three, for tests);
+* it ships every ISO 639-1 language, and MyBookshelf2's genres with some more;
+* `id` in POST /api/ebooks is refused instead of overwriting that ebook;
+* files are stored by their content, so no title is too long or too foreign for a path; `location` is only shown;
+* a PATCH of title and genres together works.
+
+What it has acknowledged is on the disk: it survives `kill -9`.
+"""

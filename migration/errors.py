@@ -61,7 +61,14 @@ class ServerFault(Transient):
 
 
 class AnswerLost(Transient):
-    """A request that must not be repeated blindly got no answer: it may have been carried out."""
+    """A request that must not be repeated blindly got no answer: it may have been carried out.
+
+    `still_running` is False when the server is certainly through with it, so it can be reconciled at once.
+    """
+
+    def __init__(self, message: str, *, still_running: bool = True) -> None:
+        super().__init__(message)
+        self.still_running = still_running
 
 
 class FileChanged(Transient):

@@ -1,0 +1,84 @@
+"""`python -m bookshelf`: runs the server until SIGTERM or SIGINT."""
+
+import asyncio
+import fcntl
+import json
+import logging
+import os
+import signal
+import sqlite3
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+from aiohttp import web
+
+from bookshelf.config import Config, read_config
+from bookshelf.files import write_file
+from bookshelf.server import make_application
+
+#: Seconds for requests in hand to end after a signal.
+STOP_SECONDS = 4.0
+
+
+def main() -> int:
+    """Returns the exit status: 0 stopped, 5 data directory not usable."""
+    config = read_config()
+    logging.basicConfig(format="%(asctime)s - %(levelname)s - %(message)s", level=logging.WARNING)
+    try:
+        config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = _only_one(config.data_dir)
+        app = make_application(config)
+    except (OSError, sqlite3.Error, ValueError) as error:
+        sys.stderr.write(f"cannot use {config.data_dir}: {error}\n")
+        return 5
+    try:
+        asyncio.run(_serve(app, config))
+    except OSError as error:
+        sys.stderr.write(f"cannot listen on {config.host}:{config.port}: {error.strerror or error}\n")
+        return 2
+    finally:
+        os.close(lock)
+    return 0
+
+
+def _only_one(data_dir: Path) -> int:
+    """The lock of a data directory. Raises OSError when another server holds it."""
+    lock = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise OSError("another server is running on it") from None
+    return lock
+
+
+async def _serve(app: web.Application, config: Config) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS, keepalive_timeout=75.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, config.host, config.port).start()
+        url = _url(runner, config.host)
+        started = datetime.fromtimestamp(psutil.Process().create_time(), tz=UTC).isoformat()
+        record = {"url": url, "pid": os.getpid(), "pid_started_at": started}
+        write_file(config.data_dir / "server.json", json.dumps(record).encode())
+        sys.stdout.write(f"bookshelf listening on {url}\n")
+        sys.stdout.flush()
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+
+
+def _url(runner: web.AppRunner, host: str) -> str:
+    port = runner.addresses[0][1]
+    shown = "127.0.0.1" if host in ("0.0.0.0", "") else host  # noqa: S104 - compared, not bound
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""What the handlers share: configuration, database, files, tokens; and who is asking."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from bookshelf.auth import Tokens, User, load_user
+from bookshelf.config import Config
+from bookshelf.database import Database
+from bookshelf.errors import Failed
+from bookshelf.files import Files
+
+SESSION_COOKIE = "session"
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The parts of a running server."""
+
+    config: Config
+    database: Database
+    files: Files
+    tokens: Tokens
+
+
+SHELF = web.AppKey("shelf", Shelf)
+
+
+async def current_user(request: web.Request) -> User | None:
+    """The user of the token in the header, the URL or the session cookie, when it is valid."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        token = request.query.get("bearer_token", "")
+    if not token:
+        token = request.cookies.get(SESSION_COOKIE, "")
+        if request.method not in ("GET", "HEAD") and not same_origin(request):
+            return None
+    shelf = request.app[SHELF]
+    user_id = shelf.tokens.user_id(token) if token else None
+    if user_id is None:
+        return None
+    return await shelf.database.read(lambda db: load_user(db, user_id=user_id))
+
+
+async def require_user(request: web.Request) -> User:
+    """The user, who may use the API. Raises Failed(401), the same for no token and for no rights."""
+    user = await current_user(request)
+    if user is None or not user.may("user"):
+        raise Failed(401, "Access denied")
+    return user
+
+
+def same_origin(request: web.Request) -> bool:
+    """Was the request sent by a page of ours? A browser always says where a form comes from."""
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = request.headers.get("Origin")
+    return origin is not None and urlsplit(origin).netloc == request.host

@@ -1,0 +1,130 @@
+"""Users, passwords, tokens. Access tokens carry MyBookshelf2's claims: HS256, 4 hours; refresh tokens 365 days."""
+
+import json
+import secrets
+import sqlite3
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import argon2
+import jwt
+
+from bookshelf.files import write_file
+
+ACCESS_SECONDS = 4 * 3600
+REFRESH_SECONDS = 365 * 24 * 3600
+#: Each role includes those before it.
+ROLES = ("guest", "user", "trusted_user", "superuser", "admin")
+
+_hasher = argon2.PasswordHasher()
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who may use the server."""
+
+    id: int
+    name: str
+    email: str
+    role: str
+
+    @property
+    def roles(self) -> list[str]:
+        """The role with all it includes."""
+        return list(ROLES[: ROLES.index(self.role) + 1])
+
+    def may(self, role: str) -> bool:
+        """Has this role or one that includes it?"""
+        return role in self.roles
+
+
+class Tokens:
+    """Makes and checks tokens with the secrets of one data directory."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Reads the secrets, or makes them (mode 0600)."""
+        path = data_dir / "secrets.json"
+        if not path.exists():
+            made = {"access": secrets.token_hex(32), "refresh": secrets.token_hex(32)}
+            write_file(path, json.dumps(made).encode(), 0o600)
+        kept = json.loads(path.read_text())
+        self._access, self._refresh = str(kept["access"]), str(kept["refresh"])
+
+    def access(self, user: User, now: float) -> str:
+        """An access token."""
+        claims = {"id": user.id, "user_name": user.name, "email": user.email, "roles": user.roles}
+        return jwt.encode({**claims, "exp": int(now) + ACCESS_SECONDS}, self._access, "HS256")
+
+    def refresh(self, user: User, now: float) -> str:
+        """A refresh token."""
+        return jwt.encode({"id": user.id, "exp": int(now) + REFRESH_SECONDS}, self._refresh, "HS256")
+
+    def user_id(self, token: str, *, expired_too: bool = False) -> int | None:
+        """Whose valid access token this is."""
+        return _id(token, self._access, expired_too)
+
+    def refresh_id(self, token: str) -> int | None:
+        """Whose valid refresh token this is."""
+        return _id(token, self._refresh, False)
+
+
+def _id(token: str, secret: str, expired_too: bool) -> int | None:
+    try:
+        options: Any = {"verify_exp": not expired_too, "require": ["exp"]}
+        claims = jwt.decode(token, secret, algorithms=["HS256"], options=options)
+    except jwt.InvalidTokenError:
+        return None
+    number = claims.get("id")
+    return number if isinstance(number, int) else None
+
+
+def first_user(db: sqlite3.Connection, data_dir: Path, name: str, password: str) -> None:
+    """Makes the first user and writes the login to DATA_DIR/credentials (0600); a password given later replaces it."""
+    row = db.execute("SELECT id FROM user WHERE user_name = ?", (name,)).fetchone()
+    if row is not None and (not password or verify(stored_password(db, name), password)):
+        return
+    chosen = password or secrets.token_urlsafe(12)
+    write_file(data_dir / "credentials", f"username={name}\npassword={chosen}\n".encode(), 0o600)
+    hashed = _hasher.hash(chosen)
+    if row is None:
+        db.execute(
+            "INSERT INTO user (user_name, email, password, role) VALUES (?, ?, ?, 'admin')",
+            (name, f"{name}@localhost", hashed),
+        )
+    else:
+        db.execute("UPDATE user SET password = ? WHERE id = ?", (hashed, row[0]))
+
+
+def stored_password(db: sqlite3.Connection, name: str) -> str:
+    """The hash of a user's password, "" for nobody."""
+    row = db.execute("SELECT password FROM user WHERE user_name = ? AND active", (name,)).fetchone()
+    return "" if row is None else str(row[0])
+
+
+def verify(hashed: str, password: str) -> bool:
+    """Is this the password? Takes as long for nobody's password as for somebody's."""
+    try:
+        _hasher.verify(hashed or _NOBODY, password)
+    except argon2.exceptions.VerificationError:
+        return False
+    return bool(hashed)
+
+
+def load_user(db: sqlite3.Connection, *, user_id: int | None = None, name: str = "", email: str = "") -> User | None:
+    """An active user by id, name or email."""
+    row = db.execute(
+        "SELECT id, user_name, email, role FROM user WHERE active AND (id = ? OR user_name = ? OR email = ?)",
+        (user_id, name or None, email or None),
+    ).fetchone()
+    return None if row is None else User(row["id"], row["user_name"], row["email"], row["role"])
+
+
+def issue(tokens: Tokens, user: User) -> dict[str, str]:
+    """What a login answers."""
+    now = time.time()
+    return {"access_token": tokens.access(user, now), "refresh_token": tokens.refresh(user, now)}
+
+
+_NOBODY = _hasher.hash(secrets.token_hex(8))

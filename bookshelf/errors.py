@@ -1,0 +1,47 @@
+"""How the server says no: application errors are HTTP 200 with `error`, others a status in JSON or HTML."""
+
+import json
+from typing import Any
+
+from aiohttp import web
+
+
+class Refused(Exception):
+    """An application error: HTTP 200, `{"error": …, "error_details": …}`."""
+
+    def __init__(self, error: str, details: object = None) -> None:
+        super().__init__(error)
+        self.error = error
+        self.details = details
+
+    def answer(self) -> web.Response:
+        """What goes over the wire."""
+        body: dict[str, Any] = {"error": self.error}
+        if self.details is not None:
+            body["error_details"] = self.details
+        return json_answer(body)
+
+
+class Failed(Exception):
+    """An HTTP error with its sentence; the route decides whether it is told as JSON or as a page."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+    def answer(self, *, as_json: bool) -> web.Response:
+        """What goes over the wire."""
+        if as_json:
+            return json_answer({"message": self.message}, self.status)
+        text = self.message.replace("&", "&amp;").replace("<", "&lt;")
+        page = f"<!DOCTYPE html>\n<title>{self.status}</title>\n<h1>{self.status}</h1>\n<p>{text}</p>\n"
+        return web.Response(status=self.status, text=page, content_type="text/html")
+
+
+NOT_FOUND = "The requested URL was not found on the server."
+
+
+def json_answer(body: object, status: int = 200) -> web.Response:
+    """A JSON answer, ASCII only as the real server's."""
+    return web.Response(status=status, text=json.dumps(body) + "\n", content_type="application/json")

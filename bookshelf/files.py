@@ -1,0 +1,116 @@
+"""The files of the server: uploads by random folder, books by content, covers by ebook. Written durably."""
+
+import os
+import secrets
+import shutil
+import time
+from pathlib import Path
+
+#: Uploads that were never attached are removed after this many seconds.
+UPLOAD_LIFE_SECONDS = 24 * 3600.0
+
+
+class Files:
+    """`DATA_DIR/uploads/tmpXXXXXXXX/`, `books/ab/<sha1>.<ext>`, `covers/<id>.jpg`, `thumbs/<id>.jpg`."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.uploads = data_dir / "uploads"
+        self._books = data_dir / "books"
+        self._covers = data_dir / "covers"
+        self._thumbs = data_dir / "thumbs"
+        for folder in (self.uploads, self._books, self._covers, self._thumbs):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def new_upload(self, name: str) -> Path:
+        """Where an upload of this (safe) name goes, in a folder of its own."""
+        folder = self.uploads / f"tmp{secrets.token_hex(4)}"
+        folder.mkdir(mode=0o700)
+        return folder / name
+
+    def uploaded(self, reference: str) -> Path | None:
+        """The uploaded file of a reference such as `tmp1a2b3c4d/x.epub`; None when there is none."""
+        folder, _, name = reference.partition("/")
+        if not folder.startswith("tmp") or not folder.isalnum() or not name or "/" in name or name.startswith("."):
+            return None
+        path = self.uploads / folder / name
+        return path if path.is_file() and not path.is_symlink() else None
+
+    def keep(self, upload: Path, sha1: str, extension: str) -> None:
+        """Puts an uploaded file among the books, durably; the upload stays until it is dropped."""
+        target = self.book(sha1, extension)
+        target.parent.mkdir(exist_ok=True)
+        try:
+            os.link(upload, target)
+        except FileExistsError:
+            return
+        sync_folder(target.parent)
+        sync_folder(self._books)
+
+    def book(self, sha1: str, extension: str) -> Path:
+        """Where the bytes with this hash are."""
+        return self._books / sha1[:2] / f"{sha1}.{extension}"
+
+    def remove_book(self, sha1: str, extension: str) -> None:
+        """Removes bytes nobody refers to any more."""
+        self.book(sha1, extension).unlink(missing_ok=True)
+
+    def cover(self, ebook_id: int) -> Path:
+        """Where an ebook's cover is."""
+        return self._covers / f"{ebook_id}.jpg"
+
+    def thumb(self, ebook_id: int) -> Path:
+        """Where an ebook's thumbnail is."""
+        return self._thumbs / f"{ebook_id}.jpg"
+
+    def upload_cover(self, upload: Path) -> Path:
+        """Where the cover found in an upload is."""
+        return upload.parent / "cover.jpg"
+
+    def set_cover(self, ebook_id: int, cover: bytes, thumb: bytes) -> None:
+        """Replaces an ebook's cover and thumbnail."""
+        write_file(self.cover(ebook_id), cover)
+        write_file(self.thumb(ebook_id), thumb)
+
+    def remove_cover(self, ebook_id: int) -> None:
+        """Removes an ebook's pictures."""
+        self.cover(ebook_id).unlink(missing_ok=True)
+        self.thumb(ebook_id).unlink(missing_ok=True)
+
+    def drop_upload(self, upload: Path) -> None:
+        """Removes an upload with its folder."""
+        shutil.rmtree(upload.parent, ignore_errors=True)
+
+    def drop_old_uploads(self) -> int:
+        """Removes what was never attached; returns how many folders."""
+        old = time.time() - UPLOAD_LIFE_SECONDS
+        stale = [folder for folder in self.uploads.iterdir() if folder.stat().st_mtime < old]
+        for folder in stale:
+            shutil.rmtree(folder, ignore_errors=True)
+        return len(stale)
+
+
+def safe_name(name: str) -> str:
+    """A plain ASCII file name: other characters dropped, white space to `_`; "" when nothing is left."""
+    plain = name.replace("/", " ").replace("\\", " ").encode("ascii", "ignore").decode()
+    kept = "".join(char for char in "_".join(plain.split()) if char.isalnum() or char in "_.-")
+    return kept.strip("._")[-200:]
+
+
+def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Replaces a file durably: temporary file, fsync, rename, fsync of the folder."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames and links in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,218 @@
+"""The task engine: called over the WebSocket, a few tasks at a time; results wait for a session that comes back."""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+from bookshelf import catalogue, covers, extract, views, vocabulary
+from bookshelf.application import SHELF, Shelf
+from bookshelf.auth import User, load_user
+from bookshelf.errors import Failed
+from bookshelf.extract import TaskError
+from bookshelf.files import write_file
+
+#: Seconds for which results wait for a session whose connection is gone.
+KEEP_SECONDS = 60.0
+#: Largest frame a client may send, bytes.
+FRAME_BYTES = 4_000_000
+
+Task = Callable[[Shelf, User, list[Any]], Awaitable[object]]
+log = logging.getLogger("bookshelf")
+
+
+@dataclass(slots=True)
+class _Session:
+    """The way to one client: its connection now, and what could not be sent since it went."""
+
+    socket: web.WebSocketResponse | None = None
+    kept: list[tuple[float, str]] = field(default_factory=list)
+
+    async def send(self, frame: list[Any]) -> None:
+        """Sends now, or keeps the frame for the next connection of this session."""
+        text = json.dumps(frame)
+        if self.socket is not None and not self.socket.closed:
+            with contextlib.suppress(ConnectionError):
+                await self.socket.send_str(text)
+                return
+        self.kept.append((time.monotonic(), text))
+
+
+class Engine:
+    """Runs tasks, at most as many at once as there are processors."""
+
+    def __init__(self) -> None:
+        self._slots = asyncio.Semaphore(os.cpu_count() or 1)
+        self._sessions: dict[tuple[int, str], _Session] = {}
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def connect(self, request: web.Request) -> web.StreamResponse:
+        """GET /ws?token=…&session_id=…"""
+        shelf = request.app[SHELF]
+        user_id = shelf.tokens.user_id(request.query.get("token", ""))
+        user = await shelf.database.read(lambda db: load_user(db, user_id=user_id)) if user_id is not None else None
+        if user is None or not user.may("user"):
+            return web.Response(status=401, text="401: Unauthorized")
+        socket = web.WebSocketResponse(max_msg_size=FRAME_BYTES)
+        await socket.prepare(request)
+        session = await self._join(user, request.query.get("session_id", ""), socket)
+        async for message in socket:
+            if message.type is WSMsgType.TEXT:
+                await self._called(shelf, user, session, message.data)
+        if session.socket is socket:
+            session.socket = None
+        return socket
+
+    async def close(self) -> None:
+        """Closes every connection and waits for the tasks that run."""
+        for session in list(self._sessions.values()):
+            if session.socket is not None:
+                await session.socket.close()
+        if self._running:
+            await asyncio.wait(self._running, timeout=3)
+
+    async def _join(self, user: User, name: str, socket: web.WebSocketResponse) -> _Session:
+        """The session of that name, taken over from an older connection; frames kept for it are sent."""
+        key = (user.id, name or secrets.token_hex(8))
+        session = self._sessions.setdefault(key, _Session())
+        if session.socket is not None and not session.socket.closed:
+            await session.socket.close()
+        session.socket = socket
+        fresh = time.monotonic() - KEEP_SECONDS
+        kept, session.kept = session.kept, []
+        for since, text in kept:
+            if since >= fresh:
+                await socket.send_str(text)
+        self._forget_old()
+        return session
+
+    def _forget_old(self) -> None:
+        old = time.monotonic() - KEEP_SECONDS
+        gone = [
+            key
+            for key, session in self._sessions.items()
+            if session.socket is None and all(since < old for since, _text in session.kept) and not self._running
+        ]
+        for key in gone:
+            del self._sessions[key]
+
+    async def _called(self, shelf: Shelf, user: User, session: _Session, text: str) -> None:
+        """One call. What is not a call gets no answer, as on the real server."""
+        try:
+            call = json.loads(text)
+        except ValueError:
+            return
+        if not isinstance(call, list) or not call:
+            return
+        if len(call) != 3:
+            await session.send(["e", call[0], f"not enough values to unpack (expected 3, got {len(call)})", None])
+            return
+        call_id, name, payload = call
+        args = payload.get("args", []) if isinstance(payload, dict) else None
+        if not isinstance(args, list):
+            await session.send(["e", call_id, "Invalid message", None])
+            return
+        work = TASKS.get(name) if isinstance(name, str) else None
+        if work is None:
+            await session.send(["e", call_id, f"No task with name {name}", None])
+            return
+        task_id = secrets.token_hex(16)
+        await session.send(["r", call_id, task_id])
+        running = asyncio.create_task(self._run(work, shelf, user, session, (call_id, task_id, args)))
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
+
+    async def _run(
+        self, work: Task, shelf: Shelf, user: User, session: _Session, call: tuple[Any, str, list[Any]]
+    ) -> None:
+        call_id, task_id, args = call
+        async with self._slots:
+            await session.send(["m", call_id, {"status": "started", "task_id": task_id}])
+            started = time.monotonic()
+            await asyncio.sleep(shelf.config.delay_seconds)
+            try:
+                result = await work(shelf, user, args)
+                body: dict[str, Any] = {"status": "success", "result": result}
+            except (TaskError, Failed) as error:
+                body = {"status": "error", "error": str(error)}
+            except (OSError, sqlite3.Error) as error:
+                log.exception("task failed")
+                body = {"status": "error", "error": f"{type(error).__name__}: {error}"}
+        body |= {"duration": round(time.monotonic() - started, 4), "task_id": task_id}
+        await session.send(["m", call_id, body])
+
+
+async def metadata(shelf: Shelf, user: User, args: list[Any]) -> int:
+    """[file] or [file, proposed] -> upload id."""
+    if not args:
+        raise TaskError("tuple index out of range")
+    path = shelf.files.uploaded(str(args[0]))
+    if path is None:
+        raise TaskError(f"('File %s does not exists or is not readable', '{args[0]}')")
+    known = vocabulary.format_of("", path.suffix[1:])
+    if known is None:
+        raise TaskError('null value in column "format_id" of relation "upload" violates not-null constraint')
+    found, pictures = await extract.read_file(path)
+    meta = extract.merge(found, args[1] if len(args) > 1 else {})
+    sha1, size = await asyncio.get_running_loop().run_in_executor(None, _identify, path)
+    if pictures is not None:
+        write_file(shelf.files.upload_cover(path), pictures[0])
+        write_file(path.with_name("thumbnail.jpg"), pictures[1])
+    stamp = catalogue.now()
+
+    def record(db: sqlite3.Connection) -> int:
+        made = db.execute(
+            "INSERT INTO upload (file, load_source, format_id, size, hash, meta, cover, created, modified, created_by)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (str(args[0]), path.name, known[0], size, sha1, json.dumps(extract.resolve(db, meta)),
+             int(pictures is not None), stamp, stamp, user.id),
+        )  # fmt: skip
+        return int(made.lastrowid or 0)
+
+    return await shelf.database.write(record)
+
+
+async def cover(shelf: Shelf, user: User, args: list[Any]) -> int:
+    """[file, ebook id] -> ebook id; replaces the ebook's cover."""
+    if len(args) < 2 or not isinstance(args[1], int):
+        raise TaskError("tuple index out of range")
+    path, ebook_id = shelf.files.uploaded(str(args[0])), args[1]
+    if path is None:
+        raise TaskError("Cover resizing failed")
+
+    def known(db: sqlite3.Connection) -> None:
+        try:
+            views.ebook(db, ebook_id, user.id)
+        except Failed as error:
+            raise TaskError("Ebook directory is null, probably wrong ebook id") from error
+
+    await shelf.database.read(known)
+    loop = asyncio.get_running_loop()
+    try:
+        pictures = await loop.run_in_executor(None, covers.make, path.read_bytes())
+    except covers.BadPicture as error:
+        raise TaskError("Cover resizing failed") from error
+    await loop.run_in_executor(None, shelf.files.set_cover, ebook_id, *pictures)
+    await shelf.database.write(
+        lambda db: db.execute("UPDATE ebook SET cover = 1, version_id = version_id + 1 WHERE id = ?", (ebook_id,))
+    )
+    shelf.files.drop_upload(path)
+    return ebook_id
+
+
+def _identify(path: Any) -> tuple[str, int]:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha1").hexdigest(), path.stat().st_size
+
+
+TASKS: dict[str, Task] = {"metadata": metadata, "cover": cover}

@@ -1,0 +1,212 @@
+"""Check, upload, upload-cover, uploads-meta, add-upload: how a file gets into an ebook."""
+
+import asyncio
+import hashlib
+import json
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from aiohttp import BodyPartReader, web
+
+import settings
+from bookshelf import catalogue, views, vocabulary
+from bookshelf.application import SHELF, Shelf, require_user
+from bookshelf.errors import NOT_FOUND, Failed, Refused, json_answer
+from bookshelf.files import safe_name, sync_folder
+
+BLOCK = 256 * 1024
+
+
+async def check(request: web.Request) -> web.Response:
+    """POST /api/upload/check."""
+    await require_user(request)
+    body = await _object(request)
+    if set(body) - {"mime_type", "size", "hash", "extension"} or "hash" not in body:
+        raise Failed(500, "Internal Server Error")
+    mime, size, extension = body.get("mime_type"), body.get("size"), body.get("extension")
+    if not isinstance(mime, str) or len(mime) > 255 or isinstance(size, bool) or not isinstance(size, int | float):
+        raise Failed(400, "Invalid schema")
+    if size < 1 or not isinstance(extension, str | None):
+        raise Failed(400, "Invalid schema")
+    if body["hash"] is not None and not isinstance(body["hash"], str):
+        raise Failed(500, "Internal Server Error")
+    await _acceptable(request.app[SHELF], mime, extension, int(size), body["hash"])
+    return json_answer({"result": "ok"})
+
+
+async def upload(request: web.Request) -> web.Response:
+    """POST /api/upload: one multipart part `file`, streamed to the disk."""
+    await require_user(request)
+    shelf = request.app[SHELF]
+    part = await _file_part(request)
+    name = safe_name(part.filename or "")
+    if not part.filename:
+        raise Refused("no file")
+    if not name:
+        raise Failed(500, "Internal Server Error")
+    path = shelf.files.new_upload(name)
+    try:
+        sha1, size = await _receive(part, path)
+        if size == 0:
+            raise Failed(500, "Internal Server Error")
+        mime = part.headers.get("Content-Type", "")
+        extension = name.rpartition(".")[2] if "." in name else None
+        await _acceptable(shelf, mime, extension, size, sha1)
+    except (Refused, Failed, OSError, asyncio.CancelledError, ConnectionError):
+        shelf.files.drop_upload(path)
+        raise
+    return json_answer({"file": f"{path.parent.name}/{name}", "result": "ok"})
+
+
+async def upload_cover(request: web.Request) -> web.Response:
+    """POST /api/upload-cover: a picture for the task `cover`."""
+    await require_user(request)
+    part = await _file_part(request)
+    mime = part.headers.get("Content-Type", "")
+    if not mime.startswith("image/"):
+        raise Refused(f"Invalid file type {mime}")
+    path = request.app[SHELF].files.new_upload("cover_in.jpg")
+    await _receive(part, path)
+    return json_answer({"file": f"{path.parent.name}/{path.name}", "result": "ok"})
+
+
+async def uploads_meta(request: web.Request) -> web.Response:
+    """GET /api/uploads-meta/<id>."""
+    await require_user(request)
+    number = int(request.match_info["id"])
+    return json_answer(await request.app[SHELF].database.read(lambda db: views.upload(db, number, json.loads)))
+
+
+async def upload_picture(request: web.Request) -> web.StreamResponse:
+    """GET /api/uploads-meta/<id>/cover."""
+    await require_user(request)
+    shelf, number = request.app[SHELF], int(request.match_info["id"])
+    record = await shelf.database.read(lambda db: views.upload(db, number, json.loads))
+    path = shelf.files.uploaded(record["file"])
+    if path is None or not record["cover"]:
+        raise Failed(404, NOT_FOUND)
+    return web.FileResponse(shelf.files.upload_cover(path))
+
+
+async def add_upload(request: web.Request) -> web.Response:
+    """POST /api/ebooks/<id>/add-upload: moves an upload into an ebook, once."""
+    user = await require_user(request)
+    shelf, ebook_id = request.app[SHELF], int(request.match_info["id"])
+    body = await _object(request)
+    if "upload_id" not in body:
+        raise Failed(400, "Invalid request")
+    upload_id, quality = body["upload_id"], body.get("quality")
+    if isinstance(upload_id, bool) or not isinstance(upload_id, int):
+        raise Failed(500, "Internal Server Error")
+    record = await shelf.database.read(lambda db: _pending(db, ebook_id, upload_id))
+    path = shelf.files.uploaded(record["file"])
+    if path is None:
+        raise Failed(500, "Internal Server Error")
+    await asyncio.sleep(shelf.config.delay_seconds if shelf.config.permissive else 0)
+    extension = next(ext for number, ext, _mime in vocabulary.FORMATS if number == record["format_id"])
+    await _in_thread(shelf.files.keep, path, record["hash"], extension)
+    source_id, wants_cover = await shelf.database.write(
+        lambda db: _attach(db, ebook_id, record, quality, user.id, permissive=shelf.config.permissive)
+    )
+    if wants_cover:
+        await _in_thread(_take_cover, shelf, path, ebook_id)
+    await _in_thread(shelf.files.drop_upload, path)
+    return json_answer({"id": source_id})
+
+
+def _pending(db: sqlite3.Connection, ebook_id: int, upload_id: int) -> dict[str, Any]:
+    row = db.execute("SELECT * FROM upload WHERE id = ?", (upload_id,)).fetchone()
+    ebook = db.execute("SELECT 1 FROM ebook WHERE id = ?", (ebook_id,)).fetchone()
+    if row is None or ebook is None:
+        raise Failed(404, NOT_FOUND)
+    existing = catalogue.existing_source(db, row["hash"], row["size"])
+    if existing:
+        raise Refused("File already exists", existing)
+    return dict(row)
+
+
+def _attach(
+    db: sqlite3.Connection, ebook_id: int, record: dict[str, Any], quality: Any, user_id: int, *, permissive: bool
+) -> tuple[int, bool]:
+    """One transaction: the source, the consumed upload, the ebook's cover flag."""
+    existing = None if permissive else catalogue.existing_source(db, record["hash"], record["size"])
+    if existing:
+        raise Refused("File already exists", existing)
+    if db.execute("DELETE FROM upload WHERE id = ?", (record["id"],)).rowcount == 0:
+        raise Failed(404, NOT_FOUND)
+    stamp = catalogue.now()
+    ebook = db.execute("SELECT title, cover FROM ebook WHERE id = ?", (ebook_id,)).fetchone()
+    if ebook is None:
+        raise Failed(404, NOT_FOUND)
+    location = f"{ebook['title']}/{record['load_source']}"[:512]
+    made = db.execute(
+        "INSERT INTO source (ebook_id, format_id, size, hash, location, load_source, quality, created, modified,"
+        " created_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (ebook_id, record["format_id"], record["size"], record["hash"], location, record["load_source"], quality,
+         stamp, stamp, user_id),
+    )  # fmt: skip
+    wants_cover = bool(record["cover"]) and not ebook["cover"]
+    if wants_cover:
+        db.execute("UPDATE ebook SET cover = 1, version_id = version_id + 1 WHERE id = ?", (ebook_id,))
+    return int(made.lastrowid or 0), wants_cover
+
+
+def _take_cover(shelf: Shelf, path: Path, ebook_id: int) -> None:
+    cover = shelf.files.upload_cover(path)
+    shelf.files.set_cover(ebook_id, cover.read_bytes(), cover.with_name("thumbnail.jpg").read_bytes())
+
+
+async def _acceptable(shelf: Shelf, mime: str, extension: str | None, size: int, sha1: str | None) -> None:
+    """The server's verdict on a file, in its order. Raises Refused."""
+    if size > settings.MAX_CONTENT_LENGTH:
+        raise Refused("file too big")
+    if vocabulary.format_of(mime, extension) is None:
+        raise Refused(f"unsupported file type {mime}, extension {extension}")
+    if await shelf.database.read(lambda db: catalogue.existing_source(db, sha1, size)):
+        raise Refused("file already exists")
+
+
+async def _file_part(request: web.Request) -> BodyPartReader:
+    if (request.content_length or 0) > settings.MAX_CONTENT_LENGTH:
+        raise Failed(413, "The data value transmitted exceeds the capacity limit.")
+    if not request.content_type.startswith("multipart/"):
+        raise Failed(400, "The browser (or proxy) sent a request that this server could not understand.")
+    reader = await request.multipart()
+    part = await reader.next()
+    if not isinstance(part, BodyPartReader) or part.name != "file" or part.filename is None:
+        raise Failed(400, "The browser (or proxy) sent a request that this server could not understand.")
+    return part
+
+
+async def _receive(part: BodyPartReader, path: Path) -> tuple[str, int]:
+    """Stores a part durably, hashing it on the way. Raises Failed(413) when it grows over the limit."""
+    sha1, size = hashlib.sha1(usedforsecurity=False), 0
+    with path.open("wb") as file:
+        while block := await part.read_chunk(BLOCK):
+            size += len(block)
+            if size > settings.MAX_CONTENT_LENGTH:
+                raise Failed(413, "The data value transmitted exceeds the capacity limit.")
+            sha1.update(block)
+            file.write(block)
+        file.flush()
+        await _in_thread(os.fsync, file.fileno())
+    await _in_thread(sync_folder, path.parent)
+    return sha1.hexdigest(), size
+
+
+async def _object(request: web.Request) -> dict[str, Any]:
+    if request.content_type != "application/json":
+        raise Failed(500, "Internal Server Error")
+    try:
+        body = await request.json()
+    except ValueError:
+        raise Failed(400, "Failed to decode JSON object") from None
+    if not isinstance(body, dict):
+        raise Failed(500, "Internal Server Error")
+    return body
+
+
+async def _in_thread(function: Any, *args: Any) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(None, function, *args)

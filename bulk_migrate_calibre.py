@@ -1,0 +1,654 @@
+#!/usr/bin/env python3
+"""The worker: one process that moves books from a Calibre library to a MyBookshelf2 server.
+
+Run several, with different --worker-id; they share the work through the ledger in the state directory. The policy of
+one book's way lives here, in small named functions that a code fix may rewrite; mechanism and proof (library, wire,
+ledger, atomic writes) live in `migration/`, which it may not.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import tenacity
+
+import settings
+from migration import logs, metadata, not_carried, plan, report, sanitize, server_db, totals
+from migration.assembly import Parts, assemble, explain_fatal
+from migration.books import Asked, BookState, Intention, Step
+from migration.client import AttachedElsewhere, Ebook, Extracted, name_keys
+from migration.crew import Crew, Stopping
+from migration.errors import (
+    AnswerLost,
+    EmptyFile,
+    ExitCode,
+    FileChanged,
+    KeptFailing,
+    LedgerBusy,
+    MigrationError,
+    PutAside,
+    Rejected,
+    ServerFault,
+    ServerNeverAnswered,
+    TooBig,
+    Transient,
+    Unsupported,
+)
+from migration.ledger import ExistingHashes, Taken
+from migration.model import (
+    Book,
+    BookFile,
+    Card,
+    Digest,
+    EbookId,
+    Known,
+    Outcome,
+    Phase,
+    Receipt,
+    Sighting,
+    UploadResult,
+)
+from migration.options import Options, read_options
+from migration.outgoing import Outgoing, digest_of
+from migration.passes import Range
+from migration.tracker import Sending
+from migration.turns import Work
+
+PROJECT = Path(__file__).resolve().parent
+
+#: Seconds a request whose answer was lost may still run on the server; reconciling earlier could find too little.
+RECONCILE_AFTER = timedelta(seconds=float(os.environ.get("RECONCILE_AFTER_SECONDS", "40")))
+#: The first wait before a request is repeated, in seconds; each further one is twice as long.
+RETRY_FIRST_SECONDS = float(os.environ.get("RETRY_FIRST_SECONDS", "2"))
+#: Tries of one file before it is pending: the first one and three more.
+TRIES = 4
+#: A file that failed this often while the server took others is given up.
+ROUNDS = 3
+#: Files failing in a row that make it an outage.
+OUTAGE_AFTER = 3
+#: Seconds between probes of a server that does not answer.
+PROBE_SECONDS = float(os.environ.get("PROBE_SECONDS", "15"))
+#: Seconds to wait for the server at start.
+START_SECONDS = float(os.environ.get("START_SECONDS", "60"))
+#: The list of known hashes is refreshed after this many files or seconds, whichever comes first.
+REFRESH_FILES, REFRESH_SECONDS = 1000, 600.0
+#: An upload that takes longer is reported with its size and stage, seconds.
+SLOW_UPLOAD_SECONDS = 120.0
+#: The average rate is logged after every so many uploads.
+RATE_EVERY = 100
+#: Bytes of multipart framing around a file; the server's limit counts the whole body.
+FRAMING_BYTES = 1024
+#: Seconds for files in hand to end after a signal.
+STOP_SECONDS = 7.0
+
+
+class CalibreMigrator:
+    """One worker process. Its collaborators come by constructor; `migrate` is the story."""
+
+    def __init__(self, options: Options, parts: Parts) -> None:
+        self.options = options
+        self.library = parts.library
+        self.client = parts.client
+        self.ledger = parts.ledger
+        self.tracker = parts.tracker
+        self.clock = parts.clock
+        self.log = parts.log
+        self.publish: Callable[[], None] = parts.publish
+        self.vocabulary = parts.vocabulary
+        self.existing_hashes = ExistingHashes(parts.ledger)
+        self.hash_list_complete = False
+        self.hashes_seen = 0
+        self.last_hash_refresh = self.clock()
+        self.processed_at_refresh = 0
+        self.failing_in_a_row = 0
+        self.found = 0
+        self.crew = Crew(self.turn, self.client.close, self.clock, options.parallel_uploads)
+        self.pass_id = 0
+
+    # -- the story ------------------------------------------------------------------------------------------------
+
+    def migrate(self) -> ExitCode:
+        """Sends every book of this worker's share; returns how it ended. Raises Fatal, Stopping."""
+        joined = self.ledger.join_pass(self.library.highest_book_id(), may_open=not self.options.join_only)
+        if joined is None:
+            self.log.info("No pass is open and this worker only joins: nothing to do")
+            return ExitCode.OK
+        self.pass_id = joined
+        self.tracker.set(run_id=joined, status=Phase.DISCOVERING)
+        self.refresh_existing_hashes()
+        self.crew.start()
+        while (owned := self.next_range()) is not None:
+            self.work_through(owned)
+        return self.conclude()
+
+    def next_range(self) -> Range | None:
+        """The next range of books; None when the pass is closed or the limit is reached.
+
+        While other workers still hold the last ranges it waits, to take over from one that dies.
+        """
+        while not self.limit_reached():
+            owned = self.ledger.claim_range(self.pass_id, self.end_of_next_range)
+            if owned is not None:
+                return owned
+            if self.ledger.is_closed(self.pass_id):
+                return None
+            self.tracker.set(status=Phase.WAITING)
+            self.tick(1.0)
+        return None
+
+    def end_of_next_range(self, after: int) -> int | None:
+        """The last book id of the range after `after`: shorter ranges towards the end, so that nobody is left alone."""
+        share = max(5, self.ledger.remaining_ids(self.pass_id) // 8)
+        return self.library.last_id_of_range(after, min(self.options.batch_size, share))
+
+    def work_through(self, owned: Range) -> None:
+        """Settles every file of a range and closes it; a limit leaves it open."""
+        while True:
+            self.crew.turns.load(self.read_range(owned))
+            while not self.crew.turns.wait(0.5):
+                self.tick(0.0)
+            self.tick(0.0)
+            if self.limit_reached() or self.ledger.close_range(owned):
+                return
+
+    def read_range(self, owned: Range) -> list[Work]:
+        """Reads a range from the library, enters it in the ledger, and returns the books with work to do."""
+        self.log.info(logs.querying(owned.first, owned.last))
+        books = self.crew.meanwhile(lambda: self.library.read_books(owned.first, owned.last), self.publish)
+        files = [(file, self.excluded(file)) for book in books for file in book.files]
+        enrolled = self.ledger.enrol(owned, files)
+        self.tracker.range_read(owned.first, owned.last, enrolled.settled, len(enrolled.todo))
+        self.found += len(enrolled.todo)
+        self.log.info(logs.found(self.found))
+        self.log.info(logs.processed_batch(owned.first, owned.last, len(files), enrolled.settled))
+        for file, _excluded in files:
+            if file.problem is not None:
+                self.log.warning(logs.failed(str(file.id), file.problem.reason, file.problem.message))
+        works: list[Work] = []
+        for book in books:
+            todo = [file for file in book.files if file.id in enrolled.todo][: self.allowance(works)]
+            if todo or book.id in enrolled.unfinished:
+                works.append(Work(book, self.card(book), todo))
+        return works
+
+    def conclude(self) -> ExitCode:
+        """The end of this worker's part: the summary of the pass and the exit status."""
+        pass_totals = totals.read(self.ledger.path, self.pass_id)
+        if pass_totals is None:
+            return ExitCode.PENDING
+        closed = pass_totals.closed_at is not None
+        if closed:
+            proved = totals.proved(self.ledger.path, self.pass_id)
+            self.log.info(report.equation(pass_totals, proved=proved))
+        if not closed and not self.limit_reached():
+            return ExitCode.PENDING
+        failed = pass_totals.counts.failed if closed else self.tracker.count(Outcome.FAILED)
+        return ExitCode.SOME_FAILED if failed else ExitCode.OK
+
+    # -- while it runs --------------------------------------------------------------------------------------------
+
+    def tick(self, seconds: float) -> None:
+        """What the main thread does all the time: looks after the crew, the ledger, the progress file, the server."""
+        self.crew.check(seconds)
+        self.ledger.check_in_place()
+        self.publish()
+        if self.refresh_due():
+            self.refresh_existing_hashes()
+        if self.failing_in_a_row >= OUTAGE_AFTER:
+            self.wait_for_server()
+
+    def wait_for_server(self) -> None:
+        """An outage: takes no new file, probes, and goes on by itself when the server answers."""
+        self.log.warning(
+            "The server fails file after file; waiting until it answers, probing every %g s", PROBE_SECONDS
+        )
+        self.tracker.set(status=Phase.WAITING)
+        self.crew.turns.pause(True)
+        while True:
+            self.crew.rest(PROBE_SECONDS, self.publish)
+            if self.crew.meanwhile(self.client.probe, self.publish):
+                break
+        self.log.info("The server answers again")
+        self.failing_in_a_row = 0
+        self.tracker.set(status=Phase.MIGRATING if self.tracker.processed else Phase.DISCOVERING)
+        self.crew.turns.pause(False)
+
+    def check_api_connectivity(self) -> bool:
+        """Logs in and reads what the server can express, waiting up to a minute; logs the result.
+
+        Raises ServerNeverAnswered, LoginRefused.
+        """
+        deadline = self.clock() + timedelta(seconds=START_SECONDS)
+        while True:
+            try:
+                self.crew.meanwhile(self.client.login, self.publish)
+                self.vocabulary = self.crew.meanwhile(self.client.vocabulary, self.publish)
+            except Transient as error:
+                self.log.warning(logs.api_connectivity(self.client.server, str(error)))
+                if self.clock() >= deadline:
+                    raise ServerNeverAnswered(
+                        f"{self.client.server} did not answer for {START_SECONDS:g} s ({error}); is it running, and is "
+                        "--server right?"
+                    ) from error
+                self.crew.rest(RETRY_FIRST_SECONDS, self.publish)
+            else:
+                self.log.info(logs.api_connectivity(self.client.server, ""))
+                return True
+
+    def refresh_due(self) -> bool:
+        """Is it time to learn what other workers and other people have uploaded?"""
+        files = self.tracker.processed - self.processed_at_refresh
+        return files >= REFRESH_FILES or (self.clock() - self.last_hash_refresh).total_seconds() >= REFRESH_SECONDS
+
+    def refresh_existing_hashes(self) -> int:
+        """Learns what the server has, incrementally after the first time; returns how many hashes were new.
+
+        From the server's own database when MBS2_DB_URI is given; without it, what all workers of this ledger know, and
+        the server is asked about every other file before it is sent.
+        """
+        if self.options.db_uri:
+            try:
+                self.crew.meanwhile(lambda: server_db.refresh(self.options.db_uri, self.ledger), self.publish)
+                self.hash_list_complete = True
+            except Transient as error:
+                self.hash_list_complete = False
+                self.log.warning("Hash refresh from the database failed, asking the server instead: %s", error)
+        known = self.ledger.hash_count()
+        new, self.hashes_seen = known - self.hashes_seen, known
+        self.last_hash_refresh, self.processed_at_refresh = self.clock(), self.tracker.processed
+        self.log.info(logs.hash_refresh(new))
+        return new
+
+    def update_existing_hashes(self, proof: Receipt | Sighting) -> Known:
+        """Remembers one file the server has, for all workers at once; idempotent."""
+        return self.ledger.learn([proof])[1][0]
+
+    # -- one book -------------------------------------------------------------------------------------------------
+
+    def turn(self, work: Work) -> None:
+        """One book's turn in an uploader thread: through, put aside, or again later. Raises Fatal, Stopping."""
+        try:
+            self.process_book(work)
+        except PutAside as later:
+            self.give_back(work, counted=False)
+            self.crew.turns.put_aside(work, later.until)
+        except LedgerBusy as error:
+            self.log.warning("Ledger: %s", error)
+            self.crew.turns.put_aside(work, self.clock() + timedelta(seconds=RETRY_FIRST_SECONDS))
+        except Transient as error:
+            self.trouble(work, error)
+        else:
+            self.crew.turns.settle(work)
+
+    def process_book(self, work: Work) -> None:
+        """Takes one book all the way: what was left open, each file, then title, cover and rating."""
+        self.reconcile(work)
+        while work.files:
+            self.crew.heed_stop()
+            file = work.files[0]
+            self.account(work, file, self.process_file(work, file))
+        self.finish_book(work)
+
+    def process_file(self, work: Work, file: BookFile) -> UploadResult:
+        """Decides one file's fate; raises Transient, PutAside, Fatal, never Rejected."""
+        try:
+            self.ledger.begin(file.id)
+            return self.send_with_retries(work, file)
+        except Rejected as error:
+            return UploadResult(file.id, Outcome.FAILED, reason=error.reason, message=sanitize.for_log(str(error)))
+
+    def send_with_retries(self, work: Work, file: BookFile) -> UploadResult:
+        """Tries a file again after 2, 4 and 8 seconds when the server does not answer or fails."""
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(TRIES),
+            wait=tenacity.wait_exponential(multiplier=RETRY_FIRST_SECONDS, max=RETRY_FIRST_SECONDS * 4),
+            retry=tenacity.retry_if_exception(self.worth_repeating),
+            sleep=self.crew.sleep,
+            before_sleep=lambda state: self.log.info(
+                "%s: trying again, %s", file.id, state.outcome.exception() if state.outcome else ""
+            ),
+            reraise=True,
+        )
+        return retrying(self.upload_file, work, file)
+
+    def worth_repeating(self, error: BaseException) -> bool:
+        """May the file be tried again at once? After a lost answer only when it has been reconciled."""
+        return isinstance(error, Transient) and not isinstance(error, AnswerLost | LedgerBusy)
+
+    def upload_file(self, work: Work, file: BookFile) -> UploadResult:
+        """Sends one file unless the server has it. Raises Rejected, Transient, PutAside."""
+        started = self.clock()
+        self.refuse_unsendable(file)
+        with self.tracker.sending(self.sanitize_filename(os.fsdecode(file.path)), file.size) as sending:
+            digest = self.identify(work, file, sending)
+            taken = self.ledger.take(file.id, digest, name_keys(work.card))
+            if isinstance(taken, Known):
+                return UploadResult(file.id, Outcome.DUPLICATE, taken)
+            result = self.send(work, file, digest, taken, sending)
+            seconds = (self.clock() - started).total_seconds()
+            if seconds > SLOW_UPLOAD_SECONDS:
+                self.tracker.slow()
+                self.log.warning(logs.slow_upload(str(file.id), digest.size, seconds, sending.current_stage))
+        return replace(result, seconds=seconds)
+
+    def send(self, work: Work, file: BookFile, digest: Digest, taken: Taken, sending: Sending) -> UploadResult:
+        """Check, upload, metadata, ebook, attach: the protocol's way of a file the ledger does not know."""
+        extension = extension_of(file)
+        sending.stage("check")
+        sighting = None if self.hash_list_complete and taken.fresh else self.client.check(digest, extension)
+        uploaded = sighting or self.transmit(file, digest, extension, sending)
+        if isinstance(uploaded, Sighting):
+            return UploadResult(file.id, Outcome.DUPLICATE, self.update_existing_hashes(uploaded))
+        sending.stage("metadata")
+        extracted = self.client.extract(uploaded, work.card)
+        if extracted.digest != digest:
+            raise ServerFault(f"the server received other bytes: {extracted.digest.sha1} instead of {digest.sha1}")
+        sending.stage("ebook")
+        ebook_id = self.ensure_ebook(work, file, {**extracted.ids, **taken.ids})
+        sending.stage("attach")
+        return self.attach(work, file, ebook_id, extracted)
+
+    def transmit(self, file: BookFile, digest: Digest, extension: str, sending: Sending) -> str | Sighting:
+        """Streams the file, hashing it on the way; what arrives must be what was identified."""
+        sending.stage("upload")
+        with self.library.open_file(file.path) as opened:
+            outgoing = Outgoing(opened, digest.size, sending.sent)
+            uploaded = self.client.upload(outgoing, digest, extension)
+        if isinstance(uploaded, str) and outgoing.sent() != digest:
+            raise FileChanged(f"{file.id} was rewritten while it was being sent")
+        return uploaded
+
+    def refuse_unsendable(self, file: BookFile) -> None:
+        """Refuses, before a byte is read or sent, what the server cannot take. Raises Rejected."""
+        if file.size + FRAMING_BYTES > settings.MAX_CONTENT_LENGTH:
+            raise TooBig(f"{file.size} bytes; the server accepts {settings.MAX_CONTENT_LENGTH} with framing")
+        if file.size == 0:
+            raise EmptyFile("the file is empty")
+        extension = extension_of(file)
+        if not (extension.isascii() and extension.isalnum() and len(extension) <= 16):
+            raise Unsupported(f"{sanitize.for_log(file.id.format)!r} is not a format a server could know")
+
+    def identify(self, work: Work, file: BookFile, sending: Sending) -> Digest:
+        """SHA-1 and size of the file's bytes; computed once, and again after the file changed."""
+        known = work.digests.get(file.id)
+        if known is not None:
+            return known
+        sending.stage("hash")
+        with self.library.open_file(file.path) as opened:
+            digest = digest_of(opened, self.crew.heed_stop)
+        work.digests[file.id] = digest
+        return digest
+
+    def ensure_ebook(self, work: Work, file: BookFile, ids: dict[tuple[str, str], int]) -> EbookId:
+        """The book's ebook under its working title: made once, whatever happens in between."""
+        state = self.ledger.book(work.book.id) or BookState(work.card.working_title)
+        if state.ebook_id is not None:
+            reopened = self.reopen(work, state)
+            if reopened is not None:
+                return reopened
+            state = BookState(work.card.working_title)
+        state = replace(state, intention=Intention(Asked.CREATE, self.clock()))
+        self.ledger.save_book(work.book.id, state)
+        try:
+            ebook_id = self.client.create(work.card, ids, bare=metadata.too_long_for_paths(work.card))
+        except AnswerLost as lost:
+            # An id of ours the server no longer knows shows itself as HTTP 500.
+            self.ledger.forget_names(name_keys(work.card))
+            self.reconcile_soon(work, state, lost)
+            raise
+        except Rejected:
+            self.ledger.forget_book(work.book.id)
+            raise
+        steps = Step.TITLE | Step.COVER | Step.RATING | Step.RECORD
+        created = BookState(work.card.working_title, ebook_id, steps)
+        self.ledger.save_book(work.book.id, created, advanced=file.id)
+        return ebook_id
+
+    def reopen(self, work: Work, state: BookState) -> EbookId | None:
+        """Gives an ebook its working title back, so that a further format gets a file name; None when it is gone."""
+        if state.ebook_id is None or Step.TITLE in state.steps:
+            return state.ebook_id
+        ebook = self.client.ebook(state.ebook_id)
+        if ebook is None:
+            return None
+        self.ledger.save_book(work.book.id, replace(state, steps=state.steps | Step.TITLE))
+        self.client.change(ebook, work.card, {}, title=state.working_title, bare=False)
+        return ebook.id
+
+    def attach(self, work: Work, file: BookFile, ebook_id: EbookId, extracted: Extracted) -> UploadResult:
+        """Moves the upload into the ebook; the receipt is the proof."""
+        state = self.ledger.book(work.book.id) or BookState(work.card.working_title, ebook_id)
+        asked = Intention(Asked.ATTACH, self.clock(), extracted.upload_id, file.id.format, extracted.digest)
+        state = replace(state, intention=asked)
+        self.ledger.save_book(work.book.id, state)
+        try:
+            receipt = self.client.attach(ebook_id, extracted.upload_id, extracted.digest)
+        except AnswerLost as lost:
+            self.reconcile_soon(work, state, lost)
+            raise
+        except AttachedElsewhere as elsewhere:
+            return self.attached_elsewhere(work, file, elsewhere)
+        except Rejected:
+            self.ledger.save_book(work.book.id, replace(state, intention=None))
+            raise
+        return UploadResult(file.id, Outcome.UPLOADED, receipt)
+
+    def attached_elsewhere(self, work: Work, file: BookFile, elsewhere: AttachedElsewhere) -> UploadResult:
+        """Somebody else's ebook got these bytes first: a duplicate, and our upload is left to the server."""
+        self.ledger.tally(self.pass_id, "orphaned", "upload")
+        known = self.update_existing_hashes(elsewhere.sighting)
+        state = self.ledger.book(work.book.id)
+        if state is not None:
+            self.ledger.save_book(work.book.id, replace(state, intention=None))
+        return UploadResult(file.id, Outcome.DUPLICATE, known)
+
+    def reconcile_soon(self, work: Work, state: BookState, lost: AnswerLost) -> None:
+        """When the server is certainly through with a request, its fate may be looked up at once."""
+        if not lost.still_running and state.intention is not None:
+            asked = replace(state.intention, at=self.clock() - RECONCILE_AFTER)
+            self.ledger.save_book(work.book.id, replace(state, intention=asked))
+
+    def reconcile(self, work: Work) -> None:
+        """Finds out what became of a request whose answer was lost, before anything else is done for the book."""
+        state = self.ledger.book(work.book.id)
+        if state is None or state.intention is None:
+            return
+        due = state.intention.at + RECONCILE_AFTER
+        if self.clock() < due:
+            raise PutAside(f"book {work.book.id}: a request may still be running", due)
+        if state.intention.asked is Asked.CREATE:
+            found = self.client.find(state.working_title)
+            steps = Step.TITLE | Step.COVER | Step.RATING | Step.RECORD if found else Step.NONE
+            done = BookState(state.working_title, found[0] if found else None, steps)
+            self.ledger.save_book(work.book.id, done)
+        else:
+            self.reconcile_attach(work, state, state.intention)
+
+    def reconcile_attach(self, work: Work, state: BookState, asked: Intention) -> None:
+        """Did the file arrive in the ebook? Then it is accounted for; else it will be sent again."""
+        file = next((file for file in work.files if file.id.format == asked.format), None)
+        if state.ebook_id is not None and asked.digest is not None and file is not None:
+            try:
+                receipt = self.client.attached(state.ebook_id, asked.digest, extension_of(file))
+            except AttachedElsewhere as elsewhere:
+                self.account(work, file, self.attached_elsewhere(work, file, elsewhere))
+                return
+            if receipt is not None:
+                self.account(work, file, UploadResult(file.id, Outcome.UPLOADED, receipt))
+                return
+            self.ledger.tally(self.pass_id, "orphaned", "upload")
+        self.ledger.save_book(work.book.id, replace(state, intention=None))
+
+    def finish_book(self, work: Work) -> None:
+        """Closes a book: true title, cover, rating, and a record of what could not be carried. Repeatable."""
+        state = self.ledger.book(work.book.id)
+        if state is None or state.ebook_id is None:
+            self.ledger.forget_book(work.book.id)
+            return
+        if state.steps is Step.NONE:
+            self.ledger.let_go(work.book.id)
+            return
+        ebook = self.client.ebook(state.ebook_id)
+        if ebook is None or not ebook.sources:
+            # Nothing was attached: an ebook without a file must not stay.
+            if ebook is not None:
+                self.client.delete(ebook.id)
+            self.ledger.forget_book(work.book.id)
+            return
+        lost = self.carry_rest(work, state, ebook)
+        card = replace(work.card, not_carried={**work.card.not_carried, **lost})
+        if Step.RECORD in state.steps:
+            not_carried.append(self.options.state_dir, work.book, card, ebook.id)
+        self.ledger.finish_book(
+            self.pass_id,
+            work.book.id,
+            replace(state, steps=Step.NONE),
+            names={key: ebook.ids[key] for key in name_keys(card) if key in ebook.ids},
+            not_carried=card.not_carried if Step.RECORD in state.steps else (),
+        )
+
+    def carry_rest(self, work: Work, state: BookState, ebook: Ebook) -> dict[str, str]:
+        """Title, cover and rating; returns, by field, what the server refused."""
+        card, refused = work.card, {}
+        if Step.TITLE in state.steps:
+            bare = metadata.too_long_for_paths(card)
+            try:
+                self.client.change(ebook, card, dict(ebook.ids), title=card.title, bare=bare)
+            except Rejected as error:
+                self.log.warning("Book %s: %s; it gets a plain title", work.book.id, error)
+                self.client.change(ebook, card, {}, title=plain_title(card.working_title), bare=False)
+                refused["title"] = card.title
+        if Step.COVER in state.steps and work.book.cover is not None and not ebook.cover:
+            try:
+                with self.library.open_file(work.book.cover) as cover:
+                    self.client.set_cover(ebook.id, cover)
+            except Rejected as error:
+                self.log.warning("Book %s: its cover was not carried: %s", work.book.id, error)
+                refused["cover"] = sanitize.for_log(str(error))
+        if Step.RATING in state.steps and card.rating is not None:
+            try:
+                self.client.rate(ebook.id, card.rating)
+            except Rejected as error:
+                refused["rating"] = sanitize.for_log(str(error))
+        return refused
+
+    # -- accounting -----------------------------------------------------------------------------------------------
+
+    def account(self, work: Work, file: BookFile, result: UploadResult) -> None:
+        """Ledger first, then progress, then one log line; exactly once per file."""
+        recorded = self.ledger.account(self.pass_id, result)
+        work.files.remove(file)
+        if not recorded:
+            return
+        self.failing_in_a_row = 0
+        self.tracker.settled(file.id.book_id, result.outcome, file.size)
+        name = f"{file.id} {sanitize.for_log(work.book.title, 120)!r}"
+        match result.outcome:
+            case Outcome.UPLOADED:
+                self.log.info(logs.uploaded(name, file.size, result.seconds))
+                if self.tracker.count(Outcome.UPLOADED) % RATE_EVERY == 0:
+                    self.log.info(logs.average_rate(self.tracker.snapshot().rate_files_per_min))
+            case Outcome.DUPLICATE:
+                self.log.info(logs.duplicate(name))
+            case _:
+                self.log.warning(logs.failed(name, result.reason, result.message))
+
+    def trouble(self, work: Work, error: Transient) -> None:
+        """The server failed on a book after all tries: later again; given up when it fails alone and again."""
+        self.tracker.failed_with(error)
+        self.log.warning("Book %s is pending: %s", work.book.id, error)
+        alone = self.failing_in_a_row == 0 or isinstance(error, FileChanged)
+        if not isinstance(error, FileChanged):
+            self.failing_in_a_row += 1
+        work.digests.clear()
+        rounds = self.give_back(work, counted=alone)
+        if rounds >= ROUNDS and work.files:
+            message = f"failed {ROUNDS} times while the server took other files: {error}"
+            failed = UploadResult(work.files[0].id, Outcome.FAILED, reason=KeptFailing.reason, message=message)
+            failing = self.failing_in_a_row
+            self.account(work, work.files[0], failed)
+            self.failing_in_a_row = failing
+        self.crew.turns.put_aside(work, self.clock() + timedelta(seconds=RETRY_FIRST_SECONDS * 4))
+
+    def give_back(self, work: Work, *, counted: bool) -> int:
+        """The book's first open file is pending again, its attempt uncounted; returns its failed rounds."""
+        rounds = self.ledger.give_back(work.files[0].id, counted=counted) if work.files else 0
+        self.ledger.let_go(work.book.id)
+        return rounds
+
+    def excluded(self, file: BookFile) -> str:
+        """Why the user does not want this file, or ""."""
+        if file.id.format.startswith("ORIGINAL_"):
+            return "Calibre's original of a converted file"
+        if self.options.formats and file.id.format not in self.options.formats:
+            return "format not asked for"
+        return ""
+
+    def card(self, book: Book) -> Card:
+        """The book's metadata as the server accepts it."""
+        return metadata.make_card(
+            book, self.vocabulary, default_language=self.options.default_language, library_uuid=self.library.uuid
+        )
+
+    def limit_reached(self) -> bool:
+        """Has this process taken as many files as it was asked to?"""
+        return bool(self.options.limit) and self.allowance([]) == 0
+
+    def allowance(self, works: Sequence[Work]) -> int | None:
+        """How many more files this process may take; None for no limit."""
+        if not self.options.limit:
+            return None
+        settled = sum(self.tracker.count(outcome) for outcome in (Outcome.UPLOADED, Outcome.DUPLICATE, Outcome.FAILED))
+        return max(0, self.options.limit - settled - sum(len(work.files) for work in works))
+
+    @staticmethod
+    def sanitize_filename(name: str) -> str:
+        """A file name that a database, a log line and a progress file can hold; idempotent, never empty."""
+        return sanitize.sanitize_filename(name)
+
+    @staticmethod
+    def sanitize_metadata_string(value: str) -> str:
+        """A text without NUL, control and bidi-override characters, lone surrogates; idempotent."""
+        return sanitize.sanitize_text(value)
+
+
+def extension_of(file: BookFile) -> str:
+    """The lower-case extension under which the server knows a format."""
+    return file.id.format.lower()
+
+
+def plain_title(working_title: str) -> str:
+    """The working title without its mark: for a book whose true title the server refuses."""
+    return working_title.rpartition(" ~")[0] or working_title
+
+
+def run(options: Options) -> ExitCode:
+    """One worker from its start to its end, with its progress file and log. Raises nothing deliberate."""
+    with assemble(options) as parts:
+        migrator = CalibreMigrator(options, parts)
+        signals = migrator.crew.stop_on_signals()
+        try:
+            migrator.check_api_connectivity()
+            parts.bind()
+            code = migrator.migrate()
+            parts.end(Phase.COMPLETED if code is not ExitCode.PENDING else Phase.STOPPED)
+        except Stopping:
+            migrator.crew.end(STOP_SECONDS, lambda work: migrator.give_back(work, counted=False))
+            parts.end(Phase.STOPPED)
+            code = signals()
+        except MigrationError as error:
+            code = explain_fatal(parts, error)
+        return code
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parses, runs, translates the end into an exit status."""
+    options = read_options(sys.argv[1:] if argv is None else argv, PROJECT)
+    return int(plan.run(options) if options.dry_run else run(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

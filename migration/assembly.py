@@ -1,0 +1,136 @@
+"""Puts one worker process together from its options, in the order in which things can go wrong, and takes it apart."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from migration import logs, progress
+from migration.client import BookshelfClient, task_urls
+from migration.errors import ExitCode, Fatal, MigrationError, StateUnwritable, Transient
+from migration.ledger import Ledger
+from migration.library import CalibreLibrary
+from migration.model import Phase, Progress, Vocabulary
+from migration.options import Options, password_of
+from migration.owner import WorkerLock, this_process
+from migration.tracker import Tracker
+from migration.wire import Wire
+
+
+def utc_now() -> datetime:
+    """The time, aware, in UTC."""
+    return datetime.now(tz=UTC)
+
+
+@dataclass(slots=True)
+class Parts:
+    """The collaborators of one worker."""
+
+    options: Options
+    library: CalibreLibrary
+    client: BookshelfClient
+    ledger: Ledger
+    tracker: Tracker
+    log: logging.Logger
+    progress_path: Path
+    vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary({}, {}))
+    last_published: datetime | None = None
+
+    @staticmethod
+    def clock() -> datetime:
+        """The worker's clock."""
+        return utc_now()
+
+    def bind(self) -> None:
+        """Ties the ledger to this library, server and user; retries what failed when asked to. Raises WrongLedger."""
+        self.ledger.bind(library=self.library.uuid, server=self.client.server, user=self.client.user_id)
+        if self.options.retry_failed:
+            self.log.info("%d failed files are pending again", self.ledger.retry_failed())
+
+    def publish(self, *, now: bool = False) -> None:
+        """Writes the progress file, at most once a second."""
+        moment = self.clock()
+        if now or self.last_published is None or (moment - self.last_published).total_seconds() >= 1:
+            self.last_published = moment
+            progress.write(self.progress_path, self.tracker.snapshot())
+
+    def end(self, phase: Phase) -> None:
+        """The last words: gives back what is unfinished, writes the final progress."""
+        self.ledger.release_ranges()
+        self.tracker.set(status=phase)
+        self.publish(now=True)
+
+
+@contextmanager
+def assemble(options: Options) -> Iterator[Parts]:
+    """The parts of a worker, closed at the end. Exits with the error's status when one cannot be made."""
+    try:
+        options.state_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refused(StateUnwritable(f"cannot make {options.state_dir}: {error.strerror}")) from error
+    try:
+        log = logs.configure(options.state_dir, options.worker_id, console=True)
+        logs.mask(options.password)
+        owner = this_process(options.worker_id)
+        lock = WorkerLock(options.state_dir, owner)
+    except MigrationError as error:
+        raise _refused(error) from error
+    try:
+        tracker = Tracker(_first_progress(options), utc_now)
+        path = progress.progress_path(options.state_dir, options.worker_id)
+        client = BookshelfClient(
+            Wire(options.server), options.username, password_of(options), task_urls(options.server, options.ws_url)
+        )
+        library = CalibreLibrary(options.library, options.state_dir / "migration_library_copy")
+        ledger = Ledger(options.state_dir, owner, utc_now)
+    except MigrationError as error:
+        log.critical("%s", error)
+        lock.release()
+        raise _refused(error) from error
+    log.info("Worker %d starts: %s -> %s", options.worker_id, library.root, options.server)
+    try:
+        yield Parts(options, library, client, ledger, tracker, log, path)
+    finally:
+        ledger.close()
+        library.close()
+        lock.release()
+        logging.shutdown()
+
+
+def explain_fatal(parts: Parts, error: MigrationError) -> ExitCode:
+    """Says why the worker ends, in the log, the progress file and the exit status."""
+    parts.log.critical("%s", error)
+    parts.tracker.failed_with(error)
+    try:
+        parts.end(Phase.FAILED)
+    except (Fatal, Transient) as second:
+        parts.log.critical("%s", second)
+    return error.exit_code if isinstance(error, Fatal) else ExitCode.INTERNAL
+
+
+def _refused(error: MigrationError) -> SystemExit:
+    sys.stderr.write(f"{error}\n")
+    return SystemExit(int(error.exit_code) if isinstance(error, Fatal) else int(ExitCode.INTERNAL))
+
+
+def _first_progress(options: Options) -> Progress:
+    now = utc_now()
+    process = psutil.Process()
+    return Progress(
+        worker_id=options.worker_id,
+        pid=process.pid,
+        pid_started_at=datetime.fromtimestamp(process.create_time(), tz=UTC),
+        status=Phase.INITIALIZING,
+        started_at=now,
+        updated_at=now,
+        library=str(options.library),
+        server=options.server,
+        last_progress_at=now,
+        parallel_uploads=options.parallel_uploads,
+        batch_size=options.batch_size,
+    )

@@ -1,0 +1,98 @@
+"""The state of one Calibre book on the server: its ebook, the steps still open, the request whose answer is awaited.
+
+Functions over an open transaction of the ledger; only `ledger` calls them.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntFlag, StrEnum
+
+from migration.model import BookId, Digest, EbookId, UploadId
+
+
+class Step(IntFlag):
+    """What is still to be done for a book after its files are attached."""
+
+    NONE = 0
+    TITLE = 1  #: the ebook still has its working title
+    COVER = 2  #: Calibre's cover.jpg, when the server found none
+    RATING = 4  #: Calibre's rating
+    RECORD = 8  #: what could not be carried goes to not_carried.jsonl
+
+
+class Asked(StrEnum):
+    """A request that must not be repeated before it is known what became of it."""
+
+    CREATE = "create"  #: POST /api/ebooks under the working title
+    ATTACH = "attach"  #: POST /api/ebooks/<id>/add-upload
+
+
+@dataclass(frozen=True, slots=True)
+class Intention:
+    """A request that may have been sent. `upload_id`, `format` and `digest` belong to ATTACH."""
+
+    asked: Asked
+    at: datetime
+    upload_id: UploadId | None = None
+    format: str = ""
+    digest: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BookState:
+    """What the ledger knows of a book on the server; `ebook_id` is None until the server has named it."""
+
+    working_title: str
+    ebook_id: EbookId | None = None
+    steps: Step = Step.NONE
+    intention: Intention | None = None
+
+
+def read(db: sqlite3.Connection, book_id: BookId) -> BookState | None:
+    """The state of a book, None when it was never begun."""
+    row = db.execute("SELECT * FROM books WHERE book_id = ?", (book_id,)).fetchone()
+    if row is None:
+        return None
+    intention = None
+    if row["intention"] is not None:
+        intention = Intention(
+            Asked(row["intention"]),
+            datetime.fromisoformat(row["intended_at"]),
+            None if row["upload_id"] is None else UploadId(row["upload_id"]),
+            row["format"] or "",
+            None if row["sha1"] is None else Digest(row["sha1"].hex(), row["size"]),
+        )
+    ebook_id = None if row["ebook_id"] is None else EbookId(row["ebook_id"])
+    return BookState(row["working_title"], ebook_id, Step(row["steps"]), intention)
+
+
+def write(db: sqlite3.Connection, book_id: BookId, state: BookState) -> None:
+    """Replaces the state of a book."""
+    intention = state.intention
+    digest = intention.digest if intention else None
+    db.execute(
+        "INSERT OR REPLACE INTO books (book_id, working_title, ebook_id, steps, intention, intended_at, upload_id,"
+        " format, sha1, size) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            book_id,
+            state.working_title,
+            state.ebook_id,
+            int(state.steps),
+            intention.asked if intention else None,
+            intention.at.isoformat() if intention else None,
+            intention.upload_id if intention else None,
+            intention.format if intention else None,
+            bytes.fromhex(digest.sha1) if digest else None,
+            digest.size if digest else None,
+        ),
+    )
+
+
+def unfinished(db: sqlite3.Connection, first: int, last: int) -> list[BookId]:
+    """The books of a range with open steps or an unanswered request."""
+    rows = db.execute(
+        "SELECT book_id FROM books WHERE book_id BETWEEN ? AND ? AND (steps != 0 OR intention IS NOT NULL)",
+        (first, last),
+    ).fetchall()
+    return [BookId(row[0]) for row in rows]

@@ -1,0 +1,98 @@
+"""What is in flight and what the server is known to have: hashes, names, and the claims on both.
+
+Functions over an open transaction of the ledger; only `ledger` calls them. A claim is a row, because the real
+server has no unique constraint: two simultaneous uploads of the same bytes, or two simultaneous creations of one
+author, both succeed there.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+
+from migration.errors import PutAside
+from migration.model import BookId, Digest
+
+#: Is the process with this owner string still alive?
+Alive = Callable[[str], bool]
+
+
+def hash_name(digest: Digest) -> str:
+    """The name under which bytes are claimed."""
+    return f"{digest.sha1}:{digest.size}"
+
+
+def is_known(db: sqlite3.Connection, digest: Digest) -> bool:
+    """Does the ledger's list say that the server has these bytes?"""
+    row = db.execute(
+        "SELECT 1 FROM hashes WHERE sha1 = ? AND size = ?", (bytes.fromhex(digest.sha1), digest.size)
+    ).fetchone()
+    return row is not None
+
+
+def add_hashes(db: sqlite3.Connection, digests: Iterable[Digest]) -> int:
+    """Adds what the server has; returns how many were new."""
+    before = db.total_changes
+    db.executemany(
+        "INSERT OR IGNORE INTO hashes (sha1, size) VALUES (?, ?)",
+        ((bytes.fromhex(digest.sha1), digest.size) for digest in digests),
+    )
+    return db.total_changes - before
+
+
+def name_id(db: sqlite3.Connection, kind: str, name: str) -> int | None:
+    """The server's id of an author or a series, when the ledger knows it."""
+    row = db.execute("SELECT server_id FROM names WHERE kind = ? AND name = ?", (kind, name)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def claim(
+    db: sqlite3.Connection,
+    kind: str,
+    name: str,
+    *,
+    owner: str,
+    book_id: BookId,
+    now: datetime,
+    alive: Alive,
+    settle: timedelta,
+) -> bool:
+    """Claims bytes or a name for one book; returns True when the claim was never held by a process that died.
+
+    Raises PutAside while somebody else holds it: a live process until it lets go, a dead one for another book until
+    `settle` has passed since its last request, which may still be running on the server.
+    """
+    row = db.execute("SELECT owner, book_id, since FROM claims WHERE kind = ? AND name = ?", (kind, name)).fetchone()
+    if row is None:
+        db.execute(
+            "INSERT INTO claims (kind, name, owner, book_id, since) VALUES (?, ?, ?, ?, ?)",
+            (kind, name, owner, book_id, now.isoformat()),
+        )
+        return True
+    mine = row["book_id"] == book_id
+    if row["owner"] == owner and mine:
+        return True
+    if row["owner"] == owner or alive(row["owner"]):
+        raise PutAside(f"{kind} {name} is in flight for book {row['book_id']}")
+    until = datetime.fromisoformat(row["since"]) + settle
+    if not mine and now < until:
+        raise PutAside(f"{kind} {name} was in flight in a worker that died", until)
+    db.execute(
+        "UPDATE claims SET owner = ?, book_id = ?, since = ? WHERE kind = ? AND name = ?",
+        (owner, book_id, now.isoformat(), kind, name),
+    )
+    return False
+
+
+def touch(db: sqlite3.Connection, owner: str, book_id: BookId, now: datetime) -> None:
+    """A request about this book leaves now: its claims may not be taken over before that has settled."""
+    db.execute("UPDATE claims SET since = ? WHERE book_id = ? AND owner = ?", (now.isoformat(), book_id, owner))
+
+
+def release(db: sqlite3.Connection, kind: str, name: str) -> None:
+    """Lets go of one claim."""
+    db.execute("DELETE FROM claims WHERE kind = ? AND name = ?", (kind, name))
+
+
+def release_book(db: sqlite3.Connection, owner: str, book_id: BookId) -> None:
+    """Lets go of every claim this process holds for a book."""
+    db.execute("DELETE FROM claims WHERE book_id = ? AND owner = ?", (book_id, owner))

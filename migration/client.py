@@ -1,0 +1,459 @@
+"""MyBookshelf2 over REST and WebSocket: the only maker of `Receipt`, the only translator of its answers into errors.
+
+Most errors of this server come with HTTP 200 and a key `error`; see the traps in the protocol reference. Requests
+that must not be repeated blindly (create, attach) raise AnswerLost when their answer is lost; the caller reconciles.
+"""
+
+import base64
+import json
+import re
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import IO, Any, Protocol
+from urllib.parse import quote, urlsplit
+
+from requests_toolbelt import MultipartEncoder
+
+from migration.errors import (
+    AnswerLost,
+    LoginRefused,
+    MigrationError,
+    RefusedByServer,
+    ServerFault,
+    TooBig,
+    Transient,
+    Unsupported,
+)
+from migration.mime import mime_type
+from migration.model import (
+    Card,
+    Digest,
+    EbookId,
+    Json,
+    PersonName,
+    Receipt,
+    Sighting,
+    SourceId,
+    UploadId,
+    Vocabulary,
+)
+from migration.tasks import TaskEngine, Unauthorized
+from migration.wire import Answer, Body, Wire
+
+#: The access token is renewed this many seconds before it expires; it lives for 4 hours.
+RENEW_SECONDS = 600.0
+
+_EXISTING = re.compile(r"Existing source (\d+) in ebook .*\((\d+)\)", re.DOTALL)
+
+
+class Outgoing(Protocol):
+    """A file on its way: read like a stream, it knows how many bytes are left."""
+
+    @property
+    def len(self) -> int:
+        """Bytes still to be read."""
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """What the server made of an upload: the identity of its bytes, the ids of our names, whether it has a cover."""
+
+    upload_id: UploadId
+    digest: Digest
+    ids: Mapping[tuple[str, str], int]
+    cover: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ebook:
+    """An ebook as the server shows it. `sources` are (source id, format, size)."""
+
+    id: EbookId
+    version: int
+    title: str
+    cover: bool
+    ids: Mapping[tuple[str, str], int]
+    sources: tuple[tuple[SourceId, str, int], ...]
+    rating: float | None = None
+
+
+class AttachedElsewhere(MigrationError):
+    """The server has these bytes already, in an ebook that is not ours."""
+
+    def __init__(self, sighting: Sighting) -> None:
+        super().__init__("file already exists in another ebook")
+        self.sighting = sighting
+
+
+class BookshelfClient:
+    """One user's view of one server; safe to use from several threads."""
+
+    def __init__(self, wire: Wire, username: str, password: str, ws_urls: tuple[str, ...]) -> None:
+        """Sends nothing yet; the first request logs in."""
+        self.server = wire.base_url
+        self._wire = wire
+        self._username = username
+        self._password = password
+        self._token = ""
+        self._expires = 0.0
+        self._login_lock = threading.Lock()
+        self._engine = TaskEngine(ws_urls, self._access_token)
+        self.user_id = ""
+
+    # -- session --------------------------------------------------------------------------------------------------
+
+    def login(self) -> None:
+        """Gets a new access token. Raises LoginRefused."""
+        answer = self._wire.send(
+            "POST", "/login", body={"username": self._username, "password": self._password}, repeatable=True
+        )
+        token = answer.mapping().get("access_token")
+        if not isinstance(token, str):
+            reason = answer.error or answer.text or f"HTTP {answer.status}"
+            raise LoginRefused(
+                f"{self.server} refused the login of {self._username!r} ({reason}); check MBS2_USERNAME and "
+                "MBS2_PASSWORD"
+            )
+        claims = _claims(token)
+        self._token = token
+        self._expires = float(str(claims.get("exp") or time.time() + 3600))
+        self.user_id = str(claims.get("id") or self._username)
+
+    def probe(self) -> bool:
+        """Does the server answer at all? Never raises; at most the time-outs of one request."""
+        try:
+            self._wire.send("GET", "/api/languages")
+        except Transient:
+            return False
+        return True
+
+    def vocabulary(self) -> Vocabulary:
+        """The languages and genres the server can express."""
+        languages = _expect_list(self._call("GET", "/api/languages"))
+        genres = _expect_list(self._call("GET", "/api/genres"))
+        return Vocabulary(
+            {str(item.get("code")): _int(item.get("id")) for item in languages},
+            {str(item.get("name")): _int(item.get("id")) for item in genres},
+        )
+
+    def close(self) -> None:
+        """Closes the calling thread's connections."""
+        self._wire.close()
+        self._engine.close()
+
+    # -- one file -------------------------------------------------------------------------------------------------
+
+    def check(self, digest: Digest, extension: str) -> Sighting | None:
+        """Asks before sending. Returns a Sighting when the server has these bytes; raises TooBig, Unsupported."""
+        answer = self._call(
+            "POST",
+            "/api/upload/check",
+            {"mime_type": mime_type(extension), "size": digest.size, "hash": digest.sha1, "extension": extension},
+        )
+        return self._upload_verdict(answer, digest)
+
+    def upload(self, outgoing: Outgoing, digest: Digest, extension: str) -> str | Sighting:
+        """Sends a file; returns the server's name for it, or a Sighting when it has these bytes already.
+
+        An upload that is never attached is cleaned up by the server, so this may be repeated.
+        """
+        name = f"{digest.sha1}.{extension}"
+        encoder = MultipartEncoder({"file": (name, outgoing, mime_type(extension))})
+        answer = self._call("POST", "/api/upload", upload=(encoder, encoder.content_type), once=True)
+        sighting = self._upload_verdict(answer, digest)
+        return sighting or _text(answer.mapping(), "file")
+
+    def extract(self, file: str, card: Card) -> Extracted:
+        """Lets the server read the uploaded file's metadata, with Calibre's proposed, and says what came of it."""
+        result = self._task("metadata", [file, _proposed(card)])
+        upload_id = UploadId(_int(result))
+        meta = self._call("GET", f"/api/uploads-meta/{upload_id}").mapping()
+        found = meta.get("meta")
+        return Extracted(
+            upload_id,
+            Digest(_text(meta, "hash"), _int(meta.get("size"))),
+            _ids(found if isinstance(found, dict) else {}),
+            bool(meta.get("cover")),
+        )
+
+    # -- one book -------------------------------------------------------------------------------------------------
+
+    def find(self, working_title: str) -> list[EbookId]:
+        """The ebooks with exactly this title; a working title is unique, so at most one."""
+        answer = self._call("GET", f"/api/ebooks/index/{quote(working_title, safe='')}")
+        items = answer.mapping().get("items")
+        return [
+            EbookId(_int(item.get("id")))
+            for item in (items if isinstance(items, list) else [])
+            if isinstance(item, dict) and item.get("title") == working_title
+        ]
+
+    def create(self, card: Card, ids: Mapping[tuple[str, str], int], *, bare: bool) -> EbookId:
+        """Makes the ebook under its working title; without authors and series when `bare`.
+
+        Raises AnswerLost, RefusedByServer.
+        """
+        body: dict[str, Json] = {
+            "title": card.working_title,
+            "language": {"id": card.language_id},
+            "genres": [{"id": genre_id} for genre_id, _name in card.genres],
+            "authors": [] if bare else _authors(card, ids),
+        }
+        if not bare:
+            body.update(_series(card, ids))
+        answer = self._accepted(self._call("POST", "/api/ebooks", body, repeatable=False))
+        return EbookId(_int(answer.mapping().get("id")))
+
+    def attach(self, ebook_id: EbookId, extracted_id: UploadId, digest: Digest) -> Receipt:
+        """Moves an upload into an ebook. Raises AnswerLost, AttachedElsewhere, RefusedByServer.
+
+        HTTP 404 (no such ebook or upload) is what a second try gets, so it too is AnswerLost: reconcile.
+        """
+        answer = self._call("POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": extracted_id}, repeatable=False)
+        if answer.status == 404:
+            raise AnswerLost(f"add-upload to ebook {ebook_id}: the upload or the ebook is gone", still_running=False)
+        if "already exists" in answer.error:
+            existing = _EXISTING.search(answer.error)
+            if existing is not None and int(existing[2]) == ebook_id:
+                return Receipt(digest, ebook_id, SourceId(int(existing[1])))
+            raise AttachedElsewhere(Sighting(digest))
+        return Receipt(digest, ebook_id, SourceId(_int(self._accepted(answer).mapping().get("id"))))
+
+    def attached(self, ebook_id: EbookId, digest: Digest, extension: str) -> Receipt | None:
+        """Reconciles a lost answer: the receipt when the server has these bytes and this ebook holds them, else None.
+
+        Raises AttachedElsewhere when it has them in another ebook.
+        """
+        sighting = self.check(digest, extension)
+        if sighting is None:
+            return None
+        ebook = self.ebook(ebook_id)
+        for source_id, found, size in ebook.sources if ebook else ():
+            if (found, size) == (extension, digest.size):
+                return Receipt(digest, ebook_id, source_id)
+        raise AttachedElsewhere(sighting)
+
+    def ebook(self, ebook_id: EbookId) -> Ebook | None:
+        """The ebook as it is now; None when there is none."""
+        answer = self._call("GET", f"/api/ebooks/{ebook_id}")
+        return None if answer.status == 404 else _ebook(ebook_id, self._accepted(answer).mapping())
+
+    def change(self, ebook: Ebook, card: Card, ids: Mapping[tuple[str, str], int], *, title: str, bare: bool) -> None:
+        """Gives the ebook a title; authors and series too when it was made `bare`. Raises ServerFault when stale."""
+        body: dict[str, Json] = {"title": title, "version_id": ebook.version}
+        if bare:
+            body |= {"authors": _authors(card, ids), **_series(card, ids)}
+        answer = self._call("PATCH", f"/api/ebooks/{ebook.id}", body)
+        if "Stalled record" in answer.error:
+            raise ServerFault(f"ebook {ebook.id} was changed by somebody else meanwhile")
+        self._accepted(answer)
+
+    def rate(self, ebook_id: EbookId, rating: int) -> None:
+        """Sets this user's rating, 0-100."""
+        self._accepted(self._call("POST", f"/api/ebooks/{ebook_id}/rate", {"rating": rating}))
+
+    def set_cover(self, ebook_id: EbookId, cover: IO[bytes]) -> None:
+        """Sends Calibre's cover.jpg and makes it the ebook's."""
+        encoder = MultipartEncoder({"file": ("cover.jpg", cover, "image/jpeg")})
+        answer = self._accepted(
+            self._call("POST", "/api/upload-cover", upload=(encoder, encoder.content_type), once=True)
+        )
+        self._task("cover", [_text(answer.mapping(), "file"), ebook_id])
+
+    def delete(self, ebook_id: EbookId) -> None:
+        """Removes an ebook that was made and never got a file; one that is gone already is fine."""
+        answer = self._call("DELETE", f"/api/ebooks/{ebook_id}")
+        if answer.status != 404:
+            self._accepted(answer)
+
+    # -- how ------------------------------------------------------------------------------------------------------
+
+    def _access_token(self) -> str:
+        if time.time() > self._expires - RENEW_SECONDS:
+            self._login_again(self._token)
+        return self._token
+
+    def _login_again(self, refused: str) -> None:
+        """Logs in unless another thread has done so since `refused` was sent."""
+        with self._login_lock:
+            if self._token == refused:
+                self.login()
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: Body = None,
+        *,
+        upload: tuple[Any, str] | None = None,
+        repeatable: bool = True,
+        once: bool = False,
+    ) -> Answer:
+        """Sends with the token; logs in again on 401, once. A 401 was certainly not carried out.
+
+        `once`: the body is a stream that cannot be sent a second time; then 401 is a ServerFault, and the next try of
+        the whole file finds a fresh token.
+        """
+        token = self._access_token()
+        answer = self._wire.send(method, path, body=body, upload=upload, token=token, repeatable=repeatable)
+        if answer.status == 401:
+            self._login_again(token)
+            if once:
+                raise ServerFault(f"{method} {path}: the token had expired; logged in again")
+            answer = self._wire.send(method, path, body=body, token=self._token, repeatable=repeatable)
+        if answer.status in (401, 403):
+            raise LoginRefused(
+                f"{self.server} does not let {self._username!r} do {method} {path}; the user needs the role 'user' and "
+                "may only change ebooks of its own"
+            )
+        return answer
+
+    def _task(self, name: str, args: list[Json]) -> Json:
+        try:
+            return self._engine.call(name, args)
+        except Unauthorized:
+            self._login_again(self._token)
+        try:
+            return self._engine.call(name, args)
+        except Unauthorized:
+            raise LoginRefused(f"the task engine of {self.server} refuses the token of {self._username!r}") from None
+
+    def _upload_verdict(self, answer: Answer, digest: Digest) -> Sighting | None:
+        """What `check` and `upload` say of a file; None means yes."""
+        error = answer.error
+        if answer.status == 413 or "too big" in error:
+            raise TooBig(f"the server accepts no file of {digest.size} bytes")
+        if "unsupported" in error:
+            raise Unsupported(f"the server says: {error}")
+        if "already exists" in error:
+            return Sighting(digest)
+        self._accepted(answer)
+        return None
+
+    def _accepted(self, answer: Answer) -> Answer:
+        """The answer itself when it says yes. Raises RefusedByServer with the server's words."""
+        if answer.error or answer.status >= 400:
+            raise RefusedByServer(f"the server says: {answer.error or answer.text or f'HTTP {answer.status}'}")
+        return answer
+
+
+def task_urls(server: str, given: str = "") -> tuple[str, ...]:
+    """Where the task engine may be: the URL given, or else the server's own port, `/ws`, then port 8080."""
+    if given:
+        return (given.rstrip("/"),)
+    parts = urlsplit(server)
+    scheme = "wss" if parts.scheme == "https" else "ws"
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{scheme}://{parts.netloc.rpartition('@')[2]}/ws", f"{scheme}://{host}:8080/ws"
+
+
+def _proposed(card: Card) -> dict[str, Json]:
+    """Calibre's metadata for the `metadata` task. Keys without a value are left out: null breaks the task."""
+    proposed: dict[str, Json] = {
+        "title": card.working_title,
+        "authors": [_person(author) for author in card.authors],
+        "genres": [{"name": name} for _id, name in card.genres],
+        "language": {"code": card.language_code},
+    }
+    if card.series is not None:
+        proposed["series"] = {"title": card.series}
+        proposed["series_index"] = card.series_index
+    return proposed
+
+
+def _person(author: PersonName) -> dict[str, Json]:
+    names: dict[str, Json] = {"last_name": author.last}
+    return {**names, "first_name": author.first} if author.first else names
+
+
+def author_key(author: PersonName) -> tuple[str, str]:
+    """The ledger's key of an author: kind and name."""
+    return "author", f"{author.last}, {author.first}" if author.first else author.last
+
+
+def name_keys(card: Card) -> list[tuple[str, str]]:
+    """The names a card needs on the server: its authors and its series."""
+    series = [] if card.series is None else [("series", card.series)]
+    return [author_key(author) for author in card.authors] + series
+
+
+def _authors(card: Card, ids: Mapping[tuple[str, str], int]) -> list[Json]:
+    result: list[Json] = []
+    for author in card.authors:
+        known = ids.get(author_key(author))
+        result.append({"id": known} if known is not None else _person(author))
+    return result
+
+
+def _series(card: Card, ids: Mapping[tuple[str, str], int]) -> dict[str, Json]:
+    if card.series is None:
+        return {}
+    known = ids.get(("series", card.series))
+    return {
+        "series": {"id": known} if known is not None else {"title": card.series},
+        "series_index": card.series_index,
+    }
+
+
+def _ids(entity: Mapping[str, Json]) -> dict[tuple[str, str], int]:
+    """The ids an ebook or an upload's meta names for its authors and its series."""
+    ids: dict[tuple[str, str], int] = {}
+    authors = entity.get("authors")
+    for author in authors if isinstance(authors, list) else []:
+        if isinstance(author, dict) and isinstance(author.get("id"), int):
+            name = PersonName(str(author.get("last_name") or ""), str(author.get("first_name") or ""))
+            ids[author_key(name)] = _int(author["id"])
+    series = entity.get("series")
+    if isinstance(series, dict) and isinstance(series.get("id"), int):
+        ids["series", str(series.get("title") or "")] = _int(series["id"])
+    return ids
+
+
+def _ebook(ebook_id: EbookId, body: Mapping[str, Json]) -> Ebook:
+    sources = body.get("sources")
+    return Ebook(
+        ebook_id,
+        _int(body.get("version_id")),
+        str(body.get("title") or ""),
+        bool(body.get("cover")),
+        _ids(body),
+        tuple(
+            (SourceId(_int(source.get("id"))), str(source.get("format") or ""), _int(source.get("size")))
+            for source in (sources if isinstance(sources, list) else [])
+            if isinstance(source, dict)
+        ),
+    )
+
+
+def _claims(token: str) -> dict[str, Json]:
+    """The claims of a JWT, unverified: they only tell us when to renew and which user we are."""
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def _expect_list(answer: Answer) -> list[dict[str, Json]]:
+    if not isinstance(answer.body, list):
+        raise ServerFault(f"the server's answer is not a list: {answer.error or answer.text or answer.status}")
+    return [item for item in answer.body if isinstance(item, dict)]
+
+
+def _text(body: Mapping[str, Json], key: str) -> str:
+    value = body.get(key)
+    if not isinstance(value, str):
+        raise ServerFault(f"the server's answer lacks {key!r}")
+    return value
+
+
+def _int(value: Json) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ServerFault(f"the server's answer has {value!r} where a number belongs")
+    return value

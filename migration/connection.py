@@ -1,0 +1,158 @@
+"""Opening metadata.db without ever disturbing Calibre or changing the library (facts: Calibre 6.13, SQLite 3.40).
+
+`mode=ro` with a busy time-out. Only where that is refused, because a crashed writer left a journal that somebody
+must roll back, or a WAL lies on a read-only folder, a private copy is made and recovered, once for all workers.
+Never `immutable=1` (uncommitted or stale rows, without an error), never a plain copy otherwise (1.4 % are torn).
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from migration.errors import LibraryUnreadable, StateUnwritable
+
+NAME = "metadata.db"
+_SIDES = ("", "-journal", "-wal")
+_COPY_TRIES = 5
+
+
+def open_read_only(path: Path, timeout_seconds: float) -> sqlite3.Connection:
+    """A connection in autocommit mode that returns text as bytes; closed by the caller."""
+    db = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=timeout_seconds, isolation_level=None,
+        check_same_thread=False,
+    )  # fmt: skip
+    db.text_factory = bytes
+    db.row_factory = sqlite3.Row
+    return db
+
+
+def connect(root: Path, private_dir: Path, timeout_seconds: float) -> sqlite3.Connection:
+    """A connection to the library's database, or to its private copy. Raises LibraryUnreadable, StateUnwritable."""
+    path = root / NAME
+    _refuse_obvious(root, path)
+    db = open_read_only(path, timeout_seconds)
+    try:
+        with readable(path):
+            db.execute("SELECT COUNT(*) FROM sqlite_master").fetchall()
+    except NeedsRecovery:
+        db.close()
+        return open_read_only(_recovered_copy(path, private_dir, timeout_seconds), timeout_seconds)
+    except LibraryUnreadable:
+        db.close()
+        raise
+    return db
+
+
+class NeedsRecovery(Exception):
+    """The database can be read only after its journal or WAL has been recovered, which needs write access."""
+
+
+@contextmanager
+def readable(path: Path, what: str = "") -> Iterator[None]:
+    """Turns SQLite's errors into a sentence for the user; `what` says what was being read."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _meaning(error, path, what) from error
+
+
+def _meaning(error: sqlite3.Error, path: Path, what: str) -> Exception:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    where = f"{path}{f' ({what})' if what else ''}"
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+        return NeedsRecovery(str(error))
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return LibraryUnreadable(f"{where} is locked by another program; close Calibre's long job, then start again")
+    if code == sqlite3.SQLITE_NOTADB:
+        return LibraryUnreadable(f"{where} is not a database; is this the folder of a Calibre library?")
+    if code == sqlite3.SQLITE_CORRUPT:
+        return LibraryUnreadable(
+            f"{where} is damaged ({error}); nothing was changed. Calibre's 'Library maintenance > Restore database' "
+            "makes it anew from the books' folders"
+        )
+    if "no such table" in str(error):
+        return LibraryUnreadable(f"{where} is not a Calibre library: {error}")
+    return LibraryUnreadable(f"{where} cannot be read: {error}")
+
+
+def _refuse_obvious(root: Path, path: Path) -> None:
+    if not root.is_dir():
+        raise LibraryUnreadable(f"{root} is not a folder; name the folder of a Calibre library, with {NAME} in it")
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise LibraryUnreadable(f"{root} has no {NAME}; name the folder of a Calibre library") from None
+    except OSError as error:
+        raise LibraryUnreadable(f"{path} cannot be read: {error.strerror}") from error
+    if not path.is_file():
+        raise LibraryUnreadable(f"{path} is not a file")
+    if size == 0:
+        raise LibraryUnreadable(f"{path} is empty (0 bytes); restore it from a backup or with Calibre")
+    if not os.access(path, os.R_OK):
+        raise LibraryUnreadable(f"{path} may not be read by this user; give it read access")
+
+
+# -- a private copy ----------------------------------------------------------------------------------------------
+
+
+def _recovered_copy(path: Path, private_dir: Path, timeout_seconds: float) -> Path:
+    """The path of a verified copy of the database as it is now, made by the first worker that needs it."""
+    copy, stamp_file = private_dir / NAME, private_dir / "copied_from.json"
+    try:
+        private_dir.mkdir(parents=True, exist_ok=True)
+        with (private_dir / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if copy.exists() and stamp_file.exists() and json.loads(stamp_file.read_text()) == _stamp(path):
+                return copy
+            stamp_file.unlink(missing_ok=True)
+            stamp = _copy(path, private_dir)
+            _recover(private_dir / "new.db", path, timeout_seconds)
+            (private_dir / "new.db").replace(copy)
+            stamp_file.write_text(json.dumps(stamp))
+    except OSError as error:
+        raise StateUnwritable(f"cannot copy {path} to {private_dir}: {error.strerror}") from error
+    return copy
+
+
+def _stamp(path: Path) -> list[list[int] | None]:
+    """Sizes and mtimes of the database and what lies beside it."""
+    stamps: list[list[int] | None] = []
+    for side in _SIDES:
+        try:
+            status = Path(f"{path}{side}").stat()
+            stamps.append([status.st_size, status.st_mtime_ns])
+        except FileNotFoundError:
+            stamps.append(None)
+    return stamps
+
+
+def _copy(path: Path, private_dir: Path) -> list[list[int] | None]:
+    """Copies database, journal and WAL together; what changed meanwhile is copied again."""
+    for _ in range(_COPY_TRIES):
+        before = _stamp(path)
+        for side, stamp in zip(_SIDES, before, strict=True):
+            target = private_dir / f"new.db{side}"
+            target.unlink(missing_ok=True)
+            if stamp is not None:
+                shutil.copyfile(f"{path}{side}", target)
+        (private_dir / "new.db-shm").unlink(missing_ok=True)
+        if _stamp(path) == before:
+            return before
+    raise LibraryUnreadable(f"{path} changes all the time; close Calibre, then start again")
+
+
+def _recover(copy: Path, path: Path, timeout_seconds: float) -> None:
+    try:
+        with closing(sqlite3.connect(copy, timeout=timeout_seconds, isolation_level=None)) as db, readable(path):
+            db.execute("PRAGMA journal_mode = DELETE").fetchall()
+            verdict = db.execute("PRAGMA quick_check").fetchone()[0]
+    except NeedsRecovery as error:
+        raise LibraryUnreadable(f"{path} needs recovery, which failed: {error}") from error
+    if verdict != "ok":
+        raise LibraryUnreadable(f"{path} is damaged ({verdict.splitlines()[0]}); restore it with Calibre")

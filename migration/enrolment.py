@@ -1,0 +1,157 @@
+"""Entering a range's files in the ledger, and settling at once those that need no work.
+
+A function over an open transaction of the ledger; only `ledger` calls it.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from migration import books, passes
+from migration.errors import EmptyFile, KeptFailing, MissingFile, StoppedItsWorker, Unreadable
+from migration.model import BookFile, BookId, Counts, FileId, Outcome
+from migration.passes import Range
+
+#: A file whose worker died this often while working on it is not tried again.
+MAX_ATTEMPTS = 3
+#: What is said of such a file.
+DIED = f"its worker died {MAX_ATTEMPTS} times while working on it"
+
+#: Reasons that may have gone away by themselves: such a file is tried again in the next pass.
+_TRY_AGAIN = frozenset({MissingFile.reason, EmptyFile.reason, Unreadable.reason, KeptFailing.reason})
+
+_WRITE = (
+    "INSERT OR REPLACE INTO files (book_id, format, size, mtime_ns, outcome, pass_id, reason, message, sha1, source_id,"
+    " attempts, rounds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What a range holds for this worker: files to be worked on, books to be finished, and what was settled at once."""
+
+    todo: frozenset[FileId]
+    unfinished: frozenset[BookId]
+    settled: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What can be said of a file without opening it."""
+
+    outcome: Outcome
+    reason: str = ""
+    message: str = ""
+
+
+_PENDING = _Verdict(Outcome.PENDING)
+
+
+def enrol(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, str]]) -> Enrolment:
+    """See `Ledger.enrol`."""
+    rows = {
+        FileId(BookId(row["book_id"]), row["format"]): row
+        for row in db.execute("SELECT * FROM files WHERE book_id BETWEEN ? AND ?", (owned.first, owned.last)).fetchall()
+    }
+    moves: Counter[Outcome] = Counter()
+    reasons: Counter[str] = Counter()
+    changed: list[tuple[object, ...]] = []
+    todo: list[FileId] = []
+    discovered = 0
+    for file, excluded in files:
+        row = rows.pop(file.id, None)
+        again = row is not None and row["pass_id"] == owned.pass_id
+        if again and row is not None and row["outcome"] != Outcome.PENDING:
+            continue
+        verdict = _at_once(file, excluded, row)
+        if verdict.outcome is Outcome.PENDING:
+            todo.append(file.id)
+        elif verdict.outcome is Outcome.FAILED:
+            reasons[verdict.reason] += 1
+        discovered += not again
+        moves[Outcome.PENDING] -= again
+        moves[verdict.outcome] += 1
+        changed.append(_row(file, verdict, row, owned.pass_id))
+    gone = _forget_gone(db, rows, owned.pass_id)
+    moves[Outcome.PENDING] -= gone
+    db.executemany(_WRITE, changed)
+    passes.count(db, owned.pass_id, discovered - gone, moves)
+    passes.tally(db, owned.pass_id, "failed", reasons)
+    settled = Counts(
+        discovered, 0, moves[Outcome.DUPLICATE], moves[Outcome.SKIPPED], moves[Outcome.FAILED], max(0, len(todo))
+    )
+    return Enrolment(frozenset(todo), frozenset(books.unfinished(db, owned.first, owned.last)), settled)
+
+
+def put_back(db: sqlite3.Connection, file: FileId, *, counted: bool) -> int:
+    """The attempt ended without an outcome and without a death; returns the file's counted rounds."""
+    row = db.execute(
+        "UPDATE files SET attempts = MAX(attempts - 1, 0), rounds = rounds + ?"
+        " WHERE book_id = ? AND format = ? RETURNING rounds",
+        (int(counted), file.book_id, file.format),
+    ).fetchone()
+    return int(row[0])
+
+
+def start(db: sqlite3.Connection, file: FileId) -> None:
+    """An attempt starts. Raises StoppedItsWorker when three workers died on this file."""
+    row = db.execute(
+        "UPDATE files SET attempts = attempts + 1 WHERE book_id = ? AND format = ? RETURNING attempts",
+        (file.book_id, file.format),
+    ).fetchone()
+    if row[0] > MAX_ATTEMPTS:
+        raise StoppedItsWorker(DIED)
+
+
+def _forget_gone(db: sqlite3.Connection, rows: Mapping[FileId, sqlite3.Row], pass_id: int) -> int:
+    """Files that were pending in this pass and that the library no longer lists; returns how many."""
+    gone = [file for file, row in rows.items() if row["pass_id"] == pass_id and row["outcome"] == Outcome.PENDING]
+    db.executemany("DELETE FROM files WHERE book_id = ? AND format = ?", _keys(gone))
+    return len(gone)
+
+
+def _keys(files: Iterable[FileId]) -> list[tuple[int, str]]:
+    return [(file.book_id, file.format) for file in files]
+
+
+def _at_once(file: BookFile, excluded: str, row: sqlite3.Row | None) -> _Verdict:
+    if excluded:
+        return _Verdict(Outcome.SKIPPED, excluded)
+    if file.problem is not None:
+        return _Verdict(Outcome.FAILED, file.problem.reason, file.problem.message)
+    return _as_before(row) if row is not None and _same(file, row) else _PENDING
+
+
+def _as_before(row: sqlite3.Row) -> _Verdict:
+    """What becomes of a file that has not changed since the row was written."""
+    if row["outcome"] in (Outcome.UPLOADED, Outcome.DUPLICATE):
+        return _Verdict(Outcome.DUPLICATE)
+    if row["outcome"] == Outcome.FAILED and row["reason"] not in _TRY_AGAIN:
+        return _Verdict(Outcome.FAILED, row["reason"], row["message"])
+    if row["attempts"] >= MAX_ATTEMPTS:
+        return _Verdict(Outcome.FAILED, StoppedItsWorker.reason, DIED)
+    return _PENDING
+
+
+def _same(file: BookFile, row: sqlite3.Row) -> bool:
+    return bool((row["size"], row["mtime_ns"]) == (file.size, file.mtime_ns))
+
+
+def _row(file: BookFile, verdict: _Verdict, row: sqlite3.Row | None, pass_id: int) -> tuple[object, ...]:
+    """The file's row; what was known of the same bytes is kept."""
+    known: tuple[object, ...] = (None, None, 0, 0)
+    if row is not None and _same(file, row):
+        attempts = row["attempts"] if verdict.outcome is Outcome.PENDING else 0
+        known = (row["sha1"], row["source_id"], attempts, row["rounds"] if row["pass_id"] == pass_id else 0)
+    return (
+        file.id.book_id,
+        file.id.format,
+        file.size,
+        file.mtime_ns,
+        verdict.outcome.value,
+        pass_id,
+        verdict.reason,
+        verdict.message,
+        *known,
+    )

@@ -1,0 +1,355 @@
+"""The ledger: every file of the library and what became of it, shared by all workers of one machine.
+
+`STATE_DIR/migration_ledger.db`, SQLite in WAL mode. It is bound to one Calibre library and one server. It alone makes
+`Known`, closes ranges and passes, and keeps the equation
+
+    discovered = uploaded + duplicate + skipped + failed + pending
+
+in the same transactions as the rows it counts.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from migration import books, claims, enrolment, passes
+from migration.enrolment import Enrolment
+from migration.errors import WrongLedger
+from migration.model import BookFile, BookId, Digest, FileId, Known, Outcome, Receipt, Sighting, UploadResult
+from migration.owner import Owner, is_alive
+from migration.passes import Range
+from migration.store import Store
+
+LEDGER_NAME = "migration_ledger.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Bytes and names are claimed. `ids` are the server's ids of the names it is known to have.
+
+    `fresh` is False when a claim was taken over from a dead worker, so the server must be asked about the bytes.
+    """
+
+    fresh: bool
+    ids: Mapping[tuple[str, str], int]
+
+
+class Ledger:
+    """All the ledger can do for one worker process; safe to use from its threads."""
+
+    def __init__(
+        self, state_dir: Path, owner: Owner, clock: Callable[[], datetime], settle: timedelta = timedelta(seconds=40)
+    ) -> None:
+        """Opens or makes the ledger. `settle` is how long a dead worker's last request may still run on the server."""
+        self._store = Store(state_dir / LEDGER_NAME)
+        self._state_dir = state_dir
+        self._owner = str(owner)
+        self._clock = clock
+        self._settle = settle
+
+    # -- whose ledger, which pass -------------------------------------------------------------------------------
+
+    def bind(self, *, library: str, server: str, user: str) -> None:
+        """Ties a new ledger to a library (uuid), a server (URL) and a user (id). Raises WrongLedger for any other."""
+        with self._store.transaction() as db:
+            for key, value in {"library": library, "server": server, "user": user}.items():
+                db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", (key, value))
+                bound = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0]
+                if bound != value:
+                    raise WrongLedger(
+                        f"{self._store.path} belongs to {key} {bound}, not {value}; give another --state-dir for "
+                        "another library, server or user"
+                    )
+
+    def join_pass(self, highest_id: int, *, may_open: bool) -> int | None:
+        """The open pass; a new one up to `highest_id` when none is open and this worker may open it; else None."""
+        with self._store.transaction() as db:
+            joined = passes.open_pass(db)
+            return passes.begin(db, highest_id, self._now()) if joined is None and may_open else joined
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self._store.path
+
+    def is_closed(self, pass_id: int) -> bool:
+        """Has every range of the pass been closed?"""
+        with self._store.reading() as db:
+            row = db.execute("SELECT closed_at FROM passes WHERE id = ?", (pass_id,)).fetchone()
+        return row is None or row[0] is not None
+
+    def remaining_ids(self, pass_id: int) -> int:
+        """How many book ids of the pass nobody has claimed yet; gaps in the numbering count."""
+        with self._store.reading() as db:
+            claimed_to, highest_id = passes.claimed_to(db, pass_id)
+        return max(0, highest_id - claimed_to)
+
+    # -- ranges -------------------------------------------------------------------------------------------------
+
+    def claim_range(self, pass_id: int, last_id_after: Callable[[int], int | None]) -> Range | None:
+        """The next range for this worker: a dead or released one first, then a new one; None when there is none now.
+
+        `last_id_after(after)` asks the library for the last id of the next range; it is called outside any
+        transaction, so a library that is busy holds up nobody else.
+        """
+        while True:
+            with self._store.transaction() as db:
+                taken = passes.take_over(db, pass_id, self._owner, self._is_alive)
+                claimed_to, highest_id = passes.claimed_to(db, pass_id)
+                if taken is None and claimed_to >= highest_id:
+                    passes.close_when_done(db, pass_id, self._now())
+                    return None
+            if taken is not None:
+                return taken
+            last = min(last_id_after(claimed_to) or highest_id, highest_id)
+            with self._store.transaction() as db:
+                claimed = passes.claim_new(db, pass_id, claimed_to, last, self._owner)
+            if claimed is not None:
+                return claimed
+
+    def close_range(self, owned: Range) -> bool:
+        """Closes a range whose files all have an outcome and whose books have no open step; else False.
+
+        Raises Superseded when the range is not this process's any more.
+        """
+        with self._store.transaction() as db:
+            return passes.close_range(db, owned, self._owner, self._now())
+
+    def release_ranges(self) -> None:
+        """Gives back the ranges of this process, unfinished, for others to take at once."""
+        with self._store.transaction() as db:
+            db.execute("UPDATE ranges SET owner = NULL WHERE owner = ? AND closed_at IS NULL", (self._owner,))
+
+    # -- files --------------------------------------------------------------------------------------------------
+
+    def enrol(self, owned: Range, files: Sequence[tuple[BookFile, str]]) -> Enrolment:
+        """Enters what the library returned for a range and settles at once what needs no work.
+
+        Each file comes with the reason for which the user excluded it, or "". The same size and mtime as when it was
+        settled make a file `duplicate` without opening it; a file that failed stays failed until it changes or
+        `--retry-failed`. Calling it again for a range that was interrupted changes nothing that is settled.
+        """
+        with self._store.transaction() as db:
+            return enrolment.enrol(db, owned, files)
+
+    def begin(self, file: FileId) -> None:
+        """An attempt starts: written before the file is opened, so a file that kills its worker is found out.
+
+        Raises StoppedItsWorker when that has happened three times.
+        """
+        with self._store.transaction() as db:
+            enrolment.start(db, file)
+
+    def give_back(self, file: FileId, *, counted: bool) -> int:
+        """The attempt ended without an outcome; nothing died. Returns how many counted rounds the file has had.
+
+        `counted` is True when the server failed on this file while it answers others.
+        """
+        with self._store.transaction() as db:
+            return enrolment.put_back(db, file, counted=counted)
+
+    def take(self, file: FileId, digest: Digest, names: Iterable[tuple[str, str]]) -> Known | Taken:
+        """Claims bytes, and names the server does not have yet, all or nothing, for one book.
+
+        Returns Known when the server has the bytes already. Raises PutAside while others have them in flight.
+        """
+        now = self._clock()
+        with self._store.transaction() as db:
+            db.execute(
+                "UPDATE files SET sha1 = ? WHERE book_id = ? AND format = ?",
+                (bytes.fromhex(digest.sha1), file.book_id, file.format),
+            )
+            if claims.is_known(db, digest):
+                return Known(digest)
+            fresh = self._claim(db, "hash", claims.hash_name(digest), file.book_id, now)
+            ids = {}
+            for kind, name in sorted(set(names)):
+                known = claims.name_id(db, kind, name)
+                if known is None:
+                    self._claim(db, kind, name, file.book_id, now)
+                else:
+                    ids[kind, name] = known
+            return Taken(fresh, ids)
+
+    def _claim(self, db: sqlite3.Connection, kind: str, name: str, book_id: BookId, now: datetime) -> bool:
+        return claims.claim(
+            db, kind, name, owner=self._owner, book_id=book_id, now=now, alive=self._is_alive, settle=self._settle
+        )
+
+    def account(self, pass_id: int, result: UploadResult) -> bool:
+        """Records what became of a file; returns False when that is recorded already (then nothing changes)."""
+        proof = result.proof
+        source_id = proof.source_id if isinstance(proof, Receipt) else None
+        with self._store.transaction() as db:
+            settled = db.execute(
+                "UPDATE files SET outcome = ?, reason = ?, message = ?, attempts = 0, rounds = 0,"
+                " sha1 = COALESCE(?, sha1), source_id = COALESCE(?, source_id)"
+                " WHERE book_id = ? AND format = ? AND outcome = 'pending' AND pass_id = ?",
+                (
+                    result.outcome,
+                    result.reason,
+                    result.message,
+                    bytes.fromhex(proof.digest.sha1) if proof else None,
+                    source_id,
+                    result.file.book_id,
+                    result.file.format,
+                    pass_id,
+                ),
+            ).rowcount
+            if proof:
+                claims.add_hashes(db, [proof.digest])
+                claims.release(db, "hash", claims.hash_name(proof.digest))
+            if not settled:
+                return False
+            passes.count(db, pass_id, 0, {result.outcome: 1, Outcome.PENDING: -1})
+            if isinstance(proof, Receipt):
+                db.execute(
+                    "UPDATE passes SET bytes_uploaded = bytes_uploaded + ? WHERE id = ?", (proof.digest.size, pass_id)
+                )
+                self._end_intention(db, result.file.book_id)
+            if result.reason:
+                passes.tally(db, pass_id, result.outcome, {result.reason: 1})
+            return True
+
+    # -- books --------------------------------------------------------------------------------------------------
+
+    def book(self, book_id: BookId) -> books.BookState | None:
+        """What is known of a book on the server."""
+        with self._store.reading() as db:
+            return books.read(db, book_id)
+
+    def save_book(self, book_id: BookId, state: books.BookState, *, advanced: FileId | None = None) -> None:
+        """Records a book's state, an intention before its request leaves included.
+
+        `advanced` names the file whose work got further than ever: a death from now on is not the same death.
+        """
+        with self._store.transaction() as db:
+            books.write(db, book_id, state)
+            if state.intention is not None:
+                claims.touch(db, self._owner, book_id, self._clock())
+            if advanced is not None:
+                db.execute(
+                    "UPDATE files SET attempts = 1 WHERE book_id = ? AND format = ?",
+                    (advanced.book_id, advanced.format),
+                )
+
+    def finish_book(
+        self,
+        pass_id: int,
+        book_id: BookId,
+        state: books.BookState,
+        *,
+        names: Mapping[tuple[str, str], int],
+        not_carried: Iterable[str],
+    ) -> None:
+        """The book is done: its state, the ids of its names on the server, and which fields could not be carried."""
+        with self._store.transaction() as db:
+            books.write(db, book_id, state)
+            db.executemany(
+                "INSERT OR REPLACE INTO names (kind, name, server_id) VALUES (?, ?, ?)",
+                ((kind, name, server_id) for (kind, name), server_id in names.items()),
+            )
+            claims.release_book(db, self._owner, book_id)
+            passes.tally(db, pass_id, "not_carried", dict.fromkeys(not_carried, 1))
+
+    def forget_book(self, book_id: BookId) -> None:
+        """The book has no ebook on the server (any more), and nothing is in flight for it."""
+        with self._store.transaction() as db:
+            db.execute("DELETE FROM books WHERE book_id = ?", (book_id,))
+            claims.release_book(db, self._owner, book_id)
+
+    def let_go(self, book_id: BookId) -> None:
+        """Lets go of all claims for a book whose turn is over for now."""
+        with self._store.transaction() as db:
+            if (
+                db.execute("SELECT 1 FROM books WHERE book_id = ? AND intention IS NOT NULL", (book_id,)).fetchone()
+                is None
+            ):
+                claims.release_book(db, self._owner, book_id)
+
+    def forget_names(self, names: Iterable[tuple[str, str]]) -> None:
+        """The server no longer knows these names under the ids we had."""
+        with self._store.transaction() as db:
+            db.executemany("DELETE FROM names WHERE kind = ? AND name = ?", list(names))
+
+    @staticmethod
+    def _end_intention(db: sqlite3.Connection, book_id: BookId) -> None:
+        db.execute(
+            "UPDATE books SET intention = NULL, intended_at = NULL, upload_id = NULL, format = NULL, sha1 = NULL,"
+            " size = NULL WHERE book_id = ?",
+            (book_id,),
+        )
+
+    # -- what the server has --------------------------------------------------------------------------------------
+
+    def learn(self, proofs: Iterable[Receipt | Sighting]) -> tuple[int, list[Known]]:
+        """Remembers what the server has; returns how many were new, and the proofs to account with."""
+        digests = [proof.digest for proof in proofs]
+        with self._store.transaction() as db:
+            return claims.add_hashes(db, digests), [Known(digest) for digest in digests]
+
+    def knows(self, digest: Digest) -> bool:
+        """Is the server known to have these bytes?"""
+        with self._store.reading() as db:
+            return claims.is_known(db, digest)
+
+    def hash_count(self) -> int:
+        """How many files the server is known to have, by the highest number given to one."""
+        with self._store.reading() as db:
+            return int(db.execute("SELECT COALESCE(MAX(id), 0) FROM hashes").fetchone()[0])
+
+    def note(self, key: str, value: str | None = None) -> str:
+        """A small fact kept with the ledger; sets it when a value is given. Returns it, or "" when unset."""
+        if value is not None:
+            with self._store.transaction() as db:
+                db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (f"note:{key}", value))
+            return value
+        with self._store.reading() as db:
+            row = db.execute("SELECT value FROM meta WHERE key = ?", (f"note:{key}",)).fetchone()
+        return "" if row is None else str(row[0])
+
+    def retry_failed(self) -> int:
+        """Puts every failed file back to pending; returns how many. Ranges of an open pass are reopened for them."""
+        with self._store.transaction() as db:
+            pass_id = passes.open_pass(db)
+            if pass_id is not None:
+                passes.reopen_failed(db, pass_id)
+            return db.execute(
+                "UPDATE files SET outcome = 'pending', attempts = 0, rounds = 0 WHERE outcome = 'failed'"
+            ).rowcount
+
+    # -- the rest -----------------------------------------------------------------------------------------------
+
+    def tally(self, pass_id: int, kind: str, name: str) -> None:
+        """Counts one more of something."""
+        with self._store.transaction() as db:
+            passes.tally(db, pass_id, kind, {name: 1})
+
+    def check_in_place(self) -> None:
+        """Raises StateUnwritable when the ledger was deleted under us."""
+        self._store.check_in_place()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._store.close()
+
+    def _is_alive(self, owner: str) -> bool:
+        return is_alive(Owner.parse(owner), self._state_dir)
+
+    def _now(self) -> str:
+        return self._clock().isoformat()
+
+
+class ExistingHashes:
+    """What the server is known to have, as a set that lives on disk and is shared by all workers."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def __contains__(self, digest: object) -> bool:
+        return isinstance(digest, Digest) and self._ledger.knows(digest)
+
+    def __len__(self) -> int:
+        return self._ledger.hash_count()

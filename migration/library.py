@@ -1,0 +1,272 @@
+"""A Calibre library, read only: whole books in id order, by short queries that never hold up Calibre itself.
+
+Facts about metadata.db: Calibre 6.13 and newer schemas. Columns are named and looked up, never assumed; text comes as
+bytes and is decoded by one rule (invalid UTF-8 becomes U+FFFD); a value of the wrong type is left out, not trusted.
+"""
+
+import math
+from collections import defaultdict
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from migration import connection
+from migration.custom_columns import CustomColumns
+from migration.errors import EmptyFile, LibraryUnreadable, MissingFile, OutsideLibrary, Rejected
+from migration.model import Author, Book, BookFile, BookId, FileId, Json, Problem
+from migration.paths import Tree, shown
+from migration.sanitize import sanitize_json, sanitize_text
+
+#: Formats in the order in which they are sent; the server keeps the cover of the first that has one.
+_ORDER = {name: rank for rank, name in enumerate(("EPUB", "AZW3", "MOBI", "FB2", "DOCX", "PDF"))}
+#: Calibre's way of saying that a date is not known.
+_UNDEFINED_DATE = "0101-01-01"
+#: Calibre keeps identifiers, publisher and dates as columns and rows of these names.
+_BOOK_COLUMNS = ("title", "timestamp", "pubdate", "series_index", "path", "has_cover", "uuid")
+
+Rows = list[tuple[object, ...]]
+
+
+class CalibreLibrary:
+    """One library. Usable from any thread, by one at a time."""
+
+    def __init__(self, root: Path, private_dir: Path, *, busy_timeout_seconds: float = 10.0) -> None:
+        """Opens metadata.db. Raises LibraryUnreadable with a sentence that names what is wrong and the way out."""
+        self.root = root.expanduser()
+        self._path = self.root / connection.NAME
+        self._db = connection.connect(self.root, private_dir, busy_timeout_seconds)
+        try:
+            self._tree = Tree(self.root)
+            self._columns = self._schema()
+            self.uuid = self._uuid()
+            self._custom = CustomColumns(self._query, self._columns)
+        except OSError as error:
+            self._db.close()
+            raise LibraryUnreadable(f"{self.root} cannot be read: {error.strerror}") from error
+        except LibraryUnreadable:
+            self._db.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the database and the folder."""
+        self._db.close()
+        self._tree.close()
+
+    def highest_book_id(self) -> int:
+        """The highest book id, 0 for an empty library."""
+        return _integer(self._query("SELECT MAX(id) FROM books")[0][0]) or 0
+
+    def last_id_of_range(self, after: int, limit: int) -> int | None:
+        """The id of the last of the `limit` books after `after`; None when there is none."""
+        rows = self._query(
+            "SELECT MAX(id) FROM (SELECT id FROM books WHERE id > ? ORDER BY id LIMIT ?)", (after, limit)
+        )
+        return _integer(rows[0][0])
+
+    def read_books(self, first: int, last: int) -> list[Book]:
+        """The books with ids from `first` to `last`, in id order, each with all its formats.
+
+        A bounded number of queries, each fetched whole. Raises LibraryUnreadable.
+        """
+        span = (first, last)
+        names = ", ".join(name if name in self._columns["books"] else f"NULL AS {name}" for name in _BOOK_COLUMNS)
+        rows = self._query(f"SELECT id, {names} FROM books WHERE id BETWEEN ? AND ? ORDER BY id", span)  # noqa: S608 - own names
+        formats = self._grouped("data", ("format", "name"), span, "id")
+        authors = self._linked("authors", "author", ("name", "sort"), span)
+        series = self._linked("series", "series", ("name",), span)
+        languages = self._linked("languages", "lang_code", ("lang_code",), span)
+        tags = self._linked("tags", "tag", ("name",), span)
+        ratings = self._linked("ratings", "rating", ("rating",), span)
+        extras = self._extras(span)
+        custom = self._custom.read(span)
+        books = []
+        for row in rows:
+            book_id = BookId(_integer(row[0]) or 0)
+            values = dict(zip(_BOOK_COLUMNS, row[1:], strict=True))
+            folder = values["path"] if isinstance(values["path"], bytes) else b""
+            books.append(
+                Book(
+                    id=book_id,
+                    title=_text(values["title"]),
+                    authors=_authors(authors[book_id]),
+                    series=next((name for row in series[book_id] if (name := _text(row[0]))), None),
+                    series_index=_real(values["series_index"]),
+                    languages=_texts(languages[book_id]),
+                    tags=tuple(sorted(_texts(tags[book_id]), key=str.casefold)),
+                    rating=next((_real(row[0]) for row in ratings[book_id]), None),
+                    cover=self._cover(folder, values["has_cover"]),
+                    files=self._files(book_id, folder, formats[book_id]),
+                    extras={**_dates(values), **extras[book_id], **custom[book_id]},
+                )
+            )
+        return books
+
+    def open_file(self, path: bytes) -> BinaryIO:
+        """Opens a file of the library. Raises MissingFile, Unreadable, NotRegular, OutsideLibrary."""
+        return self._tree.open(path)
+
+    # -- queries ----------------------------------------------------------------------------------------------------
+
+    def _query(self, sql: str, parameters: tuple[object, ...] = ()) -> Rows:
+        """Runs one SELECT and fetches it whole: an unfinished one would be an open transaction, which stops Calibre."""
+        what = f"books {parameters[0]}-{parameters[1]}" if len(parameters) == 2 else ""
+        try:
+            with connection.readable(self._path, what):
+                return [tuple(row) for row in self._db.execute(sql, parameters).fetchall()]
+        except connection.NeedsRecovery as error:
+            raise LibraryUnreadable(
+                f"{self._path} was left by a crashed program while it was being read ({error}); start again"
+            ) from error
+
+    def _schema(self) -> dict[str, frozenset[str]]:
+        """Every table with its columns. Raises LibraryUnreadable when this is not a Calibre library."""
+        tables = [_text(row[0]) for row in self._query("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        columns = {
+            table: frozenset(_text(row[0]) for row in self._query("SELECT name FROM pragma_table_info(?)", (table,)))
+            for table in tables
+        }
+        for table, needed in (("books", {"id", "title", "path"}), ("data", {"book", "format", "name"})):
+            if not needed <= columns.get(table, frozenset()):
+                raise LibraryUnreadable(
+                    f"{self._path} is not a Calibre library: its table '{table}' is missing or lacks "
+                    f"{', '.join(sorted(needed - columns.get(table, frozenset())))}"
+                )
+        return columns
+
+    def _uuid(self) -> str:
+        rows = self._query("SELECT uuid FROM library_id LIMIT 1") if "library_id" in self._columns else []
+        uuid = _text(rows[0][0]) if rows else ""
+        if not uuid:
+            raise LibraryUnreadable(
+                f"{self._path} has no library id; open the library once in Calibre, which gives it one"
+            )
+        return uuid
+
+    def _grouped(self, table: str, columns: tuple[str, ...], span: tuple[int, int], order: str) -> dict[int, Rows]:
+        """Rows of a table with a column `book`, by book."""
+        if not {"book", *columns} <= self._columns.get(table, frozenset()):
+            return defaultdict(list)
+        sql = f"SELECT book, {', '.join(columns)} FROM {table} WHERE book BETWEEN ? AND ? ORDER BY book, {order}"  # noqa: S608 - own names
+        return _by_book(self._query(sql, span))
+
+    def _linked(self, table: str, link: str, columns: tuple[str, ...], span: tuple[int, int]) -> dict[int, Rows]:
+        """Rows of a table of names, by book, through `books_X_link`, in the order of the links."""
+        between = f"books_{table}_link"
+        if not {"book", link} <= self._columns.get(between, frozenset()) or table not in self._columns:
+            return defaultdict(list)
+        wanted = ", ".join(f"n.{name}" if name in self._columns[table] else "NULL" for name in columns)
+        order = "l.item_order, l.id" if "item_order" in self._columns[between] else "l.id"
+        return _by_book(
+            self._query(
+                f"SELECT l.book, {wanted} FROM {between} l JOIN {table} n ON n.id = l.{link}"  # noqa: S608 - own names
+                f" WHERE l.book BETWEEN ? AND ? ORDER BY l.book, {order}",
+                span,
+            )
+        )
+
+    def _extras(self, span: tuple[int, int]) -> dict[int, dict[str, Json]]:
+        """Comments, identifiers and publishers: what the server has no place for."""
+        extras: dict[int, dict[str, Json]] = defaultdict(dict)
+        for book, rows in self._grouped("comments", ("text",), span, "id").items():
+            if text := sanitize_json(rows[0][0]):
+                extras[book]["comments"] = text
+        for book, rows in self._grouped("identifiers", ("type", "val"), span, "type").items():
+            extras[book]["identifiers"] = {_text(kind): _text(value) for kind, value in rows}
+        for book, rows in self._linked("publishers", "publisher", ("name",), span).items():
+            extras[book]["publisher"] = _text(rows[0][0])
+        return extras
+
+    # -- files --------------------------------------------------------------------------------------------------------
+
+    def _files(self, book_id: BookId, folder: bytes, rows: Rows) -> tuple[BookFile, ...]:
+        files: list[BookFile] = []
+        taken: set[bytes] = set()
+        named = [(sanitize_text(_bytes(row[0])).upper(), _bytes(row[0]).lower(), _bytes(row[1])) for row in rows]
+        for name, extension, stem in sorted(named, key=lambda row: (_ORDER.get(row[0], len(_ORDER)), row[0])):
+            file = self._file(FileId(book_id, name), folder, stem, extension)
+            if file.path in taken and file.problem is None:
+                file = BookFile(
+                    file.id,
+                    file.path,
+                    problem=Problem(MissingFile.reason, f"{shown(file.path)} is another format's file"),
+                )
+            taken.add(file.path)
+            files.append(file)
+        return tuple(files)
+
+    def _file(self, file_id: FileId, folder: bytes, stem: bytes, extension: bytes) -> BookFile:
+        recorded = folder + b"/" + stem + (b"." + extension if extension else b"")
+        try:
+            if not stem:
+                raise OutsideLibrary(f"Calibre records no file name for {shown(recorded)}; nothing was opened")
+            found = self._tree.find(folder, stem, extension)
+        except Rejected as error:
+            return BookFile(file_id, recorded, problem=Problem(error.reason, str(error)))
+        if found.size == 0:
+            return BookFile(file_id, found.path, problem=Problem(EmptyFile.reason, f"{shown(found.path)} has 0 bytes"))
+        return BookFile(file_id, found.path, found.size, found.mtime_ns, note=found.note)
+
+    def _cover(self, folder: bytes, has_cover: object) -> bytes | None:
+        if not has_cover or not folder:
+            return None
+        path = folder + b"/cover.jpg"
+        return path if self._tree.exists(path) else None
+
+
+def _by_book(rows: Rows) -> dict[int, Rows]:
+    grouped: dict[int, Rows] = defaultdict(list)
+    for row in rows:
+        grouped[_integer(row[0]) or 0].append(row[1:])
+    return grouped
+
+
+def _authors(rows: Rows) -> tuple[Author, ...]:
+    """Calibre stores a comma in a name as `|`."""
+    authors = []
+    for name, sort in rows:
+        shown_name = _text(name).replace("|", ",").strip()
+        if shown_name:
+            authors.append(Author(shown_name, _text(sort).replace("|", ",").strip()))
+    return tuple(dict.fromkeys(authors))
+
+
+def _dates(values: dict[str, object]) -> dict[str, Json]:
+    dates: dict[str, Json] = {}
+    for name in ("pubdate", "timestamp", "uuid"):
+        text = _text(values[name])
+        if text and not text.startswith(_UNDEFINED_DATE):
+            dates[name] = text
+    return dates
+
+
+def _texts(rows: Rows) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text for row in rows if (text := _text(row[0]))))
+
+
+def _text(value: object) -> str:
+    """Text of a column, whatever type SQLite let in; "" for NULL."""
+    if value is None:
+        return ""
+    return sanitize_text(value if isinstance(value, bytes | str) else str(value))
+
+
+def _bytes(value: object) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    return b"" if value is None else str(value).encode()
+
+
+def _integer(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _real(value: object) -> float | None:
+    """A number; infinities stay, for the card says what is lost."""
+    if isinstance(value, int | float):
+        return None if isinstance(value, float) and math.isnan(value) else float(value)
+    return None

@@ -1,0 +1,174 @@
+"""`migration_worker{N}.log`: how it is written, what is said in it, and how its lines are read again.
+
+A line: `YYYY-MM-DD HH:MM:SS,mmm - LEVEL - message`, UTC. The sentences people and the monitor look for are made
+here, beside the patterns that find them.
+"""
+
+import logging
+import logging.handlers
+import re
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from migration.errors import StateUnwritable
+from migration.model import Counts
+from migration.sanitize import for_log
+
+#: A log is rotated at this size, bytes; this many old ones stay.
+MAX_BYTES, BACKUPS = 50_000_000, 5
+#: The longest message that is written whole.
+LONGEST = 4_000
+#: Shorter values are too likely to be part of an innocent word.
+SHORTEST_SECRET = 4
+
+_LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),(\d{3}) - ([A-Z]+) - (.*)")
+_secrets: set[str] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a worker's log."""
+
+    at: datetime
+    level: str
+    message: str
+
+
+def log_path(state_dir: Path, worker_id: int) -> Path:
+    """Where worker N's log is."""
+    return state_dir / f"migration_worker{worker_id}.log"
+
+
+def mask(secret: str) -> None:
+    """From now on this value is never written to a log."""
+    if len(secret) >= SHORTEST_SECRET:
+        _secrets.add(secret)
+
+
+def configure(state_dir: Path, worker_id: int, *, console: bool) -> logging.Logger:
+    """The worker's logger: its file, rotated by size, and the terminal when `console`. Raises StateUnwritable."""
+    log = logging.getLogger("migration")
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    for handler in list(log.handlers):
+        log.removeHandler(handler)
+        handler.close()
+    path = log_path(state_dir, worker_id)
+    try:
+        file = _QuietHandler(path, maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise StateUnwritable(f"cannot write {path}: {error.strerror}; give another --state-dir") from error
+    handlers: list[logging.Handler] = [file]
+    if console:
+        handlers.append(logging.StreamHandler(sys.stderr))
+    for handler in handlers:
+        handler.setFormatter(Formatter())
+        log.addHandler(handler)
+    return log
+
+
+class Formatter(logging.Formatter):
+    """One clean line per event, UTC, secrets masked; a traceback follows on one line too."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s - %(levelname)s - %(message)s")
+        self.converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of a record."""
+        message = record.getMessage()
+        if record.exc_info:
+            message += " | " + self.formatException(record.exc_info).replace("\n", " | ")
+        for secret in _secrets:
+            message = message.replace(secret, "***")
+        return f"{self.formatTime(record)} - {record.levelname} - {for_log(message, LONGEST)}"
+
+
+class _QuietHandler(logging.handlers.RotatingFileHandler):
+    """A full disk must not end a migration because of its log: the first failure is told on stderr, the rest is not."""
+
+    _told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - logging's signature
+        """Called by logging when a line could not be written."""
+        if not self._told:
+            self._told = True
+            sys.stderr.write(f"cannot write the log {self.baseFilename}: {sys.exception()}\n")
+
+
+def parse(line: str) -> LogLine | None:
+    """A line of the log; None when it is not one (a torn line after a crash)."""
+    match = _LINE.fullmatch(line.rstrip("\n"))
+    if match is None:
+        return None
+    try:
+        at = datetime.strptime(match[1], "%Y-%m-%d %H:%M:%S").replace(microsecond=int(match[2]) * 1000, tzinfo=UTC)
+    except ValueError:
+        return None
+    return LogLine(at, match[3], match[4])
+
+
+# -- what is said, and how it is found again ----------------------------------------------------------------------
+
+QUERYING = re.compile(r"Querying Calibre database: books (\d+)-(\d+)")
+FOUND = re.compile(r"Found (\d+) new files so far")
+PROCESSED_BATCH = re.compile(r"Processed batch: books (\d+)-(\d+), (\d+) files, (\d+) duplicate at once")
+AVERAGE_RATE = re.compile(r"Average upload rate: ([\d.]+) files/min")
+HASH_REFRESH = re.compile(r"Hash refresh: (\d+) new hashes")
+API_CONNECTIVITY = re.compile(r"API connectivity: (OK|FAILED)")
+
+
+def querying(first: int, last: int) -> str:
+    """A range of book ids is read from the library."""
+    return f"Querying Calibre database: books {first}-{last}"
+
+
+def found(files: int) -> str:
+    """How many files with work to do this process has found."""
+    return f"Found {files} new files so far"
+
+
+def processed_batch(first: int, last: int, files: int, settled: Counts) -> str:
+    """A range was entered in the ledger."""
+    return (
+        f"Processed batch: books {first}-{last}, {files} files, {settled.duplicate} duplicate at once, "
+        f"{settled.skipped} skipped, {settled.failed} failed, {settled.pending} to do"
+    )
+
+
+def uploaded(file: str, size: int, seconds: float) -> str:
+    """A file arrived, with the server's receipt."""
+    return f"Uploaded {file} ({size} bytes, {seconds:.1f} s)"
+
+
+def duplicate(file: str) -> str:
+    """The server has these bytes."""
+    return f"Duplicate {file}"
+
+
+def failed(file: str, reason: str, message: str) -> str:
+    """A file will not arrive."""
+    return f"Failed {file}: {reason}: {message}"
+
+
+def average_rate(files_per_min: float) -> str:
+    """After every 100 uploads."""
+    return f"Average upload rate: {files_per_min:.1f} files/min"
+
+
+def slow_upload(file: str, size: int, seconds: float, stage: str) -> str:
+    """An upload took over two minutes, most of it in `stage`."""
+    return f"Slow upload: {file}, {size} bytes, {seconds:.0f} s, most of it in {stage}"
+
+
+def hash_refresh(new: int) -> str:
+    """What the server has was learned anew."""
+    return f"Hash refresh: {new} new hashes"
+
+
+def api_connectivity(server: str, error: str) -> str:
+    """Did the server answer at start?"""
+    return f"API connectivity: FAILED ({server}: {error})" if error else f"API connectivity: OK ({server})"

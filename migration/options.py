@@ -1,0 +1,201 @@
+"""The worker's command line: every option with help, default, unit and environment variable.
+
+Order: option, environment, `auto_monitor/.env`, `.env`. The password never comes from an argument.
+"""
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+
+from migration.errors import Misconfigured
+
+EPILOG = """\
+examples:
+  python bulk_migrate_calibre.py ~/Calibre --server http://127.0.0.1:6006 --username admin
+      migrate everything; MBS2_PASSWORD is in the environment or in .env
+  python bulk_migrate_calibre.py ~/Calibre --dry-run
+      what would be sent, what the server would refuse, how long it may take
+  python bulk_migrate_calibre.py ~/Calibre --limit 10 --formats epub,pdf
+      try it with ten files
+  python bulk_migrate_calibre.py ~/Calibre --retry-failed
+      try again what failed
+
+exit status:
+  0 all accounted for, none failed    1 all accounted for, some failed
+  2 wrong usage or configuration      3 server unreachable or login refused
+  4 library unreadable                5 state directory not writable
+  6 ended with files pending          7 this worker id is already running
+  70 internal error                   130, 143 stopped by a signal after saving
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What one worker was asked to do. `limit` 0 means no limit, `formats` empty means all (upper case)."""
+
+    library: Path
+    server: str
+    ws_url: str
+    username: str
+    password: str
+    db_uri: str
+    worker_id: int
+    parallel_uploads: int
+    batch_size: int
+    limit: int
+    formats: frozenset[str]
+    state_dir: Path
+    default_language: str
+    dry_run: bool
+    rate: float
+    retry_failed: bool
+    join_only: bool
+
+    def __repr__(self) -> str:
+        """Without the password and the database URI, which may hold one."""
+        return f"Options(library={str(self.library)!r}, server={self.server!r}, worker_id={self.worker_id})"
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Keeps the examples as they are written."""
+
+
+def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    """The parser, with the defaults that this environment gives."""
+    parser = argparse.ArgumentParser(
+        prog="bulk_migrate_calibre.py",
+        description="Moves every file of a Calibre library to a MyBookshelf2 server, once. The library is only read.",
+        epilog=EPILOG,
+        formatter_class=_Help,
+        allow_abbrev=False,
+    )
+
+    def option(flag: str, variable: str, default: str, text: str, **more: Any) -> None:
+        shown = f"default: {default}" if default else "no default"
+        parser.add_argument(
+            flag,
+            default=environment.get(variable) or default,
+            help=f"{text} [{shown}; environment: {variable}]",
+            **more,
+        )
+
+    parser.add_argument(
+        "library",
+        nargs="?",
+        default=environment.get("CALIBRE_LIBRARY") or None,
+        metavar="LIBRARY",
+        help="the Calibre library: the folder with metadata.db [no default; environment: CALIBRE_LIBRARY]",
+    )
+    option("--server", "MBS2_SERVER", "http://127.0.0.1:6006", "URL of the server", metavar="URL")
+    option(
+        "--ws-url", "MBS2_WS_URL", "", "URL of its task engine; without it /ws on the same port, then port 8080",
+        metavar="URL",
+    )  # fmt: skip
+    option("--username", "MBS2_USERNAME", "admin", "user to log in as; the password is MBS2_PASSWORD", metavar="U")
+    option("--worker-id", "WORKER_ID", "1", "number of this worker, 1 or more", type=_positive, metavar="N")
+    option("--parallel-uploads", "PARALLEL_UPLOADS", "3", "files sent at the same time, 1-10", type=_up_to(10),
+           metavar="N")  # fmt: skip
+    option("--batch-size", "BATCH_SIZE", "1000", "books claimed at a time, 1-10000", type=_up_to(10000), metavar="N")
+    option("--limit", "MIGRATE_LIMIT", "0", "stop after this many files, 0 for no limit", type=_natural, metavar="N")
+    option("--formats", "MIGRATE_FORMATS", "", "only these formats, such as epub,pdf; all without it", metavar="A,B")
+    option("--state-dir", "STATE_DIR", str(Path(__file__).resolve().parent.parent),
+           "folder for the ledger, logs and progress", metavar="DIR")  # fmt: skip
+    option("--default-language", "DEFAULT_LANGUAGE", "en",
+           "language code for books without a language the server has", metavar="CODE")  # fmt: skip
+    option("--rate", "MIGRATE_RATE", "0", "files per minute for the estimate of --dry-run, 0 for the measured rate",
+           type=_number, metavar="R")  # fmt: skip
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--dry-run", action="store_true", help="print the plan; send nothing, write nothing but the log")
+    mode.add_argument("--retry-failed", action="store_true", help="put failed files back to pending, then migrate")
+    parser.add_argument(
+        "--join-only",
+        action="store_true",
+        help="join the open pass, never open one; for workers that others start [environment: none]",
+    )
+    return parser
+
+
+def read_options(argv: Sequence[str], project: Path) -> Options:
+    """The options from the command line and the environment. Exits with 2 and a sentence on wrong usage."""
+    environment = environment_with_files(project)
+    parser = build_parser(environment)
+    given = parser.parse_args(argv)
+    if given.library is None:
+        parser.error("no library given: name the folder with metadata.db, or set CALIBRE_LIBRARY")
+    return Options(
+        library=Path(given.library).expanduser(),
+        server=given.server.rstrip("/"),
+        ws_url=given.ws_url,
+        username=given.username,
+        password=environment.get("MBS2_PASSWORD", ""),
+        db_uri=environment.get("MBS2_DB_URI", ""),
+        worker_id=given.worker_id,
+        parallel_uploads=given.parallel_uploads,
+        batch_size=given.batch_size,
+        limit=given.limit,
+        formats=_formats(given.formats),
+        state_dir=Path(given.state_dir).expanduser(),
+        default_language=given.default_language,
+        dry_run=given.dry_run,
+        rate=given.rate,
+        retry_failed=given.retry_failed,
+        join_only=given.join_only,
+    )
+
+
+def environment_with_files(project: Path) -> dict[str, str]:
+    """The environment, then `auto_monitor/.env`, then `.env`: the first that names a variable wins."""
+    merged: dict[str, str] = {}
+    for name in (".env", "auto_monitor/.env"):
+        merged |= {key: value for key, value in dotenv_values(project / name).items() if value is not None}
+    return merged | dict(os.environ)
+
+
+def password_of(options: Options) -> str:
+    """The password. Raises Misconfigured when none was given."""
+    if not options.password:
+        raise Misconfigured(f"no password for {options.username!r}: set MBS2_PASSWORD in the environment or in .env")
+    return options.password
+
+
+def _formats(text: str) -> frozenset[str]:
+    return frozenset(part.strip().lstrip(".").upper() for part in text.split(",") if part.strip())
+
+
+def _natural(text: str) -> int:
+    value = int(text) if text.strip().isdecimal() else -1
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.strip().isdecimal() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return value
+
+
+def _up_to(highest: int) -> Any:
+    def parse(text: str) -> int:
+        value = _positive(text)
+        if value > highest:
+            raise argparse.ArgumentTypeError(f"{text!r} is more than {highest}")
+        return value
+
+    return parse
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
+    return value

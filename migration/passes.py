@@ -1,0 +1,132 @@
+"""Passes over the library and the ranges of book ids they consist of; the counters and small tallies of a pass.
+
+Functions over an open transaction of the ledger; only `ledger` calls them.
+"""
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from migration import books
+from migration.errors import Superseded
+from migration.model import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A range of book ids of one pass, both ends included, owned by this process."""
+
+    pass_id: int
+    first: int
+    last: int
+    taken_over: bool = False
+
+
+def open_pass(db: sqlite3.Connection) -> int | None:
+    """The id of the open pass."""
+    row = db.execute("SELECT id FROM passes WHERE closed_at IS NULL").fetchone()
+    return None if row is None else int(row[0])
+
+
+def begin(db: sqlite3.Connection, highest_id: int, now: str) -> int:
+    """Opens a pass up to `highest_id`."""
+    cursor = db.execute("INSERT INTO passes (opened_at, highest_id) VALUES (?, ?)", (now, max(highest_id, 0)))
+    return int(cursor.lastrowid or 0)
+
+
+def claimed_to(db: sqlite3.Connection, pass_id: int) -> tuple[int, int]:
+    """Up to which book id ranges were claimed, and the highest id of the pass."""
+    row = db.execute("SELECT claimed_to, highest_id FROM passes WHERE id = ?", (pass_id,)).fetchone()
+    return int(row[0]), int(row[1])
+
+
+def claim_new(db: sqlite3.Connection, pass_id: int, after: int, last: int, owner: str) -> Range | None:
+    """Claims the books after `after` up to `last`; None when somebody else was faster."""
+    moved = db.execute(
+        "UPDATE passes SET claimed_to = ? WHERE id = ? AND claimed_to = ?", (last, pass_id, after)
+    ).rowcount
+    if not moved:
+        return None
+    db.execute(
+        "INSERT INTO ranges (pass_id, first_id, last_id, owner) VALUES (?, ?, ?, ?)", (pass_id, after + 1, last, owner)
+    )
+    return Range(pass_id, after + 1, last)
+
+
+def take_over(db: sqlite3.Connection, pass_id: int, owner: str, alive: Callable[[str], bool]) -> Range | None:
+    """The first open range that was released or whose owner is dead, now `owner`'s."""
+    rows = db.execute(
+        "SELECT first_id, last_id, owner FROM ranges WHERE pass_id = ? AND closed_at IS NULL ORDER BY first_id",
+        (pass_id,),
+    ).fetchall()
+    lives = {row["owner"]: alive(row["owner"]) for row in rows if row["owner"] is not None}
+    for row in rows:
+        if not lives.get(row["owner"], False):
+            db.execute(
+                "UPDATE ranges SET owner = ? WHERE pass_id = ? AND first_id = ?", (owner, pass_id, row["first_id"])
+            )
+            return Range(pass_id, row["first_id"], row["last_id"], taken_over=True)
+    return None
+
+
+def close_range(db: sqlite3.Connection, owned: Range, owner: str, now: str) -> bool:
+    """Closes a range whose files all have an outcome and whose books have no open step; else False."""
+    pending = db.execute(
+        "SELECT 1 FROM files WHERE outcome = 'pending' AND book_id BETWEEN ? AND ? AND pass_id = ? LIMIT 1",
+        (owned.first, owned.last, owned.pass_id),
+    ).fetchone()
+    if pending or books.unfinished(db, owned.first, owned.last):
+        return False
+    closed = db.execute(
+        "UPDATE ranges SET closed_at = ? WHERE pass_id = ? AND first_id = ? AND owner = ? AND closed_at IS NULL",
+        (now, owned.pass_id, owned.first, owner),
+    ).rowcount
+    if not closed:
+        raise Superseded(f"books {owned.first}-{owned.last} are not this worker's any more; start it again")
+    close_when_done(db, owned.pass_id, now)
+    return True
+
+
+def close_when_done(db: sqlite3.Connection, pass_id: int, now: str) -> None:
+    """Closes the pass when every range up to its highest id is closed."""
+    closed = db.execute(
+        "UPDATE passes SET closed_at = ? WHERE id = ? AND closed_at IS NULL AND claimed_to >= highest_id"
+        " AND NOT EXISTS (SELECT 1 FROM ranges WHERE pass_id = passes.id AND closed_at IS NULL)",
+        (now, pass_id),
+    ).rowcount
+    if closed:
+        # Ranges of closed passes tell nothing any more.
+        db.execute("DELETE FROM ranges WHERE pass_id <= ?", (pass_id,))
+
+
+def reopen_failed(db: sqlite3.Connection, pass_id: int) -> None:
+    """Failed files of an open pass are pending again, and their ranges open, for anybody to take."""
+    here = db.execute("SELECT COUNT(*) FROM files WHERE outcome = 'failed' AND pass_id = ?", (pass_id,)).fetchone()[0]
+    db.execute(
+        "UPDATE ranges SET closed_at = NULL, owner = NULL WHERE pass_id = ? AND closed_at IS NOT NULL AND"
+        " EXISTS (SELECT 1 FROM files WHERE outcome = 'failed' AND files.pass_id = ranges.pass_id"
+        " AND book_id BETWEEN first_id AND last_id)",
+        (pass_id,),
+    )
+    count(db, pass_id, 0, {Outcome.FAILED: -here, Outcome.PENDING: here})
+    db.execute("DELETE FROM tallies WHERE pass_id = ? AND kind = 'failed'", (pass_id,))
+
+
+def count(db: sqlite3.Connection, pass_id: int, discovered: int, deltas: Mapping[Outcome, int]) -> None:
+    """Moves the counters of a pass."""
+    full = {outcome.value: deltas.get(outcome, 0) for outcome in Outcome}
+    db.execute(
+        "UPDATE passes SET discovered = discovered + :discovered, uploaded = uploaded + :uploaded,"
+        " duplicate = duplicate + :duplicate, skipped = skipped + :skipped, failed = failed + :failed,"
+        " pending = pending + :pending WHERE id = :pass_id",
+        {"discovered": discovered, "pass_id": pass_id, **full},
+    )
+
+
+def tally(db: sqlite3.Connection, pass_id: int, kind: str, counts: Mapping[str, int]) -> None:
+    """Adds to the small counts of a pass."""
+    db.executemany(
+        "INSERT INTO tallies (pass_id, kind, name, n) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (pass_id, kind, name) DO UPDATE SET n = n + excluded.n",
+        [(pass_id, kind, name, n) for name, n in counts.items()],
+    )

@@ -1,0 +1,170 @@
+"""Files below the library: found, examined and opened without ever leaving it.
+
+Nothing is followed: a symlink in any component, a `..`, an absolute path, a pipe or a device is reported and never
+opened, because a recorded path is hostile input (`books.path` = `/etc`).
+"""
+
+import errno
+import os
+import stat
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from migration.errors import MissingFile, NotRegular, OutsideLibrary, Rejected, Unreadable
+from migration.sanitize import for_log
+
+_KINDS = (
+    (stat.S_ISLNK, "a symbolic link"),
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A regular file below the library: its path there, size in bytes, mtime in ns, and a note if not as recorded."""
+
+    path: bytes
+    size: int
+    mtime_ns: int
+    note: str = ""
+
+
+class Tree:
+    """The library's folder. `root` is resolved once; everything else happens below its descriptor."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """Closes the folder."""
+        os.close(self._root)
+
+    def find(self, folder: bytes, name: bytes, extension: bytes) -> Found:
+        """The file a row of Calibre names: as recorded, else by case or normalisation, else the only one of its kind.
+
+        Raises OutsideLibrary, MissingFile, NotRegular, Unreadable.
+        """
+        suffix = b"." + extension if extension else b""
+        path = _joined(folder, name + suffix)
+        try:
+            return self._examine(path)
+        except MissingFile as missing:
+            return self._find_renamed(folder, name + suffix, suffix, missing)
+
+    def exists(self, path: bytes) -> bool:
+        """Is there a regular file, without following anything?"""
+        try:
+            self._examine(path)
+        except Rejected:
+            return False
+        return True
+
+    def open(self, path: bytes) -> BinaryIO:
+        """Opens a file for reading. Raises OutsideLibrary, MissingFile, NotRegular, Unreadable."""
+        parts = _components(path)
+        folder = self._descend(parts[:-1], path)
+        try:
+            # O_NONBLOCK: opening a pipe must not wait for somebody to write into it.
+            descriptor = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        except OSError as error:
+            raise _meaning(error, path) from error
+        finally:
+            if folder != self._root:
+                os.close(folder)
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            os.close(descriptor)
+            raise NotRegular(f"{shown(path)} is {_kind(mode)}, not a file; it was not read")
+        return os.fdopen(descriptor, "rb")
+
+    def _descend(self, folders: list[bytes], path: bytes) -> int:
+        """A descriptor of the folder; the root's own when there is none."""
+        current = self._root
+        for part in folders:
+            try:
+                below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=current)
+            except OSError as error:
+                raise _meaning(error, path) from error
+            finally:
+                if current != self._root:
+                    os.close(current)
+            current = below
+        return current
+
+    def _examine(self, path: bytes) -> Found:
+        parts = _components(path)
+        try:
+            for depth in range(1, len(parts)):
+                mode = os.stat(b"/".join(parts[:depth]), dir_fd=self._root, follow_symlinks=False).st_mode
+                if stat.S_ISLNK(mode):
+                    raise NotRegular(f"{shown(path)} lies behind a symbolic link, which is not followed")
+            status = os.stat(b"/".join(parts), dir_fd=self._root, follow_symlinks=False)
+        except OSError as error:
+            raise _meaning(error, path) from error
+        if not stat.S_ISREG(status.st_mode):
+            raise NotRegular(f"{shown(path)} is {_kind(status.st_mode)}, not a file; it was not opened")
+        return Found(path, status.st_size, status.st_mtime_ns)
+
+    def _find_renamed(self, folder: bytes, name: bytes, suffix: bytes, missing: MissingFile) -> Found:
+        try:
+            descriptor = self._descend(_components(folder), folder)
+        except Rejected:
+            raise missing from None
+        try:
+            names = [os.fsencode(entry.name) for entry in os.scandir(descriptor)]
+        except OSError as error:
+            raise _meaning(error, folder) from error
+        finally:
+            if descriptor != self._root:
+                os.close(descriptor)
+        alike = [other for other in names if _folded(other) == _folded(name)]
+        same_kind = [other for other in names if suffix and _folded(other).endswith(_folded(suffix))]
+        chosen = alike if len(alike) == 1 else same_kind
+        if len(chosen) != 1:
+            raise missing
+        found = self._examine(_joined(folder, chosen[0]))
+        note = f"{shown(name)} is not there; {shown(chosen[0])} was taken instead"
+        return Found(found.path, found.size, found.mtime_ns, note)
+
+
+def shown(path: bytes) -> str:
+    """A path for a message."""
+    return repr(for_log(path, 400))
+
+
+def _joined(folder: bytes, name: bytes) -> bytes:
+    if not folder:
+        raise OutsideLibrary("Calibre records no folder for this book; nothing was opened")
+    if b"/" in name or (b"\\" in name and os.name == "nt"):
+        raise OutsideLibrary(f"the file name {shown(name)} has a path in it; it was not opened")
+    return folder + b"/" + name
+
+
+def _components(path: bytes) -> list[bytes]:
+    """The parts of a path that stays below the library. Raises OutsideLibrary."""
+    parts = path.split(b"/")
+    if not path or b"\0" in path or path.startswith(b"/") or b"" in parts or b"." in parts or b".." in parts:
+        raise OutsideLibrary(f"the recorded path {shown(path)} leaves the library or is no path; it was not opened")
+    return parts
+
+
+def _folded(name: bytes) -> str:
+    return unicodedata.normalize("NFC", name.decode("utf-8", "surrogateescape")).casefold()
+
+
+def _kind(mode: int) -> str:
+    return next((kind for test, kind in _KINDS if test(mode)), "something else")
+
+
+def _meaning(error: OSError, path: bytes) -> Rejected:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return MissingFile(f"{shown(path)} is not in the library")
+    if error.errno == errno.ELOOP:  # O_NOFOLLOW met a symbolic link
+        return NotRegular(f"{shown(path)} is or lies behind a symbolic link, which is not followed")
+    return Unreadable(f"{shown(path)} cannot be read: {error.strerror}")

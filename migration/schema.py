@@ -1,0 +1,106 @@
+"""The ledger's tables. The number in `user_version` changes with every change here."""
+
+VERSION = 1
+
+TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+-- One walk over the whole library. The counters are the equation of DESIGN section 4; they change in the same
+-- transaction as the rows they count, so totals cost one row.
+CREATE TABLE passes (
+    id INTEGER PRIMARY KEY,
+    opened_at TEXT NOT NULL,
+    closed_at TEXT,
+    highest_id INTEGER NOT NULL,
+    claimed_to INTEGER NOT NULL DEFAULT 0,
+    discovered INTEGER NOT NULL DEFAULT 0,
+    uploaded INTEGER NOT NULL DEFAULT 0,
+    duplicate INTEGER NOT NULL DEFAULT 0,
+    skipped INTEGER NOT NULL DEFAULT 0,
+    failed INTEGER NOT NULL DEFAULT 0,
+    pending INTEGER NOT NULL DEFAULT 0,
+    bytes_uploaded INTEGER NOT NULL DEFAULT 0
+);
+CREATE UNIQUE INDEX one_open_pass ON passes (closed_at IS NULL) WHERE closed_at IS NULL;
+
+-- owner NULL: released, anybody may take it.
+CREATE TABLE ranges (
+    pass_id INTEGER NOT NULL,
+    first_id INTEGER NOT NULL,
+    last_id INTEGER NOT NULL,
+    owner TEXT,
+    closed_at TEXT,
+    PRIMARY KEY (pass_id, first_id)
+) WITHOUT ROWID;
+CREATE INDEX open_ranges ON ranges (pass_id, first_id) WHERE closed_at IS NULL;
+
+-- pass_id is the pass in which the outcome was found. attempts counts the workers that died on the file.
+CREATE TABLE files (
+    book_id INTEGER NOT NULL,
+    format TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    pass_id INTEGER NOT NULL,
+    sha1 BLOB,
+    source_id INTEGER,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    rounds INTEGER NOT NULL DEFAULT 0,
+    reason TEXT NOT NULL DEFAULT '',
+    message TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (book_id, format)
+) WITHOUT ROWID;
+CREATE INDEX unfinished_files ON files (outcome, book_id) WHERE outcome IN ('failed', 'pending');
+
+-- One ebook per Calibre book. steps: what is still to be done after its files are attached (bits of ledger.Step).
+-- intention: what the server may have been asked to do and whose answer is not recorded yet.
+CREATE TABLE books (
+    book_id INTEGER PRIMARY KEY,
+    working_title TEXT NOT NULL,
+    ebook_id INTEGER,
+    steps INTEGER NOT NULL DEFAULT 0,
+    intention TEXT,
+    intended_at TEXT,
+    upload_id INTEGER,
+    format TEXT,
+    sha1 BLOB,
+    size INTEGER
+);
+CREATE INDEX open_books ON books (book_id) WHERE steps != 0 OR intention IS NOT NULL;
+
+-- What the server has, by any worker or anybody else. id grows, so a worker can ask what is new.
+CREATE TABLE hashes (
+    id INTEGER PRIMARY KEY,
+    sha1 BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    UNIQUE (sha1, size)
+);
+
+-- What is in flight: kind 'hash' (the bytes), 'author', 'series' (a name being created on the server).
+CREATE TABLE claims (
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    book_id INTEGER NOT NULL,
+    since TEXT NOT NULL,
+    PRIMARY KEY (kind, name)
+) WITHOUT ROWID;
+CREATE INDEX claims_of_a_book ON claims (book_id);
+
+-- Names that exist on the server, with their ids there.
+CREATE TABLE names (
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    server_id INTEGER NOT NULL,
+    PRIMARY KEY (kind, name)
+) WITHOUT ROWID;
+
+-- Small counts of a pass: failures by reason, metadata not carried by field, uploads left for the server's clean-up.
+CREATE TABLE tallies (
+    pass_id INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    n INTEGER NOT NULL,
+    PRIMARY KEY (pass_id, kind, name)
+) WITHOUT ROWID;
+"""

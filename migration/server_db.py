@@ -1,0 +1,60 @@
+"""Optional: what the server has, read from its own PostgreSQL (`MBS2_DB_URI`), incrementally by id.
+
+The table is `source(id bigint, hash varchar(128), size integer)`; hash is SHA-1 in lower-case hex. Only ever SELECTs.
+"""
+
+from collections.abc import Iterator
+
+from migration.errors import Misconfigured, ServerUnreachable
+from migration.ledger import Ledger
+from migration.model import Digest, Sighting
+
+#: Rows read at a time.
+PAGE = 50_000
+#: Ids are given before their transaction commits, so the newest ones are read again.
+OVERLAP = 1_000
+_NOTE = "server_db_last_id"
+
+
+def refresh(uri: str, ledger: Ledger) -> int:
+    """Adds to the ledger what the server has got since the last time; returns how many hashes were new.
+
+    Raises ServerUnreachable when the database does not answer, Misconfigured when it is not MyBookshelf2's.
+    """
+    new = 0
+    after = max(0, int(ledger.note(_NOTE) or 0) - OVERLAP)
+    for last_id, sightings in _pages(uri, after):
+        new += ledger.learn(sightings)[0]
+        ledger.note(_NOTE, str(last_id))
+    return new
+
+
+def _pages(uri: str, after: int) -> Iterator[tuple[int, list[Sighting]]]:
+    import psycopg
+
+    try:
+        with psycopg.connect(uri, connect_timeout=5, options="-c statement_timeout=60000", autocommit=True) as db:
+            while True:
+                rows = db.execute(
+                    "SELECT id, hash, size FROM source WHERE id > %s ORDER BY id LIMIT %s", (after, PAGE)
+                ).fetchall()
+                if not rows:
+                    return
+                after = rows[-1][0]
+                yield after, [sighting for row in rows if (sighting := _sighting(row[1], row[2])) is not None]
+    except psycopg.errors.UndefinedTable as error:
+        raise Misconfigured("the database of MBS2_DB_URI has no table 'source': it is not MyBookshelf2's") from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise Misconfigured("the user of MBS2_DB_URI may not read the table 'source'; grant it SELECT") from error
+    except psycopg.ProgrammingError as error:
+        raise Misconfigured(f"MBS2_DB_URI is not a PostgreSQL URI that works: {type(error).__name__}") from error
+    except psycopg.Error as error:
+        # The text of a connection error may hold the URI with its password.
+        raise ServerUnreachable(f"the server's database does not answer ({type(error).__name__})") from None
+
+
+def _sighting(sha1: str, size: int) -> Sighting | None:
+    try:
+        return Sighting(Digest(sha1, size))
+    except (ValueError, TypeError):
+        return None

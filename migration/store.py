@@ -1,0 +1,166 @@
+"""One SQLite connection to the ledger: short immediate transactions, and every SQLite failure as one of our errors."""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from migration import schema
+from migration.errors import LedgerBusy, LedgerCorrupt, MigrationError, StateUnwritable, WrongLedger
+
+#: How long one statement waits for another process's transaction, seconds. Ours last milliseconds; the main thread
+#: may not stand still for longer than this.
+BUSY_SECONDS = 4.0
+
+_NETWORK_FILE_SYSTEMS = frozenset(
+    [
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "smb2",
+        "ncpfs",
+        "afs",
+        "9p",
+        "ceph",
+        "glusterfs",
+        "fuse.sshfs",
+        "fuse.glusterfs",
+        "lustre",
+        "davfs",
+        "fuse.davfs2",
+        "fuse.rclone",
+        "fuse.s3fs",
+        "beegfs",
+        "ocfs2",
+        "gfs2",
+    ]
+)
+
+
+class Store:
+    """The ledger file, shared by the threads of one process (one at a time) and by many processes (WAL)."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens or creates the ledger. Raises StateUnwritable, LedgerCorrupt, WrongLedger (a newer schema)."""
+        self.path = path
+        self._lock = threading.RLock()
+        refuse_network_file_system(path.parent)
+        with _translated(path):
+            self._connection = sqlite3.connect(
+                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+            )
+        try:
+            with _translated(path):
+                self._prepare()
+            self._inode = path.stat().st_ino
+        except MigrationError:
+            self._connection.close()
+            raise
+
+    def _prepare(self) -> None:
+        connection = self._connection
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode = WAL")
+        # FULL: an intention must be on the disk before the request it announces leaves, power cut or not.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA cache_size = -8192")
+        with self.transaction():
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                # executescript would commit on its own: half a schema after a crash.
+                for statement in _statements(schema.TABLES):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {schema.VERSION}")
+            elif version != schema.VERSION:
+                raise WrongLedger(
+                    f"{self.path} has schema version {version}, this program knows {schema.VERSION}; "
+                    "use the program that made it, or another --state-dir"
+                )
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing, on the disk when the block ends. Not re-entrant."""
+        with self._lock, _translated(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                # A COMMIT that failed for want of space leaves the transaction open; one that SQLite itself rolled
+                # back does not.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """For single SELECTs, fetched whole inside the block."""
+        with self._lock, _translated(self.path):
+            yield self._connection
+
+    def check_in_place(self) -> None:
+        """Raises StateUnwritable when the file was deleted or replaced: SQLite would go on writing to nothing."""
+        try:
+            in_place = self.path.stat().st_ino == self._inode
+        except OSError:
+            in_place = False
+        if not in_place:
+            raise StateUnwritable(f"{self.path} was deleted or replaced while this worker was using it; start it again")
+
+    def close(self) -> None:
+        """Closes the connection; the last process to do so folds the WAL into the file."""
+        with self._lock:
+            self._connection.close()
+
+
+def refuse_network_file_system(directory: Path) -> None:
+    """Raises StateUnwritable on NFS, SMB and their like: SQLite's WAL needs shared memory and honest locks."""
+    mounts = {part.mountpoint: part.fstype for part in psutil.disk_partitions(all=True)}
+    place = directory.resolve()
+    kind = next((mounts[str(parent)] for parent in (place, *place.parents) if str(parent) in mounts), "")
+    if kind in _NETWORK_FILE_SYSTEMS:
+        raise StateUnwritable(
+            f"{directory} is on a network file system ({kind}), where the ledger cannot be kept safely; "
+            "give a --state-dir on a local disk"
+        )
+
+
+def _statements(script: str) -> Iterator[str]:
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise _meaning(error, path) from error
+
+
+def _meaning(error: sqlite3.DatabaseError, path: Path) -> MigrationError | sqlite3.DatabaseError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return LedgerBusy(f"{path} is locked by another process for longer than {BUSY_SECONDS:g} s")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return LedgerCorrupt(
+            f"{path} is damaged ({error}); it was left as it is. Move it aside and start again: what the server has "
+            "is found again by hash"
+        )
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
+        writable = os.access(path.parent, os.W_OK)
+        advice = (
+            "free some space on its disk" if writable else "make its directory writable or give another --state-dir"
+        )
+        return StateUnwritable(f"cannot write {path}: {error}; {advice}")
+    return error
