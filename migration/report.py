@@ -43,7 +43,7 @@ def minutes_in_words(minutes: float) -> str:
 def summary(totals: Totals, now: datetime) -> RenderableType:
     """The table shown at the end of a pass: files by outcome, failures by reason, what could not be carried."""
     counts, minutes = totals.counts, totals.minutes(now)
-    table = Table(title=f"Pass {totals.pass_id}", box=box.SIMPLE_HEAD, title_justify="left", show_header=False)
+    table = Table(box=box.SIMPLE_HEAD, show_header=False)
     table.add_column("what")
     table.add_column("how many", justify="right")
     table.add_row("files discovered", str(counts.discovered), style="bold")
@@ -58,17 +58,15 @@ def summary(totals: Totals, now: datetime) -> RenderableType:
     table.add_row("files/min", f"{settled / minutes:.0f}" if minutes else "-")
     if totals.orphaned_uploads:
         table.add_row("uploads left to the server's clean-up", str(totals.orphaned_uploads))
-    return Group(table, *_not_carried(totals))
+    return Group(Text(f"Pass {totals.pass_id}", style="bold"), table, *_not_carried(totals))
 
 
 def _not_carried(totals: Totals) -> list[RenderableType]:
     if not totals.not_carried:
         return []
-    table = Table(
-        title="Not carried, kept in not_carried.jsonl", box=box.SIMPLE_HEAD, title_justify="left", show_header=False
-    )
+    table = Table(box=box.SIMPLE_HEAD, show_header=False)
     table.add_column("field")
     table.add_column("books", justify="right")
     for name, n in sorted(totals.not_carried.items(), key=lambda item: (-item[1], item[0])):
         table.add_row(Text(name), str(n))
-    return [table]
+    return [Text("Not carried, kept in not_carried.jsonl", style="bold"), table]

@@ -1,0 +1,1 @@
+"""Starting and stopping on a plain host; used by start.sh and stop.sh."""

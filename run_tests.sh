@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Runs all tests:  ./run_tests.sh [--system-deps] [pytest arguments]
+# --system-deps (root on Debian) first installs the programs some tests use; without them those tests are skipped.
+set -eu
+
+script=${BASH_SOURCE[0]}
+while [ -L "$script" ]; do
+    target=$(readlink "$script")
+    case $target in /*) script=$target ;; *) script=$(dirname "$script")/$target ;; esac
+done
+cd "$(dirname "$script")"
+
+if [ "${1:-}" = --system-deps ]; then
+    shift
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        echo "--system-deps needs root on Debian; without it the tests that need calibre, jq or postgresql are skipped" >&2
+        exit 2
+    fi
+    missing=
+    command -v calibredb >/dev/null || missing="$missing calibre"
+    command -v iostat >/dev/null || missing="$missing sysstat"
+    command -v jq >/dev/null || missing="$missing jq"
+    command -v shellcheck >/dev/null || missing="$missing shellcheck"
+    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing="$missing postgresql"
+    if [ -n "$missing" ]; then
+        export DEBIAN_FRONTEND=noninteractive
+        apt-get update -qq
+        # shellcheck disable=SC2086  # a list of package names
+        apt-get install -y -qq --no-install-recommends $missing >/dev/null
+    fi
+fi
+for program in calibredb iostat jq; do
+    command -v "$program" >/dev/null || echo "$program is not installed: the tests that need it are skipped" >&2
+done
+
+# shellcheck source=deploy/bootstrap.sh
+. deploy/bootstrap.sh
+bootstrap requirements-dev.txt
+exec .venv/bin/python -m pytest "$@"

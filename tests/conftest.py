@@ -1,0 +1,173 @@
+"""Fixtures: a clean environment, real servers and workers on loopback, each ended by whoever started it."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+PROJECT = Path(__file__).resolve().parent.parent
+FIXTURES = PROJECT / "tests" / "fixtures"
+PASSWORD = "correct horse battery"
+
+_OURS = ("MBS2_", "BOOKSHELF_", "MIGRATE_", "CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID", "BATCH_SIZE", "PARALLEL_",
+         "DEFAULT_LANGUAGE", "MAX_CONTENT_LENGTH", "RECONCILE_AFTER", "RETRY_FIRST", "PROBE_", "START_SECONDS")  # fmt: skip
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """The environment without settings of the person who runs the tests."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(_OURS)}
+    return {**kept, "PYTHONPATH": str(PROJECT), "PYTHONWARNINGS": "error", **more}
+
+
+def needs(program: str) -> None:
+    """Skips the test when a program is missing; under CI that is a failure."""
+    if shutil.which(program) is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{program} is missing under CI")
+        pytest.skip(f"{program} is not installed (./run_tests.sh --system-deps installs it)")
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """A running embedded server."""
+
+    url: str
+    data_dir: Path
+    process: "subprocess.Popen[str]"
+    username: str = "admin"
+    password: str = PASSWORD
+
+    @property
+    def ws_url(self) -> str:
+        """Its task engine."""
+        return self.url.replace("http://", "ws://") + "/ws"
+
+    def session(self) -> requests.Session:
+        """A session that is logged in."""
+        session = requests.Session()
+        answer = session.post(
+            f"{self.url}/login", json={"username": self.username, "password": self.password}, timeout=20
+        )
+        session.headers["Authorization"] = f"bearer {answer.json()['access_token']}"
+        return session
+
+
+def start_shelf(data_dir: Path, *options: str, port: int = 0, **environment: str) -> Shelf:
+    """Starts an embedded server and waits until it listens."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bookshelf", "--data-dir", str(data_dir), "--port", str(port), *options],
+        cwd=PROJECT, env=clean_environment(MBS2_PASSWORD=PASSWORD, **environment), stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line.startswith("bookshelf listening on "), f"the server did not start: {line!r}"
+    return Shelf(line.split()[-1], data_dir, process)
+
+
+def end(process: "subprocess.Popen[str]") -> None:
+    """Ends a process and closes its pipes."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(5)
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the person who runs the tests reaches a test."""
+    for key in list(os.environ):
+        if key.startswith(_OURS):
+            monkeypatch.delenv(key)
+
+
+@pytest.fixture
+def shelves() -> Iterator[Callable[..., Shelf]]:
+    """Starts servers; all are ended after the test."""
+    started: list[Shelf] = []
+
+    def start(data_dir: Path, *options: str, port: int = 0, **environment: str) -> Shelf:
+        started.append(start_shelf(data_dir, *options, port=port, **environment))
+        return started[-1]
+
+    yield start
+    for shelf in started:
+        end(shelf.process)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, shelves: Callable[..., Shelf]) -> Shelf:
+    """An embedded server of the test's own."""
+    return shelves(tmp_path / "shelf")
+
+
+class Workers:
+    """Runs the worker as a process, as a user does."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.state_dir = state_dir
+        self.running: list[subprocess.Popen[str]] = []
+
+    def start(self, library: Path, shelf: Shelf, *options: str, **environment: str) -> "subprocess.Popen[str]":
+        """Starts a worker and returns at once."""
+        command = [
+            sys.executable, str(PROJECT / "bulk_migrate_calibre.py"), str(library), "--server", shelf.url,
+            "--state-dir", str(self.state_dir), *options,
+        ]  # fmt: skip
+        process = subprocess.Popen(
+            command, cwd=PROJECT, env=clean_environment(MBS2_PASSWORD=shelf.password, **environment), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        self.running.append(process)
+        return process
+
+    def run(self, library: Path, shelf: Shelf, *options: str, **environment: str) -> tuple[int, str]:
+        """Runs a worker to its end; returns its exit status and what it said."""
+        process = self.start(library, shelf, *options, **environment)
+        return self.finish(process)
+
+    @staticmethod
+    def finish(process: "subprocess.Popen[str]", timeout: float = 240) -> tuple[int, str]:
+        """Waits for a worker; returns its exit status and what it said."""
+        out, err = process.communicate(timeout=timeout)
+        return process.returncode, out + err
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> Iterator[Workers]:
+    """Workers on a state directory of the test's own; all are ended after the test."""
+    made = Workers(tmp_path / "state")
+    yield made
+    for process in made.running:
+        end(process)
+
+
+@pytest.fixture(scope="session")
+def small_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The 201-book library that real calibredb made; for reading only."""
+    folder = tmp_path_factory.mktemp("fixture")
+    with tarfile.open(FIXTURES / "lib_small.tar.gz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "lib_small"
+
+
+@pytest.fixture(autouse=True)
+def _threads_end() -> Iterator[None]:
+    """A test leaves no thread behind that is not a daemon."""
+    before = set(threading.enumerate())
+    yield
+    left = [thread for thread in threading.enumerate() if thread not in before and not thread.daemon]
+    assert not left, f"threads left running: {left}"

@@ -1,0 +1,132 @@
+"""The main job on a real library: two workers, every book and every byte compared (issue: must show 1)."""
+
+import hashlib
+import json
+import math
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from migration import metadata, progress, totals
+from migration.model import Author, Counts, Phase, Vocabulary
+from tests.conftest import FIXTURES, Shelf, Workers
+
+pytestmark = pytest.mark.integration
+
+
+def expected_books() -> list[dict[str, Any]]:
+    """Calibre's own listing of the library."""
+    listed: list[dict[str, Any]] = json.loads((FIXTURES / "lib_small.expected.json").read_text(encoding="utf-8"))
+    return listed
+
+
+def by_sha1(session: requests.Session, url: str) -> dict[str, tuple[dict[str, Any], str]]:
+    """Every file on the server, downloaded again: its SHA-1 -> (its ebook, its format)."""
+    found = {}
+    page = 1
+    while True:
+        answer = session.get(
+            f"{url}/api/ebooks", params={"page": page, "page_size": 100, "sort": "created"}, timeout=20
+        )
+        if answer.status_code == 404:
+            return found
+        for item in answer.json()["items"]:
+            ebook = session.get(f"{url}/api/ebooks/{item['id']}", timeout=20).json()
+            for source in ebook["sources"]:
+                data = session.get(f"{url}/api/download/{source['id']}", timeout=20).content
+                found[hashlib.sha1(data).hexdigest()] = (ebook, source["format"])
+        page += 1
+
+
+def shown(book: dict[str, Any], vocabulary: Vocabulary, sorts: dict[str, str]) -> dict[str, Any]:
+    """What the server must show for a book of Calibre's listing."""
+    code, _id, _exact = metadata.server_language(book.get("languages", ()), vocabulary.languages, "en")
+    genres, _unknown = metadata.server_genres(book.get("tags", ()), vocabulary.genres)
+    people = (metadata.person(Author(name, sorts[name])) for name in book["authors"].split(" & "))
+    return {
+        "title": book["title"][:256].strip(),
+        "authors": {(person.last, person.first) for person in people},
+        "series": book.get("series"),
+        "series_index": math.floor(book["series_index"]) if book.get("series") else None,
+        "language": code,
+        "genres": {name for _id, name in genres},
+        "rating": book["rating"] * 10 if book.get("rating") else None,
+    }
+
+
+def seen(ebook: dict[str, Any]) -> dict[str, Any]:
+    """The same of an ebook of the server."""
+    return {
+        "title": ebook["title"],
+        "authors": {(author["last_name"], author.get("first_name", "")) for author in ebook["authors"]},
+        "series": ebook.get("series", {}).get("title"),
+        "series_index": ebook.get("series_index"),
+        "language": ebook["language"]["code"],
+        "genres": {genre["name"] for genre in ebook["genres"]},
+        "rating": ebook.get("rating"),
+    }
+
+
+def test_two_workers_bring_every_book_and_every_byte(small_library: Path, shelf: Shelf, workers: Workers) -> None:
+    """223 files: 218 arrive with their metadata, 5 comics fail, each book is one ebook, exit status 1."""
+    first = workers.start(small_library, shelf, "--worker-id", "1", "--batch-size", "10")
+    second = workers.start(small_library, shelf, "--worker-id", "2", "--batch-size", "10")
+    ends = [workers.finish(first), workers.finish(second)]
+    assert [code for code, _said in ends] == [1, 1], ends
+
+    with shelf.session() as session:
+        files = by_sha1(session, shelf.url)
+        genres = {item["name"]: item["id"] for item in session.get(f"{shelf.url}/api/genres", timeout=20).json()}
+        codes = {item["code"]: item["id"] for item in session.get(f"{shelf.url}/api/languages", timeout=20).json()}
+    vocabulary = Vocabulary(codes, genres)
+    sorts = _author_sorts(small_library)
+    ebook_of: dict[int, set[int]] = {}
+    for book in expected_books():
+        for kind, sha1 in book.get("sha1", {}).items():
+            if kind == "CBZ":
+                assert sha1 not in files
+                continue
+            ebook, extension = files[sha1]
+            assert extension == kind.lower()
+            assert seen(ebook) == shown(book, vocabulary, sorts), f"book {book['id']}"
+            ebook_of.setdefault(book["id"], set()).add(ebook["id"])
+    assert all(len(ebooks) == 1 for ebooks in ebook_of.values())
+    assert len({ebook for ebooks in ebook_of.values() for ebook in ebooks}) == len(ebook_of) == 196
+
+    ledger = workers.state_dir / "migration_ledger.db"
+    found = totals.read(ledger)
+    assert found is not None
+    assert (found.counts, dict(found.failed)) == (Counts(223, 218, 0, 0, 5, 0), {"unsupported": 5})
+    assert totals.proved(ledger, found.pass_id)
+    for number in (1, 2):
+        ended = progress.read(progress.progress_path(workers.state_dir, number))
+        assert ended is not None
+        assert ended.status is Phase.COMPLETED
+
+
+def test_what_cannot_be_carried_is_kept(small_library: Path, shelf: Shelf, workers: Workers) -> None:
+    """not_carried.jsonl has a line per book with the ebook's id and the fields the server has no place for."""
+    code, said = workers.run(small_library, shelf, "--limit", "12")
+    assert code == 0, said
+    lines = [json.loads(line) for line in (workers.state_dir / "not_carried.jsonl").read_text("utf-8").splitlines()]
+    first = next(line for line in lines if line["book_id"] == 1)
+    assert first["title"] == "The Quiet Harbour"
+    assert isinstance(first["ebook_id"], int)
+    assert first["not_carried"]["identifiers"] == {"doi": "10.1000/182", "isbn": "9780306406157"}
+    assert first["not_carried"]["#saga"] == {"series": "Great Saga", "index": 2.5}
+    assert first["not_carried"]["tags"] == ["Sea"]
+    second = next(line for line in lines if line["book_id"] == 2)
+    assert second["not_carried"]["series index"] == 1.5
+
+
+def _author_sorts(library: Path) -> dict[str, str]:
+    """Calibre's sort of each author, by name."""
+    with closing(sqlite3.connect(f"file:{library}/metadata.db?mode=ro", uri=True)) as db:
+        return {
+            name.replace("|", ","): sort.replace("|", ",")
+            for name, sort in db.execute("SELECT name, sort FROM authors")
+        }
