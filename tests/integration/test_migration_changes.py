@@ -1,0 +1,286 @@
+"""The cases of the 2025-11-26 seed: no stale duplicate check, sanitising, retries, connectivity, performance lines."""
+
+import json
+import re
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from migration import logs, progress, totals
+from migration.model import Counts, Phase
+from tests.conftest import Shelf, Workers, end, start_shelf
+from tests.librarykit import Library, Made, epub, epubs
+
+pytestmark = pytest.mark.integration
+
+
+def lines_of(workers: Workers, worker_id: int = 1) -> list[str]:
+    """The messages in a worker's log."""
+    text = logs.log_path(workers.state_dir, worker_id).read_text("utf-8")
+    return [parsed.message for line in text.splitlines() if (parsed := logs.parse(line)) is not None]
+
+
+def counts_of(workers: Workers, worker_id: int = 1) -> Counts:
+    """The counts of a worker's last run."""
+    found = progress.read(progress.progress_path(workers.state_dir, worker_id))
+    assert found is not None
+    return found.counts
+
+
+def test_a_second_pass_reports_130_of_130_while_others_upload(tmp_path: Path, shelf: Shelf) -> None:
+    """130 settled files are all duplicates on a second pass, while two other workers upload beside it."""
+    settled, busy = Library(tmp_path / "settled"), Library(tmp_path / "busy")
+    settled.add(*epubs(range(130)))
+    busy.add(*epubs(range(1000, 1120)))
+    one, two = Workers(tmp_path / "one"), Workers(tmp_path / "two")
+    assert one.run(settled.root, shelf)[0] == 0
+    beside = [two.start(busy.root, shelf, "--worker-id", str(number), "--batch-size", "10") for number in (1, 2)]
+    try:
+        code, said = one.run(settled.root, shelf)
+        assert code == 0, said
+        assert counts_of(one) == Counts(discovered=130, duplicate=130)
+        assert [two.finish(process)[0] for process in beside] == [0, 0]
+    finally:
+        for process in [*one.running, *two.running]:
+            end(process)
+    found = totals.read(two.state_dir / "migration_ledger.db")
+    assert found is not None
+    assert found.counts == Counts(discovered=120, uploaded=120)
+
+
+def test_a_file_another_worker_has_just_uploaded_is_not_sent_again(
+    tmp_path: Path, shelf: Shelf, workers: Workers
+) -> None:
+    """The same bytes under forty books, two workers: one upload, thirty-nine duplicates."""
+    library = Library(tmp_path / "library")
+    library.add(*(Made(title=f"Copy {number}", files={"EPUB": epub(7)}) for number in range(40)))
+    running = [workers.start(library.root, shelf, "--worker-id", str(number), "--batch-size", "5") for number in (1, 2)]
+    assert [workers.finish(process)[0] for process in running] == [0, 0]
+    found = totals.read(workers.state_dir / "migration_ledger.db")
+    assert found is not None
+    assert found.counts == Counts(discovered=40, uploaded=1, duplicate=39)
+    with shelf.session() as session:
+        assert session.get(f"{shelf.url}/api/ebooks", timeout=20).json()["total"] == 1
+
+
+def test_a_file_that_somebody_else_uploaded_is_a_duplicate(tmp_path: Path, shelf: Shelf) -> None:
+    """What the server has from elsewhere is found by asking it, not sent."""
+    library = Library(tmp_path / "library")
+    library.add(*epubs(range(5)))
+    first, second = Workers(tmp_path / "first"), Workers(tmp_path / "second")
+    assert first.run(library.root, shelf)[0] == 0
+    assert second.run(library.root, shelf)[0] == 0
+    assert counts_of(second) == Counts(discovered=5, duplicate=5)
+
+
+def test_hostile_names_arrive_clean_and_never_break_a_line(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:
+    """NUL, controls, bidi overrides and invalid UTF-8 in any text are gone on the server, in the log, everywhere."""
+    library = Library(tmp_path / "library")
+    bad = "Ti\x00tle\n2026-01-01 00:00:00,000 - ERROR - forged \u202egpj"
+    library.add(Made(title=bad, authors=((bad, bad),), series=bad, tags=(bad,), files={"EPUB": epub(1)}))
+    library.add(Made(title="x", files={"EPUB": epub(2)}))
+    library.sql("DROP TRIGGER books_update_trg")
+    library.sql("UPDATE books SET title = CAST(x'41ff42' AS TEXT) WHERE id = 2")
+    code, said = workers.run(library.root, shelf)
+    assert code == 0, said
+    with shelf.session() as session:
+        titles = {item["title"] for item in session.get(f"{shelf.url}/api/ebooks", timeout=20).json()["items"]}
+    assert titles == {"Title 2026-01-01 00:00:00,000 - ERROR - forged gpj", "A\ufffdB"}
+    for path in workers.state_dir.glob("migration_*"):
+        if path.suffix in (".log", ".json"):
+            assert not re.search("[\x00-\x09\x0b-\x1f\u202e]", path.read_text("utf-8")), path
+    assert not [line for line in lines_of(workers) if line.startswith("forged")]
+
+
+def test_connectivity_is_checked_at_start_and_logged(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:
+    """`API connectivity: OK` is the first thing a worker finds out."""
+    library = Library(tmp_path / "library")
+    assert workers.run(library.root, shelf)[0] == 0
+    assert f"API connectivity: OK ({shelf.url})" in lines_of(workers)
+    assert any(line.startswith("Hash refresh: ") for line in lines_of(workers))
+
+
+def test_a_server_that_never_answers_ends_with_status_3(tmp_path: Path, workers: Workers) -> None:
+    """Nothing listens: FAILED is logged, and the worker gives up after its time with a sentence."""
+    library = Library(tmp_path / "library")
+    nowhere = Shelf("http://127.0.0.1:9", tmp_path, None)  # type: ignore[arg-type]  # no process behind it
+    code, said = workers.run(library.root, nowhere, START_SECONDS="1", RETRY_FIRST_SECONDS="0.2")
+    assert code == 3, said
+    assert any(line.startswith("API connectivity: FAILED") for line in lines_of(workers))
+    assert "is it running, and is --server right?" in said
+
+
+def test_a_wrong_password_ends_with_status_3(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:
+    """HTTP 200 with an error is not a login."""
+    library = Library(tmp_path / "library")
+    wrong = Shelf(shelf.url, shelf.data_dir, shelf.process, password="not this one")
+    code, said = workers.run(library.root, wrong)
+    assert code == 3
+    assert "refused the login" in said
+    assert "not this one" not in said
+
+
+def test_an_outage_is_waited_for_and_costs_nothing(
+    tmp_path: Path, shelves: Callable[..., Shelf], workers: Workers
+) -> None:
+    """The server dies in the middle: `waiting`, then the run goes on by itself and every file arrives."""
+    library = Library(tmp_path / "library")
+    library.add(*epubs(range(60)))
+    shelf = shelves(tmp_path / "shelf", "--delay-ms", "20")
+    fast = {"RETRY_FIRST_SECONDS": "0.05", "PROBE_SECONDS": "0.2", "RECONCILE_AFTER_SECONDS": "1"}
+    process = workers.start(library.root, shelf, "--batch-size", "30", **fast)
+    path = progress.progress_path(workers.state_dir, 1)
+    wait_for(lambda: (seen := progress.read(path)) is not None and seen.counts.uploaded >= 5)
+    shelf.process.kill()
+    shelf.process.wait(10)
+    wait_for(lambda: (seen := progress.read(path)) is not None and seen.status is Phase.WAITING)
+    again = start_shelf(tmp_path / "shelf", port=int(shelf.url.rpartition(":")[2]))
+    try:
+        code, said = workers.finish(process)
+        assert code == 0, said
+        with again.session() as session:
+            listed = session.get(f"{again.url}/api/ebooks", params={"page_size": 100}, timeout=20).json()
+    finally:
+        end(again.process)
+    assert listed["total"] == 60
+    assert {item["title"] for item in listed["items"]} == {f"Book {number}" for number in range(60)}
+    found = totals.read(workers.state_dir / "migration_ledger.db")
+    assert found is not None
+    assert found.counts == Counts(discovered=60, uploaded=60)
+
+
+def test_the_average_rate_is_logged_after_every_hundred_uploads(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:
+    """`Average upload rate: X files/min`, twice for 200 uploads."""
+    library = Library(tmp_path / "library")
+    library.add(*epubs(range(200)))
+    assert workers.run(library.root, shelf)[0] == 0
+    assert sum(logs.AVERAGE_RATE.fullmatch(line) is not None for line in lines_of(workers)) == 2
+
+
+def test_hashes_are_refreshed_after_a_thousand_files(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:
+    """1,100 files settled at once: a refresh at start and one after the thousandth file."""
+    library = Library(tmp_path / "library")
+    library.add(*(Made(title=f"Same {number}", files={"EPUB": epub(1)}) for number in range(1100)))
+    assert workers.run(library.root, shelf)[0] == 0
+    assert sum(logs.HASH_REFRESH.fullmatch(line) is not None for line in lines_of(workers)) >= 2
+
+
+def test_an_expired_token_is_renewed_also_behind_a_broken_pipe(tmp_path: Path, workers: Workers) -> None:
+    """A server that answers the first upload with 401 and closes without reading: logged in again, sent again."""
+    library = Library(tmp_path / "library")
+    library.add(Made(files={"EPUB": epub(1, padding=6_000_000)}))
+    server = ForgetfulServer()
+    try:
+        code, said = workers.run(
+            library.root,
+            Shelf(server.url, tmp_path, None),
+            RETRY_FIRST_SECONDS="0.05",  # type: ignore[arg-type]
+        )
+    finally:
+        server.stop()
+    assert server.logins == 2, said
+    assert server.uploads == 2
+    # The upload was then refused by this little server, which is all it can do.
+    assert code == 1, said
+
+
+def test_a_file_over_the_limit_is_refused_before_a_byte_is_sent(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:
+    """The server's limit counts the whole body, so the worker stays below it by the framing."""
+    library = Library(tmp_path / "library")
+    library.add(Made(files={"EPUB": epub(1, padding=200_000)}), Made(files={"EPUB": epub(2)}))
+    code, said = workers.run(library.root, shelf, MAX_CONTENT_LENGTH="150000")
+    assert code == 1, said
+    found = totals.read(workers.state_dir / "migration_ledger.db")
+    assert found is not None
+    assert (found.counts, dict(found.failed)) == (Counts(2, 1, 0, 0, 1, 0), {"too big": 1})
+
+
+def test_sigterm_saves_and_ends_within_ten_seconds(
+    tmp_path: Path, shelves: Callable[..., Shelf], workers: Workers
+) -> None:
+    """Exit status 143, status `stopped`; the next worker goes on and nothing is there twice."""
+    library = Library(tmp_path / "library")
+    library.add(*epubs(range(80)))
+    shelf = shelves(tmp_path / "shelf", "--delay-ms", "30")
+    process = workers.start(library.root, shelf)
+    path = progress.progress_path(workers.state_dir, 1)
+    wait_for(lambda: (seen := progress.read(path)) is not None and seen.counts.uploaded >= 3)
+    process.terminate()
+    code, said = workers.finish(process, timeout=10)
+    assert code == 143, said
+    ended = progress.read(path)
+    assert ended is not None
+    assert ended.status is Phase.STOPPED
+    assert workers.run(library.root, shelf, RECONCILE_AFTER_SECONDS="1")[0] == 0
+    with shelf.session() as session:
+        assert session.get(f"{shelf.url}/api/ebooks", timeout=20).json()["total"] == 80
+    found = totals.read(workers.state_dir / "migration_ledger.db")
+    assert found is not None
+    assert (found.counts.discovered, found.counts.uploaded, found.counts.pending) == (80, 80, 0)
+    with closing(sqlite3.connect(shelf.data_dir / "bookshelf.db")) as db:
+        assert db.execute("SELECT COUNT(*) FROM ebook WHERE title LIKE '%~%'").fetchone()[0] == 0
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Polls until something is true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+class ForgetfulServer:
+    """Knows login, languages, genres and check; answers the first upload with 401 without reading its body."""
+
+    def __init__(self) -> None:
+        self.logins = self.uploads = 0
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                name = "code" if self.path.endswith("languages") else "name"
+                self.answer(200, [{"id": 1, name: "en"}])
+
+            def do_POST(self) -> None:
+                if self.path == "/api/upload":
+                    outer.uploads += 1
+                    self.close_connection = True
+                    if outer.uploads == 1:
+                        self.answer(401, {"message": "Access denied"})
+                        return
+                    self.rfile.read(int(self.headers["Content-Length"]))
+                    self.answer(200, {"error": "unsupported file type"})
+                    return
+                self.rfile.read(int(self.headers["Content-Length"]))
+                if self.path == "/login":
+                    outer.logins += 1
+                    self.answer(200, {"access_token": "e30.eyJpZCI6IDF9.x", "refresh_token": "x"})
+                else:
+                    self.answer(200, {"result": "ok"})
+
+            def answer(self, status: int, body: object) -> None:
+                data = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Says nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the server."""
+        self._server.shutdown()
+        self._server.server_close()
