@@ -247,7 +247,9 @@ def _conclude(job: Job, codes: Sequence[int], console: Console) -> int:
         console.print(report.summary(found, datetime.now(tz=UTC)))
     console.print(f"The books can be looked at on {job.server}", markup=False, soft_wrap=True)
     if job.login_file is not None:
-        console.print(f"The login is in {job.login_file}; the server runs until ./stop.sh", markup=False, soft_wrap=True)
+        console.print(
+            f"The login is in {job.login_file}; the server runs until ./stop.sh", markup=False, soft_wrap=True
+        )
     demo_went_well = job.state_dir == DEMO / "state" and worst in good and found is not None and found.closed_at
     return 0 if demo_went_well else worst
 

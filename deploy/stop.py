@@ -20,7 +20,7 @@ def main() -> int:
     """Returns 0; nothing of ours runs any more."""
     parser = argparse.ArgumentParser(
         prog="./stop.sh",
-        description="Stops the workers, then the embedded server, of the state directory and of the demo. The migration "
+        description="Stops the workers, then the embedded server, of the state directory and of the demo. A migration "
         "goes on where it was at the next start.",
         epilog="Exit status: 0 nothing is running any more.",
         allow_abbrev=False,

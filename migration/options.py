@@ -109,6 +109,11 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
            "language code for books without a language the server has", metavar="CODE")  # fmt: skip
     option("--rate", "MIGRATE_RATE", "0", "files per minute for the estimate of --dry-run, 0 for the measured rate",
            type=_number, metavar="R")  # fmt: skip
+    _add_modes(parser)
+    return parser
+
+
+def _add_modes(parser: argparse.ArgumentParser) -> None:
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--dry-run", action="store_true", help="print the plan; send nothing, write nothing but the log")
     mode.add_argument("--retry-failed", action="store_true", help="put failed files back to pending, then migrate")
@@ -117,7 +122,6 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         action="store_true",
         help="join the open pass, never open one; for workers that others start [environment: none]",
     )
-    return parser
 
 
 def read_options(argv: Sequence[str], project: Path) -> Options:

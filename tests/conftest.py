@@ -17,8 +17,22 @@ PROJECT = Path(__file__).resolve().parent.parent
 FIXTURES = PROJECT / "tests" / "fixtures"
 PASSWORD = "correct horse battery"
 
-_OURS = ("MBS2_", "BOOKSHELF_", "MIGRATE_", "CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID", "BATCH_SIZE", "PARALLEL_",
-         "DEFAULT_LANGUAGE", "MAX_CONTENT_LENGTH", "RECONCILE_AFTER", "RETRY_FIRST", "PROBE_", "START_SECONDS")  # fmt: skip
+_OURS = (
+    "MBS2_",
+    "BOOKSHELF_",
+    "MIGRATE_",
+    "CALIBRE_LIBRARY",
+    "STATE_DIR",
+    "WORKER_ID",
+    "BATCH_SIZE",
+    "PARALLEL_",
+    "DEFAULT_LANGUAGE",
+    "MAX_CONTENT_LENGTH",
+    "RECONCILE_AFTER",
+    "RETRY_FIRST",
+    "PROBE_",
+    "START_SECONDS",
+)
 
 
 def clean_environment(**more: str) -> dict[str, str]:
@@ -41,7 +55,7 @@ class Shelf:
 
     url: str
     data_dir: Path
-    process: "subprocess.Popen[str]"
+    process: "subprocess.Popen[str] | None"
     username: str = "admin"
     password: str = PASSWORD
 
@@ -72,8 +86,10 @@ def start_shelf(data_dir: Path, *options: str, port: int = 0, **environment: str
     return Shelf(line.split()[-1], data_dir, process)
 
 
-def end(process: "subprocess.Popen[str]") -> None:
+def end(process: "subprocess.Popen[str] | None") -> None:
     """Ends a process and closes its pipes."""
+    if process is None:
+        return
     if process.poll() is None:
         process.terminate()
         try:

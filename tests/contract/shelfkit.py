@@ -47,7 +47,8 @@ class Server:
         socket = self.socket()
         try:
             socket.send(json.dumps([1, name, {"args": list(args)}]))
-            return frames_until_end(socket, 1)[-1][2]
+            last: dict[str, Any] = frames_until_end(socket, 1)[-1][2]
+            return last
         finally:
             socket.close()
 

@@ -109,7 +109,7 @@ def test_connectivity_is_checked_at_start_and_logged(tmp_path: Path, shelf: Shel
 def test_a_server_that_never_answers_ends_with_status_3(tmp_path: Path, workers: Workers) -> None:
     """Nothing listens: FAILED is logged, and the worker gives up after its time with a sentence."""
     library = Library(tmp_path / "library")
-    nowhere = Shelf("http://127.0.0.1:9", tmp_path, None)  # type: ignore[arg-type]  # no process behind it
+    nowhere = Shelf("http://127.0.0.1:9", tmp_path, None)
     code, said = workers.run(library.root, nowhere, START_SECONDS="1", RETRY_FIRST_SECONDS="0.2")
     assert code == 3, said
     assert any(line.startswith("API connectivity: FAILED") for line in lines_of(workers))
@@ -137,6 +137,7 @@ def test_an_outage_is_waited_for_and_costs_nothing(
     process = workers.start(library.root, shelf, "--batch-size", "30", **fast)
     path = progress.progress_path(workers.state_dir, 1)
     wait_for(lambda: (seen := progress.read(path)) is not None and seen.counts.uploaded >= 5)
+    assert shelf.process is not None
     shelf.process.kill()
     shelf.process.wait(10)
     wait_for(lambda: (seen := progress.read(path)) is not None and seen.status is Phase.WAITING)
@@ -180,7 +181,7 @@ def test_an_expired_token_is_renewed_also_behind_a_broken_pipe(tmp_path: Path, w
         code, said = workers.run(
             library.root,
             Shelf(server.url, tmp_path, None),
-            RETRY_FIRST_SECONDS="0.05",  # type: ignore[arg-type]
+            RETRY_FIRST_SECONDS="0.05",
         )
     finally:
         server.stop()

@@ -26,12 +26,10 @@ def expected_books() -> list[dict[str, Any]]:
 
 def by_sha1(session: requests.Session, url: str) -> dict[str, tuple[dict[str, Any], str]]:
     """Every file on the server, downloaded again: its SHA-1 -> (its ebook, its format)."""
-    found = {}
+    found: dict[str, tuple[dict[str, Any], str]] = {}
     page = 1
     while True:
-        answer = session.get(
-            f"{url}/api/ebooks", params={"page": page, "page_size": 100, "sort": "created"}, timeout=20
-        )
+        answer = session.get(f"{url}/api/ebooks?page={page}&page_size=100&sort=created", timeout=20)
         if answer.status_code == 404:
             return found
         for item in answer.json()["items"]:

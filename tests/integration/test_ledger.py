@@ -1,0 +1,328 @@
+"""The ledger on a real SQLite file: passes, ranges, claims, attempts, the equation."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from migration import totals
+from migration.books import Asked, BookState, Intention, Step
+from migration.errors import LedgerCorrupt, PutAside, StateUnwritable, StoppedItsWorker, Superseded, WrongLedger
+from migration.ledger import Ledger, Taken
+from migration.model import (
+    BookFile,
+    BookId,
+    Counts,
+    Digest,
+    EbookId,
+    FileId,
+    Known,
+    Outcome,
+    Problem,
+    Receipt,
+    SourceId,
+    UploadResult,
+)
+from migration.owner import Owner, this_process
+from migration.passes import Range
+
+pytestmark = pytest.mark.integration
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+ONE, TWO = Digest("1" * 40, 10), Digest("2" * 40, 20)
+
+
+class Clock:
+    """A clock that moves when told."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+class House:
+    """Ledgers of several owners on one file."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.state_dir = state_dir
+        self.clock = Clock()
+        self.opened: list[Ledger] = []
+
+    def ledger(self, owner: Owner | None = None) -> Ledger:
+        """A ledger for an owner; this process by default."""
+        self.opened.append(Ledger(self.state_dir, owner or this_process(1), self.clock))
+        return self.opened[-1]
+
+    def dead(self) -> Ledger:
+        """The ledger of a worker that died."""
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        stat = Path(f"/proc/{child.pid}/stat").read_text()
+        started = stat.rpartition(")")[2].split()[19]
+        child.kill()
+        child.wait(10)
+        mine = this_process(2)
+        return self.ledger(replace(mine, pid=child.pid, started=started))
+
+    def counts(self) -> Counts:
+        """The counters of the newest pass."""
+        found = totals.read(self.state_dir / "migration_ledger.db")
+        assert found is not None
+        return found.counts
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    """A state directory."""
+    made = House(tmp_path)
+    yield made
+    for ledger in made.opened:
+        ledger.close()
+
+
+def file(book: int, kind: str = "EPUB", size: int = 10, mtime: int = 1, problem: Problem | None = None) -> BookFile:
+    """A file of a library."""
+    return BookFile(FileId(BookId(book), kind), b"x/y", size, mtime, problem)
+
+
+def claim(ledger: Ledger, highest: int = 10) -> Range:
+    """A pass and its first range."""
+    pass_id = ledger.join_pass(highest, may_open=True)
+    assert pass_id is not None
+    owned = ledger.claim_range(pass_id, lambda after: highest)
+    assert owned is not None
+    return owned
+
+
+def receipt(digest: Digest, source: int = 1) -> Receipt:
+    """The server's word."""
+    return Receipt(digest, EbookId(1), SourceId(source))
+
+
+def test_a_pass_from_its_first_file_to_its_end(house: House) -> None:
+    """Enrolled, settled one way each, closed, proved."""
+    ledger = house.ledger()
+    owned = claim(ledger)
+    files = [
+        (file(1), ""), (file(2), ""), (file(3), "format not asked for"),
+        (file(4, problem=Problem("missing", "not there")), ""),
+    ]  # fmt: skip
+    enrolled = ledger.enrol(owned, files)
+    assert enrolled.todo == {FileId(BookId(1), "EPUB"), FileId(BookId(2), "EPUB")}
+    assert enrolled.settled == Counts(4, 0, 0, 1, 1, 2)
+    assert house.counts() == Counts(4, 0, 0, 1, 1, 2)
+    assert not ledger.close_range(owned)
+    ledger.account(1, UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE)))
+    _new, known = ledger.learn([receipt(TWO)])
+    ledger.account(1, UploadResult(file(2).id, Outcome.DUPLICATE, known[0]))
+    assert ledger.close_range(owned)
+    assert ledger.is_closed(1)
+    assert house.counts() == Counts(4, 1, 1, 1, 1, 0)
+    assert totals.proved(ledger.path, 1)
+
+
+def test_a_second_pass_settles_what_has_not_changed_without_work(house: House) -> None:
+    """Same size and mtime: duplicate; changed: to do; failed for good: failed; failed for now: to do."""
+    ledger = house.ledger()
+    owned = claim(ledger)
+    ledger.enrol(owned, [(file(number), "") for number in (1, 2, 3, 4)])
+    ledger.account(1, UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE)))
+    ledger.account(1, UploadResult(file(2).id, Outcome.UPLOADED, receipt(TWO, 2)))
+    ledger.account(1, UploadResult(file(3).id, Outcome.FAILED, reason="unsupported"))
+    ledger.account(1, UploadResult(file(4).id, Outcome.FAILED, reason="server error"))
+    assert ledger.close_range(owned)
+    again = claim(ledger)
+    enrolled = ledger.enrol(again, [(file(1), ""), (file(2, mtime=2), ""), (file(3), ""), (file(4), "")])
+    assert enrolled.todo == {file(2).id, file(4).id}
+    assert house.counts() == Counts(4, 0, 1, 0, 1, 2)
+
+
+def test_accounting_twice_changes_nothing(house: House) -> None:
+    """The second word about a file is not counted."""
+    ledger = house.ledger()
+    owned = claim(ledger)
+    ledger.enrol(owned, [(file(1), "")])
+    result = UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE))
+    assert [ledger.account(1, result), ledger.account(1, result)] == [True, False]
+    assert house.counts() == Counts(1, 1)
+
+
+def test_enrolling_a_range_again_changes_nothing_that_is_settled(house: House) -> None:
+    """After a takeover; files that are gone from the library leave the count."""
+    ledger = house.ledger()
+    owned = claim(ledger)
+    files = [(file(1), ""), (file(2), ""), (file(3), "")]
+    ledger.enrol(owned, files)
+    ledger.account(1, UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE)))
+    enrolled = ledger.enrol(owned, files[:2])
+    assert enrolled.todo == {file(2).id}
+    assert house.counts() == Counts(2, 1, 0, 0, 0, 1)
+    assert totals.proved(ledger.path, 1)
+
+
+def test_only_a_dead_or_released_range_is_taken_over(house: House) -> None:
+    """A live owner keeps its range, however long it says nothing."""
+    dead, live = house.dead(), house.ledger()
+    pass_id = dead.join_pass(20, may_open=True)
+    assert pass_id == 1
+    first = dead.claim_range(1, lambda after: after + 10)
+    taken = live.claim_range(1, lambda after: after + 10)
+    assert taken == replace(first or Range(0, 0, 0), taken_over=True)
+    second = live.claim_range(1, lambda after: after + 10)
+    assert second == Range(1, 11, 20)
+    house.clock.now += timedelta(days=30)
+    assert house.ledger(replace(this_process(3), worker_id=3)).claim_range(1, lambda after: None) is None
+    live.release_ranges()
+    assert house.ledger().claim_range(1, lambda after: None) == Range(1, 1, 10, taken_over=True)
+    with pytest.raises(Superseded):
+        dead.close_range(first or Range(0, 0, 0))
+
+
+def test_a_joining_worker_opens_no_pass(house: House) -> None:
+    """Workers that others start only join."""
+    ledger = house.ledger()
+    assert ledger.join_pass(5, may_open=False) is None
+    assert ledger.join_pass(5, may_open=True) == 1
+    assert ledger.join_pass(5, may_open=False) == 1
+
+
+def test_an_empty_library_is_a_pass_that_closes_at_once(house: House) -> None:
+    """Nothing to claim, nothing to wait for."""
+    ledger = house.ledger()
+    assert ledger.join_pass(0, may_open=True) == 1
+    assert ledger.claim_range(1, lambda after: None) is None
+    assert ledger.is_closed(1)
+
+
+def test_bytes_in_flight_are_not_sent_by_another(house: House) -> None:
+    """Put aside while a live worker has them; known when it is done."""
+    mine, other = house.ledger(), house.ledger(replace(this_process(5), worker_id=5))
+    owned = claim(mine)
+    mine.enrol(owned, [(file(1), ""), (file(2), "")])
+    assert mine.take(file(1).id, ONE, []) == Taken(fresh=True, ids={})
+    for ledger in (mine, other):
+        with pytest.raises(PutAside):
+            ledger.take(file(2).id, ONE, [])
+    mine.account(1, UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE)))
+    assert other.take(file(2).id, ONE, []) == Known(ONE)
+
+
+def test_claims_are_taken_all_or_nothing(house: House) -> None:
+    """A name that is in flight elsewhere leaves no claim on the bytes behind."""
+    ledger = house.ledger()
+    owned = claim(ledger)
+    ledger.enrol(owned, [(file(1), ""), (file(2), ""), (file(3), "")])
+    ledger.take(file(1).id, ONE, [("author", "Doe, Jane")])
+    with pytest.raises(PutAside):
+        ledger.take(file(2).id, TWO, [("author", "Doe, Jane"), ("series", "S")])
+    assert isinstance(ledger.take(file(3).id, TWO, [("series", "S")]), Taken)
+
+
+def test_a_dead_workers_claim_waits_until_its_last_request_has_settled(house: House) -> None:
+    """Forty seconds after its last intention; the same book may go on at once, for it reconciles itself."""
+    dead, live = house.dead(), house.ledger()
+    owned = claim(dead)
+    dead.enrol(owned, [(file(1), ""), (file(2), "")])
+    dead.take(file(1).id, ONE, [])
+    house.clock.now += timedelta(seconds=30)
+    dead.save_book(BookId(1), BookState("w ~1-1", intention=Intention(Asked.CREATE, house.clock.now)))
+    house.clock.now += timedelta(seconds=39)
+    with pytest.raises(PutAside) as aside:
+        live.take(file(2).id, ONE, [])
+    assert aside.value.until == NOW + timedelta(seconds=70)
+    house.clock.now += timedelta(seconds=1)
+    assert live.take(file(2).id, ONE, []) == Taken(fresh=False, ids={})
+
+
+def test_a_file_that_kills_its_worker_three_times_is_given_up(house: House) -> None:
+    """Attempts are counted before the file is opened; giving back is no death."""
+    ledger = house.ledger()
+    owned = claim(ledger)
+    ledger.enrol(owned, [(file(1), "")])
+    for _ in range(5):
+        ledger.begin(file(1).id)
+        ledger.give_back(file(1).id, counted=False)
+    for _ in range(3):
+        ledger.begin(file(1).id)
+    with pytest.raises(StoppedItsWorker):
+        ledger.begin(file(1).id)
+    assert ledger.enrol(owned, [(file(1), "")]).settled.failed == 1
+    assert house.counts() == Counts(1, 0, 0, 0, 1)
+
+
+def test_a_books_state_is_kept_whole(house: House) -> None:
+    """Ebook, open steps, intention; a range with an open step is not closed."""
+    ledger = house.ledger()
+    owned = claim(ledger)
+    state = BookState(
+        "w ~1-1", EbookId(5), Step.TITLE | Step.COVER,
+        Intention(Asked.ATTACH, NOW, None, "EPUB", ONE),
+    )  # fmt: skip
+    ledger.save_book(BookId(1), state)
+    assert ledger.book(BookId(1)) == state
+    assert ledger.enrol(owned, []).unfinished == {BookId(1)}
+    assert not ledger.close_range(owned)
+    ledger.finish_book(1, BookId(1), BookState("w ~1-1", EbookId(5)), names={("author", "A"): 7}, not_carried=["tags"])
+    assert ledger.close_range(owned)
+    found = totals.read(ledger.path)
+    assert found is not None
+    assert dict(found.not_carried) == {"tags": 1}
+
+
+def test_failed_files_can_be_tried_again_in_an_open_and_in_a_new_pass(house: House) -> None:
+    """--retry-failed: pending again, the range open again, the equation kept."""
+    ledger = house.ledger()
+    owned = claim(ledger, 20)
+    ledger.enrol(owned, [(file(1), "")])
+    ledger.account(1, UploadResult(file(1).id, Outcome.FAILED, reason="unsupported"))
+    with_more = ledger.join_pass(20, may_open=True)
+    assert with_more == 1
+    assert ledger.retry_failed() == 1
+    assert house.counts() == Counts(1, 0, 0, 0, 0, 1)
+    ledger.account(1, UploadResult(file(1).id, Outcome.FAILED, reason="unsupported"))
+    assert ledger.close_range(owned)
+    assert ledger.retry_failed() == 1
+    again = claim(ledger, 20)
+    assert ledger.enrol(again, [(file(1), "")]).todo == {file(1).id}
+
+
+def test_a_ledger_belongs_to_one_library_server_and_user(house: House) -> None:
+    """Any other is refused with a sentence."""
+    ledger = house.ledger()
+    ledger.bind(library="a", server="http://x", user="1")
+    ledger.bind(library="a", server="http://x", user="1")
+    for change in ({"library": "b"}, {"server": "http://y"}, {"user": "2"}):
+        with pytest.raises(WrongLedger, match="give another --state-dir"):
+            ledger.bind(**{"library": "a", "server": "http://x", "user": "1", **change})
+
+
+def test_a_damaged_ledger_is_never_started_anew(tmp_path: Path) -> None:
+    """The file stays as it is, with a sentence."""
+    path = tmp_path / "migration_ledger.db"
+    path.write_bytes(b"this is not a database, and it is long enough to be read as one" * 20)
+    before = path.read_bytes()
+    with pytest.raises(LedgerCorrupt, match="left as it is"):
+        Ledger(tmp_path, this_process(1), Clock())
+    assert path.read_bytes() == before
+
+
+def test_a_ledger_of_a_newer_program_is_refused(house: House) -> None:
+    """By its schema version."""
+    ledger = house.ledger()
+    with ledger._store.transaction() as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(WrongLedger, match="schema version 99"):
+        house.ledger()
+
+
+def test_a_ledger_that_is_deleted_under_us_is_noticed(house: House) -> None:
+    """SQLite would go on writing to nothing."""
+    ledger = house.ledger()
+    ledger.check_in_place()
+    ledger.path.unlink()
+    with pytest.raises(StateUnwritable, match="deleted or replaced"):
+        ledger.check_in_place()

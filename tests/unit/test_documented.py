@@ -1,0 +1,80 @@
+"""Documentation that cannot drift: reasons, exit statuses, options."""
+
+import re
+
+import pytest
+
+from migration import errors
+from migration.errors import ExitCode, Fatal, MigrationError, Rejected
+from migration.options import build_parser
+from tests.conftest import PROJECT
+
+
+def leaves(root: type[MigrationError]) -> list[type[MigrationError]]:
+    """The classes without subclasses below one."""
+    below = root.__subclasses__()
+    return [leaf for child in below for leaf in leaves(child)] if below else [root]
+
+
+@pytest.mark.parametrize("leaf", leaves(Rejected), ids=lambda leaf: leaf.__name__)
+def test_every_reason_is_explained(leaf: type[Rejected]) -> None:
+    """docs/errors.md has a row for each, with what to do."""
+    assert f"| `{leaf.reason}` |" in (PROJECT / "docs" / "errors.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("leaf", leaves(MigrationError), ids=lambda leaf: leaf.__name__)
+def test_every_error_says_what_it_means_and_is_drawn(leaf: type[MigrationError]) -> None:
+    """A docstring each, and a place in the tree of the module's docstring."""
+    if leaf.__module__ != errors.__name__:
+        pytest.skip("an error of one module's own")
+    assert leaf.__doc__
+    assert leaf.__name__ in (errors.__doc__ or "")
+
+
+def test_every_fatal_error_has_an_exit_status() -> None:
+    """2, 3, 4, 5, 7 or 70."""
+    assert {leaf.exit_code for leaf in leaves(Fatal) if issubclass(leaf, Fatal)} <= set(ExitCode)
+
+
+@pytest.mark.parametrize("code", list(ExitCode), ids=lambda code: code.name)
+def test_exit_statuses_are_in_the_readme_and_in_the_help(code: ExitCode) -> None:
+    """The numbers people script against."""
+    readme = (PROJECT / "README.md").read_text("utf-8")
+    assert re.search(rf"\b{int(code)}\b", readme[readme.index("exit status") :])
+    assert re.search(rf"\b{int(code)}\b", build_parser({}).format_help().split("exit status:")[1])
+
+
+def test_every_option_has_help_with_default_and_environment() -> None:
+    """`[default: …; environment: …]`, or no default; switches need only their sentence."""
+    for action in build_parser({})._actions:
+        assert action.help
+        if action.nargs != 0:
+            assert re.search(r"\[(default: .+|no default); environment: [A-Z_0-9]+\]$", action.help), action.dest
+
+
+def test_options_come_from_the_environment() -> None:
+    """With the environment's value as default."""
+    given = build_parser({"PARALLEL_UPLOADS": "7", "MBS2_SERVER": "http://x:1"}).parse_args(["lib"])
+    assert (given.parallel_uploads, given.server) == (7, "http://x:1")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["lib", "--parallel-uploads", "0"],
+        ["lib", "--parallel-uploads", "11"],
+        ["lib", "--batch-size", "x"],
+        ["lib", "--limit", "-1"],
+        ["lib", "--worker-id", "0"],
+        ["lib", "--rate", "inf"],
+        ["lib", "--dry-run", "--retry-failed"],
+        ["lib", "--pass", "x"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """And says which option is wrong."""
+    with pytest.raises(SystemExit) as ended:
+        build_parser({}).parse_args(arguments)
+    assert ended.value.code == 2
+    assert "error: " in capsys.readouterr().err

@@ -1,0 +1,194 @@
+"""Calibre's metadata as MyBookshelf2 accepts it."""
+
+import math
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migration.errors import Misconfigured
+from migration.metadata import (
+    WORKING_LENGTH,
+    make_card,
+    person,
+    server_genres,
+    server_language,
+    too_long_for_paths,
+    working_title,
+)
+from migration.model import Author, Book, BookId, Card, PersonName, Vocabulary
+
+UUID = "1a2b3c4d-0000-4000-8000-000000000000"
+REAL = Vocabulary(
+    {"cs": 1, "en": 2, "sk": 3, "ru": 4},
+    {"Science Fiction": 25, "Fiction": 10, "Fantasy": 9, "Humor/Satire": 14, "Children's Books": 4, "Horror": 13},
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "sort", "expected"),
+    [
+        pytest.param("Jane Doe", "Doe, Jane", PersonName("Doe", "Jane"), id="the sort decides"),
+        pytest.param("Jane Doe Jr.", "Doe, Jane, Jr.", PersonName("Doe", "Jane Jr."), id="further commas are dropped"),
+        pytest.param(
+            "van der Berg, Anna", "van der Berg, Anna", PersonName("van der Berg", "Anna"), id="a name with a comma"
+        ),
+        pytest.param("Plato", "Plato", PersonName("Plato"), id="one word is a last name"),
+        pytest.param("United Nations", "United Nations", PersonName("United Nations"), id="no comma: one name"),
+        pytest.param("Jane Doe", "", PersonName("Doe", "Jane"), id="without a sort the last word is the last name"),
+        pytest.param("Unknown", "Unknown", PersonName("Unknown"), id="Calibre's Unknown is carried as it is"),
+        pytest.param("X", "L" * 200 + ", " + "F" * 200, PersonName("L" * 128, "F" * 128), id="both are cut to 128"),
+    ],
+)
+def test_names(name: str, sort: str, expected: PersonName) -> None:
+    """First and last name."""
+    assert person(Author(name, sort)) == expected
+
+
+@pytest.mark.parametrize(
+    ("codes", "known", "expected"),
+    [
+        pytest.param(("rus",), {"en": 2, "ru": 4}, ("ru", 4, True), id="three letters to two"),
+        pytest.param(("ces", "eng"), {"cs": 1, "en": 2}, ("cs", 1, True), id="the first language counts"),
+        pytest.param(("cmn",), {"en": 2, "zh": 9}, ("zh", 9, True), id="a member of a macrolanguage"),
+        pytest.param(("zho",), {"en": 2, "zh": 9}, ("zh", 9, True), id="the macrolanguage itself"),
+        pytest.param(("deu",), {"en": 2}, ("en", 2, False), id="the server lacks it: the default"),
+        pytest.param(("gsw",), {"en": 2, "de": 3}, ("en", 2, False), id="a neighbour is not the same language"),
+        pytest.param((), {"en": 2}, ("en", 2, False), id="none: the default"),
+        pytest.param(("rus",), {"eng": 1, "rus": 2}, ("rus", 2, True), id="a server with three-letter codes"),
+        pytest.param(("fas",), {"en": 2, "fa": 5}, ("fa", 5, True), id="Persian"),
+    ],
+)
+def test_languages(codes: tuple[str, ...], known: dict[str, int], expected: tuple[str, int, bool]) -> None:
+    """Calibre's ISO 639-3 to the server's codes."""
+    assert server_language(codes, known, "en") == expected
+
+
+def test_a_default_language_the_server_lacks_is_named_with_what_it_has() -> None:
+    """A sentence with the way out."""
+    with pytest.raises(Misconfigured, match="'xx'.*DEFAULT_LANGUAGE.*cs, en, ru, sk"):
+        server_language((), REAL.languages, "xx")
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        pytest.param(["science fiction"], (((25, "Science Fiction"),), ()), id="whatever its case"),
+        pytest.param(["Sci-Fi", "SF", "Science-Fiction"], (((25, "Science Fiction"),), ()), id="synonyms, once"),
+        pytest.param(["Sea", "Horror"], (((13, "Horror"),), ("Sea",)), id="unknown tags are told"),
+        pytest.param(["Fiction.Fantasy"], (((10, "Fiction"), (9, "Fantasy")), ()), id="a hierarchy by its parts"),
+        pytest.param(["Humour", "Kids"], (((14, "Humor/Satire"), (4, "Children's Books")), ()), id="other words"),
+        pytest.param(["Poems"], ((), ("Poems",)), id="a synonym whose genre the server lacks"),
+        pytest.param(["Humor/Satire"], (((14, "Humor/Satire"),), ()), id="a name with a slash is tried whole"),
+    ],
+)
+def test_genres(tags: list[str], expected: tuple[tuple[tuple[int, str], ...], tuple[str, ...]]) -> None:
+    """Tags to genres, without duplicates."""
+    assert server_genres(tags, REAL.genres) == expected
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        pytest.param("Война и мир", "Voyna i mir ~1a2b3c4d-17", id="Cyrillic"),
+        pytest.param("50 % / of_it", "50 of it ~1a2b3c4d-17", id="characters that break the look-up"),
+        pytest.param("???", "Book ~1a2b3c4d-17", id="nothing left"),
+        pytest.param("雨", "Yu ~1a2b3c4d-17", id="Chinese"),
+    ],
+)
+def test_working_titles(title: str, expected: str) -> None:
+    """Known cases."""
+    assert working_title(title, UUID, BookId(17)) == expected
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=400), st.integers(min_value=1, max_value=2**40))
+def test_a_working_title_is_plain_short_and_unique(title: str, book_id: int) -> None:
+    """Letters, digits, blanks, `-`, `~`; at most 80; it ends with the library's and the book's mark."""
+    made = working_title(title, UUID, BookId(book_id))
+    assert re.fullmatch(r"[A-Za-z0-9 ~\-]+", made)
+    assert made.endswith(f" ~1a2b3c4d-{book_id}")
+    assert len(made) <= WORKING_LENGTH
+    assert made == made.strip()
+    assert "  " not in made
+
+
+def card(book: Book) -> Card:
+    """The card of a book on a server like MyBookshelf2."""
+    return make_card(book, REAL, default_language="en", library_uuid=UUID)
+
+
+def test_a_plain_book_loses_nothing() -> None:
+    """The whole card."""
+    book = Book(
+        BookId(1), "The Dune", (Author("Frank Herbert", "Herbert, Frank"),), "Dune", 1.0, ("eng",), ("Sci-Fi",), 9.0
+    )
+    assert card(book) == Card(
+        title="The Dune",
+        working_title="The Dune ~1a2b3c4d-1",
+        authors=(PersonName("Herbert", "Frank"),),
+        series="Dune",
+        series_index=1,
+        language_id=2,
+        language_code="en",
+        genres=((25, "Science Fiction"),),
+        rating=90,
+        not_carried={},
+    )
+
+
+def test_what_has_no_place_is_named_by_field() -> None:
+    """Everything that is lost is in not_carried, and nothing else."""
+    book = Book(
+        BookId(2), "x" * 300, (Author("A" * 200, ""),), "s" * 300, 2.5, ("deu", "eng"), ("Sea",), None,
+        extras={"comments": "<p>x</p>"},
+    )  # fmt: skip
+    made = card(book)
+    assert made.not_carried == {
+        "comments": "<p>x</p>", "language": ["deu", "eng"], "tags": ["Sea"], "title": "x" * 300,
+        "authors": ["A" * 200], "series": "s" * 300, "series index": 2.5,
+    }  # fmt: skip
+    assert (len(made.title), len(made.series or ""), made.series_index) == (256, 256, 2)
+
+
+@pytest.mark.parametrize(
+    ("index", "expected", "kept"),
+    [
+        pytest.param(0.0, 0, None, id="zero"),
+        pytest.param(-1.5, -2, -1.5, id="the floor of a negative"),
+        pytest.param(math.inf, None, "inf", id="infinity"),
+        pytest.param(1e300, None, "1e+300", id="absurd"),
+        pytest.param(None, None, None, id="none"),
+    ],
+)
+def test_series_indexes(index: float | None, expected: int | None, kept: object) -> None:
+    """The floor, when a server can hold it."""
+    made = card(Book(BookId(1), "t", series="S", series_index=index))
+    assert (made.series_index, made.not_carried.get("series index")) == (expected, kept)
+
+
+@pytest.mark.parametrize(("rating", "expected"), [(None, None), (0.0, None), (10.0, 100), (7.0, 70), (99.0, None)])
+def test_ratings(rating: float | None, expected: int | None) -> None:
+    """Half stars times ten; 0 is none; nonsense is left out."""
+    assert card(Book(BookId(1), "t", rating=rating)).rating == expected
+
+
+def test_an_index_without_a_series_says_nothing() -> None:
+    """Calibre's default of 1.0 is not carried into nowhere."""
+    assert card(Book(BookId(1), "t", series_index=1.0)).series_index is None
+
+
+def test_long_names_are_held_back_from_paths() -> None:
+    """They would push a directory name of the server over 255 bytes."""
+    assert not too_long_for_paths(card(Book(BookId(1), "t", (Author("Jane Doe", "Doe, Jane"),), "Short")))
+    assert too_long_for_paths(card(Book(BookId(1), "t", (Author("x", "L" * 128 + ", F"),))))
+    assert too_long_for_paths(card(Book(BookId(1), "t", series="S" * 200, series_index=1.0)))
+
+
+@given(st.text(max_size=300), st.text(max_size=300), st.floats(), st.floats() | st.none())
+def test_any_book_becomes_a_card_within_the_limits(title: str, name: str, index: float, rating: float | None) -> None:
+    """Total: never an error, never over a limit."""
+    made = card(Book(BookId(1), title, (Author(name, name),), title or None, index, (), (), rating))
+    assert 0 < len(made.title) <= 256
+    assert all(len(person.last) <= 128 and len(person.first) <= 128 for person in made.authors)
+    assert made.rating is None or 0 <= made.rating <= 100

@@ -1,0 +1,74 @@
+"""Whose turn it is."""
+
+from datetime import UTC, datetime, timedelta
+
+from migration.model import Book, BookId, Card
+from migration.turns import SOON, Turns, Work
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+class Clock:
+    """A clock that moves when told."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def work(number: int) -> Work:
+    """A book without files."""
+    return Work(Book(BookId(number), "t"), Card("t", "t", (), None, None, 1, "en", (), None), [])
+
+
+def test_books_come_in_order_and_the_range_is_through_when_all_are() -> None:
+    """First in, first out."""
+    turns = Turns(Clock())
+    books = [work(1), work(2)]
+    turns.load(books)
+    assert [turns.take(), turns.take()] == books
+    assert not turns.wait(0)
+    for book in books:
+        turns.settle(book)
+    assert turns.wait(0)
+
+
+def test_a_book_put_aside_comes_again_when_it_is_due_and_not_before() -> None:
+    """Others go on meanwhile."""
+    clock = Clock()
+    turns = Turns(clock)
+    first, second = work(1), work(2)
+    turns.load([first, second])
+    assert turns.take() is first
+    turns.put_aside(first, NOW + timedelta(seconds=40))
+    assert turns.take() is second
+    turns.settle(second)
+    assert not turns.wait(0)
+    clock.now = NOW + timedelta(seconds=40)
+    assert turns.take() is first
+
+
+def test_a_book_put_aside_without_a_time_comes_soon() -> None:
+    """After a moment."""
+    clock = Clock()
+    turns = Turns(clock)
+    book = work(1)
+    turns.load([book])
+    assert turns.take() is book
+    turns.put_aside(book, None)
+    clock.now = NOW + SOON
+    assert turns.take() is book
+
+
+def test_a_stopped_worker_takes_nothing_and_forgets_what_waits() -> None:
+    """Only what is in hand is left."""
+    turns = Turns(Clock())
+    first, second = work(1), work(2)
+    turns.load([first, second])
+    assert turns.take() is first
+    turns.stop()
+    assert turns.take() is None
+    turns.drop_waiting()
+    assert turns.active() == [first]
