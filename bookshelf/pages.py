@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jinja2
 from aiohttp import web
@@ -79,16 +79,16 @@ async def login(request: web.Request) -> web.Response:
     answer = web.HTTPFound("/")
     token = request.app[SHELF].tokens.access(user, time.time())
     answer.set_cookie(SESSION_COOKIE, token, max_age=ACCESS_SECONDS, httponly=True, samesite="Lax")
-    return answer
+    raise answer
 
 
-async def logout(request: web.Request) -> web.Response:
+async def logout(request: web.Request) -> NoReturn:
     """POST /logout."""
     if not same_origin(request):
         raise web.HTTPForbidden(text="This form was sent from another site.")
     answer = web.HTTPFound("/login")
     answer.del_cookie(SESSION_COOKIE)
-    return answer
+    raise answer
 
 
 async def style(_request: web.Request) -> web.StreamResponse:

@@ -151,7 +151,7 @@ BOOKS: tuple[DemoBook, ...] = (
     DemoBook(
         "Кот и дом", ("Вера Соколова",),
         "Кот пришёл в дом и сказал: теперь это мой дом. Дом подумал и сказал: теперь это мой кот. На том и договорились.",
-        language="rus", tags=("Children's Books", "Cats"), cover=False,
+        language="rus", tags=("Children's Books", "Cats"), cover=False, formats=("txt",),
     ),
     DemoBook(
         "Лес и дождь", ("Вера Соколова", "Иван Пруд"),
@@ -193,7 +193,7 @@ BOOKS: tuple[DemoBook, ...] = (
         "Noted by Nobody", (),
         "These pages were found in the pocket of a coat that was left on a bench. Whoever wrote them watched the same pond "
         "for a year and noted, every day, one thing that had not been there the day before.",
-        tags=("Nature", "Diary"), cover=False,
+        tags=("Nature", "Diary"), cover=False, formats=("txt", "fb2"),
     ),
     DemoBook(
         "The Bell Under the Ice", ("van der Meer, Saskia",),

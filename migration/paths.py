@@ -167,4 +167,6 @@ def _meaning(error: OSError, path: bytes) -> Rejected:
         return MissingFile(f"{shown(path)} is not in the library")
     if error.errno == errno.ELOOP:  # O_NOFOLLOW met a symbolic link
         return NotRegular(f"{shown(path)} is or lies behind a symbolic link, which is not followed")
+    if error.errno == errno.ENXIO:  # what opening a socket says
+        return NotRegular(f"{shown(path)} is not a file; it was not read")
     return Unreadable(f"{shown(path)} cannot be read: {error.strerror}")

@@ -67,7 +67,7 @@ def test_languages(codes: tuple[str, ...], known: dict[str, int], expected: tupl
 
 def test_a_default_language_the_server_lacks_is_named_with_what_it_has() -> None:
     """A sentence with the way out."""
-    with pytest.raises(Misconfigured, match="'xx'.*DEFAULT_LANGUAGE.*cs, en, ru, sk"):
+    with pytest.raises(Misconfigured, match=r"'xx'.*DEFAULT_LANGUAGE.*cs, en, ru, sk"):
         server_language((), REAL.languages, "xx")
 
 

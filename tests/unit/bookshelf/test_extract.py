@@ -37,7 +37,8 @@ def test_what_breaks_the_task(proposed: object) -> None:
 def test_ebook_metas_output_is_understood() -> None:
     """Calibre 6's text."""
     output = (
-        "Title               : The Quiet Harbour\nAuthor(s)           : Anna van der Berg & John Q. Public [Public, John]\n"
+        "Title               : The Quiet Harbour\n"
+        "Author(s)           : Anna van der Berg & John Q. Public [Public, John]\n"
         "Tags                : Fiction, Sea\nSeries              : Harbour Cycle #2.5\nLanguages           : eng\n"
     )
     assert parse_ebook_meta(output) == {

@@ -1,0 +1,191 @@
+"""The embedded server as a process: durability, limits, uniqueness, pages."""
+
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.conftest import PROJECT, Shelf, clean_environment
+from tests.contract.shelfkit import Server, epub
+
+pytestmark = pytest.mark.integration
+
+
+def client(shelf: Shelf) -> Server:
+    """A client that is logged in."""
+    made = Server(shelf.url, shelf.ws_url, shelf.username, shelf.password)
+    made.login()
+    return made
+
+
+def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, shelves: Callable[..., Shelf]) -> None:
+    """Killed right after the answer to add-upload: ebook, source and bytes are there after the restart."""
+    first = shelves(tmp_path / "shelf")
+    server = client(first)
+    data = epub()
+    ebook_id, source_id = server.with_file(data, title="Durable")
+    assert first.process is not None
+    os.kill(first.process.pid, signal.SIGKILL)
+    first.process.wait(10)
+    server.http.close()
+    again = client(shelves(tmp_path / "shelf"))
+    assert again.call("GET", f"/api/ebooks/{ebook_id}").json()["title"] == "Durable"
+    assert again.call("GET", f"/api/download/{source_id}").content == data
+    assert again.check(data) == {"error": "file already exists"}
+    again.http.close()
+
+
+def attach_twice(server: Server) -> list[dict[str, object]]:
+    """The same bytes, uploaded twice, attached to two ebooks at the same moment."""
+    data = epub()
+    records = [server.extracted(data, {"title": "x"}) for _ in range(2)]
+    ebooks = [server.ebook() for _ in range(2)]
+    answers: list[dict[str, object]] = []
+
+    def attach(ebook: int, upload: int) -> None:
+        answer = requests.post(
+            f"{server.url}/api/ebooks/{ebook}/add-upload", json={"upload_id": upload}, timeout=30,
+            headers={"Authorization": f"bearer {server.token}"},
+        )  # fmt: skip
+        answers.append(answer.json())
+
+    threads = [
+        threading.Thread(target=attach, args=(ebook, record["id"]))
+        for ebook, record in zip(ebooks, records, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return answers
+
+
+def test_of_two_simultaneous_attachments_one_succeeds(shelf: Shelf) -> None:
+    """(size, hash) is unique."""
+    server = client(shelf)
+    answers = attach_twice(server)
+    server.http.close()
+    assert sorted(set(answer) & {"id", "error"} for answer in answers) in ([{"error"}, {"id"}], [{"id"}, {"error"}])
+
+
+def test_in_permissive_mode_both_succeed_as_on_mybookshelf2(tmp_path: Path, shelves: Callable[..., Shelf]) -> None:
+    """For tests of the worker."""
+    server = client(shelves(tmp_path / "lax", "--permissive", "--delay-ms", "100"))
+    answers = attach_twice(server)
+    server.http.close()
+    assert all("id" in answer for answer in answers)
+
+
+def test_a_body_over_the_limit_is_413(tmp_path: Path, shelves: Callable[..., Shelf]) -> None:
+    """The limit of settings.py, from the environment."""
+    server = client(shelves(tmp_path / "small", MAX_CONTENT_LENGTH="100000"))
+    answer = server.upload(b"x" * 100_001)
+    server.http.close()
+    assert answer.status_code == 413
+
+
+def test_one_server_per_data_directory(shelf: Shelf) -> None:
+    """The second is refused with a sentence and status 5."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bookshelf", "--data-dir", str(shelf.data_dir), "--port", "0"], cwd=PROJECT,
+        env=clean_environment(), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, "another server is running on it" in done.stderr) == (5, True)
+
+
+def test_the_login_is_in_a_private_file(tmp_path: Path) -> None:
+    """Generated when none was given; mode 0600; the server ends on SIGTERM with 0."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bookshelf", "--data-dir", str(tmp_path / "d"), "--port", "0"], cwd=PROJECT,
+        env=clean_environment(), stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    url = process.stdout.readline().split()[-1]
+    credentials = tmp_path / "d" / "credentials"
+    lines = dict(line.split("=", 1) for line in credentials.read_text().splitlines())
+    answer = requests.post(f"{url}/login", json=lines, timeout=30)
+    process.terminate()
+    assert process.wait(10) == 0
+    process.stdout.close()
+    assert "access_token" in answer.json()
+    for name in ("credentials", "secrets.json"):
+        assert stat.S_IMODE((tmp_path / "d" / name).stat().st_mode) == 0o600
+
+
+# -- pages ------------------------------------------------------------------------------------------------------------
+
+
+def browser(shelf: Shelf, password: str = "") -> requests.Session:
+    """Somebody who fills in the login form."""
+    session = requests.Session()
+    session.post(
+        f"{shelf.url}/login", data={"username": shelf.username, "password": password or shelf.password}, timeout=30,
+        headers={"Origin": shelf.url},
+    )  # fmt: skip
+    return session
+
+
+@pytest.mark.parametrize("path", ["/", "/book/1", "/?q=x"])
+def test_pages_are_behind_a_login(shelf: Shelf, path: str) -> None:
+    """Everybody else is sent to the form."""
+    answer = requests.get(shelf.url + path, allow_redirects=False, timeout=30)
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/login")
+    with browser(shelf, "wrong") as stranger:
+        assert stranger.get(shelf.url + path, allow_redirects=False, timeout=30).status_code == 302
+
+
+def test_hostile_titles_are_shown_as_text(shelf: Shelf) -> None:
+    """In the list, on the book's page, in a search; with a policy under which nothing would run."""
+    server = client(shelf)
+    hostile = "<script>alert(1)</script>\" onload='x' {{7*7}}"
+    ebook_id, source_id = server.with_file(epub(), title=hostile, authors=[{"last_name": "<b>Doe"}])
+    server.http.close()
+    with browser(shelf) as session:
+        for path in ("/", f"/book/{ebook_id}", "/?q=%3Cscript%3E"):
+            answer = session.get(shelf.url + path, timeout=30)
+            assert answer.status_code == 200
+            assert "<script" not in answer.text
+            assert "<b>Doe" not in answer.text
+            assert "{{7*7}}" in answer.text or "49" not in answer.text
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        download = session.get(f"{shelf.url}/api/download/{source_id}", timeout=30)
+    assert re.fullmatch(r'attachment; filename="[A-Za-z0-9_ -]+\.epub"', download.headers["Content-Disposition"])
+    assert download.headers["Content-Type"] == "application/octet-stream"
+    assert download.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_form_of_another_site_changes_nothing(shelf: Shelf) -> None:
+    """The cookie alone is no permission: login, logout and the API ask where the request comes from."""
+    answer = requests.post(
+        f"{shelf.url}/login", data={"username": shelf.username, "password": shelf.password},
+        headers={"Origin": "http://evil.example"}, timeout=30,
+    )  # fmt: skip
+    assert answer.status_code == 403
+    with browser(shelf) as session:
+        forged = session.post(
+            f"{shelf.url}/api/ebooks", json={"title": "x"}, headers={"Origin": "http://evil.example"}, timeout=30
+        )
+        assert forged.status_code == 401
+
+
+def test_the_list_is_paged_and_searchable(shelf: Shelf) -> None:
+    """24 books a page."""
+    server = client(shelf)
+    for number in range(30):
+        server.ebook(title=f"Harbour {number:02}")
+    server.http.close()
+    with browser(shelf) as session:
+        first = session.get(f"{shelf.url}/", timeout=30).text
+        second = session.get(f"{shelf.url}/?page=2", timeout=30).text
+        found = session.get(f"{shelf.url}/?q=harbour+07", timeout=30).text
+    assert (first.count("<li>"), second.count("<li>"), found.count("<li>")) == (24, 6, 1)
+    assert "Page 1 of 2" in first

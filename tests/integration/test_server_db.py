@@ -1,0 +1,134 @@
+"""Known hashes from the server's own PostgreSQL: a real one, started for the test."""
+
+import hashlib
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from migration import logs, server_db, totals
+from migration.assembly import utc_now
+from migration.errors import Misconfigured, ServerUnreachable
+from migration.ledger import ExistingHashes, Ledger
+from migration.model import Counts, Digest
+from migration.owner import this_process
+from tests.conftest import Shelf, Workers
+from tests.librarykit import Library, epubs
+
+pytestmark = pytest.mark.integration
+
+
+def binaries() -> Path:
+    """Where Debian keeps PostgreSQL's programs."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        if os.environ.get("CI"):
+            pytest.fail("postgresql is missing under CI")
+        pytest.skip("postgresql is not installed (./run_tests.sh --system-deps installs it)")
+    return found[-1].parent
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[str]:
+    """The URI of a PostgreSQL with the table `source`; as another user when we are root, which it refuses."""
+    programs = binaries()
+    folder = tmp_path / "pg"
+    folder.mkdir()
+    drop = {}
+    if os.getuid() == 0:
+        user = pwd.getpwnam("postgres")
+        shutil.chown(folder, user.pw_uid, user.pw_gid)
+        drop = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        for parent in folder.parents:
+            if parent.stat().st_mode & 0o005 != 0o005:
+                parent.chmod(parent.stat().st_mode | 0o055)
+    data = folder / "data"
+    subprocess.run(
+        [programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "--no-sync"], check=True, timeout=120,
+        capture_output=True, cwd=folder, **drop,
+    )  # fmt: skip
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [programs / "postgres", "-D", data, "-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1", "-F"],
+        cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **drop,
+    )  # fmt: skip
+    uri = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+    try:
+        _await(uri)
+        with psycopg.connect(uri, autocommit=True) as db:
+            db.execute(
+                "CREATE TABLE source (id bigserial PRIMARY KEY, hash varchar(128) NOT NULL, size integer NOT NULL)"
+            )
+        yield uri
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _await(uri: str) -> None:
+    for _ in range(200):
+        try:
+            psycopg.connect(uri, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            continue
+        return
+    pytest.fail("PostgreSQL did not start")
+
+
+def insert(uri: str, *rows: tuple[str, int]) -> None:
+    """Sources on the server."""
+    with psycopg.connect(uri, autocommit=True) as db:
+        db.cursor().executemany("INSERT INTO source (hash, size) VALUES (%s, %s)", rows)
+
+
+def test_hashes_are_learned_incrementally(database: str, tmp_path: Path) -> None:
+    """All at first, later only what is new; rows that are no SHA-1 are passed over."""
+    ledger = Ledger(tmp_path, this_process(1), utc_now)
+    known = ExistingHashes(ledger)
+    insert(database, *((f"{number:040x}", number) for number in range(2000)), ("nonsense", 5))
+    assert server_db.refresh(database, ledger) == 2000
+    insert(database, ("f" * 40, 7))
+    assert server_db.refresh(database, ledger) == 1
+    assert server_db.refresh(database, ledger) == 0
+    assert len(known) >= 2001
+    assert Digest("f" * 40, 7) in known
+    assert Digest("f" * 40, 8) not in known
+    ledger.close()
+
+
+def test_what_is_wrong_is_named_without_the_password(database: str, tmp_path: Path) -> None:
+    """No table: not MyBookshelf2's; no server: unreachable."""
+    ledger = Ledger(tmp_path, this_process(1), utc_now)
+    with psycopg.connect(database, autocommit=True) as db:
+        db.execute("DROP TABLE source")
+    with pytest.raises(Misconfigured, match="no table 'source'"):
+        server_db.refresh(database, ledger)
+    with pytest.raises(ServerUnreachable) as unreachable:
+        server_db.refresh("postgresql://me:hunter2222@127.0.0.1:9/x", ledger)
+    assert "hunter2222" not in str(unreachable.value)
+    ledger.close()
+
+
+def test_a_worker_with_the_database_uploads_only_what_is_new(
+    database: str, tmp_path: Path, shelf: Shelf, workers: Workers
+) -> None:
+    """Files whose hashes are in `source` are duplicates, without a question to the server."""
+    library = Library(tmp_path / "library")
+    library.add(*epubs(range(6)))
+    for number in (1, 2, 3):
+        data = library.file(number).read_bytes()
+        insert(database, (hashlib.sha1(data).hexdigest(), len(data)))
+    code, said = workers.run(library.root, shelf, MBS2_DB_URI=database)
+    assert code == 0, said
+    found = totals.read(workers.state_dir / "migration_ledger.db")
+    assert found is not None
+    assert found.counts == Counts(discovered=6, uploaded=3, duplicate=3)
+    assert logs.hash_refresh(3) in said
