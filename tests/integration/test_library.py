@@ -378,9 +378,9 @@ def test_a_file_that_is_none_is_reported(library: Library, damage: Callable[[Pat
 @pytest.mark.parametrize(
     ("path", "name"),
     [
-        ("../../../etc", "hostname"), ("/etc", "hostname"), ("", "metadata"), ("Author/../../x", "file"),
-        (".", "metadata"), ("Author/Book (1)", "../../metadata"), ("Author//Book (1)", "file"), ("Author/Book (1)\x00", "file"),
-        ("Author/Book (1)", ""), ("..", "x"),
+        ("../../../etc", "hostname"), ("/etc", "hostname"), ("", "metadata"), ("Author/../../x", "file"), ("..", "x"),
+        (".", "metadata"), ("Author/Book (1)", "../../metadata"), ("Author//Book (1)", "file"), ("Author/Book (1)", ""),
+        ("Author/Book (1)\x00", "file"),
     ],
 )  # fmt: skip
 def test_a_path_that_leaves_the_library_is_never_opened(library: Library, path: str, name: str) -> None:
