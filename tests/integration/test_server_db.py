@@ -8,6 +8,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -40,7 +41,7 @@ def database(tmp_path: Path) -> Iterator[str]:
     programs = binaries()
     folder = tmp_path / "pg"
     folder.mkdir()
-    drop = {}
+    drop: dict[str, Any] = {}
     if os.getuid() == 0:
         user = pwd.getpwnam("postgres")
         shutil.chown(folder, user.pw_uid, user.pw_gid)

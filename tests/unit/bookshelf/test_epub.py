@@ -19,11 +19,11 @@ def picture(size: tuple[int, int] = (600, 900)) -> bytes:
     return buffer.getvalue()
 
 
-def archive(path: Path, **files: bytes | str) -> Path:
-    """A zip file with these names; `/` is written as `__`."""
+def archive(path: Path, files: "dict[str, bytes | str] | None" = None) -> Path:
+    """A zip file with these names and contents."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
-        for name, content in files.items():
-            made.writestr(name.replace("__", "/"), content)
+        for name, content in (files or {}).items():
+            made.writestr(name, content)
     return path
 
 
@@ -45,7 +45,7 @@ def test_a_whole_book(tmp_path: Path) -> None:
     """Title, authors, subjects, language, series, cover."""
     path = archive(
         tmp_path / "x.epub",
-        **{"META-INF__container.xml": CONTAINER, "img__c.png": picture()},
+        {"META-INF/container.xml": CONTAINER, "img/c.png": picture()},
     )
     with zipfile.ZipFile(path, "a") as made:
         made.writestr(
@@ -80,10 +80,10 @@ def test_damaged_and_hostile_files_yield_nothing(tmp_path: Path) -> None:
     cases = [
         broken,
         archive(tmp_path / "empty.epub"),
-        archive(tmp_path / "bomb.epub", **{"META-INF__container.xml": CONTAINER, "c.opf": bomb}),
-        archive(tmp_path / "outside.epub", **{"META-INF__container.xml": CONTAINER, "c.opf": outside}),
-        archive(tmp_path / "xml.epub", **{"META-INF__container.xml": CONTAINER, "c.opf": "<package>"}),
-        archive(tmp_path / "zip.epub", **{"META-INF__container.xml": CONTAINER, "c.opf": b" " * 50_000_000}),
+        archive(tmp_path / "bomb.epub", {"META-INF/container.xml": CONTAINER, "c.opf": bomb}),
+        archive(tmp_path / "outside.epub", {"META-INF/container.xml": CONTAINER, "c.opf": outside}),
+        archive(tmp_path / "xml.epub", {"META-INF/container.xml": CONTAINER, "c.opf": "<package>"}),
+        archive(tmp_path / "zip.epub", {"META-INF/container.xml": CONTAINER, "c.opf": b" " * 50_000_000}),
         tmp_path / "missing.epub",
     ]
     assert [epub.read(path) for path in cases] == [Found({}, None)] * len(cases)
@@ -93,7 +93,7 @@ def test_damaged_and_hostile_files_yield_nothing(tmp_path: Path) -> None:
 def test_a_cover_comes_from_the_archive_or_not_at_all(tmp_path: Path, href: str) -> None:
     """No path leaves the file."""
     manifest = f'<item id="x" href="{href}" properties="cover-image"/>'
-    path = archive(tmp_path / "x.epub", **{"META-INF__container.xml": CONTAINER, "c.opf": opf("", manifest)})
+    path = archive(tmp_path / "x.epub", {"META-INF/container.xml": CONTAINER, "c.opf": opf("", manifest)})
     assert epub.read(path).cover is None
 
 
