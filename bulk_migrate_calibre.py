@@ -16,11 +16,12 @@ from pathlib import Path
 import tenacity
 
 import settings
-from migration import logs, metadata, not_carried, plan, report, sanitize, server_db, totals
+from migration import logs, metadata, not_carried, plan, report, sanitize, server_db, totals, verify
 from migration.assembly import Parts, assemble, explain_fatal
 from migration.books import Asked, BookState, Intention, Step
 from migration.client import AttachedElsewhere, Ebook, Extracted, name_keys
 from migration.crew import Crew, Stopping
+from migration.enrolment import Stage
 from migration.errors import (
     AnswerLost,
     EmptyFile,
@@ -37,7 +38,7 @@ from migration.errors import (
     Transient,
     Unsupported,
 )
-from migration.ledger import ExistingHashes, Taken
+from migration.ledger import LEDGER_NAME, ExistingHashes, Taken
 from migration.model import (
     Book,
     BookFile,
@@ -171,7 +172,8 @@ class CalibreMigrator:
         for book in books:
             todo = [file for file in book.files if file.id in enrolled.todo][: self.allowance(works)]
             if todo or book.id in enrolled.unfinished:
-                works.append(Work(book, self.card(book), todo))
+                suspect = any(file.id in enrolled.suspects for file in todo)
+                works.append(Work(book, self.card(book), todo, alone=suspect))
         return works
 
     def conclude(self) -> ExitCode:
@@ -183,6 +185,7 @@ class CalibreMigrator:
         if closed:
             proved = totals.proved(self.ledger.path, self.pass_id)
             self.log.info(report.equation(pass_totals, proved=proved))
+            self.ledger.back_up(self.pass_id)
         if not closed and not self.limit_reached():
             return ExitCode.PENDING
         failed = pass_totals.counts.failed if closed else self.tracker.count(Outcome.FAILED)
@@ -337,29 +340,34 @@ class CalibreMigrator:
     def send(self, work: Work, file: BookFile, digest: Digest, taken: Taken, sending: Sending) -> UploadResult:
         """Check, upload, metadata, ebook, attach: the protocol's way of a file the ledger does not know."""
         extension = extension_of(file)
-        sending.stage("check")
+        self.reach(file, sending, Stage.CHECK)
         sighting = None if self.hash_list_complete and taken.fresh else self.client.check(digest, extension)
         uploaded = sighting or self.transmit(file, digest, extension, sending)
         if isinstance(uploaded, Sighting):
             return UploadResult(file.id, Outcome.DUPLICATE, self.update_existing_hashes(uploaded))
-        sending.stage("metadata")
+        self.reach(file, sending, Stage.METADATA)
         extracted = self.client.extract(uploaded, work.card)
         if extracted.digest != digest:
             raise ServerFault(f"the server received other bytes: {extracted.digest.sha1} instead of {digest.sha1}")
-        sending.stage("ebook")
-        ebook_id = self.ensure_ebook(work, file, {**extracted.ids, **taken.ids})
-        sending.stage("attach")
+        self.reach(file, sending, Stage.EBOOK)
+        ebook_id = self.ensure_ebook(work, {**extracted.ids, **taken.ids})
+        self.reach(file, sending, Stage.ATTACH)
         return self.attach(work, file, ebook_id, extracted)
 
     def transmit(self, file: BookFile, digest: Digest, extension: str, sending: Sending) -> str | Sighting:
         """Streams the file, hashing it on the way; what arrives must be what was identified."""
-        sending.stage("upload")
+        self.reach(file, sending, Stage.UPLOAD)
         with self.library.open_file(file.path) as opened:
             outgoing = Outgoing(opened, digest.size, sending.sent)
             uploaded = self.client.upload(outgoing, digest, extension)
         if isinstance(uploaded, str) and outgoing.sent() != digest:
             raise FileChanged(f"{file.id} was rewritten while it was being sent")
         return uploaded
+
+    def reach(self, file: BookFile, sending: Sending, stage: Stage) -> None:
+        """The file gets to a stage: for the ledger, should the worker die there, and for the report of slow uploads."""
+        self.ledger.reach(file.id, stage)
+        sending.stage(stage.name.lower())
 
     def refuse_unsendable(self, file: BookFile) -> None:
         """Refuses, before a byte is read or sent, what the server cannot take. Raises Rejected."""
@@ -376,13 +384,13 @@ class CalibreMigrator:
         known = work.digests.get(file.id)
         if known is not None:
             return known
-        sending.stage("hash")
+        self.reach(file, sending, Stage.HASH)
         with self.library.open_file(file.path) as opened:
             digest = digest_of(opened, self.crew.heed_stop)
         work.digests[file.id] = digest
         return digest
 
-    def ensure_ebook(self, work: Work, file: BookFile, ids: dict[tuple[str, str], int]) -> EbookId:
+    def ensure_ebook(self, work: Work, ids: dict[tuple[str, str], int]) -> EbookId:
         """The book's ebook under its working title: made once, whatever happens in between."""
         state = self.ledger.book(work.book.id) or BookState(work.card.working_title)
         if state.ebook_id is not None:
@@ -404,7 +412,7 @@ class CalibreMigrator:
             raise
         steps = Step.TITLE | Step.COVER | Step.RATING | Step.RECORD
         created = BookState(work.card.working_title, ebook_id, steps)
-        self.ledger.save_book(work.book.id, created, advanced=file.id)
+        self.ledger.save_book(work.book.id, created)
         return ebook_id
 
     def reopen(self, work: Work, state: BookState) -> EbookId | None:
@@ -633,6 +641,8 @@ def run(options: Options) -> ExitCode:
         try:
             migrator.check_api_connectivity()
             parts.bind()
+            if options.verify:
+                return verify.verify(options, parts.library, parts.client, parts.ledger, migrator.crew.heed_stop)
             code = migrator.migrate()
             parts.end(Phase.COMPLETED if code is not ExitCode.PENDING else Phase.STOPPED)
         except Stopping:
@@ -647,7 +657,24 @@ def run(options: Options) -> ExitCode:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parses, runs, translates the end into an exit status."""
     options = read_options(sys.argv[1:] if argv is None else argv, PROJECT)
+    if options.export_map is not None:
+        return int(export(options))
     return int(plan.run(options) if options.dry_run else run(options))
+
+
+def export(options: Options) -> ExitCode:
+    """Writes the map of books to ebooks, from the ledger alone."""
+    ledger = options.state_dir / LEDGER_NAME
+    if options.export_map is None or not ledger.exists():
+        sys.stderr.write(f"{ledger} is not there: nothing was migrated with this --state-dir\n")
+        return ExitCode.USAGE
+    try:
+        rows = verify.export_map(ledger, options.export_map)
+    except MigrationError as error:
+        sys.stderr.write(f"{error}\n")
+        return ExitCode.STATE
+    sys.stderr.write(f"{rows} files written to {options.export_map}\n")
+    return ExitCode.OK
 
 
 if __name__ == "__main__":

@@ -94,7 +94,9 @@ def assemble(options: Options) -> Iterator[Parts]:
         raise _refused(error) from error
     log.info("Worker %d starts: %s -> %s", options.worker_id, library.root, options.server)
     try:
-        yield Parts(options, library, client, ledger, tracker, log, path)
+        parts = Parts(options, library, client, ledger, tracker, log, path)
+        ledger.call_while_waiting(parts.publish)
+        yield parts
     finally:
         ledger.close()
         library.close()

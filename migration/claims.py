@@ -39,6 +39,11 @@ def add_hashes(db: sqlite3.Connection, digests: Iterable[Digest]) -> int:
     return db.total_changes - before
 
 
+def forget_hash(db: sqlite3.Connection, digest: Digest) -> None:
+    """The server no longer has these bytes."""
+    db.execute("DELETE FROM hashes WHERE sha1 = ? AND size = ?", (bytes.fromhex(digest.sha1), digest.size))
+
+
 def name_id(db: sqlite3.Connection, kind: str, name: str) -> int | None:
     """The server's id of an author or a series, when the ledger knows it."""
     row = db.execute("SELECT server_id FROM names WHERE kind = ? AND name = ?", (kind, name)).fetchone()

@@ -44,6 +44,8 @@ from migration.wire import Answer, Body, Wire
 
 #: The access token is renewed this many seconds before it expires; it lives for 4 hours.
 RENEW_SECONDS = 600.0
+#: A fresh token that is refused this often in a row means that the user may not do it, not that it has expired.
+PERSISTENT_REFUSALS = 6
 
 _EXISTING = re.compile(r"Existing source (\d+) in ebook .*\((\d+)\)", re.DOTALL)
 
@@ -102,6 +104,7 @@ class BookshelfClient:
         self._token = ""
         self._expires = 0.0
         self._login_lock = threading.Lock()
+        self._refusals = 0
         self._engine = TaskEngine(ws_urls, self._access_token)
         self.user_id = ""
 
@@ -306,6 +309,9 @@ class BookshelfClient:
             if once:
                 raise ServerFault(f"{method} {path}: the token had expired; logged in again")
             answer = self._wire.send(method, path, body=body, token=self._token, repeatable=repeatable)
+        self._refusals = self._refusals + 1 if answer.status == 401 else 0
+        if answer.status == 401 and self._refusals < PERSISTENT_REFUSALS:
+            raise ServerFault(f"{method} {path}: HTTP 401 right after a login")
         if answer.status in (401, 403):
             raise LoginRefused(
                 f"{self.server} does not let {self._username!r} do {method} {path}; the user needs the role 'user' and "

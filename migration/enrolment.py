@@ -7,6 +7,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 from migration import books, passes
 from migration.errors import EmptyFile, KeptFailing, MissingFile, StoppedItsWorker, Unreadable
@@ -23,15 +24,30 @@ _TRY_AGAIN = frozenset({MissingFile.reason, EmptyFile.reason, Unreadable.reason,
 
 _WRITE = (
     "INSERT OR REPLACE INTO files (book_id, format, size, mtime_ns, outcome, pass_id, reason, message, sha1, source_id,"
-    " attempts, rounds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " attempts, rounds, furthest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+
+
+class Stage(IntEnum):
+    """How far the work on a file got, in the order of its way."""
+
+    HASH = 1  #: its bytes are being read
+    CHECK = 2  #: the server is asked about them
+    UPLOAD = 3  #: they are being sent
+    METADATA = 4  #: the server reads their metadata
+    EBOOK = 5  #: the ebook is being made
+    ATTACH = 6  #: the file is being attached
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """What a range holds for this worker: files to be worked on, books to be finished, and what was settled at once."""
+    """What a range holds for this worker: files to be worked on, books to be finished, and what was settled at once.
+
+    `suspects` are files to be worked on whose last worker died while it was at them.
+    """
 
     todo: frozenset[FileId]
+    suspects: frozenset[FileId]
     unfinished: frozenset[BookId]
     settled: Counts
 
@@ -58,6 +74,7 @@ def enrol(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, 
     reasons: Counter[str] = Counter()
     changed: list[tuple[object, ...]] = []
     todo: list[FileId] = []
+    suspects: list[FileId] = []
     discovered = 0
     for file, excluded in files:
         row = rows.pop(file.id, None)
@@ -67,6 +84,8 @@ def enrol(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, 
         verdict = _at_once(file, excluded, row)
         if verdict.outcome is Outcome.PENDING:
             todo.append(file.id)
+            if row is not None and row["attempts"]:
+                suspects.append(file.id)
         elif verdict.outcome is Outcome.FAILED:
             reasons[verdict.reason] += 1
         discovered += not again
@@ -81,7 +100,9 @@ def enrol(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, 
     settled = Counts(
         discovered, 0, moves[Outcome.DUPLICATE], moves[Outcome.SKIPPED], moves[Outcome.FAILED], max(0, len(todo))
     )
-    return Enrolment(frozenset(todo), frozenset(books.unfinished(db, owned.first, owned.last)), settled)
+    return Enrolment(
+        frozenset(todo), frozenset(suspects), frozenset(books.unfinished(db, owned.first, owned.last)), settled
+    )
 
 
 def put_back(db: sqlite3.Connection, file: FileId, *, counted: bool) -> int:
@@ -102,6 +123,14 @@ def start(db: sqlite3.Connection, file: FileId) -> None:
     ).fetchone()
     if row[0] > MAX_ATTEMPTS:
         raise StoppedItsWorker(DIED)
+
+
+def reach(db: sqlite3.Connection, file: FileId, stage: Stage) -> None:
+    """The file gets as far as this; further than ever before means that earlier deaths were not the file's doing."""
+    db.execute(
+        "UPDATE files SET attempts = MIN(attempts, 1), furthest = ? WHERE book_id = ? AND format = ? AND furthest < ?",
+        (int(stage), file.book_id, file.format, int(stage)),
+    )
 
 
 def _forget_gone(db: sqlite3.Connection, rows: Mapping[FileId, sqlite3.Row], pass_id: int) -> int:
@@ -140,10 +169,11 @@ def _same(file: BookFile, row: sqlite3.Row) -> bool:
 
 def _row(file: BookFile, verdict: _Verdict, row: sqlite3.Row | None, pass_id: int) -> tuple[object, ...]:
     """The file's row; what was known of the same bytes is kept."""
-    known: tuple[object, ...] = (None, None, 0, 0)
+    known: tuple[object, ...] = (None, None, 0, 0, 0)
     if row is not None and _same(file, row):
         attempts = row["attempts"] if verdict.outcome is Outcome.PENDING else 0
-        known = (row["sha1"], row["source_id"], attempts, row["rounds"] if row["pass_id"] == pass_id else 0)
+        rounds = row["rounds"] if row["pass_id"] == pass_id else 0
+        known = (row["sha1"], row["source_id"], attempts, rounds, row["furthest"] if attempts else 0)
     return (
         file.id.book_id,
         file.id.format,

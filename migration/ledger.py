@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from migration import books, claims, enrolment, passes
-from migration.enrolment import Enrolment
+from migration.enrolment import Enrolment, Stage
 from migration.errors import WrongLedger
 from migration.model import BookFile, BookId, Digest, FileId, Known, Outcome, Receipt, Sighting, UploadResult
 from migration.owner import Owner, is_alive
@@ -23,6 +23,8 @@ from migration.passes import Range
 from migration.store import Store
 
 LEDGER_NAME = "migration_ledger.db"
+#: Its copy, made when a pass is closed.
+BACKUP_NAME = "migration_ledger.backup.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,10 @@ class Ledger:
         with self._store.transaction() as db:
             joined = passes.open_pass(db)
             return passes.begin(db, highest_id, self._now()) if joined is None and may_open else joined
+
+    def call_while_waiting(self, beat: Callable[[], None]) -> None:
+        """`beat` is called every few seconds while another process holds the ledger up."""
+        self._store.on_wait = beat
 
     @property
     def path(self) -> Path:
@@ -141,6 +147,14 @@ class Ledger:
         """
         with self._store.transaction() as db:
             enrolment.start(db, file)
+
+    def reach(self, file: FileId, stage: Stage) -> None:
+        """The work on a file gets to a stage; written before anything is done there.
+
+        It has to survive the death of this process, not that of the machine, so no disk is waited for.
+        """
+        with self._store.transaction(durable=False) as db:
+            enrolment.reach(db, file, stage)
 
     def give_back(self, file: FileId, *, counted: bool) -> int:
         """The attempt ended without an outcome; nothing died. Returns how many counted rounds the file has had.
@@ -220,20 +234,12 @@ class Ledger:
         with self._store.reading() as db:
             return books.read(db, book_id)
 
-    def save_book(self, book_id: BookId, state: books.BookState, *, advanced: FileId | None = None) -> None:
-        """Records a book's state, an intention before its request leaves included.
-
-        `advanced` names the file whose work got further than ever: a death from now on is not the same death.
-        """
+    def save_book(self, book_id: BookId, state: books.BookState) -> None:
+        """Records a book's state, an intention before its request leaves included."""
         with self._store.transaction() as db:
             books.write(db, book_id, state)
             if state.intention is not None:
                 claims.touch(db, self._owner, book_id, self._clock())
-            if advanced is not None:
-                db.execute(
-                    "UPDATE files SET attempts = 1 WHERE book_id = ? AND format = ?",
-                    (advanced.book_id, advanced.format),
-                )
 
     def finish_book(
         self,
@@ -309,6 +315,19 @@ class Ledger:
         with self._store.reading() as db:
             row = db.execute("SELECT value FROM meta WHERE key = ?", (f"note:{key}",)).fetchone()
         return "" if row is None else str(row[0])
+
+    def unlearn(self, file: FileId, digest: Digest) -> bool:
+        """The server no longer has these bytes: the file is pending again. Returns False when it was not settled."""
+        with self._store.transaction() as db:
+            claims.forget_hash(db, digest)
+            return passes.reopen_file(db, file)
+
+    def back_up(self, pass_id: int) -> None:
+        """A copy of the whole ledger beside it, once for a closed pass."""
+        if self.note("backed_up_pass") == str(pass_id):
+            return
+        self._store.copy_to(self._state_dir / BACKUP_NAME)
+        self.note("backed_up_pass", str(pass_id))
 
     def retry_failed(self) -> int:
         """Puts every failed file back to pending; returns how many. Ranges of an open pass are reopened for them."""

@@ -24,6 +24,8 @@ examples:
       try it with ten files
   python bulk_migrate_calibre.py ~/Calibre --retry-failed
       try again what failed
+  python bulk_migrate_calibre.py ~/Calibre --verify
+      prove by hash that the server has every file
 
 exit status:
   0 all accounted for, none failed    1 all accounted for, some failed
@@ -54,6 +56,10 @@ class Options:
     dry_run: bool
     rate: float
     retry_failed: bool
+    verify: bool
+    recheck: bool
+    json: bool
+    export_map: Path | None
     join_only: bool
 
     def __repr__(self) -> str:
@@ -117,6 +123,20 @@ def _add_modes(parser: argparse.ArgumentParser) -> None:
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--dry-run", action="store_true", help="print the plan; send nothing, write nothing but the log")
     mode.add_argument("--retry-failed", action="store_true", help="put failed files back to pending, then migrate")
+    mode.add_argument(
+        "--verify",
+        action="store_true",
+        help="compare every file with the server by hash, a line each: = there, - missing, ! unreadable",
+    )
+    mode.add_argument(
+        "--recheck", action="store_true", help="as --verify, and put what the server no longer has back to pending"
+    )
+    mode.add_argument(
+        "--export-map",
+        metavar="FILE",
+        help="write a CSV of Calibre id, format, sha1, ebook id and source id [no default; environment: none]",
+    )
+    parser.add_argument("--json", action="store_true", help="with --verify or --recheck: one JSON object per line")
     parser.add_argument(
         "--join-only",
         action="store_true",
@@ -148,6 +168,10 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
         dry_run=given.dry_run,
         rate=given.rate,
         retry_failed=given.retry_failed,
+        verify=given.verify or given.recheck,
+        recheck=given.recheck,
+        json=given.json,
+        export_map=Path(given.export_map).expanduser() if given.export_map else None,
         join_only=given.join_only,
     )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from migration import books
 from migration.errors import Superseded
-from migration.model import Outcome
+from migration.model import FileId, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +110,29 @@ def reopen_failed(db: sqlite3.Connection, pass_id: int) -> None:
     )
     count(db, pass_id, 0, {Outcome.FAILED: -here, Outcome.PENDING: here})
     db.execute("DELETE FROM tallies WHERE pass_id = ? AND kind = 'failed'", (pass_id,))
+
+
+def reopen_file(db: sqlite3.Connection, file: FileId) -> bool:
+    """A settled file is pending again, its range open when its pass is; False when it was not settled."""
+    row = db.execute(
+        "SELECT outcome, pass_id FROM files WHERE book_id = ? AND format = ? AND outcome IN ('uploaded', 'duplicate')",
+        (file.book_id, file.format),
+    ).fetchone()
+    if row is None:
+        return False
+    db.execute(
+        "UPDATE files SET outcome = 'pending', source_id = NULL, attempts = 0, rounds = 0"
+        " WHERE book_id = ? AND format = ?",
+        (file.book_id, file.format),
+    )
+    if row["pass_id"] == open_pass(db):
+        count(db, row["pass_id"], 0, {Outcome(row["outcome"]): -1, Outcome.PENDING: 1})
+        db.execute(
+            "UPDATE ranges SET closed_at = NULL, owner = NULL WHERE pass_id = ? AND closed_at IS NOT NULL"
+            " AND ? BETWEEN first_id AND last_id",
+            (row["pass_id"], file.book_id),
+        )
+    return True
 
 
 def count(db: sqlite3.Connection, pass_id: int, discovered: int, deltas: Mapping[Outcome, int]) -> None:

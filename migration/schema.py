@@ -34,7 +34,8 @@ CREATE TABLE ranges (
 ) WITHOUT ROWID;
 CREATE INDEX open_ranges ON ranges (pass_id, first_id) WHERE closed_at IS NULL;
 
--- pass_id is the pass in which the outcome was found. attempts counts the workers that died on the file.
+-- pass_id is the pass in which the outcome was found. attempts counts the workers that died on the file without
+-- getting it any further than it had been before; furthest is how far it ever got (ledger.Stage).
 CREATE TABLE files (
     book_id INTEGER NOT NULL,
     format TEXT NOT NULL,
@@ -45,6 +46,7 @@ CREATE TABLE files (
     sha1 BLOB,
     source_id INTEGER,
     attempts INTEGER NOT NULL DEFAULT 0,
+    furthest INTEGER NOT NULL DEFAULT 0,
     rounds INTEGER NOT NULL DEFAULT 0,
     reason TEXT NOT NULL DEFAULT '',
     message TEXT NOT NULL DEFAULT '',

@@ -3,8 +3,9 @@
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
@@ -15,6 +16,8 @@ from migration.errors import LedgerBusy, LedgerCorrupt, MigrationError, StateUnw
 #: How long one statement waits for another process's transaction, seconds. Ours last milliseconds; the main thread
 #: may not stand still for longer than this.
 BUSY_SECONDS = 4.0
+#: How long a transaction waits for its turn in all.
+PATIENCE_SECONDS = 120.0
 
 _NETWORK_FILE_SYSTEMS = frozenset(
     [
@@ -49,6 +52,8 @@ class Store:
     def __init__(self, path: Path) -> None:
         """Opens or creates the ledger. Raises StateUnwritable, LedgerCorrupt, WrongLedger (a newer schema)."""
         self.path = path
+        #: Called while waiting for another process, from whichever thread waits.
+        self.on_wait: Callable[[], None] = lambda: None
         self._lock = threading.RLock()
         refuse_network_file_system(path.parent)
         with _translated(path):
@@ -84,25 +89,64 @@ class Store:
                 )
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, on the disk when the block ends. Not re-entrant."""
+    def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """All or nothing, on the disk when the block ends; not `durable` survives this process only. Not re-entrant."""
         with self._lock, _translated(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
+            if not durable:
+                self._connection.execute("PRAGMA synchronous = NORMAL")
             try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                # A COMMIT that failed for want of space leaves the transaction open; one that SQLite itself rolled
-                # back does not.
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+                with self._transaction():
+                    yield self._connection
+            finally:
+                if not durable:
+                    self._connection.execute("PRAGMA synchronous = FULL")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._begin()
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            # A COMMIT that failed for want of space leaves the transaction open; one that SQLite itself rolled back
+            # does not.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def _begin(self) -> None:
+        """Waits its turn: a slow disk under several workers can keep the write lock busy for longer than one wait."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not busy or time.monotonic() > deadline:
+                    raise
+                self.on_wait()
+            else:
+                return
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """For single SELECTs, fetched whole inside the block."""
         with self._lock, _translated(self.path):
             yield self._connection
+
+    def copy_to(self, target: Path) -> None:
+        """A copy of the whole file, replaced atomically; other processes may go on writing meanwhile."""
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        with self._lock, _translated(target):
+            try:
+                with closing(sqlite3.connect(temporary)) as copy:
+                    self._connection.backup(copy)
+                    copy.execute("PRAGMA journal_mode = DELETE")
+                temporary.replace(target)
+            except OSError as error:
+                raise StateUnwritable(f"cannot write {target}: {error.strerror}") from error
+            finally:
+                temporary.unlink(missing_ok=True)
 
     def check_in_place(self) -> None:
         """Raises StateUnwritable when the file was deleted or replaced: SQLite would go on writing to nothing."""
@@ -151,7 +195,7 @@ def _translated(path: Path) -> Iterator[None]:
 def _meaning(error: sqlite3.DatabaseError, path: Path) -> MigrationError | sqlite3.DatabaseError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return LedgerBusy(f"{path} is locked by another process for longer than {BUSY_SECONDS:g} s")
+        return LedgerBusy(f"{path} is locked by another process for longer than {PATIENCE_SECONDS:g} s")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return LedgerCorrupt(
             f"{path} is damaged ({error}); it was left as it is. Move it aside and start again: what the server has "

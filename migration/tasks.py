@@ -6,6 +6,7 @@ server keeps results for 60 s while the connection is gone: a call survives a re
 """
 
 import json
+import os
 import threading
 import time
 import uuid
@@ -23,7 +24,7 @@ from migration.wire import CONNECT_SECONDS
 #: Seconds for the server to accept a call.
 ACCEPT_SECONDS = 30.0
 #: Seconds for a task to run once it has started; the server itself gives it 60, and 10 for a cover.
-RUN_SECONDS = 120.0
+RUN_SECONDS = float(os.environ.get("TASK_SECONDS", "120"))
 #: Seconds a call may wait in the server's queue, where an administrator's tasks run last.
 QUEUE_SECONDS = 1800.0
 #: Seconds within which a result is still kept for a session that lost its connection.
@@ -145,18 +146,23 @@ class TaskEngine:
 
     def _open(self, session: str) -> websocket.WebSocket:
         query = urlencode({"token": self._token(), "session_id": session})
-        failures = []
+        failures, refused = [], 0
         for url in self._urls:
             try:
-                return websocket.create_connection(
+                socket = websocket.create_connection(
                     f"{url}?{query}", timeout=CONNECT_SECONDS, enable_multithread=False, skip_utf8_validation=True
                 )
             except websocket.WebSocketBadStatusException as error:
-                if error.status_code == 401:
-                    raise Unauthorized from error
+                refused += error.status_code == 401
                 failures.append(f"{url}: HTTP {error.status_code}")
             except (OSError, websocket.WebSocketException) as error:
                 failures.append(f"{url}: {_cause(error)}")
+            else:
+                # Where it was found once it is looked for from now on: another port may be somebody else's.
+                self._urls = (url,)
+                return socket
+        if refused == len(failures):
+            raise Unauthorized
         raise ServerUnreachable("task engine: " + "; ".join(failures))
 
 

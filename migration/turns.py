@@ -14,11 +14,16 @@ SOON = timedelta(seconds=0.25)
 
 @dataclass(slots=True)
 class Work:
-    """One book and what is to be done for it. Files leave `files` when they are settled."""
+    """One book and what is to be done for it. Files leave `files` when they are settled.
+
+    `alone`: its last worker died while it was at it; nothing else is worked on meanwhile, so that the next death is
+    nobody else's fault.
+    """
 
     book: Book
     card: Card
     files: list[BookFile]
+    alone: bool = False
     digests: dict[FileId, Digest] = field(default_factory=dict)
 
 
@@ -46,7 +51,7 @@ class Turns:
             while not self._stopped:
                 if not self._paused:
                     self._recall()
-                    if self._ready:
+                    if self._ready and self._may_begin(self._ready[0]):
                         work = self._ready.popleft()
                         self._active.append(work)
                         return work
@@ -95,6 +100,9 @@ class Turns:
         """The books being worked on."""
         with self._changed:
             return list(self._active)
+
+    def _may_begin(self, work: Work) -> bool:
+        return not self._active or not (work.alone or any(other.alone for other in self._active))
 
     def _through(self) -> bool:
         return not (self._ready or self._aside or self._active)

@@ -32,6 +32,7 @@ _OURS = (
     "RETRY_FIRST",
     "PROBE_",
     "START_SECONDS",
+    "TASK_SECONDS",
 )
 
 

@@ -22,11 +22,13 @@ def test_every_reason_is_explained(leaf: type[Rejected]) -> None:
     assert f"| `{leaf.reason}` |" in (PROJECT / "docs" / "errors.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("leaf", leaves(MigrationError), ids=lambda leaf: leaf.__name__)
+@pytest.mark.parametrize(
+    "leaf",
+    [leaf for leaf in leaves(MigrationError) if leaf.__module__ == errors.__name__],
+    ids=lambda leaf: leaf.__name__,
+)
 def test_every_error_says_what_it_means_and_is_drawn(leaf: type[MigrationError]) -> None:
     """A docstring each, and a place in the tree of the module's docstring."""
-    if leaf.__module__ != errors.__name__:
-        pytest.skip("an error of one module's own")
     assert leaf.__doc__
     assert leaf.__name__ in (errors.__doc__ or "")
 
@@ -49,7 +51,7 @@ def test_every_option_has_help_with_default_and_environment() -> None:
     for action in build_parser({})._actions:
         assert action.help
         if action.nargs != 0:
-            assert re.search(r"\[(default: .+|no default); environment: [A-Z_0-9]+\]$", action.help), action.dest
+            assert re.search(r"\[(default: .+|no default); environment: ([A-Z_0-9]+|none)\]$", action.help), action.dest
 
 
 def test_options_come_from_the_environment() -> None:

@@ -1,0 +1,304 @@
+"""Networks that lie, workers that freeze, disks that fill: everything arrives, nothing twice."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks import kill9
+from migration import progress, totals
+from migration.model import Counts, Phase
+from tests.conftest import Shelf, Workers
+from tests.integration.test_migration_changes import lines_of, wait_for
+from tests.librarykit import Library, Made, epub, epubs
+from tests.proxy import Answer, Decision, Do, Proxy, Wait
+from tests.truth import look, troubles
+
+pytestmark = pytest.mark.integration
+FAST = {"RETRY_FIRST_SECONDS": "0.05", "PROBE_SECONDS": "0.2", "RECONCILE_AFTER_SECONDS": "1.5", "TASK_SECONDS": "4"}
+
+
+class Script:
+    """Does something to the first requests that match, then passes everything."""
+
+    def __init__(self, method: str, part: str, decision: Decision, times: int) -> None:
+        self._wanted = (method, part, decision)
+        self._left = times
+        self._lock = threading.Lock()
+        self.done = 0
+
+    def __call__(self, method: str, path: str) -> Decision:
+        wanted, part, decision = self._wanted
+        with self._lock:
+            if self._left and method == wanted and part in path:
+                self._left -= 1
+                self.done += 1
+                return decision
+        return Do.PASS
+
+
+@pytest.fixture
+def proxied(shelf: Shelf) -> Iterator[Callable[[Callable[[str, str], Decision]], Shelf]]:
+    """Puts a proxy before the server."""
+    made: list[Proxy] = []
+
+    def put(decide: Callable[[str, str], Decision]) -> Shelf:
+        made.append(Proxy(shelf.url, decide))
+        return Shelf(made[-1].url, shelf.data_dir, None)
+
+    yield put
+    for proxy in made:
+        proxy.stop()
+
+
+def library_of(tmp_path: Path, books: int = 12) -> tuple[Library, list[bytes]]:
+    """A few books with two formats each."""
+    library = Library(tmp_path / "library")
+    contents = []
+    for number in range(books):
+        files = {"EPUB": epub(number), "TXT": f"text {number}".encode() * 30}
+        library.add(Made(title=f"Книга {number}", files=files, rating=8, series="S", series_index=number))
+        contents += list(files.values())
+    return library, contents
+
+
+TROUBLES = [
+    pytest.param("POST", "/api/upload/check", Do.RESET, 6, id="check is reset"),
+    pytest.param("POST", "/api/upload", Do.RESET, 6, id="uploads are reset"),
+    pytest.param("POST", "/api/upload", Do.CUT, 4, id="answers to uploads are lost"),
+    pytest.param("POST", "/api/ebooks", Do.CUT, 4, id="answers to create are lost"),
+    pytest.param("POST", "/api/ebooks", Do.LATE, 3, id="create is carried out after the client was cut off"),
+    pytest.param("POST", "/add-upload", Do.CUT, 4, id="answers to attach are lost"),
+    pytest.param("POST", "/add-upload", Do.LATE, 3, id="attach is carried out after the client was cut off"),
+    pytest.param("POST", "/add-upload", Answer(500), 2, id="attach answers 500"),
+    pytest.param("POST", "/api/ebooks", Answer(502), 2, id="create answers 502"),
+    pytest.param("PATCH", "/api/ebooks", Do.CUT, 3, id="answers to the title are lost"),
+    pytest.param("POST", "/rate", Do.CUT, 3, id="answers to the rating are lost"),
+    pytest.param("GET", "/api/uploads-meta", Answer(503), 3, id="uploads-meta answers 503"),
+    pytest.param("GET", "/api/ebooks/", Wait(1.0), 3, id="answers come late"),
+    pytest.param("POST", "/api/upload", Answer(401), 3, id="the token is refused in the middle"),
+    pytest.param("ws", "connect", Do.RESET, 3, id="the task engine refuses connections"),
+    pytest.param("ws", "success", Do.CUT, 3, id="the task engine hangs up before the result"),
+    pytest.param("ws", "started", Do.CUT, 3, id="the task engine hangs up after the start"),
+]
+
+
+@pytest.mark.parametrize(("method", "part", "decision", "times"), TROUBLES)
+def test_everything_arrives_once_whatever_the_network_does(
+    tmp_path: Path,
+    shelf: Shelf,
+    workers: Workers,
+    proxied: Callable[[Callable[[str, str], Decision]], Shelf],
+    method: str,
+    part: str,
+    decision: Decision,
+    times: int,
+) -> None:
+    """Two workers behind a lying proxy."""
+    library, contents = library_of(tmp_path)
+    script = Script(method, part, decision, times)
+    front = proxied(script)
+    running = [
+        workers.start(library.root, front, "--worker-id", str(number), "--batch-size", "5", **FAST) for number in (1, 2)
+    ]
+    ends = [workers.finish(process) for process in running]
+    assert [code for code, _said in ends] == [0, 0], ends
+    assert script.done == times
+    assert troubles(look(shelf.data_dir), contents) == []
+    found = totals.read(workers.state_dir / "migration_ledger.db")
+    assert found is not None
+    assert found.counts == Counts(discovered=24, uploaded=24)
+    assert totals.proved(workers.state_dir / "migration_ledger.db", 1)
+
+
+def test_a_book_the_server_always_fails_on_is_given_up_alone(
+    tmp_path: Path, shelf: Shelf, workers: Workers, proxied: Callable[[Callable[[str, str], Decision]], Shelf]
+) -> None:
+    """Three rounds of 500 while others arrive: `server error`; its empty ebook does not stay."""
+    library = Library(tmp_path / "library")
+    library.add(*epubs(range(30)))
+
+    def decide(method: str, path: str) -> Decision:
+        # The embedded server numbers its ebooks from 1; the fifth can never be attached to.
+        return Answer(500) if (method, path) == ("POST", "/api/ebooks/5/add-upload") else Do.PASS
+
+    code, said = workers.run(library.root, proxied(decide), "--parallel-uploads", "2", **FAST)
+    assert code == 1, said
+    found = totals.read(workers.state_dir / "migration_ledger.db")
+    assert found is not None
+    assert (found.counts, dict(found.failed)) == (Counts(30, 29, 0, 0, 1, 0), {"server error": 1})
+    truth = look(shelf.data_dir)
+    assert (truth.ebooks, truth.ebooks_without_source, truth.working_titles) == (29, 0, 0)
+
+
+def test_a_frozen_worker_that_wakes_does_nothing_twice(
+    tmp_path: Path, shelves: Callable[..., Shelf], workers: Workers
+) -> None:
+    """SIGSTOP in the middle, another worker does the rest, SIGCONT: nothing twice, nothing lost."""
+    library, contents = library_of(tmp_path, 30)
+    shelf = shelves(tmp_path / "lax", "--permissive", "--delay-ms", "30")
+    first = workers.start(library.root, shelf, "--worker-id", "1", "--batch-size", "10", **FAST)
+    path = progress.progress_path(workers.state_dir, 1)
+    wait_for(lambda: (seen := progress.read(path)) is not None and seen.counts.uploaded >= 3)
+    first.send_signal(signal.SIGSTOP)
+    second = workers.start(library.root, shelf, "--worker-id", "2", "--batch-size", "10", **FAST)
+    other = progress.progress_path(workers.state_dir, 2)
+    wait_for(lambda: (seen := progress.read(other)) is not None and seen.status is Phase.WAITING)
+    time.sleep(2)
+    first.send_signal(signal.SIGCONT)
+    assert [workers.finish(process)[0] for process in (first, second)] == [0, 0]
+    assert troubles(look(shelf.data_dir), contents) == []
+
+
+def test_kills_at_random_lose_nothing(tmp_path: Path) -> None:
+    """The short run of benchmarks/kill9.py, against a server without unique constraints."""
+    assert kill9.run(files=40, kills=8, options=["--delay-ms", "40", "--permissive"], seed=5) == []
+
+
+def test_a_large_file_costs_no_memory(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:
+    """300 MB go through a worker that stays under 150 MB; bytes move in its progress."""
+    library = Library(tmp_path / "library")
+    library.add(Made(files={"TXT": b"x"}))
+    size = 300_000_000
+    with library.file(1, "TXT").open("wb") as file:
+        file.truncate(size)
+    process = workers.start(library.root, shelf)
+    path = progress.progress_path(workers.state_dir, 1)
+    peak = moved = 0
+    while process.poll() is None:
+        status = Path(f"/proc/{process.pid}/status")
+        try:
+            peak = max(peak, *(int(line.split()[1]) for line in status.read_text().splitlines() if "VmHWM" in line), 0)
+        except OSError:
+            break
+        seen = progress.read(path)
+        moved = max(moved, *(file.bytes_sent for file in seen.current), 0) if seen else moved
+        time.sleep(0.05)
+    code, said = workers.finish(process)
+    assert code == 0, said
+    assert 0 < peak < 150_000
+    assert moved > 0
+    ended = progress.read(path)
+    assert ended is not None
+    assert ended.bytes_uploaded == size
+
+
+# -- the state directory --------------------------------------------------------------------------------------------
+
+
+def test_a_state_directory_that_is_deleted_ends_the_worker_clearly(
+    tmp_path: Path, shelves: Callable[..., Shelf], workers: Workers
+) -> None:
+    """Status 5 and a sentence; a new start does the rest."""
+    library, contents = library_of(tmp_path, 40)
+    shelf = shelves(tmp_path / "shelf", "--delay-ms", "30")
+    process = workers.start(library.root, shelf, **FAST)
+    path = progress.progress_path(workers.state_dir, 1)
+    wait_for(lambda: (seen := progress.read(path)) is not None and seen.counts.uploaded >= 3)
+    shutil.rmtree(workers.state_dir)
+    code, said = workers.finish(process)
+    assert code == 5, said
+    assert "migration_ledger.db" in said
+    assert contents
+
+
+def test_a_read_only_state_directory_is_named(tmp_path: Path, shelf: Shelf) -> None:
+    """Status 5, before anything is sent."""
+    library, _contents = library_of(tmp_path, 1)
+    (tmp_path / "file").write_text("x")
+    state = Workers(tmp_path / "file" / "state")
+    code, said = state.run(library.root, shelf)
+    assert (code, "cannot make" in said) == (5, True), said
+
+
+def test_a_full_disk_ends_the_worker_clearly_and_loses_nothing(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:
+    """A small tmpfs: status 5; with more space the next worker does the rest."""
+    if os.getuid() != 0:
+        pytest.skip("mounting a tmpfs needs root")
+    library, contents = library_of(tmp_path, 60)
+    workers.state_dir.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(workers.state_dir)], check=False, timeout=30
+    )
+    if mounted.returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    try:
+        code, said = workers.run(library.root, shelf, **FAST)
+        assert code == 5, said
+        assert "free space on its disk" in said or "free some space" in said
+        subprocess.run(["mount", "-o", "remount,size=100m", str(workers.state_dir)], check=True, timeout=30)
+        code, said = workers.run(library.root, shelf, **FAST)
+        assert code == 0, said
+    finally:
+        subprocess.run(["umount", "-l", str(workers.state_dir)], check=True, timeout=30)
+    assert troubles(look(shelf.data_dir), contents) == []
+
+
+# -- verify, recheck, map ---------------------------------------------------------------------------------------------
+
+
+def test_verify_compares_every_file_and_recheck_sends_what_is_gone(
+    tmp_path: Path, shelf: Shelf, workers: Workers
+) -> None:
+    """`=`, `-`, `!`; JSON; status 1 when anything is missing; after --recheck and a run all is there again."""
+    library, contents = library_of(tmp_path, 4)
+    assert workers.run(library.root, shelf, **FAST)[0] == 0
+    code, said = workers.run(library.root, shelf, "--verify")
+    assert code == 0
+    assert [line for line in said.splitlines() if line[:2] == "= "] == [
+        f"= {book}/{kind}" for book in range(1, 5) for kind in ("EPUB", "TXT")
+    ]
+    with shelf.session() as session:
+        gone = session.get(f"{shelf.url}/api/search/%D0%9A%D0%BD%D0%B8%D0%B3%D0%B0%202", timeout=20).json()["items"][0][
+            "id"
+        ]
+        ebook = session.get(f"{shelf.url}/api/ebooks/{gone}", timeout=20).json()
+        for source in ebook["sources"]:
+            session.delete(f"{shelf.url}/api/sources/{source['id']}", timeout=20)
+    library.file(1).unlink()
+    code, said = workers.run(library.root, shelf, "--recheck", "--json")
+    assert code == 1, said
+    marks = {(row["book_id"], row["format"]): row["mark"] for row in map(json.loads, _json_lines(said))}
+    assert [key for key, mark in marks.items() if mark == "-"] == [(3, "EPUB"), (3, "TXT")]
+    assert marks[1, "EPUB"] == "!"
+    library.file(1).write_bytes(contents[0])
+    code, said = workers.run(library.root, shelf, **FAST)
+    assert code == 0, said
+    assert troubles(look(shelf.data_dir), contents) == []
+    assert look(shelf.data_dir).ebooks == 4
+
+
+def _json_lines(said: str) -> list[str]:
+    return [line for line in said.splitlines() if line.startswith("{")]
+
+
+def test_the_map_names_every_file_on_the_server(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:
+    """Calibre id, format, sha1, ebook id, source id; and the ledger was backed up when the pass was closed."""
+    library, contents = library_of(tmp_path, 2)
+    assert workers.run(library.root, shelf, **FAST)[0] == 0
+    target = tmp_path / "map.csv"
+    code, said = workers.run(library.root, shelf, "--export-map", str(target))
+    assert (code, "4 files written" in said) == (0, True), said
+    rows = [line.split(",") for line in target.read_text("utf-8").splitlines()]
+    assert rows[0] == ["calibre_id", "format", "sha1", "ebook_id", "source_id"]
+    assert {row[2] for row in rows[1:]} == {hashlib.sha1(data).hexdigest() for data in contents}
+    with shelf.session() as session:
+        for book, kind, sha1, ebook, source in rows[1:]:
+            shown = session.get(f"{shelf.url}/api/ebooks/{ebook}", timeout=20).json()
+            assert shown["title"] == f"Книга {int(book) - 1}"
+            assert int(source) in [entry["id"] for entry in shown["sources"]]
+            data = session.get(f"{shelf.url}/api/download/{source}", timeout=20).content
+            assert hashlib.sha1(data).hexdigest() == sha1
+            assert kind in ("EPUB", "TXT")
+    backup = totals.read(workers.state_dir / "migration_ledger.backup.db")
+    assert backup is not None
+    assert backup.counts == Counts(discovered=4, uploaded=4)
+    assert any("proved row by row" in line for line in lines_of(workers))

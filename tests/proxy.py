@@ -1,0 +1,164 @@
+"""A proxy on loopback that does to requests what networks do: refuse, reset, delay, cut, lie.
+
+`decide` is asked about every request and every task frame; what it returns happens. It runs in a thread of its own.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+import aiohttp
+from aiohttp import web
+
+
+class Do(Enum):
+    """What happens to one request."""
+
+    PASS = auto()  #: forwarded, answered
+    RESET = auto()  #: the connection is closed before the server hears of it
+    CUT = auto()  #: the server acts, its answer is lost
+    LATE = auto()  #: forwarded after the client has been told nothing and was cut off
+    DROP = auto()  #: a frame that never arrives
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer made up by the proxy: the server never hears of the request."""
+
+    status: int
+    body: str = "<p>made up</p>"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Forwarded after so many seconds."""
+
+    seconds: float
+
+
+Decision = Do | Answer | Wait
+Decide = Callable[[str, str], Decision]
+
+
+@dataclass(slots=True)
+class Seen:
+    """What has passed: (method or `ws`, path or frame kind)."""
+
+    requests: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Proxy:
+    """In front of one server; `decide(method, path)`; frames to the client are `("ws", "r"|"started"|"success"|…)`."""
+
+    def __init__(self, target: str, decide: Decide) -> None:
+        self._target = target
+        self.decide = decide
+        self.seen = Seen()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.url = asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(20)
+
+    def stop(self) -> None:
+        """Closes everything."""
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(20)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    async def _start(self) -> str:
+        self._client = aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout(total=120))
+        app = web.Application(client_max_size=2**30)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def _stop(self) -> None:
+        await self._runner.cleanup()
+        await self._client.close()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if request.path == "/ws":
+            return await self._tasks(request)
+        self.seen.requests.append((request.method, request.path))
+        decision = self.decide(request.method, request.path)
+        if isinstance(decision, Answer):
+            await request.read()
+            return web.Response(status=decision.status, text=decision.body, content_type="text/html")
+        if decision is Do.RESET:
+            return self._hang_up(request)
+        if isinstance(decision, Wait):
+            await asyncio.sleep(decision.seconds)
+        try:
+            body = await request.read()
+        except ConnectionError:
+            return self._hang_up(request)
+        if decision is Do.LATE:
+            self._loop.call_later(1.0, lambda: self._loop.create_task(self._forward(request, body)))
+            return self._hang_up(request)
+        status, headers, answer = await self._forward(request, body)
+        if decision is Do.CUT:
+            return self._hang_up(request)
+        return web.Response(status=status, headers=headers, body=answer)
+
+    async def _forward(self, request: web.Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        kept = {
+            key: value for key, value in request.headers.items() if key.lower() in ("authorization", "content-type")
+        }
+        async with self._client.request(
+            request.method, self._target + request.raw_path, data=body, headers=kept, allow_redirects=False
+        ) as answer:
+            return answer.status, {"Content-Type": answer.headers.get("Content-Type", "text/html")}, await answer.read()
+
+    @staticmethod
+    def _hang_up(request: web.Request) -> web.Response:
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response()
+
+    async def _tasks(self, request: web.Request) -> web.StreamResponse:
+        self.seen.requests.append(("ws", "connect"))
+        if self.decide("ws", "connect") is Do.RESET:
+            return self._hang_up(request)
+        near = web.WebSocketResponse()
+        try:
+            far = await self._client.ws_connect(self._target + request.raw_path)
+        except aiohttp.WSServerHandshakeError as error:
+            return web.Response(status=error.status)
+        await near.prepare(request)
+        pumps = [asyncio.create_task(self._pump(near, far)), asyncio.create_task(self._pump_back(far, near, request))]
+        _done, pending = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        for pump in pending:
+            pump.cancel()
+        with contextlib.suppress(ConnectionError):
+            await far.close()
+            await near.close()
+        return near
+
+    async def _pump(self, near: web.WebSocketResponse, far: aiohttp.ClientWebSocketResponse) -> None:
+        async for message in near:
+            self.seen.requests.append(("ws", "call"))
+            decision = self.decide("ws", "call")
+            if decision is Do.DROP:
+                continue
+            await far.send_str(message.data)
+
+    async def _pump_back(
+        self, far: aiohttp.ClientWebSocketResponse, near: web.WebSocketResponse, request: web.Request
+    ) -> None:
+        async for message in far:
+            frame = message.json()
+            kind = frame[2]["status"] if frame[0] == "m" else frame[0]
+            decision = self.decide("ws", kind)
+            if decision is Do.DROP:
+                continue
+            if decision is Do.CUT:
+                self._hang_up(request)
+                return
+            with contextlib.suppress(ConnectionError):
+                await near.send_str(message.data)
