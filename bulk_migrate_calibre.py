@@ -82,6 +82,8 @@ SLOW_UPLOAD_SECONDS = 120.0
 RATE_EVERY = 100
 #: Bytes of multipart framing around a file; the server's limit counts the whole body.
 FRAMING_BYTES = 1024
+#: What is to be done for a book whose ebook has just been made.
+ALL_STEPS = Step.TITLE | Step.COVER | Step.RATING | Step.RECORD
 #: Seconds for files in hand to end after a signal.
 STOP_SECONDS = 7.0
 
@@ -108,6 +110,7 @@ class CalibreMigrator:
         self.found = 0
         self.crew = Crew(self.turn, self.client.close, self.clock, options.parallel_uploads)
         self.pass_id = 0
+        self.rebuilt = False
 
     # -- the story ------------------------------------------------------------------------------------------------
 
@@ -118,6 +121,7 @@ class CalibreMigrator:
             self.log.info("No pass is open and this worker only joins: nothing to do")
             return ExitCode.OK
         self.pass_id = joined
+        self.rebuilt = self.ledger.rebuilt
         self.tracker.set(run_id=joined, status=Phase.DISCOVERING)
         self.refresh_existing_hashes()
         self.crew.start()
@@ -344,6 +348,7 @@ class CalibreMigrator:
         sighting = None if self.hash_list_complete and taken.fresh else self.client.check(digest, extension)
         uploaded = sighting or self.transmit(file, digest, extension, sending)
         if isinstance(uploaded, Sighting):
+            self.adopt(work, digest, extension)
             return UploadResult(file.id, Outcome.DUPLICATE, self.update_existing_hashes(uploaded))
         self.reach(file, sending, Stage.METADATA)
         extracted = self.client.extract(uploaded, work.card)
@@ -398,6 +403,10 @@ class CalibreMigrator:
             if reopened is not None:
                 return reopened
             state = BookState(work.card.working_title)
+        found = self.client.find(work.card.working_title) if self.rebuilt else []
+        if found:
+            self.ledger.save_book(work.book.id, BookState(work.card.working_title, found[0], ALL_STEPS))
+            return found[0]
         state = replace(state, intention=Intention(Asked.CREATE, self.clock()))
         self.ledger.save_book(work.book.id, state)
         try:
@@ -410,10 +419,20 @@ class CalibreMigrator:
         except Rejected:
             self.ledger.forget_book(work.book.id)
             raise
-        steps = Step.TITLE | Step.COVER | Step.RATING | Step.RECORD
-        created = BookState(work.card.working_title, ebook_id, steps)
+        created = BookState(work.card.working_title, ebook_id, ALL_STEPS)
         self.ledger.save_book(work.book.id, created)
         return ebook_id
+
+    def adopt(self, work: Work, digest: Digest, extension: str) -> None:
+        """After the ledger was lost: the ebook that holds this file under this book's title is this book's."""
+        if not self.rebuilt or self.ledger.book(work.book.id) is not None:
+            return
+        for title, steps in ((work.card.working_title, ALL_STEPS), (work.card.title, Step.NONE)):
+            for ebook_id in self.client.find(title):
+                ebook = self.client.ebook(ebook_id)
+                if ebook is not None and (extension, digest.size) in [source[1:] for source in ebook.sources]:
+                    self.ledger.save_book(work.book.id, BookState(work.card.working_title, ebook_id, steps))
+                    return
 
     def reopen(self, work: Work, state: BookState) -> EbookId | None:
         """Gives an ebook its working title back, so that a further format gets a file name; None when it is gone."""
@@ -469,8 +488,7 @@ class CalibreMigrator:
             raise PutAside(f"book {work.book.id}: a request may still be running", due)
         if state.intention.asked is Asked.CREATE:
             found = self.client.find(state.working_title)
-            steps = Step.TITLE | Step.COVER | Step.RATING | Step.RECORD if found else Step.NONE
-            done = BookState(state.working_title, found[0] if found else None, steps)
+            done = BookState(state.working_title, found[0] if found else None, ALL_STEPS if found else Step.NONE)
             self.ledger.save_book(work.book.id, done)
         else:
             self.reconcile_attach(work, state, state.intention)

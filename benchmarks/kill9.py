@@ -79,6 +79,7 @@ class Killer:
         command = [
             sys.executable, str(PROJECT / "bulk_migrate_calibre.py"), str(self._library), "--server", self.proxy.url,
             "--state-dir", str(self._state_dir), "--worker-id", str(number), "--batch-size", "20",
+            *(["--join-only"] if totals.read(self._state_dir / "migration_ledger.db") else []),
         ]  # fmt: skip
         self.workers[number] = subprocess.Popen(
             command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL

@@ -12,12 +12,13 @@ import psutil
 
 from migration import logs, progress
 from migration.client import BookshelfClient, task_urls
-from migration.errors import ExitCode, Fatal, MigrationError, StateUnwritable, Transient
+from migration.errors import ExitCode, Fatal, LedgerCorrupt, MigrationError, StateUnwritable, Transient
 from migration.ledger import Ledger
 from migration.library import CalibreLibrary
 from migration.model import Phase, Progress, Vocabulary
 from migration.options import Options, password_of
 from migration.owner import WorkerLock, this_process
+from migration.rescue import mark_damaged, open_ledger
 from migration.tracker import Tracker
 from migration.wire import Wire
 
@@ -87,7 +88,7 @@ def assemble(options: Options) -> Iterator[Parts]:
             Wire(options.server), options.username, password_of(options), task_urls(options.server, options.ws_url)
         )
         library = CalibreLibrary(options.library, options.state_dir / "migration_library_copy")
-        ledger = Ledger(options.state_dir, owner, utc_now)
+        ledger = open_ledger(options.state_dir, lambda: Ledger(options.state_dir, owner, utc_now), log)
     except MigrationError as error:
         log.critical("%s", error)
         lock.release()
@@ -108,6 +109,8 @@ def explain_fatal(parts: Parts, error: MigrationError) -> ExitCode:
     """Says why the worker ends, in the log, the progress file and the exit status."""
     parts.log.critical("%s", error)
     parts.tracker.failed_with(error)
+    if isinstance(error, LedgerCorrupt):
+        mark_damaged(parts.options.state_dir)
     try:
         parts.end(Phase.FAILED)
     except (Fatal, Transient) as second:

@@ -322,10 +322,16 @@ class Ledger:
             claims.forget_hash(db, digest)
             return passes.reopen_file(db, file)
 
+    @property
+    def rebuilt(self) -> bool:
+        """Was the ledger lost, and no pass closed since? Then the server may have ebooks of ours it does not know."""
+        return self.note("rebuilt") == "1"
+
     def back_up(self, pass_id: int) -> None:
-        """A copy of the whole ledger beside it, once for a closed pass."""
+        """A copy of the whole ledger beside it, once for a closed pass; what was lost has been found by then."""
         if self.note("backed_up_pass") == str(pass_id):
             return
+        self.note("rebuilt", "0")
         self._store.copy_to(self._state_dir / BACKUP_NAME)
         self.note("backed_up_pass", str(pass_id))
 

@@ -198,8 +198,7 @@ def _meaning(error: sqlite3.DatabaseError, path: Path) -> MigrationError | sqlit
         return LedgerBusy(f"{path} is locked by another process for longer than {PATIENCE_SECONDS:g} s")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return LedgerCorrupt(
-            f"{path} is damaged ({error}); it was left as it is. Move it aside and start again: what the server has "
-            "is found again by hash"
+            f"{path} is damaged ({error}); at the next start it is set aside and rebuilt from its backup and the server"
         )
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
         writable = os.access(path.parent, os.W_OK)

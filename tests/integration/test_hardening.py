@@ -206,7 +206,7 @@ def test_a_state_directory_that_is_deleted_ends_the_worker_clearly(
     shutil.rmtree(workers.state_dir)
     code, said = workers.finish(process)
     assert code == 5, said
-    assert "migration_ledger.db" in said
+    assert f"cannot write {workers.state_dir}" in said or "was deleted or replaced" in said
     assert contents
 
 
@@ -302,3 +302,40 @@ def test_the_map_names_every_file_on_the_server(tmp_path: Path, shelf: Shelf, wo
     assert backup is not None
     assert backup.counts == Counts(discovered=4, uploaded=4)
     assert any("proved row by row" in line for line in lines_of(workers))
+
+
+def test_a_damaged_ledger_is_set_aside_and_rebuilt_from_the_server(
+    tmp_path: Path, shelf: Shelf, workers: Workers
+) -> None:
+    """In the middle of a pass, without a backup: nothing twice, formats join their ebooks, nothing is deleted."""
+    library, contents = library_of(tmp_path, 10)
+    process = workers.start(library.root, shelf, "--limit", "7", **FAST)
+    assert workers.finish(process)[0] == 0
+    ledger = workers.state_dir / "migration_ledger.db"
+    damaged = b"\xa5" * ledger.stat().st_size
+    ledger.write_bytes(damaged)
+    for side in ("-wal", "-shm"):
+        ledger.with_name(ledger.name + side).unlink(missing_ok=True)
+    code, said = workers.run(library.root, shelf, **FAST)
+    assert code == 0, said
+    assert "was set aside as" in said
+    assert [path.read_bytes() for path in workers.state_dir.glob("migration_ledger.2*.db")] == [damaged]
+    assert troubles(look(shelf.data_dir), contents) == []
+    assert look(shelf.data_dir).ebooks == 10
+    found = totals.read(ledger)
+    assert found is not None
+    assert (found.counts.discovered, found.counts.uploaded + found.counts.duplicate) == (20, 20)
+
+
+def test_damage_met_while_running_is_rescued_at_the_next_start(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:
+    """Status 5 first; then the backup of the closed pass takes its place, and all is known again."""
+    library, contents = library_of(tmp_path, 10)
+    assert workers.run(library.root, shelf, **FAST)[0] == 0
+    (workers.state_dir / "migration_ledger.damaged").touch()
+    code, said = workers.run(library.root, shelf, **FAST)
+    assert code == 0, said
+    assert "the backup of the last closed pass" in said
+    found = totals.read(workers.state_dir / "migration_ledger.db")
+    assert found is not None
+    assert found.counts == Counts(discovered=20, duplicate=20)
+    assert troubles(look(shelf.data_dir), contents) == []

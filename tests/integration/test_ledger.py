@@ -305,7 +305,7 @@ def test_a_damaged_ledger_is_never_started_anew(tmp_path: Path) -> None:
     path = tmp_path / "migration_ledger.db"
     path.write_bytes(b"this is not a database, and it is long enough to be read as one" * 20)
     before = path.read_bytes()
-    with pytest.raises(LedgerCorrupt, match="left as it is"):
+    with pytest.raises(LedgerCorrupt, match="set aside and rebuilt"):
         Ledger(tmp_path, this_process(1), Clock())
     assert path.read_bytes() == before
 
