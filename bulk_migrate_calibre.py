@@ -302,6 +302,7 @@ class CalibreMigrator:
     def process_file(self, work: Work, file: BookFile) -> UploadResult:
         """Decides one file's fate; raises Transient, PutAside, Fatal, never Rejected."""
         try:
+            work.begun = file.id
             self.ledger.begin(file.id)
             return self.send_with_retries(work, file)
         except Rejected as error:
@@ -567,6 +568,7 @@ class CalibreMigrator:
         """Ledger first, then progress, then one log line; exactly once per file."""
         recorded = self.ledger.account(self.pass_id, result)
         work.files.remove(file)
+        work.begun = None
         if not recorded:
             return
         self.failing_in_a_row = 0
@@ -590,18 +592,36 @@ class CalibreMigrator:
         if not isinstance(error, FileChanged):
             self.failing_in_a_row += 1
         work.digests.clear()
-        rounds = self.give_back(work, counted=alone)
-        if rounds >= ROUNDS and work.files:
-            message = f"failed {ROUNDS} times while the server took other files: {error}"
-            failed = UploadResult(work.files[0].id, Outcome.FAILED, reason=KeptFailing.reason, message=message)
-            failing = self.failing_in_a_row
-            self.account(work, work.files[0], failed)
-            self.failing_in_a_row = failing
-        self.crew.turns.put_aside(work, self.clock() + timedelta(seconds=RETRY_FIRST_SECONDS * 4))
+        if work.begun is None:
+            work.stumbles += alone
+        rounds = self.give_back(work, counted=alone) if work.begun else work.stumbles
+        if rounds >= ROUNDS:
+            self.give_up(work, error)
+        if work.stumbles >= ROUNDS:
+            self.crew.turns.settle(work)
+        else:
+            self.crew.turns.put_aside(work, self.clock() + timedelta(seconds=RETRY_FIRST_SECONDS * 4))
+
+    def give_up(self, work: Work, error: Transient) -> None:
+        """The server failed on this book again and again while it took others: its file fails, the run goes on.
+
+        When it fails outside any file (looking up a lost answer, the closing steps), the whole book is left as it is.
+        """
+        failing = self.failing_in_a_row
+        message = f"failed {ROUNDS} times while the server took other files: {error}"
+        for file in work.files[:] if work.stumbles else work.files[:1]:
+            failed = UploadResult(file.id, Outcome.FAILED, reason=KeptFailing.reason, message=message)
+            self.account(work, file, failed)
+        self.failing_in_a_row = failing
+        if work.stumbles >= ROUNDS:
+            state = self.ledger.book(work.book.id)
+            self.log.error("Book %s is left unfinished on the server (%s): %s", work.book.id, state, error)
+            self.ledger.forget_book(work.book.id)
 
     def give_back(self, work: Work, *, counted: bool) -> int:
-        """The book's first open file is pending again, its attempt uncounted; returns its failed rounds."""
-        rounds = self.ledger.give_back(work.files[0].id, counted=counted) if work.files else 0
+        """The file that was begun is pending again, its attempt uncounted; returns its failed rounds."""
+        rounds = self.ledger.give_back(work.begun, counted=counted) if work.begun else 0
+        work.begun = None
         self.ledger.let_go(work.book.id)
         return rounds
 

@@ -16,14 +16,17 @@ SOON = timedelta(seconds=0.25)
 class Work:
     """One book and what is to be done for it. Files leave `files` when they are settled.
 
-    `alone`: its last worker died while it was at it; nothing else is worked on meanwhile, so that the next death is
-    nobody else's fault.
+    `begun` is the file whose attempt has been recorded and has not ended. `alone`: the last worker died while it was
+    at this book; nothing else is worked on meanwhile, so that the next death is nobody else's fault. `stumbles` counts
+    failures of the server outside any attempt, while it took other files.
     """
 
     book: Book
     card: Card
     files: list[BookFile]
     alone: bool = False
+    begun: FileId | None = None
+    stumbles: int = 0
     digests: dict[FileId, Digest] = field(default_factory=dict)
 
 

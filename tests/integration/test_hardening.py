@@ -339,3 +339,69 @@ def test_damage_met_while_running_is_rescued_at_the_next_start(tmp_path: Path, s
     assert found is not None
     assert found.counts == Counts(discovered=20, duplicate=20)
     assert troubles(look(shelf.data_dir), contents) == []
+
+
+def test_a_file_that_kills_its_worker_three_times_is_given_up(
+    tmp_path: Path, shelf: Shelf, workers: Workers, proxied: Callable[[Callable[[str, str], Decision]], Shelf]
+) -> None:
+    """The worker dies at the same step of the same file, thrice; the fourth goes on without it; all others arrive."""
+    library = Library(tmp_path / "library")
+    library.add(*epubs(range(6)))
+    running: list[subprocess.Popen[str]] = []
+
+    def decide(method: str, path: str) -> Decision:
+        # The embedded server numbers its ebooks from 1; attaching to the first one kills.
+        if (method, path) == ("POST", "/api/ebooks/1/add-upload"):
+            running[-1].kill()
+            return Do.RESET
+        return Do.PASS
+
+    front = proxied(decide)
+    for _ in range(3):
+        running.append(workers.start(library.root, front, "--parallel-uploads", "1", **FAST))
+        assert workers.finish(running[-1])[0] == -signal.SIGKILL
+    code, said = workers.run(library.root, front, "--parallel-uploads", "1", **FAST)
+    assert code == 1, said
+    found = totals.read(workers.state_dir / "migration_ledger.db")
+    assert found is not None
+    assert (found.counts, dict(found.failed)) == (Counts(6, 5, 0, 0, 1, 0), {"stopped its worker 3 times": 1})
+    truth = look(shelf.data_dir)
+    assert (truth.ebooks, truth.ebooks_without_source, truth.working_titles) == (5, 0, 0)
+
+
+def test_a_library_with_every_kind_of_damage_is_migrated_as_far_as_it_goes(
+    tmp_path: Path, shelf: Shelf, workers: Workers
+) -> None:
+    """Each bad file fails with its reason, each bad row is cleaned, nothing from outside is sent, the rest arrives."""
+    library = Library(tmp_path / "library")
+    library.add(*epubs(range(12)))
+    library.file(1).unlink()
+    library.file(2).write_bytes(b"")
+    library.file(3).unlink()
+    library.file(3).mkdir()
+    library.file(4).unlink()
+    os.mkfifo(library.file(4))
+    library.file(5).unlink()
+    library.file(5).symlink_to("/etc/passwd")
+    library.file(6).rename(library.file(6).with_name("FILE.EPUB"))
+    library.sql("DROP TRIGGER books_update_trg")
+    library.sql("UPDATE books SET path = '/etc' WHERE id = 7")
+    library.sql("UPDATE data SET name = 'passwd', format = 'TXT' WHERE book = 7")
+    library.sql("UPDATE books SET path = '../../../../../../etc' WHERE id = 8")
+    library.sql("UPDATE data SET name = 'hostname', format = 'TXT' WHERE book = 8")
+    library.sql("UPDATE books SET title = CAST(x'ff00' AS TEXT), series_index = 9e999 WHERE id = 9")
+    library.sql("UPDATE books SET title = ? WHERE id = 10", ("x" * 100_000,))
+    library.sql("DELETE FROM books_authors_link WHERE book = 11")
+    library.sql("UPDATE data SET format = 'EPUB/../..' WHERE book = 12")
+    code, said = workers.run(library.root, shelf, **FAST)
+    assert code == 1, said
+    found = totals.read(workers.state_dir / "migration_ledger.db")
+    assert found is not None
+    assert dict(found.failed) == {"missing": 1, "empty": 1, "not a regular file": 3, "outside the library": 3}
+    assert found.counts == Counts(12, 4, 0, 0, 8, 0)
+    truth = look(shelf.data_dir)
+    assert hashlib.sha1(Path("/etc/passwd").read_bytes()).hexdigest() not in truth.hashes
+    assert (truth.ebooks, truth.working_titles, truth.wrong_bytes) == (4, 0, 0)
+    with shelf.session() as session:
+        titles = sorted(item["title"] for item in session.get(f"{shelf.url}/api/ebooks", timeout=20).json()["items"])
+    assert titles == ["Book 10", "Book 5", "x" * 256, "\ufffd"]
