@@ -616,7 +616,11 @@ class CalibreMigrator:
         if work.stumbles >= ROUNDS:
             state = self.ledger.book(work.book.id)
             self.log.error("Book %s is left unfinished on the server (%s): %s", work.book.id, state, error)
-            self.ledger.forget_book(work.book.id)
+            if state is None or state.ebook_id is None:
+                self.ledger.forget_book(work.book.id)
+                return
+            left = BookState(state.working_title, state.ebook_id)
+            self.ledger.finish_book(self.pass_id, work.book.id, left, names={}, not_carried=["left unfinished"])
 
     def give_back(self, work: Work, *, counted: bool) -> int:
         """The file that was begun is pending again, its attempt uncounted; returns its failed rounds."""

@@ -285,3 +285,44 @@ class ForgetfulServer:
         """Ends the server."""
         self._server.shutdown()
         self._server.server_close()
+
+
+def test_a_dry_run_plans_and_sends_nothing(small_library: Path, shelf: Shelf, workers: Workers) -> None:
+    """Files and bytes by format, what would be refused, an estimate; no ledger is made, nothing reaches the server."""
+    workers.state_dir.mkdir()
+    code, said = workers.run(small_library, shelf, "--dry-run", "--rate", "218")
+    assert code == 0, said
+    assert re.search(r"EPUB\s+184\b", said)
+    assert re.search(r"to be sent\s+218\b", said)
+    assert re.search(r"refused: unsupported: CBZ\s+5\b", said)
+    assert "About 60 s at 218 files/min" in said
+    assert [path.name for path in workers.state_dir.iterdir()] == ["migration_worker1.log"]
+    with shelf.session() as session:
+        assert session.get(f"{shelf.url}/api/ebooks", timeout=20).json()["total"] == 0
+
+
+def test_only_the_formats_asked_for_are_sent(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:
+    """The others are `skipped`, as are Calibre's originals of converted files."""
+    library = Library(tmp_path / "library")
+    library.add(Made(files={"EPUB": epub(1), "TXT": b"text", "ORIGINAL_EPUB": epub(2)}))
+    code, said = workers.run(library.root, shelf, "--formats", "epub")
+    assert code == 0, said
+    assert counts_of(workers) == Counts(discovered=3, uploaded=1, skipped=2)
+    code, said = workers.run(library.root, shelf)
+    assert code == 0, said
+    assert counts_of(workers) == Counts(discovered=3, uploaded=1, duplicate=1, skipped=1)
+    with shelf.session() as session:
+        listed = session.get(f"{shelf.url}/api/ebooks", timeout=20).json()
+        ebook = session.get(f"{shelf.url}/api/ebooks/{listed['items'][0]['id']}", timeout=20).json()
+    assert listed["total"] == 1
+    assert (ebook["title"], [source["format"] for source in ebook["sources"]]) == ("A Book", ["epub", "txt"])
+
+
+def test_a_ledger_of_another_server_is_refused(
+    tmp_path: Path, shelf: Shelf, shelves: Callable[..., Shelf], workers: Workers
+) -> None:
+    """A demo and the real thing never mix: status 2 and the way out."""
+    library = Library(tmp_path / "library")
+    assert workers.run(library.root, shelf)[0] == 0
+    code, said = workers.run(library.root, shelves(tmp_path / "other"))
+    assert (code, "give another --state-dir" in said) == (2, True), said
