@@ -684,8 +684,9 @@ def run(options: Options) -> ExitCode:
             migrator.check_api_connectivity()
             parts.bind()
             if options.verify:
-                return verify.verify(options, parts.library, parts.client, parts.ledger, migrator.crew.heed_stop)
-            code = migrator.migrate()
+                code = verify.verify(options, parts.library, parts.client, parts.ledger, migrator.crew.heed_stop)
+            else:
+                code = migrator.migrate()
             parts.end(Phase.COMPLETED if code is not ExitCode.PENDING else Phase.STOPPED)
         except Stopping:
             migrator.crew.end(STOP_SECONDS, lambda work: migrator.give_back(work, counted=False))

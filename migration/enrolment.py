@@ -75,7 +75,7 @@ def enrol(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, 
     changed: list[tuple[object, ...]] = []
     todo: list[FileId] = []
     suspects: list[FileId] = []
-    discovered = 0
+    discovered = orphans = 0
     for file, excluded in files:
         row = rows.pop(file.id, None)
         again = row is not None and row["pass_id"] == owned.pass_id
@@ -86,6 +86,8 @@ def enrol(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, 
             todo.append(file.id)
             if row is not None and row["attempts"]:
                 suspects.append(file.id)
+                # Its bytes were on the server when the worker died, and nothing says that they were attached.
+                orphans += Stage.METADATA <= row["furthest"] < Stage.ATTACH
         elif verdict.outcome is Outcome.FAILED:
             reasons[verdict.reason] += 1
         discovered += not again
@@ -97,6 +99,8 @@ def enrol(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, 
     db.executemany(_WRITE, changed)
     passes.count(db, owned.pass_id, discovered - gone, moves)
     passes.tally(db, owned.pass_id, "failed", reasons)
+    if orphans:
+        passes.tally(db, owned.pass_id, "orphaned", {"upload": orphans})
     settled = Counts(
         discovered, 0, moves[Outcome.DUPLICATE], moves[Outcome.SKIPPED], moves[Outcome.FAILED], max(0, len(todo))
     )

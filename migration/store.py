@@ -4,7 +4,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -163,9 +163,13 @@ class Store:
             self._connection.close()
 
 
-def refuse_network_file_system(directory: Path) -> None:
-    """Raises StateUnwritable on NFS, SMB and their like: SQLite's WAL needs shared memory and honest locks."""
-    mounts = {part.mountpoint: part.fstype for part in psutil.disk_partitions(all=True)}
+def refuse_network_file_system(directory: Path, mounts: Mapping[str, str] | None = None) -> None:
+    """Raises StateUnwritable on NFS, SMB and their like: SQLite's WAL needs shared memory and honest locks.
+
+    `mounts` are file system types by mount point, those of this machine by default.
+    """
+    if mounts is None:
+        mounts = {part.mountpoint: part.fstype for part in psutil.disk_partitions(all=True)}
     place = directory.resolve()
     kind = next((mounts[str(parent)] for parent in (place, *place.parents) if str(parent) in mounts), "")
     if kind in _NETWORK_FILE_SYSTEMS:

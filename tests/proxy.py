@@ -130,7 +130,11 @@ class Proxy:
             far = await self._client.ws_connect(self._target + request.raw_path)
         except aiohttp.WSServerHandshakeError as error:
             return web.Response(status=error.status)
-        await near.prepare(request)
+        try:
+            await near.prepare(request)
+        except ConnectionError:
+            await far.close()
+            return self._hang_up(request)
         pumps = [asyncio.create_task(self._pump(near, far)), asyncio.create_task(self._pump_back(far, near, request))]
         _done, pending = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         for pump in pending:

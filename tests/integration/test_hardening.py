@@ -87,6 +87,8 @@ TROUBLES = [
     pytest.param("POST", "/api/upload", Answer(401), 3, id="the token is refused in the middle"),
     pytest.param("ws", "connect", Do.RESET, 3, id="the task engine refuses connections"),
     pytest.param("ws", "success", Do.CUT, 3, id="the task engine hangs up before the result"),
+    pytest.param("ws", "success", Do.DROP, 2, id="results of the task engine are dropped"),
+    pytest.param("ws", "started", Do.DROP, 3, id="frames of the task engine are dropped"),
     pytest.param("ws", "started", Do.CUT, 3, id="the task engine hangs up after the start"),
 ]
 
