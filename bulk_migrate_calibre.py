@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import tenacity
 
@@ -29,6 +30,7 @@ from migration.errors import (
     FileChanged,
     KeptFailing,
     LedgerBusy,
+    LibraryBusy,
     MigrationError,
     PutAside,
     Rejected,
@@ -57,6 +59,8 @@ from migration.outgoing import Outgoing, digest_of
 from migration.passes import Range
 from migration.tracker import Sending
 from migration.turns import Work
+
+T = TypeVar("T")
 
 PROJECT = Path(__file__).resolve().parent
 
@@ -116,7 +120,8 @@ class CalibreMigrator:
 
     def migrate(self) -> ExitCode:
         """Sends every book of this worker's share; returns how it ended. Raises Fatal, Stopping."""
-        joined = self.ledger.join_pass(self.library.highest_book_id(), may_open=not self.options.join_only)
+        highest = self.read_library(self.library.highest_book_id)
+        joined = self.ledger.join_pass(highest, may_open=not self.options.join_only)
         if joined is None:
             self.log.info("No pass is open and this worker only joins: nothing to do")
             return ExitCode.OK
@@ -137,6 +142,7 @@ class CalibreMigrator:
         while not self.limit_reached():
             owned = self.ledger.claim_range(self.pass_id, self.end_of_next_range)
             if owned is not None:
+                self.at_work()
                 return owned
             if self.ledger.is_closed(self.pass_id):
                 return None
@@ -147,7 +153,8 @@ class CalibreMigrator:
     def end_of_next_range(self, after: int) -> int | None:
         """The last book id of the range after `after`: shorter ranges towards the end, so that nobody is left alone."""
         share = max(5, self.ledger.remaining_ids(self.pass_id) // 8)
-        return self.library.last_id_of_range(after, min(self.options.batch_size, share))
+        limit = min(self.options.batch_size, share)
+        return self.read_library(lambda: self.library.last_id_of_range(after, limit))
 
     def work_through(self, owned: Range) -> None:
         """Settles every file of a range and closes it; a limit leaves it open."""
@@ -162,7 +169,7 @@ class CalibreMigrator:
     def read_range(self, owned: Range) -> list[Work]:
         """Reads a range from the library, enters it in the ledger, and returns the books with work to do."""
         self.log.info(logs.querying(owned.first, owned.last))
-        books = self.crew.meanwhile(lambda: self.library.read_books(owned.first, owned.last), self.publish)
+        books = self.read_library(lambda: self.library.read_books(owned.first, owned.last))
         files = [(file, self.excluded(file)) for book in books for file in book.files]
         enrolled = self.ledger.enrol(owned, files)
         self.tracker.range_read(owned.first, owned.last, enrolled.settled, len(enrolled.todo))
@@ -220,8 +227,23 @@ class CalibreMigrator:
                 break
         self.log.info("The server answers again")
         self.failing_in_a_row = 0
-        self.tracker.set(status=Phase.MIGRATING if self.tracker.processed else Phase.DISCOVERING)
+        self.at_work()
         self.crew.turns.pause(False)
+
+    def at_work(self) -> None:
+        """The status of a worker that is not waiting."""
+        self.tracker.set(status=Phase.MIGRATING if self.tracker.processed else Phase.DISCOVERING)
+
+    def read_library(self, read: Callable[[], T]) -> T:
+        """Reads from the library, waiting while Calibre has it locked; the progress file goes on beating."""
+        while True:
+            try:
+                return self.crew.meanwhile(read, self.publish)
+            except LibraryBusy as error:
+                self.log.warning("%s; waiting for it", error)
+                self.tracker.set(status=Phase.WAITING)
+                self.crew.rest(RETRY_FIRST_SECONDS, self.publish)
+                self.at_work()
 
     def check_api_connectivity(self) -> bool:
         """Logs in and reads what the server can express, waiting up to a minute; logs the result.
@@ -339,7 +361,7 @@ class CalibreMigrator:
             seconds = (self.clock() - started).total_seconds()
             if seconds > SLOW_UPLOAD_SECONDS:
                 self.tracker.slow()
-                self.log.warning(logs.slow_upload(str(file.id), digest.size, seconds, sending.current_stage))
+                self.log.warning(logs.slow_upload(str(file.id), digest.size, seconds, sending.slowest_stage()))
         return replace(result, seconds=seconds)
 
     def send(self, work: Work, file: BookFile, digest: Digest, taken: Taken, sending: Sending) -> UploadResult:

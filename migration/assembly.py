@@ -1,6 +1,7 @@
 """Puts one worker process together from its options, in the order in which things can go wrong, and takes it apart."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ from migration.owner import WorkerLock, this_process
 from migration.rescue import mark_damaged, open_ledger
 from migration.tracker import Tracker
 from migration.wire import Wire
+
+#: Seconds one query waits for Calibre to let go of metadata.db; Calibre itself waits 10.
+LIBRARY_BUSY_SECONDS = float(os.environ.get("LIBRARY_BUSY_SECONDS", "10"))
 
 
 def utc_now() -> datetime:
@@ -87,7 +91,11 @@ def assemble(options: Options) -> Iterator[Parts]:
         client = BookshelfClient(
             Wire(options.server), options.username, password_of(options), task_urls(options.server, options.ws_url)
         )
-        library = CalibreLibrary(options.library, options.state_dir / "migration_library_copy")
+        library = CalibreLibrary(
+            options.library,
+            options.state_dir / "migration_library_copy",
+            busy_timeout_seconds=LIBRARY_BUSY_SECONDS,
+        )
         ledger = open_ledger(options.state_dir, lambda: Ledger(options.state_dir, owner, utc_now), log)
     except MigrationError as error:
         log.critical("%s", error)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from migration.errors import LibraryUnreadable, StateUnwritable
+from migration.errors import LibraryBusy, LibraryUnreadable, StateUnwritable
 
 NAME = "metadata.db"
 _SIDES = ("", "-journal", "-wal")
@@ -68,7 +68,7 @@ def _meaning(error: sqlite3.Error, path: Path, what: str) -> Exception:
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
         return NeedsRecovery(str(error))
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return LibraryUnreadable(f"{where} is locked by another program; close Calibre's long job, then start again")
+        return LibraryBusy(f"{where} is locked by another program; let Calibre finish, then start again")
     if code == sqlite3.SQLITE_NOTADB:
         return LibraryUnreadable(f"{where} is not a database; is this the folder of a Calibre library?")
     if code == sqlite3.SQLITE_CORRUPT:

@@ -16,7 +16,7 @@
     └── Fatal                stop at once with a clear message and the exit code of the class
         ├── Misconfigured  WrongLedger                     2
         ├── ServerNeverAnswered  LoginRefused              3
-        ├── LibraryUnreadable                              4
+        ├── LibraryUnreadable  LibraryBusy                 4
         ├── StateUnwritable  LedgerCorrupt                 5
         ├── WorkerIdTaken                                  7
         └── Superseded                                     70
@@ -190,6 +190,10 @@ class LibraryUnreadable(Fatal):
     """metadata.db is missing, damaged, locked for too long or not a Calibre library."""
 
     exit_code = ExitCode.LIBRARY
+
+
+class LibraryBusy(LibraryUnreadable):
+    """Another program holds metadata.db locked; a worker that is running waits for it."""
 
 
 class StateUnwritable(Fatal):

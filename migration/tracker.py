@@ -4,7 +4,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from migration.model import Counts, Current, LastError, Outcome, Phase, Progress
@@ -21,6 +21,8 @@ class _Sending:
     since: datetime
     bytes_sent: int = 0
     stage: str = ""
+    entered: datetime | None = None
+    spent: dict[str, float] = field(default_factory=dict)
 
 
 class Sending:
@@ -36,15 +38,23 @@ class Sending:
         self._tracker.advance()
 
     def stage(self, name: str) -> None:
-        """What is being done now; named in the warning about a slow upload."""
+        """What is being done from now on."""
+        self._leave_stage()
         self._entry.stage = name
         if name == "upload":
             self._entry.bytes_sent = 0
 
-    @property
-    def current_stage(self) -> str:
-        """The stage it is in."""
-        return self._entry.stage
+    def slowest_stage(self) -> str:
+        """The stage that has taken longest so far; for the warning about a slow upload."""
+        self._leave_stage()
+        return max(self._entry.spent, key=lambda name: self._entry.spent[name], default="")
+
+    def _leave_stage(self) -> None:
+        now, entry = self._tracker.now(), self._entry
+        if entry.stage:
+            seconds = (now - (entry.entered or entry.since)).total_seconds()
+            entry.spent[entry.stage] = entry.spent.get(entry.stage, 0.0) + seconds
+        entry.entered = now
 
 
 class Tracker:
@@ -58,6 +68,10 @@ class Tracker:
         self._sending: dict[int, _Sending] = {}
         self._settled: deque[datetime] = deque()
         self._processed = 0
+
+    def now(self) -> datetime:
+        """The time of the worker's clock."""
+        return self._clock()
 
     def set(self, **changes: object) -> None:
         """Replaces fields of the progress, by their names there."""

@@ -22,6 +22,7 @@ _OURS = (
     "BOOKSHELF_",
     "MIGRATE_",
     "CALIBRE_LIBRARY",
+    "LIBRARY_BUSY",
     "STATE_DIR",
     "WORKER_ID",
     "BATCH_SIZE",

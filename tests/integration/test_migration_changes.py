@@ -326,3 +326,26 @@ def test_a_ledger_of_another_server_is_refused(
     assert workers.run(library.root, shelf)[0] == 0
     code, said = workers.run(library.root, shelves(tmp_path / "other"))
     assert (code, "give another --state-dir" in said) == (2, True), said
+
+
+def test_a_library_that_calibre_has_locked_is_waited_for(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:
+    """A running worker waits, however long, and goes on by itself."""
+    library = Library(tmp_path / "library")
+    library.add(*epubs(range(40)))
+    process = workers.start(
+        library.root, shelf, "--batch-size", "5", LIBRARY_BUSY_SECONDS="0.2", RETRY_FIRST_SECONDS="0.1"
+    )
+    wait_for(lambda: any("Uploaded" in line for line in _lines_so_far(workers)))
+    with closing(library.connect()) as calibre:
+        calibre.isolation_level = None
+        calibre.execute("PRAGMA busy_timeout = 20000")
+        calibre.execute("BEGIN EXCLUSIVE")
+        wait_for(lambda: any("waiting for it" in line for line in _lines_so_far(workers)))
+        calibre.execute("ROLLBACK")
+    code, said = workers.finish(process)
+    assert code == 0, said
+    assert counts_of(workers) == Counts(discovered=40, uploaded=40)
+
+
+def _lines_so_far(workers: Workers) -> list[str]:
+    return lines_of(workers) if logs.log_path(workers.state_dir, 1).exists() else []
