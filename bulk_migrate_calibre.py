@@ -19,8 +19,9 @@ import tenacity
 import settings
 from migration import logs, metadata, not_carried, plan, report, sanitize, server_db, totals, verify
 from migration.assembly import Parts, assemble, explain_fatal
+from migration.bodies import Ebook, name_keys
 from migration.books import Asked, BookState, Intention, Step
-from migration.client import AttachedElsewhere, Ebook, Extracted, name_keys
+from migration.client import AttachedElsewhere, Extracted
 from migration.crew import Crew, Stopping
 from migration.enrolment import Stage
 from migration.errors import (

@@ -4,8 +4,6 @@ Most errors of this server come with HTTP 200 and a key `error`; see the traps i
 that must not be repeated blindly (create, attach) raise AnswerLost when their answer is lost; the caller reconciles.
 """
 
-import base64
-import json
 import re
 import threading
 import time
@@ -16,6 +14,8 @@ from urllib.parse import quote, urlsplit
 
 from requests_toolbelt import MultipartEncoder
 
+from migration import bodies
+from migration.bodies import Ebook
 from migration.errors import (
     AnswerLost,
     LoginRefused,
@@ -32,7 +32,6 @@ from migration.model import (
     Digest,
     EbookId,
     Json,
-    PersonName,
     Receipt,
     Sighting,
     SourceId,
@@ -69,19 +68,6 @@ class Extracted:
     digest: Digest
     ids: Mapping[tuple[str, str], int]
     cover: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Ebook:
-    """An ebook as the server shows it. `sources` are (source id, format, size)."""
-
-    id: EbookId
-    version: int
-    title: str
-    cover: bool
-    ids: Mapping[tuple[str, str], int]
-    sources: tuple[tuple[SourceId, str, int], ...]
-    rating: float | None = None
 
 
 class AttachedElsewhere(MigrationError):
@@ -122,7 +108,7 @@ class BookshelfClient:
                 f"{self.server} refused the login of {self._username!r} ({reason}); check MBS2_USERNAME and "
                 "MBS2_PASSWORD"
             )
-        claims = _claims(token)
+        claims = bodies.claims(token)
         self._token = token
         self._expires = float(str(claims.get("exp") or time.time() + 3600))
         self.user_id = str(claims.get("id") or self._username)
@@ -137,11 +123,11 @@ class BookshelfClient:
 
     def vocabulary(self) -> Vocabulary:
         """The languages and genres the server can express."""
-        languages = _expect_list(self._call("GET", "/api/languages"))
-        genres = _expect_list(self._call("GET", "/api/genres"))
+        languages = bodies.objects(self._call("GET", "/api/languages"))
+        genres = bodies.objects(self._call("GET", "/api/genres"))
         return Vocabulary(
-            {str(item.get("code")): _int(item.get("id")) for item in languages},
-            {str(item.get("name")): _int(item.get("id")) for item in genres},
+            {str(item.get("code")): bodies.integer(item.get("id")) for item in languages},
+            {str(item.get("name")): bodies.integer(item.get("id")) for item in genres},
         )
 
     def close(self) -> None:
@@ -169,18 +155,18 @@ class BookshelfClient:
         encoder = MultipartEncoder({"file": (name, outgoing, mime_type(extension))})
         answer = self._call("POST", "/api/upload", upload=(encoder, encoder.content_type), once=True)
         sighting = self._upload_verdict(answer, digest)
-        return sighting or _text(answer.mapping(), "file")
+        return sighting or bodies.text(answer.mapping(), "file")
 
     def extract(self, file: str, card: Card) -> Extracted:
         """Lets the server read the uploaded file's metadata, with Calibre's proposed, and says what came of it."""
-        result = self._task("metadata", [file, _proposed(card)])
-        upload_id = UploadId(_int(result))
+        result = self._task("metadata", [file, bodies.proposed(card)])
+        upload_id = UploadId(bodies.integer(result))
         meta = self._call("GET", f"/api/uploads-meta/{upload_id}").mapping()
         found = meta.get("meta")
         return Extracted(
             upload_id,
-            Digest(_text(meta, "hash"), _int(meta.get("size"))),
-            _ids(found if isinstance(found, dict) else {}),
+            Digest(bodies.text(meta, "hash"), bodies.integer(meta.get("size"))),
+            bodies.ids(found if isinstance(found, dict) else {}),
             bool(meta.get("cover")),
         )
 
@@ -191,7 +177,7 @@ class BookshelfClient:
         answer = self._call("GET", f"/api/ebooks/index/{quote(working_title, safe='')}")
         items = answer.mapping().get("items")
         return [
-            EbookId(_int(item.get("id")))
+            EbookId(bodies.integer(item.get("id")))
             for item in (items if isinstance(items, list) else [])
             if isinstance(item, dict) and item.get("title") == working_title
         ]
@@ -205,12 +191,12 @@ class BookshelfClient:
             "title": card.working_title,
             "language": {"id": card.language_id},
             "genres": [{"id": genre_id} for genre_id, _name in card.genres],
-            "authors": [] if bare else _authors(card, ids),
+            "authors": [] if bare else bodies.authors(card, ids),
         }
         if not bare:
-            body.update(_series(card, ids))
+            body.update(bodies.series(card, ids))
         answer = self._accepted(self._call("POST", "/api/ebooks", body, repeatable=False))
-        return EbookId(_int(answer.mapping().get("id")))
+        return EbookId(bodies.integer(answer.mapping().get("id")))
 
     def attach(self, ebook_id: EbookId, extracted_id: UploadId, digest: Digest) -> Receipt:
         """Moves an upload into an ebook. Raises AnswerLost, AttachedElsewhere, RefusedByServer.
@@ -225,7 +211,7 @@ class BookshelfClient:
             if existing is not None and int(existing[2]) == ebook_id:
                 return Receipt(digest, ebook_id, SourceId(int(existing[1])))
             raise AttachedElsewhere(Sighting(digest))
-        return Receipt(digest, ebook_id, SourceId(_int(self._accepted(answer).mapping().get("id"))))
+        return Receipt(digest, ebook_id, SourceId(bodies.integer(self._accepted(answer).mapping().get("id"))))
 
     def attached(self, ebook_id: EbookId, digest: Digest, extension: str) -> Receipt | None:
         """Reconciles a lost answer: the receipt when the server has these bytes and this ebook holds them, else None.
@@ -244,13 +230,13 @@ class BookshelfClient:
     def ebook(self, ebook_id: EbookId) -> Ebook | None:
         """The ebook as it is now; None when there is none."""
         answer = self._call("GET", f"/api/ebooks/{ebook_id}")
-        return None if answer.status == 404 else _ebook(ebook_id, self._accepted(answer).mapping())
+        return None if answer.status == 404 else bodies.ebook(ebook_id, self._accepted(answer).mapping())
 
     def change(self, ebook: Ebook, card: Card, ids: Mapping[tuple[str, str], int], *, title: str, bare: bool) -> None:
         """Gives the ebook a title; authors and series too when it was made `bare`. Raises ServerFault when stale."""
         body: dict[str, Json] = {"title": title, "version_id": ebook.version}
         if bare:
-            body |= {"authors": _authors(card, ids), **_series(card, ids)}
+            body |= {"authors": bodies.authors(card, ids), **bodies.series(card, ids)}
         answer = self._call("PATCH", f"/api/ebooks/{ebook.id}", body)
         if "Stalled record" in answer.error:
             raise ServerFault(f"ebook {ebook.id} was changed by somebody else meanwhile")
@@ -266,7 +252,7 @@ class BookshelfClient:
         answer = self._accepted(
             self._call("POST", "/api/upload-cover", upload=(encoder, encoder.content_type), once=True)
         )
-        self._task("cover", [_text(answer.mapping(), "file"), ebook_id])
+        self._task("cover", [bodies.text(answer.mapping(), "file"), ebook_id])
 
     def delete(self, ebook_id: EbookId) -> None:
         """Removes an ebook that was made and never got a file; one that is gone already is fine."""
@@ -356,110 +342,3 @@ def task_urls(server: str, given: str = "") -> tuple[str, ...]:
     scheme = "wss" if parts.scheme == "https" else "ws"
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"{scheme}://{parts.netloc.rpartition('@')[2]}/ws", f"{scheme}://{host}:8080/ws"
-
-
-def _proposed(card: Card) -> dict[str, Json]:
-    """Calibre's metadata for the `metadata` task. Keys without a value are left out: null breaks the task."""
-    proposed: dict[str, Json] = {
-        "title": card.working_title,
-        "authors": [_person(author) for author in card.authors],
-        "genres": [{"name": name} for _id, name in card.genres],
-        "language": {"code": card.language_code},
-    }
-    if card.series is not None:
-        proposed["series"] = {"title": card.series}
-        proposed["series_index"] = card.series_index
-    return proposed
-
-
-def _person(author: PersonName) -> dict[str, Json]:
-    names: dict[str, Json] = {"last_name": author.last}
-    return {**names, "first_name": author.first} if author.first else names
-
-
-def author_key(author: PersonName) -> tuple[str, str]:
-    """The ledger's key of an author: kind and name."""
-    return "author", f"{author.last}, {author.first}" if author.first else author.last
-
-
-def name_keys(card: Card) -> list[tuple[str, str]]:
-    """The names a card needs on the server: its authors and its series."""
-    series = [] if card.series is None else [("series", card.series)]
-    return [author_key(author) for author in card.authors] + series
-
-
-def _authors(card: Card, ids: Mapping[tuple[str, str], int]) -> list[Json]:
-    result: list[Json] = []
-    for author in card.authors:
-        known = ids.get(author_key(author))
-        result.append({"id": known} if known is not None else _person(author))
-    return result
-
-
-def _series(card: Card, ids: Mapping[tuple[str, str], int]) -> dict[str, Json]:
-    if card.series is None:
-        return {}
-    known = ids.get(("series", card.series))
-    return {
-        "series": {"id": known} if known is not None else {"title": card.series},
-        "series_index": card.series_index,
-    }
-
-
-def _ids(entity: Mapping[str, Json]) -> dict[tuple[str, str], int]:
-    """The ids an ebook or an upload's meta names for its authors and its series."""
-    ids: dict[tuple[str, str], int] = {}
-    authors = entity.get("authors")
-    for author in authors if isinstance(authors, list) else []:
-        if isinstance(author, dict) and isinstance(author.get("id"), int):
-            name = PersonName(str(author.get("last_name") or ""), str(author.get("first_name") or ""))
-            ids[author_key(name)] = _int(author["id"])
-    series = entity.get("series")
-    if isinstance(series, dict) and isinstance(series.get("id"), int):
-        ids["series", str(series.get("title") or "")] = _int(series["id"])
-    return ids
-
-
-def _ebook(ebook_id: EbookId, body: Mapping[str, Json]) -> Ebook:
-    sources = body.get("sources")
-    return Ebook(
-        ebook_id,
-        _int(body.get("version_id")),
-        str(body.get("title") or ""),
-        bool(body.get("cover")),
-        _ids(body),
-        tuple(
-            (SourceId(_int(source.get("id"))), str(source.get("format") or ""), _int(source.get("size")))
-            for source in (sources if isinstance(sources, list) else [])
-            if isinstance(source, dict)
-        ),
-    )
-
-
-def _claims(token: str) -> dict[str, Json]:
-    """The claims of a JWT, unverified: they only tell us when to renew and which user we are."""
-    try:
-        payload = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError):
-        return {}
-    return claims if isinstance(claims, dict) else {}
-
-
-def _expect_list(answer: Answer) -> list[dict[str, Json]]:
-    if not isinstance(answer.body, list):
-        raise ServerFault(f"the server's answer is not a list: {answer.error or answer.text or answer.status}")
-    return [item for item in answer.body if isinstance(item, dict)]
-
-
-def _text(body: Mapping[str, Json], key: str) -> str:
-    value = body.get(key)
-    if not isinstance(value, str):
-        raise ServerFault(f"the server's answer lacks {key!r}")
-    return value
-
-
-def _int(value: Json) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ServerFault(f"the server's answer has {value!r} where a number belongs")
-    return value

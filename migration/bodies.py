@@ -1,0 +1,136 @@
+"""What goes into the bodies of MyBookshelf2's requests, and what is read out of its answers."""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from migration.errors import ServerFault
+from migration.model import Card, EbookId, Json, PersonName, SourceId
+from migration.wire import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Ebook:
+    """An ebook as the server shows it. `sources` are (source id, format, size)."""
+
+    id: EbookId
+    version: int
+    title: str
+    cover: bool
+    ids: Mapping[tuple[str, str], int]
+    sources: tuple[tuple[SourceId, str, int], ...]
+    rating: float | None = None
+
+
+def proposed(card: Card) -> dict[str, Json]:
+    """Calibre's metadata for the `metadata` task. Keys without a value are left out: null breaks the task."""
+    keys: dict[str, Json] = {
+        "title": card.working_title,
+        "authors": [_person(author) for author in card.authors],
+        "genres": [{"name": name} for _id, name in card.genres],
+        "language": {"code": card.language_code},
+    }
+    if card.series is not None:
+        keys["series"] = {"title": card.series}
+        keys["series_index"] = card.series_index
+    return keys
+
+
+def _person(author: PersonName) -> dict[str, Json]:
+    names: dict[str, Json] = {"last_name": author.last}
+    return {**names, "first_name": author.first} if author.first else names
+
+
+def author_key(author: PersonName) -> tuple[str, str]:
+    """The ledger's key of an author: kind and name."""
+    return "author", f"{author.last}, {author.first}" if author.first else author.last
+
+
+def name_keys(card: Card) -> list[tuple[str, str]]:
+    """The names a card needs on the server: its authors and its series."""
+    of_series = [] if card.series is None else [("series", card.series)]
+    return [author_key(author) for author in card.authors] + of_series
+
+
+def authors(card: Card, known_ids: Mapping[tuple[str, str], int]) -> list[Json]:
+    """The card's authors: by id where the server knows them, else by name."""
+    result: list[Json] = []
+    for author in card.authors:
+        known = known_ids.get(author_key(author))
+        result.append({"id": known} if known is not None else _person(author))
+    return result
+
+
+def series(card: Card, known_ids: Mapping[tuple[str, str], int]) -> dict[str, Json]:
+    """The card's series and index, as keys of a body; {} without a series."""
+    if card.series is None:
+        return {}
+    known = known_ids.get(("series", card.series))
+    return {
+        "series": {"id": known} if known is not None else {"title": card.series},
+        "series_index": card.series_index,
+    }
+
+
+def ids(entity: Mapping[str, Json]) -> dict[tuple[str, str], int]:
+    """The ids an ebook or an upload's meta names for its authors and its series."""
+    found: dict[tuple[str, str], int] = {}
+    people = entity.get("authors")
+    for person in people if isinstance(people, list) else []:
+        if isinstance(person, dict) and isinstance(person.get("id"), int):
+            name = PersonName(str(person.get("last_name") or ""), str(person.get("first_name") or ""))
+            found[author_key(name)] = integer(person["id"])
+    its_series = entity.get("series")
+    if isinstance(its_series, dict) and isinstance(its_series.get("id"), int):
+        found["series", str(its_series.get("title") or "")] = integer(its_series["id"])
+    return found
+
+
+def ebook(ebook_id: EbookId, body: Mapping[str, Json]) -> Ebook:
+    """An ebook from the server's answer. Raises ServerFault when it is none."""
+    sources = body.get("sources")
+    return Ebook(
+        ebook_id,
+        integer(body.get("version_id")),
+        str(body.get("title") or ""),
+        bool(body.get("cover")),
+        ids(body),
+        tuple(
+            (SourceId(integer(source.get("id"))), str(source.get("format") or ""), integer(source.get("size")))
+            for source in (sources if isinstance(sources, list) else [])
+            if isinstance(source, dict)
+        ),
+    )
+
+
+def claims(token: str) -> dict[str, Json]:
+    """The claims of a JWT, unverified: they only tell us when to renew and which user we are."""
+    try:
+        payload = token.split(".")[1]
+        payload_claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError):
+        return {}
+    return payload_claims if isinstance(payload_claims, dict) else {}
+
+
+def objects(answer: Answer) -> list[dict[str, Json]]:
+    """The objects of a list. Raises ServerFault when the answer is no list."""
+    if not isinstance(answer.body, list):
+        raise ServerFault(f"the server's answer is not a list: {answer.error or answer.text or answer.status}")
+    return [item for item in answer.body if isinstance(item, dict)]
+
+
+def text(body: Mapping[str, Json], key: str) -> str:
+    """A text of a body. Raises ServerFault when it is not there."""
+    value = body.get(key)
+    if not isinstance(value, str):
+        raise ServerFault(f"the server's answer lacks {key!r}")
+    return value
+
+
+def integer(value: Json) -> int:
+    """A whole number. Raises ServerFault for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ServerFault(f"the server's answer has {value!r} where a number belongs")
+    return value
