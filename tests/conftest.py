@@ -178,7 +178,9 @@ def small_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The 201-book library that real calibredb made; for reading only."""
     folder = tmp_path_factory.mktemp("fixture")
     with tarfile.open(FIXTURES / "lib_small.tar.gz") as archive:
-        archive.extractall(folder, filter="data")
+        # Python before 3.11.4 has no filters; later ones warn without one.
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(folder)
     return folder / "lib_small"
 
 
