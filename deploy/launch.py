@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -17,7 +19,9 @@ from rich.text import Text
 
 from deploy import processes
 from migration import progress, report, totals
+from migration.atomic import write_json
 from migration.errors import ExitCode
+from migration.model import Json
 from migration.options import environment_with_files
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -155,19 +159,35 @@ def _run(job: Job, console: Console) -> int:
     running = [r for r in processes.workers(job.state_dir) if r.running() is not None]
     if running:
         raise Refused(f"{running[0].what} (pid {running[0].pid}) is already running here; ./stop.sh ends it")
-    children = [_start_worker(job, 1, join=False)]
+    write_json(job.state_dir / processes.LAUNCHER, _myself())
+    signal.signal(signal.SIGTERM, _end)
+    children: list[subprocess.Popen[bytes]] = []
     try:
+        children.append(_start_worker(job, 1, join=False))
         if _pass_is_open(job, children[0], before):
-            children += [_start_worker(job, number, join=True) for number in range(2, job.workers + 1)]
+            for number in range(2, job.workers + 1):
+                children.append(_start_worker(job, number, join=True))
         _watch(job, children, console)
     except KeyboardInterrupt:
         console.print("Stopping; the next start goes on from here.")
+        return int(ExitCode.SIGINT)
+    finally:
         for child in children:
             child.terminate()
         for child in children:
             child.wait(15)
-        return int(ExitCode.SIGINT)
     return _conclude(job, [child.returncode for child in children], console)
+
+
+def _end(number: int, _frame: object) -> None:
+    """SIGTERM, from ./stop.sh: ends the workers on the way out."""
+    raise SystemExit(128 + number)
+
+
+def _myself() -> dict[str, Json]:
+    process = psutil.Process()
+    started = datetime.fromtimestamp(process.create_time(), tz=UTC)
+    return {"pid": process.pid, "pid_started_at": started.isoformat()}
 
 
 def _start_worker(job: Job, number: int, *, join: bool) -> "subprocess.Popen[bytes]":

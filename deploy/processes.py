@@ -9,6 +9,8 @@ import psutil
 
 #: Recorded and measured start times may differ by rounding and by a clock that was set, seconds.
 START_TOLERANCE = 2.0
+#: Written by ./start.sh, read by ./stop.sh: which process runs the workers.
+LAUNCHER = "start.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,11 @@ def server(data_dir: Path) -> tuple[Recorded, str] | None:
     record = _read(data_dir / "server.json")
     recorded = _recorded("embedded server", record, "bookshelf")
     return (recorded, str(record.get("url"))) if recorded else None
+
+
+def launcher(state_dir: Path) -> Recorded | None:
+    """The `./start.sh` that runs workers on a state directory; None when none ever did."""
+    return _recorded("./start.sh", _read(state_dir / LAUNCHER), "deploy.launch")
 
 
 def workers(state_dir: Path) -> list[Recorded]:

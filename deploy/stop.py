@@ -8,12 +8,12 @@ from pathlib import Path
 
 import psutil
 
-from deploy.processes import Recorded, server, workers
+from deploy.processes import Recorded, launcher, server, workers
 from migration.options import environment_with_files
 
 PROJECT = Path(__file__).resolve().parent.parent
-#: Seconds to end after SIGTERM; a worker needs at most 10 to save.
-GRACE_SECONDS = 12.0
+#: Seconds to end after SIGTERM; a worker needs at most 10 to save, and whoever started it waits for it.
+GRACE_SECONDS = 20.0
 
 
 def main() -> int:
@@ -33,6 +33,9 @@ def main() -> int:
     state_dirs = [Path(given.state_dir), PROJECT / "demo" / "state"]
     stopped = 0
     for state_dir in state_dirs:
+        # The launcher first: it ends its workers itself, also one that it has only just started.
+        starter = launcher(state_dir)
+        stopped += stop([starter] if starter else [])
         stopped += stop(workers(state_dir))
     for state_dir in state_dirs:
         found = server(state_dir / "bookshelf")

@@ -73,6 +73,9 @@ class _opened:
 
 
 def _read(db: sqlite3.Connection, pass_id: int | None) -> Totals | None:
+    if db.execute("PRAGMA user_version").fetchone()[0] == 0:
+        # The worker that makes the ledger has not committed its tables yet.
+        return None
     row = db.execute("SELECT * FROM passes WHERE id = COALESCE(?, (SELECT MAX(id) FROM passes))", (pass_id,)).fetchone()
     if row is None:
         return None

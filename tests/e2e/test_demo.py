@@ -12,6 +12,9 @@ import pytest
 from deploy import processes
 from migration import totals
 from tests.conftest import PROJECT, clean_environment
+from tests.integration.test_migration_changes import wait_for
+from tests.librarykit import Library, epubs
+from tests.truth import look
 
 pytestmark = pytest.mark.e2e
 
@@ -98,3 +101,36 @@ def test_a_foreign_process_is_never_stopped(clone: Path) -> None:
     assert sleeper.poll() is None
     sleeper.terminate()
     sleeper.wait(10)
+
+
+def test_your_own_library_is_stopped_in_the_middle_and_goes_on(clone: Path, tmp_path: Path) -> None:
+    """`./start.sh --library DIR`, `./stop.sh`, `./start.sh` again: nothing left running, everything there once."""
+    library = Library(tmp_path / "library")
+    library.add(*epubs(range(250)))
+    state = tmp_path / "state of mine"
+    environment = {key: value for key, value in clean_environment().items() if not key.startswith("PYTHON")}
+    environment["STATE_DIR"] = str(state)
+    command = [str(clone / "start.sh"), "--library", str(library.root), "--workers", "2"]
+    with (tmp_path / "out").open("w") as out:
+        first = subprocess.Popen(command, cwd="/", env=environment, stdout=out, stderr=out)
+        wait_for(
+            lambda: (found := totals.read(state / "migration_ledger.db")) is not None and found.counts.uploaded >= 20
+        )
+        stopped = subprocess.run(
+            [str(clone / "stop.sh")], env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert first.wait(60) == 143, stopped.stdout
+    assert "./start.sh" in stopped.stdout
+    assert stopped.returncode == 0
+    assert all(worker.running() is None for worker in processes.workers(state))
+    again = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, timeout=200, check=False)
+    assert again.returncode == 0, again.stderr
+    found = totals.read(state / "migration_ledger.db")
+    assert found is not None
+    assert (found.pass_id, found.counts.discovered, found.counts.uploaded) == (1, 250, 250)
+    server = processes.server(state / "bookshelf")
+    assert server is not None
+    subprocess.run([str(clone / "stop.sh")], env=environment, timeout=60, check=True, capture_output=True)
+    assert server[0].running() is None
+    truth = look(state / "bookshelf")
+    assert (truth.ebooks, truth.working_titles, truth.ebooks_without_source) == (250, 0, 0)

@@ -1,8 +1,10 @@
 """The ledger on a real SQLite file: passes, ranges, claims, attempts, the equation."""
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -317,6 +319,15 @@ def test_a_ledger_of_a_newer_program_is_refused(house: House) -> None:
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(WrongLedger, match="schema version 99"):
         house.ledger()
+
+
+def test_totals_of_a_ledger_in_the_making_are_none(tmp_path: Path) -> None:
+    """A reader may come before the tables are there."""
+    path = tmp_path / "migration_ledger.db"
+    assert totals.read(path) is None
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+    assert totals.read(path) is None
 
 
 def test_a_ledger_that_is_deleted_under_us_is_noticed(house: House) -> None:
