@@ -3,12 +3,12 @@
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
+import tenacity
 
 from migration import schema
 from migration.errors import LedgerBusy, LedgerCorrupt, MigrationError, StateUnwritable, WrongLedger
@@ -71,7 +71,7 @@ class Store:
     def _prepare(self) -> None:
         connection = self._connection
         connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode = WAL")
+        self._in_turn("PRAGMA journal_mode = WAL")
         # FULL: an intention must be on the disk before the request it announces leaves, power cut or not.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA cache_size = -8192")
@@ -103,7 +103,7 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._begin()
+        self._in_turn("BEGIN IMMEDIATE")
         try:
             yield
             self._connection.execute("COMMIT")
@@ -114,19 +114,20 @@ class Store:
                 self._connection.execute("ROLLBACK")
             raise
 
-    def _begin(self) -> None:
-        """Waits its turn: a slow disk under several workers can keep the write lock busy for longer than one wait."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                self._connection.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-                if not busy or time.monotonic() > deadline:
-                    raise
-                self.on_wait()
-            else:
-                return
+    def _in_turn(self, statement: str) -> None:
+        """Runs a statement that needs the file for itself, as soon as the other processes let it.
+
+        A slow disk under several workers can keep the write lock busy for longer than one wait; and where two
+        connections turn a new file to WAL at once SQLite fails one of them without any wait, lest both wait for ever.
+        """
+        waiting = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_is_busy),
+            wait=tenacity.wait_random(0.01, 0.1),
+            stop=tenacity.stop_after_delay(PATIENCE_SECONDS),
+            before_sleep=lambda _state: self.on_wait(),
+            reraise=True,
+        )
+        waiting(self._connection.execute, statement)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -196,9 +197,14 @@ def _translated(path: Path) -> Iterator[None]:
         raise _meaning(error, path) from error
 
 
+def _is_busy(error: BaseException) -> bool:
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
 def _meaning(error: sqlite3.DatabaseError, path: Path) -> MigrationError | sqlite3.DatabaseError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+    if _is_busy(error):
         return LedgerBusy(f"{path} is locked by another process for longer than {PATIENCE_SECONDS:g} s")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return LedgerCorrupt(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from migration.errors import LedgerCorrupt
+from migration.errors import LedgerBusy, LedgerCorrupt
 from migration.model import Counts
 
 _COUNTED = ("discovered", "uploaded", "duplicate", "skipped", "failed", "pending")
@@ -33,13 +33,18 @@ class Totals:
 
 
 def read(ledger: Path, pass_id: int | None = None) -> Totals | None:
-    """The totals of a pass, the newest by default; None when there is no ledger or no pass."""
+    """The totals of a pass, the newest by default; None when there is no ledger or no pass.
+
+    Raises LedgerCorrupt, or LedgerBusy while another process keeps the file for itself.
+    """
     if not ledger.exists():
         return None
     try:
         with _opened(ledger) as db:
             return _read(db, pass_id)
     except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            raise LedgerBusy(f"{ledger} is locked by another process") from error
         raise LedgerCorrupt(f"cannot read {ledger}: {error}") from error
 
 
