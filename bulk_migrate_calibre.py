@@ -17,7 +17,7 @@ from typing import TypeVar
 import tenacity
 
 import settings
-from migration import logs, metadata, not_carried, plan, report, sanitize, server_db, totals, verify
+from migration import logs, metadata, not_carried, plan, sanitize, server_db, totals, verify
 from migration.assembly import Parts, assemble, explain_fatal
 from migration.bodies import Ebook, name_keys
 from migration.books import Asked, BookState, Intention, Step
@@ -122,7 +122,7 @@ class CalibreMigrator:
     def migrate(self) -> ExitCode:
         """Sends every book of this worker's share; returns how it ended. Raises Fatal, Stopping."""
         highest = self.read_library(self.library.highest_book_id)
-        joined = self.ledger.join_pass(highest, may_open=not self.options.join_only)
+        joined = self.ledger.join_pass(highest, may_open=self.ledger.rebuilt or not self.options.join_only)
         if joined is None:
             self.log.info("No pass is open and this worker only joins: nothing to do")
             return ExitCode.OK
@@ -134,6 +134,13 @@ class CalibreMigrator:
         while (owned := self.next_range()) is not None:
             self.work_through(owned)
         return self.conclude()
+
+    def open_pass(self) -> ExitCode:
+        """Opens a pass unless one is open; the work is left to workers that join."""
+        highest = self.read_library(self.library.highest_book_id)
+        pass_id = self.ledger.join_pass(highest, may_open=True)
+        self.log.info("Pass %s is open up to book %d", pass_id, highest)
+        return ExitCode.OK
 
     def next_range(self) -> Range | None:
         """The next range of books; None when the pass is closed or the limit is reached.
@@ -196,7 +203,7 @@ class CalibreMigrator:
         closed = pass_totals.closed_at is not None
         if closed:
             proved = totals.proved(self.ledger.path, self.pass_id)
-            self.log.info(report.equation(pass_totals, proved=proved))
+            self.log.info(totals.equation(pass_totals, proved=proved))
             self.ledger.back_up(self.pass_id)
         if not closed and not self.limit_reached():
             return ExitCode.PENDING
@@ -353,7 +360,7 @@ class CalibreMigrator:
         """Sends one file unless the server has it. Raises Rejected, Transient, PutAside."""
         started = self.clock()
         self.refuse_unsendable(file)
-        with self.tracker.sending(self.sanitize_filename(os.fsdecode(file.path)), file.size) as sending:
+        with self.tracker.sending(file.id, self.sanitize_filename(os.fsdecode(file.path)), file.size) as sending:
             digest = self.identify(work, file, sending)
             taken = self.ledger.take(file.id, digest, name_keys(work.card))
             if isinstance(taken, Known):
@@ -706,7 +713,9 @@ def run(options: Options) -> ExitCode:
         try:
             migrator.check_api_connectivity()
             parts.bind()
-            if options.verify:
+            if options.open_pass:
+                code = migrator.open_pass()
+            elif options.verify:
                 code = verify.verify(options, parts.library, parts.client, parts.ledger, migrator.crew.heed_stop)
             else:
                 code = migrator.migrate()

@@ -83,6 +83,7 @@ def assemble(options: Options) -> Iterator[Parts]:
         logs.mask(options.password)
         owner = this_process(options.worker_id)
         lock = WorkerLock(options.state_dir, owner)
+        logs.write_stacks_on_signal(options.state_dir, options.worker_id)
     except MigrationError as error:
         raise _refused(error) from error
     try:

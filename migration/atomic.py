@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from migration.errors import StateUnwritable
+from migration.errors import StateUnwritable as StateUnwritable  # part of what `write_json` promises
 from migration.model import Json
 
 #: A rename can be impossible where a write is not: another device (bind mounts), odd rights.

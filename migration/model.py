@@ -218,12 +218,13 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """A file being sent now."""
+    """A file being sent now: its path for people, its id for whoever asks the ledger about it."""
 
     file: str
     bytes_sent: int
     size: int
     since: datetime
+    id: FileId
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ class Options:
     json: bool
     export_map: Path | None
     join_only: bool
+    open_pass: bool
 
     def __repr__(self) -> str:
         """Without the password and the database URI, which may hold one."""
@@ -132,6 +133,11 @@ def _add_modes(parser: argparse.ArgumentParser) -> None:
         "--recheck", action="store_true", help="as --verify, and put what the server no longer has back to pending"
     )
     mode.add_argument(
+        "--open-pass",
+        action="store_true",
+        help="check library, server and state directory, open a pass unless one is open, and end; then --join-only",
+    )
+    mode.add_argument(
         "--export-map",
         metavar="FILE",
         help="write a CSV of Calibre id, format, sha1, ebook id and source id [no default; environment: none]",
@@ -173,6 +179,7 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
         json=given.json,
         export_map=Path(given.export_map).expanduser() if given.export_map else None,
         join_only=given.join_only,
+        open_pass=given.open_pass,
     )
 
 

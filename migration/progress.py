@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from migration.atomic import read_json, write_json
-from migration.model import Counts, Current, Json, LastError, Phase, Progress
+from migration.model import BookId, Counts, Current, FileId, Json, LastError, Phase, Progress
 
 SCHEMA = 1
 _TIMES = ("pid_started_at", "started_at", "updated_at", "last_upload_at", "last_progress_at")
@@ -51,7 +51,14 @@ def to_json(progress: Progress) -> dict[str, Json]:
         "parallel_uploads": progress.parallel_uploads,
         "batch_size": progress.batch_size,
         "current": [
-            {"file": file.file, "bytes_sent": file.bytes_sent, "size": file.size, "since": _stamp(file.since)}
+            {
+                "file": file.file,
+                "book_id": file.id.book_id,
+                "format": file.id.format,
+                "bytes_sent": file.bytes_sent,
+                "size": file.size,
+                "since": _stamp(file.since),
+            }
             for file in progress.current
         ],
         "last_error": None
@@ -114,7 +121,8 @@ def _current(value: Json) -> Current:
     since = _time(value["since"])
     if since is None:
         raise ValueError("a current file without a time")
-    return Current(str(value["file"]), int(str(value["bytes_sent"])), int(str(value["size"])), since)
+    identity = FileId(BookId(int(str(value["book_id"]))), str(value["format"]))
+    return Current(str(value["file"]), int(str(value["bytes_sent"])), int(str(value["size"])), since, identity)
 
 
 def _error(value: Json) -> LastError:

@@ -12,16 +12,6 @@ from migration.totals import Totals
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
-def equation(totals: Totals, *, proved: bool) -> str:
-    """One line: the equation of the pass, and whether the rows bear it out."""
-    counts = totals.counts
-    return (
-        f"Pass {totals.pass_id} closed: discovered {counts.discovered} = uploaded {counts.uploaded} + duplicate "
-        f"{counts.duplicate} + skipped {counts.skipped} + failed {counts.failed} + pending {counts.pending} "
-        f"({'proved row by row' if proved else 'THE ROWS DO NOT AGREE: please report this'})"
-    )
-
-
 def size_in_words(size: float) -> str:
     """1234567 -> '1.2 MB' (powers of 1000)."""
     for unit in _UNITS:

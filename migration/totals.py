@@ -1,13 +1,17 @@
 """Read-only totals of a pass, for the worker's summary, the monitor, the dashboard and the report."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from migration.errors import LedgerBusy, LedgerCorrupt
-from migration.model import Counts
+from migration.model import Counts, FileId
+
+#: What reading a ledger can raise: another process has it for itself, or it is damaged (a worker then rebuilds it).
+UNREADABLE = (LedgerBusy, LedgerCorrupt)
 
 _COUNTED = ("discovered", "uploaded", "duplicate", "skipped", "failed", "pending")
 
@@ -39,13 +43,8 @@ def read(ledger: Path, pass_id: int | None = None) -> Totals | None:
     """
     if not ledger.exists():
         return None
-    try:
-        with _opened(ledger) as db:
-            return _read(db, pass_id)
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
-            raise LedgerBusy(f"{ledger} is locked by another process") from error
-        raise LedgerCorrupt(f"cannot read {ledger}: {error}") from error
+    with _translated(ledger), _opened(ledger) as db:
+        return _read(db, pass_id)
 
 
 def proved(ledger: Path, pass_id: int) -> bool:
@@ -60,6 +59,48 @@ def proved(ledger: Path, pass_id: int) -> bool:
     counts = totals.counts
     listed = Counts(sum(rows.values()), *(rows.get(name, 0) for name in _COUNTED[1:]))
     return counts == listed and counts.balanced()
+
+
+def equation(totals: Totals, *, proved: bool) -> str:
+    """One line: the equation of the pass, and whether the rows bear it out."""
+    counts = totals.counts
+    return (
+        f"Pass {totals.pass_id} closed: discovered {counts.discovered} = uploaded {counts.uploaded} + duplicate "
+        f"{counts.duplicate} + skipped {counts.skipped} + failed {counts.failed} + pending {counts.pending} "
+        f"({'proved row by row' if proved else 'THE ROWS DO NOT AGREE: please report this'})"
+    )
+
+
+def settled(ledger: Path, pass_id: int, files: Sequence[FileId], first_id: int | None) -> bool:
+    """Have these files their outcomes in this pass? Without files: is the range that begins at `first_id` closed?
+
+    What a worker hung on, asked again after it was restarted. Without both the answer is no. Raises as `read`.
+    """
+    with _translated(ledger), _opened(ledger) as db:
+        if files:
+            return all(
+                db.execute(
+                    "SELECT 1 FROM files WHERE book_id = ? AND format = ? AND pass_id >= ? AND outcome != 'pending'",
+                    (file.book_id, file.format, pass_id),
+                ).fetchone()
+                for file in files
+            )
+        closed = db.execute(
+            "SELECT (SELECT closed_at FROM passes WHERE id = :pass_id) IS NOT NULL OR EXISTS (SELECT 1 FROM ranges"
+            " WHERE pass_id = :pass_id AND first_id = :first_id AND closed_at IS NOT NULL)",
+            {"pass_id": pass_id, "first_id": first_id},
+        ).fetchone()
+        return bool(closed[0])
+
+
+@contextmanager
+def _translated(ledger: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            raise LedgerBusy(f"{ledger} is locked by another process") from error
+        raise LedgerCorrupt(f"cannot read {ledger}: {error}") from error
 
 
 class _opened:

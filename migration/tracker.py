@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from migration.model import Counts, Current, LastError, Outcome, Phase, Progress
+from migration.model import Counts, Current, FileId, LastError, Outcome, Phase, Progress
 from migration.sanitize import for_log
 
 #: The rate is that of the files settled by work within this time.
@@ -16,6 +16,7 @@ RATE_WINDOW = timedelta(minutes=5)
 
 @dataclass(slots=True)
 class _Sending:
+    id: FileId
     file: str
     size: int
     since: datetime
@@ -128,9 +129,9 @@ class Tracker:
         self.set(last_error=last)
 
     @contextmanager
-    def sending(self, file: str, size: int) -> Iterator[Sending]:
+    def sending(self, file_id: FileId, file: str, size: int) -> Iterator[Sending]:
         """The file is in the list of current files for as long as the block runs."""
-        entry = _Sending(file, size, self._clock())
+        entry = _Sending(file_id, file, size, self._clock())
         with self._lock:
             self._sending[id(entry)] = entry
         try:
@@ -157,7 +158,7 @@ class Tracker:
             while self._settled and self._settled[0] < now - RATE_WINDOW:
                 self._settled.popleft()
             current = tuple(
-                Current(entry.file, min(entry.bytes_sent, entry.size), entry.size, entry.since)
+                Current(entry.file, min(entry.bytes_sent, entry.size), entry.size, entry.since, entry.id)
                 for entry in self._sending.values()
             )
             counts = {name: max(0, self._counts[name]) for name in Counts.__dataclass_fields__}

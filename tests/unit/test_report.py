@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 
 from migration.model import Counts
-from migration.report import equation, minutes_in_words, size_in_words, summary
-from migration.totals import Totals
+from migration.report import minutes_in_words, size_in_words, summary
+from migration.totals import Totals, equation
 
 START = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 

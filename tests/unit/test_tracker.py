@@ -2,10 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
-from migration.model import Counts, Current, Outcome, Phase, Progress
+from migration.model import BookId, Counts, Current, FileId, Outcome, Phase, Progress
 from migration.tracker import Tracker
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
+FILE = FileId(BookId(1), "EPUB")
 
 
 class Clock:
@@ -63,10 +64,10 @@ def test_only_duplicates_are_progress_too() -> None:
 def test_a_file_in_hand_shows_its_bytes_and_is_gone_afterwards() -> None:
     """A repeated upload starts at 0 again."""
     made, clock = tracker()
-    with made.sending("x.epub", 100) as sending:
+    with made.sending(FILE, "x.epub", 100) as sending:
         sending.stage("upload")
         sending.sent(60)
-        assert made.snapshot().current == (Current("x.epub", 60, 100, NOW),)
+        assert made.snapshot().current == (Current("x.epub", 60, 100, NOW, FILE),)
         sending.stage("upload")
         sending.sent(30)
         assert made.snapshot().current[0].bytes_sent == 30
@@ -77,7 +78,7 @@ def test_a_file_in_hand_shows_its_bytes_and_is_gone_afterwards() -> None:
 def test_the_slowest_stage_is_named() -> None:
     """All tries together."""
     made, clock = tracker()
-    with made.sending("x.epub", 100) as sending:
+    with made.sending(FILE, "x.epub", 100) as sending:
         for name, seconds in (("hash", 1), ("upload", 40), ("metadata", 60), ("upload", 30), ("attach", 5)):
             sending.stage(name)
             clock.move(seconds)

@@ -1,0 +1,1 @@
+"""Supervision: sees, restarts, scales and repairs the workers. It never imports the worker."""

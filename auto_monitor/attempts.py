@@ -1,0 +1,145 @@
+"""One attempt on one worker: begun, recorded before and after, verified or not, and the end of all attempts."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from auto_monitor import config, evidence, healing
+from auto_monitor.alerts import Alerts
+from auto_monitor.clock import utc_now
+from auto_monitor.history import History
+from auto_monitor.journal import Journal
+from auto_monitor.memory import Memory
+from auto_monitor.model import (
+    FixCase,
+    Health,
+    HistoryEntry,
+    HungOn,
+    Trigger,
+    Verdict,
+    WorkerRecord,
+    WorkerSnapshot,
+    age,
+)
+from auto_monitor.staff import Staff
+from migration import totals
+from migration.model import Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """The attempts of one state directory; `ledger` is asked what has become of the work."""
+
+    staff: Staff
+    memory: Memory
+    history: History
+    journal: Journal
+    alerts: Alerts
+    state_dir: Path
+    ledger: Path
+
+    def restart(self, verdict: Verdict, seen: WorkerSnapshot, now: datetime) -> None:
+        """Recorded, stack taken, process ended and started anew, case opened."""
+        number = verdict.worker_id
+        if not self.journal.act(f"Restarting worker {number}: {verdict.reason}; in hand: {seen.hung_on}"):
+            return
+        entry = self._open(verdict, seen, now)
+        self.staff.kill(number)
+        if self.staff.start(number) is None:
+            self.conclude(self.memory.record(number), False, "the worker could not be started")
+            return
+        self.history.record(replace(entry, applied=True), utc_now())
+
+    def _open(self, verdict: Verdict, seen: WorkerSnapshot, now: datetime) -> HistoryEntry:
+        """From here on the attempt counts, even if the monitor dies in the next line."""
+        record = self.memory.record(verdict.worker_id)
+        stuck = verdict.health is Health.STUCK
+        stack = self.staff.workers.take_stack(record.identity, record.worker_id, config.STACK_SECONDS) if stuck else ""
+        cause = f"{verdict.health.value}: {verdict.reason.split(' for ')[0]}; in hand: {seen.hung_on}"
+        occurrences = 1 + sum(entry.root_cause == cause for entry in self.history.entries())
+        entry = HistoryEntry(
+            timestamp=utc_now().isoformat(),
+            worker_id=record.worker_id,
+            attempt=record.attempts + 1,
+            trigger=(Trigger.STUCK if stuck else Trigger.STOPPED).value,
+            minutes_stuck=round(age(verdict.since, now).total_seconds() / 60, 1),
+            status_before=seen.phase.value if seen.phase else "unknown",
+            root_cause=cause,
+            description="restart of the worker process",
+            recurring=occurrences >= 2,
+            occurrences=occurrences,
+            evidence=evidence.keep(self.state_dir, verdict, seen, stack),
+        )
+        self.history.record(entry, utc_now())
+        trigger = Trigger.STUCK if stuck else Trigger.STOPPED
+        case = FixCase(record.worker_id, trigger, entry.attempt, now, seen.hung_on, entry.key)
+        suspect = record.suspect_since or now
+        self.memory.remember(
+            replace(record, attempts=entry.attempt, last_attempt_at=now, case=case, suspect_since=suspect)
+        )
+        self.memory.save(now)
+        return entry
+
+    def pause(self, number: int, reason: str, now: datetime) -> None:
+        """Gives up on a worker: it is stopped, so that others can take its range over, and a person is told."""
+        if not self.journal.act(f"Pausing worker {number}: {reason}"):
+            return
+        self.memory.remember(replace(self.memory.record(number), paused=True, suspect_since=None))
+        self.memory.save(now)
+        self.staff.kill(number)
+        self.alerts.tell(
+            f"Worker {number} is PAUSED: {reason}. The others go on without it. When the cause is mended: "
+            f"python auto_monitor/monitor.py --resume {number}"
+        )
+
+    def verify(
+        self,
+        snapshots: Mapping[int, WorkerSnapshot],
+        verdicts: Mapping[int, Verdict],
+        now: datetime,
+        policy: healing.HealingPolicy,
+    ) -> None:
+        """Have the attempts that are under way helped?"""
+        for record in self.memory.records():
+            if record.case is None or record.worker_id not in snapshots:
+                continue
+            seen, health = snapshots[record.worker_id], verdicts[record.worker_id].health
+            settled = self._settled(record.case.hung_on, seen)
+            moving = seen.settled and seen.progress_seen_at > record.case.acted_at
+            signs = healing.Signs(settled, moving, seen.phase is Phase.WAITING, health)
+            verified = healing.verify(record.case, signs, now, policy)
+            if verified is not None:
+                end = "the worker has done its part" if health is Health.FINISHED else (
+                    f"{record.case.hung_on} is {'' if settled else 'not '}settled, the worker is {health.value}"
+                )  # fmt: skip
+                self.conclude(record, verified, end)
+
+    def _settled(self, hung: HungOn, seen: WorkerSnapshot) -> bool:
+        """Has what the worker hung on its outcome? When it hung at its start: has it got beyond?"""
+        if hung.pass_id is None or not (hung.files or hung.range):
+            return seen.hung_on.range is not None
+        try:
+            return totals.settled(self.ledger, hung.pass_id, hung.files, hung.range[0] if hung.range else None)
+        except totals.UNREADABLE:
+            return False
+
+    def conclude(self, record: WorkerRecord, verified: bool | None, reason: str) -> None:
+        """Closes an attempt: in the history, in the state, and for those that waited for its verdict."""
+        case = record.case
+        if case is None or self.journal.dry_run:
+            return
+        self._rewrite(case.entry, lambda entry: replace(entry, verified=verified, reason=reason))
+        said = {True: "verified", False: "not verified", None: "closed"}[verified]
+        self.journal.done(f"Worker {record.worker_id}: attempt {case.attempt} is {said}: {reason}")
+        attempts = 0 if verified else record.attempts
+        self.memory.remember(replace(record, case=None, attempts=attempts, suspect_since=None))
+        mass = self.memory.state.mass
+        if verified and mass is not None and mass.lead == record.worker_id:
+            self.journal.info("The restart of worker %d helped; the others are treated too", mass.lead)
+            self.memory.change(mass=replace(mass, released=True))
+
+    def _rewrite(self, key: str, change: Callable[[HistoryEntry], HistoryEntry]) -> None:
+        entry = next((entry for entry in reversed(self.history.entries()) if entry.key == key), None)
+        if entry is not None:
+            self.history.record(change(entry), utc_now())

@@ -1,0 +1,75 @@
+"""One monitor per state directory: `monitor.pid`, and what tells a live one from a stale or foreign file."""
+
+import fcntl
+import json
+import os
+from datetime import datetime
+from pathlib import Path
+
+from auto_monitor.model import Identity
+from auto_monitor.workers import identity_of, running
+
+
+class AlreadyRunning(Exception):
+    """Another monitor has this state directory; the message names it."""
+
+
+def pid_path(state_dir: Path) -> Path:
+    """Where the monitor of a state directory says who it is."""
+    return state_dir / "monitor.pid"
+
+
+class MonitorLock:
+    """Held by the monitor as long as it lives; the kernel lets go of it, whatever ends the process."""
+
+    def __init__(self, state_dir: Path) -> None:
+        """Takes the lock and writes pid and start time into it. Raises AlreadyRunning, OSError."""
+        self._path = pid_path(state_dir)
+        self._fd = self._locked(state_dir)
+        # A predecessor removes its file as it goes: a lock on a file that has no name any more is worth nothing.
+        while not _same_file(self._fd, self._path):
+            os.close(self._fd)
+            self._fd = self._locked(state_dir)
+        me = identity_of(os.getpid())
+        text = json.dumps({"pid": os.getpid(), "pid_started_at": me.started.isoformat() if me else None})
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, (text + "\n").encode("ascii"), 0)
+
+    def _locked(self, state_dir: Path) -> int:
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            other = recorded(state_dir)
+            named = f" (pid {other.pid})" if other else ""
+            raise AlreadyRunning(f"a monitor is already running{named} on {state_dir}; ./stop.sh ends it") from None
+        return descriptor
+
+    def release(self) -> None:
+        """Removes the file and lets go."""
+        self._path.unlink(missing_ok=True)
+        os.close(self._fd)
+
+
+def _same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
+
+
+def recorded(state_dir: Path) -> Identity | None:
+    """Who the pid file says the monitor is; None when it says nothing."""
+    try:
+        value = json.loads(pid_path(state_dir).read_bytes())
+        return Identity(int(value["pid"]), datetime.fromisoformat(value["pid_started_at"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def alive(state_dir: Path) -> Identity | None:
+    """The monitor of a state directory when it runs: pid, start time and command line agree with the file."""
+    identity = recorded(state_dir)
+    found = running(identity, lambda arguments: any(Path(text).name == "monitor.py" for text in arguments[1:3]))
+    return identity if found is not None else None

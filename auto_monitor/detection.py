@@ -1,0 +1,78 @@
+"""Is this worker stuck, stopped, finished? Pure: a look and the time in, a verdict out."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from auto_monitor.model import Health, Verdict, WorkerSnapshot, age
+from migration.model import Phase
+
+#: Exit statuses of the worker (DESIGN section 4) that mean its part is done.
+DONE = frozenset({0, 1})
+#: Exit statuses that a restart cannot mend: usage, library, state directory, worker id taken.
+FOR_GOOD = frozenset({2, 4, 5, 7})
+#: Exit status of a worker that could not log in or reach the server.
+NO_SERVER = 3
+
+_MEANINGS = {
+    2: "wrong usage or configuration, or the state directory belongs to another library or server",
+    3: "the server did not answer at its start, or refused the login",
+    4: "the library cannot be read",
+    5: "the state directory cannot be written",
+    6: "it ended with files pending",
+    7: "this worker id was already running",
+    70: "an internal error",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionPolicy:
+    """How long nothing may move: for a worker that has settled a file, and for one that is still finding its way."""
+
+    stuck: timedelta
+    discovery: timedelta
+
+
+def judge(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> Verdict:
+    """The verdict on one worker."""
+    if not seen.alive:
+        return _gone(seen)
+    if seen.phase is Phase.WAITING:
+        # It waits for the server or for the others: as long as its main thread lives that is as it should be.
+        limit, since, what = policy.stuck, seen.beat_seen_at, "no sign of life while waiting"
+    elif seen.settled:
+        limit, since, what = policy.stuck, seen.progress_seen_at, "no progress"
+    else:
+        limit, since = policy.discovery, seen.progress_seen_at
+        what = f"no progress while {'starting' if seen.phase is None else seen.phase.value}"
+    still = age(since, now)
+    if still < limit:
+        return Verdict(seen.worker_id, Health.WORKING, min(since, now), f"last progress {_seconds(still)} ago")
+    loop = f", reading {seen.repeated_range} again and again" if seen.repeated_range else ""
+    return Verdict(seen.worker_id, Health.STUCK, since, f"{what} for {_seconds(still)}{loop}")
+
+
+def _gone(seen: WorkerSnapshot) -> Verdict:
+    since = seen.beat_seen_at
+    if seen.exit_code in DONE or (seen.exit_code is None and seen.phase is Phase.COMPLETED):
+        return Verdict(seen.worker_id, Health.FINISHED, since, "it has done its part")
+    if seen.exit_code in FOR_GOOD:
+        return Verdict(
+            seen.worker_id, Health.ENDED, since, f"it ended with {seen.exit_code}: {_MEANINGS[seen.exit_code]}"
+        )
+    return Verdict(seen.worker_id, Health.STOPPED, since, explain_exit(seen.exit_code))
+
+
+def explain_exit(code: int | None) -> str:
+    """An exit status in words; None is a process that vanished while nobody was its parent."""
+    if code is None:
+        return "its process vanished"
+    if code < 0:
+        return f"it was ended by signal {-code}"
+    if code > 128:
+        return f"it was stopped by signal {code - 128} after saving"
+    return f"it ended with {code}: {_MEANINGS.get(code, 'an unknown status')}"
+
+
+def _seconds(span: timedelta) -> str:
+    seconds = span.total_seconds()
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"

@@ -1,0 +1,39 @@
+"""`auto_monitor/evidence/`: what an attempt was based on, one file each."""
+
+import uuid
+from pathlib import Path
+
+from auto_monitor.clock import utc_now
+from auto_monitor.model import Verdict, WorkerSnapshot
+from migration.atomic import write_json
+from migration.model import Json
+from migration.sanitize import sanitize_text
+
+#: Files that stay.
+NEWEST = 500
+
+
+def evidence_dir(state_dir: Path) -> Path:
+    """Where evidence is kept."""
+    return state_dir / "auto_monitor" / "evidence"
+
+
+def keep(state_dir: Path, verdict: Verdict, seen: WorkerSnapshot, stack: str) -> str:
+    """Writes down what was known when the attempt began; returns the file's name. Raises StateUnwritable."""
+    folder = evidence_dir(state_dir)
+    name = f"{utc_now():%Y%m%dT%H%M%S}-worker{verdict.worker_id}-{uuid.uuid4().hex[:8]}.json"
+    value: dict[str, Json] = {
+        "worker_id": verdict.worker_id,
+        "health": verdict.health.value,
+        "reason": verdict.reason,
+        "since": verdict.since.isoformat(),
+        "phase": seen.phase.value if seen.phase else None,
+        "in_hand": str(seen.hung_on),
+        "repeated_range": seen.repeated_range,
+        "exit_code": seen.exit_code,
+        "stack": sanitize_text(stack, multiline=True),
+    }
+    write_json(folder / name, value)
+    for old in sorted(folder.glob("*.json"))[:-NEWEST]:
+        old.unlink(missing_ok=True)
+    return name

@@ -1,0 +1,143 @@
+"""`auto_fix_history.json` and `monitor_state.json`: their formats in both directions, replaced atomically.
+
+The history is a JSON array at every instant. The newest entries stay in it, older ones move to a dated file beside it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+import cattrs
+from cattrs.preconf.json import make_converter
+
+from auto_monitor.model import HistoryEntry, MonitorState
+from migration.atomic import read_json, write_json
+from migration.model import FileId, Json
+
+#: Entries that stay in the file.
+NEWEST = 1000
+
+T = TypeVar("T", HistoryEntry, MonitorState)
+_converter = make_converter()
+_converter.register_unstructure_hook(FileId, lambda file: [file.book_id, file.format])
+_converter.register_structure_hook(FileId, lambda value, _type: FileId(int(value[0]), str(value[1])))  # type: ignore[arg-type]  # a NewType of int
+
+
+def history_path(state_dir: Path) -> Path:
+    """Where the history is."""
+    return state_dir / "auto_fix_history.json"
+
+
+def state_path(state_dir: Path) -> Path:
+    """Where the monitor's state is."""
+    return state_dir / "monitor_state.json"
+
+
+class History:
+    """The attempts of all time, one entry each. Only the monitor writes; `entries` is for everybody."""
+
+    def __init__(self, path: Path, *, newest: int = NEWEST) -> None:
+        """Raises nothing: a file that is not a history is set aside by the first `record`."""
+        self.path = path
+        self._newest = newest
+
+    def entries(self) -> list[HistoryEntry]:
+        """All entries, oldest first; entries that are not ours are left out."""
+        value = read_json(self.path)
+        return [entry for item in value if (entry := _read(item, HistoryEntry))] if isinstance(value, list) else []
+
+    def record(self, entry: HistoryEntry, now: datetime) -> None:
+        """Adds the entry, or replaces the one with the same key. Raises StateUnwritable."""
+        items = self._items(now)
+        written: Json = _converter.unstructure(entry)
+        for place in range(len(items) - 1, -1, -1):
+            known = _read(items[place], HistoryEntry)
+            if known is not None and known.key == entry.key:
+                items[place] = written
+                break
+        else:
+            items.append(written)
+        if len(items) > self._newest:
+            # The archive first: a death in between leaves entries in both files, never in none.
+            self._archive(items[: -self._newest], now)
+        write_json(self.path, items[-self._newest :])
+
+    def _items(self, now: datetime) -> list[Json]:
+        value = read_json(self.path)
+        if isinstance(value, list):
+            return value
+        if self.path.exists():
+            self.path.rename(self.path.with_name(f"auto_fix_history.damaged-{now:%Y%m%dT%H%M%S}.json"))
+        return []
+
+    def _archive(self, items: Sequence[Json], now: datetime) -> None:
+        path = self.path.with_name(f"auto_fix_history.{now:%Y-%m-%d}.json")
+        value = read_json(path)
+        kept = value if isinstance(value, list) else []
+        write_json(path, kept + [item for item in items if item not in kept[-len(items) :]])
+
+
+class StateFile:
+    """What survives a restart of the monitor."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> MonitorState | None:
+        """The state; None when there is none or it cannot be read."""
+        return _read(read_json(self.path), MonitorState)
+
+    def load(self, now: datetime) -> tuple[MonitorState | None, str]:
+        """The state for a monitor that starts, and a warning or "".
+
+        A file that cannot be read is set aside; a state from the future (the clock was set back while nobody ran) is as
+        of now, so that its cooldowns begin anew and nothing happens too soon.
+        """
+        if not self.path.exists():
+            return None, ""
+        state = self.read()
+        if state is None:
+            aside = self.path.with_name(f"monitor_state.damaged-{now:%Y%m%dT%H%M%S}.json")
+            self.path.rename(aside)
+            return None, f"{self.path} cannot be read; it is now {aside.name}, and attempts and cooldowns begin anew"
+        return not_after(state, now), ""
+
+    def write(self, state: MonitorState) -> None:
+        """Replaces the file. Raises StateUnwritable."""
+        write_json(self.path, _converter.unstructure(state))
+
+
+def not_after(state: MonitorState, now: datetime) -> MonitorState:
+    """The state with every time that lies in the future moved to now."""
+
+    def clamp(moment: datetime | None) -> datetime | None:
+        return None if moment is None else min(moment, now)
+
+    workers = {
+        number: replace(
+            record,
+            last_attempt_at=clamp(record.last_attempt_at),
+            suspect_since=clamp(record.suspect_since),
+            case=record.case and replace(record.case, acted_at=min(record.case.acted_at, now)),
+        )
+        for number, record in state.workers.items()
+    }
+    return replace(
+        state,
+        heartbeat_at=min(state.heartbeat_at, now),
+        last_scale_down_at=clamp(state.last_scale_down_at),
+        last_scale_up_at=clamp(state.last_scale_up_at),
+        mass=state.mass and replace(state.mass, since=min(state.mass.since, now)),
+        workers=workers,
+    )
+
+
+def _read(value: Json, kind: type[T]) -> T | None:
+    if not isinstance(value, dict):
+        return None
+    try:
+        return _converter.structure(value, kind)
+    except (cattrs.BaseValidationError, ValueError, TypeError, KeyError):
+        return None

@@ -1,0 +1,44 @@
+"""What the monitor remembers while it runs: one frozen state, replaced whole, written to its file."""
+
+import os
+from dataclasses import replace
+from datetime import datetime
+
+from auto_monitor.history import StateFile
+from auto_monitor.model import MonitorState, WorkerRecord
+
+
+class Memory:
+    """The present state; every change makes a new one."""
+
+    def __init__(self, state: MonitorState, file: StateFile, *, writes: bool) -> None:
+        """`writes` is False in a dry run."""
+        self.state = state
+        self._file = file
+        self._writes = writes
+
+    def records(self) -> list[WorkerRecord]:
+        """What is remembered of every worker, by id."""
+        return [self.state.workers[number] for number in sorted(self.state.workers)]
+
+    def wanted(self) -> list[WorkerRecord]:
+        """The workers that count towards the desired number."""
+        return [record for record in self.records() if record.wanted]
+
+    def record(self, number: int) -> WorkerRecord:
+        """What is remembered of worker N; a blank one when that is nothing."""
+        return self.state.workers.get(number) or WorkerRecord(number)
+
+    def remember(self, record: WorkerRecord) -> None:
+        """Replaces what is remembered of one worker."""
+        self.state = replace(self.state, workers={**self.state.workers, record.worker_id: record})
+
+    def change(self, **fields: object) -> None:
+        """Replaces fields of the state, by their names there."""
+        self.state = replace(self.state, **fields)  # type: ignore[arg-type]  # names are checked by replace
+
+    def save(self, now: datetime, *, ended: str = "") -> None:
+        """Writes the state; it is also the heartbeat. Raises StateUnwritable."""
+        self.change(heartbeat_at=now, ended=ended, pid=os.getpid())
+        if self._writes:
+            self._file.write(self.state)

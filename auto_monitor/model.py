@@ -1,0 +1,255 @@
+"""The nouns of supervision: frozen values without I/O.
+
+Times are aware UTC datetimes. `now` of a decision is the monitor's steady clock (`clock.SteadyClock`): the wall clock
+at its start plus what a monotonic clock has counted since, so setting the clock moves nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from migration.model import FileId, Json, Phase
+
+
+def age(since: datetime, now: datetime) -> timedelta:
+    """How long ago `since` was; never negative, so a clock that was set back makes nothing due."""
+    return max(timedelta(), now - since)
+
+
+# -- what is seen ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One process: a pid alone names nobody, because pids are recycled."""
+
+    pid: int
+    started: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HungOn:
+    """What a worker had in hand: files, or else a range of book ids; and in which pass."""
+
+    pass_id: int | None = None
+    files: tuple[FileId, ...] = ()
+    range: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        if self.files:
+            return "file " + ", ".join(str(file) for file in self.files)
+        return f"books {self.range[0]}-{self.range[1]}" if self.range else "its start"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSnapshot:
+    """One worker at one look.
+
+    `phase` is None before the process has written its first progress; `settled` says whether this process has settled
+    a file; `progress_seen_at` is when work was last seen to move, `beat_seen_at` when the main thread was last seen to
+    live; `exit_code` is known when the process ended as the monitor's child (negative: by that signal);
+    `repeated_range` is a range that was read twice or more without a new one since.
+    """
+
+    worker_id: int
+    alive: bool
+    progress_seen_at: datetime
+    beat_seen_at: datetime
+    phase: Phase | None = None
+    settled: bool = False
+    exit_code: int | None = None
+    hung_on: HungOn = HungOn()
+    repeated_range: str = ""
+
+
+class Health(StrEnum):
+    """What `detection` says about one worker."""
+
+    WORKING = "working"
+    STUCK = "stuck"  #: the process is there, nothing moves
+    STOPPED = "stopped"  #: the process is gone and should not be
+    FINISHED = "finished"  #: it has done its part
+    ENDED = "ended"  #: it ended with a status that a restart cannot mend (2, 4, 5, 7)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The health of one worker, since when, and why in words."""
+
+    worker_id: int
+    health: Health
+    since: datetime
+    reason: str
+
+
+# -- what is remembered --------------------------------------------------------------------------------------------
+
+
+class Trigger(StrEnum):
+    """Why an attempt was made."""
+
+    STUCK = "stuck"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class FixCase:
+    """An attempt that is not verified yet; `entry` is the key of its history entry."""
+
+    worker_id: int
+    trigger: Trigger
+    attempt: int
+    acted_at: datetime
+    hung_on: HungOn
+    entry: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRecord:
+    """What is remembered of one worker id.
+
+    `wanted`: it counts towards the desired number; a worker that was scaled down does not. `attempts` are those since
+    the last verified one. `parallel_uploads` and `batch_size` are what a CONFIG_FIX gave it, kept across restarts.
+    """
+
+    worker_id: int
+    wanted: bool = True
+    identity: Identity | None = None
+    exit_code: int | None = None
+    attempts: int = 0
+    last_attempt_at: datetime | None = None
+    paused: bool = False
+    suspect_since: datetime | None = None
+    case: FixCase | None = None
+    parallel_uploads: int | None = None
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MassCase:
+    """Half of the workers or more became suspect together: `lead` is treated alone until its verdict releases all."""
+
+    since: datetime
+    lead: int
+    released: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorState:
+    """Everything that survives a restart of the monitor."""
+
+    desired: int
+    target: int
+    heartbeat_at: datetime
+    check_interval: float = 60.0
+    pid: int = 0
+    ended: str = ""
+    disk_utilization: float | None = None
+    last_scale_down_at: datetime | None = None
+    last_scale_up_at: datetime | None = None
+    pass_opened_at: datetime | None = None
+    mass: MassCase | None = None
+    workers: Mapping[int, WorkerRecord] = field(default_factory=dict)
+    schema: int = 1
+
+
+# -- what is decided -----------------------------------------------------------------------------------------------
+
+
+class Treatment(StrEnum):
+    """What `healing` says is to be done about one worker now."""
+
+    NONE = "none"
+    RESTART = "restart"
+    PAUSE = "pause"  #: attempts are used up: a person is told
+    HOLD = "hold"  #: something else is wrong, or it is not its turn
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One treatment with its reason in words."""
+
+    worker_id: int
+    treatment: Treatment
+    reason: str
+
+
+class Opinion(StrEnum):
+    """The answer to: is the disk the root cause?"""
+
+    PENDING = "pending"
+    CONFIRMS = "confirms"
+    DENIES = "denies"
+    UNKNOWN = "unknown"
+    FAILED = "failed"
+    OFF = "off"
+
+
+class Scaling(StrEnum):
+    """What `scaling` says is to be done about the number of workers now."""
+
+    KEEP = "keep"
+    ASK = "ask"  #: the LLM, before one is stopped
+    DOWN = "down"
+    UP = "up"
+    TRIM = "trim"  #: more run than desired
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingDecision:
+    """`desired` is the number of workers from now on; `worker_id` the one to stop or start."""
+
+    action: Scaling
+    desired: int
+    reason: str
+    worker_id: int | None = None
+
+
+# -- what is recorded ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CodeChanges:
+    """A code fix: the first lines, and all of it."""
+
+    preview: str
+    full: str
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One attempt, as `auto_fix_history.json` has it (DESIGN section 7); rewritten as its fields fill.
+
+    `timestamp` is ISO 8601 UTC; `confidence` 0-1; `verified` None while it is not known; `evidence` the name of a file.
+    """
+
+    timestamp: str
+    worker_id: int
+    attempt: int
+    trigger: str
+    minutes_stuck: float
+    status_before: str
+    root_cause: str
+    fix_type: str = "restart"
+    confidence: float | None = None
+    description: str = ""
+    code_changes: CodeChanges | None = None
+    config_changes: Mapping[str, Json] | None = None
+    backup: str | None = None
+    applied: bool = False
+    validation: str | None = None
+    verified: bool | None = None
+    rolled_back: bool = False
+    reason: str = ""
+    llm_used: bool = False
+    model: str | None = None
+    tokens: int | None = None
+    recurring: bool = False
+    occurrences: int = 1
+    evidence: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What names this entry: one worker has one attempt at a time."""
+        return f"{self.timestamp} {self.worker_id} {self.attempt}"

@@ -1,0 +1,441 @@
+#!/usr/bin/env python3
+"""The loop: look at every worker, decide, act, record. Composition root of the monitor, and its command line.
+
+`Monitor.tick` reads as one round. Deciding is in `detection`, `scaling` and `healing`, which are pure.
+"""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+
+if __name__ == "__main__":
+    # Run as a script, Python looks for modules beside it, where `history` or `config` would hide others of that name.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from auto_monitor import commands, config, healing, journal, probes, scaling, status
+from auto_monitor.alerts import Alerts
+from auto_monitor.attempts import Attempts
+from auto_monitor.clock import SteadyClock
+from auto_monitor.command_line import Settings, read_arguments, settings_of, state_dir_of
+from auto_monitor.config import Misconfigured
+from auto_monitor.daemon import AlreadyRunning, MonitorLock
+from auto_monitor.detection import FOR_GOOD, judge
+from auto_monitor.disk import DiskMeter, DiskProbe
+from auto_monitor.history import History, StateFile, history_path, state_path
+from auto_monitor.journal import Journal
+from auto_monitor.memory import Memory
+from auto_monitor.model import (
+    Health,
+    MassCase,
+    MonitorState,
+    Opinion,
+    Scaling,
+    ScalingDecision,
+    Step,
+    Treatment,
+    Verdict,
+    WorkerRecord,
+    WorkerSnapshot,
+    age,
+)
+from auto_monitor.observe import Observer
+from auto_monitor.ports import Adviser
+from auto_monitor.staff import Staff
+from auto_monitor.workers import Command, Workers
+from migration import logs, totals
+from migration.atomic import StateUnwritable
+from migration.totals import Totals
+
+#: The ledger's name in the state directory.
+LEDGER_NAME = "migration_ledger.db"
+_RUNNING = (Health.WORKING, Health.STUCK)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The collaborators of a monitor."""
+
+    staff: Staff
+    memory: Memory
+    observer: Observer
+    attempts: Attempts
+    meter: DiskMeter
+    probe: DiskProbe
+    alerts: Alerts
+    journal: Journal
+    state_file: StateFile
+    adviser: Adviser | None = None
+
+
+class Monitor:
+    """Watches the workers of one state directory."""
+
+    def __init__(self, settings: Settings, parts: Parts, clock: Callable[[], datetime]) -> None:
+        """`clock` is the steady clock of decisions."""
+        self.settings = settings
+        self.parts = parts
+        self.memory = parts.memory
+        self.say = parts.journal
+        self.clock = clock
+        self.ledger = settings.state_dir / LEDGER_NAME
+        self.detection = config.detection_policy(settings.threshold)
+        self.healing = config.healing_policy()
+        self.scaling = config.scaling_policy(settings.target)
+        self.last_scale_check: datetime | None = None
+        self.closed_since: datetime | None = None
+        self.exit_code = 0
+
+    # -- one round ------------------------------------------------------------------------------------------------
+
+    def begin(self) -> bool:
+        """Takes up what an earlier monitor left; False when no pass is open and there is nothing to do."""
+        file = self.parts.state_file
+        left, warning = (file.read(), "") if self.settings.dry_run else file.load(self.clock())
+        if warning:
+            self.say.warning("%s", warning)
+        found = self.totals()
+        if found is None or found.closed_at is not None:
+            self.say.info("No pass is open: nothing to watch. ./start.sh opens one.")
+            return False
+        if left is not None and left.pass_opened_at == found.opened_at:
+            desired = left.desired if left.target == self.scaling.target else self.scaling.target
+            workers = {record.worker_id: self.parts.staff.revived(record) for record in left.workers.values()}
+            self.memory.state = replace(left, desired=desired, target=self.scaling.target, workers=workers, ended="")
+        self.memory.change(pass_opened_at=found.opened_at, check_interval=self.settings.check_interval)
+        self.say.info(
+            "Watching pass %d of %s (%d files found, %d to do); %d workers desired",
+            found.pass_id, self.settings.library, found.counts.discovered, found.counts.pending,
+            self.memory.state.desired,
+        )  # fmt: skip
+        return True
+
+    def tick(self) -> bool:
+        """One look at everything and what it leads to; True when there is nothing left to watch."""
+        now = self.clock()
+        self.carry_out_commands()
+        self.parts.staff.adopt(self.parts.observer)
+        found = self.totals()
+        snapshots = {r.worker_id: self.parts.observer.look(r, now) for r in self.memory.wanted() if r.identity}
+        verdicts = {number: judge(seen, now, self.detection) for number, seen in snapshots.items()}
+        self.note(snapshots, verdicts, now)
+        self.parts.attempts.verify(snapshots, verdicts, now, self.healing)
+        if self.over(found, verdicts, now):
+            return True
+        if self.closed_since is None:
+            acted = self.scale_workers_based_on_disk_io(verdicts, now)
+            self.parts.staff.fill_up()
+            self.heal(snapshots, {n: verdict for n, verdict in verdicts.items() if n not in acted}, now)
+        self.memory.save(now)
+        return False
+
+    def totals(self) -> Totals | None:
+        """The newest pass of the ledger; None when it cannot be told now."""
+        try:
+            return totals.read(self.ledger)
+        except totals.UNREADABLE as error:
+            self.say.once("ledger", f"The totals cannot be read now: {error}")
+            return None
+
+    def note(self, snapshots: Mapping[int, WorkerSnapshot], verdicts: Mapping[int, Verdict], now: datetime) -> None:
+        """Logs what has changed, and remembers since when a worker is suspect and how it ended."""
+        for number, seen in snapshots.items():
+            verdict, record = verdicts[number], self.memory.record(number)
+            suspect = (record.suspect_since or now) if verdict.health is Health.STUCK else None
+            kept = record.suspect_since if record.case is not None else suspect
+            self.memory.remember(replace(record, suspect_since=kept, exit_code=seen.exit_code))
+            text = f"Worker {number} is {verdict.health.value}: {verdict.reason}"
+            if self.say.once(f"worker {number}", text, verdict.health.value) and verdict.health is Health.ENDED:
+                self.parts.alerts.tell(f"{text}; a restart cannot mend that")
+
+    def over(self, found: Totals | None, verdicts: Mapping[int, Verdict], now: datetime) -> bool:
+        """Is the pass closed, or is no worker left that could be helped?"""
+        living = any(verdict.health in _RUNNING for verdict in verdicts.values())
+        if found is not None and found.closed_at is not None and found.opened_at == self.memory.state.pass_opened_at:
+            self.closed_since = self.closed_since or now
+            if living and age(self.closed_since, now).total_seconds() < config.CLOSING_SECONDS:
+                return False
+            self.finish(found, now)
+            return True
+        if found is not None and found.closed_at is None and found.opened_at != self.memory.state.pass_opened_at:
+            self.say.warning("Pass %d is watched from now on", found.pass_id)
+            self.memory.change(pass_opened_at=found.opened_at)
+        wanted = self.memory.wanted()
+        if wanted and not living and all(record.exit_code in FOR_GOOD for record in wanted):
+            self.give_up(wanted[0], now)
+            return True
+        return False
+
+    def finish(self, found: Totals, now: datetime) -> None:
+        """The pass is closed: ends what still runs, says how it went."""
+        if not self.settings.dry_run:
+            self.parts.staff.dismiss()
+        for record in self.memory.records():
+            self.parts.attempts.conclude(record, True, "the pass is closed")
+        proved = totals.proved(self.ledger, found.pass_id)
+        failed = "".join(f"; {count} {reason}" for reason, count in sorted(found.failed.items()))
+        tell = self.parts.alerts.announce if proved else self.parts.alerts.tell
+        tell(f"{totals.equation(found, proved=proved)}{failed}")
+        self.memory.save(now, ended="completed")
+
+    def give_up(self, record: WorkerRecord, now: datetime) -> None:
+        """No worker is left and none may be restarted."""
+        self.exit_code = record.exit_code or 2
+        self.parts.alerts.tell(
+            f"Every worker ended with status {self.exit_code}, which a restart cannot mend; see "
+            f"migration_worker{record.worker_id}.log. When it is mended, ./start.sh goes on."
+        )
+        self.memory.save(now, ended="failed")
+
+    def carry_out_commands(self) -> None:
+        """What a person asked for with --resume or the dashboard."""
+        if self.settings.dry_run:
+            return
+        found, strange = commands.take(self.settings.state_dir)
+        for name in strange:
+            self.say.warning("commands/%s is not a command and was removed", name)
+        for command in found:
+            self.carry_out_command(command)
+
+    def carry_out_command(self, command: commands.Command) -> None:
+        """One wish about one worker."""
+        number, wish = command.worker_id, command.wish
+        record = self.memory.state.workers.get(number)
+        if record is None or (wish is commands.Wish.RESUME and not record.paused):
+            self.say.warning("Worker %d: nothing to %s", number, wish.value)
+            return
+        self.say.act(f"Worker {number}: {wish.value}, as asked")
+        if wish is not commands.Wish.RESUME:
+            self.parts.staff.kill(number)
+        self.parts.attempts.conclude(record, None, f"{wish.value}, as asked")
+        fresh = WorkerRecord(number, parallel_uploads=record.parallel_uploads, batch_size=record.batch_size)
+        self.memory.remember(replace(fresh, paused=wish is commands.Wish.PAUSE))
+
+    # -- scaling --------------------------------------------------------------------------------------------------
+
+    def scale_workers_based_on_disk_io(self, verdicts: Mapping[int, Verdict], now: datetime) -> set[int]:
+        """Changes the number of workers by at most one; returns the ids it acted on."""
+        last = self.last_scale_check
+        if last is not None and age(last, now).total_seconds() < config.SCALE_CHECK_SECONDS:
+            return set()
+        self.last_scale_check = now
+        utilization = self.parts.meter.utilization()
+        self.memory.change(disk_utilization=utilization)
+        decision = self.decide_scaling(utilization, verdicts, now)
+        self.say.once("scaling", f"Scaling: {decision.action.value}; {decision.reason}", decision.action.value)
+        if decision.action in (Scaling.KEEP, Scaling.ASK) or decision.worker_id is None:
+            self.memory.change(desired=decision.desired)
+            return set()
+        self.carry_out_scaling(decision, decision.worker_id, now)
+        return {decision.worker_id}
+
+    def decide_scaling(
+        self, utilization: float | None, verdicts: Mapping[int, Verdict], now: datetime
+    ) -> ScalingDecision:
+        """The decision, with the LLM's opinion where it is to be asked."""
+        running = frozenset(number for number, verdict in verdicts.items() if verdict.health in _RUNNING)
+        state = self.memory.state
+        measured = scaling.Measured(
+            utilization=utilization,
+            running=running,
+            stuck=frozenset(number for number, verdict in verdicts.items() if verdict.health is Health.STUCK),
+            taken=frozenset(record.worker_id for record in self.memory.wanted()) - running,
+            desired=state.desired,
+            last_down_at=state.last_scale_down_at,
+            last_up_at=state.last_scale_up_at,
+            opinion=Opinion.OFF if self.parts.adviser is None else Opinion.PENDING,
+        )
+        decision = scaling.decide(measured, now, self.scaling)
+        if decision.action is Scaling.ASK and self.parts.adviser is not None:
+            opinion = self.parts.adviser.disk_is_the_cause(sorted(measured.stuck), utilization or 0.0, now)
+            decision = scaling.decide(replace(measured, opinion=opinion), now, self.scaling)
+        return decision
+
+    def carry_out_scaling(self, decision: ScalingDecision, number: int, now: datetime) -> None:
+        """Stops or starts the one worker that was decided on."""
+        if decision.action is Scaling.UP:
+            if self.say.act(f"Starting worker {number}: {decision.reason}"):
+                self.parts.staff.start(number)
+                self.memory.change(desired=decision.desired, last_scale_up_at=now)
+            return
+        if not self.say.act(f"Stopping worker {number}: {decision.reason}"):
+            return
+        self.parts.staff.kill(number)
+        self.parts.attempts.conclude(self.memory.record(number), None, "the worker was scaled down")
+        self.memory.remember(WorkerRecord(number, wanted=False))
+        if decision.action is Scaling.DOWN:
+            self.memory.change(desired=decision.desired, last_scale_down_at=now)
+
+    # -- healing --------------------------------------------------------------------------------------------------
+
+    def heal(self, snapshots: Mapping[int, WorkerSnapshot], verdicts: Mapping[int, Verdict], now: datetime) -> None:
+        """At most one treatment for each worker."""
+        records = self.memory.state.workers
+        steps = [healing.treat(verdict, records[number], now, self.healing) for number, verdict in verdicts.items()]
+        mass = self.mass(verdicts, now)
+        around = healing.Surroundings()
+        if any(step.treatment is Treatment.RESTART for step in steps):
+            around = self.surroundings()
+        for step in steps:
+            verdict, seen = verdicts[step.worker_id], snapshots[step.worker_id]
+            self.carry_out(healing.hold_back(step, verdict, seen.exit_code, mass, around), verdict, seen, now)
+
+    def mass(self, verdicts: Mapping[int, Verdict], now: datetime) -> MassCase | None:
+        """Do half of the workers or more hang together? Remembered until none of them does."""
+        records, before = self.memory.state.workers, self.memory.state.mass
+        suspected = healing.suspects(list(verdicts.values()), records, now, self.healing)
+        wanted = sum(not record.paused for record in self.memory.wanted())
+        mass = healing.gather(suspected, records, wanted, before, now, self.healing)
+        if mass is not None and before is None:
+            self.say.warning(
+                "%d of %d workers hang together; worker %d is treated alone first", len(suspected), wanted, mass.lead
+            )
+        self.memory.change(mass=mass)
+        return mass
+
+    def surroundings(self) -> healing.Surroundings:
+        """Do the server and the disk answer? Asked only before a restart."""
+        return healing.Surroundings(
+            probes.server_answers(self.settings.server, config.PROBE_ANSWER_SECONDS),
+            self.parts.probe.answers(config.PROBE_ANSWER_SECONDS),
+        )
+
+    def carry_out(self, step: Step, verdict: Verdict, seen: WorkerSnapshot, now: datetime) -> None:
+        """Does what was decided about one worker."""
+        key = f"hold {step.worker_id}"
+        if step.treatment is Treatment.HOLD:
+            self.say.once(key, f"Worker {step.worker_id} is left alone for now: {step.reason}")
+            return
+        self.say.forget(key)
+        if step.treatment is Treatment.RESTART:
+            self.parts.attempts.restart(verdict, seen, now)
+        elif step.treatment is Treatment.PAUSE:
+            self.parts.attempts.pause(step.worker_id, step.reason, now)
+
+
+# -- the names that stay -------------------------------------------------------------------------------------------
+
+
+def get_disk_io_utilization(library: Path) -> float | None:
+    """Percent of time the busiest disk under the library is busy; None when that cannot be known."""
+    return DiskMeter(library, seconds=config.IOSTAT_SECONDS).utilization()
+
+
+def scale_workers_based_on_disk_io(monitor: Monitor, verdicts: Mapping[int, Verdict], now: datetime) -> set[int]:
+    """Changes the number of workers by at most one; returns the ids it acted on."""
+    return monitor.scale_workers_based_on_disk_io(verdicts, now)
+
+
+def kill_worker(monitor: Monitor, worker_id: int) -> bool:
+    """Ends worker N: TERM, 10 s, KILL of its own group; False when it was not there. Never anything else."""
+    return monitor.parts.staff.kill(worker_id)
+
+
+# -- putting it together -------------------------------------------------------------------------------------------
+
+
+def assemble(settings: Settings, say: Journal, clock: Callable[[], datetime]) -> Monitor:
+    """A monitor with its real parts."""
+    command = Command(
+        settings.script, settings.library, settings.server, settings.state_dir, config.PROJECT, settings.environment
+    )
+    workers = Workers(command, grace_seconds=config.KILL_GRACE_SECONDS)
+    state_file = StateFile(state_path(settings.state_dir))
+    target = config.scaling_policy(settings.target).target
+    memory = Memory(MonitorState(target, target, clock()), state_file, writes=not settings.dry_run)
+    staff = Staff(workers, memory, say)
+    alerts = Alerts("" if settings.dry_run else settings.environment.get("ALERT_WEBHOOK_URL", ""), say)
+    history = History(history_path(settings.state_dir))
+    attempts = Attempts(staff, memory, history, say, alerts, settings.state_dir, settings.state_dir / LEDGER_NAME)
+    parts = Parts(
+        staff=staff,
+        memory=memory,
+        observer=Observer(settings.state_dir, workers),
+        attempts=attempts,
+        meter=DiskMeter(settings.library, seconds=config.IOSTAT_SECONDS),
+        probe=DiskProbe(settings.library),
+        alerts=alerts,
+        journal=say,
+        state_file=state_file,
+    )
+    return Monitor(settings, parts, clock)
+
+
+def run(settings: Settings) -> int:
+    """One monitor from its start to its end; returns the exit status."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    for secret in (settings.environment.get(name, "") for name in ("MBS2_PASSWORD", "ALERT_WEBHOOK_URL")):
+        logs.mask(secret)
+    with ExitStack() as stack:
+        if not settings.dry_run:
+            stack.callback(MonitorLock(settings.state_dir).release)
+        say = stack.enter_context(
+            journal.opened(settings.state_dir, dry_run=settings.dry_run, console=not settings.quiet)
+        )
+        monitor = assemble(settings, say, SteadyClock())
+        stop = threading.Event()
+        _stop_on_signals(stop)
+        if monitor.begin():
+            watch(monitor, stop)
+        monitor.parts.alerts.finish(15.0)
+        return monitor.exit_code
+
+
+def watch(monitor: Monitor, stop: threading.Event) -> None:
+    """Looks at everything again and again, until the pass is closed or somebody asks to stop."""
+    while not stop.is_set():
+        began = time.monotonic()
+        try:
+            over = monitor.tick()
+        except StateUnwritable as error:
+            over = False
+            monitor.say.error("%s", error)
+        except Exception as error:  # noqa: BLE001 - the watcher must outlive whatever one look runs into
+            over = False
+            monitor.say.error("This look failed (%s: %s)", type(error).__name__, error, exc_info=error)
+        if over:
+            return
+        if monitor.settings.once:
+            return
+        stop.wait(max(0.0, monitor.settings.check_interval - (time.monotonic() - began)))
+    monitor.say.info("Asked to stop")
+    if monitor.settings.stop_workers and not monitor.settings.dry_run:
+        monitor.parts.staff.dismiss()
+    monitor.memory.save(monitor.clock(), ended="stopped")
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parses, runs, translates the end into an exit status."""
+    given, environment = read_arguments(sys.argv[1:] if argv is None else argv)
+    try:
+        if given.status:
+            return status.show(state_dir_of(given), as_json=given.json)
+        if given.resume is not None:
+            commands.leave(state_dir_of(given), commands.Command(commands.Wish.RESUME, given.resume))
+            sys.stdout.write(f"The monitor will resume worker {given.resume} at its next look.\n")
+            return 0
+        return run(settings_of(given, environment))
+    except (Misconfigured, AlreadyRunning, StateUnwritable) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"cannot write the state directory {state_dir_of(given)}: {error}\n")
+        return 5
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""What can be seen of a worker from outside: its process, its progress file, the new part of its log."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from auto_monitor.model import HungOn, Identity, WorkerRecord, WorkerSnapshot
+from auto_monitor.workers import START_TOLERANCE, Workers
+from migration import logs, progress
+from migration.model import Phase, Progress
+
+#: The first look at a log begins this many bytes before its end.
+FIRST_LOOK_BYTES = 64_000
+#: One look reads at most so much; what a worker wrote beyond that is skipped, for it says nothing new.
+LOOK_BYTES = 1_000_000
+#: Ranges remembered per process, to tell a new one from one that is read again.
+RANGES_REMEMBERED = 20_000
+
+
+class LogTail:
+    """Reads the new lines of a log, never the file again: an offset and an inode are remembered."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._inode: int | None = None
+        self._offset = 0
+
+    def new_lines(self) -> list[str]:
+        """The complete lines since the last look; those before a rotation first."""
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return []
+        if self._inode is None:
+            self._inode, self._offset = stat.st_ino, max(0, stat.st_size - FIRST_LOOK_BYTES)
+            torn = self._offset > 0
+            return self._read(self._path)[torn:]
+        lines: list[str] = []
+        if stat.st_ino != self._inode:
+            rotated = self._path.with_name(self._path.name + ".1")
+            if _inode(rotated) == self._inode:
+                lines = self._read(rotated)
+            self._inode, self._offset = stat.st_ino, 0
+        elif stat.st_size < self._offset:
+            self._offset = 0
+        return lines + self._read(self._path)
+
+    def _read(self, path: Path) -> list[str]:
+        try:
+            with path.open("rb") as file:
+                size = file.seek(0, 2)
+                if size - self._offset > LOOK_BYTES:
+                    self._offset = size - LOOK_BYTES
+                file.seek(self._offset)
+                data = file.read(LOOK_BYTES)
+        except OSError:
+            return []
+        end = data.rfind(b"\n") + 1
+        self._offset += end
+        return data[:end].decode("utf-8", "replace").splitlines()
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What was seen of one process so far; `marks` are the last values of progress and beat and when they changed."""
+
+    identity: Identity | None
+    tail: LogTail
+    progress: Progress | None = None
+    progress_mark: datetime | None = None
+    progress_seen_at: datetime | None = None
+    beat_mark: datetime | None = None
+    beat_seen_at: datetime | None = None
+    ranges: set[str] = field(default_factory=set)
+    found: int = -1
+    repeated: str = ""
+    looked: bool = False
+
+
+class Observer:
+    """Makes snapshots; remembers only what tells movement from standstill."""
+
+    def __init__(self, state_dir: Path, workers: Workers) -> None:
+        self._state_dir = state_dir
+        self._workers = workers
+        self._memories: dict[int, _Memory] = {}
+
+    def last_progress(self, worker_id: int) -> Progress | None:
+        """The last progress of the worker's present process that could be read."""
+        memory = self._memories.get(worker_id)
+        return memory.progress if memory else None
+
+    def found_by_hand(self) -> dict[int, Identity]:
+        """Every live worker that a progress file of this state directory names, whoever started it."""
+        found = {}
+        for path in sorted(self._state_dir.glob("migration_progress_worker*.json")):
+            seen = progress.read(path)
+            if seen is None:
+                continue
+            identity = Identity(seen.pid, seen.pid_started_at)
+            if self._workers.find(identity, seen.worker_id) is not None:
+                found[seen.worker_id] = identity
+        return found
+
+    def look(self, record: WorkerRecord, now: datetime) -> WorkerSnapshot:
+        """One worker now."""
+        memory = self._memory(record)
+        alive = self._workers.find(record.identity, record.worker_id) is not None
+        self._read_progress(memory, record, now)
+        self._read_log(memory, now)
+        seen = memory.progress
+        counts = seen.counts if seen else None
+        exit_code = None if alive else self._workers.exit_code(record.identity)
+        return WorkerSnapshot(
+            worker_id=record.worker_id,
+            alive=alive,
+            progress_seen_at=memory.progress_seen_at or now,
+            beat_seen_at=memory.beat_seen_at or now,
+            phase=seen.status if seen else None,
+            settled=counts is not None
+            and counts.uploaded + counts.duplicate + counts.skipped + counts.failed > 0
+            and seen is not None
+            and seen.status not in (Phase.INITIALIZING, Phase.DISCOVERING),
+            exit_code=record.exit_code if exit_code is None else exit_code,
+            hung_on=hung_on(seen),
+            repeated_range=memory.repeated,
+        )
+
+    def _memory(self, record: WorkerRecord) -> _Memory:
+        memory = self._memories.get(record.worker_id)
+        if memory is None or memory.identity != record.identity:
+            tail = memory.tail if memory else LogTail(logs.log_path(self._state_dir, record.worker_id))
+            memory = self._memories[record.worker_id] = _Memory(record.identity, tail)
+        return memory
+
+    def _read_progress(self, memory: _Memory, record: WorkerRecord, now: datetime) -> None:
+        """A file that cannot be read keeps its last value; one of another process says nothing about this one."""
+        seen = progress.read(progress.progress_path(self._state_dir, record.worker_id))
+        if seen is not None and record.identity is not None and _wrote(seen, record.identity):
+            memory.progress = seen
+        moved = memory.progress.last_progress_at if memory.progress else None
+        beat = memory.progress.updated_at if memory.progress else None
+        if memory.progress_seen_at is None:
+            # The first look: what the worker says, unless its clock is ahead of ours.
+            memory.progress_seen_at, memory.progress_mark = min(now, moved or now), moved
+            memory.beat_seen_at, memory.beat_mark = min(now, beat or now), beat
+        if moved != memory.progress_mark:
+            memory.progress_seen_at, memory.progress_mark = now, moved
+        if beat != memory.beat_mark:
+            memory.beat_seen_at, memory.beat_mark = now, beat
+
+    def _read_log(self, memory: _Memory, now: datetime) -> None:
+        """Work that shows in the log: a range read for the first time, more files found. The same again is a loop."""
+        for text in memory.tail.new_lines():
+            line = logs.parse(text)
+            if line is None:
+                continue
+            moved = False
+            if match := logs.QUERYING.match(line.message) or logs.PROCESSED_BATCH.match(line.message):
+                known = f"{line.message.split(':')[0]} {match[1]}-{match[2]}"
+                moved = known not in memory.ranges
+                memory.repeated = "" if moved else f"books {match[1]}-{match[2]}"
+                if len(memory.ranges) < RANGES_REMEMBERED:
+                    memory.ranges.add(known)
+            elif match := logs.FOUND.match(line.message):
+                # A range that is read again finds its pending files again.
+                moved = int(match[1]) > memory.found and not memory.repeated
+                memory.found = max(memory.found, int(match[1]))
+            if moved and memory.identity is not None and line.at >= memory.identity.started:
+                memory.progress_seen_at = (
+                    now if memory.looked else max(memory.progress_seen_at or now, min(now, line.at))
+                )
+        memory.looked = True
+
+
+def _wrote(seen: Progress, identity: Identity) -> bool:
+    """Was this progress written by that process?"""
+    apart = abs((seen.pid_started_at - identity.started).total_seconds())
+    return seen.pid == identity.pid and apart <= START_TOLERANCE
+
+
+def hung_on(seen: Progress | None) -> HungOn:
+    """What the worker had in hand when it wrote this progress."""
+    if seen is None:
+        return HungOn()
+    return HungOn(seen.run_id, tuple(sorted(file.id for file in seen.current)), seen.range)
