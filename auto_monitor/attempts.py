@@ -36,6 +36,7 @@ class Attempts:
     history: History
     journal: Journal
     alerts: Alerts
+    clock: Callable[[], datetime]
     state_dir: Path
     ledger: Path
 
@@ -50,6 +51,10 @@ class Attempts:
             self.conclude(self.memory.record(number), False, "the worker could not be started")
             return
         self.history.record(replace(entry, applied=True), utc_now())
+        begun = self.memory.record(number)
+        if begun.case is not None:
+            # What is to be verified begins now: ending the old process took its time.
+            self.memory.remember(replace(begun, case=replace(begun.case, acted_at=self.clock())))
 
     def _open(self, verdict: Verdict, seen: WorkerSnapshot, now: datetime) -> HistoryEntry:
         """From here on the attempt counts, even if the monitor dies in the next line."""

@@ -55,6 +55,8 @@ from migration.totals import Totals
 
 #: The ledger's name in the state directory.
 LEDGER_NAME = "migration_ledger.db"
+#: Seconds between two looks for children that have ended.
+CHILD_SECONDS = 1.0
 _RUNNING = (Health.WORKING, Health.STUCK)
 
 
@@ -114,6 +116,8 @@ class Monitor:
             found.pass_id, self.settings.library, found.counts.discovered, found.counts.pending,
             self.memory.state.desired,
         )  # fmt: skip
+        self.parts.staff.adopt(self.parts.observer)
+        self.parts.staff.fill_up()
         return True
 
     def tick(self) -> bool:
@@ -352,7 +356,9 @@ def assemble(settings: Settings, say: Journal, clock: Callable[[], datetime]) ->
     staff = Staff(workers, memory, say)
     alerts = Alerts("" if settings.dry_run else settings.environment.get("ALERT_WEBHOOK_URL", ""), say)
     history = History(history_path(settings.state_dir))
-    attempts = Attempts(staff, memory, history, say, alerts, settings.state_dir, settings.state_dir / LEDGER_NAME)
+    attempts = Attempts(
+        staff, memory, history, say, alerts, clock, settings.state_dir, settings.state_dir / LEDGER_NAME
+    )
     parts = Parts(
         staff=staff,
         memory=memory,
@@ -403,7 +409,11 @@ def watch(monitor: Monitor, stop: threading.Event) -> None:
             return
         if monitor.settings.once:
             return
-        stop.wait(max(0.0, monitor.settings.check_interval - (time.monotonic() - began)))
+        # A child that ends is looked at soon; everything else can wait for the next look.
+        while time.monotonic() - began < monitor.settings.check_interval and not stop.is_set():
+            stop.wait(min(CHILD_SECONDS, monitor.settings.check_interval))
+            if monitor.parts.staff.workers.reap():
+                break
     monitor.say.info("Asked to stop")
     if monitor.settings.stop_workers and not monitor.settings.dry_run:
         monitor.parts.staff.dismiss()

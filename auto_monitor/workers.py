@@ -159,13 +159,12 @@ class Workers:
         same_place = state_dir is None or Path(state_dir).expanduser().resolve() == self.command.state_dir
         return script and number in (None, str(worker_id)) and same_place
 
-    def reap(self) -> None:
-        """Notes how children have ended, so that none stays a zombie."""
-        for identity, child in list(self._children.items()):
-            code = child.poll()
-            if code is not None:
-                self._exits[identity] = code
-                del self._children[identity]
+    def reap(self) -> bool:
+        """Notes how children have ended, so that none stays a zombie; has one since the last time?"""
+        ended = [identity for identity, child in self._children.items() if child.poll() is not None]
+        for identity in ended:
+            self._exits[identity] = self._children.pop(identity).returncode
+        return bool(ended)
 
     def exit_code(self, identity: Identity | None) -> int | None:
         """How a child of ours ended; None when it has not, or was not ours."""
@@ -192,10 +191,10 @@ class Workers:
         self.reap()
 
     def take_stack(self, identity: Identity | None, worker_id: int, seconds: float) -> str:
-        """The Python stack of worker N's threads; "" when it has no handler installed or does not answer in time."""
+        """The Python stack of worker N's threads; "" when it has no handler, is frozen, or does not answer in time."""
         process = self.find(identity, worker_id)
         path = stack_path(self.command.state_dir, worker_id)
-        if process is None or not handles(process.pid, signal.SIGUSR1):
+        if process is None or process.status() == psutil.STATUS_STOPPED or not handles(process.pid, signal.SIGUSR1):
             return ""
         before = _size(path)
         _signal(process, signal.SIGUSR1, group=False)

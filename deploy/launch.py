@@ -1,33 +1,36 @@
-"""`./start.sh`: starts server and workers, shows how they get on, ends with the summary."""
+"""`./start.sh`: checks library and server, opens a pass, starts the monitor, which starts the workers."""
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 
-import psutil
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from auto_monitor.workers import Command, Workers
 from deploy import processes
+from deploy.stop import stop
 from migration import progress, report, totals
-from migration.atomic import write_json
 from migration.errors import ExitCode
-from migration.model import Json
 from migration.options import environment_with_files
 
 PROJECT = Path(__file__).resolve().parent.parent
 DEMO = PROJECT / "demo"
 #: Seconds for the embedded server to listen, and for the first worker to open the pass.
 START_SECONDS = 30.0
+#: Seconds to wait for a real server before saying that it does not answer.
+CHECK_SECONDS = "15"
+#: Seconds a worker gets to end.
+STOP_SECONDS = 10.0
 #: Seconds between two looks, and between two lines when there is no terminal.
 LOOK_SECONDS, LINE_SECONDS = 0.25, 5.0
 
@@ -46,15 +49,26 @@ class Job:
     login: dict[str, str]
     login_file: Path | None
     workers: int
-    worker_options: tuple[str, ...]
+    settings: dict[str, str]
+    llm_enabled: bool = False
+
+
+class Mode(Enum):
+    """How it is run."""
+
+    DAEMON = "the monitor in the background"
+    FOREGROUND = "the monitor in the foreground"
+    DRY_RUN = "the monitor in the foreground, touching nothing"
+    NO_MONITOR = "workers only"
+    DEMO = "the demo, shown until it is done"
 
 
 def main() -> int:
-    """Returns the exit status: the workers' worst, 2 when nothing could be started, 130 after Ctrl-C."""
+    """Returns the exit status; see the epilog of --help."""
     console = Console()
     try:
-        job = _job(sys.argv[1:])
-        return _run(job, console)
+        job, mode = _job(sys.argv[1:])
+        return _run(job, mode, console)
     except Refused as refused:
         sys.stderr.write(f"{refused}\n")
         return int(ExitCode.USAGE)
@@ -63,10 +77,13 @@ def main() -> int:
 def _parser(environment: dict[str, str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="./start.sh",
-        description="Moves a Calibre library to a MyBookshelf2 server and shows the progress until it is done.",
+        description="Moves a Calibre library to a MyBookshelf2 server, unattended: starts the monitor, which starts "
+        "the workers, keeps them going and ends when everything is accounted for.",
         epilog="examples:\n  ./start.sh --demo\n  ./start.sh --library ~/Calibre\n"
         "  MBS2_PASSWORD=… ./start.sh --library ~/Calibre --server http://nas:6006 --workers 4\n\n"
-        "exit status: that of the workers (see bulk_migrate_calibre.py --help); 0 for a demo that went as it should",
+        "exit status: 0 the monitor runs (--demo, --foreground: everything is accounted for); 2 wrong usage, or a "
+        "monitor is running already; 3 the server does not answer or refuses the login; 4 the library cannot be read; "
+        "5 the state directory cannot be written; 130 Ctrl-C",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -82,20 +99,36 @@ def _parser(environment: dict[str, str]) -> argparse.ArgumentParser:
         help="URL of the server [default: an embedded server is started; environment: MBS2_SERVER]",
     )  # fmt: skip
     parser.add_argument(
-        "--workers", type=int, metavar="N", default=environment.get("TARGET_WORKER_COUNT", "2"),
-        help="worker processes, 1-8 [default: 2; environment: TARGET_WORKER_COUNT]",
+        "--workers", type=int, metavar="N", default=environment.get("TARGET_WORKER_COUNT", "4"),
+        help="worker processes, 1-8 [default: 4; environment: TARGET_WORKER_COUNT]",
     )  # fmt: skip
+    parser.add_argument(
+        "--llm-enabled", action="store_true",
+        help="let the monitor ask an LLM for root causes and apply its fixes; OPENAI_API_KEY is in auto_monitor/.env",
+    )  # fmt: skip
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--dry-run", action="store_true", help="observe, and say what the monitor would do")
+    mode.add_argument(
+        "--foreground", action="store_true", help="run the monitor in the foreground (systemd, containers)"
+    )
+    mode.add_argument("--no-monitor", action="store_true", help="start the workers only; nobody restarts them")
     return parser
 
 
-def _job(argv: Sequence[str]) -> Job:
+def _job(argv: Sequence[str]) -> tuple[Job, Mode]:
     environment = environment_with_files(PROJECT)
     parser = _parser(environment)
     given = parser.parse_args(argv)
+    if given.llm_enabled and not (environment.get("OPENAI_API_KEY") or environment.get("OPENAI_BASE_URL")):
+        raise Refused(
+            "--llm-enabled needs OPENAI_API_KEY (or OPENAI_BASE_URL of a server of your own) in auto_monitor/.env "
+            "or in the environment"
+        )
     if given.demo:
         state_dir = DEMO / "state"
         url, login, file = embedded_server(state_dir / "bookshelf", {})
-        return Job(DEMO / "library", state_dir, url, login, file, 2, ("--batch-size", "8"))
+        settings = {"BATCH_SIZE": "8", "CHECK_INTERVAL_SECONDS": environment.get("CHECK_INTERVAL_SECONDS", "2")}
+        return Job(DEMO / "library", state_dir, url, login, file, 2, settings, given.llm_enabled), Mode.DEMO
     if not given.library:
         parser.error("name your library: --library DIR (or try it with --demo)")
     if not 1 <= given.workers <= 8:
@@ -104,12 +137,19 @@ def _job(argv: Sequence[str]) -> Job:
     if not (library / "metadata.db").is_file():
         raise Refused(f"{library} has no metadata.db; name the folder of a Calibre library")
     state_dir = Path(environment.get("STATE_DIR") or PROJECT).expanduser().resolve()
+    mode = _mode(given)
     if given.server:
-        login = {key: environment[key] for key in ("MBS2_USERNAME", "MBS2_PASSWORD") if environment.get(key)}
-        return Job(library, state_dir, given.server, login, None, given.workers, ())
-    known = {key: environment[key] for key in ("MBS2_USERNAME", "MBS2_PASSWORD") if environment.get(key)}
-    url, login, file = embedded_server(state_dir / "bookshelf", known)
-    return Job(library, state_dir, url, login, file, given.workers, ())
+        ours = ("MBS2_USERNAME", "MBS2_PASSWORD", "MBS2_WS_URL", "MBS2_DB_URI")
+        login = {key: environment[key] for key in ours if environment.get(key)}
+        return Job(library, state_dir, given.server, login, None, given.workers, {}, given.llm_enabled), mode
+    login = {key: environment[key] for key in ("MBS2_USERNAME", "MBS2_PASSWORD") if environment.get(key)}
+    url, login, file = embedded_server(state_dir / "bookshelf", login)
+    return Job(library, state_dir, url, login, file, given.workers, {}, given.llm_enabled), mode
+
+
+def _mode(given: argparse.Namespace) -> Mode:
+    chosen = {Mode.DRY_RUN: given.dry_run, Mode.FOREGROUND: given.foreground, Mode.NO_MONITOR: given.no_monitor}
+    return next((mode for mode, wanted in chosen.items() if wanted), Mode.DAEMON)
 
 
 def embedded_server(data_dir: Path, login: dict[str, str]) -> tuple[str, dict[str, str], Path]:
@@ -131,7 +171,9 @@ def embedded_server(data_dir: Path, login: dict[str, str]) -> tuple[str, dict[st
         known = _await_server(data_dir, child, log)
     credentials = data_dir / "credentials"
     lines = dict(line.split("=", 1) for line in credentials.read_text().splitlines() if "=" in line)
-    return known[1], {"MBS2_USERNAME": lines["username"], "MBS2_PASSWORD": lines["password"]}, credentials
+    login = {"MBS2_USERNAME": lines["username"], "MBS2_PASSWORD": lines["password"]}
+    # Empty, not left out: .env may name those of another server.
+    return known[1], {**login, "MBS2_WS_URL": "", "MBS2_DB_URI": ""}, credentials
 
 
 def _await_server(data_dir: Path, child: subprocess.Popen[bytes], log: Path) -> tuple[processes.Recorded, str]:
@@ -150,86 +192,162 @@ def _await_server(data_dir: Path, child: subprocess.Popen[bytes], log: Path) -> 
 
 def _clean_environment() -> dict[str, str]:
     """The environment without settings that belong to another server or library."""
-    ours = ("MBS2_", "BOOKSHELF_", "MIGRATE_", "CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID", "BATCH_SIZE")
+    ours = ("MBS2_", "BOOKSHELF_", "CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID")
     return {key: value for key, value in os.environ.items() if not key.startswith(ours)}
 
 
-def _run(job: Job, console: Console) -> int:
-    before = totals.read(job.state_dir / "migration_ledger.db")
-    running = [r for r in processes.workers(job.state_dir) if r.running() is not None]
-    if running:
-        raise Refused(f"{running[0].what} (pid {running[0].pid}) is already running here; ./stop.sh ends it")
-    write_json(job.state_dir / processes.LAUNCHER, _myself())
-    signal.signal(signal.SIGTERM, _end)
-    children: list[subprocess.Popen[bytes]] = []
+def _run(job: Job, mode: Mode, console: Console) -> int:
+    watching = processes.monitor(job.state_dir)
+    if watching:
+        raise Refused(f"a monitor is already running (pid {watching.pid}) on {job.state_dir}; ./stop.sh ends it")
+    job.state_dir.mkdir(parents=True, exist_ok=True)
+    if mode is Mode.DRY_RUN:
+        return _become_monitor(job, "--dry-run")
+    if not processes.alive(processes.workers(job.state_dir)):
+        opened = _open_pass(job)
+        if opened:
+            return opened
+    if mode is Mode.NO_MONITOR:
+        return _start_workers(job, console)
+    if mode is Mode.FOREGROUND:
+        return _become_monitor(job, "--stop-workers")
+    daemon = _start_monitor(job)
+    if mode is Mode.DEMO:
+        return _watch_demo(job, daemon, console)
+    console.print(
+        f"The monitor runs (pid {daemon.pid}) and keeps {job.workers} workers at it. Follow it with\n"
+        f"  tail -f {job.state_dir / 'monitor.log'}\n  ./.venv/bin/python auto_monitor/monitor.py --status\n"
+        f"and end everything with ./stop.sh; the next ./start.sh goes on.",
+        markup=False, highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    _say_where(job, console)
+    return 0
+
+
+def _open_pass(job: Job) -> int:
+    """Checks library, server, login and state directory, opens a pass; says what is wrong; returns its status."""
+    command = [*_worker_command(job, 1), "--open-pass"]
+    surroundings = {"START_SECONDS": CHECK_SECONDS, **_surroundings(job)}
+    done = subprocess.run(command, env=surroundings, capture_output=True, text=True, timeout=600, check=False)
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        sys.stderr.write(f"{said[-1] if said else 'The worker said nothing'}\n")
+    return done.returncode
+
+
+def _worker_command(job: Job, number: int) -> list[str]:
+    return [
+        sys.executable, str(PROJECT / "bulk_migrate_calibre.py"), str(job.library), "--server", job.server,
+        "--worker-id", str(number), "--state-dir", str(job.state_dir),
+    ]  # fmt: skip
+
+
+def _surroundings(job: Job) -> dict[str, str]:
+    """The environment of monitor and workers: secrets travel there, never on a command line."""
+    return {
+        **_clean_environment(), **job.settings, **job.login, "CALIBRE_LIBRARY": str(job.library),
+        "MBS2_SERVER": job.server, "STATE_DIR": str(job.state_dir), "TARGET_WORKER_COUNT": str(job.workers),
+        "PYTHONUNBUFFERED": "1",
+    }  # fmt: skip
+
+
+def _start_workers(job: Job, console: Console) -> int:
+    """--no-monitor: the workers alone."""
+    own = {key: value for key, value in _surroundings(job).items() if key not in os.environ or key in job.login}
+    command = Command(PROJECT / "bulk_migrate_calibre.py", job.library, job.server, job.state_dir, PROJECT, own)
+    staff = Workers(command, grace_seconds=STOP_SECONDS)
+    for number in range(1, job.workers + 1):
+        staff.start(number)
+    console.print(
+        f"{job.workers} workers run without a monitor: one that stops is not started again. ./stop.sh ends them.",
+        markup=False, soft_wrap=True,
+    )  # fmt: skip
+    _say_where(job, console)
+    return 0
+
+
+def _monitor_command(job: Job, *options: str) -> list[str]:
+    llm = ["--llm-enabled"] if job.llm_enabled else []
+    return [sys.executable, str(PROJECT / "auto_monitor" / "monitor.py"), *options, *llm]
+
+
+def _become_monitor(job: Job, option: str) -> int:
+    sys.stdout.flush()
+    os.execve(sys.executable, _monitor_command(job, option), _surroundings(job))  # noqa: S606 - no shell is wanted
+
+
+def _start_monitor(job: Job) -> "subprocess.Popen[bytes]":
+    """The daemon, in a session of its own. Raises Refused with what it said when it does not come up."""
+    output = job.state_dir / "monitor.out"
+    with output.open("wb") as said:
+        child = subprocess.Popen(
+            _monitor_command(job, "--quiet"), cwd=PROJECT, env=_surroundings(job), stdin=subprocess.DEVNULL,
+            stdout=said, stderr=said, start_new_session=True,
+        )  # fmt: skip
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        watching = processes.monitor(job.state_dir)
+        if watching is not None and watching.pid == child.pid:
+            return child
+        if child.poll() is not None:
+            break
+        time.sleep(0.05)
+    if child.poll() == 0:
+        return child
+    child.terminate()
+    last = output.read_text(errors="replace").strip().splitlines()
+    raise Refused(f"the monitor did not start: {last[-1] if last else 'it said nothing'}")
+
+
+def _watch_demo(job: Job, daemon: "subprocess.Popen[bytes]", console: Console) -> int:
+    """Shows the progress until the monitor ends; Ctrl-C ends everything."""
     try:
-        children.append(_start_worker(job, 1, join=False))
-        if _pass_is_open(job, children[0], before):
-            for number in range(2, job.workers + 1):
-                children.append(_start_worker(job, number, join=True))
-        _watch(job, children, console)
+        _watch(job, daemon, console)
     except KeyboardInterrupt:
         console.print("Stopping; the next start goes on from here.")
+        watching = processes.monitor(job.state_dir)
+        stop([watching] if watching else [])
+        stop(processes.workers(job.state_dir))
         return int(ExitCode.SIGINT)
-    finally:
-        for child in children:
-            child.terminate()
-        for child in children:
-            child.wait(15)
-    return _conclude(job, [child.returncode for child in children], console)
+    found = _totals(job)
+    if found is not None:
+        console.print(report.summary(found, datetime.now(tz=UTC)))
+    _say_where(job, console)
+    if daemon.returncode or found is None or found.closed_at is None:
+        sys.stderr.write(f"The demo did not come to its end; see {job.state_dir / 'monitor.log'}\n")
+        return daemon.returncode or int(ExitCode.PENDING)
+    return 0
 
 
-def _end(number: int, _frame: object) -> None:
-    """SIGTERM, from ./stop.sh: ends the workers on the way out."""
-    raise SystemExit(128 + number)
-
-
-def _myself() -> dict[str, Json]:
-    process = psutil.Process()
-    started = datetime.fromtimestamp(process.create_time(), tz=UTC)
-    return {"pid": process.pid, "pid_started_at": started.isoformat()}
-
-
-def _start_worker(job: Job, number: int, *, join: bool) -> "subprocess.Popen[bytes]":
-    command = [
-        sys.executable, str(PROJECT / "bulk_migrate_calibre.py"), str(job.library), "--server", job.server,
-        "--worker-id", str(number), "--state-dir", str(job.state_dir), *job.worker_options,
-        *(["--join-only"] if join else []),
-    ]  # fmt: skip
-    job.state_dir.mkdir(parents=True, exist_ok=True)
-    with (job.state_dir / f"migration_worker{number}.out").open("wb") as output:
-        return subprocess.Popen(
-            command, env={**_clean_environment(), **job.login, "PYTHONUNBUFFERED": "1"}, stdin=subprocess.DEVNULL,
-            stdout=output, stderr=output, start_new_session=True,
-        )  # fmt: skip
-
-
-def _pass_is_open(job: Job, first: "subprocess.Popen[bytes]", before: totals.Totals | None) -> bool:
-    """Waits for the first worker to open or join a pass; False when it ended before the others were needed."""
-    newest = before.pass_id if before is not None and before.closed_at is not None else 0
-    deadline = time.monotonic() + START_SECONDS * 3
-    while time.monotonic() < deadline and first.poll() is None:
-        now = totals.read(job.state_dir / "migration_ledger.db")
-        if now is not None and now.pass_id > newest:
-            return now.closed_at is None
-        time.sleep(0.05)
-    return False
-
-
-def _watch(job: Job, children: Sequence["subprocess.Popen[bytes]"], console: Console) -> None:
-    """Shows the progress until every worker has ended: a display on a terminal, plain lines otherwise."""
+def _watch(job: Job, daemon: "subprocess.Popen[bytes]", console: Console) -> None:
+    """Until the monitor has ended: a display on a terminal, plain lines otherwise."""
     if console.is_terminal:
         with Live(_display(job), console=console, refresh_per_second=4, transient=True) as live:
-            while any(child.poll() is None for child in children):
+            while daemon.poll() is None:
                 time.sleep(LOOK_SECONDS)
                 live.update(_display(job))
         return
     said = 0.0
-    while any(child.poll() is None for child in children):
+    while daemon.poll() is None:
         if time.monotonic() - said >= LINE_SECONDS:
             said = time.monotonic()
             console.print(_line(job), markup=False, highlight=False)
         time.sleep(LOOK_SECONDS)
+
+
+def _totals(job: Job) -> totals.Totals | None:
+    try:
+        return totals.read(job.state_dir / "migration_ledger.db")
+    except totals.UNREADABLE:
+        return None
+
+
+def _say_where(job: Job, console: Console) -> None:
+    console.print(f"The books can be looked at on {job.server}", markup=False, soft_wrap=True)
+    if job.login_file is not None:
+        console.print(
+            f"The login is in {job.login_file}; the server runs until ./stop.sh", markup=False, soft_wrap=True
+        )
 
 
 def _display(job: Job) -> Group:
@@ -245,7 +363,7 @@ def _display(job: Job) -> Group:
 
 
 def _line(job: Job) -> str:
-    found = totals.read(job.state_dir / "migration_ledger.db")
+    found = _totals(job)
     if found is None:
         return "Starting"
     counts = found.counts
@@ -253,25 +371,6 @@ def _line(job: Job) -> str:
         f"{counts.discovered} files found: {counts.uploaded} uploaded, {counts.duplicate} duplicate, "
         f"{counts.skipped} skipped, {counts.failed} failed, {counts.pending} to do"
     )
-
-
-def _conclude(job: Job, codes: Sequence[int], console: Console) -> int:
-    found = totals.read(job.state_dir / "migration_ledger.db")
-    good = {int(ExitCode.OK), int(ExitCode.SOME_FAILED)}
-    worst = next((code for code in codes if code not in good), max(codes))
-    if worst not in good:
-        number = list(codes).index(worst) + 1
-        said = (job.state_dir / f"migration_worker{number}.out").read_text(errors="replace").strip().splitlines()
-        sys.stderr.write(f"Worker {number} ended with status {worst}: {said[-1] if said else 'it said nothing'}\n")
-    if found is not None:
-        console.print(report.summary(found, datetime.now(tz=UTC)))
-    console.print(f"The books can be looked at on {job.server}", markup=False, soft_wrap=True)
-    if job.login_file is not None:
-        console.print(
-            f"The login is in {job.login_file}; the server runs until ./stop.sh", markup=False, soft_wrap=True
-        )
-    demo_went_well = job.state_dir == DEMO / "state" and worst in good and found is not None and found.closed_at
-    return 0 if demo_went_well else worst
 
 
 if __name__ == "__main__":

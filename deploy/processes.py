@@ -1,38 +1,41 @@
-"""Processes of ours on this machine: proved by pid, start time and command line, never by a pid or a name alone."""
+"""Processes of ours on this machine, as files of ours name them: monitor, workers, embedded server."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import psutil
 
-#: Recorded and measured start times may differ by rounding and by a clock that was set, seconds.
-START_TOLERANCE = 2.0
-#: Written by ./start.sh, read by ./stop.sh: which process runs the workers.
-LAUNCHER = "start.json"
+from auto_monitor import daemon
+from auto_monitor.history import StateFile, state_path
+from auto_monitor.model import Identity
+from auto_monitor.workers import running
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A process as a file of ours names it."""
+    """A process as a file of ours names it; `sign` is what its command line must hold."""
 
     what: str
-    pid: int
-    started: datetime
+    identity: Identity
     sign: str
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.identity.pid
 
     def running(self) -> psutil.Process | None:
         """The process, when it is still this one."""
-        try:
-            process = psutil.Process(self.pid)
-            started = datetime.fromtimestamp(process.create_time(), tz=UTC)
-            command = " ".join(process.cmdline())
-            alive = process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
-            return None
-        same = abs((started - self.started).total_seconds()) <= START_TOLERANCE and self.sign in command
-        return process if same and alive else None
+        return running(self.identity, lambda arguments: any(self.sign in text for text in arguments))
+
+
+def monitor(state_dir: Path) -> Recorded | None:
+    """The monitor of a state directory; None when none runs."""
+    identity = daemon.alive(state_dir)
+    return Recorded("monitor", identity, "monitor.py") if identity else None
 
 
 def server(data_dir: Path) -> tuple[Recorded, str] | None:
@@ -42,25 +45,31 @@ def server(data_dir: Path) -> tuple[Recorded, str] | None:
     return (recorded, str(record.get("url"))) if recorded else None
 
 
-def launcher(state_dir: Path) -> Recorded | None:
-    """The `./start.sh` that runs workers on a state directory; None when none ever did."""
-    return _recorded("./start.sh", _read(state_dir / LAUNCHER), "deploy.launch")
-
-
 def workers(state_dir: Path) -> list[Recorded]:
-    """The workers of a state directory, as their progress files name them."""
-    found = []
+    """The workers of a state directory, as their progress files and the monitor name them."""
+    found: dict[int, Recorded] = {}
     for path in sorted(state_dir.glob("migration_progress_worker*.json")):
         record = _read(path)
-        recorded = _recorded(f"worker {record.get('worker_id')}", record, "bulk_migrate_calibre.py")
+        recorded = _recorded(f"worker {record.get('worker_id')}", record, "bulk_migrate_calibre")
         if recorded:
-            found.append(recorded)
-    return found
+            found[recorded.pid] = recorded
+    # One that has only just been started has no progress file yet.
+    state = StateFile(state_path(state_dir)).read()
+    for number, known in (state.workers if state else {}).items():
+        if known.identity is not None and known.identity.pid not in found:
+            found[known.identity.pid] = Recorded(f"worker {number}", known.identity, "bulk_migrate_calibre")
+    return list(found.values())
+
+
+def alive(found: list[Recorded], accept: Callable[[Recorded], bool] = lambda _recorded: True) -> list[Recorded]:
+    """Those that run."""
+    return [recorded for recorded in found if accept(recorded) and recorded.running() is not None]
 
 
 def _recorded(what: str, record: dict[str, object], sign: str) -> Recorded | None:
     try:
-        return Recorded(what, int(str(record["pid"])), datetime.fromisoformat(str(record["pid_started_at"])), sign)
+        started = datetime.fromisoformat(str(record["pid_started_at"]))
+        return Recorded(what, Identity(int(str(record["pid"])), started), sign)
     except (KeyError, ValueError):
         return None
 

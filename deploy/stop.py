@@ -1,27 +1,25 @@
-"""`./stop.sh`: asks workers, then the embedded server, to end; waits; kills only what is provably ours."""
+"""`./stop.sh`: asks monitor, workers, server to end, in that order; waits; kills only what is provably ours."""
 
 import argparse
-import contextlib
 import sys
-from collections.abc import Callable
+import threading
 from pathlib import Path
 
-import psutil
-
-from deploy.processes import Recorded, launcher, server, workers
+from auto_monitor.workers import end
+from deploy.processes import Recorded, monitor, server, workers
 from migration.options import environment_with_files
 
 PROJECT = Path(__file__).resolve().parent.parent
-#: Seconds to end after SIGTERM; a worker needs at most 10 to save, and whoever started it waits for it.
-GRACE_SECONDS = 20.0
+#: Seconds to end after SIGTERM. A worker saves within 10; a monitor may be in the middle of ending one that hangs.
+GRACE_SECONDS = 40.0
 
 
 def main() -> int:
     """Returns 0; nothing of ours runs any more."""
     parser = argparse.ArgumentParser(
         prog="./stop.sh",
-        description="Stops the workers, then the embedded server, of the state directory and of the demo. A migration "
-        "goes on where it was at the next start.",
+        description="Stops the monitor, the workers, then the embedded server, of the state directory and of the demo. "
+        "A migration goes on where it was at the next start.",
         epilog="Exit status: 0 nothing is running any more.",
         allow_abbrev=False,
     )
@@ -29,15 +27,16 @@ def main() -> int:
         "--state-dir", type=Path, metavar="DIR", default=environment_with_files(PROJECT).get("STATE_DIR") or PROJECT,
         help="state directory of the migration [default: this folder; environment: STATE_DIR]",
     )  # fmt: skip
+    parser.add_argument("--monitor-only", action="store_true", help="stop the monitor; workers and server go on")
     given = parser.parse_args()
-    state_dirs = [Path(given.state_dir), PROJECT / "demo" / "state"]
+    state_dirs = [Path(given.state_dir).expanduser().resolve(), PROJECT / "demo" / "state"]
     stopped = 0
     for state_dir in state_dirs:
-        # The launcher first: it ends its workers itself, also one that it has only just started.
-        starter = launcher(state_dir)
-        stopped += stop([starter] if starter else [])
-        stopped += stop(workers(state_dir))
-    for state_dir in state_dirs:
+        # The monitor first: it would start the workers again.
+        watching = monitor(state_dir)
+        stopped += stop([watching] if watching else [])
+        stopped += 0 if given.monitor_only else stop(workers(state_dir))
+    for state_dir in state_dirs if not given.monitor_only else []:
         found = server(state_dir / "bookshelf")
         stopped += stop([found[0]] if found else [])
     if not stopped:
@@ -46,24 +45,20 @@ def main() -> int:
 
 
 def stop(recorded: list[Recorded]) -> int:
-    """Ends these processes where they still run; returns how many did."""
-    running = [(record, process) for record in recorded if (process := record.running()) is not None]
-    for _record, process in running:
-        _quietly(process.terminate)
-    _gone, alive = psutil.wait_procs([process for _record, process in running], timeout=GRACE_SECONDS)
-    for record, process in running:
-        if process in alive and record.running() is not None:
-            _quietly(process.kill)
-            sys.stdout.write(f"{record.what} (pid {record.pid}) did not end and was killed\n")
-        else:
-            sys.stdout.write(f"{record.what} (pid {record.pid}) stopped\n")
-    psutil.wait_procs(alive, timeout=GRACE_SECONDS)
-    return len(running)
+    """Ends these processes side by side where they still run; returns how many did."""
+    threads = [threading.Thread(target=_stop, args=(one,)) for one in recorded if one.running() is not None]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return len(threads)
 
 
-def _quietly(act: Callable[[], None]) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        act()
+def _stop(recorded: Recorded) -> None:
+    process = recorded.running()
+    killed = process is not None and end(process, GRACE_SECONDS)
+    how = "did not end and was killed" if killed else "stopped"
+    sys.stdout.write(f"{recorded.what} (pid {recorded.pid}) {how}\n")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,16 @@ _OURS = (
     "PROBE_",
     "START_SECONDS",
     "TASK_SECONDS",
+    "OPENAI_",
+    "ALERT_",
+    "WORKER_SCRIPT",
+    "CHECK_INTERVAL",
+    "STUCK_",
+    "DISCOVERY_",
+    "COOLDOWN",
+    "SUCCESS_",
+    "TARGET_WORKER",
+    "IOSTAT_",
 )
 
 

@@ -1,12 +1,14 @@
 """The two buttons, as somebody presses them who has just cloned the repository."""
 
 import json
+import os
 import shutil
 import subprocess
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from deploy import processes
@@ -38,9 +40,10 @@ def clone(tmp_path: Path) -> Iterator[Path]:
     press(folder, "./stop.sh")
 
 
-def press(folder: Path, *command: str) -> "subprocess.CompletedProcess[str]":
+def press(folder: Path, *command: str, **more: str) -> "subprocess.CompletedProcess[str]":
     """Runs one of the buttons from another directory."""
     environment = {key: value for key, value in clean_environment().items() if not key.startswith("PYTHON")}
+    environment |= more
     button, *rest = command
     return subprocess.run(
         [str(folder / button), *rest],
@@ -108,29 +111,85 @@ def test_your_own_library_is_stopped_in_the_middle_and_goes_on(clone: Path, tmp_
     library = Library(tmp_path / "library")
     library.add(*epubs(range(250)))
     state = tmp_path / "state of mine"
-    environment = {key: value for key, value in clean_environment().items() if not key.startswith("PYTHON")}
-    environment["STATE_DIR"] = str(state)
-    command = [str(clone / "start.sh"), "--library", str(library.root), "--workers", "2"]
-    with (tmp_path / "out").open("w") as out:
-        first = subprocess.Popen(command, cwd="/", env=environment, stdout=out, stderr=out)
-        wait_for(
-            lambda: (found := totals.read(state / "migration_ledger.db")) is not None and found.counts.uploaded >= 20
-        )
-        stopped = subprocess.run(
-            [str(clone / "stop.sh")], env=environment, capture_output=True, text=True, timeout=60, check=False
-        )
-        assert first.wait(60) == 143, stopped.stdout
-    assert "./start.sh" in stopped.stdout
-    assert stopped.returncode == 0
-    assert all(worker.running() is None for worker in processes.workers(state))
-    again = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, timeout=200, check=False)
+    ledger = state / "migration_ledger.db"
+    more = {"STATE_DIR": str(state), "CHECK_INTERVAL_SECONDS": "1", "IOSTAT_SECONDS": "1"}
+    start = ("./start.sh", "--library", str(library.root), "--workers", "2")
+    first = press(clone, *start, **more)
+    assert first.returncode == 0, first.stderr
+    assert "The monitor runs" in first.stdout
+    wait_for(lambda: (found := totals.read(ledger)) is not None and found.counts.uploaded >= 20)
+    second = press(clone, *start, **more)
+    assert (second.returncode, "a monitor is already running" in second.stderr) == (2, True)
+    groups = {os.getpgid(recorded.pid) for recorded in processes.alive(processes.workers(state))}
+    watching = processes.monitor(state)
+    assert watching is not None
+    groups.add(os.getpgid(watching.pid))
+    stopped = press(clone, "./stop.sh", **more)
+    assert (stopped.returncode, "monitor (pid" in stopped.stdout, "worker 1 (pid" in stopped.stdout) == (0, True, True)
+    assert not any(os.getpgid(pid) in groups for pid in psutil.pids() if psutil.pid_exists(pid) and owned(pid))
+    assert not (state / "monitor.pid").exists()
+    again = press(clone, *start, "--foreground", **more)
     assert again.returncode == 0, again.stderr
-    found = totals.read(state / "migration_ledger.db")
+    assert "250 = uploaded 250" in again.stderr
+    found = totals.read(ledger)
     assert found is not None
     assert (found.pass_id, found.counts.discovered, found.counts.uploaded) == (1, 250, 250)
-    server = processes.server(state / "bookshelf")
-    assert server is not None
-    subprocess.run([str(clone / "stop.sh")], env=environment, timeout=60, check=True, capture_output=True)
-    assert server[0].running() is None
+    press(clone, "./stop.sh", **more)
     truth = look(state / "bookshelf")
     assert (truth.ebooks, truth.working_titles, truth.ebooks_without_source) == (250, 0, 0)
+
+
+def owned(pid: int) -> bool:
+    """Is it a process that can be asked for its group?"""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def test_the_monitor_alone_is_stopped_and_the_workers_go_on(clone: Path, tmp_path: Path) -> None:
+    """`./stop.sh --monitor-only`; the next `./start.sh` watches the same workers."""
+    library = Library(tmp_path / "library")
+    library.add(*epubs(range(400)))
+    state = tmp_path / "state"
+    more = {"STATE_DIR": str(state), "CHECK_INTERVAL_SECONDS": "1", "IOSTAT_SECONDS": "1"}
+    start = ("./start.sh", "--library", str(library.root), "--workers", "2")
+    assert press(clone, *start, **more).returncode == 0
+    wait_for(lambda: len(processes.alive(processes.workers(state))) == 2)
+    before = {recorded.pid for recorded in processes.alive(processes.workers(state))}
+    stopped = press(clone, "./stop.sh", "--monitor-only", **more)
+    assert ("monitor" in stopped.stdout, "worker" in stopped.stdout) == (True, False)
+    assert {recorded.pid for recorded in processes.alive(processes.workers(state))} == before
+    assert press(clone, *start, **more).returncode == 0
+    assert {recorded.pid for recorded in processes.workers(state)} == before
+    press(clone, "./stop.sh", **more)
+
+
+def test_what_is_wrong_is_said_before_anything_starts(clone: Path, tmp_path: Path) -> None:
+    """A server that is not there, a login that is refused, a missing key: a sentence, a status, no monitor."""
+    library = Library(tmp_path / "library")
+    library.add(*epubs(range(2)))
+    state = tmp_path / "state"
+    more = {"STATE_DIR": str(state), "MBS2_PASSWORD": "wrong", "START_SECONDS": "0.5"}
+    mine = ("--library", str(library.root))
+    for arguments, status, sentence in (
+        ((*mine, "--server", "http://127.0.0.1:9"), 3, "did not answer"),
+        ((*mine, "--llm-enabled"), 2, "OPENAI_API_KEY"),
+    ):
+        done = press(clone, "./start.sh", *arguments, **more)
+        assert (done.returncode, sentence in done.stderr) == (status, True), done.stderr
+    assert processes.monitor(state) is None
+
+
+def test_workers_without_a_monitor(clone: Path, tmp_path: Path) -> None:
+    """`--no-monitor`: they finish by themselves."""
+    library = Library(tmp_path / "library")
+    library.add(*epubs(range(20)))
+    state = tmp_path / "state"
+    done = press(
+        clone, "./start.sh", "--library", str(library.root), "--workers", "2", "--no-monitor", STATE_DIR=str(state)
+    )
+    assert (done.returncode, "without a monitor" in done.stdout) == (0, True), done.stderr
+    wait_for(lambda: (found := totals.read(state / "migration_ledger.db")) is not None and found.closed_at is not None)
+    assert processes.monitor(state) is None
+    press(clone, "./stop.sh", STATE_DIR=str(state))
