@@ -155,6 +155,9 @@ class Observer:
             memory.progress_seen_at, memory.progress_mark = now, moved
         if beat != memory.beat_mark:
             memory.beat_seen_at, memory.beat_mark = now, beat
+        if memory.progress is not None and memory.progress.status is Phase.WAITING:
+            # Nothing has to move while it waits; the time counts from the end of the waiting.
+            memory.progress_seen_at = max(memory.progress_seen_at, memory.beat_seen_at or now)
 
     def _read_log(self, memory: _Memory, now: datetime) -> None:
         """Work that shows in the log: a range read for the first time, more files found. The same again is a loop."""

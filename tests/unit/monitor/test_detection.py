@@ -1,0 +1,85 @@
+"""Stuck, stopped, finished: whole verdicts."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from freezegun import freeze_time
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auto_monitor.detection import DetectionPolicy, explain_exit, judge
+from auto_monitor.model import Health, Verdict, WorkerSnapshot
+from migration.model import Phase
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+POLICY = DetectionPolicy(timedelta(minutes=5), timedelta(minutes=20))
+
+
+def ago(minutes: float) -> datetime:
+    """So long before now."""
+    return NOW - timedelta(minutes=minutes)
+
+
+def seen(
+    phase: Phase | None = Phase.MIGRATING, progress: float = 0, beat: float = 0, settled: bool = True,
+    alive: bool = True, exit_code: int | None = None, repeated: str = "",
+) -> WorkerSnapshot:  # fmt: skip
+    """A look at worker 2; ages in minutes."""
+    return WorkerSnapshot(2, alive, ago(progress), ago(beat), phase, settled, exit_code, repeated_range=repeated)
+
+
+S, D, M, W = Phase.INITIALIZING, Phase.DISCOVERING, Phase.MIGRATING, Phase.WAITING
+TABLE = [
+    ("fresh", seen(), Health.WORKING, 0, "last progress 0 s ago"),
+    ("just below", seen(progress=4.99), Health.WORKING, 4.99, "last progress 5.0 min ago"),
+    ("just at", seen(progress=5), Health.STUCK, 5, "no progress for 5.0 min"),
+    ("a loop", seen(progress=9, repeated="books 1-9"), Health.STUCK, 9,
+     "no progress for 9.0 min, reading books 1-9 again and again"),
+    ("discovering long", seen(D, 19.9, settled=False), Health.WORKING, 19.9, "last progress 19.9 min ago"),
+    ("discovering too long", seen(D, 20, settled=False), Health.STUCK, 20,
+     "no progress while discovering for 20.0 min"),
+    ("starting too long", seen(S, 21, settled=False), Health.STUCK, 21, "no progress while initializing for 21.0 min"),
+    ("no file yet", seen(None, 21, settled=False), Health.STUCK, 21, "no progress while starting for 21.0 min"),
+    ("waiting for hours", seen(W, progress=600, beat=0), Health.WORKING, 0, "last progress 0 s ago"),
+    ("frozen while waiting", seen(W, progress=600, beat=6), Health.STUCK, 6,
+     "no sign of life while waiting for 6.0 min"),
+    ("beats but does nothing", seen(progress=7, beat=0), Health.STUCK, 7, "no progress for 7.0 min"),
+    ("done", seen(Phase.COMPLETED, 60, alive=False, exit_code=0), Health.FINISHED, 0, "it has done its part"),
+    ("done, some failed", seen(M, 60, alive=False, exit_code=1), Health.FINISHED, 0, "it has done its part"),
+    ("done, not our child", seen(Phase.COMPLETED, alive=False), Health.FINISHED, 0, "it has done its part"),
+    ("killed", seen(alive=False, exit_code=-9), Health.STOPPED, 0, "it was ended by signal 9"),
+    ("stopped by hand", seen(Phase.STOPPED, alive=False, exit_code=143), Health.STOPPED, 0,
+     "it was stopped by signal 15 after saving"),
+    ("vanished", seen(alive=False), Health.STOPPED, 0, "its process vanished"),
+    ("failed, not our child", seen(Phase.FAILED, alive=False), Health.STOPPED, 0, "its process vanished"),
+    ("no server", seen(alive=False, exit_code=3), Health.STOPPED, 0,
+     "it ended with 3: the server did not answer at its start, or refused the login"),
+    ("pending", seen(alive=False, exit_code=6), Health.STOPPED, 0, "it ended with 6: it ended with files pending"),
+    ("crashed", seen(alive=False, exit_code=70), Health.STOPPED, 0, "it ended with 70: an internal error"),
+    ("no library", seen(alive=False, exit_code=4), Health.ENDED, 0, "it ended with 4: the library cannot be read"),
+]  # fmt: skip
+
+
+@freeze_time("1999-01-01")  # nothing but `now` tells the time
+@pytest.mark.parametrize(("look", "health", "since", "reason"), [row[1:] for row in TABLE], ids=[r[0] for r in TABLE])
+def test_verdicts(look: WorkerSnapshot, health: Health, since: float, reason: str) -> None:
+    """Row by row."""
+    assert judge(look, NOW, POLICY) == Verdict(2, health, ago(since), reason)
+
+
+@pytest.mark.parametrize("code", [2, 4, 5, 7])
+def test_what_a_restart_cannot_mend(code: int) -> None:
+    """Usage, library, state directory, worker id."""
+    assert judge(seen(alive=False, exit_code=code), NOW, POLICY).health is Health.ENDED
+
+
+@given(st.timedeltas(timedelta(0), timedelta(days=400)), st.sampled_from(Phase), st.booleans())
+def test_a_clock_set_back_makes_nobody_stuck(back: timedelta, phase: Phase, settled: bool) -> None:
+    """Everything that was seen lies in the future then."""
+    assert judge(seen(phase, settled=settled), NOW - back, POLICY).health is Health.WORKING
+
+
+@given(st.integers(-64, 255))
+def test_every_exit_has_words(code: int) -> None:
+    """Whatever ends a process."""
+    assert explain_exit(code)

@@ -1,0 +1,194 @@
+"""What may be done now, and has it helped: whole steps."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from freezegun import freeze_time
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auto_monitor.healing import HealingPolicy, Signs, Surroundings, gather, hold_back, suspects, treat, verify
+from auto_monitor.model import (
+    FixCase,
+    Health,
+    HungOn,
+    MassCase,
+    Step,
+    Treatment,
+    Trigger,
+    Verdict,
+    WorkerRecord,
+)
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+POLICY = HealingPolicy(3, 10 * MINUTE, 2 * MINUTE, 20 * MINUTE, window=5 * MINUTE)
+STUCK = Verdict(2, Health.STUCK, NOW - 6 * MINUTE, "no progress for 6.0 min")
+STOPPED = Verdict(2, Health.STOPPED, NOW, "its process vanished")
+FINE = Verdict(2, Health.WORKING, NOW, "")
+RECORD = WorkerRecord(2)
+
+
+def case(minutes_ago: float, worker_id: int = 2) -> FixCase:
+    """An attempt made so long ago."""
+    return FixCase(worker_id, Trigger.STUCK, 1, NOW - minutes_ago * MINUTE, HungOn(1, (), (1, 9)), "key")
+
+
+def step(treatment: Treatment, reason: str = "") -> Step:
+    """For worker 2."""
+    return Step(2, treatment, reason)
+
+
+TREATMENTS = [
+    ("healthy", FINE, RECORD, step(Treatment.NONE)),
+    ("first attempt", STUCK, RECORD, step(Treatment.RESTART, "no progress for 6.0 min")),
+    ("stopped", STOPPED, RECORD, step(Treatment.RESTART, "its process vanished")),
+    ("finished", replace(STOPPED, health=Health.FINISHED), RECORD, step(Treatment.NONE)),
+    ("ended for good", replace(STOPPED, health=Health.ENDED), RECORD, step(Treatment.NONE)),
+    ("paused", STUCK, replace(RECORD, paused=True), step(Treatment.NONE)),
+    ("scaled down", STOPPED, replace(RECORD, wanted=False), step(Treatment.NONE)),
+    ("under way", STUCK, replace(RECORD, case=case(1)), step(Treatment.NONE, "the last attempt is not verified yet")),
+    ("cooling", STUCK, replace(RECORD, attempts=1, last_attempt_at=NOW - 9.9 * MINUTE),
+     step(Treatment.HOLD, "the last attempt was a short while ago")),
+    ("cooled", STUCK, replace(RECORD, attempts=1, last_attempt_at=NOW - 10 * MINUTE),
+     step(Treatment.RESTART, "no progress for 6.0 min")),
+    ("used up", STUCK, replace(RECORD, attempts=3, last_attempt_at=NOW - 60 * MINUTE),
+     step(Treatment.PAUSE, "3 attempts did not help")),
+]  # fmt: skip
+
+
+@freeze_time("1999-01-01")
+@pytest.mark.parametrize(("verdict", "record", "result"), [r[1:] for r in TREATMENTS], ids=[r[0] for r in TREATMENTS])
+def test_treatments(verdict: Verdict, record: WorkerRecord, result: Step) -> None:
+    """One worker by itself."""
+    assert treat(verdict, record, NOW, POLICY) == result
+
+
+@given(st.timedeltas(timedelta(0), timedelta(days=400)))
+def test_a_clock_set_back_begins_no_attempt(back: timedelta) -> None:
+    """The last one lies in the future then, so it has only just been made."""
+    record = replace(RECORD, attempts=1, last_attempt_at=NOW)
+    assert treat(STUCK, record, NOW - back, POLICY).treatment is Treatment.HOLD
+
+
+def signs(settled: bool, moving: bool = False, waiting: bool = False, health: Health = Health.WORKING) -> Signs:
+    """After an attempt."""
+    return Signs(settled, moving, waiting, health)
+
+
+VERIFICATIONS = [
+    ("too early, although settled", 1.9, signs(True), None),
+    ("settled after two minutes", 2, signs(True), True),
+    ("nothing moves", 2, signs(False), False),
+    ("still moving", 2, signs(False, moving=True), None),
+    ("still moving after 19 minutes", 19, signs(False, moving=True), None),
+    ("moving for 20 minutes around it", 20, signs(False, moving=True), False),
+    ("waiting for the server", 600, signs(False, waiting=True), None),
+    ("stuck again", 6, signs(False, moving=True, health=Health.STUCK), False),
+    ("stuck elsewhere, the first thing is settled", 6, signs(True, health=Health.STUCK), True),
+    ("died again at once", 0.1, signs(False, health=Health.STOPPED), False),
+    ("ended for good", 0.1, signs(False, health=Health.ENDED), False),
+    ("completed meanwhile", 0.1, signs(False, health=Health.FINISHED), True),
+    ("the clock was set back", -60, signs(True), None),
+]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "found", "result"), [r[1:] for r in VERIFICATIONS], ids=[r[0] for r in VERIFICATIONS]
+)
+def test_verification(minutes: float, found: Signs, result: bool | None) -> None:
+    """Only settled work is success."""
+    assert verify(case(minutes), found, NOW, POLICY) is result
+
+
+def records(*numbers: int, **more: WorkerRecord) -> dict[int, WorkerRecord]:
+    """Plain ones."""
+    return {number: WorkerRecord(number) for number in numbers}
+
+
+def since(*minutes: float) -> dict[int, datetime]:
+    """Workers 1, 2, … suspect for so long."""
+    return {number: NOW - m * MINUTE for number, m in enumerate(minutes, 1)}
+
+
+ALL = records(1, 2, 3, 4)
+TREATED = {**ALL, 3: replace(ALL[3], case=case(1, 3))}
+MASS = MassCase(NOW, 1)
+GATHERED = [
+    ("nobody", {}, ALL, 4, None, None),
+    ("one of four", since(0), ALL, 4, None, None),
+    ("one of one", since(0), records(1), 1, None, None),
+    ("two of four", since(1, 0), ALL, 4, None, MASS),
+    ("two of five", since(1, 0), records(1, 2, 3, 4, 5), 5, None, None),
+    ("two of four, not together", since(6, 0), ALL, 4, None, None),
+    ("the one that is treated leads", since(1, 1, 1), TREATED, 4, None, MassCase(NOW, 3)),
+    ("it goes on", since(9, 9, 9), ALL, 4, MASS, MASS),
+    ("released it stays so", since(9, 9), ALL, 4, replace(MASS, released=True), replace(MASS, released=True)),
+    ("the lead is out", {2: NOW, 3: NOW}, ALL, 4, MASS, replace(MASS, lead=2)),
+    ("it is over", {}, ALL, 4, replace(MASS, released=True), None),
+]
+
+
+@pytest.mark.parametrize(
+    ("suspected", "known", "wanted", "before", "result"), [r[1:] for r in GATHERED], ids=[r[0] for r in GATHERED]
+)
+def test_workers_that_hang_together(
+    suspected: Mapping[int, datetime],
+    known: Mapping[int, WorkerRecord],
+    wanted: int,
+    before: MassCase | None,
+    result: MassCase | None,
+) -> None:
+    """At least two, at least half, within one window."""
+    assert gather(suspected, known, wanted, before, NOW, POLICY) == result
+
+
+def test_suspects_are_those_that_hang_or_were_just_treated_for_it() -> None:
+    """Not the paused, not the scaled down."""
+    known = {
+        1: replace(ALL[1], suspect_since=NOW - MINUTE),
+        2: replace(ALL[2], paused=True),
+        3: replace(ALL[3], case=case(1, 3)),
+        4: replace(ALL[4], case=case(9, 4)),
+        5: WorkerRecord(5, wanted=False),
+    }
+    verdicts = [
+        replace(STUCK, worker_id=1),
+        replace(STUCK, worker_id=2),
+        replace(FINE, worker_id=3),
+        replace(FINE, worker_id=4),
+        replace(STUCK, worker_id=5),
+    ]
+    assert suspects(verdicts, known, NOW, POLICY) == {1: NOW - MINUTE, 3: NOW - MINUTE}
+
+
+RESTART = step(Treatment.RESTART, "why")
+UP = Surroundings(True, True)
+HELD = [
+    ("alone", STUCK, None, None, UP, RESTART),
+    ("no server", STUCK, None, None, Surroundings(False, True), step(Treatment.HOLD, "the server does not answer")),
+    ("killed, no server", STOPPED, -9, None, Surroundings(False, True), RESTART),
+    ("no server at its start", STOPPED, 3, None, Surroundings(False, True),
+     step(Treatment.HOLD, "the server does not answer")),
+    ("slow disk, alone", STUCK, None, None, Surroundings(True, False), RESTART),
+    ("dead disk, many", STUCK, None, MASS, Surroundings(True, False),
+     step(Treatment.HOLD, "the library's disk does not answer")),
+    ("not the lead", STUCK, None, MASS, UP, step(Treatment.HOLD, "waiting for the verdict on worker 1")),
+    ("the lead", STUCK, None, MassCase(NOW, 2), UP, RESTART),
+    ("released", STUCK, None, replace(MASS, released=True), UP, RESTART),
+    ("killed among many that hang", STOPPED, -9, MASS, UP, RESTART),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("verdict", "exit_code", "mass", "around", "result"), [r[1:] for r in HELD], ids=[r[0] for r in HELD]
+)
+def test_what_holds_a_restart_back(
+    verdict: Verdict, exit_code: int | None, mass: MassCase | None, around: Surroundings, result: Step
+) -> None:
+    """Something other than the worker is wrong, or another one's verdict is out."""
+    assert hold_back(RESTART, verdict, exit_code, mass, around) == result
+    pause = step(Treatment.PAUSE)
+    assert hold_back(pause, verdict, exit_code, mass, around) == pause

@@ -1,0 +1,186 @@
+"""What is seen of a worker: the new part of its log, progress that moves, loops, and a day without false alarms."""
+
+import logging.handlers
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auto_monitor.detection import DetectionPolicy, judge
+from auto_monitor.model import Health, HungOn, Identity, WorkerRecord
+from auto_monitor.observe import LOOK_BYTES, LogTail, Observer
+from migration import logs, progress
+from migration.model import BookId, Counts, Current, FileId, Phase, Progress
+from tests.fakes import LivingWorkers
+
+START = datetime(2026, 11, 24, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+POLICY = DetectionPolicy(5 * MINUTE, 20 * MINUTE)
+IDENTITY = Identity(4711, START)
+RECORD = WorkerRecord(1, identity=IDENTITY)
+
+
+class Written:
+    """A worker's files, written as it would."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.state_dir = state_dir
+        self.value = Progress(
+            1, 4711, START, Phase.INITIALIZING, START, START, "lib", "http://s", last_progress_at=START
+        )
+
+    def beat(self, now: datetime, **changes: object) -> None:
+        """The progress file as of now."""
+        self.value = replace(self.value, updated_at=now, **changes)  # type: ignore[arg-type]
+        progress.write(progress.progress_path(self.state_dir, 1), self.value)
+
+    def line(self, now: datetime, message: str) -> None:
+        """One line of its log."""
+        with logs.log_path(self.state_dir, 1).open("a") as log:
+            log.write(f"{now:%Y-%m-%d %H:%M:%S},000 - INFO - {message}\n")
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Written:
+    """A worker that has just started."""
+    made = Written(tmp_path)
+    made.beat(START)
+    return made
+
+
+def test_a_day_of_honest_work_without_a_false_alarm(written: Written) -> None:
+    """Discovery for 15 minutes, uploads of 40 minutes, only duplicates, three hours of waiting, rotated logs."""
+    observer = Observer(written.state_dir, LivingWorkers(written.state_dir))
+    log = logs.log_path(written.state_dir, 1)
+    alarms = []
+    for minute in range(24 * 60):
+        now = START + minute * MINUTE
+        if minute < 15:
+            written.beat(now, status=Phase.DISCOVERING)
+            if minute == 3:
+                written.line(now, logs.querying(1, 1000))
+        elif 300 <= minute < 480:
+            written.beat(now, status=Phase.WAITING)
+        elif minute % 45 < 40 and minute >= 600:
+            file = Current("big.pdf", minute * 1000, 10**9, now, FileId(BookId(7), "PDF"))
+            written.beat(now, status=Phase.MIGRATING, current=(file,), last_progress_at=now)
+        else:
+            moved = now if minute % 4 == 3 else written.value.last_progress_at
+            counts = Counts(duplicate=minute, discovered=minute)
+            written.beat(now, status=Phase.MIGRATING, counts=counts, current=(), last_progress_at=moved)
+            written.line(now, logs.duplicate(f"{minute}/EPUB 'x'"))
+        if minute % 200 == 199:
+            log.rename(log.with_name(log.name + ".1"))
+        verdict = judge(observer.look(RECORD, now), now, POLICY)
+        if verdict.health is not Health.WORKING:
+            alarms.append((minute, verdict))
+    assert alarms == []
+
+
+def test_the_clock_of_the_machine_moves_nothing(written: Written) -> None:
+    """The worker's times jump by an hour, forwards and back: what counts is that they change."""
+    observer = Observer(written.state_dir, LivingWorkers(written.state_dir))
+    for minute in range(60):
+        jump = timedelta(hours={0: 0, 1: 1, 2: -1}[minute // 20])
+        stamp = START + minute * MINUTE + jump
+        written.beat(stamp, status=Phase.MIGRATING, counts=Counts(1, 1), last_progress_at=stamp)
+        now = START + minute * MINUTE
+        assert judge(observer.look(RECORD, now), now, POLICY).health is Health.WORKING
+    later = START + 64 * MINUTE
+    assert judge(observer.look(RECORD, later), later, POLICY).health is Health.STUCK
+
+
+def test_new_ranges_in_the_log_are_progress_and_the_same_again_is_a_loop(written: Written) -> None:
+    """Even when the progress file says nothing."""
+    observer = Observer(written.state_dir, LivingWorkers(written.state_dir))
+    observer.look(RECORD, START)
+    for minute in range(1, 30):
+        now = START + minute * MINUTE
+        first = minute * 10 if minute <= 10 else 100
+        written.line(now, logs.querying(first, first + 9))
+        written.line(now, logs.found(minute * 5))
+        written.beat(now, status=Phase.MIGRATING, counts=Counts(1, 1))
+        seen = observer.look(RECORD, now)
+        stuck = judge(seen, now, POLICY).health is Health.STUCK
+        assert stuck == (minute >= 15), minute
+    assert seen.repeated_range == "books 100-109"
+
+
+def test_what_it_hung_on(written: Written) -> None:
+    """Files before ranges; a progress file of another process says nothing."""
+    observer = Observer(written.state_dir, LivingWorkers(written.state_dir))
+    file = FileId(BookId(7), "PDF")
+    written.beat(START, run_id=3, range=(1, 9), current=(Current("x", 0, 1, START, file),))
+    assert observer.look(RECORD, START).hung_on == HungOn(3, (file,), (1, 9))
+    assert str(HungOn(3, (file,), (1, 9))) == "file 7/PDF"
+    other = replace(RECORD, identity=Identity(4711, START + timedelta(hours=1)))
+    seen = observer.look(other, START)
+    assert (seen.phase, seen.hung_on) == (None, HungOn())
+
+
+def test_a_progress_file_that_cannot_be_read_keeps_its_last_value(written: Written) -> None:
+    """Torn, empty, gone."""
+    observer = Observer(written.state_dir, LivingWorkers(written.state_dir))
+    written.beat(START, status=Phase.MIGRATING)
+    observer.look(RECORD, START)
+    path = progress.progress_path(written.state_dir, 1)
+    for data in (b"", b'{"schema": 1, "wor', b"[]"):
+        path.write_bytes(data)
+        assert observer.look(RECORD, START).phase is Phase.MIGRATING
+    path.unlink()
+    assert observer.look(RECORD, START).phase is Phase.MIGRATING
+
+
+@given(st.lists(st.one_of(st.lists(st.text("ab\tü", max_size=5), max_size=4), st.just("rotate")), max_size=12))
+def test_every_line_is_read_exactly_once(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[list[str] | str]
+) -> None:
+    """However it is written and rotated between looks; a torn line waits for its end."""
+    path = tmp_path_factory.mktemp("log") / "migration_worker1.log"
+    path.touch()
+    tail = LogTail(path)
+    tail.new_lines()
+    written, read = [], []
+    for step in steps:
+        if isinstance(step, str):
+            path.rename(path.with_name(path.name + ".1"))
+            path.touch()
+        else:
+            for line in step:
+                with path.open("ab") as log:
+                    data = (line + "\n").encode()
+                    log.write(data[:1])
+                    log.flush()
+                    read += tail.new_lines()
+                    log.write(data[1:])
+                written.append(line)
+        read += tail.new_lines()
+    assert read == written
+
+
+def test_a_look_reads_a_bounded_part(tmp_path: Path) -> None:
+    """The end of an old log at first, and at most LOOK_BYTES ever."""
+    path = tmp_path / "log"
+    path.write_bytes(b"x" * 99 + b"\n")
+    tail = LogTail(path)
+    assert len(tail.new_lines()) == 1
+    with path.open("ab") as log:
+        for _ in range(30):
+            log.write((b"y" * 99 + b"\n") * 1000)
+    assert len(tail.new_lines()) * 100 <= LOOK_BYTES
+    assert tail.new_lines() == []
+
+
+def test_our_own_rotation_is_followed(tmp_path: Path) -> None:
+    """The handler the worker uses."""
+    path = tmp_path / "log"
+    handler = logging.handlers.RotatingFileHandler(path, maxBytes=300, backupCount=3)
+    tail, read = LogTail(path), []
+    for number in range(50):
+        handler.emit(logging.LogRecord("x", 20, "", 0, f"line {number}", None, None))
+        read += tail.new_lines()
+    handler.close()
+    assert read == [f"line {number}" for number in range(50)]
