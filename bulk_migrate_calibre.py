@@ -170,6 +170,7 @@ class CalibreMigrator:
             self.crew.turns.load(self.read_range(owned))
             while not self.crew.turns.wait(0.5):
                 self.tick(0.0)
+                self.show_waiting()
             self.tick(0.0)
             if self.limit_reached() or self.ledger.close_range(owned):
                 return
@@ -237,6 +238,13 @@ class CalibreMigrator:
         self.failing_in_a_row = 0
         self.at_work()
         self.crew.turns.pause(False)
+
+    def show_waiting(self) -> None:
+        """A worker whose books all wait for other workers' claims, or for an answer that is still out, is waiting."""
+        if self.crew.turns.idle():
+            self.tracker.set(status=Phase.WAITING)
+        else:
+            self.at_work()
 
     def at_work(self) -> None:
         """The status of a worker that is not waiting."""

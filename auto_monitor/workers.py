@@ -150,6 +150,10 @@ class Workers:
     def find(self, identity: Identity | None, worker_id: int) -> psutil.Process | None:
         """Worker N's process when it still lives and is provably that."""
         self.reap()
+        if identity is not None and identity in self._children:
+            # Our own child, not reaped yet: its pid cannot be anybody else's, and until it has become the worker its
+            # command line is still ours.
+            return psutil.Process(identity.pid)
         return running(identity, lambda arguments: self._is_worker(arguments, worker_id))
 
     def _is_worker(self, arguments: list[str], worker_id: int) -> bool:

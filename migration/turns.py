@@ -104,6 +104,11 @@ class Turns:
         with self._changed:
             return list(self._active)
 
+    def idle(self) -> bool:
+        """Is everything that is left put aside, so that nothing can be done but wait?"""
+        with self._changed:
+            return bool(self._aside) and not self._ready and not self._active
+
     def _may_begin(self, work: Work) -> bool:
         return not self._active or not (work.alone or any(other.alone for other in self._active))
 

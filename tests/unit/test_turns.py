@@ -72,3 +72,19 @@ def test_a_stopped_worker_takes_nothing_and_forgets_what_waits() -> None:
     assert turns.take() is None
     turns.drop_waiting()
     assert turns.active() == [first]
+
+
+def test_it_is_idle_when_everything_left_is_put_aside() -> None:
+    """Then there is nothing to do but wait."""
+    turns = Turns(Clock())
+    first, second = work(1), work(2)
+    assert not turns.idle()
+    turns.load([first, second])
+    assert not turns.idle()
+    turns.take()
+    turns.put_aside(first, NOW + timedelta(hours=1))
+    assert not turns.idle()
+    turns.take()
+    assert not turns.idle()
+    turns.settle(second)
+    assert turns.idle()

@@ -1,0 +1,398 @@
+"""The monitor over real workers that are frozen, loop, hang and die; thresholds are seconds here."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+import pytest
+
+from auto_monitor.model import Identity
+from auto_monitor.workers import Command, Workers
+from migration import progress, totals
+from migration.model import Phase
+from tests.conftest import PASSWORD, PROJECT, Shelf, clean_environment, end, start_shelf
+from tests.integration.test_hardening import Script
+from tests.integration.test_migration_changes import wait_for
+from tests.librarykit import Library, epub, epubs
+from tests.proxy import Do, Proxy, Wait
+from tests.truth import look, troubles
+
+pytestmark = pytest.mark.integration
+SHORT = {
+    "CHECK_INTERVAL_SECONDS": "0.5", "STUCK_THRESHOLD_SECONDS": "3", "DISCOVERY_THRESHOLD_SECONDS": "6",
+    "COOLDOWN_SECONDS": "2", "SUCCESS_VERIFICATION_SECONDS": "1", "VERIFICATION_AT_MOST_SECONDS": "60",
+    "KILL_GRACE_SECONDS": "1", "STACK_SECONDS": "1", "IOSTAT_SECONDS": "1", "CLOSING_SECONDS": "5",
+    "RETRY_FIRST_SECONDS": "0.05", "PROBE_SECONDS": "0.2", "RECONCILE_AFTER_SECONDS": "1.5",
+    "PROBE_ANSWER_SECONDS": "2", "TASK_SECONDS": "1.5",
+}  # fmt: skip
+BOOKS = 60
+
+
+class Watch:
+    """A monitor with its workers on a state directory of its own."""
+
+    def __init__(self, folder: Path, shelf: Shelf) -> None:
+        self.state = folder / "state"
+        self.state.mkdir(exist_ok=True)
+        self.library = Library(folder / "library")
+        self.library.add(*epubs(range(BOOKS)))
+        self.shelf = shelf
+        self.more = dict(SHORT)
+        self.running: list[subprocess.Popen[str]] = []
+
+    def environment(self) -> dict[str, str]:
+        """For monitor and workers."""
+        return clean_environment(
+            MBS2_PASSWORD=PASSWORD, MBS2_SERVER=self.shelf.url, CALIBRE_LIBRARY=str(self.library.root),
+            STATE_DIR=str(self.state), BATCH_SIZE="10", **self.more,
+        )  # fmt: skip
+
+    def open_pass(self) -> None:
+        """As start.sh does."""
+        subprocess.run(
+            [sys.executable, str(PROJECT / "bulk_migrate_calibre.py"), "--open-pass"], env=self.environment(),
+            check=True, capture_output=True, timeout=60,
+        )  # fmt: skip
+
+    def start(self, *options: str) -> "subprocess.Popen[str]":
+        """A monitor in the background; its words go to a file."""
+        process = subprocess.Popen(
+            [sys.executable, str(PROJECT / "auto_monitor" / "monitor.py"), "--stop-workers", *options],
+            env=self.environment(), text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd="/",
+        )  # fmt: skip
+        self.running.append(process)
+        return process
+
+    def run(self, *options: str) -> str:
+        """A monitor to the end of the pass; returns what it said."""
+        process = self.start(*options)
+        _out, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+        return said
+
+    def command(self, *options: str) -> "subprocess.CompletedProcess[str]":
+        """`monitor.py --status` and its like."""
+        return subprocess.run(
+            [sys.executable, str(PROJECT / "auto_monitor" / "monitor.py"), *options], env=self.environment(),
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    def history(self) -> list[dict[str, object]]:
+        """The attempts."""
+        path = self.state / "auto_fix_history.json"
+        return list(json.loads(path.read_bytes())) if path.exists() else []
+
+    def worker(self, number: int) -> psutil.Process:
+        """Worker N's process, once it has settled something."""
+        path = progress.progress_path(self.state, number)
+        wait_for(lambda: (seen := progress.read(path)) is not None and seen.counts.uploaded > 0)
+        seen = progress.read(path)
+        assert seen is not None
+        return psutil.Process(seen.pid)
+
+    def all_arrived_once(self) -> None:
+        """Every file, by hash; the equation."""
+        assert (
+            troubles(look(self.shelf.data_dir), [epub(number, title=f"Book {number}") for number in range(BOOKS)]) == []
+        )
+        found = totals.read(self.state / "migration_ledger.db")
+        assert found is not None
+        assert (found.counts.discovered, found.counts.uploaded) == (BOOKS, BOOKS)
+        assert totals.proved(self.state / "migration_ledger.db", found.pass_id)
+
+    def patched(self, function: str, fault: str) -> None:
+        """The worker's script is a copy in which a function first does something bad, once in all."""
+        text = (PROJECT / "bulk_migrate_calibre.py").read_text("utf-8")
+        pattern = re.compile(rf"(    def {function}\(self.*?\n        \"\"\".*?\"\"\"\n)", re.DOTALL)
+        broken, count = pattern.subn(lambda match: match[1] + f"        if _first():\n            {fault}\n", text)
+        assert count == 1
+        script = self.state / "bulk_migrate_calibre.py"
+        script.write_text(broken.replace("class CalibreMigrator:", FIRST + "class CalibreMigrator:"), "utf-8")
+        self.more |= {"WORKER_SCRIPT": str(script), "FAULT_MARKER": str(self.state / "marker")}
+
+
+FIRST = '''
+def _first() -> bool:
+    """Is this the first time in any process?"""
+    try:
+        os.close(os.open(os.environ["FAULT_MARKER"], os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
+
+'''
+
+
+@pytest.fixture
+def slow_shelf(tmp_path: Path, shelves: Callable[..., Shelf]) -> Shelf:
+    """A server that takes its time, so that something can happen meanwhile."""
+    return shelves(tmp_path / "shelf", "--delay-ms", "40")
+
+
+@pytest.fixture
+def watch(tmp_path: Path, slow_shelf: Shelf) -> Iterator[Watch]:
+    """A pass that is open; whatever still runs is ended."""
+    made = Watch(tmp_path, slow_shelf)
+    made.open_pass()
+    yield made
+    for process in made.running:
+        end(process)
+
+
+def only_attempt(watch: Watch, trigger: str) -> dict[str, object]:
+    """The one attempt of the history: applied and verified."""
+    (entry,) = watch.history()
+    assert (entry["trigger"], entry["applied"], entry["verified"], entry["fix_type"]) == (
+        trigger,
+        True,
+        True,
+        "restart",
+    )
+    return entry
+
+
+def test_a_frozen_worker_is_found_and_restarted(watch: Watch, capsys: pytest.CaptureFixture[str]) -> None:
+    """SIGSTOP: no stack can be had; it is killed, never woken."""
+    monitor = watch.start("--workers", "2")
+    frozen = watch.worker(1)
+    frozen.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    wait_for(lambda: bool(watch.history()))
+    with capsys.disabled():
+        sys.stdout.write(f"\nfrozen: found after {time.monotonic() - began:.1f} s (threshold 3 s)\n")
+    _out, said = monitor.communicate(timeout=120)
+    assert monitor.returncode == 0, said
+    assert only_attempt(watch, "stuck")["status_before"] == "migrating"
+    assert not frozen.is_running()
+    watch.all_arrived_once()
+
+
+def test_a_killed_worker_is_started_again(watch: Watch) -> None:
+    """By whatever signal."""
+    monitor = watch.start("--workers", "2")
+    watch.worker(2).kill()
+    _out, said = monitor.communicate(timeout=120)
+    assert monitor.returncode == 0, said
+    assert "ended by signal 9" in str(only_attempt(watch, "stopped")["root_cause"])
+    watch.all_arrived_once()
+
+
+FAULTS = [
+    ("next_range", "__import__('time').sleep(10**6)", "next_range"),
+    ("send_with_retries", "__import__('time').sleep(10**6)", "send_with_retries"),
+    ("refresh_existing_hashes", "__import__('time').sleep(10**6)", "refresh_existing_hashes"),
+    ("process_file", "exec('while True: pass')", "process_file"),
+    ("next_range", "exec('while True: pass')", "next_range"),
+]
+
+
+@pytest.mark.parametrize(("function", "fault", "place"), FAULTS, ids=lambda value: str(value)[:24])
+def test_a_function_that_hangs_is_caught_with_its_stack(watch: Watch, function: str, fault: str, place: str) -> None:
+    """Asleep or in a busy loop, in the main thread or in another: the evidence names the function."""
+    watch.patched(function, fault)
+    watch.run("--workers", "2")
+    entry = only_attempt(watch, "stuck")
+    evidence = json.loads((watch.state / "auto_monitor" / "evidence" / str(entry["evidence"])).read_bytes())
+    assert f"in {place}" in evidence["stack"]
+    watch.all_arrived_once()
+
+
+def test_a_range_that_is_read_for_ever_is_a_loop(watch: Watch) -> None:
+    """It logs, it beats, it reads; it does not get on."""
+    again = "self.log.info(logs.querying(owned.first, owned.last)); self.library.read_books(owned.first, owned.last)"
+    fault = f"while True: {again}; self.log.info(logs.found(5)); self.publish(); __import__('time').sleep(0.02)"
+    watch.patched("read_range", fault)
+    said = watch.run("--workers", "2")
+    assert "again and again" in said
+    only_attempt(watch, "stuck")
+    watch.all_arrived_once()
+
+
+def test_a_connection_that_is_never_answered_while_others_are(watch: Watch) -> None:
+    """The server takes the upload of one worker and says nothing for ever."""
+    script = Script("POST", "/api/upload", Wait(10**6), 1)
+    proxy = Proxy(watch.shelf.url, lambda method, path: Do.PASS if path.endswith("/check") else script(method, path))
+    try:
+        watch.more["MBS2_WS_URL"] = proxy.url.replace("http", "ws") + "/ws"
+        real, watch.shelf = watch.shelf, Shelf(watch.shelf.url, watch.shelf.data_dir, None)
+        # The ledger is bound to the URL: this is a pass of its own.
+        (watch.state / "migration_ledger.db").unlink()
+        watch.shelf = Shelf(proxy.url, real.data_dir, None)
+        watch.open_pass()
+        watch.run("--workers", "2")
+        only_attempt(watch, "stuck")
+        watch.all_arrived_once()
+    finally:
+        proxy.stop()
+
+
+def test_a_dead_server_is_nobodys_fault(watch: Watch, tmp_path: Path) -> None:
+    """Four workers wait for it, nobody is restarted, all go on when it is back."""
+    monitor = watch.start("--workers", "4")
+    watch.worker(1)
+    port = int(watch.shelf.url.rpartition(":")[2])
+    end(watch.shelf.process)
+    paths = [progress.progress_path(watch.state, number) for number in range(1, 5)]
+    wait_for(lambda: any(s is not None and s.status is Phase.WAITING for s in map(progress.read, paths)))
+    time.sleep(5)  # longer than the threshold: the outage itself is what is tested
+    assert watch.history() == []
+    back = start_shelf(watch.shelf.data_dir, port=port)
+    try:
+        _out, said = monitor.communicate(timeout=120)
+        assert monitor.returncode == 0, said
+        assert watch.history() == []
+        watch.all_arrived_once()
+    finally:
+        end(back.process)
+
+
+def test_a_monitor_that_is_killed_takes_its_case_up_again(watch: Watch) -> None:
+    """Attempts survive; workers go on without it; the next one verifies."""
+    watch.more["SUCCESS_VERIFICATION_SECONDS"] = "4"
+    monitor = watch.start("--workers", "2")
+    watch.worker(1).send_signal(signal.SIGSTOP)
+    wait_for(lambda: any(entry["applied"] for entry in watch.history()))
+    monitor.kill()
+    monitor.wait(10)
+    state = json.loads((watch.state / "monitor_state.json").read_bytes())
+    assert state["workers"]["1"]["attempts"] == 1
+    watch.run("--workers", "2")
+    only_attempt(watch, "stuck")
+    watch.all_arrived_once()
+
+
+def test_three_attempts_then_paused_then_resumed(watch: Watch) -> None:
+    """A worker that hangs for ever, until a person has mended it."""
+    watch.patched("refresh_existing_hashes", "__import__('time').sleep(10**6)")
+    flag = watch.state / "broken"
+    flag.touch()
+    script = Path(watch.more["WORKER_SCRIPT"])
+    script.write_text(script.read_text("utf-8").replace("if _first():", f"if os.path.exists({str(flag)!r}):"), "utf-8")
+    watch.more |= {"DISCOVERY_THRESHOLD_SECONDS": "3", "COOLDOWN_SECONDS": "1"}
+    monitor = watch.start("--workers", "1")
+    log = watch.state / "monitor.log"
+    wait_for(lambda: log.exists() and "PAUSED" in log.read_text(), 90)
+    assert [entry["verified"] for entry in watch.history()] == [False, False, False]
+    assert [entry["attempt"] for entry in watch.history()] == [1, 2, 3]
+    assert [entry["occurrences"] for entry in watch.history()] == [1, 2, 3]
+    status = json.loads(watch.command("--status", "--json").stdout)
+    assert [(worker["worker_id"], worker["paused"]) for worker in status["workers"]] == [(1, True)]
+    flag.unlink()
+    assert watch.command("--resume", "1").returncode == 0
+    _out, said = monitor.communicate(timeout=120)
+    assert monitor.returncode == 0, said
+    watch.all_arrived_once()
+
+
+def test_two_monitors_at_once(watch: Watch) -> None:
+    """One wins, the other says so and ends with 2; a stale pid file is no monitor."""
+    (watch.state / "monitor.pid").write_text(
+        json.dumps({"pid": os.getpid(), "pid_started_at": "2020-01-01T00:00:00+00:00"})
+    )
+    both = [watch.start("--workers", "1") for _ in range(2)]
+    ends = [(process.communicate(timeout=120)[1], process.returncode) for process in both]
+    assert sorted(code for _said, code in ends) == [0, 2], ends
+    assert any("a monitor is already running" in said for said, code in ends if code == 2)
+    assert not (watch.state / "monitor.pid").exists()
+
+
+def test_a_dry_run_touches_nothing(watch: Watch) -> None:
+    """It says what it would do."""
+    before = {path.name for path in watch.state.iterdir()}
+    done = watch.command("--dry-run", "--once")
+    assert done.returncode == 0, done.stderr
+    assert "Would do: Starting worker 1" in done.stderr
+    made = {path.name for path in watch.state.iterdir()} - before
+    # SQLite makes the last two when anybody reads.
+    assert made <= {"monitor.log", "migration_ledger.db-shm", "migration_ledger.db-wal"}
+
+
+def test_status_says_when_the_monitor_does_not_live(watch: Watch) -> None:
+    """Exit 2; 0 once the pass is closed."""
+    assert watch.command("--status").returncode == 2
+    watch.run("--workers", "2")
+    done = watch.command("--status", "--json")
+    value = json.loads(done.stdout)
+    assert (done.returncode, value["monitor"]["ended"], value["totals"]["counts"]["uploaded"]) == (
+        0,
+        "completed",
+        BOOKS,
+    )
+
+
+def test_every_worker_ended_for_good(watch: Watch) -> None:
+    """The library cannot be read any more: no restart, a loud line, and the workers' own status."""
+    (watch.library.root / "metadata.db").write_bytes(b"this is no database" * 100)
+    process = watch.start("--workers", "2")
+    _out, said = process.communicate(timeout=120)
+    assert process.returncode == 4, said
+    assert "a restart cannot mend" in said
+    assert watch.history() == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("STUCK_THRESHOLD_SECONDS", "soon"), ("MAX_WORKER_COUNT", "9"), ("MIN_WORKER_COUNT", "1.5")]
+)
+def test_a_setting_that_makes_no_sense(watch: Watch, variable: str, value: str) -> None:
+    """Named, with what would do; nothing is started."""
+    watch.more[variable] = value
+    done = watch.command("--once")
+    assert (done.returncode, variable in done.stderr) == (2, True)
+    assert watch.history() == []
+
+
+# -- identity ------------------------------------------------------------------------------------------------------
+
+SLEEPER = "import time; time.sleep(60)"
+
+
+@pytest.fixture
+def sleeper(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
+    """A foreign process with the worker's name and the given arguments."""
+    script = tmp_path / "bulk_migrate_calibre.py"
+    script.write_text(SLEEPER)
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: str) -> "subprocess.Popen[bytes]":
+        started.append(subprocess.Popen([sys.executable, str(script), *arguments]))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait(10)
+
+
+def test_only_what_is_provably_ours_is_ever_signalled(
+    tmp_path: Path, sleeper: Callable[..., "subprocess.Popen[bytes]"]
+) -> None:
+    """A recycled pid, another state directory, another worker's id, another program: none is found or ended."""
+    command = Command(tmp_path / "bulk_migrate_calibre.py", tmp_path, "http://s", tmp_path, PROJECT)
+    workers = Workers(command, grace_seconds=1)
+    ours = sleeper("--state-dir", str(tmp_path), "--worker-id", "3")
+    elsewhere = sleeper("--state-dir", str(tmp_path / "other"), "--worker-id=3")
+    foreign = subprocess.Popen(["sleep", "60"])
+
+    def identity(process: "subprocess.Popen[bytes]", shift: float = 0) -> Identity:
+        return Identity(process.pid, datetime.fromtimestamp(psutil.Process(process.pid).create_time() + shift, tz=UTC))
+
+    assert not workers.stop(identity(ours, shift=5), 3)
+    assert not workers.stop(identity(ours), 2)
+    assert not workers.stop(identity(elsewhere), 3)
+    assert not workers.stop(identity(foreign), 3)
+    assert not workers.stop(None, 3)
+    assert [process.poll() for process in (ours, elsewhere, foreign)] == [None, None, None]
+    assert workers.take_stack(identity(ours), 3, 1) == ""
+    assert workers.stop(identity(ours), 3)
+    assert ours.poll() is not None
+    foreign.kill()
+    foreign.wait(10)
