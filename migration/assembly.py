@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -25,6 +25,9 @@ from migration.wire import Wire
 
 #: Seconds one query waits for Calibre to let go of metadata.db; Calibre itself waits 10.
 LIBRARY_BUSY_SECONDS = float(os.environ.get("LIBRARY_BUSY_SECONDS", "10"))
+
+#: How long a dead worker's request may still run on the server: what it claimed is left alone for so long.
+SETTLE = timedelta(seconds=float(os.environ.get("RECONCILE_AFTER_SECONDS", "40")))
 
 
 def utc_now() -> datetime:
@@ -97,7 +100,7 @@ def assemble(options: Options) -> Iterator[Parts]:
             options.state_dir / "migration_library_copy",
             busy_timeout_seconds=LIBRARY_BUSY_SECONDS,
         )
-        ledger = open_ledger(options.state_dir, lambda: Ledger(options.state_dir, owner, utc_now), log)
+        ledger = open_ledger(options.state_dir, lambda: Ledger(options.state_dir, owner, utc_now, SETTLE), log)
     except MigrationError as error:
         log.critical("%s", error)
         lock.release()
