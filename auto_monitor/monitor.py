@@ -55,8 +55,6 @@ from migration.totals import Totals
 
 #: The ledger's name in the state directory.
 LEDGER_NAME = "migration_ledger.db"
-#: Seconds between two looks for children that have ended.
-CHILD_SECONDS = 1.0
 _RUNNING = (Health.WORKING, Health.STUCK)
 
 
@@ -411,7 +409,7 @@ def watch(monitor: Monitor, stop: threading.Event) -> None:
             return
         # A child that ends is looked at soon; everything else can wait for the next look.
         while time.monotonic() - began < monitor.settings.check_interval and not stop.is_set():
-            stop.wait(min(CHILD_SECONDS, monitor.settings.check_interval))
+            stop.wait(min(config.CHILD_SECONDS, monitor.settings.check_interval))
             if monitor.parts.staff.workers.reap():
                 break
     monitor.say.info("Asked to stop")

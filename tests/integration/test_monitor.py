@@ -6,14 +6,18 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import psutil
 import pytest
 
+from auto_monitor.disk import devices_behind
 from auto_monitor.model import Identity
 from auto_monitor.workers import Command, Workers
 from migration import progress, totals
@@ -396,3 +400,72 @@ def test_only_what_is_provably_ours_is_ever_signalled(
     assert ours.poll() is not None
     foreign.kill()
     foreign.wait(10)
+
+
+# -- scaling, alerts -----------------------------------------------------------------------------------------------
+
+IOSTAT = """#!/bin/sh
+util=$(cat "$UTIL_FILE")
+echo '{"sysstat": {"hosts": [{"statistics": [{"disk": ['
+for disk in $(ls /sys/block); do echo "{\\"disk_device\\": \\"$disk\\", \\"util\\": $util},"; done
+echo '{"disk_device": "none", "util": 0}]}]}]}}'
+"""
+
+
+def test_a_saturated_disk_takes_a_worker_away_and_an_idle_one_gives_it_back(watch: Watch, tmp_path: Path) -> None:
+    """A stuck worker on a disk that is 97 % busy: the highest id goes, the others take its range over."""
+    if not devices_behind(tmp_path):
+        pytest.skip("no disk can be found behind the folder for temporary files")
+    programs, busy = tmp_path / "bin", tmp_path / "util"
+    programs.mkdir()
+    (programs / "iostat").write_text(IOSTAT)
+    (programs / "iostat").chmod(0o755)
+    busy.write_text("97")
+    watch.library.add(*epubs(range(BOOKS, 400)))
+    watch.more |= {
+        "PATH": f"{programs}:{os.environ['PATH']}", "UTIL_FILE": str(busy), "SCALE_CHECK_SECONDS": "0.5",
+        "DISK_IO_SCALE_DOWN_COOLDOWN": "600", "DISK_IO_SCALE_UP_COOLDOWN": "1", "COOLDOWN_SECONDS": "600",
+    }  # fmt: skip
+    watch.start("--workers", "3")
+    highest = watch.worker(3)
+    watch.worker(1).send_signal(signal.SIGSTOP)
+    log = watch.state / "auto_restart.log"
+    wait_for(lambda: "Stopping worker 3: disk at 97 %, worker 1 stuck" in log.read_text())
+    wait_for(lambda: not highest.is_running())
+    status = json.loads(watch.command("--status", "--json").stdout)
+    assert (status["desired_workers"], status["disk_utilization_percent"]) == (2, 97.0)
+    busy.write_text("5")
+    wait_for(lambda: "Starting worker 3: disk at 5 %, 2 workers desired" in log.read_text())
+
+
+class Hook(BaseHTTPRequestHandler):
+    """Remembers what is posted; fails the first time."""
+
+    got: ClassVar[list[dict[str, str]]] = []
+
+    def do_POST(self) -> None:
+        """One alert."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.got.append(json.loads(body))
+        self.send_response(500 if len(self.got) == 1 else 200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Silence."""
+
+
+def test_a_person_is_told_when_the_pass_ends(watch: Watch) -> None:
+    """ALERT_WEBHOOK_URL, tried again after a failure; the URL is a secret."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        watch.more["ALERT_WEBHOOK_URL"] = f"http://127.0.0.1:{server.server_port}/hooks/very-secret-path"
+        said = watch.run("--workers", "2")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert len(Hook.got) == 2
+    assert f"Pass 1 closed: discovered {BOOKS} = uploaded {BOOKS}" in Hook.got[1]["text"]
+    assert "very-secret-path" not in said + (watch.state / "monitor.log").read_text()

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from auto_monitor import command_line as monitor_line
+from auto_monitor import config
 from migration import errors
 from migration.errors import ExitCode, Fatal, MigrationError, Rejected
 from migration.options import build_parser
@@ -52,6 +54,22 @@ def test_every_option_has_help_with_default_and_environment() -> None:
         assert action.help
         if action.nargs != 0:
             assert re.search(r"\[(default: .+|no default); environment: ([A-Z_0-9]+|none)\]$", action.help), action.dest
+
+
+def test_every_option_of_the_monitor_has_help_with_default_and_environment() -> None:
+    """The same for `auto_monitor/monitor.py`."""
+    for action in monitor_line.build_parser({})._actions:
+        assert action.help
+        if action.nargs != 0:
+            assert re.search(r"\[(default: .+|no default); environment: .+\]$", action.help), action.dest
+
+
+def test_every_setting_of_the_monitor_is_explained() -> None:
+    """By its name, in auto_monitor/README.md."""
+    text = (PROJECT / "auto_monitor" / "README.md").read_text("utf-8")
+    names = [name for name in vars(config) if name.isupper() and not name.startswith("_") and name != "PROJECT"]
+    assert len(names) > 20
+    assert [name for name in names if f"`{name}`" not in text] == []
 
 
 def test_options_come_from_the_environment() -> None:
