@@ -83,15 +83,15 @@ class Attempts:
         self.memory.remember(
             replace(record, attempts=entry.attempt, last_attempt_at=now, case=case, suspect_since=suspect)
         )
-        self.memory.save(now)
+        self.memory.save()
         return entry
 
-    def pause(self, number: int, reason: str, now: datetime) -> None:
+    def pause(self, number: int, reason: str) -> None:
         """Gives up on a worker: it is stopped, so that others can take its range over, and a person is told."""
         if not self.journal.act(f"Pausing worker {number}: {reason}"):
             return
         self.memory.remember(replace(self.memory.record(number), paused=True, suspect_since=None))
-        self.memory.save(now)
+        self.memory.save()
         self.staff.kill(number)
         self.alerts.tell(
             f"Worker {number} is PAUSED: {reason}. The others go on without it. When the cause is mended: "

@@ -2,8 +2,8 @@
 
 import os
 from dataclasses import replace
-from datetime import datetime
 
+from auto_monitor.clock import utc_now
 from auto_monitor.history import StateFile
 from auto_monitor.model import MonitorState, WorkerRecord
 
@@ -37,8 +37,8 @@ class Memory:
         """Replaces fields of the state, by their names there."""
         self.state = replace(self.state, **fields)  # type: ignore[arg-type]  # names are checked by replace
 
-    def save(self, now: datetime, *, ended: str = "") -> None:
-        """Writes the state; it is also the heartbeat. Raises StateUnwritable."""
-        self.change(heartbeat_at=now, ended=ended, pid=os.getpid())
+    def save(self, *, ended: str = "") -> None:
+        """Writes the state; it is also the heartbeat, by the clock of whoever reads it. Raises StateUnwritable."""
+        self.change(heartbeat_at=utc_now(), ended=ended, pid=os.getpid())
         if self._writes:
             self._file.write(self.state)

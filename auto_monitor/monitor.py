@@ -134,7 +134,7 @@ class Monitor:
             acted = self.scale_workers_based_on_disk_io(verdicts, now)
             self.parts.staff.fill_up()
             self.heal(snapshots, {n: verdict for n, verdict in verdicts.items() if n not in acted}, now)
-        self.memory.save(now)
+        self.memory.save()
         return False
 
     def totals(self) -> Totals | None:
@@ -163,18 +163,18 @@ class Monitor:
             self.closed_since = self.closed_since or now
             if living and age(self.closed_since, now).total_seconds() < config.CLOSING_SECONDS:
                 return False
-            self.finish(found, now)
+            self.finish(found)
             return True
         if found is not None and found.closed_at is None and found.opened_at != self.memory.state.pass_opened_at:
             self.say.warning("Pass %d is watched from now on", found.pass_id)
             self.memory.change(pass_opened_at=found.opened_at)
         wanted = self.memory.wanted()
         if wanted and not living and all(record.exit_code in FOR_GOOD for record in wanted):
-            self.give_up(wanted[0], now)
+            self.give_up(wanted[0])
             return True
         return False
 
-    def finish(self, found: Totals, now: datetime) -> None:
+    def finish(self, found: Totals) -> None:
         """The pass is closed: ends what still runs, says how it went."""
         if not self.settings.dry_run:
             self.parts.staff.dismiss()
@@ -184,16 +184,16 @@ class Monitor:
         failed = "".join(f"; {count} {reason}" for reason, count in sorted(found.failed.items()))
         tell = self.parts.alerts.announce if proved else self.parts.alerts.tell
         tell(f"{totals.equation(found, proved=proved)}{failed}")
-        self.memory.save(now, ended="completed")
+        self.memory.save(ended="completed")
 
-    def give_up(self, record: WorkerRecord, now: datetime) -> None:
+    def give_up(self, record: WorkerRecord) -> None:
         """No worker is left and none may be restarted."""
         self.exit_code = record.exit_code or 2
         self.parts.alerts.tell(
             f"Every worker ended with status {self.exit_code}, which a restart cannot mend; see "
             f"migration_worker{record.worker_id}.log. When it is mended, ./start.sh goes on."
         )
-        self.memory.save(now, ended="failed")
+        self.memory.save(ended="failed")
 
     def carry_out_commands(self) -> None:
         """What a person asked for with --resume or the dashboard."""
@@ -318,15 +318,20 @@ class Monitor:
         if step.treatment is Treatment.RESTART:
             self.parts.attempts.restart(verdict, seen, now)
         elif step.treatment is Treatment.PAUSE:
-            self.parts.attempts.pause(step.worker_id, step.reason, now)
+            self.parts.attempts.pause(step.worker_id, step.reason)
 
 
 # -- the names that stay -------------------------------------------------------------------------------------------
 
 
-def get_disk_io_utilization(library: Path) -> float | None:
-    """Percent of time the busiest disk under the library is busy; None when that cannot be known."""
-    return DiskMeter(library, seconds=config.IOSTAT_SECONDS).utilization()
+def get_disk_io_utilization(library: Path | None = None) -> float | None:
+    """Percent of time the busiest disk under the library is busy; None when that cannot be known.
+
+    Without `library`, the one that CALIBRE_LIBRARY names.
+    """
+    named = config.environment().get("CALIBRE_LIBRARY")
+    path = library or (Path(named).expanduser() if named else None)
+    return None if path is None else DiskMeter(path, seconds=config.IOSTAT_SECONDS).utilization()
 
 
 def scale_workers_based_on_disk_io(monitor: Monitor, verdicts: Mapping[int, Verdict], now: datetime) -> set[int]:
@@ -415,7 +420,7 @@ def watch(monitor: Monitor, stop: threading.Event) -> None:
     monitor.say.info("Asked to stop")
     if monitor.settings.stop_workers and not monitor.settings.dry_run:
         monitor.parts.staff.dismiss()
-    monitor.memory.save(monitor.clock(), ended="stopped")
+    monitor.memory.save(ended="stopped")
 
 
 def _stop_on_signals(stop: threading.Event) -> None:

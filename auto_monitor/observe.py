@@ -163,7 +163,8 @@ class Observer:
         """Work that shows in the log: a range read for the first time, more files found. The same again is a loop."""
         for text in memory.tail.new_lines():
             line = logs.parse(text)
-            if line is None:
+            if line is None or memory.identity is None or line.at < memory.identity.started:
+                # What an earlier process of this worker wrote says nothing about this one.
                 continue
             moved = False
             if match := logs.QUERYING.match(line.message) or logs.PROCESSED_BATCH.match(line.message):
@@ -176,7 +177,7 @@ class Observer:
                 # A range that is read again finds its pending files again.
                 moved = int(match[1]) > memory.found and not memory.repeated
                 memory.found = max(memory.found, int(match[1]))
-            if moved and memory.identity is not None and line.at >= memory.identity.started:
+            if moved:
                 memory.progress_seen_at = (
                     now if memory.looked else max(memory.progress_seen_at or now, min(now, line.at))
                 )

@@ -29,6 +29,8 @@ DEMO = PROJECT / "demo"
 START_SECONDS = 30.0
 #: Seconds to wait for a real server before saying that it does not answer.
 CHECK_SECONDS = "15"
+#: Seconds for everything that is checked before the monitor starts.
+OPEN_SECONDS = 120.0
 #: Seconds a worker gets to end.
 STOP_SECONDS = 10.0
 #: Seconds between two looks, and between two lines when there is no terminal.
@@ -228,7 +230,15 @@ def _open_pass(job: Job) -> int:
     """Checks library, server, login and state directory, opens a pass; says what is wrong; returns its status."""
     command = [*_worker_command(job, 1), "--open-pass"]
     surroundings = {"START_SECONDS": CHECK_SECONDS, **_surroundings(job)}
-    done = subprocess.run(command, env=surroundings, capture_output=True, text=True, timeout=600, check=False)
+    try:
+        done = subprocess.run(
+            command, env=surroundings, capture_output=True, text=True, timeout=OPEN_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Refused(
+            f"library and server were not ready within {OPEN_SECONDS:g} s; {job.state_dir / 'migration_worker1.log'} "
+            "says what it waits for (Calibre may have the library locked)"
+        ) from error
     if done.returncode:
         said = done.stderr.strip().splitlines()
         sys.stderr.write(f"{said[-1] if said else 'The worker said nothing'}\n")
