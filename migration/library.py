@@ -215,7 +215,14 @@ class CalibreLibrary:
         if not has_cover or not folder:
             return None
         path = folder + b"/cover.jpg"
-        return path if self._tree.exists(path) else None
+        if self._tree.exists(path):
+            return path
+        try:
+            there = self._tree.folder(folder)
+        except Rejected:
+            return None
+        path = (there or folder) + b"/cover.jpg"
+        return path if there and self._tree.exists(path) else None
 
 
 def _by_book(rows: Rows) -> dict[int, Rows]:

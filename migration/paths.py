@@ -55,7 +55,52 @@ class Tree:
         try:
             return self._examine(path)
         except MissingFile as missing:
-            return self._find_renamed(folder, name + suffix, suffix, missing)
+            there = self.folder(folder)
+            if there is None:
+                raise
+            return self._find_renamed(there, name + suffix, suffix, missing)
+
+    def folder(self, recorded: bytes) -> bytes | None:
+        """Where a recorded folder is: as recorded, else part by part by normalisation or case; None when it is not.
+
+        A library that was copied to another system comes back with every name in another Unicode normal form.
+        """
+        there: list[bytes] = []
+        for part in _components(recorded):
+            found = self._part(b"/".join(there), part)
+            if found is None:
+                return None
+            there.append(found)
+        return b"/".join(there)
+
+    def _part(self, above: bytes, part: bytes) -> bytes | None:
+        """The one folder in `above` that is called `part`; asked for by name first, because listing is slow."""
+        prefix = above + b"/" if above else b""
+        text = os.fsdecode(part)
+        for spelled in dict.fromkeys(
+            [part, *(os.fsencode(unicodedata.normalize(form, text)) for form in ("NFC", "NFD"))]
+        ):
+            try:
+                os.stat(prefix + spelled, dir_fd=self._root, follow_symlinks=False)
+            except OSError:
+                continue
+            return spelled
+        alike = [other for other in self._names(above) if _folded(other) == _folded(part)]
+        return alike[0] if len(alike) == 1 else None
+
+    def _names(self, folder: bytes) -> list[bytes]:
+        """What is in a folder; nothing when it cannot be listed."""
+        try:
+            descriptor = self._descend(folder.split(b"/") if folder else [], folder)
+        except Rejected:
+            return []
+        try:
+            return [os.fsencode(entry.name) for entry in os.scandir(descriptor)]
+        except OSError:
+            return []
+        finally:
+            if descriptor != self._root:
+                os.close(descriptor)
 
     def exists(self, path: bytes) -> bool:
         """Is there a regular file, without following anything?"""
@@ -112,24 +157,14 @@ class Tree:
         return Found(path, status.st_size, status.st_mtime_ns)
 
     def _find_renamed(self, folder: bytes, name: bytes, suffix: bytes, missing: MissingFile) -> Found:
-        try:
-            descriptor = self._descend(_components(folder), folder)
-        except Rejected:
-            raise missing from None
-        try:
-            names = [os.fsencode(entry.name) for entry in os.scandir(descriptor)]
-        except OSError as error:
-            raise _meaning(error, folder) from error
-        finally:
-            if descriptor != self._root:
-                os.close(descriptor)
+        names = self._names(folder)
         alike = [other for other in names if _folded(other) == _folded(name)]
         same_kind = [other for other in names if suffix and _folded(other).endswith(_folded(suffix))]
-        chosen = alike if len(alike) == 1 else same_kind
+        chosen = [name] if name in names else alike if len(alike) == 1 else same_kind
         if len(chosen) != 1:
             raise missing
         found = self._examine(_joined(folder, chosen[0]))
-        note = f"{shown(name)} is not there; {shown(chosen[0])} was taken instead"
+        note = f"{missing}; {shown(found.path)} was taken instead"
         return Found(found.path, found.size, found.mtime_ns, note)
 
 

@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -410,6 +411,26 @@ def test_a_file_of_another_case_or_normalisation_is_found(library: Library) -> N
     assert (found.problem, found.path) == (None, b"Author/Book (1)/FILE.EPUB")
     assert "was taken instead" in found.note
     assert not path.exists()
+
+
+def test_a_library_in_another_normal_form_is_found(library: Library) -> None:
+    """Copied from a Mac, every folder and file is spelled NFD; then one folder changes its case too."""
+    author, book = library.root / "Zo\u00eb", "\u017dlu\u0165 (1)"
+    (library.root / "Author").rename(author)
+    (author / "Book (1)").rename(author / book)
+    library.sql("UPDATE books SET path = ? WHERE id = 1", (f"Zo\u00eb/{book}",))
+    size = books_of(library.root)[0].files[0].size
+    for path in sorted(library.root.rglob("*"), key=lambda path: -len(path.parts)):
+        path.rename(path.with_name(unicodedata.normalize("NFD", path.name)))
+    found = books_of(library.root)[0].files[0]
+    assert (found.problem, found.size, "was taken instead" in found.note) == (None, size, True)
+    assert found.path.startswith("Zoe\u0308/Z\u030c".encode())
+    (author,) = [path for path in library.root.iterdir() if path.is_dir()]
+    author.rename(author.with_name("ZOE\u0308"))
+    found = books_of(library.root)[0].files[0]
+    assert found.path.startswith("ZOE\u0308/".encode())
+    (library.root / "zoE\u0308").mkdir()
+    assert problem_of(library.root) is not None
 
 
 def test_of_several_strangers_none_is_taken(library: Library) -> None:
