@@ -8,10 +8,12 @@ from pathlib import Path
 from auto_monitor import config, evidence, healing
 from auto_monitor.alerts import Alerts
 from auto_monitor.clock import utc_now
+from auto_monitor.diagnosis import Answer, Facts, FixType
 from auto_monitor.history import History
 from auto_monitor.journal import Journal
 from auto_monitor.memory import Memory
 from auto_monitor.model import (
+    CodeChanges,
     FixCase,
     Health,
     HistoryEntry,
@@ -22,6 +24,7 @@ from auto_monitor.model import (
     WorkerSnapshot,
     age,
 )
+from auto_monitor.ports import Adviser
 from auto_monitor.staff import Staff
 from migration import totals
 from migration.model import Phase
@@ -39,13 +42,19 @@ class Attempts:
     clock: Callable[[], datetime]
     state_dir: Path
     ledger: Path
+    adviser: Adviser | None = None
 
     def restart(self, verdict: Verdict, seen: WorkerSnapshot, now: datetime) -> None:
         """Recorded, stack taken, process ended and started anew, case opened."""
         number = verdict.worker_id
+        answer = self.advice(verdict, seen, now)
+        if answer is not None and answer.pending:
+            self.journal.once(f"asking {number}", f"Worker {number} is {verdict.reason}; the LLM is asked why")
+            return
+        self.journal.forget(f"asking {number}")
         if not self.journal.act(f"Restarting worker {number}: {verdict.reason}; in hand: {seen.hung_on}"):
             return
-        entry = self._open(verdict, seen, now)
+        entry = self._open(verdict, seen, now, answer)
         self.staff.kill(number)
         if self.staff.start(number) is None:
             self.conclude(self.memory.record(number), False, "the worker could not be started")
@@ -56,35 +65,107 @@ class Attempts:
             # What is to be verified begins now: ending the old process took its time.
             self.memory.remember(replace(begun, case=replace(begun.case, acted_at=self.clock())))
 
-    def _open(self, verdict: Verdict, seen: WorkerSnapshot, now: datetime) -> HistoryEntry:
+    def advice(self, verdict: Verdict, seen: WorkerSnapshot, now: datetime) -> Answer | None:
+        """What the LLM says about a worker that hangs; None when nobody is asked."""
+        if self.adviser is None or self.journal.dry_run or verdict.health is not Health.STUCK:
+            return None
+        return self.adviser.diagnose(self.facts(verdict, seen, now))
+
+    def facts(self, verdict: Verdict, seen: WorkerSnapshot, now: datetime) -> Facts:
+        """What is known about a worker that hangs. Its stack is taken once, for the question."""
+        record = self.memory.record(verdict.worker_id)
+        asked = self.adviser is not None and self.adviser.asked(record.worker_id)
+        stack = "" if asked else self._stack(record)
+        tried = [entry for entry in self.history.entries() if entry.worker_id == record.worker_id]
+        earlier = (
+            [f"{entry.fix_type}: {entry.reason}" for entry in tried[-record.attempts :]] if record.attempts else []
+        )
+        return Facts(
+            record.worker_id, verdict.reason.split(" for ")[0], minutes(verdict, now),
+            seen.phase.value if seen.phase else "unknown", str(seen.hung_on), stack,
+            self.memory.state.disk_utilization, earlier,
+        )  # fmt: skip
+
+    def _stack(self, record: WorkerRecord) -> str:
+        return self.staff.workers.take_stack(record.identity, record.worker_id, config.STACK_SECONDS)
+
+    def _open(self, verdict: Verdict, seen: WorkerSnapshot, now: datetime, answer: Answer | None) -> HistoryEntry:
         """From here on the attempt counts, even if the monitor dies in the next line."""
         record = self.memory.record(verdict.worker_id)
         stuck = verdict.health is Health.STUCK
-        stack = self.staff.workers.take_stack(record.identity, record.worker_id, config.STACK_SECONDS) if stuck else ""
+        stack = self._stack(record) if stuck else ""
         cause = f"{verdict.health.value}: {verdict.reason.split(' for ')[0]}; in hand: {seen.hung_on}"
-        occurrences = 1 + sum(entry.root_cause == cause for entry in self.history.entries())
-        entry = HistoryEntry(
+        plain = HistoryEntry(
             timestamp=utc_now().isoformat(),
             worker_id=record.worker_id,
             attempt=record.attempts + 1,
             trigger=(Trigger.STUCK if stuck else Trigger.STOPPED).value,
-            minutes_stuck=round(age(verdict.since, now).total_seconds() / 60, 1),
+            minutes_stuck=minutes(verdict, now),
             status_before=seen.phase.value if seen.phase else "unknown",
             root_cause=cause,
             description="restart of the worker process",
-            recurring=occurrences >= 2,
-            occurrences=occurrences,
             evidence=evidence.keep(self.state_dir, verdict, seen, stack),
         )
+        entry = plain if answer is None else self._with_diagnosis(plain, answer)
+        occurrences = 1 + sum(other.root_cause == entry.root_cause for other in self.history.entries())
+        entry = replace(entry, recurring=occurrences >= 2, occurrences=occurrences)
         self.history.record(entry, utc_now())
         trigger = Trigger.STUCK if stuck else Trigger.STOPPED
         case = FixCase(record.worker_id, trigger, entry.attempt, now, seen.hung_on, entry.key)
         suspect = record.suspect_since or now
+        record = self.memory.record(record.worker_id)
         self.memory.remember(
             replace(record, attempts=entry.attempt, last_attempt_at=now, case=case, suspect_since=suspect)
         )
         self.memory.save()
         return entry
+
+    def _with_diagnosis(self, entry: HistoryEntry, answer: Answer) -> HistoryEntry:
+        """The entry with what the LLM said, its settings given to the worker; a failure leaves the plain restart."""
+        number, found = entry.worker_id, answer.diagnosis
+        if self.adviser is not None:
+            self.adviser.forget(number)
+        entry = replace(entry, llm_used=True, model=answer.model or None, tokens=answer.tokens or None)
+        if found is None:
+            self.journal.warning("Worker %d: the LLM did not help (%s); it is restarted", number, answer.failure)
+            return replace(entry, validation=f"the LLM did not help: {answer.failure}")
+        self.journal.info(
+            "Worker %d: the LLM says: %s; fix: %s (confidence %.2f): %s",
+            number, found.root_cause, found.fix_type.value, found.confidence, found.description,
+        )  # fmt: skip
+        entry = replace(
+            entry, root_cause=found.root_cause, confidence=found.confidence, description=found.description,
+        )  # fmt: skip
+        match found.fix_type:
+            case FixType.CONFIG_FIX:
+                return self._configure(entry, found.config_changes)
+            case FixType.CODE_FIX:
+                return self._propose(entry, found.code)
+        return entry
+
+    def _configure(self, entry: HistoryEntry, changes: Mapping[str, int]) -> HistoryEntry:
+        """Settings of its own for the worker, from its next start on, kept across restarts."""
+        record = self.memory.record(entry.worker_id)
+        self.memory.remember(
+            replace(
+                record,
+                parallel_uploads=changes.get("parallel_uploads", record.parallel_uploads),
+                batch_size=changes.get("batch_size", record.batch_size),
+            )
+        )
+        self.journal.done(f"Worker {entry.worker_id} gets {dict(changes)} from its next start on")
+        return replace(entry, fix_type=FixType.CONFIG_FIX.value, config_changes={**changes})
+
+    def _propose(self, entry: HistoryEntry, code: str) -> HistoryEntry:
+        """A change of the code is kept for a person; the worker is restarted as it is."""
+        name = evidence.propose(self.state_dir, entry.worker_id, entry.root_cause, code)
+        self.journal.info(
+            "Worker %d: a change of the code is proposed in auto_monitor/proposals/%s and not applied: %s",
+            entry.worker_id, name, code,
+        )  # fmt: skip
+        preview = "\n".join(code.splitlines()[:10])
+        changes = CodeChanges(preview, code)
+        return replace(entry, code_changes=changes, validation=f"proposed only: auto_monitor/proposals/{name}")
 
     def pause(self, number: int, reason: str) -> None:
         """Gives up on a worker: it is stopped, so that others can take its range over, and a person is told."""
@@ -148,3 +229,8 @@ class Attempts:
         entry = next((entry for entry in reversed(self.history.entries()) if entry.key == key), None)
         if entry is not None:
             self.history.record(change(entry), utc_now())
+
+
+def minutes(verdict: Verdict, now: datetime) -> float:
+    """For how long, in minutes."""
+    return round(age(verdict.since, now).total_seconds() / 60, 1)

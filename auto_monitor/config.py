@@ -11,6 +11,7 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 from auto_monitor.detection import DetectionPolicy
+from auto_monitor.diagnosis import Budget
 from auto_monitor.healing import HealingPolicy
 from auto_monitor.scaling import ScalingPolicy
 
@@ -75,6 +76,15 @@ SUCCESS_VERIFICATION_SECONDS = _number("SUCCESS_VERIFICATION_SECONDS", 120, 0, _
 VERIFICATION_AT_MOST_SECONDS = _number("VERIFICATION_AT_MOST_SECONDS", 1200, 0, _DAY)
 #: Lines of the worker's log that the LLM is shown.
 LOG_LINES_TO_ANALYZE = _count("LOG_LINES_TO_ANALYZE", 500, 1, 10_000)
+#: Calls of the LLM in one hour, and tokens in one day, at most.
+LLM_CALLS_PER_HOUR = _count("LLM_CALLS_PER_HOUR", 20, 0, 10_000)
+LLM_TOKENS_PER_DAY = _count("LLM_TOKENS_PER_DAY", 300_000, 0, 1_000_000_000)
+#: Seconds for one question with its re-ask; the worker is restarted without an answer after that.
+LLM_JOB_SECONDS = _number("LLM_JOB_SECONDS", 600, 1, 3600)
+#: Seconds for one call.
+OPENAI_TIMEOUT_SECONDS = _number("OPENAI_TIMEOUT_SECONDS", 60, 0.1, 600)
+#: Below this a code fix is asked about once more.
+CODE_FIX_MIN_CONFIDENCE = _number("CODE_FIX_MIN_CONFIDENCE", 0.7, 0, 1)
 #: Workers that should run.
 TARGET_WORKER_COUNT = _count("TARGET_WORKER_COUNT", 4, 1, 8)
 #: Never fewer ...
@@ -131,6 +141,11 @@ def healing_policy() -> HealingPolicy:
         timedelta(seconds=max(SUCCESS_VERIFICATION_SECONDS, VERIFICATION_AT_MOST_SECONDS)),
         window=timedelta(seconds=max(STUCK_THRESHOLD_SECONDS, SUCCESS_VERIFICATION_SECONDS)),
     )
+
+
+def llm_budget() -> Budget:
+    """What may be spent on an LLM?"""
+    return Budget(LLM_CALLS_PER_HOUR, LLM_TOKENS_PER_DAY, LLM_JOB_SECONDS)
 
 
 def scaling_policy(target: int = TARGET_WORKER_COUNT) -> ScalingPolicy:

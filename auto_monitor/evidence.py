@@ -37,3 +37,11 @@ def keep(state_dir: Path, verdict: Verdict, seen: WorkerSnapshot, stack: str) ->
     for old in sorted(folder.glob("*.json"))[:-NEWEST]:
         old.unlink(missing_ok=True)
     return name
+
+
+def propose(state_dir: Path, worker_id: int, root_cause: str, code: str) -> str:
+    """Keeps a change for a person, as text that nothing runs; returns the file's name. Raises StateUnwritable."""
+    name = f"{utc_now():%Y%m%dT%H%M%S}-worker{worker_id}-{uuid.uuid4().hex[:8]}.json"
+    value: dict[str, Json] = {"worker_id": worker_id, "root_cause": root_cause, "code": code}
+    write_json(state_dir / "auto_monitor" / "proposals" / name, value)
+    return name

@@ -30,6 +30,7 @@ from auto_monitor.detection import FOR_GOOD, judge
 from auto_monitor.disk import DiskMeter, DiskProbe
 from auto_monitor.history import History, StateFile, history_path, state_path
 from auto_monitor.journal import Journal
+from auto_monitor.llm_debugger import LlmDebugger
 from auto_monitor.memory import Memory
 from auto_monitor.model import (
     Health,
@@ -47,6 +48,7 @@ from auto_monitor.model import (
 )
 from auto_monitor.observe import Observer
 from auto_monitor.ports import Adviser
+from auto_monitor.redact import secret_values
 from auto_monitor.staff import Staff
 from auto_monitor.workers import Command, Workers
 from migration import logs, totals
@@ -90,6 +92,7 @@ class Monitor:
         self.scaling = config.scaling_policy(settings.target)
         self.last_scale_check: datetime | None = None
         self.closed_since: datetime | None = None
+        self.snapshots: Mapping[int, WorkerSnapshot] = {}
         self.exit_code = 0
 
     # -- one round ------------------------------------------------------------------------------------------------
@@ -125,6 +128,7 @@ class Monitor:
         self.parts.staff.adopt(self.parts.observer)
         found = self.totals()
         snapshots = {r.worker_id: self.parts.observer.look(r, now) for r in self.memory.wanted() if r.identity}
+        self.snapshots = snapshots
         verdicts = {number: judge(seen, now, self.detection) for number, seen in snapshots.items()}
         self.note(snapshots, verdicts, now)
         self.parts.attempts.verify(snapshots, verdicts, now, self.healing)
@@ -152,6 +156,8 @@ class Monitor:
             suspect = (record.suspect_since or now) if verdict.health is Health.STUCK else None
             kept = record.suspect_since if record.case is not None else suspect
             self.memory.remember(replace(record, suspect_since=kept, exit_code=seen.exit_code))
+            if self.parts.adviser is not None and verdict.health is not Health.STUCK:
+                self.parts.adviser.forget(number)
             text = f"Worker {number} is {verdict.health.value}: {verdict.reason}"
             if self.say.once(f"worker {number}", text, verdict.health.value) and verdict.health is Health.ENDED:
                 self.parts.alerts.tell(f"{text}; a restart cannot mend that")
@@ -255,7 +261,9 @@ class Monitor:
         )
         decision = scaling.decide(measured, now, self.scaling)
         if decision.action is Scaling.ASK and self.parts.adviser is not None:
-            opinion = self.parts.adviser.disk_is_the_cause(sorted(measured.stuck), utilization or 0.0, now)
+            number = min(measured.stuck)
+            facts = self.parts.attempts.facts(verdicts[number], self.snapshots[number], now)
+            opinion = self.parts.adviser.disk_is_the_cause(facts)
             decision = scaling.decide(replace(measured, opinion=opinion), now, self.scaling)
         return decision
 
@@ -358,9 +366,10 @@ def assemble(settings: Settings, say: Journal, clock: Callable[[], datetime]) ->
     memory = Memory(MonitorState(target, target, clock()), state_file, writes=not settings.dry_run)
     staff = Staff(workers, memory, say)
     alerts = Alerts("" if settings.dry_run else settings.environment.get("ALERT_WEBHOOK_URL", ""), say)
+    adviser = debugger(settings, clock) if settings.llm_enabled else None
     history = History(history_path(settings.state_dir))
     attempts = Attempts(
-        staff, memory, history, say, alerts, clock, settings.state_dir, settings.state_dir / LEDGER_NAME
+        staff, memory, history, say, alerts, clock, settings.state_dir, settings.state_dir / LEDGER_NAME, adviser
     )
     parts = Parts(
         staff=staff,
@@ -372,14 +381,23 @@ def assemble(settings: Settings, say: Journal, clock: Callable[[], datetime]) ->
         alerts=alerts,
         journal=say,
         state_file=state_file,
+        adviser=adviser,
     )
     return Monitor(settings, parts, clock)
+
+
+def debugger(settings: Settings, clock: Callable[[], datetime]) -> LlmDebugger:
+    """The one that asks an LLM."""
+    return LlmDebugger(
+        settings.state_dir, settings.script, config.PROJECT, settings.environment, config.llm_budget(), clock,
+        config.LOG_LINES_TO_ANALYZE, config.DISK_IO_SATURATED_THRESHOLD,
+    )  # fmt: skip
 
 
 def run(settings: Settings) -> int:
     """One monitor from its start to its end; returns the exit status."""
     settings.state_dir.mkdir(parents=True, exist_ok=True)
-    for secret in (settings.environment.get(name, "") for name in ("MBS2_PASSWORD", "ALERT_WEBHOOK_URL")):
+    for secret in secret_values(settings.environment):
         logs.mask(secret)
     with ExitStack() as stack:
         if not settings.dry_run:
@@ -393,6 +411,8 @@ def run(settings: Settings) -> int:
         if monitor.begin():
             watch(monitor, stop)
         monitor.parts.alerts.finish(15.0)
+        if monitor.parts.adviser is not None:
+            monitor.parts.adviser.finish()
         return monitor.exit_code
 
 

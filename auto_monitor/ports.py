@@ -1,15 +1,30 @@
-"""What the monitor needs from a debugger with a mind; `llm_debugger` fills it, tests have a fake of it."""
+"""What the monitor needs from a debugger with a mind; `llm_debugger` is one, tests/fakes.py has another."""
 
-from collections.abc import Sequence
-from datetime import datetime
 from typing import Protocol
 
+from auto_monitor.diagnosis import Answer, Facts
 from auto_monitor.model import Opinion
 
 
 class Adviser(Protocol):
-    """Asked without waiting: an answer that is not there yet is PENDING, and asked for again at the next look."""
+    """Never makes anybody wait: an answer that is not there yet is pending, and asked for again at the next look."""
 
-    def disk_is_the_cause(self, stuck: Sequence[int], utilization: float, now: datetime) -> Opinion:
-        """Is the saturated disk (`utilization` percent) the reason why these workers are stuck?"""
+    def asked(self, worker_id: int) -> bool:
+        """Has a question about this worker been asked, answered or not?"""
+        ...
+
+    def diagnose(self, facts: Facts) -> Answer:
+        """Why does this worker hang, and what helps?"""
+        ...
+
+    def disk_is_the_cause(self, facts: Facts) -> Opinion:
+        """Is the saturated disk the reason why it hangs?"""
+        ...
+
+    def forget(self, worker_id: int) -> None:
+        """Its trouble is over, or another one now."""
+        ...
+
+    def finish(self) -> None:
+        """Ends what still runs."""
         ...

@@ -1,0 +1,258 @@
+"""Evidence about a worker that hangs → a question to the LLM → a Diagnosis, without ever making the monitor wait.
+
+Each question is a job: a child process with a deadline. Answers are kept, by the fingerprint of their evidence, so that
+the same trouble is not paid for twice, and so that the budget is a sum over files.
+"""
+
+import ast
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from auto_monitor.diagnosis import Answer, Budget, Facts, Unreadable, patterns, read, templates
+from auto_monitor.model import Opinion
+from auto_monitor.redact import redact, secret_values
+from migration import logs
+from migration.atomic import read_json, write_json
+from migration.model import Json
+from migration.sanitize import sanitize_text
+
+#: Bytes of the log's end that are looked at, and functions whose source is shown.
+LOG_BYTES, FUNCTIONS = 400_000, 3
+#: Answers that stay.
+NEWEST = 500
+#: An answer is used again for this long.
+REUSE = timedelta(hours=24)
+
+_FRAME = re.compile(r'File "([^"]+)", line (\d+) in (\w+)')
+_OF_THE_JOB = ("OPENAI_", "CODE_FIX_MIN_CONFIDENCE", "SSL_", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy")
+
+
+@dataclass(slots=True)
+class _Job:
+    process: "subprocess.Popen[bytes]"
+    began: datetime
+    fingerprint: str
+    facts: Facts
+
+
+@dataclass(slots=True)
+class LlmDebugger:
+    """Asks about one worker at a time each; `clock` is the monitor's steady clock."""
+
+    state_dir: Path
+    script: Path
+    project: Path
+    environment: Mapping[str, str]
+    budget: Budget
+    clock: Callable[[], datetime]
+    lines: int
+    saturated: float
+    _jobs: dict[int, _Job] = field(default_factory=dict)
+    _answers: dict[int, Answer] = field(default_factory=dict)
+
+    def asked(self, worker_id: int) -> bool:
+        """Has a question about this worker been asked, answered or not?"""
+        return worker_id in self._jobs or worker_id in self._answers
+
+    def forget(self, worker_id: int) -> None:
+        """Its trouble is over, or another one now: what was asked about it counts no more."""
+        self._answers.pop(worker_id, None)
+        job = self._jobs.pop(worker_id, None)
+        if job is not None:
+            job.process.kill()
+            job.process.wait(10)
+
+    def diagnose(self, facts: Facts) -> Answer:
+        """The answer about a worker; pending while the job runs, the same until it is forgotten."""
+        answer = self._answers.get(facts.worker_id) or self._ask(facts)
+        if not answer.pending:
+            self._answers[facts.worker_id] = answer
+        return answer
+
+    def _ask(self, facts: Facts) -> Answer:
+        job = self._jobs.get(facts.worker_id)
+        if job is not None:
+            return self._look(job)
+        evidence = self.evidence(facts)
+        fingerprint = fingerprint_of(evidence)
+        known = self._known(fingerprint)
+        if known is not None:
+            return known
+        refusal = self._over_budget()
+        if refusal:
+            return Answer(failure=refusal)
+        self._start(facts, evidence, fingerprint)
+        return Answer(pending=True)
+
+    def disk_is_the_cause(self, facts: Facts) -> Opinion:
+        """What the diagnosis of a stuck worker says about the disk."""
+        answer = self.diagnose(facts)
+        if answer.pending:
+            return Opinion.PENDING
+        if answer.diagnosis is None:
+            return Opinion.FAILED
+        return {True: Opinion.CONFIRMS, False: Opinion.DENIES, None: Opinion.UNKNOWN}[answer.diagnosis.disk]
+
+    def finish(self) -> None:
+        """Ends the jobs that still run."""
+        for worker_id in list(self._jobs):
+            self.forget(worker_id)
+
+    # -- evidence -------------------------------------------------------------------------------------------------
+
+    def evidence(self, facts: Facts) -> dict[str, Json]:
+        """Everything the LLM is shown, free of secrets."""
+        lines = _last_lines(logs.log_path(self.state_dir, facts.worker_id), self.lines)
+        stack = sanitize_text(facts.stack, multiline=True)
+        busy = facts.disk_utilization
+        shown: dict[str, Json] = {
+            "verdict": facts.reason,
+            "minutes_stuck": facts.minutes_stuck,
+            "phase": facts.phase,
+            "in_hand": facts.in_hand,
+            "disk_utilization_percent": busy,
+            "disk_saturated": None if busy is None else busy >= self.saturated,
+            "error_patterns": {**patterns(lines)},
+            "earlier_attempts": list(facts.earlier),
+            "python_stack": list(stack.splitlines()),
+            "source_of_functions": {**sources(stack, self.script)},
+            "last_log_lines": list(templates(lines)),
+        }
+        values = secret_values(self.environment)
+        cleaned: dict[str, Json] = json.loads(json.dumps(shown, ensure_ascii=False), parse_constant=lambda _name: None)
+        return {name: _clean(value, values) for name, value in cleaned.items()}
+
+    # -- jobs -----------------------------------------------------------------------------------------------------
+
+    def _folder(self) -> Path:
+        return self.state_dir / "auto_monitor" / "answers"
+
+    def _start(self, facts: Facts, evidence: dict[str, Json], fingerprint: str) -> None:
+        question = self._folder() / f"{fingerprint}.question"
+        write_json(question, evidence)
+        ours = {key: value for key, value in os.environ.items() if not key.startswith(("MBS2_", "ALERT_"))}
+        given = {key: value for key, value in self.environment.items() if key.startswith(_OF_THE_JOB)}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "auto_monitor.llm_job", str(question), str(self._answer_path(fingerprint))],
+            env={**ours, **given, "PYTHONPATH": str(self.project)}, cwd=self.project, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        self._jobs[facts.worker_id] = _Job(process, self.clock(), fingerprint, facts)
+
+    def _look(self, job: _Job) -> Answer:
+        """Is the job done, or has it had its time?"""
+        if job.process.poll() is None:
+            if (self.clock() - job.began).total_seconds() < self.budget.job_seconds:
+                return Answer(pending=True)
+            job.process.kill()
+            job.process.wait(10)
+        del self._jobs[job.facts.worker_id]
+        answer = self._read(self._answer_path(job.fingerprint))
+        return answer or Answer(failure="the job ended without an answer")
+
+    def _answer_path(self, fingerprint: str) -> Path:
+        return self._folder() / f"{fingerprint}.json"
+
+    def _known(self, fingerprint: str) -> Answer | None:
+        path = self._answer_path(fingerprint)
+        if not path.exists() or datetime.now(tz=UTC) - _written(path) > REUSE:
+            return None
+        answer = self._read(path)
+        return answer if answer is not None and answer.diagnosis is not None else None
+
+    @staticmethod
+    def _read(path: Path) -> Answer | None:
+        value = read_json(path)
+        if not isinstance(value, dict):
+            return None
+        model, tokens = str(value.get("model") or ""), int(str(value.get("tokens") or 0))
+        found = value.get("diagnosis")
+        if not isinstance(found, dict):
+            return Answer(failure=str(value.get("error") or "no answer"), model=model, tokens=tokens)
+        try:
+            return Answer(read(found), model=model, tokens=tokens)
+        except Unreadable as error:
+            return Answer(failure=str(error), model=model, tokens=tokens)
+
+    def _over_budget(self) -> str:
+        """Why nothing may be asked now, or ""."""
+        paths = sorted(self._folder().glob("*.json"), key=_written)
+        for old in paths[:-NEWEST]:
+            old.unlink(missing_ok=True)
+            old.with_suffix(".question").unlink(missing_ok=True)
+        now, calls, tokens = datetime.now(tz=UTC), 0, 0
+        for path in paths:
+            value, age = read_json(path), now - _written(path)
+            if isinstance(value, dict):
+                calls += int(str(value.get("calls") or 0)) if age < timedelta(hours=1) else 0
+                tokens += int(str(value.get("tokens") or 0)) if age < timedelta(days=1) else 0
+        if calls >= self.budget.calls_per_hour:
+            return f"{calls} calls in the last hour; LLM_CALLS_PER_HOUR allows {self.budget.calls_per_hour}"
+        if tokens >= self.budget.tokens_per_day:
+            return f"{tokens} tokens in the last day; LLM_TOKENS_PER_DAY allows {self.budget.tokens_per_day}"
+        return ""
+
+
+def fingerprint_of(evidence: Mapping[str, Json]) -> str:
+    """What makes two troubles the same: where it hangs, the signs, what was tried; not the books it met."""
+    found = evidence.get("error_patterns")
+    stack = evidence.get("python_stack")
+    frames = [_FRAME.search(str(line)) for line in stack] if isinstance(stack, list) else []
+    same = [
+        str(evidence.get("phase")),
+        sorted(found) if isinstance(found, dict) else [],
+        [f"{Path(frame[1]).name}:{frame[2]}" for frame in frames if frame],
+        evidence.get("disk_saturated"),
+        evidence.get("earlier_attempts"),
+    ]
+    return hashlib.sha256(json.dumps(same).encode()).hexdigest()[:32]
+
+
+def sources(stack: str, script: Path) -> dict[str, str]:
+    """The source of at most three functions of the worker that the stack names, innermost first. Read, never run."""
+    try:
+        text = script.read_text("utf-8")
+        tree = ast.parse(text)
+    except (OSError, ValueError, SyntaxError):
+        return {}
+    named = [frame[3] for frame in _FRAME.finditer(stack) if Path(frame[1]).name == script.name]
+    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    found = [name for name in dict.fromkeys(named) if name in functions][:FUNCTIONS]
+    return {name: ast.get_source_segment(text, functions[name]) or "" for name in found}
+
+
+def _clean(value: Json, secrets: frozenset[str]) -> Json:
+    if isinstance(value, str):
+        return redact(value, secrets)
+    if isinstance(value, list):
+        return [_clean(item, secrets) for item in value]
+    if isinstance(value, dict):
+        return {redact(key, secrets): _clean(item, secrets) for key, item in value.items()}
+    return value
+
+
+def _last_lines(path: Path, count: int) -> list[str]:
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - LOG_BYTES))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    parsed = (logs.parse(line) for line in text.splitlines())
+    return [f"{line.level} {sanitize_text(line.message)}" for line in parsed if line is not None][-count:]
+
+
+def _written(path: Path) -> datetime:
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
+    except OSError:
+        return datetime.fromtimestamp(0, tz=UTC)
