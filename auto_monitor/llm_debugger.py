@@ -209,7 +209,7 @@ def fingerprint_of(evidence: Mapping[str, Json]) -> str:
     same = [
         str(evidence.get("phase")),
         sorted(found) if isinstance(found, dict) else [],
-        [f"{Path(frame[1]).name}:{frame[2]}" for frame in frames if frame],
+        [f"{Path(frame[1]).name}:{frame[3]}" for frame in frames if frame],
         evidence.get("disk_saturated"),
         evidence.get("earlier_attempts"),
     ]

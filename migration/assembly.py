@@ -109,6 +109,8 @@ def assemble(options: Options) -> Iterator[Parts]:
     try:
         parts = Parts(options, library, client, ledger, tracker, log, path)
         ledger.call_while_waiting(parts.publish)
+        # Whoever watches must be able to tell a worker that hangs at its start from one that never started.
+        parts.publish(now=True)
         yield parts
     finally:
         ledger.close()

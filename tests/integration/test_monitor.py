@@ -32,7 +32,7 @@ from tests.truth import look, troubles
 pytestmark = pytest.mark.integration
 SHORT = {
     "CHECK_INTERVAL_SECONDS": "0.5", "STUCK_THRESHOLD_SECONDS": "3", "DISCOVERY_THRESHOLD_SECONDS": "6",
-    "COOLDOWN_SECONDS": "2", "SUCCESS_VERIFICATION_SECONDS": "1", "VERIFICATION_AT_MOST_SECONDS": "60",
+    "COOLDOWN_SECONDS": "2", "SUCCESS_VERIFICATION_SECONDS": "2.5", "VERIFICATION_AT_MOST_SECONDS": "60",
     "KILL_GRACE_SECONDS": "1", "STACK_SECONDS": "1", "IOSTAT_SECONDS": "1", "CLOSING_SECONDS": "5",
     "RETRY_FIRST_SECONDS": "0.05", "PROBE_SECONDS": "0.2", "RECONCILE_AFTER_SECONDS": "1.5",
     "PROBE_ANSWER_SECONDS": "2", "TASK_SECONDS": "1.5",
@@ -203,7 +203,7 @@ FAULTS = [
 def test_a_function_that_hangs_is_caught_with_its_stack(watch: Watch, function: str, fault: str, place: str) -> None:
     """Asleep or in a busy loop, in the main thread or in another: the evidence names the function."""
     watch.patched(function, fault)
-    watch.run("--workers", "2")
+    watch.run("--workers", "1")
     entry = only_attempt(watch, "stuck")
     evidence = json.loads((watch.state / "auto_monitor" / "evidence" / str(entry["evidence"])).read_bytes())
     assert f"in {place}" in evidence["stack"]

@@ -1,0 +1,64 @@
+"""No secret leaves the machine."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auto_monitor.redact import MASK, redact, secret_values
+
+SHA1 = "da39a3ee5e6b4b0d3255bfef95601890afd80709"
+UUID = "123e4567-e89b-12d3-a456-426614174000"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorization: Bearer abcdef123456",
+        "token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl here",
+        "key sk-proj-abcdefghij1234567890",
+        "postgresql://reader:hunter2secret@db:5432/x",
+        'password="hunter2secret"',
+        "api_key=hunter2secret&x=1",
+        "random A9x7Qp2Lm4Zt8Vb3Nk6Rw1Ys5Hd0Jf",
+    ],
+)
+def test_what_looks_like_a_secret_goes(text: str) -> None:
+    """By pattern."""
+    cleaned = redact(text, ())
+    assert MASK in cleaned
+    for secret in ("abcdef123456", "c2lnbmF0dXJl", "hunter2secret", "A9x7Qp2Lm4", "abcdefghij1234567890"):
+        assert secret not in cleaned
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SHA1,
+        f"{SHA1}.epub",
+        UUID,
+        "Querying Calibre database: books 1001-2000",
+        "2026-11-24 12:00:00,000 - INFO - Uploaded 7/EPUB 'A Rather Long Title Without Numbers At All'",
+        "/home/me/Calibre Library/Some_Author/Some_Book (12)/Some_Book - Some_Author.epub",
+        "http://127.0.0.1:6006/api/ebooks/index/x",
+    ],
+)
+def test_what_is_none_stays(text: str) -> None:
+    """Hashes, ids, log lines, paths."""
+    assert redact(text, ()) == text
+
+
+def test_values_are_found_by_the_names_of_their_variables() -> None:
+    """Six characters or more."""
+    values = secret_values(
+        {"MBS2_PASSWORD": "correct horse", "OPENAI_API_KEY": "k" * 9, "X_TOKEN": "short", "HOME": "/home/somebody",
+         "MBS2_DB_URI": "postgresql://x", "ALERT_WEBHOOK_URL": "http://hook/abc"}
+    )  # fmt: skip
+    assert values == {"correct horse", "k" * 9, "postgresql://x", "http://hook/abc"}
+
+
+@given(st.text(), st.text(st.characters(min_codepoint=33), min_size=6), st.text())
+def test_a_known_value_never_stays(before: str, secret: str, after: str) -> None:
+    """Wherever it stands, unless the mask itself holds it."""
+    if secret in MASK or any(MASK.startswith(secret[k:]) or MASK.endswith(secret[: len(secret) - k]) for k in range(6)):
+        return
+    assert secret not in redact(before + secret + after, [secret]).replace(MASK, "")
