@@ -48,6 +48,11 @@ class History:
         value = read_json(self.path)
         return [entry for item in value if (entry := _read(item, HistoryEntry))] if isinstance(value, list) else []
 
+    def begin(self) -> None:
+        """An empty history where there is none, so that whoever reads it always can. Raises StateUnwritable."""
+        if not self.path.exists():
+            write_json(self.path, [])
+
     def record(self, entry: HistoryEntry, now: datetime) -> None:
         """Adds the entry, or replaces the one with the same key. Raises StateUnwritable."""
         items = self._items(now)

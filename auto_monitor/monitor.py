@@ -117,6 +117,8 @@ class Monitor:
             found.pass_id, self.settings.library, found.counts.discovered, found.counts.pending,
             self.memory.state.desired,
         )  # fmt: skip
+        if not self.settings.dry_run:
+            self.parts.attempts.history.begin()
         self.parts.staff.adopt(self.parts.observer)
         self.parts.staff.fill_up()
         return True
