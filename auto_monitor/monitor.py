@@ -167,7 +167,10 @@ class Monitor:
     def over(self, found: Totals | None, verdicts: Mapping[int, Verdict], now: datetime) -> bool:
         """Is the pass closed, or is no worker left that could be helped?"""
         living = any(verdict.health in _RUNNING for verdict in verdicts.values())
-        if found is not None and found.closed_at is not None and found.opened_at == self.memory.state.pass_opened_at:
+        ours = found is not None and found.opened_at == self.memory.state.pass_opened_at
+        # A rebuilt ledger may know the open pass no more: then it is over when everybody says so.
+        done = bool(verdicts) and all(verdict.health is Health.FINISHED for verdict in verdicts.values())
+        if found is not None and found.closed_at is not None and (ours or done):
             self.closed_since = self.closed_since or now
             if living and age(self.closed_since, now).total_seconds() < config.CLOSING_SECONDS:
                 return False

@@ -126,7 +126,7 @@ def test_your_own_library_is_stopped_in_the_middle_and_goes_on(clone: Path, tmp_
     groups.add(os.getpgid(watching.pid))
     stopped = press(clone, "./stop.sh", **more)
     assert (stopped.returncode, "monitor (pid" in stopped.stdout, "worker 1 (pid" in stopped.stdout) == (0, True, True)
-    assert not any(os.getpgid(pid) in groups for pid in psutil.pids() if psutil.pid_exists(pid) and owned(pid))
+    assert not {group_of(pid) for pid in psutil.pids()} & groups
     assert not (state / "monitor.pid").exists()
     again = press(clone, *start, "--foreground", **more)
     assert again.returncode == 0, again.stderr
@@ -139,12 +139,12 @@ def test_your_own_library_is_stopped_in_the_middle_and_goes_on(clone: Path, tmp_
     assert (truth.ebooks, truth.working_titles, truth.ebooks_without_source) == (250, 0, 0)
 
 
-def owned(pid: int) -> bool:
-    """Is it a process that can be asked for its group?"""
+def group_of(pid: int) -> int | None:
+    """The process group of a process that lives; None when it is gone or a zombie."""
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
+        return os.getpgid(pid) if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE else None
+    except (psutil.Error, ProcessLookupError):
+        return None
 
 
 def test_the_monitor_alone_is_stopped_and_the_workers_go_on(clone: Path, tmp_path: Path) -> None:
