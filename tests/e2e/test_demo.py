@@ -19,6 +19,8 @@ from tests.librarykit import Library, epubs
 from tests.truth import look
 
 pytestmark = pytest.mark.e2e
+#: Enough that a migration is still under way when the next button is pressed, one file at a time.
+BOOKS = 800
 
 
 @pytest.fixture
@@ -109,10 +111,10 @@ def test_a_foreign_process_is_never_stopped(clone: Path) -> None:
 def test_your_own_library_is_stopped_in_the_middle_and_goes_on(clone: Path, tmp_path: Path) -> None:
     """`./start.sh --library DIR`, `./stop.sh`, `./start.sh` again: nothing left running, everything there once."""
     library = Library(tmp_path / "library")
-    library.add(*epubs(range(250)))
+    library.add(*epubs(range(BOOKS)))
     state = tmp_path / "state of mine"
     ledger = state / "migration_ledger.db"
-    more = {"STATE_DIR": str(state), "CHECK_INTERVAL_SECONDS": "1", "IOSTAT_SECONDS": "1"}
+    more = {"STATE_DIR": str(state), "CHECK_INTERVAL_SECONDS": "1", "IOSTAT_SECONDS": "1", "PARALLEL_UPLOADS": "1"}
     start = ("./start.sh", "--library", str(library.root), "--workers", "2")
     first = press(clone, *start, **more)
     assert first.returncode == 0, first.stderr
@@ -130,13 +132,13 @@ def test_your_own_library_is_stopped_in_the_middle_and_goes_on(clone: Path, tmp_
     assert not (state / "monitor.pid").exists()
     again = press(clone, *start, "--foreground", **more)
     assert again.returncode == 0, again.stderr
-    assert "250 = uploaded 250" in again.stderr
+    assert f"{BOOKS} = uploaded {BOOKS}" in again.stderr
     found = totals.read(ledger)
     assert found is not None
-    assert (found.pass_id, found.counts.discovered, found.counts.uploaded) == (1, 250, 250)
+    assert (found.pass_id, found.counts.discovered, found.counts.uploaded) == (1, BOOKS, BOOKS)
     press(clone, "./stop.sh", **more)
     truth = look(state / "bookshelf")
-    assert (truth.ebooks, truth.working_titles, truth.ebooks_without_source) == (250, 0, 0)
+    assert (truth.ebooks, truth.working_titles, truth.ebooks_without_source) == (BOOKS, 0, 0)
 
 
 def group_of(pid: int) -> int | None:
@@ -150,9 +152,9 @@ def group_of(pid: int) -> int | None:
 def test_the_monitor_alone_is_stopped_and_the_workers_go_on(clone: Path, tmp_path: Path) -> None:
     """`./stop.sh --monitor-only`; the next `./start.sh` watches the same workers."""
     library = Library(tmp_path / "library")
-    library.add(*epubs(range(400)))
+    library.add(*epubs(range(BOOKS)))
     state = tmp_path / "state"
-    more = {"STATE_DIR": str(state), "CHECK_INTERVAL_SECONDS": "1", "IOSTAT_SECONDS": "1"}
+    more = {"STATE_DIR": str(state), "CHECK_INTERVAL_SECONDS": "1", "IOSTAT_SECONDS": "1", "PARALLEL_UPLOADS": "1"}
     start = ("./start.sh", "--library", str(library.root), "--workers", "2")
     assert press(clone, *start, **more).returncode == 0
     wait_for(lambda: len(processes.alive(processes.workers(state))) == 2)
