@@ -165,8 +165,10 @@ def test_kills_at_random_lose_nothing(tmp_path: Path) -> None:
     assert kill9.run(files=40, kills=8, options=["--delay-ms", "40", "--permissive"], seed=5) == []
 
 
-def test_a_large_file_costs_no_memory(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:
+def test_a_large_file_costs_no_memory(tmp_path: Path, shelves: Callable[..., Shelf], workers: Workers) -> None:
     """300 MB go through a worker that stays under 150 MB; bytes move in its progress."""
+    # Each call takes a while, so that the file is still in hand when the progress is next written.
+    shelf = shelves(tmp_path / "shelf", "--delay-ms", "600")
     library = Library(tmp_path / "library")
     library.add(Made(files={"TXT": b"x"}))
     size = 300_000_000
