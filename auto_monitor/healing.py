@@ -121,7 +121,9 @@ def hold_back(
     if step.treatment is not Treatment.RESTART:
         return step
     if surroundings.server is False and (verdict.health is Health.STUCK or exit_code == NO_SERVER):
-        return replace(step, treatment=Treatment.HOLD, reason="the server does not answer")
+        return replace(
+            step, treatment=Treatment.HOLD, reason="the server does not answer, or did not a short while ago"
+        )
     if verdict.health is not Health.STUCK or mass is None or mass.released:
         return step
     if surroundings.disk is False:

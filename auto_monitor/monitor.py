@@ -93,6 +93,7 @@ class Monitor:
         self.last_scale_check: datetime | None = None
         self.closed_since: datetime | None = None
         self.snapshots: Mapping[int, WorkerSnapshot] = {}
+        self.server_away_at: datetime | None = None
         self.exit_code = 0
 
     # -- one round ------------------------------------------------------------------------------------------------
@@ -296,7 +297,7 @@ class Monitor:
         mass = self.mass(verdicts, now)
         around = healing.Surroundings()
         if any(step.treatment is Treatment.RESTART for step in steps):
-            around = self.surroundings()
+            around = self.surroundings(now)
         for step in steps:
             verdict, seen = verdicts[step.worker_id], snapshots[step.worker_id]
             self.carry_out(healing.hold_back(step, verdict, seen.exit_code, mass, around), verdict, seen, now)
@@ -314,12 +315,16 @@ class Monitor:
         self.memory.change(mass=mass)
         return mass
 
-    def surroundings(self) -> healing.Surroundings:
-        """Do the server and the disk answer? Asked only before a restart."""
-        return healing.Surroundings(
-            probes.server_answers(self.settings.server, config.PROBE_ANSWER_SECONDS),
-            self.parts.probe.answers(config.PROBE_ANSWER_SECONDS),
-        )
+    def surroundings(self, now: datetime) -> healing.Surroundings:
+        """Do the server and the disk answer? Asked only before a restart.
+
+        A server that has only just come back counts as away: the workers must have the time to notice it themselves.
+        """
+        answers = probes.server_answers(self.settings.server, config.PROBE_ANSWER_SECONDS)
+        if not answers:
+            self.server_away_at = now
+        away = self.server_away_at is not None and age(self.server_away_at, now) < self.detection.stuck
+        return healing.Surroundings(not away, self.parts.probe.answers(config.PROBE_ANSWER_SECONDS))
 
     def carry_out(self, step: Step, verdict: Verdict, seen: WorkerSnapshot, now: datetime) -> None:
         """Does what was decided about one worker."""

@@ -168,10 +168,11 @@ RESTART = step(Treatment.RESTART, "why")
 UP = Surroundings(True, True)
 HELD = [
     ("alone", STUCK, None, None, UP, RESTART),
-    ("no server", STUCK, None, None, Surroundings(False, True), step(Treatment.HOLD, "the server does not answer")),
+    ("no server", STUCK, None, None, Surroundings(False, True),
+     step(Treatment.HOLD, "the server does not answer, or did not a short while ago")),
     ("killed, no server", STOPPED, -9, None, Surroundings(False, True), RESTART),
     ("no server at its start", STOPPED, 3, None, Surroundings(False, True),
-     step(Treatment.HOLD, "the server does not answer")),
+     step(Treatment.HOLD, "the server does not answer, or did not a short while ago")),
     ("slow disk, alone", STUCK, None, None, Surroundings(True, False), RESTART),
     ("dead disk, many", STUCK, None, MASS, Surroundings(True, False),
      step(Treatment.HOLD, "the library's disk does not answer")),
