@@ -92,14 +92,14 @@ class Attempts:
     def _open(self, verdict: Verdict, seen: WorkerSnapshot, now: datetime, answer: Answer | None) -> HistoryEntry:
         """From here on the attempt counts, even if the monitor dies in the next line."""
         record = self.memory.record(verdict.worker_id)
-        stuck = verdict.health is Health.STUCK
-        stack = self._stack(record) if stuck else ""
+        trigger = Trigger.STUCK if verdict.health is Health.STUCK else Trigger.STOPPED
+        stack = self._stack(record) if trigger is Trigger.STUCK else ""
         cause = f"{verdict.health.value}: {verdict.reason.split(' for ')[0]}; in hand: {seen.hung_on}"
         plain = HistoryEntry(
             timestamp=utc_now().isoformat(),
             worker_id=record.worker_id,
             attempt=record.attempts + 1,
-            trigger=(Trigger.STUCK if stuck else Trigger.STOPPED).value,
+            trigger=trigger.value,
             minutes_stuck=minutes(verdict, now),
             status_before=seen.phase.value if seen.phase else "unknown",
             root_cause=cause,
@@ -110,7 +110,6 @@ class Attempts:
         occurrences = 1 + sum(other.root_cause == entry.root_cause for other in self.history.entries())
         entry = replace(entry, recurring=occurrences >= 2, occurrences=occurrences)
         self.history.record(entry, utc_now())
-        trigger = Trigger.STUCK if stuck else Trigger.STOPPED
         case = FixCase(record.worker_id, trigger, entry.attempt, now, seen.hung_on, entry.key)
         suspect = record.suspect_since or now
         record = self.memory.record(record.worker_id)

@@ -108,11 +108,8 @@ def settings_of(given: argparse.Namespace, environment: Mapping[str, str]) -> Se
     script = Path(environment.get("WORKER_SCRIPT") or config.PROJECT / "bulk_migrate_calibre.py").expanduser().resolve()
     if not script.is_file():
         raise Misconfigured(f"there is no worker script {script}; is WORKER_SCRIPT right?")
-    if given.llm_enabled and not (environment.get("OPENAI_API_KEY") or environment.get("OPENAI_BASE_URL")):
-        raise Misconfigured(
-            "--llm-enabled needs OPENAI_API_KEY (or OPENAI_BASE_URL of a server of your own) in auto_monitor/.env "
-            "or in the environment"
-        )
+    if given.llm_enabled:
+        config.require_llm_key(environment)
     return Settings(
         library=library,
         server=given.server.rstrip("/"),

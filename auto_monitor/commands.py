@@ -13,8 +13,6 @@ class Wish(StrEnum):
     """What a person can ask for."""
 
     RESUME = "resume"  #: a paused worker: its attempts begin anew
-    PAUSE = "pause"  #: a worker: it is stopped and stays so
-    RESTART = "restart"  #: a worker, now
 
 
 @dataclass(frozen=True, slots=True)

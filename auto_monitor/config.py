@@ -5,6 +5,7 @@ Each constant can be overridden by an environment variable of its own name. Orde
 """
 
 import os
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -124,6 +125,15 @@ def check() -> None:
         problems.append("DISK_IO_NORMAL_THRESHOLD is more than DISK_IO_SATURATED_THRESHOLD")
     if problems:
         raise Misconfigured("; ".join(problems))
+
+
+def require_llm_key(given: Mapping[str, str]) -> None:
+    """Raises Misconfigured when there is nobody to ask."""
+    if not (given.get("OPENAI_API_KEY") or given.get("OPENAI_BASE_URL")):
+        raise Misconfigured(
+            "--llm-enabled needs OPENAI_API_KEY (or OPENAI_BASE_URL of a server of your own) in auto_monitor/.env "
+            "or in the environment"
+        )
 
 
 def detection_policy(threshold_seconds: float = STUCK_THRESHOLD_SECONDS) -> DetectionPolicy:

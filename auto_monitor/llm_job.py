@@ -11,17 +11,14 @@ from pathlib import Path
 import openai
 from openai.types.chat import ChatCompletionMessageParam
 
+from auto_monitor import config
 from auto_monitor.diagnosis import Diagnosis, FixType, Unreadable, messages, parse
 from migration.atomic import read_json, write_json
 from migration.model import Json
 from migration.sanitize import for_log
 
-#: Seconds for one call.
-CALL_SECONDS = float(os.environ.get("OPENAI_TIMEOUT_SECONDS", "60"))
 #: Used when OPENAI_MODEL is not set.
 MODEL = "gpt-4o-mini"
-#: A code fix below this confidence is asked about once more.
-CODE_FIX_MIN_CONFIDENCE = float(os.environ.get("CODE_FIX_MIN_CONFIDENCE", "0.7"))
 
 
 def main() -> int:
@@ -41,7 +38,7 @@ def ask(evidence: dict[str, Json]) -> dict[str, Json]:
     talk = list(messages(evidence))
     client = openai.OpenAI(
         api_key=os.environ.get("OPENAI_API_KEY") or "none", base_url=os.environ.get("OPENAI_BASE_URL") or None,
-        timeout=CALL_SECONDS, max_retries=0,
+        timeout=config.OPENAI_TIMEOUT_SECONDS, max_retries=0,
     )  # fmt: skip
     with client:
         for _ in range(2):
@@ -81,8 +78,8 @@ def _call(client: openai.OpenAI, model: str, talk: list[dict[str, str]]) -> tupl
 
 
 def _confident(diagnosis: Diagnosis) -> Diagnosis:
-    if diagnosis.fix_type is FixType.CODE_FIX and diagnosis.confidence < CODE_FIX_MIN_CONFIDENCE:
-        raise Unreadable(f"a code_fix needs a confidence of at least {CODE_FIX_MIN_CONFIDENCE:g}")
+    if diagnosis.fix_type is FixType.CODE_FIX and diagnosis.confidence < config.CODE_FIX_MIN_CONFIDENCE:
+        raise Unreadable(f"a code_fix needs a confidence of at least {config.CODE_FIX_MIN_CONFIDENCE:g}")
     return diagnosis
 
 

@@ -1,6 +1,5 @@
 """What the monitor remembers while it runs: one frozen state, replaced whole, written to its file."""
 
-import os
 from dataclasses import replace
 
 from auto_monitor.clock import utc_now
@@ -39,6 +38,6 @@ class Memory:
 
     def save(self, *, ended: str = "") -> None:
         """Writes the state; it is also the heartbeat, by the clock of whoever reads it. Raises StateUnwritable."""
-        self.change(heartbeat_at=utc_now(), ended=ended, pid=os.getpid())
+        self.change(heartbeat_at=utc_now(), ended=ended)
         if self._writes:
             self._file.write(self.state)

@@ -143,7 +143,6 @@ class MonitorState:
     target: int
     heartbeat_at: datetime
     check_interval: float = 60.0
-    pid: int = 0
     ended: str = ""
     disk_utilization: float | None = None
     last_scale_down_at: datetime | None = None

@@ -208,28 +208,25 @@ class Monitor:
         self.memory.save(ended="failed")
 
     def carry_out_commands(self) -> None:
-        """What a person asked for with --resume or the dashboard."""
+        """What a person asked for with --resume."""
         if self.settings.dry_run:
             return
         found, strange = commands.take(self.settings.state_dir)
         for name in strange:
             self.say.warning("commands/%s is not a command and was removed", name)
         for command in found:
-            self.carry_out_command(command)
+            self.resume(command.worker_id)
 
-    def carry_out_command(self, command: commands.Command) -> None:
-        """One wish about one worker."""
-        number, wish = command.worker_id, command.wish
-        record = self.memory.state.workers.get(number)
-        if record is None or (wish is commands.Wish.RESUME and not record.paused):
-            self.say.warning("Worker %d: nothing to %s", number, wish.value)
+    def resume(self, number: int) -> None:
+        """A paused worker is to be started again; its attempts begin anew, its settings stay."""
+        record = self.memory.record(number)
+        if not record.paused:
+            self.say.warning("Worker %d is not paused: nothing to resume", number)
             return
-        self.say.act(f"Worker {number}: {wish.value}, as asked")
-        if wish is not commands.Wish.RESUME:
-            self.parts.staff.kill(number)
-        self.parts.attempts.conclude(record, None, f"{wish.value}, as asked")
-        fresh = WorkerRecord(number, parallel_uploads=record.parallel_uploads, batch_size=record.batch_size)
-        self.memory.remember(replace(fresh, paused=wish is commands.Wish.PAUSE))
+        self.say.act(f"Worker {number}: resumed, as asked")
+        self.memory.remember(
+            WorkerRecord(number, parallel_uploads=record.parallel_uploads, batch_size=record.batch_size)
+        )
 
     # -- scaling --------------------------------------------------------------------------------------------------
 

@@ -92,11 +92,6 @@ class Observer:
         self._workers = workers
         self._memories: dict[int, _Memory] = {}
 
-    def last_progress(self, worker_id: int) -> Progress | None:
-        """The last progress of the worker's present process that could be read."""
-        memory = self._memories.get(worker_id)
-        return memory.progress if memory else None
-
     def found_by_hand(self) -> dict[int, Identity]:
         """Every live worker that a progress file of this state directory names, whoever started it."""
         found = {}

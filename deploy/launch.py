@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from auto_monitor.config import Misconfigured, require_llm_key
 from auto_monitor.workers import Command, Workers
 from deploy import processes
 from deploy.stop import stop
@@ -71,7 +72,7 @@ def main() -> int:
     try:
         job, mode = _job(sys.argv[1:])
         return _run(job, mode, console)
-    except Refused as refused:
+    except (Refused, Misconfigured) as refused:
         sys.stderr.write(f"{refused}\n")
         return int(ExitCode.USAGE)
 
@@ -121,11 +122,8 @@ def _job(argv: Sequence[str]) -> tuple[Job, Mode]:
     environment = environment_with_files(PROJECT)
     parser = _parser(environment)
     given = parser.parse_args(argv)
-    if given.llm_enabled and not (environment.get("OPENAI_API_KEY") or environment.get("OPENAI_BASE_URL")):
-        raise Refused(
-            "--llm-enabled needs OPENAI_API_KEY (or OPENAI_BASE_URL of a server of your own) in auto_monitor/.env "
-            "or in the environment"
-        )
+    if given.llm_enabled:
+        require_llm_key(environment)
     if given.demo:
         state_dir = DEMO / "state"
         url, login, file = embedded_server(state_dir / "bookshelf", {})

@@ -1,7 +1,6 @@
 """Processes of ours on this machine, as files of ours name them: monitor, workers, embedded server."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -61,9 +60,9 @@ def workers(state_dir: Path) -> list[Recorded]:
     return list(found.values())
 
 
-def alive(found: list[Recorded], accept: Callable[[Recorded], bool] = lambda _recorded: True) -> list[Recorded]:
+def alive(found: list[Recorded]) -> list[Recorded]:
     """Those that run."""
-    return [recorded for recorded in found if accept(recorded) and recorded.running() is not None]
+    return [recorded for recorded in found if recorded.running() is not None]
 
 
 def _recorded(what: str, record: dict[str, object], sign: str) -> Recorded | None:
