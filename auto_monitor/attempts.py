@@ -1,5 +1,6 @@
 """One attempt on one worker: begun, recorded before and after, verified or not, and the end of all attempts."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -8,16 +9,19 @@ from pathlib import Path
 from auto_monitor import config, evidence, healing
 from auto_monitor.alerts import Alerts
 from auto_monitor.clock import utc_now
+from auto_monitor.code_fixes import CodeFixes
 from auto_monitor.diagnosis import Answer, Facts, FixType
 from auto_monitor.history import History
 from auto_monitor.journal import Journal
 from auto_monitor.memory import Memory
 from auto_monitor.model import (
+    CodeCase,
     CodeChanges,
     FixCase,
     Health,
     HistoryEntry,
     HungOn,
+    Stage,
     Trigger,
     Verdict,
     WorkerRecord,
@@ -28,6 +32,7 @@ from auto_monitor.ports import Adviser
 from auto_monitor.staff import Staff
 from migration import totals
 from migration.model import Phase
+from migration.sanitize import sanitize_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class Attempts:
     clock: Callable[[], datetime]
     state_dir: Path
     ledger: Path
+    code_fixes: CodeFixes
     adviser: Adviser | None = None
 
     def restart(self, verdict: Verdict, seen: WorkerSnapshot, now: datetime) -> None:
@@ -49,12 +55,16 @@ class Attempts:
         number = verdict.worker_id
         answer = self.advice(verdict, seen, now)
         if answer is not None and answer.pending:
-            self.journal.once(f"asking {number}", f"Worker {number} is {verdict.reason}; the LLM is asked why")
+            self.journal.once(
+                f"asking {number}", f"Worker {number} hangs ({verdict.reason}); the LLM is asked why", "asked"
+            )
             return
         self.journal.forget(f"asking {number}")
         if not self.journal.act(f"Restarting worker {number}: {verdict.reason}; in hand: {seen.hung_on}"):
             return
         entry = self._open(verdict, seen, now, answer)
+        if answer is not None and entry.fix_type == FixType.CODE_FIX and answer.candidate is not None:
+            self.code_fixes.begin(number, entry.key, answer.candidate, seen.hung_on)
         self.staff.kill(number)
         if self.staff.start(number) is None:
             self.conclude(self.memory.record(number), False, "the worker could not be started")
@@ -83,7 +93,7 @@ class Attempts:
         return Facts(
             record.worker_id, verdict.reason.split(" for ")[0], minutes(verdict, now),
             seen.phase.value if seen.phase else "unknown", str(seen.hung_on), stack,
-            self.memory.state.disk_utilization, earlier,
+            self.memory.state.disk_utilization, earlier, Counter(entry.root_cause for entry in tried),
         )  # fmt: skip
 
     def _stack(self, record: WorkerRecord) -> str:
@@ -139,7 +149,7 @@ class Attempts:
             case FixType.CONFIG_FIX:
                 return self._configure(entry, found.config_changes)
             case FixType.CODE_FIX:
-                return self._propose(entry, found.code)
+                return self._try_or_propose(entry, answer)
         return entry
 
     def _configure(self, entry: HistoryEntry, changes: Mapping[str, int]) -> HistoryEntry:
@@ -155,16 +165,34 @@ class Attempts:
         self.journal.done(f"Worker {entry.worker_id} gets {dict(changes)} from its next start on")
         return replace(entry, fix_type=FixType.CONFIG_FIX.value, config_changes={**changes})
 
-    def _propose(self, entry: HistoryEntry, code: str) -> HistoryEntry:
+    def _try_or_propose(self, entry: HistoryEntry, answer: Answer) -> HistoryEntry:
+        """A candidate is tried on this worker when that is possible now; else the change is kept for a person."""
+        candidate, code = answer.candidate, answer.diagnosis.code if answer.diagnosis else ""
+        if candidate is None:
+            return self._propose(entry, sanitize_text(code, multiline=True), answer.failure)
+        objection = self.code_fixes.objection(candidate)
+        if objection:
+            return self._propose(entry, candidate.diff, f"proposed only: {objection}")
+        self.journal.info("Worker %d: the change of the code:", entry.worker_id)
+        for line in candidate.diff.splitlines():
+            self.journal.info("  %s", line)
+        changes = CodeChanges(preview(candidate.diff), candidate.diff)
+        return replace(
+            entry, fix_type=FixType.CODE_FIX.value, code_changes=changes, backup=candidate.backup,
+            validation=candidate.validation,
+        )  # fmt: skip
+
+    def _propose(self, entry: HistoryEntry, code: str, reason: str) -> HistoryEntry:
         """A change of the code is kept for a person; the worker is restarted as it is."""
         name = evidence.propose(self.state_dir, entry.worker_id, entry.root_cause, code)
         self.journal.info(
-            "Worker %d: a change of the code is proposed in auto_monitor/proposals/%s and not applied: %s",
-            entry.worker_id, name, code,
+            "Worker %d: a change of the code is kept in auto_monitor/proposals/%s, not applied (%s): %s",
+            entry.worker_id, name, reason, code,
         )  # fmt: skip
-        preview = "\n".join(code.splitlines()[:10])
-        changes = CodeChanges(preview, code)
-        return replace(entry, code_changes=changes, validation=f"proposed only: auto_monitor/proposals/{name}")
+        return replace(
+            entry, code_changes=CodeChanges(preview(code), code),
+            validation=f"{reason}; kept in auto_monitor/proposals/{name}",
+        )  # fmt: skip
 
     def pause(self, number: int, reason: str) -> None:
         """Gives up on a worker: it is stopped, so that others can take its range over, and a person is told."""
@@ -191,6 +219,16 @@ class Attempts:
                 continue
             seen, health = snapshots[record.worker_id], verdicts[record.worker_id].health
             settled = self._settled(record.case.hung_on, seen)
+            code = self.code_fixes.of(record.worker_id)
+            if code is not None:
+                settled = settled and self.code_fixes.carried(code)
+                if code.stage is Stage.PROMOTING:
+                    self.conclude(record, True, "it was being put in place when the monitor ended")
+                    continue
+                if health is Health.FINISHED:
+                    self._propose_after_all(code)
+                    self.conclude(record, None, "inconclusive: the worker has done its part meanwhile")
+                    continue
             moving = seen.settled and seen.progress_seen_at > record.case.acted_at
             signs = healing.Signs(settled, moving, seen.phase is Phase.WAITING, health)
             verified = healing.verify(record.case, signs, now, policy)
@@ -214,20 +252,36 @@ class Attempts:
         case = record.case
         if case is None or self.journal.dry_run:
             return
-        self._rewrite(case.entry, lambda entry: replace(entry, verified=verified, reason=reason))
+        code = self.code_fixes.of(record.worker_id)
+        if code is not None and verified:
+            reason = f"{reason}; {self.code_fixes.promote(code)}"
+        back = code is not None and not verified
+        self._rewrite(case.entry, lambda entry: replace(entry, verified=verified, reason=reason, rolled_back=back))
         said = {True: "verified", False: "not verified", None: "closed"}[verified]
         self.journal.done(f"Worker {record.worker_id}: attempt {case.attempt} is {said}: {reason}")
         attempts = 0 if verified else record.attempts
         self.memory.remember(replace(record, case=None, attempts=attempts, suspect_since=None))
+        if back and code is not None:
+            self.code_fixes.drop(code)
         mass = self.memory.state.mass
         if verified and mass is not None and mass.lead == record.worker_id:
             self.journal.info("The restart of worker %d helped; the others are treated too", mass.lead)
             self.memory.change(mass=replace(mass, released=True))
 
+    def _propose_after_all(self, code: CodeCase) -> None:
+        """What could not be judged is left to a person."""
+        name = evidence.propose(self.state_dir, code.worker_id, "inconclusive", code.candidate.diff)
+        self.journal.info("Worker %d: its code fix is kept in auto_monitor/proposals/%s", code.worker_id, name)
+
     def _rewrite(self, key: str, change: Callable[[HistoryEntry], HistoryEntry]) -> None:
         entry = next((entry for entry in reversed(self.history.entries()) if entry.key == key), None)
         if entry is not None:
             self.history.record(change(entry), utc_now())
+
+
+def preview(code: str) -> str:
+    """The first lines of a change."""
+    return "\n".join(code.splitlines()[:10])
 
 
 def minutes(verdict: Verdict, now: datetime) -> float:

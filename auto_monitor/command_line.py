@@ -13,6 +13,7 @@ EPILOG = """\
 examples:
   python auto_monitor/monitor.py --status            how the migration gets on
   python auto_monitor/monitor.py --resume 2          worker 2 was paused; try again
+  python auto_monitor/monitor.py --rollback          take the newest code fix back
   python auto_monitor/monitor.py --dry-run --once    what would be done now
 
 exit status:
@@ -88,6 +89,9 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--resume", type=int, metavar="N", help="a paused worker: try again [no default; environment: none]"
     )
+    command.add_argument(
+        "--rollback", action="store_true", help="put the newest backup of the worker script back, by hand; then end"
+    )
     parser.add_argument("--json", action="store_true", help="with --status: one JSON object")
 
 
@@ -105,9 +109,7 @@ def settings_of(given: argparse.Namespace, environment: Mapping[str, str]) -> Se
         )
     if given.check_interval <= 0 or given.threshold <= 0:
         raise Misconfigured("--check-interval and --threshold must be more than 0")
-    script = Path(environment.get("WORKER_SCRIPT") or config.PROJECT / "bulk_migrate_calibre.py").expanduser().resolve()
-    if not script.is_file():
-        raise Misconfigured(f"there is no worker script {script}; is WORKER_SCRIPT right?")
+    script = script_of(environment)
     if given.llm_enabled:
         config.require_llm_key(environment)
     return Settings(
@@ -125,6 +127,14 @@ def settings_of(given: argparse.Namespace, environment: Mapping[str, str]) -> Se
         quiet=given.quiet,
         environment=environment,
     )
+
+
+def script_of(environment: Mapping[str, str]) -> Path:
+    """The worker script, absolute. Raises Misconfigured."""
+    script = Path(environment.get("WORKER_SCRIPT") or config.PROJECT / "bulk_migrate_calibre.py").expanduser().resolve()
+    if not script.is_file():
+        raise Misconfigured(f"there is no worker script {script}; is WORKER_SCRIPT right?")
+    return script
 
 
 def state_dir_of(given: argparse.Namespace) -> Path:

@@ -86,6 +86,10 @@ LLM_JOB_SECONDS = _number("LLM_JOB_SECONDS", 600, 1, 3600)
 OPENAI_TIMEOUT_SECONDS = _number("OPENAI_TIMEOUT_SECONDS", 60, 0.1, 600)
 #: Below this a code fix is asked about once more.
 CODE_FIX_MIN_CONFIDENCE = _number("CODE_FIX_MIN_CONFIDENCE", 0.7, 0, 1)
+#: 1: code fixes that pass guard and gate are tried on the stuck worker; 0: they are only proposed.
+ENABLE_CODE_FIXES = _count("ENABLE_CODE_FIXES", 1, 0, 1)
+#: Seconds a candidate gets to migrate the demo library in the sandbox.
+GATE_SECONDS = _number("GATE_SECONDS", 300, 1, 3600)
 #: Workers that should run.
 TARGET_WORKER_COUNT = _count("TARGET_WORKER_COUNT", 4, 1, 8)
 #: Never fewer ...

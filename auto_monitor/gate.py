@@ -16,7 +16,7 @@ from auto_monitor import sandbox
 _FOLDERS = ("migration", "bookshelf", "demo")
 _KINDS = frozenset({".py", ".html", ".css"})
 #: The current script is given this many times what the candidate took; it is the broken one.
-_PATIENCE, _AT_LEAST = 3.0, 20.0
+_PATIENCE, _AT_LEAST = 2.0, 10.0
 
 
 class NotPassed(Exception):

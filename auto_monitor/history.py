@@ -69,6 +69,12 @@ class History:
             self._archive(items[: -self._newest], now)
         write_json(self.path, items[-self._newest :])
 
+    def mark_rolled_back(self, backup: str, now: datetime) -> None:
+        """The newest fix that was made from this backup was taken back by hand. Raises StateUnwritable."""
+        entry = next((entry for entry in reversed(self.entries()) if entry.backup == backup), None)
+        if entry is not None:
+            self.record(replace(entry, rolled_back=True, reason=f"{entry.reason}; taken back by hand"), now)
+
     def _items(self, now: datetime) -> list[Json]:
         value = read_json(self.path)
         if isinstance(value, list):

@@ -5,19 +5,22 @@ the same trouble is not paid for twice, and so that the budget is a sum over fil
 """
 
 import ast
+import contextlib
 import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from auto_monitor.diagnosis import Answer, Budget, Facts, Unreadable, patterns, read, templates
-from auto_monitor.model import Opinion
+from auto_monitor.diagnosis import Answer, Budget, Facts, FixType, Unreadable, patterns, read, templates
+from auto_monitor.fix_applier import in_place
+from auto_monitor.model import Candidate, Opinion
 from auto_monitor.redact import redact, secret_values
 from migration import logs
 from migration.atomic import read_json, write_json
@@ -32,7 +35,18 @@ NEWEST = 500
 REUSE = timedelta(hours=24)
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+) in (\w+)')
-_OF_THE_JOB = ("OPENAI_", "CODE_FIX_MIN_CONFIDENCE", "SSL_", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy")
+_OF_THE_JOB = (
+    "OPENAI_",
+    "CODE_FIX_MIN_CONFIDENCE",
+    "ENABLE_CODE_FIXES",
+    "GATE_SECONDS",
+    "LLM_JOB_SECONDS",
+    "SSL_",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "NO_PROXY",
+    "no_proxy",
+)
 
 
 @dataclass(slots=True)
@@ -67,8 +81,7 @@ class LlmDebugger:
         self._answers.pop(worker_id, None)
         job = self._jobs.pop(worker_id, None)
         if job is not None:
-            job.process.kill()
-            job.process.wait(10)
+            _end(job)
 
     def diagnose(self, facts: Facts) -> Answer:
         """The answer about a worker; pending while the job runs, the same until it is forgotten."""
@@ -122,6 +135,7 @@ class LlmDebugger:
             "disk_saturated": None if busy is None else busy >= self.saturated,
             "error_patterns": {**patterns(lines)},
             "earlier_attempts": list(facts.earlier),
+            "root_causes_before": {**facts.causes},
             "python_stack": list(stack.splitlines()),
             "source_of_functions": {**sources(stack, self.script)},
             "last_log_lines": list(templates(lines)),
@@ -141,7 +155,8 @@ class LlmDebugger:
         ours = {key: value for key, value in os.environ.items() if not key.startswith(("MBS2_", "ALERT_"))}
         given = {key: value for key, value in self.environment.items() if key.startswith(_OF_THE_JOB)}
         process = subprocess.Popen(
-            [sys.executable, "-m", "auto_monitor.llm_job", str(question), str(self._answer_path(fingerprint))],
+            [sys.executable, "-m", "auto_monitor.llm_job", str(question), str(self._answer_path(fingerprint)),
+             str(self.script)],
             env={**ours, **given, "PYTHONPATH": str(self.project)}, cwd=self.project, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
@@ -152,8 +167,7 @@ class LlmDebugger:
         if job.process.poll() is None:
             if (self.clock() - job.began).total_seconds() < self.budget.job_seconds:
                 return Answer(pending=True)
-            job.process.kill()
-            job.process.wait(10)
+            _end(job)
         del self._jobs[job.facts.worker_id]
         answer = self._read(self._answer_path(job.fingerprint))
         return answer or Answer(failure="the job ended without an answer")
@@ -166,10 +180,15 @@ class LlmDebugger:
         if not path.exists() or datetime.now(tz=UTC) - _written(path) > REUSE:
             return None
         answer = self._read(path)
-        return answer if answer is not None and answer.diagnosis is not None else None
+        if answer is None or answer.diagnosis is None:
+            return None
+        if answer.diagnosis.fix_type is FixType.CODE_FIX:
+            # Good for the script it was made from only; what was refused is asked about again.
+            fits = answer.candidate is not None and in_place(self.script) == answer.candidate.before
+            return answer if fits else None
+        return answer
 
-    @staticmethod
-    def _read(path: Path) -> Answer | None:
+    def _read(self, path: Path) -> Answer | None:
         value = read_json(path)
         if not isinstance(value, dict):
             return None
@@ -177,10 +196,19 @@ class LlmDebugger:
         found = value.get("diagnosis")
         if not isinstance(found, dict):
             return Answer(failure=str(value.get("error") or "no answer"), model=model, tokens=tokens)
+        secrets, error = secret_values(self.environment), str(value.get("error") or "")
         try:
-            return Answer(read(found), model=model, tokens=tokens)
-        except Unreadable as error:
-            return Answer(failure=str(error), model=model, tokens=tokens)
+            diagnosis = read(found)
+            candidate = _candidate(value.get("candidate"))
+        except (Unreadable, KeyError) as why:
+            return Answer(failure=str(why), model=model, tokens=tokens)
+        if any(secret in diagnosis.code for secret in secrets):
+            return Answer(failure="the code it answered with contains a secret", model=model, tokens=tokens)
+        diagnosis = replace(
+            diagnosis, root_cause=redact(diagnosis.root_cause, secrets),
+            description=redact(diagnosis.description, secrets),
+        )  # fmt: skip
+        return Answer(diagnosis, redact(error, secrets), candidate, model=model, tokens=tokens)
 
     def _over_budget(self) -> str:
         """Why nothing may be asked now, or ""."""
@@ -205,6 +233,7 @@ def fingerprint_of(evidence: Mapping[str, Json]) -> str:
     """What makes two troubles the same: where it hangs, the signs, what was tried; not the books it met."""
     found = evidence.get("error_patterns")
     stack = evidence.get("python_stack")
+    causes = evidence.get("root_causes_before")
     frames = [_FRAME.search(str(line)) for line in stack] if isinstance(stack, list) else []
     same = [
         str(evidence.get("phase")),
@@ -212,6 +241,7 @@ def fingerprint_of(evidence: Mapping[str, Json]) -> str:
         [f"{Path(frame[1]).name}:{frame[3]}" for frame in frames if frame],
         evidence.get("disk_saturated"),
         evidence.get("earlier_attempts"),
+        isinstance(causes, dict) and any(isinstance(n, int) and n >= 2 for n in causes.values()),
     ]
     return hashlib.sha256(json.dumps(same).encode()).hexdigest()[:32]
 
@@ -227,6 +257,19 @@ def sources(stack: str, script: Path) -> dict[str, str]:
     functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     found = [name for name in dict.fromkeys(named) if name in functions][:FUNCTIONS]
     return {name: ast.get_source_segment(text, functions[name]) or "" for name in found}
+
+
+def _candidate(value: Json) -> Candidate | None:
+    if not isinstance(value, dict):
+        return None
+    return Candidate(*(str(value[name]) for name in ("name", "backup", "before", "after", "diff", "validation")))
+
+
+def _end(job: _Job) -> None:
+    """The job with what it has started: it leads a group of its own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(job.process.pid, signal.SIGKILL)
+    job.process.wait(10)
 
 
 def _clean(value: Json, secrets: frozenset[str]) -> Json:

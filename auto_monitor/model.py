@@ -127,6 +127,43 @@ class WorkerRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """A changed script that has passed guard and gate.
+
+    `name` and `backup` are files in `candidates/` and `backups/`; `before` and `after` the SHA-256 of the script it was
+    made from and its own; `diff` the change; `validation` says in words how it did.
+    """
+
+    name: str
+    backup: str
+    before: str
+    after: str
+    diff: str
+    validation: str
+
+
+class Stage(StrEnum):
+    """How far the code fix in flight is."""
+
+    TRYING = "trying"  #: one worker runs the candidate
+    PROMOTING = "promoting"  #: it helped; it is being put in place
+
+
+@dataclass(frozen=True, slots=True)
+class CodeCase:
+    """The one code fix in flight. `entry` is the key of its history entry, `lost_before` how many files of the range
+    had failed or were skipped when it began; None when it hung on no range.
+    """
+
+    worker_id: int
+    entry: str
+    candidate: Candidate
+    hung_on: HungOn
+    lost_before: int | None = None
+    stage: Stage = Stage.TRYING
+
+
+@dataclass(frozen=True, slots=True)
 class MassCase:
     """Half of the workers or more became suspect together: `lead` is treated alone until its verdict releases all."""
 
@@ -149,6 +186,7 @@ class MonitorState:
     last_scale_up_at: datetime | None = None
     pass_opened_at: datetime | None = None
     mass: MassCase | None = None
+    code_case: CodeCase | None = None
     workers: Mapping[int, WorkerRecord] = field(default_factory=dict)
     schema: int = 1
 

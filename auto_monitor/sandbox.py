@@ -50,8 +50,8 @@ def run(
         raise Unavailable("there is no `unshare` (util-linux), or this is neither x86_64 nor aarch64")
     spec = json.dumps({"folder": str(folder), "command": list(command), "seconds": seconds})
     line = [
-        "timeout", "--foreground", "-s", "KILL", f"{seconds:.0f}", "unshare", "-Urnmpif", "--kill-child", "--", sys.executable, "-I",
-        str(Path(__file__).resolve()), spec,
+        "timeout", "--foreground", "-s", "KILL", f"{seconds:.0f}", "unshare", "-Urnmpif", "--kill-child", "--",
+        sys.executable, "-I", str(Path(__file__).resolve()), spec,
     ]  # fmt: skip
     try:
         done = subprocess.run(

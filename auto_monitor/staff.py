@@ -1,8 +1,10 @@
 """The workers as a staff: who runs, who is missing, who is let go. Keeps processes and memory in step."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from auto_monitor import scaling
+from auto_monitor.fix_applier import candidate_path
 from auto_monitor.journal import Journal
 from auto_monitor.memory import Memory
 from auto_monitor.model import Identity, WorkerRecord
@@ -47,14 +49,22 @@ class Staff:
         record = self._memory.record(number)
         try:
             identity = self.workers.start(
-                number, parallel_uploads=record.parallel_uploads, batch_size=record.batch_size
-            )
+                number, script=self._script(number), parallel_uploads=record.parallel_uploads,
+                batch_size=record.batch_size,
+            )  # fmt: skip
         except OSError as error:
             self._journal.error("Worker %d cannot be started: %s", number, error.strerror)
             return None
         self._memory.remember(replace(record, wanted=True, identity=identity, exit_code=None))
         self._journal.done(f"Worker {number} runs as pid {identity.pid}")
         return identity
+
+    def _script(self, number: int) -> Path | None:
+        """The candidate that is tried on worker N; None for the script in place."""
+        case = self._memory.state.code_case
+        if case is None or case.worker_id != number:
+            return None
+        return candidate_path(self.workers.command.state_dir, case.candidate.name)
 
     def kill(self, number: int) -> bool:
         """Ends worker N: TERM, 10 s, KILL of its own group; False when it was not there. Never anything else."""

@@ -181,18 +181,29 @@ class Workers:
         if process is None:
             return False
         end(process, self._grace)
-        self.reap()
+        self._note_end(identity, process)
         return True
+
+    def _note_end(self, identity: Identity | None, process: psutil.Process) -> None:
+        """psutil has waited for a child of ours, so its exit status is known there and to nobody else."""
+        code = getattr(process, "returncode", None)
+        if identity is not None and identity in self._children and code is not None:
+            self._children.pop(identity).returncode = int(code)
+            self._exits[identity] = int(code)
+        self.reap()
 
     def stop_all(self, identities: Mapping[int, Identity | None]) -> None:
         """Ends these workers side by side."""
-        found = [process for number, known in identities.items() if (process := self.find(known, number))]
+        found = {
+            process: known for number, known in identities.items() if (process := self.find(known, number)) is not None
+        }
         threads = [threading.Thread(target=end, args=(process, self._grace)) for process in found]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        self.reap()
+        for process, known in found.items():
+            self._note_end(known, process)
 
     def take_stack(self, identity: Identity | None, worker_id: int, seconds: float) -> str:
         """The Python stack of worker N's threads; "" when it has no handler, is frozen, or does not answer in time."""

@@ -109,6 +109,7 @@ def assemble(options: Options) -> Iterator[Parts]:
     try:
         parts = Parts(options, library, client, ledger, tracker, log, path)
         ledger.call_while_waiting(parts.publish)
+        ledger.ask_library(library.listed)
         # Whoever watches must be able to tell a worker that hangs at its start from one that never started.
         parts.publish(now=True)
         yield parts

@@ -19,7 +19,11 @@ def write_json(path: Path, value: Json) -> None:
     The directory is made if it is gone. Written directly only when the rename is refused with EXDEV, EPERM or
     EACCES. Raises StateUnwritable with the reason and the way out.
     """
-    data = (json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode("utf-8")
+    write_bytes(path, (json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replaces the file as `write_json` does. Raises StateUnwritable."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(path, data)

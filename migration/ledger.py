@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from migration import books, claims, enrolment, passes
+from migration import books, claims, enrolment, passes, reservation
 from migration.enrolment import Enrolment, Stage
 from migration.errors import WrongLedger
 from migration.model import BookFile, BookId, Digest, FileId, Known, Outcome, Receipt, Sighting, UploadResult
@@ -48,6 +48,8 @@ class Ledger:
         self._store = Store(state_dir / LEDGER_NAME)
         self._state_dir = state_dir
         self._owner = str(owner)
+        self._worker_id = owner.worker_id
+        self._listed: Callable[[int, int], int | None] = lambda _first, _last: 0
         self._clock = clock
         self._settle = settle
 
@@ -75,6 +77,10 @@ class Ledger:
         """`beat` is called every few seconds while another process holds the ledger up."""
         self._store.on_wait = beat
 
+    def ask_library(self, listed: Callable[[int, int], int | None]) -> None:
+        """`listed(first, last)` says how many files the library listed for a range; None when it was not read."""
+        self._listed = listed
+
     @property
     def path(self) -> Path:
         """Where it is."""
@@ -101,8 +107,11 @@ class Ledger:
         transaction, so a library that is busy holds up nobody else.
         """
         while True:
+            kept = reservation.read(self._state_dir, self._clock())
+            first_id = kept.first_id if kept is not None and kept.pass_id == pass_id else None
+            mine = kept is not None and kept.worker_id == self._worker_id
             with self._store.transaction() as db:
-                taken = passes.take_over(db, pass_id, self._owner, self._is_alive)
+                taken = passes.take_over(db, pass_id, self._owner, self._is_alive, first_id, mine)
                 claimed_to, highest_id = passes.claimed_to(db, pass_id)
                 if taken is None and claimed_to >= highest_id:
                     passes.close_when_done(db, pass_id, self._now())
@@ -118,10 +127,14 @@ class Ledger:
     def close_range(self, owned: Range) -> bool:
         """Closes a range whose files all have an outcome and whose books have no open step; else False.
 
-        Raises Superseded when the range is not this process's any more.
+        Every file the library listed for exactly this range must have been entered: whoever reads another range, or
+        leaves books out, does not get it closed. Raises Superseded when the range is not this process's any more.
         """
+        files = self._listed(owned.first, owned.last)
+        if files is None:
+            return False
         with self._store.transaction() as db:
-            return passes.close_range(db, owned, self._owner, self._now())
+            return passes.close_range(db, owned, self._owner, self._now(), files)
 
     def release_ranges(self) -> None:
         """Gives back the ranges of this process, unfinished, for others to take at once."""

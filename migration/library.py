@@ -33,6 +33,7 @@ class CalibreLibrary:
         """Opens metadata.db. Raises LibraryUnreadable with a sentence that names what is wrong and the way out."""
         self.root = root.expanduser()
         self._path = self.root / connection.NAME
+        self._listed = (0, -1, 0)
         self._db = connection.connect(self.root, private_dir, busy_timeout_seconds)
         try:
             self._tree = Tree(self.root)
@@ -45,6 +46,10 @@ class CalibreLibrary:
         except LibraryUnreadable:
             self._db.close()
             raise
+
+    def listed(self, first: int, last: int) -> int | None:
+        """How many files the last reading of exactly these books found; None when another range was read last."""
+        return self._listed[2] if self._listed[:2] == (first, last) else None
 
     def __enter__(self) -> Self:
         return self
@@ -104,6 +109,7 @@ class CalibreLibrary:
                     extras={**_dates(values), **extras[book_id], **custom[book_id]},
                 )
             )
+        self._listed = (first, last, len({file.id for book in books for file in book.files}))
         return books
 
     def open_file(self, path: bytes) -> BinaryIO:

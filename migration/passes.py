@@ -53,14 +53,21 @@ def claim_new(db: sqlite3.Connection, pass_id: int, after: int, last: int, owner
     return Range(pass_id, after + 1, last)
 
 
-def take_over(db: sqlite3.Connection, pass_id: int, owner: str, alive: Callable[[str], bool]) -> Range | None:
-    """The first open range that was released or whose owner is dead, now `owner`'s."""
+def take_over(
+    db: sqlite3.Connection, pass_id: int, owner: str, alive: Callable[[str], bool], kept: int | None, mine: bool
+) -> Range | None:
+    """The first open range that was released or whose owner is dead, now `owner`'s.
+
+    The range that begins at book `kept` is left alone, or, when it is kept for `owner` (`mine`), taken first.
+    """
     rows = db.execute(
         "SELECT first_id, last_id, owner FROM ranges WHERE pass_id = ? AND closed_at IS NULL ORDER BY first_id",
         (pass_id,),
     ).fetchall()
     lives = {row["owner"]: alive(row["owner"]) for row in rows if row["owner"] is not None}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: mine and row["first_id"] != kept):
+        if row["first_id"] == kept and not mine:
+            continue
         if not lives.get(row["owner"], False):
             db.execute(
                 "UPDATE ranges SET owner = ? WHERE pass_id = ? AND first_id = ?", (owner, pass_id, row["first_id"])
@@ -69,13 +76,17 @@ def take_over(db: sqlite3.Connection, pass_id: int, owner: str, alive: Callable[
     return None
 
 
-def close_range(db: sqlite3.Connection, owned: Range, owner: str, now: str) -> bool:
-    """Closes a range whose files all have an outcome and whose books have no open step; else False."""
+def close_range(db: sqlite3.Connection, owned: Range, owner: str, now: str, files: int) -> bool:
+    """Closes a range whose files (`files` or more) have their outcomes and no step is open; else False."""
     pending = db.execute(
         "SELECT 1 FROM files WHERE outcome = 'pending' AND book_id BETWEEN ? AND ? AND pass_id = ? LIMIT 1",
         (owned.first, owned.last, owned.pass_id),
     ).fetchone()
-    if pending or books.unfinished(db, owned.first, owned.last):
+    entered = db.execute(
+        "SELECT COUNT(*) FROM files WHERE book_id BETWEEN ? AND ? AND pass_id = ?",
+        (owned.first, owned.last, owned.pass_id),
+    ).fetchone()[0]
+    if pending or entered < files or books.unfinished(db, owned.first, owned.last):
         return False
     closed = db.execute(
         "UPDATE ranges SET closed_at = ? WHERE pass_id = ? AND first_id = ? AND owner = ? AND closed_at IS NULL",

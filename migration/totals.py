@@ -93,6 +93,30 @@ def settled(ledger: Path, pass_id: int, files: Sequence[FileId], first_id: int |
         return bool(closed[0])
 
 
+def carried(ledger: Path, pass_id: int, files: Sequence[FileId]) -> bool:
+    """Are these files uploaded, or on the server already? Failed and skipped ones are settled, but not that."""
+    with _translated(ledger), _opened(ledger) as db:
+        return all(
+            db.execute(
+                "SELECT 1 FROM files WHERE book_id = ? AND format = ? AND pass_id >= ? AND outcome IN"
+                " ('uploaded', 'duplicate')",
+                (file.book_id, file.format, pass_id),
+            ).fetchone()
+            for file in files
+        )
+
+
+def not_carried_in(ledger: Path, pass_id: int, first_id: int, last_id: int) -> int:
+    """How many files of these books failed or were skipped in this pass."""
+    with _translated(ledger), _opened(ledger) as db:
+        row = db.execute(
+            "SELECT COUNT(*) FROM files WHERE pass_id = ? AND book_id BETWEEN ? AND ?"
+            " AND outcome IN ('failed', 'skipped')",
+            (pass_id, first_id, last_id),
+        ).fetchone()
+        return int(row[0])
+
+
 @contextmanager
 def _translated(ledger: Path) -> Iterator[None]:
     try:

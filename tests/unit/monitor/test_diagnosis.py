@@ -32,7 +32,9 @@ def test_settings_and_code_are_read() -> None:
     config = parse(decision("config_fix", config_changes={"batch_size": 50, "parallel_uploads": 1}))
     assert config.config_changes == {"batch_size": 50, "parallel_uploads": 1}
     code = parse(decision("code_fix", disk_io_root_cause=True) + "```python\ndef f():\n    return 1\n```\n")
-    assert (code.fix_type, code.code, code.disk) == (FixType.CODE_FIX, "def f():\n    return 1\n", True)
+    assert (code.fix_type, code.code, code.disk) == (
+        FixType.CODE_FIX, "\n```python\ndef f():\n    return 1\n```\n", True,
+    )  # fmt: skip
     for found in (GOOD, config, code):
         assert read(to_json(found)) == found
 
@@ -49,7 +51,7 @@ REFUSED = [
     (decision("restart", confidence="high"), "confidence"),
     (decision("restart", root_cause="  "), "root_cause"),
     (decision("restart", root_cause=None), "root_cause"),
-    (decision("code_fix"), "needs a ```python fence"),
+    (decision("code_fix"), "needs a fenced block"),
     (decision("config_fix"), "needs config_changes"),
     (decision("config_fix", config_changes={"MBS2_SERVER": 1}), "may only name"),
     (decision("config_fix", config_changes={"batch_size": 9}), "from 10 to 10000"),

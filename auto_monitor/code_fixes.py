@@ -1,0 +1,114 @@
+"""The one code fix that is in flight: tried on the stuck worker alone, then promoted or dropped.
+
+Its state is saved before every step, so that a monitor that dies in between finds what it was doing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from auto_monitor import config, fix_applier
+from auto_monitor.alerts import Alerts
+from auto_monitor.clock import utc_now
+from auto_monitor.journal import Journal
+from auto_monitor.memory import Memory
+from auto_monitor.model import Candidate, CodeCase, HungOn, Stage
+from auto_monitor.staff import Staff
+from migration import reservation, totals
+
+
+@dataclass(frozen=True, slots=True)
+class CodeFixes:
+    """Code fixes of one state directory and one script."""
+
+    staff: Staff
+    memory: Memory
+    journal: Journal
+    alerts: Alerts
+    script: Path
+    state_dir: Path
+    ledger: Path
+    clock: Callable[[], datetime]
+
+    def objection(self, candidate: Candidate) -> str:
+        """Why this candidate may not be tried now; "" when it may."""
+        if self.memory.state.code_case is not None:
+            return "another code fix is being tried"
+        if fix_applier.in_place(self.script) != candidate.before:
+            return f"{self.script.name} was changed since the fix was made"
+        if not fix_applier.candidate_path(self.state_dir, candidate.name).is_file():
+            return "the candidate is gone"
+        return ""
+
+    def of(self, worker_id: int) -> CodeCase | None:
+        """The code fix that is tried on this worker."""
+        case = self.memory.state.code_case
+        return case if case is not None and case.worker_id == worker_id else None
+
+    def begin(self, worker_id: int, entry: str, candidate: Candidate, hung: HungOn) -> None:
+        """From the next start on this worker runs the candidate, and its range is kept for it."""
+        lost = self._not_carried(hung)
+        self.memory.change(code_case=CodeCase(worker_id, entry, candidate, hung, lost))
+        self.memory.save()
+        if hung.pass_id is not None and hung.range is not None:
+            most = config.VERIFICATION_AT_MOST_SECONDS + config.SUCCESS_VERIFICATION_SECONDS + 60
+            until = utc_now() + timedelta(seconds=most)
+            reservation.write(self.state_dir, reservation.Reservation(hung.pass_id, hung.range[0], worker_id, until))
+        self.journal.done(
+            f"Worker {worker_id} alone gets {candidate.name}, made from {self.script.name} (backup {candidate.backup})"
+        )
+
+    def carried(self, case: CodeCase) -> bool:
+        """Has what it hung on really arrived? Failed, skipped and left out do not count."""
+        hung = case.hung_on
+        if hung.pass_id is None:
+            return True
+        try:
+            if hung.files:
+                return totals.carried(self.ledger, hung.pass_id, hung.files)
+            return case.lost_before is None or self._not_carried(hung) == case.lost_before
+        except totals.UNREADABLE:
+            return False
+
+    def _not_carried(self, hung: HungOn) -> int | None:
+        if hung.pass_id is None or hung.range is None:
+            return None
+        try:
+            return totals.not_carried_in(self.ledger, hung.pass_id, *hung.range)
+        except totals.UNREADABLE:
+            return None
+
+    def promote(self, case: CodeCase) -> str:
+        """The candidate becomes everybody's script; returns in words what came of it."""
+        self.memory.change(code_case=replace(case, stage=Stage.PROMOTING))
+        self.memory.save()
+        try:
+            fix_applier.promote(self.script, self.state_dir, case.candidate)
+            said = f"{self.script.name} is now the repaired one; backup {case.candidate.backup}"
+            self.journal.done(said)
+        except fix_applier.NotOurs:
+            said = (
+                f"the repair of {self.script.name} helped, but somebody has changed that file meanwhile: nothing was "
+                f"overwritten; the repaired script is auto_monitor/candidates/{case.candidate.name}"
+            )
+            self.alerts.tell(said)
+        except OSError as error:
+            said = f"the repair helped, but {self.script} cannot be written: {error.strerror}"
+            self.alerts.tell(said)
+        self._over()
+        return said
+
+    def drop(self, case: CodeCase) -> None:
+        """The worker goes back to the script in place."""
+        self.journal.done(f"Worker {case.worker_id}: the candidate {case.candidate.name} is dropped")
+        self.staff.kill(case.worker_id)
+        self._over()
+        record = self.memory.record(case.worker_id)
+        if record.wanted and not record.paused:
+            self.staff.start(case.worker_id)
+
+    def _over(self) -> None:
+        self.memory.change(code_case=None)
+        reservation.clear(self.state_dir)
+        self.memory.save()

@@ -1,0 +1,185 @@
+"""A code fix: from the LLM's text to a candidate that has passed guard and gate, and from there into place.
+
+The script in place is only ever replaced whole, and only when it is still the one the fix was made from.
+"""
+
+import difflib
+import hashlib
+import os
+import py_compile
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from auto_monitor import code_edit, gate, guard
+from auto_monitor.clock import utc_now
+from auto_monitor.model import Candidate
+from auto_monitor.sandbox import Unavailable
+from migration.atomic import write_bytes
+
+#: Backups and candidates that stay.
+NEWEST = 50
+
+
+class FixRefused(Exception):
+    """The fix is not applied; the message says why, for the next round and for the history."""
+
+
+class NotOurs(Exception):
+    """The script in place is neither what the fix was made from nor its result: somebody else changed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Where fixes of one script are made. `seconds` is what the gate may take."""
+
+    script: Path
+    project: Path
+    state_dir: Path
+    seconds: float
+
+    def apply(self, reply: str) -> Candidate:
+        """Makes a candidate of the reply's edit; the script in place is not touched.
+
+        Raises FixRefused, sandbox.Unavailable, StateUnwritable.
+        """
+        source = self.script.read_bytes()
+        backup = self.back_up(source)
+        text = self.edit(source.decode("utf-8"), reply)
+        path = self.keep_candidate(text)
+        self.compile(path)
+        self.guard(source.decode("utf-8"), text)
+        how = self.gate(path)
+        return Candidate(path.name, backup, digest(source), digest(path.read_bytes()), diff(source, text), how)
+
+    # -- the steps ------------------------------------------------------------------------------------------------
+
+    def back_up(self, source: bytes) -> str:
+        """`auto_monitor/backups/<script>.<UTC>`: the script as it is; returns its name."""
+        name = f"{self.script.name}.{utc_now():%Y%m%dT%H%M%S.%fZ}"
+        write_bytes(self.folder("backups") / name, source)
+        for old in backups(self.state_dir, self.script)[:-NEWEST]:
+            old.unlink(missing_ok=True)
+        return name
+
+    def edit(self, source: str, reply: str) -> str:
+        """The script with the edit."""
+        try:
+            text = code_edit.apply(source, reply)
+        except code_edit.EditRefused as refusal:
+            raise FixRefused(f"the edit cannot be applied: {refusal}") from None
+        if text == source:
+            raise FixRefused("the edit changes nothing")
+        return text
+
+    def keep_candidate(self, text: str) -> Path:
+        """A file of its own; its name begins as the script's, so that its process is known as a worker."""
+        path = self.folder("candidates") / f"{self.script.stem}.{utc_now():%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}.py"
+        write_bytes(path, text.encode("utf-8"))
+        for old in sorted(self.folder("candidates").glob("*.py"))[:-NEWEST]:
+            old.unlink(missing_ok=True)
+        return path
+
+    def compile(self, path: Path) -> None:
+        """Does the workers' interpreter take it?"""
+        compiled = path.with_suffix(".pyc")
+        try:
+            py_compile.compile(str(path), cfile=str(compiled), doraise=True)
+        except py_compile.PyCompileError as error:
+            raise FixRefused(f"it does not compile: {error.msg.strip().splitlines()[-1]}") from None
+        finally:
+            compiled.unlink(missing_ok=True)
+
+    def guard(self, before: str, after: str) -> None:
+        """Is every change one that a fix may make?"""
+        objections = guard.objections(before, after)
+        if objections:
+            raise FixRefused("the change is not allowed: " + "; ".join(objections[:8]))
+
+    def gate(self, path: Path) -> str:
+        """Does it migrate the demo library as it should, in the sandbox? Returns how it did."""
+        try:
+            return gate.check(path, self.script, self.project, self.folder("gate") / uuid.uuid4().hex[:8], self.seconds)
+        except gate.NotPassed as refusal:
+            raise FixRefused(f"the candidate did not pass the gate: {refusal}") from None
+
+    def folder(self, name: str) -> Path:
+        """`STATE_DIR/auto_monitor/<name>`."""
+        return self.state_dir / "auto_monitor" / name
+
+
+# -- into place and back -------------------------------------------------------------------------------------------
+
+
+def candidate_path(state_dir: Path, name: str) -> Path:
+    """Where a candidate is."""
+    return state_dir / "auto_monitor" / "candidates" / Path(name).name
+
+
+def in_place(script: Path) -> str:
+    """The hash of the script in place; "" when it cannot be read."""
+    try:
+        return digest(script.read_bytes())
+    except OSError:
+        return ""
+
+
+def promote(script: Path, state_dir: Path, candidate: Candidate) -> None:
+    """The candidate becomes the script, in one step; repeatable. Raises NotOurs, OSError."""
+    found = in_place(script)
+    if found == candidate.after:
+        return
+    data = candidate_path(state_dir, candidate.name).read_bytes()
+    if found != candidate.before or digest(data) != candidate.after:
+        raise NotOurs(f"{script} or its candidate was changed by somebody else")
+    replace(script, data)
+
+
+def roll_back(script: Path, state_dir: Path) -> str:
+    """Puts the newest backup that differs from the script back; returns its name. Raises FixRefused, OSError."""
+    now = script.read_bytes()
+    for path in reversed(backups(state_dir, script)):
+        data = path.read_bytes()
+        if data != now:
+            write_bytes(
+                state_dir / "auto_monitor" / "proposals" / f"{script.name}.{utc_now():%Y%m%dT%H%M%SZ}.taken-back", now
+            )
+            replace(script, data)
+            return path.name
+    raise FixRefused(f"no backup in {state_dir / 'auto_monitor' / 'backups'} differs from {script}")
+
+
+def backups(state_dir: Path, script: Path) -> list[Path]:
+    """The backups of a script, oldest first."""
+    return sorted((state_dir / "auto_monitor" / "backups").glob(f"{script.name}.*Z"))
+
+
+def replace(script: Path, data: bytes) -> None:
+    """Atomically, with the mode it had: a reader sees the old or the new script. Raises OSError."""
+    temporary = script.with_name(f".{script.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        shutil.copymode(script, temporary)
+        temporary.replace(script)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def digest(data: bytes) -> str:
+    """What names a version of the script."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def diff(before: bytes, after: str) -> str:
+    """The change as a person reads it."""
+    lines = difflib.unified_diff(
+        before.decode("utf-8").splitlines(), after.splitlines(), "before", "after", lineterm="", n=3
+    )
+    return "\n".join(lines)
+
+
+__all__ = ["FixRefused", "NotOurs", "Unavailable", "Workshop", "candidate_path", "in_place", "promote", "roll_back"]
