@@ -73,7 +73,6 @@ def right_answer(function: str, fmt: int, text: str) -> str:
 
 FAULTS = [
     ("next_range", "while True: self.publish()", 0),
-    ("read_range", HERE_ONLY, 1),
     ("upload_file", HERE_ONLY, 2),
 ]
 
@@ -124,11 +123,6 @@ def test_a_wrong_answer_is_dropped(broken: Broken) -> None:
     entry = broken.code_entries()[0]
     assert (entry["applied"], entry["verified"], entry["rolled_back"]) == (True, False, True)
     assert broken.script.read_bytes() == broken.before
-    wait_for(
-        lambda: any("PAUSED" in line for line in (broken.state / "monitor.log").read_text().splitlines()), seconds=200
-    )
-    assert len(broken.history()) == 3
-    assert broken.script.read_bytes() == broken.before
 
 
 FIRST = '''
@@ -149,7 +143,9 @@ def test_skipping_a_book_is_no_repair(broken: Broken) -> None:
     assert text.count(line) == 1
     broken.answers(decision("code_fix") + as_strings(line, skip))
     broken.more["COOLDOWN_SECONDS"] = "600"
-    broken.library.add(*epubs(range(60, 400)))
+    broken.library.add(*epubs(range(60, 160)))
+    (broken.state / "migration_ledger.db").unlink()
+    broken.open_pass()
     broken.start("--workers", "1", "--llm-enabled")
     wait_for(lambda: any(entry["verified"] is not None for entry in broken.code_entries()), seconds=120)
     (entry,) = broken.code_entries()
