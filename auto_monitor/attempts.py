@@ -75,6 +75,27 @@ class Attempts:
             # What is to be verified begins now: ending the old process took its time.
             self.memory.remember(replace(begun, case=replace(begun.case, acted_at=self.clock())))
 
+    def take_up(self) -> None:
+        """What a monitor that died left half done: attempts nobody remembers, a candidate that was never started."""
+        known = {record.case.entry for record in self.memory.records() if record.case is not None}
+        for entry in self.history.entries():
+            if entry.verified is None and not entry.reason and entry.key not in known:
+                left = replace(entry, verified=False, reason="the monitor ended before anything was done")
+                self.history.record(left, utc_now())
+        code = self.memory.state.code_case
+        record = self.memory.record(code.worker_id) if code is not None else None
+        if code is None or record is None or record.case is None:
+            self.code_fixes.forget()
+            return
+        if code.stage is Stage.TRYING and not self.staff.runs(record.worker_id, code.candidate.name):
+            self.journal.done(f"Worker {record.worker_id}: its candidate was not started yet; it is now")
+            self.staff.kill(record.worker_id)
+            self.staff.start(record.worker_id)
+            self.memory.remember(
+                replace(self.memory.record(record.worker_id), case=replace(record.case, acted_at=self.clock()))
+            )
+            self._rewrite(record.case.entry, lambda entry: replace(entry, applied=True))
+
     def advice(self, verdict: Verdict, seen: WorkerSnapshot, now: datetime) -> Answer | None:
         """What the LLM says about a worker that hangs; None when nobody is asked."""
         if self.adviser is None or self.journal.dry_run or verdict.health is not Health.STUCK:
@@ -220,15 +241,8 @@ class Attempts:
             seen, health = snapshots[record.worker_id], verdicts[record.worker_id].health
             settled = self._settled(record.case.hung_on, seen)
             code = self.code_fixes.of(record.worker_id)
-            if code is not None:
-                settled = settled and self.code_fixes.carried(code)
-                if code.stage is Stage.PROMOTING:
-                    self.conclude(record, True, "it was being put in place when the monitor ended")
-                    continue
-                if health is Health.FINISHED:
-                    self._propose_after_all(code)
-                    self.conclude(record, None, "inconclusive: the worker has done its part meanwhile")
-                    continue
+            if code is not None and self._judge_code(record, code, settled, health, now, policy):
+                continue
             moving = seen.settled and seen.progress_seen_at > record.case.acted_at
             signs = healing.Signs(settled, moving, seen.phase is Phase.WAITING, health)
             verified = healing.verify(record.case, signs, now, policy)
@@ -237,6 +251,30 @@ class Attempts:
                     f"{record.case.hung_on} is {'' if settled else 'not '}settled, the worker is {health.value}"
                 )  # fmt: skip
                 self.conclude(record, verified, end)
+
+    def _judge_code(
+        self,
+        record: WorkerRecord,
+        code: CodeCase,
+        settled: bool,
+        health: Health,
+        now: datetime,
+        policy: healing.HealingPolicy,
+    ) -> bool:
+        """What only a code fix can come to: it was being promoted, it skips books, or nobody can tell any more."""
+        if code.stage is Stage.PROMOTING:
+            self.conclude(record, True, "it was being put in place when the monitor ended")
+            return True
+        acted_at = record.case.acted_at if record.case else now
+        due = health is Health.FINISHED or age(acted_at, now) >= policy.verification
+        if settled and due and not self.code_fixes.carried(code):
+            self.conclude(record, False, f"{code.hung_on} is settled, but did not arrive")
+            return True
+        if health is Health.FINISHED:
+            self._propose_after_all(code)
+            self.conclude(record, None, "inconclusive: the worker has done its part meanwhile")
+            return True
+        return False
 
     def _settled(self, hung: HungOn, seen: WorkerSnapshot) -> bool:
         """Has what the worker hung on its outcome? When it hung at its start: has it got beyond?"""

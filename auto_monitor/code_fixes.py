@@ -108,6 +108,11 @@ class CodeFixes:
         if record.wanted and not record.paused:
             self.staff.start(case.worker_id)
 
+    def forget(self) -> None:
+        """A code fix whose attempt is not open any more."""
+        if self.memory.state.code_case is not None:
+            self._over()
+
     def _over(self) -> None:
         self.memory.change(code_case=None)
         reservation.clear(self.state_dir)

@@ -124,6 +124,8 @@ class Monitor:
         if not self.settings.dry_run:
             self.parts.attempts.history.begin()
         self.parts.staff.adopt(self.parts.observer)
+        if not self.settings.dry_run:
+            self.parts.attempts.take_up()
         self.parts.staff.fill_up()
         return True
 

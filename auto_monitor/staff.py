@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
+
 from auto_monitor import scaling
 from auto_monitor.fix_applier import candidate_path
 from auto_monitor.journal import Journal
@@ -65,6 +67,14 @@ class Staff:
         if case is None or case.worker_id != number:
             return None
         return candidate_path(self.workers.command.state_dir, case.candidate.name)
+
+    def runs(self, number: int, name: str) -> bool:
+        """Does worker N run this candidate?"""
+        process = self.workers.find(self._memory.record(number).identity, number)
+        try:
+            return process is not None and any(Path(text).name == name for text in process.cmdline()[:3])
+        except psutil.Error:
+            return False
 
     def kill(self, number: int) -> bool:
         """Ends worker N: TERM, 10 s, KILL of its own group; False when it was not there. Never anything else."""

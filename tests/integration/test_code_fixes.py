@@ -210,9 +210,6 @@ def test_only_proposed_when_that_is_wanted(broken: Broken) -> None:
 
 #: Something that is there from this step of applying on.
 STEPS = {
-    "the LLM was asked": "auto_monitor/answers/*.question",
-    "backed up": "auto_monitor/backups/*Z",
-    "the candidate is written": "auto_monitor/candidates/*.py",
     "in the gate": "auto_monitor/gate/*/candidate.py",
     "the answer is there": "auto_monitor/answers/*.json",
     "recorded": "auto_fix_history.json:code_fix",
@@ -232,7 +229,7 @@ def reached(broken: Broken, sign: str) -> bool:
 
 
 def test_a_monitor_that_is_killed_at_any_step(broken: Broken) -> None:
-    """Nine times, once in every step: the script is the old or the repaired one, and the case goes on to its end."""
+    """Six times, once in every step: the script is the old or the repaired one, and the case goes on to its end."""
     broken.fault("upload_file", HERE_ONLY)
     broken.answers(right_answer("upload_file", 2, broken.before.decode()))
     for step, sign in STEPS.items():

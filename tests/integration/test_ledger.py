@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from migration import totals
+from migration import reservation, totals
 from migration.books import Asked, BookState, Intention, Step
 from migration.errors import LedgerCorrupt, PutAside, StateUnwritable, StoppedItsWorker, Superseded, WrongLedger
 from migration.ledger import Ledger, Taken
@@ -337,3 +337,47 @@ def test_a_ledger_that_is_deleted_under_us_is_noticed(house: House) -> None:
     ledger.path.unlink()
     with pytest.raises(StateUnwritable, match="deleted or replaced"):
         ledger.check_in_place()
+
+
+def test_a_reserved_range_waits_for_its_worker(house: House) -> None:
+    """Nobody else takes it over; its worker takes it first; when the reservation runs out it is anybody's."""
+    mine, other = house.ledger(this_process(1)), house.ledger(replace(this_process(3), worker_id=3))
+    mine.join_pass(20, may_open=True)
+    for _ in range(2):
+        mine.claim_range(1, lambda after: after + 10)
+    mine.release_ranges()
+    until = NOW + timedelta(minutes=20)
+    reservation.write(house.state_dir, reservation.Reservation(1, 11, 1, until))
+    assert other.claim_range(1, lambda after: None) == Range(1, 1, 10, taken_over=True)
+    assert other.claim_range(1, lambda after: None) is None
+    assert mine.claim_range(1, lambda after: None) == Range(1, 11, 20, taken_over=True)
+    mine.release_ranges()
+    other.release_ranges()
+    assert mine.claim_range(1, lambda after: None) == Range(1, 11, 20, taken_over=True)
+    mine.release_ranges()
+    house.clock.now = until
+    assert other.claim_range(1, lambda after: None) == Range(1, 1, 10, taken_over=True)
+    assert other.claim_range(1, lambda after: None) == Range(1, 11, 20, taken_over=True)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[1]", '{"pass_id": 1}', '{"pass_id": 1, "first_id": 1, "worker_id": 9, "until": "x"}']
+)
+def test_a_reservation_that_cannot_be_read_keeps_nothing(house: House, text: str) -> None:
+    """It keeps nobody from anything."""
+    (house.state_dir / "migration_reserved.json").write_text(text)
+    assert reservation.read(house.state_dir, NOW) is None
+    reservation.clear(house.state_dir)
+    reservation.clear(house.state_dir)
+    assert not (house.state_dir / "migration_reserved.json").exists()
+
+
+@pytest.mark.parametrize(("listed", "closes"), [(1, True), (2, False), (None, False)])
+def test_a_range_with_files_left_out_is_not_closed(house: House, listed: int | None, closes: bool) -> None:
+    """Whatever the worker says: every file the library listed for exactly this range was entered."""
+    ledger = house.ledger()
+    owned = claim(ledger)
+    ledger.ask_library(lambda _first, _last: listed)
+    ledger.enrol(owned, [(file(1), "")])
+    ledger.account(1, UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE)))
+    assert ledger.close_range(owned) is closes
