@@ -17,6 +17,8 @@ _FOLDERS = ("migration", "bookshelf", "demo")
 _KINDS = frozenset({".py", ".html", ".css"})
 #: The current script is given this many times what the candidate took; it is the broken one.
 _PATIENCE, _AT_LEAST = 2.0, 10.0
+#: Older than this no trial is still running.
+_LEFT_SECONDS = 3600.0
 
 
 class NotPassed(Exception):
@@ -29,6 +31,7 @@ def check(candidate: Path, current: Path, project: Path, folder: Path, seconds: 
     `folder` is made for it and removed again. The result must be that of `demo/expected.json`, and that of the current
     script when that one comes to an end.
     """
+    _sweep(folder.parent)
     folder.mkdir(parents=True)
     try:
         _copy_project(project, folder)
@@ -47,6 +50,13 @@ def check(candidate: Path, current: Path, project: Path, folder: Path, seconds: 
         return f"the demo library arrived in {took:.1f} s as expected and as with the script in place"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(parent: Path) -> None:
+    """Removes what trials that were killed left behind."""
+    for left in parent.glob("*"):
+        if time.time() - left.stat().st_mtime > _LEFT_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
