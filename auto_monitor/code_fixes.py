@@ -11,6 +11,7 @@ from pathlib import Path
 from auto_monitor import config, fix_applier
 from auto_monitor.alerts import Alerts
 from auto_monitor.clock import utc_now
+from auto_monitor.history import History, history_path
 from auto_monitor.journal import Journal
 from auto_monitor.memory import Memory
 from auto_monitor.model import Candidate, CodeCase, HungOn, Stage
@@ -117,3 +118,13 @@ class CodeFixes:
         self.memory.change(code_case=None)
         reservation.clear(self.state_dir)
         self.memory.save()
+
+
+def roll_back(script: Path, state_dir: Path) -> str:
+    """Puts the newest backup of the script back, by hand; returns what to tell. Raises FixRefused, OSError."""
+    name = fix_applier.roll_back(script, state_dir)
+    History(history_path(state_dir)).mark_rolled_back(name, utc_now())
+    return (
+        f"{script} is the backup {name} again; what it was is in {state_dir / 'auto_monitor' / 'proposals'}. Workers "
+        "that run keep what they have until they are started again: ./stop.sh, ./start.sh\n"
+    )

@@ -4,7 +4,6 @@
 `Monitor.tick` reads as one round. Deciding is in `detection`, `scaling` and `healing`, which are pure.
 """
 
-import argparse
 import signal
 import sys
 import threading
@@ -20,10 +19,10 @@ if __name__ == "__main__":
     # Run as a script, Python looks for modules beside it, where `history` or `config` would hide others of that name.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from auto_monitor import commands, config, fix_applier, healing, journal, probes, scaling, status
+from auto_monitor import code_fixes, commands, config, healing, journal, probes, scaling, status
 from auto_monitor.alerts import Alerts
 from auto_monitor.attempts import Attempts
-from auto_monitor.clock import SteadyClock, utc_now
+from auto_monitor.clock import SteadyClock
 from auto_monitor.code_fixes import CodeFixes
 from auto_monitor.command_line import Settings, read_arguments, script_of, settings_of, state_dir_of
 from auto_monitor.config import Misconfigured
@@ -381,9 +380,9 @@ def assemble(settings: Settings, say: Journal, clock: Callable[[], datetime]) ->
     adviser = debugger(settings, clock) if settings.llm_enabled else None
     history = History(history_path(settings.state_dir))
     ledger = settings.state_dir / LEDGER_NAME
-    code_fixes = CodeFixes(staff, memory, say, alerts, settings.script, settings.state_dir, ledger, clock)
+    fixes = CodeFixes(staff, memory, say, alerts, settings.script, settings.state_dir, ledger, clock)
     attempts = Attempts(
-        staff, memory, history, say, alerts, clock, settings.state_dir, ledger, code_fixes, adviser
+        staff, memory, history, say, alerts, clock, settings.state_dir, ledger, fixes, adviser
     )  # fmt: skip
     parts = Parts(
         staff=staff,
@@ -457,18 +456,6 @@ def watch(monitor: Monitor, stop: threading.Event) -> None:
     monitor.memory.save(ended="stopped")
 
 
-def roll_back(given: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Puts the newest backup of the worker script back by hand. Raises FixRefused, OSError."""
-    state_dir, script = state_dir_of(given), script_of(environment)
-    name = fix_applier.roll_back(script, state_dir)
-    History(history_path(state_dir)).mark_rolled_back(name, utc_now())
-    sys.stdout.write(
-        f"{script} is the backup {name} again; what it was is in {state_dir / 'auto_monitor' / 'proposals'}. Workers "
-        "that run keep what they have until they are started again: ./stop.sh, ./start.sh\n"
-    )
-    return 0
-
-
 def _stop_on_signals(stop: threading.Event) -> None:
     def handle(_number: int, _frame: FrameType | None) -> None:
         stop.set()
@@ -488,7 +475,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.write(f"The monitor will resume worker {given.resume} at its next look.\n")
             return 0
         if given.rollback:
-            return roll_back(given, environment)
+            sys.stdout.write(code_fixes.roll_back(script_of(environment), state_dir_of(given)))
+            return 0
         return run(settings_of(given, environment))
     except (Misconfigured, AlreadyRunning, StateUnwritable, FixRefused) as error:
         sys.stderr.write(f"{error}\n")
