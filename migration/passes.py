@@ -58,15 +58,16 @@ def take_over(
 ) -> Range | None:
     """The first open range that was released or whose owner is dead, now `owner`'s.
 
-    The range that begins at book `kept` is left alone, or, when it is kept for `owner` (`mine`), taken first.
+    The range with book `kept` is left alone, or, when it is kept for `owner` (`mine`), taken first.
     """
     rows = db.execute(
         "SELECT first_id, last_id, owner FROM ranges WHERE pass_id = ? AND closed_at IS NULL ORDER BY first_id",
         (pass_id,),
     ).fetchall()
     lives = {row["owner"]: alive(row["owner"]) for row in rows if row["owner"] is not None}
-    for row in sorted(rows, key=lambda row: mine and row["first_id"] != kept):
-        if row["first_id"] == kept and not mine:
+    reserved = {row["first_id"] for row in rows if kept is not None and row["first_id"] <= kept <= row["last_id"]}
+    for row in sorted(rows, key=lambda row: mine and row["first_id"] not in reserved):
+        if row["first_id"] in reserved and not mine:
             continue
         if not lives.get(row["owner"], False):
             db.execute(

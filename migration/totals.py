@@ -72,7 +72,7 @@ def equation(totals: Totals, *, proved: bool) -> str:
 
 
 def settled(ledger: Path, pass_id: int, files: Sequence[FileId], first_id: int | None) -> bool:
-    """Have these files their outcomes in this pass? Without files: is the range that begins at `first_id` closed?
+    """Have these files their outcomes in this pass? Without files: is the range with book `first_id` closed?
 
     What a worker hung on, asked again after it was restarted. Without both the answer is no. Raises as `read`.
     """
@@ -87,7 +87,7 @@ def settled(ledger: Path, pass_id: int, files: Sequence[FileId], first_id: int |
             )
         closed = db.execute(
             "SELECT (SELECT closed_at FROM passes WHERE id = :pass_id) IS NOT NULL OR EXISTS (SELECT 1 FROM ranges"
-            " WHERE pass_id = :pass_id AND first_id = :first_id AND closed_at IS NOT NULL)",
+            " WHERE pass_id = :pass_id AND :first_id BETWEEN first_id AND last_id AND closed_at IS NOT NULL)",
             {"pass_id": pass_id, "first_id": first_id},
         ).fetchone()
         return bool(closed[0])
