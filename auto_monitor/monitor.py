@@ -19,7 +19,7 @@ if __name__ == "__main__":
     # Run as a script, Python looks for modules beside it, where `history` or `config` would hide others of that name.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from auto_monitor import code_fixes, commands, config, healing, journal, probes, scaling, status
+from auto_monitor import code_fixes, commands, config, healing, journal, scaling, status
 from auto_monitor.alerts import Alerts
 from auto_monitor.attempts import Attempts
 from auto_monitor.clock import SteadyClock
@@ -27,7 +27,7 @@ from auto_monitor.code_fixes import CodeFixes
 from auto_monitor.command_line import Settings, read_arguments, script_of, settings_of, state_dir_of
 from auto_monitor.config import Misconfigured
 from auto_monitor.daemon import AlreadyRunning, MonitorLock
-from auto_monitor.detection import FOR_GOOD, judge
+from auto_monitor.detection import FOR_GOOD, is_fruitless, judge
 from auto_monitor.disk import DiskMeter, DiskProbe
 from auto_monitor.fix_applier import FixRefused
 from auto_monitor.history import History, StateFile, history_path, state_path
@@ -50,6 +50,7 @@ from auto_monitor.model import (
 )
 from auto_monitor.observe import Observer
 from auto_monitor.ports import Adviser
+from auto_monitor.probes import ServerProbe
 from auto_monitor.redact import secret_values
 from auto_monitor.staff import Staff
 from auto_monitor.workers import Command, Workers
@@ -95,7 +96,7 @@ class Monitor:
         self.last_scale_check: datetime | None = None
         self.closed_since: datetime | None = None
         self.snapshots: Mapping[int, WorkerSnapshot] = {}
-        self.server_away_at: datetime | None = None
+        self.server = ServerProbe(settings.server, seconds=config.PROBE_ANSWER_SECONDS, settling=self.detection.stuck)
         self.exit_code = 0
 
     # -- one round ------------------------------------------------------------------------------------------------
@@ -135,6 +136,7 @@ class Monitor:
         self.parts.staff.adopt(self.parts.observer)
         found = self.totals()
         snapshots = {r.worker_id: self.parts.observer.look(r, now) for r in self.memory.wanted() if r.identity}
+        snapshots = self.excuse(snapshots, now)
         self.snapshots = snapshots
         verdicts = {number: judge(seen, now, self.detection) for number, seen in snapshots.items()}
         self.note(snapshots, verdicts, now)
@@ -317,15 +319,15 @@ class Monitor:
         return mass
 
     def surroundings(self, now: datetime) -> healing.Surroundings:
-        """Do the server and the disk answer? Asked only before a restart.
+        """Do the server and the disk answer? Asked only before a restart."""
+        return healing.Surroundings(self.server.answers(now), self.parts.probe.answers(config.PROBE_ANSWER_SECONDS))
 
-        A server that has only just come back counts as away: the workers must have the time to notice it themselves.
-        """
-        answers = probes.server_answers(self.settings.server, config.PROBE_ANSWER_SECONDS)
-        if not answers:
-            self.server_away_at = now
-        away = self.server_away_at is not None and age(self.server_away_at, now) < self.detection.stuck
-        return healing.Surroundings(not away, self.parts.probe.answers(config.PROBE_ANSWER_SECONDS))
+    def excuse(self, snapshots: dict[int, WorkerSnapshot], now: datetime) -> dict[int, WorkerSnapshot]:
+        """Who meets only failures of the server is excused while the server is really away."""
+        asked = any(is_fruitless(seen, now, self.detection) for seen in snapshots.values())
+        if not asked or self.server.answers(now):
+            return snapshots
+        return {number: replace(seen, fruitless_since=None) for number, seen in snapshots.items()}
 
     def carry_out(self, step: Step, verdict: Verdict, seen: WorkerSnapshot, now: datetime) -> None:
         """Does what was decided about one worker."""
