@@ -82,13 +82,13 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         description="Prepares the PostgreSQL of a MyBookshelf2 server for a migration: an index on source(size, hash), "
         "unique when no duplicates stand in the way, and the languages of ISO 639-1. Changes no existing row, locks "
         "nobody out, may be run again at any time. The same by hand: psql -X -f deploy/prepare_server.sql",
-        epilog="The database comes from MBS2_DB_URI, in the environment or in .env; give it there rather than here when "
+        epilog="The database comes from MBS2_DB_URI, in the environment or in .env; give it there, not here, when "
         "it holds the password, for everybody on this machine can read a command line (or leave the password out: "
         "PGPASSWORD and ~/.pgpass work). The user must own the table source.\n\n"
         "examples:\n  python -m deploy.prepare_server --dry-run\n"
         "  MBS2_DB_URI=postgresql://ebooks:…@127.0.0.1:5433/ebooks python -m deploy.prepare_server\n\n"
-        "exit status: 0 prepared, or it was already; 2 wrong usage, not MyBookshelf2's database, or a right is missing; "
-        "3 the database does not answer, refuses the login, or is busy: try again; 130 Ctrl-C",
+        "exit status: 0 prepared, or it was already; 2 wrong usage, not MyBookshelf2's database, or a right is "
+        "missing; 3 the database does not answer, refuses the login, or is busy: try again; 130 Ctrl-C",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -3,8 +3,10 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -97,39 +99,69 @@ class Postgres:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Postgres]:
-    """A PostgreSQL with its data in `folder`; as another user when we are root, which it refuses."""
-    programs = binaries()
-    folder.mkdir()
-    drop: dict[str, Any] = {}
-    if os.getuid() == 0:
-        user = pwd.getpwnam("postgres")
-        shutil.chown(folder, user.pw_uid, user.pw_gid)
-        drop = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-        for parent in folder.parents:
-            if parent.stat().st_mode & 0o005 != 0o005:
-                parent.chmod(parent.stat().st_mode | 0o055)
-    data = folder / "data"
-    subprocess.run(
-        [programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync"],
-        check=True, timeout=120, capture_output=True, cwd=folder, **drop,
-    )  # fmt: skip
-    access = data / "pg_hba.conf"
-    access.write_text("host all guarded 127.0.0.1/32 scram-sha-256\n" + access.read_text())
+def running() -> Iterator[Postgres]:
+    """A PostgreSQL with a folder of its own; both are gone afterwards."""
+    with _folder() as folder:
+        data = folder / "data"
+        _run(folder, "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync")
+        access = data / "pg_hba.conf"
+        access.write_text("host all guarded 127.0.0.1/32 scram-sha-256\n" + access.read_text())
+        with _started(folder, data) as found:
+            yield found
+
+
+@contextmanager
+def standby(of: Postgres) -> Iterator[Postgres]:
+    """A server that follows another one and takes no changes."""
+    with _folder() as folder:
+        data = folder / "data"
+        _run(folder, "pg_basebackup", "-D", data, "-d", of.uri(), "-c", "fast", "--write-recovery-conf", "--no-sync")
+        with _started(folder, data) as found:
+            yield found
+
+
+@contextmanager
+def _started(folder: Path, data: Path) -> Iterator[Postgres]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     server = subprocess.Popen(
-        [programs / "postgres", "-D", data, "-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1", "-F"],
-        cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **drop,
+        [binaries() / "postgres", "-D", data, "-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1", "-F"],
+        cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **_dropped(),
     )  # fmt: skip
     try:
         found = Postgres(port)
         _await(found.uri())
         yield found
     finally:
-        server.terminate()
+        # SIGINT: clients that are still there are cut off, as they should be at the end of a test.
+        server.send_signal(signal.SIGINT)
         server.wait(30)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder that belongs to PostgreSQL's user. Not pytest's: every new session closes that to everybody but root."""
+    with tempfile.TemporaryDirectory(prefix="postgres-") as name:
+        if os.getuid() == 0:
+            shutil.chown(name, "postgres", "postgres")
+        yield Path(name)
+
+
+def _run(folder: Path, program: str, *arguments: str | Path) -> None:
+    done = subprocess.run(
+        [binaries() / program, *arguments], timeout=120, capture_output=True, text=True, check=False, cwd=folder,
+        **_dropped(),
+    )  # fmt: skip
+    assert done.returncode == 0, f"{program}: {done.stderr}"
+
+
+def _dropped() -> dict[str, Any]:
+    """How a process is started as PostgreSQL's user when we are root."""
+    if os.getuid() != 0:
+        return {}
+    user = pwd.getpwnam("postgres")
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
 def _await(uri: str) -> None:

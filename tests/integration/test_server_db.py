@@ -21,9 +21,9 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[str]:
+def database() -> Iterator[str]:
     """The URI of a PostgreSQL with the table `source`."""
-    with running(tmp_path / "pg") as server:
+    with running() as server:
         with psycopg.connect(server.uri(), autocommit=True) as db:
             db.execute(
                 "CREATE TABLE source (id bigserial PRIMARY KEY, hash varchar(128) NOT NULL, size integer NOT NULL)"
