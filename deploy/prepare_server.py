@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from migration.errors import ExitCode
 from migration.options import environment_with_files
@@ -193,11 +193,13 @@ def connect(uri: str, lock_seconds: float, *, dry_run: bool) -> Connection:
             "special characters in the password written as %XX",
             ExitCode.USAGE,
         ) from None
-    options = [str(given.pop("options", "") or ""), f"-c prepare_server.lock_timeout={lock_seconds * 1000:.0f}ms"]
+    options = [str(given.get("options") or ""), f"-c prepare_server.lock_timeout={lock_seconds * 1000:.0f}ms"]
     options += ["-c default_transaction_read_only=on"] if dry_run else []
-    fixed = {"connect_timeout": CONNECT_SECONDS, "application_name": "prepare_server", **KEEPALIVES}
+    whole = make_conninfo(
+        uri, connect_timeout=CONNECT_SECONDS, application_name="prepare_server", options=" ".join(options), **KEEPALIVES
+    )
     try:
-        return psycopg.connect(**{**given, **fixed}, options=" ".join(options), autocommit=True)
+        return psycopg.connect(whole, autocommit=True)
     except psycopg.OperationalError as error:
         raise NotPrepared(_refusal(error, given)) from None
 
