@@ -32,6 +32,7 @@ _OURS = (
     "RECONCILE_AFTER",
     "RETRY_FIRST",
     "PROBE_",
+    "PREPARE_",
     "START_SECONDS",
     "TASK_SECONDS",
     "OPENAI_",
