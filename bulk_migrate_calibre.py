@@ -23,7 +23,7 @@ from migration.bodies import Ebook, name_keys
 from migration.books import Asked, BookState, Intention, Step
 from migration.client import AttachedElsewhere, Extracted
 from migration.crew import Crew, Stopping
-from migration.enrolment import Stage
+from migration.enrolment import Enrolment, Stage
 from migration.errors import (
     AnswerLost,
     EmptyFile,
@@ -178,16 +178,22 @@ class CalibreMigrator:
     def read_range(self, owned: Range) -> list[Work]:
         """Reads a range from the library, enters it in the ledger, and returns the books with work to do."""
         self.log.info(logs.querying(owned.first, owned.last))
-        books = self.read_library(lambda: self.library.read_books(owned.first, owned.last))
-        files = [(file, self.excluded(file)) for book in books for file in book.files]
+        listed = self.read_library(lambda: self.library.read_files(owned.first, owned.last))
+        files = [(file, self.excluded(file)) for file in listed]
         enrolled = self.ledger.enrol(owned, files)
         self.tracker.range_read(owned.first, owned.last, enrolled.settled, len(enrolled.todo))
         self.found += len(enrolled.todo)
         self.log.info(logs.found(self.found))
         self.log.info(logs.processed_batch(owned.first, owned.last, len(files), enrolled.settled))
-        for file, _excluded in files:
+        for file in listed:
             if file.problem is not None:
                 self.log.warning(logs.failed(str(file.id), file.problem.reason, file.problem.message))
+        return self.works(owned, enrolled)
+
+    def works(self, owned: Range, enrolled: Enrolment) -> list[Work]:
+        """The books of a range that still need something, with their metadata; the settled ones are not read at all."""
+        wanted = enrolled.unfinished | {file.book_id for file in enrolled.todo}
+        books = self.read_library(lambda: self.library.read_books(owned.first, owned.last, wanted))
         works: list[Work] = []
         for book in books:
             todo = [file for file in book.files if file.id in enrolled.todo][: self.allowance(works)]
