@@ -5,7 +5,9 @@ bytes and is decoded by one rule (invalid UTF-8 becomes U+FFFD); a value of the 
 """
 
 import functools
+import itertools
 import math
+import operator
 from collections import defaultdict
 from collections.abc import Collection
 from pathlib import Path
@@ -32,8 +34,9 @@ _LISTING = (
 )
 
 Rows = list[tuple[object, ...]]
-#: Book id, format as `FileId` has it, its rank in the order of sending, extension, folder, file name without extension.
-Listed = tuple[int, str, int, bytes, bytes, bytes]
+#: Book id, format as `FileId` has it, its rank in the order of sending, extension, folder, file name; the last two are
+#: whatever type SQLite let in.
+Listed = tuple[int, str, int, bytes, object, object]
 
 
 class CalibreLibrary:
@@ -84,16 +87,14 @@ class CalibreLibrary:
         return _integer(rows[0][0])
 
     def list_formats(self, first: int, last: int) -> list[Listed]:
-        """Every format of these books as Calibre records it, in the order of sending; no file is looked at.
+        """Every format of these books as Calibre records it, book by book; no file is looked at.
 
         One query, fetched whole. Raises LibraryUnreadable.
         """
-        listed: list[Listed] = []
-        for book, recorded, folder, stem in self._query(_LISTING, (first, last)):
-            name, rank, extension = _format(_bytes(recorded))
-            listed.append((_integer(book) or 0, name, rank, extension, _folder(folder), _bytes(stem)))
-        listed.sort(key=_in_order)
-        return listed
+        return [
+            (book, *_format(recorded), folder, stem)  # type: ignore[misc]  # checked where they are used
+            for book, recorded, folder, stem in self._query(_LISTING, (first, last))
+        ]
 
     def read_files(self, first: int, last: int) -> list[BookFile]:
         """The files of these books as they are on the disk now: sizes and times, but nothing is opened.
@@ -232,11 +233,13 @@ class CalibreLibrary:
         """The files of each book of a range that has any, in the order of sending."""
         plain: set[bytes] = set()
         books: dict[int, list[BookFile]] = defaultdict(list)
-        for book, name, _rank, extension, folder, stem in self.list_formats(first, last):
-            if only is None or book in only:
-                file = self._file(FileId(BookId(book), name), folder, stem, extension, plain)
-                others = books[book]
-                if file.problem is None and any(other.path == file.path for other in others):
+        for book, rows in itertools.groupby(self.list_formats(first, last), key=operator.itemgetter(0)):
+            if only is not None and book not in only:
+                continue
+            others = books[book]
+            for _book, name, _rank, extension, folder, stem in sorted(rows, key=operator.itemgetter(2, 1)):
+                file = self._file(FileId(BookId(book), name), _folder(folder), _bytes(stem), extension, plain)
+                if others and file.problem is None and any(other.path == file.path for other in others):
                     message = f"{shown(file.path)} is another format's file"
                     file = BookFile(file.id, file.path, problem=Problem(MissingFile.reason, message))
                 others.append(file)
@@ -269,14 +272,11 @@ class CalibreLibrary:
 
 
 @functools.lru_cache(maxsize=1024)
-def _format(recorded: bytes) -> tuple[str, int, bytes]:
+def _format(recorded: object) -> tuple[str, int, bytes]:
     """A format as `FileId` has it, its rank in the order of sending, its extension."""
-    name = sanitize_text(recorded).upper()
-    return name, _ORDER.get(name, len(_ORDER)), recorded.lower()
-
-
-def _in_order(listed: Listed) -> tuple[int, int, str]:
-    return listed[0], listed[2], listed[1]
+    raw = _bytes(recorded)
+    name = sanitize_text(raw).upper()
+    return name, _ORDER.get(name, len(_ORDER)), raw.lower()
 
 
 def _folder(value: object) -> bytes:
