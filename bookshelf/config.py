@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,22 +44,7 @@ def read_config(argv: Sequence[str] | None = None) -> Config:
         "--port", type=int, default=env.get("BOOKSHELF_PORT", "6006"), metavar="P",
         help="port to listen on, 0 for any free one [default: 6006; environment: BOOKSHELF_PORT]",
     )  # fmt: skip
-    parser.add_argument(
-        "--permissive", action="store_true", default=env.get("BOOKSHELF_PERMISSIVE") == "1",
-        help="for tests: nothing is unique, as in MyBookshelf2 [default: off; environment: BOOKSHELF_PERMISSIVE=1]",
-    )  # fmt: skip
-    parser.add_argument(
-        "--delay-ms", type=int, default=env.get("BOOKSHELF_DELAY_MS", "0"), metavar="N",
-        help="for tests: milliseconds added to each call [default: 0; environment: BOOKSHELF_DELAY_MS]",
-    )  # fmt: skip
-    parser.add_argument(
-        "--task-ms", type=int, default=env.get("BOOKSHELF_TASK_MS", "0"), metavar="N",
-        help="for tests: milliseconds added to each task [default: 0; environment: BOOKSHELF_TASK_MS]",
-    )  # fmt: skip
-    parser.add_argument(
-        "--task-slots", type=int, default=env.get("BOOKSHELF_TASK_SLOTS", str(os.cpu_count() or 1)), metavar="N",
-        help="tasks at the same time [default: number of processors; environment: BOOKSHELF_TASK_SLOTS]",
-    )  # fmt: skip
+    _add_test_options(parser, env)
     given = parser.parse_args(argv)
     if given.data_dir is None:
         parser.error("no data directory given: use --data-dir DIR")
@@ -76,3 +61,22 @@ def read_config(argv: Sequence[str] | None = None) -> Config:
         task_seconds=max(0, given.task_ms) / 1000,
         task_slots=max(1, given.task_slots),
     )
+
+
+def _add_test_options(parser: argparse.ArgumentParser, env: Mapping[str, str]) -> None:
+    parser.add_argument(
+        "--permissive", action="store_true", default=env.get("BOOKSHELF_PERMISSIVE") == "1",
+        help="for tests: nothing is unique, as in MyBookshelf2 [default: off; environment: BOOKSHELF_PERMISSIVE=1]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--delay-ms", type=int, default=env.get("BOOKSHELF_DELAY_MS", "0"), metavar="N",
+        help="for tests: milliseconds added to each call [default: 0; environment: BOOKSHELF_DELAY_MS]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--task-ms", type=int, default=env.get("BOOKSHELF_TASK_MS", "0"), metavar="N",
+        help="for tests: milliseconds added to each task [default: 0; environment: BOOKSHELF_TASK_MS]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--task-slots", type=int, default=env.get("BOOKSHELF_TASK_SLOTS", str(os.cpu_count() or 1)), metavar="N",
+        help="tasks at the same time [default: number of processors; environment: BOOKSHELF_TASK_SLOTS]",
+    )  # fmt: skip

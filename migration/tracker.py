@@ -37,6 +37,7 @@ class Sending:
         """That many bytes left for the server."""
         self._entry.bytes_sent += count
         self._tracker.advance()
+        self._tracker.pace(count)
 
     def stage(self, name: str) -> None:
         """What is being done from now on."""
@@ -69,6 +70,8 @@ class Tracker:
         self._sending: dict[int, _Sending] = {}
         self._settled: deque[datetime] = deque()
         self._processed = 0
+        #: Told of every so many bytes before the next are read; where a limit of the bandwidth waits.
+        self.pace: Callable[[int], None] = lambda _count: None
 
     def now(self) -> datetime:
         """The time of the worker's clock."""
