@@ -88,7 +88,7 @@ SLOW_UPLOAD_SECONDS = 120.0
 #: The average rate is logged after every so many uploads.
 RATE_EVERY = 100
 #: Up to so many bytes a file is sent without asking first: the upload itself is the question.
-ASK_FIRST_BYTES = 256 * 1024
+ASK_FIRST_BYTES = int(os.environ.get("ASK_FIRST_BYTES", str(256 * 1024)))
 #: Bytes of multipart framing around a file; the server's limit counts the whole body.
 FRAMING_BYTES = 1024
 #: What is to be done for a book whose ebook has just been made.
@@ -264,7 +264,7 @@ class CalibreMigrator:
         self.crew.turns.pause(False)
 
     def show_waiting(self) -> None:
-        """A worker whose books all wait is waiting: for other workers' claims, an answer still out, or their own limits."""
+        """A worker is waiting when all its books are: for others' claims, an answer that is out, or its own limits."""
         held_back = self.file_pace.waiting + self.byte_pace.waiting
         if self.crew.turns.idle() or (held_back and held_back >= len(self.crew.turns.active())):
             self.tracker.set(status=Phase.WAITING)
@@ -662,12 +662,12 @@ class CalibreMigrator:
         if not recorded:
             return
         self.failing_in_a_row = 0
-        self.tracker.settled(file.id.book_id, result.outcome, file.size)
+        count = self.tracker.settled(file.id.book_id, result.outcome, file.size)
         name = f"{file.id} {sanitize.for_log(work.book.title, 120)!r}"
         match result.outcome:
             case Outcome.UPLOADED:
                 self.log.info(logs.uploaded(name, file.size, result.seconds))
-                if self.tracker.count(Outcome.UPLOADED) % RATE_EVERY == 0:
+                if count % RATE_EVERY == 0:
                     self.log.info(logs.average_rate(self.tracker.snapshot().rate_files_per_min))
             case Outcome.DUPLICATE:
                 self.log.info(logs.duplicate(name))

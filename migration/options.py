@@ -275,8 +275,8 @@ def _nice(text: str) -> int:
 #: Option, environment variable, default, help, parser, metavar of what keeps a worker within bounds.
 _LIMITS: tuple[tuple[str, str, str, str, Callable[[str], Any], str], ...] = (
     ("--max-duration", "MIGRATE_MAX_DURATION", "0",
-     "take no new book after this time (90, 45s, 30m, 1h30m; seconds without a unit), finish those in hand and end with "
-     "6; the next start goes on; 0 for no limit", _told(parse_duration), "TIME"),
+     "take no new book after this time (90, 45s, 30m, 1h30m; seconds without a unit), finish those in hand and end "
+     "with 6; the next start goes on; 0 for no limit", _told(parse_duration), "TIME"),
     ("--bwlimit", "MIGRATE_BWLIMIT", "0",
      "bytes of files sent a second by this process (512K, 1.5M, 2G; KiB without a suffix), 0 or off for no limit",
      _told(parse_bandwidth), "RATE"),

@@ -102,8 +102,8 @@ class Tracker:
             if self._processed and self._base.status is Phase.DISCOVERING:
                 self._base = replace(self._base, status=Phase.MIGRATING)
 
-    def settled(self, book_id: int, outcome: Outcome, size: int) -> None:
-        """A file got its outcome."""
+    def settled(self, book_id: int, outcome: Outcome, size: int) -> int:
+        """A file got its outcome; returns how many of this process have it now."""
         now = self._clock()
         with self._lock:
             self._counts[outcome] += 1
@@ -120,6 +120,7 @@ class Tracker:
                 last_upload_at=now if uploaded else self._base.last_upload_at,
                 bytes_uploaded=self._base.bytes_uploaded + (size if uploaded else 0),
             )
+            return self._counts[outcome]
 
     def slow(self) -> None:
         """An upload took longer than it should."""

@@ -28,6 +28,7 @@ _OURS = (
     "WORKER_NICE",
     "WORKER_IONICE",
     "MAX_FILES_PER_MIN",
+    "ASK_FIRST",
     "BATCH_SIZE",
     "PARALLEL_",
     "DEFAULT_LANGUAGE",
