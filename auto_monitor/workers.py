@@ -20,7 +20,10 @@ from migration.logs import stack_path
 #: Recorded and measured start times may differ by rounding and by a clock that was set, seconds.
 START_TOLERANCE = 2.0
 #: What a worker needs from the environment besides what any program does.
-_FOR_WORKERS = ("MBS2_", "DEFAULT_LANGUAGE", "MAX_CONTENT_LENGTH", "MIGRATE_", "PARALLEL_UPLOADS", "BATCH_SIZE")
+_FOR_WORKERS = (
+    "MBS2_", "DEFAULT_LANGUAGE", "MAX_CONTENT_LENGTH", "MIGRATE_", "PARALLEL_UPLOADS", "BATCH_SIZE",
+    "MAX_FILES_PER_MIN", "WORKER_NICE", "WORKER_IONICE",
+)  # fmt: skip
 _NOT_FOR_WORKERS = ("OPENAI_", "ALERT_", "CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID")
 
 
