@@ -19,7 +19,7 @@ if __name__ == "__main__":
     # Run as a script, Python looks for modules beside it, where `history` or `config` would hide others of that name.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from auto_monitor import code_fixes, commands, config, healing, journal, probes, samples, scaling, status
+from auto_monitor import closing, code_fixes, commands, config, healing, journal, probes, samples, scaling, status
 from auto_monitor.alerts import Alerts
 from auto_monitor.attempts import Attempts
 from auto_monitor.clock import SteadyClock, utc_now
@@ -205,6 +205,8 @@ class Monitor:
         tell = self.parts.alerts.announce if proved else self.parts.alerts.tell
         tell(f"{totals.equation(found, proved=proved)}{failed}")
         self.memory.save(ended="completed")
+        if not self.settings.dry_run:
+            closing.write_report(self.settings.state_dir, config.PROJECT, self.say, config.REPORT_SECONDS)
 
     def give_up(self, record: WorkerRecord) -> None:
         """No worker is left and none may be restarted."""

@@ -8,11 +8,13 @@ import os
 import signal
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psutil
 from aiohttp import web
 
 from auto_monitor.config import environment
+from dashboard import report
 from dashboard.access import Access
 from dashboard.config import Config, read_config
 from dashboard.server import make_application
@@ -29,24 +31,42 @@ def main() -> int:
     try:
         if config.link:
             return _print_link(config)
-        config.state_dir.mkdir(parents=True, exist_ok=True)
-        app = make_application(config)
-        lock = _only_one(config)
+        if config.report is not None:
+            return _write_report(config, config.report)
+        return _serve_alone(config)
     except (OSError, StateUnwritable) as error:
         sys.stderr.write(f"cannot use {config.state_dir}: {error}\n")
         return 5
+
+
+def _serve_alone(config: Config) -> int:
+    config.state_dir.mkdir(parents=True, exist_ok=True)
+    app = make_application(config)
+    lock = _only_one(config)
     if lock is None:
         sys.stderr.write(f"a dashboard is already running on {config.state_dir}; --link prints a link to it\n")
         return 2
     try:
         asyncio.run(_serve(app, config))
-    except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        sys.stderr.write(f"cannot listen on {config.host}:{config.port}: {error.strerror or error}"
-                         f"{'; give another --port, or 0' if taken else ''}\n")  # fmt: skip
+    except _CannotListen as error:
+        sys.stderr.write(f"{error}\n")
         return 2
     finally:
         os.close(lock)
+    return 0
+
+
+class _CannotListen(Exception):
+    """The address is taken or not ours; the message says which and what to do."""
+
+
+def _write_report(config: Config, folder: Path) -> int:
+    try:
+        page = report.write(config.state_dir, folder, datetime.now(tz=UTC), config.pass_id)
+    except report.NothingToReport as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    sys.stdout.write(f"The report is in {page}\n")
     return 0
 
 
@@ -78,7 +98,12 @@ async def _serve(app: web.Application, config: Config) -> None:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
     await runner.setup()
     try:
-        await web.TCPSite(runner, config.host, config.port).start()
+        try:
+            await web.TCPSite(runner, config.host, config.port).start()
+        except OSError as error:
+            advice = "; give another --port, or 0" if error.errno == errno.EADDRINUSE else ""
+            reason = error.strerror or error
+            raise _CannotListen(f"cannot listen on {config.host}:{config.port}: {reason}{advice}") from error
         url = _url(runner, config.host)
         started = datetime.fromtimestamp(psutil.Process().create_time(), tz=UTC).isoformat()
         write_json(config.folder / "server.json", {"url": url, "pid": os.getpid(), "pid_started_at": started})

@@ -11,6 +11,7 @@ EPILOG = """\
 examples:
   python -m dashboard                     serve the page until stopped; prints a link that works once
   python -m dashboard --link              print another link for a page that is being served
+  python -m dashboard --report DIR        write report.html and report.json into DIR, and end
 
 exit status: 0 stopped, or done; 2 wrong usage, or the port is taken; 5 the state directory cannot be written
 """

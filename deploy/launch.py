@@ -342,6 +342,8 @@ def _watch_demo(job: Job, daemon: "subprocess.Popen[bytes]", console: Console) -
     found = _totals(job)
     if found is not None:
         console.print(report.summary(found, datetime.now(tz=UTC)))
+        page = job.state_dir / "report" / "report.html"
+        console.print(f"The report is in {page}", markup=False, highlight=False, soft_wrap=True)
     _say_where(job, console)
     if daemon.returncode or found is None or found.closed_at is None:
         sys.stderr.write(f"The demo did not come to its end; see {job.state_dir / 'monitor.log'}\n")
