@@ -136,7 +136,9 @@ class CalibreMigrator:
     def migrate(self) -> ExitCode:
         """Sends every book of this worker's share; returns how it ended. Raises Fatal, Stopping."""
         highest = self.read_library(self.library.highest_book_id)
-        joined = self.ledger.join_pass(highest, may_open=self.ledger.rebuilt or not self.options.join_only)
+        listed = self.read_library(self.library.file_count)
+        may_open = self.ledger.rebuilt or not self.options.join_only
+        joined = self.ledger.join_pass(highest, may_open=may_open, listed=listed)
         if joined is None:
             self.log.info("No pass is open and this worker only joins: nothing to do")
             return ExitCode.OK
@@ -152,8 +154,9 @@ class CalibreMigrator:
     def open_pass(self) -> ExitCode:
         """Opens a pass unless one is open; the work is left to workers that join."""
         highest = self.read_library(self.library.highest_book_id)
-        pass_id = self.ledger.join_pass(highest, may_open=True)
-        self.log.info("Pass %s is open up to book %d", pass_id, highest)
+        listed = self.read_library(self.library.file_count)
+        pass_id = self.ledger.join_pass(highest, may_open=True, listed=listed)
+        self.log.info("Pass %s is open up to book %d; the library lists %d files", pass_id, highest, listed)
         return ExitCode.OK
 
     def next_range(self) -> Range | None:

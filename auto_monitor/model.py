@@ -115,7 +115,7 @@ class FixCase:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRecord:
-    """What is remembered of one worker id.
+    """What is remembered of one worker id; `by_hand`: a person paused it.
 
     `wanted`: it counts towards the desired number; a worker that was scaled down does not. `attempts` are those since
     the last verified one. `parallel_uploads` and `batch_size` are what a CONFIG_FIX gave it, kept across restarts.
@@ -128,6 +128,7 @@ class WorkerRecord:
     attempts: int = 0
     last_attempt_at: datetime | None = None
     paused: bool = False
+    by_hand: bool = False
     suspect_since: datetime | None = None
     case: FixCase | None = None
     parallel_uploads: int | None = None

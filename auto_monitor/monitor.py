@@ -19,10 +19,10 @@ if __name__ == "__main__":
     # Run as a script, Python looks for modules beside it, where `history` or `config` would hide others of that name.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from auto_monitor import code_fixes, commands, config, healing, journal, scaling, status
+from auto_monitor import closing, code_fixes, commands, config, healing, journal, samples, scaling, status
 from auto_monitor.alerts import Alerts
 from auto_monitor.attempts import Attempts
-from auto_monitor.clock import SteadyClock
+from auto_monitor.clock import SteadyClock, utc_now
 from auto_monitor.code_fixes import CodeFixes
 from auto_monitor.command_line import Settings, read_arguments, script_of, settings_of, state_dir_of
 from auto_monitor.config import Misconfigured
@@ -53,6 +53,7 @@ from auto_monitor.ports import Adviser
 from auto_monitor.probes import ServerProbe
 from auto_monitor.redact import secret_values
 from auto_monitor.staff import Staff
+from auto_monitor.wishes import Retries, Wishes
 from auto_monitor.workers import Command, Workers
 from migration import logs, totals
 from migration.atomic import StateUnwritable
@@ -76,6 +77,7 @@ class Parts:
     alerts: Alerts
     journal: Journal
     state_file: StateFile
+    wishes: Wishes | None = None
     adviser: Adviser | None = None
 
 
@@ -132,7 +134,8 @@ class Monitor:
     def tick(self) -> bool:
         """One look at everything and what it leads to; True when there is nothing left to watch."""
         now = self.clock()
-        self.carry_out_commands()
+        if self.parts.wishes is not None:
+            self.parts.wishes.carry_out()
         self.parts.staff.adopt(self.parts.observer)
         found = self.totals()
         snapshots = {r.worker_id: self.parts.observer.look(r, now) for r in self.memory.wanted() if r.identity}
@@ -141,6 +144,7 @@ class Monitor:
         verdicts = {number: judge(seen, now, self.detection) for number, seen in snapshots.items()}
         self.note(snapshots, verdicts, now)
         self.parts.attempts.verify(snapshots, verdicts, now, self.healing)
+        self.sample(found, verdicts)
         if self.over(found, verdicts, now):
             return True
         if self.closed_since is None:
@@ -203,6 +207,8 @@ class Monitor:
         tell = self.parts.alerts.announce if proved else self.parts.alerts.tell
         tell(f"{totals.equation(found, proved=proved)}{failed}")
         self.memory.save(ended="completed")
+        if not self.settings.dry_run:
+            closing.write_report(self.settings.state_dir, config.PROJECT, self.say, config.REPORT_SECONDS)
 
     def give_up(self, record: WorkerRecord) -> None:
         """No worker is left and none may be restarted."""
@@ -213,26 +219,20 @@ class Monitor:
         )
         self.memory.save(ended="failed")
 
-    def carry_out_commands(self) -> None:
-        """What a person asked for with --resume."""
-        if self.settings.dry_run:
+    def sample(self, found: Totals | None, verdicts: Mapping[int, Verdict]) -> None:
+        """A line for the charts of those who look later; that it cannot be written stops nothing."""
+        if self.settings.dry_run or found is None:
             return
-        found, strange = commands.take(self.settings.state_dir)
-        for name in strange:
-            self.say.warning("commands/%s is not a command and was removed", name)
-        for command in found:
-            self.resume(command.worker_id)
-
-    def resume(self, number: int) -> None:
-        """A paused worker is to be started again; its attempts begin anew, its settings stay."""
-        record = self.memory.record(number)
-        if not record.paused:
-            self.say.warning("Worker %d is not paused: nothing to resume", number)
-            return
-        self.say.act(f"Worker {number}: resumed, as asked")
-        self.memory.remember(
-            WorkerRecord(number, parallel_uploads=record.parallel_uploads, batch_size=record.batch_size)
-        )
+        counts, state = found.counts, self.memory.state
+        running = sum(verdict.health in _RUNNING for verdict in verdicts.values())
+        taken = samples.Sample(
+            utc_now(), found.pass_id, counts.discovered - counts.pending, found.bytes_uploaded,
+            state.disk_utilization, state.desired, running,
+        )  # fmt: skip
+        try:
+            samples.append(self.settings.state_dir, taken)
+        except OSError as error:
+            self.say.once("samples", f"{samples.NAME} cannot be written: {error.strerror}")
 
     # -- scaling --------------------------------------------------------------------------------------------------
 
@@ -396,9 +396,15 @@ def assemble(settings: Settings, say: Journal, clock: Callable[[], datetime]) ->
         alerts=alerts,
         journal=say,
         state_file=state_file,
+        wishes=None if settings.dry_run else wishes(settings, staff, memory, attempts, say),
         adviser=adviser,
     )
     return Monitor(settings, parts, clock)
+
+
+def wishes(settings: Settings, staff: Staff, memory: Memory, attempts: Attempts, say: Journal) -> Wishes:
+    """The one that carries out what people ask for."""
+    return Wishes(settings.state_dir, staff, memory, attempts, say, Retries(settings.state_dir, config.PROJECT, say))
 
 
 def debugger(settings: Settings, clock: Callable[[], datetime]) -> LlmDebugger:
@@ -425,6 +431,8 @@ def run(settings: Settings) -> int:
         _stop_on_signals(stop)
         if monitor.begin():
             watch(monitor, stop)
+        if monitor.parts.wishes is not None:
+            monitor.parts.wishes.retries.finish()
         monitor.parts.alerts.finish(15.0)
         if monitor.parts.adviser is not None:
             monitor.parts.adviser.finish()
@@ -447,10 +455,10 @@ def watch(monitor: Monitor, stop: threading.Event) -> None:
             return
         if monitor.settings.once:
             return
-        # A child that ends is looked at soon; everything else can wait for the next look.
+        # A child that ends and a wish are looked at soon; everything else can wait for the next look.
         while time.monotonic() - began < monitor.settings.check_interval and not stop.is_set():
             stop.wait(min(config.CHILD_SECONDS, monitor.settings.check_interval))
-            if monitor.parts.staff.workers.reap():
+            if monitor.parts.staff.workers.reap() or commands.waiting(monitor.settings.state_dir):
                 break
     monitor.say.info("Asked to stop")
     if monitor.settings.stop_workers and not monitor.settings.dry_run:
