@@ -104,7 +104,7 @@ def test_stopped_and_killed_in_the_middle(stack: Stack, tmp_path: Path) -> None:
     command = "python -m bookshelf --data-dir /data --host 0.0.0.0 --port 6006 --delay-ms 50"
     services = {
         "bookshelf": {"command": command},
-        "migrator": {"environment": {"PROBE_SECONDS": "1", "RECONCILE_AFTER_SECONDS": "5"}},
+        "migrator": {"environment": {"PROBE_SECONDS": "1", "RECONCILE_AFTER_SECONDS": "5", "TASK_SECONDS": "10"}},
     }
     (tmp_path / "more.yml").write_text(json.dumps({"services": services}))
     stack.compose("up", "--detach")
