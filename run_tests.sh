@@ -18,6 +18,8 @@ if [ "${1:-}" = --system-deps ]; then
     fi
     missing=
     command -v calibredb >/dev/null || missing="$missing calibre"
+    command -v dockerd >/dev/null || missing="$missing docker.io iptables"
+    command -v debootstrap >/dev/null || missing="$missing debootstrap"
     command -v iostat >/dev/null || missing="$missing sysstat"
     command -v jq >/dev/null || missing="$missing jq"
     command -v shellcheck >/dev/null || missing="$missing shellcheck"
