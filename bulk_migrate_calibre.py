@@ -8,6 +8,7 @@ ledger, atomic writes) live in `migration/`, which it may not.
 
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -19,11 +20,11 @@ import tenacity
 import settings
 from migration import logs, metadata, not_carried, plan, sanitize, server_db, totals, verify
 from migration.assembly import Parts, assemble, explain_fatal
-from migration.bodies import Ebook, name_keys
+from migration.bodies import Ebook, made, name_keys
 from migration.books import Asked, BookState, Intention, Step
 from migration.client import AttachedElsewhere, Extracted
 from migration.crew import Crew, Stopping
-from migration.enrolment import Stage
+from migration.enrolment import Enrolment, Stage
 from migration.errors import (
     AnswerLost,
     EmptyFile,
@@ -57,6 +58,7 @@ from migration.model import (
 )
 from migration.options import Options, read_options
 from migration.outgoing import Outgoing, digest_of
+from migration.pacing import Pace
 from migration.passes import Range
 from migration.tracker import Sending
 from migration.turns import Work
@@ -85,10 +87,14 @@ REFRESH_FILES, REFRESH_SECONDS = 1000, 600.0
 SLOW_UPLOAD_SECONDS = 120.0
 #: The average rate is logged after every so many uploads.
 RATE_EVERY = 100
+#: Up to so many bytes a file is sent without asking first: the upload itself is the question.
+ASK_FIRST_BYTES = int(os.environ.get("ASK_FIRST_BYTES", str(256 * 1024)))
 #: Bytes of multipart framing around a file; the server's limit counts the whole body.
 FRAMING_BYTES = 1024
 #: What is to be done for a book whose ebook has just been made.
 ALL_STEPS = Step.TITLE | Step.COVER | Step.RATING | Step.RECORD
+#: So many bytes may go at once under --bwlimit, or a quarter of a second's worth if that is more.
+SMALLEST_BURST = 64 * 1024
 #: Seconds for files in hand to end after a signal.
 STOP_SECONDS = 7.0
 
@@ -113,16 +119,26 @@ class CalibreMigrator:
         self.processed_at_refresh = 0
         self.failing_in_a_row = 0
         self.found = 0
+        self.ends_at = (
+            self.clock() + timedelta(seconds=self.options.max_duration) if self.options.max_duration else None
+        )
         self.crew = Crew(self.turn, self.client.close, self.clock, options.parallel_uploads)
+        self.file_pace = Pace(self.options.max_files_per_min / 60, 1.0, time.monotonic, self.pause)
+        limit = self.options.bwlimit
+        self.byte_pace = Pace(limit, max(limit / 4, SMALLEST_BURST), time.monotonic, self.crew.sleep)
+        self.tracker.pace = self.byte_pace.wait
         self.pass_id = 0
         self.rebuilt = False
+        self.last_was_there = False
 
     # -- the story ------------------------------------------------------------------------------------------------
 
     def migrate(self) -> ExitCode:
         """Sends every book of this worker's share; returns how it ended. Raises Fatal, Stopping."""
         highest = self.read_library(self.library.highest_book_id)
-        joined = self.ledger.join_pass(highest, may_open=self.ledger.rebuilt or not self.options.join_only)
+        listed = self.read_library(self.library.file_count)
+        may_open = self.ledger.rebuilt or not self.options.join_only
+        joined = self.ledger.join_pass(highest, may_open=may_open, listed=listed)
         if joined is None:
             self.log.info("No pass is open and this worker only joins: nothing to do")
             return ExitCode.OK
@@ -138,8 +154,9 @@ class CalibreMigrator:
     def open_pass(self) -> ExitCode:
         """Opens a pass unless one is open; the work is left to workers that join."""
         highest = self.read_library(self.library.highest_book_id)
-        pass_id = self.ledger.join_pass(highest, may_open=True)
-        self.log.info("Pass %s is open up to book %d", pass_id, highest)
+        listed = self.read_library(self.library.file_count)
+        pass_id = self.ledger.join_pass(highest, may_open=True, listed=listed)
+        self.log.info("Pass %s is open up to book %d; the library lists %d files", pass_id, highest, listed)
         return ExitCode.OK
 
     def next_range(self) -> Range | None:
@@ -147,7 +164,7 @@ class CalibreMigrator:
 
         While other workers still hold the last ranges it waits, to take over from one that dies.
         """
-        while not self.limit_reached():
+        while not self.limit_reached() and not self.time_is_up():
             owned = self.ledger.claim_range(self.pass_id, self.end_of_next_range)
             if owned is not None:
                 self.at_work()
@@ -171,23 +188,31 @@ class CalibreMigrator:
             while not self.crew.turns.wait(0.5):
                 self.tick(0.0)
                 self.show_waiting()
+                if self.time_is_up():
+                    self.crew.turns.drop_waiting()
             self.tick(0.0)
-            if self.limit_reached() or self.ledger.close_range(owned):
+            if self.limit_reached() or self.ledger.close_range(owned) or self.time_is_up():
                 return
 
     def read_range(self, owned: Range) -> list[Work]:
         """Reads a range from the library, enters it in the ledger, and returns the books with work to do."""
         self.log.info(logs.querying(owned.first, owned.last))
-        books = self.read_library(lambda: self.library.read_books(owned.first, owned.last))
-        files = [(file, self.excluded(file)) for book in books for file in book.files]
+        listed = self.read_library(lambda: self.library.read_files(owned.first, owned.last))
+        files = [(file, self.excluded(file)) for file in listed]
         enrolled = self.ledger.enrol(owned, files)
         self.tracker.range_read(owned.first, owned.last, enrolled.settled, len(enrolled.todo))
         self.found += len(enrolled.todo)
         self.log.info(logs.found(self.found))
         self.log.info(logs.processed_batch(owned.first, owned.last, len(files), enrolled.settled))
-        for file, _excluded in files:
+        for file in listed:
             if file.problem is not None:
                 self.log.warning(logs.failed(str(file.id), file.problem.reason, file.problem.message))
+        return self.works(owned, enrolled)
+
+    def works(self, owned: Range, enrolled: Enrolment) -> list[Work]:
+        """The books of a range that still need something, with their metadata; the settled ones are not read at all."""
+        wanted = enrolled.unfinished | {file.book_id for file in enrolled.todo}
+        books = self.read_library(lambda: self.library.read_books(owned.first, owned.last, wanted))
         works: list[Work] = []
         for book in books:
             todo = [file for file in book.files if file.id in enrolled.todo][: self.allowance(works)]
@@ -207,6 +232,8 @@ class CalibreMigrator:
             self.log.info(totals.equation(pass_totals, proved=proved))
             self.ledger.back_up(self.pass_id)
         if not closed and not self.limit_reached():
+            if self.time_is_up():
+                self.log.info("The time is up (--max-duration); the pass stays open, the next start goes on")
             return ExitCode.PENDING
         failed = pass_totals.counts.failed if closed else self.tracker.count(Outcome.FAILED)
         return ExitCode.SOME_FAILED if failed else ExitCode.OK
@@ -240,8 +267,9 @@ class CalibreMigrator:
         self.crew.turns.pause(False)
 
     def show_waiting(self) -> None:
-        """A worker whose books all wait for other workers' claims, or for an answer that is still out, is waiting."""
-        if self.crew.turns.idle():
+        """A worker is waiting when all its books are: for others' claims, an answer that is out, or its own limits."""
+        held_back = self.file_pace.waiting + self.byte_pace.waiting
+        if self.crew.turns.idle() or (held_back and held_back >= len(self.crew.turns.active())):
             self.tracker.set(status=Phase.WAITING)
         else:
             self.at_work()
@@ -330,6 +358,7 @@ class CalibreMigrator:
 
     def process_book(self, work: Work) -> None:
         """Takes one book all the way: what was left open, each file, then title, cover and rating."""
+        work.made = None
         self.reconcile(work)
         while work.files:
             self.crew.heed_stop()
@@ -339,6 +368,7 @@ class CalibreMigrator:
 
     def process_file(self, work: Work, file: BookFile) -> UploadResult:
         """Decides one file's fate; raises Transient, PutAside, Fatal, never Rejected."""
+        self.file_pace.wait(1)
         try:
             work.begun = file.id
             self.ledger.begin(file.id)
@@ -384,8 +414,9 @@ class CalibreMigrator:
         """Check, upload, metadata, ebook, attach: the protocol's way of a file the ledger does not know."""
         extension = extension_of(file)
         self.reach(file, sending, Stage.CHECK)
-        sighting = None if self.hash_list_complete and taken.fresh else self.client.check(digest, extension)
+        sighting = self.client.check(digest, extension) if self.must_ask(digest, taken) else None
         uploaded = sighting or self.transmit(file, digest, extension, sending)
+        self.last_was_there = isinstance(uploaded, Sighting)
         if isinstance(uploaded, Sighting):
             self.adopt(work, digest, extension)
             return UploadResult(file.id, Outcome.DUPLICATE, self.update_existing_hashes(uploaded))
@@ -397,6 +428,18 @@ class CalibreMigrator:
         ebook_id = self.ensure_ebook(work, {**extracted.ids, **taken.ids})
         self.reach(file, sending, Stage.ATTACH)
         return self.attach(work, file, ebook_id, extracted)
+
+    def must_ask(self, digest: Digest, taken: Taken) -> bool:
+        """Is the server asked about the bytes before they are sent?
+
+        Not when all it has is known. A small file costs less to send than to ask about, for the upload asks the same
+        question of the bytes themselves; but where the last answer was "already there", the next may well be too.
+        """
+        if not taken.fresh or self.rebuilt:
+            return True
+        if self.hash_list_complete:
+            return False
+        return digest.size > ASK_FIRST_BYTES or self.last_was_there
 
     def transmit(self, file: BookFile, digest: Digest, extension: str, sending: Sending) -> str | Sighting:
         """Streams the file, hashing it on the way; what arrives must be what was identified."""
@@ -460,6 +503,7 @@ class CalibreMigrator:
             raise
         created = BookState(work.card.working_title, ebook_id, ALL_STEPS)
         self.ledger.save_book(work.book.id, created)
+        work.made = made(ebook_id, work.card.working_title, ids)
         return ebook_id
 
     def adopt(self, work: Work, digest: Digest, extension: str) -> None:
@@ -500,6 +544,8 @@ class CalibreMigrator:
         except Rejected:
             self.ledger.save_book(work.book.id, replace(state, intention=None))
             raise
+        if work.made is not None:
+            work.made = work.made.with_source(receipt.source_id, extension_of(file), file.size, cover=extracted.cover)
         return UploadResult(file.id, Outcome.UPLOADED, receipt)
 
     def attached_elsewhere(self, work: Work, file: BookFile, elsewhere: AttachedElsewhere) -> UploadResult:
@@ -556,7 +602,7 @@ class CalibreMigrator:
         if state.steps is Step.NONE:
             self.ledger.let_go(work.book.id)
             return
-        ebook = self.client.ebook(state.ebook_id)
+        ebook = self.ebook_of(work, state.ebook_id)
         if ebook is None or not ebook.sources:
             # Nothing was attached: an ebook without a file must not stay.
             if ebook is not None:
@@ -574,6 +620,15 @@ class CalibreMigrator:
             names={key: ebook.ids[key] for key in name_keys(card) if key in ebook.ids},
             not_carried=card.not_carried if Step.RECORD in state.steps else (),
         )
+
+    def ebook_of(self, work: Work, ebook_id: EbookId) -> Ebook | None:
+        """The book's ebook with its title: as it was made in this turn, or else as the server says it is now.
+
+        What was made and attached in this turn is known without asking. Its version is a guess: when it is wrong the
+        server refuses the title and changes nothing, and then it is asked.
+        """
+        new, work.made = work.made, None
+        return new if new is not None and new.id == ebook_id and new.sources else self.client.ebook(ebook_id)
 
     def carry_rest(self, work: Work, state: BookState, ebook: Ebook) -> dict[str, str]:
         """Title, cover and rating; returns, by field, what the server refused."""
@@ -610,12 +665,12 @@ class CalibreMigrator:
         if not recorded:
             return
         self.failing_in_a_row = 0
-        self.tracker.settled(file.id.book_id, result.outcome, file.size)
+        count = self.tracker.settled(file.id.book_id, result.outcome, file.size)
         name = f"{file.id} {sanitize.for_log(work.book.title, 120)!r}"
         match result.outcome:
             case Outcome.UPLOADED:
                 self.log.info(logs.uploaded(name, file.size, result.seconds))
-                if self.tracker.count(Outcome.UPLOADED) % RATE_EVERY == 0:
+                if count % RATE_EVERY == 0:
                     self.log.info(logs.average_rate(self.tracker.snapshot().rate_files_per_min))
             case Outcome.DUPLICATE:
                 self.log.info(logs.duplicate(name))
@@ -680,6 +735,16 @@ class CalibreMigrator:
         return metadata.make_card(
             book, self.vocabulary, default_language=self.options.default_language, library_uuid=self.library.uuid
         )
+
+    def time_is_up(self) -> bool:
+        """Has this process worked for as long as it was asked to?"""
+        return self.ends_at is not None and self.clock() >= self.ends_at
+
+    def pause(self, seconds: float) -> None:
+        """Waits before a file is begun; the book is given back when the time is up meanwhile. Raises Stopping."""
+        self.crew.sleep(seconds)
+        if self.time_is_up():
+            raise PutAside("the time is up", None)
 
     def limit_reached(self) -> bool:
         """Has this process taken as many files as it was asked to?"""

@@ -116,6 +116,8 @@ STACK_SECONDS = _number("STACK_SECONDS", 3, 0, 60)
 PROBE_ANSWER_SECONDS = _number("PROBE_ANSWER_SECONDS", 10, 0.1, 300)
 #: Seconds between two looks for workers that have ended: cheap, and a killed one need not wait for the next round.
 CHILD_SECONDS = _number("CHILD_SECONDS", 1, 0.1, 60)
+#: Seconds the report of a pass that was closed may take; 0 writes none.
+REPORT_SECONDS = _number("REPORT_SECONDS", 120, 0, 3600)
 #: Seconds workers get to end by themselves when the pass has closed.
 CLOSING_SECONDS = _number("CLOSING_SECONDS", 30, 0, 600)
 

@@ -36,6 +36,10 @@ def judge(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> Verdi
     """The verdict on one worker."""
     if not seen.alive:
         return _gone(seen)
+    if is_fruitless(seen, now, policy):
+        since = seen.fruitless_since or now
+        what = f"every file has failed for {_seconds(age(since, now))}, although the server answers"
+        return Verdict(seen.worker_id, Health.STUCK, since, what, fruitless=True)
     if seen.phase is Phase.WAITING:
         # It waits for the server or for the others: as long as its main thread lives that is as it should be.
         limit, since, what = policy.stuck, seen.beat_seen_at, "no sign of life while waiting"
@@ -49,6 +53,11 @@ def judge(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> Verdi
         return Verdict(seen.worker_id, Health.WORKING, min(since, now), f"last progress {_seconds(still)} ago")
     loop = f", reading {seen.repeated_range} again and again" if seen.repeated_range else ""
     return Verdict(seen.worker_id, Health.STUCK, since, f"{what} for {_seconds(still)}{loop}")
+
+
+def is_fruitless(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> bool:
+    """Has every file failed for so long that the server should be asked?"""
+    return seen.alive and seen.fruitless_since is not None and age(seen.fruitless_since, now) >= policy.discovery
 
 
 def _gone(seen: WorkerSnapshot) -> Verdict:

@@ -216,17 +216,25 @@ class LlmDebugger:
         for old in paths[:-NEWEST]:
             old.unlink(missing_ok=True)
             old.with_suffix(".question").unlink(missing_ok=True)
-        now, calls, tokens = datetime.now(tz=UTC), 0, 0
-        for path in paths:
-            value, age = read_json(path), now - _written(path)
-            if isinstance(value, dict):
-                calls += int(str(value.get("calls") or 0)) if age < timedelta(hours=1) else 0
-                tokens += int(str(value.get("tokens") or 0)) if age < timedelta(days=1) else 0
+        calls = spent(self.state_dir, timedelta(hours=1))[0]
+        tokens = spent(self.state_dir, timedelta(days=1))[1]
         if calls >= self.budget.calls_per_hour:
             return f"{calls} calls in the last hour; LLM_CALLS_PER_HOUR allows {self.budget.calls_per_hour}"
         if tokens >= self.budget.tokens_per_day:
             return f"{tokens} tokens in the last day; LLM_TOKENS_PER_DAY allows {self.budget.tokens_per_day}"
         return ""
+
+
+def spent(state_dir: Path, within: timedelta | None = None) -> tuple[int, int]:
+    """Calls and tokens of the answers that are kept, within the last so much time."""
+    now, calls, tokens = datetime.now(tz=UTC), 0, 0
+    for path in (state_dir / "auto_monitor" / "answers").glob("*.json"):
+        if within is None or now - _written(path) < within:
+            value = read_json(path)
+            if isinstance(value, dict):
+                calls += int(str(value.get("calls") or 0))
+                tokens += int(str(value.get("tokens") or 0))
+    return calls, tokens
 
 
 def fingerprint_of(evidence: Mapping[str, Json]) -> str:

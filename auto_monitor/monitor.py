@@ -19,15 +19,15 @@ if __name__ == "__main__":
     # Run as a script, Python looks for modules beside it, where `history` or `config` would hide others of that name.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from auto_monitor import code_fixes, commands, config, healing, journal, probes, scaling, status
+from auto_monitor import closing, code_fixes, commands, config, healing, journal, samples, scaling, status
 from auto_monitor.alerts import Alerts
 from auto_monitor.attempts import Attempts
-from auto_monitor.clock import SteadyClock
+from auto_monitor.clock import SteadyClock, utc_now
 from auto_monitor.code_fixes import CodeFixes
 from auto_monitor.command_line import Settings, read_arguments, script_of, settings_of, state_dir_of
 from auto_monitor.config import Misconfigured
 from auto_monitor.daemon import AlreadyRunning, MonitorLock
-from auto_monitor.detection import FOR_GOOD, judge
+from auto_monitor.detection import FOR_GOOD, is_fruitless, judge
 from auto_monitor.disk import DiskMeter, DiskProbe
 from auto_monitor.fix_applier import FixRefused
 from auto_monitor.history import History, StateFile, history_path, state_path
@@ -50,8 +50,10 @@ from auto_monitor.model import (
 )
 from auto_monitor.observe import Observer
 from auto_monitor.ports import Adviser
+from auto_monitor.probes import ServerProbe
 from auto_monitor.redact import secret_values
 from auto_monitor.staff import Staff
+from auto_monitor.wishes import Retries, Wishes
 from auto_monitor.workers import Command, Workers
 from migration import logs, totals
 from migration.atomic import StateUnwritable
@@ -75,6 +77,7 @@ class Parts:
     alerts: Alerts
     journal: Journal
     state_file: StateFile
+    wishes: Wishes | None = None
     adviser: Adviser | None = None
 
 
@@ -95,7 +98,7 @@ class Monitor:
         self.last_scale_check: datetime | None = None
         self.closed_since: datetime | None = None
         self.snapshots: Mapping[int, WorkerSnapshot] = {}
-        self.server_away_at: datetime | None = None
+        self.server = ServerProbe(settings.server, seconds=config.PROBE_ANSWER_SECONDS, settling=self.detection.stuck)
         self.exit_code = 0
 
     # -- one round ------------------------------------------------------------------------------------------------
@@ -131,14 +134,17 @@ class Monitor:
     def tick(self) -> bool:
         """One look at everything and what it leads to; True when there is nothing left to watch."""
         now = self.clock()
-        self.carry_out_commands()
+        if self.parts.wishes is not None:
+            self.parts.wishes.carry_out()
         self.parts.staff.adopt(self.parts.observer)
         found = self.totals()
         snapshots = {r.worker_id: self.parts.observer.look(r, now) for r in self.memory.wanted() if r.identity}
+        snapshots = self.excuse(snapshots, now)
         self.snapshots = snapshots
         verdicts = {number: judge(seen, now, self.detection) for number, seen in snapshots.items()}
         self.note(snapshots, verdicts, now)
         self.parts.attempts.verify(snapshots, verdicts, now, self.healing)
+        self.sample(found, verdicts)
         if self.over(found, verdicts, now):
             return True
         if self.closed_since is None:
@@ -201,6 +207,8 @@ class Monitor:
         tell = self.parts.alerts.announce if proved else self.parts.alerts.tell
         tell(f"{totals.equation(found, proved=proved)}{failed}")
         self.memory.save(ended="completed")
+        if not self.settings.dry_run:
+            closing.write_report(self.settings.state_dir, config.PROJECT, self.say, config.REPORT_SECONDS)
 
     def give_up(self, record: WorkerRecord) -> None:
         """No worker is left and none may be restarted."""
@@ -211,26 +219,20 @@ class Monitor:
         )
         self.memory.save(ended="failed")
 
-    def carry_out_commands(self) -> None:
-        """What a person asked for with --resume."""
-        if self.settings.dry_run:
+    def sample(self, found: Totals | None, verdicts: Mapping[int, Verdict]) -> None:
+        """A line for the charts of those who look later; that it cannot be written stops nothing."""
+        if self.settings.dry_run or found is None:
             return
-        found, strange = commands.take(self.settings.state_dir)
-        for name in strange:
-            self.say.warning("commands/%s is not a command and was removed", name)
-        for command in found:
-            self.resume(command.worker_id)
-
-    def resume(self, number: int) -> None:
-        """A paused worker is to be started again; its attempts begin anew, its settings stay."""
-        record = self.memory.record(number)
-        if not record.paused:
-            self.say.warning("Worker %d is not paused: nothing to resume", number)
-            return
-        self.say.act(f"Worker {number}: resumed, as asked")
-        self.memory.remember(
-            WorkerRecord(number, parallel_uploads=record.parallel_uploads, batch_size=record.batch_size)
-        )
+        counts, state = found.counts, self.memory.state
+        running = sum(verdict.health in _RUNNING for verdict in verdicts.values())
+        taken = samples.Sample(
+            utc_now(), found.pass_id, counts.discovered - counts.pending, found.bytes_uploaded,
+            state.disk_utilization, state.desired, running,
+        )  # fmt: skip
+        try:
+            samples.append(self.settings.state_dir, taken)
+        except OSError as error:
+            self.say.once("samples", f"{samples.NAME} cannot be written: {error.strerror}")
 
     # -- scaling --------------------------------------------------------------------------------------------------
 
@@ -317,15 +319,15 @@ class Monitor:
         return mass
 
     def surroundings(self, now: datetime) -> healing.Surroundings:
-        """Do the server and the disk answer? Asked only before a restart.
+        """Do the server and the disk answer? Asked only before a restart."""
+        return healing.Surroundings(self.server.answers(now), self.parts.probe.answers(config.PROBE_ANSWER_SECONDS))
 
-        A server that has only just come back counts as away: the workers must have the time to notice it themselves.
-        """
-        answers = probes.server_answers(self.settings.server, config.PROBE_ANSWER_SECONDS)
-        if not answers:
-            self.server_away_at = now
-        away = self.server_away_at is not None and age(self.server_away_at, now) < self.detection.stuck
-        return healing.Surroundings(not away, self.parts.probe.answers(config.PROBE_ANSWER_SECONDS))
+    def excuse(self, snapshots: dict[int, WorkerSnapshot], now: datetime) -> dict[int, WorkerSnapshot]:
+        """Who meets only failures of the server is excused while the server is really away."""
+        asked = any(is_fruitless(seen, now, self.detection) for seen in snapshots.values())
+        if not asked or self.server.answers(now):
+            return snapshots
+        return {number: replace(seen, fruitless_since=None) for number, seen in snapshots.items()}
 
     def carry_out(self, step: Step, verdict: Verdict, seen: WorkerSnapshot, now: datetime) -> None:
         """Does what was decided about one worker."""
@@ -394,9 +396,15 @@ def assemble(settings: Settings, say: Journal, clock: Callable[[], datetime]) ->
         alerts=alerts,
         journal=say,
         state_file=state_file,
+        wishes=None if settings.dry_run else wishes(settings, staff, memory, attempts, say),
         adviser=adviser,
     )
     return Monitor(settings, parts, clock)
+
+
+def wishes(settings: Settings, staff: Staff, memory: Memory, attempts: Attempts, say: Journal) -> Wishes:
+    """The one that carries out what people ask for."""
+    return Wishes(settings.state_dir, staff, memory, attempts, say, Retries(settings.state_dir, config.PROJECT, say))
 
 
 def debugger(settings: Settings, clock: Callable[[], datetime]) -> LlmDebugger:
@@ -423,6 +431,8 @@ def run(settings: Settings) -> int:
         _stop_on_signals(stop)
         if monitor.begin():
             watch(monitor, stop)
+        if monitor.parts.wishes is not None:
+            monitor.parts.wishes.retries.finish()
         monitor.parts.alerts.finish(15.0)
         if monitor.parts.adviser is not None:
             monitor.parts.adviser.finish()
@@ -445,10 +455,10 @@ def watch(monitor: Monitor, stop: threading.Event) -> None:
             return
         if monitor.settings.once:
             return
-        # A child that ends is looked at soon; everything else can wait for the next look.
+        # A child that ends and a wish are looked at soon; everything else can wait for the next look.
         while time.monotonic() - began < monitor.settings.check_interval and not stop.is_set():
             stop.wait(min(config.CHILD_SECONDS, monitor.settings.check_interval))
-            if monitor.parts.staff.workers.reap():
+            if monitor.parts.staff.workers.reap() or commands.waiting(monitor.settings.state_dir):
                 break
     monitor.say.info("Asked to stop")
     if monitor.settings.stop_workers and not monitor.settings.dry_run:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from migration import logs, progress
+from migration import logs, priority, progress
 from migration.client import BookshelfClient, task_urls
 from migration.errors import ExitCode, Fatal, LedgerCorrupt, MigrationError, StateUnwritable, Transient
 from migration.ledger import Ledger
@@ -82,6 +82,7 @@ def assemble(options: Options) -> Iterator[Parts]:
     except OSError as error:
         raise _refused(StateUnwritable(f"cannot make {options.state_dir}: {error.strerror}")) from error
     try:
+        priority.lower(options.nice, options.ionice)
         log = logs.configure(options.state_dir, options.worker_id, console=True)
         logs.mask(options.password)
         owner = this_process(options.worker_id)

@@ -233,13 +233,20 @@ class BookshelfClient:
         return None if answer.status == 404 else bodies.ebook(ebook_id, self._accepted(answer).mapping())
 
     def change(self, ebook: Ebook, card: Card, ids: Mapping[tuple[str, str], int], *, title: str, bare: bool) -> None:
-        """Gives the ebook a title; authors and series too when it was made `bare`. Raises ServerFault when stale."""
+        """Gives the ebook a title; authors and series too when it was made `bare`. Raises ServerFault when stale.
+
+        An ebook that was guessed is asked for when the guess was wrong; the server has changed nothing then.
+        """
         body: dict[str, Json] = {"title": title, "version_id": ebook.version}
         if bare:
             body |= {"authors": bodies.authors(card, ids), **bodies.series(card, ids)}
         answer = self._call("PATCH", f"/api/ebooks/{ebook.id}", body)
         if "Stalled record" in answer.error:
-            raise ServerFault(f"ebook {ebook.id} was changed by somebody else meanwhile")
+            current = self.ebook(ebook.id) if ebook.guessed else None
+            if current is None:
+                raise ServerFault(f"ebook {ebook.id} was changed by somebody else meanwhile")
+            self.change(current, card, ids, title=title, bare=bare)
+            return
         self._accepted(answer)
 
     def rate(self, ebook_id: EbookId, rating: int) -> None:

@@ -28,6 +28,7 @@ LONGEST = 4_000
 SHORTEST_SECRET = 4
 
 _LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),(\d{3}) - ([A-Z]+) - (.*)")
+_NAME = re.compile(r"migration_worker(\d{1,9})\.log(?:\.\d+)?")
 _secrets: set[str] = set()
 
 
@@ -43,6 +44,12 @@ class LogLine:
 def log_path(state_dir: Path, worker_id: int) -> Path:
     """Where worker N's log is."""
     return state_dir / f"migration_worker{worker_id}.log"
+
+
+def log_files(state_dir: Path) -> list[tuple[Path, int]]:
+    """Every log that is there with its worker's number, the rotated ones too."""
+    found = [(path, _NAME.fullmatch(path.name)) for path in sorted(state_dir.glob("migration_worker*.log*"))]
+    return [(path, int(match[1])) for path, match in found if match is not None]
 
 
 def stack_path(state_dir: Path, worker_id: int) -> Path:
@@ -137,6 +144,7 @@ def parse(line: str) -> LogLine | None:
 QUERYING = re.compile(r"Querying Calibre database: books (\d+)-(\d+)")
 FOUND = re.compile(r"Found (\d+) new files so far")
 PROCESSED_BATCH = re.compile(r"Processed batch: books (\d+)-(\d+), (\d+) files, (\d+) duplicate at once")
+UPLOADED = re.compile(r"Uploaded (.*) \((\d+) bytes, ([\d.]+) s\)")
 AVERAGE_RATE = re.compile(r"Average upload rate: ([\d.]+) files/min")
 HASH_REFRESH = re.compile(r"Hash refresh: (\d+) new hashes")
 API_CONNECTIVITY = re.compile(r"API connectivity: (OK|FAILED)")

@@ -5,7 +5,8 @@ Order: option, environment, `auto_monitor/.env`, `.env`. The password never come
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 from dotenv import dotenv_values
 
 from migration.errors import Misconfigured
+from migration.pacing import parse_bandwidth, parse_duration
+from migration.priority import parse_ionice
 
 EPILOG = """\
 examples:
@@ -38,7 +41,10 @@ exit status:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What one worker was asked to do. `limit` 0 means no limit, `formats` empty means all (upper case)."""
+    """What one worker was asked to do. `limit` 0 means no limit, `formats` empty means all (upper case).
+
+    `max_duration` is seconds, `bwlimit` bytes a second; 0 means no limit for each of these.
+    """
 
     library: Path
     server: str
@@ -62,6 +68,11 @@ class Options:
     export_map: Path | None
     join_only: bool
     open_pass: bool
+    max_duration: float
+    bwlimit: float
+    max_files_per_min: float
+    nice: int
+    ionice: tuple[str, int] | None
 
     def __repr__(self) -> str:
         """Without the password and the database URI, which may hold one."""
@@ -116,6 +127,8 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
            "language code for books without a language the server has", metavar="CODE")  # fmt: skip
     option("--rate", "MIGRATE_RATE", "0", "files per minute for the estimate of --dry-run, 0 for the measured rate",
            type=_number, metavar="R")  # fmt: skip
+    for flag, variable, default, text, parse, name in _LIMITS:
+        option(flag, variable, default, text, type=parse, metavar=name)
     _add_modes(parser)
     return parser
 
@@ -180,6 +193,11 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
         export_map=Path(given.export_map).expanduser() if given.export_map else None,
         join_only=given.join_only,
         open_pass=given.open_pass,
+        max_duration=given.max_duration,
+        bwlimit=given.bwlimit,
+        max_files_per_min=given.max_files_per_min,
+        nice=given.nice,
+        ionice=given.ionice,
     )
 
 
@@ -234,3 +252,37 @@ def _number(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
     return value
+
+
+def _told(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """The parser of a value, with its sentence shown to the user."""
+
+    def told(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return told
+
+
+def _nice(text: str) -> int:
+    if not re.fullmatch(r"-?[0-9]{1,2}", text.strip()) or not -20 <= int(text) <= 19:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from -20 to 19")
+    return int(text)
+
+
+#: Option, environment variable, default, help, parser, metavar of what keeps a worker within bounds.
+_LIMITS: tuple[tuple[str, str, str, str, Callable[[str], Any], str], ...] = (
+    ("--max-duration", "MIGRATE_MAX_DURATION", "0",
+     "take no new book after this time (90, 45s, 30m, 1h30m; seconds without a unit), finish those in hand and end "
+     "with 6; the next start goes on; 0 for no limit", _told(parse_duration), "TIME"),
+    ("--bwlimit", "MIGRATE_BWLIMIT", "0",
+     "bytes of files sent a second by this process (512K, 1.5M, 2G; KiB without a suffix), 0 or off for no limit",
+     _told(parse_bandwidth), "RATE"),
+    ("--max-files-per-min", "MAX_FILES_PER_MIN", "0", "files begun a minute by this process, 0 for no limit", _number,
+     "N"),
+    ("--nice", "WORKER_NICE", "0", "priority for the processor, 0 (as usual) to 19 (last)", _nice, "N"),
+    ("--ionice", "WORKER_IONICE", "",
+     "priority for the disk: idle, or best-effort:0 (first) to best-effort:7 (last)", _told(parse_ionice), "CLASS"),
+)  # fmt: skip

@@ -20,7 +20,7 @@ def sources() -> Iterator[Path]:
     """The program, without tests and benchmarks."""
     yield PROJECT / "bulk_migrate_calibre.py"
     yield PROJECT / "settings.py"
-    for package in ("migration", "bookshelf", "auto_monitor", "deploy", "demo"):
+    for package in ("migration", "bookshelf", "auto_monitor", "dashboard", "deploy", "demo"):
         yield from sorted((PROJECT / package).glob("*.py"))
 
 

@@ -22,10 +22,13 @@ def ago(minutes: float) -> datetime:
 
 def seen(
     phase: Phase | None = Phase.MIGRATING, progress: float = 0, beat: float = 0, settled: bool = True,
-    alive: bool = True, exit_code: int | None = None, repeated: str = "",
+    alive: bool = True, exit_code: int | None = None, repeated: str = "", fruitless: float | None = None,
 ) -> WorkerSnapshot:  # fmt: skip
     """A look at worker 2; ages in minutes."""
-    return WorkerSnapshot(2, alive, ago(progress), ago(beat), phase, settled, exit_code, repeated_range=repeated)
+    since = None if fruitless is None else ago(fruitless)
+    return WorkerSnapshot(
+        2, alive, ago(progress), ago(beat), phase, settled, exit_code, repeated_range=repeated, fruitless_since=since
+    )
 
 
 S, D, M, W = Phase.INITIALIZING, Phase.DISCOVERING, Phase.MIGRATING, Phase.WAITING
@@ -58,6 +61,16 @@ TABLE = [
     ("crashed", seen(alive=False, exit_code=70), Health.STOPPED, 0, "it ended with 70: an internal error"),
     ("no library", seen(alive=False, exit_code=4), Health.ENDED, 0, "it ended with 4: the library cannot be read"),
 ]  # fmt: skip
+
+
+def test_every_file_fails() -> None:
+    """Twenty minutes are borne; whether the server is away is asked by the one who looks."""
+    for phase in (W, M):
+        assert judge(seen(phase, fruitless=19.9), NOW, POLICY).health is Health.WORKING
+        assert judge(seen(phase, fruitless=20), NOW, POLICY) == Verdict(
+            2, Health.STUCK, ago(20), "every file has failed for 20.0 min, although the server answers", fruitless=True
+        )
+    assert judge(seen(Phase.FAILED, fruitless=600, alive=False), NOW, POLICY).health is Health.STOPPED
 
 
 @freeze_time("1999-01-01")  # nothing but `now` tells the time
