@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """`port` 0 picks a free one. `delay_seconds` and `permissive` are for tests."""
+    """`port` 0 picks a free one. `delay_seconds`, `task_seconds` and `permissive` are for tests."""
 
     data_dir: Path
     host: str
@@ -18,6 +18,8 @@ class Config:
     password: str
     permissive: bool
     delay_seconds: float
+    task_seconds: float
+    task_slots: int
 
 
 def read_config(argv: Sequence[str] | None = None) -> Config:
@@ -50,6 +52,14 @@ def read_config(argv: Sequence[str] | None = None) -> Config:
         "--delay-ms", type=int, default=env.get("BOOKSHELF_DELAY_MS", "0"), metavar="N",
         help="for tests: milliseconds added to each call [default: 0; environment: BOOKSHELF_DELAY_MS]",
     )  # fmt: skip
+    parser.add_argument(
+        "--task-ms", type=int, default=env.get("BOOKSHELF_TASK_MS", "0"), metavar="N",
+        help="for tests: milliseconds added to each task [default: 0; environment: BOOKSHELF_TASK_MS]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--task-slots", type=int, default=env.get("BOOKSHELF_TASK_SLOTS", str(os.cpu_count() or 1)), metavar="N",
+        help="tasks at the same time [default: number of processors; environment: BOOKSHELF_TASK_SLOTS]",
+    )  # fmt: skip
     given = parser.parse_args(argv)
     if given.data_dir is None:
         parser.error("no data directory given: use --data-dir DIR")
@@ -63,4 +73,6 @@ def read_config(argv: Sequence[str] | None = None) -> Config:
         password=env.get("MBS2_PASSWORD", ""),
         permissive=given.permissive,
         delay_seconds=max(0, given.delay_ms) / 1000,
+        task_seconds=max(0, given.task_ms) / 1000,
+        task_slots=max(1, given.task_slots),
     )

@@ -5,7 +5,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 import secrets
 import sqlite3
 import time
@@ -49,10 +48,10 @@ class _Session:
 
 
 class Engine:
-    """Runs tasks, at most as many at once as there are processors."""
+    """Runs tasks, at most `slots` at once."""
 
-    def __init__(self) -> None:
-        self._slots = asyncio.Semaphore(os.cpu_count() or 1)
+    def __init__(self, slots: int) -> None:
+        self._slots = asyncio.Semaphore(slots)
         self._sessions: dict[tuple[int, str], _Session] = {}
         self._running: set[asyncio.Task[None]] = set()
 
@@ -139,7 +138,7 @@ class Engine:
         async with self._slots:
             await session.send(["m", call_id, {"status": "started", "task_id": task_id}])
             started = time.monotonic()
-            await asyncio.sleep(shelf.config.delay_seconds)
+            await asyncio.sleep(shelf.config.delay_seconds + shelf.config.task_seconds)
             try:
                 result = await work(shelf, user, args)
                 body: dict[str, Any] = {"status": "success", "result": result}
