@@ -134,6 +134,12 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
            type=_number, metavar="R")  # fmt: skip
     for flag, variable, default, text, parse, name in _LIMITS:
         option(flag, variable, default, text, type=parse, metavar=name)
+    _add_cluster(parser, option, environment)
+    _add_modes(parser)
+    return parser
+
+
+def _add_cluster(parser: argparse.ArgumentParser, option: Callable[..., None], environment: Mapping[str, str]) -> None:
     option("--cluster", "MIGRATE_CLUSTER", "",
            "let a Dask cluster do the heavy work: tcp://HOST:PORT or tls://HOST:PORT of its scheduler, or local:N for "
            "N processes here; see docs/cluster.md", type=_cluster, metavar="ADDRESS")  # fmt: skip
@@ -151,8 +157,6 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         help="with --cluster: send the files to machines that have no mount of the library "
         "[environment: MIGRATE_SHIP_FILES=1]",
     )
-    _add_modes(parser)
-    return parser
 
 
 def _add_modes(parser: argparse.ArgumentParser) -> None:

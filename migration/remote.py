@@ -163,6 +163,7 @@ class _Borrowing(BookshelfClient):
         self._expires = float("inf")
 
     def login(self) -> None:
+        """Cannot: only the coordinator has the password. Raises TokenRefused."""
         raise TokenRefused(f"{self.server} refuses the token")
 
 
