@@ -19,7 +19,7 @@ import tenacity
 
 import settings
 from migration import logs, metadata, not_carried, plan, sanitize, server_db, totals, verify
-from migration.assembly import Parts, assemble, explain_fatal
+from migration.assembly import Parts, assemble, explain_crash, explain_fatal
 from migration.bodies import Ebook, made, name_keys
 from migration.books import Asked, BookState, Intention, Step
 from migration.carrier import Watch, extension_of
@@ -818,6 +818,8 @@ def run(options: Options) -> ExitCode:
             code = signals()
         except MigrationError as error:
             code = explain_fatal(parts, error)
+        except Exception as error:  # noqa: BLE001 - what nobody foresaw must not look like a worker that is done
+            code = explain_crash(parts, error)
         return code
 
 

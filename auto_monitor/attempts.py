@@ -56,7 +56,9 @@ class Attempts:
         answer = self.advice(verdict, seen, now)
         if answer is not None and answer.pending:
             self.journal.once(
-                f"asking {number}", f"Worker {number} hangs ({verdict.reason}); the LLM is asked why", "asked"
+                f"asking {number}",
+                f"Worker {number} is {verdict.health.value} ({verdict.reason}); the LLM is asked why",
+                "asked",
             )
             return
         self.journal.forget(f"asking {number}")
@@ -97,13 +99,13 @@ class Attempts:
             self._rewrite(record.case.entry, lambda entry: replace(entry, applied=True))
 
     def advice(self, verdict: Verdict, seen: WorkerSnapshot, now: datetime) -> Answer | None:
-        """What the LLM says about a worker that hangs; None when nobody is asked."""
-        if self.adviser is None or self.journal.dry_run or verdict.health is not Health.STUCK:
+        """What the LLM says about a worker that hangs or crashed; None when nobody is asked."""
+        if self.adviser is None or self.journal.dry_run or not verdict.is_a_riddle:
             return None
         return self.adviser.diagnose(self.facts(verdict, seen, now))
 
     def facts(self, verdict: Verdict, seen: WorkerSnapshot, now: datetime) -> Facts:
-        """What is known about a worker that hangs. Its stack is taken once, for the question."""
+        """What is known about a worker that hangs or crashed. Its stack is taken once, for the question."""
         record = self.memory.record(verdict.worker_id)
         asked = self.adviser is not None and self.adviser.asked(record.worker_id)
         stack = "" if asked else self._stack(record)

@@ -10,6 +10,8 @@ from migration.model import Phase
 DONE = frozenset({0, 1})
 #: Exit statuses that a restart cannot mend: usage, library, state directory, worker id taken.
 FOR_GOOD = frozenset({2, 4, 5, 7})
+#: Exit status of a worker whose own code failed.
+CRASHED = 70
 #: Exit status of a worker that could not log in or reach the server.
 NO_SERVER = 3
 
@@ -62,13 +64,18 @@ def is_fruitless(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -
 
 def _gone(seen: WorkerSnapshot) -> Verdict:
     since = seen.beat_seen_at
-    if seen.exit_code in DONE or (seen.exit_code is None and seen.phase is Phase.COMPLETED):
+    # Python's own status for an error that nobody caught is 1 as well: then the worker has not said that it is done.
+    crashed = seen.exit_code == 1 and seen.phase is not Phase.COMPLETED
+    if (seen.exit_code in DONE and not crashed) or (seen.exit_code is None and seen.phase is Phase.COMPLETED):
         return Verdict(seen.worker_id, Health.FINISHED, since, "it has done its part")
     if seen.exit_code in FOR_GOOD:
         return Verdict(
             seen.worker_id, Health.ENDED, since, f"it ended with {seen.exit_code}: {_MEANINGS[seen.exit_code]}"
         )
-    return Verdict(seen.worker_id, Health.STOPPED, since, explain_exit(seen.exit_code))
+    return Verdict(
+        seen.worker_id, Health.STOPPED, since, explain_exit(CRASHED if crashed else seen.exit_code),
+        crashed=crashed or seen.exit_code == CRASHED,
+    )  # fmt: skip
 
 
 def explain_exit(code: int | None) -> str:

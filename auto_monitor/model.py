@@ -79,8 +79,8 @@ class Health(StrEnum):
 class Verdict:
     """The health of one worker, since when, and why in words.
 
-    `fruitless`: it is busy, but every file fails, while the server answers. That may be the server's fault, or the
-    library's; so such a worker is never paused.
+    `crashed`: its own code failed. `fruitless`: it is busy, but every file fails, while the server answers; that may be
+    the server's fault, or the library's, so such a worker is never paused.
     """
 
     worker_id: int
@@ -88,6 +88,12 @@ class Verdict:
     since: datetime
     reason: str
     fruitless: bool = False
+    crashed: bool = False
+
+    @property
+    def is_a_riddle(self) -> bool:
+        """Is it worth asking why?"""
+        return self.health is Health.STUCK or self.crashed
 
 
 # -- what is remembered --------------------------------------------------------------------------------------------

@@ -169,7 +169,7 @@ class Monitor:
             suspect = (record.suspect_since or now) if verdict.health is Health.STUCK else None
             kept = record.suspect_since if record.case is not None else suspect
             self.memory.remember(replace(record, suspect_since=kept, exit_code=seen.exit_code))
-            if self.parts.adviser is not None and verdict.health is not Health.STUCK:
+            if self.parts.adviser is not None and not verdict.is_a_riddle:
                 self.parts.adviser.forget(number)
             text = f"Worker {number} is {verdict.health.value}: {verdict.reason}"
             if self.say.once(f"worker {number}", text, verdict.health.value) and verdict.health is Health.ENDED:

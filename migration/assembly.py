@@ -158,6 +158,20 @@ def explain_fatal(parts: Parts, error: MigrationError) -> ExitCode:
     return error.exit_code if isinstance(error, Fatal) else ExitCode.INTERNAL
 
 
+def explain_crash(parts: Parts, error: Exception) -> ExitCode:
+    """An error nobody foresaw, a fault of the program: said as `explain_fatal` does; the status is its own, 70.
+
+    Python's own status would be 1, by which the monitor knows a worker that has done its part.
+    """
+    parts.log.critical(logs.internal_error(error))
+    parts.tracker.failed_with(error)
+    try:
+        parts.end(Phase.FAILED)
+    except (Fatal, Transient) as second:
+        parts.log.critical("%s", second)
+    return ExitCode.INTERNAL
+
+
 def _refused(error: MigrationError) -> SystemExit:
     sys.stderr.write(f"{error}\n")
     return SystemExit(int(error.exit_code) if isinstance(error, Fatal) else int(ExitCode.INTERNAL))

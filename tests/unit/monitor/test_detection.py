@@ -48,7 +48,8 @@ TABLE = [
      "no sign of life while waiting for 6.0 min"),
     ("beats but does nothing", seen(progress=7, beat=0), Health.STUCK, 7, "no progress for 7.0 min"),
     ("done", seen(Phase.COMPLETED, 60, alive=False, exit_code=0), Health.FINISHED, 0, "it has done its part"),
-    ("done, some failed", seen(M, 60, alive=False, exit_code=1), Health.FINISHED, 0, "it has done its part"),
+    ("done, some failed", seen(Phase.COMPLETED, 60, alive=False, exit_code=1), Health.FINISHED, 0,
+     "it has done its part"),
     ("done, not our child", seen(Phase.COMPLETED, alive=False), Health.FINISHED, 0, "it has done its part"),
     ("killed", seen(alive=False, exit_code=-9), Health.STOPPED, 0, "it was ended by signal 9"),
     ("stopped by hand", seen(Phase.STOPPED, alive=False, exit_code=143), Health.STOPPED, 0,
@@ -58,9 +59,16 @@ TABLE = [
     ("no server", seen(alive=False, exit_code=3), Health.STOPPED, 0,
      "it ended with 3: the server did not answer at its start, or refused the login"),
     ("pending", seen(alive=False, exit_code=6), Health.STOPPED, 0, "it ended with 6: it ended with files pending"),
-    ("crashed", seen(alive=False, exit_code=70), Health.STOPPED, 0, "it ended with 70: an internal error"),
     ("no library", seen(alive=False, exit_code=4), Health.ENDED, 0, "it ended with 4: the library cannot be read"),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("code", [70, 1])
+def test_its_own_code_failed(code: int) -> None:
+    """Status 1 is also Python's own: only a worker that says so has done its part."""
+    found = judge(seen(Phase.FAILED if code == 70 else M, alive=False, exit_code=code), NOW, POLICY)
+    assert found == Verdict(2, Health.STOPPED, NOW, "it ended with 70: an internal error", crashed=True)
+    assert found.is_a_riddle
 
 
 def test_every_file_fails() -> None:
