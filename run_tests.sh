@@ -20,6 +20,8 @@ if [ "${1:-}" = --system-deps ]; then
     command -v calibredb >/dev/null || missing="$missing calibre"
     command -v iostat >/dev/null || missing="$missing sysstat"
     command -v jq >/dev/null || missing="$missing jq"
+    command -v curl >/dev/null || missing="$missing curl"
+    command -v xz >/dev/null || missing="$missing xz-utils"
     command -v shellcheck >/dev/null || missing="$missing shellcheck"
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing="$missing postgresql"
     if [ -n "$missing" ]; then
