@@ -22,7 +22,8 @@ NEEDED: dict[str, dict[str, str]] = {
     "migrate": {},
     "server": {
         "MBS2_CODE": "your checkout of MyBookshelf2",
-        "MBS2_DB_PASSWORD": f"the database's password; {_HOW}",
+        "POSTGRES_PASSWORD": f"the password of the database's superuser; {_HOW}",
+        "MBS2_DB_PASSWORD": f"the password of the server's own database user; {_HOW}",
         "MBS2_SECRET_KEY": f"signs access tokens; {_HOW}",
         "MBS2_SECRET_KEY2": f"signs refresh tokens; {_HOW}",
         "MBS2_DELEGATED_TOKEN": f"app and backend know each other by it; {_HOW}",

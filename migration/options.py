@@ -27,6 +27,8 @@ examples:
       try it with ten files
   python bulk_migrate_calibre.py ~/Calibre --retry-failed
       try again what failed
+  python bulk_migrate_calibre.py ~/Calibre --cluster tcp://scheduler:8786
+      let the machines of a Dask cluster read, hash and send the files
   python bulk_migrate_calibre.py ~/Calibre --verify
       prove by hash that the server has every file
 
@@ -73,6 +75,9 @@ class Options:
     max_files_per_min: float
     nice: int
     ionice: tuple[str, int] | None
+    cluster: str
+    cluster_library: Path | None
+    ship_files: bool
 
     def __repr__(self) -> str:
         """Without the password and the database URI, which may hold one."""
@@ -129,8 +134,29 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
            type=_number, metavar="R")  # fmt: skip
     for flag, variable, default, text, parse, name in _LIMITS:
         option(flag, variable, default, text, type=parse, metavar=name)
+    _add_cluster(parser, option, environment)
     _add_modes(parser)
     return parser
+
+
+def _add_cluster(parser: argparse.ArgumentParser, option: Callable[..., None], environment: Mapping[str, str]) -> None:
+    option("--cluster", "MIGRATE_CLUSTER", "",
+           "let a Dask cluster do the heavy work: tcp://HOST:PORT or tls://HOST:PORT of its scheduler, or local:N for "
+           "N processes here; see docs/cluster.md", type=_cluster, metavar="ADDRESS")  # fmt: skip
+    option(
+        "--cluster-library",
+        "MIGRATE_CLUSTER_LIBRARY",
+        "",
+        "where the machines of the cluster have the library mounted, when not where this one has it",
+        metavar="DIR",
+    )
+    parser.add_argument(
+        "--ship-files",
+        action="store_true",
+        default=environment.get("MIGRATE_SHIP_FILES") == "1",
+        help="with --cluster: send the files to machines that have no mount of the library "
+        "[environment: MIGRATE_SHIP_FILES=1]",
+    )
 
 
 def _add_modes(parser: argparse.ArgumentParser) -> None:
@@ -198,6 +224,9 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
         max_files_per_min=given.max_files_per_min,
         nice=given.nice,
         ionice=given.ionice,
+        cluster=given.cluster,
+        cluster_library=Path(given.cluster_library) if given.cluster_library else None,
+        ship_files=given.ship_files,
     )
 
 
@@ -242,6 +271,12 @@ def _up_to(highest: int) -> Any:
         return value
 
     return parse
+
+
+def _cluster(text: str) -> str:
+    if not re.fullmatch(r"(local:[1-9]\d{0,2}|(tcp|tls)://\S+:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither tcp://HOST:PORT, tls://HOST:PORT nor local:N")
+    return text
 
 
 def _number(text: str) -> float:

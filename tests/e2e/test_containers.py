@@ -39,7 +39,7 @@ def built(docker: Docker) -> Iterator[dict[str, str]]:
     tag = f"test-{uuid.uuid4().hex[:8]}"
     settings = {
         "MIGRATOR_TAG": tag, "CALIBRE_LIBRARY": str(PROJECT / "demo" / "library"), "MBS2_PASSWORD": PASSWORD,
-        "BOOKSHELF_PORT_ON_HOST": "0", **certificates(),
+        "BOOKSHELF_PORT_ON_HOST": "0", "DASHBOARD_PORT_ON_HOST": "0", **certificates(),
     }  # fmt: skip
     Stack(docker, tag, settings).compose("build", "--quiet", "migrator")
     yield settings

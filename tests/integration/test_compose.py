@@ -88,7 +88,7 @@ ENVIRONMENTS = [
     ({"CALIBRE_LIBRARY": "/x", "MBS2_PASSWORD": "x"}, "embedded,migrate", []),
     ({"CALIBRE_LIBRARY": "/x", "MBS2_PASSWORD": ""}, "migrate", ["MBS2_PASSWORD"]),
     ({"CALIBRE_LIBRARY": "/x", "MBS2_PASSWORD": "x", "MBS2_CODE": "/x", "MBS2_DB_PASSWORD": "x"}, "server",
-     ["MBS2_SECRET_KEY", "MBS2_SECRET_KEY2", "MBS2_DELEGATED_TOKEN"]),
+     ["POSTGRES_PASSWORD", "MBS2_SECRET_KEY", "MBS2_SECRET_KEY2", "MBS2_DELEGATED_TOKEN"]),
 ]  # fmt: skip
 
 
