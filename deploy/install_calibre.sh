@@ -44,7 +44,7 @@ published_checksum() {
         printf '%s' "$CALIBRE_SHA512"
         return
     fi
-    for template in ${CALIBRE_SHA512_URL:?names no address, and CALIBRE_SHA512 is not set either}; do
+    for template in $CALIBRE_SHA512_URL; do
         url=$(address "$template")
         if fetch "$url" "$work/sha512"; then
             # Some files hold the sum alone, some `sum  file name`.
@@ -56,7 +56,8 @@ published_checksum() {
         "look at calibre-ebook.com whether it exists, give CALIBRE_SHA512, or build with CALIBRE_SOURCE=debian"
 }
 
-if [ $# -ne 1 ] || [ -z "${CALIBRE_VERSION:-}" ] || [ -z "${CALIBRE_URL:-}" ]; then
+if [ $# -ne 1 ] || [ -z "${CALIBRE_VERSION:-}" ] || [ -z "${CALIBRE_URL:-}" ] ||
+    [ -z "${CALIBRE_SHA512_URL:-}${CALIBRE_SHA512:-}" ]; then
     fail 2 "usage: CALIBRE_VERSION=5.44.0 CALIBRE_URL=… CALIBRE_SHA512_URL=… install_calibre.sh DIRECTORY"
 fi
 case $CALIBRE_VERSION in

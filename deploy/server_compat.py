@@ -7,6 +7,7 @@ as it is. Nothing of the project imports it.
 import asyncio
 import functools
 import inspect
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -53,6 +54,9 @@ def _sent(sent: "asyncio.Future[None]") -> None:
     if not sent.cancelled():
         sent.exception()
 
+
+# asexor has every request logged with its query, and there the access token is.
+logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
 
 for _owner, _name, _value in (
     (asyncio, "Task", _Task),

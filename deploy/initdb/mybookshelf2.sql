@@ -10,8 +10,8 @@
 \getenv user MBS2_DB_USER
 \getenv database MBS2_DB_NAME
 \getenv password MBS2_DB_PASSWORD
-SELECT coalesce(nullif(:'user', ''), 'ebooks') AS user, coalesce(nullif(:'database', ''), 'ebooks') AS database,
-    :'password' = '' AS missing \gset
+SELECT coalesce(nullif(:'user', ''), 'ebooks') AS user, coalesce(nullif(:'database', ''), 'ebooks') AS database \gset
+SELECT :'password' = '' AND NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'user') AS missing \gset
 \if :missing
     \warn MBS2_DB_PASSWORD is not set; it is the password the server will log in with; make one with: openssl rand -hex 32
     DO $$ BEGIN RAISE EXCEPTION 'MBS2_DB_PASSWORD is not set'; END $$;
