@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import argcomplete
 from dotenv import dotenv_values
 
 from migration.errors import Misconfigured
@@ -62,6 +63,7 @@ class Options:
     export_map: Path | None
     join_only: bool
     open_pass: bool
+    log_json: bool = False
 
     def __repr__(self) -> str:
         """Without the password and the database URI, which may hold one."""
@@ -116,6 +118,8 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
            "language code for books without a language the server has", metavar="CODE")  # fmt: skip
     option("--rate", "MIGRATE_RATE", "0", "files per minute for the estimate of --dry-run, 0 for the measured rate",
            type=_number, metavar="R")  # fmt: skip
+    option("--log-format", "LOG_FORMAT", "text", "text, or json: the log also as NDJSON, in a file beside it",
+           type=_log_format, metavar="F")  # fmt: skip
     _add_modes(parser)
     return parser
 
@@ -154,6 +158,7 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
     """The options from the command line and the environment. Exits with 2 and a sentence on wrong usage."""
     environment = environment_with_files(project)
     parser = build_parser(environment)
+    argcomplete.autocomplete(parser)
     given = parser.parse_args(argv)
     if given.library is None:
         parser.error("no library given: name the folder with metadata.db, or set CALIBRE_LIBRARY")
@@ -180,6 +185,7 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
         export_map=Path(given.export_map).expanduser() if given.export_map else None,
         join_only=given.join_only,
         open_pass=given.open_pass,
+        log_json=given.log_format == "json",
     )
 
 
@@ -200,6 +206,12 @@ def password_of(options: Options) -> str:
 
 def _formats(text: str) -> frozenset[str]:
     return frozenset(part.strip().lstrip(".").upper() for part in text.split(",") if part.strip())
+
+
+def _log_format(text: str) -> str:
+    if text not in ("text", "json"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither text nor json")
+    return text
 
 
 def _natural(text: str) -> int:
