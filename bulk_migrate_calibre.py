@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# PYTHON_ARGCOMPLETE_OK
 """The worker: one process that moves books from a Calibre library to a MyBookshelf2 server.
 
 Run several, with different --worker-id; they share the work through the ledger in the state directory. The policy of

@@ -59,6 +59,15 @@ def _count(name: str, default: int, lowest: int, highest: int) -> int:
     return int(value)
 
 
+def _choice(name: str, *choices: str) -> str:
+    """One of these; the first is the default."""
+    text = _ENVIRONMENT.get(name, "").strip() or choices[0]
+    if text not in choices:
+        _PROBLEMS.append(f"{name}={text!r} is none of {', '.join(choices)}; without it {choices[0]} is used")
+        return choices[0]
+    return text
+
+
 _DAY = 86_400.0
 
 #: Seconds without progress after which a worker that has settled a file is stuck.
@@ -75,6 +84,8 @@ MAX_FIX_ATTEMPTS = _count("MAX_FIX_ATTEMPTS", 3, 1, 100)
 SUCCESS_VERIFICATION_SECONDS = _number("SUCCESS_VERIFICATION_SECONDS", 120, 0, _DAY)
 #: ... and at most this many, as long as work moves: a large file takes its time.
 VERIFICATION_AT_MOST_SECONDS = _number("VERIFICATION_AT_MOST_SECONDS", 1200, 0, _DAY)
+#: text, or json: the logs also as NDJSON, in files beside them.
+LOG_FORMAT = _choice("LOG_FORMAT", "text", "json")
 #: Lines of the worker's log that the LLM is shown.
 LOG_LINES_TO_ANALYZE = _count("LOG_LINES_TO_ANALYZE", 500, 1, 10_000)
 #: Calls of the LLM in one hour, and tokens in one day, at most.

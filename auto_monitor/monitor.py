@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# PYTHON_ARGCOMPLETE_OK
 """The loop: look at every worker, decide, act, record. Composition root of the monitor, and its command line.
 
 `Monitor.tick` reads as one round. Deciding is in `detection`, `scaling` and `healing`, which are pure.
@@ -19,7 +20,7 @@ if __name__ == "__main__":
     # Run as a script, Python looks for modules beside it, where `history` or `config` would hide others of that name.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from auto_monitor import closing, code_fixes, commands, config, healing, journal, samples, scaling, status
+from auto_monitor import closing, code_fixes, commands, config, healing, journal, live, samples, scaling
 from auto_monitor.alerts import Alerts
 from auto_monitor.attempts import Attempts
 from auto_monitor.clock import SteadyClock, utc_now
@@ -47,7 +48,7 @@ from auto_monitor.model import (
     WorkerRecord,
     WorkerSnapshot,
     age,
-)
+)  # fmt: skip
 from auto_monitor.observe import Observer
 from auto_monitor.ports import Adviser
 from auto_monitor.probes import ServerProbe
@@ -424,8 +425,9 @@ def run(settings: Settings) -> int:
         if not settings.dry_run:
             stack.callback(MonitorLock(settings.state_dir).release)
         say = stack.enter_context(
-            journal.opened(settings.state_dir, dry_run=settings.dry_run, console=not settings.quiet)
-        )
+            journal.opened(settings.state_dir, dry_run=settings.dry_run, console=not settings.quiet,
+                           as_json=config.LOG_FORMAT == "json")
+        )  # fmt: skip
         monitor = assemble(settings, say, SteadyClock())
         stop = threading.Event()
         _stop_on_signals(stop)
@@ -479,7 +481,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given, environment = read_arguments(sys.argv[1:] if argv is None else argv)
     try:
         if given.status:
-            return status.show(state_dir_of(given), as_json=given.json)
+            return live.show(state_dir_of(given), as_json=given.json, watch=given.watch)
         if given.resume is not None:
             commands.leave(state_dir_of(given), commands.Command(commands.Wish.RESUME, given.resume))
             sys.stdout.write(f"The monitor will resume worker {given.resume} at its next look.\n")

@@ -115,7 +115,7 @@ def _worker(number: int, seen: Progress | None, record: WorkerRecord | None, now
         "attempts": record.attempts if record else 0,
         "paused": record.paused if record else False,
         "paused_by_hand": record.paused and record.by_hand if record else False,
-        "stuck": record is not None and record.suspect_since is not None and not record.paused,
+        "stuck": record is not None and record.suspect_since is not None and case is None and not record.paused,
         "known_to_monitor": record is not None and record.wanted,
         "case": None if case is None else f"attempt {case.attempt}, {case.trigger.value} on {case.hung_on}",
         "exit_code": record.exit_code if record else None,

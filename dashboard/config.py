@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import argcomplete
+
 from auto_monitor.config import PROJECT
 
 EPILOG = """\
@@ -81,7 +83,11 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
 
 def read_config(environment: Mapping[str, str], argv: Sequence[str] | None = None) -> Config:
     """The configuration. Exits with 2 and a sentence on wrong usage."""
-    given = build_parser(environment).parse_args(argv)
+    parser = build_parser(environment)
+    argcomplete.autocomplete(parser)
+    given = parser.parse_args(argv)
+    if given.pass_id is not None and not given.report:
+        parser.error("--pass goes with --report")
     named = {name.strip().lower() for name in given.allowed_hosts.split(",") if name.strip()}
     return Config(
         Path(given.state_dir).expanduser().resolve(),

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 
+import argcomplete
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -125,6 +126,7 @@ def _parser(environment: dict[str, str]) -> argparse.ArgumentParser:
 def _job(argv: Sequence[str]) -> tuple[Job, Mode]:
     environment = environment_with_files(PROJECT)
     parser = _parser(environment)
+    argcomplete.autocomplete(parser)
     given = parser.parse_args(argv)
     shown = not given.no_dashboard
     if given.llm_enabled:
@@ -222,7 +224,7 @@ def _run(job: Job, mode: Mode, console: Console) -> int:
         return _watch_demo(job, daemon, console)
     console.print(
         f"The monitor runs (pid {daemon.pid}) and keeps {job.workers} workers at it. Follow it with\n"
-        f"  tail -f {job.state_dir / 'monitor.log'}\n  ./.venv/bin/python auto_monitor/monitor.py --status\n"
+        f"  tail -f {job.state_dir / 'monitor.log'}\n  ./.venv/bin/python auto_monitor/monitor.py --status --watch\n"
         f"and end everything with ./stop.sh; the next ./start.sh goes on.",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip

@@ -5,6 +5,8 @@ import sys
 import threading
 from pathlib import Path
 
+import argcomplete
+
 from auto_monitor.workers import end
 from deploy.processes import Recorded, dashboard, monitor, server, workers
 from migration.options import environment_with_files
@@ -30,6 +32,7 @@ def main() -> int:
     parser.add_argument(
         "--monitor-only", action="store_true", help="stop the monitor; workers, dashboard and server go on"
     )
+    argcomplete.autocomplete(parser)
     given = parser.parse_args()
     state_dirs = [Path(given.state_dir).expanduser().resolve(), PROJECT / "demo" / "state"]
     stopped = 0

@@ -85,7 +85,7 @@ def assemble(options: Options) -> Iterator[Parts]:
         raise _refused(StateUnwritable(f"cannot make {options.state_dir}: {error.strerror}")) from error
     try:
         priority.lower(options.nice, options.ionice)
-        log = logs.configure(options.state_dir, options.worker_id, console=True)
+        log = logs.configure(options.state_dir, options.worker_id, console=True, as_json=options.log_json)
         logs.mask(options.password)
         owner = this_process(options.worker_id)
         lock = WorkerLock(options.state_dir, owner)

@@ -122,7 +122,8 @@ class BookshelfClient:
         return True
 
     def vocabulary(self) -> Vocabulary:
-        """The languages and genres the server can express."""
+        """The languages and genres the server can express; and how it treats connections is found out."""
+        self._wire.learn_manners()
         languages = bodies.objects(self._call("GET", "/api/languages"))
         genres = bodies.objects(self._call("GET", "/api/genres"))
         return Vocabulary(

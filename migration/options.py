@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import argcomplete
 from dotenv import dotenv_values
 
 from migration.errors import Misconfigured
@@ -78,6 +79,7 @@ class Options:
     cluster: str
     cluster_library: Path | None
     ship_files: bool
+    log_json: bool = False
 
     def __repr__(self) -> str:
         """Without the password and the database URI, which may hold one."""
@@ -115,10 +117,8 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         help="the Calibre library: the folder with metadata.db [no default; environment: CALIBRE_LIBRARY]",
     )
     option("--server", "MBS2_SERVER", "http://127.0.0.1:6006", "URL of the server", metavar="URL")
-    option(
-        "--ws-url", "MBS2_WS_URL", "", "URL of its task engine; without it /ws on the same port, then port 8080",
-        metavar="URL",
-    )  # fmt: skip
+    option("--ws-url", "MBS2_WS_URL", "", "URL of its task engine; without it /ws on the same port, then port 8080",
+           metavar="URL")  # fmt: skip
     option("--username", "MBS2_USERNAME", "admin", "user to log in as; the password is MBS2_PASSWORD", metavar="U")
     option("--worker-id", "WORKER_ID", "1", "number of this worker, 1 or more", type=_positive, metavar="N")
     option("--parallel-uploads", "PARALLEL_UPLOADS", "3", "files sent at the same time, 1-10", type=_up_to(10),
@@ -135,6 +135,8 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     for flag, variable, default, text, parse, name in _LIMITS:
         option(flag, variable, default, text, type=parse, metavar=name)
     _add_cluster(parser, option, environment)
+    option("--log-format", "LOG_FORMAT", "text", "text, or json: the log also as NDJSON, in a file beside it",
+           type=_log_format, metavar="F")  # fmt: skip
     _add_modes(parser)
     return parser
 
@@ -193,6 +195,7 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
     """The options from the command line and the environment. Exits with 2 and a sentence on wrong usage."""
     environment = environment_with_files(project)
     parser = build_parser(environment)
+    argcomplete.autocomplete(parser)
     given = parser.parse_args(argv)
     if given.library is None:
         parser.error("no library given: name the folder with metadata.db, or set CALIBRE_LIBRARY")
@@ -227,6 +230,7 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
         cluster=given.cluster,
         cluster_library=Path(given.cluster_library) if given.cluster_library else None,
         ship_files=given.ship_files,
+        log_json=given.log_format == "json",
     )
 
 
@@ -247,6 +251,12 @@ def password_of(options: Options) -> str:
 
 def _formats(text: str) -> frozenset[str]:
     return frozenset(part.strip().lstrip(".").upper() for part in text.split(",") if part.strip())
+
+
+def _log_format(text: str) -> str:
+    if text not in ("text", "json"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither text nor json")
+    return text
 
 
 def _natural(text: str) -> int:

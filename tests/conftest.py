@@ -49,6 +49,9 @@ _OURS = (
     "SUCCESS_",
     "TARGET_WORKER",
     "IOSTAT_",
+    "DASHBOARD_",
+    "LOG_FORMAT",
+    "REPORT_SECONDS",
 )
 
 

@@ -59,12 +59,12 @@ function options(chart, place) {
   const soft = colour("--soft"), line = colour("--line"), ink = colour(chart.line);
   const axis = { stroke: soft, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
   const dashed = { stroke: colour("--limit"), width: 1, dash: [5, 4], points: { show: false } };
-  const many = data.at.length > 20;
+  const many = data.at.length > 8;
   return {
     width: Math.max(place.clientWidth, 200), height: place.clientHeight, padding: [8, 8, 0, 0],
     cursor: { show: false }, legend: { show: false },
-    scales: { x: { time: true }, y: { range: (_plot, _low, high) => [0, chart.top || Math.max(high * 1.1, chart.steps ? 2 : 0.1)] } },
-    axes: [{ ...axis, size: 24, space: 70, values: [[86400, "{D} {MMM}", null, null, null, null, null, null, 1], [3600, "{HH}:{mm}", null, null, null, null, null, null, 1], [60, "{HH}:{mm}", null, null, null, null, null, null, 1], [0.001, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1]] },
+    scales: { x: { time: true }, y: { range: (_plot, _low, high) => [0, chart.top || (high > 0 ? high * 1.1 : 1)] } },
+    axes: [{ ...axis, size: 28, gap: 8, space: 70, values: [[86400, "{D} {MMM}", null, null, null, null, null, null, 1], [3600, "{HH}:{mm}", null, null, null, null, null, null, 1], [60, "{HH}:{mm}", null, null, null, null, null, null, 1], [0.001, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1]] },
       { ...axis, size: 42, space: 32, incrs: chart.steps ? [1, 2, 4] : undefined }],
     series: [{}, { stroke: ink, fill: `${ink}22`, width: 1.75, paths: chart.steps ? uPlot.paths.stepped({ align: -1 }) : undefined, points: { show: !many } },
       ...(chart.limits ? [dashed, { ...dashed, stroke: soft }] : [])],

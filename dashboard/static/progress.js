@@ -60,8 +60,8 @@ function showBar(counts, total, share) {
 function showFacts(now, found) {
   const end = found.closed_at ? new Date(found.closed_at) : new Date(now.at);
   const facts = {
-    "Files per minute": decimal(now.rate_files_per_min),
-    "Upload": now.mb_per_second === null ? "–" : `${decimal(now.mb_per_second, 2)} MB/s`,
+    "Files per minute": decimal(found.closed_at ? average(found, end) : now.rate_files_per_min),
+    "Upload": now.mb_per_second === null || found.closed_at ? "–" : `${bytes(now.mb_per_second * 1e6)}/s`,
     "Uploaded": bytes(found.bytes_uploaded),
     [found.closed_at ? "Took" : "Running for"]: span((end - new Date(found.opened_at)) / 1000),
     "Pass": String(found.pass_id),
@@ -75,6 +75,12 @@ function showFacts(now, found) {
     text(list.children[i].firstChild, name);
     text(list.children[i].lastChild, value);
   });
+}
+
+/** Of a pass that is over: what it came to. */
+function average(found, end) {
+  const minutes = (end - new Date(found.opened_at)) / 60000;
+  return minutes > 0 ? (found.counts.discovered - found.counts.pending) / minutes : 0;
 }
 
 function showMonitor(now) {
@@ -159,6 +165,11 @@ function fill(parts, worker) {
   }
 }
 
+/** `Author_Title (17)_Title - Author.epub` -> `Title - Author.epub`: the folders say the same again. */
+function nameOf(file) {
+  return file.replace(/^.*\(\d+\)[_/](?=.)/, "");
+}
+
 function fillFiles(place, worker) {
   const idle = worker.case || (worker.last_error && !worker.lives ? worker.last_error : worker.lives ? "no file in hand" : "");
   if (!worker.lives || !worker.files.length) {
@@ -174,7 +185,7 @@ function fillFiles(place, worker) {
   }
   worker.files.forEach((file, i) => {
     const [name, sent, bar] = place.children[i].children;
-    text(name, file.file.split("/").pop());
+    text(name, nameOf(file.file));
     name.title = file.file;
     text(sent, `${bytes(file.bytes_sent)} of ${bytes(file.size)}, ${span(file.seconds)}`);
     bar.value = file.size ? file.bytes_sent / file.size : 0;
