@@ -5,7 +5,6 @@
 `Monitor.tick` reads as one round. Deciding is in `detection`, `scaling` and `healing`, which are pure.
 """
 
-import signal
 import sys
 import threading
 import time
@@ -14,7 +13,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 
 if __name__ == "__main__":
     # Run as a script, Python looks for modules beside it, where `history` or `config` would hide others of that name.
@@ -27,7 +25,7 @@ from auto_monitor.clock import SteadyClock, utc_now
 from auto_monitor.code_fixes import CodeFixes
 from auto_monitor.command_line import Settings, read_arguments, script_of, settings_of, state_dir_of
 from auto_monitor.config import Misconfigured
-from auto_monitor.daemon import AlreadyRunning, MonitorLock
+from auto_monitor.daemon import AlreadyRunning, MonitorLock, stop_on_signals
 from auto_monitor.detection import FOR_GOOD, is_fruitless, judge
 from auto_monitor.disk import DiskMeter, DiskProbe
 from auto_monitor.fix_applier import FixRefused
@@ -430,7 +428,7 @@ def run(settings: Settings) -> int:
         )  # fmt: skip
         monitor = assemble(settings, say, SteadyClock())
         stop = threading.Event()
-        _stop_on_signals(stop)
+        stop_on_signals(stop)
         if monitor.begin():
             watch(monitor, stop)
         if monitor.parts.wishes is not None:
@@ -466,14 +464,6 @@ def watch(monitor: Monitor, stop: threading.Event) -> None:
     if monitor.settings.stop_workers and not monitor.settings.dry_run:
         monitor.parts.staff.dismiss()
     monitor.memory.save(ended="stopped")
-
-
-def _stop_on_signals(stop: threading.Event) -> None:
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
