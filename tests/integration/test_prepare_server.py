@@ -331,6 +331,19 @@ def test_ids_from_a_sequence_that_belongs_to_no_column(uri: str) -> None:
     assert (code, "language.id has no sequence to take ids from" in said) == (2, True)
 
 
+def test_it_is_undone_as_the_docs_say(uri: str) -> None:
+    """Index and languages go, but for one that a book uses; what was there stays."""
+    _code, said = prepare(uri)
+    added = said.split("language: added 180: ")[1].splitlines()[0]
+    ask(uri, "UPDATE ebook SET language_id = (SELECT id FROM language WHERE code = 'eo')")
+    text = (PROJECT / "docs" / "deployment.md").read_text("utf-8")
+    undo = text.split("```sql\n")[1].split("```")[0].replace("'aa ab'", f"'{added}'")
+    for statement in undo.split(";\n"):
+        ask(uri, statement or "SELECT 1")
+    assert indexes(uri) == {}
+    assert ask(uri, "SELECT string_agg(code, ' ' ORDER BY id) FROM language") == [("cs en sk ru eo",)]
+
+
 def test_a_user_without_the_rights_is_told_which_grants(server: Postgres, uri: str) -> None:
     """All of them at once, and nothing is half done; with them it works."""
     ask(uri, "CREATE ROLE reader LOGIN")
