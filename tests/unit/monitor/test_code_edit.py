@@ -116,10 +116,10 @@ def lazy(reply: str, chance: random.Random) -> str:
     return "\n".join([*lines[:place], "        # ... existing code ...", *lines[place + 1 :]])
 
 
-def unbalanced(reply: str, chance: random.Random) -> str:
-    """With a bracket too many."""
+def unbalanced(reply: str, _chance: random.Random) -> str:
+    """With a bracket too many, in a line of code: in a docstring it would be text like any other."""
     lines = reply.split("\n")
-    place = chance.randrange(2, len(lines) - 2)
+    place = next(number for number, line in enumerate(lines) if "changed_" in line)
     return "\n".join([*lines[:place], lines[place] + " (", *lines[place + 1 :]])
 
 
