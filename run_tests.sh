@@ -18,8 +18,12 @@ if [ "${1:-}" = --system-deps ]; then
     fi
     missing=
     command -v calibredb >/dev/null || missing="$missing calibre"
+    command -v dockerd >/dev/null || missing="$missing docker.io iptables"
+    command -v debootstrap >/dev/null || missing="$missing debootstrap"
     command -v iostat >/dev/null || missing="$missing sysstat"
     command -v jq >/dev/null || missing="$missing jq"
+    command -v curl >/dev/null || missing="$missing curl"
+    command -v xz >/dev/null || missing="$missing xz-utils"
     command -v shellcheck >/dev/null || missing="$missing shellcheck"
     command -v chromium >/dev/null || missing="$missing chromium"
     command -v chromedriver >/dev/null || missing="$missing chromium-driver"

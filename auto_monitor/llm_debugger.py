@@ -13,7 +13,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -124,7 +124,7 @@ class LlmDebugger:
     def evidence(self, facts: Facts) -> dict[str, Json]:
         """Everything the LLM is shown, free of secrets."""
         lines = _last_lines(logs.log_path(self.state_dir, facts.worker_id), self.lines)
-        stack = sanitize_text(facts.stack, multiline=True)
+        stack = sanitize_text(facts.stack, multiline=True) or crash_places(lines)
         busy = facts.disk_utilization
         shown: dict[str, Json] = {
             "verdict": facts.reason,
@@ -252,6 +252,12 @@ def fingerprint_of(evidence: Mapping[str, Json]) -> str:
         isinstance(causes, dict) and any(isinstance(n, int) and n >= 2 for n in causes.values()),
     ]
     return hashlib.sha256(json.dumps(same).encode()).hexdigest()[:32]
+
+
+def crash_places(lines: Sequence[str]) -> str:
+    """Where the last unforeseen error was raised, innermost first, as a stack has it; "" when there was none."""
+    crashes = [line for line in lines if f" {logs.INTERNAL_ERROR} " in line]
+    return crashes[-1].replace(" | ", "\n") if crashes else ""
 
 
 def sources(stack: str, script: Path) -> dict[str, str]:

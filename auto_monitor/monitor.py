@@ -5,7 +5,6 @@
 `Monitor.tick` reads as one round. Deciding is in `detection`, `scaling` and `healing`, which are pure.
 """
 
-import signal
 import sys
 import threading
 import time
@@ -14,21 +13,20 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 
 if __name__ == "__main__":
     # Run as a script, Python looks for modules beside it, where `history` or `config` would hide others of that name.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from auto_monitor import closing, code_fixes, commands, config, healing, journal, live, probes, samples, scaling
+from auto_monitor import closing, code_fixes, commands, config, healing, journal, live, samples, scaling
 from auto_monitor.alerts import Alerts
 from auto_monitor.attempts import Attempts
 from auto_monitor.clock import SteadyClock, utc_now
 from auto_monitor.code_fixes import CodeFixes
 from auto_monitor.command_line import Settings, read_arguments, script_of, settings_of, state_dir_of
 from auto_monitor.config import Misconfigured
-from auto_monitor.daemon import AlreadyRunning, MonitorLock
-from auto_monitor.detection import FOR_GOOD, judge
+from auto_monitor.daemon import AlreadyRunning, MonitorLock, stop_on_signals
+from auto_monitor.detection import FOR_GOOD, is_fruitless, judge
 from auto_monitor.disk import DiskMeter, DiskProbe
 from auto_monitor.fix_applier import FixRefused
 from auto_monitor.history import History, StateFile, history_path, state_path
@@ -48,9 +46,10 @@ from auto_monitor.model import (
     WorkerRecord,
     WorkerSnapshot,
     age,
-)
+)  # fmt: skip
 from auto_monitor.observe import Observer
 from auto_monitor.ports import Adviser
+from auto_monitor.probes import ServerProbe
 from auto_monitor.redact import secret_values
 from auto_monitor.staff import Staff
 from auto_monitor.wishes import Retries, Wishes
@@ -98,7 +97,7 @@ class Monitor:
         self.last_scale_check: datetime | None = None
         self.closed_since: datetime | None = None
         self.snapshots: Mapping[int, WorkerSnapshot] = {}
-        self.server_away_at: datetime | None = None
+        self.server = ServerProbe(settings.server, seconds=config.PROBE_ANSWER_SECONDS, settling=self.detection.stuck)
         self.exit_code = 0
 
     # -- one round ------------------------------------------------------------------------------------------------
@@ -139,6 +138,7 @@ class Monitor:
         self.parts.staff.adopt(self.parts.observer)
         found = self.totals()
         snapshots = {r.worker_id: self.parts.observer.look(r, now) for r in self.memory.wanted() if r.identity}
+        snapshots = self.excuse(snapshots, now)
         self.snapshots = snapshots
         verdicts = {number: judge(seen, now, self.detection) for number, seen in snapshots.items()}
         self.note(snapshots, verdicts, now)
@@ -168,7 +168,7 @@ class Monitor:
             suspect = (record.suspect_since or now) if verdict.health is Health.STUCK else None
             kept = record.suspect_since if record.case is not None else suspect
             self.memory.remember(replace(record, suspect_since=kept, exit_code=seen.exit_code))
-            if self.parts.adviser is not None and verdict.health is not Health.STUCK:
+            if self.parts.adviser is not None and not verdict.is_a_riddle:
                 self.parts.adviser.forget(number)
             text = f"Worker {number} is {verdict.health.value}: {verdict.reason}"
             if self.say.once(f"worker {number}", text, verdict.health.value) and verdict.health is Health.ENDED:
@@ -318,15 +318,15 @@ class Monitor:
         return mass
 
     def surroundings(self, now: datetime) -> healing.Surroundings:
-        """Do the server and the disk answer? Asked only before a restart.
+        """Do the server and the disk answer? Asked only before a restart."""
+        return healing.Surroundings(self.server.answers(now), self.parts.probe.answers(config.PROBE_ANSWER_SECONDS))
 
-        A server that has only just come back counts as away: the workers must have the time to notice it themselves.
-        """
-        answers = probes.server_answers(self.settings.server, config.PROBE_ANSWER_SECONDS)
-        if not answers:
-            self.server_away_at = now
-        away = self.server_away_at is not None and age(self.server_away_at, now) < self.detection.stuck
-        return healing.Surroundings(not away, self.parts.probe.answers(config.PROBE_ANSWER_SECONDS))
+    def excuse(self, snapshots: dict[int, WorkerSnapshot], now: datetime) -> dict[int, WorkerSnapshot]:
+        """Who meets only failures of the server is excused while the server is really away."""
+        asked = any(is_fruitless(seen, now, self.detection) for seen in snapshots.values())
+        if not asked or self.server.answers(now):
+            return snapshots
+        return {number: replace(seen, fruitless_since=None) for number, seen in snapshots.items()}
 
     def carry_out(self, step: Step, verdict: Verdict, seen: WorkerSnapshot, now: datetime) -> None:
         """Does what was decided about one worker."""
@@ -428,7 +428,7 @@ def run(settings: Settings) -> int:
         )  # fmt: skip
         monitor = assemble(settings, say, SteadyClock())
         stop = threading.Event()
-        _stop_on_signals(stop)
+        stop_on_signals(stop)
         if monitor.begin():
             watch(monitor, stop)
         if monitor.parts.wishes is not None:
@@ -464,14 +464,6 @@ def watch(monitor: Monitor, stop: threading.Event) -> None:
     if monitor.settings.stop_workers and not monitor.settings.dry_run:
         monitor.parts.staff.dismiss()
     monitor.memory.save(ended="stopped")
-
-
-def _stop_on_signals(stop: threading.Event) -> None:
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from migration.errors import ServerFault
 from migration.model import Card, EbookId, Json, PersonName, SourceId
@@ -12,7 +12,10 @@ from migration.wire import Answer
 
 @dataclass(frozen=True, slots=True)
 class Ebook:
-    """An ebook as the server shows it. `sources` are (source id, format, size)."""
+    """An ebook as the server shows it. `sources` are (source id, format, size).
+
+    `guessed`: put together from what was asked and answered, so `version` may be wrong.
+    """
 
     id: EbookId
     version: int
@@ -21,6 +24,18 @@ class Ebook:
     ids: Mapping[tuple[str, str], int]
     sources: tuple[tuple[SourceId, str, int], ...]
     rating: float | None = None
+    guessed: bool = False
+
+    def with_source(self, source: SourceId, extension: str, size: int, *, cover: bool) -> "Ebook":
+        """The ebook after an upload was attached; taking the upload's cover is a further version."""
+        takes = cover and not self.cover
+        held = (*self.sources, (source, extension, size))
+        return replace(self, version=self.version + takes, cover=self.cover or cover, sources=held)
+
+
+def made(ebook_id: EbookId, title: str, ids: Mapping[tuple[str, str], int]) -> Ebook:
+    """An ebook that has just been made, as the server would show it; `ids` are those it was made with."""
+    return Ebook(ebook_id, 1, title, False, ids, (), guessed=True)
 
 
 def proposed(card: Card) -> dict[str, Json]:

@@ -14,6 +14,7 @@ import re
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +28,8 @@ from migration.sanitize import for_log
 MAX_BYTES, BACKUPS = 50_000_000, 5
 #: The longest message that is written whole.
 LONGEST = 4_000
+#: How an unforeseen error begins in the log, and how many of its places are named.
+INTERNAL_ERROR, CRASH_FRAMES = "Internal error:", 12
 #: Of the lines of NDJSON; new fields do not change it.
 JSON_SCHEMA = 1
 #: Shorter values are too likely to be part of an innocent word.
@@ -106,6 +109,13 @@ def configure(state_dir: Path, worker_id: int, *, console: bool, as_json: bool =
             handler.setFormatter(Formatter())
         log.addHandler(handler)
     return log
+
+
+def internal_error(error: BaseException) -> str:
+    """An unforeseen error with where it was raised, innermost first: `Internal error: … | File "…", line 1 in name`."""
+    frames = traceback.extract_tb(error.__traceback__)[-CRASH_FRAMES:]
+    places = [f'File "{Path(frame.filename).name}", line {frame.lineno} in {frame.name}' for frame in reversed(frames)]
+    return " | ".join([f"{INTERNAL_ERROR} {type(error).__name__}: {for_log(str(error), 500)}", *places])
 
 
 def json_handler(log: Path, source: Mapping[str, Json]) -> logging.Handler:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from migration.bodies import Ebook
 from migration.model import Book, BookFile, Card, Digest, FileId
 
 #: A book put aside without a time is looked at again after this.
@@ -18,7 +19,8 @@ class Work:
 
     `begun` is the file whose attempt has been recorded and has not ended. `alone`: the last worker died while it was
     at this book; nothing else is worked on meanwhile, so that the next death is nobody else's fault. `stumbles` counts
-    failures of the server outside any attempt, while it took other files.
+    failures of the server outside any attempt, while it took other files. `made` is the book's ebook as it was made in
+    this turn.
     """
 
     book: Book
@@ -27,6 +29,7 @@ class Work:
     alone: bool = False
     begun: FileId | None = None
     stumbles: int = 0
+    made: Ebook | None = None
     digests: dict[FileId, Digest] = field(default_factory=dict)
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import random
+import re
 from collections.abc import Callable
 
 import pytest
@@ -116,10 +117,11 @@ def lazy(reply: str, chance: random.Random) -> str:
     return "\n".join([*lines[:place], "        # ... existing code ...", *lines[place + 1 :]])
 
 
-def unbalanced(reply: str, _chance: random.Random) -> str:
-    """With a bracket too many, in a line of code: in a docstring it would be text like any other."""
+def unbalanced(reply: str, chance: random.Random) -> str:
+    """With a bracket too many, where it is code and no text."""
     lines = reply.split("\n")
-    place = next(number for number, line in enumerate(lines) if "changed_" in line)
+    code = re.compile(r"[ +-]*(?:if|for|while|with|return|raise|def|self\.)\b.*[:)]$")
+    place = chance.choice([n for n, line in enumerate(lines) if code.match(line)])
     return "\n".join([*lines[:place], lines[place] + " (", *lines[place + 1 :]])
 
 
