@@ -8,7 +8,7 @@ import ast
 import builtins
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.conftest import PROJECT
 
 HOLE = "\0"
 #: Texts longer than this are found by their beginning, cut at a blank.
-FRAGMENT = 44
+FRAGMENT = 32
 #: A beginning this long says enough to be looked for, though a later part is longer.
 BEGINNING = 12
 #: A text that is put into a message is one of its own when it is a phrase.
@@ -39,14 +39,20 @@ CARRYING = frozenset({
 CARRYING_KEYWORDS = frozenset({"reason", "failure", "message"})
 #: Lists and tables of objections that become one message.
 LISTS = frozenset({"problems", "_PROBLEMS", "failures", "wrong"})
-#: Functions whose returned or yielded texts are told: objections to a code fix, budgets.
+#: Functions whose returned or yielded texts are told: objections to a code fix, budgets, a damaged file.
 TOLD = {
     "auto_monitor/guard.py": {
         "objections", "_outside", "_inside", "_kinds", "_vocabulary", "_shapes", "_whole", "_risky",
     },
     "auto_monitor/code_fixes.py": {"objection"},
     "auto_monitor/llm_debugger.py": {"_over_budget"},
+    "auto_monitor/history.py": {"load"},
 }  # fmt: skip
+
+#: Python's own exceptions.
+PYTHONS = frozenset(
+    name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)
+) | {"ArgumentTypeError"}
 
 _PLACEHOLDER = re.compile(r"%(?:\.\d+)?[sdrfgi]|%%")
 _FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
@@ -91,11 +97,12 @@ def messages() -> list[Message]:
     for module in modules():
         found += module.messages()
     for path in _shell_files():
-        found += _of_shell(path)
+        text = path.read_text("utf-8")
+        found += [*of_shell(_name(path), text), *required_variables(_name(path), text)]
     for path in sorted((PROJECT / "deploy").glob("*.sql")):
-        found += _of_sql(path)
+        found += of_sql(_name(path), path.read_text("utf-8"))
     for path in sorted([*PROJECT.glob("*compose*.y*ml"), *(PROJECT / "deploy").glob("*compose*.y*ml")]):
-        found += _required_variables(path)
+        found += required_variables(_name(path), path.read_text("utf-8"))
     return list({(message.file, message.template): message for message in reversed(found)}.values())[::-1]
 
 
@@ -117,6 +124,7 @@ class Module:
 
     def __init__(self, name: str, text: str) -> None:
         self.name = name
+        self.exceptions = PYTHONS
         self.tree = ast.parse(text)
         self.parents = {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
         self.functions: dict[str, list[_FUNCTIONS]] = {}
@@ -163,11 +171,13 @@ class Module:
     def _told_by_call(self, node: ast.Call) -> Iterator[tuple[ast.expr, bool]]:
         called = _called(node)
         around = self.function_of(node)
-        if called in exceptions() or called in CARRYING:
+        if called in self.exceptions or called in CARRYING:
             for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
                 yield argument, False
         elif called in TELLING and node.args:
             yield node.args[0], True
+        elif called == "once" and len(node.args) > 1:
+            yield node.args[1], False
         elif called == "write" and isinstance(node.func, ast.Attribute) and "stderr" in ast.unparse(node.func.value):
             yield node.args[0], False
         elif called == "append" and isinstance(node.func, ast.Attribute):
@@ -201,7 +211,7 @@ class Module:
                 return self.forms(body, place, depth) | self.forms(orelse, place, depth)
             case ast.BoolOp(values=values):
                 return set().union(*(self.forms(value, place, depth) for value in values))
-            case ast.Dict(values=values) | ast.List(elts=values):
+            case ast.Dict(values=values) | ast.List(elts=values) | ast.Tuple(elts=values):
                 return set().union(*(self.forms(value, place, depth) for value in values)) or {HOLE}
             case ast.Name(id=name):
                 return self._assigned(name, place, depth)
@@ -241,17 +251,17 @@ class Module:
 @cache
 def modules() -> tuple[Module, ...]:
     """All source files."""
-    return tuple(Module(_name(path), path.read_text("utf-8")) for path in _python_files())
+    read = tuple(Module(_name(path), path.read_text("utf-8")) for path in _python_files())
+    ours = _ours(read)
+    for module in read:
+        module.exceptions = ours
+    return read
 
 
-@cache
-def exceptions() -> frozenset[str]:
+def _ours(read: Sequence[Module]) -> frozenset[str]:
     """The names of Python's own exceptions and of those the project defines."""
-    found = {
-        name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)
-    }
-    classes = [node for module in modules() for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef)]
-    found.add("ArgumentTypeError")
+    found = set(PYTHONS)
+    classes = [node for module in read for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef)]
     while more := {c.name for c in classes if any(_last(base) in found for base in c.bases)} - found:
         found |= more
     return frozenset(found)
@@ -299,7 +309,9 @@ def _product(parts: list[set[str]]) -> set[str]:
 # -- shell, SQL, Compose -------------------------------------------------------------------------------------------
 
 _TO_STDERR = re.compile(r"\b(?:echo|printf)\b.*>&2|>&2\s*(?:echo|printf)\b")
-_SAYING = re.compile(r"(?:^|[;&|{(]|\bthen\b|\belse\b|\bdo\b)\s*(?:die|fail|failed|warn|error|refuse|bad|usage_error)\s+")
+_SAYING = re.compile(
+    r"(?:^|[;&|{(]|\bthen\b|\belse\b|\bdo\b)\s*(?:die|fail|failed|warn|error|refuse|bad|usage_error)\s+"
+)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"|\'([^\']*)\'')
 _EXPANDED = re.compile(r"\$\{[^}]*\}|\$\([^)]*\)|\$\w+|\$[@*#?!]|\\n")
 _REQUIRED = re.compile(r"\$\{\w+:?\?([^}]+)\}")
@@ -310,28 +322,27 @@ def _shell_files() -> list[Path]:
     return sorted(path for path in files if not path.is_symlink())
 
 
-def _of_shell(path: Path) -> Iterator[Message]:
+def of_shell(name: str, script: str) -> Iterator[Message]:
     """`echo "…" >&2`, `die "…"` and their like, one message for each quoted text with words in it."""
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+    for number, line in enumerate(script.splitlines(), 1):
         if line.lstrip().startswith("#"):
             continue
         if _TO_STDERR.search(line) or _SAYING.search(line):
             for double, single in _QUOTED.findall(line):
                 text = _PLACEHOLDER.sub(HOLE, _EXPANDED.sub(HOLE, double or single))
                 if " " in text.strip():
-                    yield Message(_name(path), number, text)
-    yield from _required_variables(path)
+                    yield Message(name, number, text)
 
 
-def _required_variables(path: Path) -> Iterator[Message]:
+def required_variables(name: str, text: str) -> Iterator[Message]:
     """`${NAME:?what is missing}`, in shell and in Compose files."""
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        for text in _REQUIRED.findall(line):
-            yield Message(_name(path), number, _EXPANDED.sub(HOLE, text))
+    for number, line in enumerate(text.splitlines(), 1):
+        for said in _REQUIRED.findall(line):
+            yield Message(name, number, _EXPANDED.sub(HOLE, said))
 
 
-def _of_sql(path: Path) -> Iterator[Message]:
+def of_sql(name: str, script: str) -> Iterator[Message]:
     """`RAISE EXCEPTION '…'`."""
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+    for number, line in enumerate(script.splitlines(), 1):
         for text in re.findall(r"RAISE EXCEPTION '((?:[^']|'')*)'", line):
-            yield Message(_name(path), number, text.replace("''", "'").replace("%", HOLE))
+            yield Message(name, number, text.replace("''", "'").replace("%", HOLE))
