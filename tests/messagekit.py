@@ -330,7 +330,7 @@ def of_shell(name: str, script: str) -> Iterator[Message]:
         if _TO_STDERR.search(line) or _SAYING.search(line):
             for double, single in _QUOTED.findall(line):
                 text = _PLACEHOLDER.sub(HOLE, _EXPANDED.sub(HOLE, double or single))
-                if " " in text.strip():
+                if " " in text.strip() and any(_trimmed(part) for part in text.split(HOLE)):
                     yield Message(name, number, text)
 
 
@@ -343,6 +343,6 @@ def required_variables(name: str, text: str) -> Iterator[Message]:
 
 def of_sql(name: str, script: str) -> Iterator[Message]:
     """`RAISE EXCEPTION '…'`."""
-    for number, line in enumerate(script.splitlines(), 1):
-        for text in re.findall(r"RAISE EXCEPTION '((?:[^']|'')*)'", line):
-            yield Message(name, number, text.replace("''", "'").replace("%", HOLE))
+    for found in re.finditer(r"RAISE EXCEPTION\s+'((?:[^']|'')*)'", script):
+        number = script.count("\n", 0, found.start()) + 1
+        yield Message(name, number, found[1].replace("''", "'").replace("%", HOLE))
