@@ -105,8 +105,8 @@ def test_the_monitor_speaks_and_its_workers_do_not(
     own = {"MBS2_PASSWORD": PASSWORD, "CHECK_INTERVAL_SECONDS": "0.5", "IOSTAT_SECONDS": "1", "PARALLEL_UPLOADS": "1"}
     monitor = subprocess.Popen(
         [sys.executable, str(PROJECT / "auto_monitor" / "monitor.py"), "--library", str(library.root),
-         "--server", shelf.url, "--state-dir", str(workers.state_dir), "--workers", "1", "--stop-workers", "--quiet"], text=True,
-        env=clean_environment(**own, **manager.environment),
+         "--server", shelf.url, "--state-dir", str(workers.state_dir), "--workers", "1", "--stop-workers", "--quiet"],
+        text=True, env=clean_environment(**own, **manager.environment),
     )  # fmt: skip
     try:
         for wanted in ("READY=1", "WATCHDOG=1", "STATUS=1 workers; pass 1:", "WATCHDOG=1"):
