@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# PYTHON_ARGCOMPLETE_OK
 """The worker: one process that moves books from a Calibre library to a MyBookshelf2 server.
 
 Run several, with different --worker-id; they share the work through the ledger in the state directory. The policy of
@@ -19,9 +20,10 @@ import tenacity
 
 import settings
 from migration import logs, metadata, not_carried, plan, sanitize, server_db, totals, verify
-from migration.assembly import Parts, assemble, explain_fatal
+from migration.assembly import Parts, assemble, explain_crash, explain_fatal
 from migration.bodies import Ebook, made, name_keys
 from migration.books import Asked, BookState, Intention, Step
+from migration.carrier import Watch, extension_of
 from migration.client import AttachedElsewhere, Extracted
 from migration.crew import Crew, Stopping
 from migration.enrolment import Enrolment, Stage
@@ -33,6 +35,7 @@ from migration.errors import (
     KeptFailing,
     LedgerBusy,
     LibraryBusy,
+    MachineLost,
     MigrationError,
     PutAside,
     Rejected,
@@ -57,7 +60,6 @@ from migration.model import (
     UploadResult,
 )
 from migration.options import Options, read_options
-from migration.outgoing import Outgoing, digest_of
 from migration.pacing import Pace
 from migration.passes import Range
 from migration.tracker import Sending
@@ -108,6 +110,7 @@ class CalibreMigrator:
         self.options = options
         self.library = parts.library
         self.client = parts.client
+        self.carrier = parts.carrier
         self.ledger = parts.ledger
         self.tracker = parts.tracker
         self.clock = parts.clock
@@ -139,7 +142,9 @@ class CalibreMigrator:
     def migrate(self) -> ExitCode:
         """Sends every book of this worker's share; returns how it ended. Raises Fatal, Stopping."""
         highest = self.read_library(self.library.highest_book_id)
-        joined = self.ledger.join_pass(highest, may_open=self.ledger.rebuilt or not self.options.join_only)
+        listed = self.read_library(self.library.file_count)
+        may_open = self.ledger.rebuilt or not self.options.join_only
+        joined = self.ledger.join_pass(highest, may_open=may_open, listed=listed)
         if joined is None:
             self.log.info("No pass is open and this worker only joins: nothing to do")
             return ExitCode.OK
@@ -147,6 +152,7 @@ class CalibreMigrator:
         self.rebuilt = self.ledger.rebuilt
         self.tracker.set(run_id=joined, status=Phase.DISCOVERING)
         self.refresh_existing_hashes()
+        self.crew.meanwhile(self.carrier.open, self.publish)
         self.crew.start()
         while (owned := self.next_range()) is not None:
             self.work_through(owned)
@@ -157,8 +163,9 @@ class CalibreMigrator:
     def open_pass(self) -> ExitCode:
         """Opens a pass unless one is open; the work is left to workers that join."""
         highest = self.read_library(self.library.highest_book_id)
-        pass_id = self.ledger.join_pass(highest, may_open=True)
-        self.log.info("Pass %s is open up to book %d", pass_id, highest)
+        listed = self.read_library(self.library.file_count)
+        pass_id = self.ledger.join_pass(highest, may_open=True, listed=listed)
+        self.log.info("Pass %s is open up to book %d; the library lists %d files", pass_id, highest, listed)
         return ExitCode.OK
 
     def next_range(self) -> Range | None:
@@ -276,6 +283,10 @@ class CalibreMigrator:
             self.refresh_existing_hashes()
         if self.failing_in_a_row >= OUTAGE_AFTER:
             self.wait_for_server()
+        if self.carrier.trouble():
+            self.wait_for_carrier()
+        if self.crew.grow(self.carrier.hands()):
+            self.tracker.set(parallel_uploads=self.crew.size)
 
     def wait_for_server(self) -> None:
         """An outage: takes no new file, probes, and goes on by itself when the server answers."""
@@ -290,6 +301,17 @@ class CalibreMigrator:
                 break
         self.log.info("The server answers again")
         self.failing_in_a_row = 0
+        self.at_work()
+        self.crew.turns.pause(False)
+
+    def wait_for_carrier(self) -> None:
+        """The cluster is out of reach: takes no new file, counts no attempt, goes on by itself when it is back."""
+        self.log.warning("%s; waiting", self.carrier.trouble())
+        self.tracker.set(status=Phase.WAITING)
+        self.crew.turns.pause(True)
+        while self.carrier.trouble():
+            self.crew.rest(1.0, self.publish)
+        self.log.info("The cluster is back")
         self.at_work()
         self.crew.turns.pause(False)
 
@@ -372,6 +394,8 @@ class CalibreMigrator:
         """One book's turn in an uploader thread: through, put aside, or again later. Raises Fatal, Stopping."""
         try:
             self.process_book(work)
+        except MachineLost as lost:
+            self.machine_lost(work, lost)
         except PutAside as later:
             self.give_back(work, counted=False)
             self.crew.turns.put_aside(work, later.until)
@@ -382,6 +406,19 @@ class CalibreMigrator:
             self.trouble(work, error)
         else:
             self.crew.turns.settle(work)
+
+    def machine_lost(self, work: Work, lost: MachineLost) -> None:
+        """A machine of the cluster died or is out of reach: the file is submitted again, alone if it may be to blame.
+
+        As after the death of a whole worker its attempt stays counted then, so three deaths are enough.
+        """
+        self.log.warning("Book %s: %s; it is tried again", work.book.id, lost)
+        if lost.uploaded:
+            self.ledger.tally(self.pass_id, "orphaned", "upload")
+        if lost.died:
+            work.begun, work.alone = None, True
+        self.give_back(work, counted=False)
+        self.crew.turns.put_aside(work, lost.until)
 
     def process_book(self, work: Work) -> None:
         """Takes one book all the way: what was left open, each file, then title, cover and rating."""
@@ -442,13 +479,12 @@ class CalibreMigrator:
         extension = extension_of(file)
         self.reach(file, sending, Stage.CHECK)
         sighting = self.client.check(digest, extension) if self.must_ask(digest, taken) else None
-        uploaded = sighting or self.transmit(file, digest, extension, sending)
-        self.last_was_there = isinstance(uploaded, Sighting)
-        if isinstance(uploaded, Sighting):
+        carried = sighting or self.carrier.carry(file, digest, work.card, self.watch(file, sending))
+        self.last_was_there = isinstance(carried, Sighting)
+        if isinstance(carried, Sighting):
             self.adopt(work, digest, extension)
-            return UploadResult(file.id, Outcome.DUPLICATE, self.update_existing_hashes(uploaded))
-        self.reach(file, sending, Stage.METADATA)
-        extracted = self.client.extract(uploaded, work.card)
+            return UploadResult(file.id, Outcome.DUPLICATE, self.update_existing_hashes(carried))
+        extracted = self.client.extracted(carried)
         if extracted.digest != digest:
             raise ServerFault(f"the server received other bytes: {extracted.digest.sha1} instead of {digest.sha1}")
         self.reach(file, sending, Stage.EBOOK)
@@ -468,23 +504,9 @@ class CalibreMigrator:
             return False
         return digest.size > ASK_FIRST_BYTES or self.last_was_there
 
-    def transmit(self, file: BookFile, digest: Digest, extension: str, sending: Sending) -> str | Sighting:
-        """Streams the file, a small one hashed on the way; what arrives must be what was identified.
-
-        Of a large one the server's own hash tells that, before anything is attached (`send`).
-        """
-        self.reach(file, sending, Stage.UPLOAD)
-        small = digest.size <= ASK_FIRST_BYTES
-        with self.library.open_file(file.path) as opened:
-            outgoing = Outgoing(opened, digest.size, sending.sent, hashed=small)
-            uploaded = self.client.upload(outgoing, digest, extension)
-        sent = outgoing.sent()
-        if isinstance(uploaded, Sighting) and sent is None:
-            # It has what was sent; whether that is what was identified only this question tells.
-            uploaded = self.client.check(digest, extension) or ""
-        if not uploaded or sent not in (None, digest):
-            raise FileChanged(f"{file.id} was rewritten while it was being sent")
-        return uploaded
+    def watch(self, file: BookFile, sending: Sending) -> Watch:
+        """Follows a file while it is read and sent, wherever that is done."""
+        return Watch(lambda stage: self.reach(file, sending, stage), sending.sent, self.crew.heed_stop)
 
     def reach(self, file: BookFile, sending: Sending, stage: Stage) -> None:
         """The file gets to a stage: for the ledger, should the worker die there, and for the report of slow uploads."""
@@ -506,9 +528,7 @@ class CalibreMigrator:
         known = work.digests.get(file.id)
         if known is not None:
             return known
-        self.reach(file, sending, Stage.HASH)
-        with self.library.open_file(file.path) as opened:
-            digest = digest_of(opened, self.crew.heed_stop)
+        digest = self.carrier.identify(file, self.watch(file, sending))
         work.digests[file.id] = digest
         return digest
 
@@ -803,11 +823,6 @@ class CalibreMigrator:
         return sanitize.sanitize_text(value)
 
 
-def extension_of(file: BookFile) -> str:
-    """The lower-case extension under which the server knows a format."""
-    return file.id.format.lower()
-
-
 def plain_title(working_title: str) -> str:
     """The working title without its mark: for a book whose true title the server refuses."""
     return working_title.rpartition(" ~")[0] or working_title
@@ -834,6 +849,8 @@ def run(options: Options) -> ExitCode:
             code = signals()
         except MigrationError as error:
             code = explain_fatal(parts, error)
+        except Exception as error:  # noqa: BLE001 - what nobody foresaw must not look like a worker that is done
+            code = explain_crash(parts, error)
         return code
 
 

@@ -13,14 +13,20 @@ cd "$(dirname "$script")"
 if [ "${1:-}" = --system-deps ]; then
     shift
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        echo "--system-deps needs root on Debian; without it the tests that need calibre, jq or postgresql are skipped" >&2
+        echo "--system-deps needs root on Debian; without it the tests that need calibre, jq, postgresql, chromium or promtool are skipped" >&2
         exit 2
     fi
     missing=
     command -v calibredb >/dev/null || missing="$missing calibre"
+    command -v dockerd >/dev/null || missing="$missing docker.io iptables"
+    command -v debootstrap >/dev/null || missing="$missing debootstrap"
     command -v iostat >/dev/null || missing="$missing sysstat"
     command -v jq >/dev/null || missing="$missing jq"
+    command -v curl >/dev/null || missing="$missing curl"
+    command -v xz >/dev/null || missing="$missing xz-utils"
     command -v shellcheck >/dev/null || missing="$missing shellcheck"
+    command -v chromium >/dev/null || missing="$missing chromium"
+    command -v chromedriver >/dev/null || missing="$missing chromium-driver"
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing="$missing postgresql"
     if [ -n "$missing" ]; then
         export DEBIAN_FRONTEND=noninteractive
@@ -28,8 +34,16 @@ if [ "${1:-}" = --system-deps ]; then
         # shellcheck disable=SC2086  # a list of package names
         apt-get install -y -qq --no-install-recommends $missing >/dev/null
     fi
+    if ! command -v promtool >/dev/null; then
+        # Only the checker: Debian's package would also start a server.
+        download=$(mktemp -d)
+        apt-get update -qq
+        (cd "$download" && apt-get download -qq prometheus >/dev/null && dpkg-deb -x prometheus_*.deb .)
+        install -m 0755 "$download/usr/bin/promtool" /usr/local/bin/promtool
+        rm -rf "$download"
+    fi
 fi
-for program in calibredb iostat jq; do
+for program in calibredb iostat jq chromium chromedriver promtool; do
     command -v "$program" >/dev/null || echo "$program is not installed: the tests that need it are skipped" >&2
 done
 

@@ -90,7 +90,7 @@ class BookshelfClient:
         self._expires = 0.0
         self._login_lock = threading.Lock()
         self._refusals = 0
-        self._engine = TaskEngine(ws_urls, self._access_token)
+        self._engine = TaskEngine(ws_urls, self.access_token)
         self.user_id = ""
 
     # -- session --------------------------------------------------------------------------------------------------
@@ -121,7 +121,8 @@ class BookshelfClient:
         return True
 
     def vocabulary(self) -> Vocabulary:
-        """The languages and genres the server can express."""
+        """The languages and genres the server can express; and how it treats connections is found out."""
+        self._wire.learn_manners()
         languages = bodies.objects(self._call("GET", "/api/languages"))
         genres = bodies.objects(self._call("GET", "/api/genres"))
         return Vocabulary(
@@ -156,10 +157,12 @@ class BookshelfClient:
         sighting = self._upload_verdict(answer, digest)
         return sighting or bodies.text(answer.mapping(), "file")
 
-    def extract(self, file: str, card: Card) -> Extracted:
-        """Lets the server read the uploaded file's metadata, with Calibre's proposed, and says what came of it."""
-        result = self._task("metadata", [file, bodies.proposed(card)])
-        upload_id = UploadId(bodies.integer(result))
+    def extract(self, file: str, card: Card) -> UploadId:
+        """Lets the server read the uploaded file's metadata, with Calibre's proposed."""
+        return UploadId(bodies.integer(self._task("metadata", [file, bodies.proposed(card)])))
+
+    def extracted(self, upload_id: UploadId) -> Extracted:
+        """What the server made of an upload."""
         meta = self._call("GET", f"/api/uploads-meta/{upload_id}").mapping()
         found = meta.get("meta")
         return Extracted(
@@ -267,7 +270,8 @@ class BookshelfClient:
 
     # -- how ------------------------------------------------------------------------------------------------------
 
-    def _access_token(self) -> str:
+    def access_token(self) -> str:
+        """A token that is good for some minutes; logs in when the last one is about to expire. Raises LoginRefused."""
         if time.time() > self._expires - RENEW_SECONDS:
             self._login_again(self._token)
         return self._token
@@ -293,7 +297,7 @@ class BookshelfClient:
         `once`: the body is a stream that cannot be sent a second time; then 401 is a ServerFault, and the next try of
         the whole file finds a fresh token.
         """
-        token = self._access_token()
+        token = self.access_token()
         answer = self._wire.send(method, path, body=body, upload=upload, token=token, repeatable=repeatable)
         if answer.status == 401:
             self._login_again(token)

@@ -67,11 +67,17 @@ class Ledger:
                         "another library, server or user"
                     )
 
-    def join_pass(self, highest_id: int, *, may_open: bool) -> int | None:
-        """The open pass; a new one up to `highest_id` when none is open and this worker may open it; else None."""
+    def join_pass(self, highest_id: int, *, may_open: bool, listed: int | None = None) -> int | None:
+        """The open pass; a new one up to `highest_id` when none is open and this worker may open it; else None.
+
+        `listed` is how many files the library has: the total of the pass, recorded once.
+        """
         with self._store.transaction() as db:
             joined = passes.open_pass(db)
-            return passes.begin(db, highest_id, self._now()) if joined is None and may_open else joined
+            if joined is None:
+                return passes.begin(db, highest_id, self._now(), listed) if may_open else None
+            passes.count_late(db, joined, listed)
+            return joined
 
     def call_while_waiting(self, beat: Callable[[], None]) -> None:
         """`beat` is called every few seconds while another process holds the ledger up."""
@@ -330,7 +336,7 @@ class Ledger:
         """The server no longer has these bytes: the file is pending again. Returns False when it was not settled."""
         with self._store.transaction() as db:
             claims.forget_hash(db, digest)
-            return passes.reopen_file(db, file)
+            return passes.reopen_file(db, file, Outcome.UPLOADED, Outcome.DUPLICATE)
 
     @property
     def rebuilt(self) -> bool:
@@ -348,12 +354,7 @@ class Ledger:
     def retry_failed(self) -> int:
         """Puts every failed file back to pending; returns how many. Ranges of an open pass are reopened for them."""
         with self._store.transaction() as db:
-            pass_id = passes.open_pass(db)
-            if pass_id is not None:
-                passes.reopen_failed(db, pass_id)
-            return db.execute(
-                "UPDATE files SET outcome = 'pending', attempts = 0, rounds = 0 WHERE outcome = 'failed'"
-            ).rowcount
+            return passes.reopen_failed(db)
 
     # -- the rest -----------------------------------------------------------------------------------------------
 

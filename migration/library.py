@@ -87,6 +87,10 @@ class CalibreLibrary:
         """The highest book id, 0 for an empty library."""
         return _integer(self._query("SELECT MAX(id) FROM books")[0][0]) or 0
 
+    def file_count(self) -> int:
+        """How many files (formats of books) the library lists: one query over an index."""
+        return _integer(self._query("SELECT COUNT(*) FROM data")[0][0]) or 0
+
     def last_id_of_range(self, after: int, limit: int) -> int | None:
         """The id of the last of the `limit` books after `after`; None when there is none."""
         rows = self._query(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import argcomplete
 from dotenv import dotenv_values
 
 from migration.errors import Misconfigured
@@ -27,6 +28,8 @@ examples:
       try it with ten files
   python bulk_migrate_calibre.py ~/Calibre --retry-failed
       try again what failed
+  python bulk_migrate_calibre.py ~/Calibre --cluster tcp://scheduler:8786
+      let the machines of a Dask cluster read, hash and send the files
   python bulk_migrate_calibre.py ~/Calibre --verify
       prove by hash that the server has every file
 
@@ -73,6 +76,10 @@ class Options:
     max_files_per_min: float
     nice: int
     ionice: tuple[str, int] | None
+    cluster: str
+    cluster_library: Path | None
+    ship_files: bool
+    log_json: bool = False
 
     def __repr__(self) -> str:
         """Without the password and the database URI, which may hold one."""
@@ -110,10 +117,8 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         help="the Calibre library: the folder with metadata.db [no default; environment: CALIBRE_LIBRARY]",
     )
     option("--server", "MBS2_SERVER", "http://127.0.0.1:6006", "URL of the server", metavar="URL")
-    option(
-        "--ws-url", "MBS2_WS_URL", "", "URL of its task engine; without it /ws on the same port, then port 8080",
-        metavar="URL",
-    )  # fmt: skip
+    option("--ws-url", "MBS2_WS_URL", "", "URL of its task engine; without it /ws on the same port, then port 8080",
+           metavar="URL")  # fmt: skip
     option("--username", "MBS2_USERNAME", "admin", "user to log in as; the password is MBS2_PASSWORD", metavar="U")
     option("--worker-id", "WORKER_ID", "1", "number of this worker, 1 or more", type=_positive, metavar="N")
     option("--parallel-uploads", "PARALLEL_UPLOADS", "3", "files sent at the same time, 1-10", type=_up_to(10),
@@ -129,8 +134,31 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
            type=_number, metavar="R")  # fmt: skip
     for flag, variable, default, text, parse, name in _LIMITS:
         option(flag, variable, default, text, type=parse, metavar=name)
+    _add_cluster(parser, option, environment)
+    option("--log-format", "LOG_FORMAT", "text", "text, or json: the log also as NDJSON, in a file beside it",
+           type=_log_format, metavar="F")  # fmt: skip
     _add_modes(parser)
     return parser
+
+
+def _add_cluster(parser: argparse.ArgumentParser, option: Callable[..., None], environment: Mapping[str, str]) -> None:
+    option("--cluster", "MIGRATE_CLUSTER", "",
+           "let a Dask cluster do the heavy work: tcp://HOST:PORT or tls://HOST:PORT of its scheduler, or local:N for "
+           "N processes here; see docs/cluster.md", type=_cluster, metavar="ADDRESS")  # fmt: skip
+    option(
+        "--cluster-library",
+        "MIGRATE_CLUSTER_LIBRARY",
+        "",
+        "where the machines of the cluster have the library mounted, when not where this one has it",
+        metavar="DIR",
+    )
+    parser.add_argument(
+        "--ship-files",
+        action="store_true",
+        default=environment.get("MIGRATE_SHIP_FILES") == "1",
+        help="with --cluster: send the files to machines that have no mount of the library "
+        "[environment: MIGRATE_SHIP_FILES=1]",
+    )
 
 
 def _add_modes(parser: argparse.ArgumentParser) -> None:
@@ -167,6 +195,7 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
     """The options from the command line and the environment. Exits with 2 and a sentence on wrong usage."""
     environment = environment_with_files(project)
     parser = build_parser(environment)
+    argcomplete.autocomplete(parser)
     given = parser.parse_args(argv)
     if given.library is None:
         parser.error("no library given: name the folder with metadata.db, or set CALIBRE_LIBRARY")
@@ -198,6 +227,10 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
         max_files_per_min=given.max_files_per_min,
         nice=given.nice,
         ionice=given.ionice,
+        cluster=given.cluster,
+        cluster_library=Path(given.cluster_library) if given.cluster_library else None,
+        ship_files=given.ship_files,
+        log_json=given.log_format == "json",
     )
 
 
@@ -218,6 +251,12 @@ def password_of(options: Options) -> str:
 
 def _formats(text: str) -> frozenset[str]:
     return frozenset(part.strip().lstrip(".").upper() for part in text.split(",") if part.strip())
+
+
+def _log_format(text: str) -> str:
+    if text not in ("text", "json"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither text nor json")
+    return text
 
 
 def _natural(text: str) -> int:
@@ -242,6 +281,12 @@ def _up_to(highest: int) -> Any:
         return value
 
     return parse
+
+
+def _cluster(text: str) -> str:
+    if not re.fullmatch(r"(local:[1-9]\d{0,2}|(tcp|tls)://\S+:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither tcp://HOST:PORT, tls://HOST:PORT nor local:N")
+    return text
 
 
 def _number(text: str) -> float:

@@ -84,10 +84,19 @@ class Store:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {schema.VERSION}")
             elif version != schema.VERSION:
-                raise WrongLedger(
-                    f"{self.path} has schema version {version}, this program knows {schema.VERSION}; "
-                    "use the program that made it, or another --state-dir"
-                )
+                self._upgrade(version)
+
+    def _upgrade(self, version: int) -> None:
+        """Makes an older ledger one of this version, inside the caller's transaction. Raises WrongLedger."""
+        for step in range(version, schema.VERSION):
+            for statement in schema.UPGRADES.get(step, ()):
+                self._connection.execute(statement)
+        if version not in schema.UPGRADES:
+            raise WrongLedger(
+                f"{self.path} has schema version {version}, this program knows {schema.VERSION}; "
+                "use the program that made it, or another --state-dir"
+            )
+        self._connection.execute(f"PRAGMA user_version = {schema.VERSION}")
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ import pytest
 from benchmarks import kill9
 from migration import progress, totals
 from migration.model import Counts, Phase
-from tests.conftest import Shelf, Workers
+from tests.conftest import PROJECT, Shelf, Workers, clean_environment
 from tests.integration.test_migration_changes import lines_of, wait_for
 from tests.librarykit import Library, Made, epub, epubs
 from tests.proxy import Answer, Decision, Do, Proxy, Wait
@@ -411,3 +412,22 @@ def test_a_library_with_every_kind_of_damage_is_migrated_as_far_as_it_goes(
     with shelf.session() as session:
         titles = sorted(item["title"] for item in session.get(f"{shelf.url}/api/ebooks", timeout=20).json()["items"])
     assert titles == ["Book 10", "Book 5", "x" * 256, "\ufffd"]
+
+
+def test_an_error_of_the_program_has_a_status_of_its_own(tmp_path: Path, shelf: Shelf) -> None:
+    """Not Python's 1, which means done; the log says where, the progress file that it failed."""
+    library, _contents = library_of(tmp_path, 2)
+    text = (PROJECT / "bulk_migrate_calibre.py").read_text("utf-8")
+    script, state = tmp_path / "bulk_migrate_calibre.py", tmp_path / "state"
+    script.write_text(text.replace("        self.refuse_unsendable(file)\n", "        self.no_such_thing()\n"), "utf-8")
+    command = [sys.executable, str(script), str(library.root), "--server", shelf.url, "--state-dir", str(state)]
+    done = subprocess.run(
+        command, env=clean_environment(MBS2_PASSWORD=shelf.password), capture_output=True, timeout=120, check=False
+    )
+    assert done.returncode == 70
+    log = (state / "migration_worker1.log").read_text("utf-8")
+    assert "Internal error: AttributeError: 'CalibreMigrator' object has no attribute 'no_such_thing' | File" in log
+    seen = progress.read(progress.progress_path(state, 1))
+    assert seen is not None
+    assert seen.last_error is not None
+    assert (seen.status, seen.last_error.error_class) == (Phase.FAILED, "AttributeError")
