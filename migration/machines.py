@@ -6,8 +6,10 @@ A "machine" is one Dask worker process.
 """
 
 import logging
+import pkgutil
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
@@ -197,28 +199,33 @@ class Machines:
                 self._machines.setdefault(address, Machine(slots)).slots = slots
 
     def _examine(self, client: Any, address: str, machine: Machine) -> None:
-        """Asks a machine that is new or due, and hears what one answers that was asked."""
+        """Asks a machine that is new or due, and hears what one answers that was asked.
+
+        First, in words of Python itself, whether it has this program at all: one that cannot unpack a task ends.
+        """
         if machine.asked is None:
             if machine.problem != "" and time.monotonic() >= machine.due:
-                machine.asked = client.submit(
-                    examine,
-                    self._place,
-                    key=f"examine-{time.monotonic_ns()}",
-                    workers=[address],
-                    priority=10,
-                    pure=False,
-                )
+                machine.asked = self._ask(client, address, pkgutil.get_data, "migration", "remote.py")
             return
         if not machine.asked.done():
             return
         asked, machine.asked = machine.asked, None
-        before, machine.due = machine.problem, time.monotonic() + AGAIN_SECONDS
         error = asked.exception(timeout=PATIENCE)
-        machine.problem = _without_program(error) if error else self._judge(machine, asked.result(timeout=PATIENCE))
+        answer = None if error else asked.result(timeout=PATIENCE)
+        if isinstance(answer, bytes):
+            machine.asked = self._ask(client, address, examine, self._place)
+            return
+        before, machine.due = machine.problem, time.monotonic() + AGAIN_SECONDS
+        machine.problem = self._judge(machine, answer) if isinstance(answer, Examined) else _without_program(error)
         if not machine.problem:
             self._log.info("Machine %s (%s) works along, %d slots", machine.host, address, machine.slots)
         elif machine.problem != before:
             self._log.error("Machine %s (%s) gets no work: %s", machine.host or "?", address, machine.problem)
+
+    @staticmethod
+    def _ask(client: Any, address: str, work: Callable[..., object], *arguments: object) -> Any:
+        key = f"{work.__name__}-{uuid.uuid4().hex}"
+        return client.submit(work, *arguments, key=key, workers=[address], priority=10, pure=False)
 
     @staticmethod
     def _judge(machine: Machine, examined: Examined) -> str:
@@ -273,14 +280,16 @@ def _difference(theirs: Software) -> str:
     ours = software()
     if theirs == ours:
         return ""
-    return f"it runs {theirs}, this one {ours}; give all machines the same checkout and requirements-cluster.txt"
+    return (
+        f"it runs {theirs}, this one {ours}; give all machines the same checkout and the same requirements-cluster.txt"
+    )
 
 
-def _without_program(error: BaseException) -> str:
-    if isinstance(error, ImportError):
+def _without_program(error: BaseException | None) -> str:
+    if error is None or isinstance(error, ImportError):
         return (
-            f"it has not got this program ({for_log(str(error), 200)}); start it in a checkout, with that checkout's "
-            ".venv/bin/python -m dask"
+            "it has not got this program; start it in a checkout, with that checkout's .venv/bin/python -m dask "
+            "(docs/cluster.md)"
         )
     return f"it cannot be examined: {type(error).__name__}: {for_log(str(error), 200)}"
 
