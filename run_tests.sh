@@ -21,6 +21,7 @@ if [ "${1:-}" = --system-deps ]; then
     command -v dockerd >/dev/null || missing="$missing docker.io iptables"
     command -v debootstrap >/dev/null || missing="$missing debootstrap"
     command -v iostat >/dev/null || missing="$missing sysstat"
+    command -v ip >/dev/null || missing="$missing iproute2"
     command -v jq >/dev/null || missing="$missing jq"
     command -v curl >/dev/null || missing="$missing curl"
     command -v xz >/dev/null || missing="$missing xz-utils"

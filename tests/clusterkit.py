@@ -6,13 +6,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
 
 from tests.conftest import PROJECT, clean_environment
+
+NONE: Mapping[str, str] = {}
 
 
 class DaskCluster:
@@ -31,7 +33,7 @@ class DaskCluster:
         self.machines: list[subprocess.Popen[bytes]] = []
         self._inside = inside
 
-    def start_scheduler(self, cwd: Path = PROJECT, **environment: str) -> None:
+    def start_scheduler(self, *, cwd: Path = PROJECT, environment: Mapping[str, str] = NONE) -> None:
         """Starts it, always at the same address, and waits until it listens."""
         self.scheduler = self._start(
             [*self._inside, *_dask("scheduler"), "--host", self.host, "--port", str(self.port), "--no-dashboard",
@@ -52,7 +54,7 @@ class DaskCluster:
         forever: bool = False,
         cwd: Path = PROJECT,
         inside: Sequence[str] = (),
-        **environment: str,
+        environment: Mapping[str, str] = NONE,
     ) -> "subprocess.Popen[bytes]":
         """One Dask worker process with two threads.
 
@@ -81,7 +83,7 @@ class DaskCluster:
                 end_family(process)
 
     def _start(
-        self, command: Sequence[str], name: str, environment: dict[str, str], cwd: Path = PROJECT
+        self, command: Sequence[str], name: str, environment: Mapping[str, str], cwd: Path = PROJECT
     ) -> "subprocess.Popen[bytes]":
         # Dask's own programs are not held to warnings being errors.
         env = clean_environment(**{"PYTHONWARNINGS": "ignore", **environment})

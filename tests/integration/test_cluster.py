@@ -14,10 +14,11 @@ from typing import Any
 import psutil
 import pytest
 
+from benchmarks import cluster
 from migration import progress, totals
 from migration.model import Counts, Phase
 from tests.clusterkit import DaskCluster
-from tests.conftest import PASSWORD, PROJECT, Shelf, Workers, clean_environment
+from tests.conftest import PASSWORD, PROJECT, Shelf, Workers, clean_environment, needs
 from tests.integration.test_hardening import Script
 from tests.integration.test_migration_changes import lines_of, wait_for
 from tests.integration.test_migration_small import by_sha1, seen
@@ -121,7 +122,7 @@ def test_machines_die_and_freeze_and_nothing_is_lost_or_sent_twice(
     library, contents = library_of(tmp_path)
     shelf = shelves(tmp_path / "shelf", "--task-ms", "100", "--task-slots", "8")
     # A machine that says nothing for so long is no member any more; five minutes by default.
-    dask.start_scheduler(DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="5s")
+    dask.start_scheduler(environment={"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "5s"})
     killed, frozen, _third = (dask.start_machine() for _number in range(3))
     coordinator = workers.start(library.root, shelf, "--cluster", dask.address, **FAST)
     wait_for(lambda: uploaded(workers) >= 8)
@@ -170,7 +171,8 @@ def test_a_file_on_which_three_machines_died_is_given_up_and_no_secret_is_shown(
     dask.start_scheduler()
     for _number in range(2):
         dask.start_machine(
-            nanny=True, DASK_DISTRIBUTED__WORKER__PRELOAD=str(PROJECT / "tests" / "integration" / "poison.py")
+            nanny=True,
+            environment={"DASK_DISTRIBUTED__WORKER__PRELOAD": str(PROJECT / "tests" / "integration" / "poison.py")},
         )
     code, said = workers.run(library.root, shelf, "--cluster", dask.address, **FAST)
     assert code == 1, said
@@ -179,6 +181,18 @@ def test_a_file_on_which_three_machines_died_is_given_up_and_no_secret_is_shown(
     logs = [path.read_text("utf-8", "replace") for path in dask.folder.glob("*.log")]
     assert "a fault of the program itself" in "".join(logs)
     assert [text for text in (*logs, said) if "eyJ" in text or PASSWORD in text] == []
+
+
+def test_machines_in_networks_of_their_own_are_cut_off_killed_and_orphaned(tmp_path: Path) -> None:
+    """One loses its cable, one dies, the scheduler is restarted (`python -m benchmarks.cluster faults` in small)."""
+    if os.geteuid() != 0:
+        pytest.skip("network namespaces take root")
+    needs("ip")
+    if subprocess.run(["unshare", "--net", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this root may not make network namespaces (a container without CAP_SYS_ADMIN)")
+    assert cluster.faults(tmp_path, files=60) == []
+    left = subprocess.run(["ip", "netns", "list"], check=True, capture_output=True, text=True).stdout
+    assert f"mbs{os.getpid()}-" not in left
 
 
 # -- who may work -----------------------------------------------------------------------------------------------------
@@ -222,8 +236,8 @@ def test_a_machine_without_this_program_or_with_another_gets_no_work(
     with (other / "migration" / "mime.py").open("a") as file:
         file.write("\n# an older version\n")
     dask.start_scheduler()
-    dask.start_machine(cwd=tmp_path, PYTHONPATH="")
-    dask.start_machine(cwd=other, PYTHONPATH=str(other))
+    dask.start_machine(cwd=tmp_path, environment={"PYTHONPATH": ""})
+    dask.start_machine(cwd=other, environment={"PYTHONPATH": str(other)})
     wait_for(lambda: dask.said("scheduler").count("Register worker") == 2)
     code, said = workers.run(library.root, shelf, "--cluster", dask.address, **FAST)
     assert code == 2
@@ -241,7 +255,7 @@ def test_a_scheduler_without_this_program_is_refused(
 ) -> None:
     """It unpacks what it passes on."""
     library, _contents = library_of(tmp_path, 1)
-    dask.start_scheduler(cwd=tmp_path, PYTHONPATH="")
+    dask.start_scheduler(cwd=tmp_path, environment={"PYTHONPATH": ""})
     code, said = workers.run(library.root, shelf, "--cluster", dask.address)
     assert code == 2, said
     assert "the Dask scheduler" in said
