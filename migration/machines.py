@@ -30,6 +30,8 @@ PATIENCE = 10.0
 LOOK_SECONDS = 0.5
 #: Seconds between two tries to reach a scheduler: the first wait, and the longest.
 FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0
+#: Seconds after which a cluster without any machine is waited for with the work begun.
+NOBODY_SECONDS = 5.0
 #: Seconds until a machine that was left out is examined again.
 AGAIN_SECONDS = 10.0
 #: A machine that fails to reach the server so often in a row, while it may be the only one, is left out.
@@ -76,6 +78,8 @@ class Machines:
 
         Raises ServerNeverAnswered, and Misconfigured when there are machines and none of them can work.
         """
+        if self._address.startswith("tls:"):
+            _check_certificates()
         if self._address.startswith("local:"):
             self._local = _local_cluster(int(self._address.removeprefix("local:")))
         deadline = time.monotonic() + seconds
@@ -88,13 +92,16 @@ class Machines:
             )
         self._check_scheduler()
         self._keeper.start()
-        while time.monotonic() < deadline and not self._stop.is_set():
-            with self._lock:
-                unknown = [machine for machine in self._machines.values() if machine.problem is None]
-            if self._machines and not unknown:
-                break
+        nobody = min(deadline, time.monotonic() + NOBODY_SECONDS)
+        while time.monotonic() < (deadline if self._machines else nobody) and not self._known():
             self._stop.wait(0.1)
         self._refuse_useless()
+
+    def _known(self) -> bool:
+        """Have all machines that are there been examined?"""
+        with self._lock:
+            problems = [machine.problem for machine in self._machines.values()]
+        return bool(problems) and None not in problems
 
     def close(self) -> None:
         """Ends the connection, and the local cluster if there is one."""
@@ -292,6 +299,20 @@ def _without_program(error: BaseException | None) -> str:
             "(docs/cluster.md)"
         )
     return f"it cannot be examined: {type(error).__name__}: {for_log(str(error), 200)}"
+
+
+def _check_certificates() -> None:
+    """Raises Misconfigured when Dask's settings name no usable certificate for a client."""
+    try:
+        usable = distributed.Security().get_connection_args("client")["ssl_context"] is not None
+        reason = "none is set"
+    except (OSError, ValueError) as error:
+        usable, reason = False, for_log(str(error), 200)
+    if not usable:
+        raise Misconfigured(
+            f"--cluster tls:// needs certificates ({reason}): set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, "
+            "…__CLIENT__CERT and …__CLIENT__KEY to their files (docs/cluster.md)"
+        )
 
 
 def _local_cluster(processes: int) -> Any:

@@ -23,21 +23,24 @@ class DaskCluster:
     `inside` are words put before every command of the scheduler (such as `ip netns exec NAME`).
     """
 
-    def __init__(self, folder: Path, *, host: str = "127.0.0.1", inside: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, *, host: str = "127.0.0.1", inside: Sequence[str] = (), protocol: str = "tcp"
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.host = host
         self.port = _free_port() if host == "127.0.0.1" else 8786
-        self.address = f"tcp://{host}:{self.port}"
+        self.address = f"{protocol}://{host}:{self.port}"
         self.scheduler: subprocess.Popen[bytes] | None = None
         self.machines: list[subprocess.Popen[bytes]] = []
         self._inside = inside
+        self._protocol = protocol
 
     def start_scheduler(self, *, cwd: Path = PROJECT, environment: Mapping[str, str] = NONE) -> None:
         """Starts it, always at the same address, and waits until it listens."""
         self.scheduler = self._start(
-            [*self._inside, *_dask("scheduler"), "--host", self.host, "--port", str(self.port), "--no-dashboard",
-             "--dashboard-address", f"{self.host}:0"],
+            [*self._inside, *_dask("scheduler"), "--protocol", self._protocol, "--host", self.host, "--port",
+             str(self.port), "--no-dashboard", "--dashboard-address", f"{self.host}:0"],
             f"scheduler{time.monotonic_ns()}", environment, cwd,
         )  # fmt: skip
         deadline = time.monotonic() + 60

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import distributed
 import psutil
 import pytest
 
@@ -284,6 +285,35 @@ def test_without_dask_the_option_says_what_to_install(tmp_path: Path, shelf: She
     assert "pip install -r requirements-cluster.txt" in with_it.stderr
     without = subprocess.run([*command, str(tmp_path / "b")], cwd=PROJECT, env=env, timeout=60, check=False)
     assert without.returncode == 0
+
+
+def certificates(folder: Path) -> dict[str, str]:
+    """A pair for every role, and Dask's settings that name it; Dask itself makes one for `local:N` like this."""
+    folder.mkdir()
+    made = distributed.Security.temporary()
+    (folder / "ca.pem").write_text(made.tls_ca_file)
+    (folder / "pair.pem").write_text(made.tls_client_key + made.tls_client_cert)
+    prefix = "DASK_DISTRIBUTED__COMM__TLS__"
+    pairs = {f"{prefix}{role}__CERT": str(folder / "pair.pem") for role in ("SCHEDULER", "WORKER", "CLIENT")}
+    return {f"{prefix}CA_FILE": str(folder / "ca.pem"), "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "true", **pairs}
+
+
+def test_with_tls_only_who_has_a_certificate_may_work(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:
+    """All by Dask's own settings, as docs/cluster.md has them."""
+    library, contents = library_of(tmp_path, 10)
+    settings = certificates(tmp_path / "tls")
+    dask = DaskCluster(tmp_path / "dask", protocol="tls")
+    try:
+        dask.start_scheduler(environment=settings)
+        dask.start_machine(environment=settings)
+        code, said = workers.run(library.root, shelf, "--cluster", dask.address, **FAST)
+        assert code == 2, said
+        assert "needs certificates" in said
+        code, said = workers.run(library.root, shelf, "--cluster", dask.address, **FAST, **settings)
+    finally:
+        dask.close()
+    assert code == 0, said
+    assert troubles(look(shelf.data_dir), contents) == []
 
 
 # -- the token --------------------------------------------------------------------------------------------------------
