@@ -95,6 +95,8 @@ ASK_FIRST_BYTES = int(os.environ.get("ASK_FIRST_BYTES", str(256 * 1024)))
 FRAMING_BYTES = 1024
 #: What is to be done for a book whose ebook has just been made.
 ALL_STEPS = Step.TITLE | Step.COVER | Step.RATING | Step.RECORD
+#: Ranges of books a worker has in hand at most: the one it reads ahead, and those that wait for some last book.
+RANGES_HELD = 4
 #: So many bytes may go at once under --bwlimit, or a quarter of a second's worth if that is more.
 SMALLEST_BURST = 64 * 1024
 #: Seconds for files in hand to end after a signal.
@@ -130,6 +132,7 @@ class CalibreMigrator:
         limit = self.options.bwlimit
         self.byte_pace = Pace(limit, max(limit / 4, SMALLEST_BURST), time.monotonic, self.crew.sleep)
         self.tracker.pace = self.byte_pace.wait
+        self.held: list[Range] = []
         self.pass_id = 0
         self.rebuilt = False
         self.last_was_there = False
@@ -153,6 +156,8 @@ class CalibreMigrator:
         self.crew.start()
         while (owned := self.next_range()) is not None:
             self.work_through(owned)
+        while self.held:
+            self.look_after()
         return self.conclude()
 
     def open_pass(self) -> ExitCode:
@@ -175,8 +180,11 @@ class CalibreMigrator:
                 return owned
             if self.ledger.is_closed(self.pass_id):
                 return None
-            self.tracker.set(status=Phase.WAITING)
-            self.tick(1.0)
+            if self.held:
+                self.look_after()
+            else:
+                self.tracker.set(status=Phase.WAITING)
+                self.tick(1.0)
         return None
 
     def end_of_next_range(self, after: int) -> int | None:
@@ -186,17 +194,39 @@ class CalibreMigrator:
         return self.read_library(lambda: self.library.last_id_of_range(after, limit))
 
     def work_through(self, owned: Range) -> None:
-        """Settles every file of a range and closes it; a limit leaves it open."""
-        while True:
-            self.crew.turns.load(self.read_range(owned))
-            while not self.crew.turns.wait(0.5):
-                self.tick(0.0)
-                self.show_waiting()
-                if self.time_is_up():
-                    self.crew.turns.drop_waiting()
-            self.tick(0.0)
+        """Hands a range's books to the uploaders; returns when they run short of books, with some still in hand.
+
+        So the next range is claimed and read while the last books of this one are on their way.
+        """
+        self.held.append(owned)
+        self.crew.turns.load(self.read_range(owned))
+        self.close_ranges()
+        while self.held and not self.wants_more():
+            self.look_after()
+
+    def wants_more(self) -> bool:
+        """Is it time for a further range? Not under --limit, which counts the files of one range after the other."""
+        room = self.crew.turns.has_room(self.options.parallel_uploads)
+        return room and len(self.held) < RANGES_HELD and not self.options.limit
+
+    def look_after(self) -> None:
+        """Waits for something to change, and does what the main thread does meanwhile."""
+        self.crew.turns.rest(0.5)
+        self.tick(0.0)
+        self.show_waiting()
+        if self.time_is_up():
+            self.crew.turns.drop_waiting()
+        self.close_ranges()
+
+    def close_ranges(self) -> None:
+        """Closes the ranges whose books are through; one that cannot be is read again, a limit leaves it open."""
+        for owned in self.held[:]:
+            if self.crew.turns.holds(owned.first, owned.last):
+                continue
             if self.limit_reached() or self.ledger.close_range(owned) or self.time_is_up():
-                return
+                self.held.remove(owned)
+            else:
+                self.crew.turns.load(self.read_range(owned))
 
     def read_range(self, owned: Range) -> list[Work]:
         """Reads a range from the library, enters it in the ledger, and returns the books with work to do."""

@@ -24,7 +24,7 @@ _FOR_WORKERS = (
     "MBS2_", "DEFAULT_LANGUAGE", "MAX_CONTENT_LENGTH", "MIGRATE_", "PARALLEL_UPLOADS", "BATCH_SIZE",
     "MAX_FILES_PER_MIN", "WORKER_NICE", "WORKER_IONICE",
 )  # fmt: skip
-_NOT_FOR_WORKERS = ("OPENAI_", "ALERT_", "CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID")
+_NOT_FOR_WORKERS = ("OPENAI_", "ALERT_", "CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID", "NOTIFY_SOCKET", "WATCHDOG_")
 
 
 def running(identity: Identity | None, is_ours: Callable[[list[str]], bool]) -> psutil.Process | None:

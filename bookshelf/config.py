@@ -74,7 +74,7 @@ def _add_test_options(parser: argparse.ArgumentParser, env: Mapping[str, str]) -
     )  # fmt: skip
     parser.add_argument(
         "--task-ms", type=int, default=env.get("BOOKSHELF_TASK_MS", "0"), metavar="N",
-        help="for tests: milliseconds added to each task [default: 0; environment: BOOKSHELF_TASK_MS]",
+        help="for tests: milliseconds each task takes at least [default: 0; environment: BOOKSHELF_TASK_MS]",
     )  # fmt: skip
     parser.add_argument(
         "--task-slots", type=int, default=env.get("BOOKSHELF_TASK_SLOTS", str(os.cpu_count() or 1)), metavar="N",

@@ -139,7 +139,7 @@ class Engine:
         async with self._slots:
             await session.send(["m", call_id, {"status": "started", "task_id": task_id}])
             started = time.monotonic()
-            await asyncio.sleep(shelf.config.delay_seconds + shelf.config.task_seconds)
+            await asyncio.sleep(shelf.config.delay_seconds)
             try:
                 result = await work(shelf, user, args)
                 body: dict[str, Any] = {"status": "success", "result": result}
@@ -148,6 +148,7 @@ class Engine:
             except (OSError, sqlite3.Error) as error:
                 log.exception("task failed")
                 body = {"status": "error", "error": f"{type(error).__name__}: {error}"}
+            await asyncio.sleep(shelf.config.task_seconds - (time.monotonic() - started))
         body |= {"duration": round(time.monotonic() - started, 4), "task_id": task_id}
         await session.send(["m", call_id, body])
 

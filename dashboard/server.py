@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 
 from aiohttp import web
 
@@ -54,10 +53,10 @@ def make_application(config: Config) -> web.Application:
 
 async def _running(app: web.Application) -> AsyncIterator[None]:
     task = asyncio.create_task(app[BOARD].stream.run())
+    task.add_done_callback(app[BOARD].stream.tell_end)
     yield
     task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    await asyncio.wait([task])
 
 
 async def _close(app: web.Application) -> None:

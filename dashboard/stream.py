@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -26,16 +27,17 @@ class Stream:
         self._queues: set[asyncio.Queue[str | None]] = set()
         self._wake = asyncio.Event()
         self._lock = asyncio.Lock()
-        self._taken = datetime.min.replace(tzinfo=clock().tzinfo)
+        self._taken = 0.0
         self._last: dict[str, Json] = {}
         self._closed = False
 
     async def latest(self) -> dict[str, Json]:
         """A snapshot that is a second old at most. Taken in a thread: the disk may be slow, the page may not."""
         async with self._lock:
-            now = self._clock()
-            if (now - self._taken).total_seconds() >= WATCHED_SECONDS / 2 or not self._last:
-                self._last = await asyncio.to_thread(self._sources.snapshot, now)
+            # Not by the wall clock, which may be set back.
+            now = asyncio.get_running_loop().time()
+            if now - self._taken >= WATCHED_SECONDS / 2 or not self._last:
+                self._last = await asyncio.to_thread(self._sources.snapshot, self._clock())
                 self._taken = now
             return self._last
 
@@ -81,6 +83,12 @@ class Stream:
         finally:
             self._queues.discard(queue)
         return response
+
+    def tell_end(self, task: "asyncio.Task[None]") -> None:
+        """`run` has ended: pages must not wait in silence when that was an error."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logging.error("The dashboard takes no more snapshots; start it again", exc_info=error)
+            self.close()
 
     def close(self) -> None:
         """Ends every stream."""

@@ -16,6 +16,9 @@ from migration.library import CalibreLibrary
 from migration.model import BookFile, Card, Digest, Sighting, UploadId
 from migration.outgoing import Outgoing, digest_of
 
+#: Up to so many bytes a file is hashed once more while it is sent, which costs less than a further request.
+HASHED_BYTES = 256 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Watch:
@@ -90,12 +93,19 @@ class LocalCarrier:
 def transmit(
     client: BookshelfClient, opened: BinaryIO, file: BookFile, digest: Digest, card: Card, watch: Watch
 ) -> UploadId | Sighting:
-    """Streams the file, hashing it on the way: what leaves must be what was identified. See `Carrier.carry`."""
-    outgoing = Outgoing(opened, digest.size, watch.moved)
-    uploaded = client.upload(outgoing, digest, extension_of(file))
-    if isinstance(uploaded, Sighting):
+    """Streams the file, a small one hashed on the way: what leaves must be what was identified. See `Carrier.carry`.
+
+    Of a large one the server's own hash tells that, before anything is attached.
+    """
+    outgoing = Outgoing(opened, digest.size, watch.moved, hashed=digest.size <= HASHED_BYTES)
+    uploaded: str | Sighting | None = client.upload(outgoing, digest, extension_of(file))
+    sent = outgoing.sent()
+    if isinstance(uploaded, Sighting) and sent is None:
+        # It has what was sent; whether that is what was identified only this question tells.
+        uploaded = client.check(digest, extension_of(file))
+    if isinstance(uploaded, Sighting) and sent in (None, digest):
         return uploaded
-    if outgoing.sent() != digest:
+    if not isinstance(uploaded, str) or sent not in (None, digest):
         raise FileChanged(f"{file.id} was rewritten while it was being sent")
     watch.reach(Stage.METADATA)
     return client.extract(uploaded, card)

@@ -4,6 +4,7 @@ Most errors of this server come with HTTP 200 and a key `error`; see the traps i
 that must not be repeated blindly (create, attach) raise AnswerLost when their answer is lost; the caller reconciles.
 """
 
+import os
 import re
 import threading
 import time
@@ -11,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
 from urllib.parse import quote, urlsplit
-
-from requests_toolbelt import MultipartEncoder
 
 from migration import bodies
 from migration.bodies import Ebook
@@ -153,8 +152,8 @@ class BookshelfClient:
         An upload that is never attached is cleaned up by the server, so this may be repeated.
         """
         name = f"{digest.sha1}.{extension}"
-        encoder = MultipartEncoder({"file": (name, outgoing, mime_type(extension))})
-        answer = self._call("POST", "/api/upload", upload=(encoder, encoder.content_type), once=True)
+        body = bodies.Multipart(name, outgoing, outgoing.len, mime_type(extension))
+        answer = self._call("POST", "/api/upload", upload=(body, body.content_type), once=True)
         sighting = self._upload_verdict(answer, digest)
         return sighting or bodies.text(answer.mapping(), "file")
 
@@ -258,10 +257,9 @@ class BookshelfClient:
 
     def set_cover(self, ebook_id: EbookId, cover: IO[bytes]) -> None:
         """Sends Calibre's cover.jpg and makes it the ebook's."""
-        encoder = MultipartEncoder({"file": ("cover.jpg", cover, "image/jpeg")})
-        answer = self._accepted(
-            self._call("POST", "/api/upload-cover", upload=(encoder, encoder.content_type), once=True)
-        )
+        size = os.fstat(cover.fileno()).st_size
+        body = bodies.Multipart("cover.jpg", cover, size, "image/jpeg")
+        answer = self._accepted(self._call("POST", "/api/upload-cover", upload=(body, body.content_type), once=True))
         self._task("cover", [bodies.text(answer.mapping(), "file"), ebook_id])
 
     def delete(self, ebook_id: EbookId) -> None:

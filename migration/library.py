@@ -9,7 +9,7 @@ import itertools
 import math
 import operator
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -27,6 +27,8 @@ _UNDEFINED_DATE = "0101-01-01"
 #: Calibre keeps identifiers, publisher and dates as columns and rows of these names.
 _BOOK_COLUMNS = ("title", "timestamp", "pubdate", "series_index", "path", "has_cover", "uuid")
 
+#: So many ranges' numbers of files are remembered; a worker holds fewer at a time.
+LISTINGS_KEPT = 16
 #: The formats of a range of books with where their files should be.
 _LISTING = (
     "SELECT books.id, data.format, books.path, data.name FROM books CROSS JOIN data ON data.book = books.id"
@@ -46,7 +48,7 @@ class CalibreLibrary:
         """Opens metadata.db. Raises LibraryUnreadable with a sentence that names what is wrong and the way out."""
         self.root = root.expanduser()
         self._path = self.root / connection.NAME
-        self._listed = (0, -1, 0)
+        self._listed: dict[tuple[int, int], int] = {}
         self._db = connection.connect(self.root, private_dir, busy_timeout_seconds)
         try:
             self._tree = Tree(self.root)
@@ -61,8 +63,14 @@ class CalibreLibrary:
             raise
 
     def listed(self, first: int, last: int) -> int | None:
-        """How many files the last reading of exactly these books found; None when another range was read last."""
-        return self._listed[2] if self._listed[:2] == (first, last) else None
+        """How many files the last reading of exactly these books found; None when it is not among the last ranges."""
+        return self._listed.get((first, last))
+
+    def _note_listed(self, first: int, last: int, files: Iterable[BookFile]) -> None:
+        self._listed.pop((first, last), None)
+        while len(self._listed) >= LISTINGS_KEPT:
+            del self._listed[next(iter(self._listed))]
+        self._listed[first, last] = len({file.id for file in files})
 
     def __enter__(self) -> Self:
         return self
@@ -106,7 +114,7 @@ class CalibreLibrary:
         What a pass over a settled library needs, and no more. Raises LibraryUnreadable.
         """
         files = [file for book in self._found(first, last).values() for file in book]
-        self._listed = (first, last, len({file.id for file in files}))
+        self._note_listed(first, last, files)
         return files
 
     def read_books(self, first: int, last: int, only: Collection[int] | None = None) -> list[Book]:
@@ -118,7 +126,7 @@ class CalibreLibrary:
             wanted = [number for number in only if first <= number <= last]
             return self._books(min(wanted), max(wanted), frozenset(wanted)) if wanted else []
         books = self._books(first, last, None)
-        self._listed = (first, last, len({file.id for book in books for file in book.files}))
+        self._note_listed(first, last, [file for book in books for file in book.files])
         return books
 
     def _books(self, first: int, last: int, only: frozenset[int] | None) -> list[Book]:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
 from migration.errors import AnswerLost, Misconfigured, ServerFault, ServerUnreachable, Transient
@@ -24,6 +25,8 @@ CLOSE_SECONDS = 0.3
 READ_SECONDS = 60.0
 #: Seconds to wait for the answer to an upload: the server hashes and stores the whole body first.
 UPLOAD_READ_SECONDS = 600.0
+#: Bytes of a body read and sent at a time.
+BLOCK_BYTES = 256 * 1024
 
 Body = dict[str, Json] | None
 
@@ -119,6 +122,8 @@ class Wire:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = requests.Session()
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, _Adapter())
             # Proxies of the environment were looked up once; doing it again for every request costs more than sending.
             session.trust_env = False
             session.proxies.update(self._proxies)
@@ -142,6 +147,14 @@ def closes_silently(base_url: str) -> bool:
         return False
     finally:
         connection.close()
+
+
+class _Adapter(HTTPAdapter):
+    """Reads and sends bodies in larger blocks than 16 KB, which for large books cost more than hashing them."""
+
+    def init_poolmanager(self, *args: Any, **more: Any) -> None:
+        """As the base class, with our block size."""
+        super().init_poolmanager(*args, **more, blocksize=BLOCK_BYTES)
 
 
 def _failure(error: requests.RequestException, what: str, repeatable: bool) -> Transient:

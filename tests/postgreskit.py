@@ -57,7 +57,7 @@ INSERT INTO ebook (version_id, created, modified, title, language_id, base_dir)
 _FILL = """
 INSERT INTO source (version_id, created, modified, ebook_id, location, load_source, format_id, size, hash)
 SELECT 1, now(), now(), 1, 'A B/Title ' || n || '(en)/A B - Title ' || n || '.epub', 'book.epub', 1,
-    20000 + (n * 7919) %% 5000000, md5(n::text) || left(md5((n + 1)::text), 8)
+    20000 + (n::bigint * 7919) %% 5000000, md5(n::text) || left(md5((n + 1)::text), 8)
 FROM generate_series(1, %s) AS n
 """
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -104,6 +106,16 @@ def waiting_for_a_lock(uri: str) -> bool:
     """Is the command waiting for somebody's transaction?"""
     sql = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'prepare_server' AND wait_event_type = 'Lock'"
     return bool(ask(uri, f"{sql} AND datname = current_database()"))
+
+
+@contextmanager
+def held_up(uri: str, *options: str) -> Iterator["tuple[subprocess.Popen[str], psycopg.Connection[Any]]"]:
+    """The command while it waits for a transaction of the server's, which ends when this does."""
+    with psycopg.connect(uri) as busy:
+        busy.execute("UPDATE source SET quality = 5 WHERE id = 1")
+        process = command(uri, *options)
+        until(lambda: waiting_for_a_lock(uri), "the command never waited")
+        yield process, busy
 
 
 def test_200_000_sources_twice(server: Postgres) -> None:
@@ -207,10 +219,7 @@ def test_an_index_of_another_name(uri: str, made: str, after: dict[str, tuple[bo
 
 def test_a_busy_server_works_on_and_what_is_half_made_goes_later(uri: str) -> None:
     """An open transaction holds the index up, nobody else; it is named. The next run drops the invalid index."""
-    with psycopg.connect(uri) as busy:
-        busy.execute("UPDATE source SET quality = 5 WHERE id = 1")
-        process = command(uri, "--lock-timeout", "3")
-        until(lambda: waiting_for_a_lock(uri), "the command never waited")
+    with held_up(uri, "--lock-timeout", "3") as (process, busy):
         with psycopg.connect(uri, options="-c lock_timeout=1s", autocommit=True) as other:
             other.execute("UPDATE source SET quality = 6 WHERE id = 2")
             assert other.execute("SELECT count(*) FROM source WHERE size > 0").fetchall() == [(50,)]
@@ -263,10 +272,7 @@ def prepare_index(uri: str) -> None:
 
 def test_two_at_the_same_time(uri: str) -> None:
     """The second one says so and leaves; it would hold the first one up by waiting."""
-    with psycopg.connect(uri) as busy:
-        busy.execute("UPDATE source SET quality = 5 WHERE id = 1")
-        first = command(uri)
-        until(lambda: waiting_for_a_lock(uri), "the command never waited")
+    with held_up(uri) as (first, _busy):
         code, said = prepare(uri)
         assert code == 3
         assert "somebody else is preparing this database just now (server process " in said
@@ -277,10 +283,7 @@ def test_two_at_the_same_time(uri: str) -> None:
 
 def test_a_connection_that_is_lost(uri: str) -> None:
     """The server ends it in the middle; the next run mends what is left."""
-    with psycopg.connect(uri) as busy:
-        busy.execute("UPDATE source SET quality = 5 WHERE id = 1")
-        process = command(uri)
-        until(lambda: waiting_for_a_lock(uri), "the command never waited")
+    with held_up(uri) as (process, _busy):
         ask(uri, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'prepare_server'")
         code, said = ended(process)
     assert code == 3
@@ -291,10 +294,7 @@ def test_a_connection_that_is_lost(uri: str) -> None:
 
 def test_ctrl_c(uri: str) -> None:
     """The server is asked to stop as well; the next run mends what is left."""
-    with psycopg.connect(uri) as busy:
-        busy.execute("UPDATE source SET quality = 5 WHERE id = 1")
-        process = command(uri)
-        until(lambda: waiting_for_a_lock(uri), "the command never waited")
+    with held_up(uri) as (process, _busy):
         process.send_signal(signal.SIGINT)
         code, said = ended(process)
         assert (code, said.splitlines()[1:]) == (130, ["Interrupted; what is half made is removed by the next run"])
@@ -329,6 +329,19 @@ def test_ids_from_a_sequence_that_belongs_to_no_column(uri: str) -> None:
     ask(uri, "ALTER TABLE language ALTER id DROP DEFAULT")
     code, said = prepare(uri)
     assert (code, "language.id has no sequence to take ids from" in said) == (2, True)
+
+
+def test_it_is_undone_as_the_docs_say(uri: str) -> None:
+    """Index and languages go, but for one that a book uses; what was there stays."""
+    _code, said = prepare(uri)
+    added = said.split("language: added 180: ")[1].splitlines()[0]
+    ask(uri, "UPDATE ebook SET language_id = (SELECT id FROM language WHERE code = 'eo')")
+    text = (PROJECT / "docs" / "deployment.md").read_text("utf-8")
+    undo = text.split("```sql\n")[1].split("```")[0].replace("'aa ab'", f"'{added}'")
+    for statement in undo.split(";\n"):
+        ask(uri, statement or "SELECT 1")
+    assert indexes(uri) == {}
+    assert ask(uri, "SELECT string_agg(code, ' ' ORDER BY id) FROM language") == [("cs en sk ru eo",)]
 
 
 def test_a_user_without_the_rights_is_told_which_grants(server: Postgres, uri: str) -> None:

@@ -27,7 +27,7 @@ MOST_BYTES = 100_000
 
 def test_pictures_of_a_real_migration(tmp_path: Path, shelves: Callable[..., Shelf]) -> None:
     """Under way on a desk, at its end with the repair open, and on a phone at night."""
-    watch = Watch(tmp_path, shelves(tmp_path / "shelf", "--delay-ms", "700"))
+    watch = Watch(tmp_path, shelves(tmp_path / "shelf", "--delay-ms", "500"))
     shutil.rmtree(watch.library.root)
     shutil.copytree(PROJECT / "demo" / "library", watch.library.root)
     watch.more |= {
