@@ -14,6 +14,7 @@ from auto_monitor import sandbox
 
 #: What of the project a worker and an embedded server need; only files of these kinds, so no data or secret of a user.
 _FOLDERS = ("migration", "bookshelf", "demo")
+_FILES = ("settings.py", "systemd_notify.py")
 _KINDS = frozenset({".py", ".html", ".css"})
 #: The current script is given this many times what the candidate took; it is the broken one.
 _PATIENCE, _AT_LEAST = 2.0, 10.0
@@ -123,5 +124,6 @@ def _copy_project(project: Path, folder: Path) -> None:
                 copy = target / path.relative_to(project)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copy)
-    shutil.copyfile(project / "settings.py", target / "settings.py")
+    for name in _FILES:
+        shutil.copyfile(project / name, target / name)
     shutil.copytree(project / "demo" / "library", target / "demo" / "library", dirs_exist_ok=True)

@@ -4,6 +4,7 @@
 `Monitor.tick` reads as one round. Deciding is in `detection`, `scaling` and `healing`, which are pure.
 """
 
+import os
 import signal
 import sys
 import threading
@@ -56,6 +57,7 @@ from auto_monitor.workers import Command, Workers
 from migration import logs, totals
 from migration.atomic import StateUnwritable
 from migration.totals import Totals
+from systemd_notify import Notifier
 
 #: The ledger's name in the state directory.
 LEDGER_NAME = "migration_ledger.db"
@@ -381,9 +383,7 @@ def assemble(settings: Settings, say: Journal, clock: Callable[[], datetime]) ->
     history = History(history_path(settings.state_dir))
     ledger = settings.state_dir / LEDGER_NAME
     fixes = CodeFixes(staff, memory, say, alerts, settings.script, settings.state_dir, ledger, clock)
-    attempts = Attempts(
-        staff, memory, history, say, alerts, clock, settings.state_dir, ledger, fixes, adviser
-    )  # fmt: skip
+    attempts = Attempts(staff, memory, history, say, alerts, clock, settings.state_dir, ledger, fixes, adviser)
     parts = Parts(
         staff=staff,
         memory=memory,
@@ -407,7 +407,7 @@ def debugger(settings: Settings, clock: Callable[[], datetime]) -> LlmDebugger:
     )  # fmt: skip
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, service: Notifier) -> int:
     """One monitor from its start to its end; returns the exit status."""
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     for secret in secret_values(settings.environment):
@@ -421,32 +421,36 @@ def run(settings: Settings) -> int:
         monitor = assemble(settings, say, SteadyClock())
         stop = threading.Event()
         _stop_on_signals(stop)
-        if monitor.begin():
-            watch(monitor, stop)
+        something = monitor.begin()
+        service.ready()
+        if something:
+            watch(monitor, stop, service)
+        service.stopping()
         monitor.parts.alerts.finish(15.0)
         if monitor.parts.adviser is not None:
             monitor.parts.adviser.finish()
         return monitor.exit_code
 
 
-def watch(monitor: Monitor, stop: threading.Event) -> None:
+def watch(monitor: Monitor, stop: threading.Event, service: Notifier) -> None:
     """Looks at everything again and again, until the pass is closed or somebody asks to stop."""
     while not stop.is_set():
         began = time.monotonic()
+        service.alive()
         try:
             over = monitor.tick()
+            service.status(status.line(monitor.memory.state, monitor.totals()))
         except StateUnwritable as error:
             over = False
             monitor.say.error("%s", error)
         except Exception as error:  # noqa: BLE001 - the watcher must outlive whatever one look runs into
             over = False
             monitor.say.error("This look failed (%s: %s)", type(error).__name__, error, exc_info=error)
-        if over:
-            return
-        if monitor.settings.once:
+        if over or monitor.settings.once:
             return
         # A child that ends is looked at soon; everything else can wait for the next look.
         while time.monotonic() - began < monitor.settings.check_interval and not stop.is_set():
+            service.alive()
             stop.wait(min(config.CHILD_SECONDS, monitor.settings.check_interval))
             if monitor.parts.staff.workers.reap():
                 break
@@ -466,6 +470,7 @@ def _stop_on_signals(stop: threading.Event) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parses, runs, translates the end into an exit status."""
+    service = Notifier.taken_from(os.environ, os.getpid())
     given, environment = read_arguments(sys.argv[1:] if argv is None else argv)
     try:
         if given.status:
@@ -477,7 +482,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if given.rollback:
             sys.stdout.write(code_fixes.roll_back(script_of(environment), state_dir_of(given)))
             return 0
-        return run(settings_of(given, environment))
+        return run(settings_of(given, environment), service)
     except (Misconfigured, AlreadyRunning, StateUnwritable, FixRefused) as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -134,6 +134,17 @@ def _eta(found: Totals | None, rate: float) -> float | None:
     return round((found.counts.pending + ahead) / rate * 60, 0)
 
 
+def line(state: MonitorState, found: Totals | None) -> str:
+    """The migration in one line, for the service manager; no name of a book is in it."""
+    workers = [record for record in state.workers.values() if record.wanted]
+    paused = sum(record.paused for record in workers)
+    staff = f"{len(workers) - paused} workers" + (f", {paused} paused" if paused else "")
+    if found is None:
+        return f"{staff}; the totals cannot be read now"
+    counts = found.counts
+    return f"{staff}; pass {found.pass_id}: {counts.pending} of {counts.discovered} files to do, {counts.failed} failed"
+
+
 def _print(value: dict[str, Json], console: Console) -> None:
     monitor, found = value["monitor"], value["totals"]
     assert isinstance(monitor, dict)

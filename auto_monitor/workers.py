@@ -21,7 +21,7 @@ from migration.logs import stack_path
 START_TOLERANCE = 2.0
 #: What a worker needs from the environment besides what any program does.
 _FOR_WORKERS = ("MBS2_", "DEFAULT_LANGUAGE", "MAX_CONTENT_LENGTH", "MIGRATE_", "PARALLEL_UPLOADS", "BATCH_SIZE")
-_NOT_FOR_WORKERS = ("OPENAI_", "ALERT_", "CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID")
+_NOT_FOR_WORKERS = ("OPENAI_", "ALERT_", "CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID", "NOTIFY_SOCKET", "WATCHDOG_")
 
 
 def running(identity: Identity | None, is_ours: Callable[[list[str]], bool]) -> psutil.Process | None:

@@ -1,6 +1,7 @@
 """`python -m bookshelf`: runs the server until SIGTERM or SIGINT."""
 
 import asyncio
+import contextlib
 import fcntl
 import json
 import logging
@@ -17,6 +18,7 @@ from aiohttp import web
 from bookshelf.config import Config, read_config
 from bookshelf.files import write_file
 from bookshelf.server import make_application
+from systemd_notify import Notifier
 
 #: Seconds for requests in hand to end after a signal.
 STOP_SECONDS = 4.0
@@ -24,6 +26,7 @@ STOP_SECONDS = 4.0
 
 def main() -> int:
     """Returns the exit status: 0 stopped, 5 data directory not usable."""
+    service = Notifier.taken_from(os.environ, os.getpid())
     config = read_config()
     logging.basicConfig(format="%(asctime)s - %(levelname)s - %(message)s", level=logging.WARNING)
     try:
@@ -34,7 +37,7 @@ def main() -> int:
         sys.stderr.write(f"cannot use {config.data_dir}: {error}\n")
         return 5
     try:
-        asyncio.run(_serve(app, config))
+        asyncio.run(_serve(app, config, service))
     except OSError as error:
         sys.stderr.write(f"cannot listen on {config.host}:{config.port}: {error.strerror or error}\n")
         return 2
@@ -54,7 +57,7 @@ def _only_one(data_dir: Path) -> int:
     return lock
 
 
-async def _serve(app: web.Application, config: Config) -> None:
+async def _serve(app: web.Application, config: Config, service: Notifier) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -69,9 +72,20 @@ async def _serve(app: web.Application, config: Config) -> None:
         write_file(config.data_dir / "server.json", json.dumps(record).encode())
         sys.stdout.write(f"bookshelf listening on {url}\n")
         sys.stdout.flush()
-        await stop.wait()
+        service.ready()
+        service.status(f"listening on {url}")
+        await _until(stop, service)
+        service.stopping()
     finally:
         await runner.cleanup()
+
+
+async def _until(stop: asyncio.Event, service: Notifier) -> None:
+    """Waits for a signal; tells systemd meanwhile that the loop that answers requests turns."""
+    while not stop.is_set():
+        service.alive()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), service.look_seconds)
 
 
 def _url(runner: web.AppRunner, host: str) -> str:

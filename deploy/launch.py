@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+import systemd_notify
 from auto_monitor.config import Misconfigured, require_llm_key
 from auto_monitor.workers import Command, Workers
 from deploy import processes
@@ -191,8 +192,8 @@ def _await_server(data_dir: Path, child: subprocess.Popen[bytes], log: Path) -> 
 
 
 def _clean_environment() -> dict[str, str]:
-    """The environment without settings that belong to another server or library."""
-    ours = ("MBS2_", "BOOKSHELF_", "CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID")
+    """The environment without settings that belong to another server or library, and without systemd's."""
+    ours = ("MBS2_", "BOOKSHELF_", "CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID", *systemd_notify.VARIABLES)
     return {key: value for key, value in os.environ.items() if not key.startswith(ours)}
 
 
@@ -281,7 +282,9 @@ def _monitor_command(job: Job, *options: str) -> list[str]:
 
 def _become_monitor(job: Job, option: str) -> int:
     sys.stdout.flush()
-    os.execve(sys.executable, _monitor_command(job, option), _surroundings(job))  # noqa: S606 - no shell is wanted
+    # The same process: under systemd it is the service, and speaks for it.
+    service = {name: os.environ[name] for name in systemd_notify.VARIABLES if name in os.environ}
+    os.execve(sys.executable, _monitor_command(job, option), {**_surroundings(job), **service})  # noqa: S606 - no shell is wanted
 
 
 def _start_monitor(job: Job) -> "subprocess.Popen[bytes]":

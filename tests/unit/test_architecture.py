@@ -20,6 +20,7 @@ def sources() -> Iterator[Path]:
     """The program, without tests and benchmarks."""
     yield PROJECT / "bulk_migrate_calibre.py"
     yield PROJECT / "settings.py"
+    yield PROJECT / "systemd_notify.py"
     for package in ("migration", "bookshelf", "auto_monitor", "deploy", "demo"):
         yield from sorted((PROJECT / package).glob("*.py"))
 
@@ -49,6 +50,15 @@ def test_the_worker_knows_no_server_and_no_monitor() -> None:
         alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
     }
     assert modules & {"bookshelf", "auto_monitor", "deploy", "demo", "tests"} == set()
+
+
+@pytest.mark.parametrize("shared", ["settings.py", "systemd_notify.py"])
+def test_what_all_share_knows_nobody(shared: str) -> None:
+    """The files beside the packages import nothing of the project."""
+    text = (PROJECT / shared).read_text("utf-8")
+    ours = {path.stem for path in PROJECT.glob("*.py")} | {path.parent.name for path in PROJECT.glob("*/__init__.py")}
+    imported = {line.split()[1].split(".")[0] for line in text.splitlines() if line.startswith(("import ", "from "))}
+    assert imported & ours == set()
 
 
 @pytest.mark.parametrize("path", list(sources()), ids=name)

@@ -1,0 +1,76 @@
+"""Tells systemd how a service does (sd_notify): ready, alive, in words, stopping. Without systemd nothing happens.
+
+Shared by the monitor and the embedded server, which may not know each other, so it imports nothing of the project.
+Own code, because the libraries do not fit: sdnotify has not been kept since 2017; systemd-watchdog goes by a clock that
+can be set, waits for a service manager that hangs, and cannot say STOPPING; cysystemd brings 6 MB of C libraries.
+"""
+
+import socket
+import time
+from collections.abc import Callable, MutableMapping
+
+#: What systemd puts into a service's environment.
+VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+#: A loop looks this many times in a watchdog's period whether a sign of life is due.
+_LOOKS = 10
+
+
+class Notifier:
+    """One service's line to systemd. Nothing here blocks or fails: a service is no worse for a deaf manager."""
+
+    def __init__(
+        self, address: str = "", watchdog_seconds: float | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`address` is a path, or `@` and the name of an abstract socket; any other says nothing to anybody."""
+        self._address = "\0" + address[1:] if address.startswith("@") else address if address.startswith("/") else ""
+        self._watchdog = watchdog_seconds if self._address else None
+        self._clock = clock
+        self._alive_at: float | None = None
+        self._status = ""
+
+    @classmethod
+    def taken_from(cls, environment: MutableMapping[str, str], pid: int) -> "Notifier":
+        """The line that the environment names; its variables are removed, so that no child process gets them."""
+        address, period, owner = (environment.pop(name, "") for name in VARIABLES)
+        ours = owner in ("", str(pid)) and period.isascii() and period.isdigit() and int(period) > 0
+        return cls(address, int(period) / 1e6 if ours else None)
+
+    @property
+    def look_seconds(self) -> float | None:
+        """How often `alive` is to be called; None when nobody waits for it."""
+        return None if self._watchdog is None else self._watchdog / _LOOKS
+
+    def ready(self) -> None:
+        """The service does its work from now on."""
+        self._send("READY=1")
+
+    def alive(self) -> None:
+        """To be called by the loop that does the work, and by nothing else. Says so at most twice in a period."""
+        if self._watchdog is None:
+            return
+        now = self._clock()
+        due = self._alive_at is None or now - self._alive_at >= self._watchdog / 2
+        # A message that was not taken is tried again at the next call.
+        if due and self._send("WATCHDOG=1"):
+            self._alive_at = now
+
+    def status(self, text: str) -> None:
+        """One line for `systemctl status`, sent when it has changed."""
+        line = " ".join(text.split())
+        if line != self._status and self._send(f"STATUS={line}"):
+            self._status = line
+
+    def stopping(self) -> None:
+        """The service is about to end by itself."""
+        self._send("STOPPING=1")
+
+    def _send(self, message: str) -> bool:
+        if not self._address:
+            return False
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+                line.setblocking(False)
+                line.sendto(message.encode("utf-8", "replace"), self._address)
+        except OSError:
+            return False
+        return True
