@@ -13,7 +13,7 @@ cd "$(dirname "$script")"
 if [ "${1:-}" = --system-deps ]; then
     shift
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        echo "--system-deps needs root on Debian; without it the tests that need calibre, jq or postgresql are skipped" >&2
+        echo "--system-deps needs root on Debian; without it the tests that need calibre, jq, postgresql or systemd are skipped" >&2
         exit 2
     fi
     missing=
@@ -21,6 +21,11 @@ if [ "${1:-}" = --system-deps ]; then
     command -v iostat >/dev/null || missing="$missing sysstat"
     command -v jq >/dev/null || missing="$missing jq"
     command -v shellcheck >/dev/null || missing="$missing shellcheck"
+    # For the host scripts and the systemd units; systemd need not run.
+    command -v systemd-analyze >/dev/null || missing="$missing systemd"
+    command -v curl >/dev/null || missing="$missing curl"
+    command -v wget >/dev/null || missing="$missing wget"
+    command -v ss >/dev/null || missing="$missing iproute2"
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing="$missing postgresql"
     if [ -n "$missing" ]; then
         export DEBIAN_FRONTEND=noninteractive
@@ -29,7 +34,7 @@ if [ "${1:-}" = --system-deps ]; then
         apt-get install -y -qq --no-install-recommends $missing >/dev/null
     fi
 fi
-for program in calibredb iostat jq; do
+for program in calibredb iostat jq systemd-analyze curl wget ss; do
     command -v "$program" >/dev/null || echo "$program is not installed: the tests that need it are skipped" >&2
 done
 
