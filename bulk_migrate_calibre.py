@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# PYTHON_ARGCOMPLETE_OK
 """The worker: one process that moves books from a Calibre library to a MyBookshelf2 server.
 
 Run several, with different --worker-id; they share the work through the ledger in the state directory. The policy of
@@ -8,6 +9,7 @@ ledger, atomic writes) live in `migration/`, which it may not.
 
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -18,12 +20,13 @@ import tenacity
 
 import settings
 from migration import logs, metadata, not_carried, plan, sanitize, server_db, totals, verify
-from migration.assembly import Parts, assemble, explain_fatal
-from migration.bodies import Ebook, name_keys
+from migration.assembly import Parts, assemble, explain_crash, explain_fatal
+from migration.bodies import Ebook, made, name_keys
 from migration.books import Asked, BookState, Intention, Step
+from migration.carrier import Watch, extension_of
 from migration.client import AttachedElsewhere, Extracted
 from migration.crew import Crew, Stopping
-from migration.enrolment import Stage
+from migration.enrolment import Enrolment, Stage
 from migration.errors import (
     AnswerLost,
     EmptyFile,
@@ -32,6 +35,7 @@ from migration.errors import (
     KeptFailing,
     LedgerBusy,
     LibraryBusy,
+    MachineLost,
     MigrationError,
     PutAside,
     Rejected,
@@ -56,7 +60,7 @@ from migration.model import (
     UploadResult,
 )
 from migration.options import Options, read_options
-from migration.outgoing import Outgoing, digest_of
+from migration.pacing import Pace
 from migration.passes import Range
 from migration.tracker import Sending
 from migration.turns import Work
@@ -85,10 +89,16 @@ REFRESH_FILES, REFRESH_SECONDS = 1000, 600.0
 SLOW_UPLOAD_SECONDS = 120.0
 #: The average rate is logged after every so many uploads.
 RATE_EVERY = 100
+#: Up to so many bytes a file is sent without asking first: the upload itself is the question.
+ASK_FIRST_BYTES = int(os.environ.get("ASK_FIRST_BYTES", str(256 * 1024)))
 #: Bytes of multipart framing around a file; the server's limit counts the whole body.
 FRAMING_BYTES = 1024
 #: What is to be done for a book whose ebook has just been made.
 ALL_STEPS = Step.TITLE | Step.COVER | Step.RATING | Step.RECORD
+#: Ranges of books a worker has in hand at most: the one it reads ahead, and those that wait for some last book.
+RANGES_HELD = 4
+#: So many bytes may go at once under --bwlimit, or a quarter of a second's worth if that is more.
+SMALLEST_BURST = 64 * 1024
 #: Seconds for files in hand to end after a signal.
 STOP_SECONDS = 7.0
 
@@ -100,6 +110,7 @@ class CalibreMigrator:
         self.options = options
         self.library = parts.library
         self.client = parts.client
+        self.carrier = parts.carrier
         self.ledger = parts.ledger
         self.tracker = parts.tracker
         self.clock = parts.clock
@@ -113,16 +124,27 @@ class CalibreMigrator:
         self.processed_at_refresh = 0
         self.failing_in_a_row = 0
         self.found = 0
+        self.ends_at = (
+            self.clock() + timedelta(seconds=self.options.max_duration) if self.options.max_duration else None
+        )
         self.crew = Crew(self.turn, self.client.close, self.clock, options.parallel_uploads)
+        self.file_pace = Pace(self.options.max_files_per_min / 60, 1.0, time.monotonic, self.pause)
+        limit = self.options.bwlimit
+        self.byte_pace = Pace(limit, max(limit / 4, SMALLEST_BURST), time.monotonic, self.crew.sleep)
+        self.tracker.pace = self.byte_pace.wait
+        self.held: list[Range] = []
         self.pass_id = 0
         self.rebuilt = False
+        self.last_was_there = False
 
     # -- the story ------------------------------------------------------------------------------------------------
 
     def migrate(self) -> ExitCode:
         """Sends every book of this worker's share; returns how it ended. Raises Fatal, Stopping."""
         highest = self.read_library(self.library.highest_book_id)
-        joined = self.ledger.join_pass(highest, may_open=self.ledger.rebuilt or not self.options.join_only)
+        listed = self.read_library(self.library.file_count)
+        may_open = self.ledger.rebuilt or not self.options.join_only
+        joined = self.ledger.join_pass(highest, may_open=may_open, listed=listed)
         if joined is None:
             self.log.info("No pass is open and this worker only joins: nothing to do")
             return ExitCode.OK
@@ -130,16 +152,20 @@ class CalibreMigrator:
         self.rebuilt = self.ledger.rebuilt
         self.tracker.set(run_id=joined, status=Phase.DISCOVERING)
         self.refresh_existing_hashes()
+        self.crew.meanwhile(self.carrier.open, self.publish)
         self.crew.start()
         while (owned := self.next_range()) is not None:
             self.work_through(owned)
+        while self.held:
+            self.look_after()
         return self.conclude()
 
     def open_pass(self) -> ExitCode:
         """Opens a pass unless one is open; the work is left to workers that join."""
         highest = self.read_library(self.library.highest_book_id)
-        pass_id = self.ledger.join_pass(highest, may_open=True)
-        self.log.info("Pass %s is open up to book %d", pass_id, highest)
+        listed = self.read_library(self.library.file_count)
+        pass_id = self.ledger.join_pass(highest, may_open=True, listed=listed)
+        self.log.info("Pass %s is open up to book %d; the library lists %d files", pass_id, highest, listed)
         return ExitCode.OK
 
     def next_range(self) -> Range | None:
@@ -147,15 +173,18 @@ class CalibreMigrator:
 
         While other workers still hold the last ranges it waits, to take over from one that dies.
         """
-        while not self.limit_reached():
+        while not self.limit_reached() and not self.time_is_up():
             owned = self.ledger.claim_range(self.pass_id, self.end_of_next_range)
             if owned is not None:
                 self.at_work()
                 return owned
             if self.ledger.is_closed(self.pass_id):
                 return None
-            self.tracker.set(status=Phase.WAITING)
-            self.tick(1.0)
+            if self.held:
+                self.look_after()
+            else:
+                self.tracker.set(status=Phase.WAITING)
+                self.tick(1.0)
         return None
 
     def end_of_next_range(self, after: int) -> int | None:
@@ -165,29 +194,59 @@ class CalibreMigrator:
         return self.read_library(lambda: self.library.last_id_of_range(after, limit))
 
     def work_through(self, owned: Range) -> None:
-        """Settles every file of a range and closes it; a limit leaves it open."""
-        while True:
-            self.crew.turns.load(self.read_range(owned))
-            while not self.crew.turns.wait(0.5):
-                self.tick(0.0)
-                self.show_waiting()
-            self.tick(0.0)
-            if self.limit_reached() or self.ledger.close_range(owned):
-                return
+        """Hands a range's books to the uploaders; returns when they run short of books, with some still in hand.
+
+        So the next range is claimed and read while the last books of this one are on their way.
+        """
+        self.held.append(owned)
+        self.crew.turns.load(self.read_range(owned))
+        self.close_ranges()
+        while self.held and not self.wants_more():
+            self.look_after()
+
+    def wants_more(self) -> bool:
+        """Is it time for a further range? Not under --limit, which counts the files of one range after the other."""
+        room = self.crew.turns.has_room(self.options.parallel_uploads)
+        return room and len(self.held) < RANGES_HELD and not self.options.limit
+
+    def look_after(self) -> None:
+        """Waits for something to change, and does what the main thread does meanwhile."""
+        self.crew.turns.rest(0.5)
+        self.tick(0.0)
+        self.show_waiting()
+        if self.time_is_up():
+            self.crew.turns.drop_waiting()
+        self.close_ranges()
+
+    def close_ranges(self) -> None:
+        """Closes the ranges whose books are through; one that cannot be is read again, a limit leaves it open."""
+        for owned in self.held[:]:
+            if self.crew.turns.holds(owned.first, owned.last):
+                continue
+            if self.limit_reached() or self.ledger.close_range(owned) or self.time_is_up():
+                self.held.remove(owned)
+            else:
+                self.crew.turns.load(self.read_range(owned))
 
     def read_range(self, owned: Range) -> list[Work]:
         """Reads a range from the library, enters it in the ledger, and returns the books with work to do."""
         self.log.info(logs.querying(owned.first, owned.last))
-        books = self.read_library(lambda: self.library.read_books(owned.first, owned.last))
-        files = [(file, self.excluded(file)) for book in books for file in book.files]
+        listed = self.read_library(lambda: self.library.read_files(owned.first, owned.last))
+        files = [(file, self.excluded(file)) for file in listed]
         enrolled = self.ledger.enrol(owned, files)
         self.tracker.range_read(owned.first, owned.last, enrolled.settled, len(enrolled.todo))
         self.found += len(enrolled.todo)
         self.log.info(logs.found(self.found))
         self.log.info(logs.processed_batch(owned.first, owned.last, len(files), enrolled.settled))
-        for file, _excluded in files:
+        for file in listed:
             if file.problem is not None:
                 self.log.warning(logs.failed(str(file.id), file.problem.reason, file.problem.message))
+        return self.works(owned, enrolled)
+
+    def works(self, owned: Range, enrolled: Enrolment) -> list[Work]:
+        """The books of a range that still need something, with their metadata; the settled ones are not read at all."""
+        wanted = enrolled.unfinished | {file.book_id for file in enrolled.todo}
+        books = self.read_library(lambda: self.library.read_books(owned.first, owned.last, wanted))
         works: list[Work] = []
         for book in books:
             todo = [file for file in book.files if file.id in enrolled.todo][: self.allowance(works)]
@@ -207,6 +266,8 @@ class CalibreMigrator:
             self.log.info(totals.equation(pass_totals, proved=proved))
             self.ledger.back_up(self.pass_id)
         if not closed and not self.limit_reached():
+            if self.time_is_up():
+                self.log.info("The time is up (--max-duration); the pass stays open, the next start goes on")
             return ExitCode.PENDING
         failed = pass_totals.counts.failed if closed else self.tracker.count(Outcome.FAILED)
         return ExitCode.SOME_FAILED if failed else ExitCode.OK
@@ -222,6 +283,10 @@ class CalibreMigrator:
             self.refresh_existing_hashes()
         if self.failing_in_a_row >= OUTAGE_AFTER:
             self.wait_for_server()
+        if self.carrier.trouble():
+            self.wait_for_carrier()
+        if self.crew.grow(self.carrier.hands()):
+            self.tracker.set(parallel_uploads=self.crew.size)
 
     def wait_for_server(self) -> None:
         """An outage: takes no new file, probes, and goes on by itself when the server answers."""
@@ -239,9 +304,21 @@ class CalibreMigrator:
         self.at_work()
         self.crew.turns.pause(False)
 
+    def wait_for_carrier(self) -> None:
+        """The cluster is out of reach: takes no new file, counts no attempt, goes on by itself when it is back."""
+        self.log.warning("%s; waiting", self.carrier.trouble())
+        self.tracker.set(status=Phase.WAITING)
+        self.crew.turns.pause(True)
+        while self.carrier.trouble():
+            self.crew.rest(1.0, self.publish)
+        self.log.info("The cluster is back")
+        self.at_work()
+        self.crew.turns.pause(False)
+
     def show_waiting(self) -> None:
-        """A worker whose books all wait for other workers' claims, or for an answer that is still out, is waiting."""
-        if self.crew.turns.idle():
+        """A worker is waiting when all its books are: for others' claims, an answer that is out, or its own limits."""
+        held_back = self.file_pace.waiting + self.byte_pace.waiting
+        if self.crew.turns.idle() or (held_back and held_back >= len(self.crew.turns.active())):
             self.tracker.set(status=Phase.WAITING)
         else:
             self.at_work()
@@ -317,6 +394,8 @@ class CalibreMigrator:
         """One book's turn in an uploader thread: through, put aside, or again later. Raises Fatal, Stopping."""
         try:
             self.process_book(work)
+        except MachineLost as lost:
+            self.machine_lost(work, lost)
         except PutAside as later:
             self.give_back(work, counted=False)
             self.crew.turns.put_aside(work, later.until)
@@ -328,8 +407,22 @@ class CalibreMigrator:
         else:
             self.crew.turns.settle(work)
 
+    def machine_lost(self, work: Work, lost: MachineLost) -> None:
+        """A machine of the cluster died or is out of reach: the file is submitted again, alone if it may be to blame.
+
+        As after the death of a whole worker its attempt stays counted then, so three deaths are enough.
+        """
+        self.log.warning("Book %s: %s; it is tried again", work.book.id, lost)
+        if lost.uploaded:
+            self.ledger.tally(self.pass_id, "orphaned", "upload")
+        if lost.died:
+            work.begun, work.alone = None, True
+        self.give_back(work, counted=False)
+        self.crew.turns.put_aside(work, lost.until)
+
     def process_book(self, work: Work) -> None:
         """Takes one book all the way: what was left open, each file, then title, cover and rating."""
+        work.made = None
         self.reconcile(work)
         while work.files:
             self.crew.heed_stop()
@@ -339,6 +432,7 @@ class CalibreMigrator:
 
     def process_file(self, work: Work, file: BookFile) -> UploadResult:
         """Decides one file's fate; raises Transient, PutAside, Fatal, never Rejected."""
+        self.file_pace.wait(1)
         try:
             work.begun = file.id
             self.ledger.begin(file.id)
@@ -384,13 +478,13 @@ class CalibreMigrator:
         """Check, upload, metadata, ebook, attach: the protocol's way of a file the ledger does not know."""
         extension = extension_of(file)
         self.reach(file, sending, Stage.CHECK)
-        sighting = None if self.hash_list_complete and taken.fresh else self.client.check(digest, extension)
-        uploaded = sighting or self.transmit(file, digest, extension, sending)
-        if isinstance(uploaded, Sighting):
+        sighting = self.client.check(digest, extension) if self.must_ask(digest, taken) else None
+        carried = sighting or self.carrier.carry(file, digest, work.card, self.watch(file, sending))
+        self.last_was_there = isinstance(carried, Sighting)
+        if isinstance(carried, Sighting):
             self.adopt(work, digest, extension)
-            return UploadResult(file.id, Outcome.DUPLICATE, self.update_existing_hashes(uploaded))
-        self.reach(file, sending, Stage.METADATA)
-        extracted = self.client.extract(uploaded, work.card)
+            return UploadResult(file.id, Outcome.DUPLICATE, self.update_existing_hashes(carried))
+        extracted = self.client.extracted(carried)
         if extracted.digest != digest:
             raise ServerFault(f"the server received other bytes: {extracted.digest.sha1} instead of {digest.sha1}")
         self.reach(file, sending, Stage.EBOOK)
@@ -398,15 +492,21 @@ class CalibreMigrator:
         self.reach(file, sending, Stage.ATTACH)
         return self.attach(work, file, ebook_id, extracted)
 
-    def transmit(self, file: BookFile, digest: Digest, extension: str, sending: Sending) -> str | Sighting:
-        """Streams the file, hashing it on the way; what arrives must be what was identified."""
-        self.reach(file, sending, Stage.UPLOAD)
-        with self.library.open_file(file.path) as opened:
-            outgoing = Outgoing(opened, digest.size, sending.sent)
-            uploaded = self.client.upload(outgoing, digest, extension)
-        if isinstance(uploaded, str) and outgoing.sent() != digest:
-            raise FileChanged(f"{file.id} was rewritten while it was being sent")
-        return uploaded
+    def must_ask(self, digest: Digest, taken: Taken) -> bool:
+        """Is the server asked about the bytes before they are sent?
+
+        Not when all it has is known. A small file costs less to send than to ask about, for the upload asks the same
+        question of the bytes themselves; but where the last answer was "already there", the next may well be too.
+        """
+        if not taken.fresh or self.rebuilt:
+            return True
+        if self.hash_list_complete:
+            return False
+        return digest.size > ASK_FIRST_BYTES or self.last_was_there
+
+    def watch(self, file: BookFile, sending: Sending) -> Watch:
+        """Follows a file while it is read and sent, wherever that is done."""
+        return Watch(lambda stage: self.reach(file, sending, stage), sending.sent, self.crew.heed_stop)
 
     def reach(self, file: BookFile, sending: Sending, stage: Stage) -> None:
         """The file gets to a stage: for the ledger, should the worker die there, and for the report of slow uploads."""
@@ -428,9 +528,7 @@ class CalibreMigrator:
         known = work.digests.get(file.id)
         if known is not None:
             return known
-        self.reach(file, sending, Stage.HASH)
-        with self.library.open_file(file.path) as opened:
-            digest = digest_of(opened, self.crew.heed_stop)
+        digest = self.carrier.identify(file, self.watch(file, sending))
         work.digests[file.id] = digest
         return digest
 
@@ -460,6 +558,7 @@ class CalibreMigrator:
             raise
         created = BookState(work.card.working_title, ebook_id, ALL_STEPS)
         self.ledger.save_book(work.book.id, created)
+        work.made = made(ebook_id, work.card.working_title, ids)
         return ebook_id
 
     def adopt(self, work: Work, digest: Digest, extension: str) -> None:
@@ -500,6 +599,8 @@ class CalibreMigrator:
         except Rejected:
             self.ledger.save_book(work.book.id, replace(state, intention=None))
             raise
+        if work.made is not None:
+            work.made = work.made.with_source(receipt.source_id, extension_of(file), file.size, cover=extracted.cover)
         return UploadResult(file.id, Outcome.UPLOADED, receipt)
 
     def attached_elsewhere(self, work: Work, file: BookFile, elsewhere: AttachedElsewhere) -> UploadResult:
@@ -556,7 +657,7 @@ class CalibreMigrator:
         if state.steps is Step.NONE:
             self.ledger.let_go(work.book.id)
             return
-        ebook = self.client.ebook(state.ebook_id)
+        ebook = self.ebook_of(work, state.ebook_id)
         if ebook is None or not ebook.sources:
             # Nothing was attached: an ebook without a file must not stay.
             if ebook is not None:
@@ -574,6 +675,15 @@ class CalibreMigrator:
             names={key: ebook.ids[key] for key in name_keys(card) if key in ebook.ids},
             not_carried=card.not_carried if Step.RECORD in state.steps else (),
         )
+
+    def ebook_of(self, work: Work, ebook_id: EbookId) -> Ebook | None:
+        """The book's ebook with its title: as it was made in this turn, or else as the server says it is now.
+
+        What was made and attached in this turn is known without asking. Its version is a guess: when it is wrong the
+        server refuses the title and changes nothing, and then it is asked.
+        """
+        new, work.made = work.made, None
+        return new if new is not None and new.id == ebook_id and new.sources else self.client.ebook(ebook_id)
 
     def carry_rest(self, work: Work, state: BookState, ebook: Ebook) -> dict[str, str]:
         """Title, cover and rating; returns, by field, what the server refused."""
@@ -610,12 +720,12 @@ class CalibreMigrator:
         if not recorded:
             return
         self.failing_in_a_row = 0
-        self.tracker.settled(file.id.book_id, result.outcome, file.size)
+        count = self.tracker.settled(file.id.book_id, result.outcome, file.size)
         name = f"{file.id} {sanitize.for_log(work.book.title, 120)!r}"
         match result.outcome:
             case Outcome.UPLOADED:
                 self.log.info(logs.uploaded(name, file.size, result.seconds))
-                if self.tracker.count(Outcome.UPLOADED) % RATE_EVERY == 0:
+                if count % RATE_EVERY == 0:
                     self.log.info(logs.average_rate(self.tracker.snapshot().rate_files_per_min))
             case Outcome.DUPLICATE:
                 self.log.info(logs.duplicate(name))
@@ -681,6 +791,16 @@ class CalibreMigrator:
             book, self.vocabulary, default_language=self.options.default_language, library_uuid=self.library.uuid
         )
 
+    def time_is_up(self) -> bool:
+        """Has this process worked for as long as it was asked to?"""
+        return self.ends_at is not None and self.clock() >= self.ends_at
+
+    def pause(self, seconds: float) -> None:
+        """Waits before a file is begun; the book is given back when the time is up meanwhile. Raises Stopping."""
+        self.crew.sleep(seconds)
+        if self.time_is_up():
+            raise PutAside("the time is up", None)
+
     def limit_reached(self) -> bool:
         """Has this process taken as many files as it was asked to?"""
         return bool(self.options.limit) and self.allowance([]) == 0
@@ -701,11 +821,6 @@ class CalibreMigrator:
     def sanitize_metadata_string(value: str) -> str:
         """A text without NUL, control and bidi-override characters, lone surrogates; idempotent."""
         return sanitize.sanitize_text(value)
-
-
-def extension_of(file: BookFile) -> str:
-    """The lower-case extension under which the server knows a format."""
-    return file.id.format.lower()
 
 
 def plain_title(working_title: str) -> str:
@@ -734,6 +849,8 @@ def run(options: Options) -> ExitCode:
             code = signals()
         except MigrationError as error:
             code = explain_fatal(parts, error)
+        except Exception as error:  # noqa: BLE001 - what nobody foresaw must not look like a worker that is done
+            code = explain_crash(parts, error)
         return code
 
 

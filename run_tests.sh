@@ -13,19 +13,23 @@ cd "$(dirname "$script")"
 if [ "${1:-}" = --system-deps ]; then
     shift
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        echo "--system-deps needs root on Debian; without it the tests that need calibre, jq, postgresql or systemd are skipped" >&2
+        echo "--system-deps needs root on Debian; without it the tests that need calibre, jq, postgresql, systemd, chromium or promtool are skipped" >&2
         exit 2
     fi
     missing=
     command -v calibredb >/dev/null || missing="$missing calibre"
+    command -v dockerd >/dev/null || missing="$missing docker.io iptables"
+    command -v systemd-analyze >/dev/null || missing="$missing systemd"
+    command -v debootstrap >/dev/null || missing="$missing debootstrap"
     command -v iostat >/dev/null || missing="$missing sysstat"
     command -v jq >/dev/null || missing="$missing jq"
-    command -v shellcheck >/dev/null || missing="$missing shellcheck"
-    # For the host scripts and the systemd units; systemd need not run.
-    command -v systemd-analyze >/dev/null || missing="$missing systemd"
     command -v curl >/dev/null || missing="$missing curl"
     command -v wget >/dev/null || missing="$missing wget"
     command -v ss >/dev/null || missing="$missing iproute2"
+    command -v xz >/dev/null || missing="$missing xz-utils"
+    command -v shellcheck >/dev/null || missing="$missing shellcheck"
+    command -v chromium >/dev/null || missing="$missing chromium"
+    command -v chromedriver >/dev/null || missing="$missing chromium-driver"
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing="$missing postgresql"
     if [ -n "$missing" ]; then
         export DEBIAN_FRONTEND=noninteractive
@@ -33,8 +37,16 @@ if [ "${1:-}" = --system-deps ]; then
         # shellcheck disable=SC2086  # a list of package names
         apt-get install -y -qq --no-install-recommends $missing >/dev/null
     fi
+    if ! command -v promtool >/dev/null; then
+        # Only the checker: Debian's package would also start a server.
+        download=$(mktemp -d)
+        apt-get update -qq
+        (cd "$download" && apt-get download -qq prometheus >/dev/null && dpkg-deb -x prometheus_*.deb .)
+        install -m 0755 "$download/usr/bin/promtool" /usr/local/bin/promtool
+        rm -rf "$download"
+    fi
 fi
-for program in calibredb iostat jq systemd-analyze curl wget ss; do
+for program in calibredb iostat jq systemd-analyze wget ss chromium chromedriver promtool; do
     command -v "$program" >/dev/null || echo "$program is not installed: the tests that need it are skipped" >&2
 done
 

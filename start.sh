@@ -11,5 +11,6 @@ cd "$(dirname "$script")"
 
 # shellcheck source=deploy/bootstrap.sh
 . deploy/bootstrap.sh
-bootstrap requirements.txt
+# A press of TAB (deploy/completion.bash) installs nothing.
+[ -n "${_ARGCOMPLETE:-}" ] || bootstrap requirements.txt
 exec .venv/bin/python -m deploy.launch "$@"

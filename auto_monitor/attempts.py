@@ -56,7 +56,9 @@ class Attempts:
         answer = self.advice(verdict, seen, now)
         if answer is not None and answer.pending:
             self.journal.once(
-                f"asking {number}", f"Worker {number} hangs ({verdict.reason}); the LLM is asked why", "asked"
+                f"asking {number}",
+                f"Worker {number} is {verdict.health.value} ({verdict.reason}); the LLM is asked why",
+                "asked",
             )
             return
         self.journal.forget(f"asking {number}")
@@ -64,7 +66,7 @@ class Attempts:
             return
         entry = self._open(verdict, seen, now, answer)
         if answer is not None and entry.fix_type == FixType.CODE_FIX and answer.candidate is not None:
-            self.code_fixes.begin(number, entry.key, answer.candidate, seen.hung_on)
+            self.code_fixes.begin(number, entry.key, answer.candidate, seen.hung_on, fruitless=verdict.fruitless)
         self.staff.kill(number)
         if self.staff.start(number) is None:
             self.conclude(self.memory.record(number), False, "the worker could not be started")
@@ -97,13 +99,13 @@ class Attempts:
             self._rewrite(record.case.entry, lambda entry: replace(entry, applied=True))
 
     def advice(self, verdict: Verdict, seen: WorkerSnapshot, now: datetime) -> Answer | None:
-        """What the LLM says about a worker that hangs; None when nobody is asked."""
-        if self.adviser is None or self.journal.dry_run or verdict.health is not Health.STUCK:
+        """What the LLM says about a worker that hangs or crashed; None when nobody is asked."""
+        if self.adviser is None or self.journal.dry_run or not verdict.is_a_riddle:
             return None
         return self.adviser.diagnose(self.facts(verdict, seen, now))
 
     def facts(self, verdict: Verdict, seen: WorkerSnapshot, now: datetime) -> Facts:
-        """What is known about a worker that hangs. Its stack is taken once, for the question."""
+        """What is known about a worker that hangs or crashed. Its stack is taken once, for the question."""
         record = self.memory.record(verdict.worker_id)
         asked = self.adviser is not None and self.adviser.asked(record.worker_id)
         stack = "" if asked else self._stack(record)
@@ -123,8 +125,8 @@ class Attempts:
     def _open(self, verdict: Verdict, seen: WorkerSnapshot, now: datetime, answer: Answer | None) -> HistoryEntry:
         """From here on the attempt counts, even if the monitor dies in the next line."""
         record = self.memory.record(verdict.worker_id)
-        trigger = Trigger.STUCK if verdict.health is Health.STUCK else Trigger.STOPPED
-        stack = self._stack(record) if trigger is Trigger.STUCK else ""
+        trigger = trigger_of(verdict)
+        stack = "" if trigger is Trigger.STOPPED else self._stack(record)
         cause = f"{verdict.health.value}: {verdict.reason.split(' for ')[0]}; in hand: {seen.hung_on}"
         plain = HistoryEntry(
             timestamp=utc_now().isoformat(),
@@ -241,6 +243,8 @@ class Attempts:
             seen, health = snapshots[record.worker_id], verdicts[record.worker_id].health
             settled = self._settled(record.case.hung_on, seen)
             code = self.code_fixes.of(record.worker_id)
+            if record.case.trigger is Trigger.FRUITLESS and code is None:
+                settled = seen.settled and seen.fruitless_since is None
             if code is not None and self._judge_code(record, code, settled, health, now, policy):
                 continue
             moving = seen.settled and seen.progress_seen_at > record.case.acted_at
@@ -315,6 +319,13 @@ class Attempts:
         entry = next((entry for entry in reversed(self.history.entries()) if entry.key == key), None)
         if entry is not None:
             self.history.record(change(entry), utc_now())
+
+
+def trigger_of(verdict: Verdict) -> Trigger:
+    """Why something is to be done about this worker."""
+    if verdict.health is not Health.STUCK:
+        return Trigger.STOPPED
+    return Trigger.FRUITLESS if verdict.fruitless else Trigger.STUCK
 
 
 def preview(code: str) -> str:

@@ -141,9 +141,16 @@ def _refuse_cut_off(block: _Block, old: Sequence[str], new: Sequence[str]) -> No
     """Without a closing fence the end may be missing: then it must end as what it replaces does."""
     if block.closed:
         return
-    last = [next((line.strip() for line in reversed(lines) if line.strip()), "") for lines in (old, new)]
-    if last[0] != last[1]:
+    endings = [_relative(old), _relative(new)]
+    last = endings[0][-1] if endings[0] else None
+    if not endings[1] or endings[1][-1] != last or endings[1].count(last) < endings[0].count(last):
         raise EditRefused("the closing ``` is missing, and the end may be too; give the whole block again")
+
+
+def _relative(lines: Sequence[str]) -> list[tuple[int, str]]:
+    """The filled lines, each with its indentation relative to the first: a whole block may be shifted."""
+    filled = [(len(line) - len(line.lstrip()), line.strip()) for line in lines if line.strip()]
+    return [(columns - filled[0][0], text) for columns, text in filled]
 
 
 # -- a whole function ----------------------------------------------------------------------------------------------

@@ -47,10 +47,10 @@ class CodeFixes:
         case = self.memory.state.code_case
         return case if case is not None and case.worker_id == worker_id else None
 
-    def begin(self, worker_id: int, entry: str, candidate: Candidate, hung: HungOn) -> None:
+    def begin(self, worker_id: int, entry: str, candidate: Candidate, hung: HungOn, *, fruitless: bool) -> None:
         """From the next start on this worker runs the candidate, and its range is kept for it."""
         lost = self._not_carried(hung)
-        self.memory.change(code_case=CodeCase(worker_id, entry, candidate, hung, lost))
+        self.memory.change(code_case=CodeCase(worker_id, entry, candidate, hung, lost, fruitless=fruitless))
         self.memory.save()
         if hung.pass_id is not None and hung.range is not None:
             most = config.VERIFICATION_AT_MOST_SECONDS + config.SUCCESS_VERIFICATION_SECONDS + 60
@@ -68,7 +68,8 @@ class CodeFixes:
         try:
             if hung.files:
                 return totals.carried(self.ledger, hung.pass_id, hung.files)
-            return case.lost_before is None or self._not_carried(hung) == case.lost_before
+            lost, before = self._not_carried(hung), case.lost_before
+            return before is None or (lost is not None and (lost < before or (lost == before and not case.fruitless)))
         except totals.UNREADABLE:
             return False
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import argcomplete
+
 from auto_monitor import config
 from auto_monitor.config import Misconfigured
 
 EPILOG = """\
 examples:
-  python auto_monitor/monitor.py --status            how the migration gets on
+  python auto_monitor/monitor.py --status --watch    how the migration gets on, live
   python auto_monitor/monitor.py --resume 2          worker 2 was paused; try again
   python auto_monitor/monitor.py --rollback          take the newest code fix back
   python auto_monitor/monitor.py --dry-run --once    what would be done now
@@ -93,6 +95,7 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
         "--rollback", action="store_true", help="put the newest backup of the worker script back, by hand; then end"
     )
     parser.add_argument("--json", action="store_true", help="with --status: one JSON object")
+    parser.add_argument("--watch", action="store_true", help="with --status: live, until Ctrl-C or the pass is closed")
 
 
 def settings_of(given: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
@@ -145,4 +148,11 @@ def state_dir_of(given: argparse.Namespace) -> Path:
 def read_arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]:
     """The arguments and the environment they were completed from. Exits with 2 on wrong usage."""
     environment = config.environment()
-    return build_parser(environment).parse_args(argv), environment
+    parser = build_parser(environment)
+    argcomplete.autocomplete(parser)
+    given = parser.parse_args(argv)
+    if (given.watch or given.json) and not given.status:
+        parser.error("--watch and --json go with --status")
+    if given.watch and given.json:
+        parser.error("--watch is for people, --json for programs: give one of them")
+    return given, environment

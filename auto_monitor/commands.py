@@ -1,26 +1,40 @@
 """`STATE_DIR/commands/`: one small file per wish of a person, carried out by the monitor at its next look."""
 
+import os
 import uuid
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from migration.atomic import read_json, write_json
-from migration.model import Json
+from migration.model import BookId, FileId, Json
+
+#: Files that one command may name; a person who wants more wants all.
+MOST_FILES = 500
 
 
 class Wish(StrEnum):
     """What a person can ask for."""
 
+    PAUSE = "pause"  #: a worker: stopped until it is resumed
     RESUME = "resume"  #: a paused worker: its attempts begin anew
+    RESTART = "restart"  #: a worker: ended and started again, which is no attempt
+    RETRY = "retry"  #: failed files: pending again
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A wish and the worker it is about."""
+    """A wish, and the worker it is about; for RETRY the failed files instead, all of them when none is named."""
 
     wish: Wish
-    worker_id: int
+    worker_id: int | None = None
+    files: tuple[FileId, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.worker_id is None) != (self.wish is Wish.RETRY):
+            raise ValueError(f"{self.wish} is about {'files' if self.wish is Wish.RETRY else 'a worker'}")
+        if len(self.files) > MOST_FILES or (self.files and self.wish is not Wish.RETRY):
+            raise ValueError(f"{self.wish} with {len(self.files)} files")
 
 
 def commands_dir(state_dir: Path) -> Path:
@@ -30,15 +44,27 @@ def commands_dir(state_dir: Path) -> Path:
 
 def leave(state_dir: Path, command: Command) -> None:
     """Leaves a command for the monitor. Raises StateUnwritable."""
+    about = "files" if command.worker_id is None else str(command.worker_id)
     value: Json = {"command": command.wish.value, "worker_id": command.worker_id}
-    write_json(commands_dir(state_dir) / f"{command.wish.value}-{command.worker_id}-{uuid.uuid4().hex}.json", value)
+    if command.wish is Wish.RETRY:
+        value = {"command": command.wish.value, "files": [[file.book_id, file.format] for file in command.files]}
+    write_json(commands_dir(state_dir) / f"{command.wish.value}-{about}-{uuid.uuid4().hex}.json", value)
+
+
+def waiting(state_dir: Path) -> bool:
+    """Has anybody left a command? Cheap enough to ask every second."""
+    try:
+        with os.scandir(commands_dir(state_dir)) as found:
+            return any(entry.name.endswith(".json") and not entry.name.startswith(".") for entry in found)
+    except OSError:
+        return False
 
 
 def take(state_dir: Path) -> tuple[list[Command], list[str]]:
     """The commands that were left, and the names of files that are none; all are removed."""
     found, strange = [], []
     for path in sorted(commands_dir(state_dir).glob("[!.]*.json"), key=_left_at):
-        command = _command(read_json(path))
+        command = parse(read_json(path))
         if command is None:
             strange.append(path.name)
         else:
@@ -47,17 +73,28 @@ def take(state_dir: Path) -> tuple[list[Command], list[str]]:
     return found, strange
 
 
+def parse(value: Json) -> Command | None:
+    """A command as its file has it, or as a page sends it; None for anything else."""
+    if not isinstance(value, dict):
+        return None
+    number, files = value.get("worker_id"), value.get("files", [])
+    if not isinstance(number, int | None) or isinstance(number, bool) or not isinstance(files, list):
+        return None
+    try:
+        return Command(Wish(str(value.get("command"))), number, tuple(_file(file) for file in files))
+    except ValueError:
+        return None
+
+
+def _file(value: Json) -> FileId:
+    match value:
+        case [int(book), str(kind)] if kind and 0 <= book < 2**63 and kind.isprintable() and len(kind) <= 40:
+            return FileId(BookId(book), kind)
+    raise ValueError(f"{value!r} is not a file")
+
+
 def _left_at(path: Path) -> float:
     try:
         return path.stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _command(value: Json) -> Command | None:
-    if not isinstance(value, dict) or not isinstance(value.get("worker_id"), int):
-        return None
-    try:
-        return Command(Wish(str(value.get("command"))), int(str(value["worker_id"])))
-    except ValueError:
-        return None

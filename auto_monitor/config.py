@@ -59,6 +59,15 @@ def _count(name: str, default: int, lowest: int, highest: int) -> int:
     return int(value)
 
 
+def _choice(name: str, *choices: str) -> str:
+    """One of these; the first is the default."""
+    text = _ENVIRONMENT.get(name, "").strip() or choices[0]
+    if text not in choices:
+        _PROBLEMS.append(f"{name}={text!r} is none of {', '.join(choices)}; without it {choices[0]} is used")
+        return choices[0]
+    return text
+
+
 _DAY = 86_400.0
 
 #: Seconds without progress after which a worker that has settled a file is stuck.
@@ -75,6 +84,8 @@ MAX_FIX_ATTEMPTS = _count("MAX_FIX_ATTEMPTS", 3, 1, 100)
 SUCCESS_VERIFICATION_SECONDS = _number("SUCCESS_VERIFICATION_SECONDS", 120, 0, _DAY)
 #: ... and at most this many, as long as work moves: a large file takes its time.
 VERIFICATION_AT_MOST_SECONDS = _number("VERIFICATION_AT_MOST_SECONDS", 1200, 0, _DAY)
+#: text, or json: the logs also as NDJSON, in files beside them.
+LOG_FORMAT = _choice("LOG_FORMAT", "text", "json")
 #: Lines of the worker's log that the LLM is shown.
 LOG_LINES_TO_ANALYZE = _count("LOG_LINES_TO_ANALYZE", 500, 1, 10_000)
 #: Calls of the LLM in one hour, and tokens in one day, at most.
@@ -116,6 +127,8 @@ STACK_SECONDS = _number("STACK_SECONDS", 3, 0, 60)
 PROBE_ANSWER_SECONDS = _number("PROBE_ANSWER_SECONDS", 10, 0.1, 300)
 #: Seconds between two looks for workers that have ended: cheap, and a killed one need not wait for the next round.
 CHILD_SECONDS = _number("CHILD_SECONDS", 1, 0.1, 60)
+#: Seconds the report of a pass that was closed may take; 0 writes none.
+REPORT_SECONDS = _number("REPORT_SECONDS", 120, 0, 3600)
 #: Seconds workers get to end by themselves when the pass has closed.
 CLOSING_SECONDS = _number("CLOSING_SECONDS", 30, 0, 600)
 

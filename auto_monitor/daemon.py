@@ -3,8 +3,11 @@
 import fcntl
 import json
 import os
+import signal
+import threading
 from datetime import datetime
 from pathlib import Path
+from types import FrameType
 
 from auto_monitor.model import Identity
 from auto_monitor.workers import identity_of, running
@@ -73,3 +76,13 @@ def alive(state_dir: Path) -> Identity | None:
     identity = recorded(state_dir)
     found = running(identity, lambda arguments: any(Path(text).name == "monitor.py" for text in arguments[1:3]))
     return identity if found is not None else None
+
+
+def stop_on_signals(stop: threading.Event) -> None:
+    """TERM and INT set the event from now on."""
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)

@@ -10,6 +10,8 @@ from migration.model import Phase
 DONE = frozenset({0, 1})
 #: Exit statuses that a restart cannot mend: usage, library, state directory, worker id taken.
 FOR_GOOD = frozenset({2, 4, 5, 7})
+#: Exit status of a worker whose own code failed.
+CRASHED = 70
 #: Exit status of a worker that could not log in or reach the server.
 NO_SERVER = 3
 
@@ -36,6 +38,10 @@ def judge(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> Verdi
     """The verdict on one worker."""
     if not seen.alive:
         return _gone(seen)
+    if is_fruitless(seen, now, policy):
+        since = seen.fruitless_since or now
+        what = f"every file has failed for {_seconds(age(since, now))}, although the server answers"
+        return Verdict(seen.worker_id, Health.STUCK, since, what, fruitless=True)
     if seen.phase is Phase.WAITING:
         # It waits for the server or for the others: as long as its main thread lives that is as it should be.
         limit, since, what = policy.stuck, seen.beat_seen_at, "no sign of life while waiting"
@@ -51,15 +57,25 @@ def judge(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> Verdi
     return Verdict(seen.worker_id, Health.STUCK, since, f"{what} for {_seconds(still)}{loop}")
 
 
+def is_fruitless(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> bool:
+    """Has every file failed for so long that the server should be asked?"""
+    return seen.alive and seen.fruitless_since is not None and age(seen.fruitless_since, now) >= policy.discovery
+
+
 def _gone(seen: WorkerSnapshot) -> Verdict:
     since = seen.beat_seen_at
-    if seen.exit_code in DONE or (seen.exit_code is None and seen.phase is Phase.COMPLETED):
+    # Python's own status for an error that nobody caught is 1 as well: then the worker has not said that it is done.
+    crashed = seen.exit_code == 1 and seen.phase is not Phase.COMPLETED
+    if (seen.exit_code in DONE and not crashed) or (seen.exit_code is None and seen.phase is Phase.COMPLETED):
         return Verdict(seen.worker_id, Health.FINISHED, since, "it has done its part")
     if seen.exit_code in FOR_GOOD:
         return Verdict(
             seen.worker_id, Health.ENDED, since, f"it ended with {seen.exit_code}: {_MEANINGS[seen.exit_code]}"
         )
-    return Verdict(seen.worker_id, Health.STOPPED, since, explain_exit(seen.exit_code))
+    return Verdict(
+        seen.worker_id, Health.STOPPED, since, explain_exit(CRASHED if crashed else seen.exit_code),
+        crashed=crashed or seen.exit_code == CRASHED,
+    )  # fmt: skip
 
 
 def explain_exit(code: int | None) -> str:

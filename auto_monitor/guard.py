@@ -14,7 +14,8 @@ from dataclasses import dataclass
 #: Functions of the worker that a fix may change: how the work is walked through, waited for and tried again. What
 #: accounts, attaches, reconciles, finishes a book or gives one up is proof, and is not in it.
 PATCHABLE = frozenset({
-    "next_range", "end_of_next_range", "work_through", "read_range", "tick", "wait_for_server", "show_waiting",
+    "next_range", "end_of_next_range", "work_through", "wants_more", "read_range", "works", "tick",
+    "wait_for_server", "show_waiting",
     "at_work", "read_library", "check_api_connectivity", "refresh_due", "refresh_existing_hashes", "turn",
     "process_book", "process_file", "send_with_retries", "worth_repeating", "upload_file", "reach", "refuse_unsendable",
     "identify", "trouble", "excluded", "limit_reached", "allowance", "sanitize_filename", "sanitize_metadata_string",
@@ -36,7 +37,7 @@ ATTRIBUTES = frozenset({
     "log", "info", "warning", "clock", "publish", "crew", "check", "rest", "meanwhile", "heed_stop", "turns", "wait",
     "pause", "idle", "load", "tracker", "processed", "client", "probe", "options", "limit", "batch_size",
     "ledger", "library", "claim_range", "close_range", "is_closed", "remaining_ids", "last_id_of_range", "read_books",
-    "highest_book_id", "check_in_place", "pass_id", "first", "last", "size", "failing_in_a_row", "sleep",
+    "read_files", "highest_book_id", "check_in_place", "pass_id", "first", "last", "size", "failing_in_a_row", "sleep",
     "WAITING", "MIGRATING", "DISCOVERING", "set", "reraise", "stop_after_attempt", "wait_exponential",
     "retry_if_exception", "Retrying", *PATCHABLE,
 })  # fmt: skip

@@ -67,7 +67,10 @@ def treat(verdict: Verdict, record: WorkerRecord, now: datetime, policy: Healing
     if record.case is not None:
         return Step(verdict.worker_id, Treatment.NONE, "the last attempt is not verified yet")
     if record.attempts >= policy.max_attempts:
-        return Step(verdict.worker_id, Treatment.PAUSE, f"{record.attempts} attempts did not help")
+        used_up = f"{record.attempts} attempts did not help"
+        if verdict.fruitless:
+            return Step(verdict.worker_id, Treatment.HOLD, f"{used_up}; it goes on trying: look at the server's log")
+        return Step(verdict.worker_id, Treatment.PAUSE, used_up)
     if record.last_attempt_at is not None and age(record.last_attempt_at, now) < policy.cooldown:
         return Step(verdict.worker_id, Treatment.HOLD, "the last attempt was a short while ago")
     return Step(verdict.worker_id, Treatment.RESTART, verdict.reason)

@@ -56,7 +56,7 @@ class History:
     def record(self, entry: HistoryEntry, now: datetime) -> None:
         """Adds the entry, or replaces the one with the same key. Raises StateUnwritable."""
         items = self._items(now)
-        written: Json = _converter.unstructure(entry)
+        written = to_json(entry)
         for place in range(len(items) - 1, -1, -1):
             known = _read(items[place], HistoryEntry)
             if known is not None and known.key == entry.key:
@@ -88,6 +88,12 @@ class History:
         value = read_json(path)
         kept = value if isinstance(value, list) else []
         write_json(path, kept + [item for item in items if item not in kept[-len(items) :]])
+
+
+def to_json(entry: HistoryEntry) -> Json:
+    """An entry as the file has it."""
+    value: Json = _converter.unstructure(entry)
+    return value
 
 
 class StateFile:

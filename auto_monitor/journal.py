@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from migration.logs import Formatter
+from migration.logs import Formatter, json_handler
 
 #: A log is rotated at this size, bytes; this many old ones stay.
 MAX_BYTES, BACKUPS = 20_000_000, 5
@@ -53,18 +53,21 @@ class Journal:
 
 
 @contextmanager
-def opened(state_dir: Path, *, dry_run: bool, console: bool) -> Iterator[Journal]:
-    """The journal on its two files, closed at the end. Raises OSError when they cannot be written."""
+def opened(state_dir: Path, *, dry_run: bool, console: bool, as_json: bool = False) -> Iterator[Journal]:
+    """The journal on its two files, closed at the end; `as_json`: also as NDJSON. Raises OSError."""
     log, actions = logging.getLogger("auto_monitor"), logging.getLogger("auto_monitor.actions")
     log.setLevel(logging.INFO)
     log.propagate = False
     handlers: list[tuple[logging.Logger, logging.Handler]] = [(log, _file(state_dir / "monitor.log"))]
+    if as_json:
+        handlers.append((log, json_handler(state_dir / "monitor.log", {"source": "monitor"})))
     if not dry_run:
         handlers.append((actions, _file(state_dir / "auto_restart.log")))
     if console:
         handlers.append((log, logging.StreamHandler(sys.stderr)))
     for logger, handler in handlers:
-        handler.setFormatter(Formatter())
+        if handler.formatter is None:
+            handler.setFormatter(Formatter())
         logger.addHandler(handler)
     try:
         yield Journal(log, actions, dry_run=dry_run)

@@ -13,7 +13,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -124,7 +124,7 @@ class LlmDebugger:
     def evidence(self, facts: Facts) -> dict[str, Json]:
         """Everything the LLM is shown, free of secrets."""
         lines = _last_lines(logs.log_path(self.state_dir, facts.worker_id), self.lines)
-        stack = sanitize_text(facts.stack, multiline=True)
+        stack = sanitize_text(facts.stack, multiline=True) or crash_places(lines)
         busy = facts.disk_utilization
         shown: dict[str, Json] = {
             "verdict": facts.reason,
@@ -216,17 +216,25 @@ class LlmDebugger:
         for old in paths[:-NEWEST]:
             old.unlink(missing_ok=True)
             old.with_suffix(".question").unlink(missing_ok=True)
-        now, calls, tokens = datetime.now(tz=UTC), 0, 0
-        for path in paths:
-            value, age = read_json(path), now - _written(path)
-            if isinstance(value, dict):
-                calls += int(str(value.get("calls") or 0)) if age < timedelta(hours=1) else 0
-                tokens += int(str(value.get("tokens") or 0)) if age < timedelta(days=1) else 0
+        calls = spent(self.state_dir, timedelta(hours=1))[0]
+        tokens = spent(self.state_dir, timedelta(days=1))[1]
         if calls >= self.budget.calls_per_hour:
             return f"{calls} calls in the last hour; LLM_CALLS_PER_HOUR allows {self.budget.calls_per_hour}"
         if tokens >= self.budget.tokens_per_day:
             return f"{tokens} tokens in the last day; LLM_TOKENS_PER_DAY allows {self.budget.tokens_per_day}"
         return ""
+
+
+def spent(state_dir: Path, within: timedelta | None = None) -> tuple[int, int]:
+    """Calls and tokens of the answers that are kept, within the last so much time."""
+    now, calls, tokens = datetime.now(tz=UTC), 0, 0
+    for path in (state_dir / "auto_monitor" / "answers").glob("*.json"):
+        if within is None or now - _written(path) < within:
+            value = read_json(path)
+            if isinstance(value, dict):
+                calls += int(str(value.get("calls") or 0))
+                tokens += int(str(value.get("tokens") or 0))
+    return calls, tokens
 
 
 def fingerprint_of(evidence: Mapping[str, Json]) -> str:
@@ -244,6 +252,12 @@ def fingerprint_of(evidence: Mapping[str, Json]) -> str:
         isinstance(causes, dict) and any(isinstance(n, int) and n >= 2 for n in causes.values()),
     ]
     return hashlib.sha256(json.dumps(same).encode()).hexdigest()[:32]
+
+
+def crash_places(lines: Sequence[str]) -> str:
+    """Where the last unforeseen error was raised, innermost first, as a stack has it; "" when there was none."""
+    crashes = [line for line in lines if f" {logs.INTERNAL_ERROR} " in line]
+    return crashes[-1].replace(" | ", "\n") if crashes else ""
 
 
 def sources(stack: str, script: Path) -> dict[str, str]:

@@ -49,7 +49,8 @@ class WorkerSnapshot:
     `phase` is None before the process has written its first progress; `settled` says whether this process has settled
     a file; `progress_seen_at` is when work was last seen to move, `beat_seen_at` when the main thread was last seen to
     live; `exit_code` is known when the process ended as the monitor's child (negative: by that signal);
-    `repeated_range` is a range that was read twice or more without a new one since.
+    `repeated_range` is a range that was read twice or more without a new one since; `fruitless_since` is when a
+    file was last seen to arrive or to be under way, when files have failed since.
     """
 
     worker_id: int
@@ -61,6 +62,7 @@ class WorkerSnapshot:
     exit_code: int | None = None
     hung_on: HungOn = HungOn()
     repeated_range: str = ""
+    fruitless_since: datetime | None = None
 
 
 class Health(StrEnum):
@@ -75,12 +77,23 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The health of one worker, since when, and why in words."""
+    """The health of one worker, since when, and why in words.
+
+    `crashed`: its own code failed. `fruitless`: it is busy, but every file fails, while the server answers; that may be
+    the server's fault, or the library's, so such a worker is never paused.
+    """
 
     worker_id: int
     health: Health
     since: datetime
     reason: str
+    fruitless: bool = False
+    crashed: bool = False
+
+    @property
+    def is_a_riddle(self) -> bool:
+        """Is it worth asking why?"""
+        return self.health is Health.STUCK or self.crashed
 
 
 # -- what is remembered --------------------------------------------------------------------------------------------
@@ -91,6 +104,7 @@ class Trigger(StrEnum):
 
     STUCK = "stuck"
     STOPPED = "stopped"
+    FRUITLESS = "fruitless"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +121,7 @@ class FixCase:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRecord:
-    """What is remembered of one worker id.
+    """What is remembered of one worker id; `by_hand`: a person paused it.
 
     `wanted`: it counts towards the desired number; a worker that was scaled down does not. `attempts` are those since
     the last verified one. `parallel_uploads` and `batch_size` are what a CONFIG_FIX gave it, kept across restarts.
@@ -120,6 +134,7 @@ class WorkerRecord:
     attempts: int = 0
     last_attempt_at: datetime | None = None
     paused: bool = False
+    by_hand: bool = False
     suspect_since: datetime | None = None
     case: FixCase | None = None
     parallel_uploads: int | None = None
@@ -152,7 +167,8 @@ class Stage(StrEnum):
 @dataclass(frozen=True, slots=True)
 class CodeCase:
     """The one code fix in flight. `entry` is the key of its history entry, `lost_before` how many files of the range
-    had failed or were skipped when it began; None when it hung on no range.
+    had failed or were skipped when it began; None when it hung on no range. `fruitless`: every file failed; what has
+    failed is tried again by the candidate.
     """
 
     worker_id: int
@@ -161,6 +177,7 @@ class CodeCase:
     hung_on: HungOn
     lost_before: int | None = None
     stage: Stage = Stage.TRYING
+    fruitless: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
+# PYTHON_ARGCOMPLETE_OK
 """The loop: look at every worker, decide, act, record. Composition root of the monitor, and its command line.
 
 `Monitor.tick` reads as one round. Deciding is in `detection`, `scaling` and `healing`, which are pure.
 """
 
 import os
-import signal
 import sys
 import threading
 import time
@@ -14,21 +14,20 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 
 if __name__ == "__main__":
     # Run as a script, Python looks for modules beside it, where `history` or `config` would hide others of that name.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from auto_monitor import code_fixes, commands, config, healing, journal, probes, scaling, status
+from auto_monitor import closing, code_fixes, commands, config, healing, journal, live, samples, scaling, status
 from auto_monitor.alerts import Alerts
 from auto_monitor.attempts import Attempts
-from auto_monitor.clock import SteadyClock
+from auto_monitor.clock import SteadyClock, utc_now
 from auto_monitor.code_fixes import CodeFixes
 from auto_monitor.command_line import Settings, read_arguments, script_of, settings_of, state_dir_of
 from auto_monitor.config import Misconfigured
-from auto_monitor.daemon import AlreadyRunning, MonitorLock
-from auto_monitor.detection import FOR_GOOD, judge
+from auto_monitor.daemon import AlreadyRunning, MonitorLock, stop_on_signals
+from auto_monitor.detection import FOR_GOOD, is_fruitless, judge
 from auto_monitor.disk import DiskMeter, DiskProbe
 from auto_monitor.fix_applier import FixRefused
 from auto_monitor.history import History, StateFile, history_path, state_path
@@ -48,11 +47,13 @@ from auto_monitor.model import (
     WorkerRecord,
     WorkerSnapshot,
     age,
-)
+)  # fmt: skip
 from auto_monitor.observe import Observer
 from auto_monitor.ports import Adviser
+from auto_monitor.probes import ServerProbe
 from auto_monitor.redact import secret_values
 from auto_monitor.staff import Staff
+from auto_monitor.wishes import Retries, Wishes
 from auto_monitor.workers import Command, Workers
 from migration import logs, totals
 from migration.atomic import StateUnwritable
@@ -77,6 +78,7 @@ class Parts:
     alerts: Alerts
     journal: Journal
     state_file: StateFile
+    wishes: Wishes | None = None
     adviser: Adviser | None = None
 
 
@@ -97,7 +99,7 @@ class Monitor:
         self.last_scale_check: datetime | None = None
         self.closed_since: datetime | None = None
         self.snapshots: Mapping[int, WorkerSnapshot] = {}
-        self.server_away_at: datetime | None = None
+        self.server = ServerProbe(settings.server, seconds=config.PROBE_ANSWER_SECONDS, settling=self.detection.stuck)
         self.exit_code = 0
 
     # -- one round ------------------------------------------------------------------------------------------------
@@ -133,14 +135,17 @@ class Monitor:
     def tick(self) -> bool:
         """One look at everything and what it leads to; True when there is nothing left to watch."""
         now = self.clock()
-        self.carry_out_commands()
+        if self.parts.wishes is not None:
+            self.parts.wishes.carry_out()
         self.parts.staff.adopt(self.parts.observer)
         found = self.totals()
         snapshots = {r.worker_id: self.parts.observer.look(r, now) for r in self.memory.wanted() if r.identity}
+        snapshots = self.excuse(snapshots, now)
         self.snapshots = snapshots
         verdicts = {number: judge(seen, now, self.detection) for number, seen in snapshots.items()}
         self.note(snapshots, verdicts, now)
         self.parts.attempts.verify(snapshots, verdicts, now, self.healing)
+        self.sample(found, verdicts)
         if self.over(found, verdicts, now):
             return True
         if self.closed_since is None:
@@ -165,7 +170,7 @@ class Monitor:
             suspect = (record.suspect_since or now) if verdict.health is Health.STUCK else None
             kept = record.suspect_since if record.case is not None else suspect
             self.memory.remember(replace(record, suspect_since=kept, exit_code=seen.exit_code))
-            if self.parts.adviser is not None and verdict.health is not Health.STUCK:
+            if self.parts.adviser is not None and not verdict.is_a_riddle:
                 self.parts.adviser.forget(number)
             text = f"Worker {number} is {verdict.health.value}: {verdict.reason}"
             if self.say.once(f"worker {number}", text, verdict.health.value) and verdict.health is Health.ENDED:
@@ -203,6 +208,8 @@ class Monitor:
         tell = self.parts.alerts.announce if proved else self.parts.alerts.tell
         tell(f"{totals.equation(found, proved=proved)}{failed}")
         self.memory.save(ended="completed")
+        if not self.settings.dry_run:
+            closing.write_report(self.settings.state_dir, config.PROJECT, self.say, config.REPORT_SECONDS)
 
     def give_up(self, record: WorkerRecord) -> None:
         """No worker is left and none may be restarted."""
@@ -213,26 +220,20 @@ class Monitor:
         )
         self.memory.save(ended="failed")
 
-    def carry_out_commands(self) -> None:
-        """What a person asked for with --resume."""
-        if self.settings.dry_run:
+    def sample(self, found: Totals | None, verdicts: Mapping[int, Verdict]) -> None:
+        """A line for the charts of those who look later; that it cannot be written stops nothing."""
+        if self.settings.dry_run or found is None:
             return
-        found, strange = commands.take(self.settings.state_dir)
-        for name in strange:
-            self.say.warning("commands/%s is not a command and was removed", name)
-        for command in found:
-            self.resume(command.worker_id)
-
-    def resume(self, number: int) -> None:
-        """A paused worker is to be started again; its attempts begin anew, its settings stay."""
-        record = self.memory.record(number)
-        if not record.paused:
-            self.say.warning("Worker %d is not paused: nothing to resume", number)
-            return
-        self.say.act(f"Worker {number}: resumed, as asked")
-        self.memory.remember(
-            WorkerRecord(number, parallel_uploads=record.parallel_uploads, batch_size=record.batch_size)
-        )
+        counts, state = found.counts, self.memory.state
+        running = sum(verdict.health in _RUNNING for verdict in verdicts.values())
+        taken = samples.Sample(
+            utc_now(), found.pass_id, counts.discovered - counts.pending, found.bytes_uploaded,
+            state.disk_utilization, state.desired, running,
+        )  # fmt: skip
+        try:
+            samples.append(self.settings.state_dir, taken)
+        except OSError as error:
+            self.say.once("samples", f"{samples.NAME} cannot be written: {error.strerror}")
 
     # -- scaling --------------------------------------------------------------------------------------------------
 
@@ -319,15 +320,15 @@ class Monitor:
         return mass
 
     def surroundings(self, now: datetime) -> healing.Surroundings:
-        """Do the server and the disk answer? Asked only before a restart.
+        """Do the server and the disk answer? Asked only before a restart."""
+        return healing.Surroundings(self.server.answers(now), self.parts.probe.answers(config.PROBE_ANSWER_SECONDS))
 
-        A server that has only just come back counts as away: the workers must have the time to notice it themselves.
-        """
-        answers = probes.server_answers(self.settings.server, config.PROBE_ANSWER_SECONDS)
-        if not answers:
-            self.server_away_at = now
-        away = self.server_away_at is not None and age(self.server_away_at, now) < self.detection.stuck
-        return healing.Surroundings(not away, self.parts.probe.answers(config.PROBE_ANSWER_SECONDS))
+    def excuse(self, snapshots: dict[int, WorkerSnapshot], now: datetime) -> dict[int, WorkerSnapshot]:
+        """Who meets only failures of the server is excused while the server is really away."""
+        asked = any(is_fruitless(seen, now, self.detection) for seen in snapshots.values())
+        if not asked or self.server.answers(now):
+            return snapshots
+        return {number: replace(seen, fruitless_since=None) for number, seen in snapshots.items()}
 
     def carry_out(self, step: Step, verdict: Verdict, seen: WorkerSnapshot, now: datetime) -> None:
         """Does what was decided about one worker."""
@@ -394,9 +395,15 @@ def assemble(settings: Settings, say: Journal, clock: Callable[[], datetime]) ->
         alerts=alerts,
         journal=say,
         state_file=state_file,
+        wishes=None if settings.dry_run else wishes(settings, staff, memory, attempts, say),
         adviser=adviser,
     )
     return Monitor(settings, parts, clock)
+
+
+def wishes(settings: Settings, staff: Staff, memory: Memory, attempts: Attempts, say: Journal) -> Wishes:
+    """The one that carries out what people ask for."""
+    return Wishes(settings.state_dir, staff, memory, attempts, say, Retries(settings.state_dir, config.PROJECT, say))
 
 
 def debugger(settings: Settings, clock: Callable[[], datetime]) -> LlmDebugger:
@@ -416,16 +423,19 @@ def run(settings: Settings, service: Notifier) -> int:
         if not settings.dry_run:
             stack.callback(MonitorLock(settings.state_dir).release)
         say = stack.enter_context(
-            journal.opened(settings.state_dir, dry_run=settings.dry_run, console=not settings.quiet)
-        )
+            journal.opened(settings.state_dir, dry_run=settings.dry_run, console=not settings.quiet,
+                           as_json=config.LOG_FORMAT == "json")
+        )  # fmt: skip
         monitor = assemble(settings, say, SteadyClock())
         stop = threading.Event()
-        _stop_on_signals(stop)
+        stop_on_signals(stop)
         something = monitor.begin()
         service.ready()
         if something:
             watch(monitor, stop, service)
         service.stopping()
+        if monitor.parts.wishes is not None:
+            monitor.parts.wishes.retries.finish()
         monitor.parts.alerts.finish(15.0)
         if monitor.parts.adviser is not None:
             monitor.parts.adviser.finish()
@@ -448,24 +458,16 @@ def watch(monitor: Monitor, stop: threading.Event, service: Notifier) -> None:
             monitor.say.error("This look failed (%s: %s)", type(error).__name__, error, exc_info=error)
         if over or monitor.settings.once:
             return
-        # A child that ends is looked at soon; everything else can wait for the next look.
+        # A child that ends and a wish are looked at soon; everything else can wait for the next look.
         while time.monotonic() - began < monitor.settings.check_interval and not stop.is_set():
             service.alive()
             stop.wait(min(config.CHILD_SECONDS, monitor.settings.check_interval))
-            if monitor.parts.staff.workers.reap():
+            if monitor.parts.staff.workers.reap() or commands.waiting(monitor.settings.state_dir):
                 break
     monitor.say.info("Asked to stop")
     if monitor.settings.stop_workers and not monitor.settings.dry_run:
         monitor.parts.staff.dismiss()
     monitor.memory.save(ended="stopped")
-
-
-def _stop_on_signals(stop: threading.Event) -> None:
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -474,7 +476,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given, environment = read_arguments(sys.argv[1:] if argv is None else argv)
     try:
         if given.status:
-            return status.show(state_dir_of(given), as_json=given.json)
+            return live.show(state_dir_of(given), as_json=given.json, watch=given.watch)
         if given.resume is not None:
             commands.leave(state_dir_of(given), commands.Command(commands.Wish.RESUME, given.resume))
             sys.stdout.write(f"The monitor will resume worker {given.resume} at its next look.\n")

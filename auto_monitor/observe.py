@@ -76,6 +76,9 @@ class _Memory:
     progress: Progress | None = None
     progress_mark: datetime | None = None
     progress_seen_at: datetime | None = None
+    arrived_mark: tuple[int, int] = (0, 0)
+    arrived_seen_at: datetime | None = None
+    failures_then: tuple[int, datetime | None] = (0, None)
     beat_mark: datetime | None = None
     beat_seen_at: datetime | None = None
     ranges: set[str] = field(default_factory=set)
@@ -126,6 +129,7 @@ class Observer:
             exit_code=record.exit_code if exit_code is None else exit_code,
             hung_on=hung_on(seen),
             repeated_range=memory.repeated,
+            fruitless_since=memory.arrived_seen_at if _failures(seen) != memory.failures_then else None,
         )
 
     def _memory(self, record: WorkerRecord) -> _Memory:
@@ -148,6 +152,10 @@ class Observer:
             memory.beat_seen_at, memory.beat_mark = min(now, beat or now), beat
         if moved != memory.progress_mark:
             memory.progress_seen_at, memory.progress_mark = now, moved
+        arrived = _arrived(memory.progress)
+        if memory.arrived_seen_at is None or arrived != memory.arrived_mark:
+            memory.arrived_mark, memory.arrived_seen_at = arrived, now
+            memory.failures_then = _failures(memory.progress)
         if beat != memory.beat_mark:
             memory.beat_seen_at, memory.beat_mark = now, beat
         if memory.progress is not None and memory.progress.status is Phase.WAITING:
@@ -183,6 +191,20 @@ def _wrote(seen: Progress, identity: Identity) -> bool:
     """Was this progress written by that process?"""
     apart = abs((seen.pid_started_at - identity.started).total_seconds())
     return seen.pid == identity.pid and apart <= START_TOLERANCE
+
+
+def _arrived(seen: Progress | None) -> tuple[int, int]:
+    """What has arrived, and what is under way: files, bytes."""
+    if seen is None:
+        return (0, 0)
+    return (seen.counts.uploaded + seen.counts.duplicate, sum(file.bytes_sent for file in seen.current))
+
+
+def _failures(seen: Progress | None) -> tuple[int, datetime | None]:
+    """What tells whether something has failed since an earlier look."""
+    if seen is None:
+        return (0, None)
+    return (seen.counts.failed, seen.last_error.at if seen.last_error else None)
 
 
 def hung_on(seen: Progress | None) -> HungOn:

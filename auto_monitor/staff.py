@@ -52,7 +52,7 @@ class Staff:
         try:
             identity = self.workers.start(
                 number, script=self._script(number), parallel_uploads=record.parallel_uploads,
-                batch_size=record.batch_size,
+                batch_size=record.batch_size, retry_failed=self._tries_again(number),
             )  # fmt: skip
         except OSError as error:
             self._journal.error("Worker %d cannot be started: %s", number, error.strerror)
@@ -67,6 +67,11 @@ class Staff:
         if case is None or case.worker_id != number:
             return None
         return candidate_path(self.workers.command.state_dir, case.candidate.name)
+
+    def _tries_again(self, number: int) -> bool:
+        """Is worker N to try again what failed, because its candidate is to show that it does better?"""
+        case = self._memory.state.code_case
+        return case is not None and case.worker_id == number and case.fruitless
 
     def runs(self, number: int, name: str) -> bool:
         """Does worker N run this candidate?"""

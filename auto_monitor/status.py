@@ -16,7 +16,7 @@ from auto_monitor.disk import io_pressure
 from auto_monitor.history import StateFile, state_path
 from auto_monitor.model import MonitorState, WorkerRecord, age
 from migration import progress, totals
-from migration.model import Json, Phase, Progress
+from migration.model import Current, Json, Phase, Progress
 from migration.totals import Totals
 
 #: The heartbeat may be this many check intervals old, and a little more, for one look may take a while.
@@ -41,7 +41,7 @@ def collect(state_dir: Path, now: datetime) -> dict[str, Json]:
     found = _totals(state_dir)
     seen = _progresses(state_dir)
     numbers = sorted(set(seen) | {n for n, record in (state.workers if state else {}).items() if record.wanted})
-    rate = sum(p.rate_files_per_min for p in seen.values() if _lives(p, now))
+    rate = sum(p.rate_files_per_min for p in seen.values() if lives(p, now))
     workers: list[Json] = [_worker(n, seen.get(n), state.workers.get(n) if state else None, now) for n in numbers]
     return {
         "schema": 1,
@@ -49,6 +49,8 @@ def collect(state_dir: Path, now: datetime) -> dict[str, Json]:
         "monitor": _monitor(state_dir, state, now),
         "desired_workers": state.desired if state else None,
         "target_workers": state.target if state else None,
+        "library": next((p.library for p in seen.values()), None),
+        "server": next((p.server for p in seen.values()), None),
         "disk_utilization_percent": state.disk_utilization if state else None,
         "io_pressure_percent": io_pressure(),
         "workers": workers,
@@ -70,7 +72,8 @@ def _progresses(state_dir: Path) -> dict[int, Progress]:
     return {seen.worker_id: seen for seen in read if seen is not None}
 
 
-def _lives(seen: Progress, now: datetime) -> bool:
+def lives(seen: Progress, now: datetime) -> bool:
+    """Has this worker not ended, and written lately?"""
     ended = seen.status in (Phase.COMPLETED, Phase.STOPPED, Phase.FAILED)
     return not ended and age(seen.updated_at, now) < timedelta(seconds=STALE_SECONDS)
 
@@ -97,18 +100,31 @@ def _worker(number: int, seen: Progress | None, record: WorkerRecord | None, now
     return {
         "worker_id": number,
         "status": seen.status.value if seen else "unknown",
-        "lives": seen is not None and _lives(seen, now),
+        "lives": seen is not None and lives(seen, now),
         "pid": seen.pid if seen else None,
         "rate_files_per_min": seen.rate_files_per_min if seen else None,
         "beat_age_seconds": round(age(seen.updated_at, now).total_seconds(), 1) if seen else None,
         "progress_age_seconds": round(age(moved, now).total_seconds(), 1) if moved else None,
         "range": list(seen.range) if seen and seen.range else None,
         "current": [file.file for file in seen.current] if seen else [],
+        "files": [_file(file, now) for file in seen.current] if seen else [],
+        "bytes_uploaded": seen.bytes_uploaded if seen else 0,
+        "settled": seen.counts.discovered - seen.counts.pending if seen else 0,
+        "slow_uploads": seen.slow_uploads if seen else 0,
+        "last_error": f"{seen.last_error.error_class}: {seen.last_error.message}" if seen and seen.last_error else None,
         "attempts": record.attempts if record else 0,
         "paused": record.paused if record else False,
+        "paused_by_hand": record.paused and record.by_hand if record else False,
+        "stuck": record is not None and record.suspect_since is not None and case is None and not record.paused,
+        "known_to_monitor": record is not None and record.wanted,
         "case": None if case is None else f"attempt {case.attempt}, {case.trigger.value} on {case.hung_on}",
         "exit_code": record.exit_code if record else None,
     }
+
+
+def _file(file: Current, now: datetime) -> Json:
+    seconds = round(age(file.since, now).total_seconds(), 1)
+    return {"file": file.file, "bytes_sent": file.bytes_sent, "size": file.size, "seconds": seconds}
 
 
 def _totals_json(found: Totals | None) -> Json:
@@ -120,15 +136,20 @@ def _totals_json(found: Totals | None) -> Json:
         "opened_at": found.opened_at.isoformat(),
         "closed_at": found.closed_at.isoformat() if found.closed_at else None,
         "counts": counts,
+        "total": found.total,
+        "failed": {**found.failed},
+        "not_carried": {**found.not_carried},
         "bytes_uploaded": found.bytes_uploaded,
         "books_claimed_percent": round(100 * found.claimed_to / found.highest_id, 1) if found.highest_id else 100.0,
     }
 
 
 def _eta(found: Totals | None, rate: float) -> float | None:
-    """Seconds to the end at the present rate, the unclaimed ids counted as the claimed ones turned out."""
+    """Seconds to the end at the present rate; without a total unclaimed ids count as the claimed ones turned out."""
     if found is None or found.closed_at is not None or rate <= 0:
         return None
+    if found.total is not None:
+        return round((found.total - found.counts.discovered + found.counts.pending) / rate * 60, 0)
     per_id = found.counts.discovered / found.claimed_to if found.claimed_to else 0.0
     ahead = max(0, found.highest_id - found.claimed_to) * per_id
     return round((found.counts.pending + ahead) / rate * 60, 0)

@@ -20,7 +20,10 @@ from migration.logs import stack_path
 #: Recorded and measured start times may differ by rounding and by a clock that was set, seconds.
 START_TOLERANCE = 2.0
 #: What a worker needs from the environment besides what any program does.
-_FOR_WORKERS = ("MBS2_", "DEFAULT_LANGUAGE", "MAX_CONTENT_LENGTH", "MIGRATE_", "PARALLEL_UPLOADS", "BATCH_SIZE")
+_FOR_WORKERS = (
+    "MBS2_", "DEFAULT_LANGUAGE", "MAX_CONTENT_LENGTH", "MIGRATE_", "PARALLEL_UPLOADS", "BATCH_SIZE",
+    "MAX_FILES_PER_MIN", "WORKER_NICE", "WORKER_IONICE",
+)  # fmt: skip
 _NOT_FOR_WORKERS = ("OPENAI_", "ALERT_", "CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID", "NOTIFY_SOCKET", "WATCHDOG_")
 
 
@@ -99,7 +102,9 @@ class Command:
     project: Path
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def line(self, worker_id: int, script: Path, parallel_uploads: int | None, batch_size: int | None) -> list[str]:
+    def line(
+        self, worker_id: int, script: Path, parallel_uploads: int | None, batch_size: int | None, *, retry_failed: bool
+    ) -> list[str]:
         """The arguments of worker N. They only join a pass; passwords are in the environment."""
         line = [
             sys.executable, str(script), str(self.library), "--server", self.server, "--worker-id", str(worker_id),
@@ -109,6 +114,8 @@ class Command:
             line += ["--parallel-uploads", str(parallel_uploads)]
         if batch_size is not None:
             line += ["--batch-size", str(batch_size)]
+        if retry_failed:
+            line.append("--retry-failed")
         return line
 
     def surroundings(self) -> dict[str, str]:
@@ -134,9 +141,12 @@ class Workers:
         script: Path | None = None,
         parallel_uploads: int | None = None,
         batch_size: int | None = None,
+        retry_failed: bool = False,
     ) -> Identity:
         """Starts worker N in a session and group of its own. Raises OSError when that is impossible."""
-        line = self.command.line(worker_id, script or self.command.script, parallel_uploads, batch_size)
+        line = self.command.line(
+            worker_id, script or self.command.script, parallel_uploads, batch_size, retry_failed=retry_failed
+        )
         output = self.command.state_dir / f"migration_worker{worker_id}.out"
         with output.open("wb") as said:
             child = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Ten faults in the worker, each with the LLM's right answer: seconds from the start to verified, calls, tokens.
+"""Eleven faults in the worker, each with the LLM's right answer: seconds from the start to verified, calls, tokens.
 
 `python -m benchmarks.repair [FAULT …]`: a real monitor, worker, server, gate; the LLM is a scripted HTTP server that
 speaks the OpenAI API. Thresholds are seconds, as in the tests: 8 s until a worker that has settled nothing is stuck.
@@ -19,9 +19,10 @@ FAULTS = [
     ("a wrong range is read", "read_range", "owned = replace(owned, first=owned.first + 1)", 2),
     ("a retry without end", "read_library", "while True: self.crew.meanwhile(read, self.publish)", 0),
     ("a lock held twice", "identify", "lock = __import__('threading').Lock(); lock.acquire(); lock.acquire()", 1),
-    ("every file taken for too big", "refuse_unsendable", 'raise ServerFault("too big, try again")', 2),
+    ("every file taken for too big", "refuse_unsendable", 'self.crew.sleep(6.0); raise TooBig("too big")', 2),
     ("a claim that never comes", "next_range", "while True: self.publish()", 0),
     ("a refresh without end", "refresh_existing_hashes", "while True: self.publish()", 1),
+    ("an attribute that is not there", "read_range", "self.no_such_thing", 0),
     ("asleep in an uploader", "reach", "__import__('time').sleep(10**6)", 2),
     ("a busy loop in a decision", "excluded", "while True: pass", 0),
     ("only on this machine", "upload_file", f"while {HERE}: self.crew.heed_stop()", 1),

@@ -78,7 +78,7 @@ async def get_ebook(request: web.Request) -> web.Response:
     """GET /api/ebooks/<id>."""
     user = await require_user(request)
     ebook_id = _number(request)
-    return json_answer(await request.app[SHELF].database.read(lambda db: views.ebook(db, ebook_id, user.id)))
+    return json_answer(request.app[SHELF].database.look(lambda db: views.ebook(db, ebook_id, user.id)))
 
 
 async def change_ebook(request: web.Request) -> web.Response:

@@ -40,7 +40,7 @@ async def current_user(request: web.Request) -> User | None:
     user_id = shelf.tokens.user_id(token) if token else None
     if user_id is None:
         return None
-    return await shelf.database.read(lambda db: load_user(db, user_id=user_id))
+    return shelf.database.look(lambda db: load_user(db, user_id=user_id))
 
 
 async def require_user(request: web.Request) -> User:

@@ -15,6 +15,8 @@ from bookshelf.files import write_file
 
 ACCESS_SECONDS = 4 * 3600
 REFRESH_SECONDS = 365 * 24 * 3600
+#: Tokens whose signature need not be checked again.
+REMEMBERED = 1000
 #: Each role includes those before it.
 ROLES = ("guest", "user", "trusted_user", "superuser", "admin")
 
@@ -51,6 +53,7 @@ class Tokens:
             write_file(path, json.dumps(made).encode(), 0o600)
         kept = json.loads(path.read_text())
         self._access, self._refresh = str(kept["access"]), str(kept["refresh"])
+        self._checked: dict[str, tuple[int, float]] = {}
 
     def access(self, user: User, now: float) -> str:
         """An access token."""
@@ -63,7 +66,21 @@ class Tokens:
 
     def user_id(self, token: str, *, expired_too: bool = False) -> int | None:
         """Whose valid access token this is."""
-        return _id(token, self._access, expired_too)
+        if expired_too:
+            return _id(token, self._access, expired_too)
+        user_id, until = self._checked.get(token, (None, 0.0))
+        if user_id is None or until <= time.time():
+            user_id = _id(token, self._access, expired_too)
+            if user_id is not None:
+                self._remember(token, user_id)
+        return user_id
+
+    def _remember(self, token: str, user_id: int) -> None:
+        """A signature that was right stays right; only the time is looked at again."""
+        if len(self._checked) >= REMEMBERED:
+            self._checked.clear()
+        until = jwt.decode(token, options={"verify_signature": False})["exp"]
+        self._checked[token] = (user_id, float(until))
 
     def refresh_id(self, token: str) -> int | None:
         """Whose valid refresh token this is."""

@@ -2,14 +2,14 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """`port` 0 picks a free one. `delay_seconds` and `permissive` are for tests."""
+    """`port` 0 picks a free one. `delay_seconds`, `task_seconds` and `permissive` are for tests."""
 
     data_dir: Path
     host: str
@@ -18,6 +18,8 @@ class Config:
     password: str
     permissive: bool
     delay_seconds: float
+    task_seconds: float
+    task_slots: int
 
 
 def read_config(argv: Sequence[str] | None = None) -> Config:
@@ -42,14 +44,7 @@ def read_config(argv: Sequence[str] | None = None) -> Config:
         "--port", type=int, default=env.get("BOOKSHELF_PORT", "6006"), metavar="P",
         help="port to listen on, 0 for any free one [default: 6006; environment: BOOKSHELF_PORT]",
     )  # fmt: skip
-    parser.add_argument(
-        "--permissive", action="store_true", default=env.get("BOOKSHELF_PERMISSIVE") == "1",
-        help="for tests: nothing is unique, as in MyBookshelf2 [default: off; environment: BOOKSHELF_PERMISSIVE=1]",
-    )  # fmt: skip
-    parser.add_argument(
-        "--delay-ms", type=int, default=env.get("BOOKSHELF_DELAY_MS", "0"), metavar="N",
-        help="for tests: milliseconds added to each call [default: 0; environment: BOOKSHELF_DELAY_MS]",
-    )  # fmt: skip
+    _add_test_options(parser, env)
     given = parser.parse_args(argv)
     if given.data_dir is None:
         parser.error("no data directory given: use --data-dir DIR")
@@ -63,4 +58,25 @@ def read_config(argv: Sequence[str] | None = None) -> Config:
         password=env.get("MBS2_PASSWORD", ""),
         permissive=given.permissive,
         delay_seconds=max(0, given.delay_ms) / 1000,
+        task_seconds=max(0, given.task_ms) / 1000,
+        task_slots=max(1, given.task_slots),
     )
+
+
+def _add_test_options(parser: argparse.ArgumentParser, env: Mapping[str, str]) -> None:
+    parser.add_argument(
+        "--permissive", action="store_true", default=env.get("BOOKSHELF_PERMISSIVE") == "1",
+        help="for tests: nothing is unique, as in MyBookshelf2 [default: off; environment: BOOKSHELF_PERMISSIVE=1]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--delay-ms", type=int, default=env.get("BOOKSHELF_DELAY_MS", "0"), metavar="N",
+        help="for tests: milliseconds added to each call [default: 0; environment: BOOKSHELF_DELAY_MS]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--task-ms", type=int, default=env.get("BOOKSHELF_TASK_MS", "0"), metavar="N",
+        help="for tests: milliseconds each task takes at least [default: 0; environment: BOOKSHELF_TASK_MS]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--task-slots", type=int, default=env.get("BOOKSHELF_TASK_SLOTS", str(os.cpu_count() or 1)), metavar="N",
+        help="tasks at the same time [default: number of processors; environment: BOOKSHELF_TASK_SLOTS]",
+    )  # fmt: skip

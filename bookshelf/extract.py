@@ -9,7 +9,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from bookshelf import covers, epub, vocabulary
+from bookshelf import epub, vocabulary
 from bookshelf.database import folded
 
 #: Seconds `ebook-meta` may take, as on the real server.
@@ -21,16 +21,15 @@ class TaskError(Exception):
     """A task that ends with `error` and this text."""
 
 
-async def read_file(path: Path) -> tuple[dict[str, Any], tuple[bytes, bytes] | None]:
-    """Metadata of an uploaded file by the keys of the protocol, and its cover and thumbnail as JPEG."""
-    loop = asyncio.get_running_loop()
+async def read_file(path: Path) -> tuple[dict[str, Any], bytes | None]:
+    """Metadata of an uploaded file by the keys of the protocol, and the picture that claims to be its cover."""
     if path.suffix == ".epub":
-        found = await loop.run_in_executor(None, epub.read, path)
+        found = await asyncio.get_running_loop().run_in_executor(None, epub.read, path)
         meta, picture = found.meta, found.cover
     else:
         meta, picture = await _ebook_meta(path)
     meta.setdefault("title", path.stem)
-    return meta, await loop.run_in_executor(None, _pictures, picture)
+    return meta, picture
 
 
 def merge(found: dict[str, Any], proposed: object) -> dict[str, Any]:
@@ -104,13 +103,6 @@ def _texts(value: Any) -> list[str]:
     if isinstance(value, dict):
         return [text for item in value.values() for text in _texts(item)]
     return [text for item in value for text in _texts(item)] if isinstance(value, list) else []
-
-
-def _pictures(data: bytes | None) -> tuple[bytes, bytes] | None:
-    try:
-        return covers.make(data) if data else None
-    except covers.BadPicture:
-        return None
 
 
 async def _ebook_meta(path: Path) -> tuple[dict[str, Any], bytes | None]:

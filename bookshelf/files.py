@@ -18,6 +18,7 @@ class Files:
         self._books = data_dir / "books"
         self._covers = data_dir / "covers"
         self._thumbs = data_dir / "thumbs"
+        self._synced: set[Path] = set()
         for folder in (self.uploads, self._books, self._covers, self._thumbs):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -44,7 +45,9 @@ class Files:
         except FileExistsError:
             return
         sync_folder(target.parent)
-        sync_folder(self._books)
+        if target.parent not in self._synced:
+            sync_folder(self._books)
+            self._synced.add(target.parent)
 
     def book(self, sha1: str, extension: str) -> Path:
         """Where the bytes with this hash are."""
@@ -65,6 +68,21 @@ class Files:
     def upload_cover(self, upload: Path) -> Path:
         """Where the cover found in an upload is."""
         return upload.parent / "cover.jpg"
+
+    def keep_pictures(self, upload: Path, cover: bytes, thumb: bytes) -> None:
+        """Puts the pictures found in an upload beside it; their bytes are on the disk."""
+        for path, data in ((self.upload_cover(upload), cover), (upload.with_name("thumbnail.jpg"), thumb)):
+            with path.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+
+    def take_cover(self, upload: Path, ebook_id: int) -> None:
+        """The pictures of an upload become the ebook's, durably."""
+        self.upload_cover(upload).replace(self.cover(ebook_id))
+        upload.with_name("thumbnail.jpg").replace(self.thumb(ebook_id))
+        sync_folder(self._covers)
+        sync_folder(self._thumbs)
 
     def set_cover(self, ebook_id: int, cover: bytes, thumb: bytes) -> None:
         """Replaces an ebook's cover and thumbnail."""

@@ -37,7 +37,7 @@ def make_application(config: Config) -> web.Application:
     shelf = Shelf(config, database, files, Tokens(config.data_dir))
     app = web.Application(middlewares=[_headers, _answers], client_max_size=settings.MAX_CONTENT_LENGTH)
     app[SHELF] = shelf
-    app[ENGINE] = Engine()
+    app[ENGINE] = Engine(config.task_slots)
     app.add_routes(_routes(app[ENGINE]))
     app.on_shutdown.append(_stop)
     app.on_cleanup.append(_close)

@@ -5,12 +5,12 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 import secrets
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -20,7 +20,7 @@ from bookshelf.application import SHELF, Shelf
 from bookshelf.auth import User, load_user
 from bookshelf.errors import Failed
 from bookshelf.extract import TaskError
-from bookshelf.files import write_file
+from bookshelf.files import Files
 
 #: Seconds for which results wait for a session whose connection is gone.
 KEEP_SECONDS = 60.0
@@ -49,10 +49,10 @@ class _Session:
 
 
 class Engine:
-    """Runs tasks, at most as many at once as there are processors."""
+    """Runs tasks, at most `slots` at once."""
 
-    def __init__(self) -> None:
-        self._slots = asyncio.Semaphore(os.cpu_count() or 1)
+    def __init__(self, slots: int) -> None:
+        self._slots = asyncio.Semaphore(slots)
         self._sessions: dict[tuple[int, str], _Session] = {}
         self._running: set[asyncio.Task[None]] = set()
 
@@ -60,7 +60,7 @@ class Engine:
         """GET /ws?token=…&session_id=…"""
         shelf = request.app[SHELF]
         user_id = shelf.tokens.user_id(request.query.get("token", ""))
-        user = await shelf.database.read(lambda db: load_user(db, user_id=user_id)) if user_id is not None else None
+        user = shelf.database.look(lambda db: load_user(db, user_id=user_id)) if user_id is not None else None
         if user is None or not user.may("user"):
             return web.Response(status=401, text="401: Unauthorized")
         socket = web.WebSocketResponse(max_msg_size=FRAME_BYTES)
@@ -148,6 +148,7 @@ class Engine:
             except (OSError, sqlite3.Error) as error:
                 log.exception("task failed")
                 body = {"status": "error", "error": f"{type(error).__name__}: {error}"}
+            await asyncio.sleep(shelf.config.task_seconds - (time.monotonic() - started))
         body |= {"duration": round(time.monotonic() - started, 4), "task_id": task_id}
         await session.send(["m", call_id, body])
 
@@ -162,12 +163,10 @@ async def metadata(shelf: Shelf, user: User, args: list[Any]) -> int:
     known = vocabulary.format_of("", path.suffix[1:])
     if known is None:
         raise TaskError('null value in column "format_id" of relation "upload" violates not-null constraint')
-    found, pictures = await extract.read_file(path)
+    found, picture = await extract.read_file(path)
     meta = extract.merge(found, args[1] if len(args) > 1 else {})
-    sha1, size = await asyncio.get_running_loop().run_in_executor(None, _identify, path)
-    if pictures is not None:
-        write_file(shelf.files.upload_cover(path), pictures[0])
-        write_file(path.with_name("thumbnail.jpg"), pictures[1])
+    loop = asyncio.get_running_loop()
+    sha1, size, pictured = await loop.run_in_executor(None, _examine, shelf.files, path, picture)
     stamp = catalogue.now()
 
     def record(db: sqlite3.Connection) -> int:
@@ -175,7 +174,7 @@ async def metadata(shelf: Shelf, user: User, args: list[Any]) -> int:
             "INSERT INTO upload (file, load_source, format_id, size, hash, meta, cover, created, modified, created_by)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (str(args[0]), path.name, known[0], size, sha1, json.dumps(extract.resolve(db, meta)),
-             int(pictures is not None), stamp, stamp, user.id),
+             int(pictured), stamp, stamp, user.id),
         )  # fmt: skip
         return int(made.lastrowid or 0)
 
@@ -196,7 +195,7 @@ async def cover(shelf: Shelf, user: User, args: list[Any]) -> int:
         except Failed as error:
             raise TaskError("Ebook directory is null, probably wrong ebook id") from error
 
-    await shelf.database.read(known)
+    shelf.database.look(known)
     loop = asyncio.get_running_loop()
     try:
         pictures = await loop.run_in_executor(None, covers.make, path.read_bytes())
@@ -210,9 +209,16 @@ async def cover(shelf: Shelf, user: User, args: list[Any]) -> int:
     return ebook_id
 
 
-def _identify(path: Any) -> tuple[str, int]:
+def _examine(files: Files, path: Path, picture: bytes | None) -> tuple[str, int, bool]:
+    """SHA-1 and size of an upload, and whether a cover was found; the pictures are kept beside it."""
+    try:
+        pictures = covers.make(picture) if picture else None
+    except covers.BadPicture:
+        pictures = None
+    if pictures is not None:
+        files.keep_pictures(path, *pictures)
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha1").hexdigest(), path.stat().st_size
+        return hashlib.file_digest(file, "sha1").hexdigest(), path.stat().st_size, pictures is not None
 
 
 TASKS: dict[str, Task] = {"metadata": metadata, "cover": cover}

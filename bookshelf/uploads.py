@@ -14,7 +14,7 @@ import settings
 from bookshelf import catalogue, views, vocabulary
 from bookshelf.application import SHELF, Shelf, require_user
 from bookshelf.errors import NOT_FOUND, Failed, Refused, json_answer
-from bookshelf.files import safe_name, sync_folder
+from bookshelf.files import Files, safe_name
 
 BLOCK = 256 * 1024
 
@@ -32,7 +32,7 @@ async def check(request: web.Request) -> web.Response:
         raise Failed(400, "Invalid schema")
     if body["hash"] is not None and not isinstance(body["hash"], str):
         raise Failed(500, "Internal Server Error")
-    await _acceptable(request.app[SHELF], mime, extension, int(size), body["hash"])
+    _acceptable(request.app[SHELF], mime, extension, int(size), body["hash"])
     return json_answer({"result": "ok"})
 
 
@@ -53,7 +53,7 @@ async def upload(request: web.Request) -> web.Response:
             raise Failed(500, "Internal Server Error")
         mime = part.headers.get("Content-Type", "")
         extension = name.rpartition(".")[2] if "." in name else None
-        await _acceptable(shelf, mime, extension, size, sha1)
+        _acceptable(shelf, mime, extension, size, sha1)
     except (Refused, Failed, OSError, asyncio.CancelledError, ConnectionError):
         shelf.files.drop_upload(path)
         raise
@@ -76,7 +76,7 @@ async def uploads_meta(request: web.Request) -> web.Response:
     """GET /api/uploads-meta/<id>."""
     await require_user(request)
     number = int(request.match_info["id"])
-    return json_answer(await request.app[SHELF].database.read(lambda db: views.upload(db, number, json.loads)))
+    return json_answer(request.app[SHELF].database.look(lambda db: views.upload(db, number, json.loads)))
 
 
 async def upload_picture(request: web.Request) -> web.StreamResponse:
@@ -100,7 +100,7 @@ async def add_upload(request: web.Request) -> web.Response:
     upload_id, quality = body["upload_id"], body.get("quality")
     if isinstance(upload_id, bool) or not isinstance(upload_id, int):
         raise Failed(500, "Internal Server Error")
-    record = await shelf.database.read(lambda db: _pending(db, ebook_id, upload_id))
+    record = shelf.database.look(lambda db: _pending(db, ebook_id, upload_id))
     path = shelf.files.uploaded(record["file"])
     if path is None:
         raise Failed(500, "Internal Server Error")
@@ -110,9 +110,7 @@ async def add_upload(request: web.Request) -> web.Response:
     source_id, wants_cover = await shelf.database.write(
         lambda db: _attach(db, ebook_id, record, quality, user.id, permissive=shelf.config.permissive)
     )
-    if wants_cover:
-        await _in_thread(_take_cover, shelf, path, ebook_id)
-    await _in_thread(shelf.files.drop_upload, path)
+    await _in_thread(_finish, shelf.files, path, ebook_id, wants_cover)
     return json_answer({"id": source_id})
 
 
@@ -153,18 +151,19 @@ def _attach(
     return int(made.lastrowid or 0), wants_cover
 
 
-def _take_cover(shelf: Shelf, path: Path, ebook_id: int) -> None:
-    cover = shelf.files.upload_cover(path)
-    shelf.files.set_cover(ebook_id, cover.read_bytes(), cover.with_name("thumbnail.jpg").read_bytes())
+def _finish(files: Files, path: Path, ebook_id: int, wants_cover: bool) -> None:
+    if wants_cover:
+        files.take_cover(path, ebook_id)
+    files.drop_upload(path)
 
 
-async def _acceptable(shelf: Shelf, mime: str, extension: str | None, size: int, sha1: str | None) -> None:
+def _acceptable(shelf: Shelf, mime: str, extension: str | None, size: int, sha1: str | None) -> None:
     """The server's verdict on a file, in its order. Raises Refused."""
     if size > settings.MAX_CONTENT_LENGTH:
         raise Refused("file too big")
     if vocabulary.format_of(mime, extension) is None:
         raise Refused(f"unsupported file type {mime}, extension {extension}")
-    if await shelf.database.read(lambda db: catalogue.existing_source(db, sha1, size)):
+    if shelf.database.look(lambda db: catalogue.existing_source(db, sha1, size)):
         raise Refused("file already exists")
 
 
@@ -181,7 +180,10 @@ async def _file_part(request: web.Request) -> BodyPartReader:
 
 
 async def _receive(part: BodyPartReader, path: Path) -> tuple[str, int]:
-    """Stores a part durably, hashing it on the way. Raises Failed(413) when it grows over the limit."""
+    """Stores a part, hashing it on the way. Raises Failed(413) when it grows over the limit.
+
+    Its bytes are on the disk; that its folder is too matters only when it becomes a book's (`Files.keep`).
+    """
     sha1, size = hashlib.sha1(usedforsecurity=False), 0
     with path.open("wb") as file:
         while block := await part.read_chunk(BLOCK):
@@ -192,7 +194,6 @@ async def _receive(part: BodyPartReader, path: Path) -> tuple[str, int]:
             file.write(block)
         file.flush()
         await _in_thread(os.fsync, file.fileno())
-    await _in_thread(sync_folder, path.parent)
     return sha1.hexdigest(), size
 
 

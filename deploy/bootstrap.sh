@@ -19,7 +19,7 @@ find_python() {
 bootstrap() {
     local requirements=$1 python stamp wanted
     stamp=.venv/installed-$(basename "$requirements" .txt)
-    wanted=$(cat requirements.txt "$requirements" | cksum)
+    wanted=$(cat requirements.txt requirements-cluster.txt "$requirements" | cksum)
     if [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
         return
     fi

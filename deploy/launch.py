@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 
+import argcomplete
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -19,7 +20,7 @@ from rich.text import Text
 import systemd_notify
 from auto_monitor.config import Misconfigured, require_llm_key
 from auto_monitor.workers import Command, Workers
-from deploy import processes
+from deploy import board, processes
 from deploy.stop import stop
 from migration import progress, report, totals
 from migration.errors import ExitCode
@@ -55,6 +56,7 @@ class Job:
     workers: int
     settings: dict[str, str]
     llm_enabled: bool = False
+    dashboard: bool = True
 
 
 class Mode(Enum):
@@ -110,6 +112,9 @@ def _parser(environment: dict[str, str]) -> argparse.ArgumentParser:
         "--llm-enabled", action="store_true",
         help="let the monitor ask an LLM for root causes and apply its fixes; OPENAI_API_KEY is in auto_monitor/.env",
     )  # fmt: skip
+    parser.add_argument(
+        "--no-dashboard", action="store_true", help="do not serve the page on DASHBOARD_HOST:DASHBOARD_PORT"
+    )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--dry-run", action="store_true", help="observe, and say what the monitor would do")
     mode.add_argument(
@@ -122,14 +127,16 @@ def _parser(environment: dict[str, str]) -> argparse.ArgumentParser:
 def _job(argv: Sequence[str]) -> tuple[Job, Mode]:
     environment = environment_with_files(PROJECT)
     parser = _parser(environment)
+    argcomplete.autocomplete(parser)
     given = parser.parse_args(argv)
+    shown = not given.no_dashboard
     if given.llm_enabled:
         require_llm_key(environment)
     if given.demo:
         state_dir = DEMO / "state"
         url, login, file = embedded_server(state_dir / "bookshelf", {})
         settings = {"BATCH_SIZE": "8", "CHECK_INTERVAL_SECONDS": environment.get("CHECK_INTERVAL_SECONDS", "2")}
-        return Job(DEMO / "library", state_dir, url, login, file, 2, settings, given.llm_enabled), Mode.DEMO
+        return Job(DEMO / "library", state_dir, url, login, file, 2, settings, given.llm_enabled, shown), Mode.DEMO
     if not given.library:
         parser.error("name your library: --library DIR (or try it with --demo)")
     if not 1 <= given.workers <= 8:
@@ -142,10 +149,10 @@ def _job(argv: Sequence[str]) -> tuple[Job, Mode]:
     if given.server:
         ours = ("MBS2_USERNAME", "MBS2_PASSWORD", "MBS2_WS_URL", "MBS2_DB_URI")
         login = {key: environment[key] for key in ours if environment.get(key)}
-        return Job(library, state_dir, given.server, login, None, given.workers, {}, given.llm_enabled), mode
+        return Job(library, state_dir, given.server, login, None, given.workers, {}, given.llm_enabled, shown), mode
     login = {key: environment[key] for key in ("MBS2_USERNAME", "MBS2_PASSWORD") if environment.get(key)}
     url, login, file = embedded_server(state_dir / "bookshelf", login)
-    return Job(library, state_dir, url, login, file, given.workers, {}, given.llm_enabled), mode
+    return Job(library, state_dir, url, login, file, given.workers, {}, given.llm_enabled, shown), mode
 
 
 def _mode(given: argparse.Namespace) -> Mode:
@@ -208,6 +215,7 @@ def _run(job: Job, mode: Mode, console: Console) -> int:
         opened = _open_pass(job)
         if opened:
             return opened
+    _serve_page(job, console)
     if mode is Mode.NO_MONITOR:
         return _start_workers(job, console)
     if mode is Mode.FOREGROUND:
@@ -217,12 +225,28 @@ def _run(job: Job, mode: Mode, console: Console) -> int:
         return _watch_demo(job, daemon, console)
     console.print(
         f"The monitor runs (pid {daemon.pid}) and keeps {job.workers} workers at it. Follow it with\n"
-        f"  tail -f {job.state_dir / 'monitor.log'}\n  ./.venv/bin/python auto_monitor/monitor.py --status\n"
+        f"  tail -f {job.state_dir / 'monitor.log'}\n  ./.venv/bin/python auto_monitor/monitor.py --status --watch\n"
         f"and end everything with ./stop.sh; the next ./start.sh goes on.",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
     _say_where(job, console)
     return 0
+
+
+def _serve_page(job: Job, console: Console) -> None:
+    """Starts the dashboard and prints a link to it; without one the migration goes on all the same."""
+    if not job.dashboard:
+        return
+    named = {k: v for k, v in environment_with_files(PROJECT).items() if k.startswith("DASHBOARD_")}
+    try:
+        link = board.link(job.state_dir, {**_clean_environment(), **named})
+    except (board.NoDashboard, OSError, subprocess.SubprocessError) as error:
+        console.print(f"There is no page to watch: {error}", markup=False, highlight=False, soft_wrap=True)
+        return
+    console.print(
+        f"Watch it on\n  {link}\n(works once; for another: ./.venv/bin/python -m dashboard --link --state-dir "
+        f"{job.state_dir})", markup=False, highlight=False, soft_wrap=True,
+    )  # fmt: skip
 
 
 def _open_pass(job: Job) -> int:
@@ -323,6 +347,8 @@ def _watch_demo(job: Job, daemon: "subprocess.Popen[bytes]", console: Console) -
     found = _totals(job)
     if found is not None:
         console.print(report.summary(found, datetime.now(tz=UTC)))
+        page = job.state_dir / "report" / "report.html"
+        console.print(f"The report is in {page}", markup=False, highlight=False, soft_wrap=True)
     _say_where(job, console)
     if daemon.returncode or found is None or found.closed_at is None:
         sys.stderr.write(f"The demo did not come to its end; see {job.state_dir / 'monitor.log'}\n")

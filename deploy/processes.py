@@ -44,6 +44,13 @@ def server(data_dir: Path) -> tuple[Recorded, str] | None:
     return (recorded, str(record.get("url"))) if recorded else None
 
 
+def dashboard(state_dir: Path) -> tuple[Recorded, str] | None:
+    """The dashboard of a state directory and its URL, as it wrote them down; None when it never ran."""
+    record = _read(state_dir / "dashboard" / "server.json")
+    recorded = _recorded("dashboard", record, "dashboard")
+    return (recorded, str(record.get("url"))) if recorded else None
+
+
 def workers(state_dir: Path) -> list[Recorded]:
     """The workers of a state directory, as their progress files and the monitor name them."""
     found: dict[int, Recorded] = {}

@@ -1,12 +1,14 @@
-"""`./stop.sh`: asks monitor, workers, server to end, in that order; waits; kills only what is provably ours."""
+"""`./stop.sh`: asks monitor, workers, dashboard, server to end, in this order; kills only what is provably ours."""
 
 import argparse
 import sys
 import threading
 from pathlib import Path
 
+import argcomplete
+
 from auto_monitor.workers import end
-from deploy.processes import Recorded, monitor, server, workers
+from deploy.processes import Recorded, dashboard, monitor, server, workers
 from migration.options import environment_with_files
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -18,8 +20,8 @@ def main() -> int:
     """Returns 0; nothing of ours runs any more."""
     parser = argparse.ArgumentParser(
         prog="./stop.sh",
-        description="Stops the monitor, the workers, then the embedded server, of the state directory and of the demo. "
-        "A migration goes on where it was at the next start.",
+        description="Stops the monitor, the workers, the dashboard, then the embedded server, of the state directory "
+        "and of the demo. A migration goes on where it was at the next start.",
         epilog="Exit status: 0 nothing is running any more.",
         allow_abbrev=False,
     )
@@ -27,7 +29,10 @@ def main() -> int:
         "--state-dir", type=Path, metavar="DIR", default=environment_with_files(PROJECT).get("STATE_DIR") or PROJECT,
         help="state directory of the migration [default: this folder; environment: STATE_DIR]",
     )  # fmt: skip
-    parser.add_argument("--monitor-only", action="store_true", help="stop the monitor; workers and server go on")
+    parser.add_argument(
+        "--monitor-only", action="store_true", help="stop the monitor; workers, dashboard and server go on"
+    )
+    argcomplete.autocomplete(parser)
     given = parser.parse_args()
     state_dirs = [Path(given.state_dir).expanduser().resolve(), PROJECT / "demo" / "state"]
     stopped = 0
@@ -36,6 +41,8 @@ def main() -> int:
         watching = monitor(state_dir)
         stopped += stop([watching] if watching else [])
         stopped += 0 if given.monitor_only else stop(workers(state_dir))
+        shown = None if given.monitor_only else dashboard(state_dir)
+        stopped += stop([shown[0]] if shown else [])
     for state_dir in state_dirs if not given.monitor_only else []:
         found = server(state_dir / "bookshelf")
         stopped += stop([found[0]] if found else [])

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import psutil
 
-from migration import logs, progress
+from migration import logs, priority, progress
+from migration.carrier import Carrier, LocalCarrier
 from migration.client import BookshelfClient, task_urls
-from migration.errors import ExitCode, Fatal, LedgerCorrupt, MigrationError, StateUnwritable, Transient
+from migration.errors import ExitCode, Fatal, LedgerCorrupt, MigrationError, Misconfigured, StateUnwritable, Transient
 from migration.ledger import Ledger
 from migration.library import CalibreLibrary
 from migration.model import Phase, Progress, Vocabulary
@@ -42,6 +43,7 @@ class Parts:
     options: Options
     library: CalibreLibrary
     client: BookshelfClient
+    carrier: Carrier
     ledger: Ledger
     tracker: Tracker
     log: logging.Logger
@@ -82,7 +84,8 @@ def assemble(options: Options) -> Iterator[Parts]:
     except OSError as error:
         raise _refused(StateUnwritable(f"cannot make {options.state_dir}: {error.strerror}")) from error
     try:
-        log = logs.configure(options.state_dir, options.worker_id, console=True)
+        priority.lower(options.nice, options.ionice)
+        log = logs.configure(options.state_dir, options.worker_id, console=True, as_json=options.log_json)
         logs.mask(options.password)
         owner = this_process(options.worker_id)
         lock = WorkerLock(options.state_dir, owner)
@@ -100,6 +103,7 @@ def assemble(options: Options) -> Iterator[Parts]:
             options.state_dir / "migration_library_copy",
             busy_timeout_seconds=LIBRARY_BUSY_SECONDS,
         )
+        carrier = _carrier(options, library, client, log)
         ledger = open_ledger(options.state_dir, lambda: Ledger(options.state_dir, owner, utc_now, SETTLE), log)
     except MigrationError as error:
         log.critical("%s", error)
@@ -107,17 +111,38 @@ def assemble(options: Options) -> Iterator[Parts]:
         raise _refused(error) from error
     log.info("Worker %d starts: %s -> %s", options.worker_id, library.root, options.server)
     try:
-        parts = Parts(options, library, client, ledger, tracker, log, path)
+        parts = Parts(options, library, client, carrier, ledger, tracker, log, path)
         ledger.call_while_waiting(parts.publish)
         ledger.ask_library(library.listed)
         # Whoever watches must be able to tell a worker that hangs at its start from one that never started.
         parts.publish(now=True)
         yield parts
     finally:
+        carrier.close()
         ledger.close()
         library.close()
         lock.release()
         logging.shutdown()
+
+
+def _carrier(options: Options, library: CalibreLibrary, client: BookshelfClient, log: logging.Logger) -> Carrier:
+    """What does the heavy work: this process, or a Dask cluster. Raises Misconfigured."""
+    if not options.cluster:
+        return LocalCarrier(library, client, options.parallel_uploads)
+    try:
+        # Only here: Dask is an option, and importing it costs every worker a second and 60 MB.
+        from migration.cluster import DaskCarrier, Plan
+    except ImportError as error:
+        raise Misconfigured(
+            f"--cluster needs Dask ({error}); install it: .venv/bin/pip install -r requirements-cluster.txt"
+        ) from error
+    plan = Plan(
+        options.cluster,
+        options.cluster_library or options.library.expanduser().resolve(),
+        task_urls(options.server, options.ws_url),
+        ship=options.ship_files,
+    )
+    return DaskCarrier(plan, library, client, log)
 
 
 def explain_fatal(parts: Parts, error: MigrationError) -> ExitCode:
@@ -131,6 +156,20 @@ def explain_fatal(parts: Parts, error: MigrationError) -> ExitCode:
     except (Fatal, Transient) as second:
         parts.log.critical("%s", second)
     return error.exit_code if isinstance(error, Fatal) else ExitCode.INTERNAL
+
+
+def explain_crash(parts: Parts, error: Exception) -> ExitCode:
+    """An error nobody foresaw, a fault of the program: said as `explain_fatal` does; the status is its own, 70.
+
+    Python's own status would be 1, by which the monitor knows a worker that has done its part.
+    """
+    parts.log.critical(logs.internal_error(error))
+    parts.tracker.failed_with(error)
+    try:
+        parts.end(Phase.FAILED)
+    except (Fatal, Transient) as second:
+        parts.log.critical("%s", second)
+    return ExitCode.INTERNAL
 
 
 def _refused(error: MigrationError) -> SystemExit:

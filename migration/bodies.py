@@ -2,17 +2,29 @@
 
 import base64
 import json
+import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from migration.errors import ServerFault
 from migration.model import Card, EbookId, Json, PersonName, SourceId
 from migration.wire import Answer
 
 
+class Readable(Protocol):
+    """What a body is read from."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, b"" at the end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ebook:
-    """An ebook as the server shows it. `sources` are (source id, format, size)."""
+    """An ebook as the server shows it. `sources` are (source id, format, size).
+
+    `guessed`: put together from what was asked and answered, so `version` may be wrong.
+    """
 
     id: EbookId
     version: int
@@ -21,6 +33,42 @@ class Ebook:
     ids: Mapping[tuple[str, str], int]
     sources: tuple[tuple[SourceId, str, int], ...]
     rating: float | None = None
+    guessed: bool = False
+
+    def with_source(self, source: SourceId, extension: str, size: int, *, cover: bool) -> "Ebook":
+        """The ebook after an upload was attached; taking the upload's cover is a further version."""
+        takes = cover and not self.cover
+        held = (*self.sources, (source, extension, size))
+        return replace(self, version=self.version + takes, cover=self.cover or cover, sources=held)
+
+
+def made(ebook_id: EbookId, title: str, ids: Mapping[tuple[str, str], int]) -> Ebook:
+    """An ebook that has just been made, as the server would show it; `ids` are those it was made with."""
+    return Ebook(ebook_id, 1, title, False, ids, (), guessed=True)
+
+
+class Multipart:
+    """A body of `multipart/form-data` with one part, `file`, streamed: never more of it in memory than is asked for."""
+
+    def __init__(self, name: str, content: Readable, size: int, mime: str) -> None:
+        """`content` has `size` bytes left; `name` is plain ASCII without quotes."""
+        boundary = uuid.uuid4().hex
+        self.content_type = f"multipart/form-data; boundary={boundary}"
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+        self._head = f"{head}Content-Type: {mime}\r\n\r\n".encode("ascii")
+        self._tail = f"\r\n--{boundary}--\r\n".encode("ascii")
+        self._content = content
+        #: Bytes of the whole body; what `requests` asks for.
+        self.len = len(self._head) + size + len(self._tail)
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes: the head, the content in blocks, the tail with the last of it."""
+        block = self._content.read(size)
+        head, self._head = self._head, b""
+        if block:
+            return head + block if head else block
+        tail, self._tail = self._tail, b""
+        return head + tail
 
 
 def proposed(card: Card) -> dict[str, Json]:

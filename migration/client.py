@@ -4,6 +4,7 @@ Most errors of this server come with HTTP 200 and a key `error`; see the traps i
 that must not be repeated blindly (create, attach) raise AnswerLost when their answer is lost; the caller reconciles.
 """
 
+import os
 import re
 import threading
 import time
@@ -11,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
 from urllib.parse import quote, urlsplit
-
-from requests_toolbelt import MultipartEncoder
 
 from migration import bodies
 from migration.bodies import Ebook
@@ -91,7 +90,7 @@ class BookshelfClient:
         self._expires = 0.0
         self._login_lock = threading.Lock()
         self._refusals = 0
-        self._engine = TaskEngine(ws_urls, self._access_token)
+        self._engine = TaskEngine(ws_urls, self.access_token)
         self.user_id = ""
 
     # -- session --------------------------------------------------------------------------------------------------
@@ -122,7 +121,8 @@ class BookshelfClient:
         return True
 
     def vocabulary(self) -> Vocabulary:
-        """The languages and genres the server can express."""
+        """The languages and genres the server can express; and how it treats connections is found out."""
+        self._wire.learn_manners()
         languages = bodies.objects(self._call("GET", "/api/languages"))
         genres = bodies.objects(self._call("GET", "/api/genres"))
         return Vocabulary(
@@ -152,15 +152,17 @@ class BookshelfClient:
         An upload that is never attached is cleaned up by the server, so this may be repeated.
         """
         name = f"{digest.sha1}.{extension}"
-        encoder = MultipartEncoder({"file": (name, outgoing, mime_type(extension))})
-        answer = self._call("POST", "/api/upload", upload=(encoder, encoder.content_type), once=True)
+        body = bodies.Multipart(name, outgoing, outgoing.len, mime_type(extension))
+        answer = self._call("POST", "/api/upload", upload=(body, body.content_type), once=True)
         sighting = self._upload_verdict(answer, digest)
         return sighting or bodies.text(answer.mapping(), "file")
 
-    def extract(self, file: str, card: Card) -> Extracted:
-        """Lets the server read the uploaded file's metadata, with Calibre's proposed, and says what came of it."""
-        result = self._task("metadata", [file, bodies.proposed(card)])
-        upload_id = UploadId(bodies.integer(result))
+    def extract(self, file: str, card: Card) -> UploadId:
+        """Lets the server read the uploaded file's metadata, with Calibre's proposed."""
+        return UploadId(bodies.integer(self._task("metadata", [file, bodies.proposed(card)])))
+
+    def extracted(self, upload_id: UploadId) -> Extracted:
+        """What the server made of an upload."""
         meta = self._call("GET", f"/api/uploads-meta/{upload_id}").mapping()
         found = meta.get("meta")
         return Extracted(
@@ -233,13 +235,20 @@ class BookshelfClient:
         return None if answer.status == 404 else bodies.ebook(ebook_id, self._accepted(answer).mapping())
 
     def change(self, ebook: Ebook, card: Card, ids: Mapping[tuple[str, str], int], *, title: str, bare: bool) -> None:
-        """Gives the ebook a title; authors and series too when it was made `bare`. Raises ServerFault when stale."""
+        """Gives the ebook a title; authors and series too when it was made `bare`. Raises ServerFault when stale.
+
+        An ebook that was guessed is asked for when the guess was wrong; the server has changed nothing then.
+        """
         body: dict[str, Json] = {"title": title, "version_id": ebook.version}
         if bare:
             body |= {"authors": bodies.authors(card, ids), **bodies.series(card, ids)}
         answer = self._call("PATCH", f"/api/ebooks/{ebook.id}", body)
         if "Stalled record" in answer.error:
-            raise ServerFault(f"ebook {ebook.id} was changed by somebody else meanwhile")
+            current = self.ebook(ebook.id) if ebook.guessed else None
+            if current is None:
+                raise ServerFault(f"ebook {ebook.id} was changed by somebody else meanwhile")
+            self.change(current, card, ids, title=title, bare=bare)
+            return
         self._accepted(answer)
 
     def rate(self, ebook_id: EbookId, rating: int) -> None:
@@ -248,10 +257,9 @@ class BookshelfClient:
 
     def set_cover(self, ebook_id: EbookId, cover: IO[bytes]) -> None:
         """Sends Calibre's cover.jpg and makes it the ebook's."""
-        encoder = MultipartEncoder({"file": ("cover.jpg", cover, "image/jpeg")})
-        answer = self._accepted(
-            self._call("POST", "/api/upload-cover", upload=(encoder, encoder.content_type), once=True)
-        )
+        size = os.fstat(cover.fileno()).st_size
+        body = bodies.Multipart("cover.jpg", cover, size, "image/jpeg")
+        answer = self._accepted(self._call("POST", "/api/upload-cover", upload=(body, body.content_type), once=True))
         self._task("cover", [bodies.text(answer.mapping(), "file"), ebook_id])
 
     def delete(self, ebook_id: EbookId) -> None:
@@ -262,7 +270,8 @@ class BookshelfClient:
 
     # -- how ------------------------------------------------------------------------------------------------------
 
-    def _access_token(self) -> str:
+    def access_token(self) -> str:
+        """A token that is good for some minutes; logs in when the last one is about to expire. Raises LoginRefused."""
         if time.time() > self._expires - RENEW_SECONDS:
             self._login_again(self._token)
         return self._token
@@ -288,7 +297,7 @@ class BookshelfClient:
         `once`: the body is a stream that cannot be sent a second time; then 401 is a ServerFault, and the next try of
         the whole file finds a fresh token.
         """
-        token = self._access_token()
+        token = self.access_token()
         answer = self._wire.send(method, path, body=body, upload=upload, token=token, repeatable=repeatable)
         if answer.status == 401:
             self._login_again(token)

@@ -28,7 +28,6 @@ def open_read_only(path: Path, timeout_seconds: float) -> sqlite3.Connection:
         check_same_thread=False,
     )  # fmt: skip
     db.text_factory = bytes
-    db.row_factory = sqlite3.Row
     return db
 
 

@@ -31,7 +31,7 @@ class Crew:
         self.turns = Turns(clock)
         self._turn = turn
         self._leave = leave
-        self._size = size
+        self.size = size
         self._threads: list[threading.Thread] = []
         self._stop = threading.Event()
         self._signal = signal.SIGTERM
@@ -39,10 +39,19 @@ class Crew:
 
     def start(self) -> None:
         """Starts the threads. They are daemons: a hanging request must not hold up the end of the process."""
-        for number in range(self._size):
-            thread = threading.Thread(target=self._work, name=f"uploader-{number + 1}", daemon=True)
+        while len(self._threads) < self.size:
+            name = f"uploader-{len(self._threads) + 1}"
+            thread = threading.Thread(target=self._work, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
+
+    def grow(self, size: int) -> bool:
+        """Makes it at least `size` threads; True when there are more than before."""
+        grows = size > self.size
+        self.size = max(size, self.size)
+        if self._threads:
+            self.start()
+        return grows
 
     def _work(self) -> None:
         try:

@@ -5,7 +5,7 @@ A function over an open transaction of the ledger; only `ledger` calls it.
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -26,6 +26,15 @@ _WRITE = (
     "INSERT OR REPLACE INTO files (book_id, format, size, mtime_ns, outcome, pass_id, reason, message, sha1, source_id,"
     " attempts, rounds, furthest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+
+#: The common case of a further pass, told by size and time alone.
+_SETTLE = (
+    "UPDATE files SET outcome = 'duplicate', pass_id = ?, reason = '', message = '', attempts = 0, furthest = 0,"
+    " rounds = 0 WHERE book_id = ? AND format = ? AND size = ? AND mtime_ns = ? AND pass_id != ?"
+    " AND outcome IN ('uploaded', 'duplicate')"
+)
+_SETTLED_HERE = "FROM files WHERE book_id BETWEEN ? AND ? AND pass_id = ? AND outcome != 'pending'"
+_NOT_SETTLED_HERE = "FROM files WHERE book_id BETWEEN ? AND ? AND NOT (pass_id = ? AND outcome != 'pending')"
 
 
 class Stage(IntEnum):
@@ -66,47 +75,75 @@ _PENDING = _Verdict(Outcome.PENDING)
 
 def enrol(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, str]]) -> Enrolment:
     """See `Ledger.enrol`."""
-    rows = {
-        FileId(BookId(row["book_id"]), row["format"]): row
-        for row in db.execute("SELECT * FROM files WHERE book_id BETWEEN ? AND ?", (owned.first, owned.last)).fetchall()
-    }
-    moves: Counter[Outcome] = Counter()
-    reasons: Counter[str] = Counter()
-    changed: list[tuple[object, ...]] = []
-    todo: list[FileId] = []
-    suspects: list[FileId] = []
-    discovered = orphans = 0
+    entry = _Entry(Counter(), Counter(), [], [], [])
+    unchanged = _settle_unchanged(db, owned, files)
+    entry.discovered = entry.moves[Outcome.DUPLICATE] = unchanged
+    if unchanged < len(files):
+        _enter_rest(db, owned, files, entry)
+    gone = _forget_gone(db, owned, files)
+    entry.discovered -= gone
+    entry.moves[Outcome.PENDING] -= gone
+    db.executemany(_WRITE, entry.changed)
+    passes.count(db, owned.pass_id, entry.discovered, entry.moves)
+    passes.tally(db, owned.pass_id, "failed", entry.reasons)
+    if entry.orphans:
+        passes.tally(db, owned.pass_id, "orphaned", {"upload": entry.orphans})
+    moves, todo = entry.moves, len(entry.todo)
+    settled = Counts(
+        entry.discovered + gone, 0, moves[Outcome.DUPLICATE], moves[Outcome.SKIPPED], moves[Outcome.FAILED], todo
+    )
+    unfinished = frozenset(books.unfinished(db, owned.first, owned.last))
+    return Enrolment(frozenset(entry.todo), frozenset(entry.suspects), unfinished, settled)
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What is found out about a range: counters to move, rows to write, files to work on."""
+
+    moves: Counter[Outcome]
+    reasons: Counter[str]
+    changed: list[tuple[object, ...]]
+    todo: list[FileId]
+    suspects: list[FileId]
+    discovered: int = 0
+    orphans: int = 0
+
+
+def _settle_unchanged(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, str]]) -> int:
+    """What the server has and nobody touched is `duplicate` in this pass: one statement for all; returns how many."""
+    plain = (
+        (owned.pass_id, file.id.book_id, file.id.format, file.size, file.mtime_ns, owned.pass_id)
+        for file, excluded in files
+        if not excluded and file.problem is None
+    )
+    return max(0, db.executemany(_SETTLE, plain).rowcount)
+
+
+def _enter_rest(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, str]], entry: _Entry) -> None:
+    """Enters, one by one, the files that have no outcome in this pass yet."""
+    span = (owned.first, owned.last, owned.pass_id)
+    done = {tuple(row) for row in db.execute(f"SELECT book_id, format {_SETTLED_HERE}", span)}
+    rows = {(row["book_id"], row["format"]): row for row in db.execute(f"SELECT * {_NOT_SETTLED_HERE}", span)}
     for file, excluded in files:
-        row = rows.pop(file.id, None)
-        again = row is not None and row["pass_id"] == owned.pass_id
-        if again and row is not None and row["outcome"] != Outcome.PENDING:
+        key = (file.id.book_id, file.id.format)
+        if key in done:
             continue
+        done.add(key)
+        row = rows.get(key)
+        again = row is not None and row["pass_id"] == owned.pass_id
         verdict = _at_once(file, excluded, row)
         if verdict.outcome is Outcome.PENDING:
-            todo.append(file.id)
+            entry.todo.append(file.id)
             if row is not None and row["attempts"]:
-                suspects.append(file.id)
+                entry.suspects.append(file.id)
                 # Its bytes were on the server when the worker died, and nothing says that they were attached.
-                orphans += Stage.METADATA <= row["furthest"] < Stage.ATTACH
+                entry.orphans += Stage.METADATA <= row["furthest"] < Stage.ATTACH
         elif verdict.outcome is Outcome.FAILED:
-            reasons[verdict.reason] += 1
-        discovered += not again
-        moves[Outcome.PENDING] -= again
-        moves[verdict.outcome] += 1
-        changed.append(_row(file, verdict, row, owned.pass_id))
-    gone = _forget_gone(db, rows, owned.pass_id)
-    moves[Outcome.PENDING] -= gone
-    db.executemany(_WRITE, changed)
-    passes.count(db, owned.pass_id, discovered - gone, moves)
-    passes.tally(db, owned.pass_id, "failed", reasons)
-    if orphans:
-        passes.tally(db, owned.pass_id, "orphaned", {"upload": orphans})
-    settled = Counts(
-        discovered, 0, moves[Outcome.DUPLICATE], moves[Outcome.SKIPPED], moves[Outcome.FAILED], max(0, len(todo))
-    )
-    return Enrolment(
-        frozenset(todo), frozenset(suspects), frozenset(books.unfinished(db, owned.first, owned.last)), settled
-    )
+            entry.reasons[verdict.reason] += 1
+        entry.discovered += not again
+        entry.moves[Outcome.PENDING] -= again
+        entry.moves[verdict.outcome] += 1
+        entry.changed.append(_row(file, verdict, row, owned.pass_id))
 
 
 def put_back(db: sqlite3.Connection, file: FileId, *, counted: bool) -> int:
@@ -137,15 +174,17 @@ def reach(db: sqlite3.Connection, file: FileId, stage: Stage) -> None:
     )
 
 
-def _forget_gone(db: sqlite3.Connection, rows: Mapping[FileId, sqlite3.Row], pass_id: int) -> int:
+def _forget_gone(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, str]]) -> int:
     """Files that were pending in this pass and that the library no longer lists; returns how many."""
-    gone = [file for file, row in rows.items() if row["pass_id"] == pass_id and row["outcome"] == Outcome.PENDING]
-    db.executemany("DELETE FROM files WHERE book_id = ? AND format = ?", _keys(gone))
+    pending = db.execute(
+        "SELECT book_id, format FROM files WHERE outcome = 'pending' AND book_id BETWEEN ? AND ? AND pass_id = ?",
+        (owned.first, owned.last, owned.pass_id),
+    ).fetchall()
+    if not pending:
+        return 0
+    gone = {tuple(row) for row in pending} - {(file.id.book_id, file.id.format) for file, _excluded in files}
+    db.executemany("DELETE FROM files WHERE book_id = ? AND format = ?", gone)
     return len(gone)
-
-
-def _keys(files: Iterable[FileId]) -> list[tuple[int, str]]:
-    return [(file.book_id, file.format) for file in files]
 
 
 def _at_once(file: BookFile, excluded: str, row: sqlite3.Row | None) -> _Verdict:

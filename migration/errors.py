@@ -8,8 +8,10 @@
     │   ├── ServerFault          an answer of 5xx, or a task of the server that failed for its own reasons
     │   ├── AnswerLost           the request may have been carried out: reconcile before repeating it
     │   ├── FileChanged          the file was rewritten while it was read
+    │   ├── TokenRefused         the token another process handed over is no longer good
     │   └── LedgerBusy           another process held the ledger for too long
     ├── PutAside             not now: other books go on meanwhile
+    │   └── MachineLost          the machine of a cluster that was at the file is gone
     ├── Rejected             this file will not arrive; the run goes on; `--retry-failed` tries again
     │   ├── TooBig  Unsupported  EmptyFile  Unreadable  OutsideLibrary  NotRegular  MissingFile
     │   └── RefusedByServer  StoppedItsWorker  KeptFailing
@@ -75,6 +77,10 @@ class FileChanged(Transient):
     """The file was rewritten while it was being read."""
 
 
+class TokenRefused(Transient):
+    """The server does not accept a token that was handed over; whoever can log in must get a new one."""
+
+
 class LedgerBusy(Transient):
     """Another process held the ledger's write lock for too long."""
 
@@ -88,6 +94,19 @@ class PutAside(MigrationError):
     def __init__(self, message: str, until: datetime | None = None) -> None:
         super().__init__(message)
         self.until = until
+
+
+class MachineLost(PutAside):
+    """The machine of a Dask cluster that was at this file is gone, or out of reach with its scheduler.
+
+    `died` is True when the file may be to blame: then it counts as an attempt, like the death of a worker of one's own.
+    `uploaded` is True when its bytes were on the server by then, in an upload that nobody will attach.
+    """
+
+    def __init__(self, message: str, *, died: bool, uploaded: bool = False, until: datetime | None = None) -> None:
+        super().__init__(message, until)
+        self.died = died
+        self.uploaded = uploaded
 
 
 class Rejected(MigrationError):

@@ -67,11 +67,17 @@ class Ledger:
                         "another library, server or user"
                     )
 
-    def join_pass(self, highest_id: int, *, may_open: bool) -> int | None:
-        """The open pass; a new one up to `highest_id` when none is open and this worker may open it; else None."""
+    def join_pass(self, highest_id: int, *, may_open: bool, listed: int | None = None) -> int | None:
+        """The open pass; a new one up to `highest_id` when none is open and this worker may open it; else None.
+
+        `listed` is how many files the library has: the total of the pass, recorded once.
+        """
         with self._store.transaction() as db:
             joined = passes.open_pass(db)
-            return passes.begin(db, highest_id, self._now()) if joined is None and may_open else joined
+            if joined is None:
+                return passes.begin(db, highest_id, self._now(), listed) if may_open else None
+            passes.count_late(db, joined, listed)
+            return joined
 
     def call_while_waiting(self, beat: Callable[[], None]) -> None:
         """`beat` is called every few seconds while another process holds the ledger up."""
@@ -110,7 +116,7 @@ class Ledger:
             kept = reservation.read(self._state_dir, self._clock())
             first_id = kept.first_id if kept is not None and kept.pass_id == pass_id else None
             mine = kept is not None and kept.worker_id == self._worker_id
-            with self._store.transaction() as db:
+            with self._store.transaction(durable=False) as db:
                 taken = passes.take_over(db, pass_id, self._owner, self._is_alive, first_id, mine)
                 claimed_to, highest_id = passes.claimed_to(db, pass_id)
                 if taken is None and claimed_to >= highest_id:
@@ -119,7 +125,7 @@ class Ledger:
             if taken is not None:
                 return taken
             last = min(last_id_after(claimed_to) or highest_id, highest_id)
-            with self._store.transaction() as db:
+            with self._store.transaction(durable=False) as db:
                 claimed = passes.claim_new(db, pass_id, claimed_to, last, self._owner)
             if claimed is not None:
                 return claimed
@@ -133,12 +139,12 @@ class Ledger:
         files = self._listed(owned.first, owned.last)
         if files is None:
             return False
-        with self._store.transaction() as db:
+        with self._store.transaction(durable=False) as db:
             return passes.close_range(db, owned, self._owner, self._now(), files)
 
     def release_ranges(self) -> None:
         """Gives back the ranges of this process, unfinished, for others to take at once."""
-        with self._store.transaction() as db:
+        with self._store.transaction(durable=False) as db:
             db.execute("UPDATE ranges SET owner = NULL WHERE owner = ? AND closed_at IS NULL", (self._owner,))
 
     # -- files --------------------------------------------------------------------------------------------------
@@ -150,7 +156,7 @@ class Ledger:
         settled make a file `duplicate` without opening it; a file that failed stays failed until it changes or
         `--retry-failed`. Calling it again for a range that was interrupted changes nothing that is settled.
         """
-        with self._store.transaction() as db:
+        with self._store.transaction(durable=False) as db:
             return enrolment.enrol(db, owned, files)
 
     def begin(self, file: FileId) -> None:
@@ -158,14 +164,11 @@ class Ledger:
 
         Raises StoppedItsWorker when that has happened three times.
         """
-        with self._store.transaction() as db:
+        with self._store.transaction(durable=False) as db:
             enrolment.start(db, file)
 
     def reach(self, file: FileId, stage: Stage) -> None:
-        """The work on a file gets to a stage; written before anything is done there.
-
-        It has to survive the death of this process, not that of the machine, so no disk is waited for.
-        """
+        """The work on a file gets to a stage; written before anything is done there."""
         with self._store.transaction(durable=False) as db:
             enrolment.reach(db, file, stage)
 
@@ -174,7 +177,7 @@ class Ledger:
 
         `counted` is True when the server failed on this file while it answers others.
         """
-        with self._store.transaction() as db:
+        with self._store.transaction(durable=False) as db:
             return enrolment.put_back(db, file, counted=counted)
 
     def take(self, file: FileId, digest: Digest, names: Iterable[tuple[str, str]]) -> Known | Taken:
@@ -183,7 +186,7 @@ class Ledger:
         Returns Known when the server has the bytes already. Raises PutAside while others have them in flight.
         """
         now = self._clock()
-        with self._store.transaction() as db:
+        with self._store.transaction(durable=False) as db:
             db.execute(
                 "UPDATE files SET sha1 = ? WHERE book_id = ? AND format = ?",
                 (bytes.fromhex(digest.sha1), file.book_id, file.format),
@@ -209,7 +212,7 @@ class Ledger:
         """Records what became of a file; returns False when that is recorded already (then nothing changes)."""
         proof = result.proof
         source_id = proof.source_id if isinstance(proof, Receipt) else None
-        with self._store.transaction() as db:
+        with self._store.transaction(durable=False) as db:
             settled = db.execute(
                 "UPDATE files SET outcome = ?, reason = ?, message = ?, attempts = 0, rounds = 0,"
                 " sha1 = COALESCE(?, sha1), source_id = COALESCE(?, source_id)"
@@ -248,8 +251,8 @@ class Ledger:
             return books.read(db, book_id)
 
     def save_book(self, book_id: BookId, state: books.BookState) -> None:
-        """Records a book's state, an intention before its request leaves included."""
-        with self._store.transaction() as db:
+        """Records a book's state; an intention is on the disk before its request leaves."""
+        with self._store.transaction(durable=state.intention is not None) as db:
             books.write(db, book_id, state)
             if state.intention is not None:
                 claims.touch(db, self._owner, book_id, self._clock())
@@ -264,7 +267,7 @@ class Ledger:
         not_carried: Iterable[str],
     ) -> None:
         """The book is done: its state, the ids of its names on the server, and which fields could not be carried."""
-        with self._store.transaction() as db:
+        with self._store.transaction(durable=False) as db:
             books.write(db, book_id, state)
             db.executemany(
                 "INSERT OR REPLACE INTO names (kind, name, server_id) VALUES (?, ?, ?)",
@@ -275,13 +278,13 @@ class Ledger:
 
     def forget_book(self, book_id: BookId) -> None:
         """The book has no ebook on the server (any more), and nothing is in flight for it."""
-        with self._store.transaction() as db:
+        with self._store.transaction(durable=False) as db:
             db.execute("DELETE FROM books WHERE book_id = ?", (book_id,))
             claims.release_book(db, self._owner, book_id)
 
     def let_go(self, book_id: BookId) -> None:
         """Lets go of all claims for a book whose turn is over for now."""
-        with self._store.transaction() as db:
+        with self._store.transaction(durable=False) as db:
             if (
                 db.execute("SELECT 1 FROM books WHERE book_id = ? AND intention IS NOT NULL", (book_id,)).fetchone()
                 is None
@@ -306,7 +309,7 @@ class Ledger:
     def learn(self, proofs: Iterable[Receipt | Sighting]) -> tuple[int, list[Known]]:
         """Remembers what the server has; returns how many were new, and the proofs to account with."""
         digests = [proof.digest for proof in proofs]
-        with self._store.transaction() as db:
+        with self._store.transaction(durable=False) as db:
             return claims.add_hashes(db, digests), [Known(digest) for digest in digests]
 
     def knows(self, digest: Digest) -> bool:
@@ -333,7 +336,7 @@ class Ledger:
         """The server no longer has these bytes: the file is pending again. Returns False when it was not settled."""
         with self._store.transaction() as db:
             claims.forget_hash(db, digest)
-            return passes.reopen_file(db, file)
+            return passes.reopen_file(db, file, Outcome.UPLOADED, Outcome.DUPLICATE)
 
     @property
     def rebuilt(self) -> bool:
@@ -351,18 +354,13 @@ class Ledger:
     def retry_failed(self) -> int:
         """Puts every failed file back to pending; returns how many. Ranges of an open pass are reopened for them."""
         with self._store.transaction() as db:
-            pass_id = passes.open_pass(db)
-            if pass_id is not None:
-                passes.reopen_failed(db, pass_id)
-            return db.execute(
-                "UPDATE files SET outcome = 'pending', attempts = 0, rounds = 0 WHERE outcome = 'failed'"
-            ).rowcount
+            return passes.reopen_failed(db)
 
     # -- the rest -----------------------------------------------------------------------------------------------
 
     def tally(self, pass_id: int, kind: str, name: str) -> None:
         """Counts one more of something."""
-        with self._store.transaction() as db:
+        with self._store.transaction(durable=False) as db:
             passes.tally(db, pass_id, kind, {name: 1})
 
     def check_in_place(self) -> None:

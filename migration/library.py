@@ -4,8 +4,12 @@ Facts about metadata.db: Calibre 6.13 and newer schemas. Columns are named and l
 bytes and is decoded by one rule (invalid UTF-8 becomes U+FFFD); a value of the wrong type is left out, not trusted.
 """
 
+import functools
+import itertools
 import math
+import operator
 from collections import defaultdict
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -23,7 +27,18 @@ _UNDEFINED_DATE = "0101-01-01"
 #: Calibre keeps identifiers, publisher and dates as columns and rows of these names.
 _BOOK_COLUMNS = ("title", "timestamp", "pubdate", "series_index", "path", "has_cover", "uuid")
 
+#: So many ranges' numbers of files are remembered; a worker holds fewer at a time.
+LISTINGS_KEPT = 16
+#: The formats of a range of books with where their files should be.
+_LISTING = (
+    "SELECT books.id, data.format, books.path, data.name FROM books CROSS JOIN data ON data.book = books.id"
+    " WHERE books.id BETWEEN ? AND ? ORDER BY books.id"
+)
+
 Rows = list[tuple[object, ...]]
+#: Book id, format as `FileId` has it, its rank in the order of sending, extension, folder, file name; the last two are
+#: whatever type SQLite let in.
+Listed = tuple[int, str, int, bytes, object, object]
 
 
 class CalibreLibrary:
@@ -33,7 +48,7 @@ class CalibreLibrary:
         """Opens metadata.db. Raises LibraryUnreadable with a sentence that names what is wrong and the way out."""
         self.root = root.expanduser()
         self._path = self.root / connection.NAME
-        self._listed = (0, -1, 0)
+        self._listed: dict[tuple[int, int], int] = {}
         self._db = connection.connect(self.root, private_dir, busy_timeout_seconds)
         try:
             self._tree = Tree(self.root)
@@ -48,8 +63,14 @@ class CalibreLibrary:
             raise
 
     def listed(self, first: int, last: int) -> int | None:
-        """How many files the last reading of exactly these books found; None when another range was read last."""
-        return self._listed[2] if self._listed[:2] == (first, last) else None
+        """How many files the last reading of exactly these books found; None when it is not among the last ranges."""
+        return self._listed.get((first, last))
+
+    def _note_listed(self, first: int, last: int, files: Iterable[BookFile]) -> None:
+        self._listed.pop((first, last), None)
+        while len(self._listed) >= LISTINGS_KEPT:
+            del self._listed[next(iter(self._listed))]
+        self._listed[first, last] = len({file.id for file in files})
 
     def __enter__(self) -> Self:
         return self
@@ -66,6 +87,10 @@ class CalibreLibrary:
         """The highest book id, 0 for an empty library."""
         return _integer(self._query("SELECT MAX(id) FROM books")[0][0]) or 0
 
+    def file_count(self) -> int:
+        """How many files (formats of books) the library lists: one query over an index."""
+        return _integer(self._query("SELECT COUNT(*) FROM data")[0][0]) or 0
+
     def last_id_of_range(self, after: int, limit: int) -> int | None:
         """The id of the last of the `limit` books after `after`; None when there is none."""
         rows = self._query(
@@ -73,15 +98,42 @@ class CalibreLibrary:
         )
         return _integer(rows[0][0])
 
-    def read_books(self, first: int, last: int) -> list[Book]:
-        """The books with ids from `first` to `last`, in id order, each with all its formats.
+    def list_formats(self, first: int, last: int) -> list[Listed]:
+        """Every format of these books as Calibre records it, book by book; no file is looked at.
+
+        One query, fetched whole. Raises LibraryUnreadable.
+        """
+        return [
+            (book, *_format(recorded), folder, stem)  # type: ignore[misc]  # checked where they are used
+            for book, recorded, folder, stem in self._query(_LISTING, (first, last))
+        ]
+
+    def read_files(self, first: int, last: int) -> list[BookFile]:
+        """The files of these books as they are on the disk now: sizes and times, but nothing is opened.
+
+        What a pass over a settled library needs, and no more. Raises LibraryUnreadable.
+        """
+        files = [file for book in self._found(first, last).values() for file in book]
+        self._note_listed(first, last, files)
+        return files
+
+    def read_books(self, first: int, last: int, only: Collection[int] | None = None) -> list[Book]:
+        """The books with ids from `first` to `last`, in id order, each with all its formats; of those, `only` these.
 
         A bounded number of queries, each fetched whole. Raises LibraryUnreadable.
         """
+        if only is not None:
+            wanted = [number for number in only if first <= number <= last]
+            return self._books(min(wanted), max(wanted), frozenset(wanted)) if wanted else []
+        books = self._books(first, last, None)
+        self._note_listed(first, last, [file for book in books for file in book.files])
+        return books
+
+    def _books(self, first: int, last: int, only: frozenset[int] | None) -> list[Book]:
         span = (first, last)
         names = ", ".join(name if name in self._columns["books"] else f"NULL AS {name}" for name in _BOOK_COLUMNS)
         rows = self._query(f"SELECT id, {names} FROM books WHERE id BETWEEN ? AND ? ORDER BY id", span)  # noqa: S608 - own names
-        formats = self._grouped("data", ("format", "name"), span, "id")
+        files = self._found(first, last, only)
         authors = self._linked("authors", "author", ("name", "sort"), span)
         series = self._linked("series", "series", ("name",), span)
         languages = self._linked("languages", "lang_code", ("lang_code",), span)
@@ -92,8 +144,9 @@ class CalibreLibrary:
         books = []
         for row in rows:
             book_id = BookId(_integer(row[0]) or 0)
+            if only is not None and book_id not in only:
+                continue
             values = dict(zip(_BOOK_COLUMNS, row[1:], strict=True))
-            folder = values["path"] if isinstance(values["path"], bytes) else b""
             books.append(
                 Book(
                     id=book_id,
@@ -104,12 +157,11 @@ class CalibreLibrary:
                     languages=_texts(languages[book_id]),
                     tags=tuple(sorted(_texts(tags[book_id]), key=str.casefold)),
                     rating=next((_real(row[0]) for row in ratings[book_id]), None),
-                    cover=self._cover(folder, values["has_cover"]),
-                    files=self._files(book_id, folder, formats[book_id]),
+                    cover=self._cover(_folder(values["path"]), values["has_cover"]),
+                    files=tuple(files[book_id]),
                     extras={**_dates(values), **extras[book_id], **custom[book_id]},
                 )
             )
-        self._listed = (first, last, len({file.id for book in books for file in book.files}))
         return books
 
     def open_file(self, path: bytes) -> BinaryIO:
@@ -123,7 +175,7 @@ class CalibreLibrary:
         what = f"books {parameters[0]}-{parameters[1]}" if len(parameters) == 2 else ""
         try:
             with connection.readable(self._path, what):
-                return [tuple(row) for row in self._db.execute(sql, parameters).fetchall()]
+                return self._db.execute(sql, parameters).fetchall()
         except connection.NeedsRecovery as error:
             raise LibraryUnreadable(
                 f"{self._path} was left by a crashed program while it was being read ({error}); start again"
@@ -189,29 +241,29 @@ class CalibreLibrary:
 
     # -- files --------------------------------------------------------------------------------------------------------
 
-    def _files(self, book_id: BookId, folder: bytes, rows: Rows) -> tuple[BookFile, ...]:
-        files: list[BookFile] = []
-        taken: set[bytes] = set()
-        named = [(sanitize_text(_bytes(row[0])).upper(), _bytes(row[0]).lower(), _bytes(row[1])) for row in rows]
-        for name, extension, stem in sorted(named, key=lambda row: (_ORDER.get(row[0], len(_ORDER)), row[0])):
-            file = self._file(FileId(book_id, name), folder, stem, extension)
-            if file.path in taken and file.problem is None:
-                file = BookFile(
-                    file.id,
-                    file.path,
-                    problem=Problem(MissingFile.reason, f"{shown(file.path)} is another format's file"),
-                )
-            taken.add(file.path)
-            files.append(file)
-        return tuple(files)
+    def _found(self, first: int, last: int, only: frozenset[int] | None = None) -> dict[int, list[BookFile]]:
+        """The files of each book of a range that has any, in the order of sending."""
+        plain: set[bytes] = set()
+        books: dict[int, list[BookFile]] = defaultdict(list)
+        for book, rows in itertools.groupby(self.list_formats(first, last), key=operator.itemgetter(0)):
+            if only is not None and book not in only:
+                continue
+            others = books[book]
+            for _book, name, _rank, extension, folder, stem in sorted(rows, key=operator.itemgetter(2, 1)):
+                file = self._file(FileId(BookId(book), name), _folder(folder), _bytes(stem), extension, plain)
+                if others and file.problem is None and any(other.path == file.path for other in others):
+                    message = f"{shown(file.path)} is another format's file"
+                    file = BookFile(file.id, file.path, problem=Problem(MissingFile.reason, message))
+                others.append(file)
+        return books
 
-    def _file(self, file_id: FileId, folder: bytes, stem: bytes, extension: bytes) -> BookFile:
-        recorded = folder + b"/" + stem + (b"." + extension if extension else b"")
+    def _file(self, file_id: FileId, folder: bytes, stem: bytes, extension: bytes, plain: set[bytes]) -> BookFile:
         try:
             if not stem:
-                raise OutsideLibrary(f"Calibre records no file name for {shown(recorded)}; nothing was opened")
-            found = self._tree.find(folder, stem, extension)
+                raise OutsideLibrary(f"Calibre records no file name for {shown(folder)}; nothing was opened")
+            found = self._tree.find(folder, stem, extension, plain)
         except Rejected as error:
+            recorded = folder + b"/" + stem + (b"." + extension if extension else b"")
             return BookFile(file_id, recorded, problem=Problem(error.reason, str(error)))
         if found.size == 0:
             return BookFile(file_id, found.path, problem=Problem(EmptyFile.reason, f"{shown(found.path)} has 0 bytes"))
@@ -229,6 +281,18 @@ class CalibreLibrary:
             return None
         path = (there or folder) + b"/cover.jpg"
         return path if there and self._tree.exists(path) else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _format(recorded: object) -> tuple[str, int, bytes]:
+    """A format as `FileId` has it, its rank in the order of sending, its extension."""
+    raw = _bytes(recorded)
+    name = sanitize_text(raw).upper()
+    return name, _ORDER.get(name, len(_ORDER)), raw.lower()
+
+
+def _folder(value: object) -> bytes:
+    return value if isinstance(value, bytes) else b""
 
 
 def _by_book(rows: Rows) -> dict[int, Rows]:

@@ -5,14 +5,18 @@ Order: option, environment, `auto_monitor/.env`, `.env`. The password never come
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import argcomplete
 from dotenv import dotenv_values
 
 from migration.errors import Misconfigured
+from migration.pacing import parse_bandwidth, parse_duration
+from migration.priority import parse_ionice
 
 EPILOG = """\
 examples:
@@ -24,6 +28,8 @@ examples:
       try it with ten files
   python bulk_migrate_calibre.py ~/Calibre --retry-failed
       try again what failed
+  python bulk_migrate_calibre.py ~/Calibre --cluster tcp://scheduler:8786
+      let the machines of a Dask cluster read, hash and send the files
   python bulk_migrate_calibre.py ~/Calibre --verify
       prove by hash that the server has every file
 
@@ -38,7 +44,10 @@ exit status:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What one worker was asked to do. `limit` 0 means no limit, `formats` empty means all (upper case)."""
+    """What one worker was asked to do. `limit` 0 means no limit, `formats` empty means all (upper case).
+
+    `max_duration` is seconds, `bwlimit` bytes a second; 0 means no limit for each of these.
+    """
 
     library: Path
     server: str
@@ -62,6 +71,15 @@ class Options:
     export_map: Path | None
     join_only: bool
     open_pass: bool
+    max_duration: float
+    bwlimit: float
+    max_files_per_min: float
+    nice: int
+    ionice: tuple[str, int] | None
+    cluster: str
+    cluster_library: Path | None
+    ship_files: bool
+    log_json: bool = False
 
     def __repr__(self) -> str:
         """Without the password and the database URI, which may hold one."""
@@ -99,10 +117,8 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         help="the Calibre library: the folder with metadata.db [no default; environment: CALIBRE_LIBRARY]",
     )
     option("--server", "MBS2_SERVER", "http://127.0.0.1:6006", "URL of the server", metavar="URL")
-    option(
-        "--ws-url", "MBS2_WS_URL", "", "URL of its task engine; without it /ws on the same port, then port 8080",
-        metavar="URL",
-    )  # fmt: skip
+    option("--ws-url", "MBS2_WS_URL", "", "URL of its task engine; without it /ws on the same port, then port 8080",
+           metavar="URL")  # fmt: skip
     option("--username", "MBS2_USERNAME", "admin", "user to log in as; the password is MBS2_PASSWORD", metavar="U")
     option("--worker-id", "WORKER_ID", "1", "number of this worker, 1 or more", type=_positive, metavar="N")
     option("--parallel-uploads", "PARALLEL_UPLOADS", "3", "files sent at the same time, 1-10", type=_up_to(10),
@@ -116,8 +132,33 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
            "language code for books without a language the server has", metavar="CODE")  # fmt: skip
     option("--rate", "MIGRATE_RATE", "0", "files per minute for the estimate of --dry-run, 0 for the measured rate",
            type=_number, metavar="R")  # fmt: skip
+    for flag, variable, default, text, parse, name in _LIMITS:
+        option(flag, variable, default, text, type=parse, metavar=name)
+    _add_cluster(parser, option, environment)
+    option("--log-format", "LOG_FORMAT", "text", "text, or json: the log also as NDJSON, in a file beside it",
+           type=_log_format, metavar="F")  # fmt: skip
     _add_modes(parser)
     return parser
+
+
+def _add_cluster(parser: argparse.ArgumentParser, option: Callable[..., None], environment: Mapping[str, str]) -> None:
+    option("--cluster", "MIGRATE_CLUSTER", "",
+           "let a Dask cluster do the heavy work: tcp://HOST:PORT or tls://HOST:PORT of its scheduler, or local:N for "
+           "N processes here; see docs/cluster.md", type=_cluster, metavar="ADDRESS")  # fmt: skip
+    option(
+        "--cluster-library",
+        "MIGRATE_CLUSTER_LIBRARY",
+        "",
+        "where the machines of the cluster have the library mounted, when not where this one has it",
+        metavar="DIR",
+    )
+    parser.add_argument(
+        "--ship-files",
+        action="store_true",
+        default=environment.get("MIGRATE_SHIP_FILES") == "1",
+        help="with --cluster: send the files to machines that have no mount of the library "
+        "[environment: MIGRATE_SHIP_FILES=1]",
+    )
 
 
 def _add_modes(parser: argparse.ArgumentParser) -> None:
@@ -154,6 +195,7 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
     """The options from the command line and the environment. Exits with 2 and a sentence on wrong usage."""
     environment = environment_with_files(project)
     parser = build_parser(environment)
+    argcomplete.autocomplete(parser)
     given = parser.parse_args(argv)
     if given.library is None:
         parser.error("no library given: name the folder with metadata.db, or set CALIBRE_LIBRARY")
@@ -180,6 +222,15 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
         export_map=Path(given.export_map).expanduser() if given.export_map else None,
         join_only=given.join_only,
         open_pass=given.open_pass,
+        max_duration=given.max_duration,
+        bwlimit=given.bwlimit,
+        max_files_per_min=given.max_files_per_min,
+        nice=given.nice,
+        ionice=given.ionice,
+        cluster=given.cluster,
+        cluster_library=Path(given.cluster_library) if given.cluster_library else None,
+        ship_files=given.ship_files,
+        log_json=given.log_format == "json",
     )
 
 
@@ -200,6 +251,12 @@ def password_of(options: Options) -> str:
 
 def _formats(text: str) -> frozenset[str]:
     return frozenset(part.strip().lstrip(".").upper() for part in text.split(",") if part.strip())
+
+
+def _log_format(text: str) -> str:
+    if text not in ("text", "json"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither text nor json")
+    return text
 
 
 def _natural(text: str) -> int:
@@ -226,6 +283,12 @@ def _up_to(highest: int) -> Any:
     return parse
 
 
+def _cluster(text: str) -> str:
+    if not re.fullmatch(r"(local:[1-9]\d{0,2}|(tcp|tls)://\S+:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither tcp://HOST:PORT, tls://HOST:PORT nor local:N")
+    return text
+
+
 def _number(text: str) -> float:
     try:
         value = float(text)
@@ -234,3 +297,37 @@ def _number(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
     return value
+
+
+def _told(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """The parser of a value, with its sentence shown to the user."""
+
+    def told(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return told
+
+
+def _nice(text: str) -> int:
+    if not re.fullmatch(r"-?[0-9]{1,2}", text.strip()) or not -20 <= int(text) <= 19:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from -20 to 19")
+    return int(text)
+
+
+#: Option, environment variable, default, help, parser, metavar of what keeps a worker within bounds.
+_LIMITS: tuple[tuple[str, str, str, str, Callable[[str], Any], str], ...] = (
+    ("--max-duration", "MIGRATE_MAX_DURATION", "0",
+     "take no new book after this time (90, 45s, 30m, 1h30m; seconds without a unit), finish those in hand and end "
+     "with 6; the next start goes on; 0 for no limit", _told(parse_duration), "TIME"),
+    ("--bwlimit", "MIGRATE_BWLIMIT", "0",
+     "bytes of files sent a second by this process (512K, 1.5M, 2G; KiB without a suffix), 0 or off for no limit",
+     _told(parse_bandwidth), "RATE"),
+    ("--max-files-per-min", "MAX_FILES_PER_MIN", "0", "files begun a minute by this process, 0 for no limit", _number,
+     "N"),
+    ("--nice", "WORKER_NICE", "0", "priority for the processor, 0 (as usual) to 19 (last)", _nice, "N"),
+    ("--ionice", "WORKER_IONICE", "",
+     "priority for the disk: idle, or best-effort:0 (first) to best-effort:7 (last)", _told(parse_ionice), "CLASS"),
+)  # fmt: skip

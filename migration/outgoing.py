@@ -12,14 +12,18 @@ BLOCK = 1024 * 1024
 
 
 class Outgoing:
-    """Reads exactly `size` bytes of a file. `moved(n)` is told of every n bytes read."""
+    """Reads exactly `size` bytes of a file. `moved(n)` is told of every n bytes read.
 
-    def __init__(self, file: BinaryIO, size: int, moved: Callable[[int], None]) -> None:
+    `hashed` False leaves out the hash: the server's own of what it received tells the same, and for a large file a
+    second SHA-1 here costs more than sending it.
+    """
+
+    def __init__(self, file: BinaryIO, size: int, moved: Callable[[int], None], *, hashed: bool = True) -> None:
         self._file = file
         self._left = size
         self._size = size
         self._moved = moved
-        self._sha1 = hashlib.sha1(usedforsecurity=False)
+        self._sha1 = hashlib.sha1(usedforsecurity=False) if hashed else None
 
     @property
     def len(self) -> int:
@@ -35,15 +39,16 @@ class Outgoing:
         if not block:
             raise FileChanged(f"the file is {self._left} bytes shorter than when it was first read")
         self._left -= len(block)
-        self._sha1.update(block)
+        if self._sha1 is not None:
+            self._sha1.update(block)
         self._moved(len(block))
         return block
 
-    def sent(self) -> Digest:
-        """The identity of the bytes that went out. Raises FileChanged when they were not all read."""
+    def sent(self) -> Digest | None:
+        """The identity of the bytes that went out, None without a hash. Raises FileChanged when not all were read."""
         if self._left:
             raise FileChanged(f"{self._left} of {self._size} bytes were not sent")
-        return Digest(self._sha1.hexdigest(), self._size)
+        return None if self._sha1 is None else Digest(self._sha1.hexdigest(), self._size)
 
 
 def digest_of(file: BinaryIO, stopped: Callable[[], None]) -> Digest:

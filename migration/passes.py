@@ -28,10 +28,17 @@ def open_pass(db: sqlite3.Connection) -> int | None:
     return None if row is None else int(row[0])
 
 
-def begin(db: sqlite3.Connection, highest_id: int, now: str) -> int:
-    """Opens a pass up to `highest_id`."""
-    cursor = db.execute("INSERT INTO passes (opened_at, highest_id) VALUES (?, ?)", (now, max(highest_id, 0)))
+def begin(db: sqlite3.Connection, highest_id: int, now: str, listed: int | None) -> int:
+    """Opens a pass up to `highest_id`; `listed` is how many files the library has now, None when nobody counted."""
+    cursor = db.execute(
+        "INSERT INTO passes (opened_at, highest_id, listed) VALUES (?, ?, ?)", (now, max(highest_id, 0), listed)
+    )
     return int(cursor.lastrowid or 0)
+
+
+def count_late(db: sqlite3.Connection, pass_id: int, listed: int | None) -> None:
+    """The total of a pass that was opened without one."""
+    db.execute("UPDATE passes SET listed = ? WHERE id = ? AND listed IS NULL", (listed, pass_id))
 
 
 def claimed_to(db: sqlite3.Connection, pass_id: int) -> tuple[int, int]:
@@ -111,8 +118,17 @@ def close_when_done(db: sqlite3.Connection, pass_id: int, now: str) -> None:
         db.execute("DELETE FROM ranges WHERE pass_id <= ?", (pass_id,))
 
 
-def reopen_failed(db: sqlite3.Connection, pass_id: int) -> None:
-    """Failed files of an open pass are pending again, and their ranges open, for anybody to take."""
+def reopen_failed(db: sqlite3.Connection) -> int:
+    """Every failed file is pending again; returns how many. Ranges of an open pass are opened for them."""
+    pass_id = open_pass(db)
+    if pass_id is not None:
+        _open_ranges_of_failed(db, pass_id)
+    return db.execute(
+        "UPDATE files SET outcome = 'pending', attempts = 0, rounds = 0 WHERE outcome = 'failed'"
+    ).rowcount
+
+
+def _open_ranges_of_failed(db: sqlite3.Connection, pass_id: int) -> None:
     here = db.execute("SELECT COUNT(*) FROM files WHERE outcome = 'failed' AND pass_id = ?", (pass_id,)).fetchone()[0]
     db.execute(
         "UPDATE ranges SET closed_at = NULL, owner = NULL WHERE pass_id = ? AND closed_at IS NOT NULL AND"
@@ -124,13 +140,12 @@ def reopen_failed(db: sqlite3.Connection, pass_id: int) -> None:
     db.execute("DELETE FROM tallies WHERE pass_id = ? AND kind = 'failed'", (pass_id,))
 
 
-def reopen_file(db: sqlite3.Connection, file: FileId) -> bool:
-    """A settled file is pending again, its range open when its pass is; False when it was not settled."""
+def reopen_file(db: sqlite3.Connection, file: FileId, *outcomes: Outcome) -> bool:
+    """A file with one of these outcomes is pending again, its range open when its pass is; False for any other file."""
     row = db.execute(
-        "SELECT outcome, pass_id FROM files WHERE book_id = ? AND format = ? AND outcome IN ('uploaded', 'duplicate')",
-        (file.book_id, file.format),
+        "SELECT outcome, pass_id, reason FROM files WHERE book_id = ? AND format = ?", (file.book_id, file.format)
     ).fetchone()
-    if row is None:
+    if row is None or row["outcome"] not in outcomes:
         return False
     db.execute(
         "UPDATE files SET outcome = 'pending', source_id = NULL, attempts = 0, rounds = 0"
@@ -139,6 +154,9 @@ def reopen_file(db: sqlite3.Connection, file: FileId) -> bool:
     )
     if row["pass_id"] == open_pass(db):
         count(db, row["pass_id"], 0, {Outcome(row["outcome"]): -1, Outcome.PENDING: 1})
+        if row["outcome"] == Outcome.FAILED:
+            tally(db, row["pass_id"], "failed", {row["reason"]: -1})
+            db.execute("DELETE FROM tallies WHERE pass_id = ? AND kind = 'failed' AND n <= 0", (row["pass_id"],))
         db.execute(
             "UPDATE ranges SET closed_at = NULL, owner = NULL WHERE pass_id = ? AND closed_at IS NOT NULL"
             " AND ? BETWEEN first_id AND last_id",

@@ -45,15 +45,16 @@ class Tree:
         """Closes the folder."""
         os.close(self._root)
 
-    def find(self, folder: bytes, name: bytes, extension: bytes) -> Found:
+    def find(self, folder: bytes, name: bytes, extension: bytes, plain: set[bytes] | None = None) -> Found:
         """The file a row of Calibre names: as recorded, else by case or normalisation, else the only one of its kind.
 
+        `plain` are folders that the caller's present listing has already seen to be no symbolic links; it is added to.
         Raises OutsideLibrary, MissingFile, NotRegular, Unreadable.
         """
         suffix = b"." + extension if extension else b""
         path = _joined(folder, name + suffix)
         try:
-            return self._examine(path)
+            return self._examine(path, plain)
         except MissingFile as missing:
             there = self.folder(folder)
             if there is None:
@@ -142,14 +143,18 @@ class Tree:
             current = below
         return current
 
-    def _examine(self, path: bytes) -> Found:
+    def _examine(self, path: bytes, plain: set[bytes] | None = None) -> Found:
         parts = _components(path)
+        seen = set() if plain is None else plain
         try:
             for depth in range(1, len(parts)):
-                mode = os.stat(b"/".join(parts[:depth]), dir_fd=self._root, follow_symlinks=False).st_mode
-                if stat.S_ISLNK(mode):
+                above = b"/".join(parts[:depth])
+                if above in seen:
+                    continue
+                if stat.S_ISLNK(os.stat(above, dir_fd=self._root, follow_symlinks=False).st_mode):
                     raise NotRegular(f"{shown(path)} lies behind a symbolic link, which is not followed")
-            status = os.stat(b"/".join(parts), dir_fd=self._root, follow_symlinks=False)
+                seen.add(above)
+            status = os.stat(path, dir_fd=self._root, follow_symlinks=False)
         except OSError as error:
             raise _meaning(error, path) from error
         if not stat.S_ISREG(status.st_mode):

@@ -74,7 +74,7 @@ def run(options: Options) -> ExitCode:
     console = Console()
     try:
         if options.state_dir.is_dir():
-            logs.configure(options.state_dir, options.worker_id, console=False)
+            logs.configure(options.state_dir, options.worker_id, console=False, as_json=options.log_json)
         with CalibreLibrary(options.library, options.state_dir / "migration_library_copy") as library:
             plan = make(library, options.formats, options.limit)
     except MigrationError as error:

@@ -1,6 +1,9 @@
 """The ledger's tables. The number in `user_version` changes with every change here."""
 
-VERSION = 1
+VERSION = 2
+
+#: What makes a ledger of an older version one of the next: statements by the version they start from.
+UPGRADES = {1: ("ALTER TABLE passes ADD COLUMN listed INTEGER",)}
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -19,7 +22,9 @@ CREATE TABLE passes (
     skipped INTEGER NOT NULL DEFAULT 0,
     failed INTEGER NOT NULL DEFAULT 0,
     pending INTEGER NOT NULL DEFAULT 0,
-    bytes_uploaded INTEGER NOT NULL DEFAULT 0
+    bytes_uploaded INTEGER NOT NULL DEFAULT 0,
+    -- how many files the library listed when the pass was opened: the total, known before anything is read
+    listed INTEGER
 );
 CREATE UNIQUE INDEX one_open_pass ON passes (closed_at IS NULL) WHERE closed_at IS NULL;
 

@@ -74,6 +74,7 @@ class Store:
         self._in_turn("PRAGMA journal_mode = WAL")
         # FULL: an intention must be on the disk before the request it announces leaves, power cut or not.
         connection.execute("PRAGMA synchronous = FULL")
+        self._waits_for_disk = True
         connection.execute("PRAGMA cache_size = -8192")
         with self.transaction():
             version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -83,23 +84,29 @@ class Store:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {schema.VERSION}")
             elif version != schema.VERSION:
-                raise WrongLedger(
-                    f"{self.path} has schema version {version}, this program knows {schema.VERSION}; "
-                    "use the program that made it, or another --state-dir"
-                )
+                self._upgrade(version)
+
+    def _upgrade(self, version: int) -> None:
+        """Makes an older ledger one of this version, inside the caller's transaction. Raises WrongLedger."""
+        for step in range(version, schema.VERSION):
+            for statement in schema.UPGRADES.get(step, ()):
+                self._connection.execute(statement)
+        if version not in schema.UPGRADES:
+            raise WrongLedger(
+                f"{self.path} has schema version {version}, this program knows {schema.VERSION}; "
+                "use the program that made it, or another --state-dir"
+            )
+        self._connection.execute(f"PRAGMA user_version = {schema.VERSION}")
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
         """All or nothing, on the disk when the block ends; not `durable` survives this process only. Not re-entrant."""
         with self._lock, _translated(self.path):
-            if not durable:
-                self._connection.execute("PRAGMA synchronous = NORMAL")
-            try:
-                with self._transaction():
-                    yield self._connection
-            finally:
-                if not durable:
-                    self._connection.execute("PRAGMA synchronous = FULL")
+            if durable != self._waits_for_disk:
+                self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                self._waits_for_disk = durable
+            with self._transaction():
+                yield self._connection
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -30,6 +30,17 @@ class Totals:
     orphaned_uploads: int
     highest_id: int
     claimed_to: int
+    listed: int | None = None
+
+    @property
+    def total(self) -> int | None:
+        """Files of the whole pass: counted once as it was opened; never less than what was found since.
+
+        None when nobody counted, for a pass that is open. A closed pass has what was found.
+        """
+        if self.closed_at is not None:
+            return self.counts.discovered
+        return None if self.listed is None else max(self.listed, self.counts.discovered)
 
     def minutes(self, now: datetime) -> float:
         """How long the pass took, or has taken until now."""
@@ -43,13 +54,13 @@ def read(ledger: Path, pass_id: int | None = None) -> Totals | None:
     """
     if not ledger.exists():
         return None
-    with _translated(ledger), _opened(ledger) as db:
+    with translated(ledger), opened(ledger) as db:
         return _read(db, pass_id)
 
 
 def proved(ledger: Path, pass_id: int) -> bool:
     """Counts the rows of a pass one by one: do they agree with the counters, and does the equation hold?"""
-    with _opened(ledger) as db:
+    with opened(ledger) as db:
         totals = _read(db, pass_id)
         rows = dict(
             db.execute("SELECT outcome, COUNT(*) FROM files WHERE pass_id = ? GROUP BY outcome", (pass_id,)).fetchall()
@@ -76,7 +87,7 @@ def settled(ledger: Path, pass_id: int, files: Sequence[FileId], first_id: int |
 
     What a worker hung on, asked again after it was restarted. Without both the answer is no. Raises as `read`.
     """
-    with _translated(ledger), _opened(ledger) as db:
+    with translated(ledger), opened(ledger) as db:
         if files:
             return all(
                 db.execute(
@@ -95,7 +106,7 @@ def settled(ledger: Path, pass_id: int, files: Sequence[FileId], first_id: int |
 
 def carried(ledger: Path, pass_id: int, files: Sequence[FileId]) -> bool:
     """Are these files uploaded, or on the server already? Failed and skipped ones are settled, but not that."""
-    with _translated(ledger), _opened(ledger) as db:
+    with translated(ledger), opened(ledger) as db:
         return all(
             db.execute(
                 "SELECT 1 FROM files WHERE book_id = ? AND format = ? AND pass_id >= ? AND outcome IN"
@@ -108,7 +119,7 @@ def carried(ledger: Path, pass_id: int, files: Sequence[FileId]) -> bool:
 
 def not_carried_in(ledger: Path, pass_id: int, first_id: int, last_id: int) -> int:
     """How many files of these books failed or were skipped in this pass."""
-    with _translated(ledger), _opened(ledger) as db:
+    with translated(ledger), opened(ledger) as db:
         row = db.execute(
             "SELECT COUNT(*) FROM files WHERE pass_id = ? AND book_id BETWEEN ? AND ?"
             " AND outcome IN ('failed', 'skipped')",
@@ -118,7 +129,8 @@ def not_carried_in(ledger: Path, pass_id: int, first_id: int, last_id: int) -> i
 
 
 @contextmanager
-def _translated(ledger: Path) -> Iterator[None]:
+def translated(ledger: Path) -> Iterator[None]:
+    """What reading a ledger can raise, as LedgerBusy or LedgerCorrupt."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -127,7 +139,7 @@ def _translated(ledger: Path) -> Iterator[None]:
         raise LedgerCorrupt(f"cannot read {ledger}: {error}") from error
 
 
-class _opened:
+class opened:
     """A read-only connection that is closed at the end; sqlite3's own context manager only commits."""
 
     def __init__(self, ledger: Path) -> None:
@@ -163,4 +175,6 @@ def _read(db: sqlite3.Connection, pass_id: int | None) -> Totals | None:
         sum(tallies.get("orphaned", {}).values()),
         row["highest_id"],
         row["claimed_to"],
+        # A ledger that no worker of this version has opened yet has no such column.
+        row["listed"] if "listed" in row.keys() else None,  # noqa: SIM118 - a Row iterates over its values
     )

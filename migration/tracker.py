@@ -37,6 +37,7 @@ class Sending:
         """That many bytes left for the server."""
         self._entry.bytes_sent += count
         self._tracker.advance()
+        self._tracker.pace(count)
 
     def stage(self, name: str) -> None:
         """What is being done from now on."""
@@ -69,6 +70,8 @@ class Tracker:
         self._sending: dict[int, _Sending] = {}
         self._settled: deque[datetime] = deque()
         self._processed = 0
+        #: Told of every so many bytes before the next are read; where a limit of the bandwidth waits.
+        self.pace: Callable[[int], None] = lambda _count: None
 
     def now(self) -> datetime:
         """The time of the worker's clock."""
@@ -99,8 +102,8 @@ class Tracker:
             if self._processed and self._base.status is Phase.DISCOVERING:
                 self._base = replace(self._base, status=Phase.MIGRATING)
 
-    def settled(self, book_id: int, outcome: Outcome, size: int) -> None:
-        """A file got its outcome."""
+    def settled(self, book_id: int, outcome: Outcome, size: int) -> int:
+        """A file got its outcome; returns how many of this process have it now."""
         now = self._clock()
         with self._lock:
             self._counts[outcome] += 1
@@ -117,6 +120,7 @@ class Tracker:
                 last_upload_at=now if uploaded else self._base.last_upload_at,
                 bytes_uploaded=self._base.bytes_uploaded + (size if uploaded else 0),
             )
+            return self._counts[outcome]
 
     def slow(self) -> None:
         """An upload took longer than it should."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from migration.bodies import Ebook
 from migration.model import Book, BookFile, Card, Digest, FileId
 
 #: A book put aside without a time is looked at again after this.
@@ -18,7 +19,8 @@ class Work:
 
     `begun` is the file whose attempt has been recorded and has not ended. `alone`: the last worker died while it was
     at this book; nothing else is worked on meanwhile, so that the next death is nobody else's fault. `stumbles` counts
-    failures of the server outside any attempt, while it took other files.
+    failures of the server outside any attempt, while it took other files. `made` is the book's ebook as it was made in
+    this turn.
     """
 
     book: Book
@@ -27,6 +29,7 @@ class Work:
     alone: bool = False
     begun: FileId | None = None
     stumbles: int = 0
+    made: Ebook | None = None
     digests: dict[FileId, Digest] = field(default_factory=dict)
 
 
@@ -57,6 +60,7 @@ class Turns:
                     if self._ready and self._may_begin(self._ready[0]):
                         work = self._ready.popleft()
                         self._active.append(work)
+                        self._changed.notify_all()
                         return work
                 self._changed.wait(0.25)
             return None
@@ -86,6 +90,23 @@ class Turns:
         with self._changed:
             self._changed.wait_for(self._through, seconds)
             return self._through()
+
+    def rest(self, seconds: float) -> None:
+        """Waits until something changes, at most `seconds`; not at all when everything is through."""
+        with self._changed:
+            if not self._through():
+                self._changed.wait(seconds)
+
+    def has_room(self, size: int) -> bool:
+        """Are fewer than `size` books ready to be taken?"""
+        with self._changed:
+            return len(self._ready) < size
+
+    def holds(self, first: int, last: int) -> bool:
+        """Is a book with one of these ids ready, put aside or being worked on?"""
+        with self._changed:
+            aside = (work for _until, work in self._aside)
+            return any(first <= work.book.id <= last for work in (*self._ready, *aside, *self._active))
 
     def pause(self, paused: bool) -> None:
         """No thread takes a new book while paused."""

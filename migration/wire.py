@@ -1,12 +1,16 @@
 """HTTP to the server: one session per thread, time-outs on every request, failures as our errors."""
 
+import http.client
 import json
+import select
 import threading
 from dataclasses import dataclass
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
 from migration.errors import AnswerLost, Misconfigured, ServerFault, ServerUnreachable, Transient
@@ -15,10 +19,14 @@ from migration.sanitize import for_log
 
 #: Seconds to wait for a connection.
 CONNECT_SECONDS = 5.0
+#: Seconds within which a server that ends a connection after its answer has ended it.
+CLOSE_SECONDS = 0.3
 #: Seconds to wait for an answer, or for the next bytes of one.
 READ_SECONDS = 60.0
 #: Seconds to wait for the answer to an upload: the server hashes and stores the whole body first.
 UPLOAD_READ_SECONDS = 600.0
+#: Bytes of a body read and sent at a time.
+BLOCK_BYTES = 256 * 1024
 
 Body = dict[str, Json] | None
 
@@ -56,6 +64,16 @@ class Wire:
         self.base_url = base_url.rstrip("/")
         self._proxies = get_environ_proxies(self.base_url)
         self._local = threading.local()
+        self._closes_silently = False
+
+    def learn_manners(self) -> None:
+        """Finds out whether the server closes connections without saying so, as uwsgi's http-socket does.
+
+        A request on such a connection may be lost on the way, and one that must not be repeated would have to be
+        reconciled each time; then every request gets a connection of its own.
+        """
+        if not self._proxies:
+            self._closes_silently = closes_silently(self.base_url)
 
     def send(
         self,
@@ -73,6 +91,8 @@ class Wire:
         not `repeatable` may have been carried out, ServerFault for 5xx on a repeatable one.
         """
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if self._closes_silently:
+            headers["Connection"] = "close"
         data: Any = None
         if upload is not None:
             data, headers["Content-Type"] = upload
@@ -102,11 +122,39 @@ class Wire:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = requests.Session()
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, _Adapter())
             # Proxies of the environment were looked up once; doing it again for every request costs more than sending.
             session.trust_env = False
             session.proxies.update(self._proxies)
             self._local.session = session
         return session
+
+
+def closes_silently(base_url: str) -> bool:
+    """Does the server end a connection after an answer that does not say so? False when that cannot be told."""
+    parts = urlsplit(base_url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=CONNECT_SECONDS)
+    try:
+        connection.request("GET", f"{parts.path}/api/languages")
+        answer = connection.getresponse()
+        answer.read()
+        if answer.will_close or connection.sock is None:
+            return False
+        return bool(select.select([connection.sock], [], [], CLOSE_SECONDS)[0])
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+class _Adapter(HTTPAdapter):
+    """Reads and sends bodies in larger blocks than 16 KB, which for large books cost more than hashing them."""
+
+    def init_poolmanager(self, *args: Any, **more: Any) -> None:
+        """As the base class, with our block size."""
+        super().init_poolmanager(*args, **more, blocksize=BLOCK_BYTES)
 
 
 def _failure(error: requests.RequestException, what: str, repeatable: bool) -> Transient:

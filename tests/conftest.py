@@ -10,8 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 import requests
+
+# How long one example takes says how busy the machine is, not whether the code is right.
+hypothesis.settings.register_profile("ours", deadline=None)
+hypothesis.settings.load_profile("ours")
 
 PROJECT = Path(__file__).resolve().parent.parent
 FIXTURES = PROJECT / "tests" / "fixtures"
@@ -25,6 +30,10 @@ _OURS = (
     "LIBRARY_BUSY",
     "STATE_DIR",
     "WORKER_ID",
+    "WORKER_NICE",
+    "WORKER_IONICE",
+    "MAX_FILES_PER_MIN",
+    "ASK_FIRST",
     "BATCH_SIZE",
     "PARALLEL_",
     "DEFAULT_LANGUAGE",
@@ -32,6 +41,7 @@ _OURS = (
     "RECONCILE_AFTER",
     "RETRY_FIRST",
     "PROBE_",
+    "PREPARE_",
     "START_SECONDS",
     "TASK_SECONDS",
     "OPENAI_",
@@ -44,6 +54,9 @@ _OURS = (
     "SUCCESS_",
     "TARGET_WORKER",
     "IOSTAT_",
+    "DASHBOARD_",
+    "LOG_FORMAT",
+    "REPORT_SECONDS",
 )
 
 

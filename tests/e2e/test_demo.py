@@ -126,10 +126,19 @@ def test_your_own_library_is_stopped_in_the_middle_and_goes_on(clone: Path, tmp_
     watching = processes.monitor(state)
     assert watching is not None
     groups.add(os.getpgid(watching.pid))
+    link = next(line.strip() for line in first.stdout.splitlines() if "/enter?link=" in line)
+    with urllib.request.build_opener(urllib.request.HTTPCookieProcessor()).open(link, timeout=30) as page:
+        assert b"<title>Migration</title>" in page.read()
     stopped = press(clone, "./stop.sh", **more)
-    assert (stopped.returncode, "monitor (pid" in stopped.stdout, "worker 1 (pid" in stopped.stdout) == (0, True, True)
+    assert stopped.returncode == 0
+    order = [stopped.stdout.find(f"{what} (pid") for what in ("monitor", "worker 1", "dashboard", "embedded server")]
+    assert -1 not in order
+    assert order == sorted(order)
     assert not {group_of(pid) for pid in psutil.pids()} & groups
     assert not (state / "monitor.pid").exists()
+    shown = processes.dashboard(state)
+    assert shown is not None
+    assert shown[0].running() is None
     again = press(clone, *start, "--foreground", **more)
     assert again.returncode == 0, again.stderr
     assert f"{BOOKS} = uploaded {BOOKS}" in again.stderr
@@ -189,9 +198,18 @@ def test_workers_without_a_monitor(clone: Path, tmp_path: Path) -> None:
     library.add(*epubs(range(20)))
     state = tmp_path / "state"
     done = press(
-        clone, "./start.sh", "--library", str(library.root), "--workers", "2", "--no-monitor", STATE_DIR=str(state)
+        clone,
+        "./start.sh",
+        "--library",
+        str(library.root),
+        "--workers",
+        "2",
+        "--no-monitor",
+        "--no-dashboard",
+        STATE_DIR=str(state),
     )
     assert (done.returncode, "without a monitor" in done.stdout) == (0, True), done.stderr
     wait_for(lambda: (found := totals.read(state / "migration_ledger.db")) is not None and found.closed_at is not None)
     assert processes.monitor(state) is None
+    assert processes.dashboard(state) is None
     press(clone, "./stop.sh", STATE_DIR=str(state))

@@ -74,6 +74,8 @@ def right_answer(function: str, fmt: int, text: str) -> str:
 FAULTS = [
     ("next_range", "while True: self.publish()", 0),
     ("upload_file", HERE_ONLY, 2),
+    ("read_range", "self.no_such_thing", 0),
+    ("refuse_unsendable", 'self.crew.sleep(6.0); raise TooBig("this one too")', 1),
 ]
 
 

@@ -95,8 +95,8 @@ WRONG = [
      "uploaded None"),
     ("        while (owned := self.next_range()) is not None:\n", "        while True:\n", "discovered 0 instead"),
     (
-        'books = self.read_library(lambda: self.library.read_books(owned.first, owned.last))',
-        'books = self.read_library(lambda: self.library.read_books(owned.first, owned.last))[1:]',
+        'books = self.read_library(lambda: self.library.read_books(owned.first, owned.last, wanted))',
+        'books = self.read_library(lambda: self.library.read_books(owned.first, owned.last, wanted))[1:]',
         "not migrated within 8 s",
     ),
 ]  # fmt: skip

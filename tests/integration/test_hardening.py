@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ import pytest
 from benchmarks import kill9
 from migration import progress, totals
 from migration.model import Counts, Phase
-from tests.conftest import Shelf, Workers
+from tests.conftest import PROJECT, Shelf, Workers, clean_environment
 from tests.integration.test_migration_changes import lines_of, wait_for
 from tests.librarykit import Library, Made, epub, epubs
 from tests.proxy import Answer, Decision, Do, Proxy, Wait
@@ -83,7 +84,7 @@ TROUBLES = [
     pytest.param("PATCH", "/api/ebooks", Do.CUT, 3, id="answers to the title are lost"),
     pytest.param("POST", "/rate", Do.CUT, 3, id="answers to the rating are lost"),
     pytest.param("GET", "/api/uploads-meta", Answer(503), 3, id="uploads-meta answers 503"),
-    pytest.param("GET", "/api/ebooks/", Wait(1.0), 3, id="answers come late"),
+    pytest.param("GET", "/api/uploads-meta", Wait(1.0), 3, id="answers come late"),
     pytest.param("POST", "/api/upload", Answer(401), 3, id="the token is refused in the middle"),
     pytest.param("ws", "connect", Do.RESET, 3, id="the task engine refuses connections"),
     pytest.param("ws", "success", Do.CUT, 3, id="the task engine hangs up before the result"),
@@ -108,8 +109,10 @@ def test_everything_arrives_once_whatever_the_network_does(
     library, contents = library_of(tmp_path)
     script = Script(method, part, decision, times)
     front = proxied(script)
+    asking = {"ASK_FIRST_BYTES": "0"} if part.endswith("check") else {}
     running = [
-        workers.start(library.root, front, "--worker-id", str(number), "--batch-size", "5", **FAST) for number in (1, 2)
+        workers.start(library.root, front, "--worker-id", str(number), "--batch-size", "5", **FAST, **asking)
+        for number in (1, 2)
     ]
     ends = [workers.finish(process) for process in running]
     assert [code for code, _said in ends] == [0, 0], ends
@@ -409,3 +412,22 @@ def test_a_library_with_every_kind_of_damage_is_migrated_as_far_as_it_goes(
     with shelf.session() as session:
         titles = sorted(item["title"] for item in session.get(f"{shelf.url}/api/ebooks", timeout=20).json()["items"])
     assert titles == ["Book 10", "Book 5", "x" * 256, "\ufffd"]
+
+
+def test_an_error_of_the_program_has_a_status_of_its_own(tmp_path: Path, shelf: Shelf) -> None:
+    """Not Python's 1, which means done; the log says where, the progress file that it failed."""
+    library, _contents = library_of(tmp_path, 2)
+    text = (PROJECT / "bulk_migrate_calibre.py").read_text("utf-8")
+    script, state = tmp_path / "bulk_migrate_calibre.py", tmp_path / "state"
+    script.write_text(text.replace("        self.refuse_unsendable(file)\n", "        self.no_such_thing()\n"), "utf-8")
+    command = [sys.executable, str(script), str(library.root), "--server", shelf.url, "--state-dir", str(state)]
+    done = subprocess.run(
+        command, env=clean_environment(MBS2_PASSWORD=shelf.password), capture_output=True, timeout=120, check=False
+    )
+    assert done.returncode == 70
+    log = (state / "migration_worker1.log").read_text("utf-8")
+    assert "Internal error: AttributeError: 'CalibreMigrator' object has no attribute 'no_such_thing' | File" in log
+    seen = progress.read(progress.progress_path(state, 1))
+    assert seen is not None
+    assert seen.last_error is not None
+    assert (seen.status, seen.last_error.error_class) == (Phase.FAILED, "AttributeError")

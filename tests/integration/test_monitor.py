@@ -241,13 +241,14 @@ def test_a_connection_that_is_never_answered_while_others_are(watch: Watch) -> N
 
 def test_a_dead_server_is_nobodys_fault(watch: Watch, tmp_path: Path) -> None:
     """Four workers wait for it, nobody is restarted, all go on when it is back."""
+    watch.more["STUCK_THRESHOLD_SECONDS"] = "9"
     monitor = watch.start("--workers", "4")
     watch.worker(1)
     port = int(watch.shelf.url.rpartition(":")[2])
     end(watch.shelf.process)
     paths = [progress.progress_path(watch.state, number) for number in range(1, 5)]
     wait_for(lambda: any(s is not None and s.status is Phase.WAITING for s in map(progress.read, paths)))
-    time.sleep(7)  # longer than the threshold: the outage itself is what is tested
+    time.sleep(11)  # longer than the threshold: the outage itself is what is tested
     assert watch.history() == []
     back = start_shelf(watch.shelf.data_dir, port=port)
     try:

@@ -1,14 +1,8 @@
 """Known hashes from the server's own PostgreSQL: a real one, started for the test."""
 
 import hashlib
-import os
-import pwd
-import shutil
-import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -21,67 +15,20 @@ from migration.model import Counts, Digest
 from migration.owner import this_process
 from tests.conftest import Shelf, Workers
 from tests.librarykit import Library, epubs
+from tests.postgreskit import running
 
 pytestmark = pytest.mark.integration
 
 
-def binaries() -> Path:
-    """Where Debian keeps PostgreSQL's programs."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not found:
-        if os.environ.get("CI"):
-            pytest.fail("postgresql is missing under CI")
-        pytest.skip("postgresql is not installed (./run_tests.sh --system-deps installs it)")
-    return found[-1].parent
-
-
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[str]:
-    """The URI of a PostgreSQL with the table `source`; as another user when we are root, which it refuses."""
-    programs = binaries()
-    folder = tmp_path / "pg"
-    folder.mkdir()
-    drop: dict[str, Any] = {}
-    if os.getuid() == 0:
-        user = pwd.getpwnam("postgres")
-        shutil.chown(folder, user.pw_uid, user.pw_gid)
-        drop = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-        for parent in folder.parents:
-            if parent.stat().st_mode & 0o005 != 0o005:
-                parent.chmod(parent.stat().st_mode | 0o055)
-    data = folder / "data"
-    subprocess.run(
-        [programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "--no-sync"], check=True, timeout=120,
-        capture_output=True, cwd=folder, **drop,
-    )  # fmt: skip
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [programs / "postgres", "-D", data, "-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1", "-F"],
-        cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **drop,
-    )  # fmt: skip
-    uri = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-    try:
-        _await(uri)
-        with psycopg.connect(uri, autocommit=True) as db:
+def database() -> Iterator[str]:
+    """The URI of a PostgreSQL with the table `source`."""
+    with running() as server:
+        with psycopg.connect(server.uri(), autocommit=True) as db:
             db.execute(
                 "CREATE TABLE source (id bigserial PRIMARY KEY, hash varchar(128) NOT NULL, size integer NOT NULL)"
             )
-        yield uri
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
-def _await(uri: str) -> None:
-    for _ in range(200):
-        try:
-            psycopg.connect(uri, connect_timeout=2).close()
-        except psycopg.OperationalError:
-            continue
-        return
-    pytest.fail("PostgreSQL did not start")
+        yield server.uri()
 
 
 def insert(uri: str, *rows: tuple[str, int]) -> None:

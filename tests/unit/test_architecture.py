@@ -21,7 +21,7 @@ def sources() -> Iterator[Path]:
     yield PROJECT / "bulk_migrate_calibre.py"
     yield PROJECT / "settings.py"
     yield PROJECT / "systemd_notify.py"
-    for package in ("migration", "bookshelf", "auto_monitor", "deploy", "demo"):
+    for package in ("migration", "bookshelf", "auto_monitor", "dashboard", "deploy", "demo"):
         yield from sorted((PROJECT / package).glob("*.py"))
 
 

@@ -1,9 +1,11 @@
 """The log's format, both ways; what it never says."""
 
+import json
 import logging
 import re
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -87,3 +89,63 @@ def test_the_monitor_finds_what_the_worker_says(
     match = pattern.match(message)
     assert match is not None
     assert match.groups() == groups
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (
+            logs.uploaded("'a (1 bytes, 2.0 s)'", 17, 1.25),
+            {"file": "'a (1 bytes, 2.0 s)'", "bytes": 17, "seconds": 1.2},
+        ),
+        (logs.duplicate("'x'"), {"file": "'x'"}),
+        (logs.failed("17:EPUB", "too big", "it: is"), {"file": "17:EPUB", "reason": "too big", "detail": "it: is"}),
+        (
+            logs.slow_upload("'x, y'", 5, 130, "upload"),
+            {"file": "'x, y'", "bytes": 5, "seconds": 130, "stage": "upload"},
+        ),
+        (logs.querying(1, 9), {"first": 1, "last": 9}),
+        (logs.average_rate(12.5), {"files_per_min": 12.5}),
+    ],
+)
+def test_sentences_are_events_for_programs(message: str, expected: dict[str, object]) -> None:
+    """By the module that makes the sentences."""
+    found = logs.event(message)
+    assert {key: value for key, value in found.items() if key != "event"} == expected
+    assert found["event"]
+
+
+def test_the_log_is_also_written_as_ndjson(tmp_path: Path) -> None:
+    """Beside the human one, which stays as it is; the same words, secrets masked, one object per line."""
+    logs.mask("geheim-1234")
+    log = logs.configure(tmp_path, 3, console=False, as_json=True)
+    try:
+        log.info(logs.uploaded("'a'", 17, 1.0))
+        log.warning("password geheim-1234\nforged - INFO - line")
+    finally:
+        for handler in list(log.handlers):
+            log.removeHandler(handler)
+            handler.close()
+    human = [parse(line) for line in logs.log_path(tmp_path, 3).read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "migration_worker3.ndjson").read_text().splitlines()]
+    assert [line["message"] for line in lines] == [line.message for line in human if line is not None]
+    assert [(line["schema"], line["source"], line["worker_id"], line["level"]) for line in lines] == [
+        (1, "worker", 3, "INFO"), (1, "worker", 3, "WARNING"),
+    ]  # fmt: skip
+    assert (lines[0]["event"], lines[0]["bytes"], "event" in lines[1]) == ("uploaded", 17, False)
+    assert "geheim" not in lines[1]["message"]
+    assert lines[0]["at"].endswith("+00:00")
+
+
+def test_logs_are_named_with_their_workers(tmp_path: Path) -> None:
+    """The rotated ones too, and nothing else."""
+    for name in (
+        "migration_worker1.log",
+        "migration_worker12.log.3",
+        "migration_worker1.lock",
+        "migration_worker1.logs",
+    ):
+        (tmp_path / name).touch()
+    assert [(path.name, number) for path, number in logs.log_files(tmp_path)] == [
+        ("migration_worker1.log", 1), ("migration_worker12.log.3", 12),
+    ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 import ast
 import random
+import re
 from collections.abc import Callable
 
 import pytest
@@ -117,9 +118,10 @@ def lazy(reply: str, chance: random.Random) -> str:
 
 
 def unbalanced(reply: str, chance: random.Random) -> str:
-    """With a bracket too many."""
+    """With a bracket too many, where it is code and no text."""
     lines = reply.split("\n")
-    place = chance.randrange(2, len(lines) - 2)
+    code = re.compile(r"[ +-]*(?:if|for|while|with|return|raise|def|self\.)\b.*[:)]$")
+    place = chance.choice([n for n, line in enumerate(lines) if code.match(line)])
     return "\n".join([*lines[:place], lines[place] + " (", *lines[place + 1 :]])
 
 

@@ -22,10 +22,13 @@ def ago(minutes: float) -> datetime:
 
 def seen(
     phase: Phase | None = Phase.MIGRATING, progress: float = 0, beat: float = 0, settled: bool = True,
-    alive: bool = True, exit_code: int | None = None, repeated: str = "",
+    alive: bool = True, exit_code: int | None = None, repeated: str = "", fruitless: float | None = None,
 ) -> WorkerSnapshot:  # fmt: skip
     """A look at worker 2; ages in minutes."""
-    return WorkerSnapshot(2, alive, ago(progress), ago(beat), phase, settled, exit_code, repeated_range=repeated)
+    since = None if fruitless is None else ago(fruitless)
+    return WorkerSnapshot(
+        2, alive, ago(progress), ago(beat), phase, settled, exit_code, repeated_range=repeated, fruitless_since=since
+    )
 
 
 S, D, M, W = Phase.INITIALIZING, Phase.DISCOVERING, Phase.MIGRATING, Phase.WAITING
@@ -45,7 +48,8 @@ TABLE = [
      "no sign of life while waiting for 6.0 min"),
     ("beats but does nothing", seen(progress=7, beat=0), Health.STUCK, 7, "no progress for 7.0 min"),
     ("done", seen(Phase.COMPLETED, 60, alive=False, exit_code=0), Health.FINISHED, 0, "it has done its part"),
-    ("done, some failed", seen(M, 60, alive=False, exit_code=1), Health.FINISHED, 0, "it has done its part"),
+    ("done, some failed", seen(Phase.COMPLETED, 60, alive=False, exit_code=1), Health.FINISHED, 0,
+     "it has done its part"),
     ("done, not our child", seen(Phase.COMPLETED, alive=False), Health.FINISHED, 0, "it has done its part"),
     ("killed", seen(alive=False, exit_code=-9), Health.STOPPED, 0, "it was ended by signal 9"),
     ("stopped by hand", seen(Phase.STOPPED, alive=False, exit_code=143), Health.STOPPED, 0,
@@ -55,9 +59,26 @@ TABLE = [
     ("no server", seen(alive=False, exit_code=3), Health.STOPPED, 0,
      "it ended with 3: the server did not answer at its start, or refused the login"),
     ("pending", seen(alive=False, exit_code=6), Health.STOPPED, 0, "it ended with 6: it ended with files pending"),
-    ("crashed", seen(alive=False, exit_code=70), Health.STOPPED, 0, "it ended with 70: an internal error"),
     ("no library", seen(alive=False, exit_code=4), Health.ENDED, 0, "it ended with 4: the library cannot be read"),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("code", [70, 1])
+def test_its_own_code_failed(code: int) -> None:
+    """Status 1 is also Python's own: only a worker that says so has done its part."""
+    found = judge(seen(Phase.FAILED if code == 70 else M, alive=False, exit_code=code), NOW, POLICY)
+    assert found == Verdict(2, Health.STOPPED, NOW, "it ended with 70: an internal error", crashed=True)
+    assert found.is_a_riddle
+
+
+def test_every_file_fails() -> None:
+    """Twenty minutes are borne; whether the server is away is asked by the one who looks."""
+    for phase in (W, M):
+        assert judge(seen(phase, fruitless=19.9), NOW, POLICY).health is Health.WORKING
+        assert judge(seen(phase, fruitless=20), NOW, POLICY) == Verdict(
+            2, Health.STUCK, ago(20), "every file has failed for 20.0 min, although the server answers", fruitless=True
+        )
+    assert judge(seen(Phase.FAILED, fruitless=600, alive=False), NOW, POLICY).health is Health.STOPPED
 
 
 @freeze_time("1999-01-01")  # nothing but `now` tells the time

@@ -71,8 +71,8 @@ HOSTILE_CHANGES = {
     "a method aliased": lambda: changed("    # -- the story", "    migrate = print\n    # -- the story"),
     "the hash is not computed": lambda: changed("        digest = self.identify(work, file, sending)\n", "        digest = None\n"),
     "hash check in a dead branch": lambda: changed(
-        "            digest = digest_of(opened, self.crew.heed_stop)",
-        "            while False:\n                digest = digest_of(opened, self.crew.heed_stop)",
+        "        digest = self.carrier.identify(file, self.watch(file, sending))",
+        "        while False:\n            digest = self.carrier.identify(file, self.watch(file, sending))",
     ),
     "the check only sometimes": lambda: changed(
         "        self.refuse_unsendable(file)\n", "        if file.size > 10:\n            self.refuse_unsendable(file)\n"

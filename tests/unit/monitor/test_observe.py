@@ -13,7 +13,7 @@ from auto_monitor.detection import DetectionPolicy, judge
 from auto_monitor.model import Health, HungOn, Identity, WorkerRecord
 from auto_monitor.observe import LOOK_BYTES, LogTail, Observer
 from migration import logs, progress
-from migration.model import BookId, Counts, Current, FileId, Phase, Progress
+from migration.model import BookId, Counts, Current, FileId, LastError, Phase, Progress
 from tests.fakes import LivingWorkers
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
@@ -107,6 +107,26 @@ def test_new_ranges_in_the_log_are_progress_and_the_same_again_is_a_loop(written
         stuck = judge(seen, now, POLICY).health is Health.STUCK
         assert stuck == (minute >= 15), minute
     assert seen.repeated_range == "books 100-109"
+
+
+def test_a_worker_whose_files_all_fail(written: Written) -> None:
+    """Since a file last arrived, whatever it does in between; over as soon as one arrives or is under way."""
+    observer = Observer(written.state_dir, LivingWorkers(written.state_dir))
+    written.beat(START, status=Phase.MIGRATING)
+    assert observer.look(RECORD, START).fruitless_since is None
+    for minute in range(1, 30):
+        now = START + minute * MINUTE
+        phase = Phase.WAITING if minute % 2 else Phase.MIGRATING
+        if minute < 9:
+            written.beat(now, status=phase, last_error=LastError("ServerFault", "no", now))
+        else:
+            written.beat(now, status=phase, last_progress_at=now, counts=Counts(failed=minute))
+        assert observer.look(RECORD, now).fruitless_since == START
+    later = START + 30 * MINUTE
+    written.beat(later, current=(Current("a.pdf", 1, 9, later, FileId(BookId(7), "PDF")),))
+    assert observer.look(RECORD, later).fruitless_since is None
+    written.beat(later, counts=Counts(uploaded=1, failed=29))
+    assert observer.look(RECORD, later).fruitless_since is None
 
 
 def test_what_it_hung_on(written: Written) -> None:

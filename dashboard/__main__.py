@@ -1,0 +1,126 @@
+"""`python -m dashboard`: serves the page until SIGTERM or SIGINT, or prints a link, or writes the report."""
+
+import asyncio
+import errno
+import fcntl
+import logging
+import os
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+from aiohttp import web
+
+from auto_monitor.config import environment
+from dashboard import report
+from dashboard.access import Access
+from dashboard.config import Config, read_config
+from dashboard.server import make_application
+from migration.atomic import StateUnwritable, read_json, write_json
+
+#: Seconds for requests in hand to end after a signal.
+STOP_SECONDS = 2.0
+
+
+def main() -> int:
+    """Returns the exit status; see the epilog of --help."""
+    config = read_config(environment())
+    logging.basicConfig(format="%(asctime)s - %(levelname)s - %(message)s", level=logging.WARNING)
+    try:
+        if config.link:
+            return _print_link(config)
+        if config.report is not None:
+            return _write_report(config, config.report)
+        return _serve_alone(config)
+    except (OSError, StateUnwritable) as error:
+        sys.stderr.write(f"cannot use {config.state_dir}: {error}\n")
+        return 5
+
+
+def _serve_alone(config: Config) -> int:
+    config.state_dir.mkdir(parents=True, exist_ok=True)
+    app = make_application(config)
+    lock = _only_one(config)
+    if lock is None:
+        sys.stderr.write(f"a dashboard is already running on {config.state_dir}; --link prints a link to it\n")
+        return 2
+    try:
+        asyncio.run(_serve(app, config))
+    except _CannotListen as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    finally:
+        os.close(lock)
+    return 0
+
+
+class _CannotListen(Exception):
+    """The address is taken or not ours; the message says which and what to do."""
+
+
+def _write_report(config: Config, folder: Path) -> int:
+    try:
+        page = report.write(config.state_dir, folder, datetime.now(tz=UTC), config.pass_id)
+    except report.NothingToReport as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    sys.stdout.write(f"The report is in {page}\n")
+    return 0
+
+
+def _print_link(config: Config) -> int:
+    record = read_json(config.folder / "server.json")
+    if not isinstance(record, dict):
+        sys.stderr.write(f"no dashboard was started on {config.state_dir}; python -m dashboard starts one\n")
+        return 2
+    sys.stdout.write(f"{record['url']}/enter?link={Access(config.folder).new_link()}\n")
+    return 0
+
+
+def _only_one(config: Config) -> int | None:
+    """The lock of a state directory's dashboard; None when another one holds it."""
+    lock = os.open(config.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
+
+
+async def _serve(app: web.Application, config: Config) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, config.host, config.port).start()
+        except OSError as error:
+            advice = "; give another --port, or 0" if error.errno == errno.EADDRINUSE else ""
+            reason = error.strerror or error
+            raise _CannotListen(f"cannot listen on {config.host}:{config.port}: {reason}{advice}") from error
+        url = _url(runner, config.host)
+        started = datetime.fromtimestamp(psutil.Process().create_time(), tz=UTC).isoformat()
+        write_json(config.folder / "server.json", {"url": url, "pid": os.getpid(), "pid_started_at": started})
+        # A link is a secret: shown to a person, never written to a file that stdout may be.
+        link = f"/enter?link={Access(config.folder).new_link()}" if sys.stdout.isatty() else ""
+        sys.stdout.write(f"dashboard listening on {url}{link}\n")
+        sys.stdout.flush()
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+
+
+def _url(runner: web.AppRunner, host: str) -> str:
+    port = runner.addresses[0][1]
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""The dashboard's command line: every option with help, default and environment variable."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import argcomplete
+
+from auto_monitor.config import PROJECT
+
+EPILOG = """\
+examples:
+  python -m dashboard                     serve the page until stopped; prints a link that works once
+  python -m dashboard --link              print another link for a page that is being served
+  python -m dashboard --report DIR        write report.html and report.json into DIR, and end
+
+exit status: 0 stopped, or done; 2 wrong usage, or the port is taken; 5 the state directory cannot be written
+"""
+#: The page is served here unless told otherwise; --port 0 takes any free port.
+HOST, PORT = "127.0.0.1", 8765
+#: Names by which the page may be asked for; a name that points here by DNS tricks is none of them.
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What one dashboard was asked to do."""
+
+    state_dir: Path
+    host: str
+    port: int
+    hosts: frozenset[str]
+    link: bool = False
+    report: Path | None = None
+    pass_id: int | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Its own files: links, sessions, the token for scripts, who it is."""
+        return self.state_dir / "dashboard"
+
+
+def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    """The parser, with the defaults that this environment gives."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dashboard",
+        description="Shows a migration as a web page: progress, workers, charts, what the monitor did, failed files. "
+        "Reads the state directory and never writes what belongs to the migration.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--state-dir", metavar="DIR", default=environment.get("STATE_DIR") or str(PROJECT),
+        help=f"folder of ledger, logs and progress [default: {PROJECT}; environment: STATE_DIR]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--host", metavar="H", default=environment.get("DASHBOARD_HOST") or HOST,
+        help=f"address to listen on [default: {HOST}; environment: DASHBOARD_HOST]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--port", type=_port, metavar="P", default=environment.get("DASHBOARD_PORT") or PORT,
+        help=f"port to listen on, 0 for any free one [default: {PORT}; environment: DASHBOARD_PORT]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--allowed-hosts", metavar="A,B", default=environment.get("DASHBOARD_ALLOWED_HOSTS") or "",
+        help="further host names under which the page may be asked for, such as that of a proxy "
+        "[default: 127.0.0.1, localhost, ::1; environment: DASHBOARD_ALLOWED_HOSTS]",
+    )  # fmt: skip
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--link", action="store_true", help="print a link that lets one browser in, once; then end")
+    mode.add_argument(
+        "--report", metavar="DIR", help="write report.html and report.json there; then end "
+        "[no default; environment: none]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--pass", dest="pass_id", type=int, metavar="N",
+        help="with --report: the pass it is about [default: the newest; environment: none]",
+    )  # fmt: skip
+    return parser
+
+
+def read_config(environment: Mapping[str, str], argv: Sequence[str] | None = None) -> Config:
+    """The configuration. Exits with 2 and a sentence on wrong usage."""
+    parser = build_parser(environment)
+    argcomplete.autocomplete(parser)
+    given = parser.parse_args(argv)
+    if given.pass_id is not None and not given.report:
+        parser.error("--pass goes with --report")
+    named = {name.strip().lower() for name in given.allowed_hosts.split(",") if name.strip()}
+    return Config(
+        Path(given.state_dir).expanduser().resolve(),
+        given.host,
+        given.port,
+        LOOPBACK | named | ({given.host.lower()} - {"0.0.0.0", "::", ""}),  # noqa: S104 - compared, not bound
+        given.link,
+        Path(given.report).expanduser().resolve() if given.report else None,
+        given.pass_id,
+    )
+
+
+def _port(text: str) -> int:
+    value = int(text) if text.isdecimal() else -1
+    if not 0 <= value < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+    return value

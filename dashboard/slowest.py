@@ -1,0 +1,59 @@
+"""The uploads that took longest, from the logs of the workers that are still there. Bounded in time."""
+
+import heapq
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from migration import logs
+
+#: How many are listed; seconds after which the search ends with what it has.
+MOST, PATIENCE_SECONDS = 25, 30.0
+_MARK = b" - INFO - Uploaded "
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Upload:
+    """One upload: seconds it took, when it ended, bytes, and the file as the log names it."""
+
+    seconds: float
+    at: datetime
+    size: int
+    file: str
+    worker_id: int
+
+
+def slowest(state_dir: Path, since: datetime, patience: float = PATIENCE_SECONDS) -> tuple[list[Upload], bool]:
+    """The slowest uploads since a time, slowest first; False when there was no time to read all logs."""
+    found: list[Upload] = []
+    deadline = time.monotonic() + patience
+    for path, worker_id in logs.log_files(state_dir):
+        for upload in _uploads(path, worker_id, since):
+            if len(found) < MOST:
+                heapq.heappush(found, upload)
+            elif upload > found[0]:
+                heapq.heapreplace(found, upload)
+        if time.monotonic() > deadline:
+            return sorted(found, reverse=True), False
+    return sorted(found, reverse=True), True
+
+
+def _uploads(path: Path, worker_id: int, since: datetime) -> list[Upload]:
+    """Those of one log that could be among the slowest; a log is 50 MB at most."""
+    candidates: list[Upload] = []
+    first = since.strftime("%Y-%m-%d %H:%M:%S").encode()
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                if _MARK in line and line >= first:
+                    parsed = logs.parse(line.decode("utf-8", "replace"))
+                    match = logs.UPLOADED.fullmatch(parsed.message) if parsed else None
+                    if parsed is not None and match is not None:
+                        upload = Upload(float(match[3]), parsed.at, int(match[2]), match[1], worker_id)
+                        candidates.append(upload)
+                        if len(candidates) > 20 * MOST:
+                            candidates = heapq.nlargest(MOST, candidates)
+    except OSError:
+        return []
+    return candidates

@@ -1,0 +1,63 @@
+"""`python -m deploy.check_env [PROFILE …]`: what .env lacks for `docker compose --profile …`.
+
+Compose itself can only demand a variable for all profiles together; the server's secrets are the server's business.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from migration.options import environment_with_files
+
+PROJECT = Path(__file__).resolve().parent.parent
+_HOW = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
+#: By profile: the variable, and what it is.
+NEEDED: dict[str, dict[str, str]] = {
+    "": {
+        "CALIBRE_LIBRARY": "the folder with Calibre's metadata.db",
+        "MBS2_PASSWORD": "the password of MBS2_USERNAME on the server",
+    },
+    "embedded": {},
+    "migrate": {},
+    "server": {
+        "MBS2_CODE": "your checkout of MyBookshelf2",
+        "POSTGRES_PASSWORD": f"the password of the database's superuser; {_HOW}",
+        "MBS2_DB_PASSWORD": f"the password of the server's own database user; {_HOW}",
+        "MBS2_SECRET_KEY": f"signs access tokens; {_HOW}",
+        "MBS2_SECRET_KEY2": f"signs refresh tokens; {_HOW}",
+        "MBS2_DELEGATED_TOKEN": f"app and backend know each other by it; {_HOW}",
+    },
+}
+
+
+def missing(environment: Mapping[str, str], profiles: Iterable[str]) -> list[tuple[str, str]]:
+    """The variables that are not set for these profiles, each with what it is."""
+    needed = [item for profile in ("", *profiles) for item in NEEDED.get(profile, {}).items()]
+    return [(name, what) for name, what in needed if not environment.get(name, "").strip()]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints a line for each; returns 1 when something is missing."""
+    environment = environment_with_files(PROJECT)
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.check_env", description="Says what .env lacks for profiles of docker-compose.yml.",
+        epilog="Exit status: 0 nothing is missing, 1 something is, 2 wrong usage.", allow_abbrev=False,
+    )  # fmt: skip
+    usual = environment.get("COMPOSE_PROFILES") or "embedded,migrate"
+    parser.add_argument(
+        "profiles", nargs="*", metavar="PROFILE", default=usual.split(","),
+        help="server, embedded, migrate [default: embedded migrate; environment: COMPOSE_PROFILES, by commas]",
+    )  # fmt: skip
+    given = parser.parse_args(argv)
+    strange = sorted(set(given.profiles) - set(NEEDED))
+    if strange:
+        parser.error(f"{', '.join(strange)}: no such profile; there are {', '.join(filter(None, NEEDED))}")
+    lacking = missing(environment, given.profiles)
+    for name, what in lacking:
+        sys.stderr.write(f"{name} is missing in .env: {what}\n")
+    return 1 if lacking else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

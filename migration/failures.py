@@ -1,0 +1,56 @@
+"""Failed files for people to read: from the ledger, a page at a time, with titles from the library. Read-only.
+
+Every query is short and fetched whole: neither the workers nor Calibre ever wait for a reader.
+"""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from migration.connection import NAME, open_read_only
+from migration.model import BookId, FileId
+from migration.sanitize import sanitize_text
+from migration.totals import opened, translated
+
+#: Seconds to wait for a library that Calibre has locked; the titles are left out then.
+TITLE_PATIENCE_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class FailedFile:
+    """A file that failed in the pass, and why. `size` is bytes."""
+
+    file: FileId
+    size: int
+    reason: str
+    message: str
+
+
+def failed_files(ledger: Path, pass_id: int, after: FileId | None, limit: int) -> list[FailedFile]:
+    """The next `limit` failed files of a pass after one, in order. Raises LedgerBusy, LedgerCorrupt."""
+    book, kind = (after.book_id, after.format) if after is not None else (-1, "")
+    with translated(ledger), opened(ledger) as db:
+        rows = db.execute(
+            "SELECT book_id, format, size, reason, message FROM files WHERE outcome = 'failed' AND pass_id = ?"
+            " AND (book_id, format) > (?, ?) ORDER BY book_id, format LIMIT ?",
+            (pass_id, book, kind, limit),
+        ).fetchall()
+    return [
+        FailedFile(FileId(BookId(row["book_id"]), row["format"]), row["size"], row["reason"], row["message"])
+        for row in rows
+    ]
+
+
+def titles(library: Path, books: Sequence[BookId]) -> Mapping[BookId, str]:
+    """The titles of these books (500 at most), cleaned; those that cannot be read now are left out."""
+    if not books:
+        return {}
+    wanted = ", ".join("?" * len(books))
+    try:
+        with closing(open_read_only(library / NAME, TITLE_PATIENCE_SECONDS)) as db:
+            rows = db.execute(f"SELECT id, title FROM books WHERE id IN ({wanted})", tuple(books)).fetchall()  # noqa: S608 - placeholders
+    except sqlite3.Error:
+        return {}
+    return {BookId(row[0]): sanitize_text(row[1] if isinstance(row[1], bytes | str) else "") for row in rows}

@@ -1,0 +1,89 @@
+"""How fast one process may go: bytes a second, files a minute. Pure: `now` in, seconds to wait out.
+
+A limit holds over any time: within T seconds no more than `burst + rate * T` goes through, and the burst is what one
+second allows (or one file), so that a limit is not first saved up and then spent at once.
+"""
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+_UNITS = {"": 1024, "B": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+#: The longest single sleep, seconds: whoever waits must notice a signal.
+LONGEST_SLEEP = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """`rate` per second, at most `burst` at once; `level` is what may go now, below 0 while a debt is paid off."""
+
+    rate: float
+    burst: float
+    level: float
+    at: float
+
+    def take(self, amount: float, now: float) -> tuple["Bucket", float]:
+        """The bucket after `amount` went through, and the seconds to wait before it may.
+
+        More than `burst` at once is a debt that is paid off before anything else goes.
+        """
+        level = min(self.burst, self.level + max(0.0, now - self.at) * self.rate) - amount
+        return replace(self, level=level, at=max(now, self.at)), max(0.0, -level / self.rate)
+
+
+def bucket(rate: float, burst: float, now: float) -> Bucket:
+    """A full bucket."""
+    return Bucket(rate, burst, burst, now)
+
+
+class Pace:
+    """A limit shared by the threads of a process; `rate` 0 is no limit."""
+
+    def __init__(self, rate: float, burst: float, now: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        """`now` is a monotonic clock in seconds; `sleep` may raise to end the waiting."""
+        self._now, self._sleep = now, sleep
+        self._lock = threading.Lock()
+        #: Threads that wait now.
+        self.waiting = 0
+        self._bucket = bucket(rate, burst, now()) if rate else None
+
+    def wait(self, amount: float) -> None:
+        """Returns when `amount` may go."""
+        if self._bucket is None:
+            return
+        with self._lock:
+            self._bucket, seconds = self._bucket.take(amount, self._now())
+            self.waiting += 1
+        until = self._now() + seconds
+        try:
+            while (left := until - self._now()) > 0:
+                self._sleep(min(left, LONGEST_SLEEP))
+        finally:
+            with self._lock:
+                self.waiting -= 1
+
+
+def parse_bandwidth(text: str) -> float:
+    """Bytes a second of `512K`, `1.5M`, `2G`, `100B`; without a suffix KiB, as rclone has it; `0` and `off`: no limit.
+
+    Raises ValueError.
+    """
+    if text.strip().lower() == "off":
+        return 0.0
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(?:([BKMG])(?:i|I)?)?", text.strip().upper())
+    if match is None:
+        raise ValueError(f"{text!r} is not a bandwidth such as 512K, 1.5M or 2G")
+    return float(match[1]) * _UNITS[match[2] or ""]
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of `90`, `45s`, `30m`, `1h30m`, `2d`; 0 for no limit. Raises ValueError."""
+    plain = text.strip().lower()
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", plain):
+        return float(plain)
+    match = re.fullmatch(r"(?:([0-9]{1,6})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?", plain)
+    if match is None or not plain:
+        raise ValueError(f"{text!r} is not a duration such as 90, 45s, 30m or 1h30m")
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)

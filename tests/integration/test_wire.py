@@ -1,0 +1,64 @@
+"""Servers that treat connections each in their own way, on loopback."""
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from migration.wire import Wire, closes_silently
+
+pytestmark = pytest.mark.integration
+
+
+class Manners(BaseHTTPRequestHandler):
+    """Answers everything with {}; how is in the class of the server."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """One answer, and perhaps the end of the connection."""
+        silent, told, seen = self.server.manners  # type: ignore[attr-defined]  # set below
+        seen.append((self.client_address[1], self.headers["Connection"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        if told:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(b"{}")
+        self.close_connection = silent or told or self.headers["Connection"] == "close"
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Silence."""
+
+
+@pytest.fixture(params=["keeps", "says close", "closes silently"])
+def server(request: pytest.FixtureRequest) -> Iterator[tuple[str, str, list[tuple[int, str]]]]:
+    """What it does, its URL, and what it saw: client ports and Connection headers."""
+    seen: list[tuple[int, str]] = []
+    running = ThreadingHTTPServer(("127.0.0.1", 0), Manners)
+    running.daemon_threads = True
+    running.manners = (request.param == "closes silently", request.param == "says close", seen)  # type: ignore[attr-defined]
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    yield request.param, f"http://127.0.0.1:{running.server_port}", seen
+    running.shutdown()
+    running.server_close()
+
+
+def test_only_a_silent_close_costs_a_connection_each(server: tuple[str, str, list[tuple[int, str]]]) -> None:
+    """Then every request says that it wants none kept; a server that keeps connections is used over one."""
+    manner, url, seen = server
+    assert closes_silently(url) == (manner == "closes silently")
+    wire = Wire(url)
+    wire.learn_manners()
+    seen.clear()
+    for _ in range(3):
+        assert wire.send("GET", "/api/languages").body == {}
+    wire.close()
+    assert len({port for port, _header in seen}) == (1 if manner == "keeps" else 3)
+    assert {header == "close" for _port, header in seen} == {manner == "closes silently"}
+
+
+def test_nobody_there() -> None:
+    """That is said by the first real request, not by this."""
+    assert closes_silently("http://127.0.0.1:9") is False

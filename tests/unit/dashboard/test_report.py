@@ -1,0 +1,83 @@
+"""The report's charts and page, from made values."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard.drawing import line_chart
+from dashboard.report import render
+from migration.model import Json
+from tests.statekit import HOSTILE
+
+START = datetime(2026, 11, 24, tzinfo=UTC)
+VALUE: dict[str, Json] = {
+    "schema": 1, "made_at": START.isoformat(), "library": HOSTILE[0], "server": "http://s",
+    "pass": {"id": 1, "opened_at": START.isoformat(), "closed_at": START.isoformat(), "seconds": 90.0}, "total": 5,
+    "counts": {"discovered": 5, "uploaded": 3, "duplicate": 0, "skipped": 1, "failed": 1, "pending": 0},
+    "balanced": True, "proved": True, "bytes_uploaded": 12345, "files_per_min": 3.3, "orphaned_uploads": 2,
+    "failed": {"empty": 1},
+    "failed_files": [{"book_id": 1, "format": HOSTILE[0], "size": 0, "reason": "empty", "message": HOSTILE[0]}],
+    "failed_files_complete": False, "not_carried": {HOSTILE[0]: 4}, "slowest_complete": False,
+    "slowest": [{"seconds": 3.0, "at": START.isoformat(), "size": 5, "file": HOSTILE[0], "worker_id": 1}],
+    "rate": [
+        {"at": (START + timedelta(minutes=i)).isoformat(), "files_per_min": i, "bytes_per_second": 5,
+         "disk_percent": None, "workers": 2} for i in range(3)
+    ],
+    "monitor": [
+        {"at": START.isoformat(), "worker_id": 1, "attempt": 1, "fix_type": "code_fix", "root_cause": HOSTILE[0],
+         "description": "", "verdict": "verified", "reason": HOSTILE[0], "code": HOSTILE[0]}
+    ],
+}  # fmt: skip
+
+
+def test_the_page_needs_nothing_else_and_runs_nothing() -> None:
+    """No script, no reference to anything; hostile text is text wherever it stands."""
+    page = render(VALUE)
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 8
+    assert re.findall(r'(?:src|href)="[^"]*"', page) == []
+    assert "url(" not in page
+    assert page.count("<svg") == 3, "the disk could not be measured"
+    assert "Proved row by row." in page
+    assert "There was no time to read all logs." in page
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"proved": False}, "The rows do not agree"),
+        (
+            {"proved": None, "pass": {"id": 1, "opened_at": START.isoformat(), "closed_at": None, "seconds": 1.0}},
+            "still open",
+        ),
+        ({"failed": {}}, "No file failed."),
+        ({"not_carried": {}}, "Everything the books say was carried."),
+        ({"rate": []}, "There are no samples of this pass"),
+        ({"monitor": []}, "Nothing had to be repaired."),
+        ({"slowest": []}, "The logs name no upload"),
+        ({"total": None, "files_per_min": None}, "not counted"),
+    ],
+)
+def test_what_is_not_there_is_said(change: dict[str, Json], sentence: str) -> None:
+    """In words, never as an empty table."""
+    assert sentence in render(VALUE | change)
+
+
+@given(st.lists(st.none() | st.floats(0, 1e9), max_size=50), st.text())
+def test_every_chart_is_well_formed(values: list[float | None], title: str) -> None:
+    """Whatever the numbers, and whatever the title; XML has no place for control characters."""
+    title = "".join(letter for letter in title if letter.isprintable())
+    drawn = line_chart([START + timedelta(seconds=i) for i in range(len(values))], values, title)
+    if sum(value is not None for value in values) < 2:
+        assert drawn == ""
+        return
+    root = ET.fromstring(drawn)
+    path = root.find("path")
+    assert path is not None
+    numbers = [float(number) for number in re.findall(r"[\d.]+", path.attrib["d"])]
+    assert all(0 <= x <= 720 for x in numbers[::2])
+    assert all(0 <= y <= 180 for y in numbers[1::2])
