@@ -22,6 +22,7 @@ if [ "${1:-}" = --system-deps ]; then
     command -v systemd-analyze >/dev/null || missing="$missing systemd"
     command -v debootstrap >/dev/null || missing="$missing debootstrap"
     command -v iostat >/dev/null || missing="$missing sysstat"
+    command -v ip >/dev/null || missing="$missing iproute2"
     command -v jq >/dev/null || missing="$missing jq"
     command -v curl >/dev/null || missing="$missing curl"
     command -v wget >/dev/null || missing="$missing wget"
