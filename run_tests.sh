@@ -19,6 +19,7 @@ if [ "${1:-}" = --system-deps ]; then
     missing=
     command -v calibredb >/dev/null || missing="$missing calibre"
     command -v dockerd >/dev/null || missing="$missing docker.io iptables"
+    command -v systemd-analyze >/dev/null || missing="$missing systemd"
     command -v debootstrap >/dev/null || missing="$missing debootstrap"
     command -v iostat >/dev/null || missing="$missing sysstat"
     command -v ip >/dev/null || missing="$missing iproute2"
