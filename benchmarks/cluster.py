@@ -12,12 +12,16 @@ scheduler restarted, and the one that was cut off connected again. Nothing may b
 """
 
 import argparse
+import os
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import psutil
 
 from migration import logs, progress, totals
 from migration.model import Counts
@@ -37,30 +41,51 @@ IMPATIENT = {
 }
 
 
-def rate(machines: int, files: int) -> float:
-    """Files per second that so many Dask workers bring to the server."""
+def rate(machines: int, files: int) -> tuple[float, dict[str, float]]:
+    """Files per second that so many Dask workers bring to the server, and CPU milliseconds per file by process."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         library = Library(folder / "library")
         library.add(*epubs(range(files), padding=20_000))
         cluster = DaskCluster(folder / "dask")
         shelf = start_shelf(folder / "shelf", "--task-ms", str(TASK_MS), "--task-slots", str(SLOTS))
+        assert shelf.process is not None
         try:
             cluster.start_scheduler()
             for _number in range(machines):
                 cluster.start_machine()
             wait_for(cluster, machines)
-            command = [
-                sys.executable, str(PROJECT / "bulk_migrate_calibre.py"), str(library.root), "--server", shelf.url,
-                "--state-dir", str(folder / "state"), "--cluster", cluster.address,
-            ]  # fmt: skip
-            subprocess.run(
-                command, env=clean_environment(MBS2_PASSWORD=PASSWORD), check=True, stderr=subprocess.DEVNULL
-            )
+            assert cluster.scheduler is not None
+            others = {
+                "server": [shelf.process.pid],
+                "scheduler": [cluster.scheduler.pid],
+                "machines": [machine.pid for machine in cluster.machines],
+            }
+            before = {who: cpu_seconds(pids) for who, pids in others.items()}
+            spent = {"coordinator": coordinate(library.root, shelf.url, folder / "state", cluster.address)}
+            spent |= {who: cpu_seconds(pids) - before[who] for who, pids in others.items()}
         finally:
             cluster.close()
             end(shelf.process)
-        return settled_rate(folder / "state")
+        return settled_rate(folder / "state"), {who: seconds / files * 1000 for who, seconds in spent.items()}
+
+
+def coordinate(library: Path, url: str, state_dir: Path, address: str) -> float:
+    """Runs the worker to its end; returns its CPU seconds."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [
+        sys.executable, str(PROJECT / "bulk_migrate_calibre.py"), str(library), "--server", url, "--state-dir",
+        str(state_dir), "--cluster", address,
+    ]  # fmt: skip
+    subprocess.run(command, env=clean_environment(MBS2_PASSWORD=PASSWORD), check=True, stderr=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def cpu_seconds(pids: list[int]) -> float:
+    """User and system time of processes so far."""
+    times = [psutil.Process(pid).cpu_times() for pid in pids]
+    return float(sum(found.user + found.system for found in times))
 
 
 def settled_rate(state_dir: Path) -> float:
@@ -85,19 +110,24 @@ def rates(files: int, rounds: int) -> int:
     found: dict[int, list[float]] = {1: [], 2: [], 4: []}
     for number in range(rounds):
         for machines, measured in found.items():
-            measured.append(rate(machines, files * machines))
-            print(f"round {number + 1}, {machines} workers: {measured[-1]:.2f} files/s", flush=True)
+            measured_now, spent = rate(machines, files * machines)
+            measured.append(measured_now)
+            costs = ", ".join(f"{who} {ms:.1f}" for who, ms in spent.items())
+            print(
+                f"round {number + 1}, {machines} workers: {measured_now:.2f} files/s; CPU ms per file: {costs}; load "
+                f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} processors",
+                flush=True,
+            )
     missed = 0
-    ceiling = 1000 / TASK_MS
     for machines, measured in found.items():
         median = statistics.median(measured)
         ratio = median / statistics.median(found[1])
-        of_slots = median / (ceiling * 2 * machines)
+        allowed = median / (1000 / TASK_MS * 2 * machines)
         goal = GOALS.get(machines, 1.0)
         missed += ratio < goal
         print(
             f"{machines} workers: {median:.2f} files/s, {ratio:.2f} x one (goal: {goal}), "
-            f"{of_slots:.0%} of what {2 * machines} calls in flight allow"
+            f"{allowed:.0%} of what {2 * machines} calls in flight allow"
         )
     return int(missed > 0)
 

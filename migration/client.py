@@ -273,10 +273,10 @@ class BookshelfClient:
     def access_token(self) -> str:
         """A token that is good for some minutes; logs in when the last one is about to expire. Raises LoginRefused."""
         if time.time() > self._expires - RENEW_SECONDS:
-            self._login_again(self._token)
+            self.login_again(self._token)
         return self._token
 
-    def _login_again(self, refused: str) -> None:
+    def login_again(self, refused: str) -> None:
         """Logs in unless another thread has done so since `refused` was sent."""
         with self._login_lock:
             if self._token == refused:
@@ -300,7 +300,7 @@ class BookshelfClient:
         token = self.access_token()
         answer = self._wire.send(method, path, body=body, upload=upload, token=token, repeatable=repeatable)
         if answer.status == 401:
-            self._login_again(token)
+            self.login_again(token)
             if once:
                 raise ServerFault(f"{method} {path}: the token had expired; logged in again")
             answer = self._wire.send(method, path, body=body, token=self._token, repeatable=repeatable)
@@ -318,7 +318,7 @@ class BookshelfClient:
         try:
             return self._engine.call(name, args)
         except Unauthorized:
-            self._login_again(self._token)
+            self.login_again(self._token)
         try:
             return self._engine.call(name, args)
         except Unauthorized:

@@ -9,6 +9,7 @@ No word of a machine is a proof. What it uploaded is believed when the server's 
 server has some bytes already when the server says that to the coordinator.
 """
 
+import asyncio
 import itertools
 import logging
 import os
@@ -134,11 +135,11 @@ class DaskCarrier:
     ) -> UploadId | Sighting:
         for again in (True, False):
             with self._errand(file) as errand:
-                arguments = (errand, digest, card, Token(self._server.access_token()), shipped)
-                answer = self._run(carry, arguments, errand, watch, on=machine)
+                token = self._server.access_token()
+                answer = self._run(carry, (errand, digest, card, Token(token), shipped), errand, watch, on=machine)
             if not (again and isinstance(answer, Failed) and isinstance(answer.error, TokenRefused)):
                 break
-            self._server.login()
+            self._server.login_again(token)
         if isinstance(answer, Failed):
             self._blame(file, answer)
             raise answer.error
@@ -150,8 +151,8 @@ class DaskCarrier:
         """The machine that this thread's last `identify` was done on, else the one Dask chooses now."""
         machine: str | None = getattr(self._chosen, "machine", None)
         self._chosen.machine = None
-        if machine is not None and self._machines.has(machine):
-            return machine
+        if machine in self._machines.usable():
+            return str(machine)
         with self._errand(file) as errand:
             return str(self._run(here, (), errand, watch, on=None))
 
@@ -162,13 +163,16 @@ class DaskCarrier:
         if len(data) != digest.size:
             raise FileChanged(f"{file.id} has another size than when it was first read")
         client = self._machines.client()
-        try:
-            return client.scatter([data], workers=[machine], direct=True, hash=False)[0]
-        except GONE as error:
-            reason = f"its port cannot be reached from here: {for_log(str(error), 200)}"
-            if self._machines.has(machine):
-                self._machines.bench(machine, reason)
-            raise MachineLost(f"{machine}: {reason}", died=False) from error
+        scatter = client.scatter([data], workers=[machine], direct=True, hash=False, asynchronous=True)
+        sending = asyncio.run_coroutine_threadsafe(scatter, client.loop.asyncio_loop)
+        while self._machines.has(machine):
+            try:
+                return sending.result(LOOK_SECONDS)[0]
+            except GONE as error:
+                if sending.done():
+                    self._disown(machine, f"it cannot be sent files: {for_log(str(error), 200)}")
+        sending.cancel()
+        raise MachineLost(f"machine {machine} is gone", died=False)
 
     # -- what is believed -------------------------------------------------------------------------------------------
 

@@ -107,6 +107,11 @@ def test_a_local_cluster_listens_on_loopback_and_ends_with_its_coordinator(
     coordinator.kill()
     workers.finish(coordinator)
     wait_for(lambda: not any(member.is_running() and member.status() != "zombie" for member in family), 30)
+    before = look(shelf.data_dir).ebooks
+    stopped = workers.start(library.root, shelf, "--cluster", "local:1", **FAST)
+    wait_for(lambda: look(shelf.data_dir).ebooks > before + 3)
+    stopped.terminate()
+    assert workers.finish(stopped)[0] == 128 + signal.SIGTERM
     code, said = workers.run(library.root, shelf, "--cluster", "local:1", **FAST)
     assert code == 0, said
     assert troubles(look(shelf.data_dir), contents) == []
@@ -116,8 +121,9 @@ def test_a_local_cluster_listens_on_loopback_and_ends_with_its_coordinator(
 # -- whoever fails ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("options", [(), ("--ship-files",)], ids=["mounted", "shipped"])
 def test_machines_die_and_freeze_and_nothing_is_lost_or_sent_twice(
-    tmp_path: Path, dask: DaskCluster, shelves: Callable[..., Shelf], workers: Workers
+    tmp_path: Path, dask: DaskCluster, shelves: Callable[..., Shelf], workers: Workers, options: tuple[str, ...]
 ) -> None:
     """One is killed, one stopped in the middle; the third and a fourth that joins later do the rest."""
     library, contents = library_of(tmp_path)
@@ -125,7 +131,7 @@ def test_machines_die_and_freeze_and_nothing_is_lost_or_sent_twice(
     # A machine that says nothing for so long is no member any more; five minutes by default.
     dask.start_scheduler(environment={"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "5s"})
     killed, frozen, _third = (dask.start_machine() for _number in range(3))
-    coordinator = workers.start(library.root, shelf, "--cluster", dask.address, **FAST)
+    coordinator = workers.start(library.root, shelf, "--cluster", dask.address, *options, **FAST)
     wait_for(lambda: uploaded(workers) >= 8)
     killed.send_signal(signal.SIGKILL)
     wait_for(lambda: uploaded(workers) >= 16)
