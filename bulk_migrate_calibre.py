@@ -206,7 +206,7 @@ class CalibreMigrator:
 
     def wants_more(self) -> bool:
         """Is it time for a further range? Not under --limit, which counts the files of one range after the other."""
-        room = self.crew.turns.has_room(self.options.parallel_uploads)
+        room = self.crew.turns.has_room(self.crew.size)
         return room and len(self.held) < RANGES_HELD and not self.options.limit
 
     def look_after(self) -> None:
