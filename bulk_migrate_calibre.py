@@ -189,7 +189,7 @@ class CalibreMigrator:
 
     def end_of_next_range(self, after: int) -> int | None:
         """The last book id of the range after `after`: shorter ranges towards the end, so that nobody is left alone."""
-        share = max(5, self.ledger.remaining_ids(self.pass_id) // 8)
+        share = max(5, 2 * self.crew.size, self.ledger.remaining_ids(self.pass_id) // 8)
         limit = min(self.options.batch_size, share)
         return self.read_library(lambda: self.library.last_id_of_range(after, limit))
 

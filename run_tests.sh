@@ -13,16 +13,20 @@ cd "$(dirname "$script")"
 if [ "${1:-}" = --system-deps ]; then
     shift
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        echo "--system-deps needs root on Debian; without it the tests that need calibre, jq, postgresql, chromium or promtool are skipped" >&2
+        echo "--system-deps needs root on Debian; without it the tests that need calibre, jq, postgresql, systemd, chromium or promtool are skipped" >&2
         exit 2
     fi
     missing=
     command -v calibredb >/dev/null || missing="$missing calibre"
     command -v dockerd >/dev/null || missing="$missing docker.io iptables"
+    command -v systemd-analyze >/dev/null || missing="$missing systemd"
     command -v debootstrap >/dev/null || missing="$missing debootstrap"
     command -v iostat >/dev/null || missing="$missing sysstat"
+    command -v ip >/dev/null || missing="$missing iproute2"
     command -v jq >/dev/null || missing="$missing jq"
     command -v curl >/dev/null || missing="$missing curl"
+    command -v wget >/dev/null || missing="$missing wget"
+    command -v ss >/dev/null || missing="$missing iproute2"
     command -v xz >/dev/null || missing="$missing xz-utils"
     command -v shellcheck >/dev/null || missing="$missing shellcheck"
     command -v chromium >/dev/null || missing="$missing chromium"
@@ -43,7 +47,7 @@ if [ "${1:-}" = --system-deps ]; then
         rm -rf "$download"
     fi
 fi
-for program in calibredb iostat jq chromium chromedriver promtool; do
+for program in calibredb iostat jq systemd-analyze wget ss chromium chromedriver promtool; do
     command -v "$program" >/dev/null || echo "$program is not installed: the tests that need it are skipped" >&2
 done
 

@@ -22,6 +22,8 @@ compares them, tries the program, and only then puts it in place.
   --dry-run       say what would be done; download and write nothing
   --help          this text
 
+Further environment: DOCKER_COMPOSE_STALL_SECONDS, after which a download that does not move is given up [60].
+
 examples:
   sudo deploy/install_docker_compose_simple.sh
   deploy/install_docker_compose_simple.sh --dir ~/.docker/cli-plugins --version 2.39.1
@@ -89,16 +91,16 @@ working() {
     fi
 }
 
-# fetch URL FILE: downloads a file whole. 60 s without data, or 15 minutes in all, are too long. What the downloading
-# program says is in $temporary.said.
+# fetch URL FILE: downloads a file whole; $stall seconds without data, or 15 minutes in all, are too long. What the
+# downloading program says is in $temporary.said.
 fetch() {
     if command -v curl >/dev/null; then
         only=https
         case $1 in http:*) only=http,https ;; esac
-        curl --fail --silent --show-error --location --proto "=$only" --connect-timeout 20 --speed-limit 1 \
-            --speed-time 60 --max-time 900 --output "$2" "$1" 2>"$temporary.said"
+        curl --fail --silent --show-error --location --proto "=$only" --connect-timeout "$stall" \
+            --speed-limit 1 --speed-time "$stall" --max-time 900 --output "$2" "$1" 2>"$temporary.said"
     else
-        limited 900 wget --no-verbose --tries=1 --timeout=60 --output-document="$2" "$1" 2>"$temporary.said"
+        limited 900 wget --no-verbose --tries=1 --timeout="$stall" --output-document="$2" "$1" 2>"$temporary.said"
     fi
 }
 
@@ -180,6 +182,7 @@ version=${DOCKER_COMPOSE_VERSION:-2.40.3}
 base=${DOCKER_COMPOSE_URL:-https://github.com/docker/compose/releases/download}
 machine=${DOCKER_COMPOSE_ARCH:-}
 dir=${DOCKER_COMPOSE_DIR:-}
+stall=${DOCKER_COMPOSE_STALL_SECONDS:-60}
 force='' dry_run=''
 while [ $# -gt 0 ]; do
     case $1 in
@@ -202,6 +205,9 @@ esac
 case $base in
 http://?* | https://?*) ;;
 *) die 2 "--url '$base' is no http:// or https:// address" ;;
+esac
+case $stall in
+'' | *[!0-9]* | 0* | ????*) die 2 "DOCKER_COMPOSE_STALL_SECONDS='$stall' is not a whole number from 1 to 999" ;;
 esac
 system=$(system)
 [ -n "$system" ] || die 1 "Docker publishes no plugin for $(uname -s); see https://docs.docker.com/compose/install/"

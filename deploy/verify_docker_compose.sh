@@ -117,8 +117,8 @@ check_config() {
 # missing: prints the variables that the file demands and that have no value; Compose itself names only the first.
 missing() {
     names=
-    # shellcheck disable=SC2013  # names are words
-    for name in $(sed -n 's/[^#]*\${\([A-Za-z0-9_]*\):\{0,1\}?.*/\1/p' "$file" | sort -u); do
+    # shellcheck disable=SC2016  # the pattern is of the text, not of a variable
+    for name in $(sed 's/#.*//' "$file" | grep -o '\${[A-Za-z0-9_]*:\{0,1\}?' | tr -d '${:?' | sort -u); do
         if [ -z "$(printenv "$name")" ] && ! grep -q "^ *\(export \)\{0,1\}$name=." "$folder/.env" 2>/dev/null; then
             names="$names $name"
         fi

@@ -46,7 +46,7 @@ from migration.remote import Errand, Failed, Place, Seen, Sent, Token, carry, he
 from migration.sanitize import for_log
 
 #: Seconds to wait for the scheduler at start, and for the machines that are there to introduce themselves.
-START_SECONDS = 60.0
+START_SECONDS = float(os.environ.get("START_SECONDS", "60"))
 #: The most uploader threads, whatever the size of the cluster.
 MAX_HANDS = 256
 #: Bytes that may be on their way to machines at the same time with `--ship-files`; a larger file goes alone.
@@ -93,8 +93,8 @@ class DaskCarrier:
         self._machines.close()
 
     def hands(self) -> int:
-        """Twice the slots of the cluster: while some books are being sent, others are made ebooks of, or queue up."""
-        return min(2 * self._machines.slots(), MAX_HANDS)
+        """Three for each slot: one book is being sent, one queues up behind it, of one an ebook is being made here."""
+        return min(3 * self._machines.slots(), MAX_HANDS)
 
     def trouble(self) -> str:
         """No scheduler, or no machine that can work."""
@@ -242,14 +242,16 @@ class DaskCarrier:
         try:
             # A key tells Dask how long such errands take; it must not tell anybody else about the book.
             key = f"{work.__name__}-{errand.name}"
-            future = client.submit(work, *arguments, key=key, workers=allowed, pure=False)
+            # What chooses a machine goes first: it is short, and a book that waits for it holds up a slot later.
+            first = int(on is None)
+            future = client.submit(work, *arguments, key=key, workers=allowed, priority=first, pure=False)
         except GONE as error:
             raise MachineLost(f"the scheduler took no errand: {for_log(str(error), 200)}", died=False) from error
         future.add_done_callback(lambda _future: box.put({}))
         trail = _Trail(watch)
         try:
             while not future.done():
-                self._still_there(client, trail, on)
+                self._still_there(client, trail, allowed)
                 if on is None:
                     watch.heed_stop()
                 try:
@@ -262,13 +264,13 @@ class DaskCarrier:
         finally:
             future.release()
 
-    def _still_there(self, client: Any, trail: "_Trail", on: str | None) -> None:
+    def _still_there(self, client: Any, trail: "_Trail", allowed: list[str]) -> None:
         """Raises MachineLost when nobody is at the errand any more, or somebody is for the second time."""
-        gone = on is not None and not self._machines.has(on)
+        gone = not any(self._machines.has(machine) for machine in allowed)
         if self._machines.client() is not client:
             raise MachineLost("the scheduler was away meanwhile", died=False, uploaded=trail.uploaded)
         if gone or trail.begun > 1:
-            raise MachineLost(f"machine {on or ''} died while it was at it", died=True, uploaded=trail.uploaded)
+            raise MachineLost("its machine died while it was at it", died=True, uploaded=trail.uploaded)
 
     def _answer(self, future: Any, trail: "_Trail", on: str | None) -> object:
         """What the machine returned. Raises MachineLost."""

@@ -6,8 +6,10 @@ A "machine" is one Dask worker process.
 """
 
 import logging
+import pkgutil
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
@@ -28,6 +30,8 @@ PATIENCE = 10.0
 LOOK_SECONDS = 0.5
 #: Seconds between two tries to reach a scheduler: the first wait, and the longest.
 FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0
+#: Seconds after which a cluster without any machine is waited for with the work begun.
+NOBODY_SECONDS = 5.0
 #: Seconds until a machine that was left out is examined again.
 AGAIN_SECONDS = 10.0
 #: A machine that fails to reach the server so often in a row, while it may be the only one, is left out.
@@ -74,6 +78,8 @@ class Machines:
 
         Raises ServerNeverAnswered, and Misconfigured when there are machines and none of them can work.
         """
+        if self._address.startswith("tls:"):
+            _check_certificates()
         if self._address.startswith("local:"):
             self._local = _local_cluster(int(self._address.removeprefix("local:")))
         deadline = time.monotonic() + seconds
@@ -86,13 +92,16 @@ class Machines:
             )
         self._check_scheduler()
         self._keeper.start()
-        while time.monotonic() < deadline and not self._stop.is_set():
-            with self._lock:
-                unknown = [machine for machine in self._machines.values() if machine.problem is None]
-            if self._machines and not unknown:
-                break
+        nobody = min(deadline, time.monotonic() + NOBODY_SECONDS)
+        while time.monotonic() < (deadline if self._machines else nobody) and not self._known():
             self._stop.wait(0.1)
         self._refuse_useless()
+
+    def _known(self) -> bool:
+        """Have all machines that are there been examined?"""
+        with self._lock:
+            problems = [machine.problem for machine in self._machines.values()]
+        return bool(problems) and None not in problems
 
     def close(self) -> None:
         """Ends the connection, and the local cluster if there is one."""
@@ -197,28 +206,33 @@ class Machines:
                 self._machines.setdefault(address, Machine(slots)).slots = slots
 
     def _examine(self, client: Any, address: str, machine: Machine) -> None:
-        """Asks a machine that is new or due, and hears what one answers that was asked."""
+        """Asks a machine that is new or due, and hears what one answers that was asked.
+
+        First, in words of Python itself, whether it has this program at all: one that cannot unpack a task ends.
+        """
         if machine.asked is None:
             if machine.problem != "" and time.monotonic() >= machine.due:
-                machine.asked = client.submit(
-                    examine,
-                    self._place,
-                    key=f"examine-{time.monotonic_ns()}",
-                    workers=[address],
-                    priority=10,
-                    pure=False,
-                )
+                machine.asked = self._ask(client, address, pkgutil.get_data, "migration", "remote.py")
             return
         if not machine.asked.done():
             return
         asked, machine.asked = machine.asked, None
-        before, machine.due = machine.problem, time.monotonic() + AGAIN_SECONDS
         error = asked.exception(timeout=PATIENCE)
-        machine.problem = _without_program(error) if error else self._judge(machine, asked.result(timeout=PATIENCE))
+        answer = None if error else asked.result(timeout=PATIENCE)
+        if isinstance(answer, bytes):
+            machine.asked = self._ask(client, address, examine, self._place)
+            return
+        before, machine.due = machine.problem, time.monotonic() + AGAIN_SECONDS
+        machine.problem = self._judge(machine, answer) if isinstance(answer, Examined) else _without_program(error)
         if not machine.problem:
             self._log.info("Machine %s (%s) works along, %d slots", machine.host, address, machine.slots)
         elif machine.problem != before:
             self._log.error("Machine %s (%s) gets no work: %s", machine.host or "?", address, machine.problem)
+
+    @staticmethod
+    def _ask(client: Any, address: str, work: Callable[..., object], *arguments: object) -> Any:
+        key = f"{work.__name__}-{uuid.uuid4().hex}"
+        return client.submit(work, *arguments, key=key, workers=[address], priority=10, pure=False)
 
     @staticmethod
     def _judge(machine: Machine, examined: Examined) -> str:
@@ -273,16 +287,32 @@ def _difference(theirs: Software) -> str:
     ours = software()
     if theirs == ours:
         return ""
-    return f"it runs {theirs}, this one {ours}; give all machines the same checkout and requirements-cluster.txt"
+    return (
+        f"it runs {theirs}, this one {ours}; give all machines the same checkout and the same requirements-cluster.txt"
+    )
 
 
-def _without_program(error: BaseException) -> str:
-    if isinstance(error, ImportError):
+def _without_program(error: BaseException | None) -> str:
+    if error is None or isinstance(error, ImportError):
         return (
-            f"it has not got this program ({for_log(str(error), 200)}); start it in a checkout, with that checkout's "
-            ".venv/bin/python -m dask"
+            "it has not got this program; start it in a checkout, with that checkout's .venv/bin/python -m dask "
+            "(docs/cluster.md)"
         )
     return f"it cannot be examined: {type(error).__name__}: {for_log(str(error), 200)}"
+
+
+def _check_certificates() -> None:
+    """Raises Misconfigured when Dask's settings name no usable certificate for a client."""
+    try:
+        usable = distributed.Security().get_connection_args("client")["ssl_context"] is not None
+        reason = "none is set"
+    except (OSError, ValueError) as error:
+        usable, reason = False, for_log(str(error), 200)
+    if not usable:
+        raise Misconfigured(
+            f"--cluster tls:// needs certificates ({reason}): set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, "
+            "…__CLIENT__CERT and …__CLIENT__KEY to their files (docs/cluster.md)"
+        )
 
 
 def _local_cluster(processes: int) -> Any:

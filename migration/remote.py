@@ -90,6 +90,9 @@ class Software:
     python: str
     dask: str
 
+    def __str__(self) -> str:
+        return f"program {self.program} on Python {self.python} with Dask {self.dask}"
+
 
 @dataclass(frozen=True, slots=True)
 class Examined:

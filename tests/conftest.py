@@ -46,6 +46,7 @@ _OURS = (
     "TASK_SECONDS",
     "OPENAI_",
     "ALERT_",
+    "DASK_",
     "WORKER_SCRIPT",
     "CHECK_INTERVAL",
     "STUCK_",

@@ -125,8 +125,8 @@ def test_the_way_of_a_code_fix(tmp_path: Path) -> None:
     place = workshop(tmp_path)
     before = place.script.read_bytes()
     place.script.chmod(0o755)
-    made = place.apply(as_strings("        share = max(5, self.ledger.remaining_ids(self.pass_id) // 8)",
-                                  "        share = max(5, self.ledger.remaining_ids(self.pass_id) // 4)"))  # fmt: skip
+    made = place.apply(as_strings("        limit = min(self.options.batch_size, share)",
+                                  "        limit = min(share, self.options.batch_size)"))  # fmt: skip
     assert place.script.read_bytes() == before
     kept = digest(candidate_path(place.state_dir, made.name).read_bytes())
     assert (made.before, kept) == (digest(before), made.after)
@@ -156,7 +156,7 @@ def test_a_candidate_that_was_changed_is_not_promoted(tmp_path: Path) -> None:
 
 REFUSED = [
     (as_strings("        return None", "        return None"), "cannot be applied|changes nothing"),
-    (as_strings("        share = max(5, self.ledger.remaining_ids(self.pass_id) // 8)", "        share = 5; import os"),
+    (as_strings("        limit = min(self.options.batch_size, share)", "        limit = 5; import os"),
      "not allowed"),
     ("```python\ndef main():\n    return 0\n```", "not allowed"),
     ("```python\n    return\n```", "no function"),

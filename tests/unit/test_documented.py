@@ -89,6 +89,8 @@ def test_options_come_from_the_environment() -> None:
         ["lib", "--rate", "inf"],
         ["lib", "--dry-run", "--retry-failed"],
         ["lib", "--pass", "x"],
+        ["lib", "--cluster", "http://scheduler:8786"],
+        ["lib", "--cluster", "local:0"],
     ],
     ids=" ".join,
 )

@@ -1,0 +1,145 @@
+"""What every carrier does for a file: in this process, on a Dask cluster with the library mounted, and by shipping."""
+
+import logging
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from migration import metadata
+from migration.carrier import Carrier, LocalCarrier, Watch
+from migration.client import BookshelfClient
+from migration.cluster import DaskCarrier, Plan
+from migration.enrolment import Stage
+from migration.errors import FileChanged, MissingFile, Unsupported
+from migration.library import CalibreLibrary
+from migration.model import BookFile, Card, Digest, Sighting, UploadId
+from migration.wire import Wire
+from tests.contract.shelfkit import Server, digest, title
+from tests.librarykit import Library, Made, epub
+
+pytestmark = pytest.mark.integration
+
+
+@dataclass(slots=True)
+class Scene:
+    """A carrier with a library, a server, and what it told."""
+
+    carrier: Carrier
+    made: Library
+    library: CalibreLibrary
+    client: BookshelfClient
+    stages: list[Stage] = field(default_factory=list)
+    moved: int = 0
+
+    def watch(self) -> Watch:
+        """Remembers everything."""
+        return Watch(self.stages.append, self._move, lambda: None)
+
+    def _move(self, count: int) -> None:
+        self.moved += count
+
+    def add(self, data: bytes, kind: str = "EPUB") -> tuple[BookFile, Card]:
+        """A new book of one file."""
+        self.stages, self.moved = [], 0
+        [number] = self.made.add(Made(title=title(), files={kind: data}))
+        [book] = self.library.read_books(number, number)
+        vocabulary = self.client.vocabulary()
+        return book.files[0], metadata.make_card(
+            book, vocabulary, default_language="en", library_uuid=self.library.uuid
+        )
+
+
+@pytest.fixture(scope="module", params=["local", "dask", "dask, shipping"])
+def scene(request: pytest.FixtureRequest, server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """One for all tests of a kind of carrier."""
+    folder: Path = tmp_path_factory.mktemp("carrier")
+    made = Library(folder / "library")
+    library = CalibreLibrary(made.root, folder)
+    client = BookshelfClient(Wire(server.url), server.username, server.password, (server.ws_url,))
+    client.login()
+    plan = Plan("local:1", made.root, (server.ws_url,), ship="shipping" in request.param)
+    log = logging.getLogger("carrier")
+    carrier: Carrier = (
+        LocalCarrier(library, client, 3) if request.param == "local" else DaskCarrier(plan, library, client, log)
+    )
+    carrier.open()
+    yield Scene(carrier, made, library, client)
+    carrier.close()
+    client.close()
+    library.close()
+
+
+def test_a_file_is_identified_and_carried(scene: Scene, number: Callable[[], int]) -> None:
+    """The server's own account of the upload names the same bytes; stages in order, every byte told of."""
+    data = epub(number(), padding=100_000)
+    file, card = scene.add(data)
+    found = scene.carrier.identify(file, scene.watch())
+    assert found == Digest(digest(data), len(data))
+    upload = scene.carrier.carry(file, found, card, scene.watch())
+    assert not isinstance(upload, Sighting)
+    assert scene.client.extracted(upload).digest == found
+    assert scene.stages == [Stage.HASH, Stage.UPLOAD, Stage.METADATA]
+    assert scene.moved == len(data)
+    assert scene.carrier.trouble() == ""
+    assert scene.carrier.hands() >= 3
+
+
+def test_bytes_the_server_has_are_seen_not_carried(scene: Scene, number: Callable[[], int]) -> None:
+    """The sighting is the server's word to this process."""
+    file, card = scene.add(epub(number()))
+    found = scene.carrier.identify(file, scene.watch())
+    upload = scene.carrier.carry(file, found, card, scene.watch())
+    assert not isinstance(upload, Sighting)
+    ebook = scene.client.create(card, {}, bare=False)
+    scene.client.attach(ebook, UploadId(upload), found)
+    again = scene.carrier.carry(file, found, card, scene.watch())
+    assert again == Sighting(found)
+
+
+def test_it_may_be_repeated(scene: Scene, number: Callable[[], int]) -> None:
+    """Two uploads, each its own; neither is attached."""
+    file, card = scene.add(epub(number()))
+    found = scene.carrier.identify(file, scene.watch())
+    assert scene.carrier.carry(file, found, card, scene.watch()) != scene.carrier.carry(
+        file, found, card, scene.watch()
+    )
+
+
+@pytest.mark.parametrize("longer", [0, 5, -5])
+def test_a_file_that_changes_is_not_taken_for_what_it_was(scene: Scene, number: Callable[[], int], longer: int) -> None:
+    """Same length, longer or shorter."""
+    data = epub(number())
+    file, card = scene.add(data)
+    found = scene.carrier.identify(file, scene.watch())
+    path = scene.made.file(file.id.book_id)
+    path.write_bytes((data[:-10] + b"0123456789" + b"x" * 5)[: len(data) + longer])
+    if longer > 0:
+        # What was announced is sent, and it is not what was identified: the first bytes differ too.
+        path.write_bytes(b"y" + path.read_bytes()[1:])
+    with pytest.raises(FileChanged):
+        scene.carrier.carry(file, found, card, scene.watch())
+
+
+def test_a_file_that_is_gone_is_missing(scene: Scene, number: Callable[[], int]) -> None:
+    """Nobody else has it either."""
+    file, _card = scene.add(epub(number()))
+    scene.made.file(file.id.book_id).unlink()
+    with pytest.raises(MissingFile):
+        scene.carrier.identify(file, scene.watch())
+
+
+def test_what_the_server_refuses_is_refused(scene: Scene, number: Callable[[], int]) -> None:
+    """With its words."""
+    file, card = scene.add(epub(number()), "CBZ")
+    found = scene.carrier.identify(file, scene.watch())
+    with pytest.raises(Unsupported):
+        scene.carrier.carry(file, found, card, scene.watch())
+
+
+@pytest.fixture(scope="module")
+def number() -> Callable[[], int]:
+    """Makes bytes that no test has had, nor an earlier run on the same server."""
+    return lambda: random.getrandbits(60)

@@ -1,0 +1,54 @@
+"""systemd's side of sd_notify: a real datagram socket that remembers what it was sent, and by whom."""
+
+import contextlib
+import socket
+import struct
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+
+class Manager:
+    """Listens on a socket of its own; `watchdog` is what services are told, seconds."""
+
+    def __init__(self, watchdog: float = 1.0) -> None:
+        # pytest's own folders are too deep for the name of a socket.
+        self._folder = tempfile.TemporaryDirectory(prefix="notify-")
+        self.address = str(Path(self._folder.name) / "socket")
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._socket.bind(self.address)
+        self._socket.setblocking(False)
+        self._watchdog = watchdog
+        self.all: list[str] = []
+        self.senders: set[int] = set()
+
+    def environment(self) -> dict[str, str]:
+        """What a service gets from systemd."""
+        return {"NOTIFY_SOCKET": self.address, "WATCHDOG_USEC": str(int(self._watchdog * 1_000_000))}
+
+    def received(self) -> list[str]:
+        """What has come since the last call."""
+        found = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                message, ancillary, _flags, _address = self._socket.recvmsg(4096, socket.CMSG_SPACE(12))
+                found.append(message.decode())
+                self.senders |= {struct.unpack("3i", data)[0] for _level, _kind, data in ancillary}
+        self.all += found
+        return found
+
+    def has(self, message: str) -> bool:
+        """Has this message come since the start?"""
+        self.received()
+        return message in self.all
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._socket.close()
+        self._folder.cleanup()
