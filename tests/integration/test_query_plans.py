@@ -1,21 +1,21 @@
 """Every statement that migration/ runs on the ledger stays indexed: collected from real runs, then EXPLAINed."""
 
+import json
 import re
 import sqlite3
-from collections.abc import Iterator
+import subprocess
+import sys
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import bulk_migrate_calibre
-from migration import failures, totals, verify
 from migration.ledger import LEDGER_NAME
-from migration.model import BookId, FileId
-from migration.options import read_options
 from migration.passes import FAILED
-from tests.conftest import PASSWORD, PROJECT, Shelf
+from migration.schema import TABLES
+from tests.conftest import PASSWORD, PROJECT, Shelf, clean_environment
 from tests.librarykit import Library, Made, epub, epubs
 
 pytestmark = pytest.mark.integration
@@ -30,38 +30,58 @@ REASONED = {
 }
 
 
-@pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
-    """The statements that went over any connection of this process to a ledger, with their placeholders."""
-    statements: set[str] = set()
-    connect = sqlite3.connect
+#: A process in which every statement on a ledger is noted, with its placeholders, before it is run; a trace callback
+#: would have the values in the text. Arguments: where to, what to run (Python), and its arguments.
+TRACED = """
+import atexit, json, sqlite3, sys
+seen, connect = set(), sqlite3.connect
+class Traced(sqlite3.Connection):
+    def execute(self, sql, *more):
+        seen.add(sql)
+        return super().execute(sql, *more)
+    def executemany(self, sql, *more):
+        seen.add(sql)
+        return super().executemany(sql, *more)
+def traced(database, *args, **more):
+    if "migration_ledger.db" in str(database):
+        more["factory"] = Traced
+    return connect(database, *args, **more)
+sqlite3.connect = traced
+atexit.register(lambda: json.dump(sorted(seen), open(sys.argv[1], "w")))
+exec(sys.argv[2])
+"""
+WORKER = "import bulk_migrate_calibre; sys.exit(bulk_migrate_calibre.main(sys.argv[3:]))"
+READERS = """
+from pathlib import Path
+from migration import failures, totals, verify
+from migration.model import BookId, FileId
+ledger = Path(sys.argv[3])
+number = totals.read(ledger).pass_id
+assert totals.proved(ledger, number)
+totals.settled(ledger, number, [], 1)
+totals.settled(ledger, number, [FileId(BookId(1), "EPUB")], None)
+totals.carried(ledger, number, [FileId(BookId(1), "EPUB")])
+totals.not_carried_in(ledger, number, 1, 9)
+failures.failed_files(ledger, number, FileId(BookId(3), "EPUB"), 5)
+verify.export_map(ledger, ledger.with_name("map.csv"))
+"""
 
-    class Traced(sqlite3.Connection):
-        """Notes what is run before it is run; a trace callback would have the values in the text."""
 
-        def execute(self, sql: str, *more: Any) -> sqlite3.Cursor:
-            statements.add(sql)
-            return super().execute(sql, *more)
+@dataclass(slots=True)
+class Collector:
+    """Runs things in processes of their own and collects the statements they ran on the ledger."""
 
-        def executemany(self, sql: str, *more: Any) -> sqlite3.Cursor:
-            statements.add(sql)
-            return super().executemany(sql, *more)
+    folder: Path
+    statements: set[str] = field(default_factory=set)
 
-    def traced(database: Any, *args: Any, **more: Any) -> sqlite3.Connection:
-        if LEDGER_NAME in str(database):
-            more["factory"] = Traced
-        opened: sqlite3.Connection = connect(database, *args, **more)
-        return opened
-
-    monkeypatch.setattr(sqlite3, "connect", traced)
-    yield statements
-
-
-def migrate(library: Path, shelf: Shelf, state: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> int:
-    """A worker in this process."""
-    monkeypatch.setenv("MBS2_PASSWORD", PASSWORD)
-    line = [str(library), "--server", shelf.url, "--state-dir", str(state), *options]
-    return int(bulk_migrate_calibre.run(read_options(line, PROJECT)))
+    def run(self, code: str, *arguments: str) -> int:
+        """Returns the exit status."""
+        noted = self.folder / "statements.json"
+        command = [sys.executable, "-c", TRACED, str(noted), code, *arguments]
+        environment = clean_environment(MBS2_PASSWORD=PASSWORD)
+        ended = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, timeout=120, check=False)
+        self.statements.update(json.loads(noted.read_bytes()))
+        return ended.returncode
 
 
 def explained(ledger: Path, sql: str) -> list[str]:
@@ -85,29 +105,19 @@ def scans(steps: list[str]) -> list[str]:
     return found
 
 
-def test_no_statement_reads_the_whole_of_what_grows(
-    tmp_path: Path, shelf: Shelf, seen: set[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two passes, a retry, a check against the server, totals, an export: all that a user can ask for."""
-    library, state = Library(tmp_path / "library"), tmp_path / "state"
+def test_no_statement_reads_the_whole_of_what_grows(tmp_path: Path, shelf: Shelf) -> None:
+    """Two passes, retries in a closed and in an open one, a check against the server, totals, lists, an export."""
+    library, ledger, seen = Library(tmp_path / "library"), tmp_path / "state" / LEDGER_NAME, Collector(tmp_path)
     library.add(*epubs(range(8)), Made(files={"EPUB": epub(1, title="Book 1"), "CBZ": b"x" * 99}, series="S", rating=8))
-    assert migrate(library.root, shelf, state, monkeypatch) == 1
-    assert migrate(library.root, shelf, state, monkeypatch) == 1
+    line = [str(library.root), "--server", shelf.url, "--state-dir", str(ledger.parent)]
+    assert seen.run(WORKER, *line) == 1
+    assert seen.run(WORKER, *line) == 1
     library.file(1).write_bytes(epub(999))
-    # A pass that is open: what failed in it is counted there.
-    assert migrate(library.root, shelf, state, monkeypatch, "--open-pass") == 0
-    assert migrate(library.root, shelf, state, monkeypatch, "--retry-failed") == 1
-    assert migrate(library.root, shelf, state, monkeypatch, "--recheck") in (0, 1)
-    ledger = state / LEDGER_NAME
-    found = totals.read(ledger)
-    assert found is not None
-    assert totals.proved(ledger, found.pass_id)
-    totals.settled(ledger, found.pass_id, [], 1)
-    totals.not_carried_in(ledger, found.pass_id, 1, 9)
-    failures.failed_files(ledger, found.pass_id, FileId(BookId(3), "EPUB"), 5)
-    totals.carried(ledger, found.pass_id, [FileId(BookId(1), "EPUB")])
-    verify.export_map(ledger, tmp_path / "map.csv")
-    asked = [sql for sql in sorted(seen) if re.match(r"\s*(SELECT|UPDATE|DELETE|INSERT)", sql)]
+    assert seen.run(WORKER, *line, "--open-pass") == 0
+    assert seen.run(WORKER, *line, "--retry-failed") == 1
+    assert seen.run(WORKER, *line, "--recheck") in (0, 1)
+    assert seen.run(READERS, str(ledger)) == 0
+    asked = [sql for sql in sorted(seen.statements) if re.match(r"\s*(SELECT|UPDATE|DELETE|INSERT)", sql)]
     assert len(asked) > 40
     bad = {sql: steps for sql in asked if (steps := scans(explained(ledger, sql))) and not reasoned(sql)}
     assert bad == {}
@@ -120,12 +130,11 @@ def reasoned(sql: str) -> bool:
     return any(part in sql for part in REASONED)
 
 
-def test_a_scan_is_found(tmp_path: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scan_is_found(tmp_path: Path) -> None:
     """The check can fail: by size there is no index, by book there is one."""
-    library = Library(tmp_path / "library")
-    library.add(*epubs(range(2)))
-    assert migrate(library.root, shelf, tmp_path / "state", monkeypatch) == 0
-    ledger = tmp_path / "state" / LEDGER_NAME
+    ledger = tmp_path / LEDGER_NAME
+    with closing(sqlite3.connect(ledger)) as db:
+        db.executescript(TABLES)
     assert scans(explained(ledger, "SELECT 1 FROM files WHERE size = ?")) == ["SCAN files"]
     assert scans(explained(ledger, "SELECT 1 FROM files WHERE book_id = ?")) == []
     assert scans(explained(ledger, f"UPDATE files SET rounds = 0 WHERE {FAILED}")) == []
