@@ -5,6 +5,7 @@ Each constant can be overridden by an environment variable of its own name. Orde
 """
 
 import os
+import time
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from auto_monitor.detection import DetectionPolicy
 from auto_monitor.diagnosis import Budget
 from auto_monitor.healing import HealingPolicy
 from auto_monitor.scaling import ScalingPolicy
+from migration.pacing import parse_duration
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -151,6 +153,18 @@ def require_llm_key(given: Mapping[str, str]) -> None:
             "--llm-enabled needs OPENAI_API_KEY (or OPENAI_BASE_URL of a server of your own) in auto_monitor/.env "
             "or in the environment"
         )
+
+
+def ends_at(given: Mapping[str, str]) -> float | None:
+    """When, by `time.monotonic`, the time of MIGRATE_MAX_DURATION is up that begins now; None without a limit.
+
+    Raises Misconfigured.
+    """
+    try:
+        seconds = parse_duration(given.get("MIGRATE_MAX_DURATION") or "0")
+    except ValueError as error:
+        raise Misconfigured(f"MIGRATE_MAX_DURATION: {error}") from error
+    return time.monotonic() + seconds if seconds else None
 
 
 def detection_policy(threshold_seconds: float = STUCK_THRESHOLD_SECONDS) -> DetectionPolicy:

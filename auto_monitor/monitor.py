@@ -148,7 +148,7 @@ class Monitor:
         self.sample(found, verdicts)
         if self.over(found, verdicts, now):
             return True
-        if self.closed_since is None:
+        if self.closed_since is None and not self.parts.staff.time_is_up():
             acted = self.scale_workers_based_on_disk_io(verdicts, now)
             self.parts.staff.fill_up()
             self.heal(snapshots, {n: verdict for n, verdict in verdicts.items() if n not in acted}, now)
@@ -191,6 +191,9 @@ class Monitor:
         if found is not None and found.closed_at is None and found.opened_at != self.memory.state.pass_opened_at:
             self.say.warning("Pass %d is watched from now on", found.pass_id)
             self.memory.change(pass_opened_at=found.opened_at)
+        if self.parts.staff.time_is_up() and all(verdict.health is not Health.WORKING for verdict in verdicts.values()):
+            self.exit_code = self.parts.staff.leave_open()
+            return True
         wanted = self.memory.wanted()
         if wanted and not living and all(record.exit_code in FOR_GOOD for record in wanted):
             self.give_up(wanted[0])
@@ -372,8 +375,8 @@ def kill_worker(monitor: Monitor, worker_id: int) -> bool:
 def assemble(settings: Settings, say: Journal, clock: Callable[[], datetime]) -> Monitor:
     """A monitor with its real parts."""
     command = Command(
-        settings.script, settings.library, settings.server, settings.state_dir, config.PROJECT, settings.environment
-    )
+        settings.script, settings.library, settings.server, settings.state_dir, config.PROJECT, settings.environment,
+        config.ends_at(settings.environment))  # fmt: skip
     workers = Workers(command, grace_seconds=config.KILL_GRACE_SECONDS)
     state_file = StateFile(state_path(settings.state_dir))
     target = config.scaling_policy(settings.target).target

@@ -13,6 +13,9 @@ from auto_monitor.model import Identity, WorkerRecord
 from auto_monitor.observe import Observer
 from auto_monitor.workers import Workers
 
+#: Exit status when files are pending, as the worker's own.
+STAYS_OPEN = 6
+
 
 class Staff:
     """Starts and ends workers by their ids."""
@@ -84,6 +87,17 @@ class Staff:
     def kill(self, number: int) -> bool:
         """Ends worker N: TERM, 10 s, KILL of its own group; False when it was not there. Never anything else."""
         return self.workers.stop(self._memory.record(number).identity, number)
+
+    def time_is_up(self) -> bool:
+        """Has all the time passed that the whole migration was given? Then nobody is started or helped any more."""
+        return self.workers.command.time_is_up()
+
+    def leave_open(self) -> int:
+        """The time is up and nobody works any more: ends what hangs, leaves the pass open; returns the exit status."""
+        if self._journal.act("The time is up (MIGRATE_MAX_DURATION); the pass stays open and ./start.sh goes on"):
+            self.dismiss()
+        self._memory.save(ended="stopped")
+        return STAYS_OPEN
 
     def dismiss(self) -> None:
         """Ends every worker."""

@@ -1,6 +1,7 @@
 """Worker processes: start, find, stop, kill. Identity is pid, start time and command line, never a pid or a name."""
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -93,7 +94,10 @@ def _signal(process: psutil.Process, number: signal.Signals, *, group: bool) -> 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """How workers are run: the script (which a promoted fix replaces), and what all of them are told."""
+    """How workers are run: the script (which a promoted fix replaces), and what all of them are told.
+
+    `until` is the time of the steady clock (`time.monotonic`) from which no worker may take a new book; None for never.
+    """
 
     script: Path
     library: Path
@@ -101,6 +105,11 @@ class Command:
     state_dir: Path
     project: Path
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    until: float | None = None
+
+    def time_is_up(self) -> bool:
+        """Has all the time passed that MIGRATE_MAX_DURATION gave to the whole?"""
+        return self.until is not None and time.monotonic() >= self.until
 
     def line(
         self, worker_id: int, script: Path, parallel_uploads: int | None, batch_size: int | None, *, retry_failed: bool
@@ -122,6 +131,9 @@ class Command:
         """The environment of a worker: what the monitor was given for it, without what is only the monitor's."""
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_FOR_WORKERS)}
         given = {key: value for key, value in self.environment.items() if key.startswith(_FOR_WORKERS)}
+        if self.until is not None:
+            # A worker that is started later gets what is left, rounded up: it never ends before the monitor knows why.
+            given["MIGRATE_MAX_DURATION"] = str(max(1, math.ceil(self.until - time.monotonic())))
         return {**inherited, **given, "PYTHONPATH": str(self.project), "PYTHONUNBUFFERED": "1"}
 
 

@@ -27,12 +27,13 @@ def make(data: bytes) -> tuple[bytes, bytes]:
                 plain = ImageOps.exif_transpose(picture).convert("RGB")
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadPicture(str(error)) from error
-    return _jpeg(plain, COVER_SIZE), _jpeg(plain, THUMB_SIZE)
+    plain.thumbnail(COVER_SIZE)
+    cover = _jpeg(plain)
+    plain.thumbnail(THUMB_SIZE)
+    return cover, _jpeg(plain)
 
 
-def _jpeg(picture: Image.Image, size: tuple[int, int]) -> bytes:
-    small = picture.copy()
-    small.thumbnail(size)
+def _jpeg(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=85)
+    picture.save(buffer, "JPEG", quality=85)
     return buffer.getvalue()

@@ -11,6 +11,9 @@ from migration.errors import ServerFault
 from migration.model import Card, EbookId, Json, PersonName, SourceId
 from migration.wire import Answer
 
+#: Between the parts of a body; no book can know it. The same for all, so that a server parses the header once.
+BOUNDARY = uuid.uuid4().hex
+
 
 class Readable(Protocol):
     """What a body is read from."""
@@ -52,11 +55,10 @@ class Multipart:
 
     def __init__(self, name: str, content: Readable, size: int, mime: str) -> None:
         """`content` has `size` bytes left; `name` is plain ASCII without quotes."""
-        boundary = uuid.uuid4().hex
-        self.content_type = f"multipart/form-data; boundary={boundary}"
-        head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+        self.content_type = f"multipart/form-data; boundary={BOUNDARY}"
+        head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
         self._head = f"{head}Content-Type: {mime}\r\n\r\n".encode("ascii")
-        self._tail = f"\r\n--{boundary}--\r\n".encode("ascii")
+        self._tail = f"\r\n--{BOUNDARY}--\r\n".encode("ascii")
         self._content = content
         #: Bytes of the whole body; what `requests` asks for.
         self.len = len(self._head) + size + len(self._tail)

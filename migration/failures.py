@@ -11,6 +11,7 @@ from pathlib import Path
 
 from migration.connection import NAME, open_read_only
 from migration.model import BookId, FileId
+from migration.passes import FAILED
 from migration.sanitize import sanitize_text
 from migration.totals import opened, translated
 
@@ -33,7 +34,7 @@ def failed_files(ledger: Path, pass_id: int, after: FileId | None, limit: int) -
     book, kind = (after.book_id, after.format) if after is not None else (-1, "")
     with translated(ledger), opened(ledger) as db:
         rows = db.execute(
-            "SELECT book_id, format, size, reason, message FROM files WHERE outcome = 'failed' AND pass_id = ?"
+            f"SELECT book_id, format, size, reason, message FROM files WHERE {FAILED} AND pass_id = ?"  # noqa: S608 - ours
             " AND (book_id, format) > (?, ?) ORDER BY book_id, format LIMIT ?",
             (pass_id, book, kind, limit),
         ).fetchall()

@@ -82,6 +82,7 @@ TROUBLES = [
     pytest.param("POST", "/add-upload", Answer(500), 2, id="attach answers 500"),
     pytest.param("POST", "/api/ebooks", Answer(502), 2, id="create answers 502"),
     pytest.param("PATCH", "/api/ebooks", Do.CUT, 3, id="answers to the title are lost"),
+    pytest.param("PATCH", "/api/ebooks", Answer(200, '{"error": "Stalled record"}'), 3, id="the version is another"),
     pytest.param("POST", "/rate", Do.CUT, 3, id="answers to the rating are lost"),
     pytest.param("GET", "/api/uploads-meta", Answer(503), 3, id="uploads-meta answers 503"),
     pytest.param("GET", "/api/uploads-meta", Wait(1.0), 3, id="answers come late"),

@@ -88,3 +88,25 @@ def test_it_is_idle_when_everything_left_is_put_aside() -> None:
     assert not turns.idle()
     turns.settle(second)
     assert turns.idle()
+
+
+def test_a_range_is_held_until_its_last_book_is_settled_and_room_is_told_before() -> None:
+    """So the next range can be read while the last books of this one are on their way."""
+    clock = Clock()
+    turns = Turns(clock)
+    turns.load([work(1), work(2)])
+    assert not turns.has_room(2)
+    first, second = turns.take(), turns.take()
+    assert first is not None
+    assert second is not None
+    assert turns.has_room(2)
+    turns.load([work(5)])
+    turns.put_aside(first, None)
+    turns.settle(second)
+    assert [turns.holds(1, 2), turns.holds(3, 4), turns.holds(5, 9)] == [True, False, True]
+    clock.now += SOON
+    turns.take()
+    again = turns.take()
+    assert again is first
+    turns.settle(first)
+    assert not turns.holds(1, 2)
