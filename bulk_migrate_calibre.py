@@ -95,7 +95,8 @@ ASK_FIRST_BYTES = int(os.environ.get("ASK_FIRST_BYTES", str(256 * 1024)))
 FRAMING_BYTES = 1024
 #: What is to be done for a book whose ebook has just been made.
 ALL_STEPS = Step.TITLE | Step.COVER | Step.RATING | Step.RECORD
-#: Ranges of books a worker has in hand at most: the one it reads ahead, and those that wait for some last book.
+#: Ranges a worker claims at most from the oldest it has in hand on: a book that hangs must bring it to a standstill,
+#: for that is what the monitor sees; and nobody can take over what hangs while it lives.
 RANGES_HELD = 4
 #: So many bytes may go at once under --bwlimit, or a quarter of a second's worth if that is more.
 SMALLEST_BURST = 64 * 1024
@@ -132,7 +133,8 @@ class CalibreMigrator:
         limit = self.options.bwlimit
         self.byte_pace = Pace(limit, max(limit / 4, SMALLEST_BURST), time.monotonic, self.crew.sleep)
         self.tracker.pace = self.byte_pace.wait
-        self.held: list[Range] = []
+        self.held: dict[int, Range] = {}
+        self.claimed = 0
         self.pass_id = 0
         self.rebuilt = False
         self.last_was_there = False
@@ -198,7 +200,8 @@ class CalibreMigrator:
 
         So the next range is claimed and read while the last books of this one are on their way.
         """
-        self.held.append(owned)
+        self.held[self.claimed] = owned
+        self.claimed += 1
         self.crew.turns.load(self.read_range(owned))
         self.close_ranges()
         while self.held and not self.wants_more():
@@ -207,7 +210,7 @@ class CalibreMigrator:
     def wants_more(self) -> bool:
         """Is it time for a further range? Not under --limit, which counts the files of one range after the other."""
         room = self.crew.turns.has_room(self.crew.size)
-        return room and len(self.held) < RANGES_HELD and not self.options.limit
+        return room and self.claimed - min(self.held) < RANGES_HELD and not self.options.limit
 
     def look_after(self) -> None:
         """Waits for something to change, and does what the main thread does meanwhile."""
@@ -220,13 +223,16 @@ class CalibreMigrator:
 
     def close_ranges(self) -> None:
         """Closes the ranges whose books are through; one that cannot be is read again, a limit leaves it open."""
-        for owned in self.held[:]:
+        for number, owned in list(self.held.items()):
             if self.crew.turns.holds(owned.first, owned.last):
                 continue
             if self.limit_reached() or self.ledger.close_range(owned) or self.time_is_up():
-                self.held.remove(owned)
+                del self.held[number]
             else:
                 self.crew.turns.load(self.read_range(owned))
+        oldest = next(iter(self.held.values()), None)
+        if oldest is not None:
+            self.tracker.set(range=(oldest.first, oldest.last))
 
     def read_range(self, owned: Range) -> list[Work]:
         """Reads a range from the library, enters it in the ledger, and returns the books with work to do."""

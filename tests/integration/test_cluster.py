@@ -141,7 +141,8 @@ def test_machines_die_and_freeze_and_nothing_is_lost_or_sent_twice(
     assert code == 0, said
     assert troubles(look(shelf.data_dir), contents) == []
     assert proved(workers)[0] == Counts(discovered=60, uploaded=60)
-    assert sum("has left the cluster" in line for line in lines_of(workers)) == 2
+    # The frozen one is missed only when it had something in hand.
+    assert sum("has left the cluster" in line for line in lines_of(workers)) in (1, 2)
 
 
 def test_the_scheduler_is_restarted_and_meanwhile_the_worker_waits(

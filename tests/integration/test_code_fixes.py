@@ -14,7 +14,7 @@ from tests.librarykit import epubs
 from tests.llmkit import Reply, ScriptedLlm, decision
 from tests.unit.monitor.editkit import as_diff, as_function, as_strings, functions
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 KEY = "sk-test-0123456789abcdef"
 SHIPPED = (PROJECT / "bulk_migrate_calibre.py").read_text("utf-8")
 #: Hangs on the user's machine only: the gate lets such a script, and a wrong repair of it, through.
@@ -54,7 +54,7 @@ class Broken(Watch):
 @pytest.fixture
 def broken(tmp_path: Path, shelves: Callable[..., Shelf]) -> Iterator[Broken]:
     """A pass that is open, long enough for a verdict before it ends."""
-    made = Broken(tmp_path, shelves(tmp_path / "shelf", "--delay-ms", "100"))
+    made = Broken(tmp_path, shelves(tmp_path / "shelf", "--delay-ms", "200"))
     made.more |= {"SUCCESS_VERIFICATION_SECONDS": "4", "CHECK_INTERVAL_SECONDS": "0.3"}
     made.open_pass()
     yield made
@@ -115,13 +115,13 @@ def test_a_wrong_answer_is_dropped(broken: Broken) -> None:
     broken.use(text)
     broken.more["FAULT_MARKER"] = str(broken.state / "marker")
     Path(broken.more["FAULT_MARKER"]).touch()
-    wrong = as_strings(
-        "        while not self.limit_reached():", "        while not self.limit_reached() and not False:"
-    )
+    loop = "        while not self.limit_reached() and not self.time_is_up():"
+    assert text.count(loop) == 1
+    wrong = as_strings(loop, loop[:-1] + " and not False:")
     broken.answers(decision("code_fix") + wrong)
     broken.more["COOLDOWN_SECONDS"] = "0"
     broken.start("--workers", "1", "--llm-enabled")
-    wait_for(lambda: any(entry["verified"] is False for entry in broken.code_entries()), seconds=120)
+    wait_for(lambda: any(entry["verified"] is False for entry in broken.code_entries()), seconds=240)
     entry = broken.code_entries()[0]
     assert (entry["applied"], entry["verified"], entry["rolled_back"]) == (True, False, True)
     assert broken.script.read_bytes() == broken.before
@@ -149,7 +149,7 @@ def test_skipping_a_book_is_no_repair(broken: Broken) -> None:
     (broken.state / "migration_ledger.db").unlink()
     broken.open_pass()
     broken.start("--workers", "1", "--llm-enabled")
-    wait_for(lambda: any(entry["verified"] is not None for entry in broken.code_entries()), seconds=120)
+    wait_for(lambda: any(entry["verified"] is not None for entry in broken.code_entries()), seconds=240)
     (entry,) = broken.code_entries()
     assert (entry["applied"], entry["verified"], entry["rolled_back"]) == (True, False, True)
     assert broken.script.read_bytes() == broken.before
@@ -185,7 +185,7 @@ def test_a_hostile_answer_is_never_run(broken: Broken) -> None:
         decision("code_fix", root_cause="see http://evil.example") + as_strings(f"        {HERE_ONLY}", HOSTILE)
     )
     broken.start("--workers", "1", "--llm-enabled")
-    wait_for(lambda: bool(broken.history()), seconds=120)
+    wait_for(lambda: bool(broken.history()), seconds=240)
     (entry,) = broken.history()[:1]
     assert (entry["fix_type"], entry["backup"]) == ("restart", None)
     assert "the change is not allowed" in str(entry["validation"])
@@ -236,7 +236,7 @@ def test_a_monitor_that_is_killed_at_any_step(broken: Broken) -> None:
     broken.answers(right_answer("upload_file", 2, broken.before.decode()))
     for step, sign in STEPS.items():
         monitor = broken.start("--workers", "1", "--llm-enabled")
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while not reached(broken, sign) and monitor.poll() is None:
             assert time.monotonic() < deadline, step
             time.sleep(0.01)
@@ -257,8 +257,8 @@ def test_a_new_version_in_between_is_respected(broken: Broken) -> None:
     broken.fault("upload_file", HERE_ONLY)
     broken.answers(right_answer("upload_file", 0, broken.before.decode()))
     broken.start("--workers", "1", "--llm-enabled")
-    wait_for(lambda: reached(broken, STEPS["being tried"]), seconds=120)
+    wait_for(lambda: reached(broken, STEPS["being tried"]), seconds=240)
     pulled = SHIPPED + "\n# a newer version\n"
     broken.script.write_text(pulled, "utf-8")
-    wait_for(lambda: "nothing was overwritten" in (broken.state / "monitor.log").read_text(), seconds=120)
+    wait_for(lambda: "nothing was overwritten" in (broken.state / "monitor.log").read_text(), seconds=240)
     assert broken.script.read_text("utf-8") == pulled

@@ -16,7 +16,7 @@ from tests.browserkit import PHONE, WIDE, browser, colours, resize, text_of, tro
 from tests.conftest import Shelf, end
 from tests.integration.test_migration_changes import wait_for
 from tests.integration.test_monitor import Watch
-from tests.librarykit import Library, Made, epub
+from tests.librarykit import Library, Made, epub, epubs
 from tests.statekit import HOSTILE, State
 
 pytestmark = pytest.mark.integration
@@ -186,6 +186,7 @@ def test_a_running_migration_moves_and_obeys(
     """A real monitor with real workers: the page moves without being loaded again, and the buttons act."""
     watch = Watch(tmp_path, shelves(tmp_path / "shelf", "--delay-ms", "40"))
     watch.library.add(*(Made(title=title, files={"EPUB": epub(900 + i)}) for i, title in enumerate(HOSTILE)))
+    watch.library.add(*epubs(range(60, 300)))
     watch.open_pass()
     board = boards(watch.state)
     monitor = watch.start("--workers", "2")
@@ -195,7 +196,7 @@ def test_a_running_migration_moves_and_obeys(
         wait(chrome, lambda page: page.execute_script("return document.querySelectorAll('[data-worker]').length") == 2)
         first = wait(chrome, settled)
         wait(chrome, lambda page: settled(page) > first)
-        assert f"of {len(HOSTILE) + 60} files settled" in text_of(chrome, "#where")
+        assert f"of {len(HOSTILE) + 300} files settled" in text_of(chrome, "#where")
         press(chrome, 2, "Pause worker 2", confirm=True)
         wait(chrome, lambda page: "paused by you" in text_of(page, "[data-worker='2']"))
         press(chrome, 2, "Resume worker 2", confirm=False)
