@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
+import uvloop
 from aiohttp import web
 
 from bookshelf.config import Config, read_config
@@ -37,7 +38,7 @@ def main() -> int:
         sys.stderr.write(f"cannot use {config.data_dir}: {error}\n")
         return 5
     try:
-        asyncio.run(_serve(app, config, service))
+        uvloop.run(_serve(app, config, service))
     except OSError as error:
         sys.stderr.write(f"cannot listen on {config.host}:{config.port}: {error.strerror or error}\n")
         return 2

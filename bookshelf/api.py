@@ -1,11 +1,12 @@
 """The REST routes for ebooks, authors, series, ratings, files; and the login."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from bookshelf import auth, catalogue, views
+from bookshelf import auth, catalogue, pictures, views
 from bookshelf.application import SHELF, require_user
 from bookshelf.auth import User
 from bookshelf.errors import NOT_FOUND, Failed, Refused, json_answer
@@ -143,6 +144,11 @@ async def delete_source(request: web.Request) -> web.Response:
     user = await require_user(request)
     shelf, source_id = request.app[SHELF], _number(request)
 
+    ebook_id = shelf.database.look(lambda db: catalogue.ebook_of(db, source_id))
+    if ebook_id is not None:
+        # Its cover may be nowhere but in this file.
+        await pictures.cover(shelf, ebook_id)
+
     def work(db: Any) -> list[tuple[str, str]]:
         row = db.execute("SELECT created_by FROM source WHERE id = ?", (source_id,)).fetchone()
         if row is None:
@@ -245,16 +251,16 @@ async def download(request: web.Request) -> web.StreamResponse:
 async def cover(request: web.Request) -> web.StreamResponse:
     """GET /api/ebooks/<id>/cover."""
     await require_user(request)
-    return _picture(request.app[SHELF].files.cover(_number(request)))
+    return _picture(await pictures.cover(request.app[SHELF], _number(request)))
 
 
 async def thumb(request: web.Request) -> web.StreamResponse:
     """GET /thumb/<ebook id>; without a login, as on the real server."""
-    return _picture(request.app[SHELF].files.thumb(_number(request)))
+    return _picture(await pictures.thumb(request.app[SHELF], _number(request)))
 
 
-def _picture(path: Any) -> web.FileResponse:
-    if not path.is_file():
+def _picture(path: Path | None) -> web.FileResponse:
+    if path is None:
         raise Failed(404, NOT_FOUND)
     return web.FileResponse(path, headers={"Content-Type": "image/jpeg", "Cache-Control": "private, max-age=60"})
 

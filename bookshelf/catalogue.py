@@ -217,6 +217,12 @@ def rate(db: sqlite3.Connection, ebook_id: int, user_id: int, rating: float | No
     )
 
 
+def ebook_of(db: sqlite3.Connection, source_id: int) -> int | None:
+    """The ebook a file belongs to."""
+    row = db.execute("SELECT ebook_id FROM source WHERE id = ?", (source_id,)).fetchone()
+    return None if row is None else int(row[0])
+
+
 def existing_source(db: sqlite3.Connection, sha1: str | None, size: int) -> str | None:
     """`Existing source 42 in ebook Title(81)` when these bytes are there, else None."""
     row = db.execute(

@@ -15,25 +15,34 @@ class BadPicture(ValueError):
     """Not a picture, or one that is too large."""
 
 
-def make(data: bytes) -> tuple[bytes, bytes]:
-    """Cover and thumbnail as JPEG, without the metadata of the original. Raises BadPicture."""
+def check(data: bytes) -> None:
+    """Can this be drawn? Looks at the whole of it, a JPEG at an eighth of its size. Raises BadPicture."""
+    _read(data, (1, 1))
+
+
+def make(data: bytes, size: tuple[int, int] = COVER_SIZE) -> bytes:
+    """A JPEG of at most that size, without the metadata of the original. Raises BadPicture."""
+    picture = _read(data, size)
+    picture.thumbnail(size)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+def thumbnail(data: bytes) -> bytes:
+    """The small picture for lists. Raises BadPicture."""
+    return make(data, THUMB_SIZE)
+
+
+def _read(data: bytes, size: tuple[int, int]) -> Image.Image:
+    """The picture, upright, in colours, not much larger than it has to be for a size. Raises BadPicture."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise BadPicture(f"{picture.width}x{picture.height} pixels")
-                picture.draft("RGB", COVER_SIZE)
-                plain = ImageOps.exif_transpose(picture).convert("RGB")
+                picture.draft("RGB", size)
+                return ImageOps.exif_transpose(picture).convert("RGB")
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadPicture(str(error)) from error
-    plain.thumbnail(COVER_SIZE)
-    cover = _jpeg(plain)
-    plain.thumbnail(THUMB_SIZE)
-    return cover, _jpeg(plain)
-
-
-def _jpeg(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()

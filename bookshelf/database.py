@@ -1,12 +1,13 @@
-"""SQLite for the server: one connection, one thread; every write is on the disk before it is answered."""
+"""SQLite for the server: one transaction at a time; every write is on the disk before it is answered."""
 
 import asyncio
 import sqlite3
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bookshelf import vocabulary
 
@@ -76,53 +77,129 @@ _UNIQUE = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """What waits to be written, and who is told what became of it."""
+
+    work: Callable[[sqlite3.Connection], Any]
+    lasting: bool
+    done: asyncio.Future[Any]
+
+
 class Database:
-    """Runs functions over the connection, one after the other, away from the event loop."""
+    """Runs functions over connections to one file.
+
+    Statements run on the event loop's own thread: each takes microseconds, and handing them to a thread would cost more
+    than that in changes of the interpreter's lock. What waits for the disk runs on a thread of its own: commits, and
+    reads of more than a few rows.
+    """
 
     def __init__(self, path: Path, *, permissive: bool) -> None:
         """Opens or makes the database. Raises sqlite3.Error, ValueError for another schema version."""
         self.permissive = permissive
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
-        self._connection = self._thread.submit(_open, path, permissive).result()
-        self._looking = sqlite3.connect(path, timeout=10.0, isolation_level=None, cached_statements=256)
-        self._looking.row_factory = sqlite3.Row
-        self._looking.execute("PRAGMA query_only = ON")
+        self._writing = _open(path, permissive)
+        self._looking, self._reading = _reader(path), _reader(path)
+        self._waiting: list[_Write] = []
+        self._writer: asyncio.Task[None] | None = None
 
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs `work` in one transaction; when it returns, what it wrote is on the disk."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, work)
+    async def write(self, work: Callable[[sqlite3.Connection], T], *, lasting: bool = True) -> T:
+        """Runs `work` as a whole or not at all; when it returns, what it wrote is on the disk, unless not `lasting`.
+
+        What was asked for while the disk was busy shares one transaction, and so the next wait for the disk.
+        """
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Write(work, lasting, done))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write_waiting())
+        return await done
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs `work`, which only reads."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._connection)
+        """Runs `work`, which only reads, away from the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._reading)
 
     def look(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs `work`, a few look-ups by key, at once: in WAL mode no writer holds them up, and going to another thread
-        and back would take longer than they do. What was written before is seen.
+        """Runs `work`, a few look-ups by key, at once: in WAL mode no writer holds them up. What was written before is
+        seen.
         """
         return work(self._looking)
 
     def write_now(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """As `write`, before there is an event loop."""
-        return self._thread.submit(self._transaction, work).result()
-
-    def close(self) -> None:
-        """Ends the thread and closes the file."""
-        self._looking.close()
-        self._thread.submit(self._connection.close).result()
-        self._thread.shutdown()
-
-    def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        db = self._connection
-        db.execute("BEGIN IMMEDIATE")
+        self._begin(lasting=True)
         try:
-            result = work(db)
-            db.execute("COMMIT")
+            result = work(self._writing)
+            self._writing.execute("COMMIT")
         except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
+            self._roll_back()
             raise
         return result
+
+    async def close(self) -> None:
+        """Writes what waits, ends the thread and closes the file."""
+        while self._writer is not None and not self._writer.done():
+            await asyncio.wait([self._writer])
+        self._thread.shutdown()
+        for connection in (self._looking, self._reading, self._writing):
+            connection.close()
+
+    async def _write_waiting(self) -> None:
+        """One transaction after the other, as long as anything waits."""
+        while self._waiting:
+            writes = [write for write in self._waiting if not write.done.cancelled()]
+            self._waiting = []
+            try:
+                outcomes = await self._transaction(writes) if writes else []
+            except Exception as error:  # noqa: BLE001 - told to everybody who waits
+                outcomes = [(None, error)] * len(writes)
+            for write, (result, failure) in zip(writes, outcomes, strict=True):
+                if write.done.done():
+                    continue
+                if failure is not None:
+                    write.done.set_exception(failure)
+                else:
+                    write.done.set_result(result)
+
+    async def _transaction(self, writes: Sequence[_Write]) -> list[tuple[Any, Exception | None]]:
+        """What each returned or raised, once it is on the disk. Raises what ended the whole transaction."""
+        self._begin(lasting=any(write.lasting for write in writes))
+        try:
+            outcomes = [self._attempt(write) for write in writes]
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._writing.execute, "COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        return outcomes
+
+    def _begin(self, *, lasting: bool) -> None:
+        self._writing.execute(f"PRAGMA synchronous = {'FULL' if lasting else 'NORMAL'}")
+        self._writing.execute("BEGIN IMMEDIATE")
+
+    def _roll_back(self) -> None:
+        if self._writing.in_transaction:
+            self._writing.execute("ROLLBACK")
+
+    def _attempt(self, write: _Write) -> tuple[Any, Exception | None]:
+        """What it returned or raised; of one that raised nothing is left. Raises what ended the whole transaction."""
+        db = self._writing
+        db.execute("SAVEPOINT one")
+        try:
+            result = write.work(db)
+        except Exception as error:
+            if not db.in_transaction:
+                raise
+            db.execute("ROLLBACK TO one")
+            db.execute("RELEASE one")
+            return None, error
+        db.execute("RELEASE one")
+        return result, None
+
+
+def _reader(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=10.0, isolation_level=None, cached_statements=256, check_same_thread=False)
+    db.row_factory = sqlite3.Row
+    db.execute("PRAGMA query_only = ON")
+    return db
 
 
 def folded(text: str) -> str:

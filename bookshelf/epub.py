@@ -4,7 +4,7 @@ import posixpath
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import unquote
 from xml.etree.ElementTree import Element, ParseError
 from zlib import error as ZlibError
@@ -30,10 +30,10 @@ class Found:
     cover: bytes | None
 
 
-def read(path: Path) -> Found:
+def read(file: Path | BinaryIO) -> Found:
     """Reads an EPUB; a damaged or hostile one yields what could be read safely, perhaps nothing."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             if len(archive.infolist()) > ENTRIES:
                 return Found({}, None)
             opf_path, package = _package(archive)

@@ -1,19 +1,25 @@
 """The `metadata` task: what a file says of itself, merged with what is proposed, resolved against the database."""
 
 import asyncio
+import hashlib
+import io
 import os
 import re
 import shutil
 import signal
 import sqlite3
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bookshelf import epub, vocabulary
+from bookshelf import covers, epub, vocabulary
 from bookshelf.database import folded
+from bookshelf.files import Files
 
 #: Seconds `ebook-meta` may take, as on the real server.
 EBOOK_META_SECONDS = 60.0
+#: Files up to this size are read at once.
+SMALL_BYTES = 4_000_000
 _LINE = re.compile(r"^([A-Z][A-Za-z() ]+?)\s*: (.*)$")
 
 
@@ -21,15 +27,57 @@ class TaskError(Exception):
     """A task that ends with `error` and this text."""
 
 
-async def read_file(path: Path) -> tuple[dict[str, Any], bytes | None]:
-    """Metadata of an uploaded file by the keys of the protocol, and the picture that claims to be its cover."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What there is to know about an uploaded file. `meta` has the keys of the protocol; `pictured`: has it a cover?"""
+
+    meta: dict[str, Any]
+    sha1: str
+    size: int
+    pictured: bool
+
+
+async def examine(files: Files, path: Path) -> Seen:
+    """Looks into an uploaded file. The cover of an EPUB stays in it until somebody wants to see it (`pictures`); one
+    that `ebook-meta` took out is put beside the file. Raises TaskError.
+    """
+    loop = asyncio.get_running_loop()
     if path.suffix == ".epub":
-        found = await asyncio.get_running_loop().run_in_executor(None, epub.read, path)
-        meta, picture = found.meta, found.cover
-    else:
-        meta, picture = await _ebook_meta(path)
-    meta.setdefault("title", path.stem)
-    return meta, picture
+        return await loop.run_in_executor(None, _examine_epub, path)
+    meta, picture = await _ebook_meta(path)
+    return await loop.run_in_executor(None, _examine_other, files, path, meta, picture)
+
+
+def _examine_epub(path: Path) -> Seen:
+    with _opened(path) as file:
+        found = epub.read(file)
+        try:
+            covers.check(found.cover or b"")
+            pictured = True
+        except covers.BadPicture:
+            pictured = False
+        return _seen(file, path, found.meta, pictured)
+
+
+def _examine_other(files: Files, path: Path, meta: dict[str, Any], picture: bytes | None) -> Seen:
+    try:
+        files.upload_cover(path).write_bytes(covers.make(picture or b""))
+        pictured = True
+    except covers.BadPicture:
+        pictured = False
+    with _opened(path) as file:
+        return _seen(file, path, meta, pictured)
+
+
+def _opened(path: Path) -> io.BytesIO | io.BufferedReader:
+    """The file; a small one in memory, so that reading its parts does not wait for the interpreter's lock each time."""
+    return io.BytesIO(path.read_bytes()) if path.stat().st_size <= SMALL_BYTES else path.open("rb")
+
+
+def _seen(file: io.BytesIO | io.BufferedReader, path: Path, meta: dict[str, Any], pictured: bool) -> Seen:
+    file.seek(0)
+    sha1 = hashlib.file_digest(file, "sha1").hexdigest()
+    return Seen({"title": path.stem, **meta}, sha1, file.seek(0, io.SEEK_END), pictured)
 
 
 def merge(found: dict[str, Any], proposed: object) -> dict[str, Any]:

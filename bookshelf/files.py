@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 #: Uploads that were never attached are removed after this many seconds.
@@ -39,14 +40,15 @@ class Files:
     def keep(self, upload: Path, sha1: str, extension: str) -> None:
         """Puts an uploaded file among the books, durably; the upload stays until it is dropped."""
         target = self.book(sha1, extension)
+        sync(upload)
         target.parent.mkdir(exist_ok=True)
         try:
             os.link(upload, target)
         except FileExistsError:
             return
-        sync_folder(target.parent)
+        sync(target.parent)
         if target.parent not in self._synced:
-            sync_folder(self._books)
+            sync(self._books)
             self._synced.add(target.parent)
 
     def book(self, sha1: str, extension: str) -> Path:
@@ -69,25 +71,46 @@ class Files:
         """Where the cover found in an upload is."""
         return upload.parent / "cover.jpg"
 
-    def keep_pictures(self, upload: Path, cover: bytes, thumb: bytes) -> None:
-        """Puts the pictures found in an upload beside it; their bytes are on the disk."""
-        for path, data in ((self.upload_cover(upload), cover), (upload.with_name("thumbnail.jpg"), thumb)):
-            with path.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-
     def take_cover(self, upload: Path, ebook_id: int) -> None:
-        """The pictures of an upload become the ebook's, durably."""
+        """The cover found in an upload becomes the ebook's, durably."""
+        sync(self.upload_cover(upload))
         self.upload_cover(upload).replace(self.cover(ebook_id))
-        upload.with_name("thumbnail.jpg").replace(self.thumb(ebook_id))
-        sync_folder(self._covers)
-        sync_folder(self._thumbs)
+        sync(self._covers)
 
-    def set_cover(self, ebook_id: int, cover: bytes, thumb: bytes) -> None:
-        """Replaces an ebook's cover and thumbnail."""
+    def set_cover(self, ebook_id: int, cover: bytes) -> None:
+        """Replaces an ebook's cover; the thumbnail of the old one goes."""
         write_file(self.cover(ebook_id), cover)
-        write_file(self.thumb(ebook_id), thumb)
+        self.thumb(ebook_id).unlink(missing_ok=True)
+
+    def new_cover(self, ebook_id: int, cover: bytes) -> Path:
+        """A cover that was drawn anew, unless the ebook has got one meanwhile. It can be drawn again: not durable."""
+        target = self.cover(ebook_id)
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        temporary.write_bytes(cover)
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+        return target
+
+    def make_thumb(self, ebook_id: int, make: Callable[[bytes], bytes]) -> Path | None:
+        """The thumbnail, made of the cover when somebody first asks for it; None without a cover. Raises OSError."""
+        cover, thumb = self.cover(ebook_id), self.thumb(ebook_id)
+        while not thumb.is_file():
+            try:
+                with cover.open("rb") as file:
+                    made_of, data = os.fstat(file.fileno()).st_ino, file.read()
+                temporary = thumb.with_name(f".{thumb.name}.{secrets.token_hex(4)}")
+                temporary.write_bytes(make(data))
+                temporary.replace(thumb)
+                if cover.stat().st_ino != made_of:
+                    # Somebody replaced the cover meanwhile.
+                    thumb.unlink(missing_ok=True)
+            except FileNotFoundError:
+                return None
+        return thumb
 
     def remove_cover(self, ebook_id: int) -> None:
         """Removes an ebook's pictures."""
@@ -122,12 +145,12 @@ def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Makes renames and links in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def sync(path: Path) -> None:
+    """Waits until a file's bytes, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

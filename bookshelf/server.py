@@ -130,4 +130,4 @@ async def _stop(app: web.Application) -> None:
 
 
 async def _close(app: web.Application) -> None:
-    app[SHELF].database.close()
+    await app[SHELF].database.close()

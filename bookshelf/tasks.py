@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import logging
 import secrets
@@ -10,7 +9,6 @@ import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -20,7 +18,6 @@ from bookshelf.application import SHELF, Shelf
 from bookshelf.auth import User, load_user
 from bookshelf.errors import Failed
 from bookshelf.extract import TaskError
-from bookshelf.files import Files
 
 #: Seconds for which results wait for a session whose connection is gone.
 KEEP_SECONDS = 60.0
@@ -145,7 +142,7 @@ class Engine:
                 body: dict[str, Any] = {"status": "success", "result": result}
             except (TaskError, Failed) as error:
                 body = {"status": "error", "error": str(error)}
-            except (OSError, sqlite3.Error) as error:
+            except Exception as error:
                 log.exception("task failed")
                 body = {"status": "error", "error": f"{type(error).__name__}: {error}"}
             await asyncio.sleep(shelf.config.task_seconds - (time.monotonic() - started))
@@ -163,22 +160,21 @@ async def metadata(shelf: Shelf, user: User, args: list[Any]) -> int:
     known = vocabulary.format_of("", path.suffix[1:])
     if known is None:
         raise TaskError('null value in column "format_id" of relation "upload" violates not-null constraint')
-    found, picture = await extract.read_file(path)
-    meta = extract.merge(found, args[1] if len(args) > 1 else {})
-    loop = asyncio.get_running_loop()
-    sha1, size, pictured = await loop.run_in_executor(None, _examine, shelf.files, path, picture)
+    seen = await extract.examine(shelf.files, path)
+    meta = extract.merge(seen.meta, args[1] if len(args) > 1 else {})
     stamp = catalogue.now()
 
     def record(db: sqlite3.Connection) -> int:
         made = db.execute(
             "INSERT INTO upload (file, load_source, format_id, size, hash, meta, cover, created, modified, created_by)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (str(args[0]), path.name, known[0], size, sha1, json.dumps(extract.resolve(db, meta)),
-             int(pictured), stamp, stamp, user.id),
+            (str(args[0]), path.name, known[0], seen.size, seen.sha1, json.dumps(extract.resolve(db, meta)),
+             int(seen.pictured), stamp, stamp, user.id),
         )  # fmt: skip
         return int(made.lastrowid or 0)
 
-    return await shelf.database.write(record)
+    # An upload lives for a day and is nobody's book yet: what is attached is made to last, this is not.
+    return await shelf.database.write(record, lasting=False)
 
 
 async def cover(shelf: Shelf, user: User, args: list[Any]) -> int:
@@ -198,27 +194,15 @@ async def cover(shelf: Shelf, user: User, args: list[Any]) -> int:
     shelf.database.look(known)
     loop = asyncio.get_running_loop()
     try:
-        pictures = await loop.run_in_executor(None, covers.make, path.read_bytes())
+        picture = await loop.run_in_executor(None, covers.make, path.read_bytes())
     except covers.BadPicture as error:
         raise TaskError("Cover resizing failed") from error
-    await loop.run_in_executor(None, shelf.files.set_cover, ebook_id, *pictures)
+    await loop.run_in_executor(None, shelf.files.set_cover, ebook_id, picture)
     await shelf.database.write(
         lambda db: db.execute("UPDATE ebook SET cover = 1, version_id = version_id + 1 WHERE id = ?", (ebook_id,))
     )
     shelf.files.drop_upload(path)
     return ebook_id
-
-
-def _examine(files: Files, path: Path, picture: bytes | None) -> tuple[str, int, bool]:
-    """SHA-1 and size of an upload, and whether a cover was found; the pictures are kept beside it."""
-    try:
-        pictures = covers.make(picture) if picture else None
-    except covers.BadPicture:
-        pictures = None
-    if pictures is not None:
-        files.keep_pictures(path, *pictures)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha1").hexdigest(), path.stat().st_size, pictures is not None
 
 
 TASKS: dict[str, Task] = {"metadata": metadata, "cover": cover}

@@ -11,10 +11,10 @@ from typing import Any
 from aiohttp import BodyPartReader, web
 
 import settings
-from bookshelf import catalogue, views, vocabulary
+from bookshelf import catalogue, pictures, views, vocabulary
 from bookshelf.application import SHELF, Shelf, require_user
 from bookshelf.errors import NOT_FOUND, Failed, Refused, json_answer
-from bookshelf.files import Files, safe_name
+from bookshelf.files import safe_name
 
 BLOCK = 256 * 1024
 
@@ -85,9 +85,10 @@ async def upload_picture(request: web.Request) -> web.StreamResponse:
     shelf, number = request.app[SHELF], int(request.match_info["id"])
     record = await shelf.database.read(lambda db: views.upload(db, number, json.loads))
     path = shelf.files.uploaded(record["file"])
-    if path is None or not record["cover"]:
+    picture = await pictures.upload_cover(shelf, path) if path is not None and record["cover"] else None
+    if picture is None:
         raise Failed(404, NOT_FOUND)
-    return web.FileResponse(shelf.files.upload_cover(path))
+    return web.FileResponse(picture)
 
 
 async def add_upload(request: web.Request) -> web.Response:
@@ -110,7 +111,10 @@ async def add_upload(request: web.Request) -> web.Response:
     source_id, wants_cover = await shelf.database.write(
         lambda db: _attach(db, ebook_id, record, quality, user.id, permissive=shelf.config.permissive)
     )
-    await _in_thread(_finish, shelf.files, path, ebook_id, wants_cover)
+    if wants_cover and shelf.files.upload_cover(path).is_file():
+        await _in_thread(shelf.files.take_cover, path, ebook_id)
+    # Nobody waits for the folder of the upload to go: what was left of it would go after a day.
+    asyncio.get_running_loop().run_in_executor(None, shelf.files.drop_upload, path)
     return json_answer({"id": source_id})
 
 
@@ -151,12 +155,6 @@ def _attach(
     return int(made.lastrowid or 0), wants_cover
 
 
-def _finish(files: Files, path: Path, ebook_id: int, wants_cover: bool) -> None:
-    if wants_cover:
-        files.take_cover(path, ebook_id)
-    files.drop_upload(path)
-
-
 def _acceptable(shelf: Shelf, mime: str, extension: str | None, size: int, sha1: str | None) -> None:
     """The server's verdict on a file, in its order. Raises Refused."""
     if size > settings.MAX_CONTENT_LENGTH:
@@ -182,7 +180,8 @@ async def _file_part(request: web.Request) -> BodyPartReader:
 async def _receive(part: BodyPartReader, path: Path) -> tuple[str, int]:
     """Stores a part, hashing it on the way. Raises Failed(413) when it grows over the limit.
 
-    Its bytes are on the disk; that its folder is too matters only when it becomes a book's (`Files.keep`).
+    It is made to last when it becomes a book's (`Files.keep`); of a large file most is on the disk already then, so
+    that nobody waits for long.
     """
     sha1, size = hashlib.sha1(usedforsecurity=False), 0
     with path.open("wb") as file:
@@ -193,7 +192,8 @@ async def _receive(part: BodyPartReader, path: Path) -> tuple[str, int]:
             sha1.update(block)
             file.write(block)
         file.flush()
-        await _in_thread(os.fsync, file.fileno())
+        if size > BLOCK:
+            await _in_thread(os.fsync, file.fileno())
     return sha1.hexdigest(), size
 
 

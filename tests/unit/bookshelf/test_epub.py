@@ -99,7 +99,7 @@ def test_a_cover_comes_from_the_archive_or_not_at_all(tmp_path: Path, href: str)
 
 def test_covers_are_drawn_anew_and_small(tmp_path: Path) -> None:
     """JPEG, at most 320x452, without what the original carried."""
-    cover, thumb = covers.make(picture())
+    cover, thumb = covers.make(picture()), covers.thumbnail(picture())
     with Image.open(io.BytesIO(cover)) as large, Image.open(io.BytesIO(thumb)) as small:
         assert (large.format, small.format) == ("JPEG", "JPEG")
         assert large.width <= 320
@@ -113,6 +113,18 @@ def test_bad_pictures_are_refused(data: bytes) -> None:
     """Not a picture, a script, broken, or far too large."""
     with pytest.raises(covers.BadPicture):
         covers.make(data)
+    with pytest.raises(covers.BadPicture):
+        covers.check(data)
+
+
+def test_a_picture_that_was_cut_off_is_found_out_without_drawing_it() -> None:
+    """A whole one passes, in any format; half of it does not."""
+    for kind in ("JPEG", "PNG", "WEBP"):
+        buffer = io.BytesIO()
+        Image.effect_noise((600, 900), 60).convert("RGB").save(buffer, kind)
+        covers.check(buffer.getvalue())
+        with pytest.raises(covers.BadPicture):
+            covers.check(buffer.getvalue()[: len(buffer.getvalue()) // 2])
 
 
 def test_the_maker_of_test_books_makes_books(tmp_path: Path) -> None:
