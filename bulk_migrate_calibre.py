@@ -98,6 +98,8 @@ ALL_STEPS = Step.TITLE | Step.COVER | Step.RATING | Step.RECORD
 #: Ranges a worker claims at most from the oldest it has in hand on: a book that hangs must bring it to a standstill,
 #: for that is what the monitor sees; and nobody can take over what hangs while it lives.
 RANGES_HELD = 4
+#: How long a worker that has nothing left first waits for the others, seconds; then a second each time.
+FIRST_WAITS = (0.05, 0.1, 0.2, 0.4)
 #: So many bytes may go at once under --bwlimit, or a quarter of a second's worth if that is more.
 SMALLEST_BURST = 64 * 1024
 #: Seconds for files in hand to end after a signal.
@@ -175,6 +177,7 @@ class CalibreMigrator:
 
         While other workers still hold the last ranges it waits, to take over from one that dies.
         """
+        waits = iter(FIRST_WAITS)
         while not self.limit_reached() and not self.time_is_up():
             owned = self.ledger.claim_range(self.pass_id, self.end_of_next_range)
             if owned is not None:
@@ -186,7 +189,7 @@ class CalibreMigrator:
                 self.look_after()
             else:
                 self.tracker.set(status=Phase.WAITING)
-                self.tick(1.0)
+                self.tick(next(waits, 1.0))
         return None
 
     def end_of_next_range(self, after: int) -> int | None:

@@ -13,6 +13,8 @@ from bookshelf import vocabulary
 
 T = TypeVar("T")
 VERSION = 1
+#: More uploads than can be lost in a power cut: they are at most so many since the last transaction that lasts.
+UPLOADS_LOST_AT_MOST = 10_000
 
 _TABLES = """
 CREATE TABLE user (
@@ -221,6 +223,10 @@ def _open(path: Path, permissive: bool) -> sqlite3.Connection:
             _fill(db)
         elif version != VERSION:
             raise ValueError(f"{path} has schema version {version}, this server knows {VERSION}")
+        # Uploads are not made to last: ids given out before a power cut must not come back as another upload's.
+        bumped = db.execute("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'upload'", (UPLOADS_LOST_AT_MOST,))
+        if bumped.rowcount == 0:
+            db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('upload', 0)")
         for statement in _UNIQUE:
             name = statement.split()[4]
             db.execute(f"DROP INDEX IF EXISTS {name}" if permissive else statement.format("IF NOT EXISTS"))

@@ -1,5 +1,6 @@
 """The embedded server as a process: durability, limits, uniqueness, pages."""
 
+import io
 import os
 import re
 import signal
@@ -12,9 +13,11 @@ from pathlib import Path
 
 import pytest
 import requests
+from PIL import Image
 
 from tests.conftest import PROJECT, Shelf, clean_environment
 from tests.contract.shelfkit import Server, epub
+from tests.librarykit import epub as make_epub
 
 pytestmark = pytest.mark.integration
 
@@ -189,3 +192,51 @@ def test_the_list_is_paged_and_searchable(shelf: Shelf) -> None:
         found = session.get(f"{shelf.url}/?q=harbour+07", timeout=30).text
     assert (first.count("<li>"), second.count("<li>"), found.count("<li>")) == (24, 6, 1)
     assert "Page 1 of 2" in first
+
+
+def test_a_cover_is_drawn_when_somebody_looks_and_outlives_its_file(shelf: Shelf) -> None:
+    """It stays in the EPUB until then; the thumbnail follows a cover that was replaced; a broken one is none."""
+    server = client(shelf)
+    covers, thumbs = shelf.data_dir / "covers", shelf.data_dir / "thumbs"
+    unseen, _source = server.with_file(make_epub(1, title="Unseen", cover=jpeg("red")), title="Unseen")
+    ebook_id, source_id = server.with_file(make_epub(2, title="Seen", cover=jpeg("red")), title="Seen")
+    broken, _source = server.with_file(make_epub(3, title="Broken", cover=jpeg("red")[:400]), title="Broken")
+    assert [server.call("GET", f"/api/ebooks/{number}").json()["cover"] for number in (ebook_id, broken)] == [
+        True,
+        False,
+    ]
+    assert server.call("GET", f"/api/ebooks/{broken}/cover").status_code == 404
+    assert list(covers.iterdir()) == list(thumbs.iterdir()) == []
+    assert colour(server.call("GET", f"/thumb/{ebook_id}").content) == "red"
+    assert [path.name for path in thumbs.iterdir()] == [f"{ebook_id}.jpg"]
+    sent = server.call("POST", "/api/upload-cover", files={"file": ("c.jpg", jpeg("blue"), "image/jpeg")}).json()
+    assert server.task("cover", sent["file"], ebook_id)["result"] == ebook_id
+    assert colour(server.call("GET", f"/thumb/{ebook_id}").content) == "blue"
+    assert server.call("DELETE", f"/api/sources/{source_id}").status_code == 200
+    assert colour(server.call("GET", f"/api/ebooks/{ebook_id}/cover").content) == "blue"
+    only = server.call("GET", f"/api/ebooks/{unseen}").json()["sources"][0]["id"]
+    assert server.call("DELETE", f"/api/sources/{only}").status_code == 200
+    assert colour(server.call("GET", f"/api/ebooks/{unseen}/cover").content) == "red"
+    server.http.close()
+
+
+def test_the_cover_of_an_upload_is_shown_before_it_is_attached(shelf: Shelf) -> None:
+    """GET /api/uploads-meta/<id>/cover."""
+    server = client(shelf)
+    record = server.extracted(make_epub(4, title="Early", cover=jpeg("red")), {"title": "Early"})
+    assert colour(server.call("GET", f"/api/uploads-meta/{record['id']}/cover").content) == "red"
+    server.http.close()
+
+
+def jpeg(name: str) -> bytes:
+    """A picture in one colour."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (400, 600), name).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def colour(data: bytes) -> str:
+    """Which colour a picture has."""
+    with Image.open(io.BytesIO(data)) as picture:
+        red, _green, blue = picture.convert("RGB").getpixel((picture.width // 2, picture.height // 2))  # type: ignore[misc]  # three bands
+        return "red" if red > blue else "blue"
