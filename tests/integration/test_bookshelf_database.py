@@ -72,9 +72,8 @@ def test_what_ends_the_transaction_is_told_to_everybody(tmp_path: Path) -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
     async def use(database: Database) -> list[object]:
-        told: list[object] = await asyncio.gather(
-            database.write(add("T1")), database.write(ends_all), database.write(add("T2")), return_exceptions=True
-        )
+        works: list[Callable[[sqlite3.Connection], Any]] = [add("T1"), ends_all, add("T2")]
+        told: list[object] = await asyncio.gather(*(database.write(work) for work in works), return_exceptions=True)
         await database.write(add("T3"))
         assert database.look(names) == ["T3"]
         return told
