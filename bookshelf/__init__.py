@@ -9,5 +9,6 @@ texts, and differs on purpose:
 * files are stored by their content, so no title is too long or too foreign for a path; `location` is only shown;
 * a PATCH of title and genres together works.
 
-What it has acknowledged is on the disk: it survives `kill -9`.
+What it has acknowledged of ebooks and their files is on the disk before it answers, and survives `kill -9` and a power
+cut; an upload, which nobody has attached yet, survives `kill -9` only.
 """

@@ -160,11 +160,12 @@ class Stack:
     project: str
     settings: dict[str, str]
     files: Sequence[Path] = ()
+    profiles: Sequence[str] = ("embedded", "migrate")
 
     def compose(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
-        """`docker compose … …` with the profiles `embedded` and `migrate`."""
+        """`docker compose … …` with the files and profiles of this project."""
         files = [word for path in (PROJECT / "docker-compose.yml", *self.files) for word in ("-f", str(path))]
-        profiles = ["--profile", "embedded", "--profile", "migrate"]
+        profiles = [word for profile in self.profiles for word in ("--profile", profile)]
         return self.docker.run(
             "compose", "--env-file", "/dev/null", *files, "-p", self.project, *profiles, *arguments,
             check=check, **self.settings,

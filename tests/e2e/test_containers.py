@@ -88,6 +88,26 @@ def test_a_complete_migration_in_containers(stack: Stack, built: dict[str, str])
     }
 
 
+def test_a_cluster_in_containers(docker: Docker, built: dict[str, str]) -> None:
+    """Scheduler, two machines and a coordinator of one image: both machines join, everything is proved."""
+    stack = Stack(
+        docker, f"test{uuid.uuid4().hex[:8]}", built, [PROJECT / "deploy" / "cluster.compose.yml"],
+        ("embedded", "migrate", "cluster"),
+    )  # fmt: skip
+    try:
+        stack.compose("build", "--quiet", "scheduler")
+        done = stack.compose("up", "--exit-code-from", "migrator")
+        said = done.stdout + done.stderr
+        expected = json.loads((PROJECT / "demo" / "expected.json").read_text("utf-8"))["first_run"]
+        assert f"discovered {expected['discovered']} = uploaded {expected['uploaded']}" in said, said
+        assert "proved row by row" in said
+        log = stack.compose("run", "--rm", "--no-deps", "-T", "migrator", "cat", "/state/migration_worker1.log").stdout
+        assert log.count("works along") == 2, log
+    finally:
+        stack.compose("down", "--volumes", "--timeout", "5", check=False)
+        docker.run("image", "rm", f"calibre-migrator-cluster:{built['MIGRATOR_TAG']}", check=False)
+
+
 def test_compose_names_what_is_missing(docker: Docker) -> None:
     """Without .env nothing is started, and the sentence says what to set."""
     for given, said in (({}, "set CALIBRE_LIBRARY in .env"), ({"CALIBRE_LIBRARY": "/x"}, "set MBS2_PASSWORD in .env")):
