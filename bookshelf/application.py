@@ -1,6 +1,7 @@
 """What the handlers share: configuration, database, files, tokens; and who is asking."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -22,6 +23,8 @@ class Shelf:
     database: Database
     files: Files
     tokens: Tokens
+    #: One picture is drawn at a time: whoever looks at a page of new books may not take all threads and memory.
+    drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 SHELF = web.AppKey("shelf", Shelf)

@@ -14,7 +14,7 @@ from bookshelf import vocabulary
 T = TypeVar("T")
 VERSION = 1
 #: More uploads than can be lost in a power cut: they are at most so many since the last transaction that lasts.
-UPLOADS_LOST_AT_MOST = 10_000
+UPLOADS_LOST_AT_MOST = 100_000
 
 _TABLES = """
 CREATE TABLE user (
@@ -192,7 +192,8 @@ class Database:
                 raise
             db.execute("ROLLBACK TO one")
             db.execute("RELEASE one")
-            return None, error
+            # No future can hold a StopIteration.
+            return None, RuntimeError(repr(error)) if isinstance(error, StopIteration) else error
         db.execute("RELEASE one")
         return result, None
 

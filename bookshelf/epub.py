@@ -3,6 +3,7 @@
 import posixpath
 import zipfile
 from dataclasses import dataclass
+from lzma import LZMAError
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote
@@ -38,12 +39,17 @@ def read(file: Path | BinaryIO) -> Found:
                 return Found({}, None)
             opf_path, package = _package(archive)
             return Found(_metadata(package), _cover(archive, opf_path, package))
-    except (_Unsafe, OSError, EOFError, zipfile.BadZipFile, ZlibError, NotImplementedError, RuntimeError, ValueError):
+    except _UNREADABLE:
         return Found({}, None)
 
 
 class _Unsafe(Exception):
     """A part of the file is missing, broken or over a limit."""
+
+
+_UNREADABLE = (
+    _Unsafe, OSError, EOFError, zipfile.BadZipFile, ZlibError, LZMAError, NotImplementedError, RuntimeError, ValueError,
+)  # fmt: skip
 
 
 def _package(archive: zipfile.ZipFile) -> tuple[str, Element]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from bookshelf import covers, epub, vocabulary
 from bookshelf.database import folded
-from bookshelf.files import Files
+from bookshelf.files import Files, write_file
 
 #: Seconds `ebook-meta` may take, as on the real server.
 EBOOK_META_SECONDS = 60.0
@@ -61,7 +61,8 @@ def _examine_epub(path: Path) -> Seen:
 
 def _examine_other(files: Files, path: Path, meta: dict[str, Any], picture: bytes | None) -> Seen:
     try:
-        files.upload_cover(path).write_bytes(covers.make(picture or b""))
+        # There is no other copy: it must not be found empty after a power cut.
+        write_file(files.upload_cover(path), covers.make(picture or b""))
         pictured = True
     except covers.BadPicture:
         pictured = False

@@ -1,10 +1,11 @@
 """The files of the server: uploads by random folder, books by content, covers by ebook. Written durably."""
 
+import contextlib
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 #: Uploads that were never attached are removed after this many seconds.
@@ -42,10 +43,8 @@ class Files:
         target = self.book(sha1, extension)
         sync(upload)
         target.parent.mkdir(exist_ok=True)
-        try:
+        with contextlib.suppress(FileExistsError):
             os.link(upload, target)
-        except FileExistsError:
-            return
         sync(target.parent)
         if target.parent not in self._synced:
             sync(self._books)
@@ -78,39 +77,39 @@ class Files:
         sync(self._covers)
 
     def set_cover(self, ebook_id: int, cover: bytes) -> None:
-        """Replaces an ebook's cover; the thumbnail of the old one goes."""
+        """Replaces an ebook's cover, durably."""
         write_file(self.cover(ebook_id), cover)
-        self.thumb(ebook_id).unlink(missing_ok=True)
 
-    def new_cover(self, ebook_id: int, cover: bytes) -> Path:
-        """A cover that was drawn anew, unless the ebook has got one meanwhile. It can be drawn again: not durable."""
-        target = self.cover(ebook_id)
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-        temporary.write_bytes(cover)
+    def new_cover(self, ebook_id: int, cover: bytes) -> None:
+        """A cover that was drawn, durably; nothing when the ebook has got one meanwhile."""
+        with self._drawn(cover) as drawn, contextlib.suppress(FileExistsError):
+            os.link(drawn, self.cover(ebook_id))
+        sync(self._covers)
+
+    def has_thumb(self, ebook_id: int) -> bool:
+        """Is there a thumbnail of the present cover? It carries the time of the cover it was made of."""
         try:
-            os.link(temporary, target)
-        except FileExistsError:
-            pass
-        finally:
-            temporary.unlink()
-        return target
+            return self.thumb(ebook_id).stat().st_mtime_ns == self.cover(ebook_id).stat().st_mtime_ns
+        except FileNotFoundError:
+            return False
 
-    def make_thumb(self, ebook_id: int, make: Callable[[bytes], bytes]) -> Path | None:
-        """The thumbnail, made of the cover when somebody first asks for it; None without a cover. Raises OSError."""
-        cover, thumb = self.cover(ebook_id), self.thumb(ebook_id)
-        while not thumb.is_file():
-            try:
-                with cover.open("rb") as file:
-                    made_of, data = os.fstat(file.fileno()).st_ino, file.read()
-                temporary = thumb.with_name(f".{thumb.name}.{secrets.token_hex(4)}")
-                temporary.write_bytes(make(data))
-                temporary.replace(thumb)
-                if cover.stat().st_ino != made_of:
-                    # Somebody replaced the cover meanwhile.
-                    thumb.unlink(missing_ok=True)
-            except FileNotFoundError:
-                return None
-        return thumb
+    def make_thumb(self, ebook_id: int, make: Callable[[bytes], bytes]) -> None:
+        """Makes the thumbnail of the present cover. Raises FileNotFoundError without one."""
+        with self.cover(ebook_id).open("rb") as file:
+            time_ns, cover = os.fstat(file.fileno()).st_mtime_ns, file.read()
+        with self._drawn(make(cover)) as drawn:
+            os.utime(drawn, ns=(time_ns, time_ns))
+            drawn.replace(self.thumb(ebook_id))
+
+    @contextlib.contextmanager
+    def _drawn(self, picture: bytes) -> Iterator[Path]:
+        """A picture on the disk, among the uploads, where what a killed server leaves behind is removed."""
+        path = self.new_upload("drawn.jpg")
+        try:
+            write_file(path, picture)
+            yield path
+        finally:
+            self.drop_upload(path)
 
     def remove_cover(self, ebook_id: int) -> None:
         """Removes an ebook's pictures."""

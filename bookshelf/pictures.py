@@ -2,38 +2,53 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from bookshelf import covers, epub
 from bookshelf.application import Shelf
-from bookshelf.files import Files
+from bookshelf.files import Files, write_file
 
 
 async def cover(shelf: Shelf, ebook_id: int) -> Path | None:
-    """The file of an ebook's cover; None when it has none."""
+    """The file of an ebook's cover, which is on the disk; None when it has none. Raises OSError."""
     path = shelf.files.cover(ebook_id)
-    if path.is_file():
-        return path
-    books = shelf.database.look(lambda db: _epubs(db, ebook_id))
-    return await asyncio.get_running_loop().run_in_executor(None, _draw, shelf.files, ebook_id, books)
+    if not path.is_file():
+        async with shelf.drawing:
+            if not path.is_file():
+                books = shelf.database.look(lambda db: _epubs(db, ebook_id))
+                await _in_thread(_draw, shelf.files, ebook_id, books)
+    return _unless_gone(shelf, ebook_id, path)
 
 
 async def thumb(shelf: Shelf, ebook_id: int) -> Path | None:
-    """The file of an ebook's thumbnail; None when it has no cover."""
-    if await cover(shelf, ebook_id) is None:
-        return None
-    make = shelf.files.make_thumb
-    return await asyncio.get_running_loop().run_in_executor(None, make, ebook_id, covers.thumbnail)
+    """The file of an ebook's thumbnail; None when it has no cover. Raises OSError."""
+    if not shelf.files.has_thumb(ebook_id) and await cover(shelf, ebook_id) is not None:
+        async with shelf.drawing:
+            if not shelf.files.has_thumb(ebook_id):
+                with suppress(FileNotFoundError, covers.BadPicture):
+                    await _in_thread(shelf.files.make_thumb, ebook_id, covers.thumbnail)
+    return _unless_gone(shelf, ebook_id, shelf.files.thumb(ebook_id))
 
 
 async def upload_cover(shelf: Shelf, upload: Path) -> Path | None:
-    """The file of the cover found in an upload; None when it has none."""
+    """The file of the cover found in an upload; None when it has none. Raises OSError."""
     path = shelf.files.upload_cover(upload)
+    async with shelf.drawing:
+        if not path.is_file():
+            with suppress(FileNotFoundError):
+                await _in_thread(_draw_beside, upload, path)
+    return path if path.is_file() else None
+
+
+def _unless_gone(shelf: Shelf, ebook_id: int, path: Path) -> Path | None:
+    """A picture that is there, unless its ebook was deleted while it was drawn."""
     if not path.is_file():
-        drawn = await asyncio.get_running_loop().run_in_executor(None, _drawn, upload)
-        if drawn is None:
-            return None
-        path.write_bytes(drawn)
+        return None
+    if shelf.database.look(lambda db: db.execute("SELECT 1 FROM ebook WHERE id = ?", (ebook_id,)).fetchone()) is None:
+        shelf.files.remove_cover(ebook_id)
+        return None
     return path
 
 
@@ -47,18 +62,29 @@ def _epubs(db: sqlite3.Connection, ebook_id: int) -> list[str]:
     return [row[0] for row in rows]
 
 
-def _draw(files: Files, ebook_id: int, books: list[str]) -> Path | None:
+def _draw(files: Files, ebook_id: int, books: list[str]) -> None:
     for sha1 in books:
         drawn = _drawn(files.book(sha1, "epub"))
         if drawn is not None:
-            return files.new_cover(ebook_id, drawn)
-    return None
+            files.new_cover(ebook_id, drawn)
+            return
+
+
+def _draw_beside(upload: Path, path: Path) -> None:
+    drawn = _drawn(upload)
+    if drawn is not None:
+        write_file(path, drawn)
 
 
 def _drawn(book: Path) -> bytes | None:
-    """The cover an EPUB has."""
-    picture = epub.read(book).cover
+    """The cover an EPUB has. Raises OSError: a file that cannot be read now is no file without a cover."""
     try:
+        with book.open("rb") as file:
+            picture = epub.read(file).cover
         return covers.make(picture) if picture else None
-    except covers.BadPicture:
+    except (FileNotFoundError, covers.BadPicture):
         return None
+
+
+async def _in_thread(function: Callable[..., None], *arguments: object) -> None:
+    await asyncio.get_running_loop().run_in_executor(None, function, *arguments)

@@ -14,7 +14,7 @@ import settings
 from bookshelf import catalogue, pictures, views, vocabulary
 from bookshelf.application import SHELF, Shelf, require_user
 from bookshelf.errors import NOT_FOUND, Failed, Refused, json_answer
-from bookshelf.files import safe_name
+from bookshelf.files import Files, safe_name
 
 BLOCK = 256 * 1024
 
@@ -107,10 +107,13 @@ async def add_upload(request: web.Request) -> web.Response:
         raise Failed(500, "Internal Server Error")
     await asyncio.sleep(shelf.config.delay_seconds if shelf.config.permissive else 0)
     extension = next(ext for number, ext, _mime in vocabulary.FORMATS if number == record["format_id"])
-    await _in_thread(shelf.files.keep, path, record["hash"], extension)
+    await _in_thread(_keep, shelf.files, path, record, extension)
     source_id, wants_cover = await shelf.database.write(
         lambda db: _attach(db, ebook_id, record, quality, user.id, permissive=shelf.config.permissive)
     )
+    if not shelf.files.book(record["hash"], extension).is_file():
+        # Another ebook had these bytes and was being deleted.
+        await _in_thread(_keep, shelf.files, path, record, extension)
     if wants_cover and shelf.files.upload_cover(path).is_file():
         await _in_thread(shelf.files.take_cover, path, ebook_id)
     # Nobody waits for the folder of the upload to go: what was left of it would go after a day.
@@ -153,6 +156,19 @@ def _attach(
     if wants_cover:
         db.execute("UPDATE ebook SET cover = 1, version_id = version_id + 1 WHERE id = ?", (ebook_id,))
     return int(made.lastrowid or 0), wants_cover
+
+
+def _keep(files: Files, path: Path, record: dict[str, Any], extension: str) -> None:
+    """The upload becomes a book's file. Raises Failed(404) when a power cut has left something else of it: a small
+    upload is not made to last before this.
+    """
+    with path.open("rb") as file:
+        same = os.fstat(file.fileno()).st_size == record["size"]
+        if record["size"] <= BLOCK:
+            same = same and hashlib.file_digest(file, "sha1").hexdigest() == record["hash"]
+    if not same:
+        raise Failed(404, NOT_FOUND)
+    files.keep(path, record["hash"], extension)
 
 
 def _acceptable(shelf: Shelf, mime: str, extension: str | None, size: int, sha1: str | None) -> None:

@@ -134,6 +134,7 @@ class Store:
                 raise
         else:
             return
+        self.on_wait()
         waiting = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_busy),
             wait=tenacity.wait_random(0.01, 0.1),

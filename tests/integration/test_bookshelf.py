@@ -228,6 +228,23 @@ def test_the_cover_of_an_upload_is_shown_before_it_is_attached(shelf: Shelf) -> 
     server.http.close()
 
 
+@pytest.mark.parametrize("left", [b"", None], ids=["empty", "zeros"])
+def test_what_a_power_cut_left_of_an_upload_is_never_attached(shelf: Shelf, left: bytes | None) -> None:
+    """The row is there and the bytes are not: 404, and the true bytes are still welcome."""
+    server = client(shelf)
+    data = epub()
+    record = server.extracted(data, {"title": "x"})
+    path = next((shelf.data_dir / "uploads").glob("tmp*/*.epub"))
+    path.write_bytes(bytes(len(data)) if left is None else left)
+    ebook_id = server.ebook()
+    answer = server.call("POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": record["id"]})
+    assert answer.status_code == 404
+    assert server.check(data) == {"result": "ok"}
+    record = server.extracted(data, {"title": "x"})
+    assert "id" in server.call("POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": record["id"]}).json()
+    server.http.close()
+
+
 def jpeg(name: str) -> bytes:
     """A picture in one colour."""
     buffer = io.BytesIO()

@@ -97,6 +97,18 @@ def test_a_cover_comes_from_the_archive_or_not_at_all(tmp_path: Path, href: str)
     assert epub.read(path).cover is None
 
 
+def test_a_damaged_part_of_any_compression_yields_what_could_be_read(tmp_path: Path) -> None:
+    """Nothing escapes but a book without metadata."""
+    for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        path = tmp_path / f"{method}.epub"
+        with zipfile.ZipFile(path, "w", method) as file:
+            file.writestr("META-INF/container.xml", CONTAINER * 20)
+        data = bytearray(path.read_bytes())
+        data[60:80] = bytes(20)
+        path.write_bytes(data)
+        assert epub.read(path) == epub.Found({}, None)
+
+
 def test_covers_are_drawn_anew_and_small(tmp_path: Path) -> None:
     """JPEG, at most 320x452, without what the original carried."""
     cover, thumb = covers.make(picture()), covers.thumbnail(picture())
