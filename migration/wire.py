@@ -109,6 +109,10 @@ class Wire:
             )
         except requests.RequestException as error:
             raise _failure(error, f"{method} {path}", repeatable) from error
+        finally:
+            if self._closes_silently:
+                # The answer may come before the end of its connection does: it must not be taken for the next request.
+                self.close()
         return _answer(response, f"{method} {path}", repeatable)
 
     def close(self) -> None:
