@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -358,16 +359,19 @@ def shown_over_http(dask: DaskCluster) -> list[str]:
     pages: list[str] = []
 
     def look_there(path: str) -> str:
-        with urllib.request.urlopen(base + path, timeout=10) as answer:
-            pages.append(answer.read().decode("utf-8", "replace"))
+        try:
+            with urllib.request.urlopen(base + path, timeout=10) as answer:
+                pages.append(answer.read().decode("utf-8", "replace"))
+        except urllib.error.HTTPError as error:
+            # A task that has ended meanwhile has no page any more.
+            assert error.code == 404, path
+            return ""
         return pages[-1]
 
     def tasks_seen() -> bool:
         workers = re.findall(r"worker/[^\"']+\.html", look_there("main/workers.html"))
         tasks = {task for path in workers for task in re.findall(r"task/carry-[^\"']+\.html", look_there(path))}
-        for task in tasks:
-            look_there(task)
-        return bool(tasks)
+        return any([look_there(task) for task in tasks])
 
     wait_for(tasks_seen)
     return pages
