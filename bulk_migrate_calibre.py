@@ -233,8 +233,8 @@ class CalibreMigrator:
                 del self.held[number]
             else:
                 self.crew.turns.load(self.read_range(owned))
-        oldest = next(iter(self.held.values()), None)
-        if oldest is not None:
+        if self.held:
+            oldest = self.held[min(self.held)]
             self.tracker.set(range=(oldest.first, oldest.last))
 
     def read_range(self, owned: Range) -> list[Work]:

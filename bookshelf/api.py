@@ -34,7 +34,7 @@ async def check_password(request: web.Request, name: str, email: str, password: 
     shelf = request.app[SHELF]
     user = await shelf.database.read(lambda db: auth.load_user(db, name=name, email=email))
     hashed = await shelf.database.read(lambda db: auth.stored_password(db, user.name if user else ""))
-    if await asyncio.get_running_loop().run_in_executor(None, auth.verify, hashed, password):
+    if await asyncio.to_thread(auth.verify, hashed, password):
         return user
     await asyncio.sleep(FAILED_LOGIN_SECONDS)
     return None

@@ -3,8 +3,9 @@
 import asyncio
 import sqlite3
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -128,13 +129,9 @@ class Database:
 
     def write_now(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """As `write`, before there is an event loop."""
-        self._begin(lasting=True)
-        try:
-            result = work(self._writing)
-            self._writing.execute("COMMIT")
-        except BaseException:
-            self._roll_back()
-            raise
+        with self._transaction(lasting=True) as db:
+            result = work(db)
+            db.execute("COMMIT")
         return result
 
     async def close(self) -> None:
@@ -151,7 +148,7 @@ class Database:
             writes = [write for write in self._waiting if not write.done.cancelled()]
             self._waiting = []
             try:
-                outcomes = await self._transaction(writes) if writes else []
+                outcomes = await self._commit(writes) if writes else []
             except Exception as error:  # noqa: BLE001 - told to everybody who waits
                 outcomes = [(None, error)] * len(writes)
             for write, (result, failure) in zip(writes, outcomes, strict=True):
@@ -162,24 +159,24 @@ class Database:
                 else:
                     write.done.set_result(result)
 
-    async def _transaction(self, writes: Sequence[_Write]) -> list[tuple[Any, Exception | None]]:
+    async def _commit(self, writes: Sequence[_Write]) -> list[tuple[Any, Exception | None]]:
         """What each returned or raised, once it is on the disk. Raises what ended the whole transaction."""
-        self._begin(lasting=any(write.lasting for write in writes))
-        try:
+        with self._transaction(lasting=any(write.lasting for write in writes)) as db:
             outcomes = [self._attempt(write) for write in writes]
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._writing.execute, "COMMIT")
-        except BaseException:
-            self._roll_back()
-            raise
+            await asyncio.get_running_loop().run_in_executor(self._thread, db.execute, "COMMIT")
         return outcomes
 
-    def _begin(self, *, lasting: bool) -> None:
-        self._writing.execute(f"PRAGMA synchronous = {'FULL' if lasting else 'NORMAL'}")
-        self._writing.execute("BEGIN IMMEDIATE")
-
-    def _roll_back(self) -> None:
-        if self._writing.in_transaction:
-            self._writing.execute("ROLLBACK")
+    @contextmanager
+    def _transaction(self, *, lasting: bool) -> Iterator[sqlite3.Connection]:
+        """For a block that commits; nothing is left of one that does not get that far."""
+        db = self._writing
+        db.execute(f"PRAGMA synchronous = {'FULL' if lasting else 'NORMAL'}")
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
 
     def _attempt(self, write: _Write) -> tuple[Any, Exception | None]:
         """What it returned or raised; of one that raised nothing is left. Raises what ended the whole transaction."""
@@ -188,6 +185,7 @@ class Database:
         try:
             result = write.work(db)
         except Exception as error:
+            # Told to the one who asked; the others go on, unless it took the whole transaction with it.
             if not db.in_transaction:
                 raise
             db.execute("ROLLBACK TO one")

@@ -41,11 +41,10 @@ async def examine(files: Files, path: Path) -> Seen:
     """Looks into an uploaded file. The cover of an EPUB stays in it until somebody wants to see it (`pictures`); one
     that `ebook-meta` took out is put beside the file. Raises TaskError.
     """
-    loop = asyncio.get_running_loop()
     if path.suffix == ".epub":
-        return await loop.run_in_executor(None, _examine_epub, path)
+        return await asyncio.to_thread(_examine_epub, path)
     meta, picture = await _ebook_meta(path)
-    return await loop.run_in_executor(None, _examine_other, files, path, meta, picture)
+    return await asyncio.to_thread(_examine_other, files, path, meta, picture)
 
 
 def _examine_epub(path: Path) -> Seen:

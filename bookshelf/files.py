@@ -106,7 +106,8 @@ class Files:
         """A picture on the disk, among the uploads, where what a killed server leaves behind is removed."""
         path = self.new_upload("drawn.jpg")
         try:
-            write_file(path, picture)
+            path.write_bytes(picture)
+            sync(path)
             yield path
         finally:
             self.drop_upload(path)

@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +17,7 @@ async def cover(shelf: Shelf, ebook_id: int) -> Path | None:
         async with shelf.drawing:
             if not path.is_file():
                 books = shelf.database.look(lambda db: _epubs(db, ebook_id))
-                await _in_thread(_draw, shelf.files, ebook_id, books)
+                await asyncio.to_thread(_draw, shelf.files, ebook_id, books)
     return _unless_gone(shelf, ebook_id, path)
 
 
@@ -28,7 +27,7 @@ async def thumb(shelf: Shelf, ebook_id: int) -> Path | None:
         async with shelf.drawing:
             if not shelf.files.has_thumb(ebook_id):
                 with suppress(FileNotFoundError, covers.BadPicture):
-                    await _in_thread(shelf.files.make_thumb, ebook_id, covers.thumbnail)
+                    await asyncio.to_thread(shelf.files.make_thumb, ebook_id, covers.thumbnail)
     return _unless_gone(shelf, ebook_id, shelf.files.thumb(ebook_id))
 
 
@@ -38,7 +37,7 @@ async def upload_cover(shelf: Shelf, upload: Path) -> Path | None:
     async with shelf.drawing:
         if not path.is_file():
             with suppress(FileNotFoundError):
-                await _in_thread(_draw_beside, upload, path)
+                await asyncio.to_thread(_draw_beside, upload, path)
     return path if path.is_file() else None
 
 
@@ -84,7 +83,3 @@ def _drawn(book: Path) -> bytes | None:
         return covers.make(picture) if picture else None
     except (FileNotFoundError, covers.BadPicture):
         return None
-
-
-async def _in_thread(function: Callable[..., None], *arguments: object) -> None:
-    await asyncio.get_running_loop().run_in_executor(None, function, *arguments)

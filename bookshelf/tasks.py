@@ -143,6 +143,7 @@ class Engine:
             except (TaskError, Failed) as error:
                 body = {"status": "error", "error": str(error)}
             except Exception as error:
+                # Whatever it was, whoever called waits for a word.
                 log.exception("task failed")
                 body = {"status": "error", "error": f"{type(error).__name__}: {error}"}
             await asyncio.sleep(shelf.config.task_seconds - (time.monotonic() - started))
@@ -192,12 +193,11 @@ async def cover(shelf: Shelf, user: User, args: list[Any]) -> int:
             raise TaskError("Ebook directory is null, probably wrong ebook id") from error
 
     shelf.database.look(known)
-    loop = asyncio.get_running_loop()
     try:
-        picture = await loop.run_in_executor(None, covers.make, path.read_bytes())
+        picture = await asyncio.to_thread(covers.make, path.read_bytes())
     except covers.BadPicture as error:
         raise TaskError("Cover resizing failed") from error
-    await loop.run_in_executor(None, shelf.files.set_cover, ebook_id, picture)
+    await asyncio.to_thread(shelf.files.set_cover, ebook_id, picture)
     await shelf.database.write(
         lambda db: db.execute("UPDATE ebook SET cover = 1, version_id = version_id + 1 WHERE id = ?", (ebook_id,))
     )

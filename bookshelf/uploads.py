@@ -107,15 +107,15 @@ async def add_upload(request: web.Request) -> web.Response:
         raise Failed(500, "Internal Server Error")
     await asyncio.sleep(shelf.config.delay_seconds if shelf.config.permissive else 0)
     extension = next(ext for number, ext, _mime in vocabulary.FORMATS if number == record["format_id"])
-    await _in_thread(_keep, shelf.files, path, record, extension)
+    await asyncio.to_thread(_keep, shelf.files, path, record, extension)
     source_id, wants_cover = await shelf.database.write(
         lambda db: _attach(db, ebook_id, record, quality, user.id, permissive=shelf.config.permissive)
     )
     if not shelf.files.book(record["hash"], extension).is_file():
         # Another ebook had these bytes and was being deleted.
-        await _in_thread(_keep, shelf.files, path, record, extension)
+        await asyncio.to_thread(_keep, shelf.files, path, record, extension)
     if wants_cover and shelf.files.upload_cover(path).is_file():
-        await _in_thread(shelf.files.take_cover, path, ebook_id)
+        await asyncio.to_thread(shelf.files.take_cover, path, ebook_id)
     # Nobody waits for the folder of the upload to go: what was left of it would go after a day.
     asyncio.get_running_loop().run_in_executor(None, shelf.files.drop_upload, path)
     return json_answer({"id": source_id})
@@ -209,7 +209,7 @@ async def _receive(part: BodyPartReader, path: Path) -> tuple[str, int]:
             file.write(block)
         file.flush()
         if size > BLOCK:
-            await _in_thread(os.fsync, file.fileno())
+            await asyncio.to_thread(os.fsync, file.fileno())
     return sha1.hexdigest(), size
 
 
@@ -223,7 +223,3 @@ async def _object(request: web.Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise Failed(500, "Internal Server Error")
     return body
-
-
-async def _in_thread(function: Any, *args: Any) -> Any:
-    return await asyncio.get_running_loop().run_in_executor(None, function, *args)

@@ -127,14 +127,6 @@ class Store:
         A slow disk under several workers can keep the write lock busy for longer than one wait; and where two
         connections turn a new file to WAL at once SQLite fails one of them without any wait, lest both wait for ever.
         """
-        try:
-            self._connection.execute(statement)
-        except sqlite3.OperationalError as error:
-            if not _is_busy(error):
-                raise
-        else:
-            return
-        self.on_wait()
         waiting = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_busy),
             wait=tenacity.wait_random(0.01, 0.1),

@@ -304,7 +304,7 @@ def test_two_monitors_at_once(watch: Watch) -> None:
         json.dumps({"pid": os.getpid(), "pid_started_at": "2020-01-01T00:00:00+00:00"})
     )
     both = [watch.start("--workers", "1") for _ in range(2)]
-    ends = [(process.communicate(timeout=240)[1], process.returncode) for process in both]
+    ends = [(process.communicate(timeout=120)[1], process.returncode) for process in both]
     assert sorted(code for _said, code in ends) == [0, 2], ends
     assert any("a monitor is already running" in said for said, code in ends if code == 2)
     assert not (watch.state / "monitor.pid").exists()
@@ -338,7 +338,7 @@ def test_every_worker_ended_for_good(watch: Watch) -> None:
     """The library cannot be read any more: no restart, a loud line, and the workers' own status."""
     (watch.library.root / "metadata.db").write_bytes(b"this is no database" * 100)
     process = watch.start("--workers", "2")
-    _out, said = process.communicate(timeout=240)
+    _out, said = process.communicate(timeout=120)
     assert process.returncode == 4, said
     assert "a restart cannot mend" in said
     assert watch.history() == []
