@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from auto_monitor.model import Identity
-from migration.logs import stack_path
+from migration import stacks
 
 #: Recorded and measured start times may differ by rounding and by a clock that was set, seconds.
 START_TOLERANCE = 2.0
@@ -230,28 +230,36 @@ class Workers:
     def take_stack(self, identity: Identity | None, worker_id: int, seconds: float) -> str:
         """The Python stack of worker N's threads; "" when it has no handler, is frozen, or does not answer in time."""
         process = self.find(identity, worker_id)
-        path = stack_path(self.command.state_dir, worker_id)
-        if process is None or process.status() == psutil.STATUS_STOPPED or not handles(process.pid, signal.SIGUSR1):
+        if process is None or process.status() == psutil.STATUS_STOPPED:
             return ""
-        before = _size(path)
-        _signal(process, signal.SIGUSR1, group=False)
-        deadline, last = time.monotonic() + seconds, before
-        while time.monotonic() < deadline:
-            time.sleep(0.05)
-            size = _size(path)
-            if size > before and size == last:
-                break
-            last = size
-        try:
-            with path.open("rb") as file:
-                file.seek(before)
-                return file.read(100_000).decode("utf-8", "replace")
-        except OSError:
-            return ""
+        path = stacks.stack_path(self.command.state_dir, worker_id)
+        asked = _asked(process, stacks.ASK, path, seconds * 2 / 3)
+        return asked or _asked(process, stacks.INSIST, path, seconds / 3)
+
+
+def _asked(process: psutil.Process, number: signal.Signals, path: Path, seconds: float) -> str:
+    """What a worker writes to its file of stacks after a signal, within so many seconds."""
+    if not handles(process.pid, number):
+        return ""
+    before = _size(path)
+    _signal(process, number, group=False)
+    deadline, last = time.monotonic() + seconds, before
+    while time.monotonic() < deadline:
+        time.sleep(0.05)
+        size = _size(path)
+        if size > before and size == last:
+            break
+        last = size
+    try:
+        with path.open("rb") as file:
+            file.seek(before)
+            return file.read(100_000).decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def handles(pid: int, number: signal.Signals) -> bool:
-    """Has the process a handler for a signal? Without one SIGUSR1 would end it. False when that cannot be told."""
+    """Has the process a handler for a signal? Without one the signal would end it. False when that cannot be told."""
     try:
         status = Path(f"/proc/{pid}/status").read_text("ascii", "replace")
     except OSError:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from migration import logs, priority, progress
+from migration import logs, priority, progress, stacks
 from migration.carrier import Carrier, LocalCarrier
 from migration.client import BookshelfClient, task_urls
 from migration.errors import ExitCode, Fatal, LedgerCorrupt, MigrationError, Misconfigured, StateUnwritable, Transient
@@ -89,7 +89,7 @@ def assemble(options: Options) -> Iterator[Parts]:
         logs.mask(options.password)
         owner = this_process(options.worker_id)
         lock = WorkerLock(options.state_dir, owner)
-        logs.write_stacks_on_signal(options.state_dir, options.worker_id)
+        stacks.write_on_signal(options.state_dir, options.worker_id)
     except MigrationError as error:
         raise _refused(error) from error
     try:

@@ -1,17 +1,14 @@
-"""`migration_worker{N}.log`: how it is written, what is said in it, and how its lines are read again; and its stacks.
+"""`migration_worker{N}.log`: how it is written, what is said in it, and how its lines are read again.
 
 A line: `YYYY-MM-DD HH:MM:SS,mmm - LEVEL - message`, UTC. With LOG_FORMAT=json the same is written beside it as
 `migration_worker{N}.ndjson`, a JSON object per line, for programs. The sentences people and the monitor look for are
 made here, beside the patterns that find them.
 """
 
-import faulthandler
 import json
 import logging
 import logging.handlers
-import os
 import re
-import signal
 import sys
 import time
 import traceback
@@ -58,24 +55,6 @@ def log_files(state_dir: Path) -> list[tuple[Path, int]]:
     """Every log that is there with its worker's number, the rotated ones too."""
     found = [(path, _NAME.fullmatch(path.name)) for path in sorted(state_dir.glob("migration_worker*.log*"))]
     return [(path, int(match[1])) for path, match in found if match is not None]
-
-
-def stack_path(state_dir: Path, worker_id: int) -> Path:
-    """Where worker N writes the Python stacks of its threads when it is asked to."""
-    return state_dir / f"migration_worker{worker_id}.stack"
-
-
-def write_stacks_on_signal(state_dir: Path, worker_id: int) -> None:
-    """From now on SIGUSR1 appends the stack of every thread to `stack_path`. Raises StateUnwritable.
-
-    In C, by faulthandler: it works while Python code hangs, in a busy loop, and under a lock that is never released.
-    """
-    path = stack_path(state_dir, worker_id)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise StateUnwritable(f"cannot write {path}: {error.strerror}; give another --state-dir") from error
-    faulthandler.register(signal.SIGUSR1, file=descriptor, all_threads=True)
 
 
 def mask(secret: str) -> None:
