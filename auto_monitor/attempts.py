@@ -79,6 +79,7 @@ class Attempts:
 
     def take_up(self) -> None:
         """What a monitor that died left half done: attempts nobody remembers, a candidate that was never started."""
+        self._close_unbegun()
         known = {record.case.entry for record in self.memory.records() if record.case is not None}
         for entry in self.history.entries():
             if entry.verified is None and not entry.reason and entry.key not in known:
@@ -247,8 +248,9 @@ class Attempts:
                 settled = seen.settled and seen.fruitless_since is None
             if code is not None and self._judge_code(record, code, settled, health, now, policy):
                 continue
-            moving = seen.settled and seen.progress_seen_at > record.case.acted_at
-            signs = healing.Signs(settled, moving, seen.phase is Phase.WAITING, health)
+            signs = healing.Signs(
+                settled, healing.moving(seen, record.case.acted_at, now, policy), seen.phase is Phase.WAITING, health
+            )
             verified = healing.verify(record.case, signs, now, policy)
             if verified is not None:
                 end = "the worker has done its part" if health is Health.FINISHED else (
@@ -314,6 +316,14 @@ class Attempts:
         """What could not be judged is left to a person."""
         name = evidence.propose(self.state_dir, code.worker_id, "inconclusive", code.candidate.diff)
         self.journal.info("Worker %d: its code fix is kept in auto_monitor/proposals/%s", code.worker_id, name)
+
+    def _close_unbegun(self) -> None:
+        """Code fixes of which nothing but the record was made: there is nothing to be verified."""
+        recorded = {entry.key for entry in self.history.entries() if entry.fix_type == FixType.CODE_FIX.value}
+        for record in self.memory.records():
+            if record.case is None or record.case.entry not in recorded or self.code_fixes.of(record.worker_id):
+                continue
+            self.conclude(record, False, "the monitor ended before the candidate was started")
 
     def _rewrite(self, key: str, change: Callable[[HistoryEntry], HistoryEntry]) -> None:
         entry = next((entry for entry in reversed(self.history.entries()) if entry.key == key), None)

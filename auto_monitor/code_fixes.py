@@ -48,14 +48,15 @@ class CodeFixes:
         return case if case is not None and case.worker_id == worker_id else None
 
     def begin(self, worker_id: int, entry: str, candidate: Candidate, hung: HungOn, *, fruitless: bool) -> None:
-        """From the next start on this worker runs the candidate, and its range is kept for it."""
+        """From the next start on this worker runs the candidate, and the ranges of its work are kept for it."""
         lost = self._not_carried(hung)
         self.memory.change(code_case=CodeCase(worker_id, entry, candidate, hung, lost, fruitless=fruitless))
         self.memory.save()
-        if hung.pass_id is not None and hung.range is not None:
+        books = frozenset([*(file.book_id for file in hung.files), *(hung.range or ())[:1]])
+        if hung.pass_id is not None and books:
             most = config.VERIFICATION_AT_MOST_SECONDS + config.SUCCESS_VERIFICATION_SECONDS + 60
             until = utc_now() + timedelta(seconds=most)
-            reservation.write(self.state_dir, reservation.Reservation(hung.pass_id, hung.range[0], worker_id, until))
+            reservation.write(self.state_dir, reservation.Reservation(hung.pass_id, books, worker_id, until))
         self.journal.done(
             f"Worker {worker_id} alone gets {candidate.name}, made from {self.script.name} (backup {candidate.backup})"
         )

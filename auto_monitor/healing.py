@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from auto_monitor.detection import NO_SERVER
-from auto_monitor.model import FixCase, Health, MassCase, Step, Treatment, Verdict, WorkerRecord, age
+from auto_monitor.model import FixCase, Health, MassCase, Step, Treatment, Verdict, WorkerRecord, WorkerSnapshot, age
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,16 @@ def verify(case: FixCase, signs: Signs, now: datetime, policy: HealingPolicy) ->
     if signs.health is Health.STUCK:
         return False
     return None if signs.waiting or (signs.moving and waited < policy.verification_at_most) else False
+
+
+def moving(seen: WorkerSnapshot, acted_at: datetime, now: datetime, policy: HealingPolicy) -> bool:
+    """Has work moved since the attempt? Before a worker has settled anything: does it still move?
+
+    A start may take longer than the verification, asking the server what it has; one that stands still is none.
+    """
+    if seen.progress_seen_at <= acted_at:
+        return False
+    return seen.settled or age(seen.progress_seen_at, now) < policy.verification
 
 
 def treat(verdict: Verdict, record: WorkerRecord, now: datetime, policy: HealingPolicy) -> Step:

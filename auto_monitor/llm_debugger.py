@@ -95,7 +95,7 @@ class LlmDebugger:
         if job is not None:
             return self._look(job)
         evidence = self.evidence(facts)
-        fingerprint = fingerprint_of(evidence)
+        fingerprint = fingerprint_of(evidence, self.script)
         known = self._known(fingerprint)
         if known is not None:
             return known
@@ -237,16 +237,23 @@ def spent(state_dir: Path, within: timedelta | None = None) -> tuple[int, int]:
     return calls, tokens
 
 
-def fingerprint_of(evidence: Mapping[str, Json]) -> str:
-    """What makes two troubles the same: where it hangs, the signs, what was tried; not the books it met."""
+def fingerprint_of(evidence: Mapping[str, Json], script: Path) -> str:
+    """What makes two troubles the same: where it hangs, the signs, what was tried; not the books it met.
+
+    Where it hangs: the functions of the script that the threads are in, in no order. What these call differs from look
+    to look when a thread spins. Only a stack without the script counts as it is.
+    """
     found = evidence.get("error_patterns")
     stack = evidence.get("python_stack")
     causes = evidence.get("root_causes_before")
     frames = [_FRAME.search(str(line)) for line in stack] if isinstance(stack, list) else []
+    places = [
+        (f"{Path(frame[1]).name}:{frame[3]}", Path(frame[1]).name.startswith(script.stem)) for frame in frames if frame
+    ]
     same = [
         str(evidence.get("phase")),
         sorted(found) if isinstance(found, dict) else [],
-        [f"{Path(frame[1]).name}:{frame[3]}" for frame in frames if frame],
+        sorted({name for name, ours in places if ours}) or [name for name, _ours in places],
         evidence.get("disk_saturated"),
         evidence.get("earlier_attempts"),
         isinstance(causes, dict) and any(isinstance(n, int) and n >= 2 for n in causes.values()),

@@ -131,7 +131,7 @@ def _enter_rest(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[Book
         done.add(key)
         row = rows.get(key)
         again = row is not None and row["pass_id"] == owned.pass_id
-        verdict = _at_once(file, excluded, row)
+        verdict = _at_once(file, excluded, row, once_more=owned.once_more)
         if verdict.outcome is Outcome.PENDING:
             entry.todo.append(file.id)
             if row is not None and row["attempts"]:
@@ -187,21 +187,21 @@ def _forget_gone(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[Boo
     return len(gone)
 
 
-def _at_once(file: BookFile, excluded: str, row: sqlite3.Row | None) -> _Verdict:
+def _at_once(file: BookFile, excluded: str, row: sqlite3.Row | None, *, once_more: bool) -> _Verdict:
     if excluded:
         return _Verdict(Outcome.SKIPPED, excluded)
     if file.problem is not None:
         return _Verdict(Outcome.FAILED, file.problem.reason, file.problem.message)
-    return _as_before(row) if row is not None and _same(file, row) else _PENDING
+    return _as_before(row, once_more=once_more) if row is not None and _same(file, row) else _PENDING
 
 
-def _as_before(row: sqlite3.Row) -> _Verdict:
+def _as_before(row: sqlite3.Row, *, once_more: bool) -> _Verdict:
     """What becomes of a file that has not changed since the row was written."""
     if row["outcome"] in (Outcome.UPLOADED, Outcome.DUPLICATE):
         return _Verdict(Outcome.DUPLICATE)
     if row["outcome"] == Outcome.FAILED and row["reason"] not in _TRY_AGAIN:
         return _Verdict(Outcome.FAILED, row["reason"], row["message"])
-    if row["attempts"] >= MAX_ATTEMPTS:
+    if row["attempts"] >= MAX_ATTEMPTS and not once_more:
         return _Verdict(Outcome.FAILED, StoppedItsWorker.reason, DIED)
     return _PENDING
 
@@ -214,7 +214,8 @@ def _row(file: BookFile, verdict: _Verdict, row: sqlite3.Row | None, pass_id: in
     """The file's row; what was known of the same bytes is kept."""
     known: tuple[object, ...] = (None, None, 0, 0, 0)
     if row is not None and _same(file, row):
-        attempts = row["attempts"] if verdict.outcome is Outcome.PENDING else 0
+        # Never so many that the attempt it is pending for is refused.
+        attempts = min(row["attempts"], MAX_ATTEMPTS - 1) if verdict.outcome is Outcome.PENDING else 0
         rounds = row["rounds"] if row["pass_id"] == pass_id else 0
         known = (row["sha1"], row["source_id"], attempts, rounds, row["furthest"] if attempts else 0)
     return (

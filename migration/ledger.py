@@ -114,10 +114,10 @@ class Ledger:
         """
         while True:
             kept = reservation.read(self._state_dir, self._clock())
-            first_id = kept.first_id if kept is not None and kept.pass_id == pass_id else None
+            books = kept.books if kept is not None and kept.pass_id == pass_id else frozenset[BookId]()
             mine = kept is not None and kept.worker_id == self._worker_id
             with self._store.transaction(durable=False) as db:
-                taken = passes.take_over(db, pass_id, self._owner, self._is_alive, first_id, mine)
+                taken = passes.take_over(db, pass_id, self._owner, self._is_alive, books, mine)
                 claimed_to, highest_id = passes.claimed_to(db, pass_id)
                 if taken is None and claimed_to >= highest_id:
                     passes.close_when_done(db, pass_id, self._now())
@@ -154,7 +154,8 @@ class Ledger:
 
         Each file comes with the reason for which the user excluded it, or "". The same size and mtime as when it was
         settled make a file `duplicate` without opening it; a file that failed stays failed until it changes or
-        `--retry-failed`. Calling it again for a range that was interrupted changes nothing that is settled.
+        `--retry-failed`. Calling it again for a range that was interrupted changes nothing that is settled. A range
+        that is tried once more with a repaired script has one more attempt for files that stopped their workers.
         """
         with self._store.transaction(durable=False) as db:
             return enrolment.enrol(db, owned, files)

@@ -4,12 +4,12 @@ Functions over an open transaction of the ledger; only `ledger` calls them.
 """
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 
 from migration import books
 from migration.errors import Superseded
-from migration.model import FileId, Outcome
+from migration.model import BookId, FileId, Outcome
 
 #: Failed files, told so that SQLite sees that the index of unfinished files has them: it compares the words.
 FAILED = "outcome IN ('failed', 'pending') AND outcome = 'failed'"
@@ -17,12 +17,16 @@ FAILED = "outcome IN ('failed', 'pending') AND outcome = 'failed'"
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A range of book ids of one pass, both ends included, owned by this process."""
+    """A range of book ids of one pass, both ends included, owned by this process.
+
+    `once_more`: a repaired script tries it, on which files may be tried again that no other would take up.
+    """
 
     pass_id: int
     first: int
     last: int
     taken_over: bool = False
+    once_more: bool = False
 
 
 def open_pass(db: sqlite3.Connection) -> int | None:
@@ -64,26 +68,27 @@ def claim_new(db: sqlite3.Connection, pass_id: int, after: int, last: int, owner
 
 
 def take_over(
-    db: sqlite3.Connection, pass_id: int, owner: str, alive: Callable[[str], bool], kept: int | None, mine: bool
+    db: sqlite3.Connection, pass_id: int, owner: str, alive: Callable[[str], bool], kept: Set[BookId], mine: bool
 ) -> Range | None:
     """The first open range that was released or whose owner is dead, now `owner`'s.
 
-    The range with book `kept` is left alone, or, when it is kept for `owner` (`mine`), taken first.
+    The ranges with books `kept` are left alone, or, when they are kept for `owner` (`mine`), taken first.
     """
     rows = db.execute(
         "SELECT first_id, last_id, owner FROM ranges WHERE pass_id = ? AND closed_at IS NULL ORDER BY first_id",
         (pass_id,),
     ).fetchall()
     lives = {row["owner"]: alive(row["owner"]) for row in rows if row["owner"] is not None}
-    reserved = {row["first_id"] for row in rows if kept is not None and row["first_id"] <= kept <= row["last_id"]}
+    reserved = {row["first_id"] for row in rows for book in kept if row["first_id"] <= book <= row["last_id"]}
     for row in sorted(rows, key=lambda row: mine and row["first_id"] not in reserved):
-        if row["first_id"] in reserved and not mine:
+        is_kept = row["first_id"] in reserved
+        if is_kept and not mine:
             continue
         if not lives.get(row["owner"], False):
             db.execute(
                 "UPDATE ranges SET owner = ? WHERE pass_id = ? AND first_id = ?", (owner, pass_id, row["first_id"])
             )
-            return Range(pass_id, row["first_id"], row["last_id"], taken_over=True)
+            return Range(pass_id, row["first_id"], row["last_id"], taken_over=True, once_more=is_kept)
     return None
 
 

@@ -1,7 +1,7 @@
-"""`STATE_DIR/migration_reserved.json`: a range of books that is kept for one worker while a code fix is tried on it.
+"""`STATE_DIR/migration_reserved.json`: the books kept for one worker while a code fix is tried on it.
 
-Written by the monitor, heeded by the ledger when a dead worker's range is taken over. It runs out by itself, so that a
-monitor that never comes back holds up no pass.
+Written by the monitor, heeded by the ledger when a dead worker's ranges are taken over. It runs out by itself, so that
+a monitor that never comes back holds up no pass.
 """
 
 from dataclasses import dataclass
@@ -9,25 +9,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from migration.atomic import read_json, write_json
-from migration.model import Json
+from migration.model import BookId, Json
 
 _NAME = "migration_reserved.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """The range that begins at book `first_id` of a pass is worker `worker_id`'s until then (aware UTC)."""
+    """The ranges of a pass with these books are worker `worker_id`'s until then (aware UTC)."""
 
     pass_id: int
-    first_id: int
+    books: frozenset[BookId]
     worker_id: int
     until: datetime
 
 
 def write(state_dir: Path, reservation: Reservation) -> None:
-    """Keeps the range. Raises StateUnwritable."""
+    """Keeps the books. Raises StateUnwritable."""
     value: Json = {
-        "pass_id": reservation.pass_id, "first_id": reservation.first_id, "worker_id": reservation.worker_id,
+        "pass_id": reservation.pass_id, "books": [*sorted(reservation.books)], "worker_id": reservation.worker_id,
         "until": reservation.until.isoformat(),
     }  # fmt: skip
     write_json(state_dir / _NAME, value)
@@ -39,15 +39,16 @@ def clear(state_dir: Path) -> None:
 
 
 def read(state_dir: Path, now: datetime) -> Reservation | None:
-    """The range that is kept now; None when there is none, it has run out, or the file cannot be read."""
+    """The books that are kept now; None when there is none, it has run out, or the file cannot be read."""
     value = read_json(state_dir / _NAME)
     if not isinstance(value, dict):
         return None
     try:
-        until = datetime.fromisoformat(str(value["until"])).astimezone(UTC)
-        found = Reservation(
-            int(str(value["pass_id"])), int(str(value["first_id"])), int(str(value["worker_id"])), until
-        )
+        until, books = datetime.fromisoformat(str(value["until"])).astimezone(UTC), value["books"]
+        if not isinstance(books, list):
+            return None
+        kept = frozenset(BookId(int(str(book))) for book in books)
+        found = Reservation(int(str(value["pass_id"])), kept, int(str(value["worker_id"])), until)
     except (KeyError, ValueError):
         return None
     return found if now < until else None

@@ -347,21 +347,44 @@ def test_a_reserved_range_waits_for_its_worker(house: House) -> None:
         mine.claim_range(1, lambda after: after + 10)
     mine.release_ranges()
     until = NOW + timedelta(minutes=20)
-    reservation.write(house.state_dir, reservation.Reservation(1, 11, 1, until))
+    reservation.write(house.state_dir, reservation.Reservation(1, frozenset({BookId(11)}), 1, until))
     assert other.claim_range(1, lambda after: None) == Range(1, 1, 10, taken_over=True)
     assert other.claim_range(1, lambda after: None) is None
-    assert mine.claim_range(1, lambda after: None) == Range(1, 11, 20, taken_over=True)
+    assert mine.claim_range(1, lambda after: None) == Range(1, 11, 20, taken_over=True, once_more=True)
     mine.release_ranges()
     other.release_ranges()
-    assert mine.claim_range(1, lambda after: None) == Range(1, 11, 20, taken_over=True)
+    assert mine.claim_range(1, lambda after: None) == Range(1, 11, 20, taken_over=True, once_more=True)
     mine.release_ranges()
     house.clock.now = until
     assert other.claim_range(1, lambda after: None) == Range(1, 1, 10, taken_over=True)
     assert other.claim_range(1, lambda after: None) == Range(1, 11, 20, taken_over=True)
 
 
+def test_a_repaired_script_tries_once_more_what_stopped_its_workers(house: House) -> None:
+    """The range is kept for it: one more attempt, not three; for anybody else the file stays given up."""
+    mine, other = house.ledger(this_process(1)), house.ledger(replace(this_process(3), worker_id=3))
+    owned = claim(mine)
+    mine.enrol(owned, [(file(1), ""), (file(2), "")])
+    for _ in range(3):
+        mine.begin(file(1).id)
+    mine.release_ranges()
+    reservation.write(
+        house.state_dir, reservation.Reservation(1, frozenset({BookId(1)}), 1, NOW + timedelta(minutes=20))
+    )
+    kept = mine.claim_range(1, lambda after: None)
+    assert kept == replace(owned, taken_over=True, once_more=True)
+    enrolled = mine.enrol(kept, [(file(1), ""), (file(2), "")])
+    assert (enrolled.todo, enrolled.suspects) == (frozenset({file(1).id, file(2).id}), frozenset({file(1).id}))
+    mine.begin(file(1).id)
+    mine.release_ranges()
+    reservation.clear(house.state_dir)
+    plain = other.claim_range(1, lambda after: None)
+    assert plain == replace(owned, taken_over=True)
+    assert other.enrol(plain, [(file(1), ""), (file(2), "")]).settled.failed == 1
+
+
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[1]", '{"pass_id": 1}', '{"pass_id": 1, "first_id": 1, "worker_id": 9, "until": "x"}']
+    "text", ["", "{}", "[1]", '{"pass_id": 1}', '{"pass_id": 1, "books": [1], "worker_id": 9, "until": "x"}']
 )
 def test_a_reservation_that_cannot_be_read_keeps_nothing(house: House, text: str) -> None:
     """It keeps nobody from anything."""

@@ -1,5 +1,7 @@
 """What the LLM is shown and what of its answer is believed."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -128,5 +130,16 @@ def test_the_same_trouble_has_the_same_fingerprint_whatever_the_books() -> None:
     }
     other: dict[str, Json] = {**one, "in_hand": "file 2/PDF", "last_log_lines": ["x"]}
     elsewhere: dict[str, Json] = {**one, "python_stack": [frame.replace("next_range", "process_file")]}
-    assert fingerprint_of(one) == fingerprint_of(other) != fingerprint_of(elsewhere)
-    assert fingerprint_of(one) != fingerprint_of({**one, "earlier_attempts": ["restart: not settled"]})
+    deeper = '  File "/usr/lib/python3.11/os.py", line 700 in get'
+    spinning: dict[str, Json] = {**one, "python_stack": [deeper, frame, "Thread upload-1", frame]}
+    tried: dict[str, Json] = {**one, "earlier_attempts": ["restart: not settled"]}
+    found = [fingerprint_of(evidence, Path("/y/bulk_migrate_calibre.py")) for evidence in (one, other, spinning)]
+    assert len(set(found)) == 1
+    assert not {fingerprint_of(unlike, Path("/y/bulk_migrate_calibre.py")) for unlike in (elsewhere, tried)} & {*found}
+
+
+def test_a_stack_outside_the_script_counts_as_it_is() -> None:
+    """Nothing of the script is in it."""
+    reading: dict[str, Json] = {"python_stack": ['File "/x/library.py", line 12 in read']}
+    waiting: dict[str, Json] = {"python_stack": ['File "/x/library.py", line 12 in wait']}
+    assert fingerprint_of(reading, Path("/y/w.py")) != fingerprint_of(waiting, Path("/y/w.py"))

@@ -9,7 +9,7 @@ from freezegun import freeze_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auto_monitor.healing import HealingPolicy, Signs, Surroundings, gather, hold_back, suspects, treat, verify
+from auto_monitor.healing import HealingPolicy, Signs, Surroundings, gather, hold_back, moving, suspects, treat, verify
 from auto_monitor.model import (
     FixCase,
     Health,
@@ -20,6 +20,7 @@ from auto_monitor.model import (
     Trigger,
     Verdict,
     WorkerRecord,
+    WorkerSnapshot,
 )
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -104,6 +105,23 @@ VERIFICATIONS = [
 def test_verification(minutes: float, found: Signs, result: bool | None) -> None:
     """Only settled work is success."""
     assert verify(case(minutes), found, NOW, POLICY) is result
+
+
+MOVES = [
+    ("settled something and moves", True, 1, True),
+    ("settled something, long ago moved", True, 30, True),
+    ("settled something, before the attempt", True, 41, False),
+    ("starts, and moves", False, 1, True),
+    ("stands still at its start", False, 2, False),
+    ("not seen since", False, 41, False),
+]
+
+
+@pytest.mark.parametrize(("settled", "minutes", "result"), [r[1:] for r in MOVES], ids=[r[0] for r in MOVES])
+def test_movement_since_the_attempt(settled: bool, minutes: float, result: bool) -> None:
+    """The attempt was forty minutes ago; a start that takes long is no failure while it moves."""
+    seen = WorkerSnapshot(2, alive=True, progress_seen_at=NOW - minutes * MINUTE, beat_seen_at=NOW, settled=settled)
+    assert moving(seen, NOW - 40 * MINUTE, NOW, POLICY) is result
 
 
 def records(*numbers: int, **more: WorkerRecord) -> dict[int, WorkerRecord]:

@@ -54,8 +54,8 @@ def test_a_hostile_title_is_data(tmp_path: Path, title: str) -> None:
     for secret in SECRETS.values():
         assert secret not in user["content"]
     other = debugger.evidence(Facts(1, "no progress", 5.0, "migrating", "file 1/EPUB", stack, 97.0, (), {}))
-    assert fingerprint_of({**other, "earlier_attempts": []}) == fingerprint_of(
-        {**evidence, "earlier_attempts": [], "root_causes_before": {}}
+    assert fingerprint_of({**other, "earlier_attempts": []}, debugger.script) == fingerprint_of(
+        {**evidence, "earlier_attempts": [], "root_causes_before": {}}, debugger.script
     )
 
 
