@@ -319,7 +319,11 @@ class Attempts:
 
     def _close_unbegun(self) -> None:
         """Code fixes of which nothing but the record was made: there is nothing to be verified."""
-        recorded = {entry.key for entry in self.history.entries() if entry.fix_type == FixType.CODE_FIX.value}
+        recorded = {
+            entry.key
+            for entry in self.history.entries()
+            if entry.fix_type == FixType.CODE_FIX.value and not entry.applied
+        }
         for record in self.memory.records():
             if record.case is None or record.case.entry not in recorded or self.code_fixes.of(record.worker_id):
                 continue

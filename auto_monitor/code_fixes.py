@@ -17,6 +17,7 @@ from auto_monitor.memory import Memory
 from auto_monitor.model import Candidate, CodeCase, HungOn, Stage
 from auto_monitor.staff import Staff
 from migration import reservation, totals
+from migration.model import BookId
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,9 @@ class CodeFixes:
         lost = self._not_carried(hung)
         self.memory.change(code_case=CodeCase(worker_id, entry, candidate, hung, lost, fruitless=fruitless))
         self.memory.save()
-        books = frozenset([*(file.book_id for file in hung.files), *(hung.range or ())[:1]])
+        books = frozenset(file.book_id for file in hung.files)
+        if hung.range is not None:
+            books |= {BookId(hung.range[0])}
         if hung.pass_id is not None and books:
             most = config.VERIFICATION_AT_MOST_SECONDS + config.SUCCESS_VERIFICATION_SECONDS + 60
             until = utc_now() + timedelta(seconds=most)

@@ -1,9 +1,9 @@
 """`migration_worker{N}.stack`: where the threads of a worker are, written when somebody asks by a signal.
 
-SIGUSR1 is waited for by a thread of its own, which reads the frames while it holds the interpreter's lock: nothing
-moves meanwhile, and it works whatever the other threads wait for. A thread that keeps that lock, in C, holds it up;
-then, and only then, SIGUSR2 has faulthandler write without the lock. Done to Python code that runs, faulthandler reads
-frames that are being changed and crashes the process (CPython 3.11, seven threads in short calls: at the third stack).
+SIGUSR1 is waited for by a thread of its own, which reads the frames while it holds the interpreter's lock, as Python
+code may: no frame goes away under it, and it works whatever the other threads wait for. A thread that keeps that lock,
+in C, holds it up; then, and only then, SIGUSR2 has faulthandler write without the lock. Done to Python code that runs,
+that reads frames while they change and crashes the process (CPython 3.11, seven threads in short calls: within six).
 """
 
 import contextlib
