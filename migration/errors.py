@@ -41,6 +41,7 @@ class ExitCode(IntEnum):
     STATE = 5  #: state directory not writable
     PENDING = 6  #: ended with files pending
     TAKEN = 7  #: this worker id is already running
+    DIFFERENCE = 8  #: closed, but something stands on the server that should not
     INTERNAL = 70  #: internal error
     SIGINT = 130  #: stopped by SIGINT after saving
     SIGTERM = 143  #: stopped by SIGTERM after saving

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from migration import books, claims, enrolment, passes, reservation
+from migration import books, claims, enrolment, pass_end, passes, reservation
 from migration.enrolment import Enrolment, Stage
 from migration.errors import WrongLedger
 from migration.model import BookFile, BookId, Digest, FileId, Known, Outcome, Receipt, Sighting, UploadResult
 from migration.owner import Owner, is_alive
+from migration.pass_end import PassEnd
 from migration.passes import Range
 from migration.store import Store
 
@@ -52,6 +53,8 @@ class Ledger:
         self._listed: Callable[[int, int], int | None] = lambda _first, _last: 0
         self._clock = clock
         self._settle = settle
+        #: What is left to do when every range of a pass is closed.
+        self.end = PassEnd(self._store, self._owner, self._now, self._is_alive)
 
     # -- whose ledger, which pass -------------------------------------------------------------------------------
 
@@ -256,6 +259,8 @@ class Ledger:
         with self._store.transaction(durable=state.intention is not None) as db:
             books.write(db, book_id, state)
             if state.intention is not None:
+                if state.intention.asked is books.Asked.CREATE:
+                    pass_end.count_create(db)
                 claims.touch(db, self._owner, book_id, self._clock())
 
     def finish_book(
