@@ -22,6 +22,8 @@
         ├── LibraryUnreadable  LibraryBusy                 4
         ├── StateUnwritable  LedgerCorrupt                 5
         ├── WorkerIdTaken                                  7
+        ├── OutOfResources                                 70
+        │   └── TooManyOpenFiles  OutOfMemory  RecursionTooDeep
         └── Superseded                                     70
 
 Every deliberate raise in `migration` is one of these; each leaf's docstring is what it means.
@@ -238,6 +240,24 @@ class WorkerIdTaken(Fatal):
     """A worker with this id is already running on this state directory."""
 
     exit_code = ExitCode.TAKEN
+
+
+class OutOfResources(Fatal):
+    """The machine or this process ran short of something; neither the file nor a directory is to blame."""
+
+    exit_code = ExitCode.INTERNAL
+
+
+class TooManyOpenFiles(OutOfResources):
+    """No further file or connection can be opened (EMFILE, ENFILE)."""
+
+
+class OutOfMemory(OutOfResources):
+    """The system, Python or SQLite has no memory left for this process."""
+
+
+class RecursionTooDeep(OutOfResources):
+    """A function called itself too often: a fault of the program, or nonsense that it followed too far."""
 
 
 class Superseded(Fatal):
