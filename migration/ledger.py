@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from migration import books, claims, enrolment, pass_end, passes, reservation
+from migration import books, claims, enrolment, passes, reservation
 from migration.enrolment import Enrolment, Stage
 from migration.errors import WrongLedger
 from migration.model import BookFile, BookId, Digest, FileId, Known, Outcome, Receipt, Sighting, UploadResult
@@ -259,8 +259,6 @@ class Ledger:
         with self._store.transaction(durable=state.intention is not None) as db:
             books.write(db, book_id, state)
             if state.intention is not None:
-                if state.intention.asked is books.Asked.CREATE:
-                    pass_end.count_create(db)
                 claims.touch(db, self._owner, book_id, self._clock())
 
     def finish_book(

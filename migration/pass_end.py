@@ -146,10 +146,5 @@ class PassEnd:
             return True
 
 
-def count_create(db: sqlite3.Connection) -> None:
-    """The open pass is about to ask for an ebook; written with the intention."""
-    db.execute("UPDATE passes SET creates = creates + 1 WHERE closed_at IS NULL")
-
-
 def _difference(row: sqlite3.Row) -> Difference:
     return Difference(row["kind"], row["message"], BookId(row["book_id"]), EbookId(row["ebook_id"]))
