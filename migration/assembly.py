@@ -14,12 +14,13 @@ import psutil
 from migration import logs, priority, progress, stacks
 from migration.carrier import Carrier, LocalCarrier
 from migration.client import BookshelfClient, task_urls
+from migration.clock import SteadyClock, utc_now
 from migration.errors import ExitCode, Fatal, LedgerCorrupt, MigrationError, Misconfigured, StateUnwritable, Transient
 from migration.ledger import Ledger
 from migration.library import CalibreLibrary
 from migration.model import Phase, Progress, Vocabulary
 from migration.options import Options, password_of
-from migration.owner import WorkerLock, this_process
+from migration.owner import Owner, WorkerLock, this_process
 from migration.rescue import mark_damaged, open_ledger
 from migration.tracker import Tracker
 from migration.wire import Wire
@@ -31,14 +32,9 @@ LIBRARY_BUSY_SECONDS = float(os.environ.get("LIBRARY_BUSY_SECONDS", "10"))
 SETTLE = timedelta(seconds=float(os.environ.get("RECONCILE_AFTER_SECONDS", "40")))
 
 
-def utc_now() -> datetime:
-    """The time, aware, in UTC."""
-    return datetime.now(tz=UTC)
-
-
 @dataclass(slots=True)
 class Parts:
-    """The collaborators of one worker."""
+    """The collaborators of one worker; `clock` is the steady one."""
 
     options: Options
     library: CalibreLibrary
@@ -48,13 +44,9 @@ class Parts:
     tracker: Tracker
     log: logging.Logger
     progress_path: Path
+    clock: SteadyClock
     vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary({}, {}))
     last_published: datetime | None = None
-
-    @staticmethod
-    def clock() -> datetime:
-        """The worker's clock."""
-        return utc_now()
 
     def bind(self) -> None:
         """Ties the ledger to this library, server and user; retries what failed when asked to. Raises WrongLedger."""
@@ -93,7 +85,8 @@ def assemble(options: Options) -> Iterator[Parts]:
     except MigrationError as error:
         raise _refused(error) from error
     try:
-        tracker = Tracker(_first_progress(options), utc_now)
+        clock = SteadyClock()
+        tracker = Tracker(_first_progress(options), utc_now, clock)
         path = progress.progress_path(options.state_dir, options.worker_id)
         client = BookshelfClient(
             Wire(options.server), options.username, password_of(options), task_urls(options.server, options.ws_url)
@@ -104,14 +97,14 @@ def assemble(options: Options) -> Iterator[Parts]:
             busy_timeout_seconds=LIBRARY_BUSY_SECONDS,
         )
         carrier = _carrier(options, library, client, log)
-        ledger = open_ledger(options.state_dir, lambda: Ledger(options.state_dir, owner, utc_now, SETTLE), log)
+        ledger = _ledger(options, owner, clock, log)
     except MigrationError as error:
         log.critical("%s", error)
         lock.release()
         raise _refused(error) from error
     log.info("Worker %d starts: %s -> %s", options.worker_id, library.root, options.server)
     try:
-        parts = Parts(options, library, client, carrier, ledger, tracker, log, path)
+        parts = Parts(options, library, client, carrier, ledger, tracker, log, path, clock)
         ledger.call_while_waiting(parts.publish)
         ledger.ask_library(library.listed)
         # Whoever watches must be able to tell a worker that hangs at its start from one that never started.
@@ -123,6 +116,15 @@ def assemble(options: Options) -> Iterator[Parts]:
         library.close()
         lock.release()
         logging.shutdown()
+
+
+def _ledger(options: Options, owner: Owner, clock: SteadyClock, log: logging.Logger) -> Ledger:
+    """The ledger, rebuilt when need be; whoever only compares leaves a damaged one as it is. Raises Fatal."""
+
+    def make() -> Ledger:
+        return Ledger(options.state_dir, owner, clock, SETTLE)
+
+    return make() if options.verify and not options.recheck else open_ledger(options.state_dir, make, log)
 
 
 def _carrier(options: Options, library: CalibreLibrary, client: BookshelfClient, log: logging.Logger) -> Carrier:
@@ -149,9 +151,9 @@ def explain_fatal(parts: Parts, error: MigrationError) -> ExitCode:
     """Says why the worker ends, in the log, the progress file and the exit status."""
     parts.log.critical("%s", error)
     parts.tracker.failed_with(error)
-    if isinstance(error, LedgerCorrupt):
-        mark_damaged(parts.options.state_dir)
     try:
+        if isinstance(error, LedgerCorrupt) and not parts.options.verify:
+            mark_damaged(parts.options.state_dir, parts.ledger.inode)
         parts.end(Phase.FAILED)
     except (Fatal, Transient) as second:
         parts.log.critical("%s", second)
