@@ -19,7 +19,7 @@ from typing import TypeVar
 import tenacity
 
 import settings
-from migration import logs, metadata, not_carried, plan, sanitize, server_db, totals, verify
+from migration import cover, logs, metadata, not_carried, plan, sanitize, server_db, totals, verify
 from migration.assembly import Parts, assemble, explain_crash, explain_fatal
 from migration.bodies import Ebook, made, name_keys
 from migration.books import Asked, BookState, Intention, Step
@@ -763,8 +763,8 @@ class CalibreMigrator:
                 refused["title"] = card.title
         if Step.COVER in state.steps and work.book.cover is not None and not ebook.cover:
             try:
-                with self.library.open_file(work.book.cover) as cover:
-                    self.client.set_cover(ebook.id, cover)
+                with self.library.open_file(work.book.cover) as held:
+                    self.client.set_cover(ebook.id, cover.sendable(held))
             except Rejected as error:
                 self.log.warning("Book %s: its cover was not carried: %s", work.book.id, error)
                 refused["cover"] = sanitize.for_log(str(error))

@@ -14,7 +14,8 @@
     │   └── MachineLost          the machine of a cluster that was at the file is gone
     ├── Rejected             this file will not arrive; the run goes on; `--retry-failed` tries again
     │   ├── TooBig  Unsupported  EmptyFile  Unreadable  OutsideLibrary  NotRegular  MissingFile
-    │   └── RefusedByServer  StoppedItsWorker  KeptFailing
+    │   ├── RefusedByServer  StoppedItsWorker  KeptFailing
+    │   └── BadCover             of a book's cover only; its files go on
     └── Fatal                stop at once with a clear message and the exit code of the class
         ├── Misconfigured  WrongLedger                     2
         ├── ServerNeverAnswered  LoginRefused              3
@@ -177,6 +178,12 @@ class KeptFailing(Rejected):
     """The server answered other requests but failed on this file again and again."""
 
     reason = "server error"
+
+
+class BadCover(Rejected):
+    """Calibre's cover is no picture that can be sent; the book goes on without."""
+
+    reason = "cover not sendable"
 
 
 class Fatal(MigrationError):

@@ -13,6 +13,7 @@ import psutil
 
 from migration.clock import boot_id
 from migration.errors import StateUnwritable, WorkerIdTaken
+from migration.resources import raise_if_exhausted
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class WorkerLock:
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
+            raise_if_exhausted(error)
             raise StateUnwritable(f"cannot write {path}: {error.strerror}; choose another --state-dir") from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
