@@ -4,7 +4,7 @@ The mark is the end of a working title, ` ~<8 hex of the library's id>-<book id>
 its way; afterwards only where a request was delivered twice, or where an answer was not what it seemed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from migration.bodies import Ebook
@@ -105,7 +105,7 @@ def _reopened(ebook_id: EbookId, title: str, state: BookState | None) -> BookSta
     """The book's state with its closing steps open; what was recorded of it once is not recorded again."""
     if state is None or state.ebook_id is None:
         return BookState(title, ebook_id, CLOSING_STEPS | Step.RECORD)
-    return BookState(state.working_title, ebook_id, state.steps | CLOSING_STEPS)
+    return replace(state, steps=state.steps | CLOSING_STEPS)
 
 
 def _report(kind: str, why: str) -> Decision:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from migration import books, passes
+from migration.clock import SteadyClock, utc_now
 from migration.model import BookId, EbookId
 from migration.store import Store
 
@@ -50,11 +51,11 @@ class Look:
 class PassEnd:
     """What is left to do when every range of a pass is closed; safe to use from several threads."""
 
-    def __init__(self, store: Store, owner: str, now: Callable[[], str], alive: Callable[[str], bool]) -> None:
-        """`now` is the time as the ledger writes it; `alive` tells whether the process with an owner string lives."""
+    def __init__(self, store: Store, owner: str, clock: SteadyClock, alive: Callable[[str], bool]) -> None:
+        """`alive` tells whether the process with an owner string lives."""
         self._store = store
         self._owner = owner
-        self._now = now
+        self._clock = clock
         self._alive = alive
 
     def knows_its_start(self, pass_id: int) -> bool:
@@ -120,7 +121,7 @@ class PassEnd:
                 (look.pass_id, book_id),
             ).rowcount
             if opened:
-                books.write(db, book_id, state)
+                books.write(db, book_id, state, self._clock)
             return bool(opened)
 
     def again(self, look: Look) -> None:
@@ -142,7 +143,7 @@ class PassEnd:
                 "INSERT OR REPLACE INTO differences (ebook_id, book_id, kind, message, pass_id) VALUES (?, ?, ?, ?, ?)",
                 [(one.ebook_id, one.book_id, one.kind, one.message, look.pass_id) for one in differences],
             )
-            passes.close(db, look.pass_id, self._now())
+            passes.close(db, look.pass_id, utc_now().isoformat())
             return True
 
 

@@ -17,6 +17,7 @@ from migration.model import BookId, EbookId
 from migration.owner import this_process
 from migration.pass_end import UNSEEN, Difference, Look
 from tests.conftest import FIXTURES
+from tests.fakes import ToldClock
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 STANDING = Difference("second ebook", "ebook 7 …", BookId(1), EbookId(7))
@@ -35,7 +36,7 @@ def opened(tmp_path: Path) -> Iterator[Callable[[int], Ledger]]:
             child.kill()
             child.wait(10)
             owner = replace(owner, pid=child.pid, started=started)
-        made.append(Ledger(tmp_path, owner, lambda: NOW))
+        made.append(Ledger(tmp_path, owner, ToldClock(NOW)))
         return made[-1]
 
     yield open_as
@@ -157,7 +158,7 @@ def test_an_open_pass_of_the_version_before_is_looked_through_too(tmp_path: Path
             "INSERT INTO files (book_id, format, size, mtime_ns, outcome, pass_id) VALUES (?, 'EPUB', 1, 1, ?, 4)",
             [(1, "duplicate"), (2, "uploaded")],
         )
-    ledger = Ledger(tmp_path, this_process(1), lambda: NOW)
+    ledger = Ledger(tmp_path, this_process(1), ToldClock(NOW))
     try:
         assert ledger.end.knows_its_start(4)
         look = take(ledger, 4)
