@@ -26,10 +26,20 @@ class Do(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer made up by the proxy: the server never hears of the request."""
+    """An answer made up by the proxy: the server never hears of the request, unless it is told `afterwards`.
+
+    A body that begins like JSON is called so, any other a page.
+    """
 
     status: int
     body: str = "<p>made up</p>"
+    headers: tuple[tuple[str, str], ...] = ()
+    afterwards: bool = False
+
+    def response(self) -> web.Response:
+        """What the client gets."""
+        kind = "application/json" if self.body[:1] in ("{", "[") else "text/html"
+        return web.Response(status=self.status, text=self.body, content_type=kind, headers=dict(self.headers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +97,9 @@ class Proxy:
             return await self._tasks(request)
         self.seen.requests.append((request.method, request.path))
         decision = self.decide(request.method, request.path)
-        if isinstance(decision, Answer):
+        if isinstance(decision, Answer) and not decision.afterwards:
             await request.read()
-            return web.Response(status=decision.status, text=decision.body, content_type="text/html")
+            return decision.response()
         if decision is Do.RESET:
             return self._hang_up(request)
         if isinstance(decision, Wait):
@@ -102,6 +112,8 @@ class Proxy:
             self._loop.call_later(1.0, lambda: self._loop.create_task(self._forward(request, body)))
             return self._hang_up(request)
         status, headers, answer = await self._forward(request, body)
+        if isinstance(decision, Answer):
+            return decision.response()
         if decision is Do.CUT:
             return self._hang_up(request)
         return web.Response(status=status, headers=headers, body=answer)
