@@ -21,6 +21,7 @@ from migration.answers import Answer, NoAnswer, Response, Route
 from migration.errors import AnswerLost, Misconfigured, ServerFault, ServerUnreachable, Transient
 from migration.model import Json
 from migration.punctual import PunctualAdapter, PunctualResponse
+from migration.resources import raise_if_exhausted
 from migration.sanitize import for_log
 
 #: Seconds to wait for a connection.
@@ -71,7 +72,7 @@ class Wire:
 
         Raises ServerUnreachable when it certainly did not act or may be repeated, ServerFault when
         what came is no answer, AnswerLost instead of both when a request of a route that must not be
-        repeated may have been carried out. Each carries the server's `Retry-After`.
+        repeated may have been carried out. Each carries the server's `Retry-After`. OutOfResources.
         """
         route = answers.route_of(method, path)
         what = f"{method} {self.base_url}{path}"
@@ -178,6 +179,8 @@ def _fault(verdict: NoAnswer, what: str, route: Route) -> Transient:
 
 
 def _failure(error: Exception, what: str, route: Route) -> Transient:
+    # A process that cannot open a connection must not take that for an outage and wait.
+    raise_if_exhausted(error)
     message = f"{for_log(what, 200)}: {_cause(error)}"
     if route.once and not (isinstance(error, requests.ConnectTimeout) or _never_connected(error)):
         return AnswerLost(message)

@@ -13,6 +13,7 @@ from migration import metadata
 from migration.books import Asked, BookState, Intention
 from migration.carrier import Carrier, LocalCarrier, Watch
 from migration.client import BookshelfClient
+from migration.clock import SteadyClock
 from migration.cluster import DaskCarrier, Plan
 from migration.enrolment import Stage
 from migration.errors import FileChanged, MissingFile, Unsupported
@@ -71,7 +72,7 @@ def scene(request: pytest.FixtureRequest, server: Server, tmp_path_factory: pyte
         LocalCarrier(library, client, 3) if request.param == "local" else DaskCarrier(plan, library, client, log)
     )
     carrier.open()
-    ledger = Ledger(folder, this_process(1), lambda: datetime.now(tz=UTC))
+    ledger = Ledger(folder, this_process(1), SteadyClock())
     yield Scene(carrier, made, library, client, ledger)
     ledger.close()
     carrier.close()
