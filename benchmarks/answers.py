@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from tests.answerskit import KINDS, ROUTES, Cell, run_cell, run_window
@@ -32,18 +33,12 @@ def jobs_of(routes: Sequence[str], kinds: Sequence[str], times: int) -> list[Job
         for kind in kinds
         for acted in ((False,) if route == "tasks" else (False, True))
     ]
-    return [(str(cell), lambda shelf, folder, cell=cell: run_cell(cell, shelf, folder)) for cell in cells]
+    return [(str(cell), partial(run_cell, cell)) for cell in cells]
 
 
 def windows_of(kinds: Sequence[str], seconds: float) -> list[Job]:
     """A maintenance window each, named."""
-    return [
-        (
-            f"window, {kind}, {seconds:g} s",
-            lambda shelf, folder, kind=kind: run_window(kind, seconds, shelf, folder),
-        )
-        for kind in kinds
-    ]
+    return [(f"window, {kind}, {seconds:g} s", partial(run_window, kind, seconds)) for kind in kinds]
 
 
 def run(jobs: Sequence[Job], options: Sequence[str], lanes: int, folder: Path) -> dict[str, list[str]]:
@@ -84,10 +79,8 @@ def main() -> int:
     parser.add_argument("--window", type=float, default=0.0, metavar="SECONDS", help="windows instead of cells")
     given = parser.parse_args()
     kinds = [kind for kind in KINDS if not given.kinds or kind in given.kinds.split(";")]
-    if given.window:
-        jobs = windows_of(kinds, given.window)
-    else:
-        jobs = jobs_of(given.routes.split(","), kinds, given.times)
+    routes = given.routes.split(",")
+    jobs = windows_of(kinds, given.window) if given.window else jobs_of(routes, kinds, given.times)
     failed = cells = 0
     for name in given.servers.split(","):
         started = time.monotonic()
@@ -97,7 +90,9 @@ def main() -> int:
         bad = {cell: wrong for cell, wrong in found.items() if wrong}
         cells, failed = cells + len(jobs), failed + len(bad) + len(jobs) - len(found)
         print(f"-- {name} server: {len(found) - len(bad)} of {len(jobs)} exact, {time.monotonic() - started:.0f} s")
-    print(f"{cells - failed} of {cells} cells: nothing lost, nothing twice, nothing empty, every title and rating right")
+    print(
+        f"{cells - failed} of {cells} cells: nothing lost, nothing twice, nothing empty, every title and rating right"
+    )
     return int(failed > 0)
 
 

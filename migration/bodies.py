@@ -1,15 +1,13 @@
 """What goes into the bodies of MyBookshelf2's requests, and what is read out of its answers."""
 
-import base64
-import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from migration.answers import Answer
 from migration.errors import ServerFault
 from migration.model import Card, EbookId, Json, PersonName, SourceId
-from migration.wire import Answer
 
 #: Between the parts of a body; no book can know it. The same for all, so that a server parses the header once.
 BOUNDARY = uuid.uuid4().hex
@@ -177,27 +175,14 @@ def ebook(ebook_id: EbookId, body: Mapping[str, Json]) -> Ebook:
     )
 
 
-def listing(body: Mapping[str, Json]) -> Listing:
+def listing(answer: Answer) -> Listing:
     """A page of ebooks. Raises ServerFault when it is none."""
-    items, total = body.get("items"), body.get("total")
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise ServerFault("the server's answer lacks 'items'")
-    found = [Listed(EbookId(integer(item.get("id"))), text(item, "title")) for item in items if isinstance(item, dict)]
-    return Listing(integer(total), tuple(found))
+    found = [Listed(EbookId(integer(item.get("id"))), text(item, "title")) for item in items(answer)]
+    return Listing(integer(answer.mapping().get("total")), tuple(found))
 
 
 def _number(value: Json) -> float | None:
     return None if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
-
-
-def claims(token: str) -> dict[str, Json]:
-    """The claims of a JWT, unverified: they only tell us when to renew and which user we are."""
-    try:
-        payload = token.split(".")[1]
-        payload_claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError):
-        return {}
-    return payload_claims if isinstance(payload_claims, dict) else {}
 
 
 def objects(answer: Answer) -> list[dict[str, Json]]:
@@ -205,6 +190,14 @@ def objects(answer: Answer) -> list[dict[str, Json]]:
     if not isinstance(answer.body, list):
         raise ServerFault(f"the server's answer is not a list: {answer.error or answer.text or answer.status}")
     return [item for item in answer.body if isinstance(item, dict)]
+
+
+def items(answer: Answer) -> list[dict[str, Json]]:
+    """The objects of a page of a list. Raises ServerFault when the answer lists nothing, not even nobody."""
+    listed = answer.mapping().get("items")
+    if not isinstance(listed, list):
+        raise ServerFault(f"the server's answer lists nothing: {answer.error or answer.text or answer.status}")
+    return [item for item in listed if isinstance(item, dict)]
 
 
 def text(body: Mapping[str, Json], key: str) -> str:

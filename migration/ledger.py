@@ -10,14 +10,14 @@ in the same transactions as the rows it counts.
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from migration import books, claims, enrolment, passes, reservation
 from migration.clock import SteadyClock, utc_now
 from migration.enrolment import Enrolment, Stage
-from migration.errors import WrongLedger
+from migration.errors import Evidence, WrongLedger
 from migration.model import BookFile, BookId, Digest, FileId, Known, Outcome, Receipt, Sighting, UploadResult
 from migration.owner import Owner, is_alive
 from migration.pass_end import PassEnd
@@ -59,6 +59,7 @@ class Ledger:
         self._settle = settle
         #: What is left to do when every range of a pass is closed.
         self.end = PassEnd(self._store, self._owner, clock, self._is_alive)
+        self._given_up: set[tuple[int, int]] = set()
 
     # -- whose ledger, which pass -------------------------------------------------------------------------------
 
@@ -124,7 +125,8 @@ class Ledger:
             books = kept.books if kept is not None and kept.pass_id == pass_id else frozenset[BookId]()
             mine = kept is not None and kept.worker_id == self._worker_id
             with self._store.transaction(durable=False) as db:
-                taken = passes.take_over(db, pass_id, self._owner, self._is_alive, books, mine)
+                given_up = {first for of_pass, first in self._given_up if of_pass == pass_id}
+                taken = passes.take_over(db, pass_id, self._owner, self._is_alive, books, mine, given_up)
                 claimed_to, highest_id = passes.claimed_to(db, pass_id)
                 if taken is None and claimed_to >= highest_id:
                     passes.close_when_done(db, pass_id, self._now())
@@ -148,6 +150,31 @@ class Ledger:
             return False
         with self._store.transaction(durable=False) as db:
             return passes.close_range(db, owned, self._owner, self._now(), files)
+
+    def give_up_range(self, owned: Range) -> None:
+        """Releases a range with files that stay pending: this process does not take it again, others may.
+
+        The pass stays open for it.
+        """
+        with self._store.transaction(durable=False) as db:
+            passes.release(db, owned, self._owner)
+            self._given_up.add((owned.pass_id, owned.first))
+
+    def is_left_to_others(self, pass_id: int) -> bool:
+        """Is nothing open in the pass but ranges that this process has given up and nobody holds?
+
+        Then waiting leads to nothing.
+        """
+        with self._store.reading() as db:
+            claimed_to, highest_id = passes.claimed_to(db, pass_id)
+            still_open = passes.open_ranges(db, pass_id)
+        gave_up = all((pass_id, first) in self._given_up for first, _owner in still_open)
+        return (
+            bool(still_open)
+            and claimed_to >= highest_id
+            and gave_up
+            and not any(owner is not None and self._is_alive(owner) for _first, owner in still_open)
+        )
 
     def release_ranges(self) -> None:
         """Gives back the ranges of this process, unfinished, for others to take at once."""
@@ -223,10 +250,16 @@ class Ledger:
         )
 
     def account(self, pass_id: int, result: UploadResult) -> bool:
-        """Records what became of a file; returns False when that is recorded already (then nothing changes)."""
-        proof = result.proof
+        """Records what became of a file; returns False when that is recorded already (then nothing changes).
+
+        Raises ValueError when a failure's evidence speaks of something else than this file.
+        """
+        evidence = result.proof if isinstance(result.proof, Evidence) else None
+        proof = None if isinstance(result.proof, Evidence) else result.proof
         source_id = proof.source_id if isinstance(proof, Receipt) else None
         with self._store.transaction(durable=False) as db:
+            if evidence is not None:
+                enrolment.check_evidence(db, result.file, evidence)
             settled = db.execute(
                 "UPDATE files SET outcome = ?, reason = ?, message = ?, attempts = 0, rounds = 0,"
                 " sha1 = COALESCE(?, sha1), source_id = COALESCE(?, source_id)"
@@ -270,6 +303,17 @@ class Ledger:
             books.write(db, book_id, state, self._clock)
             if state.intention is not None:
                 claims.touch(db, self._owner, book_id, self._clock)
+
+    def intend(self, book_id: BookId, state: books.BookState, intention: books.Intention) -> books.Intended:
+        """Puts a request that must not be repeated on record, on the disk, before it leaves; what lets it leave.
+
+        Raises PutAside while an earlier one about the book has not been reconciled.
+        """
+        with self._store.transaction() as db:
+            books.refuse_second(db, book_id, self._clock)
+            books.write(db, book_id, replace(state, intention=intention), self._clock)
+            claims.touch(db, self._owner, book_id, self._clock)
+        return books.Intended(book_id, intention)
 
     def finish_book(
         self,

@@ -42,7 +42,7 @@ PATIENCE = 120
 
 
 def _trouble(details: str) -> Answer:
-    return Answer(200, f'{{"error": "Database error", "error_details": "{details}"}}', JSON)
+    return Answer(200, f'{{"error": "Database error", "error_details": "{details}"}}', content_type=JSON)
 
 
 def _half(true: bytes) -> bytes:
@@ -51,34 +51,36 @@ def _half(true: bytes) -> bytes:
 
 KINDS: Mapping[str, Answer] = {
     "page": Answer(200, PAGE),
-    "page called JSON": Answer(200, PAGE, JSON),
-    "redirect": Answer(302, "", headers={"Location": "/login"}),
-    "moved": Answer(301, PAGE, headers={"Location": "https://portal.invalid/login?next=1"}),
-    "nothing": Answer(200, "", JSON),
+    "page called JSON": Answer(200, PAGE, content_type=JSON),
+    "redirect": Answer(302, "", headers=(("Location", "/login"),)),
+    "moved": Answer(301, PAGE, headers=(("Location", "https://portal.invalid/login?next=1"),)),
+    "nothing": Answer(200, "", content_type=JSON),
     "no content": Answer(204, ""),
-    "empty object": Answer(200, "{}", JSON),
-    "empty list": Answer(200, "[]", JSON),
-    "foreign JSON": Answer(200, '{"status": "maintenance", "id": "m-1"}', JSON),
+    "empty object": Answer(200, "{}", content_type=JSON),
+    "empty list": Answer(200, "[]", content_type=JSON),
+    "foreign JSON": Answer(200, '{"status": "maintenance", "id": "m-1"}', content_type=JSON),
     "cut JSON": Answer(200, content_type=JSON, spoil=_half),
     "cut off": Answer(200, content_type=JSON, spoil=_half, promised=500),
     "called a page": Answer(200, content_type="text/html", spoil=lambda true: true or b"{}"),
     "408": Answer(408, PAGE),
     "425": Answer(425, PAGE),
     "429": Answer(429, PAGE),
-    "429, in a second": Answer(429, '{"message": "Too many requests"}', JSON, headers={"Retry-After": "1"}),
-    "503, at a time": Answer(503, PAGE, headers={"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}),
+    "429, in a second": Answer(
+        429, '{"message": "Too many requests"}', content_type=JSON, headers=(("Retry-After", "1"),)
+    ),
+    "503, at a time": Answer(503, PAGE, headers=(("Retry-After", "Wed, 21 Oct 2015 07:28:00 GMT"),)),
     "502": Answer(502, PAGE),
-    "504": Answer(504, "{}", JSON),
+    "504": Answer(504, "{}", content_type=JSON),
     "404": Answer(404, PAGE),
-    "404 of a gateway": Answer(404, '{"message": "no Route matched with those values"}', JSON),
+    "404 of a gateway": Answer(404, '{"message": "no Route matched with those values"}', content_type=JSON),
     "403": Answer(403, PAGE),
-    "401 of a proxy": Answer(401, PAGE, headers={"WWW-Authenticate": 'Basic realm="proxy"'}),
+    "401 of a proxy": Answer(401, PAGE, headers=(("WWW-Authenticate", 'Basic realm="proxy"'),)),
     "restarted": _trouble(_RESTARTED),
     "deadlock": _trouble(_DEADLOCK),
-    "deep": Answer(200, "[" * 100_000, JSON),
+    "deep": Answer(200, "[" * 100_000, content_type=JSON),
     "long": Answer(200, content_type=JSON, spoil=lambda true: b" " * 8_000_000 + (true or b"{}")),
     "slow": Answer(200, content_type=JSON, spoil=lambda true: true or b'{"id": 1}', drip=1.0),
-    "compressed": Answer(200, "\x1f\x8b", JSON, headers={"Content-Encoding": "gzip"}),
+    "compressed": Answer(200, "\x1f\x8b", content_type=JSON, headers=(("Content-Encoding", "gzip"),)),
 }
 
 
@@ -144,7 +146,7 @@ class Liar:
         with self.lock:
             if route.matches(method, path) and self.lies < self.cell.times:
                 self.lies += 1
-                return replace(KINDS[self.cell.kind], acted=self.cell.acted)
+                return replace(KINDS[self.cell.kind], afterwards=self.cell.acted)
             if route.provoke is not None and not self.provoked:
                 wanted, pattern, decision = route.provoke
                 if method == wanted and re.fullmatch(pattern, path):
@@ -211,7 +213,10 @@ def small_library(root: Path, seed: int) -> Library:
             title=f"Война и мир {seed}", authors=(("Лев Толстой", "Толстой, Лев"),), series=f"Романы {seed}",
             series_index=2, rating=8, languages=("rus",), files={"EPUB": epub(seed)},
         ),
-        Made(title=f"Harbour Tales {seed}", rating=6, files={"EPUB": epub(seed + 1), "TXT": f"Text {seed} ".encode() * 90}),
+        Made(
+            title=f"Harbour Tales {seed}", rating=6,
+            files={"EPUB": epub(seed + 1), "TXT": f"Text {seed} ".encode() * 90},
+        ),
     )[0]  # fmt: skip
     picture = io.BytesIO()
     Image.new("RGB", (60, 90), (seed % 256, 40, 90)).save(picture, "JPEG")
