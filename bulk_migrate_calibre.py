@@ -43,6 +43,7 @@ from migration.errors import (
     ServerNeverAnswered,
     StateUnwritable,
     Transient,
+    Unlisted,
 )
 from migration.ledger import LEDGER_NAME, ExistingHashes, Taken
 from migration.model import (
@@ -709,11 +710,22 @@ class CalibreMigrator:
             self.reopen_steps(work, state)
             return
         for title, steps in ((work.card.working_title, ALL_STEPS), (work.card.title, Step.NONE)):
-            for ebook_id in self.client.find(title):
+            for ebook_id in self.found_or_warned(work, title):
                 ebook = self.client.ebook(ebook_id)
                 if ebook is not None and (extension, digest.size) in [source[1:] for source in ebook.sources]:
                     self.ledger.save_book(work.book.id, BookState(work.card.working_title, ebook_id, steps))
                     return
+
+    def found_or_warned(self, work: Work, title: str) -> list[EbookId]:
+        """The ebooks with this title; none, with a word in the log, when the server cannot tell.
+
+        Then a file that is there is a duplicate all the same; only which ebook holds it stays unknown.
+        """
+        try:
+            return self.client.find(title)
+        except Unlisted as error:
+            self.log.warning("Book %s: which ebook is its own is not known: %s", work.book.id, error)
+            return []
 
     def reopen_steps(self, work: Work, state: BookState) -> None:
         """An ebook that the backup of a lost ledger calls finished may have been reopened since."""

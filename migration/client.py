@@ -13,9 +13,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
-from migration import bodies, shapes
+from migration import bodies, lookup, shapes
 from migration.answers import Answer
 from migration.bodies import Ebook, Listing
 from migration.books import Asked, Intended
@@ -191,15 +191,9 @@ class BookshelfClient:
     def find(self, title: str) -> list[EbookId]:
         """The ebooks with exactly this title, as the server lists them; a working title is unique, so at most one.
 
-        A title is looked for by what stands before its first slash, which no path can hold. Raises
-        Transient when the answer lists nothing: only a list says "not there".
+        Raises Transient when nobody can tell: only a list says "not there".
         """
-        prefix = title.partition("/")[0].strip()
-        if not prefix.strip("."):
-            # No request can ask for it; such a title is never one of our working titles.
-            return []
-        answer = self._call("GET", f"/api/ebooks/index/{quote(prefix, safe='')}")
-        return [EbookId(bodies.integer(item.get("id"))) for item in bodies.items(answer) if item.get("title") == title]
+        return lookup.find(lambda path: self._call("GET", path), title)
 
     def create(self, intended: Intended, card: Card, ids: Mapping[tuple[str, str], int], *, bare: bool) -> EbookId:
         """Makes the ebook under its working title; without authors and series when `bare`.
