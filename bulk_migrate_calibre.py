@@ -309,14 +309,15 @@ class CalibreMigrator:
         """
         self.crew.turns.pause(True)
         said = time.monotonic() - SAY_AGAIN_SECONDS
-        while why:
+        error: Transient | None = ServerFault(why)
+        while error is not None:
             if time.monotonic() - said >= SAY_AGAIN_SECONDS:
                 said = time.monotonic()
-                self.log.warning("The server has trouble, waiting until it answers: %s", why)
+                self.log.warning("The server has trouble, waiting until it answers: %s", error)
             self.tracker.set(status=Phase.WAITING)
-            self.tracker.failed_with(ServerFault(why))
+            self.tracker.failed_with(error)
             self.crew.rest(PROBE_SECONDS, self.publish)
-            why = self.crew.meanwhile(self.client.probe, self.publish)
+            error = self.crew.meanwhile(self.client.probe, self.publish)
         self.log.info("The server answers again")
         self.failing_in_a_row = 0
         self.at_work()

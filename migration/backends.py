@@ -4,6 +4,7 @@ A server is several programs: its app answers REST, its task engine the WebSocke
 them can be gone, or hang, while the others answer. `silent` decides, pure; `Backends` remembers, for all threads.
 """
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 #: A part that is being waited for and has answered nobody for so long has an outage, seconds.
-SILENT_SECONDS = 30.0
+SILENT_SECONDS = float(os.environ.get("SILENT_SECONDS", "30"))
 
 
 class Backend(StrEnum):

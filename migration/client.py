@@ -119,19 +119,20 @@ class BookshelfClient:
         self._expires = float(str(claims.get("exp") or time.time() + 3600))
         self.user_id = str(claims.get("id") or self._username)
 
-    def probe(self) -> str:
-        """What is still wrong with the server, as a sentence, or "": app, database and task engine are each asked.
+    def probe(self) -> Transient | None:
+        """What is still wrong with the server, None when nothing is: app, database and task engine are each asked.
 
-        Raises Fatal only; takes at most the time-outs of one request and of two tasks.
+        Takes at most the time-outs of one request and of two tasks. Raises Fatal.
         """
         try:
             # With the token: without one it is refused before the database is asked.
             self._accepted(self._call("GET", "/api/languages"))
             self._task(TaskEngine.probe)
-        except (Transient, Rejected) as error:
-            return str(error)
-        self._backends.heard(Backend.APP)
-        return ""
+        except Transient as error:
+            return error
+        except Rejected as error:
+            return ServerFault(str(error))
+        return None
 
     def silent(self) -> str:
         """Which part of the server has answered nobody for too long, as a sentence, or ""."""

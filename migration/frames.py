@@ -73,6 +73,15 @@ class CallState:
             return self if self.asked is not None else replace(self, asked=now)
         return self if self.overtaken is not None else replace(self, overtaken=now)
 
+    def passed_by(self, began: float, ended: float) -> "CallState":
+        """What is known after a call that began at `began`, on whatever connection, has had its turn and ended.
+
+        One that was sent before and still has not had its own is not in the queue any more.
+        """
+        if self.accepted is None or self.started is not None or self.sent >= began or self.overtaken is not None:
+            return self
+        return replace(self, resumed=self.resumed or began, overtaken=ended)
+
     def gone(self, now: float) -> "CallState":
         """What is known after the connection was opened anew: the engine may be another one."""
         return replace(self, resumed=now, asked=None, overtaken=None)

@@ -77,6 +77,8 @@ class TaskEngine:
         self._backends = backends or Backends()
         self._patience = patience
         self._local = threading.local()
+        #: When the last probe that had its turn began and ended.
+        self._passed = (float("-inf"), float("-inf"))
 
     def call(self, name: str, args: list[Json]) -> Json:
         """The result of a task, an id. Raises RefusedByServer when the task refuses this file, Unauthorized.
@@ -95,8 +97,10 @@ class TaskEngine:
 
     def probe(self) -> None:
         """Asks whether the engine runs tasks, and whether it has its database. Raises Transient, Unauthorized."""
+        began = time.monotonic()
         try:
             self._ended(*_NOTHING, PROBE_PATIENCE)
+            self._passed = (began, time.monotonic())
             end = self._ended(*_LOOK, PROBE_PATIENCE)
         finally:
             self.close()
@@ -156,9 +160,10 @@ class TaskEngine:
 
         A connection may be dead without a word; so after some silence it is pinged, which an engine that lives answers.
         """
-        until = gives_up_at(call, patience)
         while True:
             now = time.monotonic()
+            call = call.passed_by(*self._passed)
+            until = gives_up_at(call, patience)
             if now >= until:
                 forgotten = call.resumed is not None
                 raise _Overdue("forgotten by the task engine" if forgotten else "no result in time")

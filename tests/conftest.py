@@ -41,6 +41,7 @@ _OURS = (
     "RECONCILE_AFTER",
     "RETRY_FIRST",
     "PROBE_",
+    "SILENT_",
     "PREPARE_",
     "START_SECONDS",
     "TASK_SECONDS",

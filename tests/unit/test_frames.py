@@ -77,6 +77,12 @@ OVERTAKEN = ACCEPTED.gone(200.0).after_witness(Frame(2, Kind.STARTED), 202.0)
         # Only the first turn counts; a second reconnect begins anew.
         (OVERTAKEN.after_witness(Frame(2, Kind.ERROR, ""), 209.0), 212.0),
         (OVERTAKEN.gone(205.0), 235.0),
+        # A probe on another connection had its turn: what was queued before it is forgotten, what runs may be long.
+        (ACCEPTED.passed_by(150.0, 151.0), 161.0),
+        (ACCEPTED.passed_by(99.0, 151.0), 1901.0),
+        (STARTED.passed_by(150.0, 151.0), 225.0),
+        (SENT.passed_by(120.0, 121.0), 130.0),
+        (OVERTAKEN.passed_by(300.0, 301.0), 212.0),
     ],
 )  # fmt: skip
 def test_how_long_to_wait(call: CallState, at: float) -> None:
