@@ -255,7 +255,8 @@ class BookshelfClient:
     def change(self, ebook: Ebook, card: Card, ids: Mapping[tuple[str, str], int], *, title: str, bare: bool) -> None:
         """Gives the ebook a title; authors and series too when it was made `bare`. Raises ServerFault when stale.
 
-        An ebook that was guessed is asked for when the guess was wrong; the server has changed nothing then.
+        An ebook that was guessed is asked for when the guess was wrong; the server has changed nothing then. It is left
+        alone when somebody else has given it a title meanwhile.
         """
         body: dict[str, Json] = {"title": title, "version_id": ebook.version}
         if bare:
@@ -265,7 +266,8 @@ class BookshelfClient:
             current = self.ebook(ebook.id) if ebook.guessed else None
             if current is None:
                 raise ServerFault(f"ebook {ebook.id} was changed by somebody else meanwhile")
-            self.change(current, card, ids, title=title, bare=bare)
+            if current.title == ebook.title:
+                self.change(current, card, ids, title=title, bare=bare)
             return
         self._accepted(answer)
 
@@ -275,7 +277,8 @@ class BookshelfClient:
 
     def set_cover(self, ebook_id: EbookId, cover: IO[bytes]) -> None:
         """Sends Calibre's cover.jpg and makes it the ebook's."""
-        size = os.fstat(cover.fileno()).st_size
+        size = cover.seek(0, os.SEEK_END)
+        cover.seek(0)
         body = bodies.Multipart("cover.jpg", cover, size, "image/jpeg")
         answer = self._accepted(self._call("POST", "/api/upload-cover", upload=(body, body.content_type), once=True))
         self._task(TaskEngine.call, "cover", [bodies.text(answer.mapping(), "file"), ebook_id])

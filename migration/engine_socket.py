@@ -9,6 +9,7 @@ import websocket
 
 from migration.errors import ServerUnreachable
 from migration.frames import FRAME_BYTES
+from migration.resources import raise_if_exhausted
 from migration.sanitize import for_log
 from migration.wire import CONNECT_SECONDS
 
@@ -86,7 +87,9 @@ def connect(urls: tuple[str, ...], token: str, session: str, found: Callable[[st
             gone += error.status_code in (404, 502, 503, 504)
             failures.append(f"{url}: HTTP {error.status_code}")
         except (OSError, websocket.WebSocketException, ValueError, OverflowError, MemoryError) as error:
-            # The last three: a length the other side made up for the page that says no.
+            # The last three: a length the other side made up for the page that says no. That is no lack of ours.
+            if isinstance(error, OSError | websocket.WebSocketException):
+                raise_if_exhausted(error)
             gone += isinstance(error, ConnectionRefusedError)
             failures.append(f"{url}: {cause(error)}")
         else:

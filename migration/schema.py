@@ -1,9 +1,12 @@
 """The ledger's tables. The number in `user_version` changes with every change here."""
 
-VERSION = 2
+VERSION = 3
 
 #: What makes a ledger of an older version one of the next: statements by the version they start from.
-UPGRADES = {1: ("ALTER TABLE passes ADD COLUMN listed INTEGER",)}
+UPGRADES = {
+    1: ("ALTER TABLE passes ADD COLUMN listed INTEGER",),
+    2: ("ALTER TABLE books ADD COLUMN title TEXT", "ALTER TABLE books ADD COLUMN restore TEXT"),
+}
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -60,7 +63,8 @@ CREATE TABLE files (
 CREATE INDEX unfinished_files ON files (outcome, book_id) WHERE outcome IN ('failed', 'pending');
 
 -- One ebook per Calibre book. steps: what is still to be done after its files are attached (bits of ledger.Step).
--- intention: what the server may have been asked to do and whose answer is not recorded yet.
+-- intention: what the server may have been asked to do and whose answer is not recorded yet, since intended_at (a
+-- clock.Stamp). title: what we gave it last; restore: what somebody else gave it, while it has its working title again.
 CREATE TABLE books (
     book_id INTEGER PRIMARY KEY,
     working_title TEXT NOT NULL,
@@ -71,7 +75,9 @@ CREATE TABLE books (
     upload_id INTEGER,
     format TEXT,
     sha1 BLOB,
-    size INTEGER
+    size INTEGER,
+    title TEXT,
+    restore TEXT
 );
 CREATE INDEX open_books ON books (book_id) WHERE steps != 0 OR intention IS NOT NULL;
 
@@ -83,7 +89,8 @@ CREATE TABLE hashes (
     UNIQUE (sha1, size)
 );
 
--- What is in flight: kind 'hash' (the bytes), 'author', 'series' (a name being created on the server).
+-- What is in flight: kind 'hash' (the bytes), 'author', 'series' (a name being created on the server). since: a
+-- clock.Stamp.
 CREATE TABLE claims (
     kind TEXT NOT NULL,
     name TEXT NOT NULL,
