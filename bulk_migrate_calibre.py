@@ -87,6 +87,8 @@ MOST_NAMED = 20
 OUTAGE_AFTER = 3
 #: Seconds between probes of a server that does not answer.
 PROBE_SECONDS = float(os.environ.get("PROBE_SECONDS", "15"))
+#: While it does not, the log says why this often.
+SAY_AGAIN_SECONDS = 60.0
 #: Seconds between a pass's last request and the last look at the server: what a network delivers late or a second time
 #: has arrived by then.
 LAST_LOOK_SECONDS = float(os.environ.get("LAST_LOOK_SECONDS", "3"))
@@ -136,6 +138,7 @@ class CalibreMigrator:
         self.failing_in_a_row = 0
         self.hold = Hold(time.monotonic)
         self.left_pending: dict[BookId, str] = {}
+        self.last_trouble = ""
         self.found = 0
         self.ends_at = (
             self.clock() + timedelta(seconds=self.options.max_duration) if self.options.max_duration else None
@@ -299,9 +302,7 @@ class CalibreMigrator:
 
         True when there is work again: books that the look found unfinished.
         """
-        looked = False
         while self.ledger.end.is_due(self.pass_id) and not self.time_is_up():
-            looked = True
             self.tracker.set(status=Phase.WAITING)
             look = self.ledger.end.take(self.pass_id)
             if look is None:
@@ -310,7 +311,8 @@ class CalibreMigrator:
                 self.crew.rest(LAST_LOOK_SECONDS, self.publish)
                 self.ask_server(partial(self.last_look.take, look))
         stopped = self.limit_reached() or self.time_is_up()
-        return looked and not stopped and not self.ledger.is_closed(self.pass_id)
+        over = self.ledger.is_closed(self.pass_id) or self.ledger.is_left_to_others(self.pass_id)
+        return not stopped and not over
 
     def conclude(self) -> ExitCode:
         """The end of this worker's part: the summary of the pass and the exit status."""
@@ -366,26 +368,30 @@ class CalibreMigrator:
         if self.hold.left() > 0:
             self.wait_as_asked()
         if self.failing_in_a_row >= OUTAGE_AFTER:
-            self.wait_for_server()
+            self.wait_for_server(f"it fails file after file, {self.last_trouble}")
+        elif silent := self.client.silent():
+            self.wait_for_server(silent)
         if self.carrier.trouble():
             self.wait_for_carrier()
         if self.crew.grow(self.carrier.hands()):
             self.tracker.set(parallel_uploads=self.crew.size)
 
-    def wait_for_server(self) -> None:
-        """An outage: takes no new file, probes, and goes on by itself when the server answers."""
-        self.log.warning(
-            "The server fails file after file; waiting until it answers, probing every %g s", PROBE_SECONDS
-        )
-        self.tracker.set(status=Phase.WAITING)
+    def wait_for_server(self, why: str) -> None:
+        """An outage: takes no new file, asks each part of the server, goes on by itself when all answer.
+
+        Says why once a minute at most: it may take a night.
+        """
         self.crew.turns.pause(True)
-        seconds = PROBE_SECONDS
-        while True:
-            self.crew.rest(max(seconds, self.hold.left()), self.publish)
+        said = time.monotonic() - SAY_AGAIN_SECONDS
+        error: Transient | None = ServerFault(why)
+        while error is not None:
+            if time.monotonic() - said >= SAY_AGAIN_SECONDS:
+                said = time.monotonic()
+                self.log.warning("The server has trouble, waiting until it answers: %s", error)
+            self.tracker.set(status=Phase.WAITING)
+            self.tracker.failed_with(error)
+            self.crew.rest(max(PROBE_SECONDS, error.retry_after, self.hold.left()), self.publish)
             error = self.crew.meanwhile(self.client.probe, self.publish)
-            if error is None:
-                break
-            seconds = max(PROBE_SECONDS, error.retry_after)
         self.log.info("The server answers again")
         self.failing_in_a_row = 0
         self.at_work()
@@ -924,6 +930,7 @@ class CalibreMigrator:
     def trouble(self, work: Work, error: Transient) -> None:
         """The server failed on a book after all tries: later again; left pending when it fails alone and again."""
         self.tracker.failed_with(error)
+        self.last_trouble = str(error)
         self.log.warning("Book %s is pending: %s", work.book.id, error)
         alone = self.failing_in_a_row == 0 or isinstance(error, FileChanged)
         if not isinstance(error, FileChanged):

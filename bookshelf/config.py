@@ -9,7 +9,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """`port` 0 picks a free one. What follows `password` is for tests, but for `task_slots`."""
+    """`port` 0 picks a free one.
+
+    `delay_seconds`, `task_seconds`, `permissive`, `rated_index_fails` and `trouble` are for tests.
+    """
 
     data_dir: Path
     host: str
@@ -21,6 +24,7 @@ class Config:
     task_seconds: float
     task_slots: int
     rated_index_fails: bool
+    trouble: Path | None = None
 
 
 def read_config(argv: Sequence[str] | None = None) -> Config:
@@ -62,6 +66,7 @@ def read_config(argv: Sequence[str] | None = None) -> Config:
         task_seconds=max(0, given.task_ms) / 1000,
         task_slots=max(1, given.task_slots),
         rated_index_fails=given.rated_index_fails,
+        trouble=given.trouble,
     )
 
 
@@ -77,6 +82,11 @@ def _add_test_options(parser: argparse.ArgumentParser, env: Mapping[str, str]) -
     parser.add_argument(
         "--task-ms", type=int, default=env.get("BOOKSHELF_TASK_MS", "0"), metavar="N",
         help="for tests: milliseconds each task takes at least [default: 0; environment: BOOKSHELF_TASK_MS]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--trouble", type=Path, metavar="FILE", default=env.get("BOOKSHELF_TROUBLE"),
+        help="for tests: a file that says which trouble the server has now (bookshelf/trouble.py) [no default; "
+        "environment: BOOKSHELF_TROUBLE]",
     )  # fmt: skip
     parser.add_argument(
         "--task-slots", type=int, default=env.get("BOOKSHELF_TASK_SLOTS", str(os.cpu_count() or 1)), metavar="N",

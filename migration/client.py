@@ -10,13 +10,15 @@ import os
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import IO, Any, Protocol
+from typing import IO, Any, Concatenate, ParamSpec, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from migration import bodies, lookup, shapes
 from migration.answers import Answer
+from migration.backends import Backend, Backends
 from migration.bodies import Ebook, Listing
 from migration.books import Asked, Intended
 from migration.errors import (
@@ -24,6 +26,7 @@ from migration.errors import (
     LoginRefused,
     MigrationError,
     RefusedByServer,
+    Rejected,
     ServerFault,
     TooBig,
     Transient,
@@ -44,6 +47,9 @@ from migration.model import (
 )
 from migration.tasks import TaskEngine, Unauthorized
 from migration.wire import Body, Wire
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 #: The access token is renewed this many seconds before it expires; it lives for 4 hours.
 RENEW_SECONDS = 600.0
@@ -98,7 +104,8 @@ class BookshelfClient:
         self._expires = 0.0
         self._login_lock = threading.Lock()
         self._refusals = 0
-        self._engine = TaskEngine(ws_urls, self.access_token)
+        self._backends = Backends()
+        self._engine = TaskEngine(ws_urls, self.access_token, self._backends)
         self.user_id = ""
 
     # -- session --------------------------------------------------------------------------------------------------
@@ -119,15 +126,23 @@ class BookshelfClient:
         self._token = token
 
     def probe(self) -> Transient | None:
-        """Why the server does not answer, None when it does; at most the time-outs of one request.
+        """What is still wrong with the server, None when nothing is: app, database and task engine are each asked.
 
-        That the token has run out is an answer of the server too.
+        Takes at most the time-outs of one request and of two tasks. Raises Fatal.
         """
         try:
-            self._wire.send("GET", "/api/languages", token=self._token)
+            # With the token: without one it is refused before the database is asked.
+            self._accepted(self._call("GET", "/api/languages"))
+            self._task(TaskEngine.probe)
         except Transient as error:
             return error
+        except Rejected as error:
+            return ServerFault(str(error))
         return None
+
+    def silent(self) -> str:
+        """Which part of the server has answered nobody for too long, as a sentence, or ""."""
+        return self._backends.silent()
 
     def vocabulary(self) -> Vocabulary:
         """The languages and genres the server can express; and how it treats connections is found out."""
@@ -170,7 +185,7 @@ class BookshelfClient:
 
     def extract(self, file: str, card: Card) -> UploadId:
         """Lets the server read the uploaded file's metadata, with Calibre's proposed."""
-        return UploadId(bodies.integer(self._task("metadata", [file, bodies.proposed(card)])))
+        return UploadId(bodies.integer(self._task(TaskEngine.call, "metadata", [file, bodies.proposed(card)])))
 
     def extracted(self, upload_id: UploadId) -> Extracted:
         """What the server made of an upload. Raises ServerFault when it does not know it any more."""
@@ -290,7 +305,7 @@ class BookshelfClient:
         cover.seek(0)
         body = bodies.Multipart("cover.jpg", cover, size, "image/jpeg")
         answer = self._accepted(self._call("POST", "/api/upload-cover", upload=(body, body.content_type), once=True))
-        self._task("cover", [bodies.text(answer.mapping(), "file"), ebook_id])
+        self._task(TaskEngine.call, "cover", [bodies.text(answer.mapping(), "file"), ebook_id])
 
     def delete(self, ebook_id: EbookId) -> None:
         """Removes an ebook that was made and never got a file; one that is gone already is fine."""
@@ -327,7 +342,10 @@ class BookshelfClient:
         the whole file finds a fresh token.
         """
         token = self.access_token()
-        answer = self._wire.send(method, path, body=body, upload=upload, token=token)
+        # A file takes as long as it takes: only small requests tell that nobody answers.
+        with nullcontext() if upload else self._backends.asking(Backend.APP):
+            answer = self._wire.send(method, path, body=body, upload=upload, token=token)
+        self._backends.heard(Backend.APP)
         if answer.status == 401:
             self.login_again(token)
             if once:
@@ -343,13 +361,14 @@ class BookshelfClient:
             )
         return answer
 
-    def _task(self, name: str, args: list[Json]) -> Json:
+    def _task(self, do: Callable[Concatenate[TaskEngine, P], R], *args: P.args, **more: P.kwargs) -> R:
+        """Lets the task engine do something; logs in again, once, when it refuses the token."""
         try:
-            return self._engine.call(name, args)
+            return do(self._engine, *args, **more)
         except Unauthorized:
             self.login_again(self._token)
         try:
-            return self._engine.call(name, args)
+            return do(self._engine, *args, **more)
         except Unauthorized:
             raise LoginRefused(f"the task engine of {self.server} refuses the token of {self._username!r}") from None
 

@@ -57,9 +57,9 @@ class Ledger:
         self._listed: Callable[[int, int], int | None] = lambda _first, _last: 0
         self._clock = clock
         self._settle = settle
+        self._given_up: set[tuple[int, int]] = set()
         #: What is left to do when every range of a pass is closed.
         self.end = PassEnd(self._store, self._owner, clock, self._is_alive)
-        self._given_up: set[tuple[int, int]] = set()
 
     # -- whose ledger, which pass -------------------------------------------------------------------------------
 

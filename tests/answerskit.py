@@ -52,8 +52,8 @@ def _half(true: bytes) -> bytes:
 KINDS: Mapping[str, Answer] = {
     "page": Answer(200, PAGE),
     "page called JSON": Answer(200, PAGE, content_type=JSON),
-    "redirect": Answer(302, "", headers=(("Location", "/login"),)),
-    "moved": Answer(301, PAGE, headers=(("Location", "https://portal.invalid/login?next=1"),)),
+    "redirect": Answer(302, "", headers={"Location": "/login"}),
+    "moved": Answer(301, PAGE, headers={"Location": "https://portal.invalid/login?next=1"}),
     "nothing": Answer(200, "", content_type=JSON),
     "no content": Answer(204, ""),
     "empty object": Answer(200, "{}", content_type=JSON),
@@ -66,21 +66,21 @@ KINDS: Mapping[str, Answer] = {
     "425": Answer(425, PAGE),
     "429": Answer(429, PAGE),
     "429, in a second": Answer(
-        429, '{"message": "Too many requests"}', content_type=JSON, headers=(("Retry-After", "1"),)
+        429, '{"message": "Too many requests"}', content_type=JSON, headers={"Retry-After": "1"}
     ),
-    "503, at a time": Answer(503, PAGE, headers=(("Retry-After", "Wed, 21 Oct 2015 07:28:00 GMT"),)),
+    "503, at a time": Answer(503, PAGE, headers={"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}),
     "502": Answer(502, PAGE),
     "504": Answer(504, "{}", content_type=JSON),
     "404": Answer(404, PAGE),
     "404 of a gateway": Answer(404, '{"message": "no Route matched with those values"}', content_type=JSON),
     "403": Answer(403, PAGE),
-    "401 of a proxy": Answer(401, PAGE, headers=(("WWW-Authenticate", 'Basic realm="proxy"'),)),
+    "401 of a proxy": Answer(401, PAGE, headers={"WWW-Authenticate": 'Basic realm="proxy"'}),
     "restarted": _trouble(_RESTARTED),
     "deadlock": _trouble(_DEADLOCK),
     "deep": Answer(200, "[" * 100_000, content_type=JSON),
     "long": Answer(200, content_type=JSON, spoil=lambda true: b" " * 8_000_000 + (true or b"{}")),
     "slow": Answer(200, content_type=JSON, spoil=lambda true: true or b'{"id": 1}', drip=1.0),
-    "compressed": Answer(200, "\x1f\x8b", content_type=JSON, headers=(("Content-Encoding", "gzip"),)),
+    "compressed": Answer(200, "\x1f\x8b", content_type=JSON, headers={"Content-Encoding": "gzip"}),
 }
 
 
@@ -146,7 +146,7 @@ class Liar:
         with self.lock:
             if route.matches(method, path) and self.lies < self.cell.times:
                 self.lies += 1
-                return replace(KINDS[self.cell.kind], afterwards=self.cell.acted)
+                return replace(KINDS[self.cell.kind], acted=self.cell.acted)
             if route.provoke is not None and not self.provoked:
                 wanted, pattern, decision = route.provoke
                 if method == wanted and re.fullmatch(pattern, path):

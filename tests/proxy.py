@@ -6,7 +6,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -27,18 +27,18 @@ class Do(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer made up by the proxy: the server never hears of the request, unless it is told `afterwards`.
+    """An answer made up by the proxy. The server never hears of the request, or has `acted` on it all the same.
 
-    A body that begins like JSON is called so, any other a page, unless `content_type` says what it is called. `spoil`
-    makes the body out of the server's own (empty when it was not asked); `promised` bytes more are announced than are
-    sent before the connection ends; with `drip` it goes byte by byte, so many seconds apart.
+    `spoil` makes the body out of the server's own (empty when it was not asked); `promised` bytes more are announced
+    than are sent before the connection ends; with `drip` it goes byte by byte,
+    so many seconds apart.
     """
 
     status: int
     body: str = "<p>made up</p>"
-    headers: tuple[tuple[str, str], ...] = ()
-    afterwards: bool = False
-    content_type: str = ""
+    content_type: str = "text/html"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    acted: bool = False
     spoil: Callable[[bytes], bytes] | None = None
     promised: int = 0
     drip: float = 0.0
@@ -122,12 +122,11 @@ class Proxy:
     async def _lie(self, request: web.Request, lie: Answer) -> web.StreamResponse:
         """The made-up answer, after the server has acted if it is to."""
         body, true = await request.read(), b""
-        if lie.afterwards:
+        if lie.acted:
             _status, _headers, true = await self._forward(request, body)
         told = lie.spoil(true) if lie.spoil is not None else lie.body.encode()
-        kind = lie.content_type or ("application/json" if told[:1] in (b"{", b"[") else "text/html")
         response = web.StreamResponse(
-            status=lie.status, headers={**dict(lie.headers), "Content-Type": f"{kind}; charset=utf-8"}
+            status=lie.status, headers={**lie.headers, "Content-Type": f"{lie.content_type}; charset=utf-8"}
         )
         response.content_length = len(told) + lie.promised
         with contextlib.suppress(ConnectionError):

@@ -83,7 +83,13 @@ TROUBLES = [
     pytest.param("POST", "/add-upload", Answer(500), 2, id="attach answers 500"),
     pytest.param("POST", "/api/ebooks", Answer(502), 2, id="create answers 502"),
     pytest.param("PATCH", "/api/ebooks", Do.CUT, 3, id="answers to the title are lost"),
-    pytest.param("PATCH", "/api/ebooks", Answer(200, '{"error": "Stalled record"}'), 3, id="the version is another"),
+    pytest.param(
+        "PATCH",
+        "/api/ebooks",
+        Answer(200, '{"error": "Stalled record"}', "application/json"),
+        3,
+        id="the version is another",
+    ),
     pytest.param("POST", "/rate", Do.CUT, 3, id="answers to the rating are lost"),
     pytest.param("GET", "/api/uploads-meta", Answer(503), 3, id="uploads-meta answers 503"),
     pytest.param("GET", "/api/uploads-meta", Wait(1.0), 3, id="answers come late"),
@@ -127,17 +133,20 @@ def test_everything_arrives_once_whatever_the_network_does(
 
 
 HTML, GONE = Answer(200, "<p>Under maintenance</p>"), Answer(404, "<p>Not here</p>")
-LATER = Answer(429, headers=(("Retry-After", "1"),))
-AWAY = Answer(200, '{"error": "Database error", "error_details": "(psycopg2.OperationalError) server closed the line"}')
+LATER = Answer(429, headers={"Retry-After": "1"})
+AWAY = Answer(
+    200, '{"error": "Database error", "error_details": "(psycopg2.OperationalError) it closed"}', "application/json"
+)
+PORTAL = Answer(302, "", headers={"Location": "http://portal.example/login"})
 #: What stands in the place of answers, one after the other, each for a request of its own.
 NO_ANSWERS = [
-    ("POST", "/api/upload", [HTML, AWAY, LATER, Answer(200, "{}"), Answer(204, "")]),
+    ("POST", "/api/upload", [HTML, AWAY, LATER, Answer(200, "{}", "application/json"), Answer(204, "")]),
     ("GET", "/api/uploads-meta", [GONE, HTML]),
-    ("POST", "/api/ebooks", [HTML, replace(HTML, afterwards=True), AWAY, replace(AWAY, afterwards=True), Answer(503)]),
-    ("GET", "/index/", [HTML, Answer(429), Answer(200, '{"items": [')]),
-    ("POST", "/add-upload", [GONE, replace(HTML, afterwards=True), replace(LATER, afterwards=True)]),
-    ("PATCH", "/api/ebooks", [HTML, Answer(302, "", (("Location", "http://portal.example/login"),)), AWAY]),
-    ("POST", "/rate", [HTML, Answer(302, ""), Answer(200, '{"status": "ok"}')]),
+    ("POST", "/api/ebooks", [HTML, replace(HTML, acted=True), AWAY, replace(AWAY, acted=True), Answer(503)]),
+    ("GET", "/index/", [HTML, Answer(429), Answer(200, '{"items": [', "application/json")]),
+    ("POST", "/add-upload", [GONE, replace(HTML, acted=True), replace(LATER, acted=True)]),
+    ("PATCH", "/api/ebooks", [HTML, PORTAL, AWAY]),
+    ("POST", "/rate", [HTML, Answer(302, ""), Answer(200, '{"status": "ok"}', "application/json")]),
     ("GET", "/api/ebooks/", [GONE, HTML]),
 ]
 
