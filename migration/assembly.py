@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from migration import logs, priority, progress, stacks
+from migration.adoption import adopt
 from migration.carrier import Carrier, LocalCarrier
 from migration.client import BookshelfClient, task_urls
 from migration.errors import ExitCode, Fatal, LedgerCorrupt, MigrationError, Misconfigured, StateUnwritable, Transient
@@ -57,7 +58,12 @@ class Parts:
         return utc_now()
 
     def bind(self) -> None:
-        """Ties the ledger to this library, server and user; retries what failed when asked to. Raises WrongLedger."""
+        """Ties the ledger to this library, server and user; retries what failed when asked to.
+
+        A restored library is adopted first when that was asked for. Raises WrongLedger, LibraryBusy.
+        """
+        if self.options.adopt_library:
+            self.log.info("%s", adopt(self.ledger, self.library))
         self.ledger.bind(library=self.library.uuid, server=self.client.server, user=self.client.user_id)
         if self.options.retry_failed:
             self.log.info("%d failed files are pending again", self.ledger.retry_failed())
@@ -113,7 +119,7 @@ def assemble(options: Options) -> Iterator[Parts]:
     try:
         parts = Parts(options, library, client, carrier, ledger, tracker, log, path)
         ledger.call_while_waiting(parts.publish)
-        ledger.ask_library(library.listed)
+        ledger.ask_library(library.listed, library.origins)
         # Whoever watches must be able to tell a worker that hangs at its start from one that never started.
         parts.publish(now=True)
         yield parts

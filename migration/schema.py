@@ -1,9 +1,14 @@
 """The ledger's tables. The number in `user_version` changes with every change here."""
 
-VERSION = 2
+VERSION = 3
 
 #: What makes a ledger of an older version one of the next: statements by the version they start from.
-UPGRADES = {1: ("ALTER TABLE passes ADD COLUMN listed INTEGER",)}
+UPGRADES = {
+    1: ("ALTER TABLE passes ADD COLUMN listed INTEGER",),
+    2: (
+        "CREATE TABLE origins (book_id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, folder BLOB NOT NULL)",
+    ),
+}  # fmt: skip
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -74,6 +79,9 @@ CREATE TABLE books (
     size INTEGER
 );
 CREATE INDEX open_books ON books (book_id) WHERE steps != 0 OR intention IS NOT NULL;
+
+-- By what a book is known again when its library was made anew: Calibre's uuid, a hash of its folder.
+CREATE TABLE origins (book_id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, folder BLOB NOT NULL);
 
 -- What the server has, by any worker or anybody else. id grows, so a worker can ask what is new.
 CREATE TABLE hashes (
