@@ -14,7 +14,7 @@ from migration.errors import WrongLedger
 from migration.ledger import Ledger
 from migration.library import CalibreLibrary
 from migration.model import BookFile, BookId, Origin
-from migration.origins import Known, folder_hash
+from migration.origins import Remembered, folder_hash
 
 #: Books compared at a time.
 PAGE = 1000
@@ -54,7 +54,7 @@ class Comparison:
         return ", ".join(parts) or "none"
 
 
-def judge(known: Known, origin: Origin | None, files: Iterable[tuple[str, int, int]]) -> Finding:
+def judge(known: Remembered, origin: Origin | None, files: Iterable[tuple[str, int, int]]) -> Finding:
     """What a book of the ledger is in the library; `origin` is None when it has none of this id."""
     if origin is None:
         return Finding.GONE
@@ -115,7 +115,7 @@ def adopt(ledger: Ledger, library: CalibreLibrary) -> str:
     return f"The ledger of library {bound} is adopted by {library.uuid}: of {tally.total()} books {found}"
 
 
-def _compared(ledger: Ledger, library: CalibreLibrary) -> Iterator[tuple[BookId, Known, Origin | None, Finding]]:
+def _compared(ledger: Ledger, library: CalibreLibrary) -> Iterator[tuple[BookId, Remembered, Origin | None, Finding]]:
     """Every book of the ledger beside what the library has under its id, a page at a time."""
     after = 0
     while True:

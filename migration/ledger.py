@@ -84,7 +84,7 @@ class Ledger:
         with self._store.reading() as db:
             return origins.first_library(db)
 
-    def known_books(self, first: int, last: int) -> dict[BookId, origins.Known]:
+    def known_books(self, first: int, last: int) -> dict[BookId, origins.Remembered]:
         """By what the books of a range that it has files of are known again."""
         with self._store.reading() as db:
             return origins.known(db, first, last)

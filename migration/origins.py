@@ -17,7 +17,7 @@ _FOLDER_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Remembered:
     """A book as the ledger has it: Calibre's uuid, a hash of its folder, and its files.
 
     `uuid` and `folder` are empty for books entered by earlier versions; `files` are (format, size in
@@ -72,7 +72,7 @@ def remember(db: sqlite3.Connection, first: int, last: int, origins: Mapping[Boo
         _write(db, "IGNORE", origins)
 
 
-def known(db: sqlite3.Connection, first: int, last: int) -> dict[BookId, Known]:
+def known(db: sqlite3.Connection, first: int, last: int) -> dict[BookId, Remembered]:
     """The books of a range that the ledger has files of."""
     files: dict[int, set[tuple[str, int, int]]] = {}
     span = (first, last)
@@ -86,7 +86,7 @@ def known(db: sqlite3.Connection, first: int, last: int) -> dict[BookId, Known]:
             "SELECT book_id, uuid, folder FROM origins WHERE book_id BETWEEN ? AND ?", span
         ).fetchall()
     }
-    return {BookId(book): Known(*kept.get(book, ("", b"")), frozenset(held)) for book, held in files.items()}
+    return {BookId(book): Remembered(*kept.get(book, ("", b"")), frozenset(held)) for book, held in files.items()}
 
 
 def folder_hash(folder: bytes) -> bytes:

@@ -32,6 +32,7 @@ def old_ledger(path: Path) -> None:
     assert tables != schema.TABLES
     with closing(sqlite3.connect(path)) as db:
         db.executescript(tables)
+        db.execute("DROP TABLE origins")
         db.execute("INSERT INTO passes (opened_at, highest_id, discovered) VALUES ('2026-11-24T00:00:00+00:00', 9, 4)")
         db.execute("PRAGMA user_version = 1")
         db.commit()
