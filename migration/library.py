@@ -16,6 +16,7 @@ from migration.errors import LibraryUnreadable, Rejected
 from migration.listing import Listed, Listing, folder_of
 from migration.model import Author, Book, BookFile, BookId, Json, Origin
 from migration.paths import Tree
+from migration.resources import raise_if_exhausted
 from migration.sanitize import sanitize_json, sanitize_text
 
 #: Calibre's way of saying that a date is not known.
@@ -49,6 +50,7 @@ class CalibreLibrary:
             self._listing = Listing(self._query, self._tree, has_uuids="uuid" in self._columns["books"])
         except OSError as error:
             self._db.close()
+            raise_if_exhausted(error)
             raise LibraryUnreadable(f"{self.root} cannot be read: {error.strerror}") from error
         except LibraryUnreadable:
             self._db.close()
