@@ -72,7 +72,7 @@ def _meaning(error: sqlite3.Error, path: Path, what: str) -> Exception:
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
         return NeedsRecovery(str(error))
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return LibraryBusy(f"{where} is locked by another program; let Calibre finish, then start again")
+        return LibraryBusy(f"{where} is locked by another program, perhaps Calibre at work")
     if code == sqlite3.SQLITE_NOTADB:
         return LibraryUnreadable(
             f"{where} is not a database. Is this the folder of a Calibre library? If so, {_RESTORE}"
