@@ -22,6 +22,7 @@ _MEANINGS = {
     5: "the state directory cannot be written",
     6: "it ended with files pending",
     7: "this worker id was already running",
+    9: "the ledger was damaged or gone; the next start sets it aside and rebuilds it",
     70: "an internal error",
 }
 

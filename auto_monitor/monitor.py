@@ -372,7 +372,7 @@ def kill_worker(monitor: Monitor, worker_id: int) -> bool:
 # -- putting it together -------------------------------------------------------------------------------------------
 
 
-def assemble(settings: Settings, say: Journal, clock: Callable[[], datetime]) -> Monitor:
+def assemble(settings: Settings, say: Journal, clock: SteadyClock) -> Monitor:
     """A monitor with its real parts."""
     command = Command(
         settings.script, settings.library, settings.server, settings.state_dir, config.PROJECT, settings.environment,

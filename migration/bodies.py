@@ -38,6 +38,10 @@ class Ebook:
     rating: float | None = None
     guessed: bool = False
 
+    def has_people(self) -> bool:
+        """Has it authors or a series?"""
+        return bool(self.ids)
+
     def with_source(self, source: SourceId, extension: str, size: int, *, cover: bool) -> "Ebook":
         """The ebook after an upload was attached; taking the upload's cover is a further version."""
         takes = cover and not self.cover

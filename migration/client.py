@@ -237,7 +237,8 @@ class BookshelfClient:
     def change(self, ebook: Ebook, card: Card, ids: Mapping[tuple[str, str], int], *, title: str, bare: bool) -> None:
         """Gives the ebook a title; authors and series too when it was made `bare`. Raises ServerFault when stale.
 
-        An ebook that was guessed is asked for when the guess was wrong; the server has changed nothing then.
+        An ebook that was guessed is asked for when the guess was wrong; the server has changed nothing then. It is left
+        alone when somebody else has given it a title meanwhile.
         """
         body: dict[str, Json] = {"title": title, "version_id": ebook.version}
         if bare:
@@ -247,7 +248,8 @@ class BookshelfClient:
             current = self.ebook(ebook.id) if ebook.guessed else None
             if current is None:
                 raise ServerFault(f"ebook {ebook.id} was changed by somebody else meanwhile")
-            self.change(current, card, ids, title=title, bare=bare)
+            if current.title == ebook.title:
+                self.change(current, card, ids, title=title, bare=bare)
             return
         self._accepted(answer)
 

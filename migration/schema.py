@@ -6,9 +6,11 @@ VERSION = 3
 UPGRADES = {
     1: ("ALTER TABLE passes ADD COLUMN listed INTEGER",),
     2: (
+        "ALTER TABLE books ADD COLUMN title TEXT",
+        "ALTER TABLE books ADD COLUMN restore TEXT",
         "CREATE TABLE origins (book_id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, folder BLOB NOT NULL)",
     ),
-}  # fmt: skip
+}
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -65,7 +67,8 @@ CREATE TABLE files (
 CREATE INDEX unfinished_files ON files (outcome, book_id) WHERE outcome IN ('failed', 'pending');
 
 -- One ebook per Calibre book. steps: what is still to be done after its files are attached (bits of ledger.Step).
--- intention: what the server may have been asked to do and whose answer is not recorded yet.
+-- intention: what the server may have been asked to do and whose answer is not recorded yet, since intended_at (a
+-- clock.Stamp). title: what we gave it last; restore: what somebody else gave it, while it has its working title again.
 CREATE TABLE books (
     book_id INTEGER PRIMARY KEY,
     working_title TEXT NOT NULL,
@@ -76,7 +79,9 @@ CREATE TABLE books (
     upload_id INTEGER,
     format TEXT,
     sha1 BLOB,
-    size INTEGER
+    size INTEGER,
+    title TEXT,
+    restore TEXT
 );
 CREATE INDEX open_books ON books (book_id) WHERE steps != 0 OR intention IS NOT NULL;
 
@@ -91,7 +96,8 @@ CREATE TABLE hashes (
     UNIQUE (sha1, size)
 );
 
--- What is in flight: kind 'hash' (the bytes), 'author', 'series' (a name being created on the server).
+-- What is in flight: kind 'hash' (the bytes), 'author', 'series' (a name being created on the server). since: a
+-- clock.Stamp.
 CREATE TABLE claims (
     kind TEXT NOT NULL,
     name TEXT NOT NULL,

@@ -162,12 +162,14 @@ class Workers:
 
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
+        #: What is run as the worker.
+        self.script = PROJECT / "bulk_migrate_calibre.py"
         self.running: list[subprocess.Popen[str]] = []
 
     def start(self, library: Path, shelf: Shelf, *options: str, **environment: str) -> "subprocess.Popen[str]":
         """Starts a worker and returns at once."""
         command = [
-            sys.executable, str(PROJECT / "bulk_migrate_calibre.py"), str(library), "--server", shelf.url,
+            sys.executable, str(self.script), str(library), "--server", shelf.url,
             "--state-dir", str(self.state_dir), *options,
         ]  # fmt: skip
         process = subprocess.Popen(

@@ -13,7 +13,7 @@ import pytest
 
 from migration import logs, totals
 from migration.adoption import adopt
-from migration.assembly import utc_now
+from migration.clock import SteadyClock
 from migration.errors import LibraryBusy, WrongLedger
 from migration.ledger import Ledger
 from migration.library import CalibreLibrary
@@ -231,7 +231,7 @@ def test_a_restored_library_is_adopted_and_its_unfinished_books_are_found(
 
 def ledger_of(library: Library, state_dir: Path, *, forget: bool = False) -> Ledger:
     """A ledger that has been through the library once; `forget`: as an earlier version made it."""
-    ledger = Ledger(state_dir, this_process(1), utc_now)
+    ledger = Ledger(state_dir, this_process(1), SteadyClock())
     with CalibreLibrary(library.root, state_dir / "copy") as opened:
         ledger.bind(library=opened.uuid, server="http://s", user="1")
         ledger.ask_library(opened.listed, opened.origins)

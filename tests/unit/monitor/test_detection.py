@@ -69,6 +69,8 @@ TABLE = [
     ("no server", seen(alive=False, exit_code=3), Health.STOPPED, 0,
      "it ended with 3: the server did not answer at its start, or refused the login"),
     ("pending", seen(alive=False, exit_code=6), Health.STOPPED, 0, "it ended with 6: it ended with files pending"),
+    ("damaged ledger", seen(alive=False, exit_code=9), Health.STOPPED, 0,
+     "it ended with 9: the ledger was damaged or gone; the next start sets it aside and rebuilds it"),
     ("no library", seen(alive=False, exit_code=4), Health.ENDED, 0, "it ended with 4: the library cannot be read"),
 ]  # fmt: skip
 
