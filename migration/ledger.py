@@ -30,6 +30,7 @@ from migration.model import (
     UploadResult,
 )
 from migration.owner import Owner, is_alive
+from migration.pass_end import PassEnd
 from migration.passes import Range
 from migration.store import Store
 
@@ -67,6 +68,8 @@ class Ledger:
         self._found: Callable[[int, int], Mapping[BookId, Origin]] = lambda _first, _last: {}
         self._clock = clock
         self._settle = settle
+        #: What is left to do when every range of a pass is closed.
+        self.end = PassEnd(self._store, self._owner, clock, self._is_alive)
 
     # -- whose ledger, which pass -------------------------------------------------------------------------------
 
