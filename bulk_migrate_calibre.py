@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +26,7 @@ from migration.bodies import Ebook, made, name_keys
 from migration.books import Asked, BookState, Intention, Step
 from migration.carrier import Watch, extension_of
 from migration.client import AttachedElsewhere, Extracted
+from migration.closing import LastLook
 from migration.crew import Crew, Stopping
 from migration.enrolment import Enrolment, Stage
 from migration.errors import (
@@ -82,6 +84,9 @@ ROUNDS = 3
 OUTAGE_AFTER = 3
 #: Seconds between probes of a server that does not answer.
 PROBE_SECONDS = float(os.environ.get("PROBE_SECONDS", "15"))
+#: Seconds between a pass's last request and the last look at the server: what a network delivers late or a second time
+#: has arrived by then.
+LAST_LOOK_SECONDS = float(os.environ.get("LAST_LOOK_SECONDS", "3"))
 #: Seconds to wait for the server at start.
 START_SECONDS = float(os.environ.get("START_SECONDS", "60"))
 #: The list of known hashes is refreshed after this many files or seconds, whichever comes first.
@@ -122,6 +127,7 @@ class CalibreMigrator:
         self.publish: Callable[[], None] = parts.publish
         self.vocabulary = parts.vocabulary
         self.existing_hashes = ExistingHashes(parts.ledger)
+        self.last_look = LastLook(parts.client, parts.ledger, parts.library, parts.log, time.sleep)
         self.hash_list_complete = False
         self.hashes_seen = 0
         self.last_hash_refresh = self.clock()
@@ -158,13 +164,16 @@ class CalibreMigrator:
         self.let_requests_settle()
         self.tracker.set(run_id=joined, status=Phase.DISCOVERING)
         self.refresh_existing_hashes()
+        self.ask_server(lambda: self.last_look.begin(joined))
         self.crew.meanwhile(self.carrier.open, self.publish)
         self.crew.start()
-        while (owned := self.next_range()) is not None:
-            self.work_through(owned)
-        while self.held:
-            self.look_after()
-        return self.conclude()
+        while True:
+            while (owned := self.next_range()) is not None:
+                self.work_through(owned)
+            while self.held:
+                self.look_after()
+            if not self.reopened_by_last_look():
+                return self.conclude()
 
     def let_requests_settle(self) -> None:
         """After the ledger was lost: waits until no request is under way of which it knows nothing any more."""
@@ -193,7 +202,7 @@ class CalibreMigrator:
             if owned is not None:
                 self.at_work()
                 return owned
-            if self.ledger.is_closed(self.pass_id):
+            if self.ledger.is_closed(self.pass_id) or self.ledger.end.is_due(self.pass_id):
                 return None
             if self.held:
                 self.look_after()
@@ -274,6 +283,22 @@ class CalibreMigrator:
                 works.append(Work(book, self.card(book), todo, alone=suspect))
         return works
 
+    def reopened_by_last_look(self) -> bool:
+        """Takes the last look at the server when every range is closed, or waits for the worker that takes it.
+
+        True when there is work again: books that the look found unfinished.
+        """
+        while self.ledger.end.is_due(self.pass_id) and not self.time_is_up():
+            self.tracker.set(status=Phase.WAITING)
+            look = self.ledger.end.take(self.pass_id)
+            if look is None:
+                self.tick(1.0)
+            else:
+                self.crew.rest(LAST_LOOK_SECONDS, self.publish)
+                self.ask_server(partial(self.last_look.take, look))
+        stopped = self.limit_reached() or self.time_is_up()
+        return not stopped and not self.ledger.is_closed(self.pass_id)
+
     def conclude(self) -> ExitCode:
         """The end of this worker's part: the summary of the pass and the exit status."""
         pass_totals = totals.read(self.ledger.path, self.pass_id)
@@ -282,8 +307,11 @@ class CalibreMigrator:
         closed = pass_totals.closed_at is not None
         if closed:
             proved = totals.proved(self.ledger.path, self.pass_id)
-            self.log.info(totals.equation(pass_totals, proved=proved))
+            say = self.log.error if pass_totals.differences else self.log.info
+            say(totals.equation(pass_totals, proved=proved))
             self.back_up()
+        if closed and pass_totals.differences:
+            return ExitCode.DIFFERENCE
         if not closed and not self.limit_reached():
             if self.time_is_up():
                 self.log.info("The time is up (--max-duration); the pass stays open, the next start goes on")
@@ -363,6 +391,16 @@ class CalibreMigrator:
                 self.tracker.set(status=Phase.WAITING)
                 self.crew.rest(RETRY_FIRST_SECONDS, self.publish)
                 self.at_work()
+
+    def ask_server(self, ask: Callable[[], T]) -> T:
+        """Asks the server from the main thread, again and again while it does not answer, however long that takes."""
+        while True:
+            try:
+                return self.read_library(ask)
+            except Transient as error:
+                self.log.warning("%s; waiting until the server answers", error)
+                self.tracker.set(status=Phase.WAITING)
+                self.crew.rest(PROBE_SECONDS, self.publish)
 
     def check_api_connectivity(self) -> bool:
         """Logs in and reads what the server can express, waiting up to a minute; logs the result.

@@ -78,8 +78,10 @@ def read(db: sqlite3.Connection, book_id: BookId, clock: SteadyClock) -> BookSta
 
 
 def write(db: sqlite3.Connection, book_id: BookId, state: BookState, clock: SteadyClock) -> None:
-    """Replaces the state of a book."""
+    """Replaces the state of a book. The open pass counts the ebooks that were asked for: a last look is due then."""
     intention = state.intention
+    if intention is not None and intention.asked is Asked.CREATE:
+        db.execute("UPDATE passes SET creates = creates + 1 WHERE closed_at IS NULL")
     digest = intention.digest if intention else None
     db.execute(
         "INSERT OR REPLACE INTO books (book_id, working_title, ebook_id, steps, intention, intended_at, upload_id,"

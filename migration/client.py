@@ -14,7 +14,7 @@ from typing import IO, Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from migration import bodies
-from migration.bodies import Ebook
+from migration.bodies import Ebook, Listing
 from migration.errors import (
     AnswerLost,
     LoginRefused,
@@ -47,6 +47,9 @@ RENEW_SECONDS = 600.0
 LONGEST_LIFE, USUAL_LIFE = 4 * 3600.0, 3600.0
 #: A fresh token that is refused this often in a row means that the user may not do it, not that it has expired.
 PERSISTENT_REFUSALS = 6
+
+#: Ebooks of a page of a list; the server gives no more.
+PAGE_SIZE = 100
 
 _EXISTING = re.compile(r"Existing source (\d+) in ebook .*\((\d+)\)", re.DOTALL)
 
@@ -236,6 +239,13 @@ class BookshelfClient:
         """The ebook as it is now; None when there is none."""
         answer = self._call("GET", f"/api/ebooks/{ebook_id}")
         return None if answer.status == 404 else bodies.ebook(ebook_id, self._accepted(answer).mapping())
+
+    def newest(self, page: int, size: int = PAGE_SIZE) -> Listing:
+        """A page of the server's ebooks, newest first; pages count from 1, and one after the last is empty."""
+        answer = self._call("GET", f"/api/ebooks?sort=-created&page={page}&page_size={size}")
+        if answer.status == 404 and page > 1:
+            return Listing(0, ())
+        return bodies.listing(self._accepted(answer).mapping())
 
     def change(self, ebook: Ebook, card: Card, ids: Mapping[tuple[str, str], int], *, title: str, bare: bool) -> None:
         """Gives the ebook a title; authors and series too when it was made `bare`. Raises ServerFault when stale.

@@ -45,6 +45,7 @@ class ExitCode(IntEnum):
     STATE = 5  #: state directory not writable
     PENDING = 6  #: ended with files pending
     TAKEN = 7  #: this worker id is already running
+    DIFFERENCE = 8  #: closed, but something stands on the server that should not
     DAMAGED = 9  #: the ledger was damaged and set aside: start again
     INTERNAL = 70  #: internal error
     SIGINT = 130  #: stopped by SIGINT after saving

@@ -20,6 +20,7 @@ from migration.enrolment import Enrolment, Stage
 from migration.errors import WrongLedger
 from migration.model import BookFile, BookId, Digest, FileId, Known, Outcome, Receipt, Sighting, UploadResult
 from migration.owner import Owner, is_alive
+from migration.pass_end import PassEnd
 from migration.passes import Range
 from migration.store import Store
 
@@ -56,6 +57,8 @@ class Ledger:
         self._listed: Callable[[int, int], int | None] = lambda _first, _last: 0
         self._clock = clock
         self._settle = settle
+        #: What is left to do when every range of a pass is closed.
+        self.end = PassEnd(self._store, self._owner, clock, self._is_alive)
 
     # -- whose ledger, which pass -------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -34,6 +34,8 @@ class Totals:
     highest_id: int
     claimed_to: int
     listed: int | None = None
+    #: What stands on the server and should not, by kind: not of one pass, but now.
+    differences: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int | None:
@@ -76,12 +78,23 @@ def proved(ledger: Path, pass_id: int) -> bool:
 
 
 def equation(totals: Totals, *, proved: bool) -> str:
-    """One line: the equation of the pass, and whether the rows bear it out."""
+    """One line: the equation of the pass, whether the rows bear it out, and what stands on the server all the same."""
     counts = totals.counts
     return (
         f"Pass {totals.pass_id} closed: discovered {counts.discovered} = uploaded {counts.uploaded} + duplicate "
         f"{counts.duplicate} + skipped {counts.skipped} + failed {counts.failed} + pending {counts.pending} "
-        f"({'proved row by row' if proved else 'THE ROWS DO NOT AGREE: please report this'})"
+        f"({'proved row by row' if proved else 'THE ROWS DO NOT AGREE: please report this'}){_standing(totals)}"
+    )
+
+
+def _standing(totals: Totals) -> str:
+    """What stands on the server and should not, as the end of a sentence; "" when nothing does."""
+    if not totals.differences:
+        return ""
+    what = ", ".join(f"{n} {kind}" for kind, n in sorted(totals.differences.items()))
+    return (
+        f"; {sum(totals.differences.values())} differences stand on the server ({what}): the worker's log names each, "
+        "docs/errors.md says what to do"
     )
 
 
@@ -184,4 +197,12 @@ def _read(db: sqlite3.Connection, pass_id: int | None) -> Totals | None:
         row["claimed_to"],
         # A ledger that no worker of this version has opened yet has no such column.
         row["listed"] if "listed" in row.keys() else None,  # noqa: SIM118 - a Row iterates over its values
+        _differences(db),
     )
+
+
+def _differences(db: sqlite3.Connection) -> dict[str, int]:
+    """How many differences stand, by kind; none in a ledger that an older version made."""
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'differences'").fetchone() is None:
+        return {}
+    return dict(db.execute("SELECT kind, COUNT(*) FROM differences GROUP BY kind").fetchall())

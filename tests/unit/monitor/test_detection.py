@@ -58,6 +58,8 @@ TABLE = [
      "no sign of life while waiting for 6.0 min"),
     ("beats but does nothing", seen(progress=7, beat=0), Health.STUCK, 7, "no progress for 7.0 min"),
     ("done", seen(Phase.COMPLETED, 60, alive=False, exit_code=0), Health.FINISHED, 0, "it has done its part"),
+    ("done, something stands on the server", seen(Phase.COMPLETED, 60, alive=False, exit_code=8), Health.FINISHED, 0,
+     "it has done its part"),
     ("done, some failed", seen(Phase.COMPLETED, 60, alive=False, exit_code=1), Health.FINISHED, 0,
      "it has done its part"),
     ("done, not our child", seen(Phase.COMPLETED, alive=False), Health.FINISHED, 0, "it has done its part"),
