@@ -87,6 +87,8 @@ ROUNDS = 3
 OUTAGE_AFTER = 3
 #: Seconds between probes of a server that does not answer.
 PROBE_SECONDS = float(os.environ.get("PROBE_SECONDS", "15"))
+#: While it does not, the log says why this often.
+SAY_AGAIN_SECONDS = 60.0
 #: Seconds between a pass's last request and the last look at the server: what a network delivers late or a second time
 #: has arrived by then.
 LAST_LOOK_SECONDS = float(os.environ.get("LAST_LOOK_SECONDS", "3"))
@@ -136,6 +138,7 @@ class CalibreMigrator:
         self.last_hash_refresh = self.clock()
         self.processed_at_refresh = 0
         self.failing_in_a_row = 0
+        self.last_trouble = ""
         self.found = 0
         self.ends_at = (
             self.clock() + timedelta(seconds=self.options.max_duration) if self.options.max_duration else None
@@ -353,23 +356,30 @@ class CalibreMigrator:
         if self.refresh_due():
             self.refresh_existing_hashes()
         if self.failing_in_a_row >= OUTAGE_AFTER:
-            self.wait_for_server()
+            self.wait_for_server(f"it fails file after file, {self.last_trouble}")
+        elif silent := self.client.silent():
+            self.wait_for_server(silent)
         if self.carrier.trouble():
             self.wait_for_carrier()
         if self.crew.grow(self.carrier.hands()):
             self.tracker.set(parallel_uploads=self.crew.size)
 
-    def wait_for_server(self) -> None:
-        """An outage: takes no new file, probes, and goes on by itself when the server answers."""
-        self.log.warning(
-            "The server fails file after file; waiting until it answers, probing every %g s", PROBE_SECONDS
-        )
-        self.tracker.set(status=Phase.WAITING)
+    def wait_for_server(self, why: str) -> None:
+        """An outage: takes no new file, asks each part of the server, goes on by itself when all answer.
+
+        Says why once a minute at most: it may take a night.
+        """
         self.crew.turns.pause(True)
-        while True:
+        said = time.monotonic() - SAY_AGAIN_SECONDS
+        error: Transient | None = ServerFault(why)
+        while error is not None:
+            if time.monotonic() - said >= SAY_AGAIN_SECONDS:
+                said = time.monotonic()
+                self.log.warning("The server has trouble, waiting until it answers: %s", error)
+            self.tracker.set(status=Phase.WAITING)
+            self.tracker.failed_with(error)
             self.crew.rest(PROBE_SECONDS, self.publish)
-            if self.crew.meanwhile(self.client.probe, self.publish):
-                break
+            error = self.crew.meanwhile(self.client.probe, self.publish)
         self.log.info("The server answers again")
         self.failing_in_a_row = 0
         self.at_work()
@@ -864,6 +874,7 @@ class CalibreMigrator:
     def trouble(self, work: Work, error: Transient) -> None:
         """The server failed on a book after all tries: later again; given up when it fails alone and again."""
         self.tracker.failed_with(error)
+        self.last_trouble = str(error)
         self.log.warning("Book %s is pending: %s", work.book.id, error)
         alone = self.failing_in_a_row == 0 or isinstance(error, FileChanged)
         if not isinstance(error, FileChanged):

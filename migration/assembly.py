@@ -134,7 +134,7 @@ def _put_together(options: Options, owner: Owner, log: logging.Logger, reserve: 
     library = _open_library(options, tracker, path, log)
     carrier = _carrier(options, library, client, log)
     ledger = _ledger(options, owner, clock, log)
-    log.info("Worker %d starts: %s -> %s", options.worker_id, library.root, options.server)
+    log.info(logs.starts(options.worker_id, owner.pid, library.root, options.server))
     parts = Parts(options, library, client, carrier, ledger, tracker, log, path, clock, reserve)
     ledger.call_while_waiting(parts.publish)
     ledger.ask_library(library.listed, library.origins)

@@ -175,6 +175,7 @@ def parse(line: str) -> LogLine | None:
 
 # -- what is said, and how it is found again ----------------------------------------------------------------------
 
+STARTS = re.compile(r"Worker (\d+) starts \(pid (\d+)\): ")
 QUERYING = re.compile(r"Querying Calibre database: books (\d+)-(\d+)")
 FOUND = re.compile(r"Found (\d+) new files so far")
 PROCESSED_BATCH = re.compile(r"Processed batch: books (\d+)-(\d+), (\d+) files, (\d+) duplicate at once")
@@ -216,6 +217,11 @@ def _number(text: str) -> Json:
         return float(text) if "." in text else int(text)
     except ValueError:
         return text
+
+
+def starts(worker_id: int, pid: int, library: Path, server: str) -> str:
+    """From here on the log is this process's."""
+    return f"Worker {worker_id} starts (pid {pid}): {library} -> {server}"
 
 
 def querying(first: int, last: int) -> str:

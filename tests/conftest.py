@@ -43,6 +43,7 @@ _OURS = (
     "RETRY_FIRST",
     "LAST_LOOK_",
     "PROBE_",
+    "SILENT_",
     "PREPARE_",
     "START_SECONDS",
     "TASK_SECONDS",
