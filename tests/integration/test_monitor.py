@@ -439,6 +439,30 @@ def test_a_saturated_disk_takes_a_worker_away_and_an_idle_one_gives_it_back(watc
     wait_for(lambda: "Starting worker 3: disk at 5 %, 2 workers desired" in log.read_text())
 
 
+def test_a_number_that_is_named_counts_more_than_what_is_remembered(watch: Watch) -> None:
+    """Four, then two, then six, then what is remembered."""
+    watch.more |= {"MAX_FILES_PER_MIN": "6", "CHECK_INTERVAL_SECONDS": "0.3"}
+    log = watch.state / "auto_restart.log"
+
+    def started(*options: str, expected: int) -> None:
+        """Ids that one monitor starts; all are ended with it."""
+        before = len(log.read_text()) if log.exists() else 0
+        monitor = watch.start(*options)
+        wait_for(lambda: log.exists() and log.read_text()[before:].count(" runs as pid ") >= expected)
+        end(monitor)
+        found = re.findall(r"Starting worker (\d+): (\d+) are desired", log.read_text()[before:])
+        assert found == [(str(number), str(expected)) for number in range(1, expected + 1)]
+
+    started("--workers", "4", expected=4)
+    started("--workers", "2", expected=2)
+    started("--workers=6", expected=6)
+    state = json.loads((watch.state / "monitor_state.json").read_bytes())
+    state["desired"] = 3
+    (watch.state / "monitor_state.json").write_text(json.dumps(state))
+    watch.more["TARGET_WORKER_COUNT"] = "6"
+    started(expected=3)
+
+
 class Hook(BaseHTTPRequestHandler):
     """Remembers what is posted; fails the first time."""
 
