@@ -194,7 +194,7 @@ class Monitor:
             self.parts.attempts.conclude(record, True, "the pass is closed")
         proved = totals.proved(self.ledger, found.pass_id)
         failed = "".join(f"; {count} {reason}" for reason, count in sorted(found.failed.items()))
-        tell = self.parts.alerts.announce if proved else self.parts.alerts.tell
+        tell = self.parts.alerts.announce if proved and not found.differences else self.parts.alerts.tell
         tell(f"{totals.equation(found, proved=proved)}{failed}")
         self.memory.save(ended="completed")
         if not self.settings.dry_run:

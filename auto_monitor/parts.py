@@ -1,12 +1,11 @@
 """The collaborators of a monitor, and how they are put together from its settings."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 from auto_monitor import config
 from auto_monitor.alerts import Alerts
 from auto_monitor.attempts import Attempts
+from auto_monitor.clock import SteadyClock
 from auto_monitor.code_fixes import CodeFixes
 from auto_monitor.command_line import Settings
 from auto_monitor.disk import DiskMeter, DiskProbe
@@ -42,7 +41,7 @@ class Parts:
     adviser: Adviser | None = None
 
 
-def put_together(settings: Settings, say: Journal, clock: Callable[[], datetime]) -> Parts:
+def put_together(settings: Settings, say: Journal, clock: SteadyClock) -> Parts:
     """The real parts of a monitor; `clock` is the steady clock of decisions."""
     command = Command(
         settings.script, settings.library, settings.server, settings.state_dir, config.PROJECT, settings.environment,
@@ -78,7 +77,7 @@ def _wishes(settings: Settings, staff: Staff, memory: Memory, attempts: Attempts
     return Wishes(settings.state_dir, staff, memory, attempts, say, Retries(settings.state_dir, config.PROJECT, say))
 
 
-def _debugger(settings: Settings, clock: Callable[[], datetime]) -> LlmDebugger:
+def _debugger(settings: Settings, clock: SteadyClock) -> LlmDebugger:
     """The one that asks an LLM."""
     return LlmDebugger(
         settings.state_dir, settings.script, config.PROJECT, settings.environment, config.llm_budget(), clock,
