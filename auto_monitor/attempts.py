@@ -77,6 +77,14 @@ class Attempts:
             # What is to be verified begins now: ending the old process took its time.
             self.memory.remember(replace(begun, case=replace(begun.case, acted_at=self.clock())))
 
+    def resume(self, number: int, reason: str) -> None:
+        """Starts a worker again that only waited for something; no attempt, and the time of an open one begins anew."""
+        if not self.journal.act(f"Starting worker {number}: {reason}") or self.staff.start(number) is None:
+            return
+        begun = self.memory.record(number)
+        if begun.case is not None:
+            self.memory.remember(replace(begun, case=replace(begun.case, acted_at=self.clock())))
+
     def take_up(self) -> None:
         """What a monitor that died left half done: attempts nobody remembers, a candidate that was never started."""
         self._close_unbegun()
@@ -249,8 +257,9 @@ class Attempts:
             if code is not None and self._judge_code(record, code, settled, health, now, policy):
                 continue
             signs = healing.Signs(
-                settled, healing.moving(seen, record.case.acted_at, now, policy), seen.phase is Phase.WAITING, health
-            )
+                settled, healing.moving(seen, record.case.acted_at, now, policy), seen.phase is Phase.WAITING, health,
+                verdicts[record.worker_id].away,
+            )  # fmt: skip
             verified = healing.verify(record.case, signs, now, policy)
             if verified is not None:
                 end = "the worker has done its part" if health is Health.FINISHED else (

@@ -52,6 +52,8 @@ from systemd_notify import Notifier
 _RUNNING = (Health.WORKING, Health.STUCK)
 #: A measurement of the disk is begun so many seconds earlier than it takes.
 MEASURED_AHEAD = 2.0
+#: What is waited for is said so often; a little less than the minute that may lie between two looks.
+SAID_AGAIN = timedelta(seconds=50)
 
 
 class Monitor:
@@ -308,11 +310,28 @@ class Monitor:
         steps = [healing.treat(verdict, records[number], now, self.healing) for number, verdict in verdicts.items()]
         mass = self.mass(verdicts, now)
         around = healing.Surroundings()
-        if any(step.treatment is Treatment.RESTART for step in steps):
+        if any(step.treatment in (Treatment.RESTART, Treatment.RESUME) for step in steps):
             around = self.surroundings(now)
+        steps = [
+            healing.hold_back(step, verdicts[step.worker_id], snapshots[step.worker_id].exit_code, mass, around)
+            for step in steps
+        ]
+        self.note_waiting([step.worker_id for step in steps if step.treatment is Treatment.WAIT], now)
         for step in steps:
-            verdict, seen = verdicts[step.worker_id], snapshots[step.worker_id]
-            self.carry_out(healing.hold_back(step, verdict, seen.exit_code, mass, around), verdict, seen, now)
+            self.carry_out(step, verdicts[step.worker_id], snapshots[step.worker_id], now)
+
+    def note_waiting(self, waiting: Sequence[int], now: datetime) -> None:
+        """Says every minute why workers are not there that should be."""
+        if not waiting:
+            self.say.forget("waiting")
+            return
+        who = ", ".join(map(str, waiting))
+        self.say.often(
+            "waiting",
+            f"Waiting for {self.settings.server} ({self.server.trouble}); worker {who} starts as soon as it answers",
+            now,
+            SAID_AGAIN,
+        )
 
     def mass(self, verdicts: Mapping[int, Verdict], now: datetime) -> MassCase | None:
         """Do half of the workers or more hang together? Remembered until none of them does."""
@@ -328,8 +347,10 @@ class Monitor:
         return mass
 
     def surroundings(self, now: datetime) -> healing.Surroundings:
-        """Do the server and the disk answer? Asked only before a restart."""
-        return healing.Surroundings(self.server.answers(now), self.parts.probe.answers(config.PROBE_ANSWER_SECONDS))
+        """Do the server and the disk answer? Asked only before a worker is started again."""
+        here = self.server.answers_now(now)
+        disk = self.parts.probe.answers(config.PROBE_ANSWER_SECONDS)
+        return healing.Surroundings(here and self.server.has_settled(now), disk, here)
 
     def excuse(self, snapshots: dict[int, WorkerSnapshot], now: datetime) -> dict[int, WorkerSnapshot]:
         """Who meets only failures of the server is excused while the server is really away."""
@@ -347,6 +368,8 @@ class Monitor:
         self.say.forget(key)
         if step.treatment is Treatment.RESTART:
             self.parts.attempts.restart(verdict, seen, now)
+        elif step.treatment is Treatment.RESUME:
+            self.parts.attempts.resume(step.worker_id, step.reason)
         elif step.treatment is Treatment.PAUSE:
             self.parts.attempts.pause(step.worker_id, step.reason)
 

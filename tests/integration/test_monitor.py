@@ -260,6 +260,33 @@ def test_a_dead_server_is_nobodys_fault(watch: Watch, tmp_path: Path) -> None:
         end(back.process)
 
 
+def test_a_server_that_is_away_at_the_start(watch: Watch) -> None:
+    """Said every minute, no attempt, and the workers run within one interval of its return."""
+    watch.more |= {
+        "START_SECONDS": "1", "CHECK_INTERVAL_SECONDS": "2", "STUCK_THRESHOLD_SECONDS": "300",
+        "DISCOVERY_THRESHOLD_SECONDS": "300", "COOLDOWN_SECONDS": "600", "MAX_FIX_ATTEMPTS": "1",
+    }  # fmt: skip
+    port = int(watch.shelf.url.rpartition(":")[2])
+    end(watch.shelf.process)
+    monitor = watch.start("--workers", "2")
+    log, done = watch.state / "monitor.log", watch.state / "auto_restart.log"
+    why = f"Waiting for {watch.shelf.url} (connection refused); worker 1, 2 starts as soon as it answers"
+    wait_for(lambda: log.exists() and why in log.read_text())
+    assert done.read_text().count(" runs as pid ") == 2
+    back = start_shelf(watch.shelf.data_dir, port=port)
+    began = time.monotonic()
+    try:
+        wait_for(lambda: done.read_text().count(" runs as pid ") == 4)
+        assert time.monotonic() - began < 2 + 2
+        _out, said = monitor.communicate(timeout=120)
+        assert monitor.returncode == 0, said
+        assert "Starting worker 1: the server answers again" in done.read_text()
+        assert watch.history() == []
+        watch.all_arrived_once()
+    finally:
+        end(back.process)
+
+
 def test_a_monitor_that_is_killed_takes_its_case_up_again(watch: Watch) -> None:
     """Attempts survive; workers go on without it; the next one verifies."""
     watch.more["SUCCESS_VERIFICATION_SECONDS"] = "4"
