@@ -23,7 +23,7 @@ from auto_monitor import closing, code_fixes, commands, config, healing, journal
 from auto_monitor.clock import SteadyClock, utc_now
 from auto_monitor.command_line import Settings, read_arguments, script_of, settings_of, state_dir_of
 from auto_monitor.config import Misconfigured
-from auto_monitor.daemon import AlreadyRunning, MonitorLock, stop_on_signals
+from auto_monitor.daemon import AlreadyRunning, MonitorLock, keep_place, stop_on_signals
 from auto_monitor.detection import FOR_GOOD, is_fruitless, judge
 from auto_monitor.disk import DiskMeter
 from auto_monitor.fix_applier import FixRefused
@@ -97,7 +97,7 @@ class Monitor:
             self.memory.state.desired,
         )  # fmt: skip
         if not self.settings.dry_run:
-            self.parts.attempts.history.begin()
+            self.parts.attempts.begin()
         self.parts.staff.adopt(self.parts.observer)
         if not self.settings.dry_run:
             self.parts.attempts.take_up()
@@ -141,7 +141,7 @@ class Monitor:
     def wanted_soon(self) -> bool:
         """Is there something that the next look should not be waited for? Cheap enough to ask every second."""
         ended = self.parts.staff.workers.reap()
-        return ended or commands.waiting(self.settings.state_dir)
+        return ended or (self.parts.wishes is not None and self.parts.wishes.waiting())
 
     def totals(self) -> Totals | None:
         """The newest pass of the ledger; None when it cannot be told now."""
@@ -413,8 +413,9 @@ def run(settings: Settings, service: Notifier) -> int:
     for secret in secret_values(settings.environment):
         logs.mask(secret)
     with ExitStack() as stack:
-        if not settings.dry_run:
-            stack.callback(MonitorLock(settings.state_dir).release)
+        lock = None if settings.dry_run else MonitorLock(settings.state_dir)
+        if lock is not None:
+            stack.callback(lock.release)
         say = stack.enter_context(
             journal.opened(settings.state_dir, dry_run=settings.dry_run, console=not settings.quiet,
                            as_json=config.LOG_FORMAT == "json")
@@ -428,7 +429,7 @@ def run(settings: Settings, service: Notifier) -> int:
         service.ready()
         monitor.prepare(0.0)
         if something:
-            watch(monitor, stop, service)
+            watch(monitor, stop, service, lock)
         service.stopping()
         if monitor.parts.wishes is not None:
             monitor.parts.wishes.retries.finish()
@@ -438,7 +439,7 @@ def run(settings: Settings, service: Notifier) -> int:
         return monitor.exit_code
 
 
-def watch(monitor: Monitor, stop: threading.Event, service: Notifier) -> None:
+def watch(monitor: Monitor, stop: threading.Event, service: Notifier, lock: MonitorLock | None) -> None:
     """Looks at everything again and again, until the pass is closed or somebody asks to stop."""
     while not stop.is_set():
         began = time.monotonic()
@@ -457,6 +458,8 @@ def watch(monitor: Monitor, stop: threading.Event, service: Notifier) -> None:
         # A child that ends and a wish are looked at soon; everything else can wait for the next look.
         while (left := began + monitor.settings.check_interval - time.monotonic()) > 0 and not stop.is_set():
             service.alive()
+            if not keep_place(lock, monitor.say):
+                return
             monitor.prepare(left)
             stop.wait(min(config.CHILD_SECONDS, monitor.settings.check_interval))
             if monitor.wanted_soon():

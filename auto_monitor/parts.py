@@ -49,11 +49,11 @@ def put_together(settings: Settings, say: Journal, clock: SteadyClock) -> Parts:
     workers = Workers(command, grace_seconds=config.KILL_GRACE_SECONDS)
     state_file = StateFile(state_path(settings.state_dir))
     target = config.scaling_policy(settings.target).target
-    memory = Memory(MonitorState(target, target, clock()), state_file, writes=not settings.dry_run)
+    memory = Memory(MonitorState(target, target, clock()), state_file, writes=not settings.dry_run, tell=say.error)
     staff = Staff(workers, memory, say)
     alerts = Alerts("" if settings.dry_run else settings.environment.get("ALERT_WEBHOOK_URL", ""), say)
     adviser = _debugger(settings, clock) if settings.llm_enabled else None
-    history = History(history_path(settings.state_dir))
+    history = History(history_path(settings.state_dir), tell=say.warning)
     ledger = settings.state_dir / LEDGER_NAME
     fixes = CodeFixes(staff, memory, say, alerts, settings.script, settings.state_dir, ledger, clock)
     attempts = Attempts(staff, memory, history, say, alerts, clock, settings.state_dir, ledger, fixes, adviser)
