@@ -36,7 +36,8 @@ class MonitorLock:
             os.close(self._fd)
             self._fd = self._locked(state_dir)
         me = identity_of(os.getpid())
-        text = json.dumps({"pid": os.getpid(), "pid_started_at": me.started.isoformat() if me else None})
+        started, birth = (me.started.isoformat(), me.birth) if me else (None, "")
+        text = json.dumps({"pid": os.getpid(), "pid_started_at": started, "birth": birth})
         self._text = (text + "\n").encode("ascii")
         self._write()
 
@@ -101,8 +102,9 @@ def recorded(state_dir: Path) -> Identity | None:
     """Who the pid file says the monitor is; None when it says nothing."""
     try:
         value = json.loads(pid_path(state_dir).read_bytes())
-        return Identity(int(value["pid"]), datetime.fromisoformat(value["pid_started_at"]))
-    except (OSError, ValueError, TypeError, KeyError):
+        started = datetime.fromisoformat(value["pid_started_at"])
+        return Identity(int(value["pid"]), started, str(value.get("birth") or ""))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
