@@ -72,9 +72,9 @@ def no_database(start: Start) -> None:
     (start.library.root / "metadata.db").write_text("not a database")
 
 
-def no_place_for_the_ledger(start: Start) -> None:
+def no_place_for_the_workers_log(start: Start) -> None:
     """A directory stands where it belongs."""
-    (start.state / "migration_ledger.db").mkdir(parents=True)
+    (start.state / "migration_worker1.log").mkdir(parents=True)
 
 
 def no_place_for_the_log(start: Start) -> None:
@@ -87,7 +87,7 @@ def nonsense(start: Start) -> None:
     start.environment["CHECK_INTERVAL_SECONDS"] = "often"
 
 
-FAILURES = [(no_database, 4), (no_place_for_the_ledger, 5), (no_place_for_the_log, 2), (nonsense, 2)]
+FAILURES = [(no_database, 4), (no_place_for_the_workers_log, 5), (no_place_for_the_log, 2), (nonsense, 2)]
 
 
 @pytest.mark.parametrize(("spoil", "code"), FAILURES, ids=lambda value: getattr(value, "__name__", str(value)))
