@@ -44,7 +44,7 @@ ATTRIBUTES = frozenset({
 #: Calls that prove or account for something: as often as before, with the same arguments.
 PROOFS = frozenset({
     "account", "accounted", "attach", "begin", "check_in_place", "close_range", "digest_of", "enrol", "finish_book",
-    "give_back", "give_up_range", "identify", "intend", "leave_pending", "learn", "open_file", "process_file",
+    "give_back", "give_up", "identify", "intend", "leave_pending", "learn", "open_file", "process_file",
     "reach", "reconcile", "refuse_unsendable", "send", "sent", "settle", "settled", "take", "range_read",
 })  # fmt: skip
 #: What belongs to the worker as a whole: used through an attribute of it, never handed on or put elsewhere.

@@ -51,8 +51,11 @@ from migration.wire import Body, Wire
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: The access token is renewed this many seconds before it expires; it lives for 4 hours.
+#: The access token is renewed this many seconds before it expires, or half way when it lives for less than twice that.
 RENEW_SECONDS = 600.0
+#: Seconds a token lives, as far as we go by it: what the server's default is, and what is taken for granted where it
+#: says nothing that can be right. One that expires earlier is refused, and then we log in again.
+LONGEST_LIFE, USUAL_LIFE = 4 * 3600.0, 3600.0
 #: A fresh token that is refused this often in a row means that the user may not do it, not that it has expired.
 PERSISTENT_REFUSALS = 6
 
@@ -101,7 +104,7 @@ class BookshelfClient:
         self._username = username
         self._password = password
         self._token = ""
-        self._expires = 0.0
+        self._renew_at = 0.0
         self._login_lock = threading.Lock()
         self._refusals = 0
         self._backends = Backends()
@@ -121,8 +124,8 @@ class BookshelfClient:
             )
         token = bodies.text(answer.mapping(), "access_token")
         claims = shapes.claims(token)
-        self._expires = float(str(claims["exp"]))
         self.user_id = str(claims["id"])
+        self._renew_at = time.monotonic() + renew_after(claims, time.time())
         self._token = token
 
     def probe(self) -> Transient | None:
@@ -317,7 +320,7 @@ class BookshelfClient:
 
     def access_token(self) -> str:
         """A token that is good for some minutes; logs in when the last one is about to expire. Raises LoginRefused."""
-        if time.time() > self._expires - RENEW_SECONDS:
+        if not self._token or time.monotonic() > self._renew_at:
             self.login_again(self._token)
         return self._token
 
@@ -389,6 +392,19 @@ class BookshelfClient:
         if answer.error or answer.status >= 400:
             raise RefusedByServer(f"the server says: {answer.error or answer.text or f'HTTP {answer.status}'}")
         return answer
+
+
+def renew_after(claims: Mapping[str, Json], now: float) -> float:
+    """Seconds after which a token that was given just now is to be renewed.
+
+    Its life is what it says of itself (`exp` less `iat`, both by the server's clock), or else `exp` less our `now`,
+    where that makes sense: the two clocks may be hours apart.
+    """
+    expires, given = claims.get("exp"), claims.get("iat", now)
+    life = USUAL_LIFE
+    if isinstance(expires, int | float) and isinstance(given, int | float) and expires - given > 0:
+        life = min(float(expires - given), LONGEST_LIFE)
+    return max(life - RENEW_SECONDS, life / 2)
 
 
 def task_urls(server: str, given: str = "") -> tuple[str, ...]:

@@ -14,11 +14,23 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from migration import books, claims, enrolment, passes, reservation
+from migration import books, claims, enrolment, origins, passes, reservation
 from migration.clock import SteadyClock, utc_now
 from migration.enrolment import Enrolment, Stage
-from migration.errors import Evidence, WrongLedger
-from migration.model import BookFile, BookId, Digest, FileId, Known, Outcome, Receipt, Sighting, UploadResult
+from migration.errors import Evidence
+from migration.left_ranges import LeftRanges
+from migration.model import (
+    BookFile,
+    BookId,
+    Digest,
+    FileId,
+    Known,
+    Origin,
+    Outcome,
+    Receipt,
+    Sighting,
+    UploadResult,
+)
 from migration.owner import Owner, is_alive
 from migration.pass_end import PassEnd
 from migration.passes import Range
@@ -55,9 +67,11 @@ class Ledger:
         self._owner = str(owner)
         self._worker_id = owner.worker_id
         self._listed: Callable[[int, int], int | None] = lambda _first, _last: 0
+        self._found: Callable[[int, int], Mapping[BookId, Origin]] = lambda _first, _last: {}
         self._clock = clock
         self._settle = settle
-        self._given_up: set[tuple[int, int]] = set()
+        #: Ranges that this process leaves to others.
+        self.left = LeftRanges(self._store, self._owner, self._is_alive)
         #: What is left to do when every range of a pass is closed.
         self.end = PassEnd(self._store, self._owner, clock, self._is_alive)
 
@@ -65,15 +79,31 @@ class Ledger:
 
     def bind(self, *, library: str, server: str, user: str) -> None:
         """Ties a new ledger to a library (uuid), a server (URL) and a user (id). Raises WrongLedger for any other."""
+        wanted = {"library": library, "server": server, "user": user}
         with self._store.transaction() as db:
-            for key, value in {"library": library, "server": server, "user": user}.items():
-                db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", (key, value))
-                bound = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0]
-                if bound != value:
-                    raise WrongLedger(
-                        f"{self._store.path} belongs to {key} {bound}, not {value}; give another --state-dir for "
-                        "another library, server or user"
-                    )
+            origins.bind(db, self._store.path, wanted)
+
+    @property
+    def library(self) -> str:
+        """The uuid of the library it belongs to; "" for a new ledger."""
+        with self._store.reading() as db:
+            return origins.library(db)
+
+    @property
+    def first_library(self) -> str:
+        """The uuid the library had when the ledger was begun; the working titles bear its mark."""
+        with self._store.reading() as db:
+            return origins.first_library(db)
+
+    def known_books(self, first: int, last: int) -> dict[BookId, origins.Remembered]:
+        """By what the books of a range that it has files of are known again."""
+        with self._store.reading() as db:
+            return origins.known(db, first, last)
+
+    def adopt(self, library: str, renewed: Mapping[BookId, Origin]) -> None:
+        """Belongs to that library (uuid) from now on; only `adoption` calls this, with its proof."""
+        with self._store.transaction() as db:
+            origins.adopt(db, library, renewed)
 
     def join_pass(self, highest_id: int, *, may_open: bool, listed: int | None = None) -> int | None:
         """The open pass; a new one up to `highest_id` when none is open and this worker may open it; else None.
@@ -83,7 +113,10 @@ class Ledger:
         with self._store.transaction() as db:
             joined = passes.open_pass(db)
             if joined is None:
-                return passes.begin(db, highest_id, self._now(), listed) if may_open else None
+                if not may_open:
+                    return None
+                enrolment.forget_beyond(db, highest_id)
+                return passes.begin(db, highest_id, self._now(), listed)
             passes.count_late(db, joined, listed)
             return joined
 
@@ -91,9 +124,17 @@ class Ledger:
         """`beat` is called every few seconds while another process holds the ledger up."""
         self._store.on_wait = beat
 
-    def ask_library(self, listed: Callable[[int, int], int | None]) -> None:
-        """`listed(first, last)` says how many files the library listed for a range; None when it was not read."""
+    def ask_library(
+        self,
+        listed: Callable[[int, int], int | None],
+        found: Callable[[int, int], Mapping[BookId, Origin]] = lambda _first, _last: {},
+    ) -> None:
+        """`listed(first, last)`: how many files the library listed for a range; None when it was not read.
+
+        `found(first, last)`: by what its books are known again, as they were read.
+        """
         self._listed = listed
+        self._found = found
 
     @property
     def path(self) -> Path:
@@ -125,8 +166,8 @@ class Ledger:
             books = kept.books if kept is not None and kept.pass_id == pass_id else frozenset[BookId]()
             mine = kept is not None and kept.worker_id == self._worker_id
             with self._store.transaction(durable=False) as db:
-                given_up = {first for of_pass, first in self._given_up if of_pass == pass_id}
-                taken = passes.take_over(db, pass_id, self._owner, self._is_alive, books, mine, given_up)
+                left = self.left.firsts(pass_id)
+                taken = passes.take_over(db, pass_id, self._owner, self._is_alive, books, mine, left)
                 claimed_to, highest_id = passes.claimed_to(db, pass_id)
                 if taken is None and claimed_to >= highest_id:
                     passes.close_when_done(db, pass_id, self._now())
@@ -151,31 +192,6 @@ class Ledger:
         with self._store.transaction(durable=False) as db:
             return passes.close_range(db, owned, self._owner, self._now(), files)
 
-    def give_up_range(self, owned: Range) -> None:
-        """Releases a range with files that stay pending: this process does not take it again, others may.
-
-        The pass stays open for it.
-        """
-        with self._store.transaction(durable=False) as db:
-            passes.release(db, owned, self._owner)
-            self._given_up.add((owned.pass_id, owned.first))
-
-    def is_left_to_others(self, pass_id: int) -> bool:
-        """Is nothing open in the pass but ranges that this process has given up and nobody holds?
-
-        Then waiting leads to nothing.
-        """
-        with self._store.reading() as db:
-            claimed_to, highest_id = passes.claimed_to(db, pass_id)
-            still_open = passes.open_ranges(db, pass_id)
-        gave_up = all((pass_id, first) in self._given_up for first, _owner in still_open)
-        return (
-            bool(still_open)
-            and claimed_to >= highest_id
-            and gave_up
-            and not any(owner is not None and self._is_alive(owner) for _first, owner in still_open)
-        )
-
     def release_ranges(self) -> None:
         """Gives back the ranges of this process, unfinished, for others to take at once."""
         with self._store.transaction(durable=False) as db:
@@ -192,6 +208,7 @@ class Ledger:
         that is tried once more with a repaired script has one more attempt for files that stopped their workers.
         """
         with self._store.transaction(durable=False) as db:
+            origins.remember(db, owned.first, owned.last, self._found(owned.first, owned.last))
             return enrolment.enrol(db, owned, files)
 
     def begin(self, file: FileId) -> None:

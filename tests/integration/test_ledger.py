@@ -160,10 +160,10 @@ def test_a_range_that_is_given_up_waits_for_others_and_keeps_the_pass_open(house
     ledger = house.ledger()
     owned = claim(ledger)
     ledger.enrol(owned, [(file(1), "")])
-    assert not ledger.is_left_to_others(1)
-    ledger.give_up_range(owned)
+    assert not ledger.left.are_all(1)
+    ledger.left.give_up(owned)
     assert ledger.claim_range(1, lambda after: 10) is None
-    assert ledger.is_left_to_others(1)
+    assert ledger.left.are_all(1)
     assert not ledger.is_closed(1)
     other = house.ledger(replace(this_process(2), started="1"))
     # Nobody lives whose start is another: it is as if that worker had died with the range in hand.
@@ -171,7 +171,7 @@ def test_a_range_that_is_given_up_waits_for_others_and_keeps_the_pass_open(house
     alive = house.ledger(this_process(1))
     taken = alive.claim_range(1, lambda after: 10)
     assert taken == replace(owned, taken_over=True)
-    assert not ledger.is_left_to_others(1)
+    assert not ledger.left.are_all(1)
 
 
 def test_a_second_pass_settles_what_has_not_changed_without_work(house: House) -> None:
