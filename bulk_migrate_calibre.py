@@ -7,6 +7,7 @@ one book's way lives here, in small named functions that a code fix may rewrite;
 ledger, atomic writes) live in `migration/`, which it may not.
 """
 
+import logging
 import os
 import sys
 import time
@@ -19,7 +20,19 @@ from typing import TypeVar
 import tenacity
 
 import settings
-from migration import logs, metadata, not_carried, plan, sanitize, server_db, totals, verify
+from migration import (
+    export_map,
+    holders,
+    logs,
+    metadata,
+    not_carried,
+    notices,
+    plan,
+    sanitize,
+    server_db,
+    totals,
+    verify,
+)
 from migration.assembly import Parts, assemble, explain_crash, explain_fatal
 from migration.bodies import Ebook, made, name_keys
 from migration.books import Asked, BookState, Intention, Step
@@ -49,6 +62,7 @@ from migration.ledger import LEDGER_NAME, ExistingHashes, Taken
 from migration.model import (
     Book,
     BookFile,
+    BookId,
     Card,
     Digest,
     EbookId,
@@ -250,7 +264,36 @@ class CalibreMigrator:
         for file in listed:
             if file.problem is not None:
                 self.log.warning(logs.failed(str(file.id), file.problem.reason, file.problem.message))
+        self.notice_listed(
+            owned, [file for file, excluded in files if not excluded], {file.id.book_id for file in listed}
+        )
         return self.works(owned, enrolled)
+
+    def notice_listed(self, owned: Range, files: Sequence[BookFile], books: set[BookId]) -> None:
+        """Says what the listing of a range shows that is not as it should be, though nothing fails for it."""
+        empty = self.read_library(lambda: self.library.books_without_files(owned.first, owned.last))
+        found = [*notices.of_files(files), *self.without_files(owned, empty)]
+        for notice in self.ledger.notice_range(owned, books | set(empty), found):
+            self.say(notice)
+
+    def without_files(self, owned: Range, empty: Sequence[BookId]) -> list[notices.Notice]:
+        """The books of a range that are only metadata, which is written down once.
+
+        Those that are known are not read again.
+        """
+        known = self.ledger.noticed(owned.first, owned.last, notices.Kind.WITHOUT_FILES)
+        new = [number for number in empty if number not in known]
+        found = [known[number] for number in empty if number in known]
+        for book in self.read_library(lambda: self.library.read_books(owned.first, owned.last, new)) if new else ():
+            fields = not_carried.everything(book, self.card(book))
+            record = not_carried.append(self.options.state_dir, book, fields, None)
+            self.ledger.tally_all(self.pass_id, "not_carried", fields)
+            found.append(notices.without_files(book, record))
+        return found
+
+    def say(self, notice: notices.Notice) -> None:
+        """One line in the log."""
+        self.log.log(logging.WARNING if notice.kind in notices.WARNINGS else logging.INFO, "%s", notice)
 
     def works(self, owned: Range, enrolled: Enrolment) -> list[Work]:
         """The books of a range that still need something, with their metadata; the settled ones are not read at all."""
@@ -273,6 +316,8 @@ class CalibreMigrator:
         if closed:
             proved = totals.proved(self.ledger.path, self.pass_id)
             self.log.info(totals.equation(pass_totals, proved=proved))
+            for kind, number in sorted(pass_totals.noticed.items()):
+                self.log.info(notices.sentence(kind, number))
             self.ledger.back_up(self.pass_id)
         if not closed and not self.limit_reached():
             if self.time_is_up():
@@ -563,7 +608,7 @@ class CalibreMigrator:
             self.reconcile_soon(work, state, lost)
             raise
         except Rejected:
-            self.ledger.forget_book(work.book.id)
+            self.ledger.save_book(work.book.id, replace(state, intention=None))
             raise
         created = BookState(work.card.working_title, ebook_id, ALL_STEPS)
         self.ledger.save_book(work.book.id, created)
@@ -572,7 +617,8 @@ class CalibreMigrator:
 
     def adopt(self, work: Work, digest: Digest, extension: str) -> None:
         """After the ledger was lost: the ebook that holds this file under this book's title is this book's."""
-        if not self.rebuilt or self.ledger.book(work.book.id) is not None:
+        state = self.ledger.book(work.book.id)
+        if not self.rebuilt or (state is not None and state.ebook_id is not None):
             return
         for title, steps in ((work.card.working_title, ALL_STEPS), (work.card.title, Step.NONE)):
             for ebook_id in self.client.find(title):
@@ -637,7 +683,8 @@ class CalibreMigrator:
             raise PutAside(f"book {work.book.id}: a request may still be running", due)
         if state.intention.asked is Asked.CREATE:
             found = self.client.find(state.working_title)
-            done = BookState(state.working_title, found[0] if found else None, ALL_STEPS if found else Step.NONE)
+            steps = ALL_STEPS if found else state.steps
+            done = BookState(state.working_title, found[0] if found else None, steps)
             self.ledger.save_book(work.book.id, done)
         else:
             self.reconcile_attach(work, state, state.intention)
@@ -661,7 +708,7 @@ class CalibreMigrator:
         """Closes a book: true title, cover, rating, and a record of what could not be carried. Repeatable."""
         state = self.ledger.book(work.book.id)
         if state is None or state.ebook_id is None:
-            self.ledger.forget_book(work.book.id)
+            self.leave_to_others(work)
             return
         if state.steps is Step.NONE:
             self.ledger.let_go(work.book.id)
@@ -671,19 +718,40 @@ class CalibreMigrator:
             # Nothing was attached: an ebook without a file must not stay.
             if ebook is not None:
                 self.client.delete(ebook.id)
-            self.ledger.forget_book(work.book.id)
+            self.leave_to_others(work)
             return
         lost = self.carry_rest(work, state, ebook)
         card = replace(work.card, not_carried={**work.card.not_carried, **lost})
-        if Step.RECORD in state.steps:
-            not_carried.append(self.options.state_dir, work.book, card, ebook.id)
+        record = Step.RECORD in state.steps
+        if record:
+            not_carried.append(self.options.state_dir, work.book, card.not_carried, ebook.id)
+        if record or Step.COVER in state.steps:
+            self.notice_book(work, notices.of_book(work.book, lost.get("cover", "")))
         self.ledger.finish_book(
             self.pass_id,
             work.book.id,
             replace(state, steps=Step.NONE),
             names={key: ebook.ids[key] for key in name_keys(card) if key in ebook.ids},
-            not_carried=card.not_carried if Step.RECORD in state.steps else (),
+            not_carried=card.not_carried if record else (),
         )
+
+    def leave_to_others(self, work: Work) -> None:
+        """No ebook of ours came of the book. Where its files were there already, its metadata is written down."""
+        files = self.ledger.files_elsewhere(work.book.id)
+        if files:
+            holder = holders.find(self.client, self.ledger, self.options.db_uri, work.book.title, files)
+            fields = not_carried.everything(work.book, work.card)
+            written = self.ledger.recorded(work.book.id)
+            record = not_carried.append(self.options.state_dir, work.book, fields, holder, written)
+            if record not in written:
+                self.ledger.tally_all(self.pass_id, "not_carried", fields)
+            self.notice_book(work, [notices.there_already(work.book.id, holder, record)])
+        self.ledger.forget_book(work.book.id)
+
+    def notice_book(self, work: Work, found: Sequence[notices.Notice]) -> None:
+        """Says what working on the book has shown to be left out."""
+        for notice in self.ledger.notice_book(self.pass_id, work.book.id, found):
+            self.say(notice)
 
     def ebook_of(self, work: Work, ebook_id: EbookId) -> Ebook | None:
         """The book's ebook with its title: as it was made in this turn, or else as the server says it is now.
@@ -705,24 +773,35 @@ class CalibreMigrator:
                 self.log.warning("Book %s: %s; it gets a plain title", work.book.id, error)
                 self.client.change(ebook, card, {}, title=plain_title(card.working_title), bare=False)
                 refused["title"] = card.title
-        if Step.COVER in state.steps and work.book.cover is not None and not ebook.cover:
-            try:
-                with self.library.open_file(work.book.cover) as cover:
-                    self.client.set_cover(ebook.id, cover)
-            except Rejected as error:
-                self.log.warning("Book %s: its cover was not carried: %s", work.book.id, error)
-                refused["cover"] = sanitize.for_log(str(error))
         if Step.RATING in state.steps and card.rating is not None:
             try:
                 self.client.rate(ebook.id, card.rating)
             except Rejected as error:
                 refused["rating"] = sanitize.for_log(str(error))
+        # Last, so that no step after it has it sent again.
+        if Step.COVER in state.steps and work.book.cover is not None:
+            refusal = self.carry_cover(work, ebook.id, work.book.cover)
+            if refusal:
+                refused["cover"] = refusal
         return refused
+
+    def carry_cover(self, work: Work, ebook_id: EbookId, path: bytes) -> str:
+        """Calibre's cover takes the place of whatever the server found in a file; returns why it was refused, or ""."""
+        try:
+            with self.library.open_file(path) as cover:
+                self.client.set_cover(ebook_id, cover)
+        except (Rejected, OSError) as error:
+            self.log.warning("Book %s: its cover was not carried: %s", work.book.id, error)
+            return sanitize.for_log(str(error))
+        return ""
 
     # -- accounting -----------------------------------------------------------------------------------------------
 
     def account(self, work: Work, file: BookFile, result: UploadResult) -> None:
         """Ledger first, then progress, then one log line; exactly once per file."""
+        if result.outcome is Outcome.DUPLICATE and self.ledger.book(work.book.id) is None:
+            # Should the worker die after this file, the next one still writes down what is not carried.
+            self.ledger.save_book(work.book.id, BookState(work.card.working_title, steps=Step.RECORD))
         recorded = self.ledger.account(self.pass_id, result)
         work.files.remove(file)
         work.begun = None
@@ -878,7 +957,7 @@ def export(options: Options) -> ExitCode:
         sys.stderr.write(f"{ledger} is not there: nothing was migrated with this --state-dir\n")
         return ExitCode.USAGE
     try:
-        rows = verify.export_map(ledger, options.export_map)
+        rows = export_map.export_map(ledger, options.export_map)
     except MigrationError as error:
         sys.stderr.write(f"{error}\n")
         return ExitCode.STATE

@@ -184,6 +184,13 @@ class BookshelfClient:
             if isinstance(item, dict) and item.get("title") == working_title
         ]
 
+    def search(self, words: str) -> list[EbookId]:
+        """The first ebooks, 100 at most, whose authors, title and series have all these words."""
+        answer = self._accepted(self._call("GET", f"/api/search/{quote(words, safe='')}?page_size=100"))
+        items = answer.mapping().get("items")
+        found = [item for item in (items if isinstance(items, list) else []) if isinstance(item, dict)]
+        return [EbookId(bodies.integer(item.get("id"))) for item in found]
+
     def create(self, card: Card, ids: Mapping[tuple[str, str], int], *, bare: bool) -> EbookId:
         """Makes the ebook under its working title; without authors and series when `bare`.
 
@@ -212,7 +219,7 @@ class BookshelfClient:
             existing = _EXISTING.search(answer.error)
             if existing is not None and int(existing[2]) == ebook_id:
                 return Receipt(digest, ebook_id, SourceId(int(existing[1])))
-            raise AttachedElsewhere(Sighting(digest))
+            raise AttachedElsewhere(Sighting(digest, EbookId(int(existing[2])) if existing else None))
         return Receipt(digest, ebook_id, SourceId(bodies.integer(self._accepted(answer).mapping().get("id"))))
 
     def attached(self, ebook_id: EbookId, digest: Digest, extension: str) -> Receipt | None:

@@ -13,7 +13,7 @@
     ├── PutAside             not now: other books go on meanwhile
     │   └── MachineLost          the machine of a cluster that was at the file is gone
     ├── Rejected             this file will not arrive; the run goes on; `--retry-failed` tries again
-    │   ├── TooBig  Unsupported  EmptyFile  Unreadable  OutsideLibrary  NotRegular  MissingFile
+    │   ├── TooBig  Unsupported  EmptyFile  Unreadable  OutsideLibrary  NotRegular  MissingFile  AmbiguousFile
     │   └── RefusedByServer  StoppedItsWorker  KeptFailing
     └── Fatal                stop at once with a clear message and the exit code of the class
         ├── Misconfigured  WrongLedger                     2
@@ -137,6 +137,12 @@ class MissingFile(Rejected):
     """Calibre lists the file but it is not in the library."""
 
     reason = "missing"
+
+
+class AmbiguousFile(Rejected):
+    """The file is not where Calibre lists it, and several files there could be it."""
+
+    reason = "several candidates"
 
 
 class Unreadable(Rejected):

@@ -17,7 +17,7 @@ from migration import connection
 from migration.custom_columns import CustomColumns
 from migration.errors import EmptyFile, LibraryUnreadable, MissingFile, OutsideLibrary, Rejected
 from migration.model import Author, Book, BookFile, BookId, FileId, Json, Problem
-from migration.paths import Tree, shown
+from migration.paths import Found, Tree, shown
 from migration.sanitize import sanitize_json, sanitize_text
 
 #: Formats in the order in which they are sent; the server keeps the cover of the first that has one.
@@ -27,12 +27,19 @@ _UNDEFINED_DATE = "0101-01-01"
 #: Calibre keeps identifiers, publisher and dates as columns and rows of these names.
 _BOOK_COLUMNS = ("title", "timestamp", "pubdate", "series_index", "path", "has_cover", "uuid")
 
+#: So many files of a book's folder `data` are listed.
+DATA_FILES_LISTED = 1000
 #: So many ranges' numbers of files are remembered; a worker holds fewer at a time.
 LISTINGS_KEPT = 16
 #: The formats of a range of books with where their files should be.
 _LISTING = (
     "SELECT books.id, data.format, books.path, data.name FROM books CROSS JOIN data ON data.book = books.id"
     " WHERE books.id BETWEEN ? AND ? ORDER BY books.id"
+)
+
+_WITHOUT_FILES = (
+    "SELECT id FROM books WHERE id BETWEEN ? AND ? AND NOT EXISTS (SELECT 1 FROM data WHERE data.book = books.id)"
+    " ORDER BY id"
 )
 
 Rows = list[tuple[object, ...]]
@@ -117,6 +124,11 @@ class CalibreLibrary:
         self._note_listed(first, last, files)
         return files
 
+    def books_without_files(self, first: int, last: int) -> list[BookId]:
+        """The books of a range that have no format at all: one query over an index. Raises LibraryUnreadable."""
+        rows = self._query(_WITHOUT_FILES, (first, last))
+        return [BookId(number) for row in rows if (number := _integer(row[0])) is not None]
+
     def read_books(self, first: int, last: int, only: Collection[int] | None = None) -> list[Book]:
         """The books with ids from `first` to `last`, in id order, each with all its formats; of those, `only` these.
 
@@ -147,6 +159,8 @@ class CalibreLibrary:
             if only is not None and book_id not in only:
                 continue
             values = dict(zip(_BOOK_COLUMNS, row[1:], strict=True))
+            folder = _folder(values["path"])
+            cover, cover_problem = self._cover(folder, values["has_cover"])
             books.append(
                 Book(
                     id=book_id,
@@ -157,9 +171,10 @@ class CalibreLibrary:
                     languages=_texts(languages[book_id]),
                     tags=tuple(sorted(_texts(tags[book_id]), key=str.casefold)),
                     rating=next((_real(row[0]) for row in ratings[book_id]), None),
-                    cover=self._cover(_folder(values["path"]), values["has_cover"]),
+                    cover=cover,
+                    cover_problem=cover_problem,
                     files=tuple(files[book_id]),
-                    extras={**_dates(values), **extras[book_id], **custom[book_id]},
+                    extras={**_dates(values), **extras[book_id], **custom[book_id], **self._data_files(folder)},
                 )
             )
         return books
@@ -267,20 +282,38 @@ class CalibreLibrary:
             return BookFile(file_id, recorded, problem=Problem(error.reason, str(error)))
         if found.size == 0:
             return BookFile(file_id, found.path, problem=Problem(EmptyFile.reason, f"{shown(found.path)} has 0 bytes"))
-        return BookFile(file_id, found.path, found.size, found.mtime_ns, note=found.note)
+        return BookFile(file_id, found.path, found.size, found.mtime_ns, note=found.note, conflicted=found.conflicted)
 
-    def _cover(self, folder: bytes, has_cover: object) -> bytes | None:
-        if not has_cover or not folder:
-            return None
-        path = folder + b"/cover.jpg"
-        if self._tree.exists(path):
-            return path
+    def _cover(self, folder: bytes, has_cover: object) -> tuple[bytes | None, Problem | None]:
+        """The path of the cover that Calibre says there is, or why it cannot be taken; neither when there is none."""
+        if not has_cover:
+            return None, None
         try:
+            found = self._cover_file(folder)
+        except Rejected as error:
+            return None, Problem(error.reason, str(error))
+        if found.size == 0:
+            return None, Problem(EmptyFile.reason, f"{shown(found.path)} has 0 bytes")
+        return found.path, None
+
+    def _cover_file(self, folder: bytes) -> Found:
+        path = folder + b"/cover.jpg"
+        try:
+            return self._tree.examine(path)
+        except MissingFile:
             there = self._tree.folder(folder)
-        except Rejected:
-            return None
-        path = (there or folder) + b"/cover.jpg"
-        return path if there and self._tree.exists(path) else None
+            if there is None or there == folder:
+                raise
+            return self._tree.examine(there + b"/cover.jpg")
+
+    def _data_files(self, folder: bytes) -> dict[str, Json]:
+        """What Calibre 6 and newer keeps beside a book's formats, in its folder `data`: names for the extras."""
+        try:
+            names = self._tree.names_below(folder + b"/data", DATA_FILES_LISTED + 1) if folder else []
+        except Rejected as error:
+            return {"data files": [str(error)]}
+        listed: list[Json] = [sanitize_text(name) for name in names[:DATA_FILES_LISTED]]
+        return {"data files": [*listed, *("…" for _name in names[DATA_FILES_LISTED:])]} if names else {}
 
 
 @functools.lru_cache(maxsize=1024)

@@ -1,9 +1,20 @@
 """The ledger's tables. The number in `user_version` changes with every change here."""
 
-VERSION = 2
+VERSION = 3
 
 #: What makes a ledger of an older version one of the next: statements by the version they start from.
-UPGRADES = {1: ("ALTER TABLE passes ADD COLUMN listed INTEGER",)}
+UPGRADES = {
+    1: ("ALTER TABLE passes ADD COLUMN listed INTEGER",),
+    2: (
+        "CREATE TABLE notices (book_id INTEGER NOT NULL, kind TEXT NOT NULL, format TEXT NOT NULL,"
+        " pass_id INTEGER NOT NULL, message TEXT NOT NULL, record TEXT NOT NULL,"
+        " PRIMARY KEY (book_id, kind, format)) WITHOUT ROWID",
+        "CREATE INDEX notices_of_a_pass ON notices (pass_id, book_id)",
+        "ALTER TABLE hashes ADD COLUMN ebook_id INTEGER",
+        "UPDATE hashes SET ebook_id = books.ebook_id FROM files CROSS JOIN books ON books.book_id = files.book_id"
+        " WHERE files.source_id IS NOT NULL AND hashes.sha1 = files.sha1 AND hashes.size = files.size",
+    ),
+}
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -80,6 +91,8 @@ CREATE TABLE hashes (
     id INTEGER PRIMARY KEY,
     sha1 BLOB NOT NULL,
     size INTEGER NOT NULL,
+    -- the ebook that holds them, where that is known
+    ebook_id INTEGER,
     UNIQUE (sha1, size)
 );
 
@@ -110,4 +123,18 @@ CREATE TABLE tallies (
     n INTEGER NOT NULL,
     PRIMARY KEY (pass_id, kind, name)
 ) WITHOUT ROWID;
+
+-- What is left out or taken otherwise than recorded, though nothing fails for it (notices.Kind). pass_id is the last
+-- pass that found it so; format is '' for what concerns the whole book; record is the hash of the book's last line in
+-- not_carried.jsonl, so that the same is not written again.
+CREATE TABLE notices (
+    book_id INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    format TEXT NOT NULL,
+    pass_id INTEGER NOT NULL,
+    message TEXT NOT NULL,
+    record TEXT NOT NULL,
+    PRIMARY KEY (book_id, kind, format)
+) WITHOUT ROWID;
+CREATE INDEX notices_of_a_pass ON notices (pass_id, book_id);
 """

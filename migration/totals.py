@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -31,6 +31,7 @@ class Totals:
     highest_id: int
     claimed_to: int
     listed: int | None = None
+    noticed: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int | None:
@@ -177,4 +178,5 @@ def _read(db: sqlite3.Connection, pass_id: int | None) -> Totals | None:
         row["claimed_to"],
         # A ledger that no worker of this version has opened yet has no such column.
         row["listed"] if "listed" in row.keys() else None,  # noqa: SIM118 - a Row iterates over its values
+        {name: n for name, n in tallies.get("noticed", {}).items() if n > 0},
     )

@@ -1,18 +1,14 @@
-"""`--verify`: every file Calibre has against the server, by hash. `--export-map`: which book became which ebook."""
+"""`--verify`: every file Calibre has against the server, by hash."""
 
-import csv
 import json
-import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from migration.client import BookshelfClient
-from migration.errors import ExitCode, Rejected, StateUnwritable
+from migration.errors import ExitCode, Rejected
 from migration.ledger import Ledger
 from migration.library import CalibreLibrary
 from migration.model import BookFile, Digest
@@ -117,33 +113,3 @@ def _compare(
         # The server does not take such a file, so it cannot have it.
         there = False
     return Verdict(Mark.THERE if there else Mark.MISSING, file, digest)
-
-
-def export_map(ledger: Path, target: Path) -> int:
-    """Writes a CSV of every file on the server that the ledger knows of; returns how many rows.
-
-    Columns: calibre_id, format, sha1, ebook_id, source_id; the last two are empty for files that others uploaded.
-    """
-    try:
-        with target.open("w", newline="", encoding="utf-8") as file, closing(_read_only(ledger)) as db:
-            writer = csv.writer(file)
-            writer.writerow(("calibre_id", "format", "sha1", "ebook_id", "source_id"))
-            count = 0
-            for book, kind, sha1, ebook, source in db.execute(_MAP):
-                owned = source is not None
-                writer.writerow((book, kind, sha1.hex(), ebook if owned else "", source if owned else ""))
-                count += 1
-    except OSError as error:
-        raise StateUnwritable(f"cannot write {target}: {error.strerror}") from error
-    return count
-
-
-_MAP = (
-    "SELECT files.book_id, files.format, files.sha1, books.ebook_id, files.source_id FROM files"
-    " LEFT JOIN books ON books.book_id = files.book_id"
-    " WHERE outcome IN ('uploaded', 'duplicate') AND files.sha1 IS NOT NULL ORDER BY files.book_id, files.format"
-)
-
-
-def _read_only(ledger: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True, timeout=4.0)

@@ -13,7 +13,7 @@ from migration.errors import WrongLedger
 from migration.ledger import LEDGER_NAME
 from migration.model import BookId, FileId
 from migration.store import Store
-from tests.conftest import PROJECT, Shelf, Workers
+from tests.conftest import FIXTURES, PROJECT, Shelf, Workers
 from tests.librarykit import Library, Made, epub, epubs
 from tests.statekit import State
 
@@ -23,13 +23,14 @@ BAD = Made(title="<script>alert(1)</script>", files={"EPUB": b""})
 
 def old_ledger(path: Path) -> None:
     """One of version 1, with an open pass."""
-    tables = schema.TABLES.replace(
+    version_2 = (FIXTURES / "ledger_v2.sql").read_text("utf-8")
+    tables = version_2.replace(
         "    bytes_uploaded INTEGER NOT NULL DEFAULT 0,\n"
         "    -- how many files the library listed when the pass was opened: the total, known before anything is read\n"
         "    listed INTEGER\n",
         "    bytes_uploaded INTEGER NOT NULL DEFAULT 0\n",
     )
-    assert tables != schema.TABLES
+    assert tables != version_2
     with closing(sqlite3.connect(path)) as db:
         db.executescript(tables)
         db.execute("INSERT INTO passes (opened_at, highest_id, discovered) VALUES ('2026-11-24T00:00:00+00:00', 9, 4)")
