@@ -21,6 +21,7 @@ import tenacity
 
 import settings
 from migration import (
+    cover,
     export_map,
     holders,
     logs,
@@ -720,13 +721,13 @@ class CalibreMigrator:
                 self.client.delete(ebook.id)
             self.leave_to_others(work)
             return
-        lost = self.carry_rest(work, state, ebook)
+        lost, no_cover = self.carry_rest(work, state, ebook)
         card = replace(work.card, not_carried={**work.card.not_carried, **lost})
         record = Step.RECORD in state.steps
         if record:
             not_carried.append(self.options.state_dir, work.book, card.not_carried, ebook.id)
         if record or Step.COVER in state.steps:
-            self.notice_book(work, notices.of_book(work.book, lost.get("cover", "")))
+            self.notice_book(work, notices.of_book(work.book, no_cover))
         self.ledger.finish_book(
             self.pass_id,
             work.book.id,
@@ -762,9 +763,9 @@ class CalibreMigrator:
         new, work.made = work.made, None
         return new if new is not None and new.id == ebook_id and new.sources else self.client.ebook(ebook_id)
 
-    def carry_rest(self, work: Work, state: BookState, ebook: Ebook) -> dict[str, str]:
-        """Title, cover and rating; returns, by field, what the server refused."""
-        card, refused = work.card, {}
+    def carry_rest(self, work: Work, state: BookState, ebook: Ebook) -> tuple[dict[str, str], Rejected | None]:
+        """Title, rating and cover; returns, by field, what the server refused, and what became of the cover if not."""
+        card, refused = work.card, dict[str, str]()
         if Step.TITLE in state.steps:
             bare = metadata.too_long_for_paths(card)
             try:
@@ -778,22 +779,24 @@ class CalibreMigrator:
                 self.client.rate(ebook.id, card.rating)
             except Rejected as error:
                 refused["rating"] = sanitize.for_log(str(error))
-        # Last, so that no step after it has it sent again.
+        refusal = None
         if Step.COVER in state.steps and work.book.cover is not None:
-            refusal = self.carry_cover(work, ebook.id, work.book.cover)
-            if refusal:
-                refused["cover"] = refusal
-        return refused
+            # Last, so that no step after it has it sent again.
+            refusal = self.carry_cover(ebook.id, work.book.cover)
+        if refusal is not None:
+            refused["cover"] = sanitize.for_log(str(refusal))
+        elif work.book.cover_problem is not None:
+            refused["cover"] = work.book.cover_problem.message
+        return refused, refusal
 
-    def carry_cover(self, work: Work, ebook_id: EbookId, path: bytes) -> str:
-        """Calibre's cover takes the place of whatever the server found in a file; returns why it was refused, or ""."""
+    def carry_cover(self, ebook_id: EbookId, path: bytes) -> Rejected | None:
+        """Calibre's cover takes the place of whatever the server found in a file; returns why it did not."""
         try:
-            with self.library.open_file(path) as cover:
-                self.client.set_cover(ebook_id, cover)
-        except (Rejected, OSError) as error:
-            self.log.warning("Book %s: its cover was not carried: %s", work.book.id, error)
-            return sanitize.for_log(str(error))
-        return ""
+            with self.library.open_file(path) as held:
+                self.client.set_cover(ebook_id, cover.sendable(held))
+        except Rejected as refusal:
+            return refusal
+        return None
 
     # -- accounting -----------------------------------------------------------------------------------------------
 

@@ -264,7 +264,8 @@ class BookshelfClient:
 
     def set_cover(self, ebook_id: EbookId, cover: IO[bytes]) -> None:
         """Sends Calibre's cover.jpg and makes it the ebook's."""
-        size = os.fstat(cover.fileno()).st_size
+        size = cover.seek(0, os.SEEK_END)
+        cover.seek(0)
         body = bodies.Multipart("cover.jpg", cover, size, "image/jpeg")
         answer = self._accepted(self._call("POST", "/api/upload-cover", upload=(body, body.content_type), once=True))
         self._task("cover", [bodies.text(answer.mapping(), "file"), ebook_id])

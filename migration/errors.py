@@ -14,13 +14,16 @@
     │   └── MachineLost          the machine of a cluster that was at the file is gone
     ├── Rejected             this file will not arrive; the run goes on; `--retry-failed` tries again
     │   ├── TooBig  Unsupported  EmptyFile  Unreadable  OutsideLibrary  NotRegular  MissingFile  AmbiguousFile
-    │   └── RefusedByServer  StoppedItsWorker  KeptFailing
+    │   ├── RefusedByServer  StoppedItsWorker  KeptFailing
+    │   └── BadCover             of a book's cover only; its files go on
     └── Fatal                stop at once with a clear message and the exit code of the class
         ├── Misconfigured  WrongLedger                     2
         ├── ServerNeverAnswered  LoginRefused              3
         ├── LibraryUnreadable  LibraryBusy                 4
         ├── StateUnwritable  LedgerCorrupt                 5
         ├── WorkerIdTaken                                  7
+        ├── OutOfResources                                 70
+        │   └── TooManyOpenFiles  OutOfMemory  RecursionTooDeep
         └── Superseded                                     70
 
 Every deliberate raise in `migration` is one of these; each leaf's docstring is what it means.
@@ -181,6 +184,12 @@ class KeptFailing(Rejected):
     reason = "server error"
 
 
+class BadCover(Rejected):
+    """Calibre's cover is no picture that can be sent; the book goes on without."""
+
+    reason = "cover not sendable"
+
+
 class Fatal(MigrationError):
     """Stop at once with this message; `exit_code` is the worker's exit status."""
 
@@ -237,6 +246,24 @@ class WorkerIdTaken(Fatal):
     """A worker with this id is already running on this state directory."""
 
     exit_code = ExitCode.TAKEN
+
+
+class OutOfResources(Fatal):
+    """The machine or this process ran short of something; neither the file nor a directory is to blame."""
+
+    exit_code = ExitCode.INTERNAL
+
+
+class TooManyOpenFiles(OutOfResources):
+    """No further file or connection can be opened (EMFILE, ENFILE)."""
+
+
+class OutOfMemory(OutOfResources):
+    """The system, Python or SQLite has no memory left for this process."""
+
+
+class RecursionTooDeep(OutOfResources):
+    """A function called itself too often: a fault of the program, or nonsense that it followed too far."""
 
 
 class Superseded(Fatal):

@@ -29,6 +29,12 @@ _BOOK_COLUMNS = ("title", "timestamp", "pubdate", "series_index", "path", "has_c
 
 #: So many files of a book's folder `data` are listed.
 DATA_FILES_LISTED = 1000
+#: So many authors, the newest, tell how Calibre makes their sorts.
+_AUTHORS_LOOKED_AT = 10_000
+_SORTS = (
+    "SELECT TOTAL(sort = name), TOTAL(sort != name AND sort != '') FROM (SELECT name, sort FROM authors"
+    " WHERE name LIKE '_% _%' AND name NOT LIKE '%|%' ORDER BY id DESC LIMIT ?)"
+)
 #: So many ranges' numbers of files are remembered; a worker holds fewer at a time.
 LISTINGS_KEPT = 16
 #: The formats of a range of books with where their files should be.
@@ -61,6 +67,7 @@ class CalibreLibrary:
             self._tree = Tree(self.root)
             self._columns = self._schema()
             self.uuid = self._uuid()
+            self._sorts_are_copies = self._copied_sorts()
             self._custom = CustomColumns(self._query, self._columns)
         except OSError as error:
             self._db.close()
@@ -165,7 +172,7 @@ class CalibreLibrary:
                 Book(
                     id=book_id,
                     title=_text(values["title"]),
-                    authors=_authors(authors[book_id]),
+                    authors=_authors(authors[book_id], copied=self._sorts_are_copies),
                     series=next((name for row in series[book_id] if (name := _text(row[0]))), None),
                     series_index=_real(values["series_index"]),
                     languages=_texts(languages[book_id]),
@@ -219,6 +226,17 @@ class CalibreLibrary:
                 f"{self._path} has no library id; open the library once in Calibre, which gives it one"
             )
         return uuid
+
+    def _copied_sorts(self) -> bool:
+        """Does Calibre copy names to sorts here (its preference `author_sort_copy_method = copy`)?
+
+        The preference is not in the library. But where names of several words are repeated as they are
+        at least as often as they are turned about, that says nothing about any of them.
+        """
+        if not {"name", "sort"} <= self._columns.get("authors", frozenset()):
+            return False
+        copied, turned = self._query(_SORTS, (_AUTHORS_LOOKED_AT,))[0]
+        return 0 < (_real(copied) or 0.0) >= (_real(turned) or 0.0)
 
     def _grouped(self, table: str, columns: tuple[str, ...], span: tuple[int, int], order: str) -> dict[int, Rows]:
         """Rows of a table with a column `book`, by book."""
@@ -335,13 +353,15 @@ def _by_book(rows: Rows) -> dict[int, Rows]:
     return grouped
 
 
-def _authors(rows: Rows) -> tuple[Author, ...]:
-    """Calibre stores a comma in a name as `|`."""
+def _authors(rows: Rows, *, copied: bool) -> tuple[Author, ...]:
+    """Calibre stores a comma in a name as `|`. A sort that only repeats the name is left out."""
     authors = []
     for name, sort in rows:
         shown_name = _text(name).replace("|", ",").strip()
         if shown_name:
-            authors.append(Author(shown_name, _text(sort).replace("|", ",").strip()))
+            shown_sort = _text(sort).replace("|", ",").strip()
+            says_nothing = copied and shown_sort == shown_name
+            authors.append(Author(shown_name, "" if says_nothing else shown_sort))
     return tuple(dict.fromkeys(authors))
 
 

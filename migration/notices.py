@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from migration import passes
+from migration.errors import RefusedByServer, Rejected, TooBig
 from migration.model import Book, BookFile, BookId, EbookId
 from migration.sanitize import for_log
 from migration.totals import opened, translated
@@ -32,7 +33,7 @@ class Kind(StrEnum):
     CONFLICTED = "file found only as a conflicted copy"
     WITHOUT_FILES = "book without files"
     THERE_ALREADY = "all files there already, metadata not carried"
-    COVER_MISSING = "cover missing, empty or unreadable"
+    COVER_MISSING = "cover missing, empty or no picture"
     COVER_REFUSED = "cover refused by the server"
     DATA_FILES = "extra data files not carried"
 
@@ -90,13 +91,15 @@ def there_already(book_id: BookId, holder: EbookId | None, record: str) -> Notic
     return Notice(book_id, Kind.THERE_ALREADY, message, record=record)
 
 
-def of_book(book: Book, cover_refused: str) -> list[Notice]:
-    """What of a book that was worked on is left out; `cover_refused` is the server's reason, or ""."""
+def of_book(book: Book, no_cover: Rejected | None) -> list[Notice]:
+    """What of a book that was worked on is left out; `no_cover` is why its cover was not carried."""
     found = []
     if book.cover_problem is not None:
         found.append(Notice(book.id, Kind.COVER_MISSING, book.cover_problem.message[:LONGEST]))
-    if cover_refused:
-        found.append(Notice(book.id, Kind.COVER_REFUSED, cover_refused[:LONGEST]))
+    if no_cover is not None:
+        servers = isinstance(no_cover, RefusedByServer | TooBig)
+        kind = Kind.COVER_REFUSED if servers else Kind.COVER_MISSING
+        found.append(Notice(book.id, kind, for_log(str(no_cover), LONGEST)))
     extra = book.extras.get("data files")
     if isinstance(extra, list) and extra:
         shown = ", ".join(for_log(str(name), 60) for name in extra[:5])

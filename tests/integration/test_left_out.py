@@ -95,7 +95,7 @@ class Odd:
 #: What every pass over the odd library must count.
 NOTICED = {
     Kind.ADOPTED: 1, Kind.CONFLICTED: 1, Kind.WITHOUT_FILES: 1, Kind.THERE_ALREADY: 1,
-    Kind.COVER_MISSING: 2, Kind.COVER_REFUSED: 1, Kind.DATA_FILES: 1,
+    Kind.COVER_MISSING: 3, Kind.DATA_FILES: 1,
 }  # fmt: skip
 
 
@@ -137,7 +137,7 @@ def records(state_dir: Path) -> dict[int, dict[str, Any]]:
         ("held", "INFO", "its files are on the server already, in ebook 1; its metadata is not carried"),
         ("no cover", "WARNING", "cover.jpg' is not in the library"),
         ("empty cover", "WARNING", "cover.jpg' has 0 bytes"),
-        ("bad cover", "WARNING", "cover refused by the server: "),
+        ("bad cover", "WARNING", "cover missing, empty or no picture: it is no picture"),
         ("data", "INFO", "extra data files not carried: map.pdf, notes/a.txt"),
     ],
 )
@@ -191,7 +191,8 @@ def test_metadata_that_was_not_carried_is_kept(odd: tuple[Odd, Workers, Shelf]) 
     }  # fmt: skip
     assert (held["ebook_id"], held["not_carried"]["series"], held["not_carried"]["comments"]) == (1, "A Series", "mine")
     assert kept[case.id["data"]]["not_carried"]["data files"] == ["map.pdf", "notes/a.txt"]
-    assert "Cover" in kept[case.id["bad cover"]]["not_carried"]["cover"]
+    assert "no picture" in kept[case.id["bad cover"]]["not_carried"]["cover"]
+    assert "is not in the library" in kept[case.id["no cover"]]["not_carried"]["cover"]
 
 
 def test_the_map_names_the_ebook_that_holds_a_file(odd: tuple[Odd, Workers, Shelf], tmp_path: Path) -> None:
