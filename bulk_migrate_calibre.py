@@ -275,7 +275,9 @@ class CalibreMigrator:
         empty = self.read_library(lambda: self.library.books_without_files(owned.first, owned.last))
         found = [*notices.of_files(files), *self.without_files(owned, empty)]
         for notice in self.ledger.notice_range(owned, books | set(empty), found):
-            self.say(notice)
+            # What fails has its line already.
+            if notice.kind is not notices.Kind.AMBIGUOUS:
+                self.say(notice)
 
     def without_files(self, owned: Range, empty: Sequence[BookId]) -> list[notices.Notice]:
         """The books of a range that are only metadata, which is written down once.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from migration import books, passes
-from migration.errors import AmbiguousFile, EmptyFile, KeptFailing, MissingFile, StoppedItsWorker, Unreadable
+from migration.errors import EmptyFile, KeptFailing, MissingFile, StoppedItsWorker, Unreadable
 from migration.model import BookFile, BookId, Counts, FileId, Outcome
 from migration.passes import Range
 
@@ -20,9 +20,7 @@ MAX_ATTEMPTS = 3
 DIED = f"its worker died {MAX_ATTEMPTS} times while working on it"
 
 #: Reasons that may have gone away by themselves: such a file is tried again in the next pass.
-_TRY_AGAIN = frozenset(
-    {MissingFile.reason, AmbiguousFile.reason, EmptyFile.reason, Unreadable.reason, KeptFailing.reason}
-)
+_TRY_AGAIN = frozenset({MissingFile.reason, EmptyFile.reason, Unreadable.reason, KeptFailing.reason})
 
 _WRITE = (
     "INSERT OR REPLACE INTO files (book_id, format, size, mtime_ns, outcome, pass_id, reason, message, sha1, source_id,"

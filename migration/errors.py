@@ -13,7 +13,8 @@
     ├── PutAside             not now: other books go on meanwhile
     │   └── MachineLost          the machine of a cluster that was at the file is gone
     ├── Rejected             this file will not arrive; the run goes on; `--retry-failed` tries again
-    │   ├── TooBig  Unsupported  EmptyFile  Unreadable  OutsideLibrary  NotRegular  MissingFile  AmbiguousFile
+    │   ├── TooBig  Unsupported  EmptyFile  Unreadable  OutsideLibrary  NotRegular
+    │   ├── MissingFile  AmbiguousFile
     │   ├── RefusedByServer  StoppedItsWorker  KeptFailing
     │   └── BadCover             of a book's cover only; its files go on
     └── Fatal                stop at once with a clear message and the exit code of the class
@@ -142,10 +143,8 @@ class MissingFile(Rejected):
     reason = "missing"
 
 
-class AmbiguousFile(Rejected):
+class AmbiguousFile(MissingFile):
     """The file is not where Calibre lists it, and several files there could be it."""
-
-    reason = "several candidates"
 
 
 class Unreadable(Rejected):

@@ -15,7 +15,7 @@ from typing import BinaryIO, Self
 
 from migration import connection
 from migration.custom_columns import CustomColumns
-from migration.errors import EmptyFile, LibraryUnreadable, MissingFile, OutsideLibrary, Rejected
+from migration.errors import AmbiguousFile, EmptyFile, LibraryUnreadable, MissingFile, OutsideLibrary, Rejected
 from migration.model import Author, Book, BookFile, BookId, FileId, Json, Problem
 from migration.paths import Found, Tree, shown
 from migration.sanitize import sanitize_json, sanitize_text
@@ -297,7 +297,8 @@ class CalibreLibrary:
             found = self._tree.find(folder, stem, extension, plain)
         except Rejected as error:
             recorded = folder + b"/" + stem + (b"." + extension if extension else b"")
-            return BookFile(file_id, recorded, problem=Problem(error.reason, str(error)))
+            note = str(error) if isinstance(error, AmbiguousFile) else ""
+            return BookFile(file_id, recorded, problem=Problem(error.reason, str(error)), note=note)
         if found.size == 0:
             return BookFile(file_id, found.path, problem=Problem(EmptyFile.reason, f"{shown(found.path)} has 0 bytes"))
         return BookFile(file_id, found.path, found.size, found.mtime_ns, note=found.note, conflicted=found.conflicted)

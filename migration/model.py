@@ -85,7 +85,8 @@ class BookFile:
     `path` is below the library, with the operating system's own bytes; `size` and `mtime_ns` come from the file
     system. `problem` is a sentence when the file cannot be taken (missing, a symlink, outside the library …); then size
     and mtime are 0. `note` is a sentence when the file was taken although it was not found as recorded; `conflicted`
-    when what was taken looks like one of two versions that a synchronising program could not reconcile.
+    when what was taken looks like one of two versions that a synchronising program could not reconcile. With both
+    `problem` and `note` several files could be it.
     """
 
     id: FileId

@@ -31,6 +31,7 @@ class Kind(StrEnum):
 
     ADOPTED = "file found under another name"
     CONFLICTED = "file found only as a conflicted copy"
+    AMBIGUOUS = "several files could be a missing one"
     WITHOUT_FILES = "book without files"
     THERE_ALREADY = "all files there already, metadata not carried"
     COVER_MISSING = "cover missing, empty or no picture"
@@ -39,7 +40,7 @@ class Kind(StrEnum):
 
 
 #: What every reading of a range finds anew.
-LISTED = frozenset({Kind.ADOPTED, Kind.CONFLICTED, Kind.WITHOUT_FILES})
+LISTED = frozenset({Kind.ADOPTED, Kind.CONFLICTED, Kind.AMBIGUOUS, Kind.WITHOUT_FILES})
 #: What somebody should look at.
 WARNINGS = frozenset({Kind.CONFLICTED, Kind.COVER_MISSING, Kind.COVER_REFUSED})
 #: What has its metadata in not_carried.jsonl.
@@ -70,12 +71,14 @@ class Notice:
 def of_files(files: Iterable[BookFile]) -> list[Notice]:
     """The files that were not found as they are recorded."""
     return [
-        Notice(
-            file.id.book_id, Kind.CONFLICTED if file.conflicted else Kind.ADOPTED, file.note[:LONGEST], file.id.format
-        )
-        for file in files
-        if file.note
+        Notice(file.id.book_id, _kind(file), for_log(file.note, LONGEST), file.id.format) for file in files if file.note
     ]
+
+
+def _kind(file: BookFile) -> Kind:
+    if file.problem is not None:
+        return Kind.AMBIGUOUS
+    return Kind.CONFLICTED if file.conflicted else Kind.ADOPTED
 
 
 def without_files(book: Book, record: str) -> Notice:

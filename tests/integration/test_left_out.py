@@ -94,7 +94,7 @@ class Odd:
 
 #: What every pass over the odd library must count.
 NOTICED = {
-    Kind.ADOPTED: 1, Kind.CONFLICTED: 1, Kind.WITHOUT_FILES: 1, Kind.THERE_ALREADY: 1,
+    Kind.ADOPTED: 1, Kind.CONFLICTED: 1, Kind.AMBIGUOUS: 1, Kind.WITHOUT_FILES: 1, Kind.THERE_ALREADY: 1,
     Kind.COVER_MISSING: 3, Kind.DATA_FILES: 1,
 }  # fmt: skip
 
@@ -163,7 +163,7 @@ def test_summary_report_and_log_count_the_same(odd: tuple[Odd, Workers, Shelf]) 
     found = totals.read(workers.state_dir / LEDGER_NAME)
     assert found is not None
     assert dict(found.noticed) == {kind.value: n for kind, n in NOTICED.items()}
-    assert dict(found.failed) == {"several candidates": 1}
+    assert dict(found.failed) == {"missing": 1}
     text = io.StringIO()
     Console(file=text, width=100).print(report.summary(found, datetime.now(tz=UTC)))
     value: Any = collect(workers.state_dir, datetime.now(tz=UTC))
