@@ -72,9 +72,14 @@ def _gone(seen: WorkerSnapshot) -> Verdict:
         return Verdict(
             seen.worker_id, Health.ENDED, since, f"it ended with {seen.exit_code}: {_MEANINGS[seen.exit_code]}"
         )
+    why = explain_exit(CRASHED if crashed else seen.exit_code)
+    if seen.exit_code == CRASHED and seen.last_words:
+        # "An internal error" names nothing; out of memory, too many open files and the like have a name.
+        why = f"it ended with {CRASHED}: {seen.last_words}"
+    elif seen.exit_code is None and seen.last_words:
+        why = f"its process ended: {seen.last_words}"
     return Verdict(
-        seen.worker_id, Health.STOPPED, since, explain_exit(CRASHED if crashed else seen.exit_code),
-        crashed=crashed or seen.exit_code == CRASHED,
+        seen.worker_id, Health.STOPPED, since, why, crashed=crashed or seen.exit_code == CRASHED,
     )  # fmt: skip
 
 

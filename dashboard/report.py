@@ -15,7 +15,7 @@ from dashboard.drawing import line_chart
 from dashboard.series import Rate, rates
 from dashboard.slowest import slowest
 from dashboard.sources import Sources, verdict
-from migration import failures, notices, totals
+from migration import failures, totals
 from migration.atomic import write_bytes, write_json
 from migration.model import Json
 from migration.report import minutes_in_words, size_in_words
@@ -109,7 +109,7 @@ def _failed(sources: Sources, found: Totals) -> dict[str, Json]:
 
 
 def _noticed(sources: Sources, found: Totals) -> dict[str, Json]:
-    rows = notices.listed_in(sources.ledger, found.pass_id, MOST_NOTICED)
+    rows = failures.noticed(sources.ledger, found.pass_id, MOST_NOTICED)
     return {
         "noticed": {**found.noticed},
         "notices": [

@@ -18,6 +18,7 @@ from migration.custom_columns import CustomColumns
 from migration.errors import AmbiguousFile, EmptyFile, LibraryUnreadable, MissingFile, OutsideLibrary, Rejected
 from migration.model import Author, Book, BookFile, BookId, FileId, Json, Problem
 from migration.paths import Found, Tree, shown
+from migration.resources import raise_if_exhausted
 from migration.sanitize import sanitize_json, sanitize_text
 
 #: Formats in the order in which they are sent; the server keeps the cover of the first that has one.
@@ -71,6 +72,7 @@ class CalibreLibrary:
             self._custom = CustomColumns(self._query, self._columns)
         except OSError as error:
             self._db.close()
+            raise_if_exhausted(error)
             raise LibraryUnreadable(f"{self.root} cannot be read: {error.strerror}") from error
         except LibraryUnreadable:
             self._db.close()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from migration.errors import StateUnwritable
 from migration.model import Book, Card, EbookId, Json
+from migration.resources import raise_if_exhausted
 from migration.sanitize import sanitize_json, sanitize_text
 
 NAME = "not_carried.jsonl"
@@ -65,6 +66,7 @@ def _write(path: Path, line: bytes) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
+        raise_if_exhausted(error)
         raise StateUnwritable(f"cannot write {path}: {error.strerror}") from error
     if written != len(line):
         raise StateUnwritable(f"cannot write {path}: the disk is full")

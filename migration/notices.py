@@ -12,13 +12,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from migration import passes
 from migration.errors import RefusedByServer, Rejected, TooBig
 from migration.model import Book, BookFile, BookId, EbookId
 from migration.sanitize import for_log
-from migration.totals import opened, translated
 
 #: The longest message that is kept, characters.
 LONGEST = 500
@@ -127,13 +125,13 @@ def settle_range(
     ).fetchall()
     if not rows and not found:
         return []
-    said = {_key(notice) for row in rows if row["pass_id"] == pass_id and (notice := _notice(row)) in found}
+    said = {_key(notice) for row in rows if row["pass_id"] == pass_id and (notice := from_row(row)) in found}
     shown = {_key(notice) for notice in found}
     gone = [row for row in rows if _is_gone(row, listed, shown)]
     stands = [row for row in rows if row not in gone and row["kind"] not in LISTED and row["pass_id"] != pass_id]
     _forget(db, pass_id, gone)
-    _write(db, pass_id, [_notice(row) for row in stands], {})
-    _write(db, pass_id, found, {_key(_notice(row)): row["pass_id"] for row in rows})
+    _write(db, pass_id, [from_row(row) for row in stands], {})
+    _write(db, pass_id, found, {_key(from_row(row)): row["pass_id"] for row in rows})
     return [notice for notice in found if _key(notice) not in said]
 
 
@@ -141,11 +139,11 @@ def settle_book(db: sqlite3.Connection, pass_id: int, book_id: BookId, found: Se
     """Replaces what working on a book has shown before; returns what is new."""
     rows = [row for row in of(db, book_id) if row["kind"] not in LISTED]
     shown = {_key(notice) for notice in found}
-    before = [_notice(row) for row in rows]
+    before = [from_row(row) for row in rows]
     if not rows and not found:
         return []
-    _forget(db, pass_id, [row for row in rows if _key(_notice(row)) not in shown])
-    _write(db, pass_id, found, {_key(_notice(row)): row["pass_id"] for row in rows})
+    _forget(db, pass_id, [row for row in rows if _key(from_row(row)) not in shown])
+    _write(db, pass_id, found, {_key(from_row(row)): row["pass_id"] for row in rows})
     return [notice for notice in found if notice not in before]
 
 
@@ -159,13 +157,13 @@ def of_kind(db: sqlite3.Connection, first: int, last: int, kind: Kind) -> dict[B
     rows = db.execute(
         "SELECT * FROM notices WHERE book_id BETWEEN ? AND ? AND kind = ?", (first, last, kind)
     ).fetchall()
-    return {BookId(row["book_id"]): _notice(row) for row in rows}
+    return {BookId(row["book_id"]): from_row(row) for row in rows}
 
 
 def _is_gone(row: sqlite3.Row, listed: Collection[BookId], shown: Collection[tuple[int, str, str]]) -> bool:
     if row["book_id"] not in listed:
         return True
-    return row["kind"] in LISTED and _key(_notice(row)) not in shown
+    return row["kind"] in LISTED and _key(from_row(row)) not in shown
 
 
 def _forget(db: sqlite3.Connection, pass_id: int, rows: Sequence[sqlite3.Row]) -> None:
@@ -191,21 +189,9 @@ def _key(notice: Notice) -> tuple[int, str, str]:
     return notice.book_id, notice.kind, notice.format
 
 
-def _notice(row: sqlite3.Row) -> Notice:
+def from_row(row: sqlite3.Row) -> Notice:
+    """A notice as its row has it."""
     return Notice(BookId(row["book_id"]), Kind(row["kind"]), row["message"], row["format"], row["record"])
-
-
-# -- for readers -----------------------------------------------------------------------------------------------------
-
-
-def listed_in(ledger: Path, pass_id: int, limit: int) -> list[Notice]:
-    """The first `limit` notices of a pass, by book. Raises LedgerBusy, LedgerCorrupt."""
-    with translated(ledger), opened(ledger) as db:
-        rows = db.execute(
-            "SELECT book_id, kind, format, message, record FROM notices WHERE pass_id = ? ORDER BY book_id LIMIT ?",
-            (pass_id, limit),
-        ).fetchall()
-    return [_notice(row) for row in rows]
 
 
 def sentence(kind: str, n: int) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from migration.errors import StateUnwritable, WorkerIdTaken
+from migration.resources import raise_if_exhausted
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class WorkerLock:
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
+            raise_if_exhausted(error)
             raise StateUnwritable(f"cannot write {path}: {error.strerror}; choose another --state-dir") from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
