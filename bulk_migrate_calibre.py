@@ -77,6 +77,7 @@ from migration.model import (
 from migration.options import Options, read_options
 from migration.pacing import Pace
 from migration.passes import Range
+from migration.questions import Patience
 from migration.tracker import Sending
 from migration.turns import Work
 
@@ -98,6 +99,10 @@ OUTAGE_AFTER = 3
 PROBE_SECONDS = float(os.environ.get("PROBE_SECONDS", "15"))
 #: Seconds to wait for the server at start.
 START_SECONDS = float(os.environ.get("START_SECONDS", "60"))
+#: How long --verify waits for an answer: as uploads do, and then for a server that is away at most so many seconds.
+PATIENCE = Patience(
+    RETRY_FIRST_SECONDS, TRIES, PROBE_SECONDS, float(os.environ.get("VERIFY_PATIENCE_SECONDS", "120")), OUTAGE_AFTER
+)
 #: The list of known hashes is refreshed after this many files or seconds, whichever comes first.
 REFRESH_FILES, REFRESH_SECONDS = 1000, 600.0
 #: An upload that takes longer is reported with its size and stage, seconds.
@@ -932,7 +937,7 @@ def run(options: Options) -> ExitCode:
             if options.open_pass:
                 code = migrator.open_pass()
             elif options.verify:
-                code = verify.verify(options, parts.library, parts.client, parts.ledger, migrator.crew.heed_stop)
+                code = verify.verify(parts, migrator.crew, migrator.read_library, PATIENCE)
             else:
                 code = migrator.migrate()
             parts.end(Phase.COMPLETED if code is not ExitCode.PENDING else Phase.STOPPED)
