@@ -14,6 +14,7 @@ import psutil
 from migration import logs, priority, progress, stacks
 from migration.carrier import Carrier, LocalCarrier
 from migration.client import BookshelfClient, task_urls
+from migration.clock import SteadyClock, utc_now
 from migration.errors import (
     ExitCode,
     Fatal,
@@ -41,14 +42,9 @@ LIBRARY_BUSY_SECONDS = float(os.environ.get("LIBRARY_BUSY_SECONDS", "10"))
 SETTLE = timedelta(seconds=float(os.environ.get("RECONCILE_AFTER_SECONDS", "40")))
 
 
-def utc_now() -> datetime:
-    """The time, aware, in UTC."""
-    return datetime.now(tz=UTC)
-
-
 @dataclass(slots=True)
 class Parts:
-    """The collaborators of one worker."""
+    """The collaborators of one worker; `clock` is the steady one."""
 
     options: Options
     library: CalibreLibrary
@@ -58,14 +54,10 @@ class Parts:
     tracker: Tracker
     log: logging.Logger
     progress_path: Path
+    clock: SteadyClock
     reserve: Reserve
     vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary({}, {}))
     last_published: datetime | None = None
-
-    @staticmethod
-    def clock() -> datetime:
-        """The worker's clock."""
-        return utc_now()
 
     def bind(self) -> None:
         """Ties the ledger to this library, server and user; retries what failed when asked to. Raises WrongLedger."""
@@ -127,7 +119,8 @@ def assemble(options: Options) -> Iterator[Parts]:
 
 def _put_together(options: Options, owner: Owner, log: logging.Logger, reserve: Reserve) -> Parts:
     """The parts; whoever watches can see them from then on."""
-    tracker = Tracker(_first_progress(options), utc_now)
+    clock = SteadyClock()
+    tracker = Tracker(_first_progress(options), utc_now, clock)
     client = BookshelfClient(
         Wire(options.server), options.username, password_of(options), task_urls(options.server, options.ws_url)
     )
@@ -137,15 +130,24 @@ def _put_together(options: Options, owner: Owner, log: logging.Logger, reserve: 
         busy_timeout_seconds=LIBRARY_BUSY_SECONDS,
     )
     carrier = _carrier(options, library, client, log)
-    ledger = open_ledger(options.state_dir, lambda: Ledger(options.state_dir, owner, utc_now, SETTLE), log)
+    ledger = _ledger(options, owner, clock, log)
     log.info("Worker %d starts: %s -> %s", options.worker_id, library.root, options.server)
     path = progress.progress_path(options.state_dir, options.worker_id)
-    parts = Parts(options, library, client, carrier, ledger, tracker, log, path, reserve)
+    parts = Parts(options, library, client, carrier, ledger, tracker, log, path, clock, reserve)
     ledger.call_while_waiting(parts.publish)
     ledger.ask_library(library.listed)
     # Whoever watches must be able to tell a worker that hangs at its start from one that never started.
     parts.publish(now=True)
     return parts
+
+
+def _ledger(options: Options, owner: Owner, clock: SteadyClock, log: logging.Logger) -> Ledger:
+    """The ledger, rebuilt when need be; whoever only compares leaves a damaged one as it is. Raises Fatal."""
+
+    def make() -> Ledger:
+        return Ledger(options.state_dir, owner, clock, SETTLE)
+
+    return make() if options.verify and not options.recheck else open_ledger(options.state_dir, make, log)
 
 
 def _carrier(options: Options, library: CalibreLibrary, client: BookshelfClient, log: logging.Logger) -> Carrier:
@@ -175,8 +177,8 @@ def explain_fatal(parts: Parts, error: MigrationError) -> ExitCode:
         # Whatever it was taken for on its way here: neither a book, nor the ledger, nor a directory is to blame.
         return _explain_internal(parts, error, shortage)
     parts.log.critical("%s", error)
-    if isinstance(error, LedgerCorrupt):
-        mark_damaged(parts.options.state_dir)
+    if isinstance(error, LedgerCorrupt) and not parts.options.verify:
+        _mark(parts)
     _end(parts, error)
     return error.exit_code if isinstance(error, Fatal) else ExitCode.INTERNAL
 
@@ -197,6 +199,14 @@ def _explain_internal(parts: Parts, error: Exception, shortage: OutOfResources |
         parts.log.critical("%s", shortage)
     _end(parts, shortage or error)
     return ExitCode.INTERNAL
+
+
+def _mark(parts: Parts) -> None:
+    """Lets the next start know that the ledger is damaged, should it open without showing it."""
+    try:
+        mark_damaged(parts.options.state_dir, parts.ledger.inode)
+    except StateUnwritable as second:
+        parts.log.critical("%s", second)
 
 
 def _end(parts: Parts, error: Exception) -> None:

@@ -69,10 +69,20 @@ def working_title(title: str, library_uuid: str, book_id: BookId | int) -> str:
 
     `/`, `%` and `_` break the server's look-up by title; other scripts become blanks in its directory names.
     """
-    mark = f" ~{_NOT_PLAIN.sub('', library_uuid)[:8]}-{book_id}"
+    mark = f"{_library_mark(library_uuid)}{book_id}"
     plain = _NOT_PLAIN.sub(" ", anyascii(sanitize_text(title[:TITLE_LENGTH])))
     head = " ".join(plain.split())[: WORKING_LENGTH - len(mark)].strip(" -")
     return f"{head or 'Book'}{mark}"
+
+
+def marked_book(title: str, library_uuid: str) -> BookId | None:
+    """The book that a working title of this library names; None for any other title."""
+    _head, mark, number = title.rpartition(_library_mark(library_uuid))
+    return BookId(int(number)) if mark and re.fullmatch(r"[0-9]{1,18}", number) else None
+
+
+def _library_mark(library_uuid: str) -> str:
+    return f" ~{_NOT_PLAIN.sub('', library_uuid)[:8]}-"
 
 
 def person(author: Author) -> PersonName:

@@ -38,6 +38,8 @@ exit status:
   2 wrong usage or configuration      3 server unreachable or login refused
   4 library unreadable                5 state directory not writable
   6 ended with files pending          7 this worker id is already running
+  8 closed, but something stands on the server that should not
+  9 ledger damaged, set aside at the next start
   70 internal error                   130, 143 stopped by a signal after saving
 """
 
@@ -168,7 +170,8 @@ def _add_modes(parser: argparse.ArgumentParser) -> None:
     mode.add_argument(
         "--verify",
         action="store_true",
-        help="compare every file with the server by hash, a line each: = there, - missing, ! unreadable",
+        help="compare every file with the server by hash, a line each: = there, - missing, ! unreadable, x refused by the "
+        "server, ? not known; interrupted, the same command goes on where it stopped",
     )
     mode.add_argument(
         "--recheck", action="store_true", help="as --verify, and put what the server no longer has back to pending"

@@ -68,7 +68,9 @@ class Verification:
         self._goes_on = True
         listed = read(parts.library.formats)
         self._total = sum(number for name, number in listed.items() if self._wants(name))
-        self._saved = self._shown = time.monotonic()
+        self._shown = time.monotonic()
+        # The first file is kept at once.
+        self._saved = self._shown - SAVE_SECONDS
 
     def run(self) -> ExitCode:
         """Compares what is left and tells how it went."""

@@ -58,6 +58,8 @@ TABLE = [
      "no sign of life while waiting for 6.0 min"),
     ("beats but does nothing", seen(progress=7, beat=0), Health.STUCK, 7, "no progress for 7.0 min"),
     ("done", seen(Phase.COMPLETED, 60, alive=False, exit_code=0), Health.FINISHED, 0, "it has done its part"),
+    ("done, something stands on the server", seen(Phase.COMPLETED, 60, alive=False, exit_code=8), Health.FINISHED, 0,
+     "it has done its part"),
     ("done, some failed", seen(Phase.COMPLETED, 60, alive=False, exit_code=1), Health.FINISHED, 0,
      "it has done its part"),
     ("done, not our child", seen(Phase.COMPLETED, alive=False), Health.FINISHED, 0, "it has done its part"),
@@ -69,6 +71,8 @@ TABLE = [
     ("no server", seen(alive=False, exit_code=3), Health.STOPPED, 0,
      "it ended with 3: the server did not answer at its start, or refused the login"),
     ("pending", seen(alive=False, exit_code=6), Health.STOPPED, 0, "it ended with 6: it ended with files pending"),
+    ("damaged ledger", seen(alive=False, exit_code=9), Health.STOPPED, 0,
+     "it ended with 9: the ledger was damaged or gone; the next start sets it aside and rebuilds it"),
     ("no library", seen(alive=False, exit_code=4), Health.ENDED, 0, "it ended with 4: the library cannot be read"),
 ]  # fmt: skip
 
