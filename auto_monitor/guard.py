@@ -35,7 +35,7 @@ ATTRIBUTES = frozenset({
     "append", "extend", "get", "items", "keys", "values", "count", "index", "split", "strip", "startswith", "endswith",
     "lower", "upper", "isascii", "isalnum", "total_seconds",
     "log", "info", "warning", "clock", "publish", "crew", "check", "rest", "meanwhile", "heed_stop", "turns", "wait",
-    "pause", "idle", "load", "tracker", "processed", "client", "probe", "options", "limit", "batch_size",
+    "pause", "idle", "load", "tracker", "processed", "client", "probe", "silent", "options", "limit", "batch_size",
     "ledger", "library", "claim_range", "close_range", "is_closed", "remaining_ids", "last_id_of_range", "read_books",
     "read_files", "highest_book_id", "check_in_place", "pass_id", "first", "last", "size", "failing_in_a_row", "sleep",
     "WAITING", "MIGRATING", "DISCOVERING", "set", "reraise", "stop_after_attempt", "wait_exponential",

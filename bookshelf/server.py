@@ -15,6 +15,7 @@ from bookshelf.database import Database
 from bookshelf.errors import Failed, Refused, json_answer
 from bookshelf.files import Files
 from bookshelf.tasks import Engine
+from bookshelf.trouble import Trouble
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ENGINE = web.AppKey("engine", Engine)
@@ -34,10 +35,16 @@ def make_application(config: Config) -> web.Application:
     database.write_now(lambda db: auth.first_user(db, config.data_dir, config.username, config.password))
     files = Files(config.data_dir)
     files.drop_old_uploads()
-    shelf = Shelf(config, database, files, Tokens(config.data_dir))
-    app = web.Application(middlewares=[_headers, _answers], client_max_size=settings.MAX_CONTENT_LENGTH)
+    trouble = Trouble(config.trouble) if config.trouble is not None else None
+    shelf = Shelf(config, database, files, Tokens(config.data_dir), trouble=trouble)
+    # Trouble comes last: what it raises is told as everything else is.
+    middlewares = [_headers, _answers, *([trouble.middleware] if trouble else [])]
+    app = web.Application(middlewares=middlewares, client_max_size=settings.MAX_CONTENT_LENGTH)
     app[SHELF] = shelf
     app[ENGINE] = Engine(config.task_slots)
+    if trouble is not None:
+        trouble.ended = app[ENGINE].forget
+        app.cleanup_ctx.append(trouble.watched)
     app.add_routes(_routes(app[ENGINE]))
     app.on_shutdown.append(_stop)
     app.on_cleanup.append(_close)

@@ -8,18 +8,21 @@ import os
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import IO, Any, Protocol
+from typing import IO, Any, Concatenate, ParamSpec, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
 from migration import bodies
+from migration.backends import Backend, Backends
 from migration.bodies import Ebook, Listing
 from migration.errors import (
     AnswerLost,
     LoginRefused,
     MigrationError,
     RefusedByServer,
+    Rejected,
     ServerFault,
     TooBig,
     Transient,
@@ -40,8 +43,14 @@ from migration.model import (
 from migration.tasks import TaskEngine, Unauthorized
 from migration.wire import Answer, Body, Wire
 
-#: The access token is renewed this many seconds before it expires; it lives for 4 hours.
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: The access token is renewed this many seconds before it expires, or half way when it lives for less than twice that.
 RENEW_SECONDS = 600.0
+#: Seconds a token lives, as far as we go by it: what the server's default is, and what is taken for granted where it
+#: says nothing that can be right. One that expires earlier is refused, and then we log in again.
+LONGEST_LIFE, USUAL_LIFE = 4 * 3600.0, 3600.0
 #: A fresh token that is refused this often in a row means that the user may not do it, not that it has expired.
 PERSISTENT_REFUSALS = 6
 
@@ -90,10 +99,11 @@ class BookshelfClient:
         self._username = username
         self._password = password
         self._token = ""
-        self._expires = 0.0
+        self._renew_at = 0.0
         self._login_lock = threading.Lock()
         self._refusals = 0
-        self._engine = TaskEngine(ws_urls, self.access_token)
+        self._backends = Backends()
+        self._engine = TaskEngine(ws_urls, self.access_token, self._backends)
         self.user_id = ""
 
     # -- session --------------------------------------------------------------------------------------------------
@@ -112,16 +122,27 @@ class BookshelfClient:
             )
         claims = bodies.claims(token)
         self._token = token
-        self._expires = float(str(claims.get("exp") or time.time() + 3600))
+        self._renew_at = time.monotonic() + renew_after(claims, time.time())
         self.user_id = str(claims.get("id") or self._username)
 
-    def probe(self) -> bool:
-        """Does the server answer at all? Never raises; at most the time-outs of one request."""
+    def probe(self) -> Transient | None:
+        """What is still wrong with the server, None when nothing is: app, database and task engine are each asked.
+
+        Takes at most the time-outs of one request and of two tasks. Raises Fatal.
+        """
         try:
-            self._wire.send("GET", "/api/languages")
-        except Transient:
-            return False
-        return True
+            # With the token: without one it is refused before the database is asked.
+            self._accepted(self._call("GET", "/api/languages"))
+            self._task(TaskEngine.probe)
+        except Transient as error:
+            return error
+        except Rejected as error:
+            return ServerFault(str(error))
+        return None
+
+    def silent(self) -> str:
+        """Which part of the server has answered nobody for too long, as a sentence, or ""."""
+        return self._backends.silent()
 
     def vocabulary(self) -> Vocabulary:
         """The languages and genres the server can express; and how it treats connections is found out."""
@@ -162,7 +183,7 @@ class BookshelfClient:
 
     def extract(self, file: str, card: Card) -> UploadId:
         """Lets the server read the uploaded file's metadata, with Calibre's proposed."""
-        return UploadId(bodies.integer(self._task("metadata", [file, bodies.proposed(card)])))
+        return UploadId(bodies.integer(self._task(TaskEngine.call, "metadata", [file, bodies.proposed(card)])))
 
     def extracted(self, upload_id: UploadId) -> Extracted:
         """What the server made of an upload."""
@@ -280,7 +301,7 @@ class BookshelfClient:
         cover.seek(0)
         body = bodies.Multipart("cover.jpg", cover, size, "image/jpeg")
         answer = self._accepted(self._call("POST", "/api/upload-cover", upload=(body, body.content_type), once=True))
-        self._task("cover", [bodies.text(answer.mapping(), "file"), ebook_id])
+        self._task(TaskEngine.call, "cover", [bodies.text(answer.mapping(), "file"), ebook_id])
 
     def delete(self, ebook_id: EbookId) -> None:
         """Removes an ebook that was made and never got a file; one that is gone already is fine."""
@@ -292,7 +313,7 @@ class BookshelfClient:
 
     def access_token(self) -> str:
         """A token that is good for some minutes; logs in when the last one is about to expire. Raises LoginRefused."""
-        if time.time() > self._expires - RENEW_SECONDS:
+        if not self._token or time.monotonic() > self._renew_at:
             self.login_again(self._token)
         return self._token
 
@@ -318,7 +339,10 @@ class BookshelfClient:
         the whole file finds a fresh token.
         """
         token = self.access_token()
-        answer = self._wire.send(method, path, body=body, upload=upload, token=token, repeatable=repeatable)
+        # A file takes as long as it takes: only small requests tell that nobody answers.
+        with nullcontext() if upload else self._backends.asking(Backend.APP):
+            answer = self._wire.send(method, path, body=body, upload=upload, token=token, repeatable=repeatable)
+        self._backends.heard(Backend.APP)
         if answer.status == 401:
             self.login_again(token)
             if once:
@@ -334,13 +358,14 @@ class BookshelfClient:
             )
         return answer
 
-    def _task(self, name: str, args: list[Json]) -> Json:
+    def _task(self, do: Callable[Concatenate[TaskEngine, P], R], *args: P.args, **more: P.kwargs) -> R:
+        """Lets the task engine do something; logs in again, once, when it refuses the token."""
         try:
-            return self._engine.call(name, args)
+            return do(self._engine, *args, **more)
         except Unauthorized:
             self.login_again(self._token)
         try:
-            return self._engine.call(name, args)
+            return do(self._engine, *args, **more)
         except Unauthorized:
             raise LoginRefused(f"the task engine of {self.server} refuses the token of {self._username!r}") from None
 
@@ -361,6 +386,19 @@ class BookshelfClient:
         if answer.error or answer.status >= 400:
             raise RefusedByServer(f"the server says: {answer.error or answer.text or f'HTTP {answer.status}'}")
         return answer
+
+
+def renew_after(claims: Mapping[str, Json], now: float) -> float:
+    """Seconds after which a token that was given just now is to be renewed.
+
+    Its life is what it says of itself (`exp` less `iat`, both by the server's clock), or else `exp` less our `now`,
+    where that makes sense: the two clocks may be hours apart.
+    """
+    expires, given = claims.get("exp"), claims.get("iat", now)
+    life = USUAL_LIFE
+    if isinstance(expires, int | float) and isinstance(given, int | float) and expires - given > 0:
+        life = min(float(expires - given), LONGEST_LIFE)
+    return max(life - RENEW_SECONDS, life / 2)
 
 
 def task_urls(server: str, given: str = "") -> tuple[str, ...]:

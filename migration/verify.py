@@ -59,7 +59,7 @@ class Verification:
         self._options = parts.options
         self._crew = crew
         self._read = read
-        questions = Questions(parts.client.probe, crew.sleep, patience, self._waiting)
+        questions = Questions(lambda: parts.client.probe() is None, crew.sleep, patience, self._waiting)
         self._comparer = Comparer(parts.library, parts.client, parts.ledger.path, questions, crew.heed_stop)
         self._path = position.path(parts.options.state_dir, parts.options.worker_id)
         self._position = self._start()
