@@ -310,7 +310,7 @@ class CalibreMigrator:
         """Says what the listing of a range shows that is not as it should be, though nothing fails for it."""
         empty = self.read_library(lambda: self.library.books_without_files(owned.first, owned.last))
         found = [*notices.of_files(files), *self.without_files(owned, empty)]
-        for notice in self.ledger.notice_range(owned, books | set(empty), found):
+        for notice in self.ledger.notebook.notice_range(owned, books | set(empty), found):
             # What fails has its line already.
             if notice.kind is not notices.Kind.AMBIGUOUS:
                 self.say(notice)
@@ -320,13 +320,13 @@ class CalibreMigrator:
 
         Those that are known are not read again.
         """
-        known = self.ledger.noticed(owned.first, owned.last, notices.Kind.WITHOUT_FILES)
+        known = self.ledger.notebook.noticed(owned.first, owned.last, notices.Kind.WITHOUT_FILES)
         new = [number for number in empty if number not in known]
         found = [known[number] for number in empty if number in known]
         for book in self.read_library(lambda: self.library.read_books(owned.first, owned.last, new)) if new else ():
             fields = not_carried.everything(book, self.card(book))
             record = not_carried.append(self.options.state_dir, book, fields, None)
-            self.ledger.tally_all(self.pass_id, "not_carried", fields)
+            self.ledger.notebook.count_fields(self.pass_id, fields)
             found.append(notices.without_files(book, record))
         return found
 
@@ -856,20 +856,20 @@ class CalibreMigrator:
 
     def leave_to_others(self, work: Work) -> None:
         """No ebook of ours came of the book. Where its files were there already, its metadata is written down."""
-        files = self.ledger.files_elsewhere(work.book.id)
+        files = self.ledger.notebook.files_elsewhere(work.book.id)
         if files:
-            holder = holders.find(self.client, self.ledger, self.options.db_uri, work.book.title, files)
+            holder = holders.find(self.client, self.ledger.notebook, self.options.db_uri, work.book.title, files)
             fields = not_carried.everything(work.book, work.card)
-            written = self.ledger.recorded(work.book.id)
+            written = self.ledger.notebook.recorded(work.book.id)
             record = not_carried.append(self.options.state_dir, work.book, fields, holder, written)
             if record not in written:
-                self.ledger.tally_all(self.pass_id, "not_carried", fields)
+                self.ledger.notebook.count_fields(self.pass_id, fields)
             self.notice_book(work, [notices.there_already(work.book.id, holder, record)])
         self.ledger.forget_book(work.book.id)
 
     def notice_book(self, work: Work, found: Sequence[notices.Notice]) -> None:
         """Says what working on the book has shown to be left out."""
-        for notice in self.ledger.notice_book(self.pass_id, work.book.id, found):
+        for notice in self.ledger.notebook.notice_book(self.pass_id, work.book.id, found):
             self.say(notice)
 
     def ebook_of(self, work: Work, ebook_id: EbookId) -> Ebook | None:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from migration import server_db
 from migration.client import BookshelfClient
-from migration.errors import Misconfigured, Rejected, ServerFault
-from migration.ledger import Ledger
+from migration.errors import Misconfigured, Rejected, ServerFault, ServerUnreachable
 from migration.model import Digest, EbookId
+from migration.notebook import Notebook
 
 #: Ebooks that are looked at for one book.
 LOOKED_AT = 20
@@ -23,31 +23,31 @@ WORDS = 8
 Files = Sequence[tuple[str, Digest]]
 
 
-def find(client: BookshelfClient, ledger: Ledger, db_uri: str, title: str, files: Files) -> EbookId | None:
-    """The ebook that holds the first of these files whose ebook can be found; each is remembered in the ledger.
+def find(client: BookshelfClient, notebook: Notebook, db_uri: str, title: str, files: Files) -> EbookId | None:
+    """The ebook that holds the first of these files whose ebook can be found; each is remembered in the notebook.
 
     Raises Transient while the server is away; one that fails on the search itself does not know.
     """
-    found = {digest: ebook for _name, digest in files if (ebook := ledger.held_by(digest)) is not None}
+    found = {digest: ebook for _name, digest in files if (ebook := notebook.held_by(digest)) is not None}
     if db_uri:
-        found |= _by_database(db_uri, ledger, [file for file in files if file[1] not in found])
+        found |= _by_database(db_uri, notebook, [file for file in files if file[1] not in found])
     rest = [file for file in files if file[1] not in found]
-    found |= _by_title(client, ledger, title, rest) if rest else {}
+    found |= _by_title(client, notebook, title, rest) if rest else {}
     return next((found[digest] for _name, digest in files if digest in found), None)
 
 
-def _by_database(db_uri: str, ledger: Ledger, files: Files) -> dict[Digest, EbookId]:
+def _by_database(db_uri: str, notebook: Notebook, files: Files) -> dict[Digest, EbookId]:
     try:
         found = server_db.holders(db_uri, [digest for _name, digest in files])
-    except Misconfigured:
-        # A table without that column is good for the look-up of hashes all the same.
+    except (Misconfigured, ServerUnreachable):
+        # A database that is away, or that lacks the column, leaves it to the titles.
         return {}
     for digest, ebook in found.items():
-        ledger.hold(digest, ebook)
+        notebook.hold(digest, ebook)
     return found
 
 
-def _by_title(client: BookshelfClient, ledger: Ledger, title: str, files: Files) -> dict[Digest, EbookId]:
+def _by_title(client: BookshelfClient, notebook: Notebook, title: str, files: Files) -> dict[Digest, EbookId]:
     words = words_of(title)
     found: dict[Digest, EbookId] = {}
     try:
@@ -57,7 +57,7 @@ def _by_title(client: BookshelfClient, ledger: Ledger, title: str, files: Files)
             for name, digest in files:
                 if digest not in found and (name.lower(), digest.size) in held:
                     found[digest] = ebook_id
-                    ledger.hold(digest, ebook_id)
+                    notebook.hold(digest, ebook_id)
             if len(found) == len(files):
                 break
     except (Rejected, ServerFault):

@@ -9,19 +9,18 @@ in the same transactions as the rows it counts.
 """
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from migration import books, claims, enrolment, notices, origins, passes, reservation
+from migration import books, claims, enrolment, origins, passes, reservation
 from migration.clock import SteadyClock, utc_now
 from migration.enrolment import Enrolment, Stage
 from migration.model import (
     BookFile,
     BookId,
     Digest,
-    EbookId,
     FileId,
     Known,
     Origin,
@@ -30,6 +29,7 @@ from migration.model import (
     Sighting,
     UploadResult,
 )
+from migration.notebook import Notebook
 from migration.owner import Owner, is_alive
 from migration.pass_end import PassEnd
 from migration.passes import Range
@@ -70,6 +70,8 @@ class Ledger:
         self._clock = clock
         self._settle = settle
         #: What is left to do when every range of a pass is closed.
+        #: What is left out although nothing fails.
+        self.notebook = Notebook(self._store)
         self.end = PassEnd(self._store, self._owner, clock, self._is_alive)
 
     # -- whose ledger, which pass -------------------------------------------------------------------------------
@@ -366,26 +368,6 @@ class Ledger:
         with self._store.transaction(durable=False) as db:
             return claims.add_hashes(db, told), [Known(proof.digest) for proof in told]
 
-    def hold(self, digest: Digest, ebook_id: EbookId) -> None:
-        """Remembers which ebook holds these bytes, which the server is known to have."""
-        with self._store.transaction(durable=False) as db:
-            claims.hold(db, digest, ebook_id)
-
-    def files_elsewhere(self, book_id: BookId) -> list[tuple[str, Digest]]:
-        """The files of a book that the server had already, whoever sent them: format and identity of each."""
-        with self._store.reading() as db:
-            rows = db.execute(
-                "SELECT format, sha1, size FROM files WHERE book_id = ? AND outcome = 'duplicate'"
-                " AND source_id IS NULL AND sha1 IS NOT NULL ORDER BY format",
-                (book_id,),
-            ).fetchall()
-        return [(row["format"], Digest(row["sha1"].hex(), row["size"])) for row in rows]
-
-    def held_by(self, digest: Digest) -> EbookId | None:
-        """The ebook that is known to hold these bytes."""
-        with self._store.reading() as db:
-            return claims.held_by(db, digest)
-
     def knows(self, digest: Digest) -> bool:
         """Is the server known to have these bytes?"""
         with self._store.reading() as db:
@@ -440,41 +422,12 @@ class Ledger:
         with self._store.transaction() as db:
             return passes.reopen_failed(db)
 
-    # -- what is said though nothing fails ------------------------------------------------------------------------
-
-    def notice_range(
-        self, owned: Range, listed: Collection[BookId], found: Sequence[notices.Notice]
-    ) -> list[notices.Notice]:
-        """Enters what the listing of a range shows; returns what has not been said in this pass."""
-        with self._store.transaction(durable=False) as db:
-            return notices.settle_range(db, owned.pass_id, owned.first, owned.last, listed, found)
-
-    def notice_book(self, pass_id: int, book_id: BookId, found: Sequence[notices.Notice]) -> list[notices.Notice]:
-        """Enters what working on a book has shown, and forgets what it showed before; returns what is new."""
-        with self._store.transaction(durable=False) as db:
-            return notices.settle_book(db, pass_id, book_id, found)
-
-    def noticed(self, first: int, last: int, kind: notices.Kind) -> dict[BookId, notices.Notice]:
-        """The notices of a kind in a range, by book."""
-        with self._store.reading() as db:
-            return notices.of_kind(db, first, last, kind)
-
-    def recorded(self, book_id: BookId) -> frozenset[str]:
-        """The lines of not_carried.jsonl that are known to be written for a book, as their hashes."""
-        with self._store.reading() as db:
-            return frozenset(row["record"] for row in notices.of(db, book_id) if row["record"])
-
     # -- the rest -----------------------------------------------------------------------------------------------
 
     def tally(self, pass_id: int, kind: str, name: str) -> None:
         """Counts one more of something."""
         with self._store.transaction(durable=False) as db:
             passes.tally(db, pass_id, kind, {name: 1})
-
-    def tally_all(self, pass_id: int, kind: str, names: Iterable[str]) -> None:
-        """Counts one more of each."""
-        with self._store.transaction(durable=False) as db:
-            passes.tally(db, pass_id, kind, dict.fromkeys(names, 1))
 
     def check_in_place(self) -> None:
         """Raises LedgerCorrupt when the ledger was deleted, cut short or overwritten under us."""
