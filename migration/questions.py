@@ -77,9 +77,10 @@ class Questions:
 
     def _tried(self, question: Callable[[], T]) -> T:
         tries = self._patience.tries if self._open_in_a_row < self._patience.in_a_row else 1
+        doubling = tenacity.wait_exponential(multiplier=self._patience.first)
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(tries),
-            wait=tenacity.wait_exponential(multiplier=self._patience.first),
+            wait=lambda state: max(doubling(state), _asked_for(state)),
             retry=tenacity.retry_if_exception_type(Transient),
             sleep=self._sleep,
             reraise=True,
@@ -105,3 +106,9 @@ class Questions:
                     return False
             self._gone = f"the server has not answered for {self._patience.longest:g} s"
             return False
+
+
+def _asked_for(state: tenacity.RetryCallState) -> float:
+    """The seconds that a server which has trouble asked for with its answer (`Retry-After`)."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    return error.retry_after if isinstance(error, Transient) else 0.0

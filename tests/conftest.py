@@ -48,6 +48,7 @@ _OURS = (
     "START_SECONDS",
     "VERIFY_PATIENCE",
     "TASK_SECONDS",
+    "ANSWER_SECONDS",
     "OPENAI_",
     "ALERT_",
     "DASK_",

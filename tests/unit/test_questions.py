@@ -39,9 +39,10 @@ AWAY = ServerUnreachable("connection refused")
     [
         ((True,), (), [], []),
         ((AWAY, AWAY, AWAY, True), (), [2, 4, 8], []),
+        ((ServerFault("HTTP 503", retry_after=60.0), AWAY, True), (), [60, 4], []),
         ((AWAY, AWAY, AWAY, AWAY, True), (False, False, True), [2, 4, 8, 15, 15], [True, False]),
     ],
-    ids=["at once", "at the fourth try", "after an outage"],
+    ids=["at once", "at the fourth try", "as the server asked", "after an outage"],
 )
 def test_an_answer_is_waited_for(
     answers: tuple[object, ...], probes: tuple[bool, ...], slept: list[float], told: list[bool]
