@@ -7,6 +7,7 @@ opened, because a recorded path is hostile input (`books.path` = `/etc`).
 import errno
 import os
 import stat
+import time
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,10 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+
+
+#: What happened so many seconds ago may be going on.
+LATELY_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,21 @@ class Tree:
         except Rejected:
             return False
         return True
+
+    def changed_lately(self, path: bytes) -> bool:
+        """Was something put into, or taken out of, the folder that a path would be in, within seconds?
+
+        Of its folders the deepest that is there is looked at. A wrong clock makes the answer no.
+        """
+        parts = path.split(b"/")
+        for depth in range(len(parts) - 1, -1, -1):
+            above = b"/".join(parts[:depth]) or b"."
+            try:
+                status = os.stat(above, dir_fd=self._root, follow_symlinks=False)
+            except (OSError, ValueError):
+                continue
+            return abs(time.time() - status.st_mtime) < LATELY_SECONDS
+        return False
 
     def open(self, path: bytes) -> BinaryIO:
         """Opens a file for reading. Raises OutsideLibrary, MissingFile, NotRegular, Unreadable."""
