@@ -70,6 +70,7 @@ from migration.model import (
     Card,
     Digest,
     EbookId,
+    FileId,
     Known,
     Outcome,
     Phase,
@@ -171,6 +172,7 @@ class CalibreMigrator:
         self.byte_pace = Pace(limit, max(limit / 4, SMALLEST_BURST), time.monotonic, self.crew.sleep)
         self.tracker.pace = self.byte_pace.wait
         self.held: dict[int, Range] = {}
+        self.missed: dict[FileId, bytes] = {}
         self.claimed = 0
         self.pass_id = 0
         self.rebuilt = False
@@ -653,7 +655,10 @@ class CalibreMigrator:
             self.ledger.begin(file.id)
             return self.send_with_retries(work, file)
         except MissingFile as error:
-            if self.give_back(work, counted=True) < ROUNDS:
+            # Only a file that is missed where it was missed before can come to an end so; Calibre moves the others.
+            counted = self.missed.get(file.id) == file.path
+            self.missed[file.id] = file.path
+            if self.give_back(work, counted=counted) < ROUNDS:
                 raise FileMoved(sanitize.for_log(str(error))) from error
             return UploadResult(file.id, Outcome.FAILED, error.evidence)
         except Rejected as error:
