@@ -10,7 +10,7 @@ ledger, atomic writes) live in `migration/`, which it may not.
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -34,11 +34,13 @@ from migration.errors import (
     EmptyFile,
     ExitCode,
     FileChanged,
+    FileMoved,
     KeptFailing,
     LedgerBusy,
     LibraryBusy,
     MachineLost,
     MigrationError,
+    MissingFile,
     PutAside,
     Rejected,
     ServerFault,
@@ -52,6 +54,7 @@ from migration.ledger import LEDGER_NAME, ExistingHashes, Taken
 from migration.model import (
     Book,
     BookFile,
+    BookId,
     Card,
     Digest,
     EbookId,
@@ -259,22 +262,29 @@ class CalibreMigrator:
             if self.limit_reached() or self.ledger.close_range(owned) or self.time_is_up():
                 del self.held[number]
             else:
-                self.crew.turns.load(self.read_range(owned))
+                self.crew.turns.load(self.read_range(owned, again=True))
         if self.held:
             oldest = self.held[min(self.held)]
             self.tracker.set(range=(oldest.first, oldest.last))
 
-    def read_range(self, owned: Range) -> list[Work]:
-        """Reads a range from the library, enters it in the ledger, and returns the books with work to do."""
+    def read_range(self, owned: Range, *, again: bool = False) -> list[Work]:
+        """Reads a range from the library, enters it in the ledger, and returns the books with work to do.
+
+        `again`: this process has read it before, so only what changed since counts.
+        """
         self.log.info(logs.querying(owned.first, owned.last))
         listed = self.read_library(lambda: self.library.read_files(owned.first, owned.last))
         files = [(file, self.excluded(file)) for file in listed]
         self.doubt(owned)
         enrolled = self.ledger.enrol(owned, files)
-        self.tracker.range_read(owned.first, owned.last, enrolled.settled, len(enrolled.todo))
-        self.found += len(enrolled.todo)
+        counts = enrolled.moved if again else enrolled.settled
+        new = enrolled.moved.pending if again else len(enrolled.todo)
+        self.tracker.range_read(owned.first, owned.last, counts, new)
+        self.found += max(0, new)
         self.log.info(logs.found(self.found))
         self.log.info(logs.processed_batch(owned.first, owned.last, len(files), enrolled.settled))
+        if enrolled.gone:
+            self.log.info(logs.no_longer_listed([str(file) for file in enrolled.gone]))
         for file in listed:
             if file.problem is not None:
                 self.log.warning(logs.failed(str(file.id), file.problem.reason, file.problem.message))
@@ -291,12 +301,19 @@ class CalibreMigrator:
         wanted = enrolled.unfinished | {file.book_id for file in enrolled.todo}
         books = self.read_library(lambda: self.library.read_books(owned.first, owned.last, wanted))
         works: list[Work] = []
-        for book in books:
-            todo = [file for file in book.files if file.id in enrolled.todo][: self.allowance(works)]
+        for book in [*books, *self.removed_books(enrolled.unfinished - {book.id for book in books})]:
+            # One that has a problem now was moved or removed since it was listed: the range is read again for it.
+            todo = [file for file in book.files if file.id in enrolled.todo and file.problem is None]
+            todo = todo[: self.allowance(works)]
             if todo or book.id in enrolled.unfinished:
                 suspect = any(file.id in enrolled.suspects for file in todo)
                 works.append(Work(book, self.card(book), todo, alone=suspect))
         return works
+
+    def removed_books(self, ids: Set[BookId]) -> list[Book]:
+        """Books that were removed in Calibre while their ebooks were being made: what there is must be finished."""
+        states = [(book_id, self.ledger.book(book_id)) for book_id in sorted(ids)]
+        return [Book(book_id, state.title or plain_title(state.working_title)) for book_id, state in states if state]
 
     def reopened_by_last_look(self) -> bool:
         """Takes the last look at the server when every range is closed, or waits for the worker that takes it.
@@ -519,10 +536,15 @@ class CalibreMigrator:
         """Takes one book all the way: what was left open, each file, then title, cover and rating."""
         work.made, work.reopened = None, False
         self.reconcile(work)
-        while work.files:
-            self.crew.heed_stop()
-            file = work.files[0]
-            self.account(work, file, self.process_file(work, file))
+        try:
+            while work.files:
+                self.crew.heed_stop()
+                file = work.files[0]
+                self.account(work, file, self.process_file(work, file))
+        except FileMoved as moved:
+            # Its files stay pending, so the range cannot be closed and is read again.
+            self.log.info("Book %s: %s; its range is read again", work.book.id, moved)
+            work.files.clear()
         self.finish_book(work)
 
     def process_file(self, work: Work, file: BookFile) -> UploadResult:
@@ -532,6 +554,10 @@ class CalibreMigrator:
             work.begun = file.id
             self.ledger.begin(file.id)
             return self.send_with_retries(work, file)
+        except MissingFile as error:
+            if self.give_back(work, counted=True) < ROUNDS:
+                raise FileMoved(sanitize.for_log(str(error))) from error
+            return UploadResult(file.id, Outcome.FAILED, reason=error.reason, message=sanitize.for_log(str(error)))
         except Rejected as error:
             return UploadResult(file.id, Outcome.FAILED, reason=error.reason, message=sanitize.for_log(str(error)))
 
@@ -930,7 +956,10 @@ class CalibreMigrator:
     def card(self, book: Book) -> Card:
         """The book's metadata as the server accepts it."""
         return metadata.make_card(
-            book, self.vocabulary, default_language=self.options.default_language, library_uuid=self.library.uuid
+            book,
+            self.vocabulary,
+            default_language=self.options.default_language,
+            library_uuid=self.ledger.first_library,
         )
 
     def time_is_up(self) -> bool:
@@ -977,7 +1006,7 @@ def run(options: Options) -> ExitCode:
         signals = migrator.crew.stop_on_signals()
         try:
             migrator.check_api_connectivity()
-            parts.bind()
+            migrator.read_library(parts.bind)
             if options.open_pass:
                 code = migrator.open_pass()
             elif options.verify:

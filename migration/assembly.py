@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from migration import logs, priority, progress, stacks
+from migration.adoption import adopt
 from migration.carrier import Carrier, LocalCarrier
 from migration.client import BookshelfClient, task_urls
 from migration.clock import SteadyClock, utc_now
@@ -19,6 +21,7 @@ from migration.errors import (
     ExitCode,
     Fatal,
     LedgerCorrupt,
+    LibraryBusy,
     MigrationError,
     Misconfigured,
     OutOfResources,
@@ -29,14 +32,13 @@ from migration.ledger import Ledger
 from migration.library import CalibreLibrary
 from migration.model import LastError, Phase, Progress, Vocabulary
 from migration.options import Options, password_of
-from migration.owner import Owner, WorkerLock, this_process
+from migration.owner import Owner, WorkerLock, lock_path, this_process
+from migration.patience import LIBRARY_BUSY_SECONDS, LIBRARY_LOCK_SECONDS, Patience
 from migration.rescue import mark_damaged, open_ledger
 from migration.resources import Reserve, resource_error
+from migration.system_errors import reason_of, set_aside_if_directory
 from migration.tracker import Tracker
 from migration.wire import Wire
-
-#: Seconds one query waits for Calibre to let go of metadata.db; Calibre itself waits 10.
-LIBRARY_BUSY_SECONDS = float(os.environ.get("LIBRARY_BUSY_SECONDS", "10"))
 
 #: How long a dead worker's request may still run on the server: what it claimed is left alone for so long.
 SETTLE = timedelta(seconds=float(os.environ.get("RECONCILE_AFTER_SECONDS", "40")))
@@ -58,9 +60,15 @@ class Parts:
     reserve: Reserve
     vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary({}, {}))
     last_published: datetime | None = None
+    told_unwritable: bool = False
 
     def bind(self) -> None:
-        """Ties the ledger to this library, server and user; retries what failed when asked to. Raises WrongLedger."""
+        """Ties the ledger to this library, server and user; retries what failed when asked to.
+
+        A restored library is adopted first when that was asked for. Raises WrongLedger, LibraryBusy.
+        """
+        if self.options.adopt_library:
+            self.log.info("%s", adopt(self.ledger, self.library))
         self.ledger.bind(library=self.library.uuid, server=self.client.server, user=self.client.user_id)
         if self.options.retry_failed:
             self.log.info("%d failed files are pending again", self.ledger.retry_failed())
@@ -70,7 +78,22 @@ class Parts:
         moment = self.clock()
         if now or self.last_published is None or (moment - self.last_published).total_seconds() >= 1:
             self.last_published = moment
+            self._write_progress()
+
+    def _write_progress(self) -> None:
+        """Whoever only compares goes on without a progress file, and says so once."""
+        try:
+            aside = set_aside_if_directory(self.progress_path)
+            if aside is not None:
+                self.log.warning("%s was a directory, not a file; it is now %s", self.progress_path, aside.name)
             progress.write(self.progress_path, self.tracker.snapshot())
+        except (OSError, StateUnwritable) as error:
+            reason = str(error) if isinstance(error, StateUnwritable) else f"{self.progress_path}: {reason_of(error)}"
+            if not self.options.verify:
+                raise StateUnwritable(reason) from error
+            if not self.told_unwritable:
+                self.told_unwritable = True
+                self.log.warning("Going on without a progress file: %s", reason)
 
     def end(self, phase: Phase) -> None:
         """The last words: gives back what is unfinished, writes the final progress."""
@@ -87,9 +110,12 @@ def assemble(options: Options) -> Iterator[Parts]:
     except OSError as error:
         raise _refused(StateUnwritable(f"cannot make {options.state_dir}: {error.strerror}")) from error
     try:
+        moved = _clear_the_way(options)
         priority.lower(options.nice, options.ionice)
         log = logs.configure(options.state_dir, options.worker_id, console=True, as_json=options.log_json)
         logs.mask(options.password)
+        for line in moved:
+            log.warning(line)
         owner = this_process(options.worker_id)
         lock = WorkerLock(options.state_dir, owner)
         stacks.write_on_signal(options.state_dir, options.worker_id)
@@ -124,21 +150,65 @@ def _put_together(options: Options, owner: Owner, log: logging.Logger, reserve: 
     client = BookshelfClient(
         Wire(options.server), options.username, password_of(options), task_urls(options.server, options.ws_url)
     )
-    library = CalibreLibrary(
-        options.library,
-        options.state_dir / "migration_library_copy",
-        busy_timeout_seconds=LIBRARY_BUSY_SECONDS,
-    )
+    path = progress.progress_path(options.state_dir, options.worker_id)
+    library = _open_library(options, tracker, path, log)
     carrier = _carrier(options, library, client, log)
     ledger = _ledger(options, owner, clock, log)
     log.info(logs.starts(options.worker_id, owner.pid, library.root, options.server))
-    path = progress.progress_path(options.state_dir, options.worker_id)
     parts = Parts(options, library, client, carrier, ledger, tracker, log, path, clock, reserve)
     ledger.call_while_waiting(parts.publish)
-    ledger.ask_library(library.listed)
+    ledger.ask_library(library.listed, library.origins)
     # Whoever watches must be able to tell a worker that hangs at its start from one that never started.
     parts.publish(now=True)
     return parts
+
+
+def _open_library(options: Options, tracker: Tracker, progress_path: Path, log: logging.Logger) -> CalibreLibrary:
+    """The library; while Calibre has it locked it is waited for, visibly, as in the middle of a run.
+
+    Without end by a worker, for as long as a person can be asked to wait by everything else.
+    """
+    last = 0.0
+
+    def say(sentence: str) -> None:
+        log.warning("%s", sentence)
+        tracker.failed_with(LibraryBusy(sentence))
+        tracker.set(status=Phase.WAITING)
+
+    def beat() -> None:
+        nonlocal last
+        waiting = tracker.snapshot().status is Phase.WAITING
+        if waiting and time.monotonic() - last >= 1:
+            last = time.monotonic()
+            progress.write(progress_path, tracker.snapshot())
+
+    private = options.state_dir / "migration_library_copy"
+    awaited = options.verify or options.open_pass
+    patience = Patience(say, beat, seconds=LIBRARY_LOCK_SECONDS if awaited else None)
+    try:
+        library = patience.read(
+            lambda: CalibreLibrary(options.library, private, busy_timeout_seconds=LIBRARY_BUSY_SECONDS)
+        )
+    except SystemExit:
+        tracker.set(status=Phase.STOPPED)
+        progress.write(progress_path, tracker.snapshot())
+        raise
+    tracker.set(status=Phase.INITIALIZING)
+    return library
+
+
+def _clear_the_way(options: Options) -> list[str]:
+    """Moves directories away that stand where this worker's files belong; says which. Raises StateUnwritable."""
+    number, moved = options.worker_id, []
+    for place in (logs.log_path, stacks.stack_path, lock_path):
+        path = place(options.state_dir, number)
+        try:
+            aside = set_aside_if_directory(path)
+        except OSError as error:
+            raise StateUnwritable(f"cannot move the directory {path} away: {reason_of(error)}") from error
+        if aside is not None:
+            moved.append(f"{path} was a directory, not a file; it is now {aside.name}")
+    return moved
 
 
 def _ledger(options: Options, owner: Owner, clock: SteadyClock, log: logging.Logger) -> Ledger:

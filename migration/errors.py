@@ -11,7 +11,8 @@
     │   ├── TokenRefused         the token another process handed over is no longer good
     │   └── LedgerBusy           another process held the ledger for too long
     ├── PutAside             not now: other books go on meanwhile
-    │   └── MachineLost          the machine of a cluster that was at the file is gone
+    │   ├── MachineLost          the machine of a cluster that was at the file is gone
+    │   └── FileMoved            a file is not where Calibre listed it: its range is read again
     ├── Rejected             this file will not arrive; the run goes on; `--retry-failed` tries again
     │   ├── TooBig  Unsupported  EmptyFile  Unreadable  OutsideLibrary  NotRegular  MissingFile
     │   ├── RefusedByServer  StoppedItsWorker  KeptFailing
@@ -113,6 +114,10 @@ class MachineLost(PutAside):
         super().__init__(message, until)
         self.died = died
         self.uploaded = uploaded
+
+
+class FileMoved(PutAside):
+    """A file is not where Calibre listed it; metadata.db must be asked again before it is missing."""
 
 
 class Rejected(MigrationError):

@@ -96,6 +96,18 @@ class BookFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What tells that a book is the same one in a library that was made anew.
+
+    `uuid` is Calibre's of the book, "" when it has none; `folder` where Calibre keeps it, below the
+    library.
+    """
+
+    uuid: str
+    folder: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """Why a file cannot be taken: `reason` is a `Rejected.reason`, `message` the sentence for the user."""
 

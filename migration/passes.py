@@ -181,7 +181,7 @@ def reopen_file(db: sqlite3.Connection, file: FileId, *outcomes: Outcome) -> boo
         count(db, row["pass_id"], 0, {Outcome(row["outcome"]): -1, Outcome.PENDING: 1})
         if row["outcome"] == Outcome.FAILED:
             tally(db, row["pass_id"], "failed", {row["reason"]: -1})
-            db.execute("DELETE FROM tallies WHERE pass_id = ? AND kind = 'failed' AND n <= 0", (row["pass_id"],))
+            drop_empty_tallies(db, row["pass_id"])
         db.execute(
             "UPDATE ranges SET closed_at = NULL, owner = NULL WHERE pass_id = ? AND closed_at IS NOT NULL"
             " AND ? BETWEEN first_id AND last_id",
@@ -208,3 +208,8 @@ def tally(db: sqlite3.Connection, pass_id: int, kind: str, counts: Mapping[str, 
         " ON CONFLICT (pass_id, kind, name) DO UPDATE SET n = n + excluded.n",
         [(pass_id, kind, name, n) for name, n in counts.items()],
     )
+
+
+def drop_empty_tallies(db: sqlite3.Connection, pass_id: int) -> None:
+    """Reasons for which no file fails any more are not listed."""
+    db.execute("DELETE FROM tallies WHERE pass_id = ? AND kind = 'failed' AND n <= 0", (pass_id,))

@@ -28,6 +28,7 @@ _OURS = (
     "MIGRATE_",
     "CALIBRE_LIBRARY",
     "LIBRARY_BUSY",
+    "LIBRARY_LOCK",
     "STATE_DIR",
     "WORKER_ID",
     "WORKER_NICE",
