@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from migration import logs, priority, progress, stacks
+from migration import logs, not_carried, priority, progress, stacks
 from migration.adoption import adopt
 from migration.carrier import Carrier, LocalCarrier
 from migration.client import BookshelfClient, task_urls
@@ -199,9 +199,9 @@ def _open_library(options: Options, tracker: Tracker, progress_path: Path, log: 
 
 def _clear_the_way(options: Options) -> list[str]:
     """Moves directories away that stand where this worker's files belong; says which. Raises StateUnwritable."""
-    number, moved = options.worker_id, []
-    for place in (logs.log_path, stacks.stack_path, lock_path):
-        path = place(options.state_dir, number)
+    moved = []
+    own = (place(options.state_dir, options.worker_id) for place in (logs.log_path, stacks.stack_path, lock_path))
+    for path in (*own, options.state_dir / not_carried.NAME):
         try:
             aside = set_aside_if_directory(path)
         except OSError as error:

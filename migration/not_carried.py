@@ -11,6 +11,7 @@ from pathlib import Path
 from migration.errors import StateUnwritable
 from migration.model import Book, Card, EbookId
 from migration.resources import raise_if_exhausted
+from migration.system_errors import reason_of
 
 NAME = "not_carried.jsonl"
 
@@ -30,6 +31,6 @@ def append(state_dir: Path, book: Book, card: Card, ebook_id: EbookId) -> None:
             os.close(descriptor)
     except OSError as error:
         raise_if_exhausted(error)
-        raise StateUnwritable(f"cannot write {path}: {error.strerror}") from error
+        raise StateUnwritable(f"cannot write {path}: {reason_of(error)}") from error
     if written != len(line):
         raise StateUnwritable(f"cannot write {path}: the disk is full")

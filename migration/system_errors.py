@@ -46,7 +46,11 @@ def set_aside_if_directory(path: Path) -> Path | None:
     if not path.is_dir() or path.is_symlink():
         return None
     stamp = datetime.now(tz=UTC).strftime("%Y%m%dT%H%M%S%fZ")
-    return path.rename(path.with_name(f"{path.name}.directory-{stamp}"))
+    try:
+        return path.rename(path.with_name(f"{path.name}.directory-{stamp}"))
+    except FileNotFoundError:
+        # Another worker was faster.
+        return None
 
 
 def space_left(directory: Path) -> int | None:
