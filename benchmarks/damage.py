@@ -234,7 +234,7 @@ def run(cell: Cell, books: int) -> tuple[bool | None, str]:
         house = House(Path(folder), books)
         process = house.start(cell)
         try:
-            if not wait_for(lambda: uploaded(house, 4), 60):
+            if not wait_for(lambda: uploaded(house, 4), PATIENCE):
                 return False, f"never began: {house.words()[-400:]}"
             if not harm(house, cell):
                 return None, "no such file at that time"

@@ -15,6 +15,9 @@ from migration.store import Store
 #: A file that the server is known to have, and its bytes.
 Settled = tuple[FileId, Digest]
 
+#: Book numbers looked at from a drawn one on: gaps in the numbering are smaller.
+WINDOW = 1000
+
 _NOTE = "note:spot_check"
 #: What is kept of how far the server's own database was read.
 _DATABASE_NOTE = "note:server_db_last_id"
@@ -40,11 +43,12 @@ class Doubts:
             ends = db.execute("SELECT (SELECT MIN(book_id) FROM files), (SELECT MAX(book_id) FROM files)").fetchone()
             found: dict[FileId, Digest] = {}
             for _ in range(2 * count if ends[0] is not None else 0):
-                # By a book number drawn at random: the table is not read through.
+                # From a book number drawn at random on: the table is not read through.
+                first = random.randint(ends[0], ends[1])  # noqa: S311 - no secret
                 row = db.execute(
-                    f"SELECT book_id, format, sha1, size FROM files WHERE book_id >= ? AND {_SETTLED}"  # noqa: S608 - ours
+                    f"SELECT book_id, format, sha1, size FROM files WHERE book_id BETWEEN ? AND ? AND {_SETTLED}"  # noqa: S608 - ours
                     " ORDER BY book_id LIMIT 1 OFFSET ?",
-                    (random.randint(ends[0], ends[1]), random.randint(0, 1)),  # noqa: S311 - no secret
+                    (first, first + WINDOW, random.randint(0, 1)),  # noqa: S311 - no secret
                 ).fetchone()
                 if row is not None and len(found) < count:
                     file, digest = _settled(row)
