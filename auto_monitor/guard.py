@@ -28,7 +28,7 @@ MOST_LINES = 120
 NAMES = frozenset({
     "self", "abs", "all", "any", "bool", "dict", "enumerate", "float", "int", "isinstance", "len", "list", "max", "min",
     "range", "reversed", "round", "set", "sorted", "str", "sum", "tuple", "zip", "timedelta", "ValueError", "Transient",
-    "PROBE_SECONDS", "RETRY_FIRST_SECONDS", "TRIES", "OUTAGE_AFTER", "FRAMING_BYTES", "Phase", "tenacity",
+    "PROBE_SECONDS", "RETRY_FIRST_SECONDS", "TRIES", "OUTAGE_AFTER", "Phase", "tenacity",
 })  # fmt: skip
 #: Attributes any function may use besides its own: of built-in values, of the worker's walk, and of waiting.
 ATTRIBUTES = frozenset({
@@ -44,8 +44,8 @@ ATTRIBUTES = frozenset({
 #: Calls that prove or account for something: as often as before, with the same arguments.
 PROOFS = frozenset({
     "account", "accounted", "attach", "begin", "check_in_place", "close_range", "digest_of", "enrol", "finish_book",
-    "give_back", "give_up", "identify", "learn", "open_file", "process_file", "reach", "reconcile",
-    "refuse_unsendable", "send", "sent", "settle", "settled", "take", "range_read",
+    "give_back", "give_up", "identify", "intend", "leave_pending", "learn", "open_file", "process_file",
+    "reach", "reconcile", "refuse_unsendable", "send", "sent", "settle", "settled", "take", "range_read",
 })  # fmt: skip
 #: What belongs to the worker as a whole: used through an attribute of it, never handed on or put elsewhere.
 _WHOLE = frozenset({"options", "client", "ledger", "library", "tracker", "crew", "log", "existing_hashes"})

@@ -24,8 +24,8 @@ _POLICY = (
     "default-src 'none'; img-src 'self'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 #: Routes whose errors are pages, not JSON ("plain" in the protocol reference).
-_PLAIN = ("/login", "/api/upload", "/thumb/", "/api/download/")
-_PLAIN_ENDS = ("/add-upload", "/rate", "/cover")
+_PLAIN = ("/login", "/api/upload/", "/api/upload-cover", "/api/ebooks/index/", "/thumb/", "/api/download/")
+_PLAIN_ENDS = ("/api/upload", "/add-upload", "/rate", "/cover")
 
 
 def make_application(config: Config) -> web.Application:

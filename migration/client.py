@@ -1,7 +1,9 @@
 """MyBookshelf2 over REST and WebSocket: the only maker of `Receipt`, the only translator of its answers into errors.
 
-Most errors of this server come with HTTP 200 and a key `error`; see the traps in the protocol reference. Requests
-that must not be repeated blindly (create, attach) raise AnswerLost when their answer is lost; the caller reconciles.
+What is no answer of the protocol never gets here: `answers` decides that, and `wire` raises. Most errors of this server
+come with HTTP 200 and a key `error`; see the traps in the protocol reference. Requests that must not be repeated
+blindly (create, attach) cannot be sent without the ledger's fresh intention, and raise AnswerLost when their answer is
+lost; the caller reconciles.
 """
 
 import os
@@ -14,9 +16,11 @@ from dataclasses import dataclass
 from typing import IO, Any, Concatenate, ParamSpec, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
-from migration import bodies
+from migration import bodies, shapes
+from migration.answers import Answer
 from migration.backends import Backend, Backends
 from migration.bodies import Ebook, Listing
+from migration.books import Asked, Intended
 from migration.errors import (
     AnswerLost,
     LoginRefused,
@@ -28,6 +32,7 @@ from migration.errors import (
     Transient,
     Unsupported,
 )
+from migration.evidence import about
 from migration.mime import mime_type
 from migration.model import (
     Card,
@@ -41,7 +46,7 @@ from migration.model import (
     Vocabulary,
 )
 from migration.tasks import TaskEngine, Unauthorized
-from migration.wire import Answer, Body, Wire
+from migration.wire import Body, Wire
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -109,21 +114,19 @@ class BookshelfClient:
     # -- session --------------------------------------------------------------------------------------------------
 
     def login(self) -> None:
-        """Gets a new access token. Raises LoginRefused."""
-        answer = self._wire.send(
-            "POST", "/login", body={"username": self._username, "password": self._password}, repeatable=True
-        )
-        token = answer.mapping().get("access_token")
-        if not isinstance(token, str):
+        """Gets a new access token. Raises LoginRefused when the server itself says so, and Transient."""
+        answer = self._wire.send("POST", "/login", body={"username": self._username, "password": self._password})
+        if answer.error or answer.status != 200:
             reason = answer.error or answer.text or f"HTTP {answer.status}"
             raise LoginRefused(
                 f"{self.server} refused the login of {self._username!r} ({reason}); check MBS2_USERNAME and "
                 "MBS2_PASSWORD"
             )
-        claims = bodies.claims(token)
-        self._token = token
+        token = bodies.text(answer.mapping(), "access_token")
+        claims = shapes.claims(token)
+        self.user_id = str(claims["id"])
         self._renew_at = time.monotonic() + renew_after(claims, time.time())
-        self.user_id = str(claims.get("id") or self._username)
+        self._token = token
 
     def probe(self) -> Transient | None:
         """What is still wrong with the server, None when nothing is: app, database and task engine are each asked.
@@ -168,7 +171,8 @@ class BookshelfClient:
             "/api/upload/check",
             {"mime_type": mime_type(extension), "size": digest.size, "hash": digest.sha1, "extension": extension},
         )
-        return self._upload_verdict(answer, digest)
+        with about(digest):
+            return self._upload_verdict(answer, digest)
 
     def upload(self, outgoing: Outgoing, digest: Digest, extension: str) -> str | Sighting:
         """Sends a file; returns the server's name for it, or a Sighting when it has these bytes already.
@@ -178,7 +182,8 @@ class BookshelfClient:
         name = f"{digest.sha1}.{extension}"
         body = bodies.Multipart(name, outgoing, outgoing.len, mime_type(extension))
         answer = self._call("POST", "/api/upload", upload=(body, body.content_type), once=True)
-        sighting = self._upload_verdict(answer, digest)
+        with about(digest):
+            sighting = self._upload_verdict(answer, digest)
         return sighting or bodies.text(answer.mapping(), "file")
 
     def extract(self, file: str, card: Card) -> UploadId:
@@ -186,8 +191,11 @@ class BookshelfClient:
         return UploadId(bodies.integer(self._task(TaskEngine.call, "metadata", [file, bodies.proposed(card)])))
 
     def extracted(self, upload_id: UploadId) -> Extracted:
-        """What the server made of an upload."""
-        meta = self._call("GET", f"/api/uploads-meta/{upload_id}").mapping()
+        """What the server made of an upload. Raises ServerFault when it does not know it any more."""
+        answer = self._call("GET", f"/api/uploads-meta/{upload_id}")
+        if answer.status != 200:
+            raise ServerFault(f"{self.server} does not know upload {upload_id} any more; the file is sent again")
+        meta = answer.mapping()
         found = meta.get("meta")
         return Extracted(
             upload_id,
@@ -198,21 +206,25 @@ class BookshelfClient:
 
     # -- one book -------------------------------------------------------------------------------------------------
 
-    def find(self, working_title: str) -> list[EbookId]:
-        """The ebooks with exactly this title; a working title is unique, so at most one."""
-        answer = self._call("GET", f"/api/ebooks/index/{quote(working_title, safe='')}")
-        items = answer.mapping().get("items")
-        return [
-            EbookId(bodies.integer(item.get("id")))
-            for item in (items if isinstance(items, list) else [])
-            if isinstance(item, dict) and item.get("title") == working_title
-        ]
+    def find(self, title: str) -> list[EbookId]:
+        """The ebooks with exactly this title, as the server lists them; a working title is unique, so at most one.
 
-    def create(self, card: Card, ids: Mapping[tuple[str, str], int], *, bare: bool) -> EbookId:
+        A title is looked for by what stands before its first slash, which no path can hold. Raises
+        Transient when the answer lists nothing: only a list says "not there".
+        """
+        prefix = title.partition("/")[0].strip()
+        if not prefix.strip("."):
+            # No request can ask for it; such a title is never one of our working titles.
+            return []
+        answer = self._call("GET", f"/api/ebooks/index/{quote(prefix, safe='')}")
+        return [EbookId(bodies.integer(item.get("id"))) for item in bodies.items(answer) if item.get("title") == title]
+
+    def create(self, intended: Intended, card: Card, ids: Mapping[tuple[str, str], int], *, bare: bool) -> EbookId:
         """Makes the ebook under its working title; without authors and series when `bare`.
 
-        Raises AnswerLost, RefusedByServer.
+        Raises PutAside when the intention is not fresh; AnswerLost, RefusedByServer.
         """
+        intended.spend(Asked.CREATE)
         body: dict[str, Json] = {
             "title": card.working_title,
             "language": {"id": card.language_id},
@@ -221,15 +233,21 @@ class BookshelfClient:
         }
         if not bare:
             body.update(bodies.series(card, ids))
-        answer = self._accepted(self._call("POST", "/api/ebooks", body, repeatable=False))
+        with about(intended.book_id):
+            answer = self._accepted(self._call("POST", "/api/ebooks", body))
         return EbookId(bodies.integer(answer.mapping().get("id")))
 
-    def attach(self, ebook_id: EbookId, extracted_id: UploadId, digest: Digest) -> Receipt:
-        """Moves an upload into an ebook. Raises AnswerLost, AttachedElsewhere, RefusedByServer.
+    def attach(self, intended: Intended, ebook_id: EbookId) -> Receipt:
+        """Moves the upload that was intended into an ebook. Raises AnswerLost, AttachedElsewhere, RefusedByServer.
 
-        HTTP 404 (no such ebook or upload) is what a second try gets, so it too is AnswerLost: reconcile.
+        PutAside when the intention is not fresh. HTTP 404 (no such ebook or upload) is what a second
+        try gets, so it too is AnswerLost: reconcile.
         """
-        answer = self._call("POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": extracted_id}, repeatable=False)
+        intended.spend(Asked.ATTACH)
+        upload_id, digest = intended.intention.upload_id, intended.intention.digest
+        if upload_id is None or digest is None:
+            raise ValueError(f"an intention to attach without an upload: {intended.intention}")
+        answer = self._call("POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": upload_id})
         if answer.status == 404:
             raise AnswerLost(f"add-upload to ebook {ebook_id}: the upload or the ebook is gone", still_running=False)
         if "already exists" in answer.error:
@@ -237,7 +255,9 @@ class BookshelfClient:
             if existing is not None and int(existing[2]) == ebook_id:
                 return Receipt(digest, ebook_id, SourceId(int(existing[1])))
             raise AttachedElsewhere(Sighting(digest))
-        return Receipt(digest, ebook_id, SourceId(bodies.integer(self._accepted(answer).mapping().get("id"))))
+        with about(digest):
+            accepted = self._accepted(answer)
+        return Receipt(digest, ebook_id, SourceId(bodies.integer(accepted.mapping().get("id"))))
 
     def attached(self, ebook_id: EbookId, digest: Digest, extension: str) -> Receipt | None:
         """Reconciles a lost answer: the receipt when the server has these bytes and this ebook holds them, else None.
@@ -254,7 +274,7 @@ class BookshelfClient:
         raise AttachedElsewhere(sighting)
 
     def ebook(self, ebook_id: EbookId) -> Ebook | None:
-        """The ebook as it is now; None when there is none."""
+        """The ebook as it is now; None when the server itself says that there is none."""
         answer = self._call("GET", f"/api/ebooks/{ebook_id}")
         return None if answer.status == 404 else bodies.ebook(ebook_id, self._accepted(answer).mapping())
 
@@ -323,10 +343,9 @@ class BookshelfClient:
         body: Body = None,
         *,
         upload: tuple[Any, str] | None = None,
-        repeatable: bool = True,
         once: bool = False,
     ) -> Answer:
-        """Sends with the token; logs in again on 401, once. A 401 was certainly not carried out.
+        """Sends with the token; logs in again on 401, once. The server's own 401 was certainly not carried out.
 
         `once`: the body is a stream that cannot be sent a second time; then 401 is a ServerFault, and the next try of
         the whole file finds a fresh token.
@@ -334,13 +353,13 @@ class BookshelfClient:
         token = self.access_token()
         # A file takes as long as it takes: only small requests tell that nobody answers.
         with nullcontext() if upload else self._backends.asking(Backend.APP):
-            answer = self._wire.send(method, path, body=body, upload=upload, token=token, repeatable=repeatable)
+            answer = self._wire.send(method, path, body=body, upload=upload, token=token)
         self._backends.heard(Backend.APP)
         if answer.status == 401:
             self.login_again(token)
             if once:
                 raise ServerFault(f"{method} {path}: the token had expired; logged in again")
-            answer = self._wire.send(method, path, body=body, token=self._token, repeatable=repeatable)
+            answer = self._wire.send(method, path, body=body, token=self._token)
         self._refusals = self._refusals + 1 if answer.status == 401 else 0
         if answer.status == 401 and self._refusals < PERSISTENT_REFUSALS:
             raise ServerFault(f"{method} {path}: HTTP 401 right after a login")

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from migration import books, passes
-from migration.errors import EmptyFile, KeptFailing, MissingFile, StoppedItsWorker, Unreadable
-from migration.model import BookFile, BookId, Counts, FileId, Outcome
+from migration.errors import EmptyFile, Evidence, MissingFile, StoppedItsWorker, Unreadable
+from migration.evidence import about
+from migration.model import BookFile, BookId, Counts, Digest, FileId, Outcome
 from migration.passes import Range
 
 #: A file whose worker died this often while working on it is not tried again.
@@ -20,7 +21,8 @@ MAX_ATTEMPTS = 3
 DIED = f"its worker died {MAX_ATTEMPTS} times while working on it"
 
 #: Reasons that may have gone away by themselves: such a file is tried again in the next pass.
-_TRY_AGAIN = frozenset({MissingFile.reason, EmptyFile.reason, Unreadable.reason, KeptFailing.reason})
+#: The last one is what earlier versions said of a file on which the server kept failing; nobody had refused it.
+_TRY_AGAIN = frozenset({MissingFile.reason, EmptyFile.reason, Unreadable.reason, "server error"})
 
 _WRITE = (
     "INSERT OR REPLACE INTO files (book_id, format, size, mtime_ns, outcome, pass_id, reason, message, sha1, source_id,"
@@ -173,7 +175,17 @@ def start(db: sqlite3.Connection, file: FileId) -> None:
         (file.book_id, file.format),
     ).fetchone()
     if row[0] > MAX_ATTEMPTS:
-        raise StoppedItsWorker(DIED)
+        with about(file):
+            raise StoppedItsWorker(DIED)
+
+
+def check_evidence(db: sqlite3.Connection, file: FileId, evidence: Evidence) -> None:
+    """Raises ValueError when the evidence is about something else: another file, another book, other bytes."""
+    row = db.execute("SELECT sha1 FROM files WHERE book_id = ? AND format = ?", (file.book_id, file.format)).fetchone()
+    bytes_of_it = None if row is None or row["sha1"] is None else row["sha1"].hex()
+    of_bytes = isinstance(evidence.about, Digest) and evidence.about.sha1 == bytes_of_it
+    if not of_bytes and evidence.about not in (file, file.book_id):
+        raise ValueError(f"{file} cannot fail for {evidence.reason!r} of {evidence.about}")
 
 
 def reach(db: sqlite3.Connection, file: FileId, stage: Stage) -> None:

@@ -10,7 +10,7 @@ in the same transactions as the rows it counts.
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from migration import books, claims, enrolment, origins, passes, reservation
 from migration.clock import SteadyClock, utc_now
 from migration.doubts import Doubts
 from migration.enrolment import Enrolment, Stage
+from migration.errors import Evidence
+from migration.left_ranges import LeftRanges
 from migration.model import (
     BookFile,
     BookId,
@@ -69,6 +71,8 @@ class Ledger:
         self._found: Callable[[int, int], Mapping[BookId, Origin]] = lambda _first, _last: {}
         self._clock = clock
         self._settle = settle
+        #: Ranges that this process leaves to others.
+        self.left = LeftRanges(self._store, self._owner, self._is_alive)
         #: What is left to do when every range of a pass is closed.
         self.end = PassEnd(self._store, self._owner, clock, self._is_alive)
         #: What is believed of the server, and asked anew when it has lost files.
@@ -165,7 +169,8 @@ class Ledger:
             books = kept.books if kept is not None and kept.pass_id == pass_id else frozenset[BookId]()
             mine = kept is not None and kept.worker_id == self._worker_id
             with self._store.transaction(durable=False) as db:
-                taken = passes.take_over(db, pass_id, self._owner, self._is_alive, books, mine)
+                left = self.left.firsts(pass_id)
+                taken = passes.take_over(db, pass_id, self._owner, self._is_alive, books, mine, left)
                 claimed_to, highest_id = passes.claimed_to(db, pass_id)
                 if taken is None and claimed_to >= highest_id:
                     passes.close_when_done(db, pass_id, self._now())
@@ -265,10 +270,16 @@ class Ledger:
         )
 
     def account(self, pass_id: int, result: UploadResult) -> bool:
-        """Records what became of a file; returns False when that is recorded already (then nothing changes)."""
-        proof = result.proof
+        """Records what became of a file; returns False when that is recorded already (then nothing changes).
+
+        Raises ValueError when a failure's evidence speaks of something else than this file.
+        """
+        evidence = result.proof if isinstance(result.proof, Evidence) else None
+        proof = None if isinstance(result.proof, Evidence) else result.proof
         source_id = proof.source_id if isinstance(proof, Receipt) else None
         with self._store.transaction(durable=False) as db:
+            if evidence is not None:
+                enrolment.check_evidence(db, result.file, evidence)
             settled = db.execute(
                 "UPDATE files SET outcome = ?, reason = ?, message = ?, attempts = 0, rounds = 0,"
                 " sha1 = COALESCE(?, sha1), source_id = COALESCE(?, source_id)"
@@ -312,6 +323,17 @@ class Ledger:
             books.write(db, book_id, state, self._clock)
             if state.intention is not None:
                 claims.touch(db, self._owner, book_id, self._clock)
+
+    def intend(self, book_id: BookId, state: books.BookState, intention: books.Intention) -> books.Intended:
+        """Puts a request that must not be repeated on record, on the disk, before it leaves; what lets it leave.
+
+        Raises PutAside while an earlier one about the book has not been reconciled.
+        """
+        with self._store.transaction() as db:
+            books.refuse_second(db, book_id, self._clock)
+            books.write(db, book_id, replace(state, intention=intention), self._clock)
+            claims.touch(db, self._owner, book_id, self._clock)
+        return books.Intended(book_id, intention)
 
     def finish_book(
         self,

@@ -39,22 +39,37 @@ class CalibreLibrary:
     def __init__(self, root: Path, private_dir: Path, *, busy_timeout_seconds: float = 10.0) -> None:
         """Opens metadata.db. Raises LibraryUnreadable with a sentence that names what is wrong and the way out."""
         self.root = root.expanduser()
-        self._path = self.root / connection.NAME
-        self._db = connection.connect(self.root, private_dir, busy_timeout_seconds)
+        self._live = connection.Live(self.root, private_dir, busy_timeout_seconds)
+        self._path = self._live.path
+        self._met = True
         try:
             self._tree = Tree(self.root)
-            self._columns = self._schema()
+            self._learn_schema()
             self.uuid = self._uuid()
-            self._sorts_are_copies = self._copied_sorts()
-            self._custom = CustomColumns(self._query, self._columns)
-            self._listing = Listing(self._query, self._tree, has_uuids="uuid" in self._columns["books"])
         except OSError as error:
-            self._db.close()
+            self._live.close()
             raise_if_exhausted(error)
             raise LibraryUnreadable(f"{self.root} cannot be read: {error.strerror}") from error
         except LibraryUnreadable:
-            self._db.close()
+            self._live.close()
             raise
+
+    def _learn_schema(self) -> None:
+        """What this metadata.db has, which may be another one than before."""
+        self._columns = self._schema()
+        self._sorts_are_copies = self._copied_sorts()
+        self._custom = CustomColumns(self._query, self._columns)
+        self._listing = Listing(self._query, self._tree, has_uuids="uuid" in self._columns["books"])
+
+    def _meet_again(self) -> None:
+        """metadata.db was replaced: by the same library's, or it is no longer the one that was begun with."""
+        self._learn_schema()
+        found = self._uuid()
+        if found != self.uuid:
+            raise LibraryUnreadable(
+                f"{self._path} was replaced by that of library {found}, before it was {self.uuid}; if Calibre has "
+                "restored the library, start once with --adopt-library"
+            )
 
     def listed(self, first: int, last: int) -> int | None:
         """How many files the last reading of exactly these books found; None when it is long ago."""
@@ -72,7 +87,7 @@ class CalibreLibrary:
 
     def close(self) -> None:
         """Closes the database and the folder."""
-        self._db.close()
+        self._live.close()
         self._tree.close()
 
     def highest_book_id(self) -> int:
@@ -167,13 +182,16 @@ class CalibreLibrary:
 
         `what` is read, for the message when it cannot be.
         """
-        try:
-            with connection.readable(self._path, what):
-                return self._db.execute(sql, parameters).fetchall()
-        except connection.NeedsRecovery as error:
-            raise LibraryUnreadable(
-                f"{self._path} was left by a crashed program while it was being read ({error}); start again"
-            ) from error
+        if self._live.renewed():
+            self._met = False
+        if not self._met:
+            self._met = True  # for the queries that this takes
+            try:
+                self._meet_again()
+            except LibraryUnreadable:
+                self._met = False
+                raise
+        return self._live.fetch(sql, parameters, what)
 
     def _schema(self) -> dict[str, frozenset[str]]:
         """Every table with its columns. Raises LibraryUnreadable when this is not a Calibre library."""

@@ -47,6 +47,7 @@ _OURS = (
     "PREPARE_",
     "START_SECONDS",
     "TASK_SECONDS",
+    "ANSWER_SECONDS",
     "OPENAI_",
     "ALERT_",
     "DASK_",
