@@ -61,10 +61,10 @@ def send(place: tuple[str, int], request: Request) -> tuple[int, str]:
 
 
 def _judged(connection: socket.socket, request: Request) -> tuple[int, str]:
-    answer = http.client.HTTPResponse(connection, method=request.method)
     try:
-        answer.begin()
-        body = b"" if answer.status == 101 else answer.read()
+        with contextlib.closing(http.client.HTTPResponse(connection, method=request.method)) as answer:
+            answer.begin()
+            body = b"" if answer.status == 101 else answer.read()
     except (http.client.HTTPException, ConnectionError) as error:
         return 0, f"no answer: {error!r}"
     wrong = [f"{name}: {answer.headers.get(name)}" for name, value in HEADERS.items() if answer.headers[name] != value]
@@ -80,7 +80,7 @@ def _drained(connection: socket.socket, frames: bytes) -> str:
     """Sends frames to the task engine and reads until it closes, or has nothing more to say."""
     try:
         connection.sendall(frames)
-        connection.settimeout(0.05)
+        connection.settimeout(0.02)
         while connection.recv(65536):
             pass
     except TimeoutError:

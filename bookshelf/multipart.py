@@ -44,11 +44,12 @@ class FilePart:
             rest += await _more(self._stream)
         if rest[:2] != b"--":
             raise Failed(400, NOT_UNDERSTOOD)
-        length = len(rest)
-        while data := await self._stream.block():
-            length += len(data)
+        length = 0
+        while rest:
+            length += len(rest)
             if length > FRAMING_BYTES:
                 raise Failed(413, TOO_LARGE)
+            rest = await self._stream.block()
 
 
 async def file_part(request: web.Request) -> FilePart:
