@@ -13,18 +13,20 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import tenacity
 
 import settings
-from migration import logs, metadata, not_carried, plan, sanitize, server_db, totals, verify
+from migration import cover, logs, metadata, not_carried, plan, sanitize, server_db, totals, verify
 from migration.assembly import Parts, assemble, explain_crash, explain_fatal
 from migration.bodies import Ebook, made, name_keys
 from migration.books import Asked, BookState, Intention, Step
 from migration.carrier import Watch, extension_of
 from migration.client import AttachedElsewhere, Extracted
+from migration.closing import LastLook
 from migration.crew import Crew, Stopping
 from migration.enrolment import Enrolment, Stage
 from migration.errors import (
@@ -41,6 +43,7 @@ from migration.errors import (
     Rejected,
     ServerFault,
     ServerNeverAnswered,
+    StateUnwritable,
     TooBig,
     Transient,
     Unsupported,
@@ -81,6 +84,9 @@ ROUNDS = 3
 OUTAGE_AFTER = 3
 #: Seconds between probes of a server that does not answer.
 PROBE_SECONDS = float(os.environ.get("PROBE_SECONDS", "15"))
+#: Seconds between a pass's last request and the last look at the server: what a network delivers late or a second time
+#: has arrived by then.
+LAST_LOOK_SECONDS = float(os.environ.get("LAST_LOOK_SECONDS", "3"))
 #: Seconds to wait for the server at start.
 START_SECONDS = float(os.environ.get("START_SECONDS", "60"))
 #: The list of known hashes is refreshed after this many files or seconds, whichever comes first.
@@ -121,6 +127,7 @@ class CalibreMigrator:
         self.publish: Callable[[], None] = parts.publish
         self.vocabulary = parts.vocabulary
         self.existing_hashes = ExistingHashes(parts.ledger)
+        self.last_look = LastLook(parts.client, parts.ledger, parts.library, parts.log, time.sleep)
         self.hash_list_complete = False
         self.hashes_seen = 0
         self.last_hash_refresh = self.clock()
@@ -154,15 +161,27 @@ class CalibreMigrator:
             return ExitCode.OK
         self.pass_id = joined
         self.rebuilt = self.ledger.rebuilt
+        self.let_requests_settle()
         self.tracker.set(run_id=joined, status=Phase.DISCOVERING)
         self.refresh_existing_hashes()
+        self.ask_server(lambda: self.last_look.begin(joined))
         self.crew.meanwhile(self.carrier.open, self.publish)
         self.crew.start()
-        while (owned := self.next_range()) is not None:
-            self.work_through(owned)
-        while self.held:
-            self.look_after()
-        return self.conclude()
+        while True:
+            while (owned := self.next_range()) is not None:
+                self.work_through(owned)
+            while self.held:
+                self.look_after()
+            if not self.reopened_by_last_look():
+                return self.conclude()
+
+    def let_requests_settle(self) -> None:
+        """After the ledger was lost: waits until no request is under way of which it knows nothing any more."""
+        seconds = (self.ledger.settles_at() - self.clock()).total_seconds()
+        if seconds > 0:
+            self.log.info("The ledger was rebuilt; what was under way may end first, within %.0f s", seconds)
+            self.tracker.set(status=Phase.WAITING)
+            self.crew.rest(seconds, self.publish)
 
     def open_pass(self) -> ExitCode:
         """Opens a pass unless one is open; the work is left to workers that join."""
@@ -183,7 +202,7 @@ class CalibreMigrator:
             if owned is not None:
                 self.at_work()
                 return owned
-            if self.ledger.is_closed(self.pass_id):
+            if self.ledger.is_closed(self.pass_id) or self.ledger.end.is_due(self.pass_id):
                 return None
             if self.held:
                 self.look_after()
@@ -264,6 +283,22 @@ class CalibreMigrator:
                 works.append(Work(book, self.card(book), todo, alone=suspect))
         return works
 
+    def reopened_by_last_look(self) -> bool:
+        """Takes the last look at the server when every range is closed, or waits for the worker that takes it.
+
+        True when there is work again: books that the look found unfinished.
+        """
+        while self.ledger.end.is_due(self.pass_id) and not self.time_is_up():
+            self.tracker.set(status=Phase.WAITING)
+            look = self.ledger.end.take(self.pass_id)
+            if look is None:
+                self.tick(1.0)
+            else:
+                self.crew.rest(LAST_LOOK_SECONDS, self.publish)
+                self.ask_server(partial(self.last_look.take, look))
+        stopped = self.limit_reached() or self.time_is_up()
+        return not stopped and not self.ledger.is_closed(self.pass_id)
+
     def conclude(self) -> ExitCode:
         """The end of this worker's part: the summary of the pass and the exit status."""
         pass_totals = totals.read(self.ledger.path, self.pass_id)
@@ -272,14 +307,24 @@ class CalibreMigrator:
         closed = pass_totals.closed_at is not None
         if closed:
             proved = totals.proved(self.ledger.path, self.pass_id)
-            self.log.info(totals.equation(pass_totals, proved=proved))
-            self.ledger.back_up(self.pass_id)
+            say = self.log.error if pass_totals.differences else self.log.info
+            say(totals.equation(pass_totals, proved=proved))
+            self.back_up()
+        if closed and pass_totals.differences:
+            return ExitCode.DIFFERENCE
         if not closed and not self.limit_reached():
             if self.time_is_up():
                 self.log.info("The time is up (--max-duration); the pass stays open, the next start goes on")
             return ExitCode.PENDING
         failed = pass_totals.counts.failed if closed else self.tracker.count(Outcome.FAILED)
         return ExitCode.SOME_FAILED if failed else ExitCode.OK
+
+    def back_up(self) -> None:
+        """Copies the ledger of a closed pass; what is proved stays so without a copy."""
+        try:
+            self.ledger.back_up(self.pass_id)
+        except StateUnwritable as error:
+            self.log.warning("The ledger has no backup of this pass: %s", error)
 
     # -- while it runs --------------------------------------------------------------------------------------------
 
@@ -346,6 +391,16 @@ class CalibreMigrator:
                 self.tracker.set(status=Phase.WAITING)
                 self.crew.rest(RETRY_FIRST_SECONDS, self.publish)
                 self.at_work()
+
+    def ask_server(self, ask: Callable[[], T]) -> T:
+        """Asks the server from the main thread, again and again while it does not answer, however long that takes."""
+        while True:
+            try:
+                return self.read_library(ask)
+            except Transient as error:
+                self.log.warning("%s; waiting until the server answers", error)
+                self.tracker.set(status=Phase.WAITING)
+                self.crew.rest(PROBE_SECONDS, self.publish)
 
     def check_api_connectivity(self) -> bool:
         """Logs in and reads what the server can express, waiting up to a minute; logs the result.
@@ -431,7 +486,7 @@ class CalibreMigrator:
 
     def process_book(self, work: Work) -> None:
         """Takes one book all the way: what was left open, each file, then title, cover and rating."""
-        work.made = None
+        work.made, work.reopened = None, False
         self.reconcile(work)
         while work.files:
             self.crew.heed_stop()
@@ -572,7 +627,11 @@ class CalibreMigrator:
 
     def adopt(self, work: Work, digest: Digest, extension: str) -> None:
         """After the ledger was lost: the ebook that holds this file under this book's title is this book's."""
-        if not self.rebuilt or self.ledger.book(work.book.id) is not None:
+        if not self.rebuilt:
+            return
+        state = self.ledger.book(work.book.id)
+        if state is not None:
+            self.reopen_steps(work, state)
             return
         for title, steps in ((work.card.working_title, ALL_STEPS), (work.card.title, Step.NONE)):
             for ebook_id in self.client.find(title):
@@ -581,16 +640,34 @@ class CalibreMigrator:
                     self.ledger.save_book(work.book.id, BookState(work.card.working_title, ebook_id, steps))
                     return
 
+    def reopen_steps(self, work: Work, state: BookState) -> None:
+        """An ebook that the backup of a lost ledger calls finished may have been reopened since."""
+        ebook = None if state.ebook_id is None or state.steps else self.client.ebook(state.ebook_id)
+        if ebook is not None and ebook.title == state.working_title:
+            self.ledger.save_book(work.book.id, replace(state, steps=Step.TITLE))
+
     def reopen(self, work: Work, state: BookState) -> EbookId | None:
-        """Gives an ebook its working title back, so that a further format gets a file name; None when it is gone."""
-        if state.ebook_id is None or Step.TITLE in state.steps:
+        """Gives an ebook its working title back, so that a further format gets a file name; None when it is gone.
+
+        A title that is not the one we gave is somebody else's work: it is kept, and given back at the end.
+        """
+        if state.ebook_id is None or work.made is not None or work.reopened:
             return state.ebook_id
         ebook = self.client.ebook(state.ebook_id)
         if ebook is None:
             return None
-        self.ledger.save_book(work.book.id, replace(state, steps=state.steps | Step.TITLE))
-        self.client.change(ebook, work.card, {}, title=state.working_title, bare=False)
+        restore = state.restore
+        if ebook.title != state.working_title:
+            restore = None if ebook.title in self.titles_of_ours(work, state) else ebook.title
+        self.ledger.save_book(work.book.id, replace(state, steps=state.steps | Step.TITLE, restore=restore))
+        if ebook.title != state.working_title:
+            self.client.change(ebook, work.card, {}, title=state.working_title, bare=False)
+        work.reopened = True
         return ebook.id
+
+    def titles_of_ours(self, work: Work, state: BookState) -> tuple[str, ...]:
+        """What we may have called the ebook; an older ledger does not know."""
+        return (state.title,) if state.title is not None else (work.card.title, plain_title(state.working_title))
 
     def attach(self, work: Work, file: BookFile, ebook_id: EbookId, extracted: Extracted) -> UploadResult:
         """Moves the upload into the ebook; the receipt is the proof."""
@@ -673,14 +750,14 @@ class CalibreMigrator:
                 self.client.delete(ebook.id)
             self.ledger.forget_book(work.book.id)
             return
-        lost = self.carry_rest(work, state, ebook)
+        title, lost = self.carry_rest(work, state, ebook)
         card = replace(work.card, not_carried={**work.card.not_carried, **lost})
         if Step.RECORD in state.steps:
             not_carried.append(self.options.state_dir, work.book, card, ebook.id)
         self.ledger.finish_book(
             self.pass_id,
             work.book.id,
-            replace(state, steps=Step.NONE),
+            replace(state, steps=Step.NONE, title=title, restore=None),
             names={key: ebook.ids[key] for key in name_keys(card) if key in ebook.ids},
             not_carried=card.not_carried if Step.RECORD in state.steps else (),
         )
@@ -694,21 +771,38 @@ class CalibreMigrator:
         new, work.made = work.made, None
         return new if new is not None and new.id == ebook_id and new.sources else self.client.ebook(ebook_id)
 
-    def carry_rest(self, work: Work, state: BookState, ebook: Ebook) -> dict[str, str]:
-        """Title, cover and rating; returns, by field, what the server refused."""
-        card, refused = work.card, {}
+    def give_title(self, work: Work, state: BookState, ebook: Ebook) -> str | None:
+        """The true title, or the one somebody else gave before it was reopened; returns the title that is ours.
+
+        An ebook that has no working title any more keeps its title, and one that has authors or a series keeps them:
+        they are what a killed worker has given it, or what a person has made of it meanwhile.
+        """
+        card, kept = work.card, state.title or work.card.title
+        bare = metadata.too_long_for_paths(card) and (ebook.guessed or not ebook.has_people())
+        open_ = ebook.title == state.working_title
+        if not open_ and not bare:
+            return kept
+        title = (state.restore or card.title) if open_ else ebook.title
+        try:
+            self.client.change(ebook, card, dict(ebook.ids), title=title, bare=bare)
+        except Rejected as error:
+            self.log.warning("Book %s: %s; it gets a plain title", work.book.id, error)
+            title = plain_title(card.working_title)
+            self.client.change(ebook, card, {}, title=title, bare=False)
+            return title
+        return title if title == card.title else state.title
+
+    def carry_rest(self, work: Work, state: BookState, ebook: Ebook) -> tuple[str | None, dict[str, str]]:
+        """Title, cover and rating; returns the title that is ours and, by field, what the server refused."""
+        card, title, refused = work.card, state.title, {}
         if Step.TITLE in state.steps:
-            bare = metadata.too_long_for_paths(card)
-            try:
-                self.client.change(ebook, card, dict(ebook.ids), title=card.title, bare=bare)
-            except Rejected as error:
-                self.log.warning("Book %s: %s; it gets a plain title", work.book.id, error)
-                self.client.change(ebook, card, {}, title=plain_title(card.working_title), bare=False)
+            title = self.give_title(work, state, ebook)
+            if title == plain_title(card.working_title) != card.title:
                 refused["title"] = card.title
         if Step.COVER in state.steps and work.book.cover is not None and not ebook.cover:
             try:
-                with self.library.open_file(work.book.cover) as cover:
-                    self.client.set_cover(ebook.id, cover)
+                with self.library.open_file(work.book.cover) as held:
+                    self.client.set_cover(ebook.id, cover.sendable(held))
             except Rejected as error:
                 self.log.warning("Book %s: its cover was not carried: %s", work.book.id, error)
                 refused["cover"] = sanitize.for_log(str(error))
@@ -717,7 +811,7 @@ class CalibreMigrator:
                 self.client.rate(ebook.id, card.rating)
             except Rejected as error:
                 refused["rating"] = sanitize.for_log(str(error))
-        return refused
+        return title, refused
 
     # -- accounting -----------------------------------------------------------------------------------------------
 
@@ -776,7 +870,7 @@ class CalibreMigrator:
             if state is None or state.ebook_id is None:
                 self.ledger.forget_book(work.book.id)
                 return
-            left = BookState(state.working_title, state.ebook_id)
+            left = replace(state, steps=Step.NONE, intention=None)
             self.ledger.finish_book(self.pass_id, work.book.id, left, names={}, not_carried=["left unfinished"])
 
     def give_back(self, work: Work, *, counted: bool) -> int:

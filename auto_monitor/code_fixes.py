@@ -3,14 +3,13 @@
 Its state is saved before every step, so that a monitor that dies in between finds what it was doing.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from auto_monitor import config, fix_applier
 from auto_monitor.alerts import Alerts
-from auto_monitor.clock import utc_now
+from auto_monitor.clock import SteadyClock, utc_now
 from auto_monitor.history import History, history_path
 from auto_monitor.journal import Journal
 from auto_monitor.memory import Memory
@@ -31,7 +30,7 @@ class CodeFixes:
     script: Path
     state_dir: Path
     ledger: Path
-    clock: Callable[[], datetime]
+    clock: SteadyClock
 
     def objection(self, candidate: Candidate) -> str:
         """Why this candidate may not be tried now; "" when it may."""
@@ -58,8 +57,8 @@ class CodeFixes:
             books |= {BookId(hung.range[0])}
         if hung.pass_id is not None and books:
             most = config.VERIFICATION_AT_MOST_SECONDS + config.SUCCESS_VERIFICATION_SECONDS + 60
-            until = utc_now() + timedelta(seconds=most)
-            reservation.write(self.state_dir, reservation.Reservation(hung.pass_id, books, worker_id, until))
+            kept = reservation.Reservation(hung.pass_id, books, worker_id, self.clock() + timedelta(seconds=most))
+            reservation.write(self.state_dir, kept, self.clock)
         self.journal.done(
             f"Worker {worker_id} alone gets {candidate.name}, made from {self.script.name} (backup {candidate.backup})"
         )

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from auto_monitor.model import Health, Verdict, WorkerSnapshot, age
 from migration.model import Phase
 
-#: Exit statuses of the worker (DESIGN section 4) that mean its part is done.
-DONE = frozenset({0, 1})
+#: Exit statuses of the worker (DESIGN section 4) that mean its part is done: nothing failed, something failed,
+#: something stands on the server that should not, which a restart would find again and not mend.
+DONE = frozenset({0, 1, 8})
 #: Exit statuses that a restart cannot mend: usage, library, state directory, worker id taken.
 FOR_GOOD = frozenset({2, 4, 5, 7})
 #: Exit status of a worker whose own code failed.
@@ -22,6 +23,7 @@ _MEANINGS = {
     5: "the state directory cannot be written",
     6: "it ended with files pending",
     7: "this worker id was already running",
+    9: "the ledger was damaged or gone; the next start sets it aside and rebuilds it",
     70: "an internal error",
 }
 
@@ -72,9 +74,14 @@ def _gone(seen: WorkerSnapshot) -> Verdict:
         return Verdict(
             seen.worker_id, Health.ENDED, since, f"it ended with {seen.exit_code}: {_MEANINGS[seen.exit_code]}"
         )
+    why = explain_exit(CRASHED if crashed else seen.exit_code)
+    if seen.exit_code == CRASHED and seen.last_words:
+        # "An internal error" names nothing; out of memory, too many open files and the like have a name.
+        why = f"it ended with {CRASHED}: {seen.last_words}"
+    elif seen.exit_code is None and seen.last_words:
+        why = f"its process ended: {seen.last_words}"
     return Verdict(
-        seen.worker_id, Health.STOPPED, since, explain_exit(CRASHED if crashed else seen.exit_code),
-        crashed=crashed or seen.exit_code == CRASHED,
+        seen.worker_id, Health.STOPPED, since, why, crashed=crashed or seen.exit_code == CRASHED,
     )  # fmt: skip
 
 

@@ -121,6 +121,8 @@ PATTERNS = {
     "no answer in time": re.compile(r"timed? ?out|no result in time", re.IGNORECASE),
     "a database was locked": re.compile(r"locked"),
     "memory ran out": re.compile(r"MemoryError|Cannot allocate|out of memory", re.IGNORECASE),
+    "no further file could be opened": re.compile(r"too many open files", re.IGNORECASE),
+    "a function called itself without end": re.compile(r"RecursionError|calls itself without end"),
 }
 
 

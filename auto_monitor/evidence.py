@@ -31,6 +31,7 @@ def keep(state_dir: Path, verdict: Verdict, seen: WorkerSnapshot, stack: str) ->
         "in_hand": str(seen.hung_on),
         "repeated_range": seen.repeated_range,
         "exit_code": seen.exit_code,
+        "last_error": seen.last_words or None,
         "stack": sanitize_text(stack, multiline=True),
     }
     write_json(folder / name, value)

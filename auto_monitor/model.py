@@ -50,7 +50,8 @@ class WorkerSnapshot:
     a file; `progress_seen_at` is when work was last seen to move, `beat_seen_at` when the main thread was last seen to
     live; `exit_code` is known when the process ended as the monitor's child (negative: by that signal);
     `repeated_range` is a range that was read twice or more without a new one since; `fruitless_since` is when a
-    file was last seen to arrive or to be under way, when files have failed since.
+    file was last seen to arrive or to be under way, when files have failed since; `last_words` is the error that a
+    worker that failed left in its progress file, by class and sentence.
     """
 
     worker_id: int
@@ -63,6 +64,7 @@ class WorkerSnapshot:
     hung_on: HungOn = HungOn()
     repeated_range: str = ""
     fruitless_since: datetime | None = None
+    last_words: str = ""
 
 
 class Health(StrEnum):

@@ -208,7 +208,7 @@ class Monitor:
             self.parts.attempts.conclude(record, True, "the pass is closed")
         proved = totals.proved(self.ledger, found.pass_id)
         failed = "".join(f"; {count} {reason}" for reason, count in sorted(found.failed.items()))
-        tell = self.parts.alerts.announce if proved else self.parts.alerts.tell
+        tell = self.parts.alerts.announce if proved and not found.differences else self.parts.alerts.tell
         tell(f"{totals.equation(found, proved=proved)}{failed}")
         self.memory.save(ended="completed")
         if not self.settings.dry_run:
@@ -372,7 +372,7 @@ def kill_worker(monitor: Monitor, worker_id: int) -> bool:
 # -- putting it together -------------------------------------------------------------------------------------------
 
 
-def assemble(settings: Settings, say: Journal, clock: Callable[[], datetime]) -> Monitor:
+def assemble(settings: Settings, say: Journal, clock: SteadyClock) -> Monitor:
     """A monitor with its real parts."""
     command = Command(
         settings.script, settings.library, settings.server, settings.state_dir, config.PROJECT, settings.environment,

@@ -8,6 +8,7 @@ from auto_monitor.model import HungOn, Identity, WorkerRecord, WorkerSnapshot
 from auto_monitor.workers import START_TOLERANCE, Workers
 from migration import logs, progress
 from migration.model import Phase, Progress
+from migration.sanitize import for_log
 
 #: The first look at a log begins this many bytes before its end.
 FIRST_LOOK_BYTES = 64_000
@@ -15,6 +16,8 @@ FIRST_LOOK_BYTES = 64_000
 LOOK_BYTES = 1_000_000
 #: Ranges remembered per process, to tell a new one from one that is read again.
 RANGES_REMEMBERED = 20_000
+#: Characters of a worker's last error that are passed on.
+LONGEST_WORDS = 300
 
 
 class LogTail:
@@ -130,6 +133,7 @@ class Observer:
             hung_on=hung_on(seen),
             repeated_range=memory.repeated,
             fruitless_since=memory.arrived_seen_at if _failures(seen) != memory.failures_then else None,
+            last_words=last_words(seen),
         )
 
     def _memory(self, record: WorkerRecord) -> _Memory:
@@ -205,6 +209,13 @@ def _failures(seen: Progress | None) -> tuple[int, datetime | None]:
     if seen is None:
         return (0, None)
     return (seen.counts.failed, seen.last_error.at if seen.last_error else None)
+
+
+def last_words(seen: Progress | None) -> str:
+    """Why a worker that failed ended, in its own words; "" for any other."""
+    if seen is None or seen.status is not Phase.FAILED or seen.last_error is None:
+        return ""
+    return f"{seen.last_error.error_class}: {for_log(seen.last_error.message, LONGEST_WORDS)}"
 
 
 def hung_on(seen: Progress | None) -> HungOn:

@@ -17,7 +17,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from migration.assembly import utc_now
+from migration.clock import SteadyClock
 from migration.ledger import Ledger
 from migration.library import CalibreLibrary
 from migration.owner import this_process
@@ -28,7 +28,7 @@ PAGE = 1000
 
 def fill(library: CalibreLibrary, state_dir: Path) -> int:
     """A ledger in which every file but the last book's was uploaded in a closed pass; returns how many files."""
-    ledger = Ledger(state_dir, this_process(9), utc_now)
+    ledger = Ledger(state_dir, this_process(9), SteadyClock())
     pass_id = ledger.join_pass(library.highest_book_id(), may_open=True) or 1
     files = 0
     while (owned := ledger.claim_range(pass_id, lambda after: library.last_id_of_range(after, PAGE))) is not None:

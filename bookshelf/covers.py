@@ -43,6 +43,14 @@ def _read(data: bytes, size: tuple[int, int]) -> Image.Image:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise BadPicture(f"{picture.width}x{picture.height} pixels")
                 picture.draft("RGB", size)
-                return ImageOps.exif_transpose(picture).convert("RGB")
+                return _on_white(ImageOps.exif_transpose(picture))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadPicture(str(error)) from error
+
+
+def _on_white(picture: Image.Image) -> Image.Image:
+    """In RGB, white behind what is transparent: black would swallow the letters of many covers."""
+    if picture.has_transparency_data:
+        layered = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered)
+    return picture.convert("RGB")

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,13 +14,24 @@ import psutil
 from migration import logs, priority, progress, stacks
 from migration.carrier import Carrier, LocalCarrier
 from migration.client import BookshelfClient, task_urls
-from migration.errors import ExitCode, Fatal, LedgerCorrupt, MigrationError, Misconfigured, StateUnwritable, Transient
+from migration.clock import SteadyClock, utc_now
+from migration.errors import (
+    ExitCode,
+    Fatal,
+    LedgerCorrupt,
+    MigrationError,
+    Misconfigured,
+    OutOfResources,
+    StateUnwritable,
+    Transient,
+)
 from migration.ledger import Ledger
 from migration.library import CalibreLibrary
-from migration.model import Phase, Progress, Vocabulary
+from migration.model import LastError, Phase, Progress, Vocabulary
 from migration.options import Options, password_of
-from migration.owner import WorkerLock, this_process
+from migration.owner import Owner, WorkerLock, this_process
 from migration.rescue import mark_damaged, open_ledger
+from migration.resources import Reserve, resource_error
 from migration.tracker import Tracker
 from migration.wire import Wire
 
@@ -31,14 +42,9 @@ LIBRARY_BUSY_SECONDS = float(os.environ.get("LIBRARY_BUSY_SECONDS", "10"))
 SETTLE = timedelta(seconds=float(os.environ.get("RECONCILE_AFTER_SECONDS", "40")))
 
 
-def utc_now() -> datetime:
-    """The time, aware, in UTC."""
-    return datetime.now(tz=UTC)
-
-
 @dataclass(slots=True)
 class Parts:
-    """The collaborators of one worker."""
+    """The collaborators of one worker; `clock` is the steady one."""
 
     options: Options
     library: CalibreLibrary
@@ -48,13 +54,10 @@ class Parts:
     tracker: Tracker
     log: logging.Logger
     progress_path: Path
+    clock: SteadyClock
+    reserve: Reserve
     vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary({}, {}))
     last_published: datetime | None = None
-
-    @staticmethod
-    def clock() -> datetime:
-        """The worker's clock."""
-        return utc_now()
 
     def bind(self) -> None:
         """Ties the ledger to this library, server and user; retries what failed when asked to. Raises WrongLedger."""
@@ -90,39 +93,61 @@ def assemble(options: Options) -> Iterator[Parts]:
         owner = this_process(options.worker_id)
         lock = WorkerLock(options.state_dir, owner)
         stacks.write_on_signal(options.state_dir, options.worker_id)
-    except MigrationError as error:
+        reserve = Reserve()
+    except Exception as error:
+        # Whatever it is: Python's own status would be 1, by which the monitor knows a worker that has done its part.
         raise _refused(error) from error
     try:
-        tracker = Tracker(_first_progress(options), utc_now)
-        path = progress.progress_path(options.state_dir, options.worker_id)
-        client = BookshelfClient(
-            Wire(options.server), options.username, password_of(options), task_urls(options.server, options.ws_url)
-        )
-        library = CalibreLibrary(
-            options.library,
-            options.state_dir / "migration_library_copy",
-            busy_timeout_seconds=LIBRARY_BUSY_SECONDS,
-        )
-        carrier = _carrier(options, library, client, log)
-        ledger = open_ledger(options.state_dir, lambda: Ledger(options.state_dir, owner, utc_now, SETTLE), log)
-    except MigrationError as error:
-        log.critical("%s", error)
+        parts = _put_together(options, owner, log, reserve)
+    except Exception as error:
+        shortage = resource_error(error)
+        reserve.release()
+        log.critical("%s", shortage or _reason(error))
+        if shortage is not None:
+            _leave_word(options, shortage, log)
         lock.release()
-        raise _refused(error) from error
-    log.info("Worker %d starts: %s -> %s", options.worker_id, library.root, options.server)
+        raise _refused(shortage or error) from error
     try:
-        parts = Parts(options, library, client, carrier, ledger, tracker, log, path)
-        ledger.call_while_waiting(parts.publish)
-        ledger.ask_library(library.listed)
-        # Whoever watches must be able to tell a worker that hangs at its start from one that never started.
-        parts.publish(now=True)
         yield parts
     finally:
-        carrier.close()
-        ledger.close()
-        library.close()
+        parts.carrier.close()
+        parts.ledger.close()
+        parts.library.close()
         lock.release()
         logging.shutdown()
+
+
+def _put_together(options: Options, owner: Owner, log: logging.Logger, reserve: Reserve) -> Parts:
+    """The parts; whoever watches can see them from then on."""
+    clock = SteadyClock()
+    tracker = Tracker(_first_progress(options), utc_now, clock)
+    client = BookshelfClient(
+        Wire(options.server), options.username, password_of(options), task_urls(options.server, options.ws_url)
+    )
+    library = CalibreLibrary(
+        options.library,
+        options.state_dir / "migration_library_copy",
+        busy_timeout_seconds=LIBRARY_BUSY_SECONDS,
+    )
+    carrier = _carrier(options, library, client, log)
+    ledger = _ledger(options, owner, clock, log)
+    log.info("Worker %d starts: %s -> %s", options.worker_id, library.root, options.server)
+    path = progress.progress_path(options.state_dir, options.worker_id)
+    parts = Parts(options, library, client, carrier, ledger, tracker, log, path, clock, reserve)
+    ledger.call_while_waiting(parts.publish)
+    ledger.ask_library(library.listed)
+    # Whoever watches must be able to tell a worker that hangs at its start from one that never started.
+    parts.publish(now=True)
+    return parts
+
+
+def _ledger(options: Options, owner: Owner, clock: SteadyClock, log: logging.Logger) -> Ledger:
+    """The ledger, rebuilt when need be; whoever only compares leaves a damaged one as it is. Raises Fatal."""
+
+    def make() -> Ledger:
+        return Ledger(options.state_dir, owner, clock, SETTLE)
+
+    return make() if options.verify and not options.recheck else open_ledger(options.state_dir, make, log)
 
 
 def _carrier(options: Options, library: CalibreLibrary, client: BookshelfClient, log: logging.Logger) -> Carrier:
@@ -147,14 +172,14 @@ def _carrier(options: Options, library: CalibreLibrary, client: BookshelfClient,
 
 def explain_fatal(parts: Parts, error: MigrationError) -> ExitCode:
     """Says why the worker ends, in the log, the progress file and the exit status."""
+    shortage = resource_error(error)
+    if shortage is not None:
+        # Whatever it was taken for on its way here: neither a book, nor the ledger, nor a directory is to blame.
+        return _explain_internal(parts, error, shortage)
     parts.log.critical("%s", error)
-    parts.tracker.failed_with(error)
-    if isinstance(error, LedgerCorrupt):
-        mark_damaged(parts.options.state_dir)
-    try:
-        parts.end(Phase.FAILED)
-    except (Fatal, Transient) as second:
-        parts.log.critical("%s", second)
+    if isinstance(error, LedgerCorrupt) and not parts.options.verify:
+        _mark(parts)
+    _end(parts, error)
     return error.exit_code if isinstance(error, Fatal) else ExitCode.INTERNAL
 
 
@@ -163,18 +188,55 @@ def explain_crash(parts: Parts, error: Exception) -> ExitCode:
 
     Python's own status would be 1, by which the monitor knows a worker that has done its part.
     """
+    return _explain_internal(parts, error, resource_error(error))
+
+
+def _explain_internal(parts: Parts, error: Exception, shortage: OutOfResources | None) -> ExitCode:
+    parts.reserve.release()
     parts.log.critical(logs.internal_error(error))
+    if shortage is not None:
+        # Last, because the last line is the one people look at; its place is in the line before.
+        parts.log.critical("%s", shortage)
+    _end(parts, shortage or error)
+    return ExitCode.INTERNAL
+
+
+def _mark(parts: Parts) -> None:
+    """Lets the next start know that the ledger is damaged, should it open without showing it."""
+    try:
+        mark_damaged(parts.options.state_dir, parts.ledger.inode)
+    except StateUnwritable as second:
+        parts.log.critical("%s", second)
+
+
+def _end(parts: Parts, error: Exception) -> None:
+    """The error in the progress file, the claims given back; what cannot be done any more is said."""
     parts.tracker.failed_with(error)
     try:
         parts.end(Phase.FAILED)
     except (Fatal, Transient) as second:
         parts.log.critical("%s", second)
-    return ExitCode.INTERNAL
 
 
-def _refused(error: MigrationError) -> SystemExit:
-    sys.stderr.write(f"{error}\n")
-    return SystemExit(int(error.exit_code) if isinstance(error, Fatal) else int(ExitCode.INTERNAL))
+def _reason(error: Exception) -> str:
+    """Why there is no worker: a sentence of ours, or a fault of ours with its place."""
+    return str(error) if isinstance(error, MigrationError) else logs.internal_error(error)
+
+
+def _leave_word(options: Options, shortage: OutOfResources, log: logging.Logger) -> None:
+    """A worker that could not begin for want of something says so in its progress file, as one that ran does."""
+    said = LastError(type(shortage).__name__, str(shortage), utc_now())
+    last = replace(_first_progress(options), status=Phase.FAILED, last_error=said)
+    try:
+        progress.write(progress.progress_path(options.state_dir, options.worker_id), last)
+    except MigrationError as second:
+        log.critical("%s", second)
+
+
+def _refused(error: Exception) -> SystemExit:
+    named = resource_error(error) or error
+    sys.stderr.write(f"{_reason(named)}\n")
+    return SystemExit(int(named.exit_code) if isinstance(named, Fatal) else int(ExitCode.INTERNAL))
 
 
 def _first_progress(options: Options) -> Progress:

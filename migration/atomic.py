@@ -8,6 +8,7 @@ from pathlib import Path
 
 from migration.errors import StateUnwritable as StateUnwritable  # part of what `write_json` promises
 from migration.model import Json
+from migration.resources import raise_if_exhausted
 
 #: A rename can be impossible where a write is not: another device (bind mounts), odd rights.
 _WRITE_DIRECTLY = frozenset({errno.EXDEV, errno.EPERM, errno.EACCES})
@@ -17,17 +18,18 @@ def write_json(path: Path, value: Json) -> None:
     """Replaces the file: temporary file beside it, fsync, rename, fsync of the directory.
 
     The directory is made if it is gone. Written directly only when the rename is refused with EXDEV, EPERM or
-    EACCES. Raises StateUnwritable with the reason and the way out.
+    EACCES. Raises StateUnwritable with the reason and the way out, OutOfResources.
     """
     write_bytes(path, (json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode("utf-8"))
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Replaces the file as `write_json` does. Raises StateUnwritable."""
+    """Replaces the file as `write_json` does. Raises StateUnwritable, OutOfResources."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(path, data)
     except OSError as error:
+        raise_if_exhausted(error)
         advice = "free some space on its disk" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make it writable"
         raise StateUnwritable(f"cannot write {path}: {error.strerror}; {advice} or give another --state-dir") from error
 

@@ -37,12 +37,33 @@ class Ebook:
     sources: tuple[tuple[SourceId, str, int], ...]
     rating: float | None = None
     guessed: bool = False
+    created_by: int | None = None
+
+    def has_people(self) -> bool:
+        """Has it authors or a series?"""
+        return bool(self.ids)
 
     def with_source(self, source: SourceId, extension: str, size: int, *, cover: bool) -> "Ebook":
         """The ebook after an upload was attached; taking the upload's cover is a further version."""
         takes = cover and not self.cover
         held = (*self.sources, (source, extension, size))
         return replace(self, version=self.version + takes, cover=self.cover or cover, sources=held)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An ebook as a list shows it."""
+
+    id: EbookId
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A page of a list; `total` counts the ebooks of all its pages."""
+
+    total: int
+    ebooks: tuple[Listed, ...]
 
 
 def made(ebook_id: EbookId, title: str, ids: Mapping[tuple[str, str], int]) -> Ebook:
@@ -151,7 +172,22 @@ def ebook(ebook_id: EbookId, body: Mapping[str, Json]) -> Ebook:
             for source in (sources if isinstance(sources, list) else [])
             if isinstance(source, dict)
         ),
+        rating=_number(body.get("rating", body.get("my_rating"))),
+        created_by=None if body.get("created_by") is None else integer(body["created_by"]),
     )
+
+
+def listing(body: Mapping[str, Json]) -> Listing:
+    """A page of ebooks. Raises ServerFault when it is none."""
+    items, total = body.get("items"), body.get("total")
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise ServerFault("the server's answer lacks 'items'")
+    found = [Listed(EbookId(integer(item.get("id"))), text(item, "title")) for item in items if isinstance(item, dict)]
+    return Listing(integer(total), tuple(found))
+
+
+def _number(value: Json) -> float | None:
+    return None if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
 
 
 def claims(token: str) -> dict[str, Json]:

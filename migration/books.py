@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntFlag, StrEnum
 
+from migration.clock import SteadyClock
 from migration.model import BookId, Digest, EbookId, UploadId
 
 
@@ -30,7 +31,10 @@ class Asked(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Intention:
-    """A request that may have been sent. `upload_id`, `format` and `digest` belong to ATTACH."""
+    """A request that may have been sent, at a time of the steady clock.
+
+    `upload_id`, `format` and `digest` belong to ATTACH.
+    """
 
     asked: Asked
     at: datetime
@@ -41,15 +45,21 @@ class Intention:
 
 @dataclass(frozen=True, slots=True)
 class BookState:
-    """What the ledger knows of a book on the server; `ebook_id` is None until the server has named it."""
+    """What the ledger knows of a book on the server; `ebook_id` is None until the server has named it.
+
+    `title` is the one we gave it last, None before that and in a ledger of an older version; `restore` the one that
+    somebody else gave it, to be given back, while it has its working title again for a further format.
+    """
 
     working_title: str
     ebook_id: EbookId | None = None
     steps: Step = Step.NONE
     intention: Intention | None = None
+    title: str | None = None
+    restore: str | None = None
 
 
-def read(db: sqlite3.Connection, book_id: BookId) -> BookState | None:
+def read(db: sqlite3.Connection, book_id: BookId, clock: SteadyClock) -> BookState | None:
     """The state of a book, None when it was never begun."""
     row = db.execute("SELECT * FROM books WHERE book_id = ?", (book_id,)).fetchone()
     if row is None:
@@ -58,33 +68,37 @@ def read(db: sqlite3.Connection, book_id: BookId) -> BookState | None:
     if row["intention"] is not None:
         intention = Intention(
             Asked(row["intention"]),
-            datetime.fromisoformat(row["intended_at"]),
+            clock.since(row["intended_at"]),
             None if row["upload_id"] is None else UploadId(row["upload_id"]),
             row["format"] or "",
             None if row["sha1"] is None else Digest(row["sha1"].hex(), row["size"]),
         )
     ebook_id = None if row["ebook_id"] is None else EbookId(row["ebook_id"])
-    return BookState(row["working_title"], ebook_id, Step(row["steps"]), intention)
+    return BookState(row["working_title"], ebook_id, Step(row["steps"]), intention, row["title"], row["restore"])
 
 
-def write(db: sqlite3.Connection, book_id: BookId, state: BookState) -> None:
-    """Replaces the state of a book."""
+def write(db: sqlite3.Connection, book_id: BookId, state: BookState, clock: SteadyClock) -> None:
+    """Replaces the state of a book. The open pass counts the ebooks that were asked for: a last look is due then."""
     intention = state.intention
+    if intention is not None and intention.asked is Asked.CREATE:
+        db.execute("UPDATE passes SET creates = creates + 1 WHERE closed_at IS NULL")
     digest = intention.digest if intention else None
     db.execute(
         "INSERT OR REPLACE INTO books (book_id, working_title, ebook_id, steps, intention, intended_at, upload_id,"
-        " format, sha1, size) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " format, sha1, size, title, restore) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             book_id,
             state.working_title,
             state.ebook_id,
             int(state.steps),
             intention.asked if intention else None,
-            intention.at.isoformat() if intention else None,
+            clock.stamp(intention.at) if intention else None,
             intention.upload_id if intention else None,
             intention.format if intention else None,
             bytes.fromhex(digest.sha1) if digest else None,
             digest.size if digest else None,
+            state.title,
+            state.restore,
         ),
     )
 

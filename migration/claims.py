@@ -7,8 +7,9 @@ author, both succeed there.
 
 import sqlite3
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
+from migration.clock import SteadyClock
 from migration.errors import PutAside
 from migration.model import BookId, Digest
 
@@ -57,7 +58,7 @@ def claim(
     *,
     owner: str,
     book_id: BookId,
-    now: datetime,
+    clock: SteadyClock,
     alive: Alive,
     settle: timedelta,
 ) -> bool:
@@ -66,11 +67,12 @@ def claim(
     Raises PutAside while somebody else holds it: a live process until it lets go, a dead one for another book until
     `settle` has passed since its last request, which may still be running on the server.
     """
+    now = clock()
     row = db.execute("SELECT owner, book_id, since FROM claims WHERE kind = ? AND name = ?", (kind, name)).fetchone()
     if row is None:
         db.execute(
             "INSERT INTO claims (kind, name, owner, book_id, since) VALUES (?, ?, ?, ?, ?)",
-            (kind, name, owner, book_id, now.isoformat()),
+            (kind, name, owner, book_id, clock.stamp(now)),
         )
         return True
     mine = row["book_id"] == book_id
@@ -78,19 +80,19 @@ def claim(
         return True
     if row["owner"] == owner or alive(row["owner"]):
         raise PutAside(f"{kind} {name} is in flight for book {row['book_id']}")
-    until = datetime.fromisoformat(row["since"]) + settle
+    until = clock.since(row["since"]) + settle
     if not mine and now < until:
         raise PutAside(f"{kind} {name} was in flight in a worker that died", until)
     db.execute(
         "UPDATE claims SET owner = ?, book_id = ?, since = ? WHERE kind = ? AND name = ?",
-        (owner, book_id, now.isoformat(), kind, name),
+        (owner, book_id, clock.stamp(now), kind, name),
     )
     return False
 
 
-def touch(db: sqlite3.Connection, owner: str, book_id: BookId, now: datetime) -> None:
+def touch(db: sqlite3.Connection, owner: str, book_id: BookId, clock: SteadyClock) -> None:
     """A request about this book leaves now: its claims may not be taken over before that has settled."""
-    db.execute("UPDATE claims SET since = ? WHERE book_id = ? AND owner = ?", (now.isoformat(), book_id, owner))
+    db.execute("UPDATE claims SET since = ? WHERE book_id = ? AND owner = ?", (clock.stamp(clock()), book_id, owner))
 
 
 def release(db: sqlite3.Connection, kind: str, name: str) -> None:

@@ -14,7 +14,7 @@ from typing import IO, Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from migration import bodies
-from migration.bodies import Ebook
+from migration.bodies import Ebook, Listing
 from migration.errors import (
     AnswerLost,
     LoginRefused,
@@ -44,6 +44,9 @@ from migration.wire import Answer, Body, Wire
 RENEW_SECONDS = 600.0
 #: A fresh token that is refused this often in a row means that the user may not do it, not that it has expired.
 PERSISTENT_REFUSALS = 6
+
+#: Ebooks of a page of a list; the server gives no more.
+PAGE_SIZE = 100
 
 _EXISTING = re.compile(r"Existing source (\d+) in ebook .*\((\d+)\)", re.DOTALL)
 
@@ -234,10 +237,18 @@ class BookshelfClient:
         answer = self._call("GET", f"/api/ebooks/{ebook_id}")
         return None if answer.status == 404 else bodies.ebook(ebook_id, self._accepted(answer).mapping())
 
+    def newest(self, page: int, size: int = PAGE_SIZE) -> Listing:
+        """A page of the server's ebooks, newest first; pages count from 1, and one after the last is empty."""
+        answer = self._call("GET", f"/api/ebooks?sort=-created&page={page}&page_size={size}")
+        if answer.status == 404 and page > 1:
+            return Listing(0, ())
+        return bodies.listing(self._accepted(answer).mapping())
+
     def change(self, ebook: Ebook, card: Card, ids: Mapping[tuple[str, str], int], *, title: str, bare: bool) -> None:
         """Gives the ebook a title; authors and series too when it was made `bare`. Raises ServerFault when stale.
 
-        An ebook that was guessed is asked for when the guess was wrong; the server has changed nothing then.
+        An ebook that was guessed is asked for when the guess was wrong; the server has changed nothing then. It is left
+        alone when somebody else has given it a title meanwhile.
         """
         body: dict[str, Json] = {"title": title, "version_id": ebook.version}
         if bare:
@@ -247,7 +258,8 @@ class BookshelfClient:
             current = self.ebook(ebook.id) if ebook.guessed else None
             if current is None:
                 raise ServerFault(f"ebook {ebook.id} was changed by somebody else meanwhile")
-            self.change(current, card, ids, title=title, bare=bare)
+            if current.title == ebook.title:
+                self.change(current, card, ids, title=title, bare=bare)
             return
         self._accepted(answer)
 
@@ -257,7 +269,8 @@ class BookshelfClient:
 
     def set_cover(self, ebook_id: EbookId, cover: IO[bytes]) -> None:
         """Sends Calibre's cover.jpg and makes it the ebook's."""
-        size = os.fstat(cover.fileno()).st_size
+        size = cover.seek(0, os.SEEK_END)
+        cover.seek(0)
         body = bodies.Multipart("cover.jpg", cover, size, "image/jpeg")
         answer = self._accepted(self._call("POST", "/api/upload-cover", upload=(body, body.content_type), once=True))
         self._task("cover", [bodies.text(answer.mapping(), "file"), ebook_id])

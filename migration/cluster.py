@@ -32,6 +32,7 @@ from migration.errors import (
     MachineLost,
     MissingFile,
     NotRegular,
+    OutOfResources,
     OutsideLibrary,
     Rejected,
     ServerFault,
@@ -188,6 +189,8 @@ class DaskCarrier:
         error = failed.error
         if isinstance(error, ServerUnreachable):
             self._machines.strike(failed.machine, str(error))
+        if isinstance(error, OutOfResources):
+            self._disown(failed.machine, str(error))
         if isinstance(error, UNREADABLE) and not self._ship and self._readable(file):
             self._disown(failed.machine, f"it cannot read what this one can: {error}")
 

@@ -14,13 +14,15 @@
     │   └── MachineLost          the machine of a cluster that was at the file is gone
     ├── Rejected             this file will not arrive; the run goes on; `--retry-failed` tries again
     │   ├── TooBig  Unsupported  EmptyFile  Unreadable  OutsideLibrary  NotRegular  MissingFile
-    │   └── RefusedByServer  StoppedItsWorker  KeptFailing
+    │   ├── RefusedByServer  StoppedItsWorker  KeptFailing
+    │   └── BadCover             of a book's cover only; its files go on
     └── Fatal                stop at once with a clear message and the exit code of the class
         ├── Misconfigured  WrongLedger                     2
         ├── ServerNeverAnswered  LoginRefused              3
         ├── LibraryUnreadable  LibraryBusy                 4
-        ├── StateUnwritable  LedgerCorrupt                 5
+        ├── StateUnwritable                                5
         ├── WorkerIdTaken                                  7
+        ├── LedgerCorrupt                                  9
         ├── OutOfResources                                 70
         │   └── TooManyOpenFiles  OutOfMemory  RecursionTooDeep
         └── Superseded                                     70
@@ -43,6 +45,8 @@ class ExitCode(IntEnum):
     STATE = 5  #: state directory not writable
     PENDING = 6  #: ended with files pending
     TAKEN = 7  #: this worker id is already running
+    DIFFERENCE = 8  #: closed, but something stands on the server that should not
+    DAMAGED = 9  #: the ledger was damaged and set aside: start again
     INTERNAL = 70  #: internal error
     SIGINT = 130  #: stopped by SIGINT after saving
     SIGTERM = 143  #: stopped by SIGTERM after saving
@@ -177,6 +181,12 @@ class KeptFailing(Rejected):
     reason = "server error"
 
 
+class BadCover(Rejected):
+    """Calibre's cover is no picture that can be sent; the book goes on without."""
+
+    reason = "cover not sendable"
+
+
 class Fatal(MigrationError):
     """Stop at once with this message; `exit_code` is the worker's exit status."""
 
@@ -218,15 +228,15 @@ class LibraryBusy(LibraryUnreadable):
 
 
 class StateUnwritable(Fatal):
-    """The state directory is full, read-only, gone or on a network file system."""
+    """The state directory or a file in it is full, read-only, gone, not ours to open, or on a network file system."""
 
     exit_code = ExitCode.STATE
 
 
 class LedgerCorrupt(Fatal):
-    """The ledger is damaged; it is never silently started anew."""
+    """The ledger is damaged or gone: the next start sets it aside and rebuilds it, and says so."""
 
-    exit_code = ExitCode.STATE
+    exit_code = ExitCode.DAMAGED
 
 
 class WorkerIdTaken(Fatal):

@@ -15,10 +15,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from migration import books, claims, enrolment, passes, reservation
+from migration.clock import SteadyClock, utc_now
 from migration.enrolment import Enrolment, Stage
 from migration.errors import WrongLedger
 from migration.model import BookFile, BookId, Digest, FileId, Known, Outcome, Receipt, Sighting, UploadResult
 from migration.owner import Owner, is_alive
+from migration.pass_end import PassEnd
 from migration.passes import Range
 from migration.store import Store
 
@@ -42,9 +44,12 @@ class Ledger:
     """All the ledger can do for one worker process; safe to use from its threads."""
 
     def __init__(
-        self, state_dir: Path, owner: Owner, clock: Callable[[], datetime], settle: timedelta = timedelta(seconds=40)
+        self, state_dir: Path, owner: Owner, clock: SteadyClock, settle: timedelta = timedelta(seconds=40)
     ) -> None:
-        """Opens or makes the ledger. `settle` is how long a dead worker's last request may still run on the server."""
+        """Opens or makes the ledger. `settle` is how long a dead worker's last request may still run on the server.
+
+        `clock` measures; what is shown to people (when a pass was opened) comes from the wall clock.
+        """
         self._store = Store(state_dir / LEDGER_NAME)
         self._state_dir = state_dir
         self._owner = str(owner)
@@ -52,6 +57,8 @@ class Ledger:
         self._listed: Callable[[int, int], int | None] = lambda _first, _last: 0
         self._clock = clock
         self._settle = settle
+        #: What is left to do when every range of a pass is closed.
+        self.end = PassEnd(self._store, self._owner, clock, self._is_alive)
 
     # -- whose ledger, which pass -------------------------------------------------------------------------------
 
@@ -113,7 +120,7 @@ class Ledger:
         transaction, so a library that is busy holds up nobody else.
         """
         while True:
-            kept = reservation.read(self._state_dir, self._clock())
+            kept = reservation.read(self._state_dir, self._clock)
             books = kept.books if kept is not None and kept.pass_id == pass_id else frozenset[BookId]()
             mine = kept is not None and kept.worker_id == self._worker_id
             with self._store.transaction(durable=False) as db:
@@ -186,7 +193,6 @@ class Ledger:
 
         Returns Known when the server has the bytes already. Raises PutAside while others have them in flight.
         """
-        now = self._clock()
         with self._store.transaction(durable=False) as db:
             db.execute(
                 "UPDATE files SET sha1 = ? WHERE book_id = ? AND format = ?",
@@ -194,19 +200,26 @@ class Ledger:
             )
             if claims.is_known(db, digest):
                 return Known(digest)
-            fresh = self._claim(db, "hash", claims.hash_name(digest), file.book_id, now)
+            fresh = self._claim(db, "hash", claims.hash_name(digest), file.book_id)
             ids = {}
             for kind, name in sorted(set(names)):
                 known = claims.name_id(db, kind, name)
                 if known is None:
-                    self._claim(db, kind, name, file.book_id, now)
+                    self._claim(db, kind, name, file.book_id)
                 else:
                     ids[kind, name] = known
             return Taken(fresh, ids)
 
-    def _claim(self, db: sqlite3.Connection, kind: str, name: str, book_id: BookId, now: datetime) -> bool:
+    def _claim(self, db: sqlite3.Connection, kind: str, name: str, book_id: BookId) -> bool:
         return claims.claim(
-            db, kind, name, owner=self._owner, book_id=book_id, now=now, alive=self._is_alive, settle=self._settle
+            db,
+            kind,
+            name,
+            owner=self._owner,
+            book_id=book_id,
+            clock=self._clock,
+            alive=self._is_alive,
+            settle=self._settle,
         )
 
     def account(self, pass_id: int, result: UploadResult) -> bool:
@@ -249,14 +262,14 @@ class Ledger:
     def book(self, book_id: BookId) -> books.BookState | None:
         """What is known of a book on the server."""
         with self._store.reading() as db:
-            return books.read(db, book_id)
+            return books.read(db, book_id, self._clock)
 
     def save_book(self, book_id: BookId, state: books.BookState) -> None:
         """Records a book's state; an intention is on the disk before its request leaves."""
         with self._store.transaction(durable=state.intention is not None) as db:
-            books.write(db, book_id, state)
+            books.write(db, book_id, state, self._clock)
             if state.intention is not None:
-                claims.touch(db, self._owner, book_id, self._clock())
+                claims.touch(db, self._owner, book_id, self._clock)
 
     def finish_book(
         self,
@@ -269,7 +282,7 @@ class Ledger:
     ) -> None:
         """The book is done: its state, the ids of its names on the server, and which fields could not be carried."""
         with self._store.transaction(durable=False) as db:
-            books.write(db, book_id, state)
+            books.write(db, book_id, state, self._clock)
             db.executemany(
                 "INSERT OR REPLACE INTO names (kind, name, server_id) VALUES (?, ?, ?)",
                 ((kind, name, server_id) for (kind, name), server_id in names.items()),
@@ -344,6 +357,16 @@ class Ledger:
         """Was the ledger lost, and no pass closed since? Then the server may have ebooks of ours it does not know."""
         return self.note("rebuilt") == "1"
 
+    def begin_rebuilt(self) -> None:
+        """The ledger was lost and this one is in its place, as of now."""
+        self.note("rebuilt", "1")
+        self.note("rebuilt_at", self._clock.stamp(self._clock()))
+
+    def settles_at(self) -> datetime:
+        """Until when requests of workers that used the lost ledger may still run on the server, by `clock`."""
+        since = self.note("rebuilt_at")
+        return self._clock.since(since) + self._settle if since and self.rebuilt else self._clock()
+
     def back_up(self, pass_id: int) -> None:
         """A copy of the whole ledger beside it, once for a closed pass; what was lost has been found by then."""
         if self.note("backed_up_pass") == str(pass_id):
@@ -365,8 +388,13 @@ class Ledger:
             passes.tally(db, pass_id, kind, {name: 1})
 
     def check_in_place(self) -> None:
-        """Raises StateUnwritable when the ledger was deleted under us."""
+        """Raises LedgerCorrupt when the ledger was deleted, cut short or overwritten under us."""
         self._store.check_in_place()
+
+    @property
+    def inode(self) -> int:
+        """The number of the file that is in use."""
+        return self._store.inode
 
     def close(self) -> None:
         """Closes the file."""
@@ -375,8 +403,9 @@ class Ledger:
     def _is_alive(self, owner: str) -> bool:
         return is_alive(Owner.parse(owner), self._state_dir)
 
-    def _now(self) -> str:
-        return self._clock().isoformat()
+    @staticmethod
+    def _now() -> str:
+        return utc_now().isoformat()
 
 
 class ExistingHashes:

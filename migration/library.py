@@ -18,6 +18,7 @@ from migration.custom_columns import CustomColumns
 from migration.errors import EmptyFile, LibraryUnreadable, MissingFile, OutsideLibrary, Rejected
 from migration.model import Author, Book, BookFile, BookId, FileId, Json, Problem
 from migration.paths import Tree, shown
+from migration.resources import raise_if_exhausted
 from migration.sanitize import sanitize_json, sanitize_text
 
 #: Formats in the order in which they are sent; the server keeps the cover of the first that has one.
@@ -27,6 +28,12 @@ _UNDEFINED_DATE = "0101-01-01"
 #: Calibre keeps identifiers, publisher and dates as columns and rows of these names.
 _BOOK_COLUMNS = ("title", "timestamp", "pubdate", "series_index", "path", "has_cover", "uuid")
 
+#: So many authors, the newest, tell how Calibre makes their sorts.
+_AUTHORS_LOOKED_AT = 10_000
+_SORTS = (
+    "SELECT TOTAL(sort = name), TOTAL(sort != name AND sort != '') FROM (SELECT name, sort FROM authors"
+    " WHERE name LIKE '_% _%' AND name NOT LIKE '%|%' ORDER BY id DESC LIMIT ?)"
+)
 #: So many ranges' numbers of files are remembered; a worker holds fewer at a time.
 LISTINGS_KEPT = 16
 #: The formats of a range of books with where their files should be.
@@ -54,9 +61,11 @@ class CalibreLibrary:
             self._tree = Tree(self.root)
             self._columns = self._schema()
             self.uuid = self._uuid()
+            self._sorts_are_copies = self._copied_sorts()
             self._custom = CustomColumns(self._query, self._columns)
         except OSError as error:
             self._db.close()
+            raise_if_exhausted(error)
             raise LibraryUnreadable(f"{self.root} cannot be read: {error.strerror}") from error
         except LibraryUnreadable:
             self._db.close()
@@ -151,7 +160,7 @@ class CalibreLibrary:
                 Book(
                     id=book_id,
                     title=_text(values["title"]),
-                    authors=_authors(authors[book_id]),
+                    authors=_authors(authors[book_id], copied=self._sorts_are_copies),
                     series=next((name for row in series[book_id] if (name := _text(row[0]))), None),
                     series_index=_real(values["series_index"]),
                     languages=_texts(languages[book_id]),
@@ -204,6 +213,17 @@ class CalibreLibrary:
                 f"{self._path} has no library id; open the library once in Calibre, which gives it one"
             )
         return uuid
+
+    def _copied_sorts(self) -> bool:
+        """Does Calibre copy names to sorts here (its preference `author_sort_copy_method = copy`)?
+
+        The preference is not in the library. But where names of several words are repeated as they are
+        at least as often as they are turned about, that says nothing about any of them.
+        """
+        if not {"name", "sort"} <= self._columns.get("authors", frozenset()):
+            return False
+        copied, turned = self._query(_SORTS, (_AUTHORS_LOOKED_AT,))[0]
+        return 0 < (_real(copied) or 0.0) >= (_real(turned) or 0.0)
 
     def _grouped(self, table: str, columns: tuple[str, ...], span: tuple[int, int], order: str) -> dict[int, Rows]:
         """Rows of a table with a column `book`, by book."""
@@ -302,13 +322,15 @@ def _by_book(rows: Rows) -> dict[int, Rows]:
     return grouped
 
 
-def _authors(rows: Rows) -> tuple[Author, ...]:
-    """Calibre stores a comma in a name as `|`."""
+def _authors(rows: Rows, *, copied: bool) -> tuple[Author, ...]:
+    """Calibre stores a comma in a name as `|`. A sort that only repeats the name is left out."""
     authors = []
     for name, sort in rows:
         shown_name = _text(name).replace("|", ",").strip()
         if shown_name:
-            authors.append(Author(shown_name, _text(sort).replace("|", ",").strip()))
+            shown_sort = _text(sort).replace("|", ",").strip()
+            says_nothing = copied and shown_sort == shown_name
+            authors.append(Author(shown_name, "" if says_nothing else shown_sort))
     return tuple(dict.fromkeys(authors))
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from migration.errors import StateUnwritable
 from migration.model import Counts, Json
+from migration.resources import raise_if_exhausted
 from migration.sanitize import for_log
 
 #: A log is rotated at this size, bytes; this many old ones stay.
@@ -80,6 +81,7 @@ def configure(state_dir: Path, worker_id: int, *, console: bool, as_json: bool =
         if as_json:
             handlers.append(json_handler(path, {"source": "worker", "worker_id": worker_id}))
     except OSError as error:
+        raise_if_exhausted(error)
         raise StateUnwritable(f"cannot write {path}: {error.strerror}; give another --state-dir") from error
     if console:
         handlers.append(logging.StreamHandler(sys.stderr))
@@ -92,8 +94,10 @@ def configure(state_dir: Path, worker_id: int, *, console: bool, as_json: bool =
 
 def internal_error(error: BaseException) -> str:
     """An unforeseen error with where it was raised, innermost first: `Internal error: … | File "…", line 1 in name`."""
-    frames = traceback.extract_tb(error.__traceback__)[-CRASH_FRAMES:]
-    places = [f'File "{Path(frame.filename).name}", line {frame.lineno} in {frame.name}' for frame in reversed(frames)]
+    frames = traceback.extract_tb(error.__traceback__)
+    every = (f'File "{Path(frame.filename).name}", line {frame.lineno} in {frame.name}' for frame in reversed(frames))
+    # A recursion is a thousand times the same place: each once, and the way there is still seen.
+    places = list(dict.fromkeys(every))[:CRASH_FRAMES]
     return " | ".join([f"{INTERNAL_ERROR} {type(error).__name__}: {for_log(str(error), 500)}", *places])
 
 

@@ -13,6 +13,7 @@ import langcodes
 from anyascii import anyascii
 from langcodes.tag_parser import LanguageTagError
 
+from migration import author_names
 from migration.errors import Misconfigured
 from migration.genres import SYNONYMS
 from migration.model import Author, Book, BookId, Card, Json, PersonName, Vocabulary
@@ -26,6 +27,8 @@ WORKING_LENGTH = 80
 PATH_BUDGET = 120
 INTEGER_LIMIT = 2**31 - 1
 
+#: The macrolanguages that langcodes does not go up to.
+_MACROLANGUAGES = {"nb": "no", "nn": "no"}
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9 \-]+")
 _HIERARCHY = re.compile(r"[./|]|::| - |>")
 
@@ -43,7 +46,8 @@ def make_card(book: Book, vocabulary: Vocabulary, *, default_language: str, libr
         lost["tags"] = list(unknown_tags)
     title = _cut(book.title or "Untitled", TITLE_LENGTH, "title", lost)
     authors = tuple(dict.fromkeys(person(author) for author in book.authors))
-    if any(len(part) > NAME_LENGTH for author in book.authors for part in _parts(author)):
+    names = [author_names.split(author) for author in book.authors]
+    if any(max(len(name.last), len(name.first)) > NAME_LENGTH for name in names):
         lost["authors"] = [author.name for author in book.authors]
     series = _cut(book.series, TITLE_LENGTH, "series", lost) if book.series else None
     return Card(
@@ -65,41 +69,44 @@ def working_title(title: str, library_uuid: str, book_id: BookId | int) -> str:
 
     `/`, `%` and `_` break the server's look-up by title; other scripts become blanks in its directory names.
     """
-    mark = f" ~{_NOT_PLAIN.sub('', library_uuid)[:8]}-{book_id}"
+    mark = f"{_library_mark(library_uuid)}{book_id}"
     plain = _NOT_PLAIN.sub(" ", anyascii(sanitize_text(title[:TITLE_LENGTH])))
     head = " ".join(plain.split())[: WORKING_LENGTH - len(mark)].strip(" -")
     return f"{head or 'Book'}{mark}"
 
 
+def marked_book(title: str, library_uuid: str) -> BookId | None:
+    """The book that a working title of this library names; None for any other title."""
+    _head, mark, number = title.rpartition(_library_mark(library_uuid))
+    return BookId(int(number)) if mark and re.fullmatch(r"[0-9]{1,18}", number) else None
+
+
+def _library_mark(library_uuid: str) -> str:
+    return f" ~{_NOT_PLAIN.sub('', library_uuid)[:8]}-"
+
+
 def person(author: Author) -> PersonName:
-    """First and last name, as `authors.sort` has them: `Doe, Jane, Jr.` is Jane Jr. Doe.
-
-    A sort without a comma is a name of one part (Plato, an organisation); an empty one leaves it to the last word.
-    """
-    last, first = _parts(author)
-    return PersonName(last[:NAME_LENGTH].strip(), first[:NAME_LENGTH].strip())
-
-
-def _parts(author: Author) -> tuple[str, str]:
-    last, *rest = (part.strip() for part in author.sort.split(","))
-    if last:
-        return last, " ".join(part for part in rest if part)
-    first, _, last = author.name.strip().rpartition(" ")
-    return (last or "Unknown"), first
+    """First and last name (`author_names.split`), each cut to what the server holds."""
+    name = author_names.split(author)
+    return PersonName(name.last[:NAME_LENGTH].strip(), name.first[:NAME_LENGTH].strip())
 
 
 def server_language(codes: Sequence[str], known: Mapping[str, int], default: str) -> tuple[str, int, bool]:
-    """The server's code and id for Calibre's ISO 639-3 codes, and whether it is the book's own language.
+    """The server's code and id for Calibre's codes, and whether it is the book's own language.
 
-    The same language or its macrolanguage (`cmn` is `zh`), never a neighbour. Raises Misconfigured when the default
-    is needed and the server lacks it.
+    The same language or its macrolanguage (`cmn` is `zh`), never a neighbour; a country or a script
+    counts only where the server makes the difference (`pt_BR` is `pt-BR`, else `pt`). Raises
+    Misconfigured when the default is needed and the server lacks it.
     """
-    wanted = _standard(codes[0]) if codes else ""
-    by_standard = {_standard(code): code for code in known}
-    if wanted and wanted in by_standard:
-        code = by_standard[wanted]
-        return code, known[code], True
-    fallback = by_standard.get(_standard(default), default)
+    by_tag: dict[str, str] = {}
+    for code in sorted(known, key=len):
+        for tag in language_tags(code):
+            by_tag.setdefault(tag, code)
+    wanted = language_tags(codes[0]) if codes else ()
+    own = next((by_tag[tag] for tag in wanted if tag in by_tag), None)
+    if own is not None:
+        return own, known[own], True
+    fallback = next((by_tag[tag] for tag in language_tags(default) if tag in by_tag), default)
     if fallback not in known:
         raise Misconfigured(
             f"the server has no language {default!r}; set DEFAULT_LANGUAGE to one it has: "
@@ -109,12 +116,38 @@ def server_language(codes: Sequence[str], known: Mapping[str, int], default: str
 
 
 @functools.lru_cache(maxsize=4096)
-def _standard(code: str) -> str:
-    """The shortest code of a language, macrolanguages included: rus -> ru, cmn -> zh."""
+def language_tags(text: str) -> tuple[str, ...]:
+    """Standard tags of a language, the most exact first: `fr_FR` is fr-fr and fr, `ger` is de.
+
+    ISO 639-1, -2/B, -2/T and -3 codes in any case, with a country, a script or an encoding
+    (`fr_FR.UTF-8`), and the name that ISO gives (`German`); () for no language.
+    """
+    tag = text.strip().partition(".")[0].partition("@")[0].replace("_", "-").strip("-")
+    primary = tag.partition("-")[0]
+    standard = [_standard(part) for part in (tag, primary) if part]
+    if not any(standard):
+        standard = [_standard(_code_of_name(text.strip()))]
+    wider = [_MACROLANGUAGES[found] for found in standard if found in _MACROLANGUAGES]
+    return tuple(dict.fromkeys(found for found in (*standard, *wider) if found))
+
+
+def _standard(tag: str) -> str:
+    """The shortest form of a tag, or of its macrolanguage: rus -> ru, cmn -> zh; "" for no tag."""
     try:
-        return langcodes.standardize_tag(code, macro=True).lower()
+        return langcodes.standardize_tag(tag, macro=True).lower()
     except LanguageTagError:
-        return code.strip().lower()
+        return ""
+
+
+def _code_of_name(name: str) -> str:
+    """ISO 639-3 of a language's name, "" when ISO has none of that name."""
+    # Only here: importing it costs every worker 40 ms, and Calibre itself writes codes.
+    import pycountry
+
+    try:
+        return str(pycountry.languages.lookup(name).alpha_3)
+    except LookupError:
+        return ""
 
 
 def server_genres(tags: Iterable[str], known: Mapping[str, int]) -> tuple[tuple[tuple[int, str], ...], tuple[str, ...]]:

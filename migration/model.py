@@ -69,7 +69,10 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """An author as Calibre has it: `name` for display (`Jane Doe`), `sort` from `authors.sort` (`Doe, Jane`)."""
+    """An author as Calibre has it: `name` for display (`Jane Doe`), `sort` from `authors.sort` (`Doe, Jane`).
+
+    `sort` is "" where the library's sorts are copies of the names, which say nothing.
+    """
 
     name: str
     sort: str

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from migration.errors import StateUnwritable
 from migration.model import Book, Card, EbookId
+from migration.resources import raise_if_exhausted
 
 NAME = "not_carried.jsonl"
 
@@ -28,6 +29,7 @@ def append(state_dir: Path, book: Book, card: Card, ebook_id: EbookId) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
+        raise_if_exhausted(error)
         raise StateUnwritable(f"cannot write {path}: {error.strerror}") from error
     if written != len(line):
         raise StateUnwritable(f"cannot write {path}: the disk is full")

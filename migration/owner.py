@@ -11,7 +11,9 @@ from pathlib import Path
 
 import psutil
 
+from migration.clock import boot_id
 from migration.errors import StateUnwritable, WorkerIdTaken
+from migration.resources import raise_if_exhausted
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ def this_process(worker_id: int) -> Owner:
     started = _started(os.getpid())
     if started is None:
         raise StateUnwritable("this system does not say when this process started, so ownership cannot be proved")
-    return Owner(_boot_id(), _pid_namespace(), os.getpid(), started, worker_id)
+    return Owner(boot_id(), _pid_namespace(), os.getpid(), started, worker_id)
 
 
 def lock_path(state_dir: Path, worker_id: int) -> Path:
@@ -56,6 +58,7 @@ class WorkerLock:
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
+            raise_if_exhausted(error)
             raise StateUnwritable(f"cannot write {path}: {error.strerror}; choose another --state-dir") from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -80,7 +83,7 @@ class WorkerLock:
 
 def is_alive(owner: Owner, state_dir: Path) -> bool:
     """Could this process still act? False only when that is proved."""
-    if owner.boot_id != _boot_id():
+    if owner.boot_id != boot_id():
         return False
     if owner.pid_namespace == _pid_namespace():
         return _started(owner.pid) == owner.started
@@ -101,13 +104,6 @@ def _lock_holder(path: Path) -> str | None:
         return None
     finally:
         os.close(fd)
-
-
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    except OSError:
-        return f"boot-{psutil.boot_time():.0f}"
 
 
 def _pid_namespace() -> str:

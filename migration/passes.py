@@ -114,16 +114,33 @@ def close_range(db: sqlite3.Connection, owned: Range, owner: str, now: str, file
     return True
 
 
-def close_when_done(db: sqlite3.Connection, pass_id: int, now: str) -> None:
-    """Closes the pass when every range up to its highest id is closed."""
-    closed = db.execute(
-        "UPDATE passes SET closed_at = ? WHERE id = ? AND closed_at IS NULL AND claimed_to >= highest_id"
+def is_walked(db: sqlite3.Connection, pass_id: int) -> bool:
+    """Is every range up to the pass's highest id closed, and the pass itself not yet?"""
+    row = db.execute(
+        "SELECT 1 FROM passes WHERE id = ? AND closed_at IS NULL AND claimed_to >= highest_id"
         " AND NOT EXISTS (SELECT 1 FROM ranges WHERE pass_id = passes.id AND closed_at IS NULL)",
-        (now, pass_id),
-    ).rowcount
-    if closed:
-        # Ranges of closed passes tell nothing any more.
-        db.execute("DELETE FROM ranges WHERE pass_id <= ?", (pass_id,))
+        (pass_id,),
+    ).fetchone()
+    return row is not None
+
+
+def close_when_done(db: sqlite3.Connection, pass_id: int, now: str) -> None:
+    """Closes the pass when every range up to its highest id is closed and no look at the server is due before.
+
+    A pass that asked the server for no ebook has left none behind.
+    """
+    look_due = db.execute(
+        "SELECT creates > 0 OR EXISTS (SELECT 1 FROM differences) FROM passes WHERE id = ?", (pass_id,)
+    ).fetchone()
+    if look_due is not None and not look_due[0] and is_walked(db, pass_id):
+        close(db, pass_id, now)
+
+
+def close(db: sqlite3.Connection, pass_id: int, now: str) -> None:
+    """Closes the pass, whatever its state."""
+    db.execute("UPDATE passes SET closed_at = ? WHERE id = ? AND closed_at IS NULL", (now, pass_id))
+    # Ranges of closed passes tell nothing any more.
+    db.execute("DELETE FROM ranges WHERE pass_id <= ?", (pass_id,))
 
 
 def reopen_failed(db: sqlite3.Connection) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from migration.errors import MissingFile, NotRegular, OutsideLibrary, Rejected, Unreadable
+from migration.resources import raise_if_exhausted
 from migration.sanitize import for_log
 
 _KINDS = (
@@ -83,7 +84,8 @@ class Tree:
         ):
             try:
                 os.stat(prefix + spelled, dir_fd=self._root, follow_symlinks=False)
-            except OSError:
+            except OSError as error:
+                raise_if_exhausted(error)
                 continue
             return spelled
         alike = [other for other in self._names(above) if _folded(other) == _folded(part)]
@@ -97,7 +99,8 @@ class Tree:
             return []
         try:
             return [os.fsencode(entry.name) for entry in os.scandir(descriptor)]
-        except OSError:
+        except OSError as error:
+            raise_if_exhausted(error)
             return []
         finally:
             if descriptor != self._root:
@@ -203,6 +206,8 @@ def _kind(mode: int) -> str:
 
 
 def _meaning(error: OSError, path: bytes) -> Rejected:
+    """What the error says about the file. Raises OutOfResources when it says nothing about it."""
+    raise_if_exhausted(error)
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return MissingFile(f"{shown(path)} is not in the library")
     if error.errno == errno.ELOOP:  # O_NOFOLLOW met a symbolic link

@@ -22,10 +22,11 @@ import migration
 from migration.carrier import Watch, transmit
 from migration.client import BookshelfClient
 from migration.enrolment import Stage
-from migration.errors import MigrationError, TokenRefused, Transient, Unreadable
+from migration.errors import MigrationError, OutOfResources, TokenRefused, Transient, Unreadable
 from migration.model import BookFile, Card, Digest, Sighting, UploadId
 from migration.outgoing import digest_of
 from migration.paths import Tree
+from migration.resources import resource_error
 from migration.wire import Wire
 
 #: Bytes that left are reported this often, seconds.
@@ -209,8 +210,8 @@ def _reporting(errand: Errand) -> Watch:
     return Watch(reach, count, lambda: None)
 
 
-def _unreadable(errand: Errand, error: OSError) -> Unreadable:
-    return Unreadable(f"{errand.file.id} cannot be read: {error.strerror or error}")
+def _unreadable(errand: Errand, error: OSError) -> Unreadable | OutOfResources:
+    return resource_error(error) or Unreadable(f"{errand.file.id} cannot be read: {error.strerror or error}")
 
 
 def _blind(place: Place) -> str:

@@ -46,6 +46,8 @@ def summary(totals: Totals, now: datetime) -> RenderableType:
     table.add_row("time", minutes_in_words(minutes))
     settled = counts.discovered - counts.pending
     table.add_row("files/min", f"{settled / minutes:.0f}" if minutes else "-")
+    for kind, n in sorted(totals.differences.items()):
+        table.add_row(Text(f"on the server: {kind}"), str(n), style="bold red")
     if totals.orphaned_uploads:
         table.add_row("uploads left to the server's clean-up", str(totals.orphaned_uploads))
     return Group(Text(f"Pass {totals.pass_id}", style="bold"), table, *_not_carried(totals))

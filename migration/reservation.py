@@ -5,10 +5,11 @@ a monitor that never comes back holds up no pass.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from migration.atomic import read_json, write_json
+from migration.clock import SteadyClock
 from migration.model import BookId, Json
 
 _NAME = "migration_reserved.json"
@@ -16,7 +17,7 @@ _NAME = "migration_reserved.json"
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """The ranges of a pass with these books are worker `worker_id`'s until then (aware UTC)."""
+    """The ranges of a pass with these books are worker `worker_id`'s until then, by the steady clock."""
 
     pass_id: int
     books: frozenset[BookId]
@@ -24,11 +25,11 @@ class Reservation:
     until: datetime
 
 
-def write(state_dir: Path, reservation: Reservation) -> None:
+def write(state_dir: Path, reservation: Reservation, clock: SteadyClock) -> None:
     """Keeps the books. Raises StateUnwritable."""
     value: Json = {
         "pass_id": reservation.pass_id, "books": [*sorted(reservation.books)], "worker_id": reservation.worker_id,
-        "until": reservation.until.isoformat(),
+        "until": clock.stamp(reservation.until),
     }  # fmt: skip
     write_json(state_dir / _NAME, value)
 
@@ -38,17 +39,20 @@ def clear(state_dir: Path) -> None:
     (state_dir / _NAME).unlink(missing_ok=True)
 
 
-def read(state_dir: Path, now: datetime) -> Reservation | None:
-    """The books that are kept now; None when there is none, it has run out, or the file cannot be read."""
+def read(state_dir: Path, clock: SteadyClock) -> Reservation | None:
+    """The books that are kept now; None when there is none, it has run out, or the file cannot be read.
+
+    One of before the machine was started has run out: the worker it was for is dead.
+    """
     value = read_json(state_dir / _NAME)
     if not isinstance(value, dict):
         return None
     try:
-        until, books = datetime.fromisoformat(str(value["until"])).astimezone(UTC), value["books"]
-        if not isinstance(books, list):
+        until, books = clock.moment(str(value["until"])), value["books"]
+        if not isinstance(books, list) or until is None:
             return None
         kept = frozenset(BookId(int(str(book))) for book in books)
         found = Reservation(int(str(value["pass_id"])), kept, int(str(value["worker_id"])), until)
     except (KeyError, ValueError):
         return None
-    return found if now < until else None
+    return found if clock() < until else None

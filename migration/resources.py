@@ -18,6 +18,9 @@ RESERVED_DESCRIPTORS = 6
 _SQLITE_NOMEM, _SQLITE_IOERR, _SQLITE_CANTOPEN = 7, 10, 14
 _SQLITE_IOERR_NOMEM = _SQLITE_IOERR | (12 << 8)
 _OF_MEMORY = frozenset({errno.ENOMEM, errno.ENOBUFS})
+#: Descriptors SQLite opens one after the other: file, WAL, shared memory, folder. It has closed them again by the time
+#: it says that it could not open one.
+_SQLITE_OPENS = 4
 #: So many errors behind an error are looked at.
 _DEEPEST = 16
 
@@ -25,7 +28,7 @@ _DEEPEST = 16
 def resource_error(error: BaseException) -> OutOfResources | None:
     """What the machine lacks, if that is what `error`, or an error behind it, comes from; else None.
 
-    SQLite and the resolver do not say why they could not open something: then one descriptor is asked for.
+    SQLite and the resolver do not say why they could not open something: then it is tried whether anything can be.
     """
     for cause in _causes(error):
         found = _named(cause)
@@ -109,15 +112,20 @@ def _of_system(error: OSError) -> OutOfResources | None:
 def _of_sqlite(error: BaseException, code: int) -> OutOfResources | None:
     if code & 0xFF == _SQLITE_NOMEM or code == _SQLITE_IOERR_NOMEM:
         return OutOfMemory(_memory(str(error)))
-    return _no_descriptor() if code & 0xFF in (_SQLITE_CANTOPEN, _SQLITE_IOERR) else None
+    return _no_descriptor(_SQLITE_OPENS) if code & 0xFF in (_SQLITE_CANTOPEN, _SQLITE_IOERR) else None
 
 
-def _no_descriptor() -> OutOfResources | None:
-    """The error of opening a file now, if it is a shortage."""
+def _no_descriptor(count: int = 1) -> OutOfResources | None:
+    """What is in the way of opening so many files now, if it is a shortage."""
+    opened: list[int] = []
     try:
-        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        while len(opened) < count:
+            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:
         return _of_system(error)
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
     return None
 
 

@@ -1,11 +1,38 @@
 """The ledger's tables. The number in `user_version` changes with every change here."""
 
-VERSION = 2
+VERSION = 3
+
+#: What stands on the server and should not, found by the last look at it before a pass was closed, and mended by
+#: nobody yet. pass_id is the pass that found it last; book_id 0 and ebook_id 0 mean none in particular.
+DIFFERENCES = """
+CREATE TABLE differences (
+    ebook_id INTEGER NOT NULL,
+    book_id INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    message TEXT NOT NULL,
+    pass_id INTEGER NOT NULL,
+    PRIMARY KEY (ebook_id, book_id, kind)
+) WITHOUT ROWID;
+"""
 
 #: What makes a ledger of an older version one of the next: statements by the version they start from.
-UPGRADES = {1: ("ALTER TABLE passes ADD COLUMN listed INTEGER",)}
+UPGRADES = {
+    1: ("ALTER TABLE passes ADD COLUMN listed INTEGER",),
+    2: (
+        "ALTER TABLE books ADD COLUMN title TEXT",
+        "ALTER TABLE books ADD COLUMN restore TEXT",
+        "ALTER TABLE passes ADD COLUMN newest_before INTEGER",
+        "ALTER TABLE passes ADD COLUMN creates INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE passes ADD COLUMN looks INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE passes ADD COLUMN looker TEXT",
+        DIFFERENCES,
+        # An open pass was begun by a program that did not ask: the first ebook it carried to is where it began.
+        "UPDATE passes SET creates = 1, newest_before = (SELECT MIN(ebook_id) - 1 FROM books JOIN files USING"
+        " (book_id) WHERE files.pass_id = passes.id AND outcome = 'uploaded') WHERE closed_at IS NULL",
+    ),
+}
 
-TABLES = """
+TABLES = f"""{DIFFERENCES}
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 -- One walk over the whole library. The counters are the equation of DESIGN section 4; they change in the same
@@ -24,7 +51,13 @@ CREATE TABLE passes (
     pending INTEGER NOT NULL DEFAULT 0,
     bytes_uploaded INTEGER NOT NULL DEFAULT 0,
     -- how many files the library listed when the pass was opened: the total, known before anything is read
-    listed INTEGER
+    listed INTEGER,
+    -- the end of the pass (migration/pass_end.py): the newest ebook of the server when it began, how many ebooks were
+    -- asked for since, who is looking at the server before it is closed, and how many looks set something right
+    newest_before INTEGER,
+    creates INTEGER NOT NULL DEFAULT 0,
+    looks INTEGER NOT NULL DEFAULT 0,
+    looker TEXT
 );
 CREATE UNIQUE INDEX one_open_pass ON passes (closed_at IS NULL) WHERE closed_at IS NULL;
 
@@ -60,7 +93,8 @@ CREATE TABLE files (
 CREATE INDEX unfinished_files ON files (outcome, book_id) WHERE outcome IN ('failed', 'pending');
 
 -- One ebook per Calibre book. steps: what is still to be done after its files are attached (bits of ledger.Step).
--- intention: what the server may have been asked to do and whose answer is not recorded yet.
+-- intention: what the server may have been asked to do and whose answer is not recorded yet, since intended_at (a
+-- clock.Stamp). title: what we gave it last; restore: what somebody else gave it, while it has its working title again.
 CREATE TABLE books (
     book_id INTEGER PRIMARY KEY,
     working_title TEXT NOT NULL,
@@ -71,7 +105,9 @@ CREATE TABLE books (
     upload_id INTEGER,
     format TEXT,
     sha1 BLOB,
-    size INTEGER
+    size INTEGER,
+    title TEXT,
+    restore TEXT
 );
 CREATE INDEX open_books ON books (book_id) WHERE steps != 0 OR intention IS NOT NULL;
 
@@ -83,7 +119,8 @@ CREATE TABLE hashes (
     UNIQUE (sha1, size)
 );
 
--- What is in flight: kind 'hash' (the bytes), 'author', 'series' (a name being created on the server).
+-- What is in flight: kind 'hash' (the bytes), 'author', 'series' (a name being created on the server). since: a
+-- clock.Stamp.
 CREATE TABLE claims (
     kind TEXT NOT NULL,
     name TEXT NOT NULL,

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from migration.errors import StateUnwritable
+from migration.resources import raise_if_exhausted
 
 #: Asks for the stacks.
 ASK = signal.SIGUSR1
@@ -41,6 +42,7 @@ def write_on_signal(state_dir: Path, worker_id: int) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
     except OSError as error:
+        raise_if_exhausted(error)
         raise StateUnwritable(f"cannot write {path}: {error.strerror}; give another --state-dir") from error
     # Without a handler a thread that does not inherit the mask would end the process.
     signal.signal(ASK, lambda _number, _frame: None)

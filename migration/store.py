@@ -4,14 +4,18 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import psutil
 import tenacity
 
-from migration import schema
-from migration.errors import LedgerBusy, LedgerCorrupt, MigrationError, StateUnwritable, WrongLedger
+from migration import ledger_faults, schema
+from migration.errors import LedgerCorrupt, MigrationError, StateUnwritable, WrongLedger
+from migration.ledger_faults import is_busy
+from migration.ledger_files import LedgerFiles
+from migration.resources import raise_if_exhausted
+from migration.system_errors import reason_of
 
 #: How long one statement waits for another process's transaction, seconds. Ours last milliseconds; the main thread
 #: may not stand still for longer than this.
@@ -56,6 +60,7 @@ class Store:
         self.on_wait: Callable[[], None] = lambda: None
         self._lock = threading.RLock()
         refuse_network_file_system(path.parent)
+        self._files: LedgerFiles | None = None
         with _translated(path):
             self._connection = sqlite3.connect(
                 path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
@@ -63,7 +68,7 @@ class Store:
         try:
             with _translated(path):
                 self._prepare()
-            self._inode = path.stat().st_ino
+            self._files = _files(path)
         except MigrationError:
             self._connection.close()
             raise
@@ -101,7 +106,7 @@ class Store:
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
         """All or nothing, on the disk when the block ends; not `durable` survives this process only. Not re-entrant."""
-        with self._lock, _translated(self.path):
+        with self._lock, self._translated():
             if durable != self._waits_for_disk:
                 self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                 self._waits_for_disk = durable
@@ -128,7 +133,7 @@ class Store:
         connections turn a new file to WAL at once SQLite fails one of them without any wait, lest both wait for ever.
         """
         waiting = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_is_busy),
+            retry=tenacity.retry_if_exception(is_busy),
             wait=tenacity.wait_random(0.01, 0.1),
             stop=tenacity.stop_after_delay(PATIENCE_SECONDS),
             before_sleep=lambda _state: self.on_wait(),
@@ -139,7 +144,7 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """For single SELECTs, fetched whole inside the block."""
-        with self._lock, _translated(self.path):
+        with self._lock, self._translated():
             yield self._connection
 
     def copy_to(self, target: Path) -> None:
@@ -152,23 +157,46 @@ class Store:
                     copy.execute("PRAGMA journal_mode = DELETE")
                 temporary.replace(target)
             except OSError as error:
-                raise StateUnwritable(f"cannot write {target}: {error.strerror}") from error
+                raise StateUnwritable(f"cannot write {target}: {reason_of(error)}") from error
             finally:
                 temporary.unlink(missing_ok=True)
 
     def check_in_place(self) -> None:
-        """Raises StateUnwritable when the file was deleted or replaced: SQLite would go on writing to nothing."""
+        """Raises LedgerCorrupt when the ledger was deleted, replaced, cut short or overwritten under us.
+
+        StateUnwritable when the whole directory is gone.
+        """
+        trouble = self._files.trouble() if self._files is not None else ""
+        if not trouble:
+            return
+        if self._files is not None and self._files.directory_is_gone():
+            raise StateUnwritable(
+                f"{self.path.parent} was deleted or replaced while this worker was using it; start it again"
+            )
+        raise LedgerCorrupt(f"{self.path} {trouble}; at the next start it is rebuilt")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Failures of SQLite as ours; a file that was cut short under us is damage, however SQLite puts it."""
         try:
-            in_place = self.path.stat().st_ino == self._inode
-        except OSError:
-            in_place = False
-        if not in_place:
-            raise StateUnwritable(f"{self.path} was deleted or replaced while this worker was using it; start it again")
+            with _translated(self.path):
+                yield
+        except StateUnwritable:
+            self.check_in_place()
+            raise
+
+    @property
+    def inode(self) -> int:
+        """The number of the file that was opened."""
+        return self._files.inode if self._files is not None else 0
 
     def close(self) -> None:
         """Closes the connection; the last process to do so folds the WAL into the file."""
         with self._lock:
             self._connection.close()
+            if self._files is not None:
+                self._files.close()
+                self._files = None
 
 
 def refuse_network_file_system(directory: Path, mounts: Mapping[str, str] | None = None) -> None:
@@ -177,7 +205,7 @@ def refuse_network_file_system(directory: Path, mounts: Mapping[str, str] | None
     `mounts` are file system types by mount point, those of this machine by default.
     """
     if mounts is None:
-        mounts = {part.mountpoint: part.fstype for part in psutil.disk_partitions(all=True)}
+        mounts = _mounts()
     place = directory.resolve()
     kind = next((mounts[str(parent)] for parent in (place, *place.parents) if str(parent) in mounts), "")
     if kind in _NETWORK_FILE_SYSTEMS:
@@ -185,6 +213,14 @@ def refuse_network_file_system(directory: Path, mounts: Mapping[str, str] | None
             f"{directory} is on a network file system ({kind}), where the ledger cannot be kept safely; "
             "give a --state-dir on a local disk"
         )
+
+
+def _mounts() -> dict[str, str]:
+    try:
+        return {part.mountpoint: part.fstype for part in psutil.disk_partitions(all=True)}
+    except OSError as error:
+        raise_if_exhausted(error)
+        raise
 
 
 def _statements(script: str) -> Iterator[str]:
@@ -196,31 +232,14 @@ def _statements(script: str) -> Iterator[str]:
             statement = ""
 
 
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def _translated(path: Path) -> AbstractContextManager[None]:
+    busy = f"{path} is locked by another process for longer than {PATIENCE_SECONDS:g} s"
+    return ledger_faults.translated(path, busy, writing=True)
+
+
+def _files(path: Path) -> LedgerFiles:
     try:
-        yield
-    except sqlite3.DatabaseError as error:
-        raise _meaning(error, path) from error
-
-
-def _is_busy(error: BaseException) -> bool:
-    code: int = getattr(error, "sqlite_errorcode", 0)
-    return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-
-
-def _meaning(error: sqlite3.DatabaseError, path: Path) -> MigrationError | sqlite3.DatabaseError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if _is_busy(error):
-        return LedgerBusy(f"{path} is locked by another process for longer than {PATIENCE_SECONDS:g} s")
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return LedgerCorrupt(
-            f"{path} is damaged ({error}); at the next start it is set aside and rebuilt from its backup and the server"
-        )
-    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
-        writable = os.access(path.parent, os.W_OK)
-        advice = (
-            "free some space on its disk" if writable else "make its directory writable or give another --state-dir"
-        )
-        return StateUnwritable(f"cannot write {path}: {error}; {advice}")
-    return error
+        return LedgerFiles(path)
+    except OSError as error:
+        raise_if_exhausted(error)
+        raise StateUnwritable(f"cannot use {path}: {reason_of(error)}") from error

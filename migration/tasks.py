@@ -18,6 +18,7 @@ import websocket
 
 from migration.errors import AnswerLost, RefusedByServer, ServerFault, ServerUnreachable
 from migration.model import Json
+from migration.resources import raise_if_exhausted
 from migration.sanitize import for_log
 from migration.wire import CONNECT_SECONDS
 
@@ -156,6 +157,7 @@ class TaskEngine:
                 refused += error.status_code == 401
                 failures.append(f"{url}: HTTP {error.status_code}")
             except (OSError, websocket.WebSocketException) as error:
+                raise_if_exhausted(error)
                 failures.append(f"{url}: {_cause(error)}")
             else:
                 # Where it was found once it is looked for from now on: another port may be somebody else's.

@@ -1,17 +1,20 @@
 """Read-only totals of a pass, for the worker's summary, the monitor, the dashboard and the report."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from migration.errors import LedgerBusy, LedgerCorrupt
+from migration import ledger_faults
+from migration.errors import LedgerBusy, LedgerCorrupt, OutOfResources, StateUnwritable
 from migration.model import Counts, FileId
+from migration.system_errors import reason_of
 
-#: What reading a ledger can raise: another process has it for itself, or it is damaged (a worker then rebuilds it).
-UNREADABLE = (LedgerBusy, LedgerCorrupt)
+#: What reading a ledger can raise: another process has it for itself, it is damaged (a worker then rebuilds it), it
+#: cannot be opened, or this process is short of something.
+UNREADABLE = (LedgerBusy, LedgerCorrupt, StateUnwritable, OutOfResources)
 
 _COUNTED = ("discovered", "uploaded", "duplicate", "skipped", "failed", "pending")
 
@@ -31,6 +34,8 @@ class Totals:
     highest_id: int
     claimed_to: int
     listed: int | None = None
+    #: What stands on the server and should not, by kind: not of one pass, but now.
+    differences: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int | None:
@@ -50,9 +55,9 @@ class Totals:
 def read(ledger: Path, pass_id: int | None = None) -> Totals | None:
     """The totals of a pass, the newest by default; None when there is no ledger or no pass.
 
-    Raises LedgerCorrupt, or LedgerBusy while another process keeps the file for itself.
+    Raises what UNREADABLE lists: LedgerBusy while another process keeps the file for itself, LedgerCorrupt …
     """
-    if not ledger.exists():
+    if not _is_there(ledger):
         return None
     with translated(ledger), opened(ledger) as db:
         return _read(db, pass_id)
@@ -60,7 +65,7 @@ def read(ledger: Path, pass_id: int | None = None) -> Totals | None:
 
 def proved(ledger: Path, pass_id: int) -> bool:
     """Counts the rows of a pass one by one: do they agree with the counters, and does the equation hold?"""
-    with opened(ledger) as db:
+    with translated(ledger), opened(ledger) as db:
         totals = _read(db, pass_id)
         rows = dict(
             db.execute("SELECT outcome, COUNT(*) FROM files WHERE pass_id = ? GROUP BY outcome", (pass_id,)).fetchall()
@@ -73,12 +78,23 @@ def proved(ledger: Path, pass_id: int) -> bool:
 
 
 def equation(totals: Totals, *, proved: bool) -> str:
-    """One line: the equation of the pass, and whether the rows bear it out."""
+    """One line: the equation of the pass, whether the rows bear it out, and what stands on the server all the same."""
     counts = totals.counts
     return (
         f"Pass {totals.pass_id} closed: discovered {counts.discovered} = uploaded {counts.uploaded} + duplicate "
         f"{counts.duplicate} + skipped {counts.skipped} + failed {counts.failed} + pending {counts.pending} "
-        f"({'proved row by row' if proved else 'THE ROWS DO NOT AGREE: please report this'})"
+        f"({'proved row by row' if proved else 'THE ROWS DO NOT AGREE: please report this'}){_standing(totals)}"
+    )
+
+
+def _standing(totals: Totals) -> str:
+    """What stands on the server and should not, as the end of a sentence; "" when nothing does."""
+    if not totals.differences:
+        return ""
+    what = ", ".join(f"{n} {kind}" for kind, n in sorted(totals.differences.items()))
+    return (
+        f"; {sum(totals.differences.values())} differences stand on the server ({what}): the worker's log names each, "
+        "docs/errors.md says what to do"
     )
 
 
@@ -128,15 +144,19 @@ def not_carried_in(ledger: Path, pass_id: int, first_id: int, last_id: int) -> i
         return int(row[0])
 
 
-@contextmanager
-def translated(ledger: Path) -> Iterator[None]:
-    """What reading a ledger can raise, as LedgerBusy or LedgerCorrupt."""
+def translated(ledger: Path) -> AbstractContextManager[None]:
+    """What reading a ledger can raise, as one of UNREADABLE."""
+    return ledger_faults.translated(ledger, f"{ledger} is locked by another process", writing=False)
+
+
+def _is_there(ledger: Path) -> bool:
     try:
-        yield
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
-            raise LedgerBusy(f"{ledger} is locked by another process") from error
-        raise LedgerCorrupt(f"cannot read {ledger}: {error}") from error
+        ledger.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise StateUnwritable(f"cannot use {ledger}: {reason_of(error)}") from error
+    return True
 
 
 class opened:
@@ -177,4 +197,12 @@ def _read(db: sqlite3.Connection, pass_id: int | None) -> Totals | None:
         row["claimed_to"],
         # A ledger that no worker of this version has opened yet has no such column.
         row["listed"] if "listed" in row.keys() else None,  # noqa: SIM118 - a Row iterates over its values
+        _differences(db),
     )
+
+
+def _differences(db: sqlite3.Connection) -> dict[str, int]:
+    """How many differences stand, by kind; none in a ledger that an older version made."""
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'differences'").fetchone() is None:
+        return {}
+    return dict(db.execute("SELECT kind, COUNT(*) FROM differences GROUP BY kind").fetchall())

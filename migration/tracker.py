@@ -20,9 +20,9 @@ class _Sending:
     file: str
     size: int
     since: datetime
+    entered: datetime
     bytes_sent: int = 0
     stage: str = ""
-    entered: datetime | None = None
     spent: dict[str, float] = field(default_factory=dict)
 
 
@@ -54,7 +54,7 @@ class Sending:
     def _leave_stage(self) -> None:
         now, entry = self._tracker.now(), self._entry
         if entry.stage:
-            seconds = (now - (entry.entered or entry.since)).total_seconds()
+            seconds = (now - entry.entered).total_seconds()
             entry.spent[entry.stage] = entry.spent.get(entry.stage, 0.0) + seconds
         entry.entered = now
 
@@ -62,10 +62,13 @@ class Sending:
 class Tracker:
     """Counts, times and files in hand; `snapshot` makes the frozen value that is written."""
 
-    def __init__(self, start: Progress, clock: Callable[[], datetime]) -> None:
+    def __init__(self, start: Progress, shown: Callable[[], datetime], clock: Callable[[], datetime]) -> None:
+        """`shown` is the wall clock, for the times that are written down; `clock` is steady, for what is measured."""
         self._lock = threading.Lock()
         self._base = start
+        self._shown = shown
         self._clock = clock
+        self._began = clock()
         self._counts: Counter[str] = Counter()
         self._sending: dict[int, _Sending] = {}
         self._settled: deque[datetime] = deque()
@@ -74,7 +77,7 @@ class Tracker:
         self.pace: Callable[[int], None] = lambda _count: None
 
     def now(self) -> datetime:
-        """The time of the worker's clock."""
+        """The time of the steady clock."""
         return self._clock()
 
     def set(self, **changes: object) -> None:
@@ -84,7 +87,7 @@ class Tracker:
 
     def advance(self) -> None:
         """Bytes moved to the server."""
-        now = self._clock()
+        now = self._shown()
         with self._lock:
             self._base = replace(self._base, last_progress_at=now)
 
@@ -98,18 +101,18 @@ class Tracker:
             self._processed += settled.duplicate + settled.skipped + settled.failed
             self._base = replace(self._base, range=(first, last))
             if settled.discovered:
-                self._base = replace(self._base, last_progress_at=self._clock())
+                self._base = replace(self._base, last_progress_at=self._shown())
             if self._processed and self._base.status is Phase.DISCOVERING:
                 self._base = replace(self._base, status=Phase.MIGRATING)
 
     def settled(self, book_id: int, outcome: Outcome, size: int) -> int:
         """A file got its outcome; returns how many of this process have it now."""
-        now = self._clock()
+        now = self._shown()
         with self._lock:
             self._counts[outcome] += 1
             self._counts["pending"] -= 1
             self._processed += 1
-            self._settled.append(now)
+            self._settled.append(self._clock())
             uploaded = outcome is Outcome.UPLOADED
             status = Phase.MIGRATING if self._base.status is Phase.DISCOVERING else self._base.status
             self._base = replace(
@@ -129,13 +132,13 @@ class Tracker:
 
     def failed_with(self, error: BaseException) -> None:
         """Remembers the last error."""
-        last = LastError(type(error).__name__, for_log(str(error)), self._clock())
+        last = LastError(type(error).__name__, for_log(str(error)), self._shown())
         self.set(last_error=last)
 
     @contextmanager
     def sending(self, file_id: FileId, file: str, size: int) -> Iterator[Sending]:
         """The file is in the list of current files for as long as the block runs."""
-        entry = _Sending(file_id, file, size, self._clock())
+        entry = _Sending(file_id, file, size, self._shown(), self._clock())
         with self._lock:
             self._sending[id(entry)] = entry
         try:
@@ -167,9 +170,13 @@ class Tracker:
             )
             counts = {name: max(0, self._counts[name]) for name in Counts.__dataclass_fields__}
             return replace(
-                self._base, updated_at=now, current=current, counts=Counts(**counts), rate_files_per_min=self._rate(now)
+                self._base,
+                updated_at=self._shown(),
+                current=current,
+                counts=Counts(**counts),
+                rate_files_per_min=self._rate(now),
             )
 
     def _rate(self, now: datetime) -> float:
-        window = min(RATE_WINDOW, now - self._base.started_at).total_seconds()
+        window = min(RATE_WINDOW, now - self._began).total_seconds()
         return round(len(self._settled) * 60 / window, 1) if window > 0 else 0.0

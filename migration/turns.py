@@ -20,7 +20,7 @@ class Work:
     `begun` is the file whose attempt has been recorded and has not ended. `alone`: the last worker died while it was
     at this book; nothing else is worked on meanwhile, so that the next death is nobody else's fault. `stumbles` counts
     failures of the server outside any attempt, while it took other files. `made` is the book's ebook as it was made in
-    this turn.
+    this turn; `reopened`: it has got its working title back in this turn.
     """
 
     book: Book
@@ -30,6 +30,7 @@ class Work:
     begun: FileId | None = None
     stumbles: int = 0
     made: Ebook | None = None
+    reopened: bool = False
     digests: dict[FileId, Digest] = field(default_factory=dict)
 
 

@@ -18,6 +18,7 @@ from migration.library import CalibreLibrary
 from migration.model import BookFile, Digest
 from migration.options import Options
 from migration.outgoing import digest_of
+from migration.resources import raise_if_exhausted
 
 #: Books read at a time.
 PAGE = 500
@@ -110,6 +111,7 @@ def _compare(
     except Rejected as error:
         return Verdict(Mark.UNREADABLE, file, None, str(error))
     except OSError as error:
+        raise_if_exhausted(error)
         return Verdict(Mark.UNREADABLE, file, None, f"cannot be read: {error.strerror}")
     try:
         there = client.check(digest, file.id.format.lower()) is not None

@@ -15,6 +15,7 @@ from requests.utils import get_environ_proxies
 
 from migration.errors import AnswerLost, Misconfigured, ServerFault, ServerUnreachable, Transient
 from migration.model import Json
+from migration.resources import raise_if_exhausted
 from migration.sanitize import for_log
 
 #: Seconds to wait for a connection.
@@ -88,7 +89,7 @@ class Wire:
         """One request and its answer. `upload` is a readable body with its content type.
 
         Raises ServerUnreachable when it certainly did not act or may be repeated, AnswerLost when a request that is
-        not `repeatable` may have been carried out, ServerFault for 5xx on a repeatable one.
+        not `repeatable` may have been carried out, ServerFault for 5xx on a repeatable one, OutOfResources.
         """
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         if self._closes_silently:
@@ -162,6 +163,8 @@ class _Adapter(HTTPAdapter):
 
 
 def _failure(error: requests.RequestException, what: str, repeatable: bool) -> Transient:
+    # A process that cannot open a connection must not take that for an outage and wait.
+    raise_if_exhausted(error)
     never_sent = isinstance(error, requests.ConnectTimeout) or _never_connected(error)
     message = f"{what}: {_cause(error)}"
     if never_sent or repeatable:

@@ -6,7 +6,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -22,14 +22,24 @@ class Do(Enum):
     CUT = auto()  #: the server acts, its answer is lost
     LATE = auto()  #: forwarded after the client has been told nothing and was cut off
     DROP = auto()  #: a frame that never arrives
+    TWICE = auto()  #: forwarded, answered, and forwarded once more a second later
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer made up by the proxy: the server never hears of the request."""
+    """An answer made up by the proxy. The server never hears of the request, or has `acted` on it all the same.
+
+    `spoil` makes the body out of the server's own (empty when it was not asked); `promised` bytes more are announced
+    than are sent before the connection ends; `headers` go with it.
+    """
 
     status: int
     body: str = "<p>made up</p>"
+    content_type: str = "text/html"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    acted: bool = False
+    spoil: Callable[[bytes], bytes] | None = None
+    promised: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +98,7 @@ class Proxy:
         self.seen.requests.append((request.method, request.path))
         decision = self.decide(request.method, request.path)
         if isinstance(decision, Answer):
-            await request.read()
-            return web.Response(status=decision.status, text=decision.body, content_type="text/html")
+            return await self._lie(request, decision)
         if decision is Do.RESET:
             return self._hang_up(request)
         if isinstance(decision, Wait):
@@ -104,7 +113,24 @@ class Proxy:
         status, headers, answer = await self._forward(request, body)
         if decision is Do.CUT:
             return self._hang_up(request)
+        if decision is Do.TWICE:
+            self._loop.call_later(1.0, lambda: self._loop.create_task(self._forward(request, body)))
         return web.Response(status=status, headers=headers, body=answer)
+
+    async def _lie(self, request: web.Request, lie: Answer) -> web.StreamResponse:
+        """The made-up answer, after the server has acted if it is to."""
+        body, true = await request.read(), b""
+        if lie.acted:
+            _status, _headers, true = await self._forward(request, body)
+        told = lie.spoil(true) if lie.spoil is not None else lie.body.encode()
+        response = web.StreamResponse(
+            status=lie.status, headers={**lie.headers, "Content-Type": f"{lie.content_type}; charset=utf-8"}
+        )
+        response.content_length = len(told) + lie.promised
+        with contextlib.suppress(ConnectionError):
+            await response.prepare(request)
+            await response.write(told)
+        return self._hang_up(request) if lie.promised else response
 
     async def _forward(self, request: web.Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
         kept = {
@@ -123,8 +149,11 @@ class Proxy:
 
     async def _tasks(self, request: web.Request) -> web.StreamResponse:
         self.seen.requests.append(("ws", "connect"))
-        if self.decide("ws", "connect") is Do.RESET:
+        decision = self.decide("ws", "connect")
+        if decision is Do.RESET:
             return self._hang_up(request)
+        if isinstance(decision, Answer):
+            return await self._lie(request, decision)
         near = web.WebSocketResponse()
         try:
             far = await self._client.ws_connect(self._target + request.raw_path)

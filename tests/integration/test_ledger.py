@@ -13,7 +13,7 @@ import pytest
 
 from migration import reservation, totals
 from migration.books import Asked, BookState, Intention, Step
-from migration.errors import LedgerCorrupt, PutAside, StateUnwritable, StoppedItsWorker, Superseded, WrongLedger
+from migration.errors import LedgerCorrupt, PutAside, StoppedItsWorker, Superseded, WrongLedger
 from migration.ledger import Ledger, Taken
 from migration.model import (
     BookFile,
@@ -31,20 +31,11 @@ from migration.model import (
 )
 from migration.owner import Owner, this_process
 from migration.passes import Range
+from tests.fakes import ToldClock
 
 pytestmark = pytest.mark.integration
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ONE, TWO = Digest("1" * 40, 10), Digest("2" * 40, 20)
-
-
-class Clock:
-    """A clock that moves when told."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
 
 
 class House:
@@ -52,7 +43,7 @@ class House:
 
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
-        self.clock = Clock()
+        self.clock = ToldClock(NOW)
         self.opened: list[Ledger] = []
 
     def ledger(self, owner: Owner | None = None) -> Ledger:
@@ -308,7 +299,7 @@ def test_a_damaged_ledger_is_never_started_anew(tmp_path: Path) -> None:
     path.write_bytes(b"this is not a database, and it is long enough to be read as one" * 20)
     before = path.read_bytes()
     with pytest.raises(LedgerCorrupt, match="set aside and rebuilt"):
-        Ledger(tmp_path, this_process(1), Clock())
+        Ledger(tmp_path, this_process(1), ToldClock(NOW))
     assert path.read_bytes() == before
 
 
@@ -335,7 +326,7 @@ def test_a_ledger_that_is_deleted_under_us_is_noticed(house: House) -> None:
     ledger = house.ledger()
     ledger.check_in_place()
     ledger.path.unlink()
-    with pytest.raises(StateUnwritable, match="deleted or replaced"):
+    with pytest.raises(LedgerCorrupt, match="deleted or replaced"):
         ledger.check_in_place()
 
 
@@ -347,7 +338,7 @@ def test_a_reserved_range_waits_for_its_worker(house: House) -> None:
         mine.claim_range(1, lambda after: after + 10)
     mine.release_ranges()
     until = NOW + timedelta(minutes=20)
-    reservation.write(house.state_dir, reservation.Reservation(1, frozenset({BookId(11)}), 1, until))
+    reservation.write(house.state_dir, reservation.Reservation(1, frozenset({BookId(11)}), 1, until), house.clock)
     assert other.claim_range(1, lambda after: None) == Range(1, 1, 10, taken_over=True)
     assert other.claim_range(1, lambda after: None) is None
     assert mine.claim_range(1, lambda after: None) == Range(1, 11, 20, taken_over=True, once_more=True)
@@ -369,7 +360,7 @@ def test_a_repaired_script_tries_once_more_what_stopped_its_workers(house: House
         mine.begin(file(1).id)
     mine.release_ranges()
     reservation.write(
-        house.state_dir, reservation.Reservation(1, frozenset({BookId(1)}), 1, NOW + timedelta(minutes=20))
+        house.state_dir, reservation.Reservation(1, frozenset({BookId(1)}), 1, NOW + timedelta(minutes=20)), house.clock
     )
     kept = mine.claim_range(1, lambda after: None)
     assert kept == replace(owned, taken_over=True, once_more=True)
@@ -389,7 +380,7 @@ def test_a_repaired_script_tries_once_more_what_stopped_its_workers(house: House
 def test_a_reservation_that_cannot_be_read_keeps_nothing(house: House, text: str) -> None:
     """It keeps nobody from anything."""
     (house.state_dir / "migration_reserved.json").write_text(text)
-    assert reservation.read(house.state_dir, NOW) is None
+    assert reservation.read(house.state_dir, house.clock) is None
     reservation.clear(house.state_dir)
     reservation.clear(house.state_dir)
     assert not (house.state_dir / "migration_reserved.json").exists()

@@ -23,6 +23,7 @@ from migration.ledger import Ledger
 from migration.model import BookFile, BookId, Digest, EbookId, FileId, Known, Outcome, Receipt, SourceId, UploadResult
 from migration.owner import this_process
 from migration.passes import Range
+from tests.fakes import told_clock
 
 pytestmark = pytest.mark.integration
 
@@ -139,7 +140,7 @@ class Migration(RuleBasedStateMachine):
         """A worker starts, joins the pass, claims a range and enrols it."""
         self.born += 1
         owner = replace(this_process(self.born), started=f"model-{self.born}")
-        ledger = ModelLedger(self.folder, owner, lambda: self.now, SETTLE)
+        ledger = ModelLedger(self.folder, owner, told_clock(lambda: self.now), SETTLE)
         ledger.living = self.living
         self.living.owners.add(ledger._owner)
         pass_id = ledger.join_pass(BOOKS, may_open=self.born == 1)

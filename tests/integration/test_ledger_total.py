@@ -1,5 +1,6 @@
 """The total of a pass, and failed files that are tried again: over real ledgers, old ones included."""
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -21,34 +22,38 @@ pytestmark = pytest.mark.integration
 BAD = Made(title="<script>alert(1)</script>", files={"EPUB": b""})
 
 
-def old_ledger(path: Path) -> None:
-    """One of version 1, with an open pass."""
-    tables = schema.TABLES.replace(
-        "    bytes_uploaded INTEGER NOT NULL DEFAULT 0,\n"
-        "    -- how many files the library listed when the pass was opened: the total, known before anything is read\n"
-        "    listed INTEGER\n",
-        "    bytes_uploaded INTEGER NOT NULL DEFAULT 0\n",
-    )
-    assert tables != schema.TABLES
+def old_ledger(path: Path, version: int) -> None:
+    """One of an older version, with an open pass: without the columns that were added since."""
+    added = [match for step in range(version, schema.VERSION) for text in schema.UPGRADES[step]
+             if (match := re.fullmatch(r"ALTER TABLE (\w+) ADD COLUMN (\w+) .*", text))]  # fmt: skip
+    assert added
     with closing(sqlite3.connect(path)) as db:
-        db.executescript(tables)
+        # SQLite drops no column that a comment stands behind.
+        db.executescript(re.sub(r"--.*", "", schema.TABLES))
+        for table, column in (match.groups() for match in added):
+            db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         db.execute("INSERT INTO passes (opened_at, highest_id, discovered) VALUES ('2026-11-24T00:00:00+00:00', 9, 4)")
-        db.execute("PRAGMA user_version = 1")
+        db.execute(f"PRAGMA user_version = {version}")
         db.commit()
 
 
-def test_a_ledger_of_version_1_is_read_and_made_one_of_this_version(tmp_path: Path) -> None:
-    """Its open pass gets its total from the next worker that joins."""
+@pytest.mark.parametrize("version", sorted(schema.UPGRADES))
+def test_a_ledger_of_an_older_version_is_read_and_made_one_of_this_version(tmp_path: Path, version: int) -> None:
+    """It has the columns of a new one then; its open pass gets its total from the next worker that joins."""
     path = tmp_path / LEDGER_NAME
-    old_ledger(path)
+    old_ledger(path, version)
     before = totals.read(path)
     assert before is not None
     assert (before.listed, before.total, before.counts.discovered) == (None, None, 4)
     for _ in range(2):
         Store(path).close()
-    with closing(sqlite3.connect(path)) as db:
+    Store(tmp_path / "new.db").close()
+    with closing(sqlite3.connect(path)) as db, closing(sqlite3.connect(tmp_path / "new.db")) as new:
         assert db.execute("PRAGMA user_version").fetchone()[0] == schema.VERSION
         assert db.execute("SELECT discovered, listed FROM passes").fetchall() == [(4, None)]
+        for table in ("passes", "files", "books", "claims"):
+            columns = "SELECT name FROM pragma_table_info(?) ORDER BY name"
+            assert db.execute(columns, (table,)).fetchall() == new.execute(columns, (table,)).fetchall()
 
 
 def test_the_total_is_known_before_the_first_file_is_read(tmp_path: Path, workers: Workers, shelf: Shelf) -> None:

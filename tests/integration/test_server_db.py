@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from migration import logs, server_db, totals
-from migration.assembly import utc_now
+from migration.clock import SteadyClock
 from migration.errors import Misconfigured, ServerUnreachable
 from migration.ledger import ExistingHashes, Ledger
 from migration.model import Counts, Digest
@@ -39,7 +39,7 @@ def insert(uri: str, *rows: tuple[str, int]) -> None:
 
 def test_hashes_are_learned_incrementally(database: str, tmp_path: Path) -> None:
     """All at first, later only what is new; rows that are no SHA-1 are passed over."""
-    ledger = Ledger(tmp_path, this_process(1), utc_now)
+    ledger = Ledger(tmp_path, this_process(1), SteadyClock())
     known = ExistingHashes(ledger)
     insert(database, *((f"{number:040x}", number) for number in range(2000)), ("nonsense", 5))
     assert server_db.refresh(database, ledger) == 2000
@@ -54,7 +54,7 @@ def test_hashes_are_learned_incrementally(database: str, tmp_path: Path) -> None
 
 def test_what_is_wrong_is_named_without_the_password(database: str, tmp_path: Path) -> None:
     """No table: not MyBookshelf2's; no server: unreachable."""
-    ledger = Ledger(tmp_path, this_process(1), utc_now)
+    ledger = Ledger(tmp_path, this_process(1), SteadyClock())
     with psycopg.connect(database, autocommit=True) as db:
         db.execute("DROP TABLE source")
     with pytest.raises(Misconfigured, match="no table 'source'"):

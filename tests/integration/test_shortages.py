@@ -1,8 +1,12 @@
 """A machine that runs short: the worker says so, and neither a book nor a directory is blamed."""
 
+import json
 import os
+import re
 import resource
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,8 +15,17 @@ from pathlib import Path
 import pytest
 import requests
 
+from migration import progress, totals
 from migration.errors import TooManyOpenFiles
+from migration.model import Phase
 from migration.resources import Reserve, resource_error
+from tests.conftest import PASSWORD, PROJECT, Shelf, clean_environment, end
+from tests.integration.test_monitor import FIRST, Watch
+from tests.librarykit import Library, epub, epubs
+from tests.truth import look, troubles
+
+pytestmark = pytest.mark.integration
+BOOKS = 6
 
 
 @contextmanager
@@ -75,3 +88,116 @@ def test_no_reserve_can_be_had_of_a_process_without() -> None:
         with pytest.raises(TooManyOpenFiles):
             Reserve(3)
         os.close(os.open(os.devnull, os.O_RDONLY))
+
+
+# -- the worker ----------------------------------------------------------------------------------------------------
+
+
+class Short:
+    """A worker on a library of its own, run short of something."""
+
+    def __init__(self, folder: Path, shelf: Shelf) -> None:
+        self.state = folder / "state"
+        self.library = Library(folder / "library")
+        self.library.add(*epubs(range(BOOKS)))
+        self.shelf = shelf
+        self.script = PROJECT / "bulk_migrate_calibre.py"
+
+    def run(self, descriptors: int = 1024) -> tuple[int, str]:
+        """To its end; returns its exit status and what it said."""
+        command = [
+            sys.executable, str(self.script), str(self.library.root), "--server", self.shelf.url, "--state-dir",
+            str(self.state),
+        ]  # fmt: skip
+        environment = clean_environment(
+            MBS2_PASSWORD=PASSWORD, RETRY_FIRST_SECONDS="0.05", START_SECONDS="5", PYTHONPATH=str(PROJECT),
+            RECONCILE_AFTER_SECONDS="0.1", FAULT_MARKER=str(self.state.with_name("marker")),
+        )  # fmt: skip
+        limit = f'ulimit -n {descriptors}; exec "$@"'
+        done = subprocess.run(
+            ["bash", "-c", limit, "sh", *command], env=environment, capture_output=True, text=True, timeout=60,
+            check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
+    def patched(self, function: str, fault: str) -> None:
+        """The script is a copy in which a function does something bad, once in all."""
+        text = (PROJECT / "bulk_migrate_calibre.py").read_text("utf-8")
+        pattern = re.compile(rf"(    def {function}\(self.*?\n        \"\"\".*?\"\"\"\n)", re.DOTALL)
+        broken, count = pattern.subn(lambda match: match[1] + f"        if _first():\n            {fault}\n", text)
+        assert count == 1
+        self.state.mkdir(exist_ok=True)
+        self.script = self.state / "bulk_migrate_calibre.py"
+        self.script.write_text(broken.replace("class CalibreMigrator:", FIRST + "class CalibreMigrator:"), "utf-8")
+
+    def named(self, kind: str, said: str) -> None:
+        """In the log, the progress file and nowhere as something else."""
+        seen = progress.read(progress.progress_path(self.state, 1))
+        assert seen is not None
+        assert seen.last_error is not None
+        assert (seen.status, seen.last_error.error_class) == (Phase.FAILED, kind)
+        assert seen.last_error.message in said
+        log = (self.state / "migration_worker1.log").read_text("utf-8")
+        assert f"CRITICAL - {seen.last_error.message}" in log
+        assert not re.search("cannot write|damaged|set aside|cannot be read|unreadable", said + log)
+        assert not list(self.state.glob("migration_ledger.2*"))
+
+    def nobody_was_blamed(self) -> None:
+        """No file failed; the next run, with enough of everything, carries all of them."""
+        found = (
+            totals.read(self.state / "migration_ledger.db") if (self.state / "migration_ledger.db").exists() else None
+        )
+        assert found is None or found.counts.failed == 0
+        code, said = self.run()
+        assert code == 0, said
+        assert troubles(look(self.shelf.data_dir), [epub(n, title=f"Book {n}") for n in range(BOOKS)]) == []
+
+
+@pytest.mark.parametrize("descriptors", [12, 15, 17, 20])
+def test_too_few_descriptors(tmp_path: Path, shelf: Shelf, descriptors: int) -> None:
+    """At the library, at the ledger, at the first progress file, at the connections."""
+    short = Short(tmp_path, shelf)
+    code, said = short.run(descriptors)
+    assert code == 70, said
+    short.named("TooManyOpenFiles", said)
+    if descriptors == 20:
+        short.nobody_was_blamed()
+
+
+LEAK = "self.leak = []\n            while True: self.leak.append(open(os.devnull))"
+FAULTS = [
+    ("upload_file", "raise MemoryError", "OutOfMemory"),
+    ("upload_file", "(lambda again: again(again))(lambda again: again(again))", "RecursionTooDeep"),
+    ("upload_file", "self.leak = [open(os.devnull) for _ in range(10 ** 6)]", "TooManyOpenFiles"),
+    ("identify", LEAK.replace("while True:", "for _ in range(10 ** 6):"), "TooManyOpenFiles"),
+]
+
+
+@pytest.mark.parametrize(("function", "fault", "kind"), FAULTS, ids=["memory", "recursion", "at once", "held"])
+def test_a_fault_in_mid_run(tmp_path: Path, shelf: Shelf, function: str, fault: str, kind: str) -> None:
+    """The place is in the log, for whoever has to mend it."""
+    short = Short(tmp_path, shelf)
+    short.patched(function, fault)
+    code, said = short.run(64)
+    assert code == 70, said
+    short.named(kind, said)
+    assert re.search(rf"Internal error: \w+: .*in {function}", said)
+    short.nobody_was_blamed()
+
+
+def test_the_monitor_starts_it_again_and_says_why(tmp_path: Path, shelf: Shelf) -> None:
+    """In the history and in the evidence: by its name, not as an internal error."""
+    watch = Watch(tmp_path, shelf)
+    watch.patched("upload_file", "raise MemoryError")
+    watch.open_pass()
+    try:
+        watch.run("--workers", "1")
+    finally:
+        for process in watch.running:
+            end(process)
+    (entry,) = watch.history()
+    assert (entry["trigger"], entry["applied"], entry["verified"]) == ("stopped", True, True)
+    assert "it ended with 70: OutOfMemory: out of memory" in str(entry["root_cause"])
+    kept = json.loads((watch.state / "auto_monitor" / "evidence" / str(entry["evidence"])).read_bytes())
+    assert kept["last_error"].startswith("OutOfMemory: out of memory")
+    watch.all_arrived_once()

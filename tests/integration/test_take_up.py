@@ -16,6 +16,7 @@ from auto_monitor.model import FixCase, HistoryEntry, HungOn, MonitorState, Trig
 from auto_monitor.staff import Staff
 from auto_monitor.workers import Command, Workers
 from tests.conftest import PROJECT
+from tests.fakes import ToldClock
 
 pytestmark = pytest.mark.integration
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -51,7 +52,7 @@ def test_what_was_left_half_done(
     workers = Workers(Command(script, tmp_path, "http://s", tmp_path, PROJECT), grace_seconds=1)
     with journal.opened(tmp_path, console=False, dry_run=False) as say:
         staff, alerts = Staff(workers, memory, say), Alerts("", say)
-        fixes = CodeFixes(staff, memory, say, alerts, script, tmp_path, ledger, lambda: NOW)
+        fixes = CodeFixes(staff, memory, say, alerts, script, tmp_path, ledger, ToldClock(NOW))
         Attempts(staff, memory, history, say, alerts, lambda: NOW, tmp_path, ledger, fixes).take_up()
     assert history.entries() == [told]
     assert memory.records() == [replace(record, case=open_case)]

@@ -27,23 +27,41 @@ REAL = Vocabulary(
 
 
 @pytest.mark.parametrize(
-    ("name", "sort", "expected"),
+    ("name", "sort", "last", "first"),
     [
-        pytest.param("Jane Doe", "Doe, Jane", PersonName("Doe", "Jane"), id="the sort decides"),
-        pytest.param("Jane Doe Jr.", "Doe, Jane, Jr.", PersonName("Doe", "Jane Jr."), id="further commas are dropped"),
-        pytest.param(
-            "van der Berg, Anna", "van der Berg, Anna", PersonName("van der Berg", "Anna"), id="a name with a comma"
-        ),
-        pytest.param("Plato", "Plato", PersonName("Plato"), id="one word is a last name"),
-        pytest.param("United Nations", "United Nations", PersonName("United Nations"), id="no comma: one name"),
-        pytest.param("Jane Doe", "", PersonName("Doe", "Jane"), id="without a sort the last word is the last name"),
-        pytest.param("Unknown", "Unknown", PersonName("Unknown"), id="Calibre's Unknown is carried as it is"),
-        pytest.param("X", "L" * 200 + ", " + "F" * 200, PersonName("L" * 128, "F" * 128), id="both are cut to 128"),
+        pytest.param("Jane Doe", "Doe, Jane", "Doe", "Jane", id="the sort decides"),
+        pytest.param("Jane Doe Jr.", "Doe, Jane, Jr.", "Doe", "Jane Jr.", id="further commas are dropped"),
+        pytest.param("van der Berg, Anna", "van der Berg, Anna", "van der Berg", "Anna", id="a name with a comma"),
+        pytest.param("Smith, John", "", "Smith", "John", id="a comma without a sort"),
+        pytest.param("Smith,John", "", "Smith", "John", id="a comma without a blank"),
+        pytest.param("Smith, John", "John, Smith,", "Smith", "John", id="turned once more: method invert"),
+        pytest.param("Smith, John", "John Smith,", "Smith", "John", id="turned once more: method nocomma"),
+        pytest.param("Smith, John", "Smith John", "Smith", "John", id="its comma taken out"),
+        pytest.param("Smith, John", "Smythe, John", "Smythe", "John", id="a sort of its own beside a comma"),
+        pytest.param("John Smith", "Smith John", "Smith", "John", id="method nocomma"),
+        pytest.param("John von Neumann", "Neumann John von", "Neumann", "John von", id="nocomma, a particle"),
+        pytest.param("John von Neumann", "von Neumann John", "von Neumann", "John", id="nocomma, particles kept"),
+        pytest.param("John von Neumann", "", "Neumann", "John von", id="a particle without a sort"),
+        pytest.param("Plato", "Plato", "Plato", "", id="one word is a last name"),
+        pytest.param("Plato", "", "Plato", "", id="one word without a sort"),
+        pytest.param("United Nations", "United Nations", "United Nations", "", id="no comma: one name"),
+        pytest.param("The Beatles", "Beatles", "Beatles", "", id="a sort without a comma that is not the name"),
+        pytest.param("Acme Corporation", "", "Acme Corporation", "", id="an organisation's word"),
+        pytest.param("Acme, Inc.", "Acme, Inc.", "Acme, Inc.", "", id="an organisation with a comma"),
+        pytest.param("Jane Doe", "", "Doe", "Jane", id="without a sort the last word is the last name"),
+        pytest.param("Dr. Jane Doe Jr.", "", "Doe", "Jane Jr.", id="a title goes, a suffix stays"),
+        pytest.param("Martin Luther King, Jr.", "Martin Luther King, Jr.", "King", "Martin Luther Jr.", id="a suffix"),
+        pytest.param("Henry Ford III", "", "Ford", "Henry III", id="a number"),
+        pytest.param("Jane Doe [editor]", "", "Doe", "Jane", id="brackets"),
+        pytest.param("Jr. III", "", "Jr. III", "", id="nothing but suffixes"),
+        pytest.param("Unknown", "Unknown", "Unknown", "", id="Calibre's Unknown is carried as it is"),
+        pytest.param(", ", "", "Unknown", "", id="nothing but a comma"),
+        pytest.param("X", "L" * 200 + ", " + "F" * 200, "L" * 128, "F" * 128, id="both are cut to 128"),
     ],
 )
-def test_names(name: str, sort: str, expected: PersonName) -> None:
-    """First and last name."""
-    assert person(Author(name, sort)) == expected
+def test_names(name: str, sort: str, last: str, first: str) -> None:
+    """First and last name, whatever way Calibre makes its sorts."""
+    assert person(Author(name, sort)) == PersonName(last, first)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +76,20 @@ def test_names(name: str, sort: str, expected: PersonName) -> None:
         pytest.param((), {"en": 2}, ("en", 2, False), id="none: the default"),
         pytest.param(("rus",), {"eng": 1, "rus": 2}, ("rus", 2, True), id="a server with three-letter codes"),
         pytest.param(("fas",), {"en": 2, "fa": 5}, ("fa", 5, True), id="Persian"),
+        pytest.param(("fr-FR",), {"en": 2, "fr": 6}, ("fr", 6, True), id="with a country"),
+        pytest.param(("fr_FR.UTF-8",), {"en": 2, "fr": 6}, ("fr", 6, True), id="as a locale"),
+        pytest.param(("PT-br",), {"en": 2, "pt": 7}, ("pt", 7, True), id="in any case"),
+        pytest.param(("pt_BR",), {"pt": 7, "pt-BR": 8}, ("pt-BR", 8, True), id="a server that makes the difference"),
+        pytest.param(("por",), {"pt-BR": 8, "pt": 7}, ("pt", 7, True), id="the plain one before a country's"),
+        pytest.param(("zh-Hans",), {"en": 2, "zh": 9}, ("zh", 9, True), id="with a script"),
+        pytest.param(("fre",), {"en": 2, "fr": 6}, ("fr", 6, True), id="the bibliographic code"),
+        pytest.param(("GER",), {"en": 2, "de": 3}, ("de", 3, True), id="the bibliographic code in capitals"),
+        pytest.param(("German",), {"en": 2, "de": 3}, ("de", 3, True), id="a name"),
+        pytest.param(("french",), {"en": 2, "fr": 6}, ("fr", 6, True), id="a name in small letters"),
+        pytest.param(("nob",), {"en": 2, "no": 4}, ("no", 4, True), id="Bokmål is Norwegian"),
+        pytest.param(("hbs",), {"en": 2, "sr": 4}, ("en", 2, False), id="Serbo-Croatian is not Serbian"),
+        pytest.param(("no language",), {"en": 2}, ("en", 2, False), id="no language at all"),
+        pytest.param(("cs_CZ",), {"eng": 1, "ces": 2}, ("ces", 2, True), id="a country, a server with three letters"),
     ],
 )
 def test_languages(codes: tuple[str, ...], known: dict[str, int], expected: tuple[str, int, bool]) -> None:

@@ -23,11 +23,21 @@ def ago(minutes: float) -> datetime:
 def seen(
     phase: Phase | None = Phase.MIGRATING, progress: float = 0, beat: float = 0, settled: bool = True,
     alive: bool = True, exit_code: int | None = None, repeated: str = "", fruitless: float | None = None,
+    words: str = "",
 ) -> WorkerSnapshot:  # fmt: skip
     """A look at worker 2; ages in minutes."""
     since = None if fruitless is None else ago(fruitless)
     return WorkerSnapshot(
-        2, alive, ago(progress), ago(beat), phase, settled, exit_code, repeated_range=repeated, fruitless_since=since
+        2,
+        alive,
+        ago(progress),
+        ago(beat),
+        phase,
+        settled,
+        exit_code,
+        repeated_range=repeated,
+        fruitless_since=since,
+        last_words=words,
     )
 
 
@@ -48,6 +58,8 @@ TABLE = [
      "no sign of life while waiting for 6.0 min"),
     ("beats but does nothing", seen(progress=7, beat=0), Health.STUCK, 7, "no progress for 7.0 min"),
     ("done", seen(Phase.COMPLETED, 60, alive=False, exit_code=0), Health.FINISHED, 0, "it has done its part"),
+    ("done, something stands on the server", seen(Phase.COMPLETED, 60, alive=False, exit_code=8), Health.FINISHED, 0,
+     "it has done its part"),
     ("done, some failed", seen(Phase.COMPLETED, 60, alive=False, exit_code=1), Health.FINISHED, 0,
      "it has done its part"),
     ("done, not our child", seen(Phase.COMPLETED, alive=False), Health.FINISHED, 0, "it has done its part"),
@@ -59,8 +71,22 @@ TABLE = [
     ("no server", seen(alive=False, exit_code=3), Health.STOPPED, 0,
      "it ended with 3: the server did not answer at its start, or refused the login"),
     ("pending", seen(alive=False, exit_code=6), Health.STOPPED, 0, "it ended with 6: it ended with files pending"),
+    ("damaged ledger", seen(alive=False, exit_code=9), Health.STOPPED, 0,
+     "it ended with 9: the ledger was damaged or gone; the next start sets it aside and rebuilds it"),
     ("no library", seen(alive=False, exit_code=4), Health.ENDED, 0, "it ended with 4: the library cannot be read"),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [(70, "it ended with 70: OutOfMemory: out of memory"), (None, "its process ended: OutOfMemory: out of memory"),
+     (-9, "it was ended by signal 9"), (3, "it ended with 3: the server did not answer at its start, or refused the"
+      " login")],
+)  # fmt: skip
+def test_what_the_machine_lacked_is_named(code: int | None, reason: str) -> None:
+    """An internal error says nothing; a signal and the other statuses speak for themselves."""
+    found = judge(seen(Phase.FAILED, alive=False, exit_code=code, words="OutOfMemory: out of memory"), NOW, POLICY)
+    assert (found.health, found.reason, found.crashed) == (Health.STOPPED, reason, code == 70)
 
 
 @pytest.mark.parametrize("code", [70, 1])

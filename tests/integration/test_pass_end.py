@@ -1,0 +1,167 @@
+"""The end of a pass on a real ledger: when a last look is due, who takes it, what closes the pass."""
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from migration.books import Asked, BookState, Intention, Step
+from migration.ledger import LEDGER_NAME, Ledger
+from migration.model import BookId, EbookId
+from migration.owner import this_process
+from migration.pass_end import UNSEEN, Difference, Look
+from tests.conftest import FIXTURES
+from tests.fakes import ToldClock
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+STANDING = Difference("second ebook", "ebook 7 …", BookId(1), EbookId(7))
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Callable[[int], Ledger]]:
+    """Ledgers of this process, as worker N; of a worker that died for a negative N."""
+    made: list[Ledger] = []
+
+    def open_as(number: int) -> Ledger:
+        owner = this_process(abs(number))
+        if number < 0:
+            child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+            started = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[19]
+            child.kill()
+            child.wait(10)
+            owner = replace(owner, pid=child.pid, started=started)
+        made.append(Ledger(tmp_path, owner, ToldClock(NOW)))
+        return made[-1]
+
+    yield open_as
+    for ledger in made:
+        ledger.close()
+
+
+def walk(ledger: Ledger, *, create: bool) -> int:
+    """A pass of one book, all its ranges closed; with `create` an ebook was asked for."""
+    pass_id = ledger.join_pass(1, may_open=True)
+    assert pass_id is not None
+    ledger.end.record_start(pass_id, EbookId(40), rebuilt=False)
+    owned = ledger.claim_range(pass_id, lambda _after: 1)
+    assert owned is not None
+    if create:
+        ledger.save_book(BookId(1), BookState("B ~1", intention=Intention(Asked.CREATE, NOW)))
+        ledger.save_book(BookId(1), BookState("B ~1", EbookId(41)))
+    assert ledger.close_range(owned)
+    return pass_id
+
+
+def take(ledger: Ledger, pass_id: int) -> Look:
+    """The look, which must be to be had."""
+    look = ledger.end.take(pass_id)
+    assert look is not None
+    return look
+
+
+def test_a_pass_that_asked_for_nothing_closes_without_a_look(opened: Callable[[int], Ledger]) -> None:
+    """There is nothing to look for."""
+    ledger = opened(1)
+    pass_id = walk(ledger, create=False)
+    assert (ledger.is_closed(pass_id), ledger.end.is_due(pass_id), ledger.end.take(pass_id)) == (True, False, None)
+
+
+def test_only_a_look_closes_a_pass_that_asked_for_an_ebook(opened: Callable[[int], Ledger]) -> None:
+    """One process takes it; what it finds stands in the ledger."""
+    ledger, other = opened(1), opened(2)
+    pass_id = walk(ledger, create=True)
+    assert (ledger.is_closed(pass_id), ledger.end.is_due(pass_id)) == (False, True)
+    look = take(ledger, pass_id)
+    assert (look.newest_before, look.first_made, look.number, look.standing) == (40, 41, 0, ())
+    assert other.end.take(pass_id) is None
+    assert not other.end.close(look, [])
+    assert ledger.end.close(look, [STANDING])
+    assert ledger.is_closed(pass_id)
+
+
+def test_the_look_of_a_worker_that_died_is_taken_anew(opened: Callable[[int], Ledger]) -> None:
+    """And the dead one's word counts no more."""
+    dead, living = opened(-2), opened(1)
+    pass_id = walk(dead, create=True)
+    look = take(dead, pass_id)
+    again = take(living, pass_id)
+    assert again == look
+    assert not dead.end.close(look, [])
+    assert living.end.close(again, [])
+
+
+def test_a_book_given_back_is_work_again_and_the_pass_stays_open(opened: Callable[[int], Ledger]) -> None:
+    """Its range has no owner; when it is closed once more another look follows, which knows that it is the second."""
+    ledger = opened(1)
+    pass_id = walk(ledger, create=True)
+    look = take(ledger, pass_id)
+    assert not ledger.end.reopen(look, BookId(2), BookState("C ~2", EbookId(42), Step.TITLE))
+    assert ledger.end.reopen(look, BookId(1), BookState("B ~1", EbookId(41), Step.TITLE))
+    assert not ledger.end.close(look, [])
+    ledger.end.again(look)
+    assert (ledger.end.is_due(pass_id), ledger.book(BookId(2))) == (False, None)
+    owned = ledger.claim_range(pass_id, lambda _after: 1)
+    assert owned is not None
+    assert not ledger.close_range(owned)
+    ledger.save_book(BookId(1), BookState("B ~1", EbookId(41)))
+    assert ledger.close_range(owned)
+    assert take(ledger, pass_id).number == 1
+
+
+def test_what_stands_is_looked_at_in_the_next_pass_whatever_that_does(opened: Callable[[int], Ledger]) -> None:
+    """Until a look does not find it any more."""
+    ledger = opened(1)
+    first = walk(ledger, create=True)
+    assert ledger.end.close(take(ledger, first), [STANDING])
+    second = walk(ledger, create=False)
+    look = take(ledger, second)
+    assert look.standing == (STANDING,)
+    assert ledger.end.close(look, [])
+    assert ledger.is_closed(walk(ledger, create=False))
+
+
+def test_a_pass_after_one_that_could_not_look_goes_back_as_far(opened: Callable[[int], Ledger]) -> None:
+    """And one of a lost ledger goes through everything."""
+    ledger = opened(1)
+    assert ledger.end.close(take(ledger, walk(ledger, create=True)), [Difference(UNSEEN, "HTTP 403")])
+    second = ledger.join_pass(1, may_open=True) or 0
+    ledger.end.record_start(second, EbookId(99), rebuilt=False)
+    ledger.end.record_start(second, EbookId(100), rebuilt=False)
+    owned = ledger.claim_range(second, lambda _after: 1)
+    assert owned is not None
+    assert ledger.close_range(owned)
+    look = take(ledger, second)
+    assert look.newest_before == 40
+    assert ledger.end.close(look, [])
+    third = ledger.join_pass(1, may_open=True) or 0
+    ledger.end.record_start(third, EbookId(99), rebuilt=True)
+    owned = ledger.claim_range(third, lambda _after: 1)
+    assert owned is not None
+    assert ledger.close_range(owned)
+    assert take(ledger, third).newest_before == 0
+
+
+def test_an_open_pass_of_the_version_before_is_looked_through_too(tmp_path: Path) -> None:
+    """Back to the first ebook it carried a file to."""
+    with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as db, db:
+        db.executescript((FIXTURES / "ledger_v2.sql").read_text())
+        db.execute("PRAGMA user_version = 2")
+        db.execute("INSERT INTO passes (id, opened_at, highest_id, claimed_to) VALUES (4, '2026', 9, 9)")
+        db.executemany("INSERT INTO books (book_id, working_title, ebook_id) VALUES (?, 'x', ?)", [(1, 5), (2, 50)])
+        db.executemany(
+            "INSERT INTO files (book_id, format, size, mtime_ns, outcome, pass_id) VALUES (?, 'EPUB', 1, 1, ?, 4)",
+            [(1, "duplicate"), (2, "uploaded")],
+        )
+    ledger = Ledger(tmp_path, this_process(1), ToldClock(NOW))
+    try:
+        assert ledger.end.knows_its_start(4)
+        look = take(ledger, 4)
+        assert (look.newest_before, look.first_made) == (49, 50)
+    finally:
+        ledger.close()
