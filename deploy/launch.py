@@ -165,7 +165,7 @@ def embedded_server(data_dir: Path, login: dict[str, str]) -> tuple[str, dict[st
 
     It gets the port it had the last time, because the ledger is bound to the URL. Raises Refused.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     known = processes.server(data_dir)
     if known is None or known[0].running() is None:
         port = known[1].rpartition(":")[2] if known else "0"

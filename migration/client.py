@@ -200,8 +200,11 @@ class BookshelfClient:
         }
         if not bare:
             body.update(bodies.series(card, ids))
-        answer = self._accepted(self._call("POST", "/api/ebooks", body, repeatable=False))
-        return EbookId(bodies.integer(answer.mapping().get("id")))
+        answer = self._call("POST", "/api/ebooks", body, repeatable=False)
+        if answer.error.startswith("Unknown id"):
+            # An id of ours that this database never gave out: the embedded server's word for MyBookshelf2's HTTP 500.
+            raise AnswerLost(f"the server knows an id of ours no more: {answer.error}", still_running=False)
+        return EbookId(bodies.integer(self._accepted(answer).mapping().get("id")))
 
     def attach(self, ebook_id: EbookId, extracted_id: UploadId, digest: Digest) -> Receipt:
         """Moves an upload into an ebook. Raises AnswerLost, AttachedElsewhere, RefusedByServer.

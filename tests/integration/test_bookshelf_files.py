@@ -19,9 +19,11 @@ from bookshelf.database import Database
 from bookshelf.files import Files
 from bookshelf.housekeeping import LEFT_BEHIND_AT_MOST, sweep_books, sweep_uploads
 from bookshelf.watch import Gone
-from tests.conftest import Shelf, end
+from tests.conftest import Shelf, Workers, end
 from tests.contract.shelfkit import epub
 from tests.integration.test_bookshelf import client, jpeg
+from tests.librarykit import Library, Made
+from tests.truth import look, troubles
 
 pytestmark = pytest.mark.integration
 
@@ -306,3 +308,25 @@ def test_a_write_into_a_deleted_database_is_not_acknowledged(tmp_path: Path) -> 
         await database.close()
 
     asyncio.run(use())
+
+
+# -- another database under the same address ----------------------------------------------------------------------
+
+
+def test_authors_of_another_database_are_asked_for_by_name(
+    tmp_path: Path, shelves: Callable[..., Shelf], workers: Workers
+) -> None:
+    """The ledger knows an author's id that this database never gave out: the next book arrives all the same."""
+    library = Library(tmp_path / "library")
+    library.add(Made(title="First", files={"TXT": b"first"}))
+    shelf = shelves(tmp_path / "shelf")
+    assert workers.run(library.root, shelf)[0] == 0
+    end(shelf.process)
+    with closing(sqlite3.connect(shelf.data_dir / "bookshelf.db")) as db, db:
+        db.execute("UPDATE ebook_authors SET author_id = 900")
+        db.execute("UPDATE author SET id = 900")
+    again = shelves(tmp_path / "shelf", port=int(shelf.url.rpartition(":")[2]))
+    library.add(Made(title="Second", files={"TXT": b"second"}))
+    code, said = workers.run(library.root, again, RETRY_FIRST_SECONDS="0.05", RECONCILE_AFTER_SECONDS="1")
+    assert code == 0, said
+    assert troubles(look(again.data_dir), [b"first", b"second"]) == []
