@@ -10,7 +10,7 @@ ledger, atomic writes) live in `migration/`, which it may not.
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -20,7 +20,7 @@ from typing import TypeVar
 import tenacity
 
 import settings
-from migration import cover, logs, metadata, not_carried, plan, sanitize, server_db, totals, verify
+from migration import cover, logs, metadata, not_carried, plan, sanitize, sendable, server_db, totals, verify
 from migration.assembly import Parts, assemble, explain_crash, explain_fatal
 from migration.bodies import Ebook, made, name_keys
 from migration.books import Asked, BookState, Intention, Step
@@ -31,27 +31,26 @@ from migration.crew import Crew, Stopping
 from migration.enrolment import Enrolment, Stage
 from migration.errors import (
     AnswerLost,
-    EmptyFile,
     ExitCode,
     FileChanged,
-    KeptFailing,
+    FileMoved,
     LedgerBusy,
     LibraryBusy,
     MachineLost,
     MigrationError,
+    MissingFile,
     PutAside,
     Rejected,
     ServerFault,
     ServerNeverAnswered,
     StateUnwritable,
-    TooBig,
     Transient,
-    Unsupported,
 )
 from migration.ledger import LEDGER_NAME, ExistingHashes, Taken
 from migration.model import (
     Book,
     BookFile,
+    BookId,
     Card,
     Digest,
     EbookId,
@@ -60,10 +59,11 @@ from migration.model import (
     Phase,
     Receipt,
     Sighting,
+    UploadId,
     UploadResult,
 )
 from migration.options import Options, read_options
-from migration.pacing import Pace
+from migration.pacing import Hold, Pace
 from migration.passes import Range
 from migration.tracker import Sending
 from migration.turns import Work
@@ -78,12 +78,18 @@ RECONCILE_AFTER = timedelta(seconds=float(os.environ.get("RECONCILE_AFTER_SECOND
 RETRY_FIRST_SECONDS = float(os.environ.get("RETRY_FIRST_SECONDS", "2"))
 #: Tries of one file before it is pending: the first one and three more.
 TRIES = 4
-#: A file that failed this often while the server took others is given up.
+#: A file on which the server failed this often while it took others is left pending: this run tries it no more.
 ROUNDS = 3
+#: So often a book is put off because the server asked for time while it took others; then its failures count.
+MOST_HOLDS = 20
+#: Books left pending that are named at the end; the log has named each of them before.
+MOST_NAMED = 20
 #: Files failing in a row that make it an outage.
 OUTAGE_AFTER = 3
 #: Seconds between probes of a server that does not answer.
 PROBE_SECONDS = float(os.environ.get("PROBE_SECONDS", "15"))
+#: While it does not, the log says why this often.
+SAY_AGAIN_SECONDS = 60.0
 #: Seconds between a pass's last request and the last look at the server: what a network delivers late or a second time
 #: has arrived by then.
 LAST_LOOK_SECONDS = float(os.environ.get("LAST_LOOK_SECONDS", "3"))
@@ -97,8 +103,6 @@ SLOW_UPLOAD_SECONDS = 120.0
 RATE_EVERY = 100
 #: Up to so many bytes a file is sent without asking first: the upload itself is the question.
 ASK_FIRST_BYTES = int(os.environ.get("ASK_FIRST_BYTES", str(256 * 1024)))
-#: Bytes of multipart framing around a file; the server's limit counts the whole body.
-FRAMING_BYTES = 1024
 #: What is to be done for a book whose ebook has just been made.
 ALL_STEPS = Step.TITLE | Step.COVER | Step.RATING | Step.RECORD
 #: Ranges a worker claims at most from the oldest it has in hand on: a book that hangs must bring it to a standstill,
@@ -133,6 +137,9 @@ class CalibreMigrator:
         self.last_hash_refresh = self.clock()
         self.processed_at_refresh = 0
         self.failing_in_a_row = 0
+        self.hold = Hold(time.monotonic)
+        self.left_pending: dict[BookId, str] = {}
+        self.last_trouble = ""
         self.found = 0
         self.ends_at = (
             self.clock() + timedelta(seconds=self.options.max_duration) if self.options.max_duration else None
@@ -206,6 +213,8 @@ class CalibreMigrator:
                 return None
             if self.held:
                 self.look_after()
+            elif self.ledger.left.are_all(self.pass_id):
+                return None
             else:
                 self.tracker.set(status=Phase.WAITING)
                 self.tick(next(waits, 1.0))
@@ -244,28 +253,41 @@ class CalibreMigrator:
         self.close_ranges()
 
     def close_ranges(self) -> None:
-        """Closes the ranges whose books are through; one that cannot be is read again, a limit leaves it open."""
+        """Closes the ranges whose books are through; one that cannot be is read again, a limit leaves it open.
+
+        So does a book that stays pending: the pass stays open with its range, which the next start takes up.
+        """
         for number, owned in list(self.held.items()):
             if self.crew.turns.holds(owned.first, owned.last):
                 continue
             if self.limit_reached() or self.ledger.close_range(owned) or self.time_is_up():
                 del self.held[number]
+            elif any(owned.first <= book_id <= owned.last for book_id in self.left_pending):
+                self.ledger.left.give_up(owned)
+                del self.held[number]
             else:
-                self.crew.turns.load(self.read_range(owned))
+                self.crew.turns.load(self.read_range(owned, again=True))
         if self.held:
             oldest = self.held[min(self.held)]
             self.tracker.set(range=(oldest.first, oldest.last))
 
-    def read_range(self, owned: Range) -> list[Work]:
-        """Reads a range from the library, enters it in the ledger, and returns the books with work to do."""
+    def read_range(self, owned: Range, *, again: bool = False) -> list[Work]:
+        """Reads a range from the library, enters it in the ledger, and returns the books with work to do.
+
+        `again`: this process has read it before, so only what changed since counts.
+        """
         self.log.info(logs.querying(owned.first, owned.last))
         listed = self.read_library(lambda: self.library.read_files(owned.first, owned.last))
         files = [(file, self.excluded(file)) for file in listed]
         enrolled = self.ledger.enrol(owned, files)
-        self.tracker.range_read(owned.first, owned.last, enrolled.settled, len(enrolled.todo))
-        self.found += len(enrolled.todo)
+        counts = enrolled.moved if again else enrolled.settled
+        new = enrolled.moved.pending if again else len(enrolled.todo)
+        self.tracker.range_read(owned.first, owned.last, counts, new)
+        self.found += max(0, new)
         self.log.info(logs.found(self.found))
         self.log.info(logs.processed_batch(owned.first, owned.last, len(files), enrolled.settled))
+        if enrolled.gone:
+            self.log.info(logs.no_longer_listed([str(file) for file in enrolled.gone]))
         for file in listed:
             if file.problem is not None:
                 self.log.warning(logs.failed(str(file.id), file.problem.reason, file.problem.message))
@@ -276,12 +298,19 @@ class CalibreMigrator:
         wanted = enrolled.unfinished | {file.book_id for file in enrolled.todo}
         books = self.read_library(lambda: self.library.read_books(owned.first, owned.last, wanted))
         works: list[Work] = []
-        for book in books:
-            todo = [file for file in book.files if file.id in enrolled.todo][: self.allowance(works)]
+        for book in [*books, *self.removed_books(enrolled.unfinished - {book.id for book in books})]:
+            # One that has a problem now was moved or removed since it was listed: the range is read again for it.
+            todo = [file for file in book.files if file.id in enrolled.todo and file.problem is None]
+            todo = todo[: self.allowance(works)]
             if todo or book.id in enrolled.unfinished:
                 suspect = any(file.id in enrolled.suspects for file in todo)
                 works.append(Work(book, self.card(book), todo, alone=suspect))
         return works
+
+    def removed_books(self, ids: Set[BookId]) -> list[Book]:
+        """Books that were removed in Calibre while their ebooks were being made: what there is must be finished."""
+        states = [(book_id, self.ledger.book(book_id)) for book_id in sorted(ids)]
+        return [Book(book_id, state.title or plain_title(state.working_title)) for book_id, state in states if state]
 
     def reopened_by_last_look(self) -> bool:
         """Takes the last look at the server when every range is closed, or waits for the worker that takes it.
@@ -297,7 +326,8 @@ class CalibreMigrator:
                 self.crew.rest(LAST_LOOK_SECONDS, self.publish)
                 self.ask_server(partial(self.last_look.take, look))
         stopped = self.limit_reached() or self.time_is_up()
-        return not stopped and not self.ledger.is_closed(self.pass_id)
+        over = self.ledger.is_closed(self.pass_id) or self.ledger.left.are_all(self.pass_id)
+        return not stopped and not over
 
     def conclude(self) -> ExitCode:
         """The end of this worker's part: the summary of the pass and the exit status."""
@@ -312,12 +342,27 @@ class CalibreMigrator:
             self.back_up()
         if closed and pass_totals.differences:
             return ExitCode.DIFFERENCE
+        if not closed and self.left_pending:
+            proved = totals.proved(self.ledger.path, self.pass_id)
+            self.tell_left_pending(totals.equation(pass_totals, proved=proved))
+            return ExitCode.PENDING
         if not closed and not self.limit_reached():
             if self.time_is_up():
                 self.log.info("The time is up (--max-duration); the pass stays open, the next start goes on")
             return ExitCode.PENDING
         failed = pass_totals.counts.failed if closed else self.tracker.count(Outcome.FAILED)
         return ExitCode.SOME_FAILED if failed else ExitCode.OK
+
+    def tell_left_pending(self, equation: str) -> None:
+        """Which books are left, and why; the last word of a run that could not do all."""
+        self.log.info("%s", equation)
+        for what in list(self.left_pending.values())[:MOST_NAMED]:
+            self.log.error("Left pending: %s", what)
+        self.log.error(
+            "Ended with files pending: the server failed on %d books again and again while it took others. Nobody "
+            "refused them, so the pass stays open and the next start tries them again; look at the server's log",
+            len(self.left_pending),
+        )
 
     def back_up(self) -> None:
         """Copies the ledger of a closed pass; what is proved stays so without a copy."""
@@ -335,26 +380,44 @@ class CalibreMigrator:
         self.publish()
         if self.refresh_due():
             self.refresh_existing_hashes()
+        if self.hold.left() > 0:
+            self.wait_as_asked()
         if self.failing_in_a_row >= OUTAGE_AFTER:
-            self.wait_for_server()
+            self.wait_for_server(f"it fails file after file, {self.last_trouble}")
+        elif silent := self.client.silent():
+            self.wait_for_server(silent)
         if self.carrier.trouble():
             self.wait_for_carrier()
         if self.crew.grow(self.carrier.hands()):
             self.tracker.set(parallel_uploads=self.crew.size)
 
-    def wait_for_server(self) -> None:
-        """An outage: takes no new file, probes, and goes on by itself when the server answers."""
-        self.log.warning(
-            "The server fails file after file; waiting until it answers, probing every %g s", PROBE_SECONDS
-        )
-        self.tracker.set(status=Phase.WAITING)
+    def wait_for_server(self, why: str) -> None:
+        """An outage: takes no new file, asks each part of the server, goes on by itself when all answer.
+
+        Says why once a minute at most: it may take a night.
+        """
         self.crew.turns.pause(True)
-        while True:
-            self.crew.rest(PROBE_SECONDS, self.publish)
-            if self.crew.meanwhile(self.client.probe, self.publish):
-                break
+        said = time.monotonic() - SAY_AGAIN_SECONDS
+        error: Transient | None = ServerFault(why)
+        while error is not None:
+            if time.monotonic() - said >= SAY_AGAIN_SECONDS:
+                said = time.monotonic()
+                self.log.warning("The server has trouble, waiting until it answers: %s", error)
+            self.tracker.set(status=Phase.WAITING)
+            self.tracker.failed_with(error)
+            self.crew.rest(max(PROBE_SECONDS, error.retry_after, self.hold.left()), self.publish)
+            error = self.crew.meanwhile(self.client.probe, self.publish)
         self.log.info("The server answers again")
         self.failing_in_a_row = 0
+        self.at_work()
+        self.crew.turns.pause(False)
+
+    def wait_as_asked(self) -> None:
+        """Whoever answered asked for time (`Retry-After`): takes no new file until it is over, then goes on."""
+        self.tracker.set(status=Phase.WAITING)
+        self.crew.turns.pause(True)
+        while (seconds := self.hold.left()) > 0:
+            self.crew.rest(min(seconds, PROBE_SECONDS), self.publish)
         self.at_work()
         self.crew.turns.pause(False)
 
@@ -400,7 +463,7 @@ class CalibreMigrator:
             except Transient as error:
                 self.log.warning("%s; waiting until the server answers", error)
                 self.tracker.set(status=Phase.WAITING)
-                self.crew.rest(PROBE_SECONDS, self.publish)
+                self.crew.rest(max(PROBE_SECONDS, error.retry_after), self.publish)
 
     def check_api_connectivity(self) -> bool:
         """Logs in and reads what the server can express, waiting up to a minute; logs the result.
@@ -419,7 +482,9 @@ class CalibreMigrator:
                         f"{self.client.server} did not answer for {START_SECONDS:g} s ({error}); is it running, and is "
                         "--server right?"
                     ) from error
-                self.crew.rest(RETRY_FIRST_SECONDS, self.publish)
+                deadline = max(deadline, self.clock() + timedelta(seconds=error.retry_after))
+                self.tracker.set(status=Phase.WAITING if error.retry_after else Phase.INITIALIZING)
+                self.crew.rest(max(RETRY_FIRST_SECONDS, error.retry_after), self.publish)
             else:
                 self.log.info(logs.api_connectivity(self.client.server, ""))
                 return True
@@ -456,6 +521,9 @@ class CalibreMigrator:
 
     def turn(self, work: Work) -> None:
         """One book's turn in an uploader thread: through, put aside, or again later. Raises Fatal, Stopping."""
+        if self.hold.left() > 0:
+            self.crew.turns.put_aside(work, None)
+            return
         try:
             self.process_book(work)
         except MachineLost as lost:
@@ -467,9 +535,30 @@ class CalibreMigrator:
             self.log.warning("Ledger: %s", error)
             self.crew.turns.put_aside(work, self.clock() + timedelta(seconds=RETRY_FIRST_SECONDS))
         except Transient as error:
-            self.trouble(work, error)
+            if error.retry_after and self.may_be_put_off(work):
+                self.put_off(work, error)
+            else:
+                self.trouble(work, error)
+        except Rejected as error:
+            # Of the book, not of a file: the server does not take its closing steps.
+            self.trouble(work, ServerFault(f"refused: {error}"))
         else:
             self.crew.turns.settle(work)
+
+    def may_be_put_off(self, work: Work) -> bool:
+        """Is it to be believed that the server wants time? Not for ever from one that takes other files meanwhile."""
+        processed = self.tracker.processed
+        work.holds += processed > work.processed_at_hold
+        work.processed_at_hold = processed
+        return work.holds < MOST_HOLDS
+
+    def put_off(self, work: Work, error: Transient) -> None:
+        """The server, or what stands before it, asks to be left alone: nothing is sent until then, nothing counts."""
+        self.tracker.failed_with(error)
+        self.log.warning("Book %s: %s; nothing new is sent for %g s, as asked", work.book.id, error, error.retry_after)
+        self.hold.ask(error.retry_after)
+        self.give_back(work, counted=False)
+        self.crew.turns.put_aside(work, None)
 
     def machine_lost(self, work: Work, lost: MachineLost) -> None:
         """A machine of the cluster died or is out of reach: the file is submitted again, alone if it may be to blame.
@@ -488,21 +577,33 @@ class CalibreMigrator:
         """Takes one book all the way: what was left open, each file, then title, cover and rating."""
         work.made, work.reopened = None, False
         self.reconcile(work)
-        while work.files:
-            self.crew.heed_stop()
-            file = work.files[0]
-            self.account(work, file, self.process_file(work, file))
+        try:
+            while work.files:
+                self.crew.heed_stop()
+                file = work.files[0]
+                self.account(work, file, self.process_file(work, file))
+        except FileMoved as moved:
+            # Its files stay pending, so the range cannot be closed and is read again.
+            self.log.info("Book %s: %s; its range is read again", work.book.id, moved)
+            work.files.clear()
         self.finish_book(work)
 
     def process_file(self, work: Work, file: BookFile) -> UploadResult:
-        """Decides one file's fate; raises Transient, PutAside, Fatal, never Rejected."""
+        """Decides one file's fate; raises Transient, PutAside, Fatal, never Rejected.
+
+        A file fails by the evidence that the substrate gives of it, never without.
+        """
         self.file_pace.wait(1)
         try:
             work.begun = file.id
             self.ledger.begin(file.id)
             return self.send_with_retries(work, file)
+        except MissingFile as error:
+            if self.give_back(work, counted=True) < ROUNDS:
+                raise FileMoved(sanitize.for_log(str(error))) from error
+            return UploadResult(file.id, Outcome.FAILED, error.evidence)
         except Rejected as error:
-            return UploadResult(file.id, Outcome.FAILED, reason=error.reason, message=sanitize.for_log(str(error)))
+            return UploadResult(file.id, Outcome.FAILED, error.evidence)
 
     def send_with_retries(self, work: Work, file: BookFile) -> UploadResult:
         """Tries a file again after 2, 4 and 8 seconds when the server does not answer or fails."""
@@ -510,7 +611,7 @@ class CalibreMigrator:
             stop=tenacity.stop_after_attempt(TRIES),
             wait=tenacity.wait_exponential(multiplier=RETRY_FIRST_SECONDS, max=RETRY_FIRST_SECONDS * 4),
             retry=tenacity.retry_if_exception(self.worth_repeating),
-            sleep=self.crew.sleep,
+            sleep=lambda seconds: self.crew.sleep(max(seconds, self.hold.left())),
             before_sleep=lambda state: self.log.info(
                 "%s: trying again, %s", file.id, state.outcome.exception() if state.outcome else ""
             ),
@@ -519,8 +620,11 @@ class CalibreMigrator:
         return retrying(self.upload_file, work, file)
 
     def worth_repeating(self, error: BaseException) -> bool:
-        """May the file be tried again at once? After a lost answer only when it has been reconciled."""
-        return isinstance(error, Transient) and not isinstance(error, AnswerLost | LedgerBusy)
+        """May the file be tried again at once? After a lost answer only when it has been reconciled.
+
+        Not when the server asked for time: then the whole worker waits, not this file alone.
+        """
+        return isinstance(error, Transient) and not isinstance(error, AnswerLost | LedgerBusy) and not error.retry_after
 
     def upload_file(self, work: Work, file: BookFile) -> UploadResult:
         """Sends one file unless the server has it. Raises Rejected, Transient, PutAside."""
@@ -543,7 +647,7 @@ class CalibreMigrator:
         extension = extension_of(file)
         self.reach(file, sending, Stage.CHECK)
         sighting = self.client.check(digest, extension) if self.must_ask(digest, taken) else None
-        carried = sighting or self.carrier.carry(file, digest, work.card, self.watch(file, sending))
+        carried = sighting or self.carry(work, file, digest, sending)
         self.last_was_there = isinstance(carried, Sighting)
         if isinstance(carried, Sighting):
             self.adopt(work, digest, extension)
@@ -555,6 +659,14 @@ class CalibreMigrator:
         ebook_id = self.ensure_ebook(work, {**extracted.ids, **taken.ids})
         self.reach(file, sending, Stage.ATTACH)
         return self.attach(work, file, ebook_id, extracted)
+
+    def carry(self, work: Work, file: BookFile, digest: Digest, sending: Sending) -> UploadId | Sighting:
+        """Bytes and metadata to the server. A task whose answer is lost may leave an upload there: it is counted."""
+        try:
+            return self.carrier.carry(file, digest, work.card, self.watch(file, sending))
+        except AnswerLost:
+            self.ledger.tally(self.pass_id, "orphaned", "upload")
+            raise
 
     def must_ask(self, digest: Digest, taken: Taken) -> bool:
         """Is the server asked about the bytes before they are sent?
@@ -579,13 +691,7 @@ class CalibreMigrator:
 
     def refuse_unsendable(self, file: BookFile) -> None:
         """Refuses, before a byte is read or sent, what the server cannot take. Raises Rejected."""
-        if file.size + FRAMING_BYTES > settings.MAX_CONTENT_LENGTH:
-            raise TooBig(f"{file.size} bytes; the server accepts {settings.MAX_CONTENT_LENGTH} with framing")
-        if file.size == 0:
-            raise EmptyFile("the file is empty")
-        extension = extension_of(file)
-        if not (extension.isascii() and extension.isalnum() and len(extension) <= 16):
-            raise Unsupported(f"{sanitize.for_log(file.id.format)!r} is not a format a server could know")
+        sendable.refuse_unsendable(file, settings.MAX_CONTENT_LENGTH)
 
     def identify(self, work: Work, file: BookFile, sending: Sending) -> Digest:
         """SHA-1 and size of the file's bytes; computed once, and again after the file changed."""
@@ -608,14 +714,14 @@ class CalibreMigrator:
         if found:
             self.ledger.save_book(work.book.id, BookState(work.card.working_title, found[0], ALL_STEPS))
             return found[0]
-        state = replace(state, intention=Intention(Asked.CREATE, self.clock()))
-        self.ledger.save_book(work.book.id, state)
+        asked = Intention(Asked.CREATE, self.clock())
+        intended = self.ledger.intend(work.book.id, state, asked)
         try:
-            ebook_id = self.client.create(work.card, ids, bare=metadata.too_long_for_paths(work.card))
+            ebook_id = self.client.create(intended, work.card, ids, bare=metadata.too_long_for_paths(work.card))
         except AnswerLost as lost:
             # An id of ours the server no longer knows shows itself as HTTP 500.
             self.ledger.forget_names(name_keys(work.card))
-            self.reconcile_soon(work, state, lost)
+            self.reconcile_soon(work, replace(state, intention=asked), lost)
             raise
         except Rejected:
             self.ledger.forget_book(work.book.id)
@@ -673,12 +779,11 @@ class CalibreMigrator:
         """Moves the upload into the ebook; the receipt is the proof."""
         state = self.ledger.book(work.book.id) or BookState(work.card.working_title, ebook_id)
         asked = Intention(Asked.ATTACH, self.clock(), extracted.upload_id, file.id.format, extracted.digest)
-        state = replace(state, intention=asked)
-        self.ledger.save_book(work.book.id, state)
+        intended = self.ledger.intend(work.book.id, state, asked)
         try:
-            receipt = self.client.attach(ebook_id, extracted.upload_id, extracted.digest)
+            receipt = self.client.attach(intended, ebook_id)
         except AnswerLost as lost:
-            self.reconcile_soon(work, state, lost)
+            self.reconcile_soon(work, replace(state, intention=asked), lost)
             raise
         except AttachedElsewhere as elsewhere:
             return self.attached_elsewhere(work, file, elsewhere)
@@ -836,8 +941,9 @@ class CalibreMigrator:
                 self.log.warning(logs.failed(name, result.reason, result.message))
 
     def trouble(self, work: Work, error: Transient) -> None:
-        """The server failed on a book after all tries: later again; given up when it fails alone and again."""
+        """The server failed on a book after all tries: later again; left pending when it fails alone and again."""
         self.tracker.failed_with(error)
+        self.last_trouble = str(error)
         self.log.warning("Book %s is pending: %s", work.book.id, error)
         alone = self.failing_in_a_row == 0 or isinstance(error, FileChanged)
         if not isinstance(error, FileChanged):
@@ -847,31 +953,26 @@ class CalibreMigrator:
             work.stumbles += alone
         rounds = self.give_back(work, counted=alone) if work.begun else work.stumbles
         if rounds >= ROUNDS:
-            self.give_up(work, error)
+            self.leave_pending(work, error)
         if work.stumbles >= ROUNDS:
             self.crew.turns.settle(work)
         else:
             self.crew.turns.put_aside(work, self.clock() + timedelta(seconds=RETRY_FIRST_SECONDS * 4))
 
-    def give_up(self, work: Work, error: Transient) -> None:
-        """The server failed on this book again and again while it took others: its file fails, the run goes on.
+    def leave_pending(self, work: Work, error: Transient) -> None:
+        """The server failed on this book again and again while it took others: this run tries its file no more.
 
-        When it fails outside any file (looking up a lost answer, the closing steps), the whole book is left as it is.
+        Nobody has refused it, so it stays pending and the pass stays open; what else the book has is finished. When it
+        fails outside any file (looking up a lost answer, the closing steps), the whole book is left as it is.
         """
-        failing = self.failing_in_a_row
-        message = f"failed {ROUNDS} times while the server took other files: {error}"
-        for file in work.files[:] if work.stumbles else work.files[:1]:
-            failed = UploadResult(file.id, Outcome.FAILED, reason=KeptFailing.reason, message=message)
-            self.account(work, file, failed)
-        self.failing_in_a_row = failing
-        if work.stumbles >= ROUNDS:
-            state = self.ledger.book(work.book.id)
-            self.log.error("Book %s is left unfinished on the server (%s): %s", work.book.id, state, error)
-            if state is None or state.ebook_id is None:
-                self.ledger.forget_book(work.book.id)
-                return
-            left = replace(state, steps=Step.NONE, intention=None)
-            self.ledger.finish_book(self.pass_id, work.book.id, left, names={}, not_carried=["left unfinished"])
+        left = work.files[:] if work.stumbles >= ROUNDS else work.files[:1]
+        for file in left:
+            work.files.remove(file)
+        names = ", ".join(str(file.id) for file in left) or "its last steps"
+        said = f"book {work.book.id} ({names}), which failed {ROUNDS} times while the server took others: {error}"
+        self.left_pending[work.book.id] = said
+        self.log.error("Left pending for this run: %s", said)
+        self.ledger.let_go(work.book.id)
 
     def give_back(self, work: Work, *, counted: bool) -> int:
         """The file that was begun is pending again, its attempt uncounted; returns its failed rounds."""
@@ -891,7 +992,10 @@ class CalibreMigrator:
     def card(self, book: Book) -> Card:
         """The book's metadata as the server accepts it."""
         return metadata.make_card(
-            book, self.vocabulary, default_language=self.options.default_language, library_uuid=self.library.uuid
+            book,
+            self.vocabulary,
+            default_language=self.options.default_language,
+            library_uuid=self.ledger.first_library,
         )
 
     def time_is_up(self) -> bool:
@@ -938,7 +1042,7 @@ def run(options: Options) -> ExitCode:
         signals = migrator.crew.stop_on_signals()
         try:
             migrator.check_api_connectivity()
-            parts.bind()
+            migrator.read_library(parts.bind)
             if options.open_pass:
                 code = migrator.open_pass()
             elif options.verify:

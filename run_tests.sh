@@ -23,6 +23,7 @@ if [ "${1:-}" = --system-deps ]; then
     command -v debootstrap >/dev/null || missing="$missing debootstrap"
     command -v iostat >/dev/null || missing="$missing sysstat"
     command -v ip >/dev/null || missing="$missing iproute2"
+    command -v faketime >/dev/null || missing="$missing faketime"
     command -v jq >/dev/null || missing="$missing jq"
     command -v curl >/dev/null || missing="$missing curl"
     command -v wget >/dev/null || missing="$missing wget"
@@ -47,7 +48,7 @@ if [ "${1:-}" = --system-deps ]; then
         rm -rf "$download"
     fi
 fi
-for program in calibredb iostat jq systemd-analyze wget ss chromium chromedriver promtool; do
+for program in calibredb faketime iostat jq systemd-analyze wget ss chromium chromedriver promtool; do
     command -v "$program" >/dev/null || echo "$program is not installed: the tests that need it are skipped" >&2
 done
 

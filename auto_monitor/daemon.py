@@ -34,7 +34,8 @@ class MonitorLock:
             os.close(self._fd)
             self._fd = self._locked(state_dir)
         me = identity_of(os.getpid())
-        text = json.dumps({"pid": os.getpid(), "pid_started_at": me.started.isoformat() if me else None})
+        started, birth = (me.started.isoformat(), me.birth) if me else (None, "")
+        text = json.dumps({"pid": os.getpid(), "pid_started_at": started, "birth": birth})
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, (text + "\n").encode("ascii"), 0)
 
@@ -66,8 +67,9 @@ def recorded(state_dir: Path) -> Identity | None:
     """Who the pid file says the monitor is; None when it says nothing."""
     try:
         value = json.loads(pid_path(state_dir).read_bytes())
-        return Identity(int(value["pid"]), datetime.fromisoformat(value["pid_started_at"]))
-    except (OSError, ValueError, TypeError, KeyError):
+        started = datetime.fromisoformat(value["pid_started_at"])
+        return Identity(int(value["pid"]), started, str(value.get("birth") or ""))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 

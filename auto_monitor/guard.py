@@ -28,14 +28,14 @@ MOST_LINES = 120
 NAMES = frozenset({
     "self", "abs", "all", "any", "bool", "dict", "enumerate", "float", "int", "isinstance", "len", "list", "max", "min",
     "range", "reversed", "round", "set", "sorted", "str", "sum", "tuple", "zip", "timedelta", "ValueError", "Transient",
-    "PROBE_SECONDS", "RETRY_FIRST_SECONDS", "TRIES", "OUTAGE_AFTER", "FRAMING_BYTES", "Phase", "tenacity",
+    "PROBE_SECONDS", "RETRY_FIRST_SECONDS", "TRIES", "OUTAGE_AFTER", "Phase", "tenacity",
 })  # fmt: skip
 #: Attributes any function may use besides its own: of built-in values, of the worker's walk, and of waiting.
 ATTRIBUTES = frozenset({
     "append", "extend", "get", "items", "keys", "values", "count", "index", "split", "strip", "startswith", "endswith",
     "lower", "upper", "isascii", "isalnum", "total_seconds",
     "log", "info", "warning", "clock", "publish", "crew", "check", "rest", "meanwhile", "heed_stop", "turns", "wait",
-    "pause", "idle", "load", "tracker", "processed", "client", "probe", "options", "limit", "batch_size",
+    "pause", "idle", "load", "tracker", "processed", "client", "probe", "silent", "options", "limit", "batch_size",
     "ledger", "library", "claim_range", "close_range", "is_closed", "remaining_ids", "last_id_of_range", "read_books",
     "read_files", "highest_book_id", "check_in_place", "pass_id", "first", "last", "size", "failing_in_a_row", "sleep",
     "WAITING", "MIGRATING", "DISCOVERING", "set", "reraise", "stop_after_attempt", "wait_exponential",
@@ -44,8 +44,8 @@ ATTRIBUTES = frozenset({
 #: Calls that prove or account for something: as often as before, with the same arguments.
 PROOFS = frozenset({
     "account", "accounted", "attach", "begin", "check_in_place", "close_range", "digest_of", "enrol", "finish_book",
-    "give_back", "give_up", "identify", "learn", "open_file", "process_file", "reach", "reconcile",
-    "refuse_unsendable", "send", "sent", "settle", "settled", "take", "range_read",
+    "give_back", "give_up", "identify", "intend", "leave_pending", "learn", "open_file", "process_file",
+    "reach", "reconcile", "refuse_unsendable", "send", "sent", "settle", "settled", "take", "range_read",
 })  # fmt: skip
 #: What belongs to the worker as a whole: used through an attribute of it, never handed on or put elsewhere.
 _WHOLE = frozenset({"options", "client", "ledger", "library", "tracker", "crew", "log", "existing_hashes"})

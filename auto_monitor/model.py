@@ -22,10 +22,14 @@ def age(since: datetime, now: datetime) -> timedelta:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """One process: a pid alone names nobody, because pids are recycled."""
+    """One process: a pid alone names nobody, because pids are recycled.
+
+    `birth` is what setting the clock does not move (`clock.birth_of`); "" when whoever wrote it down did not know.
+    """
 
     pid: int
     started: datetime
+    birth: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,11 @@
 """What can be seen of a worker from outside: its process, its progress file, the new part of its log."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from auto_monitor.clock import utc_now
 from auto_monitor.model import HungOn, Identity, WorkerRecord, WorkerSnapshot
 from auto_monitor.workers import START_TOLERANCE, Workers
 from migration import logs, progress
@@ -14,6 +16,8 @@ from migration.sanitize import for_log
 FIRST_LOOK_BYTES = 64_000
 #: One look reads at most so much; what a worker wrote beyond that is skipped, for it says nothing new.
 LOOK_BYTES = 1_000_000
+#: A worker that has written within this time has a clock that agrees with ours.
+BEAT_TRUSTED = timedelta(seconds=30)
 #: Ranges remembered per process, to tell a new one from one that is read again.
 RANGES_REMEMBERED = 20_000
 #: Characters of a worker's last error that are passed on.
@@ -72,7 +76,10 @@ def _inode(path: Path) -> int | None:
 
 @dataclass(slots=True)
 class _Memory:
-    """What was seen of one process so far; `marks` are the last values of progress and beat and when they changed."""
+    """What was seen of one process so far; `marks` are the last values of progress and beat and when they changed.
+
+    `writer` is the pid that began the present part of the log, None before a beginning was seen.
+    """
 
     identity: Identity | None
     tail: LogTail
@@ -88,14 +95,17 @@ class _Memory:
     found: int = -1
     repeated: str = ""
     looked: bool = False
+    writer: int | None = None
 
 
 class Observer:
     """Makes snapshots; remembers only what tells movement from standstill."""
 
-    def __init__(self, state_dir: Path, workers: Workers) -> None:
+    def __init__(self, state_dir: Path, workers: Workers, wall: Callable[[], datetime] = utc_now) -> None:
+        """`wall` is the clock by which the workers write their times."""
         self._state_dir = state_dir
         self._workers = workers
+        self._wall = wall
         self._memories: dict[int, _Memory] = {}
 
     def found_by_hand(self) -> dict[int, Identity]:
@@ -105,7 +115,7 @@ class Observer:
             seen = progress.read(path)
             if seen is None:
                 continue
-            identity = Identity(seen.pid, seen.pid_started_at)
+            identity = Identity(seen.pid, seen.pid_started_at, progress.birth_of_writer(self._state_dir, seen))
             if self._workers.find(identity, seen.worker_id) is not None:
                 found[seen.worker_id] = identity
         return found
@@ -140,20 +150,20 @@ class Observer:
         memory = self._memories.get(record.worker_id)
         if memory is None or memory.identity != record.identity:
             tail = memory.tail if memory else LogTail(logs.log_path(self._state_dir, record.worker_id))
-            memory = self._memories[record.worker_id] = _Memory(record.identity, tail)
+            writer = memory.writer if memory else None
+            memory = self._memories[record.worker_id] = _Memory(record.identity, tail, writer=writer)
         return memory
 
     def _read_progress(self, memory: _Memory, record: WorkerRecord, now: datetime) -> None:
         """A file that cannot be read keeps its last value; one of another process says nothing about this one."""
         seen = progress.read(progress.progress_path(self._state_dir, record.worker_id))
-        if seen is not None and record.identity is not None and _wrote(seen, record.identity):
+        if seen is not None and record.identity is not None and self._wrote(seen, record.identity):
             memory.progress = seen
         moved = memory.progress.last_progress_at if memory.progress else None
         beat = memory.progress.updated_at if memory.progress else None
         if memory.progress_seen_at is None:
-            # The first look: what the worker says, unless its clock is ahead of ours.
-            memory.progress_seen_at, memory.progress_mark = min(now, moved or now), moved
-            memory.beat_seen_at, memory.beat_mark = min(now, beat or now), beat
+            memory.progress_seen_at, memory.progress_mark = now - self._said_age(moved, beat), moved
+            memory.beat_seen_at, memory.beat_mark = now, beat
         if moved != memory.progress_mark:
             memory.progress_seen_at, memory.progress_mark = now, moved
         arrived = _arrived(memory.progress)
@@ -166,11 +176,34 @@ class Observer:
             # Nothing has to move while it waits; the time counts from the end of the waiting.
             memory.progress_seen_at = max(memory.progress_seen_at, memory.beat_seen_at or now)
 
+    def _wrote(self, seen: Progress, identity: Identity) -> bool:
+        """Was this progress written by that process? Its start by the wall clock moves when that is set."""
+        if seen.pid != identity.pid:
+            return False
+        apart = abs((seen.pid_started_at - identity.started).total_seconds())
+        if apart <= START_TOLERANCE:
+            return True
+        return bool(identity.birth) and progress.birth_of_writer(self._state_dir, seen) == identity.birth
+
+    def _said_age(self, moved: datetime | None, beat: datetime | None) -> timedelta:
+        """How long ago the worker says that work moved, at the first look at it; nothing when its clock cannot be ours.
+
+        It writes every second. When that is not so, it hangs or the clock was set since, and only time will tell.
+        """
+        wall = self._wall()
+        if moved is None or beat is None or not timedelta() <= wall - beat <= BEAT_TRUSTED:
+            return timedelta()
+        return max(timedelta(), wall - moved)
+
     def _read_log(self, memory: _Memory, now: datetime) -> None:
         """Work that shows in the log: a range read for the first time, more files found. The same again is a loop."""
         for text in memory.tail.new_lines():
             line = logs.parse(text)
-            if line is None or memory.identity is None or line.at < memory.identity.started:
+            if line is None or memory.identity is None:
+                continue
+            if match := logs.STARTS.match(line.message):
+                memory.writer = int(match[2])
+            if not _is_by(line, memory.writer, memory.identity):
                 # What an earlier process of this worker wrote says nothing about this one.
                 continue
             moved = False
@@ -191,10 +224,9 @@ class Observer:
         memory.looked = True
 
 
-def _wrote(seen: Progress, identity: Identity) -> bool:
-    """Was this progress written by that process?"""
-    apart = abs((seen.pid_started_at - identity.started).total_seconds())
-    return seen.pid == identity.pid and apart <= START_TOLERANCE
+def _is_by(line: logs.LogLine, writer: int | None, identity: Identity) -> bool:
+    """Did this process write the line? Without a beginning in sight: was it there by then, by the wall clock?"""
+    return line.at >= identity.started if writer is None else writer == identity.pid
 
 
 def _arrived(seen: Progress | None) -> tuple[int, int]:

@@ -17,6 +17,7 @@ import psutil
 
 from auto_monitor.model import Identity
 from migration import stacks
+from migration.clock import birth_of
 
 #: Recorded and measured start times may differ by rounding and by a clock that was set, seconds.
 START_TOLERANCE = 2.0
@@ -39,8 +40,15 @@ def running(identity: Identity | None, is_ours: Callable[[list[str]], bool]) -> 
         alive = process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return None
-    same = abs((started - identity.started).total_seconds()) <= START_TOLERANCE
-    return process if alive and same and is_ours(arguments) else None
+    return process if alive and _same(identity, started) and is_ours(arguments) else None
+
+
+def _same(identity: Identity, started: datetime) -> bool:
+    """Is the process that has this pid now, and started then by the present clock, the one that was written down?"""
+    birth = birth_of(identity.pid) if identity.birth else ""
+    if birth:
+        return birth == identity.birth
+    return abs((started - identity.started).total_seconds()) <= START_TOLERANCE
 
 
 def argument(arguments: Sequence[str], option: str) -> str | None:
@@ -56,7 +64,7 @@ def argument(arguments: Sequence[str], option: str) -> str | None:
 def identity_of(pid: int) -> Identity | None:
     """The identity of a process that runs now; None when it is gone."""
     try:
-        return Identity(pid, datetime.fromtimestamp(psutil.Process(pid).create_time(), tz=UTC))
+        return Identity(pid, datetime.fromtimestamp(psutil.Process(pid).create_time(), tz=UTC), birth_of(pid))
     except psutil.Error:
         return None
 

@@ -85,7 +85,7 @@ async def _serve(app: web.Application, config: Config, service: Notifier) -> Non
         await web.TCPSite(runner, config.host, config.port).start()
         url = _url(runner, config.host)
         started = datetime.fromtimestamp(psutil.Process().create_time(), tz=UTC).isoformat()
-        record = {"url": url, "pid": os.getpid(), "pid_started_at": started}
+        record = {"url": url, "pid": os.getpid(), "pid_started_at": started, "birth": _birth()}
         write_file(config.data_dir / "server.json", json.dumps(record).encode())
         sys.stdout.write(f"bookshelf listening on {url}\n")
         sys.stdout.flush()
@@ -95,6 +95,19 @@ async def _serve(app: web.Application, config: Config, service: Notifier) -> Non
         service.stopping()
     finally:
         await runner.cleanup()
+
+
+def _birth() -> str:
+    """Which process this is: the boot, and the clock ticks from there to its start; "" where that is not known.
+
+    Unlike its start by the wall clock it stays what it is when the clock is set.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        # The fields follow the command name, which may hold parentheses itself.
+        return f"{boot} {Path('/proc/self/stat').read_text('ascii', 'replace').rpartition(')')[2].split()[19]}"
+    except OSError:
+        return ""
 
 
 async def _until(stop: asyncio.Event, service: Notifier) -> None:

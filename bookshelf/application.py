@@ -11,6 +11,7 @@ from bookshelf.config import Config
 from bookshelf.database import Database
 from bookshelf.errors import Failed
 from bookshelf.files import Files
+from bookshelf.trouble import Trouble
 
 SESSION_COOKIE = "session"
 
@@ -25,6 +26,8 @@ class Shelf:
     tokens: Tokens
     #: One picture is drawn at a time: whoever looks at a page of new books may not take all threads and memory.
     drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: None but in tests.
+    trouble: Trouble | None = None
 
 
 SHELF = web.AppKey("shelf", Shelf)

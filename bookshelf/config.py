@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """`port` 0 picks a free one. `delay_seconds`, `task_seconds` and `permissive` are for tests."""
+    """`port` 0 picks a free one. `delay_seconds`, `task_seconds`, `permissive` and `trouble` are for tests."""
 
     data_dir: Path
     host: str
@@ -20,6 +20,7 @@ class Config:
     delay_seconds: float
     task_seconds: float
     task_slots: int
+    trouble: Path | None = None
 
 
 def read_config(argv: Sequence[str] | None = None) -> Config:
@@ -60,6 +61,7 @@ def read_config(argv: Sequence[str] | None = None) -> Config:
         delay_seconds=max(0, given.delay_ms) / 1000,
         task_seconds=max(0, given.task_ms) / 1000,
         task_slots=max(1, given.task_slots),
+        trouble=given.trouble,
     )
 
 
@@ -75,6 +77,11 @@ def _add_test_options(parser: argparse.ArgumentParser, env: Mapping[str, str]) -
     parser.add_argument(
         "--task-ms", type=int, default=env.get("BOOKSHELF_TASK_MS", "0"), metavar="N",
         help="for tests: milliseconds each task takes at least [default: 0; environment: BOOKSHELF_TASK_MS]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--trouble", type=Path, metavar="FILE", default=env.get("BOOKSHELF_TROUBLE"),
+        help="for tests: a file that says which trouble the server has now (bookshelf/trouble.py) [no default; "
+        "environment: BOOKSHELF_TROUBLE]",
     )  # fmt: skip
     parser.add_argument(
         "--task-slots", type=int, default=env.get("BOOKSHELF_TASK_SLOTS", str(os.cpu_count() or 1)), metavar="N",

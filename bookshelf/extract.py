@@ -19,6 +19,8 @@ from bookshelf.files import Files, write_file
 
 #: Seconds `ebook-meta` may take, as on the real server.
 EBOOK_META_SECONDS = 60.0
+#: So much of what it complains of is told.
+COMPLAINT_BYTES = 2000
 #: Files up to this size are read at once.
 SMALL_BYTES = 4_000_000
 _LINE = re.compile(r"^([A-Z][A-Za-z() ]+?)\s*: (.*)$")
@@ -171,11 +173,11 @@ async def _ebook_meta(path: Path) -> tuple[dict[str, Any], bytes | None]:
     picture = path.with_name("found-cover")
     process = await asyncio.create_subprocess_exec(
         program, f"--get-cover={picture}", str(path),
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "QT_QPA_PLATFORM": "offscreen"}, start_new_session=True,
     )  # fmt: skip
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), EBOOK_META_SECONDS)
+        output, complaint = await asyncio.wait_for(process.communicate(), EBOOK_META_SECONDS)
     except TimeoutError:
         raise TaskError(f"Timeout after {EBOOK_META_SECONDS:f}") from None
     finally:
@@ -183,7 +185,9 @@ async def _ebook_meta(path: Path) -> tuple[dict[str, Any], bytes | None]:
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     if process.returncode:
-        raise TaskError(f"ebook-meta failed with return code {process.returncode}")
+        # What it complains of tells a file it cannot read from a disk that is full.
+        said = complaint[-COMPLAINT_BYTES:]
+        raise TaskError(f'Command "{program}" failed with return code {process.returncode}\nError Output: {said!r}')
     cover = picture.read_bytes() if picture.is_file() else None
     picture.unlink(missing_ok=True)
     return parse_ebook_meta(output.decode("utf-8", "replace")), cover

@@ -24,8 +24,8 @@ _HEADERS = {
     "Server": "bookshelf",
 }
 #: Routes whose errors are pages, not JSON ("plain" in the protocol reference).
-_PLAIN = ("/login", "/api/upload", "/thumb/", "/api/download/")
-_PLAIN_ENDS = ("/add-upload", "/rate", "/cover")
+_PLAIN = ("/login", "/api/upload/", "/api/upload-cover", "/api/ebooks/index/", "/thumb/", "/api/download/")
+_PLAIN_ENDS = ("/api/upload", "/add-upload", "/rate", "/cover")
 #: Routes that take large bodies.
 _UPLOADS = ("/api/upload", "/api/upload-cover")
 

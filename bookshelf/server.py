@@ -15,11 +15,13 @@ from bookshelf.config import Config
 from bookshelf.database import Database
 from bookshelf.files import Files
 from bookshelf.tasks import Engine
+from bookshelf.trouble import Trouble
 from bookshelf.watch import Gone
 
 ENGINE = web.AppKey("engine", Engine)
 #: Seconds between two looks at the database's file while nobody asks for anything.
 WATCH_SECONDS = 1.0
+
 
 
 def make_application(config: Config) -> web.Application:
@@ -31,9 +33,15 @@ def make_application(config: Config) -> web.Application:
     files = Files(config.data_dir)
     housekeeping.sweep_uploads(files)
     database.look(lambda db: housekeeping.sweep_books(db, files, new=database.new))
-    app = web.Application(middlewares=[middleware.answers], client_max_size=BODY_BYTES)
-    app[SHELF] = Shelf(config, database, files, Tokens(config.data_dir, ended))
+    trouble = Trouble(config.trouble) if config.trouble is not None else None
+    # Trouble comes last: what it raises is told as everything else is.
+    middlewares = [middleware.answers, *([trouble.middleware] if trouble else [])]
+    app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES)
+    app[SHELF] = Shelf(config, database, files, Tokens(config.data_dir, ended), trouble=trouble)
     app[ENGINE] = Engine(config.task_slots)
+    if trouble is not None:
+        trouble.ended = app[ENGINE].forget
+        app.cleanup_ctx.append(trouble.watched)
     app[login.LOGINS] = login.Logins()
     app.add_routes(routes(app[ENGINE]))
     app.on_response_prepare.append(middleware.secure_prepared)

@@ -9,7 +9,7 @@ import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import WSMsgType, web
 
@@ -58,6 +58,7 @@ class Engine:
         self._slots = asyncio.Semaphore(slots)
         self._sessions: dict[tuple[int, str], _Session] = {}
         self._running: set[asyncio.Task[None]] = set()
+        self._lines: set[asyncio.Transport] = set()
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """GET /ws?token=…&session_id=…"""
@@ -68,13 +69,29 @@ class Engine:
             return web.Response(status=401, text="401: Unauthorized")
         socket = web.WebSocketResponse(max_msg_size=FRAME_BYTES, compress=False)
         await socket.prepare(request)
-        session = await self._join(user, request.query.get("session_id", ""), socket)
-        async for message in socket:
-            if message.type is WSMsgType.TEXT:
-                await self._called(shelf, user, session, message.data)
-        if session.socket is socket:
-            session.socket = None
+        # uvloop's are not made from asyncio's class.
+        line = cast(asyncio.Transport, request.transport)
+        self._lines.add(line)
+        try:
+            session = await self._join(user, request.query.get("session_id", ""), socket)
+            async for message in socket:
+                if shelf.trouble is not None:
+                    await shelf.trouble.over("engine-hangs")
+                if message.type is WSMsgType.TEXT:
+                    await self._called(shelf, user, session, message.data)
+            if session.socket is socket:
+                session.socket = None
+        finally:
+            self._lines.discard(line)
         return socket
+
+    def forget(self) -> None:
+        """For tests: as an engine that is killed and started anew. Nobody is told."""
+        for task in self._running:
+            task.cancel()
+        self._sessions.clear()
+        for line in self._lines:
+            line.abort()
 
     async def close(self) -> None:
         """Closes every connection and waits for the tasks that run."""
@@ -152,7 +169,10 @@ class Engine:
             started = time.monotonic()
             await asyncio.sleep(shelf.config.delay_seconds)
             try:
-                result = await work(shelf, user, args)
+                trouble = shelf.trouble
+                result = await (
+                    trouble.run_task(lambda: work(shelf, user, args)) if trouble else work(shelf, user, args)
+                )
                 body: dict[str, Any] = {"status": "success", "result": result}
             except (TaskError, Failed) as error:
                 body = {"status": "error", "error": str(error)}

@@ -19,6 +19,8 @@ from dashboard.access import Access
 from dashboard.config import Config, read_config
 from dashboard.server import make_application
 from migration.atomic import StateUnwritable, read_json, write_json
+from migration.clock import birth_of
+from migration.model import Json
 
 #: Seconds for requests in hand to end after a signal.
 STOP_SECONDS = 2.0
@@ -106,7 +108,8 @@ async def _serve(app: web.Application, config: Config) -> None:
             raise _CannotListen(f"cannot listen on {config.host}:{config.port}: {reason}{advice}") from error
         url = _url(runner, config.host)
         started = datetime.fromtimestamp(psutil.Process().create_time(), tz=UTC).isoformat()
-        write_json(config.folder / "server.json", {"url": url, "pid": os.getpid(), "pid_started_at": started})
+        record: dict[str, Json] = {"url": url, "pid": os.getpid(), "pid_started_at": started}
+        write_json(config.folder / "server.json", {**record, "birth": birth_of(os.getpid())})
         # A link is a secret: shown to a person, never written to a file that stdout may be.
         link = f"/enter?link={Access(config.folder).new_link()}" if sys.stdout.isatty() else ""
         sys.stdout.write(f"dashboard listening on {url}{link}\n")

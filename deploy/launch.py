@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -24,7 +24,9 @@ from deploy import board, processes
 from deploy.stop import stop
 from migration import progress, report, totals
 from migration.errors import ExitCode
+from migration.model import Phase
 from migration.options import environment_with_files
+from migration.patience import LIBRARY_LOCK_SECONDS
 
 PROJECT = Path(__file__).resolve().parent.parent
 DEMO = PROJECT / "demo"
@@ -32,8 +34,8 @@ DEMO = PROJECT / "demo"
 START_SECONDS = 30.0
 #: Seconds to wait for a real server before saying that it does not answer.
 CHECK_SECONDS = "15"
-#: Seconds for everything that is checked before the monitor starts.
-OPEN_SECONDS = 120.0
+#: Seconds for everything that is checked before the monitor starts; more than the worker waits for Calibre.
+OPEN_SECONDS = LIBRARY_LOCK_SECONDS + 30.0
 #: Seconds a worker gets to end.
 STOP_SECONDS = 10.0
 #: Seconds between two looks, and between two lines when there is no terminal.
@@ -57,6 +59,7 @@ class Job:
     settings: dict[str, str]
     llm_enabled: bool = False
     dashboard: bool = True
+    adopt_library: bool = False
 
 
 class Mode(Enum):
@@ -113,6 +116,11 @@ def _parser(environment: dict[str, str]) -> argparse.ArgumentParser:
         help="let the monitor ask an LLM for root causes and apply its fixes; OPENAI_API_KEY is in auto_monitor/.env",
     )  # fmt: skip
     parser.add_argument(
+        "--adopt-library", action="store_true",
+        help="go on although Calibre has restored the library, which gives it a new id; only when its books are the "
+        "same",
+    )  # fmt: skip
+    parser.add_argument(
         "--no-dashboard", action="store_true", help="do not serve the page on DASHBOARD_HOST:DASHBOARD_PORT"
     )
     mode = parser.add_mutually_exclusive_group()
@@ -132,6 +140,8 @@ def _job(argv: Sequence[str]) -> tuple[Job, Mode]:
     shown = not given.no_dashboard
     if given.llm_enabled:
         require_llm_key(environment)
+    if given.adopt_library and (given.demo or given.dry_run):
+        parser.error("--adopt-library starts a migration: leave out --demo and --dry-run")
     if given.demo:
         state_dir = DEMO / "state"
         url, login, file = embedded_server(state_dir / "bookshelf", {})
@@ -149,10 +159,12 @@ def _job(argv: Sequence[str]) -> tuple[Job, Mode]:
     if given.server:
         ours = ("MBS2_USERNAME", "MBS2_PASSWORD", "MBS2_WS_URL", "MBS2_DB_URI")
         login = {key: environment[key] for key in ours if environment.get(key)}
-        return Job(library, state_dir, given.server, login, None, given.workers, {}, given.llm_enabled, shown), mode
+        real = Job(library, state_dir, given.server, login, None, given.workers, {}, given.llm_enabled, shown)
+        return replace(real, adopt_library=given.adopt_library), mode
     login = {key: environment[key] for key in ("MBS2_USERNAME", "MBS2_PASSWORD") if environment.get(key)}
     url, login, file = embedded_server(state_dir / "bookshelf", login)
-    return Job(library, state_dir, url, login, file, given.workers, {}, given.llm_enabled, shown), mode
+    job = Job(library, state_dir, url, login, file, given.workers, {}, given.llm_enabled, shown)
+    return replace(job, adopt_library=given.adopt_library), mode
 
 
 def _mode(given: argparse.Namespace) -> Mode:
@@ -215,6 +227,8 @@ def _run(job: Job, mode: Mode, console: Console) -> int:
         opened = _open_pass(job)
         if opened:
             return opened
+    elif job.adopt_library:
+        raise Refused(f"workers are running on {job.state_dir}; ./stop.sh ends them, then --adopt-library")
     _serve_page(job, console)
     if mode is Mode.NO_MONITOR:
         return _start_workers(job, console)
@@ -251,21 +265,44 @@ def _serve_page(job: Job, console: Console) -> None:
 
 def _open_pass(job: Job) -> int:
     """Checks library, server, login and state directory, opens a pass; says what is wrong; returns its status."""
-    command = [*_worker_command(job, 1), "--open-pass"]
-    surroundings = {"START_SECONDS": CHECK_SECONDS, **_surroundings(job)}
+    adopt = ["--adopt-library"] if job.adopt_library else []
+    child = subprocess.Popen(
+        [*_worker_command(job, 1), "--open-pass", *adopt],
+        env={"START_SECONDS": CHECK_SECONDS, **_surroundings(job)}, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
     try:
-        done = subprocess.run(
-            command, env=surroundings, capture_output=True, text=True, timeout=OPEN_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise Refused(
-            f"library and server were not ready within {OPEN_SECONDS:g} s; {job.state_dir / 'migration_worker1.log'} "
-            "says what it waits for (Calibre may have the library locked)"
-        ) from error
-    if done.returncode:
-        said = done.stderr.strip().splitlines()
+        said = _hear_out(child, job).strip().splitlines()
+    except KeyboardInterrupt:
+        child.terminate()
+        child.communicate()
+        return int(ExitCode.SIGINT)
+    if child.returncode:
         sys.stderr.write(f"{said[-1] if said else 'The worker said nothing'}\n")
-    return done.returncode
+    return child.returncode
+
+
+def _hear_out(child: "subprocess.Popen[str]", job: Job) -> str:
+    """What the worker that opens the pass said by its end; tells meanwhile what it waits for. Raises Refused."""
+    deadline, told = time.monotonic() + OPEN_SECONDS, ""
+    while time.monotonic() < deadline:
+        try:
+            return child.communicate(timeout=1.0)[1]
+        except subprocess.TimeoutExpired:
+            seen = progress.read(progress.progress_path(job.state_dir, 1))
+        if seen is None or seen.pid != child.pid or seen.status is not Phase.WAITING:
+            continue
+        sentence = seen.last_error.message if seen.last_error else ""
+        if sentence not in ("", told):
+            told = sentence
+            sys.stdout.write(f"{sentence}\n")
+            sys.stdout.flush()
+    child.kill()
+    child.communicate()
+    raise Refused(
+        f"library and server were not ready within {OPEN_SECONDS:g} s; {job.state_dir / 'migration_worker1.log'} "
+        "says what it waits for"
+    )
 
 
 def _worker_command(job: Job, number: int) -> list[str]:

@@ -11,6 +11,7 @@ from auto_monitor import daemon
 from auto_monitor.history import StateFile, state_path
 from auto_monitor.model import Identity
 from auto_monitor.workers import running
+from migration import progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,9 @@ def workers(state_dir: Path) -> list[Recorded]:
     found: dict[int, Recorded] = {}
     for path in sorted(state_dir.glob("migration_progress_worker*.json")):
         record = _read(path)
+        seen = progress.read(path)
+        if seen is not None:
+            record["birth"] = progress.birth_of_writer(state_dir, seen)
         recorded = _recorded(f"worker {record.get('worker_id')}", record, "bulk_migrate_calibre")
         if recorded:
             found[recorded.pid] = recorded
@@ -75,7 +79,8 @@ def alive(found: list[Recorded]) -> list[Recorded]:
 def _recorded(what: str, record: dict[str, object], sign: str) -> Recorded | None:
     try:
         started = datetime.fromisoformat(str(record["pid_started_at"]))
-        return Recorded(what, Identity(int(str(record["pid"])), started), sign)
+        birth = str(record.get("birth") or "")
+        return Recorded(what, Identity(int(str(record["pid"])), started, birth), sign)
     except (KeyError, ValueError):
         return None
 

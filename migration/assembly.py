@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from migration import logs, priority, progress, stacks
+from migration.adoption import adopt
 from migration.carrier import Carrier, LocalCarrier
 from migration.client import BookshelfClient, task_urls
 from migration.clock import SteadyClock, utc_now
@@ -19,6 +21,7 @@ from migration.errors import (
     ExitCode,
     Fatal,
     LedgerCorrupt,
+    LibraryBusy,
     MigrationError,
     Misconfigured,
     OutOfResources,
@@ -30,13 +33,11 @@ from migration.library import CalibreLibrary
 from migration.model import LastError, Phase, Progress, Vocabulary
 from migration.options import Options, password_of
 from migration.owner import Owner, WorkerLock, this_process
+from migration.patience import LIBRARY_BUSY_SECONDS, LIBRARY_LOCK_SECONDS, Patience
 from migration.rescue import mark_damaged, open_ledger
 from migration.resources import Reserve, resource_error
 from migration.tracker import Tracker
 from migration.wire import Wire
-
-#: Seconds one query waits for Calibre to let go of metadata.db; Calibre itself waits 10.
-LIBRARY_BUSY_SECONDS = float(os.environ.get("LIBRARY_BUSY_SECONDS", "10"))
 
 #: How long a dead worker's request may still run on the server: what it claimed is left alone for so long.
 SETTLE = timedelta(seconds=float(os.environ.get("RECONCILE_AFTER_SECONDS", "40")))
@@ -60,7 +61,12 @@ class Parts:
     last_published: datetime | None = None
 
     def bind(self) -> None:
-        """Ties the ledger to this library, server and user; retries what failed when asked to. Raises WrongLedger."""
+        """Ties the ledger to this library, server and user; retries what failed when asked to.
+
+        A restored library is adopted first when that was asked for. Raises WrongLedger, LibraryBusy.
+        """
+        if self.options.adopt_library:
+            self.log.info("%s", adopt(self.ledger, self.library))
         self.ledger.bind(library=self.library.uuid, server=self.client.server, user=self.client.user_id)
         if self.options.retry_failed:
             self.log.info("%d failed files are pending again", self.ledger.retry_failed())
@@ -124,21 +130,51 @@ def _put_together(options: Options, owner: Owner, log: logging.Logger, reserve: 
     client = BookshelfClient(
         Wire(options.server), options.username, password_of(options), task_urls(options.server, options.ws_url)
     )
-    library = CalibreLibrary(
-        options.library,
-        options.state_dir / "migration_library_copy",
-        busy_timeout_seconds=LIBRARY_BUSY_SECONDS,
-    )
+    path = progress.progress_path(options.state_dir, options.worker_id)
+    library = _open_library(options, tracker, path, log)
     carrier = _carrier(options, library, client, log)
     ledger = _ledger(options, owner, clock, log)
-    log.info("Worker %d starts: %s -> %s", options.worker_id, library.root, options.server)
-    path = progress.progress_path(options.state_dir, options.worker_id)
+    log.info(logs.starts(options.worker_id, owner.pid, library.root, options.server))
     parts = Parts(options, library, client, carrier, ledger, tracker, log, path, clock, reserve)
     ledger.call_while_waiting(parts.publish)
-    ledger.ask_library(library.listed)
+    ledger.ask_library(library.listed, library.origins)
     # Whoever watches must be able to tell a worker that hangs at its start from one that never started.
     parts.publish(now=True)
     return parts
+
+
+def _open_library(options: Options, tracker: Tracker, progress_path: Path, log: logging.Logger) -> CalibreLibrary:
+    """The library; while Calibre has it locked it is waited for, visibly, as in the middle of a run.
+
+    Without end by a worker, for as long as a person can be asked to wait by everything else.
+    """
+    last = 0.0
+
+    def say(sentence: str) -> None:
+        log.warning("%s", sentence)
+        tracker.failed_with(LibraryBusy(sentence))
+        tracker.set(status=Phase.WAITING)
+
+    def beat() -> None:
+        nonlocal last
+        waiting = tracker.snapshot().status is Phase.WAITING
+        if waiting and time.monotonic() - last >= 1:
+            last = time.monotonic()
+            progress.write(progress_path, tracker.snapshot())
+
+    private = options.state_dir / "migration_library_copy"
+    awaited = options.verify or options.open_pass
+    patience = Patience(say, beat, seconds=LIBRARY_LOCK_SECONDS if awaited else None)
+    try:
+        library = patience.read(
+            lambda: CalibreLibrary(options.library, private, busy_timeout_seconds=LIBRARY_BUSY_SECONDS)
+        )
+    except SystemExit:
+        tracker.set(status=Phase.STOPPED)
+        progress.write(progress_path, tracker.snapshot())
+        raise
+    tracker.set(status=Phase.INITIALIZING)
+    return library
 
 
 def _ledger(options: Options, owner: Owner, clock: SteadyClock, log: logging.Logger) -> Ledger:

@@ -1,15 +1,13 @@
 """What goes into the bodies of MyBookshelf2's requests, and what is read out of its answers."""
 
-import base64
-import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from migration.answers import Answer
 from migration.errors import ServerFault
 from migration.model import Card, EbookId, Json, PersonName, SourceId
-from migration.wire import Answer
 
 #: Between the parts of a body; no book can know it. The same for all, so that a server parses the header once.
 BOUNDARY = uuid.uuid4().hex
@@ -190,21 +188,19 @@ def _number(value: Json) -> float | None:
     return None if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
 
 
-def claims(token: str) -> dict[str, Json]:
-    """The claims of a JWT, unverified: they only tell us when to renew and which user we are."""
-    try:
-        payload = token.split(".")[1]
-        payload_claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError):
-        return {}
-    return payload_claims if isinstance(payload_claims, dict) else {}
-
-
 def objects(answer: Answer) -> list[dict[str, Json]]:
     """The objects of a list. Raises ServerFault when the answer is no list."""
     if not isinstance(answer.body, list):
         raise ServerFault(f"the server's answer is not a list: {answer.error or answer.text or answer.status}")
     return [item for item in answer.body if isinstance(item, dict)]
+
+
+def items(answer: Answer) -> list[dict[str, Json]]:
+    """The objects of a page of a list. Raises ServerFault when the answer lists nothing, not even nobody."""
+    listed = answer.mapping().get("items")
+    if not isinstance(listed, list):
+        raise ServerFault(f"the server's answer lists nothing: {answer.error or answer.text or answer.status}")
+    return [item for item in listed if isinstance(item, dict)]
 
 
 def text(body: Mapping[str, Json], key: str) -> str:

@@ -4,11 +4,13 @@ Functions over an open transaction of the ledger; only `ledger` calls them.
 """
 
 import sqlite3
+import threading
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntFlag, StrEnum
 
 from migration.clock import SteadyClock
+from migration.errors import PutAside
 from migration.model import BookId, Digest, EbookId, UploadId
 
 
@@ -43,6 +45,23 @@ class Intention:
     digest: Digest | None = None
 
 
+class Intended:
+    """The ledger's word that an intention is on record: what lets one request leave, once. Only `ledger` makes one."""
+
+    def __init__(self, book_id: BookId, intention: Intention) -> None:
+        self.book_id = book_id
+        self.intention = intention
+        self._fresh = True
+        self._lock = threading.Lock()
+
+    def spend(self, asked: Asked) -> None:
+        """The request leaves now. Raises PutAside when one has left before: what became of it comes first."""
+        with self._lock:
+            fresh, self._fresh = self._fresh, False
+        if not fresh or self.intention.asked is not asked:
+            raise PutAside(f"book {self.book_id}: a request to {asked} it has no fresh intention in the ledger")
+
+
 @dataclass(frozen=True, slots=True)
 class BookState:
     """What the ledger knows of a book on the server; `ebook_id` is None until the server has named it.
@@ -75,6 +94,15 @@ def read(db: sqlite3.Connection, book_id: BookId, clock: SteadyClock) -> BookSta
         )
     ebook_id = None if row["ebook_id"] is None else EbookId(row["ebook_id"])
     return BookState(row["working_title"], ebook_id, Step(row["steps"]), intention, row["title"], row["restore"])
+
+
+def refuse_second(db: sqlite3.Connection, book_id: BookId, clock: SteadyClock) -> None:
+    """Raises PutAside while what became of an earlier request about the book is not known."""
+    known = read(db, book_id, clock)
+    if known is not None and known.intention is not None:
+        raise PutAside(
+            f"book {book_id}: it is not known yet what became of the last request to {known.intention.asked}"
+        )
 
 
 def write(db: sqlite3.Connection, book_id: BookId, state: BookState, clock: SteadyClock) -> None:

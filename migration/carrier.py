@@ -12,6 +12,7 @@ from typing import BinaryIO, Protocol
 from migration.client import BookshelfClient
 from migration.enrolment import Stage
 from migration.errors import FileChanged
+from migration.evidence import about
 from migration.library import CalibreLibrary
 from migration.model import BookFile, Card, Digest, Sighting, UploadId
 from migration.outgoing import Outgoing, digest_of
@@ -80,13 +81,13 @@ class LocalCarrier:
     def identify(self, file: BookFile, watch: Watch) -> Digest:
         """See `Carrier`."""
         watch.reach(Stage.HASH)
-        with self._library.open_file(file.path) as opened:
+        with about(file.id), self._library.open_file(file.path) as opened:
             return digest_of(opened, watch.heed_stop)
 
     def carry(self, file: BookFile, digest: Digest, card: Card, watch: Watch) -> UploadId | Sighting:
         """See `Carrier`."""
         watch.reach(Stage.UPLOAD)
-        with self._library.open_file(file.path) as opened:
+        with about(file.id), self._library.open_file(file.path) as opened:
             return transmit(self._client, opened, file, digest, card, watch)
 
 

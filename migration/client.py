@@ -1,30 +1,38 @@
 """MyBookshelf2 over REST and WebSocket: the only maker of `Receipt`, the only translator of its answers into errors.
 
-Most errors of this server come with HTTP 200 and a key `error`; see the traps in the protocol reference. Requests
-that must not be repeated blindly (create, attach) raise AnswerLost when their answer is lost; the caller reconciles.
+What is no answer of the protocol never gets here: `answers` decides that, and `wire` raises. Most errors of this server
+come with HTTP 200 and a key `error`; see the traps in the protocol reference. Requests that must not be repeated
+blindly (create, attach) cannot be sent without the ledger's fresh intention, and raise AnswerLost when their answer is
+lost; the caller reconciles.
 """
 
 import os
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import IO, Any, Protocol
+from typing import IO, Any, Concatenate, ParamSpec, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
-from migration import bodies
+from migration import bodies, shapes
+from migration.answers import Answer
+from migration.backends import Backend, Backends
 from migration.bodies import Ebook, Listing
+from migration.books import Asked, Intended
 from migration.errors import (
     AnswerLost,
     LoginRefused,
     MigrationError,
     RefusedByServer,
+    Rejected,
     ServerFault,
     TooBig,
     Transient,
     Unsupported,
 )
+from migration.evidence import about
 from migration.mime import mime_type
 from migration.model import (
     Card,
@@ -38,10 +46,16 @@ from migration.model import (
     Vocabulary,
 )
 from migration.tasks import TaskEngine, Unauthorized
-from migration.wire import Answer, Body, Wire
+from migration.wire import Body, Wire
 
-#: The access token is renewed this many seconds before it expires; it lives for 4 hours.
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: The access token is renewed this many seconds before it expires, or half way when it lives for less than twice that.
 RENEW_SECONDS = 600.0
+#: Seconds a token lives, as far as we go by it: what the server's default is, and what is taken for granted where it
+#: says nothing that can be right. One that expires earlier is refused, and then we log in again.
+LONGEST_LIFE, USUAL_LIFE = 4 * 3600.0, 3600.0
 #: A fresh token that is refused this often in a row means that the user may not do it, not that it has expired.
 PERSISTENT_REFUSALS = 6
 
@@ -90,38 +104,48 @@ class BookshelfClient:
         self._username = username
         self._password = password
         self._token = ""
-        self._expires = 0.0
+        self._renew_at = 0.0
         self._login_lock = threading.Lock()
         self._refusals = 0
-        self._engine = TaskEngine(ws_urls, self.access_token)
+        self._backends = Backends()
+        self._engine = TaskEngine(ws_urls, self.access_token, self._backends)
         self.user_id = ""
 
     # -- session --------------------------------------------------------------------------------------------------
 
     def login(self) -> None:
-        """Gets a new access token. Raises LoginRefused."""
-        answer = self._wire.send(
-            "POST", "/login", body={"username": self._username, "password": self._password}, repeatable=True
-        )
-        token = answer.mapping().get("access_token")
-        if not isinstance(token, str):
+        """Gets a new access token. Raises LoginRefused when the server itself says so, and Transient."""
+        answer = self._wire.send("POST", "/login", body={"username": self._username, "password": self._password})
+        if answer.error or answer.status != 200:
             reason = answer.error or answer.text or f"HTTP {answer.status}"
             raise LoginRefused(
                 f"{self.server} refused the login of {self._username!r} ({reason}); check MBS2_USERNAME and "
                 "MBS2_PASSWORD"
             )
-        claims = bodies.claims(token)
+        token = bodies.text(answer.mapping(), "access_token")
+        claims = shapes.claims(token)
+        self.user_id = str(claims["id"])
+        self._renew_at = time.monotonic() + renew_after(claims, time.time())
         self._token = token
-        self._expires = float(str(claims.get("exp") or time.time() + 3600))
-        self.user_id = str(claims.get("id") or self._username)
 
-    def probe(self) -> bool:
-        """Does the server answer at all? Never raises; at most the time-outs of one request."""
+    def probe(self) -> Transient | None:
+        """What is still wrong with the server, None when nothing is: app, database and task engine are each asked.
+
+        Takes at most the time-outs of one request and of two tasks. Raises Fatal.
+        """
         try:
-            self._wire.send("GET", "/api/languages")
-        except Transient:
-            return False
-        return True
+            # With the token: without one it is refused before the database is asked.
+            self._accepted(self._call("GET", "/api/languages"))
+            self._task(TaskEngine.probe)
+        except Transient as error:
+            return error
+        except Rejected as error:
+            return ServerFault(str(error))
+        return None
+
+    def silent(self) -> str:
+        """Which part of the server has answered nobody for too long, as a sentence, or ""."""
+        return self._backends.silent()
 
     def vocabulary(self) -> Vocabulary:
         """The languages and genres the server can express; and how it treats connections is found out."""
@@ -147,7 +171,8 @@ class BookshelfClient:
             "/api/upload/check",
             {"mime_type": mime_type(extension), "size": digest.size, "hash": digest.sha1, "extension": extension},
         )
-        return self._upload_verdict(answer, digest)
+        with about(digest):
+            return self._upload_verdict(answer, digest)
 
     def upload(self, outgoing: Outgoing, digest: Digest, extension: str) -> str | Sighting:
         """Sends a file; returns the server's name for it, or a Sighting when it has these bytes already.
@@ -157,16 +182,20 @@ class BookshelfClient:
         name = f"{digest.sha1}.{extension}"
         body = bodies.Multipart(name, outgoing, outgoing.len, mime_type(extension))
         answer = self._call("POST", "/api/upload", upload=(body, body.content_type), once=True)
-        sighting = self._upload_verdict(answer, digest)
+        with about(digest):
+            sighting = self._upload_verdict(answer, digest)
         return sighting or bodies.text(answer.mapping(), "file")
 
     def extract(self, file: str, card: Card) -> UploadId:
         """Lets the server read the uploaded file's metadata, with Calibre's proposed."""
-        return UploadId(bodies.integer(self._task("metadata", [file, bodies.proposed(card)])))
+        return UploadId(bodies.integer(self._task(TaskEngine.call, "metadata", [file, bodies.proposed(card)])))
 
     def extracted(self, upload_id: UploadId) -> Extracted:
-        """What the server made of an upload."""
-        meta = self._call("GET", f"/api/uploads-meta/{upload_id}").mapping()
+        """What the server made of an upload. Raises ServerFault when it does not know it any more."""
+        answer = self._call("GET", f"/api/uploads-meta/{upload_id}")
+        if answer.status != 200:
+            raise ServerFault(f"{self.server} does not know upload {upload_id} any more; the file is sent again")
+        meta = answer.mapping()
         found = meta.get("meta")
         return Extracted(
             upload_id,
@@ -177,21 +206,25 @@ class BookshelfClient:
 
     # -- one book -------------------------------------------------------------------------------------------------
 
-    def find(self, working_title: str) -> list[EbookId]:
-        """The ebooks with exactly this title; a working title is unique, so at most one."""
-        answer = self._call("GET", f"/api/ebooks/index/{quote(working_title, safe='')}")
-        items = answer.mapping().get("items")
-        return [
-            EbookId(bodies.integer(item.get("id")))
-            for item in (items if isinstance(items, list) else [])
-            if isinstance(item, dict) and item.get("title") == working_title
-        ]
+    def find(self, title: str) -> list[EbookId]:
+        """The ebooks with exactly this title, as the server lists them; a working title is unique, so at most one.
 
-    def create(self, card: Card, ids: Mapping[tuple[str, str], int], *, bare: bool) -> EbookId:
+        A title is looked for by what stands before its first slash, which no path can hold. Raises
+        Transient when the answer lists nothing: only a list says "not there".
+        """
+        prefix = title.partition("/")[0].strip()
+        if not prefix.strip("."):
+            # No request can ask for it; such a title is never one of our working titles.
+            return []
+        answer = self._call("GET", f"/api/ebooks/index/{quote(prefix, safe='')}")
+        return [EbookId(bodies.integer(item.get("id"))) for item in bodies.items(answer) if item.get("title") == title]
+
+    def create(self, intended: Intended, card: Card, ids: Mapping[tuple[str, str], int], *, bare: bool) -> EbookId:
         """Makes the ebook under its working title; without authors and series when `bare`.
 
-        Raises AnswerLost, RefusedByServer.
+        Raises PutAside when the intention is not fresh; AnswerLost, RefusedByServer.
         """
+        intended.spend(Asked.CREATE)
         body: dict[str, Json] = {
             "title": card.working_title,
             "language": {"id": card.language_id},
@@ -200,18 +233,25 @@ class BookshelfClient:
         }
         if not bare:
             body.update(bodies.series(card, ids))
-        answer = self._call("POST", "/api/ebooks", body, repeatable=False)
-        if answer.error.startswith("Unknown id"):
-            # An id of ours that this database never gave out: the embedded server's word for MyBookshelf2's HTTP 500.
-            raise AnswerLost(f"the server knows an id of ours no more: {answer.error}", still_running=False)
-        return EbookId(bodies.integer(self._accepted(answer).mapping().get("id")))
+        with about(intended.book_id):
+            answer = self._call("POST", "/api/ebooks", body)
+            if answer.error.startswith("Unknown id"):
+                # Of another database: the embedded server's word for what is HTTP 500 on MyBookshelf2.
+                raise AnswerLost(f"the server knows an id of ours no more: {answer.error}", still_running=False)
+            self._accepted(answer)
+        return EbookId(bodies.integer(answer.mapping().get("id")))
 
-    def attach(self, ebook_id: EbookId, extracted_id: UploadId, digest: Digest) -> Receipt:
-        """Moves an upload into an ebook. Raises AnswerLost, AttachedElsewhere, RefusedByServer.
+    def attach(self, intended: Intended, ebook_id: EbookId) -> Receipt:
+        """Moves the upload that was intended into an ebook. Raises AnswerLost, AttachedElsewhere, RefusedByServer.
 
-        HTTP 404 (no such ebook or upload) is what a second try gets, so it too is AnswerLost: reconcile.
+        PutAside when the intention is not fresh. HTTP 404 (no such ebook or upload) is what a second
+        try gets, so it too is AnswerLost: reconcile.
         """
-        answer = self._call("POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": extracted_id}, repeatable=False)
+        intended.spend(Asked.ATTACH)
+        upload_id, digest = intended.intention.upload_id, intended.intention.digest
+        if upload_id is None or digest is None:
+            raise ValueError(f"an intention to attach without an upload: {intended.intention}")
+        answer = self._call("POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": upload_id})
         if answer.status == 404:
             raise AnswerLost(f"add-upload to ebook {ebook_id}: the upload or the ebook is gone", still_running=False)
         if "already exists" in answer.error:
@@ -219,7 +259,9 @@ class BookshelfClient:
             if existing is not None and int(existing[2]) == ebook_id:
                 return Receipt(digest, ebook_id, SourceId(int(existing[1])))
             raise AttachedElsewhere(Sighting(digest))
-        return Receipt(digest, ebook_id, SourceId(bodies.integer(self._accepted(answer).mapping().get("id"))))
+        with about(digest):
+            accepted = self._accepted(answer)
+        return Receipt(digest, ebook_id, SourceId(bodies.integer(accepted.mapping().get("id"))))
 
     def attached(self, ebook_id: EbookId, digest: Digest, extension: str) -> Receipt | None:
         """Reconciles a lost answer: the receipt when the server has these bytes and this ebook holds them, else None.
@@ -236,7 +278,7 @@ class BookshelfClient:
         raise AttachedElsewhere(sighting)
 
     def ebook(self, ebook_id: EbookId) -> Ebook | None:
-        """The ebook as it is now; None when there is none."""
+        """The ebook as it is now; None when the server itself says that there is none."""
         answer = self._call("GET", f"/api/ebooks/{ebook_id}")
         return None if answer.status == 404 else bodies.ebook(ebook_id, self._accepted(answer).mapping())
 
@@ -276,7 +318,7 @@ class BookshelfClient:
         cover.seek(0)
         body = bodies.Multipart("cover.jpg", cover, size, "image/jpeg")
         answer = self._accepted(self._call("POST", "/api/upload-cover", upload=(body, body.content_type), once=True))
-        self._task("cover", [bodies.text(answer.mapping(), "file"), ebook_id])
+        self._task(TaskEngine.call, "cover", [bodies.text(answer.mapping(), "file"), ebook_id])
 
     def delete(self, ebook_id: EbookId) -> None:
         """Removes an ebook that was made and never got a file; one that is gone already is fine."""
@@ -288,7 +330,7 @@ class BookshelfClient:
 
     def access_token(self) -> str:
         """A token that is good for some minutes; logs in when the last one is about to expire. Raises LoginRefused."""
-        if time.time() > self._expires - RENEW_SECONDS:
+        if not self._token or time.monotonic() > self._renew_at:
             self.login_again(self._token)
         return self._token
 
@@ -305,21 +347,23 @@ class BookshelfClient:
         body: Body = None,
         *,
         upload: tuple[Any, str] | None = None,
-        repeatable: bool = True,
         once: bool = False,
     ) -> Answer:
-        """Sends with the token; logs in again on 401, once. A 401 was certainly not carried out.
+        """Sends with the token; logs in again on 401, once. The server's own 401 was certainly not carried out.
 
         `once`: the body is a stream that cannot be sent a second time; then 401 is a ServerFault, and the next try of
         the whole file finds a fresh token.
         """
         token = self.access_token()
-        answer = self._wire.send(method, path, body=body, upload=upload, token=token, repeatable=repeatable)
+        # A file takes as long as it takes: only small requests tell that nobody answers.
+        with nullcontext() if upload else self._backends.asking(Backend.APP):
+            answer = self._wire.send(method, path, body=body, upload=upload, token=token)
+        self._backends.heard(Backend.APP)
         if answer.status == 401:
             self.login_again(token)
             if once:
                 raise ServerFault(f"{method} {path}: the token had expired; logged in again")
-            answer = self._wire.send(method, path, body=body, token=self._token, repeatable=repeatable)
+            answer = self._wire.send(method, path, body=body, token=self._token)
         self._refusals = self._refusals + 1 if answer.status == 401 else 0
         if answer.status == 401 and self._refusals < PERSISTENT_REFUSALS:
             raise ServerFault(f"{method} {path}: HTTP 401 right after a login")
@@ -330,13 +374,14 @@ class BookshelfClient:
             )
         return answer
 
-    def _task(self, name: str, args: list[Json]) -> Json:
+    def _task(self, do: Callable[Concatenate[TaskEngine, P], R], *args: P.args, **more: P.kwargs) -> R:
+        """Lets the task engine do something; logs in again, once, when it refuses the token."""
         try:
-            return self._engine.call(name, args)
+            return do(self._engine, *args, **more)
         except Unauthorized:
             self.login_again(self._token)
         try:
-            return self._engine.call(name, args)
+            return do(self._engine, *args, **more)
         except Unauthorized:
             raise LoginRefused(f"the task engine of {self.server} refuses the token of {self._username!r}") from None
 
@@ -357,6 +402,19 @@ class BookshelfClient:
         if answer.error or answer.status >= 400:
             raise RefusedByServer(f"the server says: {answer.error or answer.text or f'HTTP {answer.status}'}")
         return answer
+
+
+def renew_after(claims: Mapping[str, Json], now: float) -> float:
+    """Seconds after which a token that was given just now is to be renewed.
+
+    Its life is what it says of itself (`exp` less `iat`, both by the server's clock), or else `exp` less our `now`,
+    where that makes sense: the two clocks may be hours apart.
+    """
+    expires, given = claims.get("exp"), claims.get("iat", now)
+    life = USUAL_LIFE
+    if isinstance(expires, int | float) and isinstance(given, int | float) and expires - given > 0:
+        life = min(float(expires - given), LONGEST_LIFE)
+    return max(life - RENEW_SECONDS, life / 2)
 
 
 def task_urls(server: str, given: str = "") -> tuple[str, ...]:

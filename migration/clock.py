@@ -26,6 +26,19 @@ def boot_id() -> str:
         return f"boot-{psutil.boot_time():.0f}"
 
 
+def birth_of(pid: int) -> str:
+    """Which process has this pid: the boot, and the clock ticks from there to its start; "" when that is not known.
+
+    Its start by the wall clock moves when the clock is set; this does not.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
+    except OSError:
+        return ""
+    # The command name is in parentheses and may hold blanks and parentheses itself; the fields follow the last one.
+    return f"{boot_id()} {stat.rpartition(')')[2].split()[19]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Stamp:
     """A moment of one boot: seconds of its monotonic clock."""

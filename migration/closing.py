@@ -65,8 +65,8 @@ class LastLook:
 
     def _suspects(self, look: Look) -> list[EbookId]:
         """The ebooks to be looked at closely: those with our mark, and what an earlier pass left standing."""
-        listed = self._listed(look)
-        marked = {ebook.id for ebook in listed if metadata.marked_book(ebook.title, self.library.uuid) is not None}
+        listed, uuid = self._listed(look), self.ledger.first_library
+        marked = {ebook.id for ebook in listed if metadata.marked_book(ebook.title, uuid) is not None}
         return sorted(marked | {one.ebook_id for one in look.standing if one.ebook_id})
 
     def _listed(self, look: Look) -> Iterator[Listed]:
@@ -111,7 +111,7 @@ class LastLook:
     def _seen(self, look: Look, ebook_id: EbookId) -> Leftover:
         """All that is known of one ebook now."""
         ebook = self.client.ebook(ebook_id)
-        book_id = None if ebook is None else metadata.marked_book(ebook.title, self.library.uuid)
+        book_id = None if ebook is None else metadata.marked_book(ebook.title, self.ledger.first_library)
         if book_id is None:
             return Leftover(ebook, None, None, False, False, self.client.user_id, look.number)
         return Leftover(

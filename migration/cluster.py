@@ -40,6 +40,7 @@ from migration.errors import (
     TokenRefused,
     Unreadable,
 )
+from migration.evidence import about
 from migration.library import CalibreLibrary
 from migration.machines import GONE, PATIENCE, Machines
 from migration.model import BookFile, Card, Digest, Sighting, UploadId
@@ -106,6 +107,10 @@ class DaskCarrier:
 
     def identify(self, file: BookFile, watch: Watch) -> Digest:
         """On the machine Dask chooses; here when files are shipped."""
+        with about(file.id):
+            return self._identify(file, watch)
+
+    def _identify(self, file: BookFile, watch: Watch) -> Digest:
         watch.reach(Stage.HASH)
         self._chosen.machine = None
         if self._ship:
@@ -124,6 +129,10 @@ class DaskCarrier:
 
     def carry(self, file: BookFile, digest: Digest, card: Card, watch: Watch) -> UploadId | Sighting:
         """On the machine that has just read the file; with its bytes when they are shipped."""
+        with about(file.id):
+            return self._carry(file, digest, card, watch)
+
+    def _carry(self, file: BookFile, digest: Digest, card: Card, watch: Watch) -> UploadId | Sighting:
         machine = self._choose(file, watch)
         watch.reach(Stage.UPLOAD)
         if not self._ship:

@@ -19,6 +19,11 @@ from migration.errors import LibraryBusy, LibraryUnreadable, StateUnwritable
 NAME = "metadata.db"
 _SIDES = ("", "-journal", "-wal")
 _COPY_TRIES = 5
+#: The way out of a database that is damaged.
+_RESTORE = (
+    "Calibre's 'Library maintenance > Restore database' makes it anew from the books' folders and gives it a new "
+    "id: restore it there, then start once with --adopt-library"
+)
 
 
 def open_read_only(path: Path, timeout_seconds: float) -> sqlite3.Connection:
@@ -67,14 +72,13 @@ def _meaning(error: sqlite3.Error, path: Path, what: str) -> Exception:
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
         return NeedsRecovery(str(error))
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return LibraryBusy(f"{where} is locked by another program; let Calibre finish, then start again")
+        return LibraryBusy(f"{where} is locked by another program, perhaps Calibre at work")
     if code == sqlite3.SQLITE_NOTADB:
-        return LibraryUnreadable(f"{where} is not a database; is this the folder of a Calibre library?")
-    if code == sqlite3.SQLITE_CORRUPT:
         return LibraryUnreadable(
-            f"{where} is damaged ({error}); nothing was changed. Calibre's 'Library maintenance > Restore database' "
-            "makes it anew from the books' folders"
+            f"{where} is not a database. Is this the folder of a Calibre library? If so, {_RESTORE}"
         )
+    if code == sqlite3.SQLITE_CORRUPT:
+        return LibraryUnreadable(f"{where} is damaged ({error}); nothing was changed. {_RESTORE}")
     if "no such table" in str(error):
         return LibraryUnreadable(f"{where} is not a Calibre library: {error}")
     return LibraryUnreadable(f"{where} cannot be read: {error}")
@@ -92,7 +96,7 @@ def _refuse_obvious(root: Path, path: Path) -> None:
     if not path.is_file():
         raise LibraryUnreadable(f"{path} is not a file")
     if size == 0:
-        raise LibraryUnreadable(f"{path} is empty (0 bytes); restore it from a backup or with Calibre")
+        raise LibraryUnreadable(f"{path} is empty (0 bytes). {_RESTORE}")
     if not os.access(path, os.R_OK):
         raise LibraryUnreadable(f"{path} may not be read by this user; give it read access")
 
@@ -154,4 +158,4 @@ def _recover(copy: Path, path: Path, timeout_seconds: float) -> None:
     except NeedsRecovery as error:
         raise LibraryUnreadable(f"{path} needs recovery, which failed: {error}") from error
     if verdict != "ok":
-        raise LibraryUnreadable(f"{path} is damaged ({verdict.splitlines()[0]}); restore it with Calibre")
+        raise LibraryUnreadable(f"{path} is damaged ({verdict.splitlines()[0]}). {_RESTORE}")

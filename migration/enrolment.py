@@ -6,12 +6,13 @@ A function over an open transaction of the ledger; only `ledger` calls it.
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from migration import books, passes
-from migration.errors import EmptyFile, KeptFailing, MissingFile, StoppedItsWorker, Unreadable
-from migration.model import BookFile, BookId, Counts, FileId, Outcome
+from migration.errors import EmptyFile, Evidence, MissingFile, StoppedItsWorker, Unreadable
+from migration.evidence import about
+from migration.model import BookFile, BookId, Counts, Digest, FileId, Outcome
 from migration.passes import Range
 
 #: A file whose worker died this often while working on it is not tried again.
@@ -20,7 +21,8 @@ MAX_ATTEMPTS = 3
 DIED = f"its worker died {MAX_ATTEMPTS} times while working on it"
 
 #: Reasons that may have gone away by themselves: such a file is tried again in the next pass.
-_TRY_AGAIN = frozenset({MissingFile.reason, EmptyFile.reason, Unreadable.reason, KeptFailing.reason})
+#: The last one is what earlier versions said of a file on which the server kept failing; nobody had refused it.
+_TRY_AGAIN = frozenset({MissingFile.reason, EmptyFile.reason, Unreadable.reason, "server error"})
 
 _WRITE = (
     "INSERT OR REPLACE INTO files (book_id, format, size, mtime_ns, outcome, pass_id, reason, message, sha1, source_id,"
@@ -52,13 +54,17 @@ class Stage(IntEnum):
 class Enrolment:
     """What a range holds for this worker: files to be worked on, books to be finished, and what was settled at once.
 
-    `suspects` are files to be worked on whose last worker died while it was at them.
+    `suspects` are files to be worked on whose last worker died while it was at them. `gone` are files
+    that had failed or were pending and that Calibre lists no more: they have left the ledger. `moved`
+    is by how much this changed the pass, for who entered the range before.
     """
 
     todo: frozenset[FileId]
     suspects: frozenset[FileId]
     unfinished: frozenset[BookId]
     settled: Counts
+    gone: tuple[FileId, ...]
+    moved: Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +86,24 @@ def enrol(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, 
     entry.discovered = entry.moves[Outcome.DUPLICATE] = unchanged
     if unchanged < len(files):
         _enter_rest(db, owned, files, entry)
-    gone = _forget_gone(db, owned, files)
-    entry.discovered -= gone
-    entry.moves[Outcome.PENDING] -= gone
+    found = entry.discovered
+    gone = _forget_gone(db, owned, files, entry)
     db.executemany(_WRITE, entry.changed)
     passes.count(db, owned.pass_id, entry.discovered, entry.moves)
     passes.tally(db, owned.pass_id, "failed", entry.reasons)
+    if gone:
+        passes.drop_empty_tallies(db, owned.pass_id)
     if entry.orphans:
         passes.tally(db, owned.pass_id, "orphaned", {"upload": entry.orphans})
     moves, todo = entry.moves, len(entry.todo)
     settled = Counts(
-        entry.discovered + gone, 0, moves[Outcome.DUPLICATE], moves[Outcome.SKIPPED], moves[Outcome.FAILED], todo
-    )
+        found, 0, moves[Outcome.DUPLICATE], moves[Outcome.SKIPPED], entry.failed, todo
+    )  # fmt: skip
+    moved = replace(settled, discovered=entry.discovered, failed=moves[Outcome.FAILED], pending=moves[Outcome.PENDING])
     unfinished = frozenset(books.unfinished(db, owned.first, owned.last))
-    return Enrolment(frozenset(entry.todo), frozenset(entry.suspects), unfinished, settled)
+    return Enrolment(
+        frozenset(entry.todo), frozenset(entry.suspects), unfinished, settled, gone, moved
+    )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -106,6 +116,7 @@ class _Entry:
     todo: list[FileId]
     suspects: list[FileId]
     discovered: int = 0
+    failed: int = 0
     orphans: int = 0
 
 
@@ -140,6 +151,7 @@ def _enter_rest(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[Book
                 entry.orphans += Stage.METADATA <= row["furthest"] < Stage.ATTACH
         elif verdict.outcome is Outcome.FAILED:
             entry.reasons[verdict.reason] += 1
+            entry.failed += 1
         entry.discovered += not again
         entry.moves[Outcome.PENDING] -= again
         entry.moves[verdict.outcome] += 1
@@ -163,7 +175,17 @@ def start(db: sqlite3.Connection, file: FileId) -> None:
         (file.book_id, file.format),
     ).fetchone()
     if row[0] > MAX_ATTEMPTS:
-        raise StoppedItsWorker(DIED)
+        with about(file):
+            raise StoppedItsWorker(DIED)
+
+
+def check_evidence(db: sqlite3.Connection, file: FileId, evidence: Evidence) -> None:
+    """Raises ValueError when the evidence is about something else: another file, another book, other bytes."""
+    row = db.execute("SELECT sha1 FROM files WHERE book_id = ? AND format = ?", (file.book_id, file.format)).fetchone()
+    bytes_of_it = None if row is None or row["sha1"] is None else row["sha1"].hex()
+    of_bytes = isinstance(evidence.about, Digest) and evidence.about.sha1 == bytes_of_it
+    if not of_bytes and evidence.about not in (file, file.book_id):
+        raise ValueError(f"{file} cannot fail for {evidence.reason!r} of {evidence.about}")
 
 
 def reach(db: sqlite3.Connection, file: FileId, stage: Stage) -> None:
@@ -174,17 +196,36 @@ def reach(db: sqlite3.Connection, file: FileId, stage: Stage) -> None:
     )
 
 
-def _forget_gone(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, str]]) -> int:
-    """Files that were pending in this pass and that the library no longer lists; returns how many."""
-    pending = db.execute(
-        "SELECT book_id, format FROM files WHERE outcome = 'pending' AND book_id BETWEEN ? AND ? AND pass_id = ?",
-        (owned.first, owned.last, owned.pass_id),
+def _forget_gone(
+    db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, str]], entry: _Entry
+) -> tuple[FileId, ...]:
+    """Files that failed or are pending leave the ledger when the library lists them no more.
+
+    Those of this pass leave its counters too: somebody removed them in Calibre since they were entered.
+    What arrived stays, for it is on the server.
+    """
+    listed = {(file.id.book_id, file.id.format) for file, _excluded in files}
+    rows = db.execute(
+        "SELECT book_id, format, outcome, pass_id, reason FROM files"
+        " WHERE outcome IN ('failed', 'pending') AND book_id BETWEEN ? AND ?",
+        (owned.first, owned.last),
     ).fetchall()
-    if not pending:
-        return 0
-    gone = {tuple(row) for row in pending} - {(file.id.book_id, file.id.format) for file, _excluded in files}
-    db.executemany("DELETE FROM files WHERE book_id = ? AND format = ?", gone)
-    return len(gone)
+    gone = [row for row in rows if (row["book_id"], row["format"]) not in listed]
+    for row in gone:
+        if row["pass_id"] != owned.pass_id:
+            continue
+        entry.discovered -= 1
+        entry.moves[Outcome(row["outcome"])] -= 1
+        if row["outcome"] == Outcome.FAILED:
+            entry.reasons[row["reason"]] -= 1
+    keys = [(row["book_id"], row["format"]) for row in gone]
+    db.executemany("DELETE FROM files WHERE book_id = ? AND format = ?", keys)
+    return tuple(FileId(BookId(book), form) for book, form in keys)
+
+
+def forget_beyond(db: sqlite3.Connection, highest_id: int) -> None:
+    """The same for books above the library's highest id, which are in no range of a pass."""
+    db.execute("DELETE FROM files WHERE outcome IN ('failed', 'pending') AND book_id > ?", (highest_id,))
 
 
 def _at_once(file: BookFile, excluded: str, row: sqlite3.Row | None, *, once_more: bool) -> _Verdict:

@@ -5,16 +5,17 @@
     MigrationError
     ├── Transient            wait and try again; nothing is wrong with the file
     │   ├── ServerUnreachable    refused, reset, timed out before an answer
-    │   ├── ServerFault          an answer of 5xx, or a task of the server that failed for its own reasons
+    │   ├── ServerFault          what came is no answer: 5xx, a redirect, a page, the server's own trouble; or a task's
     │   ├── AnswerLost           the request may have been carried out: reconcile before repeating it
     │   ├── FileChanged          the file was rewritten while it was read
     │   ├── TokenRefused         the token another process handed over is no longer good
     │   └── LedgerBusy           another process held the ledger for too long
     ├── PutAside             not now: other books go on meanwhile
-    │   └── MachineLost          the machine of a cluster that was at the file is gone
+    │   ├── MachineLost          the machine of a cluster that was at the file is gone
+    │   └── FileMoved            a file is not where Calibre listed it: its range is read again
     ├── Rejected             this file will not arrive; the run goes on; `--retry-failed` tries again
     │   ├── TooBig  Unsupported  EmptyFile  Unreadable  OutsideLibrary  NotRegular  MissingFile
-    │   ├── RefusedByServer  StoppedItsWorker  KeptFailing
+    │   ├── RefusedByServer  StoppedItsWorker
     │   └── BadCover             of a book's cover only; its files go on
     └── Fatal                stop at once with a clear message and the exit code of the class
         ├── Misconfigured  WrongLedger                     2
@@ -30,6 +31,8 @@
 Every deliberate raise in `migration` is one of these; each leaf's docstring is what it means.
 """
 
+from collections.abc import Hashable
+from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 
@@ -57,7 +60,14 @@ class MigrationError(Exception):
 
 
 class Transient(MigrationError):
-    """Wait and try again; nothing is wrong with the file."""
+    """Wait and try again; nothing is wrong with the file.
+
+    `retry_after` is how many seconds the server, or what stands before it, asked to be left alone; 0 when it did not.
+    """
+
+    def __init__(self, message: str = "", *, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class ServerUnreachable(Transient):
@@ -65,7 +75,9 @@ class ServerUnreachable(Transient):
 
 
 class ServerFault(Transient):
-    """The server answered 5xx, or one of its tasks failed for reasons of its own."""
+    """What came is no answer of the protocol (5xx, a redirect, a page, trouble of the server's own), or a task of the
+    server failed for reasons of its own.
+    """
 
 
 class AnswerLost(Transient):
@@ -74,8 +86,8 @@ class AnswerLost(Transient):
     `still_running` is False when the server is certainly through with it, so it can be reconciled at once.
     """
 
-    def __init__(self, message: str, *, still_running: bool = True) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, still_running: bool = True, retry_after: float = 0.0) -> None:
+        super().__init__(message, retry_after=retry_after)
         self.still_running = still_running
 
 
@@ -115,10 +127,31 @@ class MachineLost(PutAside):
         self.uploaded = uploaded
 
 
+class FileMoved(PutAside):
+    """A file is not where Calibre listed it; metadata.db must be asked again before it is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was seen that says why a file cannot arrive: the server's refusal, or a look at its size and bytes.
+
+    `reason` is the stable word, `message` one cleaned line; `about` the FileId, BookId or Digest it speaks of. Only
+    `evidence` makes one, so a file cannot be `failed` because the worker's own code says so.
+    """
+
+    reason: str
+    message: str
+    about: Hashable
+
+
 class Rejected(MigrationError):
-    """This file will not arrive as it is. `reason` is the stable word of the ledger, the summary and docs/errors.md."""
+    """This file will not arrive as it is. `reason` is the stable word of the ledger, the summary and docs/errors.md.
+
+    `evidence` is there when the substrate raised it; see `migration/evidence.py`.
+    """
 
     reason = "rejected"
+    evidence: Evidence | None = None
 
 
 class TooBig(Rejected):
@@ -173,12 +206,6 @@ class StoppedItsWorker(Rejected):
     """The worker died three times while working on this file."""
 
     reason = "stopped its worker 3 times"
-
-
-class KeptFailing(Rejected):
-    """The server answered other requests but failed on this file again and again."""
-
-    reason = "server error"
 
 
 class BadCover(Rejected):

@@ -10,15 +10,27 @@ in the same transactions as the rows it counts.
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from migration import books, claims, enrolment, passes, reservation
+from migration import books, claims, enrolment, origins, passes, reservation
 from migration.clock import SteadyClock, utc_now
 from migration.enrolment import Enrolment, Stage
-from migration.errors import WrongLedger
-from migration.model import BookFile, BookId, Digest, FileId, Known, Outcome, Receipt, Sighting, UploadResult
+from migration.errors import Evidence
+from migration.left_ranges import LeftRanges
+from migration.model import (
+    BookFile,
+    BookId,
+    Digest,
+    FileId,
+    Known,
+    Origin,
+    Outcome,
+    Receipt,
+    Sighting,
+    UploadResult,
+)
 from migration.owner import Owner, is_alive
 from migration.pass_end import PassEnd
 from migration.passes import Range
@@ -55,8 +67,11 @@ class Ledger:
         self._owner = str(owner)
         self._worker_id = owner.worker_id
         self._listed: Callable[[int, int], int | None] = lambda _first, _last: 0
+        self._found: Callable[[int, int], Mapping[BookId, Origin]] = lambda _first, _last: {}
         self._clock = clock
         self._settle = settle
+        #: Ranges that this process leaves to others.
+        self.left = LeftRanges(self._store, self._owner, self._is_alive)
         #: What is left to do when every range of a pass is closed.
         self.end = PassEnd(self._store, self._owner, clock, self._is_alive)
 
@@ -64,15 +79,31 @@ class Ledger:
 
     def bind(self, *, library: str, server: str, user: str) -> None:
         """Ties a new ledger to a library (uuid), a server (URL) and a user (id). Raises WrongLedger for any other."""
+        wanted = {"library": library, "server": server, "user": user}
         with self._store.transaction() as db:
-            for key, value in {"library": library, "server": server, "user": user}.items():
-                db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", (key, value))
-                bound = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0]
-                if bound != value:
-                    raise WrongLedger(
-                        f"{self._store.path} belongs to {key} {bound}, not {value}; give another --state-dir for "
-                        "another library, server or user"
-                    )
+            origins.bind(db, self._store.path, wanted)
+
+    @property
+    def library(self) -> str:
+        """The uuid of the library it belongs to; "" for a new ledger."""
+        with self._store.reading() as db:
+            return origins.library(db)
+
+    @property
+    def first_library(self) -> str:
+        """The uuid the library had when the ledger was begun; the working titles bear its mark."""
+        with self._store.reading() as db:
+            return origins.first_library(db)
+
+    def known_books(self, first: int, last: int) -> dict[BookId, origins.Remembered]:
+        """By what the books of a range that it has files of are known again."""
+        with self._store.reading() as db:
+            return origins.known(db, first, last)
+
+    def adopt(self, library: str, renewed: Mapping[BookId, Origin]) -> None:
+        """Belongs to that library (uuid) from now on; only `adoption` calls this, with its proof."""
+        with self._store.transaction() as db:
+            origins.adopt(db, library, renewed)
 
     def join_pass(self, highest_id: int, *, may_open: bool, listed: int | None = None) -> int | None:
         """The open pass; a new one up to `highest_id` when none is open and this worker may open it; else None.
@@ -82,7 +113,10 @@ class Ledger:
         with self._store.transaction() as db:
             joined = passes.open_pass(db)
             if joined is None:
-                return passes.begin(db, highest_id, self._now(), listed) if may_open else None
+                if not may_open:
+                    return None
+                enrolment.forget_beyond(db, highest_id)
+                return passes.begin(db, highest_id, self._now(), listed)
             passes.count_late(db, joined, listed)
             return joined
 
@@ -90,9 +124,17 @@ class Ledger:
         """`beat` is called every few seconds while another process holds the ledger up."""
         self._store.on_wait = beat
 
-    def ask_library(self, listed: Callable[[int, int], int | None]) -> None:
-        """`listed(first, last)` says how many files the library listed for a range; None when it was not read."""
+    def ask_library(
+        self,
+        listed: Callable[[int, int], int | None],
+        found: Callable[[int, int], Mapping[BookId, Origin]] = lambda _first, _last: {},
+    ) -> None:
+        """`listed(first, last)`: how many files the library listed for a range; None when it was not read.
+
+        `found(first, last)`: by what its books are known again, as they were read.
+        """
         self._listed = listed
+        self._found = found
 
     @property
     def path(self) -> Path:
@@ -124,7 +166,8 @@ class Ledger:
             books = kept.books if kept is not None and kept.pass_id == pass_id else frozenset[BookId]()
             mine = kept is not None and kept.worker_id == self._worker_id
             with self._store.transaction(durable=False) as db:
-                taken = passes.take_over(db, pass_id, self._owner, self._is_alive, books, mine)
+                left = self.left.firsts(pass_id)
+                taken = passes.take_over(db, pass_id, self._owner, self._is_alive, books, mine, left)
                 claimed_to, highest_id = passes.claimed_to(db, pass_id)
                 if taken is None and claimed_to >= highest_id:
                     passes.close_when_done(db, pass_id, self._now())
@@ -165,6 +208,7 @@ class Ledger:
         that is tried once more with a repaired script has one more attempt for files that stopped their workers.
         """
         with self._store.transaction(durable=False) as db:
+            origins.remember(db, owned.first, owned.last, self._found(owned.first, owned.last))
             return enrolment.enrol(db, owned, files)
 
     def begin(self, file: FileId) -> None:
@@ -223,10 +267,16 @@ class Ledger:
         )
 
     def account(self, pass_id: int, result: UploadResult) -> bool:
-        """Records what became of a file; returns False when that is recorded already (then nothing changes)."""
-        proof = result.proof
+        """Records what became of a file; returns False when that is recorded already (then nothing changes).
+
+        Raises ValueError when a failure's evidence speaks of something else than this file.
+        """
+        evidence = result.proof if isinstance(result.proof, Evidence) else None
+        proof = None if isinstance(result.proof, Evidence) else result.proof
         source_id = proof.source_id if isinstance(proof, Receipt) else None
         with self._store.transaction(durable=False) as db:
+            if evidence is not None:
+                enrolment.check_evidence(db, result.file, evidence)
             settled = db.execute(
                 "UPDATE files SET outcome = ?, reason = ?, message = ?, attempts = 0, rounds = 0,"
                 " sha1 = COALESCE(?, sha1), source_id = COALESCE(?, source_id)"
@@ -270,6 +320,17 @@ class Ledger:
             books.write(db, book_id, state, self._clock)
             if state.intention is not None:
                 claims.touch(db, self._owner, book_id, self._clock)
+
+    def intend(self, book_id: BookId, state: books.BookState, intention: books.Intention) -> books.Intended:
+        """Puts a request that must not be repeated on record, on the disk, before it leaves; what lets it leave.
+
+        Raises PutAside while an earlier one about the book has not been reconciled.
+        """
+        with self._store.transaction() as db:
+            books.refuse_second(db, book_id, self._clock)
+            books.write(db, book_id, replace(state, intention=intention), self._clock)
+            claims.touch(db, self._owner, book_id, self._clock)
+        return books.Intended(book_id, intention)
 
     def finish_book(
         self,

@@ -4,25 +4,21 @@ Facts about metadata.db: Calibre 6.13 and newer schemas. Columns are named and l
 bytes and is decoded by one rule (invalid UTF-8 becomes U+FFFD); a value of the wrong type is left out, not trusted.
 """
 
-import functools
-import itertools
 import math
-import operator
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import BinaryIO, Self
 
 from migration import connection
 from migration.custom_columns import CustomColumns
-from migration.errors import EmptyFile, LibraryUnreadable, MissingFile, OutsideLibrary, Rejected
-from migration.model import Author, Book, BookFile, BookId, FileId, Json, Problem
-from migration.paths import Tree, shown
+from migration.errors import LibraryUnreadable, Rejected
+from migration.listing import Listed, Listing, folder_of
+from migration.model import Author, Book, BookFile, BookId, Json, Origin
+from migration.paths import Tree
 from migration.resources import raise_if_exhausted
 from migration.sanitize import sanitize_json, sanitize_text
 
-#: Formats in the order in which they are sent; the server keeps the cover of the first that has one.
-_ORDER = {name: rank for rank, name in enumerate(("EPUB", "AZW3", "MOBI", "FB2", "DOCX", "PDF"))}
 #: Calibre's way of saying that a date is not known.
 _UNDEFINED_DATE = "0101-01-01"
 #: Calibre keeps identifiers, publisher and dates as columns and rows of these names.
@@ -34,18 +30,7 @@ _SORTS = (
     "SELECT TOTAL(sort = name), TOTAL(sort != name AND sort != '') FROM (SELECT name, sort FROM authors"
     " WHERE name LIKE '_% _%' AND name NOT LIKE '%|%' ORDER BY id DESC LIMIT ?)"
 )
-#: So many ranges' numbers of files are remembered; a worker holds fewer at a time.
-LISTINGS_KEPT = 16
-#: The formats of a range of books with where their files should be.
-_LISTING = (
-    "SELECT books.id, data.format, books.path, data.name FROM books CROSS JOIN data ON data.book = books.id"
-    " WHERE books.id BETWEEN ? AND ? ORDER BY books.id"
-)
-
 Rows = list[tuple[object, ...]]
-#: Book id, format as `FileId` has it, its rank in the order of sending, extension, folder, file name; the last two are
-#: whatever type SQLite let in.
-Listed = tuple[int, str, int, bytes, object, object]
 
 
 class CalibreLibrary:
@@ -55,7 +40,6 @@ class CalibreLibrary:
         """Opens metadata.db. Raises LibraryUnreadable with a sentence that names what is wrong and the way out."""
         self.root = root.expanduser()
         self._path = self.root / connection.NAME
-        self._listed: dict[tuple[int, int], int] = {}
         self._db = connection.connect(self.root, private_dir, busy_timeout_seconds)
         try:
             self._tree = Tree(self.root)
@@ -63,6 +47,7 @@ class CalibreLibrary:
             self.uuid = self._uuid()
             self._sorts_are_copies = self._copied_sorts()
             self._custom = CustomColumns(self._query, self._columns)
+            self._listing = Listing(self._query, self._tree, has_uuids="uuid" in self._columns["books"])
         except OSError as error:
             self._db.close()
             raise_if_exhausted(error)
@@ -72,14 +57,12 @@ class CalibreLibrary:
             raise
 
     def listed(self, first: int, last: int) -> int | None:
-        """How many files the last reading of exactly these books found; None when it is not among the last ranges."""
-        return self._listed.get((first, last))
+        """How many files the last reading of exactly these books found; None when it is long ago."""
+        return self._listing.number(first, last)
 
-    def _note_listed(self, first: int, last: int, files: Iterable[BookFile]) -> None:
-        self._listed.pop((first, last), None)
-        while len(self._listed) >= LISTINGS_KEPT:
-            del self._listed[next(iter(self._listed))]
-        self._listed[first, last] = len({file.id for file in files})
+    def origins(self, first: int, last: int) -> dict[BookId, Origin]:
+        """Which books the last reading found, if it was of exactly these; else {}."""
+        return self._listing.origins(first, last)
 
     def __enter__(self) -> Self:
         return self
@@ -94,16 +77,18 @@ class CalibreLibrary:
 
     def highest_book_id(self) -> int:
         """The highest book id, 0 for an empty library."""
-        return _integer(self._query("SELECT MAX(id) FROM books")[0][0]) or 0
+        return _integer(self._query("SELECT MAX(id) FROM books", (), "the highest book id")[0][0]) or 0
 
     def file_count(self) -> int:
         """How many files (formats of books) the library lists: one query over an index."""
-        return _integer(self._query("SELECT COUNT(*) FROM data")[0][0]) or 0
+        return _integer(self._query("SELECT COUNT(*) FROM data", (), "the number of files")[0][0]) or 0
 
     def last_id_of_range(self, after: int, limit: int) -> int | None:
         """The id of the last of the `limit` books after `after`; None when there is none."""
         rows = self._query(
-            "SELECT MAX(id) FROM (SELECT id FROM books WHERE id > ? ORDER BY id LIMIT ?)", (after, limit)
+            "SELECT MAX(id) FROM (SELECT id FROM books WHERE id > ? ORDER BY id LIMIT ?)",
+            (after, limit),
+            f"the next {limit} books after {after}",
         )
         return _integer(rows[0][0])
 
@@ -112,18 +97,15 @@ class CalibreLibrary:
 
         One query, fetched whole. Raises LibraryUnreadable.
         """
-        return [
-            (book, *_format(recorded), folder, stem)  # type: ignore[misc]  # checked where they are used
-            for book, recorded, folder, stem in self._query(_LISTING, (first, last))
-        ]
+        return self._listing.formats(first, last)
 
     def read_files(self, first: int, last: int) -> list[BookFile]:
         """The files of these books as they are on the disk now: sizes and times, but nothing is opened.
 
         What a pass over a settled library needs, and no more. Raises LibraryUnreadable.
         """
-        files = [file for book in self._found(first, last).values() for file in book]
-        self._note_listed(first, last, files)
+        files = [file for book in self._listing.files(first, last).values() for file in book]
+        self._listing.note(first, last, files)
         return files
 
     def read_books(self, first: int, last: int, only: Collection[int] | None = None) -> list[Book]:
@@ -135,14 +117,15 @@ class CalibreLibrary:
             wanted = [number for number in only if first <= number <= last]
             return self._books(min(wanted), max(wanted), frozenset(wanted)) if wanted else []
         books = self._books(first, last, None)
-        self._note_listed(first, last, [file for book in books for file in book.files])
+        self._listing.note(first, last, [file for book in books for file in book.files])
         return books
 
     def _books(self, first: int, last: int, only: frozenset[int] | None) -> list[Book]:
         span = (first, last)
         names = ", ".join(name if name in self._columns["books"] else f"NULL AS {name}" for name in _BOOK_COLUMNS)
-        rows = self._query(f"SELECT id, {names} FROM books WHERE id BETWEEN ? AND ? ORDER BY id", span)  # noqa: S608 - own names
-        files = self._found(first, last, only)
+        of_range = f"SELECT id, {names} FROM books WHERE id BETWEEN ? AND ? ORDER BY id"  # noqa: S608 - own names
+        rows = self._query(of_range, span, f"books {first}-{last}")
+        files = self._listing.files(first, last, only)
         authors = self._linked("authors", "author", ("name", "sort"), span)
         series = self._linked("series", "series", ("name",), span)
         languages = self._linked("languages", "lang_code", ("lang_code",), span)
@@ -166,8 +149,8 @@ class CalibreLibrary:
                     languages=_texts(languages[book_id]),
                     tags=tuple(sorted(_texts(tags[book_id]), key=str.casefold)),
                     rating=next((_real(row[0]) for row in ratings[book_id]), None),
-                    cover=self._cover(_folder(values["path"]), values["has_cover"]),
-                    files=tuple(files[book_id]),
+                    cover=self._cover(folder_of(values["path"]), values["has_cover"]),
+                    files=tuple(files.get(book_id, ())),
                     extras={**_dates(values), **extras[book_id], **custom[book_id]},
                 )
             )
@@ -179,9 +162,11 @@ class CalibreLibrary:
 
     # -- queries ----------------------------------------------------------------------------------------------------
 
-    def _query(self, sql: str, parameters: tuple[object, ...] = ()) -> Rows:
-        """Runs one SELECT and fetches it whole: an unfinished one would be an open transaction, which stops Calibre."""
-        what = f"books {parameters[0]}-{parameters[1]}" if len(parameters) == 2 else ""
+    def _query(self, sql: str, parameters: tuple[object, ...] = (), what: str = "") -> Rows:
+        """Runs one SELECT and fetches it whole: an unfinished one would be an open transaction, which stops Calibre.
+
+        `what` is read, for the message when it cannot be.
+        """
         try:
             with connection.readable(self._path, what):
                 return self._db.execute(sql, parameters).fetchall()
@@ -230,7 +215,7 @@ class CalibreLibrary:
         if not {"book", *columns} <= self._columns.get(table, frozenset()):
             return defaultdict(list)
         sql = f"SELECT book, {', '.join(columns)} FROM {table} WHERE book BETWEEN ? AND ? ORDER BY book, {order}"  # noqa: S608 - own names
-        return _by_book(self._query(sql, span))
+        return _by_book(self._query(sql, span, f"books {span[0]}-{span[1]}"))
 
     def _linked(self, table: str, link: str, columns: tuple[str, ...], span: tuple[int, int]) -> dict[int, Rows]:
         """Rows of a table of names, by book, through `books_X_link`, in the order of the links."""
@@ -244,6 +229,7 @@ class CalibreLibrary:
                 f"SELECT l.book, {wanted} FROM {between} l JOIN {table} n ON n.id = l.{link}"  # noqa: S608 - own names
                 f" WHERE l.book BETWEEN ? AND ? ORDER BY l.book, {order}",
                 span,
+                f"books {span[0]}-{span[1]}",
             )
         )
 
@@ -261,34 +247,6 @@ class CalibreLibrary:
 
     # -- files --------------------------------------------------------------------------------------------------------
 
-    def _found(self, first: int, last: int, only: frozenset[int] | None = None) -> dict[int, list[BookFile]]:
-        """The files of each book of a range that has any, in the order of sending."""
-        plain: set[bytes] = set()
-        books: dict[int, list[BookFile]] = defaultdict(list)
-        for book, rows in itertools.groupby(self.list_formats(first, last), key=operator.itemgetter(0)):
-            if only is not None and book not in only:
-                continue
-            others = books[book]
-            for _book, name, _rank, extension, folder, stem in sorted(rows, key=operator.itemgetter(2, 1)):
-                file = self._file(FileId(BookId(book), name), _folder(folder), _bytes(stem), extension, plain)
-                if others and file.problem is None and any(other.path == file.path for other in others):
-                    message = f"{shown(file.path)} is another format's file"
-                    file = BookFile(file.id, file.path, problem=Problem(MissingFile.reason, message))
-                others.append(file)
-        return books
-
-    def _file(self, file_id: FileId, folder: bytes, stem: bytes, extension: bytes, plain: set[bytes]) -> BookFile:
-        try:
-            if not stem:
-                raise OutsideLibrary(f"Calibre records no file name for {shown(folder)}; nothing was opened")
-            found = self._tree.find(folder, stem, extension, plain)
-        except Rejected as error:
-            recorded = folder + b"/" + stem + (b"." + extension if extension else b"")
-            return BookFile(file_id, recorded, problem=Problem(error.reason, str(error)))
-        if found.size == 0:
-            return BookFile(file_id, found.path, problem=Problem(EmptyFile.reason, f"{shown(found.path)} has 0 bytes"))
-        return BookFile(file_id, found.path, found.size, found.mtime_ns, note=found.note)
-
     def _cover(self, folder: bytes, has_cover: object) -> bytes | None:
         if not has_cover or not folder:
             return None
@@ -301,18 +259,6 @@ class CalibreLibrary:
             return None
         path = (there or folder) + b"/cover.jpg"
         return path if there and self._tree.exists(path) else None
-
-
-@functools.lru_cache(maxsize=1024)
-def _format(recorded: object) -> tuple[str, int, bytes]:
-    """A format as `FileId` has it, its rank in the order of sending, its extension."""
-    raw = _bytes(recorded)
-    name = sanitize_text(raw).upper()
-    return name, _ORDER.get(name, len(_ORDER)), raw.lower()
-
-
-def _folder(value: object) -> bytes:
-    return value if isinstance(value, bytes) else b""
 
 
 def _by_book(rows: Rows) -> dict[int, Rows]:
@@ -352,12 +298,6 @@ def _text(value: object) -> str:
     if value is None:
         return ""
     return sanitize_text(value if isinstance(value, bytes | str) else str(value))
-
-
-def _bytes(value: object) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    return b"" if value is None else str(value).encode()
 
 
 def _integer(value: object) -> int | None:

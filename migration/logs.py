@@ -12,7 +12,7 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +30,8 @@ LONGEST = 4_000
 INTERNAL_ERROR, CRASH_FRAMES = "Internal error:", 12
 #: Of the lines of NDJSON; new fields do not change it.
 JSON_SCHEMA = 1
+#: So many files of a list are named.
+NAMED = 20
 #: Shorter values are too likely to be part of an innocent word.
 SHORTEST_SECRET = 4
 
@@ -173,6 +175,7 @@ def parse(line: str) -> LogLine | None:
 
 # -- what is said, and how it is found again ----------------------------------------------------------------------
 
+STARTS = re.compile(r"Worker (\d+) starts \(pid (\d+)\): ")
 QUERYING = re.compile(r"Querying Calibre database: books (\d+)-(\d+)")
 FOUND = re.compile(r"Found (\d+) new files so far")
 PROCESSED_BATCH = re.compile(r"Processed batch: books (\d+)-(\d+), (\d+) files, (\d+) duplicate at once")
@@ -216,6 +219,11 @@ def _number(text: str) -> Json:
         return text
 
 
+def starts(worker_id: int, pid: int, library: Path, server: str) -> str:
+    """From here on the log is this process's."""
+    return f"Worker {worker_id} starts (pid {pid}): {library} -> {server}"
+
+
 def querying(first: int, last: int) -> str:
     """A range of book ids is read from the library."""
     return f"Querying Calibre database: books {first}-{last}"
@@ -237,6 +245,13 @@ def processed_batch(first: int, last: int, files: int, settled: Counts) -> str:
 def uploaded(file: str, size: int, seconds: float) -> str:
     """A file arrived, with the server's receipt."""
     return f"Uploaded {file} ({size} bytes, {seconds:.1f} s)"
+
+
+def no_longer_listed(files: Sequence[str]) -> str:
+    """Failed or pending files were removed in Calibre: they have left the ledger and its counts."""
+    more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
+    named = ", ".join(files[:NAMED])
+    return f"No longer listed by Calibre, so no longer counted: {named}{more}"
 
 
 def duplicate(file: str) -> str:

@@ -2,7 +2,7 @@
 
 Times are aware UTC datetimes, sizes are bytes, hashes are SHA-1 as 40 lower-case hex digits. A success without
 proof cannot be expressed: `UploadResult` refuses it, and only `client` makes a `Receipt` or `Sighting`, only
-`ledger` a `Known` (an AST test holds both to that).
+`ledger` a `Known`, only `evidence` the `Evidence` of a failure (an AST test holds them to that).
 """
 
 import re
@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NewType
+
+from migration.errors import Evidence
 
 BookId = NewType("BookId", int)
 EbookId = NewType("EbookId", int)
@@ -93,6 +95,18 @@ class BookFile:
     mtime_ns: int = 0
     problem: "Problem | None" = None
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What tells that a book is the same one in a library that was made anew.
+
+    `uuid` is Calibre's of the book, "" when it has none; `folder` where Calibre keeps it, below the
+    library.
+    """
+
+    uuid: str
+    folder: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,21 +200,30 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class UploadResult:
-    """What became of one file, with its proof. `reason` and `message` are for failed and skipped files."""
+    """What became of one file, with its proof. `reason` and `message` are for failed and skipped files.
+
+    Those of a failed file are its evidence's.
+    """
 
     file: FileId
     outcome: Outcome
-    proof: Receipt | Known | None = None
+    proof: Receipt | Known | Evidence | None = None
     reason: str = ""
     message: str = ""
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        needed = {Outcome.UPLOADED: Receipt, Outcome.DUPLICATE: Known}.get(self.outcome, type(None))
+        needed = _PROOFS.get(self.outcome, type(None))
         if not isinstance(self.proof, needed):
             raise ValueError(f"{self.outcome} needs {needed.__name__} as proof, not {self.proof!r}")
-        if self.outcome is Outcome.PENDING or (self.outcome is Outcome.FAILED and not self.reason):
-            raise ValueError(f"not a settled result: {self.outcome} {self.reason!r}")
+        if self.outcome is Outcome.PENDING:
+            raise ValueError("pending is no result")
+        if isinstance(self.proof, Evidence):
+            object.__setattr__(self, "reason", self.proof.reason)
+            object.__setattr__(self, "message", self.proof.message)
+
+
+_PROOFS: dict[Outcome, type] = {Outcome.UPLOADED: Receipt, Outcome.DUPLICATE: Known, Outcome.FAILED: Evidence}
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ class Options:
     cluster_library: Path | None
     ship_files: bool
     log_json: bool = False
+    adopt_library: bool = False
 
     def __repr__(self) -> str:
         """Without the password and the database URI, which may hold one."""
@@ -185,6 +186,12 @@ def _add_modes(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write a CSV of Calibre id, format, sha1, ebook id and source id [no default; environment: none]",
     )
+    parser.add_argument(
+        "--adopt-library",
+        action="store_true",
+        help="go on with this ledger although Calibre has restored the library, which gives it a new id; only when its "
+        "books are the same [environment: none]",
+    )
     parser.add_argument("--json", action="store_true", help="with --verify or --recheck: one JSON object per line")
     parser.add_argument(
         "--join-only",
@@ -233,6 +240,7 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
         cluster_library=Path(given.cluster_library) if given.cluster_library else None,
         ship_files=given.ship_files,
         log_json=given.log_format == "json",
+        adopt_library=given.adopt_library,
     )
 
 

@@ -35,6 +35,11 @@ class Owner:
         boot_id, pid_namespace, pid, started, worker_id = text.split("|")
         return cls(boot_id, pid_namespace, int(pid), started, int(worker_id))
 
+    @property
+    def birth(self) -> str:
+        """Which process it is, as `clock.birth_of` says it."""
+        return f"{self.boot_id} {self.started}"
+
 
 def this_process(worker_id: int) -> Owner:
     """The identity of the calling process."""
@@ -88,6 +93,15 @@ def is_alive(owner: Owner, state_dir: Path) -> bool:
     if owner.pid_namespace == _pid_namespace():
         return _started(owner.pid) == owner.started
     return _lock_holder(lock_path(state_dir, owner.worker_id)) == str(owner)
+
+
+def birth_of_worker(state_dir: Path, worker_id: int, pid: int) -> str:
+    """Which process with this pid wrote worker N's lock last; "" when that was another pid, or out of our sight."""
+    try:
+        owner = Owner.parse(lock_path(state_dir, worker_id).read_text("ascii", "replace"))
+    except (OSError, ValueError):
+        return ""
+    return owner.birth if owner.pid == pid and owner.pid_namespace == _pid_namespace() else ""
 
 
 def _lock_holder(path: Path) -> str | None:

@@ -87,3 +87,23 @@ def parse_duration(text: str) -> float:
         raise ValueError(f"{text!r} is not a duration such as 90, 45s, 30m or 1h30m")
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+
+
+class Hold:
+    """How long somebody asked to be left alone, by any thread; the longest counts."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        """`now` gives steady seconds."""
+        self._now = now
+        self._lock = threading.Lock()
+        self._until = now()
+
+    def ask(self, seconds: float) -> None:
+        """So many seconds from now on."""
+        with self._lock:
+            self._until = max(self._until, self._now() + seconds)
+
+    def left(self) -> float:
+        """Seconds until it is over; 0 when it is."""
+        with self._lock:
+            return max(0.0, self._until - self._now())

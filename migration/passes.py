@@ -68,11 +68,18 @@ def claim_new(db: sqlite3.Connection, pass_id: int, after: int, last: int, owner
 
 
 def take_over(
-    db: sqlite3.Connection, pass_id: int, owner: str, alive: Callable[[str], bool], kept: Set[BookId], mine: bool
+    db: sqlite3.Connection,
+    pass_id: int,
+    owner: str,
+    alive: Callable[[str], bool],
+    kept: Set[BookId],
+    mine: bool,
+    given_up: Set[int] = frozenset(),
 ) -> Range | None:
     """The first open range that was released or whose owner is dead, now `owner`'s.
 
-    The ranges with books `kept` are left alone, or, when they are kept for `owner` (`mine`), taken first.
+    The ranges with books `kept` are left alone, or, when they are kept for `owner` (`mine`), taken first. Those whose
+    first ids are `given_up` are not taken.
     """
     rows = db.execute(
         "SELECT first_id, last_id, owner FROM ranges WHERE pass_id = ? AND closed_at IS NULL ORDER BY first_id",
@@ -82,7 +89,7 @@ def take_over(
     reserved = {row["first_id"] for row in rows for book in kept if row["first_id"] <= book <= row["last_id"]}
     for row in sorted(rows, key=lambda row: mine and row["first_id"] not in reserved):
         is_kept = row["first_id"] in reserved
-        if is_kept and not mine:
+        if (is_kept and not mine) or row["first_id"] in given_up:
             continue
         if not lives.get(row["owner"], False):
             db.execute(
@@ -112,6 +119,20 @@ def close_range(db: sqlite3.Connection, owned: Range, owner: str, now: str, file
         raise Superseded(f"books {owned.first}-{owned.last} are not this worker's any more; start it again")
     close_when_done(db, owned.pass_id, now)
     return True
+
+
+def release(db: sqlite3.Connection, owned: Range, owner: str) -> None:
+    """Whoever wants the range may have it."""
+    db.execute(
+        "UPDATE ranges SET owner = NULL WHERE pass_id = ? AND first_id = ? AND owner = ? AND closed_at IS NULL",
+        (owned.pass_id, owned.first, owner),
+    )
+
+
+def open_ranges(db: sqlite3.Connection, pass_id: int) -> list[tuple[int, str | None]]:
+    """The first id and the owner of every range of a pass that was claimed and is not closed."""
+    rows = db.execute("SELECT first_id, owner FROM ranges WHERE pass_id = ? AND closed_at IS NULL", (pass_id,))
+    return [(int(row["first_id"]), row["owner"]) for row in rows.fetchall()]
 
 
 def is_walked(db: sqlite3.Connection, pass_id: int) -> bool:
@@ -181,7 +202,7 @@ def reopen_file(db: sqlite3.Connection, file: FileId, *outcomes: Outcome) -> boo
         count(db, row["pass_id"], 0, {Outcome(row["outcome"]): -1, Outcome.PENDING: 1})
         if row["outcome"] == Outcome.FAILED:
             tally(db, row["pass_id"], "failed", {row["reason"]: -1})
-            db.execute("DELETE FROM tallies WHERE pass_id = ? AND kind = 'failed' AND n <= 0", (row["pass_id"],))
+            drop_empty_tallies(db, row["pass_id"])
         db.execute(
             "UPDATE ranges SET closed_at = NULL, owner = NULL WHERE pass_id = ? AND closed_at IS NOT NULL"
             " AND ? BETWEEN first_id AND last_id",
@@ -208,3 +229,8 @@ def tally(db: sqlite3.Connection, pass_id: int, kind: str, counts: Mapping[str, 
         " ON CONFLICT (pass_id, kind, name) DO UPDATE SET n = n + excluded.n",
         [(pass_id, kind, name, n) for name, n in counts.items()],
     )
+
+
+def drop_empty_tallies(db: sqlite3.Connection, pass_id: int) -> None:
+    """Reasons for which no file fails any more are not listed."""
+    db.execute("DELETE FROM tallies WHERE pass_id = ? AND kind = 'failed' AND n <= 0", (pass_id,))

@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from rich import box
@@ -17,6 +18,7 @@ from migration.library import CalibreLibrary
 from migration.mime import SHIPPED_FORMATS
 from migration.model import BookFile
 from migration.options import Options
+from migration.patience import LIBRARY_BUSY_SECONDS, LIBRARY_LOCK_SECONDS, Patience
 
 #: Books read at a time.
 PAGE = 1000
@@ -54,12 +56,16 @@ def refusal(file: BookFile) -> str:
     return TooBig.reason if file.size > settings.MAX_CONTENT_LENGTH else ""
 
 
-def make(library: CalibreLibrary, formats: frozenset[str], limit: int) -> Plan:
+def make(library: CalibreLibrary, formats: frozenset[str], limit: int, patience: Patience) -> Plan:
     """Reads the whole library, a page at a time; at most `limit` files are planned when it is not 0."""
     plan = Plan()
     after = 0
-    while (last := library.last_id_of_range(after, PAGE)) is not None:
-        for book in library.read_books(after + 1, last):
+
+    def end_of_page() -> int | None:
+        return library.last_id_of_range(after, PAGE)
+
+    while (last := patience.read(end_of_page)) is not None:
+        for book in patience.read(partial(library.read_books, after + 1, last)):
             plan.books += 1
             for file in book.files:
                 if limit and plan.files.total() >= limit:
@@ -75,14 +81,21 @@ def run(options: Options) -> ExitCode:
     try:
         if options.state_dir.is_dir():
             logs.configure(options.state_dir, options.worker_id, console=False, as_json=options.log_json)
-        with CalibreLibrary(options.library, options.state_dir / "migration_library_copy") as library:
-            plan = make(library, options.formats, options.limit)
+        patience = Patience(_say, seconds=LIBRARY_LOCK_SECONDS)
+        private = options.state_dir / "migration_library_copy"
+        wait = LIBRARY_BUSY_SECONDS
+        with patience.read(lambda: CalibreLibrary(options.library, private, busy_timeout_seconds=wait)) as library:
+            plan = make(library, options.formats, options.limit, patience)
     except MigrationError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code if isinstance(error, Fatal) else ExitCode.INTERNAL
     console.print(_table(plan, options))
     console.print(_estimate(plan, options.rate or measured_rate(options.state_dir)))
     return ExitCode.OK
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(f"{sentence}\n")
 
 
 def measured_rate(state_dir: Path) -> float:

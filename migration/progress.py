@@ -5,6 +5,7 @@ from pathlib import Path
 
 from migration.atomic import read_json, write_json
 from migration.model import BookId, Counts, Current, FileId, Json, LastError, Phase, Progress
+from migration.owner import birth_of_worker
 
 SCHEMA = 1
 _TIMES = ("pid_started_at", "started_at", "updated_at", "last_upload_at", "last_progress_at")
@@ -26,6 +27,11 @@ def read(path: Path) -> Progress | None:
         return from_json(read_json(path))
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def birth_of_writer(state_dir: Path, seen: Progress) -> str:
+    """Which process wrote this (`clock.birth_of`), as the lock beside it says; "" when it does not say."""
+    return birth_of_worker(state_dir, seen.worker_id, seen.pid)
 
 
 def to_json(progress: Progress) -> dict[str, Json]:

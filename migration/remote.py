@@ -164,7 +164,7 @@ class _Borrowing(BookshelfClient):
         super().__init__(Wire(place.server), "", "", place.ws_urls)
         self._token = token.value
         # By the coordinator's clock, not this machine's: the token is used until the server refuses it.
-        self._expires = float("inf")
+        self._renew_at = float("inf")
 
     def login(self) -> None:
         """Cannot: only the coordinator has the password. Raises TokenRefused."""

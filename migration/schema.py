@@ -21,6 +21,7 @@ UPGRADES = {
     2: (
         "ALTER TABLE books ADD COLUMN title TEXT",
         "ALTER TABLE books ADD COLUMN restore TEXT",
+        "CREATE TABLE origins (book_id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, folder BLOB NOT NULL)",
         "ALTER TABLE passes ADD COLUMN newest_before INTEGER",
         "ALTER TABLE passes ADD COLUMN creates INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE passes ADD COLUMN looks INTEGER NOT NULL DEFAULT 0",
@@ -110,6 +111,9 @@ CREATE TABLE books (
     restore TEXT
 );
 CREATE INDEX open_books ON books (book_id) WHERE steps != 0 OR intention IS NOT NULL;
+
+-- By what a book is known again when its library was made anew: Calibre's uuid, a hash of its folder.
+CREATE TABLE origins (book_id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, folder BLOB NOT NULL);
 
 -- What the server has, by any worker or anybody else. id grows, so a worker can ask what is new.
 CREATE TABLE hashes (

@@ -80,8 +80,9 @@ def proved(ledger: Path, pass_id: int) -> bool:
 def equation(totals: Totals, *, proved: bool) -> str:
     """One line: the equation of the pass, whether the rows bear it out, and what stands on the server all the same."""
     counts = totals.counts
+    state = "stays open" if totals.closed_at is None else "closed"
     return (
-        f"Pass {totals.pass_id} closed: discovered {counts.discovered} = uploaded {counts.uploaded} + duplicate "
+        f"Pass {totals.pass_id} {state}: discovered {counts.discovered} = uploaded {counts.uploaded} + duplicate "
         f"{counts.duplicate} + skipped {counts.skipped} + failed {counts.failed} + pending {counts.pending} "
         f"({'proved row by row' if proved else 'THE ROWS DO NOT AGREE: please report this'}){_standing(totals)}"
     )

@@ -19,8 +19,9 @@ class Work:
 
     `begun` is the file whose attempt has been recorded and has not ended. `alone`: the last worker died while it was
     at this book; nothing else is worked on meanwhile, so that the next death is nobody else's fault. `stumbles` counts
-    failures of the server outside any attempt, while it took other files. `made` is the book's ebook as it was made in
-    this turn; `reopened`: it has got its working title back in this turn.
+    failures of the server outside any attempt, while it took other files. `holds` counts how often it was put off as
+    the server asked for time, with others settled since the last time (`processed_at_hold`). `made` is the book's ebook
+    as it was made in this turn; `reopened`: it has got its working title back in this turn.
     """
 
     book: Book
@@ -29,6 +30,8 @@ class Work:
     alone: bool = False
     begun: FileId | None = None
     stumbles: int = 0
+    holds: int = 0
+    processed_at_hold: int = -1
     made: Ebook | None = None
     reopened: bool = False
     digests: dict[FileId, Digest] = field(default_factory=dict)

@@ -1,20 +1,26 @@
-"""HTTP to the server: one session per thread, time-outs on every request, failures as our errors."""
+"""HTTP to the server: one session per thread, bounds on every answer, failures as our errors.
+
+What counts as an answer is decided by `answers`; everything else is an error here.
+"""
 
 import http.client
-import json
+import os
 import select
 import threading
-from dataclasses import dataclass
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import IO, Any
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
+from migration import answers
+from migration.answers import Answer, NoAnswer, Response, Route
 from migration.errors import AnswerLost, Misconfigured, ServerFault, ServerUnreachable, Transient
 from migration.model import Json
+from migration.punctual import PunctualAdapter, PunctualResponse
 from migration.resources import raise_if_exhausted
 from migration.sanitize import for_log
 
@@ -22,37 +28,14 @@ from migration.sanitize import for_log
 CONNECT_SECONDS = 5.0
 #: Seconds within which a server that ends a connection after its answer has ended it.
 CLOSE_SECONDS = 0.3
-#: Seconds to wait for an answer, or for the next bytes of one.
-READ_SECONDS = 60.0
-#: Seconds to wait for the answer to an upload: the server hashes and stores the whole body first.
-UPLOAD_READ_SECONDS = 600.0
-#: Bytes of a body read and sent at a time.
-BLOCK_BYTES = 256 * 1024
+#: Seconds within which an answer must be whole.
+READ_SECONDS = float(os.environ.get("ANSWER_SECONDS", "60"))
+#: The same for an upload, from the end of the body on: the server hashes and stores all of it first.
+UPLOAD_READ_SECONDS = 10 * READ_SECONDS
+#: Bytes of an answer read at a time.
+_BLOCK = 64 * 1024
 
 Body = dict[str, Json] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One HTTP answer below 500. `body` is its JSON, or None when it is not JSON; `text` is cleaned for a log line."""
-
-    status: int
-    body: Json
-    text: str
-
-    def mapping(self) -> dict[str, Json]:
-        """The body when it is a JSON object, else {}."""
-        return self.body if isinstance(self.body, dict) else {}
-
-    @property
-    def error(self) -> str:
-        """The server's `error` with its details (application errors come with HTTP 200), or ""."""
-        body = self.mapping()
-        if "error" not in body:
-            return ""
-        details = body.get("error_details")
-        text = str(body["error"]) if details is None else f"{body['error']}: {json.dumps(details, ensure_ascii=False)}"
-        return for_log(text)
 
 
 class Wire:
@@ -84,37 +67,27 @@ class Wire:
         body: Body = None,
         upload: tuple[IO[bytes] | Any, str] | None = None,
         token: str = "",
-        repeatable: bool = True,
     ) -> Answer:
         """One request and its answer. `upload` is a readable body with its content type.
 
-        Raises ServerUnreachable when it certainly did not act or may be repeated, AnswerLost when a request that is
-        not `repeatable` may have been carried out, ServerFault for 5xx on a repeatable one, OutOfResources.
+        Raises ServerUnreachable when it certainly did not act or may be repeated, ServerFault when
+        what came is no answer, AnswerLost instead of both when a request of a route that must not be
+        repeated may have been carried out. Each carries the server's `Retry-After`. OutOfResources.
         """
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        if self._closes_silently:
-            headers["Connection"] = "close"
+        route = answers.route_of(method, path)
+        what = f"{method} {self.base_url}{path}"
+        headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {token}"} if token else {})
         data: Any = None
         if upload is not None:
             data, headers["Content-Type"] = upload
-        read_seconds = READ_SECONDS if upload is None else UPLOAD_READ_SECONDS
         try:
-            response = self._session().request(
-                method,
-                self.base_url + path,
-                json=body,
-                data=data,
-                headers=headers,
-                timeout=(CONNECT_SECONDS, read_seconds),
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            raise _failure(error, f"{method} {path}", repeatable) from error
-        finally:
-            if self._closes_silently:
-                # The answer may come before the end of its connection does: it must not be taken for the next request.
-                self.close()
-        return _answer(response, f"{method} {path}", repeatable)
+            response = self._exchange(method, path, headers, body, data)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise _failure(error, what, route) from error
+        verdict = answers.judge(route, path, response, datetime.now(tz=UTC))
+        if isinstance(verdict, NoAnswer):
+            raise _fault(verdict, what, route)
+        return verdict
 
     def close(self) -> None:
         """Closes the calling thread's connection."""
@@ -123,12 +96,34 @@ class Wire:
             session.close()
             self._local.session = None
 
+    def _exchange(self, method: str, path: str, headers: dict[str, str], body: Body, data: Any) -> Response:
+        if self._closes_silently:
+            headers["Connection"] = "close"
+        read_seconds = READ_SECONDS if data is None else UPLOAD_READ_SECONDS
+        try:
+            with self._session().request(
+                method,
+                self.base_url + path,
+                json=body,
+                data=data,
+                headers=headers,
+                timeout=(CONNECT_SECONDS, read_seconds),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                names = {name.lower(): value for name, value in response.headers.items()}
+                return _whole(response.status_code, names, response.raw.stream(_BLOCK, decode_content=False))
+        finally:
+            if self._closes_silently:
+                # The answer may come before the end of its connection does: it must not be taken for the next request.
+                self.close()
+
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = requests.Session()
             for scheme in ("http://", "https://"):
-                session.mount(scheme, _Adapter())
+                session.mount(scheme, PunctualAdapter())
             # Proxies of the environment were looked up once; doing it again for every request costs more than sending.
             session.trust_env = False
             session.proxies.update(self._proxies)
@@ -137,15 +132,22 @@ class Wire:
 
 
 def closes_silently(base_url: str) -> bool:
-    """Does the server end a connection after an answer that does not say so? False when that cannot be told."""
+    """Does the server end a connection after an answer that does not say so? False when that cannot be told.
+
+    What is no answer of the server, such as a portal's page, tells nothing about it.
+    """
     parts = urlsplit(base_url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=CONNECT_SECONDS)
+    connection.response_class = PunctualResponse
+    path = "/api/languages"
     try:
-        connection.request("GET", f"{parts.path}/api/languages")
+        connection.request("GET", parts.path + path, headers={"Accept-Encoding": "identity"})
         answer = connection.getresponse()
-        answer.read()
-        if answer.will_close or connection.sock is None:
+        names = {name.lower(): value for name, value in answer.getheaders()}
+        response = _whole(answer.status, names, iter(lambda: answer.read(_BLOCK), b""))
+        verdict = answers.judge(answers.route_of("GET", path), path, response, datetime.now(tz=UTC))
+        if isinstance(verdict, NoAnswer) or answer.will_close or connection.sock is None:
             return False
         return bool(select.select([connection.sock], [], [], CLOSE_SECONDS)[0])
     except (OSError, http.client.HTTPException):
@@ -154,31 +156,44 @@ def closes_silently(base_url: str) -> bool:
         connection.close()
 
 
-class _Adapter(HTTPAdapter):
-    """Reads and sends bodies in larger blocks than 16 KB, which for large books cost more than hashing them."""
+def _whole(status: int, headers: dict[str, str], blocks: Iterator[bytes]) -> Response:
+    """The body with its head, as far as it is worth reading: no more than `answers.LARGEST` bytes are kept."""
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        return Response(
+            status, headers, b"", f"HTTP {status}, compressed ({for_log(encoding, 40)}) without being asked"
+        )
+    body = bytearray()
+    for block in blocks:
+        body += block
+        if len(body) > answers.LARGEST:
+            return Response(status, headers, b"", f"HTTP {status} and more than {answers.LARGEST} bytes")
+    return Response(status, headers, bytes(body))
 
-    def init_poolmanager(self, *args: Any, **more: Any) -> None:
-        """As the base class, with our block size."""
-        super().init_poolmanager(*args, **more, blocksize=BLOCK_BYTES)
+
+def _fault(verdict: NoAnswer, what: str, route: Route) -> Transient:
+    message = f"{for_log(what, 200)} answered with {verdict.reason}"
+    if not route.once:
+        return ServerFault(message, retry_after=verdict.retry_after)
+    return AnswerLost(message, still_running=not verdict.over, retry_after=verdict.retry_after)
 
 
-def _failure(error: requests.RequestException, what: str, repeatable: bool) -> Transient:
+def _failure(error: Exception, what: str, route: Route) -> Transient:
     # A process that cannot open a connection must not take that for an outage and wait.
     raise_if_exhausted(error)
-    never_sent = isinstance(error, requests.ConnectTimeout) or _never_connected(error)
-    message = f"{what}: {_cause(error)}"
-    if never_sent or repeatable:
-        return ServerUnreachable(message)
-    return AnswerLost(message)
+    message = f"{for_log(what, 200)}: {_cause(error)}"
+    if route.once and not (isinstance(error, requests.ConnectTimeout) or _never_connected(error)):
+        return AnswerLost(message)
+    return ServerUnreachable(message)
 
 
-def _never_connected(error: requests.RequestException) -> bool:
+def _never_connected(error: Exception) -> bool:
     reason = getattr(error.args[0], "reason", None) if error.args else None
     return isinstance(reason, urllib3.exceptions.NewConnectionError | urllib3.exceptions.NameResolutionError)
 
 
-def _cause(error: requests.RequestException) -> str:
-    if isinstance(error, requests.Timeout):
+def _cause(error: Exception) -> str:
+    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError | TimeoutError):
         return "no answer in time"
     text = str(error)
     for sign, meaning in (
@@ -186,29 +201,9 @@ def _cause(error: requests.RequestException) -> str:
         ("Connection reset", "connection reset"),
         ("Broken pipe", "connection closed while sending"),
         ("closed connection without response", "connection closed without an answer"),
+        ("IncompleteRead", "connection closed in the middle of an answer"),
         ("resolve", "host name not found"),
     ):
         if sign in text:
             return meaning
     return for_log(text, 200)
-
-
-def _answer(response: requests.Response, what: str, repeatable: bool) -> Answer:
-    if response.status_code >= 500:
-        message = f"{what}: HTTP {response.status_code} {_title(response)}".rstrip()
-        if repeatable:
-            raise ServerFault(message)
-        # 500 is the server's own word that it is through with the request; a proxy's 502-504 is not.
-        raise AnswerLost(message, still_running=response.status_code != 500)
-    try:
-        body = json.loads(response.content)
-    except ValueError:
-        body = None
-    return Answer(response.status_code, body, "" if body is not None else _title(response))
-
-
-def _title(response: requests.Response) -> str:
-    """The paragraph of an error page, cleaned; pages are HTML or JSON, depending on the route."""
-    text = response.text
-    start, end = text.rfind("<p>"), text.rfind("</p>")
-    return for_log(text[start + 3 : end] if 0 <= start < end else text, 200)

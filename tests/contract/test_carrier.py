@@ -4,18 +4,23 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from migration import metadata
+from migration.books import Asked, BookState, Intention
 from migration.carrier import Carrier, LocalCarrier, Watch
 from migration.client import BookshelfClient
+from migration.clock import SteadyClock
 from migration.cluster import DaskCarrier, Plan
 from migration.enrolment import Stage
 from migration.errors import FileChanged, MissingFile, Unsupported
+from migration.ledger import Ledger
 from migration.library import CalibreLibrary
 from migration.model import BookFile, Card, Digest, Sighting, UploadId
+from migration.owner import this_process
 from migration.wire import Wire
 from tests.contract.shelfkit import Server, digest, title
 from tests.librarykit import Library, Made, epub
@@ -31,6 +36,7 @@ class Scene:
     made: Library
     library: CalibreLibrary
     client: BookshelfClient
+    ledger: Ledger
     stages: list[Stage] = field(default_factory=list)
     moved: int = 0
 
@@ -66,7 +72,9 @@ def scene(request: pytest.FixtureRequest, server: Server, tmp_path_factory: pyte
         LocalCarrier(library, client, 3) if request.param == "local" else DaskCarrier(plan, library, client, log)
     )
     carrier.open()
-    yield Scene(carrier, made, library, client)
+    ledger = Ledger(folder, this_process(1), SteadyClock())
+    yield Scene(carrier, made, library, client, ledger)
+    ledger.close()
     carrier.close()
     client.close()
     library.close()
@@ -93,8 +101,12 @@ def test_bytes_the_server_has_are_seen_not_carried(scene: Scene, number: Callabl
     found = scene.carrier.identify(file, scene.watch())
     upload = scene.carrier.carry(file, found, card, scene.watch())
     assert not isinstance(upload, Sighting)
-    ebook = scene.client.create(card, {}, bare=False)
-    scene.client.attach(ebook, UploadId(upload), found)
+    book, now = file.id.book_id, datetime.now(tz=UTC)
+    asked = Intention(Asked.CREATE, now)
+    ebook = scene.client.create(scene.ledger.intend(book, BookState("w"), asked), card, {}, bare=False)
+    scene.ledger.save_book(book, BookState("w", ebook))
+    asked = Intention(Asked.ATTACH, now, UploadId(upload), file.id.format, found)
+    scene.client.attach(scene.ledger.intend(book, BookState("w", ebook), asked), ebook)
     again = scene.carrier.carry(file, found, card, scene.watch())
     assert again == Sighting(found)
 

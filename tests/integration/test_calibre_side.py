@@ -1,12 +1,28 @@
 """What Calibre's own settings and its work beside us make of a library, read from real metadata.db files."""
 
+import json
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from migration import logs, totals
+from migration.adoption import adopt
+from migration.clock import SteadyClock
+from migration.errors import LibraryBusy, WrongLedger
+from migration.ledger import Ledger
 from migration.library import CalibreLibrary
-from migration.model import Author
-from tests.librarykit import Library, Made
+from migration.listing import Listing
+from migration.model import Author, BookId, Counts
+from migration.owner import this_process
+from migration.paths import Tree
+from tests.conftest import Shelf, Workers
+from tests.librarykit import Library, Made, epub, epubs
 
 pytestmark = pytest.mark.integration
 
@@ -45,3 +61,320 @@ def test_a_repeated_name_among_turned_ones_is_a_statement(
     """Somebody gave the organisation its sort by hand: it is one name."""
     library.add(Made(authors=(("John Smith", sorts[0]), ("Ann Lee", sorts[1]), ("United Nations", "United Nations"))))
     assert authors_of(library, tmp_path)[2] == Author("United Nations", "United Nations")
+
+
+# -- files that move between two looks -------------------------------------------------------------------------------
+
+
+class Restless:
+    """A library that Calibre changes right after each listing, as long as there are changes left."""
+
+    def __init__(self, library: Library, *changes: Callable[[Library], object]) -> None:
+        self.library = library
+        self.changes = list(changes)
+        self.listings = 0
+
+    def query(self, sql: str, parameters: tuple[object, ...], _what: str) -> list[tuple[object, ...]]:
+        """Lists from metadata.db, then lets Calibre work."""
+        self.listings += 1
+        with closing(self.library.connect()) as db:
+            db.text_factory = bytes
+            rows = db.execute(sql, parameters).fetchall()
+        if self.changes:
+            self.changes.pop(0)(self.library)
+        return rows
+
+
+def rename(book_id: int, new: str) -> Callable[[Library], None]:
+    """What Calibre does when somebody corrects a title: the folder moves, then the row says so."""
+
+    def change(library: Library) -> None:
+        [(old,)] = library.sql("SELECT path FROM books WHERE id = ?", (book_id,))
+        (library.root / str(old)).rename(library.root / "Author" / new)
+        library.sql("UPDATE books SET path = ? WHERE id = ?", (f"Author/{new}", book_id))
+
+    return change
+
+
+def remove_format(book_id: int, kind: str) -> Callable[[Library], None]:
+    """What Calibre does when somebody removes one format of a book."""
+
+    def change(library: Library) -> None:
+        library.file(book_id, kind).unlink()
+        library.sql("DELETE FROM data WHERE book = ? AND format = ?", (book_id, kind))
+
+    return change
+
+
+def unlink(book_id: int, kind: str) -> Callable[[Library], None]:
+    """A file is lost, and Calibre does not know."""
+    return lambda library: library.file(book_id, kind).unlink()
+
+
+@pytest.mark.parametrize(
+    ("changes", "listings", "folder", "formats", "missing"),
+    [
+        pytest.param([], 1, "Book (1)", "EPUB,TXT", 0, id="nothing changes"),
+        pytest.param([rename(1, "New (1)")], 2, "New (1)", "EPUB,TXT", 0, id="renamed"),
+        pytest.param([rename(1, "A (1)"), rename(1, "B (1)")], 3, "B (1)", "EPUB,TXT", 0, id="renamed twice"),
+        pytest.param([remove_format(1, "TXT")], 2, "Book (1)", "EPUB", 0, id="a format removed"),
+        pytest.param([unlink(1, "TXT")], 2, "Book (1)", "EPUB,TXT", 1, id="a file lost"),
+    ],
+)
+def test_metadata_db_is_asked_once_more_before_a_file_is_missing(
+    library: Library,
+    changes: list[Callable[[Library], None]],
+    listings: int,
+    folder: str,
+    formats: str,
+    missing: int,
+) -> None:
+    """Where Calibre has moved it, it is found; what Calibre removed is not listed; a lost one is missing."""
+    book = {"EPUB": epub(1), "TXT": b"text"}
+    library.add(Made(files=book), Made(files={"EPUB": epub(2)}))
+    restless = Restless(library, *changes)
+    tree = Tree(library.root)
+    listing = Listing(restless.query, tree, has_uuids=True)
+    files = listing.files(1, 9)
+    tree.close()
+    assert restless.listings == listings
+    assert ",".join(file.id.format for file in files[1]) == formats
+    assert {os.fsdecode(file.path).split("/")[1] for file in files[1]} == {folder}
+    assert sum(file.problem is not None for book in files.values() for file in book) == missing
+    assert listing.origins(1, 9)[BookId(1)].folder == f"Author/{folder}".encode()
+    assert [file.id.format for file in files[2]] == ["EPUB"]
+
+
+def lines_of(workers: Workers) -> list[str]:
+    """Worker 1's log so far."""
+    path = logs.log_path(workers.state_dir, 1)
+    return path.read_text("utf-8").splitlines() if path.exists() else []
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Until it is so, or the test fails."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def counts_of(workers: Workers) -> Counts:
+    """The newest pass's equation, borne out by the rows."""
+    ledger = workers.state_dir / "migration_ledger.db"
+    found = totals.read(ledger)
+    assert found is not None
+    assert totals.proved(ledger, found.pass_id)
+    return found.counts
+
+
+def test_what_calibre_does_between_listing_and_sending_fails_nothing(
+    library: Library, shelf: Shelf, workers: Workers
+) -> None:
+    """Renamed books arrive from where they are now; what was removed leaves the pass, with a word."""
+    library.add(*epubs(range(4)), Made(title="Two", files={"EPUB": epub(90), "TXT": b"some text"}))
+    library.add(*epubs(range(5, 60)))
+    process = workers.start(library.root, shelf, "--parallel-uploads", "1", "--batch-size", "1000")
+    wait_for(lambda: any("Uploaded" in line for line in lines_of(workers)))
+    process.send_signal(signal.SIGSTOP)
+    sent = sum("Uploaded" in line for line in lines_of(workers))
+    assert sent < 3, "the machine was too slow to stop it in time"
+    rename(3, "Renamed (3)")(library)
+    library.sql("UPDATE books SET title = 'A New Title' WHERE id = 3")
+    remove_format(5, "TXT")(library)
+    library.file(4).unlink()
+    library.sql("DELETE FROM books WHERE id = 4")
+    process.send_signal(signal.SIGCONT)
+    code, said = workers.finish(process)
+    assert code == 0, said
+    assert "WARNING" not in said
+    assert "No longer listed by Calibre, so no longer counted: 4/EPUB, 5/TXT" in said
+    assert counts_of(workers) == Counts(discovered=59, uploaded=59)
+    titles = {ebook["title"] for ebook in shelf.session().get(f"{shelf.url}/api/ebooks?page_size=100").json()["items"]}
+    assert "A New Title" in titles
+    assert "Book 3" not in titles
+    shown = json.loads((workers.state_dir / "migration_progress_worker1.json").read_text())
+    assert (shown["counts"]["pending"], shown["counts"]["discovered"]) == (0, 59)
+
+
+# -- a library that Calibre restored ---------------------------------------------------------------------------------
+
+
+def restored(library: Library, uuid: str = "11111111-2222-4333-8444-555555555555") -> None:
+    """What Calibre's "Restore database" comes to: the same books, a new id of the library."""
+    library.sql("UPDATE library_id SET uuid = ?", (uuid,))
+
+
+def test_a_restored_library_is_adopted_and_its_unfinished_books_are_found(
+    library: Library, shelf: Shelf, workers: Workers
+) -> None:
+    """Refused with the way out, then gone on with: nothing twice, and no working title left."""
+    library.add(*epubs(range(30)))
+    process = workers.start(library.root, shelf, "--parallel-uploads", "3")
+    wait_for(lambda: sum("Uploaded" in line for line in lines_of(workers)) > 3)
+    process.kill()
+    workers.finish(process)
+    restored(library)
+    code, said = workers.run(library.root, shelf)
+    assert (code, "start once with --adopt-library" in said) == (2, True), said
+    code, said = workers.run(library.root, shelf, "--adopt-library", RECONCILE_AFTER_SECONDS="0.5")
+    assert code == 0, said
+    assert "by uuid" in said
+    counts = counts_of(workers)
+    assert (counts.discovered, counts.failed, counts.pending) == (30, 0, 0)
+    assert counts.uploaded + counts.duplicate == 30
+    ebooks = shelf.session().get(f"{shelf.url}/api/ebooks?page_size=100").json()["items"]
+    assert sorted(ebook["title"] for ebook in ebooks) == sorted(f"Book {number}" for number in range(30))
+    code, said = workers.run(library.root, shelf)
+    assert code == 0, said
+
+
+def ledger_of(library: Library, state_dir: Path, *, forget: bool = False) -> Ledger:
+    """A ledger that has been through the library once; `forget`: as an earlier version made it."""
+    ledger = Ledger(state_dir, this_process(1), SteadyClock())
+    with CalibreLibrary(library.root, state_dir / "copy") as opened:
+        ledger.bind(library=opened.uuid, server="http://s", user="1")
+        ledger.ask_library(opened.listed, opened.origins)
+        pass_id = ledger.join_pass(opened.highest_book_id(), may_open=True)
+        assert pass_id is not None
+        owned = ledger.claim_range(pass_id, lambda after: opened.last_id_of_range(after, 100))
+        assert owned is not None
+        ledger.enrol(owned, [(file, "") for file in opened.read_files(owned.first, owned.last)])
+    if forget:
+        with closing(sqlite3.connect(ledger.path)) as db:
+            db.execute("DELETE FROM origins")
+            db.commit()
+    return ledger
+
+
+def new_uuids(library: Library) -> None:
+    """Books without a metadata.opf get new ones in a restored library."""
+    library.sql("UPDATE books SET uuid = 'new-' || id")
+
+
+def other_books(library: Library) -> None:
+    """Another library: the same ids, nothing else."""
+    library.sql("UPDATE books SET uuid = 'other-' || id, path = 'Other/' || id")
+
+
+@pytest.mark.parametrize(
+    ("change", "forget", "found"),
+    [
+        pytest.param(lambda _library: None, False, "of 5 books 5 by uuid", id="restored from its OPF files"),
+        pytest.param(new_uuids, False, "of 5 books 5 by folder", id="without OPF files"),
+        pytest.param(new_uuids, True, "of 5 books 5 by size and time of a file", id="a ledger of earlier versions"),
+        pytest.param(
+            lambda library: library.sql("DELETE FROM books WHERE id = 5"), False,
+            "of 5 books 4 by uuid, 1 no longer there", id="a book less",
+        ),
+    ],
+)  # fmt: skip
+def test_a_ledger_is_adopted_when_the_books_are_the_same(
+    library: Library, tmp_path: Path, change: Callable[[Library], object], forget: bool, found: str
+) -> None:
+    """Says by what they were known; the working titles keep the old mark; a second time it is no news."""
+    library.add(*epubs(range(5)))
+    (tmp_path / "state").mkdir()
+    ledger = ledger_of(library, tmp_path / "state", forget=forget)
+    before = ledger.library
+    restored(library)
+    change(library)
+    with CalibreLibrary(library.root, tmp_path / "copy") as opened:
+        assert adopt(ledger, opened).endswith(found)
+        assert adopt(ledger, opened) == "The ledger belongs to this library; there is nothing to adopt"
+        ledger.bind(library=opened.uuid, server="http://s", user="1")
+        # What was renewed is known by its uuid from now on.
+        restored(library, "22222222-2222-4333-8444-555555555555")
+    with CalibreLibrary(library.root, tmp_path / "copy") as opened:
+        assert "by uuid" in adopt(ledger, opened)
+    assert ledger.first_library == before
+    ledger.close()
+
+
+def test_a_ledger_is_not_adopted_by_another_library(library: Library, tmp_path: Path) -> None:
+    """Refused with what differs, and nothing is changed."""
+    library.add(*epubs(range(5)))
+    (tmp_path / "state").mkdir()
+    ledger = ledger_of(library, tmp_path / "state")
+    before = ledger.library
+    restored(library)
+    other_books(library)
+    with CalibreLibrary(library.root, tmp_path / "copy") as opened:
+        with pytest.raises(WrongLedger, match=r"such as 1, 2, 3, 4, 5\): of 5 books 5 other books.*--state-dir"):
+            adopt(ledger, opened)
+        with pytest.raises(WrongLedger, match="start once with --adopt-library"):
+            ledger.bind(library=opened.uuid, server="http://s", user="1")
+    assert (ledger.library, ledger.first_library) == (before, before)
+    ledger.close()
+
+
+# -- a library that Calibre has locked -------------------------------------------------------------------------------
+
+
+@contextmanager
+def locked(library: Library) -> Iterator[None]:
+    """Calibre is at work on it."""
+    with closing(library.connect()) as calibre:
+        calibre.isolation_level = None
+        calibre.execute("BEGIN EXCLUSIVE")
+        yield
+        calibre.execute("ROLLBACK")
+
+
+def test_a_lock_at_the_start_is_waited_for(library: Library, shelf: Shelf, workers: Workers) -> None:
+    """The progress file says so and goes on beating; then everything is as ever."""
+    library.add(*epubs(range(3)))
+    progress_file = workers.state_dir / "migration_progress_worker1.json"
+    with locked(library):
+        process = workers.start(library.root, shelf, LIBRARY_BUSY_SECONDS="0.2")
+        wait_for(progress_file.exists)
+        shown = json.loads(progress_file.read_text())
+        assert (shown["status"], shown["last_error"]["class"]) == ("waiting", "LibraryBusy")
+        wait_for(lambda: json.loads(progress_file.read_text())["updated_at"] != shown["updated_at"])
+    code, said = workers.finish(process)
+    assert code == 0, said
+    assert "is locked by another program, perhaps Calibre at work; waiting for it" in said
+    assert counts_of(workers) == Counts(discovered=3, uploaded=3)
+
+
+#: A worker that waits for its library has not asked for its server yet.
+NOWHERE = Shelf("http://127.0.0.1:9", Path("nowhere"), None)
+
+
+@pytest.mark.parametrize("option", ["--verify", "--dry-run", "--open-pass"])
+def test_a_person_is_not_kept_waiting_for_ever(library: Library, workers: Workers, option: str) -> None:
+    """It is said at once, and after a while it ends with 4 and the way out."""
+    short = {"LIBRARY_BUSY_SECONDS": "0.1", "LIBRARY_LOCK_SECONDS": "0.5"}
+    with locked(library):
+        code, said = workers.run(library.root, NOWHERE, option, **short)
+    assert code == 4, said
+    assert "waiting for it" in said
+    assert "let Calibre finish, then start again" in said
+
+
+def test_ctrl_c_ends_the_waiting(library: Library, workers: Workers) -> None:
+    """At once, although SQLite itself would wait on; and the progress file has the last word."""
+    progress_file = workers.state_dir / "migration_progress_worker1.json"
+    with locked(library):
+        process = workers.start(library.root, NOWHERE, LIBRARY_BUSY_SECONDS="0.2")
+        wait_for(progress_file.exists)
+        process.send_signal(signal.SIGINT)
+        code, said = workers.finish(process, timeout=30)
+    assert code == 130, said
+    assert "Traceback" not in said
+    assert json.loads(progress_file.read_text())["status"] == "stopped"
+
+
+def test_a_lock_is_named_with_the_books_that_were_to_be_read(library: Library, tmp_path: Path) -> None:
+    """Not with whatever two numbers the query had."""
+    library.add(*epubs(range(3)))
+    with CalibreLibrary(library.root, tmp_path / "copy", busy_timeout_seconds=0.05) as opened, locked(library):
+        for read, what in (
+            (lambda: opened.last_id_of_range(7, 500), "the next 500 books after 7"),
+            (lambda: opened.read_files(2, 9), "books 2-9"),
+            (lambda: opened.read_books(1, 9, {2, 3}), "books 2-3"),
+            (opened.highest_book_id, "the highest book id"),
+            (opened.file_count, "the number of files"),
+        ):
+            with pytest.raises(LibraryBusy, match=rf"\({what}\) is locked by another program"):
+                read()

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,13 @@ TROUBLES = [
     pytest.param("POST", "/add-upload", Answer(500), 2, id="attach answers 500"),
     pytest.param("POST", "/api/ebooks", Answer(502), 2, id="create answers 502"),
     pytest.param("PATCH", "/api/ebooks", Do.CUT, 3, id="answers to the title are lost"),
-    pytest.param("PATCH", "/api/ebooks", Answer(200, '{"error": "Stalled record"}'), 3, id="the version is another"),
+    pytest.param(
+        "PATCH",
+        "/api/ebooks",
+        Answer(200, '{"error": "Stalled record"}', "application/json"),
+        3,
+        id="the version is another",
+    ),
     pytest.param("POST", "/rate", Do.CUT, 3, id="answers to the rating are lost"),
     pytest.param("GET", "/api/uploads-meta", Answer(503), 3, id="uploads-meta answers 503"),
     pytest.param("GET", "/api/uploads-meta", Wait(1.0), 3, id="answers come late"),
@@ -125,10 +132,82 @@ def test_everything_arrives_once_whatever_the_network_does(
     assert totals.proved(workers.state_dir / "migration_ledger.db", 1)
 
 
-def test_a_book_the_server_always_fails_on_is_given_up_alone(
+HTML, GONE = Answer(200, "<p>Under maintenance</p>"), Answer(404, "<p>Not here</p>")
+LATER = Answer(429, headers={"Retry-After": "1"})
+AWAY = Answer(
+    200, '{"error": "Database error", "error_details": "(psycopg2.OperationalError) it closed"}', "application/json"
+)
+PORTAL = Answer(302, "", headers={"Location": "http://portal.example/login"})
+#: What stands in the place of answers, one after the other, each for a request of its own.
+NO_ANSWERS = [
+    ("POST", "/api/upload", [HTML, AWAY, LATER, Answer(200, "{}", "application/json"), Answer(204, "")]),
+    ("GET", "/api/uploads-meta", [GONE, HTML]),
+    ("POST", "/api/ebooks", [HTML, replace(HTML, acted=True), AWAY, replace(AWAY, acted=True), Answer(503)]),
+    ("GET", "/index/", [HTML, Answer(429), Answer(200, '{"items": [', "application/json")]),
+    ("POST", "/add-upload", [GONE, replace(HTML, acted=True), replace(LATER, acted=True)]),
+    ("PATCH", "/api/ebooks", [HTML, PORTAL, AWAY]),
+    ("POST", "/rate", [HTML, Answer(302, ""), Answer(200, '{"status": "ok"}', "application/json")]),
+    ("GET", "/api/ebooks/", [GONE, HTML]),
+]
+
+
+class InTurn:
+    """Hands out the made-up answers of every route, a good one after each; then passes everything."""
+
+    def __init__(self) -> None:
+        self._left = {(method, part): list(kinds) for method, part, kinds in NO_ANSWERS}
+        self._turn = dict.fromkeys(self._left, 0)
+        self._lock = threading.Lock()
+
+    def __call__(self, method: str, path: str) -> Decision:
+        for (wanted, part), kinds in self._left.items():
+            exact = part in ("/api/upload", "/api/ebooks") and wanted == "POST"
+            if method == wanted and (path == part if exact else part in path):
+                with self._lock:
+                    self._turn[wanted, part] += 1
+                    if kinds and self._turn[wanted, part] % 2:
+                        return kinds.pop(0)
+        return Do.PASS
+
+    def left(self) -> list[Decision]:
+        """What nobody has got."""
+        return [kind for kinds in self._left.values() for kind in kinds]
+
+
+def test_answers_that_are_none_change_nothing(
     tmp_path: Path, shelf: Shelf, workers: Workers, proxied: Callable[[Callable[[str, str], Decision]], Shelf]
 ) -> None:
-    """Three rounds of 500 while others arrive: `server error`; its empty ebook does not stay."""
+    """Pages, redirects, foreign JSON, trouble inside 200, with the server acting or not: all there once.
+
+    The limit of requests is waited for, and the redirect is said with its target.
+    """
+    library, contents = library_of(tmp_path, 12)
+    script = InTurn()
+    code, said = workers.run(library.root, proxied(script), **FAST | {"RECONCILE_AFTER_SECONDS": "0.3"})
+    assert code == 0, said
+    assert script.left() == []
+    assert troubles(look(shelf.data_dir), contents) == []
+    found = totals.read(workers.state_dir / "migration_ledger.db")
+    assert found is not None
+    assert (found.counts, dict(found.failed)) == (Counts(24, 24), {})
+    assert not {"title", "rating", "cover"} & set(found.not_carried)
+    with shelf.session() as session:
+        for number in range(12):
+            shown = session.get(f"{shelf.url}/api/ebooks/index/Книга {number}", timeout=20).json()["items"]
+            assert [(item["title"], item["rating"]) for item in shown if item["title"] == f"Книга {number}"] == [
+                (f"Книга {number}", 80)
+            ]
+    assert "answered with a redirect to http://portal.example/login; a proxy or a portal stands before" in said
+    assert "nothing new is sent for 1 s, as asked" in said
+
+
+def test_a_book_the_server_always_fails_on_stays_pending_alone(
+    tmp_path: Path, shelf: Shelf, workers: Workers, proxied: Callable[[Callable[[str, str], Decision]], Shelf]
+) -> None:
+    """Three rounds of 500 while others arrive: nobody refused it, so it is pending, not failed; and the run ends.
+
+    The status says so, the pass stays open, its empty ebook does not stay; the next start takes it up and finishes.
+    """
     library = Library(tmp_path / "library")
     library.add(*epubs(range(30)))
 
@@ -136,13 +215,23 @@ def test_a_book_the_server_always_fails_on_is_given_up_alone(
         # The embedded server numbers its ebooks from 1; the fifth can never be attached to.
         return Answer(500) if (method, path) == ("POST", "/api/ebooks/5/add-upload") else Do.PASS
 
-    code, said = workers.run(library.root, proxied(decide), "--parallel-uploads", "2", **FAST)
-    assert code == 1, said
+    front = proxied(decide)
+    code, said = workers.run(library.root, front, "--parallel-uploads", "2", **FAST)
+    assert code == 6, said
+    assert "Ended with files pending: the server failed on 1 books again and again" in said
+    assert "stays open: discovered 30 = uploaded 29 + duplicate 0 + skipped 0 + failed 0 + pending 1 (proved" in said
     found = totals.read(workers.state_dir / "migration_ledger.db")
     assert found is not None
-    assert (found.counts, dict(found.failed)) == (Counts(30, 29, 0, 0, 1, 0), {"server error": 1})
+    assert (found.counts, dict(found.failed), found.closed_at) == (Counts(30, 29, 0, 0, 0, 1), {}, None)
     truth = look(shelf.data_dir)
     assert (truth.ebooks, truth.ebooks_without_source, truth.working_titles) == (29, 0, 0)
+    code, said = workers.run(library.root, front, "--parallel-uploads", "2", **FAST)
+    assert code == 0, said
+    found = totals.read(workers.state_dir / "migration_ledger.db")
+    assert found is not None
+    assert (found.counts, found.closed_at is None) == (Counts(30, 30), False)
+    truth = look(shelf.data_dir)
+    assert (truth.ebooks, truth.ebooks_without_source, truth.working_titles) == (30, 0, 0)
 
 
 def test_a_frozen_worker_that_wakes_does_nothing_twice(

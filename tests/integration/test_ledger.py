@@ -13,7 +13,7 @@ import pytest
 
 from migration import reservation, totals
 from migration.books import Asked, BookState, Intention, Step
-from migration.errors import LedgerCorrupt, PutAside, StoppedItsWorker, Superseded, WrongLedger
+from migration.errors import Evidence, LedgerCorrupt, PutAside, StoppedItsWorker, Superseded, WrongLedger
 from migration.ledger import Ledger, Taken
 from migration.model import (
     BookFile,
@@ -91,6 +91,11 @@ def claim(ledger: Ledger, highest: int = 10) -> Range:
     return owned
 
 
+def failed(book: int, reason: str) -> UploadResult:
+    """A failure with its evidence."""
+    return UploadResult(file(book).id, Outcome.FAILED, Evidence(reason, "seen", file(book).id))
+
+
 def receipt(digest: Digest, source: int = 1) -> Receipt:
     """The server's word."""
     return Receipt(digest, EbookId(1), SourceId(source))
@@ -118,6 +123,57 @@ def test_a_pass_from_its_first_file_to_its_end(house: House) -> None:
     assert totals.proved(ledger.path, 1)
 
 
+def test_evidence_of_something_else_fails_no_file(house: House) -> None:
+    """Of this file, of its book or of its bytes; whatever else the worker's own code may hold, it stays pending."""
+    ledger = house.ledger()
+    ledger.enrol(claim(ledger), [(file(number), "") for number in (1, 2, 3, 4)])
+    ledger.take(file(2).id, TWO, [])
+    for about in (file(1, "PDF").id, BookId(3), TWO, None):
+        with pytest.raises(ValueError, match="cannot fail for 'too big'"):
+            ledger.account(1, UploadResult(file(1).id, Outcome.FAILED, Evidence("too big", "no", about)))
+    assert house.counts() == Counts(4, 0, 0, 0, 0, 4)
+    for number, about in ((1, file(1).id), (2, TWO), (3, BookId(3))):
+        assert ledger.account(1, UploadResult(file(number).id, Outcome.FAILED, Evidence("too big", "no", about)))
+    assert house.counts() == Counts(4, 0, 0, 0, 3, 1)
+
+
+def test_an_intention_lets_one_request_leave_and_no_second_before_it_is_known(house: House) -> None:
+    """Neither the same again, nor another while the first is open, nor one of another kind; in no process."""
+    ledger, other = house.ledger(), house.ledger(replace(this_process(2), started="1"))
+    state, asked = BookState("w ~1-1"), Intention(Asked.CREATE, NOW)
+    intended = ledger.intend(BookId(1), state, asked)
+    assert ledger.book(BookId(1)) == replace(state, intention=asked)
+    for of_any in (ledger, other):
+        with pytest.raises(PutAside, match="not known yet what became of the last request to create"):
+            of_any.intend(BookId(1), state, asked)
+    intended.spend(Asked.CREATE)
+    with pytest.raises(PutAside, match="no fresh intention"):
+        intended.spend(Asked.CREATE)
+    with pytest.raises(PutAside, match="no fresh intention"):
+        other.intend(BookId(2), state, asked).spend(Asked.ATTACH)
+    ledger.save_book(BookId(1), state)
+    ledger.intend(BookId(1), state, asked).spend(Asked.CREATE)
+
+
+def test_a_range_that_is_given_up_waits_for_others_and_keeps_the_pass_open(house: House) -> None:
+    """This process does not take it again and need not wait for it; another worker, or the next start, does."""
+    ledger = house.ledger()
+    owned = claim(ledger)
+    ledger.enrol(owned, [(file(1), "")])
+    assert not ledger.left.are_all(1)
+    ledger.left.give_up(owned)
+    assert ledger.claim_range(1, lambda after: 10) is None
+    assert ledger.left.are_all(1)
+    assert not ledger.is_closed(1)
+    other = house.ledger(replace(this_process(2), started="1"))
+    # Nobody lives whose start is another: it is as if that worker had died with the range in hand.
+    assert other.claim_range(1, lambda after: 10) == replace(owned, taken_over=True)
+    alive = house.ledger(this_process(1))
+    taken = alive.claim_range(1, lambda after: 10)
+    assert taken == replace(owned, taken_over=True)
+    assert not ledger.left.are_all(1)
+
+
 def test_a_second_pass_settles_what_has_not_changed_without_work(house: House) -> None:
     """Same size and mtime: duplicate; changed: to do; failed for good: failed; failed for now: to do."""
     ledger = house.ledger()
@@ -125,8 +181,8 @@ def test_a_second_pass_settles_what_has_not_changed_without_work(house: House) -
     ledger.enrol(owned, [(file(number), "") for number in (1, 2, 3, 4)])
     ledger.account(1, UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE)))
     ledger.account(1, UploadResult(file(2).id, Outcome.UPLOADED, receipt(TWO, 2)))
-    ledger.account(1, UploadResult(file(3).id, Outcome.FAILED, reason="unsupported"))
-    ledger.account(1, UploadResult(file(4).id, Outcome.FAILED, reason="server error"))
+    ledger.account(1, failed(3, "unsupported"))
+    ledger.account(1, failed(4, "unreadable"))
     assert ledger.close_range(owned)
     again = claim(ledger)
     enrolled = ledger.enrol(again, [(file(1), ""), (file(2, mtime=2), ""), (file(3), ""), (file(4), "")])
@@ -271,12 +327,12 @@ def test_failed_files_can_be_tried_again_in_an_open_and_in_a_new_pass(house: Hou
     ledger = house.ledger()
     owned = claim(ledger, 20)
     ledger.enrol(owned, [(file(1), "")])
-    ledger.account(1, UploadResult(file(1).id, Outcome.FAILED, reason="unsupported"))
+    ledger.account(1, failed(1, "unsupported"))
     with_more = ledger.join_pass(20, may_open=True)
     assert with_more == 1
     assert ledger.retry_failed() == 1
     assert house.counts() == Counts(1, 0, 0, 0, 0, 1)
-    ledger.account(1, UploadResult(file(1).id, Outcome.FAILED, reason="unsupported"))
+    ledger.account(1, failed(1, "unsupported"))
     assert ledger.close_range(owned)
     assert ledger.retry_failed() == 1
     again = claim(ledger, 20)

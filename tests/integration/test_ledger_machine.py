@@ -180,7 +180,7 @@ class Migration(RuleBasedStateMachine):
         try:
             ledger.begin(file.id)
         except StoppedItsWorker as error:
-            ledger.account(worker.owned.pass_id, UploadResult(file.id, Outcome.FAILED, reason=error.reason))
+            ledger.account(worker.owned.pass_id, UploadResult(file.id, Outcome.FAILED, error.evidence))
             ledger.forget_book(book)
             worker.todo.discard(file.id)
             return
@@ -197,7 +197,7 @@ class Migration(RuleBasedStateMachine):
             self.duplicate(worker, file, known[0])
             return
         asked = Intention(Asked.ATTACH, self.now, None, "EPUB", digest(file))
-        ledger.save_book(book, BookState("w", EbookId(book), Step.TITLE, asked))
+        ledger.intend(book, BookState("w", EbookId(book), Step.TITLE), asked)
         worker.in_flight = file
 
     def duplicate(self, worker: Worker, file: BookFile, known: Known) -> None:

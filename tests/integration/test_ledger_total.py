@@ -32,6 +32,8 @@ def old_ledger(path: Path, version: int) -> None:
         db.executescript(re.sub(r"--.*", "", schema.TABLES))
         for table, column in (match.groups() for match in added):
             db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        for table in re.findall(r"CREATE TABLE (\w+)", " ".join(schema.UPGRADES[2])):
+            db.execute(f"DROP TABLE {table}")
         db.execute("INSERT INTO passes (opened_at, highest_id, discovered) VALUES ('2026-11-24T00:00:00+00:00', 9, 4)")
         db.execute(f"PRAGMA user_version = {version}")
         db.commit()

@@ -9,10 +9,11 @@ import pytest
 from migration.wire import Wire, closes_silently
 
 pytestmark = pytest.mark.integration
+LANGUAGES = b'[{"id": 2, "code": "en"}]'
 
 
 class Manners(BaseHTTPRequestHandler):
-    """Answers everything with {}; how is in the class of the server."""
+    """Answers everything with one language; how is in the class of the server."""
 
     protocol_version = "HTTP/1.1"
 
@@ -21,11 +22,12 @@ class Manners(BaseHTTPRequestHandler):
         silent, told, seen = self.server.manners  # type: ignore[attr-defined]  # set below
         seen.append((self.client_address[1], self.headers["Connection"]))
         self.send_response(200)
-        self.send_header("Content-Length", "2")
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(LANGUAGES)))
         if told:
             self.send_header("Connection", "close")
         self.end_headers()
-        self.wfile.write(b"{}")
+        self.wfile.write(LANGUAGES)
         if silent:
             # As a busy server: the answer is there for a while before the connection ends.
             threading.Event().wait(0.05)
@@ -56,7 +58,7 @@ def test_only_a_silent_close_costs_a_connection_each(server: tuple[str, str, lis
     wire.learn_manners()
     seen.clear()
     for _ in range(3):
-        assert wire.send("GET", "/api/languages").body == {}
+        assert wire.send("GET", "/api/languages").body == [{"id": 2, "code": "en"}]
     wire.close()
     assert len({port for port, _header in seen}) == (1 if manner == "keeps" else 3)
     assert {header == "close" for _port, header in seen} == {manner == "closes silently"}

@@ -16,7 +16,6 @@ INTERNAL = {
     ("migration/claims.py", "was in flight in a worker that"): "PutAside: caught in `turn`, which says nothing",
     ("migration/model.py", "not a SHA-1 and size"): "caught by `server_db` and `verify`, which pass over such a row",
     ("migration/model.py", "as proof, not"): "says that our own code is wrong; seen only in a traceback to be reported",
-    ("migration/model.py", "not a settled result"): "says that our own code is wrong; seen only in such a traceback",
     ("migration/progress.py", "has no time zone"): "caught in `progress.read`, which gives None",
     ("migration/progress.py", "is not a list"): "caught in `progress.read`, which gives None",
     ("migration/progress.py", "is not an object"): "caught in `progress.read`, which gives None",

@@ -4,6 +4,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
+from migration.errors import Evidence
 from migration.model import BookId, Counts, Digest, EbookId, FileId, Known, Outcome, Receipt, SourceId, UploadResult
 
 FILE = FileId(BookId(1), "EPUB")
@@ -17,7 +18,8 @@ RECEIPT = Receipt(DIGEST, EbookId(1), SourceId(2))
         pytest.param(lambda: UploadResult(FILE, Outcome.UPLOADED), id="uploaded without a receipt"),
         pytest.param(lambda: UploadResult(FILE, Outcome.UPLOADED, Known(DIGEST)), id="uploaded with the wrong proof"),
         pytest.param(lambda: UploadResult(FILE, Outcome.DUPLICATE), id="duplicate without knowledge"),
-        pytest.param(lambda: UploadResult(FILE, Outcome.FAILED), id="failed without a reason"),
+        pytest.param(lambda: UploadResult(FILE, Outcome.FAILED), id="failed without evidence"),
+        pytest.param(lambda: UploadResult(FILE, Outcome.FAILED, reason="server error"), id="failed by somebody's word"),
         pytest.param(lambda: UploadResult(FILE, Outcome.FAILED, RECEIPT, "x"), id="failed with a receipt"),
         pytest.param(lambda: UploadResult(FILE, Outcome.PENDING), id="pending is no result"),
         pytest.param(lambda: Digest("ABC", 5), id="not a SHA-1"),
@@ -35,6 +37,8 @@ def test_results_with_their_proof() -> None:
     """What can be said."""
     assert UploadResult(FILE, Outcome.UPLOADED, RECEIPT).proof is RECEIPT
     assert UploadResult(FILE, Outcome.DUPLICATE, Known(DIGEST)).outcome is Outcome.DUPLICATE
+    failed = UploadResult(FILE, Outcome.FAILED, Evidence("empty", "the file is empty", FILE))
+    assert (failed.reason, failed.message) == ("empty", "the file is empty")
     assert UploadResult(FILE, Outcome.SKIPPED, reason="format not asked for").proof is None
 
 

@@ -93,6 +93,59 @@ def test_the_clock_of_the_machine_moves_nothing(written: Written) -> None:
     assert judge(observer.look(RECORD, later), later, POLICY).health is Health.STUCK
 
 
+JUMPS = [timedelta(hours=-1), timedelta(hours=1), timedelta(days=-1), timedelta(days=1)]
+
+
+@pytest.mark.parametrize("jump", JUMPS, ids=str)
+def test_a_worker_that_starts_after_the_clock_was_set_is_as_healthy_as_any(tmp_path: Path, jump: timedelta) -> None:
+    """The monitor's steady clock is off by the jump then. At its first look nothing is old; its log is read at once."""
+    shifted = Written(tmp_path)
+    shifted.value = replace(shifted.value, pid_started_at=START + jump, started_at=START + jump)
+    shifted.line(START + jump, logs.starts(1, 4710, tmp_path, "http://s"))
+    shifted.line(START + jump, logs.querying(1, 9))
+    shifted.line(START + jump, logs.starts(1, 4711, tmp_path, "http://s"))
+    shifted.beat(START + jump, status=Phase.MIGRATING, counts=Counts(1, 1), last_progress_at=START + jump)
+    observer = Observer(tmp_path, LivingWorkers(tmp_path), lambda: START + jump)
+    record = replace(RECORD, identity=Identity(4711, START + jump))
+    assert judge(observer.look(record, START), START, POLICY).health is Health.WORKING
+    for minute in range(1, 30):
+        now = START + minute * MINUTE
+        first = 1 if minute < 10 else 10
+        shifted.line(now + jump, logs.querying(first, first + 8))
+        shifted.beat(now + jump, status=Phase.MIGRATING, counts=Counts(1, 1))
+        stuck = judge(observer.look(record, now), now, POLICY).health is Health.STUCK
+        # Books 1-9 were new to this process in minute 1, 10-18 in minute 10.
+        assert stuck == (6 <= minute < 10 or minute >= 15), minute
+
+
+@pytest.mark.parametrize("jump", JUMPS, ids=str)
+def test_a_log_that_goes_on_after_the_clock_was_set_is_still_read(written: Written, jump: timedelta) -> None:
+    """Its lines bear times from before the start of the process then."""
+    written.line(START, logs.starts(1, 4711, written.state_dir, "http://s"))
+    observer = Observer(written.state_dir, LivingWorkers(written.state_dir))
+    observer.look(RECORD, START)
+    for minute in range(1, 30):
+        now = START + minute * MINUTE
+        written.line(now + jump, logs.querying(minute, minute))
+        written.beat(now + jump, status=Phase.MIGRATING, counts=Counts(1, 1))
+        assert judge(observer.look(RECORD, now), now, POLICY).health is Health.WORKING
+
+
+@pytest.mark.parametrize(
+    ("wall", "age"),
+    [(timedelta(), 4 * MINUTE), (timedelta(hours=1), timedelta()), (timedelta(hours=-1), timedelta())],
+    ids=["the same clock", "set forward since", "set back since"],
+)
+def test_what_a_worker_says_at_the_first_look_counts_when_its_clock_is_ours(
+    written: Written, wall: timedelta, age: timedelta
+) -> None:
+    """A monitor that is started again need not wait anew for a worker that hangs."""
+    now = START + 10 * MINUTE
+    written.beat(now, status=Phase.MIGRATING, counts=Counts(1, 1), last_progress_at=now - 4 * MINUTE)
+    observer = Observer(written.state_dir, LivingWorkers(written.state_dir), lambda: now + wall)
+    assert observer.look(RECORD, now).progress_seen_at == now - age
+
+
 def test_new_ranges_in_the_log_are_progress_and_the_same_again_is_a_loop(written: Written) -> None:
     """Even when the progress file says nothing."""
     observer = Observer(written.state_dir, LivingWorkers(written.state_dir))

@@ -1,0 +1,73 @@
+"""Who of the server's parts is being waited for, and who has said nothing for too long.
+
+A server is several programs: its app answers REST, its task engine the WebSocket, and both need the database. One of
+them can be gone, or hang, while the others answer. `silent` decides, pure; `Backends` remembers, for all threads.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+#: A part that is being waited for and has answered nobody for so long has an outage, seconds.
+SILENT_SECONDS = float(os.environ.get("SILENT_SECONDS", "30"))
+
+
+class Backend(StrEnum):
+    """A part of the server that is asked directly."""
+
+    APP = "the web server"
+    ENGINE = "the task engine"
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Since when somebody waits for a part (steady clock, one entry for each), and when it answered anybody last."""
+
+    since: list[float] = field(default_factory=list)
+    heard: float = float("-inf")
+
+
+def silent(parts: Mapping[Backend, Waiting], now: float, after: float = SILENT_SECONDS) -> str:
+    """A sentence when a part answers nobody who waits for it, or ""."""
+    for backend, waiting in parts.items():
+        if waiting.since:
+            seconds = now - max(min(waiting.since), waiting.heard)
+            if seconds >= after:
+                others = any(now - other.heard < after for name, other in parts.items() if name is not backend)
+                return f"{backend} has answered nothing for {seconds:.0f} s" + (", others do" if others else "")
+    return ""
+
+
+class Backends:
+    """Thread-safe. Every request is made inside `asking`; whatever comes from a part is `heard`."""
+
+    def __init__(self, silent_seconds: float = SILENT_SECONDS) -> None:
+        self._lock = threading.Lock()
+        self._parts = {backend: Waiting() for backend in Backend}
+        self._silent_seconds = silent_seconds
+
+    @contextmanager
+    def asking(self, backend: Backend) -> Iterator[None]:
+        """Somebody waits for this part for as long as the block runs."""
+        began = time.monotonic()
+        with self._lock:
+            self._parts[backend].since.append(began)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._parts[backend].since.remove(began)
+
+    def heard(self, backend: Backend) -> None:
+        """This part said something, whatever it was."""
+        with self._lock:
+            self._parts[backend].heard = time.monotonic()
+
+    def silent(self) -> str:
+        """Which part answers nobody, as a sentence, or ""."""
+        with self._lock:
+            return silent(self._parts, time.monotonic(), self._silent_seconds)

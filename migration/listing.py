@@ -1,0 +1,161 @@
+"""The files of a range of books: what metadata.db lists, looked up on the disk; nothing is opened.
+
+Calibre renames folders and removes formats at any moment. So metadata.db is asked once more before a
+file is said to be missing, and the last listing tells the ledger how many files there were.
+"""
+
+import functools
+import itertools
+import operator
+from collections.abc import Callable, Collection, Iterable
+from typing import NamedTuple
+
+from migration.errors import EmptyFile, MissingFile, OutsideLibrary, Rejected
+from migration.model import BookFile, BookId, FileId, Origin, Problem
+from migration.paths import Tree, shown
+from migration.sanitize import sanitize_text
+
+#: Formats in the order in which they are sent; the server keeps the cover of the first that has one.
+_ORDER = {name: rank for rank, name in enumerate(("EPUB", "AZW3", "MOBI", "FB2", "DOCX", "PDF"))}
+#: So many ranges' numbers of files are remembered; a worker holds fewer at a time.
+LISTINGS_KEPT = 16
+#: So often metadata.db is asked about files that are not where it lists them, while it changes.
+LOOKS = 3
+
+_LISTING = (
+    "SELECT books.id, data.format, books.path, data.name, books.uuid"
+    " FROM books CROSS JOIN data ON data.book = books.id"
+    " WHERE books.id BETWEEN ? AND ? ORDER BY books.id"
+)
+Rows = list[tuple[object, ...]]
+
+
+class Listed(NamedTuple):
+    """A format as Calibre records it; `folder`, `stem` and `uuid` are whatever type SQLite let in.
+
+    `format` as `FileId` has it, `rank` in the order of sending, `extension` without its dot.
+    """
+
+    book: int
+    format: str
+    rank: int
+    extension: bytes
+    folder: object
+    stem: object
+    uuid: object
+
+
+class Listing:
+    """Of one library. `query(sql, parameters, what)` runs one SELECT and returns all its rows."""
+
+    def __init__(self, query: Callable[..., Rows], tree: Tree, *, has_uuids: bool) -> None:
+        self._query = query
+        self._tree = tree
+        self._numbers: dict[tuple[int, int], int] = {}
+        self._origins: tuple[tuple[int, int], dict[BookId, Origin]] = ((0, 0), {})
+        self._sql = _LISTING if has_uuids else _LISTING.replace("books.uuid", "NULL")
+
+    def number(self, first: int, last: int) -> int | None:
+        """How many files the last reading of exactly these books found; None when it is long ago."""
+        return self._numbers.get((first, last))
+
+    def origins(self, first: int, last: int) -> dict[BookId, Origin]:
+        """Which books the last reading found, if it was of exactly these; else {}."""
+        span, origins = self._origins
+        return origins if span == (first, last) else {}
+
+    def note(self, first: int, last: int, files: Iterable[BookFile]) -> None:
+        """Remembers how many files a reading of these books found."""
+        self._numbers.pop((first, last), None)
+        while len(self._numbers) >= LISTINGS_KEPT:
+            del self._numbers[next(iter(self._numbers))]
+        self._numbers[first, last] = len({file.id for file in files})
+
+    def formats(self, first: int, last: int) -> list[Listed]:
+        """Every format of these books, book by book: one query, fetched whole."""
+        rows = self._query(self._sql, (first, last), f"books {first}-{last}")
+        return [
+            Listed(book, *_format(recorded), folder, stem, uuid)  # type: ignore[arg-type]  # looked at where used
+            for book, recorded, folder, stem, uuid in rows
+        ]
+
+    def files(self, first: int, last: int, only: Collection[int] | None = None) -> dict[int, list[BookFile]]:
+        """The files of each book of a range that has any, in the order of sending."""
+        listed = _by_book(self.formats(first, last), only)
+        plain: set[bytes] = set()
+        found = {book: self._look(rows, plain) for book, rows in listed.items()}
+        for _ in range(LOOKS - 1):
+            lost = [book for book, files in found.items() if any(map(_is_missing, files))]
+            if not lost:
+                break
+            again = _by_book(self.formats(first, last), only)
+            moved = [book for book in lost if again.get(book) != listed[book]]
+            if not moved:
+                break
+            plain.clear()
+            for book in moved:
+                found[book] = self._look(again.get(book, []), plain)
+            listed = {**listed, **{book: again.get(book, []) for book in moved}}
+        self._origins = (first, last), {BookId(book): _origin(rows[0]) for book, rows in listed.items() if rows}
+        return {book: files for book, files in found.items() if files}
+
+    def _look(self, rows: list[Listed], plain: set[bytes]) -> list[BookFile]:
+        """The files of one book."""
+        files: list[BookFile] = []
+        for row in sorted(rows, key=operator.attrgetter("rank", "format")):
+            file = self._file(row, plain)
+            if file.problem is None and any(other.path == file.path for other in files):
+                message = f"{shown(file.path)} is another format's file"
+                file = BookFile(file.id, file.path, problem=Problem(MissingFile.reason, message))
+            files.append(file)
+        return files
+
+    def _file(self, row: Listed, plain: set[bytes]) -> BookFile:
+        file_id = FileId(BookId(row.book), row.format)
+        folder, stem = folder_of(row.folder), bytes_of(row.stem)
+        try:
+            if not stem:
+                raise OutsideLibrary(f"Calibre records no file name for {shown(folder)}; nothing was opened")
+            found = self._tree.find(folder, stem, row.extension, plain)
+        except Rejected as error:
+            recorded = folder + b"/" + stem + (b"." + row.extension if row.extension else b"")
+            return BookFile(file_id, recorded, problem=Problem(error.reason, str(error)))
+        if found.size == 0:
+            message = f"{shown(found.path)} has 0 bytes"
+            return BookFile(file_id, found.path, problem=Problem(EmptyFile.reason, message))
+        return BookFile(file_id, found.path, found.size, found.mtime_ns, note=found.note)
+
+
+def folder_of(value: object) -> bytes:
+    """A folder as SQLite gives it; b"" for what is none."""
+    return value if isinstance(value, bytes) else b""
+
+
+def bytes_of(value: object) -> bytes:
+    """A text of a column as bytes, whatever type SQLite let in."""
+    if isinstance(value, bytes):
+        return value
+    return b"" if value is None else str(value).encode()
+
+
+@functools.lru_cache(maxsize=1024)
+def _format(recorded: object) -> tuple[str, int, bytes]:
+    raw = bytes_of(recorded)
+    name = sanitize_text(raw).upper()
+    return name, _ORDER.get(name, len(_ORDER)), raw.lower()
+
+
+def _by_book(rows: Iterable[Listed], only: Collection[int] | None) -> dict[int, list[Listed]]:
+    return {
+        book: list(group)
+        for book, group in itertools.groupby(rows, key=operator.attrgetter("book"))
+        if only is None or book in only
+    }
+
+
+def _is_missing(file: BookFile) -> bool:
+    return file.problem is not None and file.problem.reason == MissingFile.reason
+
+
+def _origin(row: Listed) -> Origin:
+    return Origin(sanitize_text(bytes_of(row.uuid)), folder_of(row.folder))
