@@ -31,6 +31,7 @@ from auto_monitor.model import (
 from auto_monitor.ports import Adviser
 from auto_monitor.staff import Staff
 from migration import totals
+from migration.atomic import UNWRITABLE
 from migration.model import Phase
 from migration.sanitize import sanitize_text
 
@@ -71,10 +72,42 @@ class Attempts:
         if self.staff.start(number) is None:
             self.conclude(self.memory.record(number), False, "the worker could not be started")
             return
-        self.history.record(replace(entry, applied=True), utc_now())
+        self._write_down(replace(entry, applied=True), utc_now())
         begun = self.memory.record(number)
         if begun.case is not None:
             # What is to be verified begins now: ending the old process took its time.
+            self.memory.remember(replace(begun, case=replace(begun.case, acted_at=self.clock())))
+
+    def begin(self) -> None:
+        """A history where there is none, so that whoever reads it always can."""
+        try:
+            self.history.begin(utc_now())
+        except UNWRITABLE as error:
+            self.journal.once("history", str(error))
+
+    def _write_down(self, entry: HistoryEntry, now: datetime) -> None:
+        """Records an attempt; that it cannot be recorded is said, and is no reason to leave a worker as it is."""
+        try:
+            self.history.record(entry, now)
+        except UNWRITABLE as error:
+            self.journal.once("history", str(error))
+        else:
+            self.journal.forget("history")
+
+    def _keep_evidence(self, verdict: Verdict, seen: WorkerSnapshot, stack: str) -> str | None:
+        """What the attempt is based on: the file's name; None when it cannot be written, which is said."""
+        try:
+            return evidence.keep(self.state_dir, verdict, seen, stack)
+        except UNWRITABLE as error:
+            self.journal.once("evidence", str(error))
+            return None
+
+    def resume(self, number: int, reason: str) -> None:
+        """Starts a worker again that only waited for something; no attempt, and the time of an open one begins anew."""
+        if not self.journal.act(f"Starting worker {number}: {reason}") or self.staff.start(number) is None:
+            return
+        begun = self.memory.record(number)
+        if begun.case is not None:
             self.memory.remember(replace(begun, case=replace(begun.case, acted_at=self.clock())))
 
     def take_up(self) -> None:
@@ -84,7 +117,7 @@ class Attempts:
         for entry in self.history.entries():
             if entry.verified is None and not entry.reason and entry.key not in known:
                 left = replace(entry, verified=False, reason="the monitor ended before anything was done")
-                self.history.record(left, utc_now())
+                self._write_down(left, utc_now())
         code = self.memory.state.code_case
         record = self.memory.record(code.worker_id) if code is not None else None
         if code is None or record is None or record.case is None:
@@ -138,12 +171,12 @@ class Attempts:
             status_before=seen.phase.value if seen.phase else "unknown",
             root_cause=cause,
             description="restart of the worker process",
-            evidence=evidence.keep(self.state_dir, verdict, seen, stack),
+            evidence=self._keep_evidence(verdict, seen, stack),
         )
         entry = plain if answer is None else self._with_diagnosis(plain, answer)
         occurrences = 1 + sum(other.root_cause == entry.root_cause for other in self.history.entries())
         entry = replace(entry, recurring=occurrences >= 2, occurrences=occurrences)
-        self.history.record(entry, utc_now())
+        self._write_down(entry, utc_now())
         case = FixCase(record.worker_id, trigger, entry.attempt, now, seen.hung_on, entry.key)
         suspect = record.suspect_since or now
         record = self.memory.record(record.worker_id)
@@ -249,8 +282,9 @@ class Attempts:
             if code is not None and self._judge_code(record, code, settled, health, now, policy):
                 continue
             signs = healing.Signs(
-                settled, healing.moving(seen, record.case.acted_at, now, policy), seen.phase is Phase.WAITING, health
-            )
+                settled, healing.moving(seen, record.case.acted_at, now, policy), seen.phase is Phase.WAITING, health,
+                verdicts[record.worker_id].away,
+            )  # fmt: skip
             verified = healing.verify(record.case, signs, now, policy)
             if verified is not None:
                 end = "the worker has done its part" if health is Health.FINISHED else (
@@ -332,7 +366,7 @@ class Attempts:
     def _rewrite(self, key: str, change: Callable[[HistoryEntry], HistoryEntry]) -> None:
         entry = next((entry for entry in reversed(self.history.entries()) if entry.key == key), None)
         if entry is not None:
-            self.history.record(change(entry), utc_now())
+            self._write_down(change(entry), utc_now())
 
 
 def trigger_of(verdict: Verdict) -> Trigger:

@@ -34,6 +34,9 @@ class CodeFixes:
 
     def objection(self, candidate: Candidate) -> str:
         """Why this candidate may not be tried now; "" when it may."""
+        if not self.memory.save():
+            # A monitor that ends in mid-trial must find what it was doing.
+            return "monitor_state.json cannot be written"
         if self.memory.state.code_case is not None:
             return "another code fix is being tried"
         if fix_applier.in_place(self.script) != candidate.before:

@@ -27,7 +27,10 @@ exit status:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one monitor was asked to do. Intervals and thresholds are seconds."""
+    """What one monitor was asked to do. Intervals and thresholds are seconds.
+
+    `target_given`: the number of workers was named on the command line, so it counts more than what is remembered.
+    """
 
     library: Path
     server: str
@@ -41,6 +44,7 @@ class Settings:
     once: bool = False
     stop_workers: bool = False
     quiet: bool = False
+    target_given: bool = False
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -128,6 +132,7 @@ def settings_of(given: argparse.Namespace, environment: Mapping[str, str]) -> Se
         once=given.once,
         stop_workers=given.stop_workers,
         quiet=given.quiet,
+        target_given=given.workers_given,
         environment=environment,
     )
 
@@ -145,12 +150,18 @@ def state_dir_of(given: argparse.Namespace) -> Path:
     return Path(given.state_dir).expanduser().resolve()
 
 
+def names(argv: Sequence[str], option: str) -> bool:
+    """Was this option given, as against its default or its environment variable?"""
+    return any(text == option or text.startswith(f"{option}=") for text in argv)
+
+
 def read_arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]:
     """The arguments and the environment they were completed from. Exits with 2 on wrong usage."""
     environment = config.environment()
     parser = build_parser(environment)
     argcomplete.autocomplete(parser)
     given = parser.parse_args(argv)
+    given.workers_given = names(argv, "--workers")
     if (given.watch or given.json) and not given.status:
         parser.error("--watch and --json go with --status")
     if given.watch and given.json:

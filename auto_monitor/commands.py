@@ -2,7 +2,8 @@
 
 import os
 import uuid
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -51,26 +52,43 @@ def leave(state_dir: Path, command: Command) -> None:
     write_json(commands_dir(state_dir) / f"{command.wish.value}-{about}-{uuid.uuid4().hex}.json", value)
 
 
-def waiting(state_dir: Path) -> bool:
-    """Has anybody left a command? Cheap enough to ask every second."""
+def waiting(state_dir: Path, besides: Collection[str] = ()) -> bool:
+    """Has anybody left a command, but for files of these names? Cheap enough to ask every second."""
     try:
         with os.scandir(commands_dir(state_dir)) as found:
-            return any(entry.name.endswith(".json") and not entry.name.startswith(".") for entry in found)
+            return any(_is_one(entry.name) and entry.name not in besides for entry in found)
     except OSError:
         return False
 
 
-def take(state_dir: Path) -> tuple[list[Command], list[str]]:
-    """The commands that were left, and the names of files that are none; all are removed."""
-    found, strange = [], []
+def _is_one(name: str) -> bool:
+    return name.endswith(".json") and not name.startswith(".")
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The commands that were left; names of files that are none and were removed; what cannot be removed, and why."""
+
+    commands: Sequence[Command] = ()
+    strange: Sequence[str] = ()
+    stuck: Mapping[str, str] = field(default_factory=dict)
+
+
+def take(state_dir: Path) -> Taken:
+    """What was left; a file that cannot be removed is no command, or it would be carried out for ever."""
+    found, strange, stuck = [], [], {}
     for path in sorted(commands_dir(state_dir).glob("[!.]*.json"), key=_left_at):
         command = parse(read_json(path))
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            stuck[path.name] = error.strerror or str(error)
+            continue
         if command is None:
             strange.append(path.name)
         else:
             found.append(command)
-        path.unlink(missing_ok=True)
-    return found, strange
+    return Taken(found, strange, stuck)
 
 
 def parse(value: Json) -> Command | None:

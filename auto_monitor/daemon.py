@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
+from auto_monitor.journal import Journal
 from auto_monitor.model import Identity
 from auto_monitor.workers import identity_of, running
 
@@ -27,6 +28,7 @@ class MonitorLock:
 
     def __init__(self, state_dir: Path) -> None:
         """Takes the lock and writes pid and start time into it. Raises AlreadyRunning, OSError."""
+        self._state_dir = state_dir
         self._path = pid_path(state_dir)
         self._fd = self._locked(state_dir)
         # A predecessor removes its file as it goes: a lock on a file that has no name any more is worth nothing.
@@ -36,8 +38,25 @@ class MonitorLock:
         me = identity_of(os.getpid())
         started, birth = (me.started.isoformat(), me.birth) if me else (None, "")
         text = json.dumps({"pid": os.getpid(), "pid_started_at": started, "birth": birth})
+        self._text = (text + "\n").encode("ascii")
+        self._write()
+
+    def _write(self) -> None:
         os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, (text + "\n").encode("ascii"), 0)
+        os.pwrite(self._fd, self._text, 0)
+
+    def keep(self) -> None:
+        """Puts the file back when it was removed, replaced or overwritten: without it a second monitor would start.
+
+        Raises AlreadyRunning when one has, OSError when there is no place for the file.
+        """
+        if not _same_file(self._fd, self._path):
+            descriptor = self._locked(self._state_dir)
+            os.close(self._fd)
+            self._fd = descriptor
+            self._write()
+        elif os.pread(self._fd, len(self._text) + 1, 0) != self._text:
+            self._write()
 
     def _locked(self, state_dir: Path) -> int:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -51,9 +70,25 @@ class MonitorLock:
         return descriptor
 
     def release(self) -> None:
-        """Removes the file and lets go."""
-        self._path.unlink(missing_ok=True)
+        """Removes the file, unless it is another monitor's by now, and lets go."""
+        if _same_file(self._fd, self._path):
+            self._path.unlink(missing_ok=True)
         os.close(self._fd)
+
+
+def keep_place(lock: MonitorLock | None, say: Journal) -> bool:
+    """Is this still the monitor of its state directory? Its file may have been removed, and another one started."""
+    try:
+        if lock is not None:
+            lock.keep()
+    except AlreadyRunning as error:
+        say.error("%s: this one ends, and leaves the workers to it", error)
+        return False
+    except OSError as error:
+        say.once("monitor.pid", f"monitor.pid cannot be put back: {error.strerror}; a second monitor could start")
+    else:
+        say.forget("monitor.pid")
+    return True
 
 
 def _same_file(descriptor: int, path: Path) -> bool:

@@ -82,7 +82,15 @@ def _gone(seen: WorkerSnapshot) -> Verdict:
         why = f"its process ended: {seen.last_words}"
     return Verdict(
         seen.worker_id, Health.STOPPED, since, why, crashed=crashed or seen.exit_code == CRASHED,
+        away=_found_no_server(seen),
     )  # fmt: skip
+
+
+def _found_no_server(seen: WorkerSnapshot) -> bool:
+    """Did the server not answer at its start? One that was refused its login has the same status."""
+    if seen.exit_code == NO_SERVER:
+        return not seen.last_words.startswith("LoginRefused:")
+    return seen.exit_code is None and seen.last_words.startswith("ServerNeverAnswered:")
 
 
 def explain_exit(code: int | None) -> str:

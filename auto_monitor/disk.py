@@ -1,21 +1,24 @@
 """The disk behind the library: which devices, how busy, and does it answer at all?"""
 
-import json
+import math
 import os
 import re
-import shutil
-import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-#: Seconds a fallback measurement lasts when there is no earlier one to compare with.
-FIRST_SAMPLE_SECONDS = 1.0
-#: Seconds iostat may take beyond the time it measures.
-IOSTAT_PATIENCE_SECONDS = 10.0
+from auto_monitor.iostat import Iostat, NoFigure
+
+#: Seconds over which the kernel's counters are compared, at least.
+SPAN_SECONDS = 0.7
+#: Seconds that whoever asks for the utilisation is held up, at most.
+LOOK_SECONDS = 0.9
+#: A measurement that ended longer ago says nothing about now, seconds.
+FRESH_SECONDS = 10.0
 
 
 def devices_behind(path: Path, *, sys: Path = Path("/sys"), mountinfo: str | None = None) -> frozenset[str]:
@@ -85,63 +88,115 @@ def _mount_source(path: Path, mountinfo: str) -> str:
 
 
 class DiskMeter:
-    """Measures how busy the disks behind a path are."""
+    """Measures how busy the disks behind a path are, beside whoever asks: by iostat, else by the kernel's counters.
 
-    def __init__(self, path: Path, *, seconds: int) -> None:
-        """`seconds` is how long iostat measures."""
+    One measurement at a time, in a thread: a dead mount, or an iostat that hangs, holds up nobody. `trouble` says why
+    iostat gave no figure the last time, or "".
+    """
+
+    def __init__(self, path: Path, *, seconds: int, counters: Callable[[], Mapping[str, int]] | None = None) -> None:
+        """`seconds` is how long iostat measures; `counters` stand in for the kernel's in tests."""
+        self.trouble = ""
         self._path = path
-        self._seconds = seconds
-        self._last: tuple[float, Mapping[str, int]] | None = None
+        self._iostat = Iostat(seconds)
+        self._counters = counters or busy_milliseconds
+        self._measurement: _Measurement | None = None
+
+    def begin(self) -> None:
+        """Starts a measurement for whoever asks next, unless one is under way or was finished a moment ago."""
+        if self._measurement is None or self._measurement.is_stale():
+            self._measurement = _Measurement(self._path, self._iostat, self._counters)
 
     def utilization(self) -> float | None:
-        """Percent of time the busiest disk was busy; None when it cannot be known."""
+        """Percent of time the busiest disk was busy; None when it cannot be known. Takes at most LOOK_SECONDS.
+
+        Of the measurement that was begun; when that needs longer, by the kernel's counters since its beginning.
+        """
+        self.begin()
+        measurement = self._measurement
+        assert measurement is not None
+        figure = measurement.figure(LOOK_SECONDS)
+        if not measurement.runs():
+            self._measurement = None
+        self.trouble = measurement.trouble
+        return figure
+
+    def close(self) -> None:
+        """Ends an iostat that runs; to be called when nobody will ask any more."""
+        self._iostat.end()
+
+
+class _Measurement:
+    """One: begun when it is made, by a thread of its own."""
+
+    def __init__(self, path: Path, iostat: Iostat, counters: Callable[[], Mapping[str, int]]) -> None:
+        self.trouble = ""
+        self._path = path
+        self._iostat = iostat
+        self._counters = counters
+        self._figure: float | None = None
+        self._first: Sample | None = None
+        self._ended_at = math.inf
+        # Later than that the thread hangs where nothing can end it, and is not waited for again.
+        self._due = time.monotonic() + iostat.deadline_seconds + SPAN_SECONDS
+        self._thread = threading.Thread(target=self._run, name="disk-meter", daemon=True)
+        self._thread.start()
+
+    def runs(self) -> bool:
+        """Is it under way still? Then another one would only be added to it."""
+        return self._thread.is_alive()
+
+    def is_stale(self) -> bool:
+        """Did it end too long ago to say anything about now?"""
+        return not self.runs() and time.monotonic() - self._ended_at > FRESH_SECONDS
+
+    def figure(self, seconds: float) -> float | None:
+        """What it found; by the kernel's counters when that is not there in so many seconds."""
+        self._thread.join(0.0 if time.monotonic() >= self._due else seconds)
+        return self._by_counters() if self.runs() else self._figure
+
+    def _run(self) -> None:
         devices = devices_behind(self._path)
-        if not devices:
-            return None
-        if shutil.which("iostat"):
-            return self._by_iostat(devices)
-        return self._by_busy_time(devices)
+        if devices:
+            self._first = Sample(devices, time.monotonic(), self._counters())
+            try:
+                self._figure = self._iostat.measure(devices)
+            except NoFigure as error:
+                self.trouble = str(error)
+                time.sleep(max(0.0, self._first.at + SPAN_SECONDS - time.monotonic()))
+                self._figure = self._by_counters()
+        self._ended_at = time.monotonic()
 
-    def _by_iostat(self, devices: frozenset[str]) -> float | None:
-        command = ["iostat", "-d", "-x", "-y", "-o", "JSON", str(self._seconds), "1"]
-        try:
-            done = subprocess.run(
-                command, env={**os.environ, "LC_ALL": "C"}, stdin=subprocess.DEVNULL, capture_output=True,
-                timeout=self._seconds + IOSTAT_PATIENCE_SECONDS, check=True,
-            )  # fmt: skip
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return busiest(done.stdout, devices)
+    def _by_counters(self) -> float | None:
+        return None if self._first is None else self._first.busiest(time.monotonic(), self._counters())
 
-    def _by_busy_time(self, devices: frozenset[str]) -> float | None:
-        """From the kernel's counters, over the time since the last look."""
-        before = self._last or self._sample()
-        if self._last is None:
-            time.sleep(FIRST_SAMPLE_SECONDS)
-        self._last = now = self._sample()
-        span = (now[0] - before[0]) * 1000
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The kernel's counters for these devices at one time, seconds of the steady clock."""
+
+    devices: frozenset[str]
+    at: float
+    busy: Mapping[str, int]
+
+    def busiest(self, now: float, busy: Mapping[str, int]) -> float | None:
+        """Percent of the time since then that the busiest of them was busy."""
+        span = (now - self.at) * 1000
         shares = [
-            100 * (now[1][name] - before[1][name]) / span
-            for name in devices
-            if span > 0 and name in now[1] and name in before[1]
+            100 * (busy[name] - self.busy[name]) / span
+            for name in self.devices
+            if span > 0 and name in busy and name in self.busy
         ]
         return min(100.0, max(0.0, *shares)) if shares else None
 
-    @staticmethod
-    def _sample() -> tuple[float, Mapping[str, int]]:
-        counters = psutil.disk_io_counters(perdisk=True) or {}
-        busy = {name: int(disk.busy_time) for name, disk in counters.items() if hasattr(disk, "busy_time")}
-        return time.monotonic(), busy
 
-
-def busiest(output: bytes, devices: frozenset[str]) -> float | None:
-    """The highest `util` of these devices in iostat's JSON, percent; None when it names none of them."""
+def busy_milliseconds() -> Mapping[str, int]:
+    """How long each disk has been busy since the machine started, from /proc/diskstats; empty when it does not say."""
     try:
-        disks = json.loads(output)["sysstat"]["hosts"][0]["statistics"][-1]["disk"]
-        shares = [float(disk["util"]) for disk in disks if disk["disk_device"] in devices]
-    except (ValueError, KeyError, IndexError, TypeError):
-        return None
-    return min(100.0, max(shares)) if shares else None
+        counters = psutil.disk_io_counters(perdisk=True) or {}
+    except (OSError, RuntimeError, NotImplementedError):
+        return {}
+    return {name: int(disk.busy_time) for name, disk in counters.items() if hasattr(disk, "busy_time")}
 
 
 def io_pressure(source: Path = Path("/proc/pressure/io")) -> float | None:

@@ -24,10 +24,14 @@ class HealingPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Do the server and the library's disk answer? None when nobody asked."""
+    """Do the server and the library's disk answer? None when nobody asked.
+
+    `server`: has it answered for so long that the workers must have noticed; `server_now`: at this moment.
+    """
 
     server: bool | None = None
     disk: bool | None = None
+    server_now: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +39,14 @@ class Signs:
     """What is known about a worker after an attempt.
 
     `settled`: has what it hung on its outcome; `moving`: has work moved since the attempt; `waiting`: for the server or
-    for the other workers, which proves nothing either way; `health` is the present verdict's.
+    for the other workers, which proves nothing either way; `health` and `away` are the present verdict's.
     """
 
     settled: bool
     moving: bool
     waiting: bool
     health: Health
+    away: bool = False
 
 
 def verify(case: FixCase, signs: Signs, now: datetime, policy: HealingPolicy) -> bool | None:
@@ -49,7 +54,8 @@ def verify(case: FixCase, signs: Signs, now: datetime, policy: HealingPolicy) ->
     if signs.health is Health.FINISHED:
         return True
     if signs.health in (Health.STOPPED, Health.ENDED):
-        return False
+        # One that found no server has not shown anything.
+        return None if signs.away else False
     waited = age(case.acted_at, now)
     if waited < policy.verification:
         return None
@@ -74,6 +80,14 @@ def treat(verdict: Verdict, record: WorkerRecord, now: datetime, policy: Healing
     """What this worker needs by itself, the others left out of account."""
     if verdict.health not in (Health.STUCK, Health.STOPPED) or record.paused or not record.wanted:
         return Step(verdict.worker_id, Treatment.NONE, "")
+    if verdict.away:
+        # Neither its fault nor to be mended by an attempt: it may be started as soon as the server answers.
+        return Step(verdict.worker_id, Treatment.RESUME, "the server answers again")
+    return _attempt(verdict, record, now, policy)
+
+
+def _attempt(verdict: Verdict, record: WorkerRecord, now: datetime, policy: HealingPolicy) -> Step:
+    """May a worker that is to blame, or may be, be tried again now?"""
     if record.case is not None:
         return Step(verdict.worker_id, Treatment.NONE, "the last attempt is not verified yet")
     if record.attempts >= policy.max_attempts:
@@ -132,7 +146,8 @@ def hold_back(
 ) -> Step:
     """A restart is held back while something other than the worker is wrong, or while another one's verdict is out."""
     if step.treatment is not Treatment.RESTART:
-        return step
+        waits = step.treatment is Treatment.RESUME and surroundings.server_now is False
+        return replace(step, treatment=Treatment.WAIT, reason="the server does not answer") if waits else step
     if surroundings.server is False and (verdict.health is Health.STUCK or exit_code == NO_SERVER):
         return replace(
             step, treatment=Treatment.HOLD, reason="the server does not answer, or did not a short while ago"

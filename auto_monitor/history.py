@@ -3,7 +3,8 @@
 The history is a JSON array at every instant. The newest entries stay in it, older ones move to a dated file beside it.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ import cattrs
 from cattrs.preconf.json import make_converter
 
 from auto_monitor.model import HistoryEntry, MonitorState
-from migration.atomic import read_json, write_json
+from migration.atomic import StateUnwritable, read_json, write_json
 from migration.model import FileId, Json
 
 #: Entries that stay in the file.
@@ -38,18 +39,20 @@ def state_path(state_dir: Path) -> Path:
 class History:
     """The attempts of all time, one entry each. Only the monitor writes; `entries` is for everybody."""
 
-    def __init__(self, path: Path, *, newest: int = NEWEST) -> None:
-        """Raises nothing: a file that is not a history is set aside by the first `record`."""
+    def __init__(self, path: Path, *, newest: int = NEWEST, tell: Callable[[str], None] = lambda _text: None) -> None:
+        """`tell` hears of a file that is no history: it is set aside by `begin` or the first `record`."""
         self.path = path
         self._newest = newest
+        self._tell = tell
 
     def entries(self) -> list[HistoryEntry]:
         """All entries, oldest first; entries that are not ours are left out."""
         value = read_json(self.path)
         return [entry for item in value if (entry := _read(item, HistoryEntry))] if isinstance(value, list) else []
 
-    def begin(self) -> None:
+    def begin(self, now: datetime) -> None:
         """An empty history where there is none, so that whoever reads it always can. Raises StateUnwritable."""
+        self._items(now)
         if not self.path.exists():
             write_json(self.path, [])
 
@@ -76,11 +79,21 @@ class History:
             self.record(replace(entry, rolled_back=True, reason=f"{entry.reason}; taken back by hand"), now)
 
     def _items(self, now: datetime) -> list[Json]:
-        value = read_json(self.path)
+        """What is in the file; what is no history is set aside. One that may not be read is left as it is."""
+        try:
+            value = _parsed(self.path.read_bytes())
+        except FileNotFoundError:
+            return []
+        except IsADirectoryError:
+            value = None
+        except OSError as error:
+            raise StateUnwritable(
+                f"{self.path} cannot be read: {error.strerror}; make it readable, until then no attempt is recorded"
+            ) from error
         if isinstance(value, list):
             return value
-        if self.path.exists():
-            self.path.rename(self.path.with_name(f"auto_fix_history.damaged-{now:%Y%m%dT%H%M%S}.json"))
+        aside = set_aside(self.path, now)
+        self._tell(f"{self.path} is no history of attempts any more; it is now {aside.name}, and a new one is begun")
         return []
 
     def _archive(self, items: Sequence[Json], now: datetime) -> None:
@@ -115,15 +128,36 @@ class StateFile:
         if not self.path.exists():
             return None, ""
         state = self.read()
-        if state is None:
-            aside = self.path.with_name(f"monitor_state.damaged-{now:%Y%m%dT%H%M%S}.json")
-            self.path.rename(aside)
-            return None, f"{self.path} cannot be read; it is now {aside.name}, and attempts and cooldowns begin anew"
-        return not_after(state, now), ""
+        if state is not None:
+            return not_after(state, now), ""
+        try:
+            aside = set_aside(self.path, now)
+        except StateUnwritable as error:
+            return None, f"{error}; attempts and cooldowns begin anew"
+        return None, f"{self.path} cannot be read; it is now {aside.name}, and attempts and cooldowns begin anew"
 
     def write(self, state: MonitorState) -> None:
-        """Replaces the file. Raises StateUnwritable."""
+        """Replaces the file; a directory in its place is set aside. Raises StateUnwritable, OutOfResources."""
+        if self.path.is_dir():
+            set_aside(self.path, state.heartbeat_at)
         write_json(self.path, _converter.unstructure(state))
+
+
+def set_aside(path: Path, now: datetime) -> Path:
+    """Renames what is no file of ours, so that nothing is lost; where it is now. Raises StateUnwritable."""
+    aside = path.with_name(f"{path.stem}.damaged-{now:%Y%m%dT%H%M%S}{path.suffix}")
+    try:
+        return path.rename(aside)
+    except OSError as error:
+        raise StateUnwritable(f"cannot set {path} aside: {error.strerror}; make its directory writable") from error
+
+
+def _parsed(data: bytes) -> Json:
+    try:
+        value: Json = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return value
 
 
 def not_after(state: MonitorState, now: datetime) -> MonitorState:

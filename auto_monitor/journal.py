@@ -5,6 +5,7 @@ import logging.handlers
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from migration.logs import Formatter, json_handler
@@ -22,6 +23,7 @@ class Journal:
         self._actions = actions
         self.dry_run = dry_run
         self._said: dict[str, str] = {}
+        self._said_at: dict[str, datetime] = {}
         self.info = log.info
         self.warning = log.warning
         self.error = log.error
@@ -47,9 +49,17 @@ class Journal:
         self._log.info("%s", text)
         return True
 
+    def often(self, key: str, text: str, now: datetime, span: timedelta) -> None:
+        """Says the text, whatever was said before, unless that was within `span` under this key."""
+        last = self._said_at.get(key)
+        if last is None or now - last >= span:
+            self._said_at[key] = now
+            self._log.warning("%s", text)
+
     def forget(self, key: str) -> None:
         """What was said under this key may be said again."""
         self._said.pop(key, None)
+        self._said_at.pop(key, None)
 
 
 @contextmanager

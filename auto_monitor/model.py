@@ -85,8 +85,9 @@ class Health(StrEnum):
 class Verdict:
     """The health of one worker, since when, and why in words.
 
-    `crashed`: its own code failed. `fruitless`: it is busy, but every file fails, while the server answers; that may be
-    the server's fault, or the library's, so such a worker is never paused.
+    `crashed`: its own code failed. `away`: it ended because the server did not answer at its start. `fruitless`: it is
+    busy, but every file fails, while the server answers; that may be the server's fault, or the library's, so such a
+    worker is never paused.
     """
 
     worker_id: int
@@ -95,6 +96,7 @@ class Verdict:
     reason: str
     fruitless: bool = False
     crashed: bool = False
+    away: bool = False
 
     @property
     def is_a_riddle(self) -> bool:
@@ -222,8 +224,10 @@ class Treatment(StrEnum):
 
     NONE = "none"
     RESTART = "restart"
+    RESUME = "resume"  #: start again, which is no attempt: what it waited for is back
     PAUSE = "pause"  #: attempts are used up: a person is told
     HOLD = "hold"  #: something else is wrong, or it is not its turn
+    WAIT = "wait"  #: for the server; said again and again, for it may take long
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -20,20 +20,13 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from auto_monitor import closing, code_fixes, commands, config, healing, journal, live, samples, scaling, status
-from auto_monitor.alerts import Alerts
-from auto_monitor.attempts import Attempts
 from auto_monitor.clock import SteadyClock, utc_now
-from auto_monitor.code_fixes import CodeFixes
 from auto_monitor.command_line import Settings, read_arguments, script_of, settings_of, state_dir_of
 from auto_monitor.config import Misconfigured
-from auto_monitor.daemon import AlreadyRunning, MonitorLock, stop_on_signals
+from auto_monitor.daemon import AlreadyRunning, MonitorLock, keep_place, stop_on_signals
 from auto_monitor.detection import FOR_GOOD, is_fruitless, judge
-from auto_monitor.disk import DiskMeter, DiskProbe
+from auto_monitor.disk import DiskMeter
 from auto_monitor.fix_applier import FixRefused
-from auto_monitor.history import History, StateFile, history_path, state_path
-from auto_monitor.journal import Journal
-from auto_monitor.llm_debugger import LlmDebugger
-from auto_monitor.memory import Memory
 from auto_monitor.model import (
     Health,
     MassCase,
@@ -48,38 +41,19 @@ from auto_monitor.model import (
     WorkerSnapshot,
     age,
 )  # fmt: skip
-from auto_monitor.observe import Observer
-from auto_monitor.ports import Adviser
+from auto_monitor.parts import LEDGER_NAME, Parts, put_together
 from auto_monitor.probes import ServerProbe
 from auto_monitor.redact import secret_values
-from auto_monitor.staff import Staff
-from auto_monitor.wishes import Retries, Wishes
-from auto_monitor.workers import Command, Workers
 from migration import logs, totals
 from migration.atomic import StateUnwritable
 from migration.totals import Totals
 from systemd_notify import Notifier
 
-#: The ledger's name in the state directory.
-LEDGER_NAME = "migration_ledger.db"
 _RUNNING = (Health.WORKING, Health.STUCK)
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The collaborators of a monitor."""
-
-    staff: Staff
-    memory: Memory
-    observer: Observer
-    attempts: Attempts
-    meter: DiskMeter
-    probe: DiskProbe
-    alerts: Alerts
-    journal: Journal
-    state_file: StateFile
-    wishes: Wishes | None = None
-    adviser: Adviser | None = None
+#: A measurement of the disk is begun so many seconds earlier than it takes.
+MEASURED_AHEAD = 2.0
+#: What is waited for is said so often; a little less than the minute that may lie between two looks.
+SAID_AGAIN = timedelta(seconds=50)
 
 
 class Monitor:
@@ -115,9 +89,7 @@ class Monitor:
             self.say.info("No pass is open: nothing to watch. ./start.sh opens one.")
             return False
         if left is not None and left.pass_opened_at == found.opened_at:
-            desired = left.desired if left.target == self.scaling.target else self.scaling.target
-            workers = {record.worker_id: self.parts.staff.revived(record) for record in left.workers.values()}
-            self.memory.state = replace(left, desired=desired, target=self.scaling.target, workers=workers, ended="")
+            self.take_over(left)
         self.memory.change(pass_opened_at=found.opened_at, check_interval=self.settings.check_interval)
         self.say.info(
             "Watching pass %d of %s (%d files found, %d to do); %d workers desired",
@@ -125,12 +97,23 @@ class Monitor:
             self.memory.state.desired,
         )  # fmt: skip
         if not self.settings.dry_run:
-            self.parts.attempts.history.begin()
+            self.parts.attempts.begin()
         self.parts.staff.adopt(self.parts.observer)
         if not self.settings.dry_run:
             self.parts.attempts.take_up()
         self.parts.staff.fill_up()
         return True
+
+    def take_over(self, left: MonitorState) -> None:
+        """Goes on with what an earlier monitor remembered; a number of workers that a person named now counts more."""
+        remembered = left.target == self.scaling.target and not self.settings.target_given
+        desired = left.desired if remembered else self.scaling.target
+        workers = {record.worker_id: self.parts.staff.revived(record) for record in left.workers.values()}
+        self.memory.state = replace(left, desired=desired, target=self.scaling.target, workers=workers, ended="")
+        wanted = {record.worker_id: record.identity is not None for record in self.memory.wanted()}
+        for number in scaling.surplus_ids(desired, wanted):
+            self.parts.attempts.conclude(self.memory.record(number), None, "fewer workers are desired")
+            self.memory.remember(WorkerRecord(number, wanted=False))
 
     def tick(self) -> bool:
         """One look at everything and what it leads to; True when there is nothing left to watch."""
@@ -154,6 +137,11 @@ class Monitor:
             self.heal(snapshots, {n: verdict for n, verdict in verdicts.items() if n not in acted}, now)
         self.memory.save()
         return False
+
+    def wanted_soon(self) -> bool:
+        """Is there something that the next look should not be waited for? Cheap enough to ask every second."""
+        ended = self.parts.staff.workers.reap()
+        return ended or (self.parts.wishes is not None and self.parts.wishes.waiting())
 
     def totals(self) -> Totals | None:
         """The newest pass of the ledger; None when it cannot be told now."""
@@ -242,11 +230,11 @@ class Monitor:
 
     def scale_workers_based_on_disk_io(self, verdicts: Mapping[int, Verdict], now: datetime) -> set[int]:
         """Changes the number of workers by at most one; returns the ids it acted on."""
-        last = self.last_scale_check
-        if last is not None and age(last, now).total_seconds() < config.SCALE_CHECK_SECONDS:
+        if not self.scaling_is_due(now):
             return set()
         self.last_scale_check = now
         utilization = self.parts.meter.utilization()
+        self.note_meter(self.parts.meter.trouble)
         self.memory.change(disk_utilization=utilization)
         decision = self.decide_scaling(utilization, verdicts, now)
         self.say.once("scaling", f"Scaling: {decision.action.value}; {decision.reason}", decision.action.value)
@@ -255,6 +243,25 @@ class Monitor:
             return set()
         self.carry_out_scaling(decision, decision.worker_id, now)
         return {decision.worker_id}
+
+    def scaling_is_due(self, now: datetime) -> bool:
+        """Is it time to look at the number of workers?"""
+        last = self.last_scale_check
+        return last is None or age(last, now).total_seconds() >= config.SCALE_CHECK_SECONDS
+
+    def prepare(self, seconds: float) -> None:
+        """The next look is so many seconds away: what takes longer than a look may begins in time for it."""
+        if seconds <= config.IOSTAT_SECONDS + MEASURED_AHEAD and self.scaling_is_due(
+            self.clock() + timedelta(seconds=seconds)
+        ):
+            self.parts.meter.begin()
+
+    def note_meter(self, trouble: str) -> None:
+        """Says once why iostat is not believed."""
+        if trouble:
+            self.say.once(
+                f"iostat {trouble}", f"iostat gives no figure: {trouble}; the kernel's counters are used instead"
+            )
 
     def decide_scaling(
         self, utilization: float | None, verdicts: Mapping[int, Verdict], now: datetime
@@ -303,11 +310,28 @@ class Monitor:
         steps = [healing.treat(verdict, records[number], now, self.healing) for number, verdict in verdicts.items()]
         mass = self.mass(verdicts, now)
         around = healing.Surroundings()
-        if any(step.treatment is Treatment.RESTART for step in steps):
+        if any(step.treatment in (Treatment.RESTART, Treatment.RESUME) for step in steps):
             around = self.surroundings(now)
+        steps = [
+            healing.hold_back(step, verdicts[step.worker_id], snapshots[step.worker_id].exit_code, mass, around)
+            for step in steps
+        ]
+        self.note_waiting([step.worker_id for step in steps if step.treatment is Treatment.WAIT], now)
         for step in steps:
-            verdict, seen = verdicts[step.worker_id], snapshots[step.worker_id]
-            self.carry_out(healing.hold_back(step, verdict, seen.exit_code, mass, around), verdict, seen, now)
+            self.carry_out(step, verdicts[step.worker_id], snapshots[step.worker_id], now)
+
+    def note_waiting(self, waiting: Sequence[int], now: datetime) -> None:
+        """Says every minute why workers are not there that should be."""
+        if not waiting:
+            self.say.forget("waiting")
+            return
+        who = ", ".join(map(str, waiting))
+        self.say.often(
+            "waiting",
+            f"Waiting for {self.settings.server} ({self.server.trouble}); worker {who} starts as soon as it answers",
+            now,
+            SAID_AGAIN,
+        )
 
     def mass(self, verdicts: Mapping[int, Verdict], now: datetime) -> MassCase | None:
         """Do half of the workers or more hang together? Remembered until none of them does."""
@@ -323,8 +347,10 @@ class Monitor:
         return mass
 
     def surroundings(self, now: datetime) -> healing.Surroundings:
-        """Do the server and the disk answer? Asked only before a restart."""
-        return healing.Surroundings(self.server.answers(now), self.parts.probe.answers(config.PROBE_ANSWER_SECONDS))
+        """Do the server and the disk answer? Asked only before a worker is started again."""
+        here = self.server.answers_now(now)
+        disk = self.parts.probe.answers(config.PROBE_ANSWER_SECONDS)
+        return healing.Surroundings(here and self.server.has_settled(now), disk, here)
 
     def excuse(self, snapshots: dict[int, WorkerSnapshot], now: datetime) -> dict[int, WorkerSnapshot]:
         """Who meets only failures of the server is excused while the server is really away."""
@@ -342,6 +368,8 @@ class Monitor:
         self.say.forget(key)
         if step.treatment is Treatment.RESTART:
             self.parts.attempts.restart(verdict, seen, now)
+        elif step.treatment is Treatment.RESUME:
+            self.parts.attempts.resume(step.worker_id, step.reason)
         elif step.treatment is Treatment.PAUSE:
             self.parts.attempts.pause(step.worker_id, step.reason)
 
@@ -352,11 +380,18 @@ class Monitor:
 def get_disk_io_utilization(library: Path | None = None) -> float | None:
     """Percent of time the busiest disk under the library is busy; None when that cannot be known.
 
-    Without `library`, the one that CALIBRE_LIBRARY names.
+    Without `library`, the one that CALIBRE_LIBRARY names. Takes less than a second: iostat's figure when it has one by
+    then, else that of the kernel's counters, from which iostat's comes too.
     """
     named = config.environment().get("CALIBRE_LIBRARY")
     path = library or (Path(named).expanduser() if named else None)
-    return None if path is None else DiskMeter(path, seconds=config.IOSTAT_SECONDS).utilization()
+    if path is None:
+        return None
+    meter = DiskMeter(path, seconds=config.IOSTAT_SECONDS)
+    try:
+        return meter.utilization()
+    finally:
+        meter.close()
 
 
 def scale_workers_based_on_disk_io(monitor: Monitor, verdicts: Mapping[int, Verdict], now: datetime) -> set[int]:
@@ -369,52 +404,7 @@ def kill_worker(monitor: Monitor, worker_id: int) -> bool:
     return monitor.parts.staff.kill(worker_id)
 
 
-# -- putting it together -------------------------------------------------------------------------------------------
-
-
-def assemble(settings: Settings, say: Journal, clock: SteadyClock) -> Monitor:
-    """A monitor with its real parts."""
-    command = Command(
-        settings.script, settings.library, settings.server, settings.state_dir, config.PROJECT, settings.environment,
-        config.ends_at(settings.environment))  # fmt: skip
-    workers = Workers(command, grace_seconds=config.KILL_GRACE_SECONDS)
-    state_file = StateFile(state_path(settings.state_dir))
-    target = config.scaling_policy(settings.target).target
-    memory = Memory(MonitorState(target, target, clock()), state_file, writes=not settings.dry_run)
-    staff = Staff(workers, memory, say)
-    alerts = Alerts("" if settings.dry_run else settings.environment.get("ALERT_WEBHOOK_URL", ""), say)
-    adviser = debugger(settings, clock) if settings.llm_enabled else None
-    history = History(history_path(settings.state_dir))
-    ledger = settings.state_dir / LEDGER_NAME
-    fixes = CodeFixes(staff, memory, say, alerts, settings.script, settings.state_dir, ledger, clock)
-    attempts = Attempts(staff, memory, history, say, alerts, clock, settings.state_dir, ledger, fixes, adviser)
-    parts = Parts(
-        staff=staff,
-        memory=memory,
-        observer=Observer(settings.state_dir, workers),
-        attempts=attempts,
-        meter=DiskMeter(settings.library, seconds=config.IOSTAT_SECONDS),
-        probe=DiskProbe(settings.library),
-        alerts=alerts,
-        journal=say,
-        state_file=state_file,
-        wishes=None if settings.dry_run else wishes(settings, staff, memory, attempts, say),
-        adviser=adviser,
-    )
-    return Monitor(settings, parts, clock)
-
-
-def wishes(settings: Settings, staff: Staff, memory: Memory, attempts: Attempts, say: Journal) -> Wishes:
-    """The one that carries out what people ask for."""
-    return Wishes(settings.state_dir, staff, memory, attempts, say, Retries(settings.state_dir, config.PROJECT, say))
-
-
-def debugger(settings: Settings, clock: Callable[[], datetime]) -> LlmDebugger:
-    """The one that asks an LLM."""
-    return LlmDebugger(
-        settings.state_dir, settings.script, config.PROJECT, settings.environment, config.llm_budget(), clock,
-        config.LOG_LINES_TO_ANALYZE, config.DISK_IO_SATURATED_THRESHOLD,
-    )  # fmt: skip
+# -- its life ------------------------------------------------------------------------------------------------------
 
 
 def run(settings: Settings, service: Notifier) -> int:
@@ -423,19 +413,23 @@ def run(settings: Settings, service: Notifier) -> int:
     for secret in secret_values(settings.environment):
         logs.mask(secret)
     with ExitStack() as stack:
-        if not settings.dry_run:
-            stack.callback(MonitorLock(settings.state_dir).release)
+        lock = None if settings.dry_run else MonitorLock(settings.state_dir)
+        if lock is not None:
+            stack.callback(lock.release)
         say = stack.enter_context(
             journal.opened(settings.state_dir, dry_run=settings.dry_run, console=not settings.quiet,
                            as_json=config.LOG_FORMAT == "json")
         )  # fmt: skip
-        monitor = assemble(settings, say, SteadyClock())
+        clock = SteadyClock()
+        monitor = Monitor(settings, put_together(settings, say, clock), clock)
+        stack.callback(monitor.parts.meter.close)
         stop = threading.Event()
         stop_on_signals(stop)
         something = monitor.begin()
         service.ready()
+        monitor.prepare(0.0)
         if something:
-            watch(monitor, stop, service)
+            watch(monitor, stop, service, lock)
         service.stopping()
         if monitor.parts.wishes is not None:
             monitor.parts.wishes.retries.finish()
@@ -445,7 +439,7 @@ def run(settings: Settings, service: Notifier) -> int:
         return monitor.exit_code
 
 
-def watch(monitor: Monitor, stop: threading.Event, service: Notifier) -> None:
+def watch(monitor: Monitor, stop: threading.Event, service: Notifier, lock: MonitorLock | None) -> None:
     """Looks at everything again and again, until the pass is closed or somebody asks to stop."""
     while not stop.is_set():
         began = time.monotonic()
@@ -462,10 +456,13 @@ def watch(monitor: Monitor, stop: threading.Event, service: Notifier) -> None:
         if over or monitor.settings.once:
             return
         # A child that ends and a wish are looked at soon; everything else can wait for the next look.
-        while time.monotonic() - began < monitor.settings.check_interval and not stop.is_set():
+        while (left := began + monitor.settings.check_interval - time.monotonic()) > 0 and not stop.is_set():
             service.alive()
+            if not keep_place(lock, monitor.say):
+                return
+            monitor.prepare(left)
             stop.wait(min(config.CHILD_SECONDS, monitor.settings.check_interval))
-            if monitor.parts.staff.workers.reap() or commands.waiting(monitor.settings.state_dir):
+            if monitor.wanted_soon():
                 break
     monitor.say.info("Asked to stop")
     if monitor.settings.stop_workers and not monitor.settings.dry_run:

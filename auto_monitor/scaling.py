@@ -4,7 +4,7 @@ The rules are those of the release notes of 2025-11-30: a saturated disk with st
 gives one back, each with its own cooldown, one worker per decision.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -91,6 +91,15 @@ def missing_ids(desired: int, taken: Collection[int]) -> tuple[int, ...]:
     wanting = max(0, desired - len(taken))
     free = (number for number in range(1, desired + len(taken) + 1) if number not in taken)
     return tuple(number for number, _ in zip(free, range(wanting), strict=False))
+
+
+def surplus_ids(desired: int, wanted: Mapping[int, bool]) -> tuple[int, ...]:
+    """The ids, highest first, that are to be forgotten before anybody is started; `wanted` says of each if it runs.
+
+    One that runs is never among them: it is stopped as any other worker too many is.
+    """
+    resting = sorted((number for number, runs in wanted.items() if not runs), reverse=True)
+    return tuple(resting[: max(0, len(wanted) - desired)])
 
 
 def _cooling(last: datetime | None, now: datetime, cooldown: timedelta) -> bool:

@@ -89,13 +89,25 @@ class Wishes:
     attempts: Attempts
     journal: Journal
     retries: Retries
+    #: Names of files that cannot be removed: they are no reason for another look.
+    stuck: set[str] = field(default_factory=set)
+
+    def waiting(self) -> bool:
+        """Has anybody asked for something that can be carried out?"""
+        return commands.waiting(self.state_dir, self.stuck)
 
     def carry_out(self) -> None:
         """All that were left since the last look."""
-        found, strange = commands.take(self.state_dir)
-        for name in strange:
+        taken = commands.take(self.state_dir)
+        for name in taken.strange:
             self.journal.warning("commands/%s is not a command and was removed", for_log(name))
-        for command in found:
+        for name, why in taken.stuck.items():
+            self.journal.once(
+                f"command {name}", f"commands/{for_log(name)} cannot be removed ({why}) and is not carried out"
+            )
+        self.stuck.clear()
+        self.stuck.update(taken.stuck)
+        for command in taken.commands:
             self._carry_out(command)
         self.retries.look()
 

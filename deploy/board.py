@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deploy import processes
+from deploy.embedded import end_child
 
 PROJECT = Path(__file__).resolve().parent.parent
 #: Seconds for it to listen.
@@ -19,7 +20,7 @@ class NoDashboard(Exception):
 
 def link(state_dir: Path, environment: Mapping[str, str]) -> str:
     """A link that works once, to a dashboard that runs from now on. Raises NoDashboard."""
-    if not _runs(state_dir):
+    if not runs(state_dir):
         _start(state_dir, environment)
     command = [sys.executable, "-m", "dashboard", "--state-dir", str(state_dir), "--link"]
     done = subprocess.run(
@@ -30,7 +31,8 @@ def link(state_dir: Path, environment: Mapping[str, str]) -> str:
     return done.stdout.strip()
 
 
-def _runs(state_dir: Path) -> bool:
+def runs(state_dir: Path) -> bool:
+    """Is there one already?"""
     known = processes.dashboard(state_dir)
     return known is not None and known[0].running() is not None
 
@@ -53,15 +55,25 @@ def _try(state_dir: Path, environment: Mapping[str, str], *options: str) -> str 
             [sys.executable, "-m", "dashboard", "--state-dir", str(state_dir), *options], cwd=PROJECT,
             env=dict(environment), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
         )  # fmt: skip
+    try:
+        if _listens(state_dir, child):
+            return None
+    except BaseException:
+        # Ctrl-C too: it has a session of its own and would not hear of it.
+        end_child(child)
+        raise
+    if child.poll() is None:
+        end_child(child)
+        return f"it did not listen within {START_SECONDS:g} s"
+    said = log.read_text("utf-8", "replace").strip().splitlines()
+    return said[-1] if said else f"it ended with status {child.returncode}"
+
+
+def _listens(state_dir: Path, child: "subprocess.Popen[bytes]") -> bool:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and child.poll() is None:
         known = processes.dashboard(state_dir)
         if known is not None and known[0].pid == child.pid:
-            return None
+            return True
         time.sleep(0.05)
-    if child.poll() is None:
-        child.terminate()
-        child.wait(START_SECONDS)
-        return f"it did not listen within {START_SECONDS:g} s"
-    said = log.read_text("utf-8", "replace").strip().splitlines()
-    return said[-1] if said else f"it ended with status {child.returncode}"
+    return False

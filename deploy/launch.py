@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
@@ -18,9 +19,12 @@ from rich.table import Table
 from rich.text import Text
 
 import systemd_notify
+from auto_monitor.command_line import names
 from auto_monitor.config import Misconfigured, require_llm_key
+from auto_monitor.config import check as check_settings
 from auto_monitor.workers import Command, Workers
 from deploy import board, processes
+from deploy.embedded import Refused, clean_environment, embedded_server, end_child
 from deploy.stop import stop
 from migration import progress, report, totals
 from migration.errors import ExitCode
@@ -30,7 +34,7 @@ from migration.patience import LIBRARY_LOCK_SECONDS
 
 PROJECT = Path(__file__).resolve().parent.parent
 DEMO = PROJECT / "demo"
-#: Seconds for the embedded server to listen, and for the first worker to open the pass.
+#: Seconds for the monitor to come up.
 START_SECONDS = 30.0
 #: Seconds to wait for a real server before saying that it does not answer.
 CHECK_SECONDS = "15"
@@ -40,10 +44,6 @@ OPEN_SECONDS = LIBRARY_LOCK_SECONDS + 30.0
 STOP_SECONDS = 10.0
 #: Seconds between two looks, and between two lines when there is no terminal.
 LOOK_SECONDS, LINE_SECONDS = 0.25, 5.0
-
-
-class Refused(Exception):
-    """Cannot start, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,7 @@ class Job:
     login: dict[str, str]
     login_file: Path | None
     workers: int
+    workers_given: bool
     settings: dict[str, str]
     llm_enabled: bool = False
     dashboard: bool = True
@@ -73,14 +74,30 @@ class Mode(Enum):
 
 
 def main() -> int:
-    """Returns the exit status; see the epilog of --help."""
-    console = Console()
+    """Returns the exit status; see the epilog of --help.
+
+    A start that fails, or that Ctrl-C ends, leaves nothing running that it has started.
+    """
+    with ExitStack() as undo:
+        code = _start(undo)
+        if code == 0:
+            undo.pop_all()
+    return code
+
+
+def _start(undo: ExitStack) -> int:
     try:
-        job, mode = _job(sys.argv[1:])
-        return _run(job, mode, console)
+        job, mode = _job(sys.argv[1:], undo)
+        return _run(job, mode, Console(), undo)
     except (Refused, Misconfigured) as refused:
         sys.stderr.write(f"{refused}\n")
         return int(ExitCode.USAGE)
+    except OSError as error:
+        sys.stderr.write(f"cannot start: {error}; the state directory must be on a disk with room, and writable\n")
+        return int(ExitCode.STATE)
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped; what this start had started is ended.\n")
+        return int(ExitCode.SIGINT)
 
 
 def _parser(environment: dict[str, str]) -> argparse.ArgumentParser:
@@ -132,21 +149,24 @@ def _parser(environment: dict[str, str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _job(argv: Sequence[str]) -> tuple[Job, Mode]:
+def _job(argv: Sequence[str], undo: ExitStack) -> tuple[Job, Mode]:
     environment = environment_with_files(PROJECT)
     parser = _parser(environment)
     argcomplete.autocomplete(parser)
     given = parser.parse_args(argv)
-    shown = not given.no_dashboard
+    shown, named = not given.no_dashboard, names(argv, "--workers")
+    # What the monitor would refuse is refused before anything is started for it.
+    check_settings()
     if given.llm_enabled:
         require_llm_key(environment)
     if given.adopt_library and (given.demo or given.dry_run):
         parser.error("--adopt-library starts a migration: leave out --demo and --dry-run")
     if given.demo:
         state_dir = DEMO / "state"
-        url, login, file = embedded_server(state_dir / "bookshelf", {})
+        url, login, file = embedded_server(state_dir / "bookshelf", {}, undo)
         settings = {"BATCH_SIZE": "8", "CHECK_INTERVAL_SECONDS": environment.get("CHECK_INTERVAL_SECONDS", "2")}
-        return Job(DEMO / "library", state_dir, url, login, file, 2, settings, given.llm_enabled, shown), Mode.DEMO
+        library = DEMO / "library"
+        return Job(library, state_dir, url, login, file, 2, True, settings, given.llm_enabled, shown), Mode.DEMO
     if not given.library:
         parser.error("name your library: --library DIR (or try it with --demo)")
     if not 1 <= given.workers <= 8:
@@ -159,11 +179,13 @@ def _job(argv: Sequence[str]) -> tuple[Job, Mode]:
     if given.server:
         ours = ("MBS2_USERNAME", "MBS2_PASSWORD", "MBS2_WS_URL", "MBS2_DB_URI")
         login = {key: environment[key] for key in ours if environment.get(key)}
-        real = Job(library, state_dir, given.server, login, None, given.workers, {}, given.llm_enabled, shown)
+        real = Job(
+            library, state_dir, given.server, login, None, given.workers, named, {}, given.llm_enabled, shown
+        )  # fmt: skip
         return replace(real, adopt_library=given.adopt_library), mode
     login = {key: environment[key] for key in ("MBS2_USERNAME", "MBS2_PASSWORD") if environment.get(key)}
-    url, login, file = embedded_server(state_dir / "bookshelf", login)
-    job = Job(library, state_dir, url, login, file, given.workers, {}, given.llm_enabled, shown)
+    url, login, file = embedded_server(state_dir / "bookshelf", login, undo)
+    job = Job(library, state_dir, url, login, file, given.workers, named, {}, given.llm_enabled, shown)
     return replace(job, adopt_library=given.adopt_library), mode
 
 
@@ -172,69 +194,25 @@ def _mode(given: argparse.Namespace) -> Mode:
     return next((mode for mode, wanted in chosen.items() if wanted), Mode.DAEMON)
 
 
-def embedded_server(data_dir: Path, login: dict[str, str]) -> tuple[str, dict[str, str], Path]:
-    """Starts the embedded server unless it runs; returns its URL, its login and the file the login is in.
-
-    It gets the port it had the last time, because the ledger is bound to the URL. Raises Refused.
-    """
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    known = processes.server(data_dir)
-    if known is None or known[0].running() is None:
-        port = known[1].rpartition(":")[2] if known else "0"
-        log = data_dir / "server.log"
-        command = [sys.executable, "-m", "bookshelf", "--data-dir", str(data_dir), "--port", port]
-        with log.open("ab") as output:
-            child = subprocess.Popen(
-                command, cwd=PROJECT, env={**_clean_environment(), **login}, stdin=subprocess.DEVNULL, stdout=output,
-                stderr=output, start_new_session=True,
-            )  # fmt: skip
-        known = _await_server(data_dir, child, log)
-    credentials = data_dir / "credentials"
-    lines = dict(line.split("=", 1) for line in credentials.read_text().splitlines() if "=" in line)
-    login = {"MBS2_USERNAME": lines["username"], "MBS2_PASSWORD": lines["password"]}
-    # Empty, not left out: .env may name those of another server.
-    return known[1], {**login, "MBS2_WS_URL": "", "MBS2_DB_URI": ""}, credentials
-
-
-def _await_server(data_dir: Path, child: subprocess.Popen[bytes], log: Path) -> tuple[processes.Recorded, str]:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        known = processes.server(data_dir)
-        if known is not None and known[0].pid == child.pid:
-            return known
-        if child.poll() is not None:
-            last = log.read_text(errors="replace").strip().splitlines()
-            raise Refused(f"the embedded server did not start: {last[-1] if last else 'no reason given'} (see {log})")
-        time.sleep(0.05)
-    child.terminate()
-    raise Refused(f"the embedded server did not listen within {START_SECONDS:g} s; see {log}")
-
-
-def _clean_environment() -> dict[str, str]:
-    """The environment without settings that belong to another server or library, and without systemd's."""
-    ours = ("MBS2_", "BOOKSHELF_", "CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID", *systemd_notify.VARIABLES)
-    return {key: value for key, value in os.environ.items() if not key.startswith(ours)}
-
-
-def _run(job: Job, mode: Mode, console: Console) -> int:
+def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
     watching = processes.monitor(job.state_dir)
     if watching:
         raise Refused(f"a monitor is already running (pid {watching.pid}) on {job.state_dir}; ./stop.sh ends it")
     job.state_dir.mkdir(parents=True, exist_ok=True)
     if mode is Mode.DRY_RUN:
         return _become_monitor(job, "--dry-run")
-    if not processes.alive(processes.workers(job.state_dir)):
+    if not _running_workers(job.state_dir):
         opened = _open_pass(job)
         if opened:
             return opened
     elif job.adopt_library:
         raise Refused(f"workers are running on {job.state_dir}; ./stop.sh ends them, then --adopt-library")
-    _serve_page(job, console)
+    _serve_page(job, console, undo)
     if mode is Mode.NO_MONITOR:
-        return _start_workers(job, console)
+        return _start_workers(job, console, undo)
     if mode is Mode.FOREGROUND:
         return _become_monitor(job, "--stop-workers")
-    daemon = _start_monitor(job)
+    daemon = _start_monitor(job, undo)
     if mode is Mode.DEMO:
         return _watch_demo(job, daemon, console)
     console.print(
@@ -247,13 +225,15 @@ def _run(job: Job, mode: Mode, console: Console) -> int:
     return 0
 
 
-def _serve_page(job: Job, console: Console) -> None:
+def _serve_page(job: Job, console: Console, undo: ExitStack) -> None:
     """Starts the dashboard and prints a link to it; without one the migration goes on all the same."""
     if not job.dashboard:
         return
+    if not board.runs(job.state_dir):
+        undo.callback(_stop_page, job.state_dir)
     named = {k: v for k, v in environment_with_files(PROJECT).items() if k.startswith("DASHBOARD_")}
     try:
-        link = board.link(job.state_dir, {**_clean_environment(), **named})
+        link = board.link(job.state_dir, {**clean_environment(), **named})
     except (board.NoDashboard, OSError, subprocess.SubprocessError) as error:
         console.print(f"There is no page to watch: {error}", markup=False, highlight=False, soft_wrap=True)
         return
@@ -261,6 +241,11 @@ def _serve_page(job: Job, console: Console) -> None:
         f"Watch it on\n  {link}\n(works once; for another: ./.venv/bin/python -m dashboard --link --state-dir "
         f"{job.state_dir})", markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
+
+
+def _stop_page(state_dir: Path) -> None:
+    shown = processes.dashboard(state_dir)
+    stop([shown[0]] if shown else [])
 
 
 def _open_pass(job: Job) -> int:
@@ -315,19 +300,19 @@ def _worker_command(job: Job, number: int) -> list[str]:
 def _surroundings(job: Job) -> dict[str, str]:
     """The environment of monitor and workers: secrets travel there, never on a command line."""
     return {
-        **_clean_environment(), **job.settings, **job.login, "CALIBRE_LIBRARY": str(job.library),
+        **clean_environment(), **job.settings, **job.login, "CALIBRE_LIBRARY": str(job.library),
         "MBS2_SERVER": job.server, "STATE_DIR": str(job.state_dir), "TARGET_WORKER_COUNT": str(job.workers),
         "PYTHONUNBUFFERED": "1",
     }  # fmt: skip
 
 
-def _start_workers(job: Job, console: Console) -> int:
+def _start_workers(job: Job, console: Console, undo: ExitStack) -> int:
     """--no-monitor: the workers alone."""
     own = {key: value for key, value in _surroundings(job).items() if key not in os.environ or key in job.login}
     command = Command(PROJECT / "bulk_migrate_calibre.py", job.library, job.server, job.state_dir, PROJECT, own)
     staff = Workers(command, grace_seconds=STOP_SECONDS)
     for number in range(1, job.workers + 1):
-        staff.start(number)
+        undo.callback(staff.stop, staff.start(number), number)
     console.print(
         f"{job.workers} workers run without a monitor: one that stops is not started again. ./stop.sh ends them.",
         markup=False, soft_wrap=True,
@@ -338,7 +323,9 @@ def _start_workers(job: Job, console: Console) -> int:
 
 def _monitor_command(job: Job, *options: str) -> list[str]:
     llm = ["--llm-enabled"] if job.llm_enabled else []
-    return [sys.executable, str(PROJECT / "auto_monitor" / "monitor.py"), *options, *llm]
+    # Named now, the number counts more than the one an earlier monitor remembers.
+    workers = ["--workers", str(job.workers)] if job.workers_given else []
+    return [sys.executable, str(PROJECT / "auto_monitor" / "monitor.py"), *options, *workers, *llm]
 
 
 def _become_monitor(job: Job, option: str) -> int:
@@ -348,27 +335,47 @@ def _become_monitor(job: Job, option: str) -> int:
     os.execve(sys.executable, _monitor_command(job, option), {**_surroundings(job), **service})  # noqa: S606 - no shell is wanted
 
 
-def _start_monitor(job: Job) -> "subprocess.Popen[bytes]":
+def _start_monitor(job: Job, undo: ExitStack) -> "subprocess.Popen[bytes]":
     """The daemon, in a session of its own. Raises Refused with what it said when it does not come up."""
     output = job.state_dir / "monitor.out"
+    undo.callback(_stop_migration, job.state_dir, [worker.pid for worker in _running_workers(job.state_dir)])
     with output.open("wb") as said:
         child = subprocess.Popen(
             _monitor_command(job, "--quiet"), cwd=PROJECT, env=_surroundings(job), stdin=subprocess.DEVNULL,
             stdout=said, stderr=said, start_new_session=True,
         )  # fmt: skip
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        watching = processes.monitor(job.state_dir)
-        if watching is not None and watching.pid == child.pid:
+    try:
+        if _comes_up(job, child):
             return child
-        if child.poll() is not None:
-            break
-        time.sleep(0.05)
-    if child.poll() == 0:
-        return child
-    child.terminate()
+    except BaseException:
+        # Ctrl-C too: it has a session of its own and would not hear of it.
+        end_child(child)
+        raise
+    end_child(child)
     last = output.read_text(errors="replace").strip().splitlines()
     raise Refused(f"the monitor did not start: {last[-1] if last else 'it said nothing'}")
+
+
+def _comes_up(job: Job, child: "subprocess.Popen[bytes]") -> bool:
+    """Does the monitor watch, or has it found that there is nothing to watch?"""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and child.poll() is None:
+        watching = processes.monitor(job.state_dir)
+        if watching is not None and watching.pid == child.pid:
+            return True
+        time.sleep(0.05)
+    return child.poll() == 0
+
+
+def _running_workers(state_dir: Path) -> list[processes.Recorded]:
+    return processes.alive(processes.workers(state_dir))
+
+
+def _stop_migration(state_dir: Path, others: Sequence[int]) -> None:
+    """Ends the monitor, then its workers, in this order; not those that ran before."""
+    watching = processes.monitor(state_dir)
+    stop([watching] if watching else [])
+    stop([worker for worker in _running_workers(state_dir) if worker.pid not in others])
 
 
 def _watch_demo(job: Job, daemon: "subprocess.Popen[bytes]", console: Console) -> int:
@@ -377,19 +384,16 @@ def _watch_demo(job: Job, daemon: "subprocess.Popen[bytes]", console: Console) -
         _watch(job, daemon, console)
     except KeyboardInterrupt:
         console.print("Stopping; the next start goes on from here.")
-        watching = processes.monitor(job.state_dir)
-        stop([watching] if watching else [])
-        stop(processes.workers(job.state_dir))
         return int(ExitCode.SIGINT)
     found = _totals(job)
     if found is not None:
         console.print(report.summary(found, datetime.now(tz=UTC)))
         page = job.state_dir / "report" / "report.html"
         console.print(f"The report is in {page}", markup=False, highlight=False, soft_wrap=True)
-    _say_where(job, console)
     if daemon.returncode or found is None or found.closed_at is None:
         sys.stderr.write(f"The demo did not come to its end; see {job.state_dir / 'monitor.log'}\n")
         return daemon.returncode or int(ExitCode.PENDING)
+    _say_where(job, console)
     return 0
 
 

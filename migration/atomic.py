@@ -6,12 +6,16 @@ import os
 import tempfile
 from pathlib import Path
 
-from migration.errors import StateUnwritable as StateUnwritable  # part of what `write_json` promises
+from migration.errors import OutOfResources as OutOfResources
+from migration.errors import StateUnwritable as StateUnwritable  # both are part of what `write_json` promises
 from migration.model import Json
 from migration.resources import raise_if_exhausted
 
 #: A rename can be impossible where a write is not: another device (bind mounts), odd rights.
 _WRITE_DIRECTLY = frozenset({errno.EXDEV, errno.EPERM, errno.EACCES})
+
+#: What writing raises: to be caught by whoever can go on without the file.
+UNWRITABLE = (StateUnwritable, OutOfResources)
 
 
 def write_json(path: Path, value: Json) -> None:

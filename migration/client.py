@@ -219,6 +219,11 @@ class BookshelfClient:
         answer = self._call("GET", f"/api/ebooks/index/{quote(prefix, safe='')}")
         return [EbookId(bodies.integer(item.get("id"))) for item in bodies.items(answer) if item.get("title") == title]
 
+    def search(self, words: str) -> list[EbookId]:
+        """The first ebooks, 100 at most, whose authors, title and series have all these words."""
+        answer = self._accepted(self._call("GET", f"/api/search/{quote(words, safe='')}?page_size=100"))
+        return [EbookId(bodies.integer(item.get("id"))) for item in bodies.items(answer)]
+
     def create(self, intended: Intended, card: Card, ids: Mapping[tuple[str, str], int], *, bare: bool) -> EbookId:
         """Makes the ebook under its working title; without authors and series when `bare`.
 
@@ -258,7 +263,7 @@ class BookshelfClient:
             existing = _EXISTING.search(answer.error)
             if existing is not None and int(existing[2]) == ebook_id:
                 return Receipt(digest, ebook_id, SourceId(int(existing[1])))
-            raise AttachedElsewhere(Sighting(digest))
+            raise AttachedElsewhere(Sighting(digest, EbookId(int(existing[2])) if existing else None))
         with about(digest):
             accepted = self._accepted(answer)
         return Receipt(digest, ebook_id, SourceId(bodies.integer(accepted.mapping().get("id"))))

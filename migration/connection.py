@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from migration.errors import LibraryBusy, LibraryUnreadable, StateUnwritable
 NAME = "metadata.db"
 _SIDES = ("", "-journal", "-wal")
 _COPY_TRIES = 5
+#: So often it is asked whether a private copy is out of date, seconds: making one takes a while.
+COPY_SECONDS = 30.0
 #: The way out of a database that is damaged.
 _RESTORE = (
     "Calibre's 'Library maintenance > Restore database' makes it anew from the books' folders and gives it a new "
@@ -36,8 +39,70 @@ def open_read_only(path: Path, timeout_seconds: float) -> sqlite3.Connection:
     return db
 
 
-def connect(root: Path, private_dir: Path, timeout_seconds: float) -> sqlite3.Connection:
-    """A connection to the library's database, or to its private copy. Raises LibraryUnreadable, StateUnwritable."""
+class Live:
+    """metadata.db as it is now.
+
+    It is opened again when another file is in its place (restored from a backup, brought by a program
+    that synchronises): the old one would go on telling what was. So it is when it has changed since
+    a private copy was made.
+    """
+
+    def __init__(self, root: Path, private_dir: Path, timeout_seconds: float) -> None:
+        """Raises LibraryUnreadable, StateUnwritable."""
+        self.path = root / NAME
+        self._root = root
+        self._private = private_dir
+        self._timeout = timeout_seconds
+        self._db, self._copied = connect(root, private_dir, timeout_seconds)
+        self._opened = self._identity()
+        self._looked = time.monotonic()
+
+    def renewed(self) -> bool:
+        """Was it another one, so that it was opened again? Raises as when it was made."""
+        if self._copied and time.monotonic() - self._looked < COPY_SECONDS:
+            return False
+        self._looked = time.monotonic()
+        identity = self._identity()
+        if identity in (self._opened, None):
+            return False
+        db, copied = connect(self._root, self._private, self._timeout)
+        self._db.close()
+        self._db, self._copied, self._opened = db, copied, identity
+        return True
+
+    def fetch(self, sql: str, parameters: tuple[object, ...], what: str) -> list[tuple[object, ...]]:
+        """All rows of one SELECT; `what` is read, for the message. Raises LibraryUnreadable."""
+        try:
+            with readable(self.path, what):
+                return self._db.execute(sql, parameters).fetchall()
+        except NeedsRecovery as error:
+            raise LibraryUnreadable(
+                f"{self.path} was left by a crashed program while it was being read ({error}); start again"
+            ) from error
+
+    def close(self) -> None:
+        """Closes it."""
+        self._db.close()
+
+    def _identity(self) -> object:
+        """What tells this file from another; of a copy, what tells that its original is as it was.
+
+        None while there is none: whoever replaces it may be about to.
+        """
+        try:
+            if self._copied:
+                return _stamp(self.path)
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+
+def connect(root: Path, private_dir: Path, timeout_seconds: float) -> tuple[sqlite3.Connection, bool]:
+    """A connection to the library's database, or to its private copy: then True comes with it.
+
+    Raises LibraryUnreadable, StateUnwritable.
+    """
     path = root / NAME
     _refuse_obvious(root, path)
     db = open_read_only(path, timeout_seconds)
@@ -46,11 +111,11 @@ def connect(root: Path, private_dir: Path, timeout_seconds: float) -> sqlite3.Co
             db.execute("SELECT COUNT(*) FROM sqlite_master").fetchall()
     except NeedsRecovery:
         db.close()
-        return open_read_only(_recovered_copy(path, private_dir, timeout_seconds), timeout_seconds)
+        return open_read_only(_recovered_copy(path, private_dir, timeout_seconds), timeout_seconds), True
     except LibraryUnreadable:
         db.close()
         raise
-    return db
+    return db, False
 
 
 class NeedsRecovery(Exception):

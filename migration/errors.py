@@ -14,7 +14,8 @@
     │   ├── MachineLost          the machine of a cluster that was at the file is gone
     │   └── FileMoved            a file is not where Calibre listed it: its range is read again
     ├── Rejected             this file will not arrive; the run goes on; `--retry-failed` tries again
-    │   ├── TooBig  Unsupported  EmptyFile  Unreadable  OutsideLibrary  NotRegular  MissingFile
+    │   ├── TooBig  Unsupported  EmptyFile  Unreadable  OutsideLibrary  NotRegular
+    │   ├── MissingFile  AmbiguousFile
     │   ├── RefusedByServer  StoppedItsWorker
     │   └── BadCover             of a book's cover only; its files go on
     └── Fatal                stop at once with a clear message and the exit code of the class
@@ -176,6 +177,10 @@ class MissingFile(Rejected):
     """Calibre lists the file but it is not in the library."""
 
     reason = "missing"
+
+
+class AmbiguousFile(MissingFile):
+    """The file is not where Calibre lists it, and several files there could be it."""
 
 
 class Unreadable(Rejected):

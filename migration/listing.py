@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
-from migration.errors import EmptyFile, MissingFile, OutsideLibrary, Rejected
+from migration.errors import AmbiguousFile, EmptyFile, MissingFile, OutsideLibrary, Rejected
 from migration.model import BookFile, BookId, FileId, Origin, Problem
 from migration.paths import Tree, shown
 from migration.sanitize import sanitize_text
@@ -26,6 +26,11 @@ _LISTING = (
     "SELECT books.id, data.format, books.path, data.name, books.uuid"
     " FROM books CROSS JOIN data ON data.book = books.id"
     " WHERE books.id BETWEEN ? AND ? ORDER BY books.id"
+)
+_COUNTED = "SELECT format, COUNT(*) FROM data GROUP BY format"
+_WITHOUT_FILES = (
+    "SELECT id FROM books WHERE id BETWEEN ? AND ? AND NOT EXISTS (SELECT 1 FROM data WHERE data.book = books.id)"
+    " ORDER BY id"
 )
 Rows = list[tuple[object, ...]]
 
@@ -79,6 +84,19 @@ class Listing:
             for book, recorded, folder, stem, uuid in rows
         ]
 
+    def counted(self) -> dict[str, int]:
+        """How many files the whole library lists of each format: one query over an index."""
+        counted: dict[str, int] = {}
+        for recorded, number in self._query(_COUNTED, (), "the number of files"):
+            name = _format(recorded)[0]
+            counted[name] = counted.get(name, 0) + (number if isinstance(number, int) else 0)
+        return counted
+
+    def without_files(self, first: int, last: int) -> list[BookId]:
+        """The books of a range that have no format at all: one query over an index."""
+        rows = self._query(_WITHOUT_FILES, (first, last), f"books {first}-{last}")
+        return [BookId(row[0]) for row in rows if isinstance(row[0], int)]
+
     def files(self, first: int, last: int, only: Collection[int] | None = None) -> dict[int, list[BookFile]]:
         """The files of each book of a range that has any, in the order of sending."""
         listed = _by_book(self.formats(first, last), only)
@@ -119,11 +137,12 @@ class Listing:
             found = self._tree.find(folder, stem, row.extension, plain)
         except Rejected as error:
             recorded = folder + b"/" + stem + (b"." + row.extension if row.extension else b"")
-            return BookFile(file_id, recorded, problem=Problem(error.reason, str(error)))
+            note = str(error) if isinstance(error, AmbiguousFile) else ""
+            return BookFile(file_id, recorded, problem=Problem(error.reason, str(error)), note=note)
         if found.size == 0:
             message = f"{shown(found.path)} has 0 bytes"
             return BookFile(file_id, found.path, problem=Problem(EmptyFile.reason, message))
-        return BookFile(file_id, found.path, found.size, found.mtime_ns, note=found.note)
+        return BookFile(file_id, found.path, found.size, found.mtime_ns, note=found.note, conflicted=found.conflicted)
 
 
 def folder_of(value: object) -> bytes:

@@ -4,6 +4,8 @@ import io
 import random
 import shutil
 import sqlite3
+import subprocess
+import sys
 import uuid
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -139,3 +141,24 @@ def epubs(numbers: Iterable[int], *, padding: int = 500) -> list[Made]:
         )
         for number in numbers
     ]
+
+
+WRITER = """
+import os, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("PRAGMA cache_size = 1")
+if sys.argv[2] == "wal":
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA wal_autocheckpoint = 0")
+    db.execute("INSERT INTO publishers (name) VALUES ('from the wal')")
+else:
+    db.execute("BEGIN IMMEDIATE")
+    for number in range(3000):
+        db.execute("INSERT INTO publishers (name) VALUES (?)", (f"uncommitted {number}",))
+os.kill(os.getpid(), 9)
+"""
+
+
+def crash_a_writer(library: Library, how: str) -> None:
+    """A program that dies while it writes."""
+    subprocess.run([sys.executable, "-c", WRITER, str(library.root / "metadata.db"), how], check=False, timeout=60)

@@ -106,7 +106,7 @@ class State:
     def entries(self, number: int) -> None:
         """So many attempts, the last ones now."""
         history = History(history_path(self.folder))
-        history.begin()
+        history.begin(self.now)
         made = [entry(i, self.now - timedelta(minutes=number - i)) for i in range(number)]
         write_json(history.path, [to_json(item) for item in made])
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import time
@@ -11,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from migration import logs, totals
+from migration import connection, logs, totals
 from migration.adoption import adopt
 from migration.clock import SteadyClock
-from migration.errors import LibraryBusy, WrongLedger
+from migration.errors import LibraryBusy, LibraryUnreadable, WrongLedger
 from migration.ledger import Ledger
 from migration.library import CalibreLibrary
 from migration.listing import Listing
@@ -22,7 +23,7 @@ from migration.model import Author, BookId, Counts
 from migration.owner import this_process
 from migration.paths import Tree
 from tests.conftest import Shelf, Workers
-from tests.librarykit import Library, Made, epub, epubs
+from tests.librarykit import Library, Made, crash_a_writer, epub, epubs
 
 pytestmark = pytest.mark.integration
 
@@ -195,6 +196,55 @@ def test_what_calibre_does_between_listing_and_sending_fails_nothing(
     assert "Book 3" not in titles
     shown = json.loads((workers.state_dir / "migration_progress_worker1.json").read_text())
     assert (shown["counts"]["pending"], shown["counts"]["discovered"]) == (0, 59)
+
+
+# -- another metadata.db in the same place ----------------------------------------------------------------------------
+
+
+def put_in_place(library: Library, change: str) -> None:
+    """What a backup or a program that synchronises does: another file under the same name."""
+    new = library.root / "metadata.new"
+    shutil.copy(library.root / "metadata.db", new)
+    with closing(sqlite3.connect(new)) as db:
+        db.create_function("title_sort", 1, lambda title: title)
+        db.execute(change)
+        db.commit()
+    new.replace(library.root / "metadata.db")
+
+
+def test_a_database_that_was_replaced_is_read_again(library: Library, tmp_path: Path) -> None:
+    """The old one would go on telling what was, and a renamed book would be missing."""
+    library.add(*epubs(range(2)))
+    with CalibreLibrary(library.root, tmp_path / "copy") as opened:
+        assert opened.read_books(1, 1)[0].title == "Book 0"
+        put_in_place(library, "UPDATE books SET title = 'Brought' WHERE id = 1")
+        assert opened.read_books(1, 1)[0].title == "Brought"
+        rename(2, "Renamed (2)")(library)
+        assert [file.problem for file in opened.read_files(1, 9)] == [None, None]
+        assert opened.listed(1, 9) == 2
+
+
+def test_a_database_of_another_library_in_its_place_ends_the_reading(library: Library, tmp_path: Path) -> None:
+    """Each time it is asked; the way out for a restored one is named."""
+    library.add(*epubs(range(2)))
+    with CalibreLibrary(library.root, tmp_path / "copy") as opened:
+        put_in_place(library, "UPDATE library_id SET uuid = 'another'")
+        for _ in range(2):
+            with pytest.raises(LibraryUnreadable, match=r"replaced by that of library another.*--adopt-library"):
+                opened.read_files(1, 9)
+
+
+def test_a_private_copy_is_renewed_when_its_original_is_whole_again(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calibre rolled the crashed writer's journal back and went on; a copy for ever would not know."""
+    monkeypatch.setattr(connection, "COPY_SECONDS", 0.0)
+    library.add(*epubs(range(2)))
+    crash_a_writer(library, "journal")
+    with CalibreLibrary(library.root, tmp_path / "copy") as opened:
+        assert (tmp_path / "copy" / "metadata.db").exists()
+        library.sql("UPDATE books SET title = 'Later' WHERE id = 1")
+        assert opened.read_books(1, 1)[0].title == "Later"
 
 
 # -- a library that Calibre restored ---------------------------------------------------------------------------------

@@ -165,8 +165,8 @@ def test_commands_are_left_for_the_monitor(board: Running) -> None:
     for retry in retries:
         asked = visitor.post({"command": "retry", "files": [[file.book_id, file.format] for file in retry.files]})
         assert asked.status_code == 202
-    found, strange = commands.take(board.state)
-    assert (set(found), strange) == ({*wishes, *retries}, [])
+    taken = commands.take(board.state)
+    assert (set(taken.commands), taken.strange) == ({*wishes, *retries}, [])
 
 
 @pytest.mark.usefixtures("monitor_alive")
@@ -186,7 +186,7 @@ def test_without_a_monitor_only_a_retry_is_taken_for_later(board: Running) -> No
     assert (refused.status_code, "No monitor runs" in refused.text) == (409, True)
     kept = visitor.post({"command": "retry", "files": []})
     assert kept.json()["message"] == "No monitor runs; the next ./start.sh retries all failed files."
-    assert commands.take(board.state)[0] == [Command(Wish.RETRY)]
+    assert commands.take(board.state).commands == [Command(Wish.RETRY)]
 
 
 def test_signing_out_ends_the_session(board: Running) -> None:

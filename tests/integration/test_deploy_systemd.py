@@ -13,7 +13,7 @@ import pytest
 
 from auto_monitor import config
 from auto_monitor.detection import FOR_GOOD
-from auto_monitor.disk import IOSTAT_PATIENCE_SECONDS
+from auto_monitor.disk import LOOK_SECONDS
 from tests.conftest import PROJECT, clean_environment, end, needs, start_shelf
 from tests.integration.test_migration_changes import wait_for
 from tests.integration.test_monitor import Watch, slow_shelf, watch  # fixtures
@@ -97,7 +97,7 @@ def test_the_watchdog_outwaits_the_longest_look() -> None:
     """Half a period: the last sign of life may be that old when a look begins."""
     restart = config.STACK_SECONDS + 2 * config.KILL_GRACE_SECONDS
     probes = 3 * config.PROBE_ANSWER_SECONDS
-    look = config.IOSTAT_SECONDS + IOSTAT_PATIENCE_SECONDS + probes + config.MAX_WORKER_COUNT * restart
+    look = LOOK_SECONDS + probes + config.MAX_WORKER_COUNT * restart
     last_look = 2 * config.KILL_GRACE_SECONDS + config.REPORT_SECONDS
     assert max(look, last_look) + config.CHILD_SECONDS < float(setting(MONITOR, "WatchdogSec")) / 2
 
@@ -258,9 +258,10 @@ def test_what_systemd_starts_becomes_the_monitor(watch: Watch, manager: Manager)
 START_AND_STOP = """
 import sys
 from pathlib import Path
-from deploy import launch, processes, stop
+from contextlib import ExitStack
+from deploy import embedded, processes, stop
 folder = Path(sys.argv[1])
-launch.embedded_server(folder, {})
+embedded.embedded_server(folder, {}, ExitStack())
 print(stop.stop([processes.server(folder)[0]]))
 """
 

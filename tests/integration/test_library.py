@@ -19,7 +19,7 @@ from migration.errors import LibraryUnreadable, MissingFile, NotRegular, Outside
 from migration.library import CalibreLibrary
 from migration.model import Author, Book, Problem
 from tests.conftest import FIXTURES, PROJECT, needs
-from tests.librarykit import Library, Made, epub
+from tests.librarykit import Library, Made, crash_a_writer, epub
 
 pytestmark = pytest.mark.integration
 
@@ -203,27 +203,6 @@ def test_reading_holds_no_lock(library: Library) -> None:
             calibre.execute("PRAGMA busy_timeout = 0")
             calibre.execute("BEGIN EXCLUSIVE")
             calibre.execute("COMMIT")
-
-
-WRITER = """
-import os, sqlite3, sys
-db = sqlite3.connect(sys.argv[1], isolation_level=None)
-db.execute("PRAGMA cache_size = 1")
-if sys.argv[2] == "wal":
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA wal_autocheckpoint = 0")
-    db.execute("INSERT INTO publishers (name) VALUES ('from the wal')")
-else:
-    db.execute("BEGIN IMMEDIATE")
-    for number in range(3000):
-        db.execute("INSERT INTO publishers (name) VALUES (?)", (f"uncommitted {number}",))
-os.kill(os.getpid(), 9)
-"""
-
-
-def crash_a_writer(library: Library, how: str) -> None:
-    """A program that dies while it writes."""
-    subprocess.run([sys.executable, "-c", WRITER, str(library.root / "metadata.db"), how], check=False, timeout=60)
 
 
 def test_a_hot_journal_is_recovered_in_a_private_copy(library: Library, tmp_path: Path) -> None:
@@ -440,7 +419,12 @@ def test_of_several_strangers_none_is_taken(library: Library) -> None:
     found = books_of(library.root)[0].files[0]
     assert found.path.endswith(b"a.epub")
     (path.parent / "b.epub").write_bytes(b"x")
-    assert problem_of(library.root) == Problem("missing", "'Author/Book (1)/file.epub' is not in the library")
+    (path.parent / "._c.epub").write_bytes(b"hidden")
+    assert problem_of(library.root) == Problem(
+        "missing",
+        "'Author/Book (1)/file.epub' is not in the library; 2 files there could be it ('a.epub', 'b.epub'); "
+        "leave one, or give it that name",
+    )
 
 
 def test_an_unreadable_file_is_reported_when_it_is_opened(library: Library) -> None:

@@ -260,6 +260,33 @@ def test_a_dead_server_is_nobodys_fault(watch: Watch, tmp_path: Path) -> None:
         end(back.process)
 
 
+def test_a_server_that_is_away_at_the_start(watch: Watch) -> None:
+    """Said every minute, no attempt, and the workers run within one interval of its return."""
+    watch.more |= {
+        "START_SECONDS": "1", "CHECK_INTERVAL_SECONDS": "2", "STUCK_THRESHOLD_SECONDS": "300",
+        "DISCOVERY_THRESHOLD_SECONDS": "300", "COOLDOWN_SECONDS": "600", "MAX_FIX_ATTEMPTS": "1",
+    }  # fmt: skip
+    port = int(watch.shelf.url.rpartition(":")[2])
+    end(watch.shelf.process)
+    monitor = watch.start("--workers", "2")
+    log, done = watch.state / "monitor.log", watch.state / "auto_restart.log"
+    why = f"Waiting for {watch.shelf.url} (connection refused); worker 1, 2 starts as soon as it answers"
+    wait_for(lambda: log.exists() and why in log.read_text())
+    assert done.read_text().count(" runs as pid ") == 2
+    back = start_shelf(watch.shelf.data_dir, port=port)
+    began = time.monotonic()
+    try:
+        wait_for(lambda: done.read_text().count(" runs as pid ") == 4)
+        assert time.monotonic() - began < 2 + 2
+        _out, said = monitor.communicate(timeout=120)
+        assert monitor.returncode == 0, said
+        assert "Starting worker 1: the server answers again" in done.read_text()
+        assert watch.history() == []
+        watch.all_arrived_once()
+    finally:
+        end(back.process)
+
+
 def test_a_monitor_that_is_killed_takes_its_case_up_again(watch: Watch) -> None:
     """Attempts survive; workers go on without it; the next one verifies."""
     watch.more["SUCCESS_VERIFICATION_SECONDS"] = "4"
@@ -437,6 +464,30 @@ def test_a_saturated_disk_takes_a_worker_away_and_an_idle_one_gives_it_back(watc
     assert (status["desired_workers"], status["disk_utilization_percent"]) == (2, 97.0)
     busy.write_text("5")
     wait_for(lambda: "Starting worker 3: disk at 5 %, 2 workers desired" in log.read_text())
+
+
+def test_a_number_that_is_named_counts_more_than_what_is_remembered(watch: Watch) -> None:
+    """Four, then two, then six, then what is remembered."""
+    watch.more |= {"MAX_FILES_PER_MIN": "6", "CHECK_INTERVAL_SECONDS": "0.3"}
+    log = watch.state / "auto_restart.log"
+
+    def started(*options: str, expected: int) -> None:
+        """Ids that one monitor starts; all are ended with it."""
+        before = len(log.read_text()) if log.exists() else 0
+        monitor = watch.start(*options)
+        wait_for(lambda: log.exists() and log.read_text()[before:].count(" runs as pid ") >= expected)
+        end(monitor)
+        found = re.findall(r"Starting worker (\d+): (\d+) are desired", log.read_text()[before:])
+        assert found == [(str(number), str(expected)) for number in range(1, expected + 1)]
+
+    started("--workers", "4", expected=4)
+    started("--workers", "2", expected=2)
+    started("--workers=6", expected=6)
+    state = json.loads((watch.state / "monitor_state.json").read_bytes())
+    state["desired"] = 3
+    (watch.state / "monitor_state.json").write_text(json.dumps(state))
+    watch.more["TARGET_WORKER_COUNT"] = "6"
+    started(expected=3)
 
 
 class Hook(BaseHTTPRequestHandler):

@@ -44,7 +44,7 @@ def test_what_was_left_half_done(
 ) -> None:
     """Closed when nothing was done, and still an attempt; what was done is left to be verified."""
     history = History(history_path(tmp_path))
-    history.begin()
+    history.begin(NOW)
     history.record(entry, NOW)
     record = WorkerRecord(1, attempts=1, last_attempt_at=NOW, case=case)
     memory = Memory(MonitorState(1, 1, NOW, workers={1: record}), StateFile(state_path(tmp_path)), writes=True)

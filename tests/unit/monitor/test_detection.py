@@ -68,8 +68,6 @@ TABLE = [
      "it was stopped by signal 15 after saving"),
     ("vanished", seen(alive=False), Health.STOPPED, 0, "its process vanished"),
     ("failed, not our child", seen(Phase.FAILED, alive=False), Health.STOPPED, 0, "its process vanished"),
-    ("no server", seen(alive=False, exit_code=3), Health.STOPPED, 0,
-     "it ended with 3: the server did not answer at its start, or refused the login"),
     ("pending", seen(alive=False, exit_code=6), Health.STOPPED, 0, "it ended with 6: it ended with files pending"),
     ("damaged ledger", seen(alive=False, exit_code=9), Health.STOPPED, 0,
      "it ended with 9: the ledger was damaged or gone; the next start sets it aside and rebuilds it"),
@@ -87,6 +85,18 @@ def test_what_the_machine_lacked_is_named(code: int | None, reason: str) -> None
     """An internal error says nothing; a signal and the other statuses speak for themselves."""
     found = judge(seen(Phase.FAILED, alive=False, exit_code=code, words="OutOfMemory: out of memory"), NOW, POLICY)
     assert (found.health, found.reason, found.crashed) == (Health.STOPPED, reason, code == 70)
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "away"),
+    [(3, "", True), (3, "ServerNeverAnswered: no answer", True), (3, "LoginRefused: wrong password", False),
+     (None, "ServerNeverAnswered: no answer", True), (None, "LoginRefused: wrong password", False), (None, "", False),
+     (70, "ServerNeverAnswered: no answer", False), (-9, "ServerNeverAnswered: no answer", False)],
+)  # fmt: skip
+def test_who_found_no_server(code: int | None, words: str, away: bool) -> None:
+    """By status, and by its own words where nobody knows the status; a login that is refused is another matter."""
+    found = judge(seen(Phase.FAILED, alive=False, exit_code=code, words=words), NOW, POLICY)
+    assert (found.health, found.away) == (Health.STOPPED, away)
 
 
 @pytest.mark.parametrize("code", [70, 1])

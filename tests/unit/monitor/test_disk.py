@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from auto_monitor.disk import DiskMeter, DiskProbe, busiest, devices_behind, io_pressure
-from auto_monitor.monitor import get_disk_io_utilization
+from auto_monitor.disk import DiskProbe, Sample, devices_behind, io_pressure
+from auto_monitor.iostat import NoFigure, busiest
 
 
 @pytest.fixture
@@ -71,26 +71,73 @@ def test_what_has_no_disk_is_not_known(machine: Path, tmp_path: Path, mounts: st
     assert devices_behind(tmp_path / "gone", sys=machine, mountinfo=mounts) == frozenset()
 
 
-def test_the_busiest_counts() -> None:
-    """Of the disks that matter; utilisation over 100 is 100."""
-    disks = (
-        '{"disk_device": "sda", "util": 12.5}, {"disk_device": "sdb", "util": 101.2}, {"disk_device": "x", "util": 99}'
-    )
-    output = f'{{"sysstat": {{"hosts": [{{"statistics": [{{"disk": [{disks}]}}]}}]}}}}'.encode()
-    assert busiest(output, frozenset({"sda"})) == 12.5
-    assert busiest(output, frozenset({"sda", "sdb"})) == 100.0
-    assert busiest(output, frozenset({"sdz"})) is None
-    for nonsense in (b"", b"[]", b'{"sysstat": 3}', b'{"sysstat": {"hosts": []}}'):
-        assert busiest(nonsense, frozenset({"sda"})) is None
+def report(*shares: tuple[str, str], key: str = "util") -> bytes:
+    """iostat's JSON with a number as it is spelled for each disk; another column stands before and after it."""
+    disks = ", ".join(f'{{"disk_device": "{name}", "aqu-sz": 7, "{key}": {share}, "w/s": 1}}' for name, share in shares)
+    return f'{{"sysstat": {{"hosts": [{{"statistics": [{{"disk": [{disks}]}}]}}]}}}}'.encode()
 
 
-def test_this_machine_says_something_or_nothing_but_never_nonsense(tmp_path: Path) -> None:
-    """With iostat, and with the kernel's counters alone."""
-    for found in (
-        get_disk_io_utilization(tmp_path),
-        DiskMeter(tmp_path, seconds=1)._by_busy_time(devices_behind(tmp_path)),
-    ):
-        assert found is None or 0 <= found <= 100
+FIGURES = [
+    ([("sda", "12.50"), ("sdb", "97")], {"sda"}, 12.5),
+    ([("sda", "12.50"), ("sdb", "97")], {"sda", "sdb"}, 97.0),
+    ([("sda", "NaN"), ("sdb", "3")], {"sdb"}, 3.0),
+    ([("sda", "0")], {"sda"}, 0.0),
+    ([("sda", "100.00")], {"sda"}, 100.0),
+]
+
+
+@pytest.mark.parametrize(("shares", "devices", "figure"), FIGURES)
+def test_the_busiest_counts(shares: list[tuple[str, str]], devices: set[str], figure: float) -> None:
+    """Of the disks that matter, wherever in a line the column is."""
+    assert busiest(report(*shares), frozenset(devices)) == figure
+
+
+NO_FIGURES = [
+    *[(report(("sda", spelled)), "not a number from 0 to 100") for spelled in
+      ("NaN", "Infinity", "-Infinity", "1e999", "-0.01", "100.01", "101.2", "1e300", '"12.5"',
+       '"nan"', "null", "true", "[5]", "{}")],
+    *[(report(("sda", spelled)), "not sysstat's JSON") for spelled in ("nan", "-nan", "12,5", "", "0x10", "1_0")],
+    (report(("sda", "5"), ("sdb", "NaN")), "not a number"),
+    (report(("sda", "5")), "does not name every disk"),
+    (report(("sdz", "5"), ("sdy", "5")), "does not name every disk"),
+    (report(("sda", "5"), ("sdb", "5"), key="%util"), "not sysstat's JSON"),
+    (b"", "not sysstat's JSON"),
+    (b"[]", "not sysstat's JSON"),
+    (b'{"sysstat": 3}', "not sysstat's JSON"),
+    (b'{"sysstat": {"hosts": []}}', "not sysstat's JSON"),
+    (b"[" * 200_000, "not sysstat's JSON"),
+    (b"\xff\xfe\x00", "not sysstat's JSON"),
+    (b"Device r/s w/s %util\nsda 1.00 2.00 12.50\n", "not sysstat's JSON"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("output", "why"), NO_FIGURES, ids=lambda value: str(value)[-40:])
+def test_what_is_no_figure(output: bytes, why: str) -> None:
+    """One disk of two is enough to doubt the whole."""
+    one = frozenset({"sda"}) if b"sdb" not in output else frozenset({"sda", "sdb"})
+    devices = one if "every" not in why else frozenset({"sda", "sdb"})
+    with pytest.raises(NoFigure, match=why):
+        busiest(output, devices)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "milliseconds", "figure"),
+    [
+        ({"sda": 100, "sdb": 100}, {"sda": 600, "sdb": 200}, 1000, 50.0),
+        ({"sda": 100}, {"sda": 2100}, 1000, 100.0),
+        ({"sda": 100}, {"sda": 40}, 1000, 0.0),
+        ({"sda": 100}, {"sdb": 900}, 1000, None),
+        ({}, {}, 1000, None),
+        ({"sda": 100}, {"sda": 600}, 0, None),
+    ],
+    ids=["the busiest", "never over 100", "counters that began anew", "gone", "none", "no time has passed"],
+)
+def test_the_counters_of_the_kernel(
+    before: dict[str, int], after: dict[str, int], milliseconds: int, figure: float | None
+) -> None:
+    """What they say over a span of time."""
+    sample = Sample(frozenset({"sda", "sdb"}), 10.0, before)
+    assert sample.busiest(10.0 + milliseconds / 1000, after) == figure
 
 
 def test_pressure(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ MINUTE = timedelta(minutes=1)
 POLICY = HealingPolicy(3, 10 * MINUTE, 2 * MINUTE, 20 * MINUTE, window=5 * MINUTE)
 STUCK = Verdict(2, Health.STUCK, NOW - 6 * MINUTE, "no progress for 6.0 min")
 STOPPED = Verdict(2, Health.STOPPED, NOW, "its process vanished")
+AWAY = replace(STOPPED, away=True)
 FINE = Verdict(2, Health.WORKING, NOW, "")
 RECORD = WorkerRecord(2)
 
@@ -50,6 +51,12 @@ TREATMENTS = [
     ("ended for good", replace(STOPPED, health=Health.ENDED), RECORD, step(Treatment.NONE)),
     ("paused", STUCK, replace(RECORD, paused=True), step(Treatment.NONE)),
     ("scaled down", STOPPED, replace(RECORD, wanted=False), step(Treatment.NONE)),
+    ("no server", AWAY, RECORD, step(Treatment.RESUME, "the server answers again")),
+    ("no server, again and again", AWAY, replace(RECORD, attempts=3, last_attempt_at=NOW),
+     step(Treatment.RESUME, "the server answers again")),
+    ("no server, after an attempt", AWAY, replace(RECORD, case=case(1)),
+     step(Treatment.RESUME, "the server answers again")),
+    ("no server, paused", AWAY, replace(RECORD, paused=True), step(Treatment.NONE)),
     ("under way", STUCK, replace(RECORD, case=case(1)), step(Treatment.NONE, "the last attempt is not verified yet")),
     ("cooling", STUCK, replace(RECORD, attempts=1, last_attempt_at=NOW - 9.9 * MINUTE),
      step(Treatment.HOLD, "the last attempt was a short while ago")),
@@ -214,3 +221,19 @@ def test_what_holds_a_restart_back(
     assert hold_back(RESTART, verdict, exit_code, mass, around) == result
     pause = step(Treatment.PAUSE)
     assert hold_back(pause, verdict, exit_code, mass, around) == pause
+
+
+@pytest.mark.parametrize(
+    ("now", "treatment"), [(True, Treatment.RESUME), (None, Treatment.RESUME), (False, Treatment.WAIT)]
+)
+def test_one_that_found_no_server_waits_for_it_and_no_longer(now: bool | None, treatment: Treatment) -> None:
+    """Not until it has answered for minutes: that is for those that hang."""
+    found = hold_back(step(Treatment.RESUME, "why"), AWAY, 3, MASS, Surroundings(False, False, now))
+    assert found.treatment is treatment
+
+
+def test_one_that_found_no_server_has_shown_nothing() -> None:
+    """Its attempt is neither verified nor failed."""
+    signs = Signs(settled=True, moving=False, waiting=False, health=Health.STOPPED)
+    assert verify(case(60), signs, NOW, POLICY) is False
+    assert verify(case(60), replace(signs, away=True), NOW, POLICY) is None

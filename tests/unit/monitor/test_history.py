@@ -24,10 +24,10 @@ TIMES = st.datetimes(timezones=st.just(UTC))
 def test_an_entry_is_added_once_and_rewritten(tmp_path: Path) -> None:
     """One entry per attempt."""
     history = History(tmp_path / "auto_fix_history.json")
-    history.begin()
+    history.begin(NOW)
     assert json.loads(history.path.read_bytes()) == []
     history.record(ENTRY, NOW)
-    history.begin()
+    history.begin(NOW)
     history.record(replace(ENTRY, attempt=2), NOW)
     changed = replace(ENTRY, verified=True, code_changes=CodeChanges("a", "b"), config_changes={"batch_size": 10})
     history.record(changed, NOW)

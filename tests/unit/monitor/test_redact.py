@@ -20,6 +20,7 @@ UUID = "123e4567-e89b-12d3-a456-426614174000"
         'password="hunter2secret"',
         "api_key=hunter2secret&x=1",
         "random A9x7Qp2Lm4Zt8Vb3Nk6Rw1Ys5Hd0Jf",
+        "with slashes A9x7Qp2Lm4/Zt8Vb3Nk6/Rw1Ys5Hd0Jf",
     ],
 )
 def test_what_looks_like_a_secret_goes(text: str) -> None:
@@ -40,6 +41,8 @@ def test_what_looks_like_a_secret_goes(text: str) -> None:
         "2026-11-24 12:00:00,000 - INFO - Uploaded 7/EPUB 'A Rather Long Title Without Numbers At All'",
         "/home/me/Calibre Library/Some_Author/Some_Book (12)/Some_Book - Some_Author.epub",
         "http://127.0.0.1:6006/api/ebooks/index/x",
+        "PWD=/home/me/Calibre OLDPWD=/home/me",
+        'env: {"PWD": "/srv/books"}',
     ],
 )
 def test_what_is_none_stays(text: str) -> None:
@@ -54,6 +57,32 @@ def test_values_are_found_by_the_names_of_their_variables() -> None:
          "MBS2_DB_URI": "postgresql://x", "ALERT_WEBHOOK_URL": "http://hook/abc"}
     )  # fmt: skip
     assert values == {"correct horse", "k" * 9, "postgresql://x", "http://hook/abc"}
+
+
+PLACES = {
+    "PWD": "/home/me/migration", "OLDPWD": "/home/me/books", "SSH_AUTH_SOCK": "/run/user/1000/keyring/ssh",
+    "XAUTHORITY": "/home/me/.Xauthority", "ICEAUTHORITY": "/run/user/1000/ICEauthority", "GIT_AUTHOR_NAME": "Jane Doe",
+    "SSH_ASKPASS": "/usr/bin/ssh-askpass", "GNOME_KEYRING_CONTROL": "/run/user/1000/keyring",
+    "MBS2_PASSWORD_FILE": "/run/secrets/mbs2", "CREDENTIALS_DIR": "/run/credentials",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_a_place_is_no_secret(name: str) -> None:
+    """A log line about a file below the present folder stays whole."""
+    assert secret_values(PLACES) == frozenset()
+    line = f"{name}={PLACES[name]}/x/metadata.db cannot be read"
+    assert redact(line, secret_values(PLACES)) == line
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["MBS2_PASSWORD", "PGPASSWORD", "DB_PWD", "MYSQL_PWD", "REDISCLI_AUTH", "HTTP_AUTHORIZATION", "GITHUBTOKEN",
+     "AWS_SECRET_ACCESS_KEY", "SSH_PASSPHRASE", "SESSION_COOKIE", "SENTRY_DSN", "AUTH"],
+)  # fmt: skip
+def test_names_of_secrets_stay_names_of_secrets(name: str) -> None:
+    """However they are put together."""
+    assert secret_values({name: "Zimmer42"}) == {"Zimmer42"}
 
 
 @given(st.text(), st.text(st.characters(min_codepoint=33), min_size=6), st.text())

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auto_monitor.model import Opinion, Scaling, ScalingDecision
-from auto_monitor.scaling import Measured, ScalingPolicy, decide, missing_ids
+from auto_monitor.scaling import Measured, ScalingPolicy, decide, missing_ids, surplus_ids
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 POLICY = ScalingPolicy(4, 1, 8, 90, 50, timedelta(minutes=5), timedelta(minutes=10))
@@ -117,3 +117,22 @@ def test_missing_ids_are_the_lowest_free_ones(desired: int, taken: frozenset[int
     assert len(missing) == max(0, desired - len(taken))
     assert not set(missing) & taken
     assert all(number in taken or number in missing for number in range(1, max(missing, default=0)))
+
+
+@pytest.mark.parametrize(
+    ("desired", "wanted", "surplus"),
+    [
+        (2, {1: False, 2: False, 3: False, 4: False}, (4, 3)),
+        (2, {1: True, 2: True, 3: True, 4: True}, ()),
+        (2, {1: False, 2: True, 3: True, 4: False}, (4, 1)),
+        (1, {1: False, 2: True}, (1,)),
+        (6, {1: False, 2: False}, ()),
+        (2, {}, ()),
+    ],
+    ids=["a start", "all run", "two run", "the one that runs stays", "more than before", "nobody yet"],
+)
+def test_who_is_forgotten_when_fewer_are_desired(
+    desired: int, wanted: dict[int, bool], surplus: tuple[int, ...]
+) -> None:
+    """Of those that do not run the highest; the others are stopped as any worker too many."""
+    assert surplus_ids(desired, wanted) == surplus

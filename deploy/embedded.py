@@ -1,0 +1,83 @@
+"""Starts the embedded server, or finds the one that runs; and what a process of ours gets of the environment."""
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import systemd_notify
+from deploy import processes
+from deploy.stop import stop
+
+PROJECT = Path(__file__).resolve().parent.parent
+#: Seconds to listen.
+START_SECONDS = 30.0
+
+
+class Refused(Exception):
+    """Cannot start, and why."""
+
+
+def embedded_server(data_dir: Path, login: dict[str, str], undo: ExitStack) -> tuple[str, dict[str, str], Path]:
+    """Starts the embedded server unless it runs; returns its URL, its login and the file the login is in.
+
+    It gets the port it had the last time, because the ledger is bound to the URL. `undo` stops it again, if this call
+    has started it. Raises Refused, OSError.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    known = processes.server(data_dir)
+    if known is None or known[0].running() is None:
+        known = _start(data_dir, known[1].rpartition(":")[2] if known else "0", login)
+        undo.callback(stop, [known[0]])
+    credentials = data_dir / "credentials"
+    lines = dict(line.split("=", 1) for line in credentials.read_text().splitlines() if "=" in line)
+    login = {"MBS2_USERNAME": lines["username"], "MBS2_PASSWORD": lines["password"]}
+    # Empty, not left out: .env may name those of another server.
+    return known[1], {**login, "MBS2_WS_URL": "", "MBS2_DB_URI": ""}, credentials
+
+
+def _start(data_dir: Path, port: str, login: dict[str, str]) -> tuple[processes.Recorded, str]:
+    log = data_dir / "server.log"
+    command = [sys.executable, "-m", "bookshelf", "--data-dir", str(data_dir), "--port", port]
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            command, cwd=PROJECT, env={**clean_environment(), **login}, stdin=subprocess.DEVNULL, stdout=output,
+            stderr=output, start_new_session=True,
+        )  # fmt: skip
+    try:
+        return _await(data_dir, child, log)
+    except BaseException:
+        # Ctrl-C too: it has a session of its own and would not hear of it.
+        end_child(child)
+        raise
+
+
+def _await(data_dir: Path, child: "subprocess.Popen[bytes]", log: Path) -> tuple[processes.Recorded, str]:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        known = processes.server(data_dir)
+        if known is not None and known[0].pid == child.pid:
+            return known
+        if child.poll() is not None:
+            last = log.read_text(errors="replace").strip().splitlines()
+            raise Refused(f"the embedded server did not start: {last[-1] if last else 'no reason given'} (see {log})")
+        time.sleep(0.05)
+    raise Refused(f"the embedded server did not listen within {START_SECONDS:g} s; see {log}")
+
+
+def end_child(child: "subprocess.Popen[bytes]", seconds: float = 10.0) -> None:
+    """Ends a process that was started a moment ago and is not wanted after all."""
+    child.terminate()
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait(seconds)
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without settings that belong to another server or library, and without systemd's."""
+    ours = ("MBS2_", "BOOKSHELF_", "CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID", *systemd_notify.VARIABLES)
+    return {key: value for key, value in os.environ.items() if not key.startswith(ours)}

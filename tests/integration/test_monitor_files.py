@@ -1,0 +1,232 @@
+"""The monitor's own files damaged, replaced, not writable: said, and nobody is paused or left alone for it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from auto_monitor import commands
+from auto_monitor.daemon import AlreadyRunning, MonitorLock, pid_path, recorded
+from auto_monitor.history import History, StateFile, to_json
+from auto_monitor.memory import Memory
+from auto_monitor.model import HistoryEntry, MonitorState
+from tests.conftest import PROJECT
+from tests.integration.test_monitor import Watch, slow_shelf, watch  # fixtures
+
+pytestmark = pytest.mark.integration
+__all__ = ["slow_shelf", "watch"]
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+ENTRY = HistoryEntry(NOW.isoformat(), 2, 1, "stuck", 6.1, "migrating", "no progress")
+
+
+def truncated(path: Path) -> None:
+    """In the middle."""
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def emptied(path: Path) -> None:
+    """Of no length."""
+    path.write_bytes(b"")
+
+
+def overwritten(path: Path) -> None:
+    """With anything."""
+    path.write_bytes(os.urandom(512))
+
+
+def another_shape(path: Path) -> None:
+    """JSON of somebody else."""
+    path.write_text('{"desired": "many"}')
+
+
+def a_directory(path: Path) -> None:
+    """With something in it."""
+    path.unlink()
+    path.mkdir()
+    (path / "x").write_text("kept")
+
+
+DAMAGES = [truncated, emptied, overwritten, another_shape, a_directory]
+named = pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: str(damage.__name__))
+
+
+@named
+def test_a_damaged_history_is_set_aside_with_a_word(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    """At the start or in mid-run; what was there is kept beside it."""
+    said: list[str] = []
+    history = History(tmp_path / "auto_fix_history.json", tell=said.append)
+    history.begin(NOW)
+    history.record(ENTRY, NOW)
+    assert said == []
+    damage(history.path)
+    assert history.entries() == []
+    history.record(ENTRY, NOW)
+    assert json.loads(history.path.read_bytes()) == [to_json(ENTRY)]
+    (word,) = said
+    assert "it is now auto_fix_history.damaged-20261124T120000.json, and a new one is begun" in word
+    assert (tmp_path / "auto_fix_history.damaged-20261124T120000.json").exists()
+    damage(history.path)
+    history.begin(NOW.replace(hour=13))
+    assert json.loads(history.path.read_bytes()) == []
+    assert len(said) == 2
+
+
+@named
+def test_a_damaged_state_is_set_aside_with_a_word(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    """At the start; in mid-run it is written again."""
+    file = StateFile(tmp_path / "monitor_state.json")
+    said: list[str] = []
+    memory = Memory(MonitorState(4, 4, NOW), file, writes=True, tell=said.append)
+    assert memory.save()
+    damage(file.path)
+    state, word = file.load(NOW)
+    assert state is None
+    assert "it is now monitor_state.damaged-20261124T120000.json" in word
+    assert memory.save()
+    damage(file.path)
+    assert memory.save()
+    found = file.read()
+    assert found is not None
+    assert found.desired == 4
+    assert said == []
+
+
+def test_a_state_that_cannot_be_written_is_said_once_and_stops_nothing(tmp_path: Path) -> None:
+    """And once more when it can be again."""
+    folder = tmp_path / "gone"
+    said: list[str] = []
+    memory = Memory(MonitorState(4, 4, NOW), StateFile(folder / "monitor_state.json"), writes=True, tell=said.append)
+    folder.write_text("in its place")
+    assert not memory.save()
+    assert not memory.save()
+    assert len(said) == 1
+    assert "goes on with what it remembers" in said[0]
+    folder.unlink()
+    assert memory.save()
+    assert said[1:] == [f"{folder / 'monitor_state.json'} is written again"]
+
+
+AS_NOBODY = """
+import os, sys
+from datetime import datetime, UTC
+from pathlib import Path
+from auto_monitor.history import History
+from auto_monitor.model import HistoryEntry
+from migration.atomic import StateUnwritable
+os.setgid(65534); os.setuid(65534)
+now = datetime.now(tz=UTC)
+history = History(Path(sys.argv[1]))
+try:
+    history.record(HistoryEntry("t", 1, 1, "stuck", 1.0, "migrating", "x"), now)
+except StateUnwritable as error:
+    print(error)
+"""
+
+
+def test_a_history_that_may_not_be_read_is_left_as_it_is(tmp_path: Path) -> None:
+    """Wrong rights are no damage: what is in it comes back with them."""
+    if os.getuid() != 0:
+        pytest.skip("only root can be somebody else")
+    folder = tmp_path / "state"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    for parent in (tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(0o755)
+    history = History(folder / "auto_fix_history.json")
+    history.record(ENTRY, NOW)
+    history.path.chmod(0)
+    before = history.path.read_bytes()
+    done = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, str(history.path)], cwd=PROJECT, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)}, timeout=60,
+    )  # fmt: skip
+    assert "cannot be read: Permission denied; make it readable" in done.stdout, done.stderr
+    assert history.path.read_bytes() == before
+    assert [path.name for path in folder.iterdir()] == [history.path.name]
+
+
+def test_the_pid_file_is_put_back(tmp_path: Path) -> None:
+    """Removed, replaced, overwritten: a second monitor is refused all the same."""
+    lock = MonitorLock(tmp_path)
+    me = recorded(tmp_path)
+    assert me is not None
+    path = pid_path(tmp_path)
+    for damage in (path.unlink, lambda: path.write_text("x"), lambda: _swap(path)):
+        damage()
+        lock.keep()
+        assert recorded(tmp_path) == me
+        with pytest.raises(AlreadyRunning):
+            MonitorLock(tmp_path)
+    lock.release()
+    assert not path.exists()
+
+
+def _swap(path: Path) -> None:
+    """Another file in its place."""
+    copy = path.with_name("copy")
+    shutil.copy(path, copy)
+    copy.replace(path)
+
+
+def test_a_monitor_whose_place_is_taken_ends_and_leaves_the_file_to_the_other(tmp_path: Path) -> None:
+    """Its file was removed, and another one was quicker."""
+    first = MonitorLock(tmp_path)
+    pid_path(tmp_path).unlink()
+    second = MonitorLock(tmp_path)
+    with pytest.raises(AlreadyRunning):
+        first.keep()
+    first.release()
+    assert pid_path(tmp_path).exists()
+    second.keep()
+    second.release()
+
+
+def test_a_command_that_cannot_be_removed_is_not_carried_out(tmp_path: Path) -> None:
+    """It would be, again and again; the others are."""
+    wish = commands.Command(commands.Wish.PAUSE, 1)
+    commands.leave(tmp_path, wish)
+    stuck = commands.commands_dir(tmp_path) / "resume-1-x.json"
+    stuck.mkdir()
+    taken = commands.take(tmp_path)
+    assert (list(taken.commands), list(taken.strange), taken.stuck) == ([wish], [], {stuck.name: "Is a directory"})
+    assert commands.waiting(tmp_path)
+    assert not commands.waiting(tmp_path, taken.stuck)
+
+
+NO_PLACE = """
+import os
+
+def replace(source, target, _real=os.replace):
+    if os.path.basename(target) in ("monitor_state.json", "auto_fix_history.json"):
+        raise OSError(28, "No space left on device")
+    _real(source, target)
+
+os.replace = replace
+"""
+
+
+def test_files_that_cannot_be_written_pause_nobody(watch: Watch, tmp_path: Path) -> None:
+    """No room for state and history, no place for evidence: a frozen worker is restarted, the pass comes to its end."""
+    (tmp_path / "sitecustomize.py").write_text(NO_PLACE)
+    watch.more |= {"PYTHONPATH": str(tmp_path), "MAX_FIX_ATTEMPTS": "1"}
+    (watch.state / "auto_monitor").write_text("in its place")
+    monitor = watch.start("--workers", "1")
+    frozen = watch.worker(1)
+    frozen.send_signal(signal.SIGSTOP)
+    _out, said = monitor.communicate(timeout=120)
+    log = (watch.state / "monitor.log").read_text()
+    assert monitor.returncode == 0, said
+    assert "PAUSED" not in log
+    assert log.count("monitor_state.json: No space left on device; free some space on its disk") == 1
+    assert log.count("auto_fix_history.json: No space left on device") == 1
+    assert "Restarting worker 1" in log
+    assert not (watch.state / "monitor_state.json").exists()
+    assert not frozen.is_running()
+    watch.all_arrived_once()
