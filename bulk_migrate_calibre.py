@@ -60,6 +60,7 @@ from migration.errors import (
     ServerNeverAnswered,
     StateUnwritable,
     Transient,
+    Unlisted,
 )
 from migration.ledger import LEDGER_NAME, ExistingHashes, Taken
 from migration.model import (
@@ -69,6 +70,7 @@ from migration.model import (
     Card,
     Digest,
     EbookId,
+    FileId,
     Known,
     Outcome,
     Phase,
@@ -170,6 +172,7 @@ class CalibreMigrator:
         self.byte_pace = Pace(limit, max(limit / 4, SMALLEST_BURST), time.monotonic, self.crew.sleep)
         self.tracker.pace = self.byte_pace.wait
         self.held: dict[int, Range] = {}
+        self.missed: dict[FileId, bytes] = {}
         self.claimed = 0
         self.pass_id = 0
         self.rebuilt = False
@@ -652,7 +655,10 @@ class CalibreMigrator:
             self.ledger.begin(file.id)
             return self.send_with_retries(work, file)
         except MissingFile as error:
-            if self.give_back(work, counted=True) < ROUNDS:
+            # Only a file that is missed where it was missed before can come to an end so; Calibre moves the others.
+            counted = self.missed.get(file.id) == file.path
+            self.missed[file.id] = file.path
+            if self.give_back(work, counted=counted) < ROUNDS:
                 raise FileMoved(sanitize.for_log(str(error))) from error
             return UploadResult(file.id, Outcome.FAILED, error.evidence)
         except Rejected as error:
@@ -793,11 +799,22 @@ class CalibreMigrator:
             self.reopen_steps(work, state)
             return
         for title, steps in ((work.card.working_title, ALL_STEPS), (work.card.title, Step.NONE)):
-            for ebook_id in self.client.find(title):
+            for ebook_id in self.found_or_warned(work, title):
                 ebook = self.client.ebook(ebook_id)
                 if ebook is not None and (extension, digest.size) in [source[1:] for source in ebook.sources]:
                     self.ledger.save_book(work.book.id, BookState(work.card.working_title, ebook_id, steps))
                     return
+
+    def found_or_warned(self, work: Work, title: str) -> list[EbookId]:
+        """The ebooks with this title; none, with a word in the log, when the server cannot tell.
+
+        Then a file that is there is a duplicate all the same; only which ebook holds it stays unknown.
+        """
+        try:
+            return self.client.find(title)
+        except Unlisted as error:
+            self.log.warning("Book %s: which ebook is its own is not known: %s", work.book.id, error)
+            return []
 
     def reopen_steps(self, work: Work, state: BookState) -> None:
         """An ebook that the backup of a lost ledger calls finished may have been reopened since."""

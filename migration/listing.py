@@ -7,6 +7,7 @@ file is said to be missing, and the last listing tells the ledger how many files
 import functools
 import itertools
 import operator
+import time
 from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
@@ -20,7 +21,9 @@ _ORDER = {name: rank for rank, name in enumerate(("EPUB", "AZW3", "MOBI", "FB2",
 #: So many ranges' numbers of files are remembered; a worker holds fewer at a time.
 LISTINGS_KEPT = 16
 #: So often metadata.db is asked about files that are not where it lists them, while it changes.
-LOOKS = 3
+LOOKS = 4
+#: Where a folder was changed just now Calibre gets this long, seconds, to tell metadata.db of it.
+PAUSE_SECONDS = 0.5
 
 _LISTING = (
     "SELECT books.id, data.format, books.path, data.name, books.uuid"
@@ -53,8 +56,16 @@ class Listed(NamedTuple):
 class Listing:
     """Of one library. `query(sql, parameters, what)` runs one SELECT and returns all its rows."""
 
-    def __init__(self, query: Callable[..., Rows], tree: Tree, *, has_uuids: bool) -> None:
+    def __init__(
+        self,
+        query: Callable[..., Rows],
+        tree: Tree,
+        *,
+        has_uuids: bool,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._query = query
+        self._pause = pause
         self._tree = tree
         self._numbers: dict[tuple[int, int], int] = {}
         self._origins: tuple[tuple[int, int], dict[BookId, Origin]] = ((0, 0), {})
@@ -103,9 +114,17 @@ class Listing:
         plain: set[bytes] = set()
         found = {book: self._look(rows, plain) for book, rows in listed.items()}
         for _ in range(LOOKS - 1):
-            lost = [book for book, files in found.items() if any(map(_is_missing, files))]
+            lost = {
+                book: file.path
+                for book, files in found.items()
+                for file in files
+                if file.problem is not None and file.problem.reason == MissingFile.reason
+            }
             if not lost:
                 break
+            if any(self._tree.changed_lately(path) for path in lost.values()):
+                # Calibre moves a folder first and tells metadata.db right after.
+                self._pause(PAUSE_SECONDS)
             again = _by_book(self.formats(first, last), only)
             moved = [book for book in lost if again.get(book) != listed[book]]
             if not moved:
@@ -170,10 +189,6 @@ def _by_book(rows: Iterable[Listed], only: Collection[int] | None) -> dict[int, 
         for book, group in itertools.groupby(rows, key=operator.attrgetter("book"))
         if only is None or book in only
     }
-
-
-def _is_missing(file: BookFile) -> bool:
-    return file.problem is not None and file.problem.reason == MissingFile.reason
 
 
 def _origin(row: Listed) -> Origin:

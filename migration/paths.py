@@ -9,6 +9,7 @@ import itertools
 import os
 import re
 import stat
+import time
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+
+
+#: What happened so many seconds ago may be going on.
+LATELY_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,21 @@ class Tree:
             return sorted(itertools.islice(_files_below(descriptor), limit))
         finally:
             os.close(descriptor)
+
+    def changed_lately(self, path: bytes) -> bool:
+        """Was something put into, or taken out of, the folder that a path would be in, within seconds?
+
+        Of its folders the deepest that is there is looked at. A wrong clock makes the answer no.
+        """
+        parts = path.split(b"/")
+        for depth in range(len(parts) - 1, -1, -1):
+            above = b"/".join(parts[:depth]) or b"."
+            try:
+                status = os.stat(above, dir_fd=self._root, follow_symlinks=False)
+            except (OSError, ValueError):
+                continue
+            return abs(time.time() - status.st_mtime) < LATELY_SECONDS
+        return False
 
     def open(self, path: bytes) -> BinaryIO:
         """Opens a file for reading. Raises OutsideLibrary, MissingFile, NotRegular, Unreadable."""
