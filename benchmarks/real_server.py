@@ -11,6 +11,11 @@ It fills that server: --files new EPUBs with covers for every way and round, nev
 * each --peer CMD, run through the shell for a folder of files of its own, with the variables URL, WS_URL, USERNAME,
   PASSWORD and FOLDER.
 
+With --outages it measures no rate, but breaks the server's parts under the migration: see `benchmarks/real_outages.py`.
+
+    MBS2_PASSWORD=… python -m benchmarks.real_server --outages --server URL --ws-url URL --username U --db-uri URI
+        --part database=START::STOP --part 'task engine=START::STOP' --part app=START::STOP [--restart CMD …]
+
 A rate is that of the files between the sixth and the sixth last where the ends of files are known (ours, bare loop),
 so that start and end do not count against either; the one over the whole run is shown beside it.
 """
@@ -33,6 +38,7 @@ from pathlib import Path
 import requests
 import websocket
 
+from benchmarks import real_outages
 from benchmarks.peers import cover
 from benchmarks.table import Table
 from migration import logs
@@ -174,7 +180,19 @@ def main() -> int:
     parser.add_argument("--files", type=int, default=40, help="files for each way and round [default: 40]")
     parser.add_argument("--rounds", type=int, default=5, help="[default: 5]")
     parser.add_argument("--peer", action="append", default=[], metavar="CMD", help="a further client [no default]")
+    parser.add_argument("--outages", action="store_true", help="breaks the server's parts [default: off]")
+    parser.add_argument("--db-uri", default="", help="--outages: its database, for a superuser [no default]")
+    parser.add_argument(
+        "--part", action="append", default=[], metavar="NAME=START::STOP", help="--outages: shell commands [no default]"
+    )
+    parser.add_argument(
+        "--restart", action="append", default=[], metavar="CMD", help="--outages: restarts something [no default]"
+    )
+    parser.add_argument("--seconds", type=float, default=10.0, help="--outages: how long a part is away [default: 10]")
+    parser.add_argument("--keep", default="", metavar="DIR", help="--outages: keeps state directories [no default]")
     given = parser.parse_args()
+    if given.outages:
+        return real_outages.show(given)
     trial = Trial(given)
     ways: dict[str, Callable[[Path], tuple[float, float]]] = {
         "bare loop": trial.bare,

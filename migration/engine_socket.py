@@ -1,5 +1,6 @@
 """A WebSocket connection whose messages are bounded, in bytes and in time, however they drip."""
 
+import select
 import time
 from collections.abc import Callable
 from typing import Any
@@ -36,6 +37,14 @@ class EngineSocket(websocket.WebSocket):
         self.heard = time.monotonic()
         self._until = float("inf")
         self._left = FRAME_BYTES + _OVERHEAD
+
+    def ended(self) -> bool:
+        """Is a connection that was left alone of no use any more: closed, or something came that nobody waits for?"""
+        if self.sock is None:
+            return True
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return bool(poll.poll(0))
 
     def message(self, until: float) -> bytes:
         """The next text message, b"" for one of another kind. Raises TimeoutError at `until`, of the steady clock.

@@ -204,7 +204,12 @@ class TaskEngine:
 
     def _connected(self) -> _Connection:
         connection: _Connection | None = getattr(self._local, "connection", None)
-        if connection is not None and time.monotonic() - connection.used < IDLE_SECONDS:
+        # An engine that was restarted meanwhile has ended it: a call would be lost that way.
+        if (
+            connection is not None
+            and time.monotonic() - connection.used < IDLE_SECONDS
+            and not connection.socket.ended()
+        ):
             return connection
         self.close()
         session = uuid.uuid4().hex

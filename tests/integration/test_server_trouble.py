@@ -65,7 +65,9 @@ def run_through(words: str, tmp_path: Path, shelves: Callable[..., Shelf], worke
     return "".join(said for _code, said in ends)
 
 
-@pytest.mark.parametrize("words", ["database", "engine", "app"])
+@pytest.mark.parametrize(
+    "words", ["database", "engine", "app", "insert:5 update:5 deadlock:4 insert-kept:5 update-kept:5"]
+)
 def test_everything_arrives_once_whatever_trouble_the_server_has(
     words: str, tmp_path: Path, shelves: Callable[..., Shelf], workers: Workers
 ) -> None:

@@ -92,6 +92,24 @@ def test_a_result_that_was_kept_for_the_session_is_taken() -> None:
         assert {line.session for line in engine.lines} == {engine.lines[0].session} != {""}
 
 
+def test_a_connection_that_was_closed_between_two_calls_is_opened_anew() -> None:
+    """The engine was restarted while the worker did something else: nothing is lost for that."""
+
+    async def answers(line: Line, call: int, task: str, args: list[Any]) -> None:
+        await line.end(call, status="success", result=line.number)
+        await asyncio.sleep(0.1)
+        line.cut()
+
+    with running(Engine(answers)) as engine:
+        tasks = client(engine)
+        results = []
+        for _ in range(3):
+            results.append(tasks.call("metadata", ["tmp/x.epub", {}]))
+            time.sleep(0.4)
+        tasks.close()
+    assert results == [1, 2, 3]
+
+
 @pytest.mark.parametrize("status", [404, 502, 503])
 def test_an_engine_that_is_gone_has_forgotten_everything(status: int) -> None:
     """Only a proxy answers: nothing is waited for."""
