@@ -31,6 +31,7 @@ from migration.model import (
     Sighting,
     UploadResult,
 )
+from migration.notebook import Notebook
 from migration.owner import Owner, is_alive
 from migration.pass_end import PassEnd
 from migration.passes import Range
@@ -73,6 +74,8 @@ class Ledger:
         #: Ranges that this process leaves to others.
         self.left = LeftRanges(self._store, self._owner, self._is_alive)
         #: What is left to do when every range of a pass is closed.
+        #: What is left out although nothing fails.
+        self.notebook = Notebook(self._store)
         self.end = PassEnd(self._store, self._owner, clock, self._is_alive)
 
     # -- whose ledger, which pass -------------------------------------------------------------------------------
@@ -293,7 +296,7 @@ class Ledger:
                 ),
             ).rowcount
             if proof:
-                claims.add_hashes(db, [proof.digest])
+                claims.add_hashes(db, [proof])
                 claims.release(db, "hash", claims.hash_name(proof.digest))
             if not settled:
                 return False
@@ -383,9 +386,9 @@ class Ledger:
 
     def learn(self, proofs: Iterable[Receipt | Sighting]) -> tuple[int, list[Known]]:
         """Remembers what the server has; returns how many were new, and the proofs to account with."""
-        digests = [proof.digest for proof in proofs]
+        told = list(proofs)
         with self._store.transaction(durable=False) as db:
-            return claims.add_hashes(db, digests), [Known(digest) for digest in digests]
+            return claims.add_hashes(db, told), [Known(proof.digest) for proof in told]
 
     def knows(self, digest: Digest) -> bool:
         """Is the server known to have these bytes?"""

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migration.pacing import Pace, bucket, parse_bandwidth, parse_duration
+from migration.pacing import Hold, Pace, bucket, parse_bandwidth, parse_duration
 
 amounts = st.lists(st.tuples(st.floats(0, 50), st.floats(0, 30)), min_size=1, max_size=60)
 
@@ -113,3 +113,19 @@ def test_any_text_is_a_limit_or_an_error(text: str) -> None:
             assert 0 <= parse(text) < float("inf")
         except ValueError as error:
             assert "is not a" in str(error)
+
+
+def test_the_longest_hold_counts_and_ends() -> None:
+    """Whoever asks for less later does not shorten it."""
+    now = 100.0
+    hold = Hold(lambda: now)
+    assert hold.left() == 0
+    hold.ask(30)
+    hold.ask(5)
+    assert hold.left() == 30
+    now = 120.0
+    assert hold.left() == 10
+    hold.ask(900)
+    assert hold.left() == 900
+    now = 1020.5
+    assert hold.left() == 0
