@@ -233,7 +233,11 @@ class BookshelfClient:
         if not bare:
             body.update(bodies.series(card, ids))
         with about(intended.book_id):
-            answer = self._accepted(self._call("POST", "/api/ebooks", body))
+            answer = self._call("POST", "/api/ebooks", body)
+            if answer.error.startswith("Unknown id"):
+                # Of another database: the embedded server's word for what is HTTP 500 on MyBookshelf2.
+                raise AnswerLost(f"the server knows an id of ours no more: {answer.error}", still_running=False)
+            self._accepted(answer)
         return EbookId(bodies.integer(answer.mapping().get("id")))
 
     def attach(self, intended: Intended, ebook_id: EbookId) -> Receipt:
