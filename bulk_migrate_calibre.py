@@ -60,6 +60,7 @@ from migration.errors import (
     ServerNeverAnswered,
     StateUnwritable,
     Transient,
+    Unlisted,
 )
 from migration.ledger import LEDGER_NAME, ExistingHashes, Taken
 from migration.model import (
@@ -82,6 +83,7 @@ from migration.options import Options, read_options
 from migration.pacing import Hold, Pace
 from migration.passes import Range
 from migration.questions import Patience
+from migration.spot_check import SpotCheck
 from migration.tracker import Sending
 from migration.turns import Work
 
@@ -152,6 +154,7 @@ class CalibreMigrator:
         self.publish: Callable[[], None] = parts.publish
         self.vocabulary = parts.vocabulary
         self.existing_hashes = ExistingHashes(parts.ledger)
+        self.spot_check = SpotCheck(parts.client, parts.ledger, parts.log)
         self.last_look = LastLook(parts.client, parts.ledger, parts.library, parts.log, time.sleep)
         self.hash_list_complete = False
         self.hashes_seen = 0
@@ -192,6 +195,7 @@ class CalibreMigrator:
         self.rebuilt = self.ledger.rebuilt
         self.let_requests_settle()
         self.tracker.set(run_id=joined, status=Phase.DISCOVERING)
+        self.ask_server(partial(self.spot_check.begin, joined))
         self.refresh_existing_hashes()
         self.ask_server(lambda: self.last_look.begin(joined))
         self.crew.meanwhile(self.carrier.open, self.publish)
@@ -218,6 +222,8 @@ class CalibreMigrator:
         listed = self.read_library(self.library.file_count)
         pass_id = self.ledger.join_pass(highest, may_open=True, listed=listed)
         self.log.info("Pass %s is open up to book %d; the library lists %d files", pass_id, highest, listed)
+        if pass_id is not None:
+            self.ask_server(partial(self.spot_check.begin, pass_id))
         return ExitCode.OK
 
     def next_range(self) -> Range | None:
@@ -301,6 +307,7 @@ class CalibreMigrator:
         self.log.info(logs.querying(owned.first, owned.last))
         listed = self.read_library(lambda: self.library.read_files(owned.first, owned.last))
         files = [(file, self.excluded(file)) for file in listed]
+        self.doubt(owned)
         enrolled = self.ledger.enrol(owned, files)
         counts = enrolled.moved if again else enrolled.settled
         new = enrolled.moved.pending if again else len(enrolled.todo)
@@ -317,6 +324,12 @@ class CalibreMigrator:
             owned, [file for file, excluded in files if not excluded], {file.id.book_id for file in listed}
         )
         return self.works(owned, enrolled)
+
+    def doubt(self, owned: Range) -> None:
+        """When the server has lost files, no file of the range counts as settled before it was asked about."""
+        if self.ledger.doubts.verdict(self.pass_id):
+            ask = partial(self.spot_check.ask_range, owned.pass_id, owned.first, owned.last)
+            self.ask_server(lambda: ask(self.crew.heed_stop, self.tracker.advance))
 
     def notice_listed(self, owned: Range, files: Sequence[BookFile], books: set[BookId]) -> None:
         """Says what the listing of a range shows that is not as it should be, though nothing fails for it."""
@@ -392,6 +405,7 @@ class CalibreMigrator:
             proved = totals.proved(self.ledger.path, self.pass_id)
             say = self.log.error if pass_totals.differences else self.log.info
             say(totals.equation(pass_totals, proved=proved))
+            self.say_what_was_lost()
             for kind, number in sorted(pass_totals.noticed.items()):
                 self.log.info(notices.sentence(kind, number))
             self.back_up()
@@ -407,6 +421,12 @@ class CalibreMigrator:
             return ExitCode.PENDING
         failed = pass_totals.counts.failed if closed else self.tracker.count(Outcome.FAILED)
         return ExitCode.SOME_FAILED if failed else ExitCode.OK
+
+    def say_what_was_lost(self) -> None:
+        """How many files the server had lost, when it had."""
+        lost = self.ledger.doubts.found_lost(self.pass_id)
+        if lost:
+            self.log.warning("%d files that the server had lost were sent to it again, or failed, in this pass", lost)
 
     def tell_left_pending(self, equation: str) -> None:
         """Which books are left, and why; the last word of a run that could not do all."""
@@ -557,7 +577,9 @@ class CalibreMigrator:
         """
         if self.options.db_uri:
             try:
-                self.crew.meanwhile(lambda: server_db.refresh(self.options.db_uri, self.ledger), self.publish)
+                first = not self.hashes_seen
+                refresh = partial(server_db.refresh, self.options.db_uri, self.ledger, exactly=first)
+                self.crew.meanwhile(refresh, self.publish)
                 self.hash_list_complete = True
             except Transient as error:
                 self.hash_list_complete = False
@@ -798,11 +820,22 @@ class CalibreMigrator:
             self.reopen_steps(work, state)
             return
         for title, steps in ((work.card.working_title, ALL_STEPS), (work.card.title, Step.NONE)):
-            for ebook_id in self.client.find(title):
+            for ebook_id in self.found_or_warned(work, title):
                 ebook = self.client.ebook(ebook_id)
                 if ebook is not None and (extension, digest.size) in [source[1:] for source in ebook.sources]:
                     self.ledger.save_book(work.book.id, BookState(work.card.working_title, ebook_id, steps))
                     return
+
+    def found_or_warned(self, work: Work, title: str) -> list[EbookId]:
+        """The ebooks with this title; none, with a word in the log, when the server cannot tell.
+
+        Then a file that is there is a duplicate all the same; only which ebook holds it stays unknown.
+        """
+        try:
+            return self.client.find(title)
+        except Unlisted as error:
+            self.log.warning("Book %s: which ebook is its own is not known: %s", work.book.id, error)
+            return []
 
     def reopen_steps(self, work: Work, state: BookState) -> None:
         """An ebook that the backup of a lost ledger calls finished may have been reopened since."""
@@ -818,7 +851,7 @@ class CalibreMigrator:
         if state.ebook_id is None or work.made is not None or work.reopened:
             return state.ebook_id
         ebook = self.client.ebook(state.ebook_id)
-        if ebook is None:
+        if ebook is None or not self.is_ours(work, state, ebook):
             return None
         restore = state.restore
         if ebook.title != state.working_title:
@@ -828,6 +861,11 @@ class CalibreMigrator:
             self.client.change(ebook, work.card, {}, title=state.working_title, bare=False)
         work.reopened = True
         return ebook.id
+
+    def is_ours(self, work: Work, state: BookState, ebook: Ebook) -> bool:
+        """Is it this book's, by its title or a file we sent? A new server has other ebooks under the same numbers."""
+        titles = (state.working_title, state.restore, *self.titles_of_ours(work, state))
+        return ebook.title in titles or not self.ledger.doubts.sources(work.book.id).isdisjoint(ebook.sources)
 
     def titles_of_ours(self, work: Work, state: BookState) -> tuple[str, ...]:
         """What we may have called the ebook; an older ledger does not know."""
@@ -908,6 +946,8 @@ class CalibreMigrator:
             self.ledger.let_go(work.book.id)
             return
         ebook = self.ebook_of(work, state.ebook_id)
+        if ebook is not None and not ebook.guessed and not self.is_ours(work, state, ebook):
+            ebook = None
         if ebook is None or not ebook.sources:
             # Nothing was attached: an ebook without a file must not stay.
             if ebook is not None:

@@ -6,6 +6,7 @@
     ├── Transient            wait and try again; nothing is wrong with the file
     │   ├── ServerUnreachable    refused, reset, timed out before an answer
     │   ├── ServerFault          what came is no answer: 5xx, a redirect, a page, the server's own trouble; or a task's
+    │   │   └── Unlisted         the server answers, but cannot tell whether it has an ebook of this title
     │   ├── AnswerLost           the request may have been carried out: reconcile before repeating it
     │   ├── FileChanged          the file was rewritten while it was read
     │   ├── TokenRefused         the token another process handed over is no longer good
@@ -79,6 +80,10 @@ class ServerFault(Transient):
     """What came is no answer of the protocol (5xx, a redirect, a page, trouble of the server's own), or a task of the
     server failed for reasons of its own.
     """
+
+
+class Unlisted(ServerFault):
+    """The server answers, but cannot tell whether it has an ebook of this title."""
 
 
 class AnswerLost(Transient):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from migration import books, claims, enrolment, origins, passes, reservation
 from migration.clock import SteadyClock, utc_now
+from migration.doubts import Doubts
 from migration.enrolment import Enrolment, Stage
 from migration.errors import Evidence
 from migration.left_ranges import LeftRanges
@@ -77,6 +78,8 @@ class Ledger:
         #: What is left out although nothing fails.
         self.notebook = Notebook(self._store)
         self.end = PassEnd(self._store, self._owner, clock, self._is_alive)
+        #: What is believed of the server, and asked anew when it has lost files.
+        self.doubts = Doubts(self._store)
 
     # -- whose ledger, which pass -------------------------------------------------------------------------------
 
@@ -395,6 +398,16 @@ class Ledger:
         """Is the server known to have these bytes?"""
         with self._store.reading() as db:
             return claims.is_known(db, digest)
+
+    def count_hashes(self) -> int:
+        """How many files the server is known to have, counted one by one."""
+        with self._store.reading() as db:
+            return int(db.execute("SELECT COUNT(*) FROM hashes").fetchone()[0])
+
+    def forget_hashes(self) -> None:
+        """What the server has is to be learned anew; settled files stay settled."""
+        with self._store.transaction() as db:
+            db.execute("DELETE FROM hashes")
 
     def hash_count(self) -> int:
         """How many files the server is known to have, by the highest number given to one."""

@@ -18,6 +18,7 @@ from migration.errors import StateUnwritable
 from migration.model import Book, Card, EbookId, Json
 from migration.resources import raise_if_exhausted
 from migration.sanitize import sanitize_json, sanitize_text
+from migration.system_errors import reason_of
 
 NAME = "not_carried.jsonl"
 
@@ -67,6 +68,6 @@ def _write(path: Path, line: bytes) -> None:
             os.close(descriptor)
     except OSError as error:
         raise_if_exhausted(error)
-        raise StateUnwritable(f"cannot write {path}: {error.strerror}") from error
+        raise StateUnwritable(f"cannot write {path}: {reason_of(error)}") from error
     if written != len(line):
         raise StateUnwritable(f"cannot write {path}: the disk is full")

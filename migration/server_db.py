@@ -22,17 +22,40 @@ OVERLAP = 1_000
 _NOTE = "server_db_last_id"
 
 
-def refresh(uri: str, ledger: Ledger) -> int:
+def refresh(uri: str, ledger: Ledger, *, exactly: bool = False) -> int:
     """Adds to the ledger what the server has got since the last time; returns how many hashes were new.
 
-    Raises ServerUnreachable when the database does not answer, Misconfigured when it is not MyBookshelf2's.
+    `exactly`: what the server has no longer is forgotten too, which takes one count of its table, and reading it
+    whole when files are gone. Raises ServerUnreachable when the database does not answer, Misconfigured when it is
+    not MyBookshelf2's.
     """
+    new = _read_on(uri, ledger)
+    if exactly:
+        known = ledger.count_hashes()
+        if _count(uri) < known:
+            ledger.forget_hashes()
+            ledger.note(_NOTE, "0")
+            _read_on(uri, ledger)
+    return new
+
+
+def _read_on(uri: str, ledger: Ledger) -> int:
     new = 0
     after = max(0, int(ledger.note(_NOTE) or 0) - OVERLAP)
     for last_id, sightings in _pages(uri, after):
         new += ledger.learn(sightings)[0]
         ledger.note(_NOTE, str(last_id))
     return new
+
+
+def _count(uri: str) -> int:
+    """How many different files the server has, of those that `_sighting` would take."""
+    with _translated(), _connected(uri) as db:
+        row = db.execute(
+            "SELECT COUNT(*) FROM (SELECT DISTINCT hash, size FROM source"
+            " WHERE hash ~ '^[0-9a-f]{40}$' AND size >= 0) AS files"
+        ).fetchone()
+    return int(row[0]) if row else 0
 
 
 def holders(uri: str, digests: Iterable[Digest]) -> dict[Digest, EbookId]:
