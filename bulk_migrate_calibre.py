@@ -7,6 +7,7 @@ one book's way lives here, in small named functions that a code fix may rewrite;
 ledger, atomic writes) live in `migration/`, which it may not.
 """
 
+import logging
 import os
 import sys
 import time
@@ -20,7 +21,21 @@ from typing import TypeVar
 import tenacity
 
 import settings
-from migration import cover, logs, metadata, not_carried, plan, sanitize, sendable, server_db, totals, verify
+from migration import (
+    cover,
+    export_map,
+    holders,
+    logs,
+    metadata,
+    not_carried,
+    notices,
+    plan,
+    sanitize,
+    sendable,
+    server_db,
+    totals,
+    verify,
+)
 from migration.assembly import Parts, assemble, explain_crash, explain_fatal
 from migration.bodies import Ebook, made, name_keys
 from migration.books import Asked, BookState, Intention, Step
@@ -45,6 +60,7 @@ from migration.errors import (
     ServerNeverAnswered,
     StateUnwritable,
     Transient,
+    Unlisted,
 )
 from migration.ledger import LEDGER_NAME, ExistingHashes, Taken
 from migration.model import (
@@ -54,6 +70,7 @@ from migration.model import (
     Card,
     Digest,
     EbookId,
+    FileId,
     Known,
     Outcome,
     Phase,
@@ -65,6 +82,8 @@ from migration.model import (
 from migration.options import Options, read_options
 from migration.pacing import Hold, Pace
 from migration.passes import Range
+from migration.questions import Patience
+from migration.spot_check import SpotCheck
 from migration.tracker import Sending
 from migration.turns import Work
 
@@ -95,6 +114,10 @@ SAY_AGAIN_SECONDS = 60.0
 LAST_LOOK_SECONDS = float(os.environ.get("LAST_LOOK_SECONDS", "3"))
 #: Seconds to wait for the server at start.
 START_SECONDS = float(os.environ.get("START_SECONDS", "60"))
+#: How long --verify waits for an answer: as uploads do, and then for a server that is away at most so many seconds.
+PATIENCE = Patience(
+    RETRY_FIRST_SECONDS, TRIES, PROBE_SECONDS, float(os.environ.get("VERIFY_PATIENCE_SECONDS", "120")), OUTAGE_AFTER
+)
 #: The list of known hashes is refreshed after this many files or seconds, whichever comes first.
 REFRESH_FILES, REFRESH_SECONDS = 1000, 600.0
 #: An upload that takes longer is reported with its size and stage, seconds.
@@ -131,6 +154,7 @@ class CalibreMigrator:
         self.publish: Callable[[], None] = parts.publish
         self.vocabulary = parts.vocabulary
         self.existing_hashes = ExistingHashes(parts.ledger)
+        self.spot_check = SpotCheck(parts.client, parts.ledger, parts.log)
         self.last_look = LastLook(parts.client, parts.ledger, parts.library, parts.log, time.sleep)
         self.hash_list_complete = False
         self.hashes_seen = 0
@@ -150,6 +174,7 @@ class CalibreMigrator:
         self.byte_pace = Pace(limit, max(limit / 4, SMALLEST_BURST), time.monotonic, self.crew.sleep)
         self.tracker.pace = self.byte_pace.wait
         self.held: dict[int, Range] = {}
+        self.missed: dict[FileId, bytes] = {}
         self.claimed = 0
         self.pass_id = 0
         self.rebuilt = False
@@ -170,6 +195,7 @@ class CalibreMigrator:
         self.rebuilt = self.ledger.rebuilt
         self.let_requests_settle()
         self.tracker.set(run_id=joined, status=Phase.DISCOVERING)
+        self.ask_server(partial(self.spot_check.begin, joined))
         self.refresh_existing_hashes()
         self.ask_server(lambda: self.last_look.begin(joined))
         self.crew.meanwhile(self.carrier.open, self.publish)
@@ -196,6 +222,8 @@ class CalibreMigrator:
         listed = self.read_library(self.library.file_count)
         pass_id = self.ledger.join_pass(highest, may_open=True, listed=listed)
         self.log.info("Pass %s is open up to book %d; the library lists %d files", pass_id, highest, listed)
+        if pass_id is not None:
+            self.ask_server(partial(self.spot_check.begin, pass_id))
         return ExitCode.OK
 
     def next_range(self) -> Range | None:
@@ -279,6 +307,7 @@ class CalibreMigrator:
         self.log.info(logs.querying(owned.first, owned.last))
         listed = self.read_library(lambda: self.library.read_files(owned.first, owned.last))
         files = [(file, self.excluded(file)) for file in listed]
+        self.doubt(owned)
         enrolled = self.ledger.enrol(owned, files)
         counts = enrolled.moved if again else enrolled.settled
         new = enrolled.moved.pending if again else len(enrolled.todo)
@@ -291,7 +320,44 @@ class CalibreMigrator:
         for file in listed:
             if file.problem is not None:
                 self.log.warning(logs.failed(str(file.id), file.problem.reason, file.problem.message))
+        self.notice_listed(
+            owned, [file for file, excluded in files if not excluded], {file.id.book_id for file in listed}
+        )
         return self.works(owned, enrolled)
+
+    def doubt(self, owned: Range) -> None:
+        """When the server has lost files, no file of the range counts as settled before it was asked about."""
+        if self.ledger.doubts.verdict(self.pass_id):
+            ask = partial(self.spot_check.ask_range, owned.pass_id, owned.first, owned.last)
+            self.ask_server(lambda: ask(self.crew.heed_stop, self.tracker.advance))
+
+    def notice_listed(self, owned: Range, files: Sequence[BookFile], books: set[BookId]) -> None:
+        """Says what the listing of a range shows that is not as it should be, though nothing fails for it."""
+        empty = self.read_library(lambda: self.library.books_without_files(owned.first, owned.last))
+        found = [*notices.of_files(files), *self.without_files(owned, empty)]
+        for notice in self.ledger.notebook.notice_range(owned, books | set(empty), found):
+            # What fails has its line already.
+            if notice.kind is not notices.Kind.AMBIGUOUS:
+                self.say(notice)
+
+    def without_files(self, owned: Range, empty: Sequence[BookId]) -> list[notices.Notice]:
+        """The books of a range that are only metadata, which is written down once.
+
+        Those that are known are not read again.
+        """
+        known = self.ledger.notebook.noticed(owned.first, owned.last, notices.Kind.WITHOUT_FILES)
+        new = [number for number in empty if number not in known]
+        found = [known[number] for number in empty if number in known]
+        for book in self.read_library(lambda: self.library.read_books(owned.first, owned.last, new)) if new else ():
+            fields = not_carried.everything(book, self.card(book))
+            record = not_carried.append(self.options.state_dir, book, fields, None)
+            self.ledger.notebook.count_fields(self.pass_id, fields)
+            found.append(notices.without_files(book, record))
+        return found
+
+    def say(self, notice: notices.Notice) -> None:
+        """One line in the log."""
+        self.log.log(logging.WARNING if notice.kind in notices.WARNINGS else logging.INFO, "%s", notice)
 
     def works(self, owned: Range, enrolled: Enrolment) -> list[Work]:
         """The books of a range that still need something, with their metadata; the settled ones are not read at all."""
@@ -339,6 +405,9 @@ class CalibreMigrator:
             proved = totals.proved(self.ledger.path, self.pass_id)
             say = self.log.error if pass_totals.differences else self.log.info
             say(totals.equation(pass_totals, proved=proved))
+            self.say_what_was_lost()
+            for kind, number in sorted(pass_totals.noticed.items()):
+                self.log.info(notices.sentence(kind, number))
             self.back_up()
         if closed and pass_totals.differences:
             return ExitCode.DIFFERENCE
@@ -352,6 +421,12 @@ class CalibreMigrator:
             return ExitCode.PENDING
         failed = pass_totals.counts.failed if closed else self.tracker.count(Outcome.FAILED)
         return ExitCode.SOME_FAILED if failed else ExitCode.OK
+
+    def say_what_was_lost(self) -> None:
+        """How many files the server had lost, when it had."""
+        lost = self.ledger.doubts.found_lost(self.pass_id)
+        if lost:
+            self.log.warning("%d files that the server had lost were sent to it again, or failed, in this pass", lost)
 
     def tell_left_pending(self, equation: str) -> None:
         """Which books are left, and why; the last word of a run that could not do all."""
@@ -502,7 +577,9 @@ class CalibreMigrator:
         """
         if self.options.db_uri:
             try:
-                self.crew.meanwhile(lambda: server_db.refresh(self.options.db_uri, self.ledger), self.publish)
+                first = not self.hashes_seen
+                refresh = partial(server_db.refresh, self.options.db_uri, self.ledger, exactly=first)
+                self.crew.meanwhile(refresh, self.publish)
                 self.hash_list_complete = True
             except Transient as error:
                 self.hash_list_complete = False
@@ -599,7 +676,10 @@ class CalibreMigrator:
             self.ledger.begin(file.id)
             return self.send_with_retries(work, file)
         except MissingFile as error:
-            if self.give_back(work, counted=True) < ROUNDS:
+            # Only a file that is missed where it was missed before can come to an end so; Calibre moves the others.
+            counted = self.missed.get(file.id) == file.path
+            self.missed[file.id] = file.path
+            if self.give_back(work, counted=counted) < ROUNDS:
                 raise FileMoved(sanitize.for_log(str(error))) from error
             return UploadResult(file.id, Outcome.FAILED, error.evidence)
         except Rejected as error:
@@ -724,7 +804,7 @@ class CalibreMigrator:
             self.reconcile_soon(work, replace(state, intention=asked), lost)
             raise
         except Rejected:
-            self.ledger.forget_book(work.book.id)
+            self.ledger.save_book(work.book.id, replace(state, intention=None))
             raise
         created = BookState(work.card.working_title, ebook_id, ALL_STEPS)
         self.ledger.save_book(work.book.id, created)
@@ -736,15 +816,26 @@ class CalibreMigrator:
         if not self.rebuilt:
             return
         state = self.ledger.book(work.book.id)
-        if state is not None:
+        if state is not None and state.ebook_id is not None:
             self.reopen_steps(work, state)
             return
         for title, steps in ((work.card.working_title, ALL_STEPS), (work.card.title, Step.NONE)):
-            for ebook_id in self.client.find(title):
+            for ebook_id in self.found_or_warned(work, title):
                 ebook = self.client.ebook(ebook_id)
                 if ebook is not None and (extension, digest.size) in [source[1:] for source in ebook.sources]:
                     self.ledger.save_book(work.book.id, BookState(work.card.working_title, ebook_id, steps))
                     return
+
+    def found_or_warned(self, work: Work, title: str) -> list[EbookId]:
+        """The ebooks with this title; none, with a word in the log, when the server cannot tell.
+
+        Then a file that is there is a duplicate all the same; only which ebook holds it stays unknown.
+        """
+        try:
+            return self.client.find(title)
+        except Unlisted as error:
+            self.log.warning("Book %s: which ebook is its own is not known: %s", work.book.id, error)
+            return []
 
     def reopen_steps(self, work: Work, state: BookState) -> None:
         """An ebook that the backup of a lost ledger calls finished may have been reopened since."""
@@ -760,7 +851,7 @@ class CalibreMigrator:
         if state.ebook_id is None or work.made is not None or work.reopened:
             return state.ebook_id
         ebook = self.client.ebook(state.ebook_id)
-        if ebook is None:
+        if ebook is None or not self.is_ours(work, state, ebook):
             return None
         restore = state.restore
         if ebook.title != state.working_title:
@@ -770,6 +861,11 @@ class CalibreMigrator:
             self.client.change(ebook, work.card, {}, title=state.working_title, bare=False)
         work.reopened = True
         return ebook.id
+
+    def is_ours(self, work: Work, state: BookState, ebook: Ebook) -> bool:
+        """Is it this book's, by its title or a file we sent? A new server has other ebooks under the same numbers."""
+        titles = (state.working_title, state.restore, *self.titles_of_ours(work, state))
+        return ebook.title in titles or not self.ledger.doubts.sources(work.book.id).isdisjoint(ebook.sources)
 
     def titles_of_ours(self, work: Work, state: BookState) -> tuple[str, ...]:
         """What we may have called the ebook; an older ledger does not know."""
@@ -819,7 +915,8 @@ class CalibreMigrator:
             raise PutAside(f"book {work.book.id}: a request may still be running", due)
         if state.intention.asked is Asked.CREATE:
             found = self.client.find(state.working_title)
-            done = BookState(state.working_title, found[0] if found else None, ALL_STEPS if found else Step.NONE)
+            steps = ALL_STEPS if found else state.steps
+            done = BookState(state.working_title, found[0] if found else None, steps)
             self.ledger.save_book(work.book.id, done)
         else:
             self.reconcile_attach(work, state, state.intention)
@@ -843,29 +940,52 @@ class CalibreMigrator:
         """Closes a book: true title, cover, rating, and a record of what could not be carried. Repeatable."""
         state = self.ledger.book(work.book.id)
         if state is None or state.ebook_id is None:
-            self.ledger.forget_book(work.book.id)
+            self.leave_to_others(work)
             return
         if state.steps is Step.NONE:
             self.ledger.let_go(work.book.id)
             return
         ebook = self.ebook_of(work, state.ebook_id)
+        if ebook is not None and not ebook.guessed and not self.is_ours(work, state, ebook):
+            ebook = None
         if ebook is None or not ebook.sources:
             # Nothing was attached: an ebook without a file must not stay.
             if ebook is not None:
                 self.client.delete(ebook.id)
-            self.ledger.forget_book(work.book.id)
+            self.leave_to_others(work)
             return
-        title, lost = self.carry_rest(work, state, ebook)
+        title, lost, no_cover = self.carry_rest(work, state, ebook)
         card = replace(work.card, not_carried={**work.card.not_carried, **lost})
-        if Step.RECORD in state.steps:
-            not_carried.append(self.options.state_dir, work.book, card, ebook.id)
+        record = Step.RECORD in state.steps
+        if record:
+            not_carried.append(self.options.state_dir, work.book, card.not_carried, ebook.id)
+        if record or Step.COVER in state.steps:
+            self.notice_book(work, notices.of_book(work.book, no_cover))
         self.ledger.finish_book(
             self.pass_id,
             work.book.id,
             replace(state, steps=Step.NONE, title=title, restore=None),
             names={key: ebook.ids[key] for key in name_keys(card) if key in ebook.ids},
-            not_carried=card.not_carried if Step.RECORD in state.steps else (),
+            not_carried=card.not_carried if record else (),
         )
+
+    def leave_to_others(self, work: Work) -> None:
+        """No ebook of ours came of the book. Where its files were there already, its metadata is written down."""
+        files = self.ledger.notebook.files_elsewhere(work.book.id)
+        if files:
+            holder = holders.find(self.client, self.ledger.notebook, self.options.db_uri, work.book.title, files)
+            fields = not_carried.everything(work.book, work.card)
+            written = self.ledger.notebook.recorded(work.book.id)
+            record = not_carried.append(self.options.state_dir, work.book, fields, holder, written)
+            if record not in written:
+                self.ledger.notebook.count_fields(self.pass_id, fields)
+            self.notice_book(work, [notices.there_already(work.book.id, holder, record)])
+        self.ledger.forget_book(work.book.id)
+
+    def notice_book(self, work: Work, found: Sequence[notices.Notice]) -> None:
+        """Says what working on the book has shown to be left out."""
+        for notice in self.ledger.notebook.notice_book(self.pass_id, work.book.id, found):
+            self.say(notice)
 
     def ebook_of(self, work: Work, ebook_id: EbookId) -> Ebook | None:
         """The book's ebook with its title: as it was made in this turn, or else as the server says it is now.
@@ -897,31 +1017,49 @@ class CalibreMigrator:
             return title
         return title if title == card.title else state.title
 
-    def carry_rest(self, work: Work, state: BookState, ebook: Ebook) -> tuple[str | None, dict[str, str]]:
-        """Title, cover and rating; returns the title that is ours and, by field, what the server refused."""
-        card, title, refused = work.card, state.title, {}
+    def carry_rest(
+        self, work: Work, state: BookState, ebook: Ebook
+    ) -> tuple[str | None, dict[str, str], Rejected | None]:
+        """Title, rating and cover.
+
+        Returns the title that is ours, what the server refused by field, and why the cover was not carried.
+        """
+        card, title, refused = work.card, state.title, dict[str, str]()
         if Step.TITLE in state.steps:
             title = self.give_title(work, state, ebook)
             if title == plain_title(card.working_title) != card.title:
                 refused["title"] = card.title
-        if Step.COVER in state.steps and work.book.cover is not None and not ebook.cover:
-            try:
-                with self.library.open_file(work.book.cover) as held:
-                    self.client.set_cover(ebook.id, cover.sendable(held))
-            except Rejected as error:
-                self.log.warning("Book %s: its cover was not carried: %s", work.book.id, error)
-                refused["cover"] = sanitize.for_log(str(error))
         if Step.RATING in state.steps and card.rating is not None:
             try:
                 self.client.rate(ebook.id, card.rating)
             except Rejected as error:
                 refused["rating"] = sanitize.for_log(str(error))
-        return title, refused
+        refusal = None
+        if Step.COVER in state.steps and work.book.cover is not None:
+            # Last, so that no step after it has it sent again.
+            refusal = self.carry_cover(ebook.id, work.book.cover)
+        if refusal is not None:
+            refused["cover"] = sanitize.for_log(str(refusal))
+        elif work.book.cover_problem is not None:
+            refused["cover"] = work.book.cover_problem.message
+        return title, refused, refusal
+
+    def carry_cover(self, ebook_id: EbookId, path: bytes) -> Rejected | None:
+        """Calibre's cover takes the place of whatever the server found in a file; returns why it did not."""
+        try:
+            with self.library.open_file(path) as held:
+                self.client.set_cover(ebook_id, cover.sendable(held))
+        except Rejected as refusal:
+            return refusal
+        return None
 
     # -- accounting -----------------------------------------------------------------------------------------------
 
     def account(self, work: Work, file: BookFile, result: UploadResult) -> None:
         """Ledger first, then progress, then one log line; exactly once per file."""
+        if result.outcome is Outcome.DUPLICATE and self.ledger.book(work.book.id) is None:
+            # Should the worker die after this file, the next one still writes down what is not carried.
+            self.ledger.save_book(work.book.id, BookState(work.card.working_title, steps=Step.RECORD))
         recorded = self.ledger.account(self.pass_id, result)
         work.files.remove(file)
         work.begun = None
@@ -1046,7 +1184,7 @@ def run(options: Options) -> ExitCode:
             if options.open_pass:
                 code = migrator.open_pass()
             elif options.verify:
-                code = verify.verify(options, parts.library, parts.client, parts.ledger, migrator.crew.heed_stop)
+                code = verify.verify(parts, migrator.crew, migrator.read_library, PATIENCE)
             else:
                 code = migrator.migrate()
             parts.end(Phase.COMPLETED if code is not ExitCode.PENDING else Phase.STOPPED)
@@ -1076,7 +1214,7 @@ def export(options: Options) -> ExitCode:
         sys.stderr.write(f"{ledger} is not there: nothing was migrated with this --state-dir\n")
         return ExitCode.USAGE
     try:
-        rows = verify.export_map(ledger, options.export_map)
+        rows = export_map.export_map(ledger, options.export_map)
     except MigrationError as error:
         sys.stderr.write(f"{error}\n")
         return ExitCode.STATE

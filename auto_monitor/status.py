@@ -139,6 +139,7 @@ def _totals_json(found: Totals | None) -> Json:
         "total": found.total,
         "failed": {**found.failed},
         "not_carried": {**found.not_carried},
+        "noticed": {**found.noticed},
         "bytes_uploaded": found.bytes_uploaded,
         "books_claimed_percent": round(100 * found.claimed_to / found.highest_id, 1) if found.highest_id else 100.0,
     }

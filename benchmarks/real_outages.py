@@ -1,6 +1,6 @@
 """Outages of a real server in the middle of a migration: what `benchmarks/real_server.py --outages` does.
 
-Three migrations of 218 EPUBs and 5 comics, by two workers each:
+Three migrations of 218 EPUBs (--books) and 5 comics, by two workers each:
 
 * every `--part NAME=START::STOP` is stopped twice in mid-run, for --seconds, and started again (shell commands);
 * every `--restart CMD` is run twice;
@@ -32,7 +32,7 @@ from migration import logs, totals
 from tests.conftest import PROJECT, clean_environment
 from tests.librarykit import Library, Made, epub
 
-BOOKS, COMICS, WORKERS = 218, 5, 2
+COMICS, WORKERS = 5, 2
 DEADLINE_SECONDS = 1800
 #: A worker that has files left and settles none for so long after the return of a part stands still.
 STILL_SECONDS = 60.0
@@ -87,7 +87,7 @@ class Outages:
     def library(self, root: Path) -> tuple[Library, list[str]]:
         """A library nobody has seen; and the SHA-1 of every file the server takes."""
         library, sha1s = Library(root), []
-        for _ in range(BOOKS):
+        for _ in range(self.given.books):
             self.number += 1
             number, writer = self.number, self.number // 10
             data = epub(number, title=f"Book {number}", author=f"Writer {writer}", cover=self.picture)
@@ -115,7 +115,7 @@ class Outages:
                 shutil.copytree(state, Path(self.given.keep) / f"{datetime.now(tz=UTC):%H%M%S}")
             found = totals.read(state / "migration_ledger.db")
             assert found is not None
-            accounted = found.counts.discovered == BOOKS + COMICS and found.counts.pending == 0
+            accounted = found.counts.discovered == self.given.books + COMICS and found.counts.pending == 0
             return Seen(codes, dict(found.failed), accounted, *self.truth(newest, sha1s), still, seconds)
 
     def away(self, end: str, begin: str, state: Path, running: "list[subprocess.Popen[bytes]]") -> float:
@@ -203,7 +203,7 @@ def shell(command: str) -> None:
 def show(given: argparse.Namespace) -> int:
     """Prints the table; 1 when a goal is missed."""
     outages = Outages(given)
-    table = Table(f"{BOOKS} EPUBs and {COMICS} comics to {given.server}, {WORKERS} workers")
+    table = Table(f"{given.books} EPUBs and {COMICS} comics to {given.server}, {WORKERS} workers")
     parts = [part.partition("=")[2].partition("::") for part in given.part]
     if parts:
         what = f"each of {len(parts)} parts stopped twice for {given.seconds:g} s"

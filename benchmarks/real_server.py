@@ -189,6 +189,7 @@ def main() -> int:
         "--restart", action="append", default=[], metavar="CMD", help="--outages: restarts something [no default]"
     )
     parser.add_argument("--seconds", type=float, default=10.0, help="--outages: how long a part is away [default: 10]")
+    parser.add_argument("--books", type=int, default=218, help="--outages: EPUBs in each migration [default: 218]")
     parser.add_argument("--keep", default="", metavar="DIR", help="--outages: keeps state directories [no default]")
     given = parser.parse_args()
     if given.outages:

@@ -6,6 +6,8 @@ texts, and differs on purpose:
 * `source` has a unique (size, hash), authors and series have unique names (`--permissive` drops all three, for tests);
 * it ships every ISO 639-1 language, and MyBookshelf2's genres with some more;
 * `id` in POST /api/ebooks is refused instead of overwriting that ebook;
+* no input makes it answer 5xx: where MyBookshelf2 says 500 to a request that makes no sense it says 400, 404 or 409, or
+  `{"error": …}`; bodies other than uploads are at most 64 KB, not compressed, and JSON with numbers of 64 bits;
 * files are stored by their content, so no title is too long or too foreign for a path; `location` is only shown;
 * a PATCH of title and genres together works.
 

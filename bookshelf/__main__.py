@@ -11,12 +11,15 @@ import sqlite3
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 import uvloop
 from aiohttp import web
 
+from bookshelf.application import SHELF
 from bookshelf.config import Config, read_config
+from bookshelf.connections import Limits, Runner
 from bookshelf.files import write_file
 from bookshelf.server import make_application
 from systemd_notify import Notifier
@@ -26,7 +29,9 @@ STOP_SECONDS = 4.0
 
 
 def main() -> int:
-    """Returns the exit status: 0 stopped, 5 data directory not usable."""
+    """Returns the exit status: 0 stopped, 5 data directory not usable, or its database gone while the server ran."""
+    # Whatever is made, also by programs started from here, is for this user alone.
+    os.umask(0o077)
     service = Notifier.taken_from(os.environ, os.getpid())
     config = read_config()
     logging.basicConfig(format="%(asctime)s - %(levelname)s - %(message)s", level=logging.WARNING)
@@ -43,8 +48,19 @@ def main() -> int:
         sys.stderr.write(f"cannot listen on {config.host}:{config.port}: {error.strerror or error}\n")
         return 2
     finally:
+        if app[SHELF].database.gone:
+            _leave_at_once()
         os.close(lock)
     return 0
+
+
+def _leave_at_once() -> NoReturn:
+    """Ends the process without closing the database: SQLite would write what is left in its log into whatever stands
+    in the database's place now.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(5)
 
 
 def _only_one(data_dir: Path) -> int:
@@ -63,7 +79,7 @@ async def _serve(app: web.Application, config: Config, service: Notifier) -> Non
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS, keepalive_timeout=75.0)
+    runner = Runner(app, Limits(), STOP_SECONDS)
     await runner.setup()
     try:
         await web.TCPSite(runner, config.host, config.port).start()

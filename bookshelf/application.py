@@ -63,4 +63,7 @@ def same_origin(request: web.Request) -> bool:
     if site is not None:
         return site in ("same-origin", "none")
     origin = request.headers.get("Origin")
-    return origin is not None and urlsplit(origin).netloc == request.host
+    try:
+        return origin is not None and urlsplit(origin).netloc == request.host
+    except ValueError:
+        return False

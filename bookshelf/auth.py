@@ -1,9 +1,11 @@
 """Users, passwords, tokens. Access tokens carry MyBookshelf2's claims: HS256, 4 hours; refresh tokens 365 days."""
 
+import hashlib
 import json
 import secrets
 import sqlite3
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,20 +47,37 @@ class User:
 class Tokens:
     """Makes and checks tokens with the secrets of one data directory."""
 
-    def __init__(self, data_dir: Path) -> None:
-        """Reads the secrets, or makes them (mode 0600)."""
+    def __init__(self, data_dir: Path, ended: Mapping[str, float]) -> None:
+        """Reads the secrets, or makes them (mode 0600). `ended`: sessions that were logged out, as read by `ended`."""
         path = data_dir / "secrets.json"
         if not path.exists():
             made = {"access": secrets.token_hex(32), "refresh": secrets.token_hex(32)}
-            write_file(path, json.dumps(made).encode(), 0o600)
+            write_file(path, json.dumps(made).encode())
         kept = json.loads(path.read_text())
         self._access, self._refresh = str(kept["access"]), str(kept["refresh"])
         self._checked: dict[str, tuple[int, float]] = {}
+        self._ended = dict(ended)
 
-    def access(self, user: User, now: float) -> str:
+    def access(self, user: User, now: float, **more: str) -> str:
         """An access token."""
-        claims = {"id": user.id, "user_name": user.name, "email": user.email, "roles": user.roles}
+        claims = {"id": user.id, "user_name": user.name, "email": user.email, "roles": user.roles, **more}
         return jwt.encode({**claims, "exp": int(now) + ACCESS_SECONDS}, self._access, "HS256")
+
+    def session(self, user: User, now: float) -> str:
+        """An access token for one browser: no other login has the same, so that it can be ended alone."""
+        return self.access(user, now, jti=secrets.token_hex(16))
+
+    def end(self, token: str, now: float) -> tuple[str, float] | None:
+        """Accepts this token no more; returns what has to be written for that (`end_session`), None when it was not
+        valid.
+        """
+        if self.user_id(token) is None:
+            return None
+        until = float(jwt.decode(token, options={"verify_signature": False})["exp"])
+        self._ended = {kept: end for kept, end in self._ended.items() if end > now}
+        self._ended[_session(token)] = until
+        self._checked.clear()
+        return _session(token), until
 
     def refresh(self, user: User, now: float) -> str:
         """A refresh token."""
@@ -67,10 +86,12 @@ class Tokens:
     def user_id(self, token: str, *, expired_too: bool = False) -> int | None:
         """Whose valid access token this is."""
         if expired_too:
-            return _id(token, self._access, expired_too)
+            return None if _session(token) in self._ended else _id(token, self._access, expired_too)
         user_id, until = self._checked.get(token, (None, 0.0))
         if user_id is None or until <= time.time():
             user_id = _id(token, self._access, expired_too)
+            if user_id is not None and _session(token) in self._ended:
+                return None
             if user_id is not None:
                 self._remember(token, user_id)
         return user_id
@@ -87,11 +108,30 @@ class Tokens:
         return _id(token, self._refresh, False)
 
 
+def _session(token: str) -> str:
+    """What a token is remembered by: all that is signed. The signature itself can be spelled in several ways."""
+    return hashlib.sha256(token.rpartition(".")[0].encode("utf-8", "replace")).hexdigest()
+
+
+def end_session(db: sqlite3.Connection, session: str, until: float, now: float) -> None:
+    """Writes down that a session was ended, for as long as its token would be valid."""
+    db.execute("DELETE FROM ended_session WHERE until <= ?", (now,))
+    db.execute("INSERT OR REPLACE INTO ended_session (session, until) VALUES (?, ?)", (session, until))
+
+
+def ended(db: sqlite3.Connection) -> dict[str, float]:
+    """The sessions that were ended, with the time until which their tokens would be valid."""
+    return dict(db.execute("SELECT session, until FROM ended_session").fetchall())
+
+
 def _id(token: str, secret: str, expired_too: bool) -> int | None:
+    if not token.isascii():
+        return None
     try:
         options: Any = {"verify_exp": not expired_too, "require": ["exp"]}
         claims = jwt.decode(token, secret, algorithms=["HS256"], options=options)
-    except jwt.InvalidTokenError:
+    except (jwt.InvalidTokenError, ValueError, RecursionError):
+        # Its parts are JSON that anybody can write.
         return None
     number = claims.get("id")
     return number if isinstance(number, int) else None
@@ -103,7 +143,7 @@ def first_user(db: sqlite3.Connection, data_dir: Path, name: str, password: str)
     if row is not None and (not password or verify(stored_password(db, name), password)):
         return
     chosen = password or secrets.token_urlsafe(12)
-    write_file(data_dir / "credentials", f"username={name}\npassword={chosen}\n".encode(), 0o600)
+    write_file(data_dir / "credentials", f"username={name}\npassword={chosen}\n".encode())
     hashed = _hasher.hash(chosen)
     if row is None:
         db.execute(

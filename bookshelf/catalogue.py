@@ -7,9 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bookshelf.database import folded
-from bookshelf.errors import Failed, Refused
+from bookshelf.errors import NOT_FOUND, Failed, Refused
 
 TITLE_LENGTH, NAME_LENGTH = 256, 128
+#: Authors or genres of one ebook.
+MOST_ENTRIES = 1000
+#: An id that was never given out, or by another database. MyBookshelf2 says HTTP 500.
+UNKNOWN_ID = "Unknown id"
 INTEGER = range(-(2**31), 2**31)
 
 
@@ -42,7 +46,7 @@ def checked(body: object, *, partial: bool) -> Change:
     if ("language" in body or not partial) and not body.get("language"):
         wrong["language"] = ["Field may not be null."] if "language" in body else _NO_LANGUAGE
     index = body.get("series_index")
-    if index is not None and not _whole(index):
+    if index is not None and (isinstance(index, bool) or not _whole(index)):
         wrong["series_index"] = ["Not a valid integer."]
     authors = _people(body.get("authors") or [], wrong)
     if wrong:
@@ -73,27 +77,35 @@ def _check_title(body: dict[str, Any], wrong: dict[str, Any], partial: bool) -> 
         wrong["title"] = ["Not a valid string."]
     elif len(title) > TITLE_LENGTH:
         wrong["title"] = [f"Longer than maximum length {TITLE_LENGTH}."]
-    elif "\0" in title:
-        raise Refused("Database error", "A string literal cannot contain NUL (0x00) characters.")
+    else:
+        _text(title)
 
 
 def _people(value: object, wrong: dict[str, Any]) -> list[dict[str, Any]]:
     people = []
     for position, author in enumerate(_list(value)):
         if not isinstance(author, dict):
-            raise Failed(500, "Internal Server Error")
-        names = {key: author.get(key) for key in ("last_name", "first_name")}
+            raise Refused("Invalid data", "Invalid data type")
+        names = {key: _text(author.get(key)) for key in ("last_name", "first_name")}
         long = {
             k: [f"Longer than maximum length {NAME_LENGTH}."] for k, v in names.items() if len(v or "") > NAME_LENGTH
         }
         if long:
             wrong.setdefault("authors", {})[str(position)] = long
-        if author.get("id") is None and names["last_name"] is None:
+        known = None if author.get("id") is None else _id(author)
+        if known is None and names["last_name"] is None:
             raise Refused("Database error", 'null value in column "last_name"')
-        if any("\0" in (name or "") for name in names.values()):
-            raise Refused("Database error", "A string literal cannot contain NUL (0x00) characters.")
-        people.append(author)
+        people.append({"id": known, **names})
     return people
+
+
+def _text(value: object) -> str | None:
+    """A text or nothing. Raises Refused for anything else, and for a text the database does not take."""
+    if not isinstance(value, str | None):
+        raise Refused("Invalid data", "Not a valid string.")
+    if "\0" in (value or ""):
+        raise Refused("Database error", "A string literal cannot contain NUL (0x00) characters.")
+    return value
 
 
 def _list(value: object) -> list[Any]:
@@ -101,14 +113,21 @@ def _list(value: object) -> list[Any]:
         return []
     if not isinstance(value, list):
         raise Refused("Invalid data", "Value must be list")
+    if len(value) > MOST_ENTRIES:
+        raise Refused("Invalid data", f"Longer than maximum length {MOST_ENTRIES}.")
     return value
 
 
 def _id(entity: object) -> int:
     number = entity.get("id") if isinstance(entity, dict) else None
-    if not _whole(number):
-        raise Refused("Invalid data", f"This entity {entity} must have id")
-    return int(str(number))
+    if (
+        isinstance(number, bool)
+        or not isinstance(number, int | str)
+        or not _whole(number)
+        or not str(number).isdecimal()
+    ):
+        raise Refused("Invalid data", f"This entity {str(entity)[:200]} must have id")
+    return int(number)
 
 
 def _whole(value: object) -> bool:
@@ -121,11 +140,15 @@ def _whole(value: object) -> bool:
 def _series(value: object) -> dict[str, Any] | None:
     if not value:
         return None
-    if not isinstance(value, dict) or (value.get("id") is None and not isinstance(value.get("title"), str)):
-        raise Failed(500, "Internal Server Error")
-    if len(value.get("title") or "") > TITLE_LENGTH:
+    if not isinstance(value, dict):
+        raise Refused("Invalid data", "Invalid data type")
+    title = _text(value.get("title"))
+    known = None if value.get("id") is None else _id(value)
+    if known is None and title is None:
+        raise Refused("Invalid data", {"series": {"title": ["Missing data for required field."]}})
+    if len(title or "") > TITLE_LENGTH:
         raise Refused("Invalid data", {"series": {"title": [f"Longer than maximum length {TITLE_LENGTH}."]}})
-    return value
+    return {"id": known, "title": title}
 
 
 # -- writing ------------------------------------------------------------------------------------------------------
@@ -152,11 +175,11 @@ def update(db: sqlite3.Connection, ebook_id: int, change: Change, version: objec
     """Changes the given fields of an ebook. Raises Refused when the version is not the current one."""
     row = db.execute("SELECT version_id FROM ebook WHERE id = ?", (ebook_id,)).fetchone()
     if row is None:
-        raise Failed(500, "Internal Server Error")
+        raise Failed(404, NOT_FOUND)
     if version is None:
         raise Refused("Version_id missing")
     if version != row[0]:
-        raise Refused("Stalled record", f"Your version {version}, db version {row[0]}")
+        raise Refused("Stalled record", f"Your version {str(version)[:20]}, db version {row[0]}")
     values: dict[str, Any] = {"modified": now(), "modified_by": user_id}
     if "title" in change.given:
         values |= {"title": change.title, "folded": folded(change.title)}
@@ -182,9 +205,9 @@ def update(db: sqlite3.Connection, ebook_id: int, change: Change, version: objec
 
 
 def delete(db: sqlite3.Connection, ebook_id: int) -> list[tuple[str, str]]:
-    """Removes an ebook; returns (hash, extension) of files nobody refers to any more. Raises Failed(500) when rated."""
+    """Removes an ebook; returns (hash, extension) of files nobody refers to any more. Raises Failed(409) when rated."""
     if db.execute("SELECT 1 FROM ebook_rating WHERE ebook_id = ?", (ebook_id,)).fetchone():
-        raise Failed(500, "Internal Server Error")
+        raise Failed(409, "This ebook is rated")
     held = db.execute("SELECT id FROM source WHERE ebook_id = ?", (ebook_id,)).fetchall()
     gone = [file for row in held for file in delete_source(db, row[0])]
     db.execute("DELETE FROM ebook_text WHERE rowid = ?", (ebook_id,))
@@ -273,7 +296,7 @@ def _author_id(db: sqlite3.Connection, author: dict[str, Any]) -> int:
     if author.get("id") is not None:
         row = db.execute("SELECT id FROM author WHERE id = ?", (author["id"],)).fetchone()
         if row is None:
-            raise Failed(500, "Internal Server Error")
+            raise Refused(UNKNOWN_ID, f"There is no author {author['id']}")
         return int(row[0])
     last, first = str(author["last_name"]), author.get("first_name") or None
     row = db.execute("SELECT id FROM author WHERE last_name = ? AND first_name IS ?", (last, first)).fetchone()
@@ -292,6 +315,6 @@ def _series_id(db: sqlite3.Connection, series: dict[str, Any] | None) -> int | N
     if row is not None:
         return int(row[0])
     if column == "id":
-        raise Failed(500, "Internal Server Error")
+        raise Refused(UNKNOWN_ID, f"There is no series {value}")
     made = db.execute("INSERT INTO series (title, folded) VALUES (?, ?)", (value, folded(str(value))))
     return int(made.lastrowid or 0)

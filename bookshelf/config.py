@@ -9,7 +9,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """`port` 0 picks a free one. `delay_seconds`, `task_seconds`, `permissive` and `trouble` are for tests."""
+    """`port` 0 picks a free one.
+
+    `delay_seconds`, `task_seconds`, `permissive`, `rated_index_fails` and `trouble` are for tests.
+    """
 
     data_dir: Path
     host: str
@@ -20,6 +23,7 @@ class Config:
     delay_seconds: float
     task_seconds: float
     task_slots: int
+    rated_index_fails: bool
     trouble: Path | None = None
 
 
@@ -61,6 +65,7 @@ def read_config(argv: Sequence[str] | None = None) -> Config:
         delay_seconds=max(0, given.delay_ms) / 1000,
         task_seconds=max(0, given.task_ms) / 1000,
         task_slots=max(1, given.task_slots),
+        rated_index_fails=given.rated_index_fails,
         trouble=given.trouble,
     )
 
@@ -86,4 +91,9 @@ def _add_test_options(parser: argparse.ArgumentParser, env: Mapping[str, str]) -
     parser.add_argument(
         "--task-slots", type=int, default=env.get("BOOKSHELF_TASK_SLOTS", str(os.cpu_count() or 1)), metavar="N",
         help="tasks at the same time [default: number of processors; environment: BOOKSHELF_TASK_SLOTS]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rated-index-fails", action="store_true", default=env.get("BOOKSHELF_RATED_INDEX_FAILS") == "1",
+        help="for tests: /api/ebooks/index is HTTP 500 where it would list a rated ebook, as on MyBookshelf2 without "
+        "simplejson [default: off; environment: BOOKSHELF_RATED_INDEX_FAILS=1]",
     )  # fmt: skip

@@ -1,6 +1,8 @@
 """SQLite for the server: one transaction at a time; every write is on the disk before it is answered."""
 
 import asyncio
+import logging
+import os
 import sqlite3
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -11,8 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bookshelf import vocabulary
+from bookshelf.watch import Gone, Watch
 
 T = TypeVar("T")
+log = logging.getLogger("bookshelf")
 VERSION = 1
 #: More uploads than can be lost in a power cut: they are at most so many since the last transaction that lasts.
 UPLOADS_LOST_AT_MOST = 100_000
@@ -72,11 +76,21 @@ CREATE VIRTUAL TABLE ebook_text USING fts5 (
 );
 """
 
+#: Sessions that were logged out; added later, and of no meaning to a server that does not know them.
+_ENDED_SESSION = "CREATE TABLE IF NOT EXISTS ended_session (session TEXT PRIMARY KEY, until REAL NOT NULL)"
+
 #: What MyBookshelf2 lacks; not there in permissive mode.
 _UNIQUE = (
     "CREATE UNIQUE INDEX {} one_source ON source (hash, size)",
     "CREATE UNIQUE INDEX {} one_author ON author (last_name, COALESCE(first_name, ''))",
     "CREATE UNIQUE INDEX {} one_series ON series (title)",
+)
+
+
+_GONE = (
+    "every answer is 503 from now on, and nothing is saved. Stop the server; put its database back (from a backup: "
+    "first remove what is left of bookshelf.db, bookshelf.db-wal and bookshelf.db-shm), or let it make an empty one; "
+    "start it again, and run the migration with --recheck"
 )
 
 
@@ -100,11 +114,32 @@ class Database:
     def __init__(self, path: Path, *, permissive: bool) -> None:
         """Opens or makes the database. Raises sqlite3.Error, ValueError for another schema version."""
         self.permissive = permissive
+        #: Was there no database at this path?
+        self.new = not path.exists() or path.stat().st_size == 0
+        # The files SQLite makes beside it get the same rights.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
         self._writing = _open(path, permissive)
         self._looking, self._reading = _reader(path), _reader(path)
+        self._watch = Watch(path)
+        self.gone = self._committing = False
         self._waiting: list[_Write] = []
         self._writer: asyncio.Task[None] | None = None
+
+    def check(self) -> None:
+        """Raises Gone when the database is not the file that was opened any more; then it stays so."""
+        if self.gone:
+            raise Gone("the database was deleted or replaced")
+        self._unless_gone(self._watch.check_files if self._committing else self._watch.check)
+
+    def _unless_gone(self, look: Callable[[], None]) -> None:
+        try:
+            look()
+        except Gone as error:
+            if not self.gone:
+                self.gone = True
+                log.critical("%s while the server was running: %s", error, _GONE)
+            raise
 
     async def write(self, work: Callable[[sqlite3.Connection], T], *, lasting: bool = True) -> T:
         """Runs `work` as a whole or not at all; when it returns, what it wrote is on the disk, unless not `lasting`.
@@ -132,6 +167,7 @@ class Database:
         with self._transaction(lasting=True) as db:
             result = work(db)
             db.execute("COMMIT")
+            self._unless_gone(self._watch.settle)
         return result
 
     async def close(self) -> None:
@@ -139,8 +175,12 @@ class Database:
         while self._writer is not None and not self._writer.done():
             await asyncio.wait([self._writer])
         self._thread.shutdown()
+        if self.gone:
+            # Closing would write what is in the log into a file that is not this server's.
+            return
         for connection in (self._looking, self._reading, self._writing):
             connection.close()
+        self._watch.close()
 
     async def _write_waiting(self) -> None:
         """One transaction after the other, as long as anything waits."""
@@ -163,13 +203,20 @@ class Database:
         """What each returned or raised, once it is on the disk. Raises what ended the whole transaction."""
         with self._transaction(lasting=any(write.lasting for write in writes)) as db:
             outcomes = [self._attempt(write) for write in writes]
-            await asyncio.get_running_loop().run_in_executor(self._thread, db.execute, "COMMIT")
+            self._committing = True
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._thread, db.execute, "COMMIT")
+                # Nobody is told that something was saved in a file that nobody will find.
+                self._unless_gone(self._watch.settle)
+            finally:
+                self._committing = False
         return outcomes
 
     @contextmanager
     def _transaction(self, *, lasting: bool) -> Iterator[sqlite3.Connection]:
         """For a block that commits; nothing is left of one that does not get that far."""
         db = self._writing
+        self.check()
         db.execute(f"PRAGMA synchronous = {'FULL' if lasting else 'NORMAL'}")
         db.execute("BEGIN IMMEDIATE")
         try:
@@ -226,6 +273,7 @@ def _open(path: Path, permissive: bool) -> sqlite3.Connection:
         bumped = db.execute("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'upload'", (UPLOADS_LOST_AT_MOST,))
         if bumped.rowcount == 0:
             db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('upload', 0)")
+        db.execute(_ENDED_SESSION)
         for statement in _UNIQUE:
             name = statement.split()[4]
             db.execute(f"DROP INDEX IF EXISTS {name}" if permissive else statement.format("IF NOT EXISTS"))

@@ -25,20 +25,29 @@ class Refused(Exception):
 class Failed(Exception):
     """An HTTP error with its sentence; the route decides whether it is told as JSON or as a page."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, *, retry_after: int = 0) -> None:
+        """`retry_after`: seconds after which the same request may do better, 0 when it will not."""
         super().__init__(message)
         self.status = status
         self.message = message
+        self.retry_after = retry_after
 
     def answer(self, *, as_json: bool) -> web.Response:
         """What goes over the wire."""
         if as_json:
-            return json_answer({"message": self.message}, self.status)
-        text = self.message.replace("&", "&amp;").replace("<", "&lt;")
-        page = f"<!DOCTYPE html>\n<title>{self.status}</title>\n<h1>{self.status}</h1>\n<p>{text}</p>\n"
-        return web.Response(status=self.status, text=page, content_type="text/html")
+            answer = json_answer({"message": self.message}, self.status)
+        else:
+            text = self.message.replace("&", "&amp;").replace("<", "&lt;")
+            page = f"<!DOCTYPE html>\n<title>{self.status}</title>\n<h1>{self.status}</h1>\n<p>{text}</p>\n"
+            answer = web.Response(status=self.status, text=page, content_type="text/html")
+        if self.retry_after:
+            answer.headers["Retry-After"] = str(self.retry_after)
+        return answer
 
 
+#: A body that is not what the route takes, in the words of MyBookshelf2's web server.
+NOT_UNDERSTOOD = "The browser (or proxy) sent a request that this server could not understand."
+TOO_LARGE = "The data value transmitted exceeds the capacity limit."
 NOT_FOUND = "The requested URL was not found on the server."
 
 

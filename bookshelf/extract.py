@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bookshelf import covers, epub, vocabulary
+from bookshelf.catalogue import MOST_ENTRIES
 from bookshelf.database import folded
 from bookshelf.files import Files, write_file
 
@@ -90,6 +91,11 @@ def merge(found: dict[str, Any], proposed: object) -> dict[str, Any]:
     for key in ("series", "language"):
         if key in meta and not isinstance(meta[key], dict):
             raise TaskError(f"'{type(meta[key]).__name__}' object is not subscriptable")
+    for key in ("authors", "genres"):
+        if not isinstance(meta.get(key), list | None):
+            raise TaskError(f"'{type(meta[key]).__name__}' object is not iterable")
+        if len(proposed.get(key) or []) > MOST_ENTRIES:
+            raise TaskError(f"Longer than maximum length {MOST_ENTRIES}.")
     for text in _texts(meta):
         if "\0" in text:
             raise TaskError("A string literal cannot contain NUL (0x00) characters.")
@@ -111,6 +117,8 @@ def resolve(db: sqlite3.Connection, meta: dict[str, Any]) -> dict[str, Any]:
 def _author(db: sqlite3.Connection, author: Any) -> dict[str, Any]:
     if not isinstance(author, dict) or not isinstance(author.get("last_name"), str):
         raise TaskError("'last_name'")
+    if not isinstance(author.get("first_name"), str | None):
+        raise TaskError("'first_name'")
     row = db.execute(
         "SELECT id FROM author WHERE last_name = ? AND first_name IS ?",
         (author["last_name"], author.get("first_name")),
@@ -128,6 +136,8 @@ def _genre(db: sqlite3.Connection, genre: Any) -> dict[str, Any]:
 
 def _language(db: sqlite3.Connection, language: dict[str, Any]) -> dict[str, Any]:
     code, name = language.get("code"), language.get("name")
+    if not isinstance(name, str | None):
+        raise TaskError("'name'")
     known = vocabulary.language_of(code.lower()) if isinstance(code, str) else None
     row = db.execute(
         "SELECT id, code, name FROM language WHERE code = ? OR (? IS NULL AND name = ? COLLATE NOCASE)",

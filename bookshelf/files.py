@@ -4,25 +4,24 @@ import contextlib
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-#: Uploads that were never attached are removed after this many seconds.
-UPLOAD_LIFE_SECONDS = 24 * 3600.0
+from typing import BinaryIO
 
 
 class Files:
-    """`DATA_DIR/uploads/tmpXXXXXXXX/`, `books/ab/<sha1>.<ext>`, `covers/<id>.jpg`, `thumbs/<id>.jpg`."""
+    """`DATA_DIR/uploads/tmpXXXXXXXX/`, `books/ab/<sha1>.<ext>`, `covers/<id>.jpg`, `thumbs/<id>.jpg`. Folders are made
+    with mode 0700, files with 0600.
+    """
 
     def __init__(self, data_dir: Path) -> None:
         self.uploads = data_dir / "uploads"
-        self._books = data_dir / "books"
+        self.books = data_dir / "books"
         self._covers = data_dir / "covers"
         self._thumbs = data_dir / "thumbs"
         self._synced: set[Path] = set()
-        for folder in (self.uploads, self._books, self._covers, self._thumbs):
-            folder.mkdir(parents=True, exist_ok=True)
+        for folder in (self.uploads, self.books, self._covers, self._thumbs):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def new_upload(self, name: str) -> Path:
         """Where an upload of this (safe) name goes, in a folder of its own."""
@@ -42,17 +41,17 @@ class Files:
         """Puts an uploaded file among the books, durably; the upload stays until it is dropped."""
         target = self.book(sha1, extension)
         sync(upload)
-        target.parent.mkdir(exist_ok=True)
+        target.parent.mkdir(exist_ok=True, mode=0o700)
         with contextlib.suppress(FileExistsError):
             os.link(upload, target)
         sync(target.parent)
         if target.parent not in self._synced:
-            sync(self._books)
+            sync(self.books)
             self._synced.add(target.parent)
 
     def book(self, sha1: str, extension: str) -> Path:
         """Where the bytes with this hash are."""
-        return self._books / sha1[:2] / f"{sha1}.{extension}"
+        return self.books / sha1[:2] / f"{sha1}.{extension}"
 
     def remove_book(self, sha1: str, extension: str) -> None:
         """Removes bytes nobody refers to any more."""
@@ -106,7 +105,8 @@ class Files:
         """A picture on the disk, among the uploads, where what a killed server leaves behind is removed."""
         path = self.new_upload("drawn.jpg")
         try:
-            path.write_bytes(picture)
+            with create(path) as file:
+                file.write(picture)
             sync(path)
             yield path
         finally:
@@ -117,17 +117,10 @@ class Files:
         self.cover(ebook_id).unlink(missing_ok=True)
         self.thumb(ebook_id).unlink(missing_ok=True)
 
-    def drop_upload(self, upload: Path) -> None:
+    @staticmethod
+    def drop_upload(upload: Path) -> None:
         """Removes an upload with its folder."""
         shutil.rmtree(upload.parent, ignore_errors=True)
-
-    def drop_old_uploads(self) -> int:
-        """Removes what was never attached; returns how many folders."""
-        old = time.time() - UPLOAD_LIFE_SECONDS
-        stale = [folder for folder in self.uploads.iterdir() if folder.stat().st_mtime < old]
-        for folder in stale:
-            shutil.rmtree(folder, ignore_errors=True)
-        return len(stale)
 
 
 def safe_name(name: str) -> str:
@@ -137,10 +130,15 @@ def safe_name(name: str) -> str:
     return kept.strip("._")[-200:]
 
 
-def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+def create(path: Path) -> BinaryIO:
+    """A new file of this user's alone, to write to. Raises FileExistsError."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
+
+
+def write_file(path: Path, data: bytes) -> None:
     """Replaces a file durably: temporary file, fsync, rename, fsync of the folder."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+    with create(temporary) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -8,10 +8,11 @@ import jinja2
 from aiohttp import web
 
 from bookshelf import views
-from bookshelf.api import check_password
 from bookshelf.application import SESSION_COOKIE, SHELF, current_user, same_origin
-from bookshelf.auth import ACCESS_SECONDS, User
+from bookshelf.auth import ACCESS_SECONDS, User, end_session
+from bookshelf.bodies import form
 from bookshelf.errors import Failed
+from bookshelf.login import check_password
 
 HERE = Path(__file__).parent
 PAGE_SIZE = 24
@@ -42,7 +43,7 @@ async def home(request: web.Request) -> web.Response:
     user = await _user(request)
     text = request.query.get("q", "").strip()[:200]
     number = request.query.get("page", "1")
-    page = views.Page(int(number) if number.isdecimal() and 0 < int(number) < 10**6 else 1, PAGE_SIZE)
+    page = views.Page(int(number) if number.isdecimal() and len(number) < 7 and int(number) else 1, PAGE_SIZE)
     database = request.app[SHELF].database
     try:
         found = await database.read(lambda db: views.search(db, text, page) if text else views.ebooks(db, page))
@@ -72,20 +73,23 @@ async def login(request: web.Request) -> web.Response:
     """POST of the login form: sets the session cookie."""
     if not same_origin(request):
         raise web.HTTPForbidden(text="This form was sent from another site.")
-    form = await request.post()
-    user = await check_password(request, str(form.get("username", "")), "", str(form.get("password", "")))
+    fields = await form(request)
+    user = await check_password(request, fields.get("username", ""), "", fields.get("password", ""))
     if user is None:
         return _page("login.html", None, failed=True)
     answer = web.HTTPFound("/")
-    token = request.app[SHELF].tokens.access(user, time.time())
+    token = request.app[SHELF].tokens.session(user, time.time())
     answer.set_cookie(SESSION_COOKIE, token, max_age=ACCESS_SECONDS, httponly=True, samesite="Lax")
     raise answer
 
 
 async def logout(request: web.Request) -> NoReturn:
-    """POST /logout."""
+    """POST /logout: the session's token is accepted no more, whoever has a copy of it."""
     if not same_origin(request):
         raise web.HTTPForbidden(text="This form was sent from another site.")
+    shelf, now = request.app[SHELF], time.time()
+    if ended := shelf.tokens.end(request.cookies.get(SESSION_COOKIE, ""), now):
+        await shelf.database.write(lambda db: end_session(db, *ended, now))
     answer = web.HTTPFound("/login")
     answer.del_cookie(SESSION_COOKIE)
     raise answer

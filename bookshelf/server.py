@@ -1,57 +1,64 @@
-"""Puts the server together: routes, error answers, security headers."""
+"""Puts the server together: its parts, its routes, what it looks after."""
 
 import asyncio
+import contextlib
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-import settings
-from bookshelf import api, auth, pages, uploads
+from bookshelf import api, auth, housekeeping, login, middleware, pages, uploads
 from bookshelf.application import SHELF, Shelf
 from bookshelf.auth import Tokens
+from bookshelf.bodies import BODY_BYTES
 from bookshelf.config import Config
 from bookshelf.database import Database
-from bookshelf.errors import Failed, Refused, json_answer
 from bookshelf.files import Files
 from bookshelf.tasks import Engine
 from bookshelf.trouble import Trouble
+from bookshelf.watch import Gone
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ENGINE = web.AppKey("engine", Engine)
+#: Seconds between two looks at the database's file while nobody asks for anything.
+WATCH_SECONDS = 1.0
 
-_POLICY = (
-    "default-src 'none'; img-src 'self'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-#: Routes whose errors are pages, not JSON ("plain" in the protocol reference).
-_PLAIN = ("/login", "/api/upload/", "/api/upload-cover", "/api/ebooks/index/", "/thumb/", "/api/download/")
-_PLAIN_ENDS = ("/api/upload", "/add-upload", "/rate", "/cover")
 
 
 def make_application(config: Config) -> web.Application:
     """The application over a data directory; makes the first user."""
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    housekeeping.make_private(config.data_dir)
     database = Database(config.data_dir / "bookshelf.db", permissive=config.permissive)
-    database.write_now(lambda db: auth.first_user(db, config.data_dir, config.username, config.password))
+    ended = database.write_now(lambda db: _first_look(db, config))
     files = Files(config.data_dir)
-    files.drop_old_uploads()
+    housekeeping.sweep_uploads(files)
+    database.look(lambda db: housekeeping.sweep_books(db, files, new=database.new))
     trouble = Trouble(config.trouble) if config.trouble is not None else None
-    shelf = Shelf(config, database, files, Tokens(config.data_dir), trouble=trouble)
     # Trouble comes last: what it raises is told as everything else is.
-    middlewares = [_headers, _answers, *([trouble.middleware] if trouble else [])]
-    app = web.Application(middlewares=middlewares, client_max_size=settings.MAX_CONTENT_LENGTH)
-    app[SHELF] = shelf
+    middlewares = [middleware.answers, *([trouble.middleware] if trouble else [])]
+    app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES)
+    app[SHELF] = Shelf(config, database, files, Tokens(config.data_dir, ended), trouble=trouble)
     app[ENGINE] = Engine(config.task_slots)
     if trouble is not None:
         trouble.ended = app[ENGINE].forget
         app.cleanup_ctx.append(trouble.watched)
-    app.add_routes(_routes(app[ENGINE]))
+    app[login.LOGINS] = login.Logins()
+    app.add_routes(routes(app[ENGINE]))
+    app.on_response_prepare.append(middleware.secure_prepared)
+    app.cleanup_ctx.append(_watch)
     app.on_shutdown.append(_stop)
     app.on_cleanup.append(_close)
     return app
 
 
-def _routes(engine: Engine) -> list[web.RouteDef]:
+def _first_look(db: sqlite3.Connection, config: Config) -> dict[str, float]:
+    """Makes the first user; returns the sessions that were ended."""
+    auth.first_user(db, config.data_dir, config.username, config.password)
+    return auth.ended(db)
+
+
+def routes(engine: Engine) -> list[web.RouteDef]:
+    """All there are."""
     number = r"{id:\d{1,18}}"
     return [
         web.get("/", pages.home),
@@ -88,48 +95,28 @@ def _routes(engine: Engine) -> list[web.RouteDef]:
 
 async def _login(request: web.Request) -> web.StreamResponse:
     """POST /login: JSON is the protocol's, a form is a browser's."""
-    form = request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data")
-    return await (pages.login(request) if form else api.login(request))
+    form = request.content_type == "application/x-www-form-urlencoded"
+    return await (pages.login(request) if form else login.login(request))
 
 
-@web.middleware
-async def _headers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Security headers on every answer."""
-    try:
-        response = await handler(request)
-    except web.HTTPException as error:
-        _secure(error)
-        raise
-    _secure(response)
-    return response
+async def _watch(app: web.Application) -> AsyncIterator[None]:
+    """Looks after the database's file, too, while nobody asks for anything."""
+    watching = asyncio.create_task(_until_gone(app))
+    yield
+    watching.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await watching
 
 
-def _secure(response: web.StreamResponse) -> None:
-    if not response.prepared:
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Content-Security-Policy"] = _POLICY
-        response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["Server"] = "bookshelf"
-
-
-@web.middleware
-async def _answers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turns refusals into the protocol's answers."""
-    if request.path.startswith("/api"):
-        await asyncio.sleep(request.app[SHELF].config.delay_seconds)
-    plain = request.path.startswith(_PLAIN) or request.path.endswith(_PLAIN_ENDS)
-    try:
-        return await handler(request)
-    except Refused as refused:
-        return refused.answer()
-    except Failed as failed:
-        return failed.answer(as_json=not plain)
-    except sqlite3.IntegrityError as error:
-        return Refused("Database error", str(error)).answer()
-    except web.HTTPMethodNotAllowed:
-        if request.path.startswith("/api") and not plain:
-            return json_answer({"message": "The method is not allowed for the requested URL."}, 405)
-        raise
+async def _until_gone(app: web.Application) -> None:
+    while True:
+        try:
+            app[SHELF].database.check()
+        except Gone:
+            # Whoever waits for a task comes back, and is told.
+            await app[ENGINE].close()
+            return
+        await asyncio.sleep(WATCH_SECONDS)
 
 
 async def _stop(app: web.Application) -> None:

@@ -13,16 +13,21 @@ from typing import Any, cast
 
 from aiohttp import WSMsgType, web
 
+import settings
 from bookshelf import catalogue, covers, extract, views, vocabulary
 from bookshelf.application import SHELF, Shelf
 from bookshelf.auth import User, load_user
+from bookshelf.bodies import BODY_BYTES, parse_json
 from bookshelf.errors import Failed
 from bookshelf.extract import TaskError
+from bookshelf.watch import Gone
 
 #: Seconds for which results wait for a session whose connection is gone.
 KEEP_SECONDS = 60.0
-#: Largest frame a client may send, bytes.
-FRAME_BYTES = 4_000_000
+#: Largest frame a client may send, bytes: as other bodies.
+FRAME_BYTES = BODY_BYTES
+#: Calls of one session that wait or run.
+CALLS = 500
 
 Task = Callable[[Shelf, User, list[Any]], Awaitable[object]]
 log = logging.getLogger("bookshelf")
@@ -34,6 +39,7 @@ class _Session:
 
     socket: web.WebSocketResponse | None = None
     kept: list[tuple[float, str]] = field(default_factory=list)
+    calls: int = 0
 
     async def send(self, frame: list[Any]) -> None:
         """Sends now, or keeps the frame for the next connection of this session."""
@@ -61,7 +67,7 @@ class Engine:
         user = shelf.database.look(lambda db: load_user(db, user_id=user_id)) if user_id is not None else None
         if user is None or not user.may("user"):
             return web.Response(status=401, text="401: Unauthorized")
-        socket = web.WebSocketResponse(max_msg_size=FRAME_BYTES)
+        socket = web.WebSocketResponse(max_msg_size=FRAME_BYTES, compress=False)
         await socket.prepare(request)
         # uvloop's are not made from asyncio's class.
         line = cast(asyncio.Transport, request.transport)
@@ -123,7 +129,7 @@ class Engine:
     async def _called(self, shelf: Shelf, user: User, session: _Session, text: str) -> None:
         """One call. What is not a call gets no answer, as on the real server."""
         try:
-            call = json.loads(text)
+            call = parse_json(text)
         except ValueError:
             return
         if not isinstance(call, list) or not call:
@@ -140,11 +146,19 @@ class Engine:
         if work is None:
             await session.send(["e", call_id, f"No task with name {name}", None])
             return
+        if session.calls >= CALLS:
+            await session.send(["e", call_id, "Too many calls at once", None])
+            return
         task_id = secrets.token_hex(16)
+        session.calls += 1
         await session.send(["r", call_id, task_id])
         running = asyncio.create_task(self._run(work, shelf, user, session, (call_id, task_id, args)))
         self._running.add(running)
-        running.add_done_callback(self._running.discard)
+        running.add_done_callback(lambda _ended: self._ended(running, session))
+
+    def _ended(self, running: asyncio.Task[None], session: _Session) -> None:
+        self._running.discard(running)
+        session.calls -= 1
 
     async def _run(
         self, work: Task, shelf: Shelf, user: User, session: _Session, call: tuple[Any, str, list[Any]]
@@ -162,6 +176,11 @@ class Engine:
                 body: dict[str, Any] = {"status": "success", "result": result}
             except (TaskError, Failed) as error:
                 body = {"status": "error", "error": str(error)}
+            except Gone:
+                # No answer: an error would be taken for a word about this file.
+                if session.socket is not None:
+                    await session.socket.close()
+                return
             except Exception as error:
                 # Whatever it was, whoever called waits for a word.
                 log.exception("task failed")
@@ -200,7 +219,7 @@ async def metadata(shelf: Shelf, user: User, args: list[Any]) -> int:
 
 async def cover(shelf: Shelf, user: User, args: list[Any]) -> int:
     """[file, ebook id] -> ebook id; replaces the ebook's cover."""
-    if len(args) < 2 or not isinstance(args[1], int):
+    if len(args) < 2 or isinstance(args[1], bool) or not isinstance(args[1], int):
         raise TaskError("tuple index out of range")
     path, ebook_id = shelf.files.uploaded(str(args[0])), args[1]
     if path is None:
@@ -214,6 +233,8 @@ async def cover(shelf: Shelf, user: User, args: list[Any]) -> int:
 
     shelf.database.look(known)
     try:
+        if path.stat().st_size > settings.MAX_COVER_FILE_SIZE:
+            raise covers.BadPicture(f"larger than {settings.MAX_COVER_FILE_SIZE} bytes")
         picture = await asyncio.to_thread(covers.make, path.read_bytes())
     except covers.BadPicture as error:
         raise TaskError("Cover resizing failed") from error

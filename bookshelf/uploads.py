@@ -5,16 +5,19 @@ import hashlib
 import json
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 
 import settings
 from bookshelf import catalogue, pictures, views, vocabulary
 from bookshelf.application import SHELF, Shelf, require_user
+from bookshelf.bodies import json_object
 from bookshelf.errors import NOT_FOUND, Failed, Refused, json_answer
-from bookshelf.files import Files, safe_name
+from bookshelf.files import Files, create, safe_name
+from bookshelf.multipart import FilePart, file_part
 
 BLOCK = 256 * 1024
 
@@ -22,16 +25,16 @@ BLOCK = 256 * 1024
 async def check(request: web.Request) -> web.Response:
     """POST /api/upload/check."""
     await require_user(request)
-    body = await _object(request)
+    body = await json_object(request)
     if set(body) - {"mime_type", "size", "hash", "extension"} or "hash" not in body:
-        raise Failed(500, "Internal Server Error")
+        raise Failed(400, "Invalid schema")
     mime, size, extension = body.get("mime_type"), body.get("size"), body.get("extension")
     if not isinstance(mime, str) or len(mime) > 255 or isinstance(size, bool) or not isinstance(size, int | float):
         raise Failed(400, "Invalid schema")
     if size < 1 or not isinstance(extension, str | None):
         raise Failed(400, "Invalid schema")
-    if body["hash"] is not None and not isinstance(body["hash"], str):
-        raise Failed(500, "Internal Server Error")
+    if not isinstance(body["hash"], str | None):
+        raise Failed(400, "Invalid schema")
     _acceptable(request.app[SHELF], mime, extension, int(size), body["hash"])
     return json_answer({"result": "ok"})
 
@@ -40,35 +43,30 @@ async def upload(request: web.Request) -> web.Response:
     """POST /api/upload: one multipart part `file`, streamed to the disk."""
     await require_user(request)
     shelf = request.app[SHELF]
-    part = await _file_part(request)
-    name = safe_name(part.filename or "")
+    part = await file_part(request)
+    name = safe_name(part.filename)
     if not part.filename:
         raise Refused("no file")
     if not name:
-        raise Failed(500, "Internal Server Error")
-    path = shelf.files.new_upload(name)
-    try:
-        sha1, size = await _receive(part, path)
+        raise Failed(400, "Invalid file name: nothing is left of it in ASCII")
+
+    def check_received(sha1: str, size: int) -> None:
         if size == 0:
-            raise Failed(500, "Internal Server Error")
-        mime = part.headers.get("Content-Type", "")
+            raise Failed(400, "Invalid file: it is empty")
         extension = name.rpartition(".")[2] if "." in name else None
-        _acceptable(shelf, mime, extension, size, sha1)
-    except (Refused, Failed, OSError, asyncio.CancelledError, ConnectionError):
-        shelf.files.drop_upload(path)
-        raise
+        _acceptable(shelf, part.content_type, extension, size, sha1)
+
+    path = await _receive(part, shelf.files.new_upload(name), check_received)
     return json_answer({"file": f"{path.parent.name}/{name}", "result": "ok"})
 
 
 async def upload_cover(request: web.Request) -> web.Response:
     """POST /api/upload-cover: a picture for the task `cover`."""
     await require_user(request)
-    part = await _file_part(request)
-    mime = part.headers.get("Content-Type", "")
-    if not mime.startswith("image/"):
-        raise Refused(f"Invalid file type {mime}")
-    path = request.app[SHELF].files.new_upload("cover_in.jpg")
-    await _receive(part, path)
+    part = await file_part(request)
+    if not part.content_type.startswith("image/"):
+        raise Refused(f"Invalid file type {part.content_type}")
+    path = await _receive(part, request.app[SHELF].files.new_upload("cover_in.jpg"), lambda _sha1, _size: None)
     return json_answer({"file": f"{path.parent.name}/{path.name}", "result": "ok"})
 
 
@@ -95,16 +93,16 @@ async def add_upload(request: web.Request) -> web.Response:
     """POST /api/ebooks/<id>/add-upload: moves an upload into an ebook, once."""
     user = await require_user(request)
     shelf, ebook_id = request.app[SHELF], int(request.match_info["id"])
-    body = await _object(request)
-    if "upload_id" not in body:
-        raise Failed(400, "Invalid request")
-    upload_id, quality = body["upload_id"], body.get("quality")
+    body = await json_object(request)
+    upload_id, quality = body.get("upload_id"), body.get("quality")
     if isinstance(upload_id, bool) or not isinstance(upload_id, int):
-        raise Failed(500, "Internal Server Error")
+        raise Failed(400, "Invalid request")
+    if isinstance(quality, bool) or not isinstance(quality, int | float | None):
+        raise Failed(400, "Invalid request")
     record = shelf.database.look(lambda db: _pending(db, ebook_id, upload_id))
     path = shelf.files.uploaded(record["file"])
     if path is None:
-        raise Failed(500, "Internal Server Error")
+        raise Failed(404, NOT_FOUND)
     await asyncio.sleep(shelf.config.delay_seconds if shelf.config.permissive else 0)
     extension = next(ext for number, ext, _mime in vocabulary.FORMATS if number == record["format_id"])
     await asyncio.to_thread(_keep, shelf.files, path, record, extension)
@@ -181,45 +179,34 @@ def _acceptable(shelf: Shelf, mime: str, extension: str | None, size: int, sha1:
         raise Refused("file already exists")
 
 
-async def _file_part(request: web.Request) -> BodyPartReader:
-    if (request.content_length or 0) > settings.MAX_CONTENT_LENGTH:
-        raise Failed(413, "The data value transmitted exceeds the capacity limit.")
-    if not request.content_type.startswith("multipart/"):
-        raise Failed(400, "The browser (or proxy) sent a request that this server could not understand.")
-    reader = await request.multipart()
-    part = await reader.next()
-    if not isinstance(part, BodyPartReader) or part.name != "file" or part.filename is None:
-        raise Failed(400, "The browser (or proxy) sent a request that this server could not understand.")
-    return part
+async def _receive(part: FilePart, path: Path, check: Callable[[str, int], None]) -> Path:
+    """Stores a part under a path in a folder of its own, once `check` takes its SHA-1 and size. Nothing stays of one
+    that is refused, or does not arrive whole.
+    """
+    # Not under its name before it is whole: what a killed server leaves is known by that.
+    arriving = path.with_name(".arriving")
+    try:
+        check(*await _store(part, arriving))
+        arriving.rename(path)
+    except BaseException:
+        Files.drop_upload(path)
+        raise
+    return path
 
 
-async def _receive(part: BodyPartReader, path: Path) -> tuple[str, int]:
-    """Stores a part, hashing it on the way. Raises Failed(413) when it grows over the limit.
+async def _store(part: FilePart, path: Path) -> tuple[str, int]:
+    """Writes a part to the disk as it arrives, hashing it on the way: SHA-1 and size. Raises Failed.
 
     It is made to last when it becomes a book's (`Files.keep`); of a large file most is on the disk already then, so
     that nobody waits for long.
     """
     sha1, size = hashlib.sha1(usedforsecurity=False), 0
-    with path.open("wb") as file:
-        while block := await part.read_chunk(BLOCK):
+    with create(path) as file:
+        async for block in part.blocks():
             size += len(block)
-            if size > settings.MAX_CONTENT_LENGTH:
-                raise Failed(413, "The data value transmitted exceeds the capacity limit.")
             sha1.update(block)
             file.write(block)
         file.flush()
         if size > BLOCK:
             await asyncio.to_thread(os.fsync, file.fileno())
     return sha1.hexdigest(), size
-
-
-async def _object(request: web.Request) -> dict[str, Any]:
-    if request.content_type != "application/json":
-        raise Failed(500, "Internal Server Error")
-    try:
-        body = await request.json()
-    except ValueError:
-        raise Failed(400, "Failed to decode JSON object") from None
-    if not isinstance(body, dict):
-        raise Failed(500, "Internal Server Error")
-    return body

@@ -24,6 +24,8 @@ from migration.totals import Totals
 SCHEMA = 1
 #: Failed files that are listed; all of them are on the page and in the ledger.
 MOST_FAILED = 1000
+#: Books with something left out that are listed.
+MOST_NOTICED = 1000
 HERE = Path(__file__).parent
 
 
@@ -50,6 +52,7 @@ def collect(state_dir: Path, now: datetime, pass_id: int | None = None) -> dict[
             raise NothingToReport(f"{which} is in {sources.ledger}: nothing was migrated with this --state-dir")
         proved = totals.proved(sources.ledger, found.pass_id) if found.closed_at else None
         failed = _failed(sources, found)
+        noticed = _noticed(sources, found)
     except totals.UNREADABLE as error:
         raise NothingToReport(str(error)) from error
     slow, complete = slowest(state_dir, found.opened_at)
@@ -66,6 +69,7 @@ def collect(state_dir: Path, now: datetime, pass_id: int | None = None) -> dict[
         **_summary(found, proved, now),
         **failed,
         "not_carried": {name: found.not_carried[name] for name in by_size},
+        **noticed,
         "slowest": [{**asdict(upload), "at": upload.at.isoformat()} for upload in slow],
         "slowest_complete": complete,
         "rate": [_rate(rate) for rate in taken],
@@ -102,6 +106,18 @@ def _failed(sources: Sources, found: Totals) -> dict[str, Json]:
         ],
         "failed_files_complete": len(rows) < MOST_FAILED,
     }  # fmt: skip
+
+
+def _noticed(sources: Sources, found: Totals) -> dict[str, Json]:
+    rows = failures.noticed(sources.ledger, found.pass_id, MOST_NOTICED)
+    return {
+        "noticed": {**found.noticed},
+        "notices": [
+            {"book_id": row.book_id, "format": row.format, "what": row.kind.value, "message": row.message}
+            for row in rows
+        ],
+        "notices_complete": len(rows) < MOST_NOTICED,
+    }
 
 
 def _rate(rate: Rate) -> dict[str, Json]:

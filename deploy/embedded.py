@@ -26,7 +26,7 @@ def embedded_server(data_dir: Path, login: dict[str, str], undo: ExitStack) -> t
     It gets the port it had the last time, because the ledger is bound to the URL. `undo` stops it again, if this call
     has started it. Raises Refused, OSError.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     known = processes.server(data_dir)
     if known is None or known[0].running() is None:
         known = _start(data_dir, known[1].rpartition(":")[2] if known else "0", login)

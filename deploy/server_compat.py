@@ -8,9 +8,10 @@ import asyncio
 import functools
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+from aiohttp import ClientWebSocketResponse
 from aiohttp.web import WebSocketResponse
 
 
@@ -36,16 +37,23 @@ def _getargspec(function: Callable[..., Any]) -> tuple[Any, ...]:
     return tuple(inspect.getfullargspec(function)[:4])
 
 
-_send_str = WebSocketResponse.send_str
 _sending: "set[asyncio.Future[None]]" = set()
 
 
-def _send_str_now(self: WebSocketResponse, data: str, compress: int | None = None) -> "asyncio.Future[None]":
-    """asexor calls `send_str` without awaiting it, as in aiohttp 2; tasks begin, and so frames leave, in call order."""
-    sent = asyncio.ensure_future(_send_str(self, data, compress))
-    _sending.add(sent)  # the event loop itself keeps no strong reference to a task
-    sent.add_done_callback(_sent)
-    return sent
+def _at_once(send_str: Callable[..., Awaitable[None]]) -> Callable[..., "asyncio.Future[None]"]:
+    """asexor calls `send_str` without awaiting it, as in aiohttp 2: the server's, and the one of the command line.
+
+    Tasks begin, and so frames leave, in the order of the calls.
+    """
+
+    @functools.wraps(send_str)
+    def send(self: object, data: str, compress: int | None = None) -> "asyncio.Future[None]":
+        sent = asyncio.ensure_future(send_str(self, data, compress))
+        _sending.add(sent)  # the event loop itself keeps no strong reference to a task
+        sent.add_done_callback(_sent)
+        return sent
+
+    return send
 
 
 def _sent(sent: "asyncio.Future[None]") -> None:
@@ -63,6 +71,7 @@ for _owner, _name, _value in (
     (asyncio.tasks, "Task", _Task),  # what the event loop makes: `asyncio.Task` must be the same class
     (asyncio, "coroutine", _coroutine),
     (inspect, "getargspec", _getargspec),
-    (WebSocketResponse, "send_str", _send_str_now),
+    (WebSocketResponse, "send_str", _at_once(WebSocketResponse.send_str)),
+    (ClientWebSocketResponse, "send_str", _at_once(ClientWebSocketResponse.send_str)),
 ):
     setattr(_owner, _name, _value)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from migration import logs, priority, progress, stacks
+from migration import logs, not_carried, priority, progress, stacks
 from migration.adoption import adopt
 from migration.carrier import Carrier, LocalCarrier
 from migration.client import BookshelfClient, task_urls
@@ -32,10 +32,11 @@ from migration.ledger import Ledger
 from migration.library import CalibreLibrary
 from migration.model import LastError, Phase, Progress, Vocabulary
 from migration.options import Options, password_of
-from migration.owner import Owner, WorkerLock, this_process
+from migration.owner import Owner, WorkerLock, lock_path, this_process
 from migration.patience import LIBRARY_BUSY_SECONDS, LIBRARY_LOCK_SECONDS, Patience
 from migration.rescue import mark_damaged, open_ledger
 from migration.resources import Reserve, resource_error
+from migration.system_errors import reason_of, set_aside_if_directory
 from migration.tracker import Tracker
 from migration.wire import Wire
 
@@ -59,6 +60,7 @@ class Parts:
     reserve: Reserve
     vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary({}, {}))
     last_published: datetime | None = None
+    told_unwritable: bool = False
 
     def bind(self) -> None:
         """Ties the ledger to this library, server and user; retries what failed when asked to.
@@ -76,7 +78,22 @@ class Parts:
         moment = self.clock()
         if now or self.last_published is None or (moment - self.last_published).total_seconds() >= 1:
             self.last_published = moment
+            self._write_progress()
+
+    def _write_progress(self) -> None:
+        """Whoever only compares goes on without a progress file, and says so once."""
+        try:
+            aside = set_aside_if_directory(self.progress_path)
+            if aside is not None:
+                self.log.warning("%s was a directory, not a file; it is now %s", self.progress_path, aside.name)
             progress.write(self.progress_path, self.tracker.snapshot())
+        except (OSError, StateUnwritable) as error:
+            reason = str(error) if isinstance(error, StateUnwritable) else f"{self.progress_path}: {reason_of(error)}"
+            if not self.options.verify:
+                raise StateUnwritable(reason) from error
+            if not self.told_unwritable:
+                self.told_unwritable = True
+                self.log.warning("Going on without a progress file: %s", reason)
 
     def end(self, phase: Phase) -> None:
         """The last words: gives back what is unfinished, writes the final progress."""
@@ -93,9 +110,12 @@ def assemble(options: Options) -> Iterator[Parts]:
     except OSError as error:
         raise _refused(StateUnwritable(f"cannot make {options.state_dir}: {error.strerror}")) from error
     try:
+        moved = _clear_the_way(options)
         priority.lower(options.nice, options.ionice)
         log = logs.configure(options.state_dir, options.worker_id, console=True, as_json=options.log_json)
         logs.mask(options.password)
+        for line in moved:
+            log.warning(line)
         owner = this_process(options.worker_id)
         lock = WorkerLock(options.state_dir, owner)
         stacks.write_on_signal(options.state_dir, options.worker_id)
@@ -175,6 +195,20 @@ def _open_library(options: Options, tracker: Tracker, progress_path: Path, log: 
         raise
     tracker.set(status=Phase.INITIALIZING)
     return library
+
+
+def _clear_the_way(options: Options) -> list[str]:
+    """Moves directories away that stand where this worker's files belong; says which. Raises StateUnwritable."""
+    moved = []
+    own = (place(options.state_dir, options.worker_id) for place in (logs.log_path, stacks.stack_path, lock_path))
+    for path in (*own, options.state_dir / not_carried.NAME):
+        try:
+            aside = set_aside_if_directory(path)
+        except OSError as error:
+            raise StateUnwritable(f"cannot move the directory {path} away: {reason_of(error)}") from error
+        if aside is not None:
+            moved.append(f"{path} was a directory, not a file; it is now {aside.name}")
+    return moved
 
 
 def _ledger(options: Options, owner: Owner, clock: SteadyClock, log: logging.Logger) -> Ledger:

@@ -10,6 +10,7 @@ from migration.errors import OutOfResources as OutOfResources
 from migration.errors import StateUnwritable as StateUnwritable  # both are part of what `write_json` promises
 from migration.model import Json
 from migration.resources import raise_if_exhausted
+from migration.system_errors import reason_of
 
 #: A rename can be impossible where a write is not: another device (bind mounts), odd rights.
 _WRITE_DIRECTLY = frozenset({errno.EXDEV, errno.EPERM, errno.EACCES})
@@ -34,8 +35,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         _replace(path, data)
     except OSError as error:
         raise_if_exhausted(error)
-        advice = "free some space on its disk" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make it writable"
-        raise StateUnwritable(f"cannot write {path}: {error.strerror}; {advice} or give another --state-dir") from error
+        raise StateUnwritable(f"cannot write {path}: {reason_of(error)}") from error
 
 
 def read_json(path: Path) -> Json:

@@ -175,13 +175,10 @@ def ebook(ebook_id: EbookId, body: Mapping[str, Json]) -> Ebook:
     )
 
 
-def listing(body: Mapping[str, Json]) -> Listing:
+def listing(answer: Answer) -> Listing:
     """A page of ebooks. Raises ServerFault when it is none."""
-    items, total = body.get("items"), body.get("total")
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise ServerFault("the server's answer lacks 'items'")
-    found = [Listed(EbookId(integer(item.get("id"))), text(item, "title")) for item in items if isinstance(item, dict)]
-    return Listing(integer(total), tuple(found))
+    found = [Listed(EbookId(integer(item.get("id"))), text(item, "title")) for item in items(answer)]
+    return Listing(integer(answer.mapping().get("total")), tuple(found))
 
 
 def _number(value: Json) -> float | None:

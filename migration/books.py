@@ -19,7 +19,7 @@ class Step(IntFlag):
 
     NONE = 0
     TITLE = 1  #: the ebook still has its working title
-    COVER = 2  #: Calibre's cover.jpg, when the server found none
+    COVER = 2  #: Calibre's cover.jpg, in the place of whatever the server found in a file
     RATING = 4  #: Calibre's rating
     RECORD = 8  #: what could not be carried goes to not_carried.jsonl
 

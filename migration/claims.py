@@ -6,12 +6,12 @@ author, both succeed there.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from migration.clock import SteadyClock
 from migration.errors import PutAside
-from migration.model import BookId, Digest
+from migration.model import BookId, Digest, EbookId, Known, Receipt, Sighting
 
 #: Is the process with this owner string still alive?
 Alive = Callable[[str], bool]
@@ -30,14 +30,35 @@ def is_known(db: sqlite3.Connection, digest: Digest) -> bool:
     return row is not None
 
 
-def add_hashes(db: sqlite3.Connection, digests: Iterable[Digest]) -> int:
-    """Adds what the server has; returns how many were new."""
+def add_hashes(db: sqlite3.Connection, proofs: Sequence[Receipt | Sighting | Known]) -> int:
+    """Adds what the server has; returns how many were new. Which ebook holds it is kept when the proof tells."""
+    rows = [
+        (bytes.fromhex(proof.digest.sha1), proof.digest.size, None if isinstance(proof, Known) else proof.ebook_id)
+        for proof in proofs
+    ]
     before = db.total_changes
-    db.executemany(
-        "INSERT OR IGNORE INTO hashes (sha1, size) VALUES (?, ?)",
-        ((bytes.fromhex(digest.sha1), digest.size) for digest in digests),
+    db.executemany("INSERT OR IGNORE INTO hashes (sha1, size, ebook_id) VALUES (?, ?, ?)", rows)
+    new = db.total_changes - before
+    for proof in proofs:
+        if not isinstance(proof, Known) and proof.ebook_id is not None:
+            hold(db, proof.digest, proof.ebook_id)
+    return new
+
+
+def hold(db: sqlite3.Connection, digest: Digest, ebook_id: EbookId) -> None:
+    """These bytes, when the server is known to have them, are in this ebook."""
+    db.execute(
+        "UPDATE hashes SET ebook_id = ? WHERE sha1 = ? AND size = ?",
+        (ebook_id, bytes.fromhex(digest.sha1), digest.size),
     )
-    return db.total_changes - before
+
+
+def held_by(db: sqlite3.Connection, digest: Digest) -> EbookId | None:
+    """The ebook that is known to hold these bytes."""
+    row = db.execute(
+        "SELECT ebook_id FROM hashes WHERE sha1 = ? AND size = ?", (bytes.fromhex(digest.sha1), digest.size)
+    ).fetchone()
+    return None if row is None or row[0] is None else EbookId(row[0])
 
 
 def forget_hash(db: sqlite3.Connection, digest: Digest) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import IO, Any, Concatenate, ParamSpec, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
-from migration import bodies, shapes
+from migration import bodies, lookup, shapes
 from migration.answers import Answer
 from migration.backends import Backend, Backends
 from migration.bodies import Ebook, Listing
@@ -209,15 +209,14 @@ class BookshelfClient:
     def find(self, title: str) -> list[EbookId]:
         """The ebooks with exactly this title, as the server lists them; a working title is unique, so at most one.
 
-        A title is looked for by what stands before its first slash, which no path can hold. Raises
-        Transient when the answer lists nothing: only a list says "not there".
+        Raises Transient when nobody can tell: only a list says "not there".
         """
-        prefix = title.partition("/")[0].strip()
-        if not prefix.strip("."):
-            # No request can ask for it; such a title is never one of our working titles.
-            return []
-        answer = self._call("GET", f"/api/ebooks/index/{quote(prefix, safe='')}")
-        return [EbookId(bodies.integer(item.get("id"))) for item in bodies.items(answer) if item.get("title") == title]
+        return lookup.find(lambda path: self._call("GET", path), title)
+
+    def search(self, words: str) -> list[EbookId]:
+        """The first ebooks, 100 at most, whose authors, title and series have all these words."""
+        answer = self._accepted(self._call("GET", f"/api/search/{quote(words, safe='')}?page_size=100"))
+        return [EbookId(bodies.integer(item.get("id"))) for item in bodies.items(answer)]
 
     def create(self, intended: Intended, card: Card, ids: Mapping[tuple[str, str], int], *, bare: bool) -> EbookId:
         """Makes the ebook under its working title; without authors and series when `bare`.
@@ -234,7 +233,11 @@ class BookshelfClient:
         if not bare:
             body.update(bodies.series(card, ids))
         with about(intended.book_id):
-            answer = self._accepted(self._call("POST", "/api/ebooks", body))
+            answer = self._call("POST", "/api/ebooks", body)
+            if answer.error.startswith("Unknown id"):
+                # Of another database: the embedded server's word for what is HTTP 500 on MyBookshelf2.
+                raise AnswerLost(f"the server knows an id of ours no more: {answer.error}", still_running=False)
+            self._accepted(answer)
         return EbookId(bodies.integer(answer.mapping().get("id")))
 
     def attach(self, intended: Intended, ebook_id: EbookId) -> Receipt:
@@ -254,7 +257,7 @@ class BookshelfClient:
             existing = _EXISTING.search(answer.error)
             if existing is not None and int(existing[2]) == ebook_id:
                 return Receipt(digest, ebook_id, SourceId(int(existing[1])))
-            raise AttachedElsewhere(Sighting(digest))
+            raise AttachedElsewhere(Sighting(digest, EbookId(int(existing[2])) if existing else None))
         with about(digest):
             accepted = self._accepted(answer)
         return Receipt(digest, ebook_id, SourceId(bodies.integer(accepted.mapping().get("id"))))
@@ -283,7 +286,7 @@ class BookshelfClient:
         answer = self._call("GET", f"/api/ebooks?sort=-created&page={page}&page_size={size}")
         if answer.status == 404 and page > 1:
             return Listing(0, ())
-        return bodies.listing(self._accepted(answer).mapping())
+        return bodies.listing(self._accepted(answer))
 
     def change(self, ebook: Ebook, card: Card, ids: Mapping[tuple[str, str], int], *, title: str, bare: bool) -> None:
         """Gives the ebook a title; authors and series too when it was made `bare`. Raises ServerFault when stale.

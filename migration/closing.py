@@ -39,8 +39,12 @@ class LastLook:
         """Records how far a later look must page back, unless that is known; one small request. Raises Transient."""
         if self.ledger.end.knows_its_start(pass_id):
             return
-        listing = self.client.newest(1, 1)
-        newest = max((ebook.id for ebook in listing.ebooks), default=EbookId(0))
+        try:
+            listed = self.client.newest(1, 1).ebooks
+        except Rejected:
+            # Then the whole list is gone through at the end, should it be shown by then.
+            listed = ()
+        newest = max((ebook.id for ebook in listed), default=EbookId(0))
         self.ledger.end.record_start(pass_id, newest, rebuilt=self.ledger.rebuilt)
 
     def take(self, look: Look) -> None:

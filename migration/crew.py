@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import datetime
+from queue import SimpleQueue
 from types import FrameType
 from typing import TypeVar
 
@@ -143,3 +144,40 @@ class Crew:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, handle)
         return lambda: ExitCode(128 + self._signal)
+
+
+class Hands:
+    """A few threads that do whatever they are handed, in that order. Daemons, as the uploaders are."""
+
+    def __init__(self, size: int, leave: Callable[[], None]) -> None:
+        """`leave` is called by each thread at its end."""
+        self.size = size
+        self._leave = leave
+        self._errands: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        for number in range(size):
+            threading.Thread(target=self._work, name=f"hand-{number + 1}", daemon=True).start()
+
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        """Hands over some work; the future has what it returned or raised."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - handed to whoever waits for it
+                future.set_exception(error)
+
+        self._errands.put(run)
+        return future
+
+    def dismiss(self) -> None:
+        """Each thread ends after what it is at, and what was handed over before."""
+        for _ in range(self.size):
+            self._errands.put(None)
+
+    def _work(self) -> None:
+        try:
+            while (errand := self._errands.get()) is not None:
+                errand()
+        finally:
+            self._leave()

@@ -6,6 +6,7 @@
     ├── Transient            wait and try again; nothing is wrong with the file
     │   ├── ServerUnreachable    refused, reset, timed out before an answer
     │   ├── ServerFault          what came is no answer: 5xx, a redirect, a page, the server's own trouble; or a task's
+    │   │   └── Unlisted         the server answers, but cannot tell whether it has an ebook of this title
     │   ├── AnswerLost           the request may have been carried out: reconcile before repeating it
     │   ├── FileChanged          the file was rewritten while it was read
     │   ├── TokenRefused         the token another process handed over is no longer good
@@ -14,7 +15,8 @@
     │   ├── MachineLost          the machine of a cluster that was at the file is gone
     │   └── FileMoved            a file is not where Calibre listed it: its range is read again
     ├── Rejected             this file will not arrive; the run goes on; `--retry-failed` tries again
-    │   ├── TooBig  Unsupported  EmptyFile  Unreadable  OutsideLibrary  NotRegular  MissingFile
+    │   ├── TooBig  Unsupported  EmptyFile  Unreadable  OutsideLibrary  NotRegular
+    │   ├── MissingFile  AmbiguousFile
     │   ├── RefusedByServer  StoppedItsWorker
     │   └── BadCover             of a book's cover only; its files go on
     └── Fatal                stop at once with a clear message and the exit code of the class
@@ -78,6 +80,10 @@ class ServerFault(Transient):
     """What came is no answer of the protocol (5xx, a redirect, a page, trouble of the server's own), or a task of the
     server failed for reasons of its own.
     """
+
+
+class Unlisted(ServerFault):
+    """The server answers, but cannot tell whether it has an ebook of this title."""
 
 
 class AnswerLost(Transient):
@@ -176,6 +182,10 @@ class MissingFile(Rejected):
     """Calibre lists the file but it is not in the library."""
 
     reason = "missing"
+
+
+class AmbiguousFile(MissingFile):
+    """The file is not where Calibre lists it, and several files there could be it."""
 
 
 class Unreadable(Rejected):

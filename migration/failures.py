@@ -1,4 +1,4 @@
-"""Failed files for people to read: from the ledger, a page at a time, with titles from the library. Read-only.
+"""Failed files, and what is left out, for people to read: from the ledger, with titles from the library. Read-only.
 
 Every query is short and fetched whole: neither the workers nor Calibre ever wait for a reader.
 """
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migration.connection import NAME, open_read_only
-from migration.model import BookId, FileId
+from migration.model import BookFile, BookId, FileId, Outcome
+from migration.notices import Notice, from_row
 from migration.passes import FAILED
 from migration.sanitize import sanitize_text
 from migration.totals import opened, translated
@@ -42,6 +43,28 @@ def failed_files(ledger: Path, pass_id: int, after: FileId | None, limit: int) -
         FailedFile(FileId(BookId(row["book_id"]), row["format"]), row["size"], row["reason"], row["message"])
         for row in rows
     ]
+
+
+def recorded(ledger: Path, file: BookFile) -> tuple[Outcome, str, str] | None:
+    """Outcome, reason and message of a file that has not changed since; None when the ledger has none.
+
+    Raises LedgerBusy, LedgerCorrupt.
+    """
+    with translated(ledger), opened(ledger) as db:
+        row = db.execute(
+            "SELECT outcome, reason, message FROM files WHERE book_id = ? AND format = ? AND size = ? AND mtime_ns = ?",
+            (file.id.book_id, file.id.format, file.size, file.mtime_ns),
+        ).fetchone()
+    return None if row is None else (Outcome(row["outcome"]), row["reason"], row["message"])
+
+
+def noticed(ledger: Path, pass_id: int, limit: int) -> list[Notice]:
+    """The first `limit` notices of a pass, by book. Raises LedgerBusy, LedgerCorrupt."""
+    with translated(ledger), opened(ledger) as db:
+        rows = db.execute(
+            "SELECT * FROM notices WHERE pass_id = ? ORDER BY book_id LIMIT ?", (pass_id, limit)
+        ).fetchall()
+    return [from_row(row) for row in rows]
 
 
 def titles(library: Path, books: Sequence[BookId]) -> Mapping[BookId, str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from migration import books, claims, enrolment, origins, passes, reservation
 from migration.clock import SteadyClock, utc_now
+from migration.doubts import Doubts
 from migration.enrolment import Enrolment, Stage
 from migration.errors import Evidence
 from migration.left_ranges import LeftRanges
@@ -31,6 +32,7 @@ from migration.model import (
     Sighting,
     UploadResult,
 )
+from migration.notebook import Notebook
 from migration.owner import Owner, is_alive
 from migration.pass_end import PassEnd
 from migration.passes import Range
@@ -73,7 +75,11 @@ class Ledger:
         #: Ranges that this process leaves to others.
         self.left = LeftRanges(self._store, self._owner, self._is_alive)
         #: What is left to do when every range of a pass is closed.
+        #: What is left out although nothing fails.
+        self.notebook = Notebook(self._store)
         self.end = PassEnd(self._store, self._owner, clock, self._is_alive)
+        #: What is believed of the server, and asked anew when it has lost files.
+        self.doubts = Doubts(self._store)
 
     # -- whose ledger, which pass -------------------------------------------------------------------------------
 
@@ -208,7 +214,8 @@ class Ledger:
         that is tried once more with a repaired script has one more attempt for files that stopped their workers.
         """
         with self._store.transaction(durable=False) as db:
-            origins.remember(db, owned.first, owned.last, self._found(owned.first, owned.last))
+            if origins.lacks(db, owned.first, owned.last, len({file.id.book_id for file, _ in files})):
+                origins.remember(db, self._found(owned.first, owned.last))
             return enrolment.enrol(db, owned, files)
 
     def begin(self, file: FileId) -> None:
@@ -293,7 +300,7 @@ class Ledger:
                 ),
             ).rowcount
             if proof:
-                claims.add_hashes(db, [proof.digest])
+                claims.add_hashes(db, [proof])
                 claims.release(db, "hash", claims.hash_name(proof.digest))
             if not settled:
                 return False
@@ -383,14 +390,24 @@ class Ledger:
 
     def learn(self, proofs: Iterable[Receipt | Sighting]) -> tuple[int, list[Known]]:
         """Remembers what the server has; returns how many were new, and the proofs to account with."""
-        digests = [proof.digest for proof in proofs]
+        told = list(proofs)
         with self._store.transaction(durable=False) as db:
-            return claims.add_hashes(db, digests), [Known(digest) for digest in digests]
+            return claims.add_hashes(db, told), [Known(proof.digest) for proof in told]
 
     def knows(self, digest: Digest) -> bool:
         """Is the server known to have these bytes?"""
         with self._store.reading() as db:
             return claims.is_known(db, digest)
+
+    def count_hashes(self) -> int:
+        """How many files the server is known to have, counted one by one."""
+        with self._store.reading() as db:
+            return int(db.execute("SELECT COUNT(*) FROM hashes").fetchone()[0])
+
+    def forget_hashes(self) -> None:
+        """What the server has is to be learned anew; settled files stay settled."""
+        with self._store.transaction() as db:
+            db.execute("DELETE FROM hashes")
 
     def hash_count(self) -> int:
         """How many files the server is known to have, by the highest number given to one."""

@@ -12,10 +12,10 @@ from typing import BinaryIO, Self
 
 from migration import connection
 from migration.custom_columns import CustomColumns
-from migration.errors import LibraryUnreadable, Rejected
+from migration.errors import EmptyFile, LibraryUnreadable, MissingFile, Rejected
 from migration.listing import Listed, Listing, folder_of
-from migration.model import Author, Book, BookFile, BookId, Json, Origin
-from migration.paths import Tree
+from migration.model import Author, Book, BookFile, BookId, Json, Origin, Problem
+from migration.paths import Found, Tree, shown
 from migration.resources import raise_if_exhausted
 from migration.sanitize import sanitize_json, sanitize_text
 
@@ -24,6 +24,8 @@ _UNDEFINED_DATE = "0101-01-01"
 #: Calibre keeps identifiers, publisher and dates as columns and rows of these names.
 _BOOK_COLUMNS = ("title", "timestamp", "pubdate", "series_index", "path", "has_cover", "uuid")
 
+#: So many files of a book's folder `data` are listed.
+DATA_FILES_LISTED = 1000
 #: So many authors, the newest, tell how Calibre makes their sorts.
 _AUTHORS_LOOKED_AT = 10_000
 _SORTS = (
@@ -98,6 +100,10 @@ class CalibreLibrary:
         """How many files (formats of books) the library lists: one query over an index."""
         return _integer(self._query("SELECT COUNT(*) FROM data", (), "the number of files")[0][0]) or 0
 
+    def formats(self) -> dict[str, int]:
+        """How many files the library lists of each format, as `FileId` has it."""
+        return self._listing.counted()
+
     def last_id_of_range(self, after: int, limit: int) -> int | None:
         """The id of the last of the `limit` books after `after`; None when there is none."""
         rows = self._query(
@@ -122,6 +128,10 @@ class CalibreLibrary:
         files = [file for book in self._listing.files(first, last).values() for file in book]
         self._listing.note(first, last, files)
         return files
+
+    def books_without_files(self, first: int, last: int) -> list[BookId]:
+        """The books of a range that have no format at all. Raises LibraryUnreadable."""
+        return self._listing.without_files(first, last)
 
     def read_books(self, first: int, last: int, only: Collection[int] | None = None) -> list[Book]:
         """The books with ids from `first` to `last`, in id order, each with all its formats; of those, `only` these.
@@ -154,6 +164,8 @@ class CalibreLibrary:
             if only is not None and book_id not in only:
                 continue
             values = dict(zip(_BOOK_COLUMNS, row[1:], strict=True))
+            folder = folder_of(values["path"])
+            cover, cover_problem = self._cover(folder, values["has_cover"])
             books.append(
                 Book(
                     id=book_id,
@@ -164,9 +176,10 @@ class CalibreLibrary:
                     languages=_texts(languages[book_id]),
                     tags=tuple(sorted(_texts(tags[book_id]), key=str.casefold)),
                     rating=next((_real(row[0]) for row in ratings[book_id]), None),
-                    cover=self._cover(folder_of(values["path"]), values["has_cover"]),
+                    cover=cover,
+                    cover_problem=cover_problem,
                     files=tuple(files.get(book_id, ())),
-                    extras={**_dates(values), **extras[book_id], **custom[book_id]},
+                    extras={**_dates(values), **extras[book_id], **custom[book_id], **self._data_files(folder)},
                 )
             )
         return books
@@ -265,18 +278,36 @@ class CalibreLibrary:
 
     # -- files --------------------------------------------------------------------------------------------------------
 
-    def _cover(self, folder: bytes, has_cover: object) -> bytes | None:
-        if not has_cover or not folder:
-            return None
-        path = folder + b"/cover.jpg"
-        if self._tree.exists(path):
-            return path
+    def _cover(self, folder: bytes, has_cover: object) -> tuple[bytes | None, Problem | None]:
+        """The path of the cover that Calibre says there is, or why it cannot be taken; neither when there is none."""
+        if not has_cover:
+            return None, None
         try:
+            found = self._cover_file(folder)
+        except Rejected as error:
+            return None, Problem(error.reason, str(error))
+        if found.size == 0:
+            return None, Problem(EmptyFile.reason, f"{shown(found.path)} has 0 bytes")
+        return found.path, None
+
+    def _cover_file(self, folder: bytes) -> Found:
+        path = folder + b"/cover.jpg"
+        try:
+            return self._tree.examine(path)
+        except MissingFile:
             there = self._tree.folder(folder)
-        except Rejected:
-            return None
-        path = (there or folder) + b"/cover.jpg"
-        return path if there and self._tree.exists(path) else None
+            if there is None or there == folder:
+                raise
+            return self._tree.examine(there + b"/cover.jpg")
+
+    def _data_files(self, folder: bytes) -> dict[str, Json]:
+        """What Calibre 6 and newer keeps beside a book's formats, in its folder `data`: names for the extras."""
+        try:
+            names = self._tree.names_below(folder + b"/data", DATA_FILES_LISTED + 1) if folder else []
+        except Rejected as error:
+            return {"data files": [str(error)]}
+        listed: list[Json] = [sanitize_text(name) for name in names[:DATA_FILES_LISTED]]
+        return {"data files": [*listed, *("…" for _name in names[DATA_FILES_LISTED:])]} if names else {}
 
 
 def _by_book(rows: Rows) -> dict[int, Rows]:

@@ -7,10 +7,11 @@ file is said to be missing, and the last listing tells the ledger how many files
 import functools
 import itertools
 import operator
+import time
 from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
-from migration.errors import EmptyFile, MissingFile, OutsideLibrary, Rejected
+from migration.errors import AmbiguousFile, EmptyFile, MissingFile, OutsideLibrary, Rejected
 from migration.model import BookFile, BookId, FileId, Origin, Problem
 from migration.paths import Tree, shown
 from migration.sanitize import sanitize_text
@@ -20,12 +21,19 @@ _ORDER = {name: rank for rank, name in enumerate(("EPUB", "AZW3", "MOBI", "FB2",
 #: So many ranges' numbers of files are remembered; a worker holds fewer at a time.
 LISTINGS_KEPT = 16
 #: So often metadata.db is asked about files that are not where it lists them, while it changes.
-LOOKS = 3
+LOOKS = 4
+#: Where a folder was changed just now Calibre gets this long, seconds, to tell metadata.db of it.
+PAUSE_SECONDS = 0.5
 
 _LISTING = (
     "SELECT books.id, data.format, books.path, data.name, books.uuid"
     " FROM books CROSS JOIN data ON data.book = books.id"
     " WHERE books.id BETWEEN ? AND ? ORDER BY books.id"
+)
+_COUNTED = "SELECT format, COUNT(*) FROM data GROUP BY format"
+_WITHOUT_FILES = (
+    "SELECT id FROM books WHERE id BETWEEN ? AND ? AND NOT EXISTS (SELECT 1 FROM data WHERE data.book = books.id)"
+    " ORDER BY id"
 )
 Rows = list[tuple[object, ...]]
 
@@ -48,11 +56,19 @@ class Listed(NamedTuple):
 class Listing:
     """Of one library. `query(sql, parameters, what)` runs one SELECT and returns all its rows."""
 
-    def __init__(self, query: Callable[..., Rows], tree: Tree, *, has_uuids: bool) -> None:
+    def __init__(
+        self,
+        query: Callable[..., Rows],
+        tree: Tree,
+        *,
+        has_uuids: bool,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._query = query
+        self._pause = pause
         self._tree = tree
         self._numbers: dict[tuple[int, int], int] = {}
-        self._origins: tuple[tuple[int, int], dict[BookId, Origin]] = ((0, 0), {})
+        self._last: tuple[tuple[int, int], dict[int, list[Listed]]] = ((0, 0), {})
         self._sql = _LISTING if has_uuids else _LISTING.replace("books.uuid", "NULL")
 
     def number(self, first: int, last: int) -> int | None:
@@ -61,8 +77,10 @@ class Listing:
 
     def origins(self, first: int, last: int) -> dict[BookId, Origin]:
         """Which books the last reading found, if it was of exactly these; else {}."""
-        span, origins = self._origins
-        return origins if span == (first, last) else {}
+        span, listed = self._last
+        if span != (first, last):
+            return {}
+        return {BookId(book): _origin(rows[0]) for book, rows in listed.items() if rows}
 
     def note(self, first: int, last: int, files: Iterable[BookFile]) -> None:
         """Remembers how many files a reading of these books found."""
@@ -79,15 +97,36 @@ class Listing:
             for book, recorded, folder, stem, uuid in rows
         ]
 
+    def counted(self) -> dict[str, int]:
+        """How many files the whole library lists of each format: one query over an index."""
+        counted: dict[str, int] = {}
+        for recorded, number in self._query(_COUNTED, (), "the number of files"):
+            name = _format(recorded)[0]
+            counted[name] = counted.get(name, 0) + (number if isinstance(number, int) else 0)
+        return counted
+
+    def without_files(self, first: int, last: int) -> list[BookId]:
+        """The books of a range that have no format at all: one query over an index."""
+        rows = self._query(_WITHOUT_FILES, (first, last), f"books {first}-{last}")
+        return [BookId(row[0]) for row in rows if isinstance(row[0], int)]
+
     def files(self, first: int, last: int, only: Collection[int] | None = None) -> dict[int, list[BookFile]]:
         """The files of each book of a range that has any, in the order of sending."""
         listed = _by_book(self.formats(first, last), only)
         plain: set[bytes] = set()
         found = {book: self._look(rows, plain) for book, rows in listed.items()}
         for _ in range(LOOKS - 1):
-            lost = [book for book, files in found.items() if any(map(_is_missing, files))]
+            lost = {
+                book: file.path
+                for book, files in found.items()
+                for file in files
+                if file.problem is not None and file.problem.reason == MissingFile.reason
+            }
             if not lost:
                 break
+            if any(self._tree.changed_lately(path) for path in lost.values()):
+                # Calibre moves a folder first and tells metadata.db right after.
+                self._pause(PAUSE_SECONDS)
             again = _by_book(self.formats(first, last), only)
             moved = [book for book in lost if again.get(book) != listed[book]]
             if not moved:
@@ -96,7 +135,7 @@ class Listing:
             for book in moved:
                 found[book] = self._look(again.get(book, []), plain)
             listed = {**listed, **{book: again.get(book, []) for book in moved}}
-        self._origins = (first, last), {BookId(book): _origin(rows[0]) for book, rows in listed.items() if rows}
+        self._last = (first, last), listed
         return {book: files for book, files in found.items() if files}
 
     def _look(self, rows: list[Listed], plain: set[bytes]) -> list[BookFile]:
@@ -119,11 +158,12 @@ class Listing:
             found = self._tree.find(folder, stem, row.extension, plain)
         except Rejected as error:
             recorded = folder + b"/" + stem + (b"." + row.extension if row.extension else b"")
-            return BookFile(file_id, recorded, problem=Problem(error.reason, str(error)))
+            note = str(error) if isinstance(error, AmbiguousFile) else ""
+            return BookFile(file_id, recorded, problem=Problem(error.reason, str(error)), note=note)
         if found.size == 0:
             message = f"{shown(found.path)} has 0 bytes"
             return BookFile(file_id, found.path, problem=Problem(EmptyFile.reason, message))
-        return BookFile(file_id, found.path, found.size, found.mtime_ns, note=found.note)
+        return BookFile(file_id, found.path, found.size, found.mtime_ns, note=found.note, conflicted=found.conflicted)
 
 
 def folder_of(value: object) -> bytes:
@@ -151,10 +191,6 @@ def _by_book(rows: Iterable[Listed], only: Collection[int] | None) -> dict[int, 
         for book, group in itertools.groupby(rows, key=operator.attrgetter("book"))
         if only is None or book in only
     }
-
-
-def _is_missing(file: BookFile) -> bool:
-    return file.problem is not None and file.problem.reason == MissingFile.reason
 
 
 def _origin(row: Listed) -> Origin:

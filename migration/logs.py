@@ -21,6 +21,7 @@ from migration.errors import StateUnwritable
 from migration.model import Counts, Json
 from migration.resources import raise_if_exhausted
 from migration.sanitize import for_log
+from migration.system_errors import reason_of
 
 #: A log is rotated at this size, bytes; this many old ones stay.
 MAX_BYTES, BACKUPS = 50_000_000, 5
@@ -84,7 +85,7 @@ def configure(state_dir: Path, worker_id: int, *, console: bool, as_json: bool =
             handlers.append(json_handler(path, {"source": "worker", "worker_id": worker_id}))
     except OSError as error:
         raise_if_exhausted(error)
-        raise StateUnwritable(f"cannot write {path}: {error.strerror}; give another --state-dir") from error
+        raise StateUnwritable(f"cannot write {path}: {reason_of(error)}") from error
     if console:
         handlers.append(logging.StreamHandler(sys.stderr))
     for handler in handlers:

@@ -86,7 +86,9 @@ class BookFile:
 
     `path` is below the library, with the operating system's own bytes; `size` and `mtime_ns` come from the file
     system. `problem` is a sentence when the file cannot be taken (missing, a symlink, outside the library …); then size
-    and mtime are 0. `note` is a sentence when the file was taken although it was not found as recorded.
+    and mtime are 0. `note` is a sentence when the file was taken although it was not found as recorded; `conflicted`
+    when what was taken looks like one of two versions that a synchronising program could not reconcile. With both
+    `problem` and `note` several files could be it.
     """
 
     id: FileId
@@ -95,6 +97,7 @@ class BookFile:
     mtime_ns: int = 0
     problem: "Problem | None" = None
     note: str = ""
+    conflicted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,8 @@ class Book:
     """One Calibre book with all its formats and the metadata of metadata.db; every text is sanitised.
 
     `languages` are ISO 639-3 codes in Calibre's order, `rating` is 0-10 (half stars) or None, `cover` the path of
-    cover.jpg below the library when Calibre says there is one. `extras` holds, by field name, what the server has
+    cover.jpg below the library when Calibre says there is one; when that cannot be taken it is None and `cover_problem`
+    says why. `extras` holds, by field name, what the server has
     no place for (comments, identifiers, publisher, dates, custom columns), as JSON values.
     """
 
@@ -135,6 +139,7 @@ class Book:
     tags: tuple[str, ...] = ()
     rating: float | None = None
     cover: bytes | None = None
+    cover_problem: Problem | None = None
     files: tuple[BookFile, ...] = ()
     extras: dict[str, Json] = field(default_factory=dict)
 
@@ -186,9 +191,10 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """The server's word that it already had these bytes. Only `client` and `server_db` make one."""
+    """The server's word that it already had these bytes, and where. Only `client` and `server_db` make one."""
 
     digest: Digest
+    ebook_id: EbookId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,8 @@ def _add_modes(parser: argparse.ArgumentParser) -> None:
     mode.add_argument(
         "--verify",
         action="store_true",
-        help="compare every file with the server by hash, a line each: = there, - missing, ! unreadable",
+        help="compare every file with the server by hash, a line each: = there, - missing, ! unreadable, "
+        "x refused by the server, ? not known; interrupted, the same command goes on where it stopped",
     )
     mode.add_argument(
         "--recheck", action="store_true", help="as --verify, and put what the server no longer has back to pending"

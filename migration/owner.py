@@ -14,6 +14,7 @@ import psutil
 from migration.clock import boot_id
 from migration.errors import StateUnwritable, WorkerIdTaken
 from migration.resources import raise_if_exhausted
+from migration.system_errors import reason_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class WorkerLock:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise_if_exhausted(error)
-            raise StateUnwritable(f"cannot write {path}: {error.strerror}; choose another --state-dir") from error
+            raise StateUnwritable(f"cannot write {path}: {reason_of(error)}") from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -79,7 +80,7 @@ class WorkerLock:
             os.pwrite(self._fd, str(owner).encode("ascii"), 0)
         except OSError as error:
             os.close(self._fd)
-            raise StateUnwritable(f"cannot write {path}: {error.strerror}; free space or choose another") from error
+            raise StateUnwritable(f"cannot write {path}: {reason_of(error)}") from error
 
     def release(self) -> None:
         """Lets go of the lock; the file stays, because removing it would race with the next worker."""

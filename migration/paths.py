@@ -5,17 +5,23 @@ opened, because a recorded path is hostile input (`books.path` = `/etc`).
 """
 
 import errno
+import itertools
 import os
+import re
 import stat
+import time
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from migration.errors import MissingFile, NotRegular, OutsideLibrary, Rejected, Unreadable
+from migration.errors import AmbiguousFile, MissingFile, NotRegular, OutsideLibrary, Rejected, Unreadable
 from migration.resources import raise_if_exhausted
 from migration.sanitize import for_log
 
+#: Words by which programs that synchronise folders mark the second of two versions, in some languages.
+_CONFLICT = re.compile(rb"[ck]onfli[ck]?t", re.IGNORECASE)
 _KINDS = (
     (stat.S_ISLNK, "a symbolic link"),
     (stat.S_ISDIR, "a directory"),
@@ -26,14 +32,23 @@ _KINDS = (
 )
 
 
+#: What happened so many seconds ago may be going on.
+LATELY_SECONDS = 3.0
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A regular file below the library: its path there, size in bytes, mtime in ns, and a note if not as recorded."""
+    """A regular file below the library: its path there, size in bytes, mtime in ns, and a note if not as recorded.
+
+    `conflicted`: by its name a program that synchronises folders made it, of two versions that it
+    could not reconcile.
+    """
 
     path: bytes
     size: int
     mtime_ns: int
     note: str = ""
+    conflicted: bool = False
 
 
 class Tree:
@@ -50,7 +65,7 @@ class Tree:
         """The file a row of Calibre names: as recorded, else by case or normalisation, else the only one of its kind.
 
         `plain` are folders that the caller's present listing has already seen to be no symbolic links; it is added to.
-        Raises OutsideLibrary, MissingFile, NotRegular, Unreadable.
+        Raises OutsideLibrary, MissingFile, AmbiguousFile, NotRegular, Unreadable.
         """
         suffix = b"." + extension if extension else b""
         path = _joined(folder, name + suffix)
@@ -106,13 +121,42 @@ class Tree:
             if descriptor != self._root:
                 os.close(descriptor)
 
-    def exists(self, path: bytes) -> bool:
-        """Is there a regular file, without following anything?"""
+    def examine(self, path: bytes) -> Found:
+        """The regular file at exactly this path, nothing followed. Raises as `find`, but for AmbiguousFile."""
+        return self._examine(path)
+
+    def names_below(self, folder: bytes, limit: int) -> list[bytes]:
+        """The first `limit` files of a folder and those below it, as paths from there, in order; [] without one.
+
+        Nothing is followed: a symbolic link is listed by its name. Raises Unreadable, NotRegular, OutsideLibrary.
+        """
+        parts = _components(folder)
         try:
-            self._examine(path)
-        except Rejected:
-            return False
-        return True
+            os.stat(folder, dir_fd=self._root, follow_symlinks=False)
+            descriptor = self._descend(parts, folder)
+        except (FileNotFoundError, NotADirectoryError, MissingFile):
+            return []
+        except OSError as error:
+            raise _meaning(error, folder) from error
+        try:
+            return sorted(itertools.islice(_files_below(descriptor), limit))
+        finally:
+            os.close(descriptor)
+
+    def changed_lately(self, path: bytes) -> bool:
+        """Was something put into, or taken out of, the folder that a path would be in, within seconds?
+
+        Of its folders the deepest that is there is looked at. A wrong clock makes the answer no.
+        """
+        parts = path.split(b"/")
+        for depth in range(len(parts) - 1, -1, -1):
+            above = b"/".join(parts[:depth]) or b"."
+            try:
+                status = os.stat(above, dir_fd=self._root, follow_symlinks=False)
+            except (OSError, ValueError):
+                continue
+            return abs(time.time() - status.st_mtime) < LATELY_SECONDS
+        return False
 
     def open(self, path: bytes) -> BinaryIO:
         """Opens a file for reading. Raises OutsideLibrary, MissingFile, NotRegular, Unreadable."""
@@ -167,13 +211,39 @@ class Tree:
     def _find_renamed(self, folder: bytes, name: bytes, suffix: bytes, missing: MissingFile) -> Found:
         names = self._names(folder)
         alike = [other for other in names if _folded(other) == _folded(name)]
-        same_kind = [other for other in names if suffix and _folded(other).endswith(_folded(suffix))]
+        # Hidden files are what other programs keep beside their own: macOS's `._file.epub` is no book.
+        same_kind = [
+            other for other in names if suffix and _folded(other).endswith(_folded(suffix)) and other[:1] != b"."
+        ]
         chosen = [name] if name in names else alike if len(alike) == 1 else same_kind
-        if len(chosen) != 1:
+        if len(chosen) > 1:
+            candidates = ", ".join(shown(other) for other in sorted(chosen)[:3])
+            raise AmbiguousFile(
+                f"{missing}; {len(chosen)} files there could be it ({candidates}); leave one, or give it that name"
+            )
+        if not chosen:
             raise missing
         found = self._examine(_joined(folder, chosen[0]))
         note = f"{missing}; {shown(found.path)} was taken instead"
-        return Found(found.path, found.size, found.mtime_ns, note)
+        conflicted = is_conflicted_copy(name, chosen[0])
+        if conflicted:
+            note += ", a copy that a synchronising program made of a conflict: is it the right version?"
+        return Found(found.path, found.size, found.mtime_ns, note, conflicted)
+
+
+def is_conflicted_copy(recorded: bytes, found: bytes) -> bool:
+    """Is the file's name the recorded one with a mark of two versions that a program could not reconcile?
+
+    `Title - Author.sync-conflict-20240101-120000-ABCDEFG.epub`, `Title - Author (Jane's conflicted copy).epub`.
+    """
+    return len(_CONFLICT.findall(found)) > len(_CONFLICT.findall(recorded))
+
+
+def _files_below(folder: int) -> Iterator[bytes]:
+    """Every file below an open folder, as a path from there."""
+    for where, _folders, files, _descriptor in os.fwalk(b".", dir_fd=folder, follow_symlinks=False):
+        for name in files:
+            yield os.path.normpath(os.path.join(where, name))  # noqa: PTH118 - bytes, which Path does not take
 
 
 def shown(path: bytes) -> str:

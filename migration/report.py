@@ -31,7 +31,7 @@ def minutes_in_words(minutes: float) -> str:
 
 
 def summary(totals: Totals, now: datetime) -> RenderableType:
-    """The table shown at the end of a pass: files by outcome, failures by reason, what could not be carried."""
+    """The table shown at the end of a pass: files by outcome, failures by reason, what was left out."""
     counts, minutes = totals.counts, totals.minutes(now)
     table = Table(box=box.SIMPLE_HEAD, show_header=False)
     table.add_column("what")
@@ -50,7 +50,7 @@ def summary(totals: Totals, now: datetime) -> RenderableType:
         table.add_row(Text(f"on the server: {kind}"), str(n), style="bold red")
     if totals.orphaned_uploads:
         table.add_row("uploads left to the server's clean-up", str(totals.orphaned_uploads))
-    return Group(Text(f"Pass {totals.pass_id}", style="bold"), table, *_not_carried(totals))
+    return Group(Text(f"Pass {totals.pass_id}", style="bold"), table, *_not_carried(totals), *_noticed(totals))
 
 
 def _not_carried(totals: Totals) -> list[RenderableType]:
@@ -62,3 +62,14 @@ def _not_carried(totals: Totals) -> list[RenderableType]:
     for name, n in sorted(totals.not_carried.items(), key=lambda item: (-item[1], item[0])):
         table.add_row(Text(name), str(n))
     return [Text("Not carried, kept in not_carried.jsonl", style="bold"), table]
+
+
+def _noticed(totals: Totals) -> list[RenderableType]:
+    if not totals.noticed:
+        return []
+    table = Table(box=box.SIMPLE_HEAD, show_header=False)
+    table.add_column("what")
+    table.add_column("how many", justify="right")
+    for name, n in sorted(totals.noticed.items(), key=lambda item: (-item[1], item[0])):
+        table.add_row(Text(name), str(n))
+    return [Text("Left out or taken otherwise, each named in the report and the workers' logs", style="bold"), table]

@@ -15,6 +15,22 @@ CREATE TABLE differences (
 ) WITHOUT ROWID;
 """
 
+#: What is left out or taken otherwise than recorded, though nothing fails for it (notices.Kind).
+#: pass_id is the last pass that found it so; format is '' for what concerns the whole book; record
+#: is the hash of the book's last line in not_carried.jsonl, so that the same is not written again.
+NOTICES = """
+CREATE TABLE notices (
+    book_id INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    format TEXT NOT NULL,
+    pass_id INTEGER NOT NULL,
+    message TEXT NOT NULL,
+    record TEXT NOT NULL,
+    PRIMARY KEY (book_id, kind, format)
+) WITHOUT ROWID;
+"""
+NOTICES_INDEX = "CREATE INDEX notices_of_a_pass ON notices (pass_id, book_id);"
+
 #: What makes a ledger of an older version one of the next: statements by the version they start from.
 UPGRADES = {
     1: ("ALTER TABLE passes ADD COLUMN listed INTEGER",),
@@ -30,10 +46,15 @@ UPGRADES = {
         # An open pass was begun by a program that did not ask: the first ebook it carried to is where it began.
         "UPDATE passes SET creates = 1, newest_before = (SELECT MIN(ebook_id) - 1 FROM books JOIN files USING"
         " (book_id) WHERE files.pass_id = passes.id AND outcome = 'uploaded') WHERE closed_at IS NULL",
+        NOTICES,
+        NOTICES_INDEX,
+        "ALTER TABLE hashes ADD COLUMN ebook_id INTEGER",
+        "UPDATE hashes SET ebook_id = books.ebook_id FROM files CROSS JOIN books ON books.book_id = files.book_id"
+        " WHERE files.source_id IS NOT NULL AND hashes.sha1 = files.sha1 AND hashes.size = files.size",
     ),
 }
 
-TABLES = f"""{DIFFERENCES}
+TABLES = f"""{DIFFERENCES}{NOTICES}{NOTICES_INDEX}
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 -- One walk over the whole library. The counters are the equation of DESIGN section 4; they change in the same
@@ -120,6 +141,8 @@ CREATE TABLE hashes (
     id INTEGER PRIMARY KEY,
     sha1 BLOB NOT NULL,
     size INTEGER NOT NULL,
+    -- the ebook that holds them, where that is known
+    ebook_id INTEGER,
     UNIQUE (sha1, size)
 );
 

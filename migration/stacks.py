@@ -18,6 +18,7 @@ from types import FrameType
 
 from migration.errors import StateUnwritable
 from migration.resources import raise_if_exhausted
+from migration.system_errors import reason_of
 
 #: Asks for the stacks.
 ASK = signal.SIGUSR1
@@ -43,7 +44,7 @@ def write_on_signal(state_dir: Path, worker_id: int) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise_if_exhausted(error)
-        raise StateUnwritable(f"cannot write {path}: {error.strerror}; give another --state-dir") from error
+        raise StateUnwritable(f"cannot write {path}: {reason_of(error)}") from error
     # Without a handler a thread that does not inherit the mask would end the process.
     signal.signal(ASK, lambda _number, _frame: None)
     signal.pthread_sigmask(signal.SIG_BLOCK, {ASK})

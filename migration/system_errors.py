@@ -2,6 +2,7 @@
 
 import errno
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 
@@ -35,6 +36,21 @@ def refusal(path: Path, *, writing: bool) -> str:
         number = errno.EROFS if _read_only(path) and os.access(path, os.R_OK) else errno.EACCES
         return reason_of(OSError(number, os.strerror(number)))
     return ""
+
+
+def set_aside_if_directory(path: Path) -> Path | None:
+    """Moves a directory out of the way of a file of ours; returns its new name. None when there is none there.
+
+    Raises OSError. Nothing in it is touched.
+    """
+    if not path.is_dir() or path.is_symlink():
+        return None
+    stamp = datetime.now(tz=UTC).strftime("%Y%m%dT%H%M%S%fZ")
+    try:
+        return path.rename(path.with_name(f"{path.name}.directory-{stamp}"))
+    except FileNotFoundError:
+        # Another worker was faster.
+        return None
 
 
 def space_left(directory: Path) -> int | None:

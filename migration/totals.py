@@ -34,6 +34,7 @@ class Totals:
     highest_id: int
     claimed_to: int
     listed: int | None = None
+    noticed: Mapping[str, int] = field(default_factory=dict)
     #: What stands on the server and should not, by kind: not of one pass, but now.
     differences: Mapping[str, int] = field(default_factory=dict)
 
@@ -198,6 +199,7 @@ def _read(db: sqlite3.Connection, pass_id: int | None) -> Totals | None:
         row["claimed_to"],
         # A ledger that no worker of this version has opened yet has no such column.
         row["listed"] if "listed" in row.keys() else None,  # noqa: SIM118 - a Row iterates over its values
+        {name: n for name, n in tallies.get("noticed", {}).items() if n > 0},
         _differences(db),
     )
 

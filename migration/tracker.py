@@ -125,6 +125,15 @@ class Tracker:
             )
             return self._counts[outcome]
 
+    def compared(self, counts: Counts, book_id: int) -> None:
+        """`--verify`: a further file has been compared; `counts` are all files so far."""
+        now = self._clock()
+        with self._lock:
+            self._counts = Counter({name: getattr(counts, name) for name in Counts.__dataclass_fields__})
+            self._processed = counts.discovered - counts.pending
+            self._settled.append(now)
+            self._base = replace(self._base, last_progress_at=now, last_processed_book_id=book_id)
+
     def slow(self) -> None:
         """An upload took longer than it should."""
         with self._lock:

@@ -46,6 +46,7 @@ _OURS = (
     "SILENT_",
     "PREPARE_",
     "START_SECONDS",
+    "VERIFY_PATIENCE",
     "TASK_SECONDS",
     "ANSWER_SECONDS",
     "OPENAI_",

@@ -30,7 +30,8 @@ class Answer:
     """An answer made up by the proxy. The server never hears of the request, or has `acted` on it all the same.
 
     `spoil` makes the body out of the server's own (empty when it was not asked); `promised` bytes more are announced
-    than are sent before the connection ends; `headers` go with it.
+    than are sent before the connection ends; with `drip` it goes byte by byte,
+    so many seconds apart.
     """
 
     status: int
@@ -40,6 +41,7 @@ class Answer:
     acted: bool = False
     spoil: Callable[[bytes], bytes] | None = None
     promised: int = 0
+    drip: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,11 @@ class Proxy:
         response.content_length = len(told) + lie.promised
         with contextlib.suppress(ConnectionError):
             await response.prepare(request)
-            await response.write(told)
+            for start in range(len(told)) if lie.drip else ():
+                await response.write(told[start : start + 1])
+                await asyncio.sleep(lie.drip)
+            if not lie.drip:
+                await response.write(told)
         return self._hang_up(request) if lie.promised else response
 
     async def _forward(self, request: web.Request, body: bytes) -> tuple[int, dict[str, str], bytes]:

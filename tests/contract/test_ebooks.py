@@ -142,6 +142,19 @@ def test_a_rating_is_kept_per_user(server: Server) -> None:
     assert "my_rating" not in server.call("GET", f"/api/ebooks/{ebook_id}").json()
 
 
+def test_a_rated_ebook_is_listed_with_its_rating_everywhere(server: Server) -> None:
+    """In the list, by the beginning of its title and by the search: a rating is a number like any other."""
+    word = f"zr{uuid.uuid4().hex[:10]}"
+    ebook_id = server.ebook(title=f"{word} Rated")
+    assert server.call("POST", f"/api/ebooks/{ebook_id}/rate", {"rating": 70}).status_code == 200
+    newest = server.call("GET", "/api/ebooks?sort=-created&page=1&page_size=5").json()["items"]
+    assert ebook_id in [item["id"] for item in newest]
+    for path in (f"/api/ebooks/index/{word}", f"/api/search/{word}"):
+        answer = server.call("GET", path)
+        assert answer.status_code == 200
+        assert [(item["id"], item["rating"]) for item in answer.json()["items"]] == [(ebook_id, 70)]
+
+
 def test_an_empty_ebook_can_be_deleted(server: Server) -> None:
     """So nothing stays when no file could be attached."""
     ebook_id = server.ebook()

@@ -120,6 +120,7 @@ def unlink(book_id: int, kind: str) -> Callable[[Library], None]:
         pytest.param([rename(1, "A (1)"), rename(1, "B (1)")], 3, "B (1)", "EPUB,TXT", 0, id="renamed twice"),
         pytest.param([remove_format(1, "TXT")], 2, "Book (1)", "EPUB", 0, id="a format removed"),
         pytest.param([unlink(1, "TXT")], 2, "Book (1)", "EPUB,TXT", 1, id="a file lost"),
+        pytest.param([rename(1, f"{n} (1)") for n in range(9)], 4, "2 (1)", "EPUB,TXT", 2, id="without end"),
     ],
 )
 def test_metadata_db_is_asked_once_more_before_a_file_is_missing(
@@ -135,15 +136,39 @@ def test_metadata_db_is_asked_once_more_before_a_file_is_missing(
     library.add(Made(files=book), Made(files={"EPUB": epub(2)}))
     restless = Restless(library, *changes)
     tree = Tree(library.root)
-    listing = Listing(restless.query, tree, has_uuids=True)
+    pauses: list[float] = []
+    listing = Listing(restless.query, tree, has_uuids=True, pause=pauses.append)
     files = listing.files(1, 9)
     tree.close()
     assert restless.listings == listings
+    assert len(pauses) == listings - 1
     assert ",".join(file.id.format for file in files[1]) == formats
     assert {os.fsdecode(file.path).split("/")[1] for file in files[1]} == {folder}
     assert sum(file.problem is not None for book in files.values() for file in book) == missing
     assert listing.origins(1, 9)[BookId(1)].folder == f"Author/{folder}".encode()
     assert [file.id.format for file in files[2]] == ["EPUB"]
+
+
+def test_calibre_is_given_time_to_tell_of_a_folder_that_it_has_just_moved(library: Library) -> None:
+    """It moves the folder first; nobody is kept waiting for a file that was lost long ago."""
+    library.add(Made(files={"EPUB": epub(1)}), Made(files={"EPUB": epub(2)}))
+    restless = Restless(library)
+    tree = Tree(library.root)
+    (library.root / "Author" / "Book (1)").rename(library.root / "Author" / "New (1)")
+    pauses: list[float] = []
+
+    def meanwhile(seconds: float) -> None:
+        pauses.append(seconds)
+        library.sql("UPDATE books SET path = 'Author/New (1)' WHERE id = 1")
+
+    listing = Listing(restless.query, tree, has_uuids=True, pause=meanwhile)
+    assert [file.problem for files in listing.files(1, 9).values() for file in files] == [None, None]
+    assert len(pauses) == 1
+    library.file(2).unlink()
+    os.utime(library.file(2).parent, (1, 1))
+    assert [file.problem is None for file in listing.files(2, 2)[2]] == [False]
+    assert len(pauses) == 1
+    tree.close()
 
 
 def lines_of(workers: Workers) -> list[str]:

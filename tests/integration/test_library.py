@@ -419,7 +419,12 @@ def test_of_several_strangers_none_is_taken(library: Library) -> None:
     found = books_of(library.root)[0].files[0]
     assert found.path.endswith(b"a.epub")
     (path.parent / "b.epub").write_bytes(b"x")
-    assert problem_of(library.root) == Problem("missing", "'Author/Book (1)/file.epub' is not in the library")
+    (path.parent / "._c.epub").write_bytes(b"hidden")
+    assert problem_of(library.root) == Problem(
+        "missing",
+        "'Author/Book (1)/file.epub' is not in the library; 2 files there could be it ('a.epub', 'b.epub'); "
+        "leave one, or give it that name",
+    )
 
 
 def test_an_unreadable_file_is_reported_when_it_is_opened(library: Library) -> None:

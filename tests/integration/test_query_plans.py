@@ -53,7 +53,7 @@ exec(sys.argv[2])
 WORKER = "import bulk_migrate_calibre; sys.exit(bulk_migrate_calibre.main(sys.argv[3:]))"
 READERS = """
 from pathlib import Path
-from migration import failures, totals, verify
+from migration import export_map, failures, totals
 from migration.model import BookId, FileId
 ledger = Path(sys.argv[3])
 number = totals.read(ledger).pass_id
@@ -63,7 +63,8 @@ totals.settled(ledger, number, [FileId(BookId(1), "EPUB")], None)
 totals.carried(ledger, number, [FileId(BookId(1), "EPUB")])
 totals.not_carried_in(ledger, number, 1, 9)
 failures.failed_files(ledger, number, FileId(BookId(3), "EPUB"), 5)
-verify.export_map(ledger, ledger.with_name("map.csv"))
+failures.noticed(ledger, number, 5)
+export_map.export_map(ledger, ledger.with_name("map.csv"))
 """
 
 

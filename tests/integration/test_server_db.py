@@ -52,6 +52,25 @@ def test_hashes_are_learned_incrementally(database: str, tmp_path: Path) -> None
     ledger.close()
 
 
+def test_what_the_server_has_lost_is_forgotten_when_asked_exactly(database: str, tmp_path: Path) -> None:
+    """Old rows and new ones; an unchanged table is not read again."""
+    ledger = Ledger(tmp_path, this_process(1), SteadyClock())
+    known = ExistingHashes(ledger)
+    insert(database, *((f"{number:040x}", number) for number in range(50)), ("nonsense", 5), (f"{7:040x}", 7))
+    server_db.refresh(database, ledger, exactly=True)
+    first = ledger.hash_count()
+    with psycopg.connect(database, autocommit=True) as db:
+        db.execute("DELETE FROM source WHERE size IN (3, 4)")
+    server_db.refresh(database, ledger)
+    assert Digest(f"{3:040x}", 3) in known
+    server_db.refresh(database, ledger, exactly=True)
+    assert (Digest(f"{3:040x}", 3) in known, Digest(f"{7:040x}", 7) in known) == (False, True)
+    assert ledger.count_hashes() == 48
+    server_db.refresh(database, ledger, exactly=True)
+    assert (ledger.count_hashes(), first) == (48, 50)
+    ledger.close()
+
+
 def test_what_is_wrong_is_named_without_the_password(database: str, tmp_path: Path) -> None:
     """No table: not MyBookshelf2's; no server: unreachable."""
     ledger = Ledger(tmp_path, this_process(1), SteadyClock())

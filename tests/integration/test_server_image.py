@@ -213,6 +213,7 @@ async def handler(request):
     seen["task"] = asyncio.Task.current_task() is asyncio.current_task()
     for number in range(500):
         ws.send_str(str(number))
+    seen["heard"] = [(await ws.receive_str()) for _ in range(500)]
     async for message in ws:
         await ws.close()
         ws.send_str("nobody is there any more")
@@ -226,6 +227,8 @@ async def main():
     port = server.sockets[0].getsockname()[1]
     async with ClientSession() as session, session.ws_connect(f"http://127.0.0.1:{port}/ws") as ws:
         assert [(await ws.receive_str()) for _ in range(500)] == [str(number) for number in range(500)]
+        for number in range(500):
+            ws.send_str(str(number))
         await ws.send_str("end")
         async for message in ws:
             raise AssertionError(message)
@@ -235,7 +238,7 @@ async def main():
 
 seen = {}
 asyncio.run(main())
-assert seen == {"task": True}
+assert seen == {"task": True, "heard": [str(number) for number in range(500)]}
 assert inspect.getargspec(lambda a, *b, c=1, **d: 0) == (["a"], "b", "d", None)
 assert not logging.getLogger("aiohttp.access").isEnabledFor(logging.INFO)
 print("as ever")
@@ -243,7 +246,8 @@ print("as ever")
 
 
 def test_old_libraries_find_what_they_expect() -> None:
-    """Frames sent without await arrive in order; names that Python removed are there; tokens stay out of the log."""
+    """Frames sent without await, by the server or by the command line, arrive in order; names that Python removed are
+    there; tokens stay out of the log."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", _AS_THE_SERVER], cwd=PROJECT, env=clean_environment(PYTHONWARNINGS=""),
         capture_output=True, text=True, timeout=120, check=False,
@@ -321,6 +325,13 @@ def test_nothing_of_mybookshelf2_is_copied() -> None:
     assert copied
     for name in copied:
         assert name.startswith("deploy/") and (PROJECT / name).is_file(), name
+
+
+@pytest.mark.parametrize("name", ["simplejson", "requests", "urllib3", "certifi", "charset-normalizer", "idna"])
+def test_what_nothing_else_would_miss_is_there(name: str) -> None:
+    """What answers ratings, and what the command line sends its requests with; pip adds nothing by itself."""
+    lines = (DEPLOY / "requirements-server.txt").read_text("utf-8").splitlines()
+    assert [line for line in lines if line.startswith(f"{name}==")]
 
 
 def test_libraries_are_pinned_each_with_its_reason() -> None:

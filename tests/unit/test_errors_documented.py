@@ -22,6 +22,7 @@ INTERNAL = {
     ("migration/progress.py", "a current file without a time"): "caught in `progress.read`, which gives None",
     ("migration/progress.py", "an error without a time"): "caught in `progress.read`, which gives None",
     ("migration/report.py", "unreachable: the last unit"): "cannot happen; it is there for the type checker",
+    ("bookshelf/connections.py", "the answer has begun already"): "ends the connection, as a client that has gone does",
     ("auto_monitor/fix_applier.py", "or its candidate was changed by"): "NotOurs: `code_fixes.promote` says it in full",
 }
 

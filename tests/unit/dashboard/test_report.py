@@ -22,6 +22,8 @@ VALUE: dict[str, Json] = {
     "failed": {"empty": 1},
     "failed_files": [{"book_id": 1, "format": HOSTILE[0], "size": 0, "reason": "empty", "message": HOSTILE[0]}],
     "failed_files_complete": False, "not_carried": {HOSTILE[0]: 4}, "slowest_complete": False,
+    "noticed": {"book without files": 1}, "notices_complete": False,
+    "notices": [{"book_id": 1, "format": "", "what": "book without files", "message": HOSTILE[0]}],
     "slowest": [{"seconds": 3.0, "at": START.isoformat(), "size": 5, "file": HOSTILE[0], "worker_id": 1}],
     "rate": [
         {"at": (START + timedelta(minutes=i)).isoformat(), "files_per_min": i, "bytes_per_second": 5,
@@ -38,7 +40,7 @@ def test_the_page_needs_nothing_else_and_runs_nothing() -> None:
     """No script, no reference to anything; hostile text is text wherever it stands."""
     page = render(VALUE)
     assert "<script" not in page
-    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 8
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 9
     assert re.findall(r'(?:src|href)="[^"]*"', page) == []
     assert "url(" not in page
     assert page.count("<svg") == 3, "the disk could not be measured"
@@ -56,6 +58,7 @@ def test_the_page_needs_nothing_else_and_runs_nothing() -> None:
         ),
         ({"failed": {}}, "No file failed."),
         ({"not_carried": {}}, "Everything the books say was carried."),
+        ({"noticed": {}, "notices": []}, "Nothing was."),
         ({"rate": []}, "There are no samples of this pass"),
         ({"monitor": []}, "Nothing had to be repaired."),
         ({"slowest": []}, "The logs name no upload"),
