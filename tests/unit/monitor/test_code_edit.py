@@ -121,7 +121,11 @@ def unbalanced(reply: str, chance: random.Random) -> str:
     """With a bracket too many, where it is code and no text."""
     lines = reply.split("\n")
     code = re.compile(r"[ +-]*(?:if|for|while|with|return|raise|def|self\.)\b.*[:)]$")
-    place = chance.choice([n for n, line in enumerate(lines) if code.match(line)])
+    places = [n for n, line in enumerate(lines) if code.match(line)]
+    if not places:
+        # A short diff may show no such line.
+        return cut_off(reply, chance)
+    place = chance.choice(places)
     return "\n".join([*lines[:place], lines[place] + " (", *lines[place + 1 :]])
 
 
