@@ -1,6 +1,6 @@
 """Every kind of non-answer on every route of the protocol: is what arrives then exact, and the exit status true?
 
-    python -m benchmarks.answers [--routes create,title] [--kinds 'page;429'] [--times 1] [--lanes 2] [--window 6]
+    python -m benchmarks.answers [--routes create,title] [--kinds 'page;429'] [--times 1] [--sample 60] [--window 6]
 
 Each cell of the table migrates a small library (Cyrillic title, series, ratings, a cover, two formats) through a proxy
 that lies once on one route: the request never reaches the server, or the server acts and its answer is replaced; on a
@@ -10,6 +10,7 @@ lets every request of so many seconds get each kind, with the POST /api/ebooks i
 
 import argparse
 import queue
+import random
 import sys
 import tempfile
 import threading
@@ -76,11 +77,15 @@ def main() -> int:
     parser.add_argument("--servers", default=",".join(SERVERS), help="[default: strict,permissive]")
     parser.add_argument("--times", type=int, default=1, help="lies in a row [default: 1]")
     parser.add_argument("--lanes", type=int, default=2, help="cells at the same time [default: 2]")
+    parser.add_argument("--sample", type=int, default=0, help="so many cells, drawn with --seed [default: all]")
+    parser.add_argument("--seed", type=int, default=1, help="[default: 1]")
     parser.add_argument("--window", type=float, default=0.0, metavar="SECONDS", help="windows instead of cells")
     given = parser.parse_args()
     kinds = [kind for kind in KINDS if not given.kinds or kind in given.kinds.split(";")]
     routes = given.routes.split(",")
     jobs = windows_of(kinds, given.window) if given.window else jobs_of(routes, kinds, given.times)
+    if 0 < given.sample < len(jobs):
+        jobs = random.Random(given.seed).sample(jobs, given.sample)
     failed = cells = 0
     for name in given.servers.split(","):
         started = time.monotonic()

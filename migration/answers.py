@@ -43,6 +43,8 @@ DEEPEST = 32
 _HIGHEST = 2**63
 
 _DENIED, _GONE = "Access denied", "The requested URL was not found on the server"
+#: What looks like a token: of the server's kind, or anything long that no sentence has.
+_TOKEN = re.compile(r"[\w+/=-]+\.[\w+/=-]{8,}\.[\w+/=-]+|[\w+/=-]{40,}")
 _PAGE = re.compile(
     r"\s*<!doctype html[^>]*>\s*(?:<html lang=en>\s*)?<title>\s*(\d{3})[^<]*</title>\s*<h1>[^<]*</h1>"
     r"\s*<p>(.*)</p>\s*(?:</html>)?\s*",
@@ -282,13 +284,15 @@ def _fits(status: int, message: str) -> bool:
 
 
 def _sentence(response: Response) -> str:
-    """What a page or a body says, cleaned and short."""
+    """What a page or a body says, cleaned and short. JSON is never quoted: it may be a login's, with its token."""
     text = response.body[:65536].decode("utf-8", "replace")
+    if text.lstrip()[:1] in tuple('{["'):
+        return "JSON"
     for begin, end in (("<p>", "</p>"), ("<title>", "</title>")):
         start, stop = text.rfind(begin), text.rfind(end)
         if 0 <= start < stop:
-            return for_log(re.sub(r"<[^>]*>", " ", text[start + len(begin) : stop]), 200)
-    return for_log(text, 200)
+            return for_log(_TOKEN.sub("…", re.sub(r"<[^>]*>", " ", text[start + len(begin) : stop])), 200)
+    return for_log(_TOKEN.sub("…", text), 200)
 
 
 def _redirect(location: str) -> str:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from migration import leftovers, metadata
-from migration.bodies import Listed
+from migration.bodies import Listed, Listing
 from migration.client import PAGE_SIZE, BookshelfClient
-from migration.errors import Rejected, ServerFault
+from migration.errors import Rejected, ServerFault, Unlisted
 from migration.ledger import Ledger
 from migration.leftovers import Decision, Fate, Leftover
 from migration.library import CalibreLibrary
@@ -23,6 +23,8 @@ from migration.sanitize import for_log
 
 #: A server that fails so often on deleting one ebook, and answers otherwise, will not delete it.
 DELETE_TRIES = 3
+#: The same for its list; the waits between the tries are 1, 2, 4 and 8 s.
+LIST_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,8 @@ class LastLook:
         if self.ledger.end.knows_its_start(pass_id):
             return
         try:
-            listed = self.client.newest(1, 1).ebooks
-        except Rejected:
+            listed = self._page(1, 1).ebooks
+        except (Rejected, Unlisted):
             # Then the whole list is gone through at the end, should it be shown by then.
             listed = ()
         newest = max((ebook.id for ebook in listed), default=EbookId(0))
@@ -51,7 +53,7 @@ class LastLook:
         """Looks, sets right, and closes the pass unless something was set right. Raises Transient, Fatal."""
         try:
             suspects = self._suspects(look)
-        except Rejected as error:
+        except (Rejected, Unlisted) as error:
             self._close(look, [Difference(UNSEEN, f"the server does not list its ebooks: {error}")])
             return
         differences: list[Difference] = []
@@ -82,12 +84,25 @@ class LastLook:
         page, wanted = 0, look.first_made
         while True:
             page += 1
-            listing = self.client.newest(page)
+            listing = self._page(page, PAGE_SIZE)
             yield from listing.ebooks
             ids = {ebook.id for ebook in listing.ebooks}
             wanted = None if wanted in ids else wanted
             if len(ids) < PAGE_SIZE or (wanted is None and min(ids) <= look.newest_before):
                 return
+
+    def _page(self, number: int, size: int) -> Listing:
+        """A page of the list. Raises Unlisted when the server fails on it alone, Transient when it is away."""
+        for attempt in range(LIST_TRIES):
+            if attempt:
+                self.sleep(2.0 ** (attempt - 1))
+            try:
+                return self.client.newest(number, size)
+            except ServerFault as error:
+                fault = error
+                if error.retry_after or self.client.probe() is not None:
+                    raise
+        raise Unlisted(f"the server fails on its list of ebooks and answers otherwise ({fault})")
 
     def _treat(self, look: Look, ebook_id: EbookId) -> Difference | bool:
         """Does what is to be done with one ebook: True when it was set right, a Difference when it stands."""

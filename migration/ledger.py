@@ -214,7 +214,8 @@ class Ledger:
         that is tried once more with a repaired script has one more attempt for files that stopped their workers.
         """
         with self._store.transaction(durable=False) as db:
-            origins.remember(db, owned.first, owned.last, self._found(owned.first, owned.last))
+            if origins.lacks(db, owned.first, owned.last, len({file.id.book_id for file, _ in files})):
+                origins.remember(db, self._found(owned.first, owned.last))
             return enrolment.enrol(db, owned, files)
 
     def begin(self, file: FileId) -> None:

@@ -68,7 +68,7 @@ class Listing:
         self._pause = pause
         self._tree = tree
         self._numbers: dict[tuple[int, int], int] = {}
-        self._origins: tuple[tuple[int, int], dict[BookId, Origin]] = ((0, 0), {})
+        self._last: tuple[tuple[int, int], dict[int, list[Listed]]] = ((0, 0), {})
         self._sql = _LISTING if has_uuids else _LISTING.replace("books.uuid", "NULL")
 
     def number(self, first: int, last: int) -> int | None:
@@ -77,8 +77,10 @@ class Listing:
 
     def origins(self, first: int, last: int) -> dict[BookId, Origin]:
         """Which books the last reading found, if it was of exactly these; else {}."""
-        span, origins = self._origins
-        return origins if span == (first, last) else {}
+        span, listed = self._last
+        if span != (first, last):
+            return {}
+        return {BookId(book): _origin(rows[0]) for book, rows in listed.items() if rows}
 
     def note(self, first: int, last: int, files: Iterable[BookFile]) -> None:
         """Remembers how many files a reading of these books found."""
@@ -133,7 +135,7 @@ class Listing:
             for book in moved:
                 found[book] = self._look(again.get(book, []), plain)
             listed = {**listed, **{book: again.get(book, []) for book in moved}}
-        self._origins = (first, last), {BookId(book): _origin(rows[0]) for book, rows in listed.items() if rows}
+        self._last = (first, last), listed
         return {book: files for book, files in found.items() if files}
 
     def _look(self, rows: list[Listed], plain: set[bytes]) -> list[BookFile]:

@@ -65,11 +65,16 @@ def adopt(db: sqlite3.Connection, uuid: str, origins: Mapping[BookId, Origin]) -
     _write(db, "REPLACE", origins)
 
 
-def remember(db: sqlite3.Connection, first: int, last: int, origins: Mapping[BookId, Origin]) -> None:
-    """Keeps by what the books of a range are known again; what is kept already stays."""
-    kept = db.execute("SELECT COUNT(*) FROM origins WHERE book_id BETWEEN ? AND ?", (first, last)).fetchone()[0]
-    if kept < len(origins):
-        _write(db, "IGNORE", origins)
+def lacks(db: sqlite3.Connection, first: int, last: int, books: int) -> bool:
+    """Are fewer than so many books of the range kept?"""
+    span = (first, last)
+    row = db.execute("SELECT COUNT(*) FROM origins WHERE book_id BETWEEN ? AND ?", span).fetchone()
+    return bool(row[0] < books)
+
+
+def remember(db: sqlite3.Connection, origins: Mapping[BookId, Origin]) -> None:
+    """Keeps by what books are known again; what is kept already stays."""
+    _write(db, "IGNORE", origins)
 
 
 def known(db: sqlite3.Connection, first: int, last: int) -> dict[BookId, Remembered]:

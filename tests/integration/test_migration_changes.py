@@ -246,6 +246,9 @@ class ForgetfulServer:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                if self.path.startswith("/api/ebooks?"):
+                    self.answer(200, {"page": 1, "page_size": 1, "total": 0, "items": []})
+                    return
                 name = "code" if self.path.endswith("languages") else "name"
                 self.answer(200, [{"id": 1, name: "en"}])
 
@@ -269,6 +272,7 @@ class ForgetfulServer:
             def answer(self, status: int, body: object) -> None:
                 data = json.dumps(body).encode()
                 self.send_response(status)
+                self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)

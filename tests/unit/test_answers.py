@@ -11,7 +11,7 @@ from migration import answers, shapes
 from migration.answers import Answer, NoAnswer, Response
 from migration.errors import AnswerLost, ServerFault, ServerUnreachable, Transient
 from migration.model import Json
-from tests.answerkit import EBOOK, GONE, ROUTES, UPLOAD, Raw, as_json, kinds, own_page, page
+from tests.answerkit import CLAIMS, EBOOK, GONE, ROUTES, TOKEN, UPLOAD, Raw, as_json, kinds, own_page, page
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 CELLS = [(method, path, kind, raw) for method, path, good, _key in ROUTES for kind, raw in kinds(good).items()]
@@ -168,6 +168,26 @@ def test_a_redirect_is_named_with_its_target() -> None:
 
 
 @pytest.mark.parametrize(
+    "raw",
+    [
+        Raw(200, json.dumps({"access_token": TOKEN}).encode(), {"content-type": "text/html"}),
+        Raw(200, json.dumps({"access_token": TOKEN}).encode()[:-1], {"content-type": "application/json"}),
+        Raw(201, json.dumps([TOKEN]).encode(), {"content-type": "application/json"}),
+        page(200, f"Your token is {TOKEN}, keep it"),
+        Raw(502, f"token={TOKEN}".encode(), {"content-type": "text/plain"}),
+        Raw(502, b"password " + b"0123456789abcdef" * 4, {"content-type": "text/plain"}),
+    ],
+)
+def test_no_secret_of_a_spoiled_answer_gets_into_a_message(raw: Raw) -> None:
+    """A login's answer that was cut, mislabelled or put on a page: what it is, never what it says."""
+    verdict = judged("POST", "/login", raw)
+    assert isinstance(verdict, NoAnswer)
+    assert "sig" not in verdict.reason
+    assert CLAIMS[:12] not in verdict.reason
+    assert "0123456789abcdef" not in verdict.reason
+
+
+@pytest.mark.parametrize(
     ("value", "date", "seconds"),
     [
         ("0", "", 0.0),
@@ -224,7 +244,8 @@ def test_json_of_the_server_is_read() -> None:
 
 
 def test_claims_of_what_is_no_token() -> None:
-    """Neither a word nor a token without an expiry names anybody."""
+    """Neither a word nor a token without a user names anybody."""
+    assert shapes.claims(TOKEN)["id"] == 1
     for token in ("", "abc", "a.b.c", "e30.e30.e30", "." * 50, "e30." + "W" * 9999 + ".x"):
         assert shapes.claims(token) == {}
 
