@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from migration import export_map, failures, retry
+from migration.errors import LedgerCorrupt
 from migration.ledger import LEDGER_NAME
 from tests.conftest import FIXTURES, Shelf, Workers
 from tests.librarykit import Library, Made, epub, epubs
@@ -75,17 +77,22 @@ def as_version_2(path: Path) -> None:
 def test_the_new_version_goes_on_in_the_middle_of_a_pass(
     tmp_path: Path, workers: Workers, killer: tuple[Killer, Shelf], shelf: Shelf
 ) -> None:
-    """With books that are not finished and a request whose answer is lost: nothing twice, nothing lost, proved."""
+    """With books that are not finished and a request whose answer is lost: nothing twice, nothing lost, proved.
+
+    What only reads the ledger reads it before that as well.
+    """
     library = Library(tmp_path / "library")
     library.add(*epubs(range(4)), Made(title="Two formats", files={"EPUB": epub(9), "TXT": b"words"}))
     kill, behind = killer
-    kill.worker = workers.start(library.root, behind, **FAST)
+    kill.worker = workers.start(library.root, behind, "--parallel-uploads", "1", **FAST)
     assert kill.worker.wait(60) == -signal.SIGKILL
     ledger = workers.state_dir / LEDGER_NAME
     as_version_2(ledger)
     with closing(sqlite3.connect(ledger)) as db:
         assert db.execute("SELECT COUNT(*) FROM books WHERE intention IS NOT NULL").fetchone()[0] >= 1
         assert db.execute("SELECT closed_at, pending > 0 FROM passes").fetchall() == [(None, 1)]
+    assert export_map.export_map(ledger, tmp_path / "map.csv") == 1
+    assert failures.noticed(ledger, 1, 10) == []
     code, said = workers.run(library.root, behind, **FAST)
     truth = look(shelf.data_dir)
     files = [path.read_bytes() for path in library.root.rglob("file.*")]
@@ -94,3 +101,15 @@ def test_the_new_version_goes_on_in_the_middle_of_a_pass(
     assert "(proved row by row)" in said
     assert workers.run(library.root, behind, **FAST)[0] == 0
     assert look(shelf.data_dir) == truth
+
+
+def test_a_map_is_not_lost_to_a_damaged_ledger(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither command that reads it ends with a traceback; the file that was there stays, and the status is 9."""
+    ledger, target = tmp_path / LEDGER_NAME, tmp_path / "map.csv"
+    ledger.write_bytes(b"no database" * 500)
+    target.write_text("an earlier map")
+    with pytest.raises(LedgerCorrupt, match="is damaged"):
+        export_map.export_map(ledger, target)
+    assert target.read_text() == "an earlier map"
+    assert retry.main(["--state-dir", str(tmp_path), "--all"]) == 9
+    assert "is damaged" in capsys.readouterr().err
