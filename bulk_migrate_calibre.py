@@ -56,6 +56,7 @@ from migration.errors import (
     MigrationError,
     MissingFile,
     PutAside,
+    RefusedByServer,
     Rejected,
     ServerFault,
     ServerNeverAnswered,
@@ -859,7 +860,12 @@ class CalibreMigrator:
             restore = None if ebook.title in self.titles_of_ours(work, state) else ebook.title
         self.ledger.save_book(work.book.id, replace(state, steps=state.steps | Step.TITLE, restore=restore))
         if ebook.title != state.working_title:
-            self.client.change(ebook, work.card, {}, title=state.working_title, bare=False)
+            try:
+                self.client.change(ebook, work.card, {}, title=state.working_title, bare=False)
+            except RefusedByServer as refusal:
+                # Somebody else's now: it keeps its title, and the file's name is made of that.
+                self.log.info("Book %s: ebook %s keeps its title: %s", work.book.id, ebook.id, refusal)
+                self.ledger.save_book(work.book.id, state)
         work.reopened = True
         return ebook.id
 
