@@ -47,6 +47,7 @@ from migration.enrolment import Enrolment, Stage
 from migration.errors import (
     AnswerLost,
     ExitCode,
+    Fatal,
     FileChanged,
     FileMoved,
     LedgerBusy,
@@ -55,6 +56,7 @@ from migration.errors import (
     MigrationError,
     MissingFile,
     PutAside,
+    RefusedByServer,
     Rejected,
     ServerFault,
     ServerNeverAnswered,
@@ -99,7 +101,7 @@ RETRY_FIRST_SECONDS = float(os.environ.get("RETRY_FIRST_SECONDS", "2"))
 TRIES = 4
 #: A file on which the server failed this often while it took others is left pending: this run tries it no more.
 ROUNDS = 3
-#: So often a book is put off because the server asked for time while it took others; then its failures count.
+#: A book waits this often because the server asks for time while it takes other files; then its failures count.
 MOST_HOLDS = 20
 #: Books left pending that are named at the end; the log has named each of them before.
 MOST_NAMED = 20
@@ -623,7 +625,7 @@ class CalibreMigrator:
             self.crew.turns.settle(work)
 
     def may_be_put_off(self, work: Work) -> bool:
-        """Is it to be believed that the server wants time? Not for ever from one that takes other files meanwhile."""
+        """May the book wait because the server asks for time? Not for ever, when it takes other files meanwhile."""
         processed = self.tracker.processed
         work.holds += processed > work.processed_at_hold
         work.processed_at_hold = processed
@@ -858,7 +860,12 @@ class CalibreMigrator:
             restore = None if ebook.title in self.titles_of_ours(work, state) else ebook.title
         self.ledger.save_book(work.book.id, replace(state, steps=state.steps | Step.TITLE, restore=restore))
         if ebook.title != state.working_title:
-            self.client.change(ebook, work.card, {}, title=state.working_title, bare=False)
+            try:
+                self.client.change(ebook, work.card, {}, title=state.working_title, bare=False)
+            except RefusedByServer as refusal:
+                # Somebody else's now: it keeps its title, and the file's name is made of that.
+                self.log.info("Book %s: ebook %s keeps its title: %s", work.book.id, ebook.id, refusal)
+                self.ledger.save_book(work.book.id, state)
         work.reopened = True
         return ebook.id
 
@@ -1217,7 +1224,7 @@ def export(options: Options) -> ExitCode:
         rows = export_map.export_map(ledger, options.export_map)
     except MigrationError as error:
         sys.stderr.write(f"{error}\n")
-        return ExitCode.STATE
+        return error.exit_code if isinstance(error, Fatal) else ExitCode.STATE
     sys.stderr.write(f"{rows} files written to {options.export_map}\n")
     return ExitCode.OK
 

@@ -366,10 +366,14 @@ class BookshelfClient:
         self._refusals = self._refusals + 1 if answer.status == 401 else 0
         if answer.status == 401 and self._refusals < PERSISTENT_REFUSALS:
             raise ServerFault(f"{method} {path}: HTTP 401 right after a login")
-        if answer.status in (401, 403):
+        if answer.status == 401:
             raise LoginRefused(
-                f"{self.server} does not let {self._username!r} do {method} {path}; the user needs the role 'user' and "
-                "may only change ebooks of its own"
+                f"{self.server} does not let {self._username!r} do {method} {path}; the user needs the role 'user'"
+            )
+        if answer.status == 403:
+            raise RefusedByServer(
+                f"the server says: {answer.text}; {self._username!r} may only change ebooks of its own, "
+                "unless it has the role 'superuser'"
             )
         return answer
 

@@ -17,7 +17,15 @@ from migration.answers import LARGEST
 from migration.books import Asked, BookState, Intention
 from migration.client import BookshelfClient
 from migration.clock import SteadyClock
-from migration.errors import AnswerLost, LoginRefused, PutAside, ServerFault, ServerUnreachable, Transient
+from migration.errors import (
+    AnswerLost,
+    LoginRefused,
+    PutAside,
+    RefusedByServer,
+    ServerFault,
+    ServerUnreachable,
+    Transient,
+)
 from migration.ledger import Ledger
 from migration.model import BookId, Card, Digest, EbookId, Json, UploadId
 from migration.owner import this_process
@@ -289,3 +297,16 @@ def test_titles_are_looked_for_with_what_a_path_can_hold(lines: Callable[[Callab
     ]  # fmt: skip
     assert client.find("/") == client.find("..") == []
     assert len(line.asked) == 2
+
+
+def test_an_ebook_of_somebody_else_is_refused_and_the_run_goes_on(lines: Callable[..., Line]) -> None:
+    """One ebook that may not be changed is no reason to end, as a refused login is."""
+
+    def say(write: Write) -> None:
+        login = line.asked[-1].startswith(b"POST /login")
+        always(as_json({"access_token": TOKEN}) if login else as_json({"message": "Access denied"}, 403))(write)
+
+    line = lines(say)
+    client = BookshelfClient(Wire(line.url), "ann", "pw", ("ws://127.0.0.1:1/ws",))
+    with pytest.raises(RefusedByServer, match="'ann' may only change ebooks of its own"):
+        client.delete(EbookId(5))
