@@ -68,7 +68,7 @@ TABLE = [
      "it was stopped by signal 15 after saving"),
     ("vanished", seen(alive=False), Health.STOPPED, 0, "its process vanished"),
     ("failed, not our child", seen(Phase.FAILED, alive=False), Health.STOPPED, 0, "its process vanished"),
-    ("pending", seen(alive=False, exit_code=6), Health.STOPPED, 0, "it ended with 6: it ended with files pending"),
+    ("pending", seen(alive=False, exit_code=6), Health.STOPPED, 0, "it ended with 6: it ended with files pending, which its log names"),
     ("damaged ledger", seen(alive=False, exit_code=9), Health.STOPPED, 0,
      "it ended with 9: the ledger was damaged or gone; the next start sets it aside and rebuilds it"),
     ("no library", seen(alive=False, exit_code=4), Health.ENDED, 0, "it ended with 4: the library cannot be read"),
