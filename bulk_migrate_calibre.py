@@ -47,6 +47,7 @@ from migration.enrolment import Enrolment, Stage
 from migration.errors import (
     AnswerLost,
     ExitCode,
+    Fatal,
     FileChanged,
     FileMoved,
     LedgerBusy,
@@ -1232,7 +1233,7 @@ def export(options: Options) -> ExitCode:
         rows = export_map.export_map(ledger, options.export_map)
     except MigrationError as error:
         sys.stderr.write(f"{error}\n")
-        return ExitCode.STATE
+        return error.exit_code if isinstance(error, Fatal) else ExitCode.STATE
     sys.stderr.write(f"{rows} files written to {options.export_map}\n")
     return ExitCode.OK
 

@@ -21,7 +21,8 @@ examples:
 exit status:
   0 the pass is closed, or the monitor was asked to stop, or a command was carried out
   2 wrong usage or configuration; another monitor is running; --status: the monitor does not live
-  4, 5, ... every worker ended with this status, which a restart cannot mend
+  4, 5, 7 every worker ended with this status, which a restart cannot mend
+  6 the time for the whole (MIGRATE_MAX_DURATION) is up; the pass stays open
 """
 
 

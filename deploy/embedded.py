@@ -10,6 +10,7 @@ from pathlib import Path
 import systemd_notify
 from deploy import processes
 from deploy.stop import stop
+from migration.errors import ExitCode
 
 PROJECT = Path(__file__).resolve().parent.parent
 #: Seconds to listen.
@@ -17,7 +18,11 @@ START_SECONDS = 30.0
 
 
 class Refused(Exception):
-    """Cannot start, and why."""
+    """Cannot start, and why; `exit_code` is the exit status of the start."""
+
+    def __init__(self, message: str, exit_code: ExitCode = ExitCode.USAGE) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 def embedded_server(data_dir: Path, login: dict[str, str], undo: ExitStack) -> tuple[str, dict[str, str], Path]:

@@ -80,7 +80,7 @@ def main() -> int:
     """
     with ExitStack() as undo:
         code = _start(undo)
-        if code == 0:
+        if code in (ExitCode.OK, ExitCode.DIFFERENCE):
             undo.pop_all()
     return code
 
@@ -89,8 +89,11 @@ def _start(undo: ExitStack) -> int:
     try:
         job, mode = _job(sys.argv[1:], undo)
         return _run(job, mode, Console(), undo)
-    except (Refused, Misconfigured) as refused:
+    except Refused as refused:
         sys.stderr.write(f"{refused}\n")
+        return int(refused.exit_code)
+    except Misconfigured as wrong:
+        sys.stderr.write(f"{wrong}\n")
         return int(ExitCode.USAGE)
     except OSError as error:
         sys.stderr.write(f"cannot start: {error}; the state directory must be on a disk with room, and writable\n")
@@ -109,7 +112,7 @@ def _parser(environment: dict[str, str]) -> argparse.ArgumentParser:
         "  MBS2_PASSWORD=… ./start.sh --library ~/Calibre --server http://nas:6006 --workers 4\n\n"
         "exit status: 0 the monitor runs (--demo, --foreground: everything is accounted for); 2 wrong usage, or a "
         "monitor is running already; 3 the server does not answer or refuses the login; 4 the library cannot be read; "
-        "5 the state directory cannot be written; 130 Ctrl-C",
+        "5 the state directory cannot be written; 8 --demo: something stands on the server that should not; 130 Ctrl-C",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -286,7 +289,9 @@ def _hear_out(child: "subprocess.Popen[str]", job: Job) -> str:
     child.communicate()
     raise Refused(
         f"library and server were not ready within {OPEN_SECONDS:g} s; {job.state_dir / 'migration_worker1.log'} "
-        "says what it waits for"
+        "says what it waits for",
+        # Whoever starts this unattended tries again: a locked library has ended the worker with 4 by now.
+        ExitCode.SERVER,
     )
 
 
@@ -394,6 +399,11 @@ def _watch_demo(job: Job, daemon: "subprocess.Popen[bytes]", console: Console) -
         sys.stderr.write(f"The demo did not come to its end; see {job.state_dir / 'monitor.log'}\n")
         return daemon.returncode or int(ExitCode.PENDING)
     _say_where(job, console)
+    if found.differences:
+        sys.stderr.write(
+            f"Something stands on the server that should not: the workers' logs in {job.state_dir} name it\n"
+        )
+        return int(ExitCode.DIFFERENCE)
     return 0
 
 

@@ -59,8 +59,13 @@ def recorded(ledger: Path, file: BookFile) -> tuple[Outcome, str, str] | None:
 
 
 def noticed(ledger: Path, pass_id: int, limit: int) -> list[Notice]:
-    """The first `limit` notices of a pass, by book. Raises LedgerBusy, LedgerCorrupt."""
+    """The first `limit` notices of a pass, by book; none in a ledger that an older version made.
+
+    Raises LedgerBusy, LedgerCorrupt.
+    """
     with translated(ledger), opened(ledger) as db:
+        if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'notices'").fetchone() is None:
+            return []
         rows = db.execute(
             "SELECT * FROM notices WHERE pass_id = ? ORDER BY book_id LIMIT ?", (pass_id, limit)
         ).fetchall()

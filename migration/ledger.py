@@ -9,7 +9,7 @@ in the same transactions as the rows it counts.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -68,15 +68,15 @@ class Ledger:
         self._state_dir = state_dir
         self._owner = str(owner)
         self._worker_id = owner.worker_id
-        self._listed: Callable[[int, int], int | None] = lambda _first, _last: 0
+        self._listed: Callable[[int, int], Set[FileId] | None] = lambda _first, _last: frozenset()
         self._found: Callable[[int, int], Mapping[BookId, Origin]] = lambda _first, _last: {}
         self._clock = clock
         self._settle = settle
         #: Ranges that this process leaves to others.
         self.left = LeftRanges(self._store, self._owner, self._is_alive)
-        #: What is left to do when every range of a pass is closed.
         #: What is left out although nothing fails.
         self.notebook = Notebook(self._store)
+        #: What is left to do when every range of a pass is closed.
         self.end = PassEnd(self._store, self._owner, clock, self._is_alive)
         #: What is believed of the server, and asked anew when it has lost files.
         self.doubts = Doubts(self._store)
@@ -132,10 +132,10 @@ class Ledger:
 
     def ask_library(
         self,
-        listed: Callable[[int, int], int | None],
+        listed: Callable[[int, int], Set[FileId] | None],
         found: Callable[[int, int], Mapping[BookId, Origin]] = lambda _first, _last: {},
     ) -> None:
-        """`listed(first, last)`: how many files the library listed for a range; None when it was not read.
+        """`listed(first, last)`: the files that the library listed for a range; None when it was not read.
 
         `found(first, last)`: by what its books are known again, as they were read.
         """
@@ -192,11 +192,11 @@ class Ledger:
         Every file the library listed for exactly this range must have been entered: whoever reads another range, or
         leaves books out, does not get it closed. Raises Superseded when the range is not this process's any more.
         """
-        files = self._listed(owned.first, owned.last)
-        if files is None:
+        listed = self._listed(owned.first, owned.last)
+        if listed is None:
             return False
         with self._store.transaction(durable=False) as db:
-            return passes.close_range(db, owned, self._owner, self._now(), files)
+            return passes.close_range(db, owned, self._owner, self._now(), listed)
 
     def release_ranges(self) -> None:
         """Gives back the ranges of this process, unfinished, for others to take at once."""

@@ -14,7 +14,7 @@ from migration import connection
 from migration.custom_columns import CustomColumns
 from migration.errors import EmptyFile, LibraryUnreadable, MissingFile, Rejected
 from migration.listing import Listed, Listing, folder_of
-from migration.model import Author, Book, BookFile, BookId, Json, Origin, Problem
+from migration.model import Author, Book, BookFile, BookId, FileId, Json, Origin, Problem
 from migration.paths import Found, Tree, shown
 from migration.resources import raise_if_exhausted
 from migration.sanitize import sanitize_json, sanitize_text
@@ -73,9 +73,9 @@ class CalibreLibrary:
                 "restored the library, start once with --adopt-library"
             )
 
-    def listed(self, first: int, last: int) -> int | None:
-        """How many files the last reading of exactly these books found; None when it is long ago."""
-        return self._listing.number(first, last)
+    def listed(self, first: int, last: int) -> frozenset[FileId] | None:
+        """The files that the last reading of exactly these books found; None when it is long ago."""
+        return self._listing.listed(first, last)
 
     def origins(self, first: int, last: int) -> dict[BookId, Origin]:
         """Which books the last reading found, if it was of exactly these; else {}."""

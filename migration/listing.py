@@ -18,7 +18,7 @@ from migration.sanitize import sanitize_text
 
 #: Formats in the order in which they are sent; the server keeps the cover of the first that has one.
 _ORDER = {name: rank for rank, name in enumerate(("EPUB", "AZW3", "MOBI", "FB2", "DOCX", "PDF"))}
-#: So many ranges' numbers of files are remembered; a worker holds fewer at a time.
+#: So many ranges' lists of files are remembered; a worker holds fewer at a time.
 LISTINGS_KEPT = 16
 #: So often metadata.db is asked about files that are not where it lists them, while it changes.
 LOOKS = 4
@@ -67,13 +67,13 @@ class Listing:
         self._query = query
         self._pause = pause
         self._tree = tree
-        self._numbers: dict[tuple[int, int], int] = {}
+        self._listed: dict[tuple[int, int], frozenset[FileId]] = {}
         self._last: tuple[tuple[int, int], dict[int, list[Listed]]] = ((0, 0), {})
         self._sql = _LISTING if has_uuids else _LISTING.replace("books.uuid", "NULL")
 
-    def number(self, first: int, last: int) -> int | None:
-        """How many files the last reading of exactly these books found; None when it is long ago."""
-        return self._numbers.get((first, last))
+    def listed(self, first: int, last: int) -> frozenset[FileId] | None:
+        """The files that the last reading of exactly these books found; None when it is long ago."""
+        return self._listed.get((first, last))
 
     def origins(self, first: int, last: int) -> dict[BookId, Origin]:
         """Which books the last reading found, if it was of exactly these; else {}."""
@@ -83,11 +83,11 @@ class Listing:
         return {BookId(book): _origin(rows[0]) for book, rows in listed.items() if rows}
 
     def note(self, first: int, last: int, files: Iterable[BookFile]) -> None:
-        """Remembers how many files a reading of these books found."""
-        self._numbers.pop((first, last), None)
-        while len(self._numbers) >= LISTINGS_KEPT:
-            del self._numbers[next(iter(self._numbers))]
-        self._numbers[first, last] = len({file.id for file in files})
+        """Remembers which files a reading of these books found."""
+        self._listed.pop((first, last), None)
+        while len(self._listed) >= LISTINGS_KEPT:
+            del self._listed[next(iter(self._listed))]
+        self._listed[first, last] = frozenset(file.id for file in files)
 
     def formats(self, first: int, last: int) -> list[Listed]:
         """Every format of these books, book by book: one query, fetched whole."""

@@ -99,17 +99,22 @@ def take_over(
     return None
 
 
-def close_range(db: sqlite3.Connection, owned: Range, owner: str, now: str, files: int) -> bool:
-    """Closes a range whose files (`files` or more) have their outcomes and no step is open; else False."""
+def close_range(db: sqlite3.Connection, owned: Range, owner: str, now: str, listed: Set[FileId]) -> bool:
+    """Closes a range when all files `listed` for it have their outcomes and no step is open; else False.
+
+    It may have more files: those that arrived and were removed in Calibre since.
+    """
     pending = db.execute(
         "SELECT 1 FROM files WHERE outcome = 'pending' AND book_id BETWEEN ? AND ? AND pass_id = ? LIMIT 1",
         (owned.first, owned.last, owned.pass_id),
     ).fetchone()
-    entered = db.execute(
-        "SELECT COUNT(*) FROM files WHERE book_id BETWEEN ? AND ? AND pass_id = ?",
+    rows = db.execute(
+        "SELECT book_id, format FROM files WHERE book_id BETWEEN ? AND ? AND pass_id = ?",
         (owned.first, owned.last, owned.pass_id),
-    ).fetchone()[0]
-    if pending or entered < files or books.unfinished(db, owned.first, owned.last):
+    )
+    entered = {tuple(row) for row in rows}
+    left_out = any((file.book_id, file.format) not in entered for file in listed)
+    if pending or left_out or books.unfinished(db, owned.first, owned.last):
         return False
     closed = db.execute(
         "UPDATE ranges SET closed_at = ? WHERE pass_id = ? AND first_id = ? AND owner = ? AND closed_at IS NULL",

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from migration import passes
-from migration.errors import ExitCode, LedgerBusy, LedgerCorrupt, MigrationError, WrongLedger
+from migration.errors import ExitCode, Fatal, MigrationError, WrongLedger
 from migration.ledger import LEDGER_NAME
 from migration.model import BookId, FileId, Outcome
 from migration.store import Store
@@ -35,11 +35,12 @@ def retry(state_dir: Path, files: Iterable[FileId] | None) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns 0 and says how many; 2 wrong usage or no ledger, 5 the ledger cannot be written now."""
+    """Returns 0 and says how many; 2 wrong usage or no ledger, 5 the ledger cannot be written now, 9 it is damaged."""
     parser = argparse.ArgumentParser(
         prog="python -m migration.retry",
         description="Puts failed files back to pending. The open pass, or else the next one, tries them again.",
-        epilog="exit status: 0 done; 2 wrong usage, or there is no ledger; 5 the ledger cannot be written now",
+        epilog="exit status: 0 done; 2 wrong usage, or there is no ledger; 5 the ledger cannot be written now; "
+        "9 it is damaged",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         done = retry(given.state_dir, None if given.all else given.files)
     except MigrationError as error:
         sys.stderr.write(f"{error}\n")
-        return int(ExitCode.STATE if isinstance(error, LedgerBusy | LedgerCorrupt) else getattr(error, "exit_code", 5))
+        return int(error.exit_code if isinstance(error, Fatal) else ExitCode.STATE)
     sys.stdout.write(f"{done} files are pending again\n")
     return 0
 

@@ -442,12 +442,17 @@ def test_a_reservation_that_cannot_be_read_keeps_nothing(house: House, text: str
     assert not (house.state_dir / "migration_reserved.json").exists()
 
 
-@pytest.mark.parametrize(("listed", "closes"), [(1, True), (2, False), (None, False)])
-def test_a_range_with_files_left_out_is_not_closed(house: House, listed: int | None, closes: bool) -> None:
-    """Whatever the worker says: every file the library listed for exactly this range was entered."""
+@pytest.mark.parametrize(
+    ("listed", "closes"), [({1}, True), ({1, 2}, False), ({2}, False), (set(), True), (None, False)]
+)
+def test_a_range_with_files_left_out_is_not_closed(house: House, listed: set[int] | None, closes: bool) -> None:
+    """Whatever the worker says: every file the library listed for exactly this range was entered.
+
+    One that arrived and has left Calibre since does not stand in for one that was left out.
+    """
     ledger = house.ledger()
     owned = claim(ledger)
-    ledger.ask_library(lambda _first, _last: listed)
+    ledger.ask_library(lambda _first, _last: None if listed is None else {file(book).id for book in listed})
     ledger.enrol(owned, [(file(1), "")])
     ledger.account(1, UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE)))
     assert ledger.close_range(owned) is closes

@@ -72,8 +72,9 @@ def no_database(start: Start) -> None:
     (start.library.root / "metadata.db").write_text("not a database")
 
 
-def no_place_for_the_workers_log(start: Start) -> None:
-    """A directory stands where it belongs."""
+def no_place_for_the_ledger(start: Start) -> None:
+    """A directory stands where a file beside it belongs; one in the place of a log is moved away."""
+    (start.state / "migration_ledger.db-wal" / "of somebody").mkdir(parents=True)
     (start.state / "migration_worker1.log").mkdir(parents=True)
 
 
@@ -87,7 +88,7 @@ def nonsense(start: Start) -> None:
     start.environment["CHECK_INTERVAL_SECONDS"] = "often"
 
 
-FAILURES = [(no_database, 4), (no_place_for_the_workers_log, 5), (no_place_for_the_log, 2), (nonsense, 2)]
+FAILURES = [(no_database, 4), (no_place_for_the_ledger, 5), (no_place_for_the_log, 2), (nonsense, 2)]
 
 
 @pytest.mark.parametrize(("spoil", "code"), FAILURES, ids=lambda value: getattr(value, "__name__", str(value)))
