@@ -101,7 +101,7 @@ RETRY_FIRST_SECONDS = float(os.environ.get("RETRY_FIRST_SECONDS", "2"))
 TRIES = 4
 #: A file on which the server failed this often while it took others is left pending: this run tries it no more.
 ROUNDS = 3
-#: So often a book is put off because the server asked for time while it took others; then its failures count.
+#: A book waits this often because the server asks for time while it takes other files; then its failures count.
 MOST_HOLDS = 20
 #: Books left pending that are named at the end; the log has named each of them before.
 MOST_NAMED = 20
@@ -625,7 +625,7 @@ class CalibreMigrator:
             self.crew.turns.settle(work)
 
     def may_be_put_off(self, work: Work) -> bool:
-        """Is it to be believed that the server wants time? Not for ever from one that takes other files meanwhile."""
+        """May the book wait because the server asks for time? Not for ever, when it takes other files meanwhile."""
         processed = self.tracker.processed
         work.holds += processed > work.processed_at_hold
         work.processed_at_hold = processed

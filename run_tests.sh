@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs all tests:  ./run_tests.sh [--system-deps] [pytest arguments]
+# Runs all tests, side by side:  ./run_tests.sh [--system-deps] [pytest arguments; -n 0 for one after the other]
 # --system-deps (root on Debian) first installs the programs some tests use; without them those tests are skipped.
 set -eu
 
@@ -55,4 +55,5 @@ done
 # shellcheck source=deploy/bootstrap.sh
 . deploy/bootstrap.sh
 bootstrap requirements-dev.txt
-exec .venv/bin/python -m pytest "$@"
+# Side by side, a file's tests on one of them: most of their time is waiting. Timings need room, so no more than four.
+exec .venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile "$@"

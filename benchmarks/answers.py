@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from tests.answerskit import KINDS, ROUTES, Cell, run_cell, run_window
+from tests.answercells import KINDS, ROUTES, Cell, run_cell, run_window
 from tests.conftest import Shelf, end, start_shelf
 
 SERVERS = {"strict": (), "permissive": ("--permissive",)}

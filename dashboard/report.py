@@ -52,7 +52,7 @@ def collect(state_dir: Path, now: datetime, pass_id: int | None = None) -> dict[
             raise NothingToReport(f"{which} is in {sources.ledger}: nothing was migrated with this --state-dir")
         proved = totals.proved(sources.ledger, found.pass_id) if found.closed_at else None
         failed = _failed(sources, found)
-        noticed = _noticed(sources, found)
+        noticed = _noticed(sources, found) | _standing(sources, found)
     except totals.UNREADABLE as error:
         raise NothingToReport(str(error)) from error
     slow, complete = slowest(state_dir, found.opened_at)
@@ -117,6 +117,16 @@ def _noticed(sources: Sources, found: Totals) -> dict[str, Json]:
             for row in rows
         ],
         "notices_complete": len(rows) < MOST_NOTICED,
+    }
+
+
+def _standing(sources: Sources, found: Totals) -> dict[str, Json]:
+    rows = failures.standing(sources.ledger, found.pass_id, MOST_NOTICED)
+    return {
+        "differences": [
+            {"ebook_id": row.ebook_id, "book_id": row.book_id, "what": row.kind, "message": row.message} for row in rows
+        ],
+        "differences_complete": len(rows) < MOST_NOTICED,
     }
 
 

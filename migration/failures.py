@@ -1,6 +1,7 @@
-"""Failed files, and what is left out, for people to read: from the ledger, with titles from the library. Read-only.
+"""Failed files, what is left out, and what stands on the server, for people to read. Read-only.
 
-Every query is short and fetched whole: neither the workers nor Calibre ever wait for a reader.
+From the ledger, with titles from the library. Every query is short and fetched whole: neither the workers nor Calibre
+ever wait for a reader.
 """
 
 import sqlite3
@@ -18,6 +19,16 @@ from migration.totals import opened, translated
 
 #: Seconds to wait for a library that Calibre has locked; the titles are left out then.
 TITLE_PATIENCE_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Something that stands on the server and should not; `kind` as in docs/errors.md, ids 0 for none in particular."""
+
+    ebook_id: int
+    book_id: int
+    kind: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +81,22 @@ def noticed(ledger: Path, pass_id: int, limit: int) -> list[Notice]:
             "SELECT * FROM notices WHERE pass_id = ? ORDER BY book_id LIMIT ?", (pass_id, limit)
         ).fetchall()
     return [from_row(row) for row in rows]
+
+
+def standing(ledger: Path, pass_id: int, limit: int) -> list[Standing]:
+    """The first `limit` differences that the last look of a pass found; none in a ledger of an older version.
+
+    Raises LedgerBusy, LedgerCorrupt.
+    """
+    with translated(ledger), opened(ledger) as db:
+        if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'differences'").fetchone() is None:
+            return []
+        rows = db.execute(
+            "SELECT ebook_id, book_id, kind, message FROM differences WHERE pass_id = ?"
+            " ORDER BY ebook_id, book_id LIMIT ?",
+            (pass_id, limit),
+        ).fetchall()
+    return [Standing(*row) for row in rows]
 
 
 def titles(library: Path, books: Sequence[BookId]) -> Mapping[BookId, str]:

@@ -108,11 +108,14 @@ def close_range(db: sqlite3.Connection, owned: Range, owner: str, now: str, list
         "SELECT 1 FROM files WHERE outcome = 'pending' AND book_id BETWEEN ? AND ? AND pass_id = ? LIMIT 1",
         (owned.first, owned.last, owned.pass_id),
     ).fetchone()
-    rows = db.execute(
+    rows = db.cursor()
+    # Plain tuples: there are as many as the library has files.
+    rows.row_factory = None
+    rows.execute(
         "SELECT book_id, format FROM files WHERE book_id BETWEEN ? AND ? AND pass_id = ?",
         (owned.first, owned.last, owned.pass_id),
     )
-    entered = {tuple(row) for row in rows}
+    entered = set(rows)
     left_out = any((file.book_id, file.format) not in entered for file in listed)
     if pending or left_out or books.unfinished(db, owned.first, owned.last):
         return False

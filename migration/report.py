@@ -1,5 +1,6 @@
 """The totals of a pass in words and as a table, for people. Pure but for the rendering, which rich does."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from rich import box
@@ -54,22 +55,20 @@ def summary(totals: Totals, now: datetime) -> RenderableType:
 
 
 def _not_carried(totals: Totals) -> list[RenderableType]:
-    if not totals.not_carried:
-        return []
-    table = Table(box=box.SIMPLE_HEAD, show_header=False)
-    table.add_column("field")
-    table.add_column("books", justify="right")
-    for name, n in sorted(totals.not_carried.items(), key=lambda item: (-item[1], item[0])):
-        table.add_row(Text(name), str(n))
-    return [Text("Not carried, kept in not_carried.jsonl", style="bold"), table]
+    return _counted("Not carried, kept in not_carried.jsonl", totals.not_carried)
 
 
 def _noticed(totals: Totals) -> list[RenderableType]:
-    if not totals.noticed:
+    return _counted("Left out or taken otherwise, each named in the report and the workers' logs", totals.noticed)
+
+
+def _counted(title: str, counts: Mapping[str, int]) -> list[RenderableType]:
+    """A table of what there is most of first; nothing when there is none."""
+    if not counts:
         return []
     table = Table(box=box.SIMPLE_HEAD, show_header=False)
     table.add_column("what")
     table.add_column("how many", justify="right")
-    for name, n in sorted(totals.noticed.items(), key=lambda item: (-item[1], item[0])):
+    for name, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         table.add_row(Text(name), str(n))
-    return [Text("Left out or taken otherwise, each named in the report and the workers' logs", style="bold"), table]
+    return [Text(title, style="bold"), table]

@@ -78,9 +78,13 @@ def _dashed(headers: dict[str, str]) -> dict[str, str]:
 
 def kinds(good: Json) -> dict[str, Raw]:
     """What is no answer on any route, by its name; `good` is the good one of the route."""
+    return _bodies(good) | _statuses() | _troubles(good)
+
+
+def _bodies(good: Json) -> dict[str, Raw]:
+    """Of a good status, and what comes with it is not what the route promises."""
     whole = json.dumps(good).encode()
     json_type = {"content-type": "application/json"}
-    database = "(psycopg2.OperationalError) server closed the connection unexpectedly"
     return {
         "HTML 200": page(200),
         "JSON called HTML": Raw(200, whole, {"content-type": "text/html"}),
@@ -103,6 +107,12 @@ def kinds(good: Json) -> dict[str, Raw]:
         "JSON in UTF-16": Raw(200, whole.decode().encode("utf-16"), json_type),
         "deep JSON": Raw(200, b"[" * 2000 + b"]" * 2000, json_type),
         "JSON that never ends to be deep": Raw(200, b"[" * 100_000, json_type),
+    }
+
+
+def _statuses() -> dict[str, Raw]:
+    """Statuses that are not the server's own, or not in its words."""
+    return {
         "404 HTML": page(404, "Not found"),
         "404 of a gateway in JSON": as_json({"message": "no Route matched with those values"}, 404),
         "401 of a proxy": page(401, "Access denied", www_authenticate='Basic realm="proxy"'),
@@ -121,6 +131,13 @@ def kinds(good: Json) -> dict[str, Raw]:
         "503": page(503),
         "504": page(504),
         "507": page(507),
+    }
+
+
+def _troubles(good: Json) -> dict[str, Raw]:
+    """The server speaks of trouble of its own, with a good status."""
+    database = "(psycopg2.OperationalError) server closed the connection unexpectedly"
+    return {
         "database away": as_json({"error": "Database error", "error_details": database}),
         "deadlock": as_json(
             {"error": "Database error", "error_details": "(psycopg2.errors.DeadlockDetected) deadlock detected"}

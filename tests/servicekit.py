@@ -1,9 +1,14 @@
-"""systemd's side of sd_notify: a real datagram socket that remembers what it was sent, and by whom."""
+"""systemd's side of sd_notify: a real datagram socket that remembers what it was sent, and by whom.
+
+It reads all the time, as systemd does: the kernel keeps ten messages, and a service does not wait to say more.
+"""
 
 import contextlib
+import select
 import socket
 import struct
 import tempfile
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,6 +28,11 @@ class Manager:
         self._watchdog = watchdog
         self.all: list[str] = []
         self.senders: set[int] = set()
+        self._unread: list[str] = []
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._reader = threading.Thread(target=self._listen, daemon=True)
+        self._reader.start()
 
     def environment(self) -> dict[str, str]:
         """What a service gets from systemd."""
@@ -30,14 +40,24 @@ class Manager:
 
     def received(self) -> list[str]:
         """What has come since the last call."""
-        found = []
+        with self._lock:
+            self._drain()
+            found, self._unread = self._unread, []
+        self.all += found
+        return found
+
+    def _listen(self) -> None:
+        while not self._closing.is_set():
+            if select.select([self._socket], [], [], 0.05)[0]:
+                with self._lock:
+                    self._drain()
+
+    def _drain(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
                 message, ancillary, _flags, _address = self._socket.recvmsg(4096, socket.CMSG_SPACE(12))
-                found.append(message.decode())
+                self._unread.append(message.decode())
                 self.senders |= {struct.unpack("3i", data)[0] for _level, _kind, data in ancillary}
-        self.all += found
-        return found
 
     def has(self, message: str) -> bool:
         """Has this message come since the start?"""
@@ -50,5 +70,7 @@ class Manager:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closing.set()
+        self._reader.join()
         self._socket.close()
         self._folder.cleanup()

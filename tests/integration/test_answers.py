@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from migration import answers
-from tests.answerskit import KINDS, ROUTES, Cell, OldAnswers, run_cell, run_old_answers, run_window
+from tests.answercells import KINDS, ROUTES, Cell, OldAnswers, run_cell, run_old_answers, run_window
 from tests.conftest import Shelf, end, start_shelf
 
 pytestmark = pytest.mark.integration

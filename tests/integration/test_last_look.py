@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from migration import totals
+from migration import failures, totals
 from migration.metadata import working_title
 from migration.model import BookId
 from tests.conftest import Shelf, Workers
@@ -112,6 +112,8 @@ def test_what_stands_and_is_not_ours_to_delete_is_exit_8_until_somebody_mends_it
         found = totals.read(workers.state_dir / "migration_ledger.db")
         assert found is not None
         assert (found.closed_at is not None, found.differences) == (True, {"empty ebook": 1})
+        (shown,) = failures.standing(workers.state_dir / "migration_ledger.db", found.pass_id, 10)
+        assert (shown.ebook_id, shown.book_id, shown.kind) == (planted[0], 1, "empty ebook")
     with shelf.session() as session:
         assert session.delete(f"{shelf.url}/api/ebooks/{planted[0]}", timeout=20).ok
     code, said = workers.run(library.root, behind, **FAST)

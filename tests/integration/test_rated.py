@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from migration import totals
-from tests.answerskit import differences, migrate, small_library
+from tests.answercells import differences, migrate, small_library
 from tests.conftest import end, start_shelf
 
 

@@ -24,6 +24,8 @@ VALUE: dict[str, Json] = {
     "failed_files_complete": False, "not_carried": {HOSTILE[0]: 4}, "slowest_complete": False,
     "noticed": {"book without files": 1}, "notices_complete": False,
     "notices": [{"book_id": 1, "format": "", "what": "book without files", "message": HOSTILE[0]}],
+    "differences": [{"ebook_id": 7, "book_id": 1, "what": "empty ebook", "message": HOSTILE[0]}],
+    "differences_complete": False,
     "slowest": [{"seconds": 3.0, "at": START.isoformat(), "size": 5, "file": HOSTILE[0], "worker_id": 1}],
     "rate": [
         {"at": (START + timedelta(minutes=i)).isoformat(), "files_per_min": i, "bytes_per_second": 5,
@@ -40,12 +42,14 @@ def test_the_page_needs_nothing_else_and_runs_nothing() -> None:
     """No script, no reference to anything; hostile text is text wherever it stands."""
     page = render(VALUE)
     assert "<script" not in page
-    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 9
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 10
     assert re.findall(r'(?:src|href)="[^"]*"', page) == []
     assert "url(" not in page
     assert page.count("<svg") == 3, "the disk could not be measured"
     assert "Proved row by row." in page
     assert "There was no time to read all logs." in page
+    assert "empty ebook" in page
+    assert "On the server, and should not be" not in render(VALUE | {"differences": []})
 
 
 @pytest.mark.parametrize(
