@@ -20,12 +20,14 @@ from aiohttp import web
 from bookshelf.application import SHELF
 from bookshelf.config import Config, read_config
 from bookshelf.connections import Limits, Runner
-from bookshelf.files import write_file
+from bookshelf.record import Record, RecordUnwritable
 from bookshelf.server import make_application
 from systemd_notify import Notifier
 
 #: Seconds for requests in hand to end after a signal.
 STOP_SECONDS = 4.0
+#: Seconds between two looks at server.json.
+RECORD_SECONDS = 1.0
 
 
 def main() -> int:
@@ -40,10 +42,13 @@ def main() -> int:
         lock = _only_one(config.data_dir)
         app = make_application(config)
     except (OSError, sqlite3.Error, ValueError) as error:
-        sys.stderr.write(f"cannot use {config.data_dir}: {error}\n")
+        sys.stderr.write(f"cannot use {config.data_dir}: {_reason(error)}\n")
         return 5
     try:
-        uvloop.run(_serve(app, config, service))
+        uvloop.run(_serve(app, config, service, lock))
+    except RecordUnwritable as error:
+        sys.stderr.write(f"cannot use {config.data_dir}: {_reason(error.reason)}\n")
+        return 5
     except OSError as error:
         sys.stderr.write(f"cannot listen on {config.host}:{config.port}: {error.strerror or error}\n")
         return 2
@@ -52,6 +57,18 @@ def main() -> int:
             _leave_at_once()
         os.close(lock)
     return 0
+
+
+def _reason(error: Exception) -> str:
+    """In words that name the way out, where it is known."""
+    if isinstance(error, IsADirectoryError):
+        return f"{error.filename2 or error.filename} is a directory, not a file; move it away"
+    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+        return (
+            f"bookshelf.db is damaged ({error}); put it back from a backup, or move bookshelf.db, bookshelf.db-wal and "
+            "bookshelf.db-shm away: an empty one is made, and the next run of the migration sends again what it lacks"
+        )
+    return str(error)
 
 
 def _leave_at_once() -> NoReturn:
@@ -74,7 +91,7 @@ def _only_one(data_dir: Path) -> int:
     return lock
 
 
-async def _serve(app: web.Application, config: Config, service: Notifier) -> None:
+async def _serve(app: web.Application, config: Config, service: Notifier, lock: int) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -85,13 +102,14 @@ async def _serve(app: web.Application, config: Config, service: Notifier) -> Non
         await web.TCPSite(runner, config.host, config.port).start()
         url = _url(runner, config.host)
         started = datetime.fromtimestamp(psutil.Process().create_time(), tz=UTC).isoformat()
-        record = {"url": url, "pid": os.getpid(), "pid_started_at": started, "birth": _birth()}
-        write_file(config.data_dir / "server.json", json.dumps(record).encode())
+        written = {"url": url, "pid": os.getpid(), "pid_started_at": started, "birth": _birth()}
+        record = Record(config.data_dir, json.dumps(written).encode(), lock)
+        record.write()
         sys.stdout.write(f"bookshelf listening on {url}\n")
         sys.stdout.flush()
         service.ready()
         service.status(f"listening on {url}")
-        await _until(stop, service)
+        await _until(stop, service, record)
         service.stopping()
     finally:
         await runner.cleanup()
@@ -110,12 +128,13 @@ def _birth() -> str:
         return ""
 
 
-async def _until(stop: asyncio.Event, service: Notifier) -> None:
+async def _until(stop: asyncio.Event, service: Notifier, record: Record) -> None:
     """Waits for a signal; tells systemd meanwhile that the loop that answers requests turns."""
     while not stop.is_set():
         service.alive()
+        record.keep()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), service.look_seconds)
+            await asyncio.wait_for(stop.wait(), min(RECORD_SECONDS, service.look_seconds or RECORD_SECONDS))
 
 
 def _url(runner: web.AppRunner, host: str) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import secrets
 import sqlite3
 import time
@@ -19,9 +20,12 @@ ACCESS_SECONDS = 4 * 3600
 REFRESH_SECONDS = 365 * 24 * 3600
 #: Tokens whose signature need not be checked again.
 REMEMBERED = 1000
+#: Of each secret, hexadecimal.
+SECRET_CHARACTERS = 64
 #: Each role includes those before it.
 ROLES = ("guest", "user", "trusted_user", "superuser", "admin")
 
+log = logging.getLogger(__name__)
 _hasher = argon2.PasswordHasher()
 
 
@@ -49,12 +53,7 @@ class Tokens:
 
     def __init__(self, data_dir: Path, ended: Mapping[str, float]) -> None:
         """Reads the secrets, or makes them (mode 0600). `ended`: sessions that were logged out, as read by `ended`."""
-        path = data_dir / "secrets.json"
-        if not path.exists():
-            made = {"access": secrets.token_hex(32), "refresh": secrets.token_hex(32)}
-            write_file(path, json.dumps(made).encode())
-        kept = json.loads(path.read_text())
-        self._access, self._refresh = str(kept["access"]), str(kept["refresh"])
+        self._access, self._refresh = _secrets(data_dir / "secrets.json")
         self._checked: dict[str, tuple[int, float]] = {}
         self._ended = dict(ended)
 
@@ -108,6 +107,21 @@ class Tokens:
         return _id(token, self._refresh, False)
 
 
+def _secrets(path: Path) -> tuple[str, str]:
+    """Those that sign access and refresh tokens; new ones in place of damaged ones. Raises OSError."""
+    if path.exists():
+        try:
+            kept = json.loads(path.read_bytes())
+            if len(kept["access"]) == len(kept["refresh"]) == SECRET_CHARACTERS:
+                return str(kept["access"]), str(kept["refresh"])
+        except (ValueError, TypeError, KeyError, RecursionError):
+            pass
+        log.warning("%s was damaged: new secrets are in it, and everybody has to log in again", path)
+    made = secrets.token_hex(SECRET_CHARACTERS // 2), secrets.token_hex(SECRET_CHARACTERS // 2)
+    write_file(path, json.dumps({"access": made[0], "refresh": made[1]}).encode())
+    return made
+
+
 def _session(token: str) -> str:
     """What a token is remembered by: all that is signed. The signature itself can be spelled in several ways."""
     return hashlib.sha256(token.rpartition(".")[0].encode("utf-8", "replace")).hexdigest()
@@ -138,12 +152,16 @@ def _id(token: str, secret: str, expired_too: bool) -> int | None:
 
 
 def first_user(db: sqlite3.Connection, data_dir: Path, name: str, password: str) -> None:
-    """Makes the first user and writes the login to DATA_DIR/credentials (0600); a password given later replaces it."""
+    """Makes the first user and writes the login to DATA_DIR/credentials (0600); a password given later replaces it, and
+    puts right a file that was damaged or deleted.
+    """
     row = db.execute("SELECT id FROM user WHERE user_name = ?", (name,)).fetchone()
-    if row is not None and (not password or verify(stored_password(db, name), password)):
+    if row is not None and not password:
         return
     chosen = password or secrets.token_urlsafe(12)
-    write_file(data_dir / "credentials", f"username={name}\npassword={chosen}\n".encode())
+    _write_login(data_dir / "credentials", f"username={name}\npassword={chosen}\n".encode())
+    if row is not None and verify(stored_password(db, name), chosen):
+        return
     hashed = _hasher.hash(chosen)
     if row is None:
         db.execute(
@@ -152,6 +170,11 @@ def first_user(db: sqlite3.Connection, data_dir: Path, name: str, password: str)
         )
     else:
         db.execute("UPDATE user SET password = ? WHERE id = ?", (hashed, row[0]))
+
+
+def _write_login(path: Path, login: bytes) -> None:
+    if not (path.is_file() and path.read_bytes() == login):
+        write_file(path, login)
 
 
 def stored_password(db: sqlite3.Connection, name: str) -> str:

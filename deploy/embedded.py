@@ -37,10 +37,37 @@ def embedded_server(data_dir: Path, login: dict[str, str], undo: ExitStack) -> t
         known = _start(data_dir, known[1].rpartition(":")[2] if known else "0", login)
         undo.callback(stop, [known[0]])
     credentials = data_dir / "credentials"
-    lines = dict(line.split("=", 1) for line in credentials.read_text().splitlines() if "=" in line)
-    login = {"MBS2_USERNAME": lines["username"], "MBS2_PASSWORD": lines["password"]}
     # Empty, not left out: .env may name those of another server.
-    return known[1], {**login, "MBS2_WS_URL": "", "MBS2_DB_URI": ""}, credentials
+    return known[1], {**_login(credentials), "MBS2_WS_URL": "", "MBS2_DB_URI": ""}, credentials
+
+
+def _login(credentials: Path) -> dict[str, str]:
+    """User name and password of the embedded server. Raises Refused with the way to a login."""
+    try:
+        text = credentials.read_text("utf-8")
+    except PermissionError as error:
+        raise Refused(
+            f"cannot read {credentials}, the login of the embedded server: {error.strerror}; give this user the right "
+            "to read it"
+        ) from None
+    except FileNotFoundError:
+        raise _without_login(credentials, "is gone") from None
+    except IsADirectoryError:
+        raise _without_login(credentials, "is a directory: move it away") from None
+    except UnicodeDecodeError:
+        raise _without_login(credentials, "is damaged") from None
+    lines = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    if not (lines.get("username") and lines.get("password")):
+        raise _without_login(credentials, "is damaged")
+    return {"MBS2_USERNAME": lines["username"], "MBS2_PASSWORD": lines["password"]}
+
+
+def _without_login(credentials: Path, why: str) -> Refused:
+    """The server keeps only a hash of the password: nobody can write the file again without a new one."""
+    return Refused(
+        f"{credentials}, the login of the embedded server, {why}. Give it a password, the old one or a new one: "
+        "./stop.sh, then MBS2_PASSWORD=… ./start.sh"
+    )
 
 
 def _start(data_dir: Path, port: str, login: dict[str, str]) -> tuple[processes.Recorded, str]:

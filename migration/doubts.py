@@ -1,7 +1,7 @@
 """What the ledger believes of the server, and what becomes of it when the server has lost files it had.
 
-Every pass begins with a question about a few settled files. When one is missing the server was restored from a backup,
-or another one stands at its address: then nothing that was known about it counts any more until it is asked.
+Every worker begins with a question about a few settled files. When one is missing the server was restored from a
+backup, or another one stands at its address: then nothing that was known about it counts any more until it is asked.
 """
 
 import random
@@ -25,7 +25,7 @@ _SETTLED = "outcome IN ('uploaded', 'duplicate') AND sha1 IS NOT NULL"
 
 
 class Doubts:
-    """The settled files of earlier passes, asked about anew; safe to use from several threads."""
+    """The settled files, asked about anew; safe to use from several threads."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -56,7 +56,10 @@ class Doubts:
         return list(found.items())
 
     def record(self, pass_id: int, *, lost: bool) -> None:
-        """What the questions at the beginning of a pass have shown; once it has lost files that stays so."""
+        """What the questions of a process have shown; once the server has lost files that stays so for the pass.
+
+        Ranges of the pass that are closed already are opened again: their files may be lost as well.
+        """
         if self.verdict(pass_id):
             return
         with self._store.transaction() as db:
@@ -67,12 +70,13 @@ class Doubts:
                 for statement in ("DELETE FROM hashes", "DELETE FROM names"):
                     db.execute(statement)
                 db.execute("DELETE FROM meta WHERE key = ?", (_DATABASE_NOTE,))
+                passes.reopen_ranges(db, pass_id)
 
     def believed(self, pass_id: int, first: int, last: int) -> list[Settled]:
-        """The files of a range that an earlier pass has settled, and that nobody has seen on the server since."""
+        """The settled files of a range that nobody has seen on the server since it is known to have lost some."""
         with self._store.reading() as db:
             rows = db.execute(
-                f"SELECT book_id, format, sha1, size FROM files WHERE book_id BETWEEN ? AND ? AND pass_id < ?"  # noqa: S608 - ours
+                f"SELECT book_id, format, sha1, size FROM files WHERE book_id BETWEEN ? AND ? AND pass_id <= ?"  # noqa: S608 - ours
                 f" AND {_SETTLED}",
                 (first, last, pass_id),
             ).fetchall()

@@ -172,6 +172,13 @@ def close(db: sqlite3.Connection, pass_id: int, now: str) -> None:
     db.execute("DELETE FROM ranges WHERE pass_id <= ?", (pass_id,))
 
 
+def reopen_ranges(db: sqlite3.Connection, pass_id: int) -> None:
+    """Every closed range of a pass that is open can be claimed again; what is settled in it stays settled."""
+    db.execute(
+        "UPDATE ranges SET closed_at = NULL, owner = NULL WHERE pass_id = ? AND closed_at IS NOT NULL", (pass_id,)
+    )
+
+
 def reopen_failed(db: sqlite3.Connection) -> int:
     """Every failed file is pending again; returns how many. Ranges of an open pass are opened for them."""
     pass_id = open_pass(db)

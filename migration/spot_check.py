@@ -1,4 +1,4 @@
-"""Has the server still what it had? A few questions before a pass, and one for each file when one is missing.
+"""Has the server still what it had? A few questions at each start, and one for each file when one is missing.
 
 A backup that was restored, or a new database at the old address, takes away files that the ledger calls settled.
 Without these questions no later pass would ever send them again.
@@ -28,9 +28,12 @@ class SpotCheck:
     log: logging.Logger
 
     def begin(self, pass_id: int) -> None:
-        """Asks about a few files, unless that was done in this pass. Raises Transient."""
+        """Asks about a few files, unless this pass knows already that files are lost. Raises Transient.
+
+        Every process asks at its start: the server may have lost its database in the middle of the pass.
+        """
         doubts = self.ledger.doubts
-        if doubts.verdict(pass_id) is not None:
+        if doubts.verdict(pass_id):
             return
         sample = doubts.sample(SAMPLE)
         missing = [file for file, digest in sample if not self._is_there((file, digest))]

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from migration import progress
-from tests.conftest import Shelf, Workers, needs
+from tests.clockkit import FakeTime
+from tests.conftest import Shelf, Workers
 from tests.integration.test_hardening import Script, library_of
 from tests.integration.test_migration_changes import wait_for
 from tests.proxy import Do, Proxy
@@ -14,29 +15,6 @@ from tests.truth import look, troubles
 
 pytestmark = pytest.mark.integration
 FAST = {"RETRY_FIRST_SECONDS": "0.05", "PROBE_SECONDS": "0.2", "RECONCILE_AFTER_SECONDS": "3", "TASK_SECONDS": "4"}
-
-
-class FakeTime:
-    """The clock of the processes that are started with its environment, set by what a file says."""
-
-    def __init__(self, folder: Path) -> None:
-        needs("faketime")
-        self._file = folder / "faketime"
-        self.set(0)
-
-    def set(self, seconds: int) -> None:
-        """The clock is so many seconds off from now on."""
-        new = self._file.with_suffix(".new")
-        new.write_text(f"{seconds:+d}s\n")
-        new.replace(self._file)
-
-    def environment(self) -> dict[str, str]:
-        """Only the wall clock is faked: the monotonic one cannot be set."""
-        library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-        return {
-            "LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(self._file), "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1",
-        }  # fmt: skip
 
 
 @pytest.mark.parametrize("seconds", [-3600, 86400], ids=["an hour back", "a day forward"])

@@ -88,3 +88,21 @@ def test_a_new_server_at_the_old_address_keeps_its_own_ebooks(
     assert sorted((ebook["title"], ebook["authors"][0]["last_name"]) for ebook in found) == sorted(
         (f"Book {number}", str(number)) for number in (*range(5), *range(50, 56))
     )
+
+
+def test_a_database_lost_in_the_middle_of_a_pass_is_noticed_by_the_next_worker(
+    tmp_path: Path, shelves: Shelves, workers: Workers
+) -> None:
+    """What the pass itself has sent and closed before is sent again."""
+    library = Library(tmp_path / "library")
+    contents = add(library, range(6))
+    first = shelves(tmp_path / "first")
+    code, said = workers.run(library.root, first, "--limit", "5", BATCH_SIZE="2", **FAST)
+    assert code == 0, said
+    end(first.process)
+    second = shelves(tmp_path / "second", port=port_of(first))
+    code, said = workers.run(library.root, second, BATCH_SIZE="2", **FAST)
+    assert code == 0, said
+    assert "The server has lost files" in said
+    assert "5 files that the server had lost were sent to it again" in said
+    assert troubles(look(second.data_dir), contents) == []
