@@ -933,7 +933,7 @@ class CalibreMigrator:
         file = next((file for file in work.files if file.id.format == asked.format), None)
         if state.ebook_id is not None and asked.digest is not None and file is not None:
             try:
-                receipt = self.client.attached(state.ebook_id, asked.digest, extension_of(file))
+                receipt = self.client.attached(state.ebook_id, asked.digest, extension_of(file), asked.upload_id)
             except AttachedElsewhere as elsewhere:
                 self.account(work, file, self.attached_elsewhere(work, file, elsewhere))
                 return
@@ -958,7 +958,7 @@ class CalibreMigrator:
         if ebook is None or not ebook.sources:
             # Nothing was attached: an ebook without a file must not stay.
             if ebook is not None:
-                self.client.delete(ebook.id)
+                self.delete_empty(work, ebook)
             self.leave_to_others(work)
             return
         title, lost, no_cover = self.carry_rest(work, state, ebook)
@@ -975,6 +975,15 @@ class CalibreMigrator:
             names={key: ebook.ids[key] for key in name_keys(card) if key in ebook.ids},
             not_carried=card.not_carried if record else (),
         )
+
+    def delete_empty(self, work: Work, ebook: Ebook) -> None:
+        """Deletes the book's ebook without a file, unless the server gave its receipt for one. Raises Transient."""
+        if self.ledger.doubts.arrived_in(work.book.id, ebook.id):
+            raise ServerFault(
+                f"the server shows ebook {ebook.id} without a file although it gave its receipt for one: an old answer "
+                "of a cache, or somebody removed the file; in that case delete the ebook there"
+            )
+        self.client.delete(ebook.id)
 
     def leave_to_others(self, work: Work) -> None:
         """No ebook of ours came of the book. Where its files were there already, its metadata is written down."""

@@ -21,7 +21,7 @@ _MEANINGS = {
     3: "the server did not answer at its start, or refused the login",
     4: "the library cannot be read",
     5: "the state directory cannot be written",
-    6: "it ended with files pending",
+    6: "it ended with files pending, which its log names",
     7: "this worker id was already running",
     9: "the ledger was damaged or gone; the next start sets it aside and rebuilds it",
     70: "an internal error",

@@ -94,7 +94,7 @@ def _attempt(verdict: Verdict, record: WorkerRecord, now: datetime, policy: Heal
         used_up = f"{record.attempts} attempts did not help"
         if verdict.fruitless:
             return Step(verdict.worker_id, Treatment.HOLD, f"{used_up}; it goes on trying: look at the server's log")
-        return Step(verdict.worker_id, Treatment.PAUSE, used_up)
+        return Step(verdict.worker_id, Treatment.PAUSE, f"{used_up}: {verdict.reason}")
     if record.last_attempt_at is not None and age(record.last_attempt_at, now) < policy.cooldown:
         return Step(verdict.worker_id, Treatment.HOLD, "the last attempt was a short while ago")
     return Step(verdict.worker_id, Treatment.RESTART, verdict.reason)

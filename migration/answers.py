@@ -334,10 +334,17 @@ def _date(value: str) -> datetime | None:
 def parsed(body: bytes) -> Json:
     """The JSON of an answer. Raises ValueError when it is none, or nothing that can be worked with safely.
 
-    Bounded: depth (`DEEPEST`), whole numbers (64 bits, as the server's), finite fractions, no lone surrogates.
+    Bounded: depth (`DEEPEST`), whole numbers (64 bits, as the server's), finite fractions, no lone surrogates, no key
+    twice in one object.
     """
     try:
-        value: Json = json.loads(body.decode("utf-8"), parse_int=_whole, parse_float=_finite, parse_constant=_no_number)
+        value: Json = json.loads(
+            body.decode("utf-8"),
+            parse_int=_whole,
+            parse_float=_finite,
+            parse_constant=_no_number,
+            object_pairs_hook=_said_once,
+        )
         if _too_deep(value):
             raise ValueError(f"it is nested more than {DEEPEST} deep")
         if b"\\u" in body:
@@ -345,6 +352,13 @@ def parsed(body: bytes) -> Json:
     except RecursionError:
         raise ValueError(f"it is nested more than {DEEPEST} deep") from None
     return value
+
+
+def _said_once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is in it twice")
+    return found
 
 
 def _whole(digits: str) -> int:

@@ -45,6 +45,7 @@ from migration.model import (
     UploadId,
     Vocabulary,
 )
+from migration.sequences import Sequence
 from migration.tasks import TaskEngine, Unauthorized
 from migration.wire import Body, Wire
 
@@ -107,6 +108,7 @@ class BookshelfClient:
         self._renew_at = 0.0
         self._login_lock = threading.Lock()
         self._refusals = 0
+        self._ebooks, self._sources = Sequence("ebook"), Sequence("source")
         self._backends = Backends()
         self._engine = TaskEngine(ws_urls, self.access_token, self._backends)
         self.user_id = ""
@@ -224,6 +226,7 @@ class BookshelfClient:
         Raises PutAside when the intention is not fresh; AnswerLost, RefusedByServer.
         """
         intended.spend(Asked.CREATE)
+        before = self._ebooks.highest
         body: dict[str, Json] = {
             "title": card.working_title,
             "language": {"id": card.language_id},
@@ -238,7 +241,7 @@ class BookshelfClient:
                 # Of another database: the embedded server's word for what is HTTP 500 on MyBookshelf2.
                 raise AnswerLost(f"the server knows an id of ours no more: {answer.error}", still_running=False)
             self._accepted(answer)
-        return EbookId(bodies.integer(answer.mapping().get("id")))
+        return EbookId(self._ebooks.made(bodies.integer(answer.mapping().get("id")), before))
 
     def attach(self, intended: Intended, ebook_id: EbookId) -> Receipt:
         """Moves the upload that was intended into an ebook. Raises AnswerLost, AttachedElsewhere, RefusedByServer.
@@ -247,12 +250,17 @@ class BookshelfClient:
         try gets, so it too is AnswerLost: reconcile.
         """
         intended.spend(Asked.ATTACH)
+        before = self._sources.highest
         upload_id, digest = intended.intention.upload_id, intended.intention.digest
         if upload_id is None or digest is None:
             raise ValueError(f"an intention to attach without an upload: {intended.intention}")
         answer = self._call("POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": upload_id})
         if answer.status == 404:
             raise AnswerLost(f"add-upload to ebook {ebook_id}: the upload or the ebook is gone", still_running=False)
+        return self._receipt(answer, ebook_id, digest, before)
+
+    def _receipt(self, answer: Answer, ebook_id: EbookId, digest: Digest, before: int) -> Receipt:
+        """What add-upload says; `before` was the highest source when it was asked."""
         if "already exists" in answer.error:
             existing = _EXISTING.search(answer.error)
             if existing is not None and int(existing[2]) == ebook_id:
@@ -260,12 +268,15 @@ class BookshelfClient:
             raise AttachedElsewhere(Sighting(digest, EbookId(int(existing[2])) if existing else None))
         with about(digest):
             accepted = self._accepted(answer)
-        return Receipt(digest, ebook_id, SourceId(bodies.integer(accepted.mapping().get("id"))))
+        made = self._sources.made(bodies.integer(accepted.mapping().get("id")), before)
+        return Receipt(digest, ebook_id, SourceId(made))
 
-    def attached(self, ebook_id: EbookId, digest: Digest, extension: str) -> Receipt | None:
+    def attached(
+        self, ebook_id: EbookId, digest: Digest, extension: str, upload_id: UploadId | None = None
+    ) -> Receipt | None:
         """Reconciles a lost answer: the receipt when the server has these bytes and this ebook holds them, else None.
 
-        Raises AttachedElsewhere when it has them in another ebook.
+        Raises AttachedElsewhere when it has them in another ebook, Transient when it cannot be told.
         """
         sighting = self.check(digest, extension)
         if sighting is None:
@@ -274,7 +285,22 @@ class BookshelfClient:
         for source_id, found, size in ebook.sources if ebook else ():
             if (found, size) == (extension, digest.size):
                 return Receipt(digest, ebook_id, source_id)
-        raise AttachedElsewhere(sighting)
+        if ebook is None or upload_id is None:
+            raise AttachedElsewhere(sighting)
+        return self._attached_after_all(ebook_id, digest, upload_id)
+
+    def _attached_after_all(self, ebook_id: EbookId, digest: Digest, upload_id: UploadId) -> Receipt:
+        """The server has the bytes and an ebook does not show them. Whether it went there the upload itself tells.
+
+        One that was attached is gone, and another ebook that has the bytes is named.
+        """
+        answer = self._call("POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": upload_id})
+        if answer.status == 404:
+            raise ServerFault(
+                f"the server has taken upload {upload_id} and does not show it in ebook {ebook_id}: an old answer of a "
+                "cache, or somebody moved the file; in that case delete the empty ebook there"
+            )
+        return self._receipt(answer, ebook_id, digest, 0)
 
     def ebook(self, ebook_id: EbookId) -> Ebook | None:
         """The ebook as it is now; None when the server itself says that there is none."""
@@ -286,7 +312,10 @@ class BookshelfClient:
         answer = self._call("GET", f"/api/ebooks?sort=-created&page={page}&page_size={size}")
         if answer.status == 404 and page > 1:
             return Listing(0, ())
-        return bodies.listing(self._accepted(answer))
+        listing = bodies.listing(self._accepted(answer))
+        for ebook in listing.ebooks:
+            self._ebooks.seen(ebook.id)
+        return listing
 
     def change(self, ebook: Ebook, card: Card, ids: Mapping[tuple[str, str], int], *, title: str, bare: bool) -> None:
         """Gives the ebook a title; authors and series too when it was made `bare`. Raises ServerFault when stale.
@@ -320,7 +349,15 @@ class BookshelfClient:
         self._task(TaskEngine.call, "cover", [bodies.text(answer.mapping(), "file"), ebook_id])
 
     def delete(self, ebook_id: EbookId) -> None:
-        """Removes an ebook that was made and never got a file; one that is gone already is fine."""
+        """Removes an ebook that was made and never got a file; one that is gone already is fine.
+
+        It is looked at once more before. Raises ServerFault when it holds files.
+        """
+        ebook = self.ebook(ebook_id)
+        if ebook is None:
+            return
+        if ebook.sources:
+            raise ServerFault(f"ebook {ebook_id} holds files after all; it is not deleted")
         answer = self._call("DELETE", f"/api/ebooks/{ebook_id}")
         if answer.status != 404:
             self._accepted(answer)

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from migration import claims, passes
-from migration.model import BookId, Digest, FileId, Outcome
+from migration.model import BookId, Digest, EbookId, FileId, Outcome
 from migration.store import Store
 
 #: A file that the server is known to have, and its bytes.
@@ -98,6 +98,16 @@ class Doubts:
                 "SELECT COALESCE(SUM(n), 0) FROM tallies WHERE pass_id = ? AND kind = 'lost by the server'", (pass_id,)
             ).fetchone()
         return int(row[0])
+
+    def arrived_in(self, book_id: BookId, ebook_id: EbookId) -> bool:
+        """Has the ledger the server's receipt for a file of this book in this ebook?"""
+        with self._store.reading() as db:
+            row = db.execute(
+                "SELECT EXISTS (SELECT 1 FROM files JOIN hashes USING (sha1, size) WHERE files.book_id = ?"
+                " AND source_id IS NOT NULL AND outcome = 'uploaded' AND hashes.ebook_id = ?)",
+                (book_id, ebook_id),
+            ).fetchone()
+        return bool(row[0])
 
     def sources(self, book_id: BookId) -> frozenset[tuple[int, str, int]]:
         """The sources that were made on the server for a book: id, format as the server writes it, size."""

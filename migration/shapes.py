@@ -75,8 +75,11 @@ def _is(wanted: Json) -> Is:
     return lambda value: value is wanted or (isinstance(wanted, str) and value == wanted)
 
 
-def _object(*, itself: bool = False, **keys: Is) -> Shape:
-    """An object with these keys. `itself`: its `id` is the first number of the path, so it is not another's answer."""
+def _object(*, itself: bool = False, alone: bool = False, **keys: Is) -> Shape:
+    """An object with these keys; `alone`: with no others.
+
+    `itself`: its `id` is the first number of the path, so it is not another's answer.
+    """
 
     def lacks(body: Json, ids: tuple[int, ...]) -> str:
         if not isinstance(body, dict):
@@ -84,6 +87,8 @@ def _object(*, itself: bool = False, **keys: Is) -> Shape:
         wrong = [key for key, kind in keys.items() if not kind(body.get(key))]
         if wrong:
             return f"{', '.join(repr(key) for key in wrong)} missing or of another type"
+        if alone and (more := body.keys() - keys.keys()):
+            return f"{len(more)} keys that do not belong there"
         if itself and ids and body.get("id") != ids[0]:
             return "it is about something else than was asked for"
         return ""
@@ -122,7 +127,8 @@ _ITEMS = _list_of(id=is_id, title=_is_any_text)
 INDEX = _object(items=_ITEMS, total=is_size)
 LIST = _object(page=is_id, page_size=is_id, total=is_size, items=_ITEMS)
 CREATED = _object(itself=True, id=is_id, success=_is(True))
-SOURCE = _object(id=is_id)
+# So little would be in many a foreign answer too.
+SOURCE = _object(alone=True, id=is_id)
 RATED = _object(itself=True, id=is_id, rating=_is_rating)
 EBOOK = _object(
     itself=True,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from migration import answers
-from tests.answercells import KINDS, ROUTES, Cell, run_cell, run_window
+from tests.answercells import KINDS, ROUTES, Cell, OldAnswers, run_cell, run_old_answers, run_window
 from tests.conftest import Shelf, end, start_shelf
 
 pytestmark = pytest.mark.integration
@@ -19,6 +19,7 @@ CELLS = (
     Cell("create", "429, in a second", acted=False),
     Cell("look-up", "cut JSON", acted=True, times=2),
     Cell("attach", "restarted", acted=True),
+    Cell("attach", "foreign JSON with an id", acted=False),
     Cell("ebook", "404", acted=False),
     Cell("title", "redirect", acted=False, times=2),
     Cell("rate", "foreign JSON", acted=False),
@@ -38,6 +39,16 @@ def permissive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
 def test_what_is_no_answer_leaves_nothing_behind(cell: Cell, permissive: Shelf, tmp_path: Path) -> None:
     """Three files, two ebooks, their titles, ratings, series and cover; status 0."""
     assert run_cell(cell, permissive, tmp_path) == []
+
+
+#: An ebook as it was before its file came (it was deleted then, with the file); the id of the book before.
+OLD = {"ebook": OldAnswers(ROUTES["ebook"], 1), "create": OldAnswers(ROUTES["create"], 1, any_path=True)}
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_an_old_answer_loses_nothing(name: str, permissive: Shelf, tmp_path: Path) -> None:
+    """What contradicts the server's own receipt, or names what was there before, is no answer to what was asked."""
+    assert run_old_answers(OLD[name], permissive, tmp_path) == []
 
 
 def test_a_maintenance_window_of_six_seconds(permissive: Shelf, tmp_path: Path) -> None:

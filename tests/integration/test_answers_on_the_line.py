@@ -30,6 +30,7 @@ from migration.ledger import Ledger
 from migration.model import BookId, Card, Digest, EbookId, Json, UploadId
 from migration.owner import this_process
 from migration.remote import Place, _deaf
+from migration.sequences import Sequence
 from migration.wire import Wire, closes_silently
 from tests.answerkit import EBOOK, GONE, ROUTES, TOKEN, Raw, as_json, kinds, own_page, page
 
@@ -231,6 +232,34 @@ def calls(client: BookshelfClient, ledger: Ledger, number: int) -> dict[str, Cal
     }
 
 
+def test_no_cache_can_answer(lines: Callable[[Callable[[Write], None]], Line]) -> None:
+    """What is asked twice is not the same request twice, and says that it wants no old answer."""
+    line = lines(always(as_json(EBOOK)))
+    sender = Wire(line.url)
+    for _ in range(2):
+        sender.send("GET", "/api/ebooks/5")
+    sender.close()
+    first, second = line.asked
+    assert first.split()[1] != second.split()[1]
+    assert b"cache-control: no-cache" in first.lower()
+
+
+def test_an_ebook_that_holds_a_file_is_not_deleted(stand_in: Callable[[Raw], BookshelfClient]) -> None:
+    """It is looked at once more before."""
+    with pytest.raises(ServerFault, match="holds files after all"):
+        stand_in(as_json(EBOOK)).delete(EbookId(5))
+
+
+def test_an_id_that_was_there_before_is_not_of_what_was_made_now() -> None:
+    """Ids only grow; two requests at the same time may come back in any order."""
+    ebooks = Sequence("ebook")
+    before = ebooks.highest
+    assert ebooks.made(8, before) == 8
+    assert ebooks.made(7, before) == 7
+    with pytest.raises(AnswerLost, match="made ebook 8, which was there before"):
+        ebooks.made(8, ebooks.highest)
+
+
 def test_no_call_of_the_client_takes_anything_else_for_an_answer(
     stand_in: Callable[[Raw], BookshelfClient], ledger: Ledger
 ) -> None:
@@ -292,7 +321,7 @@ def test_titles_are_looked_for_with_what_a_path_can_hold(lines: Callable[[Callab
     client._token, client._renew_at = TOKEN, float("inf")
     assert client.find("AC/DC") == [3]
     assert client.find("Nobody's 100 %?#") == []
-    assert [request.split()[1] for request in line.asked] == [
+    assert [request.split()[1].partition(b"?")[0] for request in line.asked] == [
         b"/api/ebooks/index/AC", b"/api/ebooks/index/Nobody%27s%20100%20%25%3F%23",
     ]  # fmt: skip
     assert client.find("/") == client.find("..") == []
@@ -303,8 +332,8 @@ def test_an_ebook_of_somebody_else_is_refused_and_the_run_goes_on(lines: Callabl
     """One ebook that may not be changed is no reason to end, as a refused login is."""
 
     def say(write: Write) -> None:
-        login = line.asked[-1].startswith(b"POST /login")
-        always(as_json({"access_token": TOKEN}) if login else as_json({"message": "Access denied"}, 403))(write)
+        said = {b"POST": as_json({"access_token": TOKEN}), b"GET": as_json(EBOOK | {"sources": []})}
+        always(said.get(line.asked[-1].split()[0], as_json({"message": "Access denied"}, 403)))(write)
 
     line = lines(say)
     client = BookshelfClient(Wire(line.url), "ann", "pw", ("ws://127.0.0.1:1/ws",))

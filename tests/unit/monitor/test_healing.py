@@ -63,7 +63,7 @@ TREATMENTS = [
     ("cooled", STUCK, replace(RECORD, attempts=1, last_attempt_at=NOW - 10 * MINUTE),
      step(Treatment.RESTART, "no progress for 6.0 min")),
     ("used up", STUCK, replace(RECORD, attempts=3, last_attempt_at=NOW - 60 * MINUTE),
-     step(Treatment.PAUSE, "3 attempts did not help")),
+     step(Treatment.PAUSE, "3 attempts did not help: no progress for 6.0 min")),
     ("used up, perhaps the server's fault", replace(STUCK, fruitless=True),
      replace(RECORD, attempts=3, last_attempt_at=NOW - 60 * MINUTE),
      step(Treatment.HOLD, "3 attempts did not help; it goes on trying: look at the server's log")),
