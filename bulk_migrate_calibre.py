@@ -296,7 +296,11 @@ class CalibreMigrator:
                 self.ledger.left.give_up(owned)
                 del self.held[number]
             else:
-                self.crew.turns.load(self.read_range(owned, again=True))
+                works = self.read_range(owned, again=True)
+                self.crew.turns.load(works)
+                if not works:
+                    # Nothing to do, and yet it does not close: without a pause its log lines would fill the disk.
+                    self.crew.rest(RETRY_FIRST_SECONDS, self.publish)
         if self.held:
             oldest = self.held[min(self.held)]
             self.tracker.set(range=(oldest.first, oldest.last))
