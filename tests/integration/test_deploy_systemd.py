@@ -253,6 +253,9 @@ def test_what_systemd_starts_becomes_the_monitor(watch: Watch, manager: Manager)
         if process.poll() is None:
             process.terminate()
             process.wait(60)
+        # systemd ends the dashboard with its unit; here nobody else does.
+        stopped = subprocess.run([PROJECT / "stop.sh"], env=environment, capture_output=True, text=True, timeout=120)
+    assert "dashboard" in stopped.stdout + stopped.stderr
 
 
 START_AND_STOP = """
