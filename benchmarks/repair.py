@@ -19,7 +19,12 @@ FAULTS = [
     ("a wrong range is read", "read_range", "owned = replace(owned, first=owned.first + 1)", 2),
     ("a retry without end", "read_library", "while True: self.crew.meanwhile(read, self.publish)", 0),
     ("a lock held twice", "identify", "lock = __import__('threading').Lock(); lock.acquire(); lock.acquire()", 1),
-    ("every file taken for too big", "refuse_unsendable", 'self.crew.sleep(6.0); raise TooBig("too big")', 2),
+    (
+        "every file taken for too big",
+        "refuse_unsendable",
+        "self.crew.sleep(6.0); sendable.refuse_unsendable(file, 0)",
+        2,
+    ),
     ("a claim that never comes", "next_range", "while True: self.publish()", 0),
     ("a refresh without end", "refresh_existing_hashes", "while True: self.publish()", 1),
     ("an attribute that is not there", "read_range", "self.no_such_thing", 0),
