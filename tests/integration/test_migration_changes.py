@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -249,7 +250,7 @@ class ForgetfulServer:
                 if self.path.startswith("/api/ebooks?"):
                     self.answer(200, {"page": 1, "page_size": 1, "total": 0, "items": []})
                     return
-                name = "code" if self.path.endswith("languages") else "name"
+                name = "code" if urlsplit(self.path).path == "/api/languages" else "name"
                 self.answer(200, [{"id": 1, name: "en"}])
 
             def do_POST(self) -> None:
