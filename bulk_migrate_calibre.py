@@ -21,29 +21,12 @@ from typing import TypeVar
 import tenacity
 
 import settings
-from migration import (
-    cover,
-    export_map,
-    holders,
-    logs,
-    metadata,
-    not_carried,
-    notices,
-    plan,
-    sanitize,
-    sendable,
-    server_db,
-    totals,
-    verify,
-)
-from migration.assembly import Parts, assemble, explain_crash, explain_fatal
-from migration.bodies import Ebook, made, name_keys
-from migration.books import Asked, BookState, Intention, Step
-from migration.carrier import Watch, extension_of
-from migration.client import AttachedElsewhere, Extracted
-from migration.closing import LastLook
-from migration.crew import Crew, Stopping
-from migration.enrolment import Enrolment, Stage
+from common import sanitize
+from migration.calibre import cover
+from migration.checks import holders
+from migration.checks.last_look import LastLook
+from migration.checks.spot_check import SpotCheck
+from migration.commands import export_map, plan, verify
 from migration.errors import (
     AnswerLost,
     ExitCode,
@@ -64,7 +47,15 @@ from migration.errors import (
     Transient,
     Unlisted,
 )
-from migration.ledger import LEDGER_NAME, ExistingHashes, Taken
+from migration.lanes.api.transfer import Watch, extension_of
+from migration.ledger import totals
+from migration.ledger.hashes import ExistingHashes
+from migration.ledger.ledger import LEDGER_NAME, Taken
+from migration.ledger.tables import notices
+from migration.ledger.tables.books import Asked, BookState, Intention, Step
+from migration.ledger.tables.passes import Range
+from migration.ledger.tables.registration import Enrolment, Stage
+from migration.metadata import ebook_metadata, sendable
 from migration.model import (
     Book,
     BookFile,
@@ -81,13 +72,17 @@ from migration.model import (
     UploadId,
     UploadResult,
 )
-from migration.options import Options, read_options
-from migration.pacing import Hold, Pace
-from migration.passes import Range
-from migration.questions import Patience
-from migration.spot_check import SpotCheck
-from migration.tracker import Sending
-from migration.turns import Work
+from migration.server import postgresql
+from migration.server.client import AttachedElsewhere, Extracted
+from migration.server.patient import Patience
+from migration.server.payloads import Ebook, made, name_keys
+from migration.state_files import logs, not_carried
+from migration.worker.assembly import Parts, assemble, explain_crash, explain_fatal
+from migration.worker.options import Options, read_options
+from migration.worker.rate_limit import Hold, Pace
+from migration.worker.tracker import Sending
+from migration.worker.uploader_pool import Crew, Stopping
+from migration.worker.work_queue import Work
 
 T = TypeVar("T")
 
@@ -584,7 +579,7 @@ class CalibreMigrator:
         if self.options.db_uri:
             try:
                 first = not self.hashes_seen
-                refresh = partial(server_db.refresh, self.options.db_uri, self.ledger, exactly=first)
+                refresh = partial(postgresql.refresh, self.options.db_uri, self.ledger, exactly=first)
                 self.crew.meanwhile(refresh, self.publish)
                 self.hash_list_complete = True
             except Transient as error:
@@ -803,7 +798,7 @@ class CalibreMigrator:
         asked = Intention(Asked.CREATE, self.clock())
         intended = self.ledger.intend(work.book.id, state, asked)
         try:
-            ebook_id = self.client.create(intended, work.card, ids, bare=metadata.too_long_for_paths(work.card))
+            ebook_id = self.client.create(intended, work.card, ids, bare=ebook_metadata.too_long_for_paths(work.card))
         except AnswerLost as lost:
             # An id of ours the server no longer knows shows itself as HTTP 500.
             self.ledger.forget_names(name_keys(work.card))
@@ -1023,7 +1018,7 @@ class CalibreMigrator:
         they are what a killed worker has given it, or what a person has made of it meanwhile.
         """
         card, kept = work.card, state.title or work.card.title
-        bare = metadata.too_long_for_paths(card) and (ebook.guessed or not ebook.has_people())
+        bare = ebook_metadata.too_long_for_paths(card) and (ebook.guessed or not ebook.has_people())
         open_ = ebook.title == state.working_title
         if not open_ and not bare:
             return kept
@@ -1149,7 +1144,7 @@ class CalibreMigrator:
 
     def card(self, book: Book) -> Card:
         """The book's metadata as the server accepts it."""
-        return metadata.make_card(
+        return ebook_metadata.make_card(
             book,
             self.vocabulary,
             default_language=self.options.default_language,

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from auto_monitor.detection import DetectionPolicy
-from auto_monitor.diagnosis import Budget
-from auto_monitor.healing import HealingPolicy
-from auto_monitor.scaling import ScalingPolicy
-from migration.pacing import parse_duration
+from auto_monitor.decide.detection import DetectionPolicy
+from auto_monitor.decide.diagnosis import Budget
+from auto_monitor.decide.healing import HealingPolicy
+from auto_monitor.decide.scaling import ScalingPolicy
+from migration.worker.rate_limit import parse_duration
 
 PROJECT = Path(__file__).resolve().parent.parent
 

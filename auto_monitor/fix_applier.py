@@ -12,11 +12,11 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from auto_monitor import code_edit, gate, guard
-from auto_monitor.clock import utc_now
 from auto_monitor.model import Candidate
-from auto_monitor.sandbox import Unavailable
-from migration.atomic import write_bytes
+from auto_monitor.patch import code_edit, gate, guard
+from auto_monitor.patch.sandbox import Unavailable
+from common.clock import utc_now
+from common.files import write_bytes
 
 #: Backups and candidates that stay.
 NEWEST = 50

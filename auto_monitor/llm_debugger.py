@@ -18,14 +18,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from auto_monitor.diagnosis import Answer, Budget, Facts, FixType, Unreadable, patterns, read, templates
+from auto_monitor.decide.diagnosis import Answer, Budget, Facts, FixType, Unreadable, patterns, read, templates
+from auto_monitor.decide.redact import redact, secret_values
 from auto_monitor.fix_applier import in_place
 from auto_monitor.model import Candidate, Opinion
-from auto_monitor.redact import redact, secret_values
-from migration import logs
-from migration.atomic import read_json, write_json
-from migration.model import Json
-from migration.sanitize import sanitize_text
+from common.files import read_json, write_json
+from common.json_value import Json
+from common.sanitize import sanitize_text
+from migration.state_files import logs
 
 #: Bytes of the log's end that are looked at, and functions whose source is shown.
 LOG_BYTES, FUNCTIONS = 400_000, 3
@@ -155,7 +155,7 @@ class LlmDebugger:
         ours = {key: value for key, value in os.environ.items() if not key.startswith(("MBS2_", "ALERT_"))}
         given = {key: value for key, value in self.environment.items() if key.startswith(_OF_THE_JOB)}
         process = subprocess.Popen(
-            [sys.executable, "-m", "auto_monitor.llm_job", str(question), str(self._answer_path(fingerprint)),
+            [sys.executable, "-m", "auto_monitor.repair.llm_job", str(question), str(self._answer_path(fingerprint)),
              str(self.script)],
             env={**ours, **given, "PYTHONPATH": str(self.project)}, cwd=self.project, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,

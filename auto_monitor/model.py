@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from migration.model import FileId, Json, Phase
+from common.json_value import Json
+from migration.model import FileId, Phase
 
 
 def age(since: datetime, now: datetime) -> timedelta:

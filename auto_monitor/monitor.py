@@ -1,9 +1,6 @@
 #!/usr/bin/env python3
 # PYTHON_ARGCOMPLETE_OK
-"""The loop: look at every worker, decide, act, record. Composition root of the monitor, and its command line.
-
-`Monitor.tick` reads as one round. Deciding is in `detection`, `scaling` and `healing`, which are pure.
-"""
+"""The loop, its composition root and its command line; `Monitor.tick` reads as one round. Deciding is in `decide`."""
 
 import os
 import sys
@@ -19,13 +16,14 @@ if __name__ == "__main__":
     # Run as a script, Python looks for modules beside it, where `history` or `config` would hide others of that name.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from auto_monitor import closing, code_fixes, commands, config, healing, journal, live, samples, scaling, status
-from auto_monitor.clock import SteadyClock, utc_now
-from auto_monitor.command_line import Settings, read_arguments, script_of, settings_of, state_dir_of
-from auto_monitor.config import Misconfigured
-from auto_monitor.daemon import AlreadyRunning, MonitorLock, keep_place, stop_on_signals
-from auto_monitor.detection import FOR_GOOD, is_fruitless, judge
-from auto_monitor.disk import DiskMeter
+from auto_monitor import config
+from auto_monitor.act import final_report
+from auto_monitor.assembly import LEDGER_NAME, Parts, put_together
+from auto_monitor.cli import commands, live, status
+from auto_monitor.cli.command_line import Settings, read_arguments, script_of, settings_of, state_dir_of
+from auto_monitor.cli.daemon import AlreadyRunning, MonitorLock, keep_place, stop_on_signals
+from auto_monitor.decide import healing, redact, scaling
+from auto_monitor.decide.detection import FOR_GOOD, is_fruitless, judge
 from auto_monitor.fix_applier import FixRefused
 from auto_monitor.model import (
     Health,
@@ -41,13 +39,16 @@ from auto_monitor.model import (
     WorkerSnapshot,
     age,
 )  # fmt: skip
-from auto_monitor.parts import LEDGER_NAME, Parts, put_together
-from auto_monitor.probes import ServerProbe
-from auto_monitor.redact import secret_values
-from migration import logs, totals
-from migration.atomic import StateUnwritable
-from migration.totals import Totals
-from systemd_notify import Notifier
+from auto_monitor.observe.disk import DiskMeter
+from auto_monitor.observe.server import ServerProbe
+from auto_monitor.record import action_log, samples
+from auto_monitor.repair.code_fixes import roll_back
+from common.clock import SteadyClock, utc_now
+from common.files import StateUnwritable
+from common.sd_notify import Notifier
+from migration.ledger import totals
+from migration.ledger.totals import Totals
+from migration.state_files import logs
 
 _RUNNING = (Health.WORKING, Health.STUCK)
 #: A measurement of the disk is begun so many seconds earlier than it takes.
@@ -200,7 +201,7 @@ class Monitor:
         tell(f"{totals.equation(found, proved=proved)}{failed}")
         self.memory.save(ended="completed")
         if not self.settings.dry_run:
-            closing.write_report(self.settings.state_dir, config.PROJECT, self.say, config.REPORT_SECONDS)
+            final_report.write_report(self.settings.state_dir, config.PROJECT, self.say, config.REPORT_SECONDS)
 
     def give_up(self, record: WorkerRecord) -> None:
         """No worker is left and none may be restarted."""
@@ -349,8 +350,8 @@ class Monitor:
     def surroundings(self, now: datetime) -> healing.Surroundings:
         """Do the server and the disk answer? Asked only before a worker is started again."""
         here = self.server.answers_now(now)
-        disk = self.parts.probe.answers(config.PROBE_ANSWER_SECONDS)
-        return healing.Surroundings(here and self.server.has_settled(now), disk, here)
+        disk_answers = self.parts.probe.answers(config.PROBE_ANSWER_SECONDS)
+        return healing.Surroundings(here and self.server.has_settled(now), disk_answers, here)
 
     def excuse(self, snapshots: dict[int, WorkerSnapshot], now: datetime) -> dict[int, WorkerSnapshot]:
         """Who meets only failures of the server is excused while the server is really away."""
@@ -410,14 +411,14 @@ def kill_worker(monitor: Monitor, worker_id: int) -> bool:
 def run(settings: Settings, service: Notifier) -> int:
     """One monitor from its start to its end; returns the exit status."""
     settings.state_dir.mkdir(parents=True, exist_ok=True)
-    for secret in secret_values(settings.environment):
+    for secret in redact.secret_values(settings.environment):
         logs.mask(secret)
     with ExitStack() as stack:
         lock = None if settings.dry_run else MonitorLock(settings.state_dir)
         if lock is not None:
             stack.callback(lock.release)
         say = stack.enter_context(
-            journal.opened(settings.state_dir, dry_run=settings.dry_run, console=not settings.quiet,
+            action_log.opened(settings.state_dir, dry_run=settings.dry_run, console=not settings.quiet,
                            as_json=config.LOG_FORMAT == "json")
         )  # fmt: skip
         clock = SteadyClock()
@@ -482,10 +483,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.write(f"The monitor will resume worker {given.resume} at its next look.\n")
             return 0
         if given.rollback:
-            sys.stdout.write(code_fixes.roll_back(script_of(environment), state_dir_of(given)))
+            sys.stdout.write(roll_back(script_of(environment), state_dir_of(given)))
             return 0
         return run(settings_of(given, environment), service)
-    except (Misconfigured, AlreadyRunning, StateUnwritable, FixRefused) as error:
+    except (config.Misconfigured, AlreadyRunning, StateUnwritable, FixRefused) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     except OSError as error:

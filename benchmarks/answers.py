@@ -19,8 +19,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from tests.answercells import KINDS, ROUTES, Cell, run_cell, run_window
 from tests.conftest import Shelf, end, start_shelf
+from tests.support.answercells import KINDS, ROUTES, Cell, run_cell, run_window
 
 SERVERS = {"strict": (), "permissive": ("--permissive",)}
 Job = tuple[str, Callable[[Shelf, Path], list[str]]]

@@ -21,8 +21,8 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
-from migration import schema
-from tests.librarykit import FIXTURES, epub
+from migration.ledger import schema
+from tests.support.librarykit import FIXTURES, epub
 
 MTIME_NS = 1_700_000_000_000_000_000
 LANGUAGES = ("eng", "ces", "deu", "fra", "rus", "zho")

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from tests.conftest import PASSWORD, PROJECT, Shelf, clean_environment, end, start_shelf
-from tests.librarykit import Library, epubs
+from tests.support.librarykit import Library, epubs
 
 GOAL_MS = 8.0
 

@@ -23,13 +23,14 @@ from pathlib import Path
 
 import psutil
 
-from migration import logs, progress, totals
+from migration.ledger import totals
 from migration.model import Counts
-from tests.clusterkit import DaskCluster, end_family
+from migration.state_files import logs, progress
 from tests.conftest import PASSWORD, PROJECT, Shelf, clean_environment, end, start_shelf
-from tests.librarykit import Library, epubs
-from tests.netkit import HUB_ADDRESS, Network, network
-from tests.truth import Truth, look, troubles
+from tests.support.clusterkit import DaskCluster, end_family
+from tests.support.librarykit import Library, epubs
+from tests.support.netkit import HUB_ADDRESS, Network, network
+from tests.support.truth import Truth, look, troubles
 
 TASK_MS, SLOTS = 200, 8
 GOALS = {2: 1.9, 4: 3.6}

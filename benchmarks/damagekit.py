@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from migration import totals
-from migration.ledger import LEDGER_NAME
-from tests.clockkit import FakeTime
+from migration.ledger import totals
+from migration.ledger.ledger import LEDGER_NAME
 from tests.conftest import PASSWORD, PROJECT, clean_environment, end, start_shelf
-from tests.librarykit import Library, Made, epub
-from tests.truth import look, troubles
+from tests.support.clockkit import FakeTime
+from tests.support.librarykit import Library, Made, epub
+from tests.support.truth import look, troubles
 
 #: Whoever runs the migration; root is asked for no rights.
 NOBODY = 65534

@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 
 from migration.model import Counts
-from tests.boardkit import Running, start_board
-from tests.browserkit import browser, text_of, wait
 from tests.conftest import end
-from tests.statekit import HOSTILE, State
+from tests.support.boardkit import Running, start_board
+from tests.support.browserkit import browser, text_of, wait
+from tests.support.statekit import HOSTILE, State
 
 WORKERS, ENTRIES, SECONDS = 8, 1000, 30.0
 RENDER_GOAL, CPU_GOAL = 1.0, 0.01

@@ -25,7 +25,7 @@ import psutil
 from benchmarks.fuzz_requests import GROUPS, Fuzzer, Request
 from benchmarks.table import Table
 from tests.conftest import Shelf, end, start_shelf
-from tests.contract.shelfkit import Server, epub
+from tests.support.shelfkit import Server, epub
 
 ANSWER_SECONDS = 10.0
 GROWTH_MB = 10.0

@@ -17,11 +17,11 @@ import threading
 import time
 from pathlib import Path
 
-from migration import totals
+from migration.ledger import totals
 from tests.conftest import PASSWORD, PROJECT, Shelf, clean_environment, end, start_shelf
-from tests.librarykit import Library, Made, epub
-from tests.proxy import Decision, Do, Proxy
-from tests.truth import look, troubles
+from tests.support.librarykit import Library, Made, epub
+from tests.support.proxy import Decision, Do, Proxy
+from tests.support.truth import look, troubles
 
 #: Where a worker is killed: (method, part of the path, is the answer lost as well).
 STEPS = (

@@ -11,13 +11,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from auto_monitor.detection import DetectionPolicy, judge
-from auto_monitor.history import StateFile
+from auto_monitor.decide.detection import DetectionPolicy, judge
 from auto_monitor.model import Identity, MonitorState, WorkerRecord
-from auto_monitor.observe import Observer
-from migration import logs, progress
+from auto_monitor.observe.workers import Observer
+from auto_monitor.record.history import StateFile
 from migration.model import BookId, Counts, Current, FileId, Phase, Progress
-from tests.fakes import LivingWorkers
+from migration.state_files import logs, progress
+from tests.support.fakes import LivingWorkers
 
 WORKERS, LOG_BYTES, LOOKS, GOAL = 8, 125_000_000, 60, 0.050
 #: Lines each worker adds between two looks: about 500 files a minute.

@@ -26,7 +26,7 @@ from PIL import Image
 
 from benchmarks.table import Table
 from tests.conftest import PASSWORD, PROJECT, Shelf, clean_environment, end, start_shelf
-from tests.librarykit import Library, Made, epub
+from tests.support.librarykit import Library, Made, epub
 
 WORKERS = 2
 GOAL, AIM = 3.0, 5.0

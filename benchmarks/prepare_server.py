@@ -16,7 +16,7 @@ import time
 import psycopg
 
 from deploy import prepare_server
-from tests.postgreskit import running
+from tests.support.postgreskit import running
 
 ASKED = "SELECT * FROM source WHERE source.size = %s AND source.hash = %s"
 

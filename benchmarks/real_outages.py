@@ -28,9 +28,10 @@ import psycopg
 
 from benchmarks.peers import cover
 from benchmarks.table import Table
-from migration import logs, totals
+from migration.ledger import totals
+from migration.state_files import logs
 from tests.conftest import PROJECT, clean_environment
-from tests.librarykit import Library, Made, epub
+from tests.support.librarykit import Library, Made, epub
 
 COMICS, WORKERS = 5, 2
 DEADLINE_SECONDS = 1800

@@ -41,9 +41,9 @@ import websocket
 from benchmarks import real_outages
 from benchmarks.peers import cover
 from benchmarks.table import Table
-from migration import logs
+from migration.state_files import logs
 from tests.conftest import PROJECT, clean_environment
-from tests.librarykit import Library, Made, epub
+from tests.support.librarykit import Library, Made, epub
 
 #: Files at either end that say more of start and end than of the rate.
 MARGIN = 6

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks import biglibrary
 from benchmarks.table import Table
-from migration.library import CalibreLibrary
+from migration.calibre.library import CalibreLibrary
 from tests.conftest import PASSWORD, PROJECT, Shelf, clean_environment, end, start_shelf
 
 PAGE = 1000

@@ -17,10 +17,10 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from migration.clock import SteadyClock
-from migration.ledger import Ledger
-from migration.library import CalibreLibrary
-from migration.owner import this_process
+from common.clock import SteadyClock
+from migration.calibre.library import CalibreLibrary
+from migration.ledger.ledger import Ledger
+from migration.state_files.owner import this_process
 from tests.conftest import PASSWORD, PROJECT, Shelf, clean_environment, end, start_shelf
 
 PAGE = 1000

@@ -24,7 +24,7 @@ from benchmarks import client_cpu
 from benchmarks.scale import Worker
 from benchmarks.table import Table
 from tests.conftest import end, start_shelf
-from tests.librarykit import Library, Made, epubs
+from tests.support.librarykit import Library, Made, epubs
 
 TASK_MS, SLOTS = 200, 2
 MEGABYTE = 1024 * 1024

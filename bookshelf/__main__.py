@@ -22,7 +22,7 @@ from bookshelf.config import Config, read_config
 from bookshelf.connections import Limits, Runner
 from bookshelf.record import Record, RecordUnwritable
 from bookshelf.server import make_application
-from systemd_notify import Notifier
+from common.sd_notify import Notifier
 
 #: Seconds for requests in hand to end after a signal.
 STOP_SECONDS = 4.0

@@ -14,13 +14,13 @@ import psutil
 from aiohttp import web
 
 from auto_monitor.config import environment
+from common.clock import birth_of
+from common.files import StateUnwritable, read_json, write_json
+from common.json_value import Json
 from dashboard import report
 from dashboard.access import Access
 from dashboard.config import Config, read_config
 from dashboard.server import make_application
-from migration.atomic import StateUnwritable, read_json, write_json
-from migration.clock import birth_of
-from migration.model import Json
 
 #: Seconds for requests in hand to end after a signal.
 STOP_SECONDS = 2.0

@@ -11,8 +11,11 @@ from typing import NoReturn
 import jinja2
 from aiohttp import web
 
-from auto_monitor import commands, daemon, llm_debugger
-from auto_monitor.commands import Wish
+from auto_monitor import llm_debugger
+from auto_monitor.cli import commands, daemon
+from auto_monitor.cli.commands import Wish
+from common.files import StateUnwritable
+from common.json_value import Json
 from dashboard import search
 from dashboard import series as rates
 from dashboard import sources as reading
@@ -21,8 +24,6 @@ from dashboard.config import Config
 from dashboard.metrics import CONTENT_TYPE_LATEST, exposition
 from dashboard.sources import Sources
 from dashboard.stream import Stream
-from migration.atomic import StateUnwritable
-from migration.model import Json
 
 HERE = Path(__file__).parent
 #: The charts show so much of the end, or the whole pass.

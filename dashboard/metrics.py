@@ -12,8 +12,9 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from auto_monitor.model import HistoryEntry
+from common.json_value import Json
 from dashboard.sources import verdict
-from migration.model import Json, Phase
+from migration.model import Phase
 
 __all__ = ["CONTENT_TYPE_LATEST", "exposition"]
 

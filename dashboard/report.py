@@ -9,17 +9,18 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from auto_monitor import samples
 from auto_monitor.model import HistoryEntry
+from auto_monitor.record import samples
+from common.files import write_bytes, write_json
+from common.json_value import Json
 from dashboard.drawing import line_chart
 from dashboard.series import Rate, rates
 from dashboard.slowest import slowest
 from dashboard.sources import Sources, verdict
-from migration import failures, totals
-from migration.atomic import write_bytes, write_json
-from migration.model import Json
-from migration.report import minutes_in_words, size_in_words
-from migration.totals import Totals
+from migration.commands import failures
+from migration.ledger import totals
+from migration.ledger.totals import Totals
+from migration.worker.report import minutes_in_words, size_in_words
 
 SCHEMA = 1
 #: Failed files that are listed; all of them are on the page and in the ledger.

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from migration import failures, totals
-from migration.failures import FailedFile
-from migration.model import BookId, FileId, Json
+from common.json_value import Json
+from migration.commands import failures
+from migration.commands.failures import FailedFile
+from migration.ledger import totals
+from migration.model import BookId, FileId
 
 #: Files on a page; rows read at a time; seconds after which a search says how far it came.
 PAGE, CHUNK, PATIENCE_SECONDS = 25, 500, 0.5

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import fmean, stdev
 
-from auto_monitor.samples import Sample
+from auto_monitor.record.samples import Sample
 
 #: Points that a chart gets at most, and samples that are kept.
 POINTS, KEPT = 240, 1800

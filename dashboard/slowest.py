@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from migration import logs
+from migration.state_files import logs
 
 #: How many are listed; seconds after which the search ends with what it has.
 MOST, PATIENCE_SECONDS = 25, 30.0

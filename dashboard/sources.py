@@ -5,15 +5,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from auto_monitor import config, samples, status
-from auto_monitor.history import History as Fixes
-from auto_monitor.history import history_path
+from auto_monitor import config
+from auto_monitor.cli import status
 from auto_monitor.model import HistoryEntry
-from auto_monitor.samples import Sample
+from auto_monitor.record import samples
+from auto_monitor.record.history import History as Fixes
+from auto_monitor.record.history import history_path
+from auto_monitor.record.samples import Sample
+from common.json_value import Json
+from common.sanitize import for_log
 from dashboard.series import Estimate, History, estimate
-from migration import totals
-from migration.model import Json
-from migration.sanitize import for_log
+from migration.ledger import totals
 
 LEDGER_NAME = "migration_ledger.db"
 

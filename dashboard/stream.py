@@ -9,8 +9,8 @@ from datetime import datetime
 
 from aiohttp import web
 
+from common.json_value import Json
 from dashboard.sources import Sources
-from migration.model import Json
 
 #: Seconds between two snapshots while somebody watches, and while nobody does, for the charts.
 WATCHED_SECONDS, ALONE_SECONDS = 2.0, 15.0

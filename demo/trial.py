@@ -15,7 +15,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from migration import totals
+from migration.ledger import totals
 
 DEMO = Path(__file__).resolve().parent
 #: Seconds for the server to listen.

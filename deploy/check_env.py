@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from migration.options import environment_with_files
+from migration.worker.options import environment_with_files
 
 PROJECT = Path(__file__).resolve().parent.parent
 _HOW = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from migration.atomic import StateUnwritable, write_bytes
+from common.files import StateUnwritable, write_bytes
 from migration.errors import ExitCode
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-import systemd_notify
+from common import sd_notify
 from deploy import processes
 from deploy.stop import stop
 from migration.errors import ExitCode
@@ -111,5 +111,5 @@ def end_child(child: "subprocess.Popen[bytes]", seconds: float = 10.0) -> None:
 
 def clean_environment() -> dict[str, str]:
     """The environment without settings that belong to another server or library, and without systemd's."""
-    ours = ("MBS2_", "BOOKSHELF_", "CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID", *systemd_notify.VARIABLES)
+    ours = ("MBS2_", "BOOKSHELF_", "CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID", *sd_notify.VARIABLES)
     return {key: value for key, value in os.environ.items() if not key.startswith(ours)}

@@ -18,19 +18,21 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-import systemd_notify
-from auto_monitor.command_line import names
+from auto_monitor.cli.command_line import names
 from auto_monitor.config import Misconfigured, require_llm_key
 from auto_monitor.config import check as check_settings
-from auto_monitor.workers import Command, Workers
+from auto_monitor.processes import Command, Workers
+from common import sd_notify
 from deploy import board, processes
 from deploy.embedded import Refused, clean_environment, embedded_server, end_child
 from deploy.stop import stop
-from migration import progress, report, totals
+from migration.calibre.lock_wait import LIBRARY_LOCK_SECONDS
 from migration.errors import ExitCode
+from migration.ledger import totals
 from migration.model import Phase
-from migration.options import environment_with_files
-from migration.patience import LIBRARY_LOCK_SECONDS
+from migration.state_files import progress
+from migration.worker import report
+from migration.worker.options import environment_with_files
 
 PROJECT = Path(__file__).resolve().parent.parent
 DEMO = PROJECT / "demo"
@@ -336,7 +338,7 @@ def _monitor_command(job: Job, *options: str) -> list[str]:
 def _become_monitor(job: Job, option: str) -> int:
     sys.stdout.flush()
     # The same process: under systemd it is the service, and speaks for it.
-    service = {name: os.environ[name] for name in systemd_notify.VARIABLES if name in os.environ}
+    service = {name: os.environ[name] for name in sd_notify.VARIABLES if name in os.environ}
     os.execve(sys.executable, _monitor_command(job, option), {**_surroundings(job), **service})  # noqa: S606 - no shell is wanted
 
 

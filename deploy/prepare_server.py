@@ -14,9 +14,9 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from common.sanitize import for_log
 from migration.errors import ExitCode
-from migration.options import environment_with_files
-from migration.sanitize import for_log
+from migration.worker.options import environment_with_files
 
 PROJECT = Path(__file__).resolve().parent.parent
 SCRIPT = Path(__file__).with_name("prepare_server.sql")

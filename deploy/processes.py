@@ -7,11 +7,11 @@ from pathlib import Path
 
 import psutil
 
-from auto_monitor import daemon
-from auto_monitor.history import StateFile, state_path
+from auto_monitor.cli import daemon
 from auto_monitor.model import Identity
-from auto_monitor.workers import running
-from migration import progress
+from auto_monitor.processes import running
+from auto_monitor.record.history import StateFile, state_path
+from migration.state_files import progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import argcomplete
 
-from auto_monitor.workers import end
+from auto_monitor.processes import end
 from deploy.processes import Recorded, dashboard, monitor, server, workers
-from migration.options import environment_with_files
+from migration.worker.options import environment_with_files
 
 PROJECT = Path(__file__).resolve().parent.parent
 #: Seconds to end after SIGTERM. A worker saves within 10; a monitor may be in the middle of ending one that hangs.

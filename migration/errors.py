@@ -36,29 +36,15 @@ Every deliberate raise in `migration` is one of these; each leaf's docstring is 
 from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import datetime
-from enum import IntEnum
 
-
-class ExitCode(IntEnum):
-    """What the worker's exit status says; the monitor decides by it whether to restart."""
-
-    OK = 0  #: all accounted for, none failed
-    SOME_FAILED = 1  #: all accounted for, some failed
-    USAGE = 2  #: usage or configuration, or the ledger belongs to another library or server
-    SERVER = 3  #: server unreachable for 60 s at start, or login refused
-    LIBRARY = 4  #: library unreadable
-    STATE = 5  #: state directory not writable
-    PENDING = 6  #: ended with files pending
-    TAKEN = 7  #: this worker id is already running
-    DIFFERENCE = 8  #: closed, but something stands on the server that should not
-    DAMAGED = 9  #: the ledger was damaged and set aside: start again
-    INTERNAL = 70  #: internal error
-    SIGINT = 130  #: stopped by SIGINT after saving
-    SIGTERM = 143  #: stopped by SIGTERM after saving
-
-
-class MigrationError(Exception):
-    """The base of every deliberate error; its text is a sentence for the user."""
+from common.errors import Fatal as Fatal
+from common.errors import MigrationError as MigrationError
+from common.errors import OutOfMemory as OutOfMemory
+from common.errors import OutOfResources as OutOfResources
+from common.errors import RecursionTooDeep as RecursionTooDeep
+from common.errors import StateUnwritable as StateUnwritable
+from common.errors import TooManyOpenFiles as TooManyOpenFiles
+from common.exit_status import ExitCode as ExitCode
 
 
 class Transient(MigrationError):
@@ -224,12 +210,6 @@ class BadCover(Rejected):
     reason = "cover not sendable"
 
 
-class Fatal(MigrationError):
-    """Stop at once with this message; `exit_code` is the worker's exit status."""
-
-    exit_code = ExitCode.INTERNAL
-
-
 class Misconfigured(Fatal):
     """An option, an environment variable or a setting is wrong or missing."""
 
@@ -264,12 +244,6 @@ class LibraryBusy(LibraryUnreadable):
     """Another program holds metadata.db locked; a worker that is running waits for it."""
 
 
-class StateUnwritable(Fatal):
-    """The state directory or a file in it is full, read-only, gone, not ours to open, or on a network file system."""
-
-    exit_code = ExitCode.STATE
-
-
 class LedgerCorrupt(Fatal):
     """The ledger is damaged or gone: the next start sets it aside and rebuilds it, and says so."""
 
@@ -280,24 +254,6 @@ class WorkerIdTaken(Fatal):
     """A worker with this id is already running on this state directory."""
 
     exit_code = ExitCode.TAKEN
-
-
-class OutOfResources(Fatal):
-    """The machine or this process ran short of something; neither the file nor a directory is to blame."""
-
-    exit_code = ExitCode.INTERNAL
-
-
-class TooManyOpenFiles(OutOfResources):
-    """No further file or connection can be opened (EMFILE, ENFILE)."""
-
-
-class OutOfMemory(OutOfResources):
-    """The system, Python or SQLite has no memory left for this process."""
-
-
-class RecursionTooDeep(OutOfResources):
-    """A function called itself too often: a fault of the program, or nonsense that it followed too far."""
 
 
 class Superseded(Fatal):

@@ -3,8 +3,8 @@
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
+from common.sanitize import for_log
 from migration.errors import Evidence, Rejected
-from migration.sanitize import for_log
 
 
 @contextmanager

@@ -11,15 +11,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NewType
 
+from common.json_value import Json
 from migration.errors import Evidence
 
 BookId = NewType("BookId", int)
 EbookId = NewType("EbookId", int)
 SourceId = NewType("SourceId", int)
 UploadId = NewType("UploadId", int)
-
-#: What JSON can say.
-Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 

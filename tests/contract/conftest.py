@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import end, start_shelf
-from tests.contract.shelfkit import Server
+from tests.support.shelfkit import Server
 
 
 @pytest.fixture(scope="session")

@@ -9,21 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from migration import metadata
-from migration.books import Asked, BookState, Intention
-from migration.carrier import Carrier, LocalCarrier, Watch
-from migration.client import BookshelfClient
-from migration.clock import SteadyClock
-from migration.cluster import DaskCarrier, Plan
-from migration.enrolment import Stage
+from common.clock import SteadyClock
+from migration.calibre.library import CalibreLibrary
+from migration.cluster.coordinator import DaskCarrier, Plan
 from migration.errors import FileChanged, MissingFile, Unsupported
-from migration.ledger import Ledger
-from migration.library import CalibreLibrary
+from migration.lanes.api.transfer import Carrier, LocalCarrier, Watch
+from migration.ledger.ledger import Ledger
+from migration.ledger.tables.books import Asked, BookState, Intention
+from migration.ledger.tables.registration import Stage
+from migration.metadata import ebook_metadata
 from migration.model import BookFile, Card, Digest, Sighting, UploadId
-from migration.owner import this_process
-from migration.wire import Wire
-from tests.contract.shelfkit import Server, digest, title
-from tests.librarykit import Library, Made, epub
+from migration.server.client import BookshelfClient
+from migration.server.transport import Wire
+from migration.state_files.owner import this_process
+from tests.support.librarykit import Library, Made, epub
+from tests.support.shelfkit import Server, digest, title
 
 pytestmark = pytest.mark.integration
 
@@ -53,7 +53,7 @@ class Scene:
         [number] = self.made.add(Made(title=title(), files={kind: data}))
         [book] = self.library.read_books(number, number)
         vocabulary = self.client.vocabulary()
-        return book.files[0], metadata.make_card(
+        return book.files[0], ebook_metadata.make_card(
             book, vocabulary, default_language="en", library_uuid=self.library.uuid
         )
 

@@ -7,7 +7,7 @@ import pytest
 import requests
 import websocket
 
-from tests.contract.shelfkit import TIMEOUT, Server
+from tests.support.shelfkit import TIMEOUT, Server
 
 pytestmark = pytest.mark.integration
 

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from tests.contract.shelfkit import Server, digest, epub, frames_until_end, picture, title
+from tests.support.shelfkit import Server, digest, epub, frames_until_end, picture, title
 
 pytestmark = pytest.mark.integration
 

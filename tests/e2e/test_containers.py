@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PASSWORD, PROJECT
-from tests.dockerkit import BASE_IMAGE, Docker, Stack, certificates, engine
 from tests.integration.test_migration_changes import wait_for
-from tests.librarykit import Library, epubs
+from tests.support.dockerkit import BASE_IMAGE, Docker, Stack, certificates, engine
+from tests.support.librarykit import Library, epubs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 #: Enough that everything can be stopped in the middle, one by one.

@@ -12,11 +12,11 @@ import psutil
 import pytest
 
 from deploy import processes
-from migration import totals
+from migration.ledger import totals
 from tests.conftest import PROJECT, clean_environment
 from tests.integration.test_migration_changes import wait_for
-from tests.librarykit import Library, epubs
-from tests.truth import look
+from tests.support.librarykit import Library, epubs
+from tests.support.truth import look
 
 pytestmark = pytest.mark.e2e
 #: Enough that a migration is still under way when the next button is pressed, one file at a time.

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from migration import answers
-from tests.answercells import KINDS, ROUTES, Cell, OldAnswers, run_cell, run_old_answers, run_window
+from migration.server import responses
 from tests.conftest import Shelf, end, start_shelf
+from tests.support.answercells import KINDS, ROUTES, Cell, OldAnswers, run_cell, run_old_answers, run_window
 
 pytestmark = pytest.mark.integration
 
@@ -59,7 +59,7 @@ def test_a_maintenance_window_of_six_seconds(permissive: Shelf, tmp_path: Path) 
 def test_the_table_has_every_request_of_the_worker() -> None:
     """Whatever the gate knows, but for two that the worker sends nobody in a migration."""
     missing = []
-    for known in answers.ROUTES:
+    for known in responses.ROUTES:
         path = known.path.pattern.replace(r"(\d+)", "1").replace(".+", "x")
         if not any(route.matches(known.method, path) for route in ROUTES.values()):
             missing.append(f"{known.method} {path}")

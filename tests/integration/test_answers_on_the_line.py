@@ -12,11 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from migration import wire
-from migration.answers import LARGEST
-from migration.books import Asked, BookState, Intention
-from migration.client import BookshelfClient
-from migration.clock import SteadyClock
+from common.clock import SteadyClock
+from common.json_value import Json
+from migration.cluster.remote import Place, _deaf
 from migration.errors import (
     AnswerLost,
     LoginRefused,
@@ -26,13 +24,16 @@ from migration.errors import (
     ServerUnreachable,
     Transient,
 )
-from migration.ledger import Ledger
-from migration.model import BookId, Card, Digest, EbookId, Json, UploadId
-from migration.owner import this_process
-from migration.remote import Place, _deaf
-from migration.sequences import Sequence
-from migration.wire import Wire, closes_silently
-from tests.answerkit import EBOOK, GONE, ROUTES, TOKEN, Raw, as_json, kinds, own_page, page
+from migration.ledger.ledger import Ledger
+from migration.ledger.tables.books import Asked, BookState, Intention
+from migration.model import BookId, Card, Digest, EbookId, UploadId
+from migration.server import transport
+from migration.server.client import BookshelfClient
+from migration.server.responses import LARGEST
+from migration.server.sequences import Sequence
+from migration.server.transport import Wire, closes_silently
+from migration.state_files.owner import this_process
+from tests.support.answerkit import EBOOK, GONE, ROUTES, TOKEN, Raw, as_json, kinds, own_page, page
 
 pytestmark = pytest.mark.integration
 DIGEST = Digest("ab" * 20, 1942)
@@ -158,7 +159,7 @@ def test_answers_are_bounded(
     words: str,
 ) -> None:
     """In what is read of them and in how long that takes; the line is not used again."""
-    monkeypatch.setattr(wire, "READ_SECONDS", 0.6)
+    monkeypatch.setattr(transport, "READ_SECONDS", 0.6)
     line = lines(say)
     began = time.monotonic()
     with pytest.raises(kind, match=r"GET http://127\.0\.0\.1") as caught:
@@ -174,7 +175,7 @@ def test_a_request_that_must_not_be_sent_twice_is_lost_not_failed(
     lines: Callable[[Callable[[Write], None]], Line], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever came in the place of its answer."""
-    monkeypatch.setattr(wire, "READ_SECONDS", 0.6)
+    monkeypatch.setattr(transport, "READ_SECONDS", 0.6)
     [good] = [answer for method, path, answer, _key in ROUTES if (method, path) == ("POST", "/api/ebooks")]
     says = [always(raw) for raw in kinds(good).values()] + [gigabyte, dripping, cut]
     lost = []

@@ -16,8 +16,8 @@ import requests
 from PIL import Image
 
 from tests.conftest import PROJECT, Shelf, clean_environment
-from tests.contract.shelfkit import Server, epub
-from tests.librarykit import epub as make_epub
+from tests.support.librarykit import epub as make_epub
+from tests.support.shelfkit import Server, epub
 
 pytestmark = pytest.mark.integration
 

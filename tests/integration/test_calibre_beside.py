@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from migration import totals
+from migration.ledger import totals
 from tests.conftest import Shelf, Workers, needs
-from tests.librarykit import Library, epub, epubs
+from tests.support.librarykit import Library, epub, epubs
 
 pytestmark = pytest.mark.integration
 CALIBRE = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}

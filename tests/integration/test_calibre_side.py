@@ -12,18 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from migration import connection, logs, totals
-from migration.adoption import adopt
-from migration.clock import SteadyClock
+from common.clock import SteadyClock
+from migration.calibre import connection
+from migration.calibre.library import CalibreLibrary
+from migration.calibre.listing import Listing
+from migration.calibre.paths import Tree
+from migration.checks.adoption import adopt
 from migration.errors import LibraryBusy, LibraryUnreadable, WrongLedger
-from migration.ledger import Ledger
-from migration.library import CalibreLibrary
-from migration.listing import Listing
+from migration.ledger import totals
+from migration.ledger.ledger import Ledger
 from migration.model import Author, BookId, Counts, FileId
-from migration.owner import this_process
-from migration.paths import Tree
+from migration.state_files import logs
+from migration.state_files.owner import this_process
 from tests.conftest import Shelf, Workers
-from tests.librarykit import Library, Made, crash_a_writer, epub, epubs
+from tests.support.librarykit import Library, Made, crash_a_writer, epub, epubs
 
 pytestmark = pytest.mark.integration
 

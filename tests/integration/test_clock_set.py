@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from migration import progress
-from tests.clockkit import FakeTime
+from migration.state_files import progress
 from tests.conftest import Shelf, Workers
 from tests.integration.test_hardening import Script, library_of
 from tests.integration.test_migration_changes import wait_for
-from tests.proxy import Do, Proxy
-from tests.truth import look, troubles
+from tests.support.clockkit import FakeTime
+from tests.support.proxy import Do, Proxy
+from tests.support.truth import look, troubles
 
 pytestmark = pytest.mark.integration
 FAST = {"RETRY_FIRST_SECONDS": "0.05", "PROBE_SECONDS": "0.2", "RECONCILE_AFTER_SECONDS": "3", "TASK_SECONDS": "4"}

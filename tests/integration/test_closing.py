@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from migration import totals
-from migration.books import Asked, BookState, Intention
-from migration.client import BookshelfClient, task_urls
-from migration.closing import LIST_TRIES, LastLook
+from migration.calibre.library import CalibreLibrary
+from migration.checks.last_look import LIST_TRIES, LastLook
 from migration.errors import ServerFault
-from migration.ledger import Ledger
-from migration.library import CalibreLibrary
-from migration.metadata import working_title
+from migration.ledger import totals
+from migration.ledger.ledger import Ledger
+from migration.ledger.tables.books import Asked, BookState, Intention
+from migration.metadata.ebook_metadata import working_title
 from migration.model import BookId
-from migration.owner import this_process
-from migration.wire import Wire
+from migration.server.client import BookshelfClient, task_urls
+from migration.server.transport import Wire
+from migration.state_files.owner import this_process
 from tests.conftest import PASSWORD, Shelf
-from tests.fakes import ToldClock
-from tests.librarykit import Library, epubs
-from tests.proxy import Answer, Decision, Do, Proxy
+from tests.support.fakes import ToldClock
+from tests.support.librarykit import Library, epubs
+from tests.support.proxy import Answer, Decision, Do, Proxy
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 FAILS = Answer(500, '{"message": "Internal Server Error"}', "application/json")

@@ -17,16 +17,17 @@ import psutil
 import pytest
 
 from benchmarks import cluster
-from migration import progress, totals
+from migration.ledger import totals
 from migration.model import Counts, Phase
-from tests.clusterkit import DaskCluster
+from migration.state_files import progress
 from tests.conftest import PASSWORD, PROJECT, Shelf, Workers, clean_environment, needs
 from tests.integration.test_hardening import Script
 from tests.integration.test_migration_changes import lines_of, wait_for
 from tests.integration.test_migration_small import by_sha1, seen
-from tests.librarykit import Library, Made, epub, epubs
-from tests.proxy import Answer, Proxy
-from tests.truth import look, troubles
+from tests.support.clusterkit import DaskCluster
+from tests.support.librarykit import Library, Made, epub, epubs
+from tests.support.proxy import Answer, Proxy
+from tests.support.truth import look, troubles
 
 pytestmark = pytest.mark.integration
 FAST = {"RETRY_FIRST_SECONDS": "0.05", "PROBE_SECONDS": "0.2", "RECONCILE_AFTER_SECONDS": "1.5", "TASK_SECONDS": "20"}
@@ -241,8 +242,9 @@ def test_a_machine_without_this_program_or_with_another_gets_no_work(
     """Each is named with the reason; the others work."""
     library, contents = library_of(tmp_path, 10)
     other = tmp_path / "other"
-    shutil.copytree(PROJECT / "migration", other / "migration")
-    with (other / "migration" / "mime.py").open("a") as file:
+    for package in ("common", "migration"):
+        shutil.copytree(PROJECT / package, other / package)
+    with (other / "migration" / "metadata" / "mime.py").open("a") as file:
         file.write("\n# an older version\n")
     dask.start_scheduler()
     dask.start_machine(cwd=tmp_path, environment={"PYTHONPATH": ""})

@@ -10,9 +10,9 @@ import pytest
 from tests.conftest import PASSWORD, PROJECT, Shelf, end
 from tests.integration.test_migration_changes import wait_for
 from tests.integration.test_monitor import Watch
-from tests.librarykit import epubs
-from tests.llmkit import Reply, ScriptedLlm, decision
-from tests.unit.monitor.editkit import as_diff, as_function, as_strings, functions
+from tests.support.editkit import as_diff, as_function, as_strings, functions
+from tests.support.librarykit import epubs
+from tests.support.llmkit import Reply, ScriptedLlm, decision
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 KEY = "sk-test-0123456789abcdef"

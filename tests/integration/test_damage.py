@@ -11,16 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from migration import progress, rescue, totals
 from migration.errors import LedgerCorrupt, StateUnwritable
-from migration.ledger import BACKUP_NAME, LEDGER_NAME, Ledger
-from migration.owner import this_process
+from migration.ledger import recovery, totals
+from migration.ledger.ledger import BACKUP_NAME, LEDGER_NAME, Ledger
+from migration.state_files import progress
+from migration.state_files.owner import this_process
 from tests.conftest import PROJECT, Shelf, Workers, clean_environment
-from tests.fakes import ToldClock
 from tests.integration.test_hardening import FAST, library_of
 from tests.integration.test_ledger import NOW
 from tests.integration.test_migration_changes import wait_for
-from tests.truth import look, troubles
+from tests.support.fakes import ToldClock
+from tests.support.truth import look, troubles
 
 pytestmark = pytest.mark.integration
 LOG = logging.getLogger("test_damage")
@@ -95,15 +96,15 @@ def test_harm_done_under_a_worker_is_seen_and_rebuilt(
     with pytest.raises(LedgerCorrupt, match=words):
         used.check_in_place()
     (tmp_path / "migration_progress_worker1.json").write_text("{}")
-    rescue.mark_damaged(tmp_path, used.inode)
-    ledger = rescue.open_ledger(tmp_path, lambda: made(tmp_path), LOG)
+    recovery.mark_damaged(tmp_path, used.inode)
+    ledger = recovery.open_ledger(tmp_path, lambda: made(tmp_path), LOG)
     assert ledger.rebuilt
     assert ledger.join_pass(100, may_open=True) == 1
     assert bool(list(tmp_path.glob("migration_ledger.2*.db"))) == (harm is not delete or name != "")
     ledger.check_in_place()
     # Whoever still used the lost one says so now; the one in its place is not taken for it.
-    rescue.mark_damaged(tmp_path, used.inode)
-    assert rescue.trouble(tmp_path) == ""
+    recovery.mark_damaged(tmp_path, used.inode)
+    assert recovery.trouble(tmp_path) == ""
 
 
 @pytest.mark.parametrize("backup", [b"", b"no database", None], ids=["empty", "nonsense", "a directory"])
@@ -115,7 +116,7 @@ def test_a_backup_of_no_use_is_named(
         (tmp_path / BACKUP_NAME).mkdir()
     else:
         (tmp_path / BACKUP_NAME).write_bytes(backup)
-    ledger = rescue.open_ledger(tmp_path, lambda: made(tmp_path), LOG)
+    ledger = recovery.open_ledger(tmp_path, lambda: made(tmp_path), LOG)
     assert ledger.rebuilt
     assert "is gone, although there was one here" in caplog.text
     assert ("nothing but the server" in caplog.text) == (backup != b"")
@@ -123,10 +124,10 @@ def test_a_backup_of_no_use_is_named(
 
 def test_what_was_under_way_settles_first(tmp_path: Path, made: Callable[[Path], Ledger]) -> None:
     """Workers that used a lost ledger may have sent something a moment ago; one that is just new waits for nothing."""
-    new = rescue.open_ledger(tmp_path / "new", lambda: made(_folder(tmp_path / "new")), LOG)
+    new = recovery.open_ledger(tmp_path / "new", lambda: made(_folder(tmp_path / "new")), LOG)
     assert (new.rebuilt, new.settles_at()) == (False, NOW)
     (_folder(tmp_path / "lost") / "migration_progress_worker3.json").write_text("{}")
-    lost = rescue.open_ledger(tmp_path / "lost", lambda: made(tmp_path / "lost"), LOG)
+    lost = recovery.open_ledger(tmp_path / "lost", lambda: made(tmp_path / "lost"), LOG)
     assert (lost.settles_at() - NOW).total_seconds() == 40
     lost.back_up(1)
     assert lost.settles_at() == NOW
@@ -142,9 +143,9 @@ _TRIES = """
 import json, logging, resource, sys
 from pathlib import Path
 from migration import rescue, totals
-from migration.clock import SteadyClock
-from migration.ledger import Ledger
-from migration.owner import this_process
+from common.clock import SteadyClock
+from migration.ledger.ledger import Ledger
+from migration.state_files.owner import this_process
 
 folder = Path(sys.argv[1])
 if len(sys.argv) > 2:

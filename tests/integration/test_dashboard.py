@@ -11,14 +11,14 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from auto_monitor import commands
-from auto_monitor.commands import Command, Wish
-from auto_monitor.workers import identity_of
+from auto_monitor.cli import commands
+from auto_monitor.cli.commands import Command, Wish
+from auto_monitor.processes import identity_of
 from migration.model import BookId, Counts, FileId
-from tests.boardkit import Running, start_board
 from tests.conftest import PROJECT, clean_environment, end
 from tests.integration.test_migration_changes import wait_for
-from tests.statekit import HOSTILE, State
+from tests.support.boardkit import Running, start_board
+from tests.support.statekit import HOSTILE, State
 
 pytestmark = pytest.mark.integration
 PATHS = (

@@ -8,16 +8,16 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from auto_monitor import commands
-from auto_monitor.commands import Command, Wish
+from auto_monitor.cli import commands
+from auto_monitor.cli.commands import Command, Wish
 from migration.model import BookId, Counts, FileId, Phase
-from tests.boardkit import Running, start_board
-from tests.browserkit import PHONE, WIDE, browser, colours, resize, text_of, troubles, violations, wait
 from tests.conftest import Shelf, end
 from tests.integration.test_migration_changes import wait_for
 from tests.integration.test_monitor import Watch
-from tests.librarykit import Library, Made, epub, epubs
-from tests.statekit import HOSTILE, State
+from tests.support.boardkit import Running, start_board
+from tests.support.browserkit import PHONE, WIDE, browser, colours, resize, text_of, troubles, violations, wait
+from tests.support.librarykit import Library, Made, epub, epubs
+from tests.support.statekit import HOSTILE, State
 
 pytestmark = pytest.mark.integration
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from migration.library import CalibreLibrary
+from migration.calibre.library import CalibreLibrary
 from tests.conftest import PROJECT
 
 pytestmark = pytest.mark.integration

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT
-from tests.hostkit import NOBODY, Web, copied, nobody, only_tools, program, public_folder, run, web
+from tests.support.hostkit import NOBODY, Web, copied, nobody, only_tools, program, public_folder, run, web
 
 pytestmark = pytest.mark.integration
 SCRIPT = PROJECT / "deploy" / "install_docker_compose_simple.sh"

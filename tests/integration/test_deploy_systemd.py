@@ -12,12 +12,12 @@ import psutil
 import pytest
 
 from auto_monitor import config
-from auto_monitor.detection import FOR_GOOD
-from auto_monitor.disk import LOOK_SECONDS
+from auto_monitor.decide.detection import FOR_GOOD
+from auto_monitor.observe.disk import LOOK_SECONDS
 from tests.conftest import PROJECT, clean_environment, end, needs, start_shelf
 from tests.integration.test_migration_changes import wait_for
 from tests.integration.test_monitor import Watch, slow_shelf, watch  # fixtures
-from tests.servicekit import Manager
+from tests.support.servicekit import Manager
 
 pytestmark = pytest.mark.integration
 __all__ = ["slow_shelf", "watch"]

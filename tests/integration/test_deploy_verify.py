@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT
-from tests.hostkit import copied, nobody, only_tools, program, public_folder, run
+from tests.support.hostkit import copied, nobody, only_tools, program, public_folder, run
 
 pytestmark = pytest.mark.integration
 SCRIPT = PROJECT / "deploy" / "verify_docker_compose.sh"

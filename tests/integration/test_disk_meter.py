@@ -7,9 +7,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from auto_monitor import disk
-from auto_monitor.disk import DiskMeter, devices_behind
 from auto_monitor.monitor import get_disk_io_utilization
+from auto_monitor.observe import disk
+from auto_monitor.observe.disk import DiskMeter, devices_behind
 from tests.conftest import Shelf, end
 from tests.integration.test_migration_changes import wait_for
 from tests.integration.test_monitor import Watch
@@ -86,7 +86,7 @@ def test_every_kind_of_iostat(
     tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch, script: str, figure: float, trouble: str
 ) -> None:
     """Whatever it does, there is a figure, nobody is held up for a second, and nothing is left running."""
-    monkeypatch.setattr("auto_monitor.iostat.PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("auto_monitor.observe.iostat.PATIENCE_SECONDS", 0.3)
     put(programs, script)
     if "sh\n" not in script:
         # Whoever looks for a program passes over one that cannot be executed.

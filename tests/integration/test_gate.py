@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from auto_monitor import gate, sandbox
 from auto_monitor.fix_applier import (
     FixRefused,
     NotOurs,
@@ -18,8 +17,9 @@ from auto_monitor.fix_applier import (
     roll_back,
 )
 from auto_monitor.model import Candidate
+from auto_monitor.patch import gate, sandbox
 from tests.conftest import PROJECT
-from tests.unit.monitor.editkit import as_strings
+from tests.support.editkit import as_strings
 
 pytestmark = [pytest.mark.integration]
 SCRIPT = PROJECT / "bulk_migrate_calibre.py"

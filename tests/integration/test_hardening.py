@@ -16,13 +16,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks import kill9
-from migration import progress, totals
+from migration.ledger import totals
 from migration.model import Counts, Phase
+from migration.state_files import progress
 from tests.conftest import PROJECT, Shelf, Workers, clean_environment
 from tests.integration.test_migration_changes import lines_of, wait_for
-from tests.librarykit import Library, Made, epub, epubs
-from tests.proxy import Answer, Decision, Do, Proxy, Wait
-from tests.truth import look, troubles
+from tests.support.librarykit import Library, Made, epub, epubs
+from tests.support.proxy import Answer, Decision, Do, Proxy, Wait
+from tests.support.truth import look, troubles
 
 pytestmark = pytest.mark.integration
 FAST = {"RETRY_FIRST_SECONDS": "0.05", "PROBE_SECONDS": "0.2", "RECONCILE_AFTER_SECONDS": "1.5", "TASK_SECONDS": "4"}

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from migration import progress, totals
+from migration.ledger import totals
 from migration.model import Counts, Phase
+from migration.state_files import progress
 from tests.conftest import PROJECT, Shelf, Workers
-from tests.librarykit import Library, epubs
-from tests.proxy import Answer, Decision, Do, Proxy
-from tests.truth import look, troubles
+from tests.support.librarykit import Library, epubs
+from tests.support.proxy import Answer, Decision, Do, Proxy
+from tests.support.truth import look, troubles
 
 pytestmark = pytest.mark.integration
 FAST = {

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from migration import failures, totals
-from migration.metadata import working_title
+from migration.commands import failures
+from migration.ledger import totals
+from migration.metadata.ebook_metadata import working_title
 from migration.model import BookId
 from tests.conftest import Shelf, Workers
-from tests.librarykit import Library, epubs
-from tests.proxy import Answer, Decision, Do, Proxy
-from tests.truth import look, troubles
+from tests.support.librarykit import Library, epubs
+from tests.support.proxy import Answer, Decision, Do, Proxy
+from tests.support.truth import look, troubles
 
 FAST = {"RETRY_FIRST_SECONDS": "0.05", "PROBE_SECONDS": "0.2", "RECONCILE_AFTER_SECONDS": "1"}
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from migration import reservation, totals
-from migration.books import Asked, BookState, Intention, Step
 from migration.errors import Evidence, LedgerCorrupt, PutAside, StoppedItsWorker, Superseded, WrongLedger
-from migration.ledger import Ledger, Taken
+from migration.ledger import totals
+from migration.ledger.ledger import Ledger, Taken
+from migration.ledger.tables.books import Asked, BookState, Intention, Step
+from migration.ledger.tables.passes import Range
 from migration.model import (
     BookFile,
     BookId,
@@ -29,9 +30,9 @@ from migration.model import (
     SourceId,
     UploadResult,
 )
-from migration.owner import Owner, this_process
-from migration.passes import Range
-from tests.fakes import ToldClock
+from migration.state_files import reservation
+from migration.state_files.owner import Owner, this_process
+from tests.support.fakes import ToldClock
 
 pytestmark = pytest.mark.integration
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

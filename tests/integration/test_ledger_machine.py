@@ -16,14 +16,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from migration import totals
-from migration.books import Asked, BookState, Intention, Step
 from migration.errors import PutAside, StoppedItsWorker
-from migration.ledger import Ledger
+from migration.ledger import totals
+from migration.ledger.ledger import Ledger
+from migration.ledger.tables.books import Asked, BookState, Intention, Step
+from migration.ledger.tables.passes import Range
 from migration.model import BookFile, BookId, Digest, EbookId, FileId, Known, Outcome, Receipt, SourceId, UploadResult
-from migration.owner import this_process
-from migration.passes import Range
-from tests.fakes import told_clock
+from migration.state_files.owner import this_process
+from tests.support.fakes import told_clock
 
 pytestmark = pytest.mark.integration
 

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from migration import failures, retry, schema, totals
+from migration.commands import failures, retry
 from migration.errors import WrongLedger
-from migration.ledger import LEDGER_NAME
+from migration.ledger import schema, totals
+from migration.ledger.database import Store
+from migration.ledger.ledger import LEDGER_NAME
 from migration.model import BookId, FileId
-from migration.store import Store
 from tests.conftest import FIXTURES, PROJECT, Shelf, Workers
-from tests.librarykit import Library, Made, epub, epubs
-from tests.statekit import State
+from tests.support.librarykit import Library, Made, epub, epubs
+from tests.support.statekit import State
 
 pytestmark = pytest.mark.integration
 BAD = Made(title="<script>alert(1)</script>", files={"EPUB": b""})
@@ -82,9 +83,16 @@ def test_one_failed_file_is_tried_again_and_the_equation_holds(tmp_path: Path, w
     assert titles == {first: "<script>alert(1)</script>"}
     library.file(first).write_bytes(epub(50))
     done = subprocess.run(
-        [sys.executable, "-m", "migration.retry", "--state-dir", str(workers.state_dir), f"{first}:EPUB", "77:PDF"],
-        cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        [
+            *(sys.executable, "-m", "migration.commands.retry", "--state-dir", str(workers.state_dir)),
+            *(f"{first}:EPUB", "77:PDF"),
+        ],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (done.returncode, done.stdout) == (0, "1 files are pending again\n"), done.stderr
     assert workers.run(library.root, shelf)[0] == 1
     after = totals.read(ledger)

@@ -14,12 +14,14 @@ from PIL import Image
 from rich.console import Console
 
 from dashboard.report import collect, render
-from migration import logs, not_carried, report, totals
-from migration.ledger import LEDGER_NAME
-from migration.notices import Kind
-from migration.store import Store
+from migration.ledger import totals
+from migration.ledger.database import Store
+from migration.ledger.ledger import LEDGER_NAME
+from migration.ledger.tables.notices import Kind
+from migration.state_files import logs, not_carried
+from migration.worker import report
 from tests.conftest import FIXTURES, Shelf, Workers, end, start_shelf
-from tests.librarykit import Library, Made, epub
+from tests.support.librarykit import Library, Made, epub
 
 pytestmark = pytest.mark.integration
 RED, BLUE = (200, 10, 10), (10, 10, 200)

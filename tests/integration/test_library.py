@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from migration.calibre.library import CalibreLibrary
 from migration.errors import LibraryUnreadable, MissingFile, NotRegular, OutsideLibrary, Rejected, Unreadable
-from migration.library import CalibreLibrary
 from migration.model import Author, Book, Problem
 from tests.conftest import FIXTURES, PROJECT, needs
-from tests.librarykit import Library, Made, crash_a_writer, epub
+from tests.support.librarykit import Library, Made, crash_a_writer, epub
 
 pytestmark = pytest.mark.integration
 
@@ -431,7 +431,7 @@ def test_an_unreadable_file_is_reported_when_it_is_opened(library: Library) -> N
     """As another user than root."""
     library.file(1).chmod(0)
     script = (
-        "import os, sys\nfrom pathlib import Path\nfrom migration.library import CalibreLibrary\n"
+        "import os, sys\nfrom pathlib import Path\nfrom migration.calibre.library import CalibreLibrary\n"
         "from migration.errors import Unreadable\n"
         "os.getuid() or (os.setgroups([]), os.setgid(65534), os.setuid(65534))\n"
         "with CalibreLibrary(Path(sys.argv[1]), Path('/nonexistent')) as opened:\n"

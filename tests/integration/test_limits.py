@@ -8,13 +8,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from migration import progress, totals
+from migration.ledger import totals
 from migration.model import Counts, Phase
+from migration.state_files import progress
 from tests.conftest import Shelf, Workers
 from tests.integration.test_migration_changes import wait_for
 from tests.integration.test_monitor import Watch
-from tests.librarykit import Library, Made, epubs
-from tests.truth import look, troubles
+from tests.support.librarykit import Library, Made, epubs
+from tests.support.truth import look, troubles
 
 pytestmark = pytest.mark.integration
 

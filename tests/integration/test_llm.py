@@ -9,13 +9,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from auto_monitor.disk import devices_behind
-from migration import progress
+from auto_monitor.observe.disk import devices_behind
+from migration.state_files import progress
 from tests.conftest import PASSWORD, Shelf, end
 from tests.integration.test_migration_changes import wait_for
 from tests.integration.test_monitor import BOOKS, IOSTAT, Watch
-from tests.librarykit import epubs
-from tests.llmkit import Reply, ScriptedLlm, decision
+from tests.support.librarykit import epubs
+from tests.support.llmkit import Reply, ScriptedLlm, decision
 
 pytestmark = pytest.mark.integration
 KEY = "sk-test-0123456789abcdef"

@@ -13,7 +13,7 @@ from dashboard.metrics import exposition
 from dashboard.sources import Sources
 from migration.model import Counts, Phase
 from tests.conftest import PROJECT, needs
-from tests.statekit import HOSTILE, State
+from tests.support.statekit import HOSTILE, State
 
 pytestmark = pytest.mark.integration
 RULES = PROJECT / "deploy" / "prometheus" / "alerts.yml"

@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from migration import logs, progress, totals
+from migration.ledger import totals
 from migration.model import Counts, Phase
+from migration.state_files import logs, progress
 from tests.conftest import Shelf, Workers, end, start_shelf
-from tests.librarykit import Library, Made, epub, epubs
+from tests.support.librarykit import Library, Made, epub, epubs
 
 pytestmark = pytest.mark.integration
 

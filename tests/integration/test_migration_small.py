@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import requests
 
-from migration import metadata, progress, totals
+from migration.ledger import totals
+from migration.metadata import ebook_metadata
 from migration.model import Author, Counts, Phase, Vocabulary
+from migration.state_files import progress
 from tests.conftest import FIXTURES, Shelf, Workers
 
 pytestmark = pytest.mark.integration
@@ -42,9 +44,9 @@ def by_sha1(session: requests.Session, url: str) -> dict[str, tuple[dict[str, An
 
 def shown(book: dict[str, Any], vocabulary: Vocabulary, sorts: dict[str, str]) -> dict[str, Any]:
     """What the server must show for a book of Calibre's listing."""
-    code, _id, _exact = metadata.server_language(book.get("languages", ()), vocabulary.languages, "en")
-    genres, _unknown = metadata.server_genres(book.get("tags", ()), vocabulary.genres)
-    people = (metadata.person(Author(name, sorts[name])) for name in book["authors"].split(" & "))
+    code, _id, _exact = ebook_metadata.server_language(book.get("languages", ()), vocabulary.languages, "en")
+    genres, _unknown = ebook_metadata.server_genres(book.get("tags", ()), vocabulary.genres)
+    people = (ebook_metadata.person(Author(name, sorts[name])) for name in book["authors"].split(" & "))
     return {
         "title": book["title"][:256].strip(),
         "authors": {(person.last, person.first) for person in people},

@@ -17,17 +17,18 @@ from typing import ClassVar
 import psutil
 import pytest
 
-from auto_monitor.disk import devices_behind
 from auto_monitor.model import Identity
-from auto_monitor.workers import Command, Workers
-from migration import progress, totals
+from auto_monitor.observe.disk import devices_behind
+from auto_monitor.processes import Command, Workers
+from migration.ledger import totals
 from migration.model import Phase
+from migration.state_files import progress
 from tests.conftest import PASSWORD, PROJECT, Shelf, clean_environment, end, start_shelf
 from tests.integration.test_hardening import Script
 from tests.integration.test_migration_changes import wait_for
-from tests.librarykit import Library, epub, epubs
-from tests.proxy import Do, Proxy, Wait
-from tests.truth import look, troubles
+from tests.support.librarykit import Library, epub, epubs
+from tests.support.proxy import Do, Proxy, Wait
+from tests.support.truth import look, troubles
 
 pytestmark = pytest.mark.integration
 SHORT = {

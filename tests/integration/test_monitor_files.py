@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from auto_monitor import commands
-from auto_monitor.daemon import AlreadyRunning, MonitorLock, pid_path, recorded
-from auto_monitor.history import History, StateFile, to_json
-from auto_monitor.memory import Memory
+from auto_monitor.cli import commands
+from auto_monitor.cli.daemon import AlreadyRunning, MonitorLock, pid_path, recorded
 from auto_monitor.model import HistoryEntry, MonitorState
+from auto_monitor.record.history import History, StateFile, to_json
+from auto_monitor.record.memory import Memory
 from tests.conftest import PROJECT
 from tests.integration.test_monitor import Watch, slow_shelf, watch  # fixtures
 
@@ -117,9 +117,9 @@ AS_NOBODY = """
 import os, sys
 from datetime import datetime, UTC
 from pathlib import Path
-from auto_monitor.history import History
+from auto_monitor.record.history import History
 from auto_monitor.model import HistoryEntry
-from migration.atomic import StateUnwritable
+from common.files import StateUnwritable
 os.setgid(65534); os.setuid(65534)
 now = datetime.now(tz=UTC)
 history = History(Path(sys.argv[1]))

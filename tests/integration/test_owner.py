@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from migration.errors import WorkerIdTaken
-from migration.owner import Owner, WorkerLock, is_alive, this_process
+from migration.state_files.owner import Owner, WorkerLock, is_alive, this_process
 from tests.conftest import PROJECT
 
 pytestmark = pytest.mark.integration
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.integration
 CHILD = """
 import sys, time
 from pathlib import Path
-from migration.owner import WorkerLock, this_process
+from migration.state_files.owner import WorkerLock, this_process
 owner = this_process(7)
 lock = WorkerLock(Path(sys.argv[1]), owner)
 print(owner, flush=True)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from migration.books import Asked, BookState, Intention, Step
-from migration.ledger import LEDGER_NAME, Ledger
+from migration.ledger.ledger import LEDGER_NAME, Ledger
+from migration.ledger.tables.books import Asked, BookState, Intention, Step
+from migration.ledger.tables.pass_end import UNSEEN, Difference, Look
 from migration.model import BookId, EbookId
-from migration.owner import this_process
-from migration.pass_end import UNSEEN, Difference, Look
+from migration.state_files.owner import this_process
 from tests.conftest import FIXTURES
-from tests.fakes import ToldClock
+from tests.support.fakes import ToldClock
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 STANDING = Difference("second ebook", "ebook 7 …", BookId(1), EbookId(7))

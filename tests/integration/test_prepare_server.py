@@ -16,7 +16,7 @@ import pytest
 from bookshelf.vocabulary import languages
 from deploy.prepare_server import SCRIPT
 from tests.conftest import PROJECT, clean_environment
-from tests.postgreskit import Postgres, binaries, running, standby
+from tests.support.postgreskit import Postgres, binaries, running, standby
 
 pytestmark = pytest.mark.integration
 

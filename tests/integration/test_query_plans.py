@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from migration.ledger import LEDGER_NAME
-from migration.passes import FAILED
-from migration.schema import TABLES
+from migration.ledger.ledger import LEDGER_NAME
+from migration.ledger.schema import TABLES
+from migration.ledger.tables.passes import FAILED
 from tests.conftest import PASSWORD, PROJECT, Shelf, clean_environment
-from tests.librarykit import Library, Made, epub, epubs
+from tests.support.librarykit import Library, Made, epub, epubs
 
 pytestmark = pytest.mark.integration
 #: What grows with the library.

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from migration import totals
-from tests.answercells import differences, migrate, small_library
+from migration.ledger import totals
 from tests.conftest import end, start_shelf
+from tests.support.answercells import differences, migrate, small_library
 
 
 @pytest.mark.parametrize("lost", ["deleted", "damaged"])

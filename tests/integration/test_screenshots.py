@@ -13,12 +13,12 @@ import pytest
 from PIL import Image
 from selenium.webdriver import Chrome
 
-from migration import totals
-from tests.boardkit import start_board
-from tests.browserkit import PHONE, browser, colours, resize, screenshot, text_of, troubles, wait
+from migration.ledger import totals
 from tests.conftest import PROJECT, Shelf, end
 from tests.integration.test_migration_changes import wait_for
 from tests.integration.test_monitor import Watch
+from tests.support.boardkit import start_board
+from tests.support.browserkit import PHONE, browser, colours, resize, screenshot, text_of, troubles, wait
 
 pytestmark = pytest.mark.integration
 IMAGES = PROJECT / "docs" / "images"

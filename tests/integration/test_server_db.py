@@ -7,15 +7,18 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from migration import logs, server_db, totals
-from migration.clock import SteadyClock
+from common.clock import SteadyClock
 from migration.errors import Misconfigured, ServerUnreachable
-from migration.ledger import ExistingHashes, Ledger
+from migration.ledger import totals
+from migration.ledger.hashes import ExistingHashes
+from migration.ledger.ledger import Ledger
 from migration.model import Counts, Digest
-from migration.owner import this_process
+from migration.server import postgresql
+from migration.state_files import logs
+from migration.state_files.owner import this_process
 from tests.conftest import Shelf, Workers
-from tests.librarykit import Library, epubs
-from tests.postgreskit import running
+from tests.support.librarykit import Library, epubs
+from tests.support.postgreskit import running
 
 pytestmark = pytest.mark.integration
 
@@ -42,10 +45,10 @@ def test_hashes_are_learned_incrementally(database: str, tmp_path: Path) -> None
     ledger = Ledger(tmp_path, this_process(1), SteadyClock())
     known = ExistingHashes(ledger)
     insert(database, *((f"{number:040x}", number) for number in range(2000)), ("nonsense", 5))
-    assert server_db.refresh(database, ledger) == 2000
+    assert postgresql.refresh(database, ledger) == 2000
     insert(database, ("f" * 40, 7))
-    assert server_db.refresh(database, ledger) == 1
-    assert server_db.refresh(database, ledger) == 0
+    assert postgresql.refresh(database, ledger) == 1
+    assert postgresql.refresh(database, ledger) == 0
     assert len(known) >= 2001
     assert Digest("f" * 40, 7) in known
     assert Digest("f" * 40, 8) not in known
@@ -57,16 +60,16 @@ def test_what_the_server_has_lost_is_forgotten_when_asked_exactly(database: str,
     ledger = Ledger(tmp_path, this_process(1), SteadyClock())
     known = ExistingHashes(ledger)
     insert(database, *((f"{number:040x}", number) for number in range(50)), ("nonsense", 5), (f"{7:040x}", 7))
-    server_db.refresh(database, ledger, exactly=True)
+    postgresql.refresh(database, ledger, exactly=True)
     first = ledger.hash_count()
     with psycopg.connect(database, autocommit=True) as db:
         db.execute("DELETE FROM source WHERE size IN (3, 4)")
-    server_db.refresh(database, ledger)
+    postgresql.refresh(database, ledger)
     assert Digest(f"{3:040x}", 3) in known
-    server_db.refresh(database, ledger, exactly=True)
+    postgresql.refresh(database, ledger, exactly=True)
     assert (Digest(f"{3:040x}", 3) in known, Digest(f"{7:040x}", 7) in known) == (False, True)
     assert ledger.count_hashes() == 48
-    server_db.refresh(database, ledger, exactly=True)
+    postgresql.refresh(database, ledger, exactly=True)
     assert (ledger.count_hashes(), first) == (48, 50)
     ledger.close()
 
@@ -77,9 +80,9 @@ def test_what_is_wrong_is_named_without_the_password(database: str, tmp_path: Pa
     with psycopg.connect(database, autocommit=True) as db:
         db.execute("DROP TABLE source")
     with pytest.raises(Misconfigured, match="no table 'source'"):
-        server_db.refresh(database, ledger)
+        postgresql.refresh(database, ledger)
     with pytest.raises(ServerUnreachable) as unreachable:
-        server_db.refresh("postgresql://me:hunter2222@127.0.0.1:9/x", ledger)
+        postgresql.refresh("postgresql://me:hunter2222@127.0.0.1:9/x", ledger)
     assert "hunter2222" not in str(unreachable.value)
     ledger.close()
 

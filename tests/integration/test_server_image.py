@@ -16,8 +16,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests import postgreskit
 from tests.conftest import PROJECT, clean_environment, needs
+from tests.support import postgreskit
 
 pytestmark = pytest.mark.integration
 DEPLOY = PROJECT / "deploy"

@@ -8,9 +8,9 @@ import pytest
 
 from tests.conftest import Shelf, Workers, end
 from tests.integration.test_hardening import FAST, Script
-from tests.librarykit import Library, Made, epub
-from tests.proxy import Do, Proxy
-from tests.truth import look, troubles
+from tests.support.librarykit import Library, Made, epub
+from tests.support.proxy import Do, Proxy
+from tests.support.truth import look, troubles
 
 pytestmark = pytest.mark.integration
 Shelves = Callable[..., Shelf]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from migration import totals
+from migration.ledger import totals
 from migration.model import Counts
 from tests.conftest import Shelf, Workers
-from tests.librarykit import Library, Made, epub
-from tests.truth import look, troubles
+from tests.support.librarykit import Library, Made, epub
+from tests.support.truth import look, troubles
 
 pytestmark = pytest.mark.integration
 

@@ -15,14 +15,15 @@ from pathlib import Path
 import pytest
 import requests
 
-from migration import progress, totals
+from common.resources import Reserve, resource_error
 from migration.errors import TooManyOpenFiles
+from migration.ledger import totals
 from migration.model import Phase
-from migration.resources import Reserve, resource_error
+from migration.state_files import progress
 from tests.conftest import PASSWORD, PROJECT, Shelf, clean_environment, end
 from tests.integration.test_monitor import FIRST, Watch
-from tests.librarykit import Library, epub, epubs
-from tests.truth import look, troubles
+from tests.support.librarykit import Library, epub, epubs
+from tests.support.truth import look, troubles
 
 pytestmark = pytest.mark.integration
 BOOKS = 6

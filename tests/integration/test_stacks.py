@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from auto_monitor.model import Identity
-from auto_monitor.workers import Command, Workers
+from auto_monitor.processes import Command, Workers
 from tests.conftest import PROJECT, clean_environment
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]

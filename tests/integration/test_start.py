@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import PROJECT, clean_environment, end
 from tests.integration.test_migration_changes import wait_for
-from tests.librarykit import Library, epubs
+from tests.support.librarykit import Library, epubs
 
 pytestmark = pytest.mark.integration
 

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from auto_monitor import journal
-from auto_monitor.alerts import Alerts
-from auto_monitor.attempts import Attempts
-from auto_monitor.code_fixes import CodeFixes
-from auto_monitor.history import History, StateFile, history_path, state_path
-from auto_monitor.memory import Memory
+from auto_monitor.act.alerts import Alerts
+from auto_monitor.act.supervisor import Staff
 from auto_monitor.model import FixCase, HistoryEntry, HungOn, MonitorState, Trigger, WorkerRecord
-from auto_monitor.staff import Staff
-from auto_monitor.workers import Command, Workers
+from auto_monitor.processes import Command, Workers
+from auto_monitor.record import action_log
+from auto_monitor.record.history import History, StateFile, history_path, state_path
+from auto_monitor.record.memory import Memory
+from auto_monitor.repair.attempts import Attempts
+from auto_monitor.repair.code_fixes import CodeFixes
 from tests.conftest import PROJECT
-from tests.fakes import ToldClock
+from tests.support.fakes import ToldClock
 
 pytestmark = pytest.mark.integration
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -50,7 +50,7 @@ def test_what_was_left_half_done(
     memory = Memory(MonitorState(1, 1, NOW, workers={1: record}), StateFile(state_path(tmp_path)), writes=True)
     script, ledger = tmp_path / "bulk_migrate_calibre.py", tmp_path / "migration_ledger.db"
     workers = Workers(Command(script, tmp_path, "http://s", tmp_path, PROJECT), grace_seconds=1)
-    with journal.opened(tmp_path, console=False, dry_run=False) as say:
+    with action_log.opened(tmp_path, console=False, dry_run=False) as say:
         staff, alerts = Staff(workers, memory, say), Alerts("", say)
         fixes = CodeFixes(staff, memory, say, alerts, script, tmp_path, ledger, ToldClock(NOW))
         Attempts(staff, memory, history, say, alerts, lambda: NOW, tmp_path, ledger, fixes).take_up()

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from migration.backends import Backends
-from migration.engine_socket import Unauthorized
 from migration.errors import AnswerLost, MigrationError, RefusedByServer, ServerFault, ServerUnreachable
-from migration.frames import FRAME_BYTES, Patience
-from migration.tasks import TaskEngine
-from tests.enginekit import EMPTY, Answers, Engine, Line, running
+from migration.server.engine.backends import Backends
+from migration.server.engine.calls import TaskEngine
+from migration.server.engine.frames import FRAME_BYTES, Patience
+from migration.server.engine.socket import Unauthorized
+from tests.support.enginekit import EMPTY, Answers, Engine, Line, running
 
 pytestmark = pytest.mark.integration
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from auto_monitor import live
-from auto_monitor.clock import utc_now
-from auto_monitor.status import collect
+from auto_monitor.cli import live
+from auto_monitor.cli.status import collect
+from common.clock import utc_now
 from migration.model import Counts
 from tests.conftest import PROJECT, clean_environment
-from tests.statekit import HOSTILE, State
+from tests.support.statekit import HOSTILE, State
 
 pytestmark = pytest.mark.integration
 MONITOR = str(PROJECT / "auto_monitor" / "monitor.py")

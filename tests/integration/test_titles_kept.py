@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import PROJECT, Shelf, Workers
-from tests.librarykit import Library, Made, epub
-from tests.statekit import State
-from tests.truth import look, troubles
+from tests.support.librarykit import Library, Made, epub
+from tests.support.statekit import State
+from tests.support.truth import look, troubles
 
 pytestmark = pytest.mark.integration
 FAST = {"RETRY_FIRST_SECONDS": "0.05", "PROBE_SECONDS": "0.2", "RECONCILE_AFTER_SECONDS": "0.5"}

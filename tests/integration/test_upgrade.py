@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from migration import export_map, failures, retry
+from migration.commands import export_map, failures, retry
 from migration.errors import LedgerCorrupt
-from migration.ledger import LEDGER_NAME
+from migration.ledger.ledger import LEDGER_NAME
 from tests.conftest import FIXTURES, Shelf, Workers
-from tests.librarykit import Library, Made, epub, epubs
-from tests.proxy import Decision, Do, Proxy
-from tests.truth import look, troubles
+from tests.support.librarykit import Library, Made, epub, epubs
+from tests.support.proxy import Decision, Do, Proxy
+from tests.support.truth import look, troubles
 
 pytestmark = pytest.mark.integration
 FAST = {"RETRY_FIRST_SECONDS": "0.05", "PROBE_SECONDS": "0.2", "RECONCILE_AFTER_SECONDS": "1"}

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from migration import position
 from migration.model import Phase
-from migration.progress import progress_path, read
+from migration.state_files import position
+from migration.state_files.progress import progress_path, read
 from tests.conftest import Workers, end, start_shelf
 from tests.integration.test_migration_changes import wait_for
-from tests.librarykit import Library, Made, epub, epubs
+from tests.support.librarykit import Library, Made, epub, epubs
 
 pytestmark = pytest.mark.integration
 #: Short waits; a server that is away for longer than this is given up.

@@ -3,12 +3,13 @@
 import psutil
 import pytest
 
-from auto_monitor import commands
-from auto_monitor.commands import Command, Wish
-from auto_monitor.history import StateFile, state_path
+from auto_monitor.cli import commands
+from auto_monitor.cli.commands import Command, Wish
 from auto_monitor.model import WorkerRecord
-from migration import progress, totals
+from auto_monitor.record.history import StateFile, state_path
+from migration.ledger import totals
 from migration.model import BookId, FileId
+from migration.state_files import progress
 from tests.conftest import end
 from tests.integration.test_migration_changes import wait_for
 from tests.integration.test_monitor import Watch

@@ -2,9 +2,9 @@
 
 import pytest
 
-from migration.adoption import Comparison, Finding, judge, refusal
+from migration.checks.adoption import Comparison, Finding, judge, refusal
+from migration.ledger.binding import Remembered, folder_hash
 from migration.model import BookId, Origin
-from migration.origins import Remembered, folder_hash
 
 FILE = ("EPUB", 4711, 1_700_000_000_123_456_789)
 OTHER_FILE = ("EPUB", 4712, 1_700_000_000_123_456_789)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from migration import answers, shapes
-from migration.answers import Answer, NoAnswer, Response
+from common.json_value import Json
 from migration.errors import AnswerLost, ServerFault, ServerUnreachable, Transient
-from migration.model import Json
-from tests.answerkit import CLAIMS, EBOOK, GONE, ROUTES, TOKEN, UPLOAD, Raw, as_json, kinds, own_page, page
+from migration.server import responses, shapes
+from migration.server.responses import Answer, NoAnswer, Response
+from tests.support.answerkit import CLAIMS, EBOOK, GONE, ROUTES, TOKEN, UPLOAD, Raw, as_json, kinds, own_page, page
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 CELLS = [(method, path, kind, raw) for method, path, good, _key in ROUTES for kind, raw in kinds(good).items()]
@@ -20,7 +20,7 @@ CELLS = [(method, path, kind, raw) for method, path, good, _key in ROUTES for ki
 def judged(method: str, path: str, raw: Raw | Response) -> Answer | NoAnswer:
     """What the gate says."""
     response = raw if isinstance(raw, Response) else raw.response()
-    return answers.judge(answers.route_of(method, path), path, response, NOW)
+    return responses.judge(responses.route_of(method, path), path, response, NOW)
 
 
 @pytest.mark.parametrize(("method", "path", "good", "key"), ROUTES, ids=lambda value: str(value)[:40])
@@ -58,13 +58,13 @@ def test_what_is_no_answer_says_nothing(method: str, path: str, kind: str, raw: 
 
 def test_every_request_of_the_client_is_in_the_tables() -> None:
     """A route without a row would have no gate, and one without a good answer here would not be tried."""
-    assert {(route.method, route.path.pattern) for route in answers.ROUTES} == {
-        (answers.route_of(method, path).method, answers.route_of(method, path).path.pattern)
+    assert {(route.method, route.path.pattern) for route in responses.ROUTES} == {
+        (responses.route_of(method, path).method, responses.route_of(method, path).path.pattern)
         for method, path, _good, _key in ROUTES
     }
     with pytest.raises(LookupError, match="GET /api/nosuch is no request of the protocol"):
-        answers.route_of("GET", "/api/nosuch?x=1")
-    once = {(route.method, route.path.pattern) for route in answers.ROUTES if route.once}
+        responses.route_of("GET", "/api/nosuch?x=1")
+    once = {(route.method, route.path.pattern) for route in responses.ROUTES if route.once}
     assert once == {("POST", "/api/ebooks"), ("POST", r"/api/ebooks/(\d+)/add-upload")}
 
 
@@ -207,7 +207,7 @@ def test_no_secret_of_a_spoiled_answer_gets_into_a_message(raw: Raw) -> None:
 )
 def test_retry_after_in_seconds_and_as_a_date(value: str, date: str, seconds: float) -> None:
     """Capped at 15 minutes; a date by the clock of whoever sent it, when it says what that shows."""
-    assert answers.retry_after({"retry-after": value, "date": date}, NOW) == seconds
+    assert responses.retry_after({"retry-after": value, "date": date}, NOW) == seconds
 
 
 @pytest.mark.parametrize(
@@ -231,14 +231,14 @@ def test_retry_after_in_seconds_and_as_a_date(value: str, date: str, seconds: fl
 def test_json_of_strangers_is_bounded(body: bytes) -> None:
     """Depth, numbers, characters: nothing that breaks later what passes here."""
     with pytest.raises(ValueError, match=r"\S"):
-        answers.parsed(body)
+        responses.parsed(body)
 
 
 def test_json_of_the_server_is_read() -> None:
     """What the protocol has: five deep, 64 bits, escaped letters."""
     deep = b"[" * 32 + b"]" * 32
-    assert answers.parsed(deep) is not None
-    assert answers.parsed(b'[9223372036854775807, -1.5e3, "\\u041a\\u043e\\u0442", true, null]') == [
+    assert responses.parsed(deep) is not None
+    assert responses.parsed(b'[9223372036854775807, -1.5e3, "\\u041a\\u043e\\u0442", true, null]') == [
         2**63 - 1, -1500.0, "Кот", True, None,
     ]  # fmt: skip
 
@@ -259,6 +259,6 @@ def test_what_the_server_asked_for_travels(kind: type[Transient]) -> None:
 
 def test_the_client_reads_no_answer_past_the_gate() -> None:
     """Every request goes through `Wire.send`; nothing else of the worker speaks HTTP."""
-    folder = Path(answers.__file__).parent
-    speaking = {path.name for path in folder.glob("*.py") if "import requests" in path.read_text("utf-8")}
-    assert speaking == {"wire.py"}
+    folder = Path(responses.__file__).parent
+    speaking = {path.name for path in folder.parent.rglob("*.py") if "import requests" in path.read_text("utf-8")}
+    assert speaking == {"transport.py"}

@@ -9,11 +9,11 @@ import pytest
 from tests.conftest import PROJECT
 
 MAKERS = {
-    "Receipt": {"migration/client.py"},
-    "Sighting": {"migration/client.py", "migration/server_db.py"},
-    "Known": {"migration/ledger.py"},
+    "Receipt": {"migration/server/client.py"},
+    "Sighting": {"migration/server/client.py", "migration/server/postgresql.py"},
+    "Known": {"migration/ledger/ledger.py"},
     "Evidence": {"migration/evidence.py"},
-    "Intended": {"migration/ledger.py"},
+    "Intended": {"migration/ledger/ledger.py"},
 }
 LONGEST_FUNCTION, LONGEST_MODULE = 50, 500
 
@@ -22,9 +22,8 @@ def sources() -> Iterator[Path]:
     """The program, without tests and benchmarks."""
     yield PROJECT / "bulk_migrate_calibre.py"
     yield PROJECT / "settings.py"
-    yield PROJECT / "systemd_notify.py"
-    for package in ("migration", "bookshelf", "auto_monitor", "dashboard", "deploy", "demo"):
-        yield from sorted((PROJECT / package).glob("*.py"))
+    for package in ("common", "migration", "bookshelf", "auto_monitor", "dashboard", "deploy", "demo"):
+        yield from sorted((PROJECT / package).rglob("*.py"))
 
 
 def name(path: Path) -> str:
@@ -56,7 +55,7 @@ def test_the_worker_knows_no_server_and_no_monitor() -> None:
     assert modules & {"bookshelf", "auto_monitor", "deploy", "demo", "tests"} == set()
 
 
-@pytest.mark.parametrize("shared", ["settings.py", "systemd_notify.py"])
+@pytest.mark.parametrize("shared", ["settings.py", "common/sd_notify.py"])
 def test_what_all_share_knows_nobody(shared: str) -> None:
     """The files beside the packages import nothing of the project."""
     text = (PROJECT / shared).read_text("utf-8")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migration.bodies import Ebook, Multipart, made
 from migration.model import EbookId, SourceId
+from migration.server.payloads import Ebook, Multipart, made
 
 
 @given(content=st.binary(max_size=3000), block=st.integers(1, 4000))

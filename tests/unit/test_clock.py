@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 import psutil
 import pytest
 
-from auto_monitor.workers import identity_of, running
-from migration.client import LONGEST_LIFE, RENEW_SECONDS, USUAL_LIFE, renew_after
-from migration.clock import Stamp, SteadyClock, birth_of
-from migration.model import Json
-from tests.fakes import ToldClock
+from auto_monitor.processes import identity_of, running
+from common.clock import Stamp, SteadyClock, birth_of
+from common.json_value import Json
+from migration.server.client import LONGEST_LIFE, RENEW_SECONDS, USUAL_LIFE, renew_after
+from tests.support.fakes import ToldClock
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 JUMPS = [timedelta(hours=-1), timedelta(hours=1), timedelta(days=-1), timedelta(days=1)]

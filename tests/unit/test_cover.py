@@ -7,7 +7,7 @@ import zlib
 import pytest
 from PIL import Image
 
-from migration.cover import sendable
+from migration.calibre.cover import sendable
 from migration.errors import BadCover
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)

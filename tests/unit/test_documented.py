@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from auto_monitor import command_line as monitor_line
 from auto_monitor import config
+from auto_monitor.cli import command_line as monitor_line
 from migration import errors
 from migration.errors import ExitCode, Fatal, MigrationError, Rejected
-from migration.options import build_parser
+from migration.worker.options import build_parser
 from tests.conftest import PROJECT
 
 

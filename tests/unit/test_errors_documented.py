@@ -5,23 +5,29 @@ import re
 import pytest
 
 from tests.conftest import PROJECT
-from tests.messagekit import HOLE, Message, Module, messages, of_shell, of_sql, required_variables
+from tests.support.messagekit import HOLE, Message, Module, messages, of_shell, of_sql, required_variables
 
 PAGE = (PROJECT / "docs" / "errors.md").read_text("utf-8")
 
 #: Messages nobody sees, by file and fragment, with the reason. Whatever a person can see does not belong here.
 INTERNAL = {
     ("bulk_migrate_calibre.py", "a request may still be running"): "PutAside: caught in `turn`, which says nothing",
-    ("migration/claims.py", "is in flight for book"): "PutAside: caught in `turn`, which says nothing",
-    ("migration/claims.py", "was in flight in a worker that"): "PutAside: caught in `turn`, which says nothing",
+    ("migration/ledger/tables/claims.py", "is in flight for book"): "PutAside: caught in `turn`, which says nothing",
+    (
+        "migration/ledger/tables/claims.py",
+        "was in flight in a worker that",
+    ): "PutAside: caught in `turn`, which says nothing",
     ("migration/model.py", "not a SHA-1 and size"): "caught by `server_db` and `verify`, which pass over such a row",
     ("migration/model.py", "as proof, not"): "says that our own code is wrong; seen only in a traceback to be reported",
-    ("migration/progress.py", "has no time zone"): "caught in `progress.read`, which gives None",
-    ("migration/progress.py", "is not a list"): "caught in `progress.read`, which gives None",
-    ("migration/progress.py", "is not an object"): "caught in `progress.read`, which gives None",
-    ("migration/progress.py", "a current file without a time"): "caught in `progress.read`, which gives None",
-    ("migration/progress.py", "an error without a time"): "caught in `progress.read`, which gives None",
-    ("migration/report.py", "unreachable: the last unit"): "cannot happen; it is there for the type checker",
+    ("migration/state_files/progress.py", "has no time zone"): "caught in `progress.read`, which gives None",
+    ("migration/state_files/progress.py", "is not a list"): "caught in `progress.read`, which gives None",
+    ("migration/state_files/progress.py", "is not an object"): "caught in `progress.read`, which gives None",
+    (
+        "migration/state_files/progress.py",
+        "a current file without a time",
+    ): "caught in `progress.read`, which gives None",
+    ("migration/state_files/progress.py", "an error without a time"): "caught in `progress.read`, which gives None",
+    ("migration/worker/report.py", "unreachable: the last unit"): "cannot happen; it is there for the type checker",
     ("bookshelf/connections.py", "the answer has begun already"): "ends the connection, as a client that has gone does",
     ("auto_monitor/fix_applier.py", "or its candidate was changed by"): "NotOurs: `code_fixes.promote` says it in full",
 }

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from migration.backends import Backend, Waiting, silent
-from migration.frames import FRAME_BYTES, CallState, Frame, Kind, Patience, gives_up_at, parse
+from migration.server.engine.backends import Backend, Waiting, silent
+from migration.server.engine.frames import FRAME_BYTES, CallState, Frame, Kind, Patience, gives_up_at, parse
 
 P = Patience(accept=30, queue=1800, run=120, settle=10, ping=10, silent=30, resume=45)
 TASK = "0" * 32

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from migration.bodies import Ebook
-from migration.books import BookState, Step
-from migration.leftovers import EMPTY, LOOKS_AT_MOST, SECOND, WORKING_TITLE, Decision, Fate, Leftover, decide
-from migration.metadata import marked_book, working_title
+from migration.checks.leftovers import EMPTY, LOOKS_AT_MOST, SECOND, WORKING_TITLE, Decision, Fate, Leftover, decide
+from migration.ledger.tables.books import BookState, Step
+from migration.metadata.ebook_metadata import marked_book, working_title
 from migration.model import BookId, EbookId, SourceId
+from migration.server.payloads import Ebook
 
 UUID = "1a2b3c4d-0000-4000-8000-000000000000"
 TITLE = "Voina i mir ~1a2b3c4d-17"

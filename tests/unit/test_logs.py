@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migration import logs
-from migration.logs import Formatter, LogLine, parse
+from common.sanitize import for_log
 from migration.model import Counts
-from migration.sanitize import for_log
+from migration.state_files import logs
+from migration.state_files.logs import Formatter, LogLine, parse
 
 
 def record(message: str, at: datetime | None = None, level: int = logging.INFO) -> logging.LogRecord:

@@ -6,9 +6,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from migration.answers import Answer
 from migration.errors import ServerFault, ServerUnreachable, Unlisted
-from migration.lookup import PAGE_SIZE, PAGES, find, words_of
+from migration.server.lookup import PAGE_SIZE, PAGES, find, words_of
+from migration.server.responses import Answer
 
 TITLE = "Harbour Tales 2: The Silent Harbour"
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migration.errors import Misconfigured
-from migration.metadata import (
+from migration.metadata.ebook_metadata import (
     WORKING_LENGTH,
     make_card,
     person,

@@ -2,10 +2,10 @@
 
 import pytest
 
+from migration.calibre.paths import is_conflicted_copy
 from migration.errors import BadCover, RefusedByServer, Rejected, TooBig, Unreadable
+from migration.ledger.tables.notices import Kind, Notice, of_book, of_files, there_already
 from migration.model import Book, BookFile, BookId, EbookId, FileId, Problem
-from migration.notices import Kind, Notice, of_book, of_files, there_already
-from migration.paths import is_conflicted_copy
 
 BOOK = BookId(7)
 

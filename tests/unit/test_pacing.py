@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migration.pacing import Hold, Pace, bucket, parse_bandwidth, parse_duration
+from migration.worker.rate_limit import Hold, Pace, bucket, parse_bandwidth, parse_duration
 
 amounts = st.lists(st.tuples(st.floats(0, 50), st.floats(0, 30)), min_size=1, max_size=60)
 

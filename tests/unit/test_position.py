@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from migration import position
 from migration.model import BookId, FileId
-from migration.position import KEPT, Position
+from migration.state_files import position
+from migration.state_files.position import KEPT, Position
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 WHAT = {"library": "u", "server": "http://s", "mode": "verify"}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migration.model import Counts, Current, LastError, Phase, Progress
-from migration.progress import from_json, to_json
+from migration.state_files.progress import from_json, to_json
 
 TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
 NUMBERS = st.integers(min_value=0, max_value=2**53)

@@ -3,7 +3,7 @@
 import pytest
 
 from migration.errors import ServerFault, ServerUnreachable, TooBig
-from migration.questions import Patience, Questions, Unanswered
+from migration.server.patient import Patience, Questions, Unanswered
 
 PATIENCE = Patience(first=2.0, tries=4, probe=15.0, longest=0.0)
 

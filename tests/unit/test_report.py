@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
+from migration.ledger.totals import Totals, equation
 from migration.model import Counts
-from migration.report import minutes_in_words, size_in_words, summary
-from migration.totals import Totals, equation
+from migration.worker.report import minutes_in_words, size_in_words, summary
 
 START = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 

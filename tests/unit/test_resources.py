@@ -5,6 +5,7 @@ import sqlite3
 
 import pytest
 
+from common.resources import raise_if_exhausted, resource_error
 from migration.errors import (
     ExitCode,
     OutOfMemory,
@@ -13,7 +14,6 @@ from migration.errors import (
     ServerUnreachable,
     TooManyOpenFiles,
 )
-from migration.resources import raise_if_exhausted, resource_error
 
 
 def of_sqlite(code: int, text: str) -> sqlite3.OperationalError:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migration.sanitize import NAME_BYTES, for_log, sanitize_filename, sanitize_json, sanitize_text
+from common.sanitize import NAME_BYTES, for_log, sanitize_filename, sanitize_json, sanitize_text
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=200) | st.binary(max_size=200)
 _BIDI = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from migration.errors import StateUnwritable
-from migration.store import Store, refuse_network_file_system
+from migration.ledger.database import Store, refuse_network_file_system
 
 MOUNTS = {"/": "ext4", "/nfs": "nfs4", "/nfs/local": "xfs", "/share": "cifs", "/tmp": "tmpfs"}
 

@@ -8,8 +8,8 @@ from contextlib import closing
 
 import pytest
 
-from systemd_notify import Notifier
-from tests.servicekit import Manager
+from common.sd_notify import Notifier
+from tests.support.servicekit import Manager
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from migration.task_errors import refuses, tells_of_database
+from migration.server.engine.task_errors import refuses, tells_of_database
 
 _COMMAND = (
     "Command \"/usr/bin/ebook-meta ('--get-cover=/data/uploads/tmpx/cover_tmp.jpg', '/data/uploads/tmpx/ab.pdf')\""

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from migration.model import Book, BookId, Card
-from migration.turns import SOON, Turns, Work
+from migration.worker.work_queue import SOON, Turns, Work
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 

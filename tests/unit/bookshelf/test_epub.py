@@ -9,7 +9,7 @@ from PIL import Image
 
 from bookshelf import covers, epub
 from bookshelf.epub import Found
-from tests.librarykit import epub as make_epub
+from tests.support.librarykit import epub as make_epub
 
 
 def picture(size: tuple[int, int] = (600, 900)) -> bytes:

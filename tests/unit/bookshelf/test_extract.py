@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from bookshelf.extract import TaskError, merge, parse_ebook_meta
 from bookshelf.files import safe_name
 from bookshelf.vocabulary import FORMATS, format_of, genres, languages
-from migration.genres import SYNONYMS
+from migration.metadata.genres import SYNONYMS
 
 FOUND = {"title": "From file", "authors": [{"last_name": "A"}], "series": {"title": "X"}, "series_index": 9}
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.json_value import Json
 from dashboard.drawing import line_chart
 from dashboard.report import render
-from migration.model import Json
-from tests.statekit import HOSTILE
+from tests.support.statekit import HOSTILE
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 VALUE: dict[str, Json] = {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auto_monitor.samples import Sample
+from auto_monitor.record.samples import Sample
 from dashboard.series import KEPT, Estimate, History, estimate, rates
 
 START = datetime(2026, 11, 24, tzinfo=UTC)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auto_monitor.code_edit import EditRefused, apply
-from tests.unit.monitor.editkit import SOURCE, as_diff, as_function, as_strings, fenced, functions
+from auto_monitor.patch.code_edit import EditRefused, apply
+from tests.support.editkit import SOURCE, as_diff, as_function, as_strings, fenced, functions
 
 FUNCTIONS = functions()
 

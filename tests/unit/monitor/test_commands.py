@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auto_monitor import commands, samples
-from auto_monitor.commands import Command, Wish
-from auto_monitor.samples import Sample
-from migration.model import BookId, FileId, Json
+from auto_monitor.cli import commands
+from auto_monitor.cli.commands import Command, Wish
+from auto_monitor.record import samples
+from auto_monitor.record.samples import Sample
+from common.json_value import Json
+from migration.model import BookId, FileId
 
 FILE = FileId(BookId(17), "EPUB")
 

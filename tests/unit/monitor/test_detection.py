@@ -7,7 +7,7 @@ from freezegun import freeze_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auto_monitor.detection import DetectionPolicy, explain_exit, judge
+from auto_monitor.decide.detection import DetectionPolicy, explain_exit, judge
 from auto_monitor.model import Health, Verdict, WorkerSnapshot
 from migration.model import Phase
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auto_monitor.diagnosis import Diagnosis, FixType, Unreadable, messages, parse, patterns, read, templates
+from auto_monitor.decide.diagnosis import Diagnosis, FixType, Unreadable, messages, parse, patterns, read, templates
 from auto_monitor.llm_debugger import fingerprint_of
-from auto_monitor.llm_job import to_json
-from migration.model import Json
-from tests.llmkit import decision
+from auto_monitor.repair.llm_job import to_json
+from common.json_value import Json
+from tests.support.llmkit import decision
 
 GOOD = Diagnosis("it hangs", FixType.RESTART, 0.9, "do it", {}, "", None)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from auto_monitor.disk import DiskProbe, Sample, devices_behind, io_pressure
-from auto_monitor.iostat import NoFigure, busiest
+from auto_monitor.observe.disk import DiskProbe, Sample, devices_behind, io_pressure
+from auto_monitor.observe.iostat import NoFigure, busiest
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import pytest
 
-from auto_monitor.guard import PATCHABLE, objections
-from tests.unit.monitor.editkit import SOURCE, functions
+from auto_monitor.patch.guard import PATCHABLE, objections
+from tests.support.editkit import SOURCE, functions
 
 FUNCTIONS = functions()
 

@@ -9,7 +9,17 @@ from freezegun import freeze_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auto_monitor.healing import HealingPolicy, Signs, Surroundings, gather, hold_back, moving, suspects, treat, verify
+from auto_monitor.decide.healing import (
+    HealingPolicy,
+    Signs,
+    Surroundings,
+    gather,
+    hold_back,
+    moving,
+    suspects,
+    treat,
+    verify,
+)
 from auto_monitor.model import (
     FixCase,
     Health,

@@ -12,8 +12,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auto_monitor.history import History, StateFile, not_after
 from auto_monitor.model import CodeChanges, FixCase, HistoryEntry, MassCase, MonitorState, WorkerRecord
+from auto_monitor.record.history import History, StateFile, not_after
 from tests.conftest import PROJECT
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -63,7 +63,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from datetime import datetime, UTC
-from auto_monitor.history import History
+from auto_monitor.record.history import History
 from auto_monitor.model import HistoryEntry
 history = History(Path(sys.argv[1]), newest=20)
 number = 0

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from auto_monitor.diagnosis import SYSTEM, Budget, Facts, messages
+from auto_monitor.decide.diagnosis import SYSTEM, Budget, Facts, messages
 from auto_monitor.llm_debugger import LlmDebugger, fingerprint_of
-from migration import logs
-from migration.sanitize import for_log
+from common.sanitize import for_log
+from migration.state_files import logs
 from tests.conftest import PROJECT
 
 SECRETS = {

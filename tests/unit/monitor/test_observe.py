@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auto_monitor.detection import DetectionPolicy, judge
+from auto_monitor.decide.detection import DetectionPolicy, judge
 from auto_monitor.model import Health, HungOn, Identity, WorkerRecord
-from auto_monitor.observe import LOOK_BYTES, LogTail, Observer
-from migration import logs, progress
+from auto_monitor.observe.workers import LOOK_BYTES, LogTail, Observer
 from migration.model import BookId, Counts, Current, FileId, LastError, Phase, Progress
-from tests.fakes import LivingWorkers
+from migration.state_files import logs, progress
+from tests.support.fakes import LivingWorkers
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auto_monitor.redact import MASK, redact, secret_values
+from auto_monitor.decide.redact import MASK, redact, secret_values
 
 SHA1 = "da39a3ee5e6b4b0d3255bfef95601890afd80709"
 UUID = "123e4567-e89b-12d3-a456-426614174000"

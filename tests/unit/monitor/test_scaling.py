@@ -8,8 +8,8 @@ from freezegun import freeze_time
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auto_monitor.decide.scaling import Measured, ScalingPolicy, decide, missing_ids, surplus_ids
 from auto_monitor.model import Opinion, Scaling, ScalingDecision
-from auto_monitor.scaling import Measured, ScalingPolicy, decide, missing_ids, surplus_ids
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 POLICY = ScalingPolicy(4, 1, 8, 90, 50, timedelta(minutes=5), timedelta(minutes=10))

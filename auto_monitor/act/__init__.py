@@ -1,0 +1,1 @@
+"""What the monitor does to processes, and how people are told."""

@@ -1,0 +1,59 @@
+"""Tells a person: a line in the log, and a POST to ALERT_WEBHOOK_URL when there is one."""
+
+import threading
+
+import requests
+import tenacity
+
+from auto_monitor.record.action_log import Journal
+from common.sanitize import for_log
+
+#: Seconds to connect and to answer; tries in all.
+TIMEOUTS, TRIES = (5.0, 10.0), 3
+
+
+class Alerts:
+    """Sends texts to a webhook (Slack's, Discord's and ntfy's formats in one), without ever holding the monitor up."""
+
+    def __init__(self, url: str, journal: Journal) -> None:
+        """`url` is a secret: it is never logged. Empty: only the log is told."""
+        self._url = url
+        self._log = journal
+        self._threads: list[threading.Thread] = []
+
+    def tell(self, text: str) -> None:
+        """Logs the text loudly and sends it in the background."""
+        self._log.error("%s", text)
+        self._send_later(text)
+
+    def announce(self, text: str) -> None:
+        """The same for good news."""
+        self._log.info("%s", text)
+        self._send_later(text)
+
+    def _send_later(self, text: str) -> None:
+        if self._url:
+            thread = threading.Thread(target=self._send, args=(for_log(text, 2000),), name="alert", daemon=True)
+            self._threads = [other for other in self._threads if other.is_alive()] + [thread]
+            thread.start()
+
+    def finish(self, seconds: float) -> None:
+        """Gives alerts under way that long to be sent."""
+        for thread in self._threads:
+            thread.join(seconds)
+
+    def _send(self, text: str) -> None:
+        sending = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(TRIES), wait=tenacity.wait_exponential(1, 10),
+            retry=tenacity.retry_if_exception_type(requests.RequestException), reraise=True,
+        )  # fmt: skip
+        try:
+            sending(self._post, text)
+        except (requests.RequestException, ValueError) as error:
+            self._log.warning("The alert could not be sent (%s); is ALERT_WEBHOOK_URL right?", type(error).__name__)
+
+    def _post(self, text: str) -> None:
+        with requests.post(
+            self._url, json={"text": text, "content": text, "message": text}, timeout=TIMEOUTS
+        ) as answer:
+            answer.raise_for_status()

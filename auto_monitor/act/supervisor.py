@@ -1,0 +1,104 @@
+"""The workers as a staff: who runs, who is missing, who is let go. Keeps processes and memory in step."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+
+from auto_monitor.decide import scaling
+from auto_monitor.fix_applier import candidate_path
+from auto_monitor.model import Identity, WorkerRecord
+from auto_monitor.observe.workers import Observer
+from auto_monitor.processes import Workers
+from auto_monitor.record.action_log import Journal
+from auto_monitor.record.memory import Memory
+
+#: Exit status when files are pending, as the worker's own.
+STAYS_OPEN = 6
+
+
+class Staff:
+    """Starts and ends workers by their ids."""
+
+    def __init__(self, workers: Workers, memory: Memory, journal: Journal) -> None:
+        self.workers = workers
+        self._memory = memory
+        self._journal = journal
+
+    def revived(self, record: WorkerRecord) -> WorkerRecord:
+        """A worker an earlier monitor knew: as it is when it lives, else to be started, which is no attempt."""
+        if self.workers.find(record.identity, record.worker_id) is not None:
+            return record
+        return replace(record, identity=None, exit_code=None, suspect_since=None)
+
+    def adopt(self, observer: Observer) -> None:
+        """Takes workers under observation that run here without our having started them."""
+        for number, identity in observer.found_by_hand().items():
+            record = self._memory.record(number)
+            if self.workers.find(record.identity, number) is not None:
+                continue
+            self._journal.info("Worker %d runs (pid %d); it is watched from now on", number, identity.pid)
+            self._memory.remember(replace(record, identity=identity, exit_code=None, wanted=True))
+
+    def fill_up(self) -> None:
+        """Starts the workers that are missing to the desired number; those that fell are healing's business."""
+        wanted = self._memory.wanted()
+        missing = [record.worker_id for record in wanted if record.identity is None and not record.paused]
+        missing += scaling.missing_ids(self._memory.state.desired, [record.worker_id for record in wanted])
+        for number in missing:
+            if self._journal.act(f"Starting worker {number}: {self._memory.state.desired} are desired"):
+                self.start(number)
+
+    def start(self, number: int) -> Identity | None:
+        """Starts worker N; None when that was impossible."""
+        record = self._memory.record(number)
+        try:
+            identity = self.workers.start(
+                number, script=self._script(number), parallel_uploads=record.parallel_uploads,
+                batch_size=record.batch_size, retry_failed=self._tries_again(number),
+            )  # fmt: skip
+        except OSError as error:
+            self._journal.error("Worker %d cannot be started: %s", number, error.strerror)
+            return None
+        self._memory.remember(replace(record, wanted=True, identity=identity, exit_code=None))
+        self._journal.done(f"Worker {number} runs as pid {identity.pid}")
+        return identity
+
+    def _script(self, number: int) -> Path | None:
+        """The candidate that is tried on worker N; None for the script in place."""
+        case = self._memory.state.code_case
+        if case is None or case.worker_id != number:
+            return None
+        return candidate_path(self.workers.command.state_dir, case.candidate.name)
+
+    def _tries_again(self, number: int) -> bool:
+        """Is worker N to try again what failed, because its candidate is to show that it does better?"""
+        case = self._memory.state.code_case
+        return case is not None and case.worker_id == number and case.fruitless
+
+    def runs(self, number: int, name: str) -> bool:
+        """Does worker N run this candidate?"""
+        process = self.workers.find(self._memory.record(number).identity, number)
+        try:
+            return process is not None and any(Path(text).name == name for text in process.cmdline()[:3])
+        except psutil.Error:
+            return False
+
+    def kill(self, number: int) -> bool:
+        """Ends worker N: TERM, 10 s, KILL of its own group; False when it was not there. Never anything else."""
+        return self.workers.stop(self._memory.record(number).identity, number)
+
+    def time_is_up(self) -> bool:
+        """Has all the time passed that the whole migration was given? Then nobody is started or helped any more."""
+        return self.workers.command.time_is_up()
+
+    def leave_open(self) -> int:
+        """The time is up and nobody works any more: ends what hangs, leaves the pass open; returns the exit status."""
+        if self._journal.act("The time is up (MIGRATE_MAX_DURATION); the pass stays open and ./start.sh goes on"):
+            self.dismiss()
+        self._memory.save(ended="stopped")
+        return STAYS_OPEN
+
+    def dismiss(self) -> None:
+        """Ends every worker."""
+        self.workers.stop_all({record.worker_id: record.identity for record in self._memory.records()})

@@ -1,0 +1,161 @@
+"""What people ask for through `commands/`, carried out: pause, resume, restart of a worker; retry of failed files."""
+
+import subprocess
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from auto_monitor.act.supervisor import Staff
+from auto_monitor.cli import commands
+from auto_monitor.cli.commands import Command, Wish
+from auto_monitor.model import WorkerRecord
+from auto_monitor.record.action_log import Journal
+from auto_monitor.record.memory import Memory
+from auto_monitor.repair.attempts import Attempts
+from common.sanitize import for_log
+
+#: Seconds for the process that puts failed files back to pending: a transaction, when the ledger is free.
+RETRY_SECONDS = 150.0
+
+
+@dataclass(slots=True)
+class Retries:
+    """Puts failed files back to pending, one process at a time: the monitor itself never writes the ledger."""
+
+    state_dir: Path
+    project: Path
+    journal: Journal
+    _waiting: "deque[Command]" = field(default_factory=deque)
+    _process: "subprocess.Popen[str] | None" = None
+    _deadline: float = 0.0
+
+    def ask(self, command: Command) -> None:
+        """In its turn."""
+        self._waiting.append(command)
+        self.look()
+
+    def look(self) -> None:
+        """Says how the process at work has ended, and starts the next one. Never waits."""
+        if self._process is not None and not self._ended(self._process):
+            return
+        self._process = None
+        if self._waiting:
+            self._start(self._waiting.popleft())
+
+    def finish(self) -> None:
+        """The monitor ends: what is at work gets to its end, what waits is left as a command again."""
+        if self._process is not None:
+            try:
+                self._process.wait(max(0.0, min(10.0, self._deadline - time.monotonic())))
+            except subprocess.TimeoutExpired:
+                self._deadline = 0.0
+            self._ended(self._process)
+        for command in self._waiting:
+            commands.leave(self.state_dir, command)
+
+    def _start(self, command: Command) -> None:
+        files = [f"{file.book_id}:{file.format}" for file in command.files]
+        line = [sys.executable, "-m", "migration.commands.retry", "--state-dir", str(self.state_dir)]
+        line += ["--", *files] if files else ["--all"]
+        self._deadline = time.monotonic() + RETRY_SECONDS
+        try:
+            self._process = subprocess.Popen(
+                line, cwd=self.project, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                text=True, start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            self.journal.error("Failed files cannot be put back to pending: %s", error.strerror)
+
+    def _ended(self, process: "subprocess.Popen[str]") -> bool:
+        if process.poll() is None:
+            if time.monotonic() < self._deadline:
+                return False
+            process.kill()
+        said, _ = process.communicate()
+        how = "" if process.returncode == 0 else f" (status {process.returncode})"
+        self.journal.done(f"Retry of failed files: {for_log(said) or 'nothing was said'}{how}")
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """Carries out what was asked for; every wish and what came of it is logged."""
+
+    state_dir: Path
+    staff: Staff
+    memory: Memory
+    attempts: Attempts
+    journal: Journal
+    retries: Retries
+    #: Names of files that cannot be removed: they are no reason for another look.
+    stuck: set[str] = field(default_factory=set)
+
+    def waiting(self) -> bool:
+        """Has anybody asked for something that can be carried out?"""
+        return commands.waiting(self.state_dir, self.stuck)
+
+    def carry_out(self) -> None:
+        """All that were left since the last look."""
+        taken = commands.take(self.state_dir)
+        for name in taken.strange:
+            self.journal.warning("commands/%s is not a command and was removed", for_log(name))
+        for name, why in taken.stuck.items():
+            self.journal.once(
+                f"command {name}", f"commands/{for_log(name)} cannot be removed ({why}) and is not carried out"
+            )
+        self.stuck.clear()
+        self.stuck.update(taken.stuck)
+        for command in taken.commands:
+            self._carry_out(command)
+        self.retries.look()
+
+    def _carry_out(self, command: Command) -> None:
+        if command.worker_id is None:
+            named = ", ".join(str(file) for file in command.files) or "all that failed"
+            self.journal.act(f"Retry of failed files, as asked: {for_log(named)}")
+            self.retries.ask(command)
+            return
+        record = self.memory.state.workers.get(command.worker_id)
+        if record is None or not record.wanted:
+            self.journal.warning("Worker %d is none of ours now: no %s", command.worker_id, command.wish.value)
+            return
+        act = {Wish.PAUSE: self.pause, Wish.RESUME: self.resume, Wish.RESTART: self.restart}[command.wish]
+        act(record)
+
+    def pause(self, record: WorkerRecord) -> None:
+        """The worker is stopped and stays so, across restarts of the monitor too, until it is resumed."""
+        number = record.worker_id
+        if record.paused:
+            self.journal.warning("Worker %d is paused already", number)
+            return
+        self.journal.act(f"Pausing worker {number}, as asked; its range goes to the others")
+        self.attempts.conclude(record, None, "a person paused the worker")
+        paused = replace(self.memory.record(number), paused=True, by_hand=True, suspect_since=None)
+        self.memory.remember(paused)
+        self.memory.save()
+        self.staff.kill(number)
+
+    def resume(self, record: WorkerRecord) -> None:
+        """A paused worker is to be started again; its attempts begin anew, its settings stay."""
+        number = record.worker_id
+        if not record.paused:
+            self.journal.warning("Worker %d is not paused: nothing to resume", number)
+            return
+        self.journal.act(f"Worker {number}: resumed, as asked")
+        self.memory.remember(
+            WorkerRecord(number, parallel_uploads=record.parallel_uploads, batch_size=record.batch_size)
+        )
+
+    def restart(self, record: WorkerRecord) -> None:
+        """The process is ended and another one started; no attempt is counted, an open one is closed."""
+        number = record.worker_id
+        if record.paused:
+            self.journal.warning("Worker %d is paused: resume it instead of restarting it", number)
+            return
+        self.journal.act(f"Restarting worker {number}, as asked")
+        self.attempts.conclude(record, None, "a person restarted the worker")
+        self.staff.kill(number)
+        self.memory.remember(replace(self.memory.record(number), suspect_since=None))
+        self.staff.start(number)

@@ -1,0 +1,119 @@
+"""`STATE_DIR/commands/`: one small file per wish of a person, carried out by the monitor at its next look."""
+
+import os
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from common.files import read_json, write_json
+from common.json_value import Json
+from migration.model import BookId, FileId
+
+#: Files that one command may name; a person who wants more wants all.
+MOST_FILES = 500
+
+
+class Wish(StrEnum):
+    """What a person can ask for."""
+
+    PAUSE = "pause"  #: a worker: stopped until it is resumed
+    RESUME = "resume"  #: a paused worker: its attempts begin anew
+    RESTART = "restart"  #: a worker: ended and started again, which is no attempt
+    RETRY = "retry"  #: failed files: pending again
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A wish, and the worker it is about; for RETRY the failed files instead, all of them when none is named."""
+
+    wish: Wish
+    worker_id: int | None = None
+    files: tuple[FileId, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.worker_id is None) != (self.wish is Wish.RETRY):
+            raise ValueError(f"{self.wish} is about {'files' if self.wish is Wish.RETRY else 'a worker'}")
+        if len(self.files) > MOST_FILES or (self.files and self.wish is not Wish.RETRY):
+            raise ValueError(f"{self.wish} with {len(self.files)} files")
+
+
+def commands_dir(state_dir: Path) -> Path:
+    """Where commands are left."""
+    return state_dir / "commands"
+
+
+def leave(state_dir: Path, command: Command) -> None:
+    """Leaves a command for the monitor. Raises StateUnwritable."""
+    about = "files" if command.worker_id is None else str(command.worker_id)
+    value: Json = {"command": command.wish.value, "worker_id": command.worker_id}
+    if command.wish is Wish.RETRY:
+        value = {"command": command.wish.value, "files": [[file.book_id, file.format] for file in command.files]}
+    write_json(commands_dir(state_dir) / f"{command.wish.value}-{about}-{uuid.uuid4().hex}.json", value)
+
+
+def waiting(state_dir: Path, besides: Collection[str] = ()) -> bool:
+    """Has anybody left a command, but for files of these names? Cheap enough to ask every second."""
+    try:
+        with os.scandir(commands_dir(state_dir)) as found:
+            return any(_is_one(entry.name) and entry.name not in besides for entry in found)
+    except OSError:
+        return False
+
+
+def _is_one(name: str) -> bool:
+    return name.endswith(".json") and not name.startswith(".")
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The commands that were left; names of files that are none and were removed; what cannot be removed, and why."""
+
+    commands: Sequence[Command] = ()
+    strange: Sequence[str] = ()
+    stuck: Mapping[str, str] = field(default_factory=dict)
+
+
+def take(state_dir: Path) -> Taken:
+    """What was left; a file that cannot be removed is no command, or it would be carried out for ever."""
+    found, strange, stuck = [], [], {}
+    for path in sorted(commands_dir(state_dir).glob("[!.]*.json"), key=_left_at):
+        command = parse(read_json(path))
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            stuck[path.name] = error.strerror or str(error)
+            continue
+        if command is None:
+            strange.append(path.name)
+        else:
+            found.append(command)
+    return Taken(found, strange, stuck)
+
+
+def parse(value: Json) -> Command | None:
+    """A command as its file has it, or as a page sends it; None for anything else."""
+    if not isinstance(value, dict):
+        return None
+    number, files = value.get("worker_id"), value.get("files", [])
+    if not isinstance(number, int | None) or isinstance(number, bool) or not isinstance(files, list):
+        return None
+    try:
+        return Command(Wish(str(value.get("command"))), number, tuple(_file(file) for file in files))
+    except ValueError:
+        return None
+
+
+def _file(value: Json) -> FileId:
+    match value:
+        case [int(book), str(kind)] if kind and 0 <= book < 2**63 and kind.isprintable() and len(kind) <= 40:
+            return FileId(BookId(book), kind)
+    raise ValueError(f"{value!r} is not a file")
+
+
+def _left_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,125 @@
+"""One monitor per state directory: `monitor.pid`, and what tells a live one from a stale or foreign file."""
+
+import fcntl
+import json
+import os
+import signal
+import threading
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+
+from auto_monitor.model import Identity
+from auto_monitor.processes import identity_of, running
+from auto_monitor.record.action_log import Journal
+
+
+class AlreadyRunning(Exception):
+    """Another monitor has this state directory; the message names it."""
+
+
+def pid_path(state_dir: Path) -> Path:
+    """Where the monitor of a state directory says who it is."""
+    return state_dir / "monitor.pid"
+
+
+class MonitorLock:
+    """Held by the monitor as long as it lives; the kernel lets go of it, whatever ends the process."""
+
+    def __init__(self, state_dir: Path) -> None:
+        """Takes the lock and writes pid and start time into it. Raises AlreadyRunning, OSError."""
+        self._state_dir = state_dir
+        self._path = pid_path(state_dir)
+        self._fd = self._locked(state_dir)
+        # A predecessor removes its file as it goes: a lock on a file that has no name any more is worth nothing.
+        while not _same_file(self._fd, self._path):
+            os.close(self._fd)
+            self._fd = self._locked(state_dir)
+        me = identity_of(os.getpid())
+        started, birth = (me.started.isoformat(), me.birth) if me else (None, "")
+        text = json.dumps({"pid": os.getpid(), "pid_started_at": started, "birth": birth})
+        self._text = (text + "\n").encode("ascii")
+        self._write()
+
+    def _write(self) -> None:
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, self._text, 0)
+
+    def keep(self) -> None:
+        """Puts the file back when it was removed, replaced or overwritten: without it a second monitor would start.
+
+        Raises AlreadyRunning when one has, OSError when there is no place for the file.
+        """
+        if not _same_file(self._fd, self._path):
+            descriptor = self._locked(self._state_dir)
+            os.close(self._fd)
+            self._fd = descriptor
+            self._write()
+        elif os.pread(self._fd, len(self._text) + 1, 0) != self._text:
+            self._write()
+
+    def _locked(self, state_dir: Path) -> int:
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            other = recorded(state_dir)
+            named = f" (pid {other.pid})" if other else ""
+            raise AlreadyRunning(f"a monitor is already running{named} on {state_dir}; ./stop.sh ends it") from None
+        return descriptor
+
+    def release(self) -> None:
+        """Removes the file, unless it is another monitor's by now, and lets go."""
+        if _same_file(self._fd, self._path):
+            self._path.unlink(missing_ok=True)
+        os.close(self._fd)
+
+
+def keep_place(lock: MonitorLock | None, say: Journal) -> bool:
+    """Is this still the monitor of its state directory? Its file may have been removed, and another one started."""
+    try:
+        if lock is not None:
+            lock.keep()
+    except AlreadyRunning as error:
+        say.error("%s: this one ends, and leaves the workers to it", error)
+        return False
+    except OSError as error:
+        say.once("monitor.pid", f"monitor.pid cannot be put back: {error.strerror}; a second monitor could start")
+    else:
+        say.forget("monitor.pid")
+    return True
+
+
+def _same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
+
+
+def recorded(state_dir: Path) -> Identity | None:
+    """Who the pid file says the monitor is; None when it says nothing."""
+    try:
+        value = json.loads(pid_path(state_dir).read_bytes())
+        started = datetime.fromisoformat(value["pid_started_at"])
+        return Identity(int(value["pid"]), started, str(value.get("birth") or ""))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def alive(state_dir: Path) -> Identity | None:
+    """The monitor of a state directory when it runs: pid, start time and command line agree with the file."""
+    identity = recorded(state_dir)
+    found = running(identity, lambda arguments: any(Path(text).name == "monitor.py" for text in arguments[1:3]))
+    return identity if found is not None else None
+
+
+def stop_on_signals(stop: threading.Event) -> None:
+    """TERM and INT set the event from now on."""
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)

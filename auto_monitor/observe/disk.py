@@ -1,0 +1,233 @@
+"""The disk behind the library: which devices, how busy, and does it answer at all?"""
+
+import math
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from auto_monitor.observe.iostat import Iostat, NoFigure
+
+#: Seconds over which the kernel's counters are compared, at least.
+SPAN_SECONDS = 0.7
+#: Seconds that whoever asks for the utilisation is held up, at most.
+LOOK_SECONDS = 0.9
+#: A measurement that ended longer ago says nothing about now, seconds.
+FRESH_SECONDS = 10.0
+
+
+def devices_behind(path: Path, *, sys: Path = Path("/sys"), mountinfo: str | None = None) -> frozenset[str]:
+    """The whole disks that hold `path` (`sda`, `nvme0n1`), as iostat names them; empty when that cannot be told.
+
+    Through partitions, LVM and device-mapper (`slaves` in /sys), RAID, btrfs with several devices, and bind mounts: the
+    device number of the file counts, not the way to it. `sys` and `mountinfo` stand in for the kernel's in tests.
+    """
+    try:
+        number = path.stat().st_dev
+    except OSError:
+        return frozenset()
+    node = sys / "dev" / "block" / f"{os.major(number)}:{os.minor(number)}"
+    if node.exists():
+        return _whole_disks(node.resolve())
+    # btrfs and its like have a device number of their own; the mount table names a real device.
+    source = _mount_source(path, _mountinfo() if mountinfo is None else mountinfo)
+    if not source.startswith("/dev/"):
+        return frozenset()
+    name = os.path.basename(os.path.realpath(source))  # noqa: PTH119 - a device name, not a path of ours
+    found: set[str] = set()
+    for member in _btrfs_members(name, sys):
+        block = sys / "class" / "block" / member
+        if block.exists():
+            found |= _whole_disks(block.resolve())
+    return frozenset(found)
+
+
+def _whole_disks(block: Path) -> frozenset[str]:
+    slaves = block / "slaves"
+    below = sorted(slaves.iterdir()) if slaves.is_dir() else []
+    if below:
+        return frozenset().union(*(_whole_disks(slave.resolve()) for slave in below))
+    if (block / "partition").exists():
+        return _whole_disks(block.parent)
+    return frozenset({block.name})
+
+
+def _btrfs_members(name: str, sys: Path) -> list[str]:
+    for devices in sorted((sys / "fs" / "btrfs").glob("*/devices")):
+        members = sorted(member.name for member in devices.iterdir())
+        if name in members:
+            return members
+    return [name]
+
+
+def _mountinfo() -> str:
+    try:
+        return Path("/proc/self/mountinfo").read_text("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _mount_source(path: Path, mountinfo: str) -> str:
+    """The device of the mount that holds `path`: the longest mount point above it; later mounts cover earlier ones."""
+    real = path.resolve()
+    best, source = -1, ""
+    for line in mountinfo.splitlines():
+        fields, _, rest = line.partition(" - ")
+        columns, tail = fields.split(" "), rest.split(" ")
+        if len(columns) < 5 or len(tail) < 2:
+            continue
+        point = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), columns[4]))
+        if (point == real or point in real.parents) and len(point.parts) >= best:
+            best, source = len(point.parts), tail[1]
+    return source
+
+
+class DiskMeter:
+    """Measures how busy the disks behind a path are, beside whoever asks: by iostat, else by the kernel's counters.
+
+    One measurement at a time, in a thread: a dead mount, or an iostat that hangs, holds up nobody. `trouble` says why
+    iostat gave no figure the last time, or "".
+    """
+
+    def __init__(self, path: Path, *, seconds: int, counters: Callable[[], Mapping[str, int]] | None = None) -> None:
+        """`seconds` is how long iostat measures; `counters` stand in for the kernel's in tests."""
+        self.trouble = ""
+        self._path = path
+        self._iostat = Iostat(seconds)
+        self._counters = counters or busy_milliseconds
+        self._measurement: _Measurement | None = None
+
+    def begin(self) -> None:
+        """Starts a measurement for whoever asks next, unless one is under way or was finished a moment ago."""
+        if self._measurement is None or self._measurement.is_stale():
+            self._measurement = _Measurement(self._path, self._iostat, self._counters)
+
+    def utilization(self) -> float | None:
+        """Percent of time the busiest disk was busy; None when it cannot be known. Takes at most LOOK_SECONDS.
+
+        Of the measurement that was begun; when that needs longer, by the kernel's counters since its beginning.
+        """
+        self.begin()
+        measurement = self._measurement
+        assert measurement is not None
+        figure = measurement.figure(LOOK_SECONDS)
+        if not measurement.runs():
+            self._measurement = None
+        self.trouble = measurement.trouble
+        return figure
+
+    def close(self) -> None:
+        """Ends an iostat that runs; to be called when nobody will ask any more."""
+        self._iostat.end()
+
+
+class _Measurement:
+    """One: begun when it is made, by a thread of its own."""
+
+    def __init__(self, path: Path, iostat: Iostat, counters: Callable[[], Mapping[str, int]]) -> None:
+        self.trouble = ""
+        self._path = path
+        self._iostat = iostat
+        self._counters = counters
+        self._figure: float | None = None
+        self._first: Sample | None = None
+        self._ended_at = math.inf
+        # Later than that the thread hangs where nothing can end it, and is not waited for again.
+        self._due = time.monotonic() + iostat.deadline_seconds + SPAN_SECONDS
+        self._thread = threading.Thread(target=self._run, name="disk-meter", daemon=True)
+        self._thread.start()
+
+    def runs(self) -> bool:
+        """Is it under way still? Then another one would only be added to it."""
+        return self._thread.is_alive()
+
+    def is_stale(self) -> bool:
+        """Did it end too long ago to say anything about now?"""
+        return not self.runs() and time.monotonic() - self._ended_at > FRESH_SECONDS
+
+    def figure(self, seconds: float) -> float | None:
+        """What it found; by the kernel's counters when that is not there in so many seconds."""
+        self._thread.join(0.0 if time.monotonic() >= self._due else seconds)
+        return self._by_counters() if self.runs() else self._figure
+
+    def _run(self) -> None:
+        devices = devices_behind(self._path)
+        if devices:
+            self._first = Sample(devices, time.monotonic(), self._counters())
+            try:
+                self._figure = self._iostat.measure(devices)
+            except NoFigure as error:
+                self.trouble = str(error)
+                time.sleep(max(0.0, self._first.at + SPAN_SECONDS - time.monotonic()))
+                self._figure = self._by_counters()
+        self._ended_at = time.monotonic()
+
+    def _by_counters(self) -> float | None:
+        return None if self._first is None else self._first.busiest(time.monotonic(), self._counters())
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The kernel's counters for these devices at one time, seconds of the steady clock."""
+
+    devices: frozenset[str]
+    at: float
+    busy: Mapping[str, int]
+
+    def busiest(self, now: float, busy: Mapping[str, int]) -> float | None:
+        """Percent of the time since then that the busiest of them was busy."""
+        span = (now - self.at) * 1000
+        shares = [
+            100 * (busy[name] - self.busy[name]) / span
+            for name in self.devices
+            if span > 0 and name in busy and name in self.busy
+        ]
+        return min(100.0, max(0.0, *shares)) if shares else None
+
+
+def busy_milliseconds() -> Mapping[str, int]:
+    """How long each disk has been busy since the machine started, from /proc/diskstats; empty when it does not say."""
+    try:
+        counters = psutil.disk_io_counters(perdisk=True) or {}
+    except (OSError, RuntimeError, NotImplementedError):
+        return {}
+    return {name: int(disk.busy_time) for name, disk in counters.items() if hasattr(disk, "busy_time")}
+
+
+def io_pressure(source: Path = Path("/proc/pressure/io")) -> float | None:
+    """Percent of the last ten seconds in which some process waited for I/O (PSI); None without such a kernel."""
+    try:
+        match = re.match(r"some avg10=([\d.]+)", source.read_text("ascii"))
+    except OSError:
+        return None
+    return float(match[1]) if match else None
+
+
+class DiskProbe:
+    """Does the library's disk answer? A dead network mount blocks whoever touches it, beyond any signal."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread: threading.Thread | None = None
+        self._answered = False
+
+    def answers(self, seconds: float) -> bool:
+        """Can the first bytes of metadata.db be read in time? While an earlier question hangs the answer is no."""
+        if self._thread is None or not self._thread.is_alive():
+            self._answered = False
+            self._thread = threading.Thread(target=self._read, name="disk-probe", daemon=True)
+            self._thread.start()
+        self._thread.join(seconds)
+        return self._answered
+
+    def _read(self) -> None:
+        try:
+            with (self._path / "metadata.db").open("rb", buffering=0) as file:
+                self._answered = bool(file.read(16))
+        except OSError:
+            self._answered = False

@@ -1,0 +1,257 @@
+"""What can be seen of a worker from outside: its process, its progress file, the new part of its log."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from auto_monitor.model import HungOn, Identity, WorkerRecord, WorkerSnapshot
+from auto_monitor.processes import START_TOLERANCE, Workers
+from common.clock import utc_now
+from common.sanitize import for_log
+from migration.model import Phase, Progress
+from migration.state_files import logs, progress
+
+#: The first look at a log begins this many bytes before its end.
+FIRST_LOOK_BYTES = 64_000
+#: One look reads at most so much; what a worker wrote beyond that is skipped, for it says nothing new.
+LOOK_BYTES = 1_000_000
+#: A worker that has written within this time has a clock that agrees with ours.
+BEAT_TRUSTED = timedelta(seconds=30)
+#: Ranges remembered per process, to tell a new one from one that is read again.
+RANGES_REMEMBERED = 20_000
+#: Characters of a worker's last error that are passed on.
+LONGEST_WORDS = 300
+
+
+class LogTail:
+    """Reads the new lines of a log, never the file again: an offset and an inode are remembered."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._inode: int | None = None
+        self._offset = 0
+
+    def new_lines(self) -> list[str]:
+        """The complete lines since the last look; those before a rotation first."""
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return []
+        if self._inode is None:
+            self._inode, self._offset = stat.st_ino, max(0, stat.st_size - FIRST_LOOK_BYTES)
+            torn = self._offset > 0
+            return self._read(self._path)[torn:]
+        lines: list[str] = []
+        if stat.st_ino != self._inode:
+            rotated = self._path.with_name(self._path.name + ".1")
+            if _inode(rotated) == self._inode:
+                lines = self._read(rotated)
+            self._inode, self._offset = stat.st_ino, 0
+        elif stat.st_size < self._offset:
+            self._offset = 0
+        return lines + self._read(self._path)
+
+    def _read(self, path: Path) -> list[str]:
+        try:
+            with path.open("rb") as file:
+                size = file.seek(0, 2)
+                if size - self._offset > LOOK_BYTES:
+                    self._offset = size - LOOK_BYTES
+                file.seek(self._offset)
+                data = file.read(LOOK_BYTES)
+        except OSError:
+            return []
+        end = data.rfind(b"\n") + 1
+        self._offset += end
+        return data[:end].decode("utf-8", "replace").splitlines()
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What was seen of one process so far; `marks` are the last values of progress and beat and when they changed.
+
+    `writer` is the pid that began the present part of the log, None before a beginning was seen.
+    """
+
+    identity: Identity | None
+    tail: LogTail
+    progress: Progress | None = None
+    progress_mark: datetime | None = None
+    progress_seen_at: datetime | None = None
+    arrived_mark: tuple[int, int] = (0, 0)
+    arrived_seen_at: datetime | None = None
+    failures_then: tuple[int, datetime | None] = (0, None)
+    beat_mark: datetime | None = None
+    beat_seen_at: datetime | None = None
+    ranges: set[str] = field(default_factory=set)
+    found: int = -1
+    repeated: str = ""
+    looked: bool = False
+    writer: int | None = None
+
+
+class Observer:
+    """Makes snapshots; remembers only what tells movement from standstill."""
+
+    def __init__(self, state_dir: Path, workers: Workers, wall: Callable[[], datetime] = utc_now) -> None:
+        """`wall` is the clock by which the workers write their times."""
+        self._state_dir = state_dir
+        self._workers = workers
+        self._wall = wall
+        self._memories: dict[int, _Memory] = {}
+
+    def found_by_hand(self) -> dict[int, Identity]:
+        """Every live worker that a progress file of this state directory names, whoever started it."""
+        found = {}
+        for path in sorted(self._state_dir.glob("migration_progress_worker*.json")):
+            seen = progress.read(path)
+            if seen is None:
+                continue
+            identity = Identity(seen.pid, seen.pid_started_at, progress.birth_of_writer(self._state_dir, seen))
+            if self._workers.find(identity, seen.worker_id) is not None:
+                found[seen.worker_id] = identity
+        return found
+
+    def look(self, record: WorkerRecord, now: datetime) -> WorkerSnapshot:
+        """One worker now."""
+        memory = self._memory(record)
+        alive = self._workers.find(record.identity, record.worker_id) is not None
+        self._read_progress(memory, record, now)
+        self._read_log(memory, now)
+        seen = memory.progress
+        counts = seen.counts if seen else None
+        exit_code = None if alive else self._workers.exit_code(record.identity)
+        return WorkerSnapshot(
+            worker_id=record.worker_id,
+            alive=alive,
+            progress_seen_at=memory.progress_seen_at or now,
+            beat_seen_at=memory.beat_seen_at or now,
+            phase=seen.status if seen else None,
+            settled=counts is not None
+            and counts.uploaded + counts.duplicate + counts.skipped + counts.failed > 0
+            and seen is not None
+            and seen.status not in (Phase.INITIALIZING, Phase.DISCOVERING),
+            exit_code=record.exit_code if exit_code is None else exit_code,
+            hung_on=hung_on(seen),
+            repeated_range=memory.repeated,
+            fruitless_since=memory.arrived_seen_at if _failures(seen) != memory.failures_then else None,
+            last_words=last_words(seen),
+        )
+
+    def _memory(self, record: WorkerRecord) -> _Memory:
+        memory = self._memories.get(record.worker_id)
+        if memory is None or memory.identity != record.identity:
+            tail = memory.tail if memory else LogTail(logs.log_path(self._state_dir, record.worker_id))
+            writer = memory.writer if memory else None
+            memory = self._memories[record.worker_id] = _Memory(record.identity, tail, writer=writer)
+        return memory
+
+    def _read_progress(self, memory: _Memory, record: WorkerRecord, now: datetime) -> None:
+        """A file that cannot be read keeps its last value; one of another process says nothing about this one."""
+        seen = progress.read(progress.progress_path(self._state_dir, record.worker_id))
+        if seen is not None and record.identity is not None and self._wrote(seen, record.identity):
+            memory.progress = seen
+        moved = memory.progress.last_progress_at if memory.progress else None
+        beat = memory.progress.updated_at if memory.progress else None
+        if memory.progress_seen_at is None:
+            memory.progress_seen_at, memory.progress_mark = now - self._said_age(moved, beat), moved
+            memory.beat_seen_at, memory.beat_mark = now, beat
+        if moved != memory.progress_mark:
+            memory.progress_seen_at, memory.progress_mark = now, moved
+        arrived = _arrived(memory.progress)
+        if memory.arrived_seen_at is None or arrived != memory.arrived_mark:
+            memory.arrived_mark, memory.arrived_seen_at = arrived, now
+            memory.failures_then = _failures(memory.progress)
+        if beat != memory.beat_mark:
+            memory.beat_seen_at, memory.beat_mark = now, beat
+        if memory.progress is not None and memory.progress.status is Phase.WAITING:
+            # Nothing has to move while it waits; the time counts from the end of the waiting.
+            memory.progress_seen_at = max(memory.progress_seen_at, memory.beat_seen_at or now)
+
+    def _wrote(self, seen: Progress, identity: Identity) -> bool:
+        """Was this progress written by that process? Its start by the wall clock moves when that is set."""
+        if seen.pid != identity.pid:
+            return False
+        apart = abs((seen.pid_started_at - identity.started).total_seconds())
+        if apart <= START_TOLERANCE:
+            return True
+        return bool(identity.birth) and progress.birth_of_writer(self._state_dir, seen) == identity.birth
+
+    def _said_age(self, moved: datetime | None, beat: datetime | None) -> timedelta:
+        """How long ago the worker says that work moved, at the first look at it; nothing when its clock cannot be ours.
+
+        It writes every second. When that is not so, it hangs or the clock was set since, and only time will tell.
+        """
+        wall = self._wall()
+        if moved is None or beat is None or not timedelta() <= wall - beat <= BEAT_TRUSTED:
+            return timedelta()
+        return max(timedelta(), wall - moved)
+
+    def _read_log(self, memory: _Memory, now: datetime) -> None:
+        """Work that shows in the log: a range read for the first time, more files found. The same again is a loop."""
+        for text in memory.tail.new_lines():
+            line = logs.parse(text)
+            if line is None or memory.identity is None:
+                continue
+            if match := logs.STARTS.match(line.message):
+                memory.writer = int(match[2])
+            if not _is_by(line, memory.writer, memory.identity):
+                # What an earlier process of this worker wrote says nothing about this one.
+                continue
+            moved = False
+            if match := logs.QUERYING.match(line.message) or logs.PROCESSED_BATCH.match(line.message):
+                known = f"{line.message.split(':')[0]} {match[1]}-{match[2]}"
+                moved = known not in memory.ranges
+                memory.repeated = "" if moved else f"books {match[1]}-{match[2]}"
+                if len(memory.ranges) < RANGES_REMEMBERED:
+                    memory.ranges.add(known)
+            elif match := logs.FOUND.match(line.message):
+                # A range that is read again finds its pending files again.
+                moved = int(match[1]) > memory.found and not memory.repeated
+                memory.found = max(memory.found, int(match[1]))
+            if moved:
+                memory.progress_seen_at = (
+                    now if memory.looked else max(memory.progress_seen_at or now, min(now, line.at))
+                )
+        memory.looked = True
+
+
+def _is_by(line: logs.LogLine, writer: int | None, identity: Identity) -> bool:
+    """Did this process write the line? Without a beginning in sight: was it there by then, by the wall clock?"""
+    return line.at >= identity.started if writer is None else writer == identity.pid
+
+
+def _arrived(seen: Progress | None) -> tuple[int, int]:
+    """What has arrived, and what is under way: files, bytes."""
+    if seen is None:
+        return (0, 0)
+    return (seen.counts.uploaded + seen.counts.duplicate, sum(file.bytes_sent for file in seen.current))
+
+
+def _failures(seen: Progress | None) -> tuple[int, datetime | None]:
+    """What tells whether something has failed since an earlier look."""
+    if seen is None:
+        return (0, None)
+    return (seen.counts.failed, seen.last_error.at if seen.last_error else None)
+
+
+def last_words(seen: Progress | None) -> str:
+    """Why a worker that failed ended, in its own words; "" for any other."""
+    if seen is None or seen.status is not Phase.FAILED or seen.last_error is None:
+        return ""
+    return f"{seen.last_error.error_class}: {for_log(seen.last_error.message, LONGEST_WORDS)}"
+
+
+def hung_on(seen: Progress | None) -> HungOn:
+    """What the worker had in hand when it wrote this progress."""
+    if seen is None:
+        return HungOn()
+    return HungOn(seen.run_id, tuple(sorted(file.id for file in seen.current)), seen.range)

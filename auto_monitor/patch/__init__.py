@@ -1,0 +1,1 @@
+"""From an LLM's text to a changed script: edit, guard, gate, sandbox."""

@@ -1,0 +1,1 @@
+"""What the monitor writes down: history, memory, evidence, samples, log."""

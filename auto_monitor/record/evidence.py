@@ -1,0 +1,48 @@
+"""`auto_monitor/evidence/`: what an attempt was based on, one file each."""
+
+import uuid
+from pathlib import Path
+
+from auto_monitor.model import Verdict, WorkerSnapshot
+from common.clock import utc_now
+from common.files import write_json
+from common.json_value import Json
+from common.sanitize import sanitize_text
+
+#: Files that stay.
+NEWEST = 500
+
+
+def evidence_dir(state_dir: Path) -> Path:
+    """Where evidence is kept."""
+    return state_dir / "auto_monitor" / "evidence"
+
+
+def keep(state_dir: Path, verdict: Verdict, seen: WorkerSnapshot, stack: str) -> str:
+    """Writes down what was known when the attempt began; returns the file's name. Raises StateUnwritable."""
+    folder = evidence_dir(state_dir)
+    name = f"{utc_now():%Y%m%dT%H%M%S}-worker{verdict.worker_id}-{uuid.uuid4().hex[:8]}.json"
+    value: dict[str, Json] = {
+        "worker_id": verdict.worker_id,
+        "health": verdict.health.value,
+        "reason": verdict.reason,
+        "since": verdict.since.isoformat(),
+        "phase": seen.phase.value if seen.phase else None,
+        "in_hand": str(seen.hung_on),
+        "repeated_range": seen.repeated_range,
+        "exit_code": seen.exit_code,
+        "last_error": seen.last_words or None,
+        "stack": sanitize_text(stack, multiline=True),
+    }
+    write_json(folder / name, value)
+    for old in sorted(folder.glob("*.json"))[:-NEWEST]:
+        old.unlink(missing_ok=True)
+    return name
+
+
+def propose(state_dir: Path, worker_id: int, root_cause: str, code: str) -> str:
+    """Keeps a change for a person, as text that nothing runs; returns the file's name. Raises StateUnwritable."""
+    name = f"{utc_now():%Y%m%dT%H%M%S}-worker{worker_id}-{uuid.uuid4().hex[:8]}.json"
+    value: dict[str, Json] = {"worker_id": worker_id, "root_cause": root_cause, "code": code}
+    write_json(state_dir / "auto_monitor" / "proposals" / name, value)
+    return name

@@ -1,0 +1,63 @@
+"""What the monitor remembers while it runs: one frozen state, replaced whole, written to its file."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from auto_monitor.model import MonitorState, WorkerRecord
+from auto_monitor.record.history import StateFile
+from common.clock import utc_now
+from common.files import UNWRITABLE
+
+
+class Memory:
+    """The present state; every change makes a new one."""
+
+    def __init__(
+        self, state: MonitorState, file: StateFile, *, writes: bool, tell: Callable[[str], None] = lambda _text: None
+    ) -> None:
+        """`writes` is False in a dry run; `tell` hears, once, that the file cannot be written, and when it can."""
+        self.state = state
+        self._file = file
+        self._writes = writes
+        self._tell = tell
+        self._trouble = ""
+
+    def records(self) -> list[WorkerRecord]:
+        """What is remembered of every worker, by id."""
+        return [self.state.workers[number] for number in sorted(self.state.workers)]
+
+    def wanted(self) -> list[WorkerRecord]:
+        """The workers that count towards the desired number."""
+        return [record for record in self.records() if record.wanted]
+
+    def record(self, number: int) -> WorkerRecord:
+        """What is remembered of worker N; a blank one when that is nothing."""
+        return self.state.workers.get(number) or WorkerRecord(number)
+
+    def remember(self, record: WorkerRecord) -> None:
+        """Replaces what is remembered of one worker."""
+        self.state = replace(self.state, workers={**self.state.workers, record.worker_id: record})
+
+    def change(self, **fields: object) -> None:
+        """Replaces fields of the state, by their names there."""
+        self.state = replace(self.state, **fields)  # type: ignore[arg-type]  # names are checked by replace
+
+    def save(self, *, ended: str = "") -> bool:
+        """Writes the state; it is also the heartbeat, by the clock of whoever reads it. False when that was impossible.
+
+        Then the monitor goes on with what it remembers: workers are not left alone, or paused, for want of a file.
+        """
+        self.change(heartbeat_at=utc_now(), ended=ended)
+        if not self._writes:
+            return True
+        try:
+            self._file.write(self.state)
+        except UNWRITABLE as error:
+            if str(error) != self._trouble:
+                self._tell(f"{error}. The monitor goes on with what it remembers; nothing of it survives its end")
+            self._trouble = str(error)
+            return False
+        if self._trouble:
+            self._tell(f"{self._file.path} is written again")
+        self._trouble = ""
+        return True

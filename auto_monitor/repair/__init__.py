@@ -1,0 +1,1 @@
+"""One attempt on one worker, from the question to the verdict."""

@@ -1,0 +1,138 @@
+"""The child process that asks the LLM and makes its code fix.
+
+`python -m auto_monitor.repair.llm_job QUESTION ANSWER SCRIPT`
+
+A process of its own, because a network call may take minutes and the monitor must not: it only looks whether the answer
+is there. The key is in the environment, never on the command line. The answer file always says how it went. A code fix
+that cannot be applied, or does not pass guard or gate, is sent back with the reason, twice at most.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import openai
+from openai.types.chat import ChatCompletionMessageParam
+
+from auto_monitor import config
+from auto_monitor.decide.diagnosis import Diagnosis, FixType, Unreadable, messages, parse
+from auto_monitor.fix_applier import FixRefused, Unavailable, Workshop
+from auto_monitor.model import Candidate
+from common.files import read_json, write_json
+from common.json_value import Json
+from common.sanitize import for_log
+
+#: Used when OPENAI_MODEL is not set.
+MODEL = "gpt-4o-mini"
+
+
+#: Calls of one job, and among them answers that cannot be read, and code fixes that are refused.
+CALLS, UNREADABLE, ROUNDS = 5, 2, 3
+
+Apply = Callable[[str], Candidate]
+
+
+def main() -> int:
+    """Returns 0 when an answer was written, good or bad."""
+    signal.alarm(int(config.LLM_JOB_SECONDS) + 5)  # whoever started this may be gone
+    question, answer, script = (Path(text) for text in sys.argv[1:4])
+    evidence = read_json(question)
+    if not isinstance(evidence, dict):
+        return 2
+    state_dir = answer.parent.parent.parent
+    workshop = Workshop(script, config.PROJECT, state_dir, config.GATE_SECONDS)
+    write_json(answer, ask(evidence, workshop.apply if config.ENABLE_CODE_FIXES else propose_only))
+    return 0
+
+
+def propose_only(_reply: str) -> Candidate:
+    """Code fixes are not wanted."""
+    raise Unavailable("ENABLE_CODE_FIXES is 0")
+
+
+def ask(evidence: dict[str, Json], apply: Apply) -> dict[str, Json]:
+    """The answer to one question. What is wrong with a reply is said in the next call, until the calls are used up."""
+    model = os.environ.get("OPENAI_MODEL") or MODEL
+    result: dict[str, Json] = {
+        "model": model, "tokens": 0, "calls": 0, "error": "", "diagnosis": None, "candidate": None,
+    }  # fmt: skip
+    talk, unreadable, refused = list(messages(evidence)), 0, 0
+    client = openai.OpenAI(
+        api_key=os.environ.get("OPENAI_API_KEY") or "none", base_url=os.environ.get("OPENAI_BASE_URL") or None,
+        timeout=config.OPENAI_TIMEOUT_SECONDS, max_retries=0,
+    )  # fmt: skip
+    with client:
+        for _ in range(CALLS):
+            try:
+                reply, tokens = _call(client, model, talk)
+            except openai.OpenAIError as error:
+                return result | {"error": f"{type(error).__name__}: {for_log(str(error), 200)}"}
+            result |= {"tokens": int(str(result["tokens"])) + tokens, "calls": int(str(result["calls"])) + 1}
+            try:
+                return result | _worked_out(reply, result, apply)
+            except Unreadable as why:
+                unreadable, wrong = unreadable + 1, str(why)
+            except FixRefused as why:
+                refused, wrong = refused + 1, str(why)
+            result["error"] = wrong
+            if unreadable >= UNREADABLE or refused >= ROUNDS:
+                break
+            talk += [{"role": "assistant", "content": reply[:8_000]}, {"role": "user", "content": _again(wrong)}]
+    return result
+
+
+def _again(wrong: str) -> str:
+    return f"That cannot be used: {wrong[:4_000]}\nAnswer again, all of it, in the form that was asked for."
+
+
+def _worked_out(reply: str, result: dict[str, Json], apply: Apply) -> dict[str, Json]:
+    """What a reply comes to: its diagnosis, with the candidate of a code fix. Raises Unreadable, FixRefused."""
+    diagnosis = _confident(parse(reply))
+    # Kept also when its code is refused, for the history and for a proposal.
+    result["diagnosis"] = to_json(diagnosis)
+    if diagnosis.fix_type is not FixType.CODE_FIX:
+        return {"error": ""}
+    try:
+        return {"error": "", "candidate": asdict(apply(diagnosis.code))}
+    except Unavailable as error:
+        return {"error": f"proposed only: {error}"}
+
+
+def _call(client: openai.OpenAI, model: str, talk: list[dict[str, str]]) -> tuple[str, int]:
+    conversation: list[ChatCompletionMessageParam] = [
+        {"role": "system", "content": turn["content"]}
+        if turn["role"] == "system"
+        else {"role": "assistant", "content": turn["content"]}
+        if turn["role"] == "assistant"
+        else {"role": "user", "content": turn["content"]}
+        for turn in talk
+    ]
+    answer = client.chat.completions.create(model=model, messages=conversation)
+    text = answer.choices[0].message.content if answer.choices else None
+    return text or "", answer.usage.total_tokens if answer.usage else 0
+
+
+def _confident(diagnosis: Diagnosis) -> Diagnosis:
+    if diagnosis.fix_type is FixType.CODE_FIX and diagnosis.confidence < config.CODE_FIX_MIN_CONFIDENCE:
+        raise Unreadable(f"a code_fix needs a confidence of at least {config.CODE_FIX_MIN_CONFIDENCE:g}")
+    return diagnosis
+
+
+def to_json(diagnosis: Diagnosis) -> dict[str, Json]:
+    """The diagnosis for the answer file; `from_json` is its inverse."""
+    return {
+        "root_cause": diagnosis.root_cause,
+        "fix_type": diagnosis.fix_type.value,
+        "confidence": diagnosis.confidence,
+        "description": diagnosis.description,
+        "config_changes": {**diagnosis.config_changes},
+        "code": diagnosis.code,
+        "disk": diagnosis.disk,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

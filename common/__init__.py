@@ -1,0 +1,1 @@
+"""What all programs here share; it knows nothing of any of them."""

@@ -1,0 +1,85 @@
+"""Write a JSON file so that a reader sees the old one or the new one, never a mixture, whatever dies in between."""
+
+import errno
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from common.errors import OutOfResources as OutOfResources
+from common.errors import StateUnwritable as StateUnwritable  # both are part of what `write_json` promises
+from common.json_value import Json
+from common.resources import raise_if_exhausted
+from common.system_errors import reason_of
+
+#: A rename can be impossible where a write is not: another device (bind mounts), odd rights.
+_WRITE_DIRECTLY = frozenset({errno.EXDEV, errno.EPERM, errno.EACCES})
+
+#: What writing raises: to be caught by whoever can go on without the file.
+UNWRITABLE = (StateUnwritable, OutOfResources)
+
+
+def write_json(path: Path, value: Json) -> None:
+    """Replaces the file: temporary file beside it, fsync, rename, fsync of the directory.
+
+    The directory is made if it is gone. Written directly only when the rename is refused with EXDEV, EPERM or
+    EACCES. Raises StateUnwritable with the reason and the way out, OutOfResources.
+    """
+    write_bytes(path, (json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replaces the file as `write_json` does. Raises StateUnwritable, OutOfResources."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, data)
+    except OSError as error:
+        raise_if_exhausted(error)
+        raise StateUnwritable(f"cannot write {path}: {reason_of(error)}") from error
+
+
+def read_json(path: Path) -> Json:
+    """The file's value; None when it is missing or cannot be parsed (then a reader keeps its last value)."""
+    try:
+        value: Json = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return value
+
+
+def _replace(path: Path, data: bytes) -> None:
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    except PermissionError:
+        _overwrite(path, data)
+        return
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno not in _WRITE_DIRECTLY:
+            raise
+        _overwrite(path, data)
+        return
+    _sync_directory(path.parent)
+
+
+def _overwrite(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""metadata.db and the files below the library, read only."""

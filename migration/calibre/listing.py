@@ -1,0 +1,197 @@
+"""The files of a range of books: what metadata.db lists, looked up on the disk; nothing is opened.
+
+Calibre renames folders and removes formats at any moment. So metadata.db is asked once more before a
+file is said to be missing, and the last listing tells the ledger how many files there were.
+"""
+
+import functools
+import itertools
+import operator
+import time
+from collections.abc import Callable, Collection, Iterable
+from typing import NamedTuple
+
+from common.sanitize import sanitize_text
+from migration.calibre.paths import Tree, shown
+from migration.errors import AmbiguousFile, EmptyFile, MissingFile, OutsideLibrary, Rejected
+from migration.model import BookFile, BookId, FileId, Origin, Problem
+
+#: Formats in the order in which they are sent; the server keeps the cover of the first that has one.
+_ORDER = {name: rank for rank, name in enumerate(("EPUB", "AZW3", "MOBI", "FB2", "DOCX", "PDF"))}
+#: So many ranges' lists of files are remembered; a worker holds fewer at a time.
+LISTINGS_KEPT = 16
+#: So often metadata.db is asked about files that are not where it lists them, while it changes.
+LOOKS = 4
+#: Where a folder was changed just now Calibre gets this long, seconds, to tell metadata.db of it.
+PAUSE_SECONDS = 0.5
+
+_LISTING = (
+    "SELECT books.id, data.format, books.path, data.name, books.uuid"
+    " FROM books CROSS JOIN data ON data.book = books.id"
+    " WHERE books.id BETWEEN ? AND ? ORDER BY books.id"
+)
+_COUNTED = "SELECT format, COUNT(*) FROM data GROUP BY format"
+_WITHOUT_FILES = (
+    "SELECT id FROM books WHERE id BETWEEN ? AND ? AND NOT EXISTS (SELECT 1 FROM data WHERE data.book = books.id)"
+    " ORDER BY id"
+)
+Rows = list[tuple[object, ...]]
+
+
+class Listed(NamedTuple):
+    """A format as Calibre records it; `folder`, `stem` and `uuid` are whatever type SQLite let in.
+
+    `format` as `FileId` has it, `rank` in the order of sending, `extension` without its dot.
+    """
+
+    book: int
+    format: str
+    rank: int
+    extension: bytes
+    folder: object
+    stem: object
+    uuid: object
+
+
+class Listing:
+    """Of one library. `query(sql, parameters, what)` runs one SELECT and returns all its rows."""
+
+    def __init__(
+        self,
+        query: Callable[..., Rows],
+        tree: Tree,
+        *,
+        has_uuids: bool,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._query = query
+        self._pause = pause
+        self._tree = tree
+        self._listed: dict[tuple[int, int], frozenset[FileId]] = {}
+        self._last: tuple[tuple[int, int], dict[int, list[Listed]]] = ((0, 0), {})
+        self._sql = _LISTING if has_uuids else _LISTING.replace("books.uuid", "NULL")
+
+    def listed(self, first: int, last: int) -> frozenset[FileId] | None:
+        """The files that the last reading of exactly these books found; None when it is long ago."""
+        return self._listed.get((first, last))
+
+    def origins(self, first: int, last: int) -> dict[BookId, Origin]:
+        """Which books the last reading found, if it was of exactly these; else {}."""
+        span, listed = self._last
+        if span != (first, last):
+            return {}
+        return {BookId(book): _origin(rows[0]) for book, rows in listed.items() if rows}
+
+    def note(self, first: int, last: int, files: Iterable[BookFile]) -> None:
+        """Remembers which files a reading of these books found."""
+        self._listed.pop((first, last), None)
+        while len(self._listed) >= LISTINGS_KEPT:
+            del self._listed[next(iter(self._listed))]
+        self._listed[first, last] = frozenset(file.id for file in files)
+
+    def formats(self, first: int, last: int) -> list[Listed]:
+        """Every format of these books, book by book: one query, fetched whole."""
+        rows = self._query(self._sql, (first, last), f"books {first}-{last}")
+        return [
+            Listed(book, *_format(recorded), folder, stem, uuid)  # type: ignore[arg-type]  # looked at where used
+            for book, recorded, folder, stem, uuid in rows
+        ]
+
+    def counted(self) -> dict[str, int]:
+        """How many files the whole library lists of each format: one query over an index."""
+        counted: dict[str, int] = {}
+        for recorded, number in self._query(_COUNTED, (), "the number of files"):
+            name = _format(recorded)[0]
+            counted[name] = counted.get(name, 0) + (number if isinstance(number, int) else 0)
+        return counted
+
+    def without_files(self, first: int, last: int) -> list[BookId]:
+        """The books of a range that have no format at all: one query over an index."""
+        rows = self._query(_WITHOUT_FILES, (first, last), f"books {first}-{last}")
+        return [BookId(row[0]) for row in rows if isinstance(row[0], int)]
+
+    def files(self, first: int, last: int, only: Collection[int] | None = None) -> dict[int, list[BookFile]]:
+        """The files of each book of a range that has any, in the order of sending."""
+        listed = _by_book(self.formats(first, last), only)
+        plain: set[bytes] = set()
+        found = {book: self._look(rows, plain) for book, rows in listed.items()}
+        for _ in range(LOOKS - 1):
+            lost = {
+                book: file.path
+                for book, files in found.items()
+                for file in files
+                if file.problem is not None and file.problem.reason == MissingFile.reason
+            }
+            if not lost:
+                break
+            if any(self._tree.changed_lately(path) for path in lost.values()):
+                # Calibre moves a folder first and tells metadata.db right after.
+                self._pause(PAUSE_SECONDS)
+            again = _by_book(self.formats(first, last), only)
+            moved = [book for book in lost if again.get(book) != listed[book]]
+            if not moved:
+                break
+            plain.clear()
+            for book in moved:
+                found[book] = self._look(again.get(book, []), plain)
+            listed = {**listed, **{book: again.get(book, []) for book in moved}}
+        self._last = (first, last), listed
+        return {book: files for book, files in found.items() if files}
+
+    def _look(self, rows: list[Listed], plain: set[bytes]) -> list[BookFile]:
+        """The files of one book."""
+        files: list[BookFile] = []
+        for row in sorted(rows, key=operator.attrgetter("rank", "format")):
+            file = self._file(row, plain)
+            if file.problem is None and any(other.path == file.path for other in files):
+                message = f"{shown(file.path)} is another format's file"
+                file = BookFile(file.id, file.path, problem=Problem(MissingFile.reason, message))
+            files.append(file)
+        return files
+
+    def _file(self, row: Listed, plain: set[bytes]) -> BookFile:
+        file_id = FileId(BookId(row.book), row.format)
+        folder, stem = folder_of(row.folder), bytes_of(row.stem)
+        try:
+            if not stem:
+                raise OutsideLibrary(f"Calibre records no file name for {shown(folder)}; nothing was opened")
+            found = self._tree.find(folder, stem, row.extension, plain)
+        except Rejected as error:
+            recorded = folder + b"/" + stem + (b"." + row.extension if row.extension else b"")
+            note = str(error) if isinstance(error, AmbiguousFile) else ""
+            return BookFile(file_id, recorded, problem=Problem(error.reason, str(error)), note=note)
+        if found.size == 0:
+            message = f"{shown(found.path)} has 0 bytes"
+            return BookFile(file_id, found.path, problem=Problem(EmptyFile.reason, message))
+        return BookFile(file_id, found.path, found.size, found.mtime_ns, note=found.note, conflicted=found.conflicted)
+
+
+def folder_of(value: object) -> bytes:
+    """A folder as SQLite gives it; b"" for what is none."""
+    return value if isinstance(value, bytes) else b""
+
+
+def bytes_of(value: object) -> bytes:
+    """A text of a column as bytes, whatever type SQLite let in."""
+    if isinstance(value, bytes):
+        return value
+    return b"" if value is None else str(value).encode()
+
+
+@functools.lru_cache(maxsize=1024)
+def _format(recorded: object) -> tuple[str, int, bytes]:
+    raw = bytes_of(recorded)
+    name = sanitize_text(raw).upper()
+    return name, _ORDER.get(name, len(_ORDER)), raw.lower()
+
+
+def _by_book(rows: Iterable[Listed], only: Collection[int] | None) -> dict[int, list[Listed]]:
+    return {
+        book: list(group)
+        for book, group in itertools.groupby(rows, key=operator.attrgetter("book"))
+        if only is None or book in only
+    }
+
+
+def _origin(row: Listed) -> Origin:
+    return Origin(sanitize_text(bytes_of(row.uuid)), folder_of(row.folder))

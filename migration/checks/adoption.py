@@ -1,0 +1,141 @@
+"""`--adopt-library`: goes on with a ledger after Calibre has restored its library under a new id.
+
+"Restore database" makes metadata.db anew from the books' folders: the books keep their ids, mostly their
+uuids, and their files. Whether it is the same library is proved book by book, never taken on trust: a
+ledger that meets another library would take that one's books for settled.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from migration.calibre.library import CalibreLibrary
+from migration.errors import WrongLedger
+from migration.ledger.binding import Remembered, folder_hash
+from migration.ledger.ledger import Ledger
+from migration.model import BookFile, BookId, Origin
+
+#: Books compared at a time.
+PAGE = 1000
+#: Of books that are known by their files only, one in so many may have been rewritten meanwhile.
+_CHANGED_ONE_IN = 10
+#: So many books that are others are named.
+_NAMED = 5
+#: Above every id that SQLite can give.
+_NO_END = 2**63 - 1
+
+
+class Finding(StrEnum):
+    """What a book of the ledger is in the library."""
+
+    UUID = "by uuid"  #: the same, by Calibre's uuid of the book
+    FOLDER = "by folder"  #: the same, by its folder
+    FILES = "by size and time of a file"  #: the same, by one of its files
+    CHANGED = "with changed files"  #: of this id; nothing is known but files, and none is as it was
+    OTHER = "other books"  #: uuid and folder are known, and neither they nor any file are the same
+    GONE = "no longer there"  #: the library has no book of this id
+    UNKNOWN = "not comparable"  #: the ledger knows nothing but the id
+
+
+_SAME = (Finding.UUID, Finding.FOLDER, Finding.FILES)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How many books of the ledger are what in the library; `others` are the first that are others."""
+
+    books: Mapping[Finding, int]
+    others: tuple[BookId, ...] = ()
+
+    def __str__(self) -> str:
+        """`41 by uuid, 2 no longer there`, `none` for a ledger without books."""
+        parts = [f"{self.books[kind]} {kind}" for kind in Finding if self.books.get(kind)]
+        return ", ".join(parts) or "none"
+
+
+def judge(known: Remembered, origin: Origin | None, files: Iterable[tuple[str, int, int]]) -> Finding:
+    """What a book of the ledger is in the library; `origin` is None when it has none of this id."""
+    if origin is None:
+        return Finding.GONE
+    if known.uuid and known.uuid == origin.uuid:
+        return Finding.UUID
+    if known.folder and known.folder == folder_hash(origin.folder):
+        return Finding.FOLDER
+    if known.files & frozenset(files):
+        return Finding.FILES
+    if known.uuid or known.folder:
+        return Finding.OTHER
+    return Finding.CHANGED if known.files else Finding.UNKNOWN
+
+
+def refusal(found: Comparison) -> str:
+    """Why it is not the same library, or "".
+
+    Every book that is there must be the same; of those known by files alone one in ten may have
+    changed; and at least half of the books must be there.
+    """
+    count = {kind: found.books.get(kind, 0) for kind in Finding}
+    same = sum(count[kind] for kind in _SAME)
+    if count[Finding.OTHER]:
+        named = ", ".join(str(book) for book in found.others)
+        return f"other books have the ids of those it knows (such as {named})"
+    if count[Finding.CHANGED] * _CHANGED_ONE_IN > count[Finding.CHANGED] + same:
+        return "the files of its books are others"
+    if count[Finding.GONE] > same:
+        return "most of the books it knows are not there"
+    return ""
+
+
+def adopt(ledger: Ledger, library: CalibreLibrary) -> str:
+    """Binds the ledger to the library when its books are the same; returns what was found, in words.
+
+    Raises WrongLedger, with what differs, when they are not; then nothing is changed.
+    """
+    bound = ledger.library
+    if bound in ("", library.uuid):
+        return "The ledger belongs to this library; there is nothing to adopt"
+    tally: Counter[Finding] = Counter()
+    others: list[BookId] = []
+    renewed: dict[BookId, Origin] = {}
+    for book, known, origin, finding in _compared(ledger, library):
+        tally[finding] += 1
+        if finding is Finding.OTHER and len(others) < _NAMED:
+            others.append(book)
+        if finding in _SAME and origin is not None and known.uuid != origin.uuid:
+            renewed[book] = origin
+    found = Comparison(tally, tuple(others))
+    if why := refusal(found):
+        raise WrongLedger(
+            f"{ledger.path} cannot be adopted, because {why}: of {tally.total()} books {found}. It belongs to "
+            f"library {bound}; --adopt-library is for the same library, restored by Calibre. For another one "
+            "give another --state-dir"
+        )
+    ledger.adopt(library.uuid, renewed)
+    return f"The ledger of library {bound} is adopted by {library.uuid}: of {tally.total()} books {found}"
+
+
+def _compared(ledger: Ledger, library: CalibreLibrary) -> Iterator[tuple[BookId, Remembered, Origin | None, Finding]]:
+    """Every book of the ledger beside what the library has under its id, a page at a time."""
+    after = 0
+    while True:
+        last = library.last_id_of_range(after, PAGE)
+        end = _NO_END if last is None else last
+        there = {} if last is None else _stamps(library.read_files(after + 1, last))
+        origins = {} if last is None else library.origins(after + 1, last)
+        for book, known in ledger.known_books(after + 1, end).items():
+            origin = origins.get(book)
+            yield book, known, origin, judge(known, origin, there.get(book, ()))
+        if last is None:
+            return
+        after = last
+
+
+def _stamps(files: Iterable[BookFile]) -> dict[BookId, list[tuple[str, int, int]]]:
+    """Format, size and mtime of the files that could be found, by book."""
+    stamps: dict[BookId, list[tuple[str, int, int]]] = {}
+    for file in files:
+        if file.problem is None:
+            held = stamps.setdefault(file.id.book_id, [])
+            held.append((file.id.format, file.size, file.mtime_ns))
+    return stamps

@@ -1,0 +1,78 @@
+"""Has the server still what it had? A few questions at each start, and one for each file when one is missing.
+
+A backup that was restored, or a new database at the old address, takes away files that the ledger calls settled.
+Without these questions no later pass would ever send them again.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from migration.errors import Rejected
+from migration.ledger.ledger import Ledger
+from migration.ledger.tables.doubts import Settled
+from migration.server.client import BookshelfClient
+
+#: Settled files that are asked about before a pass.
+SAMPLE = 20
+#: Answers after which what was found missing is written down.
+BLOCK = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SpotCheck:
+    """Asks the server about settled files."""
+
+    client: BookshelfClient
+    ledger: Ledger
+    log: logging.Logger
+
+    def begin(self, pass_id: int) -> None:
+        """Asks about a few files, unless this pass knows already that files are lost. Raises Transient.
+
+        Every process asks at its start: the server may have lost its database in the middle of the pass.
+        """
+        doubts = self.ledger.doubts
+        if doubts.verdict(pass_id):
+            return
+        sample = doubts.sample(SAMPLE)
+        missing = [file for file, digest in sample if not self._is_there((file, digest))]
+        doubts.record(pass_id, lost=bool(missing))
+        if missing:
+            self.log.warning(
+                "The server has lost files: of %d it had, %d are gone, such as %s. Was it restored from a backup, or "
+                "is it a new one? In this pass it is asked about every settled file, and what is gone is sent again",
+                len(sample), len(missing), missing[0],
+            )  # fmt: skip
+
+    def ask_range(
+        self, pass_id: int, first: int, last: int, heed_stop: Callable[[], None], moved: Callable[[], None]
+    ) -> None:
+        """Asks about every settled file of a range; what is gone is pending again. Goes on where it was interrupted.
+
+        `heed_stop` may raise, `moved` is told of each answer. Raises Transient.
+        """
+        lost: list[Settled] = []
+        try:
+            for settled in self.ledger.doubts.believed(pass_id, first, last):
+                heed_stop()
+                if not self._is_there(settled):
+                    lost.append(settled)
+                moved()
+                if len(lost) >= BLOCK:
+                    self.ledger.doubts.forget(pass_id, lost)
+                    lost = []
+        finally:
+            if lost:
+                self.ledger.doubts.forget(pass_id, lost)
+
+    def _is_there(self, settled: Settled) -> bool:
+        """Only the server's own answer that it does not know the bytes says that they are gone."""
+        file, digest = settled
+        try:
+            sighting = self.client.check(digest, file.format.lower())
+        except Rejected:
+            return True
+        if sighting is not None:
+            self.ledger.learn([sighting])
+        return sighting is not None

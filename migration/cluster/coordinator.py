@@ -1,0 +1,354 @@
+"""`--cluster`: the machines of a Dask cluster read, hash and send; this process, the coordinator, does all that counts.
+
+Each file takes two errands. The first one finds out which machine Dask chooses: `identify` reads and hashes the file
+there (with `--ship-files`, when the bytes are read here, it only says where it is). The second one sends the file from
+the same machine, whose page cache holds it now. It is bound to that machine, so Dask never repeats it elsewhere by
+itself: when the machine dies, the ledger hears of it first.
+
+No word of a machine is a proof. What it uploaded is believed when the server's own `uploads-meta` says so, and that the
+server has some bytes already when the server says that to the coordinator.
+"""
+
+import asyncio
+import itertools
+import logging
+import os
+import queue
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from distributed.scheduler import KilledWorker
+
+from common.sanitize import for_log
+from migration.calibre.library import CalibreLibrary
+from migration.cluster.machines import GONE, PATIENCE, Machines
+from migration.cluster.remote import Errand, Failed, Place, Seen, Sent, Token, carry, here, identify
+from migration.errors import (
+    FileChanged,
+    MachineLost,
+    MissingFile,
+    NotRegular,
+    OutOfResources,
+    OutsideLibrary,
+    Rejected,
+    ServerFault,
+    ServerUnreachable,
+    TokenRefused,
+    Unreadable,
+)
+from migration.evidence import about
+from migration.lanes.api.outgoing import digest_of
+from migration.lanes.api.transfer import Watch, extension_of
+from migration.ledger.tables.registration import Stage
+from migration.model import BookFile, Card, Digest, Sighting, UploadId
+from migration.server.client import BookshelfClient
+
+#: Seconds to wait for the scheduler at start, and for the machines that are there to introduce themselves.
+START_SECONDS = float(os.environ.get("START_SECONDS", "60"))
+#: The most uploader threads, whatever the size of the cluster.
+MAX_HANDS = 256
+#: Bytes that may be on their way to machines at the same time with `--ship-files`; a larger file goes alone.
+SHIP_BYTES = 256 * 1024 * 1024
+#: Seconds between two looks whether the machine that has an errand is still there.
+LOOK_SECONDS = 0.5
+#: What may be wrong with a file, or with the mount of the machine that looked at it.
+UNREADABLE = (MissingFile, Unreadable, NotRegular, OutsideLibrary)
+#: Two readings of one file's mtime may differ so much, ns: file systems keep it more or less exactly.
+MTIME_NS = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was asked for: the cluster's address, where its machines have the library, the task engine's URLs."""
+
+    address: str
+    library: Path
+    ws_urls: tuple[str, ...]
+    ship: bool
+
+
+class DaskCarrier:
+    """See `carrier.Carrier`. `client` and `library` are the coordinator's own."""
+
+    def __init__(self, plan: Plan, library: CalibreLibrary, client: BookshelfClient, log: logging.Logger) -> None:
+        self._ship = plan.ship
+        self._place = Place(client.server, plan.ws_urls, None if plan.ship else str(plan.library))
+        self._topic = f"mbs2-{uuid.uuid4().hex}"
+        self._names = itertools.count(1)
+        self._boxes: dict[str, queue.SimpleQueue[dict[str, int]]] = {}
+        self._cargo = Cargo(SHIP_BYTES)
+        self._chosen = threading.local()
+        self._library = library
+        self._server = client
+        self._machines = Machines(plan.address, self._place, self._topic, self._told, log)
+
+    def open(self) -> None:
+        """Connects to the scheduler and examines the machines."""
+        self._machines.open(START_SECONDS)
+
+    def close(self) -> None:
+        """Leaves the cluster; Dask drops what it was still doing for us."""
+        self._machines.close()
+
+    def hands(self) -> int:
+        """Three for each slot: one book is being sent, one queues up behind it, of one an ebook is being made here."""
+        return min(3 * self._machines.slots(), MAX_HANDS)
+
+    def trouble(self) -> str:
+        """No scheduler, or no machine that can work."""
+        return self._machines.trouble()
+
+    # -- the two errands --------------------------------------------------------------------------------------------
+
+    def identify(self, file: BookFile, watch: Watch) -> Digest:
+        """On the machine Dask chooses; here when files are shipped."""
+        with about(file.id):
+            return self._identify(file, watch)
+
+    def _identify(self, file: BookFile, watch: Watch) -> Digest:
+        watch.reach(Stage.HASH)
+        self._chosen.machine = None
+        if self._ship:
+            with self._library.open_file(file.path) as opened:
+                return digest_of(opened, watch.heed_stop)
+        with self._errand(file) as errand:
+            answer = self._run(identify, (errand,), errand, watch, on=None)
+        if isinstance(answer, Failed):
+            self._blame(file, answer)
+            raise answer.error
+        assert isinstance(answer, Seen)
+        if not _same(answer, file.size, file.mtime_ns):
+            self._look_myself(file, answer)
+        self._chosen.machine = answer.machine
+        return answer.digest
+
+    def carry(self, file: BookFile, digest: Digest, card: Card, watch: Watch) -> UploadId | Sighting:
+        """On the machine that has just read the file; with its bytes when they are shipped."""
+        with about(file.id):
+            return self._carry(file, digest, card, watch)
+
+    def _carry(self, file: BookFile, digest: Digest, card: Card, watch: Watch) -> UploadId | Sighting:
+        machine = self._choose(file, watch)
+        watch.reach(Stage.UPLOAD)
+        if not self._ship:
+            return self._send(file, digest, card, watch, machine)
+        with self._cargo.room(digest.size, watch.heed_stop):
+            return self._send(file, digest, card, watch, machine, self._shipped(file, digest, machine))
+
+    def _send(
+        self, file: BookFile, digest: Digest, card: Card, watch: Watch, machine: str, shipped: Any = None
+    ) -> UploadId | Sighting:
+        for again in (True, False):
+            with self._errand(file) as errand:
+                token = self._server.access_token()
+                answer = self._run(carry, (errand, digest, card, Token(token), shipped), errand, watch, on=machine)
+            if not (again and isinstance(answer, Failed) and isinstance(answer.error, TokenRefused)):
+                break
+            self._server.login_again(token)
+        if isinstance(answer, Failed):
+            self._blame(file, answer)
+            raise answer.error
+        assert isinstance(answer, Sent)
+        self._machines.did_well(machine)
+        return self._sighting(file, digest) if answer.upload_id is None else answer.upload_id
+
+    def _choose(self, file: BookFile, watch: Watch) -> str:
+        """The machine that this thread's last `identify` was done on, else the one Dask chooses now."""
+        machine: str | None = getattr(self._chosen, "machine", None)
+        self._chosen.machine = None
+        if machine in self._machines.usable():
+            return str(machine)
+        with self._errand(file) as errand:
+            return str(self._run(here, (), errand, watch, on=None))
+
+    def _shipped(self, file: BookFile, digest: Digest, machine: str) -> Any:
+        """The file's bytes, in the memory of the machine."""
+        with self._library.open_file(file.path) as opened:
+            data = opened.read(digest.size + 1)
+        if len(data) != digest.size:
+            raise FileChanged(f"{file.id} has another size than when it was first read")
+        client = self._machines.client()
+        scatter = client.scatter([data], workers=[machine], direct=True, hash=False, asynchronous=True)
+        sending = asyncio.run_coroutine_threadsafe(scatter, client.loop.asyncio_loop)
+        while self._machines.has(machine):
+            try:
+                return sending.result(LOOK_SECONDS)[0]
+            except GONE as error:
+                if sending.done():
+                    self._disown(machine, f"it cannot be sent files: {for_log(str(error), 200)}")
+        sending.cancel()
+        raise MachineLost(f"machine {machine} is gone", died=False)
+
+    # -- what is believed -------------------------------------------------------------------------------------------
+
+    def _sighting(self, file: BookFile, digest: Digest) -> Sighting:
+        """A machine says that the server has these bytes: the server is asked."""
+        sighting = self._server.check(digest, extension_of(file))
+        if sighting is None:
+            raise ServerFault(f"the server told a machine that it has {digest.sha1}, and this one that it has not")
+        return sighting
+
+    def _blame(self, file: BookFile, failed: Failed) -> None:
+        """Is it the machine's own fault? Then it is left out, and MachineLost raised."""
+        error = failed.error
+        if isinstance(error, ServerUnreachable):
+            self._machines.strike(failed.machine, str(error))
+        if isinstance(error, OutOfResources):
+            self._disown(failed.machine, str(error))
+        if isinstance(error, UNREADABLE) and not self._ship and self._readable(file):
+            self._disown(failed.machine, f"it cannot read what this one can: {error}")
+
+    def _look_myself(self, file: BookFile, seen: Seen) -> None:
+        """A machine read something else than was listed: has the file changed, or is that another library?"""
+        with self._library.open_file(file.path) as opened:
+            status = os.fstat(opened.fileno())
+        if not _same(seen, status.st_size, status.st_mtime_ns):
+            self._disown(seen.machine, f"its copy of {file.id} has another size or time than the one here")
+
+    def _readable(self, file: BookFile) -> bool:
+        try:
+            with self._library.open_file(file.path) as opened:
+                digest_of(opened, lambda: None)
+        except (Rejected, OSError):
+            return False
+        return True
+
+    def _disown(self, machine: str, reason: str) -> NoReturn:
+        self._machines.bench(machine, reason)
+        raise MachineLost(f"{machine}: {reason}", died=False)
+
+    # -- one errand -------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _errand(self, file: BookFile) -> Iterator[Errand]:
+        """A name under which a machine can tell of the file."""
+        name = f"{self._topic}-{next(self._names)}"
+        self._boxes[name] = queue.SimpleQueue()
+        try:
+            yield Errand(self._place, file, self._topic, name)
+        finally:
+            del self._boxes[name]
+
+    def _told(self, message: dict[str, Any]) -> None:
+        """A machine told something; called by Dask's own thread."""
+        box = self._boxes.get(str(message.get("name")))
+        if box is not None:
+            box.put(message)
+
+    def _run(
+        self,
+        work: Callable[..., object],
+        arguments: tuple[object, ...],
+        errand: Errand,
+        watch: Watch,
+        *,
+        on: str | None,
+    ) -> object:
+        """Lets a machine do it, any or a certain one, and waits. Raises MachineLost."""
+        client = self._machines.client()
+        allowed = self._machines.usable() if on is None else [on]
+        if not allowed:
+            raise MachineLost("no machine can work", died=False)
+        box = self._boxes[errand.name]
+        try:
+            # A key tells Dask how long such errands take; it must not tell anybody else about the book.
+            key = f"{work.__name__}-{errand.name}"
+            # What chooses a machine goes first: it is short, and a book that waits for it holds up a slot later.
+            first = int(on is None)
+            future = client.submit(work, *arguments, key=key, workers=allowed, priority=first, pure=False)
+        except GONE as error:
+            raise MachineLost(f"the scheduler took no errand: {for_log(str(error), 200)}", died=False) from error
+        future.add_done_callback(lambda _future: box.put({}))
+        trail = _Trail(watch)
+        try:
+            while not future.done():
+                self._still_there(client, trail, allowed)
+                if on is None:
+                    watch.heed_stop()
+                try:
+                    trail.follow(box.get(timeout=LOOK_SECONDS))
+                except queue.Empty:
+                    continue
+            while not box.empty():
+                trail.follow(box.get())
+            return self._answer(future, trail, on)
+        finally:
+            future.release()
+
+    def _still_there(self, client: Any, trail: "_Trail", allowed: list[str]) -> None:
+        """Raises MachineLost when nobody is at the errand any more, or somebody is for the second time."""
+        gone = not any(self._machines.has(machine) for machine in allowed)
+        if self._machines.client() is not client:
+            raise MachineLost("the scheduler was away meanwhile", died=False, uploaded=trail.uploaded)
+        if gone or trail.begun > 1:
+            raise MachineLost("its machine died while it was at it", died=True, uploaded=trail.uploaded)
+
+    def _answer(self, future: Any, trail: "_Trail", on: str | None) -> object:
+        """What the machine returned. Raises MachineLost."""
+        try:
+            if future.status == "finished":
+                return future.result(timeout=PATIENCE)
+            error = future.exception(timeout=PATIENCE) if future.status == "error" else None
+        except GONE:
+            error = None
+        if error is None:
+            # Cancelled, because something it needed is gone: the scheduler, or the machine with its shipped bytes.
+            died = on is not None and not self._machines.has(on) and not self._machines.trouble()
+            raise MachineLost("its errand was lost", died=died, uploaded=trail.uploaded)
+        if isinstance(error, KilledWorker):
+            raise MachineLost("its machine died while it was at it", died=True, uploaded=trail.uploaded)
+        what = f"its own program failed: {type(error).__name__}: {for_log(str(error), 200)}"
+        if on is not None:
+            self._machines.bench(on, what)
+        raise MachineLost(what, died=True, uploaded=trail.uploaded)
+
+
+class _Trail:
+    """What machines have told of one errand: how often it was begun, and whether the bytes are on the server."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self.begun = 0
+        self.uploaded = False
+
+    def follow(self, message: dict[str, int]) -> None:
+        """Passes on what is for the watch."""
+        self.begun += message.get("begun", 0)
+        if message.get("moved"):
+            self._watch.moved(message["moved"])
+        if "stage" in message:
+            self.uploaded = True
+            self._watch.reach(Stage(message["stage"]))
+
+
+class Cargo:
+    """Room for so many bytes on their way; a file that is larger goes when nothing else does."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._taken = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def room(self, size: int, heed_stop: Callable[[], None]) -> Iterator[None]:
+        """Waits for room and keeps it while the block runs. `heed_stop` may raise meanwhile."""
+        with self._changed:
+            while self._taken and self._taken + size > self._size:
+                self._changed.wait(LOOK_SECONDS)
+                heed_stop()
+            self._taken += size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= size
+                self._changed.notify_all()
+
+
+def _same(seen: Seen, size: int, mtime_ns: int) -> bool:
+    return seen.digest.size == size and abs(seen.mtime_ns - mtime_ns) <= MTIME_NS

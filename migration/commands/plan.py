@@ -1,0 +1,132 @@
+"""`--dry-run`: what would be sent, what would be refused, how long it may take. Sends nothing, writes only its log."""
+
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+import settings
+from migration.state_files import (logs)
+from migration.worker import (report)
+from migration.ledger import (totals)
+from migration.errors import EmptyFile, ExitCode, Fatal, MigrationError, TooBig, Unsupported
+from migration.calibre.library import (CalibreLibrary)
+from migration.metadata.mime import (SHIPPED_FORMATS)
+from migration.model import BookFile
+from migration.worker.options import (Options)
+from migration.calibre.lock_wait import (LIBRARY_BUSY_SECONDS, LIBRARY_LOCK_SECONDS, Patience)
+
+#: Books read at a time.
+PAGE = 1000
+
+
+@dataclass(slots=True)
+class Plan:
+    """Files and bytes by format that would be sent; files by reason that would not."""
+
+    books: int = 0
+    files: Counter[str] = field(default_factory=Counter)
+    sizes: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    skipped: int = 0
+
+    def add(self, file: BookFile, formats: frozenset[str]) -> None:
+        """Counts one file of the library."""
+        if file.id.format.startswith("ORIGINAL_") or (formats and file.id.format not in formats):
+            self.skipped += 1
+        elif reason := refusal(file):
+            self.refused[reason] += 1
+        else:
+            self.files[file.id.format] += 1
+            self.sizes[file.id.format] += file.size
+
+
+def refusal(file: BookFile) -> str:
+    """Why a file would not arrive on a MyBookshelf2 server as it is shipped, or ""."""
+    if file.problem is not None:
+        return file.problem.reason
+    if file.id.format.lower() not in SHIPPED_FORMATS:
+        return f"{Unsupported.reason}: {file.id.format}"
+    if file.size == 0:
+        return EmptyFile.reason
+    return TooBig.reason if file.size > settings.MAX_CONTENT_LENGTH else ""
+
+
+def make(library: CalibreLibrary, formats: frozenset[str], limit: int, patience: Patience) -> Plan:
+    """Reads the whole library, a page at a time; at most `limit` files are planned when it is not 0."""
+    plan = Plan()
+    after = 0
+
+    def end_of_page() -> int | None:
+        return library.last_id_of_range(after, PAGE)
+
+    while (last := patience.read(end_of_page)) is not None:
+        for book in patience.read(partial(library.read_books, after + 1, last)):
+            plan.books += 1
+            for file in book.files:
+                if limit and plan.files.total() >= limit:
+                    return plan
+                plan.add(file, formats)
+        after = last
+    return plan
+
+
+def run(options: Options) -> ExitCode:
+    """Prints the plan. The log goes to the worker's log file when the state directory is there."""
+    console = Console()
+    try:
+        if options.state_dir.is_dir():
+            logs.configure(options.state_dir, options.worker_id, console=False, as_json=options.log_json)
+        patience = Patience(_say, seconds=LIBRARY_LOCK_SECONDS)
+        private = options.state_dir / "migration_library_copy"
+        wait = LIBRARY_BUSY_SECONDS
+        with patience.read(lambda: CalibreLibrary(options.library, private, busy_timeout_seconds=wait)) as library:
+            plan = make(library, options.formats, options.limit, patience)
+    except MigrationError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code if isinstance(error, Fatal) else ExitCode.INTERNAL
+    console.print(_table(plan, options))
+    console.print(_estimate(plan, options.rate or measured_rate(options.state_dir)))
+    return ExitCode.OK
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(f"{sentence}\n")
+
+
+def measured_rate(state_dir: Path) -> float:
+    """Files per minute of the newest pass in this state directory; 0 when nothing was uploaded yet."""
+    found = totals.read(state_dir / "migration_ledger.db")
+    if found is None or found.closed_at is None or not found.counts.uploaded:
+        return 0.0
+    return found.counts.uploaded / max(found.minutes(found.closed_at), 1 / 60)
+
+
+def _table(plan: Plan, options: Options) -> Table:
+    table = Table(title=f"Plan for {options.library}: {plan.books} books", box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("format")
+    table.add_column("files", justify="right")
+    table.add_column("size", justify="right")
+    for name, n in sorted(plan.files.items(), key=lambda item: (-item[1], item[0])):
+        table.add_row(Text(name), str(n), report.size_in_words(plan.sizes[name]))
+    table.add_row("to be sent", str(plan.files.total()), report.size_in_words(plan.sizes.total()), style="bold")
+    for reason, n in sorted(plan.refused.items()):
+        table.add_row(Text(f"refused: {reason}"), str(n), "", style="yellow")
+    if plan.skipped:
+        table.add_row("skipped by your choice", str(plan.skipped), "")
+    return table
+
+
+def _estimate(plan: Plan, rate: float) -> str:
+    if not rate:
+        return "No rate was measured here yet; give one with --rate FILES_PER_MINUTE for an estimate."
+    return (
+        f"About {report.minutes_in_words(plan.files.total() / rate)} at {rate:.0f} files/min; what the server has "
+        "already is not sent again."
+    )

@@ -1,0 +1,78 @@
+"""`python -m migration.commands.retry`: failed files are pending again, all of them or those that are named.
+
+A process of its own for whoever may not write the ledger. While the pass is open any worker takes the files up at once,
+because their ranges are opened again; when it is closed the next pass does.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from migration.ledger.tables import (passes)
+from migration.errors import ExitCode, Fatal, MigrationError, WrongLedger
+from migration.ledger.ledger import (LEDGER_NAME)
+from migration.model import BookId, FileId, Outcome
+from migration.ledger.database import (Store)
+
+
+def retry(state_dir: Path, files: Iterable[FileId] | None) -> int:
+    """Puts these failed files back to pending, every one when `files` is None; returns how many were.
+
+    Raises WrongLedger when there is no ledger, and what opening one raises.
+    """
+    path = state_dir / LEDGER_NAME
+    if not path.exists():
+        raise WrongLedger(f"{path} is not there: nothing was migrated with this --state-dir")
+    store = Store(path)
+    try:
+        with store.transaction() as db:
+            if files is None:
+                return passes.reopen_failed(db)
+            return sum(passes.reopen_file(db, file, Outcome.FAILED) for file in files)
+    finally:
+        store.close()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns 0 and says how many; 2 wrong usage or no ledger, 5 the ledger cannot be written now, 9 it is damaged."""
+    parser = argparse.ArgumentParser(
+        prog="python -m migration.commands.retry",
+        description="Puts failed files back to pending. The open pass, or else the next one, tries them again.",
+        epilog="exit status: 0 done; 2 wrong usage, or there is no ledger; 5 the ledger cannot be written now; "
+        "9 it is damaged",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "files", nargs="*", type=file_id, metavar="BOOK:FORMAT", help="such as 17:EPUB [no default; environment: none]"
+    )
+    parser.add_argument("--all", action="store_true", help="every failed file")
+    parser.add_argument(
+        "--state-dir",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of the ledger [no default; environment: none]",
+    )
+    given = parser.parse_args(argv)
+    if bool(given.files) == given.all:
+        parser.error("name files, or give --all")
+    try:
+        done = retry(given.state_dir, None if given.all else given.files)
+    except MigrationError as error:
+        sys.stderr.write(f"{error}\n")
+        return int(error.exit_code if isinstance(error, Fatal) else ExitCode.STATE)
+    sys.stdout.write(f"{done} files are pending again\n")
+    return 0
+
+
+def file_id(text: str) -> FileId:
+    """`17:EPUB` as a FileId. Raises ArgumentTypeError."""
+    book, colon, kind = text.partition(":")
+    if not (colon and kind and book.isdecimal() and len(book) <= 18):
+        raise argparse.ArgumentTypeError(f"{text!r} is not BOOK:FORMAT, such as 17:EPUB")
+    return FileId(BookId(int(book)), kind)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""How a book gets to the server."""

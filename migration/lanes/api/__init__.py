@@ -1,0 +1,1 @@
+"""The lane through the server's API; works with every server."""

@@ -1,0 +1,1 @@
+"""What the ledger holds, a module per kind of record."""

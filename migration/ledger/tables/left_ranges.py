@@ -1,0 +1,42 @@
+"""Ranges that a worker gives up: some of their files stay pending in this run, and the pass stays open for them."""
+
+from collections.abc import Callable, Set
+
+from migration.ledger.database import Store
+from migration.ledger.tables import passes
+from migration.ledger.tables.passes import Range
+
+
+class LeftRanges:
+    """What one process has given up; safe to use from several threads. Others, and the next start, may take it."""
+
+    def __init__(self, store: Store, owner: str, alive: Callable[[str], bool]) -> None:
+        """`alive` tells whether the process with an owner string lives."""
+        self._store = store
+        self._owner = owner
+        self._alive = alive
+        self._given_up: set[tuple[int, int]] = set()
+
+    def give_up(self, owned: Range) -> None:
+        """Releases a range with files that stay pending; this process does not take it again."""
+        with self._store.transaction(durable=False) as db:
+            passes.release(db, owned, self._owner)
+            self._given_up.add((owned.pass_id, owned.first))
+
+    def firsts(self, pass_id: int) -> Set[int]:
+        """The first book ids of the ranges of a pass that this process has given up."""
+        return {first for of_pass, first in self._given_up if of_pass == pass_id}
+
+    def are_all(self, pass_id: int) -> bool:
+        """Is nothing open in the pass but ranges that this process has given up and nobody holds?
+
+        Then waiting leads to nothing.
+        """
+        with self._store.reading() as db:
+            claimed_to, highest_id = passes.claimed_to(db, pass_id)
+            still_open = passes.open_ranges(db, pass_id)
+        if not still_open or claimed_to < highest_id:
+            return False
+        given_up = self.firsts(pass_id)
+        held = any(owner is not None and self._alive(owner) for _first, owner in still_open)
+        return not held and all(first in given_up for first, _owner in still_open)

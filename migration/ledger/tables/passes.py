@@ -1,0 +1,251 @@
+"""Passes over the library and the ranges of book ids they consist of; the counters and small tallies of a pass.
+
+Functions over an open transaction of the ledger; only `ledger` calls them.
+"""
+
+import sqlite3
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
+
+from migration.errors import Superseded
+from migration.ledger.tables import books
+from migration.model import BookId, FileId, Outcome
+
+#: Failed files, told so that SQLite sees that the index of unfinished files has them: it compares the words.
+FAILED = "outcome IN ('failed', 'pending') AND outcome = 'failed'"
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A range of book ids of one pass, both ends included, owned by this process.
+
+    `once_more`: a repaired script tries it, on which files may be tried again that no other would take up.
+    """
+
+    pass_id: int
+    first: int
+    last: int
+    taken_over: bool = False
+    once_more: bool = False
+
+
+def open_pass(db: sqlite3.Connection) -> int | None:
+    """The id of the open pass."""
+    row = db.execute("SELECT id FROM passes WHERE closed_at IS NULL").fetchone()
+    return None if row is None else int(row[0])
+
+
+def begin(db: sqlite3.Connection, highest_id: int, now: str, listed: int | None) -> int:
+    """Opens a pass up to `highest_id`; `listed` is how many files the library has now, None when nobody counted."""
+    cursor = db.execute(
+        "INSERT INTO passes (opened_at, highest_id, listed) VALUES (?, ?, ?)", (now, max(highest_id, 0), listed)
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def count_late(db: sqlite3.Connection, pass_id: int, listed: int | None) -> None:
+    """The total of a pass that was opened without one."""
+    db.execute("UPDATE passes SET listed = ? WHERE id = ? AND listed IS NULL", (listed, pass_id))
+
+
+def claimed_to(db: sqlite3.Connection, pass_id: int) -> tuple[int, int]:
+    """Up to which book id ranges were claimed, and the highest id of the pass."""
+    row = db.execute("SELECT claimed_to, highest_id FROM passes WHERE id = ?", (pass_id,)).fetchone()
+    return int(row[0]), int(row[1])
+
+
+def claim_new(db: sqlite3.Connection, pass_id: int, after: int, last: int, owner: str) -> Range | None:
+    """Claims the books after `after` up to `last`; None when somebody else was faster."""
+    moved = db.execute(
+        "UPDATE passes SET claimed_to = ? WHERE id = ? AND claimed_to = ?", (last, pass_id, after)
+    ).rowcount
+    if not moved:
+        return None
+    db.execute(
+        "INSERT INTO ranges (pass_id, first_id, last_id, owner) VALUES (?, ?, ?, ?)", (pass_id, after + 1, last, owner)
+    )
+    return Range(pass_id, after + 1, last)
+
+
+def take_over(
+    db: sqlite3.Connection,
+    pass_id: int,
+    owner: str,
+    alive: Callable[[str], bool],
+    kept: Set[BookId],
+    mine: bool,
+    given_up: Set[int] = frozenset(),
+) -> Range | None:
+    """The first open range that was released or whose owner is dead, now `owner`'s.
+
+    The ranges with books `kept` are left alone, or, when they are kept for `owner` (`mine`), taken first. Those whose
+    first ids are `given_up` are not taken.
+    """
+    rows = db.execute(
+        "SELECT first_id, last_id, owner FROM ranges WHERE pass_id = ? AND closed_at IS NULL ORDER BY first_id",
+        (pass_id,),
+    ).fetchall()
+    lives = {row["owner"]: alive(row["owner"]) for row in rows if row["owner"] is not None}
+    reserved = {row["first_id"] for row in rows for book in kept if row["first_id"] <= book <= row["last_id"]}
+    for row in sorted(rows, key=lambda row: mine and row["first_id"] not in reserved):
+        is_kept = row["first_id"] in reserved
+        if (is_kept and not mine) or row["first_id"] in given_up:
+            continue
+        if not lives.get(row["owner"], False):
+            db.execute(
+                "UPDATE ranges SET owner = ? WHERE pass_id = ? AND first_id = ?", (owner, pass_id, row["first_id"])
+            )
+            return Range(pass_id, row["first_id"], row["last_id"], taken_over=True, once_more=is_kept)
+    return None
+
+
+def close_range(db: sqlite3.Connection, owned: Range, owner: str, now: str, listed: Set[FileId]) -> bool:
+    """Closes a range when all files `listed` for it have their outcomes and no step is open; else False.
+
+    It may have more files: those that arrived and were removed in Calibre since.
+    """
+    pending = db.execute(
+        "SELECT 1 FROM files WHERE outcome = 'pending' AND book_id BETWEEN ? AND ? AND pass_id = ? LIMIT 1",
+        (owned.first, owned.last, owned.pass_id),
+    ).fetchone()
+    rows = db.cursor()
+    # Plain tuples: there are as many as the library has files.
+    rows.row_factory = None
+    rows.execute(
+        "SELECT book_id, format FROM files WHERE book_id BETWEEN ? AND ? AND pass_id = ?",
+        (owned.first, owned.last, owned.pass_id),
+    )
+    entered = set(rows)
+    left_out = any((file.book_id, file.format) not in entered for file in listed)
+    if pending or left_out or books.unfinished(db, owned.first, owned.last):
+        return False
+    closed = db.execute(
+        "UPDATE ranges SET closed_at = ? WHERE pass_id = ? AND first_id = ? AND owner = ? AND closed_at IS NULL",
+        (now, owned.pass_id, owned.first, owner),
+    ).rowcount
+    if not closed:
+        raise Superseded(f"books {owned.first}-{owned.last} are not this worker's any more; start it again")
+    close_when_done(db, owned.pass_id, now)
+    return True
+
+
+def release(db: sqlite3.Connection, owned: Range, owner: str) -> None:
+    """Whoever wants the range may have it."""
+    db.execute(
+        "UPDATE ranges SET owner = NULL WHERE pass_id = ? AND first_id = ? AND owner = ? AND closed_at IS NULL",
+        (owned.pass_id, owned.first, owner),
+    )
+
+
+def open_ranges(db: sqlite3.Connection, pass_id: int) -> list[tuple[int, str | None]]:
+    """The first id and the owner of every range of a pass that was claimed and is not closed."""
+    rows = db.execute("SELECT first_id, owner FROM ranges WHERE pass_id = ? AND closed_at IS NULL", (pass_id,))
+    return [(int(row["first_id"]), row["owner"]) for row in rows.fetchall()]
+
+
+def is_walked(db: sqlite3.Connection, pass_id: int) -> bool:
+    """Is every range up to the pass's highest id closed, and the pass itself not yet?"""
+    row = db.execute(
+        "SELECT 1 FROM passes WHERE id = ? AND closed_at IS NULL AND claimed_to >= highest_id"
+        " AND NOT EXISTS (SELECT 1 FROM ranges WHERE pass_id = passes.id AND closed_at IS NULL)",
+        (pass_id,),
+    ).fetchone()
+    return row is not None
+
+
+def close_when_done(db: sqlite3.Connection, pass_id: int, now: str) -> None:
+    """Closes the pass when every range up to its highest id is closed and no look at the server is due before.
+
+    A pass that asked the server for no ebook has left none behind.
+    """
+    look_due = db.execute(
+        "SELECT creates > 0 OR EXISTS (SELECT 1 FROM differences) FROM passes WHERE id = ?", (pass_id,)
+    ).fetchone()
+    if look_due is not None and not look_due[0] and is_walked(db, pass_id):
+        close(db, pass_id, now)
+
+
+def close(db: sqlite3.Connection, pass_id: int, now: str) -> None:
+    """Closes the pass, whatever its state."""
+    db.execute("UPDATE passes SET closed_at = ? WHERE id = ? AND closed_at IS NULL", (now, pass_id))
+    # Ranges of closed passes tell nothing any more.
+    db.execute("DELETE FROM ranges WHERE pass_id <= ?", (pass_id,))
+
+
+def reopen_ranges(db: sqlite3.Connection, pass_id: int) -> None:
+    """Every closed range of a pass that is open can be claimed again; what is settled in it stays settled."""
+    db.execute(
+        "UPDATE ranges SET closed_at = NULL, owner = NULL WHERE pass_id = ? AND closed_at IS NOT NULL", (pass_id,)
+    )
+
+
+def reopen_failed(db: sqlite3.Connection) -> int:
+    """Every failed file is pending again; returns how many. Ranges of an open pass are opened for them."""
+    pass_id = open_pass(db)
+    if pass_id is not None:
+        _open_ranges_of_failed(db, pass_id)
+    return db.execute(
+        f"UPDATE files SET outcome = 'pending', attempts = 0, rounds = 0 WHERE {FAILED}"  # noqa: S608 - our own words
+    ).rowcount
+
+
+def _open_ranges_of_failed(db: sqlite3.Connection, pass_id: int) -> None:
+    here = db.execute(f"SELECT COUNT(*) FROM files WHERE {FAILED} AND pass_id = ?", (pass_id,)).fetchone()[0]  # noqa: S608 - ours
+    db.execute(
+        "UPDATE ranges SET closed_at = NULL, owner = NULL WHERE pass_id = ? AND closed_at IS NOT NULL AND"
+        " EXISTS (SELECT 1 FROM files WHERE outcome = 'failed' AND files.pass_id = ranges.pass_id"
+        " AND book_id BETWEEN first_id AND last_id)",
+        (pass_id,),
+    )
+    count(db, pass_id, 0, {Outcome.FAILED: -here, Outcome.PENDING: here})
+    db.execute("DELETE FROM tallies WHERE pass_id = ? AND kind = 'failed'", (pass_id,))
+
+
+def reopen_file(db: sqlite3.Connection, file: FileId, *outcomes: Outcome) -> bool:
+    """A file with one of these outcomes is pending again, its range open when its pass is; False for any other file."""
+    row = db.execute(
+        "SELECT outcome, pass_id, reason FROM files WHERE book_id = ? AND format = ?", (file.book_id, file.format)
+    ).fetchone()
+    if row is None or row["outcome"] not in outcomes:
+        return False
+    db.execute(
+        "UPDATE files SET outcome = 'pending', source_id = NULL, attempts = 0, rounds = 0"
+        " WHERE book_id = ? AND format = ?",
+        (file.book_id, file.format),
+    )
+    if row["pass_id"] == open_pass(db):
+        count(db, row["pass_id"], 0, {Outcome(row["outcome"]): -1, Outcome.PENDING: 1})
+        if row["outcome"] == Outcome.FAILED:
+            tally(db, row["pass_id"], "failed", {row["reason"]: -1})
+            drop_empty_tallies(db, row["pass_id"])
+        db.execute(
+            "UPDATE ranges SET closed_at = NULL, owner = NULL WHERE pass_id = ? AND closed_at IS NOT NULL"
+            " AND ? BETWEEN first_id AND last_id",
+            (row["pass_id"], file.book_id),
+        )
+    return True
+
+
+def count(db: sqlite3.Connection, pass_id: int, discovered: int, deltas: Mapping[Outcome, int]) -> None:
+    """Moves the counters of a pass."""
+    full = {outcome.value: deltas.get(outcome, 0) for outcome in Outcome}
+    db.execute(
+        "UPDATE passes SET discovered = discovered + :discovered, uploaded = uploaded + :uploaded,"
+        " duplicate = duplicate + :duplicate, skipped = skipped + :skipped, failed = failed + :failed,"
+        " pending = pending + :pending WHERE id = :pass_id",
+        {"discovered": discovered, "pass_id": pass_id, **full},
+    )
+
+
+def tally(db: sqlite3.Connection, pass_id: int, kind: str, counts: Mapping[str, int]) -> None:
+    """Adds to the small counts of a pass."""
+    db.executemany(
+        "INSERT INTO tallies (pass_id, kind, name, n) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (pass_id, kind, name) DO UPDATE SET n = n + excluded.n",
+        [(pass_id, kind, name, n) for name, n in counts.items()],
+    )
+
+
+def drop_empty_tallies(db: sqlite3.Connection, pass_id: int) -> None:
+    """Reasons for which no file fails any more are not listed."""
+    db.execute("DELETE FROM tallies WHERE pass_id = ? AND kind = 'failed' AND n <= 0", (pass_id,))

@@ -1,0 +1,211 @@
+"""Read-only totals of a pass, for the worker's summary, the monitor, the dashboard and the report."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from common.system_errors import reason_of
+from migration.errors import LedgerBusy, LedgerCorrupt, OutOfResources, StateUnwritable
+from migration.ledger import sqlite_errors
+from migration.model import Counts, FileId
+
+#: What reading a ledger can raise: another process has it for itself, it is damaged (a worker then rebuilds it), it
+#: cannot be opened, or this process is short of something.
+UNREADABLE = (LedgerBusy, LedgerCorrupt, StateUnwritable, OutOfResources)
+
+_COUNTED = ("discovered", "uploaded", "duplicate", "skipped", "failed", "pending")
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """One pass over the whole library, all workers together. Sizes are bytes; tallies are by name."""
+
+    pass_id: int
+    opened_at: datetime
+    closed_at: datetime | None
+    counts: Counts
+    bytes_uploaded: int
+    failed: Mapping[str, int]
+    not_carried: Mapping[str, int]
+    orphaned_uploads: int
+    highest_id: int
+    claimed_to: int
+    listed: int | None = None
+    noticed: Mapping[str, int] = field(default_factory=dict)
+    #: What stands on the server and should not, by kind: not of one pass, but now.
+    differences: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int | None:
+        """Files of the whole pass: counted once as it was opened; never less than what was found since.
+
+        None when nobody counted, for a pass that is open. A closed pass has what was found.
+        """
+        if self.closed_at is not None:
+            return self.counts.discovered
+        return None if self.listed is None else max(self.listed, self.counts.discovered)
+
+    def minutes(self, now: datetime) -> float:
+        """How long the pass took, or has taken until now."""
+        return max(0.0, ((self.closed_at or now) - self.opened_at).total_seconds() / 60)
+
+
+def read(ledger: Path, pass_id: int | None = None) -> Totals | None:
+    """The totals of a pass, the newest by default; None when there is no ledger or no pass.
+
+    Raises what UNREADABLE lists: LedgerBusy while another process keeps the file for itself, LedgerCorrupt …
+    """
+    if not _is_there(ledger):
+        return None
+    with translated(ledger), opened(ledger) as db:
+        return _read(db, pass_id)
+
+
+def proved(ledger: Path, pass_id: int) -> bool:
+    """Counts the rows of a pass one by one: do they agree with the counters, and does the equation hold?"""
+    with translated(ledger), opened(ledger) as db:
+        totals = _read(db, pass_id)
+        rows = dict(
+            db.execute("SELECT outcome, COUNT(*) FROM files WHERE pass_id = ? GROUP BY outcome", (pass_id,)).fetchall()
+        )
+    if totals is None:
+        return False
+    counts = totals.counts
+    listed = Counts(sum(rows.values()), *(rows.get(name, 0) for name in _COUNTED[1:]))
+    return counts == listed and counts.balanced()
+
+
+def equation(totals: Totals, *, proved: bool) -> str:
+    """One line: the equation of the pass, whether the rows bear it out, and what stands on the server all the same."""
+    counts = totals.counts
+    state = "stays open" if totals.closed_at is None else "closed"
+    return (
+        f"Pass {totals.pass_id} {state}: discovered {counts.discovered} = uploaded {counts.uploaded} + duplicate "
+        f"{counts.duplicate} + skipped {counts.skipped} + failed {counts.failed} + pending {counts.pending} "
+        f"({'proved row by row' if proved else 'THE ROWS DO NOT AGREE: please report this'}){_standing(totals)}"
+    )
+
+
+def _standing(totals: Totals) -> str:
+    """What stands on the server and should not, as the end of a sentence; "" when nothing does."""
+    if not totals.differences:
+        return ""
+    what = ", ".join(f"{n} {kind}" for kind, n in sorted(totals.differences.items()))
+    return (
+        f"; {sum(totals.differences.values())} differences stand on the server ({what}): the worker's log names each, "
+        "docs/errors.md says what to do"
+    )
+
+
+def settled(ledger: Path, pass_id: int, files: Sequence[FileId], first_id: int | None) -> bool:
+    """Have these files their outcomes in this pass? Without files: is the range with book `first_id` closed?
+
+    What a worker hung on, asked again after it was restarted. Without both the answer is no. Raises as `read`.
+    """
+    with translated(ledger), opened(ledger) as db:
+        if files:
+            return all(
+                db.execute(
+                    "SELECT 1 FROM files WHERE book_id = ? AND format = ? AND pass_id >= ? AND outcome != 'pending'",
+                    (file.book_id, file.format, pass_id),
+                ).fetchone()
+                for file in files
+            )
+        closed = db.execute(
+            "SELECT (SELECT closed_at FROM passes WHERE id = :pass_id) IS NOT NULL OR EXISTS (SELECT 1 FROM ranges"
+            " WHERE pass_id = :pass_id AND :first_id BETWEEN first_id AND last_id AND closed_at IS NOT NULL)",
+            {"pass_id": pass_id, "first_id": first_id},
+        ).fetchone()
+        return bool(closed[0])
+
+
+def carried(ledger: Path, pass_id: int, files: Sequence[FileId]) -> bool:
+    """Are these files uploaded, or on the server already? Failed and skipped ones are settled, but not that."""
+    with translated(ledger), opened(ledger) as db:
+        return all(
+            db.execute(
+                "SELECT 1 FROM files WHERE book_id = ? AND format = ? AND pass_id >= ? AND outcome IN"
+                " ('uploaded', 'duplicate')",
+                (file.book_id, file.format, pass_id),
+            ).fetchone()
+            for file in files
+        )
+
+
+def not_carried_in(ledger: Path, pass_id: int, first_id: int, last_id: int) -> int:
+    """How many files of these books failed or were skipped in this pass."""
+    with translated(ledger), opened(ledger) as db:
+        row = db.execute(
+            "SELECT COUNT(*) FROM files WHERE pass_id = ? AND book_id BETWEEN ? AND ?"
+            " AND outcome IN ('failed', 'skipped')",
+            (pass_id, first_id, last_id),
+        ).fetchone()
+        return int(row[0])
+
+
+def translated(ledger: Path) -> AbstractContextManager[None]:
+    """What reading a ledger can raise, as one of UNREADABLE."""
+    return sqlite_errors.translated(ledger, f"{ledger} is locked by another process", writing=False)
+
+
+def _is_there(ledger: Path) -> bool:
+    try:
+        ledger.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise StateUnwritable(f"cannot use {ledger}: {reason_of(error)}") from error
+    return True
+
+
+class opened:
+    """A read-only connection that is closed at the end; sqlite3's own context manager only commits."""
+
+    def __init__(self, ledger: Path) -> None:
+        self._ledger = ledger
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._db = sqlite3.connect(f"{self._ledger.absolute().as_uri()}?mode=ro", uri=True, timeout=4.0)
+        self._db.row_factory = sqlite3.Row
+        return self._db
+
+    def __exit__(self, *_error: object) -> None:
+        self._db.close()
+
+
+def _read(db: sqlite3.Connection, pass_id: int | None) -> Totals | None:
+    if db.execute("PRAGMA user_version").fetchone()[0] == 0:
+        # The worker that makes the ledger has not committed its tables yet.
+        return None
+    row = db.execute("SELECT * FROM passes WHERE id = COALESCE(?, (SELECT MAX(id) FROM passes))", (pass_id,)).fetchone()
+    if row is None:
+        return None
+    tallies: dict[str, dict[str, int]] = {}
+    for kind, name, n in db.execute("SELECT kind, name, n FROM tallies WHERE pass_id = ?", (row["id"],)).fetchall():
+        tallies.setdefault(kind, {})[name] = n
+    return Totals(
+        row["id"],
+        datetime.fromisoformat(row["opened_at"]),
+        None if row["closed_at"] is None else datetime.fromisoformat(row["closed_at"]),
+        Counts(*(row[name] for name in _COUNTED)),
+        row["bytes_uploaded"],
+        tallies.get("failed", {}),
+        tallies.get("not_carried", {}),
+        sum(tallies.get("orphaned", {}).values()),
+        row["highest_id"],
+        row["claimed_to"],
+        # A ledger that no worker of this version has opened yet has no such column.
+        row["listed"] if "listed" in row.keys() else None,  # noqa: SIM118 - a Row iterates over its values
+        {name: n for name, n in tallies.get("noticed", {}).items() if n > 0},
+        _differences(db),
+    )
+
+
+def _differences(db: sqlite3.Connection) -> dict[str, int]:
+    """How many differences stand, by kind; none in a ledger that an older version made."""
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'differences'").fetchone() is None:
+        return {}
+    return dict(db.execute("SELECT kind, COUNT(*) FROM differences GROUP BY kind").fetchall())

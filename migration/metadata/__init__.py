@@ -1,0 +1,1 @@
+"""A Calibre book as MyBookshelf2 accepts it. Pure."""

@@ -1,0 +1,214 @@
+"""A Calibre book as MyBookshelf2 accepts it: names, language, genres, series, lengths. Pure.
+
+Limits and naming rules are the server's (titles 256, names 128 characters, file names 255 bytes, paths 512).
+Whatever has no place there goes to `Card.not_carried`, by field, so that it is not lost.
+"""
+
+import functools
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import langcodes
+from anyascii import anyascii
+from langcodes.tag_parser import LanguageTagError
+
+from common.json_value import Json
+from common.sanitize import sanitize_text
+from migration.errors import Misconfigured
+from migration.metadata import author_names
+from migration.metadata.genres import SYNONYMS
+from migration.model import Author, Book, BookId, Card, PersonName, Vocabulary
+
+TITLE_LENGTH = 256
+NAME_LENGTH = 128
+#: A working title is at most this long, so that author, series and title together fit the server's paths.
+WORKING_LENGTH = 80
+#: Bytes that authors and series together may add to a server path.
+PATH_BUDGET = 120
+INTEGER_LIMIT = 2**31 - 1
+
+#: The macrolanguages that langcodes does not go up to.
+_MACROLANGUAGES = {"nb": "no", "nn": "no"}
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9 \-]+")
+_HIERARCHY = re.compile(r"[./|]|::| - |>")
+
+
+def make_card(book: Book, vocabulary: Vocabulary, *, default_language: str, library_uuid: str) -> Card:
+    """The book's metadata for the server. Raises Misconfigured when the server lacks the default language."""
+    lost: dict[str, Json] = dict(book.extras)
+    language, language_id, exact = server_language(book.languages, vocabulary.languages, default_language)
+    if not exact and book.languages:
+        lost["language"] = list(book.languages)
+    elif len(book.languages) > 1:
+        lost["further languages"] = list(book.languages[1:])
+    genres, unknown_tags = server_genres(book.tags, vocabulary.genres)
+    if unknown_tags:
+        lost["tags"] = list(unknown_tags)
+    title = _cut(book.title or "Untitled", TITLE_LENGTH, "title", lost)
+    authors = tuple(dict.fromkeys(person(author) for author in book.authors))
+    names = [author_names.split(author) for author in book.authors]
+    if any(max(len(name.last), len(name.first)) > NAME_LENGTH for name in names):
+        lost["authors"] = [author.name for author in book.authors]
+    series = _cut(book.series, TITLE_LENGTH, "series", lost) if book.series else None
+    return Card(
+        title=title,
+        working_title=working_title(title, library_uuid, book.id),
+        authors=authors,
+        series=series,
+        series_index=_index(book, lost) if series else None,
+        language_id=language_id,
+        language_code=language,
+        genres=genres,
+        rating=_rating(book.rating, lost),
+        not_carried=lost,
+    )
+
+
+def working_title(title: str, library_uuid: str, book_id: BookId | int) -> str:
+    """A title no other ebook has, in letters, digits, blanks, `-` and `~` only: `Voina i mir ~1a2b3c4d-17`.
+
+    `/`, `%` and `_` break the server's look-up by title; other scripts become blanks in its directory names.
+    """
+    mark = f"{_library_mark(library_uuid)}{book_id}"
+    plain = _NOT_PLAIN.sub(" ", anyascii(sanitize_text(title[:TITLE_LENGTH])))
+    head = " ".join(plain.split())[: WORKING_LENGTH - len(mark)].strip(" -")
+    return f"{head or 'Book'}{mark}"
+
+
+def marked_book(title: str, library_uuid: str) -> BookId | None:
+    """The book that a working title of this library names; None for any other title."""
+    _head, mark, number = title.rpartition(_library_mark(library_uuid))
+    return BookId(int(number)) if mark and re.fullmatch(r"[0-9]{1,18}", number) else None
+
+
+def _library_mark(library_uuid: str) -> str:
+    return f" ~{_NOT_PLAIN.sub('', library_uuid)[:8]}-"
+
+
+def person(author: Author) -> PersonName:
+    """First and last name (`author_names.split`), each cut to what the server holds."""
+    name = author_names.split(author)
+    return PersonName(name.last[:NAME_LENGTH].strip(), name.first[:NAME_LENGTH].strip())
+
+
+def server_language(codes: Sequence[str], known: Mapping[str, int], default: str) -> tuple[str, int, bool]:
+    """The server's code and id for Calibre's codes, and whether it is the book's own language.
+
+    The same language or its macrolanguage (`cmn` is `zh`), never a neighbour; a country or a script
+    counts only where the server makes the difference (`pt_BR` is `pt-BR`, else `pt`). Raises
+    Misconfigured when the default is needed and the server lacks it.
+    """
+    by_tag: dict[str, str] = {}
+    for code in sorted(known, key=len):
+        for tag in language_tags(code):
+            by_tag.setdefault(tag, code)
+    wanted = language_tags(codes[0]) if codes else ()
+    own = next((by_tag[tag] for tag in wanted if tag in by_tag), None)
+    if own is not None:
+        return own, known[own], True
+    fallback = next((by_tag[tag] for tag in language_tags(default) if tag in by_tag), default)
+    if fallback not in known:
+        raise Misconfigured(
+            f"the server has no language {default!r}; set DEFAULT_LANGUAGE to one it has: "
+            f"{', '.join(sorted(known)[:40]) or 'none at all'}"
+        )
+    return fallback, known[fallback], False
+
+
+@functools.lru_cache(maxsize=4096)
+def language_tags(text: str) -> tuple[str, ...]:
+    """Standard tags of a language, the most exact first: `fr_FR` is fr-fr and fr, `ger` is de.
+
+    ISO 639-1, -2/B, -2/T and -3 codes in any case, with a country, a script or an encoding
+    (`fr_FR.UTF-8`), and the name that ISO gives (`German`); () for no language.
+    """
+    tag = text.strip().partition(".")[0].partition("@")[0].replace("_", "-").strip("-")
+    primary = tag.partition("-")[0]
+    standard = [_standard(part) for part in (tag, primary) if part]
+    if not any(standard):
+        standard = [_standard(_code_of_name(text.strip()))]
+    wider = [_MACROLANGUAGES[found] for found in standard if found in _MACROLANGUAGES]
+    return tuple(dict.fromkeys(found for found in (*standard, *wider) if found))
+
+
+def _standard(tag: str) -> str:
+    """The shortest form of a tag, or of its macrolanguage: rus -> ru, cmn -> zh; "" for no tag."""
+    try:
+        return langcodes.standardize_tag(tag, macro=True).lower()
+    except LanguageTagError:
+        return ""
+
+
+def _code_of_name(name: str) -> str:
+    """ISO 639-3 of a language's name, "" when ISO has none of that name."""
+    # Only here: importing it costs every worker 40 ms, and Calibre itself writes codes.
+    import pycountry
+
+    try:
+        return str(pycountry.languages.lookup(name).alpha_3)
+    except LookupError:
+        return ""
+
+
+def server_genres(tags: Iterable[str], known: Mapping[str, int]) -> tuple[tuple[tuple[int, str], ...], tuple[str, ...]]:
+    """The server's genres for Calibre's tags, without duplicates, and the tags that have none.
+
+    By name whatever its case, then by synonym; a tag such as `Fiction.Fantasy` is tried whole, then by its parts.
+    """
+    spelled = {name.casefold(): name for name in known}
+    found: dict[int, str] = {}
+    unknown: list[str] = []
+    for tag in tags:
+        matches = [name for part in (tag, *_HIERARCHY.split(tag)) if (name := _genre(part, spelled)) is not None]
+        whole = _genre(tag, spelled)
+        for name in [whole] if whole is not None else matches:
+            found.setdefault(known[name], name)
+        if not matches:
+            unknown.append(tag)
+    return tuple(found.items()), tuple(unknown)
+
+
+def _genre(tag: str, spelled: Mapping[str, str]) -> str | None:
+    key = " ".join(tag.casefold().replace("-", " ").split())
+    candidates = (tag.strip().casefold(), key, *(name.casefold() for name in SYNONYMS.get(key, ())))
+    return next((spelled[name] for name in candidates if name in spelled), None)
+
+
+def too_long_for_paths(card: Card) -> bool:
+    """Would authors and series push a file or directory name of the server over its limits?
+
+    Names on the server: `<authors> - <series> <index> - <title>.<ext>`, 255 bytes each, 512 for the path. Up to three
+    authors are spelled out. Such a book is created without them; they come with the closing change.
+    """
+    names = sum(len(f"{author.last} {author.first}") + 2 for author in card.authors[:3])
+    return names + len(card.series or "") > PATH_BUDGET
+
+
+def _cut(text: str, length: int, name: str, lost: dict[str, Json]) -> str:
+    if len(text) > length:
+        lost[name] = text
+    return text[:length].strip() or "Untitled"
+
+
+def _index(book: Book, lost: dict[str, Json]) -> int | None:
+    """The floor of the series index; what the floor loses is kept."""
+    index = book.series_index
+    if index is None:
+        return None
+    if not math.isfinite(index) or abs(index) > INTEGER_LIMIT:
+        lost["series index"] = str(index)
+        return None
+    if index != math.floor(index):
+        lost["series index"] = index
+    return math.floor(index)
+
+
+def _rating(rating: float | None, lost: dict[str, Json]) -> int | None:
+    """Calibre's 0-10 as the server's 0-100; 0 is no rating in Calibre."""
+    if rating is None or rating == 0:
+        return None
+    if not math.isfinite(rating) or not 0 < rating <= 10:
+        lost["rating"] = str(rating)
+        return None
+    return round(rating * 10)

@@ -1,0 +1,458 @@
+"""MyBookshelf2 over REST and WebSocket: the only maker of `Receipt`, the only translator of its answers into errors.
+
+What is no answer of the protocol never gets here: `answers` decides that, and `wire` raises. Most errors of this server
+come with HTTP 200 and a key `error`; see the traps in the protocol reference. Requests that must not be repeated
+blindly (create, attach) cannot be sent without the ledger's fresh intention, and raise AnswerLost when their answer is
+lost; the caller reconciles.
+"""
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import IO, Any, Concatenate, ParamSpec, Protocol, TypeVar
+from urllib.parse import quote, urlsplit
+
+from common.json_value import Json
+from migration.errors import (
+    AnswerLost,
+    LoginRefused,
+    MigrationError,
+    RefusedByServer,
+    Rejected,
+    ServerFault,
+    TooBig,
+    Transient,
+    Unsupported,
+)
+from migration.evidence import about
+from migration.ledger.tables.books import Asked, Intended
+from migration.metadata.mime import mime_type
+from migration.model import Card, Digest, EbookId, Receipt, Sighting, SourceId, UploadId, Vocabulary
+from migration.server import lookup, payloads, shapes
+from migration.server.engine.backends import Backend, Backends
+from migration.server.engine.calls import TaskEngine, Unauthorized
+from migration.server.payloads import Ebook, Listing
+from migration.server.responses import Answer
+from migration.server.sequences import Sequence
+from migration.server.transport import Body, Wire
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: The access token is renewed this many seconds before it expires, or half way when it lives for less than twice that.
+RENEW_SECONDS = 600.0
+#: Seconds a token lives, as far as we go by it: what the server's default is, and what is taken for granted where it
+#: says nothing that can be right. One that expires earlier is refused, and then we log in again.
+LONGEST_LIFE, USUAL_LIFE = 4 * 3600.0, 3600.0
+#: A fresh token that is refused this often in a row means that the user may not do it, not that it has expired.
+PERSISTENT_REFUSALS = 6
+
+#: Ebooks of a page of a list; the server gives no more.
+PAGE_SIZE = 100
+
+_EXISTING = re.compile(r"Existing source (\d+) in ebook .*\((\d+)\)", re.DOTALL)
+
+
+class Outgoing(Protocol):
+    """A file on its way: read like a stream, it knows how many bytes are left."""
+
+    @property
+    def len(self) -> int:
+        """Bytes still to be read."""
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """What the server made of an upload: the identity of its bytes, the ids of our names, whether it has a cover."""
+
+    upload_id: UploadId
+    digest: Digest
+    ids: Mapping[tuple[str, str], int]
+    cover: bool
+
+
+class AttachedElsewhere(MigrationError):
+    """The server has these bytes already, in an ebook that is not ours."""
+
+    def __init__(self, sighting: Sighting) -> None:
+        super().__init__("file already exists in another ebook")
+        self.sighting = sighting
+
+
+class BookshelfClient:
+    """One user's view of one server; safe to use from several threads."""
+
+    def __init__(self, wire: Wire, username: str, password: str, ws_urls: tuple[str, ...]) -> None:
+        """Sends nothing yet; the first request logs in."""
+        self.server = wire.base_url
+        self._wire = wire
+        self._username = username
+        self._password = password
+        self._token = ""
+        self._renew_at = 0.0
+        self._login_lock = threading.Lock()
+        self._refusals = 0
+        self._ebooks, self._sources = Sequence("ebook"), Sequence("source")
+        self._backends = Backends()
+        self._engine = TaskEngine(ws_urls, self.access_token, self._backends)
+        self.user_id = ""
+
+    # -- session --------------------------------------------------------------------------------------------------
+
+    def login(self) -> None:
+        """Gets a new access token. Raises LoginRefused when the server itself says so, and Transient."""
+        answer = self._wire.send("POST", "/login", body={"username": self._username, "password": self._password})
+        if answer.error or answer.status != 200:
+            reason = answer.error or answer.text or f"HTTP {answer.status}"
+            raise LoginRefused(
+                f"{self.server} refused the login of {self._username!r} ({reason}); check MBS2_USERNAME and "
+                "MBS2_PASSWORD"
+            )
+        token = payloads.text(answer.mapping(), "access_token")
+        claims = shapes.claims(token)
+        self.user_id = str(claims["id"])
+        self._renew_at = time.monotonic() + renew_after(claims, time.time())
+        self._token = token
+
+    def probe(self) -> Transient | None:
+        """What is still wrong with the server, None when nothing is: app, database and task engine are each asked.
+
+        Takes at most the time-outs of one request and of two tasks. Raises Fatal.
+        """
+        try:
+            # With the token: without one it is refused before the database is asked.
+            self._accepted(self._call("GET", "/api/languages"))
+            self._task(TaskEngine.probe)
+        except Transient as error:
+            return error
+        except Rejected as error:
+            return ServerFault(str(error))
+        return None
+
+    def silent(self) -> str:
+        """Which part of the server has answered nobody for too long, as a sentence, or ""."""
+        return self._backends.silent()
+
+    def vocabulary(self) -> Vocabulary:
+        """The languages and genres the server can express; and how it treats connections is found out."""
+        self._wire.learn_manners()
+        languages = payloads.objects(self._call("GET", "/api/languages"))
+        genres = payloads.objects(self._call("GET", "/api/genres"))
+        return Vocabulary(
+            {str(item.get("code")): payloads.integer(item.get("id")) for item in languages},
+            {str(item.get("name")): payloads.integer(item.get("id")) for item in genres},
+        )
+
+    def close(self) -> None:
+        """Closes the calling thread's connections."""
+        self._wire.close()
+        self._engine.close()
+
+    # -- one file -------------------------------------------------------------------------------------------------
+
+    def check(self, digest: Digest, extension: str) -> Sighting | None:
+        """Asks before sending. Returns a Sighting when the server has these bytes; raises TooBig, Unsupported."""
+        answer = self._call(
+            "POST",
+            "/api/upload/check",
+            {"mime_type": mime_type(extension), "size": digest.size, "hash": digest.sha1, "extension": extension},
+        )
+        with about(digest):
+            return self._upload_verdict(answer, digest)
+
+    def upload(self, outgoing: Outgoing, digest: Digest, extension: str) -> str | Sighting:
+        """Sends a file; returns the server's name for it, or a Sighting when it has these bytes already.
+
+        An upload that is never attached is cleaned up by the server, so this may be repeated.
+        """
+        name = f"{digest.sha1}.{extension}"
+        body = payloads.Multipart(name, outgoing, outgoing.len, mime_type(extension))
+        answer = self._call("POST", "/api/upload", upload=(body, body.content_type), once=True)
+        with about(digest):
+            sighting = self._upload_verdict(answer, digest)
+        return sighting or payloads.text(answer.mapping(), "file")
+
+    def extract(self, file: str, card: Card) -> UploadId:
+        """Lets the server read the uploaded file's metadata, with Calibre's proposed."""
+        return UploadId(payloads.integer(self._task(TaskEngine.call, "metadata", [file, payloads.proposed(card)])))
+
+    def extracted(self, upload_id: UploadId) -> Extracted:
+        """What the server made of an upload. Raises ServerFault when it does not know it any more."""
+        answer = self._call("GET", f"/api/uploads-meta/{upload_id}")
+        if answer.status != 200:
+            raise ServerFault(f"{self.server} does not know upload {upload_id} any more; the file is sent again")
+        meta = answer.mapping()
+        found = meta.get("meta")
+        return Extracted(
+            upload_id,
+            Digest(payloads.text(meta, "hash"), payloads.integer(meta.get("size"))),
+            payloads.ids(found if isinstance(found, dict) else {}),
+            bool(meta.get("cover")),
+        )
+
+    # -- one book -------------------------------------------------------------------------------------------------
+
+    def find(self, title: str) -> list[EbookId]:
+        """The ebooks with exactly this title, as the server lists them; a working title is unique, so at most one.
+
+        Raises Transient when nobody can tell: only a list says "not there".
+        """
+        return lookup.find(lambda path: self._call("GET", path), title)
+
+    def search(self, words: str) -> list[EbookId]:
+        """The first ebooks, 100 at most, whose authors, title and series have all these words."""
+        answer = self._accepted(self._call("GET", f"/api/search/{quote(words, safe='')}?page_size=100"))
+        return [EbookId(payloads.integer(item.get("id"))) for item in payloads.items(answer)]
+
+    def create(self, intended: Intended, card: Card, ids: Mapping[tuple[str, str], int], *, bare: bool) -> EbookId:
+        """Makes the ebook under its working title; without authors and series when `bare`.
+
+        Raises PutAside when the intention is not fresh; AnswerLost, RefusedByServer.
+        """
+        intended.spend(Asked.CREATE)
+        before = self._ebooks.highest
+        body: dict[str, Json] = {
+            "title": card.working_title,
+            "language": {"id": card.language_id},
+            "genres": [{"id": genre_id} for genre_id, _name in card.genres],
+            "authors": [] if bare else payloads.authors(card, ids),
+        }
+        if not bare:
+            body.update(payloads.series(card, ids))
+        with about(intended.book_id):
+            answer = self._call("POST", "/api/ebooks", body)
+            if answer.error.startswith("Unknown id"):
+                # Of another database: the embedded server's word for what is HTTP 500 on MyBookshelf2.
+                raise AnswerLost(f"the server knows an id of ours no more: {answer.error}", still_running=False)
+            self._accepted(answer)
+        return EbookId(self._ebooks.made(payloads.integer(answer.mapping().get("id")), before))
+
+    def attach(self, intended: Intended, ebook_id: EbookId) -> Receipt:
+        """Moves the upload that was intended into an ebook. Raises AnswerLost, AttachedElsewhere, RefusedByServer.
+
+        PutAside when the intention is not fresh. HTTP 404 (no such ebook or upload) is what a second
+        try gets, so it too is AnswerLost: reconcile.
+        """
+        intended.spend(Asked.ATTACH)
+        before = self._sources.highest
+        upload_id, digest = intended.intention.upload_id, intended.intention.digest
+        if upload_id is None or digest is None:
+            raise ValueError(f"an intention to attach without an upload: {intended.intention}")
+        answer = self._call("POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": upload_id})
+        if answer.status == 404:
+            raise AnswerLost(f"add-upload to ebook {ebook_id}: the upload or the ebook is gone", still_running=False)
+        return self._receipt(answer, ebook_id, digest, before)
+
+    def _receipt(self, answer: Answer, ebook_id: EbookId, digest: Digest, before: int) -> Receipt:
+        """What add-upload says; `before` was the highest source when it was asked."""
+        if "already exists" in answer.error:
+            existing = _EXISTING.search(answer.error)
+            if existing is not None and int(existing[2]) == ebook_id:
+                return Receipt(digest, ebook_id, SourceId(int(existing[1])))
+            raise AttachedElsewhere(Sighting(digest, EbookId(int(existing[2])) if existing else None))
+        with about(digest):
+            accepted = self._accepted(answer)
+        made = self._sources.made(payloads.integer(accepted.mapping().get("id")), before)
+        return Receipt(digest, ebook_id, SourceId(made))
+
+    def attached(
+        self, ebook_id: EbookId, digest: Digest, extension: str, upload_id: UploadId | None = None
+    ) -> Receipt | None:
+        """Reconciles a lost answer: the receipt when the server has these bytes and this ebook holds them, else None.
+
+        Raises AttachedElsewhere when it has them in another ebook, Transient when it cannot be told.
+        """
+        sighting = self.check(digest, extension)
+        if sighting is None:
+            return None
+        ebook = self.ebook(ebook_id)
+        for source_id, found, size in ebook.sources if ebook else ():
+            if (found, size) == (extension, digest.size):
+                return Receipt(digest, ebook_id, source_id)
+        if ebook is None or upload_id is None:
+            raise AttachedElsewhere(sighting)
+        return self._attached_after_all(ebook_id, digest, upload_id)
+
+    def _attached_after_all(self, ebook_id: EbookId, digest: Digest, upload_id: UploadId) -> Receipt:
+        """The server has the bytes and an ebook does not show them. Whether it went there the upload itself tells.
+
+        One that was attached is gone, and another ebook that has the bytes is named.
+        """
+        answer = self._call("POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": upload_id})
+        if answer.status == 404:
+            raise ServerFault(
+                f"the server has taken upload {upload_id} and does not show it in ebook {ebook_id}: an old answer of a "
+                "cache, or somebody moved the file; in that case delete the empty ebook there"
+            )
+        return self._receipt(answer, ebook_id, digest, 0)
+
+    def ebook(self, ebook_id: EbookId) -> Ebook | None:
+        """The ebook as it is now; None when the server itself says that there is none."""
+        answer = self._call("GET", f"/api/ebooks/{ebook_id}")
+        return None if answer.status == 404 else payloads.ebook(ebook_id, self._accepted(answer).mapping())
+
+    def newest(self, page: int, size: int = PAGE_SIZE) -> Listing:
+        """A page of the server's ebooks, newest first; pages count from 1, and one after the last is empty."""
+        answer = self._call("GET", f"/api/ebooks?sort=-created&page={page}&page_size={size}")
+        if answer.status == 404 and page > 1:
+            return Listing(0, ())
+        listing = payloads.listing(self._accepted(answer))
+        for ebook in listing.ebooks:
+            self._ebooks.seen(ebook.id)
+        return listing
+
+    def change(self, ebook: Ebook, card: Card, ids: Mapping[tuple[str, str], int], *, title: str, bare: bool) -> None:
+        """Gives the ebook a title; authors and series too when it was made `bare`. Raises ServerFault when stale.
+
+        An ebook that was guessed is asked for when the guess was wrong; the server has changed nothing then. It is left
+        alone when somebody else has given it a title meanwhile.
+        """
+        body: dict[str, Json] = {"title": title, "version_id": ebook.version}
+        if bare:
+            body |= {"authors": payloads.authors(card, ids), **payloads.series(card, ids)}
+        answer = self._call("PATCH", f"/api/ebooks/{ebook.id}", body)
+        if "Stalled record" in answer.error:
+            current = self.ebook(ebook.id) if ebook.guessed else None
+            if current is None:
+                raise ServerFault(f"ebook {ebook.id} was changed by somebody else meanwhile")
+            if current.title == ebook.title:
+                self.change(current, card, ids, title=title, bare=bare)
+            return
+        self._accepted(answer)
+
+    def rate(self, ebook_id: EbookId, rating: int) -> None:
+        """Sets this user's rating, 0-100."""
+        self._accepted(self._call("POST", f"/api/ebooks/{ebook_id}/rate", {"rating": rating}))
+
+    def set_cover(self, ebook_id: EbookId, cover: IO[bytes]) -> None:
+        """Sends Calibre's cover.jpg and makes it the ebook's."""
+        size = cover.seek(0, os.SEEK_END)
+        cover.seek(0)
+        body = payloads.Multipart("cover.jpg", cover, size, "image/jpeg")
+        answer = self._accepted(self._call("POST", "/api/upload-cover", upload=(body, body.content_type), once=True))
+        self._task(TaskEngine.call, "cover", [payloads.text(answer.mapping(), "file"), ebook_id])
+
+    def delete(self, ebook_id: EbookId) -> None:
+        """Removes an ebook that was made and never got a file; one that is gone already is fine.
+
+        It is looked at once more before. Raises ServerFault when it holds files.
+        """
+        ebook = self.ebook(ebook_id)
+        if ebook is None:
+            return
+        if ebook.sources:
+            raise ServerFault(f"ebook {ebook_id} holds files after all; it is not deleted")
+        answer = self._call("DELETE", f"/api/ebooks/{ebook_id}")
+        if answer.status != 404:
+            self._accepted(answer)
+
+    # -- how ------------------------------------------------------------------------------------------------------
+
+    def access_token(self) -> str:
+        """A token that is good for some minutes; logs in when the last one is about to expire. Raises LoginRefused."""
+        if not self._token or time.monotonic() > self._renew_at:
+            self.login_again(self._token)
+        return self._token
+
+    def login_again(self, refused: str) -> None:
+        """Logs in unless another thread has done so since `refused` was sent."""
+        with self._login_lock:
+            if self._token == refused:
+                self.login()
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: Body = None,
+        *,
+        upload: tuple[Any, str] | None = None,
+        once: bool = False,
+    ) -> Answer:
+        """Sends with the token; logs in again on 401, once. The server's own 401 was certainly not carried out.
+
+        `once`: the body is a stream that cannot be sent a second time; then 401 is a ServerFault, and the next try of
+        the whole file finds a fresh token.
+        """
+        token = self.access_token()
+        # A file takes as long as it takes: only small requests tell that nobody answers.
+        with nullcontext() if upload else self._backends.asking(Backend.APP):
+            answer = self._wire.send(method, path, body=body, upload=upload, token=token)
+        self._backends.heard(Backend.APP)
+        if answer.status == 401:
+            self.login_again(token)
+            if once:
+                raise ServerFault(f"{method} {path}: the token had expired; logged in again")
+            answer = self._wire.send(method, path, body=body, token=self._token)
+        self._refusals = self._refusals + 1 if answer.status == 401 else 0
+        if answer.status == 401 and self._refusals < PERSISTENT_REFUSALS:
+            raise ServerFault(f"{method} {path}: HTTP 401 right after a login")
+        if answer.status == 401:
+            raise LoginRefused(
+                f"{self.server} does not let {self._username!r} do {method} {path}; the user needs the role 'user'"
+            )
+        if answer.status == 403:
+            raise RefusedByServer(
+                f"the server says: {answer.text}; {self._username!r} may only change ebooks of its own, "
+                "unless it has the role 'superuser'"
+            )
+        return answer
+
+    def _task(self, do: Callable[Concatenate[TaskEngine, P], R], *args: P.args, **more: P.kwargs) -> R:
+        """Lets the task engine do something; logs in again, once, when it refuses the token."""
+        try:
+            return do(self._engine, *args, **more)
+        except Unauthorized:
+            self.login_again(self._token)
+        try:
+            return do(self._engine, *args, **more)
+        except Unauthorized:
+            raise LoginRefused(f"the task engine of {self.server} refuses the token of {self._username!r}") from None
+
+    def _upload_verdict(self, answer: Answer, digest: Digest) -> Sighting | None:
+        """What `check` and `upload` say of a file; None means yes."""
+        error = answer.error
+        if answer.status == 413 or "too big" in error:
+            raise TooBig(f"the server accepts no file of {digest.size} bytes")
+        if "unsupported" in error:
+            raise Unsupported(f"the server says: {error}")
+        if "already exists" in error:
+            return Sighting(digest)
+        self._accepted(answer)
+        return None
+
+    def _accepted(self, answer: Answer) -> Answer:
+        """The answer itself when it says yes. Raises RefusedByServer with the server's words."""
+        if answer.error or answer.status >= 400:
+            raise RefusedByServer(f"the server says: {answer.error or answer.text or f'HTTP {answer.status}'}")
+        return answer
+
+
+def renew_after(claims: Mapping[str, Json], now: float) -> float:
+    """Seconds after which a token that was given just now is to be renewed.
+
+    Its life is what it says of itself (`exp` less `iat`, both by the server's clock), or else `exp` less our `now`,
+    where that makes sense: the two clocks may be hours apart.
+    """
+    expires, given = claims.get("exp"), claims.get("iat", now)
+    life = USUAL_LIFE
+    if isinstance(expires, int | float) and isinstance(given, int | float) and expires - given > 0:
+        life = min(float(expires - given), LONGEST_LIFE)
+    return max(life - RENEW_SECONDS, life / 2)
+
+
+def task_urls(server: str, given: str = "") -> tuple[str, ...]:
+    """Where the task engine may be: the URL given, or else the server's own port, `/ws`, then port 8080."""
+    if given:
+        return (given.rstrip("/"),)
+    parts = urlsplit(server)
+    scheme = "wss" if parts.scheme == "https" else "ws"
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{scheme}://{parts.netloc.rpartition('@')[2]}/ws", f"{scheme}://{host}:8080/ws"

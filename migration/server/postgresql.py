@@ -1,0 +1,117 @@
+"""Optional: what the server has, read from its own PostgreSQL (`MBS2_DB_URI`), incrementally by id.
+
+The table is `source(id bigint, hash varchar(128), size integer, ebook_id bigint)`; hash is SHA-1 in
+lower-case hex. Only ever SELECTs.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from migration.errors import Misconfigured, ServerUnreachable
+from migration.ledger.ledger import Ledger
+from migration.model import Digest, EbookId, Sighting
+
+if TYPE_CHECKING:
+    import psycopg
+
+#: Rows read at a time.
+PAGE = 50_000
+#: Ids are given before their transaction commits, so the newest ones are read again.
+OVERLAP = 1_000
+_NOTE = "server_db_last_id"
+
+
+def refresh(uri: str, ledger: Ledger, *, exactly: bool = False) -> int:
+    """Adds to the ledger what the server has got since the last time; returns how many hashes were new.
+
+    `exactly`: what the server has no longer is forgotten too, which takes one count of its table, and reading it
+    whole when files are gone. Raises ServerUnreachable when the database does not answer, Misconfigured when it is
+    not MyBookshelf2's.
+    """
+    new = _read_on(uri, ledger)
+    if exactly:
+        known = ledger.count_hashes()
+        if _count(uri) < known:
+            ledger.forget_hashes()
+            ledger.note(_NOTE, "0")
+            _read_on(uri, ledger)
+    return new
+
+
+def _read_on(uri: str, ledger: Ledger) -> int:
+    new = 0
+    after = max(0, int(ledger.note(_NOTE) or 0) - OVERLAP)
+    for last_id, sightings in _pages(uri, after):
+        new += ledger.learn(sightings)[0]
+        ledger.note(_NOTE, str(last_id))
+    return new
+
+
+def _count(uri: str) -> int:
+    """How many different files the server has, of those that `_sighting` would take."""
+    with _translated(), _connected(uri) as db:
+        row = db.execute(
+            "SELECT COUNT(*) FROM (SELECT DISTINCT hash, size FROM source"
+            " WHERE hash ~ '^[0-9a-f]{40}$' AND size >= 0) AS files"
+        ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def holders(uri: str, digests: Iterable[Digest]) -> dict[Digest, EbookId]:
+    """The ebooks that hold these files, by hash and size; without those that are not there.
+
+    Raises as `refresh`.
+    """
+    found = {}
+    with _translated(), _connected(uri) as db:
+        for digest in digests:
+            row = db.execute(
+                "SELECT ebook_id FROM source WHERE hash = %s AND size = %s LIMIT 1", (digest.sha1, digest.size)
+            ).fetchone()
+            if row is not None:
+                found[digest] = EbookId(row[0])
+    return found
+
+
+def _pages(uri: str, after: int) -> Iterator[tuple[int, list[Sighting]]]:
+    with _translated(), _connected(uri) as db:
+        while True:
+            rows = db.execute(
+                "SELECT id, hash, size FROM source WHERE id > %s ORDER BY id LIMIT %s", (after, PAGE)
+            ).fetchall()
+            if not rows:
+                return
+            after = rows[-1][0]
+            yield after, [sighting for row in rows if (sighting := _sighting(row[1], row[2])) is not None]
+
+
+def _connected(uri: str) -> "psycopg.Connection[tuple[Any, ...]]":
+    import psycopg
+
+    return psycopg.connect(uri, connect_timeout=5, options="-c statement_timeout=60000", autocommit=True)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """What the database can raise, as our errors."""
+    import psycopg
+
+    try:
+        yield
+    except psycopg.errors.UndefinedTable as error:
+        raise Misconfigured("the database of MBS2_DB_URI has no table 'source': it is not MyBookshelf2's") from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise Misconfigured("the user of MBS2_DB_URI may not read the table 'source'; grant it SELECT") from error
+    except psycopg.ProgrammingError as error:
+        raise Misconfigured(f"MBS2_DB_URI is not a PostgreSQL URI that works: {type(error).__name__}") from error
+    except psycopg.Error as error:
+        # The text of a connection error may hold the URI with its password.
+        raise ServerUnreachable(f"the server's database does not answer ({type(error).__name__})") from None
+
+
+def _sighting(sha1: str, size: int) -> Sighting | None:
+    try:
+        return Sighting(Digest(sha1, size))
+    except (ValueError, TypeError):
+        return None

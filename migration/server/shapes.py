@@ -1,0 +1,141 @@
+"""The shapes of the server's answers: which keys a route promises, and of what kind. Pure.
+
+A shape is a function of an answer's JSON and the numbers in the request's path; it returns what is
+lacking, as words for a message, or "". What it lets through the client may read without checking.
+"""
+
+import base64
+import json
+import math
+import re
+from collections.abc import Callable
+
+from common.json_value import Json
+
+#: (the JSON, the numbers in the path) -> what is lacking, or "".
+Shape = Callable[[Json, tuple[int, ...]], str]
+Is = Callable[[Json], bool]
+
+_HIGHEST = 2**63
+_SHA1 = re.compile(r"[0-9a-f]{40}")
+
+
+def is_id(value: Json) -> bool:
+    """A positive whole number of the database."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < _HIGHEST
+
+
+def is_size(value: Json) -> bool:
+    """A number of something, 0 or more."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _HIGHEST
+
+
+def is_text(value: Json) -> bool:
+    """Text, not empty."""
+    return isinstance(value, str) and value != ""
+
+
+def _is_any_text(value: Json) -> bool:
+    return isinstance(value, str)
+
+
+def _is_flag(value: Json) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_number(value: Json) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_rating(value: Json) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 100
+
+
+def _is_hash(value: Json) -> bool:
+    return isinstance(value, str) and _SHA1.fullmatch(value) is not None
+
+
+def _absent_or(kind: Is) -> Is:
+    """The server leaves out what is null."""
+    return lambda value: value is None or kind(value)
+
+
+def _list_of(**keys: Is) -> Is:
+    """A list of objects with these keys."""
+
+    def fits(value: Json) -> bool:
+        return isinstance(value, list) and all(
+            isinstance(item, dict) and all(kind(item.get(key)) for key, kind in keys.items()) for item in value
+        )
+
+    return fits
+
+
+def _is(wanted: Json) -> Is:
+    return lambda value: value is wanted or (isinstance(wanted, str) and value == wanted)
+
+
+def _object(*, itself: bool = False, alone: bool = False, **keys: Is) -> Shape:
+    """An object with these keys; `alone`: with no others.
+
+    `itself`: its `id` is the first number of the path, so it is not another's answer.
+    """
+
+    def lacks(body: Json, ids: tuple[int, ...]) -> str:
+        if not isinstance(body, dict):
+            return f"a {type(body).__name__} instead of an object"
+        wrong = [key for key, kind in keys.items() if not kind(body.get(key))]
+        if wrong:
+            return f"{', '.join(repr(key) for key in wrong)} missing or of another type"
+        if alone and (more := body.keys() - keys.keys()):
+            return f"{len(more)} keys that do not belong there"
+        if itself and ids and body.get("id") != ids[0]:
+            return "it is about something else than was asked for"
+        return ""
+
+    return lacks
+
+
+def vocabulary(name: str) -> Shape:
+    """A list of ids with their names; an empty one would leave nothing a book could be given."""
+    fits = _list_of(id=is_id, **{name: is_text})
+    return lambda body, _ids: "" if body and fits(body) else f"no list of 'id' and {name!r}"
+
+
+def claims(token: str) -> dict[str, Json]:
+    """The claims of a JWT, unverified: they tell when to renew it and which user we are. {} for anything else."""
+    try:
+        payload = token.split(".")[1]
+        found = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError, RecursionError):
+        return {}
+    ours = isinstance(found, dict) and is_id(found.get("id")) and _absent_or(_is_number)(found.get("exp"))
+    return found if ours else {}
+
+
+def _is_token(value: Json) -> bool:
+    return isinstance(value, str) and value.isascii() and value.count(".") == 2 and bool(claims(value))
+
+
+TOKEN = _object(access_token=_is_token)
+VERDICT = _object(result=_is("ok"))
+UPLOADED = _object(result=_is("ok"), file=is_text)
+UPLOAD = _object(
+    itself=True, id=is_id, hash=_is_hash, size=is_size, meta=_absent_or(lambda value: isinstance(value, dict))
+)
+_ITEMS = _list_of(id=is_id, title=_is_any_text)
+INDEX = _object(items=_ITEMS, total=is_size)
+LIST = _object(page=is_id, page_size=is_id, total=is_size, items=_ITEMS)
+CREATED = _object(itself=True, id=is_id, success=_is(True))
+# So little would be in many a foreign answer too.
+SOURCE = _object(alone=True, id=is_id)
+RATED = _object(itself=True, id=is_id, rating=_is_rating)
+EBOOK = _object(
+    itself=True,
+    id=is_id,
+    version_id=is_id,
+    title=_is_any_text,
+    cover=_absent_or(_is_flag),
+    authors=_absent_or(lambda value: isinstance(value, list)),
+    sources=_list_of(id=is_id, format=is_text, size=is_size),
+)

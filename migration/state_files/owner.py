@@ -1,0 +1,147 @@
+"""Who owns a claim: boot id, pid namespace, pid, start time and worker id of one process, and whether it still lives.
+
+There is no lease that runs out: a worker frozen by SIGSTOP may wake and finish its request, so only a process that
+can be proved dead loses what it owns. A pid alone proves nothing, because pids are recycled.
+"""
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from common.clock import boot_id
+from common.resources import raise_if_exhausted
+from common.system_errors import reason_of
+from migration.errors import StateUnwritable, WorkerIdTaken
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """One process of one boot of one machine; `started` is its start time in clock ticks (Linux) or seconds."""
+
+    boot_id: str
+    pid_namespace: str
+    pid: int
+    started: str
+    worker_id: int
+
+    def __str__(self) -> str:
+        return f"{self.boot_id}|{self.pid_namespace}|{self.pid}|{self.started}|{self.worker_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Owner":
+        """The inverse of `str`. Raises ValueError for anything else."""
+        boot_id, pid_namespace, pid, started, worker_id = text.split("|")
+        return cls(boot_id, pid_namespace, int(pid), started, int(worker_id))
+
+    @property
+    def birth(self) -> str:
+        """Which process it is, as `clock.birth_of` says it."""
+        return f"{self.boot_id} {self.started}"
+
+
+def this_process(worker_id: int) -> Owner:
+    """The identity of the calling process."""
+    started = _started(os.getpid())
+    if started is None:
+        raise StateUnwritable("this system does not say when this process started, so ownership cannot be proved")
+    return Owner(boot_id(), _pid_namespace(), os.getpid(), started, worker_id)
+
+
+def lock_path(state_dir: Path, worker_id: int) -> Path:
+    """The lock beside the progress file of worker N."""
+    return state_dir / f"migration_worker{worker_id}.lock"
+
+
+class WorkerLock:
+    """Held by worker N for its whole life; the kernel lets go of it when the process dies, whatever kills it."""
+
+    def __init__(self, state_dir: Path, owner: Owner) -> None:
+        """Takes the lock. Raises WorkerIdTaken when a live worker holds it, StateUnwritable when it cannot be made."""
+        path = lock_path(state_dir, owner.worker_id)
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise_if_exhausted(error)
+            raise StateUnwritable(f"cannot write {path}: {reason_of(error)}") from error
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._fd, 4096, 0).decode("ascii", "replace").split("|")
+            os.close(self._fd)
+            pid = f" (pid {holder[2]})" if len(holder) == 5 else ""
+            raise WorkerIdTaken(
+                f"worker {owner.worker_id} is already running{pid} on {state_dir}; choose another --worker-id"
+            ) from None
+        try:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, str(owner).encode("ascii"), 0)
+        except OSError as error:
+            os.close(self._fd)
+            raise StateUnwritable(f"cannot write {path}: {reason_of(error)}") from error
+
+    def release(self) -> None:
+        """Lets go of the lock; the file stays, because removing it would race with the next worker."""
+        os.close(self._fd)
+
+
+def is_alive(owner: Owner, state_dir: Path) -> bool:
+    """Could this process still act? False only when that is proved."""
+    if owner.boot_id != boot_id():
+        return False
+    if owner.pid_namespace == _pid_namespace():
+        return _started(owner.pid) == owner.started
+    return _lock_holder(lock_path(state_dir, owner.worker_id)) == str(owner)
+
+
+def birth_of_worker(state_dir: Path, worker_id: int, pid: int) -> str:
+    """Which process with this pid wrote worker N's lock last; "" when that was another pid, or out of our sight."""
+    try:
+        owner = Owner.parse(lock_path(state_dir, worker_id).read_text("ascii", "replace"))
+    except (OSError, ValueError):
+        return ""
+    return owner.birth if owner.pid == pid and owner.pid_namespace == _pid_namespace() else ""
+
+
+def _lock_holder(path: Path) -> str | None:
+    """What the holder of the lock wrote into it; None when nobody holds it (then whoever wrote it is dead)."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.pread(fd, 4096, 0).decode("ascii", "replace")
+    else:
+        return None
+    finally:
+        os.close(fd)
+
+
+def _pid_namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - the link has no target in the file system
+    except OSError:
+        return "-"
+
+
+def _started(pid: int) -> str | None:
+    """When the process started; None when it is gone or a zombie, which can do nothing any more."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return _started_by_psutil(pid) if not Path("/proc/self").exists() else None
+    # The command name is in parentheses and may hold blanks and parentheses itself; the fields follow the last one.
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def _started_by_psutil(pid: int) -> str | None:
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
+    except psutil.NoSuchProcess:
+        return None

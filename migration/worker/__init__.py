@@ -1,0 +1,1 @@
+"""One worker process: its assembly, uploader threads, work queue, limits and progress."""

@@ -1,0 +1,191 @@
+"""What one worker process has done so far: the mutable side of its progress file, safe to use from its threads."""
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from common.sanitize import for_log
+from migration.model import Counts, Current, FileId, LastError, Outcome, Phase, Progress
+
+#: The rate is that of the files settled by work within this time.
+RATE_WINDOW = timedelta(minutes=5)
+
+
+@dataclass(slots=True)
+class _Sending:
+    id: FileId
+    file: str
+    size: int
+    since: datetime
+    entered: datetime
+    bytes_sent: int = 0
+    stage: str = ""
+    spent: dict[str, float] = field(default_factory=dict)
+
+
+class Sending:
+    """One file being worked on: told of bytes and stages by the thread that does the work."""
+
+    def __init__(self, tracker: "Tracker", entry: _Sending) -> None:
+        self._tracker = tracker
+        self._entry = entry
+
+    def sent(self, count: int) -> None:
+        """That many bytes left for the server."""
+        self._entry.bytes_sent += count
+        self._tracker.advance()
+        self._tracker.pace(count)
+
+    def stage(self, name: str) -> None:
+        """What is being done from now on."""
+        self._leave_stage()
+        self._entry.stage = name
+        if name == "upload":
+            self._entry.bytes_sent = 0
+
+    def slowest_stage(self) -> str:
+        """The stage that has taken longest so far; for the warning about a slow upload."""
+        self._leave_stage()
+        return max(self._entry.spent, key=lambda name: self._entry.spent[name], default="")
+
+    def _leave_stage(self) -> None:
+        now, entry = self._tracker.now(), self._entry
+        if entry.stage:
+            seconds = (now - entry.entered).total_seconds()
+            entry.spent[entry.stage] = entry.spent.get(entry.stage, 0.0) + seconds
+        entry.entered = now
+
+
+class Tracker:
+    """Counts, times and files in hand; `snapshot` makes the frozen value that is written."""
+
+    def __init__(self, start: Progress, shown: Callable[[], datetime], clock: Callable[[], datetime]) -> None:
+        """`shown` is the wall clock, for the times that are written down; `clock` is steady, for what is measured."""
+        self._lock = threading.Lock()
+        self._base = start
+        self._shown = shown
+        self._clock = clock
+        self._began = clock()
+        self._counts: Counter[str] = Counter()
+        self._sending: dict[int, _Sending] = {}
+        self._settled: deque[datetime] = deque()
+        self._processed = 0
+        #: Told of every so many bytes before the next are read; where a limit of the bandwidth waits.
+        self.pace: Callable[[int], None] = lambda _count: None
+
+    def now(self) -> datetime:
+        """The time of the steady clock."""
+        return self._clock()
+
+    def set(self, **changes: object) -> None:
+        """Replaces fields of the progress, by their names there."""
+        with self._lock:
+            self._base = replace(self._base, **changes)  # type: ignore[arg-type]  # names are checked by replace
+
+    def advance(self) -> None:
+        """Bytes moved to the server."""
+        now = self._shown()
+        with self._lock:
+            self._base = replace(self._base, last_progress_at=now)
+
+    def range_read(self, first: int, last: int, settled: Counts, new: int) -> None:
+        """A range was read for the first time; reading one again must not look like progress."""
+        with self._lock:
+            self._counts.update(
+                discovered=settled.discovered, duplicate=settled.duplicate, skipped=settled.skipped,
+                failed=settled.failed, pending=new,
+            )  # fmt: skip
+            self._processed += settled.duplicate + settled.skipped + settled.failed
+            self._base = replace(self._base, range=(first, last))
+            if settled.discovered:
+                self._base = replace(self._base, last_progress_at=self._shown())
+            if self._processed and self._base.status is Phase.DISCOVERING:
+                self._base = replace(self._base, status=Phase.MIGRATING)
+
+    def settled(self, book_id: int, outcome: Outcome, size: int) -> int:
+        """A file got its outcome; returns how many of this process have it now."""
+        now = self._shown()
+        with self._lock:
+            self._counts[outcome] += 1
+            self._counts["pending"] -= 1
+            self._processed += 1
+            self._settled.append(self._clock())
+            uploaded = outcome is Outcome.UPLOADED
+            status = Phase.MIGRATING if self._base.status is Phase.DISCOVERING else self._base.status
+            self._base = replace(
+                self._base,
+                status=status,
+                last_progress_at=now,
+                last_processed_book_id=book_id,
+                last_upload_at=now if uploaded else self._base.last_upload_at,
+                bytes_uploaded=self._base.bytes_uploaded + (size if uploaded else 0),
+            )
+            return self._counts[outcome]
+
+    def compared(self, counts: Counts, book_id: int) -> None:
+        """`--verify`: a further file has been compared; `counts` are all files so far."""
+        now = self._clock()
+        with self._lock:
+            self._counts = Counter({name: getattr(counts, name) for name in Counts.__dataclass_fields__})
+            self._processed = counts.discovered - counts.pending
+            self._settled.append(now)
+            self._base = replace(self._base, last_progress_at=now, last_processed_book_id=book_id)
+
+    def slow(self) -> None:
+        """An upload took longer than it should."""
+        with self._lock:
+            self._base = replace(self._base, slow_uploads=self._base.slow_uploads + 1)
+
+    def failed_with(self, error: BaseException) -> None:
+        """Remembers the last error."""
+        last = LastError(type(error).__name__, for_log(str(error)), self._shown())
+        self.set(last_error=last)
+
+    @contextmanager
+    def sending(self, file_id: FileId, file: str, size: int) -> Iterator[Sending]:
+        """The file is in the list of current files for as long as the block runs."""
+        entry = _Sending(file_id, file, size, self._shown(), self._clock())
+        with self._lock:
+            self._sending[id(entry)] = entry
+        try:
+            yield Sending(self, entry)
+        finally:
+            with self._lock:
+                del self._sending[id(entry)]
+
+    @property
+    def processed(self) -> int:
+        """Files settled by this process, whatever became of them."""
+        with self._lock:
+            return self._processed
+
+    def count(self, outcome: Outcome) -> int:
+        """Files of this process with that outcome."""
+        with self._lock:
+            return self._counts[outcome]
+
+    def snapshot(self) -> Progress:
+        """The progress as of now."""
+        now = self._clock()
+        with self._lock:
+            while self._settled and self._settled[0] < now - RATE_WINDOW:
+                self._settled.popleft()
+            current = tuple(
+                Current(entry.file, min(entry.bytes_sent, entry.size), entry.size, entry.since, entry.id)
+                for entry in self._sending.values()
+            )
+            counts = {name: max(0, self._counts[name]) for name in Counts.__dataclass_fields__}
+            return replace(
+                self._base,
+                updated_at=self._shown(),
+                current=current,
+                counts=Counts(**counts),
+                rate_files_per_min=self._rate(now),
+            )
+
+    def _rate(self, now: datetime) -> float:
+        window = min(RATE_WINDOW, now - self._began).total_seconds()
+        return round(len(self._settled) * 60 / window, 1) if window > 0 else 0.0

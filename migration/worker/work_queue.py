@@ -1,0 +1,148 @@
+"""The books of one range, handed to the uploader threads: whose turn it is, what is put aside until when."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from migration.model import Book, BookFile, Card, Digest, FileId
+from migration.server.payloads import Ebook
+
+#: A book put aside without a time is looked at again after this.
+SOON = timedelta(seconds=0.25)
+
+
+@dataclass(slots=True)
+class Work:
+    """One book and what is to be done for it. Files leave `files` when they are settled.
+
+    `begun` is the file whose attempt has been recorded and has not ended. `alone`: the last worker died while it was
+    at this book; nothing else is worked on meanwhile, so that the next death is nobody else's fault. `stumbles` counts
+    failures of the server outside any attempt, while it took other files. `holds` counts how often it was put off as
+    the server asked for time, with others settled since the last time (`processed_at_hold`). `made` is the book's ebook
+    as it was made in this turn; `reopened`: it has got its working title back in this turn.
+    """
+
+    book: Book
+    card: Card
+    files: list[BookFile]
+    alone: bool = False
+    begun: FileId | None = None
+    stumbles: int = 0
+    holds: int = 0
+    processed_at_hold: int = -1
+    made: Ebook | None = None
+    reopened: bool = False
+    digests: dict[FileId, Digest] = field(default_factory=dict)
+
+
+class Turns:
+    """Thread-safe; `paused` and `stopped` keep every thread from taking a new book."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._ready: deque[Work] = deque()
+        self._aside: list[tuple[datetime, Work]] = []
+        self._active: list[Work] = []
+        self._paused = False
+        self._stopped = False
+
+    def load(self, works: Iterable[Work]) -> None:
+        """Adds the books of a range."""
+        with self._changed:
+            self._ready.extend(works)
+            self._changed.notify_all()
+
+    def take(self) -> Work | None:
+        """The next book, waiting for one; None when there will be no more for this thread."""
+        with self._changed:
+            while not self._stopped:
+                if not self._paused:
+                    self._recall()
+                    if self._ready and self._may_begin(self._ready[0]):
+                        work = self._ready.popleft()
+                        self._active.append(work)
+                        self._changed.notify_all()
+                        return work
+                self._changed.wait(0.25)
+            return None
+
+    def settle(self, work: Work) -> None:
+        """The book is through."""
+        with self._changed:
+            self._active.remove(work)
+            self._changed.notify_all()
+
+    def put_aside(self, work: Work, until: datetime | None) -> None:
+        """The book's turn comes again at `until`, or soon."""
+        with self._changed:
+            self._active.remove(work)
+            self._aside.append((until or self._clock() + SOON, work))
+            self._changed.notify_all()
+
+    def drop_waiting(self) -> None:
+        """Forgets the books nobody has begun; used when a limit is reached or the worker stops."""
+        with self._changed:
+            self._ready.clear()
+            self._aside.clear()
+            self._changed.notify_all()
+
+    def wait(self, seconds: float) -> bool:
+        """Waits until everything is through, at most `seconds`; True when it is."""
+        with self._changed:
+            self._changed.wait_for(self._through, seconds)
+            return self._through()
+
+    def rest(self, seconds: float) -> None:
+        """Waits until something changes, at most `seconds`; not at all when everything is through."""
+        with self._changed:
+            if not self._through():
+                self._changed.wait(seconds)
+
+    def has_room(self, size: int) -> bool:
+        """Are fewer than `size` books ready to be taken?"""
+        with self._changed:
+            return len(self._ready) < size
+
+    def holds(self, first: int, last: int) -> bool:
+        """Is a book with one of these ids ready, put aside or being worked on?"""
+        with self._changed:
+            aside = (work for _until, work in self._aside)
+            return any(first <= work.book.id <= last for work in (*self._ready, *aside, *self._active))
+
+    def pause(self, paused: bool) -> None:
+        """No thread takes a new book while paused."""
+        with self._changed:
+            self._paused = paused
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Every thread ends after the book it is at."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def active(self) -> list[Work]:
+        """The books being worked on."""
+        with self._changed:
+            return list(self._active)
+
+    def idle(self) -> bool:
+        """Is everything that is left put aside, so that nothing can be done but wait?"""
+        with self._changed:
+            return bool(self._aside) and not self._ready and not self._active
+
+    def _may_begin(self, work: Work) -> bool:
+        return not self._active or not (work.alone or any(other.alone for other in self._active))
+
+    def _through(self) -> bool:
+        return not (self._ready or self._aside or self._active)
+
+    def _recall(self) -> None:
+        now = self._clock()
+        due = [entry for entry in self._aside if entry[0] <= now]
+        if due:
+            self._aside = [entry for entry in self._aside if entry[0] > now]
+            self._ready.extend(work for _until, work in due)

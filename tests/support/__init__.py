@@ -1,0 +1,1 @@
+"""Kits and fakes for the tests."""
