@@ -54,25 +54,31 @@ def _pass(found: dict[str, Json], now: Mapping[str, Json]) -> Iterator[Metric]:
     if not found:
         return
     counts = _object(found["counts"])
-    outcomes = [((name,), _number(counts[name])) for name in ("uploaded", "duplicate", "skipped", "failed", "pending")]
-    yield _gauge("migration_files", "Files of the newest pass, by what became of them.", ("outcome",), outcomes)
-    if found["total"] is not None:
-        yield _gauge("migration_expected_files", "Files the library listed when the pass was opened.", (),
-                     [((), _number(found["total"]))])  # fmt: skip
+    outcomes = ("uploaded", "duplicate", "skipped", "failed", "pending")
+    yield _gauge(
+        "migration_files",
+        "Files of the newest pass, by what became of them.",
+        ("outcome",),
+        [((name,), _number(counts[name])) for name in outcomes],
+    )
     failed = [((reason,), _number(n)) for reason, n in _object(found["failed"]).items()]
     yield _gauge("migration_failed_files", "Failed files of the newest pass, by reason.", ("reason",), failed)
-    yield _gauge(
-        "migration_uploaded_bytes", "Bytes uploaded in the newest pass.", (), [((), _number(found["bytes_uploaded"]))]
-    )
-    yield _gauge(
-        "migration_pass_open", "1 while the newest pass is open.", (), [((), float(found["closed_at"] is None))]
-    )
+    if found["total"] is not None:
+        text = "Files the library listed when the pass was opened."
+        yield _single("migration_expected_files", text, _number(found["total"]))
+    text = "Bytes uploaded in the newest pass."
+    yield _single("migration_uploaded_bytes", text, _number(found["bytes_uploaded"]))
+    yield _single("migration_pass_open", "1 while the newest pass is open.", float(found["closed_at"] is None))
+    yield from _speed(now)
+
+
+def _speed(now: Mapping[str, Json]) -> Iterator[Metric]:
     rate = _number(now["rate_files_per_min"]) / 60
-    yield _gauge("migration_files_per_second", "Files settled per second, all workers together.", (), [((), rate)])
+    yield _single("migration_files_per_second", "Files settled per second, all workers together.", rate)
     eta = _object(now["eta"])
     if eta:
-        yield _gauge("migration_expected_end_seconds", "Seconds to the end at the present rate.", (),
-                     [((), _number(eta["seconds"]))])  # fmt: skip
+        text = "Seconds to the end at the present rate."
+        yield _single("migration_expected_end_seconds", text, _number(eta["seconds"]))
 
 
 def _monitor(now: Mapping[str, Json]) -> Iterator[Metric]:
@@ -94,29 +100,32 @@ def _monitor(now: Mapping[str, Json]) -> Iterator[Metric]:
         )
 
 
+#: One gauge per worker: its name after `migration_worker_`, text, key in the snapshot, factor of the unit.
+_OF_WORKER = (
+    ("up", "1 while the worker runs.", "lives", 1.0),
+    ("stuck", "1 while the worker makes no progress.", "stuck", 1.0),
+    ("paused", "1 while the worker is paused.", "paused", 1.0),
+    ("attempts", "Attempts to help the worker since one helped.", "attempts", 1.0),
+    ("files_per_second", "Files settled per second.", "rate_files_per_min", 1 / 60),
+    ("progress_age_seconds", "Seconds since work of the worker moved.", "progress_age_seconds", 1.0),
+    ("sent_bytes", "Bytes uploaded by the worker's process.", "bytes_uploaded", 1.0),
+    ("slow_uploads", "Uploads of the worker's process that took over two minutes.", "slow_uploads", 1.0),
+)
+
+
 def _workers(workers: list[dict[str, Json]]) -> Iterator[Metric]:
     names = [(str(worker["worker_id"]), worker) for worker in workers]
-
-    def each(name: str, text: str, key: str, factor: float = 1.0) -> Metric:
+    for name, text, key, factor in _OF_WORKER:
         known = [((number,), _number(worker[key]) * factor) for number, worker in names if worker[key] is not None]
-        return _gauge(name, text, ("worker",), known)
-
-    yield each("migration_worker_up", "1 while the worker runs.", "lives")
-    yield each("migration_worker_stuck", "1 while the worker makes no progress.", "stuck")
-    yield each("migration_worker_paused", "1 while the worker is paused.", "paused")
-    yield each("migration_worker_attempts", "Attempts to help the worker since one helped.", "attempts")
-    yield each("migration_worker_files_per_second", "Files settled per second.", "rate_files_per_min", 1 / 60)
-    yield each(
-        "migration_worker_progress_age_seconds", "Seconds since work of the worker moved.", "progress_age_seconds"
-    )
-    yield each("migration_worker_sent_bytes", "Bytes uploaded by the worker's process.", "bytes_uploaded")
-    yield each(
-        "migration_worker_slow_uploads", "Uploads of the worker's process that took over two minutes.", "slow_uploads"
-    )
+        yield _gauge(f"migration_worker_{name}", text, ("worker",), known)
     phases = [
         ((number, phase.value), float(worker["status"] == phase.value)) for number, worker in names for phase in Phase
     ]
     yield _gauge("migration_worker_phase", "1 for the phase the worker is in.", ("worker", "phase"), phases)
+
+
+def _single(name: str, text: str, value: float) -> Metric:
+    return _gauge(name, text, (), [((), value)])
 
 
 def _gauge(name: str, text: str, labels: tuple[str, ...], values: Labelled) -> Metric:

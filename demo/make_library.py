@@ -63,13 +63,27 @@ def add(number: int, book: DemoBook, folder: Path, written: dict[str, Path]) -> 
     calibre("calibredb", "add", *arguments, str(files[0]), "--with-library", str(LIBRARY))
     for file in files[1:]:
         calibre("calibredb", "add_format", str(number), str(file), "--with-library", str(LIBRARY))
-    fields = {"tags": ",".join(book.tags), "comments": book.comments, "identifiers": book.identifiers,
-              "publisher": book.publisher, "series": book.series, "#shelf": book.shelf, "title": book.title,
-              "rating": str(book.rating / 2) if book.rating else "", "languages": book.language}  # fmt: skip
-    if book.series:
-        fields["series_index"] = str(book.index)
+    fields = fields_of(book)
     given = [part for key, value in fields.items() if value for part in ("--field", f"{key}:{value}")]
     calibre("calibredb", "set_metadata", str(number), *given, "--with-library", str(LIBRARY))
+
+
+def fields_of(book: DemoBook) -> dict[str, str]:
+    """What `calibredb set_metadata` is told of a book."""
+    fields = {
+        "tags": ",".join(book.tags),
+        "comments": book.comments,
+        "identifiers": book.identifiers,
+        "publisher": book.publisher,
+        "series": book.series,
+        "#shelf": book.shelf,
+        "title": book.title,
+        "rating": str(book.rating / 2) if book.rating else "",
+        "languages": book.language,
+    }
+    if book.series:
+        fields["series_index"] = str(book.index)
+    return fields
 
 
 def calibre(*command: str) -> str:

@@ -17,21 +17,17 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from auto_monitor.patch.edit_text import EditRefused as EditRefused
+from auto_monitor.patch.edit_text import is_whole, nearest, split_hunks
+
 #: Longest reply and script that are looked at, characters.
 LONGEST = 1_000_000
-#: Real lines that are shown to the LLM when its edit matches nothing.
-NEAREST_LINES = 14
 
 _OPENING = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+-]*)[ \t]*$")
 _OLD = re.compile(r"^[ \t]*old_string:[ \t]*\|?[ \t]*$")
 _NEW = re.compile(r"^[ \t]*new_string:[ \t]*\|?[ \t]*$")
-_HUNK = re.compile(r"^@@(?: -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@.*|.*)$")
 _ELISION = re.compile(r"#.*(?:\.\.\.|…|unchanged|existing code|rest of|same as before)", re.IGNORECASE)
 _DATA = frozenset({"json", "text", "console", "bash", "sh"})
-
-
-class EditRefused(Exception):
-    """The edit cannot be applied; the message says why, and shows the nearest real lines, for the next round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,21 +289,6 @@ def _moved(lines: Sequence[str], columns: int) -> list[str]:
     return [line[-columns:] for line in lines]
 
 
-def nearest(lines: Sequence[str], wanted: Sequence[str]) -> str:
-    """The real lines that look most like the wanted ones, as they are in the script."""
-    size = min(len(wanted), NEAREST_LINES)
-    goal = [line.strip() for line in wanted[:size]]
-    stripped = [line.strip() for line in lines]
-    known = {line: difflib.SequenceMatcher(None, goal[0], line).ratio() for line in set(stripped)} if goal else {}
-    best, place = -1.0, 0
-    for start in range(max(1, len(lines) - size + 1)):
-        here = stripped[start : start + size]
-        score = sum(mine == theirs for mine, theirs in zip(here, goal, strict=False)) + known.get(stripped[start], 0.0)
-        if score > best:
-            best, place = score, start
-    return "\n".join(lines[place : place + max(size, 4)])
-
-
 # -- a unified diff ------------------------------------------------------------------------------------------------
 
 
@@ -321,8 +302,8 @@ def _hunks(lines: Sequence[str], block: _Block) -> list[_Change]:
     headers = [line.strip() for line in block.lines[:first] if line.lstrip().startswith(("--- ", "+++ "))]
     if len(headers) > 2 or any(line.startswith(("--- ", "+++ ")) and "/" in line for line in body):
         raise EditRefused("the diff changes more than one file")
-    changes, hunks = [], _split(body)
-    if not (block.closed or _is_whole(*hunks[-1])):
+    changes, hunks = [], split_hunks(body)
+    if not (block.closed or is_whole(*hunks[-1])):
         raise EditRefused("the closing ``` is missing, and the end of the diff may be too; give it again")
     for _header, hunk in hunks:
         old = [line[1:] for line in hunk if line[:1] in ("", " ", "-")]
@@ -332,37 +313,6 @@ def _hunks(lines: Sequence[str], block: _Block) -> list[_Change]:
             raise EditRefused("a hunk has neither context nor removed lines: nobody can tell where it belongs")
         changes.append(_placed(lines, old, new))
     return changes
-
-
-def _split(body: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """Header and lines of every hunk. Raises EditRefused for a line that is none of a hunk's."""
-    hunks: list[tuple[str, list[str]]] = []
-    for line in body:
-        if line.startswith("@@"):
-            hunks.append((line, []))
-        elif line[:1] in ("", " ", "+", "-"):
-            hunks[-1][1].append(line)
-        elif not line.startswith("\\"):
-            raise EditRefused(f"{line[:60]!r} is not a line of a diff (they begin with a blank, + or -)")
-    for _header, hunk in hunks:
-        while hunk and not hunk[-1].strip():
-            hunk.pop()
-    if not all(hunk for _header, hunk in hunks):
-        raise EditRefused("a hunk has no lines")
-    return hunks
-
-
-def _is_whole(header: str, hunk: Sequence[str]) -> bool:
-    """Is nothing missing at the end? By the header's counts; without them it must change something and end in context.
-
-    Asked only of the last hunk of a block whose fence was never closed.
-    """
-    match = _HUNK.match(header)
-    if match is None or match[1] is None or match[2] is None:
-        return hunk[-1][:1] in ("", " ") and any(line[:1] in ("+", "-") for line in hunk)
-    old = sum(line[:1] in ("", " ", "-") for line in hunk)
-    new = sum(line[:1] in ("", " ", "+") for line in hunk)
-    return (old, new) == (int(match[1]), int(match[2]))
 
 
 # -- parsing -------------------------------------------------------------------------------------------------------

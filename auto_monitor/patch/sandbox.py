@@ -48,22 +48,30 @@ def run(
     """
     if shutil.which("unshare") is None or os.uname().machine not in _SYS_PIVOT_ROOT:
         raise Unavailable("there is no `unshare` (util-linux), or this is neither x86_64 nor aarch64")
-    spec = json.dumps({"folder": str(folder), "command": list(command), "seconds": seconds})
-    line = [
-        "timeout", "--foreground", "-s", "KILL", f"{seconds:.0f}", "unshare", "-Urnmpif", "--kill-child", "--",
-        sys.executable, "-I", str(Path(__file__).resolve()), spec,
-    ]  # fmt: skip
     try:
         done = subprocess.run(
-            line, env={**environment}, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds + 10,
-            cwd="/", check=False,
-        )  # fmt: skip
+            _command_line(command, folder, seconds),
+            env={**environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=seconds + 10,
+            cwd="/",
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unavailable(f"the sandbox did not start or did not end: {error}") from error
     if done.returncode == CANNOT or (done.returncode == 1 and b"unshare" in done.stderr):
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise Unavailable(f"no sandbox can be made here: {said[-1] if said else 'the kernel refuses'}")
     return done
+
+
+def _command_line(command: Sequence[str], folder: Path, seconds: float) -> list[str]:
+    """This file again, in namespaces of its own, with what it is to do as its only argument."""
+    spec = json.dumps({"folder": str(folder), "command": list(command), "seconds": seconds})
+    deadline = ["timeout", "--foreground", "-s", "KILL", f"{seconds:.0f}"]
+    namespaces = ["unshare", "-Urnmpif", "--kill-child", "--"]
+    return [*deadline, *namespaces, sys.executable, "-I", str(Path(__file__).resolve()), spec]
 
 
 def python() -> str:
