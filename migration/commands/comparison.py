@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from migration.commands import (failures)
-from migration.server.client import (BookshelfClient)
+from common.resources import raise_if_exhausted
+from migration.calibre.library import CalibreLibrary
+from migration.commands import failures
 from migration.errors import RefusedByServer, Rejected, TooBig, Transient, Unsupported
-from migration.calibre.library import (CalibreLibrary)
+from migration.lanes.api.outgoing import digest_of
 from migration.model import BookFile, Digest, Outcome
-from migration.lanes.api.outgoing import (digest_of)
-from migration.server.patient import (Questions, Unanswered)
-from common.resources import (raise_if_exhausted)
+from migration.server.client import BookshelfClient
+from migration.server.patient import Questions, Unanswered
 
 #: Refusals of the server, by their reasons in the ledger.
 _REFUSALS = frozenset({TooBig.reason, Unsupported.reason, RefusedByServer.reason})

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from migration.errors import StateUnwritable
-from migration.ledger.totals import (opened, translated)
+from migration.ledger.totals import opened, translated
 
 COLUMNS = ("calibre_id", "format", "sha1", "ebook_id", "source_id")
 _MAP = (

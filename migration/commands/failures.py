@@ -10,12 +10,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from migration.calibre.connection import (NAME, open_read_only)
+from common.sanitize import sanitize_text
+from migration.calibre.connection import NAME, open_read_only
+from migration.ledger.tables.notices import Notice, from_row
+from migration.ledger.tables.passes import FAILED
+from migration.ledger.totals import opened, translated
 from migration.model import BookFile, BookId, FileId, Outcome
-from migration.ledger.tables.notices import (Notice, from_row)
-from migration.ledger.tables.passes import (FAILED)
-from common.sanitize import (sanitize_text)
-from migration.ledger.totals import (opened, translated)
 
 #: Seconds to wait for a library that Calibre has locked; the titles are left out then.
 TITLE_PATIENCE_SECONDS = 0.2

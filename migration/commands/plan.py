@@ -12,15 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 import settings
-from migration.state_files import (logs)
-from migration.worker import (report)
-from migration.ledger import (totals)
+from migration.calibre.library import CalibreLibrary
+from migration.calibre.lock_wait import LIBRARY_BUSY_SECONDS, LIBRARY_LOCK_SECONDS, Patience
 from migration.errors import EmptyFile, ExitCode, Fatal, MigrationError, TooBig, Unsupported
-from migration.calibre.library import (CalibreLibrary)
-from migration.metadata.mime import (SHIPPED_FORMATS)
+from migration.ledger import totals
+from migration.metadata.mime import SHIPPED_FORMATS
 from migration.model import BookFile
-from migration.worker.options import (Options)
-from migration.calibre.lock_wait import (LIBRARY_BUSY_SECONDS, LIBRARY_LOCK_SECONDS, Patience)
+from migration.state_files import logs
+from migration.worker import report
+from migration.worker.options import Options
 
 #: Books read at a time.
 PAGE = 1000

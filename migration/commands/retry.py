@@ -9,11 +9,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from migration.ledger.tables import (passes)
 from migration.errors import ExitCode, Fatal, MigrationError, WrongLedger
-from migration.ledger.ledger import (LEDGER_NAME)
+from migration.ledger.database import Store
+from migration.ledger.ledger import LEDGER_NAME
+from migration.ledger.tables import passes
 from migration.model import BookId, FileId, Outcome
-from migration.ledger.database import (Store)
 
 
 def retry(state_dir: Path, files: Iterable[FileId] | None) -> int:

@@ -16,15 +16,15 @@ from typing import Protocol, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from migration.state_files import (position)
-from migration.ledger import (totals)
-from migration.worker.assembly import (Parts)
-from migration.commands.comparison import (WORDS, Comparer, Mark, Verdict)
-from migration.worker.uploader_pool import (Crew, Hands)
+from migration.commands.comparison import WORDS, Comparer, Mark, Verdict
 from migration.errors import ExitCode
+from migration.ledger import totals
 from migration.model import BookFile, Counts, Phase
-from migration.state_files.position import (Position)
-from migration.server.patient import (Patience, Questions)
+from migration.server.patient import Patience, Questions
+from migration.state_files import position
+from migration.state_files.position import Position
+from migration.worker.assembly import Parts
+from migration.worker.uploader_pool import Crew, Hands
 
 T = TypeVar("T")
 
