@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from auto_monitor.config import Misconfigured, require_llm_key
 from auto_monitor.config import check as check_settings
 from auto_monitor.processes import Command, Workers
 from common import sd_notify
+from common.clock import utc_now
 from deploy import board, processes
 from deploy.embedded import Refused, clean_environment, embedded_server, end_child
 from deploy.stop import stop
@@ -31,6 +31,7 @@ from migration.errors import ExitCode
 from migration.ledger import totals
 from migration.model import Phase
 from migration.state_files import progress
+from migration.state_files.names import LEDGER_NAME
 from migration.worker import report
 from migration.worker.options import environment_with_files
 
@@ -394,7 +395,7 @@ def _watch_demo(job: Job, daemon: "subprocess.Popen[bytes]", console: Console) -
         return int(ExitCode.SIGINT)
     found = _totals(job)
     if found is not None:
-        console.print(report.summary(found, datetime.now(tz=UTC)))
+        console.print(report.summary(found, utc_now()))
         page = job.state_dir / "report" / "report.html"
         console.print(f"The report is in {page}", markup=False, highlight=False, soft_wrap=True)
     if daemon.returncode or found is None or found.closed_at is None:
@@ -427,7 +428,7 @@ def _watch(job: Job, daemon: "subprocess.Popen[bytes]", console: Console) -> Non
 
 def _totals(job: Job) -> totals.Totals | None:
     try:
-        return totals.read(job.state_dir / "migration_ledger.db")
+        return totals.read(job.state_dir / LEDGER_NAME)
     except totals.UNREADABLE:
         return None
 
@@ -444,7 +445,7 @@ def _display(job: Job) -> Group:
     table = Table(show_header=True, box=None)
     for column in ("worker", "status", "files/min", "now"):
         table.add_column(column, overflow="ellipsis", no_wrap=True)
-    for path in sorted(job.state_dir.glob("migration_progress_worker*.json")):
+    for path in progress.progress_paths(job.state_dir):
         seen = progress.read(path)
         if seen is not None:
             current = seen.current[0].file if seen.current else ""

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from migration.errors import ExitCode, Fatal, MigrationError, WrongLedger
 from migration.ledger.database import Store
-from migration.ledger.ledger import LEDGER_NAME
 from migration.ledger.tables import passes
 from migration.model import BookId, FileId, Outcome
+from migration.state_files.names import LEDGER_NAME
 
 
 def retry(state_dir: Path, files: Iterable[FileId] | None) -> int:
