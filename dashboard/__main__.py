@@ -15,7 +15,7 @@ from aiohttp import web
 
 from auto_monitor.config import environment
 from common.clock import birth_of
-from common.files import StateUnwritable, read_json, write_json
+from common.files import StateUnwritable, make_state_dir, read_json, write_json
 from common.json_value import Json
 from dashboard import report
 from dashboard.access import Access
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def _serve_alone(config: Config) -> int:
-    config.state_dir.mkdir(parents=True, exist_ok=True)
+    make_state_dir(config.state_dir)
     app = make_application(config)
     lock = _only_one(config)
     if lock is None:

@@ -18,6 +18,8 @@ from common.clock import SteadyClock, utc_now
 from migration.errors import Evidence
 from migration.ledger import binding
 from migration.ledger.database import Store
+from migration.ledger.schema import BACKUP_NAME as BACKUP_NAME
+from migration.ledger.schema import LEDGER_NAME as LEDGER_NAME
 from migration.ledger.tables import books, claims, passes, registration
 from migration.ledger.tables.doubts import Doubts
 from migration.ledger.tables.left_ranges import LeftRanges
@@ -39,10 +41,6 @@ from migration.model import (
 )
 from migration.state_files import reservation
 from migration.state_files.owner import Owner, is_alive
-
-LEDGER_NAME = "migration_ledger.db"
-#: Its copy, made when a pass is closed.
-BACKUP_NAME = "migration_ledger.backup.db"
 
 
 @dataclass(frozen=True, slots=True)
