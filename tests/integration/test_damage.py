@@ -142,7 +142,7 @@ def _folder(path: Path) -> Path:
 _TRIES = """
 import json, logging, resource, sys
 from pathlib import Path
-from migration import rescue, totals
+from migration.ledger import recovery, totals
 from common.clock import SteadyClock
 from migration.ledger.ledger import Ledger
 from migration.state_files.owner import this_process
@@ -164,7 +164,7 @@ def attempt(action):
 
 make = lambda: Ledger(folder, owner, clock)
 found = [
-    attempt(make), attempt(lambda: rescue.open_ledger(folder, make, logging.getLogger())),
+    attempt(make), attempt(lambda: recovery.open_ledger(folder, make, logging.getLogger())),
     attempt(lambda: totals.read(folder / "migration_ledger.db")),
 ]
 print(json.dumps(found))
