@@ -2,6 +2,8 @@
 
 import errno
 import json
+import os
+import stat
 from pathlib import Path
 
 from common import durable
@@ -30,11 +32,20 @@ def write_json(path: Path, value: Json) -> None:
 def write_bytes(path: Path, data: bytes) -> None:
     """Replaces the file as `write_json` does. Raises StateUnwritable, OutOfResources."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         _replace(path, data)
     except OSError as error:
         raise_if_exhausted(error)
         raise StateUnwritable(f"cannot write {path}: {reason_of(error)}") from error
+
+
+def make_state_dir(path: Path) -> None:
+    """Makes the directory, unless it is there, for this user alone; so are the files this process makes from now on.
+
+    The rights of one that is there stay as they are. Raises OSError.
+    """
+    os.umask(0o077)
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 def read_json(path: Path) -> Json:
@@ -48,8 +59,16 @@ def read_json(path: Path) -> Json:
 
 def _replace(path: Path, data: bytes) -> None:
     try:
-        durable.replace(path, data, mode=0o644)
+        durable.replace(path, data, mode=_mode(path))
     except OSError as error:
         if error.errno not in _WRITE_DIRECTLY:
             raise
         durable.overwrite(path, data)
+
+
+def _mode(path: Path) -> int:
+    """The rights the file has; those of a new one are for this user alone."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return 0o600

@@ -16,7 +16,7 @@ from auto_monitor.config import environment
 from common import lock
 from common.clock import birth_of, utc_now
 from common.exit_status import ExitCode
-from common.files import StateUnwritable, read_json, write_json
+from common.files import StateUnwritable, make_state_dir, read_json, write_json
 from common.json_value import Json
 from dashboard import report
 from dashboard.access import Access
@@ -43,7 +43,7 @@ def main() -> int:
 
 
 def _serve_alone(config: Config) -> int:
-    config.state_dir.mkdir(parents=True, exist_ok=True)
+    make_state_dir(config.state_dir)
     app = make_application(config)
     held = lock.take(config.folder / "lock")
     if held is None:

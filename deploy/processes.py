@@ -71,6 +71,17 @@ def workers(state_dir: Path) -> list[Recorded]:
     return list(found.values())
 
 
+def everything(state_dir: Path) -> list[Recorded]:
+    """All that was started on a state directory, whether it still runs or not."""
+    single = (dashboard(state_dir), server(state_dir / "bookshelf"))
+    watching = monitor(state_dir)
+    return [
+        *([watching] if watching else []),
+        *workers(state_dir),
+        *(found[0] for found in single if found is not None),
+    ]
+
+
 def alive(found: list[Recorded]) -> list[Recorded]:
     """Those that run."""
     return [recorded for recorded in found if recorded.running() is not None]

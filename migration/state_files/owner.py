@@ -96,6 +96,18 @@ def is_alive(owner: Owner, state_dir: Path) -> bool:
     return holder is not None and holder.decode("ascii", "replace") == str(owner)
 
 
+def any_alive(state_dir: Path) -> bool:
+    """Does any worker of a state directory live?"""
+    for path in sorted(state_dir.glob("migration_worker*.lock")):
+        try:
+            if is_alive(Owner.parse(path.read_text("ascii", "replace")), state_dir):
+                return True
+        except (OSError, ValueError):
+            # Made a moment ago, and not written yet; or no lock of ours.
+            continue
+    return False
+
+
 def birth_of_worker(state_dir: Path, worker_id: int, pid: int) -> str:
     """Which process with this pid wrote worker N's lock last; "" when that was another pid, or out of our sight."""
     try:
