@@ -18,7 +18,7 @@ if __name__ == "__main__":
 
 from auto_monitor import config
 from auto_monitor.act import final_report
-from auto_monitor.assembly import LEDGER_NAME, Parts, put_together
+from auto_monitor.assembly import Parts, put_together
 from auto_monitor.cli import one_shot, status
 from auto_monitor.cli.command_line import Settings, read_arguments, settings_of
 from auto_monitor.cli.daemon import AlreadyRunning, MonitorLock, keep_place, stop_on_signals
@@ -49,6 +49,7 @@ from common.sd_notify import Notifier
 from migration.ledger import totals
 from migration.ledger.totals import Totals
 from migration.state_files import logs
+from migration.state_files.names import LEDGER_NAME
 
 _RUNNING = (Health.WORKING, Health.STUCK)
 #: A measurement of the disk is begun so many seconds earlier than it takes.

@@ -4,9 +4,9 @@ import errno
 import json
 import os
 import stat
-import tempfile
 from pathlib import Path
 
+from common import durable
 from common.errors import OutOfResources as OutOfResources
 from common.errors import StateUnwritable as StateUnwritable  # both are part of what `write_json` promises
 from common.json_value import Json
@@ -59,25 +59,11 @@ def read_json(path: Path) -> Json:
 
 def _replace(path: Path, data: bytes) -> None:
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    except PermissionError:
-        _overwrite(path, data)
-        return
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(file.fileno(), _mode(path))
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        durable.replace(path, data, mode=_mode(path))
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         if error.errno not in _WRITE_DIRECTLY:
             raise
-        _overwrite(path, data)
-        return
-    _sync_directory(path.parent)
+        durable.overwrite(path, data)
 
 
 def _mode(path: Path) -> int:
@@ -86,18 +72,3 @@ def _mode(path: Path) -> int:
         return stat.S_IMODE(path.stat().st_mode)
     except OSError:
         return 0o600
-
-
-def _overwrite(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

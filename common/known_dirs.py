@@ -5,14 +5,11 @@ an index: what a directory holds is told by the files in it, and a damaged index
 anew.
 """
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from common import lock
 from common.files import read_json, write_json
 from common.json_value import Json
 
@@ -53,20 +50,10 @@ def note(root: Path, use: Use) -> None:
     Raises StateUnwritable, OSError.
     """
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _alone(root):
+    with lock.waiting(root / f".{NAME}.lock"):
         kept = [known for known in read(root) if known.state_dir != use.state_dir]
         used: list[Json] = [_json(known) for known in [*kept, use][-NEWEST:]]
         write_json(root / NAME, {"schema": SCHEMA, "used": used})
-
-
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    lock = os.open(root / f".{NAME}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
 
 
 def _json(use: Use) -> dict[str, Json]:

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from migration.ledger import totals
-from migration.ledger.schema import LEDGER_NAME
 from migration.state_files import progress
+from migration.state_files.names import LEDGER_NAME
 
 #: Seconds between two looks, and between two lines when there is no terminal.
 LOOK_SECONDS, LINE_SECONDS = 0.25, 5.0
@@ -45,7 +45,7 @@ def _display(state_dir: Path) -> Group:
     table = Table(show_header=True, box=None)
     for column in ("worker", "status", "files/min", "now"):
         table.add_column(column, overflow="ellipsis", no_wrap=True)
-    for path in sorted(state_dir.glob("migration_progress_worker*.json")):
+    for path in progress.progress_paths(state_dir):
         seen = progress.read(path)
         if seen is not None:
             current = seen.current[0].file if seen.current else ""

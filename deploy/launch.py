@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from auto_monitor.config import Misconfigured, require_llm_key
 from auto_monitor.config import check as check_settings
 from auto_monitor.processes import Command, Workers
 from common import sd_notify, state_dir
+from common.clock import utc_now
 from deploy import board, display, processes, state
 from deploy.embedded import Refused, clean_environment, embedded_server, end_child
 from deploy.stop import stop
@@ -263,7 +263,7 @@ def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
 
 def _leave_traces(job: Job, console: Console) -> None:
     server = state_dir.EMBEDDED if job.embedded else state_dir.canonical_server(job.server)
-    use = state.use_of(job.state_dir, job.library, server, datetime.now(tz=UTC))
+    use = state.use_of(job.state_dir, job.library, server, utc_now())
     for text in state.leave_traces(use, job.workers, environment_with_files(PROJECT), PROJECT):
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
@@ -433,7 +433,7 @@ def _watch_demo(job: Job, daemon: "subprocess.Popen[bytes]", console: Console) -
         return int(ExitCode.SIGINT)
     found = display.totals_of(job.state_dir)
     if found is not None:
-        console.print(report.summary(found, datetime.now(tz=UTC)))
+        console.print(report.summary(found, utc_now()))
         page = job.state_dir / "report" / "report.html"
         console.print(f"The report is in {page}", markup=False, highlight=False, soft_wrap=True)
     if daemon.returncode or found is None or found.closed_at is None:

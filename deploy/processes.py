@@ -55,7 +55,7 @@ def dashboard(state_dir: Path) -> tuple[Recorded, str] | None:
 def workers(state_dir: Path) -> list[Recorded]:
     """The workers of a state directory, as their progress files and the monitor name them."""
     found: dict[int, Recorded] = {}
-    for path in sorted(state_dir.glob("migration_progress_worker*.json")):
+    for path in progress.progress_paths(state_dir):
         record = _read(path)
         seen = progress.read(path)
         if seen is not None:

@@ -13,10 +13,10 @@ from pathlib import Path
 from common.state_dir import HELP_FOUND
 from migration.errors import ExitCode, Fatal, MigrationError, WrongLedger
 from migration.ledger.database import Store
-from migration.ledger.ledger import LEDGER_NAME
 from migration.ledger.tables import passes
 from migration.model import BookId, FileId, Outcome
 from migration.state_dirs import resolve
+from migration.state_files.names import LEDGER_NAME
 from migration.worker.options import environment_with_files
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -18,8 +18,6 @@ from common.clock import SteadyClock, utc_now
 from migration.errors import Evidence
 from migration.ledger import binding
 from migration.ledger.database import Store
-from migration.ledger.schema import BACKUP_NAME as BACKUP_NAME
-from migration.ledger.schema import LEDGER_NAME as LEDGER_NAME
 from migration.ledger.tables import books, claims, passes, registration
 from migration.ledger.tables.doubts import Doubts
 from migration.ledger.tables.left_ranges import LeftRanges
@@ -40,6 +38,7 @@ from migration.model import (
     UploadResult,
 )
 from migration.state_files import reservation
+from migration.state_files.names import BACKUP_NAME, LEDGER_NAME
 from migration.state_files.owner import Owner, is_alive
 
 

@@ -2,10 +2,6 @@
 
 VERSION = 3
 
-LEDGER_NAME = "migration_ledger.db"
-#: Its copy, made when a pass is closed.
-BACKUP_NAME = "migration_ledger.backup.db"
-
 #: What stands on the server and should not, found by the last look at it before a pass was closed, and mended by
 #: nobody yet. pass_id is the pass that found it last; book_id 0 and ebook_id 0 mean none in particular.
 DIFFERENCES = """

@@ -10,9 +10,9 @@ from common.files import read_json
 from common.known_dirs import Use
 from common.state_dir import EMBEDDED, NEVER, Place, canonical_server, state_root
 from migration.ledger import totals
-from migration.ledger.schema import BACKUP_NAME, LEDGER_NAME
 from migration.model import Progress
 from migration.state_files import owner, progress
+from migration.state_files.names import BACKUP_NAME, LEDGER_NAME
 
 #: One of these makes a directory one of ours.
 _TRACES = (
@@ -98,7 +98,7 @@ def _bound_to(state_dir: Path) -> tuple[str, str]:
 
 
 def _progress(state_dir: Path) -> Iterator[Progress]:
-    for path in sorted(state_dir.glob("migration_progress_worker*.json")):
+    for path in progress.progress_paths(state_dir):
         seen = progress.read(path)
         if seen is not None:
             yield seen

@@ -12,7 +12,7 @@ import pytest
 
 from deploy import processes
 from migration.ledger import totals
-from migration.ledger.schema import LEDGER_NAME
+from migration.state_files.names import LEDGER_NAME
 from tests.support.checkoutkit import make_checkout, press
 from tests.support.librarykit import Library, epubs
 

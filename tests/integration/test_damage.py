@@ -13,8 +13,9 @@ import pytest
 
 from migration.errors import LedgerCorrupt, StateUnwritable
 from migration.ledger import recovery, totals
-from migration.ledger.ledger import BACKUP_NAME, LEDGER_NAME, Ledger
+from migration.ledger.ledger import Ledger
 from migration.state_files import progress
+from migration.state_files.names import BACKUP_NAME, LEDGER_NAME
 from migration.state_files.owner import this_process
 from tests.conftest import PROJECT, Shelf, Workers, clean_environment
 from tests.integration.test_hardening import FAST, library_of

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from migration.ledger.ledger import LEDGER_NAME
 from migration.ledger.schema import TABLES
 from migration.ledger.tables.passes import FAILED
+from migration.state_files.names import LEDGER_NAME
 from tests.conftest import PASSWORD, PROJECT, Shelf, clean_environment
 from tests.support.librarykit import Library, Made, epub, epubs
 

@@ -18,8 +18,8 @@ from common.state_dir import EMBEDDED, Place
 from deploy import links
 from migration.errors import LibraryBusy, LibraryUnreadable, StateDirUnclear
 from migration.ledger.database import Store
-from migration.ledger.schema import BACKUP_NAME, LEDGER_NAME
 from migration.state_dirs import places, resolve
+from migration.state_files.names import BACKUP_NAME, LEDGER_NAME
 from migration.state_files.owner import WorkerLock, this_process
 from tests.conftest import PROJECT
 from tests.support.librarykit import Library
