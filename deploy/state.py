@@ -15,10 +15,10 @@ from common.state_dir import state_root
 from deploy import links
 from migration.calibre.lock_wait import LIBRARY_LOCK_SECONDS, Patience
 from migration.ledger import totals
-from migration.ledger.schema import LEDGER_NAME
 from migration.state_dirs import resolve
 from migration.state_dirs.resolve import Chosen
 from migration.state_files.logs import log_files, log_path
+from migration.state_files.names import LEDGER_NAME
 
 #: 0: no links in the checkout, as where it belongs to a service or to the tests.
 LINKS = "CHECKOUT_LINKS"
