@@ -18,14 +18,20 @@ SCHEMA = 1
 #: So many stay, those used last.
 NEWEST = 200
 
+_TEXTS = ("state_dir", "library", "library_id", "server")
+
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """That a state directory was used, for which library's folder, and when."""
+    """That a state directory was used, for which library and server, and when.
+
+    `library` is the folder; `server` is as `state_dir.Place` has it.
+    """
 
     state_dir: Path
     library: str
-    embedded: bool
+    library_id: str
+    server: str
     used_at: datetime
 
 
@@ -54,7 +60,8 @@ def _json(use: Use) -> dict[str, Json]:
     return {
         "state_dir": str(use.state_dir),
         "library": use.library,
-        "embedded": use.embedded,
+        "library_id": use.library_id,
+        "server": use.server,
         "used_at": use.used_at.isoformat(),
     }
 
@@ -62,8 +69,9 @@ def _json(use: Use) -> dict[str, Json]:
 def _parsed(item: Json) -> Use | None:
     if not isinstance(item, dict):
         return None
-    state_dir, library = item.get("state_dir"), item.get("library")
-    if not isinstance(state_dir, str) or not isinstance(library, str):
+    state_dir, *known = (item.get(name) for name in _TEXTS)
+    library, library_id, server = (text if isinstance(text, str) else "" for text in known)
+    if not isinstance(state_dir, str):
         return None
     try:
         used_at = datetime.fromisoformat(str(item.get("used_at")))
@@ -71,4 +79,4 @@ def _parsed(item: Json) -> Use | None:
         return None
     if used_at.tzinfo is None or not Path(state_dir).is_absolute():
         return None
-    return Use(Path(state_dir), library, bool(item.get("embedded")), used_at)
+    return Use(Path(state_dir), library, library_id, server, used_at)

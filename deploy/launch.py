@@ -22,7 +22,6 @@ from auto_monitor.config import check as check_settings
 from auto_monitor.processes import Command, Workers
 from common import sd_notify, state_dir
 from common.clock import utc_now
-from common.known_dirs import Use
 from deploy import board, display, processes, state
 from deploy.embedded import Refused, clean_environment, embedded_server, end_child
 from deploy.stop import stop
@@ -263,8 +262,9 @@ def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
 
 
 def _leave_traces(job: Job, console: Console) -> None:
-    use = Use(job.state_dir, str(job.library), job.embedded, utc_now())
-    for text in state.leave_traces(job.state_dir, use, job.workers, environment_with_files(PROJECT), PROJECT):
+    server = state_dir.EMBEDDED if job.embedded else state_dir.canonical_server(job.server)
+    use = state.use_of(job.state_dir, job.library, server, utc_now())
+    for text in state.leave_traces(use, job.workers, environment_with_files(PROJECT), PROJECT):
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -14,9 +14,11 @@ from common.known_dirs import Use
 from common.state_dir import state_root
 from deploy import links
 from migration.calibre.lock_wait import LIBRARY_LOCK_SECONDS, Patience
+from migration.ledger import totals
 from migration.state_dirs import resolve
 from migration.state_dirs.resolve import Chosen
 from migration.state_files.logs import log_files, log_path
+from migration.state_files.names import LEDGER_NAME
 
 #: 0: no links in the checkout, as where it belongs to a service or to the tests.
 LINKS = "CHECKOUT_LINKS"
@@ -59,20 +61,23 @@ def prepare(state_dir: Path, project: Path) -> str:
     return f"{state_dir} is open to all users of this machine (mode {mode:04o}); chmod o-rwx closes it"
 
 
-def leave_traces(
-    state_dir: Path,
-    use: Use,
-    workers: int,
-    environment: Mapping[str, str],
-    project: Path,
-) -> list[str]:
+def use_of(state_dir: Path, library: Path, server: str, now: datetime) -> Use:
+    """For the index, once the ledger is bound."""
+    library_id = ""
+    with suppress(*totals.UNREADABLE):
+        library_id, _server = totals.bound_to(state_dir / LEDGER_NAME)
+    return Use(state_dir, str(library), library_id, server, now)
+
+
+def leave_traces(use: Use, workers: int, environment: Mapping[str, str], project: Path) -> list[str]:
     """Notes the directory and links its logs in the checkout; says what was not possible.
 
     Nothing here stops a start.
     """
     told = [_note(use, environment)]
+    state_dir = use.state_dir
     if state_dir != project and environment.get(LINKS) != "0":
-        names = _files(state_dir, workers, use.used_at)
+        names = _files(state_dir, workers, use.used_at, told.append)
         told.append(_unlinked(links.point(project, state_dir, names), project))
     return [text for text in told if text]
 
@@ -89,7 +94,7 @@ def _note(use: Use, environment: Mapping[str, str]) -> str:
     return ""
 
 
-def _files(state_dir: Path, workers: int, now: datetime) -> list[str]:
+def _files(state_dir: Path, workers: int, now: datetime, tell: Callable[[str], None]) -> list[str]:
     """The names to link; what is not written yet is made, empty: no link leads nowhere."""
     logs = [log_path(state_dir, number).name for number in range(1, workers + 1)]
     older = (path.name for path, _number in log_files(state_dir) if path.suffix == ".log")
@@ -99,7 +104,7 @@ def _files(state_dir: Path, workers: int, now: datetime) -> list[str]:
         with suppress(OSError):
             (state_dir / name).touch(mode=0o600)
     with suppress(StateUnwritable):
-        History(history_path(state_dir)).begin(now)
+        History(history_path(state_dir), tell=tell).begin(now)
     return [*links.MONITORS, *logs]
 
 

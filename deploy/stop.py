@@ -70,7 +70,9 @@ def _meant(given: argparse.Namespace, words: Sequence[str]) -> list[Path]:
     running = [place for place in places.everywhere(environment, PROJECT, runs) if place.runs]
     if len(running) > 1 and not given.all:
         raise StateDirUnclear(several(running, shlex.join(["./stop.sh", *words])))
-    return [place.state_dir for place in running]
+    found = [place.state_dir for place in running]
+    also = environment.get("STATE_DIR")
+    return list(dict.fromkeys([*found, *([Path(also).expanduser().resolve()] if also else [])]))
 
 
 def _monitor_runs(state_dir: Path) -> bool:

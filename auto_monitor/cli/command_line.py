@@ -1,6 +1,7 @@
 """The monitor's command line: every option with help, default, unit and environment variable."""
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,9 +155,9 @@ def state_dir_of(given: argparse.Namespace, environment: Mapping[str, str]) -> P
     Raises StateDirUnclear, LibraryUnreadable, LibraryBusy.
     """
     if not given.state_dir:
-        given.state_dir = resolve.for_migration(
-            Path(given.library), given.server, environment, config.PROJECT
-        ).state_dir
+        chosen = resolve.for_migration(Path(given.library), given.server, environment, config.PROJECT)
+        sys.stderr.write(f"{chosen.note}\n" if chosen.note else "")
+        given.state_dir = chosen.state_dir
     return Path(given.state_dir).expanduser().resolve()
 
 

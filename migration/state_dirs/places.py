@@ -42,6 +42,13 @@ def real(environment: Mapping[str, str], project: Path, runs: Runs = workers_run
     return _looked_at(found, uses, runs)
 
 
+def gone(environment: Mapping[str, str]) -> list[Use]:
+    """What the index has and the disk has not: deleted, or not mounted."""
+    root = state_root(environment)
+    uses = known_dirs.read(root) if root else []
+    return [use for use in uses if not _is_ours(use.state_dir)]
+
+
 def _folders(root: Path) -> list[Path]:
     try:
         return sorted(path for path in root.iterdir() if path.is_dir())
@@ -70,9 +77,10 @@ def _place(state_dir: Path, use: Use | None, runs: Runs) -> Place:
         library = library or str(Path(seen.library).expanduser().resolve())
         server_url = server_url or seen.server
     embedded = _is_embedded(state_dir, server_url)
-    if use and not server_url:
-        embedded = use.embedded
     server = EMBEDDED if embedded else canonical_server(server_url)
+    if use and not server_url:
+        # Its ledger is gone, and is made anew there.
+        library_id, server = library_id or use.library_id, use.server
     used_at = use.used_at if use else _changed_at(state_dir)
     return Place(state_dir, library_id, library, server, server_url, used_at, runs(state_dir))
 

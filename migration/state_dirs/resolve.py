@@ -3,11 +3,12 @@
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.known_dirs import Use
 from common.sanitize import sanitize_text
 from common.state_dir import (
     EMBEDDED,
@@ -61,7 +62,9 @@ def for_migration(
             "are not set; give --state-dir DIR, or set STATE_DIR"
         )
     state_dir = root / directory_name(folder, library_id, name)
-    return Chosen(state_dir, None, _beside(known, project, state_dir))
+    lost = [use for use in places.gone(environment) if (use.library_id, use.server) == (library_id, name)]
+    note = _lost(lost, state_dir) or _beside(known, project, state_dir)
+    return Chosen(state_dir, None, note)
 
 
 def _going_on(place: Place, environment: Mapping[str, str], project: Path) -> str:
@@ -70,6 +73,16 @@ def _going_on(place: Place, environment: Mapping[str, str], project: Path) -> st
         return ""
     why = "which an earlier version left there" if place.state_dir == project else ""
     return f"Going on with the state in {place.state_dir}{', ' + why if why else ''}."
+
+
+def _lost(lost: Sequence[Use], state_dir: Path) -> str:
+    """What is said when this migration was kept elsewhere before."""
+    if not lost:
+        return ""
+    return (
+        f"The state of this migration was in {lost[-1].state_dir}, which is not there any "
+        f"more (is its disk mounted?); it begins anew in {state_dir}."
+    )
 
 
 def _beside(known: list[Place], project: Path, state_dir: Path) -> str:

@@ -188,6 +188,12 @@ def test_commands_find_the_last_one_used(clone: Path, books: Library, tmp_path: 
     assert json.loads(seen.stdout)["totals"]["counts"]["uploaded"] == 6
     migrate(clone, made(tmp_path / "other", 3))
     assert json.loads(status(clone, "--json").stdout)["totals"]["counts"]["uploaded"] == 3
+    for arguments, answer in (
+        (("migration.commands.retry", "--all"), "0 files are pending again"),
+        (("dashboard", "--report", str(tmp_path / "report")), "The report is in"),
+    ):
+        asked = press(clone, ".venv/bin/python", "-m", *arguments, PYTHONPATH=str(clone))
+        assert (asked.returncode, answer in asked.stdout) == (0, True), asked.stderr
     script = str(clone / "bulk_migrate_calibre.py")
     exported = press(
         clone, ".venv/bin/python", script, str(books.root), "--export-map",

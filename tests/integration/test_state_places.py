@@ -149,23 +149,36 @@ def test_a_directory_elsewhere_is_found_by_the_index(machine: Machine, tmp_path:
     """As long as it is there; a damaged index begins anew."""
     mine = ledger(tmp_path / "mine")
     now = datetime.now(tz=UTC)
-    known_dirs.note(machine.root, Use(mine, str(machine.library.root), False, now))
-    known_dirs.note(machine.root, Use(tmp_path / "gone", "/x", False, now))
+    known_dirs.note(machine.root, Use(mine, str(machine.library.root), "id-1", NAS, now))
+    known_dirs.note(machine.root, Use(tmp_path / "gone", "/x", "id-2", NAS, now))
     chosen = machine.chosen()
     assert (chosen.state_dir, chosen.note) == (mine, f"Going on with the state in {mine}.")
     assert (machine.root.stat().st_mode & 0o777, (machine.root / "known.json").stat().st_mode & 0o777) == (0o700, 0o600)
     (machine.root / "known.json").write_text('{"used": [1, {"state_dir": 2}')
     assert machine.real() == {}
-    known_dirs.note(machine.root, Use(mine, "", False, now))
+    known_dirs.note(machine.root, Use(mine, "", "", "", now))
     assert set(machine.real()) == {mine}
+
+
+def test_a_directory_that_is_gone_is_not_forgotten_in_silence(machine: Machine, tmp_path: Path) -> None:
+    """Its disk may not be mounted; one whose ledger alone is gone goes on being used."""
+    mine, now = tmp_path / "mine", datetime.now(tz=UTC)
+    known_dirs.note(machine.root, Use(mine, str(machine.library.root), "id-1", NAS, now))
+    chosen = machine.chosen()
+    assert chosen.state_dir.parent == machine.root
+    assert f"was in {mine}, which is not there any more" in chosen.note
+    assert machine.chosen("http://other").note == ""
+    mine.mkdir()
+    (mine / "monitor_state.json").touch()
+    assert machine.chosen().state_dir == mine
 
 
 def test_the_index_keeps_one_entry_each_the_newest_last(machine: Machine) -> None:
     """And not more than its bound."""
     for second in range(known_dirs.NEWEST + 5):
-        use = Use(Path(f"/state/{second}"), "", False, datetime.fromtimestamp(second, tz=UTC))
+        use = Use(Path(f"/state/{second}"), "", "", "", datetime.fromtimestamp(second, tz=UTC))
         known_dirs.note(machine.root, use)
-    again = Use(Path("/state/50"), "/again", True, datetime(2026, 1, 1, tzinfo=UTC))
+    again = Use(Path("/state/50"), "/again", "id", NAS, datetime(2026, 1, 1, tzinfo=UTC))
     known_dirs.note(machine.root, again)
     kept = known_dirs.read(machine.root)
     assert (len(kept), kept[-1], kept[0].state_dir) == (known_dirs.NEWEST, again, Path("/state/5"))
@@ -177,7 +190,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from common import known_dirs
 for n in range(20):
-    known_dirs.note(Path(sys.argv[1]), known_dirs.Use(Path(f"{sys.argv[2]}/{n}"), "", False, datetime.now(tz=UTC)))
+    known_dirs.note(Path(sys.argv[1]), known_dirs.Use(Path(f"{sys.argv[2]}/{n}"), "", "", "", datetime.now(tz=UTC)))
 """
 
 
