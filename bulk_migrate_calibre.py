@@ -50,7 +50,7 @@ from migration.errors import (
 from migration.lanes.api.transfer import Watch, extension_of
 from migration.ledger import totals
 from migration.ledger.hashes import ExistingHashes
-from migration.ledger.ledger import LEDGER_NAME, Taken
+from migration.ledger.ledger import Taken
 from migration.ledger.tables import notices
 from migration.ledger.tables.books import Asked, BookState, Intention, Step
 from migration.ledger.tables.passes import Range
@@ -77,6 +77,7 @@ from migration.server.client import AttachedElsewhere, Extracted
 from migration.server.patient import Patience
 from migration.server.payloads import Ebook, made, name_keys
 from migration.state_files import logs, not_carried
+from migration.state_files.names import LEDGER_NAME
 from migration.worker.assembly import Parts, assemble, explain_crash, explain_fatal
 from migration.worker.options import Options, read_options
 from migration.worker.rate_limit import Hold, Pace

@@ -19,9 +19,9 @@ from auto_monitor.repair.attempts import Attempts
 from auto_monitor.repair.code_fixes import CodeFixes
 from auto_monitor.repair.ports import Adviser
 from common.clock import SteadyClock
+from migration.state_files.names import LEDGER_NAME
 
 #: The ledger's name in the state directory.
-LEDGER_NAME = "migration_ledger.db"
 
 
 @dataclass(frozen=True, slots=True)

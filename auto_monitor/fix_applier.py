@@ -5,9 +5,8 @@ The script in place is only ever replaced whole, and only when it is still the o
 
 import difflib
 import hashlib
-import os
 import py_compile
-import shutil
+import stat
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from auto_monitor.model import Candidate
 from auto_monitor.patch import code_edit, gate, guard
 from auto_monitor.patch.sandbox import Unavailable
+from common import durable
 from common.clock import utc_now
 from common.files import write_bytes
 
@@ -157,16 +157,7 @@ def backups(state_dir: Path, script: Path) -> list[Path]:
 
 def replace(script: Path, data: bytes) -> None:
     """Atomically, with the mode it had: a reader sees the old or the new script. Raises OSError."""
-    temporary = script.with_name(f".{script.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        shutil.copymode(script, temporary)
-        temporary.replace(script)
-    finally:
-        temporary.unlink(missing_ok=True)
+    durable.replace(script, data, mode=stat.S_IMODE(script.stat().st_mode))
 
 
 def digest(data: bytes) -> str:

@@ -22,9 +22,11 @@ from auto_monitor.decide.diagnosis import Answer, Budget, Facts, FixType, Unread
 from auto_monitor.decide.redact import redact, secret_values
 from auto_monitor.fix_applier import in_place
 from auto_monitor.model import Candidate, Opinion
+from common.clock import utc_now
 from common.files import read_json, write_json
 from common.json_value import Json
 from common.sanitize import sanitize_text
+from common.tail import last_bytes
 from migration.state_files import logs
 
 #: Bytes of the log's end that are looked at, and functions whose source is shown.
@@ -177,7 +179,7 @@ class LlmDebugger:
 
     def _known(self, fingerprint: str) -> Answer | None:
         path = self._answer_path(fingerprint)
-        if not path.exists() or datetime.now(tz=UTC) - _written(path) > REUSE:
+        if not path.exists() or utc_now() - _written(path) > REUSE:
             return None
         answer = self._read(path)
         if answer is None or answer.diagnosis is None:
@@ -227,7 +229,7 @@ class LlmDebugger:
 
 def spent(state_dir: Path, within: timedelta | None = None) -> tuple[int, int]:
     """Calls and tokens of the answers that are kept, within the last so much time."""
-    now, calls, tokens = datetime.now(tz=UTC), 0, 0
+    now, calls, tokens = utc_now(), 0, 0
     for path in (state_dir / "auto_monitor" / "answers").glob("*.json"):
         if within is None or now - _written(path) < within:
             value = read_json(path)
@@ -305,10 +307,7 @@ def _clean(value: Json, secrets: frozenset[str]) -> Json:
 
 def _last_lines(path: Path, count: int) -> list[str]:
     try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - LOG_BYTES))
-            text = file.read().decode("utf-8", "replace")
+        text = last_bytes(path, LOG_BYTES).decode("utf-8", "replace")
     except OSError:
         return []
     parsed = (logs.parse(line) for line in text.splitlines())

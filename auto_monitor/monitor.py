@@ -18,9 +18,9 @@ if __name__ == "__main__":
 
 from auto_monitor import config
 from auto_monitor.act import final_report
-from auto_monitor.assembly import LEDGER_NAME, Parts, put_together
-from auto_monitor.cli import commands, live, status
-from auto_monitor.cli.command_line import Settings, read_arguments, script_of, settings_of, state_dir_of
+from auto_monitor.assembly import Parts, put_together
+from auto_monitor.cli import one_shot, status
+from auto_monitor.cli.command_line import Settings, read_arguments, settings_of
 from auto_monitor.cli.daemon import AlreadyRunning, MonitorLock, keep_place, stop_on_signals
 from auto_monitor.decide import healing, redact, scaling
 from auto_monitor.decide.detection import FOR_GOOD, is_fruitless, judge
@@ -42,13 +42,14 @@ from auto_monitor.model import (
 from auto_monitor.observe.disk import DiskMeter
 from auto_monitor.observe.server import ServerProbe
 from auto_monitor.record import action_log, samples
-from auto_monitor.repair.code_fixes import roll_back
 from common.clock import SteadyClock, utc_now
-from common.files import StateUnwritable
+from common.errors import Fatal
+from common.files import StateUnwritable, make_state_dir
 from common.sd_notify import Notifier
 from migration.ledger import totals
 from migration.ledger.totals import Totals
 from migration.state_files import logs
+from migration.state_files.names import LEDGER_NAME
 
 _RUNNING = (Health.WORKING, Health.STUCK)
 #: A measurement of the disk is begun so many seconds earlier than it takes.
@@ -410,7 +411,7 @@ def kill_worker(monitor: Monitor, worker_id: int) -> bool:
 
 def run(settings: Settings, service: Notifier) -> int:
     """One monitor from its start to its end; returns the exit status."""
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    make_state_dir(settings.state_dir)
     for secret in redact.secret_values(settings.environment):
         logs.mask(secret)
     with ExitStack() as stack:
@@ -474,23 +475,20 @@ def watch(monitor: Monitor, stop: threading.Event, service: Notifier, lock: Moni
 def main(argv: Sequence[str] | None = None) -> int:
     """Parses, runs, translates the end into an exit status."""
     service = Notifier.taken_from(os.environ, os.getpid())
-    given, environment = read_arguments(sys.argv[1:] if argv is None else argv)
+    words = sys.argv[1:] if argv is None else argv
+    given, environment = read_arguments(words)
     try:
-        if given.status:
-            return live.show(state_dir_of(given), as_json=given.json, watch=given.watch)
-        if given.resume is not None:
-            commands.leave(state_dir_of(given), commands.Command(commands.Wish.RESUME, given.resume))
-            sys.stdout.write(f"The monitor will resume worker {given.resume} at its next look.\n")
-            return 0
-        if given.rollback:
-            sys.stdout.write(roll_back(script_of(environment), state_dir_of(given)))
-            return 0
+        if one_shot.is_asked_for(given):
+            return one_shot.carry_out(given, environment, words)
         return run(settings_of(given, environment), service)
     except (config.Misconfigured, AlreadyRunning, StateUnwritable, FixRefused) as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    except Fatal as error:
+        sys.stderr.write(f"{error}\n")
+        return int(error.exit_code)
     except OSError as error:
-        sys.stderr.write(f"cannot write the state directory {state_dir_of(given)}: {error}\n")
+        sys.stderr.write(f"cannot write the state directory {given.state_dir}: {error}\n")
         return 5
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from auto_monitor.model import Identity
-from common.clock import birth_of
+from common.clock import birth_of, utc_now
 from migration.worker import stacks
 
 #: Recorded and measured start times may differ by rounding and by a clock that was set, seconds.
@@ -173,7 +173,7 @@ class Workers:
                 line, env=self.command.surroundings(), stdin=subprocess.DEVNULL, stdout=said, stderr=said,
                 start_new_session=True,
             )  # fmt: skip
-        identity = identity_of(child.pid) or Identity(child.pid, datetime.now(tz=UTC))
+        identity = identity_of(child.pid) or Identity(child.pid, utc_now())
         self._children[identity] = child
         return identity
 

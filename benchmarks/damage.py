@@ -25,8 +25,8 @@ from pathlib import Path
 
 from benchmarks import damage_shelf
 from benchmarks.damagekit import KINDS, PATIENCE, House, finish, judged, wait_for
-from migration.ledger.ledger import BACKUP_NAME, LEDGER_NAME
 from migration.state_files import progress
+from migration.state_files.names import BACKUP_NAME, LEDGER_NAME
 
 CLOCK = {"hour back": -3600, "hour forward": 3600, "day back": -86400, "day forward": 86400}
 #: The files, and what must be said somewhere about a kind of harm to them ("" for nothing in particular).

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from migration.ledger import totals
-from migration.ledger.ledger import LEDGER_NAME
+from migration.state_files.names import LEDGER_NAME
 from tests.conftest import PASSWORD, PROJECT, clean_environment, end, start_shelf
 from tests.support.clockkit import FakeTime
 from tests.support.librarykit import Library, Made, epub

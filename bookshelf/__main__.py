@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -22,6 +21,9 @@ from bookshelf.config import Config, read_config
 from bookshelf.connections import Limits, Runner
 from bookshelf.record import Record, RecordUnwritable
 from bookshelf.server import make_application
+from common import lock
+from common.clock import birth_of
+from common.exit_status import ExitCode
 from common.sd_notify import Notifier
 
 #: Seconds for requests in hand to end after a signal.
@@ -39,24 +41,24 @@ def main() -> int:
     logging.basicConfig(format="%(asctime)s - %(levelname)s - %(message)s", level=logging.WARNING)
     try:
         config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = _only_one(config.data_dir)
+        held = _only_one(config.data_dir)
         app = make_application(config)
     except (OSError, sqlite3.Error, ValueError) as error:
         sys.stderr.write(f"cannot use {config.data_dir}: {_reason(error)}\n")
-        return 5
+        return ExitCode.STATE
     try:
-        uvloop.run(_serve(app, config, service, lock))
+        uvloop.run(_serve(app, config, service, held))
     except RecordUnwritable as error:
         sys.stderr.write(f"cannot use {config.data_dir}: {_reason(error.reason)}\n")
-        return 5
+        return ExitCode.STATE
     except OSError as error:
         sys.stderr.write(f"cannot listen on {config.host}:{config.port}: {error.strerror or error}\n")
-        return 2
+        return ExitCode.USAGE
     finally:
         if app[SHELF].database.gone:
             _leave_at_once()
-        os.close(lock)
-    return 0
+        os.close(held)
+    return ExitCode.OK
 
 
 def _reason(error: Exception) -> str:
@@ -77,21 +79,18 @@ def _leave_at_once() -> NoReturn:
     """
     logging.shutdown()
     sys.stdout.flush()
-    os._exit(5)
+    os._exit(ExitCode.STATE)
 
 
 def _only_one(data_dir: Path) -> int:
     """The lock of a data directory. Raises OSError when another server holds it."""
-    lock = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise OSError("another server is running on it") from None
-    return lock
+    held = lock.take(data_dir / "lock")
+    if held is None:
+        raise OSError("another server is running on it")
+    return held
 
 
-async def _serve(app: web.Application, config: Config, service: Notifier, lock: int) -> None:
+async def _serve(app: web.Application, config: Config, service: Notifier, held: int) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -102,8 +101,8 @@ async def _serve(app: web.Application, config: Config, service: Notifier, lock: 
         await web.TCPSite(runner, config.host, config.port).start()
         url = _url(runner, config.host)
         started = datetime.fromtimestamp(psutil.Process().create_time(), tz=UTC).isoformat()
-        written = {"url": url, "pid": os.getpid(), "pid_started_at": started, "birth": _birth()}
-        record = Record(config.data_dir, json.dumps(written).encode(), lock)
+        written = {"url": url, "pid": os.getpid(), "pid_started_at": started, "birth": birth_of(os.getpid())}
+        record = Record(config.data_dir, json.dumps(written).encode(), held)
         record.write()
         sys.stdout.write(f"bookshelf listening on {url}\n")
         sys.stdout.flush()
@@ -113,19 +112,6 @@ async def _serve(app: web.Application, config: Config, service: Notifier, lock: 
         service.stopping()
     finally:
         await runner.cleanup()
-
-
-def _birth() -> str:
-    """Which process this is: the boot, and the clock ticks from there to its start; "" where that is not known.
-
-    Unlike its start by the wall clock it stays what it is when the clock is set.
-    """
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-        # The fields follow the command name, which may hold parentheses itself.
-        return f"{boot} {Path('/proc/self/stat').read_text('ascii', 'replace').rpartition(')')[2].split()[19]}"
-    except OSError:
-        return ""
 
 
 async def _until(stop: asyncio.Event, service: Notifier, record: Record) -> None:

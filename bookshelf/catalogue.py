@@ -3,11 +3,11 @@
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from bookshelf.database import folded
 from bookshelf.errors import NOT_FOUND, Failed, Refused
+from common.clock import utc_now
 
 TITLE_LENGTH, NAME_LENGTH = 256, 128
 #: Authors or genres of one ebook.
@@ -19,7 +19,7 @@ INTEGER = range(-(2**31), 2**31)
 
 def now() -> str:
     """The time as the server writes it."""
-    return datetime.now(tz=UTC).isoformat()
+    return utc_now().isoformat()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from common import durable
+
 
 class Files:
     """`DATA_DIR/uploads/tmpXXXXXXXX/`, `books/ab/<sha1>.<ext>`, `covers/<id>.jpg`, `thumbs/<id>.jpg`. Folders are made
@@ -40,13 +42,13 @@ class Files:
     def keep(self, upload: Path, sha1: str, extension: str) -> None:
         """Puts an uploaded file among the books, durably; the upload stays until it is dropped."""
         target = self.book(sha1, extension)
-        sync(upload)
+        durable.sync(upload)
         target.parent.mkdir(exist_ok=True, mode=0o700)
         with contextlib.suppress(FileExistsError):
             os.link(upload, target)
-        sync(target.parent)
+        durable.sync(target.parent)
         if target.parent not in self._synced:
-            sync(self.books)
+            durable.sync(self.books)
             self._synced.add(target.parent)
 
     def book(self, sha1: str, extension: str) -> Path:
@@ -71,9 +73,9 @@ class Files:
 
     def take_cover(self, upload: Path, ebook_id: int) -> None:
         """The cover found in an upload becomes the ebook's, durably."""
-        sync(self.upload_cover(upload))
+        durable.sync(self.upload_cover(upload))
         self.upload_cover(upload).replace(self.cover(ebook_id))
-        sync(self._covers)
+        durable.sync(self._covers)
 
     def set_cover(self, ebook_id: int, cover: bytes) -> None:
         """Replaces an ebook's cover, durably."""
@@ -83,7 +85,7 @@ class Files:
         """A cover that was drawn, durably; nothing when the ebook has got one meanwhile."""
         with self._drawn(cover) as drawn, contextlib.suppress(FileExistsError):
             os.link(drawn, self.cover(ebook_id))
-        sync(self._covers)
+        durable.sync(self._covers)
 
     def has_thumb(self, ebook_id: int) -> bool:
         """Is there a thumbnail of the present cover? It carries the time of the cover it was made of."""
@@ -107,7 +109,7 @@ class Files:
         try:
             with create(path) as file:
                 file.write(picture)
-            sync(path)
+            durable.sync(path)
             yield path
         finally:
             self.drop_upload(path)
@@ -136,24 +138,5 @@ def create(path: Path) -> BinaryIO:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Replaces a file durably: temporary file, fsync, rename, fsync of the folder."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with create(temporary) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync(path.parent)
-
-
-def sync(path: Path) -> None:
-    """Waits until a file's bytes, or the names in a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Replaces a file of this user's alone, durably. Raises OSError."""
+    durable.replace(path, data, mode=0o600)

@@ -19,6 +19,12 @@ class StateUnwritable(Fatal):
     exit_code = ExitCode.STATE
 
 
+class StateDirUnclear(Fatal):
+    """Nothing says which state directory is meant: there is no home for one, or several migrations run."""
+
+    exit_code = ExitCode.USAGE
+
+
 class OutOfResources(Fatal):
     """The machine or this process ran short of something; neither the file nor a directory is to blame."""
 

@@ -3,9 +3,10 @@
 import errno
 import json
 import os
-import tempfile
+import stat
 from pathlib import Path
 
+from common import durable
 from common.errors import OutOfResources as OutOfResources
 from common.errors import StateUnwritable as StateUnwritable  # both are part of what `write_json` promises
 from common.json_value import Json
@@ -31,11 +32,20 @@ def write_json(path: Path, value: Json) -> None:
 def write_bytes(path: Path, data: bytes) -> None:
     """Replaces the file as `write_json` does. Raises StateUnwritable, OutOfResources."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         _replace(path, data)
     except OSError as error:
         raise_if_exhausted(error)
         raise StateUnwritable(f"cannot write {path}: {reason_of(error)}") from error
+
+
+def make_state_dir(path: Path) -> None:
+    """Makes the directory, unless it is there, for this user alone; so are the files this process makes from now on.
+
+    The rights of one that is there stay as they are. Raises OSError.
+    """
+    os.umask(0o077)
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 def read_json(path: Path) -> Json:
@@ -49,37 +59,16 @@ def read_json(path: Path) -> Json:
 
 def _replace(path: Path, data: bytes) -> None:
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    except PermissionError:
-        _overwrite(path, data)
-        return
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        durable.replace(path, data, mode=_mode(path))
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         if error.errno not in _WRITE_DIRECTLY:
             raise
-        _overwrite(path, data)
-        return
-    _sync_directory(path.parent)
+        durable.overwrite(path, data)
 
 
-def _overwrite(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def _mode(path: Path) -> int:
+    """The rights the file has; those of a new one are for this user alone."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return 0o600

@@ -2,8 +2,9 @@
 
 import errno
 import os
-from datetime import UTC, datetime
 from pathlib import Path
+
+from common.clock import utc_now
 
 
 def reason_of(error: OSError) -> str:
@@ -45,7 +46,7 @@ def set_aside_if_directory(path: Path) -> Path | None:
     """
     if not path.is_dir() or path.is_symlink():
         return None
-    stamp = datetime.now(tz=UTC).strftime("%Y%m%dT%H%M%S%fZ")
+    stamp = utc_now().strftime("%Y%m%dT%H%M%S%fZ")
     try:
         return path.rename(path.with_name(f"{path.name}.directory-{stamp}"))
     except FileNotFoundError:

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import fcntl
 import logging
 import os
 import signal
@@ -14,8 +13,10 @@ import psutil
 from aiohttp import web
 
 from auto_monitor.config import environment
-from common.clock import birth_of
-from common.files import StateUnwritable, read_json, write_json
+from common import lock
+from common.clock import birth_of, utc_now
+from common.exit_status import ExitCode
+from common.files import StateUnwritable, make_state_dir, read_json, write_json
 from common.json_value import Json
 from dashboard import report
 from dashboard.access import Access
@@ -38,24 +39,24 @@ def main() -> int:
         return _serve_alone(config)
     except (OSError, StateUnwritable) as error:
         sys.stderr.write(f"cannot use {config.state_dir}: {error}\n")
-        return 5
+        return ExitCode.STATE
 
 
 def _serve_alone(config: Config) -> int:
-    config.state_dir.mkdir(parents=True, exist_ok=True)
+    make_state_dir(config.state_dir)
     app = make_application(config)
-    lock = _only_one(config)
-    if lock is None:
+    held = lock.take(config.folder / "lock")
+    if held is None:
         sys.stderr.write(f"a dashboard is already running on {config.state_dir}; --link prints a link to it\n")
-        return 2
+        return ExitCode.USAGE
     try:
         asyncio.run(_serve(app, config))
     except _CannotListen as error:
         sys.stderr.write(f"{error}\n")
-        return 2
+        return ExitCode.USAGE
     finally:
-        os.close(lock)
-    return 0
+        os.close(held)
+    return ExitCode.OK
 
 
 class _CannotListen(Exception):
@@ -64,32 +65,21 @@ class _CannotListen(Exception):
 
 def _write_report(config: Config, folder: Path) -> int:
     try:
-        page = report.write(config.state_dir, folder, datetime.now(tz=UTC), config.pass_id)
+        page = report.write(config.state_dir, folder, utc_now(), config.pass_id)
     except report.NothingToReport as error:
         sys.stderr.write(f"{error}\n")
-        return 2
+        return ExitCode.USAGE
     sys.stdout.write(f"The report is in {page}\n")
-    return 0
+    return ExitCode.OK
 
 
 def _print_link(config: Config) -> int:
     record = read_json(config.folder / "server.json")
     if not isinstance(record, dict):
         sys.stderr.write(f"no dashboard was started on {config.state_dir}; python -m dashboard starts one\n")
-        return 2
+        return ExitCode.USAGE
     sys.stdout.write(f"{record['url']}/enter?link={Access(config.folder).new_link()}\n")
-    return 0
-
-
-def _only_one(config: Config) -> int | None:
-    """The lock of a state directory's dashboard; None when another one holds it."""
-    lock = os.open(config.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return None
-    return lock
+    return ExitCode.OK
 
 
 async def _serve(app: web.Application, config: Config) -> None:

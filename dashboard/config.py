@@ -1,13 +1,21 @@
 """The dashboard's command line: every option with help, default and environment variable."""
 
 import argparse
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import argcomplete
 
+from auto_monitor.cli.daemon import something_runs
 from auto_monitor.config import PROJECT
+from common.clock import birth_of
+from common.errors import StateDirUnclear
+from common.files import read_json
+from common.state_dir import HELP_FOUND
+from migration.state_dirs import resolve
 
 EPILOG = """\
 examples:
@@ -51,10 +59,7 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--state-dir", metavar="DIR", default=environment.get("STATE_DIR") or str(PROJECT),
-        help=f"folder of ledger, logs and progress [default: {PROJECT}; environment: STATE_DIR]",
-    )  # fmt: skip
+    parser.add_argument("--state-dir", metavar="DIR", default=environment.get("STATE_DIR") or None, help=HELP_FOUND)
     parser.add_argument(
         "--host", metavar="H", default=environment.get("DASHBOARD_HOST") or HOST,
         help=f"address to listen on [default: {HOST}; environment: DASHBOARD_HOST]",
@@ -90,7 +95,7 @@ def read_config(environment: Mapping[str, str], argv: Sequence[str] | None = Non
         parser.error("--pass goes with --report")
     named = {name.strip().lower() for name in given.allowed_hosts.split(",") if name.strip()}
     return Config(
-        Path(given.state_dir).expanduser().resolve(),
+        _state_dir(given.state_dir, environment, argv, parser),
         given.host,
         given.port,
         LOOPBACK | named | ({given.host.lower()} - {"0.0.0.0", "::", ""}),  # noqa: S104 - compared, not bound
@@ -98,6 +103,33 @@ def read_config(environment: Mapping[str, str], argv: Sequence[str] | None = Non
         Path(given.report).expanduser().resolve() if given.report else None,
         given.pass_id,
     )
+
+
+def _state_dir(
+    given: str | None,
+    environment: Mapping[str, str],
+    argv: Sequence[str] | None,
+    parser: argparse.ArgumentParser,
+) -> Path:
+    if given:
+        return Path(given).expanduser().resolve()
+    command = shlex.join([".venv/bin/python", "-m", "dashboard", *(sys.argv[1:] if argv is None else argv)])
+    try:
+        return resolve.for_command(environment, PROJECT, command, _runs)
+    except StateDirUnclear as unclear:
+        parser.exit(int(unclear.exit_code), f"{unclear}\n")
+
+
+def _runs(state_dir: Path) -> bool:
+    """Does a migration, or a dashboard, run there?"""
+    return something_runs(state_dir) or _is_served(state_dir)
+
+
+def _is_served(state_dir: Path) -> bool:
+    record = read_json(state_dir / "dashboard" / "server.json")
+    if not isinstance(record, dict) or not isinstance(pid := record.get("pid"), int):
+        return False
+    return bool(birth := record.get("birth")) and birth_of(pid) == birth
 
 
 def _port(text: str) -> int:

@@ -14,6 +14,7 @@ from aiohttp import web
 from auto_monitor import llm_debugger
 from auto_monitor.cli import commands, daemon
 from auto_monitor.cli.commands import Wish
+from common.clock import utc_now
 from common.files import StateUnwritable
 from common.json_value import Json
 from dashboard import search
@@ -134,7 +135,7 @@ async def status(request: web.Request) -> web.Response:
 async def series(request: web.Request) -> web.Response:
     """GET /api/series[?window=recent]: columns for the charts, times in seconds since 1970."""
     await request.app[BOARD].stream.latest()
-    since = reading.utc_now() - RECENT if request.query.get("window") == "recent" else None
+    since = utc_now() - RECENT if request.query.get("window") == "recent" else None
     found = rates.rates(request.app[BOARD].sources.history.samples(since))
     return web.json_response(
         {

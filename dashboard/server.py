@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
 
+from common.clock import utc_now
 from dashboard import handlers
 from dashboard.access import Access, host_of, same_origin
 from dashboard.config import Config
 from dashboard.handlers import BOARD, Board
-from dashboard.sources import Sources, utc_now
+from dashboard.sources import Sources
 from dashboard.stream import Stream
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

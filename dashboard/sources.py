@@ -2,7 +2,7 @@
 
 import shutil
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from auto_monitor import config
@@ -16,8 +16,7 @@ from common.json_value import Json
 from common.sanitize import for_log
 from dashboard.series import Estimate, History, estimate
 from migration.ledger import totals
-
-LEDGER_NAME = "migration_ledger.db"
+from migration.state_files.names import LEDGER_NAME
 
 
 @dataclass(slots=True)
@@ -152,8 +151,3 @@ def verdict(entry: HistoryEntry) -> str:
     if entry.verified is None:
         return "closed" if entry.reason else "pending"
     return "verified" if entry.verified else "failed"
-
-
-def utc_now() -> datetime:
-    """The wall clock."""
-    return datetime.now(tz=UTC)

@@ -16,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 from migration.ledger import totals
+from migration.state_files.names import LEDGER_NAME
 
 DEMO = Path(__file__).resolve().parent
 #: Seconds for the server to listen.
@@ -57,7 +58,7 @@ def _url(data_dir: Path) -> str:
 
 def what_arrived(folder: Path) -> dict[str, object]:
     """Counts by the ledger, and every ebook with its people, its series and the hashes of its files' real bytes."""
-    found = totals.read(folder / "state" / "migration_ledger.db")
+    found = totals.read(folder / "state" / LEDGER_NAME)
     if found is None:
         return {"counts": {}, "books": []}
     counts = {
@@ -66,7 +67,7 @@ def what_arrived(folder: Path) -> dict[str, object]:
     with closing(sqlite3.connect(folder / "shelf" / "bookshelf.db")) as db:
         db.row_factory = sqlite3.Row
         books = [_book(db, row, folder / "shelf" / "books") for row in db.execute("SELECT * FROM ebook ORDER BY id")]
-    proved = totals.proved(folder / "state" / "migration_ledger.db", found.pass_id)
+    proved = totals.proved(folder / "state" / LEDGER_NAME, found.pass_id)
     closed = found.closed_at is not None
     return {
         "counts": {**counts, "failed": dict(found.failed)}, "closed": closed, "proved": proved,

@@ -10,10 +10,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
+from common.clock import utc_now
 from common.files import StateUnwritable, write_bytes
 from migration.errors import ExitCode
 
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     state_dir = Path(os.environ.get("STATE_DIR", "/state"))
     try:
-        script, said = place_script(PROJECT / SCRIPT, state_dir, datetime.now(tz=UTC))
+        script, said = place_script(PROJECT / SCRIPT, state_dir, utc_now())
     except StateUnwritable as error:
         sys.stderr.write(
             f"{error}. In a container: is the volume mounted, and does it belong to user {os.getuid()}:{os.getgid()}?\n"

@@ -2,33 +2,31 @@
 
 import argparse
 import os
+import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 import argcomplete
-from rich.console import Console, Group
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
+from rich.console import Console
 
 from auto_monitor.cli.command_line import names
 from auto_monitor.config import Misconfigured, require_llm_key
 from auto_monitor.config import check as check_settings
 from auto_monitor.processes import Command, Workers
-from common import sd_notify
-from deploy import board, processes
+from common import sd_notify, state_dir
+from common.clock import utc_now
+from deploy import board, display, processes, state
 from deploy.embedded import Refused, clean_environment, embedded_server, end_child
 from deploy.stop import stop
 from migration.calibre.lock_wait import LIBRARY_LOCK_SECONDS
-from migration.errors import ExitCode
-from migration.ledger import totals
+from migration.errors import ExitCode, Fatal
 from migration.model import Phase
 from migration.state_files import progress
 from migration.worker import report
@@ -44,8 +42,6 @@ CHECK_SECONDS = "15"
 OPEN_SECONDS = LIBRARY_LOCK_SECONDS + 30.0
 #: Seconds a worker gets to end.
 STOP_SECONDS = 10.0
-#: Seconds between two looks, and between two lines when there is no terminal.
-LOOK_SECONDS, LINE_SECONDS = 0.25, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +59,18 @@ class Job:
     llm_enabled: bool = False
     dashboard: bool = True
     adopt_library: bool = False
+    #: The state directory was named: it is not found without its name.
+    state_dir_named: bool = False
+
+    @property
+    def embedded(self) -> bool:
+        """Is the server one that this start has to do with?"""
+        return self.login_file is not None
+
+    @property
+    def option(self) -> str:
+        """What commands need to find the state directory, as a shell takes it."""
+        return f" {state_dir.option(self.state_dir)}" if self.state_dir_named else ""
 
 
 class Mode(Enum):
@@ -89,14 +97,18 @@ def main() -> int:
 
 def _start(undo: ExitStack) -> int:
     try:
-        job, mode = _job(sys.argv[1:], undo)
-        return _run(job, mode, Console(), undo)
+        console = Console()
+        job, mode = _job(sys.argv[1:], console, undo)
+        return _run(job, mode, console, undo)
     except Refused as refused:
         sys.stderr.write(f"{refused}\n")
         return int(refused.exit_code)
     except Misconfigured as wrong:
         sys.stderr.write(f"{wrong}\n")
         return int(ExitCode.USAGE)
+    except Fatal as error:
+        sys.stderr.write(f"{error}\n")
+        return int(error.exit_code)
     except OSError as error:
         sys.stderr.write(f"cannot start: {error}; the state directory must be on a disk with room, and writable\n")
         return int(ExitCode.STATE)
@@ -130,6 +142,9 @@ def _parser(environment: dict[str, str]) -> argparse.ArgumentParser:
         help="URL of the server [default: an embedded server is started; environment: MBS2_SERVER]",
     )  # fmt: skip
     parser.add_argument(
+        "--state-dir", metavar="DIR", default=environment.get("STATE_DIR") or None, help=state_dir.HELP_BEGUN
+    )
+    parser.add_argument(
         "--workers", type=int, metavar="N", default=environment.get("TARGET_WORKER_COUNT", "4"),
         help="worker processes, 1-8 [default: 4; environment: TARGET_WORKER_COUNT]",
     )  # fmt: skip
@@ -154,7 +169,7 @@ def _parser(environment: dict[str, str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _job(argv: Sequence[str], undo: ExitStack) -> tuple[Job, Mode]:
+def _job(argv: Sequence[str], console: Console, undo: ExitStack) -> tuple[Job, Mode]:
     environment = environment_with_files(PROJECT)
     parser = _parser(environment)
     argcomplete.autocomplete(parser)
@@ -167,11 +182,13 @@ def _job(argv: Sequence[str], undo: ExitStack) -> tuple[Job, Mode]:
     if given.adopt_library and (given.demo or given.dry_run):
         parser.error("--adopt-library starts a migration: leave out --demo and --dry-run")
     if given.demo:
-        state_dir = DEMO / "state"
-        url, login, file = embedded_server(state_dir / "bookshelf", {}, undo)
+        if names(argv, "--state-dir"):
+            parser.error("--demo keeps everything in demo/state/: leave out --state-dir")
+        state.prepare(DEMO / "state", PROJECT)
+        url, login, file = embedded_server(DEMO / "state" / "bookshelf", {}, undo)
         settings = {"BATCH_SIZE": "8", "CHECK_INTERVAL_SECONDS": environment.get("CHECK_INTERVAL_SECONDS", "2")}
         library = DEMO / "library"
-        return Job(library, state_dir, url, login, file, 2, True, settings, given.llm_enabled, shown), Mode.DEMO
+        return Job(library, DEMO / "state", url, login, file, 2, True, settings, given.llm_enabled, shown), Mode.DEMO
     if not given.library:
         parser.error("name your library: --library DIR (or try it with --demo)")
     if not 1 <= given.workers <= 8:
@@ -179,19 +196,29 @@ def _job(argv: Sequence[str], undo: ExitStack) -> tuple[Job, Mode]:
     library = Path(given.library).expanduser().resolve()
     if not (library / "metadata.db").is_file():
         raise Refused(f"{library} has no metadata.db; name the folder of a Calibre library")
-    state_dir = Path(environment.get("STATE_DIR") or PROJECT).expanduser().resolve()
+    say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    chosen = state.choose(given.state_dir, library, given.server, environment, PROJECT, say)
+    warning = state.prepare(chosen.state_dir, PROJECT)
+    if warning:
+        say(warning)
     mode = _mode(given)
     if given.server:
         ours = ("MBS2_USERNAME", "MBS2_PASSWORD", "MBS2_WS_URL", "MBS2_DB_URI")
         login = {key: environment[key] for key in ours if environment.get(key)}
+        # As its ledger spells it, which knows no other spelling.
+        url = (chosen.place and chosen.place.server_url) or given.server
         real = Job(
-            library, state_dir, given.server, login, None, given.workers, named, {}, given.llm_enabled, shown
+            library, chosen.state_dir, url, login, None, given.workers, named, {}, given.llm_enabled, shown,
+            given.adopt_library, bool(given.state_dir),
         )  # fmt: skip
-        return replace(real, adopt_library=given.adopt_library), mode
+        return real, mode
     login = {key: environment[key] for key in ("MBS2_USERNAME", "MBS2_PASSWORD") if environment.get(key)}
-    url, login, file = embedded_server(state_dir / "bookshelf", login, undo)
-    job = Job(library, state_dir, url, login, file, given.workers, named, {}, given.llm_enabled, shown)
-    return replace(job, adopt_library=given.adopt_library), mode
+    url, login, file = embedded_server(chosen.state_dir / "bookshelf", login, undo)
+    job = Job(
+        library, chosen.state_dir, url, login, file, given.workers, named, {}, given.llm_enabled, shown,
+        given.adopt_library, bool(given.state_dir),
+    )  # fmt: skip
+    return job, mode
 
 
 def _mode(given: argparse.Namespace) -> Mode:
@@ -202,8 +229,9 @@ def _mode(given: argparse.Namespace) -> Mode:
 def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
     watching = processes.monitor(job.state_dir)
     if watching:
-        raise Refused(f"a monitor is already running (pid {watching.pid}) on {job.state_dir}; ./stop.sh ends it")
-    job.state_dir.mkdir(parents=True, exist_ok=True)
+        raise Refused(
+            f"a monitor is already running (pid {watching.pid}) on {job.state_dir}; ./stop.sh{job.option} ends it"
+        )
     if mode is Mode.DRY_RUN:
         return _become_monitor(job, "--dry-run")
     if not _running_workers(job.state_dir):
@@ -211,7 +239,9 @@ def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
         if opened:
             return opened
     elif job.adopt_library:
-        raise Refused(f"workers are running on {job.state_dir}; ./stop.sh ends them, then --adopt-library")
+        raise Refused(f"workers are running on {job.state_dir}; ./stop.sh{job.option} ends them, then --adopt-library")
+    if mode is not Mode.DEMO:
+        _leave_traces(job, console)
     _serve_page(job, console, undo)
     if mode is Mode.NO_MONITOR:
         return _start_workers(job, console, undo)
@@ -222,12 +252,20 @@ def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
         return _watch_demo(job, daemon, console)
     console.print(
         f"The monitor runs (pid {daemon.pid}) and keeps {job.workers} workers at it. Follow it with\n"
-        f"  tail -f {job.state_dir / 'monitor.log'}\n  ./.venv/bin/python auto_monitor/monitor.py --status --watch\n"
-        f"and end everything with ./stop.sh; the next ./start.sh goes on.",
+        f"  tail -f {shlex.quote(str(job.state_dir / 'monitor.log'))}\n"
+        f"  ./.venv/bin/python auto_monitor/monitor.py --status --watch{job.option}\n"
+        f"and end everything with ./stop.sh{job.option}; the next ./start.sh goes on.",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
     _say_where(job, console)
     return 0
+
+
+def _leave_traces(job: Job, console: Console) -> None:
+    server = state_dir.EMBEDDED if job.embedded else state_dir.canonical_server(job.server)
+    use = state.use_of(job.state_dir, job.library, server, utc_now())
+    for text in state.leave_traces(use, job.workers, environment_with_files(PROJECT), PROJECT):
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _serve_page(job: Job, console: Console, undo: ExitStack) -> None:
@@ -243,8 +281,8 @@ def _serve_page(job: Job, console: Console, undo: ExitStack) -> None:
         console.print(f"There is no page to watch: {error}", markup=False, highlight=False, soft_wrap=True)
         return
     console.print(
-        f"Watch it on\n  {link}\n(works once; for another: ./.venv/bin/python -m dashboard --link --state-dir "
-        f"{job.state_dir})", markup=False, highlight=False, soft_wrap=True,
+        f"Watch it on\n  {link}\n(works once; for another: ./.venv/bin/python -m dashboard --link{job.option})",
+        markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
 
 
@@ -321,7 +359,8 @@ def _start_workers(job: Job, console: Console, undo: ExitStack) -> int:
     for number in range(1, job.workers + 1):
         undo.callback(staff.stop, staff.start(number), number)
     console.print(
-        f"{job.workers} workers run without a monitor: one that stops is not started again. ./stop.sh ends them.",
+        f"{job.workers} workers run without a monitor: one that stops is not started again. "
+        f"./stop.sh{job.option} ends them.",
         markup=False, soft_wrap=True,
     )  # fmt: skip
     _say_where(job, console)
@@ -388,13 +427,13 @@ def _stop_migration(state_dir: Path, others: Sequence[int]) -> None:
 def _watch_demo(job: Job, daemon: "subprocess.Popen[bytes]", console: Console) -> int:
     """Shows the progress until the monitor ends; Ctrl-C ends everything."""
     try:
-        _watch(job, daemon, console)
+        display.watch(job.state_dir, daemon, console)
     except KeyboardInterrupt:
         console.print("Stopping; the next start goes on from here.")
         return int(ExitCode.SIGINT)
-    found = _totals(job)
+    found = display.totals_of(job.state_dir)
     if found is not None:
-        console.print(report.summary(found, datetime.now(tz=UTC)))
+        console.print(report.summary(found, utc_now()))
         page = job.state_dir / "report" / "report.html"
         console.print(f"The report is in {page}", markup=False, highlight=False, soft_wrap=True)
     if daemon.returncode or found is None or found.closed_at is None:
@@ -409,58 +448,14 @@ def _watch_demo(job: Job, daemon: "subprocess.Popen[bytes]", console: Console) -
     return 0
 
 
-def _watch(job: Job, daemon: "subprocess.Popen[bytes]", console: Console) -> None:
-    """Until the monitor has ended: a display on a terminal, plain lines otherwise."""
-    if console.is_terminal:
-        with Live(_display(job), console=console, refresh_per_second=4, transient=True) as live:
-            while daemon.poll() is None:
-                time.sleep(LOOK_SECONDS)
-                live.update(_display(job))
-        return
-    said = 0.0
-    while daemon.poll() is None:
-        if time.monotonic() - said >= LINE_SECONDS:
-            said = time.monotonic()
-            console.print(_line(job), markup=False, highlight=False)
-        time.sleep(LOOK_SECONDS)
-
-
-def _totals(job: Job) -> totals.Totals | None:
-    try:
-        return totals.read(job.state_dir / "migration_ledger.db")
-    except totals.UNREADABLE:
-        return None
-
-
 def _say_where(job: Job, console: Console) -> None:
     console.print(f"The books can be looked at on {job.server}", markup=False, soft_wrap=True)
     if job.login_file is not None:
         console.print(
-            f"The login is in {job.login_file}; the server runs until ./stop.sh", markup=False, soft_wrap=True
+            f"The login is in {job.login_file}; the server runs until ./stop.sh{job.option}",
+            markup=False,
+            soft_wrap=True,
         )
-
-
-def _display(job: Job) -> Group:
-    table = Table(show_header=True, box=None)
-    for column in ("worker", "status", "files/min", "now"):
-        table.add_column(column, overflow="ellipsis", no_wrap=True)
-    for path in sorted(job.state_dir.glob("migration_progress_worker*.json")):
-        seen = progress.read(path)
-        if seen is not None:
-            current = seen.current[0].file if seen.current else ""
-            table.add_row(str(seen.worker_id), seen.status.value, f"{seen.rate_files_per_min:.0f}", Text(current))
-    return Group(Text(_line(job)), table)
-
-
-def _line(job: Job) -> str:
-    found = _totals(job)
-    if found is None:
-        return "Starting"
-    counts = found.counts
-    return (
-        f"{counts.discovered} files found: {counts.uploaded} uploaded, {counts.duplicate} duplicate, "
-        f"{counts.skipped} skipped, {counts.failed} failed, {counts.pending} to do"
-    )
 
 
 if __name__ == "__main__":

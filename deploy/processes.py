@@ -55,7 +55,7 @@ def dashboard(state_dir: Path) -> tuple[Recorded, str] | None:
 def workers(state_dir: Path) -> list[Recorded]:
     """The workers of a state directory, as their progress files and the monitor name them."""
     found: dict[int, Recorded] = {}
-    for path in sorted(state_dir.glob("migration_progress_worker*.json")):
+    for path in progress.progress_paths(state_dir):
         record = _read(path)
         seen = progress.read(path)
         if seen is not None:
@@ -69,6 +69,17 @@ def workers(state_dir: Path) -> list[Recorded]:
         if known.identity is not None and known.identity.pid not in found:
             found[known.identity.pid] = Recorded(f"worker {number}", known.identity, "bulk_migrate_calibre")
     return list(found.values())
+
+
+def everything(state_dir: Path) -> list[Recorded]:
+    """All that was started on a state directory, whether it still runs or not."""
+    single = (dashboard(state_dir), server(state_dir / "bookshelf"))
+    watching = monitor(state_dir)
+    return [
+        *([watching] if watching else []),
+        *workers(state_dir),
+        *(found[0] for found in single if found is not None),
+    ]
 
 
 def alive(found: list[Recorded]) -> list[Recorded]:

@@ -1,14 +1,19 @@
 """`./stop.sh`: asks monitor, workers, dashboard, server to end, in this order; kills only what is provably ours."""
 
 import argparse
+import shlex
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import argcomplete
 
 from auto_monitor.processes import end
-from deploy.processes import Recorded, dashboard, monitor, server, workers
+from common.errors import StateDirUnclear
+from common.state_dir import several
+from deploy.processes import Recorded, alive, dashboard, everything, monitor, server, workers
+from migration.state_dirs import places
 from migration.worker.options import environment_with_files
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -16,39 +21,82 @@ PROJECT = Path(__file__).resolve().parent.parent
 GRACE_SECONDS = 40.0
 
 
-def main() -> int:
-    """Returns 0; nothing of ours runs any more."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns 0 when nothing that was meant runs any more, 2 when it is not clear what is meant."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    given = _parse(words)
+    try:
+        state_dirs = _meant(given, words)
+    except StateDirUnclear as unclear:
+        sys.stderr.write(f"{unclear}\n  ./stop.sh --all   # every one of them\n")
+        return int(unclear.exit_code)
+    stopped = sum(_stop_watching(path, monitor_only=given.monitor_only) for path in state_dirs)
+    if not given.monitor_only:
+        stopped += sum(_stop_serving(path) for path in state_dirs)
+    if not stopped:
+        sys.stdout.write("Nothing was running.\n")
+    return 0
+
+
+def _parse(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="./stop.sh",
-        description="Stops the monitor, the workers, the dashboard, then the embedded server, of the state directory "
-        "and of the demo. A migration goes on where it was at the next start.",
-        epilog="Exit status: 0 nothing is running any more.",
+        description="Stops the monitor, the workers, the dashboard, then the embedded server, of the migration that "
+        "runs. When several run they are listed, and nothing is stopped. A migration goes on where it was at the "
+        "next start.",
+        epilog="Exit status: 0 nothing is running any more; 2 wrong usage, or several migrations run.",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--state-dir", type=Path, metavar="DIR", default=environment_with_files(PROJECT).get("STATE_DIR") or PROJECT,
-        help="state directory of the migration [default: this folder; environment: STATE_DIR]",
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--state-dir", metavar="DIR",
+        help="state directory of the migration [default: that of the one that runs; environment: STATE_DIR]",
     )  # fmt: skip
+    which.add_argument("--all", action="store_true", help="stop every migration of this user that is known here")
     parser.add_argument(
         "--monitor-only", action="store_true", help="stop the monitor; workers, dashboard and server go on"
     )
     argcomplete.autocomplete(parser)
-    given = parser.parse_args()
-    state_dirs = [Path(given.state_dir).expanduser().resolve(), PROJECT / "demo" / "state"]
-    stopped = 0
-    for state_dir in state_dirs:
-        # The monitor first: it would start the workers again.
-        watching = monitor(state_dir)
-        stopped += stop([watching] if watching else [])
-        stopped += 0 if given.monitor_only else stop(workers(state_dir))
-        shown = None if given.monitor_only else dashboard(state_dir)
-        stopped += stop([shown[0]] if shown else [])
-    for state_dir in state_dirs if not given.monitor_only else []:
-        found = server(state_dir / "bookshelf")
-        stopped += stop([found[0]] if found else [])
-    if not stopped:
-        sys.stdout.write("Nothing was running.\n")
-    return 0
+    return parser.parse_args(words)
+
+
+def _meant(given: argparse.Namespace, words: Sequence[str]) -> list[Path]:
+    """The state directories to stop what runs on. Raises StateDirUnclear."""
+    environment = environment_with_files(PROJECT)
+    named = given.state_dir or (None if given.all else environment.get("STATE_DIR"))
+    if named:
+        return [Path(named).expanduser().resolve()]
+    runs = _monitor_runs if given.monitor_only else _something_runs
+    running = [place for place in places.everywhere(environment, PROJECT, runs) if place.runs]
+    if len(running) > 1 and not given.all:
+        raise StateDirUnclear(several(running, shlex.join(["./stop.sh", *words])))
+    found = [place.state_dir for place in running]
+    also = environment.get("STATE_DIR")
+    return list(dict.fromkeys([*found, *([Path(also).expanduser().resolve()] if also else [])]))
+
+
+def _monitor_runs(state_dir: Path) -> bool:
+    return monitor(state_dir) is not None
+
+
+def _something_runs(state_dir: Path) -> bool:
+    return bool(alive(everything(state_dir)))
+
+
+def _stop_watching(state_dir: Path, *, monitor_only: bool) -> int:
+    """The monitor first: it would start the workers again. Returns how many ran."""
+    watching = monitor(state_dir)
+    stopped = stop([watching] if watching else [])
+    if monitor_only:
+        return stopped
+    stopped += stop(workers(state_dir))
+    shown = dashboard(state_dir)
+    return stopped + stop([shown[0]] if shown else [])
+
+
+def _stop_serving(state_dir: Path) -> int:
+    found = server(state_dir / "bookshelf")
+    return stop([found[0]] if found else [])
 
 
 def stop(recorded: list[Recorded]) -> int:

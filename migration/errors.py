@@ -20,7 +20,7 @@
     │   ├── RefusedByServer  StoppedItsWorker
     │   └── BadCover             of a book's cover only; its files go on
     └── Fatal                stop at once with a clear message and the exit code of the class
-        ├── Misconfigured  WrongLedger                     2
+        ├── Misconfigured  WrongLedger  StateDirUnclear    2
         ├── ServerNeverAnswered  LoginRefused              3
         ├── LibraryUnreadable  LibraryBusy                 4
         ├── StateUnwritable                                5
@@ -42,6 +42,7 @@ from common.errors import MigrationError as MigrationError
 from common.errors import OutOfMemory as OutOfMemory
 from common.errors import OutOfResources as OutOfResources
 from common.errors import RecursionTooDeep as RecursionTooDeep
+from common.errors import StateDirUnclear as StateDirUnclear
 from common.errors import StateUnwritable as StateUnwritable
 from common.errors import TooManyOpenFiles as TooManyOpenFiles
 from common.exit_status import ExitCode as ExitCode

@@ -15,6 +15,8 @@ import hypothesis
 import pytest
 import requests
 
+from tests.support.home import Home
+
 # How long one example takes says how busy the machine is, not whether the code is right.
 hypothesis.settings.register_profile("ours", deadline=None)
 hypothesis.settings.load_profile("ours")
@@ -22,6 +24,9 @@ hypothesis.settings.load_profile("ours")
 # Freezing time looks at every attribute of every module; those of `settings` that only MyBookshelf2 reads end a process
 # without its secrets. The time would then stay frozen for every later test of this process.
 freezegun.configure(extend_ignore_list=["settings"])
+
+# Before anything is started: even the fixtures of a whole session get no other home.
+HOME = Home()
 
 PROJECT = Path(__file__).resolve().parent.parent
 FIXTURES = PROJECT / "tests" / "fixtures"
@@ -35,6 +40,8 @@ _OURS = (
     "LIBRARY_BUSY",
     "LIBRARY_LOCK",
     "STATE_DIR",
+    "XDG_STATE_HOME",
+    "CHECKOUT_LINKS",
     "WORKER_ID",
     "WORKER_NICE",
     "WORKER_IONICE",
@@ -74,8 +81,9 @@ _OURS = (
 def clean_environment(**more: str) -> dict[str, str]:
     """The environment without settings of the person who runs the tests."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(_OURS)}
-    # Nothing on loopback arrives late unless a test says so.
-    return {**kept, "PYTHONPATH": str(PROJECT), "PYTHONWARNINGS": "error", "LAST_LOOK_SECONDS": "0.1", **more}
+    # Nothing on loopback arrives late unless a test says so. The links in the checkout are a person's.
+    ours = {"LAST_LOOK_SECONDS": "0.1", "CHECKOUT_LINKS": "0"}
+    return {**kept, "PYTHONPATH": str(PROJECT), "PYTHONWARNINGS": "error", **ours, **more}
 
 
 def needs(program: str) -> None:
@@ -141,10 +149,18 @@ def end(process: "subprocess.Popen[str] | None") -> None:
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the person who runs the tests reaches a test."""
+    """No setting of the person who runs the tests reaches a test, and no test a home that another one used."""
     for key in list(os.environ):
         if key.startswith(_OURS):
             monkeypatch.delenv(key)
+    monkeypatch.setenv("HOME", str(HOME.fresh()))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _the_persons_state() -> Iterator[None]:
+    """Nothing that a test starts comes near the state directories of the person who runs the tests."""
+    yield
+    assert HOME.written() == []
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The monitor's command line: every option with help, default, unit and environment variable."""
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,8 @@ import argcomplete
 
 from auto_monitor import config
 from auto_monitor.config import Misconfigured
+from common.state_dir import HELP_BEGUN
+from migration.state_dirs import resolve
 
 EPILOG = """\
 examples:
@@ -71,7 +74,7 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
 
     option("--library", "CALIBRE_LIBRARY", None, "the Calibre library", metavar="DIR")
     option("--server", "MBS2_SERVER", "http://127.0.0.1:6006", "URL of the server", metavar="URL")
-    option("--state-dir", "STATE_DIR", str(config.PROJECT), "folder of ledger, logs and progress", metavar="DIR")
+    parser.add_argument("--state-dir", metavar="DIR", default=environment.get("STATE_DIR") or None, help=HELP_BEGUN)
     option("--workers", "TARGET_WORKER_COUNT", config.TARGET_WORKER_COUNT, "workers that should run, 1-8", type=int,
            metavar="N")  # fmt: skip
     option("--check-interval", "CHECK_INTERVAL_SECONDS", f"{config.CHECK_INTERVAL_SECONDS:g}",
@@ -123,7 +126,7 @@ def settings_of(given: argparse.Namespace, environment: Mapping[str, str]) -> Se
     return Settings(
         library=library,
         server=given.server.rstrip("/"),
-        state_dir=state_dir_of(given),
+        state_dir=state_dir_of(given, environment),
         script=script,
         target=given.workers,
         check_interval=given.check_interval,
@@ -146,8 +149,15 @@ def script_of(environment: Mapping[str, str]) -> Path:
     return script
 
 
-def state_dir_of(given: argparse.Namespace) -> Path:
-    """The state directory, absolute."""
+def state_dir_of(given: argparse.Namespace, environment: Mapping[str, str]) -> Path:
+    """The state directory, absolute; without one, that of the library and the server, which is filled in.
+
+    Raises StateDirUnclear, LibraryUnreadable, LibraryBusy.
+    """
+    if not given.state_dir:
+        chosen = resolve.for_migration(Path(given.library), given.server, environment, config.PROJECT)
+        sys.stderr.write(f"{chosen.note}\n" if chosen.note else "")
+        given.state_dir = chosen.state_dir
     return Path(given.state_dir).expanduser().resolve()
 
 

@@ -12,6 +12,7 @@ from types import FrameType
 from auto_monitor.model import Identity
 from auto_monitor.processes import identity_of, running
 from auto_monitor.record.action_log import Journal
+from migration.state_dirs.places import workers_run
 
 
 class AlreadyRunning(Exception):
@@ -113,6 +114,11 @@ def alive(state_dir: Path) -> Identity | None:
     identity = recorded(state_dir)
     found = running(identity, lambda arguments: any(Path(text).name == "monitor.py" for text in arguments[1:3]))
     return identity if found is not None else None
+
+
+def something_runs(state_dir: Path) -> bool:
+    """Does the monitor or a worker of this state directory live?"""
+    return alive(state_dir) is not None or workers_run(state_dir)
 
 
 def stop_on_signals(stop: threading.Event) -> None:

@@ -18,6 +18,7 @@ from auto_monitor.cli import status
 from common.clock import utc_now
 from common.json_value import Json
 from common.sanitize import for_log
+from common.tail import last_bytes
 
 #: Seconds between two pictures; lines of what was done that are shown, from so many bytes of the end of the log.
 EVERY, ACTIONS, TAIL_BYTES = 1.0, 6, 4096
@@ -148,9 +149,7 @@ def _state(worker: dict[str, Json]) -> tuple[str, str]:
 def last_actions(state_dir: Path) -> list[str]:
     """The last lines of auto_restart.log."""
     try:
-        with (state_dir / "auto_restart.log").open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - TAIL_BYTES))
-            lines = file.read().decode("utf-8", "replace").splitlines()
+        lines = last_bytes(state_dir / "auto_restart.log", TAIL_BYTES).decode("utf-8", "replace").splitlines()
     except OSError:
         return []
     return [for_log(line) for line in lines[-ACTIONS:]]

@@ -20,6 +20,7 @@ from migration.ledger import totals
 from migration.ledger.totals import Totals
 from migration.model import Current, Phase, Progress
 from migration.state_files import progress
+from migration.state_files.names import LEDGER_NAME
 
 #: The heartbeat may be this many check intervals old, and a little more, for one look may take a while.
 STALE_INTERVALS, STALE_SECONDS = 3, 30.0
@@ -64,13 +65,13 @@ def collect(state_dir: Path, now: datetime) -> dict[str, Json]:
 
 def _totals(state_dir: Path) -> Totals | None:
     try:
-        return totals.read(state_dir / "migration_ledger.db")
+        return totals.read(state_dir / LEDGER_NAME)
     except totals.UNREADABLE:
         return None
 
 
 def _progresses(state_dir: Path) -> dict[int, Progress]:
-    read = (progress.read(path) for path in sorted(state_dir.glob("migration_progress_worker*.json")))
+    read = (progress.read(path) for path in progress.progress_paths(state_dir))
     return {seen.worker_id: seen for seen in read if seen is not None}
 
 

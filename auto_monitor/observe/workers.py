@@ -111,7 +111,7 @@ class Observer:
     def found_by_hand(self) -> dict[int, Identity]:
         """Every live worker that a progress file of this state directory names, whoever started it."""
         found = {}
-        for path in sorted(self._state_dir.glob("migration_progress_worker*.json")):
+        for path in progress.progress_paths(self._state_dir):
             seen = progress.read(path)
             if seen is None:
                 continue

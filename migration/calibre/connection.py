@@ -5,7 +5,6 @@ must roll back, or a WAL lies on a read-only folder, a private copy is made and 
 Never `immutable=1` (uncommitted or stale rows, without an error), never a plain copy otherwise (1.4 % are torn).
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from common import lock
 from migration.errors import LibraryBusy, LibraryUnreadable, StateUnwritable
 
 NAME = "metadata.db"
@@ -174,8 +174,7 @@ def _recovered_copy(path: Path, private_dir: Path, timeout_seconds: float) -> Pa
     copy, stamp_file = private_dir / NAME, private_dir / "copied_from.json"
     try:
         private_dir.mkdir(parents=True, exist_ok=True)
-        with (private_dir / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with lock.waiting(private_dir / "lock", mode=0o644):
             if copy.exists() and stamp_file.exists() and json.loads(stamp_file.read_text()) == _stamp(path):
                 return copy
             stamp_file.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from migration.ledger import totals
 from migration.metadata.mime import SHIPPED_FORMATS
 from migration.model import BookFile
 from migration.state_files import logs
+from migration.state_files.names import LEDGER_NAME
 from migration.worker import report
 from migration.worker.options import Options
 
@@ -102,7 +103,7 @@ def _say(sentence: str) -> None:
 
 def measured_rate(state_dir: Path) -> float:
     """Files per minute of the newest pass in this state directory; 0 when nothing was uploaded yet."""
-    found = totals.read(state_dir / "migration_ledger.db")
+    found = totals.read(state_dir / LEDGER_NAME)
     if found is None or found.closed_at is None or not found.counts.uploaded:
         return 0.0
     return found.counts.uploaded / max(found.minutes(found.closed_at), 1 / 60)

@@ -5,15 +5,21 @@ because their ranges are opened again; when it is closed the next pass does.
 """
 
 import argparse
+import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from common.state_dir import HELP_FOUND
 from migration.errors import ExitCode, Fatal, MigrationError, WrongLedger
 from migration.ledger.database import Store
-from migration.ledger.ledger import LEDGER_NAME
 from migration.ledger.tables import passes
 from migration.model import BookId, FileId, Outcome
+from migration.state_dirs import resolve
+from migration.state_files.names import LEDGER_NAME
+from migration.worker.options import environment_with_files
+
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 def retry(state_dir: Path, files: Iterable[FileId] | None) -> int:
@@ -36,6 +42,7 @@ def retry(state_dir: Path, files: Iterable[FileId] | None) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns 0 and says how many; 2 wrong usage or no ledger, 5 the ledger cannot be written now, 9 it is damaged."""
+    environment = environment_with_files(PROJECT)
     parser = argparse.ArgumentParser(
         prog="python -m migration.commands.retry",
         description="Puts failed files back to pending. The open pass, or else the next one, tries them again.",
@@ -49,21 +56,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--all", action="store_true", help="every failed file")
     parser.add_argument(
         "--state-dir",
-        type=Path,
-        required=True,
         metavar="DIR",
-        help="folder of the ledger [no default; environment: none]",
+        default=environment.get("STATE_DIR") or None,
+        help=HELP_FOUND,
     )
     given = parser.parse_args(argv)
     if bool(given.files) == given.all:
         parser.error("name files, or give --all")
     try:
-        done = retry(given.state_dir, None if given.all else given.files)
+        done = retry(_state_dir(given, environment, argv), None if given.all else given.files)
     except MigrationError as error:
         sys.stderr.write(f"{error}\n")
         return int(error.exit_code if isinstance(error, Fatal) else ExitCode.STATE)
     sys.stdout.write(f"{done} files are pending again\n")
     return 0
+
+
+def _state_dir(given: argparse.Namespace, environment: Mapping[str, str], argv: Sequence[str] | None) -> Path:
+    if given.state_dir:
+        return Path(given.state_dir).expanduser()
+    words = sys.argv[1:] if argv is None else argv
+    command = shlex.join([".venv/bin/python", "-m", "migration.commands.retry", *words])
+    return resolve.for_command(environment, PROJECT, command)
 
 
 def file_id(text: str) -> FileId:

@@ -38,11 +38,8 @@ from migration.model import (
     UploadResult,
 )
 from migration.state_files import reservation
+from migration.state_files.names import BACKUP_NAME, LEDGER_NAME
 from migration.state_files.owner import Owner, is_alive
-
-LEDGER_NAME = "migration_ledger.db"
-#: Its copy, made when a pass is closed.
-BACKUP_NAME = "migration_ledger.backup.db"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,19 +4,19 @@ In its place comes the backup of the last closed pass, or an empty ledger. What 
 hash, and its ebooks by their titles (`Ledger.rebuilt`).
 """
 
-import fcntl
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from common import lock
+from common.clock import utc_now
 from common.resources import raise_if_exhausted
 from common.system_errors import reason_of
 from migration.errors import LedgerCorrupt, StateUnwritable, WrongLedger
-from migration.ledger.ledger import BACKUP_NAME, LEDGER_NAME, Ledger
+from migration.ledger.ledger import Ledger
+from migration.state_files.names import BACKUP_NAME, LEDGER_NAME
 
 #: Written by a worker that met damage while it ran: the file may well open again and fail later. It holds the number
 #: of the file (its inode), so that the one that was put in its place since is not taken for it.
@@ -133,7 +133,7 @@ def _replacement(state_dir: Path, make: Callable[[], Ledger], log: logging.Logge
 
 def _set_aside(state_dir: Path) -> Path | None:
     """Renames the ledger with its WAL; the timestamp is UTC. None when there is nothing."""
-    stamp = datetime.now(tz=UTC).strftime("%Y%m%dT%H%M%S%fZ")
+    stamp = utc_now().strftime("%Y%m%dT%H%M%S%fZ")
     aside = state_dir / f"migration_ledger.{stamp}.db"
     moved = None
     try:
@@ -149,12 +149,9 @@ def _set_aside(state_dir: Path) -> Path | None:
 @contextmanager
 def _alone(state_dir: Path) -> Iterator[None]:
     """One worker at a time."""
-    try:
-        lock = os.open(state_dir / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise StateUnwritable(f"cannot write {state_dir / _LOCK}: {reason_of(error)}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock.waiting(state_dir / _LOCK, mode=0o644))
+        except OSError as error:
+            raise StateUnwritable(f"cannot write {state_dir / _LOCK}: {reason_of(error)}") from error
         yield
-    finally:
-        os.close(lock)

@@ -78,6 +78,20 @@ def proved(ledger: Path, pass_id: int) -> bool:
     return counts == listed and counts.balanced()
 
 
+def bound_to(ledger: Path) -> tuple[str, str]:
+    """The id of the library and the URL of the server a ledger belongs to; each "" when it has none yet.
+
+    Raises as `read`.
+    """
+    if not _is_there(ledger):
+        return "", ""
+    with translated(ledger), opened(ledger) as db:
+        if db.execute("PRAGMA user_version").fetchone()[0] == 0:
+            return "", ""
+        found = dict(db.execute("SELECT key, value FROM meta WHERE key IN ('library', 'server')").fetchall())
+    return str(found.get("library", "")), str(found.get("server", ""))
+
+
 def equation(totals: Totals, *, proved: bool) -> str:
     """One line: the equation of the pass, whether the rows bear it out, and what stands on the server all the same."""
     counts = totals.counts

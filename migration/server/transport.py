@@ -9,7 +9,6 @@ import select
 import threading
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import IO, Any
 from urllib.parse import urlsplit
 
@@ -17,6 +16,7 @@ import requests
 import urllib3
 from requests.utils import get_environ_proxies
 
+from common.clock import utc_now
 from common.json_value import Json
 from common.resources import raise_if_exhausted
 from common.sanitize import for_log
@@ -87,7 +87,7 @@ class Wire:
             response = self._exchange(method, _never_asked(path) if method == "GET" else path, headers, body, data)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _failure(error, what, route) from error
-        verdict = responses.judge(route, path, response, datetime.now(tz=UTC))
+        verdict = responses.judge(route, path, response, utc_now())
         if isinstance(verdict, NoAnswer):
             raise _fault(verdict, what, route)
         return verdict
@@ -157,7 +157,7 @@ def closes_silently(base_url: str) -> bool:
         answer = connection.getresponse()
         names = {name.lower(): value for name, value in answer.getheaders()}
         response = _whole(answer.status, names, iter(lambda: answer.read(_BLOCK), b""))
-        verdict = responses.judge(responses.route_of("GET", path), path, response, datetime.now(tz=UTC))
+        verdict = responses.judge(responses.route_of("GET", path), path, response, utc_now())
         if isinstance(verdict, NoAnswer) or answer.will_close or connection.sock is None:
             return False
         return bool(select.select([connection.sock], [], [], CLOSE_SECONDS)[0])

@@ -4,13 +4,13 @@ There is no lease that runs out: a worker frozen by SIGSTOP may wake and finish 
 can be proved dead loses what it owns. A pid alone proves nothing, because pids are recycled.
 """
 
-import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from common import lock
 from common.clock import boot_id
 from common.resources import raise_if_exhausted
 from common.system_errors import reason_of
@@ -62,19 +62,17 @@ class WorkerLock:
         """Takes the lock. Raises WorkerIdTaken when a live worker holds it, StateUnwritable when it cannot be made."""
         path = lock_path(state_dir, owner.worker_id)
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            held = lock.take(path, mode=0o644)
         except OSError as error:
             raise_if_exhausted(error)
             raise StateUnwritable(f"cannot write {path}: {reason_of(error)}") from error
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(self._fd, 4096, 0).decode("ascii", "replace").split("|")
-            os.close(self._fd)
+        if held is None:
+            holder = (lock.holder(path) or b"").decode("ascii", "replace").split("|")
             pid = f" (pid {holder[2]})" if len(holder) == 5 else ""
             raise WorkerIdTaken(
                 f"worker {owner.worker_id} is already running{pid} on {state_dir}; choose another --worker-id"
-            ) from None
+            )
+        self._fd = held
         try:
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, str(owner).encode("ascii"), 0)
@@ -93,7 +91,21 @@ def is_alive(owner: Owner, state_dir: Path) -> bool:
         return False
     if owner.pid_namespace == _pid_namespace():
         return _started(owner.pid) == owner.started
-    return _lock_holder(lock_path(state_dir, owner.worker_id)) == str(owner)
+    holder = lock.holder(lock_path(state_dir, owner.worker_id))
+    # Nobody holds it: whoever wrote it is dead.
+    return holder is not None and holder.decode("ascii", "replace") == str(owner)
+
+
+def any_alive(state_dir: Path) -> bool:
+    """Does any worker of a state directory live?"""
+    for path in sorted(state_dir.glob("migration_worker*.lock")):
+        try:
+            if is_alive(Owner.parse(path.read_text("ascii", "replace")), state_dir):
+                return True
+        except (OSError, ValueError):
+            # Made a moment ago, and not written yet; or no lock of ours.
+            continue
+    return False
 
 
 def birth_of_worker(state_dir: Path, worker_id: int, pid: int) -> str:
@@ -103,22 +115,6 @@ def birth_of_worker(state_dir: Path, worker_id: int, pid: int) -> str:
     except (OSError, ValueError):
         return ""
     return owner.birth if owner.pid == pid and owner.pid_namespace == _pid_namespace() else ""
-
-
-def _lock_holder(path: Path) -> str | None:
-    """What the holder of the lock wrote into it; None when nobody holds it (then whoever wrote it is dead)."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return os.pread(fd, 4096, 0).decode("ascii", "replace")
-    else:
-        return None
-    finally:
-        os.close(fd)
 
 
 def _pid_namespace() -> str:

@@ -17,6 +17,11 @@ def progress_path(state_dir: Path, worker_id: int) -> Path:
     return state_dir / f"migration_progress_worker{worker_id}.json"
 
 
+def progress_paths(state_dir: Path) -> list[Path]:
+    """The progress files that are there, in the order of their names."""
+    return sorted(state_dir.glob("migration_progress_worker*.json"))
+
+
 def write(path: Path, progress: Progress) -> None:
     """Replaces the file atomically. Raises StateUnwritable."""
     write_json(path, to_json(progress))

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from common.clock import SteadyClock, utc_now
+from common.files import make_state_dir
 from common.resources import Reserve, resource_error
 from common.system_errors import reason_of, set_aside_if_directory
 from migration.calibre.library import CalibreLibrary
@@ -107,7 +108,7 @@ class Parts:
 def assemble(options: Options) -> Iterator[Parts]:
     """The parts of a worker, closed at the end. Exits with the error's status when one cannot be made."""
     try:
-        options.state_dir.mkdir(parents=True, exist_ok=True)
+        make_state_dir(options.state_dir)
     except OSError as error:
         raise _refused(StateUnwritable(f"cannot make {options.state_dir}: {error.strerror}")) from error
     try:

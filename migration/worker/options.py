@@ -6,6 +6,8 @@ Order: option, environment, `auto_monitor/.env`, `.env`. The password never come
 import argparse
 import os
 import re
+import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,10 @@ from typing import Any
 import argcomplete
 from dotenv import dotenv_values
 
-from migration.errors import Misconfigured
+from common.exit_status import ExitCode
+from common.state_dir import HELP_BEGUN, Place
+from migration.errors import Fatal, MigrationError, Misconfigured
+from migration.state_dirs import resolve
 from migration.worker.priority import parse_ionice
 from migration.worker.rate_limit import parse_bandwidth, parse_duration
 
@@ -129,8 +134,7 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     option("--batch-size", "BATCH_SIZE", "1000", "books claimed at a time, 1-10000", type=_up_to(10000), metavar="N")
     option("--limit", "MIGRATE_LIMIT", "0", "stop after this many files, 0 for no limit", type=_natural, metavar="N")
     option("--formats", "MIGRATE_FORMATS", "", "only these formats, such as epub,pdf; all without it", metavar="A,B")
-    option("--state-dir", "STATE_DIR", str(Path(__file__).resolve().parents[2]),
-           "folder for the ledger, logs and progress", metavar="DIR")  # fmt: skip
+    parser.add_argument("--state-dir", metavar="DIR", default=environment.get("STATE_DIR") or None, help=HELP_BEGUN)
     option("--default-language", "DEFAULT_LANGUAGE", "en",
            "language code for books without a language the server has", metavar="CODE")  # fmt: skip
     option("--rate", "MIGRATE_RATE", "0", "files per minute for the estimate of --dry-run, 0 for the measured rate",
@@ -209,9 +213,10 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
     given = parser.parse_args(argv)
     if given.library is None:
         parser.error("no library given: name the folder with metadata.db, or set CALIBRE_LIBRARY")
+    state_dir, server = _where(given, argv, environment, project)
     return Options(
         library=Path(given.library).expanduser(),
-        server=given.server.rstrip("/"),
+        server=server.rstrip("/"),
         ws_url=given.ws_url,
         username=given.username,
         password=environment.get("MBS2_PASSWORD", ""),
@@ -221,7 +226,7 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
         batch_size=given.batch_size,
         limit=given.limit,
         formats=_formats(given.formats),
-        state_dir=Path(given.state_dir).expanduser(),
+        state_dir=state_dir,
         default_language=given.default_language,
         dry_run=given.dry_run,
         rate=given.rate,
@@ -243,6 +248,36 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
         log_json=given.log_format == "json",
         adopt_library=given.adopt_library,
     )
+
+
+def _where(
+    given: argparse.Namespace, argv: Sequence[str], environment: Mapping[str, str], project: Path
+) -> tuple[Path, str]:
+    """The state directory, and the server as its ledger spells it. Exits with a sentence when it cannot be told."""
+    if given.state_dir:
+        return Path(given.state_dir).expanduser(), given.server
+    library = Path(given.library)
+    try:
+        place = _there(given, library, argv, environment, project)
+        if place is None:
+            chosen = resolve.for_migration(library, given.server, environment, project)
+            sys.stderr.write(f"{chosen.note or f'The state is in {chosen.state_dir}'}\n")
+            place = chosen.place or Place(chosen.state_dir)
+    except MigrationError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(int(error.exit_code if isinstance(error, Fatal) else ExitCode.LIBRARY)) from None
+    return place.state_dir, place.server_url or given.server
+
+
+def _there(
+    given: argparse.Namespace, library: Path, argv: Sequence[str], environment: Mapping[str, str], project: Path
+) -> Place | None:
+    """For what is about a migration that was begun: that one, whatever its server unless one is named."""
+    if not (given.verify or given.recheck or given.retry_failed or given.dry_run or given.export_map):
+        return None
+    named = environment.get("MBS2_SERVER") or any(text.partition("=")[0] == "--server" for text in argv)
+    command = shlex.join([".venv/bin/python", "bulk_migrate_calibre.py", *argv])
+    return resolve.for_library(library, given.server if named else None, environment, project, command)
 
 
 def environment_with_files(project: Path) -> dict[str, str]:

@@ -2,10 +2,8 @@
 
 import json
 import os
-import shutil
 import subprocess
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -13,49 +11,14 @@ import pytest
 
 from deploy import processes
 from migration.ledger import totals
-from tests.conftest import PROJECT, clean_environment
 from tests.integration.test_migration_changes import wait_for
+from tests.support.checkoutkit import press
 from tests.support.librarykit import Library, epubs
 from tests.support.truth import look
 
 pytestmark = pytest.mark.e2e
 #: Enough that a migration is still under way when the next button is pressed, one file at a time.
 BOOKS = 800
-
-
-@pytest.fixture
-def clone(tmp_path: Path) -> Iterator[Path]:
-    """A copy of what git knows, with this virtual environment instead of a new one, in a folder with a blank."""
-    folder = tmp_path / "a clone"
-    names = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=PROJECT, check=True, timeout=60,
-        capture_output=True, text=True,
-    ).stdout.split("\0")  # fmt: skip
-    for name in names:
-        source = PROJECT / name
-        if name and source.is_file() and not name.startswith("tests/"):
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target)
-    (folder / ".venv").symlink_to(PROJECT / ".venv")
-    yield folder
-    press(folder, "./stop.sh")
-
-
-def press(folder: Path, *command: str, **more: str) -> "subprocess.CompletedProcess[str]":
-    """Runs one of the buttons from another directory."""
-    environment = {key: value for key, value in clean_environment().items() if not key.startswith("PYTHON")}
-    environment |= more
-    button, *rest = command
-    return subprocess.run(
-        [str(folder / button), *rest],
-        cwd="/",
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
 
 
 def test_the_demo_runs_twice_and_stops(clone: Path) -> None:

@@ -13,8 +13,9 @@ import pytest
 
 from migration.errors import LedgerCorrupt, StateUnwritable
 from migration.ledger import recovery, totals
-from migration.ledger.ledger import BACKUP_NAME, LEDGER_NAME, Ledger
+from migration.ledger.ledger import Ledger
 from migration.state_files import progress
+from migration.state_files.names import BACKUP_NAME, LEDGER_NAME
 from migration.state_files.owner import this_process
 from tests.conftest import PROJECT, Shelf, Workers, clean_environment
 from tests.integration.test_hardening import FAST, library_of
@@ -142,7 +143,7 @@ def _folder(path: Path) -> Path:
 _TRIES = """
 import json, logging, resource, sys
 from pathlib import Path
-from migration import rescue, totals
+from migration.ledger import recovery, totals
 from common.clock import SteadyClock
 from migration.ledger.ledger import Ledger
 from migration.state_files.owner import this_process
@@ -164,7 +165,7 @@ def attempt(action):
 
 make = lambda: Ledger(folder, owner, clock)
 found = [
-    attempt(make), attempt(lambda: rescue.open_ledger(folder, make, logging.getLogger())),
+    attempt(make), attempt(lambda: recovery.open_ledger(folder, make, logging.getLogger())),
     attempt(lambda: totals.read(folder / "migration_ledger.db")),
 ]
 print(json.dumps(found))

@@ -13,8 +13,8 @@ from migration.commands import failures, retry
 from migration.errors import WrongLedger
 from migration.ledger import schema, totals
 from migration.ledger.database import Store
-from migration.ledger.ledger import LEDGER_NAME
 from migration.model import BookId, FileId
+from migration.state_files.names import LEDGER_NAME
 from tests.conftest import FIXTURES, PROJECT, Shelf, Workers
 from tests.support.librarykit import Library, Made, epub, epubs
 from tests.support.statekit import State

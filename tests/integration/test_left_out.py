@@ -16,9 +16,9 @@ from rich.console import Console
 from dashboard.report import collect, render
 from migration.ledger import totals
 from migration.ledger.database import Store
-from migration.ledger.ledger import LEDGER_NAME
 from migration.ledger.tables.notices import Kind
 from migration.state_files import logs, not_carried
+from migration.state_files.names import LEDGER_NAME
 from migration.worker import report
 from tests.conftest import FIXTURES, Shelf, Workers, end, start_shelf
 from tests.support.librarykit import Library, Made, epub

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from migration.ledger.ledger import LEDGER_NAME, Ledger
+from migration.ledger.ledger import Ledger
 from migration.ledger.tables.books import Asked, BookState, Intention, Step
 from migration.ledger.tables.pass_end import UNSEEN, Difference, Look
 from migration.model import BookId, EbookId
+from migration.state_files.names import LEDGER_NAME
 from migration.state_files.owner import this_process
 from tests.conftest import FIXTURES
 from tests.support.fakes import ToldClock

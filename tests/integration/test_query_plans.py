@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from migration.ledger.ledger import LEDGER_NAME
 from migration.ledger.schema import TABLES
 from migration.ledger.tables.passes import FAILED
+from migration.state_files.names import LEDGER_NAME
 from tests.conftest import PASSWORD, PROJECT, Shelf, clean_environment
 from tests.support.librarykit import Library, Made, epub, epubs
 
@@ -53,7 +53,8 @@ exec(sys.argv[2])
 WORKER = "import bulk_migrate_calibre; sys.exit(bulk_migrate_calibre.main(sys.argv[3:]))"
 READERS = """
 from pathlib import Path
-from migration import export_map, failures, totals
+from migration.commands import export_map, failures
+from migration.ledger import totals
 from migration.model import BookId, FileId
 ledger = Path(sys.argv[3])
 number = totals.read(ledger).pass_id

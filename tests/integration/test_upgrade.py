@@ -12,7 +12,7 @@ import pytest
 
 from migration.commands import export_map, failures, retry
 from migration.errors import LedgerCorrupt
-from migration.ledger.ledger import LEDGER_NAME
+from migration.state_files.names import LEDGER_NAME
 from tests.conftest import FIXTURES, Shelf, Workers
 from tests.support.librarykit import Library, Made, epub, epubs
 from tests.support.proxy import Decision, Do, Proxy

@@ -15,9 +15,9 @@ from auto_monitor.record.history import History, StateFile, history_path, state_
 from auto_monitor.record.samples import Sample
 from common.files import write_json
 from migration.ledger.database import Store
-from migration.ledger.ledger import LEDGER_NAME
 from migration.model import BookId, Counts, Current, FileId, LastError, Phase, Progress
 from migration.state_files import progress
+from migration.state_files.names import LEDGER_NAME
 
 HOSTILE = ("<script>alert(1)</script>", "كتاب الرياضيات والحكمة في علم الفلك", "W" * 250)
 DIFF = """@@ -120,7 +120,9 @@

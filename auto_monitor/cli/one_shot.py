@@ -1,0 +1,39 @@
+"""`monitor.py --status`, `--resume` and `--rollback`: a look or a wish, then the end."""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from auto_monitor import config
+from auto_monitor.cli import commands, live
+from auto_monitor.cli.command_line import script_of
+from auto_monitor.cli.daemon import something_runs
+from auto_monitor.repair.code_fixes import roll_back
+from migration.state_dirs import resolve
+
+
+def is_asked_for(given: argparse.Namespace) -> bool:
+    """Is no monitor to run at all?"""
+    return bool(given.status or given.rollback or given.resume is not None)
+
+
+def carry_out(given: argparse.Namespace, environment: Mapping[str, str], argv: Sequence[str]) -> int:
+    """Does what was asked for; returns the exit status.
+
+    `given.state_dir` is filled in: without one, that of the migration that runs, or else
+    of the last one. Raises StateDirUnclear, Misconfigured, FixRefused, StateUnwritable.
+    """
+    if not given.state_dir:
+        command = shlex.join([".venv/bin/python", "auto_monitor/monitor.py", *argv])
+        given.state_dir = resolve.for_command(environment, config.PROJECT, command, something_runs)
+    state_dir = Path(given.state_dir).expanduser().resolve()
+    if given.status:
+        return live.show(state_dir, as_json=given.json, watch=given.watch)
+    if given.rollback:
+        sys.stdout.write(roll_back(script_of(environment), state_dir))
+        return 0
+    commands.leave(state_dir, commands.Command(commands.Wish.RESUME, given.resume))
+    sys.stdout.write(f"The monitor will resume worker {given.resume} at its next look.\n")
+    return 0

@@ -1,0 +1,82 @@
+"""`known.json`: the state directories that were used on this machine, wherever they are.
+
+So a directory that was named with --state-dir once is found again without it. It is only
+an index: what a directory holds is told by the files in it, and a damaged index begins
+anew.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from common import lock
+from common.files import read_json, write_json
+from common.json_value import Json
+
+NAME = "known.json"
+SCHEMA = 1
+#: So many stay, those used last.
+NEWEST = 200
+
+_TEXTS = ("state_dir", "library", "library_id", "server")
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """That a state directory was used, for which library and server, and when.
+
+    `library` is the folder; `server` is as `state_dir.Place` has it.
+    """
+
+    state_dir: Path
+    library: str
+    library_id: str
+    server: str
+    used_at: datetime
+
+
+def read(root: Path) -> list[Use]:
+    """The uses, oldest first; entries that are not ours are left out."""
+    value = read_json(root / NAME)
+    items = value.get("used") if isinstance(value, dict) else None
+    if not isinstance(items, list):
+        return []
+    return [use for item in items if (use := _parsed(item)) is not None]
+
+
+def note(root: Path, use: Use) -> None:
+    """Adds the use in place of an older one of the same directory.
+
+    Raises StateUnwritable, OSError.
+    """
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with lock.waiting(root / f".{NAME}.lock"):
+        kept = [known for known in read(root) if known.state_dir != use.state_dir]
+        used: list[Json] = [_json(known) for known in [*kept, use][-NEWEST:]]
+        write_json(root / NAME, {"schema": SCHEMA, "used": used})
+
+
+def _json(use: Use) -> dict[str, Json]:
+    return {
+        "state_dir": str(use.state_dir),
+        "library": use.library,
+        "library_id": use.library_id,
+        "server": use.server,
+        "used_at": use.used_at.isoformat(),
+    }
+
+
+def _parsed(item: Json) -> Use | None:
+    if not isinstance(item, dict):
+        return None
+    state_dir, *known = (item.get(name) for name in _TEXTS)
+    library, library_id, server = (text if isinstance(text, str) else "" for text in known)
+    if not isinstance(state_dir, str):
+        return None
+    try:
+        used_at = datetime.fromisoformat(str(item.get("used_at")))
+    except ValueError:
+        return None
+    if used_at.tzinfo is None or not Path(state_dir).is_absolute():
+        return None
+    return Use(Path(state_dir), library, library_id, server, used_at)

@@ -1,0 +1,1 @@
+"""Finding state directories: those that are there, and the one that is meant."""

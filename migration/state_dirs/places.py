@@ -1,0 +1,124 @@
+"""The state directories of this machine, with what the files in them say."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from common import known_dirs
+from common.files import read_json
+from common.known_dirs import Use
+from common.state_dir import EMBEDDED, NEVER, Place, canonical_server, state_root
+from migration.ledger import totals
+from migration.model import Progress
+from migration.state_files import owner, progress
+from migration.state_files.names import BACKUP_NAME, LEDGER_NAME
+
+#: One of these makes a directory one of ours.
+_TRACES = (
+    LEDGER_NAME, BACKUP_NAME, "monitor.pid", "monitor_state.json",
+    "migration_progress_worker*.json", "bookshelf/server.json",
+)  # fmt: skip
+
+Runs = Callable[[Path], bool]
+
+
+def workers_run(state_dir: Path) -> bool:
+    """Does a worker of this directory live?"""
+    return owner.any_alive(state_dir)
+
+
+def everywhere(environment: Mapping[str, str], project: Path, runs: Runs = workers_run) -> list[Place]:
+    """Below the folder of state directories, in the index, in this checkout, the demo."""
+    demo = project / "demo" / "state"
+    return [*real(environment, project, runs), *_looked_at([demo], {}, runs)]
+
+
+def real(environment: Mapping[str, str], project: Path, runs: Runs = workers_run) -> list[Place]:
+    """All but the demo's."""
+    root = state_root(environment)
+    uses = {use.state_dir: use for use in known_dirs.read(root)} if root else {}
+    found = [*(_folders(root) if root else ()), *uses, project]
+    return _looked_at(found, uses, runs)
+
+
+def gone(environment: Mapping[str, str]) -> list[Use]:
+    """What the index has and the disk has not: deleted, or not mounted."""
+    root = state_root(environment)
+    uses = known_dirs.read(root) if root else []
+    return [use for use in uses if not _is_ours(use.state_dir)]
+
+
+def _folders(root: Path) -> list[Path]:
+    try:
+        return sorted(path for path in root.iterdir() if path.is_dir())
+    except OSError:
+        return []
+
+
+def _looked_at(state_dirs: Iterable[Path], uses: Mapping[Path, Use], runs: Runs) -> list[Place]:
+    """What each holds, once; a directory that is gone or holds nothing is left out."""
+    known = {use.state_dir.resolve(): use for use in uses.values()}
+    places = {path.resolve(): None for path in state_dirs}
+    return [_place(path, known.get(path), runs) for path in places if _is_ours(path)]
+
+
+def _is_ours(state_dir: Path) -> bool:
+    try:
+        return any(next(state_dir.glob(trace), None) for trace in _TRACES)
+    except OSError:
+        return False
+
+
+def _place(state_dir: Path, use: Use | None, runs: Runs) -> Place:
+    library_id, server_url = _bound_to(state_dir)
+    library = use.library if use else ""
+    for seen in _progress(state_dir):
+        library = library or str(Path(seen.library).expanduser().resolve())
+        server_url = server_url or seen.server
+    embedded = _is_embedded(state_dir, server_url)
+    server = EMBEDDED if embedded else canonical_server(server_url)
+    if use and not server_url:
+        # Its ledger is gone, and is made anew there.
+        library_id, server = library_id or use.library_id, use.server
+    used_at = use.used_at if use else _changed_at(state_dir)
+    return Place(state_dir, library_id, library, server, server_url, used_at, runs(state_dir))
+
+
+def _bound_to(state_dir: Path) -> tuple[str, str]:
+    """What the ledger, or else its backup, belongs to: a damaged one is rebuilt later."""
+    for name in (LEDGER_NAME, BACKUP_NAME):
+        try:
+            found = totals.bound_to(state_dir / name)
+        except totals.UNREADABLE:
+            continue
+        if found != ("", ""):
+            return found
+    return "", ""
+
+
+def _progress(state_dir: Path) -> Iterator[Progress]:
+    for path in progress.progress_paths(state_dir):
+        seen = progress.read(path)
+        if seen is not None:
+            yield seen
+
+
+def _is_embedded(state_dir: Path, server_url: str) -> bool:
+    """Does its ledger belong to the embedded server that is kept in the same place?"""
+    if not (state_dir / "bookshelf" / "bookshelf.db").is_file():
+        return False
+    record = read_json(state_dir / "bookshelf" / "server.json")
+    if isinstance(record, dict) and record.get("url"):
+        return server_url in ("", record["url"])
+    return server_url == "" or server_url.startswith("http://127.0.0.1:")
+
+
+def _changed_at(state_dir: Path) -> datetime:
+    """When a run wrote there last. Not by the ledger's WAL: to look at it makes one."""
+    moments = [NEVER]
+    for name in (LEDGER_NAME, "monitor_state.json", "migration_progress_worker*.json"):
+        for path in state_dir.glob(name):
+            with suppress(OSError):
+                moments.append(datetime.fromtimestamp(path.stat().st_mtime, tz=UTC))
+    return max(moments)

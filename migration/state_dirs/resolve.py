@@ -1,0 +1,156 @@
+"""The state directory that is meant where none was named."""
+
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.known_dirs import Use
+from common.sanitize import sanitize_text
+from common.state_dir import (
+    EMBEDDED,
+    Place,
+    belonging,
+    canonical_server,
+    directory_name,
+    meant,
+    state_root,
+)
+from migration.calibre.connection import connect, readable
+from migration.errors import LibraryUnreadable, StateDirUnclear
+from migration.state_dirs import places
+
+#: Seconds to wait for a Calibre that has locked its library, each time it is asked.
+_BUSY_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A state directory for a migration; `place` when it holds one already."""
+
+    state_dir: Path
+    place: Place | None = None
+    note: str = ""
+
+
+def for_migration(
+    library: Path,
+    server: str | None,
+    environment: Mapping[str, str],
+    project: Path,
+    wait: Callable[[Callable[[], str]], str] = lambda work: work(),
+) -> Chosen:
+    """The one of this library and this server, the embedded one by default.
+
+    `wait` calls what reads the library's id, again if need be. Raises StateDirUnclear
+    without a home, LibraryUnreadable, LibraryBusy.
+    """
+    known = places.real(environment, project)
+    folder = library.expanduser().resolve()
+    library_id = wait(lambda: library_id_of(folder))
+    name = EMBEDDED if server is None else canonical_server(server)
+    place = belonging(known, str(folder), library_id, name)
+    if place is not None:
+        return Chosen(place.state_dir, place, _going_on(place, environment, project))
+    root = state_root(environment)
+    if root is None:
+        raise StateDirUnclear(
+            "there is no home for the state of this migration: HOME and XDG_STATE_HOME "
+            "are not set; give --state-dir DIR, or set STATE_DIR"
+        )
+    state_dir = root / directory_name(folder, library_id, name)
+    lost = [use for use in places.gone(environment) if (use.library_id, use.server) == (library_id, name)]
+    note = _lost(lost, state_dir) or _beside(known, project, state_dir)
+    return Chosen(state_dir, None, note)
+
+
+def _going_on(place: Place, environment: Mapping[str, str], project: Path) -> str:
+    root = state_root(environment)
+    if root is not None and place.state_dir.is_relative_to(root.resolve()):
+        return ""
+    why = "which an earlier version left there" if place.state_dir == project else ""
+    return f"Going on with the state in {place.state_dir}{', ' + why if why else ''}."
+
+
+def _lost(lost: Sequence[Use], state_dir: Path) -> str:
+    """What is said when this migration was kept elsewhere before."""
+    if not lost:
+        return ""
+    return (
+        f"The state of this migration was in {lost[-1].state_dir}, which is not there any "
+        f"more (is its disk mounted?); it begins anew in {state_dir}."
+    )
+
+
+def _beside(known: list[Place], project: Path, state_dir: Path) -> str:
+    """What is said when there is other state in the checkout, and this is a new one."""
+    old = next((place for place in known if place.state_dir == project), None)
+    if old is None or state_dir.exists():
+        return ""
+    return f"The state in {project} is that of {old}; this one is in {state_dir}."
+
+
+def for_library(
+    library: Path,
+    server: str | None,
+    environment: Mapping[str, str],
+    project: Path,
+    command: str,
+) -> Place | None:
+    """What is there of this library, on this server if one is named, for a command.
+
+    The one whose workers run, or else the last one used; None when there is none. Raises
+    StateDirUnclear when several run, LibraryUnreadable.
+    """
+    folder = library.expanduser().resolve()
+    library_id = library_id_of(folder)
+    name = None if server is None else canonical_server(server)
+    of_library = [
+        place
+        for place in places.everywhere(environment, project)
+        if (place.library_id == library_id or place.library == str(folder)) and (name is None or name in place.servers)
+    ]
+    return meant(of_library, command)
+
+
+def for_command(
+    environment: Mapping[str, str],
+    project: Path,
+    command: str,
+    runs: places.Runs = places.workers_run,
+) -> Path:
+    """The one that runs, or else the last one used, which is said.
+
+    `command` is what was called, for the list when several run. Raises StateDirUnclear,
+    also when nothing was migrated yet.
+    """
+    place = meant(places.everywhere(environment, project, runs), command)
+    if place is None:
+        raise StateDirUnclear("nothing was migrated yet, as far as can be seen; if it was, give --state-dir")
+    if not place.runs:
+        sys.stderr.write(f"Nothing runs; the last one used is {place.state_dir}\n")
+    return place.state_dir
+
+
+def library_id_of(library: Path) -> str:
+    """The id Calibre gave a library. Raises LibraryUnreadable, LibraryBusy."""
+    with tempfile.TemporaryDirectory(prefix="calibre-library-") as private:
+        # Only where a crashed writer must be rolled back is a copy made there.
+        db, _copied = connect(library, Path(private), _BUSY_SECONDS)
+        with closing(db), readable(library / "metadata.db"):
+            return _library_id(db, library)
+
+
+def _library_id(db: sqlite3.Connection, library: Path) -> str:
+    there = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'library_id'")
+    row = None
+    if there.fetchone():
+        row = db.execute("SELECT uuid FROM library_id LIMIT 1").fetchone()
+    if not row or not row[0]:
+        raise LibraryUnreadable(
+            f"{library / 'metadata.db'} has no library id; open the library once in Calibre, which gives it one"
+        )
+    return sanitize_text(row[0])

@@ -1,0 +1,6 @@
+"""Names of files in the state directory that several programs look for."""
+
+#: The ledger, SQLite in WAL mode.
+LEDGER_NAME = "migration_ledger.db"
+#: Its copy of the last closed pass.
+BACKUP_NAME = "migration_ledger.backup.db"
