@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NoReturn, TypeVar
 
 from common.exit_status import ExitCode
@@ -12,13 +12,13 @@ from common.settings.setting import Setting, settings_of
 T = TypeVar("T")
 
 
-def add_options(parser: argparse.ArgumentParser, model: type) -> None:
-    """Adds the model's options.
+def add_options(parser: argparse.ArgumentParser, model: type, *, without: Collection[str] = ()) -> None:
+    """Adds the model's options; those of the fields in `without` the caller adds.
 
     Values stay texts: only the loader reads them, wherever they come from.
     """
     for one in settings_of(model):
-        if one.option:
+        if one.option and one.field not in without:
             _add(parser, one)
 
 

@@ -28,14 +28,14 @@ class Files:
 class StateDir(Files):
     """Where ledger, logs and progress are."""
 
-    state_dir: Path = setting(
+    state_dir: Path | None = setting(
         kinds.path(),
-        PROJECT,
+        None,
         option="--state-dir",
         metavar="DIR",
         container=False,
+        default_text="that of the library and the server, see docs/operations.md",
         what="folder for the ledger, logs and progress",
-        default_text="this folder",
     )
 
 
