@@ -86,7 +86,7 @@ def bound_to(ledger: Path) -> tuple[str, str]:
     if not _is_there(ledger):
         return "", ""
     with translated(ledger), opened(ledger) as db:
-        if db.execute("PRAGMA user_version").fetchone()[0] == 0:
+        if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is None:
             return "", ""
         found = dict(db.execute("SELECT key, value FROM meta WHERE key IN ('library', 'server')").fetchall())
     return str(found.get("library", "")), str(found.get("server", ""))

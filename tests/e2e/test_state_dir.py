@@ -228,6 +228,20 @@ def test_what_an_older_version_left_goes_on_being_used(clone: Path, books: Libra
     assert the_pass(clone) == (2, 0, 6, True)
 
 
+def test_it_is_moved_out_of_the_checkout_as_the_manual_says(clone: Path, books: Library) -> None:
+    """Nothing of it is left there, and nothing of the program is gone."""
+    migrate(clone, books, "--state-dir", str(clone))
+    manual = (clone / "docs" / "operations.md").read_text("utf-8")
+    chapter = manual.partition("### Moving what an older version left in the checkout")[2]
+    commands = chapter.split("```")[1]
+    subprocess.run(["bash", "-euc", commands], cwd=clone, check=True, timeout=120, capture_output=True)
+    migrate(clone, books)
+    [mine] = state_dirs()
+    assert the_pass(mine) == (2, 0, 6, True)
+    assert not (clone / LEDGER_NAME).exists()
+    lead_to(clone, mine)
+
+
 def test_a_library_that_is_moved_or_restored(clone: Path, books: Library, tmp_path: Path) -> None:
     """Moved, it goes on; restored by Calibre it has another id, and the ledger asks what that means."""
     migrate(clone, books)

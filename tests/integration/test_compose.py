@@ -10,7 +10,7 @@ import yaml
 from deploy.check_env import missing
 from tests.conftest import PROJECT
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("compose")]
 COMPOSE = PROJECT / "docker-compose.yml"
 #: The services that belong together.
 SERVER, EMBEDDED, MIGRATE = {"db", "backend", "app"}, {"bookshelf"}, {"migrator"}

@@ -104,6 +104,17 @@ def test_a_ledger_without_its_own_word_is_known_by_its_backup(machine: Machine) 
     assert machine.chosen().state_dir == mine
 
 
+def test_another_programs_database_is_no_ledger(machine: Machine) -> None:
+    """It is left alone, and hinders nothing."""
+    mine = machine.root / "mine"
+    mine.mkdir(parents=True)
+    with closing(sqlite3.connect(mine / LEDGER_NAME)) as db, db:
+        db.execute("CREATE TABLE something (key TEXT)")
+        db.execute("PRAGMA user_version = 3")
+    assert machine.real()[mine].library_id == ""
+    assert machine.chosen().place is None
+
+
 def test_a_ledger_that_tells_nothing_is_known_by_the_progress(machine: Machine) -> None:
     """Which names library and server."""
     state = State(machine.checkout)
