@@ -1,7 +1,12 @@
 # The same commands here, in CI and before a commit.
 PYTHON ?= .venv/bin/python
 
-.PHONY: check lint types layers format
+.PHONY: check test lint types layers format
+
+# A contributor's ring: decisions, protocol and orchestration; no library, little waiting.
+test:
+	$(PYTHON) -m pytest -q -n logical --dist loadgroup \
+		tests/unit tests/contract $(wildcard tests/harness)
 
 check: lint types layers shell
 

@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
-# Runs all tests, side by side:  ./run_tests.sh [--system-deps] [pytest arguments; -n 0 for one after the other]
-# --system-deps (root on Debian) first installs the programs some tests use; without them those tests are skipped.
+# Runs the tests side by side:  ./run_tests.sh [--all] [--system-deps] [pytest arguments]
+# --all          also those marked "slow": containers, clusters, files of 300 MB, ...; CI does.
+# --system-deps  (root on Debian) first installs the programs some tests use; without them
+#                those tests are skipped.
+# `-n 0` runs one after the other. `make test` is the quick ring of them.
 set -eu
 
 script=${BASH_SOURCE[0]}
@@ -10,8 +13,18 @@ while [ -L "$script" ]; do
 done
 cd "$(dirname "$script")"
 
-if [ "${1:-}" = --system-deps ]; then
+chosen=(-m "not slow")
+system_deps=
+while :; do
+    case ${1:-} in
+        --all) chosen=() ;;
+        --system-deps) system_deps=1 ;;
+        *) break ;;
+    esac
     shift
+done
+
+if [ -n "$system_deps" ]; then
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
         echo "--system-deps needs root on Debian; without it the tests that need calibre, jq, postgresql, systemd, chromium or promtool are skipped" >&2
         exit 2
@@ -55,5 +68,8 @@ done
 # shellcheck source=deploy/bootstrap.sh
 . deploy/bootstrap.sh
 bootstrap requirements-dev.txt
-# Side by side, a file's tests on one of them: most of their time is waiting. Timings need room, so no more than four.
-exec .venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile "$@"
+# Most of a test's time is waiting, so there are more processes than cores. Tests that share
+# something dear to start (an engine, a database) are a group and stay on one process.
+processes=$(($(nproc) * 2))
+[ "$processes" -le 8 ] || processes=8
+exec .venv/bin/python -m pytest -n "$processes" --dist loadgroup "${chosen[@]}" "$@"

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from tests.conftest import end, start_shelf
-from tests.integration.test_code_fixes import SHIPPED, Broken, right_answer
+from tests.support.brokenkit import SHIPPED, Broken, right_answer
 
 HERE = 'os.environ.get("FAULT_MARKER")'
 #: Name, function, the line put first into it, the edit's format (0 function, 1 strings, 2 diff).

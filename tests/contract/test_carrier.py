@@ -25,7 +25,7 @@ from migration.state_files.owner import this_process
 from tests.support.librarykit import Library, Made, epub
 from tests.support.shelfkit import Server, digest, title
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("dask")]
 
 
 @dataclass(slots=True)

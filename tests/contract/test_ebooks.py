@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.shelfkit import Server, epub, title
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("contract")]
 
 
 def test_an_ebook_needs_a_language(server: Server) -> None:

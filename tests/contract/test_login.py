@@ -9,7 +9,7 @@ import websocket
 
 from tests.support.shelfkit import TIMEOUT, Server
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("contract")]
 
 
 def login(server: Server, **body: str) -> requests.Response:

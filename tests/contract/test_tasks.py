@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.shelfkit import Server, digest, epub, frames_until_end, picture, title
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("contract")]
 
 
 def test_a_call_is_accepted_started_and_ends_with_its_result(server: Server) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.shelfkit import Server, digest, epub
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("contract")]
 
 
 def test_check_says_ok_for_a_new_epub(server: Server) -> None:

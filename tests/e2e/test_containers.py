@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PASSWORD, PROJECT
-from tests.integration.test_migration_changes import wait_for
 from tests.support.dockerkit import BASE_IMAGE, Docker, Stack, certificates, engine
 from tests.support.librarykit import Library, epubs
+from tests.support.workerkit import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500), pytest.mark.xdist_group("docker"), pytest.mark.slow]
 #: Enough that everything can be stopped in the middle, one by one.
 BOOKS = 240
 IMAGE_MEGABYTES = 250

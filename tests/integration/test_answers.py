@@ -9,7 +9,7 @@ from migration.server import responses
 from tests.conftest import Shelf, end, start_shelf
 from tests.support.answercells import KINDS, ROUTES, Cell, OldAnswers, run_cell, run_old_answers, run_window
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("answers")]
 
 #: Those that left most behind: a second ebook, an empty one, a working title, a rating that never came.
 CELLS = (

@@ -17,16 +17,9 @@ from PIL import Image
 
 from tests.conftest import PROJECT, Shelf, clean_environment
 from tests.support.librarykit import epub as make_epub
-from tests.support.shelfkit import Server, epub
+from tests.support.shelfkit import Server, client, epub, jpeg
 
 pytestmark = pytest.mark.integration
-
-
-def client(shelf: Shelf) -> Server:
-    """A client that is logged in."""
-    made = Server(shelf.url, shelf.ws_url, shelf.username, shelf.password)
-    made.login()
-    return made
 
 
 def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, shelves: Callable[..., Shelf]) -> None:
@@ -243,13 +236,6 @@ def test_what_a_power_cut_left_of_an_upload_is_never_attached(shelf: Shelf, left
     record = server.extracted(data, {"title": "x"})
     assert "id" in server.call("POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": record["id"]}).json()
     server.http.close()
-
-
-def jpeg(name: str) -> bytes:
-    """A picture in one colour."""
-    buffer = io.BytesIO()
-    Image.new("RGB", (400, 600), name).save(buffer, "JPEG")
-    return buffer.getvalue()
 
 
 def colour(data: bytes) -> str:

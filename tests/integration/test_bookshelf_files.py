@@ -20,9 +20,8 @@ from bookshelf.files import Files
 from bookshelf.housekeeping import LEFT_BEHIND_AT_MOST, sweep_books, sweep_uploads
 from bookshelf.watch import Gone
 from tests.conftest import Shelf, Workers, end
-from tests.integration.test_bookshelf import client, jpeg
 from tests.support.librarykit import Library, Made
-from tests.support.shelfkit import epub
+from tests.support.shelfkit import client, epub, jpeg
 from tests.support.truth import look, troubles
 
 pytestmark = pytest.mark.integration

@@ -7,11 +7,11 @@ import pytest
 
 from migration.state_files import progress
 from tests.conftest import Shelf, Workers
-from tests.integration.test_hardening import Script, library_of
-from tests.integration.test_migration_changes import wait_for
 from tests.support.clockkit import FakeTime
-from tests.support.proxy import Do, Proxy
+from tests.support.librarykit import library_of
+from tests.support.proxy import Do, Proxy, Script
 from tests.support.truth import look, troubles
+from tests.support.workerkit import wait_for
 
 pytestmark = pytest.mark.integration
 FAST = {"RETRY_FIRST_SECONDS": "0.05", "PROBE_SECONDS": "0.2", "RECONCILE_AFTER_SECONDS": "3", "TASK_SECONDS": "4"}

@@ -21,15 +21,14 @@ from migration.ledger import totals
 from migration.model import Counts, Phase
 from migration.state_files import progress
 from tests.conftest import PASSWORD, PROJECT, Shelf, Workers, clean_environment, needs
-from tests.integration.test_hardening import Script
-from tests.integration.test_migration_changes import lines_of, wait_for
-from tests.integration.test_migration_small import by_sha1, seen
 from tests.support.clusterkit import DaskCluster
 from tests.support.librarykit import Library, Made, epub, epubs
-from tests.support.proxy import Answer, Proxy
+from tests.support.proxy import Answer, Proxy, Script
+from tests.support.shelfkit import by_sha1, seen
 from tests.support.truth import look, troubles
+from tests.support.workerkit import lines_of, wait_for
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 FAST = {"RETRY_FIRST_SECONDS": "0.05", "PROBE_SECONDS": "0.2", "RECONCILE_AFTER_SECONDS": "1.5", "TASK_SECONDS": "20"}
 
 

@@ -10,7 +10,7 @@ import yaml
 from deploy.check_env import missing
 from tests.conftest import PROJECT
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("compose")]
 COMPOSE = PROJECT / "docker-compose.yml"
 #: The services that belong together.
 SERVER, EMBEDDED, MIGRATE = {"db", "backend", "app"}, {"bookshelf"}, {"migrator"}
@@ -76,7 +76,12 @@ def test_only_its_own_login(services: dict[str, dict[str, Any]]) -> None:
     """The migrator knows no secret of the server; ports are published on loopback, the database on 5433."""
     known = set(services["migrator"]["environment"])
     assert "MBS2_PASSWORD" in known
-    assert not {name for name in known if "DB" in name or "SECRET" in name or "TOKEN" in name}
+    # A number, not a token.
+    others = known - {"LLM_TOKENS_PER_DAY"}
+    assert not {name for name in others if "DB" in name or "SECRET" in name or "TOKEN" in name}
+    assert not known & {name for name in (*services["db"]["environment"], *services["app"]["environment"])} - {
+        "MAX_CONTENT_LENGTH"
+    }
     ports = {port for service in services.values() for port in service.get("ports", [])}
     assert all(port.startswith("127.0.0.1:") for port in ports)
     assert "127.0.0.1:${MBS2_DB_PORT_ON_HOST:-5433}:5432" in ports

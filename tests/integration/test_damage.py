@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,13 @@ from migration.state_files import progress
 from migration.state_files.names import BACKUP_NAME, LEDGER_NAME
 from migration.state_files.owner import this_process
 from tests.conftest import PROJECT, Shelf, Workers, clean_environment
-from tests.integration.test_hardening import FAST, library_of
-from tests.integration.test_ledger import NOW
-from tests.integration.test_migration_changes import wait_for
 from tests.support.fakes import ToldClock
+from tests.support.librarykit import library_of
 from tests.support.truth import look, troubles
+from tests.support.workerkit import FAST, wait_for
 
 pytestmark = pytest.mark.integration
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 LOG = logging.getLogger("test_damage")
 
 

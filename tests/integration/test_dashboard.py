@@ -16,9 +16,9 @@ from auto_monitor.cli.commands import Command, Wish
 from auto_monitor.processes import identity_of
 from migration.model import BookId, Counts, FileId
 from tests.conftest import PROJECT, clean_environment, end
-from tests.integration.test_migration_changes import wait_for
 from tests.support.boardkit import Running, start_board
 from tests.support.statekit import HOSTILE, State
+from tests.support.workerkit import wait_for
 
 pytestmark = pytest.mark.integration
 PATHS = (

@@ -12,14 +12,14 @@ from auto_monitor.cli import commands
 from auto_monitor.cli.commands import Command, Wish
 from migration.model import BookId, Counts, FileId, Phase
 from tests.conftest import Shelf, end
-from tests.integration.test_migration_changes import wait_for
-from tests.integration.test_monitor import Watch
 from tests.support.boardkit import Running, start_board
 from tests.support.browserkit import PHONE, WIDE, browser, colours, resize, text_of, troubles, violations, wait
 from tests.support.librarykit import Library, Made, epub, epubs
 from tests.support.statekit import HOSTILE, State
+from tests.support.watchkit import Watch
+from tests.support.workerkit import wait_for
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("browser")]
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from tests.conftest import PROJECT, clean_environment, needs
-from tests.integration.test_migration_changes import wait_for
 from tests.support.hostkit import NOBODY, copied, program, public_folder
+from tests.support.workerkit import wait_for
 
 pytestmark = pytest.mark.integration
 LOOP = PROJECT / "deploy" / "loop.sh"

@@ -15,12 +15,11 @@ from auto_monitor import config
 from auto_monitor.decide.detection import FOR_GOOD
 from auto_monitor.observe.disk import LOOK_SECONDS
 from tests.conftest import PROJECT, clean_environment, end, needs, start_shelf
-from tests.integration.test_migration_changes import wait_for
-from tests.integration.test_monitor import Watch, slow_shelf, watch  # fixtures
 from tests.support.servicekit import Manager
+from tests.support.watchkit import Watch
+from tests.support.workerkit import wait_for
 
 pytestmark = pytest.mark.integration
-__all__ = ["slow_shelf", "watch"]
 UNITS = PROJECT / "deploy" / "systemd"
 MONITOR, BOOKSHELF = "calibre-migration-monitor.service", "calibre-bookshelf.service"
 #: Where the units expect the project.

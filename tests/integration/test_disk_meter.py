@@ -11,8 +11,8 @@ from auto_monitor.monitor import get_disk_io_utilization
 from auto_monitor.observe import disk
 from auto_monitor.observe.disk import DiskMeter, devices_behind
 from tests.conftest import Shelf, end
-from tests.integration.test_migration_changes import wait_for
-from tests.integration.test_monitor import Watch
+from tests.support.watchkit import Watch
+from tests.support.workerkit import wait_for
 
 pytestmark = pytest.mark.integration
 #: What the counters of the kernel are made to say.

@@ -20,32 +20,12 @@ from migration.ledger import totals
 from migration.model import Counts, Phase
 from migration.state_files import progress
 from tests.conftest import PROJECT, Shelf, Workers, clean_environment
-from tests.integration.test_migration_changes import lines_of, wait_for
-from tests.support.librarykit import Library, Made, epub, epubs
-from tests.support.proxy import Answer, Decision, Do, Proxy, Wait
+from tests.support.librarykit import Library, Made, epubs, library_of
+from tests.support.proxy import Answer, Decision, Do, Proxy, Script, Wait
 from tests.support.truth import look, troubles
+from tests.support.workerkit import FAST, lines_of, wait_for
 
 pytestmark = pytest.mark.integration
-FAST = {"RETRY_FIRST_SECONDS": "0.05", "PROBE_SECONDS": "0.2", "RECONCILE_AFTER_SECONDS": "1.5", "TASK_SECONDS": "4"}
-
-
-class Script:
-    """Does something to the first requests that match, then passes everything."""
-
-    def __init__(self, method: str, part: str, decision: Decision, times: int) -> None:
-        self._wanted = (method, part, decision)
-        self._left = times
-        self._lock = threading.Lock()
-        self.done = 0
-
-    def __call__(self, method: str, path: str) -> Decision:
-        wanted, part, decision = self._wanted
-        with self._lock:
-            if self._left and method == wanted and part in path:
-                self._left -= 1
-                self.done += 1
-                return decision
-        return Do.PASS
 
 
 @pytest.fixture
@@ -60,17 +40,6 @@ def proxied(shelf: Shelf) -> Iterator[Callable[[Callable[[str, str], Decision]],
     yield put
     for proxy in made:
         proxy.stop()
-
-
-def library_of(tmp_path: Path, books: int = 12) -> tuple[Library, list[bytes]]:
-    """A few books with two formats each."""
-    library = Library(tmp_path / "library")
-    contents = []
-    for number in range(books):
-        files = {"EPUB": epub(number), "TXT": f"text {number}".encode() * 30}
-        library.add(Made(title=f"Книга {number}", files=files, rating=8, series="S", series_index=number))
-        contents += list(files.values())
-    return library, contents
 
 
 TROUBLES = [
@@ -259,6 +228,7 @@ def test_kills_at_random_lose_nothing(tmp_path: Path) -> None:
     assert kill9.run(files=40, kills=8, options=["--delay-ms", "40", "--permissive"], seed=5) == []
 
 
+@pytest.mark.slow
 def test_a_large_file_costs_no_memory(tmp_path: Path, shelves: Callable[..., Shelf], workers: Workers) -> None:
     """300 MB go through a worker that stays under 150 MB; bytes move in its progress."""
     # Each call takes a while, so that the file is still in hand when the progress is next written.

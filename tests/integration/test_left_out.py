@@ -23,7 +23,7 @@ from migration.worker import report
 from tests.conftest import FIXTURES, Shelf, Workers, end, start_shelf
 from tests.support.librarykit import Library, Made, epub
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("odd library")]
 RED, BLUE = (200, 10, 10), (10, 10, 200)
 
 

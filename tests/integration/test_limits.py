@@ -12,10 +12,10 @@ from migration.ledger import totals
 from migration.model import Counts, Phase
 from migration.state_files import progress
 from tests.conftest import Shelf, Workers
-from tests.integration.test_migration_changes import wait_for
-from tests.integration.test_monitor import Watch
 from tests.support.librarykit import Library, Made, epubs
 from tests.support.truth import look, troubles
+from tests.support.watchkit import Watch
+from tests.support.workerkit import wait_for
 
 pytestmark = pytest.mark.integration
 

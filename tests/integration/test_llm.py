@@ -12,10 +12,10 @@ import pytest
 from auto_monitor.observe.disk import devices_behind
 from migration.state_files import progress
 from tests.conftest import PASSWORD, Shelf, end
-from tests.integration.test_migration_changes import wait_for
-from tests.integration.test_monitor import BOOKS, IOSTAT, Watch
 from tests.support.librarykit import epubs
 from tests.support.llmkit import Reply, ScriptedLlm, decision
+from tests.support.watchkit import BOOKS, IOSTAT, Watch
+from tests.support.workerkit import wait_for
 
 pytestmark = pytest.mark.integration
 KEY = "sk-test-0123456789abcdef"

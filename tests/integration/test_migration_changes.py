@@ -4,7 +4,6 @@ import json
 import re
 import sqlite3
 import threading
-import time
 from collections.abc import Callable
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,21 +17,9 @@ from migration.model import Counts, Phase
 from migration.state_files import logs, progress
 from tests.conftest import Shelf, Workers, end, start_shelf
 from tests.support.librarykit import Library, Made, epub, epubs
+from tests.support.workerkit import counts_of, lines_of, wait_for
 
 pytestmark = pytest.mark.integration
-
-
-def lines_of(workers: Workers, worker_id: int = 1) -> list[str]:
-    """The messages in a worker's log."""
-    text = logs.log_path(workers.state_dir, worker_id).read_text("utf-8")
-    return [parsed.message for line in text.splitlines() if (parsed := logs.parse(line)) is not None]
-
-
-def counts_of(workers: Workers, worker_id: int = 1) -> Counts:
-    """The counts of a worker's last run."""
-    found = progress.read(progress.progress_path(workers.state_dir, worker_id))
-    assert found is not None
-    return found.counts
 
 
 def test_a_second_pass_reports_130_of_130_while_others_upload(tmp_path: Path, shelf: Shelf) -> None:
@@ -229,14 +216,6 @@ def test_sigterm_saves_and_ends_within_ten_seconds(
     assert (found.counts.discovered, found.counts.uploaded, found.counts.pending) == (80, 80, 0)
     with closing(sqlite3.connect(shelf.data_dir / "bookshelf.db")) as db:
         assert db.execute("SELECT COUNT(*) FROM ebook WHERE title LIKE '%~%'").fetchone()[0] == 0
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Polls until something is true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.02)
 
 
 class ForgetfulServer:

@@ -1,6 +1,5 @@
 """The main job on a real library: two workers, every book and every byte compared (issue: must show 1)."""
 
-import hashlib
 import json
 import math
 import sqlite3
@@ -9,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from migration.ledger import totals
 from migration.metadata import ebook_metadata
 from migration.model import Author, Counts, Phase, Vocabulary
 from migration.state_files import progress
 from tests.conftest import FIXTURES, Shelf, Workers
+from tests.support.shelfkit import by_sha1, seen
 
 pytestmark = pytest.mark.integration
 
@@ -24,22 +23,6 @@ def expected_books() -> list[dict[str, Any]]:
     """Calibre's own listing of the library."""
     listed: list[dict[str, Any]] = json.loads((FIXTURES / "lib_small.expected.json").read_text(encoding="utf-8"))
     return listed
-
-
-def by_sha1(session: requests.Session, url: str) -> dict[str, tuple[dict[str, Any], str]]:
-    """Every file on the server, downloaded again: its SHA-1 -> (its ebook, its format)."""
-    found: dict[str, tuple[dict[str, Any], str]] = {}
-    page = 1
-    while True:
-        answer = session.get(f"{url}/api/ebooks?page={page}&page_size=100&sort=created", timeout=20)
-        if answer.status_code == 404:
-            return found
-        for item in answer.json()["items"]:
-            ebook = session.get(f"{url}/api/ebooks/{item['id']}", timeout=20).json()
-            for source in ebook["sources"]:
-                data = session.get(f"{url}/api/download/{source['id']}", timeout=20).content
-                found[hashlib.sha1(data).hexdigest()] = (ebook, source["format"])
-        page += 1
 
 
 def shown(book: dict[str, Any], vocabulary: Vocabulary, sorts: dict[str, str]) -> dict[str, Any]:
@@ -55,19 +38,6 @@ def shown(book: dict[str, Any], vocabulary: Vocabulary, sorts: dict[str, str]) -
         "language": code,
         "genres": {name for _id, name in genres},
         "rating": book["rating"] * 10 if book.get("rating") else None,
-    }
-
-
-def seen(ebook: dict[str, Any]) -> dict[str, Any]:
-    """The same of an ebook of the server."""
-    return {
-        "title": ebook["title"],
-        "authors": {(author["last_name"], author.get("first_name", "")) for author in ebook["authors"]},
-        "series": ebook.get("series", {}).get("title"),
-        "series_index": ebook.get("series_index"),
-        "language": ebook["language"]["code"],
-        "genres": {genre["name"] for genre in ebook["genres"]},
-        "rating": ebook.get("rating"),
     }
 
 

@@ -20,137 +20,15 @@ import pytest
 from auto_monitor.model import Identity
 from auto_monitor.observe.disk import devices_behind
 from auto_monitor.processes import Command, Workers
-from migration.ledger import totals
 from migration.model import Phase
 from migration.state_files import progress
-from tests.conftest import PASSWORD, PROJECT, Shelf, clean_environment, end, start_shelf
-from tests.integration.test_hardening import Script
-from tests.integration.test_migration_changes import wait_for
-from tests.support.librarykit import Library, epub, epubs
-from tests.support.proxy import Do, Proxy, Wait
-from tests.support.truth import look, troubles
+from tests.conftest import PROJECT, Shelf, end, start_shelf
+from tests.support.librarykit import epubs
+from tests.support.proxy import Do, Proxy, Script, Wait
+from tests.support.watchkit import BOOKS, IOSTAT, Watch
+from tests.support.workerkit import wait_for
 
 pytestmark = pytest.mark.integration
-SHORT = {
-    "CHECK_INTERVAL_SECONDS": "0.5", "STUCK_THRESHOLD_SECONDS": "5", "DISCOVERY_THRESHOLD_SECONDS": "8",
-    "COOLDOWN_SECONDS": "2", "SUCCESS_VERIFICATION_SECONDS": "2.5", "VERIFICATION_AT_MOST_SECONDS": "60",
-    "KILL_GRACE_SECONDS": "1", "STACK_SECONDS": "1", "IOSTAT_SECONDS": "1", "CLOSING_SECONDS": "5",
-    "RETRY_FIRST_SECONDS": "0.05", "PROBE_SECONDS": "0.2", "RECONCILE_AFTER_SECONDS": "1.5",
-    "PROBE_ANSWER_SECONDS": "2", "TASK_SECONDS": "1.5",
-}  # fmt: skip
-BOOKS = 60
-
-
-class Watch:
-    """A monitor with its workers on a state directory of its own."""
-
-    def __init__(self, folder: Path, shelf: Shelf) -> None:
-        self.state = folder / "state"
-        self.state.mkdir(exist_ok=True)
-        self.library = Library(folder / "library")
-        self.library.add(*epubs(range(BOOKS)))
-        self.shelf = shelf
-        self.more = dict(SHORT)
-        self.running: list[subprocess.Popen[str]] = []
-
-    def environment(self) -> dict[str, str]:
-        """For monitor and workers."""
-        return clean_environment(
-            MBS2_PASSWORD=PASSWORD, MBS2_SERVER=self.shelf.url, CALIBRE_LIBRARY=str(self.library.root),
-            STATE_DIR=str(self.state), BATCH_SIZE="10", **self.more,
-        )  # fmt: skip
-
-    def open_pass(self) -> None:
-        """As start.sh does."""
-        subprocess.run(
-            [sys.executable, str(PROJECT / "bulk_migrate_calibre.py"), "--open-pass"], env=self.environment(),
-            check=True, capture_output=True, timeout=60,
-        )  # fmt: skip
-
-    def start(self, *options: str) -> "subprocess.Popen[str]":
-        """A monitor in the background; its words go to a file."""
-        process = subprocess.Popen(
-            [sys.executable, str(PROJECT / "auto_monitor" / "monitor.py"), "--stop-workers", *options],
-            env=self.environment(), text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd="/",
-        )  # fmt: skip
-        self.running.append(process)
-        return process
-
-    def run(self, *options: str) -> str:
-        """A monitor to the end of the pass; returns what it said."""
-        process = self.start(*options)
-        _out, said = process.communicate(timeout=240)
-        assert process.returncode == 0, said
-        return said
-
-    def command(self, *options: str) -> "subprocess.CompletedProcess[str]":
-        """`monitor.py --status` and its like."""
-        return subprocess.run(
-            [sys.executable, str(PROJECT / "auto_monitor" / "monitor.py"), *options], env=self.environment(),
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-
-    def history(self) -> list[dict[str, object]]:
-        """The attempts."""
-        path = self.state / "auto_fix_history.json"
-        return list(json.loads(path.read_bytes())) if path.exists() else []
-
-    def worker(self, number: int) -> psutil.Process:
-        """Worker N's process, once it has settled something."""
-        path = progress.progress_path(self.state, number)
-        wait_for(lambda: (seen := progress.read(path)) is not None and seen.counts.uploaded > 0)
-        seen = progress.read(path)
-        assert seen is not None
-        return psutil.Process(seen.pid)
-
-    def all_arrived_once(self) -> None:
-        """Every file, by hash; the equation."""
-        assert (
-            troubles(look(self.shelf.data_dir), [epub(number, title=f"Book {number}") for number in range(BOOKS)]) == []
-        )
-        found = totals.read(self.state / "migration_ledger.db")
-        assert found is not None
-        assert (found.counts.discovered, found.counts.uploaded) == (BOOKS, BOOKS)
-        assert totals.proved(self.state / "migration_ledger.db", found.pass_id)
-
-    def patched(self, function: str, fault: str) -> None:
-        """The worker's script is a copy in which a function first does something bad, once in all."""
-        text = (PROJECT / "bulk_migrate_calibre.py").read_text("utf-8")
-        pattern = re.compile(rf"(    def {function}\(self.*?\n        \"\"\".*?\"\"\"\n)", re.DOTALL)
-        broken, count = pattern.subn(lambda match: match[1] + f"        if _first():\n            {fault}\n", text)
-        assert count == 1
-        script = self.state / "bulk_migrate_calibre.py"
-        script.write_text(broken.replace("class CalibreMigrator:", FIRST + "class CalibreMigrator:"), "utf-8")
-        self.more |= {"WORKER_SCRIPT": str(script), "FAULT_MARKER": str(self.state / "marker")}
-
-
-FIRST = '''
-def _first() -> bool:
-    """Is this the first time in any process?"""
-    try:
-        os.close(os.open(os.environ["FAULT_MARKER"], os.O_CREAT | os.O_EXCL))
-    except FileExistsError:
-        return False
-    return True
-
-
-'''
-
-
-@pytest.fixture
-def slow_shelf(tmp_path: Path, shelves: Callable[..., Shelf]) -> Shelf:
-    """A server that takes its time, so that something can happen meanwhile."""
-    return shelves(tmp_path / "shelf", "--delay-ms", "40")
-
-
-@pytest.fixture
-def watch(tmp_path: Path, slow_shelf: Shelf) -> Iterator[Watch]:
-    """A pass that is open; whatever still runs is ended."""
-    made = Watch(tmp_path, slow_shelf)
-    made.open_pass()
-    yield made
-    for process in made.running:
-        end(process)
 
 
 def only_attempt(watch: Watch, trigger: str) -> dict[str, object]:
@@ -432,13 +310,6 @@ def test_only_what_is_provably_ours_is_ever_signalled(
 
 
 # -- scaling, alerts -----------------------------------------------------------------------------------------------
-
-IOSTAT = """#!/bin/sh
-util=$(cat "$UTIL_FILE")
-echo '{"sysstat": {"hosts": [{"statistics": [{"disk": ['
-for disk in $(ls /sys/block); do echo "{\\"disk_device\\": \\"$disk\\", \\"util\\": $util},"; done
-echo '{"disk_device": "none", "util": 0}]}]}]}}'
-"""
 
 
 def test_a_saturated_disk_takes_a_worker_away_and_an_idle_one_gives_it_back(watch: Watch, tmp_path: Path) -> None:

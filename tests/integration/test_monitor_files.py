@@ -18,10 +18,9 @@ from auto_monitor.model import HistoryEntry, MonitorState
 from auto_monitor.record.history import History, StateFile, to_json
 from auto_monitor.record.memory import Memory
 from tests.conftest import PROJECT
-from tests.integration.test_monitor import Watch, slow_shelf, watch  # fixtures
+from tests.support.watchkit import Watch
 
 pytestmark = pytest.mark.integration
-__all__ = ["slow_shelf", "watch"]
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ENTRY = HistoryEntry(NOW.isoformat(), 2, 1, "stuck", 6.1, "migrating", "no progress")
 

@@ -18,7 +18,7 @@ from deploy.prepare_server import SCRIPT
 from tests.conftest import PROJECT, clean_environment
 from tests.support.postgreskit import Postgres, binaries, running, standby
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("postgresql")]
 
 CHECK = "SELECT id, ebook_id, location FROM source WHERE size = {} AND hash = '{}'"
 UNIQUE, PLAIN = "source_size_hash_unique", "source_size_hash"
@@ -118,6 +118,7 @@ def held_up(uri: str, *options: str) -> Iterator["tuple[subprocess.Popen[str], p
         yield process, busy
 
 
+@pytest.mark.slow
 def test_200_000_sources_twice(server: Postgres) -> None:
     """The plan changes from reading the table to asking the index; the second run changes nothing."""
     uri = server.mybookshelf2("many", sources=200_000)

@@ -13,10 +13,9 @@ import pytest
 from dashboard.slowest import MOST, slowest
 from migration.state_files import logs
 from tests.conftest import PROJECT, Shelf, clean_environment
-from tests.integration.test_monitor import SHORT as SHORT
-from tests.integration.test_monitor import Watch
 from tests.support.librarykit import Made, epub
 from tests.support.statekit import HOSTILE, State
+from tests.support.watchkit import Watch
 
 pytestmark = pytest.mark.integration
 SCHEMA = json.loads((PROJECT / "dashboard" / "report.schema.json").read_text())

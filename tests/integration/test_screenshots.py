@@ -15,10 +15,10 @@ from selenium.webdriver import Chrome
 
 from migration.ledger import totals
 from tests.conftest import PROJECT, Shelf, end
-from tests.integration.test_migration_changes import wait_for
-from tests.integration.test_monitor import Watch
 from tests.support.boardkit import start_board
 from tests.support.browserkit import PHONE, browser, colours, resize, screenshot, text_of, troubles, wait
+from tests.support.watchkit import Watch
+from tests.support.workerkit import wait_for
 
 pytestmark = pytest.mark.integration
 IMAGES = PROJECT / "docs" / "images"

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Shelf, Workers, end
-from tests.integration.test_hardening import FAST, Script
 from tests.support.librarykit import Library, Made, epub
-from tests.support.proxy import Do, Proxy
+from tests.support.proxy import Do, Proxy, Script
 from tests.support.truth import look, troubles
+from tests.support.workerkit import FAST
 
 pytestmark = pytest.mark.integration
 Shelves = Callable[..., Shelf]

@@ -21,9 +21,9 @@ from migration.ledger import totals
 from migration.model import Phase
 from migration.state_files import progress
 from tests.conftest import PASSWORD, PROJECT, Shelf, clean_environment, end
-from tests.integration.test_monitor import FIRST, Watch
 from tests.support.librarykit import Library, epub, epubs
 from tests.support.truth import look, troubles
+from tests.support.watchkit import FIRST, Watch
 
 pytestmark = pytest.mark.integration
 BOOKS = 6

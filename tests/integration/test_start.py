@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from tests.conftest import PROJECT, clean_environment, end
-from tests.integration.test_migration_changes import wait_for
 from tests.support.librarykit import Library, epubs
+from tests.support.workerkit import wait_for
 
 pytestmark = pytest.mark.integration
 

@@ -13,10 +13,10 @@ from migration.model import Phase
 from migration.state_files import position
 from migration.state_files.progress import progress_path, read
 from tests.conftest import Workers, end, start_shelf
-from tests.integration.test_migration_changes import wait_for
 from tests.support.librarykit import Library, Made, epub, epubs
+from tests.support.workerkit import wait_for
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("verified library")]
 #: Short waits; a server that is away for longer than this is given up.
 FAST = {"RETRY_FIRST_SECONDS": "0.05", "PROBE_SECONDS": "0.1", "VERIFY_PATIENCE_SECONDS": "60"}
 

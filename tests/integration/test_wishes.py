@@ -11,10 +11,8 @@ from migration.ledger import totals
 from migration.model import BookId, FileId
 from migration.state_files import progress
 from tests.conftest import end
-from tests.integration.test_migration_changes import wait_for
-from tests.integration.test_monitor import Watch
-from tests.integration.test_monitor import slow_shelf as slow_shelf
-from tests.integration.test_monitor import watch as watch
+from tests.support.watchkit import Watch
+from tests.support.workerkit import wait_for
 
 pytestmark = pytest.mark.integration
 

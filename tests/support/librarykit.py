@@ -162,3 +162,14 @@ os.kill(os.getpid(), 9)
 def crash_a_writer(library: Library, how: str) -> None:
     """A program that dies while it writes."""
     subprocess.run([sys.executable, "-c", WRITER, str(library.root / "metadata.db"), how], check=False, timeout=60)
+
+
+def library_of(tmp_path: Path, books: int = 12) -> tuple[Library, list[bytes]]:
+    """A few books with two formats each."""
+    library = Library(tmp_path / "library")
+    contents = []
+    for number in range(books):
+        files = {"EPUB": epub(number), "TXT": f"text {number}".encode() * 30}
+        library.add(Made(title=f"Книга {number}", files=files, rating=8, series="S", series_index=number))
+        contents += list(files.values())
+    return library, contents

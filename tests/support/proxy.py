@@ -201,3 +201,22 @@ class Proxy:
                 return
             with contextlib.suppress(ConnectionError):
                 await near.send_str(message.data)
+
+
+class Script:
+    """Does something to the first requests that match, then passes everything."""
+
+    def __init__(self, method: str, part: str, decision: Decision, times: int) -> None:
+        self._wanted = (method, part, decision)
+        self._left = times
+        self._lock = threading.Lock()
+        self.done = 0
+
+    def __call__(self, method: str, path: str) -> Decision:
+        wanted, part, decision = self._wanted
+        with self._lock:
+            if self._left and method == wanted and part in path:
+                self._left -= 1
+                self.done += 1
+                return decision
+        return Do.PASS

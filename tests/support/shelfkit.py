@@ -1,5 +1,6 @@
 """A bare client of the protocol for the contract suite: it shows answers as they are and judges nothing."""
 
+import hashlib
 import io
 import json
 import random
@@ -12,6 +13,8 @@ from typing import Any
 import requests
 import websocket
 from PIL import Image
+
+from tests.conftest import Shelf
 
 TIMEOUT = 90
 
@@ -145,3 +148,46 @@ def picture() -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (200, 300), (random.randrange(256), 80, 120)).save(buffer, "JPEG")
     return buffer.getvalue()
+
+
+def client(shelf: Shelf) -> Server:
+    """A client that is logged in."""
+    made = Server(shelf.url, shelf.ws_url, shelf.username, shelf.password)
+    made.login()
+    return made
+
+
+def jpeg(name: str) -> bytes:
+    """A picture in one colour."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (400, 600), name).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def by_sha1(session: requests.Session, url: str) -> dict[str, tuple[dict[str, Any], str]]:
+    """Every file on the server, downloaded again: its SHA-1 -> (its ebook, its format)."""
+    found: dict[str, tuple[dict[str, Any], str]] = {}
+    page = 1
+    while True:
+        answer = session.get(f"{url}/api/ebooks?page={page}&page_size=100&sort=created", timeout=20)
+        if answer.status_code == 404:
+            return found
+        for item in answer.json()["items"]:
+            ebook = session.get(f"{url}/api/ebooks/{item['id']}", timeout=20).json()
+            for source in ebook["sources"]:
+                data = session.get(f"{url}/api/download/{source['id']}", timeout=20).content
+                found[hashlib.sha1(data).hexdigest()] = (ebook, source["format"])
+        page += 1
+
+
+def seen(ebook: dict[str, Any]) -> dict[str, Any]:
+    """The same of an ebook of the server."""
+    return {
+        "title": ebook["title"],
+        "authors": {(author["last_name"], author.get("first_name", "")) for author in ebook["authors"]},
+        "series": ebook.get("series", {}).get("title"),
+        "series_index": ebook.get("series_index"),
+        "language": ebook["language"]["code"],
+        "genres": {genre["name"] for genre in ebook["genres"]},
+        "rating": ebook.get("rating"),
+    }

@@ -1,0 +1,67 @@
+"""Options from the model: the parser knows their names and helps, the loader their values."""
+
+import argparse
+import sys
+from collections.abc import Callable, Collection
+from typing import NoReturn, TypeVar
+
+from common.exit_status import ExitCode
+from common.settings.load import Option, Sources, WrongSetting
+from common.settings.setting import Setting, settings_of
+
+T = TypeVar("T")
+
+
+def add_options(parser: argparse.ArgumentParser, model: type, *, without: Collection[str] = ()) -> None:
+    """Adds the model's options; those of the fields in `without` the caller adds.
+
+    Values stay texts: only the loader reads them, wherever they come from.
+    """
+    for one in settings_of(model):
+        if one.option and one.field not in without:
+            _add(parser, one)
+
+
+def _add(parser: argparse.ArgumentParser, one: Setting) -> None:
+    if not one.option.startswith("-"):
+        parser.add_argument(one.field, nargs="?", default=None, metavar=one.option, help=one.help)
+    elif one.metavar:
+        parser.add_argument(one.option, dest=one.field, default=None, metavar=one.metavar, help=one.help)
+    else:
+        parser.add_argument(
+            one.option,
+            dest=one.field,
+            default=None,
+            action="store_const",
+            const="1",
+            help=one.help,
+        )
+
+
+def options_of(given: argparse.Namespace, model: type) -> dict[str, Option]:
+    """What the command line says, by variable."""
+    found = {}
+    for one in settings_of(model):
+        text = getattr(given, one.field, None)
+        if isinstance(text, str):
+            found[one.variable] = Option(one.option or f"--{one.field}", text)
+    return found
+
+
+def or_exit(work: Callable[[], T]) -> T:
+    """What `work` returns; ends the process with a line for each wrong setting, and 2."""
+    try:
+        return work()
+    except WrongSetting as error:
+        exit_with(error)
+
+
+def exit_with(error: WrongSetting) -> NoReturn:
+    """Says what is wrong and ends the process."""
+    sys.stderr.write(f"{error}\n")
+    raise SystemExit(int(ExitCode.USAGE)) from error
+
+
+def complete(given: argparse.Namespace, model: type, found: Sources) -> Sources:
+    """The sources with what the command line says before everything else."""
+    return found.with_options(options_of(given, model))

@@ -1,0 +1,213 @@
+"""Settings of the monitor."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from common.settings import kinds
+from common.settings.setting import setting
+from common.settings.shared import (
+    DAY,
+    PROJECT,
+    Library,
+    LogFormat,
+    Server,
+    StateDir,
+    TimeLimit,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Healing:
+    """When a worker is stuck, and what is done about it."""
+
+    check_interval_seconds: float = setting(
+        kinds.number(0.1, 3600),
+        60.0,
+        unit="seconds",
+        option="--check-interval",
+        metavar="S",
+        what="seconds between two looks",
+    )
+    stuck_threshold_seconds: float = setting(
+        kinds.number(0.1, DAY),
+        300.0,
+        unit="seconds",
+        what="without progress, after which a worker that has settled a file is stuck; "
+        "also --threshold MIN, in minutes",
+    )
+    discovery_threshold_seconds: float = setting(
+        kinds.number(0.1, DAY),
+        1200.0,
+        unit="seconds",
+        what="the same while it starts or discovers: a first look at 1.7 million books takes its time",
+    )
+    cooldown_seconds: float = setting(
+        kinds.number(0, DAY),
+        600.0,
+        unit="seconds",
+        what="between two attempts on the same worker, counted from the attempt",
+    )
+    max_fix_attempts: int = setting(
+        kinds.whole(1, 100),
+        3,
+        what="attempts on one worker before it is paused and a person is told",
+    )
+    success_verification_seconds: float = setting(
+        kinds.number(0, DAY),
+        120.0,
+        unit="seconds",
+        what="after which an attempt must show that it helped",
+    )
+    verification_at_most_seconds: float = setting(
+        kinds.number(0, DAY),
+        1200.0,
+        unit="seconds",
+        what="the same as long as work moves: a large file takes its time",
+    )
+    kill_grace_seconds: float = setting(
+        kinds.number(0.1, 600),
+        10.0,
+        unit="seconds",
+        what="a worker gets to end after SIGTERM before it is killed; it saves within 7",
+    )
+    stack_seconds: float = setting(
+        kinds.number(0, 60),
+        3.0,
+        unit="seconds",
+        what="to wait at most for the stack of a worker that hangs",
+    )
+    probe_answer_seconds: float = setting(
+        kinds.number(0.1, 300),
+        10.0,
+        unit="seconds",
+        what="the server and the library's disk get to answer when workers hang",
+    )
+    child_seconds: float = setting(
+        kinds.number(0.1, 60),
+        1.0,
+        unit="seconds",
+        what="between two looks for workers that have ended",
+    )
+    report_seconds: float = setting(
+        kinds.number(0, 3600),
+        120.0,
+        unit="seconds",
+        what="the report of a pass that was closed may take; 0 writes none",
+    )
+    closing_seconds: float = setting(
+        kinds.number(0, 600),
+        30.0,
+        unit="seconds",
+        what="workers get to end by themselves when the pass has closed",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaling:
+    """How many workers run."""
+
+    target_worker_count: int = setting(
+        kinds.whole(1, 8),
+        4,
+        option="--workers",
+        metavar="N",
+        what="workers that should run, 1-8",
+    )
+    min_worker_count: int = setting(kinds.whole(1, 8), 1, what="never fewer workers than this")
+    max_worker_count: int = setting(kinds.whole(1, 8), 8, what="never more workers, whatever the disk says")
+    disk_io_saturated_threshold: float = setting(
+        kinds.number(0, 100),
+        90.0,
+        unit="percent",
+        what="of time the disk is busy from which it is saturated",
+    )
+    disk_io_normal_threshold: float = setting(
+        kinds.number(0, 100),
+        50.0,
+        unit="percent",
+        what="below which it has room for one more worker",
+    )
+    disk_io_scale_down_cooldown: float = setting(
+        kinds.number(0, DAY),
+        300.0,
+        unit="seconds",
+        what="after one worker was stopped before another one is",
+    )
+    disk_io_scale_up_cooldown: float = setting(
+        kinds.number(0, DAY),
+        600.0,
+        unit="seconds",
+        what="after the number changed before a worker is added",
+    )
+    scale_check_seconds: float = setting(
+        kinds.number(0.1, 3600),
+        60.0,
+        unit="seconds",
+        what="between two looks at the number of workers",
+    )
+    iostat_seconds: int = setting(kinds.whole(1, 60), 2, unit="seconds", what="over which iostat measures")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Llm:
+    """Asking an LLM (--llm-enabled)."""
+
+    openai_api_key: str = setting(kinds.verbatim(), "", secret=True, what="key of the LLM's server")
+    openai_base_url: str = setting(
+        kinds.url("http", "https", example="http://127.0.0.1:8080/v1"),
+        "",
+        default_text="OpenAI's",
+        what="URL of a server of your own (llama.cpp, Ollama, vLLM)",
+    )
+    openai_model: str = setting(kinds.text(), "gpt-4o-mini", what="the model that is asked")
+    openai_timeout_seconds: float = setting(kinds.number(0.1, 600), 60.0, unit="seconds", what="one call may take")
+    llm_job_seconds: float = setting(
+        kinds.number(1, 3600),
+        600.0,
+        unit="seconds",
+        what="one question with its re-asks may take; the worker is restarted without an answer after that",
+    )
+    llm_calls_per_hour: int = setting(kinds.whole(0, 10_000), 20, what="calls of the LLM in one hour, at most")
+    llm_tokens_per_day: int = setting(kinds.whole(0, 1_000_000_000), 300_000, what="tokens in one day, at most")
+    log_lines_to_analyze: int = setting(
+        kinds.whole(1, 10_000),
+        500,
+        unit="lines",
+        what="of the worker's log that the LLM is shown",
+    )
+    code_fix_min_confidence: float = setting(
+        kinds.number(0, 1), 0.7, what="below this a code fix is asked about once more"
+    )
+    enable_code_fixes: bool = setting(
+        kinds.switch(),
+        True,
+        what="1: code fixes that pass guard and gate are tried on the stuck worker; 0: they are only proposed",
+    )
+    gate_seconds: float = setting(
+        kinds.number(1, 3600),
+        300.0,
+        unit="seconds",
+        what="a candidate gets to migrate the demo library in the sandbox",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorSettings(TimeLimit, LogFormat, Llm, Healing, Scaling, StateDir, Server, Library):
+    """All of the monitor's; what is the worker's it only hands on."""
+
+    WITHOUT_OPTION: ClassVar[frozenset[str]] = frozenset({"log_format", "max_duration"})
+
+    worker_script: Path = setting(
+        kinds.path(),
+        PROJECT / "bulk_migrate_calibre.py",
+        container=False,
+        default_text="bulk_migrate_calibre.py here",
+        what="the script that workers run, and that a code fix replaces",
+    )
+    alert_webhook_url: str = setting(
+        kinds.url("http", "https", example="https://hooks.example/migration"),
+        "",
+        secret=True,
+        what="gets a JSON object for every alert",
+    )

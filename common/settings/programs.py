@@ -1,0 +1,223 @@
+"""Settings of the smaller programs, and which program has which model."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from common.settings import kinds
+from common.settings.monitor import MonitorSettings
+from common.settings.setting import setting
+from common.settings.shared import (
+    DAY,
+    Database,
+    Engine,
+    Files,
+    Library,
+    LibraryLock,
+    ServerOrOurs,
+    StateDir,
+    UploadLimit,
+    User,
+)
+from common.settings.worker import WorkerSettings
+
+_HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForTests:
+    """Trouble that the embedded server makes on purpose."""
+
+    permissive: bool = setting(
+        kinds.switch(),
+        False,
+        variable="BOOKSHELF_PERMISSIVE",
+        option="--permissive",
+        container=False,
+        what="for tests: nothing is unique, as in MyBookshelf2",
+    )
+    delay_ms: int = setting(
+        kinds.whole(0, _HOUR_MS),
+        0,
+        variable="BOOKSHELF_DELAY_MS",
+        option="--delay-ms",
+        metavar="N",
+        container=False,
+        what="for tests: milliseconds added to each call",
+    )
+    task_ms: int = setting(
+        kinds.whole(0, _HOUR_MS),
+        0,
+        variable="BOOKSHELF_TASK_MS",
+        option="--task-ms",
+        metavar="N",
+        container=False,
+        what="for tests: milliseconds each task takes at least",
+    )
+    trouble: Path | None = setting(
+        kinds.path(),
+        None,
+        variable="BOOKSHELF_TROUBLE",
+        option="--trouble",
+        metavar="FILE",
+        container=False,
+        what="for tests: a file that says which trouble the server has now (bookshelf/trouble.py)",
+    )
+    rated_index_fails: bool = setting(
+        kinds.switch(),
+        False,
+        variable="BOOKSHELF_RATED_INDEX_FAILS",
+        option="--rated-index-fails",
+        container=False,
+        what="for tests: /api/ebooks/index is HTTP 500 where it would list a rated "
+        "ebook, as on MyBookshelf2 without simplejson",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BookshelfSettings(Files, User, UploadLimit, ForTests):
+    """All of the embedded server's."""
+
+    WITHOUT_OPTION: ClassVar[frozenset[str]] = frozenset({"username"})
+
+    data_dir: Path | None = setting(
+        kinds.path(),
+        None,
+        variable="BOOKSHELF_DATA_DIR",
+        option="--data-dir",
+        metavar="DIR",
+        container=False,
+        what="where database and files are kept; made when missing",
+    )
+    host: str = setting(
+        kinds.text(),
+        "127.0.0.1",
+        variable="BOOKSHELF_HOST",
+        option="--host",
+        metavar="H",
+        container=False,
+        what="address to listen on",
+    )
+    port: int = setting(
+        kinds.whole(0, 65_535),
+        6006,
+        variable="BOOKSHELF_PORT",
+        option="--port",
+        metavar="P",
+        container=False,
+        what="port to listen on, 0 for any free one",
+    )
+    task_slots: int = setting(
+        kinds.whole(1, 1000),
+        os.cpu_count() or 1,
+        variable="BOOKSHELF_TASK_SLOTS",
+        option="--task-slots",
+        metavar="N",
+        container=False,
+        default_text="number of processors",
+        what="tasks at the same time",
+    )
+    max_cover_file_size: int = setting(
+        kinds.whole(1, 2**40),
+        10 * 1024 * 1024,
+        unit="bytes",
+        container=False,
+        what="the largest picture that a cover is made of",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DashboardSettings(StateDir):
+    """All of the dashboard's."""
+
+    host: str = setting(
+        kinds.text(),
+        "127.0.0.1",
+        variable="DASHBOARD_HOST",
+        option="--host",
+        metavar="H",
+        container=False,
+        what="address to listen on",
+    )
+    port: int = setting(
+        kinds.whole(0, 65_535),
+        8765,
+        variable="DASHBOARD_PORT",
+        option="--port",
+        metavar="P",
+        container=False,
+        what="port to listen on, 0 for any free one",
+    )
+    allowed_hosts: frozenset[str] = setting(
+        kinds.words("host names such as nas,media.example", str.lower),
+        frozenset(),
+        variable="DASHBOARD_ALLOWED_HOSTS",
+        option="--allowed-hosts",
+        metavar="A,B",
+        default_text="127.0.0.1, localhost, ::1",
+        what="further host names under which the page may be asked for, such as that of a proxy",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartSettings(LibraryLock, Database, User, Engine, ServerOrOurs, Library, StateDir):
+    """What ./start.sh decides by; the rest it hands on."""
+
+    WITHOUT_OPTION: ClassVar[frozenset[str]] = frozenset({"state_dir", "ws_url", "username"})
+
+    workers: int = setting(
+        kinds.whole(1, 8),
+        4,
+        variable="TARGET_WORKER_COUNT",
+        option="--workers",
+        metavar="N",
+        what="worker processes, 1-8",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopSettings(StateDir):
+    """All of ./stop.sh's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareSettings(Files, Database):
+    """All of deploy.prepare_server's."""
+
+    lock_timeout: float = setting(
+        kinds.number(0.1, DAY),
+        60.0,
+        variable="PREPARE_LOCK_SECONDS",
+        unit="seconds",
+        option="--lock-timeout",
+        metavar="S",
+        container=False,
+        what="seconds to wait for transactions that are open on the server; it works on meanwhile",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckEnvSettings(Files):
+    """All of deploy.check_env's own."""
+
+    profiles: str = setting(
+        kinds.text("profiles such as embedded,migrate", r"[a-z]+(?:\s*,\s*[a-z]+)*"),
+        "embedded,migrate",
+        variable="COMPOSE_PROFILES",
+        container=False,
+        what="which services of docker-compose.yml are started; Compose reads it too",
+    )
+
+
+#: What docs call each program.
+PROGRAMS: dict[str, type] = {
+    "worker": WorkerSettings,
+    "monitor": MonitorSettings,
+    "embedded server": BookshelfSettings,
+    "dashboard": DashboardSettings,
+    "start.sh": StartSettings,
+    "stop.sh": StopSettings,
+    "prepare_server": PrepareSettings,
+    "check_env": CheckEnvSettings,
+}

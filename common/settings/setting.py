@@ -1,0 +1,101 @@
+"""How a setting is declared: a field of a frozen dataclass that says all there is to say.
+
+The field's name in capitals is its environment variable, unless it names another one.
+From this come the loader, the command lines, the reference in docs/settings.md and what
+docker-compose.yml hands on.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from common.settings.kinds import Kind
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+_KEY = "setting"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting. `default_text` is what the reference and --help show of its default."""
+
+    field: str
+    variable: str
+    kind: Kind[Any]
+    default: Any
+    what: str
+    unit: str
+    option: str
+    metavar: str
+    default_text: str
+    secret: bool
+    container: bool
+
+    @property
+    def help(self) -> str:
+        """What --help says."""
+        default = f"default: {self.default_text}" if self.default_text else "no default"
+        return f"{self.what} [{default}; environment: {self.variable}]".replace("%", "%%")
+
+
+def setting(  # noqa: PLR0913 - each says one thing about a setting, by name
+    kind: Kind[T],
+    default: D,
+    what: str,
+    *,
+    variable: str = "",
+    unit: str = "",
+    option: str = "",
+    metavar: str = "",
+    default_text: str | None = None,
+    secret: bool = False,
+    container: bool = True,
+) -> T | D:
+    """Declares a setting as the default of a dataclass's field.
+
+    `container` False keeps it from the migrator container, which has its own value or no
+    business with it. A secret is never shown, neither in an error nor by `repr`.
+    """
+    shown = _shown(default) if default_text is None else default_text
+    declared = Setting("", variable, kind, default, what, unit, option, metavar, shown, secret, container)
+    made: Any = dataclasses.field(default=default, repr=not secret, metadata={_KEY: declared})
+    return made  # type: ignore[no-any-return]
+
+
+def settings_of(model: type) -> tuple[Setting, ...]:
+    """The settings of a program's model, in the order in which they are declared.
+
+    The model's `WITHOUT_OPTION` names fields that are no option of this program; the one
+    it calls `POSITIONAL` is given without a name.
+    """
+    without: frozenset[str] = getattr(model, "WITHOUT_OPTION", frozenset())
+    positional: str = getattr(model, "POSITIONAL", "")
+    found = []
+    for field in dataclasses.fields(model):
+        declared: Setting | None = field.metadata.get(_KEY)
+        if declared is not None:
+            option = "" if field.name in without else declared.option
+            found.append(
+                dataclasses.replace(
+                    declared,
+                    field=field.name,
+                    variable=declared.variable or field.name.upper(),
+                    option=field.name.upper() if field.name == positional else option,
+                )
+            )
+    return tuple(found)
+
+
+def _shown(default: object) -> str:
+    match default:
+        case None | "":
+            return ""
+        case bool():
+            return str(int(default))
+        case float():
+            return f"{default:g}"
+        case frozenset():
+            return ",".join(sorted(default))
+    return str(default)

@@ -1,0 +1,190 @@
+"""Settings that several programs use."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.settings import kinds
+from common.settings.setting import setting
+
+PROJECT = Path(__file__).resolve().parents[2]
+#: The longest wait that is not nonsense, seconds.
+DAY = 86_400.0
+TEN_YEARS = 10 * 366 * DAY
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """Where settings are read from."""
+
+    read_env_files: bool = setting(
+        kinds.switch(),
+        True,
+        container=False,
+        what="0: only options and the environment count, no .env file is read; this one works in the environment only",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateDir(Files):
+    """Where ledger, logs and progress are."""
+
+    state_dir: Path | None = setting(
+        kinds.path(),
+        None,
+        option="--state-dir",
+        metavar="DIR",
+        container=False,
+        default_text="that of the library and the server, see docs/operations.md",
+        what="folder for the ledger, logs and progress",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Library:
+    """Which library."""
+
+    library: Path | None = setting(
+        kinds.path(),
+        None,
+        variable="CALIBRE_LIBRARY",
+        option="--library",
+        metavar="DIR",
+        container=False,
+        what="the Calibre library: the folder with metadata.db",
+    )
+
+
+_SERVER = kinds.url("http", "https", example="http://127.0.0.1:6006")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """Which server."""
+
+    server: str = setting(
+        _SERVER,
+        "http://127.0.0.1:6006",
+        variable="MBS2_SERVER",
+        option="--server",
+        metavar="URL",
+        what="URL of the server",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerOrOurs:
+    """Which server; without one an embedded server is started."""
+
+    server: str | None = setting(
+        _SERVER,
+        None,
+        variable="MBS2_SERVER",
+        option="--server",
+        metavar="URL",
+        what="URL of the server",
+        default_text="an embedded server is started",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class User:
+    """Who logs in; the embedded server makes this user."""
+
+    username: str = setting(
+        kinds.text(),
+        "admin",
+        variable="MBS2_USERNAME",
+        option="--username",
+        metavar="U",
+        what="user to log in as; the password is MBS2_PASSWORD",
+    )
+    password: str = setting(
+        kinds.verbatim(),
+        "",
+        variable="MBS2_PASSWORD",
+        secret=True,
+        what="password of MBS2_USERNAME; the embedded server makes one without it",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """The server's own database, read only."""
+
+    db_uri: str = setting(
+        kinds.verbatim(),
+        "",
+        variable="MBS2_DB_URI",
+        secret=True,
+        container=False,
+        what="URI of the server's PostgreSQL, for its list of file hashes and for "
+        "preparing it: postgresql://USER:PASSWORD@HOST:PORT/DATABASE",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """The server's task engine."""
+
+    ws_url: str = setting(
+        kinds.url("ws", "wss", example="ws://127.0.0.1:8080/ws"),
+        "",
+        variable="MBS2_WS_URL",
+        option="--ws-url",
+        metavar="URL",
+        what="URL of its task engine; without it /ws on the same port, then port 8080",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadLimit:
+    """settings.py has the same for MyBookshelf2."""
+
+    max_content_length: int = setting(
+        kinds.whole(1, 2**50),
+        500 * 1024 * 1024,
+        unit="bytes",
+        what="the longest upload, framing included; the worker's must not be larger than the server's",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogFormat:
+    """How logs are written."""
+
+    log_format: str = setting(
+        kinds.choice("text", "json"),
+        "text",
+        option="--log-format",
+        metavar="F",
+        what="text, or json: logs also as NDJSON, in files beside them",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeLimit:
+    """How long all of it may take."""
+
+    max_duration: float = setting(
+        kinds.duration(TEN_YEARS),
+        0.0,
+        variable="MIGRATE_MAX_DURATION",
+        option="--max-duration",
+        metavar="TIME",
+        default_text="0",
+        what="take no new book after this time (90, 45s, 30m, 1h30m; seconds without a "
+        "unit), finish those in hand and end with 6; the next start goes on; 0 for no "
+        "limit. With the monitor it is the time of the whole",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LibraryLock:
+    """How long people wait for a library that Calibre has locked."""
+
+    library_lock_seconds: float = setting(
+        kinds.number(0, DAY),
+        120.0,
+        unit="seconds",
+        what="how long ./start.sh, --verify and --dry-run wait for a locked library",
+    )

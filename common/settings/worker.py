@@ -1,0 +1,234 @@
+"""Settings of a worker."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from common.settings import kinds
+from common.settings.setting import setting
+from common.settings.shared import (
+    DAY,
+    Database,
+    Engine,
+    Library,
+    LibraryLock,
+    LogFormat,
+    Server,
+    StateDir,
+    TimeLimit,
+    UploadLimit,
+    User,
+)
+
+_CLUSTER = r"local:[1-9][0-9]{0,2}|(?:tcp|tls)://\S+:[0-9]{1,5}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """How much one worker does at a time, and which files."""
+
+    worker_id: int = setting(
+        kinds.whole(1, 1_000_000),
+        1,
+        option="--worker-id",
+        metavar="N",
+        container=False,
+        what="number of this worker, 1 or more",
+    )
+    parallel_uploads: int = setting(
+        kinds.whole(1, 10),
+        3,
+        option="--parallel-uploads",
+        metavar="N",
+        what="files sent at the same time, 1-10",
+    )
+    batch_size: int = setting(
+        kinds.whole(1, 10_000),
+        1000,
+        option="--batch-size",
+        metavar="N",
+        what="books claimed at a time, 1-10000",
+    )
+    limit: int = setting(
+        kinds.whole(0, 10**12),
+        0,
+        variable="MIGRATE_LIMIT",
+        option="--limit",
+        metavar="N",
+        what="stop after this many files, 0 for no limit",
+    )
+    formats: frozenset[str] = setting(
+        kinds.words("formats such as epub,pdf", lambda word: word.lstrip(".").upper()),
+        frozenset(),
+        variable="MIGRATE_FORMATS",
+        option="--formats",
+        metavar="A,B",
+        what="only these formats, such as epub,pdf; all without it",
+    )
+    default_language: str = setting(
+        kinds.text(),
+        "en",
+        option="--default-language",
+        metavar="CODE",
+        what="language code for books without a language the server has",
+    )
+    rate: float = setting(
+        kinds.number(0, 1e9),
+        0.0,
+        variable="MIGRATE_RATE",
+        option="--rate",
+        metavar="R",
+        what="files per minute for the estimate of --dry-run, 0 for the measured rate",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits(TimeLimit):
+    """What keeps a worker within bounds."""
+
+    bwlimit: float = setting(
+        kinds.bandwidth(),
+        0.0,
+        variable="MIGRATE_BWLIMIT",
+        option="--bwlimit",
+        metavar="RATE",
+        unit="bytes a second",
+        what="bytes of files sent a second by this process (512K, 1.5M, 2G; KiB without "
+        "a suffix), 0 or off for no limit",
+    )
+    max_files_per_min: float = setting(
+        kinds.number(0, 1e9),
+        0.0,
+        option="--max-files-per-min",
+        metavar="N",
+        what="files begun a minute by this process, 0 for no limit",
+    )
+    nice: int = setting(
+        kinds.whole(-20, 19),
+        0,
+        variable="WORKER_NICE",
+        option="--nice",
+        metavar="N",
+        what="priority for the processor, 0 (as usual) to 19 (last)",
+    )
+    ionice: tuple[str, int] | None = setting(
+        kinds.ionice(),
+        None,
+        variable="WORKER_IONICE",
+        option="--ionice",
+        metavar="CLASS",
+        what="priority for the disk: idle, or best-effort:0 (first) to best-effort:7 (last)",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """Letting other machines do the heavy work."""
+
+    cluster: str = setting(
+        kinds.text("tcp://HOST:PORT, tls://HOST:PORT or local:N", _CLUSTER),
+        "",
+        variable="MIGRATE_CLUSTER",
+        option="--cluster",
+        metavar="ADDRESS",
+        what="let a Dask cluster do the heavy work: tcp://HOST:PORT or tls://HOST:PORT "
+        "of its scheduler, or local:N for N processes here; see docs/cluster.md",
+    )
+    cluster_library: Path | None = setting(
+        kinds.path(),
+        None,
+        variable="MIGRATE_CLUSTER_LIBRARY",
+        option="--cluster-library",
+        metavar="DIR",
+        what="where the machines of the cluster have the library mounted, when not where this one has it",
+    )
+    ship_files: bool = setting(
+        kinds.switch(),
+        False,
+        variable="MIGRATE_SHIP_FILES",
+        option="--ship-files",
+        what="with --cluster: send the files to machines that have no mount of the library",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waits(LibraryLock):
+    """How long a worker waits for what."""
+
+    retry_first_seconds: float = setting(
+        kinds.number(0.001, 600),
+        2.0,
+        unit="seconds",
+        what="the first wait before a request is repeated; the next ones are twice and four times as long",
+    )
+    reconcile_after_seconds: float = setting(
+        kinds.number(0, 3600),
+        40.0,
+        unit="seconds",
+        what="a request whose answer was lost may still run on the server so long; "
+        "only then it is looked up what became of it",
+    )
+    probe_seconds: float = setting(
+        kinds.number(0.01, 3600),
+        15.0,
+        unit="seconds",
+        what="between two looks at a server that does not answer",
+    )
+    last_look_seconds: float = setting(
+        kinds.number(0, 3600),
+        3.0,
+        unit="seconds",
+        what="from a pass's last request to the last look at the server: what a network "
+        "delivers late has arrived by then",
+    )
+    start_seconds: float = setting(
+        kinds.number(0, DAY),
+        60.0,
+        unit="seconds",
+        what="how long the server, and the scheduler of a cluster, are waited for at the start",
+    )
+    verify_patience_seconds: float = setting(
+        kinds.number(0, DAY),
+        120.0,
+        unit="seconds",
+        what="how long --verify waits for a server that is away",
+    )
+    library_busy_seconds: float = setting(
+        kinds.number(0.01, 600),
+        10.0,
+        unit="seconds",
+        what="how long one query waits for Calibre to let go of metadata.db",
+    )
+    silent_seconds: float = setting(
+        kinds.number(0.1, 3600),
+        30.0,
+        unit="seconds",
+        what="a part of the server that answers nothing for so long has an outage",
+    )
+    task_seconds: float = setting(
+        kinds.number(0.1, DAY),
+        120.0,
+        unit="seconds",
+        what="how long one task of the server may run",
+    )
+    answer_seconds: float = setting(
+        kinds.number(0.1, 3600),
+        60.0,
+        unit="seconds",
+        what="within which an answer must be whole; ten times as much after an upload",
+    )
+    ask_first_bytes: int = setting(
+        kinds.whole(0, 2**50),
+        256 * 1024,
+        unit="bytes",
+        what="up to this size a file is sent without asking first whether it is there",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSettings(
+    UploadLimit, Waits, LogFormat, Cluster, Limits, Work, Database, User, Engine, Server, Library, StateDir
+):
+    """All of a worker's. --help shows the last base first."""
+
+    POSITIONAL: ClassVar[str] = "library"
