@@ -79,6 +79,10 @@ class SteadyClock:
         """The steady time."""
         return self._start + timedelta(seconds=self._seconds() - self._since)
 
+    def seconds(self) -> float:
+        """What its monotonic clock has counted."""
+        return self._seconds()
+
     def stamp(self, moment: datetime) -> str:
         """A time of this clock, for other processes and for later ones."""
         return str(Stamp(self._boot, self._since + (moment - self._start).total_seconds()))

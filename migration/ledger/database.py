@@ -53,11 +53,13 @@ _NETWORK_FILE_SYSTEMS = frozenset(
 class Store:
     """The ledger file, shared by the threads of one process (one at a time) and by many processes (WAL)."""
 
-    def __init__(self, path: Path) -> None:
-        """Opens or creates the ledger. Raises StateUnwritable, LedgerCorrupt, WrongLedger (a newer schema)."""
+    def __init__(self, path: Path, on_wait: Callable[[], None] = lambda: None) -> None:
+        """Opens or creates the ledger. Raises StateUnwritable, LedgerCorrupt, WrongLedger (a newer schema).
+
+        `on_wait` is called while another process is waited for, from whichever thread waits.
+        """
         self.path = path
-        #: Called while waiting for another process, from whichever thread waits.
-        self.on_wait: Callable[[], None] = lambda: None
+        self._on_wait = on_wait
         self._lock = threading.RLock()
         refuse_network_file_system(path.parent)
         self._files: LedgerFiles | None = None
@@ -136,7 +138,7 @@ class Store:
             retry=tenacity.retry_if_exception(is_busy),
             wait=tenacity.wait_random(0.01, 0.1),
             stop=tenacity.stop_after_delay(PATIENCE_SECONDS),
-            before_sleep=lambda _state: self.on_wait(),
+            before_sleep=lambda _state: self._on_wait(),
             reraise=True,
         )
         waiting(self._connection.execute, statement)

@@ -9,7 +9,7 @@ in the same transactions as the rows it counts.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from common.clock import SteadyClock, utc_now
 from migration.errors import Evidence
 from migration.ledger import binding
 from migration.ledger.database import Store
+from migration.ledger.library_view import LibraryView, NoLibrary
 from migration.ledger.tables import books, claims, passes, registration
 from migration.ledger.tables.doubts import Doubts
 from migration.ledger.tables.left_ranges import LeftRanges
@@ -57,18 +58,27 @@ class Ledger:
     """All the ledger can do for one worker process; safe to use from its threads."""
 
     def __init__(
-        self, state_dir: Path, owner: Owner, clock: SteadyClock, settle: timedelta = timedelta(seconds=40)
+        self,
+        state_dir: Path,
+        owner: Owner,
+        clock: SteadyClock,
+        settle: timedelta = timedelta(seconds=40),
+        *,
+        library: LibraryView | None = None,
+        on_wait: Callable[[], None] = lambda: None,
     ) -> None:
         """Opens or makes the ledger. `settle` is how long a dead worker's last request may still run on the server.
 
+        `library` tells what a range must hold before it is closed; without one nothing must.
+        `on_wait` is called every few seconds while another process holds the ledger up.
+
         `clock` measures; what is shown to people (when a pass was opened) comes from the wall clock.
         """
-        self._store = Store(state_dir / LEDGER_NAME)
+        self._store = Store(state_dir / LEDGER_NAME, on_wait)
         self._state_dir = state_dir
         self._owner = str(owner)
         self._worker_id = owner.worker_id
-        self._listed: Callable[[int, int], Set[FileId] | None] = lambda _first, _last: frozenset()
-        self._found: Callable[[int, int], Mapping[BookId, Origin]] = lambda _first, _last: {}
+        self._library = library or NoLibrary()
         self._clock = clock
         self._settle = settle
         #: Ranges that this process leaves to others.
@@ -125,22 +135,6 @@ class Ledger:
             passes.count_late(db, joined, listed)
             return joined
 
-    def call_while_waiting(self, beat: Callable[[], None]) -> None:
-        """`beat` is called every few seconds while another process holds the ledger up."""
-        self._store.on_wait = beat
-
-    def ask_library(
-        self,
-        listed: Callable[[int, int], Set[FileId] | None],
-        found: Callable[[int, int], Mapping[BookId, Origin]] = lambda _first, _last: {},
-    ) -> None:
-        """`listed(first, last)`: the files that the library listed for a range; None when it was not read.
-
-        `found(first, last)`: by what its books are known again, as they were read.
-        """
-        self._listed = listed
-        self._found = found
-
     @property
     def path(self) -> Path:
         """Where it is."""
@@ -191,7 +185,7 @@ class Ledger:
         Every file the library listed for exactly this range must have been entered: whoever reads another range, or
         leaves books out, does not get it closed. Raises Superseded when the range is not this process's any more.
         """
-        listed = self._listed(owned.first, owned.last)
+        listed = self._library.listed(owned.first, owned.last)
         if listed is None:
             return False
         with self._store.transaction(durable=False) as db:
@@ -214,7 +208,7 @@ class Ledger:
         """
         with self._store.transaction(durable=False) as db:
             if binding.lacks(db, owned.first, owned.last, len({file.id.book_id for file, _ in files})):
-                binding.remember(db, self._found(owned.first, owned.last))
+                binding.remember(db, self._library.origins(owned.first, owned.last))
             return registration.enrol(db, owned, files)
 
     def begin(self, file: FileId) -> None:

@@ -76,6 +76,11 @@ def working_title(title: str, library_uuid: str, book_id: BookId | int) -> str:
     return f"{head or 'Book'}{mark}"
 
 
+def plain_title(working_title: str) -> str:
+    """The working title without its mark: for a book whose true title the server refuses."""
+    return working_title.rpartition(" ~")[0] or working_title
+
+
 def marked_book(title: str, library_uuid: str) -> BookId | None:
     """The book that a working title of this library names; None for any other title."""
     _head, mark, number = title.rpartition(_library_mark(library_uuid))

@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -40,8 +40,14 @@ from migration.state_files import logs, not_carried, progress
 from migration.state_files.owner import Owner, WorkerLock, lock_path, this_process
 from migration.worker import priority, stacks
 from migration.worker.options import Options, password_of
+from migration.worker.progress_file import ProgressFile
+from migration.worker.rate_limit import Pace
 from migration.worker.tracker import Tracker
+from migration.worker.uploader_pool import Crew
+from migration.worker.work_queue import Turns
 
+#: So many bytes may go at once under --bwlimit, or a quarter of a second's worth if that is more.
+SMALLEST_BURST = 64 * 1024
 #: How long a dead worker's request may still run on the server: what it claimed is left alone for so long.
 SETTLE = timedelta(seconds=float(os.environ.get("RECONCILE_AFTER_SECONDS", "40")))
 
@@ -57,12 +63,12 @@ class Parts:
     ledger: Ledger
     tracker: Tracker
     log: logging.Logger
-    progress_path: Path
+    progress_file: ProgressFile
+    crew: Crew
+    byte_pace: Pace
     clock: SteadyClock
     reserve: Reserve
     vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary({}, {}))
-    last_published: datetime | None = None
-    told_unwritable: bool = False
 
     def bind(self) -> None:
         """Ties the ledger to this library, server and user; retries what failed when asked to.
@@ -77,25 +83,7 @@ class Parts:
 
     def publish(self, *, now: bool = False) -> None:
         """Writes the progress file, at most once a second."""
-        moment = self.clock()
-        if now or self.last_published is None or (moment - self.last_published).total_seconds() >= 1:
-            self.last_published = moment
-            self._write_progress()
-
-    def _write_progress(self) -> None:
-        """Whoever only compares goes on without a progress file, and says so once."""
-        try:
-            aside = set_aside_if_directory(self.progress_path)
-            if aside is not None:
-                self.log.warning("%s was a directory, not a file; it is now %s", self.progress_path, aside.name)
-            progress.write(self.progress_path, self.tracker.snapshot())
-        except (OSError, StateUnwritable) as error:
-            reason = str(error) if isinstance(error, StateUnwritable) else f"{self.progress_path}: {reason_of(error)}"
-            if not self.options.verify:
-                raise StateUnwritable(reason) from error
-            if not self.told_unwritable:
-                self.told_unwritable = True
-                self.log.warning("Going on without a progress file: %s", reason)
+        self.progress_file.publish(now=now)
 
     def end(self, phase: Phase) -> None:
         """The last words: gives back what is unfinished, writes the final progress."""
@@ -148,18 +136,25 @@ def assemble(options: Options) -> Iterator[Parts]:
 def _put_together(options: Options, owner: Owner, log: logging.Logger, reserve: Reserve) -> Parts:
     """The parts; whoever watches can see them from then on."""
     clock = SteadyClock()
-    tracker = Tracker(_first_progress(options), utc_now, clock)
     client = BookshelfClient(
         Wire(options.server), options.username, password_of(options), task_urls(options.server, options.ws_url)
     )
+    crew = Crew(Turns(clock), client.close, options.parallel_uploads)
+    byte_pace = Pace(options.bwlimit, max(options.bwlimit / 4, SMALLEST_BURST), clock.seconds, crew.sleep)
+    tracker = Tracker(_first_progress(options), utc_now, clock, byte_pace.wait)
     path = progress.progress_path(options.state_dir, options.worker_id)
+    progress_file = ProgressFile(path, tracker, clock, log, needed=not options.verify)
     library = _open_library(options, tracker, path, log)
     carrier = _carrier(options, library, client, log)
-    ledger = _ledger(options, owner, clock, log)
+    ledger = _ledger(
+        options,
+        lambda: Ledger(options.state_dir, owner, clock, SETTLE, library=library, on_wait=progress_file.publish),
+        log,
+    )
     log.info(logs.starts(options.worker_id, owner.pid, library.root, options.server))
-    parts = Parts(options, library, client, carrier, ledger, tracker, log, path, clock, reserve)
-    ledger.call_while_waiting(parts.publish)
-    ledger.ask_library(library.listed, library.origins)
+    parts = Parts(
+        options, library, client, carrier, ledger, tracker, log, progress_file, crew, byte_pace, clock, reserve
+    )
     # Whoever watches must be able to tell a worker that hangs at its start from one that never started.
     parts.publish(now=True)
     return parts
@@ -213,12 +208,8 @@ def _clear_the_way(options: Options) -> list[str]:
     return moved
 
 
-def _ledger(options: Options, owner: Owner, clock: SteadyClock, log: logging.Logger) -> Ledger:
+def _ledger(options: Options, make: Callable[[], Ledger], log: logging.Logger) -> Ledger:
     """The ledger, rebuilt when need be; whoever only compares leaves a damaged one as it is. Raises Fatal."""
-
-    def make() -> Ledger:
-        return Ledger(options.state_dir, owner, clock, SETTLE)
-
     return make() if options.verify and not options.recheck else open_ledger(options.state_dir, make, log)
 
 

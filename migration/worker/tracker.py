@@ -62,8 +62,18 @@ class Sending:
 class Tracker:
     """Counts, times and files in hand; `snapshot` makes the frozen value that is written."""
 
-    def __init__(self, start: Progress, shown: Callable[[], datetime], clock: Callable[[], datetime]) -> None:
-        """`shown` is the wall clock, for the times that are written down; `clock` is steady, for what is measured."""
+    def __init__(
+        self,
+        start: Progress,
+        shown: Callable[[], datetime],
+        clock: Callable[[], datetime],
+        pace: Callable[[int], None],
+    ) -> None:
+        """`shown` is the wall clock, for the times that are written down; `clock` is steady, for what is measured.
+
+        `pace` is told of every so many bytes before the next are read: a limit of the
+        bandwidth waits there.
+        """
         self._lock = threading.Lock()
         self._base = start
         self._shown = shown
@@ -73,8 +83,7 @@ class Tracker:
         self._sending: dict[int, _Sending] = {}
         self._settled: deque[datetime] = deque()
         self._processed = 0
-        #: Told of every so many bytes before the next are read; where a limit of the bandwidth waits.
-        self.pace: Callable[[int], None] = lambda _count: None
+        self.pace = pace
 
     def now(self) -> datetime:
         """The time of the steady clock."""

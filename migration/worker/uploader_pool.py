@@ -4,13 +4,13 @@ import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from datetime import datetime
 from queue import SimpleQueue
 from types import FrameType
 from typing import TypeVar
 
 from migration.errors import ExitCode
-from migration.worker.work_queue import Turns, Work
+from migration.lanes.lane import Work
+from migration.worker.work_queue import Turns
 
 T = TypeVar("T")
 
@@ -25,12 +25,9 @@ class Stopping(Exception):
 class Crew:
     """N threads, each taking a book after the other from `turns`. The first failure of one ends all."""
 
-    def __init__(
-        self, turn: Callable[[Work], None], leave: Callable[[], None], clock: Callable[[], datetime], size: int
-    ) -> None:
-        """`turn` works on one book; `leave` is called by each thread at its end."""
-        self.turns = Turns(clock)
-        self._turn = turn
+    def __init__(self, turns: Turns, leave: Callable[[], None], size: int) -> None:
+        """`leave` is called by each thread at its end."""
+        self.turns = turns
         self._leave = leave
         self.size = size
         self._threads: list[threading.Thread] = []
@@ -38,26 +35,29 @@ class Crew:
         self._signal = signal.SIGTERM
         self._failure: BaseException | None = None
 
-    def start(self) -> None:
-        """Starts the threads. They are daemons: a hanging request must not hold up the end of the process."""
+    def start(self, turn: Callable[[Work], None]) -> None:
+        """Starts the threads; each calls `turn` with one book after the other.
+
+        They are daemons: a hanging request must not hold up the end of the process.
+        """
         while len(self._threads) < self.size:
             name = f"uploader-{len(self._threads) + 1}"
-            thread = threading.Thread(target=self._work, name=name, daemon=True)
+            thread = threading.Thread(target=self._work, args=(turn,), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
-    def grow(self, size: int) -> bool:
+    def grow(self, size: int, turn: Callable[[Work], None]) -> bool:
         """Makes it at least `size` threads; True when there are more than before."""
         grows = size > self.size
         self.size = max(size, self.size)
         if self._threads:
-            self.start()
+            self.start(turn)
         return grows
 
-    def _work(self) -> None:
+    def _work(self, turn: Callable[[Work], None]) -> None:
         try:
             while (work := self.turns.take()) is not None:
-                self._turn(work)
+                turn(work)
         except BaseException as error:  # noqa: BLE001 - a thread has nobody to raise to; `check` raises it again
             self._failure = self._failure or error
             self.turns.stop()

@@ -3,38 +3,12 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from migration.model import Book, BookFile, Card, Digest, FileId
-from migration.server.payloads import Ebook
+from migration.lanes.lane import Work
 
 #: A book put aside without a time is looked at again after this.
 SOON = timedelta(seconds=0.25)
-
-
-@dataclass(slots=True)
-class Work:
-    """One book and what is to be done for it. Files leave `files` when they are settled.
-
-    `begun` is the file whose attempt has been recorded and has not ended. `alone`: the last worker died while it was
-    at this book; nothing else is worked on meanwhile, so that the next death is nobody else's fault. `stumbles` counts
-    failures of the server outside any attempt, while it took other files. `holds` counts how often it was put off as
-    the server asked for time, with others settled since the last time (`processed_at_hold`). `made` is the book's ebook
-    as it was made in this turn; `reopened`: it has got its working title back in this turn.
-    """
-
-    book: Book
-    card: Card
-    files: list[BookFile]
-    alone: bool = False
-    begun: FileId | None = None
-    stumbles: int = 0
-    holds: int = 0
-    processed_at_hold: int = -1
-    made: Ebook | None = None
-    reopened: bool = False
-    digests: dict[FileId, Digest] = field(default_factory=dict)
 
 
 class Turns:

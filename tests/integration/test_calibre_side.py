@@ -310,10 +310,9 @@ def test_a_restored_library_is_adopted_and_its_unfinished_books_are_found(
 
 def ledger_of(library: Library, state_dir: Path, *, forget: bool = False) -> Ledger:
     """A ledger that has been through the library once; `forget`: as an earlier version made it."""
-    ledger = Ledger(state_dir, this_process(1), SteadyClock())
     with CalibreLibrary(library.root, state_dir / "copy") as opened:
+        ledger = Ledger(state_dir, this_process(1), SteadyClock(), library=opened)
         ledger.bind(library=opened.uuid, server="http://s", user="1")
-        ledger.ask_library(opened.listed, opened.origins)
         pass_id = ledger.join_pass(opened.highest_book_id(), may_open=True)
         assert pass_id is not None
         owned = ledger.claim_range(pass_id, lambda after: opened.last_id_of_range(after, 100))

@@ -3,9 +3,9 @@
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pytest
 from migration.errors import Evidence, LedgerCorrupt, PutAside, StoppedItsWorker, Superseded, WrongLedger
 from migration.ledger import totals
 from migration.ledger.ledger import Ledger, Taken
+from migration.ledger.library_view import LibraryView
 from migration.ledger.tables.books import Asked, BookState, Intention, Step
 from migration.ledger.tables.passes import Range
 from migration.model import (
@@ -24,6 +25,7 @@ from migration.model import (
     EbookId,
     FileId,
     Known,
+    Origin,
     Outcome,
     Problem,
     Receipt,
@@ -39,6 +41,21 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ONE, TWO = Digest("1" * 40, 10), Digest("2" * 40, 20)
 
 
+@dataclass(frozen=True)
+class Listed:
+    """A library that listed these files, whatever the range."""
+
+    files: Set[FileId] | None
+
+    def listed(self, _first: int, _last: int) -> Set[FileId] | None:
+        """None: the range was not read."""
+        return self.files
+
+    def origins(self, _first: int, _last: int) -> dict[BookId, Origin]:
+        """Nothing is known of its books."""
+        return {}
+
+
 class House:
     """Ledgers of several owners on one file."""
 
@@ -47,9 +64,9 @@ class House:
         self.clock = ToldClock(NOW)
         self.opened: list[Ledger] = []
 
-    def ledger(self, owner: Owner | None = None) -> Ledger:
+    def ledger(self, owner: Owner | None = None, library: LibraryView | None = None) -> Ledger:
         """A ledger for an owner; this process by default."""
-        self.opened.append(Ledger(self.state_dir, owner or this_process(1), self.clock))
+        self.opened.append(Ledger(self.state_dir, owner or this_process(1), self.clock, library=library))
         return self.opened[-1]
 
     def dead(self) -> Ledger:
@@ -451,9 +468,8 @@ def test_a_range_with_files_left_out_is_not_closed(house: House, listed: set[int
 
     One that arrived and has left Calibre since does not stand in for one that was left out.
     """
-    ledger = house.ledger()
+    ledger = house.ledger(library=Listed(None if listed is None else {file(book).id for book in listed}))
     owned = claim(ledger)
-    ledger.ask_library(lambda _first, _last: None if listed is None else {file(book).id for book in listed})
     ledger.enrol(owned, [(file(1), "")])
     ledger.account(1, UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE)))
     assert ledger.close_range(owned) is closes

@@ -1,5 +1,6 @@
 """A further format for a book whose ebook somebody has edited on the server: the edit outlives it."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -82,22 +83,26 @@ def holder(workers: Workers) -> State:
 
 
 DEATHS = [
-    pytest.param("self.client.change(ebook, work.card, {}, title=state.working_title", id="before the working title"),
-    pytest.param("work.reopened = True", id="with the working title"),
-    pytest.param("card = replace(work.card, not_carried=", id="after the title was given back"),
+    pytest.param(
+        "publishing.py",
+        "self.client.change(ebook, work.card, {}, title=state.working_title",
+        id="before the working title",
+    ),
+    pytest.param("publishing.py", "work.reopened = True", id="with the working title"),
+    pytest.param("finishing.py", "card = replace(work.card, not_carried=", id="after the title was given back"),
 ]
 
 
-@pytest.mark.parametrize("place", DEATHS)
+@pytest.mark.parametrize(("module", "place"), DEATHS)
 def test_a_worker_that_is_killed_in_between_gives_it_back(
-    tmp_path: Path, shelf: Shelf, workers: Workers, place: str
+    tmp_path: Path, shelf: Shelf, workers: Workers, module: str, place: str
 ) -> None:
-    """kill -9 of a copy of the script at that place; the shipped one finishes."""
+    """kill -9 of a copy of the program at that place; the shipped one finishes."""
     library = library_of(tmp_path)
     assert workers.run(library.root, shelf, **FAST)[0] == 0
     edit(shelf, title="The Art of Reading")
     contents = [epub(1), add_format(library, "TXT")]
-    shipped, workers.script = workers.script, killed_at(tmp_path, place)
+    shipped, workers.script = workers.script, killed_at(tmp_path, module, place)
     assert workers.run(library.root, shelf, **FAST)[0] == -9
     workers.script = shipped
     assert workers.run(library.root, shelf, **FAST)[0] == 0
@@ -105,16 +110,17 @@ def test_a_worker_that_is_killed_in_between_gives_it_back(
     assert troubles(look(shelf.data_dir), contents) == []
 
 
-def killed_at(tmp_path: Path, place: str) -> Path:
-    """A copy of the worker that kills itself at the statement that begins with `place`."""
-    text = (PROJECT / "bulk_migrate_calibre.py").read_text("utf-8")
-    before, found, after = text.partition(place)
+def killed_at(tmp_path: Path, module: str, place: str) -> Path:
+    """A copy of the worker whose API lane kills it at the statement that begins with `place`."""
+    program = tmp_path / "program"
+    shutil.copytree(PROJECT / "migration", program / "migration")
+    lane = program / "migration" / "lanes" / "api" / module
+    before, found, after = lane.read_text("utf-8").partition(place)
     assert found
     assert place not in after
     indent = before.rpartition("\n")[2]
-    script = tmp_path / "bulk_migrate_calibre.py"
-    script.write_text(f"{before}os.kill(os.getpid(), 9)\n{indent}{found}{after}", "utf-8")
-    return script
+    lane.write_text(f"{before}__import__('os').kill(__import__('os').getpid(), 9)\n{indent}{found}{after}", "utf-8")
+    return Path(shutil.copy(PROJECT / "bulk_migrate_calibre.py", program))
 
 
 def test_authors_that_were_edited_stay(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:

@@ -11,8 +11,11 @@ PAGE = (PROJECT / "docs" / "errors.md").read_text("utf-8")
 
 #: Messages nobody sees, by file and fragment, with the reason. Whatever a person can see does not belong here.
 INTERNAL = {
+    (
+        "migration/lanes/api/reconciling.py",
+        "a request may still be running",
+    ): "PutAside: caught in `turn`, which says nothing",
     ("common/settings/reference.py", "no place for the settings"): "a developer's command; it says what is missing",
-    ("bulk_migrate_calibre.py", "a request may still be running"): "PutAside: caught in `turn`, which says nothing",
     ("migration/ledger/tables/claims.py", "is in flight for book"): "PutAside: caught in `turn`, which says nothing",
     (
         "migration/ledger/tables/claims.py",

@@ -27,7 +27,7 @@ def tracker() -> tuple[Tracker, Clock]:
     """A worker that is discovering."""
     clock = Clock()
     start = Progress(1, 2, NOW, Phase.DISCOVERING, NOW, NOW, "/lib", "http://x")
-    return Tracker(start, clock, clock), clock
+    return Tracker(start, clock, clock, lambda _count: None), clock
 
 
 def test_a_new_range_is_progress_and_the_same_one_again_is_not() -> None:

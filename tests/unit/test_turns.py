@@ -2,8 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
+from migration.lanes.lane import Work
 from migration.model import Book, BookId, Card
-from migration.worker.work_queue import SOON, Turns, Work
+from migration.worker.work_queue import SOON, Turns
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 

@@ -61,18 +61,28 @@ HOSTILE_CHANGES = {
     "another parameter": lambda: changed("def tick(self, seconds: float)", "def tick(self, seconds: float, x: int)"),
     "an annotation": lambda: changed("def next_range(self) -> Range | None:", "def next_range(self) -> exit():"),
     "renamed": lambda: changed("def next_range(self) -> Range | None:", "def nextrange(self) -> Range | None:"),
-    "a function of proof": lambda: changed("        recorded = self.ledger.account(", "        recorded = True or self.ledger.account("),
+    "a function of proof": lambda: changed("        return self.ledger.learn([proof])[1][0]", "        return self.ledger.learn([])[1][0]"),
     "main": lambda: changed("    options = read_options(", "    options = read_options() or read_options("),
     "a constant": lambda: changed("TRIES = 4", "TRIES = 400"),
     "an import": lambda: changed("import settings\n", "import settings\nimport socket\n"),
     "a new function": lambda: SOURCE + "\n\ndef more() -> None:\n    pass\n",
+    "a file is not accounted for": lambda: changed(
+        "self.accounting.account(work, file, self.process_file(work, file))", "self.process_file(work, file)"
+    ),
+    "a failure is not counted": lambda: changed(
+        "if self.accounting.failed(work, error) is Next.LEAVE_BOOK:", "if work.begun is None:"
+    ),
+    "the book is not finished": lambda: changed("        self.api.finish_book(work)\n", ""),
+    "no answer is looked up": lambda: changed("        self.api.reconcile(work)\n", ""),
+    "the lane is handed on": lambda: with_first_line("process_book", "work.made = self.api"),
+    "the accounting is handed on": lambda: with_first_line("turn", "x = self.accounting"),
     "the class": lambda: changed("class CalibreMigrator:", "class CalibreMigrator(dict):"),
     "a base of it": lambda: changed("class CalibreMigrator:", "class CalibreMigrator(metaclass=exit):"),
     "a method aliased": lambda: changed("    # -- the story", "    migrate = print\n    # -- the story"),
-    "the hash is not computed": lambda: changed("        digest = self.identify(work, file, sending)\n", "        digest = None\n"),
+    "the hash is not computed": lambda: changed("        digest = self.identify(work, file, watch)\n", "        digest = None\n"),
     "hash check in a dead branch": lambda: changed(
-        "        digest = self.carrier.identify(file, self.watch(file, sending))",
-        "        while False:\n            digest = self.carrier.identify(file, self.watch(file, sending))",
+        "        digest = self.carrier.identify(file, watch)",
+        "        while False:\n            digest = self.carrier.identify(file, watch)",
     ),
     "the check only sometimes": lambda: changed(
         "        self.refuse_unsendable(file)\n", "        if file.size > 10:\n            self.refuse_unsendable(file)\n"
@@ -80,7 +90,7 @@ HOSTILE_CHANGES = {
     "the range is not closed": lambda: changed("self.limit_reached() or self.ledger.close_range(owned)", "self.limit_reached() or True"),
     "not enrolled": lambda: changed("enrolled = self.ledger.enrol(owned, files)", "enrolled = files"),
     "too many lines": lambda: with_first_line("next_range", *[f"x{n} = {n}" for n in range(121)]),
-    "dead code after a return": lambda: with_first_line("upload_file", "return self.send(work, file, None, None, None)"),
+    "dead code after a return": lambda: with_first_line("upload_file", "return self.api.send(work, file, None, None, None)"),
 }  # fmt: skip
 
 
@@ -106,7 +116,7 @@ def test_small_changes_of_what_may_change_are_allowed(case: str) -> None:
     assert objections(SOURCE, RIGHT[case]()) == []
 
 
-@pytest.mark.parametrize("name", sorted(PATCHABLE - {"extension_of"}))
+@pytest.mark.parametrize("name", sorted(PATCHABLE))
 @pytest.mark.parametrize("fault", ["while True: pass", "raise Transient('x')", "__import__('time').sleep(10**6)"])
 def test_every_function_can_be_given_back_its_own_text(name: str, fault: str) -> None:
     """A fault put into any method can be taken out again; the table names only functions that exist."""

@@ -1,0 +1,56 @@
+"""After the ledger was lost: which ebooks on the server are ours."""
+
+import logging
+from dataclasses import dataclass, replace
+
+from migration.errors import Unlisted
+from migration.lanes.api.reconciling import ALL_STEPS
+from migration.lanes.lane import Work
+from migration.ledger.current_pass import CurrentPass
+from migration.ledger.ledger import Ledger
+from migration.ledger.tables.books import BookState, Step
+from migration.model import Digest, EbookId
+from migration.server.client import BookshelfClient
+
+
+@dataclass(frozen=True, slots=True)
+class Adopter:
+    """Finds the ebook of a book whose file the server has already."""
+
+    client: BookshelfClient
+    ledger: Ledger
+    current: CurrentPass
+    log: logging.Logger
+
+    def adopt(self, work: Work, digest: Digest, extension: str) -> None:
+        """The ebook that holds this file under this book's title is this book's."""
+        if not self.current.rebuilt:
+            return
+        state = self.ledger.book(work.book.id)
+        if state is not None and state.ebook_id is not None:
+            self._reopen_steps(work, state)
+            return
+        for title, steps in ((work.card.working_title, ALL_STEPS), (work.card.title, Step.NONE)):
+            for ebook_id in self._found_or_warned(work, title):
+                ebook = self.client.ebook(ebook_id)
+                if ebook is not None and (extension, digest.size) in [source[1:] for source in ebook.sources]:
+                    self.ledger.save_book(work.book.id, BookState(work.card.working_title, ebook_id, steps))
+                    return
+
+    def _found_or_warned(self, work: Work, title: str) -> list[EbookId]:
+        """The ebooks with this title; none, with a word in the log, when the server cannot tell.
+
+        Then a file that is there is a duplicate all the same; only which ebook holds it stays
+        unknown.
+        """
+        try:
+            return self.client.find(title)
+        except Unlisted as error:
+            self.log.warning("Book %s: which ebook is its own is not known: %s", work.book.id, error)
+            return []
+
+    def _reopen_steps(self, work: Work, state: BookState) -> None:
+        """An ebook that the backup of a lost ledger calls finished may have been reopened since."""
+        ebook = None if state.ebook_id is None or state.steps else self.client.ebook(state.ebook_id)
+        if ebook is not None and ebook.title == state.working_title:
+            self.ledger.save_book(work.book.id, replace(state, steps=Step.TITLE))

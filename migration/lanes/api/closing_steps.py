@@ -1,0 +1,91 @@
+"""The last steps of a book: true title, rating, cover. Each may be repeated."""
+
+import logging
+from dataclasses import dataclass
+
+from common import sanitize
+from migration.calibre import cover
+from migration.calibre.library import CalibreLibrary
+from migration.errors import Rejected
+from migration.lanes.lane import Work
+from migration.ledger.tables.books import BookState, Step
+from migration.metadata import ebook_metadata
+from migration.metadata.ebook_metadata import plain_title
+from migration.model import EbookId
+from migration.server.client import BookshelfClient
+from migration.server.payloads import Ebook
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What came of the last steps.
+
+    `title` is the one that is ours, `refused` what the server refused, by field;
+    `no_cover` says why the cover was not carried.
+    """
+
+    title: str | None
+    refused: dict[str, str]
+    no_cover: Rejected | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClosingSteps:
+    """Takes them on the server."""
+
+    client: BookshelfClient
+    library: CalibreLibrary
+    log: logging.Logger
+
+    def carry_rest(self, work: Work, state: BookState, ebook: Ebook) -> Closed:
+        """Title, rating and cover, as far as they are open. Raises Transient, Rejected."""
+        card, title, refused = work.card, state.title, dict[str, str]()
+        if Step.TITLE in state.steps:
+            title = self._give_title(work, state, ebook)
+            if title == plain_title(card.working_title) != card.title:
+                refused["title"] = card.title
+        if Step.RATING in state.steps and card.rating is not None:
+            try:
+                self.client.rate(ebook.id, card.rating)
+            except Rejected as error:
+                refused["rating"] = sanitize.for_log(str(error))
+        refusal = None
+        if Step.COVER in state.steps and work.book.cover is not None:
+            # Last, so that no step after it has it sent again.
+            refusal = self._carry_cover(ebook.id, work.book.cover)
+        if refusal is not None:
+            refused["cover"] = sanitize.for_log(str(refusal))
+        elif work.book.cover_problem is not None:
+            refused["cover"] = work.book.cover_problem.message
+        return Closed(title, refused, refusal)
+
+    def _give_title(self, work: Work, state: BookState, ebook: Ebook) -> str | None:
+        """The true title, or the one somebody else gave before it was reopened; returns the title that is ours.
+
+        An ebook that has no working title any more keeps its title, and one that has authors
+        or a series keeps them: they are what a killed worker has given it, or what a person
+        has made of it meanwhile.
+        """
+        card, kept = work.card, state.title or work.card.title
+        bare = ebook_metadata.too_long_for_paths(card) and (ebook.guessed or not ebook.has_people())
+        open_ = ebook.title == state.working_title
+        if not open_ and not bare:
+            return kept
+        title = (state.restore or card.title) if open_ else ebook.title
+        try:
+            self.client.change(ebook, card, dict(ebook.ids), title=title, bare=bare)
+        except Rejected as error:
+            self.log.warning("Book %s: %s; it gets a plain title", work.book.id, error)
+            title = plain_title(card.working_title)
+            self.client.change(ebook, card, {}, title=title, bare=False)
+            return title
+        return title if title == card.title else state.title
+
+    def _carry_cover(self, ebook_id: EbookId, path: bytes) -> Rejected | None:
+        """Calibre's cover takes the place of whatever the server found in a file; returns why it did not."""
+        try:
+            with self.library.open_file(path) as held:
+                self.client.set_cover(ebook_id, cover.sendable(held))
+        except Rejected as refusal:
+            return refusal
+        return None

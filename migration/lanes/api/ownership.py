@@ -1,0 +1,23 @@
+"""Whether an ebook on the server is a book's own."""
+
+from migration.lanes.lane import Work
+from migration.ledger.tables.books import BookState
+from migration.ledger.tables.doubts import Doubts
+from migration.metadata.ebook_metadata import plain_title
+from migration.server.payloads import Ebook
+
+
+def titles_of_ours(work: Work, state: BookState) -> tuple[str, ...]:
+    """What we may have called the ebook; an older ledger does not know."""
+    if state.title is not None:
+        return (state.title,)
+    return (work.card.title, plain_title(state.working_title))
+
+
+def is_ours(work: Work, state: BookState, ebook: Ebook, doubts: Doubts) -> bool:
+    """Is it this book's, by its title or a file we sent?
+
+    A new server has other ebooks under the same numbers.
+    """
+    titles = (state.working_title, state.restore, *titles_of_ours(work, state))
+    return ebook.title in titles or not doubts.sources(work.book.id).isdisjoint(ebook.sources)

@@ -1,0 +1,79 @@
+"""Finds out what became of a request whose answer was lost, before it is ever sent again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from migration.errors import AnswerLost, PutAside
+from migration.lanes.api.transfer import extension_of
+from migration.lanes.lane import Account, Work
+from migration.ledger.current_pass import CurrentPass
+from migration.ledger.ledger import Ledger
+from migration.ledger.tables.books import Asked, BookState, Intention, Step
+from migration.model import BookFile, Known, Outcome, Sighting, UploadResult
+from migration.server.client import AttachedElsewhere, BookshelfClient
+
+#: What is to be done for a book whose ebook has just been made.
+ALL_STEPS = Step.TITLE | Step.COVER | Step.RATING | Step.RECORD
+
+#: Remembers that the server has a file, for all workers at once.
+Learn = Callable[[Sighting], Known]
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciler:
+    """Creation of an ebook, attaching of a file. `after`: how long a request may still run."""
+
+    client: BookshelfClient
+    ledger: Ledger
+    current: CurrentPass
+    clock: Callable[[], datetime]
+    after: timedelta
+    learn: Learn
+    account: Account
+
+    def soon(self, work: Work, state: BookState, lost: AnswerLost) -> None:
+        """When the server is certainly through with a request, its fate may be looked up at once."""
+        if not lost.still_running and state.intention is not None:
+            asked = replace(state.intention, at=self.clock() - self.after)
+            self.ledger.save_book(work.book.id, replace(state, intention=asked))
+
+    def reconcile(self, work: Work) -> None:
+        """Looks up the book's last request, unless its answer is known. Raises PutAside, Transient."""
+        state = self.ledger.book(work.book.id)
+        if state is None or state.intention is None:
+            return
+        due = state.intention.at + self.after
+        if self.clock() < due:
+            raise PutAside(f"book {work.book.id}: a request may still be running", due)
+        if state.intention.asked is Asked.CREATE:
+            found = self.client.find(state.working_title)
+            steps = ALL_STEPS if found else state.steps
+            done = BookState(state.working_title, found[0] if found else None, steps)
+            self.ledger.save_book(work.book.id, done)
+        else:
+            self._attached(work, state, state.intention)
+
+    def _attached(self, work: Work, state: BookState, asked: Intention) -> None:
+        """Did the file arrive in the ebook? Then it is accounted for; else it will be sent again."""
+        file = next((file for file in work.files if file.id.format == asked.format), None)
+        if state.ebook_id is not None and asked.digest is not None and file is not None:
+            try:
+                receipt = self.client.attached(state.ebook_id, asked.digest, extension_of(file), asked.upload_id)
+            except AttachedElsewhere as elsewhere:
+                self.account(work, file, self.attached_elsewhere(work, file, elsewhere))
+                return
+            if receipt is not None:
+                self.account(work, file, UploadResult(file.id, Outcome.UPLOADED, receipt))
+                return
+            self.current.count_orphan()
+        self.ledger.save_book(work.book.id, replace(state, intention=None))
+
+    def attached_elsewhere(self, work: Work, file: BookFile, elsewhere: AttachedElsewhere) -> UploadResult:
+        """Somebody else's ebook got these bytes first: a duplicate, and our upload is left to the server."""
+        self.current.count_orphan()
+        known = self.learn(elsewhere.sighting)
+        state = self.ledger.book(work.book.id)
+        if state is not None:
+            self.ledger.save_book(work.book.id, replace(state, intention=None))
+        return UploadResult(file.id, Outcome.DUPLICATE, known)

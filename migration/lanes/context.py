@@ -1,0 +1,25 @@
+"""What every lane is made with."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from migration.calibre.library import CalibreLibrary
+from migration.lanes.lane import Account
+from migration.lanes.left_out import LeftOut
+from migration.ledger.current_pass import CurrentPass
+from migration.ledger.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The same for all lanes; `clock` is the steady one, `account` accounts for one file."""
+
+    library: CalibreLibrary
+    ledger: Ledger
+    current: CurrentPass
+    left_out: LeftOut
+    clock: Callable[[], datetime]
+    log: logging.Logger
+    account: Account

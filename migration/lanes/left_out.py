@@ -1,0 +1,59 @@
+"""What is left out although nothing fails: entered in the ledger, written down, and said once."""
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from migration.ledger.current_pass import CurrentPass
+from migration.ledger.tables import notices
+from migration.ledger.tables.notebook import Notebook
+from migration.ledger.tables.passes import Range
+from migration.model import Book, BookId, Card, EbookId
+from migration.state_files import not_carried
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Keeps `not_carried.jsonl` and the notices of the ledger."""
+
+    notebook: Notebook
+    current: CurrentPass
+    state_dir: Path
+    log: logging.Logger
+
+    def notice_range(self, owned: Range, books: Collection[BookId], found: Sequence[notices.Notice]) -> None:
+        """Says what the listing of a range shows that is not as it should be."""
+        for notice in self.notebook.notice_range(owned, books, found):
+            # What fails has its line already.
+            if notice.kind is not notices.Kind.AMBIGUOUS:
+                self._say(notice)
+
+    def notice_book(self, book_id: BookId, found: Sequence[notices.Notice]) -> None:
+        """Says what working on a book has shown to be left out."""
+        for notice in self.notebook.notice_book(self.current.id, book_id, found):
+            self._say(notice)
+
+    def without_files(self, book: Book, card: Card) -> notices.Notice:
+        """Writes down a book that is only metadata."""
+        fields = not_carried.everything(book, card)
+        record = not_carried.append(self.state_dir, book, fields, None)
+        self.notebook.count_fields(self.current.id, fields)
+        return notices.without_files(book, record)
+
+    def there_already(self, book: Book, card: Card, holder: EbookId | None) -> None:
+        """Writes down a book whose files the server had; `holder` is the ebook that has them."""
+        fields = not_carried.everything(book, card)
+        written = self.notebook.recorded(book.id)
+        record = not_carried.append(self.state_dir, book, fields, holder, written)
+        if record not in written:
+            self.notebook.count_fields(self.current.id, fields)
+        self.notice_book(book.id, [notices.there_already(book.id, holder, record)])
+
+    def of_ebook(self, book: Book, card: Card, ebook_id: EbookId) -> None:
+        """Writes down what could not be carried of a book."""
+        not_carried.append(self.state_dir, book, card.not_carried, ebook_id)
+
+    def _say(self, notice: notices.Notice) -> None:
+        level = logging.WARNING if notice.kind in notices.WARNINGS else logging.INFO
+        self.log.log(level, "%s", notice)

@@ -1,0 +1,32 @@
+"""The pass that one worker process takes part in."""
+
+from migration.ledger.ledger import Ledger
+
+
+class CurrentPass:
+    """Which pass it is, once the process has joined one; `id` is 0 before that.
+
+    `rebuilt`: the ledger was lost before this pass, so the server may have ebooks of ours
+    that it does not know.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.id = 0
+        self.rebuilt = False
+
+    def join(self, highest_id: int, *, may_open: bool, listed: int) -> bool:
+        """Joins the open pass; opens one when there is none and this worker may.
+
+        `listed` is how many files the library has. False when there is nothing to join.
+        """
+        joined = self._ledger.join_pass(highest_id, may_open=may_open, listed=listed)
+        if joined is None:
+            return False
+        self.id = joined
+        self.rebuilt = self._ledger.rebuilt
+        return True
+
+    def count_orphan(self) -> None:
+        """Counts an upload that is never attached; the server cleans it up by itself."""
+        self._ledger.tally(self.id, "orphaned", "upload")
