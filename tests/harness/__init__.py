@@ -1,0 +1,1 @@
+"""Whole programs in one process: real ledgers, real servers, a told clock."""
