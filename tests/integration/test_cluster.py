@@ -181,7 +181,7 @@ def test_a_file_on_which_three_machines_died_is_given_up_and_no_secret_is_shown(
     for _number in range(2):
         dask.start_machine(
             nanny=True,
-            environment={"DASK_DISTRIBUTED__WORKER__PRELOAD": str(PROJECT / "tests" / "integration" / "poison.py")},
+            environment={"DASK_DISTRIBUTED__WORKER__PRELOAD": str(PROJECT / "tests" / "support" / "poison.py")},
         )
     code, said = workers.run(library.root, shelf, "--cluster", dask.address, **FAST)
     assert code == 1, said
