@@ -20,6 +20,7 @@ from typing import TypeVar
 
 import tenacity
 
+import settings
 from common import sanitize
 from migration.calibre import cover
 from migration.checks import holders
@@ -88,6 +89,10 @@ T = TypeVar("T")
 
 PROJECT = Path(__file__).resolve().parent
 
+#: Seconds a request whose answer was lost may still run on the server; reconciling earlier could find too little.
+RECONCILE_AFTER = timedelta(seconds=float(os.environ.get("RECONCILE_AFTER_SECONDS", "40")))
+#: The first wait before a request is repeated, in seconds; each further one is twice as long.
+RETRY_FIRST_SECONDS = float(os.environ.get("RETRY_FIRST_SECONDS", "2"))
 #: Tries of one file before it is pending: the first one and three more.
 TRIES = 4
 #: A file on which the server failed this often while it took others is left pending: this run tries it no more.
@@ -98,14 +103,27 @@ MOST_HOLDS = 20
 MOST_NAMED = 20
 #: Files failing in a row that make it an outage.
 OUTAGE_AFTER = 3
-#: While the server does not answer, the log says why this often.
+#: Seconds between probes of a server that does not answer.
+PROBE_SECONDS = float(os.environ.get("PROBE_SECONDS", "15"))
+#: While it does not, the log says why this often.
 SAY_AGAIN_SECONDS = 60.0
+#: Seconds between a pass's last request and the last look at the server: what a network delivers late or a second time
+#: has arrived by then.
+LAST_LOOK_SECONDS = float(os.environ.get("LAST_LOOK_SECONDS", "3"))
+#: Seconds to wait for the server at start.
+START_SECONDS = float(os.environ.get("START_SECONDS", "60"))
+#: How long --verify waits for an answer: as uploads do, and then for a server that is away at most so many seconds.
+PATIENCE = Patience(
+    RETRY_FIRST_SECONDS, TRIES, PROBE_SECONDS, float(os.environ.get("VERIFY_PATIENCE_SECONDS", "120")), OUTAGE_AFTER
+)
 #: The list of known hashes is refreshed after this many files or seconds, whichever comes first.
 REFRESH_FILES, REFRESH_SECONDS = 1000, 600.0
 #: An upload that takes longer is reported with its size and stage, seconds.
 SLOW_UPLOAD_SECONDS = 120.0
 #: The average rate is logged after every so many uploads.
 RATE_EVERY = 100
+#: Up to so many bytes a file is sent without asking first: the upload itself is the question.
+ASK_FIRST_BYTES = int(os.environ.get("ASK_FIRST_BYTES", str(256 * 1024)))
 #: What is to be done for a book whose ebook has just been made.
 ALL_STEPS = Step.TITLE | Step.COVER | Step.RATING | Step.RECORD
 #: Ranges a worker claims at most from the oldest it has in hand on: a book that hangs must bring it to a standstill,
@@ -278,7 +296,7 @@ class CalibreMigrator:
                 self.crew.turns.load(works)
                 if not works:
                     # Nothing to do, and yet it does not close: without a pause its log lines would fill the disk.
-                    self.crew.rest(self.options.retry_first_seconds, self.publish)
+                    self.crew.rest(RETRY_FIRST_SECONDS, self.publish)
         if self.held:
             oldest = self.held[min(self.held)]
             self.tracker.set(range=(oldest.first, oldest.last))
@@ -373,7 +391,7 @@ class CalibreMigrator:
             if look is None:
                 self.tick(1.0)
             else:
-                self.crew.rest(self.options.last_look_seconds, self.publish)
+                self.crew.rest(LAST_LOOK_SECONDS, self.publish)
                 self.ask_server(partial(self.last_look.take, look))
         stopped = self.limit_reached() or self.time_is_up()
         over = self.ledger.is_closed(self.pass_id) or self.ledger.left.are_all(self.pass_id)
@@ -464,7 +482,7 @@ class CalibreMigrator:
                 self.log.warning("The server has trouble, waiting until it answers: %s", error)
             self.tracker.set(status=Phase.WAITING)
             self.tracker.failed_with(error)
-            self.crew.rest(max(self.options.probe_seconds, error.retry_after, self.hold.left()), self.publish)
+            self.crew.rest(max(PROBE_SECONDS, error.retry_after, self.hold.left()), self.publish)
             error = self.crew.meanwhile(self.client.probe, self.publish)
         self.log.info("The server answers again")
         self.failing_in_a_row = 0
@@ -476,7 +494,7 @@ class CalibreMigrator:
         self.tracker.set(status=Phase.WAITING)
         self.crew.turns.pause(True)
         while (seconds := self.hold.left()) > 0:
-            self.crew.rest(min(seconds, self.options.probe_seconds), self.publish)
+            self.crew.rest(min(seconds, PROBE_SECONDS), self.publish)
         self.at_work()
         self.crew.turns.pause(False)
 
@@ -511,7 +529,7 @@ class CalibreMigrator:
             except LibraryBusy as error:
                 self.log.warning("%s; waiting for it", error)
                 self.tracker.set(status=Phase.WAITING)
-                self.crew.rest(self.options.retry_first_seconds, self.publish)
+                self.crew.rest(RETRY_FIRST_SECONDS, self.publish)
                 self.at_work()
 
     def ask_server(self, ask: Callable[[], T]) -> T:
@@ -522,14 +540,14 @@ class CalibreMigrator:
             except Transient as error:
                 self.log.warning("%s; waiting until the server answers", error)
                 self.tracker.set(status=Phase.WAITING)
-                self.crew.rest(max(self.options.probe_seconds, error.retry_after), self.publish)
+                self.crew.rest(max(PROBE_SECONDS, error.retry_after), self.publish)
 
     def check_api_connectivity(self) -> bool:
         """Logs in and reads what the server can express, waiting up to a minute; logs the result.
 
         Raises ServerNeverAnswered, LoginRefused.
         """
-        deadline = self.clock() + timedelta(seconds=self.options.start_seconds)
+        deadline = self.clock() + timedelta(seconds=START_SECONDS)
         while True:
             try:
                 self.crew.meanwhile(self.client.login, self.publish)
@@ -538,12 +556,12 @@ class CalibreMigrator:
                 self.log.warning(logs.api_connectivity(self.client.server, str(error)))
                 if self.clock() >= deadline:
                     raise ServerNeverAnswered(
-                        f"{self.client.server} did not answer for {self.options.start_seconds:g} s ({error}); is it "
-                        "running, and is --server right?"
+                        f"{self.client.server} did not answer for {START_SECONDS:g} s ({error}); is it running, and is "
+                        "--server right?"
                     ) from error
                 deadline = max(deadline, self.clock() + timedelta(seconds=error.retry_after))
                 self.tracker.set(status=Phase.WAITING if error.retry_after else Phase.INITIALIZING)
-                self.crew.rest(max(self.options.retry_first_seconds, error.retry_after), self.publish)
+                self.crew.rest(max(RETRY_FIRST_SECONDS, error.retry_after), self.publish)
             else:
                 self.log.info(logs.api_connectivity(self.client.server, ""))
                 return True
@@ -594,7 +612,7 @@ class CalibreMigrator:
             self.crew.turns.put_aside(work, later.until)
         except LedgerBusy as error:
             self.log.warning("Ledger: %s", error)
-            self.crew.turns.put_aside(work, self.clock() + timedelta(seconds=self.options.retry_first_seconds))
+            self.crew.turns.put_aside(work, self.clock() + timedelta(seconds=RETRY_FIRST_SECONDS))
         except Transient as error:
             if error.retry_after and self.may_be_put_off(work):
                 self.put_off(work, error)
@@ -671,10 +689,9 @@ class CalibreMigrator:
 
     def send_with_retries(self, work: Work, file: BookFile) -> UploadResult:
         """Tries a file again after 2, 4 and 8 seconds when the server does not answer or fails."""
-        first = self.options.retry_first_seconds
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(TRIES),
-            wait=tenacity.wait_exponential(multiplier=first, max=first * 4),
+            wait=tenacity.wait_exponential(multiplier=RETRY_FIRST_SECONDS, max=RETRY_FIRST_SECONDS * 4),
             retry=tenacity.retry_if_exception(self.worth_repeating),
             sleep=lambda seconds: self.crew.sleep(max(seconds, self.hold.left())),
             before_sleep=lambda state: self.log.info(
@@ -743,7 +760,7 @@ class CalibreMigrator:
             return True
         if self.hash_list_complete:
             return False
-        return digest.size > self.options.ask_first_bytes or self.last_was_there
+        return digest.size > ASK_FIRST_BYTES or self.last_was_there
 
     def watch(self, file: BookFile, sending: Sending) -> Watch:
         """Follows a file while it is read and sent, wherever that is done."""
@@ -756,7 +773,7 @@ class CalibreMigrator:
 
     def refuse_unsendable(self, file: BookFile) -> None:
         """Refuses, before a byte is read or sent, what the server cannot take. Raises Rejected."""
-        sendable.refuse_unsendable(file, self.options.max_content_length)
+        sendable.refuse_unsendable(file, settings.MAX_CONTENT_LENGTH)
 
     def identify(self, work: Work, file: BookFile, sending: Sending) -> Digest:
         """SHA-1 and size of the file's bytes; computed once, and again after the file changed."""
@@ -892,7 +909,7 @@ class CalibreMigrator:
     def reconcile_soon(self, work: Work, state: BookState, lost: AnswerLost) -> None:
         """When the server is certainly through with a request, its fate may be looked up at once."""
         if not lost.still_running and state.intention is not None:
-            asked = replace(state.intention, at=self.clock() - timedelta(seconds=self.options.reconcile_after_seconds))
+            asked = replace(state.intention, at=self.clock() - RECONCILE_AFTER)
             self.ledger.save_book(work.book.id, replace(state, intention=asked))
 
     def reconcile(self, work: Work) -> None:
@@ -900,7 +917,7 @@ class CalibreMigrator:
         state = self.ledger.book(work.book.id)
         if state is None or state.intention is None:
             return
-        due = state.intention.at + timedelta(seconds=self.options.reconcile_after_seconds)
+        due = state.intention.at + RECONCILE_AFTER
         if self.clock() < due:
             raise PutAside(f"book {work.book.id}: a request may still be running", due)
         if state.intention.asked is Asked.CREATE:
@@ -1094,7 +1111,7 @@ class CalibreMigrator:
         if work.stumbles >= ROUNDS:
             self.crew.turns.settle(work)
         else:
-            self.crew.turns.put_aside(work, self.clock() + timedelta(seconds=self.options.retry_first_seconds * 4))
+            self.crew.turns.put_aside(work, self.clock() + timedelta(seconds=RETRY_FIRST_SECONDS * 4))
 
     def leave_pending(self, work: Work, error: Transient) -> None:
         """The server failed on this book again and again while it took others: this run tries its file no more.
@@ -1172,13 +1189,6 @@ def plain_title(working_title: str) -> str:
     return working_title.rpartition(" ~")[0] or working_title
 
 
-def patience_of(options: Options) -> Patience:
-    """How long --verify waits for an answer: as uploads do, and then for a server that is away."""
-    return Patience(
-        options.retry_first_seconds, TRIES, options.probe_seconds, options.verify_patience_seconds, OUTAGE_AFTER
-    )
-
-
 def run(options: Options) -> ExitCode:
     """One worker from its start to its end, with its progress file and log. Raises nothing deliberate."""
     with assemble(options) as parts:
@@ -1190,7 +1200,7 @@ def run(options: Options) -> ExitCode:
             if options.open_pass:
                 code = migrator.open_pass()
             elif options.verify:
-                code = verify.verify(parts, migrator.crew, migrator.read_library, patience_of(options))
+                code = verify.verify(parts, migrator.crew, migrator.read_library, PATIENCE)
             else:
                 code = migrator.migrate()
             parts.end(Phase.COMPLETED if code is not ExitCode.PENDING else Phase.STOPPED)

@@ -1,6 +1,7 @@
 """Puts one worker process together from its options, in the order in which things can go wrong, and takes it apart."""
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -14,11 +15,9 @@ import psutil
 from common.clock import SteadyClock, utc_now
 from common.files import make_state_dir
 from common.resources import Reserve, resource_error
-from common.settings.setting import part
-from common.settings.worker import Waits
 from common.system_errors import reason_of, set_aside_if_directory
 from migration.calibre.library import CalibreLibrary
-from migration.calibre.lock_wait import Patience
+from migration.calibre.lock_wait import LIBRARY_BUSY_SECONDS, LIBRARY_LOCK_SECONDS, Patience
 from migration.checks.adoption import adopt
 from migration.errors import (
     ExitCode,
@@ -42,6 +41,9 @@ from migration.state_files.owner import Owner, WorkerLock, lock_path, this_proce
 from migration.worker import priority, stacks
 from migration.worker.options import Options, password_of
 from migration.worker.tracker import Tracker
+
+#: How long a dead worker's request may still run on the server: what it claimed is left alone for so long.
+SETTLE = timedelta(seconds=float(os.environ.get("RECONCILE_AFTER_SECONDS", "40")))
 
 
 @dataclass(slots=True)
@@ -148,11 +150,7 @@ def _put_together(options: Options, owner: Owner, log: logging.Logger, reserve: 
     clock = SteadyClock()
     tracker = Tracker(_first_progress(options), utc_now, clock)
     client = BookshelfClient(
-        Wire(options.server, options.answer_seconds),
-        options.username,
-        password_of(options),
-        task_urls(options.server, options.ws_url),
-        options,
+        Wire(options.server), options.username, password_of(options), task_urls(options.server, options.ws_url)
     )
     path = progress.progress_path(options.state_dir, options.worker_id)
     library = _open_library(options, tracker, path, log)
@@ -188,10 +186,10 @@ def _open_library(options: Options, tracker: Tracker, progress_path: Path, log: 
 
     private = options.state_dir / "migration_library_copy"
     awaited = options.verify or options.open_pass
-    patience = Patience(say, beat, seconds=options.library_lock_seconds if awaited else None)
+    patience = Patience(say, beat, seconds=LIBRARY_LOCK_SECONDS if awaited else None)
     try:
         library = patience.read(
-            lambda: CalibreLibrary(options.library, private, busy_timeout_seconds=options.library_busy_seconds)
+            lambda: CalibreLibrary(options.library, private, busy_timeout_seconds=LIBRARY_BUSY_SECONDS)
         )
     except SystemExit:
         tracker.set(status=Phase.STOPPED)
@@ -218,11 +216,8 @@ def _clear_the_way(options: Options) -> list[str]:
 def _ledger(options: Options, owner: Owner, clock: SteadyClock, log: logging.Logger) -> Ledger:
     """The ledger, rebuilt when need be; whoever only compares leaves a damaged one as it is. Raises Fatal."""
 
-    # A dead worker's request may still run on the server for so long: what it claimed is left alone meanwhile.
-    settle = timedelta(seconds=options.reconcile_after_seconds)
-
     def make() -> Ledger:
-        return Ledger(options.state_dir, owner, clock, settle)
+        return Ledger(options.state_dir, owner, clock, SETTLE)
 
     return make() if options.verify and not options.recheck else open_ledger(options.state_dir, make, log)
 
@@ -243,7 +238,6 @@ def _carrier(options: Options, library: CalibreLibrary, client: BookshelfClient,
         options.cluster_library or options.library.expanduser().resolve(),
         task_urls(options.server, options.ws_url),
         ship=options.ship_files,
-        waits=part(Waits, options),
     )
     return DaskCarrier(plan, library, client, log)
 

@@ -64,7 +64,7 @@ HOSTILE_CHANGES = {
     "a function of proof": lambda: changed("        recorded = self.ledger.account(", "        recorded = True or self.ledger.account("),
     "main": lambda: changed("    options = read_options(", "    options = read_options() or read_options("),
     "a constant": lambda: changed("TRIES = 4", "TRIES = 400"),
-    "an import": lambda: changed("import tenacity\n", "import tenacity\nimport socket\n"),
+    "an import": lambda: changed("import settings\n", "import settings\nimport socket\n"),
     "a new function": lambda: SOURCE + "\n\ndef more() -> None:\n    pass\n",
     "the class": lambda: changed("class CalibreMigrator:", "class CalibreMigrator(dict):"),
     "a base of it": lambda: changed("class CalibreMigrator:", "class CalibreMigrator(metaclass=exit):"),
