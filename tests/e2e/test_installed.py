@@ -18,7 +18,8 @@ from tests.conftest import PROJECT, clean_environment
 from tests.support.librarykit import Library, epubs
 from tests.support.truth import look
 
-pytestmark = pytest.mark.e2e
+# The wheel is built and installed once, so all tests run where that was done.
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("installed")]
 PACKAGES = (
     "auto_monitor", "bookshelf", "common", "dashboard", "demo", "deploy", "migration",
 )  # fmt: skip
