@@ -19,7 +19,6 @@ from typing import TypeVar
 
 import tenacity
 
-import settings
 from common import sanitize
 from migration.checks.last_look import LastLook
 from migration.checks.spot_check import SpotCheck
@@ -83,31 +82,14 @@ T = TypeVar("T")
 
 PROJECT = Path(__file__).resolve().parent
 
-#: Seconds a request whose answer was lost may still run on the server; reconciling earlier could find too little.
-RECONCILE_AFTER = timedelta(seconds=float(os.environ.get("RECONCILE_AFTER_SECONDS", "40")))
-#: The first wait before a request is repeated, in seconds; each further one is twice as long.
-RETRY_FIRST_SECONDS = float(os.environ.get("RETRY_FIRST_SECONDS", "2"))
 #: Tries of one file before it is pending: the first one and three more.
 TRIES = 4
-#: Seconds between probes of a server that does not answer.
-PROBE_SECONDS = float(os.environ.get("PROBE_SECONDS", "15"))
-#: While it does not, the log says why this often.
+#: While the server does not answer, the log says why this often.
 SAY_AGAIN_SECONDS = 60.0
-#: Seconds between a pass's last request and the last look at the server: what a network delivers late or a second time
-#: has arrived by then.
-LAST_LOOK_SECONDS = float(os.environ.get("LAST_LOOK_SECONDS", "3"))
-#: Seconds to wait for the server at start.
-START_SECONDS = float(os.environ.get("START_SECONDS", "60"))
-#: How long --verify waits for an answer: as uploads do, and then for a server that is away at most so many seconds.
-PATIENCE = Patience(
-    RETRY_FIRST_SECONDS, TRIES, PROBE_SECONDS, float(os.environ.get("VERIFY_PATIENCE_SECONDS", "120")), OUTAGE_AFTER
-)
 #: The list of known hashes is refreshed after this many files or seconds, whichever comes first.
 REFRESH_FILES, REFRESH_SECONDS = 1000, 600.0
 #: An upload that takes longer is reported with its size and stage, seconds.
 SLOW_UPLOAD_SECONDS = 120.0
-#: Up to so many bytes a file is sent without asking first: the upload itself is the question.
-ASK_FIRST_BYTES = int(os.environ.get("ASK_FIRST_BYTES", str(256 * 1024)))
 #: Ranges a worker claims at most from the oldest it has in hand on: a book that hangs must bring it to a standstill,
 #: for that is what the monitor sees; and nobody can take over what hangs while it lives.
 RANGES_HELD = 4
@@ -138,7 +120,7 @@ class CalibreMigrator:
         context = Context(
             parts.library, parts.ledger, self.current, self.left_out, parts.clock, parts.log, self.accounting.account
         )
-        limits = Limits(RECONCILE_AFTER, ASK_FIRST_BYTES)
+        limits = Limits(timedelta(seconds=options.reconcile_after_seconds), options.ask_first_bytes)
         learn = self.update_existing_hashes
         self.api = ApiLane(context, parts.client, parts.carrier, limits, options.db_uri, learn)
         self.lane: Lane = self.api
@@ -286,7 +268,7 @@ class CalibreMigrator:
                 self.hand_out(works)
                 if not works:
                     # Nothing to do, and yet it does not close: without a pause its log lines would fill the disk.
-                    self.crew.rest(RETRY_FIRST_SECONDS, self.publish)
+                    self.crew.rest(self.options.retry_first_seconds, self.publish)
         if self.held:
             oldest = self.held[min(self.held)]
             self.tracker.set(range=(oldest.first, oldest.last))
@@ -375,7 +357,7 @@ class CalibreMigrator:
             if look is None:
                 self.tick(1.0)
             else:
-                self.crew.rest(LAST_LOOK_SECONDS, self.publish)
+                self.crew.rest(self.options.last_look_seconds, self.publish)
                 self.ask_server(partial(self.last_look.take, look))
         stopped = self.limit_reached() or self.time_is_up()
         over = self.ledger.is_closed(self.pass_id) or self.ledger.left.are_all(self.pass_id)
@@ -416,7 +398,7 @@ class CalibreMigrator:
                 self.log.warning("The server has trouble, waiting until it answers: %s", error)
             self.tracker.set(status=Phase.WAITING)
             self.tracker.failed_with(error)
-            self.crew.rest(max(PROBE_SECONDS, error.retry_after, self.hold.left()), self.publish)
+            self.crew.rest(max(self.options.probe_seconds, error.retry_after, self.hold.left()), self.publish)
             error = self.crew.meanwhile(self.client.probe, self.publish)
         self.log.info("The server answers again")
         self.streak.ends()
@@ -428,7 +410,7 @@ class CalibreMigrator:
         self.tracker.set(status=Phase.WAITING)
         self.crew.turns.pause(True)
         while (seconds := self.hold.left()) > 0:
-            self.crew.rest(min(seconds, PROBE_SECONDS), self.publish)
+            self.crew.rest(min(seconds, self.options.probe_seconds), self.publish)
         self.at_work()
         self.crew.turns.pause(False)
 
@@ -463,7 +445,7 @@ class CalibreMigrator:
             except LibraryBusy as error:
                 self.log.warning("%s; waiting for it", error)
                 self.tracker.set(status=Phase.WAITING)
-                self.crew.rest(RETRY_FIRST_SECONDS, self.publish)
+                self.crew.rest(self.options.retry_first_seconds, self.publish)
                 self.at_work()
 
     def ask_server(self, ask: Callable[[], T]) -> T:
@@ -474,14 +456,14 @@ class CalibreMigrator:
             except Transient as error:
                 self.log.warning("%s; waiting until the server answers", error)
                 self.tracker.set(status=Phase.WAITING)
-                self.crew.rest(max(PROBE_SECONDS, error.retry_after), self.publish)
+                self.crew.rest(max(self.options.probe_seconds, error.retry_after), self.publish)
 
     def check_api_connectivity(self) -> bool:
         """Logs in and reads what the server can express, waiting up to a minute; logs the result.
 
         Raises ServerNeverAnswered, LoginRefused.
         """
-        deadline = self.clock() + timedelta(seconds=START_SECONDS)
+        deadline = self.clock() + timedelta(seconds=self.options.start_seconds)
         while True:
             try:
                 self.crew.meanwhile(self.client.login, self.publish)
@@ -490,12 +472,12 @@ class CalibreMigrator:
                 self.log.warning(logs.api_connectivity(self.client.server, str(error)))
                 if self.clock() >= deadline:
                     raise ServerNeverAnswered(
-                        f"{self.client.server} did not answer for {START_SECONDS:g} s ({error}); is it running, and is "
-                        "--server right?"
+                        f"{self.client.server} did not answer for {self.options.start_seconds:g} s ({error}); is it "
+                        "running, and is --server right?"
                     ) from error
                 deadline = max(deadline, self.clock() + timedelta(seconds=error.retry_after))
                 self.tracker.set(status=Phase.WAITING if error.retry_after else Phase.INITIALIZING)
-                self.crew.rest(max(RETRY_FIRST_SECONDS, error.retry_after), self.publish)
+                self.crew.rest(max(self.options.retry_first_seconds, error.retry_after), self.publish)
             else:
                 self.log.info(logs.api_connectivity(self.client.server, ""))
                 return True
@@ -546,7 +528,7 @@ class CalibreMigrator:
             self.crew.turns.put_aside(work, later.until)
         except LedgerBusy as error:
             self.log.warning("Ledger: %s", error)
-            self.crew.turns.put_aside(work, self.clock() + timedelta(seconds=RETRY_FIRST_SECONDS))
+            self.crew.turns.put_aside(work, self.clock() + timedelta(seconds=self.options.retry_first_seconds))
         except Transient as error:
             if error.retry_after and self.may_be_put_off(work):
                 self.put_off(work, error)
@@ -621,9 +603,10 @@ class CalibreMigrator:
 
     def send_with_retries(self, work: Work, file: BookFile) -> UploadResult:
         """Tries a file again after 2, 4 and 8 seconds when the server does not answer or fails."""
+        first = self.options.retry_first_seconds
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(TRIES),
-            wait=tenacity.wait_exponential(multiplier=RETRY_FIRST_SECONDS, max=RETRY_FIRST_SECONDS * 4),
+            wait=tenacity.wait_exponential(multiplier=first, max=first * 4),
             retry=tenacity.retry_if_exception(self.worth_repeating),
             sleep=lambda seconds: self.crew.sleep(max(seconds, self.hold.left())),
             before_sleep=lambda state: self.log.info(
@@ -668,7 +651,7 @@ class CalibreMigrator:
 
     def refuse_unsendable(self, file: BookFile) -> None:
         """Refuses, before a byte is read or sent, what the server cannot take. Raises Rejected."""
-        sendable.refuse_unsendable(file, settings.MAX_CONTENT_LENGTH)
+        sendable.refuse_unsendable(file, self.options.max_content_length)
 
     def identify(self, work: Work, file: BookFile, watch: Watch) -> Digest:
         """SHA-1 and size of the file's bytes; computed once, and again after the file changed."""
@@ -687,7 +670,7 @@ class CalibreMigrator:
         if self.accounting.failed(work, error) is Next.LEAVE_BOOK:
             self.crew.turns.settle(work)
         else:
-            self.crew.turns.put_aside(work, self.clock() + timedelta(seconds=RETRY_FIRST_SECONDS * 4))
+            self.crew.turns.put_aside(work, self.clock() + timedelta(seconds=self.options.retry_first_seconds * 4))
 
     # -- what is wanted -------------------------------------------------------------------------------------------
 
@@ -740,6 +723,13 @@ class CalibreMigrator:
         return sanitize.sanitize_text(value)
 
 
+def patience_of(options: Options) -> Patience:
+    """How long --verify waits for an answer: as uploads do, and then for a server that is away."""
+    return Patience(
+        options.retry_first_seconds, TRIES, options.probe_seconds, options.verify_patience_seconds, OUTAGE_AFTER
+    )
+
+
 def run(options: Options) -> ExitCode:
     """One worker from its start to its end, with its progress file and log. Raises nothing deliberate."""
     with assemble(options) as parts:
@@ -751,7 +741,7 @@ def run(options: Options) -> ExitCode:
             if options.open_pass:
                 code = migrator.open_pass()
             elif options.verify:
-                code = verify.verify(parts, migrator.crew, migrator.read_library, PATIENCE)
+                code = verify.verify(parts, migrator.crew, migrator.read_library, patience_of(options))
             else:
                 code = migrator.migrate()
             parts.end(Phase.COMPLETED if code is not ExitCode.PENDING else Phase.STOPPED)

@@ -22,10 +22,12 @@ from auto_monitor.config import check as check_settings
 from auto_monitor.processes import Command, Workers
 from common import sd_notify, state_dir
 from common.clock import utc_now
+from common.settings.command_line import add_options, complete
+from common.settings.load import load, sources
+from common.settings.programs import StartSettings
 from deploy import board, display, processes, state
 from deploy.embedded import Refused, clean_environment, embedded_server, end_child
 from deploy.stop import stop
-from migration.calibre.lock_wait import LIBRARY_LOCK_SECONDS
 from migration.errors import ExitCode, Fatal
 from migration.model import Phase
 from migration.state_files import progress
@@ -38,8 +40,8 @@ DEMO = PROJECT / "demo"
 START_SECONDS = 30.0
 #: Seconds to wait for a real server before saying that it does not answer.
 CHECK_SECONDS = "15"
-#: Seconds for everything that is checked before the monitor starts; more than the worker waits for Calibre.
-OPEN_SECONDS = LIBRARY_LOCK_SECONDS + 30.0
+#: Seconds for everything that is checked before the monitor starts, besides what the worker waits for Calibre.
+OPEN_SECONDS = 30.0
 #: Seconds a worker gets to end.
 STOP_SECONDS = 10.0
 
@@ -61,6 +63,8 @@ class Job:
     adopt_library: bool = False
     #: The state directory was named: it is not found without its name.
     state_dir_named: bool = False
+    #: How long the library is waited for while Calibre has it locked.
+    lock_seconds: float = StartSettings.library_lock_seconds
 
     @property
     def embedded(self) -> bool:
@@ -117,7 +121,7 @@ def _start(undo: ExitStack) -> int:
         return int(ExitCode.SIGINT)
 
 
-def _parser(environment: dict[str, str]) -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="./start.sh",
         description="Moves a Calibre library to a MyBookshelf2 server, unattended: starts the monitor, which starts "
@@ -133,21 +137,7 @@ def _parser(environment: dict[str, str]) -> argparse.ArgumentParser:
     parser.add_argument(
         "--demo", action="store_true", help="move the shipped demo library to the embedded server; all in demo/state/"
     )
-    parser.add_argument(
-        "--library", metavar="DIR", default=environment.get("CALIBRE_LIBRARY"),
-        help="the Calibre library: the folder with metadata.db [no default; environment: CALIBRE_LIBRARY]",
-    )  # fmt: skip
-    parser.add_argument(
-        "--server", metavar="URL", default=environment.get("MBS2_SERVER"),
-        help="URL of the server [default: an embedded server is started; environment: MBS2_SERVER]",
-    )  # fmt: skip
-    parser.add_argument(
-        "--state-dir", metavar="DIR", default=environment.get("STATE_DIR") or None, help=state_dir.HELP_BEGUN
-    )
-    parser.add_argument(
-        "--workers", type=int, metavar="N", default=environment.get("TARGET_WORKER_COUNT", "4"),
-        help="worker processes, 1-8 [default: 4; environment: TARGET_WORKER_COUNT]",
-    )  # fmt: skip
+    add_options(parser, StartSettings)
     parser.add_argument(
         "--llm-enabled", action="store_true",
         help="let the monitor ask an LLM for root causes and apply its fixes; OPENAI_API_KEY is in auto_monitor/.env",
@@ -170,11 +160,12 @@ def _parser(environment: dict[str, str]) -> argparse.ArgumentParser:
 
 
 def _job(argv: Sequence[str], console: Console, undo: ExitStack) -> tuple[Job, Mode]:
-    environment = environment_with_files(PROJECT)
-    parser = _parser(environment)
+    parser = _parser()
     argcomplete.autocomplete(parser)
     given = parser.parse_args(argv)
-    shown, named = not given.no_dashboard, names(argv, "--workers")
+    found = complete(given, StartSettings, sources(PROJECT, os.environ))
+    values, environment = load(StartSettings, found), found.texts()
+    shown, named = not given.no_dashboard, found.given("TARGET_WORKER_COUNT")
     # What the monitor would refuse is refused before anything is started for it.
     check_settings()
     if given.llm_enabled:
@@ -189,34 +180,32 @@ def _job(argv: Sequence[str], console: Console, undo: ExitStack) -> tuple[Job, M
         settings = {"BATCH_SIZE": "8", "CHECK_INTERVAL_SECONDS": environment.get("CHECK_INTERVAL_SECONDS", "2")}
         library = DEMO / "library"
         return Job(library, DEMO / "state", url, login, file, 2, True, settings, given.llm_enabled, shown), Mode.DEMO
-    if not given.library:
+    if values.library is None:
         parser.error("name your library: --library DIR (or try it with --demo)")
-    if not 1 <= given.workers <= 8:
-        parser.error(f"--workers {given.workers} is not between 1 and 8")
-    library = Path(given.library).expanduser().resolve()
+    library = values.library.resolve()
     if not (library / "metadata.db").is_file():
         raise Refused(f"{library} has no metadata.db; name the folder of a Calibre library")
     say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
-    chosen = state.choose(given.state_dir, library, given.server, environment, PROJECT, say)
+    chosen = state.choose(values, library, environment, PROJECT, say)
     warning = state.prepare(chosen.state_dir, PROJECT)
     if warning:
         say(warning)
     mode = _mode(given)
-    if given.server:
+    if values.server:
         ours = ("MBS2_USERNAME", "MBS2_PASSWORD", "MBS2_WS_URL", "MBS2_DB_URI")
         login = {key: environment[key] for key in ours if environment.get(key)}
         # As its ledger spells it, which knows no other spelling.
-        url = (chosen.place and chosen.place.server_url) or given.server
+        url = (chosen.place and chosen.place.server_url) or values.server
         real = Job(
-            library, chosen.state_dir, url, login, None, given.workers, named, {}, given.llm_enabled, shown,
-            given.adopt_library, bool(given.state_dir),
+            library, chosen.state_dir, url, login, None, values.workers, named, {}, given.llm_enabled, shown,
+            given.adopt_library, values.state_dir is not None, values.library_lock_seconds,
         )  # fmt: skip
         return real, mode
     login = {key: environment[key] for key in ("MBS2_USERNAME", "MBS2_PASSWORD") if environment.get(key)}
     url, login, file = embedded_server(chosen.state_dir / "bookshelf", login, undo)
     job = Job(
-        library, chosen.state_dir, url, login, file, given.workers, named, {}, given.llm_enabled, shown,
-        given.adopt_library, bool(given.state_dir),
+        library, chosen.state_dir, url, login, file, values.workers, named, {}, given.llm_enabled, shown,
+        given.adopt_library, values.state_dir is not None,
     )  # fmt: skip
     return job, mode
 
@@ -312,7 +301,8 @@ def _open_pass(job: Job) -> int:
 
 def _hear_out(child: "subprocess.Popen[str]", job: Job) -> str:
     """What the worker that opens the pass said by its end; tells meanwhile what it waits for. Raises Refused."""
-    deadline, told = time.monotonic() + OPEN_SECONDS, ""
+    seconds = job.lock_seconds + OPEN_SECONDS
+    deadline, told = time.monotonic() + seconds, ""
     while time.monotonic() < deadline:
         try:
             return child.communicate(timeout=1.0)[1]
@@ -328,7 +318,7 @@ def _hear_out(child: "subprocess.Popen[str]", job: Job) -> str:
     child.kill()
     child.communicate()
     raise Refused(
-        f"library and server were not ready within {OPEN_SECONDS:g} s; {job.state_dir / 'migration_worker1.log'} "
+        f"library and server were not ready within {seconds:g} s; {job.state_dir / 'migration_worker1.log'} "
         "says what it waits for",
         # Whoever starts this unattended tries again: a locked library has ended the worker with 4 by now.
         ExitCode.SERVER,

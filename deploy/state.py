@@ -11,9 +11,10 @@ from common import known_dirs
 from common.errors import StateUnwritable
 from common.files import make_state_dir
 from common.known_dirs import Use
+from common.settings.programs import StartSettings
 from common.state_dir import state_root
 from deploy import links
-from migration.calibre.lock_wait import LIBRARY_LOCK_SECONDS, Patience
+from migration.calibre.lock_wait import Patience
 from migration.ledger import totals
 from migration.state_dirs import resolve
 from migration.state_dirs.resolve import Chosen
@@ -25,9 +26,8 @@ LINKS = "CHECKOUT_LINKS"
 
 
 def choose(
-    given: str | None,
+    given: StartSettings,
     library: Path,
-    server: str | None,
     environment: Mapping[str, str],
     project: Path,
     say: Callable[[str], None],
@@ -37,10 +37,10 @@ def choose(
     A library that Calibre has locked is waited for. Raises StateDirUnclear,
     LibraryUnreadable.
     """
-    if given:
-        return Chosen(Path(given).expanduser().resolve())
-    patience = Patience(say, seconds=LIBRARY_LOCK_SECONDS)
-    chosen = resolve.for_migration(library, server, environment, project, patience.read)
+    if given.state_dir is not None:
+        return Chosen(given.state_dir.resolve())
+    patience = Patience(say, seconds=given.library_lock_seconds)
+    chosen = resolve.for_migration(library, given.server, environment, project, patience.read)
     if chosen.note:
         say(chosen.note)
     return chosen

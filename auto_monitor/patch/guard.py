@@ -27,7 +27,7 @@ MOST_LINES = 120
 NAMES = frozenset({
     "self", "abs", "all", "any", "bool", "dict", "enumerate", "float", "int", "isinstance", "len", "list", "max", "min",
     "range", "reversed", "round", "set", "sorted", "str", "sum", "tuple", "zip", "timedelta", "ValueError", "Transient",
-    "PROBE_SECONDS", "RETRY_FIRST_SECONDS", "TRIES", "Phase", "tenacity",
+    "TRIES", "Phase", "tenacity",
 })  # fmt: skip
 #: Attributes any function may use besides its own: of built-in values, of the worker's walk, and of waiting.
 ATTRIBUTES = frozenset({
@@ -35,6 +35,7 @@ ATTRIBUTES = frozenset({
     "lower", "upper", "isascii", "isalnum", "total_seconds",
     "log", "info", "warning", "clock", "publish", "crew", "check", "rest", "meanwhile", "heed_stop", "turns", "wait",
     "pause", "idle", "load", "tracker", "processed", "client", "probe", "silent", "options", "limit", "batch_size",
+    "probe_seconds", "retry_first_seconds",
     "ledger", "library", "claim_range", "close_range", "is_closed", "remaining_ids", "last_id_of_range", "read_books",
     "read_files", "highest_book_id", "check_in_place", "pass_id", "first", "last", "size", "sleep",
     "WAITING", "MIGRATING", "DISCOVERING", "set", "reraise", "stop_after_attempt", "wait_exponential",

@@ -164,7 +164,7 @@ class DashboardSettings(StateDir):
 class StartSettings(LibraryLock, Database, User, Engine, ServerOrOurs, Library, StateDir):
     """What ./start.sh decides by; the rest it hands on."""
 
-    WITHOUT_OPTION: ClassVar[frozenset[str]] = frozenset({"state_dir", "ws_url", "username"})
+    WITHOUT_OPTION: ClassVar[frozenset[str]] = frozenset({"ws_url", "username"})
 
     workers: int = setting(
         kinds.whole(1, 8),
@@ -173,6 +173,12 @@ class StartSettings(LibraryLock, Database, User, Engine, ServerOrOurs, Library, 
         option="--workers",
         metavar="N",
         what="worker processes, 1-8",
+    )
+    checkout_links: bool = setting(
+        kinds.switch(),
+        True,
+        container=False,
+        what="1: links to the logs of the last run in the checkout; 0: none",
     )
 
 

@@ -88,6 +88,11 @@ def settings_of(model: type) -> tuple[Setting, ...]:
     return tuple(found)
 
 
+def part(model: type[T], values: object) -> T:
+    """Some of a program's settings: those of one of its model's bases, and nothing else."""
+    return model(**{one.field: getattr(values, one.field) for one in settings_of(model)})
+
+
 def _shown(default: object) -> str:
     match default:
         case None | "":

@@ -3,7 +3,6 @@
 A program that starts waits as one that is running does: it says so, goes on by itself, and can be ended.
 """
 
-import os
 import signal
 import threading
 import time
@@ -17,10 +16,6 @@ from migration.errors import LibraryBusy
 
 T = TypeVar("T")
 
-#: Seconds one query waits for Calibre to let go of metadata.db; Calibre itself waits 10.
-LIBRARY_BUSY_SECONDS = float(os.environ.get("LIBRARY_BUSY_SECONDS", "10"))
-#: How long a program that somebody waits for (--dry-run, --verify, --open-pass) waits for the lock, seconds.
-LIBRARY_LOCK_SECONDS = float(os.environ.get("LIBRARY_LOCK_SECONDS", "120"))
 #: How long it rests before it asks again, and how often it looks for a signal meanwhile, seconds.
 REST_SECONDS, LOOK_SECONDS = 1.0, 0.25
 #: So often it says that it is waiting, seconds.

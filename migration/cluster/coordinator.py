@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 from distributed.scheduler import KilledWorker
 
 from common.sanitize import for_log
+from common.settings.worker import Waits
 from migration.calibre.library import CalibreLibrary
 from migration.cluster.machines import GONE, PATIENCE, Machines
 from migration.cluster.remote import Errand, Failed, Place, Seen, Sent, Token, carry, here, identify
@@ -48,8 +49,6 @@ from migration.ledger.tables.registration import Stage
 from migration.model import BookFile, Card, Digest, Sighting, UploadId
 from migration.server.client import BookshelfClient
 
-#: Seconds to wait for the scheduler at start, and for the machines that are there to introduce themselves.
-START_SECONDS = float(os.environ.get("START_SECONDS", "60"))
 #: The most uploader threads, whatever the size of the cluster.
 MAX_HANDS = 256
 #: Bytes that may be on their way to machines at the same time with `--ship-files`; a larger file goes alone.
@@ -70,6 +69,7 @@ class Plan:
     library: Path
     ws_urls: tuple[str, ...]
     ship: bool
+    waits: Waits
 
 
 class DaskCarrier:
@@ -77,7 +77,7 @@ class DaskCarrier:
 
     def __init__(self, plan: Plan, library: CalibreLibrary, client: BookshelfClient, log: logging.Logger) -> None:
         self._ship = plan.ship
-        self._place = Place(client.server, plan.ws_urls, None if plan.ship else str(plan.library))
+        self._place = Place(client.server, plan.ws_urls, None if plan.ship else str(plan.library), plan.waits)
         self._topic = f"mbs2-{uuid.uuid4().hex}"
         self._names = itertools.count(1)
         self._boxes: dict[str, queue.SimpleQueue[dict[str, int]]] = {}
@@ -89,7 +89,7 @@ class DaskCarrier:
 
     def open(self) -> None:
         """Connects to the scheduler and examines the machines."""
-        self._machines.open(START_SECONDS)
+        self._machines.open(self._place.waits.start_seconds)
 
     def close(self) -> None:
         """Leaves the cluster; Dask drops what it was still doing for us."""

@@ -21,6 +21,7 @@ import distributed
 import common
 import migration
 from common.resources import resource_error
+from common.settings.worker import Waits
 from migration.calibre.paths import Tree
 from migration.errors import MigrationError, OutOfResources, TokenRefused, Transient, Unreadable
 from migration.lanes.api.outgoing import digest_of
@@ -48,6 +49,7 @@ class Place:
     server: str
     ws_urls: tuple[str, ...]
     library: str | None
+    waits: Waits = field(default_factory=Waits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,7 @@ class _Borrowing(BookshelfClient):
     """Works with a token it was given; it has no password to get another."""
 
     def __init__(self, place: Place, token: Token) -> None:
-        super().__init__(Wire(place.server), "", "", place.ws_urls)
+        super().__init__(Wire(place.server, place.waits.answer_seconds), "", "", place.ws_urls, place.waits)
         self._token = token.value
         # By the coordinator's clock, not this machine's: the token is used until the server refuses it.
         self._renew_at = float("inf")
@@ -233,7 +235,7 @@ def _blind(place: Place) -> str:
 
 def _deaf(place: Place) -> str:
     try:
-        Wire(place.server).send("GET", "/api/languages")
+        Wire(place.server, place.waits.answer_seconds).send("GET", "/api/languages")
     except Transient as error:
         return f"it does not reach {place.server} ({error}): --server must name it as all machines see it"
     return ""

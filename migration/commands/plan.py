@@ -5,15 +5,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-import settings
 from migration.calibre.library import CalibreLibrary
-from migration.calibre.lock_wait import LIBRARY_BUSY_SECONDS, LIBRARY_LOCK_SECONDS, Patience
+from migration.calibre.lock_wait import Patience
 from migration.errors import EmptyFile, ExitCode, Fatal, MigrationError, TooBig, Unsupported
 from migration.ledger import totals
 from migration.metadata.mime import SHIPPED_FORMATS
@@ -23,14 +18,18 @@ from migration.state_files.names import LEDGER_NAME
 from migration.worker import report
 from migration.worker.options import Options
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 #: Books read at a time.
 PAGE = 1000
 
 
 @dataclass(slots=True)
 class Plan:
-    """Files and bytes by format that would be sent; files by reason that would not."""
+    """Files and bytes by format that would be sent; files by reason that would not. `longest` is in bytes."""
 
+    longest: int
     books: int = 0
     files: Counter[str] = field(default_factory=Counter)
     sizes: Counter[str] = field(default_factory=Counter)
@@ -41,14 +40,14 @@ class Plan:
         """Counts one file of the library."""
         if file.id.format.startswith("ORIGINAL_") or (formats and file.id.format not in formats):
             self.skipped += 1
-        elif reason := refusal(file):
+        elif reason := refusal(file, self.longest):
             self.refused[reason] += 1
         else:
             self.files[file.id.format] += 1
             self.sizes[file.id.format] += file.size
 
 
-def refusal(file: BookFile) -> str:
+def refusal(file: BookFile, longest: int) -> str:
     """Why a file would not arrive on a MyBookshelf2 server as it is shipped, or ""."""
     if file.problem is not None:
         return file.problem.reason
@@ -56,12 +55,12 @@ def refusal(file: BookFile) -> str:
         return f"{Unsupported.reason}: {file.id.format}"
     if file.size == 0:
         return EmptyFile.reason
-    return TooBig.reason if file.size > settings.MAX_CONTENT_LENGTH else ""
+    return TooBig.reason if file.size > longest else ""
 
 
-def make(library: CalibreLibrary, formats: frozenset[str], limit: int, patience: Patience) -> Plan:
-    """Reads the whole library, a page at a time; at most `limit` files are planned when it is not 0."""
-    plan = Plan()
+def make(library: CalibreLibrary, options: Options, patience: Patience) -> Plan:
+    """Reads the whole library, a page at a time; at most `limit` files are planned when that is not 0."""
+    plan = Plan(options.max_content_length)
     after = 0
 
     def end_of_page() -> int | None:
@@ -71,24 +70,27 @@ def make(library: CalibreLibrary, formats: frozenset[str], limit: int, patience:
         for book in patience.read(partial(library.read_books, after + 1, last)):
             plan.books += 1
             for file in book.files:
-                if limit and plan.files.total() >= limit:
+                if options.limit and plan.files.total() >= options.limit:
                     return plan
-                plan.add(file, formats)
+                plan.add(file, options.formats)
         after = last
     return plan
 
 
 def run(options: Options) -> ExitCode:
     """Prints the plan. The log goes to the worker's log file when the state directory is there."""
+    # rich is imported where a plan is shown, and not at every start of a worker.
+    from rich.console import Console
+
     console = Console()
     try:
         if options.state_dir.is_dir():
             logs.configure(options.state_dir, options.worker_id, console=False, as_json=options.log_json)
-        patience = Patience(_say, seconds=LIBRARY_LOCK_SECONDS)
+        patience = Patience(_say, seconds=options.library_lock_seconds)
         private = options.state_dir / "migration_library_copy"
-        wait = LIBRARY_BUSY_SECONDS
+        wait = options.library_busy_seconds
         with patience.read(lambda: CalibreLibrary(options.library, private, busy_timeout_seconds=wait)) as library:
-            plan = make(library, options.formats, options.limit, patience)
+            plan = make(library, options, patience)
     except MigrationError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code if isinstance(error, Fatal) else ExitCode.INTERNAL
@@ -109,7 +111,11 @@ def measured_rate(state_dir: Path) -> float:
     return found.counts.uploaded / max(found.minutes(found.closed_at), 1 / 60)
 
 
-def _table(plan: Plan, options: Options) -> Table:
+def _table(plan: Plan, options: Options) -> "Table":
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(title=f"Plan for {options.library}: {plan.books} books", box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("format")
     table.add_column("files", justify="right")

@@ -17,6 +17,7 @@ from typing import IO, Any, Concatenate, ParamSpec, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
 from common.json_value import Json
+from common.settings.worker import Waits
 from migration.errors import (
     AnswerLost,
     LoginRefused,
@@ -34,7 +35,7 @@ from migration.metadata.mime import mime_type
 from migration.model import Card, Digest, EbookId, Receipt, Sighting, SourceId, UploadId, Vocabulary
 from migration.server import lookup, payloads, shapes
 from migration.server.engine.backends import Backend, Backends
-from migration.server.engine.calls import TaskEngine, Unauthorized
+from migration.server.engine.calls import TaskEngine, Unauthorized, patience_for
 from migration.server.payloads import Ebook, Listing
 from migration.server.responses import Answer
 from migration.server.sequences import Sequence
@@ -89,7 +90,14 @@ class AttachedElsewhere(MigrationError):
 class BookshelfClient:
     """One user's view of one server; safe to use from several threads."""
 
-    def __init__(self, wire: Wire, username: str, password: str, ws_urls: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        username: str,
+        password: str,
+        ws_urls: tuple[str, ...],
+        waits: Waits | None = None,
+    ) -> None:
         """Sends nothing yet; the first request logs in."""
         self.server = wire.base_url
         self._wire = wire
@@ -100,8 +108,9 @@ class BookshelfClient:
         self._login_lock = threading.Lock()
         self._refusals = 0
         self._ebooks, self._sources = Sequence("ebook"), Sequence("source")
-        self._backends = Backends()
-        self._engine = TaskEngine(ws_urls, self.access_token, self._backends)
+        waits = waits or Waits()
+        self._backends = Backends(waits.silent_seconds)
+        self._engine = TaskEngine(ws_urls, self.access_token, self._backends, patience_for(waits.task_seconds))
         self.user_id = ""
 
     # -- session --------------------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ What counts as an answer is decided by `answers`; everything else is an error he
 """
 
 import http.client
-import os
 import select
 import threading
 import uuid
@@ -20,6 +19,7 @@ from common.clock import utc_now
 from common.json_value import Json
 from common.resources import raise_if_exhausted
 from common.sanitize import for_log
+from common.settings.worker import Waits
 from migration.errors import AnswerLost, Misconfigured, ServerFault, ServerUnreachable, Transient
 from migration.server import responses
 from migration.server.deadline import PunctualAdapter, PunctualResponse
@@ -29,10 +29,8 @@ from migration.server.responses import Answer, NoAnswer, Response, Route
 CONNECT_SECONDS = 5.0
 #: Seconds within which a server that ends a connection after its answer has ended it.
 CLOSE_SECONDS = 0.3
-#: Seconds within which an answer must be whole.
-READ_SECONDS = float(os.environ.get("ANSWER_SECONDS", "60"))
-#: The same for an upload, from the end of the body on: the server hashes and stores all of it first.
-UPLOAD_READ_SECONDS = 10 * READ_SECONDS
+#: An upload's answer has so many times as long, from the end of the body on: the server hashes and stores all of it.
+UPLOAD_TIMES = 10
 #: Bytes of an answer read at a time.
 _BLOCK = 64 * 1024
 
@@ -42,12 +40,13 @@ Body = dict[str, Json] | None
 class Wire:
     """Sends requests below one base URL. Thread-safe: each thread has its own session and connection."""
 
-    def __init__(self, base_url: str) -> None:
-        """Raises Misconfigured when the URL is not http(s)."""
+    def __init__(self, base_url: str, answer_seconds: float = Waits.answer_seconds) -> None:
+        """Within `answer_seconds` an answer must be whole. Raises Misconfigured when the URL is not http(s)."""
         if not base_url.startswith(("http://", "https://")):
             raise Misconfigured(f"{base_url!r} is not a server URL; give one such as http://127.0.0.1:6006")
         self.base_url = base_url.rstrip("/")
         self._proxies = get_environ_proxies(self.base_url)
+        self._answer_seconds = answer_seconds
         self._local = threading.local()
         self._closes_silently = False
 
@@ -102,7 +101,7 @@ class Wire:
     def _exchange(self, method: str, path: str, headers: dict[str, str], body: Body, data: Any) -> Response:
         if self._closes_silently:
             headers["Connection"] = "close"
-        read_seconds = READ_SECONDS if data is None else UPLOAD_READ_SECONDS
+        read_seconds = self._answer_seconds * (1 if data is None else UPLOAD_TIMES)
         try:
             with self._session().request(
                 method,

@@ -1,7 +1,6 @@
 """Puts one worker process together from its options, in the order in which things can go wrong, and takes it apart."""
 
 import logging
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,9 +14,11 @@ import psutil
 from common.clock import SteadyClock, utc_now
 from common.files import make_state_dir
 from common.resources import Reserve, resource_error
+from common.settings.setting import part
+from common.settings.worker import Waits
 from common.system_errors import reason_of, set_aside_if_directory
 from migration.calibre.library import CalibreLibrary
-from migration.calibre.lock_wait import LIBRARY_BUSY_SECONDS, LIBRARY_LOCK_SECONDS, Patience
+from migration.calibre.lock_wait import Patience
 from migration.checks.adoption import adopt
 from migration.errors import (
     ExitCode,
@@ -48,8 +49,6 @@ from migration.worker.work_queue import Turns
 
 #: So many bytes may go at once under --bwlimit, or a quarter of a second's worth if that is more.
 SMALLEST_BURST = 64 * 1024
-#: How long a dead worker's request may still run on the server: what it claimed is left alone for so long.
-SETTLE = timedelta(seconds=float(os.environ.get("RECONCILE_AFTER_SECONDS", "40")))
 
 
 @dataclass(slots=True)
@@ -137,7 +136,11 @@ def _put_together(options: Options, owner: Owner, log: logging.Logger, reserve: 
     """The parts; whoever watches can see them from then on."""
     clock = SteadyClock()
     client = BookshelfClient(
-        Wire(options.server), options.username, password_of(options), task_urls(options.server, options.ws_url)
+        Wire(options.server, options.answer_seconds),
+        options.username,
+        password_of(options),
+        task_urls(options.server, options.ws_url),
+        options,
     )
     crew = Crew(Turns(clock), client.close, options.parallel_uploads)
     byte_pace = Pace(options.bwlimit, max(options.bwlimit / 4, SMALLEST_BURST), clock.seconds, crew.sleep)
@@ -146,9 +149,11 @@ def _put_together(options: Options, owner: Owner, log: logging.Logger, reserve: 
     progress_file = ProgressFile(path, tracker, clock, log, needed=not options.verify)
     library = _open_library(options, tracker, path, log)
     carrier = _carrier(options, library, client, log)
+    # A dead worker's request may still run on the server for so long: what it claimed is left alone meanwhile.
+    settle = timedelta(seconds=options.reconcile_after_seconds)
     ledger = _ledger(
         options,
-        lambda: Ledger(options.state_dir, owner, clock, SETTLE, library=library, on_wait=progress_file.publish),
+        lambda: Ledger(options.state_dir, owner, clock, settle, library=library, on_wait=progress_file.publish),
         log,
     )
     log.info(logs.starts(options.worker_id, owner.pid, library.root, options.server))
@@ -181,10 +186,10 @@ def _open_library(options: Options, tracker: Tracker, progress_path: Path, log: 
 
     private = options.state_dir / "migration_library_copy"
     awaited = options.verify or options.open_pass
-    patience = Patience(say, beat, seconds=LIBRARY_LOCK_SECONDS if awaited else None)
+    patience = Patience(say, beat, seconds=options.library_lock_seconds if awaited else None)
     try:
         library = patience.read(
-            lambda: CalibreLibrary(options.library, private, busy_timeout_seconds=LIBRARY_BUSY_SECONDS)
+            lambda: CalibreLibrary(options.library, private, busy_timeout_seconds=options.library_busy_seconds)
         )
     except SystemExit:
         tracker.set(status=Phase.STOPPED)
@@ -229,6 +234,7 @@ def _carrier(options: Options, library: CalibreLibrary, client: BookshelfClient,
         options.cluster_library or options.library.expanduser().resolve(),
         task_urls(options.server, options.ws_url),
         ship=options.ship_files,
+        waits=part(Waits, options),
     )
     return DaskCarrier(plan, library, client, log)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from common.clock import SteadyClock
+from common.settings.worker import Waits
 from migration.calibre.library import CalibreLibrary
 from migration.cluster.coordinator import DaskCarrier, Plan
 from migration.errors import FileChanged, MissingFile, Unsupported
@@ -66,7 +67,7 @@ def scene(request: pytest.FixtureRequest, server: Server, tmp_path_factory: pyte
     library = CalibreLibrary(made.root, folder)
     client = BookshelfClient(Wire(server.url), server.username, server.password, (server.ws_url,))
     client.login()
-    plan = Plan("local:1", made.root, (server.ws_url,), ship="shipping" in request.param)
+    plan = Plan("local:1", made.root, (server.ws_url,), ship="shipping" in request.param, waits=Waits())
     log = logging.getLogger("carrier")
     carrier: Carrier = (
         LocalCarrier(library, client, 3) if request.param == "local" else DaskCarrier(plan, library, client, log)

@@ -52,7 +52,10 @@ def test_wrong_usage_says_what_to_do(clone: Path) -> None:
     for arguments, sentence in (
         ([], "name your library"),
         (["--library", "/nonexistent"], "/nonexistent has no metadata.db"),
-        (["--library", str(clone / "demo" / "library"), "--workers", "9"], "not between 1 and 8"),
+        (
+            ["--library", str(clone / "demo" / "library"), "--workers", "9"],
+            "TARGET_WORKER_COUNT='9' is not a whole number from 1 to 8; it comes from option --workers",
+        ),
     ):
         done = press(clone, "./start.sh", *arguments)
         assert (done.returncode, sentence in done.stderr) == (2, True), done.stderr

@@ -27,7 +27,6 @@ from migration.errors import (
 from migration.ledger.ledger import Ledger
 from migration.ledger.tables.books import Asked, BookState, Intention
 from migration.model import BookId, Card, Digest, EbookId, UploadId
-from migration.server import transport
 from migration.server.client import BookshelfClient
 from migration.server.responses import LARGEST
 from migration.server.sequences import Sequence
@@ -153,17 +152,15 @@ def cut(write: Write) -> None:
 )
 def test_answers_are_bounded(
     lines: Callable[[Callable[[Write], None]], Line],
-    monkeypatch: pytest.MonkeyPatch,
     say: Callable[[Write], None],
     kind: type[Transient],
     words: str,
 ) -> None:
     """In what is read of them and in how long that takes; the line is not used again."""
-    monkeypatch.setattr(transport, "READ_SECONDS", 0.6)
     line = lines(say)
     began = time.monotonic()
     with pytest.raises(kind, match=r"GET http://127\.0\.0\.1") as caught:
-        Wire(line.url).send("GET", "/api/languages")
+        Wire(line.url, 0.6).send("GET", "/api/languages")
     assert words in str(caught.value)
     assert time.monotonic() - began < 5
     # What the system keeps on its way comes on top of what was read.
@@ -172,17 +169,16 @@ def test_answers_are_bounded(
 
 
 def test_a_request_that_must_not_be_sent_twice_is_lost_not_failed(
-    lines: Callable[[Callable[[Write], None]], Line], monkeypatch: pytest.MonkeyPatch
+    lines: Callable[[Callable[[Write], None]], Line],
 ) -> None:
     """Whatever came in the place of its answer."""
-    monkeypatch.setattr(transport, "READ_SECONDS", 0.6)
     [good] = [answer for method, path, answer, _key in ROUTES if (method, path) == ("POST", "/api/ebooks")]
     says = [always(raw) for raw in kinds(good).values()] + [gigabyte, dripping, cut]
     lost = []
     for say in says:
         line = lines(say)
         with pytest.raises(AnswerLost) as caught:
-            Wire(line.url).send("POST", "/api/ebooks", body={})
+            Wire(line.url, 0.6).send("POST", "/api/ebooks", body={})
         lost.append(pickle.loads(pickle.dumps(caught.value)))
         assert len(line.asked) == 1
     assert sorted({error.retry_after for error in lost}) == [0.0, 7.0, 30.0]

@@ -89,8 +89,8 @@ def test_the_script_in_place_passes(tmp_path: Path) -> None:
 
 
 WRONG = [
-    ("(file, settings.MAX_CONTENT_LENGTH)", "(file, settings.MAX_CONTENT_LENGTH // 2)", ""),
-    ("(file, settings.MAX_CONTENT_LENGTH)", "(file, 0)", "uploaded 0 instead of 59"),
+    ("(file, self.options.max_content_length)", "(file, self.options.max_content_length // 2)", ""),
+    ("(file, self.options.max_content_length)", "(file, 0)", "uploaded 0 instead of 59"),
     ("    with assemble(options) as parts:\n", "    sys.exit(0)\n    with assemble(options) as parts:\n",
      "uploaded None"),
     ("        while (owned := self.next_range()) is not None:\n", "        while True:\n", "discovered 0 instead"),

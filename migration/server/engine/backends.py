@@ -4,7 +4,6 @@ A server is several programs: its app answers REST, its task engine the WebSocke
 them can be gone, or hang, while the others answer. `silent` decides, pure; `Backends` remembers, for all threads.
 """
 
-import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -12,8 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-#: A part that is being waited for and has answered nobody for so long has an outage, seconds.
-SILENT_SECONDS = float(os.environ.get("SILENT_SECONDS", "30"))
+from common.settings.worker import Waits
 
 
 class Backend(StrEnum):
@@ -31,7 +29,7 @@ class Waiting:
     heard: float = float("-inf")
 
 
-def silent(parts: Mapping[Backend, Waiting], now: float, after: float = SILENT_SECONDS) -> str:
+def silent(parts: Mapping[Backend, Waiting], now: float, after: float = Waits.silent_seconds) -> str:
     """A sentence when a part answers nobody who waits for it, or ""."""
     for backend, waiting in parts.items():
         if waiting.since:
@@ -45,7 +43,7 @@ def silent(parts: Mapping[Backend, Waiting], now: float, after: float = SILENT_S
 class Backends:
     """Thread-safe. Every request is made inside `asking`; whatever comes from a part is `heard`."""
 
-    def __init__(self, silent_seconds: float = SILENT_SECONDS) -> None:
+    def __init__(self, silent_seconds: float = Waits.silent_seconds) -> None:
         self._lock = threading.Lock()
         self._parts = {backend: Waiting() for backend in Backend}
         self._silent_seconds = silent_seconds

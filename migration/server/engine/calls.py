@@ -5,7 +5,6 @@ for 60 s while the connection is gone: a call survives a reconnect, but not the 
 """
 
 import json
-import os
 import threading
 import time
 import uuid
@@ -16,6 +15,7 @@ import websocket
 
 from common.json_value import Json
 from common.sanitize import for_log
+from common.settings.worker import Waits
 from migration.errors import AnswerLost, RefusedByServer, ServerFault, ServerUnreachable
 from migration.server.engine import task_errors
 from migration.server.engine.backends import Backend, Backends
@@ -24,11 +24,6 @@ from migration.server.engine.socket import EngineGone, EngineSocket, Unauthorize
 
 __all__ = ["TaskEngine", "Unauthorized"]
 
-#: The server itself gives a task 60 s to run, and 10 for a cover.
-PATIENCE = Patience(
-    accept=30.0, queue=1800.0, run=float(os.environ.get("TASK_SECONDS", "120")), settle=10.0, ping=10.0, silent=30.0,
-    resume=45.0,
-)  # fmt: skip
 #: A probe is not given longer than this, seconds: the next one is due soon.
 PROBE_PATIENCE = Patience(accept=10.0, queue=30.0, run=30.0, settle=5.0, ping=5.0, silent=15.0, resume=5.0)
 #: Seconds after which an idle connection is not trusted any more but opened anew.
@@ -39,6 +34,11 @@ _AGAIN_SECONDS = 2.0
 _NOTHING: tuple[str, list[Json]] = ("metadata", [])
 #: A call that looks into the database and changes nothing: there is no source 0. Not every server has this task.
 _LOOK: tuple[str, list[Json]] = ("convert", [0, "epub"])
+
+
+def patience_for(task_seconds: float) -> Patience:
+    """With a task that runs no longer than this. The server itself gives one 60 s, and 10 for a cover."""
+    return Patience(accept=30.0, queue=1800.0, run=task_seconds, settle=10.0, ping=10.0, silent=30.0, resume=45.0)
 
 
 class _Overdue(Exception):
@@ -69,13 +69,13 @@ class TaskEngine:
         urls: tuple[str, ...],
         token: Callable[[], str],
         backends: Backends | None = None,
-        patience: Patience = PATIENCE,
+        patience: Patience | None = None,
     ) -> None:
         """`urls` are tried in their order until one accepts a connection; `token` gives the access token."""
         self._urls = urls
         self._token = token
         self._backends = backends or Backends()
-        self._patience = patience
+        self._patience = patience or patience_for(Waits.task_seconds)
         self._local = threading.local()
         #: When the last probe that had its turn began and ended.
         self._passed = (float("-inf"), float("-inf"))

@@ -64,7 +64,7 @@ HOSTILE_CHANGES = {
     "a function of proof": lambda: changed("        return self.ledger.learn([proof])[1][0]", "        return self.ledger.learn([])[1][0]"),
     "main": lambda: changed("    options = read_options(", "    options = read_options() or read_options("),
     "a constant": lambda: changed("TRIES = 4", "TRIES = 400"),
-    "an import": lambda: changed("import settings\n", "import settings\nimport socket\n"),
+    "an import": lambda: changed("import tenacity\n", "import tenacity\nimport socket\n"),
     "a new function": lambda: SOURCE + "\n\ndef more() -> None:\n    pass\n",
     "a file is not accounted for": lambda: changed(
         "self.accounting.account(work, file, self.process_file(work, file))", "self.process_file(work, file)"
