@@ -13,6 +13,7 @@ from tests.conftest import Shelf
 from tests.support.librarykit import Made, epub, epubs
 from tests.support.told_worker import NOW, FaultyCarrier, WorkerHarness
 from tests.support.truth import look
+from tests.support.workerkit import wait_for
 
 FAULT = ServerFault("HTTP 500")
 
@@ -122,7 +123,14 @@ def test_the_limit_ends_the_work(make: Callable[..., WorkerHarness]) -> None:
 def test_the_time_is_up(make: Callable[..., WorkerHarness]) -> None:
     """What is in hand is finished, no further book is begun."""
     worker = make(6, "--max-duration", "60")
-    worker.client.on_upload = lambda _digest: worker.clock.move(40)
+
+    def slow(_digest: Digest) -> None:
+        worker.clock.move(40)
+        if worker.migrator.time_is_up():
+            # Until the main thread has seen it.
+            wait_for(lambda: worker.migrator.crew.turns.has_room(1), seconds=30)
+
+    worker.client.on_upload = slow
     assert worker.run() is ExitCode.PENDING
     assert worker.counts.uploaded == 2
     assert worker.said("The time is up (--max-duration)") == 1
