@@ -138,7 +138,6 @@ def _parser() -> argparse.ArgumentParser:
         "--demo", action="store_true", help="move the shipped demo library to the embedded server; all in demo/state/"
     )
     add_options(parser, StartSettings)
-    parser.add_argument("--state-dir", metavar="DIR", default=None, help=state_dir.HELP_BEGUN)
     parser.add_argument(
         "--llm-enabled", action="store_true",
         help="let the monitor ask an LLM for root causes and apply its fixes; OPENAI_API_KEY is in auto_monitor/.env",

@@ -1,5 +1,6 @@
 """Fixtures: a clean environment, real servers and workers on loopback, each ended by whoever started it."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -27,6 +28,13 @@ freezegun.configure(extend_ignore_list=["settings"])
 
 # Before anything is started: even the fixtures of a whole session get no other home.
 HOME = Home()
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: the garbage collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+
 
 PROJECT = Path(__file__).resolve().parent.parent
 FIXTURES = PROJECT / "tests" / "fixtures"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from auto_monitor import config
-from auto_monitor.cli import commands, live
+from auto_monitor.cli import commands
 from auto_monitor.cli.command_line import script_of
 from auto_monitor.cli.daemon import something_runs
 from auto_monitor.repair.code_fixes import roll_back
@@ -30,6 +30,9 @@ def carry_out(given: argparse.Namespace, environment: Mapping[str, str], argv: S
         given.state_dir = resolve.for_command(environment, config.PROJECT, command, something_runs)
     state_dir = Path(given.state_dir).expanduser().resolve()
     if given.status:
+        # Imported here: a monitor that watches draws nothing.
+        from auto_monitor.cli import live
+
         return live.show(state_dir, as_json=given.json, watch=given.watch)
     if given.rollback:
         sys.stdout.write(roll_back(script_of(environment), state_dir))

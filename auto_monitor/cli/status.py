@@ -5,11 +5,6 @@ import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from auto_monitor.cli import daemon
 from auto_monitor.model import HistoryEntry, MonitorState, WorkerRecord, age
 from auto_monitor.observe.disk import io_pressure
@@ -33,7 +28,10 @@ def show(state_dir: Path, *, as_json: bool) -> int:
     if as_json:
         sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=1) + "\n")
     else:
-        _print(value, Console())
+        # Imported here: the dashboard collects a status and never draws one.
+        from auto_monitor.cli import status_table
+
+        status_table.show(value)
     monitor = value["monitor"]
     return 2 if isinstance(monitor, dict) and monitor["stale"] else 0
 
@@ -176,49 +174,3 @@ def line(state: MonitorState, found: Totals | None) -> str:
         return f"{staff}; the totals cannot be read now"
     counts = found.counts
     return f"{staff}; pass {found.pass_id}: {counts.pending} of {counts.discovered} files to do, {counts.failed} failed"
-
-
-def _print(value: dict[str, Json], console: Console) -> None:
-    monitor, found = value["monitor"], value["totals"]
-    assert isinstance(monitor, dict)
-    lives = "runs" if monitor["alive"] else monitor["ended"] or "does not run"
-    late = " (ITS HEARTBEAT IS STALE)" if monitor["stale"] and monitor["alive"] else ""
-    beat = monitor["heartbeat_age_seconds"]
-    console.print(
-        Text(f"Monitor: {lives}{late}" + (f", last look {beat:.0f} s ago" if isinstance(beat, float) else ""))
-    )
-    busy = value["disk_utilization_percent"]
-    console.print(
-        Text(
-            f"Workers desired: {value['desired_workers']} of {value['target_workers']}; disk: "
-            + (f"{busy:.0f} % busy" if isinstance(busy, float) else "not known")
-        )
-    )
-    if isinstance(found, dict):
-        counts = found["counts"]
-        assert isinstance(counts, dict)
-        console.print(Text(f"Pass {found['pass_id']}: " + ", ".join(f"{n} {name}" for name, n in counts.items())))
-    eta = value["eta_seconds"]
-    rest = f", about {timedelta(seconds=eta)} to go" if isinstance(eta, float) else ""
-    console.print(Text(f"Rate: {value['rate_files_per_min']} files/min{rest}"))
-    console.print(_table(value["workers"]))
-
-
-def _table(workers: Json) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in ("worker", "status", "files/min", "beat", "progress", "attempts", "now"):
-        table.add_column(column, overflow="ellipsis", no_wrap=True)
-    for worker in workers if isinstance(workers, list) else []:
-        assert isinstance(worker, dict)
-        state = "PAUSED" if worker["paused"] else str(worker["status"]) + ("" if worker["lives"] else " (gone)")
-        current = worker["current"]
-        now = worker["case"] or (current[0] if isinstance(current, list) and current else "")
-        table.add_row(
-            str(worker["worker_id"]), state, str(worker["rate_files_per_min"] or 0), _ago(worker["beat_age_seconds"]),
-            _ago(worker["progress_age_seconds"]), str(worker["attempts"]), Text(str(now)),
-        )  # fmt: skip
-    return table
-
-
-def _ago(seconds: Json) -> str:
-    return f"{seconds:.0f} s ago" if isinstance(seconds, float) else "-"

@@ -5,11 +5,12 @@ Calibre and its plugins put PNG, GIF or WebP bytes under that name. Servers draw
 
 import io
 import warnings
-from typing import BinaryIO
-
-from PIL import Image, ImageOps, UnidentifiedImageError
+from typing import TYPE_CHECKING, BinaryIO
 
 from migration.errors import BadCover
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 #: Pictures of more pixels are refused before they are unpacked: a small file can hold gigabytes.
 MAX_PIXELS = 50_000_000
@@ -18,10 +19,6 @@ MAX_BYTES = 64 * 1024 * 1024
 #: Calibre's own quality for covers.
 QUALITY = 95
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
-#: What Pillow raises for what it cannot draw.
-_UNREADABLE = (
-    UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError
-)  # fmt: skip
 #: A picture that is one of these as it stands is sent byte for byte.
 _PLAIN_MODES = frozenset({"RGB", "L"})
 
@@ -32,6 +29,9 @@ def sendable(cover: BinaryIO) -> io.BytesIO:
     Transparency is drawn on white, CMYK and palettes become RGB, of an animation the first picture
     counts. Raises BadCover, with the reason, for what cannot be drawn.
     """
+    # Pillow is imported where a cover is drawn, and not at every start of a worker.
+    from PIL import Image, UnidentifiedImageError
+
     if cover.seek(0, io.SEEK_END) > MAX_BYTES:
         raise BadCover(f"its file has more than {MAX_BYTES // 1024**2} MB")
     cover.seek(0)
@@ -41,11 +41,19 @@ def sendable(cover: BinaryIO) -> io.BytesIO:
             # Pillow warns above our own limit, and damage that it works around needs no word.
             warnings.simplefilter("ignore")
             return io.BytesIO(_as_jpeg(held))
-    except _UNREADABLE as error:
+    except (
+        UnidentifiedImageError,
+        OSError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+    ) as error:
         raise BadCover(_reason(held, error)) from error
 
 
 def _as_jpeg(held: bytes) -> bytes:
+    from PIL import Image, ImageOps
+
     with Image.open(io.BytesIO(held), formats=_FORMATS) as picture:
         if picture.width * picture.height > MAX_PIXELS:
             size = f"{picture.width}x{picture.height}"
@@ -59,8 +67,10 @@ def _as_jpeg(held: bytes) -> bytes:
         return made.getvalue()
 
 
-def _on_white(picture: Image.Image) -> Image.Image:
+def _on_white(picture: "Image.Image") -> "Image.Image":
     """The picture in RGB, its transparent parts white."""
+    from PIL import Image
+
     if picture.mode.startswith("I"):
         # 16 bits a sample; Pillow would cut them off at 255.
         picture = picture.convert("I").point(lambda value: value / 257).convert("L")

@@ -5,11 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from migration.calibre.library import CalibreLibrary
 from migration.calibre.lock_wait import Patience
@@ -21,6 +17,9 @@ from migration.state_files import logs
 from migration.state_files.names import LEDGER_NAME
 from migration.worker import report
 from migration.worker.options import Options
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 #: Books read at a time.
 PAGE = 1000
@@ -80,6 +79,9 @@ def make(library: CalibreLibrary, options: Options, patience: Patience) -> Plan:
 
 def run(options: Options) -> ExitCode:
     """Prints the plan. The log goes to the worker's log file when the state directory is there."""
+    # rich is imported where a plan is shown, and not at every start of a worker.
+    from rich.console import Console
+
     console = Console()
     try:
         if options.state_dir.is_dir():
@@ -109,7 +111,11 @@ def measured_rate(state_dir: Path) -> float:
     return found.counts.uploaded / max(found.minutes(found.closed_at), 1 / 60)
 
 
-def _table(plan: Plan, options: Options) -> Table:
+def _table(plan: Plan, options: Options) -> "Table":
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(title=f"Plan for {options.library}: {plan.books} books", box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("format")
     table.add_column("files", justify="right")

@@ -11,10 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import Protocol, TypeVar
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from migration.commands.comparison import WORDS, Comparer, Mark, Verdict
 from migration.errors import ExitCode
@@ -25,6 +22,9 @@ from migration.state_files import position
 from migration.state_files.position import Position
 from migration.worker.assembly import Parts
 from migration.worker.uploader_pool import Crew, Hands
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 T = TypeVar("T")
 
@@ -217,9 +217,18 @@ class Verification:
             self._parts.log.info("The server answers again")
 
     @staticmethod
-    def _bar() -> Progress:
+    def _bar() -> "Progress":
         """A bar on the terminal, unless the lines of the files go there too."""
+        # rich is imported where something is shown, and not at every start of a worker.
+        from rich import progress
+        from rich.console import Console
+
         console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TimeRemainingColumn(),
+        )
         shown = console.is_terminal and not sys.stdout.isatty()
-        return Progress(*columns, console=console, disable=not shown, redirect_stdout=False)
+        return progress.Progress(*columns, console=console, disable=not shown, redirect_stdout=False)

@@ -9,9 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-import langcodes
 from anyascii import anyascii
-from langcodes.tag_parser import LanguageTagError
 
 from common.json_value import Json
 from common.sanitize import sanitize_text
@@ -134,6 +132,10 @@ def language_tags(text: str) -> tuple[str, ...]:
 
 def _standard(tag: str) -> str:
     """The shortest form of a tag, or of its macrolanguage: rus -> ru, cmn -> zh; "" for no tag."""
+    # Only here: its tables cost as much as the rest of a worker's start.
+    import langcodes
+    from langcodes.tag_parser import LanguageTagError
+
     try:
         return langcodes.standardize_tag(tag, macro=True).lower()
     except LanguageTagError:

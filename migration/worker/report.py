@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-
-from rich import box
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from migration.ledger.totals import Totals
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
@@ -31,8 +30,14 @@ def minutes_in_words(minutes: float) -> str:
     return f"{hours} h {rest} min" if hours else f"{rest} min"
 
 
-def summary(totals: Totals, now: datetime) -> RenderableType:
+def summary(totals: Totals, now: datetime) -> "RenderableType":
     """The table shown at the end of a pass: files by outcome, failures by reason, what was left out."""
+    # rich is imported where something is drawn, and not at every start of a worker.
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
     counts, minutes = totals.counts, totals.minutes(now)
     table = Table(box=box.SIMPLE_HEAD, show_header=False)
     table.add_column("what")
@@ -54,18 +59,22 @@ def summary(totals: Totals, now: datetime) -> RenderableType:
     return Group(Text(f"Pass {totals.pass_id}", style="bold"), table, *_not_carried(totals), *_noticed(totals))
 
 
-def _not_carried(totals: Totals) -> list[RenderableType]:
+def _not_carried(totals: Totals) -> "list[RenderableType]":
     return _counted("Not carried, kept in not_carried.jsonl", totals.not_carried)
 
 
-def _noticed(totals: Totals) -> list[RenderableType]:
+def _noticed(totals: Totals) -> "list[RenderableType]":
     return _counted("Left out or taken otherwise, each named in the report and the workers' logs", totals.noticed)
 
 
-def _counted(title: str, counts: Mapping[str, int]) -> list[RenderableType]:
+def _counted(title: str, counts: Mapping[str, int]) -> "list[RenderableType]":
     """A table of what there is most of first; nothing when there is none."""
     if not counts:
         return []
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=box.SIMPLE_HEAD, show_header=False)
     table.add_column("what")
     table.add_column("how many", justify="right")

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.integration
 CALIBRE = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
 
 
+@pytest.mark.slow
 def test_calibredb_adds_two_hundred_books_beside_a_running_migration(
     tmp_path: Path, shelf: Shelf, workers: Workers
 ) -> None:

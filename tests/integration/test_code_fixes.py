@@ -69,6 +69,7 @@ def test_a_fault_is_repaired(broken: Broken, function: str, line: str, fmt: int)
     assert broken.command("--rollback").returncode == 2
 
 
+@pytest.mark.slow
 def test_a_wrong_answer_is_dropped(broken: Broken) -> None:
     """It passes guard and gate and does not help: no byte of the script changes, the worker goes back to it."""
     broken.fault("next_range", 'while os.environ.get("FAULT_MARKER") and not _first(): self.crew.heed_stop()')
@@ -97,6 +98,7 @@ def _first() -> bool:
 '''
 
 
+@pytest.mark.slow
 def test_skipping_a_book_is_no_repair(broken: Broken) -> None:
     """The worker gets on, nothing looks wrong, and the file did not arrive: not verified, taken back."""
     broken.fault("refuse_unsendable", "while file.id.book_id == 45: self.crew.heed_stop()")
@@ -116,6 +118,7 @@ def test_skipping_a_book_is_no_repair(broken: Broken) -> None:
     assert broken.script.read_bytes() == broken.before
 
 
+@pytest.mark.slow
 def test_what_cannot_be_applied_goes_back_with_the_real_lines(broken: Broken) -> None:
     """Refused twice, by the edit and by the guard; the third answer is right: three calls, one attempt."""
     broken.fault("next_range", HERE_ONLY)
@@ -191,6 +194,7 @@ def reached(broken: Broken, sign: str) -> bool:
     return bool(found) and (not text or any(text in path.read_text("utf-8", "replace") for path in found))
 
 
+@pytest.mark.slow
 def test_a_monitor_that_is_killed_at_any_step(broken: Broken) -> None:
     """Six times, once in every step: the script is the old or the repaired one, and the case goes on to its end."""
     broken.fault("upload_file", HERE_ONLY)
@@ -213,6 +217,7 @@ def test_a_monitor_that_is_killed_at_any_step(broken: Broken) -> None:
     broken.all_arrived_once()
 
 
+@pytest.mark.slow
 def test_a_new_version_in_between_is_respected(broken: Broken) -> None:
     """While the candidate is tried somebody pulls another script: it stays, and a person is told."""
     broken.fault("upload_file", HERE_ONLY)

@@ -223,6 +223,7 @@ def test_a_frozen_worker_that_wakes_does_nothing_twice(
     assert troubles(look(shelf.data_dir), contents) == []
 
 
+@pytest.mark.slow
 def test_kills_at_random_lose_nothing(tmp_path: Path) -> None:
     """The short run of benchmarks/kill9.py, against a server without unique constraints."""
     assert kill9.run(files=40, kills=8, options=["--delay-ms", "40", "--permissive"], seed=5) == []

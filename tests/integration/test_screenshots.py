@@ -25,6 +25,7 @@ IMAGES = PROJECT / "docs" / "images"
 MOST_BYTES = 100_000
 
 
+@pytest.mark.slow
 def test_pictures_of_a_real_migration(tmp_path: Path, shelves: Callable[..., Shelf]) -> None:
     """Under way on a desk, at its end with the repair open, and on a phone at night."""
     watch = Watch(tmp_path, shelves(tmp_path / "shelf", "--delay-ms", "500"))

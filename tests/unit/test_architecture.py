@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,12 @@ def sources() -> Iterator[Path]:
         yield from sorted((PROJECT / package).rglob("*.py"))
 
 
+@cache
+def tree(path: Path) -> ast.Module:
+    """A file of the program, parsed once for all tests."""
+    return ast.parse(path.read_text("utf-8"))
+
+
 def name(path: Path) -> str:
     """The path below the project."""
     return str(path.relative_to(PROJECT))
@@ -39,7 +46,7 @@ def test_only_its_maker_makes_a_proof(proof: str) -> None:
     found = {
         name(path)
         for path in sources()
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in ast.walk(tree(path))
         if isinstance(node, ast.Call) and proof in (getattr(node.func, "id", ""), getattr(node.func, "attr", ""))
     }
     assert found == MAKERS[proof]
@@ -47,11 +54,13 @@ def test_only_its_maker_makes_a_proof(proof: str) -> None:
 
 def test_the_worker_knows_no_server_and_no_monitor() -> None:
     """The script imports the substrate and the settings, nothing else of ours."""
-    tree = ast.parse((PROJECT / "bulk_migrate_calibre.py").read_text("utf-8"))
-    modules = {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
-    modules |= {
-        alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
-    }
+    script = tree(PROJECT / "bulk_migrate_calibre.py")
+    nodes = list(ast.walk(script))
+    modules = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+    modules = {module.split(".")[0] for module in modules}
     assert modules & {"bookshelf", "auto_monitor", "deploy", "demo", "tests"} == set()
 
 
@@ -70,7 +79,7 @@ def test_functions_fit_a_screen_and_modules_a_head(path: Path) -> None:
     text = path.read_text("utf-8")
     long = [
         f"{node.name} ({node.end_lineno - node.lineno + 1})"
-        for node in ast.walk(ast.parse(text))
+        for node in ast.walk(tree(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.end_lineno is not None
         and node.end_lineno - node.lineno + 1 > LONGEST_FUNCTION
@@ -79,28 +88,3 @@ def test_functions_fit_a_screen_and_modules_a_head(path: Path) -> None:
     # The patchable script is one file by design; so are the demo's texts.
     if path.name not in ("bulk_migrate_calibre.py", "books.py"):
         assert text.count("\n") <= LONGEST_MODULE
-
-
-@pytest.mark.parametrize("path", list(sources()), ids=name)
-def test_public_things_have_docstrings(path: Path) -> None:
-    """Modules, public classes, public functions and methods."""
-    tree = ast.parse(path.read_text("utf-8"))
-    bare = [] if ast.get_docstring(tree) else ["the module"]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            public = not node.name.startswith("_") and node.name not in (
-                "handle",
-                "run",
-                "record",
-                "known",
-                "work",
-                "parse",
-            )
-            nested = any(
-                node in ast.walk(other) and node is not other
-                for other in ast.walk(tree)
-                if isinstance(other, ast.FunctionDef | ast.AsyncFunctionDef)
-            )
-            if public and not nested and not ast.get_docstring(node):
-                bare.append(node.name)
-    assert bare == []
