@@ -1,7 +1,8 @@
 """Every setting of the monitor with its unit and its reason; builds the policies.
 
-Each constant can be overridden by an environment variable of its own name. Order: environment, `auto_monitor/.env`,
-`.env`. A value that makes no sense is reported by `check`, which `monitor.main` calls first.
+Each constant can be overridden by an environment variable of its own name; what each is for says the model in
+`common/settings/monitor.py`, and docs/settings.md, which is written from it. A value that makes no sense is reported by
+`check`.
 """
 
 import os
@@ -10,12 +11,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
-from dotenv import dotenv_values
-
 from auto_monitor.decide.detection import DetectionPolicy
 from auto_monitor.decide.diagnosis import Budget
 from auto_monitor.decide.healing import HealingPolicy
 from auto_monitor.decide.scaling import ScalingPolicy
+from common.settings.load import WrongSetting, read, sources
+from common.settings.monitor import MonitorSettings
 from migration.worker.rate_limit import parse_duration
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -26,124 +27,105 @@ class Misconfigured(Exception):
 
 
 def environment() -> dict[str, str]:
-    """The environment, then `auto_monitor/.env`, then `.env`: the first that names a variable wins."""
-    merged: dict[str, str] = {}
-    for name in (".env", "auto_monitor/.env"):
-        merged |= {key: value for key, value in dotenv_values(PROJECT / name).items() if value is not None}
-    return merged | dict(os.environ)
+    """The environment, then `auto_monitor/.env`, then `.env`: the first that names a variable wins.
+
+    Raises WrongSetting.
+    """
+    return sources(PROJECT, os.environ).texts()
 
 
-_ENVIRONMENT = environment()
-_PROBLEMS: list[str] = []
-
-
-def _number(name: str, default: float, lowest: float, highest: float) -> float:
-    text = _ENVIRONMENT.get(name, "").strip()
-    if not text:
-        return default
+def _read() -> tuple[MonitorSettings, list[str]]:
+    """What an import finds; what is wrong is told by `check`, and the default holds until then."""
     try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not lowest <= value <= highest:
-        _PROBLEMS.append(
-            f"{name}={text!r} is not a number from {lowest:g} to {highest:g}; without it {default:g} is used"
-        )
-        return default
-    return value
+        return read(MonitorSettings, sources(PROJECT, os.environ))
+    except WrongSetting as error:
+        return MonitorSettings(), [str(error)]
 
 
-def _count(name: str, default: int, lowest: int, highest: int) -> int:
-    value = _number(name, default, lowest, highest)
-    if value != int(value):
-        _PROBLEMS.append(f"{name}={value!r} is not a whole number; without it {default} is used")
-        return default
-    return int(value)
-
-
-def _choice(name: str, *choices: str) -> str:
-    """One of these; the first is the default."""
-    text = _ENVIRONMENT.get(name, "").strip() or choices[0]
-    if text not in choices:
-        _PROBLEMS.append(f"{name}={text!r} is none of {', '.join(choices)}; without it {choices[0]} is used")
-        return choices[0]
-    return text
-
-
-_DAY = 86_400.0
+#: The settings without a command line; the constants below are the same, by the names that stay.
+GIVEN, _PROBLEMS = _read()
 
 #: Seconds without progress after which a worker that has settled a file is stuck.
-STUCK_THRESHOLD_SECONDS = _number("STUCK_THRESHOLD_SECONDS", 300, 0.1, _DAY)
+STUCK_THRESHOLD_SECONDS = GIVEN.stuck_threshold_seconds
 #: The same while it starts or discovers: a first look at 1.7 million books takes its time.
-DISCOVERY_THRESHOLD_SECONDS = _number("DISCOVERY_THRESHOLD_SECONDS", 1200, 0.1, _DAY)
+DISCOVERY_THRESHOLD_SECONDS = GIVEN.discovery_threshold_seconds
 #: Seconds between two looks.
-CHECK_INTERVAL_SECONDS = _number("CHECK_INTERVAL_SECONDS", 60, 0.1, 3600)
+CHECK_INTERVAL_SECONDS = GIVEN.check_interval_seconds
 #: Seconds between two attempts on the same worker, counted from the attempt.
-COOLDOWN_SECONDS = _number("COOLDOWN_SECONDS", 600, 0, _DAY)
+COOLDOWN_SECONDS = GIVEN.cooldown_seconds
 #: Attempts on one worker before it is paused and a person is told.
-MAX_FIX_ATTEMPTS = _count("MAX_FIX_ATTEMPTS", 3, 1, 100)
+MAX_FIX_ATTEMPTS = GIVEN.max_fix_attempts
 #: Seconds after which an attempt must show that it helped ...
-SUCCESS_VERIFICATION_SECONDS = _number("SUCCESS_VERIFICATION_SECONDS", 120, 0, _DAY)
+SUCCESS_VERIFICATION_SECONDS = GIVEN.success_verification_seconds
 #: ... and at most this many, as long as work moves: a large file takes its time.
-VERIFICATION_AT_MOST_SECONDS = _number("VERIFICATION_AT_MOST_SECONDS", 1200, 0, _DAY)
+VERIFICATION_AT_MOST_SECONDS = GIVEN.verification_at_most_seconds
 #: text, or json: the logs also as NDJSON, in files beside them.
-LOG_FORMAT = _choice("LOG_FORMAT", "text", "json")
+LOG_FORMAT = GIVEN.log_format
 #: Lines of the worker's log that the LLM is shown.
-LOG_LINES_TO_ANALYZE = _count("LOG_LINES_TO_ANALYZE", 500, 1, 10_000)
+LOG_LINES_TO_ANALYZE = GIVEN.log_lines_to_analyze
 #: Calls of the LLM in one hour, and tokens in one day, at most.
-LLM_CALLS_PER_HOUR = _count("LLM_CALLS_PER_HOUR", 20, 0, 10_000)
-LLM_TOKENS_PER_DAY = _count("LLM_TOKENS_PER_DAY", 300_000, 0, 1_000_000_000)
+LLM_CALLS_PER_HOUR = GIVEN.llm_calls_per_hour
+LLM_TOKENS_PER_DAY = GIVEN.llm_tokens_per_day
 #: Seconds for one question with its re-ask; the worker is restarted without an answer after that.
-LLM_JOB_SECONDS = _number("LLM_JOB_SECONDS", 600, 1, 3600)
+LLM_JOB_SECONDS = GIVEN.llm_job_seconds
 #: Seconds for one call.
-OPENAI_TIMEOUT_SECONDS = _number("OPENAI_TIMEOUT_SECONDS", 60, 0.1, 600)
+OPENAI_TIMEOUT_SECONDS = GIVEN.openai_timeout_seconds
 #: Below this a code fix is asked about once more.
-CODE_FIX_MIN_CONFIDENCE = _number("CODE_FIX_MIN_CONFIDENCE", 0.7, 0, 1)
+CODE_FIX_MIN_CONFIDENCE = GIVEN.code_fix_min_confidence
 #: 1: code fixes that pass guard and gate are tried on the stuck worker; 0: they are only proposed.
-ENABLE_CODE_FIXES = _count("ENABLE_CODE_FIXES", 1, 0, 1)
+ENABLE_CODE_FIXES = GIVEN.enable_code_fixes
 #: Seconds a candidate gets to migrate the demo library in the sandbox.
-GATE_SECONDS = _number("GATE_SECONDS", 300, 1, 3600)
+GATE_SECONDS = GIVEN.gate_seconds
 #: Workers that should run.
-TARGET_WORKER_COUNT = _count("TARGET_WORKER_COUNT", 4, 1, 8)
+TARGET_WORKER_COUNT = GIVEN.target_worker_count
 #: Never fewer ...
-MIN_WORKER_COUNT = _count("MIN_WORKER_COUNT", 1, 1, 8)
+MIN_WORKER_COUNT = GIVEN.min_worker_count
 #: ... and never more, whatever the disk says.
-MAX_WORKER_COUNT = _count("MAX_WORKER_COUNT", 8, 1, 8)
+MAX_WORKER_COUNT = GIVEN.max_worker_count
 #: Percent of time the disk is busy from which it is saturated.
-DISK_IO_SATURATED_THRESHOLD = _number("DISK_IO_SATURATED_THRESHOLD", 90, 0, 100)
+DISK_IO_SATURATED_THRESHOLD = GIVEN.disk_io_saturated_threshold
 #: Percent below which it has room for one more worker.
-DISK_IO_NORMAL_THRESHOLD = _number("DISK_IO_NORMAL_THRESHOLD", 50, 0, 100)
+DISK_IO_NORMAL_THRESHOLD = GIVEN.disk_io_normal_threshold
 #: Seconds after one worker was stopped before another one is.
-DISK_IO_SCALE_DOWN_COOLDOWN = _number("DISK_IO_SCALE_DOWN_COOLDOWN", 300, 0, _DAY)
+DISK_IO_SCALE_DOWN_COOLDOWN = GIVEN.disk_io_scale_down_cooldown
 #: Seconds after the number changed before a worker is added.
-DISK_IO_SCALE_UP_COOLDOWN = _number("DISK_IO_SCALE_UP_COOLDOWN", 600, 0, _DAY)
+DISK_IO_SCALE_UP_COOLDOWN = GIVEN.disk_io_scale_up_cooldown
 #: Seconds between two looks at the number of workers.
-SCALE_CHECK_SECONDS = _number("SCALE_CHECK_SECONDS", 60, 0.1, 3600)
+SCALE_CHECK_SECONDS = GIVEN.scale_check_seconds
 #: Seconds over which iostat measures.
-IOSTAT_SECONDS = _count("IOSTAT_SECONDS", 2, 1, 60)
+IOSTAT_SECONDS = GIVEN.iostat_seconds
 #: Seconds a worker gets to end after SIGTERM before it is killed; it saves within 7.
-KILL_GRACE_SECONDS = _number("KILL_GRACE_SECONDS", 10, 0.1, 600)
+KILL_GRACE_SECONDS = GIVEN.kill_grace_seconds
 #: Seconds to wait at most for the stack of a hung worker.
-STACK_SECONDS = _number("STACK_SECONDS", 3, 0, 60)
+STACK_SECONDS = GIVEN.stack_seconds
 #: Seconds the server and the library's disk get to answer when workers hang.
-PROBE_ANSWER_SECONDS = _number("PROBE_ANSWER_SECONDS", 10, 0.1, 300)
+PROBE_ANSWER_SECONDS = GIVEN.probe_answer_seconds
 #: Seconds between two looks for workers that have ended: cheap, and a killed one need not wait for the next round.
-CHILD_SECONDS = _number("CHILD_SECONDS", 1, 0.1, 60)
+CHILD_SECONDS = GIVEN.child_seconds
 #: Seconds the report of a pass that was closed may take; 0 writes none.
-REPORT_SECONDS = _number("REPORT_SECONDS", 120, 0, 3600)
+REPORT_SECONDS = GIVEN.report_seconds
 #: Seconds workers get to end by themselves when the pass has closed.
-CLOSING_SECONDS = _number("CLOSING_SECONDS", 30, 0, 600)
+CLOSING_SECONDS = GIVEN.closing_seconds
 
 
 def check() -> None:
-    """Raises Misconfigured with every setting that makes no sense."""
-    problems = list(_PROBLEMS)
-    if MIN_WORKER_COUNT > MAX_WORKER_COUNT:
-        problems.append(f"MIN_WORKER_COUNT {MIN_WORKER_COUNT} is more than MAX_WORKER_COUNT {MAX_WORKER_COUNT}")
-    if DISK_IO_NORMAL_THRESHOLD > DISK_IO_SATURATED_THRESHOLD:
+    """Raises Misconfigured with every setting that makes no sense, a line for each."""
+    if _PROBLEMS:
+        raise Misconfigured("\n".join(_PROBLEMS))
+    check_together(GIVEN)
+
+
+def check_together(given: MonitorSettings) -> None:
+    """Raises Misconfigured when settings contradict each other."""
+    problems = []
+    if given.min_worker_count > given.max_worker_count:
+        problems.append(
+            f"MIN_WORKER_COUNT {given.min_worker_count} is more than MAX_WORKER_COUNT {given.max_worker_count}"
+        )
+    if given.disk_io_normal_threshold > given.disk_io_saturated_threshold:
         problems.append("DISK_IO_NORMAL_THRESHOLD is more than DISK_IO_SATURATED_THRESHOLD")
     if problems:
-        raise Misconfigured("; ".join(problems))
+        raise Misconfigured("\n".join(problems))
 
 
 def require_llm_key(given: Mapping[str, str]) -> None:

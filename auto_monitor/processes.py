@@ -17,15 +17,16 @@ import psutil
 
 from auto_monitor.model import Identity
 from common.clock import birth_of, utc_now
+from common.settings.setting import settings_of
+from common.settings.worker import WorkerSettings
 from migration.worker import stacks
 
 #: Recorded and measured start times may differ by rounding and by a clock that was set, seconds.
 START_TOLERANCE = 2.0
-#: What a worker needs from the environment besides what any program does.
-_FOR_WORKERS = (
-    "MBS2_", "DEFAULT_LANGUAGE", "MAX_CONTENT_LENGTH", "MIGRATE_", "PARALLEL_UPLOADS", "BATCH_SIZE",
-    "MAX_FILES_PER_MIN", "WORKER_NICE", "WORKER_IONICE",
-)  # fmt: skip
+#: Settings of a worker that are on its command line, or its own.
+_TOLD = {"CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID"}
+#: What a worker is told by its environment: all of its other settings, wherever the monitor has them from.
+FOR_WORKERS = frozenset(one.variable for one in settings_of(WorkerSettings)) - _TOLD
 _NOT_FOR_WORKERS = ("OPENAI_", "ALERT_", "CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID", "NOTIFY_SOCKET", "WATCHDOG_")
 
 
@@ -138,7 +139,7 @@ class Command:
     def surroundings(self) -> dict[str, str]:
         """The environment of a worker: what the monitor was given for it, without what is only the monitor's."""
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_FOR_WORKERS)}
-        given = {key: value for key, value in self.environment.items() if key.startswith(_FOR_WORKERS)}
+        given = {key: value for key, value in self.environment.items() if key in FOR_WORKERS}
         if self.until is not None:
             # A worker that is started later gets what is left, rounded up: it never ends before the monitor knows why.
             given["MIGRATE_MAX_DURATION"] = str(max(1, math.ceil(self.until - time.monotonic())))

@@ -1,16 +1,19 @@
 """The monitor's command line: every option with help, default, unit and environment variable."""
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import argcomplete
 
 from auto_monitor import config
 from auto_monitor.config import Misconfigured
+from common.settings.command_line import add_options, options_of, or_exit
+from common.settings.load import Option, load, sources
+from common.settings.monitor import MonitorSettings
 from common.state_dir import HELP_BEGUN
 from migration.state_dirs import resolve
 
@@ -52,8 +55,8 @@ class Settings:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
-    """The parser, with the defaults that this environment gives."""
+def build_parser() -> argparse.ArgumentParser:
+    """The parser; the settings' values stay texts, which the loader reads."""
     parser = argparse.ArgumentParser(
         prog="monitor.py",
         description="Watches the workers of a migration: restarts those that are stuck or stopped, scales their number "
@@ -63,24 +66,10 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
 
-    def option(flag: str, variable: str, default: object, text: str, **more: Any) -> None:
-        shown = "no default" if default is None else f"default: {default}"
-        parser.add_argument(
-            flag,
-            default=environment.get(variable) or default,
-            help=f"{text} [{shown}; environment: {variable}]",
-            **more,
-        )
-
-    option("--library", "CALIBRE_LIBRARY", None, "the Calibre library", metavar="DIR")
-    option("--server", "MBS2_SERVER", "http://127.0.0.1:6006", "URL of the server", metavar="URL")
-    parser.add_argument("--state-dir", metavar="DIR", default=environment.get("STATE_DIR") or None, help=HELP_BEGUN)
-    option("--workers", "TARGET_WORKER_COUNT", config.TARGET_WORKER_COUNT, "workers that should run, 1-8", type=int,
-           metavar="N")  # fmt: skip
-    option("--check-interval", "CHECK_INTERVAL_SECONDS", f"{config.CHECK_INTERVAL_SECONDS:g}",
-           "seconds between two looks", type=float, metavar="S")  # fmt: skip
+    add_options(parser, MonitorSettings, without={"state_dir"})
+    parser.add_argument("--state-dir", metavar="DIR", default=None, help=HELP_BEGUN)
     parser.add_argument(
-        "--threshold", type=float, metavar="MIN", default=config.STUCK_THRESHOLD_SECONDS / 60,
+        "--threshold", metavar="MIN", default=None,
         help="minutes without progress after which a worker is stuck [default: 5; environment: STUCK_THRESHOLD_SECONDS,"
         " in seconds]",
     )  # fmt: skip
@@ -107,36 +96,36 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(given: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
-    """The settings of a monitor that is to run. Raises Misconfigured."""
-    config.check()
-    if not given.library:
+    """The settings of a monitor that is to run. Raises Misconfigured, WrongSetting."""
+    values = load(MonitorSettings, given.found)
+    config.check_together(values)
+    if values.library is None:
         raise Misconfigured("no library: give --library DIR or set CALIBRE_LIBRARY")
-    library = Path(given.library).expanduser().resolve()
+    library = values.library.resolve()
     if not (library / "metadata.db").is_file():
         raise Misconfigured(f"{library} has no metadata.db; name the folder of a Calibre library")
-    if not config.MIN_WORKER_COUNT <= given.workers <= config.MAX_WORKER_COUNT:
+    if not values.min_worker_count <= values.target_worker_count <= values.max_worker_count:
         raise Misconfigured(
-            f"--workers {given.workers} is not between {config.MIN_WORKER_COUNT} and {config.MAX_WORKER_COUNT}"
+            f"--workers {values.target_worker_count} is not between {values.min_worker_count} and "
+            f"{values.max_worker_count}"
         )
-    if given.check_interval <= 0 or given.threshold <= 0:
-        raise Misconfigured("--check-interval and --threshold must be more than 0")
     script = script_of(environment)
     if given.llm_enabled:
         config.require_llm_key(environment)
     return Settings(
         library=library,
-        server=given.server.rstrip("/"),
-        state_dir=state_dir_of(given, environment),
+        server=values.server,
+        state_dir=state_dir_of(given, values, environment),
         script=script,
-        target=given.workers,
-        check_interval=given.check_interval,
-        threshold=given.threshold * 60,
+        target=values.target_worker_count,
+        check_interval=values.check_interval_seconds,
+        threshold=values.stuck_threshold_seconds,
         llm_enabled=given.llm_enabled,
         dry_run=given.dry_run,
         once=given.once,
         stop_workers=given.stop_workers,
         quiet=given.quiet,
-        target_given=given.workers_given,
+        target_given=given.found.given("TARGET_WORKER_COUNT"),
         environment=environment,
     )
 
@@ -149,13 +138,13 @@ def script_of(environment: Mapping[str, str]) -> Path:
     return script
 
 
-def state_dir_of(given: argparse.Namespace, environment: Mapping[str, str]) -> Path:
+def state_dir_of(given: argparse.Namespace, values: MonitorSettings, environment: Mapping[str, str]) -> Path:
     """The state directory, absolute; without one, that of the library and the server, which is filled in.
 
     Raises StateDirUnclear, LibraryUnreadable, LibraryBusy.
     """
     if not given.state_dir:
-        chosen = resolve.for_migration(Path(given.library), given.server, environment, config.PROJECT)
+        chosen = resolve.for_migration(values.library or Path(), values.server, environment, config.PROJECT)
         sys.stderr.write(f"{chosen.note}\n" if chosen.note else "")
         given.state_dir = chosen.state_dir
     return Path(given.state_dir).expanduser().resolve()
@@ -167,14 +156,30 @@ def names(argv: Sequence[str], option: str) -> bool:
 
 
 def read_arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]:
-    """The arguments and the environment they were completed from. Exits with 2 on wrong usage."""
-    environment = config.environment()
-    parser = build_parser(environment)
+    """The arguments, with where settings come from as `found`, and the environment that results.
+
+    Exits with 2 on wrong usage.
+    """
+    parser = build_parser()
     argcomplete.autocomplete(parser)
     given = parser.parse_args(argv)
-    given.workers_given = names(argv, "--workers")
     if (given.watch or given.json) and not given.status:
         parser.error("--watch and --json go with --status")
     if given.watch and given.json:
         parser.error("--watch is for people, --json for programs: give one of them")
+    found = or_exit(lambda: sources(config.PROJECT, os.environ))
+    given.found = found.with_options(options_of(given, MonitorSettings) | _threshold(given.threshold))
+    environment = given.found.texts()
+    given.state_dir = environment.get("STATE_DIR")
     return given, environment
+
+
+def _threshold(minutes: str | None) -> dict[str, Option]:
+    """`--threshold` counts in minutes; what is no number stays as it is, for the loader to refuse."""
+    if minutes is None:
+        return {}
+    try:
+        text = f"{float(minutes) * 60:.12g}"
+    except ValueError:
+        text = minutes
+    return {"STUCK_THRESHOLD_SECONDS": Option("--threshold, in minutes", text)}

@@ -68,6 +68,9 @@ class Iostat:
             raise NoFigure(f"it did not end within {self.deadline_seconds:g} s") from None
         finally:
             self._kill(process)
+            # Here and nowhere else: this thread alone reads it.
+            if process.stdout is not None:
+                process.stdout.close()
         if process.returncode != 0:
             raise NoFigure(f"it ended with status {process.returncode}")
         return busiest(output, devices)
@@ -109,8 +112,6 @@ class Iostat:
                 # One that hangs in the kernel ends when the kernel lets it; nobody waits for that.
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(0.5)
-            if process.stdout is not None:
-                process.stdout.close()
 
 
 def _output(process: "subprocess.Popen[bytes]", deadline: float) -> bytes:

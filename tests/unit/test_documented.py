@@ -59,7 +59,7 @@ def test_every_option_has_help_with_default_and_environment() -> None:
 
 def test_every_option_of_the_monitor_has_help_with_default_and_environment() -> None:
     """The same for `auto_monitor/monitor.py`."""
-    for action in monitor_line.build_parser({})._actions:
+    for action in monitor_line.build_parser()._actions:
         assert action.help
         if action.nargs != 0:
             assert re.search(r"\[(default: .+|no default); environment: .+\]$", action.help), action.dest
@@ -68,7 +68,7 @@ def test_every_option_of_the_monitor_has_help_with_default_and_environment() -> 
 def test_every_setting_of_the_monitor_is_explained() -> None:
     """By its name, in auto_monitor/README.md."""
     text = (PROJECT / "auto_monitor" / "README.md").read_text("utf-8")
-    names = [name for name in vars(config) if name.isupper() and not name.startswith("_") and name != "PROJECT"]
+    names = [name for name in vars(config) if name.isupper() and name[0] != "_" and name not in ("PROJECT", "GIVEN")]
     assert len(names) > 20
     assert [name for name in names if f"`{name}`" not in text] == []
 

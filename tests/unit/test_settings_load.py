@@ -10,7 +10,7 @@ import settings as of_server
 from common.exit_status import ExitCode
 from common.settings.load import Option, Source, Sources, WrongSetting, load, read, sources
 from common.settings.programs import PROGRAMS, BookshelfSettings, StartSettings
-from common.settings.setting import settings_of
+from common.settings.setting import Setting, settings_of
 from common.settings.worker import WorkerSettings
 
 #: The sources in their order, with the value that each gives PROBE_SECONDS.
@@ -165,6 +165,34 @@ def test_settings_py_has_the_same_defaults() -> None:
     """MyBookshelf2 reads that file; the embedded server and the worker have the model."""
     assert BookshelfSettings().max_content_length == of_server.MAX_CONTENT_LENGTH
     assert BookshelfSettings().max_cover_file_size == of_server.MAX_COVER_FILE_SIZE
+
+
+#: A text other than the default for each kind of value, by what is allowed.
+OTHER = {"1 or 0": ("1", "0"), "text or json": ("json",), "idle, or best-effort:0 to best-effort:7": ("idle",)}
+PLAIN = ("3", "0.5", "5", "7m", "http://nas:1", "ws://nas:1/ws", "local:3", "word", "epub", "embedded")
+
+
+@pytest.mark.parametrize(
+    ("model", "one"),
+    [(model, one) for model in PROGRAMS.values() for one in settings_of(model) if one.variable != "READ_ENV_FILES"],
+    ids=lambda part: getattr(part, "variable", getattr(part, "__name__", "")),
+)
+@pytest.mark.parametrize("file", ["auto_monitor/.env", ".env"])
+def test_every_setting_of_every_program_counts_in_every_file(
+    project: Path, model: type, one: Setting, file: str
+) -> None:
+    """Generated from the model: a value that is not the default arrives."""
+
+    def read_or_default(text: str) -> object:
+        try:
+            return one.kind.read(text)
+        except ValueError:
+            return one.default
+
+    texts = [text for text in OTHER.get(one.kind.allowed, PLAIN) if read_or_default(text) != one.default]
+    assert texts, f"no text for {one.variable}: {one.kind.allowed}"
+    (project / file).write_text(f"{one.variable}={texts[0]}\n", "utf-8")
+    assert getattr(load(model, sources(project, {})), one.field) == one.kind.read(texts[0])
 
 
 def test_without_a_server_one_is_started() -> None:
