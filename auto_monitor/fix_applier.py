@@ -109,6 +109,35 @@ class Workshop:
         return self.state_dir / "auto_monitor" / name
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerScript:
+    """The script in place, and the candidates of one state directory."""
+
+    path: Path
+    state_dir: Path
+
+    @property
+    def name(self) -> str:
+        """The script's file name."""
+        return self.path.name
+
+    def digest(self) -> str:
+        """The hash of the script in place; "" when it cannot be read."""
+        return in_place(self.path)
+
+    def has(self, candidate: Candidate) -> bool:
+        """Is the candidate's file still there?"""
+        return self.path_of(candidate).is_file()
+
+    def path_of(self, candidate: Candidate) -> Path:
+        """Where the candidate is."""
+        return candidate_path(self.state_dir, candidate.name)
+
+    def promote(self, candidate: Candidate) -> None:
+        """The candidate becomes the script, in one step; repeatable. Raises NotOurs, OSError."""
+        promote(self.path, self.state_dir, candidate)
+
+
 # -- into place and back -------------------------------------------------------------------------------------------
 
 

@@ -56,7 +56,7 @@ class WorkerSnapshot:
     live; `exit_code` is known when the process ended as the monitor's child (negative: by that signal);
     `repeated_range` is a range that was read twice or more without a new one since; `fruitless_since` is when a
     file was last seen to arrive or to be under way, when files have failed since; `last_words` is the error that a
-    worker that failed left in its progress file, by class and sentence.
+    worker that failed left in its progress file, by class and sentence, and `error_class` its class alone.
     """
 
     worker_id: int
@@ -70,6 +70,7 @@ class WorkerSnapshot:
     repeated_range: str = ""
     fruitless_since: datetime | None = None
     last_words: str = ""
+    error_class: str = ""
 
 
 class Health(StrEnum):
@@ -82,10 +83,25 @@ class Health(StrEnum):
     ENDED = "ended"  #: it ended with a status that a restart cannot mend (2, 4, 5, 7)
 
 
+class Cause(StrEnum):
+    """What speaks against a worker; NONE when nothing does."""
+
+    NONE = ""
+    NO_PROGRESS = "no_progress"
+    NO_PROGRESS_AT_START = "no_progress_at_start"
+    NO_SIGN_OF_LIFE = "no_sign_of_life"
+    SAME_RANGE_AGAIN = "same_range_again"
+    ALL_FAILING = "all_failing"
+    EXIT_STATUS = "exit_status"
+    SIGNAL = "signal"
+    VANISHED = "vanished"
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The health of one worker, since when, and why in words.
+    """The health of one worker, since when, and why: as a `cause`, and in words.
 
+    `reason` is for people and may say for how long; `what` is the same without times.
     `crashed`: its own code failed. `away`: it ended because the server did not answer at its start. `fruitless`: it is
     busy, but every file fails, while the server answers; that may be the server's fault, or the library's, so such a
     worker is never paused.
@@ -98,6 +114,8 @@ class Verdict:
     fruitless: bool = False
     crashed: bool = False
     away: bool = False
+    cause: Cause = Cause.NONE
+    what: str = ""
 
     @property
     def is_a_riddle(self) -> bool:
@@ -117,18 +135,6 @@ class Trigger(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class FixCase:
-    """An attempt that is not verified yet; `entry` is the key of its history entry."""
-
-    worker_id: int
-    trigger: Trigger
-    attempt: int
-    acted_at: datetime
-    hung_on: HungOn
-    entry: str
-
-
-@dataclass(frozen=True, slots=True)
 class WorkerRecord:
     """What is remembered of one worker id; `by_hand`: a person paused it.
 
@@ -145,7 +151,6 @@ class WorkerRecord:
     paused: bool = False
     by_hand: bool = False
     suspect_since: datetime | None = None
-    case: FixCase | None = None
     parallel_uploads: int | None = None
     batch_size: int | None = None
 
@@ -167,26 +172,26 @@ class Candidate:
 
 
 class Stage(StrEnum):
-    """How far the code fix in flight is."""
+    """How far an attempt without a verdict is."""
 
-    TRYING = "trying"  #: one worker runs the candidate
-    PROMOTING = "promoting"  #: it helped; it is being put in place
+    RECORDED = "recorded"  #: it is written down; nothing has been done yet
+    STARTED = "started"  #: the worker was started again, on the candidate where there is one
+    PROMOTING = "promoting"  #: the candidate helped; it is being put in place
 
 
 @dataclass(frozen=True, slots=True)
-class CodeCase:
-    """The one code fix in flight. `entry` is the key of its history entry, `lost_before` how many files of the range
-    had failed or were skipped when it began; None when it hung on no range. `fruitless`: every file failed; what has
-    failed is tried again by the candidate.
+class Case:
+    """An attempt without a verdict. It is kept in the attempt's history entry until there is one.
+
+    `candidate` is the code fix on trial. `lost_before` is how many files of the range had failed or were skipped when
+    the trial began; None when the worker hung on no range.
     """
 
-    worker_id: int
-    entry: str
-    candidate: Candidate
+    acted_at: datetime
     hung_on: HungOn
+    stage: Stage = Stage.RECORDED
+    candidate: Candidate | None = None
     lost_before: int | None = None
-    stage: Stage = Stage.TRYING
-    fruitless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +217,6 @@ class MonitorState:
     last_scale_up_at: datetime | None = None
     pass_opened_at: datetime | None = None
     mass: MassCase | None = None
-    code_case: CodeCase | None = None
     workers: Mapping[int, WorkerRecord] = field(default_factory=dict)
     schema: int = 1
 
@@ -286,7 +290,8 @@ class CodeChanges:
 class HistoryEntry:
     """One attempt, as `auto_fix_history.json` has it (DESIGN section 7); rewritten as its fields fill.
 
-    `timestamp` is ISO 8601 UTC; `confidence` 0-1; `verified` None while it is not known; `evidence` the name of a file.
+    `timestamp` is ISO 8601 UTC; `confidence` 0-1; `verified` None while it is not known; `evidence` the name of a file;
+    `fingerprint` is what attempts against the same trouble have in common; `case` is there until the verdict.
     """
 
     timestamp: str
@@ -313,6 +318,8 @@ class HistoryEntry:
     recurring: bool = False
     occurrences: int = 1
     evidence: str | None = None
+    fingerprint: str = ""
+    case: Case | None = None
 
     @property
     def key(self) -> str:

@@ -187,6 +187,22 @@ class Workers:
             return psutil.Process(identity.pid)
         return running(identity, lambda arguments: self._is_worker(arguments, worker_id))
 
+    def lives(self, identity: Identity | None, worker_id: int) -> bool:
+        """Does worker N live, provably as this process?"""
+        return self.find(identity, worker_id) is not None
+
+    def runs(self, identity: Identity | None, worker_id: int, name: str) -> bool:
+        """Does worker N live and run the script of this name?"""
+        process = self.find(identity, worker_id)
+        try:
+            return process is not None and any(Path(text).name == name for text in process.cmdline()[:3])
+        except psutil.Error:
+            return False
+
+    def time_is_up(self) -> bool:
+        """Has all the time passed that the whole migration was given?"""
+        return self.command.time_is_up()
+
     def _is_worker(self, arguments: list[str], worker_id: int) -> bool:
         """A command line of worker N on our state directory; what it does not name came from the environment."""
         script = any(Path(text).name.startswith(self.command.script.stem) for text in arguments[1:3])

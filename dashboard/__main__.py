@@ -12,7 +12,6 @@ from pathlib import Path
 import psutil
 from aiohttp import web
 
-from auto_monitor.config import environment
 from common import lock
 from common.clock import birth_of, utc_now
 from common.exit_status import ExitCode
@@ -29,7 +28,7 @@ STOP_SECONDS = 2.0
 
 def main() -> int:
     """Returns the exit status; see the epilog of --help."""
-    config = read_config(environment())
+    config = read_config()
     logging.basicConfig(format="%(asctime)s - %(levelname)s - %(message)s", level=logging.WARNING)
     try:
         if config.link:

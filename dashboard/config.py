@@ -1,6 +1,7 @@
 """The dashboard's command line: every option with help, default and environment variable."""
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,9 @@ from auto_monitor.config import PROJECT
 from common.clock import birth_of
 from common.errors import StateDirUnclear
 from common.files import read_json
+from common.settings.command_line import add_options, complete, or_exit
+from common.settings.load import Sources, load, sources
+from common.settings.programs import DashboardSettings
 from common.state_dir import HELP_FOUND
 from migration.state_dirs import resolve
 
@@ -25,8 +29,6 @@ examples:
 
 exit status: 0 stopped, or done; 2 wrong usage, or the port is taken; 5 the state directory cannot be written
 """
-#: The page is served here unless told otherwise; --port 0 takes any free port.
-HOST, PORT = "127.0.0.1", 8765
 #: Names by which the page may be asked for; a name that points here by DNS tricks is none of them.
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -49,8 +51,8 @@ class Config:
         return self.state_dir / "dashboard"
 
 
-def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
-    """The parser, with the defaults that this environment gives."""
+def build_parser() -> argparse.ArgumentParser:
+    """The parser; the settings' values stay texts, which the loader reads."""
     parser = argparse.ArgumentParser(
         prog="python -m dashboard",
         description="Shows a migration as a web page: progress, workers, charts, what the monitor did, failed files. "
@@ -59,20 +61,8 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--state-dir", metavar="DIR", default=environment.get("STATE_DIR") or None, help=HELP_FOUND)
-    parser.add_argument(
-        "--host", metavar="H", default=environment.get("DASHBOARD_HOST") or HOST,
-        help=f"address to listen on [default: {HOST}; environment: DASHBOARD_HOST]",
-    )  # fmt: skip
-    parser.add_argument(
-        "--port", type=_port, metavar="P", default=environment.get("DASHBOARD_PORT") or PORT,
-        help=f"port to listen on, 0 for any free one [default: {PORT}; environment: DASHBOARD_PORT]",
-    )  # fmt: skip
-    parser.add_argument(
-        "--allowed-hosts", metavar="A,B", default=environment.get("DASHBOARD_ALLOWED_HOSTS") or "",
-        help="further host names under which the page may be asked for, such as that of a proxy "
-        "[default: 127.0.0.1, localhost, ::1; environment: DASHBOARD_ALLOWED_HOSTS]",
-    )  # fmt: skip
+    add_options(parser, DashboardSettings, without={"state_dir"})
+    parser.add_argument("--state-dir", metavar="DIR", default=None, help=HELP_FOUND)
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--link", action="store_true", help="print a link that lets one browser in, once; then end")
     mode.add_argument(
@@ -86,33 +76,38 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     return parser
 
 
-def read_config(environment: Mapping[str, str], argv: Sequence[str] | None = None) -> Config:
+def read_config(argv: Sequence[str] | None = None) -> Config:
     """The configuration. Exits with 2 and a sentence on wrong usage."""
-    parser = build_parser(environment)
+    parser = build_parser()
     argcomplete.autocomplete(parser)
     given = parser.parse_args(argv)
     if given.pass_id is not None and not given.report:
         parser.error("--pass goes with --report")
-    named = {name.strip().lower() for name in given.allowed_hosts.split(",") if name.strip()}
+    found, values = or_exit(lambda: _settings(given))
     return Config(
-        _state_dir(given.state_dir, environment, argv, parser),
-        given.host,
-        given.port,
-        LOOPBACK | named | ({given.host.lower()} - {"0.0.0.0", "::", ""}),  # noqa: S104 - compared, not bound
+        _state_dir(values.state_dir, found.texts(), argv, parser),
+        values.host,
+        values.port,
+        LOOPBACK | values.allowed_hosts | ({values.host.lower()} - {"0.0.0.0", "::", ""}),  # noqa: S104 - compared, not bound
         given.link,
         Path(given.report).expanduser().resolve() if given.report else None,
         given.pass_id,
     )
 
 
+def _settings(given: argparse.Namespace) -> tuple[Sources, DashboardSettings]:
+    found = complete(given, DashboardSettings, sources(PROJECT, os.environ))
+    return found, load(DashboardSettings, found)
+
+
 def _state_dir(
-    given: str | None,
+    given: Path | None,
     environment: Mapping[str, str],
     argv: Sequence[str] | None,
     parser: argparse.ArgumentParser,
 ) -> Path:
-    if given:
-        return Path(given).expanduser().resolve()
+    if given is not None:
+        return given.resolve()
     command = shlex.join([".venv/bin/python", "-m", "dashboard", *(sys.argv[1:] if argv is None else argv)])
     try:
         return resolve.for_command(environment, PROJECT, command, _runs)
@@ -130,10 +125,3 @@ def _is_served(state_dir: Path) -> bool:
     if not isinstance(record, dict) or not isinstance(pid := record.get("pid"), int):
         return False
     return bool(birth := record.get("birth")) and birth_of(pid) == birth
-
-
-def _port(text: str) -> int:
-    value = int(text) if text.isdecimal() else -1
-    if not 0 <= value < 65536:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
-    return value

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import NoReturn
@@ -14,6 +14,7 @@ from aiohttp import web
 from auto_monitor import llm_debugger
 from auto_monitor.cli import commands, daemon
 from auto_monitor.cli.commands import Wish
+from auto_monitor.record.history import to_json
 from common.clock import utc_now
 from common.files import StateUnwritable
 from common.json_value import Json
@@ -160,7 +161,7 @@ async def entry(request: web.Request) -> web.Response:
     key = request.match_info["key"]
     for found in await asyncio.to_thread(request.app[BOARD].sources.fixes):
         if found.key == key:
-            return web.json_response({**asdict(found), "verdict": reading.verdict(found)})
+            return web.json_response({**to_json(found), "verdict": reading.verdict(found)})
     raise web.HTTPNotFound(text="There is no such attempt.")
 
 

@@ -3,14 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
-
 from auto_monitor.decide import scaling
-from auto_monitor.fix_applier import candidate_path
-from auto_monitor.model import Identity, WorkerRecord
-from auto_monitor.observe.workers import Observer
-from auto_monitor.processes import Workers
+from auto_monitor.model import Identity, Trigger, WorkerRecord
+from auto_monitor.ports import Observer, Processes, Script
 from auto_monitor.record.action_log import Journal
+from auto_monitor.record.cases import Cases
 from auto_monitor.record.memory import Memory
 
 #: Exit status when files are pending, as the worker's own.
@@ -20,14 +17,16 @@ STAYS_OPEN = 6
 class Staff:
     """Starts and ends workers by their ids."""
 
-    def __init__(self, workers: Workers, memory: Memory, journal: Journal) -> None:
+    def __init__(self, workers: Processes, script: Script, cases: Cases, memory: Memory, journal: Journal) -> None:
         self.workers = workers
+        self._script = script
+        self._cases = cases
         self._memory = memory
         self._journal = journal
 
     def revived(self, record: WorkerRecord) -> WorkerRecord:
         """A worker an earlier monitor knew: as it is when it lives, else to be started, which is no attempt."""
-        if self.workers.find(record.identity, record.worker_id) is not None:
+        if self.workers.lives(record.identity, record.worker_id):
             return record
         return replace(record, identity=None, exit_code=None, suspect_since=None)
 
@@ -35,7 +34,7 @@ class Staff:
         """Takes workers under observation that run here without our having started them."""
         for number, identity in observer.found_by_hand().items():
             record = self._memory.record(number)
-            if self.workers.find(record.identity, number) is not None:
+            if self.workers.lives(record.identity, number):
                 continue
             self._journal.info("Worker %d runs (pid %d); it is watched from now on", number, identity.pid)
             self._memory.remember(replace(record, identity=identity, exit_code=None, wanted=True))
@@ -54,7 +53,7 @@ class Staff:
         record = self._memory.record(number)
         try:
             identity = self.workers.start(
-                number, script=self._script(number), parallel_uploads=record.parallel_uploads,
+                number, script=self._candidate(number), parallel_uploads=record.parallel_uploads,
                 batch_size=record.batch_size, retry_failed=self._tries_again(number),
             )  # fmt: skip
         except OSError as error:
@@ -64,25 +63,20 @@ class Staff:
         self._journal.done(f"Worker {number} runs as pid {identity.pid}")
         return identity
 
-    def _script(self, number: int) -> Path | None:
+    def _candidate(self, number: int) -> Path | None:
         """The candidate that is tried on worker N; None for the script in place."""
-        case = self._memory.state.code_case
-        if case is None or case.worker_id != number:
-            return None
-        return candidate_path(self.workers.command.state_dir, case.candidate.name)
+        entry = self._cases.of(number)
+        candidate = entry.case.candidate if entry is not None and entry.case is not None else None
+        return None if candidate is None else self._script.path_of(candidate)
 
     def _tries_again(self, number: int) -> bool:
         """Is worker N to try again what failed, because its candidate is to show that it does better?"""
-        case = self._memory.state.code_case
-        return case is not None and case.worker_id == number and case.fruitless
+        entry = self._cases.of(number)
+        return self._candidate(number) is not None and entry is not None and entry.trigger == Trigger.FRUITLESS
 
     def runs(self, number: int, name: str) -> bool:
-        """Does worker N run this candidate?"""
-        process = self.workers.find(self._memory.record(number).identity, number)
-        try:
-            return process is not None and any(Path(text).name == name for text in process.cmdline()[:3])
-        except psutil.Error:
-            return False
+        """Does worker N run the script of this name?"""
+        return self.workers.runs(self._memory.record(number).identity, number, name)
 
     def kill(self, number: int) -> bool:
         """Ends worker N: TERM, 10 s, KILL of its own group; False when it was not there. Never anything else."""
@@ -90,7 +84,7 @@ class Staff:
 
     def time_is_up(self) -> bool:
         """Has all the time passed that the whole migration was given? Then nobody is started or helped any more."""
-        return self.workers.command.time_is_up()
+        return self.workers.time_is_up()
 
     def leave_open(self) -> int:
         """The time is up and nobody works any more: ends what hangs, leaves the pass open; returns the exit status."""

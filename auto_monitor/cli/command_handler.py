@@ -96,6 +96,10 @@ class Wishes:
         """Has anybody asked for something that can be carried out?"""
         return commands.waiting(self.state_dir, self.stuck)
 
+    def finish(self) -> None:
+        """The monitor ends: a retry at work gets to its end, what waits is left as a command again."""
+        self.retries.finish()
+
     def carry_out(self) -> None:
         """All that were left since the last look."""
         taken = commands.take(self.state_dir)
@@ -131,9 +135,9 @@ class Wishes:
             self.journal.warning("Worker %d is paused already", number)
             return
         self.journal.act(f"Pausing worker {number}, as asked; its range goes to the others")
-        self.attempts.conclude(record, None, "a person paused the worker")
-        paused = replace(self.memory.record(number), paused=True, by_hand=True, suspect_since=None)
+        paused = replace(record, paused=True, by_hand=True, suspect_since=None)
         self.memory.remember(paused)
+        self.attempts.conclude(number, None, "a person paused the worker")
         self.memory.save()
         self.staff.kill(number)
 
@@ -155,7 +159,7 @@ class Wishes:
             self.journal.warning("Worker %d is paused: resume it instead of restarting it", number)
             return
         self.journal.act(f"Restarting worker {number}, as asked")
-        self.attempts.conclude(record, None, "a person restarted the worker")
+        self.attempts.conclude(number, None, "a person restarted the worker")
         self.staff.kill(number)
         self.memory.remember(replace(self.memory.record(number), suspect_since=None))
         self.staff.start(number)

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from auto_monitor.cli import daemon
-from auto_monitor.model import MonitorState, WorkerRecord, age
+from auto_monitor.model import HistoryEntry, MonitorState, WorkerRecord, age
 from auto_monitor.observe.disk import io_pressure
-from auto_monitor.record.history import StateFile, state_path
+from auto_monitor.record.history import StateFile, history_path, open_attempts, state_path
 from common.clock import utc_now
 from common.json_value import Json
 from migration.ledger import totals
@@ -43,7 +43,8 @@ def collect(state_dir: Path, now: datetime) -> dict[str, Json]:
     seen = _progresses(state_dir)
     numbers = sorted(set(seen) | {n for n, record in (state.workers if state else {}).items() if record.wanted})
     rate = sum(p.rate_files_per_min for p in seen.values() if lives(p, now))
-    workers: list[Json] = [_worker(n, seen.get(n), state.workers.get(n) if state else None, now) for n in numbers]
+    attempts, records = open_attempts(history_path(state_dir)), state.workers if state else {}
+    workers: list[Json] = [_worker(n, seen.get(n), records.get(n), attempts.get(n), now) for n in numbers]
     return {
         "schema": 1,
         "at": now.isoformat(),
@@ -95,8 +96,9 @@ def _monitor(state_dir: Path, state: MonitorState | None, now: datetime) -> dict
     }
 
 
-def _worker(number: int, seen: Progress | None, record: WorkerRecord | None, now: datetime) -> dict[str, Json]:
-    case = record.case if record else None
+def _worker(
+    number: int, seen: Progress | None, record: WorkerRecord | None, attempt: HistoryEntry | None, now: datetime
+) -> dict[str, Json]:
     moved = seen.last_progress_at if seen else None
     return {
         "worker_id": number,
@@ -116,11 +118,17 @@ def _worker(number: int, seen: Progress | None, record: WorkerRecord | None, now
         "attempts": record.attempts if record else 0,
         "paused": record.paused if record else False,
         "paused_by_hand": record.paused and record.by_hand if record else False,
-        "stuck": record is not None and record.suspect_since is not None and case is None and not record.paused,
+        "stuck": record is not None and record.suspect_since is not None and attempt is None and not record.paused,
         "known_to_monitor": record is not None and record.wanted,
-        "case": None if case is None else f"attempt {case.attempt}, {case.trigger.value} on {case.hung_on}",
+        "case": _case(attempt),
         "exit_code": record.exit_code if record else None,
     }
+
+
+def _case(attempt: HistoryEntry | None) -> str | None:
+    if attempt is None or attempt.case is None:
+        return None
+    return f"attempt {attempt.attempt}, {attempt.trigger} on {attempt.case.hung_on}"
 
 
 def _file(file: Current, now: datetime) -> Json:

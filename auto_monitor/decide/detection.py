@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from auto_monitor.model import Health, Verdict, WorkerSnapshot, age
+from auto_monitor.model import Cause, Health, Verdict, WorkerSnapshot, age
 from migration.model import Phase
 
 #: Exit statuses of the worker (DESIGN section 4) that mean its part is done: nothing failed, something failed,
@@ -41,22 +41,28 @@ def judge(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> Verdi
     if not seen.alive:
         return _gone(seen)
     if is_fruitless(seen, now, policy):
-        since = seen.fruitless_since or now
-        what = f"every file has failed for {_seconds(age(since, now))}, although the server answers"
-        return Verdict(seen.worker_id, Health.STUCK, since, what, fruitless=True)
-    if seen.phase is Phase.WAITING:
-        # It waits for the server or for the others: as long as its main thread lives that is as it should be.
-        limit, since, what = policy.stuck, seen.beat_seen_at, "no sign of life while waiting"
-    elif seen.settled:
-        limit, since, what = policy.stuck, seen.progress_seen_at, "no progress"
-    else:
-        limit, since = policy.discovery, seen.progress_seen_at
-        what = f"no progress while {'starting' if seen.phase is None else seen.phase.value}"
+        since, what = seen.fruitless_since or now, "every file has failed"
+        reason = f"{what} for {_seconds(age(since, now))}, although the server answers"
+        return Verdict(seen.worker_id, Health.STUCK, since, reason, fruitless=True, cause=Cause.ALL_FAILING, what=what)
+    since, limit, cause, what = _standstill(seen, policy)
     still = age(since, now)
     if still < limit:
         return Verdict(seen.worker_id, Health.WORKING, min(since, now), f"last progress {_seconds(still)} ago")
     loop = f", reading {seen.repeated_range} again and again" if seen.repeated_range else ""
-    return Verdict(seen.worker_id, Health.STUCK, since, f"{what} for {_seconds(still)}{loop}")
+    return Verdict(seen.worker_id, Health.STUCK, since, f"{what} for {_seconds(still)}{loop}", cause=cause, what=what)
+
+
+def _standstill(seen: WorkerSnapshot, policy: DetectionPolicy) -> tuple[datetime, timedelta, Cause, str]:
+    """Since when nothing has moved, how long that may last, and what it is called after that."""
+    if seen.phase is Phase.WAITING:
+        # It waits for the server or for the others: as long as its main thread lives that is as it should be.
+        return seen.beat_seen_at, policy.stuck, Cause.NO_SIGN_OF_LIFE, "no sign of life while waiting"
+    if seen.settled:
+        cause = Cause.SAME_RANGE_AGAIN if seen.repeated_range else Cause.NO_PROGRESS
+        return seen.progress_seen_at, policy.stuck, cause, "no progress"
+    doing = "starting" if seen.phase is None else seen.phase.value
+    cause = Cause.SAME_RANGE_AGAIN if seen.repeated_range else Cause.NO_PROGRESS_AT_START
+    return seen.progress_seen_at, policy.discovery, cause, f"no progress while {doing}"
 
 
 def is_fruitless(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> bool:
@@ -71,9 +77,8 @@ def _gone(seen: WorkerSnapshot) -> Verdict:
     if (seen.exit_code in DONE and not crashed) or (seen.exit_code is None and seen.phase is Phase.COMPLETED):
         return Verdict(seen.worker_id, Health.FINISHED, since, "it has done its part")
     if seen.exit_code in FOR_GOOD:
-        return Verdict(
-            seen.worker_id, Health.ENDED, since, f"it ended with {seen.exit_code}: {_MEANINGS[seen.exit_code]}"
-        )
+        said = f"it ended with {seen.exit_code}: {_MEANINGS[seen.exit_code]}"
+        return Verdict(seen.worker_id, Health.ENDED, since, said, cause=Cause.EXIT_STATUS, what=said)
     why = explain_exit(CRASHED if crashed else seen.exit_code)
     if seen.exit_code == CRASHED and seen.last_words:
         # "An internal error" names nothing; out of memory, too many open files and the like have a name.
@@ -82,15 +87,22 @@ def _gone(seen: WorkerSnapshot) -> Verdict:
         why = f"its process ended: {seen.last_words}"
     return Verdict(
         seen.worker_id, Health.STOPPED, since, why, crashed=crashed or seen.exit_code == CRASHED,
-        away=_found_no_server(seen),
+        away=_found_no_server(seen), cause=_cause_of(seen.exit_code), what=why,
     )  # fmt: skip
+
+
+def _cause_of(exit_code: int | None) -> Cause:
+    """An exit status as a cause: above 128 the worker has saved after a signal."""
+    if exit_code is None:
+        return Cause.VANISHED
+    return Cause.SIGNAL if exit_code < 0 or exit_code > 128 else Cause.EXIT_STATUS
 
 
 def _found_no_server(seen: WorkerSnapshot) -> bool:
     """Did the server not answer at its start? One that was refused its login has the same status."""
     if seen.exit_code == NO_SERVER:
-        return not seen.last_words.startswith("LoginRefused:")
-    return seen.exit_code is None and seen.last_words.startswith("ServerNeverAnswered:")
+        return seen.error_class != "LoginRefused"
+    return seen.exit_code is None and seen.error_class == "ServerNeverAnswered"
 
 
 def explain_exit(code: int | None) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from auto_monitor.decide.detection import NO_SERVER
-from auto_monitor.model import FixCase, Health, MassCase, Step, Treatment, Verdict, WorkerRecord, WorkerSnapshot, age
+from auto_monitor.model import Case, Health, MassCase, Step, Treatment, Verdict, WorkerRecord, WorkerSnapshot, age
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ class Signs:
     """What is known about a worker after an attempt.
 
     `settled`: has what it hung on its outcome; `moving`: has work moved since the attempt; `waiting`: for the server or
-    for the other workers, which proves nothing either way; `health` and `away` are the present verdict's.
+    for the other workers, which proves nothing either way; `health` and `away` are the present verdict's; `arrived`:
+    of a code fix on trial, has what it hung on really arrived, which a settled file need not have?
     """
 
     settled: bool
@@ -47,9 +48,10 @@ class Signs:
     waiting: bool
     health: Health
     away: bool = False
+    arrived: bool = True
 
 
-def verify(case: FixCase, signs: Signs, now: datetime, policy: HealingPolicy) -> bool | None:
+def verify(case: Case, signs: Signs, now: datetime, policy: HealingPolicy) -> bool | None:
     """Has the attempt helped? None: too early to say. Only settled work is success, never the absence of errors."""
     if signs.health is Health.FINISHED:
         return True
@@ -76,19 +78,19 @@ def moving(seen: WorkerSnapshot, acted_at: datetime, now: datetime, policy: Heal
     return seen.settled or age(seen.progress_seen_at, now) < policy.verification
 
 
-def treat(verdict: Verdict, record: WorkerRecord, now: datetime, policy: HealingPolicy) -> Step:
-    """What this worker needs by itself, the others left out of account."""
+def treat(verdict: Verdict, record: WorkerRecord, case: Case | None, now: datetime, policy: HealingPolicy) -> Step:
+    """What this worker needs by itself, the others left out of account; `case` is its attempt without a verdict."""
     if verdict.health not in (Health.STUCK, Health.STOPPED) or record.paused or not record.wanted:
         return Step(verdict.worker_id, Treatment.NONE, "")
     if verdict.away:
         # Neither its fault nor to be mended by an attempt: it may be started as soon as the server answers.
         return Step(verdict.worker_id, Treatment.RESUME, "the server answers again")
-    return _attempt(verdict, record, now, policy)
+    return _attempt(verdict, record, case, now, policy)
 
 
-def _attempt(verdict: Verdict, record: WorkerRecord, now: datetime, policy: HealingPolicy) -> Step:
+def _attempt(verdict: Verdict, record: WorkerRecord, case: Case | None, now: datetime, policy: HealingPolicy) -> Step:
     """May a worker that is to blame, or may be, be tried again now?"""
-    if record.case is not None:
+    if case is not None:
         return Step(verdict.worker_id, Treatment.NONE, "the last attempt is not verified yet")
     if record.attempts >= policy.max_attempts:
         used_up = f"{record.attempts} attempts did not help"
@@ -101,24 +103,28 @@ def _attempt(verdict: Verdict, record: WorkerRecord, now: datetime, policy: Heal
 
 
 def suspects(
-    verdicts: Collection[Verdict], records: Mapping[int, WorkerRecord], now: datetime, policy: HealingPolicy
+    verdicts: Collection[Verdict],
+    records: Mapping[int, WorkerRecord],
+    cases: Mapping[int, Case],
+    now: datetime,
+    policy: HealingPolicy,
 ) -> dict[int, datetime]:
     """The workers that hang or were treated for it within the window, with the time since when. Paused ones are not."""
     found = {}
     for verdict in verdicts:
-        record = records[verdict.worker_id]
+        record, case = records[verdict.worker_id], cases.get(verdict.worker_id)
         if record.paused or not record.wanted:
             continue
         if verdict.health is Health.STUCK:
             found[verdict.worker_id] = record.suspect_since or now
-        elif record.case is not None and age(record.case.acted_at, now) < policy.window:
-            found[verdict.worker_id] = record.suspect_since or record.case.acted_at
+        elif case is not None and age(case.acted_at, now) < policy.window:
+            found[verdict.worker_id] = record.suspect_since or case.acted_at
     return found
 
 
 def gather(
     suspected: Mapping[int, datetime],
-    records: Mapping[int, WorkerRecord],
+    cases: Mapping[int, Case],
     wanted: int,
     mass: MassCase | None,
     now: datetime,
@@ -128,16 +134,16 @@ def gather(
     if not suspected:
         return None
     if mass is not None:
-        return mass if mass.released or mass.lead in suspected else replace(mass, lead=_lead(suspected, records))
+        return mass if mass.released or mass.lead in suspected else replace(mass, lead=_lead(suspected, cases))
     together = [number for number, since in suspected.items() if age(since, now) < policy.window]
     if len(together) < 2 or len(together) * 2 < wanted:
         return None
-    return MassCase(now, _lead(suspected, records))
+    return MassCase(now, _lead(suspected, cases))
 
 
-def _lead(suspected: Mapping[int, datetime], records: Mapping[int, WorkerRecord]) -> int:
+def _lead(suspected: Mapping[int, datetime], cases: Mapping[int, Case]) -> int:
     """Who is being treated already, or else the lowest id."""
-    treated = [number for number in suspected if records[number].case is not None]
+    treated = [number for number in suspected if number in cases]
     return min(treated or suspected)
 
 

@@ -116,14 +116,14 @@ class Observer:
             if seen is None:
                 continue
             identity = Identity(seen.pid, seen.pid_started_at, progress.birth_of_writer(self._state_dir, seen))
-            if self._workers.find(identity, seen.worker_id) is not None:
+            if self._workers.lives(identity, seen.worker_id):
                 found[seen.worker_id] = identity
         return found
 
     def look(self, record: WorkerRecord, now: datetime) -> WorkerSnapshot:
         """One worker now."""
         memory = self._memory(record)
-        alive = self._workers.find(record.identity, record.worker_id) is not None
+        alive = self._workers.lives(record.identity, record.worker_id)
         self._read_progress(memory, record, now)
         self._read_log(memory, now)
         seen = memory.progress
@@ -144,6 +144,7 @@ class Observer:
             repeated_range=memory.repeated,
             fruitless_since=memory.arrived_seen_at if _failures(seen) != memory.failures_then else None,
             last_words=last_words(seen),
+            error_class=seen.last_error.error_class if seen and last_words(seen) and seen.last_error else "",
         )
 
     def _memory(self, record: WorkerRecord) -> _Memory:

@@ -1,6 +1,7 @@
 """`auto_monitor/evidence/`: what an attempt was based on, one file each."""
 
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
 from auto_monitor.model import Verdict, WorkerSnapshot
@@ -46,3 +47,18 @@ def propose(state_dir: Path, worker_id: int, root_cause: str, code: str) -> str:
     value: dict[str, Json] = {"worker_id": worker_id, "root_cause": root_cause, "code": code}
     write_json(state_dir / "auto_monitor" / "proposals" / name, value)
     return name
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceFolder:
+    """Evidence and proposals of one state directory."""
+
+    state_dir: Path
+
+    def keep(self, verdict: Verdict, seen: WorkerSnapshot, stack: str) -> str:
+        """Keeps what was known when an attempt began; returns the file's name. Raises StateUnwritable."""
+        return keep(self.state_dir, verdict, seen, stack)
+
+    def propose(self, worker_id: int, root_cause: str, code: str) -> str:
+        """Keeps a change for a person; returns the file's name. Raises StateUnwritable."""
+        return propose(self.state_dir, worker_id, root_cause, code)

@@ -14,6 +14,7 @@ import cattrs
 from cattrs.preconf.json import make_converter
 
 from auto_monitor.model import HistoryEntry, MonitorState
+from auto_monitor.record import older
 from common.files import StateUnwritable, read_json, write_json
 from common.json_value import Json
 from migration.model import FileId
@@ -104,10 +105,17 @@ class History:
         write_json(path, kept + [item for item in items if item not in kept[-len(items) :]])
 
 
-def to_json(entry: HistoryEntry) -> Json:
+def to_json(entry: HistoryEntry) -> dict[str, Json]:
     """An entry as the file has it."""
-    value: Json = _converter.unstructure(entry)
+    value: dict[str, Json] = _converter.unstructure(entry)
     return value
+
+
+def open_attempts(path: Path) -> dict[int, HistoryEntry]:
+    """The attempt without a verdict of each worker, for those who only look; the others are not even read."""
+    value = read_json(path)
+    items = [item for item in value if isinstance(item, dict) and item.get("case")] if isinstance(value, list) else []
+    return {entry.worker_id: entry for item in items if (entry := _read(item, HistoryEntry))}
 
 
 class StateFile:
@@ -136,6 +144,10 @@ class StateFile:
         except StateUnwritable as error:
             return None, f"{error}; attempts and cooldowns begin anew"
         return None, f"{self.path} cannot be read; it is now {aside.name}, and attempts and cooldowns begin anew"
+
+    def left_open(self) -> list[HistoryEntry]:
+        """The attempts without a verdict that a version before this one kept here."""
+        return older.left_open(read_json(self.path), _converter)
 
     def write(self, state: MonitorState) -> None:
         """Replaces the file; a directory in its place is set aside. Raises StateUnwritable, OutOfResources."""
@@ -172,7 +184,6 @@ def not_after(state: MonitorState, now: datetime) -> MonitorState:
             record,
             last_attempt_at=clamp(record.last_attempt_at),
             suspect_since=clamp(record.suspect_since),
-            case=record.case and replace(record.case, acted_at=min(record.case.acted_at, now)),
         )
         for number, record in state.workers.items()
     }

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from auto_monitor.model import MonitorState, WorkerRecord
-from auto_monitor.record.history import StateFile
+from auto_monitor.ports import Clock, StateFile
 from common.clock import utc_now
 from common.files import UNWRITABLE
 
@@ -13,13 +13,20 @@ class Memory:
     """The present state; every change makes a new one."""
 
     def __init__(
-        self, state: MonitorState, file: StateFile, *, writes: bool, tell: Callable[[str], None] = lambda _text: None
+        self,
+        state: MonitorState,
+        file: StateFile,
+        *,
+        writes: bool,
+        tell: Callable[[str], None] = lambda _text: None,
+        wall: Clock = utc_now,
     ) -> None:
         """`writes` is False in a dry run; `tell` hears, once, that the file cannot be written, and when it can."""
         self.state = state
         self._file = file
         self._writes = writes
         self._tell = tell
+        self._wall = wall
         self._trouble = ""
 
     def records(self) -> list[WorkerRecord]:
@@ -47,7 +54,7 @@ class Memory:
 
         Then the monitor goes on with what it remembers: workers are not left alone, or paused, for want of a file.
         """
-        self.change(heartbeat_at=utc_now(), ended=ended)
+        self.change(heartbeat_at=self._wall(), ended=ended)
         if not self._writes:
             return True
         try:

@@ -23,7 +23,8 @@ text says nothing. The monitor hands the worker's settings on to the workers, an
 
 A value that is not allowed is one line on standard error, with the name, the value, what is
 allowed and where the value comes from; the program ends with status 2. Values of settings
-marked "secret" are never shown.
+marked "secret" are never shown. Two exceptions: the embedded server takes its settings from
+options and the environment only, and it and `prepare_server` word a wrong one themselves.
 
 The server's own settings, which MyBookshelf2 reads, are in `settings.py` and in
 [deployment.md](deployment.md).

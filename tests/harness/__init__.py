@@ -1,1 +1,1 @@
-"""Whole programs in one process: real ledgers, real servers, a told clock."""
+"""Orchestration in one process: fakes all around, and time that moves when told."""

@@ -180,7 +180,7 @@ STEPS = {
     "the answer is there": "auto_monitor/answers/*.json",
     "recorded": "auto_fix_history.json:code_fix",
     "the range is kept": "migration_reserved.json",
-    "being tried": "monitor_state.json:code_case\": {",
+    "being tried": "auto_fix_history.json:\"stage\": \"started\"",
     "promoted": "script",
 }  # fmt: skip
 

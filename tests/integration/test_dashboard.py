@@ -221,6 +221,9 @@ def test_the_history_is_listed_and_shown_whole(board: Running) -> None:
     code = next(entry for entry in entries if entry["fix_type"] == "code_fix")
     whole = visitor.get("/api/history/" + quote(code["key"])).json()
     assert "for attempt in range(TRIES)" in whole["code_changes"]["full"]
+    pending = next(entry for entry in entries if entry["verdict"] == "pending")
+    under_way = visitor.get("/api/history/" + quote(pending["key"])).json()
+    assert (under_way["verified"], under_way["case"]["stage"]) == (None, "recorded")
     assert visitor.get("/api/history/nobody").status_code == 404
 
 

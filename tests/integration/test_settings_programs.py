@@ -18,6 +18,7 @@ LIBRARY = str(PROJECT / "demo" / "library")
 WORKER = ["bulk_migrate_calibre.py", LIBRARY, "--dry-run"]
 MONITOR = ["auto_monitor/monitor.py", "--library", LIBRARY, "--once", "--dry-run"]
 START = ["-m", "deploy.launch", "--library", LIBRARY]
+DASHBOARD = ["-m", "dashboard", "--link"]
 
 #: program, variable, text, what is allowed
 WRONG = [
@@ -31,6 +32,7 @@ WRONG = [
     ],
     (MONITOR, "COOLDOWN_SECONDS", "-1", "is not a number from 0 to 86400 (seconds)"),
     (MONITOR, "LOG_FORMAT", "xml", "is not text or json"),
+    (DASHBOARD, "DASHBOARD_PORT", "99999", "is not a whole number from 0 to 65535"),
     (START, "TARGET_WORKER_COUNT", "9", "is not a whole number from 1 to 8"),
     (START, "STUCK_THRESHOLD_SECONDS", "soon", "is not a number from 0.1 to 86400 (seconds)"),
 ]  # fmt: skip

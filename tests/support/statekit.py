@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from auto_monitor.model import CodeChanges, HistoryEntry, MonitorState, WorkerRecord
+from auto_monitor.model import Case, CodeChanges, HistoryEntry, HungOn, MonitorState, WorkerRecord
 from auto_monitor.processes import identity_of
 from auto_monitor.record import samples
 from auto_monitor.record.history import History, StateFile, history_path, state_path, to_json
@@ -124,4 +124,5 @@ def entry(number: int, at: datetime) -> HistoryEntry:
         verified=(True, True, False, None)[number % 4], reason="file is settled" if number % 4 != 3 else "",
         llm_used=code, model="gpt-4o-mini" if code else None, tokens=4210 if code else None,
         confidence=0.86 if code else None, occurrences=2, recurring=number % 5 == 0,
+        case=Case(at, HungOn()) if number % 4 == 3 else None,
     )  # fmt: skip

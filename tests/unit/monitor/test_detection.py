@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auto_monitor.decide.detection import DetectionPolicy, explain_exit, judge
-from auto_monitor.model import Health, Verdict, WorkerSnapshot
+from auto_monitor.model import Cause, Health, Verdict, WorkerSnapshot
 from migration.model import Phase
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -38,6 +38,7 @@ def seen(
         repeated_range=repeated,
         fruitless_since=since,
         last_words=words,
+        error_class=words.partition(":")[0],
     )
 
 
@@ -76,6 +77,25 @@ TABLE = [
 ]  # fmt: skip
 
 
+#: What each row that is not well has for a cause, and its words without times; the others have their reason.
+CAUSES = {
+    "just at": (Cause.NO_PROGRESS, "no progress"),
+    "a loop": (Cause.SAME_RANGE_AGAIN, "no progress"),
+    "discovering too long": (Cause.NO_PROGRESS_AT_START, "no progress while discovering"),
+    "starting too long": (Cause.NO_PROGRESS_AT_START, "no progress while initializing"),
+    "no file yet": (Cause.NO_PROGRESS_AT_START, "no progress while starting"),
+    "frozen while waiting": (Cause.NO_SIGN_OF_LIFE, "no sign of life while waiting"),
+    "beats but does nothing": (Cause.NO_PROGRESS, "no progress"),
+    "killed": (Cause.SIGNAL, None),
+    "stopped by hand": (Cause.SIGNAL, None),
+    "vanished": (Cause.VANISHED, None),
+    "failed, not our child": (Cause.VANISHED, None),
+    "pending": (Cause.EXIT_STATUS, None),
+    "damaged ledger": (Cause.EXIT_STATUS, None),
+    "no library": (Cause.EXIT_STATUS, None),
+}
+
+
 @pytest.mark.parametrize(
     ("code", "reason"),
     [(70, "it ended with 70: OutOfMemory: out of memory"), (None, "its process ended: OutOfMemory: out of memory"),
@@ -104,7 +124,8 @@ def test_who_found_no_server(code: int | None, words: str, away: bool) -> None:
 def test_its_own_code_failed(code: int) -> None:
     """Status 1 is also Python's own: only a worker that says so has done its part."""
     found = judge(seen(Phase.FAILED if code == 70 else M, alive=False, exit_code=code), NOW, POLICY)
-    assert found == Verdict(2, Health.STOPPED, NOW, "it ended with 70: an internal error", crashed=True)
+    said = "it ended with 70: an internal error"
+    assert found == Verdict(2, Health.STOPPED, NOW, said, crashed=True, cause=Cause.EXIT_STATUS, what=said)
     assert found.is_a_riddle
 
 
@@ -113,16 +134,19 @@ def test_every_file_fails() -> None:
     for phase in (W, M):
         assert judge(seen(phase, fruitless=19.9), NOW, POLICY).health is Health.WORKING
         assert judge(seen(phase, fruitless=20), NOW, POLICY) == Verdict(
-            2, Health.STUCK, ago(20), "every file has failed for 20.0 min, although the server answers", fruitless=True
-        )
+            2, Health.STUCK, ago(20), "every file has failed for 20.0 min, although the server answers",
+            fruitless=True, cause=Cause.ALL_FAILING, what="every file has failed",
+        )  # fmt: skip
     assert judge(seen(Phase.FAILED, fruitless=600, alive=False), NOW, POLICY).health is Health.STOPPED
 
 
 @freeze_time("1999-01-01")  # nothing but `now` tells the time
-@pytest.mark.parametrize(("look", "health", "since", "reason"), [row[1:] for row in TABLE], ids=[r[0] for r in TABLE])
-def test_verdicts(look: WorkerSnapshot, health: Health, since: float, reason: str) -> None:
+@pytest.mark.parametrize(("name", "look", "health", "since", "reason"), TABLE, ids=[r[0] for r in TABLE])
+def test_verdicts(name: str, look: WorkerSnapshot, health: Health, since: float, reason: str) -> None:
     """Row by row."""
-    assert judge(look, NOW, POLICY) == Verdict(2, health, ago(since), reason)
+    cause, what = CAUSES.get(name, (Cause.NONE, ""))
+    what = reason if what is None else what
+    assert judge(look, NOW, POLICY) == Verdict(2, health, ago(since), reason, cause=cause, what=what)
 
 
 @pytest.mark.parametrize("code", [2, 4, 5, 7])

@@ -12,8 +12,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auto_monitor.model import CodeChanges, FixCase, HistoryEntry, MassCase, MonitorState, WorkerRecord
-from auto_monitor.record.history import History, StateFile, not_after
+from auto_monitor.model import Case, CodeChanges, HistoryEntry, MassCase, MonitorState, WorkerRecord
+from auto_monitor.record.cases import fold
+from auto_monitor.record.history import History, StateFile, not_after, open_attempts
 from tests.conftest import PROJECT
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -35,7 +36,7 @@ def test_an_entry_is_added_once_and_rewritten(tmp_path: Path) -> None:
     keys = set(json.loads(history.path.read_bytes())[0])
     promised = """timestamp worker_id attempt trigger minutes_stuck status_before root_cause fix_type confidence
         description code_changes config_changes backup applied validation verified rolled_back reason llm_used model
-        tokens recurring occurrences evidence"""
+        tokens recurring occurrences evidence fingerprint case"""
     assert keys == set(promised.split())
 
 
@@ -95,10 +96,8 @@ def test_it_is_valid_at_every_instant_while_its_writer_is_killed(tmp_path: Path)
     assert reads == 60
 
 
-CASES = st.builds(FixCase, worker_id=st.integers(1, 8), acted_at=TIMES)
-RECORDS = st.builds(
-    WorkerRecord, worker_id=st.integers(1, 8), case=st.none() | CASES, last_attempt_at=st.none() | TIMES
-)
+CASES = st.builds(Case, acted_at=TIMES)
+RECORDS = st.builds(WorkerRecord, worker_id=st.integers(1, 8), last_attempt_at=st.none() | TIMES)
 STATES = st.builds(
     MonitorState,
     heartbeat_at=TIMES,
@@ -117,13 +116,25 @@ def test_the_state_is_read_as_it_was_written(tmp_path_factory: object, state: Mo
     assert file.read() == state
 
 
+@given(CASES)
+def test_an_open_attempt_is_read_as_it_was_written(tmp_path_factory: object, case: Case) -> None:
+    """Every case there can be; and no time of it lies in the future for the monitor that goes on."""
+    history = History(Path(str(tmp_path_factory.mktemp("history"))) / "h.json")  # type: ignore[attr-defined]
+    entry = replace(ENTRY, case=case)
+    history.record(entry, NOW)
+    assert history.entries() == [entry]
+    assert open_attempts(history.path) == {2: entry}
+    (found,) = fold(history.entries(), NOW).values()
+    assert found.case == replace(case, acted_at=min(case.acted_at, NOW))
+
+
 @given(STATES)
 def test_nothing_in_a_loaded_state_lies_in_the_future(state: MonitorState) -> None:
     """The clock may have been set back while no monitor ran."""
     loaded = not_after(state, NOW)
     times = [loaded.heartbeat_at, loaded.last_scale_up_at, loaded.mass.since if loaded.mass else None]
     for record in loaded.workers.values():
-        times += [record.last_attempt_at, record.case.acted_at if record.case else None]
+        times += [record.last_attempt_at]
     assert all(moment is None or moment <= NOW for moment in times)
 
 

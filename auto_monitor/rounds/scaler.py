@@ -1,0 +1,122 @@
+"""The part of a round that changes the number of workers, by at most one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from auto_monitor.act.supervisor import Staff
+from auto_monitor.decide import scaling
+from auto_monitor.decide.ending import RUNNING
+from auto_monitor.decide.scaling import Measured, ScalingPolicy
+from auto_monitor.model import (
+    Health,
+    Opinion,
+    Scaling,
+    ScalingDecision,
+    Verdict,
+    WorkerRecord,
+    WorkerSnapshot,
+    age,
+)
+from auto_monitor.ports import DiskMeter
+from auto_monitor.record.action_log import Journal
+from auto_monitor.record.memory import Memory
+from auto_monitor.repair.attempts import Attempts
+
+#: A measurement of the disk is begun so much earlier than it takes.
+MEASURED_AHEAD = timedelta(seconds=2)
+
+
+@dataclass(slots=True)
+class Scaler:
+    """Changes the number of workers. `every` lies between two decisions; `measuring` is how long iostat takes."""
+
+    staff: Staff
+    memory: Memory
+    attempts: Attempts
+    meter: DiskMeter
+    journal: Journal
+    policy: ScalingPolicy
+    every: timedelta
+    measuring: timedelta
+    last_at: datetime | None = None
+
+    def scale(
+        self, verdicts: Mapping[int, Verdict], snapshots: Mapping[int, WorkerSnapshot], now: datetime
+    ) -> set[int]:
+        """Decides when it is time to, and acts; returns the ids it acted on."""
+        if not self.is_due(now):
+            return set()
+        self.last_at = now
+        utilization = self.meter.utilization()
+        self._note_meter(self.meter.trouble)
+        self.memory.change(disk_utilization=utilization)
+        decision = self._decide(utilization, verdicts, snapshots, now)
+        self.journal.once("scaling", f"Scaling: {decision.action.value}; {decision.reason}", decision.action.value)
+        if decision.action in (Scaling.KEEP, Scaling.ASK) or decision.worker_id is None:
+            self.memory.change(desired=decision.desired)
+            return set()
+        self._carry_out(decision, decision.worker_id, now)
+        return {decision.worker_id}
+
+    def is_due(self, now: datetime) -> bool:
+        """Is it time to look at the number of workers?"""
+        return self.last_at is None or age(self.last_at, now) >= self.every
+
+    def prepare(self, next_look: datetime, left: timedelta) -> None:
+        """The next look is so far away: a measurement, which takes longer than a look may, begins in time for it."""
+        if left <= self.measuring + MEASURED_AHEAD and self.is_due(next_look):
+            self.meter.begin()
+
+    def _note_meter(self, trouble: str) -> None:
+        if trouble:
+            self.journal.once(
+                f"iostat {trouble}", f"iostat gives no figure: {trouble}; the kernel's counters are used instead"
+            )
+
+    def _decide(
+        self,
+        utilization: float | None,
+        verdicts: Mapping[int, Verdict],
+        snapshots: Mapping[int, WorkerSnapshot],
+        now: datetime,
+    ) -> ScalingDecision:
+        """The LLM is asked for its opinion only when a worker would be stopped."""
+        consultation = self.attempts.consultation
+        adviser = consultation.adviser
+        measured = self._measured(utilization, verdicts, asked=adviser is not None)
+        decision = scaling.decide(measured, now, self.policy)
+        if decision.action is not Scaling.ASK or adviser is None:
+            return decision
+        number = min(measured.stuck)
+        opinion = adviser.disk_is_the_cause(consultation.facts(verdicts[number], snapshots[number], now))
+        return scaling.decide(replace(measured, opinion=opinion), now, self.policy)
+
+    def _measured(self, utilization: float | None, verdicts: Mapping[int, Verdict], *, asked: bool) -> Measured:
+        running = frozenset(number for number, verdict in verdicts.items() if verdict.health in RUNNING)
+        state = self.memory.state
+        return Measured(
+            utilization=utilization,
+            running=running,
+            stuck=frozenset(number for number, verdict in verdicts.items() if verdict.health is Health.STUCK),
+            taken=frozenset(record.worker_id for record in self.memory.wanted()) - running,
+            desired=state.desired,
+            last_down_at=state.last_scale_down_at,
+            last_up_at=state.last_scale_up_at,
+            opinion=Opinion.PENDING if asked else Opinion.OFF,
+        )
+
+    def _carry_out(self, decision: ScalingDecision, number: int, now: datetime) -> None:
+        """Stops or starts the one worker that was decided on."""
+        if decision.action is Scaling.UP:
+            if self.journal.act(f"Starting worker {number}: {decision.reason}"):
+                self.staff.start(number)
+                self.memory.change(desired=decision.desired, last_scale_up_at=now)
+            return
+        if not self.journal.act(f"Stopping worker {number}: {decision.reason}"):
+            return
+        self.staff.kill(number)
+        self.memory.remember(WorkerRecord(number, wanted=False))
+        self.attempts.conclude(number, None, "the worker was scaled down")
+        if decision.action is Scaling.DOWN:
+            self.memory.change(desired=decision.desired, last_scale_down_at=now)
