@@ -53,13 +53,17 @@ REFUSED: list[tuple[Kind[Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "text", "value"), TAKEN, ids=lambda part: getattr(part, "allowed", repr(part))[:40])
+@pytest.mark.parametrize(
+    ("kind", "text", "value"), TAKEN, ids=[f"{kind.allowed[:40]} {text!r}" for kind, text, _ in TAKEN]
+)
 def test_what_is_taken(kind: Kind[Any], text: str, value: object) -> None:
     """With its value."""
     assert kind.read(text) == value
 
 
-@pytest.mark.parametrize(("kind", "text"), REFUSED, ids=lambda part: getattr(part, "allowed", repr(part))[:40])
+@pytest.mark.parametrize(
+    ("kind", "text"), REFUSED, ids=[f"{kind.allowed[:40]} {text[:40]!r}" for kind, text in REFUSED]
+)
 def test_what_is_refused(kind: Kind[Any], text: str) -> None:
     """By ValueError, never by another error."""
     with pytest.raises(ValueError):
