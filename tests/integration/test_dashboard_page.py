@@ -152,7 +152,10 @@ def test_eight_workers_and_a_thousand_entries_are_shown(
 ) -> None:
     """All of them; how fast is measured in benchmarks/dashboard.py."""
     show(chrome, boards(busy_state(tmp_path / "state", entries=1000).folder))
-    chrome.find_element(By.ID, "history-more").click()
+    more = chrome.find_element(By.ID, "history-more")
+    # It is there once the history has come.
+    wait(chrome, lambda _page: more.is_displayed())
+    more.click()
     rows = (
         "return [document.querySelectorAll('[data-worker]').length, document.querySelectorAll('#timeline li').length]"
     )

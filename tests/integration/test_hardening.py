@@ -5,11 +5,13 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from benchmarks import kill9
 from migration.ledger import totals
 from migration.model import Counts, Phase
 from migration.state_files import progress
+from migration.state_files.names import LEDGER_NAME
 from tests.conftest import PROJECT, Shelf, Workers, clean_environment
 from tests.support.librarykit import Library, Made, epubs, library_of
 from tests.support.proxy import Answer, Decision, Do, Proxy, Script, Wait
@@ -204,6 +207,22 @@ def test_a_book_the_server_always_fails_on_stays_pending_alone(
     assert (truth.ebooks, truth.ebooks_without_source, truth.working_titles) == (30, 0, 0)
 
 
+def freeze(process: "subprocess.Popen[str]", ledger: Path) -> None:
+    """Stops a worker between two writes to the ledger: in the middle of one nobody else could begin at all."""
+    for _ in range(100):
+        process.send_signal(signal.SIGSTOP)
+        wait_for(lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+        with closing(sqlite3.connect(ledger, timeout=0.2, isolation_level=None)) as db:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                process.send_signal(signal.SIGCONT)
+            else:
+                db.execute("ROLLBACK")
+                return
+    pytest.fail("the worker was always writing to the ledger when it was stopped")
+
+
 def test_a_frozen_worker_that_wakes_does_nothing_twice(
     tmp_path: Path, shelves: Callable[..., Shelf], workers: Workers
 ) -> None:
@@ -213,7 +232,7 @@ def test_a_frozen_worker_that_wakes_does_nothing_twice(
     first = workers.start(library.root, shelf, "--worker-id", "1", "--batch-size", "10", **FAST)
     path = progress.progress_path(workers.state_dir, 1)
     wait_for(lambda: (seen := progress.read(path)) is not None and seen.counts.uploaded >= 3)
-    first.send_signal(signal.SIGSTOP)
+    freeze(first, workers.state_dir / LEDGER_NAME)
     second = workers.start(library.root, shelf, "--worker-id", "2", "--batch-size", "10", **FAST)
     other = progress.progress_path(workers.state_dir, 2)
     wait_for(lambda: (seen := progress.read(other)) is not None and seen.status is Phase.WAITING)
