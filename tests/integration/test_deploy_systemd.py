@@ -238,7 +238,9 @@ def test_a_monitor_that_hangs_in_a_look_gives_no_sign_of_life(
 def test_what_systemd_starts_becomes_the_monitor(watch: Watch, manager: Manager) -> None:
     """The command of the unit: checks, opens the pass, and is the monitor in the same process."""
     shutil.rmtree(watch.state)
-    command = setting(MONITOR, "ExecStart").replace(f"{INSTALLED}/.venv/bin/python", sys.executable).split()
+    # Split first: the checkout may be in a folder with a blank in its name.
+    installed = setting(MONITOR, "ExecStart").split()
+    command = [sys.executable if part == f"{INSTALLED}/.venv/bin/python" else part for part in installed]
     environment = {**watch.environment(), **manager.environment(), "TARGET_WORKER_COUNT": "1"}
     process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
