@@ -22,7 +22,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         made.http.close()
         return
     data_dir: Path = tmp_path_factory.mktemp("contract")
-    shelf = start_shelf(data_dir)
+    # A task takes a while, as on the real server: whoever hangs up after the call was accepted has hung up by its end.
+    shelf = start_shelf(data_dir, "--task-ms", "100")
     made = Server(shelf.url, shelf.ws_url, shelf.username, shelf.password)
     made.login()
     yield made
