@@ -146,8 +146,14 @@ def real_world(settings: Settings, limits: Policies, say: Journal, clock: Steady
     """The real neighbours of a monitor."""
     state_dir = settings.state_dir
     command = Command(
-        settings.script, settings.library, settings.server, state_dir, config.PROJECT, settings.environment,
-        config.ends_at(settings.environment))  # fmt: skip
+        settings.script,
+        settings.library,
+        settings.server,
+        state_dir,
+        config.PROJECT,
+        settings.environment,
+        config.ends_at(),
+    )
     workers = Workers(command, grace_seconds=config.KILL_GRACE_SECONDS)
     longest = limits.healing.verification_at_most + limits.healing.verification + timedelta(minutes=1)
     return World(

@@ -17,21 +17,12 @@ from auto_monitor.decide.healing import HealingPolicy
 from auto_monitor.decide.scaling import ScalingPolicy
 from common.settings.load import WrongSetting, read, sources
 from common.settings.monitor import MonitorSettings
-from migration.worker.rate_limit import parse_duration
 
 PROJECT = Path(__file__).resolve().parent.parent
 
 
 class Misconfigured(Exception):
     """A setting makes no sense; the message names it, says why, and what would do."""
-
-
-def environment() -> dict[str, str]:
-    """The environment, then `auto_monitor/.env`, then `.env`: the first that names a variable wins.
-
-    Raises WrongSetting.
-    """
-    return sources(PROJECT, os.environ).texts()
 
 
 def _read() -> tuple[MonitorSettings, list[str]]:
@@ -137,15 +128,8 @@ def require_llm_key(given: Mapping[str, str]) -> None:
         )
 
 
-def ends_at(given: Mapping[str, str]) -> float | None:
-    """When, by `time.monotonic`, the time of MIGRATE_MAX_DURATION is up that begins now; None without a limit.
-
-    Raises Misconfigured.
-    """
-    try:
-        seconds = parse_duration(given.get("MIGRATE_MAX_DURATION") or "0")
-    except ValueError as error:
-        raise Misconfigured(f"MIGRATE_MAX_DURATION: {error}") from error
+def ends_at(seconds: float = GIVEN.max_duration) -> float | None:
+    """When, by `time.monotonic`, the time of the whole is up that begins now; None without a limit."""
     return time.monotonic() + seconds if seconds else None
 
 

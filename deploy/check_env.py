@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from migration.worker.options import environment_with_files
+from common.settings.load import texts_of
 
 PROJECT = Path(__file__).resolve().parent.parent
 _HOW = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
@@ -39,7 +39,7 @@ def missing(environment: Mapping[str, str], profiles: Iterable[str]) -> list[tup
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints a line for each; returns 1 when something is missing."""
-    environment = environment_with_files(PROJECT)
+    environment = texts_of(PROJECT)
     parser = argparse.ArgumentParser(
         prog="python -m deploy.check_env", description="Says what .env lacks for profiles of docker-compose.yml.",
         epilog="Exit status: 0 nothing is missing, 1 something is, 2 wrong usage.", allow_abbrev=False,

@@ -23,7 +23,7 @@ from auto_monitor.processes import Command, Workers
 from common import sd_notify, state_dir
 from common.clock import utc_now
 from common.settings.command_line import add_options, complete
-from common.settings.load import load, sources
+from common.settings.load import load, sources, texts_of
 from common.settings.programs import StartSettings
 from deploy import board, display, processes, state
 from deploy.embedded import Refused, clean_environment, embedded_server, end_child
@@ -32,7 +32,6 @@ from migration.errors import ExitCode, Fatal
 from migration.model import Phase
 from migration.state_files import progress
 from migration.worker import report
-from migration.worker.options import environment_with_files
 
 PROJECT = Path(__file__).resolve().parent.parent
 DEMO = PROJECT / "demo"
@@ -253,7 +252,7 @@ def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
 def _leave_traces(job: Job, console: Console) -> None:
     server = state_dir.EMBEDDED if job.embedded else state_dir.canonical_server(job.server)
     use = state.use_of(job.state_dir, job.library, server, utc_now())
-    for text in state.leave_traces(use, job.workers, environment_with_files(PROJECT), PROJECT):
+    for text in state.leave_traces(use, job.workers, texts_of(PROJECT), PROJECT):
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -263,7 +262,7 @@ def _serve_page(job: Job, console: Console, undo: ExitStack) -> None:
         return
     if not board.runs(job.state_dir):
         undo.callback(_stop_page, job.state_dir)
-    named = {k: v for k, v in environment_with_files(PROJECT).items() if k.startswith("DASHBOARD_")}
+    named = {k: v for k, v in texts_of(PROJECT).items() if k.startswith("DASHBOARD_")}
     try:
         link = board.link(job.state_dir, {**clean_environment(), **named})
     except (board.NoDashboard, OSError, subprocess.SubprocessError) as error:

@@ -15,8 +15,8 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from common.sanitize import for_log
+from common.settings.load import texts_of
 from migration.errors import ExitCode
-from migration.worker.options import environment_with_files
 
 PROJECT = Path(__file__).resolve().parent.parent
 SCRIPT = Path(__file__).with_name("prepare_server.sql")
@@ -56,7 +56,7 @@ class Statement:
 
 def main() -> int:
     """Returns the exit status; see the epilog of --help."""
-    environment = environment_with_files(PROJECT)
+    environment = texts_of(PROJECT)
     parser = build_parser(environment)
     given = parser.parse_args()
     uri = given.db_uri or environment.get("MBS2_DB_URI")

@@ -11,10 +11,10 @@ import argcomplete
 
 from auto_monitor.processes import end
 from common.errors import StateDirUnclear
+from common.settings.load import texts_of
 from common.state_dir import several
 from deploy.processes import Recorded, alive, dashboard, everything, monitor, server, workers
 from migration.state_dirs import places
-from migration.worker.options import environment_with_files
 
 PROJECT = Path(__file__).resolve().parent.parent
 #: Seconds to end after SIGTERM. A worker saves within 10; a monitor may be in the middle of ending one that hangs.
@@ -62,7 +62,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
 
 def _meant(given: argparse.Namespace, words: Sequence[str]) -> list[Path]:
     """The state directories to stop what runs on. Raises StateDirUnclear."""
-    environment = environment_with_files(PROJECT)
+    environment = texts_of(PROJECT)
     named = given.state_dir or (None if given.all else environment.get("STATE_DIR"))
     if named:
         return [Path(named).expanduser().resolve()]

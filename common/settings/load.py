@@ -4,6 +4,7 @@ Option, environment, `auto_monitor/.env`, `.env`, default: the first that says s
 counts, and only that is read. An empty text says nothing.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -99,6 +100,14 @@ def sources(project: Path, environment: Mapping[str, str]) -> Sources:
         paths = (project / name for name in FILES)
         found += [Source(str(path), _texts(path)) for path in paths if path.is_file()]
     return Sources(*found)
+
+
+def texts_of(project: Path) -> dict[str, str]:
+    """Every variable that the environment or a file of the project names, with the text that counts.
+
+    Raises WrongSetting.
+    """
+    return sources(project, os.environ).texts()
 
 
 def _texts(path: Path) -> dict[str, str]:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from common.settings.load import texts_of
 from common.state_dir import HELP_FOUND
 from migration.errors import ExitCode, Fatal, MigrationError, WrongLedger
 from migration.ledger.database import Store
@@ -17,7 +18,6 @@ from migration.ledger.tables import passes
 from migration.model import BookId, FileId, Outcome
 from migration.state_dirs import resolve
 from migration.state_files.names import LEDGER_NAME
-from migration.worker.options import environment_with_files
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -42,7 +42,7 @@ def retry(state_dir: Path, files: Iterable[FileId] | None) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns 0 and says how many; 2 wrong usage or no ledger, 5 the ledger cannot be written now, 9 it is damaged."""
-    environment = environment_with_files(PROJECT)
+    environment = texts_of(PROJECT)
     parser = argparse.ArgumentParser(
         prog="python -m migration.commands.retry",
         description="Puts failed files back to pending. The open pass, or else the next one, tries them again.",

@@ -193,11 +193,6 @@ def _there(
     return resolve.for_library(library, named[0] if named else None, found.texts(), project, command)
 
 
-def environment_with_files(project: Path) -> dict[str, str]:
-    """The environment, then `auto_monitor/.env`, then `.env`: the first that names a variable wins."""
-    return sources(project, os.environ).texts()
-
-
 def password_of(options: Options) -> str:
     """The password. Raises Misconfigured when none was given."""
     if not options.password:

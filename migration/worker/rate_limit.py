@@ -4,12 +4,10 @@ A limit holds over any time: within T seconds no more than `burst + rate * T` go
 second allows (or one file), so that a limit is not first saved up and then spent at once.
 """
 
-import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-_UNITS = {"": 1024, "B": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 #: The longest single sleep, seconds: whoever waits must notice a signal.
 LONGEST_SLEEP = 0.5
 
@@ -62,31 +60,6 @@ class Pace:
         finally:
             with self._lock:
                 self.waiting -= 1
-
-
-def parse_bandwidth(text: str) -> float:
-    """Bytes a second of `512K`, `1.5M`, `2G`, `100B`; without a suffix KiB, as rclone has it; `0` and `off`: no limit.
-
-    Raises ValueError.
-    """
-    if text.strip().lower() == "off":
-        return 0.0
-    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(?:([BKMG])(?:i|I)?)?", text.strip().upper())
-    if match is None:
-        raise ValueError(f"{text!r} is not a bandwidth such as 512K, 1.5M or 2G")
-    return float(match[1]) * _UNITS[match[2] or ""]
-
-
-def parse_duration(text: str) -> float:
-    """Seconds of `90`, `45s`, `30m`, `1h30m`, `2d`; 0 for no limit. Raises ValueError."""
-    plain = text.strip().lower()
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", plain):
-        return float(plain)
-    match = re.fullmatch(r"(?:([0-9]{1,6})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?", plain)
-    if match is None or not plain:
-        raise ValueError(f"{text!r} is not a duration such as 90, 45s, 30m or 1h30m")
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
 
 
 class Hold:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migration.worker.rate_limit import Hold, Pace, bucket, parse_bandwidth, parse_duration
+from common.settings.quantities import parse_bandwidth, parse_duration
+from migration.worker.rate_limit import Hold, Pace, bucket
 
 amounts = st.lists(st.tuples(st.floats(0, 50), st.floats(0, 30)), min_size=1, max_size=60)
 
