@@ -24,7 +24,7 @@ from migration.checks.last_look import LastLook
 from migration.checks.spot_check import SpotCheck
 from migration.commands import export_map, plan, verify
 from migration.errors import (
-    AnswerLost,
+    ResponseLost,
     ExitCode,
     Fatal,
     FileMoved,
@@ -33,7 +33,7 @@ from migration.errors import (
     MachineLost,
     MigrationError,
     MissingFile,
-    PutAside,
+    Deferred,
     Rejected,
     ServerFault,
     ServerNeverAnswered,
@@ -48,20 +48,20 @@ from migration.ledger.current_pass import CurrentPass
 from migration.ledger.hashes import ExistingHashes
 from migration.ledger.tables import notices
 from migration.ledger.tables.passes import Range
-from migration.ledger.tables.registration import Enrolment, Stage
+from migration.ledger.tables.registration import Registration, Stage
 from migration.metadata import ebook_metadata, sendable
 from migration.model import (
     Book,
     BookFile,
     BookId,
-    Card,
+    EbookMetadata,
     Digest,
     FileId,
     Known,
     Outcome,
     Phase,
     Receipt,
-    Sighting,
+    RemoteMatch,
     UploadResult,
 )
 from migration.server import postgresql
@@ -74,7 +74,7 @@ from migration.worker.assembly import Parts, assemble, explain_crash, explain_fa
 from migration.worker.conclusion import Conclusion
 from migration.worker.failing import OUTAGE_AFTER, ROUNDS, FailureStreak, Next, after_hold
 from migration.worker.options import Options, read_options
-from migration.worker.rate_limit import Hold, Pace
+from migration.worker.rate_limit import Hold, RateLimiter
 from migration.worker.tracker import Sending
 from migration.worker.uploader_pool import Stopping
 
@@ -106,7 +106,7 @@ class CalibreMigrator:
         self.options = options
         self.library = parts.library
         self.client = parts.client
-        self.carrier = parts.carrier
+        self.transport = parts.transport
         self.ledger = parts.ledger
         self.tracker = parts.tracker
         self.clock = parts.clock
@@ -122,12 +122,12 @@ class CalibreMigrator:
         )
         limits = Limits(timedelta(seconds=options.reconcile_after_seconds), options.ask_first_bytes)
         learn = self.update_existing_hashes
-        self.api = ApiLane(context, parts.client, parts.carrier, limits, options.db_uri, learn)
+        self.api = ApiLane(context, parts.client, parts.transport, limits, options.db_uri, learn)
         self.lane: Lane = self.api
         self.conclusion = Conclusion(parts.ledger, parts.tracker, self.current, parts.log, self.accounting.left_pending)
         self.existing_hashes = ExistingHashes(parts.ledger)
         self.spot_check = SpotCheck(parts.client, parts.ledger, parts.log)
-        self.last_look = LastLook(parts.client, parts.ledger, parts.library, parts.log, parts.crew.sleep)
+        self.last_look = LastLook(parts.client, parts.ledger, parts.library, parts.log, parts.pool.sleep)
         self.hash_list_complete = False
         self.hashes_seen = 0
         self.last_hash_refresh = self.clock()
@@ -137,9 +137,9 @@ class CalibreMigrator:
         self.ends_at = (
             self.clock() + timedelta(seconds=self.options.max_duration) if self.options.max_duration else None
         )
-        self.crew = parts.crew
-        self.file_pace = Pace(self.options.max_files_per_min / 60, 1.0, parts.clock.seconds, self.pause)
-        self.byte_pace = parts.byte_pace
+        self.pool = parts.pool
+        self.file_limiter = RateLimiter(self.options.max_files_per_min / 60, 1.0, parts.clock.seconds, self.pause)
+        self.byte_limiter = parts.byte_limiter
         self.held: dict[int, Range] = {}
         self.missed: dict[FileId, bytes] = {}
         self.claimed = 0
@@ -164,8 +164,8 @@ class CalibreMigrator:
         self.ask_server(partial(self.spot_check.begin, self.pass_id))
         self.refresh_existing_hashes()
         self.ask_server(lambda: self.last_look.begin(self.pass_id))
-        self.crew.meanwhile(self.carrier.open, self.publish)
-        self.crew.start(self.turn)
+        self.pool.meanwhile(self.transport.open, self.publish)
+        self.pool.start(self.attempt_book)
         while True:
             while (owned := self.next_range()) is not None:
                 self.work_through(owned)
@@ -180,7 +180,7 @@ class CalibreMigrator:
         if seconds > 0:
             self.log.info("The ledger was rebuilt; what was under way may end first, within %.0f s", seconds)
             self.tracker.set(status=Phase.WAITING)
-            self.crew.rest(seconds, self.publish)
+            self.pool.rest(seconds, self.publish)
 
     def open_pass(self) -> ExitCode:
         """Opens a pass unless one is open; the work is left to workers that join."""
@@ -216,7 +216,7 @@ class CalibreMigrator:
 
     def end_of_next_range(self, after: int) -> int | None:
         """The last book id of the range after `after`: shorter ranges towards the end, so that nobody is left alone."""
-        share = max(5, 2 * self.crew.size, self.ledger.remaining_ids(self.pass_id) // 8)
+        share = max(5, 2 * self.pool.size, self.ledger.remaining_ids(self.pass_id) // 8)
         limit = min(self.options.batch_size, share)
         return self.read_library(lambda: self.library.last_id_of_range(after, limit))
 
@@ -234,20 +234,20 @@ class CalibreMigrator:
 
     def hand_out(self, works: Sequence[Work]) -> None:
         """Lets the lane carry the books of a range; the uploaders take those it leaves, one by one."""
-        self.crew.turns.load(self.lane.carry(works))
+        self.pool.queue.load(self.lane.carry(works))
 
     def wants_more(self) -> bool:
         """Is it time for a further range? Not under --limit, which counts the files of one range after the other."""
-        room = self.crew.turns.has_room(self.crew.size)
+        room = self.pool.queue.has_room(self.pool.size)
         return room and self.claimed - min(self.held) < RANGES_HELD and not self.options.limit
 
     def look_after(self) -> None:
         """Waits for something to change, and does what the main thread does meanwhile."""
-        self.crew.turns.rest(0.5)
+        self.pool.queue.rest(0.5)
         self.tick(0.0)
         self.show_waiting()
         if self.time_is_up():
-            self.crew.turns.drop_waiting()
+            self.pool.queue.drop_waiting()
         self.close_ranges()
 
     def close_ranges(self) -> None:
@@ -256,7 +256,7 @@ class CalibreMigrator:
         So does a book that stays pending: the pass stays open with its range, which the next start takes up.
         """
         for number, owned in list(self.held.items()):
-            if self.crew.turns.holds(owned.first, owned.last):
+            if self.pool.queue.holds(owned.first, owned.last):
                 continue
             if self.limit_reached() or self.ledger.close_range(owned) or self.time_is_up():
                 del self.held[number]
@@ -268,7 +268,7 @@ class CalibreMigrator:
                 self.hand_out(works)
                 if not works:
                     # Nothing to do, and yet it does not close: without a pause its log lines would fill the disk.
-                    self.crew.rest(self.options.retry_first_seconds, self.publish)
+                    self.pool.rest(self.options.retry_first_seconds, self.publish)
         if self.held:
             oldest = self.held[min(self.held)]
             self.tracker.set(range=(oldest.first, oldest.last))
@@ -282,28 +282,28 @@ class CalibreMigrator:
         listed = self.read_library(lambda: self.library.read_files(owned.first, owned.last))
         files = [(file, self.excluded(file)) for file in listed]
         self.doubt(owned)
-        enrolled = self.ledger.enrol(owned, files)
-        counts = enrolled.moved if again else enrolled.settled
-        new = enrolled.moved.pending if again else len(enrolled.todo)
+        registered = self.ledger.register(owned, files)
+        counts = registered.moved if again else registered.settled
+        new = registered.moved.pending if again else len(registered.todo)
         self.tracker.range_read(owned.first, owned.last, counts, new)
         self.found += max(0, new)
         self.log.info(logs.found(self.found))
-        self.log.info(logs.processed_batch(owned.first, owned.last, len(files), enrolled.settled))
-        if enrolled.gone:
-            self.log.info(logs.no_longer_listed([str(file) for file in enrolled.gone]))
+        self.log.info(logs.processed_batch(owned.first, owned.last, len(files), registered.settled))
+        if registered.gone:
+            self.log.info(logs.no_longer_listed([str(file) for file in registered.gone]))
         for file in listed:
             if file.problem is not None:
                 self.log.warning(logs.failed(str(file.id), file.problem.reason, file.problem.message))
         self.notice_listed(
             owned, [file for file, excluded in files if not excluded], {file.id.book_id for file in listed}
         )
-        return self.works(owned, enrolled)
+        return self.works(owned, registered)
 
     def doubt(self, owned: Range) -> None:
         """When the server has lost files, no file of the range counts as settled before it was asked about."""
         if self.ledger.doubts.verdict(self.pass_id):
             ask = partial(self.spot_check.ask_range, owned.pass_id, owned.first, owned.last)
-            self.ask_server(lambda: ask(self.crew.heed_stop, self.tracker.advance))
+            self.ask_server(lambda: ask(self.pool.heed_stop, self.tracker.advance))
 
     def notice_listed(self, owned: Range, files: Sequence[BookFile], books: set[BookId]) -> None:
         """Says what the listing of a range shows that is not as it should be, though nothing fails for it."""
@@ -320,21 +320,21 @@ class CalibreMigrator:
         new = [number for number in empty if number not in known]
         found = [known[number] for number in empty if number in known]
         for book in self.read_library(lambda: self.library.read_books(owned.first, owned.last, new)) if new else ():
-            found.append(self.left_out.without_files(book, self.card(book)))
+            found.append(self.left_out.without_files(book, self.metadata(book)))
         return found
 
-    def works(self, owned: Range, enrolled: Enrolment) -> list[Work]:
+    def works(self, owned: Range, registered: Registration) -> list[Work]:
         """The books of a range that still need something, with their metadata; the settled ones are not read at all."""
-        wanted = enrolled.unfinished | {file.book_id for file in enrolled.todo}
+        wanted = registered.unfinished | {file.book_id for file in registered.todo}
         books = self.read_library(lambda: self.library.read_books(owned.first, owned.last, wanted))
         works: list[Work] = []
-        for book in [*books, *self.removed_books(enrolled.unfinished - {book.id for book in books})]:
+        for book in [*books, *self.removed_books(registered.unfinished - {book.id for book in books})]:
             # One that has a problem now was moved or removed since it was listed: the range is read again for it.
-            todo = [file for file in book.files if file.id in enrolled.todo and file.problem is None]
+            todo = [file for file in book.files if file.id in registered.todo and file.problem is None]
             todo = todo[: self.allowance(works)]
-            if todo or book.id in enrolled.unfinished:
-                suspect = any(file.id in enrolled.suspects for file in todo)
-                works.append(Work(book, self.card(book), todo, alone=suspect))
+            if todo or book.id in registered.unfinished:
+                suspect = any(file.id in registered.suspects for file in todo)
+                works.append(Work(book, self.metadata(book), todo, alone=suspect))
         return works
 
     def removed_books(self, ids: Set[BookId]) -> list[Book]:
@@ -357,7 +357,7 @@ class CalibreMigrator:
             if look is None:
                 self.tick(1.0)
             else:
-                self.crew.rest(self.options.last_look_seconds, self.publish)
+                self.pool.rest(self.options.last_look_seconds, self.publish)
                 self.ask_server(partial(self.last_look.take, look))
         stopped = self.limit_reached() or self.time_is_up()
         over = self.ledger.is_closed(self.pass_id) or self.ledger.left.are_all(self.pass_id)
@@ -366,8 +366,8 @@ class CalibreMigrator:
     # -- while it runs --------------------------------------------------------------------------------------------
 
     def tick(self, seconds: float) -> None:
-        """What the main thread does all the time: looks after the crew, the ledger, the progress file, the server."""
-        self.crew.check(seconds)
+        """What the main thread does all the time: looks after the uploader pool, the ledger, the progress file, the server."""
+        self.pool.check(seconds)
         self.ledger.check_in_place()
         self.publish()
         if self.refresh_due():
@@ -379,17 +379,17 @@ class CalibreMigrator:
             self.wait_for_server(f"it fails file after file, {failing.last}")
         elif silent := self.client.silent():
             self.wait_for_server(silent)
-        if self.carrier.trouble():
-            self.wait_for_carrier()
-        if self.crew.grow(self.carrier.hands(), self.turn):
-            self.tracker.set(parallel_uploads=self.crew.size)
+        if self.transport.trouble():
+            self.wait_for_transport()
+        if self.pool.grow(self.transport.hands(), self.attempt_book):
+            self.tracker.set(parallel_uploads=self.pool.size)
 
     def wait_for_server(self, why: str) -> None:
         """An outage: takes no new file, asks each part of the server, goes on by itself when all answer.
 
         Says why once a minute at most: it may take a night.
         """
-        self.crew.turns.pause(True)
+        self.pool.queue.pause(True)
         said = self.clock.seconds() - SAY_AGAIN_SECONDS
         error: Transient | None = ServerFault(why)
         while error is not None:
@@ -398,37 +398,37 @@ class CalibreMigrator:
                 self.log.warning("The server has trouble, waiting until it answers: %s", error)
             self.tracker.set(status=Phase.WAITING)
             self.tracker.failed_with(error)
-            self.crew.rest(max(self.options.probe_seconds, error.retry_after, self.hold.left()), self.publish)
-            error = self.crew.meanwhile(self.client.probe, self.publish)
+            self.pool.rest(max(self.options.probe_seconds, error.retry_after, self.hold.left()), self.publish)
+            error = self.pool.meanwhile(self.client.probe, self.publish)
         self.log.info("The server answers again")
         self.streak.ends()
         self.at_work()
-        self.crew.turns.pause(False)
+        self.pool.queue.pause(False)
 
     def wait_as_asked(self) -> None:
         """Whoever answered asked for time (`Retry-After`): takes no new file until it is over, then goes on."""
         self.tracker.set(status=Phase.WAITING)
-        self.crew.turns.pause(True)
+        self.pool.queue.pause(True)
         while (seconds := self.hold.left()) > 0:
-            self.crew.rest(min(seconds, self.options.probe_seconds), self.publish)
+            self.pool.rest(min(seconds, self.options.probe_seconds), self.publish)
         self.at_work()
-        self.crew.turns.pause(False)
+        self.pool.queue.pause(False)
 
-    def wait_for_carrier(self) -> None:
+    def wait_for_transport(self) -> None:
         """The cluster is out of reach: takes no new file, counts no attempt, goes on by itself when it is back."""
-        self.log.warning("%s; waiting", self.carrier.trouble())
+        self.log.warning("%s; waiting", self.transport.trouble())
         self.tracker.set(status=Phase.WAITING)
-        self.crew.turns.pause(True)
-        while self.carrier.trouble():
-            self.crew.rest(1.0, self.publish)
+        self.pool.queue.pause(True)
+        while self.transport.trouble():
+            self.pool.rest(1.0, self.publish)
         self.log.info("The cluster is back")
         self.at_work()
-        self.crew.turns.pause(False)
+        self.pool.queue.pause(False)
 
     def show_waiting(self) -> None:
         """A worker is waiting when all its books are: for others' claims, an answer that is out, or its own limits."""
-        held_back = self.file_pace.waiting + self.byte_pace.waiting
-        if self.crew.turns.idle() or (held_back and held_back >= len(self.crew.turns.active())):
+        held_back = self.file_limiter.waiting + self.byte_limiter.waiting
+        if self.pool.queue.idle() or (held_back and held_back >= len(self.pool.queue.active())):
             self.tracker.set(status=Phase.WAITING)
         else:
             self.at_work()
@@ -441,11 +441,11 @@ class CalibreMigrator:
         """Reads from the library, waiting while Calibre has it locked; the progress file goes on beating."""
         while True:
             try:
-                return self.crew.meanwhile(read, self.publish)
+                return self.pool.meanwhile(read, self.publish)
             except LibraryBusy as error:
                 self.log.warning("%s; waiting for it", error)
                 self.tracker.set(status=Phase.WAITING)
-                self.crew.rest(self.options.retry_first_seconds, self.publish)
+                self.pool.rest(self.options.retry_first_seconds, self.publish)
                 self.at_work()
 
     def ask_server(self, ask: Callable[[], T]) -> T:
@@ -456,7 +456,7 @@ class CalibreMigrator:
             except Transient as error:
                 self.log.warning("%s; waiting until the server answers", error)
                 self.tracker.set(status=Phase.WAITING)
-                self.crew.rest(max(self.options.probe_seconds, error.retry_after), self.publish)
+                self.pool.rest(max(self.options.probe_seconds, error.retry_after), self.publish)
 
     def check_api_connectivity(self) -> bool:
         """Logs in and reads what the server can express, waiting up to a minute; logs the result.
@@ -466,8 +466,8 @@ class CalibreMigrator:
         deadline = self.clock() + timedelta(seconds=self.options.start_seconds)
         while True:
             try:
-                self.crew.meanwhile(self.client.login, self.publish)
-                self.vocabulary = self.crew.meanwhile(self.client.vocabulary, self.publish)
+                self.pool.meanwhile(self.client.login, self.publish)
+                self.vocabulary = self.pool.meanwhile(self.client.vocabulary, self.publish)
             except Transient as error:
                 self.log.warning(logs.api_connectivity(self.client.server, str(error)))
                 if self.clock() >= deadline:
@@ -477,7 +477,7 @@ class CalibreMigrator:
                     ) from error
                 deadline = max(deadline, self.clock() + timedelta(seconds=error.retry_after))
                 self.tracker.set(status=Phase.WAITING if error.retry_after else Phase.INITIALIZING)
-                self.crew.rest(max(self.options.retry_first_seconds, error.retry_after), self.publish)
+                self.pool.rest(max(self.options.retry_first_seconds, error.retry_after), self.publish)
             else:
                 self.log.info(logs.api_connectivity(self.client.server, ""))
                 return True
@@ -497,7 +497,7 @@ class CalibreMigrator:
             try:
                 first = not self.hashes_seen
                 refresh = partial(postgresql.refresh, self.options.db_uri, self.ledger, exactly=first)
-                self.crew.meanwhile(refresh, self.publish)
+                self.pool.meanwhile(refresh, self.publish)
                 self.hash_list_complete = True
             except Transient as error:
                 self.hash_list_complete = False
@@ -508,27 +508,27 @@ class CalibreMigrator:
         self.log.info(logs.hash_refresh(new))
         return new
 
-    def update_existing_hashes(self, proof: Receipt | Sighting) -> Known:
+    def update_existing_hashes(self, proof: Receipt | RemoteMatch) -> Known:
         """Remembers one file the server has, for all workers at once; idempotent."""
         return self.ledger.learn([proof])[1][0]
 
     # -- one book -------------------------------------------------------------------------------------------------
 
-    def turn(self, work: Work) -> None:
-        """One book's turn in an uploader thread: through, put aside, or again later. Raises Fatal, Stopping."""
+    def attempt_book(self, work: Work) -> None:
+        """Uploads one book in an uploader thread; it is done, deferred or retried later. Raises Fatal, Stopping."""
         if self.hold.left() > 0:
-            self.crew.turns.put_aside(work, None)
+            self.pool.queue.defer(work, None)
             return
         try:
             self.process_book(work)
         except MachineLost as lost:
             self.machine_lost(work, lost)
-        except PutAside as later:
+        except Deferred as later:
             self.accounting.give_back(work, counted=False)
-            self.crew.turns.put_aside(work, later.until)
+            self.pool.queue.defer(work, later.until)
         except LedgerBusy as error:
             self.log.warning("Ledger: %s", error)
-            self.crew.turns.put_aside(work, self.clock() + timedelta(seconds=self.options.retry_first_seconds))
+            self.pool.queue.defer(work, self.clock() + timedelta(seconds=self.options.retry_first_seconds))
         except Transient as error:
             if error.retry_after and self.may_be_put_off(work):
                 self.put_off(work, error)
@@ -538,7 +538,7 @@ class CalibreMigrator:
             # Of the book, not of a file: the server does not take its closing steps.
             self.trouble(work, ServerFault(f"refused: {error}"))
         else:
-            self.crew.turns.settle(work)
+            self.pool.queue.done(work)
 
     def may_be_put_off(self, work: Work) -> bool:
         """May the book wait because the server asks for time? Not for ever, when it takes other files meanwhile."""
@@ -551,7 +551,7 @@ class CalibreMigrator:
         self.log.warning("Book %s: %s; nothing new is sent for %g s, as asked", work.book.id, error, error.retry_after)
         self.hold.ask(error.retry_after)
         self.accounting.give_back(work, counted=False)
-        self.crew.turns.put_aside(work, None)
+        self.pool.queue.defer(work, None)
 
     def machine_lost(self, work: Work, lost: MachineLost) -> None:
         """A machine of the cluster died or is out of reach: the file is submitted again, alone if it may be to blame.
@@ -564,7 +564,7 @@ class CalibreMigrator:
         if lost.died:
             work.begun, work.alone = None, True
         self.accounting.give_back(work, counted=False)
-        self.crew.turns.put_aside(work, lost.until)
+        self.pool.queue.defer(work, lost.until)
 
     def process_book(self, work: Work) -> None:
         """Takes one book all the way: what was left open, each file, then title, cover and rating."""
@@ -572,7 +572,7 @@ class CalibreMigrator:
         self.api.reconcile(work)
         try:
             while work.files:
-                self.crew.heed_stop()
+                self.pool.heed_stop()
                 file = work.files[0]
                 self.accounting.account(work, file, self.process_file(work, file))
         except FileMoved as moved:
@@ -586,7 +586,7 @@ class CalibreMigrator:
 
         A file fails by the evidence that the substrate gives of it, never without.
         """
-        self.file_pace.wait(1)
+        self.file_limiter.wait(1)
         try:
             work.begun = file.id
             self.ledger.begin(file.id)
@@ -608,7 +608,7 @@ class CalibreMigrator:
             stop=tenacity.stop_after_attempt(TRIES),
             wait=tenacity.wait_exponential(multiplier=first, max=first * 4),
             retry=tenacity.retry_if_exception(self.worth_repeating),
-            sleep=lambda seconds: self.crew.sleep(max(seconds, self.hold.left())),
+            sleep=lambda seconds: self.pool.sleep(max(seconds, self.hold.left())),
             before_sleep=lambda state: self.log.info(
                 "%s: trying again, %s", file.id, state.outcome.exception() if state.outcome else ""
             ),
@@ -621,7 +621,9 @@ class CalibreMigrator:
 
         Not when the server asked for time: then the whole worker waits, not this file alone.
         """
-        return isinstance(error, Transient) and not isinstance(error, AnswerLost | LedgerBusy) and not error.retry_after
+        return (
+            isinstance(error, Transient) and not isinstance(error, ResponseLost | LedgerBusy) and not error.retry_after
+        )
 
     def upload_file(self, work: Work, file: BookFile) -> UploadResult:
         """Sends one file unless the server has it. Raises Rejected, Transient, PutAside."""
@@ -630,7 +632,7 @@ class CalibreMigrator:
         with self.tracker.sending(file.id, self.sanitize_filename(os.fsdecode(file.path)), file.size) as sending:
             watch = self.watch(file, sending)
             digest = self.identify(work, file, watch)
-            taken = self.ledger.take(file.id, digest, name_keys(work.card))
+            taken = self.ledger.take(file.id, digest, name_keys(work.metadata))
             if isinstance(taken, Known):
                 return UploadResult(file.id, Outcome.DUPLICATE, taken)
             result = self.api.send(work, file, digest, taken, watch, all_hashes_known=self.hash_list_complete)
@@ -642,7 +644,7 @@ class CalibreMigrator:
 
     def watch(self, file: BookFile, sending: Sending) -> Watch:
         """Follows a file while it is read and sent, wherever that is done."""
-        return Watch(lambda stage: self.reach(file, sending, stage), sending.sent, self.crew.heed_stop)
+        return Watch(lambda stage: self.reach(file, sending, stage), sending.sent, self.pool.heed_stop)
 
     def reach(self, file: BookFile, sending: Sending, stage: Stage) -> None:
         """The file gets to a stage: for the ledger, should the worker die there, and for the report of slow uploads."""
@@ -658,7 +660,7 @@ class CalibreMigrator:
         known = work.digests.get(file.id)
         if known is not None:
             return known
-        digest = self.carrier.identify(file, watch)
+        digest = self.transport.identify(file, watch)
         work.digests[file.id] = digest
         return digest
 
@@ -668,9 +670,9 @@ class CalibreMigrator:
         self.log.warning("Book %s is pending: %s", work.book.id, error)
         work.digests.clear()
         if self.accounting.failed(work, error) is Next.LEAVE_BOOK:
-            self.crew.turns.settle(work)
+            self.pool.queue.done(work)
         else:
-            self.crew.turns.put_aside(work, self.clock() + timedelta(seconds=self.options.retry_first_seconds * 4))
+            self.pool.queue.defer(work, self.clock() + timedelta(seconds=self.options.retry_first_seconds * 4))
 
     # -- what is wanted -------------------------------------------------------------------------------------------
 
@@ -682,9 +684,9 @@ class CalibreMigrator:
             return "format not asked for"
         return ""
 
-    def card(self, book: Book) -> Card:
+    def metadata(self, book: Book) -> EbookMetadata:
         """The book's metadata as the server accepts it."""
-        return ebook_metadata.make_card(
+        return ebook_metadata.make_metadata(
             book,
             self.vocabulary,
             default_language=self.options.default_language,
@@ -697,9 +699,9 @@ class CalibreMigrator:
 
     def pause(self, seconds: float) -> None:
         """Waits before a file is begun; the book is given back when the time is up meanwhile. Raises Stopping."""
-        self.crew.sleep(seconds)
+        self.pool.sleep(seconds)
         if self.time_is_up():
-            raise PutAside("the time is up", None)
+            raise Deferred("the time is up", None)
 
     def limit_reached(self) -> bool:
         """Has this process taken as many files as it was asked to?"""
@@ -734,19 +736,19 @@ def run(options: Options) -> ExitCode:
     """One worker from its start to its end, with its progress file and log. Raises nothing deliberate."""
     with assemble(options) as parts:
         migrator = CalibreMigrator(options, parts)
-        signals = migrator.crew.stop_on_signals()
+        signals = migrator.pool.stop_on_signals()
         try:
             migrator.check_api_connectivity()
             migrator.read_library(parts.bind)
             if options.open_pass:
                 code = migrator.open_pass()
             elif options.verify:
-                code = verify.verify(parts, migrator.crew, migrator.read_library, patience_of(options))
+                code = verify.verify(parts, migrator.pool, migrator.read_library, patience_of(options))
             else:
                 code = migrator.migrate()
             parts.end(Phase.COMPLETED if code is not ExitCode.PENDING else Phase.STOPPED)
         except Stopping:
-            migrator.crew.end(STOP_SECONDS, lambda work: migrator.accounting.give_back(work, counted=False))
+            migrator.pool.end(STOP_SECONDS, lambda work: migrator.accounting.give_back(work, counted=False))
             parts.end(Phase.STOPPED)
             code = signals()
         except MigrationError as error:

@@ -9,8 +9,8 @@ from auto_monitor import config
 from auto_monitor.act import final_report
 from auto_monitor.act.alerts import Alerts
 from auto_monitor.act.reservations import TrialReservations
-from auto_monitor.act.supervisor import Staff
-from auto_monitor.cli.command_handler import Retries, Wishes
+from auto_monitor.act.supervisor import Supervisor
+from auto_monitor.cli.command_handler import Retries, CommandHandler
 from auto_monitor.cli.command_line import Settings
 from auto_monitor.decide.detection import DetectionPolicy
 from auto_monitor.decide.healing import HealingPolicy
@@ -22,7 +22,7 @@ from auto_monitor.observe import disk, server
 from auto_monitor.observe.ledger import LedgerReader
 from auto_monitor.observe.workers import Observer as WorkerObserver
 from auto_monitor.ports import (
-    Adviser,
+    Diagnoser,
     Clock,
     Commands,
     DiskMeter,
@@ -40,7 +40,7 @@ from auto_monitor.ports import (
 from auto_monitor.ports import Alerts as AlertsPort
 from auto_monitor.processes import Command, Workers
 from auto_monitor.record import samples
-from auto_monitor.record.action_log import Journal
+from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.cases import Cases
 from auto_monitor.record.evidence import EvidenceFolder
 from auto_monitor.record.history import History as HistoryFile
@@ -109,7 +109,7 @@ class World:
     alerts: AlertsPort
     keep_sample: Callable[[Sample], None]
     report: Callable[[], None]
-    adviser: Adviser | None = None
+    diagnoser: Diagnoser | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Parts:
     clock: Clock
     wall: Clock
     policies: Policies
-    staff: Staff
+    supervisor: Supervisor
     memory: Memory
     cases: Cases
     observer: Observer
@@ -129,20 +129,20 @@ class Parts:
     ledger: Ledger
     meter: DiskMeter
     alerts: AlertsPort
-    journal: Journal
+    action_log: ActionLog
     state_file: StateFile
     keep_sample: Callable[[Sample], None]
     report: Callable[[], None]
-    wishes: Commands | None = None
-    adviser: Adviser | None = None
+    command_handler: Commands | None = None
+    diagnoser: Diagnoser | None = None
 
 
-def put_together(settings: Settings, limits: Policies, say: Journal, clock: SteadyClock) -> Parts:
+def put_together(settings: Settings, limits: Policies, say: ActionLog, clock: SteadyClock) -> Parts:
     """The parts of a monitor in the real world; `clock` is the steady clock of decisions."""
     return parts_of(settings, limits, say, real_world(settings, limits, say, clock))
 
 
-def real_world(settings: Settings, limits: Policies, say: Journal, clock: SteadyClock) -> World:
+def real_world(settings: Settings, limits: Policies, say: ActionLog, clock: SteadyClock) -> World:
     """The real neighbours of a monitor."""
     state_dir = settings.state_dir
     command = Command(
@@ -173,23 +173,23 @@ def real_world(settings: Settings, limits: Policies, say: Journal, clock: Steady
         alerts=Alerts("" if settings.dry_run else settings.environment.get("ALERT_WEBHOOK_URL", ""), say),
         keep_sample=partial(samples.append, state_dir),
         report=partial(final_report.write_report, state_dir, config.PROJECT, say, config.REPORT_SECONDS),
-        adviser=_debugger(settings, clock) if settings.llm_enabled else None,
+        diagnoser=_debugger(settings, clock) if settings.llm_enabled else None,
     )
 
 
-def parts_of(settings: Settings, limits: Policies, say: Journal, world: World) -> Parts:
+def parts_of(settings: Settings, limits: Policies, say: ActionLog, world: World) -> Parts:
     """The parts of a monitor in this world."""
     target = limits.scaling.target
     state = MonitorState(target, target, world.clock())
     memory = Memory(state, world.state_file, writes=not settings.dry_run, tell=say.error, wall=world.wall)
     cases = Cases(world.history, say, world.wall)
-    staff = Staff(world.processes, world.script, cases, memory, say)
-    attempts = _attempts(world, memory, cases, staff, say, limits)
+    supervisor = Supervisor(world.processes, world.script, cases, memory, say)
+    attempts = _attempts(world, memory, cases, supervisor, say, limits)
     return Parts(
         clock=world.clock,
         wall=world.wall,
         policies=limits,
-        staff=staff,
+        supervisor=supervisor,
         memory=memory,
         cases=cases,
         observer=world.observer,
@@ -197,40 +197,48 @@ def parts_of(settings: Settings, limits: Policies, say: Journal, world: World) -
         healer=Healer(
             attempts, memory, say, world.server, world.disk, limits.healing, settings.server, limits.probe_seconds
         ),
-        scaler=Scaler(staff, memory, attempts, world.meter, say, limits.scaling, limits.scale_every, limits.measuring),
+        scaler=Scaler(
+            supervisor, memory, attempts, world.meter, say, limits.scaling, limits.scale_every, limits.measuring
+        ),
         ledger=world.ledger,
         meter=world.meter,
         alerts=world.alerts,
-        journal=say,
+        action_log=say,
         state_file=world.state_file,
         keep_sample=world.keep_sample,
         report=world.report,
-        wishes=None if settings.dry_run else _wishes(settings, staff, memory, attempts, say),
-        adviser=world.adviser,
+        command_handler=None if settings.dry_run else _command_handler(settings, supervisor, memory, attempts, say),
+        diagnoser=world.diagnoser,
     )
 
 
-def _attempts(world: World, memory: Memory, cases: Cases, staff: Staff, say: Journal, limits: Policies) -> Attempts:
+def _attempts(
+    world: World, memory: Memory, cases: Cases, supervisor: Supervisor, say: ActionLog, limits: Policies
+) -> Attempts:
     fixes = CodeFixes(world.script, cases, world.ledger, world.reservations, say, world.alerts)
     return Attempts(
-        staff=staff,
+        supervisor=supervisor,
         memory=memory,
         cases=cases,
-        consultation=Consultation(staff, memory, cases, limits.stack_seconds, world.adviser),
+        consultation=Consultation(supervisor, memory, cases, limits.stack_seconds, world.diagnoser),
         remedies=Remedies(memory, fixes, world.evidence, say),
         code_fixes=fixes,
         ledger=world.ledger,
         evidence=world.evidence,
-        journal=say,
+        action_log=say,
         alerts=world.alerts,
         clock=world.clock,
         wall=world.wall,
     )
 
 
-def _wishes(settings: Settings, staff: Staff, memory: Memory, attempts: Attempts, say: Journal) -> Wishes:
+def _command_handler(
+    settings: Settings, supervisor: Supervisor, memory: Memory, attempts: Attempts, say: ActionLog
+) -> CommandHandler:
     """The one that carries out what people ask for."""
-    return Wishes(settings.state_dir, staff, memory, attempts, say, Retries(settings.state_dir, config.PROJECT, say))
+    return CommandHandler(
+        settings.state_dir, supervisor, memory, attempts, say, Retries(settings.state_dir, config.PROJECT, say)
+    )
 
 
 def _debugger(settings: Settings, clock: SteadyClock) -> LlmDebugger:

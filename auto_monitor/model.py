@@ -34,7 +34,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class HungOn:
+class InFlight:
     """What a worker had in hand: files, or else a range of book ids; and in which pass."""
 
     pass_id: int | None = None
@@ -66,9 +66,9 @@ class WorkerSnapshot:
     phase: Phase | None = None
     settled: bool = False
     exit_code: int | None = None
-    hung_on: HungOn = HungOn()
+    in_flight: InFlight = InFlight()
     repeated_range: str = ""
-    fruitless_since: datetime | None = None
+    all_failing_since: datetime | None = None
     last_words: str = ""
     error_class: str = ""
 
@@ -102,7 +102,7 @@ class Verdict:
     """The health of one worker, since when, and why: as a `cause`, and in words.
 
     `reason` is for people and may say for how long; `what` is the same without times.
-    `crashed`: its own code failed. `away`: it ended because the server did not answer at its start. `fruitless`: it is
+    `crashed`: its own code failed. `away`: it ended because the server did not answer at its start. `all_failing`: it is
     busy, but every file fails, while the server answers; that may be the server's fault, or the library's, so such a
     worker is never paused.
     """
@@ -111,7 +111,7 @@ class Verdict:
     health: Health
     since: datetime
     reason: str
-    fruitless: bool = False
+    all_failing: bool = False
     crashed: bool = False
     away: bool = False
     cause: Cause = Cause.NONE
@@ -131,7 +131,7 @@ class Trigger(StrEnum):
 
     STUCK = "stuck"
     STOPPED = "stopped"
-    FRUITLESS = "fruitless"
+    ALL_FAILING = "all_failing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,14 +188,14 @@ class Case:
     """
 
     acted_at: datetime
-    hung_on: HungOn
+    in_flight: InFlight
     stage: Stage = Stage.RECORDED
     candidate: Candidate | None = None
     lost_before: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class MassCase:
+class CorrelatedFailure:
     """Half of the workers or more became suspect together: `lead` is treated alone until its verdict releases all."""
 
     since: datetime
@@ -216,7 +216,7 @@ class MonitorState:
     last_scale_down_at: datetime | None = None
     last_scale_up_at: datetime | None = None
     pass_opened_at: datetime | None = None
-    mass: MassCase | None = None
+    correlated: CorrelatedFailure | None = None
     workers: Mapping[int, WorkerRecord] = field(default_factory=dict)
     schema: int = 1
 

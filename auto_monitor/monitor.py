@@ -22,7 +22,7 @@ from auto_monitor.cli import one_shot, status
 from auto_monitor.cli.command_line import Settings, read_arguments, settings_of
 from auto_monitor.cli.daemon import AlreadyRunning, MonitorLock, keep_place, stop_on_signals
 from auto_monitor.decide import redact, scaling
-from auto_monitor.decide.detection import judge
+from auto_monitor.decide.detection import assess
 from auto_monitor.decide.ending import RUNNING, Ending, Watched, ending
 from auto_monitor.fix_applier import FixRefused
 from auto_monitor.model import Health, MonitorState, Verdict, WorkerRecord, WorkerSnapshot
@@ -47,7 +47,7 @@ class Monitor:
         self.settings = settings
         self.parts = parts
         self.memory = parts.memory
-        self.say = parts.journal
+        self.say = parts.action_log
         self.closed_since: datetime | None = None
         self.snapshots: Mapping[int, WorkerSnapshot] = {}
         self.exit_code = 0
@@ -76,10 +76,10 @@ class Monitor:
             found.pass_id, self.settings.library, found.counts.discovered, found.counts.pending,
             self.memory.state.desired,
         )  # fmt: skip
-        self.parts.staff.adopt(self.parts.observer)
+        self.parts.supervisor.adopt(self.parts.observer)
         if not self.settings.dry_run:
             self.parts.attempts.take_up(found.pass_id)
-        self.parts.staff.fill_up()
+        self.parts.supervisor.fill_up()
         return True
 
     def take_over(self, left: MonitorState) -> None:
@@ -87,7 +87,7 @@ class Monitor:
         target = self.parts.policies.scaling.target
         remembered = left.target == target and not self.settings.target_given
         desired = left.desired if remembered else target
-        workers = {record.worker_id: self.parts.staff.revived(record) for record in left.workers.values()}
+        workers = {record.worker_id: self.parts.supervisor.revived(record) for record in left.workers.values()}
         self.memory.state = replace(left, desired=desired, target=target, workers=workers, ended="")
         self.parts.attempts.count()
         wanted = {record.worker_id: record.identity is not None for record in self.memory.wanted()}
@@ -98,21 +98,21 @@ class Monitor:
     def tick(self) -> bool:
         """One look at everything and what it leads to; True when there is nothing left to watch."""
         now, parts = self.parts.clock(), self.parts
-        if parts.wishes is not None:
-            parts.wishes.carry_out()
-        parts.staff.adopt(parts.observer)
+        if parts.command_handler is not None:
+            parts.command_handler.carry_out()
+        parts.supervisor.adopt(parts.observer)
         found = self.totals()
         self.snapshots = snapshots = self.look(now)
-        verdicts = {number: judge(seen, now, parts.policies.detection) for number, seen in snapshots.items()}
+        verdicts = {number: assess(seen, now, parts.policies.detection) for number, seen in snapshots.items()}
         self.note(snapshots, verdicts, now)
         parts.attempts.verify(snapshots, verdicts, now, parts.policies.healing)
         self.sample(found, verdicts)
         end = ending(self.watched(found, verdicts), now, parts.policies.closing)
         if self.ends(end, found, now):
             return True
-        if self.closed_since is None and not parts.staff.time_is_up():
+        if self.closed_since is None and not parts.supervisor.time_is_up():
             acted = self.scale_workers_based_on_disk_io(verdicts, now)
-            parts.staff.fill_up()
+            parts.supervisor.fill_up()
             parts.healer.heal(snapshots, {n: verdict for n, verdict in verdicts.items() if n not in acted}, now)
         self.memory.save()
         return False
@@ -125,8 +125,8 @@ class Monitor:
 
     def wanted_soon(self) -> bool:
         """Is there something that the next look should not be waited for? Cheap enough to ask every second."""
-        ended = self.parts.staff.workers.reap()
-        return ended or (self.parts.wishes is not None and self.parts.wishes.waiting())
+        ended = self.parts.supervisor.workers.reap()
+        return ended or (self.parts.command_handler is not None and self.parts.command_handler.waiting())
 
     def totals(self) -> Totals | None:
         """The newest pass of the ledger; None when it cannot be told now."""
@@ -143,8 +143,8 @@ class Monitor:
             suspect = (record.suspect_since or now) if verdict.health is Health.STUCK else None
             kept = record.suspect_since if self.parts.cases.of(number) is not None else suspect
             self.memory.remember(replace(record, suspect_since=kept, exit_code=seen.exit_code))
-            if self.parts.adviser is not None and not verdict.is_a_riddle:
-                self.parts.adviser.forget(number)
+            if self.parts.diagnoser is not None and not verdict.is_a_riddle:
+                self.parts.diagnoser.forget(number)
             text = f"Worker {number} is {verdict.health.value}: {verdict.reason}"
             if self.say.once(f"worker {number}", text, verdict.health.value) and verdict.health is Health.ENDED:
                 self.parts.alerts.tell(f"{text}; a restart cannot mend that")
@@ -157,7 +157,7 @@ class Monitor:
             verdicts=list(verdicts.values()),
             wanted=self.memory.wanted(),
             closed_since=self.closed_since,
-            time_is_up=self.parts.staff.time_is_up(),
+            time_is_up=self.parts.supervisor.time_is_up(),
         )
 
     def ends(self, end: Ending, found: Totals | None, now: datetime) -> bool:
@@ -170,7 +170,7 @@ class Monitor:
         elif end is Ending.CLOSED and found is not None:
             self.finish(found)
         elif end is Ending.TIME_IS_UP:
-            self.exit_code = self.parts.staff.leave_open()
+            self.exit_code = self.parts.supervisor.leave_open()
         elif end is Ending.HOPELESS:
             self.give_up(self.memory.wanted()[0])
         return end in (Ending.CLOSED, Ending.TIME_IS_UP, Ending.HOPELESS)
@@ -178,7 +178,7 @@ class Monitor:
     def finish(self, found: Totals) -> None:
         """The pass is closed: ends what still runs, says how it went."""
         if not self.settings.dry_run:
-            self.parts.staff.dismiss()
+            self.parts.supervisor.dismiss()
         for entry in self.parts.cases.open_entries():
             self.parts.attempts.conclude(entry.worker_id, True, "the pass is closed")
         proved = self.parts.ledger.proved(found.pass_id)
@@ -250,7 +250,7 @@ def scale_workers_based_on_disk_io(monitor: Monitor, verdicts: Mapping[int, Verd
 
 def kill_worker(monitor: Monitor, worker_id: int) -> bool:
     """Ends worker N: TERM, 10 s, KILL of its own group; False when it was not there. Never anything else."""
-    return monitor.parts.staff.kill(worker_id)
+    return monitor.parts.supervisor.kill(worker_id)
 
 
 # -- its life ------------------------------------------------------------------------------------------------------
@@ -280,11 +280,11 @@ def run(settings: Settings, service: Notifier) -> int:
         if something:
             watch(monitor, stop, service, lock)
         service.stopping()
-        if monitor.parts.wishes is not None:
-            monitor.parts.wishes.finish()
+        if monitor.parts.command_handler is not None:
+            monitor.parts.command_handler.finish()
         monitor.parts.alerts.finish(15.0)
-        if monitor.parts.adviser is not None:
-            monitor.parts.adviser.finish()
+        if monitor.parts.diagnoser is not None:
+            monitor.parts.diagnoser.finish()
         return monitor.exit_code
 
 
@@ -304,7 +304,7 @@ def watch(monitor: Monitor, stop: threading.Event, service: Notifier, lock: Moni
             monitor.say.error("This look failed (%s: %s)", type(error).__name__, error, exc_info=error)
         if over or monitor.settings.once:
             return
-        # A child that ends and a wish are looked at soon; everything else can wait for the next look.
+        # A child that ends and a command are looked at soon; everything else can wait for the next look.
         while (left := began + monitor.settings.check_interval - time.monotonic()) > 0 and not stop.is_set():
             service.alive()
             if not keep_place(lock, monitor.say):
@@ -315,7 +315,7 @@ def watch(monitor: Monitor, stop: threading.Event, service: Notifier, lock: Moni
                 break
     monitor.say.info("Asked to stop")
     if monitor.settings.stop_workers and not monitor.settings.dry_run:
-        monitor.parts.staff.dismiss()
+        monitor.parts.supervisor.dismiss()
     monitor.memory.save(ended="stopped")
 
 

@@ -275,7 +275,7 @@ class Commands(Protocol):
         ...
 
 
-class Adviser(Protocol):
+class Diagnoser(Protocol):
     """Never makes anybody wait: an answer that is not there yet is pending, and asked for again at the next look."""
 
     def asked(self, worker_id: int) -> bool:

@@ -24,7 +24,7 @@ from datetime import datetime
 from pathlib import Path
 
 from benchmarks import damage_shelf
-from benchmarks.damagekit import KINDS, PATIENCE, House, finish, judged, wait_for
+from benchmarks.damagekit import KINDS, PATIENCE, House, finish, assessed, wait_for
 from migration.state_files import progress
 from migration.state_files.names import BACKUP_NAME, LEDGER_NAME
 
@@ -95,7 +95,7 @@ def run(cell: Cell, books: int) -> tuple[bool | None, str]:
                 process = house.start()
                 codes.append(finish(process))
             wrong = [
-                *judged(house, FILES[cell.name][1].get(cell.kind, "") if not cell.seconds else ""),
+                *assessed(house, FILES[cell.name][1].get(cell.kind, "") if not cell.seconds else ""),
                 *clocks(house, cell),
             ]
             if codes[-1] != 0:

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from benchmarks.damagekit import KINDS, PATIENCE, House, finish, judged, wait_for
+from benchmarks.damagekit import KINDS, PATIENCE, House, finish, assessed, wait_for
 from tests.conftest import PASSWORD
 
 #: What the log of the server says as soon as its database is not its own any more.
@@ -62,7 +62,7 @@ def run(name: str, kind: str, books: int) -> tuple[bool | None, str]:
                 process = house.start(environment=remedy(house, path, kind))
                 codes.append(finish(process))
             house.stop()
-            wrong = judged(house, FILES[name].get(kind, ""))
+            wrong = assessed(house, FILES[name].get(kind, ""))
             if codes[-1] != 0:
                 wrong.append(f"not closed: {house.words()[-300:]}")
             if lost and closed:

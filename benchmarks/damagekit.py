@@ -169,7 +169,7 @@ def finish(process: "subprocess.Popen[bytes]") -> int | None:
         return None
 
 
-def judged(house: House, sentence: str) -> list[str]:
+def assessed(house: House, sentence: str) -> list[str]:
     """What is not as it should be; `sentence`: a pattern that somebody must have said, "" for none."""
     wrong = troubles(look(house.data_dir), house.contents)
     found = house.totals()

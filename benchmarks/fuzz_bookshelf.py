@@ -51,8 +51,8 @@ def send(place: tuple[str, int], request: Request) -> tuple[int, str]:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.sendall(request.raw)
             if request.frames is None:
-                return _judged(connection, request)
-            status, wrong = _judged(connection, request)
+                return _assessed(connection, request)
+            status, wrong = _assessed(connection, request)
             return (status, wrong or _drained(connection, request.frames)) if status == 101 else (status, wrong)
     except TimeoutError:
         return 0, f"no answer within {ANSWER_SECONDS:g} s"
@@ -60,7 +60,7 @@ def send(place: tuple[str, int], request: Request) -> tuple[int, str]:
         return 0, f"connection: {error}"
 
 
-def _judged(connection: socket.socket, request: Request) -> tuple[int, str]:
+def _assessed(connection: socket.socket, request: Request) -> tuple[int, str]:
     try:
         with contextlib.closing(http.client.HTTPResponse(connection, method=request.method)) as answer:
             answer.begin()

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from auto_monitor.decide.detection import DetectionPolicy, judge
+from auto_monitor.decide.detection import DetectionPolicy, assess
 from auto_monitor.model import Identity, MonitorState, WorkerRecord
 from auto_monitor.observe.workers import Observer
 from auto_monitor.record.history import StateFile
@@ -56,7 +56,7 @@ def measure(folder: Path) -> int:
                 log.write(LINE * NEW_LINES)
         began = time.process_time()
         for record in records.values():
-            judge(observer.look(record, now), now, POLICY)
+            assess(observer.look(record, now), now, POLICY)
         state_file.write(MonitorState(WORKERS, WORKERS, now, workers=records))
         spent.append(time.process_time() - began)
     typical, worst = sorted(spent)[len(spent) // 2], max(spent)

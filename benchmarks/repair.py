@@ -15,14 +15,14 @@ from tests.support.brokenkit import SHIPPED, Broken, right_answer
 HERE = 'os.environ.get("FAULT_MARKER")'
 #: Name, function, the line put first into it, the edit's format (0 function, 1 strings, 2 diff).
 FAULTS = [
-    ("the cursor does not advance", "work_through", "while True: self.crew.turns.load(self.read_range(owned)[:0])", 1),
+    ("the cursor does not advance", "work_through", "while True: self.pool.queue.load(self.read_range(owned)[:0])", 1),
     ("a wrong range is read", "read_range", "owned = replace(owned, first=owned.first + 1)", 2),
-    ("a retry without end", "read_library", "while True: self.crew.meanwhile(read, self.publish)", 0),
+    ("a retry without end", "read_library", "while True: self.pool.meanwhile(read, self.publish)", 0),
     ("a lock held twice", "identify", "lock = __import__('threading').Lock(); lock.acquire(); lock.acquire()", 1),
     (
         "every file taken for too big",
         "refuse_unsendable",
-        "self.crew.sleep(6.0); sendable.refuse_unsendable(file, 0)",
+        "self.pool.sleep(6.0); sendable.refuse_unsendable(file, 0)",
         2,
     ),
     ("a claim that never comes", "next_range", "while True: self.publish()", 0),
@@ -30,7 +30,7 @@ FAULTS = [
     ("an attribute that is not there", "read_range", "self.no_such_thing", 0),
     ("asleep in an uploader", "reach", "__import__('time').sleep(10**6)", 2),
     ("a busy loop in a decision", "excluded", "while True: pass", 0),
-    ("only on this machine", "upload_file", f"while {HERE}: self.crew.heed_stop()", 1),
+    ("only on this machine", "upload_file", f"while {HERE}: self.pool.heed_stop()", 1),
 ]
 
 

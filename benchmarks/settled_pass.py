@@ -33,7 +33,7 @@ def fill(library: CalibreLibrary, state_dir: Path) -> int:
     files = 0
     while (owned := ledger.claim_range(pass_id, lambda after: library.last_id_of_range(after, PAGE))) is not None:
         listed = [(file, "") for book in library.read_books(owned.first, owned.last) for file in book.files]
-        ledger.enrol(owned, listed)
+        ledger.register(owned, listed)
         files += len(listed)
         with closing(sqlite3.connect(ledger.path)) as db, db:
             db.execute("UPDATE files SET outcome = 'uploaded' WHERE outcome = 'pending'")

@@ -1,4 +1,4 @@
-"""What a worker makes of the wire: prints a table of figures and goals; 1 when a goal is missed.
+"""What a worker makes of the network: prints a table of figures and goals; 1 when a goal is missed.
 
     python -m benchmarks.throughput [--quick]
 
@@ -112,7 +112,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer files")
     quick = parser.parse_args().quick
-    table = Table("The wire")
+    table = Table("The network")
     with tempfile.TemporaryDirectory(prefix="throughput-") as name:
         folder = Path(name)
         rate = slots(folder / "slots", 100 if quick else 400)

@@ -15,7 +15,7 @@ class Refused(Exception):
         self.details = details
 
     def answer(self) -> web.Response:
-        """What goes over the wire."""
+        """The body of the response."""
         body: dict[str, Any] = {"error": self.error}
         if self.details is not None:
             body["error_details"] = self.details
@@ -33,7 +33,7 @@ class Failed(Exception):
         self.retry_after = retry_after
 
     def answer(self, *, as_json: bool) -> web.Response:
-        """What goes over the wire."""
+        """The body of the response."""
         if as_json:
             answer = json_answer({"message": self.message}, self.status)
         else:

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from auto_monitor import llm_debugger
 from auto_monitor.cli import commands, daemon
-from auto_monitor.cli.commands import Wish
+from auto_monitor.cli.commands import CommandKind
 from auto_monitor.record.history import to_json
 from common.clock import utc_now
 from common.files import StateUnwritable
@@ -198,38 +198,38 @@ async def metrics(request: web.Request) -> web.Response:
 async def command(request: web.Request) -> web.Response:
     """POST /api/commands: leaves one command for the monitor; 202 and a sentence."""
     board = request.app[BOARD]
-    wish = await _wish(request)
-    if wish.worker_id is not None:
+    kind = await _kind(request)
+    if kind.worker_id is not None:
         now = await board.stream.latest()
         workers = now["workers"] if isinstance(now["workers"], list) else []
         known = {w["worker_id"] for w in workers if isinstance(w, dict) and w["known_to_monitor"]}
-        if wish.worker_id not in known:
-            raise web.HTTPConflict(text=f"The monitor has no worker {wish.worker_id}.")
+        if kind.worker_id not in known:
+            raise web.HTTPConflict(text=f"The monitor has no worker {kind.worker_id}.")
     watched = await asyncio.to_thread(daemon.alive, board.config.state_dir) is not None
-    if not watched and wish.wish is not Wish.RETRY:
+    if not watched and kind.kind is not CommandKind.RETRY:
         raise web.HTTPConflict(text="No monitor runs, so nobody would carry this out; ./start.sh starts one.")
     try:
-        await asyncio.to_thread(commands.leave, board.config.state_dir, wish)
+        await asyncio.to_thread(commands.leave, board.config.state_dir, kind)
     except StateUnwritable as error:
         raise web.HTTPServiceUnavailable(text=str(error)) from error
-    return web.json_response({"message": _said(wish, watched)}, status=202)
+    return web.json_response({"message": _said(kind, watched)}, status=202)
 
 
-async def _wish(request: web.Request) -> commands.Command:
+async def _kind(request: web.Request) -> commands.Command:
     try:
         value: Json = json.loads(await request.text())
     except ValueError:
         value = None
-    wish = commands.parse(value)
-    if wish is None:
+    kind = commands.parse(value)
+    if kind is None:
         raise web.HTTPBadRequest(text="This is not a command.")
-    return wish
+    return kind
 
 
-def _said(wish: commands.Command, watched: bool) -> str:
-    if wish.wish is Wish.RETRY:
+def _said(kind: commands.Command, watched: bool) -> str:
+    if kind.kind is CommandKind.RETRY:
         what = (
-            f"{len(wish.files)} failed file{'s' if len(wish.files) > 1 else ''}" if wish.files else "all failed files"
+            f"{len(kind.files)} failed file{'s' if len(kind.files) > 1 else ''}" if kind.files else "all failed files"
         )
         return f"Asked to retry {what}." if watched else f"No monitor runs; the next ./start.sh retries {what}."
-    return f"Asked to {wish.wish.value} worker {wish.worker_id}; the monitor does it in a moment."
+    return f"Asked to {kind.kind.value} worker {kind.worker_id}; the monitor does it in a moment."

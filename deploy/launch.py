@@ -344,9 +344,9 @@ def _start_workers(job: Job, console: Console, undo: ExitStack) -> int:
     """--no-monitor: the workers alone."""
     own = {key: value for key, value in _surroundings(job).items() if key not in os.environ or key in job.login}
     command = Command(PROJECT / "bulk_migrate_calibre.py", job.library, job.server, job.state_dir, PROJECT, own)
-    staff = Workers(command, grace_seconds=STOP_SECONDS)
+    supervisor = Workers(command, grace_seconds=STOP_SECONDS)
     for number in range(1, job.workers + 1):
-        undo.callback(staff.stop, staff.start(number), number)
+        undo.callback(supervisor.stop, supervisor.start(number), number)
     console.print(
         f"{job.workers} workers run without a monitor: one that stops is not started again. "
         f"./stop.sh{job.option} ends them.",

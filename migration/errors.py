@@ -7,7 +7,7 @@
     │   ├── ServerUnreachable    refused, reset, timed out before an answer
     │   ├── ServerFault          what came is no answer: 5xx, a redirect, a page, the server's own trouble; or a task's
     │   │   └── Unlisted         the server answers, but cannot tell whether it has an ebook of this title
-    │   ├── AnswerLost           the request may have been carried out: reconcile before repeating it
+    │   ├── ResponseLost           the request may have been carried out: reconcile before repeating it
     │   ├── FileChanged          the file was rewritten while it was read
     │   ├── TokenRefused         the token another process handed over is no longer good
     │   └── LedgerBusy           another process held the ledger for too long
@@ -73,7 +73,7 @@ class Unlisted(ServerFault):
     """The server answers, but cannot tell whether it has an ebook of this title."""
 
 
-class AnswerLost(Transient):
+class ResponseLost(Transient):
     """A request that must not be repeated blindly got no answer: it may have been carried out.
 
     `still_running` is False when the server is certainly through with it, so it can be reconciled at once.
@@ -96,7 +96,7 @@ class LedgerBusy(Transient):
     """Another process held the ledger's write lock for too long."""
 
 
-class PutAside(MigrationError):
+class Deferred(MigrationError):
     """Not now: another worker has these bytes or this name in flight, or it is too early to reconcile.
 
     `until` is the aware UTC time before which trying again is pointless; None means when something else settles.
@@ -107,7 +107,7 @@ class PutAside(MigrationError):
         self.until = until
 
 
-class MachineLost(PutAside):
+class MachineLost(Deferred):
     """The machine of a Dask cluster that was at this file is gone, or out of reach with its scheduler.
 
     `died` is True when the file may be to blame: then it counts as an attempt, like the death of a worker of one's own.
@@ -120,7 +120,7 @@ class MachineLost(PutAside):
         self.uploaded = uploaded
 
 
-class FileMoved(PutAside):
+class FileMoved(Deferred):
     """A file is not where Calibre listed it; metadata.db must be asked again before it is missing."""
 
 

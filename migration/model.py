@@ -1,7 +1,7 @@
 """The nouns of the migration: frozen values without I/O.
 
 Times are aware UTC datetimes, sizes are bytes, hashes are SHA-1 as 40 lower-case hex digits. A success without
-proof cannot be expressed: `UploadResult` refuses it, and only `client` makes a `Receipt` or `Sighting`, only
+proof cannot be expressed: `UploadResult` refuses it, and only `client` makes a `Receipt` or `RemoteMatch`, only
 `ledger` a `Known`, only `evidence` the `Evidence` of a failure (an AST test holds them to that).
 """
 
@@ -159,7 +159,7 @@ class Vocabulary:
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class EbookMetadata:
     """A book's metadata as MyBookshelf2 accepts it: resolved, cut to its lengths.
 
     `rating` is 0-100 or None, `series_index` an integer or None. `not_carried` holds by field name the Calibre value
@@ -188,7 +188,7 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class RemoteMatch:
     """The server's word that it already had these bytes, and where. Only `client` and `server_db` make one."""
 
     digest: Digest

@@ -5,7 +5,7 @@ import threading
 import requests
 import tenacity
 
-from auto_monitor.record.action_log import Journal
+from auto_monitor.record.action_log import ActionLog
 from common.sanitize import for_log
 
 #: Seconds to connect and to answer; tries in all.
@@ -15,10 +15,10 @@ TIMEOUTS, TRIES = (5.0, 10.0), 3
 class Alerts:
     """Sends texts to a webhook (Slack's, Discord's and ntfy's formats in one), without ever holding the monitor up."""
 
-    def __init__(self, url: str, journal: Journal) -> None:
+    def __init__(self, url: str, action_log: ActionLog) -> None:
         """`url` is a secret: it is never logged. Empty: only the log is told."""
         self._url = url
-        self._log = journal
+        self._log = action_log
         self._threads: list[threading.Thread] = []
 
     def tell(self, text: str) -> None:

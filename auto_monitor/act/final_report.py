@@ -4,11 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from auto_monitor.record.action_log import Journal
+from auto_monitor.record.action_log import ActionLog
 from common.sanitize import for_log
 
 
-def write_report(state_dir: Path, project: Path, journal: Journal, seconds: float) -> None:
+def write_report(state_dir: Path, project: Path, action_log: ActionLog, seconds: float) -> None:
     """`STATE_DIR/report/`; that it cannot be written changes nothing about the pass."""
     if seconds <= 0:
         return
@@ -18,9 +18,9 @@ def write_report(state_dir: Path, project: Path, journal: Journal, seconds: floa
             command, cwd=project, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False
         )
     except (OSError, subprocess.SubprocessError) as error:
-        journal.warning("There is no report of the pass: %s", for_log(str(error)))
+        action_log.warning("There is no report of the pass: %s", for_log(str(error)))
         return
     if done.returncode:
-        journal.warning("There is no report of the pass: %s", for_log(done.stderr))
+        action_log.warning("There is no report of the pass: %s", for_log(done.stderr))
     else:
-        journal.info("%s", for_log(done.stdout))
+        action_log.info("%s", for_log(done.stdout))

@@ -1,4 +1,4 @@
-"""The workers as a staff: who runs, who is missing, who is let go. Keeps processes and memory in step."""
+"""Supervises the workers: who runs, who is missing, who is let go. Keeps processes and memory in step."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from auto_monitor.decide import scaling
 from auto_monitor.model import Identity, Trigger, WorkerRecord
 from auto_monitor.ports import Observer, Processes, Script
-from auto_monitor.record.action_log import Journal
+from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.cases import Cases
 from auto_monitor.record.memory import Memory
 
@@ -14,15 +14,15 @@ from auto_monitor.record.memory import Memory
 STAYS_OPEN = 6
 
 
-class Staff:
+class Supervisor:
     """Starts and ends workers by their ids."""
 
-    def __init__(self, workers: Processes, script: Script, cases: Cases, memory: Memory, journal: Journal) -> None:
+    def __init__(self, workers: Processes, script: Script, cases: Cases, memory: Memory, action_log: ActionLog) -> None:
         self.workers = workers
         self._script = script
         self._cases = cases
         self._memory = memory
-        self._journal = journal
+        self._action_log = action_log
 
     def revived(self, record: WorkerRecord) -> WorkerRecord:
         """A worker an earlier monitor knew: as it is when it lives, else to be started, which is no attempt."""
@@ -36,7 +36,7 @@ class Staff:
             record = self._memory.record(number)
             if self.workers.lives(record.identity, number):
                 continue
-            self._journal.info("Worker %d runs (pid %d); it is watched from now on", number, identity.pid)
+            self._action_log.info("Worker %d runs (pid %d); it is watched from now on", number, identity.pid)
             self._memory.remember(replace(record, identity=identity, exit_code=None, wanted=True))
 
     def fill_up(self) -> None:
@@ -45,7 +45,7 @@ class Staff:
         missing = [record.worker_id for record in wanted if record.identity is None and not record.paused]
         missing += scaling.missing_ids(self._memory.state.desired, [record.worker_id for record in wanted])
         for number in missing:
-            if self._journal.act(f"Starting worker {number}: {self._memory.state.desired} are desired"):
+            if self._action_log.act(f"Starting worker {number}: {self._memory.state.desired} are desired"):
                 self.start(number)
 
     def start(self, number: int) -> Identity | None:
@@ -57,10 +57,10 @@ class Staff:
                 batch_size=record.batch_size, retry_failed=self._tries_again(number),
             )  # fmt: skip
         except OSError as error:
-            self._journal.error("Worker %d cannot be started: %s", number, error.strerror)
+            self._action_log.error("Worker %d cannot be started: %s", number, error.strerror)
             return None
         self._memory.remember(replace(record, wanted=True, identity=identity, exit_code=None))
-        self._journal.done(f"Worker {number} runs as pid {identity.pid}")
+        self._action_log.done(f"Worker {number} runs as pid {identity.pid}")
         return identity
 
     def _candidate(self, number: int) -> Path | None:
@@ -72,7 +72,7 @@ class Staff:
     def _tries_again(self, number: int) -> bool:
         """Is worker N to try again what failed, because its candidate is to show that it does better?"""
         entry = self._cases.of(number)
-        return self._candidate(number) is not None and entry is not None and entry.trigger == Trigger.FRUITLESS
+        return self._candidate(number) is not None and entry is not None and entry.trigger == Trigger.ALL_FAILING
 
     def runs(self, number: int, name: str) -> bool:
         """Does worker N run the script of this name?"""
@@ -88,7 +88,7 @@ class Staff:
 
     def leave_open(self) -> int:
         """The time is up and nobody works any more: ends what hangs, leaves the pass open; returns the exit status."""
-        if self._journal.act("The time is up (MIGRATE_MAX_DURATION); the pass stays open and ./start.sh goes on"):
+        if self._action_log.act("The time is up (MIGRATE_MAX_DURATION); the pass stays open and ./start.sh goes on"):
             self.dismiss()
         self._memory.save(ended="stopped")
         return STAYS_OPEN

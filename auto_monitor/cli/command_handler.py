@@ -7,11 +7,11 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from auto_monitor.act.supervisor import Staff
+from auto_monitor.act.supervisor import Supervisor
 from auto_monitor.cli import commands
-from auto_monitor.cli.commands import Command, Wish
+from auto_monitor.cli.commands import Command, CommandKind
 from auto_monitor.model import WorkerRecord
-from auto_monitor.record.action_log import Journal
+from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.memory import Memory
 from auto_monitor.repair.attempts import Attempts
 from common.sanitize import for_log
@@ -26,7 +26,7 @@ class Retries:
 
     state_dir: Path
     project: Path
-    journal: Journal
+    action_log: ActionLog
     _waiting: "deque[Command]" = field(default_factory=deque)
     _process: "subprocess.Popen[str] | None" = None
     _deadline: float = 0.0
@@ -66,7 +66,7 @@ class Retries:
                 text=True, start_new_session=True,
             )  # fmt: skip
         except OSError as error:
-            self.journal.error("Failed files cannot be put back to pending: %s", error.strerror)
+            self.action_log.error("Failed files cannot be put back to pending: %s", error.strerror)
 
     def _ended(self, process: "subprocess.Popen[str]") -> bool:
         if process.poll() is None:
@@ -75,19 +75,19 @@ class Retries:
             process.kill()
         said, _ = process.communicate()
         how = "" if process.returncode == 0 else f" (status {process.returncode})"
-        self.journal.done(f"Retry of failed files: {for_log(said) or 'nothing was said'}{how}")
+        self.action_log.done(f"Retry of failed files: {for_log(said) or 'nothing was said'}{how}")
         return True
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """Carries out what was asked for; every wish and what came of it is logged."""
+class CommandHandler:
+    """Carries out what was asked for; every command and what came of it is logged."""
 
     state_dir: Path
-    staff: Staff
+    supervisor: Supervisor
     memory: Memory
     attempts: Attempts
-    journal: Journal
+    action_log: ActionLog
     retries: Retries
     #: Names of files that cannot be removed: they are no reason for another look.
     stuck: set[str] = field(default_factory=set)
@@ -104,9 +104,9 @@ class Wishes:
         """All that were left since the last look."""
         taken = commands.take(self.state_dir)
         for name in taken.strange:
-            self.journal.warning("commands/%s is not a command and was removed", for_log(name))
+            self.action_log.warning("commands/%s is not a command and was removed", for_log(name))
         for name, why in taken.stuck.items():
-            self.journal.once(
+            self.action_log.once(
                 f"command {name}", f"commands/{for_log(name)} cannot be removed ({why}) and is not carried out"
             )
         self.stuck.clear()
@@ -118,36 +118,38 @@ class Wishes:
     def _carry_out(self, command: Command) -> None:
         if command.worker_id is None:
             named = ", ".join(str(file) for file in command.files) or "all that failed"
-            self.journal.act(f"Retry of failed files, as asked: {for_log(named)}")
+            self.action_log.act(f"Retry of failed files, as asked: {for_log(named)}")
             self.retries.ask(command)
             return
         record = self.memory.state.workers.get(command.worker_id)
         if record is None or not record.wanted:
-            self.journal.warning("Worker %d is none of ours now: no %s", command.worker_id, command.wish.value)
+            self.action_log.warning("Worker %d is none of ours now: no %s", command.worker_id, command.kind.value)
             return
-        act = {Wish.PAUSE: self.pause, Wish.RESUME: self.resume, Wish.RESTART: self.restart}[command.wish]
+        act = {CommandKind.PAUSE: self.pause, CommandKind.RESUME: self.resume, CommandKind.RESTART: self.restart}[
+            command.kind
+        ]
         act(record)
 
     def pause(self, record: WorkerRecord) -> None:
         """The worker is stopped and stays so, across restarts of the monitor too, until it is resumed."""
         number = record.worker_id
         if record.paused:
-            self.journal.warning("Worker %d is paused already", number)
+            self.action_log.warning("Worker %d is paused already", number)
             return
-        self.journal.act(f"Pausing worker {number}, as asked; its range goes to the others")
+        self.action_log.act(f"Pausing worker {number}, as asked; its range goes to the others")
         paused = replace(record, paused=True, by_hand=True, suspect_since=None)
         self.memory.remember(paused)
         self.attempts.conclude(number, None, "a person paused the worker")
         self.memory.save()
-        self.staff.kill(number)
+        self.supervisor.kill(number)
 
     def resume(self, record: WorkerRecord) -> None:
         """A paused worker is to be started again; its attempts begin anew, its settings stay."""
         number = record.worker_id
         if not record.paused:
-            self.journal.warning("Worker %d is not paused: nothing to resume", number)
+            self.action_log.warning("Worker %d is not paused: nothing to resume", number)
             return
-        self.journal.act(f"Worker {number}: resumed, as asked")
+        self.action_log.act(f"Worker {number}: resumed, as asked")
         self.memory.remember(
             WorkerRecord(number, parallel_uploads=record.parallel_uploads, batch_size=record.batch_size)
         )
@@ -156,10 +158,10 @@ class Wishes:
         """The process is ended and another one started; no attempt is counted, an open one is closed."""
         number = record.worker_id
         if record.paused:
-            self.journal.warning("Worker %d is paused: resume it instead of restarting it", number)
+            self.action_log.warning("Worker %d is paused: resume it instead of restarting it", number)
             return
-        self.journal.act(f"Restarting worker {number}, as asked")
+        self.action_log.act(f"Restarting worker {number}, as asked")
         self.attempts.conclude(number, None, "a person restarted the worker")
-        self.staff.kill(number)
+        self.supervisor.kill(number)
         self.memory.remember(replace(self.memory.record(number), suspect_since=None))
-        self.staff.start(number)
+        self.supervisor.start(number)

@@ -1,4 +1,4 @@
-"""`STATE_DIR/commands/`: one small file per wish of a person, carried out by the monitor at its next look."""
+"""`STATE_DIR/commands/`: one small file per command of a person, carried out by the monitor at its next look."""
 
 import os
 import uuid
@@ -15,7 +15,7 @@ from migration.model import BookId, FileId
 MOST_FILES = 500
 
 
-class Wish(StrEnum):
+class CommandKind(StrEnum):
     """What a person can ask for."""
 
     PAUSE = "pause"  #: a worker: stopped until it is resumed
@@ -26,17 +26,17 @@ class Wish(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A wish, and the worker it is about; for RETRY the failed files instead, all of them when none is named."""
+    """A command, and the worker it is about; for RETRY the failed files instead, all of them when none is named."""
 
-    wish: Wish
+    kind: CommandKind
     worker_id: int | None = None
     files: tuple[FileId, ...] = ()
 
     def __post_init__(self) -> None:
-        if (self.worker_id is None) != (self.wish is Wish.RETRY):
-            raise ValueError(f"{self.wish} is about {'files' if self.wish is Wish.RETRY else 'a worker'}")
-        if len(self.files) > MOST_FILES or (self.files and self.wish is not Wish.RETRY):
-            raise ValueError(f"{self.wish} with {len(self.files)} files")
+        if (self.worker_id is None) != (self.kind is CommandKind.RETRY):
+            raise ValueError(f"{self.kind} is about {'files' if self.kind is CommandKind.RETRY else 'a worker'}")
+        if len(self.files) > MOST_FILES or (self.files and self.kind is not CommandKind.RETRY):
+            raise ValueError(f"{self.kind} with {len(self.files)} files")
 
 
 def commands_dir(state_dir: Path) -> Path:
@@ -47,10 +47,10 @@ def commands_dir(state_dir: Path) -> Path:
 def leave(state_dir: Path, command: Command) -> None:
     """Leaves a command for the monitor. Raises StateUnwritable."""
     about = "files" if command.worker_id is None else str(command.worker_id)
-    value: Json = {"command": command.wish.value, "worker_id": command.worker_id}
-    if command.wish is Wish.RETRY:
-        value = {"command": command.wish.value, "files": [[file.book_id, file.format] for file in command.files]}
-    write_json(commands_dir(state_dir) / f"{command.wish.value}-{about}-{uuid.uuid4().hex}.json", value)
+    value: Json = {"command": command.kind.value, "worker_id": command.worker_id}
+    if command.kind is CommandKind.RETRY:
+        value = {"command": command.kind.value, "files": [[file.book_id, file.format] for file in command.files]}
+    write_json(commands_dir(state_dir) / f"{command.kind.value}-{about}-{uuid.uuid4().hex}.json", value)
 
 
 def waiting(state_dir: Path, besides: Collection[str] = ()) -> bool:
@@ -100,7 +100,7 @@ def parse(value: Json) -> Command | None:
     if not isinstance(number, int | None) or isinstance(number, bool) or not isinstance(files, list):
         return None
     try:
-        return Command(Wish(str(value.get("command"))), number, tuple(_file(file) for file in files))
+        return Command(CommandKind(str(value.get("command"))), number, tuple(_file(file) for file in files))
     except ValueError:
         return None
 

@@ -11,7 +11,7 @@ from types import FrameType
 
 from auto_monitor.model import Identity
 from auto_monitor.processes import identity_of, running
-from auto_monitor.record.action_log import Journal
+from auto_monitor.record.action_log import ActionLog
 from migration.state_dirs.places import workers_run
 
 
@@ -77,7 +77,7 @@ class MonitorLock:
         os.close(self._fd)
 
 
-def keep_place(lock: MonitorLock | None, say: Journal) -> bool:
+def keep_place(lock: MonitorLock | None, say: ActionLog) -> bool:
     """Is this still the monitor of its state directory? Its file may have been removed, and another one started."""
     try:
         if lock is not None:

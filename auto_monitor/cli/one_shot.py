@@ -1,4 +1,4 @@
-"""`monitor.py --status`, `--resume` and `--rollback`: a look or a wish, then the end."""
+"""`monitor.py --status`, `--resume` and `--rollback`: a report or a command, then the end."""
 
 import argparse
 import shlex
@@ -37,6 +37,6 @@ def carry_out(given: argparse.Namespace, environment: Mapping[str, str], argv: S
     if given.rollback:
         sys.stdout.write(roll_back(script_of(environment), state_dir))
         return 0
-    commands.leave(state_dir, commands.Command(commands.Wish.RESUME, given.resume))
+    commands.leave(state_dir, commands.Command(commands.CommandKind.RESUME, given.resume))
     sys.stdout.write(f"The monitor will resume worker {given.resume} at its next look.\n")
     return 0

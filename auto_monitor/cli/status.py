@@ -128,7 +128,7 @@ def _worker(
 def _case(attempt: HistoryEntry | None) -> str | None:
     if attempt is None or attempt.case is None:
         return None
-    return f"attempt {attempt.attempt}, {attempt.trigger} on {attempt.case.hung_on}"
+    return f"attempt {attempt.attempt}, {attempt.trigger} on {attempt.case.in_flight}"
 
 
 def _file(file: Current, now: datetime) -> Json:
@@ -169,8 +169,8 @@ def line(state: MonitorState, found: Totals | None) -> str:
     """The migration in one line, for the service manager; no name of a book is in it."""
     workers = [record for record in state.workers.values() if record.wanted]
     paused = sum(record.paused for record in workers)
-    staff = f"{len(workers) - paused} workers" + (f", {paused} paused" if paused else "")
+    supervisor = f"{len(workers) - paused} workers" + (f", {paused} paused" if paused else "")
     if found is None:
-        return f"{staff}; the totals cannot be read now"
+        return f"{supervisor}; the totals cannot be read now"
     counts = found.counts
-    return f"{staff}; pass {found.pass_id}: {counts.pending} of {counts.discovered} files to do, {counts.failed} failed"
+    return f"{supervisor}; pass {found.pass_id}: {counts.pending} of {counts.discovered} files to do, {counts.failed} failed"

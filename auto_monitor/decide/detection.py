@@ -36,14 +36,16 @@ class DetectionPolicy:
     discovery: timedelta
 
 
-def judge(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> Verdict:
+def assess(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> Verdict:
     """The verdict on one worker."""
     if not seen.alive:
         return _gone(seen)
-    if is_fruitless(seen, now, policy):
-        since, what = seen.fruitless_since or now, "every file has failed"
+    if is_all_failing(seen, now, policy):
+        since, what = seen.all_failing_since or now, "every file has failed"
         reason = f"{what} for {_seconds(age(since, now))}, although the server answers"
-        return Verdict(seen.worker_id, Health.STUCK, since, reason, fruitless=True, cause=Cause.ALL_FAILING, what=what)
+        return Verdict(
+            seen.worker_id, Health.STUCK, since, reason, all_failing=True, cause=Cause.ALL_FAILING, what=what
+        )
     since, limit, cause, what = _standstill(seen, policy)
     still = age(since, now)
     if still < limit:
@@ -65,9 +67,9 @@ def _standstill(seen: WorkerSnapshot, policy: DetectionPolicy) -> tuple[datetime
     return seen.progress_seen_at, policy.discovery, cause, f"no progress while {doing}"
 
 
-def is_fruitless(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> bool:
+def is_all_failing(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> bool:
     """Has every file failed for so long that the server should be asked?"""
-    return seen.alive and seen.fruitless_since is not None and age(seen.fruitless_since, now) >= policy.discovery
+    return seen.alive and seen.all_failing_since is not None and age(seen.all_failing_since, now) >= policy.discovery
 
 
 def _gone(seen: WorkerSnapshot) -> Verdict:

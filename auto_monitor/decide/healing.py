@@ -5,7 +5,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from auto_monitor.decide.detection import NO_SERVER
-from auto_monitor.model import Case, Health, MassCase, Step, Treatment, Verdict, WorkerRecord, WorkerSnapshot, age
+from auto_monitor.model import (
+    Case,
+    Health,
+    CorrelatedFailure,
+    Step,
+    Treatment,
+    Verdict,
+    WorkerRecord,
+    WorkerSnapshot,
+    age,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +104,7 @@ def _attempt(verdict: Verdict, record: WorkerRecord, case: Case | None, now: dat
         return Step(verdict.worker_id, Treatment.NONE, "the last attempt is not verified yet")
     if record.attempts >= policy.max_attempts:
         used_up = f"{record.attempts} attempts did not help"
-        if verdict.fruitless:
+        if verdict.all_failing:
             return Step(verdict.worker_id, Treatment.HOLD, f"{used_up}; it goes on trying: look at the server's log")
         return Step(verdict.worker_id, Treatment.PAUSE, f"{used_up}: {verdict.reason}")
     if record.last_attempt_at is not None and age(record.last_attempt_at, now) < policy.cooldown:
@@ -126,19 +136,23 @@ def gather(
     suspected: Mapping[int, datetime],
     cases: Mapping[int, Case],
     wanted: int,
-    mass: MassCase | None,
+    correlated: CorrelatedFailure | None,
     now: datetime,
     policy: HealingPolicy,
-) -> MassCase | None:
-    """The mass case of this moment: at least two and at least half of the wanted workers suspect within one window."""
+) -> CorrelatedFailure | None:
+    """The correlated failure of this moment: at least two and at least half of the wanted workers suspect within one window."""
     if not suspected:
         return None
-    if mass is not None:
-        return mass if mass.released or mass.lead in suspected else replace(mass, lead=_lead(suspected, cases))
+    if correlated is not None:
+        return (
+            correlated
+            if correlated.released or correlated.lead in suspected
+            else replace(correlated, lead=_lead(suspected, cases))
+        )
     together = [number for number, since in suspected.items() if age(since, now) < policy.window]
     if len(together) < 2 or len(together) * 2 < wanted:
         return None
-    return MassCase(now, _lead(suspected, cases))
+    return CorrelatedFailure(now, _lead(suspected, cases))
 
 
 def _lead(suspected: Mapping[int, datetime], cases: Mapping[int, Case]) -> int:
@@ -148,7 +162,11 @@ def _lead(suspected: Mapping[int, datetime], cases: Mapping[int, Case]) -> int:
 
 
 def hold_back(
-    step: Step, verdict: Verdict, exit_code: int | None, mass: MassCase | None, surroundings: Surroundings
+    step: Step,
+    verdict: Verdict,
+    exit_code: int | None,
+    correlated: CorrelatedFailure | None,
+    surroundings: Surroundings,
 ) -> Step:
     """A restart is held back while something other than the worker is wrong, or while another one's verdict is out."""
     if step.treatment is not Treatment.RESTART:
@@ -158,10 +176,10 @@ def hold_back(
         return replace(
             step, treatment=Treatment.HOLD, reason="the server does not answer, or did not a short while ago"
         )
-    if verdict.health is not Health.STUCK or mass is None or mass.released:
+    if verdict.health is not Health.STUCK or correlated is None or correlated.released:
         return step
     if surroundings.disk is False:
         return replace(step, treatment=Treatment.HOLD, reason="the library's disk does not answer")
-    if step.worker_id != mass.lead:
-        return replace(step, treatment=Treatment.HOLD, reason=f"waiting for the verdict on worker {mass.lead}")
+    if step.worker_id != correlated.lead:
+        return replace(step, treatment=Treatment.HOLD, reason=f"waiting for the verdict on worker {correlated.lead}")
     return step

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from auto_monitor.model import HungOn, Identity, WorkerRecord, WorkerSnapshot
+from auto_monitor.model import InFlight, Identity, WorkerRecord, WorkerSnapshot
 from auto_monitor.processes import START_TOLERANCE, Workers
 from common.clock import utc_now
 from common.sanitize import for_log
@@ -140,9 +140,9 @@ class Observer:
             and seen is not None
             and seen.status not in (Phase.INITIALIZING, Phase.DISCOVERING),
             exit_code=record.exit_code if exit_code is None else exit_code,
-            hung_on=hung_on(seen),
+            in_flight=in_flight(seen),
             repeated_range=memory.repeated,
-            fruitless_since=memory.arrived_seen_at if _failures(seen) != memory.failures_then else None,
+            all_failing_since=memory.arrived_seen_at if _failures(seen) != memory.failures_then else None,
             last_words=last_words(seen),
             error_class=seen.last_error.error_class if seen and last_words(seen) and seen.last_error else "",
         )
@@ -251,8 +251,8 @@ def last_words(seen: Progress | None) -> str:
     return f"{seen.last_error.error_class}: {for_log(seen.last_error.message, LONGEST_WORDS)}"
 
 
-def hung_on(seen: Progress | None) -> HungOn:
+def in_flight(seen: Progress | None) -> InFlight:
     """What the worker had in hand when it wrote this progress."""
     if seen is None:
-        return HungOn()
-    return HungOn(seen.run_id, tuple(sorted(file.id for file in seen.current)), seen.range)
+        return InFlight()
+    return InFlight(seen.run_id, tuple(sorted(file.id for file in seen.current)), seen.range)

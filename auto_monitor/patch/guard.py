@@ -16,7 +16,7 @@ from dataclasses import dataclass
 PATCHABLE = frozenset({
     "next_range", "end_of_next_range", "work_through", "wants_more", "read_range", "works", "tick",
     "wait_for_server", "show_waiting",
-    "at_work", "read_library", "check_api_connectivity", "refresh_due", "refresh_existing_hashes", "turn",
+    "at_work", "read_library", "check_api_connectivity", "refresh_due", "refresh_existing_hashes", "attempt_book",
     "process_book", "process_file", "send_with_retries", "worth_repeating", "upload_file", "reach", "refuse_unsendable",
     "identify", "trouble", "excluded", "limit_reached", "allowance", "sanitize_filename", "sanitize_metadata_string",
 })  # fmt: skip
@@ -33,7 +33,7 @@ NAMES = frozenset({
 ATTRIBUTES = frozenset({
     "append", "extend", "get", "items", "keys", "values", "count", "index", "split", "strip", "startswith", "endswith",
     "lower", "upper", "isascii", "isalnum", "total_seconds",
-    "log", "info", "warning", "clock", "publish", "crew", "check", "rest", "meanwhile", "heed_stop", "turns", "wait",
+    "log", "info", "warning", "clock", "publish", "pool", "check", "rest", "meanwhile", "heed_stop", "queue", "wait",
     "pause", "idle", "load", "tracker", "processed", "client", "probe", "silent", "options", "limit", "batch_size",
     "probe_seconds", "retry_first_seconds",
     "ledger", "library", "claim_range", "close_range", "is_closed", "remaining_ids", "last_id_of_range", "read_books",
@@ -43,13 +43,13 @@ ATTRIBUTES = frozenset({
 })  # fmt: skip
 #: Calls that prove or account for something: as often as before, with the same arguments.
 PROOFS = frozenset({
-    "account", "accounted", "attach", "begin", "check_in_place", "close_range", "digest_of", "enrol", "finish_book",
+    "account", "accounted", "attach", "begin", "check_in_place", "close_range", "digest_of", "register", "finish_book",
     "failed", "give_back", "give_up", "identify", "intend", "learn", "open_file", "process_file",
-    "reach", "reconcile", "refuse_unsendable", "send", "sent", "settle", "settled", "take", "range_read",
+    "reach", "reconcile", "refuse_unsendable", "send", "sent", "done", "settled", "take", "range_read",
 })  # fmt: skip
 #: What belongs to the worker as a whole: used through an attribute of it, never handed on or put elsewhere.
 _WHOLE = frozenset({
-    "options", "client", "ledger", "library", "tracker", "crew", "log", "existing_hashes", "accounting", "api", "lane",
+    "options", "client", "ledger", "library", "tracker", "pool", "log", "existing_hashes", "accounting", "api", "lane",
     "left_out", "conclusion", "current", "streak",
 })  # fmt: skip
 _NODES = (

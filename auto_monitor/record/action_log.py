@@ -14,7 +14,7 @@ from migration.state_files.logs import Formatter, json_handler
 MAX_BYTES, BACKUPS = 20_000_000, 5
 
 
-class Journal:
+class ActionLog:
     """Says things once, and tells what is done from what would be done."""
 
     def __init__(self, log: logging.Logger, actions: logging.Logger, *, dry_run: bool) -> None:
@@ -63,8 +63,8 @@ class Journal:
 
 
 @contextmanager
-def opened(state_dir: Path, *, dry_run: bool, console: bool, as_json: bool = False) -> Iterator[Journal]:
-    """The journal on its two files, closed at the end; `as_json`: also as NDJSON. Raises OSError."""
+def opened(state_dir: Path, *, dry_run: bool, console: bool, as_json: bool = False) -> Iterator[ActionLog]:
+    """The action log on its two files, closed at the end; `as_json`: also as NDJSON. Raises OSError."""
     log, actions = logging.getLogger("auto_monitor"), logging.getLogger("auto_monitor.actions")
     log.setLevel(logging.INFO)
     log.propagate = False
@@ -80,7 +80,7 @@ def opened(state_dir: Path, *, dry_run: bool, console: bool, as_json: bool = Fal
             handler.setFormatter(Formatter())
         logger.addHandler(handler)
     try:
-        yield Journal(log, actions, dry_run=dry_run)
+        yield ActionLog(log, actions, dry_run=dry_run)
     finally:
         for logger, handler in handlers:
             logger.removeHandler(handler)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from auto_monitor.model import Case, HistoryEntry
 from auto_monitor.ports import History
-from auto_monitor.record.action_log import Journal
+from auto_monitor.record.action_log import ActionLog
 from common.clock import utc_now
 from common.files import UNWRITABLE
 
@@ -24,9 +24,9 @@ def fold(entries: Iterable[HistoryEntry], now: datetime) -> dict[int, HistoryEnt
 class Cases:
     """The open attempts, one of each worker at most; one of all may be the trial of a code fix."""
 
-    def __init__(self, history: History, journal: Journal, wall: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, history: History, action_log: ActionLog, wall: Callable[[], datetime] = utc_now) -> None:
         self._history = history
-        self._journal = journal
+        self._action_log = action_log
         self._wall = wall
         self._open: dict[int, HistoryEntry] = {}
 
@@ -46,7 +46,7 @@ class Cases:
         try:
             self._history.begin(self._wall())
         except UNWRITABLE as error:
-            self._journal.once("history", str(error))
+            self._action_log.once("history", str(error))
         for entry in list(self._open.values()):
             self.record(entry)
 
@@ -83,7 +83,7 @@ class Cases:
         try:
             self._history.record(entry, self._wall())
         except UNWRITABLE as error:
-            self._journal.once("history", str(error))
+            self._action_log.once("history", str(error))
             return False
-        self._journal.forget("history")
+        self._action_log.forget("history")
         return True

@@ -29,7 +29,7 @@ def keep(state_dir: Path, verdict: Verdict, seen: WorkerSnapshot, stack: str) ->
         "reason": verdict.reason,
         "since": verdict.since.isoformat(),
         "phase": seen.phase.value if seen.phase else None,
-        "in_hand": str(seen.hung_on),
+        "in_hand": str(seen.in_flight),
         "repeated_range": seen.repeated_range,
         "exit_code": seen.exit_code,
         "last_error": seen.last_words or None,

@@ -13,7 +13,7 @@ from typing import TypeVar
 import cattrs
 from cattrs.preconf.json import make_converter
 
-from auto_monitor.model import HistoryEntry, MonitorState
+from auto_monitor.model import HistoryEntry, MonitorState, Trigger
 from auto_monitor.record import older
 from common.files import StateUnwritable, read_json, write_json
 from common.json_value import Json
@@ -192,15 +192,25 @@ def not_after(state: MonitorState, now: datetime) -> MonitorState:
         heartbeat_at=min(state.heartbeat_at, now),
         last_scale_down_at=clamp(state.last_scale_down_at),
         last_scale_up_at=clamp(state.last_scale_up_at),
-        mass=state.mass and replace(state.mass, since=min(state.mass.since, now)),
+        correlated=state.correlated and replace(state.correlated, since=min(state.correlated.since, now)),
         workers=workers,
     )
+
+
+def _with_todays_names(value: dict[str, Json]) -> dict[str, Json]:
+    """An entry or a state as it is, with the names of an earlier version replaced."""
+    case = value.get("case")
+    if isinstance(case, dict) and "hung_on" in case:
+        value = {**value, "case": {**case, "in_flight": case["hung_on"]}}
+    if value.get("trigger") == "fruitless":
+        value = {**value, "trigger": Trigger.ALL_FAILING.value}
+    return value
 
 
 def _read(value: Json, kind: type[T]) -> T | None:
     if not isinstance(value, dict):
         return None
     try:
-        return _converter.structure(value, kind)
+        return _converter.structure(_with_todays_names(value), kind)
     except (cattrs.BaseValidationError, ValueError, TypeError, KeyError):
         return None

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import cattrs
 
-from auto_monitor.model import Candidate, Case, HistoryEntry, HungOn, Stage, Trigger
+from auto_monitor.model import Candidate, Case, HistoryEntry, InFlight, Stage, Trigger
 from common.json_value import Json
 
 
@@ -19,7 +19,7 @@ class _Attempt:
     trigger: Trigger
     attempt: int
     acted_at: datetime
-    hung_on: HungOn
+    hung_on: InFlight
     entry: str
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from auto_monitor.act.supervisor import Staff
+from auto_monitor.act.supervisor import Supervisor
 from auto_monitor.decide import healing, recurrence
 from auto_monitor.decide.diagnosis import Answer
 from auto_monitor.decide.healing import HealingPolicy, Signs
@@ -12,13 +12,13 @@ from auto_monitor.model import (
     Case,
     Health,
     HistoryEntry,
-    HungOn,
+    InFlight,
     Trigger,
     Verdict,
     WorkerSnapshot,
 )
 from auto_monitor.ports import Alerts, Clock, Evidence, Ledger
-from auto_monitor.record.action_log import Journal
+from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.cases import Cases
 from auto_monitor.record.memory import Memory
 from auto_monitor.repair import case as machine
@@ -35,7 +35,7 @@ from migration.model import Phase
 class Attempts:
     """The attempts of one state directory. `clock` is the steady clock of decisions, `wall` the one people read."""
 
-    staff: Staff
+    supervisor: Supervisor
     memory: Memory
     cases: Cases
     consultation: Consultation
@@ -43,7 +43,7 @@ class Attempts:
     code_fixes: CodeFixes
     ledger: Ledger
     evidence: Evidence
-    journal: Journal
+    action_log: ActionLog
     alerts: Alerts
     clock: Clock
     wall: Clock
@@ -53,16 +53,16 @@ class Attempts:
     def restart(self, verdict: Verdict, seen: WorkerSnapshot, now: datetime) -> None:
         """Recorded, stack taken, process ended and started anew; while an answer is awaited, only said."""
         number = verdict.worker_id
-        answer = None if self.journal.dry_run else self.consultation.advice(verdict, seen, now)
+        answer = None if self.action_log.dry_run else self.consultation.advice(verdict, seen, now)
         if answer is not None and answer.pending:
-            self.journal.once(
+            self.action_log.once(
                 f"asking {number}",
                 f"Worker {number} is {verdict.health.value} ({verdict.reason}); the LLM is asked why",
                 "asked",
             )
             return
-        self.journal.forget(f"asking {number}")
-        if not self.journal.act(f"Restarting worker {number}: {verdict.reason}; in hand: {seen.hung_on}"):
+        self.action_log.forget(f"asking {number}")
+        if not self.action_log.act(f"Restarting worker {number}: {verdict.reason}; in hand: {seen.in_flight}"):
             return
         entry = self._opened(verdict, seen, now, answer)
         if entry.case is not None and entry.case.candidate is not None:
@@ -71,7 +71,7 @@ class Attempts:
 
     def resume(self, number: int, reason: str) -> None:
         """Starts a worker again that only waited for something; no attempt, and the time of an open one begins anew."""
-        if not self.journal.act(f"Starting worker {number}: {reason}") or self.staff.start(number) is None:
+        if not self.action_log.act(f"Starting worker {number}: {reason}") or self.supervisor.start(number) is None:
             return
         entry = self.cases.of(number)
         if entry is not None:
@@ -79,11 +79,11 @@ class Attempts:
 
     def pause(self, number: int, reason: str) -> None:
         """Gives up on a worker: it is stopped, so that others can take its range over, and a person is told."""
-        if not self.journal.act(f"Pausing worker {number}: {reason}"):
+        if not self.action_log.act(f"Pausing worker {number}: {reason}"):
             return
         self.memory.remember(replace(self.memory.record(number), paused=True, suspect_since=None))
         self.memory.save()
-        self.staff.kill(number)
+        self.supervisor.kill(number)
         self.alerts.tell(
             f"Worker {number} is PAUSED: {reason}. The others go on without it. When the cause is mended: "
             f"python auto_monitor/monitor.py --resume {number}"
@@ -110,7 +110,7 @@ class Attempts:
         if known is not None and known.key == entry.key:
             entry = known
         candidate = entry.case.candidate if entry.case is not None else None
-        runs = candidate is not None and self.staff.runs(entry.worker_id, candidate.name)
+        runs = candidate is not None and self.supervisor.runs(entry.worker_id, candidate.name)
         move, why = machine.after_restart(entry, pass_id, runs_candidate=runs)
         if move is GoOn.CLOSE and entry.case is None:
             self.cases.record(machine.closed(entry, Outcome(False, why)))
@@ -119,7 +119,7 @@ class Attempts:
         elif candidate is not None:
             self.code_fixes.reserve(entry)
         if move is GoOn.START:
-            self.journal.done(f"Worker {entry.worker_id}: its candidate was not started yet; it is now")
+            self.action_log.done(f"Worker {entry.worker_id}: its candidate was not started yet; it is now")
             self._start_anew(entry)
 
     # -- the verdict ------------------------------------------------------------------
@@ -158,9 +158,9 @@ class Attempts:
         now: datetime,
         policy: HealingPolicy,
     ) -> Signs:
-        settled = self._settled(case.hung_on, seen)
-        if entry.trigger == Trigger.FRUITLESS and case.candidate is None:
-            settled = seen.settled and seen.fruitless_since is None
+        settled = self._settled(case.in_flight, seen)
+        if entry.trigger == Trigger.ALL_FAILING and case.candidate is None:
+            settled = seen.settled and seen.all_failing_since is None
         return Signs(
             settled=settled,
             moving=healing.moving(seen, case.acted_at, now, policy),
@@ -170,18 +170,20 @@ class Attempts:
             arrived=case.candidate is None or self.code_fixes.arrived(entry, case),
         )
 
-    def _settled(self, hung: HungOn, seen: WorkerSnapshot) -> bool:
+    def _settled(self, in_flight: InFlight, seen: WorkerSnapshot) -> bool:
         """Has what the worker hung on its outcome? When it hung at its start: has it got beyond?"""
-        if hung.pass_id is None or not (hung.files or hung.range):
-            return seen.hung_on.range is not None
+        if in_flight.pass_id is None or not (in_flight.files or in_flight.range):
+            return seen.in_flight.range is not None
         try:
-            return self.ledger.settled(hung.pass_id, hung.files, hung.range[0] if hung.range else None)
+            return self.ledger.settled(
+                in_flight.pass_id, in_flight.files, in_flight.range[0] if in_flight.range else None
+            )
         except totals.UNREADABLE:
             return False
 
     def _close(self, entry: HistoryEntry, outcome: Outcome) -> None:
         """In the history first, then in the state, and for those that waited for the verdict."""
-        if self.journal.dry_run:
+        if self.action_log.dry_run:
             return
         number, candidate = entry.worker_id, entry.case.candidate if entry.case is not None else None
         if candidate is not None and outcome.verified:
@@ -190,11 +192,11 @@ class Attempts:
         back = candidate is not None and not outcome.verified
         if back and candidate is not None:
             # Ended before the verdict is written: a monitor that dies in between finds no dropped candidate at work.
-            self.journal.done(f"Worker {number}: the candidate {candidate.name} is dropped")
-            self.staff.kill(number)
+            self.action_log.done(f"Worker {number}: the candidate {candidate.name} is dropped")
+            self.supervisor.kill(number)
         self.cases.record(machine.closed(entry, outcome))
         said = {True: "verified", False: "not verified", None: "closed"}[outcome.verified]
-        self.journal.done(f"Worker {number}: attempt {entry.attempt} is {said}: {outcome.reason}")
+        self.action_log.done(f"Worker {number}: attempt {entry.attempt} is {said}: {outcome.reason}")
         if number in self.memory.state.workers:
             self._forget(number, helped=outcome.verified is True)
         if candidate is not None:
@@ -204,18 +206,18 @@ class Attempts:
 
     def _forget(self, number: int, *, helped: bool) -> None:
         """A verified attempt resets the count; the others treat theirs when the first of them was helped."""
-        record, mass = self.memory.record(number), self.memory.state.mass
+        record, correlated = self.memory.record(number), self.memory.state.correlated
         attempts = 0 if helped else record.attempts
         self.memory.remember(replace(record, attempts=attempts, suspect_since=None))
-        if helped and mass is not None and mass.lead == number:
-            self.journal.info("The restart of worker %d helped; the others are treated too", mass.lead)
-            self.memory.change(mass=replace(mass, released=True))
+        if helped and correlated is not None and correlated.lead == number:
+            self.action_log.info("The restart of worker %d helped; the others are treated too", correlated.lead)
+            self.memory.change(correlated=replace(correlated, released=True))
         self.memory.save()
 
     def _back_to_the_script(self, number: int) -> None:
         record = self.memory.record(number)
         if record.wanted and not record.paused:
-            self.staff.start(number)
+            self.supervisor.start(number)
 
     # -- an attempt begins ------------------------------------------------------------
 
@@ -230,11 +232,11 @@ class Attempts:
             trigger=trigger.value,
             minutes_stuck=minutes(verdict, now),
             status_before=phase_of(seen),
-            root_cause=f"{verdict.health.value}: {verdict.what or verdict.reason}; in hand: {seen.hung_on}",
+            root_cause=f"{verdict.health.value}: {verdict.what or verdict.reason}; in hand: {seen.in_flight}",
             description="restart of the worker process",
             evidence=self._keep_evidence(verdict, seen, stack),
             fingerprint=recurrence.fingerprint(verdict, seen, stack, self.code_fixes.script.path.stem),
-            case=Case(now, seen.hung_on),
+            case=Case(now, seen.in_flight),
         )
         times = recurrence.occurrences(entry, self.cases.entries())
         entry = replace(entry, recurring=times >= 2, occurrences=times)
@@ -256,8 +258,8 @@ class Attempts:
 
     def _start_anew(self, entry: HistoryEntry) -> None:
         """Ends the worker and starts it, on its candidate where there is one."""
-        self.staff.kill(entry.worker_id)
-        if self.staff.start(entry.worker_id) is None:
+        self.supervisor.kill(entry.worker_id)
+        if self.supervisor.start(entry.worker_id) is None:
             self._close(entry, Outcome(False, "the worker could not be started"))
             return
         # What is to be verified begins now: ending the old process took its time.
@@ -268,7 +270,7 @@ class Attempts:
         try:
             return self.evidence.keep(verdict, seen, stack)
         except UNWRITABLE as error:
-            self.journal.once("evidence", str(error))
+            self.action_log.once("evidence", str(error))
             return None
 
 
@@ -276,4 +278,4 @@ def trigger_of(verdict: Verdict) -> Trigger:
     """Why something is to be done about this worker."""
     if verdict.health is not Health.STUCK:
         return Trigger.STOPPED
-    return Trigger.FRUITLESS if verdict.fruitless else Trigger.STUCK
+    return Trigger.ALL_FAILING if verdict.all_failing else Trigger.STUCK

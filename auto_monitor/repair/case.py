@@ -83,14 +83,14 @@ def after_look(entry: HistoryEntry, signs: Signs, now: datetime, policy: Healing
     if signs.health is Health.FINISHED:
         return Outcome(helped, "the worker has done its part")
     settled = "" if signs.settled else "not "
-    return Outcome(helped, f"{case.hung_on} is {settled}settled, the worker is {signs.health.value}")
+    return Outcome(helped, f"{case.in_flight} is {settled}settled, the worker is {signs.health.value}")
 
 
 def _on_trial(case: Case, signs: Signs, now: datetime, policy: HealingPolicy) -> Outcome | None:
     """What only a candidate can come to: it skips books, or nobody can tell any more."""
     due = signs.health is Health.FINISHED or age(case.acted_at, now) >= policy.verification
     if signs.settled and due and not signs.arrived:
-        return Outcome(False, f"{case.hung_on} is settled, but did not arrive")
+        return Outcome(False, f"{case.in_flight} is settled, but did not arrive")
     if signs.health is Health.FINISHED:
         return Outcome(None, "inconclusive: the worker has done its part meanwhile", propose=True)
     return None
@@ -101,7 +101,7 @@ def after_restart(entry: HistoryEntry, pass_id: int | None, *, runs_candidate: b
     case = entry.case
     if case is None:
         return GoOn.CLOSE, "the monitor ended before anything was done"
-    if case.hung_on.pass_id not in (None, pass_id):
+    if case.in_flight.pass_id not in (None, pass_id):
         return GoOn.CLOSE, "the pass it belonged to is over"
     if case.candidate is not None:
         waits = case.stage is Stage.PROMOTING or runs_candidate

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from auto_monitor import fix_applier
-from auto_monitor.model import Candidate, Case, HistoryEntry, HungOn, Trigger
+from auto_monitor.model import Candidate, Case, HistoryEntry, InFlight, Trigger
 from auto_monitor.ports import Alerts, Ledger, Reservations, Script
-from auto_monitor.record.action_log import Journal
+from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.cases import Cases
 from auto_monitor.record.history import History, history_path
 from common.clock import utc_now
@@ -26,7 +26,7 @@ class CodeFixes:
     cases: Cases
     ledger: Ledger
     reservations: Reservations
-    journal: Journal
+    action_log: ActionLog
     alerts: Alerts
 
     def objection(self, candidate: Candidate) -> str:
@@ -42,50 +42,50 @@ class CodeFixes:
     def begin(self, entry: HistoryEntry, candidate: Candidate) -> None:
         """From its next start on the worker runs the candidate, and the ranges of its work are kept for it."""
         self.reserve(entry)
-        self.journal.done(
+        self.action_log.done(
             f"Worker {entry.worker_id} alone gets {candidate.name}, made from {self.script.name} "
             f"(backup {candidate.backup})"
         )
 
     def reserve(self, entry: HistoryEntry) -> None:
         """Keeps what the worker of a trial hung on for it, as its case says; that it cannot be kept is said."""
-        hung = entry.case.hung_on if entry.case is not None else HungOn()
-        books = {file.book_id for file in hung.files}
-        if hung.range is not None:
-            books.add(BookId(hung.range[0]))
-        if hung.pass_id is None or not books:
+        in_flight = entry.case.in_flight if entry.case is not None else InFlight()
+        books = {file.book_id for file in in_flight.files}
+        if in_flight.range is not None:
+            books.add(BookId(in_flight.range[0]))
+        if in_flight.pass_id is None or not books:
             return
         try:
-            self.reservations.keep(hung.pass_id, books, entry.worker_id)
+            self.reservations.keep(in_flight.pass_id, books, entry.worker_id)
         except UNWRITABLE as error:
-            self.journal.once("reservation", str(error))
+            self.action_log.once("reservation", str(error))
 
-    def lost(self, hung: HungOn) -> int | None:
+    def lost(self, in_flight: InFlight) -> int | None:
         """How many files of the range have failed or were skipped; None without a range, or when nobody can tell."""
-        if hung.pass_id is None or hung.range is None:
+        if in_flight.pass_id is None or in_flight.range is None:
             return None
         try:
-            return self.ledger.not_carried_in(hung.pass_id, *hung.range)
+            return self.ledger.not_carried_in(in_flight.pass_id, *in_flight.range)
         except totals.UNREADABLE:
             return None
 
     def arrived(self, entry: HistoryEntry, case: Case) -> bool:
         """Has what the worker hung on really arrived? Failed, skipped and left out do not count."""
-        hung, before = case.hung_on, case.lost_before
-        if hung.pass_id is None:
+        in_flight, before = case.in_flight, case.lost_before
+        if in_flight.pass_id is None:
             return True
-        if hung.files:
+        if in_flight.files:
             try:
-                return self.ledger.carried(hung.pass_id, hung.files)
+                return self.ledger.carried(in_flight.pass_id, in_flight.files)
             except totals.UNREADABLE:
                 return False
         if before is None:
             return True
-        lost = self.lost(hung)
+        lost = self.lost(in_flight)
         if lost is None:
             return False
         # Where every file failed, as many failures as before prove nothing: some must have arrived.
-        return lost < before or (lost == before and entry.trigger != Trigger.FRUITLESS)
+        return lost < before or (lost == before and entry.trigger != Trigger.ALL_FAILING)
 
     def promote(self, candidate: Candidate) -> str:
         """The candidate becomes everybody's script; returns in words what came of it."""
@@ -103,7 +103,7 @@ class CodeFixes:
             self.alerts.tell(said)
             return said
         said = f"{self.script.name} is now the repaired one; backup {candidate.backup}"
-        self.journal.done(said)
+        self.action_log.done(said)
         return said
 
     def release(self) -> None:

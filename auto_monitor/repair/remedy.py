@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from auto_monitor.decide.diagnosis import Answer, FixType
 from auto_monitor.model import Candidate, Case, CodeChanges, HistoryEntry
 from auto_monitor.ports import Evidence
-from auto_monitor.record.action_log import Journal
+from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.memory import Memory
 from auto_monitor.repair.code_fixes import CodeFixes
 from common.sanitize import sanitize_text
@@ -22,16 +22,16 @@ class Remedies:
     memory: Memory
     code_fixes: CodeFixes
     evidence: Evidence
-    journal: Journal
+    action_log: ActionLog
 
     def applied(self, entry: HistoryEntry, answer: Answer) -> HistoryEntry:
         """The entry with what the answer comes to."""
         number, found = entry.worker_id, answer.diagnosis
         entry = replace(entry, llm_used=True, model=answer.model or None, tokens=answer.tokens or None)
         if found is None:
-            self.journal.warning("Worker %d: the LLM did not help (%s); it is restarted", number, answer.failure)
+            self.action_log.warning("Worker %d: the LLM did not help (%s); it is restarted", number, answer.failure)
             return replace(entry, validation=f"the LLM did not help: {answer.failure}")
-        self.journal.info(
+        self.action_log.info(
             "Worker %d: the LLM says: %s; fix: %s (confidence %.2f): %s",
             number, found.root_cause, found.fix_type.value, found.confidence, found.description,
         )  # fmt: skip
@@ -47,7 +47,7 @@ class Remedies:
         """A candidate that could not be judged is left to a person."""
         if case.candidate is not None:
             name = self.evidence.propose(entry.worker_id, "inconclusive", case.candidate.diff)
-            self.journal.info("Worker %d: its code fix is kept in auto_monitor/proposals/%s", entry.worker_id, name)
+            self.action_log.info("Worker %d: its code fix is kept in auto_monitor/proposals/%s", entry.worker_id, name)
 
     def only_proposed(self, entry: HistoryEntry, case: Case, why: str) -> HistoryEntry:
         """The entry without its trial: the worker is restarted as it is, the change is kept for a person."""
@@ -66,7 +66,7 @@ class Remedies:
                 batch_size=changes.get("batch_size", record.batch_size),
             )
         )
-        self.journal.done(f"Worker {entry.worker_id} gets {dict(changes)} from its next start on")
+        self.action_log.done(f"Worker {entry.worker_id} gets {dict(changes)} from its next start on")
         return replace(entry, fix_type=FixType.CONFIG_FIX.value, config_changes={**changes})
 
     def _tried_or_proposed(self, entry: HistoryEntry, answer: Answer) -> HistoryEntry:
@@ -80,12 +80,12 @@ class Remedies:
         return self._on_trial(entry, candidate)
 
     def _on_trial(self, entry: HistoryEntry, candidate: Candidate) -> HistoryEntry:
-        self.journal.info("Worker %d: the change of the code:", entry.worker_id)
+        self.action_log.info("Worker %d: the change of the code:", entry.worker_id)
         for line in candidate.diff.splitlines():
-            self.journal.info("  %s", line)
+            self.action_log.info("  %s", line)
         case = entry.case
         if case is not None:
-            case = replace(case, candidate=candidate, lost_before=self.code_fixes.lost(case.hung_on))
+            case = replace(case, candidate=candidate, lost_before=self.code_fixes.lost(case.in_flight))
         return replace(
             entry,
             fix_type=FixType.CODE_FIX.value,
@@ -98,7 +98,7 @@ class Remedies:
     def _proposed(self, entry: HistoryEntry, code: str, reason: str) -> HistoryEntry:
         """A change of the code is kept for a person; the worker is restarted as it is."""
         name = self.evidence.propose(entry.worker_id, entry.root_cause, code)
-        self.journal.info(
+        self.action_log.info(
             "Worker %d: a change of the code is kept in auto_monitor/proposals/%s, not applied (%s): %s",
             entry.worker_id, name, reason, code,
         )  # fmt: skip

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from auto_monitor.act.supervisor import Staff
+from auto_monitor.act.supervisor import Supervisor
 from auto_monitor.decide import scaling
 from auto_monitor.decide.ending import RUNNING
 from auto_monitor.decide.scaling import Measured, ScalingPolicy
@@ -19,7 +19,7 @@ from auto_monitor.model import (
     age,
 )
 from auto_monitor.ports import DiskMeter
-from auto_monitor.record.action_log import Journal
+from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.memory import Memory
 from auto_monitor.repair.attempts import Attempts
 
@@ -31,11 +31,11 @@ MEASURED_AHEAD = timedelta(seconds=2)
 class Scaler:
     """Changes the number of workers. `every` lies between two decisions; `measuring` is how long iostat takes."""
 
-    staff: Staff
+    supervisor: Supervisor
     memory: Memory
     attempts: Attempts
     meter: DiskMeter
-    journal: Journal
+    action_log: ActionLog
     policy: ScalingPolicy
     every: timedelta
     measuring: timedelta
@@ -52,7 +52,7 @@ class Scaler:
         self._note_meter(self.meter.trouble)
         self.memory.change(disk_utilization=utilization)
         decision = self._decide(utilization, verdicts, snapshots, now)
-        self.journal.once("scaling", f"Scaling: {decision.action.value}; {decision.reason}", decision.action.value)
+        self.action_log.once("scaling", f"Scaling: {decision.action.value}; {decision.reason}", decision.action.value)
         if decision.action in (Scaling.KEEP, Scaling.ASK) or decision.worker_id is None:
             self.memory.change(desired=decision.desired)
             return set()
@@ -70,7 +70,7 @@ class Scaler:
 
     def _note_meter(self, trouble: str) -> None:
         if trouble:
-            self.journal.once(
+            self.action_log.once(
                 f"iostat {trouble}", f"iostat gives no figure: {trouble}; the kernel's counters are used instead"
             )
 
@@ -83,13 +83,13 @@ class Scaler:
     ) -> ScalingDecision:
         """The LLM is asked for its opinion only when a worker would be stopped."""
         consultation = self.attempts.consultation
-        adviser = consultation.adviser
-        measured = self._measured(utilization, verdicts, asked=adviser is not None)
+        diagnoser = consultation.diagnoser
+        measured = self._measured(utilization, verdicts, asked=diagnoser is not None)
         decision = scaling.decide(measured, now, self.policy)
-        if decision.action is not Scaling.ASK or adviser is None:
+        if decision.action is not Scaling.ASK or diagnoser is None:
             return decision
         number = min(measured.stuck)
-        opinion = adviser.disk_is_the_cause(consultation.facts(verdicts[number], snapshots[number], now))
+        opinion = diagnoser.disk_is_the_cause(consultation.facts(verdicts[number], snapshots[number], now))
         return scaling.decide(replace(measured, opinion=opinion), now, self.policy)
 
     def _measured(self, utilization: float | None, verdicts: Mapping[int, Verdict], *, asked: bool) -> Measured:
@@ -109,13 +109,13 @@ class Scaler:
     def _carry_out(self, decision: ScalingDecision, number: int, now: datetime) -> None:
         """Stops or starts the one worker that was decided on."""
         if decision.action is Scaling.UP:
-            if self.journal.act(f"Starting worker {number}: {decision.reason}"):
-                self.staff.start(number)
+            if self.action_log.act(f"Starting worker {number}: {decision.reason}"):
+                self.supervisor.start(number)
                 self.memory.change(desired=decision.desired, last_scale_up_at=now)
             return
-        if not self.journal.act(f"Stopping worker {number}: {decision.reason}"):
+        if not self.action_log.act(f"Stopping worker {number}: {decision.reason}"):
             return
-        self.staff.kill(number)
+        self.supervisor.kill(number)
         self.memory.remember(WorkerRecord(number, wanted=False))
         self.attempts.conclude(number, None, "the worker was scaled down")
         if decision.action is Scaling.DOWN:

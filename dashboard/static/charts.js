@@ -6,7 +6,7 @@ const CHARTS = [
   { id: "plot-files", key: "files_per_min", line: "--files", now: "files-now", unit: "" },
   { id: "plot-bytes", key: "mb_per_second", line: "--bytes", now: "bytes-now", unit: " MB/s" },
   { id: "plot-disk", key: "disk", line: "--disk", now: "disk-now", unit: " %", top: 100, limits: true },
-  { id: "plot-staff", key: "running", line: "--staff", now: "staff-now", unit: "", steps: true, short: true },
+  { id: "plot-workers", key: "running", line: "--running", now: "workers-now", unit: "", steps: true, short: true },
 ];
 const plots = new Map();
 let thresholds = { saturated: 90, normal: 50 };

@@ -355,7 +355,7 @@ def _integer(value: object) -> int | None:
 
 
 def _real(value: object) -> float | None:
-    """A number; infinities stay, for the card says what is lost."""
+    """A number; infinities stay, for the ebook metadata says what is lost."""
     if isinstance(value, int | float):
         return None if isinstance(value, float) and math.isnan(value) else float(value)
     return None

@@ -54,7 +54,7 @@ class Comparison:
         return ", ".join(parts) or "none"
 
 
-def judge(known: Remembered, origin: Origin | None, files: Iterable[tuple[str, int, int]]) -> Finding:
+def assess(known: Remembered, origin: Origin | None, files: Iterable[tuple[str, int, int]]) -> Finding:
     """What a book of the ledger is in the library; `origin` is None when it has none of this id."""
     if origin is None:
         return Finding.GONE
@@ -125,7 +125,7 @@ def _compared(ledger: Ledger, library: CalibreLibrary) -> Iterator[tuple[BookId,
         origins = {} if last is None else library.origins(after + 1, last)
         for book, known in ledger.known_books(after + 1, end).items():
             origin = origins.get(book)
-            yield book, known, origin, judge(known, origin, there.get(book, ()))
+            yield book, known, origin, assess(known, origin, there.get(book, ()))
         if last is None:
             return
         after = last

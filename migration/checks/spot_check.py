@@ -70,9 +70,9 @@ class SpotCheck:
         """Only the server's own answer that it does not know the bytes says that they are gone."""
         file, digest = settled
         try:
-            sighting = self.client.check(digest, file.format.lower())
+            match = self.client.check(digest, file.format.lower())
         except Rejected:
             return True
-        if sighting is not None:
-            self.ledger.learn([sighting])
-        return sighting is not None
+        if match is not None:
+            self.ledger.learn([match])
+        return match is not None

@@ -1,6 +1,6 @@
 """`--cluster`: the machines of a Dask cluster read, hash and send; this process, the coordinator, does all that counts.
 
-Each file takes two errands. The first one finds out which machine Dask chooses: `identify` reads and hashes the file
+Each file takes two tasks. The first one finds out which machine Dask chooses: `identify` reads and hashes the file
 there (with `--ship-files`, when the bytes are read here, it only says where it is). The second one sends the file from
 the same machine, whose page cache holds it now. It is bound to that machine, so Dask never repeats it elsewhere by
 itself: when the machine dies, the ledger hears of it first.
@@ -28,7 +28,7 @@ from common.sanitize import for_log
 from common.settings.worker import Waits
 from migration.calibre.library import CalibreLibrary
 from migration.cluster.machines import GONE, PATIENCE, Machines
-from migration.cluster.remote import Errand, Failed, Place, Seen, Sent, Token, carry, here, identify
+from migration.cluster.remote import TransferTask, Failed, Place, Seen, Sent, Token, carry, here, identify
 from migration.errors import (
     FileChanged,
     MachineLost,
@@ -46,14 +46,14 @@ from migration.evidence import about
 from migration.lanes.api.outgoing import digest_of
 from migration.lanes.api.transfer import Watch, extension_of
 from migration.ledger.tables.registration import Stage
-from migration.model import BookFile, Card, Digest, Sighting, UploadId
+from migration.model import BookFile, EbookMetadata, Digest, RemoteMatch, UploadId
 from migration.server.client import BookshelfClient
 
 #: The most uploader threads, whatever the size of the cluster.
 MAX_HANDS = 256
 #: Bytes that may be on their way to machines at the same time with `--ship-files`; a larger file goes alone.
 SHIP_BYTES = 256 * 1024 * 1024
-#: Seconds between two looks whether the machine that has an errand is still there.
+#: Seconds between two looks whether the machine that has a task is still there.
 LOOK_SECONDS = 0.5
 #: What may be wrong with a file, or with the mount of the machine that looked at it.
 UNREADABLE = (MissingFile, Unreadable, NotRegular, OutsideLibrary)
@@ -72,8 +72,8 @@ class Plan:
     waits: Waits
 
 
-class DaskCarrier:
-    """See `carrier.Carrier`. `client` and `library` are the coordinator's own."""
+class DaskTransport:
+    """A `Transport`. `client` and `library` are the coordinator's own."""
 
     def __init__(self, plan: Plan, library: CalibreLibrary, client: BookshelfClient, log: logging.Logger) -> None:
         self._ship = plan.ship
@@ -103,7 +103,7 @@ class DaskCarrier:
         """No scheduler, or no machine that can work."""
         return self._machines.trouble()
 
-    # -- the two errands --------------------------------------------------------------------------------------------
+    # -- the two tasks --------------------------------------------------------------------------------------------
 
     def identify(self, file: BookFile, watch: Watch) -> Digest:
         """On the machine Dask chooses; here when files are shipped."""
@@ -116,8 +116,8 @@ class DaskCarrier:
         if self._ship:
             with self._library.open_file(file.path) as opened:
                 return digest_of(opened, watch.heed_stop)
-        with self._errand(file) as errand:
-            answer = self._run(identify, (errand,), errand, watch, on=None)
+        with self._task(file) as task:
+            answer = self._run(identify, (task,), task, watch, on=None)
         if isinstance(answer, Failed):
             self._blame(file, answer)
             raise answer.error
@@ -127,26 +127,26 @@ class DaskCarrier:
         self._chosen.machine = answer.machine
         return answer.digest
 
-    def carry(self, file: BookFile, digest: Digest, card: Card, watch: Watch) -> UploadId | Sighting:
+    def carry(self, file: BookFile, digest: Digest, metadata: EbookMetadata, watch: Watch) -> UploadId | RemoteMatch:
         """On the machine that has just read the file; with its bytes when they are shipped."""
         with about(file.id):
-            return self._carry(file, digest, card, watch)
+            return self._carry(file, digest, metadata, watch)
 
-    def _carry(self, file: BookFile, digest: Digest, card: Card, watch: Watch) -> UploadId | Sighting:
+    def _carry(self, file: BookFile, digest: Digest, metadata: EbookMetadata, watch: Watch) -> UploadId | RemoteMatch:
         machine = self._choose(file, watch)
         watch.reach(Stage.UPLOAD)
         if not self._ship:
-            return self._send(file, digest, card, watch, machine)
+            return self._send(file, digest, metadata, watch, machine)
         with self._cargo.room(digest.size, watch.heed_stop):
-            return self._send(file, digest, card, watch, machine, self._shipped(file, digest, machine))
+            return self._send(file, digest, metadata, watch, machine, self._shipped(file, digest, machine))
 
     def _send(
-        self, file: BookFile, digest: Digest, card: Card, watch: Watch, machine: str, shipped: Any = None
-    ) -> UploadId | Sighting:
+        self, file: BookFile, digest: Digest, metadata: EbookMetadata, watch: Watch, machine: str, shipped: Any = None
+    ) -> UploadId | RemoteMatch:
         for again in (True, False):
-            with self._errand(file) as errand:
+            with self._task(file) as task:
                 token = self._server.access_token()
-                answer = self._run(carry, (errand, digest, card, Token(token), shipped), errand, watch, on=machine)
+                answer = self._run(carry, (task, digest, metadata, Token(token), shipped), task, watch, on=machine)
             if not (again and isinstance(answer, Failed) and isinstance(answer.error, TokenRefused)):
                 break
             self._server.login_again(token)
@@ -155,7 +155,7 @@ class DaskCarrier:
             raise answer.error
         assert isinstance(answer, Sent)
         self._machines.did_well(machine)
-        return self._sighting(file, digest) if answer.upload_id is None else answer.upload_id
+        return self._match(file, digest) if answer.upload_id is None else answer.upload_id
 
     def _choose(self, file: BookFile, watch: Watch) -> str:
         """The machine that this thread's last `identify` was done on, else the one Dask chooses now."""
@@ -163,8 +163,8 @@ class DaskCarrier:
         self._chosen.machine = None
         if machine in self._machines.usable():
             return str(machine)
-        with self._errand(file) as errand:
-            return str(self._run(here, (), errand, watch, on=None))
+        with self._task(file) as task:
+            return str(self._run(here, (), task, watch, on=None))
 
     def _shipped(self, file: BookFile, digest: Digest, machine: str) -> Any:
         """The file's bytes, in the memory of the machine."""
@@ -186,18 +186,18 @@ class DaskCarrier:
 
     # -- what is believed -------------------------------------------------------------------------------------------
 
-    def _sighting(self, file: BookFile, digest: Digest) -> Sighting:
+    def _match(self, file: BookFile, digest: Digest) -> RemoteMatch:
         """A machine says that the server has these bytes: the server is asked."""
-        sighting = self._server.check(digest, extension_of(file))
-        if sighting is None:
+        match = self._server.check(digest, extension_of(file))
+        if match is None:
             raise ServerFault(f"the server told a machine that it has {digest.sha1}, and this one that it has not")
-        return sighting
+        return match
 
     def _blame(self, file: BookFile, failed: Failed) -> None:
         """Is it the machine's own fault? Then it is left out, and MachineLost raised."""
         error = failed.error
         if isinstance(error, ServerUnreachable):
-            self._machines.strike(failed.machine, str(error))
+            self._machines.failure(failed.machine, str(error))
         if isinstance(error, OutOfResources):
             self._disown(failed.machine, str(error))
         if isinstance(error, UNREADABLE) and not self._ship and self._readable(file):
@@ -219,18 +219,18 @@ class DaskCarrier:
         return True
 
     def _disown(self, machine: str, reason: str) -> NoReturn:
-        self._machines.bench(machine, reason)
+        self._machines.quarantine(machine, reason)
         raise MachineLost(f"{machine}: {reason}", died=False)
 
-    # -- one errand -------------------------------------------------------------------------------------------------
+    # -- one task -------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _errand(self, file: BookFile) -> Iterator[Errand]:
+    def _task(self, file: BookFile) -> Iterator[TransferTask]:
         """A name under which a machine can tell of the file."""
         name = f"{self._topic}-{next(self._names)}"
         self._boxes[name] = queue.SimpleQueue()
         try:
-            yield Errand(self._place, file, self._topic, name)
+            yield TransferTask(self._place, file, self._topic, name)
         finally:
             del self._boxes[name]
 
@@ -244,7 +244,7 @@ class DaskCarrier:
         self,
         work: Callable[..., object],
         arguments: tuple[object, ...],
-        errand: Errand,
+        task: TransferTask,
         watch: Watch,
         *,
         on: str | None,
@@ -254,15 +254,15 @@ class DaskCarrier:
         allowed = self._machines.usable() if on is None else [on]
         if not allowed:
             raise MachineLost("no machine can work", died=False)
-        box = self._boxes[errand.name]
+        box = self._boxes[task.name]
         try:
-            # A key tells Dask how long such errands take; it must not tell anybody else about the book.
-            key = f"{work.__name__}-{errand.name}"
+            # A key tells Dask how long such tasks take; it must not tell anybody else about the book.
+            key = f"{work.__name__}-{task.name}"
             # What chooses a machine goes first: it is short, and a book that waits for it holds up a slot later.
             first = int(on is None)
             future = client.submit(work, *arguments, key=key, workers=allowed, priority=first, pure=False)
         except GONE as error:
-            raise MachineLost(f"the scheduler took no errand: {for_log(str(error), 200)}", died=False) from error
+            raise MachineLost(f"the scheduler took no task: {for_log(str(error), 200)}", died=False) from error
         future.add_done_callback(lambda _future: box.put({}))
         trail = _Trail(watch)
         try:
@@ -281,7 +281,7 @@ class DaskCarrier:
             future.release()
 
     def _still_there(self, client: Any, trail: "_Trail", allowed: list[str]) -> None:
-        """Raises MachineLost when nobody is at the errand any more, or somebody is for the second time."""
+        """Raises MachineLost when nobody is at the task any more, or somebody is for the second time."""
         gone = not any(self._machines.has(machine) for machine in allowed)
         if self._machines.client() is not client:
             raise MachineLost("the scheduler was away meanwhile", died=False, uploaded=trail.uploaded)
@@ -299,17 +299,17 @@ class DaskCarrier:
         if error is None:
             # Cancelled, because something it needed is gone: the scheduler, or the machine with its shipped bytes.
             died = on is not None and not self._machines.has(on) and not self._machines.trouble()
-            raise MachineLost("its errand was lost", died=died, uploaded=trail.uploaded)
+            raise MachineLost("its task was lost", died=died, uploaded=trail.uploaded)
         if isinstance(error, KilledWorker):
             raise MachineLost("its machine died while it was at it", died=True, uploaded=trail.uploaded)
         what = f"its own program failed: {type(error).__name__}: {for_log(str(error), 200)}"
         if on is not None:
-            self._machines.bench(on, what)
+            self._machines.quarantine(on, what)
         raise MachineLost(what, died=True, uploaded=trail.uploaded)
 
 
 class _Trail:
-    """What machines have told of one errand: how often it was begun, and whether the bytes are on the server."""
+    """What machines have told of one task: how often it was begun, and whether the bytes are on the server."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch

@@ -35,7 +35,7 @@ NOBODY_SECONDS = 5.0
 #: Seconds until a machine that was left out is examined again.
 AGAIN_SECONDS = 10.0
 #: A machine that fails to reach the server so often in a row, while it may be the only one, is left out.
-STRIKES = 3
+FAILURES = 3
 #: What Dask raises when its connections or its loop are gone; TimeoutError and CommClosedError are OSErrors.
 GONE = (OSError, RuntimeError, AttributeError, AssertionError, CancelledError)
 
@@ -47,7 +47,7 @@ class Machine:
     slots: int
     problem: str | None = None
     host: str = ""
-    strikes: int = 0
+    failures: int = 0
     due: float = 0.0
     asked: Any = None
 
@@ -130,7 +130,7 @@ class Machines:
             return address in self._machines
 
     def slots(self) -> int:
-        """How many errands can run at the same time."""
+        """How many tasks can run at the same time."""
         with self._lock:
             return sum(machine.slots for machine in self._machines.values() if machine.problem == "")
 
@@ -141,32 +141,32 @@ class Machines:
             return f"The Dask scheduler {self._address} is out of reach"
         return "" if self.usable() else f"No machine of the Dask cluster {self._address} can work"
 
-    def bench(self, address: str, reason: str) -> None:
+    def quarantine(self, address: str, reason: str) -> None:
         """Leaves a machine out until it has been examined again."""
         with self._lock:
             machine = self._machines.get(address)
             if machine is None or machine.problem:
                 return
-            machine.problem, machine.strikes = reason, 0
+            machine.problem, machine.failures = reason, 0
             machine.due = time.monotonic() + AGAIN_SECONDS
         self._log.warning("Machine %s (%s) gets no work for now: %s", machine.host, address, reason)
 
-    def strike(self, address: str, reason: str) -> None:
+    def failure(self, address: str, reason: str) -> None:
         """The machine could not reach the server; three times in a row and it is left out."""
         with self._lock:
             machine = self._machines.get(address)
             if machine is None:
                 return
-            machine.strikes += 1
-            out = machine.strikes >= STRIKES
+            machine.failures += 1
+            out = machine.failures >= FAILURES
         if out:
-            self.bench(address, reason)
+            self.quarantine(address, reason)
 
     def did_well(self, address: str) -> None:
         """The machine did what it was asked to."""
         with self._lock:
             if address in self._machines:
-                self._machines[address].strikes = 0
+                self._machines[address].failures = 0
 
     # -- the keeper -------------------------------------------------------------------------------------------------
 
@@ -223,7 +223,7 @@ class Machines:
             machine.asked = self._ask(client, address, examine, self._place)
             return
         before, machine.due = machine.problem, time.monotonic() + AGAIN_SECONDS
-        machine.problem = self._judge(machine, answer) if isinstance(answer, Examined) else _without_program(error)
+        machine.problem = self._assess(machine, answer) if isinstance(answer, Examined) else _without_program(error)
         if not machine.problem:
             self._log.info("Machine %s (%s) works along, %d slots", machine.host, address, machine.slots)
         elif machine.problem != before:
@@ -235,7 +235,7 @@ class Machines:
         return client.submit(work, *arguments, key=key, workers=[address], priority=10, pure=False)
 
     @staticmethod
-    def _judge(machine: Machine, examined: Examined) -> str:
+    def _assess(machine: Machine, examined: Examined) -> str:
         machine.host = for_log(examined.host, 100)
         return _difference(examined.software) or for_log(examined.problem)
 

@@ -1,6 +1,6 @@
 """What runs on a machine of a Dask cluster: it reads a file, hashes it, sends it, and says how that went.
 
-Every errand returns a plain value, or the error as a value: an exception would be logged by Dask with its arguments.
+Every task returns a plain value, or the error as a value: an exception would be logged by Dask with its arguments.
 Nothing here can be done twice with harm: an upload that is never attached is cleaned up by the server.
 """
 
@@ -27,9 +27,9 @@ from migration.errors import MigrationError, OutOfResources, TokenRefused, Trans
 from migration.lanes.api.outgoing import digest_of
 from migration.lanes.api.transfer import Watch, transmit
 from migration.ledger.tables.registration import Stage
-from migration.model import BookFile, Card, Digest, Sighting, UploadId
+from migration.model import BookFile, EbookMetadata, Digest, RemoteMatch, UploadId
 from migration.server.client import BookshelfClient
-from migration.server.transport import Wire
+from migration.server.transport import HttpTransport
 
 #: Bytes that left are reported this often, seconds.
 REPORT_SECONDS = 1.0
@@ -53,7 +53,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class TransferTask:
     """One file, and under which topic and name the machine tells of it."""
 
     place: Place
@@ -80,7 +80,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The error an errand ended with, and the machine."""
+    """The error a task ended with, and the machine."""
 
     error: MigrationError
     machine: str
@@ -107,7 +107,7 @@ class Examined:
     problem: str
 
 
-# -- errands ---------------------------------------------------------------------------------------------------------
+# -- tasks ---------------------------------------------------------------------------------------------------------
 
 
 def here() -> str:
@@ -120,31 +120,33 @@ def examine(place: Place) -> Examined:
     return Examined(socket.gethostname(), software(), _blind(place) or _deaf(place))
 
 
-def identify(errand: Errand) -> Seen | Failed:
+def identify(task: TransferTask) -> Seen | Failed:
     """Reads and hashes a file of the shared library."""
     try:
-        _tell(errand, begun=1)
-        with _opened(errand) as opened:
+        _tell(task, begun=1)
+        with _opened(task) as opened:
             digest = digest_of(opened, lambda: None)
             return Seen(digest, os.fstat(opened.fileno()).st_mtime_ns, here())
     except MigrationError as error:
         return Failed(error, here())
     except OSError as error:
-        return Failed(_unreadable(errand, error), here())
+        return Failed(_unreadable(task, error), here())
 
 
-def carry(errand: Errand, digest: Digest, card: Card, token: Token, shipped: bytes | None) -> Sent | Failed:
+def carry(
+    task: TransferTask, digest: Digest, metadata: EbookMetadata, token: Token, shipped: bytes | None
+) -> Sent | Failed:
     """Sends a file, of the shared library or as it was shipped, and lets the server read its metadata."""
     try:
-        _tell(errand, begun=1)
-        client = _client(errand.place, token)
-        with io.BytesIO(shipped) if shipped is not None else _opened(errand) as opened:
-            done = transmit(client, opened, errand.file, digest, card, _reporting(errand))
-        return Sent(None if isinstance(done, Sighting) else done)
+        _tell(task, begun=1)
+        client = _client(task.place, token)
+        with io.BytesIO(shipped) if shipped is not None else _opened(task) as opened:
+            done = transmit(client, opened, task.file, digest, metadata, _reporting(task))
+        return Sent(None if isinstance(done, RemoteMatch) else done)
     except MigrationError as error:
         return Failed(error, here())
     except OSError as error:
-        return Failed(_unreadable(errand, error), here())
+        return Failed(_unreadable(task, error), here())
 
 
 # -- how -------------------------------------------------------------------------------------------------------------
@@ -166,7 +168,7 @@ class _Borrowing(BookshelfClient):
     """Works with a token it was given; it has no password to get another."""
 
     def __init__(self, place: Place, token: Token) -> None:
-        super().__init__(Wire(place.server, place.waits.answer_seconds), "", "", place.ws_urls, place.waits)
+        super().__init__(HttpTransport(place.server, place.waits.answer_seconds), "", "", place.ws_urls, place.waits)
         self._token = token.value
         # By the coordinator's clock, not this machine's: the token is used until the server refuses it.
         self._renew_at = float("inf")
@@ -178,45 +180,45 @@ class _Borrowing(BookshelfClient):
 
 @lru_cache(maxsize=4)
 def _client(place: Place, token: Token) -> BookshelfClient:
-    """One for all errands with a token, so that connections are kept."""
+    """One for all tasks with a token, so that connections are kept."""
     return _Borrowing(place, token)
 
 
-def _opened(errand: Errand) -> BinaryIO:
+def _opened(task: TransferTask) -> BinaryIO:
     """The file below this machine's mount. The folder is opened anew each time: a mount may have come back."""
-    tree = Tree(Path(errand.place.library or ""))
+    tree = Tree(Path(task.place.library or ""))
     try:
-        return tree.open(errand.file.path)
+        return tree.open(task.file.path)
     finally:
         tree.close()
 
 
-def _tell(errand: Errand, **what: int) -> None:
-    """Tells the coordinator something about an errand, through Dask's own events."""
-    distributed.get_worker().log_event(errand.topic, {"name": errand.name, **what})
+def _tell(task: TransferTask, **what: int) -> None:
+    """Tells the coordinator something about a task, through Dask's own events."""
+    distributed.get_worker().log_event(task.topic, {"name": task.name, **what})
 
 
-def _reporting(errand: Errand) -> Watch:
+def _reporting(task: TransferTask) -> Watch:
     """Tells of stages at once, of bytes once a second."""
     moved, reported = 0, time.monotonic()
 
     def reach(stage: Stage) -> None:
         nonlocal moved
-        _tell(errand, stage=int(stage), moved=moved)
+        _tell(task, stage=int(stage), moved=moved)
         moved = 0
 
     def count(more: int) -> None:
         nonlocal moved, reported
         moved += more
         if time.monotonic() - reported >= REPORT_SECONDS:
-            _tell(errand, moved=moved)
+            _tell(task, moved=moved)
             moved, reported = 0, time.monotonic()
 
     return Watch(reach, count, lambda: None)
 
 
-def _unreadable(errand: Errand, error: OSError) -> Unreadable | OutOfResources:
-    return resource_error(error) or Unreadable(f"{errand.file.id} cannot be read: {error.strerror or error}")
+def _unreadable(task: TransferTask, error: OSError) -> Unreadable | OutOfResources:
+    return resource_error(error) or Unreadable(f"{task.file.id} cannot be read: {error.strerror or error}")
 
 
 def _blind(place: Place) -> str:
@@ -235,7 +237,7 @@ def _blind(place: Place) -> str:
 
 def _deaf(place: Place) -> str:
     try:
-        Wire(place.server, place.waits.answer_seconds).send("GET", "/api/languages")
+        HttpTransport(place.server, place.waits.answer_seconds).send("GET", "/api/languages")
     except Transient as error:
         return f"it does not reach {place.server} ({error}): --server must name it as all machines see it"
     return ""

@@ -13,7 +13,7 @@ from pathlib import Path
 from common.settings.load import texts_of
 from common.state_dir import HELP_FOUND
 from migration.errors import ExitCode, Fatal, MigrationError, WrongLedger
-from migration.ledger.database import Store
+from migration.ledger.database import LedgerDatabase
 from migration.ledger.tables import passes
 from migration.model import BookId, FileId, Outcome
 from migration.state_dirs import resolve
@@ -30,14 +30,14 @@ def retry(state_dir: Path, files: Iterable[FileId] | None) -> int:
     path = state_dir / LEDGER_NAME
     if not path.exists():
         raise WrongLedger(f"{path} is not there: nothing was migrated with this --state-dir")
-    store = Store(path)
+    database = LedgerDatabase(path)
     try:
-        with store.transaction() as db:
+        with database.transaction() as db:
             if files is None:
                 return passes.reopen_failed(db)
             return sum(passes.reopen_file(db, file, Outcome.FAILED) for file in files)
     finally:
-        store.close()
+        database.close()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

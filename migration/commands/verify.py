@@ -21,7 +21,7 @@ from migration.server.patient import Patience, Questions
 from migration.state_files import position
 from migration.state_files.position import Position
 from migration.worker.assembly import Parts
-from migration.worker.uploader_pool import Crew, Hands
+from migration.worker.uploader_pool import UploaderPool, Hands
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 #: Books listed at a time.
 PAGE = 500
-#: So many files for each thread are being compared, or wait for their turn to be told.
+#: So many files for each thread are being compared, or wait to be reported.
 AHEAD = 4
 #: Seconds between two lines of progress in the log, and between two saved positions.
 SHOW_SECONDS, SAVE_SECONDS = 10.0, 2.0
@@ -43,25 +43,25 @@ class Reads(Protocol):
         """What `read` returns."""
 
 
-def verify(parts: Parts, crew: Crew, read: Reads, patience: Patience) -> ExitCode:
+def verify(parts: Parts, pool: UploaderPool, read: Reads, patience: Patience) -> ExitCode:
     """Compares every file; with `--recheck` puts what is missing back to pending. Returns OK or SOME_FAILED.
 
     SOME_FAILED when anything is missing or not known. The summary is printed however it ends. Raises
     Fatal, and Stopping after a signal; the same command then goes on where this one stopped.
     """
-    return Verification(parts, crew, read, patience).run()
+    return Verification(parts, pool, read, patience).run()
 
 
 class Verification:
     """One comparison of a library with a server, or the rest of one."""
 
-    def __init__(self, parts: Parts, crew: Crew, read: Reads, patience: Patience) -> None:
+    def __init__(self, parts: Parts, pool: UploaderPool, read: Reads, patience: Patience) -> None:
         self._parts = parts
         self._options = parts.options
-        self._crew = crew
+        self._pool = pool
         self._read = read
-        questions = Questions(lambda: parts.client.probe() is None, crew.sleep, patience, self._waiting)
-        self._comparer = Comparer(parts.library, parts.client, parts.ledger.path, questions, crew.heed_stop)
+        questions = Questions(lambda: parts.client.probe() is None, pool.sleep, patience, self._waiting)
+        self._comparer = Comparer(parts.library, parts.client, parts.ledger.path, questions, pool.heed_stop)
         self._path = position.path(parts.options.state_dir, parts.options.worker_id)
         self._position = self._start()
         self._counts = Counter(self._position.counts or {})
@@ -135,7 +135,7 @@ class Verification:
     # -- file by file ------------------------------------------------------------------------------------------------
 
     def _verdicts(self, hands: Hands) -> Iterator[Verdict]:
-        """The verdicts in the order of the library; some files are compared ahead of the one whose turn it is."""
+        """The verdicts in the order of the library; some files are compared ahead of the next one to report."""
         ahead: deque[Future[Verdict]] = deque()
         for file in self._files():
             ahead.append(hands.submit(functools.partial(self._comparer.compare, file)))
@@ -165,7 +165,7 @@ class Verification:
     def _awaited(self, future: Future[Verdict]) -> Verdict:
         """The verdict; the progress file goes on beating meanwhile. Raises Stopping after a signal."""
         while True:
-            self._crew.check(0.0)
+            self._pool.check(0.0)
             self._parts.publish()
             self._show()
             try:

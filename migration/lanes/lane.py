@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from migration.model import Book, BookFile, Card, Digest, FileId, UploadResult
+from migration.model import Book, BookFile, EbookMetadata, Digest, FileId, UploadResult
 from migration.server.payloads import Ebook
 
 
@@ -32,12 +32,12 @@ class Work:
 
     `begun` is the file whose attempt has been recorded and has not ended. `alone`: the last
     worker died while it was at this book; nothing else is worked on meanwhile, so that the
-    next death is nobody else's fault. `made` is the book's ebook as it was made in this turn;
-    `reopened`: it has got its working title back in this turn.
+    next death is nobody else's fault. `made` is the book's ebook as it was made in this attempt;
+    `reopened`: it has got its working title back in this attempt.
     """
 
     book: Book
-    card: Card
+    metadata: EbookMetadata
     files: list[BookFile]
     alone: bool = False
     begun: FileId | None = None

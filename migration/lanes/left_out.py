@@ -9,7 +9,7 @@ from migration.ledger.current_pass import CurrentPass
 from migration.ledger.tables import notices
 from migration.ledger.tables.notebook import Notebook
 from migration.ledger.tables.passes import Range
-from migration.model import Book, BookId, Card, EbookId
+from migration.model import Book, BookId, EbookMetadata, EbookId
 from migration.state_files import not_carried
 
 
@@ -34,25 +34,25 @@ class LeftOut:
         for notice in self.notebook.notice_book(self.current.id, book_id, found):
             self._say(notice)
 
-    def without_files(self, book: Book, card: Card) -> notices.Notice:
+    def without_files(self, book: Book, metadata: EbookMetadata) -> notices.Notice:
         """Writes down a book that is only metadata."""
-        fields = not_carried.everything(book, card)
+        fields = not_carried.everything(book, metadata)
         record = not_carried.append(self.state_dir, book, fields, None)
         self.notebook.count_fields(self.current.id, fields)
         return notices.without_files(book, record)
 
-    def there_already(self, book: Book, card: Card, holder: EbookId | None) -> None:
+    def there_already(self, book: Book, metadata: EbookMetadata, holder: EbookId | None) -> None:
         """Writes down a book whose files the server had; `holder` is the ebook that has them."""
-        fields = not_carried.everything(book, card)
+        fields = not_carried.everything(book, metadata)
         written = self.notebook.recorded(book.id)
         record = not_carried.append(self.state_dir, book, fields, holder, written)
         if record not in written:
             self.notebook.count_fields(self.current.id, fields)
         self.notice_book(book.id, [notices.there_already(book.id, holder, record)])
 
-    def of_ebook(self, book: Book, card: Card, ebook_id: EbookId) -> None:
+    def of_ebook(self, book: Book, metadata: EbookMetadata, ebook_id: EbookId) -> None:
         """Writes down what could not be carried of a book."""
-        not_carried.append(self.state_dir, book, card.not_carried, ebook_id)
+        not_carried.append(self.state_dir, book, metadata.not_carried, ebook_id)
 
     def _say(self, notice: notices.Notice) -> None:
         level = logging.WARNING if notice.kind in notices.WARNINGS else logging.INFO

@@ -20,7 +20,7 @@ from migration.ledger.sqlite_errors import is_busy
 #: How long one statement waits for another process's transaction, seconds. Ours last milliseconds; the main thread
 #: may not stand still for longer than this.
 BUSY_SECONDS = 4.0
-#: How long a transaction waits for its turn in all.
+#: How long a transaction waits for the lock in all.
 PATIENCE_SECONDS = 120.0
 
 _NETWORK_FILE_SYSTEMS = frozenset(
@@ -50,7 +50,7 @@ _NETWORK_FILE_SYSTEMS = frozenset(
 )
 
 
-class Store:
+class LedgerDatabase:
     """The ledger file, shared by the threads of one process (one at a time) and by many processes (WAL)."""
 
     def __init__(self, path: Path, on_wait: Callable[[], None] = lambda: None) -> None:

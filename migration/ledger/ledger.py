@@ -17,7 +17,7 @@ from pathlib import Path
 from common.clock import SteadyClock, utc_now
 from migration.errors import Evidence
 from migration.ledger import binding
-from migration.ledger.database import Store
+from migration.ledger.database import LedgerDatabase
 from migration.ledger.library_view import LibraryView, NoLibrary
 from migration.ledger.tables import books, claims, passes, registration
 from migration.ledger.tables.doubts import Doubts
@@ -25,7 +25,7 @@ from migration.ledger.tables.left_ranges import LeftRanges
 from migration.ledger.tables.notebook import Notebook
 from migration.ledger.tables.pass_end import PassEnd
 from migration.ledger.tables.passes import Range
-from migration.ledger.tables.registration import Enrolment, Stage
+from migration.ledger.tables.registration import Registration, Stage
 from migration.model import (
     BookFile,
     BookId,
@@ -35,7 +35,7 @@ from migration.model import (
     Origin,
     Outcome,
     Receipt,
-    Sighting,
+    RemoteMatch,
     UploadResult,
 )
 from migration.state_files import reservation
@@ -74,7 +74,7 @@ class Ledger:
 
         `clock` measures; what is shown to people (when a pass was opened) comes from the wall clock.
         """
-        self._store = Store(state_dir / LEDGER_NAME, on_wait)
+        self._database = LedgerDatabase(state_dir / LEDGER_NAME, on_wait)
         self._state_dir = state_dir
         self._owner = str(owner)
         self._worker_id = owner.worker_id
@@ -82,42 +82,42 @@ class Ledger:
         self._clock = clock
         self._settle = settle
         #: Ranges that this process leaves to others.
-        self.left = LeftRanges(self._store, self._owner, self._is_alive)
+        self.left = LeftRanges(self._database, self._owner, self._is_alive)
         #: What is left out although nothing fails.
-        self.notebook = Notebook(self._store)
+        self.notebook = Notebook(self._database)
         #: What is left to do when every range of a pass is closed.
-        self.end = PassEnd(self._store, self._owner, clock, self._is_alive)
+        self.end = PassEnd(self._database, self._owner, clock, self._is_alive)
         #: What is believed of the server, and asked anew when it has lost files.
-        self.doubts = Doubts(self._store)
+        self.doubts = Doubts(self._database)
 
     # -- whose ledger, which pass -------------------------------------------------------------------------------
 
     def bind(self, *, library: str, server: str, user: str) -> None:
         """Ties a new ledger to a library (uuid), a server (URL) and a user (id). Raises WrongLedger for any other."""
         wanted = {"library": library, "server": server, "user": user}
-        with self._store.transaction() as db:
-            binding.bind(db, self._store.path, wanted)
+        with self._database.transaction() as db:
+            binding.bind(db, self._database.path, wanted)
 
     @property
     def library(self) -> str:
         """The uuid of the library it belongs to; "" for a new ledger."""
-        with self._store.reading() as db:
+        with self._database.reading() as db:
             return binding.library(db)
 
     @property
     def first_library(self) -> str:
         """The uuid the library had when the ledger was begun; the working titles bear its mark."""
-        with self._store.reading() as db:
+        with self._database.reading() as db:
             return binding.first_library(db)
 
     def known_books(self, first: int, last: int) -> dict[BookId, binding.Remembered]:
         """By what the books of a range that it has files of are known again."""
-        with self._store.reading() as db:
+        with self._database.reading() as db:
             return binding.known(db, first, last)
 
     def adopt(self, library: str, renewed: Mapping[BookId, Origin]) -> None:
         """Belongs to that library (uuid) from now on; only `adoption` calls this, with its proof."""
-        with self._store.transaction() as db:
+        with self._database.transaction() as db:
             binding.adopt(db, library, renewed)
 
     def join_pass(self, highest_id: int, *, may_open: bool, listed: int | None = None) -> int | None:
@@ -125,7 +125,7 @@ class Ledger:
 
         `listed` is how many files the library has: the total of the pass, recorded once.
         """
-        with self._store.transaction() as db:
+        with self._database.transaction() as db:
             joined = passes.open_pass(db)
             if joined is None:
                 if not may_open:
@@ -138,17 +138,17 @@ class Ledger:
     @property
     def path(self) -> Path:
         """Where it is."""
-        return self._store.path
+        return self._database.path
 
     def is_closed(self, pass_id: int) -> bool:
         """Has every range of the pass been closed?"""
-        with self._store.reading() as db:
+        with self._database.reading() as db:
             row = db.execute("SELECT closed_at FROM passes WHERE id = ?", (pass_id,)).fetchone()
         return row is None or row[0] is not None
 
     def remaining_ids(self, pass_id: int) -> int:
         """How many book ids of the pass nobody has claimed yet; gaps in the numbering count."""
-        with self._store.reading() as db:
+        with self._database.reading() as db:
             claimed_to, highest_id = passes.claimed_to(db, pass_id)
         return max(0, highest_id - claimed_to)
 
@@ -164,7 +164,7 @@ class Ledger:
             kept = reservation.read(self._state_dir, self._clock)
             books = kept.books if kept is not None and kept.pass_id == pass_id else frozenset[BookId]()
             mine = kept is not None and kept.worker_id == self._worker_id
-            with self._store.transaction(durable=False) as db:
+            with self._database.transaction(durable=False) as db:
                 left = self.left.firsts(pass_id)
                 taken = passes.take_over(db, pass_id, self._owner, self._is_alive, books, mine, left)
                 claimed_to, highest_id = passes.claimed_to(db, pass_id)
@@ -174,7 +174,7 @@ class Ledger:
             if taken is not None:
                 return taken
             last = min(last_id_after(claimed_to) or highest_id, highest_id)
-            with self._store.transaction(durable=False) as db:
+            with self._database.transaction(durable=False) as db:
                 claimed = passes.claim_new(db, pass_id, claimed_to, last, self._owner)
             if claimed is not None:
                 return claimed
@@ -188,17 +188,17 @@ class Ledger:
         listed = self._library.listed(owned.first, owned.last)
         if listed is None:
             return False
-        with self._store.transaction(durable=False) as db:
+        with self._database.transaction(durable=False) as db:
             return passes.close_range(db, owned, self._owner, self._now(), listed)
 
     def release_ranges(self) -> None:
         """Gives back the ranges of this process, unfinished, for others to take at once."""
-        with self._store.transaction(durable=False) as db:
+        with self._database.transaction(durable=False) as db:
             db.execute("UPDATE ranges SET owner = NULL WHERE owner = ? AND closed_at IS NULL", (self._owner,))
 
     # -- files --------------------------------------------------------------------------------------------------
 
-    def enrol(self, owned: Range, files: Sequence[tuple[BookFile, str]]) -> Enrolment:
+    def register(self, owned: Range, files: Sequence[tuple[BookFile, str]]) -> Registration:
         """Enters what the library returned for a range and settles at once what needs no work.
 
         Each file comes with the reason for which the user excluded it, or "". The same size and mtime as when it was
@@ -206,22 +206,22 @@ class Ledger:
         `--retry-failed`. Calling it again for a range that was interrupted changes nothing that is settled. A range
         that is tried once more with a repaired script has one more attempt for files that stopped their workers.
         """
-        with self._store.transaction(durable=False) as db:
+        with self._database.transaction(durable=False) as db:
             if binding.lacks(db, owned.first, owned.last, len({file.id.book_id for file, _ in files})):
                 binding.remember(db, self._library.origins(owned.first, owned.last))
-            return registration.enrol(db, owned, files)
+            return registration.register(db, owned, files)
 
     def begin(self, file: FileId) -> None:
         """An attempt starts: written before the file is opened, so a file that kills its worker is found out.
 
         Raises StoppedItsWorker when that has happened three times.
         """
-        with self._store.transaction(durable=False) as db:
+        with self._database.transaction(durable=False) as db:
             registration.start(db, file)
 
     def reach(self, file: FileId, stage: Stage) -> None:
         """The work on a file gets to a stage; written before anything is done there."""
-        with self._store.transaction(durable=False) as db:
+        with self._database.transaction(durable=False) as db:
             registration.reach(db, file, stage)
 
     def give_back(self, file: FileId, *, counted: bool) -> int:
@@ -229,7 +229,7 @@ class Ledger:
 
         `counted` is True when the server failed on this file while it answers others.
         """
-        with self._store.transaction(durable=False) as db:
+        with self._database.transaction(durable=False) as db:
             return registration.put_back(db, file, counted=counted)
 
     def take(self, file: FileId, digest: Digest, names: Iterable[tuple[str, str]]) -> Known | Taken:
@@ -237,7 +237,7 @@ class Ledger:
 
         Returns Known when the server has the bytes already. Raises PutAside while others have them in flight.
         """
-        with self._store.transaction(durable=False) as db:
+        with self._database.transaction(durable=False) as db:
             db.execute(
                 "UPDATE files SET sha1 = ? WHERE book_id = ? AND format = ?",
                 (bytes.fromhex(digest.sha1), file.book_id, file.format),
@@ -274,7 +274,7 @@ class Ledger:
         evidence = result.proof if isinstance(result.proof, Evidence) else None
         proof = None if isinstance(result.proof, Evidence) else result.proof
         source_id = proof.source_id if isinstance(proof, Receipt) else None
-        with self._store.transaction(durable=False) as db:
+        with self._database.transaction(durable=False) as db:
             if evidence is not None:
                 registration.check_evidence(db, result.file, evidence)
             settled = db.execute(
@@ -311,12 +311,12 @@ class Ledger:
 
     def book(self, book_id: BookId) -> books.BookState | None:
         """What is known of a book on the server."""
-        with self._store.reading() as db:
+        with self._database.reading() as db:
             return books.read(db, book_id, self._clock)
 
     def save_book(self, book_id: BookId, state: books.BookState) -> None:
         """Records a book's state; an intention is on the disk before its request leaves."""
-        with self._store.transaction(durable=state.intention is not None) as db:
+        with self._database.transaction(durable=state.intention is not None) as db:
             books.write(db, book_id, state, self._clock)
             if state.intention is not None:
                 claims.touch(db, self._owner, book_id, self._clock)
@@ -326,7 +326,7 @@ class Ledger:
 
         Raises PutAside while an earlier one about the book has not been reconciled.
         """
-        with self._store.transaction() as db:
+        with self._database.transaction() as db:
             books.refuse_second(db, book_id, self._clock)
             books.write(db, book_id, replace(state, intention=intention), self._clock)
             claims.touch(db, self._owner, book_id, self._clock)
@@ -342,7 +342,7 @@ class Ledger:
         not_carried: Iterable[str],
     ) -> None:
         """The book is done: its state, the ids of its names on the server, and which fields could not be carried."""
-        with self._store.transaction(durable=False) as db:
+        with self._database.transaction(durable=False) as db:
             books.write(db, book_id, state, self._clock)
             db.executemany(
                 "INSERT OR REPLACE INTO names (kind, name, server_id) VALUES (?, ?, ?)",
@@ -353,13 +353,13 @@ class Ledger:
 
     def forget_book(self, book_id: BookId) -> None:
         """The book has no ebook on the server (any more), and nothing is in flight for it."""
-        with self._store.transaction(durable=False) as db:
+        with self._database.transaction(durable=False) as db:
             db.execute("DELETE FROM books WHERE book_id = ?", (book_id,))
             claims.release_book(db, self._owner, book_id)
 
     def let_go(self, book_id: BookId) -> None:
-        """Lets go of all claims for a book whose turn is over for now."""
-        with self._store.transaction(durable=False) as db:
+        """Lets go of all claims for a book that is not being worked on now."""
+        with self._database.transaction(durable=False) as db:
             if (
                 db.execute("SELECT 1 FROM books WHERE book_id = ? AND intention IS NOT NULL", (book_id,)).fetchone()
                 is None
@@ -368,7 +368,7 @@ class Ledger:
 
     def forget_names(self, names: Iterable[tuple[str, str]]) -> None:
         """The server no longer knows these names under the ids we had."""
-        with self._store.transaction() as db:
+        with self._database.transaction() as db:
             db.executemany("DELETE FROM names WHERE kind = ? AND name = ?", list(names))
 
     @staticmethod
@@ -381,45 +381,45 @@ class Ledger:
 
     # -- what the server has --------------------------------------------------------------------------------------
 
-    def learn(self, proofs: Iterable[Receipt | Sighting]) -> tuple[int, list[Known]]:
+    def learn(self, proofs: Iterable[Receipt | RemoteMatch]) -> tuple[int, list[Known]]:
         """Remembers what the server has; returns how many were new, and the proofs to account with."""
         told = list(proofs)
-        with self._store.transaction(durable=False) as db:
+        with self._database.transaction(durable=False) as db:
             return claims.add_hashes(db, told), [Known(proof.digest) for proof in told]
 
     def knows(self, digest: Digest) -> bool:
         """Is the server known to have these bytes?"""
-        with self._store.reading() as db:
+        with self._database.reading() as db:
             return claims.is_known(db, digest)
 
     def count_hashes(self) -> int:
         """How many files the server is known to have, counted one by one."""
-        with self._store.reading() as db:
+        with self._database.reading() as db:
             return int(db.execute("SELECT COUNT(*) FROM hashes").fetchone()[0])
 
     def forget_hashes(self) -> None:
         """What the server has is to be learned anew; settled files stay settled."""
-        with self._store.transaction() as db:
+        with self._database.transaction() as db:
             db.execute("DELETE FROM hashes")
 
     def hash_count(self) -> int:
         """How many files the server is known to have, by the highest number given to one."""
-        with self._store.reading() as db:
+        with self._database.reading() as db:
             return int(db.execute("SELECT COALESCE(MAX(id), 0) FROM hashes").fetchone()[0])
 
     def note(self, key: str, value: str | None = None) -> str:
         """A small fact kept with the ledger; sets it when a value is given. Returns it, or "" when unset."""
         if value is not None:
-            with self._store.transaction() as db:
+            with self._database.transaction() as db:
                 db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (f"note:{key}", value))
             return value
-        with self._store.reading() as db:
+        with self._database.reading() as db:
             row = db.execute("SELECT value FROM meta WHERE key = ?", (f"note:{key}",)).fetchone()
         return "" if row is None else str(row[0])
 
     def unlearn(self, file: FileId, digest: Digest) -> bool:
         """The server no longer has these bytes: the file is pending again. Returns False when it was not settled."""
-        with self._store.transaction() as db:
+        with self._database.transaction() as db:
             claims.forget_hash(db, digest)
             return passes.reopen_file(db, file, Outcome.UPLOADED, Outcome.DUPLICATE)
 
@@ -443,33 +443,33 @@ class Ledger:
         if self.note("backed_up_pass") == str(pass_id):
             return
         self.note("rebuilt", "0")
-        self._store.copy_to(self._state_dir / BACKUP_NAME)
+        self._database.copy_to(self._state_dir / BACKUP_NAME)
         self.note("backed_up_pass", str(pass_id))
 
     def retry_failed(self) -> int:
         """Puts every failed file back to pending; returns how many. Ranges of an open pass are reopened for them."""
-        with self._store.transaction() as db:
+        with self._database.transaction() as db:
             return passes.reopen_failed(db)
 
     # -- the rest -----------------------------------------------------------------------------------------------
 
     def tally(self, pass_id: int, kind: str, name: str) -> None:
         """Counts one more of something."""
-        with self._store.transaction(durable=False) as db:
+        with self._database.transaction(durable=False) as db:
             passes.tally(db, pass_id, kind, {name: 1})
 
     def check_in_place(self) -> None:
         """Raises LedgerCorrupt when the ledger was deleted, cut short or overwritten under us."""
-        self._store.check_in_place()
+        self._database.check_in_place()
 
     @property
     def inode(self) -> int:
         """The number of the file that is in use."""
-        return self._store.inode
+        return self._database.inode
 
     def close(self) -> None:
         """Closes the file."""
-        self._store.close()
+        self._database.close()
 
     def _is_alive(self, owner: str) -> bool:
         return is_alive(Owner.parse(owner), self._state_dir)

@@ -1,7 +1,7 @@
 """A Calibre book as MyBookshelf2 accepts it: names, language, genres, series, lengths. Pure.
 
 Limits and naming rules are the server's (titles 256, names 128 characters, file names 255 bytes, paths 512).
-Whatever has no place there goes to `Card.not_carried`, by field, so that it is not lost.
+Whatever has no place there goes to `EbookMetadata.not_carried`, by field, so that it is not lost.
 """
 
 import functools
@@ -16,7 +16,7 @@ from common.sanitize import sanitize_text
 from migration.errors import Misconfigured
 from migration.metadata import author_names
 from migration.metadata.genres import SYNONYMS
-from migration.model import Author, Book, BookId, Card, PersonName, Vocabulary
+from migration.model import Author, Book, BookId, EbookMetadata, PersonName, Vocabulary
 
 TITLE_LENGTH = 256
 NAME_LENGTH = 128
@@ -32,7 +32,7 @@ _NOT_PLAIN = re.compile(r"[^A-Za-z0-9 \-]+")
 _HIERARCHY = re.compile(r"[./|]|::| - |>")
 
 
-def make_card(book: Book, vocabulary: Vocabulary, *, default_language: str, library_uuid: str) -> Card:
+def make_metadata(book: Book, vocabulary: Vocabulary, *, default_language: str, library_uuid: str) -> EbookMetadata:
     """The book's metadata for the server. Raises Misconfigured when the server lacks the default language."""
     lost: dict[str, Json] = dict(book.extras)
     language, language_id, exact = server_language(book.languages, vocabulary.languages, default_language)
@@ -49,7 +49,7 @@ def make_card(book: Book, vocabulary: Vocabulary, *, default_language: str, libr
     if any(max(len(name.last), len(name.first)) > NAME_LENGTH for name in names):
         lost["authors"] = [author.name for author in book.authors]
     series = _cut(book.series, TITLE_LENGTH, "series", lost) if book.series else None
-    return Card(
+    return EbookMetadata(
         title=title,
         working_title=working_title(title, library_uuid, book.id),
         authors=authors,
@@ -182,14 +182,14 @@ def _genre(tag: str, spelled: Mapping[str, str]) -> str | None:
     return next((spelled[name] for name in candidates if name in spelled), None)
 
 
-def too_long_for_paths(card: Card) -> bool:
+def too_long_for_paths(metadata: EbookMetadata) -> bool:
     """Would authors and series push a file or directory name of the server over its limits?
 
     Names on the server: `<authors> - <series> <index> - <title>.<ext>`, 255 bytes each, 512 for the path. Up to three
     authors are spelled out. Such a book is created without them; they come with the closing change.
     """
-    names = sum(len(f"{author.last} {author.first}") + 2 for author in card.authors[:3])
-    return names + len(card.series or "") > PATH_BUDGET
+    names = sum(len(f"{author.last} {author.first}") + 2 for author in metadata.authors[:3])
+    return names + len(metadata.series or "") > PATH_BUDGET
 
 
 def _cut(text: str, length: int, name: str, lost: dict[str, Json]) -> str:

@@ -2,7 +2,7 @@
 
 What is no answer of the protocol never gets here: `answers` decides that, and `wire` raises. Most errors of this server
 come with HTTP 200 and a key `error`; see the traps in the protocol reference. Requests that must not be repeated
-blindly (create, attach) cannot be sent without the ledger's fresh intention, and raise AnswerLost when their answer is
+blindly (create, attach) cannot be sent without the ledger's fresh intention, and raise ResponseLost when their answer is
 lost; the caller reconciles.
 """
 
@@ -19,7 +19,7 @@ from urllib.parse import quote, urlsplit
 from common.json_value import Json
 from common.settings.worker import Waits
 from migration.errors import (
-    AnswerLost,
+    ResponseLost,
     LoginRefused,
     MigrationError,
     RefusedByServer,
@@ -32,14 +32,14 @@ from migration.errors import (
 from migration.evidence import about
 from migration.ledger.tables.books import Asked, Intended
 from migration.metadata.mime import mime_type
-from migration.model import Card, Digest, EbookId, Receipt, Sighting, SourceId, UploadId, Vocabulary
+from migration.model import EbookMetadata, Digest, EbookId, Receipt, RemoteMatch, SourceId, UploadId, Vocabulary
 from migration.server import lookup, payloads, shapes
 from migration.server.engine.backends import Backend, Backends
 from migration.server.engine.calls import TaskEngine, Unauthorized, patience_for
 from migration.server.payloads import Ebook, Listing
-from migration.server.responses import Answer
+from migration.server.responses import Response
 from migration.server.sequences import Sequence
-from migration.server.transport import Body, Wire
+from migration.server.transport import Body, HttpTransport
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -82,9 +82,9 @@ class Extracted:
 class AttachedElsewhere(MigrationError):
     """The server has these bytes already, in an ebook that is not ours."""
 
-    def __init__(self, sighting: Sighting) -> None:
+    def __init__(self, match: RemoteMatch) -> None:
         super().__init__("file already exists in another ebook")
-        self.sighting = sighting
+        self.match = match
 
 
 class BookshelfClient:
@@ -92,15 +92,15 @@ class BookshelfClient:
 
     def __init__(
         self,
-        wire: Wire,
+        http: HttpTransport,
         username: str,
         password: str,
         ws_urls: tuple[str, ...],
         waits: Waits | None = None,
     ) -> None:
         """Sends nothing yet; the first request logs in."""
-        self.server = wire.base_url
-        self._wire = wire
+        self.server = http.base_url
+        self._http = http
         self._username = username
         self._password = password
         self._token = ""
@@ -117,14 +117,14 @@ class BookshelfClient:
 
     def login(self) -> None:
         """Gets a new access token. Raises LoginRefused when the server itself says so, and Transient."""
-        answer = self._wire.send("POST", "/login", body={"username": self._username, "password": self._password})
-        if answer.error or answer.status != 200:
-            reason = answer.error or answer.text or f"HTTP {answer.status}"
+        response = self._http.send("POST", "/login", body={"username": self._username, "password": self._password})
+        if response.error or response.status != 200:
+            reason = response.error or response.text or f"HTTP {response.status}"
             raise LoginRefused(
                 f"{self.server} refused the login of {self._username!r} ({reason}); check MBS2_USERNAME and "
                 "MBS2_PASSWORD"
             )
-        token = payloads.text(answer.mapping(), "access_token")
+        token = payloads.text(response.mapping(), "access_token")
         claims = shapes.claims(token)
         self.user_id = str(claims["id"])
         self._renew_at = time.monotonic() + renew_after(claims, time.time())
@@ -151,7 +151,7 @@ class BookshelfClient:
 
     def vocabulary(self) -> Vocabulary:
         """The languages and genres the server can express; and how it treats connections is found out."""
-        self._wire.learn_manners()
+        self._http.learn_manners()
         languages = payloads.objects(self._call("GET", "/api/languages"))
         genres = payloads.objects(self._call("GET", "/api/genres"))
         return Vocabulary(
@@ -161,43 +161,43 @@ class BookshelfClient:
 
     def close(self) -> None:
         """Closes the calling thread's connections."""
-        self._wire.close()
+        self._http.close()
         self._engine.close()
 
     # -- one file -------------------------------------------------------------------------------------------------
 
-    def check(self, digest: Digest, extension: str) -> Sighting | None:
-        """Asks before sending. Returns a Sighting when the server has these bytes; raises TooBig, Unsupported."""
-        answer = self._call(
+    def check(self, digest: Digest, extension: str) -> RemoteMatch | None:
+        """Asks before sending. Returns a RemoteMatch when the server has these bytes; raises TooBig, Unsupported."""
+        response = self._call(
             "POST",
             "/api/upload/check",
             {"mime_type": mime_type(extension), "size": digest.size, "hash": digest.sha1, "extension": extension},
         )
         with about(digest):
-            return self._upload_verdict(answer, digest)
+            return self._upload_verdict(response, digest)
 
-    def upload(self, outgoing: Outgoing, digest: Digest, extension: str) -> str | Sighting:
-        """Sends a file; returns the server's name for it, or a Sighting when it has these bytes already.
+    def upload(self, outgoing: Outgoing, digest: Digest, extension: str) -> str | RemoteMatch:
+        """Sends a file; returns the server's name for it, or a RemoteMatch when it has these bytes already.
 
         An upload that is never attached is cleaned up by the server, so this may be repeated.
         """
         name = f"{digest.sha1}.{extension}"
         body = payloads.Multipart(name, outgoing, outgoing.len, mime_type(extension))
-        answer = self._call("POST", "/api/upload", upload=(body, body.content_type), once=True)
+        response = self._call("POST", "/api/upload", upload=(body, body.content_type), once=True)
         with about(digest):
-            sighting = self._upload_verdict(answer, digest)
-        return sighting or payloads.text(answer.mapping(), "file")
+            match = self._upload_verdict(response, digest)
+        return match or payloads.text(response.mapping(), "file")
 
-    def extract(self, file: str, card: Card) -> UploadId:
+    def extract(self, file: str, metadata: EbookMetadata) -> UploadId:
         """Lets the server read the uploaded file's metadata, with Calibre's proposed."""
-        return UploadId(payloads.integer(self._task(TaskEngine.call, "metadata", [file, payloads.proposed(card)])))
+        return UploadId(payloads.integer(self._task(TaskEngine.call, "metadata", [file, payloads.proposed(metadata)])))
 
     def extracted(self, upload_id: UploadId) -> Extracted:
         """What the server made of an upload. Raises ServerFault when it does not know it any more."""
-        answer = self._call("GET", f"/api/uploads-meta/{upload_id}")
-        if answer.status != 200:
+        response = self._call("GET", f"/api/uploads-meta/{upload_id}")
+        if response.status != 200:
             raise ServerFault(f"{self.server} does not know upload {upload_id} any more; the file is sent again")
-        meta = answer.mapping()
+        meta = response.mapping()
         found = meta.get("meta")
         return Extracted(
             upload_id,
@@ -217,57 +217,59 @@ class BookshelfClient:
 
     def search(self, words: str) -> list[EbookId]:
         """The first ebooks, 100 at most, whose authors, title and series have all these words."""
-        answer = self._accepted(self._call("GET", f"/api/search/{quote(words, safe='')}?page_size=100"))
-        return [EbookId(payloads.integer(item.get("id"))) for item in payloads.items(answer)]
+        response = self._accepted(self._call("GET", f"/api/search/{quote(words, safe='')}?page_size=100"))
+        return [EbookId(payloads.integer(item.get("id"))) for item in payloads.items(response)]
 
-    def create(self, intended: Intended, card: Card, ids: Mapping[tuple[str, str], int], *, bare: bool) -> EbookId:
+    def create(
+        self, intended: Intended, metadata: EbookMetadata, ids: Mapping[tuple[str, str], int], *, bare: bool
+    ) -> EbookId:
         """Makes the ebook under its working title; without authors and series when `bare`.
 
-        Raises PutAside when the intention is not fresh; AnswerLost, RefusedByServer.
+        Raises PutAside when the intention is not fresh; ResponseLost, RefusedByServer.
         """
         intended.spend(Asked.CREATE)
         before = self._ebooks.highest
         body: dict[str, Json] = {
-            "title": card.working_title,
-            "language": {"id": card.language_id},
-            "genres": [{"id": genre_id} for genre_id, _name in card.genres],
-            "authors": [] if bare else payloads.authors(card, ids),
+            "title": metadata.working_title,
+            "language": {"id": metadata.language_id},
+            "genres": [{"id": genre_id} for genre_id, _name in metadata.genres],
+            "authors": [] if bare else payloads.authors(metadata, ids),
         }
         if not bare:
-            body.update(payloads.series(card, ids))
+            body.update(payloads.series(metadata, ids))
         with about(intended.book_id):
-            answer = self._call("POST", "/api/ebooks", body)
-            if answer.error.startswith("Unknown id"):
+            response = self._call("POST", "/api/ebooks", body)
+            if response.error.startswith("Unknown id"):
                 # Of another database: the embedded server's word for what is HTTP 500 on MyBookshelf2.
-                raise AnswerLost(f"the server knows an id of ours no more: {answer.error}", still_running=False)
-            self._accepted(answer)
-        return EbookId(self._ebooks.made(payloads.integer(answer.mapping().get("id")), before))
+                raise ResponseLost(f"the server knows an id of ours no more: {response.error}", still_running=False)
+            self._accepted(response)
+        return EbookId(self._ebooks.made(payloads.integer(response.mapping().get("id")), before))
 
     def attach(self, intended: Intended, ebook_id: EbookId) -> Receipt:
-        """Moves the upload that was intended into an ebook. Raises AnswerLost, AttachedElsewhere, RefusedByServer.
+        """Moves the upload that was intended into an ebook. Raises ResponseLost, AttachedElsewhere, RefusedByServer.
 
         PutAside when the intention is not fresh. HTTP 404 (no such ebook or upload) is what a second
-        try gets, so it too is AnswerLost: reconcile.
+        try gets, so it too is ResponseLost: reconcile.
         """
         intended.spend(Asked.ATTACH)
         before = self._sources.highest
         upload_id, digest = intended.intention.upload_id, intended.intention.digest
         if upload_id is None or digest is None:
             raise ValueError(f"an intention to attach without an upload: {intended.intention}")
-        answer = self._call("POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": upload_id})
-        if answer.status == 404:
-            raise AnswerLost(f"add-upload to ebook {ebook_id}: the upload or the ebook is gone", still_running=False)
-        return self._receipt(answer, ebook_id, digest, before)
+        response = self._call("POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": upload_id})
+        if response.status == 404:
+            raise ResponseLost(f"add-upload to ebook {ebook_id}: the upload or the ebook is gone", still_running=False)
+        return self._receipt(response, ebook_id, digest, before)
 
-    def _receipt(self, answer: Answer, ebook_id: EbookId, digest: Digest, before: int) -> Receipt:
+    def _receipt(self, response: Response, ebook_id: EbookId, digest: Digest, before: int) -> Receipt:
         """What add-upload says; `before` was the highest source when it was asked."""
-        if "already exists" in answer.error:
-            existing = _EXISTING.search(answer.error)
+        if "already exists" in response.error:
+            existing = _EXISTING.search(response.error)
             if existing is not None and int(existing[2]) == ebook_id:
                 return Receipt(digest, ebook_id, SourceId(int(existing[1])))
-            raise AttachedElsewhere(Sighting(digest, EbookId(int(existing[2])) if existing else None))
+            raise AttachedElsewhere(RemoteMatch(digest, EbookId(int(existing[2])) if existing else None))
         with about(digest):
-            accepted = self._accepted(answer)
+            accepted = self._accepted(response)
         made = self._sources.made(payloads.integer(accepted.mapping().get("id")), before)
         return Receipt(digest, ebook_id, SourceId(made))
 
@@ -278,15 +280,15 @@ class BookshelfClient:
 
         Raises AttachedElsewhere when it has them in another ebook, Transient when it cannot be told.
         """
-        sighting = self.check(digest, extension)
-        if sighting is None:
+        match = self.check(digest, extension)
+        if match is None:
             return None
         ebook = self.ebook(ebook_id)
         for source_id, found, size in ebook.sources if ebook else ():
             if (found, size) == (extension, digest.size):
                 return Receipt(digest, ebook_id, source_id)
         if ebook is None or upload_id is None:
-            raise AttachedElsewhere(sighting)
+            raise AttachedElsewhere(match)
         return self._attached_after_all(ebook_id, digest, upload_id)
 
     def _attached_after_all(self, ebook_id: EbookId, digest: Digest, upload_id: UploadId) -> Receipt:
@@ -294,30 +296,32 @@ class BookshelfClient:
 
         One that was attached is gone, and another ebook that has the bytes is named.
         """
-        answer = self._call("POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": upload_id})
-        if answer.status == 404:
+        response = self._call("POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": upload_id})
+        if response.status == 404:
             raise ServerFault(
                 f"the server has taken upload {upload_id} and does not show it in ebook {ebook_id}: an old answer of a "
                 "cache, or somebody moved the file; in that case delete the empty ebook there"
             )
-        return self._receipt(answer, ebook_id, digest, 0)
+        return self._receipt(response, ebook_id, digest, 0)
 
     def ebook(self, ebook_id: EbookId) -> Ebook | None:
         """The ebook as it is now; None when the server itself says that there is none."""
-        answer = self._call("GET", f"/api/ebooks/{ebook_id}")
-        return None if answer.status == 404 else payloads.ebook(ebook_id, self._accepted(answer).mapping())
+        response = self._call("GET", f"/api/ebooks/{ebook_id}")
+        return None if response.status == 404 else payloads.ebook(ebook_id, self._accepted(response).mapping())
 
     def newest(self, page: int, size: int = PAGE_SIZE) -> Listing:
         """A page of the server's ebooks, newest first; pages count from 1, and one after the last is empty."""
-        answer = self._call("GET", f"/api/ebooks?sort=-created&page={page}&page_size={size}")
-        if answer.status == 404 and page > 1:
+        response = self._call("GET", f"/api/ebooks?sort=-created&page={page}&page_size={size}")
+        if response.status == 404 and page > 1:
             return Listing(0, ())
-        listing = payloads.listing(self._accepted(answer))
+        listing = payloads.listing(self._accepted(response))
         for ebook in listing.ebooks:
             self._ebooks.seen(ebook.id)
         return listing
 
-    def change(self, ebook: Ebook, card: Card, ids: Mapping[tuple[str, str], int], *, title: str, bare: bool) -> None:
+    def change(
+        self, ebook: Ebook, metadata: EbookMetadata, ids: Mapping[tuple[str, str], int], *, title: str, bare: bool
+    ) -> None:
         """Gives the ebook a title; authors and series too when it was made `bare`. Raises ServerFault when stale.
 
         An ebook that was guessed is asked for when the guess was wrong; the server has changed nothing then. It is left
@@ -325,16 +329,16 @@ class BookshelfClient:
         """
         body: dict[str, Json] = {"title": title, "version_id": ebook.version}
         if bare:
-            body |= {"authors": payloads.authors(card, ids), **payloads.series(card, ids)}
-        answer = self._call("PATCH", f"/api/ebooks/{ebook.id}", body)
-        if "Stalled record" in answer.error:
+            body |= {"authors": payloads.authors(metadata, ids), **payloads.series(metadata, ids)}
+        response = self._call("PATCH", f"/api/ebooks/{ebook.id}", body)
+        if "Stalled record" in response.error:
             current = self.ebook(ebook.id) if ebook.guessed else None
             if current is None:
                 raise ServerFault(f"ebook {ebook.id} was changed by somebody else meanwhile")
             if current.title == ebook.title:
-                self.change(current, card, ids, title=title, bare=bare)
+                self.change(current, metadata, ids, title=title, bare=bare)
             return
-        self._accepted(answer)
+        self._accepted(response)
 
     def rate(self, ebook_id: EbookId, rating: int) -> None:
         """Sets this user's rating, 0-100."""
@@ -345,8 +349,8 @@ class BookshelfClient:
         size = cover.seek(0, os.SEEK_END)
         cover.seek(0)
         body = payloads.Multipart("cover.jpg", cover, size, "image/jpeg")
-        answer = self._accepted(self._call("POST", "/api/upload-cover", upload=(body, body.content_type), once=True))
-        self._task(TaskEngine.call, "cover", [payloads.text(answer.mapping(), "file"), ebook_id])
+        response = self._accepted(self._call("POST", "/api/upload-cover", upload=(body, body.content_type), once=True))
+        self._task(TaskEngine.call, "cover", [payloads.text(response.mapping(), "file"), ebook_id])
 
     def delete(self, ebook_id: EbookId) -> None:
         """Removes an ebook that was made and never got a file; one that is gone already is fine.
@@ -358,9 +362,9 @@ class BookshelfClient:
             return
         if ebook.sources:
             raise ServerFault(f"ebook {ebook_id} holds files after all; it is not deleted")
-        answer = self._call("DELETE", f"/api/ebooks/{ebook_id}")
-        if answer.status != 404:
-            self._accepted(answer)
+        response = self._call("DELETE", f"/api/ebooks/{ebook_id}")
+        if response.status != 404:
+            self._accepted(response)
 
     # -- how ------------------------------------------------------------------------------------------------------
 
@@ -384,7 +388,7 @@ class BookshelfClient:
         *,
         upload: tuple[Any, str] | None = None,
         once: bool = False,
-    ) -> Answer:
+    ) -> Response:
         """Sends with the token; logs in again on 401, once. The server's own 401 was certainly not carried out.
 
         `once`: the body is a stream that cannot be sent a second time; then 401 is a ServerFault, and the next try of
@@ -393,26 +397,26 @@ class BookshelfClient:
         token = self.access_token()
         # A file takes as long as it takes: only small requests tell that nobody answers.
         with nullcontext() if upload else self._backends.asking(Backend.APP):
-            answer = self._wire.send(method, path, body=body, upload=upload, token=token)
+            response = self._http.send(method, path, body=body, upload=upload, token=token)
         self._backends.heard(Backend.APP)
-        if answer.status == 401:
+        if response.status == 401:
             self.login_again(token)
             if once:
                 raise ServerFault(f"{method} {path}: the token had expired; logged in again")
-            answer = self._wire.send(method, path, body=body, token=self._token)
-        self._refusals = self._refusals + 1 if answer.status == 401 else 0
-        if answer.status == 401 and self._refusals < PERSISTENT_REFUSALS:
+            response = self._http.send(method, path, body=body, token=self._token)
+        self._refusals = self._refusals + 1 if response.status == 401 else 0
+        if response.status == 401 and self._refusals < PERSISTENT_REFUSALS:
             raise ServerFault(f"{method} {path}: HTTP 401 right after a login")
-        if answer.status == 401:
+        if response.status == 401:
             raise LoginRefused(
                 f"{self.server} does not let {self._username!r} do {method} {path}; the user needs the role 'user'"
             )
-        if answer.status == 403:
+        if response.status == 403:
             raise RefusedByServer(
-                f"the server says: {answer.text}; {self._username!r} may only change ebooks of its own, "
+                f"the server says: {response.text}; {self._username!r} may only change ebooks of its own, "
                 "unless it has the role 'superuser'"
             )
-        return answer
+        return response
 
     def _task(self, do: Callable[Concatenate[TaskEngine, P], R], *args: P.args, **more: P.kwargs) -> R:
         """Lets the task engine do something; logs in again, once, when it refuses the token."""
@@ -425,23 +429,23 @@ class BookshelfClient:
         except Unauthorized:
             raise LoginRefused(f"the task engine of {self.server} refuses the token of {self._username!r}") from None
 
-    def _upload_verdict(self, answer: Answer, digest: Digest) -> Sighting | None:
+    def _upload_verdict(self, response: Response, digest: Digest) -> RemoteMatch | None:
         """What `check` and `upload` say of a file; None means yes."""
-        error = answer.error
-        if answer.status == 413 or "too big" in error:
+        error = response.error
+        if response.status == 413 or "too big" in error:
             raise TooBig(f"the server accepts no file of {digest.size} bytes")
         if "unsupported" in error:
             raise Unsupported(f"the server says: {error}")
         if "already exists" in error:
-            return Sighting(digest)
-        self._accepted(answer)
+            return RemoteMatch(digest)
+        self._accepted(response)
         return None
 
-    def _accepted(self, answer: Answer) -> Answer:
+    def _accepted(self, response: Response) -> Response:
         """The answer itself when it says yes. Raises RefusedByServer with the server's words."""
-        if answer.error or answer.status >= 400:
-            raise RefusedByServer(f"the server says: {answer.error or answer.text or f'HTTP {answer.status}'}")
-        return answer
+        if response.error or response.status >= 400:
+            raise RefusedByServer(f"the server says: {response.error or response.text or f'HTTP {response.status}'}")
+        return response
 
 
 def renew_after(claims: Mapping[str, Json], now: float) -> float:

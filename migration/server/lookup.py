@@ -12,7 +12,7 @@ from urllib.parse import quote
 from migration.errors import ServerFault, Unlisted
 from migration.model import EbookId
 from migration.server import payloads
-from migration.server.responses import Answer
+from migration.server.responses import Response
 
 #: Ebooks of a page of the search, and the pages that are looked through.
 PAGE_SIZE, PAGES = 100, 5
@@ -20,7 +20,7 @@ PAGE_SIZE, PAGES = 100, 5
 WORDS = 12
 
 #: Sends a GET request with the token and returns the protocol's answer.
-Get = Callable[[str], Answer]
+Get = Callable[[str], Response]
 
 
 def find(get: Get, title: str) -> list[EbookId]:
@@ -33,11 +33,11 @@ def find(get: Get, title: str) -> list[EbookId]:
         # No request can ask for it; such a title is never one of our working titles.
         return []
     try:
-        answer = get(f"/api/ebooks/index/{quote(prefix, safe='')}")
+        response = get(f"/api/ebooks/index/{quote(prefix, safe='')}")
     except ServerFault as fault:
         return _searched(get, title, str(fault))
-    found = _exactly(answer, title)
-    shown, total = len(payloads.items(answer)), payloads.integer(answer.mapping().get("total"))
+    found = _exactly(response, title)
+    shown, total = len(payloads.items(response)), payloads.integer(response.mapping().get("total"))
     if not found and shown < total:
         return _searched(get, title, f"it shows {shown} of {total} titles that begin so")
     return found
@@ -51,17 +51,19 @@ def words_of(title: str) -> str:
 def _searched(get: Get, title: str, why: str) -> list[EbookId]:
     words = words_of(title)
     for page in range(1, PAGES + 1) if words else ():
-        answer = get(f"/api/search/{quote(words)}?page={page}&page_size={PAGE_SIZE}")
-        listed = answer.mapping().get("items")
+        response = get(f"/api/search/{quote(words)}?page={page}&page_size={PAGE_SIZE}")
+        listed = response.mapping().get("items")
         if not isinstance(listed, list):
             # A page after the last: by now the list is shorter.
             break
-        if found := _exactly(answer, title):
+        if found := _exactly(response, title):
             return found
         if len(listed) < PAGE_SIZE:
             break
     raise Unlisted(f"the server cannot tell whether it has the title {title!r} ({why}); its search finds no such ebook")
 
 
-def _exactly(answer: Answer, title: str) -> list[EbookId]:
-    return [EbookId(payloads.integer(item.get("id"))) for item in payloads.items(answer) if item.get("title") == title]
+def _exactly(response: Response, title: str) -> list[EbookId]:
+    return [
+        EbookId(payloads.integer(item.get("id"))) for item in payloads.items(response) if item.get("title") == title
+    ]

@@ -65,14 +65,14 @@ class Questions:
             if self._gone:
                 raise Unanswered(f"not asked: {self._gone}", gone=True)
             try:
-                answer = self._tried(question)
+                response = self._tried(question)
             except Transient as error:
                 if self._is_there():
                     self._open_in_a_row += 1
                     raise Unanswered(str(error)) from error
             else:
                 self._open_in_a_row = 0
-                return answer
+                return response
         raise Unanswered("the server went away again and again while it was asked")
 
     def _tried(self, question: Callable[[], T]) -> T:

@@ -1,4 +1,4 @@
-"""What goes into the bodies of MyBookshelf2's requests, and what is read out of its answers."""
+"""What goes into the bodies of MyBookshelf2's requests, and what is read out of its responses."""
 
 import uuid
 from collections.abc import Mapping
@@ -7,8 +7,8 @@ from typing import Protocol
 
 from common.json_value import Json
 from migration.errors import ServerFault
-from migration.model import Card, EbookId, PersonName, SourceId
-from migration.server.responses import Answer
+from migration.model import EbookMetadata, EbookId, PersonName, SourceId
+from migration.server.responses import Response
 
 #: Between the parts of a body; no book can know it. The same for all, so that a server parses the header once.
 BOUNDARY = uuid.uuid4().hex
@@ -93,17 +93,17 @@ class Multipart:
         return head + tail
 
 
-def proposed(card: Card) -> dict[str, Json]:
+def proposed(metadata: EbookMetadata) -> dict[str, Json]:
     """Calibre's metadata for the `metadata` task. Keys without a value are left out: null breaks the task."""
     keys: dict[str, Json] = {
-        "title": card.working_title,
-        "authors": [_person(author) for author in card.authors],
-        "genres": [{"name": name} for _id, name in card.genres],
-        "language": {"code": card.language_code},
+        "title": metadata.working_title,
+        "authors": [_person(author) for author in metadata.authors],
+        "genres": [{"name": name} for _id, name in metadata.genres],
+        "language": {"code": metadata.language_code},
     }
-    if card.series is not None:
-        keys["series"] = {"title": card.series}
-        keys["series_index"] = card.series_index
+    if metadata.series is not None:
+        keys["series"] = {"title": metadata.series}
+        keys["series_index"] = metadata.series_index
     return keys
 
 
@@ -117,29 +117,29 @@ def author_key(author: PersonName) -> tuple[str, str]:
     return "author", f"{author.last}, {author.first}" if author.first else author.last
 
 
-def name_keys(card: Card) -> list[tuple[str, str]]:
-    """The names a card needs on the server: its authors and its series."""
-    of_series = [] if card.series is None else [("series", card.series)]
-    return [author_key(author) for author in card.authors] + of_series
+def name_keys(metadata: EbookMetadata) -> list[tuple[str, str]]:
+    """The names the metadata needs on the server: its authors and its series."""
+    of_series = [] if metadata.series is None else [("series", metadata.series)]
+    return [author_key(author) for author in metadata.authors] + of_series
 
 
-def authors(card: Card, known_ids: Mapping[tuple[str, str], int]) -> list[Json]:
-    """The card's authors: by id where the server knows them, else by name."""
+def authors(metadata: EbookMetadata, known_ids: Mapping[tuple[str, str], int]) -> list[Json]:
+    """The authors: by id where the server knows them, else by name."""
     result: list[Json] = []
-    for author in card.authors:
+    for author in metadata.authors:
         known = known_ids.get(author_key(author))
         result.append({"id": known} if known is not None else _person(author))
     return result
 
 
-def series(card: Card, known_ids: Mapping[tuple[str, str], int]) -> dict[str, Json]:
-    """The card's series and index, as keys of a body; {} without a series."""
-    if card.series is None:
+def series(metadata: EbookMetadata, known_ids: Mapping[tuple[str, str], int]) -> dict[str, Json]:
+    """The series and index, as keys of a body; {} without a series."""
+    if metadata.series is None:
         return {}
-    known = known_ids.get(("series", card.series))
+    known = known_ids.get(("series", metadata.series))
     return {
-        "series": {"id": known} if known is not None else {"title": card.series},
-        "series_index": card.series_index,
+        "series": {"id": known} if known is not None else {"title": metadata.series},
+        "series_index": metadata.series_index,
     }
 
 
@@ -176,28 +176,28 @@ def ebook(ebook_id: EbookId, body: Mapping[str, Json]) -> Ebook:
     )
 
 
-def listing(answer: Answer) -> Listing:
+def listing(response: Response) -> Listing:
     """A page of ebooks. Raises ServerFault when it is none."""
-    found = [Listed(EbookId(integer(item.get("id"))), text(item, "title")) for item in items(answer)]
-    return Listing(integer(answer.mapping().get("total")), tuple(found))
+    found = [Listed(EbookId(integer(item.get("id"))), text(item, "title")) for item in items(response)]
+    return Listing(integer(response.mapping().get("total")), tuple(found))
 
 
 def _number(value: Json) -> float | None:
     return None if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
 
 
-def objects(answer: Answer) -> list[dict[str, Json]]:
+def objects(response: Response) -> list[dict[str, Json]]:
     """The objects of a list. Raises ServerFault when the answer is no list."""
-    if not isinstance(answer.body, list):
-        raise ServerFault(f"the server's answer is not a list: {answer.error or answer.text or answer.status}")
-    return [item for item in answer.body if isinstance(item, dict)]
+    if not isinstance(response.body, list):
+        raise ServerFault(f"the server's answer is not a list: {response.error or response.text or response.status}")
+    return [item for item in response.body if isinstance(item, dict)]
 
 
-def items(answer: Answer) -> list[dict[str, Json]]:
+def items(response: Response) -> list[dict[str, Json]]:
     """The objects of a page of a list. Raises ServerFault when the answer lists nothing, not even nobody."""
-    listed = answer.mapping().get("items")
+    listed = response.mapping().get("items")
     if not isinstance(listed, list):
-        raise ServerFault(f"the server's answer lists nothing: {answer.error or answer.text or answer.status}")
+        raise ServerFault(f"the server's answer lists nothing: {response.error or response.text or response.status}")
     return [item for item in listed if isinstance(item, dict)]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from migration.errors import Misconfigured, ServerUnreachable
 from migration.ledger.ledger import Ledger
-from migration.model import Digest, EbookId, Sighting
+from migration.model import Digest, EbookId, RemoteMatch
 
 if TYPE_CHECKING:
     import psycopg
@@ -42,8 +42,8 @@ def refresh(uri: str, ledger: Ledger, *, exactly: bool = False) -> int:
 def _read_on(uri: str, ledger: Ledger) -> int:
     new = 0
     after = max(0, int(ledger.note(_NOTE) or 0) - OVERLAP)
-    for last_id, sightings in _pages(uri, after):
-        new += ledger.learn(sightings)[0]
+    for last_id, matches in _pages(uri, after):
+        new += ledger.learn(matches)[0]
         ledger.note(_NOTE, str(last_id))
     return new
 
@@ -74,7 +74,7 @@ def holders(uri: str, digests: Iterable[Digest]) -> dict[Digest, EbookId]:
     return found
 
 
-def _pages(uri: str, after: int) -> Iterator[tuple[int, list[Sighting]]]:
+def _pages(uri: str, after: int) -> Iterator[tuple[int, list[RemoteMatch]]]:
     with _translated(), _connected(uri) as db:
         while True:
             rows = db.execute(
@@ -83,7 +83,7 @@ def _pages(uri: str, after: int) -> Iterator[tuple[int, list[Sighting]]]:
             if not rows:
                 return
             after = rows[-1][0]
-            yield after, [sighting for row in rows if (sighting := _sighting(row[1], row[2])) is not None]
+            yield after, [match for row in rows if (match := _match(row[1], row[2])) is not None]
 
 
 def _connected(uri: str) -> "psycopg.Connection[tuple[Any, ...]]":
@@ -110,8 +110,8 @@ def _translated() -> Iterator[None]:
         raise ServerUnreachable(f"the server's database does not answer ({type(error).__name__})") from None
 
 
-def _sighting(sha1: str, size: int) -> Sighting | None:
+def _match(sha1: str, size: int) -> RemoteMatch | None:
     try:
-        return Sighting(Digest(sha1, size))
+        return RemoteMatch(Digest(sha1, size))
     except (ValueError, TypeError):
         return None

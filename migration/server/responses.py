@@ -53,8 +53,8 @@ _PAGE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
-    """What came over the wire. Names of `headers` are in lower case; `defect` says why `body` is not whole."""
+class RawResponse:
+    """A response as it was received. Names of `headers` are in lower case; `defect` says why `body` is not whole."""
 
     status: int
     headers: Mapping[str, str]
@@ -68,7 +68,7 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """An answer of the protocol. `body` is its JSON, or None when it is a page; `text` that page's cleaned sentence."""
 
     status: int
@@ -91,7 +91,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class NoAnswer:
+class InvalidResponse:
     """What came says nothing. `reason` completes "… answered with"; `retry_after` is seconds, 0 when nobody asked.
 
     `over`: it is the server's own word all the same, so the request is not running any more.
@@ -168,45 +168,45 @@ def route_of(method: str, path: str) -> Route:
     raise LookupError(f"{method} {bare} is no request of the protocol; enter it in migration/server/responses.py")
 
 
-def judge(route: Route, path: str, response: Response, now: datetime) -> Answer | NoAnswer:
+def assess(route: Route, path: str, raw: RawResponse, now: datetime) -> Response | InvalidResponse:
     """Is it the answer of the protocol to a request of this route? `now` is aware, for a date in `Retry-After`."""
-    verdict = _judged(route, path, response)
-    if isinstance(verdict, Answer):
+    verdict = _assessed(route, path, raw)
+    if isinstance(verdict, Response):
         return verdict
-    wait = retry_after(response.headers, now)
-    return NoAnswer(verdict.reason, wait, verdict.over) if wait else verdict
+    wait = retry_after(raw.headers, now)
+    return InvalidResponse(verdict.reason, wait, verdict.over) if wait else verdict
 
 
-def _judged(route: Route, path: str, response: Response) -> Answer | NoAnswer:
-    status = response.status
-    if response.defect:
-        return NoAnswer(response.defect)
+def _assessed(route: Route, path: str, raw: RawResponse) -> Response | InvalidResponse:
+    status = raw.status
+    if raw.defect:
+        return InvalidResponse(raw.defect)
     if 300 <= status < 400:
-        return NoAnswer(_redirect(response.headers.get("location", "")))
+        return InvalidResponse(_redirect(raw.headers.get("location", "")))
     if status == 200:
-        return _yes_or_error(route, path, response)
-    own = _own_words(route, response)
+        return _yes_or_error(route, path, raw)
+    own = _own_words(route, raw)
     if status in route.refusals and own is not None:
         return own
-    page = f" {text}" if (text := _sentence(response)) else ""
-    return NoAnswer(f"HTTP {status}{page}", over=status == 500 and own is not None)
+    page = f" {text}" if (text := _sentence(raw)) else ""
+    return InvalidResponse(f"HTTP {status}{page}", over=status == 500 and own is not None)
 
 
-def _yes_or_error(route: Route, path: str, response: Response) -> Answer | NoAnswer:
-    if response.kind != "application/json":
-        shown = for_log(response.kind, 60) or "no content type"
-        return NoAnswer(f"{shown} instead of JSON: {_sentence(response) or 'nothing'}")
+def _yes_or_error(route: Route, path: str, raw: RawResponse) -> Response | InvalidResponse:
+    if raw.kind != "application/json":
+        shown = for_log(raw.kind, 60) or "no content type"
+        return InvalidResponse(f"{shown} instead of JSON: {_sentence(raw) or 'nothing'}")
     try:
-        body = parsed(response.body)
+        body = parsed(raw.body)
     except ValueError as error:
-        return NoAnswer(f"JSON that cannot be read: {for_log(str(error), 120)}")
-    answer = Answer(200, body)
+        return InvalidResponse(f"JSON that cannot be read: {for_log(str(error), 120)}")
+    response = Response(200, body)
     if isinstance(body, dict) and "error" in body:
         if refuses(route, body["error"], body.get("error_details")):
-            return answer
-        return NoAnswer(f"trouble of its own: {answer.error}", over=True)
+            return response
+        return InvalidResponse(f"trouble of its own: {response.error}", over=True)
     lack = route.shape(body, route.ids(path))
-    return NoAnswer(f"JSON of another kind: {lack}") if lack else answer
+    return InvalidResponse(f"JSON of another kind: {lack}") if lack else response
 
 
 # -- refusal or trouble ----------------------------------------------------------------------------
@@ -248,33 +248,33 @@ def _about_values(details: str) -> bool:
 # -- the server's own words --------------------------------------------------------------------------
 
 
-def _own_words(route: Route, response: Response) -> Answer | None:
+def _own_words(route: Route, raw: RawResponse) -> Response | None:
     """The answer when a status other than 200 comes from the server itself, as far as that can be told."""
-    status = response.status
+    status = raw.status
     if status == 413 and status in route.refusals:
         # Whoever sets the limit, the server or its proxy: a file of this size does not get through.
-        return Answer(status, None, _sentence(response))
-    if "www-authenticate" in response.headers:
+        return Response(status, None, _sentence(raw))
+    if "www-authenticate" in raw.headers:
         # The server never sends it; a proxy that wants a login of its own does.
         return None
-    if response.kind != "application/json":
-        return _own_page(response) if route.plain else None
+    if raw.kind != "application/json":
+        return _own_page(raw) if route.plain else None
     try:
-        body = parsed(response.body)
+        body = parsed(raw.body)
     except ValueError:
         return None
     message = body.get("message") if isinstance(body, dict) else None
-    return Answer(status, body, for_log(message)) if isinstance(message, str) and _fits(status, message) else None
+    return Response(status, body, for_log(message)) if isinstance(message, str) and _fits(status, message) else None
 
 
-def _own_page(response: Response) -> Answer | None:
-    page = _PAGE.fullmatch(response.body.decode("utf-8", "replace"))
-    if response.kind != "text/html" or page is None or int(page[1]) != response.status:
+def _own_page(raw: RawResponse) -> Response | None:
+    page = _PAGE.fullmatch(raw.body.decode("utf-8", "replace"))
+    if raw.kind != "text/html" or page is None or int(page[1]) != raw.status:
         return None
     # Of a missing upload the page says no more than any other; only its form tells whose it is.
-    if response.status == 401 and _DENIED not in page[2]:
+    if raw.status == 401 and _DENIED not in page[2]:
         return None
-    return Answer(response.status, None, _sentence(response))
+    return Response(raw.status, None, _sentence(raw))
 
 
 def _fits(status: int, message: str) -> bool:
@@ -283,9 +283,9 @@ def _fits(status: int, message: str) -> bool:
     return message.startswith(begins)
 
 
-def _sentence(response: Response) -> str:
+def _sentence(raw: RawResponse) -> str:
     """What a page or a body says, cleaned and short. JSON is never quoted: it may be a login's, with its token."""
-    text = response.body[:65536].decode("utf-8", "replace")
+    text = raw.body[:65536].decode("utf-8", "replace")
     if text.lstrip()[:1] in tuple('{["'):
         return "JSON"
     for begin, end in (("<p>", "</p>"), ("<title>", "</title>")):

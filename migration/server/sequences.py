@@ -2,7 +2,7 @@
 
 import threading
 
-from migration.errors import AnswerLost
+from migration.errors import ResponseLost
 
 
 class Sequence:
@@ -30,7 +30,7 @@ class Sequence:
     def made(self, number: int, before: int) -> int:
         """The id of what a request has made, which left when `before` was the highest. Raises AnswerLost."""
         if number <= before:
-            raise AnswerLost(
+            raise ResponseLost(
                 f"the server says that it made {self._what} {number}, which was there before; that is the answer to "
                 "another request"
             )

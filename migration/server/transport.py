@@ -20,10 +20,10 @@ from common.json_value import Json
 from common.resources import raise_if_exhausted
 from common.sanitize import for_log
 from common.settings.worker import Waits
-from migration.errors import AnswerLost, Misconfigured, ServerFault, ServerUnreachable, Transient
+from migration.errors import ResponseLost, Misconfigured, ServerFault, ServerUnreachable, Transient
 from migration.server import responses
 from migration.server.deadline import PunctualAdapter, PunctualResponse
-from migration.server.responses import Answer, NoAnswer, Response, Route
+from migration.server.responses import Response, InvalidResponse, RawResponse, Route
 
 #: Seconds to wait for a connection.
 CONNECT_SECONDS = 5.0
@@ -37,7 +37,7 @@ _BLOCK = 64 * 1024
 Body = dict[str, Json] | None
 
 
-class Wire:
+class HttpTransport:
     """Sends requests below one base URL. Thread-safe: each thread has its own session and connection."""
 
     def __init__(self, base_url: str, answer_seconds: float = Waits.answer_seconds) -> None:
@@ -67,7 +67,7 @@ class Wire:
         body: Body = None,
         upload: tuple[IO[bytes] | Any, str] | None = None,
         token: str = "",
-    ) -> Answer:
+    ) -> Response:
         """One request and its answer. `upload` is a readable body with its content type.
 
         Raises ServerUnreachable when it certainly did not act or may be repeated, ServerFault when
@@ -83,11 +83,11 @@ class Wire:
         if upload is not None:
             data, headers["Content-Type"] = upload
         try:
-            response = self._exchange(method, _never_asked(path) if method == "GET" else path, headers, body, data)
+            raw = self._exchange(method, _never_asked(path) if method == "GET" else path, headers, body, data)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _failure(error, what, route) from error
-        verdict = responses.judge(route, path, response, utc_now())
-        if isinstance(verdict, NoAnswer):
+        verdict = responses.assess(route, path, raw, utc_now())
+        if isinstance(verdict, InvalidResponse):
             raise _fault(verdict, what, route)
         return verdict
 
@@ -98,7 +98,7 @@ class Wire:
             session.close()
             self._local.session = None
 
-    def _exchange(self, method: str, path: str, headers: dict[str, str], body: Body, data: Any) -> Response:
+    def _exchange(self, method: str, path: str, headers: dict[str, str], body: Body, data: Any) -> RawResponse:
         if self._closes_silently:
             headers["Connection"] = "close"
         read_seconds = self._answer_seconds * (1 if data is None else UPLOAD_TIMES)
@@ -112,9 +112,9 @@ class Wire:
                 timeout=(CONNECT_SECONDS, read_seconds),
                 allow_redirects=False,
                 stream=True,
-            ) as response:
-                names = {name.lower(): value for name, value in response.headers.items()}
-                return _whole(response.status_code, names, response.raw.stream(_BLOCK, decode_content=False))
+            ) as raw:
+                names = {name.lower(): value for name, value in raw.headers.items()}
+                return _whole(raw.status_code, names, raw.raw.stream(_BLOCK, decode_content=False))
         finally:
             if self._closes_silently:
                 # The answer may come before the end of its connection does: it must not be taken for the next request.
@@ -153,11 +153,11 @@ def closes_silently(base_url: str) -> bool:
     path = "/api/languages"
     try:
         connection.request("GET", parts.path + path, headers={"Accept-Encoding": "identity"})
-        answer = connection.getresponse()
-        names = {name.lower(): value for name, value in answer.getheaders()}
-        response = _whole(answer.status, names, iter(lambda: answer.read(_BLOCK), b""))
-        verdict = responses.judge(responses.route_of("GET", path), path, response, utc_now())
-        if isinstance(verdict, NoAnswer) or answer.will_close or connection.sock is None:
+        response = connection.getresponse()
+        names = {name.lower(): value for name, value in response.getheaders()}
+        raw = _whole(response.status, names, iter(lambda: response.read(_BLOCK), b""))
+        verdict = responses.assess(responses.route_of("GET", path), path, raw, utc_now())
+        if isinstance(verdict, InvalidResponse) or response.will_close or connection.sock is None:
             return False
         return bool(select.select([connection.sock], [], [], CLOSE_SECONDS)[0])
     except (OSError, http.client.HTTPException):
@@ -166,26 +166,26 @@ def closes_silently(base_url: str) -> bool:
         connection.close()
 
 
-def _whole(status: int, headers: dict[str, str], blocks: Iterator[bytes]) -> Response:
+def _whole(status: int, headers: dict[str, str], blocks: Iterator[bytes]) -> RawResponse:
     """The body with its head, as far as it is worth reading: no more than `responses.LARGEST` bytes are kept."""
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
-        return Response(
+        return RawResponse(
             status, headers, b"", f"HTTP {status}, compressed ({for_log(encoding, 40)}) without being asked"
         )
     body = bytearray()
     for block in blocks:
         body += block
         if len(body) > responses.LARGEST:
-            return Response(status, headers, b"", f"HTTP {status} and more than {responses.LARGEST} bytes")
-    return Response(status, headers, bytes(body))
+            return RawResponse(status, headers, b"", f"HTTP {status} and more than {responses.LARGEST} bytes")
+    return RawResponse(status, headers, bytes(body))
 
 
-def _fault(verdict: NoAnswer, what: str, route: Route) -> Transient:
+def _fault(verdict: InvalidResponse, what: str, route: Route) -> Transient:
     message = f"{for_log(what, 200)} answered with {verdict.reason}"
     if not route.once:
         return ServerFault(message, retry_after=verdict.retry_after)
-    return AnswerLost(message, still_running=not verdict.over, retry_after=verdict.retry_after)
+    return ResponseLost(message, still_running=not verdict.over, retry_after=verdict.retry_after)
 
 
 def _failure(error: Exception, what: str, route: Route) -> Transient:
@@ -193,7 +193,7 @@ def _failure(error: Exception, what: str, route: Route) -> Transient:
     raise_if_exhausted(error)
     message = f"{for_log(what, 200)}: {_cause(error)}"
     if route.once and not (isinstance(error, requests.ConnectTimeout) or _never_connected(error)):
-        return AnswerLost(message)
+        return ResponseLost(message)
     return ServerUnreachable(message)
 
 

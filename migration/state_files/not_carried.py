@@ -19,7 +19,7 @@ from common.resources import raise_if_exhausted
 from common.sanitize import sanitize_json, sanitize_text
 from common.system_errors import reason_of
 from migration.errors import StateUnwritable
-from migration.model import Book, Card, EbookId
+from migration.model import Book, EbookMetadata, EbookId
 
 NAME = "not_carried.jsonl"
 
@@ -45,10 +45,12 @@ def append(
     return identity
 
 
-def everything(book: Book, card: Card) -> dict[str, Json]:
+def everything(book: Book, metadata: EbookMetadata) -> dict[str, Json]:
     """All that Calibre knows of a book, by field: for a book of which nothing was carried."""
     fields: dict[str, Json] = {
-        **{name: value for name, value in card.not_carried.items() if name not in ("language", "further languages")},
+        **{
+            name: value for name, value in metadata.not_carried.items() if name not in ("language", "further languages")
+        },
         "authors": [author.name for author in book.authors],
         "series": book.series,
         "series index": sanitize_json(book.series_index) if book.series else None,

@@ -34,7 +34,7 @@ class Accounting:
         """Exactly once per file."""
         if result.outcome is Outcome.DUPLICATE and self.ledger.book(work.book.id) is None:
             # Should the worker die after this file, the next one still writes down what is not carried.
-            self.ledger.save_book(work.book.id, BookState(work.card.working_title, steps=Step.RECORD))
+            self.ledger.save_book(work.book.id, BookState(work.metadata.working_title, steps=Step.RECORD))
         recorded = self.ledger.account(self.current.id, result)
         work.files.remove(file)
         work.begun = None

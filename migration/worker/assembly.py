@@ -31,21 +31,21 @@ from migration.errors import (
     StateUnwritable,
     Transient,
 )
-from migration.lanes.api.transfer import Carrier, LocalCarrier
+from migration.lanes.api.transfer import Transport, LocalTransport
 from migration.ledger.ledger import Ledger
 from migration.ledger.recovery import mark_damaged, open_ledger
 from migration.model import LastError, Phase, Progress, Vocabulary
 from migration.server.client import BookshelfClient, task_urls
-from migration.server.transport import Wire
+from migration.server.transport import HttpTransport
 from migration.state_files import logs, not_carried, progress
 from migration.state_files.owner import Owner, WorkerLock, lock_path, this_process
 from migration.worker import priority, stacks
 from migration.worker.options import Options, password_of
 from migration.worker.progress_file import ProgressFile
-from migration.worker.rate_limit import Pace
+from migration.worker.rate_limit import RateLimiter
 from migration.worker.tracker import Tracker
-from migration.worker.uploader_pool import Crew
-from migration.worker.work_queue import Turns
+from migration.worker.uploader_pool import UploaderPool
+from migration.worker.work_queue import WorkQueue
 
 #: So many bytes may go at once under --bwlimit, or a quarter of a second's worth if that is more.
 SMALLEST_BURST = 64 * 1024
@@ -58,13 +58,13 @@ class Parts:
     options: Options
     library: CalibreLibrary
     client: BookshelfClient
-    carrier: Carrier
+    transport: Transport
     ledger: Ledger
     tracker: Tracker
     log: logging.Logger
     progress_file: ProgressFile
-    crew: Crew
-    byte_pace: Pace
+    pool: UploaderPool
+    byte_limiter: RateLimiter
     clock: SteadyClock
     reserve: Reserve
     vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary({}, {}))
@@ -125,7 +125,7 @@ def assemble(options: Options) -> Iterator[Parts]:
     try:
         yield parts
     finally:
-        parts.carrier.close()
+        parts.transport.close()
         parts.ledger.close()
         parts.library.close()
         lock.release()
@@ -136,19 +136,19 @@ def _put_together(options: Options, owner: Owner, log: logging.Logger, reserve: 
     """The parts; whoever watches can see them from then on."""
     clock = SteadyClock()
     client = BookshelfClient(
-        Wire(options.server, options.answer_seconds),
+        HttpTransport(options.server, options.answer_seconds),
         options.username,
         password_of(options),
         task_urls(options.server, options.ws_url),
         options,
     )
-    crew = Crew(Turns(clock), client.close, options.parallel_uploads)
-    byte_pace = Pace(options.bwlimit, max(options.bwlimit / 4, SMALLEST_BURST), clock.seconds, crew.sleep)
-    tracker = Tracker(_first_progress(options), utc_now, clock, byte_pace.wait)
+    pool = UploaderPool(WorkQueue(clock), client.close, options.parallel_uploads)
+    byte_limiter = RateLimiter(options.bwlimit, max(options.bwlimit / 4, SMALLEST_BURST), clock.seconds, pool.sleep)
+    tracker = Tracker(_first_progress(options), utc_now, clock, byte_limiter.wait)
     path = progress.progress_path(options.state_dir, options.worker_id)
     progress_file = ProgressFile(path, tracker, clock, log, needed=not options.verify)
     library = _open_library(options, tracker, path, log)
-    carrier = _carrier(options, library, client, log)
+    transport = _transport(options, library, client, log)
     # A dead worker's request may still run on the server for so long: what it claimed is left alone meanwhile.
     settle = timedelta(seconds=options.reconcile_after_seconds)
     ledger = _ledger(
@@ -158,7 +158,7 @@ def _put_together(options: Options, owner: Owner, log: logging.Logger, reserve: 
     )
     log.info(logs.starts(options.worker_id, owner.pid, library.root, options.server))
     parts = Parts(
-        options, library, client, carrier, ledger, tracker, log, progress_file, crew, byte_pace, clock, reserve
+        options, library, client, transport, ledger, tracker, log, progress_file, pool, byte_limiter, clock, reserve
     )
     # Whoever watches must be able to tell a worker that hangs at its start from one that never started.
     parts.publish(now=True)
@@ -218,13 +218,13 @@ def _ledger(options: Options, make: Callable[[], Ledger], log: logging.Logger) -
     return make() if options.verify and not options.recheck else open_ledger(options.state_dir, make, log)
 
 
-def _carrier(options: Options, library: CalibreLibrary, client: BookshelfClient, log: logging.Logger) -> Carrier:
+def _transport(options: Options, library: CalibreLibrary, client: BookshelfClient, log: logging.Logger) -> Transport:
     """What does the heavy work: this process, or a Dask cluster. Raises Misconfigured."""
     if not options.cluster:
-        return LocalCarrier(library, client, options.parallel_uploads)
+        return LocalTransport(library, client, options.parallel_uploads)
     try:
         # Only here: Dask is an option, and importing it costs every worker a second and 60 MB.
-        from migration.cluster.coordinator import DaskCarrier, Plan
+        from migration.cluster.coordinator import DaskTransport, Plan
     except ImportError as error:
         raise Misconfigured(
             f"--cluster needs Dask ({error}); install it: .venv/bin/pip install -r requirements-cluster.txt"
@@ -236,7 +236,7 @@ def _carrier(options: Options, library: CalibreLibrary, client: BookshelfClient,
         ship=options.ship_files,
         waits=part(Waits, options),
     )
-    return DaskCarrier(plan, library, client, log)
+    return DaskTransport(plan, library, client, log)
 
 
 def explain_fatal(parts: Parts, error: MigrationError) -> ExitCode:

@@ -13,7 +13,7 @@ LONGEST_SLEEP = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
+class TokenBucket:
     """`rate` per second, at most `burst` at once; `level` is what may go now, below 0 while a debt is paid off."""
 
     rate: float
@@ -21,7 +21,7 @@ class Bucket:
     level: float
     at: float
 
-    def take(self, amount: float, now: float) -> tuple["Bucket", float]:
+    def take(self, amount: float, now: float) -> tuple["TokenBucket", float]:
         """The bucket after `amount` went through, and the seconds to wait before it may.
 
         More than `burst` at once is a debt that is paid off before anything else goes.
@@ -30,12 +30,12 @@ class Bucket:
         return replace(self, level=level, at=max(now, self.at)), max(0.0, -level / self.rate)
 
 
-def bucket(rate: float, burst: float, now: float) -> Bucket:
+def bucket(rate: float, burst: float, now: float) -> TokenBucket:
     """A full bucket."""
-    return Bucket(rate, burst, burst, now)
+    return TokenBucket(rate, burst, burst, now)
 
 
-class Pace:
+class RateLimiter:
     """A limit shared by the threads of a process; `rate` 0 is no limit."""
 
     def __init__(self, rate: float, burst: float, now: Callable[[], float], sleep: Callable[[float], None]) -> None:

@@ -37,7 +37,7 @@ class Sending:
         """That many bytes left for the server."""
         self._entry.bytes_sent += count
         self._tracker.advance()
-        self._tracker.pace(count)
+        self._tracker.limiter(count)
 
     def stage(self, name: str) -> None:
         """What is being done from now on."""
@@ -67,11 +67,11 @@ class Tracker:
         start: Progress,
         shown: Callable[[], datetime],
         clock: Callable[[], datetime],
-        pace: Callable[[int], None],
+        limiter: Callable[[int], None],
     ) -> None:
         """`shown` is the wall clock, for the times that are written down; `clock` is steady, for what is measured.
 
-        `pace` is told of every so many bytes before the next are read: a limit of the
+        `limiter` is told of every so many bytes before the next are read: a limit of the
         bandwidth waits there.
         """
         self._lock = threading.Lock()
@@ -83,7 +83,7 @@ class Tracker:
         self._sending: dict[int, _Sending] = {}
         self._settled: deque[datetime] = deque()
         self._processed = 0
-        self.pace = pace
+        self.limiter = limiter
 
     def now(self) -> datetime:
         """The time of the steady clock."""

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from migration.errors import ExitCode
 from migration.lanes.lane import Work
-from migration.worker.work_queue import Turns
+from migration.worker.work_queue import WorkQueue
 
 T = TypeVar("T")
 
@@ -22,12 +22,12 @@ class Stopping(Exception):
     """The worker was asked to stop; whatever is in hand is given back."""
 
 
-class Crew:
-    """N threads, each taking a book after the other from `turns`. The first failure of one ends all."""
+class UploaderPool:
+    """N threads, each taking a book after the other from `queue`. The first failure of one ends all."""
 
-    def __init__(self, turns: Turns, leave: Callable[[], None], size: int) -> None:
+    def __init__(self, queue: WorkQueue, leave: Callable[[], None], size: int) -> None:
         """`leave` is called by each thread at its end."""
-        self.turns = turns
+        self.queue = queue
         self._leave = leave
         self.size = size
         self._threads: list[threading.Thread] = []
@@ -35,32 +35,32 @@ class Crew:
         self._signal = signal.SIGTERM
         self._failure: BaseException | None = None
 
-    def start(self, turn: Callable[[Work], None]) -> None:
-        """Starts the threads; each calls `turn` with one book after the other.
+    def start(self, handle: Callable[[Work], None]) -> None:
+        """Starts the threads; each calls `handle` with one book after the other.
 
         They are daemons: a hanging request must not hold up the end of the process.
         """
         while len(self._threads) < self.size:
             name = f"uploader-{len(self._threads) + 1}"
-            thread = threading.Thread(target=self._work, args=(turn,), name=name, daemon=True)
+            thread = threading.Thread(target=self._work, args=(handle,), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
-    def grow(self, size: int, turn: Callable[[Work], None]) -> bool:
+    def grow(self, size: int, handle: Callable[[Work], None]) -> bool:
         """Makes it at least `size` threads; True when there are more than before."""
         grows = size > self.size
         self.size = max(size, self.size)
         if self._threads:
-            self.start(turn)
+            self.start(handle)
         return grows
 
-    def _work(self, turn: Callable[[Work], None]) -> None:
+    def _work(self, handle: Callable[[Work], None]) -> None:
         try:
-            while (work := self.turns.take()) is not None:
-                turn(work)
+            while (work := self.queue.get()) is not None:
+                handle(work)
         except BaseException as error:  # noqa: BLE001 - a thread has nobody to raise to; `check` raises it again
             self._failure = self._failure or error
-            self.turns.stop()
+            self.queue.stop()
         finally:
             self._leave()
 
@@ -106,15 +106,15 @@ class Crew:
     def end(self, seconds: float, give_back: Callable[[Work], object]) -> None:
         """Takes no new book, waits for the books in hand, gives back those that do not end in time."""
         self._stop.set()
-        self.turns.stop()
-        self.turns.drop_waiting()
-        self.turns.wait(seconds)
-        for work in self.turns.active():
+        self.queue.stop()
+        self.queue.drop_waiting()
+        self.queue.wait(seconds)
+        for work in self.queue.active():
             give_back(work)
 
     def dismiss(self) -> None:
         """Ends the threads; there is nothing left to do."""
-        self.turns.stop()
+        self.queue.stop()
         for thread in self._threads:
             thread.join(5.0)
 
@@ -153,7 +153,7 @@ class Hands:
         """`leave` is called by each thread at its end."""
         self.size = size
         self._leave = leave
-        self._errands: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         for number in range(size):
             threading.Thread(target=self._work, name=f"hand-{number + 1}", daemon=True).start()
 
@@ -167,17 +167,17 @@ class Hands:
             except BaseException as error:  # noqa: BLE001 - handed to whoever waits for it
                 future.set_exception(error)
 
-        self._errands.put(run)
+        self._tasks.put(run)
         return future
 
     def dismiss(self) -> None:
         """Each thread ends after what it is at, and what was handed over before."""
         for _ in range(self.size):
-            self._errands.put(None)
+            self._tasks.put(None)
 
     def _work(self) -> None:
         try:
-            while (errand := self._errands.get()) is not None:
-                errand()
+            while (task := self._tasks.get()) is not None:
+                task()
         finally:
             self._leave()

@@ -1,4 +1,4 @@
-"""The books of one range, handed to the uploader threads: whose turn it is, what is put aside until when."""
+"""The books of one range, handed to the uploader threads: what is ready, in progress and deferred."""
 
 import threading
 from collections import deque
@@ -7,18 +7,18 @@ from datetime import datetime, timedelta
 
 from migration.lanes.lane import Work
 
-#: A book put aside without a time is looked at again after this.
+#: A book deferred without a time is looked at again after this.
 SOON = timedelta(seconds=0.25)
 
 
-class Turns:
+class WorkQueue:
     """Thread-safe; `paused` and `stopped` keep every thread from taking a new book."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self._changed = threading.Condition()
         self._ready: deque[Work] = deque()
-        self._aside: list[tuple[datetime, Work]] = []
+        self._deferred: list[tuple[datetime, Work]] = []
         self._active: list[Work] = []
         self._paused = False
         self._stopped = False
@@ -29,7 +29,7 @@ class Turns:
             self._ready.extend(works)
             self._changed.notify_all()
 
-    def take(self) -> Work | None:
+    def get(self) -> Work | None:
         """The next book, waiting for one; None when there will be no more for this thread."""
         with self._changed:
             while not self._stopped:
@@ -43,24 +43,24 @@ class Turns:
                 self._changed.wait(0.25)
             return None
 
-    def settle(self, work: Work) -> None:
-        """The book is through."""
+    def done(self, work: Work) -> None:
+        """The book is finished."""
         with self._changed:
             self._active.remove(work)
             self._changed.notify_all()
 
-    def put_aside(self, work: Work, until: datetime | None) -> None:
-        """The book's turn comes again at `until`, or soon."""
+    def defer(self, work: Work, until: datetime | None) -> None:
+        """The book is ready again at `until`, or soon."""
         with self._changed:
             self._active.remove(work)
-            self._aside.append((until or self._clock() + SOON, work))
+            self._deferred.append((until or self._clock() + SOON, work))
             self._changed.notify_all()
 
     def drop_waiting(self) -> None:
         """Forgets the books nobody has begun; used when a limit is reached or the worker stops."""
         with self._changed:
             self._ready.clear()
-            self._aside.clear()
+            self._deferred.clear()
             self._changed.notify_all()
 
     def wait(self, seconds: float) -> bool:
@@ -81,9 +81,9 @@ class Turns:
             return len(self._ready) < size
 
     def holds(self, first: int, last: int) -> bool:
-        """Is a book with one of these ids ready, put aside or being worked on?"""
+        """Is a book with one of these ids ready, deferred or being worked on?"""
         with self._changed:
-            aside = (work for _until, work in self._aside)
+            aside = (work for _until, work in self._deferred)
             return any(first <= work.book.id <= last for work in (*self._ready, *aside, *self._active))
 
     def pause(self, paused: bool) -> None:
@@ -104,19 +104,19 @@ class Turns:
             return list(self._active)
 
     def idle(self) -> bool:
-        """Is everything that is left put aside, so that nothing can be done but wait?"""
+        """Is everything that is left deferred, so that nothing can be done but wait?"""
         with self._changed:
-            return bool(self._aside) and not self._ready and not self._active
+            return bool(self._deferred) and not self._ready and not self._active
 
     def _may_begin(self, work: Work) -> bool:
         return not self._active or not (work.alone or any(other.alone for other in self._active))
 
     def _through(self) -> bool:
-        return not (self._ready or self._aside or self._active)
+        return not (self._ready or self._deferred or self._active)
 
     def _recall(self) -> None:
         now = self._clock()
-        due = [entry for entry in self._aside if entry[0] <= now]
+        due = [entry for entry in self._deferred if entry[0] <= now]
         if due:
-            self._aside = [entry for entry in self._aside if entry[0] > now]
+            self._deferred = [entry for entry in self._deferred if entry[0] > now]
             self._ready.extend(work for _until, work in due)

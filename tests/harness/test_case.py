@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from auto_monitor.decide.healing import HealingPolicy, Signs
-from auto_monitor.model import Candidate, Case, Health, HistoryEntry, HungOn, Stage, WorkerRecord
+from auto_monitor.model import Candidate, Case, Health, HistoryEntry, InFlight, Stage, WorkerRecord
 from auto_monitor.repair.case import (
     GoOn,
     Outcome,
@@ -22,7 +22,7 @@ from auto_monitor.repair.case import (
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 POLICY = HealingPolicy(3, 10 * MINUTE, 2 * MINUTE, 20 * MINUTE, window=5 * MINUTE)
-HAND = HungOn(7, (), (1, 9))
+HAND = InFlight(7, (), (1, 9))
 CASE = Case(NOW, HAND)
 ENTRY = HistoryEntry(NOW.isoformat(), 2, 1, "stuck", 5.0, "migrating", "cause", case=CASE)
 CANDIDATE = Candidate("x.py", "backup", "before", "after", "diff", "passed")
@@ -88,10 +88,10 @@ def test_what_a_look_says(entry: HistoryEntry, seen: Signs, minutes: float, outc
 RESTARTS = [
     ("recorded, no case", replace(ENTRY, case=None), False,
      (GoOn.CLOSE, "the monitor ended before anything was done")),
-    ("of another pass", replace(ENTRY, case=replace(CASE, hung_on=replace(HAND, pass_id=6))), False,
+    ("of another pass", replace(ENTRY, case=replace(CASE, in_flight=replace(HAND, pass_id=6))), False,
      (GoOn.CLOSE, "the pass it belonged to is over")),
     ("a restart", ENTRY, False, (GoOn.LOOK, "")),
-    ("at its start, in no pass", replace(ENTRY, case=replace(CASE, hung_on=HungOn())), False, (GoOn.LOOK, "")),
+    ("at its start, in no pass", replace(ENTRY, case=replace(CASE, in_flight=InFlight())), False, (GoOn.LOOK, "")),
     ("a candidate not started", TRIAL, False, (GoOn.START, "")),
     ("a candidate that runs", TRIAL, True, (GoOn.LOOK, "")),
     ("being promoted", PROMOTING, False, (GoOn.LOOK, "")),

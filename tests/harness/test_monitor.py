@@ -8,14 +8,14 @@ import pytest
 from auto_monitor.decide.diagnosis import Answer, Diagnosis, FixType
 from auto_monitor.model import HistoryEntry, Opinion, Stage
 from migration.model import Phase
-from tests.support.harness import CANDIDATE, FILE, NOON, OPEN, Died, FakeAdviser, Harness
+from tests.support.harness import CANDIDATE, FILE, NOON, OPEN, Died, FakeDiagnoser, Harness
 
 SHIPPED, TRIED = "bulk_migrate_calibre.py", CANDIDATE.name
 
 
-def begun(workers: int = 4, adviser: FakeAdviser | None = None) -> Harness:
+def begun(workers: int = 4, diagnoser: FakeDiagnoser | None = None) -> Harness:
     """A monitor that has started its workers."""
-    made = Harness(workers, adviser=adviser)
+    made = Harness(workers, diagnoser=diagnoser)
     assert made.monitor.begin()
     return made
 
@@ -139,7 +139,7 @@ def test_every_file_fails_while_the_server_answers() -> None:
     assert made.entries() == []
     made.server.here = True
     made.rounds(90)
-    assert {entry.trigger for entry in made.entries()} == {"fruitless"}
+    assert {entry.trigger for entry in made.entries()} == {"all_failing"}
     assert len(made.entries()) == 3
     assert not made.monitor.memory.record(1).paused
     assert any("it goes on trying: look at the server's log" in line for line in made.said.lines)
@@ -195,7 +195,7 @@ def test_a_saturated_disk_takes_one_away_and_an_idle_one_gives_it_back() -> None
 )
 def test_the_llm_is_asked_before_a_worker_is_taken_away(opinion: Opinion, desired: int) -> None:
     """Until it answers nobody is."""
-    made = begun(adviser=FakeAdviser(opinion=opinion))
+    made = begun(diagnoser=FakeDiagnoser(opinion=opinion))
     made.disk.busy = 97
     made.hang(1)
     made.rounds(5)
@@ -214,22 +214,22 @@ def said(fix: FixType, **more: object) -> Answer:
 
 def test_an_answer_that_takes_long_is_waited_for() -> None:
     """Nothing is done meanwhile; then the restart has its diagnosis."""
-    adviser = FakeAdviser()
-    made = begun(1, adviser)
+    diagnoser = FakeDiagnoser()
+    made = begun(1, diagnoser)
     made.hang(1)
     made.rounds(12)
     assert made.entries() == []
-    assert adviser.facts[0].reason == "no progress"
-    adviser.answer = said(FixType.RESTART)
+    assert diagnoser.facts[0].reason == "no progress"
+    diagnoser.answer = said(FixType.RESTART)
     made.rounds(1)
     (entry,) = made.entries()
     assert (entry.root_cause, entry.llm_used, entry.tokens) == ("it waits for ever", True, 100)
-    assert adviser.about == set()
+    assert diagnoser.about == set()
 
 
 def test_settings_of_its_own_stay_with_a_worker() -> None:
     """Also at its next starts."""
-    made = begun(1, FakeAdviser(said(FixType.CONFIG_FIX)))
+    made = begun(1, FakeDiagnoser(said(FixType.CONFIG_FIX)))
     made.hang(1)
     made.rounds(5)
     assert made.processes.settings[1] == (1, None)
@@ -243,7 +243,7 @@ def test_settings_of_its_own_stay_with_a_worker() -> None:
 
 def fixed() -> Harness:
     """One worker that hangs, and a candidate for it."""
-    made = begun(1, FakeAdviser(said(FixType.CODE_FIX, candidate=CANDIDATE)))
+    made = begun(1, FakeDiagnoser(said(FixType.CODE_FIX, candidate=CANDIDATE)))
     made.hang(1)
     return made
 

@@ -11,7 +11,7 @@ from migration.lanes.lane import Work
 from migration.model import BookFile, Counts, Digest
 from tests.conftest import Shelf
 from tests.support.librarykit import Made, epub, epubs
-from tests.support.told_worker import NOW, FaultyCarrier, WorkerHarness
+from tests.support.told_worker import NOW, FaultyTransport, WorkerHarness
 from tests.support.truth import look
 from tests.support.workerkit import wait_for
 
@@ -95,8 +95,8 @@ def test_a_file_that_stays_missing_fails_with_its_evidence(make: Callable[..., W
             raise MissingFile("Book 0.epub is not there")
 
     def prepare(migrator: CalibreMigrator) -> None:
-        assert isinstance(migrator.carrier, FaultyCarrier)
-        migrator.carrier.missing = missing
+        assert isinstance(migrator.transport, FaultyTransport)
+        migrator.transport.missing = missing
 
     assert (worker.run(prepare), worker.counts) == (ExitCode.SOME_FAILED, Counts(2, 1, failed=1))
     # The first look counts for nothing; then three rounds.
@@ -128,7 +128,7 @@ def test_the_time_is_up(make: Callable[..., WorkerHarness]) -> None:
         worker.clock.move(40)
         if worker.migrator.time_is_up():
             # Until the main thread has seen it.
-            wait_for(lambda: worker.migrator.crew.turns.has_room(1), seconds=30)
+            wait_for(lambda: worker.migrator.pool.queue.has_room(1), seconds=30)
 
     worker.client.on_upload = slow
     assert worker.run() is ExitCode.PENDING

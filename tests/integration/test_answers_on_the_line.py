@@ -16,9 +16,9 @@ from common.clock import SteadyClock
 from common.json_value import Json
 from migration.cluster.remote import Place, _deaf
 from migration.errors import (
-    AnswerLost,
+    ResponseLost,
     LoginRefused,
-    PutAside,
+    Deferred,
     RefusedByServer,
     ServerFault,
     ServerUnreachable,
@@ -26,17 +26,17 @@ from migration.errors import (
 )
 from migration.ledger.ledger import Ledger
 from migration.ledger.tables.books import Asked, BookState, Intention
-from migration.model import BookId, Card, Digest, EbookId, UploadId
+from migration.model import BookId, EbookMetadata, Digest, EbookId, UploadId
 from migration.server.client import BookshelfClient
 from migration.server.responses import LARGEST
 from migration.server.sequences import Sequence
-from migration.server.transport import Wire, closes_silently
+from migration.server.transport import HttpTransport, closes_silently
 from migration.state_files.owner import this_process
 from tests.support.answerkit import EBOOK, GONE, ROUTES, TOKEN, Raw, as_json, kinds, own_page, page
 
 pytestmark = pytest.mark.integration
 DIGEST = Digest("ab" * 20, 1942)
-CARD = Card("Кот", "Kot ~1-5", (), None, None, 2, "en", (), 80)
+METADATA = EbookMetadata("Кот", "Kot ~1-5", (), None, None, 2, "en", (), 80)
 Write = Callable[[bytes], None]
 
 
@@ -160,7 +160,7 @@ def test_answers_are_bounded(
     line = lines(say)
     began = time.monotonic()
     with pytest.raises(kind, match=r"GET http://127\.0\.0\.1") as caught:
-        Wire(line.url, 0.6).send("GET", "/api/languages")
+        HttpTransport(line.url, 0.6).send("GET", "/api/languages")
     assert words in str(caught.value)
     assert time.monotonic() - began < 5
     # What the system keeps on its way comes on top of what was read.
@@ -177,8 +177,8 @@ def test_a_request_that_must_not_be_sent_twice_is_lost_not_failed(
     lost = []
     for say in says:
         line = lines(say)
-        with pytest.raises(AnswerLost) as caught:
-            Wire(line.url, 0.6).send("POST", "/api/ebooks", body={})
+        with pytest.raises(ResponseLost) as caught:
+            HttpTransport(line.url, 0.6).send("POST", "/api/ebooks", body={})
         lost.append(pickle.loads(pickle.dumps(caught.value)))
         assert len(line.asked) == 1
     assert sorted({error.retry_after for error in lost}) == [0.0, 7.0, 30.0]
@@ -190,7 +190,7 @@ def stand_in(lines: Callable[[Callable[[Write], None]], Line]) -> Callable[[Raw]
     """A client with a token, of a server in whose place something else answers."""
 
     def make(raw: Raw) -> BookshelfClient:
-        client = BookshelfClient(Wire(lines(always(raw)).url), "me", "secret", ())
+        client = BookshelfClient(HttpTransport(lines(always(raw)).url), "me", "secret", ())
         client._token, client._renew_at = TOKEN, float("inf")
         return client
 
@@ -219,7 +219,7 @@ def calls(client: BookshelfClient, ledger: Ledger, number: int) -> dict[str, Cal
         "check": lambda: client.check(DIGEST, "epub"),
         "extracted": lambda: client.extracted(UploadId(7)),
         "find": lambda: client.find("w ~1-5"),
-        "create": lambda: client.create(create, CARD, {}, bare=False),
+        "create": lambda: client.create(create, METADATA, {}, bare=False),
         "attach": lambda: client.attach(attach, EbookId(5)),
         "attached": lambda: client.attached(EbookId(5), DIGEST, "epub"),
         "ebook": lambda: client.ebook(EbookId(5)),
@@ -232,7 +232,7 @@ def calls(client: BookshelfClient, ledger: Ledger, number: int) -> dict[str, Cal
 def test_no_cache_can_answer(lines: Callable[[Callable[[Write], None]], Line]) -> None:
     """What is asked twice is not the same request twice, and says that it wants no old answer."""
     line = lines(always(as_json(EBOOK)))
-    sender = Wire(line.url)
+    sender = HttpTransport(line.url)
     for _ in range(2):
         sender.send("GET", "/api/ebooks/5")
     sender.close()
@@ -253,7 +253,7 @@ def test_an_id_that_was_there_before_is_not_of_what_was_made_now() -> None:
     before = ebooks.highest
     assert ebooks.made(8, before) == 8
     assert ebooks.made(7, before) == 7
-    with pytest.raises(AnswerLost, match="made ebook 8, which was there before"):
+    with pytest.raises(ResponseLost, match="made ebook 8, which was there before"):
         ebooks.made(8, ebooks.highest)
 
 
@@ -267,7 +267,7 @@ def test_no_call_of_the_client_takes_anything_else_for_an_answer(
         for name, call in calls(client, ledger, number := number + 1).items():
             with pytest.raises(Transient) as caught:
                 call()
-            expected = AnswerLost if name in ("create", "attach") else ServerFault
+            expected = ResponseLost if name in ("create", "attach") else ServerFault
             assert type(caught.value) is expected, (kind, name, caught.value)
         assert isinstance(client.probe(), Transient), kind
         assert not closes_silently(client.server), kind
@@ -299,14 +299,14 @@ def test_an_intention_sends_one_request(stand_in: Callable[[Raw], BookshelfClien
     asked = Intention(Asked.CREATE, datetime.now(tz=UTC))
     intended = ledger.intend(BookId(1), BookState("w"), asked)
     sent = 0
-    with pytest.raises(PutAside):
+    with pytest.raises(Deferred):
         for _ in range(5):
             try:
-                client.create(intended, CARD, {}, bare=False)
-            except AnswerLost:
+                client.create(intended, METADATA, {}, bare=False)
+            except ResponseLost:
                 sent += 1
-    with pytest.raises(PutAside):
-        client.create(ledger.intend(BookId(1), BookState("w"), asked), CARD, {}, bare=False)
+    with pytest.raises(Deferred):
+        client.create(ledger.intend(BookId(1), BookState("w"), asked), METADATA, {}, bare=False)
     assert sent == 1
 
 
@@ -314,7 +314,7 @@ def test_titles_are_looked_for_with_what_a_path_can_hold(lines: Callable[[Callab
     """Up to a slash; only an exact title counts; what no path can hold is found by nobody."""
     items: list[Json] = [{"id": 3, "title": "AC/DC"}, {"id": 4, "title": "AC"}, {"id": 5, "title": "AC/DC 2"}]
     line = lines(always(as_json({"items": items, "total": 3})))
-    client = BookshelfClient(Wire(line.url), "me", "secret", ())
+    client = BookshelfClient(HttpTransport(line.url), "me", "secret", ())
     client._token, client._renew_at = TOKEN, float("inf")
     assert client.find("AC/DC") == [3]
     assert client.find("Nobody's 100 %?#") == []
@@ -333,6 +333,6 @@ def test_an_ebook_of_somebody_else_is_refused_and_the_run_goes_on(lines: Callabl
         always(said.get(line.asked[-1].split()[0], as_json({"message": "Access denied"}, 403)))(write)
 
     line = lines(say)
-    client = BookshelfClient(Wire(line.url), "ann", "pw", ("ws://127.0.0.1:1/ws",))
+    client = BookshelfClient(HttpTransport(line.url), "ann", "pw", ("ws://127.0.0.1:1/ws",))
     with pytest.raises(RefusedByServer, match="'ann' may only change ebooks of its own"):
         client.delete(EbookId(5))

@@ -317,7 +317,7 @@ def ledger_of(library: Library, state_dir: Path, *, forget: bool = False) -> Led
         assert pass_id is not None
         owned = ledger.claim_range(pass_id, lambda after: opened.last_id_of_range(after, 100))
         assert owned is not None
-        ledger.enrol(owned, [(file, "") for file in opened.read_files(owned.first, owned.last)])
+        ledger.register(owned, [(file, "") for file in opened.read_files(owned.first, owned.last)])
     if forget:
         with closing(sqlite3.connect(ledger.path)) as db:
             db.execute("DELETE FROM origins")

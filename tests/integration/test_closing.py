@@ -16,7 +16,7 @@ from migration.ledger.tables.books import Asked, BookState, Intention
 from migration.metadata.ebook_metadata import working_title
 from migration.model import BookId
 from migration.server.client import BookshelfClient, task_urls
-from migration.server.transport import Wire
+from migration.server.transport import HttpTransport
 from migration.state_files.owner import this_process
 from tests.conftest import PASSWORD, Shelf
 from tests.support.fakes import ToldClock
@@ -38,7 +38,7 @@ class Scene:
         self.library = CalibreLibrary(library.root, folder / "copy")
         self.ledger = Ledger(folder, this_process(1), ToldClock(NOW))
         self.ledger.bind(library=self.library.uuid, server=shelf.url, user="1")
-        client = BookshelfClient(Wire(self.proxy.url), "admin", PASSWORD, task_urls(shelf.url))
+        client = BookshelfClient(HttpTransport(self.proxy.url), "admin", PASSWORD, task_urls(shelf.url))
         self.slept: list[float] = []
         self.look = LastLook(client, self.ledger, self.library, logging.getLogger("look"), self.slept.append)
         self.pass_id = self.ledger.join_pass(1, may_open=True) or 0

@@ -16,7 +16,7 @@ from tests.support.workerkit import wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 #: Hangs on the user's machine only: the gate lets such a script, and a wrong repair of it, through.
-HERE_ONLY = 'while os.environ.get("FAULT_MARKER"): self.crew.heed_stop()'
+HERE_ONLY = 'while os.environ.get("FAULT_MARKER"): self.pool.heed_stop()'
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_a_fault_is_repaired(broken: Broken, function: str, line: str, fmt: int)
 @pytest.mark.slow
 def test_a_wrong_answer_is_dropped(broken: Broken) -> None:
     """It passes guard and gate and does not help: no byte of the script changes, the worker goes back to it."""
-    broken.fault("next_range", 'while os.environ.get("FAULT_MARKER") and not _first(): self.crew.heed_stop()')
+    broken.fault("next_range", 'while os.environ.get("FAULT_MARKER") and not _first(): self.pool.heed_stop()')
     text = broken.script.read_text("utf-8").replace("class CalibreMigrator:", FIRST + "class CalibreMigrator:")
     broken.use(text)
     broken.more["FAULT_MARKER"] = str(broken.state / "marker")
@@ -101,9 +101,9 @@ def _first() -> bool:
 @pytest.mark.slow
 def test_skipping_a_book_is_no_repair(broken: Broken) -> None:
     """The worker gets on, nothing looks wrong, and the file did not arrive: not verified, taken back."""
-    broken.fault("refuse_unsendable", "while file.id.book_id == 45: self.crew.heed_stop()")
+    broken.fault("refuse_unsendable", "while file.id.book_id == 45: self.pool.heed_stop()")
     text = broken.before.decode()
-    line = "        while file.id.book_id == 45: self.crew.heed_stop()"
+    line = "        while file.id.book_id == 45: self.pool.heed_stop()"
     skip = "        if file.id.book_id == 45:\n            sendable.refuse_unsendable(file, 0)"
     assert text.count(line) == 1
     broken.answers(decision("code_fix") + as_strings(line, skip))

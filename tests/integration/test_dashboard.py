@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from auto_monitor.cli import commands
-from auto_monitor.cli.commands import Command, Wish
+from auto_monitor.cli.commands import Command, CommandKind
 from auto_monitor.processes import identity_of
 from migration.model import BookId, Counts, FileId
 from tests.conftest import PROJECT, clean_environment, end
@@ -157,16 +157,16 @@ def test_commands_from_elsewhere_are_refused(board: Running, headers: dict[str, 
 def test_commands_are_left_for_the_monitor(board: Running) -> None:
     """One file each, read again by the module that owns the format."""
     visitor = board.visitor()
-    wishes = [Command(Wish.PAUSE, 1), Command(Wish.RESUME, 2), Command(Wish.RESTART, 3)]
-    retries = [Command(Wish.RETRY, files=(FileId(BookId(1), "EPUB"),)), Command(Wish.RETRY)]
-    for wish in wishes:
-        answer = visitor.post({"command": wish.wish.value, "worker_id": wish.worker_id})
+    command_handler = [Command(CommandKind.PAUSE, 1), Command(CommandKind.RESUME, 2), Command(CommandKind.RESTART, 3)]
+    retries = [Command(CommandKind.RETRY, files=(FileId(BookId(1), "EPUB"),)), Command(CommandKind.RETRY)]
+    for kind in command_handler:
+        answer = visitor.post({"command": kind.kind.value, "worker_id": kind.worker_id})
         assert (answer.status_code, "the monitor does it" in answer.json()["message"]) == (202, True)
     for retry in retries:
         asked = visitor.post({"command": "retry", "files": [[file.book_id, file.format] for file in retry.files]})
         assert asked.status_code == 202
     taken = commands.take(board.state)
-    assert (set(taken.commands), taken.strange) == ({*wishes, *retries}, [])
+    assert (set(taken.commands), taken.strange) == ({*command_handler, *retries}, [])
 
 
 @pytest.mark.usefixtures("monitor_alive")
@@ -186,7 +186,7 @@ def test_without_a_monitor_only_a_retry_is_taken_for_later(board: Running) -> No
     assert (refused.status_code, "No monitor runs" in refused.text) == (409, True)
     kept = visitor.post({"command": "retry", "files": []})
     assert kept.json()["message"] == "No monitor runs; the next ./start.sh retries all failed files."
-    assert commands.take(board.state).commands == [Command(Wish.RETRY)]
+    assert commands.take(board.state).commands == [Command(CommandKind.RETRY)]
 
 
 def test_signing_out_ends_the_session(board: Running) -> None:

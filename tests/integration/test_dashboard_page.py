@@ -9,7 +9,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from auto_monitor.cli import commands
-from auto_monitor.cli.commands import Command, Wish
+from auto_monitor.cli.commands import Command, CommandKind
 from migration.model import BookId, Counts, FileId, Phase
 from tests.conftest import Shelf, end
 from tests.support.boardkit import Running, start_board
@@ -144,7 +144,7 @@ def test_failed_files_are_searched_and_retried(
     ))  # fmt: skip
     chrome.find_element(By.CSS_SELECTOR, "#failed-list button").click()
     wait(chrome, lambda page: "the next ./start.sh retries 1 failed file" in text_of(page, "#said"))
-    assert commands.take(state.folder).commands == [Command(Wish.RETRY, files=(FileId(BookId(1), "EPUB"),))]
+    assert commands.take(state.folder).commands == [Command(CommandKind.RETRY, files=(FileId(BookId(1), "EPUB"),))]
 
 
 def test_eight_workers_and_a_thousand_entries_are_shown(

@@ -102,7 +102,7 @@ def test_the_watchdog_outwaits_the_longest_look() -> None:
 
 
 def test_the_monitor_has_the_time_to_stop() -> None:
-    """A worker that is being killed, then the others, a wish that is at work (10 s), the last alerts (15 s)."""
+    """A worker that is being killed, then the others, a command that is being carried out (10 s), the last alerts (15 s)."""
     needed = config.STACK_SECONDS + 2 * config.KILL_GRACE_SECONDS + 2 * config.KILL_GRACE_SECONDS + 10 + 15
     assert needed <= float(setting(MONITOR, "TimeoutStopSec"))
 

@@ -75,21 +75,21 @@ def test_a_worker_that_repeats_everything_at_once_makes_no_ebook_twice(
 ) -> None:
     """Its own rule of what may be repeated was spoiled; answers to create and attach are lost all the time."""
     script = (PROJECT / "bulk_migrate_calibre.py").read_text("utf-8")
-    rule = "isinstance(error, Transient) and not isinstance(error, AnswerLost | LedgerBusy) and not error.retry_after"
+    rule = "isinstance(error, Transient) and not isinstance(error, ResponseLost | LedgerBusy) and not error.retry_after"
     assert script.count(rule) == 1
     workers.script = tmp_path / "bulk_migrate_calibre.py"
     workers.script.write_text(script.replace(rule, "isinstance(error, Transient)"), "utf-8")
     library = Library(tmp_path / "library")
     books = epubs(range(8))
     library.add(*books)
-    turns = iter(range(10_000))
+    queue = iter(range(10_000))
     lock = threading.Lock()
 
     def decide(method: str, path: str) -> Decision:
         if method != "POST" or not (path == "/api/ebooks" or path.endswith("/add-upload")):
             return Do.PASS
         with lock:
-            return Answer(200, "<p>A portal</p>", acted=True) if next(turns) % 3 else Do.PASS
+            return Answer(200, "<p>A portal</p>", acted=True) if next(queue) % 3 else Do.PASS
 
     proxy = Proxy(shelf.url, decide)
     front = Shelf(proxy.url, shelf.data_dir, None)

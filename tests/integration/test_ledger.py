@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from migration.errors import Evidence, LedgerCorrupt, PutAside, StoppedItsWorker, Superseded, WrongLedger
+from migration.errors import Evidence, LedgerCorrupt, Deferred, StoppedItsWorker, Superseded, WrongLedger
 from migration.ledger import totals
 from migration.ledger.ledger import Ledger, Taken
 from migration.ledger.library_view import LibraryView
@@ -120,16 +120,16 @@ def receipt(digest: Digest, source: int = 1) -> Receipt:
 
 
 def test_a_pass_from_its_first_file_to_its_end(house: House) -> None:
-    """Enrolled, settled one way each, closed, proved."""
+    """Registered, settled one way each, closed, proved."""
     ledger = house.ledger()
     owned = claim(ledger)
     files = [
         (file(1), ""), (file(2), ""), (file(3), "format not asked for"),
         (file(4, problem=Problem("missing", "not there")), ""),
     ]  # fmt: skip
-    enrolled = ledger.enrol(owned, files)
-    assert enrolled.todo == {FileId(BookId(1), "EPUB"), FileId(BookId(2), "EPUB")}
-    assert enrolled.settled == Counts(4, 0, 0, 1, 1, 2)
+    registered = ledger.register(owned, files)
+    assert registered.todo == {FileId(BookId(1), "EPUB"), FileId(BookId(2), "EPUB")}
+    assert registered.settled == Counts(4, 0, 0, 1, 1, 2)
     assert house.counts() == Counts(4, 0, 0, 1, 1, 2)
     assert not ledger.close_range(owned)
     ledger.account(1, UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE)))
@@ -144,7 +144,7 @@ def test_a_pass_from_its_first_file_to_its_end(house: House) -> None:
 def test_evidence_of_something_else_fails_no_file(house: House) -> None:
     """Of this file, of its book or of its bytes; whatever else the worker's own code may hold, it stays pending."""
     ledger = house.ledger()
-    ledger.enrol(claim(ledger), [(file(number), "") for number in (1, 2, 3, 4)])
+    ledger.register(claim(ledger), [(file(number), "") for number in (1, 2, 3, 4)])
     ledger.take(file(2).id, TWO, [])
     for about in (file(1, "PDF").id, BookId(3), TWO, None):
         with pytest.raises(ValueError, match="cannot fail for 'too big'"):
@@ -162,12 +162,12 @@ def test_an_intention_lets_one_request_leave_and_no_second_before_it_is_known(ho
     intended = ledger.intend(BookId(1), state, asked)
     assert ledger.book(BookId(1)) == replace(state, intention=asked)
     for of_any in (ledger, other):
-        with pytest.raises(PutAside, match="not known yet what became of the last request to create"):
+        with pytest.raises(Deferred, match="not known yet what became of the last request to create"):
             of_any.intend(BookId(1), state, asked)
     intended.spend(Asked.CREATE)
-    with pytest.raises(PutAside, match="no fresh intention"):
+    with pytest.raises(Deferred, match="no fresh intention"):
         intended.spend(Asked.CREATE)
-    with pytest.raises(PutAside, match="no fresh intention"):
+    with pytest.raises(Deferred, match="no fresh intention"):
         other.intend(BookId(2), state, asked).spend(Asked.ATTACH)
     ledger.save_book(BookId(1), state)
     ledger.intend(BookId(1), state, asked).spend(Asked.CREATE)
@@ -177,7 +177,7 @@ def test_a_range_that_is_given_up_waits_for_others_and_keeps_the_pass_open(house
     """This process does not take it again and need not wait for it; another worker, or the next start, does."""
     ledger = house.ledger()
     owned = claim(ledger)
-    ledger.enrol(owned, [(file(1), "")])
+    ledger.register(owned, [(file(1), "")])
     assert not ledger.left.are_all(1)
     ledger.left.give_up(owned)
     assert ledger.claim_range(1, lambda after: 10) is None
@@ -196,15 +196,15 @@ def test_a_second_pass_settles_what_has_not_changed_without_work(house: House) -
     """Same size and mtime: duplicate; changed: to do; failed for good: failed; failed for now: to do."""
     ledger = house.ledger()
     owned = claim(ledger)
-    ledger.enrol(owned, [(file(number), "") for number in (1, 2, 3, 4)])
+    ledger.register(owned, [(file(number), "") for number in (1, 2, 3, 4)])
     ledger.account(1, UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE)))
     ledger.account(1, UploadResult(file(2).id, Outcome.UPLOADED, receipt(TWO, 2)))
     ledger.account(1, failed(3, "unsupported"))
     ledger.account(1, failed(4, "unreadable"))
     assert ledger.close_range(owned)
     again = claim(ledger)
-    enrolled = ledger.enrol(again, [(file(1), ""), (file(2, mtime=2), ""), (file(3), ""), (file(4), "")])
-    assert enrolled.todo == {file(2).id, file(4).id}
+    registered = ledger.register(again, [(file(1), ""), (file(2, mtime=2), ""), (file(3), ""), (file(4), "")])
+    assert registered.todo == {file(2).id, file(4).id}
     assert house.counts() == Counts(4, 0, 1, 0, 1, 2)
 
 
@@ -212,7 +212,7 @@ def test_accounting_twice_changes_nothing(house: House) -> None:
     """The second word about a file is not counted."""
     ledger = house.ledger()
     owned = claim(ledger)
-    ledger.enrol(owned, [(file(1), "")])
+    ledger.register(owned, [(file(1), "")])
     result = UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE))
     assert [ledger.account(1, result), ledger.account(1, result)] == [True, False]
     assert house.counts() == Counts(1, 1)
@@ -223,10 +223,10 @@ def test_enrolling_a_range_again_changes_nothing_that_is_settled(house: House) -
     ledger = house.ledger()
     owned = claim(ledger)
     files = [(file(1), ""), (file(2), ""), (file(3), "")]
-    ledger.enrol(owned, files)
+    ledger.register(owned, files)
     ledger.account(1, UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE)))
-    enrolled = ledger.enrol(owned, files[:2])
-    assert enrolled.todo == {file(2).id}
+    registered = ledger.register(owned, files[:2])
+    assert registered.todo == {file(2).id}
     assert house.counts() == Counts(2, 1, 0, 0, 0, 1)
     assert totals.proved(ledger.path, 1)
 
@@ -266,13 +266,13 @@ def test_an_empty_library_is_a_pass_that_closes_at_once(house: House) -> None:
 
 
 def test_bytes_in_flight_are_not_sent_by_another(house: House) -> None:
-    """Put aside while a live worker has them; known when it is done."""
+    """Deferred while a live worker has them; known when it is done."""
     mine, other = house.ledger(), house.ledger(replace(this_process(5), worker_id=5))
     owned = claim(mine)
-    mine.enrol(owned, [(file(1), ""), (file(2), "")])
+    mine.register(owned, [(file(1), ""), (file(2), "")])
     assert mine.take(file(1).id, ONE, []) == Taken(fresh=True, ids={})
     for ledger in (mine, other):
-        with pytest.raises(PutAside):
+        with pytest.raises(Deferred):
             ledger.take(file(2).id, ONE, [])
     mine.account(1, UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE)))
     assert other.take(file(2).id, ONE, []) == Known(ONE)
@@ -282,9 +282,9 @@ def test_claims_are_taken_all_or_nothing(house: House) -> None:
     """A name that is in flight elsewhere leaves no claim on the bytes behind."""
     ledger = house.ledger()
     owned = claim(ledger)
-    ledger.enrol(owned, [(file(1), ""), (file(2), ""), (file(3), "")])
+    ledger.register(owned, [(file(1), ""), (file(2), ""), (file(3), "")])
     ledger.take(file(1).id, ONE, [("author", "Doe, Jane")])
-    with pytest.raises(PutAside):
+    with pytest.raises(Deferred):
         ledger.take(file(2).id, TWO, [("author", "Doe, Jane"), ("series", "S")])
     assert isinstance(ledger.take(file(3).id, TWO, [("series", "S")]), Taken)
 
@@ -293,12 +293,12 @@ def test_a_dead_workers_claim_waits_until_its_last_request_has_settled(house: Ho
     """Forty seconds after its last intention; the same book may go on at once, for it reconciles itself."""
     dead, live = house.dead(), house.ledger()
     owned = claim(dead)
-    dead.enrol(owned, [(file(1), ""), (file(2), "")])
+    dead.register(owned, [(file(1), ""), (file(2), "")])
     dead.take(file(1).id, ONE, [])
     house.clock.now += timedelta(seconds=30)
     dead.save_book(BookId(1), BookState("w ~1-1", intention=Intention(Asked.CREATE, house.clock.now)))
     house.clock.now += timedelta(seconds=39)
-    with pytest.raises(PutAside) as aside:
+    with pytest.raises(Deferred) as aside:
         live.take(file(2).id, ONE, [])
     assert aside.value.until == NOW + timedelta(seconds=70)
     house.clock.now += timedelta(seconds=1)
@@ -309,7 +309,7 @@ def test_a_file_that_kills_its_worker_three_times_is_given_up(house: House) -> N
     """Attempts are counted before the file is opened; giving back is no death."""
     ledger = house.ledger()
     owned = claim(ledger)
-    ledger.enrol(owned, [(file(1), "")])
+    ledger.register(owned, [(file(1), "")])
     for _ in range(5):
         ledger.begin(file(1).id)
         ledger.give_back(file(1).id, counted=False)
@@ -317,7 +317,7 @@ def test_a_file_that_kills_its_worker_three_times_is_given_up(house: House) -> N
         ledger.begin(file(1).id)
     with pytest.raises(StoppedItsWorker):
         ledger.begin(file(1).id)
-    assert ledger.enrol(owned, [(file(1), "")]).settled.failed == 1
+    assert ledger.register(owned, [(file(1), "")]).settled.failed == 1
     assert house.counts() == Counts(1, 0, 0, 0, 1)
 
 
@@ -331,7 +331,7 @@ def test_a_books_state_is_kept_whole(house: House) -> None:
     )  # fmt: skip
     ledger.save_book(BookId(1), state)
     assert ledger.book(BookId(1)) == state
-    assert ledger.enrol(owned, []).unfinished == {BookId(1)}
+    assert ledger.register(owned, []).unfinished == {BookId(1)}
     assert not ledger.close_range(owned)
     ledger.finish_book(1, BookId(1), BookState("w ~1-1", EbookId(5)), names={("author", "A"): 7}, not_carried=["tags"])
     assert ledger.close_range(owned)
@@ -344,7 +344,7 @@ def test_failed_files_can_be_tried_again_in_an_open_and_in_a_new_pass(house: Hou
     """--retry-failed: pending again, the range open again, the equation kept."""
     ledger = house.ledger()
     owned = claim(ledger, 20)
-    ledger.enrol(owned, [(file(1), "")])
+    ledger.register(owned, [(file(1), "")])
     ledger.account(1, failed(1, "unsupported"))
     with_more = ledger.join_pass(20, may_open=True)
     assert with_more == 1
@@ -354,7 +354,7 @@ def test_failed_files_can_be_tried_again_in_an_open_and_in_a_new_pass(house: Hou
     assert ledger.close_range(owned)
     assert ledger.retry_failed() == 1
     again = claim(ledger, 20)
-    assert ledger.enrol(again, [(file(1), "")]).todo == {file(1).id}
+    assert ledger.register(again, [(file(1), "")]).todo == {file(1).id}
 
 
 def test_a_ledger_belongs_to_one_library_server_and_user(house: House) -> None:
@@ -380,7 +380,7 @@ def test_a_damaged_ledger_is_never_started_anew(tmp_path: Path) -> None:
 def test_a_ledger_of_a_newer_program_is_refused(house: House) -> None:
     """By its schema version."""
     ledger = house.ledger()
-    with ledger._store.transaction() as db:
+    with ledger._database.transaction() as db:
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(WrongLedger, match="schema version 99"):
         house.ledger()
@@ -429,7 +429,7 @@ def test_a_repaired_script_tries_once_more_what_stopped_its_workers(house: House
     """The range is kept for it: one more attempt, not three; for anybody else the file stays given up."""
     mine, other = house.ledger(this_process(1)), house.ledger(replace(this_process(3), worker_id=3))
     owned = claim(mine)
-    mine.enrol(owned, [(file(1), ""), (file(2), "")])
+    mine.register(owned, [(file(1), ""), (file(2), "")])
     for _ in range(3):
         mine.begin(file(1).id)
     mine.release_ranges()
@@ -438,14 +438,14 @@ def test_a_repaired_script_tries_once_more_what_stopped_its_workers(house: House
     )
     kept = mine.claim_range(1, lambda after: None)
     assert kept == replace(owned, taken_over=True, once_more=True)
-    enrolled = mine.enrol(kept, [(file(1), ""), (file(2), "")])
-    assert (enrolled.todo, enrolled.suspects) == (frozenset({file(1).id, file(2).id}), frozenset({file(1).id}))
+    registered = mine.register(kept, [(file(1), ""), (file(2), "")])
+    assert (registered.todo, registered.suspects) == (frozenset({file(1).id, file(2).id}), frozenset({file(1).id}))
     mine.begin(file(1).id)
     mine.release_ranges()
     reservation.clear(house.state_dir)
     plain = other.claim_range(1, lambda after: None)
     assert plain == replace(owned, taken_over=True)
-    assert other.enrol(plain, [(file(1), ""), (file(2), "")]).settled.failed == 1
+    assert other.register(plain, [(file(1), ""), (file(2), "")]).settled.failed == 1
 
 
 @pytest.mark.parametrize(
@@ -470,6 +470,6 @@ def test_a_range_with_files_left_out_is_not_closed(house: House, listed: set[int
     """
     ledger = house.ledger(library=Listed(None if listed is None else {file(book).id for book in listed}))
     owned = claim(ledger)
-    ledger.enrol(owned, [(file(1), "")])
+    ledger.register(owned, [(file(1), "")])
     ledger.account(1, UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE)))
     assert ledger.close_range(owned) is closes

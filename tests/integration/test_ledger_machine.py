@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from migration.errors import PutAside, StoppedItsWorker
+from migration.errors import Deferred, StoppedItsWorker
 from migration.ledger import totals
 from migration.ledger.ledger import Ledger
 from migration.ledger.tables.books import Asked, BookState, Intention, Step
@@ -137,7 +137,7 @@ class Migration(RuleBasedStateMachine):
     @precondition(lambda self: len(self.workers) < 3)
     @rule()
     def start(self) -> None:
-        """A worker starts, joins the pass, claims a range and enrols it."""
+        """A worker starts, joins the pass, claims a range and registers its files."""
         self.born += 1
         owner = replace(this_process(self.born), started=f"model-{self.born}")
         ledger = ModelLedger(self.folder, owner, told_clock(lambda: self.now), SETTLE)
@@ -150,10 +150,10 @@ class Migration(RuleBasedStateMachine):
             ledger.close()
             return
         listed = [file for file in FILES if owned.first <= file.id.book_id <= owned.last]
-        enrolled = ledger.enrol(owned, [(file, "") for file in listed])
-        for book in enrolled.unfinished - {file.book_id for file in enrolled.todo}:
+        registered = ledger.register(owned, [(file, "") for file in listed])
+        for book in registered.unfinished - {file.book_id for file in registered.todo}:
             ledger.forget_book(book)
-        self.workers.append(Worker(ledger, owned, set(enrolled.todo)))
+        self.workers.append(Worker(ledger, owned, set(registered.todo)))
 
     @precondition(lambda self: self.workers)
     @rule(data=st.data())
@@ -186,7 +186,7 @@ class Migration(RuleBasedStateMachine):
             return
         try:
             taken = ledger.take(file.id, digest(file), [])
-        except PutAside:
+        except Deferred:
             ledger.give_back(file.id, counted=False)
             return
         if isinstance(taken, Known):

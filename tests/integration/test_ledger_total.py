@@ -12,7 +12,7 @@ import pytest
 from migration.commands import failures, retry
 from migration.errors import WrongLedger
 from migration.ledger import schema, totals
-from migration.ledger.database import Store
+from migration.ledger.database import LedgerDatabase
 from migration.model import BookId, FileId
 from migration.state_files.names import LEDGER_NAME
 from tests.conftest import FIXTURES, PROJECT, Shelf, Workers
@@ -45,8 +45,8 @@ def test_a_ledger_of_an_older_version_is_read_and_made_one_of_this_version(tmp_p
     assert before is not None
     assert (before.listed, before.total, before.counts.discovered) == (None, None, 4)
     for _ in range(2):
-        Store(path).close()
-    Store(tmp_path / "new.db").close()
+        LedgerDatabase(path).close()
+    LedgerDatabase(tmp_path / "new.db").close()
     with closing(sqlite3.connect(path)) as db, closing(sqlite3.connect(tmp_path / "new.db")) as new:
         assert db.execute("PRAGMA user_version").fetchone()[0] == schema.VERSION
         assert db.execute("SELECT discovered, listed FROM passes").fetchall() == [(4, None)]

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from dashboard.report import collect, render
 from migration.ledger import totals
-from migration.ledger.database import Store
+from migration.ledger.database import LedgerDatabase
 from migration.ledger.tables.notices import Kind
 from migration.state_files import logs, not_carried
 from migration.state_files.names import LEDGER_NAME
@@ -242,7 +242,7 @@ def test_a_ledger_of_the_version_before_learns_which_ebook_holds_a_file(tmp_path
                 " VALUES (7, ?, 9, 1, 'duplicate', 1, ?, ?)",
                 (kind, sha1, source),
             )
-    Store(path).close()
+    LedgerDatabase(path).close()
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT sha1, ebook_id FROM hashes ORDER BY sha1").fetchall() == [(ours, 70), (others, None)]
         assert db.execute("SELECT COUNT(*) FROM notices").fetchone() == (0,)

@@ -189,12 +189,12 @@ def test_a_monitor_whose_place_is_taken_ends_and_leaves_the_file_to_the_other(tm
 
 def test_a_command_that_cannot_be_removed_is_not_carried_out(tmp_path: Path) -> None:
     """It would be, again and again; the others are."""
-    wish = commands.Command(commands.Wish.PAUSE, 1)
-    commands.leave(tmp_path, wish)
+    kind = commands.Command(commands.CommandKind.PAUSE, 1)
+    commands.leave(tmp_path, kind)
     stuck = commands.commands_dir(tmp_path) / "resume-1-x.json"
     stuck.mkdir()
     taken = commands.take(tmp_path)
-    assert (list(taken.commands), list(taken.strange), taken.stuck) == ([wish], [], {stuck.name: "Is a directory"})
+    assert (list(taken.commands), list(taken.strange), taken.stuck) == ([kind], [], {stuck.name: "Is a directory"})
     assert commands.waiting(tmp_path)
     assert not commands.waiting(tmp_path, taken.stuck)
 

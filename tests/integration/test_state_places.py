@@ -17,7 +17,7 @@ from common.known_dirs import Use
 from common.state_dir import EMBEDDED, Place
 from deploy import links
 from migration.errors import LibraryBusy, LibraryUnreadable, StateDirUnclear
-from migration.ledger.database import Store
+from migration.ledger.database import LedgerDatabase
 from migration.state_dirs import places, resolve
 from migration.state_files.names import BACKUP_NAME, LEDGER_NAME
 from migration.state_files.owner import WorkerLock, this_process
@@ -58,7 +58,7 @@ def machine(tmp_path: Path) -> Machine:
 def ledger(state_dir: Path, library_id: str = "id-1", server: str = NAS, name: str = LEDGER_NAME) -> Path:
     """A state directory with a ledger that is bound to a library and a server."""
     state_dir.mkdir(parents=True, exist_ok=True)
-    Store(state_dir / name).close()
+    LedgerDatabase(state_dir / name).close()
     with closing(sqlite3.connect(state_dir / name)) as db, db:
         bound = (("library", library_id), ("server", server))
         db.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", bound)

@@ -10,7 +10,7 @@ import pytest
 
 from auto_monitor.assembly import Parts, policies, put_together
 from auto_monitor.cli.command_line import Settings
-from auto_monitor.model import Candidate, Case, HistoryEntry, HungOn, MonitorState, Stage, WorkerRecord
+from auto_monitor.model import Candidate, Case, HistoryEntry, InFlight, MonitorState, Stage, WorkerRecord
 from auto_monitor.record import action_log
 from auto_monitor.record.history import History, StateFile, history_path, state_path
 from tests.support.fakes import ToldClock
@@ -18,7 +18,7 @@ from tests.support.fakes import ToldClock
 pytestmark = pytest.mark.integration
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ENTRY = HistoryEntry(NOW.isoformat(), 1, 1, "stuck", 5.0, "migrating", "cause", fix_type="code_fix")
-CASE = Case(NOW, HungOn())
+CASE = Case(NOW, InFlight())
 #: The same as versions before this one kept it in monitor_state.json.
 OLD_CASE = {
     "worker_id": 1, "trigger": "stuck", "attempt": 1, "acted_at": NOW.isoformat(),
@@ -98,7 +98,7 @@ def test_an_upgrade_in_mid_run_loses_nothing(tmp_path: Path) -> None:
     history.record(replace(ENTRY, applied=True), NOW)
     record = WorkerRecord(1, attempts=2, last_attempt_at=NOW - timedelta(minutes=3), paused=True, batch_size=50)
     written(tmp_path, record, case=OLD_CASE, code_case=OLD_TRIAL)
-    case = Case(NOW, HungOn(), Stage.PROMOTING, CANDIDATE, lost_before=3)
+    case = Case(NOW, InFlight(), Stage.PROMOTING, CANDIDATE, lost_before=3)
 
     def act(parts: Parts) -> None:
         assert parts.memory.records() == [record]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from migration.errors import AnswerLost, MigrationError, RefusedByServer, ServerFault, ServerUnreachable
+from migration.errors import ResponseLost, MigrationError, RefusedByServer, ServerFault, ServerUnreachable
 from migration.server.engine.backends import Backends
 from migration.server.engine.calls import TaskEngine
 from migration.server.engine.frames import FRAME_BYTES, Patience
@@ -52,7 +52,7 @@ def test_a_call_the_new_engine_does_not_know_is_lost_within_seconds(begun: bool,
             await line.end(call, status="error", error=EMPTY)
 
     began = time.monotonic()
-    assert isinstance(lost := called(answers), AnswerLost)
+    assert isinstance(lost := called(answers), ResponseLost)
     assert "forgotten by the task engine" in str(lost)
     assert time.monotonic() - began < 20
 
@@ -120,7 +120,7 @@ def test_an_engine_that_is_gone_has_forgotten_everything(status: int) -> None:
 
     began = time.monotonic()
     lost = called(answers, refuse=lambda number: web.Response(status=status) if number > 1 else None)
-    assert isinstance(lost, AnswerLost)
+    assert isinstance(lost, ResponseLost)
     assert time.monotonic() - began < SHORT.resume + 15
 
 
@@ -171,7 +171,7 @@ def test_a_message_without_end_ends_the_connection() -> None:
         # A text frame of 64 bits of length, of which more than is read arrives.
         line.transport.write(b"\x81\x7f" + (2**40).to_bytes(8, "big") + b"x" * (FRAME_BYTES + 200_000))
 
-    assert isinstance(called(answers), AnswerLost)
+    assert isinstance(called(answers), ResponseLost)
 
 
 def test_a_message_that_drips_has_its_time_like_any_other() -> None:
@@ -188,7 +188,7 @@ def test_a_message_that_drips_has_its_time_like_any_other() -> None:
         line.later = asyncio.create_task(drip())
 
     began = time.monotonic()
-    assert isinstance(called(answers), AnswerLost)
+    assert isinstance(called(answers), ResponseLost)
     assert time.monotonic() - began < 20
 
 

@@ -85,11 +85,11 @@ def holder(workers: Workers) -> State:
 DEATHS = [
     pytest.param(
         "publishing.py",
-        "self.client.change(ebook, work.card, {}, title=state.working_title",
+        "self.client.change(ebook, work.metadata, {}, title=state.working_title",
         id="before the working title",
     ),
     pytest.param("publishing.py", "work.reopened = True", id="with the working title"),
-    pytest.param("finishing.py", "card = replace(work.card, not_carried=", id="after the title was given back"),
+    pytest.param("finishing.py", "metadata = replace(work.metadata, not_carried=", id="after the title was given back"),
 ]
 
 

@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass, field
 
 from common.json_value import Json
-from migration.server.responses import Response
+from migration.server.responses import RawResponse
 
 CLAIMS = base64.urlsafe_b64encode(b'{"id": 1, "exp": 4102444800}').decode().rstrip("=")
 TOKEN = f"e30.{CLAIMS}.sig"
@@ -47,9 +47,9 @@ class Raw:
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
 
-    def response(self) -> Response:
-        """As the wire hands it over."""
-        return Response(self.status, self.headers, self.body)
+    def response(self) -> RawResponse:
+        """As the HTTP transport returns it."""
+        return RawResponse(self.status, self.headers, self.body)
 
 
 def as_json(body: Json, status: int = 200) -> Raw:

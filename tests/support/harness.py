@@ -16,7 +16,7 @@ from auto_monitor.fix_applier import NotOurs
 from auto_monitor.model import (
     Candidate,
     HistoryEntry,
-    HungOn,
+    InFlight,
     Identity,
     MonitorState,
     Opinion,
@@ -25,7 +25,7 @@ from auto_monitor.model import (
     WorkerSnapshot,
 )
 from auto_monitor.monitor import Monitor
-from auto_monitor.record.action_log import Journal
+from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.samples import Sample
 from common.files import StateUnwritable
 from migration.ledger.totals import Totals
@@ -46,7 +46,7 @@ POLICIES = Policies(
 )
 OPEN = Totals(7, NOON, None, Counts(100, 40, 0, 0, 0, 60), 0, {}, {}, 0, 1000, 500)
 FILE = FileId(BookId(12), "EPUB")
-HAND = HungOn(7, (FILE,), (1, 100))
+HAND = InFlight(7, (FILE,), (1, 100))
 CANDIDATE = Candidate("bulk_migrate_calibre.x.py", "backup", "shipped", "repaired", "-a\n+b", "passed the gate")
 
 
@@ -158,8 +158,8 @@ class FakeObserver:
             phase=self.phases.get(number, Phase.MIGRATING),
             settled=True,
             exit_code=None if alive else self.processes.exits.get(number),
-            hung_on=HAND,
-            fruitless_since=self.failing.get(number),
+            in_flight=HAND,
+            all_failing_since=self.failing.get(number),
             error_class=self.error_class.get(number, ""),
         )
 
@@ -365,7 +365,7 @@ class FakeAlerts:
 
 
 @dataclass
-class FakeAdviser:
+class FakeDiagnoser:
     """Answers when it is told to; until then every question is pending."""
 
     answer: Answer = field(default_factory=lambda: Answer(pending=True))
@@ -407,7 +407,7 @@ class _Lines(logging.Handler):
 class Harness:
     """A world of fakes, and one monitor after the other in it."""
 
-    def __init__(self, workers: int = 4, *, adviser: FakeAdviser | None = None) -> None:
+    def __init__(self, workers: int = 4, *, diagnoser: FakeDiagnoser | None = None) -> None:
         self.clock = ToldClock(NOON)
         self.processes = FakeProcesses(self.clock)
         self.observer = FakeObserver(self.processes, self.clock)
@@ -416,7 +416,7 @@ class Harness:
         self.evidence, self.reservations, self.alerts = FakeEvidence(), FakeReservations(), FakeAlerts()
         self.samples: list[Sample] = []
         self.reports: list[datetime] = []
-        self.adviser = adviser
+        self.diagnoser = diagnoser
         self.settings = Settings(Path("library"), "http://server", Path("no state"), self.script.path, workers, 60, 300)
         self.policies = replace(POLICIES, scaling=replace(POLICIES.scaling, target=workers))
         self.said, self.done = _Lines(), _Lines()
@@ -445,12 +445,12 @@ class Harness:
             alerts=self.alerts,
             keep_sample=self.samples.append,
             report=lambda: self.reports.append(self.clock()),
-            adviser=self.adviser,
+            diagnoser=self.diagnoser,
         )
         # What people ask for is in files; those have tests of their own.
         settings = replace(self.settings, dry_run=dry_run)
-        journal = Journal(log, actions, dry_run=dry_run)
-        parts = replace(parts_of(settings, self.policies, journal, world), wishes=None)
+        action_log = ActionLog(log, actions, dry_run=dry_run)
+        parts = replace(parts_of(settings, self.policies, action_log, world), command_handler=None)
         self.monitor = Monitor(settings, parts)
         return self.monitor
 

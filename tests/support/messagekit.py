@@ -28,15 +28,15 @@ DEPTH, FORMS = 5, 24
 SCRIPTS = ("bulk_migrate_calibre.py", "settings.py")
 PACKAGES = ("common", "migration", "bookshelf", "auto_monitor", "deploy")
 
-#: Methods whose first argument is told: loggers and the journal, an argument parser, the alerts.
+#: Methods whose first argument is told: loggers and the action log, an argument parser, the alerts.
 TELLING = frozenset({"warning", "error", "critical", "exception", "tell"})
 #: Calls in which any argument may be a text that reaches monitor.log, the history or the ledger.
-CARRYING = frozenset({
+TRANSFERRING = frozenset({
     "Step", "ScalingDecision", "Verdict", "Answer", "Problem", "UploadResult", "HTTPForbidden", "HTTPNotFound",
     "conclude", "_propose",
 })  # fmt: skip
 #: Keyword arguments that carry such a text in whatever call.
-CARRYING_KEYWORDS = frozenset({"reason", "failure", "message"})
+TRANSFERRING_KEYWORDS = frozenset({"reason", "failure", "message"})
 #: Lists and tables of objections that become one message.
 LISTS = frozenset({"problems", "_PROBLEMS", "failures", "wrong"})
 #: Functions whose returned or yielded texts are told: objections to a code fix, budgets, a damaged file.
@@ -171,7 +171,7 @@ class Module:
     def _told_by_call(self, node: ast.Call) -> Iterator[tuple[ast.expr, bool]]:
         called = _called(node)
         around = self.function_of(node)
-        if called in self.exceptions or called in CARRYING:
+        if called in self.exceptions or called in TRANSFERRING:
             for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
                 yield argument, False
         elif called in TELLING and node.args:
@@ -186,7 +186,7 @@ class Module:
                 yield node.args[0], False
         else:
             for keyword in node.keywords:
-                if keyword.arg in CARRYING_KEYWORDS:
+                if keyword.arg in TRANSFERRING_KEYWORDS:
                     yield keyword.value, False
 
     def function_of(self, node: ast.AST) -> "_FUNCTIONS | None":

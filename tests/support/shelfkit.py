@@ -1,4 +1,4 @@
-"""A bare client of the protocol for the contract suite: it shows answers as they are and judges nothing."""
+"""A bare client of the protocol for the contract suite: it returns responses as they are and checks nothing."""
 
 import hashlib
 import io

@@ -8,13 +8,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from auto_monitor.model import Case, CodeChanges, HistoryEntry, HungOn, MonitorState, WorkerRecord
+from auto_monitor.model import Case, CodeChanges, HistoryEntry, InFlight, MonitorState, WorkerRecord
 from auto_monitor.processes import identity_of
 from auto_monitor.record import samples
 from auto_monitor.record.history import History, StateFile, history_path, state_path, to_json
 from auto_monitor.record.samples import Sample
 from common.files import write_json
-from migration.ledger.database import Store
+from migration.ledger.database import LedgerDatabase
 from migration.model import BookId, Counts, Current, FileId, LastError, Phase, Progress
 from migration.state_files import progress
 from migration.state_files.names import LEDGER_NAME
@@ -40,7 +40,7 @@ class State:
         self.total = total
         self.now = datetime.now(tz=UTC)
         self.opened = self.now - timedelta(hours=2)
-        Store(folder / LEDGER_NAME).close()
+        LedgerDatabase(folder / LEDGER_NAME).close()
         self.sql(
             "INSERT INTO passes (id, opened_at, highest_id, claimed_to, listed) VALUES (1, ?, ?, 0, ?)",
             (self.opened.isoformat(), total, total),
@@ -124,5 +124,5 @@ def entry(number: int, at: datetime) -> HistoryEntry:
         verified=(True, True, False, None)[number % 4], reason="file is settled" if number % 4 != 3 else "",
         llm_used=code, model="gpt-4o-mini" if code else None, tokens=4210 if code else None,
         confidence=0.86 if code else None, occurrences=2, recurring=number % 5 == 0,
-        case=Case(at, HungOn()) if number % 4 == 3 else None,
+        case=Case(at, InFlight()) if number % 4 == 3 else None,
     )  # fmt: skip

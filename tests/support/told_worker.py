@@ -9,23 +9,23 @@ from pathlib import Path
 from bulk_migrate_calibre import CalibreMigrator
 from common.resources import Reserve
 from migration.calibre.library import CalibreLibrary
-from migration.errors import AnswerLost, ExitCode, Transient
+from migration.errors import ResponseLost, ExitCode, Transient
 from migration.evidence import about
-from migration.lanes.api.transfer import LocalCarrier, Watch
+from migration.lanes.api.transfer import LocalTransport, Watch
 from migration.ledger import totals
 from migration.ledger.ledger import Ledger
 from migration.ledger.tables.books import Intended
-from migration.model import BookFile, Card, Counts, Digest, EbookId, Phase, Progress, Receipt, Sighting
+from migration.model import BookFile, EbookMetadata, Counts, Digest, EbookId, Phase, Progress, Receipt, RemoteMatch
 from migration.server.client import BookshelfClient, Outgoing, task_urls
-from migration.server.transport import Wire
+from migration.server.transport import HttpTransport
 from migration.state_files.owner import this_process
 from migration.worker.assembly import Parts
 from migration.worker.options import Options, read_options
 from migration.worker.progress_file import ProgressFile
-from migration.worker.rate_limit import Pace
+from migration.worker.rate_limit import RateLimiter
 from migration.worker.tracker import Tracker
-from migration.worker.uploader_pool import Crew
-from migration.worker.work_queue import Turns
+from migration.worker.uploader_pool import UploaderPool
+from migration.worker.work_queue import WorkQueue
 from tests.conftest import PASSWORD
 from tests.support.fakes import ToldClock
 from tests.support.librarykit import Library
@@ -33,7 +33,7 @@ from tests.support.librarykit import Library
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 
-class ToldTurns(Turns):
+class ToldQueue(WorkQueue):
     """A queue whose time goes by only while there is nothing to do but wait."""
 
     def __init__(self, clock: ToldClock) -> None:
@@ -41,7 +41,7 @@ class ToldTurns(Turns):
         self.clock = clock
 
     def rest(self, seconds: float) -> None:
-        """Half a second passes at once when every book that is left is put aside."""
+        """Half a second passes at once when every book that is left is deferred."""
         if self.idle():
             self.clock.move(seconds)
             with self._changed:
@@ -49,12 +49,12 @@ class ToldTurns(Turns):
         super().rest(0.05)
 
 
-class ToldCrew(Crew):
+class ToldPool(UploaderPool):
     """Uploader threads, and a main thread, whose waiting takes no time."""
 
-    def __init__(self, turns: ToldTurns, leave: Callable[[], None], size: int) -> None:
-        super().__init__(turns, leave, size)
-        self.clock = turns.clock
+    def __init__(self, queue: ToldQueue, leave: Callable[[], None], size: int) -> None:
+        super().__init__(queue, leave, size)
+        self.clock = queue.clock
 
     def check(self, seconds: float) -> None:
         """The clock moves instead."""
@@ -71,9 +71,9 @@ class FaultyClient(BookshelfClient):
     """The real client, some of whose calls fail before anything is sent, and others after it was done."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(Wire(url), "admin", PASSWORD, task_urls(url, ""))
+        super().__init__(HttpTransport(url), "admin", PASSWORD, task_urls(url, ""))
         self._refuses: dict[str, deque[Transient]] = defaultdict(deque)
-        self._loses: dict[str, deque[AnswerLost]] = defaultdict(deque)
+        self._loses: dict[str, deque[ResponseLost]] = defaultdict(deque)
         #: Called before each upload.
         self.on_upload: Callable[[Digest], None] = lambda _digest: None
 
@@ -83,23 +83,25 @@ class FaultyClient(BookshelfClient):
 
     def loses_answer(self, name: str) -> None:
         """The next call of `create` or `attach` is carried out, and its answer is lost."""
-        self._loses[name].append(AnswerLost("no answer"))
+        self._loses[name].append(ResponseLost("no answer"))
 
     def probe(self) -> Transient | None:
         """Asks every part of the server."""
         refused = self._refuses["probe"]
         return refused.popleft() if refused else super().probe()
 
-    def upload(self, outgoing: Outgoing, digest: Digest, extension: str) -> str | Sighting:
+    def upload(self, outgoing: Outgoing, digest: Digest, extension: str) -> str | RemoteMatch:
         """Sends the bytes."""
         self.on_upload(digest)
         if self._refuses["upload"]:
             raise self._refuses["upload"].popleft()
         return super().upload(outgoing, digest, extension)
 
-    def create(self, intended: Intended, card: Card, ids: Mapping[tuple[str, str], int], *, bare: bool) -> EbookId:
+    def create(
+        self, intended: Intended, metadata: EbookMetadata, ids: Mapping[tuple[str, str], int], *, bare: bool
+    ) -> EbookId:
         """Makes an ebook."""
-        made = super().create(intended, card, ids, bare=bare)
+        made = super().create(intended, metadata, ids, bare=bare)
         self._lose("create")
         return made
 
@@ -114,7 +116,7 @@ class FaultyClient(BookshelfClient):
             raise self._loses[name].popleft()
 
 
-class FaultyCarrier(LocalCarrier):
+class FaultyTransport(LocalTransport):
     """Looks at a file in this process; `missing(file)` may raise first, as a look at the disk does."""
 
     def __init__(self, library: CalibreLibrary, client: BookshelfClient, hands: int) -> None:
@@ -147,15 +149,15 @@ class WorkerHarness:
     def run(self, prepare: Callable[[CalibreMigrator], None] = lambda _migrator: None) -> ExitCode:
         """Connects, binds, migrates; `prepare` is called before the work begins."""
         opened = CalibreLibrary(self.options.library, self.options.state_dir / "copy")
-        crew = ToldCrew(ToldTurns(self.clock), self.client.close, self.options.parallel_uploads)
-        pace = Pace(0, 1, self.clock.seconds, crew.sleep)
-        tracker = Tracker(self._first_progress(), self.clock, self.clock, pace.wait)
+        pool = ToldPool(ToldQueue(self.clock), self.client.close, self.options.parallel_uploads)
+        limiter = RateLimiter(0, 1, self.clock.seconds, pool.sleep)
+        tracker = Tracker(self._first_progress(), self.clock, self.clock, limiter.wait)
         path = self.options.state_dir / "migration_progress_worker1.json"
         progress_file = ProgressFile(path, tracker, self.clock, self.log, needed=True)
         ledger = Ledger(self.options.state_dir, this_process(1), self.clock, library=opened)
-        carrier = FaultyCarrier(opened, self.client, self.options.parallel_uploads)
+        transport = FaultyTransport(opened, self.client, self.options.parallel_uploads)
         parts = Parts(
-            self.options, opened, self.client, carrier, ledger, tracker, self.log, progress_file, crew, pace,
+            self.options, opened, self.client, transport, ledger, tracker, self.log, progress_file, pool, limiter,
             self.clock, Reserve(0),
         )  # fmt: skip
         self.migrator = CalibreMigrator(self.options, parts)
@@ -165,7 +167,7 @@ class WorkerHarness:
             parts.bind()
             return self.migrator.migrate()
         finally:
-            crew.dismiss()
+            pool.dismiss()
             parts.end(Phase.STOPPED)
             self.counts = self._counts(ledger)
             ledger.close()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from migration.checks.adoption import Comparison, Finding, judge, refusal
+from migration.checks.adoption import Comparison, Finding, assess, refusal
 from migration.ledger.binding import Remembered, folder_hash
 from migration.model import BookId, Origin
 
@@ -40,7 +40,7 @@ def test_a_book_is_judged_by_uuid_then_folder_then_files(
     known: Remembered, origin: Origin | None, files: list[tuple[str, int, int]], finding: Finding
 ) -> None:
     """One sign that it is the same is enough; empty values are no sign."""
-    assert judge(known, origin, files) is finding
+    assert assess(known, origin, files) is finding
 
 
 @pytest.mark.parametrize(

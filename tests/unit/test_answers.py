@@ -8,29 +8,29 @@ from pathlib import Path
 import pytest
 
 from common.json_value import Json
-from migration.errors import AnswerLost, ServerFault, ServerUnreachable, Transient
+from migration.errors import ResponseLost, ServerFault, ServerUnreachable, Transient
 from migration.server import responses, shapes
-from migration.server.responses import Answer, NoAnswer, Response
+from migration.server.responses import Response, InvalidResponse, RawResponse
 from tests.support.answerkit import CLAIMS, EBOOK, GONE, ROUTES, TOKEN, UPLOAD, Raw, as_json, kinds, own_page, page
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 CELLS = [(method, path, kind, raw) for method, path, good, _key in ROUTES for kind, raw in kinds(good).items()]
 
 
-def judged(method: str, path: str, raw: Raw | Response) -> Answer | NoAnswer:
+def assessed(method: str, path: str, raw: Raw | RawResponse) -> Response | InvalidResponse:
     """What the gate says."""
-    response = raw if isinstance(raw, Response) else raw.response()
-    return responses.judge(responses.route_of(method, path), path, response, NOW)
+    response = raw if isinstance(raw, RawResponse) else raw.response()
+    return responses.assess(responses.route_of(method, path), path, response, NOW)
 
 
 @pytest.mark.parametrize(("method", "path", "good", "key"), ROUTES, ids=lambda value: str(value)[:40])
 def test_a_good_answer_passes_and_one_without_its_keys_does_not(method: str, path: str, good: Json, key: str) -> None:
     """Each key missing, null, or of another type."""
-    assert judged(method, path, as_json(good)) == Answer(200, good)
+    assert assessed(method, path, as_json(good)) == Response(200, good)
     indented = Raw(200, json.dumps(good, indent=2).encode(), {"content-type": "application/json; charset=utf-8"})
-    assert judged(method, path, indented) == Answer(200, good)
+    assert assessed(method, path, indented) == Response(200, good)
     if not isinstance(good, dict):
-        assert isinstance(judged(method, path, as_json([{"id": 1}])), NoAnswer)
+        assert isinstance(assessed(method, path, as_json([{"id": 1}])), InvalidResponse)
         return
     for worse in (
         {name: value for name, value in good.items() if name != key},
@@ -39,8 +39,8 @@ def test_a_good_answer_passes_and_one_without_its_keys_does_not(method: str, pat
         good | {key: -1},
         good | {key: ""},
     ):
-        verdict = judged(method, path, as_json(worse))
-        assert isinstance(verdict, NoAnswer)
+        verdict = assessed(method, path, as_json(worse))
+        assert isinstance(verdict, InvalidResponse)
         assert f"{key!r} missing or of another type" in verdict.reason
 
 
@@ -49,8 +49,8 @@ def test_a_good_answer_passes_and_one_without_its_keys_does_not(method: str, pat
 )
 def test_what_is_no_answer_says_nothing(method: str, path: str, kind: str, raw: Raw) -> None:
     """Neither yes nor no, on no route."""
-    verdict = judged(method, path, raw)
-    assert isinstance(verdict, NoAnswer), verdict
+    verdict = assessed(method, path, raw)
+    assert isinstance(verdict, InvalidResponse), verdict
     assert verdict.reason
     assert "secret" not in verdict.reason
     assert verdict.retry_after == {"429 with seconds": 7.0, "503 with a date": 30.0}.get(kind, 0.0)
@@ -94,8 +94,8 @@ OWN = [
 @pytest.mark.parametrize(("method", "path", "raw"), OWN, ids=[f"{case[0]} {case[1]} {i}" for i, case in enumerate(OWN)])
 def test_the_servers_own_no_is_an_answer(method: str, path: str, raw: Raw) -> None:
     """Errors of the application, JSON of resource routes, pages of plain ones; 413 also of its proxy."""
-    verdict = judged(method, path, raw)
-    assert isinstance(verdict, Answer), verdict
+    verdict = assessed(method, path, raw)
+    assert isinstance(verdict, Response), verdict
     assert verdict.status == raw.status
     assert verdict.error or verdict.status >= 400
 
@@ -128,9 +128,9 @@ def test_the_servers_own_no_is_an_answer(method: str, path: str, raw: Raw) -> No
 )
 def test_a_database_error_is_a_refusal_only_when_it_is_about_the_values(details: str, about_values: bool) -> None:
     """By its class or its beginning: what follows quotes titles."""
-    verdict = judged("POST", "/api/ebooks", as_json({"error": "Database error", "error_details": details}))
-    assert isinstance(verdict, Answer) is about_values
-    if isinstance(verdict, NoAnswer):
+    verdict = assessed("POST", "/api/ebooks", as_json({"error": "Database error", "error_details": details}))
+    assert isinstance(verdict, Response) is about_values
+    if isinstance(verdict, InvalidResponse):
         assert verdict.over
         assert "trouble of its own: Database error" in verdict.reason
 
@@ -154,16 +154,16 @@ def test_a_database_error_is_a_refusal_only_when_it_is_about_the_values(details:
 )
 def test_an_answer_about_something_else_is_none(method: str, path: str, body: Json) -> None:
     """A cache that mixes up two ebooks, ids no database has, hashes in another spelling, tokens that are none."""
-    assert isinstance(judged(method, path, as_json(body)), NoAnswer)
+    assert isinstance(assessed(method, path, as_json(body)), InvalidResponse)
 
 
 def test_a_redirect_is_named_with_its_target() -> None:
     """Without what its query or a login in it may hold."""
-    verdict = judged("GET", "/api/genres", page(302, location="http://me:pw@portal.example/login?next=secret"))
-    assert isinstance(verdict, NoAnswer)
+    verdict = assessed("GET", "/api/genres", page(302, location="http://me:pw@portal.example/login?next=secret"))
+    assert isinstance(verdict, InvalidResponse)
     assert verdict.reason.startswith("a redirect to http://portal.example/login; a proxy or a portal stands before")
-    relative = judged("GET", "/api/genres", page(301, location="/elsewhere"))
-    assert isinstance(relative, NoAnswer)
+    relative = assessed("GET", "/api/genres", page(301, location="/elsewhere"))
+    assert isinstance(relative, InvalidResponse)
     assert "a redirect to /elsewhere;" in relative.reason
 
 
@@ -180,8 +180,8 @@ def test_a_redirect_is_named_with_its_target() -> None:
 )
 def test_no_secret_of_a_spoiled_answer_gets_into_a_message(raw: Raw) -> None:
     """A login's answer that was cut, mislabelled or put on a page: what it is, never what it says."""
-    verdict = judged("POST", "/login", raw)
-    assert isinstance(verdict, NoAnswer)
+    verdict = assessed("POST", "/login", raw)
+    assert isinstance(verdict, InvalidResponse)
     assert "sig" not in verdict.reason
     assert CLAIMS[:12] not in verdict.reason
     assert "0123456789abcdef" not in verdict.reason
@@ -250,7 +250,7 @@ def test_claims_of_what_is_no_token() -> None:
         assert shapes.claims(token) == {}
 
 
-@pytest.mark.parametrize("kind", [Transient, ServerFault, ServerUnreachable, AnswerLost])
+@pytest.mark.parametrize("kind", [Transient, ServerFault, ServerUnreachable, ResponseLost])
 def test_what_the_server_asked_for_travels(kind: type[Transient]) -> None:
     """From a machine of a cluster to the worker, errors are pickled."""
     error = pickle.loads(pickle.dumps(kind("busy", retry_after=7.5)))

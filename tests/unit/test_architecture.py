@@ -11,7 +11,7 @@ from tests.conftest import PROJECT
 
 MAKERS = {
     "Receipt": {"migration/server/client.py"},
-    "Sighting": {"migration/server/client.py", "migration/server/postgresql.py"},
+    "RemoteMatch": {"migration/server/client.py", "migration/server/postgresql.py"},
     "Known": {"migration/ledger/ledger.py"},
     "Evidence": {"migration/evidence.py"},
     "Intended": {"migration/ledger/ledger.py"},

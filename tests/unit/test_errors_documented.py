@@ -14,13 +14,16 @@ INTERNAL = {
     (
         "migration/lanes/api/reconciling.py",
         "a request may still be running",
-    ): "PutAside: caught in `turn`, which says nothing",
+    ): "Deferred: caught in `attempt_book`, which says nothing",
     ("common/settings/reference.py", "no place for the settings"): "a developer's command; it says what is missing",
-    ("migration/ledger/tables/claims.py", "is in flight for book"): "PutAside: caught in `turn`, which says nothing",
+    (
+        "migration/ledger/tables/claims.py",
+        "is in flight for book",
+    ): "Deferred: caught in `attempt_book`, which says nothing",
     (
         "migration/ledger/tables/claims.py",
         "was in flight in a worker that",
-    ): "PutAside: caught in `turn`, which says nothing",
+    ): "Deferred: caught in `attempt_book`, which says nothing",
     ("migration/model.py", "not a SHA-1 and size"): "caught by `server_db` and `verify`, which pass over such a row",
     ("migration/model.py", "as proof, not"): "says that our own code is wrong; seen only in a traceback to be reported",
     ("migration/state_files/progress.py", "has no time zone"): "caught in `progress.read`, which gives None",

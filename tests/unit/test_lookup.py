@@ -8,22 +8,22 @@ import pytest
 
 from migration.errors import ServerFault, ServerUnreachable, Unlisted
 from migration.server.lookup import PAGE_SIZE, PAGES, find, words_of
-from migration.server.responses import Answer
+from migration.server.responses import Response
 
 TITLE = "Harbour Tales 2: The Silent Harbour"
 
 
-def listed(*titles: str, total: int | None = None) -> Answer:
+def listed(*titles: str, total: int | None = None) -> Response:
     """A list of ebooks with ids from 1 on."""
     items = [{"id": number, "title": title} for number, title in enumerate(titles, 1)]
-    return Answer(200, json.loads(json.dumps({"items": items, "total": len(items) if total is None else total})))
+    return Response(200, json.loads(json.dumps({"items": items, "total": len(items) if total is None else total})))
 
 
-def server(index: Answer | Exception, *pages: Answer) -> tuple[Callable[[str], Answer], list[str]]:
+def server(index: Response | Exception, *pages: Response) -> tuple[Callable[[str], Response], list[str]]:
     """A server with this answer of its index and these pages of its search; and what it was asked."""
     asked: list[str] = []
 
-    def get(path: str) -> Answer:
+    def get(path: str) -> Response:
         asked.append(path)
         if "/index/" not in path:
             return pages[len(asked) - 2]
@@ -49,13 +49,13 @@ RATED = ServerFault("HTTP 500")
         (listed(*["Harbour"] * 100, total=101), (listed(TITLE),), [1]),
         (RATED, (listed(),), None),
         (RATED, (listed("The Silent Harbour"),), None),
-        (RATED, (FULL, Answer(404, {"message": "not found"})), None),
+        (RATED, (FULL, Response(404, {"message": "not found"})), None),
         (RATED, (FULL,) * PAGES, None),
         (listed(*["Harbour"] * 100, total=101), (listed(),), None),
     ],
 )
 def test_only_a_list_says_that_a_title_is_not_there(
-    index: Answer | Exception, pages: tuple[Answer, ...], found: list[int] | None
+    index: Response | Exception, pages: tuple[Response, ...], found: list[int] | None
 ) -> None:
     """None: nobody can tell. The search is asked only when the index cannot."""
     get, asked = server(index, *pages)

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from migration.errors import Misconfigured
 from migration.metadata.ebook_metadata import (
     WORKING_LENGTH,
-    make_card,
+    make_metadata,
     person,
     server_genres,
     server_language,
     too_long_for_paths,
     working_title,
 )
-from migration.model import Author, Book, BookId, Card, PersonName, Vocabulary
+from migration.model import Author, Book, BookId, EbookMetadata, PersonName, Vocabulary
 
 UUID = "1a2b3c4d-0000-4000-8000-000000000000"
 REAL = Vocabulary(
@@ -145,17 +145,17 @@ def test_a_working_title_is_plain_short_and_unique(title: str, book_id: int) -> 
     assert "  " not in made
 
 
-def card(book: Book) -> Card:
-    """The card of a book on a server like MyBookshelf2."""
-    return make_card(book, REAL, default_language="en", library_uuid=UUID)
+def metadata(book: Book) -> EbookMetadata:
+    """The metadata of a book on a server like MyBookshelf2."""
+    return make_metadata(book, REAL, default_language="en", library_uuid=UUID)
 
 
 def test_a_plain_book_loses_nothing() -> None:
-    """The whole card."""
+    """All of the metadata."""
     book = Book(
         BookId(1), "The Dune", (Author("Frank Herbert", "Herbert, Frank"),), "Dune", 1.0, ("eng",), ("Sci-Fi",), 9.0
     )
-    assert card(book) == Card(
+    assert metadata(book) == EbookMetadata(
         title="The Dune",
         working_title="The Dune ~1a2b3c4d-1",
         authors=(PersonName("Herbert", "Frank"),),
@@ -175,7 +175,7 @@ def test_what_has_no_place_is_named_by_field() -> None:
         BookId(2), "x" * 300, (Author("A" * 200, ""),), "s" * 300, 2.5, ("deu", "eng"), ("Sea",), None,
         extras={"comments": "<p>x</p>"},
     )  # fmt: skip
-    made = card(book)
+    made = metadata(book)
     assert made.not_carried == {
         "comments": "<p>x</p>", "language": ["deu", "eng"], "tags": ["Sea"], "title": "x" * 300,
         "authors": ["A" * 200], "series": "s" * 300, "series index": 2.5,
@@ -195,32 +195,32 @@ def test_what_has_no_place_is_named_by_field() -> None:
 )
 def test_series_indexes(index: float | None, expected: int | None, kept: object) -> None:
     """The floor, when a server can hold it."""
-    made = card(Book(BookId(1), "t", series="S", series_index=index))
+    made = metadata(Book(BookId(1), "t", series="S", series_index=index))
     assert (made.series_index, made.not_carried.get("series index")) == (expected, kept)
 
 
 @pytest.mark.parametrize(("rating", "expected"), [(None, None), (0.0, None), (10.0, 100), (7.0, 70), (99.0, None)])
 def test_ratings(rating: float | None, expected: int | None) -> None:
     """Half stars times ten; 0 is none; nonsense is left out."""
-    assert card(Book(BookId(1), "t", rating=rating)).rating == expected
+    assert metadata(Book(BookId(1), "t", rating=rating)).rating == expected
 
 
 def test_an_index_without_a_series_says_nothing() -> None:
     """Calibre's default of 1.0 is not carried into nowhere."""
-    assert card(Book(BookId(1), "t", series_index=1.0)).series_index is None
+    assert metadata(Book(BookId(1), "t", series_index=1.0)).series_index is None
 
 
 def test_long_names_are_held_back_from_paths() -> None:
     """They would push a directory name of the server over 255 bytes."""
-    assert not too_long_for_paths(card(Book(BookId(1), "t", (Author("Jane Doe", "Doe, Jane"),), "Short")))
-    assert too_long_for_paths(card(Book(BookId(1), "t", (Author("x", "L" * 128 + ", F"),))))
-    assert too_long_for_paths(card(Book(BookId(1), "t", series="S" * 200, series_index=1.0)))
+    assert not too_long_for_paths(metadata(Book(BookId(1), "t", (Author("Jane Doe", "Doe, Jane"),), "Short")))
+    assert too_long_for_paths(metadata(Book(BookId(1), "t", (Author("x", "L" * 128 + ", F"),))))
+    assert too_long_for_paths(metadata(Book(BookId(1), "t", series="S" * 200, series_index=1.0)))
 
 
 @given(st.text(max_size=300), st.text(max_size=300), st.floats(), st.floats() | st.none())
 def test_any_book_becomes_a_card_within_the_limits(title: str, name: str, index: float, rating: float | None) -> None:
     """Total: never an error, never over a limit."""
-    made = card(Book(BookId(1), title, (Author(name, name),), title or None, index, (), (), rating))
+    made = metadata(Book(BookId(1), title, (Author(name, name),), title or None, index, (), (), rating))
     assert 0 < len(made.title) <= 256
     assert all(len(person.last) <= 128 and len(person.first) <= 128 for person in made.authors)
     assert made.rating is None or 0 <= made.rating <= 100

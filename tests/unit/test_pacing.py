@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.settings.quantities import parse_bandwidth, parse_duration
-from migration.worker.rate_limit import Hold, Pace, bucket
+from migration.worker.rate_limit import Hold, RateLimiter, bucket
 
 amounts = st.lists(st.tuples(st.floats(0, 50), st.floats(0, 30)), min_size=1, max_size=60)
 
@@ -63,14 +63,14 @@ class Clock:
 def test_a_pace_sleeps_in_pieces_and_without_a_limit_not_at_all() -> None:
     """60 files a minute: the first at once, each further one a second later."""
     clock = Clock()
-    pace = Pace(1.0, 1.0, clock, clock.sleep)
+    limiter = RateLimiter(1.0, 1.0, clock, clock.sleep)
     for _ in range(4):
-        pace.wait(1)
+        limiter.wait(1)
     assert clock.slept == pytest.approx(3.0)
-    free = Pace(0.0, 1.0, clock, clock.sleep)
+    free = RateLimiter(0.0, 1.0, clock, clock.sleep)
     free.wait(10**9)
     assert clock.slept == pytest.approx(3.0)
-    assert (free.waiting, pace.waiting) == (0, 0)
+    assert (free.waiting, limiter.waiting) == (0, 0)
 
 
 @pytest.mark.parametrize(

@@ -30,11 +30,11 @@ class Adopter:
         if state is not None and state.ebook_id is not None:
             self._reopen_steps(work, state)
             return
-        for title, steps in ((work.card.working_title, ALL_STEPS), (work.card.title, Step.NONE)):
+        for title, steps in ((work.metadata.working_title, ALL_STEPS), (work.metadata.title, Step.NONE)):
             for ebook_id in self._found_or_warned(work, title):
                 ebook = self.client.ebook(ebook_id)
                 if ebook is not None and (extension, digest.size) in [source[1:] for source in ebook.sources]:
-                    self.ledger.save_book(work.book.id, BookState(work.card.working_title, ebook_id, steps))
+                    self.ledger.save_book(work.book.id, BookState(work.metadata.working_title, ebook_id, steps))
                     return
 
     def _found_or_warned(self, work: Work, title: str) -> list[EbookId]:

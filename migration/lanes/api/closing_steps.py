@@ -39,14 +39,14 @@ class ClosingSteps:
 
     def carry_rest(self, work: Work, state: BookState, ebook: Ebook) -> Closed:
         """Title, rating and cover, as far as they are open. Raises Transient, Rejected."""
-        card, title, refused = work.card, state.title, dict[str, str]()
+        metadata, title, refused = work.metadata, state.title, dict[str, str]()
         if Step.TITLE in state.steps:
             title = self._give_title(work, state, ebook)
-            if title == plain_title(card.working_title) != card.title:
-                refused["title"] = card.title
-        if Step.RATING in state.steps and card.rating is not None:
+            if title == plain_title(metadata.working_title) != metadata.title:
+                refused["title"] = metadata.title
+        if Step.RATING in state.steps and metadata.rating is not None:
             try:
-                self.client.rate(ebook.id, card.rating)
+                self.client.rate(ebook.id, metadata.rating)
             except Rejected as error:
                 refused["rating"] = sanitize.for_log(str(error))
         refusal = None
@@ -66,20 +66,20 @@ class ClosingSteps:
         or a series keeps them: they are what a killed worker has given it, or what a person
         has made of it meanwhile.
         """
-        card, kept = work.card, state.title or work.card.title
-        bare = ebook_metadata.too_long_for_paths(card) and (ebook.guessed or not ebook.has_people())
+        metadata, kept = work.metadata, state.title or work.metadata.title
+        bare = ebook_metadata.too_long_for_paths(metadata) and (ebook.guessed or not ebook.has_people())
         open_ = ebook.title == state.working_title
         if not open_ and not bare:
             return kept
-        title = (state.restore or card.title) if open_ else ebook.title
+        title = (state.restore or metadata.title) if open_ else ebook.title
         try:
-            self.client.change(ebook, card, dict(ebook.ids), title=title, bare=bare)
+            self.client.change(ebook, metadata, dict(ebook.ids), title=title, bare=bare)
         except Rejected as error:
             self.log.warning("Book %s: %s; it gets a plain title", work.book.id, error)
-            title = plain_title(card.working_title)
-            self.client.change(ebook, card, {}, title=title, bare=False)
+            title = plain_title(metadata.working_title)
+            self.client.change(ebook, metadata, {}, title=title, bare=False)
             return title
-        return title if title == card.title else state.title
+        return title if title == metadata.title else state.title
 
     def _carry_cover(self, ebook_id: EbookId, path: bytes) -> Rejected | None:
         """Calibre's cover takes the place of whatever the server found in a file; returns why it did not."""

@@ -51,24 +51,24 @@ class Finisher:
     def _close(self, work: Work, state: BookState, ebook: Ebook) -> None:
         """The last steps, then what is not carried, then the ledger."""
         closed = self.closing.carry_rest(work, state, ebook)
-        card = replace(work.card, not_carried={**work.card.not_carried, **closed.refused})
+        metadata = replace(work.metadata, not_carried={**work.metadata.not_carried, **closed.refused})
         record = Step.RECORD in state.steps
         if record:
-            self.left_out.of_ebook(work.book, card, ebook.id)
+            self.left_out.of_ebook(work.book, metadata, ebook.id)
         if record or Step.COVER in state.steps:
             self.left_out.notice_book(work.book.id, notices.of_book(work.book, closed.no_cover))
         self.ledger.finish_book(
             self.current.id,
             work.book.id,
             replace(state, steps=Step.NONE, title=closed.title, restore=None),
-            names={key: ebook.ids[key] for key in name_keys(card) if key in ebook.ids},
-            not_carried=card.not_carried if record else (),
+            names={key: ebook.ids[key] for key in name_keys(metadata) if key in ebook.ids},
+            not_carried=metadata.not_carried if record else (),
         )
 
     def _ebook_of(self, work: Work, ebook_id: EbookId) -> Ebook | None:
-        """The book's ebook with its title: as it was made in this turn, or else as the server says it is now.
+        """The book's ebook with its title: as it was made in this attempt, or else as the server says it is now.
 
-        What was made and attached in this turn is known without asking. Its version is a
+        What was made and attached in this attempt is known without asking. Its version is a
         guess: when it is wrong the server refuses the title and changes nothing, and then it
         is asked.
         """
@@ -89,5 +89,5 @@ class Finisher:
         files = self.ledger.notebook.files_elsewhere(work.book.id)
         if files:
             holder = holders.find(self.client, self.ledger.notebook, self.db_uri, work.book.title, files)
-            self.left_out.there_already(work.book, work.card, holder)
+            self.left_out.there_already(work.book, work.metadata, holder)
         self.ledger.forget_book(work.book.id)

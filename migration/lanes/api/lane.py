@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from migration.errors import AnswerLost, ServerFault
+from migration.errors import ResponseLost, ServerFault
 from migration.lanes.api.adopting import Adopter
 from migration.lanes.api.closing_steps import ClosingSteps
 from migration.lanes.api.finishing import Finisher
 from migration.lanes.api.publishing import Publisher
 from migration.lanes.api.reconciling import Learn, Reconciler
-from migration.lanes.api.transfer import Carrier, Watch, extension_of
+from migration.lanes.api.transfer import Transport, Watch, extension_of
 from migration.lanes.context import Context
 from migration.lanes.lane import Work
 from migration.ledger.ledger import Taken
 from migration.ledger.tables.registration import Stage
-from migration.model import BookFile, Digest, Outcome, Sighting, UploadId, UploadResult
+from migration.model import BookFile, Digest, Outcome, RemoteMatch, UploadId, UploadResult
 from migration.server.client import BookshelfClient
 
 
@@ -36,12 +36,12 @@ class ApiLane:
     """What the uploaders do for one book through the API. Safe to use from several threads."""
 
     def __init__(
-        self, given: Context, client: BookshelfClient, carrier: Carrier, limits: Limits, db_uri: str, learn: Learn
+        self, given: Context, client: BookshelfClient, transport: Transport, limits: Limits, db_uri: str, learn: Learn
     ) -> None:
         """`db_uri`: the server's database, or ""; `learn` remembers what the server has."""
         ledger, current, log = given.ledger, given.current, given.log
         self._client = client
-        self._carrier = carrier
+        self._transport = transport
         self._current = current
         self._limits = limits
         self._learn = learn
@@ -74,10 +74,10 @@ class ApiLane:
         extension = extension_of(file)
         watch.reach(Stage.CHECK)
         ask = self._must_ask(digest, taken, all_hashes_known=all_hashes_known)
-        sighting = self._client.check(digest, extension) if ask else None
-        carried = sighting or self._carry(work, file, digest, watch)
-        self._last_was_there = isinstance(carried, Sighting)
-        if isinstance(carried, Sighting):
+        match = self._client.check(digest, extension) if ask else None
+        carried = match or self._carry(work, file, digest, watch)
+        self._last_was_there = isinstance(carried, RemoteMatch)
+        if isinstance(carried, RemoteMatch):
             self._adopter.adopt(work, digest, extension)
             return UploadResult(file.id, Outcome.DUPLICATE, self._learn(carried))
         extracted = self._client.extracted(carried)
@@ -92,11 +92,11 @@ class ApiLane:
         """Closes a book: true title, cover, rating, a record of what is not carried. Repeatable."""
         self._finisher.finish_book(work)
 
-    def _carry(self, work: Work, file: BookFile, digest: Digest, watch: Watch) -> UploadId | Sighting:
+    def _carry(self, work: Work, file: BookFile, digest: Digest, watch: Watch) -> UploadId | RemoteMatch:
         """Bytes and metadata to the server. A task whose answer is lost may leave an upload there: it is counted."""
         try:
-            return self._carrier.carry(file, digest, work.card, watch)
-        except AnswerLost:
+            return self._transport.carry(file, digest, work.metadata, watch)
+        except ResponseLost:
             self._current.count_orphan()
             raise
 

@@ -11,7 +11,7 @@ def titles_of_ours(work: Work, state: BookState) -> tuple[str, ...]:
     """What we may have called the ebook; an older ledger does not know."""
     if state.title is not None:
         return (state.title,)
-    return (work.card.title, plain_title(state.working_title))
+    return (work.metadata.title, plain_title(state.working_title))
 
 
 def is_ours(work: Work, state: BookState, ebook: Ebook, doubts: Doubts) -> bool:

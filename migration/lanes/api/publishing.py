@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from migration.errors import AnswerLost, RefusedByServer, Rejected
+from migration.errors import ResponseLost, RefusedByServer, Rejected
 from migration.lanes.api.ownership import is_ours, titles_of_ours
 from migration.lanes.api.reconciling import ALL_STEPS, Reconciler
 from migration.lanes.api.transfer import extension_of
@@ -35,15 +35,15 @@ class Publisher:
 
     def ensure_ebook(self, work: Work, ids: dict[tuple[str, str], int]) -> EbookId:
         """The book's ebook, under its working title. Raises Transient, Rejected."""
-        state = self.ledger.book(work.book.id) or BookState(work.card.working_title)
+        state = self.ledger.book(work.book.id) or BookState(work.metadata.working_title)
         if state.ebook_id is not None:
             reopened = self._reopen(work, state)
             if reopened is not None:
                 return reopened
-            state = BookState(work.card.working_title)
-        found = self.client.find(work.card.working_title) if self.current.rebuilt else []
+            state = BookState(work.metadata.working_title)
+        found = self.client.find(work.metadata.working_title) if self.current.rebuilt else []
         if found:
-            self.ledger.save_book(work.book.id, BookState(work.card.working_title, found[0], ALL_STEPS))
+            self.ledger.save_book(work.book.id, BookState(work.metadata.working_title, found[0], ALL_STEPS))
             return found[0]
         return self._create(work, state, ids)
 
@@ -52,18 +52,20 @@ class Publisher:
         asked = Intention(Asked.CREATE, self.clock())
         intended = self.ledger.intend(work.book.id, state, asked)
         try:
-            ebook_id = self.client.create(intended, work.card, ids, bare=ebook_metadata.too_long_for_paths(work.card))
-        except AnswerLost as lost:
+            ebook_id = self.client.create(
+                intended, work.metadata, ids, bare=ebook_metadata.too_long_for_paths(work.metadata)
+            )
+        except ResponseLost as lost:
             # An id of ours the server no longer knows shows itself as HTTP 500.
-            self.ledger.forget_names(name_keys(work.card))
+            self.ledger.forget_names(name_keys(work.metadata))
             self.reconciler.soon(work, replace(state, intention=asked), lost)
             raise
         except Rejected:
             self.ledger.save_book(work.book.id, replace(state, intention=None))
             raise
-        created = BookState(work.card.working_title, ebook_id, ALL_STEPS)
+        created = BookState(work.metadata.working_title, ebook_id, ALL_STEPS)
         self.ledger.save_book(work.book.id, created)
-        work.made = made(ebook_id, work.card.working_title, ids)
+        work.made = made(ebook_id, work.metadata.working_title, ids)
         return ebook_id
 
     def _reopen(self, work: Work, state: BookState) -> EbookId | None:
@@ -83,7 +85,7 @@ class Publisher:
         self.ledger.save_book(work.book.id, replace(state, steps=state.steps | Step.TITLE, restore=restore))
         if ebook.title != state.working_title:
             try:
-                self.client.change(ebook, work.card, {}, title=state.working_title, bare=False)
+                self.client.change(ebook, work.metadata, {}, title=state.working_title, bare=False)
             except RefusedByServer as refusal:
                 # Somebody else's now: it keeps its title, and the file's name is made of that.
                 self.log.info("Book %s: ebook %s keeps its title: %s", work.book.id, ebook.id, refusal)
@@ -93,12 +95,12 @@ class Publisher:
 
     def attach(self, work: Work, file: BookFile, ebook_id: EbookId, extracted: Extracted) -> UploadResult:
         """Moves the upload into the ebook; the receipt is the proof. Raises Transient, Rejected."""
-        state = self.ledger.book(work.book.id) or BookState(work.card.working_title, ebook_id)
+        state = self.ledger.book(work.book.id) or BookState(work.metadata.working_title, ebook_id)
         asked = Intention(Asked.ATTACH, self.clock(), extracted.upload_id, file.id.format, extracted.digest)
         intended = self.ledger.intend(work.book.id, state, asked)
         try:
             receipt = self.client.attach(intended, ebook_id)
-        except AnswerLost as lost:
+        except ResponseLost as lost:
             self.reconciler.soon(work, replace(state, intention=asked), lost)
             raise
         except AttachedElsewhere as elsewhere:

@@ -4,20 +4,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from migration.errors import AnswerLost, PutAside
+from migration.errors import ResponseLost, Deferred
 from migration.lanes.api.transfer import extension_of
 from migration.lanes.lane import Account, Work
 from migration.ledger.current_pass import CurrentPass
 from migration.ledger.ledger import Ledger
 from migration.ledger.tables.books import Asked, BookState, Intention, Step
-from migration.model import BookFile, Known, Outcome, Sighting, UploadResult
+from migration.model import BookFile, Known, Outcome, RemoteMatch, UploadResult
 from migration.server.client import AttachedElsewhere, BookshelfClient
 
 #: What is to be done for a book whose ebook has just been made.
 ALL_STEPS = Step.TITLE | Step.COVER | Step.RATING | Step.RECORD
 
 #: Remembers that the server has a file, for all workers at once.
-Learn = Callable[[Sighting], Known]
+Learn = Callable[[RemoteMatch], Known]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Reconciler:
     learn: Learn
     account: Account
 
-    def soon(self, work: Work, state: BookState, lost: AnswerLost) -> None:
+    def soon(self, work: Work, state: BookState, lost: ResponseLost) -> None:
         """When the server is certainly through with a request, its fate may be looked up at once."""
         if not lost.still_running and state.intention is not None:
             asked = replace(state.intention, at=self.clock() - self.after)
@@ -45,7 +45,7 @@ class Reconciler:
             return
         due = state.intention.at + self.after
         if self.clock() < due:
-            raise PutAside(f"book {work.book.id}: a request may still be running", due)
+            raise Deferred(f"book {work.book.id}: a request may still be running", due)
         if state.intention.asked is Asked.CREATE:
             found = self.client.find(state.working_title)
             steps = ALL_STEPS if found else state.steps
@@ -72,7 +72,7 @@ class Reconciler:
     def attached_elsewhere(self, work: Work, file: BookFile, elsewhere: AttachedElsewhere) -> UploadResult:
         """Somebody else's ebook got these bytes first: a duplicate, and our upload is left to the server."""
         self.current.count_orphan()
-        known = self.learn(elsewhere.sighting)
+        known = self.learn(elsewhere.match)
         state = self.ledger.book(work.book.id)
         if state is not None:
             self.ledger.save_book(work.book.id, replace(state, intention=None))

@@ -14,7 +14,7 @@ from migration.errors import FileChanged
 from migration.evidence import about
 from migration.lanes.api.outgoing import Outgoing, digest_of
 from migration.ledger.tables.registration import Stage
-from migration.model import BookFile, Card, Digest, Sighting, UploadId
+from migration.model import BookFile, EbookMetadata, Digest, RemoteMatch, UploadId
 from migration.server.client import BookshelfClient
 
 #: Up to so many bytes a file is hashed once more while it is sent, which costs less than a further request.
@@ -30,7 +30,7 @@ class Watch:
     heed_stop: Callable[[], None]
 
 
-class Carrier(Protocol):
+class Transport(Protocol):
     """Does the heavy part of a file's way. Safe to use from several threads."""
 
     def open(self) -> None:
@@ -48,15 +48,15 @@ class Carrier(Protocol):
     def identify(self, file: BookFile, watch: Watch) -> Digest:
         """SHA-1 and size of the file's bytes, as they are now. Raises Rejected, Transient, MachineLost."""
 
-    def carry(self, file: BookFile, digest: Digest, card: Card, watch: Watch) -> UploadId | Sighting:
-        """Sends the file and lets the server read its metadata, with the card's proposed; its upload on the server.
+    def carry(self, file: BookFile, digest: Digest, metadata: EbookMetadata, watch: Watch) -> UploadId | RemoteMatch:
+        """Sends the file and lets the server read its metadata, with Calibre's proposed; its upload on the server.
 
-        Returns a Sighting when the server has these bytes. Raises FileChanged when they are not those of `digest`,
+        Returns a RemoteMatch when the server has these bytes. Raises FileChanged when they are not those of `digest`,
         and Rejected, Transient, MachineLost. May be repeated: an upload that is never attached harms nobody.
         """
 
 
-class LocalCarrier:
+class LocalTransport:
     """In this process, in the calling thread."""
 
     def __init__(self, library: CalibreLibrary, client: BookshelfClient, hands: int) -> None:
@@ -79,37 +79,37 @@ class LocalCarrier:
         return ""
 
     def identify(self, file: BookFile, watch: Watch) -> Digest:
-        """See `Carrier`."""
+        """As the protocol says."""
         watch.reach(Stage.HASH)
         with about(file.id), self._library.open_file(file.path) as opened:
             return digest_of(opened, watch.heed_stop)
 
-    def carry(self, file: BookFile, digest: Digest, card: Card, watch: Watch) -> UploadId | Sighting:
-        """See `Carrier`."""
+    def carry(self, file: BookFile, digest: Digest, metadata: EbookMetadata, watch: Watch) -> UploadId | RemoteMatch:
+        """As the protocol says."""
         watch.reach(Stage.UPLOAD)
         with about(file.id), self._library.open_file(file.path) as opened:
-            return transmit(self._client, opened, file, digest, card, watch)
+            return transmit(self._client, opened, file, digest, metadata, watch)
 
 
 def transmit(
-    client: BookshelfClient, opened: BinaryIO, file: BookFile, digest: Digest, card: Card, watch: Watch
-) -> UploadId | Sighting:
-    """Streams the file, a small one hashed on the way: what leaves must be what was identified. See `Carrier.carry`.
+    client: BookshelfClient, opened: BinaryIO, file: BookFile, digest: Digest, metadata: EbookMetadata, watch: Watch
+) -> UploadId | RemoteMatch:
+    """Streams the file, a small one hashed on the way: what leaves must be what was identified.
 
     Of a large one the server's own hash tells that, before anything is attached.
     """
     outgoing = Outgoing(opened, digest.size, watch.moved, hashed=digest.size <= HASHED_BYTES)
-    uploaded: str | Sighting | None = client.upload(outgoing, digest, extension_of(file))
+    uploaded: str | RemoteMatch | None = client.upload(outgoing, digest, extension_of(file))
     sent = outgoing.sent()
-    if isinstance(uploaded, Sighting) and sent is None:
+    if isinstance(uploaded, RemoteMatch) and sent is None:
         # It has what was sent; whether that is what was identified only this question tells.
         uploaded = client.check(digest, extension_of(file))
-    if isinstance(uploaded, Sighting) and sent in (None, digest):
+    if isinstance(uploaded, RemoteMatch) and sent in (None, digest):
         return uploaded
     if not isinstance(uploaded, str) or sent not in (None, digest):
         raise FileChanged(f"{file.id} was rewritten while it was being sent")
     watch.reach(Stage.METADATA)
-    return client.extract(uploaded, card)
+    return client.extract(uploaded, metadata)
 
 
 def extension_of(file: BookFile) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import IntFlag, StrEnum
 
 from common.clock import SteadyClock
-from migration.errors import PutAside
+from migration.errors import Deferred
 from migration.model import BookId, Digest, EbookId, UploadId
 
 
@@ -59,7 +59,7 @@ class Intended:
         with self._lock:
             fresh, self._fresh = self._fresh, False
         if not fresh or self.intention.asked is not asked:
-            raise PutAside(f"book {self.book_id}: a request to {asked} it has no fresh intention in the ledger")
+            raise Deferred(f"book {self.book_id}: a request to {asked} it has no fresh intention in the ledger")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def refuse_second(db: sqlite3.Connection, book_id: BookId, clock: SteadyClock) -
     """Raises PutAside while what became of an earlier request about the book is not known."""
     known = read(db, book_id, clock)
     if known is not None and known.intention is not None:
-        raise PutAside(
+        raise Deferred(
             f"book {book_id}: it is not known yet what became of the last request to {known.intention.asked}"
         )
 

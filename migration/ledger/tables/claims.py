@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from common.clock import SteadyClock
-from migration.errors import PutAside
-from migration.model import BookId, Digest, EbookId, Known, Receipt, Sighting
+from migration.errors import Deferred
+from migration.model import BookId, Digest, EbookId, Known, Receipt, RemoteMatch
 
 #: Is the process with this owner string still alive?
 Alive = Callable[[str], bool]
@@ -30,7 +30,7 @@ def is_known(db: sqlite3.Connection, digest: Digest) -> bool:
     return row is not None
 
 
-def add_hashes(db: sqlite3.Connection, proofs: Sequence[Receipt | Sighting | Known]) -> int:
+def add_hashes(db: sqlite3.Connection, proofs: Sequence[Receipt | RemoteMatch | Known]) -> int:
     """Adds what the server has; returns how many were new. Which ebook holds it is kept when the proof tells."""
     rows = [
         (bytes.fromhex(proof.digest.sha1), proof.digest.size, None if isinstance(proof, Known) else proof.ebook_id)
@@ -100,10 +100,10 @@ def claim(
     if row["owner"] == owner and mine:
         return True
     if row["owner"] == owner or alive(row["owner"]):
-        raise PutAside(f"{kind} {name} is in flight for book {row['book_id']}")
+        raise Deferred(f"{kind} {name} is in flight for book {row['book_id']}")
     until = clock.since(row["since"]) + settle
     if not mine and now < until:
-        raise PutAside(f"{kind} {name} was in flight in a worker that died", until)
+        raise Deferred(f"{kind} {name} was in flight in a worker that died", until)
     db.execute(
         "UPDATE claims SET owner = ?, book_id = ?, since = ? WHERE kind = ? AND name = ?",
         (owner, book_id, clock.stamp(now), kind, name),

@@ -8,7 +8,7 @@ import random
 import sqlite3
 from collections.abc import Sequence
 
-from migration.ledger.database import Store
+from migration.ledger.database import LedgerDatabase
 from migration.ledger.tables import claims, passes
 from migration.model import BookId, Digest, EbookId, FileId, Outcome
 
@@ -27,19 +27,19 @@ _SETTLED = "outcome IN ('uploaded', 'duplicate') AND sha1 IS NOT NULL"
 class Doubts:
     """The settled files, asked about anew; safe to use from several threads."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, database: LedgerDatabase) -> None:
+        self._database = database
 
     def verdict(self, pass_id: int) -> bool | None:
         """Has the server lost files, as far as this pass has asked? None: nobody has asked yet."""
-        with self._store.reading() as db:
+        with self._database.reading() as db:
             row = db.execute("SELECT value FROM meta WHERE key = ?", (_NOTE,)).fetchone()
         known, _, word = str(row[0]).partition(" ") if row else ("", "", "")
         return word == "lost" if known == str(pass_id) else None
 
     def sample(self, count: int) -> list[Settled]:
         """At most so many settled files at random, each once."""
-        with self._store.reading() as db:
+        with self._database.reading() as db:
             ends = db.execute("SELECT (SELECT MIN(book_id) FROM files), (SELECT MAX(book_id) FROM files)").fetchone()
             found: dict[FileId, Digest] = {}
             for _ in range(2 * count if ends[0] is not None else 0):
@@ -62,7 +62,7 @@ class Doubts:
         """
         if self.verdict(pass_id):
             return
-        with self._store.transaction() as db:
+        with self._database.transaction() as db:
             word = "lost" if lost else "there"
             db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (_NOTE, f"{pass_id} {word}"))
             if lost:
@@ -74,7 +74,7 @@ class Doubts:
 
     def believed(self, pass_id: int, first: int, last: int) -> list[Settled]:
         """The settled files of a range that nobody has seen on the server since it is known to have lost some."""
-        with self._store.reading() as db:
+        with self._database.reading() as db:
             rows = db.execute(
                 f"SELECT book_id, format, sha1, size FROM files WHERE book_id BETWEEN ? AND ? AND pass_id <= ?"  # noqa: S608 - ours
                 f" AND {_SETTLED}",
@@ -85,7 +85,7 @@ class Doubts:
 
     def forget(self, pass_id: int, lost: Sequence[Settled]) -> None:
         """The server no longer has these: they are pending again."""
-        with self._store.transaction(durable=False) as db:
+        with self._database.transaction(durable=False) as db:
             for file, digest in lost:
                 claims.forget_hash(db, digest)
                 passes.reopen_file(db, file, Outcome.UPLOADED, Outcome.DUPLICATE)
@@ -93,7 +93,7 @@ class Doubts:
 
     def found_lost(self, pass_id: int) -> int:
         """How many files this pass found that the server has lost."""
-        with self._store.reading() as db:
+        with self._database.reading() as db:
             row = db.execute(
                 "SELECT COALESCE(SUM(n), 0) FROM tallies WHERE pass_id = ? AND kind = 'lost by the server'", (pass_id,)
             ).fetchone()
@@ -101,7 +101,7 @@ class Doubts:
 
     def arrived_in(self, book_id: BookId, ebook_id: EbookId) -> bool:
         """Has the ledger the server's receipt for a file of this book in this ebook?"""
-        with self._store.reading() as db:
+        with self._database.reading() as db:
             row = db.execute(
                 "SELECT EXISTS (SELECT 1 FROM files JOIN hashes USING (sha1, size) WHERE files.book_id = ?"
                 " AND source_id IS NOT NULL AND outcome = 'uploaded' AND hashes.ebook_id = ?)",
@@ -111,7 +111,7 @@ class Doubts:
 
     def sources(self, book_id: BookId) -> frozenset[tuple[int, str, int]]:
         """The sources that were made on the server for a book: id, format as the server writes it, size."""
-        with self._store.reading() as db:
+        with self._database.reading() as db:
             rows = db.execute(
                 "SELECT source_id, format, size FROM files WHERE book_id = ? AND source_id IS NOT NULL", (book_id,)
             ).fetchall()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Set
 
-from migration.ledger.database import Store
+from migration.ledger.database import LedgerDatabase
 from migration.ledger.tables import passes
 from migration.ledger.tables.passes import Range
 
@@ -10,16 +10,16 @@ from migration.ledger.tables.passes import Range
 class LeftRanges:
     """What one process has given up; safe to use from several threads. Others, and the next start, may take it."""
 
-    def __init__(self, store: Store, owner: str, alive: Callable[[str], bool]) -> None:
+    def __init__(self, database: LedgerDatabase, owner: str, alive: Callable[[str], bool]) -> None:
         """`alive` tells whether the process with an owner string lives."""
-        self._store = store
+        self._database = database
         self._owner = owner
         self._alive = alive
         self._given_up: set[tuple[int, int]] = set()
 
     def give_up(self, owned: Range) -> None:
         """Releases a range with files that stay pending; this process does not take it again."""
-        with self._store.transaction(durable=False) as db:
+        with self._database.transaction(durable=False) as db:
             passes.release(db, owned, self._owner)
             self._given_up.add((owned.pass_id, owned.first))
 
@@ -32,7 +32,7 @@ class LeftRanges:
 
         Then waiting leads to nothing.
         """
-        with self._store.reading() as db:
+        with self._database.reading() as db:
             claimed_to, highest_id = passes.claimed_to(db, pass_id)
             still_open = passes.open_ranges(db, pass_id)
         if not still_open or claimed_to < highest_id:

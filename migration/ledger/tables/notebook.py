@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 
-from migration.ledger.database import Store
+from migration.ledger.database import LedgerDatabase
 from migration.ledger.tables import claims, notices, passes
 from migration.ledger.tables.notices import Kind, Notice
 from migration.ledger.tables.passes import Range
@@ -12,51 +12,51 @@ from migration.model import BookId, Digest, EbookId
 class Notebook:
     """Part of a ledger; safe to use from the threads of one process."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, database: LedgerDatabase) -> None:
+        self._database = database
 
     # -- notices -------------------------------------------------------------------------------------------------
 
     def notice_range(self, owned: Range, listed: Collection[BookId], found: Sequence[Notice]) -> list[Notice]:
         """Enters what the listing of a range shows; returns what has not been said in this pass."""
-        with self._store.transaction(durable=False) as db:
+        with self._database.transaction(durable=False) as db:
             return notices.settle_range(db, owned.pass_id, owned.first, owned.last, listed, found)
 
     def notice_book(self, pass_id: int, book_id: BookId, found: Sequence[Notice]) -> list[Notice]:
         """Enters what working on a book has shown, forgets what it showed before; returns the new."""
-        with self._store.transaction(durable=False) as db:
+        with self._database.transaction(durable=False) as db:
             return notices.settle_book(db, pass_id, book_id, found)
 
     def noticed(self, first: int, last: int, kind: Kind) -> dict[BookId, Notice]:
         """The notices of a kind in a range, by book."""
-        with self._store.reading() as db:
+        with self._database.reading() as db:
             return notices.of_kind(db, first, last, kind)
 
     def recorded(self, book_id: BookId) -> frozenset[str]:
         """The lines of not_carried.jsonl that are known to be written for a book, as their hashes."""
-        with self._store.reading() as db:
+        with self._database.reading() as db:
             return frozenset(row["record"] for row in notices.of(db, book_id) if row["record"])
 
     def count_fields(self, pass_id: int, fields: Iterable[str]) -> None:
         """One more book of which these fields are not carried."""
-        with self._store.transaction(durable=False) as db:
+        with self._database.transaction(durable=False) as db:
             passes.tally(db, pass_id, "not_carried", dict.fromkeys(fields, 1))
 
     # -- who holds what ------------------------------------------------------------------------------------------
 
     def hold(self, digest: Digest, ebook_id: EbookId) -> None:
         """Remembers which ebook holds these bytes, which the server is known to have."""
-        with self._store.transaction(durable=False) as db:
+        with self._database.transaction(durable=False) as db:
             claims.hold(db, digest, ebook_id)
 
     def held_by(self, digest: Digest) -> EbookId | None:
         """The ebook that is known to hold these bytes."""
-        with self._store.reading() as db:
+        with self._database.reading() as db:
             return claims.held_by(db, digest)
 
     def files_elsewhere(self, book_id: BookId) -> list[tuple[str, Digest]]:
         """The files of a book that the server had already: format and identity of each."""
-        with self._store.reading() as db:
+        with self._database.reading() as db:
             rows = db.execute(
                 "SELECT format, sha1, size FROM files WHERE book_id = ? AND outcome = 'duplicate'"
                 " AND source_id IS NULL AND sha1 IS NOT NULL ORDER BY format",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from common.clock import SteadyClock, utc_now
-from migration.ledger.database import Store
+from migration.ledger.database import LedgerDatabase
 from migration.ledger.tables import books, passes
 from migration.model import BookId, EbookId
 
@@ -51,16 +51,16 @@ class Look:
 class PassEnd:
     """What is left to do when every range of a pass is closed; safe to use from several threads."""
 
-    def __init__(self, store: Store, owner: str, clock: SteadyClock, alive: Callable[[str], bool]) -> None:
+    def __init__(self, database: LedgerDatabase, owner: str, clock: SteadyClock, alive: Callable[[str], bool]) -> None:
         """`alive` tells whether the process with an owner string lives."""
-        self._store = store
+        self._database = database
         self._owner = owner
         self._clock = clock
         self._alive = alive
 
     def knows_its_start(self, pass_id: int) -> bool:
         """Is it recorded where the server's list of ebooks ended when the pass began?"""
-        with self._store.reading() as db:
+        with self._database.reading() as db:
             row = db.execute("SELECT newest_before FROM passes WHERE id = ?", (pass_id,)).fetchone()
         return row is None or row[0] is not None
 
@@ -70,7 +70,7 @@ class PassEnd:
         After an earlier pass that could not look, its start is kept. `rebuilt`: the ledger was lost, so any ebook of
         the server may be one of ours that nobody knows of, and a look is due whatever this pass does.
         """
-        with self._store.transaction() as db:
+        with self._database.transaction() as db:
             unseen = db.execute(
                 "SELECT MIN(newest_before) FROM passes WHERE id IN (SELECT pass_id FROM differences WHERE kind = ?)",
                 (UNSEEN,),
@@ -83,12 +83,12 @@ class PassEnd:
 
     def is_due(self, pass_id: int) -> bool:
         """Is every range closed, and only the last look missing?"""
-        with self._store.reading() as db:
+        with self._database.reading() as db:
             return passes.is_walked(db, pass_id)
 
     def take(self, pass_id: int) -> Look | None:
         """The look, for this process; None when it is not due or a process that lives is at it."""
-        with self._store.transaction() as db:
+        with self._database.transaction() as db:
             if not passes.is_walked(db, pass_id):
                 return None
             row = db.execute("SELECT looker, looks, newest_before FROM passes WHERE id = ?", (pass_id,)).fetchone()
@@ -104,7 +104,7 @@ class PassEnd:
 
     def arrived(self, book_id: BookId) -> bool:
         """Has the ledger the server's receipt for a file of this book?"""
-        with self._store.reading() as db:
+        with self._database.reading() as db:
             return bool(
                 db.execute(
                     "SELECT EXISTS (SELECT 1 FROM files WHERE book_id = ? AND source_id IS NOT NULL AND outcome IN"
@@ -115,7 +115,7 @@ class PassEnd:
 
     def reopen(self, look: Look, book_id: BookId, state: books.BookState) -> bool:
         """Gives a book back to the workers, with what is to be done; False when this pass has no range with it."""
-        with self._store.transaction() as db:
+        with self._database.transaction() as db:
             opened = db.execute(
                 "UPDATE ranges SET closed_at = NULL, owner = NULL WHERE pass_id = ? AND ? BETWEEN first_id AND last_id",
                 (look.pass_id, book_id),
@@ -126,7 +126,7 @@ class PassEnd:
 
     def again(self, look: Look) -> None:
         """The look set something right: another one follows when the books given back are through."""
-        with self._store.transaction() as db:
+        with self._database.transaction() as db:
             db.execute(
                 "UPDATE passes SET looks = looks + 1, looker = NULL WHERE id = ? AND looker = ?",
                 (look.pass_id, self._owner),
@@ -134,7 +134,7 @@ class PassEnd:
 
     def close(self, look: Look, differences: Iterable[Difference]) -> bool:
         """Closes the pass with all that stands; False when the look was taken over or a book came back meanwhile."""
-        with self._store.transaction() as db:
+        with self._database.transaction() as db:
             row = db.execute("SELECT looker FROM passes WHERE id = ?", (look.pass_id,)).fetchone()
             if row["looker"] != self._owner or not passes.is_walked(db, look.pass_id):
                 return False

@@ -51,7 +51,7 @@ class Stage(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Enrolment:
+class Registration:
     """What a range holds for this worker: files to be worked on, books to be finished, and what was settled at once.
 
     `suspects` are files to be worked on whose last worker died while it was at them. `gone` are files
@@ -79,8 +79,8 @@ class _Verdict:
 _PENDING = _Verdict(Outcome.PENDING)
 
 
-def enrol(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, str]]) -> Enrolment:
-    """See `Ledger.enrol`."""
+def register(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, str]]) -> Registration:
+    """See `Ledger.register`."""
     entry = _Entry(Counter(), Counter(), [], [], [])
     unchanged = _settle_unchanged(db, owned, files)
     entry.discovered = entry.moves[Outcome.DUPLICATE] = unchanged
@@ -101,7 +101,7 @@ def enrol(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, 
     )  # fmt: skip
     moved = replace(settled, discovered=entry.discovered, failed=moves[Outcome.FAILED], pending=moves[Outcome.PENDING])
     unfinished = frozenset(books.unfinished(db, owned.first, owned.last))
-    return Enrolment(
+    return Registration(
         frozenset(entry.todo), frozenset(entry.suspects), unfinished, settled, gone, moved
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ import websocket
 from common.json_value import Json
 from common.sanitize import for_log
 from common.settings.worker import Waits
-from migration.errors import AnswerLost, RefusedByServer, ServerFault, ServerUnreachable
+from migration.errors import ResponseLost, RefusedByServer, ServerFault, ServerUnreachable
 from migration.server.engine import task_errors
 from migration.server.engine.backends import Backend, Backends
 from migration.server.engine.frames import CallState, Frame, Kind, Patience, gives_up_at, parse
@@ -128,10 +128,10 @@ class TaskEngine:
             end = self._end(connection, number, patience)
         except _Overdue as error:
             self.close()
-            raise AnswerLost(f"task {name}: {error}") from error
+            raise ResponseLost(f"task {name}: {error}") from error
         except (OSError, websocket.WebSocketException, ServerUnreachable) as error:
             self.close()
-            raise AnswerLost(f"task {name}: {cause(error)}") from error
+            raise ResponseLost(f"task {name}: {cause(error)}") from error
         connection.used = time.monotonic()
         return end
 

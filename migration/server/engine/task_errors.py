@@ -6,7 +6,7 @@ is not known is trouble of the server and passes: its database away, a disk full
 
 import re
 
-#: An error of the database as it is told over the wire: perhaps with the class of its driver before it.
+#: An error of the database as the engine reports it: perhaps with the class of its driver before it.
 _DRIVER = r"(?:\(psycopg2\.[\w.]+\) )?"
 
 #: Errors of `metadata` that are about this file. Only what stands first is looked at: what follows may quote the book.

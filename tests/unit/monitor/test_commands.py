@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auto_monitor.cli import commands
-from auto_monitor.cli.commands import Command, Wish
+from auto_monitor.cli.commands import Command, CommandKind
 from auto_monitor.record import samples
 from auto_monitor.record.samples import Sample
 from common.json_value import Json
@@ -21,11 +21,11 @@ FILE = FileId(BookId(17), "EPUB")
 @pytest.mark.parametrize(
     "command",
     [
-        Command(Wish.PAUSE, 1),
-        Command(Wish.RESUME, 2),
-        Command(Wish.RESTART, 8),
-        Command(Wish.RETRY),
-        Command(Wish.RETRY, files=(FILE,)),
+        Command(CommandKind.PAUSE, 1),
+        Command(CommandKind.RESUME, 2),
+        Command(CommandKind.RESTART, 8),
+        Command(CommandKind.RETRY),
+        Command(CommandKind.RETRY, files=(FILE,)),
     ],
     ids=str,
 )

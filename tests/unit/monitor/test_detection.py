@@ -7,7 +7,7 @@ from freezegun import freeze_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auto_monitor.decide.detection import DetectionPolicy, explain_exit, judge
+from auto_monitor.decide.detection import DetectionPolicy, explain_exit, assess
 from auto_monitor.model import Cause, Health, Verdict, WorkerSnapshot
 from migration.model import Phase
 
@@ -22,11 +22,11 @@ def ago(minutes: float) -> datetime:
 
 def seen(
     phase: Phase | None = Phase.MIGRATING, progress: float = 0, beat: float = 0, settled: bool = True,
-    alive: bool = True, exit_code: int | None = None, repeated: str = "", fruitless: float | None = None,
+    alive: bool = True, exit_code: int | None = None, repeated: str = "", all_failing: float | None = None,
     words: str = "",
 ) -> WorkerSnapshot:  # fmt: skip
     """A look at worker 2; ages in minutes."""
-    since = None if fruitless is None else ago(fruitless)
+    since = None if all_failing is None else ago(all_failing)
     return WorkerSnapshot(
         2,
         alive,
@@ -36,7 +36,7 @@ def seen(
         settled,
         exit_code,
         repeated_range=repeated,
-        fruitless_since=since,
+        all_failing_since=since,
         last_words=words,
         error_class=words.partition(":")[0],
     )
@@ -104,7 +104,7 @@ CAUSES = {
 )  # fmt: skip
 def test_what_the_machine_lacked_is_named(code: int | None, reason: str) -> None:
     """An internal error says nothing; a signal and the other statuses speak for themselves."""
-    found = judge(seen(Phase.FAILED, alive=False, exit_code=code, words="OutOfMemory: out of memory"), NOW, POLICY)
+    found = assess(seen(Phase.FAILED, alive=False, exit_code=code, words="OutOfMemory: out of memory"), NOW, POLICY)
     assert (found.health, found.reason, found.crashed) == (Health.STOPPED, reason, code == 70)
 
 
@@ -116,14 +116,14 @@ def test_what_the_machine_lacked_is_named(code: int | None, reason: str) -> None
 )  # fmt: skip
 def test_who_found_no_server(code: int | None, words: str, away: bool) -> None:
     """By status, and by its own words where nobody knows the status; a login that is refused is another matter."""
-    found = judge(seen(Phase.FAILED, alive=False, exit_code=code, words=words), NOW, POLICY)
+    found = assess(seen(Phase.FAILED, alive=False, exit_code=code, words=words), NOW, POLICY)
     assert (found.health, found.away) == (Health.STOPPED, away)
 
 
 @pytest.mark.parametrize("code", [70, 1])
 def test_its_own_code_failed(code: int) -> None:
     """Status 1 is also Python's own: only a worker that says so has done its part."""
-    found = judge(seen(Phase.FAILED if code == 70 else M, alive=False, exit_code=code), NOW, POLICY)
+    found = assess(seen(Phase.FAILED if code == 70 else M, alive=False, exit_code=code), NOW, POLICY)
     said = "it ended with 70: an internal error"
     assert found == Verdict(2, Health.STOPPED, NOW, said, crashed=True, cause=Cause.EXIT_STATUS, what=said)
     assert found.is_a_riddle
@@ -132,12 +132,12 @@ def test_its_own_code_failed(code: int) -> None:
 def test_every_file_fails() -> None:
     """Twenty minutes are borne; whether the server is away is asked by the one who looks."""
     for phase in (W, M):
-        assert judge(seen(phase, fruitless=19.9), NOW, POLICY).health is Health.WORKING
-        assert judge(seen(phase, fruitless=20), NOW, POLICY) == Verdict(
+        assert assess(seen(phase, all_failing=19.9), NOW, POLICY).health is Health.WORKING
+        assert assess(seen(phase, all_failing=20), NOW, POLICY) == Verdict(
             2, Health.STUCK, ago(20), "every file has failed for 20.0 min, although the server answers",
-            fruitless=True, cause=Cause.ALL_FAILING, what="every file has failed",
+            all_failing=True, cause=Cause.ALL_FAILING, what="every file has failed",
         )  # fmt: skip
-    assert judge(seen(Phase.FAILED, fruitless=600, alive=False), NOW, POLICY).health is Health.STOPPED
+    assert assess(seen(Phase.FAILED, all_failing=600, alive=False), NOW, POLICY).health is Health.STOPPED
 
 
 @freeze_time("1999-01-01")  # nothing but `now` tells the time
@@ -146,19 +146,19 @@ def test_verdicts(name: str, look: WorkerSnapshot, health: Health, since: float,
     """Row by row."""
     cause, what = CAUSES.get(name, (Cause.NONE, ""))
     what = reason if what is None else what
-    assert judge(look, NOW, POLICY) == Verdict(2, health, ago(since), reason, cause=cause, what=what)
+    assert assess(look, NOW, POLICY) == Verdict(2, health, ago(since), reason, cause=cause, what=what)
 
 
 @pytest.mark.parametrize("code", [2, 4, 5, 7])
 def test_what_a_restart_cannot_mend(code: int) -> None:
     """Usage, library, state directory, worker id."""
-    assert judge(seen(alive=False, exit_code=code), NOW, POLICY).health is Health.ENDED
+    assert assess(seen(alive=False, exit_code=code), NOW, POLICY).health is Health.ENDED
 
 
 @given(st.timedeltas(timedelta(0), timedelta(days=400)), st.sampled_from(Phase), st.booleans())
 def test_a_clock_set_back_makes_nobody_stuck(back: timedelta, phase: Phase, settled: bool) -> None:
     """Everything that was seen lies in the future then."""
-    assert judge(seen(phase, settled=settled), NOW - back, POLICY).health is Health.WORKING
+    assert assess(seen(phase, settled=settled), NOW - back, POLICY).health is Health.WORKING
 
 
 @given(st.integers(-64, 255))

@@ -75,20 +75,20 @@ HOSTILE_CHANGES = {
     "the book is not finished": lambda: changed("        self.api.finish_book(work)\n", ""),
     "no answer is looked up": lambda: changed("        self.api.reconcile(work)\n", ""),
     "the lane is handed on": lambda: with_first_line("process_book", "work.made = self.api"),
-    "the accounting is handed on": lambda: with_first_line("turn", "x = self.accounting"),
+    "the accounting is handed on": lambda: with_first_line("attempt_book", "x = self.accounting"),
     "the class": lambda: changed("class CalibreMigrator:", "class CalibreMigrator(dict):"),
     "a base of it": lambda: changed("class CalibreMigrator:", "class CalibreMigrator(metaclass=exit):"),
     "a method aliased": lambda: changed("    # -- the story", "    migrate = print\n    # -- the story"),
     "the hash is not computed": lambda: changed("        digest = self.identify(work, file, watch)\n", "        digest = None\n"),
     "hash check in a dead branch": lambda: changed(
-        "        digest = self.carrier.identify(file, watch)",
-        "        while False:\n            digest = self.carrier.identify(file, watch)",
+        "        digest = self.transport.identify(file, watch)",
+        "        while False:\n            digest = self.transport.identify(file, watch)",
     ),
     "the check only sometimes": lambda: changed(
         "        self.refuse_unsendable(file)\n", "        if file.size > 10:\n            self.refuse_unsendable(file)\n"
     ),
     "the range is not closed": lambda: changed("self.limit_reached() or self.ledger.close_range(owned)", "self.limit_reached() or True"),
-    "not enrolled": lambda: changed("enrolled = self.ledger.enrol(owned, files)", "enrolled = files"),
+    "not registered": lambda: changed("registered = self.ledger.register(owned, files)", "registered = files"),
     "too many lines": lambda: with_first_line("next_range", *[f"x{n} = {n}" for n in range(121)]),
     "dead code after a return": lambda: with_first_line("upload_file", "return self.api.send(work, file, None, None, None)"),
 }  # fmt: skip

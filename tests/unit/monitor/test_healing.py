@@ -23,8 +23,8 @@ from auto_monitor.decide.healing import (
 from auto_monitor.model import (
     Case,
     Health,
-    HungOn,
-    MassCase,
+    InFlight,
+    CorrelatedFailure,
     Step,
     Treatment,
     Verdict,
@@ -44,7 +44,7 @@ RECORD = WorkerRecord(2)
 
 def case(minutes_ago: float) -> Case:
     """An attempt made so long ago."""
-    return Case(NOW - minutes_ago * MINUTE, HungOn(1, (), (1, 9)))
+    return Case(NOW - minutes_ago * MINUTE, InFlight(1, (), (1, 9)))
 
 
 def step(treatment: Treatment, reason: str = "") -> Step:
@@ -73,7 +73,7 @@ TREATMENTS = [
      step(Treatment.RESTART, "no progress for 6.0 min")),
     ("used up", STUCK, replace(RECORD, attempts=3, last_attempt_at=NOW - 60 * MINUTE),
      step(Treatment.PAUSE, "3 attempts did not help: no progress for 6.0 min")),
-    ("used up, perhaps the server's fault", replace(STUCK, fruitless=True),
+    ("used up, perhaps the server's fault", replace(STUCK, all_failing=True),
      replace(RECORD, attempts=3, last_attempt_at=NOW - 60 * MINUTE),
      step(Treatment.HOLD, "3 attempts did not help; it goes on trying: look at the server's log")),
 ]  # fmt: skip
@@ -157,19 +157,26 @@ def since(*minutes: float) -> dict[int, datetime]:
 ALL = records(1, 2, 3, 4)
 NONE: dict[int, Case] = {}
 TREATED = {3: case(1)}
-MASS = MassCase(NOW, 1)
+CORRELATED = CorrelatedFailure(NOW, 1)
 GATHERED = [
     ("nobody", {}, NONE, 4, None, None),
     ("one of four", since(0), NONE, 4, None, None),
     ("one of one", since(0), NONE, 1, None, None),
-    ("two of four", since(1, 0), NONE, 4, None, MASS),
+    ("two of four", since(1, 0), NONE, 4, None, CORRELATED),
     ("two of five", since(1, 0), NONE, 5, None, None),
     ("two of four, not together", since(6, 0), NONE, 4, None, None),
-    ("the one that is treated leads", since(1, 1, 1), TREATED, 4, None, MassCase(NOW, 3)),
-    ("it goes on", since(9, 9, 9), NONE, 4, MASS, MASS),
-    ("released it stays so", since(9, 9), NONE, 4, replace(MASS, released=True), replace(MASS, released=True)),
-    ("the lead is out", {2: NOW, 3: NOW}, NONE, 4, MASS, replace(MASS, lead=2)),
-    ("it is over", {}, NONE, 4, replace(MASS, released=True), None),
+    ("the one that is treated leads", since(1, 1, 1), TREATED, 4, None, CorrelatedFailure(NOW, 3)),
+    ("it goes on", since(9, 9, 9), NONE, 4, CORRELATED, CORRELATED),
+    (
+        "released it stays so",
+        since(9, 9),
+        NONE,
+        4,
+        replace(CORRELATED, released=True),
+        replace(CORRELATED, released=True),
+    ),
+    ("the lead is out", {2: NOW, 3: NOW}, NONE, 4, CORRELATED, replace(CORRELATED, lead=2)),
+    ("it is over", {}, NONE, 4, replace(CORRELATED, released=True), None),
 ]
 
 
@@ -180,8 +187,8 @@ def test_workers_that_hang_together(
     suspected: Mapping[int, datetime],
     known: Mapping[int, Case],
     wanted: int,
-    before: MassCase | None,
-    result: MassCase | None,
+    before: CorrelatedFailure | None,
+    result: CorrelatedFailure | None,
 ) -> None:
     """At least two, at least half, within one window."""
     assert gather(suspected, known, wanted, before, NOW, POLICY) == result
@@ -216,25 +223,25 @@ HELD = [
     ("no server at its start", STOPPED, 3, None, Surroundings(False, True),
      step(Treatment.HOLD, "the server does not answer, or did not a short while ago")),
     ("slow disk, alone", STUCK, None, None, Surroundings(True, False), RESTART),
-    ("dead disk, many", STUCK, None, MASS, Surroundings(True, False),
+    ("dead disk, many", STUCK, None, CORRELATED, Surroundings(True, False),
      step(Treatment.HOLD, "the library's disk does not answer")),
-    ("not the lead", STUCK, None, MASS, UP, step(Treatment.HOLD, "waiting for the verdict on worker 1")),
-    ("the lead", STUCK, None, MassCase(NOW, 2), UP, RESTART),
-    ("released", STUCK, None, replace(MASS, released=True), UP, RESTART),
-    ("killed among many that hang", STOPPED, -9, MASS, UP, RESTART),
+    ("not the lead", STUCK, None, CORRELATED, UP, step(Treatment.HOLD, "waiting for the verdict on worker 1")),
+    ("the lead", STUCK, None, CorrelatedFailure(NOW, 2), UP, RESTART),
+    ("released", STUCK, None, replace(CORRELATED, released=True), UP, RESTART),
+    ("killed among many that hang", STOPPED, -9, CORRELATED, UP, RESTART),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("verdict", "exit_code", "mass", "around", "result"), [r[1:] for r in HELD], ids=[r[0] for r in HELD]
+    ("verdict", "exit_code", "correlated", "around", "result"), [r[1:] for r in HELD], ids=[r[0] for r in HELD]
 )
 def test_what_holds_a_restart_back(
-    verdict: Verdict, exit_code: int | None, mass: MassCase | None, around: Surroundings, result: Step
+    verdict: Verdict, exit_code: int | None, correlated: CorrelatedFailure | None, around: Surroundings, result: Step
 ) -> None:
     """Something other than the worker is wrong, or another one's verdict is out."""
-    assert hold_back(RESTART, verdict, exit_code, mass, around) == result
+    assert hold_back(RESTART, verdict, exit_code, correlated, around) == result
     pause = step(Treatment.PAUSE)
-    assert hold_back(pause, verdict, exit_code, mass, around) == pause
+    assert hold_back(pause, verdict, exit_code, correlated, around) == pause
 
 
 @pytest.mark.parametrize(
@@ -242,7 +249,7 @@ def test_what_holds_a_restart_back(
 )
 def test_one_that_found_no_server_waits_for_it_and_no_longer(now: bool | None, treatment: Treatment) -> None:
     """Not until it has answered for minutes: that is for those that hang."""
-    found = hold_back(step(Treatment.RESUME, "why"), AWAY, 3, MASS, Surroundings(False, False, now))
+    found = hold_back(step(Treatment.RESUME, "why"), AWAY, 3, CORRELATED, Surroundings(False, False, now))
     assert found.treatment is treatment
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auto_monitor.model import Case, CodeChanges, HistoryEntry, MassCase, MonitorState, WorkerRecord
+from auto_monitor.model import Case, CodeChanges, HistoryEntry, CorrelatedFailure, MonitorState, WorkerRecord
 from auto_monitor.record.cases import fold
 from auto_monitor.record.history import History, StateFile, not_after, open_attempts
 from tests.conftest import PROJECT
@@ -101,7 +101,7 @@ RECORDS = st.builds(WorkerRecord, worker_id=st.integers(1, 8), last_attempt_at=s
 STATES = st.builds(
     MonitorState,
     heartbeat_at=TIMES,
-    mass=st.none() | st.builds(MassCase, since=TIMES),
+    correlated=st.none() | st.builds(CorrelatedFailure, since=TIMES),
     last_scale_up_at=st.none() | TIMES,
     disk_utilization=st.none() | st.floats(0, 100),
     workers=st.dictionaries(st.integers(1, 8), RECORDS, max_size=3),
@@ -132,7 +132,7 @@ def test_an_open_attempt_is_read_as_it_was_written(tmp_path_factory: object, cas
 def test_nothing_in_a_loaded_state_lies_in_the_future(state: MonitorState) -> None:
     """The clock may have been set back while no monitor ran."""
     loaded = not_after(state, NOW)
-    times = [loaded.heartbeat_at, loaded.last_scale_up_at, loaded.mass.since if loaded.mass else None]
+    times = [loaded.heartbeat_at, loaded.last_scale_up_at, loaded.correlated.since if loaded.correlated else None]
     for record in loaded.workers.values():
         times += [record.last_attempt_at]
     assert all(moment is None or moment <= NOW for moment in times)

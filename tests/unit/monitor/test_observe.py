@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auto_monitor.decide.detection import DetectionPolicy, judge
-from auto_monitor.model import Health, HungOn, Identity, WorkerRecord
+from auto_monitor.decide.detection import DetectionPolicy, assess
+from auto_monitor.model import Health, InFlight, Identity, WorkerRecord
 from auto_monitor.observe.workers import LOOK_BYTES, LogTail, Observer
 from migration.model import BookId, Counts, Current, FileId, LastError, Phase, Progress
 from migration.state_files import logs, progress
@@ -74,7 +74,7 @@ def test_a_day_of_honest_work_without_a_false_alarm(written: Written) -> None:
             written.line(now, logs.duplicate(f"{minute}/EPUB 'x'"))
         if minute % 200 == 199:
             log.rename(log.with_name(log.name + ".1"))
-        verdict = judge(observer.look(RECORD, now), now, POLICY)
+        verdict = assess(observer.look(RECORD, now), now, POLICY)
         if verdict.health is not Health.WORKING:
             alarms.append((minute, verdict))
     assert alarms == []
@@ -88,9 +88,9 @@ def test_the_clock_of_the_machine_moves_nothing(written: Written) -> None:
         stamp = START + minute * MINUTE + jump
         written.beat(stamp, status=Phase.MIGRATING, counts=Counts(1, 1), last_progress_at=stamp)
         now = START + minute * MINUTE
-        assert judge(observer.look(RECORD, now), now, POLICY).health is Health.WORKING
+        assert assess(observer.look(RECORD, now), now, POLICY).health is Health.WORKING
     later = START + 64 * MINUTE
-    assert judge(observer.look(RECORD, later), later, POLICY).health is Health.STUCK
+    assert assess(observer.look(RECORD, later), later, POLICY).health is Health.STUCK
 
 
 JUMPS = [timedelta(hours=-1), timedelta(hours=1), timedelta(days=-1), timedelta(days=1)]
@@ -107,13 +107,13 @@ def test_a_worker_that_starts_after_the_clock_was_set_is_as_healthy_as_any(tmp_p
     shifted.beat(START + jump, status=Phase.MIGRATING, counts=Counts(1, 1), last_progress_at=START + jump)
     observer = Observer(tmp_path, LivingWorkers(tmp_path), lambda: START + jump)
     record = replace(RECORD, identity=Identity(4711, START + jump))
-    assert judge(observer.look(record, START), START, POLICY).health is Health.WORKING
+    assert assess(observer.look(record, START), START, POLICY).health is Health.WORKING
     for minute in range(1, 30):
         now = START + minute * MINUTE
         first = 1 if minute < 10 else 10
         shifted.line(now + jump, logs.querying(first, first + 8))
         shifted.beat(now + jump, status=Phase.MIGRATING, counts=Counts(1, 1))
-        stuck = judge(observer.look(record, now), now, POLICY).health is Health.STUCK
+        stuck = assess(observer.look(record, now), now, POLICY).health is Health.STUCK
         # Books 1-9 were new to this process in minute 1, 10-18 in minute 10.
         assert stuck == (6 <= minute < 10 or minute >= 15), minute
 
@@ -128,7 +128,7 @@ def test_a_log_that_goes_on_after_the_clock_was_set_is_still_read(written: Writt
         now = START + minute * MINUTE
         written.line(now + jump, logs.querying(minute, minute))
         written.beat(now + jump, status=Phase.MIGRATING, counts=Counts(1, 1))
-        assert judge(observer.look(RECORD, now), now, POLICY).health is Health.WORKING
+        assert assess(observer.look(RECORD, now), now, POLICY).health is Health.WORKING
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_new_ranges_in_the_log_are_progress_and_the_same_again_is_a_loop(written
         written.line(now, logs.found(minute * 5))
         written.beat(now, status=Phase.MIGRATING, counts=Counts(1, 1))
         seen = observer.look(RECORD, now)
-        stuck = judge(seen, now, POLICY).health is Health.STUCK
+        stuck = assess(seen, now, POLICY).health is Health.STUCK
         assert stuck == (minute >= 15), minute
     assert seen.repeated_range == "books 100-109"
 
@@ -166,7 +166,7 @@ def test_a_worker_whose_files_all_fail(written: Written) -> None:
     """Since a file last arrived, whatever it does in between; over as soon as one arrives or is under way."""
     observer = Observer(written.state_dir, LivingWorkers(written.state_dir))
     written.beat(START, status=Phase.MIGRATING)
-    assert observer.look(RECORD, START).fruitless_since is None
+    assert observer.look(RECORD, START).all_failing_since is None
     for minute in range(1, 30):
         now = START + minute * MINUTE
         phase = Phase.WAITING if minute % 2 else Phase.MIGRATING
@@ -174,12 +174,12 @@ def test_a_worker_whose_files_all_fail(written: Written) -> None:
             written.beat(now, status=phase, last_error=LastError("ServerFault", "no", now))
         else:
             written.beat(now, status=phase, last_progress_at=now, counts=Counts(failed=minute))
-        assert observer.look(RECORD, now).fruitless_since == START
+        assert observer.look(RECORD, now).all_failing_since == START
     later = START + 30 * MINUTE
     written.beat(later, current=(Current("a.pdf", 1, 9, later, FileId(BookId(7), "PDF")),))
-    assert observer.look(RECORD, later).fruitless_since is None
+    assert observer.look(RECORD, later).all_failing_since is None
     written.beat(later, counts=Counts(uploaded=1, failed=29))
-    assert observer.look(RECORD, later).fruitless_since is None
+    assert observer.look(RECORD, later).all_failing_since is None
 
 
 def test_what_it_hung_on(written: Written) -> None:
@@ -187,11 +187,11 @@ def test_what_it_hung_on(written: Written) -> None:
     observer = Observer(written.state_dir, LivingWorkers(written.state_dir))
     file = FileId(BookId(7), "PDF")
     written.beat(START, run_id=3, range=(1, 9), current=(Current("x", 0, 1, START, file),))
-    assert observer.look(RECORD, START).hung_on == HungOn(3, (file,), (1, 9))
-    assert str(HungOn(3, (file,), (1, 9))) == "file 7/PDF"
+    assert observer.look(RECORD, START).in_flight == InFlight(3, (file,), (1, 9))
+    assert str(InFlight(3, (file,), (1, 9))) == "file 7/PDF"
     other = replace(RECORD, identity=Identity(4711, START + timedelta(hours=1)))
     seen = observer.look(other, START)
-    assert (seen.phase, seen.hung_on) == (None, HungOn())
+    assert (seen.phase, seen.in_flight) == (None, InFlight())
 
 
 def test_a_progress_file_that_cannot_be_read_keeps_its_last_value(written: Written) -> None:

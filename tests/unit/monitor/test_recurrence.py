@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from auto_monitor.decide.recurrence import causes, fingerprint, occurrences
-from auto_monitor.model import Cause, Health, HistoryEntry, HungOn, Verdict, WorkerSnapshot
+from auto_monitor.model import Cause, Health, HistoryEntry, InFlight, Verdict, WorkerSnapshot
 from migration.model import BookId, FileId, Phase
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 STUCK = Verdict(2, Health.STUCK, NOW, "no progress for 5.0 min", cause=Cause.NO_PROGRESS, what="no progress")
-SEEN = WorkerSnapshot(2, True, NOW, NOW, Phase.MIGRATING, hung_on=HungOn(1, (FileId(BookId(1), "EPUB"),)))
+SEEN = WorkerSnapshot(2, True, NOW, NOW, Phase.MIGRATING, in_flight=InFlight(1, (FileId(BookId(1), "EPUB"),)))
 STACK = 'File "/x/bulk_migrate_calibre.py", line 5 in next_range\nFile "/usr/lib/threading.py", line 9 in wait'
 DEAD = Verdict(2, Health.STOPPED, NOW, "it ended with 70", cause=Cause.EXIT_STATUS)
 GONE = replace(SEEN, alive=False, exit_code=70, error_class="OutOfMemory")
@@ -24,7 +24,7 @@ def mark(verdict: Verdict = STUCK, seen: WorkerSnapshot = SEEN, stack: str = STA
 
 SAME = [
     mark(replace(STUCK, reason="no progress for 9.0 min", since=NOW - timedelta(hours=1))),
-    mark(seen=replace(SEEN, worker_id=3, hung_on=HungOn(2, (), (1, 9)))),
+    mark(seen=replace(SEEN, worker_id=3, in_flight=InFlight(2, (), (1, 9)))),
     mark(stack=STACK.replace("line 5", "line 7").replace("threading.py", "queue.py")),
     mark(stack=STACK.replace("bulk_migrate_calibre.py", "bulk_migrate_calibre.20261124-x.py")),
     mark(stack="\n".join(reversed(STACK.splitlines()))),

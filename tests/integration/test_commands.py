@@ -4,7 +4,7 @@ import psutil
 import pytest
 
 from auto_monitor.cli import commands
-from auto_monitor.cli.commands import Command, Wish
+from auto_monitor.cli.commands import Command, CommandKind
 from auto_monitor.model import WorkerRecord
 from auto_monitor.record.history import StateFile, state_path
 from migration.ledger import totals
@@ -23,17 +23,17 @@ def record(watch: Watch, number: int) -> WorkerRecord | None:
     return state.workers.get(number) if state else None
 
 
-def ask(watch: Watch, wish: Wish, number: int) -> None:
+def ask(watch: Watch, kind: CommandKind, number: int) -> None:
     """As the page does."""
-    commands.leave(watch.state, Command(wish, number))
+    commands.leave(watch.state, Command(kind, number))
 
 
 def test_a_worker_paused_by_a_person_stays_paused_until_it_is_resumed(watch: Watch) -> None:
     """Also when the monitor is started again; no attempt is made on it; the others do its work."""
-    watch.more["CHECK_INTERVAL_SECONDS"] = "30"  # a wish wakes the monitor long before its next look
+    watch.more["CHECK_INTERVAL_SECONDS"] = "30"  # a command wakes the monitor long before its next look
     monitor = watch.start("--workers", "2")
     process = watch.worker(2)
-    ask(watch, Wish.PAUSE, 2)
+    ask(watch, CommandKind.PAUSE, 2)
     wait_for(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
     wait_for(lambda: (known := record(watch, 2)) is not None and known.paused and known.by_hand)
     end(monitor)
@@ -49,7 +49,7 @@ def test_a_worker_paused_by_a_person_stays_paused_until_it_is_resumed(watch: Wat
     known = record(watch, 2)
     assert known is not None
     assert (known.paused, known.by_hand, known.attempts) == (True, True, 0)
-    ask(watch, Wish.RESUME, 2)
+    ask(watch, CommandKind.RESUME, 2)
     wait_for(lambda: (known := record(watch, 2)) is not None and not known.paused)
     _out, said = again.communicate(timeout=120)
     assert again.returncode == 0, said
@@ -62,9 +62,9 @@ def test_a_worker_is_restarted_and_nothing_counts_as_an_attempt(watch: Watch) ->
     """Another process, the same files, each once. What cannot be done is said."""
     monitor = watch.start("--workers", "2")
     before = watch.worker(1)
-    ask(watch, Wish.RESTART, 1)
-    ask(watch, Wish.RESUME, 2)
-    ask(watch, Wish.RESTART, 7)
+    ask(watch, CommandKind.RESTART, 1)
+    ask(watch, CommandKind.RESUME, 2)
+    ask(watch, CommandKind.RESTART, 7)
     wait_for(
         lambda: (
             (known := record(watch, 1)) is not None and known.identity is not None and known.identity.pid != before.pid
@@ -87,7 +87,7 @@ def test_a_failed_file_is_retried_while_the_pass_is_open(watch: Watch) -> None:
     monitor = watch.start("--workers", "1")
     wait_for(lambda: (found := totals.read(ledger)) is not None and found.counts.failed == 1)
     bad.write_bytes(good)
-    commands.leave(watch.state, Command(Wish.RETRY, files=(FileId(BookId(1), "EPUB"),)))
+    commands.leave(watch.state, Command(CommandKind.RETRY, files=(FileId(BookId(1), "EPUB"),)))
     _out, said = monitor.communicate(timeout=120)
     assert monitor.returncode == 0, said
     assert "1 files are pending again" in said

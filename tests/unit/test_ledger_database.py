@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from migration.errors import StateUnwritable
-from migration.ledger.database import Store, refuse_network_file_system
+from migration.ledger.database import LedgerDatabase, refuse_network_file_system
 
 MOUNTS = {"/": "ext4", "/nfs": "nfs4", "/nfs/local": "xfs", "/share": "cifs", "/tmp": "tmpfs"}
 
@@ -29,7 +29,7 @@ def _open_together(together: Barrier, directory: Path, rounds: int) -> None:
     """What one process of several does: opens each new ledger at the same moment as the others."""
     for number in range(rounds):
         together.wait(timeout=60)
-        Store(directory / f"{number}.db").close()
+        LedgerDatabase(directory / f"{number}.db").close()
 
 
 def test_processes_that_make_the_ledger_at_the_same_moment(tmp_path: Path) -> None:

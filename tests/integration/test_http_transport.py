@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from migration.server.transport import Wire, closes_silently
+from migration.server.transport import HttpTransport, closes_silently
 
 pytestmark = pytest.mark.integration
 LANGUAGES = b'[{"id": 2, "code": "en"}]'
@@ -54,12 +54,12 @@ def test_only_a_silent_close_costs_a_connection_each(server: tuple[str, str, lis
     """Then every request says that it wants none kept; a server that keeps connections is used over one."""
     manner, url, seen = server
     assert closes_silently(url) == (manner == "closes silently")
-    wire = Wire(url)
-    wire.learn_manners()
+    http = HttpTransport(url)
+    http.learn_manners()
     seen.clear()
     for _ in range(3):
-        assert wire.send("GET", "/api/languages").body == [{"id": 2, "code": "en"}]
-    wire.close()
+        assert http.send("GET", "/api/languages").body == [{"id": 2, "code": "en"}]
+    http.close()
     assert len({port for port, _header in seen}) == (1 if manner == "keeps" else 3)
     assert {header == "close" for _port, header in seen} == {manner == "closes silently"}
 
