@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # PYTHON_ARGCOMPLETE_OK
-"""The worker: one process that moves books from a Calibre library to a MyBookshelf2 server.
+"""The worker: one process that moves books from a Calibre library to a MyBookshelf2
+server.
 
-Run several, with different --worker-id; they share the work through the ledger in the state
-directory. Only policy lives here, in small named methods that a code fix may rewrite: which
-books come next, when to wait, what to try again. What carries a book to the server and proves
-that it arrived lives in `migration/`, which a fix may not touch.
+Run several, with different --worker-id; they share the work through the ledger in the
+state directory. Only policy lives here, in small named methods that a code fix may
+rewrite: which books come next, when to wait, what to try again. What carries a book to
+the server and proves that it arrived lives in `migration/`, which a fix may not touch.
 """
 
 import os
@@ -24,7 +25,7 @@ from migration.checks.last_look import LastLook
 from migration.checks.spot_check import SpotCheck
 from migration.commands import export_map, plan, verify
 from migration.errors import (
-    ResponseLost,
+    Deferred,
     ExitCode,
     Fatal,
     FileMoved,
@@ -33,8 +34,8 @@ from migration.errors import (
     MachineLost,
     MigrationError,
     MissingFile,
-    Deferred,
     Rejected,
+    ResponseLost,
     ServerFault,
     ServerNeverAnswered,
     Transient,
@@ -54,8 +55,8 @@ from migration.model import (
     Book,
     BookFile,
     BookId,
-    EbookMetadata,
     Digest,
+    EbookMetadata,
     FileId,
     Known,
     Outcome,
@@ -72,7 +73,13 @@ from migration.state_files.names import LEDGER_NAME
 from migration.worker.accounting import Accounting
 from migration.worker.assembly import Parts, assemble, explain_crash, explain_fatal
 from migration.worker.conclusion import Conclusion
-from migration.worker.failing import OUTAGE_AFTER, ROUNDS, FailureStreak, Next, after_hold
+from migration.worker.failing import (
+    OUTAGE_AFTER,
+    ROUNDS,
+    FailureStreak,
+    Next,
+    after_hold,
+)
 from migration.worker.options import Options, read_options
 from migration.worker.rate_limit import Hold, RateLimiter
 from migration.worker.tracker import Sending
@@ -86,21 +93,25 @@ PROJECT = Path(__file__).resolve().parent
 TRIES = 4
 #: While the server does not answer, the log says why this often.
 SAY_AGAIN_SECONDS = 60.0
-#: The list of known hashes is refreshed after this many files or seconds, whichever comes first.
+#: The list of known hashes is refreshed after this many files or seconds, whichever
+#: comes first.
 REFRESH_FILES, REFRESH_SECONDS = 1000, 600.0
 #: An upload that takes longer is reported with its size and stage, seconds.
 SLOW_UPLOAD_SECONDS = 120.0
-#: Ranges a worker claims at most from the oldest it has in hand on: a book that hangs must bring it to a standstill,
-#: for that is what the monitor sees; and nobody can take over what hangs while it lives.
+#: Ranges a worker claims at most from the oldest it has in hand on: a book that hangs
+#: must bring it to a standstill, for that is what the monitor sees; and nobody can take
+#: over what hangs while it lives.
 RANGES_HELD = 4
-#: How long a worker that has nothing left first waits for the others, seconds; then a second each time.
+#: How long a worker that has nothing left first waits for the others, seconds; then a
+#: second each time.
 FIRST_WAITS = (0.05, 0.1, 0.2, 0.4)
 #: Seconds for files in hand to end after a signal.
 STOP_SECONDS = 7.0
 
 
 class CalibreMigrator:
-    """One worker process. Its collaborators come by constructor; `migrate` is the story."""
+    """One worker process. Its collaborators come by constructor; `migrate` is the
+    story."""
 
     def __init__(self, options: Options, parts: Parts) -> None:
         self.options = options
@@ -115,19 +126,41 @@ class CalibreMigrator:
         self.vocabulary = parts.vocabulary
         self.current = CurrentPass(parts.ledger)
         self.streak = FailureStreak()
-        self.accounting = Accounting(parts.ledger, parts.tracker, self.current, parts.log, self.streak)
-        self.left_out = LeftOut(parts.ledger.notebook, self.current, options.state_dir, parts.log)
-        context = Context(
-            parts.library, parts.ledger, self.current, self.left_out, parts.clock, parts.log, self.accounting.account
+        self.accounting = Accounting(
+            parts.ledger, parts.tracker, self.current, parts.log, self.streak
         )
-        limits = Limits(timedelta(seconds=options.reconcile_after_seconds), options.ask_first_bytes)
+        self.left_out = LeftOut(
+            parts.ledger.notebook, self.current, options.state_dir, parts.log
+        )
+        context = Context(
+            parts.library,
+            parts.ledger,
+            self.current,
+            self.left_out,
+            parts.clock,
+            parts.log,
+            self.accounting.account,
+        )
+        limits = Limits(
+            timedelta(seconds=options.reconcile_after_seconds), options.ask_first_bytes
+        )
         learn = self.update_existing_hashes
-        self.api = ApiLane(context, parts.client, parts.transport, limits, options.db_uri, learn)
+        self.api = ApiLane(
+            context, parts.client, parts.transport, limits, options.db_uri, learn
+        )
         self.lane: Lane = self.api
-        self.conclusion = Conclusion(parts.ledger, parts.tracker, self.current, parts.log, self.accounting.left_pending)
+        self.conclusion = Conclusion(
+            parts.ledger,
+            parts.tracker,
+            self.current,
+            parts.log,
+            self.accounting.left_pending,
+        )
         self.existing_hashes = ExistingHashes(parts.ledger)
         self.spot_check = SpotCheck(parts.client, parts.ledger, parts.log)
-        self.last_look = LastLook(parts.client, parts.ledger, parts.library, parts.log, parts.pool.sleep)
+        self.last_look = LastLook(
+            parts.client, parts.ledger, parts.library, parts.log, parts.pool.sleep
+        )
         self.hash_list_complete = False
         self.hashes_seen = 0
         self.last_hash_refresh = self.clock()
@@ -135,10 +168,14 @@ class CalibreMigrator:
         self.hold = Hold(parts.clock.seconds)
         self.found = 0
         self.ends_at = (
-            self.clock() + timedelta(seconds=self.options.max_duration) if self.options.max_duration else None
+            self.clock() + timedelta(seconds=self.options.max_duration)
+            if self.options.max_duration
+            else None
         )
         self.pool = parts.pool
-        self.file_limiter = RateLimiter(self.options.max_files_per_min / 60, 1.0, parts.clock.seconds, self.pause)
+        self.file_limiter = RateLimiter(
+            self.options.max_files_per_min / 60, 1.0, parts.clock.seconds, self.pause
+        )
         self.byte_limiter = parts.byte_limiter
         self.held: dict[int, Range] = {}
         self.missed: dict[FileId, bytes] = {}
@@ -149,10 +186,11 @@ class CalibreMigrator:
         """The pass this worker takes part in; 0 before it has joined one."""
         return self.current.id
 
-    # -- the story ------------------------------------------------------------------------------------------------
+    # -- the story ---------------------------------------------------------------------
 
     def migrate(self) -> ExitCode:
-        """Sends every book of this worker's share; returns how it ended. Raises Fatal, Stopping."""
+        """Sends every book of this worker's share; returns how it ended. Raises Fatal,
+        Stopping."""
         highest = self.read_library(self.library.highest_book_id)
         listed = self.read_library(self.library.file_count)
         may_open = self.ledger.rebuilt or not self.options.join_only
@@ -172,13 +210,19 @@ class CalibreMigrator:
             while self.held:
                 self.look_after()
             if not self.reopened_by_last_look():
-                return self.conclusion.conclude(limit_reached=self.limit_reached(), time_is_up=self.time_is_up())
+                return self.conclusion.conclude(
+                    limit_reached=self.limit_reached(), time_is_up=self.time_is_up()
+                )
 
     def let_requests_settle(self) -> None:
-        """After the ledger was lost: waits until no request is under way of which it knows nothing any more."""
+        """After the ledger was lost: waits until no request is under way of which it
+        knows nothing any more."""
         seconds = (self.ledger.settles_at() - self.clock()).total_seconds()
         if seconds > 0:
-            self.log.info("The ledger was rebuilt; what was under way may end first, within %.0f s", seconds)
+            self.log.info(
+                "The ledger was rebuilt; what was under way may end first, within %.0f s",
+                seconds,
+            )
             self.tracker.set(status=Phase.WAITING)
             self.pool.rest(seconds, self.publish)
 
@@ -187,23 +231,31 @@ class CalibreMigrator:
         highest = self.read_library(self.library.highest_book_id)
         listed = self.read_library(self.library.file_count)
         pass_id = self.ledger.join_pass(highest, may_open=True, listed=listed)
-        self.log.info("Pass %s is open up to book %d; the library lists %d files", pass_id, highest, listed)
+        self.log.info(
+            "Pass %s is open up to book %d; the library lists %d files",
+            pass_id,
+            highest,
+            listed,
+        )
         if pass_id is not None:
             self.ask_server(partial(self.spot_check.begin, pass_id))
         return ExitCode.OK
 
     def next_range(self) -> Range | None:
-        """The next range of books; None when the pass is closed or the limit is reached.
+        """The next range of books; None when the pass is closed or the limit is
+        reached.
 
-        While other workers still hold the last ranges it waits, to take over from one that dies.
-        """
+        While other workers still hold the last ranges it waits, to take over from one
+        that dies."""
         waits = iter(FIRST_WAITS)
         while not self.limit_reached() and not self.time_is_up():
             owned = self.ledger.claim_range(self.pass_id, self.end_of_next_range)
             if owned is not None:
                 self.at_work()
                 return owned
-            if self.ledger.is_closed(self.pass_id) or self.ledger.end.is_due(self.pass_id):
+            if self.ledger.is_closed(self.pass_id) or self.ledger.end.is_due(
+                self.pass_id
+            ):
                 return None
             if self.held:
                 self.look_after()
@@ -215,16 +267,18 @@ class CalibreMigrator:
         return None
 
     def end_of_next_range(self, after: int) -> int | None:
-        """The last book id of the range after `after`: shorter ranges towards the end, so that nobody is left alone."""
+        """The last book id of the range after `after`: shorter ranges towards the end,
+        so that nobody is left alone."""
         share = max(5, 2 * self.pool.size, self.ledger.remaining_ids(self.pass_id) // 8)
         limit = min(self.options.batch_size, share)
         return self.read_library(lambda: self.library.last_id_of_range(after, limit))
 
     def work_through(self, owned: Range) -> None:
-        """Hands a range's books to the uploaders; returns when they run short of books, with some still in hand.
+        """Hands a range's books to the uploaders; returns when they run short of books,
+        with some still in hand.
 
-        So the next range is claimed and read while the last books of this one are on their way.
-        """
+        So the next range is claimed and read while the last books of this one are on
+        their way."""
         self.held[self.claimed] = owned
         self.claimed += 1
         self.hand_out(self.read_range(owned))
@@ -233,16 +287,23 @@ class CalibreMigrator:
             self.look_after()
 
     def hand_out(self, works: Sequence[Work]) -> None:
-        """Lets the lane carry the books of a range; the uploaders take those it leaves, one by one."""
+        """Lets the lane carry the books of a range; the uploaders take those it leaves,
+        one by one."""
         self.pool.queue.load(self.lane.carry(works))
 
     def wants_more(self) -> bool:
-        """Is it time for a further range? Not under --limit, which counts the files of one range after the other."""
+        """Is it time for a further range? Not under --limit, which counts the files of
+        one range after the other."""
         room = self.pool.queue.has_room(self.pool.size)
-        return room and self.claimed - min(self.held) < RANGES_HELD and not self.options.limit
+        return (
+            room
+            and self.claimed - min(self.held) < RANGES_HELD
+            and not self.options.limit
+        )
 
     def look_after(self) -> None:
-        """Waits for something to change, and does what the main thread does meanwhile."""
+        """Waits for something to change, and does what the main thread does
+        meanwhile."""
         self.pool.queue.rest(0.5)
         self.tick(0.0)
         self.show_waiting()
@@ -251,35 +312,47 @@ class CalibreMigrator:
         self.close_ranges()
 
     def close_ranges(self) -> None:
-        """Closes the ranges whose books are through; one that cannot be is read again, a limit leaves it open.
+        """Closes the ranges whose books are through; one that cannot be is read again,
+        a limit leaves it open.
 
-        So does a book that stays pending: the pass stays open with its range, which the next start takes up.
-        """
+        So does a book that stays pending: the pass stays open with its range, which the
+        next start takes up."""
         for number, owned in list(self.held.items()):
             if self.pool.queue.holds(owned.first, owned.last):
                 continue
-            if self.limit_reached() or self.ledger.close_range(owned) or self.time_is_up():
+            if (
+                self.limit_reached()
+                or self.ledger.close_range(owned)
+                or self.time_is_up()
+            ):
                 del self.held[number]
-            elif any(owned.first <= book_id <= owned.last for book_id in self.accounting.left_pending):
+            elif any(
+                owned.first <= book_id <= owned.last
+                for book_id in self.accounting.left_pending
+            ):
                 self.ledger.left.give_up(owned)
                 del self.held[number]
             else:
                 works = self.read_range(owned, again=True)
                 self.hand_out(works)
                 if not works:
-                    # Nothing to do, and yet it does not close: without a pause its log lines would fill the disk.
+                    # Nothing to do, and yet it does not close: without a pause its log
+                    # lines would fill the disk.
                     self.pool.rest(self.options.retry_first_seconds, self.publish)
         if self.held:
             oldest = self.held[min(self.held)]
             self.tracker.set(range=(oldest.first, oldest.last))
 
     def read_range(self, owned: Range, *, again: bool = False) -> list[Work]:
-        """Reads a range from the library, enters it in the ledger, and returns the books with work to do.
+        """Reads a range from the library, enters it in the ledger, and returns the
+        books with work to do.
 
         `again`: this process has read it before, so only what changed since counts.
         """
         self.log.info(logs.querying(owned.first, owned.last))
-        listed = self.read_library(lambda: self.library.read_files(owned.first, owned.last))
+        listed = self.read_library(
+            lambda: self.library.read_files(owned.first, owned.last)
+        )
         files = [(file, self.excluded(file)) for file in listed]
         self.doubt(owned)
         registered = self.ledger.register(owned, files)
@@ -288,49 +361,88 @@ class CalibreMigrator:
         self.tracker.range_read(owned.first, owned.last, counts, new)
         self.found += max(0, new)
         self.log.info(logs.found(self.found))
-        self.log.info(logs.processed_batch(owned.first, owned.last, len(files), registered.settled))
+        self.log.info(
+            logs.processed_batch(
+                owned.first, owned.last, len(files), registered.settled
+            )
+        )
         if registered.gone:
-            self.log.info(logs.no_longer_listed([str(file) for file in registered.gone]))
+            self.log.info(
+                logs.no_longer_listed([str(file) for file in registered.gone])
+            )
         for file in listed:
             if file.problem is not None:
-                self.log.warning(logs.failed(str(file.id), file.problem.reason, file.problem.message))
+                self.log.warning(
+                    logs.failed(str(file.id), file.problem.reason, file.problem.message)
+                )
         self.notice_listed(
-            owned, [file for file, excluded in files if not excluded], {file.id.book_id for file in listed}
+            owned,
+            [file for file, excluded in files if not excluded],
+            {file.id.book_id for file in listed},
         )
         return self.works(owned, registered)
 
     def doubt(self, owned: Range) -> None:
-        """When the server has lost files, no file of the range counts as settled before it was asked about."""
+        """When the server has lost files, no file of the range counts as settled before
+        it was asked about."""
         if self.ledger.doubts.verdict(self.pass_id):
-            ask = partial(self.spot_check.ask_range, owned.pass_id, owned.first, owned.last)
+            ask = partial(
+                self.spot_check.ask_range, owned.pass_id, owned.first, owned.last
+            )
             self.ask_server(lambda: ask(self.pool.heed_stop, self.tracker.advance))
 
-    def notice_listed(self, owned: Range, files: Sequence[BookFile], books: set[BookId]) -> None:
-        """Says what the listing of a range shows that is not as it should be, though nothing fails for it."""
-        empty = self.read_library(lambda: self.library.books_without_files(owned.first, owned.last))
+    def notice_listed(
+        self, owned: Range, files: Sequence[BookFile], books: set[BookId]
+    ) -> None:
+        """Says what the listing of a range shows that is not as it should be, though
+        nothing fails for it."""
+        empty = self.read_library(
+            lambda: self.library.books_without_files(owned.first, owned.last)
+        )
         found = [*notices.of_files(files), *self.without_files(owned, empty)]
         self.left_out.notice_range(owned, books | set(empty), found)
 
-    def without_files(self, owned: Range, empty: Sequence[BookId]) -> list[notices.Notice]:
+    def without_files(
+        self, owned: Range, empty: Sequence[BookId]
+    ) -> list[notices.Notice]:
         """The books of a range that are only metadata, which is written down once.
 
         Those that are known are not read again.
         """
-        known = self.ledger.notebook.noticed(owned.first, owned.last, notices.Kind.WITHOUT_FILES)
+        known = self.ledger.notebook.noticed(
+            owned.first, owned.last, notices.Kind.WITHOUT_FILES
+        )
         new = [number for number in empty if number not in known]
         found = [known[number] for number in empty if number in known]
-        for book in self.read_library(lambda: self.library.read_books(owned.first, owned.last, new)) if new else ():
+        for book in (
+            self.read_library(
+                lambda: self.library.read_books(owned.first, owned.last, new)
+            )
+            if new
+            else ()
+        ):
             found.append(self.left_out.without_files(book, self.metadata(book)))
         return found
 
     def works(self, owned: Range, registered: Registration) -> list[Work]:
-        """The books of a range that still need something, with their metadata; the settled ones are not read at all."""
+        """The books of a range that still need something, with their metadata; the
+        settled ones are not read at all."""
         wanted = registered.unfinished | {file.book_id for file in registered.todo}
-        books = self.read_library(lambda: self.library.read_books(owned.first, owned.last, wanted))
+        books = self.read_library(
+            lambda: self.library.read_books(owned.first, owned.last, wanted)
+        )
         works: list[Work] = []
-        for book in [*books, *self.removed_books(registered.unfinished - {book.id for book in books})]:
-            # One that has a problem now was moved or removed since it was listed: the range is read again for it.
-            todo = [file for file in book.files if file.id in registered.todo and file.problem is None]
+        for book in [
+            *books,
+            *self.removed_books(registered.unfinished - {book.id for book in books}),
+        ]:
+            # One that has a problem now was moved or removed since it was listed: the
+            # range is read again for it.
+            todo = [
+                file
+                for file in book.files
+                if file.id in registered.todo and file.problem is None
+            ]
             todo = todo[: self.allowance(works)]
             if todo or book.id in registered.unfinished:
                 suspect = any(file.id in registered.suspects for file in todo)
@@ -338,16 +450,20 @@ class CalibreMigrator:
         return works
 
     def removed_books(self, ids: Set[BookId]) -> list[Book]:
-        """Books that were removed in Calibre while their ebooks were being made: what there is must be finished."""
+        """Books that were removed in Calibre while their ebooks were being made: what
+        there is must be finished."""
         states = [(book_id, self.ledger.book(book_id)) for book_id in sorted(ids)]
         return [
-            Book(book_id, state.title or ebook_metadata.plain_title(state.working_title))
+            Book(
+                book_id, state.title or ebook_metadata.plain_title(state.working_title)
+            )
             for book_id, state in states
             if state
         ]
 
     def reopened_by_last_look(self) -> bool:
-        """Takes the last look at the server when every range is closed, or waits for the worker that takes it.
+        """Takes the last look at the server when every range is closed, or waits for
+        the worker that takes it.
 
         True when there is work again: books that the look found unfinished.
         """
@@ -360,13 +476,16 @@ class CalibreMigrator:
                 self.pool.rest(self.options.last_look_seconds, self.publish)
                 self.ask_server(partial(self.last_look.take, look))
         stopped = self.limit_reached() or self.time_is_up()
-        over = self.ledger.is_closed(self.pass_id) or self.ledger.left.are_all(self.pass_id)
+        over = self.ledger.is_closed(self.pass_id) or self.ledger.left.are_all(
+            self.pass_id
+        )
         return not stopped and not over
 
-    # -- while it runs --------------------------------------------------------------------------------------------
+    # -- while it runs -----------------------------------------------------------------
 
     def tick(self, seconds: float) -> None:
-        """What the main thread does all the time: looks after the uploader pool, the ledger, the progress file, the server."""
+        """What the main thread does all the time: looks after the uploader pool, the
+        ledger, the progress file, the server."""
         self.pool.check(seconds)
         self.ledger.check_in_place()
         self.publish()
@@ -385,7 +504,8 @@ class CalibreMigrator:
             self.tracker.set(parallel_uploads=self.pool.size)
 
     def wait_for_server(self, why: str) -> None:
-        """An outage: takes no new file, asks each part of the server, goes on by itself when all answer.
+        """An outage: takes no new file, asks each part of the server, goes on by itself
+        when all answer.
 
         Says why once a minute at most: it may take a night.
         """
@@ -395,10 +515,15 @@ class CalibreMigrator:
         while error is not None:
             if self.clock.seconds() - said >= SAY_AGAIN_SECONDS:
                 said = self.clock.seconds()
-                self.log.warning("The server has trouble, waiting until it answers: %s", error)
+                self.log.warning(
+                    "The server has trouble, waiting until it answers: %s", error
+                )
             self.tracker.set(status=Phase.WAITING)
             self.tracker.failed_with(error)
-            self.pool.rest(max(self.options.probe_seconds, error.retry_after, self.hold.left()), self.publish)
+            self.pool.rest(
+                max(self.options.probe_seconds, error.retry_after, self.hold.left()),
+                self.publish,
+            )
             error = self.pool.meanwhile(self.client.probe, self.publish)
         self.log.info("The server answers again")
         self.streak.ends()
@@ -406,7 +531,8 @@ class CalibreMigrator:
         self.pool.queue.pause(False)
 
     def wait_as_asked(self) -> None:
-        """Whoever answered asked for time (`Retry-After`): takes no new file until it is over, then goes on."""
+        """Whoever answered asked for time (`Retry-After`): takes no new file until it
+        is over, then goes on."""
         self.tracker.set(status=Phase.WAITING)
         self.pool.queue.pause(True)
         while (seconds := self.hold.left()) > 0:
@@ -415,7 +541,8 @@ class CalibreMigrator:
         self.pool.queue.pause(False)
 
     def wait_for_transport(self) -> None:
-        """The cluster is out of reach: takes no new file, counts no attempt, goes on by itself when it is back."""
+        """The cluster is out of reach: takes no new file, counts no attempt, goes on by
+        itself when it is back."""
         self.log.warning("%s; waiting", self.transport.trouble())
         self.tracker.set(status=Phase.WAITING)
         self.pool.queue.pause(True)
@@ -426,19 +553,25 @@ class CalibreMigrator:
         self.pool.queue.pause(False)
 
     def show_waiting(self) -> None:
-        """A worker is waiting when all its books are: for others' claims, an answer that is out, or its own limits."""
+        """A worker is waiting when all its books are: for others' claims, an answer
+        that is out, or its own limits."""
         held_back = self.file_limiter.waiting + self.byte_limiter.waiting
-        if self.pool.queue.idle() or (held_back and held_back >= len(self.pool.queue.active())):
+        if self.pool.queue.idle() or (
+            held_back and held_back >= len(self.pool.queue.active())
+        ):
             self.tracker.set(status=Phase.WAITING)
         else:
             self.at_work()
 
     def at_work(self) -> None:
         """The status of a worker that is not waiting."""
-        self.tracker.set(status=Phase.MIGRATING if self.tracker.processed else Phase.DISCOVERING)
+        self.tracker.set(
+            status=Phase.MIGRATING if self.tracker.processed else Phase.DISCOVERING
+        )
 
     def read_library(self, read: Callable[[], T]) -> T:
-        """Reads from the library, waiting while Calibre has it locked; the progress file goes on beating."""
+        """Reads from the library, waiting while Calibre has it locked; the progress
+        file goes on beating."""
         while True:
             try:
                 return self.pool.meanwhile(read, self.publish)
@@ -449,17 +582,21 @@ class CalibreMigrator:
                 self.at_work()
 
     def ask_server(self, ask: Callable[[], T]) -> T:
-        """Asks the server from the main thread, again and again while it does not answer, however long that takes."""
+        """Asks the server from the main thread, again and again while it does not
+        answer, however long that takes."""
         while True:
             try:
                 return self.read_library(ask)
             except Transient as error:
                 self.log.warning("%s; waiting until the server answers", error)
                 self.tracker.set(status=Phase.WAITING)
-                self.pool.rest(max(self.options.probe_seconds, error.retry_after), self.publish)
+                self.pool.rest(
+                    max(self.options.probe_seconds, error.retry_after), self.publish
+                )
 
     def check_api_connectivity(self) -> bool:
-        """Logs in and reads what the server can express, waiting up to a minute; logs the result.
+        """Logs in and reads what the server can express, waiting up to a minute; logs
+        the result.
 
         Raises ServerNeverAnswered, LoginRefused.
         """
@@ -467,17 +604,27 @@ class CalibreMigrator:
         while True:
             try:
                 self.pool.meanwhile(self.client.login, self.publish)
-                self.vocabulary = self.pool.meanwhile(self.client.vocabulary, self.publish)
+                self.vocabulary = self.pool.meanwhile(
+                    self.client.vocabulary, self.publish
+                )
             except Transient as error:
                 self.log.warning(logs.api_connectivity(self.client.server, str(error)))
                 if self.clock() >= deadline:
                     raise ServerNeverAnswered(
-                        f"{self.client.server} did not answer for {self.options.start_seconds:g} s ({error}); is it "
+                        f"{self.client.server} did not answer for "
+                        f"{self.options.start_seconds:g} s ({error}); is it "
                         "running, and is --server right?"
                     ) from error
-                deadline = max(deadline, self.clock() + timedelta(seconds=error.retry_after))
-                self.tracker.set(status=Phase.WAITING if error.retry_after else Phase.INITIALIZING)
-                self.pool.rest(max(self.options.retry_first_seconds, error.retry_after), self.publish)
+                deadline = max(
+                    deadline, self.clock() + timedelta(seconds=error.retry_after)
+                )
+                self.tracker.set(
+                    status=Phase.WAITING if error.retry_after else Phase.INITIALIZING
+                )
+                self.pool.rest(
+                    max(self.options.retry_first_seconds, error.retry_after),
+                    self.publish,
+                )
             else:
                 self.log.info(logs.api_connectivity(self.client.server, ""))
                 return True
@@ -485,26 +632,39 @@ class CalibreMigrator:
     def refresh_due(self) -> bool:
         """Is it time to learn what other workers and other people have uploaded?"""
         files = self.tracker.processed - self.processed_at_refresh
-        return files >= REFRESH_FILES or (self.clock() - self.last_hash_refresh).total_seconds() >= REFRESH_SECONDS
+        return (
+            files >= REFRESH_FILES
+            or (self.clock() - self.last_hash_refresh).total_seconds()
+            >= REFRESH_SECONDS
+        )
 
     def refresh_existing_hashes(self) -> int:
-        """Learns what the server has, incrementally after the first time; returns how many hashes were new.
+        """Learns what the server has, incrementally after the first time; returns how
+        many hashes were new.
 
-        From the server's own database when MBS2_DB_URI is given; without it, what all workers of this ledger know, and
-        the server is asked about every other file before it is sent.
-        """
+        From the server's own database when MBS2_DB_URI is given; without it, what all
+        workers of this ledger know, and the server is asked about every other file
+        before it is sent."""
         if self.options.db_uri:
             try:
                 first = not self.hashes_seen
-                refresh = partial(postgresql.refresh, self.options.db_uri, self.ledger, exactly=first)
+                refresh = partial(
+                    postgresql.refresh, self.options.db_uri, self.ledger, exactly=first
+                )
                 self.pool.meanwhile(refresh, self.publish)
                 self.hash_list_complete = True
             except Transient as error:
                 self.hash_list_complete = False
-                self.log.warning("Hash refresh from the database failed, asking the server instead: %s", error)
+                self.log.warning(
+                    "Hash refresh from the database failed, asking the server instead: %s",
+                    error,
+                )
         known = self.ledger.hash_count()
         new, self.hashes_seen = known - self.hashes_seen, known
-        self.last_hash_refresh, self.processed_at_refresh = self.clock(), self.tracker.processed
+        self.last_hash_refresh, self.processed_at_refresh = (
+            self.clock(),
+            self.tracker.processed,
+        )
         self.log.info(logs.hash_refresh(new))
         return new
 
@@ -512,10 +672,11 @@ class CalibreMigrator:
         """Remembers one file the server has, for all workers at once; idempotent."""
         return self.ledger.learn([proof])[1][0]
 
-    # -- one book -------------------------------------------------------------------------------------------------
+    # -- one book ----------------------------------------------------------------------
 
     def attempt_book(self, work: Work) -> None:
-        """Uploads one book in an uploader thread; it is done, deferred or retried later. Raises Fatal, Stopping."""
+        """Uploads one book in an uploader thread; it is done, deferred or retried
+        later. Raises Fatal, Stopping."""
         if self.hold.left() > 0:
             self.pool.queue.defer(work, None)
             return
@@ -528,7 +689,9 @@ class CalibreMigrator:
             self.pool.queue.defer(work, later.until)
         except LedgerBusy as error:
             self.log.warning("Ledger: %s", error)
-            self.pool.queue.defer(work, self.clock() + timedelta(seconds=self.options.retry_first_seconds))
+            self.pool.queue.defer(
+                work, self.clock() + timedelta(seconds=self.options.retry_first_seconds)
+            )
         except Transient as error:
             if error.retry_after and self.may_be_put_off(work):
                 self.put_off(work, error)
@@ -541,23 +704,31 @@ class CalibreMigrator:
             self.pool.queue.done(work)
 
     def may_be_put_off(self, work: Work) -> bool:
-        """May the book wait because the server asks for time? Not for ever, when it takes other files meanwhile."""
+        """May the book wait because the server asks for time? Not for ever, when it
+        takes other files meanwhile."""
         work.tries, may_wait = after_hold(work.tries, self.tracker.processed)
         return may_wait
 
     def put_off(self, work: Work, error: Transient) -> None:
-        """The server, or what stands before it, asks to be left alone: nothing is sent until then, nothing counts."""
+        """The server, or what stands before it, asks to be left alone: nothing is sent
+        until then, nothing counts."""
         self.tracker.failed_with(error)
-        self.log.warning("Book %s: %s; nothing new is sent for %g s, as asked", work.book.id, error, error.retry_after)
+        self.log.warning(
+            "Book %s: %s; nothing new is sent for %g s, as asked",
+            work.book.id,
+            error,
+            error.retry_after,
+        )
         self.hold.ask(error.retry_after)
         self.accounting.give_back(work, counted=False)
         self.pool.queue.defer(work, None)
 
     def machine_lost(self, work: Work, lost: MachineLost) -> None:
-        """A machine of the cluster died or is out of reach: the file is submitted again, alone if it may be to blame.
+        """A machine of the cluster died or is out of reach: the file is submitted
+        again, alone if it may be to blame.
 
-        As after the death of a whole worker its attempt stays counted then, so three deaths are enough.
-        """
+        As after the death of a whole worker its attempt stays counted then, so three
+        deaths are enough."""
         self.log.warning("Book %s: %s; it is tried again", work.book.id, lost)
         if lost.uploaded:
             self.current.count_orphan()
@@ -567,7 +738,8 @@ class CalibreMigrator:
         self.pool.queue.defer(work, lost.until)
 
     def process_book(self, work: Work) -> None:
-        """Takes one book all the way: what was left open, each file, then title, cover and rating."""
+        """Takes one book all the way: what was left open, each file, then title, cover
+        and rating."""
         work.made, work.reopened = None, False
         self.api.reconcile(work)
         try:
@@ -592,7 +764,8 @@ class CalibreMigrator:
             self.ledger.begin(file.id)
             return self.send_with_retries(work, file)
         except MissingFile as error:
-            # Only a file that is missed where it was missed before can come to an end so; Calibre moves the others.
+            # Only a file that is missed where it was missed before can come to an end
+            # so; Calibre moves the others.
             counted = self.missed.get(file.id) == file.path
             self.missed[file.id] = file.path
             if self.accounting.give_back(work, counted=counted) < ROUNDS:
@@ -602,7 +775,8 @@ class CalibreMigrator:
             return UploadResult(file.id, Outcome.FAILED, error.evidence)
 
     def send_with_retries(self, work: Work, file: BookFile) -> UploadResult:
-        """Tries a file again after 2, 4 and 8 seconds when the server does not answer or fails."""
+        """Tries a file again after 2, 4 and 8 seconds when the server does not answer
+        or fails."""
         first = self.options.retry_first_seconds
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(TRIES),
@@ -610,53 +784,79 @@ class CalibreMigrator:
             retry=tenacity.retry_if_exception(self.worth_repeating),
             sleep=lambda seconds: self.pool.sleep(max(seconds, self.hold.left())),
             before_sleep=lambda state: self.log.info(
-                "%s: trying again, %s", file.id, state.outcome.exception() if state.outcome else ""
+                "%s: trying again, %s",
+                file.id,
+                state.outcome.exception() if state.outcome else "",
             ),
             reraise=True,
         )
         return retrying(self.upload_file, work, file)
 
     def worth_repeating(self, error: BaseException) -> bool:
-        """May the file be tried again at once? After a lost answer only when it has been reconciled.
+        """May the file be tried again at once? After a lost answer only when it has
+        been reconciled.
 
-        Not when the server asked for time: then the whole worker waits, not this file alone.
-        """
+        Not when the server asked for time: then the whole worker waits, not this file
+        alone."""
         return (
-            isinstance(error, Transient) and not isinstance(error, ResponseLost | LedgerBusy) and not error.retry_after
+            isinstance(error, Transient)
+            and not isinstance(error, ResponseLost | LedgerBusy)
+            and not error.retry_after
         )
 
     def upload_file(self, work: Work, file: BookFile) -> UploadResult:
-        """Sends one file unless the server has it. Raises Rejected, Transient, PutAside."""
+        """Sends one file unless the server has it. Raises Rejected, Transient,
+        PutAside."""
         started = self.clock()
         self.refuse_unsendable(file)
-        with self.tracker.sending(file.id, self.sanitize_filename(os.fsdecode(file.path)), file.size) as sending:
+        with self.tracker.sending(
+            file.id, self.sanitize_filename(os.fsdecode(file.path)), file.size
+        ) as sending:
             watch = self.watch(file, sending)
             digest = self.identify(work, file, watch)
             taken = self.ledger.take(file.id, digest, name_keys(work.metadata))
             if isinstance(taken, Known):
                 return UploadResult(file.id, Outcome.DUPLICATE, taken)
-            result = self.api.send(work, file, digest, taken, watch, all_hashes_known=self.hash_list_complete)
+            result = self.api.send(
+                work,
+                file,
+                digest,
+                taken,
+                watch,
+                all_hashes_known=self.hash_list_complete,
+            )
             seconds = (self.clock() - started).total_seconds()
             if seconds > SLOW_UPLOAD_SECONDS:
                 self.tracker.slow()
-                self.log.warning(logs.slow_upload(str(file.id), digest.size, seconds, sending.slowest_stage()))
+                self.log.warning(
+                    logs.slow_upload(
+                        str(file.id), digest.size, seconds, sending.slowest_stage()
+                    )
+                )
         return replace(result, seconds=seconds)
 
     def watch(self, file: BookFile, sending: Sending) -> Watch:
         """Follows a file while it is read and sent, wherever that is done."""
-        return Watch(lambda stage: self.reach(file, sending, stage), sending.sent, self.pool.heed_stop)
+        return Watch(
+            lambda stage: self.reach(file, sending, stage),
+            sending.sent,
+            self.pool.heed_stop,
+        )
 
     def reach(self, file: BookFile, sending: Sending, stage: Stage) -> None:
-        """The file gets to a stage: for the ledger, should the worker die there, and for the report of slow uploads."""
+        """The file gets to a stage: for the ledger, should the worker die there, and
+        for the report of slow uploads."""
         self.ledger.reach(file.id, stage)
         sending.stage(stage.name.lower())
 
     def refuse_unsendable(self, file: BookFile) -> None:
-        """Refuses, before a byte is read or sent, what the server cannot take. Raises Rejected."""
+        """Refuses, before a byte is read or sent, what the server cannot take. Raises
+        Rejected."""
         sendable.refuse_unsendable(file, self.options.max_content_length)
 
     def identify(self, work: Work, file: BookFile, watch: Watch) -> Digest:
-        """SHA-1 and size of the file's bytes; computed once, and again after the file changed."""
+        """SHA-1 and size of the file's bytes; computed once, and again after the file
+        changed."""
         known = work.digests.get(file.id)
         if known is not None:
             return known
@@ -665,16 +865,20 @@ class CalibreMigrator:
         return digest
 
     def trouble(self, work: Work, error: Transient) -> None:
-        """The server failed on a book after all tries: later again, unless this run leaves it pending."""
+        """The server failed on a book after all tries: later again, unless this run
+        leaves it pending."""
         self.tracker.failed_with(error)
         self.log.warning("Book %s is pending: %s", work.book.id, error)
         work.digests.clear()
         if self.accounting.failed(work, error) is Next.LEAVE_BOOK:
             self.pool.queue.done(work)
         else:
-            self.pool.queue.defer(work, self.clock() + timedelta(seconds=self.options.retry_first_seconds * 4))
+            self.pool.queue.defer(
+                work,
+                self.clock() + timedelta(seconds=self.options.retry_first_seconds * 4),
+            )
 
-    # -- what is wanted -------------------------------------------------------------------------------------------
+    # -- what is wanted ----------------------------------------------------------------
 
     def excluded(self, file: BookFile) -> str:
         """Why the user does not want this file, or ""."""
@@ -698,7 +902,8 @@ class CalibreMigrator:
         return self.ends_at is not None and self.clock() >= self.ends_at
 
     def pause(self, seconds: float) -> None:
-        """Waits before a file is begun; the book is given back when the time is up meanwhile. Raises Stopping."""
+        """Waits before a file is begun; the book is given back when the time is up
+        meanwhile. Raises Stopping."""
         self.pool.sleep(seconds)
         if self.time_is_up():
             raise Deferred("the time is up", None)
@@ -711,29 +916,42 @@ class CalibreMigrator:
         """How many more files this process may take; None for no limit."""
         if not self.options.limit:
             return None
-        settled = sum(self.tracker.count(outcome) for outcome in (Outcome.UPLOADED, Outcome.DUPLICATE, Outcome.FAILED))
-        return max(0, self.options.limit - settled - sum(len(work.files) for work in works))
+        settled = sum(
+            self.tracker.count(outcome)
+            for outcome in (Outcome.UPLOADED, Outcome.DUPLICATE, Outcome.FAILED)
+        )
+        return max(
+            0, self.options.limit - settled - sum(len(work.files) for work in works)
+        )
 
     @staticmethod
     def sanitize_filename(name: str) -> str:
-        """A file name that a database, a log line and a progress file can hold; idempotent, never empty."""
+        """A file name that a database, a log line and a progress file can hold;
+        idempotent, never empty."""
         return sanitize.sanitize_filename(name)
 
     @staticmethod
     def sanitize_metadata_string(value: str) -> str:
-        """A text without NUL, control and bidi-override characters, lone surrogates; idempotent."""
+        """A text without NUL, control and bidi-override characters, lone surrogates;
+        idempotent."""
         return sanitize.sanitize_text(value)
 
 
 def patience_of(options: Options) -> Patience:
-    """How long --verify waits for an answer: as uploads do, and then for a server that is away."""
+    """How long --verify waits for an answer: as uploads do, and then for a server that
+    is away."""
     return Patience(
-        options.retry_first_seconds, TRIES, options.probe_seconds, options.verify_patience_seconds, OUTAGE_AFTER
+        options.retry_first_seconds,
+        TRIES,
+        options.probe_seconds,
+        options.verify_patience_seconds,
+        OUTAGE_AFTER,
     )
 
 
 def run(options: Options) -> ExitCode:
-    """One worker from its start to its end, with its progress file and log. Raises nothing deliberate."""
+    """One worker from its start to its end, with its progress file and log. Raises
+    nothing deliberate."""
     with assemble(options) as parts:
         migrator = CalibreMigrator(options, parts)
         signals = migrator.pool.stop_on_signals()
@@ -743,17 +961,25 @@ def run(options: Options) -> ExitCode:
             if options.open_pass:
                 code = migrator.open_pass()
             elif options.verify:
-                code = verify.verify(parts, migrator.pool, migrator.read_library, patience_of(options))
+                code = verify.verify(
+                    parts, migrator.pool, migrator.read_library, patience_of(options)
+                )
             else:
                 code = migrator.migrate()
-            parts.end(Phase.COMPLETED if code is not ExitCode.PENDING else Phase.STOPPED)
+            parts.end(
+                Phase.COMPLETED if code is not ExitCode.PENDING else Phase.STOPPED
+            )
         except Stopping:
-            migrator.pool.end(STOP_SECONDS, lambda work: migrator.accounting.give_back(work, counted=False))
+            migrator.pool.end(
+                STOP_SECONDS,
+                lambda work: migrator.accounting.give_back(work, counted=False),
+            )
             parts.end(Phase.STOPPED)
             code = signals()
         except MigrationError as error:
             code = explain_fatal(parts, error)
-        except Exception as error:  # noqa: BLE001 - what nobody foresaw must not look like a worker that is done
+        except Exception as error:  # noqa: BLE001
+            # What nobody foresaw must not look like a worker that is done.
             code = explain_crash(parts, error)
         return code
 
@@ -770,7 +996,9 @@ def export(options: Options) -> ExitCode:
     """Writes the map of books to ebooks, from the ledger alone."""
     ledger = options.state_dir / LEDGER_NAME
     if options.export_map is None or not ledger.exists():
-        sys.stderr.write(f"{ledger} is not there: nothing was migrated with this --state-dir\n")
+        sys.stderr.write(
+            f"{ledger} is not there: nothing was migrated with this --state-dir\n"
+        )
         return ExitCode.USAGE
     try:
         rows = export_map.export_map(ledger, options.export_map)

@@ -1,10 +1,12 @@
-"""Settings of the server, shared by MyBookshelf2's containers, the embedded server and the worker.
+"""Settings of the server, shared by MyBookshelf2's containers, the embedded server and
+the worker.
 
-MyBookshelf2 imports this file in place of its own (docs/deployment.md), so the names are its names, and every Python it
-runs on reads this: nothing newer than 3.6, nothing but the standard library. Each value can be overridden by the
-environment: by the `MBS2_` variable named beside it, otherwise by a variable of its own name. The secrets and the
-database have no value here and are asked for when the server reads them: the worker and the embedded server need none.
-"""
+MyBookshelf2 imports this file in place of its own (docs/deployment.md), so the names
+are its names, and every Python it runs on reads this: nothing newer than 3.6, nothing
+but the standard library. Each value can be overridden by the environment: by the
+`MBS2_` variable named beside it, otherwise by a variable of its own name. The secrets
+and the database have no value here and are asked for when the server reads them: the
+worker and the embedded server need none."""
 
 import logging
 import os
@@ -23,16 +25,29 @@ def _integer(name: str, default: int) -> int:
     try:
         return int(value) if value else default
     except ValueError:
-        raise SystemExit(f"{name}={value!r} is not a whole number; unset it or give one") from None
+        raise SystemExit(
+            f"{name}={value!r} is not a whole number; unset it or give one"
+        ) from None
 
 
 def _flag(name: str, default: bool) -> bool:
     value = os.environ.get(name, "").strip().lower()
-    known = {"": default, "1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False}
+    known = {
+        "": default,
+        "1": True,
+        "true": True,
+        "yes": True,
+        "on": True,
+        "0": False,
+        "false": False,
+        "no": False,
+    }
     try:
         return known[value] if value != "off" else False
     except KeyError:
-        raise SystemExit(f"{name}={value!r} is neither yes nor no; unset it or give 1 or 0") from None
+        raise SystemExit(
+            f"{name}={value!r} is neither yes nor no; unset it or give 1 or 0"
+        ) from None
 
 
 def _words(name: str, default: str) -> "list[str]":
@@ -43,7 +58,9 @@ def _width_and_height(name: str, default: str) -> "tuple[int, int]":
     value = _text(name, default)
     width, _, height = value.lower().partition("x")
     if not (width.isdecimal() and height.isdecimal()):
-        raise SystemExit(f"{name}={value!r} is not WIDTHxHEIGHT in pixels; unset it or give one like {default}")
+        raise SystemExit(
+            f"{name}={value!r} is not WIDTHxHEIGHT in pixels; unset it or give one like {default}"
+        )
     return int(width), int(height)
 
 
@@ -55,17 +72,21 @@ def _ports(name: str) -> "list[int] | tuple[int, int] | None":
             return int(first), int(last)
         return [int(word) for word in value.split(",")] if value else None
     except ValueError:
-        raise SystemExit(f"{name}={value!r} is not a list of ports (80,8080) or a range (8000-8999)") from None
+        raise SystemExit(
+            f"{name}={value!r} is not a list of ports (80,8080) or a range (8000-8999)"
+        ) from None
 
 
-#: The longest request body the server accepts, in bytes (500 MB). It counts the whole body: file and multipart framing.
+#: The longest request body the server accepts, in bytes (500 MB). It counts the whole
+#: body: file and multipart framing.
 MAX_CONTENT_LENGTH = _integer("MAX_CONTENT_LENGTH", 500 * 1024 * 1024)
 #: The largest picture the cover task is given, in bytes.
 MAX_COVER_FILE_SIZE = _integer("MAX_COVER_FILE_SIZE", 10 * 1024 * 1024)
 #: The longest answer of /api/…/index/<prefix>, in items.
 MAX_INDEX_SIZE = _integer("MAX_INDEX_SIZE", 100)
 
-#: Flask's debugging, and everything in the log, access tokens included: never where others can reach the server.
+#: Flask's debugging, and everything in the log, access tokens included: never where
+#: others can reach the server.
 DEBUG = _flag("MBS2_DEBUG", False)
 if DEBUG:
     logging.basicConfig(level=logging.DEBUG)
@@ -78,7 +99,8 @@ REMEMBER_COOKIE_HTTPONLY = _flag("REMEMBER_COOKIE_HTTPONLY", True)
 #: The browser's cookie authorises /api too: another site must not be able to use it.
 SESSION_COOKIE_SAMESITE = _text("SESSION_COOKIE_SAMESITE", "Lax")
 
-# Which other web sites may call the API from a browser: hosts (`*` or a list), ports (list, range or any), https only.
+# Which other web sites may call the API from a browser: hosts (`*` or a list), ports
+# (list, range or any), https only.
 DISABLE_CORS = _flag("MBS2_DISABLE_CORS", False)
 CORS_HOSTS = "*" if _text("CORS_HOSTS", "*") == "*" else _words("CORS_HOSTS", "")  # type: str | list[str]
 CORS_PORTS = _ports("CORS_PORTS")
@@ -89,19 +111,28 @@ DATA_BASE_DIR = _text("MBS2_DATA_DIR", str(Path(__file__).resolve().parent / "da
 UPLOAD_DIR = _text("UPLOAD_DIR", str(Path(DATA_BASE_DIR, "uploads")))
 THUMBS_DIR = _text("THUMBS_DIR", str(Path(DATA_BASE_DIR, "thumbs")))
 BOOKS_BASE_DIR = _text("BOOKS_BASE_DIR", str(Path(DATA_BASE_DIR, "books")))
-BOOKS_CONVERTED_DIR = _text("BOOKS_CONVERTED_DIR", str(Path(DATA_BASE_DIR, "converted")))
+BOOKS_CONVERTED_DIR = _text(
+    "BOOKS_CONVERTED_DIR", str(Path(DATA_BASE_DIR, "converted"))
+)
 
-# How a book's files are named below BOOKS_BASE_DIR: directory, then file without its extension.
+# How a book's files are named below BOOKS_BASE_DIR: directory, then file without its
+# extension.
 _ALONE = "%(title)s"
 _IN_SERIES = "%(serie)s %(serie_index)d - %(title)s"
-BOOKS_FILE_SCHEMA = _text("BOOKS_FILE_SCHEMA", f"%(author)s/{_ALONE}(%(language)s)/%(author)s - {_ALONE}")
+BOOKS_FILE_SCHEMA = _text(
+    "BOOKS_FILE_SCHEMA", f"%(author)s/{_ALONE}(%(language)s)/%(author)s - {_ALONE}"
+)
 BOOKS_FILE_SCHEMA_SERIE = _text(
-    "BOOKS_FILE_SCHEMA_SERIE", f"%(author)s/%(serie)s/{_IN_SERIES}(%(language)s)/%(author)s - {_IN_SERIES}"
+    "BOOKS_FILE_SCHEMA_SERIE",
+    f"%(author)s/%(serie)s/{_IN_SERIES}(%(language)s)/%(author)s - {_IN_SERIES}",
 )
 
 # Conversion: to what, and from what, the best source first.
 CONVERSION_FORMATS = _words("CONVERSION_FORMATS", "epub,mobi,fb2")
-CONVERTABLE_TYPES = _words("CONVERTABLE_TYPES", "doc,docx,odt,rtf,epub,mobi,fb2,htm,html,azw3,lit,pdb,chm,prc,txt,pdf")
+CONVERTABLE_TYPES = _words(
+    "CONVERTABLE_TYPES",
+    "doc,docx,odt,rtf,epub,mobi,fb2,htm,html,azw3,lit,pdb,chm,prc,txt,pdf",
+)
 CONVERTED_BATCH_PREFIX = _text("CONVERTED_BATCH_PREFIX", "__batch__")
 
 # The programs the task engine starts.
@@ -117,45 +148,70 @@ THUMBNAIL_FILE = _text("THUMBNAIL_FILE", "thumbnail.jpg")
 
 # The web server hands conversions to the task engine over its delegated port.
 _DELEGATED_HOST = _text("MBS2_DELEGATED_HOST", "localhost")
-DELEGATED_URI = _text("MBS2_DELEGATED_URI", f"tcp://{_DELEGATED_HOST}:{_integer('MBS2_DELEGATED_PORT', 9080)}/ws")
+DELEGATED_URI = _text(
+    "MBS2_DELEGATED_URI",
+    f"tcp://{_DELEGATED_HOST}:{_integer('MBS2_DELEGATED_PORT', 9080)}/ws",
+)
 
 SQLALCHEMY_TRACK_MODIFICATIONS = _flag("SQLALCHEMY_TRACK_MODIFICATIONS", False)
-#: A connection is tried before it is used, so that a restart of the database costs no request.
+#: A connection is tried before it is used, so that a restart of the database costs no
+#: request.
 SQLALCHEMY_ENGINE_OPTIONS = {"pool_pre_ping": _flag("SQLALCHEMY_POOL_PRE_PING", True)}
 
-#: name: what it is for. Each comes from MBS2_<name>, and whoever knows one can do what it says.
+#: name: what it is for. Each comes from MBS2_<name>, and whoever knows one can do what
+#: it says.
 _SECRETS = {
     "SECRET_KEY": "signs access tokens and cookies: whoever knows it can log in as anybody",
     "SECRET_KEY2": "signs refresh tokens: whoever knows it can renew a login for ever",
-    "DELEGATED_TOKEN": "opens the task engine's delegated port: whoever knows it can give tasks as any user",
+    "DELEGATED_TOKEN": "opens the task engine's delegated port: whoever knows it can "
+    "give tasks as any user",
 }
 _SECRET_LENGTH = 32
 _MAKE_ONE = "make one with: openssl rand -hex 32"
-_DATABASE = ("DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD", "SQLALCHEMY_DATABASE_URI")
+_DATABASE = (
+    "DB_HOST",
+    "DB_PORT",
+    "DB_NAME",
+    "DB_USER",
+    "DB_PASSWORD",
+    "SQLALCHEMY_DATABASE_URI",
+)
 
 
 def _secrets_and_database() -> "dict[str, object]":
-    """Everything that only the server reads, by name; ends the process when something is missing, naming all of it."""
+    """Everything that only the server reads, by name; ends the process when something
+    is missing, naming all of it."""
     secrets = {name: os.environ.get(f"MBS2_{name}", "").strip() for name in _SECRETS}
     wrong = [
-        f"MBS2_{name} {'is not set' if not value else f'has fewer than {_SECRET_LENGTH} characters'}; "
+        f"MBS2_{name} "
+        f"{'is not set' if not value else f'has fewer than {_SECRET_LENGTH} characters'}; "
+        ""
         f"it {_SECRETS[name]}; {_MAKE_ONE}"
         for name, value in secrets.items()
         if len(value) < _SECRET_LENGTH
     ]
     if not wrong and len(set(secrets.values())) < len(secrets):
-        wrong.append(f"{', '.join(f'MBS2_{name}' for name in secrets)} must differ from each other; {_MAKE_ONE}")
+        wrong.append(
+            f"{', '.join(f'MBS2_{name}' for name in secrets)} must differ from each "
+            f"other; {_MAKE_ONE}"
+        )
     database = _from_uri(os.environ.get("MBS2_DB_URI", "").strip()) or _from_parts()
     wrong += _unusable(database)
     if wrong:
-        raise SystemExit("MyBookshelf2 cannot start:\n" + "\n".join(f"  {line}" for line in wrong))
-    # The engine's own connection string leaves the port out; libpq then takes it from here.
+        raise SystemExit(
+            "MyBookshelf2 cannot start:\n" + "\n".join(f"  {line}" for line in wrong)
+        )
+    # The engine's own connection string leaves the port out; libpq then takes it from
+    # here.
     os.environ["PGPORT"] = str(database["DB_PORT"])
     return {**secrets, **database}
 
 
 def _from_parts() -> "dict[str, object]":
-    user, password = _text("MBS2_DB_USER", "ebooks"), os.environ.get("MBS2_DB_PASSWORD", "")
+    user, password = (
+        _text("MBS2_DB_USER", "ebooks"),
+        os.environ.get("MBS2_DB_PASSWORD", ""),
+    )
     host, port = _text("MBS2_DB_HOST", "localhost"), _integer("MBS2_DB_PORT", 5432)
     name = _text("MBS2_DB_NAME", "ebooks")
     login = f"{quote(user, '')}:{quote(password, '')}"
@@ -170,7 +226,8 @@ def _from_parts() -> "dict[str, object]":
 
 
 def _from_uri(uri: str) -> "dict[str, object]":
-    """The parts of MBS2_DB_URI, because the engine connects by parts; empty when it is not set."""
+    """The parts of MBS2_DB_URI, because the engine connects by parts; empty when it is
+    not set."""
     if not uri:
         return {}
     try:
@@ -179,7 +236,10 @@ def _from_uri(uri: str) -> "dict[str, object]":
     except ValueError:
         host = None
     if not host or not parts.scheme.startswith("postgresql"):
-        raise SystemExit("MBS2_DB_URI is not like postgresql://user:password@host:5432/name; correct it or unset it")
+        raise SystemExit(
+            "MBS2_DB_URI is not like postgresql://user:password@host:5432/name; "
+            "correct it or unset it"
+        )
     return {
         "DB_HOST": host,
         "DB_PORT": port,
@@ -191,20 +251,26 @@ def _from_uri(uri: str) -> "dict[str, object]":
 
 
 def _unusable(database: "dict[str, object]") -> "list[str]":
-    """What is wrong with the database's values: the engine writes them into a connection string without quotes."""
+    """What is wrong with the database's values: the engine writes them into a
+    connection string without quotes."""
     wrong = []
     if not database["DB_PASSWORD"]:
-        wrong.append(f"MBS2_DB_PASSWORD is not set; it is the password of the server's database user; {_MAKE_ONE}")
+        wrong.append(
+            "MBS2_DB_PASSWORD is not set; it is the password of the server's "
+            f"database user; {_MAKE_ONE}"
+        )
     for name in ("DB_HOST", "DB_NAME", "DB_USER", "DB_PASSWORD"):
         if set(" \t\n'\\") & set(str(database[name])):
             wrong.append(
-                f"MBS2_{name} must not hold blanks, single quotes or backslashes: MyBookshelf2 does not quote it"
+                f"MBS2_{name} must not hold blanks, single quotes or backslashes: "
+                "MyBookshelf2 does not quote it"
             )
     return wrong
 
 
 class _Settings(types.ModuleType):
-    """This module, with the names above looked up at the moment they are read (PEP 562 needs Python 3.7)."""
+    """This module, with the names above looked up at the moment they are read (PEP 562
+    needs Python 3.7)."""
 
     def __getattr__(self, name: str) -> object:
         if name in _SECRETS or name in _DATABASE:

@@ -1,1 +1,2 @@
-"""Supervision: sees, restarts, scales and repairs the workers. It never imports the worker."""
+"""Supervision: sees, restarts, scales and repairs the workers. It never imports the
+worker."""

@@ -1,4 +1,5 @@
-"""The collaborators of a monitor, and how the real ones are put together from its settings."""
+"""The collaborators of a monitor, and how the real ones are put together from its
+settings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from auto_monitor.act import final_report
 from auto_monitor.act.alerts import Alerts
 from auto_monitor.act.reservations import TrialReservations
 from auto_monitor.act.supervisor import Supervisor
-from auto_monitor.cli.command_handler import Retries, CommandHandler
+from auto_monitor.cli.command_handler import CommandHandler, Retries
 from auto_monitor.cli.command_line import Settings
 from auto_monitor.decide.detection import DetectionPolicy
 from auto_monitor.decide.healing import HealingPolicy
@@ -21,10 +22,11 @@ from auto_monitor.model import MonitorState
 from auto_monitor.observe import disk, server
 from auto_monitor.observe.ledger import LedgerReader
 from auto_monitor.observe.workers import Observer as WorkerObserver
+from auto_monitor.ports import Alerts as AlertsPort
 from auto_monitor.ports import (
-    Diagnoser,
     Clock,
     Commands,
+    Diagnoser,
     DiskMeter,
     DiskProbe,
     Evidence,
@@ -37,7 +39,6 @@ from auto_monitor.ports import (
     ServerProbe,
     StateFile,
 )
-from auto_monitor.ports import Alerts as AlertsPort
 from auto_monitor.processes import Command, Workers
 from auto_monitor.record import samples
 from auto_monitor.record.action_log import ActionLog
@@ -88,7 +89,8 @@ def policies(settings: Settings) -> Policies:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything outside the monitor: processes, files, the server, the disk, people, the clocks.
+    """Everything outside the monitor: processes, files, the server, the disk, people,
+    the clocks.
 
     `clock` is the steady clock of decisions, `wall` the one people read.
     """
@@ -137,12 +139,17 @@ class Parts:
     diagnoser: Diagnoser | None = None
 
 
-def put_together(settings: Settings, limits: Policies, say: ActionLog, clock: SteadyClock) -> Parts:
-    """The parts of a monitor in the real world; `clock` is the steady clock of decisions."""
+def put_together(
+    settings: Settings, limits: Policies, say: ActionLog, clock: SteadyClock
+) -> Parts:
+    """The parts of a monitor in the real world; `clock` is the steady clock of
+    decisions."""
     return parts_of(settings, limits, say, real_world(settings, limits, say, clock))
 
 
-def real_world(settings: Settings, limits: Policies, say: ActionLog, clock: SteadyClock) -> World:
+def real_world(
+    settings: Settings, limits: Policies, say: ActionLog, clock: SteadyClock
+) -> World:
     """The real neighbours of a monitor."""
     state_dir = settings.state_dir
     command = Command(
@@ -155,13 +162,21 @@ def real_world(settings: Settings, limits: Policies, say: ActionLog, clock: Stea
         config.ends_at(),
     )
     workers = Workers(command, grace_seconds=config.KILL_GRACE_SECONDS)
-    longest = limits.healing.verification_at_most + limits.healing.verification + timedelta(minutes=1)
+    longest = (
+        limits.healing.verification_at_most
+        + limits.healing.verification
+        + timedelta(minutes=1)
+    )
     return World(
         clock=clock,
         wall=utc_now,
         processes=workers,
         observer=WorkerObserver(state_dir, workers),
-        server=server.ServerProbe(settings.server, seconds=limits.probe_seconds, settling=limits.detection.stuck),
+        server=server.ServerProbe(
+            settings.server,
+            seconds=limits.probe_seconds,
+            settling=limits.detection.stuck,
+        ),
         meter=disk.DiskMeter(settings.library, seconds=config.IOSTAT_SECONDS),
         disk=disk.DiskProbe(settings.library),
         ledger=LedgerReader(state_dir / LEDGER_NAME),
@@ -170,18 +185,37 @@ def real_world(settings: Settings, limits: Policies, say: ActionLog, clock: Stea
         evidence=EvidenceFolder(state_dir),
         script=WorkerScript(settings.script, state_dir),
         reservations=TrialReservations(state_dir, clock, longest),
-        alerts=Alerts("" if settings.dry_run else settings.environment.get("ALERT_WEBHOOK_URL", ""), say),
+        alerts=Alerts(
+            ""
+            if settings.dry_run
+            else settings.environment.get("ALERT_WEBHOOK_URL", ""),
+            say,
+        ),
         keep_sample=partial(samples.append, state_dir),
-        report=partial(final_report.write_report, state_dir, config.PROJECT, say, config.REPORT_SECONDS),
+        report=partial(
+            final_report.write_report,
+            state_dir,
+            config.PROJECT,
+            say,
+            config.REPORT_SECONDS,
+        ),
         diagnoser=_debugger(settings, clock) if settings.llm_enabled else None,
     )
 
 
-def parts_of(settings: Settings, limits: Policies, say: ActionLog, world: World) -> Parts:
+def parts_of(
+    settings: Settings, limits: Policies, say: ActionLog, world: World
+) -> Parts:
     """The parts of a monitor in this world."""
     target = limits.scaling.target
     state = MonitorState(target, target, world.clock())
-    memory = Memory(state, world.state_file, writes=not settings.dry_run, tell=say.error, wall=world.wall)
+    memory = Memory(
+        state,
+        world.state_file,
+        writes=not settings.dry_run,
+        tell=say.error,
+        wall=world.wall,
+    )
     cases = Cases(world.history, say, world.wall)
     supervisor = Supervisor(world.processes, world.script, cases, memory, say)
     attempts = _attempts(world, memory, cases, supervisor, say, limits)
@@ -195,10 +229,24 @@ def parts_of(settings: Settings, limits: Policies, say: ActionLog, world: World)
         observer=world.observer,
         attempts=attempts,
         healer=Healer(
-            attempts, memory, say, world.server, world.disk, limits.healing, settings.server, limits.probe_seconds
+            attempts,
+            memory,
+            say,
+            world.server,
+            world.disk,
+            limits.healing,
+            settings.server,
+            limits.probe_seconds,
         ),
         scaler=Scaler(
-            supervisor, memory, attempts, world.meter, say, limits.scaling, limits.scale_every, limits.measuring
+            supervisor,
+            memory,
+            attempts,
+            world.meter,
+            say,
+            limits.scaling,
+            limits.scale_every,
+            limits.measuring,
         ),
         ledger=world.ledger,
         meter=world.meter,
@@ -207,20 +255,31 @@ def parts_of(settings: Settings, limits: Policies, say: ActionLog, world: World)
         state_file=world.state_file,
         keep_sample=world.keep_sample,
         report=world.report,
-        command_handler=None if settings.dry_run else _command_handler(settings, supervisor, memory, attempts, say),
+        command_handler=None
+        if settings.dry_run
+        else _command_handler(settings, supervisor, memory, attempts, say),
         diagnoser=world.diagnoser,
     )
 
 
 def _attempts(
-    world: World, memory: Memory, cases: Cases, supervisor: Supervisor, say: ActionLog, limits: Policies
+    world: World,
+    memory: Memory,
+    cases: Cases,
+    supervisor: Supervisor,
+    say: ActionLog,
+    limits: Policies,
 ) -> Attempts:
-    fixes = CodeFixes(world.script, cases, world.ledger, world.reservations, say, world.alerts)
+    fixes = CodeFixes(
+        world.script, cases, world.ledger, world.reservations, say, world.alerts
+    )
     return Attempts(
         supervisor=supervisor,
         memory=memory,
         cases=cases,
-        consultation=Consultation(supervisor, memory, cases, limits.stack_seconds, world.diagnoser),
+        consultation=Consultation(
+            supervisor, memory, cases, limits.stack_seconds, world.diagnoser
+        ),
         remedies=Remedies(memory, fixes, world.evidence, say),
         code_fixes=fixes,
         ledger=world.ledger,
@@ -233,17 +292,32 @@ def _attempts(
 
 
 def _command_handler(
-    settings: Settings, supervisor: Supervisor, memory: Memory, attempts: Attempts, say: ActionLog
+    settings: Settings,
+    supervisor: Supervisor,
+    memory: Memory,
+    attempts: Attempts,
+    say: ActionLog,
 ) -> CommandHandler:
     """The one that carries out what people ask for."""
     return CommandHandler(
-        settings.state_dir, supervisor, memory, attempts, say, Retries(settings.state_dir, config.PROJECT, say)
+        settings.state_dir,
+        supervisor,
+        memory,
+        attempts,
+        say,
+        Retries(settings.state_dir, config.PROJECT, say),
     )
 
 
 def _debugger(settings: Settings, clock: SteadyClock) -> LlmDebugger:
     """The one that asks an LLM."""
     return LlmDebugger(
-        settings.state_dir, settings.script, config.PROJECT, settings.environment, config.llm_budget(), clock,
-        config.LOG_LINES_TO_ANALYZE, config.DISK_IO_SATURATED_THRESHOLD,
-    )  # fmt: skip
+        settings.state_dir,
+        settings.script,
+        config.PROJECT,
+        settings.environment,
+        config.llm_budget(),
+        clock,
+        config.LOG_LINES_TO_ANALYZE,
+        config.DISK_IO_SATURATED_THRESHOLD,
+    )

@@ -1,9 +1,8 @@
 """Every setting of the monitor with its unit and its reason; builds the policies.
 
-Each constant can be overridden by an environment variable of its own name; what each is for says the model in
-`common/settings/monitor.py`, and docs/settings.md, which is written from it. A value that makes no sense is reported by
-`check`.
-"""
+Each constant can be overridden by an environment variable of its own name; what each is
+for says the model in `common/settings/monitor.py`, and docs/settings.md, which is
+written from it. A value that makes no sense is reported by `check`."""
 
 import os
 import time
@@ -26,19 +25,22 @@ class Misconfigured(Exception):
 
 
 def _read() -> tuple[MonitorSettings, list[str]]:
-    """What an import finds; what is wrong is told by `check`, and the default holds until then."""
+    """What an import finds; what is wrong is told by `check`, and the default holds
+    until then."""
     try:
         return read(MonitorSettings, sources(PROJECT, os.environ))
     except WrongSetting as error:
         return MonitorSettings(), [str(error)]
 
 
-#: The settings without a command line; the constants below are the same, by the names that stay.
+#: The settings without a command line; the constants below are the same, by the names
+#: that stay.
 GIVEN, _PROBLEMS = _read()
 
 #: Seconds without progress after which a worker that has settled a file is stuck.
 STUCK_THRESHOLD_SECONDS = GIVEN.stuck_threshold_seconds
-#: The same while it starts or discovers: a first look at 1.7 million books takes its time.
+#: The same while it starts or discovers: a first look at 1.7 million books takes its
+#: time.
 DISCOVERY_THRESHOLD_SECONDS = GIVEN.discovery_threshold_seconds
 #: Seconds between two looks.
 CHECK_INTERVAL_SECONDS = GIVEN.check_interval_seconds
@@ -57,13 +59,15 @@ LOG_LINES_TO_ANALYZE = GIVEN.log_lines_to_analyze
 #: Calls of the LLM in one hour, and tokens in one day, at most.
 LLM_CALLS_PER_HOUR = GIVEN.llm_calls_per_hour
 LLM_TOKENS_PER_DAY = GIVEN.llm_tokens_per_day
-#: Seconds for one question with its re-ask; the worker is restarted without an answer after that.
+#: Seconds for one question with its re-ask; the worker is restarted without an answer
+#: after that.
 LLM_JOB_SECONDS = GIVEN.llm_job_seconds
 #: Seconds for one call.
 OPENAI_TIMEOUT_SECONDS = GIVEN.openai_timeout_seconds
 #: Below this a code fix is asked about once more.
 CODE_FIX_MIN_CONFIDENCE = GIVEN.code_fix_min_confidence
-#: 1: code fixes that pass guard and gate are tried on the stuck worker; 0: they are only proposed.
+#: 1: code fixes that pass guard and gate are tried on the stuck worker; 0: they are
+#: only proposed.
 ENABLE_CODE_FIXES = GIVEN.enable_code_fixes
 #: Seconds a candidate gets to migrate the demo library in the sandbox.
 GATE_SECONDS = GIVEN.gate_seconds
@@ -91,7 +95,8 @@ KILL_GRACE_SECONDS = GIVEN.kill_grace_seconds
 STACK_SECONDS = GIVEN.stack_seconds
 #: Seconds the server and the library's disk get to answer when workers hang.
 PROBE_ANSWER_SECONDS = GIVEN.probe_answer_seconds
-#: Seconds between two looks for workers that have ended: cheap, and a killed one need not wait for the next round.
+#: Seconds between two looks for workers that have ended: cheap, and a killed one need
+#: not wait for the next round.
 CHILD_SECONDS = GIVEN.child_seconds
 #: Seconds the report of a pass that was closed may take; 0 writes none.
 REPORT_SECONDS = GIVEN.report_seconds
@@ -111,10 +116,13 @@ def check_together(given: MonitorSettings) -> None:
     problems = []
     if given.min_worker_count > given.max_worker_count:
         problems.append(
-            f"MIN_WORKER_COUNT {given.min_worker_count} is more than MAX_WORKER_COUNT {given.max_worker_count}"
+            f"MIN_WORKER_COUNT {given.min_worker_count} is more than "
+            f"MAX_WORKER_COUNT {given.max_worker_count}"
         )
     if given.disk_io_normal_threshold > given.disk_io_saturated_threshold:
-        problems.append("DISK_IO_NORMAL_THRESHOLD is more than DISK_IO_SATURATED_THRESHOLD")
+        problems.append(
+            "DISK_IO_NORMAL_THRESHOLD is more than DISK_IO_SATURATED_THRESHOLD"
+        )
     if problems:
         raise Misconfigured("\n".join(problems))
 
@@ -123,20 +131,26 @@ def require_llm_key(given: Mapping[str, str]) -> None:
     """Raises Misconfigured when there is nobody to ask."""
     if not (given.get("OPENAI_API_KEY") or given.get("OPENAI_BASE_URL")):
         raise Misconfigured(
-            "--llm-enabled needs OPENAI_API_KEY (or OPENAI_BASE_URL of a server of your own) in auto_monitor/.env "
+            "--llm-enabled needs OPENAI_API_KEY (or OPENAI_BASE_URL of a server of "
+            "your own) in auto_monitor/.env "
             "or in the environment"
         )
 
 
 def ends_at(seconds: float = GIVEN.max_duration) -> float | None:
-    """When, by `time.monotonic`, the time of the whole is up that begins now; None without a limit."""
+    """When, by `time.monotonic`, the time of the whole is up that begins now; None
+    without a limit."""
     return time.monotonic() + seconds if seconds else None
 
 
-def detection_policy(threshold_seconds: float = STUCK_THRESHOLD_SECONDS) -> DetectionPolicy:
+def detection_policy(
+    threshold_seconds: float = STUCK_THRESHOLD_SECONDS,
+) -> DetectionPolicy:
     """When is a worker stuck?"""
     discovery = max(DISCOVERY_THRESHOLD_SECONDS, threshold_seconds)
-    return DetectionPolicy(timedelta(seconds=threshold_seconds), timedelta(seconds=discovery))
+    return DetectionPolicy(
+        timedelta(seconds=threshold_seconds), timedelta(seconds=discovery)
+    )
 
 
 def healing_policy() -> HealingPolicy:
@@ -145,8 +159,12 @@ def healing_policy() -> HealingPolicy:
         MAX_FIX_ATTEMPTS,
         timedelta(seconds=COOLDOWN_SECONDS),
         timedelta(seconds=SUCCESS_VERIFICATION_SECONDS),
-        timedelta(seconds=max(SUCCESS_VERIFICATION_SECONDS, VERIFICATION_AT_MOST_SECONDS)),
-        window=timedelta(seconds=max(STUCK_THRESHOLD_SECONDS, SUCCESS_VERIFICATION_SECONDS)),
+        timedelta(
+            seconds=max(SUCCESS_VERIFICATION_SECONDS, VERIFICATION_AT_MOST_SECONDS)
+        ),
+        window=timedelta(
+            seconds=max(STUCK_THRESHOLD_SECONDS, SUCCESS_VERIFICATION_SECONDS)
+        ),
     )
 
 

@@ -1,7 +1,8 @@
-"""A code fix: from the LLM's text to a candidate that has passed guard and gate, and from there into place.
+"""A code fix: from the LLM's text to a candidate that has passed guard and gate, and
+from there into place.
 
-The script in place is only ever replaced whole, and only when it is still the one the fix was made from.
-"""
+The script in place is only ever replaced whole, and only when it is still the one the
+fix was made from."""
 
 import difflib
 import hashlib
@@ -23,11 +24,13 @@ NEWEST = 50
 
 
 class FixRefused(Exception):
-    """The fix is not applied; the message says why, for the next round and for the history."""
+    """The fix is not applied; the message says why, for the next round and for the
+    history."""
 
 
 class NotOurs(Exception):
-    """The script in place is neither what the fix was made from nor its result: somebody else changed it."""
+    """The script in place is neither what the fix was made from nor its result:
+    somebody else changed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +54,20 @@ class Workshop:
         self.compile(path)
         self.guard(source.decode("utf-8"), text)
         how = self.gate(path)
-        return Candidate(path.name, backup, digest(source), digest(path.read_bytes()), diff(source, text), how)
+        return Candidate(
+            path.name,
+            backup,
+            digest(source),
+            digest(path.read_bytes()),
+            diff(source, text),
+            how,
+        )
 
-    # -- the steps ------------------------------------------------------------------------------------------------
+    # -- the steps ---------------------------------------------------------------------
 
     def back_up(self, source: bytes) -> str:
-        """`auto_monitor/backups/<script>.<UTC>`: the script as it is; returns its name."""
+        """`auto_monitor/backups/<script>.<UTC>`: the script as it is; returns its
+        name."""
         name = f"{self.script.name}.{utc_now():%Y%m%dT%H%M%S.%fZ}"
         write_bytes(self.folder("backups") / name, source)
         for old in backups(self.state_dir, self.script)[:-NEWEST]:
@@ -74,8 +85,12 @@ class Workshop:
         return text
 
     def keep_candidate(self, text: str) -> Path:
-        """A file of its own; its name begins as the script's, so that its process is known as a worker."""
-        path = self.folder("candidates") / f"{self.script.stem}.{utc_now():%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}.py"
+        """A file of its own; its name begins as the script's, so that its process is
+        known as a worker."""
+        path = (
+            self.folder("candidates")
+            / f"{self.script.stem}.{utc_now():%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}.py"
+        )
         write_bytes(path, text.encode("utf-8"))
         for old in sorted(self.folder("candidates").glob("*.py"))[:-NEWEST]:
             old.unlink(missing_ok=True)
@@ -87,7 +102,9 @@ class Workshop:
         try:
             py_compile.compile(str(path), cfile=str(compiled), doraise=True)
         except py_compile.PyCompileError as error:
-            raise FixRefused(f"it does not compile: {error.msg.strip().splitlines()[-1]}") from None
+            raise FixRefused(
+                f"it does not compile: {error.msg.strip().splitlines()[-1]}"
+            ) from None
         finally:
             compiled.unlink(missing_ok=True)
 
@@ -98,11 +115,20 @@ class Workshop:
             raise FixRefused("the change is not allowed: " + "; ".join(objections[:8]))
 
     def gate(self, path: Path) -> str:
-        """Does it migrate the demo library as it should, in the sandbox? Returns how it did."""
+        """Does it migrate the demo library as it should, in the sandbox? Returns how it
+        did."""
         try:
-            return gate.check(path, self.script, self.project, self.folder("gate") / uuid.uuid4().hex[:8], self.seconds)
+            return gate.check(
+                path,
+                self.script,
+                self.project,
+                self.folder("gate") / uuid.uuid4().hex[:8],
+                self.seconds,
+            )
         except gate.NotPassed as refusal:
-            raise FixRefused(f"the candidate did not pass the gate: {refusal}") from None
+            raise FixRefused(
+                f"the candidate did not pass the gate: {refusal}"
+            ) from None
 
     def folder(self, name: str) -> Path:
         """`STATE_DIR/auto_monitor/<name>`."""
@@ -134,11 +160,12 @@ class WorkerScript:
         return candidate_path(self.state_dir, candidate.name)
 
     def promote(self, candidate: Candidate) -> None:
-        """The candidate becomes the script, in one step; repeatable. Raises NotOurs, OSError."""
+        """The candidate becomes the script, in one step; repeatable. Raises NotOurs,
+        OSError."""
         promote(self.path, self.state_dir, candidate)
 
 
-# -- into place and back -------------------------------------------------------------------------------------------
+# -- into place and back ---------------------------------------------------------------
 
 
 def candidate_path(state_dir: Path, name: str) -> Path:
@@ -155,7 +182,8 @@ def in_place(script: Path) -> str:
 
 
 def promote(script: Path, state_dir: Path, candidate: Candidate) -> None:
-    """The candidate becomes the script, in one step; repeatable. Raises NotOurs, OSError."""
+    """The candidate becomes the script, in one step; repeatable. Raises NotOurs,
+    OSError."""
     found = in_place(script)
     if found == candidate.after:
         return
@@ -166,17 +194,24 @@ def promote(script: Path, state_dir: Path, candidate: Candidate) -> None:
 
 
 def roll_back(script: Path, state_dir: Path) -> str:
-    """Puts the newest backup that differs from the script back; returns its name. Raises FixRefused, OSError."""
+    """Puts the newest backup that differs from the script back; returns its name.
+    Raises FixRefused, OSError."""
     now = script.read_bytes()
     for path in reversed(backups(state_dir, script)):
         data = path.read_bytes()
         if data != now:
             write_bytes(
-                state_dir / "auto_monitor" / "proposals" / f"{script.name}.{utc_now():%Y%m%dT%H%M%SZ}.taken-back", now
+                state_dir
+                / "auto_monitor"
+                / "proposals"
+                / f"{script.name}.{utc_now():%Y%m%dT%H%M%SZ}.taken-back",
+                now,
             )
             replace(script, data)
             return path.name
-    raise FixRefused(f"no backup in {state_dir / 'auto_monitor' / 'backups'} differs from {script}")
+    raise FixRefused(
+        f"no backup in {state_dir / 'auto_monitor' / 'backups'} differs from {script}"
+    )
 
 
 def backups(state_dir: Path, script: Path) -> list[Path]:
@@ -185,7 +220,8 @@ def backups(state_dir: Path, script: Path) -> list[Path]:
 
 
 def replace(script: Path, data: bytes) -> None:
-    """Atomically, with the mode it had: a reader sees the old or the new script. Raises OSError."""
+    """Atomically, with the mode it had: a reader sees the old or the new script. Raises
+    OSError."""
     durable.replace(script, data, mode=stat.S_IMODE(script.stat().st_mode))
 
 
@@ -197,9 +233,23 @@ def digest(data: bytes) -> str:
 def diff(before: bytes, after: str) -> str:
     """The change as a person reads it."""
     lines = difflib.unified_diff(
-        before.decode("utf-8").splitlines(), after.splitlines(), "before", "after", lineterm="", n=3
+        before.decode("utf-8").splitlines(),
+        after.splitlines(),
+        "before",
+        "after",
+        lineterm="",
+        n=3,
     )
     return "\n".join(lines)
 
 
-__all__ = ["FixRefused", "NotOurs", "Unavailable", "Workshop", "candidate_path", "in_place", "promote", "roll_back"]
+__all__ = [
+    "FixRefused",
+    "NotOurs",
+    "Unavailable",
+    "Workshop",
+    "candidate_path",
+    "in_place",
+    "promote",
+    "roll_back",
+]

@@ -1,8 +1,9 @@
-"""Evidence about a worker that hangs → a question to the LLM → a Diagnosis, without ever making the monitor wait.
+"""Evidence about a worker that hangs → a question to the LLM → a Diagnosis, without
+ever making the monitor wait.
 
-Each question is a job: a child process with a deadline. Answers are kept, by the fingerprint of their evidence, so that
-the same trouble is not paid for twice, and so that the budget is a sum over files.
-"""
+Each question is a job: a child process with a deadline. Answers are kept, by the
+fingerprint of their evidence, so that the same trouble is not paid for twice, and so
+that the budget is a sum over files."""
 
 import ast
 import contextlib
@@ -18,7 +19,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from auto_monitor.decide.diagnosis import Answer, Budget, Facts, FixType, Unreadable, patterns, read, templates
+from auto_monitor.decide.diagnosis import (
+    Answer,
+    Budget,
+    Facts,
+    FixType,
+    Unreadable,
+    patterns,
+    read,
+    templates,
+)
 from auto_monitor.decide.redact import redact, secret_values
 from auto_monitor.fix_applier import in_place
 from auto_monitor.model import Candidate, Opinion
@@ -79,14 +89,16 @@ class LlmDebugger:
         return worker_id in self._jobs or worker_id in self._answers
 
     def forget(self, worker_id: int) -> None:
-        """Its trouble is over, or another one now: what was asked about it counts no more."""
+        """Its trouble is over, or another one now: what was asked about it counts no
+        more."""
         self._answers.pop(worker_id, None)
         job = self._jobs.pop(worker_id, None)
         if job is not None:
             _end(job)
 
     def diagnose(self, facts: Facts) -> Answer:
-        """The answer about a worker; pending while the job runs, the same until it is forgotten."""
+        """The answer about a worker; pending while the job runs, the same until it is
+        forgotten."""
         answer = self._answers.get(facts.worker_id) or self._ask(facts)
         if not answer.pending:
             self._answers[facts.worker_id] = answer
@@ -114,14 +126,16 @@ class LlmDebugger:
             return Opinion.PENDING
         if answer.diagnosis is None:
             return Opinion.FAILED
-        return {True: Opinion.CONFIRMS, False: Opinion.DENIES, None: Opinion.UNKNOWN}[answer.diagnosis.disk]
+        return {True: Opinion.CONFIRMS, False: Opinion.DENIES, None: Opinion.UNKNOWN}[
+            answer.diagnosis.disk
+        ]
 
     def finish(self) -> None:
         """Ends the jobs that still run."""
         for worker_id in list(self._jobs):
             self.forget(worker_id)
 
-    # -- evidence -------------------------------------------------------------------------------------------------
+    # -- evidence ----------------------------------------------------------------------
 
     def evidence(self, facts: Facts) -> dict[str, Json]:
         """Everything the LLM is shown, free of secrets."""
@@ -143,10 +157,12 @@ class LlmDebugger:
             "last_log_lines": list(templates(lines)),
         }
         values = secret_values(self.environment)
-        cleaned: dict[str, Json] = json.loads(json.dumps(shown, ensure_ascii=False), parse_constant=lambda _name: None)
+        cleaned: dict[str, Json] = json.loads(
+            json.dumps(shown, ensure_ascii=False), parse_constant=lambda _name: None
+        )
         return {name: _clean(value, values) for name, value in cleaned.items()}
 
-    # -- jobs -----------------------------------------------------------------------------------------------------
+    # -- jobs --------------------------------------------------------------------------
 
     def _folder(self) -> Path:
         return self.state_dir / "auto_monitor" / "answers"
@@ -154,14 +170,32 @@ class LlmDebugger:
     def _start(self, facts: Facts, evidence: dict[str, Json], fingerprint: str) -> None:
         question = self._folder() / f"{fingerprint}.question"
         write_json(question, evidence)
-        ours = {key: value for key, value in os.environ.items() if not key.startswith(("MBS2_", "ALERT_"))}
-        given = {key: value for key, value in self.environment.items() if key.startswith(_OF_THE_JOB)}
+        ours = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("MBS2_", "ALERT_"))
+        }
+        given = {
+            key: value
+            for key, value in self.environment.items()
+            if key.startswith(_OF_THE_JOB)
+        }
         process = subprocess.Popen(
-            [sys.executable, "-m", "auto_monitor.repair.llm_job", str(question), str(self._answer_path(fingerprint)),
-             str(self.script)],
-            env={**ours, **given, "PYTHONPATH": str(self.project)}, cwd=self.project, stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "auto_monitor.repair.llm_job",
+                str(question),
+                str(self._answer_path(fingerprint)),
+                str(self.script),
+            ],
+            env={**ours, **given, "PYTHONPATH": str(self.project)},
+            cwd=self.project,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         self._jobs[facts.worker_id] = _Job(process, self.clock(), fingerprint, facts)
 
     def _look(self, job: _Job) -> Answer:
@@ -185,8 +219,12 @@ class LlmDebugger:
         if answer is None or answer.diagnosis is None:
             return None
         if answer.diagnosis.fix_type is FixType.CODE_FIX:
-            # Good for the script it was made from only; what was refused is asked about again.
-            fits = answer.candidate is not None and in_place(self.script) == answer.candidate.before
+            # Good for the script it was made from only; what was refused is asked about
+            # again.
+            fits = (
+                answer.candidate is not None
+                and in_place(self.script) == answer.candidate.before
+            )
             return answer if fits else None
         return answer
 
@@ -194,10 +232,17 @@ class LlmDebugger:
         value = read_json(path)
         if not isinstance(value, dict):
             return None
-        model, tokens = str(value.get("model") or ""), int(str(value.get("tokens") or 0))
+        model, tokens = (
+            str(value.get("model") or ""),
+            int(str(value.get("tokens") or 0)),
+        )
         found = value.get("diagnosis")
         if not isinstance(found, dict):
-            return Answer(failure=str(value.get("error") or "no answer"), model=model, tokens=tokens)
+            return Answer(
+                failure=str(value.get("error") or "no answer"),
+                model=model,
+                tokens=tokens,
+            )
         secrets, error = secret_values(self.environment), str(value.get("error") or "")
         try:
             diagnosis = read(found)
@@ -205,12 +250,19 @@ class LlmDebugger:
         except (Unreadable, KeyError) as why:
             return Answer(failure=str(why), model=model, tokens=tokens)
         if any(secret in diagnosis.code for secret in secrets):
-            return Answer(failure="the code it answered with contains a secret", model=model, tokens=tokens)
+            return Answer(
+                failure="the code it answered with contains a secret",
+                model=model,
+                tokens=tokens,
+            )
         diagnosis = replace(
-            diagnosis, root_cause=redact(diagnosis.root_cause, secrets),
+            diagnosis,
+            root_cause=redact(diagnosis.root_cause, secrets),
             description=redact(diagnosis.description, secrets),
-        )  # fmt: skip
-        return Answer(diagnosis, redact(error, secrets), candidate, model=model, tokens=tokens)
+        )
+        return Answer(
+            diagnosis, redact(error, secrets), candidate, model=model, tokens=tokens
+        )
 
     def _over_budget(self) -> str:
         """Why nothing may be asked now, or ""."""
@@ -221,9 +273,15 @@ class LlmDebugger:
         calls = spent(self.state_dir, timedelta(hours=1))[0]
         tokens = spent(self.state_dir, timedelta(days=1))[1]
         if calls >= self.budget.calls_per_hour:
-            return f"{calls} calls in the last hour; LLM_CALLS_PER_HOUR allows {self.budget.calls_per_hour}"
+            return (
+                f"{calls} calls in the last hour; LLM_CALLS_PER_HOUR allows "
+                f"{self.budget.calls_per_hour}"
+            )
         if tokens >= self.budget.tokens_per_day:
-            return f"{tokens} tokens in the last day; LLM_TOKENS_PER_DAY allows {self.budget.tokens_per_day}"
+            return (
+                f"{tokens} tokens in the last day; LLM_TOKENS_PER_DAY allows "
+                f"{self.budget.tokens_per_day}"
+            )
         return ""
 
 
@@ -240,44 +298,62 @@ def spent(state_dir: Path, within: timedelta | None = None) -> tuple[int, int]:
 
 
 def fingerprint_of(evidence: Mapping[str, Json], script: Path) -> str:
-    """What makes two troubles the same: where it hangs, the signs, what was tried; not the books it met.
+    """What makes two troubles the same: where it hangs, the signs, what was tried; not
+    the books it met.
 
-    Where it hangs: the functions of the script that the threads are in, in no order. What these call differs from look
-    to look when a thread spins. Only a stack without the script counts as it is.
-    """
+    Where it hangs: the functions of the script that the threads are in, in no order.
+    What these call differs from look to look when a thread spins. Only a stack without
+    the script counts as it is."""
     found = evidence.get("error_patterns")
     stack = evidence.get("python_stack")
     causes = evidence.get("root_causes_before")
-    frames = [_FRAME.search(str(line)) for line in stack] if isinstance(stack, list) else []
+    frames = (
+        [_FRAME.search(str(line)) for line in stack] if isinstance(stack, list) else []
+    )
     places = [
-        (f"{Path(frame[1]).name}:{frame[3]}", Path(frame[1]).name.startswith(script.stem)) for frame in frames if frame
+        (
+            f"{Path(frame[1]).name}:{frame[3]}",
+            Path(frame[1]).name.startswith(script.stem),
+        )
+        for frame in frames
+        if frame
     ]
     same = [
         str(evidence.get("phase")),
         sorted(found) if isinstance(found, dict) else [],
-        sorted({name for name, ours in places if ours}) or [name for name, _ours in places],
+        sorted({name for name, ours in places if ours})
+        or [name for name, _ours in places],
         evidence.get("disk_saturated"),
         evidence.get("earlier_attempts"),
-        isinstance(causes, dict) and any(isinstance(n, int) and n >= 2 for n in causes.values()),
+        isinstance(causes, dict)
+        and any(isinstance(n, int) and n >= 2 for n in causes.values()),
     ]
     return hashlib.sha256(json.dumps(same).encode()).hexdigest()[:32]
 
 
 def crash_places(lines: Sequence[str]) -> str:
-    """Where the last unforeseen error was raised, innermost first, as a stack has it; "" when there was none."""
+    """Where the last unforeseen error was raised, innermost first, as a stack has it;
+    "" when there was none."""
     crashes = [line for line in lines if f" {logs.INTERNAL_ERROR} " in line]
     return crashes[-1].replace(" | ", "\n") if crashes else ""
 
 
 def sources(stack: str, script: Path) -> dict[str, str]:
-    """The source of at most three functions of the worker that the stack names, innermost first. Read, never run."""
+    """The source of at most three functions of the worker that the stack names,
+    innermost first. Read, never run."""
     try:
         text = script.read_text("utf-8")
         tree = ast.parse(text)
     except (OSError, ValueError, SyntaxError):
         return {}
-    named = [frame[3] for frame in _FRAME.finditer(stack) if Path(frame[1]).name == script.name]
-    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    named = [
+        frame[3]
+        for frame in _FRAME.finditer(stack)
+        if Path(frame[1]).name == script.name
+    ]
+    functions = {
+        node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
+    }
     found = [name for name in dict.fromkeys(named) if name in functions][:FUNCTIONS]
     return {name: ast.get_source_segment(text, functions[name]) or "" for name in found}
 
@@ -285,7 +361,12 @@ def sources(stack: str, script: Path) -> dict[str, str]:
 def _candidate(value: Json) -> Candidate | None:
     if not isinstance(value, dict):
         return None
-    return Candidate(*(str(value[name]) for name in ("name", "backup", "before", "after", "diff", "validation")))
+    return Candidate(
+        *(
+            str(value[name])
+            for name in ("name", "backup", "before", "after", "diff", "validation")
+        )
+    )
 
 
 def _end(job: _Job) -> None:
@@ -301,7 +382,9 @@ def _clean(value: Json, secrets: frozenset[str]) -> Json:
     if isinstance(value, list):
         return [_clean(item, secrets) for item in value]
     if isinstance(value, dict):
-        return {redact(key, secrets): _clean(item, secrets) for key, item in value.items()}
+        return {
+            redact(key, secrets): _clean(item, secrets) for key, item in value.items()
+        }
     return value
 
 
@@ -311,7 +394,11 @@ def _last_lines(path: Path, count: int) -> list[str]:
     except OSError:
         return []
     parsed = (logs.parse(line) for line in text.splitlines())
-    return [f"{line.level} {sanitize_text(line.message)}" for line in parsed if line is not None][-count:]
+    return [
+        f"{line.level} {sanitize_text(line.message)}"
+        for line in parsed
+        if line is not None
+    ][-count:]
 
 
 def _written(path: Path) -> datetime:

@@ -1,8 +1,8 @@
 """The nouns of supervision: frozen values without I/O.
 
-Times are aware UTC datetimes. `now` of a decision is the monitor's steady clock (`clock.SteadyClock`): the wall clock
-at its start plus what a monotonic clock has counted since, so setting the clock moves nothing.
-"""
+Times are aware UTC datetimes. `now` of a decision is the monitor's steady clock
+(`clock.SteadyClock`): the wall clock at its start plus what a monotonic clock has
+counted since, so setting the clock moves nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,19 +14,20 @@ from migration.model import FileId, Phase
 
 
 def age(since: datetime, now: datetime) -> timedelta:
-    """How long ago `since` was; never negative, so a clock that was set back makes nothing due."""
+    """How long ago `since` was; never negative, so a clock that was set back makes
+    nothing due."""
     return max(timedelta(), now - since)
 
 
-# -- what is seen ------------------------------------------------------------------------------------------------
+# -- what is seen ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
     """One process: a pid alone names nobody, because pids are recycled.
 
-    `birth` is what setting the clock does not move (`clock.birth_of`); "" when whoever wrote it down did not know.
-    """
+    `birth` is what setting the clock does not move (`clock.birth_of`); "" when whoever
+    wrote it down did not know."""
 
     pid: int
     started: datetime
@@ -35,7 +36,8 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """What a worker had in hand: files, or else a range of book ids; and in which pass."""
+    """What a worker had in hand: files, or else a range of book ids; and in which
+    pass."""
 
     pass_id: int | None = None
     files: tuple[FileId, ...] = ()
@@ -51,13 +53,14 @@ class InFlight:
 class WorkerSnapshot:
     """One worker at one look.
 
-    `phase` is None before the process has written its first progress; `settled` says whether this process has settled
-    a file; `progress_seen_at` is when work was last seen to move, `beat_seen_at` when the main thread was last seen to
-    live; `exit_code` is known when the process ended as the monitor's child (negative: by that signal);
-    `repeated_range` is a range that was read twice or more without a new one since; `fruitless_since` is when a
-    file was last seen to arrive or to be under way, when files have failed since; `last_words` is the error that a
-    worker that failed left in its progress file, by class and sentence, and `error_class` its class alone.
-    """
+    `phase` is None before the process has written its first progress; `settled` says
+    whether this process has settled a file; `progress_seen_at` is when work was last
+    seen to move, `beat_seen_at` when the main thread was last seen to live; `exit_code`
+    is known when the process ended as the monitor's child (negative: by that signal);
+    `repeated_range` is a range that was read twice or more without a new one since;
+    `fruitless_since` is when a file was last seen to arrive or to be under way, when
+    files have failed since; `last_words` is the error that a worker that failed left in
+    its progress file, by class and sentence, and `error_class` its class alone."""
 
     worker_id: int
     alive: bool
@@ -102,10 +105,10 @@ class Verdict:
     """The health of one worker, since when, and why: as a `cause`, and in words.
 
     `reason` is for people and may say for how long; `what` is the same without times.
-    `crashed`: its own code failed. `away`: it ended because the server did not answer at its start. `all_failing`: it is
-    busy, but every file fails, while the server answers; that may be the server's fault, or the library's, so such a
-    worker is never paused.
-    """
+    `crashed`: its own code failed. `away`: it ended because the server did not answer
+    at its start. `all_failing`: it is busy, but every file fails, while the server
+    answers; that may be the server's fault, or the library's, so such a worker is never
+    paused."""
 
     worker_id: int
     health: Health
@@ -123,7 +126,7 @@ class Verdict:
         return self.health is Health.STUCK or self.crashed
 
 
-# -- what is remembered --------------------------------------------------------------------------------------------
+# -- what is remembered ----------------------------------------------------------------
 
 
 class Trigger(StrEnum):
@@ -138,9 +141,9 @@ class Trigger(StrEnum):
 class WorkerRecord:
     """What is remembered of one worker id; `by_hand`: a person paused it.
 
-    `wanted`: it counts towards the desired number; a worker that was scaled down does not. `attempts` are those since
-    the last verified one. `parallel_uploads` and `batch_size` are what a CONFIG_FIX gave it, kept across restarts.
-    """
+    `wanted`: it counts towards the desired number; a worker that was scaled down does
+    not. `attempts` are those since the last verified one. `parallel_uploads` and
+    `batch_size` are what a CONFIG_FIX gave it, kept across restarts."""
 
     worker_id: int
     wanted: bool = True
@@ -159,9 +162,9 @@ class WorkerRecord:
 class Candidate:
     """A changed script that has passed guard and gate.
 
-    `name` and `backup` are files in `candidates/` and `backups/`; `before` and `after` the SHA-256 of the script it was
-    made from and its own; `diff` the change; `validation` says in words how it did.
-    """
+    `name` and `backup` are files in `candidates/` and `backups/`; `before` and `after`
+    the SHA-256 of the script it was made from and its own; `diff` the change;
+    `validation` says in words how it did."""
 
     name: str
     backup: str
@@ -175,17 +178,19 @@ class Stage(StrEnum):
     """How far an attempt without a verdict is."""
 
     RECORDED = "recorded"  #: it is written down; nothing has been done yet
-    STARTED = "started"  #: the worker was started again, on the candidate where there is one
+    # : the worker was started again, on the candidate where there is one
+    STARTED = "started"
     PROMOTING = "promoting"  #: the candidate helped; it is being put in place
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An attempt without a verdict. It is kept in the attempt's history entry until there is one.
+    """An attempt without a verdict. It is kept in the attempt's history entry until
+    there is one.
 
-    `candidate` is the code fix on trial. `lost_before` is how many files of the range had failed or were skipped when
-    the trial began; None when the worker hung on no range.
-    """
+    `candidate` is the code fix on trial. `lost_before` is how many files of the range
+    had failed or were skipped when the trial began; None when the worker hung on no
+    range."""
 
     acted_at: datetime
     in_flight: InFlight
@@ -196,7 +201,8 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class CorrelatedFailure:
-    """Half of the workers or more became suspect together: `lead` is treated alone until its verdict releases all."""
+    """Half of the workers or more became suspect together: `lead` is treated alone
+    until its verdict releases all."""
 
     since: datetime
     lead: int
@@ -221,7 +227,7 @@ class MonitorState:
     schema: int = 1
 
 
-# -- what is decided -----------------------------------------------------------------------------------------------
+# -- what is decided -------------------------------------------------------------------
 
 
 class Treatment(StrEnum):
@@ -267,7 +273,8 @@ class Scaling(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ScalingDecision:
-    """`desired` is the number of workers from now on; `worker_id` the one to stop or start."""
+    """`desired` is the number of workers from now on; `worker_id` the one to stop or
+    start."""
 
     action: Scaling
     desired: int
@@ -275,7 +282,7 @@ class ScalingDecision:
     worker_id: int | None = None
 
 
-# -- what is recorded ----------------------------------------------------------------------------------------------
+# -- what is recorded ------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,11 +295,12 @@ class CodeChanges:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One attempt, as `auto_fix_history.json` has it (DESIGN section 7); rewritten as its fields fill.
+    """One attempt, as `auto_fix_history.json` has it (DESIGN section 7); rewritten as
+    its fields fill.
 
-    `timestamp` is ISO 8601 UTC; `confidence` 0-1; `verified` None while it is not known; `evidence` the name of a file;
-    `fingerprint` is what attempts against the same trouble have in common; `case` is there until the verdict.
-    """
+    `timestamp` is ISO 8601 UTC; `confidence` 0-1; `verified` None while it is not
+    known; `evidence` the name of a file; `fingerprint` is what attempts against the
+    same trouble have in common; `case` is there until the verdict."""
 
     timestamp: str
     worker_id: int

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # PYTHON_ARGCOMPLETE_OK
-"""The loop, and the command line; `Monitor.tick` reads as one round. `assembly` puts a monitor together."""
+"""The loop, and the command line; `Monitor.tick` reads as one round. `assembly` puts a
+monitor together."""
 
 import os
 import sys
@@ -13,19 +14,31 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 if __name__ == "__main__":
-    # Run as a script, Python looks for modules beside it, where `history` or `config` would hide others of that name.
+    # Run as a script, Python looks for modules beside it, where `history` or `config`
+    # would hide others of that name.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from auto_monitor import config
 from auto_monitor.assembly import Parts, policies, put_together
 from auto_monitor.cli import one_shot, status
 from auto_monitor.cli.command_line import Settings, read_arguments, settings_of
-from auto_monitor.cli.daemon import AlreadyRunning, MonitorLock, keep_place, stop_on_signals
+from auto_monitor.cli.daemon import (
+    AlreadyRunning,
+    MonitorLock,
+    keep_place,
+    stop_on_signals,
+)
 from auto_monitor.decide import redact, scaling
 from auto_monitor.decide.detection import assess
 from auto_monitor.decide.ending import RUNNING, Ending, Watched, ending
 from auto_monitor.fix_applier import FixRefused
-from auto_monitor.model import Health, MonitorState, Verdict, WorkerRecord, WorkerSnapshot
+from auto_monitor.model import (
+    Health,
+    MonitorState,
+    Verdict,
+    WorkerRecord,
+    WorkerSnapshot,
+)
 from auto_monitor.observe.disk import DiskMeter
 from auto_monitor.record import action_log
 from auto_monitor.record.samples import NAME as SAMPLES_NAME
@@ -52,10 +65,11 @@ class Monitor:
         self.snapshots: Mapping[int, WorkerSnapshot] = {}
         self.exit_code = 0
 
-    # -- one round ------------------------------------------------------------------------------------------------
+    # -- one round ---------------------------------------------------------------------
 
     def begin(self) -> bool:
-        """Takes up what an earlier monitor left; False when no pass is open and there is nothing to do."""
+        """Takes up what an earlier monitor left; False when no pass is open and there
+        is nothing to do."""
         now, file = self.parts.clock(), self.parts.state_file
         older = file.left_open()
         left, warning = (file.read(), "") if self.settings.dry_run else file.load(now)
@@ -70,12 +84,17 @@ class Monitor:
             self.parts.cases.begin()
         if left is not None and left.pass_opened_at == found.opened_at:
             self.take_over(left)
-        self.memory.change(pass_opened_at=found.opened_at, check_interval=self.settings.check_interval)
+        self.memory.change(
+            pass_opened_at=found.opened_at, check_interval=self.settings.check_interval
+        )
         self.say.info(
             "Watching pass %d of %s (%d files found, %d to do); %d workers desired",
-            found.pass_id, self.settings.library, found.counts.discovered, found.counts.pending,
+            found.pass_id,
+            self.settings.library,
+            found.counts.discovered,
+            found.counts.pending,
             self.memory.state.desired,
-        )  # fmt: skip
+        )
         self.parts.supervisor.adopt(self.parts.observer)
         if not self.settings.dry_run:
             self.parts.attempts.take_up(found.pass_id)
@@ -83,27 +102,40 @@ class Monitor:
         return True
 
     def take_over(self, left: MonitorState) -> None:
-        """Goes on with what an earlier monitor remembered; a number of workers that a person named now counts more."""
+        """Goes on with what an earlier monitor remembered; a number of workers that a
+        person named now counts more."""
         target = self.parts.policies.scaling.target
         remembered = left.target == target and not self.settings.target_given
         desired = left.desired if remembered else target
-        workers = {record.worker_id: self.parts.supervisor.revived(record) for record in left.workers.values()}
-        self.memory.state = replace(left, desired=desired, target=target, workers=workers, ended="")
+        workers = {
+            record.worker_id: self.parts.supervisor.revived(record)
+            for record in left.workers.values()
+        }
+        self.memory.state = replace(
+            left, desired=desired, target=target, workers=workers, ended=""
+        )
         self.parts.attempts.count()
-        wanted = {record.worker_id: record.identity is not None for record in self.memory.wanted()}
+        wanted = {
+            record.worker_id: record.identity is not None
+            for record in self.memory.wanted()
+        }
         for number in scaling.surplus_ids(desired, wanted):
             self.memory.remember(WorkerRecord(number, wanted=False))
             self.parts.attempts.conclude(number, None, "fewer workers are desired")
 
     def tick(self) -> bool:
-        """One look at everything and what it leads to; True when there is nothing left to watch."""
+        """One look at everything and what it leads to; True when there is nothing left
+        to watch."""
         now, parts = self.parts.clock(), self.parts
         if parts.command_handler is not None:
             parts.command_handler.carry_out()
         parts.supervisor.adopt(parts.observer)
         found = self.totals()
         self.snapshots = snapshots = self.look(now)
-        verdicts = {number: assess(seen, now, parts.policies.detection) for number, seen in snapshots.items()}
+        verdicts = {
+            number: assess(seen, now, parts.policies.detection)
+            for number, seen in snapshots.items()
+        }
         self.note(snapshots, verdicts, now)
         parts.attempts.verify(snapshots, verdicts, now, parts.policies.healing)
         self.sample(found, verdicts)
@@ -113,20 +145,32 @@ class Monitor:
         if self.closed_since is None and not parts.supervisor.time_is_up():
             acted = self.scale_workers_based_on_disk_io(verdicts, now)
             parts.supervisor.fill_up()
-            parts.healer.heal(snapshots, {n: verdict for n, verdict in verdicts.items() if n not in acted}, now)
+            parts.healer.heal(
+                snapshots,
+                {n: verdict for n, verdict in verdicts.items() if n not in acted},
+                now,
+            )
         self.memory.save()
         return False
 
     def look(self, now: datetime) -> dict[int, WorkerSnapshot]:
-        """Every worker that was started; one that meets only failures of an absent server is excused."""
+        """Every worker that was started; one that meets only failures of an absent
+        server is excused."""
         records = [record for record in self.memory.wanted() if record.identity]
-        seen = {record.worker_id: self.parts.observer.look(record, now) for record in records}
+        seen = {
+            record.worker_id: self.parts.observer.look(record, now)
+            for record in records
+        }
         return self.parts.healer.excuse(seen, now, self.parts.policies.detection)
 
     def wanted_soon(self) -> bool:
-        """Is there something that the next look should not be waited for? Cheap enough to ask every second."""
+        """Is there something that the next look should not be waited for? Cheap enough
+        to ask every second."""
         ended = self.parts.supervisor.workers.reap()
-        return ended or (self.parts.command_handler is not None and self.parts.command_handler.waiting())
+        return ended or (
+            self.parts.command_handler is not None
+            and self.parts.command_handler.waiting()
+        )
 
     def totals(self) -> Totals | None:
         """The newest pass of the ledger; None when it cannot be told now."""
@@ -136,17 +180,36 @@ class Monitor:
             self.say.once("ledger", f"The totals cannot be read now: {error}")
             return None
 
-    def note(self, snapshots: Mapping[int, WorkerSnapshot], verdicts: Mapping[int, Verdict], now: datetime) -> None:
-        """Logs what has changed, and remembers since when a worker is suspect and how it ended."""
+    def note(
+        self,
+        snapshots: Mapping[int, WorkerSnapshot],
+        verdicts: Mapping[int, Verdict],
+        now: datetime,
+    ) -> None:
+        """Logs what has changed, and remembers since when a worker is suspect and how
+        it ended."""
         for number, seen in snapshots.items():
             verdict, record = verdicts[number], self.memory.record(number)
-            suspect = (record.suspect_since or now) if verdict.health is Health.STUCK else None
-            kept = record.suspect_since if self.parts.cases.of(number) is not None else suspect
-            self.memory.remember(replace(record, suspect_since=kept, exit_code=seen.exit_code))
+            suspect = (
+                (record.suspect_since or now)
+                if verdict.health is Health.STUCK
+                else None
+            )
+            kept = (
+                record.suspect_since
+                if self.parts.cases.of(number) is not None
+                else suspect
+            )
+            self.memory.remember(
+                replace(record, suspect_since=kept, exit_code=seen.exit_code)
+            )
             if self.parts.diagnoser is not None and not verdict.is_a_riddle:
                 self.parts.diagnoser.forget(number)
             text = f"Worker {number} is {verdict.health.value}: {verdict.reason}"
-            if self.say.once(f"worker {number}", text, verdict.health.value) and verdict.health is Health.ENDED:
+            if (
+                self.say.once(f"worker {number}", text, verdict.health.value)
+                and verdict.health is Health.ENDED
+            ):
                 self.parts.alerts.tell(f"{text}; a restart cannot mend that")
 
     def watched(self, found: Totals | None, verdicts: Mapping[int, Verdict]) -> Watched:
@@ -182,8 +245,14 @@ class Monitor:
         for entry in self.parts.cases.open_entries():
             self.parts.attempts.conclude(entry.worker_id, True, "the pass is closed")
         proved = self.parts.ledger.proved(found.pass_id)
-        failed = "".join(f"; {count} {reason}" for reason, count in sorted(found.failed.items()))
-        tell = self.parts.alerts.announce if proved and not found.differences else self.parts.alerts.tell
+        failed = "".join(
+            f"; {count} {reason}" for reason, count in sorted(found.failed.items())
+        )
+        tell = (
+            self.parts.alerts.announce
+            if proved and not found.differences
+            else self.parts.alerts.tell
+        )
         tell(f"{totals.equation(found, proved=proved)}{failed}")
         self.memory.save(ended="completed")
         if not self.settings.dry_run:
@@ -199,39 +268,51 @@ class Monitor:
         self.memory.save(ended="failed")
 
     def sample(self, found: Totals | None, verdicts: Mapping[int, Verdict]) -> None:
-        """A line for the charts of those who look later; that it cannot be written stops nothing."""
+        """A line for the charts of those who look later; that it cannot be written
+        stops nothing."""
         if self.settings.dry_run or found is None:
             return
         counts, state = found.counts, self.memory.state
         running = sum(verdict.health in RUNNING for verdict in verdicts.values())
         taken = Sample(
-            self.parts.wall(), found.pass_id, counts.discovered - counts.pending, found.bytes_uploaded,
-            state.disk_utilization, state.desired, running,
-        )  # fmt: skip
+            self.parts.wall(),
+            found.pass_id,
+            counts.discovered - counts.pending,
+            found.bytes_uploaded,
+            state.disk_utilization,
+            state.desired,
+            running,
+        )
         try:
             self.parts.keep_sample(taken)
         except OSError as error:
-            self.say.once("samples", f"{SAMPLES_NAME} cannot be written: {error.strerror}")
+            self.say.once(
+                "samples", f"{SAMPLES_NAME} cannot be written: {error.strerror}"
+            )
 
-    def scale_workers_based_on_disk_io(self, verdicts: Mapping[int, Verdict], now: datetime) -> set[int]:
+    def scale_workers_based_on_disk_io(
+        self, verdicts: Mapping[int, Verdict], now: datetime
+    ) -> set[int]:
         """Changes the number of workers by at most one; returns the ids it acted on."""
         return self.parts.scaler.scale(verdicts, self.snapshots, now)
 
     def prepare(self, seconds: float) -> None:
-        """The next look is so many seconds away: what takes longer than a look may begins in time for it."""
+        """The next look is so many seconds away: what takes longer than a look may
+        begins in time for it."""
         left = timedelta(seconds=seconds)
         self.parts.scaler.prepare(self.parts.clock() + left, left)
 
 
-# -- the names that stay -------------------------------------------------------------------------------------------
+# -- the names that stay ---------------------------------------------------------------
 
 
 def get_disk_io_utilization(library: Path | None = None) -> float | None:
-    """Percent of time the busiest disk under the library is busy; None when that cannot be known.
+    """Percent of time the busiest disk under the library is busy; None when that cannot
+    be known.
 
-    Without `library`, the one that CALIBRE_LIBRARY names. Takes less than a second: iostat's figure when it has one by
-    then, else that of the kernel's counters, from which iostat's comes too.
-    """
+    Without `library`, the one that CALIBRE_LIBRARY names. Takes less than a second:
+    iostat's figure when it has one by then, else that of the kernel's counters, from
+    which iostat's comes too."""
     named = texts_of(config.PROJECT).get("CALIBRE_LIBRARY")
     path = library or (Path(named).expanduser() if named else None)
     if path is None:
@@ -243,17 +324,20 @@ def get_disk_io_utilization(library: Path | None = None) -> float | None:
         meter.close()
 
 
-def scale_workers_based_on_disk_io(monitor: Monitor, verdicts: Mapping[int, Verdict], now: datetime) -> set[int]:
+def scale_workers_based_on_disk_io(
+    monitor: Monitor, verdicts: Mapping[int, Verdict], now: datetime
+) -> set[int]:
     """Changes the number of workers by at most one; returns the ids it acted on."""
     return monitor.scale_workers_based_on_disk_io(verdicts, now)
 
 
 def kill_worker(monitor: Monitor, worker_id: int) -> bool:
-    """Ends worker N: TERM, 10 s, KILL of its own group; False when it was not there. Never anything else."""
+    """Ends worker N: TERM, 10 s, KILL of its own group; False when it was not there.
+    Never anything else."""
     return monitor.parts.supervisor.kill(worker_id)
 
 
-# -- its life ------------------------------------------------------------------------------------------------------
+# -- its life --------------------------------------------------------------------------
 
 
 def run(settings: Settings, service: Notifier) -> int:
@@ -266,11 +350,17 @@ def run(settings: Settings, service: Notifier) -> int:
         if lock is not None:
             stack.callback(lock.release)
         say = stack.enter_context(
-            action_log.opened(settings.state_dir, dry_run=settings.dry_run, console=not settings.quiet,
-                           as_json=config.LOG_FORMAT == "json")
-        )  # fmt: skip
+            action_log.opened(
+                settings.state_dir,
+                dry_run=settings.dry_run,
+                console=not settings.quiet,
+                as_json=config.LOG_FORMAT == "json",
+            )
+        )
         clock = SteadyClock()
-        monitor = Monitor(settings, put_together(settings, policies(settings), say, clock))
+        monitor = Monitor(
+            settings, put_together(settings, policies(settings), say, clock)
+        )
         stack.callback(monitor.parts.meter.close)
         stop = threading.Event()
         stop_on_signals(stop)
@@ -288,8 +378,11 @@ def run(settings: Settings, service: Notifier) -> int:
         return monitor.exit_code
 
 
-def watch(monitor: Monitor, stop: threading.Event, service: Notifier, lock: MonitorLock | None) -> None:
-    """Looks at everything again and again, until the pass is closed or somebody asks to stop."""
+def watch(
+    monitor: Monitor, stop: threading.Event, service: Notifier, lock: MonitorLock | None
+) -> None:
+    """Looks at everything again and again, until the pass is closed or somebody asks to
+    stop."""
     while not stop.is_set():
         began = time.monotonic()
         service.alive()
@@ -299,13 +392,19 @@ def watch(monitor: Monitor, stop: threading.Event, service: Notifier, lock: Moni
         except StateUnwritable as error:
             over = False
             monitor.say.error("%s", error)
-        except Exception as error:  # noqa: BLE001 - the watcher must outlive whatever one look runs into
+        except Exception as error:  # noqa: BLE001
+            # The watcher must outlive whatever one look runs into.
             over = False
-            monitor.say.error("This look failed (%s: %s)", type(error).__name__, error, exc_info=error)
+            monitor.say.error(
+                "This look failed (%s: %s)", type(error).__name__, error, exc_info=error
+            )
         if over or monitor.settings.once:
             return
-        # A child that ends and a command are looked at soon; everything else can wait for the next look.
-        while (left := began + monitor.settings.check_interval - time.monotonic()) > 0 and not stop.is_set():
+        # A child that ends and a command are looked at soon; everything else can wait
+        # for the next look.
+        while (
+            left := began + monitor.settings.check_interval - time.monotonic()
+        ) > 0 and not stop.is_set():
             service.alive()
             if not keep_place(lock, monitor.say):
                 return
@@ -335,7 +434,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return int(error.exit_code)
     except OSError as error:
-        sys.stderr.write(f"cannot write the state directory {given.state_dir}: {error}\n")
+        sys.stderr.write(
+            f"cannot write the state directory {given.state_dir}: {error}\n"
+        )
         return 5
 
 

@@ -1,4 +1,5 @@
-"""What the monitor needs from the world. `assembly` plugs in the real things, `tests/harness` fakes."""
+"""What the monitor needs from the world. `assembly` plugs in the real things,
+`tests/harness` fakes."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
@@ -57,8 +58,11 @@ class Processes(Protocol):
         """Has a worker ended since the last time?"""
         ...
 
-    def take_stack(self, identity: Identity | None, worker_id: int, seconds: float) -> str:
-        """The Python stack of worker N's threads; "" when it does not answer in time."""
+    def take_stack(
+        self, identity: Identity | None, worker_id: int, seconds: float
+    ) -> str:
+        """The Python stack of worker N's threads; "" when it does not answer in
+        time."""
         ...
 
     def time_is_up(self) -> bool:
@@ -135,8 +139,11 @@ class Ledger(Protocol):
         """Do the rows of the pass agree with its counters?"""
         ...
 
-    def settled(self, pass_id: int, files: Sequence[FileId], first_id: int | None) -> bool:
-        """Have these files their outcomes? Without files: is the range of this book closed?"""
+    def settled(
+        self, pass_id: int, files: Sequence[FileId], first_id: int | None
+    ) -> bool:
+        """Have these files their outcomes? Without files: is the range of this book
+        closed?"""
         ...
 
     def carried(self, pass_id: int, files: Sequence[FileId]) -> bool:
@@ -160,12 +167,14 @@ class History(Protocol):
         ...
 
     def record(self, entry: HistoryEntry, now: datetime) -> None:
-        """Adds the entry, or replaces the one with the same key. Raises StateUnwritable, OutOfResources."""
+        """Adds the entry, or replaces the one with the same key. Raises
+        StateUnwritable, OutOfResources."""
         ...
 
 
 class StateFile(Protocol):
-    """Clocks, counters and the desired number, which survive a restart of the monitor."""
+    """Clocks, counters and the desired number, which survive a restart of the
+    monitor."""
 
     @property
     def path(self) -> Path:
@@ -193,11 +202,13 @@ class Evidence(Protocol):
     """What attempts are based on, and changes that are left to a person."""
 
     def keep(self, verdict: Verdict, seen: WorkerSnapshot, stack: str) -> str:
-        """Keeps what was known; returns the file's name. Raises StateUnwritable, OutOfResources."""
+        """Keeps what was known; returns the file's name. Raises StateUnwritable,
+        OutOfResources."""
         ...
 
     def propose(self, worker_id: int, root_cause: str, code: str) -> str:
-        """Keeps a change; returns the file's name. Raises StateUnwritable, OutOfResources."""
+        """Keeps a change; returns the file's name. Raises StateUnwritable,
+        OutOfResources."""
         ...
 
 
@@ -227,7 +238,8 @@ class Script(Protocol):
         ...
 
     def promote(self, candidate: Candidate) -> None:
-        """The candidate becomes the script, in one step; repeatable. Raises NotOurs, OSError."""
+        """The candidate becomes the script, in one step; repeatable. Raises NotOurs,
+        OSError."""
         ...
 
 
@@ -235,7 +247,8 @@ class Reservations(Protocol):
     """Books kept for the worker that a candidate is tried on."""
 
     def keep(self, pass_id: int, books: Collection[BookId], worker_id: int) -> None:
-        """From now on, for as long as a trial may take. Raises StateUnwritable, OutOfResources."""
+        """From now on, for as long as a trial may take. Raises StateUnwritable,
+        OutOfResources."""
         ...
 
     def clear(self) -> None:
@@ -276,7 +289,8 @@ class Commands(Protocol):
 
 
 class Diagnoser(Protocol):
-    """Never makes anybody wait: an answer that is not there yet is pending, and asked for again at the next look."""
+    """Never makes anybody wait: an answer that is not there yet is pending, and asked
+    for again at the next look."""
 
     def asked(self, worker_id: int) -> bool:
         """Has a question about this worker been asked, answered or not?"""

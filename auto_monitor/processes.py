@@ -1,4 +1,5 @@
-"""Worker processes: start, find, stop, kill. Identity is pid, start time and command line, never a pid or a name."""
+"""Worker processes: start, find, stop, kill. Identity is pid, start time and command
+line, never a pid or a name."""
 
 import contextlib
 import math
@@ -21,17 +22,30 @@ from common.settings.setting import settings_of
 from common.settings.worker import WorkerSettings
 from migration.worker import stacks
 
-#: Recorded and measured start times may differ by rounding and by a clock that was set, seconds.
+#: Recorded and measured start times may differ by rounding and by a clock that was set,
+#: seconds.
 START_TOLERANCE = 2.0
 #: Settings of a worker that are on its command line, or its own.
 _TOLD = {"CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID"}
-#: What a worker is told by its environment: all of its other settings, wherever the monitor has them from.
+#: What a worker is told by its environment: all of its other settings, wherever the
+#: monitor has them from.
 FOR_WORKERS = frozenset(one.variable for one in settings_of(WorkerSettings)) - _TOLD
-_NOT_FOR_WORKERS = ("OPENAI_", "ALERT_", "CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID", "NOTIFY_SOCKET", "WATCHDOG_")
+_NOT_FOR_WORKERS = (
+    "OPENAI_",
+    "ALERT_",
+    "CALIBRE_LIBRARY",
+    "STATE_DIR",
+    "WORKER_ID",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_",
+)
 
 
-def running(identity: Identity | None, is_ours: Callable[[list[str]], bool]) -> psutil.Process | None:
-    """The process, when it is still this one, lives, and its arguments are those of one of ours."""
+def running(
+    identity: Identity | None, is_ours: Callable[[list[str]], bool]
+) -> psutil.Process | None:
+    """The process, when it is still this one, lives, and its arguments are those of one
+    of ours."""
     if identity is None:
         return None
     try:
@@ -41,11 +55,14 @@ def running(identity: Identity | None, is_ours: Callable[[list[str]], bool]) -> 
         alive = process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return None
-    return process if alive and _same(identity, started) and is_ours(arguments) else None
+    return (
+        process if alive and _same(identity, started) and is_ours(arguments) else None
+    )
 
 
 def _same(identity: Identity, started: datetime) -> bool:
-    """Is the process that has this pid now, and started then by the present clock, the one that was written down?"""
+    """Is the process that has this pid now, and started then by the present clock, the
+    one that was written down?"""
     birth = birth_of(identity.pid) if identity.birth else ""
     if birth:
         return birth == identity.birth
@@ -53,7 +70,8 @@ def _same(identity: Identity, started: datetime) -> bool:
 
 
 def argument(arguments: Sequence[str], option: str) -> str | None:
-    """The value of an option on a command line (`--option value` or `--option=value`); None when it is not there."""
+    """The value of an option on a command line (`--option value` or `--option=value`);
+    None when it is not there."""
     for place, text in enumerate(arguments):
         if text == option and place + 1 < len(arguments):
             return arguments[place + 1]
@@ -65,17 +83,21 @@ def argument(arguments: Sequence[str], option: str) -> str | None:
 def identity_of(pid: int) -> Identity | None:
     """The identity of a process that runs now; None when it is gone."""
     try:
-        return Identity(pid, datetime.fromtimestamp(psutil.Process(pid).create_time(), tz=UTC), birth_of(pid))
+        return Identity(
+            pid,
+            datetime.fromtimestamp(psutil.Process(pid).create_time(), tz=UTC),
+            birth_of(pid),
+        )
     except psutil.Error:
         return None
 
 
 def end(process: psutil.Process, grace_seconds: float) -> bool:
-    """SIGTERM, then SIGKILL to whatever is left of its group; True when it had to be killed.
+    """SIGTERM, then SIGKILL to whatever is left of its group; True when it had to be
+    killed.
 
-    The group is signalled only when the process leads it: workers are started so; one that was started by hand shares
-    its group with a shell.
-    """
+    The group is signalled only when the process leads it: workers are started so; one
+    that was started by hand shares its group with a shell."""
     leads = _leads_its_group(process)
     _signal(process, signal.SIGTERM, group=leads)
     _gone, alive = psutil.wait_procs([process], timeout=grace_seconds)
@@ -93,7 +115,8 @@ def _leads_its_group(process: psutil.Process) -> bool:
 
 
 def _signal(process: psutil.Process, number: signal.Signals, *, group: bool) -> None:
-    # psutil compares pid and start time before it sends; the group is that of a process just seen alive.
+    # psutil compares pid and start time before it sends; the group is that of a process
+    # just seen alive.
     with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
         if group and process.is_running():
             os.killpg(process.pid, number)
@@ -103,10 +126,11 @@ def _signal(process: psutil.Process, number: signal.Signals, *, group: bool) -> 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """How workers are run: the script (which a promoted fix replaces), and what all of them are told.
+    """How workers are run: the script (which a promoted fix replaces), and what all of
+    them are told.
 
-    `until` is the time of the steady clock (`time.monotonic`) from which no worker may take a new book; None for never.
-    """
+    `until` is the time of the steady clock (`time.monotonic`) from which no worker may
+    take a new book; None for never."""
 
     script: Path
     library: Path
@@ -121,13 +145,28 @@ class Command:
         return self.until is not None and time.monotonic() >= self.until
 
     def line(
-        self, worker_id: int, script: Path, parallel_uploads: int | None, batch_size: int | None, *, retry_failed: bool
+        self,
+        worker_id: int,
+        script: Path,
+        parallel_uploads: int | None,
+        batch_size: int | None,
+        *,
+        retry_failed: bool,
     ) -> list[str]:
-        """The arguments of worker N. They only join a pass; passwords are in the environment."""
+        """The arguments of worker N. They only join a pass; passwords are in the
+        environment."""
         line = [
-            sys.executable, str(script), str(self.library), "--server", self.server, "--worker-id", str(worker_id),
-            "--state-dir", str(self.state_dir), "--join-only",
-        ]  # fmt: skip
+            sys.executable,
+            str(script),
+            str(self.library),
+            "--server",
+            self.server,
+            "--worker-id",
+            str(worker_id),
+            "--state-dir",
+            str(self.state_dir),
+            "--join-only",
+        ]
         if parallel_uploads is not None:
             line += ["--parallel-uploads", str(parallel_uploads)]
         if batch_size is not None:
@@ -137,13 +176,28 @@ class Command:
         return line
 
     def surroundings(self) -> dict[str, str]:
-        """The environment of a worker: what the monitor was given for it, without what is only the monitor's."""
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_FOR_WORKERS)}
-        given = {key: value for key, value in self.environment.items() if key in FOR_WORKERS}
+        """The environment of a worker: what the monitor was given for it, without what
+        is only the monitor's."""
+        inherited = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(_NOT_FOR_WORKERS)
+        }
+        given = {
+            key: value for key, value in self.environment.items() if key in FOR_WORKERS
+        }
         if self.until is not None:
-            # A worker that is started later gets what is left, rounded up: it never ends before the monitor knows why.
-            given["MIGRATE_MAX_DURATION"] = str(max(1, math.ceil(self.until - time.monotonic())))
-        return {**inherited, **given, "PYTHONPATH": str(self.project), "PYTHONUNBUFFERED": "1"}
+            # A worker that is started later gets what is left, rounded up: it never
+            # ends before the monitor knows why.
+            given["MIGRATE_MAX_DURATION"] = str(
+                max(1, math.ceil(self.until - time.monotonic()))
+            )
+        return {
+            **inherited,
+            **given,
+            "PYTHONPATH": str(self.project),
+            "PYTHONUNBUFFERED": "1",
+        }
 
 
 class Workers:
@@ -164,16 +218,25 @@ class Workers:
         batch_size: int | None = None,
         retry_failed: bool = False,
     ) -> Identity:
-        """Starts worker N in a session and group of its own. Raises OSError when that is impossible."""
+        """Starts worker N in a session and group of its own. Raises OSError when that
+        is impossible."""
         line = self.command.line(
-            worker_id, script or self.command.script, parallel_uploads, batch_size, retry_failed=retry_failed
+            worker_id,
+            script or self.command.script,
+            parallel_uploads,
+            batch_size,
+            retry_failed=retry_failed,
         )
         output = self.command.state_dir / f"migration_worker{worker_id}.out"
         with output.open("wb") as said:
             child = subprocess.Popen(
-                line, env=self.command.surroundings(), stdin=subprocess.DEVNULL, stdout=said, stderr=said,
+                line,
+                env=self.command.surroundings(),
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
                 start_new_session=True,
-            )  # fmt: skip
+            )
         identity = identity_of(child.pid) or Identity(child.pid, utc_now())
         self._children[identity] = child
         return identity
@@ -182,10 +245,12 @@ class Workers:
         """Worker N's process when it still lives and is provably that."""
         self.reap()
         if identity is not None and identity in self._children:
-            # Our own child, not reaped yet: its pid cannot be anybody else's, and until it has become the worker its
-            # command line is still ours.
+            # Our own child, not reaped yet: its pid cannot be anybody else's, and until
+            # it has become the worker its command line is still ours.
             return psutil.Process(identity.pid)
-        return running(identity, lambda arguments: self._is_worker(arguments, worker_id))
+        return running(
+            identity, lambda arguments: self._is_worker(arguments, worker_id)
+        )
 
     def lives(self, identity: Identity | None, worker_id: int) -> bool:
         """Does worker N live, provably as this process?"""
@@ -195,7 +260,9 @@ class Workers:
         """Does worker N live and run the script of this name?"""
         process = self.find(identity, worker_id)
         try:
-            return process is not None and any(Path(text).name == name for text in process.cmdline()[:3])
+            return process is not None and any(
+                Path(text).name == name for text in process.cmdline()[:3]
+            )
         except psutil.Error:
             return False
 
@@ -204,15 +271,30 @@ class Workers:
         return self.command.time_is_up()
 
     def _is_worker(self, arguments: list[str], worker_id: int) -> bool:
-        """A command line of worker N on our state directory; what it does not name came from the environment."""
-        script = any(Path(text).name.startswith(self.command.script.stem) for text in arguments[1:3])
-        number, state_dir = argument(arguments, "--worker-id"), argument(arguments, "--state-dir")
-        same_place = state_dir is None or Path(state_dir).expanduser().resolve() == self.command.state_dir
+        """A command line of worker N on our state directory; what it does not name came
+        from the environment."""
+        script = any(
+            Path(text).name.startswith(self.command.script.stem)
+            for text in arguments[1:3]
+        )
+        number, state_dir = (
+            argument(arguments, "--worker-id"),
+            argument(arguments, "--state-dir"),
+        )
+        same_place = (
+            state_dir is None
+            or Path(state_dir).expanduser().resolve() == self.command.state_dir
+        )
         return script and number in (None, str(worker_id)) and same_place
 
     def reap(self) -> bool:
-        """Notes how children have ended, so that none stays a zombie; has one since the last time?"""
-        ended = [identity for identity, child in self._children.items() if child.poll() is not None]
+        """Notes how children have ended, so that none stays a zombie; has one since the
+        last time?"""
+        ended = [
+            identity
+            for identity, child in self._children.items()
+            if child.poll() is not None
+        ]
         for identity in ended:
             self._exits[identity] = self._children.pop(identity).returncode
         return bool(ended)
@@ -223,7 +305,8 @@ class Workers:
         return None if identity is None else self._exits.get(identity)
 
     def stop(self, identity: Identity | None, worker_id: int) -> bool:
-        """Ends worker N: TERM, then KILL; False when it was not there. Nothing else is ever signalled."""
+        """Ends worker N: TERM, then KILL; False when it was not there. Nothing else is
+        ever signalled."""
         process = self.find(identity, worker_id)
         if process is None:
             return False
@@ -232,7 +315,8 @@ class Workers:
         return True
 
     def _note_end(self, identity: Identity | None, process: psutil.Process) -> None:
-        """psutil has waited for a child of ours, so its exit status is known there and to nobody else."""
+        """psutil has waited for a child of ours, so its exit status is known there and
+        to nobody else."""
         code = getattr(process, "returncode", None)
         if identity is not None and identity in self._children and code is not None:
             self._children.pop(identity).returncode = int(code)
@@ -242,9 +326,14 @@ class Workers:
     def stop_all(self, identities: Mapping[int, Identity | None]) -> None:
         """Ends these workers side by side."""
         found = {
-            process: known for number, known in identities.items() if (process := self.find(known, number)) is not None
+            process: known
+            for number, known in identities.items()
+            if (process := self.find(known, number)) is not None
         }
-        threads = [threading.Thread(target=end, args=(process, self._grace)) for process in found]
+        threads = [
+            threading.Thread(target=end, args=(process, self._grace))
+            for process in found
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -252,8 +341,11 @@ class Workers:
         for process, known in found.items():
             self._note_end(known, process)
 
-    def take_stack(self, identity: Identity | None, worker_id: int, seconds: float) -> str:
-        """The Python stack of worker N's threads; "" when it has no handler, is frozen, or does not answer in time."""
+    def take_stack(
+        self, identity: Identity | None, worker_id: int, seconds: float
+    ) -> str:
+        """The Python stack of worker N's threads; "" when it has no handler, is frozen,
+        or does not answer in time."""
         process = self.find(identity, worker_id)
         if process is None or process.status() == psutil.STATUS_STOPPED:
             return ""
@@ -262,8 +354,11 @@ class Workers:
         return asked or _asked(process, stacks.INSIST, path, seconds / 3)
 
 
-def _asked(process: psutil.Process, number: signal.Signals, path: Path, seconds: float) -> str:
-    """What a worker writes to its file of stacks after a signal, within so many seconds."""
+def _asked(
+    process: psutil.Process, number: signal.Signals, path: Path, seconds: float
+) -> str:
+    """What a worker writes to its file of stacks after a signal, within so many
+    seconds."""
     if not handles(process.pid, number):
         return ""
     before = _size(path)
@@ -284,7 +379,8 @@ def _asked(process: psutil.Process, number: signal.Signals, path: Path, seconds:
 
 
 def handles(pid: int, number: signal.Signals) -> bool:
-    """Has the process a handler for a signal? Without one the signal would end it. False when that cannot be told."""
+    """Has the process a handler for a signal? Without one the signal would end it.
+    False when that cannot be told."""
     try:
         status = Path(f"/proc/{pid}/status").read_text("ascii", "replace")
     except OSError:

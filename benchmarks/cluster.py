@@ -1,15 +1,17 @@
-"""A Dask cluster: what more machines bring, and what is lost when machines, network and scheduler fail.
+"""A Dask cluster: what more machines bring, and what is lost when machines, network and
+scheduler fail.
 
     python -m benchmarks.cluster rates [--files 200] [--rounds 3]
     python -m benchmarks.cluster faults        (root only: network namespaces)
 
-`rates`: the same work on 1, 2 and 4 Dask workers with 2 calls in flight each, against an embedded server that takes
-200 ms for each metadata task and runs 8 at a time; files per second from the first to the last that arrived, median of
-the rounds. Goals: at least 1.9 times and 3.6 times the rate of one.
+`rates`: the same work on 1, 2 and 4 Dask workers with 2 calls in flight each, against
+an embedded server that takes 200 ms for each metadata task and runs 8 at a time; files
+per second from the first to the last that arrived, median of the rounds. Goals: at
+least 1.9 times and 3.6 times the rate of one.
 
-`faults`: three machines in network namespaces of their own; in the middle of the work one is cut off, one killed, the
-scheduler restarted, and the one that was cut off connected again. Nothing may be lost or on the server twice.
-"""
+`faults`: three machines in network namespaces of their own; in the middle of the work
+one is cut off, one killed, the scheduler restarted, and the one that was cut off
+connected again. Nothing may be lost or on the server twice."""
 
 import argparse
 import os
@@ -34,7 +36,8 @@ from tests.support.truth import Truth, look, troubles
 
 TASK_MS, SLOTS = 200, 8
 GOALS = {2: 1.9, 4: 3.6}
-#: Dask gives up on a silent machine after 5 minutes, and on a silent connection after 30 s; here sooner.
+#: Dask gives up on a silent machine after 5 minutes, and on a silent connection after
+#: 30 s; here sooner.
 IMPATIENT = {
     "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "5s",
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "12s",
@@ -43,13 +46,16 @@ IMPATIENT = {
 
 
 def rate(machines: int, files: int) -> tuple[float, dict[str, float]]:
-    """Files per second that so many Dask workers bring to the server, and CPU milliseconds per file by process."""
+    """Files per second that so many Dask workers bring to the server, and CPU
+    milliseconds per file by process."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         library = Library(folder / "library")
         library.add(*epubs(range(files), padding=20_000))
         cluster = DaskCluster(folder / "dask")
-        shelf = start_shelf(folder / "shelf", "--task-ms", str(TASK_MS), "--task-slots", str(SLOTS))
+        shelf = start_shelf(
+            folder / "shelf", "--task-ms", str(TASK_MS), "--task-slots", str(SLOTS)
+        )
         assert shelf.process is not None
         try:
             cluster.start_scheduler()
@@ -63,22 +69,42 @@ def rate(machines: int, files: int) -> tuple[float, dict[str, float]]:
                 "machines": [machine.pid for machine in cluster.machines],
             }
             before = {who: cpu_seconds(pids) for who, pids in others.items()}
-            spent = {"coordinator": coordinate(library.root, shelf.url, folder / "state", cluster.address)}
-            spent |= {who: cpu_seconds(pids) - before[who] for who, pids in others.items()}
+            spent = {
+                "coordinator": coordinate(
+                    library.root, shelf.url, folder / "state", cluster.address
+                )
+            }
+            spent |= {
+                who: cpu_seconds(pids) - before[who] for who, pids in others.items()
+            }
         finally:
             cluster.close()
             end(shelf.process)
-        return settled_rate(folder / "state"), {who: seconds / files * 1000 for who, seconds in spent.items()}
+        return settled_rate(folder / "state"), {
+            who: seconds / files * 1000 for who, seconds in spent.items()
+        }
 
 
 def coordinate(library: Path, url: str, state_dir: Path, address: str) -> float:
     """Runs the worker to its end; returns its CPU seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [
-        sys.executable, str(PROJECT / "bulk_migrate_calibre.py"), str(library), "--server", url, "--state-dir",
-        str(state_dir), "--cluster", address,
-    ]  # fmt: skip
-    subprocess.run(command, env=clean_environment(MBS2_PASSWORD=PASSWORD), check=True, stderr=subprocess.DEVNULL)
+        sys.executable,
+        str(PROJECT / "bulk_migrate_calibre.py"),
+        str(library),
+        "--server",
+        url,
+        "--state-dir",
+        str(state_dir),
+        "--cluster",
+        address,
+    ]
+    subprocess.run(
+        command,
+        env=clean_environment(MBS2_PASSWORD=PASSWORD),
+        check=True,
+        stderr=subprocess.DEVNULL,
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -90,9 +116,14 @@ def cpu_seconds(pids: list[int]) -> float:
 
 
 def settled_rate(state_dir: Path) -> float:
-    """Files per second, from the log: without the start, and without the end when there is less and less to do."""
+    """Files per second, from the log: without the start, and without the end when there
+    is less and less to do."""
     lines = logs.log_path(state_dir, 1).read_text("utf-8").splitlines()
-    times = [line.at for text in lines if (line := logs.parse(text)) and line.message.startswith("Uploaded ")]
+    times = [
+        line.at
+        for text in lines
+        if (line := logs.parse(text)) and line.message.startswith("Uploaded ")
+    ]
     middle = times[len(times) // 10 : len(times) * 9 // 10]
     return (len(middle) - 1) / (middle[-1] - middle[0]).total_seconds()
 
@@ -102,7 +133,9 @@ def wait_for(cluster: DaskCluster, machines: int) -> None:
     deadline = time.monotonic() + 60
     while cluster.said("scheduler").count("Register worker") < machines:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{machines} machines never joined:\n{cluster.said('scheduler')[-2000:]}")
+            raise TimeoutError(
+                f"{machines} machines never joined:\n{cluster.said('scheduler')[-2000:]}"
+            )
         time.sleep(0.1)
 
 
@@ -115,7 +148,8 @@ def rates(files: int, rounds: int) -> int:
             measured.append(measured_now)
             costs = ", ".join(f"{who} {ms:.1f}" for who, ms in spent.items())
             print(
-                f"round {number + 1}, {machines} workers: {measured_now:.2f} files/s; CPU ms per file: {costs}; load "
+                f"round {number + 1}, {machines} workers: {measured_now:.2f} "
+                f"files/s; CPU ms per file: {costs}; load "
                 f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} processors",
                 flush=True,
             )
@@ -147,18 +181,25 @@ def faults(folder: Path, files: int) -> list[str]:
             cluster.start_scheduler(environment=IMPATIENT)
             _first, second, _third = (
                 cluster.start_machine(
-                    host=net.address(number), inside=net.inside(number), forever=number != 2, environment=IMPATIENT
+                    host=net.address(number),
+                    inside=net.inside(number),
+                    forever=number != 2,
+                    environment=IMPATIENT,
                 )
                 for number in (1, 2, 3)
             )
             wait_for(cluster, 3)
-            coordinator = start_coordinator(net, library.root, shelf.url, state_dir, cluster.address)
+            coordinator = start_coordinator(
+                net, library.root, shelf.url, state_dir, cluster.address
+            )
             wait_for_uploads(state_dir, files // 8, "machine 1 is cut off")
             net.cut(1)
             wait_for_uploads(state_dir, files * 3 // 8, "machine 2 is killed")
             end_family(second)
             wait_for_uploads(
-                state_dir, files * 5 // 8, "the scheduler is killed and started again; machine 1 is connected"
+                state_dir,
+                files * 5 // 8,
+                "the scheduler is killed and started again; machine 1 is connected",
             )
             assert cluster.scheduler is not None
             end_family(cluster.scheduler)
@@ -170,16 +211,22 @@ def faults(folder: Path, files: int) -> list[str]:
                 end_family(coordinator)
             cluster.close()
             end(shelf.process)
-    return verdict(state_dir, code, look(folder / "shelf"), [book.files["EPUB"] for book in books])
+    return verdict(
+        state_dir, code, look(folder / "shelf"), [book.files["EPUB"] for book in books]
+    )
 
 
-def verdict(state_dir: Path, code: int, truth: Truth, contents: list[bytes]) -> list[str]:
+def verdict(
+    state_dir: Path, code: int, truth: Truth, contents: list[bytes]
+) -> list[str]:
     """Everything there once, the equation exact, three machines seen again."""
     found = totals.read(state_dir / "migration_ledger.db")
     wrong = troubles(truth, contents)
     if code != 0:
         wrong.append(f"exit status {code}")
-    if found is None or found.counts != Counts(discovered=len(contents), uploaded=len(contents)):
+    if found is None or found.counts != Counts(
+        discovered=len(contents), uploaded=len(contents)
+    ):
         wrong.append(f"the ledger counts {found}")
     elif not totals.proved(state_dir / "migration_ledger.db", found.pass_id):
         wrong.append("the equation does not hold row by row")
@@ -191,11 +238,25 @@ def verdict(state_dir: Path, code: int, truth: Truth, contents: list[bytes]) -> 
 def start_shelf_inside(net: Network, data_dir: Path) -> Shelf:
     """An embedded server in the hub."""
     command = [
-        *net.inside(), sys.executable, "-m", "bookshelf", "--data-dir", str(data_dir), "--host", HUB_ADDRESS, "--port",
-        "6006", "--task-ms", str(TASK_MS), "--task-slots", str(SLOTS),
-    ]  # fmt: skip
+        *net.inside(),
+        sys.executable,
+        "-m",
+        "bookshelf",
+        "--data-dir",
+        str(data_dir),
+        "--host",
+        HUB_ADDRESS,
+        "--port",
+        "6006",
+        "--task-ms",
+        str(TASK_MS),
+        "--task-slots",
+        str(SLOTS),
+    ]
     env = clean_environment(MBS2_PASSWORD=PASSWORD)
-    process = subprocess.Popen(command, cwd=PROJECT, env=env, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=PROJECT, env=env, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     return Shelf(process.stdout.readline().split()[-1], data_dir, process)
 
@@ -205,10 +266,20 @@ def start_coordinator(
 ) -> "subprocess.Popen[bytes]":
     """The worker, in the hub."""
     command = [
-        *net.inside(), sys.executable, str(PROJECT / "bulk_migrate_calibre.py"), str(library), "--server", url,
-        "--state-dir", str(state_dir), "--cluster", address,
-    ]  # fmt: skip
-    env = clean_environment(MBS2_PASSWORD=PASSWORD, RECONCILE_AFTER_SECONDS="2", **IMPATIENT)
+        *net.inside(),
+        sys.executable,
+        str(PROJECT / "bulk_migrate_calibre.py"),
+        str(library),
+        "--server",
+        url,
+        "--state-dir",
+        str(state_dir),
+        "--cluster",
+        address,
+    ]
+    env = clean_environment(
+        MBS2_PASSWORD=PASSWORD, RECONCILE_AFTER_SECONDS="2", **IMPATIENT
+    )
     return subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
 
 
@@ -225,9 +296,13 @@ def wait_for_uploads(state_dir: Path, files: int, event: str) -> None:
 
 def main() -> int:
     """Runs what was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=["rates", "faults"])
-    parser.add_argument("--files", type=int, default=200, help="files for each worker [default: 200]")
+    parser.add_argument(
+        "--files", type=int, default=200, help="files for each worker [default: 200]"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="[default: 3]")
     given = parser.parse_args()
     if given.what == "rates":

@@ -1,42 +1,55 @@
-"""The files of the embedded server are harmed under a migration that has started it; part of `benchmarks.damage`.
+"""The files of the embedded server are harmed under a migration that has started it;
+part of `benchmarks.damage`.
 
-After the harm the migration ends by itself or, where the server has said that its database is gone and answers 503,
-is ended by `./stop.sh`. The next `./start.sh` may be refused, but only with the sentence that names the way out; that
-way is gone, once, and then every file is on the server, whatever the ledger of before believed.
-"""
+After the harm the migration ends by itself or, where the server has said that its
+database is gone and answers 503, is ended by `./stop.sh`. The next `./start.sh` may be
+refused, but only with the sentence that names the way out; that way is gone, once, and
+then every file is on the server, whatever the ledger of before believed."""
 
 import re
 import shutil
 import tempfile
 from pathlib import Path
 
-from benchmarks.damagekit import KINDS, PATIENCE, House, finish, assessed, wait_for
+from benchmarks.damagekit import KINDS, PATIENCE, House, assessed, finish, wait_for
 from tests.conftest import PASSWORD
 
 #: What the log of the server says as soon as its database is not its own any more.
 _GONE = "while the server was running: every answer is 503"
-#: The files, and what must be said about a kind of harm to them ("" for nothing in particular).
+#: The files, and what must be said about a kind of harm to them ("" for nothing in
+#: particular).
 FILES: dict[str, dict[str, str]] = {
     "bookshelf.db": dict.fromkeys(("cut", "overwrite", "delete", "directory"), _GONE),
     "credentials": dict.fromkeys(
-        ("cut", "overwrite", "delete", "directory"), "credentials, the login of .*MBS2_PASSWORD"
+        ("cut", "overwrite", "delete", "directory"),
+        "credentials, the login of .*MBS2_PASSWORD",
     ),
     "secrets.json": dict.fromkeys(("cut", "overwrite"), "everybody has to log in again")
     | {"directory": "secrets.json is a directory"},
-    "server.json": dict.fromkeys(("cut", "overwrite", "delete"), "server.json was damaged or deleted while")
+    "server.json": dict.fromkeys(
+        ("cut", "overwrite", "delete"), "server.json was damaged or deleted while"
+    )
     | {"directory": "server.json .*cannot be written again"},
 }
-#: The server does not wait as the other one of the matrix does: more books, so that the harm comes in mid-run.
+#: The server does not wait as the other one of the matrix does: more books, so that the
+#: harm comes in mid-run.
 TIMES = 2
 
 
 def run(name: str, kind: str, books: int) -> tuple[bool | None, str]:
-    """Did the cell meet its goal, and what happened in words; None: there was nothing to harm."""
+    """Did the cell meet its goal, and what happened in words; None: there was nothing
+    to harm."""
     with tempfile.TemporaryDirectory() as folder:
         house = House(Path(folder), books * TIMES, embedded=True)
         process = house.start()
         try:
-            if not wait_for(lambda: house.uploaded() >= 4 or process.poll() is not None, PATIENCE) or process.poll():
+            if (
+                not wait_for(
+                    lambda: house.uploaded() >= 4 or process.poll() is not None,
+                    PATIENCE,
+                )
+                or process.poll()
+            ):
                 return False, f"never began: {house.words()[-400:]}"
             path = house.data_dir / name
             if process.poll() is not None:
@@ -45,7 +58,9 @@ def run(name: str, kind: str, books: int) -> tuple[bool | None, str]:
                 return None, "no such file at that time"
             KINDS[kind](path)
             lost = name == "bookshelf.db" and kind != "unreadable"
-            if lost and not wait_for(lambda: re.search(_GONE, house.words()) is not None, 20):
+            if lost and not wait_for(
+                lambda: re.search(_GONE, house.words()) is not None, 20
+            ):
                 return False, "the server has not noticed"
             if lost:
                 # Nothing can arrive any more: the owner ends it.
@@ -67,7 +82,10 @@ def run(name: str, kind: str, books: int) -> tuple[bool | None, str]:
                 wrong.append(f"not closed: {house.words()[-300:]}")
             if lost and closed:
                 wrong.append("a pass was closed without the database")
-            return not wrong, f"exit {', '.join(map(str, codes))}{'; ' if wrong else ''}{'; '.join(wrong)}"
+            return (
+                not wrong,
+                f"exit {', '.join(map(str, codes))}{'; ' if wrong else ''}{'; '.join(wrong)}",
+            )
         finally:
             if process.poll() is None:
                 process.kill()
@@ -76,7 +94,8 @@ def run(name: str, kind: str, books: int) -> tuple[bool | None, str]:
 
 
 def remedy(house: House, path: Path, kind: str) -> dict[str, str]:
-    """What the sentence has told the owner to do; returns the environment of the next start."""
+    """What the sentence has told the owner to do; returns the environment of the next
+    start."""
     if kind == "unreadable":
         path.chmod(0o600)
         return {}

@@ -1,4 +1,5 @@
-"""What `benchmarks.damage` needs for one cell: a migration of its own, its processes and what they say."""
+"""What `benchmarks.damage` needs for one cell: a migration of its own, its processes
+and what they say."""
 
 import os
 import re
@@ -19,12 +20,23 @@ from tests.support.truth import look, troubles
 #: Whoever runs the migration; root is asked for no rights.
 NOBODY = 65534
 SHORT = {
-    "CHECK_INTERVAL_SECONDS": "0.5", "STUCK_THRESHOLD_SECONDS": "20", "DISCOVERY_THRESHOLD_SECONDS": "30",
-    "COOLDOWN_SECONDS": "2", "SUCCESS_VERIFICATION_SECONDS": "2.5", "KILL_GRACE_SECONDS": "2", "STACK_SECONDS": "1",
-    "IOSTAT_SECONDS": "1", "CLOSING_SECONDS": "10", "RETRY_FIRST_SECONDS": "0.1", "PROBE_SECONDS": "0.3",
-    "RECONCILE_AFTER_SECONDS": "2", "TASK_SECONDS": "4", "BATCH_SIZE": "6", "PARALLEL_UPLOADS": "2",
+    "CHECK_INTERVAL_SECONDS": "0.5",
+    "STUCK_THRESHOLD_SECONDS": "20",
+    "DISCOVERY_THRESHOLD_SECONDS": "30",
+    "COOLDOWN_SECONDS": "2",
+    "SUCCESS_VERIFICATION_SECONDS": "2.5",
+    "KILL_GRACE_SECONDS": "2",
+    "STACK_SECONDS": "1",
+    "IOSTAT_SECONDS": "1",
+    "CLOSING_SECONDS": "10",
+    "RETRY_FIRST_SECONDS": "0.1",
+    "PROBE_SECONDS": "0.3",
+    "RECONCILE_AFTER_SECONDS": "2",
+    "TASK_SECONDS": "4",
+    "BATCH_SIZE": "6",
+    "PARALLEL_UPLOADS": "2",
     "REPORT_SECONDS": "5",
-}  # fmt: skip
+}
 #: Seconds one run may take.
 PATIENCE = 150.0
 
@@ -58,18 +70,41 @@ def unreadable(path: Path) -> None:
 
 
 KINDS: dict[str, Callable[[Path], None]] = {
-    "cut": cut, "overwrite": overwrite, "delete": delete, "directory": directory, "unreadable": unreadable,
-}  # fmt: skip
+    "cut": cut,
+    "overwrite": overwrite,
+    "delete": delete,
+    "directory": directory,
+    "unreadable": unreadable,
+}
 
 
 def rights() -> list[str]:
-    """What takes root's rights from a command and from whatever it starts; nothing for whoever is not root."""
+    """What takes root's rights from a command and from whatever it starts; nothing for
+    whoever is not root."""
     if os.getuid() != 0:
         return []
-    other = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"]
-    nested = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', '']))"
-    tried = subprocess.run([*other, sys.executable, "-c", nested], cwd="/", check=False, capture_output=True)
-    return ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if tried.returncode else other
+    other = [
+        "setpriv",
+        "--reuid",
+        str(NOBODY),
+        "--regid",
+        str(NOBODY),
+        "--clear-groups",
+    ]
+    nested = (
+        "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', '']))"
+    )
+    tried = subprocess.run(
+        [*other, sys.executable, "-c", nested],
+        cwd="/",
+        check=False,
+        capture_output=True,
+    )
+    return (
+        ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+        if tried.returncode
+        else other
+    )
 
 
 RIGHTS = rights()
@@ -79,7 +114,8 @@ class House:
     """A library, a server and a state directory for one cell."""
 
     def __init__(self, root: Path, books: int, *, embedded: bool = False) -> None:
-        """`embedded`: `./start.sh` starts the server itself, under the state directory."""
+        """`embedded`: `./start.sh` starts the server itself, under the state
+        directory."""
         root.chmod(0o755)
         self.root, self.state = root, root / "state"
         library = Library(root / "library")
@@ -87,7 +123,14 @@ class House:
         for number in range(books):
             files = {"EPUB": epub(number), "TXT": f"text {number}".encode() * 30}
             self.contents += files.values()
-            library.add(Made(title=f"Книга {number}", files=files, rating=number % 11, comments=f"About {number}"))
+            library.add(
+                Made(
+                    title=f"Книга {number}",
+                    files=files,
+                    rating=number % 11,
+                    comments=f"About {number}",
+                )
+            )
         self.state.mkdir()
         self.clock = FakeTime(root)
         if "--reuid" in RIGHTS:
@@ -95,34 +138,59 @@ class House:
                 os.chown(path, NOBODY, NOBODY)
         self.embedded = embedded
         self.data_dir = self.state / "bookshelf" if embedded else root / "shelf"
-        self.shelf = None if embedded else start_shelf(self.data_dir, "--delay-ms", "25")
+        self.shelf = (
+            None if embedded else start_shelf(self.data_dir, "--delay-ms", "25")
+        )
 
-    def start(self, *, clock: bool = False, environment: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
-        """`./start.sh --foreground`, as somebody who is not root; `clock`: its clock and its children's can be set."""
+    def start(
+        self, *, clock: bool = False, environment: Mapping[str, str] | None = None
+    ) -> "subprocess.Popen[bytes]":
+        """`./start.sh --foreground`, as somebody who is not root; `clock`: its clock
+        and its children's can be set."""
         command = [
-            *RIGHTS, self.clock.python if clock else sys.executable, "-m", "deploy.launch", "--library",
-            str(self.root / "library"), "--workers", "2", "--foreground", "--no-dashboard",
-        ]  # fmt: skip
+            *RIGHTS,
+            self.clock.python if clock else sys.executable,
+            "-m",
+            "deploy.launch",
+            "--library",
+            str(self.root / "library"),
+            "--workers",
+            "2",
+            "--foreground",
+            "--no-dashboard",
+        ]
         more = dict(environment or {})
         if self.shelf is not None:
             command += ["--server", self.shelf.url]
             more["MBS2_PASSWORD"] = PASSWORD
         surroundings = clean_environment(
-            STATE_DIR=str(self.state), HOME=str(self.root), **SHORT, **more,
+            STATE_DIR=str(self.state),
+            HOME=str(self.root),
+            **SHORT,
+            **more,
             **(self.clock.environment() if clock else {}),
-        )  # fmt: skip
+        )
         with (self.root / "said").open("ab") as output:
             return subprocess.Popen(
-                command, cwd=PROJECT, env=surroundings, stdout=output, stderr=output, start_new_session=True
+                command,
+                cwd=PROJECT,
+                env=surroundings,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
 
     def stop(self) -> None:
         """`./stop.sh`: ends what of this state directory is still there."""
         environment = clean_environment(STATE_DIR=str(self.state), HOME=str(self.root))
         subprocess.run(
-            [sys.executable, "-m", "deploy.stop"], cwd=PROJECT, env=environment, check=False, timeout=90,
+            [sys.executable, "-m", "deploy.stop"],
+            cwd=PROJECT,
+            env=environment,
+            check=False,
+            timeout=90,
             capture_output=True,
-        )  # fmt: skip
+        )
 
     def close(self) -> None:
         """Ends all that runs, the server too."""
@@ -144,9 +212,15 @@ class House:
 
     def words(self) -> str:
         """All that was said, in logs that can be read."""
-        logs = (*self.state.glob("*.log*"), *self.state.glob("*.out"), *self.state.glob("bookshelf/*.log"))
+        logs = (
+            *self.state.glob("*.log*"),
+            *self.state.glob("*.out"),
+            *self.state.glob("bookshelf/*.log"),
+        )
         found = [self.root / "said", *logs]
-        return "\n".join(path.read_text("utf-8", "replace") for path in found if path.is_file())
+        return "\n".join(
+            path.read_text("utf-8", "replace") for path in found if path.is_file()
+        )
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
@@ -170,10 +244,15 @@ def finish(process: "subprocess.Popen[bytes]") -> int | None:
 
 
 def assessed(house: House, sentence: str) -> list[str]:
-    """What is not as it should be; `sentence`: a pattern that somebody must have said, "" for none."""
+    """What is not as it should be; `sentence`: a pattern that somebody must have said,
+    "" for none."""
     wrong = troubles(look(house.data_dir), house.contents)
     found = house.totals()
-    if found is None or found.closed_at is None or not totals.proved(house.state / LEDGER_NAME, found.pass_id):
+    if (
+        found is None
+        or found.closed_at is None
+        or not totals.proved(house.state / LEDGER_NAME, found.pass_id)
+    ):
         wrong.append("the pass is not proved")
     elif found.counts.failed:
         wrong.append(f"failed: {dict(found.failed)}")

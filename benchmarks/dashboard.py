@@ -1,4 +1,5 @@
-"""What the dashboard costs, and how fast its page is: 8 workers, 1,000 attempts, 70 failed files, one browser.
+"""What the dashboard costs, and how fast its page is: 8 workers, 1,000 attempts, 70
+failed files, one browser.
 
 python -m benchmarks.dashboard
 """
@@ -20,15 +21,19 @@ from tests.support.statekit import HOSTILE, State
 
 WORKERS, ENTRIES, SECONDS = 8, 1000, 30.0
 RENDER_GOAL, CPU_GOAL = 1.0, 0.01
-#: From the start of the navigation until 8 workers and all entries are laid out; by the page's own clock.
+#: From the start of the navigation until 8 workers and all entries are laid out; by the
+#: page's own clock.
 SHOWN = """
 const done = arguments[0];
 const shown = () => {
   const more = document.getElementById('history-more');
   if (!more.hidden) more.click();
-  const rows = [document.querySelectorAll('[data-worker]').length, document.querySelectorAll('#timeline li').length];
-  if (rows[0] === WORKERS && rows[1] === ENTRIES) { document.body.offsetHeight; done(performance.now() / 1000); }
-  else setTimeout(shown, 5);
+  const count = (selector) => document.querySelectorAll(selector).length;
+  const rows = [count('[data-worker]'), count('#timeline li')];
+  if (rows[0] === WORKERS && rows[1] === ENTRIES) {
+    document.body.offsetHeight;
+    done(performance.now() / 1000);
+  } else setTimeout(shown, 5);
 };
 shown();
 """
@@ -68,13 +73,17 @@ def keep_moving(state: State, stop: threading.Event) -> None:
     files = 54_130
     while not stop.wait(1.0):
         files += 20
-        state.counts(Counts(files + 5_870, files - 4_130, 4_000, 60, 70, 5_870), files * 1_700_000)
+        state.counts(
+            Counts(files + 5_870, files - 4_130, 4_000, 60, 70, 5_870),
+            files * 1_700_000,
+        )
         for number in range(1, WORKERS + 1):
             state.worker(number, name=HOSTILE[number % 3])
 
 
 def measure(board: Running) -> int:
-    """How long until all is shown, over five loads; then the server's CPU while one page watches, and with none."""
+    """How long until all is shown, over five loads; then the server's CPU while one
+    page watches, and with none."""
     script = SHOWN.replace("WORKERS", str(WORKERS)).replace("ENTRIES", str(ENTRIES))
     with browser() as chrome:
         chrome.get(board.link())
@@ -89,9 +98,12 @@ def measure(board: Running) -> int:
     memory = psutil.Process(board.process.pid).memory_info().rss / 1e6
     typical = sorted(loads)[len(loads) // 2]
     print(f"{WORKERS} workers and {ENTRIES} attempts are shown after:")
-    print(f"  median {typical:.2f} s, worst {max(loads):.2f} s (goal {RENDER_GOAL:g} s)")
     print(
-        f"server's CPU while watched, one core: {watched:.2%} (goal {CPU_GOAL:.0%}); while nobody watches: {alone:.2%}"
+        f"  median {typical:.2f} s, worst {max(loads):.2f} s (goal {RENDER_GOAL:g} s)"
+    )
+    print(
+        f"server's CPU while watched, one core: {watched:.2%} (goal {CPU_GOAL:.0%}); "
+        f"while nobody watches: {alone:.2%}"
     )
     print(f"server's memory: {memory:.0f} MB")
     return int(typical > RENDER_GOAL or watched > CPU_GOAL)
@@ -104,7 +116,9 @@ def cpu_share(process: "subprocess.Popen[str]") -> float:
     before, began = watched.cpu_times(), time.monotonic()
     time.sleep(SECONDS)
     after = watched.cpu_times()
-    return (after.user + after.system - before.user - before.system) / (time.monotonic() - began)
+    return (after.user + after.system - before.user - before.system) / (
+        time.monotonic() - began
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Requests nobody should send, drawn from a seed: the same seed gives the same requests."""
+"""Requests nobody should send, drawn from a seed: the same seed gives the same
+requests."""
 
 import json
 import random
@@ -29,12 +30,22 @@ from benchmarks.fuzz_values import (
     frame,
 )
 
-GROUPS = ("routes", "fields", "text for JSON", "forms", "parts", "heads", "task calls", "frames")
+GROUPS = (
+    "routes",
+    "fields",
+    "text for JSON",
+    "forms",
+    "parts",
+    "heads",
+    "task calls",
+    "frames",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`raw` is what is sent; `frames` what follows once the task engine has answered 101; None: no such thing."""
+    """`raw` is what is sent; `frames` what follows once the task engine has answered
+    101; None: no such thing."""
 
     group: str
     method: str
@@ -93,18 +104,41 @@ class Fuzzer:
             body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
         elif body or method in ("POST", "PATCH"):
             lines.append(f"Content-Length: {len(body)}")
-        return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1") + body
+        return (
+            "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1") + body
+        )
 
     def _route(self) -> Request:
-        """Any route, also with a method it does not have, or a body where none belongs."""
+        """Any route, also with a method it does not have, or a body where none
+        belongs."""
         method, template, _body = self._some(ROUTES)
-        method = self._some((method, method, method, "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "FOO"))
+        method = self._some(
+            (
+                method,
+                method,
+                method,
+                "GET",
+                "POST",
+                "PUT",
+                "PATCH",
+                "DELETE",
+                "HEAD",
+                "OPTIONS",
+                "FOO",
+            )
+        )
         body = self._some((b"", b"", b"{}", b"x" * 70_000))
-        return Request("routes", method, self._raw(method, self._path(template), body, self._some(TYPES)))
+        return Request(
+            "routes",
+            method,
+            self._raw(method, self._path(template), body, self._some(TYPES)),
+        )
 
     def _fields(self) -> Request:
         """A body as the route takes it, with some values that are none."""
-        method, template, body = self._some(tuple(route for route in ROUTES if route[2] is not None))
+        method, template, body = self._some(
+            tuple(route for route in ROUTES if route[2] is not None)
+        )
         body = dict(body)
         for _ in range(self._random.randrange(1, 3)):
             body[self._some((*body, "id", "x", "\0"))] = self._some(VALUES)
@@ -113,13 +147,23 @@ class Fuzzer:
         # A right name with a wrong password costs half a second: others try those.
         if template == "/login" and isinstance(body.get("password"), str):
             body.pop("password")
-        sent = json.dumps(self._some((body, body, body, [body], self._some(VALUES)))).encode()
-        return Request("fields", method, self._raw(method, self._path(template), sent, "application/json"))
+        sent = json.dumps(
+            self._some((body, body, body, [body], self._some(VALUES)))
+        ).encode()
+        return Request(
+            "fields",
+            method,
+            self._raw(method, self._path(template), sent, "application/json"),
+        )
 
     def _json_text(self) -> Request:
         """No JSON, or JSON that does harm."""
-        method, template, _body = self._some(tuple(route for route in ROUTES if route[2] is not None))
-        raw = self._raw(method, self._path(template), self._some(JSON_TEXTS), self._some(TYPES))
+        method, template, _body = self._some(
+            tuple(route for route in ROUTES if route[2] is not None)
+        )
+        raw = self._raw(
+            method, self._path(template), self._some(JSON_TEXTS), self._some(TYPES)
+        )
         return Request("text for JSON", method, raw)
 
     def _form(self) -> Request:
@@ -137,23 +181,41 @@ class Fuzzer:
                 b"x" * 66_000,
             )
         )
-        more = self._some(((), ("Sec-Fetch-Site: same-origin",), ("Origin: http://" + self._host,)))
-        kind = self._some(("application/x-www-form-urlencoded", "application/x-www-form-urlencoded; charset=utf-7"))
+        more = self._some(
+            ((), ("Sec-Fetch-Site: same-origin",), ("Origin: http://" + self._host,))
+        )
+        kind = self._some(
+            (
+                "application/x-www-form-urlencoded",
+                "application/x-www-form-urlencoded; charset=utf-7",
+            )
+        )
         path = self._some(("/logout", "/login", "/login"))
-        # A form that can be read is a login with a wrong password, which takes its time.
-        body = body if path == "/logout" or b"%FF" in body or len(body) > 60_000 else b"a=1&" * 50
+        # A form that can be read is a login with a wrong password, which takes its
+        # time.
+        body = (
+            body
+            if path == "/logout" or b"%FF" in body or len(body) > 60_000
+            else b"a=1&" * 50
+        )
         return Request("forms", "POST", self._raw("POST", path, body, kind, *more))
 
     def _parts(self) -> Request:
         """Uploads, badly packed."""
         kind = self._mostly(PACKED, PACKINGS, 0.9)
         path = self._some(("/api/upload", "/api/upload", "/api/upload-cover"))
-        head = b"Content-Disposition: form-data; " + self._mostly(b'name="file"', PART_NAMES, 0.9)
+        head = b"Content-Disposition: form-data; " + self._mostly(
+            b'name="file"', PART_NAMES, 0.9
+        )
         head += b"; " + self._mostly(b'filename="a.txt"', FILE_NAMES, 0.6)
         head += self._mostly(b"\r\nContent-Type: text/plain", PART_HEADERS, 0.7)
         content = self._mostly(self._random.randbytes(20), CONTENTS, 0.5)
         body = (
-            self._mostly(b"--b\r\n", STARTS) + head + b"\r\n\r\n" + content + self._mostly(b"\r\n--b--\r\n", STOPS, 0.7)
+            self._mostly(b"--b\r\n", STARTS)
+            + head
+            + b"\r\n\r\n"
+            + content
+            + self._mostly(b"\r\n--b--\r\n", STOPS, 0.7)
         )
         return Request("parts", "POST", self._raw("POST", path, body, kind))
 
@@ -167,18 +229,33 @@ class Fuzzer:
     def _upgrade(self) -> bytes:
         return (
             f"GET /ws?token={self._token} HTTP/1.1\r\nHost: {self._host}\r\nUpgrade: websocket\r\n"
-            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
+            "MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
         ).encode()
 
     def _calls(self) -> Request:
-        """Calls of tasks: what they propose for a file that is there, or anything else."""
+        """Calls of tasks: what they propose for a file that is there, or anything
+        else."""
         proposed = {
             key: self._some(VALUES)
-            for key in self._random.sample(("title", "authors", "series", "series_index", "language", "genres", "x"), 2)
+            for key in self._random.sample(
+                (
+                    "title",
+                    "authors",
+                    "series",
+                    "series_index",
+                    "language",
+                    "genres",
+                    "x",
+                ),
+                2,
+            )
         }
         file = self._mostly(self._some(tuple(self.uploads)), VALUES)
         args = self._mostly([file, proposed], tuple([file, value] for value in VALUES))
-        call = self._mostly([1, self._some(("metadata", "metadata", "cover")), {"args": args}], CALLS)
+        call = self._mostly(
+            [1, self._some(("metadata", "metadata", "cover")), {"args": args}], CALLS
+        )
         text = self._mostly(json.dumps(call).encode(), JSON_TEXTS)
         return Request("task calls", "GET", self._upgrade(), frame(text[:60_000]))
 

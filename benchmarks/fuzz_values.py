@@ -1,4 +1,5 @@
-"""What requests of the fuzzer are made of: ids, texts, values and heads that no client should send."""
+"""What requests of the fuzzer are made of: ids, texts, values and heads that no client
+should send."""
 
 import base64
 import gzip
@@ -11,12 +12,20 @@ ROUTES: tuple[tuple[str, str, Any], ...] = (
     ("GET", "/", None),
     ("GET", "/book/{}", None),
     ("GET", "/login", None),
-    ("POST", "/login", {"username": "admin", "password": 5, "refresh_token": "a.b.c", "email": "a@b"}),
+    (
+        "POST",
+        "/login",
+        {"username": "admin", "password": 5, "refresh_token": "a.b.c", "email": "a@b"},
+    ),
     ("POST", "/logout", None),
     ("GET", "/style.css", None),
     ("GET", "/ws", None),
     ("GET", "/thumb/{}", None),
-    ("POST", "/api/upload/check", {"mime_type": "text/plain", "size": 5, "hash": "00", "extension": "txt"}),
+    (
+        "POST",
+        "/api/upload/check",
+        {"mime_type": "text/plain", "size": 5, "hash": "00", "extension": "txt"},
+    ),
     ("POST", "/api/upload", None),
     ("POST", "/api/upload-cover", None),
     ("GET", "/api/uploads-meta/{}", None),
@@ -259,14 +268,19 @@ HEADERS = (
     "Authorization: Bearer",
     "Authorization: Bearer \xff\xfe",
     "Authorization: Basic Zm9v",
-    "Authorization: Bearer " + base64.urlsafe_b64encode(b"[" * 3000).decode() + ".e30.x",
+    "Authorization: Bearer "
+    + base64.urlsafe_b64encode(b"[" * 3000).decode()
+    + ".e30.x",
     "Sec-Fetch-Site: same-origin",
     "Accept: \x7f",
     "X: " + "a" * 6000,
     "Upgrade: h2c\r\nConnection: Upgrade",
     "Accept-Encoding: gzip, br, zstd",
 )
-_CHUNKED = b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+_CHUNKED = (
+    b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: "
+    b"application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
 HEADS = (
     b"GET\r\n\r\n",
     b"GET /\r\n\r\n",
@@ -285,7 +299,8 @@ HEADS = (
     b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n",
     b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
     b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na",
-    b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: "
+    b"chunked\r\n\r\n0\r\n\r\n",
     _CHUNKED + b"ZZ\r\n",
     _CHUNKED + b"-5\r\nabc\r\n0\r\n\r\n",
     _CHUNKED + b"fffffffffffffffff\r\n",
@@ -302,7 +317,7 @@ HEADS = (
     b"GET / HTTP/1.1\nHost: x\n\n",
 )
 
-# -- uploads ------------------------------------------------------------------------------------------------------
+# -- uploads ---------------------------------------------------------------------------
 
 PACKED = "multipart/form-data; boundary=b"
 PACKINGS = (
@@ -313,7 +328,15 @@ PACKINGS = (
     "multipart/form-data; boundary*=utf-8''b",
     "multipart/form-data; boundary=\x80",
 )
-PART_NAMES = (b"name=file", b'name="x"', b"", b'name="file"; name="file"', b"name*=utf-8''file", b"name", b";;;=")
+PART_NAMES = (
+    b"name=file",
+    b'name="x"',
+    b"",
+    b'name="file"; name="file"',
+    b"name*=utf-8''file",
+    b"name",
+    b";;;=",
+)
 FILE_NAMES = (
     b'filename=""',
     b'filename="a\0b.txt"',
@@ -340,11 +363,25 @@ PART_HEADERS = (
     b"\r\nX: a" * 2000,
     b"\r\nContent-Type: " + b"x" * 300,
 )
-STARTS = (b"\r\n--b\r\n", b"x\r\n" * 40_000 + b"--b\r\n", b"--c\r\n", b"--b--\r\n", b"x--b\r\n", b"--b x\r\n")
-STOPS = (b"\r\n--b--", b"\r\n--b\r\n", b"", b"\r\n--b--\r\n" + b"x" * 90_000, b"\r\n--bx--", b"\r\n--b--x" * 9)
+STARTS = (
+    b"\r\n--b\r\n",
+    b"x\r\n" * 40_000 + b"--b\r\n",
+    b"--c\r\n",
+    b"--b--\r\n",
+    b"x--b\r\n",
+    b"--b x\r\n",
+)
+STOPS = (
+    b"\r\n--b--",
+    b"\r\n--b\r\n",
+    b"",
+    b"\r\n--b--\r\n" + b"x" * 90_000,
+    b"\r\n--bx--",
+    b"\r\n--b--x" * 9,
+)
 CONTENTS = (b"", b"abc", b"\r\n", b"\r\n--", b"a" * 300_000, b"\r\n--\r\n" * 999)
 
-# -- the task engine ----------------------------------------------------------------------------------------------
+# -- the task engine -------------------------------------------------------------------
 
 CALLS: tuple[Any, ...] = (
     [1, "x", {}],

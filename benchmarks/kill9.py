@@ -1,12 +1,14 @@
-"""Two workers are killed with SIGKILL again and again, at protocol steps and at random times; what is true then?
+"""Two workers are killed with SIGKILL again and again, at protocol steps and at random
+times; what is true then?
 
-    python -m benchmarks.kill9 [--files 300] [--kills 100] [--delay-ms 100] [--permissive] [--seed 1]
+    python -m benchmarks.kill9 [--files 300] [--kills 100] [--delay-ms 100]
+    [--permissive] [--seed 1]
 
-Half of the kills strike when a worker's request of a drawn kind reaches the server, or when its answer leaves; the
-others after a drawn time. Goal: 0 files lost, 0 sources twice, 0 ebooks without a source, 0 working titles left, and
-the equation exact. With --permissive the server has no unique constraint; in either case it carries requests out
-after their client died.
-"""
+Half of the kills strike when a worker's request of a drawn kind reaches the server, or
+when its answer leaves; the others after a drawn time. Goal: 0 files lost, 0 sources
+twice, 0 ebooks without a source, 0 working titles left, and the equation exact. With
+--permissive the server has no unique constraint; in either case it carries requests out
+after their client died."""
 
 import argparse
 import random
@@ -39,7 +41,8 @@ STEPS = (
 
 
 def make_library(root: Path, files: int) -> tuple[Library, list[bytes]]:
-    """Two formats a book, authors shared by many, some bytes twice, some ratings and series."""
+    """Two formats a book, authors shared by many, some bytes twice, some ratings and
+    series."""
     library = Library(root)
     contents: list[bytes] = []
     for number in range(files // 2):
@@ -74,21 +77,48 @@ class Killer:
     def start(self, number: int, *options: str) -> None:
         """Starts worker N, in short times for waiting."""
         environment = clean_environment(
-            MBS2_PASSWORD=PASSWORD, RECONCILE_AFTER_SECONDS="2", RETRY_FIRST_SECONDS="0.1", PROBE_SECONDS="0.3"
+            MBS2_PASSWORD=PASSWORD,
+            RECONCILE_AFTER_SECONDS="2",
+            RETRY_FIRST_SECONDS="0.1",
+            PROBE_SECONDS="0.3",
         )
         command = [
-            sys.executable, str(PROJECT / "bulk_migrate_calibre.py"), str(self._library), "--server", self.proxy.url,
-            "--state-dir", str(self._state_dir), "--worker-id", str(number), "--batch-size", "20",
-            *(options or (["--join-only"] if totals.read(self._state_dir / "migration_ledger.db") else [])),
-        ]  # fmt: skip
+            sys.executable,
+            str(PROJECT / "bulk_migrate_calibre.py"),
+            str(self._library),
+            "--server",
+            self.proxy.url,
+            "--state-dir",
+            str(self._state_dir),
+            "--worker-id",
+            str(number),
+            "--batch-size",
+            "20",
+            *(
+                options
+                or (
+                    ["--join-only"]
+                    if totals.read(self._state_dir / "migration_ledger.db")
+                    else []
+                )
+            ),
+        ]
         self.workers[number] = subprocess.Popen(
-            command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            command,
+            env=environment,
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
         )
 
     def _decide(self, method: str, path: str) -> Decision:
         """Strikes when the drawn step comes by; its answer may be lost on the way."""
         with self._lock:
-            if self._aim is None or self._armed is None or method != self._aim[0] or self._aim[1] not in path:
+            if (
+                self._aim is None
+                or self._armed is None
+                or method != self._aim[0]
+                or self._aim[1] not in path
+            ):
                 return Do.PASS
             victim, self._armed = self.workers[self._armed], None
         victim.kill()
@@ -140,7 +170,10 @@ def run(files: int, kills: int, options: list[str], seed: int) -> list[str]:
                 worker.wait(60)
             first = totals.read(root / "state" / "migration_ledger.db", 1)
             if first is not None and first.counts.failed:
-                print(f"{first.counts}: given up after three deaths, as designed; tried again with --retry-failed")
+                print(
+                    f"{first.counts}: given up after three deaths, as designed; "
+                    "tried again with --retry-failed"
+                )
                 killer.start(1, "--retry-failed")
                 killer.workers[1].wait(120)
         finally:
@@ -152,7 +185,9 @@ def run(files: int, kills: int, options: list[str], seed: int) -> list[str]:
         found = totals.read(root / "state" / "migration_ledger.db")
         wrong = troubles(look(root / "shelf"), contents)
         print(f"{done} kills; {found.counts if found else None}")
-        if found is None or not totals.proved(root / "state" / "migration_ledger.db", found.pass_id):
+        if found is None or not totals.proved(
+            root / "state" / "migration_ledger.db", found.pass_id
+        ):
             wrong.append("the equation does not hold")
         if found is not None and found.counts.failed:
             wrong.append(f"failed: {dict(found.failed)}")
@@ -161,17 +196,32 @@ def run(files: int, kills: int, options: list[str], seed: int) -> list[str]:
 
 def main() -> int:
     """Prints what is wrong; 1 when anything is."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--files", type=int, default=300, help="[default: 300]")
     parser.add_argument("--kills", type=int, default=100, help="[default: 100]")
-    parser.add_argument("--delay-ms", type=int, default=100, help="of the server, for each call [default: 100]")
-    parser.add_argument("--permissive", action="store_true", help="a server without unique constraints")
+    parser.add_argument(
+        "--delay-ms",
+        type=int,
+        default=100,
+        help="of the server, for each call [default: 100]",
+    )
+    parser.add_argument(
+        "--permissive", action="store_true", help="a server without unique constraints"
+    )
     parser.add_argument("--seed", type=int, default=1, help="[default: 1]")
     given = parser.parse_args()
-    options = ["--delay-ms", str(given.delay_ms), *(["--permissive"] if given.permissive else [])]
+    options = [
+        "--delay-ms",
+        str(given.delay_ms),
+        *(["--permissive"] if given.permissive else []),
+    ]
     started = time.monotonic()
     wrong = run(given.files, given.kills, options, given.seed)
-    print(f"{time.monotonic() - started:.0f} s: {'; '.join(wrong) or 'nothing lost, nothing twice'}")
+    print(
+        f"{time.monotonic() - started:.0f} s: {'; '.join(wrong) or 'nothing lost, nothing twice'}"
+    )
     return int(bool(wrong))
 
 

@@ -1,4 +1,5 @@
-"""What one look of the monitor costs: CPU of a look at 8 workers with 1 GB of logs, and of the lines they add.
+"""What one look of the monitor costs: CPU of a look at 8 workers with 1 GB of logs, and
+of the lines they add.
 
 python -m benchmarks.monitor_cycle
 """
@@ -38,7 +39,10 @@ def main() -> int:
 
 def measure(folder: Path) -> int:
     """Writes logs of 1 GB, then looks at the workers as the monitor does."""
-    records = {n: WorkerRecord(n, identity=Identity(1000 + n, START)) for n in range(1, WORKERS + 1)}
+    records = {
+        n: WorkerRecord(n, identity=Identity(1000 + n, START))
+        for n in range(1, WORKERS + 1)
+    }
     for number in records:
         with logs.log_path(folder, number).open("w") as log:
             block = LINE * 1000
@@ -60,8 +64,14 @@ def measure(folder: Path) -> int:
         state_file.write(MonitorState(WORKERS, WORKERS, now, workers=records))
         spent.append(time.process_time() - began)
     typical, worst = sorted(spent)[len(spent) // 2], max(spent)
-    print(f"{WORKERS} workers, {WORKERS * LOG_BYTES / 1e9:.1f} GB of logs, {NEW_LINES} new lines each:")
-    print(f"CPU of one look: median {typical * 1000:.1f} ms, worst {worst * 1000:.1f} ms (goal {GOAL * 1000:.0f} ms)")
+    print(
+        f"{WORKERS} workers, {WORKERS * LOG_BYTES / 1e9:.1f} GB of logs, {NEW_LINES} "
+        "new lines each:"
+    )
+    print(
+        f"CPU of one look: median {typical * 1000:.1f} ms, worst {worst * 1000:.1f} "
+        f"ms (goal {GOAL * 1000:.0f} ms)"
+    )
     return int(worst > GOAL)
 
 
@@ -69,8 +79,20 @@ def write_progress(folder: Path, number: int, look: int) -> None:
     """Worker N's progress at one look."""
     now = START + timedelta(minutes=look)
     file = Current("a/b/c.epub", look, 10**6, now, FileId(BookId(look), "EPUB"))
-    value = Progress(number, 1000 + number, START, Phase.MIGRATING, START, now, "lib", "http://s", last_progress_at=now)
-    value = replace(value, counts=Counts(look, look), current=(file,) * 3, range=(1, 1000), run_id=1)
+    value = Progress(
+        number,
+        1000 + number,
+        START,
+        Phase.MIGRATING,
+        START,
+        now,
+        "lib",
+        "http://s",
+        last_progress_at=now,
+    )
+    value = replace(
+        value, counts=Counts(look, look), current=(file,) * 3, range=(1, 1000), run_id=1
+    )
     progress.write(progress.progress_path(folder, number), value)
 
 

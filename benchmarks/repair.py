@@ -1,8 +1,9 @@
-"""Eleven faults in the worker, each with the LLM's right answer: seconds from the start to verified, calls, tokens.
+"""Eleven faults in the worker, each with the LLM's right answer: seconds from the start
+to verified, calls, tokens.
 
-`python -m benchmarks.repair [FAULT …]`: a real monitor, worker, server, gate; the LLM is a scripted HTTP server that
-speaks the OpenAI API. Thresholds are seconds, as in the tests: 8 s until a worker that has settled nothing is stuck.
-"""
+`python -m benchmarks.repair [FAULT …]`: a real monitor, worker, server, gate; the LLM
+is a scripted HTTP server that speaks the OpenAI API. Thresholds are seconds, as in the
+tests: 8 s until a worker that has settled nothing is stuck."""
 
 import sys
 import tempfile
@@ -13,12 +14,33 @@ from tests.conftest import end, start_shelf
 from tests.support.brokenkit import SHIPPED, Broken, right_answer
 
 HERE = 'os.environ.get("FAULT_MARKER")'
-#: Name, function, the line put first into it, the edit's format (0 function, 1 strings, 2 diff).
+#: Name, function, the line put first into it, the edit's format (0 function, 1 strings,
+#: 2 diff).
 FAULTS = [
-    ("the cursor does not advance", "work_through", "while True: self.pool.queue.load(self.read_range(owned)[:0])", 1),
-    ("a wrong range is read", "read_range", "owned = replace(owned, first=owned.first + 1)", 2),
-    ("a retry without end", "read_library", "while True: self.pool.meanwhile(read, self.publish)", 0),
-    ("a lock held twice", "identify", "lock = __import__('threading').Lock(); lock.acquire(); lock.acquire()", 1),
+    (
+        "the cursor does not advance",
+        "work_through",
+        "while True: self.pool.queue.load(self.read_range(owned)[:0])",
+        1,
+    ),
+    (
+        "a wrong range is read",
+        "read_range",
+        "owned = replace(owned, first=owned.first + 1)",
+        2,
+    ),
+    (
+        "a retry without end",
+        "read_library",
+        "while True: self.pool.meanwhile(read, self.publish)",
+        0,
+    ),
+    (
+        "a lock held twice",
+        "identify",
+        "lock = __import__('threading').Lock(); lock.acquire(); lock.acquire()",
+        1,
+    ),
     (
         "every file taken for too big",
         "refuse_unsendable",
@@ -26,7 +48,12 @@ FAULTS = [
         2,
     ),
     ("a claim that never comes", "next_range", "while True: self.publish()", 0),
-    ("a refresh without end", "refresh_existing_hashes", "while True: self.publish()", 1),
+    (
+        "a refresh without end",
+        "refresh_existing_hashes",
+        "while True: self.publish()",
+        1,
+    ),
     ("an attribute that is not there", "read_range", "self.no_such_thing", 0),
     ("asleep in an uploader", "reach", "__import__('time').sleep(10**6)", 2),
     ("a busy loop in a decision", "excluded", "while True: pass", 0),
@@ -44,7 +71,12 @@ def main() -> int:
             continue
         row = repair(function, line, fmt)
         missed += row[0] != "yes"
-        print(f"| {name} | {('function', 'strings', 'diff')[fmt]} | " + " | ".join(row) + " |", flush=True)
+        print(
+            f"| {name} | {('function', 'strings', 'diff')[fmt]} | "
+            + " | ".join(row)
+            + " |",
+            flush=True,
+        )
     return missed
 
 
@@ -53,7 +85,10 @@ def repair(function: str, line: str, fmt: int) -> tuple[str, ...]:
     with tempfile.TemporaryDirectory() as name:
         shelf = start_shelf(Path(name) / "shelf", "--delay-ms", "100")
         broken = Broken(Path(name), shelf)
-        broken.more |= {"SUCCESS_VERIFICATION_SECONDS": "4", "CHECK_INTERVAL_SECONDS": "0.3"}
+        broken.more |= {
+            "SUCCESS_VERIFICATION_SECONDS": "4",
+            "CHECK_INTERVAL_SECONDS": "0.3",
+        }
         try:
             broken.open_pass()
             broken.fault(function, line)
@@ -63,12 +98,20 @@ def repair(function: str, line: str, fmt: int) -> tuple[str, ...]:
             verified = [False]
             while time.monotonic() - began < 240 and not any(verified):
                 time.sleep(0.1)
-                verified = [entry["verified"] is True for entry in broken.code_entries()]
+                verified = [
+                    entry["verified"] is True for entry in broken.code_entries()
+                ]
             seconds = time.monotonic() - began
             same = broken.script.read_text("utf-8") == SHIPPED
             tokens = sum(int(str(entry["tokens"] or 0)) for entry in broken.history())
             repaired = "yes" if any(verified) and same else "NO"
-            return repaired, f"{seconds:.0f}", str(len(broken.llm.asked)), str(tokens), str(len(broken.history()))
+            return (
+                repaired,
+                f"{seconds:.0f}",
+                str(len(broken.llm.asked)),
+                str(tokens),
+                str(len(broken.history())),
+            )
         finally:
             for process in broken.running:
                 end(process)

@@ -1,11 +1,12 @@
 """1.7 million books: prints a table of figures and goals; 1 when a goal is missed.
 
-    python -m benchmarks.scale [--quick] [--books N] [--workers N] [--folder DIR] [--cold]
+    python -m benchmarks.scale [--quick] [--books N] [--workers N] [--folder DIR]
+    [--cold]
 
-Makes a library with all its files (benchmarks/biglibrary.py) and ledgers to match below DIR, which is removed at the
-end: about 12 GB and 6 million inodes for 1.7 million books, on a local disk. --quick takes 100,000 books.
---cold, for root on a machine of one's own, drops the kernel's caches and reports the cold time too.
-"""
+Makes a library with all its files (benchmarks/biglibrary.py) and ledgers to match below
+DIR, which is removed at the end: about 12 GB and 6 million inodes for 1.7 million
+books, on a local disk. --quick takes 100,000 books. --cold, for root on a machine of
+one's own, drops the kernel's caches and reports the cold time too."""
 
 import argparse
 import shutil
@@ -32,16 +33,28 @@ SMALL = 10_000
 
 
 class Worker:
-    """A worker process with a clock: when it first said what, and how much memory it ever had."""
+    """A worker process with a clock: when it first said what, and how much memory it
+    ever had."""
 
-    def __init__(self, library: Path, shelf: Shelf, state_dir: Path, *options: str) -> None:
+    def __init__(
+        self, library: Path, shelf: Shelf, state_dir: Path, *options: str
+    ) -> None:
         command = [
-            sys.executable, str(PROJECT / "bulk_migrate_calibre.py"), str(library), "--server", shelf.url,
-            "--state-dir", str(state_dir), *options,
-        ]  # fmt: skip
+            sys.executable,
+            str(PROJECT / "bulk_migrate_calibre.py"),
+            str(library),
+            "--server",
+            shelf.url,
+            "--state-dir",
+            str(state_dir),
+            *options,
+        ]
         self.started = time.monotonic()
         self.process = subprocess.Popen(
-            command, env=clean_environment(MBS2_PASSWORD=PASSWORD), stderr=subprocess.PIPE, text=True
+            command,
+            env=clean_environment(MBS2_PASSWORD=PASSWORD),
+            stderr=subprocess.PIPE,
+            text=True,
         )
         self.said: list[tuple[float, str]] = []
         self.peak_mb = 0.0
@@ -59,24 +72,44 @@ class Worker:
         return [at for at, line in self.said if what in line]
 
     def watch(self, until: Callable[[], bool], seconds: float) -> float:
-        """Waits until that is true or it has ended, at most so long; returns the seconds since its start."""
-        while not until() and self.process.poll() is None and time.monotonic() - self.started < seconds:
+        """Waits until that is true or it has ended, at most so long; returns the
+        seconds since its start."""
+        while (
+            not until()
+            and self.process.poll() is None
+            and time.monotonic() - self.started < seconds
+        ):
             self._measure()
             time.sleep(0.01)
         return time.monotonic() - self.started
 
     def _measure(self) -> None:
         try:
-            status = Path(f"/proc/{self.process.pid}/status").read_text("ascii", "replace")
+            status = Path(f"/proc/{self.process.pid}/status").read_text(
+                "ascii", "replace"
+            )
         except OSError:
             return
-        peak = next((line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")), "0")
+        peak = next(
+            (
+                line.split()[1]
+                for line in status.splitlines()
+                if line.startswith("VmHWM")
+            ),
+            "0",
+        )
         self.peak_mb = max(self.peak_mb, int(peak) / 1000)
 
     def written(self) -> int:
         """Bytes it has written so far, to whatever."""
         text = Path(f"/proc/{self.process.pid}/io").read_text("ascii")
-        return int(next(line.split()[1] for line in text.splitlines() if line.startswith("wchar")))
+        return int(
+            next(
+                line.split()[1]
+                for line in text.splitlines()
+                if line.startswith("wchar")
+            )
+        )
 
     def end(self) -> None:
         """Ends it."""
@@ -85,7 +118,8 @@ class Worker:
 
 
 def enumeration(library: CalibreLibrary) -> tuple[float, float]:
-    """Seconds for the bare paged scan of (id, format) and for ours, medians of three, turn about."""
+    """Seconds for the bare paged scan of (id, format) and for ours, medians of three,
+    turn about."""
     bare, ours = [], []
     for _ in range(3):
         started = time.monotonic()
@@ -131,7 +165,9 @@ class Scale:
         if template is not None and shelf is not None:
             shutil.copytree(template, state_dir)
             with closing(sqlite3.connect(state_dir / "migration_ledger.db")) as db, db:
-                db.execute("UPDATE meta SET value = ? WHERE key = 'server'", (shelf.url,))
+                db.execute(
+                    "UPDATE meta SET value = ? WHERE key = 'server'", (shelf.url,)
+                )
         return state_dir
 
     def run(self) -> None:
@@ -139,8 +175,12 @@ class Scale:
         self.make()
         with CalibreLibrary(self.library, self.folder / "private") as library:
             bare, ours = enumeration(library)
-        self.table.add("enumeration of (id, format)", f"{ours:.2f} s, {ours / bare:.2f} x the bare scan",
-                       "1.5 x", ours <= 1.5 * bare)  # fmt: skip
+        self.table.add(
+            "enumeration of (id, format)",
+            f"{ours:.2f} s, {ours / bare:.2f} x the bare scan",
+            "1.5 x",
+            ours <= 1.5 * bare,
+        )
         self.first_upload()
         self.settled()
         self.rates()
@@ -151,11 +191,26 @@ class Scale:
         biglibrary.make_library(self.library, self.books, real=REAL)
         biglibrary.make_library(self.small, SMALL, real=REAL)
         made = time.monotonic()
-        self.files = biglibrary.make_ledger(self.library, self.folder / "settled", server="x")
-        biglibrary.make_ledger(self.library, self.folder / "big_end", server="x", open_from=self.books - REAL + 1)
-        biglibrary.make_ledger(self.small, self.folder / "small_end", server="x", open_from=SMALL - REAL + 1)
-        print(f"library of {self.files:,} files: {made - started:.0f} s, ledgers: {time.monotonic() - made:.0f} s",
-              flush=True)  # fmt: skip
+        self.files = biglibrary.make_ledger(
+            self.library, self.folder / "settled", server="x"
+        )
+        biglibrary.make_ledger(
+            self.library,
+            self.folder / "big_end",
+            server="x",
+            open_from=self.books - REAL + 1,
+        )
+        biglibrary.make_ledger(
+            self.small,
+            self.folder / "small_end",
+            server="x",
+            open_from=SMALL - REAL + 1,
+        )
+        print(
+            f"library of {self.files:,} files: {made - started:.0f} s, ledgers: "
+            f"{time.monotonic() - made:.0f} s",
+            flush=True,
+        )
 
     def first_upload(self) -> None:
         """From the start of the process to the first receipt, on a fresh ledger."""
@@ -165,20 +220,32 @@ class Scale:
         first = min(worker.times(" Uploaded "), default=99.0)
         worker.end()
         end(shelf.process)
-        self.table.add("first upload after the start", f"{first:.2f} s", "3 s", first < 3)
+        self.table.add(
+            "first upload after the start", f"{first:.2f} s", "3 s", first < 3
+        )
 
     def settled(self) -> None:
-        """A pass over what is all settled, twice: the first warms the caches (or is cold); then one that is killed."""
+        """A pass over what is all settled, twice: the first warms the caches (or is
+        cold); then one that is killed."""
         shelf = start_shelf(self.folder / "shelf")
         try:
             if self.cold:
                 subprocess.run(["sync"], check=True)
                 Path("/proc/sys/vm/drop_caches").write_text("3")
             first, _memory = self.settled_pass(shelf)
-            self.table.add(f"settled pass, {'cold' if self.cold else 'first'}", f"{first:.1f} s", "-", None)
+            self.table.add(
+                f"settled pass, {'cold' if self.cold else 'first'}",
+                f"{first:.1f} s",
+                "-",
+                None,
+            )
             wall, memory = self.settled_pass(shelf)
-            self.table.add(f"settled pass of {self.files:,} files, warm, {self.workers} workers", f"{wall:.1f} s",
-                           "60 s", wall <= 60)  # fmt: skip
+            self.table.add(
+                f"settled pass of {self.files:,} files, warm, {self.workers} workers",
+                f"{wall:.1f} s",
+                "60 s",
+                wall <= 60,
+            )
             self.table.add("worker memory", f"{memory:.0f} MB", "120 MB", memory <= 120)
             self.killed(shelf)
         finally:
@@ -188,7 +255,8 @@ class Scale:
         """Wall seconds until all workers have ended, and the largest memory."""
         state_dir = self.state(self.folder / "settled", shelf)
         workers = [
-            Worker(self.library, shelf, state_dir, "--worker-id", str(number + 1)) for number in range(self.workers)
+            Worker(self.library, shelf, state_dir, "--worker-id", str(number + 1))
+            for number in range(self.workers)
         ]
         wall = max(worker.watch(lambda: False, 600) for worker in workers)
         assert [worker.process.returncode for worker in workers] == [0] * self.workers
@@ -199,7 +267,8 @@ class Scale:
         return wall, memory
 
     def killed(self, shelf: Shelf) -> None:
-        """kill -9 in the middle of a pass; how long until the next process has settled a range."""
+        """kill -9 in the middle of a pass; how long until the next process has settled
+        a range."""
         state_dir = self.state(self.folder / "settled", shelf)
         first = Worker(self.library, shelf, state_dir)
         first.watch(lambda: len(first.times(" Processed batch")) >= 20, 120)
@@ -213,7 +282,8 @@ class Scale:
         self.table.add("resume after kill -9", f"{resumed:.2f} s", "3 s", resumed <= 3)
 
     def rates(self) -> None:
-        """New files against a ledger of everything and one of 10,000 books, turn about; ratio of the medians."""
+        """New files against a ledger of everything and one of 10,000 books, turn about;
+        ratio of the medians."""
         rates: dict[str, list[float]] = {"big_end": [], "small_end": []}
         written: dict[str, list[float]] = {"big_end": [], "small_end": []}
         progress: dict[str, int] = {}
@@ -223,19 +293,35 @@ class Scale:
             rates[which].append(rate)
             written[which].append(wrote)
             progress[which] = size
-        big, small = (statistics.median(rates[which]) for which in ("big_end", "small_end"))
-        self.table.add(f"rate at {self.books:,} books / at {SMALL:,}",
-                       f"{big:.1f} / {small:.1f} files/s = {big / small:.3f}", "0.95", big >= 0.95 * small)  # fmt: skip
-        more, less = (statistics.median(written[which]) for which in ("big_end", "small_end"))
+        big, small = (
+            statistics.median(rates[which]) for which in ("big_end", "small_end")
+        )
         self.table.add(
-            "bytes written for a file, the same", f"{more:,.0f} / {less:,.0f}", "1.05 x", more <= 1.05 * less
+            f"rate at {self.books:,} books / at {SMALL:,}",
+            f"{big:.1f} / {small:.1f} files/s = {big / small:.3f}",
+            "0.95",
+            big >= 0.95 * small,
+        )
+        more, less = (
+            statistics.median(written[which]) for which in ("big_end", "small_end")
+        )
+        self.table.add(
+            "bytes written for a file, the same",
+            f"{more:,.0f} / {less:,.0f}",
+            "1.05 x",
+            more <= 1.05 * less,
         )
         larger, smaller = progress["big_end"], progress["small_end"]
-        self.table.add("progress file, the same", f"{larger} / {smaller} bytes", "equal but for digits",
-                       larger - smaller < 100)  # fmt: skip
+        self.table.add(
+            "progress file, the same",
+            f"{larger} / {smaller} bytes",
+            "equal but for digits",
+            larger - smaller < 100,
+        )
 
     def rate(self, which: str) -> tuple[float, float, int]:
-        """Files per second, bytes written per file, and the size of the progress file, at the end of a library."""
+        """Files per second, bytes written per file, and the size of the progress file,
+        at the end of a library."""
         library = self.library if which == "big_end" else self.small
         shelf = start_shelf(self.folder / f"shelf-{which}-{self.states}")
         state_dir = self.state(self.folder / which, shelf)
@@ -256,15 +342,36 @@ class Scale:
 
 def main() -> int:
     """Prints the table; 1 when a goal is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--books", type=int, default=0, help="[default: 1700000; with --quick 100000]")
-    parser.add_argument("--workers", type=int, default=2, help="for the settled pass [default: 2, one a core]")
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="where [default: %(default)s]")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--books", type=int, default=0, help="[default: 1700000; with --quick 100000]"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=2,
+        help="for the settled pass [default: 2, one a core]",
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path(tempfile.gettempdir()),
+        help="where [default: %(default)s]",
+    )
     parser.add_argument("--quick", action="store_true", help="100,000 books")
-    parser.add_argument("--cold", action="store_true", help="drop the kernel's caches first; for root")
+    parser.add_argument(
+        "--cold", action="store_true", help="drop the kernel's caches first; for root"
+    )
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="scale-", dir=given.folder))
-    scale = Scale(folder, given.books or (100_000 if given.quick else 1_700_000), given.workers, cold=given.cold)
+    scale = Scale(
+        folder,
+        given.books or (100_000 if given.quick else 1_700_000),
+        given.workers,
+        cold=given.cold,
+    )
     try:
         scale.run()
     finally:

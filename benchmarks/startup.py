@@ -59,9 +59,16 @@ def idle_worker(times: int) -> float:
         shelf = start_shelf(folder / "shelf")
         try:
             library = Library(folder / "library")
-            command = ["bulk_migrate_calibre.py", str(library.root), "--server", shelf.url]
+            command = [
+                "bulk_migrate_calibre.py",
+                str(library.root),
+                "--server",
+                shelf.url,
+            ]
             state = ["--state-dir", str(folder / "state")]
-            return cost([*command, *state], times, MBS2_PASSWORD=PASSWORD, LAST_LOOK_SECONDS="0")
+            return cost(
+                [*command, *state], times, MBS2_PASSWORD=PASSWORD, LAST_LOOK_SECONDS="0"
+            )
         finally:
             end(shelf.process)
 

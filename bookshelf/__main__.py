@@ -33,12 +33,15 @@ RECORD_SECONDS = 1.0
 
 
 def main() -> int:
-    """Returns the exit status: 0 stopped, 5 data directory not usable, or its database gone while the server ran."""
+    """Returns the exit status: 0 stopped, 5 data directory not usable, or its database
+    gone while the server ran."""
     # Whatever is made, also by programs started from here, is for this user alone.
     os.umask(0o077)
     service = Notifier.taken_from(os.environ, os.getpid())
     config = read_config()
-    logging.basicConfig(format="%(asctime)s - %(levelname)s - %(message)s", level=logging.WARNING)
+    logging.basicConfig(
+        format="%(asctime)s - %(levelname)s - %(message)s", level=logging.WARNING
+    )
     try:
         config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         held = _only_one(config.data_dir)
@@ -52,7 +55,9 @@ def main() -> int:
         sys.stderr.write(f"cannot use {config.data_dir}: {_reason(error.reason)}\n")
         return ExitCode.STATE
     except OSError as error:
-        sys.stderr.write(f"cannot listen on {config.host}:{config.port}: {error.strerror or error}\n")
+        sys.stderr.write(
+            f"cannot listen on {config.host}:{config.port}: {error.strerror or error}\n"
+        )
         return ExitCode.USAGE
     finally:
         if app[SHELF].database.gone:
@@ -65,18 +70,21 @@ def _reason(error: Exception) -> str:
     """In words that name the way out, where it is known."""
     if isinstance(error, IsADirectoryError):
         return f"{error.filename2 or error.filename} is a directory, not a file; move it away"
-    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+    if isinstance(error, sqlite3.DatabaseError) and not isinstance(
+        error, sqlite3.OperationalError
+    ):
         return (
-            f"bookshelf.db is damaged ({error}); put it back from a backup, or move bookshelf.db, bookshelf.db-wal and "
-            "bookshelf.db-shm away: an empty one is made, and the next run of the migration sends again what it lacks"
+            f"bookshelf.db is damaged ({error}); put it back from a backup, or move "
+            "bookshelf.db, bookshelf.db-wal and "
+            "bookshelf.db-shm away: an empty one is made, and the next run of the "
+            "migration sends again what it lacks"
         )
     return str(error)
 
 
 def _leave_at_once() -> NoReturn:
-    """Ends the process without closing the database: SQLite would write what is left in its log into whatever stands
-    in the database's place now.
-    """
+    """Ends the process without closing the database: SQLite would write what is left in
+    its log into whatever stands in the database's place now."""
     logging.shutdown()
     sys.stdout.flush()
     os._exit(ExitCode.STATE)
@@ -90,7 +98,9 @@ def _only_one(data_dir: Path) -> int:
     return held
 
 
-async def _serve(app: web.Application, config: Config, service: Notifier, held: int) -> None:
+async def _serve(
+    app: web.Application, config: Config, service: Notifier, held: int
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -100,8 +110,15 @@ async def _serve(app: web.Application, config: Config, service: Notifier, held: 
     try:
         await web.TCPSite(runner, config.host, config.port).start()
         url = _url(runner, config.host)
-        started = datetime.fromtimestamp(psutil.Process().create_time(), tz=UTC).isoformat()
-        written = {"url": url, "pid": os.getpid(), "pid_started_at": started, "birth": birth_of(os.getpid())}
+        started = datetime.fromtimestamp(
+            psutil.Process().create_time(), tz=UTC
+        ).isoformat()
+        written = {
+            "url": url,
+            "pid": os.getpid(),
+            "pid_started_at": started,
+            "birth": birth_of(os.getpid()),
+        }
         record = Record(config.data_dir, json.dumps(written).encode(), held)
         record.write()
         sys.stdout.write(f"bookshelf listening on {url}\n")
@@ -115,12 +132,15 @@ async def _serve(app: web.Application, config: Config, service: Notifier, held: 
 
 
 async def _until(stop: asyncio.Event, service: Notifier, record: Record) -> None:
-    """Waits for a signal; tells systemd meanwhile that the loop that answers requests turns."""
+    """Waits for a signal; tells systemd meanwhile that the loop that answers requests
+    turns."""
     while not stop.is_set():
         service.alive()
         record.keep()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), min(RECORD_SECONDS, service.look_seconds or RECORD_SECONDS))
+            await asyncio.wait_for(
+                stop.wait(), min(RECORD_SECONDS, service.look_seconds or RECORD_SECONDS)
+            )
 
 
 def _url(runner: web.AppRunner, host: str) -> str:

@@ -11,9 +11,10 @@ from bookshelf.auth import User
 from bookshelf.bodies import json_object
 from bookshelf.errors import NOT_FOUND, Failed, Refused, json_answer
 
-# -- ebooks ---------------------------------------------------------------------------------------------------------
+# -- ebooks ----------------------------------------------------------------------------
 
-#: Genres a list can be asked for at once, and digits of a number in a query: page times page size fits 64 bits.
+#: Genres a list can be asked for at once, and digits of a number in a query: page times
+#: page size fits 64 bits.
 MOST_GENRES, DIGITS = 50, 15
 
 
@@ -24,7 +25,9 @@ async def create_ebook(request: web.Request) -> web.Response:
     if body.get("id") is not None:
         raise Refused("Invalid data", "id is given by the server")
     change = catalogue.checked(body, partial=False)
-    ebook_id = await request.app[SHELF].database.write(lambda db: catalogue.create(db, change, user.id))
+    ebook_id = await request.app[SHELF].database.write(
+        lambda db: catalogue.create(db, change, user.id)
+    )
     return json_answer({"id": ebook_id, "success": True})
 
 
@@ -32,7 +35,9 @@ async def get_ebook(request: web.Request) -> web.Response:
     """GET /api/ebooks/<id>."""
     user = await require_user(request)
     ebook_id = _number(request)
-    return json_answer(request.app[SHELF].database.look(lambda db: views.ebook(db, ebook_id, user.id)))
+    return json_answer(
+        request.app[SHELF].database.look(lambda db: views.ebook(db, ebook_id, user.id))
+    )
 
 
 async def change_ebook(request: web.Request) -> web.Response:
@@ -55,7 +60,10 @@ async def delete_ebook(request: web.Request) -> web.Response:
     shelf, ebook_id = request.app[SHELF], _number(request)
 
     def work(db: Any) -> list[tuple[str, str]]:
-        if db.execute("SELECT 1 FROM ebook WHERE id = ?", (ebook_id,)).fetchone() is None:
+        if (
+            db.execute("SELECT 1 FROM ebook WHERE id = ?", (ebook_id,)).fetchone()
+            is None
+        ):
             raise Failed(404, NOT_FOUND)
         _owned(db, ebook_id, user)
         return catalogue.delete(db, ebook_id)
@@ -67,7 +75,9 @@ async def delete_ebook(request: web.Request) -> web.Response:
 
 
 def _owned(db: Any, ebook_id: int, user: User) -> None:
-    row = db.execute("SELECT created_by FROM ebook WHERE id = ?", (ebook_id,)).fetchone()
+    row = db.execute(
+        "SELECT created_by FROM ebook WHERE id = ?", (ebook_id,)
+    ).fetchone()
     if row is not None and row[0] != user.id and not user.may("superuser"):
         raise Failed(403, "Access denied")
 
@@ -78,7 +88,9 @@ async def rate_ebook(request: web.Request) -> web.Response:
     ebook_id, body = _number(request), await json_object(request)
     rating, description = body.get("rating"), body.get("description")
     if rating is not None and (
-        isinstance(rating, bool) or not isinstance(rating, int | float) or not 0 <= rating <= 100
+        isinstance(rating, bool)
+        or not isinstance(rating, int | float)
+        or not 0 <= rating <= 100
     ):
         raise Failed(400, "Invalid rating")
     if not isinstance(description, str | None) or "\0" in (description or ""):
@@ -90,7 +102,9 @@ async def rate_ebook(request: web.Request) -> web.Response:
         return views.ebook(db, ebook_id, user.id)
 
     after = await request.app[SHELF].database.write(work)
-    return json_answer({key: after[key] for key in ("id", "rating", "rating_count") if key in after})
+    return json_answer(
+        {key: after[key] for key in ("id", "rating", "rating_count") if key in after}
+    )
 
 
 async def delete_source(request: web.Request) -> web.Response:
@@ -104,7 +118,9 @@ async def delete_source(request: web.Request) -> web.Response:
         await pictures.cover(shelf, ebook_id)
 
     def work(db: Any) -> list[tuple[str, str]]:
-        row = db.execute("SELECT created_by FROM source WHERE id = ?", (source_id,)).fetchone()
+        row = db.execute(
+            "SELECT created_by FROM source WHERE id = ?", (source_id,)
+        ).fetchone()
         if row is None:
             raise Failed(404, NOT_FOUND)
         if row[0] != user.id and not user.may("superuser"):
@@ -116,7 +132,7 @@ async def delete_source(request: web.Request) -> web.Response:
     return json_answer({"id": source_id, "success": True})
 
 
-# -- lists -----------------------------------------------------------------------------------------------------------
+# -- lists -----------------------------------------------------------------------------
 
 
 async def list_ebooks(request: web.Request) -> web.Response:
@@ -124,20 +140,34 @@ async def list_ebooks(request: web.Request) -> web.Response:
     await require_user(request)
     page = page_of(request)
     conditions, parameters = ["1"], []
-    genres = [genre.strip() for genre in request.query.get("genres", "").split(",") if genre.strip()]
-    if len(genres) > MOST_GENRES or not all(genre.isdecimal() and len(genre) <= DIGITS for genre in genres):
+    genres = [
+        genre.strip()
+        for genre in request.query.get("genres", "").split(",")
+        if genre.strip()
+    ]
+    if len(genres) > MOST_GENRES or not all(
+        genre.isdecimal() and len(genre) <= DIGITS for genre in genres
+    ):
         raise Failed(400, "Invalid genres")
     for genre in genres:
-        conditions.append("id IN (SELECT ebook_id FROM ebook_genres WHERE genre_id = ?)")
+        conditions.append(
+            "id IN (SELECT ebook_id FROM ebook_genres WHERE genre_id = ?)"
+        )
         parameters.append(int(genre))
     kind = request.match_info.get("kind")
     if kind is not None:
         conditions.append(
-            "series_id = ?" if kind == "series" else "id IN (SELECT ebook_id FROM ebook_authors WHERE author_id = ?)"
+            "series_id = ?"
+            if kind == "series"
+            else "id IN (SELECT ebook_id FROM ebook_authors WHERE author_id = ?)"
         )
         parameters.append(_number(request))
     where = " AND ".join(conditions)
-    return json_answer(await request.app[SHELF].database.read(lambda db: views.ebooks(db, page, where, parameters)))
+    return json_answer(
+        await request.app[SHELF].database.read(
+            lambda db: views.ebooks(db, page, where, parameters)
+        )
+    )
 
 
 async def search(request: web.Request) -> web.Response:
@@ -146,16 +176,24 @@ async def search(request: web.Request) -> web.Response:
     text, page = request.match_info["text"], page_of(request)
     if "sort" in request.query:
         raise Failed(400, "Sort is not supported for search")
-    return json_answer(await request.app[SHELF].database.read(lambda db: views.search(db, text, page)))
+    return json_answer(
+        await request.app[SHELF].database.read(lambda db: views.search(db, text, page))
+    )
 
 
 async def index(request: web.Request) -> web.Response:
     """GET /api/{ebooks,authors,series}/index/<prefix>."""
     await require_user(request)
-    kind = {"ebooks": "ebook", "authors": "author", "series": "series"}[request.match_info["kind"]]
+    kind = {"ebooks": "ebook", "authors": "author", "series": "series"}[
+        request.match_info["kind"]
+    ]
     prefix = request.match_info["prefix"]
-    found = await request.app[SHELF].database.read(lambda db: views.index(db, kind, prefix))
-    if request.app[SHELF].config.rated_index_fails and any("rating" in item for item in found["items"]):
+    found = await request.app[SHELF].database.read(
+        lambda db: views.index(db, kind, prefix)
+    )
+    if request.app[SHELF].config.rated_index_fails and any(
+        "rating" in item for item in found["items"]
+    ):
         raise Failed(500, "Internal Server Error")
     return json_answer(found)
 
@@ -167,7 +205,9 @@ async def list_named(request: web.Request) -> web.Response:
     database = request.app[SHELF].database
     if "id" in request.match_info:
         number = _number(request)
-        return json_answer(await database.read(lambda db: views.one_named(db, kind, number)))
+        return json_answer(
+            await database.read(lambda db: views.one_named(db, kind, number))
+        )
     page = page_of(request)
     return json_answer(await database.read(lambda db: views.named(db, kind, page)))
 
@@ -178,16 +218,18 @@ async def vocabulary(request: web.Request) -> web.Response:
     columns = {"languages": "language", "genres": "genre"}[request.match_info["kind"]]
     names = "id, code, name" if columns == "language" else "id, name"
     rows = await request.app[SHELF].database.read(
-        lambda db: db.execute(f"SELECT {names} FROM {columns} ORDER BY id").fetchall()  # noqa: S608 - ours
+        # Ours.
+        lambda db: db.execute(f"SELECT {names} FROM {columns} ORDER BY id").fetchall()  # noqa: S608
     )
     return json_answer([dict(row) for row in rows])
 
 
-# -- files -----------------------------------------------------------------------------------------------------------
+# -- files -----------------------------------------------------------------------------
 
 
 async def download(request: web.Request) -> web.StreamResponse:
-    """GET /api/download/<source id>: the bytes, as an attachment that no browser runs."""
+    """GET /api/download/<source id>: the bytes, as an attachment that no browser
+    runs."""
     await require_user(request)
     shelf, source_id = request.app[SHELF], _number(request)
     row = await shelf.database.read(
@@ -199,11 +241,17 @@ async def download(request: web.Request) -> web.StreamResponse:
     )
     if row is None:
         raise Failed(404, NOT_FOUND)
-    plain = "".join(char if char.isascii() and (char.isalnum() or char in " -") else "_" for char in row["title"])
+    plain = "".join(
+        char if char.isascii() and (char.isalnum() or char in " -") else "_"
+        for char in row["title"]
+    )
     name = f"{plain.strip()[:80] or 'book'}.{row['extension']}"
     return web.FileResponse(
         shelf.files.book(row["hash"], row["extension"]),
-        headers={"Content-Disposition": f'attachment; filename="{name}"', "Content-Type": "application/octet-stream"},
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Content-Type": "application/octet-stream",
+        },
     )
 
 
@@ -221,7 +269,10 @@ async def thumb(request: web.Request) -> web.StreamResponse:
 def _picture(path: Path | None) -> web.FileResponse:
     if path is None:
         raise Failed(404, NOT_FOUND)
-    return web.FileResponse(path, headers={"Content-Type": "image/jpeg", "Cache-Control": "private, max-age=60"})
+    return web.FileResponse(
+        path,
+        headers={"Content-Type": "image/jpeg", "Cache-Control": "private, max-age=60"},
+    )
 
 
 def page_of(request: web.Request) -> views.Page:

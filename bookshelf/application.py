@@ -1,4 +1,5 @@
-"""What the handlers share: configuration, database, files, tokens; and who is asking."""
+"""What the handlers share: configuration, database, files, tokens; and who is
+asking."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -24,7 +25,8 @@ class Shelf:
     database: Database
     files: Files
     tokens: Tokens
-    #: One picture is drawn at a time: whoever looks at a page of new books may not take all threads and memory.
+    #: One picture is drawn at a time: whoever looks at a page of new books may not take
+    #: all threads and memory.
     drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
     #: None but in tests.
     trouble: Trouble | None = None
@@ -34,7 +36,8 @@ SHELF = web.AppKey("shelf", Shelf)
 
 
 async def current_user(request: web.Request) -> User | None:
-    """The user of the token in the header, the URL or the session cookie, when it is valid."""
+    """The user of the token in the header, the URL or the session cookie, when it is
+    valid."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         token = request.query.get("bearer_token", "")
@@ -50,7 +53,8 @@ async def current_user(request: web.Request) -> User | None:
 
 
 async def require_user(request: web.Request) -> User:
-    """The user, who may use the API. Raises Failed(401), the same for no token and for no rights."""
+    """The user, who may use the API. Raises Failed(401), the same for no token and for
+    no rights."""
     user = await current_user(request)
     if user is None or not user.may("user"):
         raise Failed(401, "Access denied")
@@ -58,7 +62,8 @@ async def require_user(request: web.Request) -> User:
 
 
 def same_origin(request: web.Request) -> bool:
-    """Was the request sent by a page of ours? A browser always says where a form comes from."""
+    """Was the request sent by a page of ours? A browser always says where a form comes
+    from."""
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site in ("same-origin", "none")

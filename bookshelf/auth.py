@@ -1,4 +1,5 @@
-"""Users, passwords, tokens. Access tokens carry MyBookshelf2's claims: HS256, 4 hours; refresh tokens 365 days."""
+"""Users, passwords, tokens. Access tokens carry MyBookshelf2's claims: HS256, 4 hours;
+refresh tokens 365 days."""
 
 import hashlib
 import json
@@ -52,24 +53,33 @@ class Tokens:
     """Makes and checks tokens with the secrets of one data directory."""
 
     def __init__(self, data_dir: Path, ended: Mapping[str, float]) -> None:
-        """Reads the secrets, or makes them (mode 0600). `ended`: sessions that were logged out, as read by `ended`."""
+        """Reads the secrets, or makes them (mode 0600). `ended`: sessions that were
+        logged out, as read by `ended`."""
         self._access, self._refresh = _secrets(data_dir / "secrets.json")
         self._checked: dict[str, tuple[int, float]] = {}
         self._ended = dict(ended)
 
     def access(self, user: User, now: float, **more: str) -> str:
         """An access token."""
-        claims = {"id": user.id, "user_name": user.name, "email": user.email, "roles": user.roles, **more}
-        return jwt.encode({**claims, "exp": int(now) + ACCESS_SECONDS}, self._access, "HS256")
+        claims = {
+            "id": user.id,
+            "user_name": user.name,
+            "email": user.email,
+            "roles": user.roles,
+            **more,
+        }
+        return jwt.encode(
+            {**claims, "exp": int(now) + ACCESS_SECONDS}, self._access, "HS256"
+        )
 
     def session(self, user: User, now: float) -> str:
-        """An access token for one browser: no other login has the same, so that it can be ended alone."""
+        """An access token for one browser: no other login has the same, so that it can
+        be ended alone."""
         return self.access(user, now, jti=secrets.token_hex(16))
 
     def end(self, token: str, now: float) -> tuple[str, float] | None:
-        """Accepts this token no more; returns what has to be written for that (`end_session`), None when it was not
-        valid.
-        """
+        """Accepts this token no more; returns what has to be written for that
+        (`end_session`), None when it was not valid."""
         if self.user_id(token) is None:
             return None
         until = float(jwt.decode(token, options={"verify_signature": False})["exp"])
@@ -80,12 +90,18 @@ class Tokens:
 
     def refresh(self, user: User, now: float) -> str:
         """A refresh token."""
-        return jwt.encode({"id": user.id, "exp": int(now) + REFRESH_SECONDS}, self._refresh, "HS256")
+        return jwt.encode(
+            {"id": user.id, "exp": int(now) + REFRESH_SECONDS}, self._refresh, "HS256"
+        )
 
     def user_id(self, token: str, *, expired_too: bool = False) -> int | None:
         """Whose valid access token this is."""
         if expired_too:
-            return None if _session(token) in self._ended else _id(token, self._access, expired_too)
+            return (
+                None
+                if _session(token) in self._ended
+                else _id(token, self._access, expired_too)
+            )
         user_id, until = self._checked.get(token, (None, 0.0))
         if user_id is None or until <= time.time():
             user_id = _id(token, self._access, expired_too)
@@ -108,7 +124,8 @@ class Tokens:
 
 
 def _secrets(path: Path) -> tuple[str, str]:
-    """Those that sign access and refresh tokens; new ones in place of damaged ones. Raises OSError."""
+    """Those that sign access and refresh tokens; new ones in place of damaged ones.
+    Raises OSError."""
     if path.exists():
         try:
             kept = json.loads(path.read_bytes())
@@ -116,25 +133,38 @@ def _secrets(path: Path) -> tuple[str, str]:
                 return str(kept["access"]), str(kept["refresh"])
         except (ValueError, TypeError, KeyError, RecursionError):
             pass
-        log.warning("%s was damaged: new secrets are in it, and everybody has to log in again", path)
-    made = secrets.token_hex(SECRET_CHARACTERS // 2), secrets.token_hex(SECRET_CHARACTERS // 2)
+        log.warning(
+            "%s was damaged: new secrets are in it, and everybody has to log in again",
+            path,
+        )
+    made = (
+        secrets.token_hex(SECRET_CHARACTERS // 2),
+        secrets.token_hex(SECRET_CHARACTERS // 2),
+    )
     write_file(path, json.dumps({"access": made[0], "refresh": made[1]}).encode())
     return made
 
 
 def _session(token: str) -> str:
-    """What a token is remembered by: all that is signed. The signature itself can be spelled in several ways."""
-    return hashlib.sha256(token.rpartition(".")[0].encode("utf-8", "replace")).hexdigest()
+    """What a token is remembered by: all that is signed. The signature itself can be
+    spelled in several ways."""
+    return hashlib.sha256(
+        token.rpartition(".")[0].encode("utf-8", "replace")
+    ).hexdigest()
 
 
 def end_session(db: sqlite3.Connection, session: str, until: float, now: float) -> None:
     """Writes down that a session was ended, for as long as its token would be valid."""
     db.execute("DELETE FROM ended_session WHERE until <= ?", (now,))
-    db.execute("INSERT OR REPLACE INTO ended_session (session, until) VALUES (?, ?)", (session, until))
+    db.execute(
+        "INSERT OR REPLACE INTO ended_session (session, until) VALUES (?, ?)",
+        (session, until),
+    )
 
 
 def ended(db: sqlite3.Connection) -> dict[str, float]:
-    """The sessions that were ended, with the time until which their tokens would be valid."""
+    """The sessions that were ended, with the time until which their tokens would be
+    valid."""
     return dict(db.execute("SELECT session, until FROM ended_session").fetchall())
 
 
@@ -151,15 +181,19 @@ def _id(token: str, secret: str, expired_too: bool) -> int | None:
     return number if isinstance(number, int) else None
 
 
-def first_user(db: sqlite3.Connection, data_dir: Path, name: str, password: str) -> None:
-    """Makes the first user and writes the login to DATA_DIR/credentials (0600); a password given later replaces it, and
-    puts right a file that was damaged or deleted.
+def first_user(
+    db: sqlite3.Connection, data_dir: Path, name: str, password: str
+) -> None:
+    """Makes the first user and writes the login to DATA_DIR/credentials (0600); a
+    password given later replaces it, and puts right a file that was damaged or deleted.
     """
     row = db.execute("SELECT id FROM user WHERE user_name = ?", (name,)).fetchone()
     if row is not None and not password:
         return
     chosen = password or secrets.token_urlsafe(12)
-    _write_login(data_dir / "credentials", f"username={name}\npassword={chosen}\n".encode())
+    _write_login(
+        data_dir / "credentials", f"username={name}\npassword={chosen}\n".encode()
+    )
     if row is not None and verify(stored_password(db, name), chosen):
         return
     hashed = _hasher.hash(chosen)
@@ -179,7 +213,9 @@ def _write_login(path: Path, login: bytes) -> None:
 
 def stored_password(db: sqlite3.Connection, name: str) -> str:
     """The hash of a user's password, "" for nobody."""
-    row = db.execute("SELECT password FROM user WHERE user_name = ? AND active", (name,)).fetchone()
+    row = db.execute(
+        "SELECT password FROM user WHERE user_name = ? AND active", (name,)
+    ).fetchone()
     return "" if row is None else str(row[0])
 
 
@@ -192,19 +228,33 @@ def verify(hashed: str, password: str) -> bool:
     return bool(hashed)
 
 
-def load_user(db: sqlite3.Connection, *, user_id: int | None = None, name: str = "", email: str = "") -> User | None:
+def load_user(
+    db: sqlite3.Connection,
+    *,
+    user_id: int | None = None,
+    name: str = "",
+    email: str = "",
+) -> User | None:
     """An active user by id, name or email."""
     row = db.execute(
-        "SELECT id, user_name, email, role FROM user WHERE active AND (id = ? OR user_name = ? OR email = ?)",
+        "SELECT id, user_name, email, role FROM user WHERE active AND (id = ? OR "
+        "user_name = ? OR email = ?)",
         (user_id, name or None, email or None),
     ).fetchone()
-    return None if row is None else User(row["id"], row["user_name"], row["email"], row["role"])
+    return (
+        None
+        if row is None
+        else User(row["id"], row["user_name"], row["email"], row["role"])
+    )
 
 
 def issue(tokens: Tokens, user: User) -> dict[str, str]:
     """What a login answers."""
     now = time.time()
-    return {"access_token": tokens.access(user, now), "refresh_token": tokens.refresh(user, now)}
+    return {
+        "access_token": tokens.access(user, now),
+        "refresh_token": tokens.refresh(user, now),
+    }
 
 
 _NOBODY = _hasher.hash(secrets.token_hex(8))

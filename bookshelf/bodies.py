@@ -1,4 +1,5 @@
-"""Request bodies: bounded in size, time, encoding, nesting and numbers before anything is made of them."""
+"""Request bodies: bounded in size, time, encoding, nesting and numbers before anything
+is made of them."""
 
 import asyncio
 import json
@@ -12,8 +13,8 @@ from bookshelf.errors import TOO_LARGE, Failed, Refused
 
 #: The longest body of a request that is no upload.
 BODY_BYTES = 64 * 1024
-#: A sender has to get so many bytes through in so many seconds, or to the end of its body. A slow
-#: line is much faster; one who only wants to keep the connection is not.
+#: A sender has to get so many bytes through in so many seconds, or to the end of its
+#: body. A slow line is much faster; one who only wants to keep the connection is not.
 STALL_SECONDS, STALL_BYTES = 60.0, 64 * 1024
 #: Lists and objects inside each other. The protocol needs four.
 DEPTH = 32
@@ -35,15 +36,16 @@ class Stream:
         self._deadline = asyncio.get_running_loop().time() + STALL_SECONDS
 
     async def block(self) -> bytes:
-        """The next bytes; b"" at the end. Raises Failed: 413 over the limit, 408 when nothing comes, 400 when the
-        body is broken; ConnectionError when the sender has gone.
-        """
+        """The next bytes; b"" at the end. Raises Failed: 413 over the limit, 408 when
+        nothing comes, 400 when the body is broken; ConnectionError when the sender has
+        gone."""
         try:
             async with asyncio.timeout_at(self._deadline):
                 data = await self._content.readany()
         except TimeoutError:
             raise Failed(
-                408, f"The body did not arrive: less than {STALL_BYTES} bytes in {STALL_SECONDS:g} s"
+                408,
+                f"The body did not arrive: less than {STALL_BYTES} bytes in {STALL_SECONDS:g} s",
             ) from None
         except web.RequestPayloadError:
             raise Failed(400, "The body of the request is broken") from None
@@ -52,7 +54,10 @@ class Stream:
             raise Failed(413, TOO_LARGE)
         self._since += len(data)
         if self._since >= STALL_BYTES:
-            self._since, self._deadline = 0, asyncio.get_running_loop().time() + STALL_SECONDS
+            self._since, self._deadline = (
+                0,
+                asyncio.get_running_loop().time() + STALL_SECONDS,
+            )
         return data
 
 
@@ -70,10 +75,11 @@ async def _text(request: web.Request) -> str:
         raise Failed(400, "The body is not UTF-8") from None
 
 
-async def json_object(request: web.Request, *, otherwise: str = "Invalid or missing data") -> dict[str, Any]:
-    """The object a request sends as JSON. Raises Failed, with the sentence `otherwise` when it sends no JSON; Refused
-    for a list.
-    """
+async def json_object(
+    request: web.Request, *, otherwise: str = "Invalid or missing data"
+) -> dict[str, Any]:
+    """The object a request sends as JSON. Raises Failed, with the sentence `otherwise`
+    when it sends no JSON; Refused for a list."""
     if request.content_type != "application/json":
         raise Failed(400, otherwise)
     try:
@@ -90,21 +96,29 @@ async def json_object(request: web.Request, *, otherwise: str = "Invalid or miss
 async def form(request: web.Request) -> dict[str, str]:
     """The fields of a form (`application/x-www-form-urlencoded`). Raises Failed."""
     try:
-        fields = parse_qsl(await _text(request), keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS)
+        fields = parse_qsl(
+            await _text(request),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=FORM_FIELDS,
+        )
     except ValueError:
         raise Failed(400, "The form cannot be read") from None
     return dict(fields)
 
 
 def parse_json(text: str) -> object:
-    """JSON whose numbers fit 64 bits, whose names are there once, whose text is Unicode. Raises ValueError, with a
-    reason that holds nothing of the text.
-    """
+    """JSON whose numbers fit 64 bits, whose names are there once, whose text is
+    Unicode. Raises ValueError, with a reason that holds nothing of the text."""
     if _depth(text) > DEPTH:
         raise ValueError(f"nested deeper than {DEPTH}")
     try:
         value = json.loads(
-            text, parse_int=_integer, parse_float=_number, parse_constant=_no_constant, object_pairs_hook=_object
+            text,
+            parse_int=_integer,
+            parse_float=_number,
+            parse_constant=_no_constant,
+            object_pairs_hook=_object,
         )
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg} at {error.pos}") from None

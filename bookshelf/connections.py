@@ -1,4 +1,5 @@
-"""Connections: how many, how long they may say nothing, and what is answered to what is no HTTP."""
+"""Connections: how many, how long they may say nothing, and what is answered to what is
+no HTTP."""
 
 import asyncio
 import logging
@@ -14,16 +15,18 @@ from bookshelf.throttle import pair_of
 log = logging.getLogger("bookshelf")
 
 _BUSY = (
-    b"HTTP/1.1 503 Service Unavailable\r\nServer: bookshelf\r\nX-Content-Type-Options: nosniff\r\nRetry-After: 5\r\n"
-    b"Content-Type: text/plain\r\nContent-Length: 21\r\nConnection: close\r\n\r\nToo many connections\n"
+    b"HTTP/1.1 503 Service Unavailable\r\nServer: "
+    b"bookshelf\r\nX-Content-Type-Options: nosniff\r\nRetry-After: 5\r\n"
+    b"Content-Type: text/plain\r\nContent-Length: 21\r\nConnection: close\r\n\r\nToo "
+    b"many connections\n"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds a connection may be open without a whole head of a request; seconds for which the rest of a body that was
-    refused is thrown away; connections in all, and from one address.
-    """
+    """Seconds a connection may be open without a whole head of a request; seconds for
+    which the rest of a body that was refused is thrown away; connections in all, and
+    from one address."""
 
     idle_seconds: float = 75.0
     linger_seconds: float = 5.0
@@ -34,7 +37,9 @@ class Limits:
 class Runner(web.AppRunner):
     """Runs an application behind these limits."""
 
-    def __init__(self, app: web.Application, limits: Limits, shutdown_seconds: float) -> None:
+    def __init__(
+        self, app: web.Application, limits: Limits, shutdown_seconds: float
+    ) -> None:
         super().__init__(app, access_log=None, shutdown_timeout=shutdown_seconds)
         self._limits = limits
 
@@ -57,7 +62,10 @@ class _Server(web.Server):
     def come(self, address: str) -> bool:
         """Counts a connection; False when it is one too many."""
         self._open[address] += 1
-        return self._open[address] <= self.limits.per_address and self._open.total() <= self.limits.connections
+        return (
+            self._open[address] <= self.limits.per_address
+            and self._open.total() <= self.limits.connections
+        )
 
     def go(self, address: str) -> None:
         """A connection that came has ended."""
@@ -67,15 +75,20 @@ class _Server(web.Server):
 
 
 class _Connection(web.RequestHandler):
-    """aiohttp's connection, counted; compressed bodies stay as they are, and are refused by the middleware."""
+    """aiohttp's connection, counted; compressed bodies stay as they are, and are
+    refused by the middleware."""
 
     __slots__ = ("_address", "_counted")
 
     def __init__(self, server: _Server, limits: Limits) -> None:
         super().__init__(
-            server, loop=asyncio.get_running_loop(), access_log=cast(Any, None), auto_decompress=False,
-            keepalive_timeout=limits.idle_seconds, lingering_time=limits.linger_seconds,
-        )  # fmt: skip
+            server,
+            loop=asyncio.get_running_loop(),
+            access_log=cast(Any, None),
+            auto_decompress=False,
+            keepalive_timeout=limits.idle_seconds,
+            lingering_time=limits.linger_seconds,
+        )
         self._counted: _Server | None = server
         self._address = ""
 
@@ -105,14 +118,18 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 - holds what was sent
     ) -> web.StreamResponse:
-        """The answer to what is no HTTP; none of it is repeated, nor written to a log."""
+        """The answer to what is no HTTP; none of it is repeated, nor written to a
+        log."""
         if isinstance(exc, ConnectionError):
             raise exc
         if status >= 500:
             log.error("a request could not be answered", exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun already")
-        response = web.Response(status=status, text=f"{status}: {'Bad Request' if status < 500 else 'Server error'}\n")
+        response = web.Response(
+            status=status,
+            text=f"{status}: {'Bad Request' if status < 500 else 'Server error'}\n",
+        )
         secure(response)
         response.force_close()
         return response

@@ -1,4 +1,5 @@
-"""Covers: any picture becomes a JPEG of our own making, at most 320x452, and a thumbnail of 100x140."""
+"""Covers: any picture becomes a JPEG of our own making, at most 320x452, and a
+thumbnail of 100x140."""
 
 import io
 import warnings
@@ -16,12 +17,14 @@ class BadPicture(ValueError):
 
 
 def check(data: bytes) -> None:
-    """Can this be drawn? Looks at the whole of it, a JPEG at an eighth of its size. Raises BadPicture."""
+    """Can this be drawn? Looks at the whole of it, a JPEG at an eighth of its size.
+    Raises BadPicture."""
     _read(data, (1, 1))
 
 
 def make(data: bytes, size: tuple[int, int] = COVER_SIZE) -> bytes:
-    """A JPEG of at most that size, without the metadata of the original. Raises BadPicture."""
+    """A JPEG of at most that size, without the metadata of the original. Raises
+    BadPicture."""
     picture = _read(data, size)
     picture.thumbnail(size)
     buffer = io.BytesIO()
@@ -35,7 +38,8 @@ def thumbnail(data: bytes) -> bytes:
 
 
 def _read(data: bytes, size: tuple[int, int]) -> Image.Image:
-    """The picture, upright, in colours, not much larger than it has to be for a size. Raises BadPicture."""
+    """The picture, upright, in colours, not much larger than it has to be for a size.
+    Raises BadPicture."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -44,13 +48,22 @@ def _read(data: bytes, size: tuple[int, int]) -> Image.Image:
                     raise BadPicture(f"{picture.width}x{picture.height} pixels")
                 picture.draft("RGB", size)
                 return _on_white(ImageOps.exif_transpose(picture))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (
+        UnidentifiedImageError,
+        OSError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+    ) as error:
         raise BadPicture(str(error)) from error
 
 
 def _on_white(picture: Image.Image) -> Image.Image:
-    """In RGB, white behind what is transparent: black would swallow the letters of many covers."""
+    """In RGB, white behind what is transparent: black would swallow the letters of many
+    covers."""
     if picture.has_transparency_data:
         layered = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered)
+        picture = Image.alpha_composite(
+            Image.new("RGBA", layered.size, "white"), layered
+        )
     return picture.convert("RGB")

@@ -1,4 +1,5 @@
-"""EPUB metadata and cover, read in-process with limits: the file is hostile until proved otherwise."""
+"""EPUB metadata and cover, read in-process with limits: the file is hostile until
+proved otherwise."""
 
 import posixpath
 import zipfile
@@ -25,14 +26,16 @@ _DC = "{http://purl.org/dc/elements/1.1/}"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What an EPUB says of itself. `meta` has the keys of the `metadata` task; absent when not found."""
+    """What an EPUB says of itself. `meta` has the keys of the `metadata` task; absent
+    when not found."""
 
     meta: dict[str, Any]
     cover: bytes | None
 
 
 def read(file: Path | BinaryIO) -> Found:
-    """Reads an EPUB; a damaged or hostile one yields what could be read safely, perhaps nothing."""
+    """Reads an EPUB; a damaged or hostile one yields what could be read safely, perhaps
+    nothing."""
     try:
         with zipfile.ZipFile(file) as archive:
             if len(archive.infolist()) > ENTRIES:
@@ -48,8 +51,16 @@ class _Unsafe(Exception):
 
 
 _UNREADABLE = (
-    _Unsafe, OSError, EOFError, zipfile.BadZipFile, ZlibError, LZMAError, NotImplementedError, RuntimeError, ValueError,
-)  # fmt: skip
+    _Unsafe,
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    ZlibError,
+    LZMAError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
 
 
 def _package(archive: zipfile.ZipFile) -> tuple[str, Element]:
@@ -92,13 +103,21 @@ def _metadata(package: Element) -> dict[str, Any]:
     if title := _first(package, "title"):
         meta["title"] = title
     if creators := _all(package, "creator"):
-        meta["authors"] = [person(name) for text in creators for name in text.split("&") if name.strip()]
+        meta["authors"] = [
+            person(name)
+            for text in creators
+            for name in text.split("&")
+            if name.strip()
+        ]
     if subjects := _all(package, "subject"):
         meta["genres"] = [{"name": name} for name in dict.fromkeys(subjects)]
     language = _first(package, "language").split("-")[0].lower()
     if language and language != "und":
         meta["language"] = {"code": language}
-    named = {element.get("name"): element.get("content") or "" for element in package.iter(f"{_OPF}meta")}
+    named = {
+        element.get("name"): element.get("content") or ""
+        for element in package.iter(f"{_OPF}meta")
+    }
     if series := named.get("calibre:series", "").strip():
         meta["series"] = {"title": series}
         meta["series_index"] = _whole(named.get("calibre:series_index", ""))
@@ -113,11 +132,18 @@ def person(name: str) -> dict[str, str]:
         first = " ".join(part.strip() for part in first.split(",") if part.strip())
     else:
         first, _, last = clean.rpartition(" ")
-    return {"last_name": last.strip(), "first_name": first.strip()} if first.strip() else {"last_name": last.strip()}
+    return (
+        {"last_name": last.strip(), "first_name": first.strip()}
+        if first.strip()
+        else {"last_name": last.strip()}
+    )
 
 
 def _all(package: Element, name: str) -> list[str]:
-    texts = (" ".join("".join(element.itertext()).split()) for element in package.iter(f"{_DC}{name}"))
+    texts = (
+        " ".join("".join(element.itertext()).split())
+        for element in package.iter(f"{_DC}{name}")
+    )
     return [text for text in texts if text]
 
 
@@ -133,15 +159,32 @@ def _whole(text: str) -> int:
 
 
 def _cover(archive: zipfile.ZipFile, opf_path: str, package: Element) -> bytes | None:
-    """The picture the package calls its cover: EPUB 3 `cover-image`, or EPUB 2 `meta name="cover"`."""
+    """The picture the package calls its cover: EPUB 3 `cover-image`, or EPUB 2 `meta
+    name="cover"`."""
     items = {item.get("id"): item for item in package.iter(f"{_OPF}item")}
-    named = next((meta.get("content") for meta in package.iter(f"{_OPF}meta") if meta.get("name") == "cover"), None)
-    chosen = next((item for item in items.values() if "cover-image" in (item.get("properties") or "").split()), None)
+    named = next(
+        (
+            meta.get("content")
+            for meta in package.iter(f"{_OPF}meta")
+            if meta.get("name") == "cover"
+        ),
+        None,
+    )
+    chosen = next(
+        (
+            item
+            for item in items.values()
+            if "cover-image" in (item.get("properties") or "").split()
+        ),
+        None,
+    )
     item = chosen if chosen is not None else items.get(named)
     href = item.get("href") if item is not None else None
     if not href:
         return None
-    path = posixpath.normpath(posixpath.join(posixpath.dirname(opf_path), unquote(href)))
+    path = posixpath.normpath(
+        posixpath.join(posixpath.dirname(opf_path), unquote(href))
+    )
     try:
         return _bytes(archive, path, COVER_BYTES)
     except _Unsafe:

@@ -1,4 +1,5 @@
-"""How the server says no: application errors are HTTP 200 with `error`, others a status in JSON or HTML."""
+"""How the server says no: application errors are HTTP 200 with `error`, others a status
+in JSON or HTML."""
 
 import json
 from typing import Any
@@ -23,10 +24,12 @@ class Refused(Exception):
 
 
 class Failed(Exception):
-    """An HTTP error with its sentence; the route decides whether it is told as JSON or as a page."""
+    """An HTTP error with its sentence; the route decides whether it is told as JSON or
+    as a page."""
 
     def __init__(self, status: int, message: str, *, retry_after: int = 0) -> None:
-        """`retry_after`: seconds after which the same request may do better, 0 when it will not."""
+        """`retry_after`: seconds after which the same request may do better, 0 when it
+        will not."""
         super().__init__(message)
         self.status = status
         self.message = message
@@ -38,19 +41,28 @@ class Failed(Exception):
             answer = json_answer({"message": self.message}, self.status)
         else:
             text = self.message.replace("&", "&amp;").replace("<", "&lt;")
-            page = f"<!DOCTYPE html>\n<title>{self.status}</title>\n<h1>{self.status}</h1>\n<p>{text}</p>\n"
-            answer = web.Response(status=self.status, text=page, content_type="text/html")
+            page = (
+                "<!DOCTYPE "
+                f"html>\n<title>{self.status}</title>\n<h1>{self.status}</h1>\n<p>{text}</p>\n"
+            )
+            answer = web.Response(
+                status=self.status, text=page, content_type="text/html"
+            )
         if self.retry_after:
             answer.headers["Retry-After"] = str(self.retry_after)
         return answer
 
 
 #: A body that is not what the route takes, in the words of MyBookshelf2's web server.
-NOT_UNDERSTOOD = "The browser (or proxy) sent a request that this server could not understand."
+NOT_UNDERSTOOD = (
+    "The browser (or proxy) sent a request that this server could not understand."
+)
 TOO_LARGE = "The data value transmitted exceeds the capacity limit."
 NOT_FOUND = "The requested URL was not found on the server."
 
 
 def json_answer(body: object, status: int = 200) -> web.Response:
     """A JSON answer, ASCII only as the real server's."""
-    return web.Response(status=status, text=json.dumps(body) + "\n", content_type="application/json")
+    return web.Response(
+        status=status, text=json.dumps(body) + "\n", content_type="application/json"
+    )

@@ -1,4 +1,5 @@
-"""The `metadata` task: what a file says of itself, merged with what is proposed, resolved against the database."""
+"""The `metadata` task: what a file says of itself, merged with what is proposed,
+resolved against the database."""
 
 import asyncio
 import hashlib
@@ -32,7 +33,8 @@ class TaskError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What there is to know about an uploaded file. `meta` has the keys of the protocol; `pictured`: has it a cover?"""
+    """What there is to know about an uploaded file. `meta` has the keys of the
+    protocol; `pictured`: has it a cover?"""
 
     meta: dict[str, Any]
     sha1: str
@@ -41,9 +43,9 @@ class Seen:
 
 
 async def examine(files: Files, path: Path) -> Seen:
-    """Looks into an uploaded file. The cover of an EPUB stays in it until somebody wants to see it (`pictures`); one
-    that `ebook-meta` took out is put beside the file. Raises TaskError.
-    """
+    """Looks into an uploaded file. The cover of an EPUB stays in it until somebody
+    wants to see it (`pictures`); one that `ebook-meta` took out is put beside the file.
+    Raises TaskError."""
     if path.suffix == ".epub":
         return await asyncio.to_thread(_examine_epub, path)
     meta, picture = await _ebook_meta(path)
@@ -61,7 +63,9 @@ def _examine_epub(path: Path) -> Seen:
         return _seen(file, path, found.meta, pictured)
 
 
-def _examine_other(files: Files, path: Path, meta: dict[str, Any], picture: bytes | None) -> Seen:
+def _examine_other(
+    files: Files, path: Path, meta: dict[str, Any], picture: bytes | None
+) -> Seen:
     try:
         # There is no other copy: it must not be found empty after a power cut.
         write_file(files.upload_cover(path), covers.make(picture or b""))
@@ -73,18 +77,29 @@ def _examine_other(files: Files, path: Path, meta: dict[str, Any], picture: byte
 
 
 def _opened(path: Path) -> io.BytesIO | io.BufferedReader:
-    """The file; a small one in memory, so that reading its parts does not wait for the interpreter's lock each time."""
-    return io.BytesIO(path.read_bytes()) if path.stat().st_size <= SMALL_BYTES else path.open("rb")
+    """The file; a small one in memory, so that reading its parts does not wait for the
+    interpreter's lock each time."""
+    return (
+        io.BytesIO(path.read_bytes())
+        if path.stat().st_size <= SMALL_BYTES
+        else path.open("rb")
+    )
 
 
-def _seen(file: io.BytesIO | io.BufferedReader, path: Path, meta: dict[str, Any], pictured: bool) -> Seen:
+def _seen(
+    file: io.BytesIO | io.BufferedReader,
+    path: Path,
+    meta: dict[str, Any],
+    pictured: bool,
+) -> Seen:
     file.seek(0)
     sha1 = hashlib.file_digest(file, "sha1").hexdigest()
     return Seen({"title": path.stem, **meta}, sha1, file.seek(0, io.SEEK_END), pictured)
 
 
 def merge(found: dict[str, Any], proposed: object) -> dict[str, Any]:
-    """Proposed wins, key by key, whole value. Raises TaskError for what the real server stumbles over."""
+    """Proposed wins, key by key, whole value. Raises TaskError for what the real server
+    stumbles over."""
     if not isinstance(proposed, dict):
         raise TaskError(f"'{type(proposed).__name__}' object is not iterable")
     meta = {**found, **proposed}
@@ -103,7 +118,8 @@ def merge(found: dict[str, Any], proposed: object) -> dict[str, Any]:
 
 
 def resolve(db: sqlite3.Connection, meta: dict[str, Any]) -> dict[str, Any]:
-    """Adds ids to authors, genres, language and series the server knows; the rest stays as it is."""
+    """Adds ids to authors, genres, language and series the server knows; the rest stays
+    as it is."""
     resolved = dict(meta)
     resolved["authors"] = [_author(db, author) for author in meta.get("authors") or []]
     resolved["genres"] = [_genre(db, genre) for genre in meta.get("genres") or []]
@@ -130,7 +146,9 @@ def _genre(db: sqlite3.Connection, genre: Any) -> dict[str, Any]:
     if not isinstance(genre, dict) or not isinstance(genre.get("name"), str):
         raise TaskError("'name'")
     name = vocabulary.GENRE_SYNONYMS.get(genre["name"].casefold(), genre["name"])
-    row = db.execute("SELECT id, name FROM genre WHERE name = ? COLLATE NOCASE", (name,)).fetchone()
+    row = db.execute(
+        "SELECT id, name FROM genre WHERE name = ? COLLATE NOCASE", (name,)
+    ).fetchone()
     return {"id": row[0], "name": row[1]} if row else genre
 
 
@@ -140,7 +158,8 @@ def _language(db: sqlite3.Connection, language: dict[str, Any]) -> dict[str, Any
         raise TaskError("'name'")
     known = vocabulary.language_of(code.lower()) if isinstance(code, str) else None
     row = db.execute(
-        "SELECT id, code, name FROM language WHERE code = ? OR (? IS NULL AND name = ? COLLATE NOCASE)",
+        "SELECT id, code, name FROM language WHERE code = ? OR (? IS NULL AND name = "
+        "? COLLATE NOCASE)",
         (known, known, name),
     ).fetchone()
     return {"id": row[0], "code": row[1], "name": row[2]} if row else language
@@ -151,7 +170,8 @@ def _series(db: sqlite3.Connection, series: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(title, str):
         raise TaskError("'title'")
     row = db.execute(
-        "SELECT id, title FROM series WHERE title = ? OR folded = ? ORDER BY title = ? DESC LIMIT 1",
+        "SELECT id, title FROM series WHERE title = ? OR folded = ? ORDER BY title = "
+        "? DESC LIMIT 1",
         (title, folded(title), title),
     ).fetchone()
     return {"id": row[0], "title": row[1]} if row else series
@@ -162,22 +182,34 @@ def _texts(value: Any) -> list[str]:
         return [value]
     if isinstance(value, dict):
         return [text for item in value.values() for text in _texts(item)]
-    return [text for item in value for text in _texts(item)] if isinstance(value, list) else []
+    return (
+        [text for item in value for text in _texts(item)]
+        if isinstance(value, list)
+        else []
+    )
 
 
 async def _ebook_meta(path: Path) -> tuple[dict[str, Any], bytes | None]:
-    """What Calibre's `ebook-meta` says, when it is installed; a child process with a deadline and an owner."""
+    """What Calibre's `ebook-meta` says, when it is installed; a child process with a
+    deadline and an owner."""
     program = shutil.which("ebook-meta")
     if program is None:
         return {}, None
     picture = path.with_name("found-cover")
     process = await asyncio.create_subprocess_exec(
-        program, f"--get-cover={picture}", str(path),
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "QT_QPA_PLATFORM": "offscreen"}, start_new_session=True,
-    )  # fmt: skip
+        program,
+        f"--get-cover={picture}",
+        str(path),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
+        start_new_session=True,
+    )
     try:
-        output, complaint = await asyncio.wait_for(process.communicate(), EBOOK_META_SECONDS)
+        output, complaint = await asyncio.wait_for(
+            process.communicate(), EBOOK_META_SECONDS
+        )
     except TimeoutError:
         raise TaskError(f"Timeout after {EBOOK_META_SECONDS:f}") from None
     finally:
@@ -187,7 +219,10 @@ async def _ebook_meta(path: Path) -> tuple[dict[str, Any], bytes | None]:
     if process.returncode:
         # What it complains of tells a file it cannot read from a disk that is full.
         said = complaint[-COMPLAINT_BYTES:]
-        raise TaskError(f'Command "{program}" failed with return code {process.returncode}\nError Output: {said!r}')
+        raise TaskError(
+            f'Command "{program}" failed with return code '
+            f"{process.returncode}\nError Output: {said!r}"
+        )
     cover = picture.read_bytes() if picture.is_file() else None
     picture.unlink(missing_ok=True)
     return parse_ebook_meta(output.decode("utf-8", "replace")), cover
@@ -195,18 +230,28 @@ async def _ebook_meta(path: Path) -> tuple[dict[str, Any], bytes | None]:
 
 def parse_ebook_meta(output: str) -> dict[str, Any]:
     """The text `ebook-meta` prints, by the keys of the protocol."""
-    lines = {match[1].strip(): match[2].strip() for line in output.splitlines() if (match := _LINE.match(line))}
+    lines = {
+        match[1].strip(): match[2].strip()
+        for line in output.splitlines()
+        if (match := _LINE.match(line))
+    }
     meta: dict[str, Any] = {}
     if title := lines.get("Title"):
         meta["title"] = title
     if authors := re.sub(r"\[.*?\]", "", lines.get("Author(s)", "")).strip():
-        meta["authors"] = [epub.person(name) for name in authors.split("&") if name.strip()]
+        meta["authors"] = [
+            epub.person(name) for name in authors.split("&") if name.strip()
+        ]
     if tags := lines.get("Tags"):
-        meta["genres"] = [{"name": name.strip()} for name in tags.split(",") if name.strip()]
+        meta["genres"] = [
+            {"name": name.strip()} for name in tags.split(",") if name.strip()
+        ]
     if language := lines.get("Languages", "").split(",")[0].strip():
         meta["language"] = {"code": language}
     series, _, index = lines.get("Series", "").rpartition(" #")
     if series:
         meta["series"] = {"title": series}
-        meta["series_index"] = int(float(index)) if re.fullmatch(r"\d+(\.\d+)?", index) else 1
+        meta["series_index"] = (
+            int(float(index)) if re.fullmatch(r"\d+(\.\d+)?", index) else 1
+        )
     return meta

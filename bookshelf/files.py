@@ -1,4 +1,5 @@
-"""The files of the server: uploads by random folder, books by content, covers by ebook. Written durably."""
+"""The files of the server: uploads by random folder, books by content, covers by ebook.
+Written durably."""
 
 import contextlib
 import os
@@ -12,9 +13,8 @@ from common import durable
 
 
 class Files:
-    """`DATA_DIR/uploads/tmpXXXXXXXX/`, `books/ab/<sha1>.<ext>`, `covers/<id>.jpg`, `thumbs/<id>.jpg`. Folders are made
-    with mode 0700, files with 0600.
-    """
+    """`DATA_DIR/uploads/tmpXXXXXXXX/`, `books/ab/<sha1>.<ext>`, `covers/<id>.jpg`,
+    `thumbs/<id>.jpg`. Folders are made with mode 0700, files with 0600."""
 
     def __init__(self, data_dir: Path) -> None:
         self.uploads = data_dir / "uploads"
@@ -32,15 +32,23 @@ class Files:
         return folder / name
 
     def uploaded(self, reference: str) -> Path | None:
-        """The uploaded file of a reference such as `tmp1a2b3c4d/x.epub`; None when there is none."""
+        """The uploaded file of a reference such as `tmp1a2b3c4d/x.epub`; None when
+        there is none."""
         folder, _, name = reference.partition("/")
-        if not folder.startswith("tmp") or not folder.isalnum() or not name or "/" in name or name.startswith("."):
+        if (
+            not folder.startswith("tmp")
+            or not folder.isalnum()
+            or not name
+            or "/" in name
+            or name.startswith(".")
+        ):
             return None
         path = self.uploads / folder / name
         return path if path.is_file() and not path.is_symlink() else None
 
     def keep(self, upload: Path, sha1: str, extension: str) -> None:
-        """Puts an uploaded file among the books, durably; the upload stays until it is dropped."""
+        """Puts an uploaded file among the books, durably; the upload stays until it is
+        dropped."""
         target = self.book(sha1, extension)
         durable.sync(upload)
         target.parent.mkdir(exist_ok=True, mode=0o700)
@@ -82,20 +90,26 @@ class Files:
         write_file(self.cover(ebook_id), cover)
 
     def new_cover(self, ebook_id: int, cover: bytes) -> None:
-        """A cover that was drawn, durably; nothing when the ebook has got one meanwhile."""
+        """A cover that was drawn, durably; nothing when the ebook has got one
+        meanwhile."""
         with self._drawn(cover) as drawn, contextlib.suppress(FileExistsError):
             os.link(drawn, self.cover(ebook_id))
         durable.sync(self._covers)
 
     def has_thumb(self, ebook_id: int) -> bool:
-        """Is there a thumbnail of the present cover? It carries the time of the cover it was made of."""
+        """Is there a thumbnail of the present cover? It carries the time of the cover
+        it was made of."""
         try:
-            return self.thumb(ebook_id).stat().st_mtime_ns == self.cover(ebook_id).stat().st_mtime_ns
+            return (
+                self.thumb(ebook_id).stat().st_mtime_ns
+                == self.cover(ebook_id).stat().st_mtime_ns
+            )
         except FileNotFoundError:
             return False
 
     def make_thumb(self, ebook_id: int, make: Callable[[bytes], bytes]) -> None:
-        """Makes the thumbnail of the present cover. Raises FileNotFoundError without one."""
+        """Makes the thumbnail of the present cover. Raises FileNotFoundError without
+        one."""
         with self.cover(ebook_id).open("rb") as file:
             time_ns, cover = os.fstat(file.fileno()).st_mtime_ns, file.read()
         with self._drawn(make(cover)) as drawn:
@@ -104,7 +118,8 @@ class Files:
 
     @contextlib.contextmanager
     def _drawn(self, picture: bytes) -> Iterator[Path]:
-        """A picture on the disk, among the uploads, where what a killed server leaves behind is removed."""
+        """A picture on the disk, among the uploads, where what a killed server leaves
+        behind is removed."""
         path = self.new_upload("drawn.jpg")
         try:
             with create(path) as file:
@@ -126,15 +141,20 @@ class Files:
 
 
 def safe_name(name: str) -> str:
-    """A plain ASCII file name: other characters dropped, white space to `_`; "" when nothing is left."""
+    """A plain ASCII file name: other characters dropped, white space to `_`; "" when
+    nothing is left."""
     plain = name.replace("/", " ").replace("\\", " ").encode("ascii", "ignore").decode()
-    kept = "".join(char for char in "_".join(plain.split()) if char.isalnum() or char in "_.-")
+    kept = "".join(
+        char for char in "_".join(plain.split()) if char.isalnum() or char in "_.-"
+    )
     return kept.strip("._")[-200:]
 
 
 def create(path: Path) -> BinaryIO:
     """A new file of this user's alone, to write to. Raises FileExistsError."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
+    return os.fdopen(
+        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb"
+    )
 
 
 def write_file(path: Path, data: bytes) -> None:

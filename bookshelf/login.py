@@ -1,4 +1,5 @@
-"""POST /login as JSON, and who may try a password: neither guessing nor a flood of logins gets far."""
+"""POST /login as JSON, and who may try a password: neither guessing nor a flood of
+logins gets far."""
 
 import asyncio
 import time
@@ -33,8 +34,12 @@ class Logins:
 
     @asynccontextmanager
     async def turn(self, address: str) -> AsyncIterator[None]:
-        """For as long as a password is checked. Raises Failed(429) when too many wait."""
-        if self._waiting[address] >= WAITING_OF_ADDRESS or self._waiting.total() >= WAITING:
+        """For as long as a password is checked. Raises Failed(429) when too many
+        wait."""
+        if (
+            self._waiting[address] >= WAITING_OF_ADDRESS
+            or self._waiting.total() >= WAITING
+        ):
             raise Failed(429, "Too many logins at once", retry_after=2)
         self._waiting[address] += 1
         try:
@@ -53,26 +58,42 @@ async def login(request: web.Request) -> web.Response:
     body = await json_object(request, otherwise="Provide credentials")
     if "refresh_token" in body:
         return await _refresh(request, body["refresh_token"])
-    name, email, password = body.get("username"), body.get("email"), body.get("password")
+    name, email, password = (
+        body.get("username"),
+        body.get("email"),
+        body.get("password"),
+    )
     known = name if name is not None else email
     if not isinstance(known, str) or not isinstance(password, str):
         raise Failed(400, "Provide credentials")
-    user = await check_password(request, known if name is not None else "", known if name is None else "", password)
+    user = await check_password(
+        request,
+        known if name is not None else "",
+        known if name is None else "",
+        password,
+    )
     if user is None:
         raise Refused("Invalid Login")
     return json_answer(auth.issue(request.app[SHELF].tokens, user))
 
 
-async def check_password(request: web.Request, name: str, email: str, password: str) -> User | None:
-    """The user when the password is right; slow when it is not. Raises Failed(429) for one who was wrong too often."""
+async def check_password(
+    request: web.Request, name: str, email: str, password: str
+) -> User | None:
+    """The user when the password is right; slow when it is not. Raises Failed(429) for
+    one who was wrong too often."""
     shelf, logins = request.app[SHELF], request.app[LOGINS]
     pair = pair_of(name or email, request.remote)
     _may_try(logins, pair)
     async with logins.turn(pair[1]):
         # Asked again: others of this pair may have been wrong meanwhile.
         _may_try(logins, pair)
-        user = await shelf.database.read(lambda db: auth.load_user(db, name=name, email=email))
-        hashed = await shelf.database.read(lambda db: auth.stored_password(db, user.name if user else ""))
+        user = await shelf.database.read(
+            lambda db: auth.load_user(db, name=name, email=email)
+        )
+        hashed = await shelf.database.read(
+            lambda db: auth.stored_password(db, user.name if user else "")
+        )
         right = await asyncio.to_thread(auth.verify, hashed, password)
         if not right:
             logins.throttle.failed(pair, time.monotonic())
@@ -85,7 +106,11 @@ async def check_password(request: web.Request, name: str, email: str, password: 
 def _may_try(logins: Logins, pair: tuple[str, str]) -> None:
     seconds = logins.throttle.wait(pair, time.monotonic())
     if seconds:
-        raise Failed(429, f"Too many wrong passwords, try again in {seconds} s", retry_after=seconds)
+        raise Failed(
+            429,
+            f"Too many wrong passwords, try again in {seconds} s",
+            retry_after=seconds,
+        )
 
 
 async def _refresh(request: web.Request, token: object) -> web.Response:

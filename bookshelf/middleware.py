@@ -1,4 +1,5 @@
-"""What happens around every handler: limits before it, the protocol's error answers and security headers after it."""
+"""What happens around every handler: limits before it, the protocol's error answers and
+security headers after it."""
 
 import asyncio
 import logging
@@ -18,13 +19,21 @@ log = logging.getLogger("bookshelf")
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'self'; form-action 'self'; "
+    "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src "
+    "'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "Server": "bookshelf",
 }
 #: Routes whose errors are pages, not JSON ("plain" in the protocol reference).
-_PLAIN = ("/login", "/api/upload/", "/api/upload-cover", "/api/ebooks/index/", "/thumb/", "/api/download/")
+_PLAIN = (
+    "/login",
+    "/api/upload/",
+    "/api/upload-cover",
+    "/api/ebooks/index/",
+    "/thumb/",
+    "/api/download/",
+)
 _PLAIN_ENDS = ("/api/upload", "/add-upload", "/rate", "/cover")
 #: Routes that take large bodies.
 _UPLOADS = ("/api/upload", "/api/upload-cover")
@@ -54,7 +63,9 @@ async def answers(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _closing(_database_error(error), request)
     except web.HTTPMethodNotAllowed:
         if request.path.startswith("/api") and not plain:
-            return json_answer({"message": "The method is not allowed for the requested URL."}, 405)
+            return json_answer(
+                {"message": "The method is not allowed for the requested URL."}, 405
+            )
         raise
     except (web.HTTPException, ConnectionError):
         raise
@@ -65,7 +76,10 @@ async def answers(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def _database_error(error: Exception) -> web.Response:
     if isinstance(error, Gone):
-        gone = "The database was deleted or replaced while the server was running; its log says what to do"
+        gone = (
+            "The database was deleted or replaced while the server was running; "
+            "its log says what to do"
+        )
         return json_answer({"error": gone}, 503)
     if isinstance(error, sqlite3.IntegrityError):
         return Refused("Database error", str(error)).answer()
@@ -79,9 +93,14 @@ async def _limited(request: web.Request, handler: Handler) -> web.StreamResponse
     shelf = request.app[SHELF]
     shelf.database.check()
     large = request.method == "POST" and request.path in _UPLOADS
-    if (request.content_length or 0) > (settings.MAX_CONTENT_LENGTH if large else BODY_BYTES):
+    if (request.content_length or 0) > (
+        settings.MAX_CONTENT_LENGTH if large else BODY_BYTES
+    ):
         raise Failed(413, TOO_LARGE)
-    if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+    if request.headers.get("Content-Encoding", "identity").strip().lower() not in (
+        "",
+        "identity",
+    ):
         raise Failed(415, "Compressed request bodies are not taken")
     if request.path.startswith("/api"):
         await asyncio.sleep(shelf.config.delay_seconds)

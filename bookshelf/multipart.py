@@ -1,4 +1,5 @@
-"""The one part of an upload, read as it arrives. What is around it (preamble, headers, epilogue) is bounded."""
+"""The one part of an upload, read as it arrives. What is around it (preamble, headers,
+epilogue) is bounded."""
 
 from collections.abc import AsyncIterator
 from email.message import Message
@@ -16,17 +17,19 @@ BOUNDARY_LENGTH = 70
 
 
 class FilePart:
-    """The part named `file`: its file name ("" is possible), its content type, its bytes."""
+    """The part named `file`: its file name ("" is possible), its content type, its
+    bytes."""
 
-    def __init__(self, head: Message, stream: Stream, start: bytes, delimiter: bytes) -> None:
+    def __init__(
+        self, head: Message, stream: Stream, start: bytes, delimiter: bytes
+    ) -> None:
         self.filename = str(head.get_param("filename", header="Content-Disposition"))
         self.content_type = str(head.get("Content-Type", ""))
         self._stream, self._start, self._delimiter = stream, start, delimiter
 
     async def blocks(self) -> AsyncIterator[bytes]:
-        """The bytes of the file. The last block is given only after all that belongs to the body was seen. Raises
-        Failed when it ends too early, or is too long.
-        """
+        """The bytes of the file. The last block is given only after all that belongs to
+        the body was seen. Raises Failed when it ends too early, or is too long."""
         pending, kept = self._start, len(self._delimiter) - 1
         while (at := pending.find(self._delimiter)) < 0:
             # The end of what is there may be the beginning of the delimiter.
@@ -67,7 +70,10 @@ async def file_part(request: web.Request) -> FilePart:
     if end > FRAMING_BYTES:
         raise Failed(413, TOO_LARGE)
     head = _head(pending[pending.find(delimiter) + len(delimiter) : end])
-    names = [head.get_param(name, header="Content-Disposition") for name in ("name", "filename")]
+    names = [
+        head.get_param(name, header="Content-Disposition")
+        for name in ("name", "filename")
+    ]
     # `filename*` alone is decoded to a tuple, and no file name to this protocol.
     if names[0] != "file" or not isinstance(names[1], str):
         raise Failed(400, NOT_UNDERSTOOD)
@@ -91,13 +97,18 @@ def _boundary(content_type: str) -> bytes:
     head = Message()
     head["Content-Type"] = _plain(content_type)
     boundary = head.get_param("boundary")
-    if not isinstance(boundary, str) or not 0 < len(boundary) <= BOUNDARY_LENGTH or not boundary.isascii():
+    if (
+        not isinstance(boundary, str)
+        or not 0 < len(boundary) <= BOUNDARY_LENGTH
+        or not boundary.isascii()
+    ):
         raise Failed(400, NOT_UNDERSTOOD)
     return boundary.encode()
 
 
 def _head(raw: bytes) -> Message:
-    """The headers of a part. Raises Failed for what is not `Name: value`, and for control characters."""
+    """The headers of a part. Raises Failed for what is not `Name: value`, and for
+    control characters."""
     head = Message()
     try:
         lines = raw.decode("utf-8").split("\r\n")
@@ -113,6 +124,11 @@ def _head(raw: bytes) -> Message:
 
 
 def _plain(value: str) -> str:
-    if any((ord(char) < 32 and char != "\t") or ord(char) == 127 or "\ud800" <= char <= "\udfff" for char in value):
+    if any(
+        (ord(char) < 32 and char != "\t")
+        or ord(char) == 127
+        or "\ud800" <= char <= "\udfff"
+        for char in value
+    ):
         raise Failed(400, NOT_UNDERSTOOD)
     return value

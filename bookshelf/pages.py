@@ -1,4 +1,5 @@
-"""Pages to look at: login, a searchable list, one book. Everything from books is escaped; no script runs."""
+"""Pages to look at: login, a searchable list, one book. Everything from books is
+escaped; no script runs."""
 
 import time
 from pathlib import Path
@@ -18,13 +19,21 @@ HERE = Path(__file__).parent
 PAGE_SIZE = 24
 
 _templates = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
+    loader=jinja2.FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
 )
 
 
 def size_in_words(size: int) -> str:
     """1234567 -> '1.2 MB'."""
-    return f"{size} bytes" if size < 1000 else f"{size / 1000:.0f} kB" if size < 1_000_000 else f"{size / 1e6:.1f} MB"
+    return (
+        f"{size} bytes"
+        if size < 1000
+        else f"{size / 1000:.0f} kB"
+        if size < 1_000_000
+        else f"{size / 1e6:.1f} MB"
+    )
 
 
 _templates.filters["size"] = size_in_words
@@ -43,14 +52,21 @@ async def home(request: web.Request) -> web.Response:
     user = await _user(request)
     text = request.query.get("q", "").strip()[:200]
     number = request.query.get("page", "1")
-    page = views.Page(int(number) if number.isdecimal() and len(number) < 7 and int(number) else 1, PAGE_SIZE)
+    page = views.Page(
+        int(number) if number.isdecimal() and len(number) < 7 and int(number) else 1,
+        PAGE_SIZE,
+    )
     database = request.app[SHELF].database
     try:
-        found = await database.read(lambda db: views.search(db, text, page) if text else views.ebooks(db, page))
+        found = await database.read(
+            lambda db: views.search(db, text, page) if text else views.ebooks(db, page)
+        )
     except Failed:
         raise web.HTTPFound("/") from None
     pages = max(1, -(-found["total"] // PAGE_SIZE))
-    return _page("list.html", user, found=found, text=text, page=page.number, pages=pages)
+    return _page(
+        "list.html", user, found=found, text=text, page=page.number, pages=pages
+    )
 
 
 async def book(request: web.Request) -> web.Response:
@@ -58,7 +74,9 @@ async def book(request: web.Request) -> web.Response:
     user = await _user(request)
     number = int(request.match_info["id"])
     try:
-        ebook = await request.app[SHELF].database.read(lambda db: views.ebook(db, number, user.id))
+        ebook = await request.app[SHELF].database.read(
+            lambda db: views.ebook(db, number, user.id)
+        )
     except Failed:
         raise web.HTTPNotFound(text="There is no such book.") from None
     return _page("book.html", user, book=ebook)
@@ -74,17 +92,22 @@ async def login(request: web.Request) -> web.Response:
     if not same_origin(request):
         raise web.HTTPForbidden(text="This form was sent from another site.")
     fields = await form(request)
-    user = await check_password(request, fields.get("username", ""), "", fields.get("password", ""))
+    user = await check_password(
+        request, fields.get("username", ""), "", fields.get("password", "")
+    )
     if user is None:
         return _page("login.html", None, failed=True)
     answer = web.HTTPFound("/")
     token = request.app[SHELF].tokens.session(user, time.time())
-    answer.set_cookie(SESSION_COOKIE, token, max_age=ACCESS_SECONDS, httponly=True, samesite="Lax")
+    answer.set_cookie(
+        SESSION_COOKIE, token, max_age=ACCESS_SECONDS, httponly=True, samesite="Lax"
+    )
     raise answer
 
 
 async def logout(request: web.Request) -> NoReturn:
-    """POST /logout: the session's token is accepted no more, whoever has a copy of it."""
+    """POST /logout: the session's token is accepted no more, whoever has a copy of
+    it."""
     if not same_origin(request):
         raise web.HTTPForbidden(text="This form was sent from another site.")
     shelf, now = request.app[SHELF], time.time()
@@ -97,7 +120,10 @@ async def logout(request: web.Request) -> NoReturn:
 
 async def style(_request: web.Request) -> web.StreamResponse:
     """GET /style.css."""
-    return web.FileResponse(HERE / "static" / "style.css", headers={"Content-Type": "text/css; charset=utf-8"})
+    return web.FileResponse(
+        HERE / "static" / "style.css",
+        headers={"Content-Type": "text/css; charset=utf-8"},
+    )
 
 
 async def _user(request: web.Request) -> User:

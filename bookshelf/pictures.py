@@ -1,4 +1,5 @@
-"""Covers and thumbnails, drawn when somebody first asks. Until then a cover is where it came from: in an EPUB."""
+"""Covers and thumbnails, drawn when somebody first asks. Until then a cover is where it
+came from: in an EPUB."""
 
 import asyncio
 import sqlite3
@@ -11,7 +12,8 @@ from bookshelf.files import Files, write_file
 
 
 async def cover(shelf: Shelf, ebook_id: int) -> Path | None:
-    """The file of an ebook's cover, which is on the disk; None when it has none. Raises OSError."""
+    """The file of an ebook's cover, which is on the disk; None when it has none. Raises
+    OSError."""
     path = shelf.files.cover(ebook_id)
     if not path.is_file():
         async with shelf.drawing:
@@ -27,12 +29,15 @@ async def thumb(shelf: Shelf, ebook_id: int) -> Path | None:
         async with shelf.drawing:
             if not shelf.files.has_thumb(ebook_id):
                 with suppress(FileNotFoundError, covers.BadPicture):
-                    await asyncio.to_thread(shelf.files.make_thumb, ebook_id, covers.thumbnail)
+                    await asyncio.to_thread(
+                        shelf.files.make_thumb, ebook_id, covers.thumbnail
+                    )
     return _unless_gone(shelf, ebook_id, shelf.files.thumb(ebook_id))
 
 
 async def upload_cover(shelf: Shelf, upload: Path) -> Path | None:
-    """The file of the cover found in an upload; None when it has none. Raises OSError."""
+    """The file of the cover found in an upload; None when it has none. Raises
+    OSError."""
     path = shelf.files.upload_cover(upload)
     async with shelf.drawing:
         if not path.is_file():
@@ -45,16 +50,25 @@ def _unless_gone(shelf: Shelf, ebook_id: int, path: Path) -> Path | None:
     """A picture that is there, unless its ebook was deleted while it was drawn."""
     if not path.is_file():
         return None
-    if shelf.database.look(lambda db: db.execute("SELECT 1 FROM ebook WHERE id = ?", (ebook_id,)).fetchone()) is None:
+    if (
+        shelf.database.look(
+            lambda db: db.execute(
+                "SELECT 1 FROM ebook WHERE id = ?", (ebook_id,)
+            ).fetchone()
+        )
+        is None
+    ):
         shelf.files.remove_cover(ebook_id)
         return None
     return path
 
 
 def _epubs(db: sqlite3.Connection, ebook_id: int) -> list[str]:
-    """The hashes of the EPUBs of an ebook that is said to have a cover, the first one first."""
+    """The hashes of the EPUBs of an ebook that is said to have a cover, the first one
+    first."""
     rows = db.execute(
-        "SELECT hash FROM source JOIN format ON format.id = format_id JOIN ebook ON ebook.id = ebook_id"
+        "SELECT hash FROM source JOIN format ON format.id = format_id JOIN ebook ON "
+        "ebook.id = ebook_id"
         " WHERE ebook_id = ? AND cover AND extension = 'epub' ORDER BY source.id",
         (ebook_id,),
     ).fetchall()
@@ -76,7 +90,8 @@ def _draw_beside(upload: Path, path: Path) -> None:
 
 
 def _drawn(book: Path) -> bytes | None:
-    """The cover an EPUB has. Raises OSError: a file that cannot be read now is no file without a cover."""
+    """The cover an EPUB has. Raises OSError: a file that cannot be read now is no file
+    without a cover."""
     try:
         with book.open("rb") as file:
             picture = epub.read(file).cover

@@ -1,4 +1,5 @@
-"""DATA_DIR/server.json: where the server listens and which process it is, for `./start.sh` and `./stop.sh`."""
+"""DATA_DIR/server.json: where the server listens and which process it is, for
+`./start.sh` and `./stop.sh`."""
 
 import logging
 import os
@@ -21,7 +22,8 @@ class Record:
     """What a running server has written down about itself, and keeps written down."""
 
     def __init__(self, data_dir: Path, data: bytes, lock: int) -> None:
-        """`lock`: the descriptor of the lock of the data directory, held as long as the server runs."""
+        """`lock`: the descriptor of the lock of the data directory, held as long as the
+        server runs."""
         self._path, self._data, self._lock = data_dir / "server.json", data, lock
         self._told = False
 
@@ -33,19 +35,24 @@ class Record:
             raise RecordUnwritable(error) from error
 
     def keep(self) -> None:
-        """Writes it again when it was damaged or deleted; a server nobody finds is never stopped, and the next start
-        would take another port, and with it another server, for the ledger's.
-        """
+        """Writes it again when it was damaged or deleted; a server nobody finds is
+        never stopped, and the next start would take another port, and with it another
+        server, for the ledger's."""
         if self._stands() or not self._ours():
             return
         try:
             write_file(self._path, self._data)
         except OSError as error:
             if not self._told:
-                log.warning("%s was damaged and cannot be written again: %s", self._path, error)
+                log.warning(
+                    "%s was damaged and cannot be written again: %s", self._path, error
+                )
             self._told = True
             return
-        log.warning("%s was damaged or deleted while the server was running: it is written again", self._path)
+        log.warning(
+            "%s was damaged or deleted while the server was running: it is written again",
+            self._path,
+        )
 
     def _stands(self) -> bool:
         try:
@@ -54,8 +61,11 @@ class Record:
             return False
 
     def _ours(self) -> bool:
-        """Is it still the directory this server has locked? Another one at its path may be another server's."""
+        """Is it still the directory this server has locked? Another one at its path may
+        be another server's."""
         try:
-            return os.path.samestat(os.fstat(self._lock), self._path.with_name("lock").stat())
+            return os.path.samestat(
+                os.fstat(self._lock), self._path.with_name("lock").stat()
+            )
         except OSError:
             return False

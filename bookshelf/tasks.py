@@ -1,4 +1,5 @@
-"""The task engine: called over the WebSocket, a few tasks at a time; results wait for a session that comes back."""
+"""The task engine: called over the WebSocket, a few tasks at a time; results wait for a
+session that comes back."""
 
 import asyncio
 import contextlib
@@ -35,7 +36,8 @@ log = logging.getLogger("bookshelf")
 
 @dataclass(slots=True)
 class _Session:
-    """The way to one client: its connection now, and what could not be sent since it went."""
+    """The way to one client: its connection now, and what could not be sent since it
+    went."""
 
     socket: web.WebSocketResponse | None = None
     kept: list[tuple[float, str]] = field(default_factory=list)
@@ -64,7 +66,11 @@ class Engine:
         """GET /ws?token=…&session_id=…"""
         shelf = request.app[SHELF]
         user_id = shelf.tokens.user_id(request.query.get("token", ""))
-        user = shelf.database.look(lambda db: load_user(db, user_id=user_id)) if user_id is not None else None
+        user = (
+            shelf.database.look(lambda db: load_user(db, user_id=user_id))
+            if user_id is not None
+            else None
+        )
         if user is None or not user.may("user"):
             return web.Response(status=401, text="401: Unauthorized")
         socket = web.WebSocketResponse(max_msg_size=FRAME_BYTES, compress=False)
@@ -73,7 +79,9 @@ class Engine:
         line = cast(asyncio.Transport, request.transport)
         self._lines.add(line)
         try:
-            session = await self._join(user, request.query.get("session_id", ""), socket)
+            session = await self._join(
+                user, request.query.get("session_id", ""), socket
+            )
             async for message in socket:
                 if shelf.trouble is not None:
                     await shelf.trouble.over("engine-hangs")
@@ -101,8 +109,11 @@ class Engine:
         if self._running:
             await asyncio.wait(self._running, timeout=3)
 
-    async def _join(self, user: User, name: str, socket: web.WebSocketResponse) -> _Session:
-        """The session of that name, taken over from an older connection; frames kept for it are sent."""
+    async def _join(
+        self, user: User, name: str, socket: web.WebSocketResponse
+    ) -> _Session:
+        """The session of that name, taken over from an older connection; frames kept
+        for it are sent."""
         key = (user.id, name or secrets.token_hex(8))
         session = self._sessions.setdefault(key, _Session())
         if session.socket is not None and not session.socket.closed:
@@ -121,12 +132,16 @@ class Engine:
         gone = [
             key
             for key, session in self._sessions.items()
-            if session.socket is None and all(since < old for since, _text in session.kept) and not self._running
+            if session.socket is None
+            and all(since < old for since, _text in session.kept)
+            and not self._running
         ]
         for key in gone:
             del self._sessions[key]
 
-    async def _called(self, shelf: Shelf, user: User, session: _Session, text: str) -> None:
+    async def _called(
+        self, shelf: Shelf, user: User, session: _Session, text: str
+    ) -> None:
         """One call. What is not a call gets no answer, as on the real server."""
         try:
             call = parse_json(text)
@@ -135,7 +150,14 @@ class Engine:
         if not isinstance(call, list) or not call:
             return
         if len(call) != 3:
-            await session.send(["e", call[0], f"not enough values to unpack (expected 3, got {len(call)})", None])
+            await session.send(
+                [
+                    "e",
+                    call[0],
+                    f"not enough values to unpack (expected 3, got {len(call)})",
+                    None,
+                ]
+            )
             return
         call_id, name, payload = call
         args = payload.get("args", []) if isinstance(payload, dict) else None
@@ -152,7 +174,9 @@ class Engine:
         task_id = secrets.token_hex(16)
         session.calls += 1
         await session.send(["r", call_id, task_id])
-        running = asyncio.create_task(self._run(work, shelf, user, session, (call_id, task_id, args)))
+        running = asyncio.create_task(
+            self._run(work, shelf, user, session, (call_id, task_id, args))
+        )
         self._running.add(running)
         running.add_done_callback(lambda _ended: self._ended(running, session))
 
@@ -161,17 +185,26 @@ class Engine:
         session.calls -= 1
 
     async def _run(
-        self, work: Task, shelf: Shelf, user: User, session: _Session, call: tuple[Any, str, list[Any]]
+        self,
+        work: Task,
+        shelf: Shelf,
+        user: User,
+        session: _Session,
+        call: tuple[Any, str, list[Any]],
     ) -> None:
         call_id, task_id, args = call
         async with self._slots:
-            await session.send(["m", call_id, {"status": "started", "task_id": task_id}])
+            await session.send(
+                ["m", call_id, {"status": "started", "task_id": task_id}]
+            )
             started = time.monotonic()
             await asyncio.sleep(shelf.config.delay_seconds)
             try:
                 trouble = shelf.trouble
                 result = await (
-                    trouble.run_task(lambda: work(shelf, user, args)) if trouble else work(shelf, user, args)
+                    trouble.run_task(lambda: work(shelf, user, args))
+                    if trouble
+                    else work(shelf, user, args)
                 )
                 body: dict[str, Any] = {"status": "success", "result": result}
             except (TaskError, Failed) as error:
@@ -185,7 +218,9 @@ class Engine:
                 # Whatever it was, whoever called waits for a word.
                 log.exception("task failed")
                 body = {"status": "error", "error": f"{type(error).__name__}: {error}"}
-            await asyncio.sleep(shelf.config.task_seconds - (time.monotonic() - started))
+            await asyncio.sleep(
+                shelf.config.task_seconds - (time.monotonic() - started)
+            )
         body |= {"duration": round(time.monotonic() - started, 4), "task_id": task_id}
         await session.send(["m", call_id, body])
 
@@ -199,21 +234,35 @@ async def metadata(shelf: Shelf, user: User, args: list[Any]) -> int:
         raise TaskError(f"('File %s does not exists or is not readable', '{args[0]}')")
     known = vocabulary.format_of("", path.suffix[1:])
     if known is None:
-        raise TaskError('null value in column "format_id" of relation "upload" violates not-null constraint')
+        raise TaskError(
+            'null value in column "format_id" of relation "upload" violates not-null constraint'
+        )
     seen = await extract.examine(shelf.files, path)
     meta = extract.merge(seen.meta, args[1] if len(args) > 1 else {})
     stamp = catalogue.now()
 
     def record(db: sqlite3.Connection) -> int:
         made = db.execute(
-            "INSERT INTO upload (file, load_source, format_id, size, hash, meta, cover, created, modified, created_by)"
+            "INSERT INTO upload (file, load_source, format_id, size, hash, meta, "
+            "cover, created, modified, created_by)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (str(args[0]), path.name, known[0], seen.size, seen.sha1, json.dumps(extract.resolve(db, meta)),
-             int(seen.pictured), stamp, stamp, user.id),
-        )  # fmt: skip
+            (
+                str(args[0]),
+                path.name,
+                known[0],
+                seen.size,
+                seen.sha1,
+                json.dumps(extract.resolve(db, meta)),
+                int(seen.pictured),
+                stamp,
+                stamp,
+                user.id,
+            ),
+        )
         return int(made.lastrowid or 0)
 
-    # An upload lives for a day and is nobody's book yet: what is attached is made to last, this is not.
+    # An upload lives for a day and is nobody's book yet: what is attached is made to
+    # last, this is not.
     return await shelf.database.write(record, lasting=False)
 
 
@@ -229,7 +278,9 @@ async def cover(shelf: Shelf, user: User, args: list[Any]) -> int:
         try:
             views.ebook(db, ebook_id, user.id)
         except Failed as error:
-            raise TaskError("Ebook directory is null, probably wrong ebook id") from error
+            raise TaskError(
+                "Ebook directory is null, probably wrong ebook id"
+            ) from error
 
     shelf.database.look(known)
     try:
@@ -240,7 +291,10 @@ async def cover(shelf: Shelf, user: User, args: list[Any]) -> int:
         raise TaskError("Cover resizing failed") from error
     await asyncio.to_thread(shelf.files.set_cover, ebook_id, picture)
     await shelf.database.write(
-        lambda db: db.execute("UPDATE ebook SET cover = 1, version_id = version_id + 1 WHERE id = ?", (ebook_id,))
+        lambda db: db.execute(
+            "UPDATE ebook SET cover = 1, version_id = version_id + 1 WHERE id = ?",
+            (ebook_id,),
+        )
     )
     shelf.files.drop_upload(path)
     return ebook_id

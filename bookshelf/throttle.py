@@ -1,8 +1,9 @@
-"""How often somebody may be wrong about a password. Pure: the time is told, seconds of a clock that only goes forward.
+"""How often somebody may be wrong about a password. Pure: the time is told, seconds of
+a clock that only goes forward.
 
-Counted is by user and address together: whoever guesses elsewhere never keeps the owner out, and a right password is
-never counted. Each pair may be wrong `ALLOWED` times, and once more every `REFILL_SECONDS`.
-"""
+Counted is by user and address together: whoever guesses elsewhere never keeps the owner
+out, and a right password is never counted. Each pair may be wrong `ALLOWED` times, and
+once more every `REFILL_SECONDS`."""
 
 import ipaddress
 import math
@@ -15,7 +16,8 @@ Pair = tuple[str, str]
 
 
 def pair_of(user: str, address: str | None) -> Pair:
-    """The pair of a login: an IPv6 address stands for its network, since everybody has 2^64 of them."""
+    """The pair of a login: an IPv6 address stands for its network, since everybody has
+    2^64 of them."""
     try:
         known = ipaddress.ip_address((address or "").partition("%")[0])
     except ValueError:
@@ -27,7 +29,8 @@ def pair_of(user: str, address: str | None) -> Pair:
 
 
 class Throttle:
-    """What is remembered of wrong passwords: for each pair how many count now, and when that was."""
+    """What is remembered of wrong passwords: for each pair how many count now, and when
+    that was."""
 
     def __init__(self) -> None:
         self._wrong: dict[Pair, tuple[float, float]] = {}
@@ -41,7 +44,8 @@ class Throttle:
         """The password was wrong."""
         self._wrong[pair] = self._counted(pair, now) + 1, now
         if len(self._wrong) > PAIRS:
-            # Not the oldest: whoever wants to be forgotten would only have to invent names.
+            # Not the oldest: whoever wants to be forgotten would only have to invent
+            # names.
             worst = sorted(self._wrong, key=lambda known: -self._counted(known, now))
             self._wrong = {known: self._wrong[known] for known in worst[: PAIRS // 2]}
 

@@ -1,12 +1,16 @@
-"""For tests: the trouble a real server has, switched on and off while this one runs, in its words.
+"""For tests: the trouble a real server has, switched on and off while this one runs, in
+its words.
 
-A file (`--trouble FILE`) says which: words, each for as long as it stands there, or `word:N` for the next N times.
+A file (`--trouble FILE`) says which: words, each for as long as it stands there, or
+`word:N` for the next N times.
 
     database        away: REST is HTTP 500, tasks end with `could not translate host name "db" …`
     app             only a proxy is there: HTTP 502 for everything but the task engine
-    engine          ended: its connections are cut, its tasks forgotten, new connections get HTTP 502
+    engine          ended: its connections are cut, its tasks forgotten, new
+                    connections get HTTP 502
     engine-hangs    takes connections and calls, and answers nothing
-    insert, update  the database's connection is ended in the middle of the next such statement: nothing is written
+    insert, update  the database's connection is ended in the middle of the next such
+                    statement: nothing is written
     insert-kept, update-kept    the same after it was written: only the answer is lost
     deadlock        told of the next change of an ebook; nothing is written
 """
@@ -31,15 +35,19 @@ _ALWAYS = 10**9
 
 AWAY = 'could not translate host name "db" to address: Name or service not known\n'
 ENDED = (
-    "server closed the connection unexpectedly\n\tThis probably means the server terminated abnormally\n\t"
+    "server closed the connection unexpectedly\n\tThis probably means the server "
+    "terminated abnormally\n\t"
     "before or while processing the request.\n"
 )
 DEADLOCK = (
-    "(psycopg2.errors.DeadlockDetected) deadlock detected\nDETAIL:  Process 71 waits for ShareLock on transaction 802; "
+    "(psycopg2.errors.DeadlockDetected) deadlock detected\nDETAIL:  Process 71 waits "
+    "for ShareLock on transaction 802; "
     "blocked by process 73.\nHINT:  See server log for query details.\n"
 )
 _BAD_GATEWAY = (
-    "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n"
+    "<html>\r\n<head><title>502 Bad "
+    "Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad "
+    "Gateway</h1></center>\r\n"
     "<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
 )
 
@@ -59,7 +67,8 @@ class Trouble:
         return self._left[word] > 0
 
     def take(self, word: str, path: str = "") -> bool:
-        """Is this trouble there? Then it has happened once more; on one path only once, when it is given."""
+        """Is this trouble there? Then it has happened once more; on one path only once,
+        when it is given."""
         if self._left[word] <= 0 or (word, path) in self._met:
             return False
         self._left[word] -= self._left[word] < _ALWAYS
@@ -76,18 +85,23 @@ class Trouble:
         """Reads the file again when it was written."""
         try:
             stamp = self._path.stat().st_mtime_ns
-            words = self._path.read_text("utf-8").split() if stamp != self._stamp else None
+            words = (
+                self._path.read_text("utf-8").split() if stamp != self._stamp else None
+            )
         except FileNotFoundError:
             stamp, words = 0, []
         if words is not None:
             self._stamp = stamp
             parts = (word.partition(":") for word in words)
-            self._left = Counter({name: int(n) if n else _ALWAYS for name, _colon, n in parts})
+            self._left = Counter(
+                {name: int(n) if n else _ALWAYS for name, _colon, n in parts}
+            )
         if self.has("engine"):
             self.ended()
 
     async def run_task(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Runs a task as the engine does that has this trouble. Raises Failed with the task's error."""
+        """Runs a task as the engine does that has this trouble. Raises Failed with the
+        task's error."""
         if self.has("database"):
             raise Failed(500, AWAY)
         if self.take("insert"):
@@ -110,7 +124,9 @@ class Trouble:
         watcher.cancel()
 
     @web.middleware
-    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def middleware(
+        self, request: web.Request, handler: Handler
+    ) -> web.StreamResponse:
         """Answers as a server that has this trouble."""
         if self.has("engine" if request.path == "/ws" else "app"):
             return web.Response(status=502, text=_BAD_GATEWAY, content_type="text/html")
@@ -119,11 +135,16 @@ class Trouble:
         if self.has("database"):
             raise Failed(500, "Internal Server Error")
         statement = _statement(request)
-        # No ebook is struck again and again: a worker gives up for this run what fails three times alone.
+        # No ebook is struck again and again: a worker gives up for this run what fails
+        # three times alone.
         path = request.path if statement == "update" else ""
         if statement and self.take(statement, path):
             raise _told(request, ENDED)
-        if statement and request.path.startswith("/api/ebooks") and self.take("deadlock", path):
+        if (
+            statement
+            and request.path.startswith("/api/ebooks")
+            and self.take("deadlock", path)
+        ):
             raise _told(request, DEADLOCK)
         answer = await handler(request)
         if statement and self.take(f"{statement}-kept", path):
@@ -142,6 +163,10 @@ def _statement(request: web.Request) -> str:
 def _told(request: web.Request, details: str) -> Exception:
     """POST and PATCH of an ebook tell it inside HTTP 200, other routes fail."""
     if request.method == "PATCH" or request.path == "/api/ebooks":
-        text = details if details.startswith("(") else f"(psycopg2.OperationalError) {details}"
+        text = (
+            details
+            if details.startswith("(")
+            else f"(psycopg2.OperationalError) {details}"
+        )
         return Refused("Database error", text)
     return Failed(500, "Internal Server Error")

@@ -1,4 +1,5 @@
-"""Check, upload, upload-cover, uploads-meta, add-upload: how a file gets into an ebook."""
+"""Check, upload, upload-cover, uploads-meta, add-upload: how a file gets into an
+ebook."""
 
 import asyncio
 import hashlib
@@ -28,8 +29,17 @@ async def check(request: web.Request) -> web.Response:
     body = await json_object(request)
     if set(body) - {"mime_type", "size", "hash", "extension"} or "hash" not in body:
         raise Failed(400, "Invalid schema")
-    mime, size, extension = body.get("mime_type"), body.get("size"), body.get("extension")
-    if not isinstance(mime, str) or len(mime) > 255 or isinstance(size, bool) or not isinstance(size, int | float):
+    mime, size, extension = (
+        body.get("mime_type"),
+        body.get("size"),
+        body.get("extension"),
+    )
+    if (
+        not isinstance(mime, str)
+        or len(mime) > 255
+        or isinstance(size, bool)
+        or not isinstance(size, int | float)
+    ):
         raise Failed(400, "Invalid schema")
     if size < 1 or not isinstance(extension, str | None):
         raise Failed(400, "Invalid schema")
@@ -66,7 +76,11 @@ async def upload_cover(request: web.Request) -> web.Response:
     part = await file_part(request)
     if not part.content_type.startswith("image/"):
         raise Refused(f"Invalid file type {part.content_type}")
-    path = await _receive(part, request.app[SHELF].files.new_upload("cover_in.jpg"), lambda _sha1, _size: None)
+    path = await _receive(
+        part,
+        request.app[SHELF].files.new_upload("cover_in.jpg"),
+        lambda _sha1, _size: None,
+    )
     return json_answer({"file": f"{path.parent.name}/{path.name}", "result": "ok"})
 
 
@@ -74,7 +88,11 @@ async def uploads_meta(request: web.Request) -> web.Response:
     """GET /api/uploads-meta/<id>."""
     await require_user(request)
     number = int(request.match_info["id"])
-    return json_answer(request.app[SHELF].database.look(lambda db: views.upload(db, number, json.loads)))
+    return json_answer(
+        request.app[SHELF].database.look(
+            lambda db: views.upload(db, number, json.loads)
+        )
+    )
 
 
 async def upload_picture(request: web.Request) -> web.StreamResponse:
@@ -83,7 +101,11 @@ async def upload_picture(request: web.Request) -> web.StreamResponse:
     shelf, number = request.app[SHELF], int(request.match_info["id"])
     record = await shelf.database.read(lambda db: views.upload(db, number, json.loads))
     path = shelf.files.uploaded(record["file"])
-    picture = await pictures.upload_cover(shelf, path) if path is not None and record["cover"] else None
+    picture = (
+        await pictures.upload_cover(shelf, path)
+        if path is not None and record["cover"]
+        else None
+    )
     if picture is None:
         raise Failed(404, NOT_FOUND)
     return web.FileResponse(picture)
@@ -104,17 +126,24 @@ async def add_upload(request: web.Request) -> web.Response:
     if path is None:
         raise Failed(404, NOT_FOUND)
     await asyncio.sleep(shelf.config.delay_seconds if shelf.config.permissive else 0)
-    extension = next(ext for number, ext, _mime in vocabulary.FORMATS if number == record["format_id"])
+    extension = next(
+        ext
+        for number, ext, _mime in vocabulary.FORMATS
+        if number == record["format_id"]
+    )
     await asyncio.to_thread(_keep, shelf.files, path, record, extension)
     source_id, wants_cover = await shelf.database.write(
-        lambda db: _attach(db, ebook_id, record, quality, user.id, permissive=shelf.config.permissive)
+        lambda db: _attach(
+            db, ebook_id, record, quality, user.id, permissive=shelf.config.permissive
+        )
     )
     if not shelf.files.book(record["hash"], extension).is_file():
         # Another ebook had these bytes and was being deleted.
         await asyncio.to_thread(_keep, shelf.files, path, record, extension)
     if wants_cover and shelf.files.upload_cover(path).is_file():
         await asyncio.to_thread(shelf.files.take_cover, path, ebook_id)
-    # Nobody waits for the folder of the upload to go: what was left of it would go after a day.
+    # Nobody waits for the folder of the upload to go: what was left of it would go
+    # after a day.
     asyncio.get_running_loop().run_in_executor(None, shelf.files.drop_upload, path)
     return json_answer({"id": source_id})
 
@@ -131,45 +160,74 @@ def _pending(db: sqlite3.Connection, ebook_id: int, upload_id: int) -> dict[str,
 
 
 def _attach(
-    db: sqlite3.Connection, ebook_id: int, record: dict[str, Any], quality: Any, user_id: int, *, permissive: bool
+    db: sqlite3.Connection,
+    ebook_id: int,
+    record: dict[str, Any],
+    quality: Any,
+    user_id: int,
+    *,
+    permissive: bool,
 ) -> tuple[int, bool]:
     """One transaction: the source, the consumed upload, the ebook's cover flag."""
-    existing = None if permissive else catalogue.existing_source(db, record["hash"], record["size"])
+    existing = (
+        None
+        if permissive
+        else catalogue.existing_source(db, record["hash"], record["size"])
+    )
     if existing:
         raise Refused("File already exists", existing)
     if db.execute("DELETE FROM upload WHERE id = ?", (record["id"],)).rowcount == 0:
         raise Failed(404, NOT_FOUND)
     stamp = catalogue.now()
-    ebook = db.execute("SELECT title, cover FROM ebook WHERE id = ?", (ebook_id,)).fetchone()
+    ebook = db.execute(
+        "SELECT title, cover FROM ebook WHERE id = ?", (ebook_id,)
+    ).fetchone()
     if ebook is None:
         raise Failed(404, NOT_FOUND)
     location = f"{ebook['title']}/{record['load_source']}"[:512]
     made = db.execute(
-        "INSERT INTO source (ebook_id, format_id, size, hash, location, load_source, quality, created, modified,"
+        "INSERT INTO source (ebook_id, format_id, size, hash, location, load_source, "
+        "quality, created, modified,"
         " created_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (ebook_id, record["format_id"], record["size"], record["hash"], location, record["load_source"], quality,
-         stamp, stamp, user_id),
-    )  # fmt: skip
+        (
+            ebook_id,
+            record["format_id"],
+            record["size"],
+            record["hash"],
+            location,
+            record["load_source"],
+            quality,
+            stamp,
+            stamp,
+            user_id,
+        ),
+    )
     wants_cover = bool(record["cover"]) and not ebook["cover"]
     if wants_cover:
-        db.execute("UPDATE ebook SET cover = 1, version_id = version_id + 1 WHERE id = ?", (ebook_id,))
+        db.execute(
+            "UPDATE ebook SET cover = 1, version_id = version_id + 1 WHERE id = ?",
+            (ebook_id,),
+        )
     return int(made.lastrowid or 0), wants_cover
 
 
 def _keep(files: Files, path: Path, record: dict[str, Any], extension: str) -> None:
-    """The upload becomes a book's file. Raises Failed(404) when a power cut has left something else of it: a small
-    upload is not made to last before this.
-    """
+    """The upload becomes a book's file. Raises Failed(404) when a power cut has left
+    something else of it: a small upload is not made to last before this."""
     with path.open("rb") as file:
         same = os.fstat(file.fileno()).st_size == record["size"]
         if record["size"] <= BLOCK:
-            same = same and hashlib.file_digest(file, "sha1").hexdigest() == record["hash"]
+            same = (
+                same and hashlib.file_digest(file, "sha1").hexdigest() == record["hash"]
+            )
     if not same:
         raise Failed(404, NOT_FOUND)
     files.keep(path, record["hash"], extension)
 
 
-def _acceptable(shelf: Shelf, mime: str, extension: str | None, size: int, sha1: str | None) -> None:
+def _acceptable(
+    shelf: Shelf, mime: str, extension: str | None, size: int, sha1: str | None
+) -> None:
     """The server's verdict on a file, in its order. Raises Refused."""
     if size > settings.MAX_CONTENT_LENGTH:
         raise Refused("file too big")
@@ -179,11 +237,13 @@ def _acceptable(shelf: Shelf, mime: str, extension: str | None, size: int, sha1:
         raise Refused("file already exists")
 
 
-async def _receive(part: FilePart, path: Path, check: Callable[[str, int], None]) -> Path:
-    """Stores a part under a path in a folder of its own, once `check` takes its SHA-1 and size. Nothing stays of one
-    that is refused, or does not arrive whole.
-    """
-    # Not under its name before it is whole: what a killed server leaves is known by that.
+async def _receive(
+    part: FilePart, path: Path, check: Callable[[str, int], None]
+) -> Path:
+    """Stores a part under a path in a folder of its own, once `check` takes its SHA-1
+    and size. Nothing stays of one that is refused, or does not arrive whole."""
+    # Not under its name before it is whole: what a killed server leaves is known by
+    # that.
     arriving = path.with_name(".arriving")
     try:
         check(*await _store(part, arriving))
@@ -195,11 +255,11 @@ async def _receive(part: FilePart, path: Path, check: Callable[[str, int], None]
 
 
 async def _store(part: FilePart, path: Path) -> tuple[str, int]:
-    """Writes a part to the disk as it arrives, hashing it on the way: SHA-1 and size. Raises Failed.
+    """Writes a part to the disk as it arrives, hashing it on the way: SHA-1 and size.
+    Raises Failed.
 
-    It is made to last when it becomes a book's (`Files.keep`); of a large file most is on the disk already then, so
-    that nobody waits for long.
-    """
+    It is made to last when it becomes a book's (`Files.keep`); of a large file most is
+    on the disk already then, so that nobody waits for long."""
     sha1, size = hashlib.sha1(usedforsecurity=False), 0
     with create(path) as file:
         async for block in part.blocks():

@@ -1,4 +1,5 @@
-"""Reading the catalogue: ebooks and lists as the protocol shows them. Null fields are left out."""
+"""Reading the catalogue: ebooks and lists as the protocol shows them. Null fields are
+left out."""
 
 import re
 import sqlite3
@@ -12,9 +13,14 @@ from bookshelf.errors import NOT_FOUND, Failed
 Json = dict[str, Any]
 MAX_PAGE_SIZE, MAX_INDEX = 100, 100
 _SORTS = {
-    "title": "folded, id", "-title": "folded DESC, id", "created": "id", "-created": "id DESC",
-    "rating": "rating, id", "-rating": "rating DESC, id", "series_index": "series_index, id",
-}  # fmt: skip
+    "title": "folded, id",
+    "-title": "folded DESC, id",
+    "created": "id",
+    "-created": "id DESC",
+    "rating": "rating, id",
+    "-rating": "rating DESC, id",
+    "series_index": "series_index, id",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,8 @@ def ebook(db: sqlite3.Connection, ebook_id: int, user_id: int) -> Json:
     if row is None:
         raise Failed(404, NOT_FOUND)
     mine = db.execute(
-        "SELECT rating, description FROM ebook_rating WHERE ebook_id = ? AND user_id = ?", (ebook_id, user_id)
+        "SELECT rating, description FROM ebook_rating WHERE ebook_id = ? AND user_id = ?",
+        (ebook_id, user_id),
     ).fetchone()
     body = _brief(db, [row])[0]
     return _present(
@@ -54,24 +61,39 @@ def ebook(db: sqlite3.Connection, ebook_id: int, user_id: int) -> Json:
 def sources(db: sqlite3.Connection, ebook_id: int) -> list[Json]:
     """The files of an ebook."""
     rows = db.execute(
-        "SELECT source.id, location, size, quality, source.created_by, source.modified, extension FROM source"
+        "SELECT source.id, location, size, quality, source.created_by, "
+        "source.modified, extension FROM source"
         " JOIN format ON format.id = format_id WHERE ebook_id = ? ORDER BY source.id",
         (ebook_id,),
     ).fetchall()
     return [
         _present(
             {
-                "id": row["id"], "location": row["location"], "size": row["size"], "format": row["extension"],
-                "quality": row["quality"], "created_by": row["created_by"], "modified": row["modified"],
+                "id": row["id"],
+                "location": row["location"],
+                "size": row["size"],
+                "format": row["extension"],
+                "quality": row["quality"],
+                "created_by": row["created_by"],
+                "modified": row["modified"],
             }
         )
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
-def ebooks(db: sqlite3.Connection, page: Page, where: str = "1", parameters: Sequence[object] = ()) -> Json:
-    """A page of ebooks that fulfil a condition of ours. Raises Failed for a page that is not there."""
-    total = db.execute(f"SELECT COUNT(*) FROM ebook WHERE {where}", parameters).fetchone()[0]  # noqa: S608 - ours
+def ebooks(
+    db: sqlite3.Connection,
+    page: Page,
+    where: str = "1",
+    parameters: Sequence[object] = (),
+) -> Json:
+    """A page of ebooks that fulfil a condition of ours. Raises Failed for a page that
+    is not there."""
+    total = db.execute(
+        f"SELECT COUNT(*) FROM ebook WHERE {where}",  # noqa: S608
+        parameters,
+    ).fetchone()[0]
     order = _SORTS.get(page.sort)
     if order is None:
         raise Failed(400, f"Unknown sort {page.sort}")
@@ -83,21 +105,35 @@ def ebooks(db: sqlite3.Connection, page: Page, where: str = "1", parameters: Seq
 
 
 def search(db: sqlite3.Connection, text: str, page: Page) -> Json:
-    """Ebooks whose authors, title or series have words that begin like every word of the text."""
+    """Ebooks whose authors, title or series have words that begin like every word of
+    the text."""
     words = re.findall(r"\w+", text)
     if not words:
         return _paged(page, 0, [])
     query = " AND ".join(f'"{word}"*' for word in words[:20])
-    return ebooks(db, page, "id IN (SELECT rowid FROM ebook_text WHERE ebook_text MATCH ?)", (query,))
+    return ebooks(
+        db,
+        page,
+        "id IN (SELECT rowid FROM ebook_text WHERE ebook_text MATCH ?)",
+        (query,),
+    )
 
 
 def index(db: sqlite3.Connection, kind: str, prefix: str) -> Json:
-    """Ebooks, authors or series that begin so, whatever case and accents; at most 100."""
+    """Ebooks, authors or series that begin so, whatever case and accents; at most
+    100."""
     beginning = folded(prefix)
-    condition, bounds = "folded >= ? AND folded < ?", (beginning, beginning + "\U0010ffff")
-    total = db.execute(f"SELECT COUNT(*) FROM {kind} WHERE {condition}", bounds).fetchone()[0]  # noqa: S608 - ours
+    condition, bounds = (
+        "folded >= ? AND folded < ?",
+        (beginning, beginning + "\U0010ffff"),
+    )
+    total = db.execute(
+        f"SELECT COUNT(*) FROM {kind} WHERE {condition}",  # noqa: S608
+        bounds,
+    ).fetchone()[0]
     rows = db.execute(
-        f"SELECT * FROM {kind} WHERE {condition} ORDER BY folded, id LIMIT {MAX_INDEX}",  # noqa: S608 - ours
+        # Ours.
+        f"SELECT * FROM {kind} WHERE {condition} ORDER BY folded, id LIMIT {MAX_INDEX}",  # noqa: S608
         bounds,
     ).fetchall()
     if kind == "ebook":
@@ -116,24 +152,36 @@ def named(db: sqlite3.Connection, kind: str, page: Page) -> Json:
         f"SELECT * FROM {kind} ORDER BY folded, id LIMIT ? OFFSET ?",  # noqa: S608 - ours
         (page.size, (page.number - 1) * page.size),
     ).fetchall()
-    items = [author(row) if kind == "author" else {"id": row["id"], "title": row["title"]} for row in rows]
+    items = [
+        author(row) if kind == "author" else {"id": row["id"], "title": row["title"]}
+        for row in rows
+    ]
     return _paged(page, total, items)
 
 
 def one_named(db: sqlite3.Connection, kind: str, number: int) -> Json:
     """One author (with the ids of the ebooks) or one series. Raises Failed(404)."""
-    row = db.execute(f"SELECT * FROM {kind} WHERE id = ?", (number,)).fetchone()  # noqa: S608 - ours
+    # Ours.
+    row = db.execute(f"SELECT * FROM {kind} WHERE id = ?", (number,)).fetchone()  # noqa: S608
     if row is None:
         raise Failed(404, NOT_FOUND)
     if kind == "series":
         return {"id": row["id"], "title": row["title"]}
-    held = db.execute("SELECT ebook_id FROM ebook_authors WHERE author_id = ?", (number,)).fetchall()
+    held = db.execute(
+        "SELECT ebook_id FROM ebook_authors WHERE author_id = ?", (number,)
+    ).fetchall()
     return {**author(row), "ebooks": [ebook_row[0] for ebook_row in held]}
 
 
 def author(row: sqlite3.Row) -> Json:
     """An author without what is not known."""
-    return _present({"id": row["id"], "last_name": row["last_name"], "first_name": row["first_name"]})
+    return _present(
+        {
+            "id": row["id"],
+            "last_name": row["last_name"],
+            "first_name": row["first_name"],
+        }
+    )
 
 
 def upload(db: sqlite3.Connection, upload_id: int, meta: Any) -> Json:
@@ -142,32 +190,49 @@ def upload(db: sqlite3.Connection, upload_id: int, meta: Any) -> Json:
     if row is None:
         raise Failed(404, NOT_FOUND)
     return {
-        "id": row["id"], "file": row["file"], "load_source": row["load_source"], "format": row["format_id"],
-        "size": row["size"], "hash": row["hash"], "meta": meta(row["meta"]), "cover": bool(row["cover"]),
-        "created": row["created"], "modified": row["modified"], "created_by": row["created_by"],
+        "id": row["id"],
+        "file": row["file"],
+        "load_source": row["load_source"],
+        "format": row["format_id"],
+        "size": row["size"],
+        "hash": row["hash"],
+        "meta": meta(row["meta"]),
+        "cover": bool(row["cover"]),
+        "created": row["created"],
+        "modified": row["modified"],
+        "created_by": row["created_by"],
         "modified_by": row["created_by"],
-    }  # fmt: skip
+    }
 
 
 def _brief(db: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> list[Json]:
     """What a list shows of each ebook."""
-    languages = {row["id"]: dict(row) for row in db.execute("SELECT id, code, name FROM language").fetchall()}
+    languages = {
+        row["id"]: dict(row)
+        for row in db.execute("SELECT id, code, name FROM language").fetchall()
+    }
     return [
         _present(
             {
-                "id": row["id"], "title": row["title"], "authors": _authors(db, row["id"]),
-                "language": languages[row["language_id"]], "series": _series(db, row["series_id"]),
-                "series_index": row["series_index"], "cover": bool(row["cover"]), "rating": row["rating"],
+                "id": row["id"],
+                "title": row["title"],
+                "authors": _authors(db, row["id"]),
+                "language": languages[row["language_id"]],
+                "series": _series(db, row["series_id"]),
+                "series_index": row["series_index"],
+                "cover": bool(row["cover"]),
+                "rating": row["rating"],
                 "rating_count": row["rating_count"] or None,
             }
         )
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def _authors(db: sqlite3.Connection, ebook_id: int) -> list[Json]:
     rows = db.execute(
-        "SELECT author.* FROM ebook_authors JOIN author ON author.id = author_id WHERE ebook_id = ? ORDER BY author.id",
+        "SELECT author.* FROM ebook_authors JOIN author ON author.id = author_id "
+        "WHERE ebook_id = ? ORDER BY author.id",
         (ebook_id,),
     ).fetchall()
     return [author(row) for row in rows]
@@ -175,14 +240,17 @@ def _authors(db: sqlite3.Connection, ebook_id: int) -> list[Json]:
 
 def _genres(db: sqlite3.Connection, ebook_id: int) -> list[Json]:
     rows = db.execute(
-        "SELECT genre.id, name FROM ebook_genres JOIN genre ON genre.id = genre_id WHERE ebook_id = ? ORDER BY name",
+        "SELECT genre.id, name FROM ebook_genres JOIN genre ON genre.id = genre_id "
+        "WHERE ebook_id = ? ORDER BY name",
         (ebook_id,),
     ).fetchall()
     return [dict(row) for row in rows]
 
 
 def _series(db: sqlite3.Connection, series_id: int | None) -> Json | None:
-    row = db.execute("SELECT id, title FROM series WHERE id = ?", (series_id,)).fetchone()
+    row = db.execute(
+        "SELECT id, title FROM series WHERE id = ?", (series_id,)
+    ).fetchone()
     return dict(row) if row else None
 
 

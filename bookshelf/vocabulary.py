@@ -1,32 +1,95 @@
-"""What the server can express: languages, genres and formats; ids agree with MyBookshelf2's where it has them."""
+"""What the server can express: languages, genres and formats; ids agree with
+MyBookshelf2's where it has them."""
 
 import pycountry
 
-#: (id, code, name). MyBookshelf2 ships cs, en, sk and ru; they come first, with the same ids.
+#: (id, code, name). MyBookshelf2 ships cs, en, sk and ru; they come first, with the
+#: same ids.
 _FIRST = ("cs", "en", "sk", "ru")
 
 
 def languages() -> list[tuple[int, str, str]]:
     """Every language with an ISO 639-1 code."""
-    names = {language.alpha_2: language.name for language in pycountry.languages if hasattr(language, "alpha_2")}
+    names = {
+        language.alpha_2: language.name
+        for language in pycountry.languages
+        if hasattr(language, "alpha_2")
+    }
     codes = [*_FIRST, *sorted(code for code in names if code not in _FIRST)]
     return [(number, code, names[code]) for number, code in enumerate(codes, 1)]
 
 
 _GENRES = {
-    1: "Adventure", 2: "Biography", 3: "Business/Investing", 4: "Children's Books", 5: "Computers/Internet",
-    6: "Cooking/Food", 7: "Crime/Mystery", 8: "Essay", 9: "Fantasy", 10: "Fiction", 11: "Health", 12: "History",
-    13: "Horror", 14: "Humor/Satire", 15: "Non-Fiction", 16: "Novels", 17: "Philosophy", 18: "Plays", 19: "Poetry",
-    20: "Politics", 21: "Psychology", 22: "Religion", 23: "Romance", 24: "Science", 25: "Science Fiction",
-    26: "Sexuality", 27: "Short Fiction", 28: "Sports", 29: "Thriller", 30: "Travel", 31: "War", 32: "Western",
-    34: "Educational", 35: "Social Fiction", 36: "Autobiography", 37: "Youth's Books", 38: "Historical Fiction",
-    39: "Military", 40: "Hobby", 41: "Mysteries", 42: "Social Sciences", 43: "Espionage", 44: "Post-catastrophic",
-    45: "Women's Books", 46: "Nature", 47: "Fairy Tales And Myths", 48: "Military SF", 49: "Urban fantasy",
-    50: "Comics", 51: "Space Opera", 52: "Magazine", 53: "Action", 54: "Psychological Fiction", 55: "Art",
-    56: "Mystic", 57: "Alternative", 58: "Technology", 59: "Law", 60: "Music", 61: "Film", 62: "Architecture",
-    63: "Mathematics", 64: "Medicine", 65: "Gardening", 66: "Parenting", 67: "Reference", 68: "Linguistics",
-    69: "Classics", 70: "Letters",
-}  # fmt: skip
+    1: "Adventure",
+    2: "Biography",
+    3: "Business/Investing",
+    4: "Children's Books",
+    5: "Computers/Internet",
+    6: "Cooking/Food",
+    7: "Crime/Mystery",
+    8: "Essay",
+    9: "Fantasy",
+    10: "Fiction",
+    11: "Health",
+    12: "History",
+    13: "Horror",
+    14: "Humor/Satire",
+    15: "Non-Fiction",
+    16: "Novels",
+    17: "Philosophy",
+    18: "Plays",
+    19: "Poetry",
+    20: "Politics",
+    21: "Psychology",
+    22: "Religion",
+    23: "Romance",
+    24: "Science",
+    25: "Science Fiction",
+    26: "Sexuality",
+    27: "Short Fiction",
+    28: "Sports",
+    29: "Thriller",
+    30: "Travel",
+    31: "War",
+    32: "Western",
+    34: "Educational",
+    35: "Social Fiction",
+    36: "Autobiography",
+    37: "Youth's Books",
+    38: "Historical Fiction",
+    39: "Military",
+    40: "Hobby",
+    41: "Mysteries",
+    42: "Social Sciences",
+    43: "Espionage",
+    44: "Post-catastrophic",
+    45: "Women's Books",
+    46: "Nature",
+    47: "Fairy Tales And Myths",
+    48: "Military SF",
+    49: "Urban fantasy",
+    50: "Comics",
+    51: "Space Opera",
+    52: "Magazine",
+    53: "Action",
+    54: "Psychological Fiction",
+    55: "Art",
+    56: "Mystic",
+    57: "Alternative",
+    58: "Technology",
+    59: "Law",
+    60: "Music",
+    61: "Film",
+    62: "Architecture",
+    63: "Mathematics",
+    64: "Medicine",
+    65: "Gardening",
+    66: "Parenting",
+    67: "Reference",
+    68: "Linguistics",
+    69: "Classics",
+    70: "Letters",
+}
 
 
 def genres() -> list[tuple[int, str]]:
@@ -35,7 +98,11 @@ def genres() -> list[tuple[int, str]]:
 
 
 #: Other names for genres, case-folded.
-GENRE_SYNONYMS = {"sci-fi": "Science Fiction", "humor": "Humor/Satire", "satire": "Humor/Satire"}
+GENRE_SYNONYMS = {
+    "sci-fi": "Science Fiction",
+    "humor": "Humor/Satire",
+    "satire": "Humor/Satire",
+}
 
 #: Id, extension and MIME type, as MyBookshelf2 ships them.
 FORMATS = (
@@ -54,13 +121,18 @@ FORMATS = (
     (13, "chm", "application/octet-stream"),
     (14, "lit", "application/x-ms-reader"),
     (15, "fb2", "application/x-fictionbook+xml"),
-    (16, "docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+    (
+        16,
+        "docx",
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ),
     (17, "azw3", "application/x-mobi8-ebook"),
 )
 
 
 def format_of(mime_type: str, extension: str | None) -> tuple[int, str] | None:
-    """(id, extension) by MIME type, or else by extension; None when the server does not take it."""
+    """(id, extension) by MIME type, or else by extension; None when the server does not
+    take it."""
     for number, known, mime in FORMATS:
         if mime == mime_type.lower():
             return number, known

@@ -1,8 +1,9 @@
-"""Two clocks: the wall clock is only shown; whatever waits or measures goes by one that cannot be set.
+"""Two clocks: the wall clock is only shown; whatever waits or measures goes by one that
+cannot be set.
 
-A time that other processes are to measure from is kept as a stamp: the boot of the machine and the seconds of its
-monotonic clock, which all processes of one boot have in common.
-"""
+A time that other processes are to measure from is kept as a stamp: the boot of the
+machine and the seconds of its monotonic clock, which all processes of one boot have in
+common."""
 
 import time
 from collections.abc import Callable
@@ -27,7 +28,8 @@ def boot_id() -> str:
 
 
 def birth_of(pid: int) -> str:
-    """Which process has this pid: the boot, and the clock ticks from there to its start; "" when that is not known.
+    """Which process has this pid: the boot, and the clock ticks from there to its
+    start; "" when that is not known.
 
     Its start by the wall clock moves when the clock is set; this does not.
     """
@@ -35,7 +37,8 @@ def birth_of(pid: int) -> str:
         stat = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
     except OSError:
         return ""
-    # The command name is in parentheses and may hold blanks and parentheses itself; the fields follow the last one.
+    # The command name is in parentheses and may hold blanks and parentheses itself; the
+    # fields follow the last one.
     return f"{boot_id()} {stat.rpartition(')')[2].split()[19]}"
 
 
@@ -57,10 +60,11 @@ class Stamp:
 
 
 class SteadyClock:
-    """The wall clock when it was made, plus what a monotonic clock has counted since; aware, in UTC.
+    """The wall clock when it was made, plus what a monotonic clock has counted since;
+    aware, in UTC.
 
-    For comparing with its own times only: after the machine's clock was set the two differ.
-    """
+    For comparing with its own times only: after the machine's clock was set the two
+    differ."""
 
     def __init__(
         self,
@@ -68,7 +72,8 @@ class SteadyClock:
         seconds: Callable[[], float] = time.monotonic,
         boot: str | None = None,
     ) -> None:
-        """`seconds` is the monotonic clock of the boot named `boot`, this one by default."""
+        """`seconds` is the monotonic clock of the boot named `boot`, this one by
+        default."""
         self._seconds = seconds
         self._boot = boot_id() if boot is None else boot
         self._since = seconds()
@@ -85,10 +90,13 @@ class SteadyClock:
 
     def stamp(self, moment: datetime) -> str:
         """A time of this clock, for other processes and for later ones."""
-        return str(Stamp(self._boot, self._since + (moment - self._start).total_seconds()))
+        return str(
+            Stamp(self._boot, self._since + (moment - self._start).total_seconds())
+        )
 
     def moment(self, text: str) -> datetime | None:
-        """The time of a stamp by this clock; None when it is of another boot, or no stamp."""
+        """The time of a stamp by this clock; None when it is of another boot, or no
+        stamp."""
         try:
             stamp = Stamp.parse(text)
         except ValueError:
@@ -98,11 +106,11 @@ class SteadyClock:
         return self._start + timedelta(seconds=stamp.seconds - self._since)
 
     def since(self, text: str) -> datetime:
-        """When that was which `text` has the stamp of, for measuring how long ago; never in the future.
+        """When that was which `text` has the stamp of, for measuring how long ago;
+        never in the future.
 
-        What happened before this boot counts from when this process first meets it: how long the
-        machine was down, nobody can tell.
-        """
+        What happened before this boot counts from when this process first meets it: how
+        long the machine was down, nobody can tell."""
         now, moment = self(), self.moment(text)
         if moment is not None and moment <= now:
             return moment

@@ -1,4 +1,5 @@
-"""Replacing a file so that a reader sees the old bytes or the new ones, never a mixture, whatever dies in between."""
+"""Replacing a file so that a reader sees the old bytes or the new ones, never a
+mixture, whatever dies in between."""
 
 import os
 import tempfile
@@ -6,11 +7,14 @@ from pathlib import Path
 
 
 def replace(path: Path, data: bytes, *, mode: int) -> None:
-    """Temporary file beside it, fsync, rename, fsync of the folder. Raises OSError; then the old file stands.
+    """Temporary file beside it, fsync, rename, fsync of the folder. Raises OSError;
+    then the old file stands.
 
     `mode` is that of the new file, whatever the umask.
     """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    descriptor, name = tempfile.mkstemp(
+        dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
+    )
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -34,7 +38,8 @@ def overwrite(path: Path, data: bytes) -> None:
 
 
 def sync(path: Path) -> None:
-    """Waits until a file's bytes, or the names in a folder, are on the disk. Raises OSError."""
+    """Waits until a file's bytes, or the names in a folder, are on the disk. Raises
+    OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,5 @@
-"""The part of the error tree that every program here can raise; `migration.errors` has the whole tree."""
+"""The part of the error tree that every program here can raise; `migration.errors` has
+the whole tree."""
 
 from common.exit_status import ExitCode
 
@@ -14,19 +15,22 @@ class Fatal(MigrationError):
 
 
 class StateUnwritable(Fatal):
-    """The state directory or a file in it is full, read-only, gone, not ours to open, or on a network file system."""
+    """The state directory or a file in it is full, read-only, gone, not ours to open,
+    or on a network file system."""
 
     exit_code = ExitCode.STATE
 
 
 class StateDirUnclear(Fatal):
-    """Nothing says which state directory is meant: there is no home for one, or several migrations run."""
+    """Nothing says which state directory is meant: there is no home for one, or several
+    migrations run."""
 
     exit_code = ExitCode.USAGE
 
 
 class OutOfResources(Fatal):
-    """The machine or this process ran short of something; neither the file nor a directory is to blame."""
+    """The machine or this process ran short of something; neither the file nor a
+    directory is to blame."""
 
     exit_code = ExitCode.INTERNAL
 
@@ -40,4 +44,5 @@ class OutOfMemory(OutOfResources):
 
 
 class RecursionTooDeep(OutOfResources):
-    """A function called itself too often: a fault of the program, or nonsense that it followed too far."""
+    """A function called itself too often: a fault of the program, or nonsense that it
+    followed too far."""

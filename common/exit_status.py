@@ -4,11 +4,13 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the worker's exit status says; the monitor decides by it whether to restart."""
+    """What the worker's exit status says; the monitor decides by it whether to
+    restart."""
 
     OK = 0  #: all accounted for, none failed
     SOME_FAILED = 1  #: all accounted for, some failed
-    USAGE = 2  #: usage or configuration, or the ledger belongs to another library or server
+    # : usage or configuration, or the ledger belongs to another library or server
+    USAGE = 2
     SERVER = 3  #: server unreachable for 60 s at start, or login refused
     LIBRARY = 4  #: library unreadable
     STATE = 5  #: state directory not writable

@@ -1,4 +1,5 @@
-"""Write a JSON file so that a reader sees the old one or the new one, never a mixture, whatever dies in between."""
+"""Write a JSON file so that a reader sees the old one or the new one, never a mixture,
+whatever dies in between."""
 
 import errno
 import json
@@ -8,12 +9,15 @@ from pathlib import Path
 
 from common import durable
 from common.errors import OutOfResources as OutOfResources
-from common.errors import StateUnwritable as StateUnwritable  # both are part of what `write_json` promises
+
+# both are part of what `write_json` promises
+from common.errors import StateUnwritable as StateUnwritable
 from common.json_value import Json
 from common.resources import raise_if_exhausted
 from common.system_errors import reason_of
 
-#: A rename can be impossible where a write is not: another device (bind mounts), odd rights.
+#: A rename can be impossible where a write is not: another device (bind mounts), odd
+#: rights.
 _WRITE_DIRECTLY = frozenset({errno.EXDEV, errno.EPERM, errno.EACCES})
 
 #: What writing raises: to be caught by whoever can go on without the file.
@@ -21,16 +25,23 @@ UNWRITABLE = (StateUnwritable, OutOfResources)
 
 
 def write_json(path: Path, value: Json) -> None:
-    """Replaces the file: temporary file beside it, fsync, rename, fsync of the directory.
+    """Replaces the file: temporary file beside it, fsync, rename, fsync of the
+    directory.
 
-    The directory is made if it is gone. Written directly only when the rename is refused with EXDEV, EPERM or
-    EACCES. Raises StateUnwritable with the reason and the way out, OutOfResources.
-    """
-    write_bytes(path, (json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode("utf-8"))
+    The directory is made if it is gone. Written directly only when the rename is
+    refused with EXDEV, EPERM or EACCES. Raises StateUnwritable with the reason and the
+    way out, OutOfResources."""
+    write_bytes(
+        path,
+        (
+            json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+        ).encode("utf-8"),
+    )
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Replaces the file as `write_json` does. Raises StateUnwritable, OutOfResources."""
+    """Replaces the file as `write_json` does. Raises StateUnwritable,
+    OutOfResources."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         _replace(path, data)
@@ -40,7 +51,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def make_state_dir(path: Path) -> None:
-    """Makes the directory, unless it is there, for this user alone; so are the files this process makes from now on.
+    """Makes the directory, unless it is there, for this user alone; so are the files
+    this process makes from now on.
 
     The rights of one that is there stay as they are. Raises OSError.
     """
@@ -49,7 +61,8 @@ def make_state_dir(path: Path) -> None:
 
 
 def read_json(path: Path) -> Json:
-    """The file's value; None when it is missing or cannot be parsed (then a reader keeps its last value)."""
+    """The file's value; None when it is missing or cannot be parsed (then a reader
+    keeps its last value)."""
     try:
         value: Json = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

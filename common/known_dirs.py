@@ -1,9 +1,9 @@
-"""`known.json`: the state directories that were used on this machine, wherever they are.
+"""`known.json`: the state directories that were used on this machine, wherever they
+are.
 
-So a directory that was named with --state-dir once is found again without it. It is only
-an index: what a directory holds is told by the files in it, and a damaged index begins
-anew.
-"""
+So a directory that was named with --state-dir once is found again without it. It is
+only an index: what a directory holds is told by the files in it, and a damaged index
+begins anew."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -70,7 +70,9 @@ def _parsed(item: Json) -> Use | None:
     if not isinstance(item, dict):
         return None
     state_dir, *known = (item.get(name) for name in _TEXTS)
-    library, library_id, server = (text if isinstance(text, str) else "" for text in known)
+    library, library_id, server = (
+        text if isinstance(text, str) else "" for text in known
+    )
     if not isinstance(state_dir, str):
         return None
     try:

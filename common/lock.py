@@ -1,4 +1,5 @@
-"""One lock on a file, held through its descriptor: the kernel lets go when the process dies, whatever kills it."""
+"""One lock on a file, held through its descriptor: the kernel lets go when the process
+dies, whatever kills it."""
 
 import fcntl
 import os
@@ -8,7 +9,8 @@ from pathlib import Path
 
 
 def take(path: Path, *, mode: int = 0o600) -> int | None:
-    """Locks the file, made if need be; returns its descriptor, which holds the lock until it is closed.
+    """Locks the file, made if need be; returns its descriptor, which holds the lock
+    until it is closed.
 
     None when another process holds it. Raises OSError when it cannot be opened.
     """
@@ -23,7 +25,8 @@ def take(path: Path, *, mode: int = 0o600) -> int | None:
 
 @contextmanager
 def waiting(path: Path, *, mode: int = 0o600) -> Iterator[None]:
-    """Holds the lock inside the block, waiting for whoever has it. Raises OSError when it cannot be opened."""
+    """Holds the lock inside the block, waiting for whoever has it. Raises OSError when
+    it cannot be opened."""
     descriptor = _open(path, mode)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -33,7 +36,8 @@ def waiting(path: Path, *, mode: int = 0o600) -> Iterator[None]:
 
 
 def holder(path: Path, most: int = 4096) -> bytes | None:
-    """What the holder of the lock wrote into the file; None when nobody holds it. Raises OSError."""
+    """What the holder of the lock wrote into the file; None when nobody holds it.
+    Raises OSError."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

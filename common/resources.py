@@ -1,7 +1,8 @@
-"""When the machine runs short: too many open files, no memory, too deep a recursion, and what each is called.
+"""When the machine runs short: too many open files, no memory, too deep a recursion,
+and what each is called.
 
-Such an error says nothing about the book, the library or the state directory it was met at. Whoever turns errors of
-the system or of SQLite into errors of ours asks here first.
+Such an error says nothing about the book, the library or the state directory it was met
+at. Whoever turns errors of the system or of SQLite into errors of ours asks here first.
 """
 
 import errno
@@ -9,27 +10,35 @@ import os
 import socket
 from collections.abc import Iterator
 
-from common.errors import OutOfMemory, OutOfResources, RecursionTooDeep, TooManyOpenFiles
+from common.errors import (
+    OutOfMemory,
+    OutOfResources,
+    RecursionTooDeep,
+    TooManyOpenFiles,
+)
 
-#: Descriptors kept in reserve: the last words of a worker (progress file, ledger) need a few.
+#: Descriptors kept in reserve: the last words of a worker (progress file, ledger) need
+#: a few.
 RESERVED_DESCRIPTORS = 6
 
-#: Result codes of SQLite: no memory; and two that hide the reason why a file could not be opened.
+#: Result codes of SQLite: no memory; and two that hide the reason why a file could not
+#: be opened.
 _SQLITE_NOMEM, _SQLITE_IOERR, _SQLITE_CANTOPEN = 7, 10, 14
 _SQLITE_IOERR_NOMEM = _SQLITE_IOERR | (12 << 8)
 _OF_MEMORY = frozenset({errno.ENOMEM, errno.ENOBUFS})
-#: Descriptors SQLite opens one after the other: file, WAL, shared memory, folder. It has closed them again by the time
-#: it says that it could not open one.
+#: Descriptors SQLite opens one after the other: file, WAL, shared memory, folder. It
+#: has closed them again by the time it says that it could not open one.
 _SQLITE_OPENS = 4
 #: So many errors behind an error are looked at.
 _DEEPEST = 16
 
 
 def resource_error(error: BaseException) -> OutOfResources | None:
-    """What the machine lacks, if that is what `error`, or an error behind it, comes from; else None.
+    """What the machine lacks, if that is what `error`, or an error behind it, comes
+    from; else None.
 
-    SQLite and the resolver do not say why they could not open something: then it is tried whether anything can be.
-    """
+    SQLite and the resolver do not say why they could not open something: then it is
+    tried whether anything can be."""
     for cause in _causes(error):
         found = _named(cause)
         if found is not None:
@@ -38,14 +47,16 @@ def resource_error(error: BaseException) -> OutOfResources | None:
 
 
 def raise_if_exhausted(error: BaseException) -> None:
-    """Raises OutOfResources when that is what `error` comes from; to be called before it is given another name."""
+    """Raises OutOfResources when that is what `error` comes from; to be called before
+    it is given another name."""
     found = resource_error(error)
     if found is not None:
         raise found from error
 
 
 class Reserve:
-    """A few descriptors held back, so that a process without any can still write down why it ends."""
+    """A few descriptors held back, so that a process without any can still write down
+    why it ends."""
 
     def __init__(self, count: int = RESERVED_DESCRIPTORS) -> None:
         """Raises OutOfResources when there are none even now."""
@@ -59,7 +70,8 @@ class Reserve:
             raise
 
     def release(self) -> None:
-        """Gives them to whoever opens a file next; to be called once more without harm."""
+        """Gives them to whoever opens a file next; to be called once more without
+        harm."""
         while self._held:
             os.close(self._held.pop())
 
@@ -81,11 +93,13 @@ def _named(error: BaseException) -> OutOfResources | None:
         return OutOfMemory(_memory(str(error)))
     if isinstance(error, RecursionError):
         return RecursionTooDeep(
-            f"a function calls itself without end ({error}): a fault of the program; the log says where"
+            f"a function calls itself without end ({error}): a fault of the program; "
+            "the log says where"
         )
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
         return OutOfResources(
-            "the system starts no further thread: raise the limit of processes (ulimit -u, TasksMax) or of memory, "
+            "the system starts no further thread: raise the limit of processes "
+            "(ulimit -u, TasksMax) or of memory, "
             "or run fewer workers"
         )
     code = getattr(error, "sqlite_errorcode", None)
@@ -97,12 +111,14 @@ def _named(error: BaseException) -> OutOfResources | None:
 def _of_system(error: OSError) -> OutOfResources | None:
     if error.errno == errno.EMFILE:
         return TooManyOpenFiles(
-            f"too many open files in this process ({_where(error)}): raise its limit (ulimit -n, LimitNOFILE) "
+            f"too many open files in this process ({_where(error)}): raise its limit "
+            "(ulimit -n, LimitNOFILE) "
             "or lower --parallel-uploads"
         )
     if error.errno == errno.ENFILE:
         return TooManyOpenFiles(
-            f"too many open files on this machine ({_where(error)}): raise fs.file-max or end what holds them"
+            f"too many open files on this machine ({_where(error)}): raise "
+            "fs.file-max or end what holds them"
         )
     if error.errno in _OF_MEMORY:
         return OutOfMemory(_memory(_where(error)))
@@ -112,7 +128,11 @@ def _of_system(error: OSError) -> OutOfResources | None:
 def _of_sqlite(error: BaseException, code: int) -> OutOfResources | None:
     if code & 0xFF == _SQLITE_NOMEM or code == _SQLITE_IOERR_NOMEM:
         return OutOfMemory(_memory(str(error)))
-    return _no_descriptor(_SQLITE_OPENS) if code & 0xFF in (_SQLITE_CANTOPEN, _SQLITE_IOERR) else None
+    return (
+        _no_descriptor(_SQLITE_OPENS)
+        if code & 0xFF in (_SQLITE_CANTOPEN, _SQLITE_IOERR)
+        else None
+    )
 
 
 def _no_descriptor(count: int = 1) -> OutOfResources | None:
@@ -130,10 +150,14 @@ def _no_descriptor(count: int = 1) -> OutOfResources | None:
 
 
 def _where(error: OSError) -> str:
-    """The system's words; the name of a file has no place here, for it is not to blame."""
+    """The system's words; the name of a file has no place here, for it is not to
+    blame."""
     return error.strerror or f"error {error.errno}"
 
 
 def _memory(detail: str) -> str:
     hint = f" ({detail})" if detail else ""
-    return f"out of memory{hint}: give the worker more, run fewer workers or lower --parallel-uploads"
+    return (
+        f"out of memory{hint}: give the worker more, run fewer workers or lower "
+        "--parallel-uploads"
+    )

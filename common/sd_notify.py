@@ -1,9 +1,11 @@
-"""Tells systemd how a service does (sd_notify): ready, alive, in words, stopping. Without systemd nothing happens.
+"""Tells systemd how a service does (sd_notify): ready, alive, in words, stopping.
+Without systemd nothing happens.
 
-Shared by the monitor and the embedded server, which may not know each other, so it imports nothing of the project.
-Own code, because the libraries do not fit: sdnotify has not been kept since 2017; systemd-watchdog goes by a clock that
-can be set, waits for a service manager that hangs, and cannot say STOPPING; cysystemd brings 6 MB of C libraries.
-"""
+Shared by the monitor and the embedded server, which may not know each other, so it
+imports nothing of the project. Own code, because the libraries do not fit: sdnotify has
+not been kept since 2017; systemd-watchdog goes by a clock that can be set, waits for a
+service manager that hangs, and cannot say STOPPING; cysystemd brings 6 MB of C
+libraries."""
 
 import socket
 import time
@@ -16,13 +18,24 @@ _LOOKS = 10
 
 
 class Notifier:
-    """One service's line to systemd. Nothing here blocks or fails: a service is no worse for a deaf manager."""
+    """One service's line to systemd. Nothing here blocks or fails: a service is no
+    worse for a deaf manager."""
 
     def __init__(
-        self, address: str = "", watchdog_seconds: float | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        address: str = "",
+        watchdog_seconds: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`address` is a path, or `@` and the name of an abstract socket; any other says nothing to anybody."""
-        self._address = "\0" + address[1:] if address.startswith("@") else address if address.startswith("/") else ""
+        """`address` is a path, or `@` and the name of an abstract socket; any other
+        says nothing to anybody."""
+        self._address = (
+            "\0" + address[1:]
+            if address.startswith("@")
+            else address
+            if address.startswith("/")
+            else ""
+        )
         self._watchdog = watchdog_seconds if self._address else None
         self._clock = clock
         self._alive_at: float | None = None
@@ -30,9 +43,15 @@ class Notifier:
 
     @classmethod
     def taken_from(cls, environment: MutableMapping[str, str], pid: int) -> "Notifier":
-        """The line that the environment names; its variables are removed, so that no child process gets them."""
+        """The line that the environment names; its variables are removed, so that no
+        child process gets them."""
         address, period, owner = (environment.pop(name, "") for name in VARIABLES)
-        ours = owner in ("", str(pid)) and period.isascii() and period.isdigit() and int(period) > 0
+        ours = (
+            owner in ("", str(pid))
+            and period.isascii()
+            and period.isdigit()
+            and int(period) > 0
+        )
         return cls(address, int(period) / 1e6 if ours else None)
 
     @property
@@ -45,7 +64,8 @@ class Notifier:
         self._send("READY=1")
 
     def alive(self) -> None:
-        """To be called by the loop that does the work, and by nothing else. Says so at most twice in a period."""
+        """To be called by the loop that does the work, and by nothing else. Says so at
+        most twice in a period."""
         if self._watchdog is None:
             return
         now = self._clock()

@@ -30,7 +30,10 @@ HELP_BEGUN = (
     f"{HELP} [default: that of this library and server, below $XDG_STATE_HOME or "
     "~/.local/state; environment: STATE_DIR]"
 )
-HELP_FOUND = f"{HELP} [default: that of the migration that runs, or else of the last one; environment: STATE_DIR]"
+HELP_FOUND = (
+    f"{HELP} [default: that of the migration that runs, or else of the last "
+    "one; environment: STATE_DIR]"
+)
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -60,7 +63,9 @@ class Place:
 
     def __str__(self) -> str:
         """What it is about, for people."""
-        library, server = (for_log(text) or "not known" for text in (self.library, self.server))
+        library, server = (
+            for_log(text) or "not known" for text in (self.library, self.server)
+        )
         return f"{library} to {server}"
 
 
@@ -107,12 +112,13 @@ def canonical_server(url: str) -> str:
     return f"{parts.scheme}://{shown}{named}{parts.path.rstrip('/')}"
 
 
-def belonging(places: Iterable[Place], library: str, library_id: str, server: str) -> Place | None:
+def belonging(
+    places: Iterable[Place], library: str, library_id: str, server: str
+) -> Place | None:
     """The place this library and server have already; None when they have none.
 
-    By the library's id; or by its folder when the id is another one, for Calibre gives a
-    library that it restores a new one: its ledger then asks for --adopt-library.
-    """
+    By the library's id; or by its folder when the id is another one, for Calibre gives
+    a library that it restores a new one: its ledger then asks for --adopt-library."""
     of_server = [place for place in places if server in place.servers]
     same = [place for place in of_server if place.library_id == library_id]
     restored = [place for place in of_server if place.library == library]

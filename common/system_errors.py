@@ -1,4 +1,5 @@
-"""Why the system did not let us use a file, with the way out: the same words wherever a file of ours is at stake."""
+"""Why the system did not let us use a file, with the way out: the same words wherever a
+file of ours is at stake."""
 
 import errno
 import os
@@ -8,11 +9,15 @@ from common.clock import utc_now
 
 
 def reason_of(error: OSError) -> str:
-    """The system's word and the way out, such as `Permission denied; give this user …`."""
+    """The system's word and the way out, such as `Permission denied; give this user
+    …`."""
     if error.errno in (errno.EISDIR, errno.ENOTEMPTY):
         return "it is a directory, not a file; move it away"
     if error.errno in (errno.EACCES, errno.EPERM):
-        return f"{error.strerror}; give this user the right to read and write it, or give another --state-dir"
+        return (
+            f"{error.strerror}; give this user the right to read and write it, or "
+            "give another --state-dir"
+        )
     if error.errno == errno.EROFS:
         return f"{error.strerror}; mount it writable, or give another --state-dir"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -21,10 +26,11 @@ def reason_of(error: OSError) -> str:
 
 
 def refusal(path: Path, *, writing: bool) -> str:
-    """Why this file cannot be used by this user, as far as its name, kind and rights tell; "" when they allow it.
+    """Why this file cannot be used by this user, as far as its name, kind and rights
+    tell; "" when they allow it.
 
-    The file is not opened: closing a second descriptor of a database would end the locks SQLite holds on it.
-    """
+    The file is not opened: closing a second descriptor of a database would end the
+    locks SQLite holds on it."""
     try:
         if path.is_dir():
             return reason_of(IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
@@ -34,13 +40,18 @@ def refusal(path: Path, *, writing: bool) -> str:
     except OSError as error:
         return reason_of(error)
     if not os.access(path, os.R_OK | (os.W_OK if writing else 0)):
-        number = errno.EROFS if _read_only(path) and os.access(path, os.R_OK) else errno.EACCES
+        number = (
+            errno.EROFS
+            if _read_only(path) and os.access(path, os.R_OK)
+            else errno.EACCES
+        )
         return reason_of(OSError(number, os.strerror(number)))
     return ""
 
 
 def set_aside_if_directory(path: Path) -> Path | None:
-    """Moves a directory out of the way of a file of ours; returns its new name. None when there is none there.
+    """Moves a directory out of the way of a file of ours; returns its new name. None
+    when there is none there.
 
     Raises OSError. Nothing in it is touched.
     """

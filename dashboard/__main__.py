@@ -1,4 +1,5 @@
-"""`python -m dashboard`: serves the page until SIGTERM or SIGINT, or prints a link, or writes the report."""
+"""`python -m dashboard`: serves the page until SIGTERM or SIGINT, or prints a link, or
+writes the report."""
 
 import asyncio
 import errno
@@ -29,7 +30,9 @@ STOP_SECONDS = 2.0
 def main() -> int:
     """Returns the exit status; see the epilog of --help."""
     config = read_config()
-    logging.basicConfig(format="%(asctime)s - %(levelname)s - %(message)s", level=logging.WARNING)
+    logging.basicConfig(
+        format="%(asctime)s - %(levelname)s - %(message)s", level=logging.WARNING
+    )
     try:
         if config.link:
             return _print_link(config)
@@ -46,7 +49,9 @@ def _serve_alone(config: Config) -> int:
     app = make_application(config)
     held = lock.take(config.folder / "lock")
     if held is None:
-        sys.stderr.write(f"a dashboard is already running on {config.state_dir}; --link prints a link to it\n")
+        sys.stderr.write(
+            f"a dashboard is already running on {config.state_dir}; --link prints a link to it\n"
+        )
         return ExitCode.USAGE
     try:
         asyncio.run(_serve(app, config))
@@ -75,7 +80,9 @@ def _write_report(config: Config, folder: Path) -> int:
 def _print_link(config: Config) -> int:
     record = read_json(config.folder / "server.json")
     if not isinstance(record, dict):
-        sys.stderr.write(f"no dashboard was started on {config.state_dir}; python -m dashboard starts one\n")
+        sys.stderr.write(
+            f"no dashboard was started on {config.state_dir}; python -m dashboard starts one\n"
+        )
         return ExitCode.USAGE
     sys.stdout.write(f"{record['url']}/enter?link={Access(config.folder).new_link()}\n")
     return ExitCode.OK
@@ -92,15 +99,32 @@ async def _serve(app: web.Application, config: Config) -> None:
         try:
             await web.TCPSite(runner, config.host, config.port).start()
         except OSError as error:
-            advice = "; give another --port, or 0" if error.errno == errno.EADDRINUSE else ""
+            advice = (
+                "; give another --port, or 0" if error.errno == errno.EADDRINUSE else ""
+            )
             reason = error.strerror or error
-            raise _CannotListen(f"cannot listen on {config.host}:{config.port}: {reason}{advice}") from error
+            raise _CannotListen(
+                f"cannot listen on {config.host}:{config.port}: {reason}{advice}"
+            ) from error
         url = _url(runner, config.host)
-        started = datetime.fromtimestamp(psutil.Process().create_time(), tz=UTC).isoformat()
-        record: dict[str, Json] = {"url": url, "pid": os.getpid(), "pid_started_at": started}
-        write_json(config.folder / "server.json", {**record, "birth": birth_of(os.getpid())})
-        # A link is a secret: shown to a person, never written to a file that stdout may be.
-        link = f"/enter?link={Access(config.folder).new_link()}" if sys.stdout.isatty() else ""
+        started = datetime.fromtimestamp(
+            psutil.Process().create_time(), tz=UTC
+        ).isoformat()
+        record: dict[str, Json] = {
+            "url": url,
+            "pid": os.getpid(),
+            "pid_started_at": started,
+        }
+        write_json(
+            config.folder / "server.json", {**record, "birth": birth_of(os.getpid())}
+        )
+        # A link is a secret: shown to a person, never written to a file that stdout may
+        # be.
+        link = (
+            f"/enter?link={Access(config.folder).new_link()}"
+            if sys.stdout.isatty()
+            else ""
+        )
         sys.stdout.write(f"dashboard listening on {url}{link}\n")
         sys.stdout.flush()
         await stop.wait()
@@ -110,7 +134,8 @@ async def _serve(app: web.Application, config: Config) -> None:
 
 def _url(runner: web.AppRunner, host: str) -> str:
     port = runner.addresses[0][1]
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
+    # Compared, not bound.
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
 
 

@@ -1,4 +1,5 @@
-"""The dashboard's command line: every option with help, default and environment variable."""
+"""The dashboard's command line: every option with help, default and environment
+variable."""
 
 import argparse
 import os
@@ -23,13 +24,18 @@ from migration.state_dirs import resolve
 
 EPILOG = """\
 examples:
-  python -m dashboard                     serve the page until stopped; prints a link that works once
-  python -m dashboard --link              print another link for a page that is being served
-  python -m dashboard --report DIR        write report.html and report.json into DIR, and end
+  python -m dashboard                 serve the page until stopped; prints a link
+                                      that works once
+  python -m dashboard --link          print another link for a page that is being
+                                      served
+  python -m dashboard --report DIR    write report.html and report.json into DIR,
+                                      and end
 
-exit status: 0 stopped, or done; 2 wrong usage, or the port is taken; 5 the state directory cannot be written
+exit status: 0 stopped, or done; 2 wrong usage, or the port is taken; 5 the state
+directory cannot be written
 """
-#: Names by which the page may be asked for; a name that points here by DNS tricks is none of them.
+#: Names by which the page may be asked for; a name that points here by DNS tricks is
+#: none of them.
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -55,7 +61,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser; the settings' values stay texts, which the loader reads."""
     parser = argparse.ArgumentParser(
         prog="python -m dashboard",
-        description="Shows a migration as a web page: progress, workers, charts, what the monitor did, failed files. "
+        description="Shows a migration as a web page: progress, workers, charts, "
+        "what the monitor did, failed files. "
         "Reads the state directory and never writes what belongs to the migration.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -64,15 +71,24 @@ def build_parser() -> argparse.ArgumentParser:
     add_options(parser, DashboardSettings, without={"state_dir"})
     parser.add_argument("--state-dir", metavar="DIR", default=None, help=HELP_FOUND)
     mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--link", action="store_true", help="print a link that lets one browser in, once; then end")
     mode.add_argument(
-        "--report", metavar="DIR", help="write report.html and report.json there; then end "
+        "--link",
+        action="store_true",
+        help="print a link that lets one browser in, once; then end",
+    )
+    mode.add_argument(
+        "--report",
+        metavar="DIR",
+        help="write report.html and report.json there; then end "
         "[no default; environment: none]",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--pass", dest="pass_id", type=int, metavar="N",
+        "--pass",
+        dest="pass_id",
+        type=int,
+        metavar="N",
         help="with --report: the pass it is about [default: the newest; environment: none]",
-    )  # fmt: skip
+    )
     return parser
 
 
@@ -88,7 +104,9 @@ def read_config(argv: Sequence[str] | None = None) -> Config:
         _state_dir(values.state_dir, found.texts(), argv, parser),
         values.host,
         values.port,
-        LOOPBACK | values.allowed_hosts | ({values.host.lower()} - {"0.0.0.0", "::", ""}),  # noqa: S104 - compared, not bound
+        LOOPBACK
+        | values.allowed_hosts
+        | ({values.host.lower()} - {"0.0.0.0", "::", ""}),  # noqa: S104 - compared, not bound
         given.link,
         Path(given.report).expanduser().resolve() if given.report else None,
         given.pass_id,
@@ -108,7 +126,14 @@ def _state_dir(
 ) -> Path:
     if given is not None:
         return given.resolve()
-    command = shlex.join([".venv/bin/python", "-m", "dashboard", *(sys.argv[1:] if argv is None else argv)])
+    command = shlex.join(
+        [
+            ".venv/bin/python",
+            "-m",
+            "dashboard",
+            *(sys.argv[1:] if argv is None else argv),
+        ]
+    )
     try:
         return resolve.for_command(environment, PROJECT, command, _runs)
     except StateDirUnclear as unclear:

@@ -1,4 +1,5 @@
-"""A line chart as SVG, for the report that is printed: no script, no style from elsewhere. Pure."""
+"""A line chart as SVG, for the report that is printed: no script, no style from
+elsewhere. Pure."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,9 +9,14 @@ WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 180, 56, 22, 10
 
 
 def line_chart(
-    times: Sequence[datetime], values: Sequence[float | None], title: str, *, top: float | None = None
+    times: Sequence[datetime],
+    values: Sequence[float | None],
+    title: str,
+    *,
+    top: float | None = None,
 ) -> str:
-    """An SVG of the values over time, gaps where one is None; "" when there are not two to draw."""
+    """An SVG of the values over time, gaps where one is None; "" when there are not two
+    to draw."""
     known = [value for value in values if value is not None]
     if len(known) < 2:
         return ""
@@ -31,7 +37,8 @@ def line_chart(
         f'<text x="{WIDTH}" y="{HEIGHT - 5}" text-anchor="end">{times[-1]:{pattern}}</text>'
     )
     return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}"><title>{escape(title)}</title>'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'aria-label="{escape(title)}"><title>{escape(title)}</title>'
         f'{lines}{ends}<path class="line" d="{" ".join(paths)}"/></svg>'
     )
 
@@ -49,5 +56,7 @@ def _round_up(value: float) -> float:
     """The next of 1, 2, 5, 10, 20, … that is not less."""
     if value <= 0:
         return 1.0
-    power = 10.0 ** (len(f"{value:.0f}") - 1 if value >= 1 else -len(f"{1 / value:.0f}"))
+    power = 10.0 ** (
+        len(f"{value:.0f}") - 1 if value >= 1 else -len(f"{1 / value:.0f}")
+    )
     return next(step * power for step in (1, 2, 5, 10, 20) if step * power >= value)

@@ -1,4 +1,5 @@
-"""What is answered: the page, its data, commands. Text from books leaves as JSON and is shown as text by the page."""
+"""What is answered: the page, its data, commands. Text from books leaves as JSON and is
+shown as text by the page."""
 
 import asyncio
 import hashlib
@@ -33,7 +34,9 @@ RECENT = timedelta(minutes=15)
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 _templates = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
+    loader=jinja2.FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
 )
 
 
@@ -56,19 +59,27 @@ def cookie_name(request: web.Request) -> str:
     return f"migration-{hashlib.sha256(folder.encode()).hexdigest()[:8]}"
 
 
-# -- coming and going ----------------------------------------------------------------------------------------------
+# -- coming and going ------------------------------------------------------------------
 
 
 async def enter(request: web.Request) -> NoReturn:
-    """GET /enter?link=…: lets one browser in, once, and takes the secret out of the address."""
+    """GET /enter?link=…: lets one browser in, once, and takes the secret out of the
+    address."""
     session = request.app[BOARD].access.enter(request.query.get("link", ""))
     if session is None:
-        raise web.HTTPForbidden(text=_plain("This link was used already, or is too old."), content_type="text/html")
+        raise web.HTTPForbidden(
+            text=_plain("This link was used already, or is too old."),
+            content_type="text/html",
+        )
     answer = web.HTTPSeeOther("/")
     answer.set_cookie(
-        cookie_name(request), session, max_age=int(SESSION_SECONDS), httponly=True, samesite="Strict",
+        cookie_name(request),
+        session,
+        max_age=int(SESSION_SECONDS),
+        httponly=True,
+        samesite="Strict",
         secure=request.secure,
-    )  # fmt: skip
+    )
     raise answer
 
 
@@ -76,9 +87,14 @@ def stranger(request: web.Request) -> web.Response:
     """The answer to everybody who has no key."""
     if request.path == "/":
         return web.Response(
-            text=_plain("This page is for those who have a link."), status=401, content_type="text/html"
+            text=_plain("This page is for those who have a link."),
+            status=401,
+            content_type="text/html",
         )
-    return web.Response(text="Access denied: open the link that start.sh printed, or send the token.\n", status=401)
+    return web.Response(
+        text="Access denied: open the link that start.sh printed, or send the token.\n",
+        status=401,
+    )
 
 
 def _plain(sentence: str) -> str:
@@ -94,13 +110,15 @@ async def leave(request: web.Request) -> web.Response:
     return answer
 
 
-# -- the page ------------------------------------------------------------------------------------------------------
+# -- the page --------------------------------------------------------------------------
 
 
 async def page(request: web.Request) -> web.Response:
     """GET /: the page; its script fetches the rest."""
     session = request.cookies.get(cookie_name(request), "")
-    text = _templates.get_template("page.html").render(token=Access.form_token(session) if session else "")
+    text = _templates.get_template("page.html").render(
+        token=Access.form_token(session) if session else ""
+    )
     return web.Response(text=text, content_type="text/html")
 
 
@@ -111,16 +129,22 @@ async def static(request: web.Request) -> web.StreamResponse:
     if ".." in name or path.suffix not in _TYPES or not path.is_file():
         raise web.HTTPNotFound(text="There is no such file.")
     return web.FileResponse(
-        path, headers={"Content-Type": f"{_TYPES[path.suffix]}; charset=utf-8", "Cache-Control": "no-cache"}
+        path,
+        headers={
+            "Content-Type": f"{_TYPES[path.suffix]}; charset=utf-8",
+            "Cache-Control": "no-cache",
+        },
     )
 
 
 async def icon(_request: web.Request) -> web.StreamResponse:
     """GET /favicon.ico."""
-    return web.FileResponse(HERE / "static" / "icon.svg", headers={"Content-Type": "image/svg+xml"})
+    return web.FileResponse(
+        HERE / "static" / "icon.svg", headers={"Content-Type": "image/svg+xml"}
+    )
 
 
-# -- its data ------------------------------------------------------------------------------------------------------
+# -- its data --------------------------------------------------------------------------
 
 
 async def events(request: web.Request) -> web.StreamResponse:
@@ -134,7 +158,8 @@ async def status(request: web.Request) -> web.Response:
 
 
 async def series(request: web.Request) -> web.Response:
-    """GET /api/series[?window=recent]: columns for the charts, times in seconds since 1970."""
+    """GET /api/series[?window=recent]: columns for the charts, times in seconds since
+    1970."""
     await request.app[BOARD].stream.latest()
     since = utc_now() - RECENT if request.query.get("window") == "recent" else None
     found = rates.rates(request.app[BOARD].sources.history.samples(since))
@@ -153,7 +178,9 @@ async def series(request: web.Request) -> web.Response:
 async def history(request: web.Request) -> web.Response:
     """GET /api/history: a line per attempt, newest first."""
     found = await asyncio.to_thread(request.app[BOARD].sources.fixes)
-    return web.json_response({"entries": [reading.brief(entry) for entry in reversed(found)]})
+    return web.json_response(
+        {"entries": [reading.brief(entry) for entry in reversed(found)]}
+    )
 
 
 async def entry(request: web.Request) -> web.Response:
@@ -161,7 +188,9 @@ async def entry(request: web.Request) -> web.Response:
     key = request.match_info["key"]
     for found in await asyncio.to_thread(request.app[BOARD].sources.fixes):
         if found.key == key:
-            return web.json_response({**to_json(found), "verdict": reading.verdict(found)})
+            return web.json_response(
+                {**to_json(found), "verdict": reading.verdict(found)}
+            )
     raise web.HTTPNotFound(text="There is no such attempt.")
 
 
@@ -172,11 +201,19 @@ async def failed(request: web.Request) -> web.Response:
     found, library = now["totals"], now["library"]
     if not isinstance(found, dict):
         return web.json_response(search.to_json(search.Found([], None)))
-    text, after = request.query.get("q", "").strip()[:200], search.cursor(request.query.get("after", ""))
+    text, after = (
+        request.query.get("q", "").strip()[:200],
+        search.cursor(request.query.get("after", "")),
+    )
     place = Path(library) if isinstance(library, str) else None
     try:
         page_of = await asyncio.to_thread(
-            search.search, board.sources.ledger, place, int(str(found["pass_id"])), text, after
+            search.search,
+            board.sources.ledger,
+            place,
+            int(str(found["pass_id"])),
+            text,
+            after,
         )
     except search.UNREADABLE as error:
         raise web.HTTPServiceUnavailable(text=str(error)) from error
@@ -189,10 +226,13 @@ async def metrics(request: web.Request) -> web.Response:
     now = await board.stream.latest()
     fixes = await asyncio.to_thread(board.sources.fixes)
     spent = await asyncio.to_thread(llm_debugger.spent, board.config.state_dir)
-    return web.Response(body=exposition(now, fixes, spent), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    return web.Response(
+        body=exposition(now, fixes, spent),
+        headers={"Content-Type": CONTENT_TYPE_LATEST},
+    )
 
 
-# -- what people ask for -------------------------------------------------------------------------------------------
+# -- what people ask for ---------------------------------------------------------------
 
 
 async def command(request: web.Request) -> web.Response:
@@ -202,12 +242,18 @@ async def command(request: web.Request) -> web.Response:
     if kind.worker_id is not None:
         now = await board.stream.latest()
         workers = now["workers"] if isinstance(now["workers"], list) else []
-        known = {w["worker_id"] for w in workers if isinstance(w, dict) and w["known_to_monitor"]}
+        known = {
+            w["worker_id"]
+            for w in workers
+            if isinstance(w, dict) and w["known_to_monitor"]
+        }
         if kind.worker_id not in known:
             raise web.HTTPConflict(text=f"The monitor has no worker {kind.worker_id}.")
     watched = await asyncio.to_thread(daemon.alive, board.config.state_dir) is not None
     if not watched and kind.kind is not CommandKind.RETRY:
-        raise web.HTTPConflict(text="No monitor runs, so nobody would carry this out; ./start.sh starts one.")
+        raise web.HTTPConflict(
+            text="No monitor runs, so nobody would carry this out; ./start.sh starts one."
+        )
     try:
         await asyncio.to_thread(commands.leave, board.config.state_dir, kind)
     except StateUnwritable as error:
@@ -229,7 +275,13 @@ async def _kind(request: web.Request) -> commands.Command:
 def _said(kind: commands.Command, watched: bool) -> str:
     if kind.kind is CommandKind.RETRY:
         what = (
-            f"{len(kind.files)} failed file{'s' if len(kind.files) > 1 else ''}" if kind.files else "all failed files"
+            f"{len(kind.files)} failed file{'s' if len(kind.files) > 1 else ''}"
+            if kind.files
+            else "all failed files"
         )
-        return f"Asked to retry {what}." if watched else f"No monitor runs; the next ./start.sh retries {what}."
+        return (
+            f"Asked to retry {what}."
+            if watched
+            else f"No monitor runs; the next ./start.sh retries {what}."
+        )
     return f"Asked to {kind.kind.value} worker {kind.worker_id}; the monitor does it in a moment."

@@ -1,4 +1,5 @@
-"""Failed files, searched and a page at a time: by title, path, reason, format or book id. Bounded in time."""
+"""Failed files, searched and a page at a time: by title, path, reason, format or book
+id. Bounded in time."""
 
 import time
 from collections.abc import Mapping
@@ -11,21 +12,26 @@ from migration.commands.failures import FailedFile
 from migration.ledger import totals
 from migration.model import BookId, FileId
 
-#: Files on a page; rows read at a time; seconds after which a search says how far it came.
+#: Files on a page; rows read at a time; seconds after which a search says how far it
+#: came.
 PAGE, CHUNK, PATIENCE_SECONDS = 25, 500, 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One page: the files with their titles, where the next page begins, and whether the search was cut short."""
+    """One page: the files with their titles, where the next page begins, and whether
+    the search was cut short."""
 
     files: list[tuple[FailedFile, str]]
     next: FileId | None
     cut_short: bool = False
 
 
-def search(ledger: Path, library: Path | None, pass_id: int, text: str, after: FileId | None) -> Found:
-    """The next page of failed files that hold `text`. Raises LedgerBusy, LedgerCorrupt."""
+def search(
+    ledger: Path, library: Path | None, pass_id: int, text: str, after: FileId | None
+) -> Found:
+    """The next page of failed files that hold `text`. Raises LedgerBusy,
+    LedgerCorrupt."""
     wanted, found = text.casefold(), Found([], None)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
@@ -55,20 +61,29 @@ def to_json(found: Found) -> dict[str, Json]:
     return {
         "files": [
             {
-                "book_id": row.file.book_id, "format": row.file.format, "size": row.size, "reason": row.reason,
-                "message": row.message, "title": title,
+                "book_id": row.file.book_id,
+                "format": row.file.format,
+                "size": row.size,
+                "reason": row.reason,
+                "message": row.message,
+                "title": title,
             }
             for row, title in found.files
         ],
         "next": f"{found.next.book_id}:{found.next.format}" if found.next else None,
         "cut_short": found.cut_short,
-    }  # fmt: skip
+    }
 
 
 def cursor(text: str) -> FileId | None:
-    """`17:EPUB` as the place after which a page begins; None for nonsense: the first page."""
+    """`17:EPUB` as the place after which a page begins; None for nonsense: the first
+    page."""
     book, colon, kind = text.partition(":")
-    return FileId(BookId(int(book)), kind) if colon and book.isdecimal() and len(book) <= 18 else None
+    return (
+        FileId(BookId(int(book)), kind)
+        if colon and book.isdecimal() and len(book) <= 18
+        else None
+    )
 
 
 __all__ = ["UNREADABLE", "Found", "cursor", "search", "to_json"]

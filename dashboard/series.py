@@ -1,4 +1,5 @@
-"""Rates over time from cumulative counters, and when the end is to be expected. Pure."""
+"""Rates over time from cumulative counters, and when the end is to be expected.
+Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ LOOK_BACK, WINDOWS, SHORTEST_WINDOW = timedelta(minutes=30), 8, timedelta(second
 
 
 class History:
-    """The samples of one pass, bounded: older ones are thinned, and counters that are cumulative lose nothing by it."""
+    """The samples of one pass, bounded: older ones are thinned, and counters that are
+    cumulative lose nothing by it."""
 
     def __init__(self, samples: Iterable[Sample] = ()) -> None:
         self._samples: list[Sample] = []
@@ -23,7 +25,8 @@ class History:
             self.add(sample)
 
     def add(self, sample: Sample) -> None:
-        """One more; another pass begins anew, and what is not newer than the last one is left out."""
+        """One more; another pass begins anew, and what is not newer than the last one
+        is left out."""
         kept = self._samples
         if kept and kept[-1].pass_id != sample.pass_id:
             kept.clear()
@@ -38,7 +41,10 @@ class History:
         """Those of the pass, or since a time and the one before it, oldest first."""
         if since is None:
             return list(self._samples)
-        first = next((i for i, sample in enumerate(self._samples) if sample.at >= since), len(self._samples))
+        first = next(
+            (i for i, sample in enumerate(self._samples) if sample.at >= since),
+            len(self._samples),
+        )
         return self._samples[max(0, first - 1) :]
 
 
@@ -55,7 +61,8 @@ class Rate:
 
 
 def rates(samples: Sequence[Sample], points: int = POINTS) -> list[Rate]:
-    """At most `points` rates over equal stretches of time; files that are pending again count as nothing done."""
+    """At most `points` rates over equal stretches of time; files that are pending again
+    count as nothing done."""
     if len(samples) < 2:
         return []
     step = (samples[-1].at - samples[0].at) / points
@@ -91,11 +98,12 @@ class Estimate:
 
 
 def estimate(samples: Sequence[Sample], left: int, now: datetime) -> Estimate | None:
-    """When `left` files will be done at the rate of the last half hour; None while that is not known.
+    """When `left` files will be done at the rate of the last half hour; None while that
+    is not known.
 
-    The rate is taken in windows of equal length. How far they lie apart says how sure the estimate is: two standard
-    errors of their mean to each side, and a tenth at the least, for no past says more of the future.
-    """
+    The rate is taken in windows of equal length. How far they lie apart says how sure
+    the estimate is: two standard errors of their mean to each side, and a tenth at the
+    least, for no past says more of the future."""
     recent = [sample for sample in samples if sample.at >= now - LOOK_BACK]
     if len(recent) < 2 or left < 0:
         return None

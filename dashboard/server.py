@@ -16,7 +16,8 @@ from dashboard.stream import Stream
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self';"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self';"
     " base-uri 'none'; frame-ancestors 'none'"
 )
 #: Bytes of a request's body at most; commands are small.
@@ -24,7 +25,8 @@ MOST_BYTES = 64_000
 
 
 def make_application(config: Config) -> web.Application:
-    """The application over a state directory. Raises OSError when its own folder cannot be made."""
+    """The application over a state directory. Raises OSError when its own folder cannot
+    be made."""
     access = Access(config.folder)
     access.prepare()
     app = web.Application(middlewares=[_headers, _gate], client_max_size=MOST_BYTES)
@@ -66,23 +68,32 @@ async def _close(app: web.Application) -> None:
 
 @web.middleware
 async def _gate(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Nobody gets past without being asked for by an allowed name, and without session, token or link."""
+    """Nobody gets past without being asked for by an allowed name, and without session,
+    token or link."""
     board = request.app[BOARD]
     if host_of(request.headers.get("Host", "")) not in board.config.hosts:
-        raise web.HTTPMisdirectedRequest(text="This name is not allowed; see --allowed-hosts.")
+        raise web.HTTPMisdirectedRequest(
+            text="This name is not allowed; see --allowed-hosts."
+        )
     if request.path == "/enter":
         return await handler(request)
     session = request.cookies.get(handlers.cookie_name(request), "")
     known = board.access.knows(session)
     reading = request.method in ("GET", "HEAD")
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if not known and not (reading and scheme.lower() == "bearer" and board.access.is_token(token.strip())):
+    if not known and not (
+        reading and scheme.lower() == "bearer" and board.access.is_token(token.strip())
+    ):
         return handlers.stranger(request)
     if not reading:
         if not same_origin(request.headers, request.host):
             raise web.HTTPForbidden(text="This was sent from another site.")
-        if not board.access.is_form_token(session, request.headers.get("X-Form-Token", "")):
-            raise web.HTTPForbidden(text="This was not sent by a page of this session; reload it.")
+        if not board.access.is_form_token(
+            session, request.headers.get("X-Form-Token", "")
+        ):
+            raise web.HTTPForbidden(
+                text="This was not sent by a page of this session; reload it."
+            )
     return await handler(request)
 
 

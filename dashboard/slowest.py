@@ -1,4 +1,5 @@
-"""The uploads that took longest, from the logs of the workers that are still there. Bounded in time."""
+"""The uploads that took longest, from the logs of the workers that are still there.
+Bounded in time."""
 
 import heapq
 import time
@@ -15,7 +16,8 @@ _MARK = b" - INFO - Uploaded "
 
 @dataclass(frozen=True, slots=True, order=True)
 class Upload:
-    """One upload: seconds it took, when it ended, bytes, and the file as the log names it."""
+    """One upload: seconds it took, when it ended, bytes, and the file as the log names
+    it."""
 
     seconds: float
     at: datetime
@@ -24,8 +26,11 @@ class Upload:
     worker_id: int
 
 
-def slowest(state_dir: Path, since: datetime, patience: float = PATIENCE_SECONDS) -> tuple[list[Upload], bool]:
-    """The slowest uploads since a time, slowest first; False when there was no time to read all logs."""
+def slowest(
+    state_dir: Path, since: datetime, patience: float = PATIENCE_SECONDS
+) -> tuple[list[Upload], bool]:
+    """The slowest uploads since a time, slowest first; False when there was no time to
+    read all logs."""
     found: list[Upload] = []
     deadline = time.monotonic() + patience
     for path, worker_id in logs.log_files(state_dir):
@@ -50,7 +55,13 @@ def _uploads(path: Path, worker_id: int, since: datetime) -> list[Upload]:
                     parsed = logs.parse(line.decode("utf-8", "replace"))
                     match = logs.UPLOADED.fullmatch(parsed.message) if parsed else None
                     if parsed is not None and match is not None:
-                        upload = Upload(float(match[3]), parsed.at, int(match[2]), match[1], worker_id)
+                        upload = Upload(
+                            float(match[3]),
+                            parsed.at,
+                            int(match[2]),
+                            match[1],
+                            worker_id,
+                        )
                         candidates.append(upload)
                         if len(candidates) > 20 * MOST:
                             candidates = heapq.nlargest(MOST, candidates)

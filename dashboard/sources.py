@@ -1,4 +1,5 @@
-"""Everything the page, the metrics and the report show, read from the files of a state directory. Writes nothing."""
+"""Everything the page, the metrics and the report show, read from the files of a state
+directory. Writes nothing."""
 
 import shutil
 from dataclasses import dataclass, field
@@ -35,7 +36,8 @@ class Sources:
         return self.state_dir / LEDGER_NAME
 
     def snapshot(self, now: datetime) -> dict[str, Json]:
-        """How things are: what `monitor.py --status --json` says, with an estimate and what a page needs besides."""
+        """How things are: what `monitor.py --status --json` says, with an estimate and
+        what a page needs besides."""
         value = status.collect(self.state_dir, now)
         sample = self._sample(value, now)
         if sample is not None:
@@ -50,10 +52,17 @@ class Sources:
             "eta": self._eta(value, now),
             "mb_per_second": self._speed(),
             "history_version": self._version(),
-            "thresholds": {"saturated": config.DISK_IO_SATURATED_THRESHOLD, "normal": config.DISK_IO_NORMAL_THRESHOLD},
-            "state_disk": {"used_percent": round(100 * (usage.total - usage.free) / max(usage.total, 1), 1),
-                           "free_bytes": usage.free},
-        }  # fmt: skip
+            "thresholds": {
+                "saturated": config.DISK_IO_SATURATED_THRESHOLD,
+                "normal": config.DISK_IO_NORMAL_THRESHOLD,
+            },
+            "state_disk": {
+                "used_percent": round(
+                    100 * (usage.total - usage.free) / max(usage.total, 1), 1
+                ),
+                "free_bytes": usage.free,
+            },
+        }
 
     def fixes(self) -> list[HistoryEntry]:
         """The attempts, oldest first."""
@@ -63,11 +72,15 @@ class Sources:
             return []
         mark = (found.st_mtime_ns, found.st_size)
         if mark != self._mark:
-            self._fixes, self._mark = Fixes(history_path(self.state_dir)).entries(), mark
+            self._fixes, self._mark = (
+                Fixes(history_path(self.state_dir)).entries(),
+                mark,
+            )
         return self._fixes
 
     def ledger_totals(self, pass_id: int | None = None) -> totals.Totals | None:
-        """The totals of a pass, the newest by default; None when they cannot be read now."""
+        """The totals of a pass, the newest by default; None when they cannot be read
+        now."""
         try:
             return totals.read(self.ledger, pass_id)
         except totals.UNREADABLE:
@@ -85,34 +98,61 @@ class Sources:
         found, workers = value["totals"], value["workers"]
         if not isinstance(found, dict) or not isinstance(workers, list):
             return None
-        counts, disk, desired = found["counts"], value["disk_utilization_percent"], value["desired_workers"]
+        counts, disk, desired = (
+            found["counts"],
+            value["disk_utilization_percent"],
+            value["desired_workers"],
+        )
         assert isinstance(counts, dict)
         return Sample(
-            now, int(str(found["pass_id"])), int(str(counts["discovered"])) - int(str(counts["pending"])),
-            int(str(found["bytes_uploaded"])), disk if isinstance(disk, float) else None,
+            now,
+            int(str(found["pass_id"])),
+            int(str(counts["discovered"])) - int(str(counts["pending"])),
+            int(str(found["bytes_uploaded"])),
+            disk if isinstance(disk, float) else None,
             desired if isinstance(desired, int) else None,
-            sum(isinstance(worker, dict) and worker["lives"] is True for worker in workers),
-        )  # fmt: skip
+            sum(
+                isinstance(worker, dict) and worker["lives"] is True
+                for worker in workers
+            ),
+        )
 
     def _eta(self, value: dict[str, Json], now: datetime) -> Json:
         found = value["totals"]
-        if not isinstance(found, dict) or found["closed_at"] is not None or not isinstance(found["total"], int):
+        if (
+            not isinstance(found, dict)
+            or found["closed_at"] is not None
+            or not isinstance(found["total"], int)
+        ):
             return None
         taken = self.history.samples()
         settled = taken[-1].settled if taken else 0
         guess: Estimate | None = estimate(taken, found["total"] - settled, now)
         if guess is None:
             return None
-        return {"seconds": round(guess.expected), "earliest": round(guess.earliest), "latest": round(guess.latest)}
+        return {
+            "seconds": round(guess.expected),
+            "earliest": round(guess.earliest),
+            "latest": round(guess.latest),
+        }
 
     def _speed(self) -> float | None:
         """MB/s over the last minute or so."""
         taken = self.history.samples()
-        recent = [sample for sample in taken if (taken[-1].at - sample.at).total_seconds() <= 70]
+        recent = [
+            sample
+            for sample in taken
+            if (taken[-1].at - sample.at).total_seconds() <= 70
+        ]
         if len(recent) < 2:
             return None
         seconds = (recent[-1].at - recent[0].at).total_seconds()
-        return round(max(0, recent[-1].bytes_uploaded - recent[0].bytes_uploaded) / seconds / 1e6, 3)
+        return round(
+            max(0, recent[-1].bytes_uploaded - recent[0].bytes_uploaded)
+            / seconds
+            / 1e6,
+            3,
+        )
 
 
 def _state(value: dict[str, Json]) -> str:
@@ -122,7 +162,11 @@ def _state(value: dict[str, Json]) -> str:
         return "none"
     if found["closed_at"] is not None:
         return "finished"
-    phases = {str(worker["status"]) for worker in workers if isinstance(worker, dict) and worker["lives"] is True}
+    phases = {
+        str(worker["status"])
+        for worker in workers
+        if isinstance(worker, dict) and worker["lives"] is True
+    }
     if not phases:
         return "stopped"
     return "waiting" if phases == {"waiting"} else "running"

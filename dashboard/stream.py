@@ -1,4 +1,5 @@
-"""Server-sent events: one snapshot for all, every two seconds; a slow browser misses some and delays nobody."""
+"""Server-sent events: one snapshot for all, every two seconds; a slow browser misses
+some and delays nobody."""
 
 import asyncio
 import json
@@ -12,9 +13,11 @@ from aiohttp import web
 from common.json_value import Json
 from dashboard.sources import Sources
 
-#: Seconds between two snapshots while somebody watches, and while nobody does, for the charts.
+#: Seconds between two snapshots while somebody watches, and while nobody does, for the
+#: charts.
 WATCHED_SECONDS, ALONE_SECONDS = 2.0, 15.0
-#: A stream that says nothing for longer is taken for dead by proxies; browsers that may watch at once.
+#: A stream that says nothing for longer is taken for dead by proxies; browsers that may
+#: watch at once.
 MOST_STREAMS = 32
 
 
@@ -32,12 +35,15 @@ class Stream:
         self._closed = False
 
     async def latest(self) -> dict[str, Json]:
-        """A snapshot that is a second old at most. Taken in a thread: the disk may be slow, the page may not."""
+        """A snapshot that is a second old at most. Taken in a thread: the disk may be
+        slow, the page may not."""
         async with self._lock:
             # Not by the wall clock, which may be set back.
             now = asyncio.get_running_loop().time()
             if now - self._taken >= WATCHED_SECONDS / 2 or not self._last:
-                self._last = await asyncio.to_thread(self._sources.snapshot, self._clock())
+                self._last = await asyncio.to_thread(
+                    self._sources.snapshot, self._clock()
+                )
                 self._taken = now
             return self._last
 
@@ -47,7 +53,8 @@ class Stream:
             try:
                 value = await self.latest()
             except OSError as error:
-                # The state directory is gone for a moment: the page says so and goes on when it is back.
+                # The state directory is gone for a moment: the page says so and goes on
+                # when it is back.
                 value = {"state": "unreadable", "error": error.strerror or str(error)}
             self._send(f"event: snapshot\ndata: {json.dumps(value)}\n\n")
             self._wake.clear()
@@ -66,16 +73,25 @@ class Stream:
     async def events(self, request: web.Request) -> web.StreamResponse:
         """GET /api/events: snapshots until the browser goes away or the server ends."""
         if len(self._queues) >= MOST_STREAMS or self._closed:
-            raise web.HTTPServiceUnavailable(text="Too many pages watch already; close one.")
+            raise web.HTTPServiceUnavailable(
+                text="Too many pages watch already; close one."
+            )
         response = web.StreamResponse(
-            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+            headers={
+                "Content-Type": "text/event-stream",
+                "Cache-Control": "no-store",
+                "X-Accel-Buffering": "no",
+            }
         )
         queue: asyncio.Queue[str | None] = asyncio.Queue(maxsize=1)
         self._queues.add(queue)
         self._wake.set()
         try:
             await response.prepare(request)
-            await response.write(f"retry: 3000\nevent: snapshot\ndata: {json.dumps(await self.latest())}\n\n".encode())
+            first = json.dumps(await self.latest())
+            await response.write(
+                f"retry: 3000\nevent: snapshot\ndata: {first}\n\n".encode()
+            )
             while (event := await queue.get()) is not None:
                 await response.write(event.encode())
         except (ConnectionError, OSError):
@@ -87,7 +103,9 @@ class Stream:
     def tell_end(self, task: "asyncio.Task[None]") -> None:
         """`run` has ended: pages must not wait in silence when that was an error."""
         if not task.cancelled() and (error := task.exception()) is not None:
-            logging.error("The dashboard takes no more snapshots; start it again", exc_info=error)
+            logging.error(
+                "The dashboard takes no more snapshots; start it again", exc_info=error
+            )
             self.close()
 
     def close(self) -> None:

@@ -1,4 +1,5 @@
-"""Starts the dashboard, or finds the one that runs; a dashboard that cannot be started never stops a migration."""
+"""Starts the dashboard, or finds the one that runs; a dashboard that cannot be started
+never stops a migration."""
 
 import subprocess
 import sys
@@ -19,12 +20,26 @@ class NoDashboard(Exception):
 
 
 def link(state_dir: Path, environment: Mapping[str, str]) -> str:
-    """A link that works once, to a dashboard that runs from now on. Raises NoDashboard."""
+    """A link that works once, to a dashboard that runs from now on. Raises
+    NoDashboard."""
     if not runs(state_dir):
         _start(state_dir, environment)
-    command = [sys.executable, "-m", "dashboard", "--state-dir", str(state_dir), "--link"]
+    command = [
+        sys.executable,
+        "-m",
+        "dashboard",
+        "--state-dir",
+        str(state_dir),
+        "--link",
+    ]
     done = subprocess.run(
-        command, cwd=PROJECT, env=dict(environment), capture_output=True, text=True, timeout=START_SECONDS, check=False
+        command,
+        cwd=PROJECT,
+        env=dict(environment),
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
     )
     if done.returncode:
         raise NoDashboard(done.stderr.strip() or "it gave no link")
@@ -38,9 +53,14 @@ def runs(state_dir: Path) -> bool:
 
 
 def _start(state_dir: Path, environment: Mapping[str, str]) -> None:
-    """On its port, or on any free one when that is taken: another migration may be running on this machine."""
+    """On its port, or on any free one when that is taken: another migration may be
+    running on this machine."""
     wrong = _try(state_dir, environment)
-    if wrong is not None and "cannot listen" in wrong and not environment.get("DASHBOARD_PORT"):
+    if (
+        wrong is not None
+        and "cannot listen" in wrong
+        and not environment.get("DASHBOARD_PORT")
+    ):
         wrong = _try(state_dir, environment, "--port", "0")
     if wrong is not None:
         raise NoDashboard(wrong)
@@ -52,9 +72,21 @@ def _try(state_dir: Path, environment: Mapping[str, str], *options: str) -> str 
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         child = subprocess.Popen(
-            [sys.executable, "-m", "dashboard", "--state-dir", str(state_dir), *options], cwd=PROJECT,
-            env=dict(environment), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "dashboard",
+                "--state-dir",
+                str(state_dir),
+                *options,
+            ],
+            cwd=PROJECT,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
     try:
         if _listens(state_dir, child):
             return None

@@ -1,7 +1,8 @@
-"""`python -m deploy.check_env [PROFILE …]`: what .env lacks for `docker compose --profile …`.
+"""`python -m deploy.check_env [PROFILE …]`: what .env lacks for `docker compose
+--profile …`.
 
-Compose itself can only demand a variable for all profiles together; the server's secrets are the server's business.
-"""
+Compose itself can only demand a variable for all profiles together; the server's
+secrets are the server's business."""
 
 import argparse
 import sys
@@ -31,28 +32,42 @@ NEEDED: dict[str, dict[str, str]] = {
 }
 
 
-def missing(environment: Mapping[str, str], profiles: Iterable[str]) -> list[tuple[str, str]]:
+def missing(
+    environment: Mapping[str, str], profiles: Iterable[str]
+) -> list[tuple[str, str]]:
     """The variables that are not set for these profiles, each with what it is."""
-    needed = [item for profile in ("", *profiles) for item in NEEDED.get(profile, {}).items()]
-    return [(name, what) for name, what in needed if not environment.get(name, "").strip()]
+    needed = [
+        item for profile in ("", *profiles) for item in NEEDED.get(profile, {}).items()
+    ]
+    return [
+        (name, what) for name, what in needed if not environment.get(name, "").strip()
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints a line for each; returns 1 when something is missing."""
     environment = texts_of(PROJECT)
     parser = argparse.ArgumentParser(
-        prog="python -m deploy.check_env", description="Says what .env lacks for profiles of docker-compose.yml.",
-        epilog="Exit status: 0 nothing is missing, 1 something is, 2 wrong usage.", allow_abbrev=False,
-    )  # fmt: skip
+        prog="python -m deploy.check_env",
+        description="Says what .env lacks for profiles of docker-compose.yml.",
+        epilog="Exit status: 0 nothing is missing, 1 something is, 2 wrong usage.",
+        allow_abbrev=False,
+    )
     usual = environment.get("COMPOSE_PROFILES") or "embedded,migrate"
     parser.add_argument(
-        "profiles", nargs="*", metavar="PROFILE", default=usual.split(","),
-        help="server, embedded, migrate [default: embedded migrate; environment: COMPOSE_PROFILES, by commas]",
-    )  # fmt: skip
+        "profiles",
+        nargs="*",
+        metavar="PROFILE",
+        default=usual.split(","),
+        help="server, embedded, migrate [default: embedded migrate; environment: "
+        "COMPOSE_PROFILES, by commas]",
+    )
     given = parser.parse_args(argv)
     strange = sorted(set(given.profiles) - set(NEEDED))
     if strange:
-        parser.error(f"{', '.join(strange)}: no such profile; there are {', '.join(filter(None, NEEDED))}")
+        parser.error(
+            f"{', '.join(strange)}: no such profile; there are {', '.join(filter(None, NEEDED))}"
+        )
     lacking = missing(environment, given.profiles)
     for name, what in lacking:
         sys.stderr.write(f"{name} is missing in .env: {what}\n")

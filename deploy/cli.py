@@ -51,7 +51,8 @@ def _become(command: list[str]) -> NoReturn:
 
 
 def _environment() -> dict[str, str]:
-    """Where the libraries are installed nobody looks for links to the last run's logs."""
+    """Where the libraries are installed nobody looks for links to the last run's
+    logs."""
     kept = dict(os.environ)
     if not (PROJECT / "start.sh").exists():
         kept.setdefault("CHECKOUT_LINKS", "0")

@@ -20,7 +20,9 @@ LOOK_SECONDS, LINE_SECONDS = 0.25, 5.0
 def watch(state_dir: Path, daemon: "subprocess.Popen[bytes]", console: Console) -> None:
     """Until the monitor has ended: a display on a terminal, plain lines otherwise."""
     if console.is_terminal:
-        with Live(_display(state_dir), console=console, refresh_per_second=4, transient=True) as live:
+        with Live(
+            _display(state_dir), console=console, refresh_per_second=4, transient=True
+        ) as live:
             while daemon.poll() is None:
                 time.sleep(LOOK_SECONDS)
                 live.update(_display(state_dir))
@@ -49,7 +51,12 @@ def _display(state_dir: Path) -> Group:
         seen = progress.read(path)
         if seen is not None:
             current = seen.current[0].file if seen.current else ""
-            table.add_row(str(seen.worker_id), seen.status.value, f"{seen.rate_files_per_min:.0f}", Text(current))
+            table.add_row(
+                str(seen.worker_id),
+                seen.status.value,
+                f"{seen.rate_files_per_min:.0f}",
+                Text(current),
+            )
     return Group(Text(_line(state_dir)), table)
 
 
@@ -59,6 +66,7 @@ def _line(state_dir: Path) -> str:
         return "Starting"
     counts = found.counts
     return (
-        f"{counts.discovered} files found: {counts.uploaded} uploaded, {counts.duplicate} duplicate, "
+        f"{counts.discovered} files found: {counts.uploaded} uploaded, "
+        f"{counts.duplicate} duplicate, "
         f"{counts.skipped} skipped, {counts.failed} failed, {counts.pending} to do"
     )

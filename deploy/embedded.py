@@ -1,4 +1,5 @@
-"""Starts the embedded server, or finds the one that runs; and what a process of ours gets of the environment."""
+"""Starts the embedded server, or finds the one that runs; and what a process of ours
+gets of the environment."""
 
 import os
 import subprocess
@@ -25,12 +26,14 @@ class Refused(Exception):
         self.exit_code = exit_code
 
 
-def embedded_server(data_dir: Path, login: dict[str, str], undo: ExitStack) -> tuple[str, dict[str, str], Path]:
-    """Starts the embedded server unless it runs; returns its URL, its login and the file the login is in.
+def embedded_server(
+    data_dir: Path, login: dict[str, str], undo: ExitStack
+) -> tuple[str, dict[str, str], Path]:
+    """Starts the embedded server unless it runs; returns its URL, its login and the
+    file the login is in.
 
-    It gets the port it had the last time, because the ledger is bound to the URL. `undo` stops it again, if this call
-    has started it. Raises Refused, OSError.
-    """
+    It gets the port it had the last time, because the ledger is bound to the URL.
+    `undo` stops it again, if this call has started it. Raises Refused, OSError."""
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     known = processes.server(data_dir)
     if known is None or known[0].running() is None:
@@ -38,16 +41,22 @@ def embedded_server(data_dir: Path, login: dict[str, str], undo: ExitStack) -> t
         undo.callback(stop, [known[0]])
     credentials = data_dir / "credentials"
     # Empty, not left out: .env may name those of another server.
-    return known[1], {**_login(credentials), "MBS2_WS_URL": "", "MBS2_DB_URI": ""}, credentials
+    return (
+        known[1],
+        {**_login(credentials), "MBS2_WS_URL": "", "MBS2_DB_URI": ""},
+        credentials,
+    )
 
 
 def _login(credentials: Path) -> dict[str, str]:
-    """User name and password of the embedded server. Raises Refused with the way to a login."""
+    """User name and password of the embedded server. Raises Refused with the way to a
+    login."""
     try:
         text = credentials.read_text("utf-8")
     except PermissionError as error:
         raise Refused(
-            f"cannot read {credentials}, the login of the embedded server: {error.strerror}; give this user the right "
+            f"cannot read {credentials}, the login of the embedded server: "
+            f"{error.strerror}; give this user the right "
             "to read it"
         ) from None
     except FileNotFoundError:
@@ -63,21 +72,38 @@ def _login(credentials: Path) -> dict[str, str]:
 
 
 def _without_login(credentials: Path, why: str) -> Refused:
-    """The server keeps only a hash of the password: nobody can write the file again without a new one."""
+    """The server keeps only a hash of the password: nobody can write the file again
+    without a new one."""
     return Refused(
-        f"{credentials}, the login of the embedded server, {why}. Give it a password, the old one or a new one: "
+        f"{credentials}, the login of the embedded server, {why}. Give it a "
+        "password, the old one or a new one: "
         "./stop.sh, then MBS2_PASSWORD=… ./start.sh"
     )
 
 
-def _start(data_dir: Path, port: str, login: dict[str, str]) -> tuple[processes.Recorded, str]:
+def _start(
+    data_dir: Path, port: str, login: dict[str, str]
+) -> tuple[processes.Recorded, str]:
     log = data_dir / "server.log"
-    command = [sys.executable, "-m", "bookshelf", "--data-dir", str(data_dir), "--port", port]
+    command = [
+        sys.executable,
+        "-m",
+        "bookshelf",
+        "--data-dir",
+        str(data_dir),
+        "--port",
+        port,
+    ]
     with log.open("ab") as output:
         child = subprocess.Popen(
-            command, cwd=PROJECT, env={**clean_environment(), **login}, stdin=subprocess.DEVNULL, stdout=output,
-            stderr=output, start_new_session=True,
-        )  # fmt: skip
+            command,
+            cwd=PROJECT,
+            env={**clean_environment(), **login},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
     try:
         return _await(data_dir, child, log)
     except BaseException:
@@ -86,7 +112,9 @@ def _start(data_dir: Path, port: str, login: dict[str, str]) -> tuple[processes.
         raise
 
 
-def _await(data_dir: Path, child: "subprocess.Popen[bytes]", log: Path) -> tuple[processes.Recorded, str]:
+def _await(
+    data_dir: Path, child: "subprocess.Popen[bytes]", log: Path
+) -> tuple[processes.Recorded, str]:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         known = processes.server(data_dir)
@@ -94,9 +122,14 @@ def _await(data_dir: Path, child: "subprocess.Popen[bytes]", log: Path) -> tuple
             return known
         if child.poll() is not None:
             last = log.read_text(errors="replace").strip().splitlines()
-            raise Refused(f"the embedded server did not start: {last[-1] if last else 'no reason given'} (see {log})")
+            raise Refused(
+                "the embedded server did not start: "
+                f"{last[-1] if last else 'no reason given'} (see {log})"
+            )
         time.sleep(0.05)
-    raise Refused(f"the embedded server did not listen within {START_SECONDS:g} s; see {log}")
+    raise Refused(
+        f"the embedded server did not listen within {START_SECONDS:g} s; see {log}"
+    )
 
 
 def end_child(child: "subprocess.Popen[bytes]", seconds: float = 10.0) -> None:
@@ -110,6 +143,14 @@ def end_child(child: "subprocess.Popen[bytes]", seconds: float = 10.0) -> None:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without settings that belong to another server or library, and without systemd's."""
-    ours = ("MBS2_", "BOOKSHELF_", "CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID", *sd_notify.VARIABLES)
+    """The environment without settings that belong to another server or library, and
+    without systemd's."""
+    ours = (
+        "MBS2_",
+        "BOOKSHELF_",
+        "CALIBRE_LIBRARY",
+        "STATE_DIR",
+        "WORKER_ID",
+        *sd_notify.VARIABLES,
+    )
     return {key: value for key, value in os.environ.items() if not key.startswith(ours)}

@@ -1,4 +1,5 @@
-"""`./start.sh`: checks library and server, opens a pass, starts the monitor, which starts the workers."""
+"""`./start.sh`: checks library and server, opens a pass, starts the monitor, which
+starts the workers."""
 
 import argparse
 import os
@@ -39,7 +40,8 @@ DEMO = PROJECT / "demo"
 START_SECONDS = 30.0
 #: Seconds to wait for a real server before saying that it does not answer.
 CHECK_SECONDS = "15"
-#: Seconds for everything that is checked before the monitor starts, besides what the worker waits for Calibre.
+#: Seconds for everything that is checked before the monitor starts, besides what the
+#: worker waits for Calibre.
 OPEN_SECONDS = 30.0
 #: Seconds a worker gets to end.
 STOP_SECONDS = 10.0
@@ -113,7 +115,10 @@ def _start(undo: ExitStack) -> int:
         sys.stderr.write(f"{error}\n")
         return int(error.exit_code)
     except OSError as error:
-        sys.stderr.write(f"cannot start: {error}; the state directory must be on a disk with room, and writable\n")
+        sys.stderr.write(
+            f"cannot start: {error}; the state directory must be on a disk with "
+            "room, and writable\n"
+        )
         return int(ExitCode.STATE)
     except KeyboardInterrupt:
         sys.stderr.write("Stopped; what this start had started is ended.\n")
@@ -123,38 +128,60 @@ def _start(undo: ExitStack) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="./start.sh",
-        description="Moves a Calibre library to a MyBookshelf2 server, unattended: starts the monitor, which starts "
+        description="Moves a Calibre library to a MyBookshelf2 server, unattended: "
+        "starts the monitor, which starts "
         "the workers, keeps them going and ends when everything is accounted for.",
         epilog="examples:\n  ./start.sh --demo\n  ./start.sh --library ~/Calibre\n"
         "  MBS2_PASSWORD=… ./start.sh --library ~/Calibre --server http://nas:6006 --workers 4\n\n"
-        "exit status: 0 the monitor runs (--demo, --foreground: everything is accounted for); 2 wrong usage, or a "
-        "monitor is running already; 3 the server does not answer or refuses the login; 4 the library cannot be read; "
-        "5 the state directory cannot be written; 8 --demo: something stands on the server that should not; 130 Ctrl-C",
+        "exit status: 0 the monitor runs (--demo, --foreground: everything is "
+        "accounted for); 2 wrong usage, or a "
+        "monitor is running already; 3 the server does not answer or refuses the "
+        "login; 4 the library cannot be read; "
+        "5 the state directory cannot be written; 8 --demo: something stands on the "
+        "server that should not; 130 Ctrl-C",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--demo", action="store_true", help="move the shipped demo library to the embedded server; all in demo/state/"
+        "--demo",
+        action="store_true",
+        help="move the shipped demo library to the embedded server; all in demo/state/",
     )
     add_options(parser, StartSettings)
     parser.add_argument(
-        "--llm-enabled", action="store_true",
-        help="let the monitor ask an LLM for root causes and apply its fixes; OPENAI_API_KEY is in auto_monitor/.env",
-    )  # fmt: skip
+        "--llm-enabled",
+        action="store_true",
+        help="let the monitor ask an LLM for root causes and apply its fixes; "
+        "OPENAI_API_KEY is in auto_monitor/.env",
+    )
     parser.add_argument(
-        "--adopt-library", action="store_true",
-        help="go on although Calibre has restored the library, which gives it a new id; only when its books are the "
+        "--adopt-library",
+        action="store_true",
+        help="go on although Calibre has restored the library, which gives it a new "
+        "id; only when its books are the "
         "same",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--no-dashboard", action="store_true", help="do not serve the page on DASHBOARD_HOST:DASHBOARD_PORT"
+        "--no-dashboard",
+        action="store_true",
+        help="do not serve the page on DASHBOARD_HOST:DASHBOARD_PORT",
     )
     mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--dry-run", action="store_true", help="observe, and say what the monitor would do")
     mode.add_argument(
-        "--foreground", action="store_true", help="run the monitor in the foreground (systemd, containers)"
+        "--dry-run",
+        action="store_true",
+        help="observe, and say what the monitor would do",
     )
-    mode.add_argument("--no-monitor", action="store_true", help="start the workers only; nobody restarts them")
+    mode.add_argument(
+        "--foreground",
+        action="store_true",
+        help="run the monitor in the foreground (systemd, containers)",
+    )
+    mode.add_argument(
+        "--no-monitor",
+        action="store_true",
+        help="start the workers only; nobody restarts them",
+    )
     return parser
 
 
@@ -170,20 +197,40 @@ def _job(argv: Sequence[str], console: Console, undo: ExitStack) -> tuple[Job, M
     if given.llm_enabled:
         require_llm_key(environment)
     if given.adopt_library and (given.demo or given.dry_run):
-        parser.error("--adopt-library starts a migration: leave out --demo and --dry-run")
+        parser.error(
+            "--adopt-library starts a migration: leave out --demo and --dry-run"
+        )
     if given.demo:
         if names(argv, "--state-dir"):
-            parser.error("--demo keeps everything in demo/state/: leave out --state-dir")
+            parser.error(
+                "--demo keeps everything in demo/state/: leave out --state-dir"
+            )
         state.prepare(DEMO / "state", PROJECT)
         url, login, file = embedded_server(DEMO / "state" / "bookshelf", {}, undo)
-        settings = {"BATCH_SIZE": "8", "CHECK_INTERVAL_SECONDS": environment.get("CHECK_INTERVAL_SECONDS", "2")}
+        settings = {
+            "BATCH_SIZE": "8",
+            "CHECK_INTERVAL_SECONDS": environment.get("CHECK_INTERVAL_SECONDS", "2"),
+        }
         library = DEMO / "library"
-        return Job(library, DEMO / "state", url, login, file, 2, True, settings, given.llm_enabled, shown), Mode.DEMO
+        return Job(
+            library,
+            DEMO / "state",
+            url,
+            login,
+            file,
+            2,
+            True,
+            settings,
+            given.llm_enabled,
+            shown,
+        ), Mode.DEMO
     if values.library is None:
         parser.error("name your library: --library DIR (or try it with --demo)")
     library = values.library.resolve()
     if not (library / "metadata.db").is_file():
-        raise Refused(f"{library} has no metadata.db; name the folder of a Calibre library")
+        raise Refused(
+            f"{library} has no metadata.db; name the folder of a Calibre library"
+        )
     say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     chosen = state.choose(values, library, environment, PROJECT, say)
     warning = state.prepare(chosen.state_dir, PROJECT)
@@ -196,21 +243,50 @@ def _job(argv: Sequence[str], console: Console, undo: ExitStack) -> tuple[Job, M
         # As its ledger spells it, which knows no other spelling.
         url = (chosen.place and chosen.place.server_url) or values.server
         real = Job(
-            library, chosen.state_dir, url, login, None, values.workers, named, {}, given.llm_enabled, shown,
-            given.adopt_library, values.state_dir is not None, values.library_lock_seconds,
-        )  # fmt: skip
+            library,
+            chosen.state_dir,
+            url,
+            login,
+            None,
+            values.workers,
+            named,
+            {},
+            given.llm_enabled,
+            shown,
+            given.adopt_library,
+            values.state_dir is not None,
+            values.library_lock_seconds,
+        )
         return real, mode
-    login = {key: environment[key] for key in ("MBS2_USERNAME", "MBS2_PASSWORD") if environment.get(key)}
+    login = {
+        key: environment[key]
+        for key in ("MBS2_USERNAME", "MBS2_PASSWORD")
+        if environment.get(key)
+    }
     url, login, file = embedded_server(chosen.state_dir / "bookshelf", login, undo)
     job = Job(
-        library, chosen.state_dir, url, login, file, values.workers, named, {}, given.llm_enabled, shown,
-        given.adopt_library, values.state_dir is not None,
-    )  # fmt: skip
+        library,
+        chosen.state_dir,
+        url,
+        login,
+        file,
+        values.workers,
+        named,
+        {},
+        given.llm_enabled,
+        shown,
+        given.adopt_library,
+        values.state_dir is not None,
+    )
     return job, mode
 
 
 def _mode(given: argparse.Namespace) -> Mode:
-    chosen = {Mode.DRY_RUN: given.dry_run, Mode.FOREGROUND: given.foreground, Mode.NO_MONITOR: given.no_monitor}
+    chosen = {
+        Mode.DRY_RUN: given.dry_run,
+        Mode.FOREGROUND: given.foreground,
+        Mode.NO_MONITOR: given.no_monitor,
+    }
     return next((mode for mode, wanted in chosen.items() if wanted), Mode.DAEMON)
 
 
@@ -218,7 +294,8 @@ def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
     watching = processes.monitor(job.state_dir)
     if watching:
         raise Refused(
-            f"a monitor is already running (pid {watching.pid}) on {job.state_dir}; ./stop.sh{job.option} ends it"
+            f"a monitor is already running (pid {watching.pid}) on {job.state_dir}; "
+            f"./stop.sh{job.option} ends it"
         )
     if mode is Mode.DRY_RUN:
         return _become_monitor(job, "--dry-run")
@@ -227,7 +304,10 @@ def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
         if opened:
             return opened
     elif job.adopt_library:
-        raise Refused(f"workers are running on {job.state_dir}; ./stop.sh{job.option} ends them, then --adopt-library")
+        raise Refused(
+            f"workers are running on {job.state_dir}; ./stop.sh{job.option} ends "
+            "them, then --adopt-library"
+        )
     if mode is not Mode.DEMO:
         _leave_traces(job, console)
     _serve_page(job, console, undo)
@@ -239,25 +319,31 @@ def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
     if mode is Mode.DEMO:
         return _watch_demo(job, daemon, console)
     console.print(
-        f"The monitor runs (pid {daemon.pid}) and keeps {job.workers} workers at it. Follow it with\n"
+        f"The monitor runs (pid {daemon.pid}) and keeps {job.workers} workers at it. "
+        "Follow it with\n"
         f"  tail -f {shlex.quote(str(job.state_dir / 'monitor.log'))}\n"
         f"  ./.venv/bin/python auto_monitor/monitor.py --status --watch{job.option}\n"
         f"and end everything with ./stop.sh{job.option}; the next ./start.sh goes on.",
-        markup=False, highlight=False, soft_wrap=True,
-    )  # fmt: skip
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
     _say_where(job, console)
     return 0
 
 
 def _leave_traces(job: Job, console: Console) -> None:
-    server = state_dir.EMBEDDED if job.embedded else state_dir.canonical_server(job.server)
+    server = (
+        state_dir.EMBEDDED if job.embedded else state_dir.canonical_server(job.server)
+    )
     use = state.use_of(job.state_dir, job.library, server, utc_now())
     for text in state.leave_traces(use, job.workers, texts_of(PROJECT), PROJECT):
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _serve_page(job: Job, console: Console, undo: ExitStack) -> None:
-    """Starts the dashboard and prints a link to it; without one the migration goes on all the same."""
+    """Starts the dashboard and prints a link to it; without one the migration goes on
+    all the same."""
     if not job.dashboard:
         return
     if not board.runs(job.state_dir):
@@ -266,12 +352,20 @@ def _serve_page(job: Job, console: Console, undo: ExitStack) -> None:
     try:
         link = board.link(job.state_dir, {**clean_environment(), **named})
     except (board.NoDashboard, OSError, subprocess.SubprocessError) as error:
-        console.print(f"There is no page to watch: {error}", markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            f"There is no page to watch: {error}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
         return
     console.print(
-        f"Watch it on\n  {link}\n(works once; for another: ./.venv/bin/python -m dashboard --link{job.option})",
-        markup=False, highlight=False, soft_wrap=True,
-    )  # fmt: skip
+        f"Watch it on\n  {link}\n(works once; for another: ./.venv/bin/python -m "
+        f"dashboard --link{job.option})",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _stop_page(state_dir: Path) -> None:
@@ -280,13 +374,16 @@ def _stop_page(state_dir: Path) -> None:
 
 
 def _open_pass(job: Job) -> int:
-    """Checks library, server, login and state directory, opens a pass; says what is wrong; returns its status."""
+    """Checks library, server, login and state directory, opens a pass; says what is
+    wrong; returns its status."""
     adopt = ["--adopt-library"] if job.adopt_library else []
     child = subprocess.Popen(
         [*_worker_command(job, 1), "--open-pass", *adopt],
-        env={"START_SECONDS": CHECK_SECONDS, **_surroundings(job)}, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        env={"START_SECONDS": CHECK_SECONDS, **_surroundings(job)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
         said = _hear_out(child, job).strip().splitlines()
     except KeyboardInterrupt:
@@ -299,7 +396,8 @@ def _open_pass(job: Job) -> int:
 
 
 def _hear_out(child: "subprocess.Popen[str]", job: Job) -> str:
-    """What the worker that opens the pass said by its end; tells meanwhile what it waits for. Raises Refused."""
+    """What the worker that opens the pass said by its end; tells meanwhile what it
+    waits for. Raises Refused."""
     seconds = job.lock_seconds + OPEN_SECONDS
     deadline, told = time.monotonic() + seconds, ""
     while time.monotonic() < deadline:
@@ -317,41 +415,68 @@ def _hear_out(child: "subprocess.Popen[str]", job: Job) -> str:
     child.kill()
     child.communicate()
     raise Refused(
-        f"library and server were not ready within {seconds:g} s; {job.state_dir / 'migration_worker1.log'} "
+        f"library and server were not ready within {seconds:g} s; "
+        f"{job.state_dir / 'migration_worker1.log'} "
         "says what it waits for",
-        # Whoever starts this unattended tries again: a locked library has ended the worker with 4 by now.
+        # Whoever starts this unattended tries again: a locked library has ended the
+        # worker with 4 by now.
         ExitCode.SERVER,
     )
 
 
 def _worker_command(job: Job, number: int) -> list[str]:
     return [
-        sys.executable, str(PROJECT / "bulk_migrate_calibre.py"), str(job.library), "--server", job.server,
-        "--worker-id", str(number), "--state-dir", str(job.state_dir),
-    ]  # fmt: skip
+        sys.executable,
+        str(PROJECT / "bulk_migrate_calibre.py"),
+        str(job.library),
+        "--server",
+        job.server,
+        "--worker-id",
+        str(number),
+        "--state-dir",
+        str(job.state_dir),
+    ]
 
 
 def _surroundings(job: Job) -> dict[str, str]:
-    """The environment of monitor and workers: secrets travel there, never on a command line."""
+    """The environment of monitor and workers: secrets travel there, never on a command
+    line."""
     return {
-        **clean_environment(), **job.settings, **job.login, "CALIBRE_LIBRARY": str(job.library),
-        "MBS2_SERVER": job.server, "STATE_DIR": str(job.state_dir), "TARGET_WORKER_COUNT": str(job.workers),
+        **clean_environment(),
+        **job.settings,
+        **job.login,
+        "CALIBRE_LIBRARY": str(job.library),
+        "MBS2_SERVER": job.server,
+        "STATE_DIR": str(job.state_dir),
+        "TARGET_WORKER_COUNT": str(job.workers),
         "PYTHONUNBUFFERED": "1",
-    }  # fmt: skip
+    }
 
 
 def _start_workers(job: Job, console: Console, undo: ExitStack) -> int:
     """--no-monitor: the workers alone."""
-    own = {key: value for key, value in _surroundings(job).items() if key not in os.environ or key in job.login}
-    command = Command(PROJECT / "bulk_migrate_calibre.py", job.library, job.server, job.state_dir, PROJECT, own)
+    own = {
+        key: value
+        for key, value in _surroundings(job).items()
+        if key not in os.environ or key in job.login
+    }
+    command = Command(
+        PROJECT / "bulk_migrate_calibre.py",
+        job.library,
+        job.server,
+        job.state_dir,
+        PROJECT,
+        own,
+    )
     supervisor = Workers(command, grace_seconds=STOP_SECONDS)
     for number in range(1, job.workers + 1):
         undo.callback(supervisor.stop, supervisor.start(number), number)
     console.print(
         f"{job.workers} workers run without a monitor: one that stops is not started again. "
         f"./stop.sh{job.option} ends them.",
-        markup=False, soft_wrap=True,
-    )  # fmt: skip
+        markup=False,
+        soft_wrap=True,
+    )
     _say_where(job, console)
     return 0
 
@@ -360,25 +485,45 @@ def _monitor_command(job: Job, *options: str) -> list[str]:
     llm = ["--llm-enabled"] if job.llm_enabled else []
     # Named now, the number counts more than the one an earlier monitor remembers.
     workers = ["--workers", str(job.workers)] if job.workers_given else []
-    return [sys.executable, str(PROJECT / "auto_monitor" / "monitor.py"), *options, *workers, *llm]
+    return [
+        sys.executable,
+        str(PROJECT / "auto_monitor" / "monitor.py"),
+        *options,
+        *workers,
+        *llm,
+    ]
 
 
 def _become_monitor(job: Job, option: str) -> int:
     sys.stdout.flush()
     # The same process: under systemd it is the service, and speaks for it.
-    service = {name: os.environ[name] for name in sd_notify.VARIABLES if name in os.environ}
-    os.execve(sys.executable, _monitor_command(job, option), {**_surroundings(job), **service})  # noqa: S606 - no shell is wanted
+    service = {
+        name: os.environ[name] for name in sd_notify.VARIABLES if name in os.environ
+    }
+    os.execve(  # noqa: S606
+        sys.executable, _monitor_command(job, option), {**_surroundings(job), **service}
+    )
 
 
 def _start_monitor(job: Job, undo: ExitStack) -> "subprocess.Popen[bytes]":
-    """The daemon, in a session of its own. Raises Refused with what it said when it does not come up."""
+    """The daemon, in a session of its own. Raises Refused with what it said when it
+    does not come up."""
     output = job.state_dir / "monitor.out"
-    undo.callback(_stop_migration, job.state_dir, [worker.pid for worker in _running_workers(job.state_dir)])
+    undo.callback(
+        _stop_migration,
+        job.state_dir,
+        [worker.pid for worker in _running_workers(job.state_dir)],
+    )
     with output.open("wb") as said:
         child = subprocess.Popen(
-            _monitor_command(job, "--quiet"), cwd=PROJECT, env=_surroundings(job), stdin=subprocess.DEVNULL,
-            stdout=said, stderr=said, start_new_session=True,
-        )  # fmt: skip
+            _monitor_command(job, "--quiet"),
+            cwd=PROJECT,
+            env=_surroundings(job),
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
     try:
         if _comes_up(job, child):
             return child
@@ -388,7 +533,9 @@ def _start_monitor(job: Job, undo: ExitStack) -> "subprocess.Popen[bytes]":
         raise
     end_child(child)
     last = output.read_text(errors="replace").strip().splitlines()
-    raise Refused(f"the monitor did not start: {last[-1] if last else 'it said nothing'}")
+    raise Refused(
+        f"the monitor did not start: {last[-1] if last else 'it said nothing'}"
+    )
 
 
 def _comes_up(job: Job, child: "subprocess.Popen[bytes]") -> bool:
@@ -424,21 +571,28 @@ def _watch_demo(job: Job, daemon: "subprocess.Popen[bytes]", console: Console) -
     if found is not None:
         console.print(report.summary(found, utc_now()))
         page = job.state_dir / "report" / "report.html"
-        console.print(f"The report is in {page}", markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            f"The report is in {page}", markup=False, highlight=False, soft_wrap=True
+        )
     if daemon.returncode or found is None or found.closed_at is None:
-        sys.stderr.write(f"The demo did not come to its end; see {job.state_dir / 'monitor.log'}\n")
+        sys.stderr.write(
+            f"The demo did not come to its end; see {job.state_dir / 'monitor.log'}\n"
+        )
         return daemon.returncode or int(ExitCode.PENDING)
     _say_where(job, console)
     if found.differences:
         sys.stderr.write(
-            f"Something stands on the server that should not: the workers' logs in {job.state_dir} name it\n"
+            "Something stands on the server that should not: the workers' logs in "
+            f"{job.state_dir} name it\n"
         )
         return int(ExitCode.DIFFERENCE)
     return 0
 
 
 def _say_where(job: Job, console: Console) -> None:
-    console.print(f"The books can be looked at on {job.server}", markup=False, soft_wrap=True)
+    console.print(
+        f"The books can be looked at on {job.server}", markup=False, soft_wrap=True
+    )
     if job.login_file is not None:
         console.print(
             f"The login is in {job.login_file}; the server runs until ./stop.sh{job.option}",

@@ -1,8 +1,8 @@
-"""Links in the checkout to the logs of the last run, so that `tail -f monitor.log` works.
+"""Links in the checkout to the logs of the last run, so that `tail -f monitor.log`
+works.
 
-Only links are ever replaced or removed: a file of an older version that kept its state in
-the checkout stays what it is.
-"""
+Only links are ever replaced or removed: a file of an older version that kept its state
+in the checkout stays what it is."""
 
 import os
 import re
@@ -14,11 +14,14 @@ from common.system_errors import reason_of
 #: What is linked besides the workers' logs.
 MONITORS = ("monitor.log", "auto_restart.log", "auto_fix_history.json")
 
-_NAMES = re.compile(r"monitor\.log|auto_restart\.log|auto_fix_history\.json|migration_worker\d+\.log")
+_NAMES = re.compile(
+    r"monitor\.log|auto_restart\.log|auto_fix_history\.json|migration_worker\d+\.log"
+)
 
 
 def point(checkout: Path, state_dir: Path, names: Iterable[str]) -> dict[str, str]:
-    """The links of these names lead to this state directory, others lead nowhere any more.
+    """The links of these names lead to this state directory, others lead nowhere any
+    more.
 
     Returns the links that could not be made, with the reason for each.
     """
@@ -51,7 +54,8 @@ def _is_ours(path: Path) -> bool:
 
 
 def _link(link: Path, target: Path) -> None:
-    """Raises FileExistsError when something else than a link of ours is there, OSError."""
+    """Raises FileExistsError when something else than a link of ours is there,
+    OSError."""
     if _is_ours(link):
         if link.readlink() == target:
             return

@@ -1,7 +1,8 @@
-"""`python -m deploy.prepare_server`: an index and languages for a MyBookshelf2 server, by prepare_server.sql.
+"""`python -m deploy.prepare_server`: an index and languages for a MyBookshelf2 server,
+by prepare_server.sql.
 
-What is done is decided in the SQL file, for psql users have only that. Here are connection, dry run, report and errors.
-"""
+What is done is decided in the SQL file, for psql users have only that. Here are
+connection, dry run, report and errors."""
 
 import argparse
 import re
@@ -22,7 +23,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 SCRIPT = Path(__file__).with_name("prepare_server.sql")
 #: Seconds to connect; seconds to wait for a lock, by default.
 CONNECT_SECONDS, LOCK_SECONDS = 10, 60.0
-#: What somebody else adds between a question and its answer makes the answer wrong: then it is asked again.
+#: What somebody else adds between a question and its answer makes the answer wrong:
+#: then it is asked again.
 ROUNDS = 3
 #: Dead connections are noticed although a statement may run for long.
 KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
@@ -39,7 +41,8 @@ Say = Callable[[str], object]
 
 
 class NotPrepared(Exception):
-    """The server could not be prepared, and why; `exit_code` is the command's exit status."""
+    """The server could not be prepared, and why; `exit_code` is the command's exit
+    status."""
 
     def __init__(self, message: str, exit_code: ExitCode = ExitCode.SERVER) -> None:
         super().__init__(message)
@@ -48,7 +51,8 @@ class NotPrepared(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement of the SQL file; `asks`: its answer is the statements to be run (psql's \\gexec)."""
+    """One statement of the SQL file; `asks`: its answer is the statements to be run
+    (psql's \\gexec)."""
 
     sql: str
     asks: bool
@@ -63,7 +67,9 @@ def main() -> int:
     if not uri:
         parser.error("no database given: set MBS2_DB_URI in the environment or in .env")
     if not 0.1 <= given.lock_timeout <= 86_400:
-        parser.error(f"--lock-timeout {given.lock_timeout:g} is not between 0.1 and 86400")
+        parser.error(
+            f"--lock-timeout {given.lock_timeout:g} is not between 0.1 and 86400"
+        )
     try:
         run(uri, lock_seconds=given.lock_timeout, dry_run=given.dry_run)
     except NotPrepared as error:
@@ -79,35 +85,52 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     """The parser, with the defaults that this environment gives."""
     parser = argparse.ArgumentParser(
         prog="python -m deploy.prepare_server",
-        description="Prepares the PostgreSQL of a MyBookshelf2 server for a migration: an index on source(size, hash), "
-        "unique when no duplicates stand in the way, and the languages of ISO 639-1. Changes no existing row, locks "
-        "nobody out, may be run again at any time. The same by hand: psql -X -f deploy/prepare_server.sql",
-        epilog="The database comes from MBS2_DB_URI, in the environment or in .env; give it there, not here, when "
-        "it holds the password, for everybody on this machine can read a command line (or leave the password out: "
+        description="Prepares the PostgreSQL of a MyBookshelf2 server for a "
+        "migration: an index on source(size, hash), "
+        "unique when no duplicates stand in the way, and the languages of ISO 639-1. "
+        "Changes no existing row, locks "
+        "nobody out, may be run again at any time. The same by hand: psql -X -f "
+        "deploy/prepare_server.sql",
+        epilog="The database comes from MBS2_DB_URI, in the environment or in .env; "
+        "give it there, not here, when "
+        "it holds the password, for everybody on this machine can read a command "
+        "line (or leave the password out: "
         "PGPASSWORD and ~/.pgpass work). The user must own the table source.\n\n"
         "examples:\n  python -m deploy.prepare_server --dry-run\n"
-        "  MBS2_DB_URI=postgresql://ebooks:…@127.0.0.1:5433/ebooks python -m deploy.prepare_server\n\n"
-        "exit status: 0 prepared, or it was already; 2 wrong usage, not MyBookshelf2's database, or a right is "
-        "missing; 3 the database does not answer, refuses the login, or is busy: try again; 130 Ctrl-C",
+        "  MBS2_DB_URI=postgresql://ebooks:…@127.0.0.1:5433/ebooks python -m "
+        "deploy.prepare_server\n\n"
+        "exit status: 0 prepared, or it was already; 2 wrong usage, not "
+        "MyBookshelf2's database, or a right is "
+        "missing; 3 the database does not answer, refuses the login, or is busy: try "
+        "again; 130 Ctrl-C",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--db-uri", metavar="URI",
+        "--db-uri",
+        metavar="URI",
         help="URI of the server's PostgreSQL: postgresql://USER@HOST:PORT/DATABASE "
         "[no default; environment: MBS2_DB_URI]",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--lock-timeout", type=float, metavar="S", default=environment.get("PREPARE_LOCK_SECONDS", str(LOCK_SECONDS)),
+        "--lock-timeout",
+        type=float,
+        metavar="S",
+        default=environment.get("PREPARE_LOCK_SECONDS", str(LOCK_SECONDS)),
         help="seconds to wait for transactions that are open on the server; it works on meanwhile "
         "[default: 60; environment: PREPARE_LOCK_SECONDS]",
-    )  # fmt: skip
-    parser.add_argument("--dry-run", action="store_true", help="say what would be run; the session is read-only")
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would be run; the session is read-only",
+    )
     return parser
 
 
 def run(uri: str, *, lock_seconds: float = LOCK_SECONDS, dry_run: bool = False) -> None:
-    """Connects, prepares, and says on standard output what was done and what was there. Raises NotPrepared."""
+    """Connects, prepares, and says on standard output what was done and what was there.
+    Raises NotPrepared."""
     with connect(uri, lock_seconds, dry_run=dry_run) as db:
         info = db.info
         where = f"database {info.dbname} on {info.host}:{info.port}, as {info.user}"
@@ -125,13 +148,17 @@ def _in_rounds(db: Connection, dry_run: bool) -> None:
         except psycopg.errors.UniqueViolation as error:
             if not left:
                 raise
-            _say(f"somebody added rows meanwhile ({for_log(error.diag.message_primary or '', 200)}); looking again")
+            _say(
+                "somebody added rows meanwhile "
+                f"({for_log(error.diag.message_primary or '', 200)}); looking again"
+            )
         else:
             return
 
 
 def prepare(db: Connection, say: Say, *, dry_run: bool) -> None:
-    """Runs the SQL file as psql does; in a dry run the statements it comes to are only said. Raises psycopg.Error."""
+    """Runs the SQL file as psql does; in a dry run the statements it comes to are only
+    said. Raises psycopg.Error."""
     changes = 0
     for statement in statements(SCRIPT.read_text("utf-8")):
         answers = _texts(db, statement.sql)
@@ -148,7 +175,8 @@ def prepare(db: Connection, say: Say, *, dry_run: bool) -> None:
 
 
 def _carry_out(db: Connection, sql: str, say: Say) -> None:
-    """Runs one statement that changes something; what it returns is its report, else its own text is."""
+    """Runs one statement that changes something; what it returns is its report, else
+    its own text is."""
     began = time.monotonic()
     said = _texts(db, sql)
     for text in said or [f"{sql} ({time.monotonic() - began:.1f} s)"]:
@@ -162,7 +190,8 @@ def _texts(db: Connection, sql: str) -> list[str]:
 
 
 def statements(script: str) -> Iterator[Statement]:
-    """The statements of a psql script in which each ends its line with `;` or is followed by a line `\\gexec`."""
+    """The statements of a psql script in which each ends its line with `;` or is
+    followed by a line `\\gexec`."""
     lines: list[str] = []
     quoted = False
     for line in script.splitlines():
@@ -183,20 +212,29 @@ def statements(script: str) -> Iterator[Statement]:
 
 
 def connect(uri: str, lock_seconds: float, *, dry_run: bool) -> Connection:
-    """A connection in autocommit, as CREATE INDEX CONCURRENTLY needs it. Raises NotPrepared without the password."""
+    """A connection in autocommit, as CREATE INDEX CONCURRENTLY needs it. Raises
+    NotPrepared without the password."""
     try:
         given = conninfo_to_dict(uri)
     except psycopg.ProgrammingError:
         # Its text quotes the URI, and with it the password.
         raise NotPrepared(
-            "MBS2_DB_URI is not a PostgreSQL URI; it looks like postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with "
+            "MBS2_DB_URI is not a PostgreSQL URI; it looks like "
+            "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with "
             "special characters in the password written as %XX",
             ExitCode.USAGE,
         ) from None
-    options = [str(given.get("options") or ""), f"-c prepare_server.lock_timeout={lock_seconds * 1000:.0f}ms"]
+    options = [
+        str(given.get("options") or ""),
+        f"-c prepare_server.lock_timeout={lock_seconds * 1000:.0f}ms",
+    ]
     options += ["-c default_transaction_read_only=on"] if dry_run else []
     whole = make_conninfo(
-        uri, connect_timeout=CONNECT_SECONDS, application_name="prepare_server", options=" ".join(options), **KEEPALIVES
+        uri,
+        connect_timeout=CONNECT_SECONDS,
+        application_name="prepare_server",
+        options=" ".join(options),
+        **KEEPALIVES,
     )
     try:
         return psycopg.connect(whole, autocommit=True)
@@ -222,27 +260,41 @@ def explained(error: psycopg.Error, db: Connection, lock_seconds: float) -> NotP
     said = for_log(error.diag.message_primary or type(error).__name__, 500)
     match error.sqlstate:
         case "MBS01" | "MBS02":
-            return NotPrepared(f"{said}. {for_log(error.diag.message_hint or '', 2000)}", ExitCode.USAGE)
+            return NotPrepared(
+                f"{said}. {for_log(error.diag.message_hint or '', 2000)}",
+                ExitCode.USAGE,
+            )
         case "MBS03":
             return NotPrepared(f"{said}. {error.diag.message_hint}")
         case "42501":
-            return NotPrepared(f"a right is missing: {said}. Connect as the owner of the tables.", ExitCode.USAGE)
+            return NotPrepared(
+                f"a right is missing: {said}. Connect as the owner of the tables.",
+                ExitCode.USAGE,
+            )
         case "55P03":
             return NotPrepared(
-                f"a lock was not to be had within {lock_seconds:g} s{_oldest(db)}. Run this again when they have ended "
-                "(restarting MyBookshelf2 ends those that were forgotten), or with a longer --lock-timeout; what is "
+                f"a lock was not to be had within {lock_seconds:g} s{_oldest(db)}. "
+                "Run this again when they have ended "
+                "(restarting MyBookshelf2 ends those that were forgotten), or with a "
+                "longer --lock-timeout; what is "
                 "half made is removed then."
             )
-    return NotPrepared(f"PostgreSQL says: {said}. What is half made is removed by the next run.")
+    return NotPrepared(
+        f"PostgreSQL says: {said}. What is half made is removed by the next run."
+    )
 
 
 def _oldest(db: Connection) -> str:
-    """The transactions that have been open longest, in words; "" when that cannot be told."""
+    """The transactions that have been open longest, in words; "" when that cannot be
+    told."""
     try:
         rows = db.execute(_OLDEST).fetchall()
     except psycopg.Error:
         return ""
-    shown = [for_log(f"server process {pid} ({user}, {state}, for {age} s)", 200) for pid, user, state, age in rows]
+    shown = [
+        for_log(f"server process {pid} ({user}, {state}, for {age} s)", 200)
+        for pid, user, state, age in rows
+    ]
     return f": transactions are open, {'; '.join(shown)}" if shown else ""
 
 

@@ -1,4 +1,5 @@
-"""Processes of ours on this machine, as files of ours name them: monitor, workers, embedded server."""
+"""Processes of ours on this machine, as files of ours name them: monitor, workers,
+embedded server."""
 
 import json
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from migration.state_files import progress
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A process as a file of ours names it; `sign` is what its command line must hold."""
+    """A process as a file of ours names it; `sign` is what its command line must
+    hold."""
 
     what: str
     identity: Identity
@@ -29,7 +31,10 @@ class Recorded:
 
     def running(self) -> psutil.Process | None:
         """The process, when it is still this one."""
-        return running(self.identity, lambda arguments: any(self.sign in text for text in arguments))
+        return running(
+            self.identity,
+            lambda arguments: any(self.sign in text for text in arguments),
+        )
 
 
 def monitor(state_dir: Path) -> Recorded | None:
@@ -39,35 +44,42 @@ def monitor(state_dir: Path) -> Recorded | None:
 
 
 def server(data_dir: Path) -> tuple[Recorded, str] | None:
-    """The embedded server of a data directory and its URL, as it wrote them down; None when it never ran."""
+    """The embedded server of a data directory and its URL, as it wrote them down; None
+    when it never ran."""
     record = _read(data_dir / "server.json")
     recorded = _recorded("embedded server", record, "bookshelf")
     return (recorded, str(record.get("url"))) if recorded else None
 
 
 def dashboard(state_dir: Path) -> tuple[Recorded, str] | None:
-    """The dashboard of a state directory and its URL, as it wrote them down; None when it never ran."""
+    """The dashboard of a state directory and its URL, as it wrote them down; None when
+    it never ran."""
     record = _read(state_dir / "dashboard" / "server.json")
     recorded = _recorded("dashboard", record, "dashboard")
     return (recorded, str(record.get("url"))) if recorded else None
 
 
 def workers(state_dir: Path) -> list[Recorded]:
-    """The workers of a state directory, as their progress files and the monitor name them."""
+    """The workers of a state directory, as their progress files and the monitor name
+    them."""
     found: dict[int, Recorded] = {}
     for path in progress.progress_paths(state_dir):
         record = _read(path)
         seen = progress.read(path)
         if seen is not None:
             record["birth"] = progress.birth_of_writer(state_dir, seen)
-        recorded = _recorded(f"worker {record.get('worker_id')}", record, "bulk_migrate_calibre")
+        recorded = _recorded(
+            f"worker {record.get('worker_id')}", record, "bulk_migrate_calibre"
+        )
         if recorded:
             found[recorded.pid] = recorded
     # One that has only just been started has no progress file yet.
     state = StateFile(state_path(state_dir)).read()
     for number, known in (state.workers if state else {}).items():
         if known.identity is not None and known.identity.pid not in found:
-            found[known.identity.pid] = Recorded(f"worker {number}", known.identity, "bulk_migrate_calibre")
+            found[known.identity.pid] = Recorded(
+                f"worker {number}", known.identity, "bulk_migrate_calibre"
+            )
     return list(found.values())
 
 

@@ -1,4 +1,5 @@
-"""The state directory of a start: which one it is, and what is done so that it is found."""
+"""The state directory of a start: which one it is, and what is done so that it is
+found."""
 
 import stat
 from collections.abc import Callable, Mapping
@@ -40,7 +41,9 @@ def choose(
     if given.state_dir is not None:
         return Chosen(given.state_dir.resolve())
     patience = Patience(say, seconds=given.library_lock_seconds)
-    chosen = resolve.for_migration(library, given.server, environment, project, patience.read)
+    chosen = resolve.for_migration(
+        library, given.server, environment, project, patience.read
+    )
     if chosen.note:
         say(chosen.note)
     return chosen
@@ -58,7 +61,10 @@ def prepare(state_dir: Path, project: Path) -> str:
     mode = stat.S_IMODE(state_dir.stat().st_mode)
     if not mode & stat.S_IRWXO:
         return ""
-    return f"{state_dir} is open to all users of this machine (mode {mode:04o}); chmod o-rwx closes it"
+    return (
+        f"{state_dir} is open to all users of this machine (mode {mode:04o}); "
+        "chmod o-rwx closes it"
+    )
 
 
 def use_of(state_dir: Path, library: Path, server: str, now: datetime) -> Use:
@@ -69,8 +75,11 @@ def use_of(state_dir: Path, library: Path, server: str, now: datetime) -> Use:
     return Use(state_dir, str(library), library_id, server, now)
 
 
-def leave_traces(use: Use, workers: int, environment: Mapping[str, str], project: Path) -> list[str]:
-    """Notes the directory and links its logs in the checkout; says what was not possible.
+def leave_traces(
+    use: Use, workers: int, environment: Mapping[str, str], project: Path
+) -> list[str]:
+    """Notes the directory and links its logs in the checkout; says what was not
+    possible.
 
     Nothing here stops a start.
     """
@@ -94,10 +103,15 @@ def _note(use: Use, environment: Mapping[str, str]) -> str:
     return ""
 
 
-def _files(state_dir: Path, workers: int, now: datetime, tell: Callable[[str], None]) -> list[str]:
-    """The names to link; what is not written yet is made, empty: no link leads nowhere."""
+def _files(
+    state_dir: Path, workers: int, now: datetime, tell: Callable[[str], None]
+) -> list[str]:
+    """The names to link; what is not written yet is made, empty: no link leads
+    nowhere."""
     logs = [log_path(state_dir, number).name for number in range(1, workers + 1)]
-    older = (path.name for path, _number in log_files(state_dir) if path.suffix == ".log")
+    older = (
+        path.name for path, _number in log_files(state_dir) if path.suffix == ".log"
+    )
     logs = list(dict.fromkeys([*logs, *older]))
     for name in (*logs, *(name for name in links.MONITORS if name.endswith(".log"))):
         # Whoever writes it says why it cannot be written.

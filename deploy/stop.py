@@ -1,4 +1,5 @@
-"""`./stop.sh`: asks monitor, workers, dashboard, server to end, in this order; kills only what is provably ours."""
+"""`./stop.sh`: asks monitor, workers, dashboard, server to end, in this order; kills
+only what is provably ours."""
 
 import argparse
 import shlex
@@ -13,16 +14,26 @@ from auto_monitor.processes import end
 from common.errors import StateDirUnclear
 from common.settings.load import texts_of
 from common.state_dir import several
-from deploy.processes import Recorded, alive, dashboard, everything, monitor, server, workers
+from deploy.processes import (
+    Recorded,
+    alive,
+    dashboard,
+    everything,
+    monitor,
+    server,
+    workers,
+)
 from migration.state_dirs import places
 
 PROJECT = Path(__file__).resolve().parent.parent
-#: Seconds to end after SIGTERM. A worker saves within 10; a monitor may be in the middle of ending one that hangs.
+#: Seconds to end after SIGTERM. A worker saves within 10; a monitor may be in the
+#: middle of ending one that hangs.
 GRACE_SECONDS = 40.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns 0 when nothing that was meant runs any more, 2 when it is not clear what is meant."""
+    """Returns 0 when nothing that was meant runs any more, 2 when it is not clear what
+    is meant."""
     words = sys.argv[1:] if argv is None else list(argv)
     given = _parse(words)
     try:
@@ -30,7 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StateDirUnclear as unclear:
         sys.stderr.write(f"{unclear}\n  ./stop.sh --all   # every one of them\n")
         return int(unclear.exit_code)
-    stopped = sum(_stop_watching(path, monitor_only=given.monitor_only) for path in state_dirs)
+    stopped = sum(
+        _stop_watching(path, monitor_only=given.monitor_only) for path in state_dirs
+    )
     if not given.monitor_only:
         stopped += sum(_stop_serving(path) for path in state_dirs)
     if not stopped:
@@ -41,20 +54,31 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parse(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="./stop.sh",
-        description="Stops the monitor, the workers, the dashboard, then the embedded server, of the migration that "
-        "runs. When several run they are listed, and nothing is stopped. A migration goes on where it was at the "
+        description="Stops the monitor, the workers, the dashboard, then the "
+        "embedded server, of the migration that "
+        "runs. When several run they are listed, and nothing is stopped. A migration "
+        "goes on where it was at the "
         "next start.",
-        epilog="Exit status: 0 nothing is running any more; 2 wrong usage, or several migrations run.",
+        epilog="Exit status: 0 nothing is running any more; 2 wrong usage, or "
+        "several migrations run.",
         allow_abbrev=False,
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
-        "--state-dir", metavar="DIR",
-        help="state directory of the migration [default: that of the one that runs; environment: STATE_DIR]",
-    )  # fmt: skip
-    which.add_argument("--all", action="store_true", help="stop every migration of this user that is known here")
+        "--state-dir",
+        metavar="DIR",
+        help="state directory of the migration [default: that of the one that runs; "
+        "environment: STATE_DIR]",
+    )
+    which.add_argument(
+        "--all",
+        action="store_true",
+        help="stop every migration of this user that is known here",
+    )
     parser.add_argument(
-        "--monitor-only", action="store_true", help="stop the monitor; workers, dashboard and server go on"
+        "--monitor-only",
+        action="store_true",
+        help="stop the monitor; workers, dashboard and server go on",
     )
     argcomplete.autocomplete(parser)
     return parser.parse_args(words)
@@ -67,12 +91,16 @@ def _meant(given: argparse.Namespace, words: Sequence[str]) -> list[Path]:
     if named:
         return [Path(named).expanduser().resolve()]
     runs = _monitor_runs if given.monitor_only else _something_runs
-    running = [place for place in places.everywhere(environment, PROJECT, runs) if place.runs]
+    running = [
+        place for place in places.everywhere(environment, PROJECT, runs) if place.runs
+    ]
     if len(running) > 1 and not given.all:
         raise StateDirUnclear(several(running, shlex.join(["./stop.sh", *words])))
     found = [place.state_dir for place in running]
     also = environment.get("STATE_DIR")
-    return list(dict.fromkeys([*found, *([Path(also).expanduser().resolve()] if also else [])]))
+    return list(
+        dict.fromkeys([*found, *([Path(also).expanduser().resolve()] if also else [])])
+    )
 
 
 def _monitor_runs(state_dir: Path) -> bool:
@@ -101,7 +129,11 @@ def _stop_serving(state_dir: Path) -> int:
 
 def stop(recorded: list[Recorded]) -> int:
     """Ends these processes side by side where they still run; returns how many did."""
-    threads = [threading.Thread(target=_stop, args=(one,)) for one in recorded if one.running() is not None]
+    threads = [
+        threading.Thread(target=_stop, args=(one,))
+        for one in recorded
+        if one.running() is not None
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,1 +1,2 @@
-"""The trusted substrate of the worker: library, wire, ledger, progress. A code fix may never rewrite it."""
+"""The trusted substrate of the worker: library, wire, ledger, progress. A code fix may
+never rewrite it."""

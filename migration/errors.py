@@ -5,16 +5,20 @@
     MigrationError
     ├── Transient            wait and try again; nothing is wrong with the file
     │   ├── ServerUnreachable    refused, reset, timed out before an answer
-    │   ├── ServerFault          what came is no answer: 5xx, a redirect, a page, the server's own trouble; or a task's
-    │   │   └── Unlisted         the server answers, but cannot tell whether it has an ebook of this title
-    │   ├── ResponseLost           the request may have been carried out: reconcile before repeating it
+    │   ├── ServerFault          what came is no answer: 5xx, a redirect, a page,
+    │   │   │                    the server's own trouble; or a task's
+    │   │   └── Unlisted         the server answers, but cannot tell whether it has
+    │   │                        an ebook of this title
+    │   ├── ResponseLost         the request may have been carried out: reconcile
+    │   │                        before repeating it
     │   ├── FileChanged          the file was rewritten while it was read
     │   ├── TokenRefused         the token another process handed over is no longer good
     │   └── LedgerBusy           another process held the ledger for too long
-    ├── PutAside             not now: other books go on meanwhile
+    ├── Deferred             not now: other books go on meanwhile
     │   ├── MachineLost          the machine of a cluster that was at the file is gone
     │   └── FileMoved            a file is not where Calibre listed it: its range is read again
-    ├── Rejected             this file will not arrive; the run goes on; `--retry-failed` tries again
+    ├── Rejected             this file will not arrive; the run goes on;
+    │   │                    `--retry-failed` tries again
     │   ├── TooBig  Unsupported  EmptyFile  Unreadable  OutsideLibrary  NotRegular
     │   ├── MissingFile  AmbiguousFile
     │   ├── RefusedByServer  StoppedItsWorker
@@ -30,8 +34,8 @@
         │   └── TooManyOpenFiles  OutOfMemory  RecursionTooDeep
         └── Superseded                                     70
 
-Every deliberate raise in `migration` is one of these; each leaf's docstring is what it means.
-"""
+Every deliberate raise in `migration` is one of these; each leaf's docstring is what it
+means."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -51,8 +55,8 @@ from common.exit_status import ExitCode as ExitCode
 class Transient(MigrationError):
     """Wait and try again; nothing is wrong with the file.
 
-    `retry_after` is how many seconds the server, or what stands before it, asked to be left alone; 0 when it did not.
-    """
+    `retry_after` is how many seconds the server, or what stands before it, asked to be
+    left alone; 0 when it did not."""
 
     def __init__(self, message: str = "", *, retry_after: float = 0.0) -> None:
         super().__init__(message)
@@ -60,13 +64,13 @@ class Transient(MigrationError):
 
 
 class ServerUnreachable(Transient):
-    """Refused, reset or timed out; the request was certainly not carried out, or may be repeated."""
+    """Refused, reset or timed out; the request was certainly not carried out, or may be
+    repeated."""
 
 
 class ServerFault(Transient):
-    """What came is no answer of the protocol (5xx, a redirect, a page, trouble of the server's own), or a task of the
-    server failed for reasons of its own.
-    """
+    """What came is no answer of the protocol (5xx, a redirect, a page, trouble of the
+    server's own), or a task of the server failed for reasons of its own."""
 
 
 class Unlisted(ServerFault):
@@ -74,12 +78,15 @@ class Unlisted(ServerFault):
 
 
 class ResponseLost(Transient):
-    """A request that must not be repeated blindly got no answer: it may have been carried out.
+    """A request that must not be repeated blindly got no answer: it may have been
+    carried out.
 
-    `still_running` is False when the server is certainly through with it, so it can be reconciled at once.
-    """
+    `still_running` is False when the server is certainly through with it, so it can be
+    reconciled at once."""
 
-    def __init__(self, message: str, *, still_running: bool = True, retry_after: float = 0.0) -> None:
+    def __init__(
+        self, message: str, *, still_running: bool = True, retry_after: float = 0.0
+    ) -> None:
         super().__init__(message, retry_after=retry_after)
         self.still_running = still_running
 
@@ -89,7 +96,8 @@ class FileChanged(Transient):
 
 
 class TokenRefused(Transient):
-    """The server does not accept a token that was handed over; whoever can log in must get a new one."""
+    """The server does not accept a token that was handed over; whoever can log in must
+    get a new one."""
 
 
 class LedgerBusy(Transient):
@@ -97,10 +105,11 @@ class LedgerBusy(Transient):
 
 
 class Deferred(MigrationError):
-    """Not now: another worker has these bytes or this name in flight, or it is too early to reconcile.
+    """Not now: another worker has these bytes or this name in flight, or it is too
+    early to reconcile.
 
-    `until` is the aware UTC time before which trying again is pointless; None means when something else settles.
-    """
+    `until` is the aware UTC time before which trying again is pointless; None means
+    when something else settles."""
 
     def __init__(self, message: str, until: datetime | None = None) -> None:
         super().__init__(message)
@@ -108,29 +117,39 @@ class Deferred(MigrationError):
 
 
 class MachineLost(Deferred):
-    """The machine of a Dask cluster that was at this file is gone, or out of reach with its scheduler.
+    """The machine of a Dask cluster that was at this file is gone, or out of reach with
+    its scheduler.
 
-    `died` is True when the file may be to blame: then it counts as an attempt, like the death of a worker of one's own.
-    `uploaded` is True when its bytes were on the server by then, in an upload that nobody will attach.
-    """
+    `died` is True when the file may be to blame: then it counts as an attempt, like the
+    death of a worker of one's own. `uploaded` is True when its bytes were on the server
+    by then, in an upload that nobody will attach."""
 
-    def __init__(self, message: str, *, died: bool, uploaded: bool = False, until: datetime | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        died: bool,
+        uploaded: bool = False,
+        until: datetime | None = None,
+    ) -> None:
         super().__init__(message, until)
         self.died = died
         self.uploaded = uploaded
 
 
 class FileMoved(Deferred):
-    """A file is not where Calibre listed it; metadata.db must be asked again before it is missing."""
+    """A file is not where Calibre listed it; metadata.db must be asked again before it
+    is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was seen that says why a file cannot arrive: the server's refusal, or a look at its size and bytes.
+    """What was seen that says why a file cannot arrive: the server's refusal, or a look
+    at its size and bytes.
 
-    `reason` is the stable word, `message` one cleaned line; `about` the FileId, BookId or Digest it speaks of. Only
-    `evidence` makes one, so a file cannot be `failed` because the worker's own code says so.
-    """
+    `reason` is the stable word, `message` one cleaned line; `about` the FileId, BookId
+    or Digest it speaks of. Only `evidence` makes one, so a file cannot be `failed`
+    because the worker's own code says so."""
 
     reason: str
     message: str
@@ -138,7 +157,8 @@ class Evidence:
 
 
 class Rejected(MigrationError):
-    """This file will not arrive as it is. `reason` is the stable word of the ledger, the summary and docs/errors.md.
+    """This file will not arrive as it is. `reason` is the stable word of the ledger,
+    the summary and docs/errors.md.
 
     `evidence` is there when the substrate raised it; see `migration/evidence.py`.
     """
@@ -182,13 +202,15 @@ class Unreadable(Rejected):
 
 
 class OutsideLibrary(Rejected):
-    """The recorded path leaves the library (`..`, absolute, empty); it was not opened."""
+    """The recorded path leaves the library (`..`, absolute, empty); it was not
+    opened."""
 
     reason = "outside the library"
 
 
 class NotRegular(Rejected):
-    """In the file's place is a symlink, directory, pipe or device; it was not opened."""
+    """In the file's place is a symlink, directory, pipe or device; it was not
+    opened."""
 
     reason = "not a regular file"
 
@@ -218,7 +240,8 @@ class Misconfigured(Fatal):
 
 
 class WrongLedger(Fatal):
-    """The ledger in the state directory belongs to another library, server or version."""
+    """The ledger in the state directory belongs to another library, server or
+    version."""
 
     exit_code = ExitCode.USAGE
 
@@ -230,7 +253,8 @@ class ServerNeverAnswered(Fatal):
 
 
 class LoginRefused(Fatal):
-    """The server does not accept this user name and password, or the user may not upload."""
+    """The server does not accept this user name and password, or the user may not
+    upload."""
 
     exit_code = ExitCode.SERVER
 
@@ -242,11 +266,13 @@ class LibraryUnreadable(Fatal):
 
 
 class LibraryBusy(LibraryUnreadable):
-    """Another program holds metadata.db locked; a worker that is running waits for it."""
+    """Another program holds metadata.db locked; a worker that is running waits for
+    it."""
 
 
 class LedgerCorrupt(Fatal):
-    """The ledger is damaged or gone: the next start sets it aside and rebuilds it, and says so."""
+    """The ledger is damaged or gone: the next start sets it aside and rebuilds it, and
+    says so."""
 
     exit_code = ExitCode.DAMAGED
 
@@ -258,6 +284,7 @@ class WorkerIdTaken(Fatal):
 
 
 class Superseded(Fatal):
-    """This process no longer owns what it was working on; going on could do something twice."""
+    """This process no longer owns what it was working on; going on could do something
+    twice."""
 
     exit_code = ExitCode.INTERNAL

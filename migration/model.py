@@ -1,9 +1,9 @@
 """The nouns of the migration: frozen values without I/O.
 
-Times are aware UTC datetimes, sizes are bytes, hashes are SHA-1 as 40 lower-case hex digits. A success without
-proof cannot be expressed: `UploadResult` refuses it, and only `client` makes a `Receipt` or `RemoteMatch`, only
-`ledger` a `Known`, only `evidence` the `Evidence` of a failure (an AST test holds them to that).
-"""
+Times are aware UTC datetimes, sizes are bytes, hashes are SHA-1 as 40 lower-case hex
+digits. A success without proof cannot be expressed: `UploadResult` refuses it, and only
+`client` makes a `Receipt` or `RemoteMatch`, only `ledger` a `Known`, only `evidence`
+the `Evidence` of a failure (an AST test holds them to that)."""
 
 import re
 from dataclasses import dataclass, field
@@ -38,7 +38,8 @@ class Phase(StrEnum):
     INITIALIZING = "initializing"  #: reading options, logging in
     DISCOVERING = "discovering"  #: until this process settles its first file
     MIGRATING = "migrating"  #: settling files
-    WAITING = "waiting"  #: for the server to answer again, or for other workers to finish the pass
+    # : for the server to answer again, or for other workers to finish the pass
+    WAITING = "waiting"
     COMPLETED = "completed"  #: everything it could do is accounted for
     STOPPED = "stopped"  #: by a signal, saved
     FAILED = "failed"  #: by a fatal error, saved
@@ -46,7 +47,8 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class FileId:
-    """One format of one Calibre book; `format` is upper case as in Calibre's `data.format` (`EPUB`)."""
+    """One format of one Calibre book; `format` is upper case as in Calibre's
+    `data.format` (`EPUB`)."""
 
     book_id: BookId
     format: str
@@ -69,7 +71,8 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """An author as Calibre has it: `name` for display (`Jane Doe`), `sort` from `authors.sort` (`Doe, Jane`).
+    """An author as Calibre has it: `name` for display (`Jane Doe`), `sort` from
+    `authors.sort` (`Doe, Jane`).
 
     `sort` is "" where the library's sorts are copies of the names, which say nothing.
     """
@@ -82,12 +85,13 @@ class Author:
 class BookFile:
     """One format file as `library` found it, not yet opened.
 
-    `path` is below the library, with the operating system's own bytes; `size` and `mtime_ns` come from the file
-    system. `problem` is a sentence when the file cannot be taken (missing, a symlink, outside the library …); then size
-    and mtime are 0. `note` is a sentence when the file was taken although it was not found as recorded; `conflicted`
-    when what was taken looks like one of two versions that a synchronising program could not reconcile. With both
-    `problem` and `note` several files could be it.
-    """
+    `path` is below the library, with the operating system's own bytes; `size` and
+    `mtime_ns` come from the file system. `problem` is a sentence when the file cannot
+    be taken (missing, a symlink, outside the library …); then size and mtime are 0.
+    `note` is a sentence when the file was taken although it was not found as recorded;
+    `conflicted` when what was taken looks like one of two versions that a synchronising
+    program could not reconcile. With both `problem` and `note` several files could be
+    it."""
 
     id: FileId
     path: bytes
@@ -102,9 +106,8 @@ class BookFile:
 class Origin:
     """What tells that a book is the same one in a library that was made anew.
 
-    `uuid` is Calibre's of the book, "" when it has none; `folder` where Calibre keeps it, below the
-    library.
-    """
+    `uuid` is Calibre's of the book, "" when it has none; `folder` where Calibre keeps
+    it, below the library."""
 
     uuid: str
     folder: bytes
@@ -112,7 +115,8 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a file cannot be taken: `reason` is a `Rejected.reason`, `message` the sentence for the user."""
+    """Why a file cannot be taken: `reason` is a `Rejected.reason`, `message` the
+    sentence for the user."""
 
     reason: str
     message: str
@@ -120,13 +124,14 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """One Calibre book with all its formats and the metadata of metadata.db; every text is sanitised.
+    """One Calibre book with all its formats and the metadata of metadata.db; every text
+    is sanitised.
 
-    `languages` are ISO 639-3 codes in Calibre's order, `rating` is 0-10 (half stars) or None, `cover` the path of
-    cover.jpg below the library when Calibre says there is one; when that cannot be taken it is None and `cover_problem`
-    says why. `extras` holds, by field name, what the server has
-    no place for (comments, identifiers, publisher, dates, custom columns), as JSON values.
-    """
+    `languages` are ISO 639-3 codes in Calibre's order, `rating` is 0-10 (half stars) or
+    None, `cover` the path of cover.jpg below the library when Calibre says there is
+    one; when that cannot be taken it is None and `cover_problem` says why. `extras`
+    holds, by field name, what the server has no place for (comments, identifiers,
+    publisher, dates, custom columns), as JSON values."""
 
     id: BookId
     title: str
@@ -152,7 +157,8 @@ class PersonName:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What the server can express: language codes and genre names (as it spells them) with their ids."""
+    """What the server can express: language codes and genre names (as it spells them)
+    with their ids."""
 
     languages: dict[str, int]
     genres: dict[str, int]
@@ -162,9 +168,9 @@ class Vocabulary:
 class EbookMetadata:
     """A book's metadata as MyBookshelf2 accepts it: resolved, cut to its lengths.
 
-    `rating` is 0-100 or None, `series_index` an integer or None. `not_carried` holds by field name the Calibre value
-    that has no place on the server, so that it is not lost.
-    """
+    `rating` is 0-100 or None, `series_index` an integer or None. `not_carried` holds by
+    field name the Calibre value that has no place on the server, so that it is not
+    lost."""
 
     title: str
     working_title: str
@@ -189,7 +195,8 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class RemoteMatch:
-    """The server's word that it already had these bytes, and where. Only `client` and `server_db` make one."""
+    """The server's word that it already had these bytes, and where. Only `client` and
+    `server_db` make one."""
 
     digest: Digest
     ebook_id: EbookId | None = None
@@ -204,7 +211,8 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class UploadResult:
-    """What became of one file, with its proof. `reason` and `message` are for failed and skipped files.
+    """What became of one file, with its proof. `reason` and `message` are for failed
+    and skipped files.
 
     Those of a failed file are its evidence's.
     """
@@ -219,7 +227,9 @@ class UploadResult:
     def __post_init__(self) -> None:
         needed = _PROOFS.get(self.outcome, type(None))
         if not isinstance(self.proof, needed):
-            raise ValueError(f"{self.outcome} needs {needed.__name__} as proof, not {self.proof!r}")
+            raise ValueError(
+                f"{self.outcome} needs {needed.__name__} as proof, not {self.proof!r}"
+            )
         if self.outcome is Outcome.PENDING:
             raise ValueError("pending is no result")
         if isinstance(self.proof, Evidence):
@@ -227,7 +237,11 @@ class UploadResult:
             object.__setattr__(self, "message", self.proof.message)
 
 
-_PROOFS: dict[Outcome, type] = {Outcome.UPLOADED: Receipt, Outcome.DUPLICATE: Known, Outcome.FAILED: Evidence}
+_PROOFS: dict[Outcome, type] = {
+    Outcome.UPLOADED: Receipt,
+    Outcome.DUPLICATE: Known,
+    Outcome.FAILED: Evidence,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,12 +257,20 @@ class Counts:
 
     def balanced(self) -> bool:
         """Does discovered equal the sum of the rest?"""
-        return self.discovered == self.uploaded + self.duplicate + self.skipped + self.failed + self.pending
+        return (
+            self.discovered
+            == self.uploaded
+            + self.duplicate
+            + self.skipped
+            + self.failed
+            + self.pending
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """A file being sent now: its path for people, its id for whoever asks the ledger about it."""
+    """A file being sent now: its path for people, its id for whoever asks the ledger
+    about it."""
 
     file: str
     bytes_sent: int
@@ -268,7 +290,8 @@ class LastError:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One worker's progress file, DESIGN section 7. Counts are files of this process."""
+    """One worker's progress file, DESIGN section 7. Counts are files of this
+    process."""
 
     worker_id: int
     pid: int

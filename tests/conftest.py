@@ -1,4 +1,5 @@
-"""Fixtures: a clean environment, real servers and workers on loopback, each ended by whoever started it."""
+"""Fixtures: a clean environment, real servers and workers on loopback, each ended by
+whoever started it."""
 
 import gc
 import os
@@ -18,12 +19,14 @@ import requests
 
 from tests.support.home import Home
 
-# How long one example takes says how busy the machine is, not whether the code is right.
+# How long one example takes says how busy the machine is, not whether the code is
+# right.
 hypothesis.settings.register_profile("ours", deadline=None)
 hypothesis.settings.load_profile("ours")
 
-# Freezing time looks at every attribute of every module; those of `settings` that only MyBookshelf2 reads end a process
-# without its secrets. The time would then stay frozen for every later test of this process.
+# Freezing time looks at every attribute of every module; those of `settings` that only
+# MyBookshelf2 reads end a process without its secrets. The time would then stay frozen
+# for every later test of this process.
 freezegun.configure(extend_ignore_list=["settings"])
 
 # Before anything is started: even the fixtures of a whole session get no other home.
@@ -88,10 +91,19 @@ _OURS = (
 
 def clean_environment(**more: str) -> dict[str, str]:
     """The environment without settings of the person who runs the tests."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(_OURS)}
-    # Nothing on loopback arrives late unless a test says so. The links in the checkout are a person's.
+    kept = {
+        key: value for key, value in os.environ.items() if not key.startswith(_OURS)
+    }
+    # Nothing on loopback arrives late unless a test says so. The links in the checkout
+    # are a person's.
     ours = {"LAST_LOOK_SECONDS": "0.1", "CHECKOUT_LINKS": "0"}
-    return {**kept, "PYTHONPATH": str(PROJECT), "PYTHONWARNINGS": "error", **ours, **more}
+    return {
+        **kept,
+        "PYTHONPATH": str(PROJECT),
+        "PYTHONWARNINGS": "error",
+        **ours,
+        **more,
+    }
 
 
 def needs(program: str) -> None:
@@ -99,7 +111,9 @@ def needs(program: str) -> None:
     if shutil.which(program) is None:
         if os.environ.get("CI"):
             pytest.fail(f"{program} is missing under CI")
-        pytest.skip(f"{program} is not installed (./run_tests.sh --system-deps installs it)")
+        pytest.skip(
+            f"{program} is not installed (./run_tests.sh --system-deps installs it)"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,21 +135,39 @@ class Shelf:
         """A session that is logged in."""
         session = requests.Session()
         answer = session.post(
-            f"{self.url}/login", json={"username": self.username, "password": self.password}, timeout=20
+            f"{self.url}/login",
+            json={"username": self.username, "password": self.password},
+            timeout=20,
         )
         session.headers["Authorization"] = f"bearer {answer.json()['access_token']}"
         return session
 
 
-def start_shelf(data_dir: Path, *options: str, port: int = 0, **environment: str) -> Shelf:
+def start_shelf(
+    data_dir: Path, *options: str, port: int = 0, **environment: str
+) -> Shelf:
     """Starts an embedded server and waits until it listens."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "bookshelf", "--data-dir", str(data_dir), "--port", str(port), *options],
-        cwd=PROJECT, env=clean_environment(MBS2_PASSWORD=PASSWORD, **environment), stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "bookshelf",
+            "--data-dir",
+            str(data_dir),
+            "--port",
+            str(port),
+            *options,
+        ],
+        cwd=PROJECT,
+        env=clean_environment(MBS2_PASSWORD=PASSWORD, **environment),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None
     line = process.stdout.readline()
-    assert line.startswith("bookshelf listening on "), f"the server did not start: {line!r}"
+    assert line.startswith("bookshelf listening on "), (
+        f"the server did not start: {line!r}"
+    )
     return Shelf(line.split()[-1], data_dir, process)
 
 
@@ -157,7 +189,8 @@ def end(process: "subprocess.Popen[str] | None") -> None:
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the person who runs the tests reaches a test, and no test a home that another one used."""
+    """No setting of the person who runs the tests reaches a test, and no test a home
+    that another one used."""
     for key in list(os.environ):
         if key.startswith(_OURS):
             monkeypatch.delenv(key)
@@ -166,7 +199,8 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _the_persons_state() -> Iterator[None]:
-    """Nothing that a test starts comes near the state directories of the person who runs the tests."""
+    """Nothing that a test starts comes near the state directories of the person who
+    runs the tests."""
     yield
     assert HOME.written() == []
 
@@ -176,7 +210,9 @@ def shelves() -> Iterator[Callable[..., Shelf]]:
     """Starts servers; all are ended after the test."""
     started: list[Shelf] = []
 
-    def start(data_dir: Path, *options: str, port: int = 0, **environment: str) -> Shelf:
+    def start(
+        data_dir: Path, *options: str, port: int = 0, **environment: str
+    ) -> Shelf:
         started.append(start_shelf(data_dir, *options, port=port, **environment))
         return started[-1]
 
@@ -200,26 +236,42 @@ class Workers:
         self.script = PROJECT / "bulk_migrate_calibre.py"
         self.running: list[subprocess.Popen[str]] = []
 
-    def start(self, library: Path, shelf: Shelf, *options: str, **environment: str) -> "subprocess.Popen[str]":
+    def start(
+        self, library: Path, shelf: Shelf, *options: str, **environment: str
+    ) -> "subprocess.Popen[str]":
         """Starts a worker and returns at once."""
         command = [
-            sys.executable, str(self.script), str(library), "--server", shelf.url,
-            "--state-dir", str(self.state_dir), *options,
-        ]  # fmt: skip
+            sys.executable,
+            str(self.script),
+            str(library),
+            "--server",
+            shelf.url,
+            "--state-dir",
+            str(self.state_dir),
+            *options,
+        ]
         process = subprocess.Popen(
-            command, cwd=PROJECT, env=clean_environment(MBS2_PASSWORD=shelf.password, **environment), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            command,
+            cwd=PROJECT,
+            env=clean_environment(MBS2_PASSWORD=shelf.password, **environment),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         self.running.append(process)
         return process
 
-    def run(self, library: Path, shelf: Shelf, *options: str, **environment: str) -> tuple[int, str]:
+    def run(
+        self, library: Path, shelf: Shelf, *options: str, **environment: str
+    ) -> tuple[int, str]:
         """Runs a worker to its end; returns its exit status and what it said."""
         process = self.start(library, shelf, *options, **environment)
         return self.finish(process)
 
     @staticmethod
-    def finish(process: "subprocess.Popen[str]", timeout: float = 240) -> tuple[int, str]:
+    def finish(
+        process: "subprocess.Popen[str]", timeout: float = 240
+    ) -> tuple[int, str]:
         """Waits for a worker; returns its exit status and what it said."""
         out, err = process.communicate(timeout=timeout)
         return process.returncode, out + err
@@ -250,5 +302,9 @@ def _threads_end() -> Iterator[None]:
     """A test leaves no thread behind that is not a daemon."""
     before = set(threading.enumerate())
     yield
-    left = [thread for thread in threading.enumerate() if thread not in before and not thread.daemon]
+    left = [
+        thread
+        for thread in threading.enumerate()
+        if thread not in before and not thread.daemon
+    ]
     assert not left, f"threads left running: {left}"

@@ -1,4 +1,5 @@
-"""Tells a person: a line in the log, and a POST to ALERT_WEBHOOK_URL when there is one."""
+"""Tells a person: a line in the log, and a POST to ALERT_WEBHOOK_URL when there is
+one."""
 
 import threading
 
@@ -13,7 +14,8 @@ TIMEOUTS, TRIES = (5.0, 10.0), 3
 
 
 class Alerts:
-    """Sends texts to a webhook (Slack's, Discord's and ntfy's formats in one), without ever holding the monitor up."""
+    """Sends texts to a webhook (Slack's, Discord's and ntfy's formats in one), without
+    ever holding the monitor up."""
 
     def __init__(self, url: str, action_log: ActionLog) -> None:
         """`url` is a secret: it is never logged. Empty: only the log is told."""
@@ -33,8 +35,15 @@ class Alerts:
 
     def _send_later(self, text: str) -> None:
         if self._url:
-            thread = threading.Thread(target=self._send, args=(for_log(text, 2000),), name="alert", daemon=True)
-            self._threads = [other for other in self._threads if other.is_alive()] + [thread]
+            thread = threading.Thread(
+                target=self._send,
+                args=(for_log(text, 2000),),
+                name="alert",
+                daemon=True,
+            )
+            self._threads = [other for other in self._threads if other.is_alive()] + [
+                thread
+            ]
             thread.start()
 
     def finish(self, seconds: float) -> None:
@@ -44,16 +53,23 @@ class Alerts:
 
     def _send(self, text: str) -> None:
         sending = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(TRIES), wait=tenacity.wait_exponential(1, 10),
-            retry=tenacity.retry_if_exception_type(requests.RequestException), reraise=True,
-        )  # fmt: skip
+            stop=tenacity.stop_after_attempt(TRIES),
+            wait=tenacity.wait_exponential(1, 10),
+            retry=tenacity.retry_if_exception_type(requests.RequestException),
+            reraise=True,
+        )
         try:
             sending(self._post, text)
         except (requests.RequestException, ValueError) as error:
-            self._log.warning("The alert could not be sent (%s); is ALERT_WEBHOOK_URL right?", type(error).__name__)
+            self._log.warning(
+                "The alert could not be sent (%s); is ALERT_WEBHOOK_URL right?",
+                type(error).__name__,
+            )
 
     def _post(self, text: str) -> None:
         with requests.post(
-            self._url, json={"text": text, "content": text, "message": text}, timeout=TIMEOUTS
+            self._url,
+            json={"text": text, "content": text, "message": text},
+            timeout=TIMEOUTS,
         ) as answer:
             answer.raise_for_status()

@@ -1,4 +1,5 @@
-"""The report at the end of a pass: written by a process of its own, which gets so much time and no more."""
+"""The report at the end of a pass: written by a process of its own, which gets so much
+time and no more."""
 
 import subprocess
 import sys
@@ -8,14 +9,30 @@ from auto_monitor.record.action_log import ActionLog
 from common.sanitize import for_log
 
 
-def write_report(state_dir: Path, project: Path, action_log: ActionLog, seconds: float) -> None:
+def write_report(
+    state_dir: Path, project: Path, action_log: ActionLog, seconds: float
+) -> None:
     """`STATE_DIR/report/`; that it cannot be written changes nothing about the pass."""
     if seconds <= 0:
         return
-    command = [sys.executable, "-m", "dashboard", "--state-dir", str(state_dir), "--report", str(state_dir / "report")]
+    command = [
+        sys.executable,
+        "-m",
+        "dashboard",
+        "--state-dir",
+        str(state_dir),
+        "--report",
+        str(state_dir / "report"),
+    ]
     try:
         done = subprocess.run(
-            command, cwd=project, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False
+            command,
+            cwd=project,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
         )
     except (OSError, subprocess.SubprocessError) as error:
         action_log.warning("There is no report of the pass: %s", for_log(str(error)))

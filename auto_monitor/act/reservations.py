@@ -1,4 +1,5 @@
-"""Keeps books for the worker that a candidate is tried on; `reservation` owns the file, the ledger heeds it."""
+"""Keeps books for the worker that a candidate is tried on; `reservation` owns the file,
+the ledger heeds it."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from migration.state_files import reservation
 
 @dataclass(frozen=True, slots=True)
 class TrialReservations:
-    """One state directory. A reservation runs out by itself when a trial can last no longer."""
+    """One state directory. A reservation runs out by itself when a trial can last no
+    longer."""
 
     state_dir: Path
     clock: SteadyClock

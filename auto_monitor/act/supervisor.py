@@ -1,4 +1,5 @@
-"""Supervises the workers: who runs, who is missing, who is let go. Keeps processes and memory in step."""
+"""Supervises the workers: who runs, who is missing, who is let go. Keeps processes and
+memory in step."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,14 @@ STAYS_OPEN = 6
 class Supervisor:
     """Starts and ends workers by their ids."""
 
-    def __init__(self, workers: Processes, script: Script, cases: Cases, memory: Memory, action_log: ActionLog) -> None:
+    def __init__(
+        self,
+        workers: Processes,
+        script: Script,
+        cases: Cases,
+        memory: Memory,
+        action_log: ActionLog,
+    ) -> None:
         self.workers = workers
         self._script = script
         self._cases = cases
@@ -25,27 +33,44 @@ class Supervisor:
         self._action_log = action_log
 
     def revived(self, record: WorkerRecord) -> WorkerRecord:
-        """A worker an earlier monitor knew: as it is when it lives, else to be started, which is no attempt."""
+        """A worker an earlier monitor knew: as it is when it lives, else to be started,
+        which is no attempt."""
         if self.workers.lives(record.identity, record.worker_id):
             return record
         return replace(record, identity=None, exit_code=None, suspect_since=None)
 
     def adopt(self, observer: Observer) -> None:
-        """Takes workers under observation that run here without our having started them."""
+        """Takes workers under observation that run here without our having started
+        them."""
         for number, identity in observer.found_by_hand().items():
             record = self._memory.record(number)
             if self.workers.lives(record.identity, number):
                 continue
-            self._action_log.info("Worker %d runs (pid %d); it is watched from now on", number, identity.pid)
-            self._memory.remember(replace(record, identity=identity, exit_code=None, wanted=True))
+            self._action_log.info(
+                "Worker %d runs (pid %d); it is watched from now on",
+                number,
+                identity.pid,
+            )
+            self._memory.remember(
+                replace(record, identity=identity, exit_code=None, wanted=True)
+            )
 
     def fill_up(self) -> None:
-        """Starts the workers that are missing to the desired number; those that fell are healing's business."""
+        """Starts the workers that are missing to the desired number; those that fell
+        are healing's business."""
         wanted = self._memory.wanted()
-        missing = [record.worker_id for record in wanted if record.identity is None and not record.paused]
-        missing += scaling.missing_ids(self._memory.state.desired, [record.worker_id for record in wanted])
+        missing = [
+            record.worker_id
+            for record in wanted
+            if record.identity is None and not record.paused
+        ]
+        missing += scaling.missing_ids(
+            self._memory.state.desired, [record.worker_id for record in wanted]
+        )
         for number in missing:
-            if self._action_log.act(f"Starting worker {number}: {self._memory.state.desired} are desired"):
+            if self._action_log.act(
+                f"Starting worker {number}: {self._memory.state.desired} are desired"
+            ):
                 self.start(number)
 
     def start(self, number: int) -> Identity | None:
@@ -53,46 +78,69 @@ class Supervisor:
         record = self._memory.record(number)
         try:
             identity = self.workers.start(
-                number, script=self._candidate(number), parallel_uploads=record.parallel_uploads,
-                batch_size=record.batch_size, retry_failed=self._tries_again(number),
-            )  # fmt: skip
+                number,
+                script=self._candidate(number),
+                parallel_uploads=record.parallel_uploads,
+                batch_size=record.batch_size,
+                retry_failed=self._tries_again(number),
+            )
         except OSError as error:
-            self._action_log.error("Worker %d cannot be started: %s", number, error.strerror)
+            self._action_log.error(
+                "Worker %d cannot be started: %s", number, error.strerror
+            )
             return None
-        self._memory.remember(replace(record, wanted=True, identity=identity, exit_code=None))
+        self._memory.remember(
+            replace(record, wanted=True, identity=identity, exit_code=None)
+        )
         self._action_log.done(f"Worker {number} runs as pid {identity.pid}")
         return identity
 
     def _candidate(self, number: int) -> Path | None:
         """The candidate that is tried on worker N; None for the script in place."""
         entry = self._cases.of(number)
-        candidate = entry.case.candidate if entry is not None and entry.case is not None else None
+        candidate = (
+            entry.case.candidate
+            if entry is not None and entry.case is not None
+            else None
+        )
         return None if candidate is None else self._script.path_of(candidate)
 
     def _tries_again(self, number: int) -> bool:
-        """Is worker N to try again what failed, because its candidate is to show that it does better?"""
+        """Is worker N to try again what failed, because its candidate is to show that
+        it does better?"""
         entry = self._cases.of(number)
-        return self._candidate(number) is not None and entry is not None and entry.trigger == Trigger.ALL_FAILING
+        return (
+            self._candidate(number) is not None
+            and entry is not None
+            and entry.trigger == Trigger.ALL_FAILING
+        )
 
     def runs(self, number: int, name: str) -> bool:
         """Does worker N run the script of this name?"""
         return self.workers.runs(self._memory.record(number).identity, number, name)
 
     def kill(self, number: int) -> bool:
-        """Ends worker N: TERM, 10 s, KILL of its own group; False when it was not there. Never anything else."""
+        """Ends worker N: TERM, 10 s, KILL of its own group; False when it was not
+        there. Never anything else."""
         return self.workers.stop(self._memory.record(number).identity, number)
 
     def time_is_up(self) -> bool:
-        """Has all the time passed that the whole migration was given? Then nobody is started or helped any more."""
+        """Has all the time passed that the whole migration was given? Then nobody is
+        started or helped any more."""
         return self.workers.time_is_up()
 
     def leave_open(self) -> int:
-        """The time is up and nobody works any more: ends what hangs, leaves the pass open; returns the exit status."""
-        if self._action_log.act("The time is up (MIGRATE_MAX_DURATION); the pass stays open and ./start.sh goes on"):
+        """The time is up and nobody works any more: ends what hangs, leaves the pass
+        open; returns the exit status."""
+        if self._action_log.act(
+            "The time is up (MIGRATE_MAX_DURATION); the pass stays open and ./start.sh goes on"
+        ):
             self.dismiss()
         self._memory.save(ended="stopped")
         return STAYS_OPEN
 
     def dismiss(self) -> None:
         """Ends every worker."""
-        self.workers.stop_all({record.worker_id: record.identity for record in self._memory.records()})
+        self.workers.stop_all(
+            {record.worker_id: record.identity for record in self._memory.records()}
+        )

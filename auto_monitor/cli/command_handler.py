@@ -1,4 +1,5 @@
-"""What people ask for through `commands/`, carried out: pause, resume, restart of a worker; retry of failed files."""
+"""What people ask for through `commands/`, carried out: pause, resume, restart of a
+worker; retry of failed files."""
 
 import subprocess
 import sys
@@ -16,13 +17,15 @@ from auto_monitor.record.memory import Memory
 from auto_monitor.repair.attempts import Attempts
 from common.sanitize import for_log
 
-#: Seconds for the process that puts failed files back to pending: a transaction, when the ledger is free.
+#: Seconds for the process that puts failed files back to pending: a transaction, when
+#: the ledger is free.
 RETRY_SECONDS = 150.0
 
 
 @dataclass(slots=True)
 class Retries:
-    """Puts failed files back to pending, one process at a time: the monitor itself never writes the ledger."""
+    """Puts failed files back to pending, one process at a time: the monitor itself
+    never writes the ledger."""
 
     state_dir: Path
     project: Path
@@ -37,7 +40,8 @@ class Retries:
         self.look()
 
     def look(self) -> None:
-        """Says how the process at work has ended, and starts the next one. Never waits."""
+        """Says how the process at work has ended, and starts the next one. Never
+        waits."""
         if self._process is not None and not self._ended(self._process):
             return
         self._process = None
@@ -45,10 +49,13 @@ class Retries:
             self._start(self._waiting.popleft())
 
     def finish(self) -> None:
-        """The monitor ends: what is at work gets to its end, what waits is left as a command again."""
+        """The monitor ends: what is at work gets to its end, what waits is left as a
+        command again."""
         if self._process is not None:
             try:
-                self._process.wait(max(0.0, min(10.0, self._deadline - time.monotonic())))
+                self._process.wait(
+                    max(0.0, min(10.0, self._deadline - time.monotonic()))
+                )
             except subprocess.TimeoutExpired:
                 self._deadline = 0.0
             self._ended(self._process)
@@ -57,16 +64,29 @@ class Retries:
 
     def _start(self, command: Command) -> None:
         files = [f"{file.book_id}:{file.format}" for file in command.files]
-        line = [sys.executable, "-m", "migration.commands.retry", "--state-dir", str(self.state_dir)]
+        line = [
+            sys.executable,
+            "-m",
+            "migration.commands.retry",
+            "--state-dir",
+            str(self.state_dir),
+        ]
         line += ["--", *files] if files else ["--all"]
         self._deadline = time.monotonic() + RETRY_SECONDS
         try:
             self._process = subprocess.Popen(
-                line, cwd=self.project, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                text=True, start_new_session=True,
-            )  # fmt: skip
+                line,
+                cwd=self.project,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
         except OSError as error:
-            self.action_log.error("Failed files cannot be put back to pending: %s", error.strerror)
+            self.action_log.error(
+                "Failed files cannot be put back to pending: %s", error.strerror
+            )
 
     def _ended(self, process: "subprocess.Popen[str]") -> bool:
         if process.poll() is None:
@@ -75,7 +95,9 @@ class Retries:
             process.kill()
         said, _ = process.communicate()
         how = "" if process.returncode == 0 else f" (status {process.returncode})"
-        self.action_log.done(f"Retry of failed files: {for_log(said) or 'nothing was said'}{how}")
+        self.action_log.done(
+            f"Retry of failed files: {for_log(said) or 'nothing was said'}{how}"
+        )
         return True
 
 
@@ -97,17 +119,21 @@ class CommandHandler:
         return commands.waiting(self.state_dir, self.stuck)
 
     def finish(self) -> None:
-        """The monitor ends: a retry at work gets to its end, what waits is left as a command again."""
+        """The monitor ends: a retry at work gets to its end, what waits is left as a
+        command again."""
         self.retries.finish()
 
     def carry_out(self) -> None:
         """All that were left since the last look."""
         taken = commands.take(self.state_dir)
         for name in taken.strange:
-            self.action_log.warning("commands/%s is not a command and was removed", for_log(name))
+            self.action_log.warning(
+                "commands/%s is not a command and was removed", for_log(name)
+            )
         for name, why in taken.stuck.items():
             self.action_log.once(
-                f"command {name}", f"commands/{for_log(name)} cannot be removed ({why}) and is not carried out"
+                f"command {name}",
+                f"commands/{for_log(name)} cannot be removed ({why}) and is not carried out",
             )
         self.stuck.clear()
         self.stuck.update(taken.stuck)
@@ -123,20 +149,29 @@ class CommandHandler:
             return
         record = self.memory.state.workers.get(command.worker_id)
         if record is None or not record.wanted:
-            self.action_log.warning("Worker %d is none of ours now: no %s", command.worker_id, command.kind.value)
+            self.action_log.warning(
+                "Worker %d is none of ours now: no %s",
+                command.worker_id,
+                command.kind.value,
+            )
             return
-        act = {CommandKind.PAUSE: self.pause, CommandKind.RESUME: self.resume, CommandKind.RESTART: self.restart}[
-            command.kind
-        ]
+        act = {
+            CommandKind.PAUSE: self.pause,
+            CommandKind.RESUME: self.resume,
+            CommandKind.RESTART: self.restart,
+        }[command.kind]
         act(record)
 
     def pause(self, record: WorkerRecord) -> None:
-        """The worker is stopped and stays so, across restarts of the monitor too, until it is resumed."""
+        """The worker is stopped and stays so, across restarts of the monitor too, until
+        it is resumed."""
         number = record.worker_id
         if record.paused:
             self.action_log.warning("Worker %d is paused already", number)
             return
-        self.action_log.act(f"Pausing worker {number}, as asked; its range goes to the others")
+        self.action_log.act(
+            f"Pausing worker {number}, as asked; its range goes to the others"
+        )
         paused = replace(record, paused=True, by_hand=True, suspect_since=None)
         self.memory.remember(paused)
         self.attempts.conclude(number, None, "a person paused the worker")
@@ -144,21 +179,31 @@ class CommandHandler:
         self.supervisor.kill(number)
 
     def resume(self, record: WorkerRecord) -> None:
-        """A paused worker is to be started again; its attempts begin anew, its settings stay."""
+        """A paused worker is to be started again; its attempts begin anew, its settings
+        stay."""
         number = record.worker_id
         if not record.paused:
-            self.action_log.warning("Worker %d is not paused: nothing to resume", number)
+            self.action_log.warning(
+                "Worker %d is not paused: nothing to resume", number
+            )
             return
         self.action_log.act(f"Worker {number}: resumed, as asked")
         self.memory.remember(
-            WorkerRecord(number, parallel_uploads=record.parallel_uploads, batch_size=record.batch_size)
+            WorkerRecord(
+                number,
+                parallel_uploads=record.parallel_uploads,
+                batch_size=record.batch_size,
+            )
         )
 
     def restart(self, record: WorkerRecord) -> None:
-        """The process is ended and another one started; no attempt is counted, an open one is closed."""
+        """The process is ended and another one started; no attempt is counted, an open
+        one is closed."""
         number = record.worker_id
         if record.paused:
-            self.action_log.warning("Worker %d is paused: resume it instead of restarting it", number)
+            self.action_log.warning(
+                "Worker %d is paused: resume it instead of restarting it", number
+            )
             return
         self.action_log.act(f"Restarting worker {number}, as asked")
         self.attempts.conclude(number, None, "a person restarted the worker")

@@ -1,4 +1,5 @@
-"""The monitor's command line: every option with help, default, unit and environment variable."""
+"""The monitor's command line: every option with help, default, unit and environment
+variable."""
 
 import argparse
 import os
@@ -36,8 +37,8 @@ exit status:
 class Settings:
     """What one monitor was asked to do. Intervals and thresholds are seconds.
 
-    `target_given`: the number of workers was named on the command line, so it counts more than what is remembered.
-    """
+    `target_given`: the number of workers was named on the command line, so it counts
+    more than what is remembered."""
 
     library: Path
     server: str
@@ -59,7 +60,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser; the settings' values stay texts, which the loader reads."""
     parser = argparse.ArgumentParser(
         prog="monitor.py",
-        description="Watches the workers of a migration: restarts those that are stuck or stopped, scales their number "
+        description="Watches the workers of a migration: restarts those that are "
+        "stuck or stopped, scales their number "
         "with the disk, and ends when the pass is closed.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -69,30 +71,66 @@ def build_parser() -> argparse.ArgumentParser:
     add_options(parser, MonitorSettings, without={"state_dir"})
     parser.add_argument("--state-dir", metavar="DIR", default=None, help=HELP_BEGUN)
     parser.add_argument(
-        "--threshold", metavar="MIN", default=None,
-        help="minutes without progress after which a worker is stuck [default: 5; environment: STUCK_THRESHOLD_SECONDS,"
+        "--threshold",
+        metavar="MIN",
+        default=None,
+        help="minutes without progress after which a worker is stuck [default: 5; "
+        "environment: STUCK_THRESHOLD_SECONDS,"
         " in seconds]",
-    )  # fmt: skip
-    parser.add_argument("--llm-enabled", action="store_true", help="ask an LLM for the root cause and apply its fixes")
-    parser.add_argument("--dry-run", action="store_true", help="observe, and say what would be done; touch nothing")
-    parser.add_argument("--once", action="store_true", help="one look, and what it leads to; then end")
-    parser.add_argument("--stop-workers", action="store_true", help="when asked to stop, stop the workers too")
-    parser.add_argument("--quiet", action="store_true", help="say nothing on the terminal; monitor.log has it all")
+    )
+    parser.add_argument(
+        "--llm-enabled",
+        action="store_true",
+        help="ask an LLM for the root cause and apply its fixes",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="observe, and say what would be done; touch nothing",
+    )
+    parser.add_argument(
+        "--once", action="store_true", help="one look, and what it leads to; then end"
+    )
+    parser.add_argument(
+        "--stop-workers",
+        action="store_true",
+        help="when asked to stop, stop the workers too",
+    )
+    parser.add_argument(
+        "--quiet",
+        action="store_true",
+        help="say nothing on the terminal; monitor.log has it all",
+    )
     _add_commands(parser)
     return parser
 
 
 def _add_commands(parser: argparse.ArgumentParser) -> None:
     command = parser.add_mutually_exclusive_group()
-    command.add_argument("--status", action="store_true", help="show workers, totals, open cases; then end")
     command.add_argument(
-        "--resume", type=int, metavar="N", help="a paused worker: try again [no default; environment: none]"
+        "--status",
+        action="store_true",
+        help="show workers, totals, open cases; then end",
     )
     command.add_argument(
-        "--rollback", action="store_true", help="put the newest backup of the worker script back, by hand; then end"
+        "--resume",
+        type=int,
+        metavar="N",
+        help="a paused worker: try again [no default; environment: none]",
     )
-    parser.add_argument("--json", action="store_true", help="with --status: one JSON object")
-    parser.add_argument("--watch", action="store_true", help="with --status: live, until Ctrl-C or the pass is closed")
+    command.add_argument(
+        "--rollback",
+        action="store_true",
+        help="put the newest backup of the worker script back, by hand; then end",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="with --status: one JSON object"
+    )
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="with --status: live, until Ctrl-C or the pass is closed",
+    )
 
 
 def settings_of(given: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
@@ -103,8 +141,14 @@ def settings_of(given: argparse.Namespace, environment: Mapping[str, str]) -> Se
         raise Misconfigured("no library: give --library DIR or set CALIBRE_LIBRARY")
     library = values.library.resolve()
     if not (library / "metadata.db").is_file():
-        raise Misconfigured(f"{library} has no metadata.db; name the folder of a Calibre library")
-    if not values.min_worker_count <= values.target_worker_count <= values.max_worker_count:
+        raise Misconfigured(
+            f"{library} has no metadata.db; name the folder of a Calibre library"
+        )
+    if (
+        not values.min_worker_count
+        <= values.target_worker_count
+        <= values.max_worker_count
+    ):
         raise Misconfigured(
             f"--workers {values.target_worker_count} is not between {values.min_worker_count} and "
             f"{values.max_worker_count}"
@@ -132,19 +176,33 @@ def settings_of(given: argparse.Namespace, environment: Mapping[str, str]) -> Se
 
 def script_of(environment: Mapping[str, str]) -> Path:
     """The worker script, absolute. Raises Misconfigured."""
-    script = Path(environment.get("WORKER_SCRIPT") or config.PROJECT / "bulk_migrate_calibre.py").expanduser().resolve()
+    script = (
+        Path(
+            environment.get("WORKER_SCRIPT")
+            or config.PROJECT / "bulk_migrate_calibre.py"
+        )
+        .expanduser()
+        .resolve()
+    )
     if not script.is_file():
-        raise Misconfigured(f"there is no worker script {script}; is WORKER_SCRIPT right?")
+        raise Misconfigured(
+            f"there is no worker script {script}; is WORKER_SCRIPT right?"
+        )
     return script
 
 
-def state_dir_of(given: argparse.Namespace, values: MonitorSettings, environment: Mapping[str, str]) -> Path:
-    """The state directory, absolute; without one, that of the library and the server, which is filled in.
+def state_dir_of(
+    given: argparse.Namespace, values: MonitorSettings, environment: Mapping[str, str]
+) -> Path:
+    """The state directory, absolute; without one, that of the library and the server,
+    which is filled in.
 
     Raises StateDirUnclear, LibraryUnreadable, LibraryBusy.
     """
     if not given.state_dir:
-        chosen = resolve.for_migration(values.library or Path(), values.server, environment, config.PROJECT)
+        chosen = resolve.for_migration(
+            values.library or Path(), values.server, environment, config.PROJECT
+        )
         sys.stderr.write(f"{chosen.note}\n" if chosen.note else "")
         given.state_dir = chosen.state_dir
     return Path(given.state_dir).expanduser().resolve()
@@ -156,7 +214,8 @@ def names(argv: Sequence[str], option: str) -> bool:
 
 
 def read_arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]:
-    """The arguments, with where settings come from as `found`, and the environment that results.
+    """The arguments, with where settings come from as `found`, and the environment that
+    results.
 
     Exits with 2 on wrong usage.
     """
@@ -168,14 +227,17 @@ def read_arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, s
     if given.watch and given.json:
         parser.error("--watch is for people, --json for programs: give one of them")
     found = or_exit(lambda: sources(config.PROJECT, os.environ))
-    given.found = found.with_options(options_of(given, MonitorSettings) | _threshold(given.threshold))
+    given.found = found.with_options(
+        options_of(given, MonitorSettings) | _threshold(given.threshold)
+    )
     environment = given.found.texts()
     given.state_dir = environment.get("STATE_DIR")
     return given, environment
 
 
 def _threshold(minutes: str | None) -> dict[str, Option]:
-    """`--threshold` counts in minutes; what is no number stays as it is, for the loader to refuse."""
+    """`--threshold` counts in minutes; what is no number stays as it is, for the loader
+    to refuse."""
     if minutes is None:
         return {}
     try:

@@ -1,4 +1,5 @@
-"""`STATE_DIR/commands/`: one small file per command of a person, carried out by the monitor at its next look."""
+"""`STATE_DIR/commands/`: one small file per command of a person, carried out by the
+monitor at its next look."""
 
 import os
 import uuid
@@ -26,7 +27,8 @@ class CommandKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command, and the worker it is about; for RETRY the failed files instead, all of them when none is named."""
+    """A command, and the worker it is about; for RETRY the failed files instead, all of
+    them when none is named."""
 
     kind: CommandKind
     worker_id: int | None = None
@@ -34,8 +36,12 @@ class Command:
 
     def __post_init__(self) -> None:
         if (self.worker_id is None) != (self.kind is CommandKind.RETRY):
-            raise ValueError(f"{self.kind} is about {'files' if self.kind is CommandKind.RETRY else 'a worker'}")
-        if len(self.files) > MOST_FILES or (self.files and self.kind is not CommandKind.RETRY):
+            raise ValueError(
+                f"{self.kind} is about {'files' if self.kind is CommandKind.RETRY else 'a worker'}"
+            )
+        if len(self.files) > MOST_FILES or (
+            self.files and self.kind is not CommandKind.RETRY
+        ):
             raise ValueError(f"{self.kind} with {len(self.files)} files")
 
 
@@ -49,15 +55,25 @@ def leave(state_dir: Path, command: Command) -> None:
     about = "files" if command.worker_id is None else str(command.worker_id)
     value: Json = {"command": command.kind.value, "worker_id": command.worker_id}
     if command.kind is CommandKind.RETRY:
-        value = {"command": command.kind.value, "files": [[file.book_id, file.format] for file in command.files]}
-    write_json(commands_dir(state_dir) / f"{command.kind.value}-{about}-{uuid.uuid4().hex}.json", value)
+        value = {
+            "command": command.kind.value,
+            "files": [[file.book_id, file.format] for file in command.files],
+        }
+    write_json(
+        commands_dir(state_dir)
+        / f"{command.kind.value}-{about}-{uuid.uuid4().hex}.json",
+        value,
+    )
 
 
 def waiting(state_dir: Path, besides: Collection[str] = ()) -> bool:
-    """Has anybody left a command, but for files of these names? Cheap enough to ask every second."""
+    """Has anybody left a command, but for files of these names? Cheap enough to ask
+    every second."""
     try:
         with os.scandir(commands_dir(state_dir)) as found:
-            return any(_is_one(entry.name) and entry.name not in besides for entry in found)
+            return any(
+                _is_one(entry.name) and entry.name not in besides for entry in found
+            )
     except OSError:
         return False
 
@@ -68,7 +84,8 @@ def _is_one(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The commands that were left; names of files that are none and were removed; what cannot be removed, and why."""
+    """The commands that were left; names of files that are none and were removed; what
+    cannot be removed, and why."""
 
     commands: Sequence[Command] = ()
     strange: Sequence[str] = ()
@@ -76,7 +93,8 @@ class Taken:
 
 
 def take(state_dir: Path) -> Taken:
-    """What was left; a file that cannot be removed is no command, or it would be carried out for ever."""
+    """What was left; a file that cannot be removed is no command, or it would be
+    carried out for ever."""
     found, strange, stuck = [], [], {}
     for path in sorted(commands_dir(state_dir).glob("[!.]*.json"), key=_left_at):
         command = parse(read_json(path))
@@ -97,17 +115,27 @@ def parse(value: Json) -> Command | None:
     if not isinstance(value, dict):
         return None
     number, files = value.get("worker_id"), value.get("files", [])
-    if not isinstance(number, int | None) or isinstance(number, bool) or not isinstance(files, list):
+    if (
+        not isinstance(number, int | None)
+        or isinstance(number, bool)
+        or not isinstance(files, list)
+    ):
         return None
     try:
-        return Command(CommandKind(str(value.get("command"))), number, tuple(_file(file) for file in files))
+        return Command(
+            CommandKind(str(value.get("command"))),
+            number,
+            tuple(_file(file) for file in files),
+        )
     except ValueError:
         return None
 
 
 def _file(value: Json) -> FileId:
     match value:
-        case [int(book), str(kind)] if kind and 0 <= book < 2**63 and kind.isprintable() and len(kind) <= 40:
+        case [int(book), str(kind)] if (
+            kind and 0 <= book < 2**63 and kind.isprintable() and len(kind) <= 40
+        ):
             return FileId(BookId(book), kind)
     raise ValueError(f"{value!r} is not a file")
 

@@ -1,4 +1,5 @@
-"""One monitor per state directory: `monitor.pid`, and what tells a live one from a stale or foreign file."""
+"""One monitor per state directory: `monitor.pid`, and what tells a live one from a
+stale or foreign file."""
 
 import fcntl
 import json
@@ -25,20 +26,25 @@ def pid_path(state_dir: Path) -> Path:
 
 
 class MonitorLock:
-    """Held by the monitor as long as it lives; the kernel lets go of it, whatever ends the process."""
+    """Held by the monitor as long as it lives; the kernel lets go of it, whatever ends
+    the process."""
 
     def __init__(self, state_dir: Path) -> None:
-        """Takes the lock and writes pid and start time into it. Raises AlreadyRunning, OSError."""
+        """Takes the lock and writes pid and start time into it. Raises AlreadyRunning,
+        OSError."""
         self._state_dir = state_dir
         self._path = pid_path(state_dir)
         self._fd = self._locked(state_dir)
-        # A predecessor removes its file as it goes: a lock on a file that has no name any more is worth nothing.
+        # A predecessor removes its file as it goes: a lock on a file that has no name
+        # any more is worth nothing.
         while not _same_file(self._fd, self._path):
             os.close(self._fd)
             self._fd = self._locked(state_dir)
         me = identity_of(os.getpid())
         started, birth = (me.started.isoformat(), me.birth) if me else (None, "")
-        text = json.dumps({"pid": os.getpid(), "pid_started_at": started, "birth": birth})
+        text = json.dumps(
+            {"pid": os.getpid(), "pid_started_at": started, "birth": birth}
+        )
         self._text = (text + "\n").encode("ascii")
         self._write()
 
@@ -47,7 +53,8 @@ class MonitorLock:
         os.pwrite(self._fd, self._text, 0)
 
     def keep(self) -> None:
-        """Puts the file back when it was removed, replaced or overwritten: without it a second monitor would start.
+        """Puts the file back when it was removed, replaced or overwritten: without it a
+        second monitor would start.
 
         Raises AlreadyRunning when one has, OSError when there is no place for the file.
         """
@@ -67,7 +74,9 @@ class MonitorLock:
             os.close(descriptor)
             other = recorded(state_dir)
             named = f" (pid {other.pid})" if other else ""
-            raise AlreadyRunning(f"a monitor is already running{named} on {state_dir}; ./stop.sh ends it") from None
+            raise AlreadyRunning(
+                f"a monitor is already running{named} on {state_dir}; ./stop.sh ends it"
+            ) from None
         return descriptor
 
     def release(self) -> None:
@@ -78,7 +87,8 @@ class MonitorLock:
 
 
 def keep_place(lock: MonitorLock | None, say: ActionLog) -> bool:
-    """Is this still the monitor of its state directory? Its file may have been removed, and another one started."""
+    """Is this still the monitor of its state directory? Its file may have been removed,
+    and another one started."""
     try:
         if lock is not None:
             lock.keep()
@@ -86,7 +96,10 @@ def keep_place(lock: MonitorLock | None, say: ActionLog) -> bool:
         say.error("%s: this one ends, and leaves the workers to it", error)
         return False
     except OSError as error:
-        say.once("monitor.pid", f"monitor.pid cannot be put back: {error.strerror}; a second monitor could start")
+        say.once(
+            "monitor.pid",
+            f"monitor.pid cannot be put back: {error.strerror}; a second monitor could start",
+        )
     else:
         say.forget("monitor.pid")
     return True
@@ -110,9 +123,15 @@ def recorded(state_dir: Path) -> Identity | None:
 
 
 def alive(state_dir: Path) -> Identity | None:
-    """The monitor of a state directory when it runs: pid, start time and command line agree with the file."""
+    """The monitor of a state directory when it runs: pid, start time and command line
+    agree with the file."""
     identity = recorded(state_dir)
-    found = running(identity, lambda arguments: any(Path(text).name == "monitor.py" for text in arguments[1:3]))
+    found = running(
+        identity,
+        lambda arguments: any(
+            Path(text).name == "monitor.py" for text in arguments[1:3]
+        ),
+    )
     return identity if found is not None else None
 
 

@@ -1,4 +1,5 @@
-"""`monitor.py --status`, `--resume` and `--rollback`: a report or a command, then the end."""
+"""`monitor.py --status`, `--resume` and `--rollback`: a report or a command, then the
+end."""
 
 import argparse
 import shlex
@@ -19,15 +20,19 @@ def is_asked_for(given: argparse.Namespace) -> bool:
     return bool(given.status or given.rollback or given.resume is not None)
 
 
-def carry_out(given: argparse.Namespace, environment: Mapping[str, str], argv: Sequence[str]) -> int:
+def carry_out(
+    given: argparse.Namespace, environment: Mapping[str, str], argv: Sequence[str]
+) -> int:
     """Does what was asked for; returns the exit status.
 
-    `given.state_dir` is filled in: without one, that of the migration that runs, or else
-    of the last one. Raises StateDirUnclear, Misconfigured, FixRefused, StateUnwritable.
-    """
+    `given.state_dir` is filled in: without one, that of the migration that runs, or
+    else of the last one. Raises StateDirUnclear, Misconfigured, FixRefused,
+    StateUnwritable."""
     if not given.state_dir:
         command = shlex.join([".venv/bin/python", "auto_monitor/monitor.py", *argv])
-        given.state_dir = resolve.for_command(environment, config.PROJECT, command, something_runs)
+        given.state_dir = resolve.for_command(
+            environment, config.PROJECT, command, something_runs
+        )
     state_dir = Path(given.state_dir).expanduser().resolve()
     if given.status:
         # Imported here: a monitor that watches draws nothing.
@@ -37,6 +42,10 @@ def carry_out(given: argparse.Namespace, environment: Mapping[str, str], argv: S
     if given.rollback:
         sys.stdout.write(roll_back(script_of(environment), state_dir))
         return 0
-    commands.leave(state_dir, commands.Command(commands.CommandKind.RESUME, given.resume))
-    sys.stdout.write(f"The monitor will resume worker {given.resume} at its next look.\n")
+    commands.leave(
+        state_dir, commands.Command(commands.CommandKind.RESUME, given.resume)
+    )
+    sys.stdout.write(
+        f"The monitor will resume worker {given.resume} at its next look.\n"
+    )
     return 0

@@ -19,7 +19,10 @@ def show(value: dict[str, Json]) -> None:
     late = " (ITS HEARTBEAT IS STALE)" if monitor["stale"] and monitor["alive"] else ""
     beat = monitor["heartbeat_age_seconds"]
     console.print(
-        Text(f"Monitor: {lives}{late}" + (f", last look {beat:.0f} s ago" if isinstance(beat, float) else ""))
+        Text(
+            f"Monitor: {lives}{late}"
+            + (f", last look {beat:.0f} s ago" if isinstance(beat, float) else "")
+        )
     )
     busy = value["disk_utilization_percent"]
     console.print(
@@ -31,7 +34,12 @@ def show(value: dict[str, Json]) -> None:
     if isinstance(found, dict):
         counts = found["counts"]
         assert isinstance(counts, dict)
-        console.print(Text(f"Pass {found['pass_id']}: " + ", ".join(f"{n} {name}" for name, n in counts.items())))
+        console.print(
+            Text(
+                f"Pass {found['pass_id']}: "
+                + ", ".join(f"{n} {name}" for name, n in counts.items())
+            )
+        )
     eta = value["eta_seconds"]
     rest = f", about {timedelta(seconds=eta)} to go" if isinstance(eta, float) else ""
     console.print(Text(f"Rate: {value['rate_files_per_min']} files/min{rest}"))
@@ -40,17 +48,36 @@ def show(value: dict[str, Json]) -> None:
 
 def _table(workers: Json) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
-    for column in ("worker", "status", "files/min", "beat", "progress", "attempts", "now"):
+    for column in (
+        "worker",
+        "status",
+        "files/min",
+        "beat",
+        "progress",
+        "attempts",
+        "now",
+    ):
         table.add_column(column, overflow="ellipsis", no_wrap=True)
     for worker in workers if isinstance(workers, list) else []:
         assert isinstance(worker, dict)
-        state = "PAUSED" if worker["paused"] else str(worker["status"]) + ("" if worker["lives"] else " (gone)")
+        state = (
+            "PAUSED"
+            if worker["paused"]
+            else str(worker["status"]) + ("" if worker["lives"] else " (gone)")
+        )
         current = worker["current"]
-        now = worker["case"] or (current[0] if isinstance(current, list) and current else "")
+        now = worker["case"] or (
+            current[0] if isinstance(current, list) and current else ""
+        )
         table.add_row(
-            str(worker["worker_id"]), state, str(worker["rate_files_per_min"] or 0), _ago(worker["beat_age_seconds"]),
-            _ago(worker["progress_age_seconds"]), str(worker["attempts"]), Text(str(now)),
-        )  # fmt: skip
+            str(worker["worker_id"]),
+            state,
+            str(worker["rate_files_per_min"] or 0),
+            _ago(worker["beat_age_seconds"]),
+            _ago(worker["progress_age_seconds"]),
+            str(worker["attempts"]),
+            Text(str(now)),
+        )
     return table
 
 

@@ -1,4 +1,5 @@
-"""Is this worker stuck, stopped, finished? Pure: a look and the time in, a verdict out."""
+"""Is this worker stuck, stopped, finished? Pure: a look and the time in, a verdict
+out."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -6,10 +7,12 @@ from datetime import datetime, timedelta
 from auto_monitor.model import Cause, Health, Verdict, WorkerSnapshot, age
 from migration.model import Phase
 
-#: Exit statuses of the worker (DESIGN section 4) that mean its part is done: nothing failed, something failed,
-#: something stands on the server that should not, which a restart would find again and not mend.
+#: Exit statuses of the worker (DESIGN section 4) that mean its part is done: nothing
+#: failed, something failed, something stands on the server that should not, which a
+#: restart would find again and not mend.
 DONE = frozenset({0, 1, 8})
-#: Exit statuses that a restart cannot mend: usage, library, state directory, worker id taken.
+#: Exit statuses that a restart cannot mend: usage, library, state directory, worker id
+#: taken.
 FOR_GOOD = frozenset({2, 4, 5, 7})
 #: Exit status of a worker whose own code failed.
 CRASHED = 70
@@ -30,7 +33,8 @@ _MEANINGS = {
 
 @dataclass(frozen=True, slots=True)
 class DetectionPolicy:
-    """How long nothing may move: for a worker that has settled a file, and for one that is still finding its way."""
+    """How long nothing may move: for a worker that has settled a file, and for one that
+    is still finding its way."""
 
     stuck: timedelta
     discovery: timedelta
@@ -44,53 +48,109 @@ def assess(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> Verd
         since, what = seen.all_failing_since or now, "every file has failed"
         reason = f"{what} for {_seconds(age(since, now))}, although the server answers"
         return Verdict(
-            seen.worker_id, Health.STUCK, since, reason, all_failing=True, cause=Cause.ALL_FAILING, what=what
+            seen.worker_id,
+            Health.STUCK,
+            since,
+            reason,
+            all_failing=True,
+            cause=Cause.ALL_FAILING,
+            what=what,
         )
     since, limit, cause, what = _standstill(seen, policy)
     still = age(since, now)
     if still < limit:
-        return Verdict(seen.worker_id, Health.WORKING, min(since, now), f"last progress {_seconds(still)} ago")
-    loop = f", reading {seen.repeated_range} again and again" if seen.repeated_range else ""
-    return Verdict(seen.worker_id, Health.STUCK, since, f"{what} for {_seconds(still)}{loop}", cause=cause, what=what)
+        return Verdict(
+            seen.worker_id,
+            Health.WORKING,
+            min(since, now),
+            f"last progress {_seconds(still)} ago",
+        )
+    loop = (
+        f", reading {seen.repeated_range} again and again"
+        if seen.repeated_range
+        else ""
+    )
+    return Verdict(
+        seen.worker_id,
+        Health.STUCK,
+        since,
+        f"{what} for {_seconds(still)}{loop}",
+        cause=cause,
+        what=what,
+    )
 
 
-def _standstill(seen: WorkerSnapshot, policy: DetectionPolicy) -> tuple[datetime, timedelta, Cause, str]:
-    """Since when nothing has moved, how long that may last, and what it is called after that."""
+def _standstill(
+    seen: WorkerSnapshot, policy: DetectionPolicy
+) -> tuple[datetime, timedelta, Cause, str]:
+    """Since when nothing has moved, how long that may last, and what it is called after
+    that."""
     if seen.phase is Phase.WAITING:
-        # It waits for the server or for the others: as long as its main thread lives that is as it should be.
-        return seen.beat_seen_at, policy.stuck, Cause.NO_SIGN_OF_LIFE, "no sign of life while waiting"
+        # It waits for the server or for the others: as long as its main thread lives
+        # that is as it should be.
+        return (
+            seen.beat_seen_at,
+            policy.stuck,
+            Cause.NO_SIGN_OF_LIFE,
+            "no sign of life while waiting",
+        )
     if seen.settled:
         cause = Cause.SAME_RANGE_AGAIN if seen.repeated_range else Cause.NO_PROGRESS
         return seen.progress_seen_at, policy.stuck, cause, "no progress"
     doing = "starting" if seen.phase is None else seen.phase.value
-    cause = Cause.SAME_RANGE_AGAIN if seen.repeated_range else Cause.NO_PROGRESS_AT_START
+    cause = (
+        Cause.SAME_RANGE_AGAIN if seen.repeated_range else Cause.NO_PROGRESS_AT_START
+    )
     return seen.progress_seen_at, policy.discovery, cause, f"no progress while {doing}"
 
 
-def is_all_failing(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> bool:
+def is_all_failing(
+    seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy
+) -> bool:
     """Has every file failed for so long that the server should be asked?"""
-    return seen.alive and seen.all_failing_since is not None and age(seen.all_failing_since, now) >= policy.discovery
+    return (
+        seen.alive
+        and seen.all_failing_since is not None
+        and age(seen.all_failing_since, now) >= policy.discovery
+    )
 
 
 def _gone(seen: WorkerSnapshot) -> Verdict:
     since = seen.beat_seen_at
-    # Python's own status for an error that nobody caught is 1 as well: then the worker has not said that it is done.
+    # Python's own status for an error that nobody caught is 1 as well: then the worker
+    # has not said that it is done.
     crashed = seen.exit_code == 1 and seen.phase is not Phase.COMPLETED
-    if (seen.exit_code in DONE and not crashed) or (seen.exit_code is None and seen.phase is Phase.COMPLETED):
+    if (seen.exit_code in DONE and not crashed) or (
+        seen.exit_code is None and seen.phase is Phase.COMPLETED
+    ):
         return Verdict(seen.worker_id, Health.FINISHED, since, "it has done its part")
     if seen.exit_code in FOR_GOOD:
         said = f"it ended with {seen.exit_code}: {_MEANINGS[seen.exit_code]}"
-        return Verdict(seen.worker_id, Health.ENDED, since, said, cause=Cause.EXIT_STATUS, what=said)
+        return Verdict(
+            seen.worker_id,
+            Health.ENDED,
+            since,
+            said,
+            cause=Cause.EXIT_STATUS,
+            what=said,
+        )
     why = explain_exit(CRASHED if crashed else seen.exit_code)
     if seen.exit_code == CRASHED and seen.last_words:
-        # "An internal error" names nothing; out of memory, too many open files and the like have a name.
+        # "An internal error" names nothing; out of memory, too many open files and the
+        # like have a name.
         why = f"it ended with {CRASHED}: {seen.last_words}"
     elif seen.exit_code is None and seen.last_words:
         why = f"its process ended: {seen.last_words}"
     return Verdict(
-        seen.worker_id, Health.STOPPED, since, why, crashed=crashed or seen.exit_code == CRASHED,
-        away=_found_no_server(seen), cause=_cause_of(seen.exit_code), what=why,
-    )  # fmt: skip
+        seen.worker_id,
+        Health.STOPPED,
+        since,
+        why,
+        crashed=crashed or seen.exit_code == CRASHED,
+        away=_found_no_server(seen),
+        cause=_cause_of(seen.exit_code),
+        what=why,
+    )
 
 
 def _cause_of(exit_code: int | None) -> Cause:
@@ -101,14 +161,16 @@ def _cause_of(exit_code: int | None) -> Cause:
 
 
 def _found_no_server(seen: WorkerSnapshot) -> bool:
-    """Did the server not answer at its start? One that was refused its login has the same status."""
+    """Did the server not answer at its start? One that was refused its login has the
+    same status."""
     if seen.exit_code == NO_SERVER:
         return seen.error_class != "LoginRefused"
     return seen.exit_code is None and seen.error_class == "ServerNeverAnswered"
 
 
 def explain_exit(code: int | None) -> str:
-    """An exit status in words; None is a process that vanished while nobody was its parent."""
+    """An exit status in words; None is a process that vanished while nobody was its
+    parent."""
     if code is None:
         return "its process vanished"
     if code < 0:

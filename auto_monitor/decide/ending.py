@@ -21,16 +21,17 @@ class Ending(StrEnum):
     CLOSING = "closing"  #: it is closed; its workers get a while to end by themselves
     CLOSED = "closed"
     TIME_IS_UP = "time_is_up"  #: of the whole migration, and nobody works any more
-    HOPELESS = "hopeless"  #: every worker ended with a status that a restart cannot mend
+    # : every worker ended with a status that a restart cannot mend
+    HOPELESS = "hopeless"
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
     """What the answer depends on.
 
-    `found` is the newest pass, None when it cannot be told now; `opened_at` names the pass that is watched;
-    `closed_since` is when that was first seen closed; `wanted` are the workers that count.
-    """
+    `found` is the newest pass, None when it cannot be told now; `opened_at` names the
+    pass that is watched; `closed_since` is when that was first seen closed; `wanted`
+    are the workers that count."""
 
     found: Totals | None
     opened_at: datetime | None
@@ -41,7 +42,8 @@ class Watched:
 
 
 def ending(seen: Watched, now: datetime, closing: timedelta) -> Ending:
-    """What is to come; workers of a closed pass get the time `closing` to end by themselves."""
+    """What is to come; workers of a closed pass get the time `closing` to end by
+    themselves."""
     health = [verdict.health for verdict in seen.verdicts]
     living = any(state in RUNNING for state in health)
     if _is_closed(seen, health):
@@ -49,14 +51,23 @@ def ending(seen: Watched, now: datetime, closing: timedelta) -> Ending:
         return Ending.CLOSING if living and waited < closing else Ending.CLOSED
     if seen.time_is_up and Health.WORKING not in health:
         return Ending.TIME_IS_UP
-    if seen.wanted and not living and all(record.exit_code in FOR_GOOD for record in seen.wanted):
+    if (
+        seen.wanted
+        and not living
+        and all(record.exit_code in FOR_GOOD for record in seen.wanted)
+    ):
         return Ending.HOPELESS
-    another = seen.found is not None and seen.found.closed_at is None and seen.found.opened_at != seen.opened_at
+    another = (
+        seen.found is not None
+        and seen.found.closed_at is None
+        and seen.found.opened_at != seen.opened_at
+    )
     return Ending.NEWER_OPEN if another else Ending.GOES_ON
 
 
 def _is_closed(seen: Watched, health: Collection[Health]) -> bool:
-    """A rebuilt ledger may not know the pass any more: then it is over when every worker says so."""
+    """A rebuilt ledger may not know the pass any more: then it is over when every
+    worker says so."""
     if seen.found is None or seen.found.closed_at is None:
         return False
     done = bool(health) and all(state is Health.FINISHED for state in health)

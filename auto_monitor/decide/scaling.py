@@ -1,8 +1,9 @@
-"""How many workers should run? Pure: what was measured and remembered in, one decision out.
+"""How many workers should run? Pure: what was measured and remembered in, one decision
+out.
 
-The rules are those of the release notes of 2025-11-30: a saturated disk with stuck workers takes one away, an idle one
-gives one back, each with its own cooldown, one worker per decision.
-"""
+The rules are those of the release notes of 2025-11-30: a saturated disk with stuck
+workers takes one away, an idle one gives one back, each with its own cooldown, one
+worker per decision."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -28,10 +29,10 @@ class ScalingPolicy:
 class Measured:
     """What one decision is about.
 
-    `utilization` is percent of the busiest disk under the library, None when it is not known; `running` and `stuck`
-    are worker ids; `taken` ids that count although they do not run (paused, waiting to be restarted, ended for good);
-    `opinion` is the LLM's, OFF when it is not asked.
-    """
+    `utilization` is percent of the busiest disk under the library, None when it is not
+    known; `running` and `stuck` are worker ids; `taken` ids that count although they do
+    not run (paused, waiting to be restarted, ended for good); `opinion` is the LLM's,
+    OFF when it is not asked."""
 
     utilization: float | None
     running: frozenset[int]
@@ -44,14 +45,20 @@ class Measured:
 
 
 def decide(seen: Measured, now: datetime, policy: ScalingPolicy) -> ScalingDecision:
-    """The one thing to do about the number of workers now; `desired` stays within the policy and moves by one."""
+    """The one thing to do about the number of workers now; `desired` stays within the
+    policy and moves by one."""
     desired = min(max(seen.desired, policy.lowest), policy.highest)
     if len(seen.running) > desired:
         return ScalingDecision(
-            Scaling.TRIM, desired, f"{len(seen.running)} workers run, {desired} are desired", max(seen.running)
+            Scaling.TRIM,
+            desired,
+            f"{len(seen.running)} workers run, {desired} are desired",
+            max(seen.running),
         )
     if seen.utilization is None:
-        return ScalingDecision(Scaling.KEEP, desired, "the utilisation of the disk is not known")
+        return ScalingDecision(
+            Scaling.KEEP, desired, "the utilisation of the disk is not known"
+        )
     if seen.utilization >= policy.saturated and seen.stuck:
         return _relieve(seen, desired, now, policy)
     if seen.utilization < policy.normal and desired < policy.target:
@@ -59,46 +66,80 @@ def decide(seen: Measured, now: datetime, policy: ScalingPolicy) -> ScalingDecis
     return ScalingDecision(Scaling.KEEP, desired, f"disk at {seen.utilization:.0f} %")
 
 
-def _relieve(seen: Measured, desired: int, now: datetime, policy: ScalingPolicy) -> ScalingDecision:
+def _relieve(
+    seen: Measured, desired: int, now: datetime, policy: ScalingPolicy
+) -> ScalingDecision:
     why = f"disk at {seen.utilization:.0f} %, {_workers(seen.stuck)} stuck"
     if desired <= policy.lowest or len(seen.running) <= policy.lowest:
-        return ScalingDecision(Scaling.KEEP, desired, f"{why}; {policy.lowest} worker must stay")
+        return ScalingDecision(
+            Scaling.KEEP, desired, f"{why}; {policy.lowest} worker must stay"
+        )
     if _cooling(seen.last_down_at, now, policy.down_cooldown):
-        return ScalingDecision(Scaling.KEEP, desired, f"{why}; a worker was stopped a short while ago")
+        return ScalingDecision(
+            Scaling.KEEP, desired, f"{why}; a worker was stopped a short while ago"
+        )
     match seen.opinion:
         case Opinion.DENIES:
-            return ScalingDecision(Scaling.KEEP, desired, f"{why}; the LLM says the disk is not the cause")
+            return ScalingDecision(
+                Scaling.KEEP, desired, f"{why}; the LLM says the disk is not the cause"
+            )
         case Opinion.PENDING:
-            return ScalingDecision(Scaling.ASK, desired, f"{why}; is the disk the cause?")
-    return ScalingDecision(Scaling.DOWN, max(policy.lowest, desired - 1), f"{why} ({_said(seen.opinion)})",
-                           max(seen.running))  # fmt: skip
+            return ScalingDecision(
+                Scaling.ASK, desired, f"{why}; is the disk the cause?"
+            )
+    return ScalingDecision(
+        Scaling.DOWN,
+        max(policy.lowest, desired - 1),
+        f"{why} ({_said(seen.opinion)})",
+        max(seen.running),
+    )
 
 
-def _add(seen: Measured, desired: int, now: datetime, policy: ScalingPolicy) -> ScalingDecision:
-    why = f"disk at {seen.utilization:.0f} %, {desired} workers desired, {policy.target} are the target"
+def _add(
+    seen: Measured, desired: int, now: datetime, policy: ScalingPolicy
+) -> ScalingDecision:
+    why = (
+        f"disk at {seen.utilization:.0f} %, {desired} workers desired, "
+        f"{policy.target} are the target"
+    )
     if desired >= policy.highest:
-        return ScalingDecision(Scaling.KEEP, desired, f"{why}; {policy.highest} is the most")
-    if any(_cooling(last, now, policy.up_cooldown) for last in (seen.last_up_at, seen.last_down_at)):
-        return ScalingDecision(Scaling.KEEP, desired, f"{why}; the number changed a short while ago")
+        return ScalingDecision(
+            Scaling.KEEP, desired, f"{why}; {policy.highest} is the most"
+        )
+    if any(
+        _cooling(last, now, policy.up_cooldown)
+        for last in (seen.last_up_at, seen.last_down_at)
+    ):
+        return ScalingDecision(
+            Scaling.KEEP, desired, f"{why}; the number changed a short while ago"
+        )
     free = missing_ids(desired + 1, seen.running | seen.taken)
     if not free:
-        return ScalingDecision(Scaling.KEEP, desired, f"{why}; every worker id is taken")
+        return ScalingDecision(
+            Scaling.KEEP, desired, f"{why}; every worker id is taken"
+        )
     return ScalingDecision(Scaling.UP, desired + 1, why, free[0])
 
 
 def missing_ids(desired: int, taken: Collection[int]) -> tuple[int, ...]:
-    """The lowest free worker ids that bring the number of taken ones up to `desired`."""
+    """The lowest free worker ids that bring the number of taken ones up to
+    `desired`."""
     wanting = max(0, desired - len(taken))
-    free = (number for number in range(1, desired + len(taken) + 1) if number not in taken)
+    free = (
+        number for number in range(1, desired + len(taken) + 1) if number not in taken
+    )
     return tuple(number for number, _ in zip(free, range(wanting), strict=False))
 
 
 def surplus_ids(desired: int, wanted: Mapping[int, bool]) -> tuple[int, ...]:
-    """The ids, highest first, that are to be forgotten before anybody is started; `wanted` says of each if it runs.
+    """The ids, highest first, that are to be forgotten before anybody is started;
+    `wanted` says of each if it runs.
 
     One that runs is never among them: it is stopped as any other worker too many is.
     """
-    resting = sorted((number for number, runs in wanted.items() if not runs), reverse=True)
+    resting = sorted(
+        (number for number, runs in wanted.items() if not runs), reverse=True
+    )
     return tuple(resting[: max(0, len(wanted) - desired)])
 
 

@@ -21,12 +21,15 @@ LOOK_SECONDS = 0.9
 FRESH_SECONDS = 10.0
 
 
-def devices_behind(path: Path, *, sys: Path = Path("/sys"), mountinfo: str | None = None) -> frozenset[str]:
-    """The whole disks that hold `path` (`sda`, `nvme0n1`), as iostat names them; empty when that cannot be told.
+def devices_behind(
+    path: Path, *, sys: Path = Path("/sys"), mountinfo: str | None = None
+) -> frozenset[str]:
+    """The whole disks that hold `path` (`sda`, `nvme0n1`), as iostat names them; empty
+    when that cannot be told.
 
-    Through partitions, LVM and device-mapper (`slaves` in /sys), RAID, btrfs with several devices, and bind mounts: the
-    device number of the file counts, not the way to it. `sys` and `mountinfo` stand in for the kernel's in tests.
-    """
+    Through partitions, LVM and device-mapper (`slaves` in /sys), RAID, btrfs with
+    several devices, and bind mounts: the device number of the file counts, not the way
+    to it. `sys` and `mountinfo` stand in for the kernel's in tests."""
     try:
         number = path.stat().st_dev
     except OSError:
@@ -34,11 +37,13 @@ def devices_behind(path: Path, *, sys: Path = Path("/sys"), mountinfo: str | Non
     node = sys / "dev" / "block" / f"{os.major(number)}:{os.minor(number)}"
     if node.exists():
         return _whole_disks(node.resolve())
-    # btrfs and its like have a device number of their own; the mount table names a real device.
+    # btrfs and its like have a device number of their own; the mount table names a real
+    # device.
     source = _mount_source(path, _mountinfo() if mountinfo is None else mountinfo)
     if not source.startswith("/dev/"):
         return frozenset()
-    name = os.path.basename(os.path.realpath(source))  # noqa: PTH119 - a device name, not a path of ours
+    # A device name, not a path of ours.
+    name = os.path.basename(os.path.realpath(source))  # noqa: PTH119
     found: set[str] = set()
     for member in _btrfs_members(name, sys):
         block = sys / "class" / "block" / member
@@ -73,7 +78,8 @@ def _mountinfo() -> str:
 
 
 def _mount_source(path: Path, mountinfo: str) -> str:
-    """The device of the mount that holds `path`: the longest mount point above it; later mounts cover earlier ones."""
+    """The device of the mount that holds `path`: the longest mount point above it;
+    later mounts cover earlier ones."""
     real = path.resolve()
     best, source = -1, ""
     for line in mountinfo.splitlines():
@@ -81,21 +87,30 @@ def _mount_source(path: Path, mountinfo: str) -> str:
         columns, tail = fields.split(" "), rest.split(" ")
         if len(columns) < 5 or len(tail) < 2:
             continue
-        point = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), columns[4]))
+        point = Path(
+            re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), columns[4])
+        )
         if (point == real or point in real.parents) and len(point.parts) >= best:
             best, source = len(point.parts), tail[1]
     return source
 
 
 class DiskMeter:
-    """Measures how busy the disks behind a path are, beside whoever asks: by iostat, else by the kernel's counters.
+    """Measures how busy the disks behind a path are, beside whoever asks: by iostat,
+    else by the kernel's counters.
 
-    One measurement at a time, in a thread: a dead mount, or an iostat that hangs, holds up nobody. `trouble` says why
-    iostat gave no figure the last time, or "".
-    """
+    One measurement at a time, in a thread: a dead mount, or an iostat that hangs, holds
+    up nobody. `trouble` says why iostat gave no figure the last time, or ""."""
 
-    def __init__(self, path: Path, *, seconds: int, counters: Callable[[], Mapping[str, int]] | None = None) -> None:
-        """`seconds` is how long iostat measures; `counters` stand in for the kernel's in tests."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        seconds: int,
+        counters: Callable[[], Mapping[str, int]] | None = None,
+    ) -> None:
+        """`seconds` is how long iostat measures; `counters` stand in for the kernel's
+        in tests."""
         self.trouble = ""
         self._path = path
         self._iostat = Iostat(seconds)
@@ -103,15 +118,17 @@ class DiskMeter:
         self._measurement: _Measurement | None = None
 
     def begin(self) -> None:
-        """Starts a measurement for whoever asks next, unless one is under way or was finished a moment ago."""
+        """Starts a measurement for whoever asks next, unless one is under way or was
+        finished a moment ago."""
         if self._measurement is None or self._measurement.is_stale():
             self._measurement = _Measurement(self._path, self._iostat, self._counters)
 
     def utilization(self) -> float | None:
-        """Percent of time the busiest disk was busy; None when it cannot be known. Takes at most LOOK_SECONDS.
+        """Percent of time the busiest disk was busy; None when it cannot be known.
+        Takes at most LOOK_SECONDS.
 
-        Of the measurement that was begun; when that needs longer, by the kernel's counters since its beginning.
-        """
+        Of the measurement that was begun; when that needs longer, by the kernel's
+        counters since its beginning."""
         self.begin()
         measurement = self._measurement
         assert measurement is not None
@@ -129,7 +146,9 @@ class DiskMeter:
 class _Measurement:
     """One: begun when it is made, by a thread of its own."""
 
-    def __init__(self, path: Path, iostat: Iostat, counters: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(
+        self, path: Path, iostat: Iostat, counters: Callable[[], Mapping[str, int]]
+    ) -> None:
         self.trouble = ""
         self._path = path
         self._iostat = iostat
@@ -137,9 +156,12 @@ class _Measurement:
         self._figure: float | None = None
         self._first: Sample | None = None
         self._ended_at = math.inf
-        # Later than that the thread hangs where nothing can end it, and is not waited for again.
+        # Later than that the thread hangs where nothing can end it, and is not waited
+        # for again.
         self._due = time.monotonic() + iostat.deadline_seconds + SPAN_SECONDS
-        self._thread = threading.Thread(target=self._run, name="disk-meter", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name="disk-meter", daemon=True
+        )
         self._thread.start()
 
     def runs(self) -> bool:
@@ -151,7 +173,8 @@ class _Measurement:
         return not self.runs() and time.monotonic() - self._ended_at > FRESH_SECONDS
 
     def figure(self, seconds: float) -> float | None:
-        """What it found; by the kernel's counters when that is not there in so many seconds."""
+        """What it found; by the kernel's counters when that is not there in so many
+        seconds."""
         self._thread.join(0.0 if time.monotonic() >= self._due else seconds)
         return self._by_counters() if self.runs() else self._figure
 
@@ -168,12 +191,17 @@ class _Measurement:
         self._ended_at = time.monotonic()
 
     def _by_counters(self) -> float | None:
-        return None if self._first is None else self._first.busiest(time.monotonic(), self._counters())
+        return (
+            None
+            if self._first is None
+            else self._first.busiest(time.monotonic(), self._counters())
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The kernel's counters for these devices at one time, seconds of the steady clock."""
+    """The kernel's counters for these devices at one time, seconds of the steady
+    clock."""
 
     devices: frozenset[str]
     at: float
@@ -191,16 +219,22 @@ class Sample:
 
 
 def busy_milliseconds() -> Mapping[str, int]:
-    """How long each disk has been busy since the machine started, from /proc/diskstats; empty when it does not say."""
+    """How long each disk has been busy since the machine started, from /proc/diskstats;
+    empty when it does not say."""
     try:
         counters = psutil.disk_io_counters(perdisk=True) or {}
     except (OSError, RuntimeError, NotImplementedError):
         return {}
-    return {name: int(disk.busy_time) for name, disk in counters.items() if hasattr(disk, "busy_time")}
+    return {
+        name: int(disk.busy_time)
+        for name, disk in counters.items()
+        if hasattr(disk, "busy_time")
+    }
 
 
 def io_pressure(source: Path = Path("/proc/pressure/io")) -> float | None:
-    """Percent of the last ten seconds in which some process waited for I/O (PSI); None without such a kernel."""
+    """Percent of the last ten seconds in which some process waited for I/O (PSI); None
+    without such a kernel."""
     try:
         match = re.match(r"some avg10=([\d.]+)", source.read_text("ascii"))
     except OSError:
@@ -209,7 +243,8 @@ def io_pressure(source: Path = Path("/proc/pressure/io")) -> float | None:
 
 
 class DiskProbe:
-    """Does the library's disk answer? A dead network mount blocks whoever touches it, beyond any signal."""
+    """Does the library's disk answer? A dead network mount blocks whoever touches it,
+    beyond any signal."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -217,10 +252,13 @@ class DiskProbe:
         self._answered = False
 
     def answers(self, seconds: float) -> bool:
-        """Can the first bytes of metadata.db be read in time? While an earlier question hangs the answer is no."""
+        """Can the first bytes of metadata.db be read in time? While an earlier question
+        hangs the answer is no."""
         if self._thread is None or not self._thread.is_alive():
             self._answered = False
-            self._thread = threading.Thread(target=self._read, name="disk-probe", daemon=True)
+            self._thread = threading.Thread(
+                target=self._read, name="disk-probe", daemon=True
+            )
             self._thread.start()
         self._thread.join(seconds)
         return self._answered

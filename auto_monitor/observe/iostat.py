@@ -1,4 +1,5 @@
-"""iostat: a process with a deadline and an end, and what of its output may be believed."""
+"""iostat: a process with a deadline and an end, and what of its output may be
+believed."""
 
 import contextlib
 import json
@@ -17,20 +18,26 @@ MOST_BYTES = 1_000_000
 
 
 class NoFigure(Exception):
-    """iostat gives no figure; the message says why, without anything that differs from time to time."""
+    """iostat gives no figure; the message says why, without anything that differs from
+    time to time."""
 
 
 def busiest(output: bytes, devices: frozenset[str]) -> float:
     """The highest `util` of these devices in iostat's JSON, percent from 0 to 100.
 
-    Raises NoFigure unless it has a number in that range for each of them: NaN, a number over 100 or a disk that is
-    not named say that something is wrong with the whole.
-    """
+    Raises NoFigure unless it has a number in that range for each of them: NaN, a number
+    over 100 or a disk that is not named say that something is wrong with the whole."""
     try:
         disks = json.loads(output)["sysstat"]["hosts"][0]["statistics"][-1]["disk"]
-        found = {disk["disk_device"]: disk["util"] for disk in disks if disk["disk_device"] in devices}
+        found = {
+            disk["disk_device"]: disk["util"]
+            for disk in disks
+            if disk["disk_device"] in devices
+        }
     except (ValueError, LookupError, TypeError, RecursionError):
-        raise NoFigure("what it prints is not sysstat's JSON with a column util") from None
+        raise NoFigure(
+            "what it prints is not sysstat's JSON with a column util"
+        ) from None
     if not devices or set(found) != devices:
         raise NoFigure("it does not name every disk under the library")
     if not all(_is_figure(share) for share in found.values()):
@@ -45,7 +52,8 @@ def _is_figure(share: object) -> bool:
 
 
 class Iostat:
-    """Runs it, one at a time. `end` may be called from another thread and leaves nothing running."""
+    """Runs it, one at a time. `end` may be called from another thread and leaves
+    nothing running."""
 
     def __init__(self, seconds: int) -> None:
         """`seconds` is how long it measures."""
@@ -60,12 +68,15 @@ class Iostat:
         return self._seconds + PATIENCE_SECONDS
 
     def measure(self, devices: frozenset[str]) -> float:
-        """Percent of time the busiest of these devices was busy; takes as long as it measures. Raises NoFigure."""
+        """Percent of time the busiest of these devices was busy; takes as long as it
+        measures. Raises NoFigure."""
         process = self._start()
         try:
             output = _output(process, time.monotonic() + self.deadline_seconds)
         except subprocess.TimeoutExpired:
-            raise NoFigure(f"it did not end within {self.deadline_seconds:g} s") from None
+            raise NoFigure(
+                f"it did not end within {self.deadline_seconds:g} s"
+            ) from None
         finally:
             self._kill(process)
             # Here and nowhere else: this thread alone reads it.
@@ -91,9 +102,13 @@ class Iostat:
                 raise NoFigure("the monitor ends")
             try:
                 self._process = subprocess.Popen(
-                    command, env={**os.environ, "LC_ALL": "C"}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL, start_new_session=True,
-                )  # fmt: skip
+                    command,
+                    env={**os.environ, "LC_ALL": "C"},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
             except FileNotFoundError:
                 raise NoFigure("it is not installed (package sysstat)") from None
             except OSError as error:
@@ -101,7 +116,8 @@ class Iostat:
             return self._process
 
     def _kill(self, process: "subprocess.Popen[bytes]") -> None:
-        """Its whole group, while its number is certainly still its own; it is reaped here and nowhere else."""
+        """Its whole group, while its number is certainly still its own; it is reaped
+        here and nowhere else."""
         with self._lock:
             if process is not self._process:
                 return
@@ -109,7 +125,8 @@ class Iostat:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
-                # One that hangs in the kernel ends when the kernel lets it; nobody waits for that.
+                # One that hangs in the kernel ends when the kernel lets it; nobody
+                # waits for that.
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(0.5)
 

@@ -23,8 +23,11 @@ class LedgerReader:
         """Do the rows of the pass agree with its counters?"""
         return totals.proved(self.path, pass_id)
 
-    def settled(self, pass_id: int, files: Sequence[FileId], first_id: int | None) -> bool:
-        """Have these files their outcomes? Without files: is the range of this book closed?"""
+    def settled(
+        self, pass_id: int, files: Sequence[FileId], first_id: int | None
+    ) -> bool:
+        """Have these files their outcomes? Without files: is the range of this book
+        closed?"""
         return totals.settled(self.path, pass_id, files, first_id)
 
     def carried(self, pass_id: int, files: Sequence[FileId]) -> bool:

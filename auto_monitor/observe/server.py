@@ -28,7 +28,8 @@ class ServerProbe:
         return not self.trouble
 
     def has_settled(self, now: datetime) -> bool:
-        """Has it answered for `settling`? The workers must have the time to notice that by themselves."""
+        """Has it answered for `settling`? The workers must have the time to notice that
+        by themselves."""
         return self._away_at is None or age(self._away_at, now) >= self._settling
 
     def answers(self, now: datetime) -> bool:
@@ -39,13 +40,22 @@ class ServerProbe:
 def server_trouble(url: str, seconds: float) -> str:
     """Why a server does not answer, in a few words, or "".
 
-    Any answer that is not a failure of the server itself counts, also a refusal to let us in.
-    """
+    Any answer that is not a failure of the server itself counts, also a refusal to let
+    us in."""
     try:
-        with requests.get(url, timeout=(seconds, seconds), allow_redirects=False, stream=True) as answer:
+        with requests.get(
+            url, timeout=(seconds, seconds), allow_redirects=False, stream=True
+        ) as answer:
             return f"HTTP {answer.status_code}" if answer.status_code >= 500 else ""
     except requests.Timeout:
         return f"no answer within {seconds:g} s"
     except requests.RequestException as error:
-        known = ("Connection refused", "Connection reset", "Name or service not known", "No route to host")
-        return next((sign.lower() for sign in known if sign in str(error)), "no connection")
+        known = (
+            "Connection refused",
+            "Connection reset",
+            "Name or service not known",
+            "No route to host",
+        )
+        return next(
+            (sign.lower() for sign in known if sign in str(error)), "no connection"
+        )

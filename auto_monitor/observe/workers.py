@@ -1,11 +1,12 @@
-"""What can be seen of a worker from outside: its process, its progress file, the new part of its log."""
+"""What can be seen of a worker from outside: its process, its progress file, the new
+part of its log."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from auto_monitor.model import InFlight, Identity, WorkerRecord, WorkerSnapshot
+from auto_monitor.model import Identity, InFlight, WorkerRecord, WorkerSnapshot
 from auto_monitor.processes import START_TOLERANCE, Workers
 from common.clock import utc_now
 from common.sanitize import for_log
@@ -14,7 +15,8 @@ from migration.state_files import logs, progress
 
 #: The first look at a log begins this many bytes before its end.
 FIRST_LOOK_BYTES = 64_000
-#: One look reads at most so much; what a worker wrote beyond that is skipped, for it says nothing new.
+#: One look reads at most so much; what a worker wrote beyond that is skipped, for it
+#: says nothing new.
 LOOK_BYTES = 1_000_000
 #: A worker that has written within this time has a clock that agrees with ours.
 BEAT_TRUSTED = timedelta(seconds=30)
@@ -25,7 +27,8 @@ LONGEST_WORDS = 300
 
 
 class LogTail:
-    """Reads the new lines of a log, never the file again: an offset and an inode are remembered."""
+    """Reads the new lines of a log, never the file again: an offset and an inode are
+    remembered."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -39,7 +42,10 @@ class LogTail:
         except OSError:
             return []
         if self._inode is None:
-            self._inode, self._offset = stat.st_ino, max(0, stat.st_size - FIRST_LOOK_BYTES)
+            self._inode, self._offset = (
+                stat.st_ino,
+                max(0, stat.st_size - FIRST_LOOK_BYTES),
+            )
             torn = self._offset > 0
             return self._read(self._path)[torn:]
         lines: list[str] = []
@@ -76,10 +82,11 @@ def _inode(path: Path) -> int | None:
 
 @dataclass(slots=True)
 class _Memory:
-    """What was seen of one process so far; `marks` are the last values of progress and beat and when they changed.
+    """What was seen of one process so far; `marks` are the last values of progress and
+    beat and when they changed.
 
-    `writer` is the pid that began the present part of the log, None before a beginning was seen.
-    """
+    `writer` is the pid that began the present part of the log, None before a beginning
+    was seen."""
 
     identity: Identity | None
     tail: LogTail
@@ -101,7 +108,9 @@ class _Memory:
 class Observer:
     """Makes snapshots; remembers only what tells movement from standstill."""
 
-    def __init__(self, state_dir: Path, workers: Workers, wall: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self, state_dir: Path, workers: Workers, wall: Callable[[], datetime] = utc_now
+    ) -> None:
         """`wall` is the clock by which the workers write their times."""
         self._state_dir = state_dir
         self._workers = workers
@@ -109,13 +118,18 @@ class Observer:
         self._memories: dict[int, _Memory] = {}
 
     def found_by_hand(self) -> dict[int, Identity]:
-        """Every live worker that a progress file of this state directory names, whoever started it."""
+        """Every live worker that a progress file of this state directory names, whoever
+        started it."""
         found = {}
         for path in progress.progress_paths(self._state_dir):
             seen = progress.read(path)
             if seen is None:
                 continue
-            identity = Identity(seen.pid, seen.pid_started_at, progress.birth_of_writer(self._state_dir, seen))
+            identity = Identity(
+                seen.pid,
+                seen.pid_started_at,
+                progress.birth_of_writer(self._state_dir, seen),
+            )
             if self._workers.lives(identity, seen.worker_id):
                 found[seen.worker_id] = identity
         return found
@@ -142,28 +156,48 @@ class Observer:
             exit_code=record.exit_code if exit_code is None else exit_code,
             in_flight=in_flight(seen),
             repeated_range=memory.repeated,
-            all_failing_since=memory.arrived_seen_at if _failures(seen) != memory.failures_then else None,
+            all_failing_since=memory.arrived_seen_at
+            if _failures(seen) != memory.failures_then
+            else None,
             last_words=last_words(seen),
-            error_class=seen.last_error.error_class if seen and last_words(seen) and seen.last_error else "",
+            error_class=seen.last_error.error_class
+            if seen and last_words(seen) and seen.last_error
+            else "",
         )
 
     def _memory(self, record: WorkerRecord) -> _Memory:
         memory = self._memories.get(record.worker_id)
         if memory is None or memory.identity != record.identity:
-            tail = memory.tail if memory else LogTail(logs.log_path(self._state_dir, record.worker_id))
+            tail = (
+                memory.tail
+                if memory
+                else LogTail(logs.log_path(self._state_dir, record.worker_id))
+            )
             writer = memory.writer if memory else None
-            memory = self._memories[record.worker_id] = _Memory(record.identity, tail, writer=writer)
+            memory = self._memories[record.worker_id] = _Memory(
+                record.identity, tail, writer=writer
+            )
         return memory
 
-    def _read_progress(self, memory: _Memory, record: WorkerRecord, now: datetime) -> None:
-        """A file that cannot be read keeps its last value; one of another process says nothing about this one."""
+    def _read_progress(
+        self, memory: _Memory, record: WorkerRecord, now: datetime
+    ) -> None:
+        """A file that cannot be read keeps its last value; one of another process says
+        nothing about this one."""
         seen = progress.read(progress.progress_path(self._state_dir, record.worker_id))
-        if seen is not None and record.identity is not None and self._wrote(seen, record.identity):
+        if (
+            seen is not None
+            and record.identity is not None
+            and self._wrote(seen, record.identity)
+        ):
             memory.progress = seen
         moved = memory.progress.last_progress_at if memory.progress else None
         beat = memory.progress.updated_at if memory.progress else None
         if memory.progress_seen_at is None:
-            memory.progress_seen_at, memory.progress_mark = now - self._said_age(moved, beat), moved
+            memory.progress_seen_at, memory.progress_mark = (
+                now - self._said_age(moved, beat),
+                moved,
+            )
             memory.beat_seen_at, memory.beat_mark = now, beat
         if moved != memory.progress_mark:
             memory.progress_seen_at, memory.progress_mark = now, moved
@@ -174,30 +208,43 @@ class Observer:
         if beat != memory.beat_mark:
             memory.beat_seen_at, memory.beat_mark = now, beat
         if memory.progress is not None and memory.progress.status is Phase.WAITING:
-            # Nothing has to move while it waits; the time counts from the end of the waiting.
-            memory.progress_seen_at = max(memory.progress_seen_at, memory.beat_seen_at or now)
+            # Nothing has to move while it waits; the time counts from the end of the
+            # waiting.
+            memory.progress_seen_at = max(
+                memory.progress_seen_at, memory.beat_seen_at or now
+            )
 
     def _wrote(self, seen: Progress, identity: Identity) -> bool:
-        """Was this progress written by that process? Its start by the wall clock moves when that is set."""
+        """Was this progress written by that process? Its start by the wall clock moves
+        when that is set."""
         if seen.pid != identity.pid:
             return False
         apart = abs((seen.pid_started_at - identity.started).total_seconds())
         if apart <= START_TOLERANCE:
             return True
-        return bool(identity.birth) and progress.birth_of_writer(self._state_dir, seen) == identity.birth
+        return (
+            bool(identity.birth)
+            and progress.birth_of_writer(self._state_dir, seen) == identity.birth
+        )
 
     def _said_age(self, moved: datetime | None, beat: datetime | None) -> timedelta:
-        """How long ago the worker says that work moved, at the first look at it; nothing when its clock cannot be ours.
+        """How long ago the worker says that work moved, at the first look at it;
+        nothing when its clock cannot be ours.
 
-        It writes every second. When that is not so, it hangs or the clock was set since, and only time will tell.
-        """
+        It writes every second. When that is not so, it hangs or the clock was set
+        since, and only time will tell."""
         wall = self._wall()
-        if moved is None or beat is None or not timedelta() <= wall - beat <= BEAT_TRUSTED:
+        if (
+            moved is None
+            or beat is None
+            or not timedelta() <= wall - beat <= BEAT_TRUSTED
+        ):
             return timedelta()
         return max(timedelta(), wall - moved)
 
     def _read_log(self, memory: _Memory, now: datetime) -> None:
-        """Work that shows in the log: a range read for the first time, more files found. The same again is a loop."""
+        """Work that shows in the log: a range read for the first time, more files
+        found. The same again is a loop."""
         for text in memory.tail.new_lines():
             line = logs.parse(text)
             if line is None or memory.identity is None:
@@ -205,10 +252,13 @@ class Observer:
             if match := logs.STARTS.match(line.message):
                 memory.writer = int(match[2])
             if not _is_by(line, memory.writer, memory.identity):
-                # What an earlier process of this worker wrote says nothing about this one.
+                # What an earlier process of this worker wrote says nothing about this
+                # one.
                 continue
             moved = False
-            if match := logs.QUERYING.match(line.message) or logs.PROCESSED_BATCH.match(line.message):
+            if match := logs.QUERYING.match(line.message) or logs.PROCESSED_BATCH.match(
+                line.message
+            ):
                 known = f"{line.message.split(':')[0]} {match[1]}-{match[2]}"
                 moved = known not in memory.ranges
                 memory.repeated = "" if moved else f"books {match[1]}-{match[2]}"
@@ -220,13 +270,16 @@ class Observer:
                 memory.found = max(memory.found, int(match[1]))
             if moved:
                 memory.progress_seen_at = (
-                    now if memory.looked else max(memory.progress_seen_at or now, min(now, line.at))
+                    now
+                    if memory.looked
+                    else max(memory.progress_seen_at or now, min(now, line.at))
                 )
         memory.looked = True
 
 
 def _is_by(line: logs.LogLine, writer: int | None, identity: Identity) -> bool:
-    """Did this process write the line? Without a beginning in sight: was it there by then, by the wall clock?"""
+    """Did this process write the line? Without a beginning in sight: was it there by
+    then, by the wall clock?"""
     return line.at >= identity.started if writer is None else writer == identity.pid
 
 
@@ -234,7 +287,10 @@ def _arrived(seen: Progress | None) -> tuple[int, int]:
     """What has arrived, and what is under way: files, bytes."""
     if seen is None:
         return (0, 0)
-    return (seen.counts.uploaded + seen.counts.duplicate, sum(file.bytes_sent for file in seen.current))
+    return (
+        seen.counts.uploaded + seen.counts.duplicate,
+        sum(file.bytes_sent for file in seen.current),
+    )
 
 
 def _failures(seen: Progress | None) -> tuple[int, datetime | None]:
@@ -255,4 +311,6 @@ def in_flight(seen: Progress | None) -> InFlight:
     """What the worker had in hand when it wrote this progress."""
     if seen is None:
         return InFlight()
-    return InFlight(seen.run_id, tuple(sorted(file.id for file in seen.current)), seen.range)
+    return InFlight(
+        seen.run_id, tuple(sorted(file.id for file in seen.current)), seen.range
+    )

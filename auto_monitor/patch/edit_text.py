@@ -1,4 +1,5 @@
-"""The text of an edit: hunks of a unified diff, and the real lines that look most like wanted ones. Pure."""
+"""The text of an edit: hunks of a unified diff, and the real lines that look most like
+wanted ones. Pure."""
 
 import difflib
 import re
@@ -11,11 +12,13 @@ _HUNK = re.compile(r"^@@(?: -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@.*|.*)$")
 
 
 class EditRefused(Exception):
-    """The edit cannot be applied; the message says why, and shows the nearest real lines, for the next round."""
+    """The edit cannot be applied; the message says why, and shows the nearest real
+    lines, for the next round."""
 
 
 def split_hunks(body: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """Header and lines of every hunk. Raises EditRefused for a line that is none of a hunk's."""
+    """Header and lines of every hunk. Raises EditRefused for a line that is none of a
+    hunk's."""
     hunks: list[tuple[str, list[str]]] = []
     for line in body:
         if line.startswith("@@"):
@@ -23,7 +26,9 @@ def split_hunks(body: Sequence[str]) -> list[tuple[str, list[str]]]:
         elif line[:1] in ("", " ", "+", "-"):
             hunks[-1][1].append(line)
         elif not line.startswith("\\"):
-            raise EditRefused(f"{line[:60]!r} is not a line of a diff (they begin with a blank, + or -)")
+            raise EditRefused(
+                f"{line[:60]!r} is not a line of a diff (they begin with a blank, + or -)"
+            )
     for _header, hunk in hunks:
         while hunk and not hunk[-1].strip():
             hunk.pop()
@@ -33,13 +38,16 @@ def split_hunks(body: Sequence[str]) -> list[tuple[str, list[str]]]:
 
 
 def is_whole(header: str, hunk: Sequence[str]) -> bool:
-    """Is nothing missing at the end? By the header's counts; without them it must change something and end in context.
+    """Is nothing missing at the end? By the header's counts; without them it must
+    change something and end in context.
 
     Asked only of the last hunk of a block whose fence was never closed.
     """
     match = _HUNK.match(header)
     if match is None or match[1] is None or match[2] is None:
-        return hunk[-1][:1] in ("", " ") and any(line[:1] in ("+", "-") for line in hunk)
+        return hunk[-1][:1] in ("", " ") and any(
+            line[:1] in ("+", "-") for line in hunk
+        )
     old = sum(line[:1] in ("", " ", "-") for line in hunk)
     new = sum(line[:1] in ("", " ", "+") for line in hunk)
     return (old, new) == (int(match[1]), int(match[2]))
@@ -50,11 +58,20 @@ def nearest(lines: Sequence[str], wanted: Sequence[str]) -> str:
     size = min(len(wanted), NEAREST_LINES)
     goal = [line.strip() for line in wanted[:size]]
     stripped = [line.strip() for line in lines]
-    known = {line: difflib.SequenceMatcher(None, goal[0], line).ratio() for line in set(stripped)} if goal else {}
+    known = (
+        {
+            line: difflib.SequenceMatcher(None, goal[0], line).ratio()
+            for line in set(stripped)
+        }
+        if goal
+        else {}
+    )
     best, place = -1.0, 0
     for start in range(max(1, len(lines) - size + 1)):
         here = stripped[start : start + size]
-        score = sum(mine == theirs for mine, theirs in zip(here, goal, strict=False)) + known.get(stripped[start], 0.0)
+        score = sum(
+            mine == theirs for mine, theirs in zip(here, goal, strict=False)
+        ) + known.get(stripped[start], 0.0)
         if score > best:
             best, place = score, start
     return "\n".join(lines[place : place + max(size, 4)])

@@ -1,8 +1,9 @@
-"""The gate of a candidate script: it must migrate the demo library exactly as expected, in a sandbox, before it is run.
+"""The gate of a candidate script: it must migrate the demo library exactly as expected,
+in a sandbox, before it is run.
 
-The sandbox (`sandbox.run`) holds a copy of the project's own files, an embedded server and the demo library; no
-network, home, credentials or state directory. Too slow is as good as wrong.
-"""
+The sandbox (`sandbox.run`) holds a copy of the project's own files, an embedded server
+and the demo library; no network, home, credentials or state directory. Too slow is as
+good as wrong."""
 
 import json
 import shutil
@@ -12,25 +13,31 @@ from typing import Any
 
 from auto_monitor.patch import sandbox
 
-#: What of the project a worker and an embedded server need; only files of these kinds, so no data or secret of a user.
+#: What of the project a worker and an embedded server need; only files of these kinds,
+#: so no data or secret of a user.
 _FOLDERS = ("common", "migration", "bookshelf", "demo")
 _FILES = ("settings.py",)
 _KINDS = frozenset({".py", ".html", ".css"})
-#: The current script is given this many times what the candidate took; it is the broken one.
+#: The current script is given this many times what the candidate took; it is the broken
+#: one.
 _PATIENCE, _AT_LEAST = 2.0, 10.0
 #: Older than this no trial is still running.
 _LEFT_SECONDS = 3600.0
 
 
 class NotPassed(Exception):
-    """The candidate does not do what the demo library expects; the message says what it did."""
+    """The candidate does not do what the demo library expects; the message says what it
+    did."""
 
 
-def check(candidate: Path, current: Path, project: Path, folder: Path, seconds: float) -> str:
-    """Migrates the demo library with the candidate; returns in words how it did. Raises NotPassed, Unavailable.
+def check(
+    candidate: Path, current: Path, project: Path, folder: Path, seconds: float
+) -> str:
+    """Migrates the demo library with the candidate; returns in words how it did. Raises
+    NotPassed, Unavailable.
 
-    `folder` is made for it and removed again. The result must be that of `demo/expected.json`, and that of the current
-    script when that one comes to an end.
+    `folder` is made for it and removed again. The result must be that of
+    `demo/expected.json`, and that of the current script when that one comes to an end.
     """
     _sweep(folder.parent)
     folder.mkdir(parents=True)
@@ -45,10 +52,18 @@ def check(candidate: Path, current: Path, project: Path, folder: Path, seconds: 
             raise NotPassed("the demo library: " + "; ".join(problems))
         before = _current(current, folder, max(_AT_LEAST, _PATIENCE * took))
         if before is None:
-            return f"the demo library arrived as expected in {took:.1f} s; the script in place does not manage that"
+            return (
+                f"the demo library arrived as expected in {took:.1f} s; the "
+                "script in place does not manage that"
+            )
         if before["books"] != found["books"]:
-            raise NotPassed("the demo library arrives otherwise than with the script in place")
-        return f"the demo library arrived in {took:.1f} s as expected and as with the script in place"
+            raise NotPassed(
+                "the demo library arrives otherwise than with the script in place"
+            )
+        return (
+            f"the demo library arrived in {took:.1f} s as expected and as with "
+            "the script in place"
+        )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -61,7 +76,8 @@ def _sweep(parent: Path) -> None:
 
 
 def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
-    """What is wrong with a trial's result; empty when it is what `demo/expected.json` says."""
+    """What is wrong with a trial's result; empty when it is what `demo/expected.json`
+    says."""
     counts, wanted = found.get("counts", {}), expected["first_run"]
     problems = [
         f"{name} {counts.get(name)!r} instead of {wanted[name]!r}"
@@ -69,15 +85,37 @@ def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
         if counts.get(name) != wanted[name]
     ]
     if not (found.get("closed") and found.get("proved")):
-        problems.append("the pass did not come to its end with everything accounted for")
-    arrived = sorted(name.rpartition(".")[0] for book in found.get("books", []) for name in book["files"])
-    hashes = {file["sha1"] for book in expected["books"].values() for file in book["formats"].values()}
+        problems.append(
+            "the pass did not come to its end with everything accounted for"
+        )
+    arrived = sorted(
+        name.rpartition(".")[0]
+        for book in found.get("books", [])
+        for name in book["files"]
+    )
+    hashes = {
+        file["sha1"]
+        for book in expected["books"].values()
+        for file in book["formats"].values()
+    }
     refused = wanted["failed"].get("unsupported", 0)
-    if len(arrived) != wanted["uploaded"] or not set(arrived) <= hashes or len(set(arrived)) != len(hashes) - refused:
-        problems.append(f"{len(set(arrived) & hashes)} of {len(hashes) - refused} files arrived with the right bytes")
+    if (
+        len(arrived) != wanted["uploaded"]
+        or not set(arrived) <= hashes
+        or len(set(arrived)) != len(hashes) - refused
+    ):
+        problems.append(
+            f"{len(set(arrived) & hashes)} of {len(hashes) - refused} files arrived "
+            "with the right bytes"
+        )
     titles = {str(book["title"]) for book in found.get("books", [])}
     missing = sorted(
-        {str(book["title"]) for book in expected["books"].values() if len(str(book["title"])) < 80} - titles
+        {
+            str(book["title"])
+            for book in expected["books"].values()
+            if len(str(book["title"])) < 80
+        }
+        - titles
     )
     if len(missing) > refused + wanted["duplicate"]:
         problems.append(f"{len(missing)} titles are missing")
@@ -85,7 +123,8 @@ def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
 
 
 def _current(script: Path, folder: Path, seconds: float) -> dict[str, Any] | None:
-    """What the script in place makes of it; None when it does not come to a good end, which is why we are here."""
+    """What the script in place makes of it; None when it does not come to a good end,
+    which is why we are here."""
     try:
         found = _trial(script, folder, "current", seconds)
     except NotPassed:
@@ -94,13 +133,25 @@ def _current(script: Path, folder: Path, seconds: float) -> dict[str, Any] | Non
 
 
 def _trial(script: Path, folder: Path, name: str, seconds: float) -> dict[str, Any]:
-    """One run in the sandbox. Raises NotPassed when it does not end or says nothing that can be read."""
+    """One run in the sandbox. Raises NotPassed when it does not end or says nothing
+    that can be read."""
     shutil.copyfile(script, folder / f"{name}.py")
     environment = {
-        "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONPATH": str(sandbox.INSIDE / "project"), "HOME": "/tmp",  # noqa: S108 - of the sandbox
-        "PYTHONDONTWRITEBYTECODE": "1", "RETRY_FIRST_SECONDS": "0.2", "PARALLEL_UPLOADS": "1",
-    }  # fmt: skip
-    command = [sandbox.python(), "-m", "demo.trial", f"{sandbox.INSIDE}/{name}.py", f"{sandbox.INSIDE}/{name}"]
+        "PATH": "/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": str(sandbox.INSIDE / "project"),
+        "HOME": "/tmp",  # noqa: S108 - of the sandbox
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "RETRY_FIRST_SECONDS": "0.2",
+        "PARALLEL_UPLOADS": "1",
+    }
+    command = [
+        sandbox.python(),
+        "-m",
+        "demo.trial",
+        f"{sandbox.INSIDE}/{name}.py",
+        f"{sandbox.INSIDE}/{name}",
+    ]
     done = sandbox.run(command, folder, environment, seconds)
     if done.returncode in (-9, 137):
         raise NotPassed(f"the demo library was not migrated within {seconds:.0f} s")
@@ -110,7 +161,10 @@ def _trial(script: Path, folder: Path, name: str, seconds: float) -> dict[str, A
         found = None
     if done.returncode != 0 or not isinstance(found, dict):
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise NotPassed(f"the trial ended with {done.returncode}: {said[-1][:200] if said else 'it said nothing'}")
+        raise NotPassed(
+            f"the trial ended with {done.returncode}: "
+            f"{said[-1][:200] if said else 'it said nothing'}"
+        )
     return found
 
 
@@ -119,11 +173,15 @@ def _copy_project(project: Path, folder: Path) -> None:
     target = folder / "project"
     for name in _FOLDERS:
         for path in sorted((project / name).rglob("*")):
-            own = path.suffix in _KINDS and "state" not in path.relative_to(project).parts
+            own = (
+                path.suffix in _KINDS and "state" not in path.relative_to(project).parts
+            )
             if own and path.is_file() and not path.is_symlink():
                 copy = target / path.relative_to(project)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copy)
     for name in _FILES:
         shutil.copyfile(project / name, target / name)
-    shutil.copytree(project / "demo" / "library", target / "demo" / "library", dirs_exist_ok=True)
+    shutil.copytree(
+        project / "demo" / "library", target / "demo" / "library", dirs_exist_ok=True
+    )

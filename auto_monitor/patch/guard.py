@@ -1,8 +1,9 @@
-"""What a code fix may and may not change. Pure: both texts in, the objections out; an allow-list over the AST.
+"""What a code fix may and may not change. Pure: both texts in, the objections out; an
+allow-list over the AST.
 
-Not a sandbox (`gate` runs candidates in one): the first of two walls, and the one that keeps a fix small and to the
-point. What the code already did in the same function it may go on doing; beyond that only the tables here.
-"""
+Not a sandbox (`gate` runs candidates in one): the first of two walls, and the one that
+keeps a fix small and to the point. What the code already did in the same function it
+may go on doing; beyond that only the tables here."""
 
 import ast
 import difflib
@@ -11,70 +12,296 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-#: Functions of the worker that a fix may change: how the work is walked through, waited for and tried again. What
-#: accounts, attaches, reconciles, finishes a book or gives one up is proof, and not even in the same file.
-PATCHABLE = frozenset({
-    "next_range", "end_of_next_range", "work_through", "wants_more", "read_range", "works", "tick",
-    "wait_for_server", "show_waiting",
-    "at_work", "read_library", "check_api_connectivity", "refresh_due", "refresh_existing_hashes", "attempt_book",
-    "process_book", "process_file", "send_with_retries", "worth_repeating", "upload_file", "reach", "refuse_unsendable",
-    "identify", "trouble", "excluded", "limit_reached", "allowance", "sanitize_filename", "sanitize_metadata_string",
-})  # fmt: skip
+#: Functions of the worker that a fix may change: how the work is walked through, waited
+#: for and tried again. What accounts, attaches, reconciles, finishes a book or gives
+#: one up is proof, and not even in the same file.
+PATCHABLE = frozenset(
+    {
+        "next_range",
+        "end_of_next_range",
+        "work_through",
+        "wants_more",
+        "read_range",
+        "works",
+        "tick",
+        "wait_for_server",
+        "show_waiting",
+        "at_work",
+        "read_library",
+        "check_api_connectivity",
+        "refresh_due",
+        "refresh_existing_hashes",
+        "attempt_book",
+        "process_book",
+        "process_file",
+        "send_with_retries",
+        "worth_repeating",
+        "upload_file",
+        "reach",
+        "refuse_unsendable",
+        "identify",
+        "trouble",
+        "excluded",
+        "limit_reached",
+        "allowance",
+        "sanitize_filename",
+        "sanitize_metadata_string",
+    }
+)
 #: Lines that may be added or removed.
 MOST_LINES = 120
 
 #: Names any function may use besides its own.
-NAMES = frozenset({
-    "self", "abs", "all", "any", "bool", "dict", "enumerate", "float", "int", "isinstance", "len", "list", "max", "min",
-    "range", "reversed", "round", "set", "sorted", "str", "sum", "tuple", "zip", "timedelta", "ValueError", "Transient",
-    "TRIES", "Phase", "tenacity",
-})  # fmt: skip
-#: Attributes any function may use besides its own: of built-in values, of the worker's walk, and of waiting.
-ATTRIBUTES = frozenset({
-    "append", "extend", "get", "items", "keys", "values", "count", "index", "split", "strip", "startswith", "endswith",
-    "lower", "upper", "isascii", "isalnum", "total_seconds",
-    "log", "info", "warning", "clock", "publish", "pool", "check", "rest", "meanwhile", "heed_stop", "queue", "wait",
-    "pause", "idle", "load", "tracker", "processed", "client", "probe", "silent", "options", "limit", "batch_size",
-    "probe_seconds", "retry_first_seconds",
-    "ledger", "library", "claim_range", "close_range", "is_closed", "remaining_ids", "last_id_of_range", "read_books",
-    "read_files", "highest_book_id", "check_in_place", "pass_id", "first", "last", "size", "sleep",
-    "WAITING", "MIGRATING", "DISCOVERING", "set", "reraise", "stop_after_attempt", "wait_exponential",
-    "retry_if_exception", "Retrying", *PATCHABLE,
-})  # fmt: skip
-#: Calls that prove or account for something: as often as before, with the same arguments.
-PROOFS = frozenset({
-    "account", "accounted", "attach", "begin", "check_in_place", "close_range", "digest_of", "register", "finish_book",
-    "failed", "give_back", "give_up", "identify", "intend", "learn", "open_file", "process_file",
-    "reach", "reconcile", "refuse_unsendable", "send", "sent", "done", "settled", "take", "range_read",
-})  # fmt: skip
-#: What belongs to the worker as a whole: used through an attribute of it, never handed on or put elsewhere.
-_WHOLE = frozenset({
-    "options", "client", "ledger", "library", "tracker", "pool", "log", "existing_hashes", "accounting", "api", "lane",
-    "left_out", "conclusion", "current", "streak",
-})  # fmt: skip
+NAMES = frozenset(
+    {
+        "self",
+        "abs",
+        "all",
+        "any",
+        "bool",
+        "dict",
+        "enumerate",
+        "float",
+        "int",
+        "isinstance",
+        "len",
+        "list",
+        "max",
+        "min",
+        "range",
+        "reversed",
+        "round",
+        "set",
+        "sorted",
+        "str",
+        "sum",
+        "tuple",
+        "zip",
+        "timedelta",
+        "ValueError",
+        "Transient",
+        "TRIES",
+        "Phase",
+        "tenacity",
+    }
+)
+#: Attributes any function may use besides its own: of built-in values, of the worker's
+#: walk, and of waiting.
+ATTRIBUTES = frozenset(
+    {
+        "append",
+        "extend",
+        "get",
+        "items",
+        "keys",
+        "values",
+        "count",
+        "index",
+        "split",
+        "strip",
+        "startswith",
+        "endswith",
+        "lower",
+        "upper",
+        "isascii",
+        "isalnum",
+        "total_seconds",
+        "log",
+        "info",
+        "warning",
+        "clock",
+        "publish",
+        "pool",
+        "check",
+        "rest",
+        "meanwhile",
+        "heed_stop",
+        "queue",
+        "wait",
+        "pause",
+        "idle",
+        "load",
+        "tracker",
+        "processed",
+        "client",
+        "probe",
+        "silent",
+        "options",
+        "limit",
+        "batch_size",
+        "probe_seconds",
+        "retry_first_seconds",
+        "ledger",
+        "library",
+        "claim_range",
+        "close_range",
+        "is_closed",
+        "remaining_ids",
+        "last_id_of_range",
+        "read_books",
+        "read_files",
+        "highest_book_id",
+        "check_in_place",
+        "pass_id",
+        "first",
+        "last",
+        "size",
+        "sleep",
+        "WAITING",
+        "MIGRATING",
+        "DISCOVERING",
+        "set",
+        "reraise",
+        "stop_after_attempt",
+        "wait_exponential",
+        "retry_if_exception",
+        "Retrying",
+        *PATCHABLE,
+    }
+)
+#: Calls that prove or account for something: as often as before, with the same
+#: arguments.
+PROOFS = frozenset(
+    {
+        "account",
+        "accounted",
+        "attach",
+        "begin",
+        "check_in_place",
+        "close_range",
+        "digest_of",
+        "register",
+        "finish_book",
+        "failed",
+        "give_back",
+        "give_up",
+        "identify",
+        "intend",
+        "learn",
+        "open_file",
+        "process_file",
+        "reach",
+        "reconcile",
+        "refuse_unsendable",
+        "send",
+        "sent",
+        "done",
+        "settled",
+        "take",
+        "range_read",
+    }
+)
+#: What belongs to the worker as a whole: used through an attribute of it, never handed
+#: on or put elsewhere.
+_WHOLE = frozenset(
+    {
+        "options",
+        "client",
+        "ledger",
+        "library",
+        "tracker",
+        "pool",
+        "log",
+        "existing_hashes",
+        "accounting",
+        "api",
+        "lane",
+        "left_out",
+        "conclusion",
+        "current",
+        "streak",
+    }
+)
 _NODES = (
-    ast.FunctionDef, ast.arguments, ast.arg, ast.Return, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.For, ast.While,
-    ast.If, ast.With, ast.withitem, ast.Raise, ast.Try, ast.ExceptHandler, ast.Expr, ast.Pass, ast.Break, ast.Continue,
-    ast.BoolOp, ast.NamedExpr, ast.BinOp, ast.UnaryOp, ast.IfExp, ast.Dict, ast.Set, ast.ListComp, ast.SetComp,
-    ast.DictComp, ast.GeneratorExp, ast.comprehension, ast.Compare, ast.Call, ast.keyword, ast.FormattedValue,
-    ast.JoinedStr, ast.Constant, ast.Attribute, ast.Subscript, ast.Starred, ast.Name, ast.List, ast.Tuple, ast.Slice,
-    ast.Lambda, ast.Match, ast.match_case, ast.MatchValue, ast.MatchSingleton, ast.MatchAs, ast.MatchOr, ast.Assert,
-    ast.expr_context, ast.boolop, ast.operator, ast.unaryop, ast.cmpop,
-)  # fmt: skip
-_BROAD = frozenset({"Exception", "BaseException", "MigrationError", "RuntimeError", "OSError"})
+    ast.FunctionDef,
+    ast.arguments,
+    ast.arg,
+    ast.Return,
+    ast.Assign,
+    ast.AugAssign,
+    ast.AnnAssign,
+    ast.For,
+    ast.While,
+    ast.If,
+    ast.With,
+    ast.withitem,
+    ast.Raise,
+    ast.Try,
+    ast.ExceptHandler,
+    ast.Expr,
+    ast.Pass,
+    ast.Break,
+    ast.Continue,
+    ast.BoolOp,
+    ast.NamedExpr,
+    ast.BinOp,
+    ast.UnaryOp,
+    ast.IfExp,
+    ast.Dict,
+    ast.Set,
+    ast.ListComp,
+    ast.SetComp,
+    ast.DictComp,
+    ast.GeneratorExp,
+    ast.comprehension,
+    ast.Compare,
+    ast.Call,
+    ast.keyword,
+    ast.FormattedValue,
+    ast.JoinedStr,
+    ast.Constant,
+    ast.Attribute,
+    ast.Subscript,
+    ast.Starred,
+    ast.Name,
+    ast.List,
+    ast.Tuple,
+    ast.Slice,
+    ast.Lambda,
+    ast.Match,
+    ast.match_case,
+    ast.MatchValue,
+    ast.MatchSingleton,
+    ast.MatchAs,
+    ast.MatchOr,
+    ast.Assert,
+    ast.expr_context,
+    ast.boolop,
+    ast.operator,
+    ast.unaryop,
+    ast.cmpop,
+)
+_BROAD = frozenset(
+    {"Exception", "BaseException", "MigrationError", "RuntimeError", "OSError"}
+)
 _PLACE = re.compile(
-    r"://|^[/~.\\]|\\|/\w|\b\d{1,3}(\.\d{1,3}){3}\b|\b[\w-]+\.(com|net|org|io|dev|local|ru|xyz|onion)\b"
+    r"://|^[/~.\\]|\\|/\w|\b\d{1,3}(\.\d{1,3}){3}\b"
+    r"|\b[\w-]+\.(com|net|org|io|dev|local|ru|xyz|onion)\b"
 )
 _HUGE = 10**9
 _LEAVES = (ast.Return, ast.Raise, ast.Break, ast.Continue)
-_HIDDEN = frozenset({"open", "print", "type", "super", "object", "property", "staticmethod", "bytes", "hash", "id"})
+_HIDDEN = frozenset(
+    {
+        "open",
+        "print",
+        "type",
+        "super",
+        "object",
+        "property",
+        "staticmethod",
+        "bytes",
+        "hash",
+        "id",
+    }
+)
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass(frozen=True, slots=True)
 class _Uses:
-    """What a function uses: names, attributes read and written, texts, proof calls with the conditions around them."""
+    """What a function uses: names, attributes read and written, texts, proof calls with
+    the conditions around them."""
 
     names: frozenset[str]
     attributes: frozenset[str]
@@ -86,10 +313,14 @@ class _Uses:
 
 
 def objections(before: str, after: str) -> list[str]:
-    """Why this change of the script is not allowed; empty when it is. Both texts are Python that parses."""
+    """Why this change of the script is not allowed; empty when it is. Both texts are
+    Python that parses."""
     old, new = ast.parse(before), ast.parse(after)
     found = list(_outside(old, new))
-    lines = sum(line[:1] in "+-" for line in difflib.ndiff(before.splitlines(), after.splitlines()))
+    lines = sum(
+        line[:1] in "+-"
+        for line in difflib.ndiff(before.splitlines(), after.splitlines())
+    )
     if lines > MOST_LINES:
         found.append(f"{lines} lines change; at most {MOST_LINES} may")
     if found:
@@ -108,7 +339,8 @@ def _outside(old: ast.Module, new: ast.Module) -> Iterator[str]:
         return
     for was, becomes in zip(mine, theirs, strict=True):
         if ast.dump(was) != ast.dump(becomes) and was.name not in PATCHABLE:
-            yield f"{was.name} must not be changed; a fix may change only {', '.join(sorted(PATCHABLE))}"
+            allowed = ", ".join(sorted(PATCHABLE))
+            yield f"{was.name} must not be changed; a fix may change only {allowed}"
         if _head(was) != _head(becomes):
             yield f"{was.name}: parameters, decorators and the kind of function stay as they are"
     if _without_bodies(old) != _without_bodies(new):
@@ -116,7 +348,8 @@ def _outside(old: ast.Module, new: ast.Module) -> Iterator[str]:
 
 
 def _functions(tree: ast.Module) -> list[Function]:
-    """Functions of the module and methods of its classes, in order; those inside others are part of these."""
+    """Functions of the module and methods of its classes, in order; those inside others
+    are part of these."""
     found: list[Function] = []
     for node in tree.body:
         if isinstance(node, Function):
@@ -128,7 +361,12 @@ def _functions(tree: ast.Module) -> list[Function]:
 
 def _head(node: Function) -> str:
     returns = ast.dump(node.returns) if node.returns else ""
-    return type(node).__name__ + ast.dump(node.args) + "".join(map(ast.dump, node.decorator_list)) + returns
+    return (
+        type(node).__name__
+        + ast.dump(node.args)
+        + "".join(map(ast.dump, node.decorator_list))
+        + returns
+    )
 
 
 def _without_bodies(tree: ast.Module) -> str:
@@ -138,8 +376,14 @@ def _without_bodies(tree: ast.Module) -> str:
         if isinstance(node, Function):
             parts.append(node.name)
         elif isinstance(node, ast.ClassDef):
-            inner = [part.name if isinstance(part, Function) else ast.dump(part) for part in node.body]
-            head = [ast.dump(part) for part in (*node.bases, *node.decorator_list, *node.keywords)]
+            inner = [
+                part.name if isinstance(part, Function) else ast.dump(part)
+                for part in node.body
+            ]
+            head = [
+                ast.dump(part)
+                for part in (*node.bases, *node.decorator_list, *node.keywords)
+            ]
             parts.append(f"{node.name}{head}{inner}")
         else:
             parts.append(ast.dump(node))
@@ -152,7 +396,10 @@ def _inside(old: Function, new: Function) -> Iterator[str]:
     yield from _kinds(had, has)
     yield from _vocabulary(had, has, _bound(new) | _parameters(new))
     for call, _around in sorted((had.proofs - has.proofs).keys()):
-        yield f"the call {call[:80]} proves or accounts for something: it stays, under the same conditions"
+        yield (
+            f"the call {call[:80]} proves or accounts for something: it stays, "
+            "under the same conditions"
+        )
     for caught in sorted(has.handlers - had.handlers):
         if caught in _BROAD or not caught:
             yield f"except {caught or 'without a type'} is too broad"
@@ -163,9 +410,16 @@ def _inside(old: Function, new: Function) -> Iterator[str]:
 
 
 def _kinds(had: _Uses, has: _Uses) -> Iterator[str]:
-    """Only kinds of statements and expressions that are known to be harmless, or that were there."""
-    allowed = {kind.__name__ for kind in _NODES} | {kind for kind in had.nodes if kind not in ("Global", "Nonlocal")}
-    strange = sorted(kind for kind in has.nodes if kind not in allowed and not issubclass(getattr(ast, kind), _NODES))
+    """Only kinds of statements and expressions that are known to be harmless, or that
+    were there."""
+    allowed = {kind.__name__ for kind in _NODES} | {
+        kind for kind in had.nodes if kind not in ("Global", "Nonlocal")
+    }
+    strange = sorted(
+        kind
+        for kind in has.nodes
+        if kind not in allowed and not issubclass(getattr(ast, kind), _NODES)
+    )
     if strange:
         yield f"{', '.join(strange)} is not allowed"
     if has.nodes["FunctionDef"] > max(1, had.nodes["FunctionDef"]):
@@ -173,7 +427,8 @@ def _kinds(had: _Uses, has: _Uses) -> Iterator[str]:
 
 
 def _vocabulary(had: _Uses, has: _Uses, local: set[str]) -> Iterator[str]:
-    """Names, attributes and texts: what the function used already, or what the tables allow."""
+    """Names, attributes and texts: what the function used already, or what the tables
+    allow."""
     for name in sorted(has.names - had.names - NAMES - local):
         yield f"the name {name} is neither used by the function now nor allowed"
     for name in sorted(has.attributes - had.attributes - ATTRIBUTES):
@@ -195,17 +450,22 @@ def _shapes(old: Function, new: Function) -> Iterator[str]:
     hidden = sorted((local - _bound(old)) & (NAMES | _HIDDEN))
     if hidden:
         yield f"{', '.join(hidden)} must not be given another meaning"
-    parents = {child: node for node in ast.walk(new) for child in ast.iter_child_nodes(node)}
+    parents = {
+        child: node for node in ast.walk(new) for child in ast.iter_child_nodes(node)
+    }
     for node in ast.walk(new):
         parent = parents.get(node)
-        if ast.dump(node) not in known or (parent is not None and ast.dump(parent) not in known):
+        if ast.dump(node) not in known or (
+            parent is not None and ast.dump(parent) not in known
+        ):
             objection = _whole(node, parent) or _risky(node, local)
             if objection:
                 yield objection
 
 
 def _whole(node: ast.AST, parent: ast.AST | None) -> str:
-    """The worker and its collaborators are used through their attributes, never handed on."""
+    """The worker and its collaborators are used through their attributes, never handed
+    on."""
     if isinstance(parent, ast.Attribute):
         return ""
     if isinstance(node, ast.Attribute) and node.attr in _WHOLE and _is_self(node.value):
@@ -230,8 +490,11 @@ def _risky(node: ast.AST, local: set[str]) -> str:
 
 
 def _plainly_called(function: ast.expr, local: set[str]) -> bool:
-    """A call of a name or an attribute; not of a subscript, a lambda, or of something stored a line before."""
-    return isinstance(function, ast.Attribute) or (isinstance(function, ast.Name) and function.id not in local)
+    """A call of a name or an attribute; not of a subscript, a lambda, or of something
+    stored a line before."""
+    return isinstance(function, ast.Attribute) or (
+        isinstance(function, ast.Name) and function.id not in local
+    )
 
 
 def _is_self(node: ast.AST) -> bool:
@@ -240,8 +503,16 @@ def _is_self(node: ast.AST) -> bool:
 
 def _bound(node: Function) -> set[str]:
     """Names the body gives a meaning to."""
-    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load)}
-    names |= {part.name for part in ast.walk(node) if isinstance(part, ast.ExceptHandler | ast.MatchAs) and part.name}
+    names = {
+        part.id
+        for part in ast.walk(node)
+        if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load)
+    }
+    names |= {
+        part.name
+        for part in ast.walk(node)
+        if isinstance(part, ast.ExceptHandler | ast.MatchAs) and part.name
+    }
     inner = {part.arg for part in ast.walk(node) if isinstance(part, ast.arg)}
     return names | (inner - _parameters(node))
 
@@ -273,12 +544,21 @@ def _uses(node: Function) -> _Uses:
             attributes.add("**")
         elif isinstance(part, ast.ExceptHandler):
             handlers |= _caught(part)
-    texts = {part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+    texts = {
+        part.value
+        for part in ast.walk(node)
+        if isinstance(part, ast.Constant) and isinstance(part.value, str)
+    }
     kinds = Counter(type(part).__name__ for part in ast.walk(node))
     return _Uses(
-        frozenset(names), frozenset(attributes), frozenset(written), frozenset(texts), Counter(_proofs(node, ())),
-        kinds, frozenset(handlers),
-    )  # fmt: skip
+        frozenset(names),
+        frozenset(attributes),
+        frozenset(written),
+        frozenset(texts),
+        Counter(_proofs(node, ())),
+        kinds,
+        frozenset(handlers),
+    )
 
 
 def _proofs(node: ast.AST, around: tuple[str, ...]) -> Iterator[tuple[str, str]]:
@@ -290,8 +570,15 @@ def _proofs(node: ast.AST, around: tuple[str, ...]) -> Iterator[tuple[str, str]]
     for name, value in ast.iter_fields(node):
         inside = around
         if isinstance(node, ast.If | ast.IfExp) and name in ("body", "orelse"):
-            inside = (*around, ("" if name == "body" else "not ") + ast.unparse(node.test))
-        elif isinstance(node, ast.While) and name in ("body", "orelse") and isinstance(node.test, ast.Constant):
+            inside = (
+                *around,
+                ("" if name == "body" else "not ") + ast.unparse(node.test),
+            )
+        elif (
+            isinstance(node, ast.While)
+            and name in ("body", "orelse")
+            and isinstance(node.test, ast.Constant)
+        ):
             inside = around if node.test.value else (*around, "never")
         elif isinstance(node, ast.ExceptHandler) and name == "body":
             inside = (*around, "except")

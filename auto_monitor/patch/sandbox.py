@@ -1,10 +1,12 @@
-"""Runs a program where it can see and reach nothing: `run`, and, inside the new namespaces, `python -m …sandbox`.
+"""Runs a program where it can see and reach nothing: `run`, and, inside the new
+namespaces, `python -m …sandbox`.
 
-New user, network, process and mount namespaces (`unshare` of util-linux): no network but loopback, no process but its
-own, and a root of its own with the Python that runs us and the system's libraries, read-only, and one folder to write
-in. No home, no project, no state directory, no credentials; no capability, no new privilege, and limits on everything.
-Works for users who are not root where the kernel allows user namespaces; where it does not, `Unavailable` says so.
-"""
+New user, network, process and mount namespaces (`unshare` of util-linux): no network
+but loopback, no process but its own, and a root of its own with the Python that runs us
+and the system's libraries, read-only, and one folder to write in. No home, no project,
+no state directory, no credentials; no capability, no new privilege, and limits on
+everything. Works for users who are not root where the kernel allows user namespaces;
+where it does not, `Unavailable` says so."""
 
 import ctypes
 import fcntl
@@ -27,7 +29,16 @@ INSIDE = Path("/gate")
 #: Bytes of memory of a process, bytes of a file, open files.
 MEMORY, FILE_SIZE, OPEN_FILES = 2 << 30, 256 << 20, 1024
 
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/localtime")
+_SYSTEM = (
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+)
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 _MS_RDONLY, _MS_BIND, _MS_REC, _MS_PRIVATE, _MNT_DETACH = 1, 4096, 16384, 1 << 18, 2
 _SYS_MOUNT_SETATTR, _SYS_PIVOT_ROOT = 442, {"x86_64": 155, "aarch64": 41}
@@ -42,12 +53,15 @@ class Unavailable(Exception):
 def run(
     command: Sequence[str], folder: Path, environment: Mapping[str, str], seconds: float
 ) -> "subprocess.CompletedProcess[bytes]":
-    """Runs a program with `folder` as its only writable place (`INSIDE`), for at most `seconds`.
+    """Runs a program with `folder` as its only writable place (`INSIDE`), for at most
+    `seconds`.
 
-    Its first word is looked up inside; status -9 or 137 means that it took too long. Raises Unavailable.
-    """
+    Its first word is looked up inside; status -9 or 137 means that it took too long.
+    Raises Unavailable."""
     if shutil.which("unshare") is None or os.uname().machine not in _SYS_PIVOT_ROOT:
-        raise Unavailable("there is no `unshare` (util-linux), or this is neither x86_64 nor aarch64")
+        raise Unavailable(
+            "there is no `unshare` (util-linux), or this is neither x86_64 nor aarch64"
+        )
     try:
         done = subprocess.run(
             _command_line(command, folder, seconds),
@@ -59,19 +73,35 @@ def run(
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Unavailable(f"the sandbox did not start or did not end: {error}") from error
-    if done.returncode == CANNOT or (done.returncode == 1 and b"unshare" in done.stderr):
+        raise Unavailable(
+            f"the sandbox did not start or did not end: {error}"
+        ) from error
+    if done.returncode == CANNOT or (
+        done.returncode == 1 and b"unshare" in done.stderr
+    ):
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise Unavailable(f"no sandbox can be made here: {said[-1] if said else 'the kernel refuses'}")
+        raise Unavailable(
+            f"no sandbox can be made here: {said[-1] if said else 'the kernel refuses'}"
+        )
     return done
 
 
 def _command_line(command: Sequence[str], folder: Path, seconds: float) -> list[str]:
-    """This file again, in namespaces of its own, with what it is to do as its only argument."""
-    spec = json.dumps({"folder": str(folder), "command": list(command), "seconds": seconds})
+    """This file again, in namespaces of its own, with what it is to do as its only
+    argument."""
+    spec = json.dumps(
+        {"folder": str(folder), "command": list(command), "seconds": seconds}
+    )
     deadline = ["timeout", "--foreground", "-s", "KILL", f"{seconds:.0f}"]
     namespaces = ["unshare", "-Urnmpif", "--kill-child", "--"]
-    return [*deadline, *namespaces, sys.executable, "-I", str(Path(__file__).resolve()), spec]
+    return [
+        *deadline,
+        *namespaces,
+        sys.executable,
+        "-I",
+        str(Path(__file__).resolve()),
+        spec,
+    ]
 
 
 def python() -> str:
@@ -79,7 +109,7 @@ def python() -> str:
     return str(Path(sys.prefix).resolve() / "bin" / "python3")
 
 
-# -- inside the namespaces -----------------------------------------------------------------------------------------
+# -- inside the namespaces -------------------------------------------------------------
 
 
 def _main() -> None:
@@ -107,17 +137,22 @@ def _call(what: str, result: int) -> None:
 
 def _mount(source: str, target: Path, kind: str | None, flags: int) -> None:
     kind_bytes = kind.encode() if kind else None
-    _call(f"mount {target}", _libc.mount(source.encode(), str(target).encode(), kind_bytes, flags, None))
+    _call(
+        f"mount {target}",
+        _libc.mount(source.encode(), str(target).encode(), kind_bytes, flags, None),
+    )
 
 
 def _loopback() -> None:
     """Brings `lo` up: 127.0.0.1 is all the network there is."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
-        fcntl.ioctl(link, 0x8914, struct.pack("16sh14x", b"lo", 1 | 64))  # SIOCSIFFLAGS, IFF_UP | IFF_RUNNING
+        # SIOCSIFFLAGS, IFF_UP | IFF_RUNNING
+        fcntl.ioctl(link, 0x8914, struct.pack("16sh14x", b"lo", 1 | 64))
 
 
 def _new_root(folder: Path) -> None:
-    """A root with nothing but the system's libraries, our Python, and the folder; the old one is let go."""
+    """A root with nothing but the system's libraries, our Python, and the folder; the
+    old one is let go."""
     root = folder / "root"
     root.mkdir(exist_ok=True)
     _mount("none", Path("/"), None, _MS_REC | _MS_PRIVATE)
@@ -129,19 +164,26 @@ def _new_root(folder: Path) -> None:
     _mount("proc", root / "proc", "proc", 0)
     _mount(str(folder), root / INSIDE.name, None, _MS_BIND)
     number = _SYS_PIVOT_ROOT[os.uname().machine]
-    _call("pivot_root", _libc.syscall(number, str(root).encode(), str(root / "old").encode()))
+    _call(
+        "pivot_root",
+        _libc.syscall(number, str(root).encode(), str(root / "old").encode()),
+    )
     os.chdir("/")
     _call("umount", _libc.umount2(b"/old", _MNT_DETACH))
     Path("/old").rmdir()
 
 
 def _python_folders() -> list[str]:
-    folders = {str(Path(prefix).resolve()) for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix)}
+    folders = {
+        str(Path(prefix).resolve())
+        for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix)
+    }
     return sorted(name for name in folders if not name.startswith("/usr"))
 
 
 def _show(path: Path, root: Path) -> None:
-    """Makes a file or folder of the old root visible at the same place, read-only; a link stays one."""
+    """Makes a file or folder of the old root visible at the same place, read-only; a
+    link stays one."""
     target = root / path.relative_to("/")
     if path.is_symlink() and not str(path).startswith("/etc"):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -160,15 +202,25 @@ def _show(path: Path, root: Path) -> None:
     attributes = struct.pack("QQQQ", _READ_ONLY, 0, 0, 0)
     _call(
         f"mount_setattr {path}",
-        _libc.syscall(_SYS_MOUNT_SETATTR, -100, str(target).encode(), _AT_RECURSIVE, attributes, len(attributes)),
+        _libc.syscall(
+            _SYS_MOUNT_SETATTR,
+            -100,
+            str(target).encode(),
+            _AT_RECURSIVE,
+            attributes,
+            len(attributes),
+        ),
     )
 
 
 def _limits(seconds: float) -> None:
     for what, most in (
-        (resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_FSIZE, FILE_SIZE), (resource.RLIMIT_NOFILE, OPEN_FILES),
-        (resource.RLIMIT_CPU, int(seconds)), (resource.RLIMIT_CORE, 0),
-    ):  # fmt: skip
+        (resource.RLIMIT_AS, MEMORY),
+        (resource.RLIMIT_FSIZE, FILE_SIZE),
+        (resource.RLIMIT_NOFILE, OPEN_FILES),
+        (resource.RLIMIT_CPU, int(seconds)),
+        (resource.RLIMIT_CORE, 0),
+    ):
         resource.setrlimit(what, (most, most))
 
 
@@ -178,7 +230,8 @@ def _give_up_privileges() -> None:
     for capability in range(last + 1):
         _call("capabilities", _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0))
     _call("no_new_privs", _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-    # The parent of a namespace ignores signals without a handler; a worker that is told to end must.
+    # The parent of a namespace ignores signals without a handler; a worker that is told
+    # to end must.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 

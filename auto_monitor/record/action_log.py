@@ -1,4 +1,5 @@
-"""What the monitor says and does, in words: `monitor.log` has all of it, `auto_restart.log` only what was done."""
+"""What the monitor says and does, in words: `monitor.log` has all of it,
+`auto_restart.log` only what was done."""
 
 import logging
 import logging.handlers
@@ -17,7 +18,9 @@ MAX_BYTES, BACKUPS = 20_000_000, 5
 class ActionLog:
     """Says things once, and tells what is done from what would be done."""
 
-    def __init__(self, log: logging.Logger, actions: logging.Logger, *, dry_run: bool) -> None:
+    def __init__(
+        self, log: logging.Logger, actions: logging.Logger, *, dry_run: bool
+    ) -> None:
         """`actions` passes what it is told on to `log`."""
         self._log = log
         self._actions = actions
@@ -29,7 +32,8 @@ class ActionLog:
         self.error = log.error
 
     def act(self, text: str) -> bool:
-        """Says what is about to be done; False in a dry run, where it is only said, once."""
+        """Says what is about to be done; False in a dry run, where it is only said,
+        once."""
         if self.dry_run:
             self.once(f"would {text.split(':')[0]}", f"Would do: {text}")
             return False
@@ -41,7 +45,8 @@ class ActionLog:
         self._actions.info("%s", text)
 
     def once(self, key: str, text: str, detail: str | None = None) -> bool:
-        """Says the text unless the same `detail` (or text) was said last under this key; True when it was said."""
+        """Says the text unless the same `detail` (or text) was said last under this
+        key; True when it was said."""
         mark = text if detail is None else detail
         if self._said.get(key) == mark:
             return False
@@ -50,7 +55,8 @@ class ActionLog:
         return True
 
     def often(self, key: str, text: str, now: datetime, span: timedelta) -> None:
-        """Says the text, whatever was said before, unless that was within `span` under this key."""
+        """Says the text, whatever was said before, unless that was within `span` under
+        this key."""
         last = self._said_at.get(key)
         if last is None or now - last >= span:
             self._said_at[key] = now
@@ -63,14 +69,24 @@ class ActionLog:
 
 
 @contextmanager
-def opened(state_dir: Path, *, dry_run: bool, console: bool, as_json: bool = False) -> Iterator[ActionLog]:
-    """The action log on its two files, closed at the end; `as_json`: also as NDJSON. Raises OSError."""
-    log, actions = logging.getLogger("auto_monitor"), logging.getLogger("auto_monitor.actions")
+def opened(
+    state_dir: Path, *, dry_run: bool, console: bool, as_json: bool = False
+) -> Iterator[ActionLog]:
+    """The action log on its two files, closed at the end; `as_json`: also as NDJSON.
+    Raises OSError."""
+    log, actions = (
+        logging.getLogger("auto_monitor"),
+        logging.getLogger("auto_monitor.actions"),
+    )
     log.setLevel(logging.INFO)
     log.propagate = False
-    handlers: list[tuple[logging.Logger, logging.Handler]] = [(log, _file(state_dir / "monitor.log"))]
+    handlers: list[tuple[logging.Logger, logging.Handler]] = [
+        (log, _file(state_dir / "monitor.log"))
+    ]
     if as_json:
-        handlers.append((log, json_handler(state_dir / "monitor.log", {"source": "monitor"})))
+        handlers.append(
+            (log, json_handler(state_dir / "monitor.log", {"source": "monitor"}))
+        )
     if not dry_run:
         handlers.append((actions, _file(state_dir / "auto_restart.log")))
     if console:
@@ -89,5 +105,9 @@ def opened(state_dir: Path, *, dry_run: bool, console: bool, as_json: bool = Fal
 
 def _file(path: Path) -> logging.Handler:
     return logging.handlers.RotatingFileHandler(
-        path, maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8", errors="replace"
+        path,
+        maxBytes=MAX_BYTES,
+        backupCount=BACKUPS,
+        encoding="utf-8",
+        errors="replace",
     )

@@ -20,7 +20,8 @@ def evidence_dir(state_dir: Path) -> Path:
 
 
 def keep(state_dir: Path, verdict: Verdict, seen: WorkerSnapshot, stack: str) -> str:
-    """Writes down what was known when the attempt began; returns the file's name. Raises StateUnwritable."""
+    """Writes down what was known when the attempt began; returns the file's name.
+    Raises StateUnwritable."""
     folder = evidence_dir(state_dir)
     name = f"{utc_now():%Y%m%dT%H%M%S}-worker{verdict.worker_id}-{uuid.uuid4().hex[:8]}.json"
     value: dict[str, Json] = {
@@ -42,9 +43,14 @@ def keep(state_dir: Path, verdict: Verdict, seen: WorkerSnapshot, stack: str) ->
 
 
 def propose(state_dir: Path, worker_id: int, root_cause: str, code: str) -> str:
-    """Keeps a change for a person, as text that nothing runs; returns the file's name. Raises StateUnwritable."""
+    """Keeps a change for a person, as text that nothing runs; returns the file's name.
+    Raises StateUnwritable."""
     name = f"{utc_now():%Y%m%dT%H%M%S}-worker{worker_id}-{uuid.uuid4().hex[:8]}.json"
-    value: dict[str, Json] = {"worker_id": worker_id, "root_cause": root_cause, "code": code}
+    value: dict[str, Json] = {
+        "worker_id": worker_id,
+        "root_cause": root_cause,
+        "code": code,
+    }
     write_json(state_dir / "auto_monitor" / "proposals" / name, value)
     return name
 
@@ -56,9 +62,11 @@ class EvidenceFolder:
     state_dir: Path
 
     def keep(self, verdict: Verdict, seen: WorkerSnapshot, stack: str) -> str:
-        """Keeps what was known when an attempt began; returns the file's name. Raises StateUnwritable."""
+        """Keeps what was known when an attempt began; returns the file's name. Raises
+        StateUnwritable."""
         return keep(self.state_dir, verdict, seen, stack)
 
     def propose(self, worker_id: int, root_cause: str, code: str) -> str:
-        """Keeps a change for a person; returns the file's name. Raises StateUnwritable."""
+        """Keeps a change for a person; returns the file's name. Raises
+        StateUnwritable."""
         return propose(self.state_dir, worker_id, root_cause, code)

@@ -1,4 +1,5 @@
-"""What the monitor remembers while it runs: one frozen state, replaced whole, written to its file."""
+"""What the monitor remembers while it runs: one frozen state, replaced whole, written
+to its file."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +22,8 @@ class Memory:
         tell: Callable[[str], None] = lambda _text: None,
         wall: Clock = utc_now,
     ) -> None:
-        """`writes` is False in a dry run; `tell` hears, once, that the file cannot be written, and when it can."""
+        """`writes` is False in a dry run; `tell` hears, once, that the file cannot be
+        written, and when it can."""
         self.state = state
         self._file = file
         self._writes = writes
@@ -43,17 +45,21 @@ class Memory:
 
     def remember(self, record: WorkerRecord) -> None:
         """Replaces what is remembered of one worker."""
-        self.state = replace(self.state, workers={**self.state.workers, record.worker_id: record})
+        self.state = replace(
+            self.state, workers={**self.state.workers, record.worker_id: record}
+        )
 
     def change(self, **fields: object) -> None:
         """Replaces fields of the state, by their names there."""
-        self.state = replace(self.state, **fields)  # type: ignore[arg-type]  # names are checked by replace
+        # Names are checked by replace.
+        self.state = replace(self.state, **fields)  # type: ignore[arg-type]
 
     def save(self, *, ended: str = "") -> bool:
-        """Writes the state; it is also the heartbeat, by the clock of whoever reads it. False when that was impossible.
+        """Writes the state; it is also the heartbeat, by the clock of whoever reads it.
+        False when that was impossible.
 
-        Then the monitor goes on with what it remembers: workers are not left alone, or paused, for want of a file.
-        """
+        Then the monitor goes on with what it remembers: workers are not left alone, or
+        paused, for want of a file."""
         self.change(heartbeat_at=self._wall(), ended=ended)
         if not self._writes:
             return True
@@ -61,7 +67,10 @@ class Memory:
             self._file.write(self.state)
         except UNWRITABLE as error:
             if str(error) != self._trouble:
-                self._tell(f"{error}. The monitor goes on with what it remembers; nothing of it survives its end")
+                self._tell(
+                    f"{error}. The monitor goes on with what it remembers; nothing "
+                    "of it survives its end"
+                )
             self._trouble = str(error)
             return False
         if self._trouble:

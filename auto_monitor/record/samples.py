@@ -1,8 +1,8 @@
-"""`monitor_samples.ndjson`: how far the pass was at every look of the monitor, a line each; both directions.
+"""`monitor_samples.ndjson`: how far the pass was at every look of the monitor, a line
+each; both directions.
 
-Appended without waiting for the disk, and bounded: at `MAX_BYTES` it becomes `.1`, of which there is one. Counters are
-cumulative, so a lost line loses no file.
-"""
+Appended without waiting for the disk, and bounded: at `MAX_BYTES` it becomes `.1`, of
+which there is one. Counters are cumulative, so a lost line loses no file."""
 
 import json
 from dataclasses import dataclass
@@ -19,7 +19,8 @@ MAX_BYTES = 8_000_000
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One moment: files settled and bytes uploaded in the pass so far, disk in percent, workers desired and running."""
+    """One moment: files settled and bytes uploaded in the pass so far, disk in percent,
+    workers desired and running."""
 
     at: datetime
     pass_id: int
@@ -34,10 +35,15 @@ def append(state_dir: Path, sample: Sample) -> None:
     """Adds a line. Raises OSError."""
     path = state_dir / NAME
     value = {
-        "schema": SCHEMA, "at": sample.at.isoformat(), "pass": sample.pass_id, "settled": sample.settled,
-        "bytes_uploaded": sample.bytes_uploaded, "disk": sample.disk, "desired": sample.desired,
+        "schema": SCHEMA,
+        "at": sample.at.isoformat(),
+        "pass": sample.pass_id,
+        "settled": sample.settled,
+        "bytes_uploaded": sample.bytes_uploaded,
+        "disk": sample.disk,
+        "desired": sample.desired,
         "running": sample.running,
-    }  # fmt: skip
+    }
     with path.open("ab") as file:
         file.write(json.dumps(value).encode() + b"\n")
         full = file.tell() > MAX_BYTES
@@ -53,7 +59,11 @@ def read(state_dir: Path, pass_id: int) -> list[Sample]:
             lines = (state_dir / name).read_bytes().splitlines()
         except OSError:
             continue
-        found += [sample for line in lines if (sample := parse(line)) is not None and sample.pass_id == pass_id]
+        found += [
+            sample
+            for line in lines
+            if (sample := parse(line)) is not None and sample.pass_id == pass_id
+        ]
     return found
 
 
@@ -65,11 +75,19 @@ def parse(line: bytes) -> Sample | None:
             return None
         at = datetime.fromisoformat(str(value["at"]))
         disk, desired = value["disk"], value["desired"]
-        return Sample(
-            at, _whole(value["pass"]), _whole(value["settled"]), _whole(value["bytes_uploaded"]),
-            None if disk is None else float(str(disk)), None if desired is None else _whole(desired),
-            _whole(value["running"]),
-        ) if at.tzinfo is not None else None  # fmt: skip
+        return (
+            Sample(
+                at,
+                _whole(value["pass"]),
+                _whole(value["settled"]),
+                _whole(value["bytes_uploaded"]),
+                None if disk is None else float(str(disk)),
+                None if desired is None else _whole(desired),
+                _whole(value["running"]),
+            )
+            if at.tzinfo is not None
+            else None
+        )
     except (ValueError, KeyError, RecursionError):
         return None
 

@@ -1,4 +1,5 @@
-"""One attempt as a state machine over its history entry: recorded, started, perhaps promoting, closed. Pure.
+"""One attempt as a state machine over its history entry: recorded, started, perhaps
+promoting, closed. Pure.
 
 recorded --started--> started --after_look--> closed
     |                    |
@@ -18,7 +19,8 @@ from auto_monitor.model import Case, Health, HistoryEntry, Stage, WorkerRecord, 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A verdict: it helped, it did not, or (None) nobody can tell; `propose`: its change is left to a person."""
+    """A verdict: it helped, it did not, or (None) nobody can tell; `propose`: its
+    change is left to a person."""
 
     verified: bool | None
     reason: str
@@ -44,7 +46,8 @@ def started(entry: HistoryEntry, now: datetime) -> HistoryEntry:
 
 
 def resumed(entry: HistoryEntry, now: datetime) -> HistoryEntry:
-    """The worker only waited for something else; the time to show that the attempt helped begins anew."""
+    """The worker only waited for something else; the time to show that the attempt
+    helped begins anew."""
     return replace(entry, case=replace(_case(entry), acted_at=now))
 
 
@@ -55,7 +58,11 @@ def promoting(entry: HistoryEntry) -> HistoryEntry:
 
 def closed(entry: HistoryEntry, outcome: Outcome) -> HistoryEntry:
     """The verdict. A candidate that did not help is taken back."""
-    taken_back = entry.case is not None and entry.case.candidate is not None and not outcome.verified
+    taken_back = (
+        entry.case is not None
+        and entry.case.candidate is not None
+        and not outcome.verified
+    )
     return replace(
         entry,
         verified=outcome.verified,
@@ -68,7 +75,9 @@ def closed(entry: HistoryEntry, outcome: Outcome) -> HistoryEntry:
 # -- what comes next -----------------------------------------------------------------
 
 
-def after_look(entry: HistoryEntry, signs: Signs, now: datetime, policy: HealingPolicy) -> Outcome | None:
+def after_look(
+    entry: HistoryEntry, signs: Signs, now: datetime, policy: HealingPolicy
+) -> Outcome | None:
     """The verdict that a look allows; None while it is too early."""
     case = _case(entry)
     if case.stage is Stage.PROMOTING:
@@ -83,21 +92,35 @@ def after_look(entry: HistoryEntry, signs: Signs, now: datetime, policy: Healing
     if signs.health is Health.FINISHED:
         return Outcome(helped, "the worker has done its part")
     settled = "" if signs.settled else "not "
-    return Outcome(helped, f"{case.in_flight} is {settled}settled, the worker is {signs.health.value}")
+    return Outcome(
+        helped,
+        f"{case.in_flight} is {settled}settled, the worker is {signs.health.value}",
+    )
 
 
-def _on_trial(case: Case, signs: Signs, now: datetime, policy: HealingPolicy) -> Outcome | None:
-    """What only a candidate can come to: it skips books, or nobody can tell any more."""
-    due = signs.health is Health.FINISHED or age(case.acted_at, now) >= policy.verification
+def _on_trial(
+    case: Case, signs: Signs, now: datetime, policy: HealingPolicy
+) -> Outcome | None:
+    """What only a candidate can come to: it skips books, or nobody can tell any
+    more."""
+    due = (
+        signs.health is Health.FINISHED
+        or age(case.acted_at, now) >= policy.verification
+    )
     if signs.settled and due and not signs.arrived:
         return Outcome(False, f"{case.in_flight} is settled, but did not arrive")
     if signs.health is Health.FINISHED:
-        return Outcome(None, "inconclusive: the worker has done its part meanwhile", propose=True)
+        return Outcome(
+            None, "inconclusive: the worker has done its part meanwhile", propose=True
+        )
     return None
 
 
-def after_restart(entry: HistoryEntry, pass_id: int | None, *, runs_candidate: bool) -> tuple[GoOn, str]:
-    """What a new monitor does about an entry without a verdict that another one left, and why it closes it."""
+def after_restart(
+    entry: HistoryEntry, pass_id: int | None, *, runs_candidate: bool
+) -> tuple[GoOn, str]:
+    """What a new monitor does about an entry without a verdict that another one left,
+    and why it closes it."""
     case = entry.case
     if case is None:
         return GoOn.CLOSE, "the monitor ended before anything was done"
@@ -112,11 +135,14 @@ def after_restart(entry: HistoryEntry, pass_id: int | None, *, runs_candidate: b
 
 
 def counted(record: WorkerRecord, newest: HistoryEntry | None) -> WorkerRecord:
-    """The worker's record with the attempts that its newest entry proves: begun, or helped, before the state knew."""
+    """The worker's record with the attempts that its newest entry proves: begun, or
+    helped, before the state knew."""
     if newest is None:
         return record
     if newest.case is not None and newest.attempt > record.attempts:
-        return replace(record, attempts=newest.attempt, last_attempt_at=newest.case.acted_at)
+        return replace(
+            record, attempts=newest.attempt, last_attempt_at=newest.case.acted_at
+        )
     if newest.verified and newest.attempt == record.attempts:
         return replace(record, attempts=0)
     return record

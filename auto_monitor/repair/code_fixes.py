@@ -1,7 +1,8 @@
-"""The one code fix on trial: may it be tried, has what it hung on arrived, and into place with it.
+"""The one code fix on trial: may it be tried, has what it hung on arrived, and into
+place with it.
 
-What is being done is in the attempt's history entry before each step, so that a monitor that dies in between finds it.
-"""
+What is being done is in the attempt's history entry before each step, so that a monitor
+that dies in between finds it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,8 @@ class CodeFixes:
         return ""
 
     def begin(self, entry: HistoryEntry, candidate: Candidate) -> None:
-        """From its next start on the worker runs the candidate, and the ranges of its work are kept for it."""
+        """From its next start on the worker runs the candidate, and the ranges of its
+        work are kept for it."""
         self.reserve(entry)
         self.action_log.done(
             f"Worker {entry.worker_id} alone gets {candidate.name}, made from {self.script.name} "
@@ -48,7 +50,8 @@ class CodeFixes:
         )
 
     def reserve(self, entry: HistoryEntry) -> None:
-        """Keeps what the worker of a trial hung on for it, as its case says; that it cannot be kept is said."""
+        """Keeps what the worker of a trial hung on for it, as its case says; that it
+        cannot be kept is said."""
         in_flight = entry.case.in_flight if entry.case is not None else InFlight()
         books = {file.book_id for file in in_flight.files}
         if in_flight.range is not None:
@@ -61,7 +64,8 @@ class CodeFixes:
             self.action_log.once("reservation", str(error))
 
     def lost(self, in_flight: InFlight) -> int | None:
-        """How many files of the range have failed or were skipped; None without a range, or when nobody can tell."""
+        """How many files of the range have failed or were skipped; None without a
+        range, or when nobody can tell."""
         if in_flight.pass_id is None or in_flight.range is None:
             return None
         try:
@@ -70,7 +74,8 @@ class CodeFixes:
             return None
 
     def arrived(self, entry: HistoryEntry, case: Case) -> bool:
-        """Has what the worker hung on really arrived? Failed, skipped and left out do not count."""
+        """Has what the worker hung on really arrived? Failed, skipped and left out do
+        not count."""
         in_flight, before = case.in_flight, case.lost_before
         if in_flight.pass_id is None:
             return True
@@ -84,16 +89,21 @@ class CodeFixes:
         lost = self.lost(in_flight)
         if lost is None:
             return False
-        # Where every file failed, as many failures as before prove nothing: some must have arrived.
-        return lost < before or (lost == before and entry.trigger != Trigger.ALL_FAILING)
+        # Where every file failed, as many failures as before prove nothing: some must
+        # have arrived.
+        return lost < before or (
+            lost == before and entry.trigger != Trigger.ALL_FAILING
+        )
 
     def promote(self, candidate: Candidate) -> str:
-        """The candidate becomes everybody's script; returns in words what came of it."""
+        """The candidate becomes everybody's script; returns in words what came of
+        it."""
         try:
             self.script.promote(candidate)
         except fix_applier.NotOurs:
             said = (
-                f"the repair of {self.script.name} helped, but somebody has changed that file meanwhile: nothing was "
+                f"the repair of {self.script.name} helped, but somebody has changed "
+                "that file meanwhile: nothing was "
                 f"overwritten; the repaired script is auto_monitor/candidates/{candidate.name}"
             )
             self.alerts.tell(said)
@@ -112,10 +122,12 @@ class CodeFixes:
 
 
 def roll_back(script: Path, state_dir: Path) -> str:
-    """Puts the newest backup of the script back, by hand; returns what to tell. Raises FixRefused, OSError."""
+    """Puts the newest backup of the script back, by hand; returns what to tell. Raises
+    FixRefused, OSError."""
     name = fix_applier.roll_back(script, state_dir)
     History(history_path(state_dir)).mark_rolled_back(name, utc_now())
     return (
-        f"{script} is the backup {name} again; what it was is in {state_dir / 'auto_monitor' / 'proposals'}. Workers "
+        f"{script} is the backup {name} again; what it was is in "
+        f"{state_dir / 'auto_monitor' / 'proposals'}. Workers "
         "that run keep what they have until they are started again: ./stop.sh, ./start.sh\n"
     )

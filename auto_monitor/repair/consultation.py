@@ -1,4 +1,5 @@
-"""Asking why a worker hangs: what is known goes to whoever is asked, and the answer comes when it is there."""
+"""Asking why a worker hangs: what is known goes to whoever is asked, and the answer
+comes when it is there."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,8 @@ from auto_monitor.record.memory import Memory
 
 @dataclass(frozen=True, slots=True)
 class Consultation:
-    """`diagnoser` is None when nobody is asked; `stack_seconds` is how long a worker gets to tell its stack."""
+    """`diagnoser` is None when nobody is asked; `stack_seconds` is how long a worker
+    gets to tell its stack."""
 
     supervisor: Supervisor
     memory: Memory
@@ -22,17 +24,25 @@ class Consultation:
     stack_seconds: float
     diagnoser: Diagnoser | None = None
 
-    def advice(self, verdict: Verdict, seen: WorkerSnapshot, now: datetime) -> Answer | None:
-        """What is said about a worker that hangs or crashed; None when nobody is asked."""
+    def advice(
+        self, verdict: Verdict, seen: WorkerSnapshot, now: datetime
+    ) -> Answer | None:
+        """What is said about a worker that hangs or crashed; None when nobody is
+        asked."""
         if self.diagnoser is None or not verdict.is_a_riddle:
             return None
         return self.diagnoser.diagnose(self.facts(verdict, seen, now))
 
     def facts(self, verdict: Verdict, seen: WorkerSnapshot, now: datetime) -> Facts:
-        """What is known about a worker that hangs or crashed. Its stack is taken once, for the question."""
+        """What is known about a worker that hangs or crashed. Its stack is taken once,
+        for the question."""
         record = self.memory.record(verdict.worker_id)
         asked = self.diagnoser is not None and self.diagnoser.asked(record.worker_id)
-        tried = [entry for entry in self.cases.entries() if entry.worker_id == record.worker_id]
+        tried = [
+            entry
+            for entry in self.cases.entries()
+            if entry.worker_id == record.worker_id
+        ]
         last = tried[-record.attempts :] if record.attempts else []
         return Facts(
             worker_id=record.worker_id,
@@ -48,7 +58,9 @@ class Consultation:
 
     def stack(self, record: WorkerRecord) -> str:
         """Where the worker is now; "" when it does not say."""
-        return self.supervisor.workers.take_stack(record.identity, record.worker_id, self.stack_seconds)
+        return self.supervisor.workers.take_stack(
+            record.identity, record.worker_id, self.stack_seconds
+        )
 
     def over(self, worker_id: int) -> None:
         """The answer was used, or the trouble is another one now."""

@@ -2,9 +2,10 @@
 
 `python -m auto_monitor.repair.llm_job QUESTION ANSWER SCRIPT`
 
-A process of its own, because a network call may take minutes and the monitor must not: it only looks whether the answer
-is there. The key is in the environment, never on the command line. The answer file always says how it went. A code fix
-that cannot be applied, or does not pass guard or gate, is sent back with the reason, twice at most.
+A process of its own, because a network call may take minutes and the monitor must not:
+it only looks whether the answer is there. The key is in the environment, never on the
+command line. The answer file always says how it went. A code fix that cannot be
+applied, or does not pass guard or gate, is sent back with the reason, twice at most.
 """
 
 import os
@@ -18,7 +19,13 @@ import openai
 from openai.types.chat import ChatCompletionMessageParam
 
 from auto_monitor import config
-from auto_monitor.decide.diagnosis import Diagnosis, FixType, Unreadable, messages, parse
+from auto_monitor.decide.diagnosis import (
+    Diagnosis,
+    FixType,
+    Unreadable,
+    messages,
+    parse,
+)
 from auto_monitor.fix_applier import FixRefused, Unavailable, Workshop
 from auto_monitor.model import Candidate
 from common.files import read_json, write_json
@@ -29,7 +36,8 @@ from common.sanitize import for_log
 MODEL = "gpt-4o-mini"
 
 
-#: Calls of one job, and among them answers that cannot be read, and code fixes that are refused.
+#: Calls of one job, and among them answers that cannot be read, and code fixes that are
+#: refused.
 CALLS, UNREADABLE, ROUNDS = 5, 2, 3
 
 Apply = Callable[[str], Candidate]
@@ -44,7 +52,10 @@ def main() -> int:
         return 2
     state_dir = answer.parent.parent.parent
     workshop = Workshop(script, config.PROJECT, state_dir, config.GATE_SECONDS)
-    write_json(answer, ask(evidence, workshop.apply if config.ENABLE_CODE_FIXES else propose_only))
+    write_json(
+        answer,
+        ask(evidence, workshop.apply if config.ENABLE_CODE_FIXES else propose_only),
+    )
     return 0
 
 
@@ -54,23 +65,36 @@ def propose_only(_reply: str) -> Candidate:
 
 
 def ask(evidence: dict[str, Json], apply: Apply) -> dict[str, Json]:
-    """The answer to one question. What is wrong with a reply is said in the next call, until the calls are used up."""
+    """The answer to one question. What is wrong with a reply is said in the next call,
+    until the calls are used up."""
     model = os.environ.get("OPENAI_MODEL") or MODEL
     result: dict[str, Json] = {
-        "model": model, "tokens": 0, "calls": 0, "error": "", "diagnosis": None, "candidate": None,
-    }  # fmt: skip
+        "model": model,
+        "tokens": 0,
+        "calls": 0,
+        "error": "",
+        "diagnosis": None,
+        "candidate": None,
+    }
     talk, unreadable, refused = list(messages(evidence)), 0, 0
     client = openai.OpenAI(
-        api_key=os.environ.get("OPENAI_API_KEY") or "none", base_url=os.environ.get("OPENAI_BASE_URL") or None,
-        timeout=config.OPENAI_TIMEOUT_SECONDS, max_retries=0,
-    )  # fmt: skip
+        api_key=os.environ.get("OPENAI_API_KEY") or "none",
+        base_url=os.environ.get("OPENAI_BASE_URL") or None,
+        timeout=config.OPENAI_TIMEOUT_SECONDS,
+        max_retries=0,
+    )
     with client:
         for _ in range(CALLS):
             try:
                 reply, tokens = _call(client, model, talk)
             except openai.OpenAIError as error:
-                return result | {"error": f"{type(error).__name__}: {for_log(str(error), 200)}"}
-            result |= {"tokens": int(str(result["tokens"])) + tokens, "calls": int(str(result["calls"])) + 1}
+                return result | {
+                    "error": f"{type(error).__name__}: {for_log(str(error), 200)}"
+                }
+            result |= {
+                "tokens": int(str(result["tokens"])) + tokens,
+                "calls": int(str(result["calls"])) + 1,
+            }
             try:
                 return result | _worked_out(reply, result, apply)
             except Unreadable as why:
@@ -80,16 +104,23 @@ def ask(evidence: dict[str, Json], apply: Apply) -> dict[str, Json]:
             result["error"] = wrong
             if unreadable >= UNREADABLE or refused >= ROUNDS:
                 break
-            talk += [{"role": "assistant", "content": reply[:8_000]}, {"role": "user", "content": _again(wrong)}]
+            talk += [
+                {"role": "assistant", "content": reply[:8_000]},
+                {"role": "user", "content": _again(wrong)},
+            ]
     return result
 
 
 def _again(wrong: str) -> str:
-    return f"That cannot be used: {wrong[:4_000]}\nAnswer again, all of it, in the form that was asked for."
+    return (
+        f"That cannot be used: {wrong[:4_000]}\nAnswer again, all of it, in the "
+        "form that was asked for."
+    )
 
 
 def _worked_out(reply: str, result: dict[str, Json], apply: Apply) -> dict[str, Json]:
-    """What a reply comes to: its diagnosis, with the candidate of a code fix. Raises Unreadable, FixRefused."""
+    """What a reply comes to: its diagnosis, with the candidate of a code fix. Raises
+    Unreadable, FixRefused."""
     diagnosis = _confident(parse(reply))
     # Kept also when its code is refused, for the history and for a proposal.
     result["diagnosis"] = to_json(diagnosis)
@@ -101,7 +132,9 @@ def _worked_out(reply: str, result: dict[str, Json], apply: Apply) -> dict[str, 
         return {"error": f"proposed only: {error}"}
 
 
-def _call(client: openai.OpenAI, model: str, talk: list[dict[str, str]]) -> tuple[str, int]:
+def _call(
+    client: openai.OpenAI, model: str, talk: list[dict[str, str]]
+) -> tuple[str, int]:
     conversation: list[ChatCompletionMessageParam] = [
         {"role": "system", "content": turn["content"]}
         if turn["role"] == "system"
@@ -116,8 +149,13 @@ def _call(client: openai.OpenAI, model: str, talk: list[dict[str, str]]) -> tupl
 
 
 def _confident(diagnosis: Diagnosis) -> Diagnosis:
-    if diagnosis.fix_type is FixType.CODE_FIX and diagnosis.confidence < config.CODE_FIX_MIN_CONFIDENCE:
-        raise Unreadable(f"a code_fix needs a confidence of at least {config.CODE_FIX_MIN_CONFIDENCE:g}")
+    if (
+        diagnosis.fix_type is FixType.CODE_FIX
+        and diagnosis.confidence < config.CODE_FIX_MIN_CONFIDENCE
+    ):
+        raise Unreadable(
+            f"a code_fix needs a confidence of at least {config.CODE_FIX_MIN_CONFIDENCE:g}"
+        )
     return diagnosis
 
 

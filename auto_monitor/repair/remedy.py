@@ -1,4 +1,5 @@
-"""A diagnosis turned into an attempt: settings for the worker, a change of the code to be tried or only proposed."""
+"""A diagnosis turned into an attempt: settings for the worker, a change of the code to
+be tried or only proposed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,15 +28,33 @@ class Remedies:
     def applied(self, entry: HistoryEntry, answer: Answer) -> HistoryEntry:
         """The entry with what the answer comes to."""
         number, found = entry.worker_id, answer.diagnosis
-        entry = replace(entry, llm_used=True, model=answer.model or None, tokens=answer.tokens or None)
+        entry = replace(
+            entry,
+            llm_used=True,
+            model=answer.model or None,
+            tokens=answer.tokens or None,
+        )
         if found is None:
-            self.action_log.warning("Worker %d: the LLM did not help (%s); it is restarted", number, answer.failure)
+            self.action_log.warning(
+                "Worker %d: the LLM did not help (%s); it is restarted",
+                number,
+                answer.failure,
+            )
             return replace(entry, validation=f"the LLM did not help: {answer.failure}")
         self.action_log.info(
             "Worker %d: the LLM says: %s; fix: %s (confidence %.2f): %s",
-            number, found.root_cause, found.fix_type.value, found.confidence, found.description,
-        )  # fmt: skip
-        entry = replace(entry, root_cause=found.root_cause, confidence=found.confidence, description=found.description)
+            number,
+            found.root_cause,
+            found.fix_type.value,
+            found.confidence,
+            found.description,
+        )
+        entry = replace(
+            entry,
+            root_cause=found.root_cause,
+            confidence=found.confidence,
+            description=found.description,
+        )
         match found.fix_type:
             case FixType.CONFIG_FIX:
                 return self._configured(entry, found.config_changes)
@@ -46,34 +65,56 @@ class Remedies:
     def propose(self, entry: HistoryEntry, case: Case) -> None:
         """A candidate that could not be judged is left to a person."""
         if case.candidate is not None:
-            name = self.evidence.propose(entry.worker_id, "inconclusive", case.candidate.diff)
-            self.action_log.info("Worker %d: its code fix is kept in auto_monitor/proposals/%s", entry.worker_id, name)
+            name = self.evidence.propose(
+                entry.worker_id, "inconclusive", case.candidate.diff
+            )
+            self.action_log.info(
+                "Worker %d: its code fix is kept in auto_monitor/proposals/%s",
+                entry.worker_id,
+                name,
+            )
 
     def only_proposed(self, entry: HistoryEntry, case: Case, why: str) -> HistoryEntry:
-        """The entry without its trial: the worker is restarted as it is, the change is kept for a person."""
+        """The entry without its trial: the worker is restarted as it is, the change is
+        kept for a person."""
         code = case.candidate.diff if case.candidate is not None else ""
         plain = replace(case, candidate=None, lost_before=None)
         entry = replace(entry, fix_type=FixType.RESTART.value, backup=None, case=plain)
         return self._proposed(entry, code, f"proposed only: {why}")
 
-    def _configured(self, entry: HistoryEntry, changes: Mapping[str, int]) -> HistoryEntry:
-        """Settings of its own for the worker, from its next start on, kept across restarts."""
+    def _configured(
+        self, entry: HistoryEntry, changes: Mapping[str, int]
+    ) -> HistoryEntry:
+        """Settings of its own for the worker, from its next start on, kept across
+        restarts."""
         record = self.memory.record(entry.worker_id)
         self.memory.remember(
             replace(
                 record,
-                parallel_uploads=changes.get("parallel_uploads", record.parallel_uploads),
+                parallel_uploads=changes.get(
+                    "parallel_uploads", record.parallel_uploads
+                ),
                 batch_size=changes.get("batch_size", record.batch_size),
             )
         )
-        self.action_log.done(f"Worker {entry.worker_id} gets {dict(changes)} from its next start on")
-        return replace(entry, fix_type=FixType.CONFIG_FIX.value, config_changes={**changes})
+        self.action_log.done(
+            f"Worker {entry.worker_id} gets {dict(changes)} from its next start on"
+        )
+        return replace(
+            entry, fix_type=FixType.CONFIG_FIX.value, config_changes={**changes}
+        )
 
     def _tried_or_proposed(self, entry: HistoryEntry, answer: Answer) -> HistoryEntry:
-        """A candidate is tried on this worker when that is possible now; else the change is kept for a person."""
-        candidate, code = answer.candidate, answer.diagnosis.code if answer.diagnosis else ""
+        """A candidate is tried on this worker when that is possible now; else the
+        change is kept for a person."""
+        candidate, code = (
+            answer.candidate,
+            answer.diagnosis.code if answer.diagnosis else "",
+        )
         if candidate is None:
-            return self._proposed(entry, sanitize_text(code, multiline=True), answer.failure)
+            return self._proposed(
+                entry, sanitize_text(code, multiline=True), answer.failure
+            )
         objection = self.code_fixes.objection(candidate)
         if objection:
             return self._proposed(entry, candidate.diff, f"proposed only: {objection}")
@@ -85,7 +126,11 @@ class Remedies:
             self.action_log.info("  %s", line)
         case = entry.case
         if case is not None:
-            case = replace(case, candidate=candidate, lost_before=self.code_fixes.lost(case.in_flight))
+            case = replace(
+                case,
+                candidate=candidate,
+                lost_before=self.code_fixes.lost(case.in_flight),
+            )
         return replace(
             entry,
             fix_type=FixType.CODE_FIX.value,
@@ -96,12 +141,17 @@ class Remedies:
         )
 
     def _proposed(self, entry: HistoryEntry, code: str, reason: str) -> HistoryEntry:
-        """A change of the code is kept for a person; the worker is restarted as it is."""
+        """A change of the code is kept for a person; the worker is restarted as it
+        is."""
         name = self.evidence.propose(entry.worker_id, entry.root_cause, code)
         self.action_log.info(
-            "Worker %d: a change of the code is kept in auto_monitor/proposals/%s, not applied (%s): %s",
-            entry.worker_id, name, reason, code,
-        )  # fmt: skip
+            "Worker %d: a change of the code is kept in auto_monitor/proposals/%s, "
+            "not applied (%s): %s",
+            entry.worker_id,
+            name,
+            reason,
+            code,
+        )
         return replace(
             entry,
             code_changes=_changes(code),

@@ -1,1 +1,2 @@
-"""The parts of one round of the monitor: treating workers, changing their number, finding the end."""
+"""The parts of one round of the monitor: treating workers, changing their number,
+finding the end."""

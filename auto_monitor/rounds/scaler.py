@@ -29,7 +29,8 @@ MEASURED_AHEAD = timedelta(seconds=2)
 
 @dataclass(slots=True)
 class Scaler:
-    """Changes the number of workers. `every` lies between two decisions; `measuring` is how long iostat takes."""
+    """Changes the number of workers. `every` lies between two decisions; `measuring` is
+    how long iostat takes."""
 
     supervisor: Supervisor
     memory: Memory
@@ -42,7 +43,10 @@ class Scaler:
     last_at: datetime | None = None
 
     def scale(
-        self, verdicts: Mapping[int, Verdict], snapshots: Mapping[int, WorkerSnapshot], now: datetime
+        self,
+        verdicts: Mapping[int, Verdict],
+        snapshots: Mapping[int, WorkerSnapshot],
+        now: datetime,
     ) -> set[int]:
         """Decides when it is time to, and acts; returns the ids it acted on."""
         if not self.is_due(now):
@@ -52,7 +56,11 @@ class Scaler:
         self._note_meter(self.meter.trouble)
         self.memory.change(disk_utilization=utilization)
         decision = self._decide(utilization, verdicts, snapshots, now)
-        self.action_log.once("scaling", f"Scaling: {decision.action.value}; {decision.reason}", decision.action.value)
+        self.action_log.once(
+            "scaling",
+            f"Scaling: {decision.action.value}; {decision.reason}",
+            decision.action.value,
+        )
         if decision.action in (Scaling.KEEP, Scaling.ASK) or decision.worker_id is None:
             self.memory.change(desired=decision.desired)
             return set()
@@ -64,14 +72,16 @@ class Scaler:
         return self.last_at is None or age(self.last_at, now) >= self.every
 
     def prepare(self, next_look: datetime, left: timedelta) -> None:
-        """The next look is so far away: a measurement, which takes longer than a look may, begins in time for it."""
+        """The next look is so far away: a measurement, which takes longer than a look
+        may, begins in time for it."""
         if left <= self.measuring + MEASURED_AHEAD and self.is_due(next_look):
             self.meter.begin()
 
     def _note_meter(self, trouble: str) -> None:
         if trouble:
             self.action_log.once(
-                f"iostat {trouble}", f"iostat gives no figure: {trouble}; the kernel's counters are used instead"
+                f"iostat {trouble}",
+                f"iostat gives no figure: {trouble}; the kernel's counters are used instead",
             )
 
     def _decide(
@@ -89,17 +99,28 @@ class Scaler:
         if decision.action is not Scaling.ASK or diagnoser is None:
             return decision
         number = min(measured.stuck)
-        opinion = diagnoser.disk_is_the_cause(consultation.facts(verdicts[number], snapshots[number], now))
+        opinion = diagnoser.disk_is_the_cause(
+            consultation.facts(verdicts[number], snapshots[number], now)
+        )
         return scaling.decide(replace(measured, opinion=opinion), now, self.policy)
 
-    def _measured(self, utilization: float | None, verdicts: Mapping[int, Verdict], *, asked: bool) -> Measured:
-        running = frozenset(number for number, verdict in verdicts.items() if verdict.health in RUNNING)
+    def _measured(
+        self, utilization: float | None, verdicts: Mapping[int, Verdict], *, asked: bool
+    ) -> Measured:
+        running = frozenset(
+            number for number, verdict in verdicts.items() if verdict.health in RUNNING
+        )
         state = self.memory.state
         return Measured(
             utilization=utilization,
             running=running,
-            stuck=frozenset(number for number, verdict in verdicts.items() if verdict.health is Health.STUCK),
-            taken=frozenset(record.worker_id for record in self.memory.wanted()) - running,
+            stuck=frozenset(
+                number
+                for number, verdict in verdicts.items()
+                if verdict.health is Health.STUCK
+            ),
+            taken=frozenset(record.worker_id for record in self.memory.wanted())
+            - running,
             desired=state.desired,
             last_down_at=state.last_scale_down_at,
             last_up_at=state.last_scale_up_at,

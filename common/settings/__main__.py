@@ -17,9 +17,15 @@ def main() -> int:
     )
     parser.add_argument("--check", action="store_true", help="write nothing; only say")
     check = parser.parse_args().check
-    stale = [(path, text) for path, text in written().items() if not path.exists() or path.read_text("utf-8") != text]
+    stale = [
+        (path, text)
+        for path, text in written().items()
+        if not path.exists() or path.read_text("utf-8") != text
+    ]
     for path, text in stale:
-        sys.stdout.write(f"{path.name} {'is not up to date' if check else 'is written'}\n")
+        sys.stdout.write(
+            f"{path.name} {'is not up to date' if check else 'is written'}\n"
+        )
         if not check:
             path.write_text(text, "utf-8")
     return int(check and bool(stale))

@@ -1,4 +1,5 @@
-"""Options from the model: the parser knows their names and helps, the loader their values."""
+"""Options from the model: the parser knows their names and helps, the loader their
+values."""
 
 import argparse
 import sys
@@ -12,7 +13,9 @@ from common.settings.setting import Setting, settings_of
 T = TypeVar("T")
 
 
-def add_options(parser: argparse.ArgumentParser, model: type, *, without: Collection[str] = ()) -> None:
+def add_options(
+    parser: argparse.ArgumentParser, model: type, *, without: Collection[str] = ()
+) -> None:
     """Adds the model's options; those of the fields in `without` the caller adds.
 
     Values stay texts: only the loader reads them, wherever they come from.
@@ -24,9 +27,13 @@ def add_options(parser: argparse.ArgumentParser, model: type, *, without: Collec
 
 def _add(parser: argparse.ArgumentParser, one: Setting) -> None:
     if not one.option.startswith("-"):
-        parser.add_argument(one.field, nargs="?", default=None, metavar=one.option, help=one.help)
+        parser.add_argument(
+            one.field, nargs="?", default=None, metavar=one.option, help=one.help
+        )
     elif one.metavar:
-        parser.add_argument(one.option, dest=one.field, default=None, metavar=one.metavar, help=one.help)
+        parser.add_argument(
+            one.option, dest=one.field, default=None, metavar=one.metavar, help=one.help
+        )
     else:
         parser.add_argument(
             one.option,
@@ -49,7 +56,8 @@ def options_of(given: argparse.Namespace, model: type) -> dict[str, Option]:
 
 
 def or_exit(work: Callable[[], T]) -> T:
-    """What `work` returns; ends the process with a line for each wrong setting, and 2."""
+    """What `work` returns; ends the process with a line for each wrong setting, and
+    2."""
     try:
         return work()
     except WrongSetting as error:

@@ -1,4 +1,5 @@
-"""Kinds of values a setting can have: what is allowed, and how its text is read. Pure."""
+"""Kinds of values a setting can have: what is allowed, and how its text is read.
+Pure."""
 
 import re
 from collections.abc import Callable
@@ -13,7 +14,9 @@ T = TypeVar("T")
 #: The longest text a setting may have; an environment can hold megabytes.
 LONGEST = 4096
 
-_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,18}\.?[0-9]{0,18}|\.[0-9]{1,18})(?:[eE][+-]?[0-9]{1,2})?")
+_NUMBER = re.compile(
+    r"[+-]?(?:[0-9]{1,18}\.?[0-9]{0,18}|\.[0-9]{1,18})(?:[eE][+-]?[0-9]{1,2})?"
+)
 _WHOLE = re.compile(r"([+-]?[0-9]{1,18})(?:\.0{0,18})?")
 _SWITCH = {
     "1": True,
@@ -29,7 +32,8 @@ _SWITCH = {
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
-    """`allowed` completes "X is not …"; `read` raises ValueError for everything else."""
+    """`allowed` completes "X is not …"; `read` raises ValueError for everything
+    else."""
 
     allowed: str
     read: Callable[[str], T]

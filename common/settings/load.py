@@ -18,8 +18,8 @@ from common.settings.setting import Setting, settings_of
 
 M = TypeVar("M")
 
-#: The files, the one that counts more first; `READ_ENV_FILES=0` in the environment leaves
-#: them unread.
+#: The files, the one that counts more first; `READ_ENV_FILES=0` in the environment
+#: leaves them unread.
 FILES = ("auto_monitor/.env", ".env")
 READ_FILES = "READ_ENV_FILES"
 #: How much of a wrong value is shown.
@@ -53,7 +53,9 @@ class Option:
 class Sources:
     """All places settings can come from, the one that counts most first."""
 
-    def __init__(self, *sources: Source, options: Mapping[str, Option] | None = None) -> None:
+    def __init__(
+        self, *sources: Source, options: Mapping[str, Option] | None = None
+    ) -> None:
         """`options` are by variable."""
         self._options = dict(options or {})
         self._sources = sources
@@ -103,7 +105,8 @@ def sources(project: Path, environment: Mapping[str, str]) -> Sources:
 
 
 def texts_of(project: Path) -> dict[str, str]:
-    """Every variable that the environment or a file of the project names, with the text that counts.
+    """Every variable that the environment or a file of the project names, with the text
+    that counts.
 
     Raises WrongSetting.
     """
@@ -111,19 +114,23 @@ def texts_of(project: Path) -> dict[str, str]:
 
 
 def _texts(path: Path) -> dict[str, str]:
-    # Only where there is such a file: the import is a tenth of what a worker's start costs.
+    # Only where there is such a file: the import is a tenth of what a worker's start
+    # costs.
     from dotenv import dotenv_values
 
     try:
         lines = dotenv_values(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise WrongSetting(f"{path} cannot be read: {reason}; correct it or move it away") from error
+        raise WrongSetting(
+            f"{path} cannot be read: {reason}; correct it or move it away"
+        ) from error
     return {name: text for name, text in lines.items() if text is not None}
 
 
 def load(model: type[M], given: Sources) -> M:
-    """The settings of a program. Raises WrongSetting, with a line for each wrong one."""
+    """The settings of a program. Raises WrongSetting, with a line for each wrong
+    one."""
     values, wrong = read(model, given)
     if wrong:
         raise WrongSetting("\n".join(wrong))
@@ -131,7 +138,8 @@ def load(model: type[M], given: Sources) -> M:
 
 
 def read(model: type[M], given: Sources) -> tuple[M, list[str]]:
-    """The settings, the default in place of what is wrong; and a line for each wrong one."""
+    """The settings, the default in place of what is wrong; and a line for each wrong
+    one."""
     values, wrong = {}, []
     for one in settings_of(model):
         found = given.find(one.variable)

@@ -40,7 +40,8 @@ class Healing:
         kinds.number(0.1, DAY),
         1200.0,
         unit="seconds",
-        what="the same while it starts or discovers: a first look at 1.7 million books takes its time",
+        what="the same while it starts or discovers: a first look at 1.7 million "
+        "books takes its time",
     )
     cooldown_seconds: float = setting(
         kinds.number(0, DAY),
@@ -114,8 +115,12 @@ class Scaling:
         metavar="N",
         what="workers that should run, 1-8",
     )
-    min_worker_count: int = setting(kinds.whole(1, 8), 1, what="never fewer workers than this")
-    max_worker_count: int = setting(kinds.whole(1, 8), 8, what="never more workers, whatever the disk says")
+    min_worker_count: int = setting(
+        kinds.whole(1, 8), 1, what="never fewer workers than this"
+    )
+    max_worker_count: int = setting(
+        kinds.whole(1, 8), 8, what="never more workers, whatever the disk says"
+    )
     disk_io_saturated_threshold: float = setting(
         kinds.number(0, 100),
         90.0,
@@ -146,30 +151,43 @@ class Scaling:
         unit="seconds",
         what="between two looks at the number of workers",
     )
-    iostat_seconds: int = setting(kinds.whole(1, 60), 2, unit="seconds", what="over which iostat measures")
+    iostat_seconds: int = setting(
+        kinds.whole(1, 60), 2, unit="seconds", what="over which iostat measures"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Llm:
     """Asking an LLM (--llm-enabled)."""
 
-    openai_api_key: str = setting(kinds.verbatim(), "", secret=True, what="key of the LLM's server")
+    openai_api_key: str = setting(
+        kinds.verbatim(), "", secret=True, what="key of the LLM's server"
+    )
     openai_base_url: str = setting(
         kinds.url("http", "https", example="http://127.0.0.1:8080/v1"),
         "",
         default_text="OpenAI's",
         what="URL of a server of your own (llama.cpp, Ollama, vLLM)",
     )
-    openai_model: str = setting(kinds.text(), "gpt-4o-mini", what="the model that is asked")
-    openai_timeout_seconds: float = setting(kinds.number(0.1, 600), 60.0, unit="seconds", what="one call may take")
+    openai_model: str = setting(
+        kinds.text(), "gpt-4o-mini", what="the model that is asked"
+    )
+    openai_timeout_seconds: float = setting(
+        kinds.number(0.1, 600), 60.0, unit="seconds", what="one call may take"
+    )
     llm_job_seconds: float = setting(
         kinds.number(1, 3600),
         600.0,
         unit="seconds",
-        what="one question with its re-asks may take; the worker is restarted without an answer after that",
+        what="one question with its re-asks may take; the worker is restarted "
+        "without an answer after that",
     )
-    llm_calls_per_hour: int = setting(kinds.whole(0, 10_000), 20, what="calls of the LLM in one hour, at most")
-    llm_tokens_per_day: int = setting(kinds.whole(0, 1_000_000_000), 300_000, what="tokens in one day, at most")
+    llm_calls_per_hour: int = setting(
+        kinds.whole(0, 10_000), 20, what="calls of the LLM in one hour, at most"
+    )
+    llm_tokens_per_day: int = setting(
+        kinds.whole(0, 1_000_000_000), 300_000, what="tokens in one day, at most"
+    )
     log_lines_to_analyze: int = setting(
         kinds.whole(1, 10_000),
         500,
@@ -182,7 +200,8 @@ class Llm:
     enable_code_fixes: bool = setting(
         kinds.switch(),
         True,
-        what="1: code fixes that pass guard and gate are tried on the stuck worker; 0: they are only proposed",
+        what="1: code fixes that pass guard and gate are tried on the stuck worker; "
+        "0: they are only proposed",
     )
     gate_seconds: float = setting(
         kinds.number(1, 3600),
@@ -193,7 +212,9 @@ class Llm:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MonitorSettings(TimeLimit, LogFormat, Llm, Healing, Scaling, StateDir, Server, Library):
+class MonitorSettings(
+    TimeLimit, LogFormat, Llm, Healing, Scaling, StateDir, Server, Library
+):
     """All of the monitor's; what is the worker's it only hands on."""
 
     WITHOUT_OPTION: ClassVar[frozenset[str]] = frozenset({"log_format", "max_duration"})

@@ -161,7 +161,9 @@ class DashboardSettings(StateDir):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StartSettings(LibraryLock, Database, User, Engine, ServerOrOurs, Library, StateDir):
+class StartSettings(
+    LibraryLock, Database, User, Engine, ServerOrOurs, Library, StateDir
+):
     """What ./start.sh decides by; the rest it hands on."""
 
     WITHOUT_OPTION: ClassVar[frozenset[str]] = frozenset({"ws_url", "username"})

@@ -8,8 +8,8 @@ _UNITS = {"": 1024, "B": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 def parse_bandwidth(text: str) -> float:
     """Bytes a second of `512K`, `1.5M`, `2G`, `100B`; 0 for no limit.
 
-    Without a suffix KiB, as rclone has it; `0` and `off` are no limit. Raises ValueError.
-    """
+    Without a suffix KiB, as rclone has it; `0` and `off` are no limit. Raises
+    ValueError."""
     if text.strip().lower() == "off":
         return 0.0
     form = r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(?:([BKMG])(?:i|I)?)?"
@@ -20,7 +20,8 @@ def parse_bandwidth(text: str) -> float:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of `90`, `45s`, `30m`, `1h30m`, `2d`; 0 for no limit. Raises ValueError."""
+    """Seconds of `90`, `45s`, `30m`, `1h30m`, `2d`; 0 for no limit. Raises
+    ValueError."""
     plain = text.strip().lower()
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", plain):
         return float(plain)
@@ -33,7 +34,8 @@ def parse_duration(text: str) -> float:
 
 
 def parse_ionice(text: str) -> tuple[str, int] | None:
-    """Class and level of `idle`, `best-effort` or `best-effort:0` (first) to `:7` (last).
+    """Class and level of `idle`, `best-effort` or `best-effort:0` (first) to `:7`
+    (last).
 
     None for "". Raises ValueError.
     """

@@ -1,4 +1,5 @@
-"""What is written from the model: docs/settings.md, and a part of docker-compose.yml."""
+"""What is written from the model: docs/settings.md, and a part of
+docker-compose.yml."""
 
 import re
 from pathlib import Path
@@ -60,7 +61,14 @@ def _row(name: str, programs: dict[str, Setting]) -> str:
     ]
     what = one.what + (f" ({', '.join(marks)})" if marks else "")
     default = f"`{one.default_text}`" if one.default_text else "none"
-    cells = (f"`{name}`", _options(programs), default, allowed, ", ".join(programs), what)
+    cells = (
+        f"`{name}`",
+        _options(programs),
+        default,
+        allowed,
+        ", ".join(programs),
+        what,
+    )
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 
@@ -70,21 +78,26 @@ def _options(programs: dict[str, Setting]) -> str:
     for program, one in programs.items():
         if one.option:
             by_option.setdefault(one.option, []).append(program)
-    return "; ".join(f"`{option}` ({', '.join(who)})" for option, who in by_option.items())
+    return "; ".join(
+        f"`{option}` ({', '.join(who)})" for option, who in by_option.items()
+    )
 
 
 def compose(text: str) -> str:
     """docker-compose.yml with the migrator's list of variables as the model has it.
 
-    What the file itself gives the migrator is left out. Raises ValueError when the place
-    for the list is not there.
-    """
+    What the file itself gives the migrator is left out. Raises ValueError when the
+    place for the list is not there."""
     begin, end = text.find(_BEGIN), text.find(_END)
     if not 0 <= begin < end:
         raise ValueError(f"no place for the settings: {_BEGIN.strip()}")
     own = text[text.rindex("    environment:\n", 0, begin) : begin]
     given = set(re.findall(r"^      ([A-Z_0-9]+):", own, re.MULTILINE))
-    names = [name for name, programs in rows() if name not in given and _in_container(programs)]
+    names = [
+        name
+        for name, programs in rows()
+        if name not in given and _in_container(programs)
+    ]
     listed = "".join(f"      {name}:\n" for name in names)
     return f"{text[:begin]}{_BEGIN}\n{listed}{text[end:]}"
 

@@ -1,4 +1,5 @@
-"""How a setting is declared: a field of a frozen dataclass that says all there is to say.
+"""How a setting is declared: a field of a frozen dataclass that says all there is to
+say.
 
 The field's name in capitals is its environment variable, unless it names another one.
 From this come the loader, the command lines, the reference in docs/settings.md and what
@@ -19,7 +20,8 @@ _KEY = "setting"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting. `default_text` is what the reference and --help show of its default."""
+    """One setting. `default_text` is what the reference and --help show of its
+    default."""
 
     field: str
     variable: str
@@ -37,7 +39,9 @@ class Setting:
     def help(self) -> str:
         """What --help says."""
         default = f"default: {self.default_text}" if self.default_text else "no default"
-        return f"{self.what} [{default}; environment: {self.variable}]".replace("%", "%%")
+        return f"{self.what} [{default}; environment: {self.variable}]".replace(
+            "%", "%%"
+        )
 
 
 def setting(  # noqa: PLR0913 - each says one thing about a setting, by name
@@ -55,21 +59,33 @@ def setting(  # noqa: PLR0913 - each says one thing about a setting, by name
 ) -> T | D:
     """Declares a setting as the default of a dataclass's field.
 
-    `container` False keeps it from the migrator container, which has its own value or no
-    business with it. A secret is never shown, neither in an error nor by `repr`.
-    """
+    `container` False keeps it from the migrator container, which has its own value or
+    no business with it. A secret is never shown, neither in an error nor by `repr`."""
     shown = _shown(default) if default_text is None else default_text
-    declared = Setting("", variable, kind, default, what, unit, option, metavar, shown, secret, container)
-    made: Any = dataclasses.field(default=default, repr=not secret, metadata={_KEY: declared})
+    declared = Setting(
+        "",
+        variable,
+        kind,
+        default,
+        what,
+        unit,
+        option,
+        metavar,
+        shown,
+        secret,
+        container,
+    )
+    made: Any = dataclasses.field(
+        default=default, repr=not secret, metadata={_KEY: declared}
+    )
     return made  # type: ignore[no-any-return]
 
 
 def settings_of(model: type) -> tuple[Setting, ...]:
     """The settings of a program's model, in the order in which they are declared.
 
-    The model's `WITHOUT_OPTION` names fields that are no option of this program; the one
-    it calls `POSITIONAL` is given without a name.
-    """
+    The model's `WITHOUT_OPTION` names fields that are no option of this program; the
+    one it calls `POSITIONAL` is given without a name."""
     without: frozenset[str] = getattr(model, "WITHOUT_OPTION", frozenset())
     positional: str = getattr(model, "POSITIONAL", "")
     found = []
@@ -89,8 +105,11 @@ def settings_of(model: type) -> tuple[Setting, ...]:
 
 
 def part(model: type[T], values: object) -> T:
-    """Some of a program's settings: those of one of its model's bases, and nothing else."""
-    return model(**{one.field: getattr(values, one.field) for one in settings_of(model)})
+    """Some of a program's settings: those of one of its model's bases, and nothing
+    else."""
+    return model(
+        **{one.field: getattr(values, one.field) for one in settings_of(model)}
+    )
 
 
 def _shown(default: object) -> str:

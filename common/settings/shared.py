@@ -20,7 +20,8 @@ class Files:
         kinds.switch(),
         True,
         container=False,
-        what="0: only options and the environment count, no .env file is read; this one works in the environment only",
+        what="0: only options and the environment count, no .env file is read; this "
+        "one works in the environment only",
     )
 
 
@@ -144,7 +145,8 @@ class UploadLimit:
         kinds.whole(1, 2**50),
         500 * 1024 * 1024,
         unit="bytes",
-        what="the longest upload, framing included; the worker's must not be larger than the server's",
+        what="the longest upload, framing included; the worker's must not be larger "
+        "than the server's",
     )
 
 

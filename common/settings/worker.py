@@ -140,7 +140,8 @@ class Cluster:
         variable="MIGRATE_CLUSTER_LIBRARY",
         option="--cluster-library",
         metavar="DIR",
-        what="where the machines of the cluster have the library mounted, when not where this one has it",
+        what="where the machines of the cluster have the library mounted, when not "
+        "where this one has it",
     )
     ship_files: bool = setting(
         kinds.switch(),
@@ -159,7 +160,8 @@ class Waits(LibraryLock):
         kinds.number(0.001, 600),
         2.0,
         unit="seconds",
-        what="the first wait before a request is repeated; the next ones are twice and four times as long",
+        what="the first wait before a request is repeated; the next ones are twice "
+        "and four times as long",
     )
     reconcile_after_seconds: float = setting(
         kinds.number(0, 3600),
@@ -227,7 +229,18 @@ class Waits(LibraryLock):
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSettings(
-    UploadLimit, Waits, LogFormat, Cluster, Limits, Work, Database, User, Engine, Server, Library, StateDir
+    UploadLimit,
+    Waits,
+    LogFormat,
+    Cluster,
+    Limits,
+    Work,
+    Database,
+    User,
+    Engine,
+    Server,
+    Library,
+    StateDir,
 ):
     """All of a worker's. --help shows the last base first."""
 

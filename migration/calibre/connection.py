@@ -1,9 +1,11 @@
-"""Opening metadata.db without ever disturbing Calibre or changing the library (facts: Calibre 6.13, SQLite 3.40).
+"""Opening metadata.db without ever disturbing Calibre or changing the library (facts:
+Calibre 6.13, SQLite 3.40).
 
-`mode=ro` with a busy time-out. Only where that is refused, because a crashed writer left a journal that somebody
-must roll back, or a WAL lies on a read-only folder, a private copy is made and recovered, once for all workers.
-Never `immutable=1` (uncommitted or stale rows, without an error), never a plain copy otherwise (1.4 % are torn).
-"""
+`mode=ro` with a busy time-out. Only where that is refused, because a crashed writer
+left a journal that somebody must roll back, or a WAL lies on a read-only folder, a
+private copy is made and recovered, once for all workers. Never `immutable=1`
+(uncommitted or stale rows, without an error), never a plain copy otherwise (1.4 % are
+torn)."""
 
 import json
 import os
@@ -20,21 +22,27 @@ from migration.errors import LibraryBusy, LibraryUnreadable, StateUnwritable
 NAME = "metadata.db"
 _SIDES = ("", "-journal", "-wal")
 _COPY_TRIES = 5
-#: So often it is asked whether a private copy is out of date, seconds: making one takes a while.
+#: So often it is asked whether a private copy is out of date, seconds: making one takes
+#: a while.
 COPY_SECONDS = 30.0
 #: The way out of a database that is damaged.
 _RESTORE = (
-    "Calibre's 'Library maintenance > Restore database' makes it anew from the books' folders and gives it a new "
+    "Calibre's 'Library maintenance > Restore database' makes it anew from the "
+    "books' folders and gives it a new "
     "id: restore it there, then start once with --adopt-library"
 )
 
 
 def open_read_only(path: Path, timeout_seconds: float) -> sqlite3.Connection:
-    """A connection in autocommit mode that returns text as bytes; closed by the caller."""
+    """A connection in autocommit mode that returns text as bytes; closed by the
+    caller."""
     db = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=timeout_seconds, isolation_level=None,
+        f"{path.absolute().as_uri()}?mode=ro",
+        uri=True,
+        timeout=timeout_seconds,
+        isolation_level=None,
         check_same_thread=False,
-    )  # fmt: skip
+    )
     db.text_factory = bytes
     return db
 
@@ -42,10 +50,9 @@ def open_read_only(path: Path, timeout_seconds: float) -> sqlite3.Connection:
 class Live:
     """metadata.db as it is now.
 
-    It is opened again when another file is in its place (restored from a backup, brought by a program
-    that synchronises): the old one would go on telling what was. So it is when it has changed since
-    a private copy was made.
-    """
+    It is opened again when another file is in its place (restored from a backup,
+    brought by a program that synchronises): the old one would go on telling what was.
+    So it is when it has changed since a private copy was made."""
 
     def __init__(self, root: Path, private_dir: Path, timeout_seconds: float) -> None:
         """Raises LibraryUnreadable, StateUnwritable."""
@@ -58,7 +65,8 @@ class Live:
         self._looked = time.monotonic()
 
     def renewed(self) -> bool:
-        """Was it another one, so that it was opened again? Raises as when it was made."""
+        """Was it another one, so that it was opened again? Raises as when it was
+        made."""
         if self._copied and time.monotonic() - self._looked < COPY_SECONDS:
             return False
         self._looked = time.monotonic()
@@ -70,14 +78,18 @@ class Live:
         self._db, self._copied, self._opened = db, copied, identity
         return True
 
-    def fetch(self, sql: str, parameters: tuple[object, ...], what: str) -> list[tuple[object, ...]]:
-        """All rows of one SELECT; `what` is read, for the message. Raises LibraryUnreadable."""
+    def fetch(
+        self, sql: str, parameters: tuple[object, ...], what: str
+    ) -> list[tuple[object, ...]]:
+        """All rows of one SELECT; `what` is read, for the message. Raises
+        LibraryUnreadable."""
         try:
             with readable(self.path, what):
                 return self._db.execute(sql, parameters).fetchall()
         except NeedsRecovery as error:
             raise LibraryUnreadable(
-                f"{self.path} was left by a crashed program while it was being read ({error}); start again"
+                f"{self.path} was left by a crashed program while it was being read "
+                f"({error}); start again"
             ) from error
 
     def close(self) -> None:
@@ -85,7 +97,8 @@ class Live:
         self._db.close()
 
     def _identity(self) -> object:
-        """What tells this file from another; of a copy, what tells that its original is as it was.
+        """What tells this file from another; of a copy, what tells that its original is
+        as it was.
 
         None while there is none: whoever replaces it may be about to.
         """
@@ -98,8 +111,11 @@ class Live:
         return status.st_dev, status.st_ino
 
 
-def connect(root: Path, private_dir: Path, timeout_seconds: float) -> tuple[sqlite3.Connection, bool]:
-    """A connection to the library's database, or to its private copy: then True comes with it.
+def connect(
+    root: Path, private_dir: Path, timeout_seconds: float
+) -> tuple[sqlite3.Connection, bool]:
+    """A connection to the library's database, or to its private copy: then True comes
+    with it.
 
     Raises LibraryUnreadable, StateUnwritable.
     """
@@ -111,7 +127,9 @@ def connect(root: Path, private_dir: Path, timeout_seconds: float) -> tuple[sqli
             db.execute("SELECT COUNT(*) FROM sqlite_master").fetchall()
     except NeedsRecovery:
         db.close()
-        return open_read_only(_recovered_copy(path, private_dir, timeout_seconds), timeout_seconds), True
+        return open_read_only(
+            _recovered_copy(path, private_dir, timeout_seconds), timeout_seconds
+        ), True
     except LibraryUnreadable:
         db.close()
         raise
@@ -119,12 +137,14 @@ def connect(root: Path, private_dir: Path, timeout_seconds: float) -> tuple[sqli
 
 
 class NeedsRecovery(Exception):
-    """The database can be read only after its journal or WAL has been recovered, which needs write access."""
+    """The database can be read only after its journal or WAL has been recovered, which
+    needs write access."""
 
 
 @contextmanager
 def readable(path: Path, what: str = "") -> Iterator[None]:
-    """Turns SQLite's errors into a sentence for the user; `what` says what was being read."""
+    """Turns SQLite's errors into a sentence for the user; `what` says what was being
+    read."""
     try:
         yield
     except sqlite3.Error as error:
@@ -137,13 +157,17 @@ def _meaning(error: sqlite3.Error, path: Path, what: str) -> Exception:
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
         return NeedsRecovery(str(error))
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return LibraryBusy(f"{where} is locked by another program, perhaps Calibre at work")
+        return LibraryBusy(
+            f"{where} is locked by another program, perhaps Calibre at work"
+        )
     if code == sqlite3.SQLITE_NOTADB:
         return LibraryUnreadable(
             f"{where} is not a database. Is this the folder of a Calibre library? If so, {_RESTORE}"
         )
     if code == sqlite3.SQLITE_CORRUPT:
-        return LibraryUnreadable(f"{where} is damaged ({error}); nothing was changed. {_RESTORE}")
+        return LibraryUnreadable(
+            f"{where} is damaged ({error}); nothing was changed. {_RESTORE}"
+        )
     if "no such table" in str(error):
         return LibraryUnreadable(f"{where} is not a Calibre library: {error}")
     return LibraryUnreadable(f"{where} cannot be read: {error}")
@@ -151,11 +175,15 @@ def _meaning(error: sqlite3.Error, path: Path, what: str) -> Exception:
 
 def _refuse_obvious(root: Path, path: Path) -> None:
     if not root.is_dir():
-        raise LibraryUnreadable(f"{root} is not a folder; name the folder of a Calibre library, with {NAME} in it")
+        raise LibraryUnreadable(
+            f"{root} is not a folder; name the folder of a Calibre library, with {NAME} in it"
+        )
     try:
         size = path.stat().st_size
     except FileNotFoundError:
-        raise LibraryUnreadable(f"{root} has no {NAME}; name the folder of a Calibre library") from None
+        raise LibraryUnreadable(
+            f"{root} has no {NAME}; name the folder of a Calibre library"
+        ) from None
     except OSError as error:
         raise LibraryUnreadable(f"{path} cannot be read: {error.strerror}") from error
     if not path.is_file():
@@ -163,19 +191,26 @@ def _refuse_obvious(root: Path, path: Path) -> None:
     if size == 0:
         raise LibraryUnreadable(f"{path} is empty (0 bytes). {_RESTORE}")
     if not os.access(path, os.R_OK):
-        raise LibraryUnreadable(f"{path} may not be read by this user; give it read access")
+        raise LibraryUnreadable(
+            f"{path} may not be read by this user; give it read access"
+        )
 
 
-# -- a private copy ----------------------------------------------------------------------------------------------
+# -- a private copy --------------------------------------------------------------------
 
 
 def _recovered_copy(path: Path, private_dir: Path, timeout_seconds: float) -> Path:
-    """The path of a verified copy of the database as it is now, made by the first worker that needs it."""
+    """The path of a verified copy of the database as it is now, made by the first
+    worker that needs it."""
     copy, stamp_file = private_dir / NAME, private_dir / "copied_from.json"
     try:
         private_dir.mkdir(parents=True, exist_ok=True)
         with lock.waiting(private_dir / "lock", mode=0o644):
-            if copy.exists() and stamp_file.exists() and json.loads(stamp_file.read_text()) == _stamp(path):
+            if (
+                copy.exists()
+                and stamp_file.exists()
+                and json.loads(stamp_file.read_text()) == _stamp(path)
+            ):
                 return copy
             stamp_file.unlink(missing_ok=True)
             stamp = _copy(path, private_dir)
@@ -183,7 +218,9 @@ def _recovered_copy(path: Path, private_dir: Path, timeout_seconds: float) -> Pa
             (private_dir / "new.db").replace(copy)
             stamp_file.write_text(json.dumps(stamp))
     except OSError as error:
-        raise StateUnwritable(f"cannot copy {path} to {private_dir}: {error.strerror}") from error
+        raise StateUnwritable(
+            f"cannot copy {path} to {private_dir}: {error.strerror}"
+        ) from error
     return copy
 
 
@@ -200,7 +237,8 @@ def _stamp(path: Path) -> list[list[int] | None]:
 
 
 def _copy(path: Path, private_dir: Path) -> list[list[int] | None]:
-    """Copies database, journal and WAL together; what changed meanwhile is copied again."""
+    """Copies database, journal and WAL together; what changed meanwhile is copied
+    again."""
     for _ in range(_COPY_TRIES):
         before = _stamp(path)
         for side, stamp in zip(_SIDES, before, strict=True):
@@ -211,15 +249,26 @@ def _copy(path: Path, private_dir: Path) -> list[list[int] | None]:
         (private_dir / "new.db-shm").unlink(missing_ok=True)
         if _stamp(path) == before:
             return before
-    raise LibraryUnreadable(f"{path} changes all the time; close Calibre, then start again")
+    raise LibraryUnreadable(
+        f"{path} changes all the time; close Calibre, then start again"
+    )
 
 
 def _recover(copy: Path, path: Path, timeout_seconds: float) -> None:
     try:
-        with closing(sqlite3.connect(copy, timeout=timeout_seconds, isolation_level=None)) as db, readable(path):
+        with (
+            closing(
+                sqlite3.connect(copy, timeout=timeout_seconds, isolation_level=None)
+            ) as db,
+            readable(path),
+        ):
             db.execute("PRAGMA journal_mode = DELETE").fetchall()
             verdict = db.execute("PRAGMA quick_check").fetchone()[0]
     except NeedsRecovery as error:
-        raise LibraryUnreadable(f"{path} needs recovery, which failed: {error}") from error
+        raise LibraryUnreadable(
+            f"{path} needs recovery, which failed: {error}"
+        ) from error
     if verdict != "ok":
-        raise LibraryUnreadable(f"{path} is damaged ({verdict.splitlines()[0]}). {_RESTORE}")
+        raise LibraryUnreadable(
+            f"{path} is damaged ({verdict.splitlines()[0]}). {_RESTORE}"
+        )

@@ -1,7 +1,8 @@
-"""Calibre's cover as it is sent: a JPEG that any server can draw, whatever `cover.jpg` holds.
+"""Calibre's cover as it is sent: a JPEG that any server can draw, whatever `cover.jpg`
+holds.
 
-Calibre and its plugins put PNG, GIF or WebP bytes under that name. Servers draw transparency on black.
-"""
+Calibre and its plugins put PNG, GIF or WebP bytes under that name. Servers draw
+transparency on black."""
 
 import io
 import warnings
@@ -12,7 +13,8 @@ from migration.errors import BadCover
 if TYPE_CHECKING:
     from PIL import Image
 
-#: Pictures of more pixels are refused before they are unpacked: a small file can hold gigabytes.
+#: Pictures of more pixels are refused before they are unpacked: a small file can hold
+#: gigabytes.
 MAX_PIXELS = 50_000_000
 #: Files of more bytes are no covers.
 MAX_BYTES = 64 * 1024 * 1024
@@ -24,10 +26,11 @@ _PLAIN_MODES = frozenset({"RGB", "L"})
 
 
 def sendable(cover: BinaryIO) -> io.BytesIO:
-    """The cover's bytes as they are sent: its own when it is a plain JPEG, else a JPEG made of it.
+    """The cover's bytes as they are sent: its own when it is a plain JPEG, else a JPEG
+    made of it.
 
-    Transparency is drawn on white, CMYK and palettes become RGB, of an animation the first picture
-    counts. Raises BadCover, with the reason, for what cannot be drawn.
+    Transparency is drawn on white, CMYK and palettes become RGB, of an animation the
+    first picture counts. Raises BadCover, with the reason, for what cannot be drawn.
     """
     # Pillow is imported where a cover is drawn, and not at every start of a worker.
     from PIL import Image, UnidentifiedImageError
@@ -38,7 +41,8 @@ def sendable(cover: BinaryIO) -> io.BytesIO:
     held = cover.read()
     try:
         with warnings.catch_warnings():
-            # Pillow warns above our own limit, and damage that it works around needs no word.
+            # Pillow warns above our own limit, and damage that it works around needs no
+            # word.
             warnings.simplefilter("ignore")
             return io.BytesIO(_as_jpeg(held))
     except (
@@ -57,7 +61,9 @@ def _as_jpeg(held: bytes) -> bytes:
     with Image.open(io.BytesIO(held), formats=_FORMATS) as picture:
         if picture.width * picture.height > MAX_PIXELS:
             size = f"{picture.width}x{picture.height}"
-            raise BadCover(f"it has {size} pixels, more than {MAX_PIXELS // 10**6} million")
+            raise BadCover(
+                f"it has {size} pixels, more than {MAX_PIXELS // 10**6} million"
+            )
         if picture.format == "JPEG" and picture.mode in _PLAIN_MODES:
             # Unpacked all the same: a torn file must not arrive as somebody's cover.
             picture.load()

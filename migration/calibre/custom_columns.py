@@ -1,9 +1,9 @@
-"""The columns users added to Calibre (`#genre`, `#read` …): the server has no place for any, so they are kept as text.
+"""The columns users added to Calibre (`#genre`, `#read` …): the server has no place for
+any, so they are kept as text.
 
-Column N is `custom_column_N(book, value)`, or, when normalised, `custom_column_N(id, value)` with
-`books_custom_column_N_link(book, value, extra)`; `extra` is the index of a series. Composite columns are templates
-and hold no data.
-"""
+Column N is `custom_column_N(book, value)`, or, when normalised, `custom_column_N(id,
+value)` with `books_custom_column_N_link(book, value, extra)`; `extra` is the index of a
+series. Composite columns are templates and hold no data."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -25,9 +25,12 @@ class _Column:
 
 
 class CustomColumns:
-    """The custom columns of one library. `query` runs one SELECT and returns all its rows."""
+    """The custom columns of one library. `query` runs one SELECT and returns all its
+    rows."""
 
-    def __init__(self, query: Callable[..., Rows], tables: Mapping[str, frozenset[str]]) -> None:
+    def __init__(
+        self, query: Callable[..., Rows], tables: Mapping[str, frozenset[str]]
+    ) -> None:
         self._query = query
         self._tables = tables
         self._columns = self._known() if "custom_columns" in tables else []
@@ -56,25 +59,41 @@ class CustomColumns:
 
     def _known(self) -> list[_Column]:
         rows = self._query(
-            "SELECT id, label, datatype, is_multiple, normalized FROM custom_columns WHERE mark_for_delete = 0"
+            "SELECT id, label, datatype, is_multiple, normalized FROM custom_columns "
+            "WHERE mark_for_delete = 0"
             " ORDER BY id"
         )
         return [
-            _Column(number, _plain(label), _plain(datatype), bool(multiple), bool(normalized))
+            _Column(
+                number,
+                _plain(label),
+                _plain(datatype),
+                bool(multiple),
+                bool(normalized),
+            )
             for number, label, datatype, multiple, normalized in rows
-            if isinstance(number, int) and _plain(datatype) != "composite" and f"custom_column_{number}" in self._tables
+            if isinstance(number, int)
+            and _plain(datatype) != "composite"
+            and f"custom_column_{number}" in self._tables
         ]
 
     def _rows(self, column: _Column, span: tuple[int, int]) -> Rows:
-        table, link = f"custom_column_{column.number}", f"books_custom_column_{column.number}_link"
+        table, link = (
+            f"custom_column_{column.number}",
+            f"books_custom_column_{column.number}_link",
+        )
         if not column.normalized:
-            sql = f"SELECT book, value FROM {table} WHERE book BETWEEN ? AND ? ORDER BY book"  # noqa: S608 - a number
+            sql = (
+                f"SELECT book, value FROM {table} WHERE book BETWEEN ? AND ? ORDER "  # noqa: S608
+                "BY book"
+            )
             return self._query(sql, span)
         if link not in self._tables:
             return []
         extra = "l.extra" if "extra" in self._tables[link] else "NULL"
         return self._query(
-            f"SELECT l.book, v.value, {extra} FROM {link} l JOIN {table} v ON v.id = l.value"  # noqa: S608 - a number
+            f"SELECT l.book, v.value, {extra} FROM {link} l JOIN {table} v ON v.id = "  # noqa: S608
+            "l.value"
             " WHERE l.book BETWEEN ? AND ? ORDER BY l.book, l.id",
             span,
         )

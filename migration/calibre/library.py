@@ -1,8 +1,9 @@
-"""A Calibre library, read only: whole books in id order, by short queries that never hold up Calibre itself.
+"""A Calibre library, read only: whole books in id order, by short queries that never
+hold up Calibre itself.
 
-Facts about metadata.db: Calibre 6.13 and newer schemas. Columns are named and looked up, never assumed; text comes as
-bytes and is decoded by one rule (invalid UTF-8 becomes U+FFFD); a value of the wrong type is left out, not trusted.
-"""
+Facts about metadata.db: Calibre 6.13 and newer schemas. Columns are named and looked
+up, never assumed; text comes as bytes and is decoded by one rule (invalid UTF-8 becomes
+U+FFFD); a value of the wrong type is left out, not trusted."""
 
 import math
 from collections import defaultdict
@@ -23,14 +24,23 @@ from migration.model import Author, Book, BookFile, BookId, FileId, Origin, Prob
 #: Calibre's way of saying that a date is not known.
 _UNDEFINED_DATE = "0101-01-01"
 #: Calibre keeps identifiers, publisher and dates as columns and rows of these names.
-_BOOK_COLUMNS = ("title", "timestamp", "pubdate", "series_index", "path", "has_cover", "uuid")
+_BOOK_COLUMNS = (
+    "title",
+    "timestamp",
+    "pubdate",
+    "series_index",
+    "path",
+    "has_cover",
+    "uuid",
+)
 
 #: So many files of a book's folder `data` are listed.
 DATA_FILES_LISTED = 1000
 #: So many authors, the newest, tell how Calibre makes their sorts.
 _AUTHORS_LOOKED_AT = 10_000
 _SORTS = (
-    "SELECT TOTAL(sort = name), TOTAL(sort != name AND sort != '') FROM (SELECT name, sort FROM authors"
+    "SELECT TOTAL(sort = name), TOTAL(sort != name AND sort != '') FROM (SELECT "
+    "name, sort FROM authors"
     " WHERE name LIKE '_% _%' AND name NOT LIKE '%|%' ORDER BY id DESC LIMIT ?)"
 )
 Rows = list[tuple[object, ...]]
@@ -39,8 +49,11 @@ Rows = list[tuple[object, ...]]
 class CalibreLibrary:
     """One library. Usable from any thread, by one at a time."""
 
-    def __init__(self, root: Path, private_dir: Path, *, busy_timeout_seconds: float = 10.0) -> None:
-        """Opens metadata.db. Raises LibraryUnreadable with a sentence that names what is wrong and the way out."""
+    def __init__(
+        self, root: Path, private_dir: Path, *, busy_timeout_seconds: float = 10.0
+    ) -> None:
+        """Opens metadata.db. Raises LibraryUnreadable with a sentence that names what
+        is wrong and the way out."""
         self.root = root.expanduser()
         self._live = connection.Live(self.root, private_dir, busy_timeout_seconds)
         self._path = self._live.path
@@ -52,7 +65,9 @@ class CalibreLibrary:
         except OSError as error:
             self._live.close()
             raise_if_exhausted(error)
-            raise LibraryUnreadable(f"{self.root} cannot be read: {error.strerror}") from error
+            raise LibraryUnreadable(
+                f"{self.root} cannot be read: {error.strerror}"
+            ) from error
         except LibraryUnreadable:
             self._live.close()
             raise
@@ -62,20 +77,25 @@ class CalibreLibrary:
         self._columns = self._schema()
         self._sorts_are_copies = self._copied_sorts()
         self._custom = CustomColumns(self._query, self._columns)
-        self._listing = Listing(self._query, self._tree, has_uuids="uuid" in self._columns["books"])
+        self._listing = Listing(
+            self._query, self._tree, has_uuids="uuid" in self._columns["books"]
+        )
 
     def _meet_again(self) -> None:
-        """metadata.db was replaced: by the same library's, or it is no longer the one that was begun with."""
+        """metadata.db was replaced: by the same library's, or it is no longer the one
+        that was begun with."""
         self._learn_schema()
         found = self._uuid()
         if found != self.uuid:
             raise LibraryUnreadable(
-                f"{self._path} was replaced by that of library {found}, before it was {self.uuid}; if Calibre has "
+                f"{self._path} was replaced by that of library {found}, before it "
+                f"was {self.uuid}; if Calibre has "
                 "restored the library, start once with --adopt-library"
             )
 
     def listed(self, first: int, last: int) -> frozenset[FileId] | None:
-        """The files that the last reading of exactly these books found; None when it is long ago."""
+        """The files that the last reading of exactly these books found; None when it is
+        long ago."""
         return self._listing.listed(first, last)
 
     def origins(self, first: int, last: int) -> dict[BookId, Origin]:
@@ -95,18 +115,34 @@ class CalibreLibrary:
 
     def highest_book_id(self) -> int:
         """The highest book id, 0 for an empty library."""
-        return _integer(self._query("SELECT MAX(id) FROM books", (), "the highest book id")[0][0]) or 0
+        return (
+            _integer(
+                self._query("SELECT MAX(id) FROM books", (), "the highest book id")[0][
+                    0
+                ]
+            )
+            or 0
+        )
 
     def file_count(self) -> int:
-        """How many files (formats of books) the library lists: one query over an index."""
-        return _integer(self._query("SELECT COUNT(*) FROM data", (), "the number of files")[0][0]) or 0
+        """How many files (formats of books) the library lists: one query over an
+        index."""
+        return (
+            _integer(
+                self._query("SELECT COUNT(*) FROM data", (), "the number of files")[0][
+                    0
+                ]
+            )
+            or 0
+        )
 
     def formats(self) -> dict[str, int]:
         """How many files the library lists of each format, as `FileId` has it."""
         return self._listing.counted()
 
     def last_id_of_range(self, after: int, limit: int) -> int | None:
-        """The id of the last of the `limit` books after `after`; None when there is none."""
+        """The id of the last of the `limit` books after `after`; None when there is
+        none."""
         rows = self._query(
             "SELECT MAX(id) FROM (SELECT id FROM books WHERE id > ? ORDER BY id LIMIT ?)",
             (after, limit),
@@ -115,18 +151,22 @@ class CalibreLibrary:
         return _integer(rows[0][0])
 
     def list_formats(self, first: int, last: int) -> list[Listed]:
-        """Every format of these books as Calibre records it, book by book; no file is looked at.
+        """Every format of these books as Calibre records it, book by book; no file is
+        looked at.
 
         One query, fetched whole. Raises LibraryUnreadable.
         """
         return self._listing.formats(first, last)
 
     def read_files(self, first: int, last: int) -> list[BookFile]:
-        """The files of these books as they are on the disk now: sizes and times, but nothing is opened.
+        """The files of these books as they are on the disk now: sizes and times, but
+        nothing is opened.
 
         What a pass over a settled library needs, and no more. Raises LibraryUnreadable.
         """
-        files = [file for book in self._listing.files(first, last).values() for file in book]
+        files = [
+            file for book in self._listing.files(first, last).values() for file in book
+        ]
         self._listing.note(first, last, files)
         return files
 
@@ -134,22 +174,33 @@ class CalibreLibrary:
         """The books of a range that have no format at all. Raises LibraryUnreadable."""
         return self._listing.without_files(first, last)
 
-    def read_books(self, first: int, last: int, only: Collection[int] | None = None) -> list[Book]:
-        """The books with ids from `first` to `last`, in id order, each with all its formats; of those, `only` these.
+    def read_books(
+        self, first: int, last: int, only: Collection[int] | None = None
+    ) -> list[Book]:
+        """The books with ids from `first` to `last`, in id order, each with all its
+        formats; of those, `only` these.
 
         A bounded number of queries, each fetched whole. Raises LibraryUnreadable.
         """
         if only is not None:
             wanted = [number for number in only if first <= number <= last]
-            return self._books(min(wanted), max(wanted), frozenset(wanted)) if wanted else []
+            return (
+                self._books(min(wanted), max(wanted), frozenset(wanted))
+                if wanted
+                else []
+            )
         books = self._books(first, last, None)
         self._listing.note(first, last, [file for book in books for file in book.files])
         return books
 
     def _books(self, first: int, last: int, only: frozenset[int] | None) -> list[Book]:
         span = (first, last)
-        names = ", ".join(name if name in self._columns["books"] else f"NULL AS {name}" for name in _BOOK_COLUMNS)
-        of_range = f"SELECT id, {names} FROM books WHERE id BETWEEN ? AND ? ORDER BY id"  # noqa: S608 - own names
+        names = ", ".join(
+            name if name in self._columns["books"] else f"NULL AS {name}"
+            for name in _BOOK_COLUMNS
+        )
+        # Own names.
+        of_range = f"SELECT id, {names} FROM books WHERE id BETWEEN ? AND ? ORDER BY id"  # noqa: S608
         rows = self._query(of_range, span, f"books {first}-{last}")
         files = self._listing.files(first, last, only)
         authors = self._linked("authors", "author", ("name", "sort"), span)
@@ -172,7 +223,10 @@ class CalibreLibrary:
                     id=book_id,
                     title=_text(values["title"]),
                     authors=_authors(authors[book_id], copied=self._sorts_are_copies),
-                    series=next((name for row in series[book_id] if (name := _text(row[0]))), None),
+                    series=next(
+                        (name for row in series[book_id] if (name := _text(row[0]))),
+                        None,
+                    ),
                     series_index=_real(values["series_index"]),
                     languages=_texts(languages[book_id]),
                     tags=tuple(sorted(_texts(tags[book_id]), key=str.casefold)),
@@ -180,19 +234,28 @@ class CalibreLibrary:
                     cover=cover,
                     cover_problem=cover_problem,
                     files=tuple(files.get(book_id, ())),
-                    extras={**_dates(values), **extras[book_id], **custom[book_id], **self._data_files(folder)},
+                    extras={
+                        **_dates(values),
+                        **extras[book_id],
+                        **custom[book_id],
+                        **self._data_files(folder),
+                    },
                 )
             )
         return books
 
     def open_file(self, path: bytes) -> BinaryIO:
-        """Opens a file of the library. Raises MissingFile, Unreadable, NotRegular, OutsideLibrary."""
+        """Opens a file of the library. Raises MissingFile, Unreadable, NotRegular,
+        OutsideLibrary."""
         return self._tree.open(path)
 
-    # -- queries ----------------------------------------------------------------------------------------------------
+    # -- queries -----------------------------------------------------------------------
 
-    def _query(self, sql: str, parameters: tuple[object, ...] = (), what: str = "") -> Rows:
-        """Runs one SELECT and fetches it whole: an unfinished one would be an open transaction, which stops Calibre.
+    def _query(
+        self, sql: str, parameters: tuple[object, ...] = (), what: str = ""
+    ) -> Rows:
+        """Runs one SELECT and fetches it whole: an unfinished one would be an open
+        transaction, which stops Calibre.
 
         `what` is read, for the message when it cannot be.
         """
@@ -208,57 +271,94 @@ class CalibreLibrary:
         return self._live.fetch(sql, parameters, what)
 
     def _schema(self) -> dict[str, frozenset[str]]:
-        """Every table with its columns. Raises LibraryUnreadable when this is not a Calibre library."""
-        tables = [_text(row[0]) for row in self._query("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        """Every table with its columns. Raises LibraryUnreadable when this is not a
+        Calibre library."""
+        tables = [
+            _text(row[0])
+            for row in self._query(
+                "SELECT name FROM sqlite_master WHERE type = 'table'"
+            )
+        ]
         columns = {
-            table: frozenset(_text(row[0]) for row in self._query("SELECT name FROM pragma_table_info(?)", (table,)))
+            table: frozenset(
+                _text(row[0])
+                for row in self._query(
+                    "SELECT name FROM pragma_table_info(?)", (table,)
+                )
+            )
             for table in tables
         }
-        for table, needed in (("books", {"id", "title", "path"}), ("data", {"book", "format", "name"})):
+        for table, needed in (
+            ("books", {"id", "title", "path"}),
+            ("data", {"book", "format", "name"}),
+        ):
             if not needed <= columns.get(table, frozenset()):
                 raise LibraryUnreadable(
-                    f"{self._path} is not a Calibre library: its table '{table}' is missing or lacks "
+                    f"{self._path} is not a Calibre library: its table '{table}' is "
+                    "missing or lacks "
                     f"{', '.join(sorted(needed - columns.get(table, frozenset())))}"
                 )
         return columns
 
     def _uuid(self) -> str:
-        rows = self._query("SELECT uuid FROM library_id LIMIT 1") if "library_id" in self._columns else []
+        rows = (
+            self._query("SELECT uuid FROM library_id LIMIT 1")
+            if "library_id" in self._columns
+            else []
+        )
         uuid = _text(rows[0][0]) if rows else ""
         if not uuid:
             raise LibraryUnreadable(
-                f"{self._path} has no library id; open the library once in Calibre, which gives it one"
+                f"{self._path} has no library id; open the library once in Calibre, "
+                "which gives it one"
             )
         return uuid
 
     def _copied_sorts(self) -> bool:
-        """Does Calibre copy names to sorts here (its preference `author_sort_copy_method = copy`)?
+        """Does Calibre copy names to sorts here (its preference
+        `author_sort_copy_method = copy`)?
 
-        The preference is not in the library. But where names of several words are repeated as they are
-        at least as often as they are turned about, that says nothing about any of them.
-        """
+        The preference is not in the library. But where names of several words are
+        repeated as they are at least as often as they are turned about, that says
+        nothing about any of them."""
         if not {"name", "sort"} <= self._columns.get("authors", frozenset()):
             return False
         copied, turned = self._query(_SORTS, (_AUTHORS_LOOKED_AT,))[0]
         return 0 < (_real(copied) or 0.0) >= (_real(turned) or 0.0)
 
-    def _grouped(self, table: str, columns: tuple[str, ...], span: tuple[int, int], order: str) -> dict[int, Rows]:
+    def _grouped(
+        self, table: str, columns: tuple[str, ...], span: tuple[int, int], order: str
+    ) -> dict[int, Rows]:
         """Rows of a table with a column `book`, by book."""
         if not {"book", *columns} <= self._columns.get(table, frozenset()):
             return defaultdict(list)
-        sql = f"SELECT book, {', '.join(columns)} FROM {table} WHERE book BETWEEN ? AND ? ORDER BY book, {order}"  # noqa: S608 - own names
+        sql = (
+            f"SELECT book, {', '.join(columns)} FROM {table} WHERE book BETWEEN ? "  # noqa: S608
+            f"AND ? ORDER BY book, {order}"
+        )
         return _by_book(self._query(sql, span, f"books {span[0]}-{span[1]}"))
 
-    def _linked(self, table: str, link: str, columns: tuple[str, ...], span: tuple[int, int]) -> dict[int, Rows]:
-        """Rows of a table of names, by book, through `books_X_link`, in the order of the links."""
+    def _linked(
+        self, table: str, link: str, columns: tuple[str, ...], span: tuple[int, int]
+    ) -> dict[int, Rows]:
+        """Rows of a table of names, by book, through `books_X_link`, in the order of
+        the links."""
         between = f"books_{table}_link"
-        if not {"book", link} <= self._columns.get(between, frozenset()) or table not in self._columns:
+        if (
+            not {"book", link} <= self._columns.get(between, frozenset())
+            or table not in self._columns
+        ):
             return defaultdict(list)
-        wanted = ", ".join(f"n.{name}" if name in self._columns[table] else "NULL" for name in columns)
-        order = "l.item_order, l.id" if "item_order" in self._columns[between] else "l.id"
+        wanted = ", ".join(
+            f"n.{name}" if name in self._columns[table] else "NULL" for name in columns
+        )
+        order = (
+            "l.item_order, l.id" if "item_order" in self._columns[between] else "l.id"
+        )
         return _by_book(
             self._query(
-                f"SELECT l.book, {wanted} FROM {between} l JOIN {table} n ON n.id = l.{link}"  # noqa: S608 - own names
+                f"SELECT l.book, {wanted} FROM {between} l JOIN {table} n ON n.id = "  # noqa: S608
+                f"l.{link}"
                 f" WHERE l.book BETWEEN ? AND ? ORDER BY l.book, {order}",
                 span,
                 f"books {span[0]}-{span[1]}",
@@ -271,16 +371,25 @@ class CalibreLibrary:
         for book, rows in self._grouped("comments", ("text",), span, "id").items():
             if text := sanitize_json(rows[0][0]):
                 extras[book]["comments"] = text
-        for book, rows in self._grouped("identifiers", ("type", "val"), span, "type").items():
-            extras[book]["identifiers"] = {_text(kind): _text(value) for kind, value in rows}
-        for book, rows in self._linked("publishers", "publisher", ("name",), span).items():
+        for book, rows in self._grouped(
+            "identifiers", ("type", "val"), span, "type"
+        ).items():
+            extras[book]["identifiers"] = {
+                _text(kind): _text(value) for kind, value in rows
+            }
+        for book, rows in self._linked(
+            "publishers", "publisher", ("name",), span
+        ).items():
             extras[book]["publisher"] = _text(rows[0][0])
         return extras
 
-    # -- files --------------------------------------------------------------------------------------------------------
+    # -- files -------------------------------------------------------------------------
 
-    def _cover(self, folder: bytes, has_cover: object) -> tuple[bytes | None, Problem | None]:
-        """The path of the cover that Calibre says there is, or why it cannot be taken; neither when there is none."""
+    def _cover(
+        self, folder: bytes, has_cover: object
+    ) -> tuple[bytes | None, Problem | None]:
+        """The path of the cover that Calibre says there is, or why it cannot be taken;
+        neither when there is none."""
         if not has_cover:
             return None, None
         try:
@@ -302,13 +411,22 @@ class CalibreLibrary:
             return self._tree.examine(there + b"/cover.jpg")
 
     def _data_files(self, folder: bytes) -> dict[str, Json]:
-        """What Calibre 6 and newer keeps beside a book's formats, in its folder `data`: names for the extras."""
+        """What Calibre 6 and newer keeps beside a book's formats, in its folder `data`:
+        names for the extras."""
         try:
-            names = self._tree.names_below(folder + b"/data", DATA_FILES_LISTED + 1) if folder else []
+            names = (
+                self._tree.names_below(folder + b"/data", DATA_FILES_LISTED + 1)
+                if folder
+                else []
+            )
         except Rejected as error:
             return {"data files": [str(error)]}
         listed: list[Json] = [sanitize_text(name) for name in names[:DATA_FILES_LISTED]]
-        return {"data files": [*listed, *("…" for _name in names[DATA_FILES_LISTED:])]} if names else {}
+        return (
+            {"data files": [*listed, *("…" for _name in names[DATA_FILES_LISTED:])]}
+            if names
+            else {}
+        )
 
 
 def _by_book(rows: Rows) -> dict[int, Rows]:
@@ -319,7 +437,8 @@ def _by_book(rows: Rows) -> dict[int, Rows]:
 
 
 def _authors(rows: Rows, *, copied: bool) -> tuple[Author, ...]:
-    """Calibre stores a comma in a name as `|`. A sort that only repeats the name is left out."""
+    """Calibre stores a comma in a name as `|`. A sort that only repeats the name is
+    left out."""
     authors = []
     for name, sort in rows:
         shown_name = _text(name).replace("|", ",").strip()

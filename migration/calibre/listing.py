@@ -1,8 +1,9 @@
-"""The files of a range of books: what metadata.db lists, looked up on the disk; nothing is opened.
+"""The files of a range of books: what metadata.db lists, looked up on the disk; nothing
+is opened.
 
-Calibre renames folders and removes formats at any moment. So metadata.db is asked once more before a
-file is said to be missing, and the last listing tells the ledger how many files there were.
-"""
+Calibre renames folders and removes formats at any moment. So metadata.db is asked once
+more before a file is said to be missing, and the last listing tells the ledger how many
+files there were."""
 
 import functools
 import itertools
@@ -13,16 +14,28 @@ from typing import NamedTuple
 
 from common.sanitize import sanitize_text
 from migration.calibre.paths import Tree, shown
-from migration.errors import AmbiguousFile, EmptyFile, MissingFile, OutsideLibrary, Rejected
+from migration.errors import (
+    AmbiguousFile,
+    EmptyFile,
+    MissingFile,
+    OutsideLibrary,
+    Rejected,
+)
 from migration.model import BookFile, BookId, FileId, Origin, Problem
 
-#: Formats in the order in which they are sent; the server keeps the cover of the first that has one.
-_ORDER = {name: rank for rank, name in enumerate(("EPUB", "AZW3", "MOBI", "FB2", "DOCX", "PDF"))}
+#: Formats in the order in which they are sent; the server keeps the cover of the first
+#: that has one.
+_ORDER = {
+    name: rank
+    for rank, name in enumerate(("EPUB", "AZW3", "MOBI", "FB2", "DOCX", "PDF"))
+}
 #: So many ranges' lists of files are remembered; a worker holds fewer at a time.
 LISTINGS_KEPT = 16
-#: So often metadata.db is asked about files that are not where it lists them, while it changes.
+#: So often metadata.db is asked about files that are not where it lists them, while it
+#: changes.
 LOOKS = 4
-#: Where a folder was changed just now Calibre gets this long, seconds, to tell metadata.db of it.
+#: Where a folder was changed just now Calibre gets this long, seconds, to tell
+#: metadata.db of it.
 PAUSE_SECONDS = 0.5
 
 _LISTING = (
@@ -32,17 +45,19 @@ _LISTING = (
 )
 _COUNTED = "SELECT format, COUNT(*) FROM data GROUP BY format"
 _WITHOUT_FILES = (
-    "SELECT id FROM books WHERE id BETWEEN ? AND ? AND NOT EXISTS (SELECT 1 FROM data WHERE data.book = books.id)"
+    "SELECT id FROM books WHERE id BETWEEN ? AND ? AND NOT EXISTS (SELECT 1 FROM "
+    "data WHERE data.book = books.id)"
     " ORDER BY id"
 )
 Rows = list[tuple[object, ...]]
 
 
 class Listed(NamedTuple):
-    """A format as Calibre records it; `folder`, `stem` and `uuid` are whatever type SQLite let in.
+    """A format as Calibre records it; `folder`, `stem` and `uuid` are whatever type
+    SQLite let in.
 
-    `format` as `FileId` has it, `rank` in the order of sending, `extension` without its dot.
-    """
+    `format` as `FileId` has it, `rank` in the order of sending, `extension` without its
+    dot."""
 
     book: int
     format: str
@@ -54,7 +69,8 @@ class Listed(NamedTuple):
 
 
 class Listing:
-    """Of one library. `query(sql, parameters, what)` runs one SELECT and returns all its rows."""
+    """Of one library. `query(sql, parameters, what)` runs one SELECT and returns all
+    its rows."""
 
     def __init__(
         self,
@@ -72,7 +88,8 @@ class Listing:
         self._sql = _LISTING if has_uuids else _LISTING.replace("books.uuid", "NULL")
 
     def listed(self, first: int, last: int) -> frozenset[FileId] | None:
-        """The files that the last reading of exactly these books found; None when it is long ago."""
+        """The files that the last reading of exactly these books found; None when it is
+        long ago."""
         return self._listed.get((first, last))
 
     def origins(self, first: int, last: int) -> dict[BookId, Origin]:
@@ -93,16 +110,20 @@ class Listing:
         """Every format of these books, book by book: one query, fetched whole."""
         rows = self._query(self._sql, (first, last), f"books {first}-{last}")
         return [
-            Listed(book, *_format(recorded), folder, stem, uuid)  # type: ignore[arg-type]  # looked at where used
+            # Looked at where used.
+            Listed(book, *_format(recorded), folder, stem, uuid)  # type: ignore[arg-type]
             for book, recorded, folder, stem, uuid in rows
         ]
 
     def counted(self) -> dict[str, int]:
-        """How many files the whole library lists of each format: one query over an index."""
+        """How many files the whole library lists of each format: one query over an
+        index."""
         counted: dict[str, int] = {}
         for recorded, number in self._query(_COUNTED, (), "the number of files"):
             name = _format(recorded)[0]
-            counted[name] = counted.get(name, 0) + (number if isinstance(number, int) else 0)
+            counted[name] = counted.get(name, 0) + (
+                number if isinstance(number, int) else 0
+            )
         return counted
 
     def without_files(self, first: int, last: int) -> list[BookId]:
@@ -110,7 +131,9 @@ class Listing:
         rows = self._query(_WITHOUT_FILES, (first, last), f"books {first}-{last}")
         return [BookId(row[0]) for row in rows if isinstance(row[0], int)]
 
-    def files(self, first: int, last: int, only: Collection[int] | None = None) -> dict[int, list[BookFile]]:
+    def files(
+        self, first: int, last: int, only: Collection[int] | None = None
+    ) -> dict[int, list[BookFile]]:
         """The files of each book of a range that has any, in the order of sending."""
         listed = _by_book(self.formats(first, last), only)
         plain: set[bytes] = set()
@@ -120,7 +143,8 @@ class Listing:
                 book: file.path
                 for book, files in found.items()
                 for file in files
-                if file.problem is not None and file.problem.reason == MissingFile.reason
+                if file.problem is not None
+                and file.problem.reason == MissingFile.reason
             }
             if not lost:
                 break
@@ -145,7 +169,9 @@ class Listing:
             file = self._file(row, plain)
             if file.problem is None and any(other.path == file.path for other in files):
                 message = f"{shown(file.path)} is another format's file"
-                file = BookFile(file.id, file.path, problem=Problem(MissingFile.reason, message))
+                file = BookFile(
+                    file.id, file.path, problem=Problem(MissingFile.reason, message)
+                )
             files.append(file)
         return files
 
@@ -154,16 +180,31 @@ class Listing:
         folder, stem = folder_of(row.folder), bytes_of(row.stem)
         try:
             if not stem:
-                raise OutsideLibrary(f"Calibre records no file name for {shown(folder)}; nothing was opened")
+                raise OutsideLibrary(
+                    f"Calibre records no file name for {shown(folder)}; nothing was opened"
+                )
             found = self._tree.find(folder, stem, row.extension, plain)
         except Rejected as error:
-            recorded = folder + b"/" + stem + (b"." + row.extension if row.extension else b"")
+            recorded = (
+                folder + b"/" + stem + (b"." + row.extension if row.extension else b"")
+            )
             note = str(error) if isinstance(error, AmbiguousFile) else ""
-            return BookFile(file_id, recorded, problem=Problem(error.reason, str(error)), note=note)
+            return BookFile(
+                file_id, recorded, problem=Problem(error.reason, str(error)), note=note
+            )
         if found.size == 0:
             message = f"{shown(found.path)} has 0 bytes"
-            return BookFile(file_id, found.path, problem=Problem(EmptyFile.reason, message))
-        return BookFile(file_id, found.path, found.size, found.mtime_ns, note=found.note, conflicted=found.conflicted)
+            return BookFile(
+                file_id, found.path, problem=Problem(EmptyFile.reason, message)
+            )
+        return BookFile(
+            file_id,
+            found.path,
+            found.size,
+            found.mtime_ns,
+            note=found.note,
+            conflicted=found.conflicted,
+        )
 
 
 def folder_of(value: object) -> bytes:
@@ -185,7 +226,9 @@ def _format(recorded: object) -> tuple[str, int, bytes]:
     return name, _ORDER.get(name, len(_ORDER)), raw.lower()
 
 
-def _by_book(rows: Iterable[Listed], only: Collection[int] | None) -> dict[int, list[Listed]]:
+def _by_book(
+    rows: Iterable[Listed], only: Collection[int] | None
+) -> dict[int, list[Listed]]:
     return {
         book: list(group)
         for book, group in itertools.groupby(rows, key=operator.attrgetter("book"))

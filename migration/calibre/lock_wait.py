@@ -1,7 +1,7 @@
 """Waiting for a library that Calibre has locked, where no uploader pool is running yet.
 
-A program that starts waits as one that is running does: it says so, goes on by itself, and can be ended.
-"""
+A program that starts waits as one that is running does: it says so, goes on by itself,
+and can be ended."""
 
 import signal
 import threading
@@ -16,14 +16,16 @@ from migration.errors import LibraryBusy
 
 T = TypeVar("T")
 
-#: How long it rests before it asks again, and how often it looks for a signal meanwhile, seconds.
+#: How long it rests before it asks again, and how often it looks for a signal
+#: meanwhile, seconds.
 REST_SECONDS, LOOK_SECONDS = 1.0, 0.25
 #: So often it says that it is waiting, seconds.
 SAY_SECONDS = 30.0
 
 
 class Patience:
-    """Waits for one library. `say` gets a sentence now and then, `beat` is called all the time meanwhile."""
+    """Waits for one library. `say` gets a sentence now and then, `beat` is called all
+    the time meanwhile."""
 
     def __init__(
         self,
@@ -42,9 +44,9 @@ class Patience:
     def read(self, work: Callable[[], T]) -> T:
         """What `work` returns once the library is not locked.
 
-        Raises LibraryBusy when it stays locked for too long, what `work` raises, and SystemExit, with the
-        status of the signal, when SIGINT or SIGTERM comes meanwhile.
-        """
+        Raises LibraryBusy when it stays locked for too long, what `work` raises, and
+        SystemExit, with the status of the signal, when SIGINT or SIGTERM comes
+        meanwhile."""
         begun = time.monotonic()
         said = -SAY_SECONDS
         with self._stoppable():
@@ -55,7 +57,8 @@ class Patience:
                     waited = time.monotonic() - begun
                     if self._seconds is not None and waited >= self._seconds:
                         raise LibraryBusy(
-                            f"{error}; it has stayed so for {waited:.0f} s: let Calibre finish, then start again"
+                            f"{error}; it has stayed so for {waited:.0f} s: let "
+                            "Calibre finish, then start again"
                         ) from error
                     if waited - said >= SAY_SECONDS:
                         said = waited
@@ -69,7 +72,8 @@ class Patience:
         def run() -> None:
             try:
                 future.set_result(work())
-            except BaseException as error:  # noqa: BLE001 - handed to the caller's thread, which raises it
+            except BaseException as error:  # noqa: BLE001
+                # Handed to the caller's thread, which raises it.
                 future.set_exception(error)
 
         thread = threading.Thread(target=run, name="library", daemon=True)
@@ -90,13 +94,17 @@ class Patience:
 
     @contextmanager
     def _stoppable(self) -> Iterator[None]:
-        """SIGINT and SIGTERM end the waiting, and nothing else, as long as the block runs."""
+        """SIGINT and SIGTERM end the waiting, and nothing else, as long as the block
+        runs."""
 
         def handle(number: int, _frame: FrameType | None) -> None:
             self._signal = number
             self._stop.set()
 
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {
+            number: signal.signal(number, handle)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             yield
         finally:

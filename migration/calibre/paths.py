@@ -1,8 +1,8 @@
 """Files below the library: found, examined and opened without ever leaving it.
 
-Nothing is followed: a symlink in any component, a `..`, an absolute path, a pipe or a device is reported and never
-opened, because a recorded path is hostile input (`books.path` = `/etc`).
-"""
+Nothing is followed: a symlink in any component, a `..`, an absolute path, a pipe or a
+device is reported and never opened, because a recorded path is hostile input
+(`books.path` = `/etc`)."""
 
 import errno
 import itertools
@@ -18,9 +18,17 @@ from typing import BinaryIO
 
 from common.resources import raise_if_exhausted
 from common.sanitize import for_log
-from migration.errors import AmbiguousFile, MissingFile, NotRegular, OutsideLibrary, Rejected, Unreadable
+from migration.errors import (
+    AmbiguousFile,
+    MissingFile,
+    NotRegular,
+    OutsideLibrary,
+    Rejected,
+    Unreadable,
+)
 
-#: Words by which programs that synchronise folders mark the second of two versions, in some languages.
+#: Words by which programs that synchronise folders mark the second of two versions, in
+#: some languages.
 _CONFLICT = re.compile(rb"[ck]onfli[ck]?t", re.IGNORECASE)
 _KINDS = (
     (stat.S_ISLNK, "a symbolic link"),
@@ -38,11 +46,11 @@ LATELY_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A regular file below the library: its path there, size in bytes, mtime in ns, and a note if not as recorded.
+    """A regular file below the library: its path there, size in bytes, mtime in ns, and
+    a note if not as recorded.
 
-    `conflicted`: by its name a program that synchronises folders made it, of two versions that it
-    could not reconcile.
-    """
+    `conflicted`: by its name a program that synchronises folders made it, of two
+    versions that it could not reconcile."""
 
     path: bytes
     size: int
@@ -52,7 +60,8 @@ class Found:
 
 
 class Tree:
-    """The library's folder. `root` is resolved once; everything else happens below its descriptor."""
+    """The library's folder. `root` is resolved once; everything else happens below its
+    descriptor."""
 
     def __init__(self, root: Path) -> None:
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -61,12 +70,19 @@ class Tree:
         """Closes the folder."""
         os.close(self._root)
 
-    def find(self, folder: bytes, name: bytes, extension: bytes, plain: set[bytes] | None = None) -> Found:
-        """The file a row of Calibre names: as recorded, else by case or normalisation, else the only one of its kind.
+    def find(
+        self,
+        folder: bytes,
+        name: bytes,
+        extension: bytes,
+        plain: set[bytes] | None = None,
+    ) -> Found:
+        """The file a row of Calibre names: as recorded, else by case or normalisation,
+        else the only one of its kind.
 
-        `plain` are folders that the caller's present listing has already seen to be no symbolic links; it is added to.
-        Raises OutsideLibrary, MissingFile, AmbiguousFile, NotRegular, Unreadable.
-        """
+        `plain` are folders that the caller's present listing has already seen to be no
+        symbolic links; it is added to. Raises OutsideLibrary, MissingFile,
+        AmbiguousFile, NotRegular, Unreadable."""
         suffix = b"." + extension if extension else b""
         path = _joined(folder, name + suffix)
         try:
@@ -78,10 +94,11 @@ class Tree:
             return self._find_renamed(there, name + suffix, suffix, missing)
 
     def folder(self, recorded: bytes) -> bytes | None:
-        """Where a recorded folder is: as recorded, else part by part by normalisation or case; None when it is not.
+        """Where a recorded folder is: as recorded, else part by part by normalisation
+        or case; None when it is not.
 
-        A library that was copied to another system comes back with every name in another Unicode normal form.
-        """
+        A library that was copied to another system comes back with every name in
+        another Unicode normal form."""
         there: list[bytes] = []
         for part in _components(recorded):
             found = self._part(b"/".join(there), part)
@@ -91,11 +108,18 @@ class Tree:
         return b"/".join(there)
 
     def _part(self, above: bytes, part: bytes) -> bytes | None:
-        """The one folder in `above` that is called `part`; asked for by name first, because listing is slow."""
+        """The one folder in `above` that is called `part`; asked for by name first,
+        because listing is slow."""
         prefix = above + b"/" if above else b""
         text = os.fsdecode(part)
         for spelled in dict.fromkeys(
-            [part, *(os.fsencode(unicodedata.normalize(form, text)) for form in ("NFC", "NFD"))]
+            [
+                part,
+                *(
+                    os.fsencode(unicodedata.normalize(form, text))
+                    for form in ("NFC", "NFD")
+                ),
+            ]
         ):
             try:
                 os.stat(prefix + spelled, dir_fd=self._root, follow_symlinks=False)
@@ -103,7 +127,9 @@ class Tree:
                 raise_if_exhausted(error)
                 continue
             return spelled
-        alike = [other for other in self._names(above) if _folded(other) == _folded(part)]
+        alike = [
+            other for other in self._names(above) if _folded(other) == _folded(part)
+        ]
         return alike[0] if len(alike) == 1 else None
 
     def _names(self, folder: bytes) -> list[bytes]:
@@ -122,14 +148,16 @@ class Tree:
                 os.close(descriptor)
 
     def examine(self, path: bytes) -> Found:
-        """The regular file at exactly this path, nothing followed. Raises as `find`, but for AmbiguousFile."""
+        """The regular file at exactly this path, nothing followed. Raises as `find`,
+        but for AmbiguousFile."""
         return self._examine(path)
 
     def names_below(self, folder: bytes, limit: int) -> list[bytes]:
-        """The first `limit` files of a folder and those below it, as paths from there, in order; [] without one.
+        """The first `limit` files of a folder and those below it, as paths from there,
+        in order; [] without one.
 
-        Nothing is followed: a symbolic link is listed by its name. Raises Unreadable, NotRegular, OutsideLibrary.
-        """
+        Nothing is followed: a symbolic link is listed by its name. Raises Unreadable,
+        NotRegular, OutsideLibrary."""
         parts = _components(folder)
         try:
             os.stat(folder, dir_fd=self._root, follow_symlinks=False)
@@ -144,10 +172,11 @@ class Tree:
             os.close(descriptor)
 
     def changed_lately(self, path: bytes) -> bool:
-        """Was something put into, or taken out of, the folder that a path would be in, within seconds?
+        """Was something put into, or taken out of, the folder that a path would be in,
+        within seconds?
 
-        Of its folders the deepest that is there is looked at. A wrong clock makes the answer no.
-        """
+        Of its folders the deepest that is there is looked at. A wrong clock makes the
+        answer no."""
         parts = path.split(b"/")
         for depth in range(len(parts) - 1, -1, -1):
             above = b"/".join(parts[:depth]) or b"."
@@ -159,12 +188,17 @@ class Tree:
         return False
 
     def open(self, path: bytes) -> BinaryIO:
-        """Opens a file for reading. Raises OutsideLibrary, MissingFile, NotRegular, Unreadable."""
+        """Opens a file for reading. Raises OutsideLibrary, MissingFile, NotRegular,
+        Unreadable."""
         parts = _components(path)
         folder = self._descend(parts[:-1], path)
         try:
             # O_NONBLOCK: opening a pipe must not wait for somebody to write into it.
-            descriptor = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+            descriptor = os.open(
+                parts[-1],
+                os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
+                dir_fd=folder,
+            )
         except OSError as error:
             raise _meaning(error, path) from error
         finally:
@@ -173,7 +207,9 @@ class Tree:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             os.close(descriptor)
-            raise NotRegular(f"{shown(path)} is {_kind(mode)}, not a file; it was not read")
+            raise NotRegular(
+                f"{shown(path)} is {_kind(mode)}, not a file; it was not read"
+            )
         return os.fdopen(descriptor, "rb")
 
     def _descend(self, folders: list[bytes], path: bytes) -> int:
@@ -181,7 +217,11 @@ class Tree:
         current = self._root
         for part in folders:
             try:
-                below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=current)
+                below = os.open(
+                    part,
+                    os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC,
+                    dir_fd=current,
+                )
             except OSError as error:
                 raise _meaning(error, path) from error
             finally:
@@ -198,28 +238,40 @@ class Tree:
                 above = b"/".join(parts[:depth])
                 if above in seen:
                     continue
-                if stat.S_ISLNK(os.stat(above, dir_fd=self._root, follow_symlinks=False).st_mode):
-                    raise NotRegular(f"{shown(path)} lies behind a symbolic link, which is not followed")
+                if stat.S_ISLNK(
+                    os.stat(above, dir_fd=self._root, follow_symlinks=False).st_mode
+                ):
+                    raise NotRegular(
+                        f"{shown(path)} lies behind a symbolic link, which is not followed"
+                    )
                 seen.add(above)
             status = os.stat(path, dir_fd=self._root, follow_symlinks=False)
         except OSError as error:
             raise _meaning(error, path) from error
         if not stat.S_ISREG(status.st_mode):
-            raise NotRegular(f"{shown(path)} is {_kind(status.st_mode)}, not a file; it was not opened")
+            raise NotRegular(
+                f"{shown(path)} is {_kind(status.st_mode)}, not a file; it was not opened"
+            )
         return Found(path, status.st_size, status.st_mtime_ns)
 
-    def _find_renamed(self, folder: bytes, name: bytes, suffix: bytes, missing: MissingFile) -> Found:
+    def _find_renamed(
+        self, folder: bytes, name: bytes, suffix: bytes, missing: MissingFile
+    ) -> Found:
         names = self._names(folder)
         alike = [other for other in names if _folded(other) == _folded(name)]
-        # Hidden files are what other programs keep beside their own: macOS's `._file.epub` is no book.
+        # Hidden files are what other programs keep beside their own: macOS's
+        # `._file.epub` is no book.
         same_kind = [
-            other for other in names if suffix and _folded(other).endswith(_folded(suffix)) and other[:1] != b"."
+            other
+            for other in names
+            if suffix and _folded(other).endswith(_folded(suffix)) and other[:1] != b"."
         ]
         chosen = [name] if name in names else alike if len(alike) == 1 else same_kind
         if len(chosen) > 1:
             candidates = ", ".join(shown(other) for other in sorted(chosen)[:3])
             raise AmbiguousFile(
-                f"{missing}; {len(chosen)} files there could be it ({candidates}); leave one, or give it that name"
+                f"{missing}; {len(chosen)} files there could be it ({candidates}); "
+                "leave one, or give it that name"
             )
         if not chosen:
             raise missing
@@ -227,23 +279,30 @@ class Tree:
         note = f"{missing}; {shown(found.path)} was taken instead"
         conflicted = is_conflicted_copy(name, chosen[0])
         if conflicted:
-            note += ", a copy that a synchronising program made of a conflict: is it the right version?"
+            note += (
+                ", a copy that a synchronising program made of a conflict: is it "
+                "the right version?"
+            )
         return Found(found.path, found.size, found.mtime_ns, note, conflicted)
 
 
 def is_conflicted_copy(recorded: bytes, found: bytes) -> bool:
-    """Is the file's name the recorded one with a mark of two versions that a program could not reconcile?
+    """Is the file's name the recorded one with a mark of two versions that a program
+    could not reconcile?
 
-    `Title - Author.sync-conflict-20240101-120000-ABCDEFG.epub`, `Title - Author (Jane's conflicted copy).epub`.
-    """
+    `Title - Author.sync-conflict-20240101-120000-ABCDEFG.epub`, `Title - Author (Jane's
+    conflicted copy).epub`."""
     return len(_CONFLICT.findall(found)) > len(_CONFLICT.findall(recorded))
 
 
 def _files_below(folder: int) -> Iterator[bytes]:
     """Every file below an open folder, as a path from there."""
-    for where, _folders, files, _descriptor in os.fwalk(b".", dir_fd=folder, follow_symlinks=False):
+    for where, _folders, files, _descriptor in os.fwalk(
+        b".", dir_fd=folder, follow_symlinks=False
+    ):
         for name in files:
-            yield os.path.normpath(os.path.join(where, name))  # noqa: PTH118 - bytes, which Path does not take
+            # Bytes, which Path does not take.
+            yield os.path.normpath(os.path.join(where, name))  # noqa: PTH118
 
 
 def shown(path: bytes) -> str:
@@ -253,22 +312,37 @@ def shown(path: bytes) -> str:
 
 def _joined(folder: bytes, name: bytes) -> bytes:
     if not folder:
-        raise OutsideLibrary("Calibre records no folder for this book; nothing was opened")
+        raise OutsideLibrary(
+            "Calibre records no folder for this book; nothing was opened"
+        )
     if b"/" in name or (b"\\" in name and os.name == "nt"):
-        raise OutsideLibrary(f"the file name {shown(name)} has a path in it; it was not opened")
+        raise OutsideLibrary(
+            f"the file name {shown(name)} has a path in it; it was not opened"
+        )
     return folder + b"/" + name
 
 
 def _components(path: bytes) -> list[bytes]:
     """The parts of a path that stays below the library. Raises OutsideLibrary."""
     parts = path.split(b"/")
-    if not path or b"\0" in path or path.startswith(b"/") or b"" in parts or b"." in parts or b".." in parts:
-        raise OutsideLibrary(f"the recorded path {shown(path)} leaves the library or is no path; it was not opened")
+    if (
+        not path
+        or b"\0" in path
+        or path.startswith(b"/")
+        or b"" in parts
+        or b"." in parts
+        or b".." in parts
+    ):
+        raise OutsideLibrary(
+            f"the recorded path {shown(path)} leaves the library or is no path; it was not opened"
+        )
     return parts
 
 
 def _folded(name: bytes) -> str:
-    return unicodedata.normalize("NFC", name.decode("utf-8", "surrogateescape")).casefold()
+    return unicodedata.normalize(
+        "NFC", name.decode("utf-8", "surrogateescape")
+    ).casefold()
 
 
 def _kind(mode: int) -> str:
@@ -276,12 +350,15 @@ def _kind(mode: int) -> str:
 
 
 def _meaning(error: OSError, path: bytes) -> Rejected:
-    """What the error says about the file. Raises OutOfResources when it says nothing about it."""
+    """What the error says about the file. Raises OutOfResources when it says nothing
+    about it."""
     raise_if_exhausted(error)
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return MissingFile(f"{shown(path)} is not in the library")
     if error.errno == errno.ELOOP:  # O_NOFOLLOW met a symbolic link
-        return NotRegular(f"{shown(path)} is or lies behind a symbolic link, which is not followed")
+        return NotRegular(
+            f"{shown(path)} is or lies behind a symbolic link, which is not followed"
+        )
     if error.errno == errno.ENXIO:  # what opening a socket says
         return NotRegular(f"{shown(path)} is not a file; it was not read")
     return Unreadable(f"{shown(path)} cannot be read: {error.strerror}")

@@ -1,9 +1,10 @@
-"""`--adopt-library`: goes on with a ledger after Calibre has restored its library under a new id.
+"""`--adopt-library`: goes on with a ledger after Calibre has restored its library under
+a new id.
 
-"Restore database" makes metadata.db anew from the books' folders: the books keep their ids, mostly their
-uuids, and their files. Whether it is the same library is proved book by book, never taken on trust: a
-ledger that meets another library would take that one's books for settled.
-"""
+"Restore database" makes metadata.db anew from the books' folders: the books keep their
+ids, mostly their uuids, and their files. Whether it is the same library is proved book
+by book, never taken on trust: a ledger that meets another library would take that one's
+books for settled."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +19,8 @@ from migration.model import BookFile, BookId, Origin
 
 #: Books compared at a time.
 PAGE = 1000
-#: Of books that are known by their files only, one in so many may have been rewritten meanwhile.
+#: Of books that are known by their files only, one in so many may have been rewritten
+#: meanwhile.
 _CHANGED_ONE_IN = 10
 #: So many books that are others are named.
 _NAMED = 5
@@ -32,8 +34,10 @@ class Finding(StrEnum):
     UUID = "by uuid"  #: the same, by Calibre's uuid of the book
     FOLDER = "by folder"  #: the same, by its folder
     FILES = "by size and time of a file"  #: the same, by one of its files
-    CHANGED = "with changed files"  #: of this id; nothing is known but files, and none is as it was
-    OTHER = "other books"  #: uuid and folder are known, and neither they nor any file are the same
+    # : of this id; nothing is known but files, and none is as it was
+    CHANGED = "with changed files"
+    # : uuid and folder are known, and neither they nor any file are the same
+    OTHER = "other books"
     GONE = "no longer there"  #: the library has no book of this id
     UNKNOWN = "not comparable"  #: the ledger knows nothing but the id
 
@@ -43,19 +47,25 @@ _SAME = (Finding.UUID, Finding.FOLDER, Finding.FILES)
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How many books of the ledger are what in the library; `others` are the first that are others."""
+    """How many books of the ledger are what in the library; `others` are the first that
+    are others."""
 
     books: Mapping[Finding, int]
     others: tuple[BookId, ...] = ()
 
     def __str__(self) -> str:
         """`41 by uuid, 2 no longer there`, `none` for a ledger without books."""
-        parts = [f"{self.books[kind]} {kind}" for kind in Finding if self.books.get(kind)]
+        parts = [
+            f"{self.books[kind]} {kind}" for kind in Finding if self.books.get(kind)
+        ]
         return ", ".join(parts) or "none"
 
 
-def assess(known: Remembered, origin: Origin | None, files: Iterable[tuple[str, int, int]]) -> Finding:
-    """What a book of the ledger is in the library; `origin` is None when it has none of this id."""
+def assess(
+    known: Remembered, origin: Origin | None, files: Iterable[tuple[str, int, int]]
+) -> Finding:
+    """What a book of the ledger is in the library; `origin` is None when it has none of
+    this id."""
     if origin is None:
         return Finding.GONE
     if known.uuid and known.uuid == origin.uuid:
@@ -72,9 +82,8 @@ def assess(known: Remembered, origin: Origin | None, files: Iterable[tuple[str, 
 def refusal(found: Comparison) -> str:
     """Why it is not the same library, or "".
 
-    Every book that is there must be the same; of those known by files alone one in ten may have
-    changed; and at least half of the books must be there.
-    """
+    Every book that is there must be the same; of those known by files alone one in ten
+    may have changed; and at least half of the books must be there."""
     count = {kind: found.books.get(kind, 0) for kind in Finding}
     same = sum(count[kind] for kind in _SAME)
     if count[Finding.OTHER]:
@@ -88,7 +97,8 @@ def refusal(found: Comparison) -> str:
 
 
 def adopt(ledger: Ledger, library: CalibreLibrary) -> str:
-    """Binds the ledger to the library when its books are the same; returns what was found, in words.
+    """Binds the ledger to the library when its books are the same; returns what was
+    found, in words.
 
     Raises WrongLedger, with what differs, when they are not; then nothing is changed.
     """
@@ -107,16 +117,24 @@ def adopt(ledger: Ledger, library: CalibreLibrary) -> str:
     found = Comparison(tally, tuple(others))
     if why := refusal(found):
         raise WrongLedger(
-            f"{ledger.path} cannot be adopted, because {why}: of {tally.total()} books {found}. It belongs to "
-            f"library {bound}; --adopt-library is for the same library, restored by Calibre. For another one "
+            f"{ledger.path} cannot be adopted, because {why}: of {tally.total()} "
+            f"books {found}. It belongs to "
+            f"library {bound}; --adopt-library is for the same library, restored by "
+            "Calibre. For another one "
             "give another --state-dir"
         )
     ledger.adopt(library.uuid, renewed)
-    return f"The ledger of library {bound} is adopted by {library.uuid}: of {tally.total()} books {found}"
+    return (
+        f"The ledger of library {bound} is adopted by {library.uuid}: of "
+        f"{tally.total()} books {found}"
+    )
 
 
-def _compared(ledger: Ledger, library: CalibreLibrary) -> Iterator[tuple[BookId, Remembered, Origin | None, Finding]]:
-    """Every book of the ledger beside what the library has under its id, a page at a time."""
+def _compared(
+    ledger: Ledger, library: CalibreLibrary
+) -> Iterator[tuple[BookId, Remembered, Origin | None, Finding]]:
+    """Every book of the ledger beside what the library has under its id, a page at a
+    time."""
     after = 0
     while True:
         last = library.last_id_of_range(after, PAGE)

@@ -1,10 +1,12 @@
-"""The last look at the server before a pass is closed: what it still has under a working title, and what of it is ours.
+"""The last look at the server before a pass is closed: what it still has under a
+working title, and what of it is ours.
 
-The server's newest ebooks are paged through, a hundred at a time, back to where the pass began. So an ebook is found
-that a request delivered twice has left, one whose title was never given, one that the ledger forgot. What can be set
-right is: an empty one is deleted, another one's book is given back to the workers. The rest is reported, and the pass
-ends with exit status 8. All of it may be done twice: whoever takes over from a look that was killed begins anew.
-"""
+The server's newest ebooks are paged through, a hundred at a time, back to where the
+pass began. So an ebook is found that a request delivered twice has left, one whose
+title was never given, one that the ledger forgot. What can be set right is: an empty
+one is deleted, another one's book is given back to the workers. The rest is reported,
+and the pass ends with exit status 8. All of it may be done twice: whoever takes over
+from a look that was killed begins anew."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -22,7 +24,8 @@ from migration.model import BookId, EbookId
 from migration.server.client import PAGE_SIZE, BookshelfClient
 from migration.server.payloads import Listed, Listing
 
-#: A server that fails so often on deleting one ebook, and answers otherwise, will not delete it.
+#: A server that fails so often on deleting one ebook, and answers otherwise, will not
+#: delete it.
 DELETE_TRIES = 3
 #: The same for its list; the waits between the tries are 1, 2, 4 and 8 s.
 LIST_TRIES = 5
@@ -30,7 +33,8 @@ LIST_TRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class LastLook:
-    """Takes the last look of a pass. `sleep` waits so many seconds and may raise to stop."""
+    """Takes the last look of a pass. `sleep` waits so many seconds and may raise to
+    stop."""
 
     client: BookshelfClient
     ledger: Ledger
@@ -39,23 +43,29 @@ class LastLook:
     sleep: Callable[[float], None]
 
     def begin(self, pass_id: int) -> None:
-        """Records how far a later look must page back, unless that is known; one small request. Raises Transient."""
+        """Records how far a later look must page back, unless that is known; one small
+        request. Raises Transient."""
         if self.ledger.end.knows_its_start(pass_id):
             return
         try:
             listed = self._page(1, 1).ebooks
         except (Rejected, Unlisted):
-            # Then the whole list is gone through at the end, should it be shown by then.
+            # Then the whole list is gone through at the end, should it be shown by
+            # then.
             listed = ()
         newest = max((ebook.id for ebook in listed), default=EbookId(0))
         self.ledger.end.record_start(pass_id, newest, rebuilt=self.ledger.rebuilt)
 
     def take(self, look: Look) -> None:
-        """Looks, sets right, and closes the pass unless something was set right. Raises Transient, Fatal."""
+        """Looks, sets right, and closes the pass unless something was set right. Raises
+        Transient, Fatal."""
         try:
             suspects = self._suspects(look)
         except (Rejected, Unlisted) as error:
-            self._close(look, [Difference(UNSEEN, f"the server does not list its ebooks: {error}")])
+            self._close(
+                look,
+                [Difference(UNSEEN, f"the server does not list its ebooks: {error}")],
+            )
             return
         differences: list[Difference] = []
         acted = False
@@ -71,17 +81,23 @@ class LastLook:
             self._close(look, differences)
 
     def _suspects(self, look: Look) -> list[EbookId]:
-        """The ebooks to be looked at closely: those with our mark, and what an earlier pass left standing."""
+        """The ebooks to be looked at closely: those with our mark, and what an earlier
+        pass left standing."""
         listed, uuid = self._listed(look), self.ledger.first_library
-        marked = {ebook.id for ebook in listed if ebook_metadata.marked_book(ebook.title, uuid) is not None}
+        marked = {
+            ebook.id
+            for ebook in listed
+            if ebook_metadata.marked_book(ebook.title, uuid) is not None
+        }
         return sorted(marked | {one.ebook_id for one in look.standing if one.ebook_id})
 
     def _listed(self, look: Look) -> Iterator[Listed]:
-        """The server's ebooks, newest first, back to the pass's first one and to where the pass began.
+        """The server's ebooks, newest first, back to the pass's first one and to where
+        the pass began.
 
-        Both are asked for, because "newest" is by the server's clock, which may have been set back. What others add
-        meanwhile moves ebooks to later pages, so none is passed over.
-        """
+        Both are asked for, because "newest" is by the server's clock, which may have
+        been set back. What others add meanwhile moves ebooks to later pages, so none is
+        passed over."""
         page, wanted = 0, look.first_made
         while True:
             page += 1
@@ -89,11 +105,14 @@ class LastLook:
             yield from listing.ebooks
             ids = {ebook.id for ebook in listing.ebooks}
             wanted = None if wanted in ids else wanted
-            if len(ids) < PAGE_SIZE or (wanted is None and min(ids) <= look.newest_before):
+            if len(ids) < PAGE_SIZE or (
+                wanted is None and min(ids) <= look.newest_before
+            ):
                 return
 
     def _page(self, number: int, size: int) -> Listing:
-        """A page of the list. Raises Unlisted when the server fails on it alone, Transient when it is away."""
+        """A page of the list. Raises Unlisted when the server fails on it alone,
+        Transient when it is away."""
         for attempt in range(LIST_TRIES):
             if attempt:
                 self.sleep(2.0 ** (attempt - 1))
@@ -103,10 +122,13 @@ class LastLook:
                 fault = error
                 if error.retry_after or self.client.probe() is not None:
                     raise
-        raise Unlisted(f"the server fails on its list of ebooks and answers otherwise ({fault})")
+        raise Unlisted(
+            f"the server fails on its list of ebooks and answers otherwise ({fault})"
+        )
 
     def _treat(self, look: Look, ebook_id: EbookId) -> Difference | bool:
-        """Does what is to be done with one ebook: True when it was set right, a Difference when it stands."""
+        """Does what is to be done with one ebook: True when it was set right, a
+        Difference when it stands."""
         seen = self._seen(look, ebook_id)
         decision = leftovers.decide(seen)
         book_id = seen.book_id or BookId(0)
@@ -115,13 +137,24 @@ class LastLook:
         name = f"ebook {ebook_id} {for_log(seen.ebook.title)!r}"
         if decision.fate is Fate.FINISH and decision.state is not None:
             if self.ledger.end.reopen(look, book_id, decision.state):
-                self.log.warning("%s still has its working title; book %d is finished now", name, book_id)
+                self.log.warning(
+                    "%s still has its working title; book %d is finished now",
+                    name,
+                    book_id,
+                )
                 return True
-            decision = Decision(Fate.REPORT, kind=leftovers.WORKING_TITLE, why=f"book {book_id} is not of this pass")
+            decision = Decision(
+                Fate.REPORT,
+                kind=leftovers.WORKING_TITLE,
+                why=f"book {book_id} is not of this pass",
+            )
         if decision.fate is Fate.DELETE:
             why = self._delete(ebook_id)
             if not why:
-                self.log.warning("%s was left empty by a request that arrived twice or too late; deleted", name)
+                self.log.warning(
+                    "%s was left empty by a request that arrived twice or too late; deleted",
+                    name,
+                )
                 if seen.state is not None and seen.state.ebook_id == ebook_id:
                     self.ledger.forget_book(book_id)
                 return True
@@ -131,9 +164,15 @@ class LastLook:
     def _seen(self, look: Look, ebook_id: EbookId) -> Leftover:
         """All that is known of one ebook now."""
         ebook = self.client.ebook(ebook_id)
-        book_id = None if ebook is None else ebook_metadata.marked_book(ebook.title, self.ledger.first_library)
+        book_id = (
+            None
+            if ebook is None
+            else ebook_metadata.marked_book(ebook.title, self.ledger.first_library)
+        )
         if book_id is None:
-            return Leftover(ebook, None, None, False, False, self.client.user_id, look.number)
+            return Leftover(
+                ebook, None, None, False, False, self.client.user_id, look.number
+            )
         return Leftover(
             ebook,
             book_id,
@@ -145,7 +184,8 @@ class LastLook:
         )
 
     def _delete(self, ebook_id: EbookId) -> str:
-        """Deletes an ebook that was seen empty a moment ago; returns why the server does not, or "".
+        """Deletes an ebook that was seen empty a moment ago; returns why the server
+        does not, or "".
 
         Raises Transient when the server does not answer other requests either.
         """
@@ -168,4 +208,8 @@ class LastLook:
         """Closes the pass, and says of each thing that stands what it is."""
         if self.ledger.end.close(look, differences):
             for difference in differences:
-                self.log.error("On the server stands a difference (%s): %s", difference.kind, difference.message)
+                self.log.error(
+                    "On the server stands a difference (%s): %s",
+                    difference.kind,
+                    difference.message,
+                )

@@ -1,8 +1,9 @@
-"""What is to be done with an ebook that bears a book's mark although its pass is over. Pure.
+"""What is to be done with an ebook that bears a book's mark although its pass is over.
+Pure.
 
-The mark is the end of a working title, ` ~<8 hex of the library's id>-<book id>`. An ebook has it while its book is on
-its way; afterwards only where a request was delivered twice, or where an answer was not what it seemed.
-"""
+The mark is the end of a working title, ` ~<8 hex of the library's id>-<book id>`. An
+ebook has it while its book is on its way; afterwards only where a request was delivered
+twice, or where an answer was not what it seemed."""
 
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -34,7 +35,8 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The fate of one ebook, with what it needs: the book's new state, or the kind and the reason of a report."""
+    """The fate of one ebook, with what it needs: the book's new state, or the kind and
+    the reason of a report."""
 
     fate: Fate
     state: BookState | None = None
@@ -46,11 +48,11 @@ class Decision:
 class Leftover:
     """All that is known of one ebook.
 
-    `ebook` is as the server shows it now, None when it is gone; `book_id` is the book its title
-    names, None when it bears no mark of this library (any more); `state` is the ledger's of that
-    book; `arrived` tells whether the ledger has the server's receipt for a file of it, `in_library`
-    whether Calibre still lists the book; `look` counts the looks of this pass before, from 0.
-    """
+    `ebook` is as the server shows it now, None when it is gone; `book_id` is the book
+    its title names, None when it bears no mark of this library (any more); `state` is
+    the ledger's of that book; `arrived` tells whether the ledger has the server's
+    receipt for a file of it, `in_library` whether Calibre still lists the book; `look`
+    counts the looks of this pass before, from 0."""
 
     ebook: Ebook | None
     book_id: BookId | None
@@ -64,12 +66,13 @@ class Leftover:
 def decide(seen: Leftover) -> Decision:
     """The fate of one ebook.
 
-    An empty ebook is deleted without being an hour old, the age that an ebook of unknown history needs. The history of
-    this one is known: its mark names a book of this library, the ledger says that all of that book's requests have
-    their answers, and a request that nobody waits for any more can only be a second delivery. Should another ledger's
-    worker have made it a moment ago, then that worker is told that the ebook is gone and makes it again; nothing is
-    lost. What somebody changed, rated or made under another name is never deleted.
-    """
+    An empty ebook is deleted without being an hour old, the age that an ebook of
+    unknown history needs. The history of this one is known: its mark names a book of
+    this library, the ledger says that all of that book's requests have their answers,
+    and a request that nobody waits for any more can only be a second delivery. Should
+    another ledger's worker have made it a moment ago, then that worker is told that the
+    ebook is gone and makes it again; nothing is lost. What somebody changed, rated or
+    made under another name is never deleted."""
     ebook = seen.ebook
     if ebook is None or seen.book_id is None:
         return Decision(Fate.NOTHING)
@@ -81,17 +84,28 @@ def decide(seen: Leftover) -> Decision:
 def _with_files(seen: Leftover, ebook: Ebook) -> Decision:
     state = seen.state
     if state is not None and state.ebook_id not in (None, ebook.id):
-        return _report(SECOND, f"book {seen.book_id} has ebook {state.ebook_id}, and this one holds files too")
+        return _report(
+            SECOND,
+            f"book {seen.book_id} has ebook {state.ebook_id}, and this one holds files too",
+        )
     if seen.look >= LOOKS_AT_MOST:
-        return _report(WORKING_TITLE, f"{LOOKS_AT_MOST} times its book was given back to the workers in vain")
+        return _report(
+            WORKING_TITLE,
+            f"{LOOKS_AT_MOST} times its book was given back to the workers in vain",
+        )
     if not seen.in_library:
-        return _report(WORKING_TITLE, f"Calibre no longer has book {seen.book_id}, so its true title is not known")
+        return _report(
+            WORKING_TITLE,
+            f"Calibre no longer has book {seen.book_id}, so its true title is not known",
+        )
     return Decision(Fate.FINISH, _reopened(ebook.id, ebook.title, state))
 
 
 def _empty(seen: Leftover, ebook: Ebook) -> Decision:
     if seen.state is not None and seen.state.ebook_id == ebook.id and seen.arrived:
-        return _report(EMPTY, f"the files of book {seen.book_id} arrived in it and are gone")
+        return _report(
+            EMPTY, f"the files of book {seen.book_id} arrived in it and are gone"
+        )
     if ebook.rating is not None:
         return _report(EMPTY, "somebody has rated it")
     if ebook.version != AS_MADE:
@@ -102,7 +116,8 @@ def _empty(seen: Leftover, ebook: Ebook) -> Decision:
 
 
 def _reopened(ebook_id: EbookId, title: str, state: BookState | None) -> BookState:
-    """The book's state with its closing steps open; what was recorded of it once is not recorded again."""
+    """The book's state with its closing steps open; what was recorded of it once is not
+    recorded again."""
     if state is None or state.ebook_id is None:
         return BookState(title, ebook_id, CLOSING_STEPS | Step.RECORD)
     return replace(state, steps=state.steps | CLOSING_STEPS)

@@ -1,8 +1,9 @@
-"""Has the server still what it had? A few questions at each start, and one for each file when one is missing.
+"""Has the server still what it had? A few questions at each start, and one for each
+file when one is missing.
 
-A backup that was restored, or a new database at the old address, takes away files that the ledger calls settled.
-Without these questions no later pass would ever send them again.
-"""
+A backup that was restored, or a new database at the old address, takes away files that
+the ledger calls settled. Without these questions no later pass would ever send them
+again."""
 
 import logging
 from collections.abc import Callable
@@ -28,27 +29,40 @@ class SpotCheck:
     log: logging.Logger
 
     def begin(self, pass_id: int) -> None:
-        """Asks about a few files, unless this pass knows already that files are lost. Raises Transient.
+        """Asks about a few files, unless this pass knows already that files are lost.
+        Raises Transient.
 
-        Every process asks at its start: the server may have lost its database in the middle of the pass.
-        """
+        Every process asks at its start: the server may have lost its database in the
+        middle of the pass."""
         doubts = self.ledger.doubts
         if doubts.verdict(pass_id):
             return
         sample = doubts.sample(SAMPLE)
-        missing = [file for file, digest in sample if not self._is_there((file, digest))]
+        missing = [
+            file for file, digest in sample if not self._is_there((file, digest))
+        ]
         doubts.record(pass_id, lost=bool(missing))
         if missing:
             self.log.warning(
-                "The server has lost files: of %d it had, %d are gone, such as %s. Was it restored from a backup, or "
-                "is it a new one? In this pass it is asked about every settled file, and what is gone is sent again",
-                len(sample), len(missing), missing[0],
-            )  # fmt: skip
+                "The server has lost files: of %d it had, %d are gone, such as %s. "
+                "Was it restored from a backup, or "
+                "is it a new one? In this pass it is asked about every settled file, "
+                "and what is gone is sent again",
+                len(sample),
+                len(missing),
+                missing[0],
+            )
 
     def ask_range(
-        self, pass_id: int, first: int, last: int, heed_stop: Callable[[], None], moved: Callable[[], None]
+        self,
+        pass_id: int,
+        first: int,
+        last: int,
+        heed_stop: Callable[[], None],
+        moved: Callable[[], None],
     ) -> None:
-        """Asks about every settled file of a range; what is gone is pending again. Goes on where it was interrupted.
+        """Asks about every settled file of a range; what is gone is pending again. Goes
+        on where it was interrupted.
 
         `heed_stop` may raise, `moved` is told of each answer. Raises Transient.
         """
@@ -67,7 +81,8 @@ class SpotCheck:
                 self.ledger.doubts.forget(pass_id, lost)
 
     def _is_there(self, settled: Settled) -> bool:
-        """Only the server's own answer that it does not know the bytes says that they are gone."""
+        """Only the server's own answer that it does not know the bytes says that they
+        are gone."""
         file, digest = settled
         try:
             match = self.client.check(digest, file.format.lower())

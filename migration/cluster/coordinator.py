@@ -1,13 +1,15 @@
-"""`--cluster`: the machines of a Dask cluster read, hash and send; this process, the coordinator, does all that counts.
+"""`--cluster`: the machines of a Dask cluster read, hash and send; this process, the
+coordinator, does all that counts.
 
-Each file takes two tasks. The first one finds out which machine Dask chooses: `identify` reads and hashes the file
-there (with `--ship-files`, when the bytes are read here, it only says where it is). The second one sends the file from
-the same machine, whose page cache holds it now. It is bound to that machine, so Dask never repeats it elsewhere by
-itself: when the machine dies, the ledger hears of it first.
+Each file takes two tasks. The first one finds out which machine Dask chooses:
+`identify` reads and hashes the file there (with `--ship-files`, when the bytes are read
+here, it only says where it is). The second one sends the file from the same machine,
+whose page cache holds it now. It is bound to that machine, so Dask never repeats it
+elsewhere by itself: when the machine dies, the ledger hears of it first.
 
-No word of a machine is a proof. What it uploaded is believed when the server's own `uploads-meta` says so, and that the
-server has some bytes already when the server says that to the coordinator.
-"""
+No word of a machine is a proof. What it uploaded is believed when the server's own
+`uploads-meta` says so, and that the server has some bytes already when the server says
+that to the coordinator."""
 
 import asyncio
 import itertools
@@ -28,7 +30,17 @@ from common.sanitize import for_log
 from common.settings.worker import Waits
 from migration.calibre.library import CalibreLibrary
 from migration.cluster.machines import GONE, PATIENCE, Machines
-from migration.cluster.remote import TransferTask, Failed, Place, Seen, Sent, Token, carry, here, identify
+from migration.cluster.remote import (
+    Failed,
+    Place,
+    Seen,
+    Sent,
+    Token,
+    TransferTask,
+    carry,
+    here,
+    identify,
+)
 from migration.errors import (
     FileChanged,
     MachineLost,
@@ -46,24 +58,27 @@ from migration.evidence import about
 from migration.lanes.api.outgoing import digest_of
 from migration.lanes.api.transfer import Watch, extension_of
 from migration.ledger.tables.registration import Stage
-from migration.model import BookFile, EbookMetadata, Digest, RemoteMatch, UploadId
+from migration.model import BookFile, Digest, EbookMetadata, RemoteMatch, UploadId
 from migration.server.client import BookshelfClient
 
 #: The most uploader threads, whatever the size of the cluster.
 MAX_HANDS = 256
-#: Bytes that may be on their way to machines at the same time with `--ship-files`; a larger file goes alone.
+#: Bytes that may be on their way to machines at the same time with `--ship-files`; a
+#: larger file goes alone.
 SHIP_BYTES = 256 * 1024 * 1024
 #: Seconds between two looks whether the machine that has a task is still there.
 LOOK_SECONDS = 0.5
 #: What may be wrong with a file, or with the mount of the machine that looked at it.
 UNREADABLE = (MissingFile, Unreadable, NotRegular, OutsideLibrary)
-#: Two readings of one file's mtime may differ so much, ns: file systems keep it more or less exactly.
+#: Two readings of one file's mtime may differ so much, ns: file systems keep it more or
+#: less exactly.
 MTIME_NS = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What was asked for: the cluster's address, where its machines have the library, the task engine's URLs."""
+    """What was asked for: the cluster's address, where its machines have the library,
+    the task engine's URLs."""
 
     address: str
     library: Path
@@ -75,9 +90,20 @@ class Plan:
 class DaskTransport:
     """A `Transport`. `client` and `library` are the coordinator's own."""
 
-    def __init__(self, plan: Plan, library: CalibreLibrary, client: BookshelfClient, log: logging.Logger) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        library: CalibreLibrary,
+        client: BookshelfClient,
+        log: logging.Logger,
+    ) -> None:
         self._ship = plan.ship
-        self._place = Place(client.server, plan.ws_urls, None if plan.ship else str(plan.library), plan.waits)
+        self._place = Place(
+            client.server,
+            plan.ws_urls,
+            None if plan.ship else str(plan.library),
+            plan.waits,
+        )
         self._topic = f"mbs2-{uuid.uuid4().hex}"
         self._names = itertools.count(1)
         self._boxes: dict[str, queue.SimpleQueue[dict[str, int]]] = {}
@@ -85,7 +111,9 @@ class DaskTransport:
         self._chosen = threading.local()
         self._library = library
         self._server = client
-        self._machines = Machines(plan.address, self._place, self._topic, self._told, log)
+        self._machines = Machines(
+            plan.address, self._place, self._topic, self._told, log
+        )
 
     def open(self) -> None:
         """Connects to the scheduler and examines the machines."""
@@ -96,14 +124,15 @@ class DaskTransport:
         self._machines.close()
 
     def hands(self) -> int:
-        """Three for each slot: one book is being sent, one queues up behind it, of one an ebook is being made here."""
+        """Three for each slot: one book is being sent, one queues up behind it, of one
+        an ebook is being made here."""
         return min(3 * self._machines.slots(), MAX_HANDS)
 
     def trouble(self) -> str:
         """No scheduler, or no machine that can work."""
         return self._machines.trouble()
 
-    # -- the two tasks --------------------------------------------------------------------------------------------
+    # -- the two tasks -----------------------------------------------------------------
 
     def identify(self, file: BookFile, watch: Watch) -> Digest:
         """On the machine Dask chooses; here when files are shipped."""
@@ -127,27 +156,55 @@ class DaskTransport:
         self._chosen.machine = answer.machine
         return answer.digest
 
-    def carry(self, file: BookFile, digest: Digest, metadata: EbookMetadata, watch: Watch) -> UploadId | RemoteMatch:
-        """On the machine that has just read the file; with its bytes when they are shipped."""
+    def carry(
+        self, file: BookFile, digest: Digest, metadata: EbookMetadata, watch: Watch
+    ) -> UploadId | RemoteMatch:
+        """On the machine that has just read the file; with its bytes when they are
+        shipped."""
         with about(file.id):
             return self._carry(file, digest, metadata, watch)
 
-    def _carry(self, file: BookFile, digest: Digest, metadata: EbookMetadata, watch: Watch) -> UploadId | RemoteMatch:
+    def _carry(
+        self, file: BookFile, digest: Digest, metadata: EbookMetadata, watch: Watch
+    ) -> UploadId | RemoteMatch:
         machine = self._choose(file, watch)
         watch.reach(Stage.UPLOAD)
         if not self._ship:
             return self._send(file, digest, metadata, watch, machine)
         with self._cargo.room(digest.size, watch.heed_stop):
-            return self._send(file, digest, metadata, watch, machine, self._shipped(file, digest, machine))
+            return self._send(
+                file,
+                digest,
+                metadata,
+                watch,
+                machine,
+                self._shipped(file, digest, machine),
+            )
 
     def _send(
-        self, file: BookFile, digest: Digest, metadata: EbookMetadata, watch: Watch, machine: str, shipped: Any = None
+        self,
+        file: BookFile,
+        digest: Digest,
+        metadata: EbookMetadata,
+        watch: Watch,
+        machine: str,
+        shipped: Any = None,
     ) -> UploadId | RemoteMatch:
         for again in (True, False):
             with self._task(file) as task:
                 token = self._server.access_token()
-                answer = self._run(carry, (task, digest, metadata, Token(token), shipped), task, watch, on=machine)
-            if not (again and isinstance(answer, Failed) and isinstance(answer.error, TokenRefused)):
+                answer = self._run(
+                    carry,
+                    (task, digest, metadata, Token(token), shipped),
+                    task,
+                    watch,
+                    on=machine,
+                )
+            if not (
+                again
+                and isinstance(answer, Failed)
+                and isinstance(answer.error, TokenRefused)
+            ):
                 break
             self._server.login_again(token)
         if isinstance(answer, Failed):
@@ -155,10 +212,13 @@ class DaskTransport:
             raise answer.error
         assert isinstance(answer, Sent)
         self._machines.did_well(machine)
-        return self._match(file, digest) if answer.upload_id is None else answer.upload_id
+        return (
+            self._match(file, digest) if answer.upload_id is None else answer.upload_id
+        )
 
     def _choose(self, file: BookFile, watch: Watch) -> str:
-        """The machine that this thread's last `identify` was done on, else the one Dask chooses now."""
+        """The machine that this thread's last `identify` was done on, else the one Dask
+        chooses now."""
         machine: str | None = getattr(self._chosen, "machine", None)
         self._chosen.machine = None
         if machine in self._machines.usable():
@@ -173,28 +233,35 @@ class DaskTransport:
         if len(data) != digest.size:
             raise FileChanged(f"{file.id} has another size than when it was first read")
         client = self._machines.client()
-        scatter = client.scatter([data], workers=[machine], direct=True, hash=False, asynchronous=True)
+        scatter = client.scatter(
+            [data], workers=[machine], direct=True, hash=False, asynchronous=True
+        )
         sending = asyncio.run_coroutine_threadsafe(scatter, client.loop.asyncio_loop)
         while self._machines.has(machine):
             try:
                 return sending.result(LOOK_SECONDS)[0]
             except GONE as error:
                 if sending.done():
-                    self._disown(machine, f"it cannot be sent files: {for_log(str(error), 200)}")
+                    self._disown(
+                        machine, f"it cannot be sent files: {for_log(str(error), 200)}"
+                    )
         sending.cancel()
         raise MachineLost(f"machine {machine} is gone", died=False)
 
-    # -- what is believed -------------------------------------------------------------------------------------------
+    # -- what is believed --------------------------------------------------------------
 
     def _match(self, file: BookFile, digest: Digest) -> RemoteMatch:
         """A machine says that the server has these bytes: the server is asked."""
         match = self._server.check(digest, extension_of(file))
         if match is None:
-            raise ServerFault(f"the server told a machine that it has {digest.sha1}, and this one that it has not")
+            raise ServerFault(
+                f"the server told a machine that it has {digest.sha1}, and this one that it has not"
+            )
         return match
 
     def _blame(self, file: BookFile, failed: Failed) -> None:
-        """Is it the machine's own fault? Then it is left out, and MachineLost raised."""
+        """Is it the machine's own fault? Then it is left out, and MachineLost
+        raised."""
         error = failed.error
         if isinstance(error, ServerUnreachable):
             self._machines.failure(failed.machine, str(error))
@@ -204,11 +271,15 @@ class DaskTransport:
             self._disown(failed.machine, f"it cannot read what this one can: {error}")
 
     def _look_myself(self, file: BookFile, seen: Seen) -> None:
-        """A machine read something else than was listed: has the file changed, or is that another library?"""
+        """A machine read something else than was listed: has the file changed, or is
+        that another library?"""
         with self._library.open_file(file.path) as opened:
             status = os.fstat(opened.fileno())
         if not _same(seen, status.st_size, status.st_mtime_ns):
-            self._disown(seen.machine, f"its copy of {file.id} has another size or time than the one here")
+            self._disown(
+                seen.machine,
+                f"its copy of {file.id} has another size or time than the one here",
+            )
 
     def _readable(self, file: BookFile) -> bool:
         try:
@@ -222,7 +293,7 @@ class DaskTransport:
         self._machines.quarantine(machine, reason)
         raise MachineLost(f"{machine}: {reason}", died=False)
 
-    # -- one task -------------------------------------------------------------------------------------------------
+    # -- one task ----------------------------------------------------------------------
 
     @contextmanager
     def _task(self, file: BookFile) -> Iterator[TransferTask]:
@@ -256,13 +327,19 @@ class DaskTransport:
             raise MachineLost("no machine can work", died=False)
         box = self._boxes[task.name]
         try:
-            # A key tells Dask how long such tasks take; it must not tell anybody else about the book.
+            # A key tells Dask how long such tasks take; it must not tell anybody else
+            # about the book.
             key = f"{work.__name__}-{task.name}"
-            # What chooses a machine goes first: it is short, and a book that waits for it holds up a slot later.
+            # What chooses a machine goes first: it is short, and a book that waits for
+            # it holds up a slot later.
             first = int(on is None)
-            future = client.submit(work, *arguments, key=key, workers=allowed, priority=first, pure=False)
+            future = client.submit(
+                work, *arguments, key=key, workers=allowed, priority=first, pure=False
+            )
         except GONE as error:
-            raise MachineLost(f"the scheduler took no task: {for_log(str(error), 200)}", died=False) from error
+            raise MachineLost(
+                f"the scheduler took no task: {for_log(str(error), 200)}", died=False
+            ) from error
         future.add_done_callback(lambda _future: box.put({}))
         trail = _Trail(watch)
         try:
@@ -281,27 +358,45 @@ class DaskTransport:
             future.release()
 
     def _still_there(self, client: Any, trail: "_Trail", allowed: list[str]) -> None:
-        """Raises MachineLost when nobody is at the task any more, or somebody is for the second time."""
+        """Raises MachineLost when nobody is at the task any more, or somebody is for
+        the second time."""
         gone = not any(self._machines.has(machine) for machine in allowed)
         if self._machines.client() is not client:
-            raise MachineLost("the scheduler was away meanwhile", died=False, uploaded=trail.uploaded)
+            raise MachineLost(
+                "the scheduler was away meanwhile", died=False, uploaded=trail.uploaded
+            )
         if gone or trail.begun > 1:
-            raise MachineLost("its machine died while it was at it", died=True, uploaded=trail.uploaded)
+            raise MachineLost(
+                "its machine died while it was at it",
+                died=True,
+                uploaded=trail.uploaded,
+            )
 
     def _answer(self, future: Any, trail: "_Trail", on: str | None) -> object:
         """What the machine returned. Raises MachineLost."""
         try:
             if future.status == "finished":
                 return future.result(timeout=PATIENCE)
-            error = future.exception(timeout=PATIENCE) if future.status == "error" else None
+            error = (
+                future.exception(timeout=PATIENCE) if future.status == "error" else None
+            )
         except GONE:
             error = None
         if error is None:
-            # Cancelled, because something it needed is gone: the scheduler, or the machine with its shipped bytes.
-            died = on is not None and not self._machines.has(on) and not self._machines.trouble()
+            # Cancelled, because something it needed is gone: the scheduler, or the
+            # machine with its shipped bytes.
+            died = (
+                on is not None
+                and not self._machines.has(on)
+                and not self._machines.trouble()
+            )
             raise MachineLost("its task was lost", died=died, uploaded=trail.uploaded)
         if isinstance(error, KilledWorker):
-            raise MachineLost("its machine died while it was at it", died=True, uploaded=trail.uploaded)
+            raise MachineLost(
+                "its machine died while it was at it",
+                died=True,
+                uploaded=trail.uploaded,
+            )
         what = f"its own program failed: {type(error).__name__}: {for_log(str(error), 200)}"
         if on is not None:
             self._machines.quarantine(on, what)
@@ -309,7 +404,8 @@ class DaskTransport:
 
 
 class _Trail:
-    """What machines have told of one task: how often it was begun, and whether the bytes are on the server."""
+    """What machines have told of one task: how often it was begun, and whether the
+    bytes are on the server."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
@@ -327,7 +423,8 @@ class _Trail:
 
 
 class Cargo:
-    """Room for so many bytes on their way; a file that is larger goes when nothing else does."""
+    """Room for so many bytes on their way; a file that is larger goes when nothing else
+    does."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -336,7 +433,8 @@ class Cargo:
 
     @contextmanager
     def room(self, size: int, heed_stop: Callable[[], None]) -> Iterator[None]:
-        """Waits for room and keeps it while the block runs. `heed_stop` may raise meanwhile."""
+        """Waits for room and keeps it while the block runs. `heed_stop` may raise
+        meanwhile."""
         with self._changed:
             while self._taken and self._taken + size > self._size:
                 self._changed.wait(LOOK_SECONDS)

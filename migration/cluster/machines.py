@@ -1,9 +1,10 @@
-"""The Dask cluster as the coordinator sees it: a client that is kept connected, and the machines that may get work.
+"""The Dask cluster as the coordinator sees it: a client that is kept connected, and the
+machines that may get work.
 
-Scheduling, membership and transport are Dask's. What is decided here is only whom to trust: a machine gets work when it
-runs this very program, sees the library and reaches the server; one that fails others do not is left out for a while.
-A "machine" is one Dask worker process.
-"""
+Scheduling, membership and transport are Dask's. What is decided here is only whom to
+trust: a machine gets work when it runs this very program, sees the library and reaches
+the server; one that fails others do not is left out for a while. A "machine" is one
+Dask worker process."""
 
 import logging
 import pkgutil
@@ -22,7 +23,8 @@ from common.sanitize import for_log
 from migration.cluster.remote import Examined, Place, Software, examine, software
 from migration.errors import MachineLost, Misconfigured, ServerNeverAnswered
 
-#: Threads of each process of a `local:N` cluster: so many calls of the server are in flight for each.
+#: Threads of each process of a `local:N` cluster: so many calls of the server are in
+#: flight for each.
 LOCAL_THREADS = 2
 #: Seconds for one exchange with the scheduler.
 PATIENCE = 10.0
@@ -34,15 +36,18 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0
 NOBODY_SECONDS = 5.0
 #: Seconds until a machine that was left out is examined again.
 AGAIN_SECONDS = 10.0
-#: A machine that fails to reach the server so often in a row, while it may be the only one, is left out.
+#: A machine that fails to reach the server so often in a row, while it may be the only
+#: one, is left out.
 FAILURES = 3
-#: What Dask raises when its connections or its loop are gone; TimeoutError and CommClosedError are OSErrors.
+#: What Dask raises when its connections or its loop are gone; TimeoutError and
+#: CommClosedError are OSErrors.
 GONE = (OSError, RuntimeError, AttributeError, AssertionError, CancelledError)
 
 
 @dataclass(slots=True)
 class Machine:
-    """`problem` None: not examined yet; "": it gets work; else why not. `due` is when to examine it (monotonic)."""
+    """`problem` None: not examined yet; "": it gets work; else why not. `due` is when
+    to examine it (monotonic)."""
 
     slots: int
     problem: str | None = None
@@ -56,9 +61,15 @@ class Machines:
     """Kept by a thread of its own; everything else may be called from any thread."""
 
     def __init__(
-        self, address: str, place: Place, topic: str, report: Callable[[Any], None], log: logging.Logger
+        self,
+        address: str,
+        place: Place,
+        topic: str,
+        report: Callable[[Any], None],
+        log: logging.Logger,
     ) -> None:
-        """`address` as `--cluster` has it. `report` is called with each message that machines send under `topic`."""
+        """`address` as `--cluster` has it. `report` is called with each message that
+        machines send under `topic`."""
         self._address = address
         self._place = place
         self._topic = topic
@@ -71,13 +82,13 @@ class Machines:
         self._stop = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="cluster", daemon=True)
 
-    # -- its life ---------------------------------------------------------------------------------------------------
+    # -- its life ----------------------------------------------------------------------
 
     def open(self, seconds: float) -> None:
         """Connects within so many seconds and examines who is there.
 
-        Raises ServerNeverAnswered, and Misconfigured when there are machines and none of them can work.
-        """
+        Raises ServerNeverAnswered, and Misconfigured when there are machines and none
+        of them can work."""
         if self._address.startswith("tls:"):
             _check_certificates()
         if self._address.startswith("local:"):
@@ -87,13 +98,17 @@ class Machines:
             self._stop.wait(FIRST_WAIT)
         if error:
             raise ServerNeverAnswered(
-                f"the Dask scheduler {self._address} did not answer for {seconds:g} s ({error}); is it running, and is "
+                f"the Dask scheduler {self._address} did not answer for {seconds:g} "
+                f"s ({error}); is it running, and is "
                 "--cluster right?"
             )
         self._check_scheduler()
         self._keeper.start()
         nobody = min(deadline, time.monotonic() + NOBODY_SECONDS)
-        while time.monotonic() < (deadline if self._machines else nobody) and not self._known():
+        while (
+            time.monotonic() < (deadline if self._machines else nobody)
+            and not self._known()
+        ):
             self._stop.wait(0.1)
         self._refuse_useless()
 
@@ -110,19 +125,25 @@ class Machines:
         _close(client)
         _close(self._local)
 
-    # -- who may work -----------------------------------------------------------------------------------------------
+    # -- who may work ------------------------------------------------------------------
 
     def client(self) -> Any:
         """The Dask client. Raises MachineLost while there is no connection."""
         client = self._client
         if client is None or client.status != "running":
-            raise MachineLost(f"the Dask scheduler {self._address} is out of reach", died=False)
+            raise MachineLost(
+                f"the Dask scheduler {self._address} is out of reach", died=False
+            )
         return client
 
     def usable(self) -> list[str]:
         """The addresses of the machines that may get work."""
         with self._lock:
-            return [address for address, machine in self._machines.items() if machine.problem == ""]
+            return [
+                address
+                for address, machine in self._machines.items()
+                if machine.problem == ""
+            ]
 
     def has(self, address: str) -> bool:
         """Is this machine still a member of the cluster, as far as is known?"""
@@ -132,14 +153,22 @@ class Machines:
     def slots(self) -> int:
         """How many tasks can run at the same time."""
         with self._lock:
-            return sum(machine.slots for machine in self._machines.values() if machine.problem == "")
+            return sum(
+                machine.slots
+                for machine in self._machines.values()
+                if machine.problem == ""
+            )
 
     def trouble(self) -> str:
         """Why no file can be carried now, as a sentence, or ""."""
         client = self._client
         if client is None or client.status != "running":
             return f"The Dask scheduler {self._address} is out of reach"
-        return "" if self.usable() else f"No machine of the Dask cluster {self._address} can work"
+        return (
+            ""
+            if self.usable()
+            else f"No machine of the Dask cluster {self._address} can work"
+        )
 
     def quarantine(self, address: str, reason: str) -> None:
         """Leaves a machine out until it has been examined again."""
@@ -149,10 +178,13 @@ class Machines:
                 return
             machine.problem, machine.failures = reason, 0
             machine.due = time.monotonic() + AGAIN_SECONDS
-        self._log.warning("Machine %s (%s) gets no work for now: %s", machine.host, address, reason)
+        self._log.warning(
+            "Machine %s (%s) gets no work for now: %s", machine.host, address, reason
+        )
 
     def failure(self, address: str, reason: str) -> None:
-        """The machine could not reach the server; three times in a row and it is left out."""
+        """The machine could not reach the server; three times in a row and it is left
+        out."""
         with self._lock:
             machine = self._machines.get(address)
             if machine is None:
@@ -168,7 +200,7 @@ class Machines:
             if address in self._machines:
                 self._machines[address].failures = 0
 
-    # -- the keeper -------------------------------------------------------------------------------------------------
+    # -- the keeper --------------------------------------------------------------------
 
     def _keep(self) -> None:
         wait = FIRST_WAIT
@@ -178,11 +210,14 @@ class Machines:
                 continue
             self._disconnect()
             while (error := self._connect()) and not self._stop.wait(wait):
-                self._log.warning("Dask scheduler %s: %s; trying again", self._address, error)
+                self._log.warning(
+                    "Dask scheduler %s: %s; trying again", self._address, error
+                )
                 wait = min(wait * 2, LONGEST_WAIT)
 
     def _look(self) -> bool:
-        """Learns who is a member and examines whom it has to; False when the connection is lost."""
+        """Learns who is a member and examines whom it has to; False when the connection
+        is lost."""
         client = self._client
         if client is None or client.status != "running":
             return False
@@ -193,7 +228,9 @@ class Machines:
                 self._examine(client, address, machine)
         except GONE as error:
             if not self._stop.is_set():
-                self._log.warning("Dask scheduler %s: %s", self._address, for_log(str(error), 200))
+                self._log.warning(
+                    "Dask scheduler %s: %s", self._address, for_log(str(error), 200)
+                )
             return False
         return True
 
@@ -201,18 +238,22 @@ class Machines:
         with self._lock:
             for address in self._machines.keys() - members.keys():
                 machine = self._machines.pop(address)
-                self._log.warning("Machine %s (%s) has left the cluster", machine.host or "?", address)
+                self._log.warning(
+                    "Machine %s (%s) has left the cluster", machine.host or "?", address
+                )
             for address, slots in members.items():
                 self._machines.setdefault(address, Machine(slots)).slots = slots
 
     def _examine(self, client: Any, address: str, machine: Machine) -> None:
         """Asks a machine that is new or due, and hears what one answers that was asked.
 
-        First, in words of Python itself, whether it has this program at all: one that cannot unpack a task ends.
-        """
+        First, in words of Python itself, whether it has this program at all: one that
+        cannot unpack a task ends."""
         if machine.asked is None:
             if machine.problem != "" and time.monotonic() >= machine.due:
-                machine.asked = self._ask(client, address, pkgutil.get_data, "migration", "cluster/remote.py")
+                machine.asked = self._ask(
+                    client, address, pkgutil.get_data, "migration", "cluster/remote.py"
+                )
             return
         if not machine.asked.done():
             return
@@ -223,23 +264,41 @@ class Machines:
             machine.asked = self._ask(client, address, examine, self._place)
             return
         before, machine.due = machine.problem, time.monotonic() + AGAIN_SECONDS
-        machine.problem = self._assess(machine, answer) if isinstance(answer, Examined) else _without_program(error)
+        machine.problem = (
+            self._assess(machine, answer)
+            if isinstance(answer, Examined)
+            else _without_program(error)
+        )
         if not machine.problem:
-            self._log.info("Machine %s (%s) works along, %d slots", machine.host, address, machine.slots)
+            self._log.info(
+                "Machine %s (%s) works along, %d slots",
+                machine.host,
+                address,
+                machine.slots,
+            )
         elif machine.problem != before:
-            self._log.error("Machine %s (%s) gets no work: %s", machine.host or "?", address, machine.problem)
+            self._log.error(
+                "Machine %s (%s) gets no work: %s",
+                machine.host or "?",
+                address,
+                machine.problem,
+            )
 
     @staticmethod
-    def _ask(client: Any, address: str, work: Callable[..., object], *arguments: object) -> Any:
+    def _ask(
+        client: Any, address: str, work: Callable[..., object], *arguments: object
+    ) -> Any:
         key = f"{work.__name__}-{uuid.uuid4().hex}"
-        return client.submit(work, *arguments, key=key, workers=[address], priority=10, pure=False)
+        return client.submit(
+            work, *arguments, key=key, workers=[address], priority=10, pure=False
+        )
 
     @staticmethod
     def _assess(machine: Machine, examined: Examined) -> str:
         machine.host = for_log(examined.host, 100)
         return _difference(examined.software) or for_log(examined.problem)
 
-    # -- connecting -------------------------------------------------------------------------------------------------
+    # -- connecting --------------------------------------------------------------------
 
     def _connect(self) -> str:
         """Connects; returns why that failed, or ""."""
@@ -261,7 +320,8 @@ class Machines:
         _close(client)
 
     def _check_scheduler(self) -> None:
-        """Raises Misconfigured when the scheduler does not run this program: it unpacks what it passes on."""
+        """Raises Misconfigured when the scheduler does not run this program: it unpacks
+        what it passes on."""
         try:
             problem = _difference(self._client.run_on_scheduler(software))
         except ImportError as error:
@@ -269,7 +329,9 @@ class Machines:
         except GONE as error:
             problem = for_log(str(error), 200)
         if problem:
-            raise Misconfigured(f"the Dask scheduler {self._address} cannot be used: {problem}")
+            raise Misconfigured(
+                f"the Dask scheduler {self._address} cannot be used: {problem}"
+            )
 
     def _refuse_useless(self) -> None:
         with self._lock:
@@ -278,9 +340,13 @@ class Machines:
                 for address, machine in self._machines.items()
             ]
         if problems and not self.usable():
-            raise Misconfigured(f"no machine of the Dask cluster {self._address} can work: {'; '.join(problems)}")
+            raise Misconfigured(
+                f"no machine of the Dask cluster {self._address} can work: {'; '.join(problems)}"
+            )
         if not problems:
-            self._log.warning("The Dask cluster %s has no machine yet; waiting for one", self._address)
+            self._log.warning(
+                "The Dask cluster %s has no machine yet; waiting for one", self._address
+            )
 
 
 def _difference(theirs: Software) -> str:
@@ -288,35 +354,43 @@ def _difference(theirs: Software) -> str:
     if theirs == ours:
         return ""
     return (
-        f"it runs {theirs}, this one {ours}; give all machines the same checkout and the same requirements-cluster.txt"
+        f"it runs {theirs}, this one {ours}; give all machines the same checkout "
+        "and the same requirements-cluster.txt"
     )
 
 
 def _without_program(error: BaseException | None) -> str:
     if error is None or isinstance(error, ImportError):
         return (
-            "it has not got this program; start it in a checkout, with that checkout's .venv/bin/python -m dask "
+            "it has not got this program; start it in a checkout, with that "
+            "checkout's .venv/bin/python -m dask "
             "(docs/cluster.md)"
         )
     return f"it cannot be examined: {type(error).__name__}: {for_log(str(error), 200)}"
 
 
 def _check_certificates() -> None:
-    """Raises Misconfigured when Dask's settings name no usable certificate for a client."""
+    """Raises Misconfigured when Dask's settings name no usable certificate for a
+    client."""
     try:
-        usable = distributed.Security().get_connection_args("client")["ssl_context"] is not None
+        usable = (
+            distributed.Security().get_connection_args("client")["ssl_context"]
+            is not None
+        )
         reason = "none is set"
     except (OSError, ValueError) as error:
         usable, reason = False, for_log(str(error), 200)
     if not usable:
         raise Misconfigured(
-            f"--cluster tls:// needs certificates ({reason}): set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, "
+            f"--cluster tls:// needs certificates ({reason}): set "
+            "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, "
             "…__CLIENT__CERT and …__CLIENT__KEY to their files (docs/cluster.md)"
         )
 
 
 def _local_cluster(processes: int) -> Any:
-    """Processes on this machine, listening on loopback, with certificates of their own: nobody else may use them."""
+    """Processes on this machine, listening on loopback, with certificates of their own:
+    nobody else may use them."""
     security = distributed.Security.temporary()
     with dask.config.set({"distributed.worker.daemon": True}):
         return distributed.LocalCluster(

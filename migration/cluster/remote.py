@@ -1,8 +1,9 @@
-"""What runs on a machine of a Dask cluster: it reads a file, hashes it, sends it, and says how that went.
+"""What runs on a machine of a Dask cluster: it reads a file, hashes it, sends it, and
+says how that went.
 
-Every task returns a plain value, or the error as a value: an exception would be logged by Dask with its arguments.
-Nothing here can be done twice with harm: an upload that is never attached is cleaned up by the server.
-"""
+Every task returns a plain value, or the error as a value: an exception would be logged
+by Dask with its arguments. Nothing here can be done twice with harm: an upload that is
+never attached is cleaned up by the server."""
 
 import hashlib
 import importlib.metadata
@@ -23,11 +24,17 @@ import migration
 from common.resources import resource_error
 from common.settings.worker import Waits
 from migration.calibre.paths import Tree
-from migration.errors import MigrationError, OutOfResources, TokenRefused, Transient, Unreadable
+from migration.errors import (
+    MigrationError,
+    OutOfResources,
+    TokenRefused,
+    Transient,
+    Unreadable,
+)
 from migration.lanes.api.outgoing import digest_of
 from migration.lanes.api.transfer import Watch, transmit
 from migration.ledger.tables.registration import Stage
-from migration.model import BookFile, EbookMetadata, Digest, RemoteMatch, UploadId
+from migration.model import BookFile, Digest, EbookMetadata, RemoteMatch, UploadId
 from migration.server.client import BookshelfClient
 from migration.server.transport import HttpTransport
 
@@ -44,7 +51,8 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The server as every machine reaches it; the library where every machine has it, None when files are shipped."""
+    """The server as every machine reaches it; the library where every machine has it,
+    None when files are shipped."""
 
     server: str
     ws_urls: tuple[str, ...]
@@ -64,7 +72,8 @@ class TransferTask:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A file as a machine read it: the identity of its bytes, its mtime in ns; the machine is a Dask address."""
+    """A file as a machine read it: the identity of its bytes, its mtime in ns; the
+    machine is a Dask address."""
 
     digest: Digest
     mtime_ns: int
@@ -88,7 +97,8 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Software:
-    """What must be the same everywhere: this program (SHA-1 of the substrate's sources), Python, Dask."""
+    """What must be the same everywhere: this program (SHA-1 of the substrate's
+    sources), Python, Dask."""
 
     program: str
     python: str
@@ -100,14 +110,15 @@ class Software:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A machine introduces itself. `problem` is a sentence when it cannot work, or ""."""
+    """A machine introduces itself. `problem` is a sentence when it cannot work, or
+    ""."""
 
     host: str
     software: Software
     problem: str
 
 
-# -- tasks ---------------------------------------------------------------------------------------------------------
+# -- tasks -----------------------------------------------------------------------------
 
 
 def here() -> str:
@@ -134,14 +145,21 @@ def identify(task: TransferTask) -> Seen | Failed:
 
 
 def carry(
-    task: TransferTask, digest: Digest, metadata: EbookMetadata, token: Token, shipped: bytes | None
+    task: TransferTask,
+    digest: Digest,
+    metadata: EbookMetadata,
+    token: Token,
+    shipped: bytes | None,
 ) -> Sent | Failed:
-    """Sends a file, of the shared library or as it was shipped, and lets the server read its metadata."""
+    """Sends a file, of the shared library or as it was shipped, and lets the server
+    read its metadata."""
     try:
         _tell(task, begun=1)
         client = _client(task.place, token)
         with io.BytesIO(shipped) if shipped is not None else _opened(task) as opened:
-            done = transmit(client, opened, task.file, digest, metadata, _reporting(task))
+            done = transmit(
+                client, opened, task.file, digest, metadata, _reporting(task)
+            )
         return Sent(None if isinstance(done, RemoteMatch) else done)
     except MigrationError as error:
         return Failed(error, here())
@@ -149,7 +167,7 @@ def carry(
         return Failed(_unreadable(task, error), here())
 
 
-# -- how -------------------------------------------------------------------------------------------------------------
+# -- how -------------------------------------------------------------------------------
 
 
 @cache
@@ -161,16 +179,25 @@ def software() -> Software:
         for path in sorted(folder.rglob("*.py")):
             program.update(str(path.relative_to(folder)).encode() + path.read_bytes())
     python = ".".join(platform.python_version_tuple()[:2])
-    return Software(program.hexdigest()[:12], python, importlib.metadata.version("distributed"))
+    return Software(
+        program.hexdigest()[:12], python, importlib.metadata.version("distributed")
+    )
 
 
 class _Borrowing(BookshelfClient):
     """Works with a token it was given; it has no password to get another."""
 
     def __init__(self, place: Place, token: Token) -> None:
-        super().__init__(HttpTransport(place.server, place.waits.answer_seconds), "", "", place.ws_urls, place.waits)
+        super().__init__(
+            HttpTransport(place.server, place.waits.answer_seconds),
+            "",
+            "",
+            place.ws_urls,
+            place.waits,
+        )
         self._token = token.value
-        # By the coordinator's clock, not this machine's: the token is used until the server refuses it.
+        # By the coordinator's clock, not this machine's: the token is used until the
+        # server refuses it.
         self._renew_at = float("inf")
 
     def login(self) -> None:
@@ -185,7 +212,8 @@ def _client(place: Place, token: Token) -> BookshelfClient:
 
 
 def _opened(task: TransferTask) -> BinaryIO:
-    """The file below this machine's mount. The folder is opened anew each time: a mount may have come back."""
+    """The file below this machine's mount. The folder is opened anew each time: a mount
+    may have come back."""
     tree = Tree(Path(task.place.library or ""))
     try:
         return tree.open(task.file.path)
@@ -218,7 +246,9 @@ def _reporting(task: TransferTask) -> Watch:
 
 
 def _unreadable(task: TransferTask, error: OSError) -> Unreadable | OutOfResources:
-    return resource_error(error) or Unreadable(f"{task.file.id} cannot be read: {error.strerror or error}")
+    return resource_error(error) or Unreadable(
+        f"{task.file.id} cannot be read: {error.strerror or error}"
+    )
 
 
 def _blind(place: Place) -> str:
@@ -229,7 +259,8 @@ def _blind(place: Place) -> str:
         path.stat()
     except OSError as error:
         return (
-            f"it does not see {path} ({error.strerror}): mount the library there, name its place with "
+            f"it does not see {path} ({error.strerror}): mount the library there, "
+            "name its place with "
             "--cluster-library, or use --ship-files"
         )
     return ""
@@ -237,7 +268,12 @@ def _blind(place: Place) -> str:
 
 def _deaf(place: Place) -> str:
     try:
-        HttpTransport(place.server, place.waits.answer_seconds).send("GET", "/api/languages")
+        HttpTransport(place.server, place.waits.answer_seconds).send(
+            "GET", "/api/languages"
+        )
     except Transient as error:
-        return f"it does not reach {place.server} ({error}): --server must name it as all machines see it"
+        return (
+            f"it does not reach {place.server} ({error}): --server must name it "
+            "as all machines see it"
+        )
     return ""

@@ -1,1 +1,2 @@
-"""What a person asks of a finished or planned migration: plan, verify, lists, export."""
+"""What a person asks of a finished or planned migration: plan, verify, lists,
+export."""

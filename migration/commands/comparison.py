@@ -1,4 +1,5 @@
-"""One file of the library against the server: there, missing, refused, unreadable, or not known, with the reason."""
+"""One file of the library against the server: there, missing, refused, unreadable, or
+not known, with the reason."""
 
 import json
 from collections.abc import Callable
@@ -57,7 +58,11 @@ class Verdict:
     def line(self, *, as_json: bool) -> str:
         """How it is printed."""
         if not as_json:
-            said = self.note if self.mark is Mark.UNREADABLE else f"{WORDS[self.mark]}: {self.note}"
+            said = (
+                self.note
+                if self.mark is Mark.UNREADABLE
+                else f"{WORDS[self.mark]}: {self.note}"
+            )
             return f"{self.mark} {self.file.id}{f' {said}' if self.note else ''}"
         return json.dumps(
             {
@@ -102,7 +107,9 @@ class Comparer:
             return Verdict(Mark.UNREADABLE, file, None, str(error))
         except OSError as error:
             raise_if_exhausted(error)
-            return Verdict(Mark.UNREADABLE, file, None, f"cannot be read: {error.strerror}")
+            return Verdict(
+                Mark.UNREADABLE, file, None, f"cannot be read: {error.strerror}"
+            )
         try:
             return self._asked(file, digest)
         except Transient as error:
@@ -112,12 +119,18 @@ class Comparer:
     def _asked(self, file: BookFile, digest: Digest) -> Verdict:
         answer = self._answer(digest, file.id.format.lower())
         if isinstance(answer, Unsupported) and self._answer(digest, _ANY) is True:
-            # A format that it does not take says nothing about the bytes: it has them as another one.
+            # A format that it does not take says nothing about the bytes: it has them
+            # as another one.
             answer = True
         if answer is True:
             return Verdict(Mark.THERE, file, digest)
         if isinstance(answer, TooBig) and self._was_there(file):
-            return Verdict(Mark.NOT_KNOWN, file, digest, f"{answer} any more, and does not say whether it has this one")
+            return Verdict(
+                Mark.NOT_KNOWN,
+                file,
+                digest,
+                f"{answer} any more, and does not say whether it has this one",
+            )
         if isinstance(answer, TooBig | Unsupported):
             return Verdict(Mark.REFUSED, file, digest, f"{answer.reason} ({answer})")
         before = self._refused_before(file, digest)
@@ -126,21 +139,33 @@ class Comparer:
         return Verdict(Mark.NOT_KNOWN, file, digest, str(answer))
 
     def _answer(self, digest: Digest, extension: str) -> bool | Rejected:
-        """Has the server these bytes? Its refusal when it does not say. Raises Unanswered."""
+        """Has the server these bytes? Its refusal when it does not say. Raises
+        Unanswered."""
         if not (extension.isascii() and extension.isalnum()):
             return Unsupported("it is not a format a server could know")
         try:
-            return self._questions.ask(lambda: self._client.check(digest, extension)) is not None
+            return (
+                self._questions.ask(lambda: self._client.check(digest, extension))
+                is not None
+            )
         except Rejected as refusal:
             return refusal
 
     def _was_there(self, file: BookFile) -> bool:
         recorded = failures.recorded(self._ledger, file)
-        return recorded is not None and recorded[0] in (Outcome.UPLOADED, Outcome.DUPLICATE)
+        return recorded is not None and recorded[0] in (
+            Outcome.UPLOADED,
+            Outcome.DUPLICATE,
+        )
 
     def _refused_before(self, file: BookFile, digest: Digest) -> Verdict | None:
-        """The refusal that the ledger has of these bytes: some are only refused when they are sent."""
+        """The refusal that the ledger has of these bytes: some are only refused when
+        they are sent."""
         recorded = failures.recorded(self._ledger, file)
-        if recorded is None or recorded[0] is not Outcome.FAILED or recorded[1] not in _REFUSALS:
+        if (
+            recorded is None
+            or recorded[0] is not Outcome.FAILED
+            or recorded[1] not in _REFUSALS
+        ):
             return None
         return Verdict(Mark.REFUSED, file, digest, f"{recorded[1]} ({recorded[2]})")

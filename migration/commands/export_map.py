@@ -1,4 +1,5 @@
-"""`--export-map`: which file of Calibre is which file of which ebook, as a CSV, from the ledger alone."""
+"""`--export-map`: which file of Calibre is which file of which ebook, as a CSV, from
+the ledger alone."""
 
 import csv
 import sqlite3
@@ -14,20 +15,23 @@ _MAP = (
     " CASE WHEN files.source_id IS NULL THEN {holder} ELSE books.ebook_id END AS ebook_id"
     " FROM files LEFT JOIN books ON books.book_id = files.book_id"
     " LEFT JOIN hashes ON hashes.sha1 = files.sha1 AND hashes.size = files.size"
-    " WHERE outcome IN ('uploaded', 'duplicate') AND files.sha1 IS NOT NULL ORDER BY files.book_id, files.format"
+    " WHERE outcome IN ('uploaded', 'duplicate') AND files.sha1 IS NOT NULL ORDER BY "
+    "files.book_id, files.format"
 )
 _KNOWS_HOLDERS = "SELECT 1 FROM pragma_table_info('hashes') WHERE name = 'ebook_id'"
 
 
 def export_map(ledger: Path, target: Path) -> int:
-    """Writes a CSV of every file on the server that the ledger knows of; returns how many rows.
+    """Writes a CSV of every file on the server that the ledger knows of; returns how
+    many rows.
 
-    Columns: calibre_id, format, sha1, ebook_id, source_id. Of a file that was there already
-    `ebook_id` is the ebook that holds it, empty when that was not found, and `source_id` is empty.
-    Raises StateUnwritable, and what `totals.UNREADABLE` lists; then `target` is as it was.
-    """
+    Columns: calibre_id, format, sha1, ebook_id, source_id. Of a file that was there
+    already `ebook_id` is the ebook that holds it, empty when that was not found, and
+    `source_id` is empty. Raises StateUnwritable, and what `totals.UNREADABLE` lists;
+    then `target` is as it was."""
     with translated(ledger), opened(ledger) as db:
-        # A ledger that no worker of this version has opened yet does not know who holds a file.
+        # A ledger that no worker of this version has opened yet does not know who holds
+        # a file.
         holder = "hashes.ebook_id" if db.execute(_KNOWS_HOLDERS).fetchone() else "NULL"
         rows = db.execute(_MAP.format(holder=holder))
         try:
@@ -42,6 +46,14 @@ def _write(target: Path, rows: Iterable[sqlite3.Row]) -> int:
         writer.writerow(COLUMNS)
         count = 0
         for book, kind, sha1, source, ebook in rows:
-            writer.writerow((book, kind, sha1.hex(), "" if ebook is None else ebook, "" if source is None else source))
+            writer.writerow(
+                (
+                    book,
+                    kind,
+                    sha1.hex(),
+                    "" if ebook is None else ebook,
+                    "" if source is None else source,
+                )
+            )
             count += 1
     return count

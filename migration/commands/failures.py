@@ -1,8 +1,8 @@
-"""Failed files, what is left out, and what stands on the server, for people to read. Read-only.
+"""Failed files, what is left out, and what stands on the server, for people to read.
+Read-only.
 
-From the ledger, with titles from the library. Every query is short and fetched whole: neither the workers nor Calibre
-ever wait for a reader.
-"""
+From the ledger, with titles from the library. Every query is short and fetched whole:
+neither the workers nor Calibre ever wait for a reader."""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,8 @@ TITLE_PATIENCE_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Something that stands on the server and should not; `kind` as in docs/errors.md, ids 0 for none in particular."""
+    """Something that stands on the server and should not; `kind` as in docs/errors.md,
+    ids 0 for none in particular."""
 
     ebook_id: int
     book_id: int
@@ -41,55 +42,81 @@ class FailedFile:
     message: str
 
 
-def failed_files(ledger: Path, pass_id: int, after: FileId | None, limit: int) -> list[FailedFile]:
-    """The next `limit` failed files of a pass after one, in order. Raises LedgerBusy, LedgerCorrupt."""
+def failed_files(
+    ledger: Path, pass_id: int, after: FileId | None, limit: int
+) -> list[FailedFile]:
+    """The next `limit` failed files of a pass after one, in order. Raises LedgerBusy,
+    LedgerCorrupt."""
     book, kind = (after.book_id, after.format) if after is not None else (-1, "")
     with translated(ledger), opened(ledger) as db:
         rows = db.execute(
-            f"SELECT book_id, format, size, reason, message FROM files WHERE {FAILED} AND pass_id = ?"  # noqa: S608 - ours
+            "SELECT book_id, format, size, reason, message FROM files WHERE "  # noqa: S608
+            f"{FAILED} AND pass_id = ?"
             " AND (book_id, format) > (?, ?) ORDER BY book_id, format LIMIT ?",
             (pass_id, book, kind, limit),
         ).fetchall()
     return [
-        FailedFile(FileId(BookId(row["book_id"]), row["format"]), row["size"], row["reason"], row["message"])
+        FailedFile(
+            FileId(BookId(row["book_id"]), row["format"]),
+            row["size"],
+            row["reason"],
+            row["message"],
+        )
         for row in rows
     ]
 
 
 def recorded(ledger: Path, file: BookFile) -> tuple[Outcome, str, str] | None:
-    """Outcome, reason and message of a file that has not changed since; None when the ledger has none.
+    """Outcome, reason and message of a file that has not changed since; None when the
+    ledger has none.
 
     Raises LedgerBusy, LedgerCorrupt.
     """
     with translated(ledger), opened(ledger) as db:
         row = db.execute(
-            "SELECT outcome, reason, message FROM files WHERE book_id = ? AND format = ? AND size = ? AND mtime_ns = ?",
+            "SELECT outcome, reason, message FROM files WHERE book_id = ? AND format "
+            "= ? AND size = ? AND mtime_ns = ?",
             (file.id.book_id, file.id.format, file.size, file.mtime_ns),
         ).fetchone()
-    return None if row is None else (Outcome(row["outcome"]), row["reason"], row["message"])
+    return (
+        None
+        if row is None
+        else (Outcome(row["outcome"]), row["reason"], row["message"])
+    )
 
 
 def noticed(ledger: Path, pass_id: int, limit: int) -> list[Notice]:
-    """The first `limit` notices of a pass, by book; none in a ledger that an older version made.
+    """The first `limit` notices of a pass, by book; none in a ledger that an older
+    version made.
 
     Raises LedgerBusy, LedgerCorrupt.
     """
     with translated(ledger), opened(ledger) as db:
-        if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'notices'").fetchone() is None:
+        if (
+            db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'notices'").fetchone()
+            is None
+        ):
             return []
         rows = db.execute(
-            "SELECT * FROM notices WHERE pass_id = ? ORDER BY book_id LIMIT ?", (pass_id, limit)
+            "SELECT * FROM notices WHERE pass_id = ? ORDER BY book_id LIMIT ?",
+            (pass_id, limit),
         ).fetchall()
     return [from_row(row) for row in rows]
 
 
 def standing(ledger: Path, pass_id: int, limit: int) -> list[Standing]:
-    """The first `limit` differences that the last look of a pass found; none in a ledger of an older version.
+    """The first `limit` differences that the last look of a pass found; none in a
+    ledger of an older version.
 
     Raises LedgerBusy, LedgerCorrupt.
     """
     with translated(ledger), opened(ledger) as db:
-        if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'differences'").fetchone() is None:
+        if (
+            db.execute(
+                "SELECT 1 FROM sqlite_schema WHERE name = 'differences'"
+            ).fetchone()
+            is None
+        ):
             return []
         rows = db.execute(
             "SELECT ebook_id, book_id, kind, message FROM differences WHERE pass_id = ?"
@@ -100,13 +127,20 @@ def standing(ledger: Path, pass_id: int, limit: int) -> list[Standing]:
 
 
 def titles(library: Path, books: Sequence[BookId]) -> Mapping[BookId, str]:
-    """The titles of these books (500 at most), cleaned; those that cannot be read now are left out."""
+    """The titles of these books (500 at most), cleaned; those that cannot be read now
+    are left out."""
     if not books:
         return {}
     wanted = ", ".join("?" * len(books))
     try:
         with closing(open_read_only(library / NAME, TITLE_PATIENCE_SECONDS)) as db:
-            rows = db.execute(f"SELECT id, title FROM books WHERE id IN ({wanted})", tuple(books)).fetchall()  # noqa: S608 - placeholders
+            rows = db.execute(
+                f"SELECT id, title FROM books WHERE id IN ({wanted})",  # noqa: S608
+                tuple(books),
+            ).fetchall()
     except sqlite3.Error:
         return {}
-    return {BookId(row[0]): sanitize_text(row[1] if isinstance(row[1], bytes | str) else "") for row in rows}
+    return {
+        BookId(row[0]): sanitize_text(row[1] if isinstance(row[1], bytes | str) else "")
+        for row in rows
+    }

@@ -1,4 +1,5 @@
-"""`--dry-run`: what would be sent, what would be refused, how long it may take. Sends nothing, writes only its log."""
+"""`--dry-run`: what would be sent, what would be refused, how long it may take. Sends
+nothing, writes only its log."""
 
 import sys
 from collections import Counter
@@ -9,7 +10,14 @@ from typing import TYPE_CHECKING
 
 from migration.calibre.library import CalibreLibrary
 from migration.calibre.lock_wait import Patience
-from migration.errors import EmptyFile, ExitCode, Fatal, MigrationError, TooBig, Unsupported
+from migration.errors import (
+    EmptyFile,
+    ExitCode,
+    Fatal,
+    MigrationError,
+    TooBig,
+    Unsupported,
+)
 from migration.ledger import totals
 from migration.metadata.mime import SHIPPED_FORMATS
 from migration.model import BookFile
@@ -27,7 +35,8 @@ PAGE = 1000
 
 @dataclass(slots=True)
 class Plan:
-    """Files and bytes by format that would be sent; files by reason that would not. `longest` is in bytes."""
+    """Files and bytes by format that would be sent; files by reason that would not.
+    `longest` is in bytes."""
 
     longest: int
     books: int = 0
@@ -38,7 +47,9 @@ class Plan:
 
     def add(self, file: BookFile, formats: frozenset[str]) -> None:
         """Counts one file of the library."""
-        if file.id.format.startswith("ORIGINAL_") or (formats and file.id.format not in formats):
+        if file.id.format.startswith("ORIGINAL_") or (
+            formats and file.id.format not in formats
+        ):
             self.skipped += 1
         elif reason := refusal(file, self.longest):
             self.refused[reason] += 1
@@ -59,7 +70,8 @@ def refusal(file: BookFile, longest: int) -> str:
 
 
 def make(library: CalibreLibrary, options: Options, patience: Patience) -> Plan:
-    """Reads the whole library, a page at a time; at most `limit` files are planned when that is not 0."""
+    """Reads the whole library, a page at a time; at most `limit` files are planned when
+    that is not 0."""
     plan = Plan(options.max_content_length)
     after = 0
 
@@ -78,18 +90,26 @@ def make(library: CalibreLibrary, options: Options, patience: Patience) -> Plan:
 
 
 def run(options: Options) -> ExitCode:
-    """Prints the plan. The log goes to the worker's log file when the state directory is there."""
+    """Prints the plan. The log goes to the worker's log file when the state directory
+    is there."""
     # rich is imported where a plan is shown, and not at every start of a worker.
     from rich.console import Console
 
     console = Console()
     try:
         if options.state_dir.is_dir():
-            logs.configure(options.state_dir, options.worker_id, console=False, as_json=options.log_json)
+            logs.configure(
+                options.state_dir,
+                options.worker_id,
+                console=False,
+                as_json=options.log_json,
+            )
         patience = Patience(_say, seconds=options.library_lock_seconds)
         private = options.state_dir / "migration_library_copy"
         wait = options.library_busy_seconds
-        with patience.read(lambda: CalibreLibrary(options.library, private, busy_timeout_seconds=wait)) as library:
+        with patience.read(
+            lambda: CalibreLibrary(options.library, private, busy_timeout_seconds=wait)
+        ) as library:
             plan = make(library, options, patience)
     except MigrationError as error:
         sys.stderr.write(f"{error}\n")
@@ -104,7 +124,8 @@ def _say(sentence: str) -> None:
 
 
 def measured_rate(state_dir: Path) -> float:
-    """Files per minute of the newest pass in this state directory; 0 when nothing was uploaded yet."""
+    """Files per minute of the newest pass in this state directory; 0 when nothing was
+    uploaded yet."""
     found = totals.read(state_dir / LEDGER_NAME)
     if found is None or found.closed_at is None or not found.counts.uploaded:
         return 0.0
@@ -116,13 +137,22 @@ def _table(plan: Plan, options: Options) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=f"Plan for {options.library}: {plan.books} books", box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(
+        title=f"Plan for {options.library}: {plan.books} books",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+    )
     table.add_column("format")
     table.add_column("files", justify="right")
     table.add_column("size", justify="right")
     for name, n in sorted(plan.files.items(), key=lambda item: (-item[1], item[0])):
         table.add_row(Text(name), str(n), report.size_in_words(plan.sizes[name]))
-    table.add_row("to be sent", str(plan.files.total()), report.size_in_words(plan.sizes.total()), style="bold")
+    table.add_row(
+        "to be sent",
+        str(plan.files.total()),
+        report.size_in_words(plan.sizes.total()),
+        style="bold",
+    )
     for reason, n in sorted(plan.refused.items()):
         table.add_row(Text(f"refused: {reason}"), str(n), "", style="yellow")
     if plan.skipped:
@@ -132,8 +162,12 @@ def _table(plan: Plan, options: Options) -> "Table":
 
 def _estimate(plan: Plan, rate: float) -> str:
     if not rate:
-        return "No rate was measured here yet; give one with --rate FILES_PER_MINUTE for an estimate."
+        return (
+            "No rate was measured here yet; give one with --rate FILES_PER_MINUTE "
+            "for an estimate."
+        )
     return (
-        f"About {report.minutes_in_words(plan.files.total() / rate)} at {rate:.0f} files/min; what the server has "
+        f"About {report.minutes_in_words(plan.files.total() / rate)} at {rate:.0f} "
+        "files/min; what the server has "
         "already is not sent again."
     )

@@ -1,8 +1,9 @@
-"""`python -m migration.commands.retry`: failed files are pending again, all of them or those that are named.
+"""`python -m migration.commands.retry`: failed files are pending again, all of them or
+those that are named.
 
-A process of its own for whoever may not write the ledger. While the pass is open any worker takes the files up at once,
-because their ranges are opened again; when it is closed the next pass does.
-"""
+A process of its own for whoever may not write the ledger. While the pass is open any
+worker takes the files up at once, because their ranges are opened again; when it is
+closed the next pass does."""
 
 import argparse
 import shlex
@@ -23,13 +24,16 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 def retry(state_dir: Path, files: Iterable[FileId] | None) -> int:
-    """Puts these failed files back to pending, every one when `files` is None; returns how many were.
+    """Puts these failed files back to pending, every one when `files` is None; returns
+    how many were.
 
     Raises WrongLedger when there is no ledger, and what opening one raises.
     """
     path = state_dir / LEDGER_NAME
     if not path.exists():
-        raise WrongLedger(f"{path} is not there: nothing was migrated with this --state-dir")
+        raise WrongLedger(
+            f"{path} is not there: nothing was migrated with this --state-dir"
+        )
     database = LedgerDatabase(path)
     try:
         with database.transaction() as db:
@@ -41,17 +45,24 @@ def retry(state_dir: Path, files: Iterable[FileId] | None) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns 0 and says how many; 2 wrong usage or no ledger, 5 the ledger cannot be written now, 9 it is damaged."""
+    """Returns 0 and says how many; 2 wrong usage or no ledger, 5 the ledger cannot be
+    written now, 9 it is damaged."""
     environment = texts_of(PROJECT)
     parser = argparse.ArgumentParser(
         prog="python -m migration.commands.retry",
-        description="Puts failed files back to pending. The open pass, or else the next one, tries them again.",
-        epilog="exit status: 0 done; 2 wrong usage, or there is no ledger; 5 the ledger cannot be written now; "
+        description="Puts failed files back to pending. The open pass, or else the "
+        "next one, tries them again.",
+        epilog="exit status: 0 done; 2 wrong usage, or there is no ledger; 5 the "
+        "ledger cannot be written now; "
         "9 it is damaged",
         allow_abbrev=False,
     )
     parser.add_argument(
-        "files", nargs="*", type=file_id, metavar="BOOK:FORMAT", help="such as 17:EPUB [no default; environment: none]"
+        "files",
+        nargs="*",
+        type=file_id,
+        metavar="BOOK:FORMAT",
+        help="such as 17:EPUB [no default; environment: none]",
     )
     parser.add_argument("--all", action="store_true", help="every failed file")
     parser.add_argument(
@@ -64,7 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if bool(given.files) == given.all:
         parser.error("name files, or give --all")
     try:
-        done = retry(_state_dir(given, environment, argv), None if given.all else given.files)
+        done = retry(
+            _state_dir(given, environment, argv), None if given.all else given.files
+        )
     except MigrationError as error:
         sys.stderr.write(f"{error}\n")
         return int(error.exit_code if isinstance(error, Fatal) else ExitCode.STATE)
@@ -72,7 +85,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _state_dir(given: argparse.Namespace, environment: Mapping[str, str], argv: Sequence[str] | None) -> Path:
+def _state_dir(
+    given: argparse.Namespace,
+    environment: Mapping[str, str],
+    argv: Sequence[str] | None,
+) -> Path:
     if given.state_dir:
         return Path(given.state_dir).expanduser()
     words = sys.argv[1:] if argv is None else argv
@@ -84,7 +101,9 @@ def file_id(text: str) -> FileId:
     """`17:EPUB` as a FileId. Raises ArgumentTypeError."""
     book, colon, kind = text.partition(":")
     if not (colon and kind and book.isdecimal() and len(book) <= 18):
-        raise argparse.ArgumentTypeError(f"{text!r} is not BOOK:FORMAT, such as 17:EPUB")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not BOOK:FORMAT, such as 17:EPUB"
+        )
     return FileId(BookId(int(book)), kind)
 
 

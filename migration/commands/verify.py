@@ -1,8 +1,8 @@
-"""`--verify` and `--recheck`: every file Calibre has against the server, by hash, through outages and interruptions.
+"""`--verify` and `--recheck`: every file Calibre has against the server, by hash,
+through outages and interruptions.
 
-A line per file on stdout in the order of the library, progress and a summary on stderr. Files are read
-and asked about by a few threads; nothing is sent.
-"""
+A line per file on stdout in the order of the library, progress and a summary on stderr.
+Files are read and asked about by a few threads; nothing is sent."""
 
 import functools
 import sys
@@ -21,7 +21,7 @@ from migration.server.patient import Patience, Questions
 from migration.state_files import position
 from migration.state_files.position import Position
 from migration.worker.assembly import Parts
-from migration.worker.uploader_pool import UploaderPool, Hands
+from migration.worker.uploader_pool import Hands, UploaderPool
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -43,32 +43,43 @@ class Reads(Protocol):
         """What `read` returns."""
 
 
-def verify(parts: Parts, pool: UploaderPool, read: Reads, patience: Patience) -> ExitCode:
-    """Compares every file; with `--recheck` puts what is missing back to pending. Returns OK or SOME_FAILED.
+def verify(
+    parts: Parts, pool: UploaderPool, read: Reads, patience: Patience
+) -> ExitCode:
+    """Compares every file; with `--recheck` puts what is missing back to pending.
+    Returns OK or SOME_FAILED.
 
-    SOME_FAILED when anything is missing or not known. The summary is printed however it ends. Raises
-    Fatal, and Stopping after a signal; the same command then goes on where this one stopped.
-    """
+    SOME_FAILED when anything is missing or not known. The summary is printed however it
+    ends. Raises Fatal, and Stopping after a signal; the same command then goes on where
+    this one stopped."""
     return Verification(parts, pool, read, patience).run()
 
 
 class Verification:
     """One comparison of a library with a server, or the rest of one."""
 
-    def __init__(self, parts: Parts, pool: UploaderPool, read: Reads, patience: Patience) -> None:
+    def __init__(
+        self, parts: Parts, pool: UploaderPool, read: Reads, patience: Patience
+    ) -> None:
         self._parts = parts
         self._options = parts.options
         self._pool = pool
         self._read = read
-        questions = Questions(lambda: parts.client.probe() is None, pool.sleep, patience, self._waiting)
-        self._comparer = Comparer(parts.library, parts.client, parts.ledger.path, questions, pool.heed_stop)
+        questions = Questions(
+            lambda: parts.client.probe() is None, pool.sleep, patience, self._waiting
+        )
+        self._comparer = Comparer(
+            parts.library, parts.client, parts.ledger.path, questions, pool.heed_stop
+        )
         self._path = position.path(parts.options.state_dir, parts.options.worker_id)
         self._position = self._start()
         self._counts = Counter(self._position.counts or {})
         self._back = self._position.back
         self._goes_on = True
         listed = read(parts.library.formats)
-        self._total = sum(number for name, number in listed.items() if self._wants(name))
+        self._total = sum(
+            number for name, number in listed.items() if self._wants(name)
+        )
         self._shown = time.monotonic()
         # The first file is kept at once.
         self._saved = self._shown - SAVE_SECONDS
@@ -80,7 +91,9 @@ class Verification:
         hands = Hands(self._options.parallel_uploads, self._parts.client.close)
         try:
             with self._bar() as bar:
-                task = bar.add_task("compared", total=self._total, completed=self._done())
+                task = bar.add_task(
+                    "compared", total=self._total, completed=self._done()
+                )
                 for verdict in self._verdicts(hands):
                     self._tell(verdict)
                     bar.update(task, completed=self._done())
@@ -91,7 +104,7 @@ class Verification:
         failed = self._counts[Mark.MISSING.name] or self._counts[Mark.NOT_KNOWN.name]
         return ExitCode.SOME_FAILED if failed else ExitCode.OK
 
-    # -- where it begins and stops -----------------------------------------------------------------------------------
+    # -- where it begins and stops -----------------------------------------------------
 
     def _start(self) -> Position:
         """Where the same comparison stopped, or the beginning."""
@@ -102,15 +115,19 @@ class Verification:
             "user": self._parts.client.user_id,
             "formats": ",".join(sorted(self._options.formats)),
             "mode": "recheck" if self._options.recheck else "verify",
-            "sent": f"pass {found.pass_id}, {found.bytes_uploaded} bytes" if found else "",
+            "sent": f"pass {found.pass_id}, {found.bytes_uploaded} bytes"
+            if found
+            else "",
         }
         kept = position.read(self._path, what, self._parts.clock())
         if kept is None:
             return Position(what, self._parts.clock())
         self._parts.log.info(
             "Going on after book %d, where this comparison stopped at %s; delete %s to begin anew",
-            kept.book_id, f"{kept.at:%Y-%m-%d %H:%M:%S} UTC", self._path,
-        )  # fmt: skip
+            kept.book_id,
+            f"{kept.at:%Y-%m-%d %H:%M:%S} UTC",
+            self._path,
+        )
         return kept
 
     def _save(self) -> None:
@@ -124,7 +141,11 @@ class Verification:
         said = ", ".join(f"{self._counts[mark.name]} {WORDS[mark]}" for mark in Mark)
         back = f"; {self._back} are pending again" if self._options.recheck else ""
         begun = self._position.book_id
-        left = f"{ended} after book {begun}; the same command goes on there. So far: " if ended else ""
+        left = (
+            f"{ended} after book {begun}; the same command goes on there. So far: "
+            if ended
+            else ""
+        )
         sys.stdout.flush()
         sys.stderr.write(f"{left}{said}{back}\n")
         if not ended:
@@ -132,10 +153,11 @@ class Verification:
         elif begun:
             self._save()
 
-    # -- file by file ------------------------------------------------------------------------------------------------
+    # -- file by file ------------------------------------------------------------------
 
     def _verdicts(self, hands: Hands) -> Iterator[Verdict]:
-        """The verdicts in the order of the library; some files are compared ahead of the next one to report."""
+        """The verdicts in the order of the library; some files are compared ahead of
+        the next one to report."""
         ahead: deque[Future[Verdict]] = deque()
         for file in self._files():
             ahead.append(hands.submit(functools.partial(self._comparer.compare, file)))
@@ -156,14 +178,21 @@ class Verification:
     def _page(self, after: int) -> tuple[int, list[BookFile]] | None:
         """The files of the next books and the last of these; None at the end."""
         last = self._parts.library.last_id_of_range(after, PAGE)
-        return None if last is None else (last, self._parts.library.read_files(after + 1, last))
+        return (
+            None
+            if last is None
+            else (last, self._parts.library.read_files(after + 1, last))
+        )
 
     def _wants(self, name: str) -> bool:
         """Does the user want files of this format?"""
-        return not name.startswith("ORIGINAL_") and (not self._options.formats or name in self._options.formats)
+        return not name.startswith("ORIGINAL_") and (
+            not self._options.formats or name in self._options.formats
+        )
 
     def _awaited(self, future: Future[Verdict]) -> Verdict:
-        """The verdict; the progress file goes on beating meanwhile. Raises Stopping after a signal."""
+        """The verdict; the progress file goes on beating meanwhile. Raises Stopping
+        after a signal."""
         while True:
             self._pool.check(0.0)
             self._parts.publish()
@@ -175,12 +204,18 @@ class Verification:
                     raise
 
     def _tell(self, verdict: Verdict) -> None:
-        """One line; then it counts, and with `--recheck` what is missing is pending again."""
+        """One line; then it counts, and with `--recheck` what is missing is pending
+        again."""
         sys.stdout.write(verdict.line(as_json=self._options.json) + "\n")
-        if self._options.recheck and verdict.mark is Mark.MISSING and verdict.digest is not None:
+        if (
+            self._options.recheck
+            and verdict.mark is Mark.MISSING
+            and verdict.digest is not None
+        ):
             self._back += self._parts.ledger.unlearn(verdict.file.id, verdict.digest)
         self._counts[verdict.mark.name] += 1
-        # What was not asked because the server is away is asked when the same command is given again.
+        # What was not asked because the server is away is asked when the same command
+        # is given again.
         self._goes_on = self._goes_on and not verdict.gone
         if self._goes_on:
             after = self._position.after(verdict.file.id)
@@ -189,13 +224,14 @@ class Verification:
                 self._save()
         self._parts.tracker.compared(self._progress(), verdict.file.id.book_id)
 
-    # -- how it gets on ----------------------------------------------------------------------------------------------
+    # -- how it gets on ----------------------------------------------------------------
 
     def _done(self) -> int:
         return self._counts.total()
 
     def _progress(self) -> Counts:
-        """In the words of the progress file: what is there is `duplicate`, what is not `failed`."""
+        """In the words of the progress file: what is there is `duplicate`, what is not
+        `failed`."""
         there, done = self._counts[Mark.THERE.name], self._done()
         total = max(self._total, done)
         return Counts(total, 0, there, 0, done - there, total - done)
@@ -205,14 +241,25 @@ class Verification:
         if time.monotonic() - self._shown < SHOW_SECONDS:
             return
         self._shown = time.monotonic()
-        wrong = ", ".join(f"{self._counts[mark.name]} {WORDS[mark]}" for mark in Mark if self._counts[mark.name])
-        self._parts.log.info("Compared %d of %d files: %s", self._done(), max(self._total, self._done()), wrong)
+        wrong = ", ".join(
+            f"{self._counts[mark.name]} {WORDS[mark]}"
+            for mark in Mark
+            if self._counts[mark.name]
+        )
+        self._parts.log.info(
+            "Compared %d of %d files: %s",
+            self._done(),
+            max(self._total, self._done()),
+            wrong,
+        )
 
     def _waiting(self, waiting: bool) -> None:
         """An outage begins or ends."""
         self._parts.tracker.set(status=Phase.WAITING if waiting else Phase.MIGRATING)
         if waiting:
-            self._parts.log.warning("The server does not answer; the comparison waits for it")
+            self._parts.log.warning(
+                "The server does not answer; the comparison waits for it"
+            )
         else:
             self._parts.log.info("The server answers again")
 
@@ -231,4 +278,6 @@ class Verification:
             progress.TimeRemainingColumn(),
         )
         shown = console.is_terminal and not sys.stdout.isatty()
-        return progress.Progress(*columns, console=console, disable=not shown, redirect_stdout=False)
+        return progress.Progress(
+            *columns, console=console, disable=not shown, redirect_stdout=False
+        )

@@ -14,7 +14,8 @@ from migration.ledger.ledger import Ledger
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The same for all lanes; `clock` is the steady one, `account` accounts for one file."""
+    """The same for all lanes; `clock` is the steady one, `account` accounts for one
+    file."""
 
     library: CalibreLibrary
     ledger: Ledger

@@ -1,4 +1,5 @@
-"""What is left out although nothing fails: entered in the ledger, written down, and said once."""
+"""What is left out although nothing fails: entered in the ledger, written down, and
+said once."""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -9,7 +10,7 @@ from migration.ledger.current_pass import CurrentPass
 from migration.ledger.tables import notices
 from migration.ledger.tables.notebook import Notebook
 from migration.ledger.tables.passes import Range
-from migration.model import Book, BookId, EbookMetadata, EbookId
+from migration.model import Book, BookId, EbookId, EbookMetadata
 from migration.state_files import not_carried
 
 
@@ -22,7 +23,9 @@ class LeftOut:
     state_dir: Path
     log: logging.Logger
 
-    def notice_range(self, owned: Range, books: Collection[BookId], found: Sequence[notices.Notice]) -> None:
+    def notice_range(
+        self, owned: Range, books: Collection[BookId], found: Sequence[notices.Notice]
+    ) -> None:
         """Says what the listing of a range shows that is not as it should be."""
         for notice in self.notebook.notice_range(owned, books, found):
             # What fails has its line already.
@@ -41,8 +44,11 @@ class LeftOut:
         self.notebook.count_fields(self.current.id, fields)
         return notices.without_files(book, record)
 
-    def there_already(self, book: Book, metadata: EbookMetadata, holder: EbookId | None) -> None:
-        """Writes down a book whose files the server had; `holder` is the ebook that has them."""
+    def there_already(
+        self, book: Book, metadata: EbookMetadata, holder: EbookId | None
+    ) -> None:
+        """Writes down a book whose files the server had; `holder` is the ebook that has
+        them."""
         fields = not_carried.everything(book, metadata)
         written = self.notebook.recorded(book.id)
         record = not_carried.append(self.state_dir, book, fields, holder, written)

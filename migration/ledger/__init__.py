@@ -1,1 +1,2 @@
-"""The ledger in SQLite: what became of every file, shared by all workers of one machine."""
+"""The ledger in SQLite: what became of every file, shared by all workers of one
+machine."""

@@ -1,4 +1,5 @@
-"""Whose ledger it is: the library, server and user it is bound to, and by what its books are known again.
+"""Whose ledger it is: the library, server and user it is bound to, and by what its
+books are known again.
 
 Functions over an open transaction of the ledger; only `ledger` calls them.
 """
@@ -20,9 +21,8 @@ _FOLDER_BYTES = 8
 class Remembered:
     """A book as the ledger has it: Calibre's uuid, a hash of its folder, and its files.
 
-    `uuid` and `folder` are empty for books entered by earlier versions; `files` are (format, size in
-    bytes, mtime in ns) of those that could be read.
-    """
+    `uuid` and `folder` are empty for books entered by earlier versions; `files` are
+    (format, size in bytes, mtime in ns) of those that could be read."""
 
     uuid: str
     folder: bytes
@@ -30,9 +30,12 @@ class Remembered:
 
 
 def bind(db: sqlite3.Connection, path: Path, wanted: Mapping[str, str]) -> None:
-    """Ties a new ledger to `library`, `server` and `user`. Raises WrongLedger for any other."""
+    """Ties a new ledger to `library`, `server` and `user`. Raises WrongLedger for any
+    other."""
     for key, value in wanted.items():
-        db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", (key, value))
+        db.execute(
+            "INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", (key, value)
+        )
         bound = _meta(db, key)
         if bound != value:
             raise WrongLedger(_wrong(path, key, bound, value))
@@ -43,7 +46,8 @@ def _wrong(path: Path, key: str, bound: str, value: str) -> str:
     if key != "library":
         return said + "give another --state-dir for another library, server or user"
     return said + (
-        "if Calibre restored this library (which gives it a new id), start once with --adopt-library; "
+        "if Calibre restored this library (which gives it a new id), start once with "
+        "--adopt-library; "
         "for another library give another --state-dir"
     )
 
@@ -54,13 +58,18 @@ def library(db: sqlite3.Connection) -> str:
 
 
 def first_library(db: sqlite3.Connection) -> str:
-    """The uuid the library had when the ledger was begun: the working titles bear its mark for ever."""
+    """The uuid the library had when the ledger was begun: the working titles bear its
+    mark for ever."""
     return _meta(db, "first_library") or library(db)
 
 
 def adopt(db: sqlite3.Connection, uuid: str, origins: Mapping[BookId, Origin]) -> None:
-    """From now on the ledger belongs to this library, with these books known by what they are now."""
-    db.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('first_library', ?)", (library(db),))
+    """From now on the ledger belongs to this library, with these books known by what
+    they are now."""
+    db.execute(
+        "INSERT OR IGNORE INTO meta (key, value) VALUES ('first_library', ?)",
+        (library(db),),
+    )
     db.execute("UPDATE meta SET value = ? WHERE key = 'library'", (uuid,))
     _write(db, "REPLACE", origins)
 
@@ -68,7 +77,9 @@ def adopt(db: sqlite3.Connection, uuid: str, origins: Mapping[BookId, Origin]) -
 def lacks(db: sqlite3.Connection, first: int, last: int, books: int) -> bool:
     """Are fewer than so many books of the range kept?"""
     span = (first, last)
-    row = db.execute("SELECT COUNT(*) FROM origins WHERE book_id BETWEEN ? AND ?", span).fetchone()
+    row = db.execute(
+        "SELECT COUNT(*) FROM origins WHERE book_id BETWEEN ? AND ?", span
+    ).fetchone()
     return bool(row[0] < books)
 
 
@@ -82,27 +93,40 @@ def known(db: sqlite3.Connection, first: int, last: int) -> dict[BookId, Remembe
     files: dict[int, set[tuple[str, int, int]]] = {}
     span = (first, last)
     for book, form, size, mtime in db.execute(
-        "SELECT book_id, format, size, mtime_ns FROM files WHERE book_id BETWEEN ? AND ?", span
+        "SELECT book_id, format, size, mtime_ns FROM files WHERE book_id BETWEEN ? AND ?",
+        span,
     ).fetchall():
         files.setdefault(book, set()).update([(form, size, mtime)] if size else [])
     kept = {
         row[0]: (row[1], row[2])
         for row in db.execute(
-            "SELECT book_id, uuid, folder FROM origins WHERE book_id BETWEEN ? AND ?", span
+            "SELECT book_id, uuid, folder FROM origins WHERE book_id BETWEEN ? AND ?",
+            span,
         ).fetchall()
     }
-    return {BookId(book): Remembered(*kept.get(book, ("", b"")), frozenset(held)) for book, held in files.items()}
+    return {
+        BookId(book): Remembered(*kept.get(book, ("", b"")), frozenset(held))
+        for book, held in files.items()
+    }
 
 
 def folder_hash(folder: bytes) -> bytes:
     """What is kept of a folder; b"" for none."""
-    return hashlib.blake2b(folder, digest_size=_FOLDER_BYTES).digest() if folder else b""
+    return (
+        hashlib.blake2b(folder, digest_size=_FOLDER_BYTES).digest() if folder else b""
+    )
 
 
-def _write(db: sqlite3.Connection, otherwise: str, origins: Mapping[BookId, Origin]) -> None:
+def _write(
+    db: sqlite3.Connection, otherwise: str, origins: Mapping[BookId, Origin]
+) -> None:
     db.executemany(
-        f"INSERT OR {otherwise} INTO origins (book_id, uuid, folder) VALUES (?, ?, ?)",  # noqa: S608 - our own word
-        ((book, origin.uuid, folder_hash(origin.folder)) for book, origin in origins.items()),
+        # Our own word.
+        f"INSERT OR {otherwise} INTO origins (book_id, uuid, folder) VALUES (?, ?, ?)",  # noqa: S608
+        (
+            (book, origin.uuid, folder_hash(origin.folder))
+            for book, origin in origins.items()
+        ),
     )
 
 

@@ -6,9 +6,8 @@ from migration.ledger.ledger import Ledger
 class CurrentPass:
     """Which pass it is, once the process has joined one; `id` is 0 before that.
 
-    `rebuilt`: the ledger was lost before this pass, so the server may have ebooks of ours
-    that it does not know.
-    """
+    `rebuilt`: the ledger was lost before this pass, so the server may have ebooks of
+    ours that it does not know."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -28,5 +27,6 @@ class CurrentPass:
         return True
 
     def count_orphan(self) -> None:
-        """Counts an upload that is never attached; the server cleans it up by itself."""
+        """Counts an upload that is never attached; the server cleans it up by
+        itself."""
         self._ledger.tally(self.id, "orphaned", "upload")

@@ -1,4 +1,5 @@
-"""One SQLite connection to the ledger: short immediate transactions, and every SQLite failure as one of our errors."""
+"""One SQLite connection to the ledger: short immediate transactions, and every SQLite
+failure as one of our errors."""
 
 import os
 import sqlite3
@@ -17,8 +18,8 @@ from migration.ledger import schema, sqlite_errors
 from migration.ledger.files import LedgerFiles
 from migration.ledger.sqlite_errors import is_busy
 
-#: How long one statement waits for another process's transaction, seconds. Ours last milliseconds; the main thread
-#: may not stand still for longer than this.
+#: How long one statement waits for another process's transaction, seconds. Ours last
+#: milliseconds; the main thread may not stand still for longer than this.
 BUSY_SECONDS = 4.0
 #: How long a transaction waits for the lock in all.
 PATIENCE_SECONDS = 120.0
@@ -51,13 +52,15 @@ _NETWORK_FILE_SYSTEMS = frozenset(
 
 
 class LedgerDatabase:
-    """The ledger file, shared by the threads of one process (one at a time) and by many processes (WAL)."""
+    """The ledger file, shared by the threads of one process (one at a time) and by many
+    processes (WAL)."""
 
     def __init__(self, path: Path, on_wait: Callable[[], None] = lambda: None) -> None:
-        """Opens or creates the ledger. Raises StateUnwritable, LedgerCorrupt, WrongLedger (a newer schema).
+        """Opens or creates the ledger. Raises StateUnwritable, LedgerCorrupt,
+        WrongLedger (a newer schema).
 
-        `on_wait` is called while another process is waited for, from whichever thread waits.
-        """
+        `on_wait` is called while another process is waited for, from whichever thread
+        waits."""
         self.path = path
         self._on_wait = on_wait
         self._lock = threading.RLock()
@@ -65,7 +68,11 @@ class LedgerDatabase:
         self._files: LedgerFiles | None = None
         with _translated(path):
             self._connection = sqlite3.connect(
-                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+                path,
+                timeout=BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=256,
             )
         try:
             with _translated(path):
@@ -79,7 +86,8 @@ class LedgerDatabase:
         connection = self._connection
         connection.row_factory = sqlite3.Row
         self._in_turn("PRAGMA journal_mode = WAL")
-        # FULL: an intention must be on the disk before the request it announces leaves, power cut or not.
+        # FULL: an intention must be on the disk before the request it announces leaves,
+        # power cut or not.
         connection.execute("PRAGMA synchronous = FULL")
         self._waits_for_disk = True
         connection.execute("PRAGMA cache_size = -8192")
@@ -94,7 +102,8 @@ class LedgerDatabase:
                 self._upgrade(version)
 
     def _upgrade(self, version: int) -> None:
-        """Makes an older ledger one of this version, inside the caller's transaction. Raises WrongLedger."""
+        """Makes an older ledger one of this version, inside the caller's transaction.
+        Raises WrongLedger."""
         for step in range(version, schema.VERSION):
             for statement in schema.UPGRADES.get(step, ()):
                 self._connection.execute(statement)
@@ -107,10 +116,13 @@ class LedgerDatabase:
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
-        """All or nothing, on the disk when the block ends; not `durable` survives this process only. Not re-entrant."""
+        """All or nothing, on the disk when the block ends; not `durable` survives this
+        process only. Not re-entrant."""
         with self._lock, self._translated():
             if durable != self._waits_for_disk:
-                self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                self._connection.execute(
+                    f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}"
+                )
                 self._waits_for_disk = durable
             with self._transaction():
                 yield self._connection
@@ -122,18 +134,19 @@ class LedgerDatabase:
             yield
             self._connection.execute("COMMIT")
         except BaseException:
-            # A COMMIT that failed for want of space leaves the transaction open; one that SQLite itself rolled back
-            # does not.
+            # A COMMIT that failed for want of space leaves the transaction open; one
+            # that SQLite itself rolled back does not.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
 
     def _in_turn(self, statement: str) -> None:
-        """Runs a statement that needs the file for itself, as soon as the other processes let it.
+        """Runs a statement that needs the file for itself, as soon as the other
+        processes let it.
 
-        A slow disk under several workers can keep the write lock busy for longer than one wait; and where two
-        connections turn a new file to WAL at once SQLite fails one of them without any wait, lest both wait for ever.
-        """
+        A slow disk under several workers can keep the write lock busy for longer than
+        one wait; and where two connections turn a new file to WAL at once SQLite fails
+        one of them without any wait, lest both wait for ever."""
         waiting = tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_busy),
             wait=tenacity.wait_random(0.01, 0.1),
@@ -150,7 +163,8 @@ class LedgerDatabase:
             yield self._connection
 
     def copy_to(self, target: Path) -> None:
-        """A copy of the whole file, replaced atomically; other processes may go on writing meanwhile."""
+        """A copy of the whole file, replaced atomically; other processes may go on
+        writing meanwhile."""
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         with self._lock, _translated(target):
             try:
@@ -159,12 +173,15 @@ class LedgerDatabase:
                     copy.execute("PRAGMA journal_mode = DELETE")
                 temporary.replace(target)
             except OSError as error:
-                raise StateUnwritable(f"cannot write {target}: {reason_of(error)}") from error
+                raise StateUnwritable(
+                    f"cannot write {target}: {reason_of(error)}"
+                ) from error
             finally:
                 temporary.unlink(missing_ok=True)
 
     def check_in_place(self) -> None:
-        """Raises LedgerCorrupt when the ledger was deleted, replaced, cut short or overwritten under us.
+        """Raises LedgerCorrupt when the ledger was deleted, replaced, cut short or
+        overwritten under us.
 
         StateUnwritable when the whole directory is gone.
         """
@@ -173,13 +190,15 @@ class LedgerDatabase:
             return
         if self._files is not None and self._files.directory_is_gone():
             raise StateUnwritable(
-                f"{self.path.parent} was deleted or replaced while this worker was using it; start it again"
+                f"{self.path.parent} was deleted or replaced while this worker was "
+                "using it; start it again"
             )
         raise LedgerCorrupt(f"{self.path} {trouble}; at the next start it is rebuilt")
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """Failures of SQLite as ours; a file that was cut short under us is damage, however SQLite puts it."""
+        """Failures of SQLite as ours; a file that was cut short under us is damage,
+        however SQLite puts it."""
         try:
             with _translated(self.path):
                 yield
@@ -193,7 +212,8 @@ class LedgerDatabase:
         return self._files.inode if self._files is not None else 0
 
     def close(self) -> None:
-        """Closes the connection; the last process to do so folds the WAL into the file."""
+        """Closes the connection; the last process to do so folds the WAL into the
+        file."""
         with self._lock:
             self._connection.close()
             if self._files is not None:
@@ -201,25 +221,38 @@ class LedgerDatabase:
                 self._files = None
 
 
-def refuse_network_file_system(directory: Path, mounts: Mapping[str, str] | None = None) -> None:
-    """Raises StateUnwritable on NFS, SMB and their like: SQLite's WAL needs shared memory and honest locks.
+def refuse_network_file_system(
+    directory: Path, mounts: Mapping[str, str] | None = None
+) -> None:
+    """Raises StateUnwritable on NFS, SMB and their like: SQLite's WAL needs shared
+    memory and honest locks.
 
     `mounts` are file system types by mount point, those of this machine by default.
     """
     if mounts is None:
         mounts = _mounts()
     place = directory.resolve()
-    kind = next((mounts[str(parent)] for parent in (place, *place.parents) if str(parent) in mounts), "")
+    kind = next(
+        (
+            mounts[str(parent)]
+            for parent in (place, *place.parents)
+            if str(parent) in mounts
+        ),
+        "",
+    )
     if kind in _NETWORK_FILE_SYSTEMS:
         raise StateUnwritable(
-            f"{directory} is on a network file system ({kind}), where the ledger cannot be kept safely; "
+            f"{directory} is on a network file system ({kind}), where the ledger "
+            "cannot be kept safely; "
             "give a --state-dir on a local disk"
         )
 
 
 def _mounts() -> dict[str, str]:
     try:
-        return {part.mountpoint: part.fstype for part in psutil.disk_partitions(all=True)}
+        return {
+            part.mountpoint: part.fstype for part in psutil.disk_partitions(all=True)
+        }
     except OSError as error:
         raise_if_exhausted(error)
         raise

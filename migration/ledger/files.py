@@ -1,8 +1,9 @@
-"""The ledger's files as they lie on the disk: are they still the ones this process opened, and whole?
+"""The ledger's files as they lie on the disk: are they still the ones this process
+opened, and whole?
 
-SQLite would go on writing into a file that was deleted, and may not look again at one that was
-overwritten until much later. A look costs a few calls of the system and takes no lock.
-"""
+SQLite would go on writing into a file that was deleted, and may not look again at one
+that was overwritten until much later. A look costs a few calls of the system and takes
+no lock."""
 
 import os
 import threading
@@ -16,9 +17,8 @@ _WAL_HEADER = 32
 class _Held:
     """One descriptor for each ledger of this process.
 
-    Closing any descriptor of a database ends all the locks that the process has on it, those of its
-    other connections too: so it is closed with the last.
-    """
+    Closing any descriptor of a database ends all the locks that the process has on it,
+    those of its other connections too: so it is closed with the last."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -46,13 +46,16 @@ _held = _Held()
 
 
 class LedgerFiles:
-    """The database, its `-wal` and its `-shm`, from when SQLite has opened them until it has closed them."""
+    """The database, its `-wal` and its `-shm`, from when SQLite has opened them until
+    it has closed them."""
 
     def __init__(self, path: Path) -> None:
         """Raises OSError."""
         self.path = path
         # What is held open keeps its inode number: no other file can be taken for it.
-        self._directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._directory = os.open(
+            path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        )
         try:
             self._database = _held.take(path)
         except OSError:
@@ -71,7 +74,8 @@ class LedgerFiles:
         return os.fstat(self._directory).st_nlink == 0
 
     def trouble(self) -> str:
-        """What has been done to the files under us, in words that follow the path; "" when they are in place."""
+        """What has been done to the files under us, in words that follow the path; ""
+        when they are in place."""
         if _inode(self.path) != self.inode:
             return "was deleted or replaced while this worker was using it"
         if os.pread(self._database, len(_DATABASE), 0) != _DATABASE:
@@ -89,7 +93,11 @@ class LedgerFiles:
         try:
             now = path.stat()
         except OSError:
-            return f"has lost its {path.name} while this worker was using it" if known else ""
+            return (
+                f"has lost its {path.name} while this worker was using it"
+                if known
+                else ""
+            )
         if known is not None and now.st_ino != known[0]:
             return f"has lost its {path.name} while this worker was using it"
         if known is not None and now.st_size < known[1]:

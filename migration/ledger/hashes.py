@@ -5,7 +5,8 @@ from migration.model import Digest
 
 
 class ExistingHashes:
-    """What the server is known to have, as a set that lives on disk and is shared by all workers."""
+    """What the server is known to have, as a set that lives on disk and is shared by
+    all workers."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger

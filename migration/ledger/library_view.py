@@ -10,7 +10,8 @@ class LibraryView(Protocol):
     """The library behind a ledger."""
 
     def listed(self, first: int, last: int) -> Set[FileId] | None:
-        """The files that were listed for exactly this range; None when it was not read."""
+        """The files that were listed for exactly this range; None when it was not
+        read."""
 
     def origins(self, first: int, last: int) -> Mapping[BookId, Origin]:
         """By what the books of a range are known again."""

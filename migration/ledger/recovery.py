@@ -1,8 +1,9 @@
-"""A ledger that is damaged or gone is set aside with a timestamp, never deleted and never silently started anew.
+"""A ledger that is damaged or gone is set aside with a timestamp, never deleted and
+never silently started anew.
 
-In its place comes the backup of the last closed pass, or an empty ledger. What the server got since is found again by
-hash, and its ebooks by their titles (`Ledger.rebuilt`).
-"""
+In its place comes the backup of the last closed pass, or an empty ledger. What the
+server got since is found again by hash, and its ebooks by their titles
+(`Ledger.rebuilt`)."""
 
 import logging
 import shutil
@@ -18,8 +19,9 @@ from migration.errors import LedgerCorrupt, StateUnwritable, WrongLedger
 from migration.ledger.ledger import Ledger
 from migration.state_files.names import BACKUP_NAME, LEDGER_NAME
 
-#: Written by a worker that met damage while it ran: the file may well open again and fail later. It holds the number
-#: of the file (its inode), so that the one that was put in its place since is not taken for it.
+#: Written by a worker that met damage while it ran: the file may well open again and
+#: fail later. It holds the number of the file (its inode), so that the one that was put
+#: in its place since is not taken for it.
 _MARK = "migration_ledger.damaged"
 _LOCK = "migration_ledger.rescue.lock"
 #: The number of the file that was put in a lost ledger's place.
@@ -29,12 +31,15 @@ _TRACES = ("migration_progress_worker*.json", BACKUP_NAME)
 
 
 def mark_damaged(state_dir: Path, inode: int) -> None:
-    """Remembers for the next start that the ledger opened as file `inode` came to harm. Raises StateUnwritable.
+    """Remembers for the next start that the ledger opened as file `inode` came to harm.
+    Raises StateUnwritable.
 
-    Another file in its place is either the one it was rebuilt as, or one that nobody knows.
-    """
+    Another file in its place is either the one it was rebuilt as, or one that nobody
+    knows."""
     path, present = state_dir / _MARK, _inode(state_dir)
-    if present is None or (present != inode and _number(state_dir / _REBUILT) == str(present)):
+    if present is None or (
+        present != inode and _number(state_dir / _REBUILT) == str(present)
+    ):
         return
     try:
         path.write_text(str(present), "ascii")
@@ -42,8 +47,11 @@ def mark_damaged(state_dir: Path, inode: int) -> None:
         raise StateUnwritable(f"cannot write {path}: {reason_of(error)}") from error
 
 
-def open_ledger(state_dir: Path, make: Callable[[], Ledger], log: logging.Logger) -> Ledger:
-    """The ledger, or what can be put in its place. Raises StateUnwritable and what `make` raises but LedgerCorrupt."""
+def open_ledger(
+    state_dir: Path, make: Callable[[], Ledger], log: logging.Logger
+) -> Ledger:
+    """The ledger, or what can be put in its place. Raises StateUnwritable and what
+    `make` raises but LedgerCorrupt."""
     if not trouble(state_dir):
         try:
             return make()
@@ -59,16 +67,22 @@ def open_ledger(state_dir: Path, make: Callable[[], Ledger], log: logging.Logger
                 found = "is damaged"
         aside = _set_aside(state_dir)
         (state_dir / _MARK).unlink(missing_ok=True)
-        log.error("The ledger %s%s", found, f" and was set aside as {aside}" if aside else "")
+        log.error(
+            "The ledger %s%s", found, f" and was set aside as {aside}" if aside else ""
+        )
         ledger, source = _replacement(state_dir, make, log)
         ledger.begin_rebuilt()
         _note_rebuilt(state_dir, ledger)
-    log.error("It is rebuilt from %s; what the server has since is found again by hash", source)
+    log.error(
+        "It is rebuilt from %s; what the server has since is found again by hash",
+        source,
+    )
     return ledger
 
 
 def trouble(state_dir: Path) -> str:
-    """Why the ledger cannot be used as it lies there, in words that follow "The ledger"; "" when it may be."""
+    """Why the ledger cannot be used as it lies there, in words that follow "The
+    ledger"; "" when it may be."""
     try:
         return _trouble(state_dir, state_dir / LEDGER_NAME)
     except OSError:
@@ -84,7 +98,11 @@ def _trouble(state_dir: Path, path: Path) -> str:
     if path.exists() and path.stat().st_size:
         return ""
     if any(next(state_dir.glob(name), None) for name in _TRACES):
-        return "is empty, cut short" if path.exists() else "is gone, although there was one here"
+        return (
+            "is empty, cut short"
+            if path.exists()
+            else "is gone, although there was one here"
+        )
     return ""
 
 
@@ -92,11 +110,14 @@ def _note_rebuilt(state_dir: Path, ledger: Ledger) -> None:
     try:
         (state_dir / _REBUILT).write_text(str(ledger.inode), "ascii")
     except OSError as error:
-        raise StateUnwritable(f"cannot write {state_dir / _REBUILT}: {reason_of(error)}") from error
+        raise StateUnwritable(
+            f"cannot write {state_dir / _REBUILT}: {reason_of(error)}"
+        ) from error
 
 
 def _is_marked(state_dir: Path) -> bool:
-    """Did a worker find the present file damaged? A mark for another file is out of date."""
+    """Did a worker find the present file damaged? A mark for another file is out of
+    date."""
     return _number(state_dir / _MARK) in ("", str(_inode(state_dir)))
 
 
@@ -115,7 +136,9 @@ def _number(path: Path) -> str | None:
         return None
 
 
-def _replacement(state_dir: Path, make: Callable[[], Ledger], log: logging.Logger) -> tuple[Ledger, str]:
+def _replacement(
+    state_dir: Path, make: Callable[[], Ledger], log: logging.Logger
+) -> tuple[Ledger, str]:
     backup = state_dir / BACKUP_NAME
     if backup.exists():
         try:
@@ -132,7 +155,8 @@ def _replacement(state_dir: Path, make: Callable[[], Ledger], log: logging.Logge
 
 
 def _set_aside(state_dir: Path) -> Path | None:
-    """Renames the ledger with its WAL; the timestamp is UTC. None when there is nothing."""
+    """Renames the ledger with its WAL; the timestamp is UTC. None when there is
+    nothing."""
     stamp = utc_now().strftime("%Y%m%dT%H%M%S%fZ")
     aside = state_dir / f"migration_ledger.{stamp}.db"
     moved = None
@@ -142,7 +166,9 @@ def _set_aside(state_dir: Path) -> Path | None:
             if part.exists():
                 moved = part.rename(f"{aside}{side}")
     except OSError as error:
-        raise StateUnwritable(f"cannot set {state_dir / LEDGER_NAME} aside: {reason_of(error)}") from error
+        raise StateUnwritable(
+            f"cannot set {state_dir / LEDGER_NAME} aside: {reason_of(error)}"
+        ) from error
     return moved
 
 
@@ -153,5 +179,7 @@ def _alone(state_dir: Path) -> Iterator[None]:
         try:
             stack.enter_context(lock.waiting(state_dir / _LOCK, mode=0o644))
         except OSError as error:
-            raise StateUnwritable(f"cannot write {state_dir / _LOCK}: {reason_of(error)}") from error
+            raise StateUnwritable(
+                f"cannot write {state_dir / _LOCK}: {reason_of(error)}"
+            ) from error
         yield

@@ -2,8 +2,9 @@
 
 VERSION = 3
 
-#: What stands on the server and should not, found by the last look at it before a pass was closed, and mended by
-#: nobody yet. pass_id is the pass that found it last; book_id 0 and ebook_id 0 mean none in particular.
+#: What stands on the server and should not, found by the last look at it before a pass
+#: was closed, and mended by nobody yet. pass_id is the pass that found it last; book_id
+#: 0 and ebook_id 0 mean none in particular.
 DIFFERENCES = """
 CREATE TABLE differences (
     ebook_id INTEGER NOT NULL,
@@ -15,9 +16,10 @@ CREATE TABLE differences (
 ) WITHOUT ROWID;
 """
 
-#: What is left out or taken otherwise than recorded, though nothing fails for it (notices.Kind).
-#: pass_id is the last pass that found it so; format is '' for what concerns the whole book; record
-#: is the hash of the book's last line in not_carried.jsonl, so that the same is not written again.
+#: What is left out or taken otherwise than recorded, though nothing fails for it
+#: (notices.Kind). pass_id is the last pass that found it so; format is '' for what
+#: concerns the whole book; record is the hash of the book's last line in
+#: not_carried.jsonl, so that the same is not written again.
 NOTICES = """
 CREATE TABLE notices (
     book_id INTEGER NOT NULL,
@@ -31,34 +33,41 @@ CREATE TABLE notices (
 """
 NOTICES_INDEX = "CREATE INDEX notices_of_a_pass ON notices (pass_id, book_id);"
 
-#: What makes a ledger of an older version one of the next: statements by the version they start from.
+#: What makes a ledger of an older version one of the next: statements by the version
+#: they start from.
 UPGRADES = {
     1: ("ALTER TABLE passes ADD COLUMN listed INTEGER",),
     2: (
         "ALTER TABLE books ADD COLUMN title TEXT",
         "ALTER TABLE books ADD COLUMN restore TEXT",
-        "CREATE TABLE origins (book_id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, folder BLOB NOT NULL)",
+        "CREATE TABLE origins (book_id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, "
+        "folder BLOB NOT NULL)",
         "ALTER TABLE passes ADD COLUMN newest_before INTEGER",
         "ALTER TABLE passes ADD COLUMN creates INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE passes ADD COLUMN looks INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE passes ADD COLUMN looker TEXT",
         DIFFERENCES,
-        # An open pass was begun by a program that did not ask: the first ebook it carried to is where it began.
-        "UPDATE passes SET creates = 1, newest_before = (SELECT MIN(ebook_id) - 1 FROM books JOIN files USING"
-        " (book_id) WHERE files.pass_id = passes.id AND outcome = 'uploaded') WHERE closed_at IS NULL",
+        # An open pass was begun by a program that did not ask: the first ebook it
+        # carried to is where it began.
+        "UPDATE passes SET creates = 1, newest_before = (SELECT MIN(ebook_id) - 1 "
+        "FROM books JOIN files USING"
+        " (book_id) WHERE files.pass_id = passes.id AND outcome = 'uploaded') WHERE "
+        "closed_at IS NULL",
         NOTICES,
         NOTICES_INDEX,
         "ALTER TABLE hashes ADD COLUMN ebook_id INTEGER",
-        "UPDATE hashes SET ebook_id = books.ebook_id FROM files CROSS JOIN books ON books.book_id = files.book_id"
-        " WHERE files.source_id IS NOT NULL AND hashes.sha1 = files.sha1 AND hashes.size = files.size",
+        "UPDATE hashes SET ebook_id = books.ebook_id FROM files CROSS JOIN books ON "
+        "books.book_id = files.book_id"
+        " WHERE files.source_id IS NOT NULL AND hashes.sha1 = files.sha1 AND "
+        "hashes.size = files.size",
     ),
 }
 
 TABLES = f"""{DIFFERENCES}{NOTICES}{NOTICES_INDEX}
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
--- One walk over the whole library. The counters are the equation of DESIGN section 4; they change in the same
--- transaction as the rows they count, so totals cost one row.
+-- One walk over the whole library. The counters are the equation of DESIGN section 4;
+-- they change in the same transaction as the rows they count, so totals cost one row.
 CREATE TABLE passes (
     id INTEGER PRIMARY KEY,
     opened_at TEXT NOT NULL,
@@ -72,11 +81,12 @@ CREATE TABLE passes (
     failed INTEGER NOT NULL DEFAULT 0,
     pending INTEGER NOT NULL DEFAULT 0,
     bytes_uploaded INTEGER NOT NULL DEFAULT 0,
-    -- how many files the library listed when the pass was opened: the total, known before anything is read
+    -- how many files the library listed when the pass was opened: the total, known
+    -- before anything is read
     listed INTEGER,
-    -- the end of the pass (migration/ledger/tables/pass_end.py): the newest ebook of the server when it began, how
-    -- many ebooks were asked for since, who is looking at the server before it is closed, and how many
-    -- looks set something right
+    -- the end of the pass (migration/ledger/tables/pass_end.py): the newest ebook of
+    -- the server when it began, how many ebooks were asked for since, who is looking at
+    -- the server before it is closed, and how many looks set something right
     newest_before INTEGER,
     creates INTEGER NOT NULL DEFAULT 0,
     looks INTEGER NOT NULL DEFAULT 0,
@@ -95,8 +105,9 @@ CREATE TABLE ranges (
 ) WITHOUT ROWID;
 CREATE INDEX open_ranges ON ranges (pass_id, first_id) WHERE closed_at IS NULL;
 
--- pass_id is the pass in which the outcome was found. attempts counts the workers that died on the file without
--- getting it any further than it had been before; furthest is how far it ever got (ledger.Stage).
+-- pass_id is the pass in which the outcome was found. attempts counts the workers that
+-- died on the file without getting it any further than it had been before; furthest is
+-- how far it ever got (ledger.Stage).
 CREATE TABLE files (
     book_id INTEGER NOT NULL,
     format TEXT NOT NULL,
@@ -115,9 +126,11 @@ CREATE TABLE files (
 ) WITHOUT ROWID;
 CREATE INDEX unfinished_files ON files (outcome, book_id) WHERE outcome IN ('failed', 'pending');
 
--- One ebook per Calibre book. steps: what is still to be done after its files are attached (bits of ledger.Step).
--- intention: what the server may have been asked to do and whose answer is not recorded yet, since intended_at (a
--- clock.Stamp). title: what we gave it last; restore: what somebody else gave it, while it has its working title again.
+-- One ebook per Calibre book. steps: what is still to be done after its files are
+-- attached (bits of ledger.Step). intention: what the server may have been asked to do
+-- and whose answer is not recorded yet, since intended_at (a clock.Stamp). title: what
+-- we gave it last; restore: what somebody else gave it, while it has its working title
+-- again.
 CREATE TABLE books (
     book_id INTEGER PRIMARY KEY,
     working_title TEXT NOT NULL,
@@ -134,10 +147,13 @@ CREATE TABLE books (
 );
 CREATE INDEX open_books ON books (book_id) WHERE steps != 0 OR intention IS NOT NULL;
 
--- By what a book is known again when its library was made anew: Calibre's uuid, a hash of its folder.
-CREATE TABLE origins (book_id INTEGER PRIMARY KEY, uuid TEXT NOT NULL, folder BLOB NOT NULL);
+-- By what a book is known again when its library was made anew: Calibre's uuid, a hash
+-- of its folder.
+CREATE TABLE origins (book_id INTEGER PRIMARY KEY, uuid TEXT NOT NULL,
+    folder BLOB NOT NULL);
 
--- What the server has, by any worker or anybody else. id grows, so a worker can ask what is new.
+-- What the server has, by any worker or anybody else. id grows, so a worker can ask
+-- what is new.
 CREATE TABLE hashes (
     id INTEGER PRIMARY KEY,
     sha1 BLOB NOT NULL,
@@ -147,8 +163,8 @@ CREATE TABLE hashes (
     UNIQUE (sha1, size)
 );
 
--- What is in flight: kind 'hash' (the bytes), 'author', 'series' (a name being created on the server). since: a
--- clock.Stamp.
+-- What is in flight: kind 'hash' (the bytes), 'author', 'series' (a name being created
+-- on the server). since: a clock.Stamp.
 CREATE TABLE claims (
     kind TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -167,7 +183,8 @@ CREATE TABLE names (
     PRIMARY KEY (kind, name)
 ) WITHOUT ROWID;
 
--- Small counts of a pass: failures by reason, metadata not carried by field, uploads left for the server's clean-up.
+-- Small counts of a pass: failures by reason, metadata not carried by field, uploads
+-- left for the server's clean-up.
 CREATE TABLE tallies (
     pass_id INTEGER NOT NULL,
     kind TEXT NOT NULL,

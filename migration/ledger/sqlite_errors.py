@@ -1,8 +1,8 @@
-"""What a failure of SQLite on the ledger means: busy, damaged, or something else with its real cause.
+"""What a failure of SQLite on the ledger means: busy, damaged, or something else with
+its real cause.
 
-Only SQLite's own word that the file is malformed is damage. That a file cannot be opened, read or
-written says nothing about what is in it.
-"""
+Only SQLite's own word that the file is malformed is damage. That a file cannot be
+opened, read or written says nothing about what is in it."""
 
 import os
 import sqlite3
@@ -28,7 +28,8 @@ _NOT_USABLE = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
-#: With less than this left, bytes, a failure is for want of space, whatever SQLite calls it.
+#: With less than this left, bytes, a failure is for want of space, whatever SQLite
+#: calls it.
 _NO_SPACE = 256 * 1024
 
 
@@ -42,8 +43,8 @@ def is_busy(error: BaseException) -> bool:
 def translated(path: Path, busy: str, *, writing: bool) -> Iterator[None]:
     """Failures of SQLite as ours.
 
-    Raises LedgerBusy with the words `busy`, LedgerCorrupt, StateUnwritable, OutOfResources.
-    """
+    Raises LedgerBusy with the words `busy`, LedgerCorrupt, StateUnwritable,
+    OutOfResources."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -53,19 +54,23 @@ def translated(path: Path, busy: str, *, writing: bool) -> Iterator[None]:
 def meaning(
     error: sqlite3.DatabaseError, path: Path, busy: str, *, writing: bool
 ) -> MigrationError | sqlite3.DatabaseError:
-    """What SQLite's error on the ledger at `path` is; itself when it is a fault of the program."""
+    """What SQLite's error on the ledger at `path` is; itself when it is a fault of the
+    program."""
     code = getattr(error, "sqlite_errorcode", 0)
     if is_busy(error):
         return LedgerBusy(busy)
     if code & _PRIMARY in _DAMAGED:
         return LedgerCorrupt(
-            f"{path} is damaged ({error}); at the next start it is set aside and rebuilt from its backup and the server"
+            f"{path} is damaged ({error}); at the next start it is set aside and "
+            "rebuilt from its backup and the server"
         )
     lacks = resource_error(error)
     if lacks is not None:
         return lacks
     if code & _PRIMARY in _NOT_USABLE:
-        return StateUnwritable(f"cannot use {path}: {_cause(error, path, writing=writing)}")
+        return StateUnwritable(
+            f"cannot use {path}: {_cause(error, path, writing=writing)}"
+        )
     return error
 
 
@@ -78,10 +83,16 @@ def _cause(error: sqlite3.DatabaseError, path: Path, *, writing: bool) -> str:
         if found:
             return f"{path.name}{side}: {found}"
     if writing and not os.access(path.parent, os.W_OK | os.X_OK):
-        return f"this user may not write into {path.parent}; give it the right to, or another --state-dir"
+        return (
+            f"this user may not write into {path.parent}; give it the right to, "
+            "or another --state-dir"
+        )
     left = space_left(path.parent)
     full = getattr(error, "sqlite_errorcode", 0) & _PRIMARY == sqlite3.SQLITE_FULL
     if full or (left is not None and left < _NO_SPACE):
         return f"no space is left on its disk ({error}); free some space"
     name = getattr(error, "sqlite_errorname", "")
-    return f"the system reports an error of its disk ({error}, {name}); look into the system's log, then start again"
+    return (
+        f"the system reports an error of its disk ({error}, {name}); look into "
+        "the system's log, then start again"
+    )

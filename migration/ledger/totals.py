@@ -1,4 +1,5 @@
-"""Read-only totals of a pass, for the worker's summary, the monitor, the dashboard and the report."""
+"""Read-only totals of a pass, for the worker's summary, the monitor, the dashboard and
+the report."""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -12,8 +13,8 @@ from migration.errors import LedgerBusy, LedgerCorrupt, OutOfResources, StateUnw
 from migration.ledger import sqlite_errors
 from migration.model import Counts, FileId
 
-#: What reading a ledger can raise: another process has it for itself, it is damaged (a worker then rebuilds it), it
-#: cannot be opened, or this process is short of something.
+#: What reading a ledger can raise: another process has it for itself, it is damaged (a
+#: worker then rebuilds it), it cannot be opened, or this process is short of something.
 UNREADABLE = (LedgerBusy, LedgerCorrupt, StateUnwritable, OutOfResources)
 
 _COUNTED = ("discovered", "uploaded", "duplicate", "skipped", "failed", "pending")
@@ -21,7 +22,8 @@ _COUNTED = ("discovered", "uploaded", "duplicate", "skipped", "failed", "pending
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """One pass over the whole library, all workers together. Sizes are bytes; tallies are by name."""
+    """One pass over the whole library, all workers together. Sizes are bytes; tallies
+    are by name."""
 
     pass_id: int
     opened_at: datetime
@@ -40,10 +42,11 @@ class Totals:
 
     @property
     def total(self) -> int | None:
-        """Files of the whole pass: counted once as it was opened; never less than what was found since.
+        """Files of the whole pass: counted once as it was opened; never less than what
+        was found since.
 
-        None when nobody counted, for a pass that is open. A closed pass has what was found.
-        """
+        None when nobody counted, for a pass that is open. A closed pass has what was
+        found."""
         if self.closed_at is not None:
             return self.counts.discovered
         return None if self.listed is None else max(self.listed, self.counts.discovered)
@@ -54,10 +57,11 @@ class Totals:
 
 
 def read(ledger: Path, pass_id: int | None = None) -> Totals | None:
-    """The totals of a pass, the newest by default; None when there is no ledger or no pass.
+    """The totals of a pass, the newest by default; None when there is no ledger or no
+    pass.
 
-    Raises what UNREADABLE lists: LedgerBusy while another process keeps the file for itself, LedgerCorrupt …
-    """
+    Raises what UNREADABLE lists: LedgerBusy while another process keeps the file for
+    itself, LedgerCorrupt …"""
     if not _is_there(ledger):
         return None
     with translated(ledger), opened(ledger) as db:
@@ -65,11 +69,15 @@ def read(ledger: Path, pass_id: int | None = None) -> Totals | None:
 
 
 def proved(ledger: Path, pass_id: int) -> bool:
-    """Counts the rows of a pass one by one: do they agree with the counters, and does the equation hold?"""
+    """Counts the rows of a pass one by one: do they agree with the counters, and does
+    the equation hold?"""
     with translated(ledger), opened(ledger) as db:
         totals = _read(db, pass_id)
         rows = dict(
-            db.execute("SELECT outcome, COUNT(*) FROM files WHERE pass_id = ? GROUP BY outcome", (pass_id,)).fetchall()
+            db.execute(
+                "SELECT outcome, COUNT(*) FROM files WHERE pass_id = ? GROUP BY outcome",
+                (pass_id,),
+            ).fetchall()
         )
     if totals is None:
         return False
@@ -79,69 +87,91 @@ def proved(ledger: Path, pass_id: int) -> bool:
 
 
 def bound_to(ledger: Path) -> tuple[str, str]:
-    """The id of the library and the URL of the server a ledger belongs to; each "" when it has none yet.
+    """The id of the library and the URL of the server a ledger belongs to; each "" when
+    it has none yet.
 
     Raises as `read`.
     """
     if not _is_there(ledger):
         return "", ""
     with translated(ledger), opened(ledger) as db:
-        if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is None:
+        if (
+            db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone()
+            is None
+        ):
             return "", ""
-        found = dict(db.execute("SELECT key, value FROM meta WHERE key IN ('library', 'server')").fetchall())
+        found = dict(
+            db.execute(
+                "SELECT key, value FROM meta WHERE key IN ('library', 'server')"
+            ).fetchall()
+        )
     return str(found.get("library", "")), str(found.get("server", ""))
 
 
 def equation(totals: Totals, *, proved: bool) -> str:
-    """One line: the equation of the pass, whether the rows bear it out, and what stands on the server all the same."""
+    """One line: the equation of the pass, whether the rows bear it out, and what stands
+    on the server all the same."""
     counts = totals.counts
     state = "stays open" if totals.closed_at is None else "closed"
     return (
-        f"Pass {totals.pass_id} {state}: discovered {counts.discovered} = uploaded {counts.uploaded} + duplicate "
-        f"{counts.duplicate} + skipped {counts.skipped} + failed {counts.failed} + pending {counts.pending} "
-        f"({'proved row by row' if proved else 'THE ROWS DO NOT AGREE: please report this'}){_standing(totals)}"
+        f"Pass {totals.pass_id} {state}: discovered {counts.discovered} = uploaded "
+        f"{counts.uploaded} + duplicate "
+        f"{counts.duplicate} + skipped {counts.skipped} + failed {counts.failed} + "
+        f"pending {counts.pending} "
+        f"({'proved row by row' if proved else 'THE ROWS DO NOT AGREE: please report this'})"
+        f"{_standing(totals)}"
     )
 
 
 def _standing(totals: Totals) -> str:
-    """What stands on the server and should not, as the end of a sentence; "" when nothing does."""
+    """What stands on the server and should not, as the end of a sentence; "" when
+    nothing does."""
     if not totals.differences:
         return ""
     what = ", ".join(f"{n} {kind}" for kind, n in sorted(totals.differences.items()))
     return (
-        f"; {sum(totals.differences.values())} differences stand on the server ({what}): the worker's log names each, "
+        f"; {sum(totals.differences.values())} differences stand on the server "
+        f"({what}): the worker's log names each, "
         "docs/errors.md says what to do"
     )
 
 
-def settled(ledger: Path, pass_id: int, files: Sequence[FileId], first_id: int | None) -> bool:
-    """Have these files their outcomes in this pass? Without files: is the range with book `first_id` closed?
+def settled(
+    ledger: Path, pass_id: int, files: Sequence[FileId], first_id: int | None
+) -> bool:
+    """Have these files their outcomes in this pass? Without files: is the range with
+    book `first_id` closed?
 
-    What a worker hung on, asked again after it was restarted. Without both the answer is no. Raises as `read`.
-    """
+    What a worker hung on, asked again after it was restarted. Without both the answer
+    is no. Raises as `read`."""
     with translated(ledger), opened(ledger) as db:
         if files:
             return all(
                 db.execute(
-                    "SELECT 1 FROM files WHERE book_id = ? AND format = ? AND pass_id >= ? AND outcome != 'pending'",
+                    "SELECT 1 FROM files WHERE book_id = ? AND format = ? AND "
+                    "pass_id >= ? AND outcome != 'pending'",
                     (file.book_id, file.format, pass_id),
                 ).fetchone()
                 for file in files
             )
         closed = db.execute(
-            "SELECT (SELECT closed_at FROM passes WHERE id = :pass_id) IS NOT NULL OR EXISTS (SELECT 1 FROM ranges"
-            " WHERE pass_id = :pass_id AND :first_id BETWEEN first_id AND last_id AND closed_at IS NOT NULL)",
+            "SELECT (SELECT closed_at FROM passes WHERE id = :pass_id) IS NOT NULL "
+            "OR EXISTS (SELECT 1 FROM ranges"
+            " WHERE pass_id = :pass_id AND :first_id BETWEEN first_id AND last_id "
+            "AND closed_at IS NOT NULL)",
             {"pass_id": pass_id, "first_id": first_id},
         ).fetchone()
         return bool(closed[0])
 
 
 def carried(ledger: Path, pass_id: int, files: Sequence[FileId]) -> bool:
-    """Are these files uploaded, or on the server already? Failed and skipped ones are settled, but not that."""
+    """Are these files uploaded, or on the server already? Failed and skipped ones are
+    settled, but not that."""
     with translated(ledger), opened(ledger) as db:
         return all(
             db.execute(
-                "SELECT 1 FROM files WHERE book_id = ? AND format = ? AND pass_id >= ? AND outcome IN"
+                "SELECT 1 FROM files WHERE book_id = ? AND format = ? AND pass_id >= "
+                "? AND outcome IN"
                 " ('uploaded', 'duplicate')",
                 (file.book_id, file.format, pass_id),
             ).fetchone()
@@ -162,7 +192,9 @@ def not_carried_in(ledger: Path, pass_id: int, first_id: int, last_id: int) -> i
 
 def translated(ledger: Path) -> AbstractContextManager[None]:
     """What reading a ledger can raise, as one of UNREADABLE."""
-    return sqlite_errors.translated(ledger, f"{ledger} is locked by another process", writing=False)
+    return sqlite_errors.translated(
+        ledger, f"{ledger} is locked by another process", writing=False
+    )
 
 
 def _is_there(ledger: Path) -> bool:
@@ -176,13 +208,16 @@ def _is_there(ledger: Path) -> bool:
 
 
 class opened:
-    """A read-only connection that is closed at the end; sqlite3's own context manager only commits."""
+    """A read-only connection that is closed at the end; sqlite3's own context manager
+    only commits."""
 
     def __init__(self, ledger: Path) -> None:
         self._ledger = ledger
 
     def __enter__(self) -> sqlite3.Connection:
-        self._db = sqlite3.connect(f"{self._ledger.absolute().as_uri()}?mode=ro", uri=True, timeout=4.0)
+        self._db = sqlite3.connect(
+            f"{self._ledger.absolute().as_uri()}?mode=ro", uri=True, timeout=4.0
+        )
         self._db.row_factory = sqlite3.Row
         return self._db
 
@@ -194,11 +229,16 @@ def _read(db: sqlite3.Connection, pass_id: int | None) -> Totals | None:
     if db.execute("PRAGMA user_version").fetchone()[0] == 0:
         # The worker that makes the ledger has not committed its tables yet.
         return None
-    row = db.execute("SELECT * FROM passes WHERE id = COALESCE(?, (SELECT MAX(id) FROM passes))", (pass_id,)).fetchone()
+    row = db.execute(
+        "SELECT * FROM passes WHERE id = COALESCE(?, (SELECT MAX(id) FROM passes))",
+        (pass_id,),
+    ).fetchone()
     if row is None:
         return None
     tallies: dict[str, dict[str, int]] = {}
-    for kind, name, n in db.execute("SELECT kind, name, n FROM tallies WHERE pass_id = ?", (row["id"],)).fetchall():
+    for kind, name, n in db.execute(
+        "SELECT kind, name, n FROM tallies WHERE pass_id = ?", (row["id"],)
+    ).fetchall():
         tallies.setdefault(kind, {})[name] = n
     return Totals(
         row["id"],
@@ -212,14 +252,21 @@ def _read(db: sqlite3.Connection, pass_id: int | None) -> Totals | None:
         row["highest_id"],
         row["claimed_to"],
         # A ledger that no worker of this version has opened yet has no such column.
-        row["listed"] if "listed" in row.keys() else None,  # noqa: SIM118 - a Row iterates over its values
+        # A Row iterates over its values.
+        row["listed"] if "listed" in row.keys() else None,  # noqa: SIM118
         {name: n for name, n in tallies.get("noticed", {}).items() if n > 0},
         _differences(db),
     )
 
 
 def _differences(db: sqlite3.Connection) -> dict[str, int]:
-    """How many differences stand, by kind; none in a ledger that an older version made."""
-    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'differences'").fetchone() is None:
+    """How many differences stand, by kind; none in a ledger that an older version
+    made."""
+    if (
+        db.execute("SELECT 1 FROM sqlite_master WHERE name = 'differences'").fetchone()
+        is None
+    ):
         return {}
-    return dict(db.execute("SELECT kind, COUNT(*) FROM differences GROUP BY kind").fetchall())
+    return dict(
+        db.execute("SELECT kind, COUNT(*) FROM differences GROUP BY kind").fetchall()
+    )

@@ -1,22 +1,48 @@
-"""First and last name out of an author's name and sort, as Calibre computes one from the other.
+"""First and last name out of an author's name and sort, as Calibre computes one from
+the other.
 
-Pure. Calibre's preference `author_sort_copy_method` decides what `authors.sort` holds: `comma` (the
-default) and `invert` make `Smith, John` of `John Smith`, `nocomma` makes `Smith John`, and `copy`
-repeats the name. The words below are Calibre's defaults.
-"""
+Pure. Calibre's preference `author_sort_copy_method` decides what `authors.sort` holds:
+`comma` (the default) and `invert` make `Smith, John` of `John Smith`, `nocomma` makes
+`Smith John`, and `copy` repeats the name. The words below are Calibre's defaults."""
 
 from migration.model import Author, PersonName
 
 #: Left out at the beginning of a name; kept, behind the first name, at its end.
 _PREFIXES = frozenset({"mr", "mrs", "ms", "dr", "prof"})
 _SUFFIXES = frozenset(
-    {"jr", "sr", "inc", "ph.d", "phd", "md", "m.d", "i", "ii", "iii", "iv", "junior", "senior"}
-)  # fmt: skip
+    {
+        "jr",
+        "sr",
+        "inc",
+        "ph.d",
+        "phd",
+        "md",
+        "m.d",
+        "i",
+        "ii",
+        "iii",
+        "iv",
+        "junior",
+        "senior",
+    }
+)
 #: A name with one of these words is an organisation's, in one part.
 _ORGANISATIONS = frozenset(
-    {"agency", "corporation", "company", "co.", "council", "committee", "inc.", "institute",
-     "national", "society", "club", "team"}
-)  # fmt: skip
+    {
+        "agency",
+        "corporation",
+        "company",
+        "co.",
+        "council",
+        "committee",
+        "inc.",
+        "institute",
+        "national",
+        "society",
+        "club",
+        "team",
+    }
+)
 #: They belong to the last name where Calibre's `author_use_surname_prefixes` is on.
 _PARTICLES = frozenset({"da", "de", "di", "la", "le", "van", "von"})
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
@@ -25,12 +51,16 @@ _BRACKETS = {"(": ")", "[": "]", "{": "}"}
 def split(author: Author) -> PersonName:
     """First and last name.
 
-    A sort with a comma decides; one without is a name of one part (Plato, an organisation). `sort` is
-    "" where nobody has said how the name is sorted: then it is split as Calibre's default would.
-    """
+    A sort with a comma decides; one without is a name of one part (Plato, an
+    organisation). `sort` is "" where nobody has said how the name is sorted: then it is
+    split as Calibre's default would."""
     name, sort = author.name.strip(), author.sort.strip()
     turned = _turned(name)
-    if "," in name and sort.replace(",", "") in ("", name.replace(",", ""), _rotated(name)):
+    if "," in name and sort.replace(",", "") in (
+        "",
+        name.replace(",", ""),
+        _rotated(name),
+    ):
         # Calibre copies a name that has its comma already, or turns it once more.
         return _at_comma(name)
     if not sort:
@@ -45,7 +75,8 @@ def split(author: Author) -> PersonName:
 
 
 def _at_comma(text: str) -> PersonName:
-    """`Doe, Jane, Jr.` is Jane Jr. Doe; `John Smith, Jr.` is John Jr. Smith; `Acme, Inc.` is one name."""
+    """`Doe, Jane, Jr.` is Jane Jr. Doe; `John Smith, Jr.` is John Jr. Smith; `Acme,
+    Inc.` is one name."""
     last, *rest = (part.strip() for part in text.split(","))
     more = " ".join(part for part in rest if part)
     if any(_bare(word) == "inc" for word in more.split()):
@@ -57,7 +88,8 @@ def _at_comma(text: str) -> PersonName:
 
 
 def _turned(name: str, *, particles: bool = False) -> PersonName:
-    """The last word that is no suffix is the last name; prefixes such as `Dr.` go, as in Calibre."""
+    """The last word that is no suffix is the last name; prefixes such as `Dr.` go, as
+    in Calibre."""
     words = _without_brackets(name).split()
     if len(words) < 2 or _ORGANISATIONS & {word.lower() for word in words}:
         return _whole(name)
@@ -73,11 +105,14 @@ def _turned(name: str, *, particles: bool = False) -> PersonName:
     last = end - 1
     if particles and last > begin and words[last - 1].lower() in _PARTICLES:
         last -= 1
-    return PersonName(" ".join(words[last:end]), " ".join(words[begin:last] + words[end:]))
+    return PersonName(
+        " ".join(words[last:end]), " ".join(words[begin:last] + words[end:])
+    )
 
 
 def _rotated(name: str) -> str:
-    """What `invert` and `nocomma` make of a name that has a comma, without any comma."""
+    """What `invert` and `nocomma` make of a name that has a comma, without any
+    comma."""
     return _joined(_turned(name)).replace(",", "")
 
 
@@ -94,7 +129,8 @@ def _bare(word: str) -> str:
 
 
 def _without_brackets(name: str) -> str:
-    """The name without what stands in brackets; one that is never closed hides the rest."""
+    """The name without what stands in brackets; one that is never closed hides the
+    rest."""
     kept: list[str] = []
     waiting: list[str] = []
     for sign in name:

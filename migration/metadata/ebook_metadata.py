@@ -1,8 +1,9 @@
-"""A Calibre book as MyBookshelf2 accepts it: names, language, genres, series, lengths. Pure.
+"""A Calibre book as MyBookshelf2 accepts it: names, language, genres, series, lengths.
+Pure.
 
-Limits and naming rules are the server's (titles 256, names 128 characters, file names 255 bytes, paths 512).
-Whatever has no place there goes to `EbookMetadata.not_carried`, by field, so that it is not lost.
-"""
+Limits and naming rules are the server's (titles 256, names 128 characters, file names
+255 bytes, paths 512). Whatever has no place there goes to `EbookMetadata.not_carried`,
+by field, so that it is not lost."""
 
 import functools
 import math
@@ -20,7 +21,8 @@ from migration.model import Author, Book, BookId, EbookMetadata, PersonName, Voc
 
 TITLE_LENGTH = 256
 NAME_LENGTH = 128
-#: A working title is at most this long, so that author, series and title together fit the server's paths.
+#: A working title is at most this long, so that author, series and title together fit
+#: the server's paths.
 WORKING_LENGTH = 80
 #: Bytes that authors and series together may add to a server path.
 PATH_BUDGET = 120
@@ -32,10 +34,15 @@ _NOT_PLAIN = re.compile(r"[^A-Za-z0-9 \-]+")
 _HIERARCHY = re.compile(r"[./|]|::| - |>")
 
 
-def make_metadata(book: Book, vocabulary: Vocabulary, *, default_language: str, library_uuid: str) -> EbookMetadata:
-    """The book's metadata for the server. Raises Misconfigured when the server lacks the default language."""
+def make_metadata(
+    book: Book, vocabulary: Vocabulary, *, default_language: str, library_uuid: str
+) -> EbookMetadata:
+    """The book's metadata for the server. Raises Misconfigured when the server lacks
+    the default language."""
     lost: dict[str, Json] = dict(book.extras)
-    language, language_id, exact = server_language(book.languages, vocabulary.languages, default_language)
+    language, language_id, exact = server_language(
+        book.languages, vocabulary.languages, default_language
+    )
     if not exact and book.languages:
         lost["language"] = list(book.languages)
     elif len(book.languages) > 1:
@@ -64,10 +71,11 @@ def make_metadata(book: Book, vocabulary: Vocabulary, *, default_language: str, 
 
 
 def working_title(title: str, library_uuid: str, book_id: BookId | int) -> str:
-    """A title no other ebook has, in letters, digits, blanks, `-` and `~` only: `Voina i mir ~1a2b3c4d-17`.
+    """A title no other ebook has, in letters, digits, blanks, `-` and `~` only: `Voina
+    i mir ~1a2b3c4d-17`.
 
-    `/`, `%` and `_` break the server's look-up by title; other scripts become blanks in its directory names.
-    """
+    `/`, `%` and `_` break the server's look-up by title; other scripts become blanks in
+    its directory names."""
     mark = f"{_library_mark(library_uuid)}{book_id}"
     plain = _NOT_PLAIN.sub(" ", anyascii(sanitize_text(title[:TITLE_LENGTH])))
     head = " ".join(plain.split())[: WORKING_LENGTH - len(mark)].strip(" -")
@@ -75,14 +83,17 @@ def working_title(title: str, library_uuid: str, book_id: BookId | int) -> str:
 
 
 def plain_title(working_title: str) -> str:
-    """The working title without its mark: for a book whose true title the server refuses."""
+    """The working title without its mark: for a book whose true title the server
+    refuses."""
     return working_title.rpartition(" ~")[0] or working_title
 
 
 def marked_book(title: str, library_uuid: str) -> BookId | None:
     """The book that a working title of this library names; None for any other title."""
     _head, mark, number = title.rpartition(_library_mark(library_uuid))
-    return BookId(int(number)) if mark and re.fullmatch(r"[0-9]{1,18}", number) else None
+    return (
+        BookId(int(number)) if mark and re.fullmatch(r"[0-9]{1,18}", number) else None
+    )
 
 
 def _library_mark(library_uuid: str) -> str:
@@ -95,12 +106,15 @@ def person(author: Author) -> PersonName:
     return PersonName(name.last[:NAME_LENGTH].strip(), name.first[:NAME_LENGTH].strip())
 
 
-def server_language(codes: Sequence[str], known: Mapping[str, int], default: str) -> tuple[str, int, bool]:
-    """The server's code and id for Calibre's codes, and whether it is the book's own language.
+def server_language(
+    codes: Sequence[str], known: Mapping[str, int], default: str
+) -> tuple[str, int, bool]:
+    """The server's code and id for Calibre's codes, and whether it is the book's own
+    language.
 
-    The same language or its macrolanguage (`cmn` is `zh`), never a neighbour; a country or a script
-    counts only where the server makes the difference (`pt_BR` is `pt-BR`, else `pt`). Raises
-    Misconfigured when the default is needed and the server lacks it.
+    The same language or its macrolanguage (`cmn` is `zh`), never a neighbour; a country
+    or a script counts only where the server makes the difference (`pt_BR` is `pt-BR`,
+    else `pt`). Raises Misconfigured when the default is needed and the server lacks it.
     """
     by_tag: dict[str, str] = {}
     for code in sorted(known, key=len):
@@ -110,7 +124,9 @@ def server_language(codes: Sequence[str], known: Mapping[str, int], default: str
     own = next((by_tag[tag] for tag in wanted if tag in by_tag), None)
     if own is not None:
         return own, known[own], True
-    fallback = next((by_tag[tag] for tag in language_tags(default) if tag in by_tag), default)
+    fallback = next(
+        (by_tag[tag] for tag in language_tags(default) if tag in by_tag), default
+    )
     if fallback not in known:
         raise Misconfigured(
             f"the server has no language {default!r}; set DEFAULT_LANGUAGE to one it has: "
@@ -121,11 +137,12 @@ def server_language(codes: Sequence[str], known: Mapping[str, int], default: str
 
 @functools.lru_cache(maxsize=4096)
 def language_tags(text: str) -> tuple[str, ...]:
-    """Standard tags of a language, the most exact first: `fr_FR` is fr-fr and fr, `ger` is de.
+    """Standard tags of a language, the most exact first: `fr_FR` is fr-fr and fr, `ger`
+    is de.
 
-    ISO 639-1, -2/B, -2/T and -3 codes in any case, with a country, a script or an encoding
-    (`fr_FR.UTF-8`), and the name that ISO gives (`German`); () for no language.
-    """
+    ISO 639-1, -2/B, -2/T and -3 codes in any case, with a country, a script or an
+    encoding (`fr_FR.UTF-8`), and the name that ISO gives (`German`); () for no
+    language."""
     tag = text.strip().partition(".")[0].partition("@")[0].replace("_", "-").strip("-")
     primary = tag.partition("-")[0]
     standard = [_standard(part) for part in (tag, primary) if part]
@@ -136,7 +153,8 @@ def language_tags(text: str) -> tuple[str, ...]:
 
 
 def _standard(tag: str) -> str:
-    """The shortest form of a tag, or of its macrolanguage: rus -> ru, cmn -> zh; "" for no tag."""
+    """The shortest form of a tag, or of its macrolanguage: rus -> ru, cmn -> zh; "" for
+    no tag."""
     # Only here: its tables cost as much as the rest of a worker's start.
     import langcodes
     from langcodes.tag_parser import LanguageTagError
@@ -158,16 +176,23 @@ def _code_of_name(name: str) -> str:
         return ""
 
 
-def server_genres(tags: Iterable[str], known: Mapping[str, int]) -> tuple[tuple[tuple[int, str], ...], tuple[str, ...]]:
-    """The server's genres for Calibre's tags, without duplicates, and the tags that have none.
+def server_genres(
+    tags: Iterable[str], known: Mapping[str, int]
+) -> tuple[tuple[tuple[int, str], ...], tuple[str, ...]]:
+    """The server's genres for Calibre's tags, without duplicates, and the tags that
+    have none.
 
-    By name whatever its case, then by synonym; a tag such as `Fiction.Fantasy` is tried whole, then by its parts.
-    """
+    By name whatever its case, then by synonym; a tag such as `Fiction.Fantasy` is tried
+    whole, then by its parts."""
     spelled = {name.casefold(): name for name in known}
     found: dict[int, str] = {}
     unknown: list[str] = []
     for tag in tags:
-        matches = [name for part in (tag, *_HIERARCHY.split(tag)) if (name := _genre(part, spelled)) is not None]
+        matches = [
+            name
+            for part in (tag, *_HIERARCHY.split(tag))
+            if (name := _genre(part, spelled)) is not None
+        ]
         whole = _genre(tag, spelled)
         for name in [whole] if whole is not None else matches:
             found.setdefault(known[name], name)
@@ -178,17 +203,24 @@ def server_genres(tags: Iterable[str], known: Mapping[str, int]) -> tuple[tuple[
 
 def _genre(tag: str, spelled: Mapping[str, str]) -> str | None:
     key = " ".join(tag.casefold().replace("-", " ").split())
-    candidates = (tag.strip().casefold(), key, *(name.casefold() for name in SYNONYMS.get(key, ())))
+    candidates = (
+        tag.strip().casefold(),
+        key,
+        *(name.casefold() for name in SYNONYMS.get(key, ())),
+    )
     return next((spelled[name] for name in candidates if name in spelled), None)
 
 
 def too_long_for_paths(metadata: EbookMetadata) -> bool:
-    """Would authors and series push a file or directory name of the server over its limits?
+    """Would authors and series push a file or directory name of the server over its
+    limits?
 
-    Names on the server: `<authors> - <series> <index> - <title>.<ext>`, 255 bytes each, 512 for the path. Up to three
-    authors are spelled out. Such a book is created without them; they come with the closing change.
-    """
-    names = sum(len(f"{author.last} {author.first}") + 2 for author in metadata.authors[:3])
+    Names on the server: `<authors> - <series> <index> - <title>.<ext>`, 255 bytes each,
+    512 for the path. Up to three authors are spelled out. Such a book is created
+    without them; they come with the closing change."""
+    names = sum(
+        len(f"{author.last} {author.first}") + 2 for author in metadata.authors[:3]
+    )
     return names + len(metadata.series or "") > PATH_BUDGET
 
 

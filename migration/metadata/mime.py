@@ -1,8 +1,8 @@
-"""The MIME types under which MyBookshelf2 knows the formats it ships; others are named after their extension.
+"""The MIME types under which MyBookshelf2 knows the formats it ships; others are named
+after their extension.
 
-`application/octet-stream` is never sent for anything but chm: the server takes it for chm whatever the extension,
-and then fails on the file.
-"""
+`application/octet-stream` is never sent for anything but chm: the server takes it for
+chm whatever the extension, and then fails on the file."""
 
 _MIME_TYPES = {
     "azw3": "application/x-mobi8-ebook",
@@ -26,7 +26,8 @@ _MIME_TYPES = {
 
 
 def mime_type(extension: str) -> str:
-    """The MIME type to send for a lower-case extension; plain ASCII whatever the extension is."""
+    """The MIME type to send for a lower-case extension; plain ASCII whatever the
+    extension is."""
     safe = "".join(char for char in extension if char.isascii() and char.isalnum())
     return _MIME_TYPES.get(extension, f"application/x-format-{safe or 'none'}")
 

@@ -1,4 +1,5 @@
-"""What the server cannot take, told before a byte is read or sent: by size and format alone. Pure."""
+"""What the server cannot take, told before a byte is read or sent: by size and format
+alone. Pure."""
 
 from common.sanitize import for_log
 from migration.errors import EmptyFile, TooBig, Unsupported
@@ -12,12 +13,19 @@ LONGEST_EXTENSION = 16
 
 
 def refuse_unsendable(file: BookFile, limit: int) -> None:
-    """Raises TooBig (`limit` is the server's, bytes of a whole body), EmptyFile or Unsupported, with evidence."""
+    """Raises TooBig (`limit` is the server's, bytes of a whole body), EmptyFile or
+    Unsupported, with evidence."""
     with about(file.id):
         if file.size + FRAMING_BYTES > limit:
             raise TooBig(f"{file.size} bytes; the server accepts {limit} with framing")
         if file.size == 0:
             raise EmptyFile("the file is empty")
         extension = file.id.format
-        if not (extension.isascii() and extension.isalnum() and len(extension) <= LONGEST_EXTENSION):
-            raise Unsupported(f"{for_log(extension)!r} is not a format a server could know")
+        if not (
+            extension.isascii()
+            and extension.isalnum()
+            and len(extension) <= LONGEST_EXTENSION
+        ):
+            raise Unsupported(
+                f"{for_log(extension)!r} is not a format a server could know"
+            )

@@ -1,1 +1,2 @@
-"""MyBookshelf2 over REST and WebSocket: the only maker of receipts, the only translator of its responses."""
+"""MyBookshelf2 over REST and WebSocket: the only maker of receipts, the only translator
+of its responses."""

@@ -1,10 +1,11 @@
-"""MyBookshelf2 over REST and WebSocket: the only maker of `Receipt`, the only translator of its answers into errors.
+"""MyBookshelf2 over REST and WebSocket: the only maker of `Receipt`, the only
+translator of its answers into errors.
 
-What is no answer of the protocol never gets here: `answers` decides that, and `wire` raises. Most errors of this server
-come with HTTP 200 and a key `error`; see the traps in the protocol reference. Requests that must not be repeated
-blindly (create, attach) cannot be sent without the ledger's fresh intention, and raise ResponseLost when their answer is
-lost; the caller reconciles.
-"""
+What is no answer of the protocol never gets here: `answers` decides that, and `wire`
+raises. Most errors of this server come with HTTP 200 and a key `error`; see the traps
+in the protocol reference. Requests that must not be repeated blindly (create, attach)
+cannot be sent without the ledger's fresh intention, and raise ResponseLost when their
+answer is lost; the caller reconciles."""
 
 import os
 import re
@@ -19,11 +20,11 @@ from urllib.parse import quote, urlsplit
 from common.json_value import Json
 from common.settings.worker import Waits
 from migration.errors import (
-    ResponseLost,
     LoginRefused,
     MigrationError,
     RefusedByServer,
     Rejected,
+    ResponseLost,
     ServerFault,
     TooBig,
     Transient,
@@ -32,7 +33,16 @@ from migration.errors import (
 from migration.evidence import about
 from migration.ledger.tables.books import Asked, Intended
 from migration.metadata.mime import mime_type
-from migration.model import EbookMetadata, Digest, EbookId, Receipt, RemoteMatch, SourceId, UploadId, Vocabulary
+from migration.model import (
+    Digest,
+    EbookId,
+    EbookMetadata,
+    Receipt,
+    RemoteMatch,
+    SourceId,
+    UploadId,
+    Vocabulary,
+)
 from migration.server import lookup, payloads, shapes
 from migration.server.engine.backends import Backend, Backends
 from migration.server.engine.calls import TaskEngine, Unauthorized, patience_for
@@ -44,12 +54,15 @@ from migration.server.transport import Body, HttpTransport
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: The access token is renewed this many seconds before it expires, or half way when it lives for less than twice that.
+#: The access token is renewed this many seconds before it expires, or half way when it
+#: lives for less than twice that.
 RENEW_SECONDS = 600.0
-#: Seconds a token lives, as far as we go by it: what the server's default is, and what is taken for granted where it
-#: says nothing that can be right. One that expires earlier is refused, and then we log in again.
+#: Seconds a token lives, as far as we go by it: what the server's default is, and what
+#: is taken for granted where it says nothing that can be right. One that expires
+#: earlier is refused, and then we log in again.
 LONGEST_LIFE, USUAL_LIFE = 4 * 3600.0, 3600.0
-#: A fresh token that is refused this often in a row means that the user may not do it, not that it has expired.
+#: A fresh token that is refused this often in a row means that the user may not do it,
+#: not that it has expired.
 PERSISTENT_REFUSALS = 6
 
 #: Ebooks of a page of a list; the server gives no more.
@@ -71,7 +84,8 @@ class Outgoing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """What the server made of an upload: the identity of its bytes, the ids of our names, whether it has a cover."""
+    """What the server made of an upload: the identity of its bytes, the ids of our
+    names, whether it has a cover."""
 
     upload_id: UploadId
     digest: Digest
@@ -110,18 +124,26 @@ class BookshelfClient:
         self._ebooks, self._sources = Sequence("ebook"), Sequence("source")
         waits = waits or Waits()
         self._backends = Backends(waits.silent_seconds)
-        self._engine = TaskEngine(ws_urls, self.access_token, self._backends, patience_for(waits.task_seconds))
+        self._engine = TaskEngine(
+            ws_urls, self.access_token, self._backends, patience_for(waits.task_seconds)
+        )
         self.user_id = ""
 
-    # -- session --------------------------------------------------------------------------------------------------
+    # -- session -----------------------------------------------------------------------
 
     def login(self) -> None:
-        """Gets a new access token. Raises LoginRefused when the server itself says so, and Transient."""
-        response = self._http.send("POST", "/login", body={"username": self._username, "password": self._password})
+        """Gets a new access token. Raises LoginRefused when the server itself says so,
+        and Transient."""
+        response = self._http.send(
+            "POST",
+            "/login",
+            body={"username": self._username, "password": self._password},
+        )
         if response.error or response.status != 200:
             reason = response.error or response.text or f"HTTP {response.status}"
             raise LoginRefused(
-                f"{self.server} refused the login of {self._username!r} ({reason}); check MBS2_USERNAME and "
+                f"{self.server} refused the login of {self._username!r} ({reason}); "
+                "check MBS2_USERNAME and "
                 "MBS2_PASSWORD"
             )
         token = payloads.text(response.mapping(), "access_token")
@@ -131,7 +153,8 @@ class BookshelfClient:
         self._token = token
 
     def probe(self) -> Transient | None:
-        """What is still wrong with the server, None when nothing is: app, database and task engine are each asked.
+        """What is still wrong with the server, None when nothing is: app, database and
+        task engine are each asked.
 
         Takes at most the time-outs of one request and of two tasks. Raises Fatal.
         """
@@ -146,17 +169,25 @@ class BookshelfClient:
         return None
 
     def silent(self) -> str:
-        """Which part of the server has answered nobody for too long, as a sentence, or ""."""
+        """Which part of the server has answered nobody for too long, as a sentence, or
+        ""."""
         return self._backends.silent()
 
     def vocabulary(self) -> Vocabulary:
-        """The languages and genres the server can express; and how it treats connections is found out."""
+        """The languages and genres the server can express; and how it treats
+        connections is found out."""
         self._http.learn_manners()
         languages = payloads.objects(self._call("GET", "/api/languages"))
         genres = payloads.objects(self._call("GET", "/api/genres"))
         return Vocabulary(
-            {str(item.get("code")): payloads.integer(item.get("id")) for item in languages},
-            {str(item.get("name")): payloads.integer(item.get("id")) for item in genres},
+            {
+                str(item.get("code")): payloads.integer(item.get("id"))
+                for item in languages
+            },
+            {
+                str(item.get("name")): payloads.integer(item.get("id"))
+                for item in genres
+            },
         )
 
     def close(self) -> None:
@@ -164,39 +195,60 @@ class BookshelfClient:
         self._http.close()
         self._engine.close()
 
-    # -- one file -------------------------------------------------------------------------------------------------
+    # -- one file ----------------------------------------------------------------------
 
     def check(self, digest: Digest, extension: str) -> RemoteMatch | None:
-        """Asks before sending. Returns a RemoteMatch when the server has these bytes; raises TooBig, Unsupported."""
+        """Asks before sending. Returns a RemoteMatch when the server has these bytes;
+        raises TooBig, Unsupported."""
         response = self._call(
             "POST",
             "/api/upload/check",
-            {"mime_type": mime_type(extension), "size": digest.size, "hash": digest.sha1, "extension": extension},
+            {
+                "mime_type": mime_type(extension),
+                "size": digest.size,
+                "hash": digest.sha1,
+                "extension": extension,
+            },
         )
         with about(digest):
             return self._upload_verdict(response, digest)
 
-    def upload(self, outgoing: Outgoing, digest: Digest, extension: str) -> str | RemoteMatch:
-        """Sends a file; returns the server's name for it, or a RemoteMatch when it has these bytes already.
+    def upload(
+        self, outgoing: Outgoing, digest: Digest, extension: str
+    ) -> str | RemoteMatch:
+        """Sends a file; returns the server's name for it, or a RemoteMatch when it has
+        these bytes already.
 
-        An upload that is never attached is cleaned up by the server, so this may be repeated.
-        """
+        An upload that is never attached is cleaned up by the server, so this may be
+        repeated."""
         name = f"{digest.sha1}.{extension}"
         body = payloads.Multipart(name, outgoing, outgoing.len, mime_type(extension))
-        response = self._call("POST", "/api/upload", upload=(body, body.content_type), once=True)
+        response = self._call(
+            "POST", "/api/upload", upload=(body, body.content_type), once=True
+        )
         with about(digest):
             match = self._upload_verdict(response, digest)
         return match or payloads.text(response.mapping(), "file")
 
     def extract(self, file: str, metadata: EbookMetadata) -> UploadId:
-        """Lets the server read the uploaded file's metadata, with Calibre's proposed."""
-        return UploadId(payloads.integer(self._task(TaskEngine.call, "metadata", [file, payloads.proposed(metadata)])))
+        """Lets the server read the uploaded file's metadata, with Calibre's
+        proposed."""
+        return UploadId(
+            payloads.integer(
+                self._task(
+                    TaskEngine.call, "metadata", [file, payloads.proposed(metadata)]
+                )
+            )
+        )
 
     def extracted(self, upload_id: UploadId) -> Extracted:
-        """What the server made of an upload. Raises ServerFault when it does not know it any more."""
+        """What the server made of an upload. Raises ServerFault when it does not know
+        it any more."""
         response = self._call("GET", f"/api/uploads-meta/{upload_id}")
         if response.status != 200:
-            raise ServerFault(f"{self.server} does not know upload {upload_id} any more; the file is sent again")
+            raise ServerFault(
+                f"{self.server} does not know upload {upload_id} any more; the file is sent again"
+            )
         meta = response.mapping()
         found = meta.get("meta")
         return Extracted(
@@ -206,24 +258,37 @@ class BookshelfClient:
             bool(meta.get("cover")),
         )
 
-    # -- one book -------------------------------------------------------------------------------------------------
+    # -- one book ----------------------------------------------------------------------
 
     def find(self, title: str) -> list[EbookId]:
-        """The ebooks with exactly this title, as the server lists them; a working title is unique, so at most one.
+        """The ebooks with exactly this title, as the server lists them; a working title
+        is unique, so at most one.
 
         Raises Transient when nobody can tell: only a list says "not there".
         """
         return lookup.find(lambda path: self._call("GET", path), title)
 
     def search(self, words: str) -> list[EbookId]:
-        """The first ebooks, 100 at most, whose authors, title and series have all these words."""
-        response = self._accepted(self._call("GET", f"/api/search/{quote(words, safe='')}?page_size=100"))
-        return [EbookId(payloads.integer(item.get("id"))) for item in payloads.items(response)]
+        """The first ebooks, 100 at most, whose authors, title and series have all these
+        words."""
+        response = self._accepted(
+            self._call("GET", f"/api/search/{quote(words, safe='')}?page_size=100")
+        )
+        return [
+            EbookId(payloads.integer(item.get("id")))
+            for item in payloads.items(response)
+        ]
 
     def create(
-        self, intended: Intended, metadata: EbookMetadata, ids: Mapping[tuple[str, str], int], *, bare: bool
+        self,
+        intended: Intended,
+        metadata: EbookMetadata,
+        ids: Mapping[tuple[str, str], int],
+        *,
+        bare: bool,
     ) -> EbookId:
-        """Makes the ebook under its working title; without authors and series when `bare`.
+        """Makes the ebook under its working title; without authors and series when
+        `bare`.
 
         Raises PutAside when the intention is not fresh; ResponseLost, RefusedByServer.
         """
@@ -240,46 +305,70 @@ class BookshelfClient:
         with about(intended.book_id):
             response = self._call("POST", "/api/ebooks", body)
             if response.error.startswith("Unknown id"):
-                # Of another database: the embedded server's word for what is HTTP 500 on MyBookshelf2.
-                raise ResponseLost(f"the server knows an id of ours no more: {response.error}", still_running=False)
+                # Of another database: the embedded server's word for what is HTTP 500
+                # on MyBookshelf2.
+                raise ResponseLost(
+                    f"the server knows an id of ours no more: {response.error}",
+                    still_running=False,
+                )
             self._accepted(response)
-        return EbookId(self._ebooks.made(payloads.integer(response.mapping().get("id")), before))
+        return EbookId(
+            self._ebooks.made(payloads.integer(response.mapping().get("id")), before)
+        )
 
     def attach(self, intended: Intended, ebook_id: EbookId) -> Receipt:
-        """Moves the upload that was intended into an ebook. Raises ResponseLost, AttachedElsewhere, RefusedByServer.
+        """Moves the upload that was intended into an ebook. Raises ResponseLost,
+        AttachedElsewhere, RefusedByServer.
 
-        PutAside when the intention is not fresh. HTTP 404 (no such ebook or upload) is what a second
-        try gets, so it too is ResponseLost: reconcile.
-        """
+        PutAside when the intention is not fresh. HTTP 404 (no such ebook or upload) is
+        what a second try gets, so it too is ResponseLost: reconcile."""
         intended.spend(Asked.ATTACH)
         before = self._sources.highest
         upload_id, digest = intended.intention.upload_id, intended.intention.digest
         if upload_id is None or digest is None:
-            raise ValueError(f"an intention to attach without an upload: {intended.intention}")
-        response = self._call("POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": upload_id})
+            raise ValueError(
+                f"an intention to attach without an upload: {intended.intention}"
+            )
+        response = self._call(
+            "POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": upload_id}
+        )
         if response.status == 404:
-            raise ResponseLost(f"add-upload to ebook {ebook_id}: the upload or the ebook is gone", still_running=False)
+            raise ResponseLost(
+                f"add-upload to ebook {ebook_id}: the upload or the ebook is gone",
+                still_running=False,
+            )
         return self._receipt(response, ebook_id, digest, before)
 
-    def _receipt(self, response: Response, ebook_id: EbookId, digest: Digest, before: int) -> Receipt:
+    def _receipt(
+        self, response: Response, ebook_id: EbookId, digest: Digest, before: int
+    ) -> Receipt:
         """What add-upload says; `before` was the highest source when it was asked."""
         if "already exists" in response.error:
             existing = _EXISTING.search(response.error)
             if existing is not None and int(existing[2]) == ebook_id:
                 return Receipt(digest, ebook_id, SourceId(int(existing[1])))
-            raise AttachedElsewhere(RemoteMatch(digest, EbookId(int(existing[2])) if existing else None))
+            raise AttachedElsewhere(
+                RemoteMatch(digest, EbookId(int(existing[2])) if existing else None)
+            )
         with about(digest):
             accepted = self._accepted(response)
-        made = self._sources.made(payloads.integer(accepted.mapping().get("id")), before)
+        made = self._sources.made(
+            payloads.integer(accepted.mapping().get("id")), before
+        )
         return Receipt(digest, ebook_id, SourceId(made))
 
     def attached(
-        self, ebook_id: EbookId, digest: Digest, extension: str, upload_id: UploadId | None = None
+        self,
+        ebook_id: EbookId,
+        digest: Digest,
+        extension: str,
+        upload_id: UploadId | None = None,
     ) -> Receipt | None:
-        """Reconciles a lost answer: the receipt when the server has these bytes and this ebook holds them, else None.
+        """Reconciles a lost answer: the receipt when the server has these bytes and
+        this ebook holds them, else None.
 
-        Raises AttachedElsewhere when it has them in another ebook, Transient when it cannot be told.
-        """
+        Raises AttachedElsewhere when it has them in another ebook, Transient when it
+        cannot be told."""
         match = self.check(digest, extension)
         if match is None:
             return None
@@ -291,27 +380,41 @@ class BookshelfClient:
             raise AttachedElsewhere(match)
         return self._attached_after_all(ebook_id, digest, upload_id)
 
-    def _attached_after_all(self, ebook_id: EbookId, digest: Digest, upload_id: UploadId) -> Receipt:
-        """The server has the bytes and an ebook does not show them. Whether it went there the upload itself tells.
+    def _attached_after_all(
+        self, ebook_id: EbookId, digest: Digest, upload_id: UploadId
+    ) -> Receipt:
+        """The server has the bytes and an ebook does not show them. Whether it went
+        there the upload itself tells.
 
         One that was attached is gone, and another ebook that has the bytes is named.
         """
-        response = self._call("POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": upload_id})
+        response = self._call(
+            "POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": upload_id}
+        )
         if response.status == 404:
             raise ServerFault(
-                f"the server has taken upload {upload_id} and does not show it in ebook {ebook_id}: an old answer of a "
+                f"the server has taken upload {upload_id} and does not show it in "
+                f"ebook {ebook_id}: an old answer of a "
                 "cache, or somebody moved the file; in that case delete the empty ebook there"
             )
         return self._receipt(response, ebook_id, digest, 0)
 
     def ebook(self, ebook_id: EbookId) -> Ebook | None:
-        """The ebook as it is now; None when the server itself says that there is none."""
+        """The ebook as it is now; None when the server itself says that there is
+        none."""
         response = self._call("GET", f"/api/ebooks/{ebook_id}")
-        return None if response.status == 404 else payloads.ebook(ebook_id, self._accepted(response).mapping())
+        return (
+            None
+            if response.status == 404
+            else payloads.ebook(ebook_id, self._accepted(response).mapping())
+        )
 
     def newest(self, page: int, size: int = PAGE_SIZE) -> Listing:
-        """A page of the server's ebooks, newest first; pages count from 1, and one after the last is empty."""
-        response = self._call("GET", f"/api/ebooks?sort=-created&page={page}&page_size={size}")
+        """A page of the server's ebooks, newest first; pages count from 1, and one
+        after the last is empty."""
+        response = self._call(
+            "GET", f"/api/ebooks?sort=-created&page={page}&page_size={size}"
+        )
         if response.status == 404 and page > 1:
             return Listing(0, ())
         listing = payloads.listing(self._accepted(response))
@@ -320,21 +423,33 @@ class BookshelfClient:
         return listing
 
     def change(
-        self, ebook: Ebook, metadata: EbookMetadata, ids: Mapping[tuple[str, str], int], *, title: str, bare: bool
+        self,
+        ebook: Ebook,
+        metadata: EbookMetadata,
+        ids: Mapping[tuple[str, str], int],
+        *,
+        title: str,
+        bare: bool,
     ) -> None:
-        """Gives the ebook a title; authors and series too when it was made `bare`. Raises ServerFault when stale.
+        """Gives the ebook a title; authors and series too when it was made `bare`.
+        Raises ServerFault when stale.
 
-        An ebook that was guessed is asked for when the guess was wrong; the server has changed nothing then. It is left
-        alone when somebody else has given it a title meanwhile.
-        """
+        An ebook that was guessed is asked for when the guess was wrong; the server has
+        changed nothing then. It is left alone when somebody else has given it a title
+        meanwhile."""
         body: dict[str, Json] = {"title": title, "version_id": ebook.version}
         if bare:
-            body |= {"authors": payloads.authors(metadata, ids), **payloads.series(metadata, ids)}
+            body |= {
+                "authors": payloads.authors(metadata, ids),
+                **payloads.series(metadata, ids),
+            }
         response = self._call("PATCH", f"/api/ebooks/{ebook.id}", body)
         if "Stalled record" in response.error:
             current = self.ebook(ebook.id) if ebook.guessed else None
             if current is None:
-                raise ServerFault(f"ebook {ebook.id} was changed by somebody else meanwhile")
+                raise ServerFault(
+                    f"ebook {ebook.id} was changed by somebody else meanwhile"
+                )
             if current.title == ebook.title:
                 self.change(current, metadata, ids, title=title, bare=bare)
             return
@@ -342,18 +457,29 @@ class BookshelfClient:
 
     def rate(self, ebook_id: EbookId, rating: int) -> None:
         """Sets this user's rating, 0-100."""
-        self._accepted(self._call("POST", f"/api/ebooks/{ebook_id}/rate", {"rating": rating}))
+        self._accepted(
+            self._call("POST", f"/api/ebooks/{ebook_id}/rate", {"rating": rating})
+        )
 
     def set_cover(self, ebook_id: EbookId, cover: IO[bytes]) -> None:
         """Sends Calibre's cover.jpg and makes it the ebook's."""
         size = cover.seek(0, os.SEEK_END)
         cover.seek(0)
         body = payloads.Multipart("cover.jpg", cover, size, "image/jpeg")
-        response = self._accepted(self._call("POST", "/api/upload-cover", upload=(body, body.content_type), once=True))
-        self._task(TaskEngine.call, "cover", [payloads.text(response.mapping(), "file"), ebook_id])
+        response = self._accepted(
+            self._call(
+                "POST", "/api/upload-cover", upload=(body, body.content_type), once=True
+            )
+        )
+        self._task(
+            TaskEngine.call,
+            "cover",
+            [payloads.text(response.mapping(), "file"), ebook_id],
+        )
 
     def delete(self, ebook_id: EbookId) -> None:
-        """Removes an ebook that was made and never got a file; one that is gone already is fine.
+        """Removes an ebook that was made and never got a file; one that is gone already
+        is fine.
 
         It is looked at once more before. Raises ServerFault when it holds files.
         """
@@ -361,15 +487,18 @@ class BookshelfClient:
         if ebook is None:
             return
         if ebook.sources:
-            raise ServerFault(f"ebook {ebook_id} holds files after all; it is not deleted")
+            raise ServerFault(
+                f"ebook {ebook_id} holds files after all; it is not deleted"
+            )
         response = self._call("DELETE", f"/api/ebooks/{ebook_id}")
         if response.status != 404:
             self._accepted(response)
 
-    # -- how ------------------------------------------------------------------------------------------------------
+    # -- how ---------------------------------------------------------------------------
 
     def access_token(self) -> str:
-        """A token that is good for some minutes; logs in when the last one is about to expire. Raises LoginRefused."""
+        """A token that is good for some minutes; logs in when the last one is about to
+        expire. Raises LoginRefused."""
         if not self._token or time.monotonic() > self._renew_at:
             self.login_again(self._token)
         return self._token
@@ -389,37 +518,50 @@ class BookshelfClient:
         upload: tuple[Any, str] | None = None,
         once: bool = False,
     ) -> Response:
-        """Sends with the token; logs in again on 401, once. The server's own 401 was certainly not carried out.
+        """Sends with the token; logs in again on 401, once. The server's own 401 was
+        certainly not carried out.
 
-        `once`: the body is a stream that cannot be sent a second time; then 401 is a ServerFault, and the next try of
-        the whole file finds a fresh token.
-        """
+        `once`: the body is a stream that cannot be sent a second time; then 401 is a
+        ServerFault, and the next try of the whole file finds a fresh token."""
         token = self.access_token()
-        # A file takes as long as it takes: only small requests tell that nobody answers.
+        # A file takes as long as it takes: only small requests tell that nobody
+        # answers.
         with nullcontext() if upload else self._backends.asking(Backend.APP):
-            response = self._http.send(method, path, body=body, upload=upload, token=token)
+            response = self._http.send(
+                method, path, body=body, upload=upload, token=token
+            )
         self._backends.heard(Backend.APP)
         if response.status == 401:
             self.login_again(token)
             if once:
-                raise ServerFault(f"{method} {path}: the token had expired; logged in again")
+                raise ServerFault(
+                    f"{method} {path}: the token had expired; logged in again"
+                )
             response = self._http.send(method, path, body=body, token=self._token)
         self._refusals = self._refusals + 1 if response.status == 401 else 0
         if response.status == 401 and self._refusals < PERSISTENT_REFUSALS:
             raise ServerFault(f"{method} {path}: HTTP 401 right after a login")
         if response.status == 401:
             raise LoginRefused(
-                f"{self.server} does not let {self._username!r} do {method} {path}; the user needs the role 'user'"
+                f"{self.server} does not let {self._username!r} do {method} {path}; "
+                "the user needs the role 'user'"
             )
         if response.status == 403:
             raise RefusedByServer(
-                f"the server says: {response.text}; {self._username!r} may only change ebooks of its own, "
+                f"the server says: {response.text}; {self._username!r} may only "
+                "change ebooks of its own, "
                 "unless it has the role 'superuser'"
             )
         return response
 
-    def _task(self, do: Callable[Concatenate[TaskEngine, P], R], *args: P.args, **more: P.kwargs) -> R:
-        """Lets the task engine do something; logs in again, once, when it refuses the token."""
+    def _task(
+        self,
+        do: Callable[Concatenate[TaskEngine, P], R],
+        *args: P.args,
+        **more: P.kwargs,
+    ) -> R:
+        """Lets the task engine do something; logs in again, once, when it refuses the
+        token."""
         try:
             return do(self._engine, *args, **more)
         except Unauthorized:
@@ -427,7 +569,9 @@ class BookshelfClient:
         try:
             return do(self._engine, *args, **more)
         except Unauthorized:
-            raise LoginRefused(f"the task engine of {self.server} refuses the token of {self._username!r}") from None
+            raise LoginRefused(
+                f"the task engine of {self.server} refuses the token of {self._username!r}"
+            ) from None
 
     def _upload_verdict(self, response: Response, digest: Digest) -> RemoteMatch | None:
         """What `check` and `upload` say of a file; None means yes."""
@@ -442,30 +586,41 @@ class BookshelfClient:
         return None
 
     def _accepted(self, response: Response) -> Response:
-        """The answer itself when it says yes. Raises RefusedByServer with the server's words."""
+        """The answer itself when it says yes. Raises RefusedByServer with the server's
+        words."""
         if response.error or response.status >= 400:
-            raise RefusedByServer(f"the server says: {response.error or response.text or f'HTTP {response.status}'}")
+            raise RefusedByServer(
+                f"the server says: {response.error or response.text or f'HTTP {response.status}'}"
+            )
         return response
 
 
 def renew_after(claims: Mapping[str, Json], now: float) -> float:
     """Seconds after which a token that was given just now is to be renewed.
 
-    Its life is what it says of itself (`exp` less `iat`, both by the server's clock), or else `exp` less our `now`,
-    where that makes sense: the two clocks may be hours apart.
-    """
+    Its life is what it says of itself (`exp` less `iat`, both by the server's clock),
+    or else `exp` less our `now`, where that makes sense: the two clocks may be hours
+    apart."""
     expires, given = claims.get("exp"), claims.get("iat", now)
     life = USUAL_LIFE
-    if isinstance(expires, int | float) and isinstance(given, int | float) and expires - given > 0:
+    if (
+        isinstance(expires, int | float)
+        and isinstance(given, int | float)
+        and expires - given > 0
+    ):
         life = min(float(expires - given), LONGEST_LIFE)
     return max(life - RENEW_SECONDS, life / 2)
 
 
 def task_urls(server: str, given: str = "") -> tuple[str, ...]:
-    """Where the task engine may be: the URL given, or else the server's own port, `/ws`, then port 8080."""
+    """Where the task engine may be: the URL given, or else the server's own port,
+    `/ws`, then port 8080."""
     if given:
         return (given.rstrip("/"),)
     parts = urlsplit(server)
     scheme = "wss" if parts.scheme == "https" else "ws"
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{scheme}://{parts.netloc.rpartition('@')[2]}/ws", f"{scheme}://{host}:8080/ws"
+    return (
+        f"{scheme}://{parts.netloc.rpartition('@')[2]}/ws",
+        f"{scheme}://{host}:8080/ws",
+    )

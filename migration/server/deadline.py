@@ -1,4 +1,5 @@
-"""HTTP answers that must be whole within their time-out: a byte every five seconds is no way round it."""
+"""HTTP answers that must be whole within their time-out: a byte every five seconds is
+no way round it."""
 
 import http.client
 import io
@@ -9,14 +10,18 @@ from typing import Any
 import urllib3
 from requests.adapters import HTTPAdapter
 
-#: Bytes of a body read and sent at a time; 16 KB, as usual, cost more for large books than hashing them.
+#: Bytes of a body read and sent at a time; 16 KB, as usual, cost more for large books
+#: than hashing them.
 BLOCK_BYTES = 256 * 1024
 
 
 class _Punctual(io.RawIOBase):
-    """What comes from a socket until a moment; every wait is cut to the time that is left."""
+    """What comes from a socket until a moment; every wait is cut to the time that is
+    left."""
 
-    def __init__(self, raw: io.RawIOBase, connection: socket.socket, seconds: float) -> None:
+    def __init__(
+        self, raw: io.RawIOBase, connection: socket.socket, seconds: float
+    ) -> None:
         self._raw = raw
         self._connection = connection
         self._deadline = time.monotonic() + seconds
@@ -40,7 +45,8 @@ class _Punctual(io.RawIOBase):
 
 
 class PunctualResponse(http.client.HTTPResponse):
-    """Headers and body must be there within the connection's time-out, counted from the end of the request."""
+    """Headers and body must be there within the connection's time-out, counted from the
+    end of the request."""
 
     def __init__(self, connection: socket.socket, *args: Any, **more: Any) -> None:
         super().__init__(connection, *args, **more)

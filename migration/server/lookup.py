@@ -1,9 +1,10 @@
 """Finding ebooks by their exact title, with the two look-ups that the server has.
 
-The index lists the titles that begin so: its answer proves that one is there, and that none is. It is HTTP 500 as soon
-as it would list a rated ebook on a server whose environment lacks simplejson, and it shows a hundred titles at most.
-The search takes words; what it finds is there, but it leaves out stop words, so that it finds nothing proves nothing.
-"""
+The index lists the titles that begin so: its answer proves that one is there, and that
+none is. It is HTTP 500 as soon as it would list a rated ebook on a server whose
+environment lacks simplejson, and it shows a hundred titles at most. The search takes
+words; what it finds is there, but it leaves out stop words, so that it finds nothing
+proves nothing."""
 
 import re
 from collections.abc import Callable
@@ -24,7 +25,8 @@ Get = Callable[[str], Response]
 
 
 def find(get: Get, title: str) -> list[EbookId]:
-    """The ebooks with exactly this title. Raises Unlisted when neither look-up can tell, Transient as `get` does.
+    """The ebooks with exactly this title. Raises Unlisted when neither look-up can
+    tell, Transient as `get` does.
 
     A title is looked for by what stands before its first slash, which no path can hold.
     """
@@ -37,14 +39,20 @@ def find(get: Get, title: str) -> list[EbookId]:
     except ServerFault as fault:
         return _searched(get, title, str(fault))
     found = _exactly(response, title)
-    shown, total = len(payloads.items(response)), payloads.integer(response.mapping().get("total"))
+    shown, total = (
+        len(payloads.items(response)),
+        payloads.integer(response.mapping().get("total")),
+    )
     if not found and shown < total:
-        return _searched(get, title, f"it shows {shown} of {total} titles that begin so")
+        return _searched(
+            get, title, f"it shows {shown} of {total} titles that begin so"
+        )
     return found
 
 
 def words_of(title: str) -> str:
-    """What the search is asked for: words and blanks alone, for punctuation breaks it."""
+    """What the search is asked for: words and blanks alone, for punctuation breaks
+    it."""
     return " ".join(re.findall(r"\w+", title)[:WORDS])
 
 
@@ -60,10 +68,15 @@ def _searched(get: Get, title: str, why: str) -> list[EbookId]:
             return found
         if len(listed) < PAGE_SIZE:
             break
-    raise Unlisted(f"the server cannot tell whether it has the title {title!r} ({why}); its search finds no such ebook")
+    raise Unlisted(
+        f"the server cannot tell whether it has the title {title!r} ({why}); its "
+        "search finds no such ebook"
+    )
 
 
 def _exactly(response: Response, title: str) -> list[EbookId]:
     return [
-        EbookId(payloads.integer(item.get("id"))) for item in payloads.items(response) if item.get("title") == title
+        EbookId(payloads.integer(item.get("id")))
+        for item in payloads.items(response)
+        if item.get("title") == title
     ]

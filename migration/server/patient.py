@@ -1,8 +1,8 @@
-"""Questions to the server that outlive its outages: tried again, waited for, and given up with a word.
+"""Questions to the server that outlive its outages: tried again, waited for, and given
+up with a word.
 
-As uploads are: after 2, 4 and 8 s; then, when the server does not answer at all, it is waited for. A
-question that it leaves open although it answers others stays open.
-"""
+As uploads are: after 2, 4 and 8 s; then, when the server does not answer at all, it is
+waited for. A question that it leaves open although it answers others stays open."""
 
 import threading
 import time
@@ -21,10 +21,10 @@ T = TypeVar("T")
 class Patience:
     """How long an answer is waited for; all in seconds but `tries`.
 
-    `first` is the wait before the second try, each further one is twice as long; `probe` lies between
-    two looks at a server that is away; `longest` is how long it may be away. Questions that stay open
-    `in_a_row` times are asked once each from then on, until one is answered.
-    """
+    `first` is the wait before the second try, each further one is twice as long;
+    `probe` lies between two looks at a server that is away; `longest` is how long it
+    may be away. Questions that stay open `in_a_row` times are asked once each from then
+    on, until one is answered."""
 
     first: float
     tries: int
@@ -34,7 +34,8 @@ class Patience:
 
 
 class Unanswered(Transient):
-    """The server left the question open; `gone`: because it has been away for too long."""
+    """The server left the question open; `gone`: because it has been away for too
+    long."""
 
     def __init__(self, message: str, *, gone: bool = False) -> None:
         super().__init__(message)
@@ -42,7 +43,8 @@ class Unanswered(Transient):
 
 
 class Questions:
-    """Asks from several threads. `sleep` may raise; `waiting` is told True when an outage begins, False at its end."""
+    """Asks from several threads. `sleep` may raise; `waiting` is told True when an
+    outage begins, False at its end."""
 
     def __init__(
         self,
@@ -60,7 +62,8 @@ class Questions:
         self._gone = ""
 
     def ask(self, question: Callable[[], T]) -> T:
-        """The answer. Raises Unanswered, and what `question` raises but for Transient."""
+        """The answer. Raises Unanswered, and what `question` raises but for
+        Transient."""
         for _outage in range(self._patience.tries):
             if self._gone:
                 raise Unanswered(f"not asked: {self._gone}", gone=True)
@@ -76,7 +79,9 @@ class Questions:
         raise Unanswered("the server went away again and again while it was asked")
 
     def _tried(self, question: Callable[[], T]) -> T:
-        tries = self._patience.tries if self._open_in_a_row < self._patience.in_a_row else 1
+        tries = (
+            self._patience.tries if self._open_in_a_row < self._patience.in_a_row else 1
+        )
         doubling = tenacity.wait_exponential(multiplier=self._patience.first)
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(tries),
@@ -88,7 +93,8 @@ class Questions:
         return retrying(question)
 
     def _is_there(self) -> bool:
-        """Does the server answer, so that only this question stays open? Waits for one that is away; False then.
+        """Does the server answer, so that only this question stays open? Waits for one
+        that is away; False then.
 
         One thread waits, the others wait for it.
         """
@@ -109,6 +115,7 @@ class Questions:
 
 
 def _asked_for(state: tenacity.RetryCallState) -> float:
-    """The seconds that a server which has trouble asked for with its answer (`Retry-After`)."""
+    """The seconds that a server which has trouble asked for with its answer
+    (`Retry-After`)."""
     error = state.outcome.exception() if state.outcome is not None else None
     return error.retry_after if isinstance(error, Transient) else 0.0

@@ -1,4 +1,5 @@
-"""What goes into the bodies of MyBookshelf2's requests, and what is read out of its responses."""
+"""What goes into the bodies of MyBookshelf2's requests, and what is read out of its
+responses."""
 
 import uuid
 from collections.abc import Mapping
@@ -7,10 +8,11 @@ from typing import Protocol
 
 from common.json_value import Json
 from migration.errors import ServerFault
-from migration.model import EbookMetadata, EbookId, PersonName, SourceId
+from migration.model import EbookId, EbookMetadata, PersonName, SourceId
 from migration.server.responses import Response
 
-#: Between the parts of a body; no book can know it. The same for all, so that a server parses the header once.
+#: Between the parts of a body; no book can know it. The same for all, so that a server
+#: parses the header once.
 BOUNDARY = uuid.uuid4().hex
 
 
@@ -42,11 +44,16 @@ class Ebook:
         """Has it authors or a series?"""
         return bool(self.ids)
 
-    def with_source(self, source: SourceId, extension: str, size: int, *, cover: bool) -> "Ebook":
-        """The ebook after an upload was attached; taking the upload's cover is a further version."""
+    def with_source(
+        self, source: SourceId, extension: str, size: int, *, cover: bool
+    ) -> "Ebook":
+        """The ebook after an upload was attached; taking the upload's cover is a
+        further version."""
         takes = cover and not self.cover
         held = (*self.sources, (source, extension, size))
-        return replace(self, version=self.version + takes, cover=self.cover or cover, sources=held)
+        return replace(
+            self, version=self.version + takes, cover=self.cover or cover, sources=held
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +73,14 @@ class Listing:
 
 
 def made(ebook_id: EbookId, title: str, ids: Mapping[tuple[str, str], int]) -> Ebook:
-    """An ebook that has just been made, as the server would show it; `ids` are those it was made with."""
+    """An ebook that has just been made, as the server would show it; `ids` are those it
+    was made with."""
     return Ebook(ebook_id, 1, title, False, ids, (), guessed=True)
 
 
 class Multipart:
-    """A body of `multipart/form-data` with one part, `file`, streamed: never more of it in memory than is asked for."""
+    """A body of `multipart/form-data` with one part, `file`, streamed: never more of it
+    in memory than is asked for."""
 
     def __init__(self, name: str, content: Readable, size: int, mime: str) -> None:
         """`content` has `size` bytes left; `name` is plain ASCII without quotes."""
@@ -84,7 +93,8 @@ class Multipart:
         self.len = len(self._head) + size + len(self._tail)
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes: the head, the content in blocks, the tail with the last of it."""
+        """The next bytes: the head, the content in blocks, the tail with the last of
+        it."""
         block = self._content.read(size)
         head, self._head = self._head, b""
         if block:
@@ -94,7 +104,8 @@ class Multipart:
 
 
 def proposed(metadata: EbookMetadata) -> dict[str, Json]:
-    """Calibre's metadata for the `metadata` task. Keys without a value are left out: null breaks the task."""
+    """Calibre's metadata for the `metadata` task. Keys without a value are left out:
+    null breaks the task."""
     keys: dict[str, Json] = {
         "title": metadata.working_title,
         "authors": [_person(author) for author in metadata.authors],
@@ -123,7 +134,9 @@ def name_keys(metadata: EbookMetadata) -> list[tuple[str, str]]:
     return [author_key(author) for author in metadata.authors] + of_series
 
 
-def authors(metadata: EbookMetadata, known_ids: Mapping[tuple[str, str], int]) -> list[Json]:
+def authors(
+    metadata: EbookMetadata, known_ids: Mapping[tuple[str, str], int]
+) -> list[Json]:
     """The authors: by id where the server knows them, else by name."""
     result: list[Json] = []
     for author in metadata.authors:
@@ -132,7 +145,9 @@ def authors(metadata: EbookMetadata, known_ids: Mapping[tuple[str, str], int]) -
     return result
 
 
-def series(metadata: EbookMetadata, known_ids: Mapping[tuple[str, str], int]) -> dict[str, Json]:
+def series(
+    metadata: EbookMetadata, known_ids: Mapping[tuple[str, str], int]
+) -> dict[str, Json]:
     """The series and index, as keys of a body; {} without a series."""
     if metadata.series is None:
         return {}
@@ -149,7 +164,9 @@ def ids(entity: Mapping[str, Json]) -> dict[tuple[str, str], int]:
     people = entity.get("authors")
     for person in people if isinstance(people, list) else []:
         if isinstance(person, dict) and isinstance(person.get("id"), int):
-            name = PersonName(str(person.get("last_name") or ""), str(person.get("first_name") or ""))
+            name = PersonName(
+                str(person.get("last_name") or ""), str(person.get("first_name") or "")
+            )
             found[author_key(name)] = integer(person["id"])
     its_series = entity.get("series")
     if isinstance(its_series, dict) and isinstance(its_series.get("id"), int):
@@ -167,37 +184,57 @@ def ebook(ebook_id: EbookId, body: Mapping[str, Json]) -> Ebook:
         bool(body.get("cover")),
         ids(body),
         tuple(
-            (SourceId(integer(source.get("id"))), str(source.get("format") or ""), integer(source.get("size")))
+            (
+                SourceId(integer(source.get("id"))),
+                str(source.get("format") or ""),
+                integer(source.get("size")),
+            )
             for source in (sources if isinstance(sources, list) else [])
             if isinstance(source, dict)
         ),
         rating=_number(body.get("rating", body.get("my_rating"))),
-        created_by=None if body.get("created_by") is None else integer(body["created_by"]),
+        created_by=None
+        if body.get("created_by") is None
+        else integer(body["created_by"]),
     )
 
 
 def listing(response: Response) -> Listing:
     """A page of ebooks. Raises ServerFault when it is none."""
-    found = [Listed(EbookId(integer(item.get("id"))), text(item, "title")) for item in items(response)]
+    found = [
+        Listed(EbookId(integer(item.get("id"))), text(item, "title"))
+        for item in items(response)
+    ]
     return Listing(integer(response.mapping().get("total")), tuple(found))
 
 
 def _number(value: Json) -> float | None:
-    return None if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+    return (
+        None
+        if isinstance(value, bool) or not isinstance(value, int | float)
+        else float(value)
+    )
 
 
 def objects(response: Response) -> list[dict[str, Json]]:
     """The objects of a list. Raises ServerFault when the answer is no list."""
     if not isinstance(response.body, list):
-        raise ServerFault(f"the server's answer is not a list: {response.error or response.text or response.status}")
+        raise ServerFault(
+            "the server's answer is not a list: "
+            f"{response.error or response.text or response.status}"
+        )
     return [item for item in response.body if isinstance(item, dict)]
 
 
 def items(response: Response) -> list[dict[str, Json]]:
-    """The objects of a page of a list. Raises ServerFault when the answer lists nothing, not even nobody."""
+    """The objects of a page of a list. Raises ServerFault when the answer lists
+    nothing, not even nobody."""
     listed = response.mapping().get("items")
     if not isinstance(listed, list):
-        raise ServerFault(f"the server's answer lists nothing: {response.error or response.text or response.status}")
+        raise ServerFault(
+            "the server's answer lists nothing: "
+            f"{response.error or response.text or response.status}"
+        )
     return [item for item in listed if isinstance(item, dict)]
 
 

@@ -1,8 +1,8 @@
-"""Optional: what the server has, read from its own PostgreSQL (`MBS2_DB_URI`), incrementally by id.
+"""Optional: what the server has, read from its own PostgreSQL (`MBS2_DB_URI`),
+incrementally by id.
 
-The table is `source(id bigint, hash varchar(128), size integer, ebook_id bigint)`; hash is SHA-1 in
-lower-case hex. Only ever SELECTs.
-"""
+The table is `source(id bigint, hash varchar(128), size integer, ebook_id bigint)`; hash
+is SHA-1 in lower-case hex. Only ever SELECTs."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,12 +23,12 @@ _NOTE = "server_db_last_id"
 
 
 def refresh(uri: str, ledger: Ledger, *, exactly: bool = False) -> int:
-    """Adds to the ledger what the server has got since the last time; returns how many hashes were new.
+    """Adds to the ledger what the server has got since the last time; returns how many
+    hashes were new.
 
-    `exactly`: what the server has no longer is forgotten too, which takes one count of its table, and reading it
-    whole when files are gone. Raises ServerUnreachable when the database does not answer, Misconfigured when it is
-    not MyBookshelf2's.
-    """
+    `exactly`: what the server has no longer is forgotten too, which takes one count of
+    its table, and reading it whole when files are gone. Raises ServerUnreachable when
+    the database does not answer, Misconfigured when it is not MyBookshelf2's."""
     new = _read_on(uri, ledger)
     if exactly:
         known = ledger.count_hashes()
@@ -59,7 +59,8 @@ def _count(uri: str) -> int:
 
 
 def holders(uri: str, digests: Iterable[Digest]) -> dict[Digest, EbookId]:
-    """The ebooks that hold these files, by hash and size; without those that are not there.
+    """The ebooks that hold these files, by hash and size; without those that are not
+    there.
 
     Raises as `refresh`.
     """
@@ -67,7 +68,8 @@ def holders(uri: str, digests: Iterable[Digest]) -> dict[Digest, EbookId]:
     with _translated(), _connected(uri) as db:
         for digest in digests:
             row = db.execute(
-                "SELECT ebook_id FROM source WHERE hash = %s AND size = %s LIMIT 1", (digest.sha1, digest.size)
+                "SELECT ebook_id FROM source WHERE hash = %s AND size = %s LIMIT 1",
+                (digest.sha1, digest.size),
             ).fetchone()
             if row is not None:
                 found[digest] = EbookId(row[0])
@@ -78,18 +80,28 @@ def _pages(uri: str, after: int) -> Iterator[tuple[int, list[RemoteMatch]]]:
     with _translated(), _connected(uri) as db:
         while True:
             rows = db.execute(
-                "SELECT id, hash, size FROM source WHERE id > %s ORDER BY id LIMIT %s", (after, PAGE)
+                "SELECT id, hash, size FROM source WHERE id > %s ORDER BY id LIMIT %s",
+                (after, PAGE),
             ).fetchall()
             if not rows:
                 return
             after = rows[-1][0]
-            yield after, [match for row in rows if (match := _match(row[1], row[2])) is not None]
+            yield (
+                after,
+                [
+                    match
+                    for row in rows
+                    if (match := _match(row[1], row[2])) is not None
+                ],
+            )
 
 
 def _connected(uri: str) -> "psycopg.Connection[tuple[Any, ...]]":
     import psycopg
 
-    return psycopg.connect(uri, connect_timeout=5, options="-c statement_timeout=60000", autocommit=True)
+    return psycopg.connect(
+        uri, connect_timeout=5, options="-c statement_timeout=60000", autocommit=True
+    )
 
 
 @contextmanager
@@ -100,14 +112,22 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except psycopg.errors.UndefinedTable as error:
-        raise Misconfigured("the database of MBS2_DB_URI has no table 'source': it is not MyBookshelf2's") from error
+        raise Misconfigured(
+            "the database of MBS2_DB_URI has no table 'source': it is not MyBookshelf2's"
+        ) from error
     except psycopg.errors.InsufficientPrivilege as error:
-        raise Misconfigured("the user of MBS2_DB_URI may not read the table 'source'; grant it SELECT") from error
+        raise Misconfigured(
+            "the user of MBS2_DB_URI may not read the table 'source'; grant it SELECT"
+        ) from error
     except psycopg.ProgrammingError as error:
-        raise Misconfigured(f"MBS2_DB_URI is not a PostgreSQL URI that works: {type(error).__name__}") from error
+        raise Misconfigured(
+            f"MBS2_DB_URI is not a PostgreSQL URI that works: {type(error).__name__}"
+        ) from error
     except psycopg.Error as error:
         # The text of a connection error may hold the URI with its password.
-        raise ServerUnreachable(f"the server's database does not answer ({type(error).__name__})") from None
+        raise ServerUnreachable(
+            f"the server's database does not answer ({type(error).__name__})"
+        ) from None
 
 
 def _match(sha1: str, size: int) -> RemoteMatch | None:

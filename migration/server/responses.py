@@ -1,12 +1,13 @@
-"""What counts as an answer of MyBookshelf2: status, content type and shape, route by route. Pure.
+"""What counts as an answer of MyBookshelf2: status, content type and shape, route by
+route. Pure.
 
-Between the worker and the server stand proxies, portals and gateways, and behind the server a
-database; each of them answers too. What is not the protocol's own answer says nothing: neither
-"done" nor "not there" nor "refused". `ROUTES` is the protocol; whoever adds a request adds its row.
+Between the worker and the server stand proxies, portals and gateways, and behind the
+server a database; each of them answers too. What is not the protocol's own answer says
+nothing: neither "done" nor "not there" nor "refused". `ROUTES` is the protocol; whoever
+adds a request adds its row.
 
-Errors of the server come with HTTP 200 and a key `error`, or with a status: "resource" routes then
-answer JSON, "plain" ones a small HTML page.
-"""
+Errors of the server come with HTTP 200 and a key `error`, or with a status: "resource"
+routes then answer JSON, "plain" ones a small HTML page."""
 
 import json
 import math
@@ -36,7 +37,8 @@ from migration.server.shapes import (
 
 #: The longest wait a `Retry-After` may ask for, seconds.
 LONGEST_WAIT = 900.0
-#: Bytes of an answer that are read; the longest of the protocol, a page of ebooks, has some 100 KB.
+#: Bytes of an answer that are read; the longest of the protocol, a page of ebooks, has
+#: some 100 KB.
 LARGEST = 4 * 1024 * 1024
 #: How deep an answer may be nested; those of the protocol are 5 deep.
 DEEPEST = 32
@@ -46,7 +48,8 @@ _DENIED, _GONE = "Access denied", "The requested URL was not found on the server
 #: What looks like a token: of the server's kind, or anything long that no sentence has.
 _TOKEN = re.compile(r"[\w+/=-]+\.[\w+/=-]{8,}\.[\w+/=-]+|[\w+/=-]{40,}")
 _PAGE = re.compile(
-    r"\s*<!doctype html[^>]*>\s*(?:<html lang=en>\s*)?<title>\s*(\d{3})[^<]*</title>\s*<h1>[^<]*</h1>"
+    r"\s*<!doctype html[^>]*>\s*(?:<html "
+    r"lang=en>\s*)?<title>\s*(\d{3})[^<]*</title>\s*<h1>[^<]*</h1>"
     r"\s*<p>(.*)</p>\s*(?:</html>)?\s*",
     re.IGNORECASE | re.DOTALL,
 )
@@ -54,7 +57,8 @@ _PAGE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class RawResponse:
-    """A response as it was received. Names of `headers` are in lower case; `defect` says why `body` is not whole."""
+    """A response as it was received. Names of `headers` are in lower case; `defect`
+    says why `body` is not whole."""
 
     status: int
     headers: Mapping[str, str]
@@ -69,7 +73,8 @@ class RawResponse:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer of the protocol. `body` is its JSON, or None when it is a page; `text` that page's cleaned sentence."""
+    """An answer of the protocol. `body` is its JSON, or None when it is a page; `text`
+    that page's cleaned sentence."""
 
     status: int
     body: Json
@@ -81,21 +86,27 @@ class Response:
 
     @property
     def error(self) -> str:
-        """The server's `error` with its details (application errors come with HTTP 200), or ""."""
+        """The server's `error` with its details (application errors come with HTTP
+        200), or ""."""
         body = self.mapping()
         if "error" not in body:
             return ""
         details = body.get("error_details")
-        text = str(body["error"]) if details is None else f"{body['error']}: {json.dumps(details, ensure_ascii=False)}"
+        text = (
+            str(body["error"])
+            if details is None
+            else f"{body['error']}: {json.dumps(details, ensure_ascii=False)}"
+        )
         return for_log(text)
 
 
 @dataclass(frozen=True, slots=True)
 class InvalidResponse:
-    """What came says nothing. `reason` completes "… answered with"; `retry_after` is seconds, 0 when nobody asked.
+    """What came says nothing. `reason` completes "… answered with"; `retry_after` is
+    seconds, 0 when nobody asked.
 
-    `over`: it is the server's own word all the same, so the request is not running any more.
-    """
+    `over`: it is the server's own word all the same, so the request is not running any
+    more."""
 
     reason: str
     retry_after: float = 0.0
@@ -106,10 +117,9 @@ class InvalidResponse:
 class Route:
     """One request of the protocol.
 
-    `shape` tells what a good answer lacks; `errors` are the beginnings of the errors that are about
-    what was sent; `refusals` the statuses by which the server itself says no; `once`: it must not
-    be repeated before it is known what became of it.
-    """
+    `shape` tells what a good answer lacks; `errors` are the beginnings of the errors
+    that are about what was sent; `refusals` the statuses by which the server itself
+    says no; `once`: it must not be repeated before it is known what became of it."""
 
     method: str
     path: re.Pattern[str]
@@ -127,11 +137,22 @@ class Route:
 
 _ON_FILES = ("file too big", "unsupported file type", "file already exists", "no file")
 _ON_COVERS = ("invalid file type", "file too big", "no file")
-_ON_EBOOKS = ("invalid data", "version_id missing", "stalled record", "value must be list")
+_ON_EBOOKS = (
+    "invalid data",
+    "version_id missing",
+    "stalled record",
+    "value must be list",
+)
 
 
 def _route(
-    method: str, path: str, shape: Shape, kind: str, *refusals: int, errors: tuple[str, ...] = (), once: bool = False
+    method: str,
+    path: str,
+    shape: Shape,
+    kind: str,
+    *refusals: int,
+    errors: tuple[str, ...] = (),
+    once: bool = False,
 ) -> Route:
     pattern = re.compile(path.replace("<id>", r"(\d+)").replace("<text>", ".+"))
     return Route(method, pattern, shape, kind == "P", frozenset(refusals), errors, once)
@@ -144,7 +165,9 @@ ROUTES = (
     _route("GET", "/api/genres", vocabulary("name"), "R", 401),
     _route("POST", "/api/upload/check", VERDICT, "P", 400, 401, errors=_ON_FILES),
     _route("POST", "/api/upload", UPLOADED, "P", 400, 401, 413, errors=_ON_FILES),
-    _route("POST", "/api/upload-cover", UPLOADED, "P", 400, 401, 413, errors=_ON_COVERS),
+    _route(
+        "POST", "/api/upload-cover", UPLOADED, "P", 400, 401, 413, errors=_ON_COVERS
+    ),
     _route("GET", "/api/uploads-meta/<id>", UPLOAD, "R", 401, 404),
     _route("GET", "/api/ebooks/index/<text>", INDEX, "P", 401),
     _route("GET", "/api/ebooks", LIST, "R", 400, 401, 404),
@@ -153,23 +176,39 @@ ROUTES = (
     _route("GET", "/api/ebooks/<id>", EBOOK, "R", 401, 404),
     _route("PATCH", "/api/ebooks/<id>", CREATED, "R", 400, 401, 403, errors=_ON_EBOOKS),
     _route("DELETE", "/api/ebooks/<id>", CREATED, "R", 401, 403, 404),
-    _route("POST", "/api/ebooks/<id>/add-upload", SOURCE, "P", 400, 401, 404, errors=("file already",), once=True),
+    _route(
+        "POST",
+        "/api/ebooks/<id>/add-upload",
+        SOURCE,
+        "P",
+        400,
+        401,
+        404,
+        errors=("file already",),
+        once=True,
+    ),
     _route("POST", "/api/ebooks/<id>/rate", RATED, "P", 400, 401, 404),
     _route("DELETE", "/api/sources/<id>", CREATED, "R", 401, 403, 404),
 )
 
 
 def route_of(method: str, path: str) -> Route:
-    """The route of a request. Raises LookupError for one that the protocol does not have."""
+    """The route of a request. Raises LookupError for one that the protocol does not
+    have."""
     bare = path.partition("?")[0]
     for route in ROUTES:
         if route.method == method and route.path.fullmatch(bare):
             return route
-    raise LookupError(f"{method} {bare} is no request of the protocol; enter it in migration/server/responses.py")
+    raise LookupError(
+        f"{method} {bare} is no request of the protocol; enter it in migration/server/responses.py"
+    )
 
 
-def assess(route: Route, path: str, raw: RawResponse, now: datetime) -> Response | InvalidResponse:
-    """Is it the answer of the protocol to a request of this route? `now` is aware, for a date in `Retry-After`."""
+def assess(
+    route: Route, path: str, raw: RawResponse, now: datetime
+) -> Response | InvalidResponse:
+    """Is it the answer of the protocol to a request of this route? `now` is aware, for
+    a date in `Retry-After`."""
     verdict = _assessed(route, path, raw)
     if isinstance(verdict, Response):
         return verdict
@@ -189,13 +228,19 @@ def _assessed(route: Route, path: str, raw: RawResponse) -> Response | InvalidRe
     if status in route.refusals and own is not None:
         return own
     page = f" {text}" if (text := _sentence(raw)) else ""
-    return InvalidResponse(f"HTTP {status}{page}", over=status == 500 and own is not None)
+    return InvalidResponse(
+        f"HTTP {status}{page}", over=status == 500 and own is not None
+    )
 
 
-def _yes_or_error(route: Route, path: str, raw: RawResponse) -> Response | InvalidResponse:
+def _yes_or_error(
+    route: Route, path: str, raw: RawResponse
+) -> Response | InvalidResponse:
     if raw.kind != "application/json":
         shown = for_log(raw.kind, 60) or "no content type"
-        return InvalidResponse(f"{shown} instead of JSON: {_sentence(raw) or 'nothing'}")
+        return InvalidResponse(
+            f"{shown} instead of JSON: {_sentence(raw) or 'nothing'}"
+        )
     try:
         body = parsed(raw.body)
     except ValueError as error:
@@ -209,28 +254,45 @@ def _yes_or_error(route: Route, path: str, raw: RawResponse) -> Response | Inval
     return InvalidResponse(f"JSON of another kind: {lack}") if lack else response
 
 
-# -- refusal or trouble ----------------------------------------------------------------------------
+# -- refusal or trouble ----------------------------------------------------------------
 
-#: Database errors that are about the values that were sent: names of PostgreSQL's and Python's classes.
-_ABOUT_VALUES = frozenset({
-    "IntegrityError", "DataError", "ValueError", "NotNullViolation", "UniqueViolation", "ForeignKeyViolation",
-    "CheckViolation", "StringDataRightTruncation", "NumericValueOutOfRange", "InvalidTextRepresentation",
-    "CharacterNotInRepertoire", "UntranslatableCharacter", "DatetimeFieldOverflow", "InvalidDatetimeFormat",
-})  # fmt: skip
+#: Database errors that are about the values that were sent: names of PostgreSQL's and
+#: Python's classes.
+_ABOUT_VALUES = frozenset(
+    {
+        "IntegrityError",
+        "DataError",
+        "ValueError",
+        "NotNullViolation",
+        "UniqueViolation",
+        "ForeignKeyViolation",
+        "CheckViolation",
+        "StringDataRightTruncation",
+        "NumericValueOutOfRange",
+        "InvalidTextRepresentation",
+        "CharacterNotInRepertoire",
+        "UntranslatableCharacter",
+        "DatetimeFieldOverflow",
+        "InvalidDatetimeFormat",
+    }
+)
 _AUTOFLUSH = re.compile(r"\A\s*\(raised as a result of [^)]*\)")
 _CLASS = re.compile(r"\s*\((?:\w+\.)*(\w+)\)")
 #: The same without a class: what the message begins with.
 _VALUE = re.compile(
-    r"null value in column|duplicate key value violates|value too long|a string literal cannot contain nul"
+    r"null value in column|duplicate key value violates|value too long|a string "
+    r"literal cannot contain nul"
     r"|(?:insert or update|update or delete) on table .* violates|new row for relation .* violates"
-    r"|(?:bigint|integer|smallint|numeric field|value) .*out of range|invalid (?:input syntax|byte sequence)"
+    r"|(?:bigint|integer|smallint|numeric field|value) .*out of range|invalid "
+    r"(?:input syntax|byte sequence)"
     r"|(?:unique|not null|foreign key|check) constraint failed",
     re.IGNORECASE,
 )
 
 
 def refuses(route: Route, error: Json, details: Json) -> bool:
-    """Is this `error` the server's no to what was sent? Everything else tells of trouble of its own."""
+    """Is this `error` the server's no to what was sent? Everything else tells of
+    trouble of its own."""
     if not isinstance(error, str):
         return False
     if error.casefold().startswith("database error"):
@@ -239,20 +301,23 @@ def refuses(route: Route, error: Json, details: Json) -> bool:
 
 
 def _about_values(details: str) -> bool:
-    """By the class or the beginning alone: what follows quotes the statement, titles and all."""
+    """By the class or the beginning alone: what follows quotes the statement, titles
+    and all."""
     said = _AUTOFLUSH.sub("", details, count=1)
     found = _CLASS.match(said)
     return found[1] in _ABOUT_VALUES if found else bool(_VALUE.match(said.lstrip()))
 
 
-# -- the server's own words --------------------------------------------------------------------------
+# -- the server's own words ------------------------------------------------------------
 
 
 def _own_words(route: Route, raw: RawResponse) -> Response | None:
-    """The answer when a status other than 200 comes from the server itself, as far as that can be told."""
+    """The answer when a status other than 200 comes from the server itself, as far as
+    that can be told."""
     status = raw.status
     if status == 413 and status in route.refusals:
-        # Whoever sets the limit, the server or its proxy: a file of this size does not get through.
+        # Whoever sets the limit, the server or its proxy: a file of this size does not
+        # get through.
         return Response(status, None, _sentence(raw))
     if "www-authenticate" in raw.headers:
         # The server never sends it; a proxy that wants a login of its own does.
@@ -264,34 +329,46 @@ def _own_words(route: Route, raw: RawResponse) -> Response | None:
     except ValueError:
         return None
     message = body.get("message") if isinstance(body, dict) else None
-    return Response(status, body, for_log(message)) if isinstance(message, str) and _fits(status, message) else None
+    return (
+        Response(status, body, for_log(message))
+        if isinstance(message, str) and _fits(status, message)
+        else None
+    )
 
 
 def _own_page(raw: RawResponse) -> Response | None:
     page = _PAGE.fullmatch(raw.body.decode("utf-8", "replace"))
     if raw.kind != "text/html" or page is None or int(page[1]) != raw.status:
         return None
-    # Of a missing upload the page says no more than any other; only its form tells whose it is.
+    # Of a missing upload the page says no more than any other; only its form tells
+    # whose it is.
     if raw.status == 401 and _DENIED not in page[2]:
         return None
     return Response(raw.status, None, _sentence(raw))
 
 
 def _fits(status: int, message: str) -> bool:
-    """Gateways answer JSON with a `message` too; the server's own sentences for these statuses are known."""
+    """Gateways answer JSON with a `message` too; the server's own sentences for these
+    statuses are known."""
     begins = {401: _DENIED, 403: _DENIED, 404: _GONE}.get(status, "")
     return message.startswith(begins)
 
 
 def _sentence(raw: RawResponse) -> str:
-    """What a page or a body says, cleaned and short. JSON is never quoted: it may be a login's, with its token."""
+    """What a page or a body says, cleaned and short. JSON is never quoted: it may be a
+    login's, with its token."""
     text = raw.body[:65536].decode("utf-8", "replace")
     if text.lstrip()[:1] in tuple('{["'):
         return "JSON"
     for begin, end in (("<p>", "</p>"), ("<title>", "</title>")):
         start, stop = text.rfind(begin), text.rfind(end)
         if 0 <= start < stop:
-            return for_log(_TOKEN.sub("…", re.sub(r"<[^>]*>", " ", text[start + len(begin) : stop])), 200)
+            return for_log(
+                _TOKEN.sub(
+                    "…", re.sub(r"<[^>]*>", " ", text[start + len(begin) : stop])
+                ),
+                200,
+            )
     return for_log(_TOKEN.sub("…", text), 200)
 
 
@@ -300,17 +377,21 @@ def _redirect(location: str) -> str:
     try:
         parts = urlsplit(location)
         host = parts.netloc.rpartition("@")[2]
-        target = for_log(f"{parts.scheme}://{host}{parts.path}" if host else parts.path, 200)
+        target = for_log(
+            f"{parts.scheme}://{host}{parts.path}" if host else parts.path, 200
+        )
     except ValueError:
         target = ""
     return (
-        f"a redirect to {target or 'nowhere'}; a proxy or a portal stands before the server, or --server "
+        f"a redirect to {target or 'nowhere'}; a proxy or a portal stands before the "
+        "server, or --server "
         "should name another address"
     )
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float:
-    """Seconds to leave the server alone, from `Retry-After` as a number or a date, at most `LONGEST_WAIT`; else 0."""
+    """Seconds to leave the server alone, from `Retry-After` as a number or a date, at
+    most `LONGEST_WAIT`; else 0."""
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]+", value):
         return min(float(value[:12]), LONGEST_WAIT)
@@ -328,15 +409,15 @@ def _date(value: str) -> datetime | None:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-# -- JSON from strangers -----------------------------------------------------------------------------
+# -- JSON from strangers ---------------------------------------------------------------
 
 
 def parsed(body: bytes) -> Json:
-    """The JSON of an answer. Raises ValueError when it is none, or nothing that can be worked with safely.
+    """The JSON of an answer. Raises ValueError when it is none, or nothing that can be
+    worked with safely.
 
-    Bounded: depth (`DEEPEST`), whole numbers (64 bits, as the server's), finite fractions, no lone surrogates, no key
-    twice in one object.
-    """
+    Bounded: depth (`DEEPEST`), whole numbers (64 bits, as the server's), finite
+    fractions, no lone surrogates, no key twice in one object."""
     try:
         value: Json = json.loads(
             body.decode("utf-8"),

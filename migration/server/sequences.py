@@ -1,4 +1,5 @@
-"""Ids of the server's tables only grow: one that is made now lies above every one that was seen before."""
+"""Ids of the server's tables only grow: one that is made now lies above every one that
+was seen before."""
 
 import threading
 
@@ -8,8 +9,8 @@ from migration.errors import ResponseLost
 class Sequence:
     """The ids of one table, as far as this process has seen them. Thread-safe.
 
-    An answer that names an older one belongs to another request: a cache kept it, or a proxy mixed up two connections.
-    """
+    An answer that names an older one belongs to another request: a cache kept it, or a
+    proxy mixed up two connections."""
 
     def __init__(self, what: str) -> None:
         """`what` is made with these ids, for the message."""
@@ -28,10 +29,12 @@ class Sequence:
             self._highest = max(self._highest, number)
 
     def made(self, number: int, before: int) -> int:
-        """The id of what a request has made, which left when `before` was the highest. Raises AnswerLost."""
+        """The id of what a request has made, which left when `before` was the highest.
+        Raises AnswerLost."""
         if number <= before:
             raise ResponseLost(
-                f"the server says that it made {self._what} {number}, which was there before; that is the answer to "
+                f"the server says that it made {self._what} {number}, which was "
+                "there before; that is the answer to "
                 "another request"
             )
         self.seen(number)

@@ -1,8 +1,9 @@
-"""The shapes of the server's answers: which keys a route promises, and of what kind. Pure.
+"""The shapes of the server's answers: which keys a route promises, and of what kind.
+Pure.
 
-A shape is a function of an answer's JSON and the numbers in the request's path; it returns what is
-lacking, as words for a message, or "". What it lets through the client may read without checking.
-"""
+A shape is a function of an answer's JSON and the numbers in the request's path; it
+returns what is lacking, as words for a message, or "". What it lets through the client
+may read without checking."""
 
 import base64
 import json
@@ -22,12 +23,16 @@ _SHA1 = re.compile(r"[0-9a-f]{40}")
 
 def is_id(value: Json) -> bool:
     """A positive whole number of the database."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < _HIGHEST
+    return (
+        isinstance(value, int) and not isinstance(value, bool) and 0 < value < _HIGHEST
+    )
 
 
 def is_size(value: Json) -> bool:
     """A number of something, 0 or more."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _HIGHEST
+    return (
+        isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _HIGHEST
+    )
 
 
 def is_text(value: Json) -> bool:
@@ -44,11 +49,19 @@ def _is_flag(value: Json) -> bool:
 
 
 def _is_number(value: Json) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    )
 
 
 def _is_rating(value: Json) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 100
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and 0 <= value <= 100
+    )
 
 
 def _is_hash(value: Json) -> bool:
@@ -65,14 +78,18 @@ def _list_of(**keys: Is) -> Is:
 
     def fits(value: Json) -> bool:
         return isinstance(value, list) and all(
-            isinstance(item, dict) and all(kind(item.get(key)) for key, kind in keys.items()) for item in value
+            isinstance(item, dict)
+            and all(kind(item.get(key)) for key, kind in keys.items())
+            for item in value
         )
 
     return fits
 
 
 def _is(wanted: Json) -> Is:
-    return lambda value: value is wanted or (isinstance(wanted, str) and value == wanted)
+    return lambda value: (
+        value is wanted or (isinstance(wanted, str) and value == wanted)
+    )
 
 
 def _object(*, itself: bool = False, alone: bool = False, **keys: Is) -> Shape:
@@ -97,31 +114,50 @@ def _object(*, itself: bool = False, alone: bool = False, **keys: Is) -> Shape:
 
 
 def vocabulary(name: str) -> Shape:
-    """A list of ids with their names; an empty one would leave nothing a book could be given."""
+    """A list of ids with their names; an empty one would leave nothing a book could be
+    given."""
     fits = _list_of(id=is_id, **{name: is_text})
-    return lambda body, _ids: "" if body and fits(body) else f"no list of 'id' and {name!r}"
+    return lambda body, _ids: (
+        "" if body and fits(body) else f"no list of 'id' and {name!r}"
+    )
 
 
 def claims(token: str) -> dict[str, Json]:
-    """The claims of a JWT, unverified: they tell when to renew it and which user we are. {} for anything else."""
+    """The claims of a JWT, unverified: they tell when to renew it and which user we
+    are. {} for anything else."""
     try:
         payload = token.split(".")[1]
-        found = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        found = json.loads(
+            base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
+        )
     except (IndexError, ValueError, RecursionError):
         return {}
-    ours = isinstance(found, dict) and is_id(found.get("id")) and _absent_or(_is_number)(found.get("exp"))
+    ours = (
+        isinstance(found, dict)
+        and is_id(found.get("id"))
+        and _absent_or(_is_number)(found.get("exp"))
+    )
     return found if ours else {}
 
 
 def _is_token(value: Json) -> bool:
-    return isinstance(value, str) and value.isascii() and value.count(".") == 2 and bool(claims(value))
+    return (
+        isinstance(value, str)
+        and value.isascii()
+        and value.count(".") == 2
+        and bool(claims(value))
+    )
 
 
 TOKEN = _object(access_token=_is_token)
 VERDICT = _object(result=_is("ok"))
 UPLOADED = _object(result=_is("ok"), file=is_text)
 UPLOAD = _object(
-    itself=True, id=is_id, hash=_is_hash, size=is_size, meta=_absent_or(lambda value: isinstance(value, dict))
+    itself=True,
+    id=is_id,
+    hash=_is_hash,
+    size=is_size,
+    meta=_absent_or(lambda value: isinstance(value, dict)),
 )
 _ITEMS = _list_of(id=is_id, title=_is_any_text)
 INDEX = _object(items=_ITEMS, total=is_size)

@@ -16,9 +16,13 @@ from migration.state_files.names import BACKUP_NAME, LEDGER_NAME
 
 #: One of these makes a directory one of ours.
 _TRACES = (
-    LEDGER_NAME, BACKUP_NAME, "monitor.pid", "monitor_state.json",
-    "migration_progress_worker*.json", "bookshelf/server.json",
-)  # fmt: skip
+    LEDGER_NAME,
+    BACKUP_NAME,
+    "monitor.pid",
+    "monitor_state.json",
+    "migration_progress_worker*.json",
+    "bookshelf/server.json",
+)
 
 Runs = Callable[[Path], bool]
 
@@ -28,13 +32,18 @@ def workers_run(state_dir: Path) -> bool:
     return owner.any_alive(state_dir)
 
 
-def everywhere(environment: Mapping[str, str], project: Path, runs: Runs = workers_run) -> list[Place]:
-    """Below the folder of state directories, in the index, in this checkout, the demo."""
+def everywhere(
+    environment: Mapping[str, str], project: Path, runs: Runs = workers_run
+) -> list[Place]:
+    """Below the folder of state directories, in the index, in this checkout, the
+    demo."""
     demo = project / "demo" / "state"
     return [*real(environment, project, runs), *_looked_at([demo], {}, runs)]
 
 
-def real(environment: Mapping[str, str], project: Path, runs: Runs = workers_run) -> list[Place]:
+def real(
+    environment: Mapping[str, str], project: Path, runs: Runs = workers_run
+) -> list[Place]:
     """All but the demo's."""
     root = state_root(environment)
     uses = {use.state_dir: use for use in known_dirs.read(root)} if root else {}
@@ -56,7 +65,9 @@ def _folders(root: Path) -> list[Path]:
         return []
 
 
-def _looked_at(state_dirs: Iterable[Path], uses: Mapping[Path, Use], runs: Runs) -> list[Place]:
+def _looked_at(
+    state_dirs: Iterable[Path], uses: Mapping[Path, Use], runs: Runs
+) -> list[Place]:
     """What each holds, once; a directory that is gone or holds nothing is left out."""
     known = {use.state_dir.resolve(): use for use in uses.values()}
     places = {path.resolve(): None for path in state_dirs}
@@ -82,11 +93,14 @@ def _place(state_dir: Path, use: Use | None, runs: Runs) -> Place:
         # Its ledger is gone, and is made anew there.
         library_id, server = library_id or use.library_id, use.server
     used_at = use.used_at if use else _changed_at(state_dir)
-    return Place(state_dir, library_id, library, server, server_url, used_at, runs(state_dir))
+    return Place(
+        state_dir, library_id, library, server, server_url, used_at, runs(state_dir)
+    )
 
 
 def _bound_to(state_dir: Path) -> tuple[str, str]:
-    """What the ledger, or else its backup, belongs to: a damaged one is rebuilt later."""
+    """What the ledger, or else its backup, belongs to: a damaged one is rebuilt
+    later."""
     for name in (LEDGER_NAME, BACKUP_NAME):
         try:
             found = totals.bound_to(state_dir / name)

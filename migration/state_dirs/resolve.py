@@ -62,7 +62,11 @@ def for_migration(
             "are not set; give --state-dir DIR, or set STATE_DIR"
         )
     state_dir = root / directory_name(folder, library_id, name)
-    lost = [use for use in places.gone(environment) if (use.library_id, use.server) == (library_id, name)]
+    lost = [
+        use
+        for use in places.gone(environment)
+        if (use.library_id, use.server) == (library_id, name)
+    ]
     note = _lost(lost, state_dir) or _beside(known, project, state_dir)
     return Chosen(state_dir, None, note)
 
@@ -102,16 +106,16 @@ def for_library(
 ) -> Place | None:
     """What is there of this library, on this server if one is named, for a command.
 
-    The one whose workers run, or else the last one used; None when there is none. Raises
-    StateDirUnclear when several run, LibraryUnreadable.
-    """
+    The one whose workers run, or else the last one used; None when there is none.
+    Raises StateDirUnclear when several run, LibraryUnreadable."""
     folder = library.expanduser().resolve()
     library_id = library_id_of(folder)
     name = None if server is None else canonical_server(server)
     of_library = [
         place
         for place in places.everywhere(environment, project)
-        if (place.library_id == library_id or place.library == str(folder)) and (name is None or name in place.servers)
+        if (place.library_id == library_id or place.library == str(folder))
+        and (name is None or name in place.servers)
     ]
     return meant(of_library, command)
 
@@ -129,7 +133,9 @@ def for_command(
     """
     place = meant(places.everywhere(environment, project, runs), command)
     if place is None:
-        raise StateDirUnclear("nothing was migrated yet, as far as can be seen; if it was, give --state-dir")
+        raise StateDirUnclear(
+            "nothing was migrated yet, as far as can be seen; if it was, give --state-dir"
+        )
     if not place.runs:
         sys.stderr.write(f"Nothing runs; the last one used is {place.state_dir}\n")
     return place.state_dir
@@ -151,6 +157,7 @@ def _library_id(db: sqlite3.Connection, library: Path) -> str:
         row = db.execute("SELECT uuid FROM library_id LIMIT 1").fetchone()
     if not row or not row[0]:
         raise LibraryUnreadable(
-            f"{library / 'metadata.db'} has no library id; open the library once in Calibre, which gives it one"
+            f"{library / 'metadata.db'} has no library id; open the library once in "
+            "Calibre, which gives it one"
         )
     return sanitize_text(row[0])

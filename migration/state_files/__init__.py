@@ -1,1 +1,2 @@
-"""The worker's files in the state directory, one module per format, in both directions."""
+"""The worker's files in the state directory, one module per format, in both
+directions."""

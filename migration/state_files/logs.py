@@ -1,9 +1,10 @@
-"""`migration_worker{N}.log`: how it is written, what is said in it, and how its lines are read again.
+"""`migration_worker{N}.log`: how it is written, what is said in it, and how its lines
+are read again.
 
-A line: `YYYY-MM-DD HH:MM:SS,mmm - LEVEL - message`, UTC. With LOG_FORMAT=json the same is written beside it as
-`migration_worker{N}.ndjson`, a JSON object per line, for programs. The sentences people and the monitor look for are
-made here, beside the patterns that find them.
-"""
+A line: `YYYY-MM-DD HH:MM:SS,mmm - LEVEL - message`, UTC. With LOG_FORMAT=json the same
+is written beside it as `migration_worker{N}.ndjson`, a JSON object per line, for
+programs. The sentences people and the monitor look for are made here, beside the
+patterns that find them."""
 
 import json
 import logging
@@ -58,7 +59,10 @@ def log_path(state_dir: Path, worker_id: int) -> Path:
 
 def log_files(state_dir: Path) -> list[tuple[Path, int]]:
     """Every log that is there with its worker's number, the rotated ones too."""
-    found = [(path, _NAME.fullmatch(path.name)) for path in sorted(state_dir.glob("migration_worker*.log*"))]
+    found = [
+        (path, _NAME.fullmatch(path.name))
+        for path in sorted(state_dir.glob("migration_worker*.log*"))
+    ]
     return [(path, int(match[1])) for path, match in found if match is not None]
 
 
@@ -68,8 +72,11 @@ def mask(secret: str) -> None:
         _secrets.add(secret)
 
 
-def configure(state_dir: Path, worker_id: int, *, console: bool, as_json: bool = False) -> logging.Logger:
-    """The worker's logger: its file, rotated by size, and the terminal when `console`. Raises StateUnwritable.
+def configure(
+    state_dir: Path, worker_id: int, *, console: bool, as_json: bool = False
+) -> logging.Logger:
+    """The worker's logger: its file, rotated by size, and the terminal when `console`.
+    Raises StateUnwritable.
 
     `as_json`: also as NDJSON, in a file of its own.
     """
@@ -83,7 +90,9 @@ def configure(state_dir: Path, worker_id: int, *, console: bool, as_json: bool =
     try:
         handlers: list[logging.Handler] = [_QuietHandler(path)]
         if as_json:
-            handlers.append(json_handler(path, {"source": "worker", "worker_id": worker_id}))
+            handlers.append(
+                json_handler(path, {"source": "worker", "worker_id": worker_id})
+            )
     except OSError as error:
         raise_if_exhausted(error)
         raise StateUnwritable(f"cannot write {path}: {reason_of(error)}") from error
@@ -97,23 +106,35 @@ def configure(state_dir: Path, worker_id: int, *, console: bool, as_json: bool =
 
 
 def internal_error(error: BaseException) -> str:
-    """An unforeseen error with where it was raised, innermost first: `Internal error: … | File "…", line 1 in name`."""
+    """An unforeseen error with where it was raised, innermost first: `Internal error: …
+    | File "…", line 1 in name`."""
     frames = traceback.extract_tb(error.__traceback__)
-    every = (f'File "{Path(frame.filename).name}", line {frame.lineno} in {frame.name}' for frame in reversed(frames))
-    # A recursion is a thousand times the same place: each once, and the way there is still seen.
+    every = (
+        f'File "{Path(frame.filename).name}", line {frame.lineno} in {frame.name}'
+        for frame in reversed(frames)
+    )
+    # A recursion is a thousand times the same place: each once, and the way there is
+    # still seen.
     places = list(dict.fromkeys(every))[:CRASH_FRAMES]
-    return " | ".join([f"{INTERNAL_ERROR} {type(error).__name__}: {for_log(str(error), 500)}", *places])
+    return " | ".join(
+        [
+            f"{INTERNAL_ERROR} {type(error).__name__}: {for_log(str(error), 500)}",
+            *places,
+        ]
+    )
 
 
 def json_handler(log: Path, source: Mapping[str, Json]) -> logging.Handler:
-    """Writes NDJSON beside a log; `source` says in every line who wrote it. Raises OSError."""
+    """Writes NDJSON beside a log; `source` says in every line who wrote it. Raises
+    OSError."""
     handler = _QuietHandler(log.with_suffix(".ndjson"))
     handler.setFormatter(JsonFormatter(source))
     return handler
 
 
 class Formatter(logging.Formatter):
-    """One clean line per event, UTC, secrets masked; a traceback follows on one line too."""
+    """One clean line per event, UTC, secrets masked; a traceback follows on one line
+    too."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s - %(levelname)s - %(message)s")
@@ -121,20 +142,25 @@ class Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record."""
-        return f"{self.formatTime(record)} - {record.levelname} - {self.message(record)}"
+        return (
+            f"{self.formatTime(record)} - {record.levelname} - {self.message(record)}"
+        )
 
     def message(self, record: logging.LogRecord) -> str:
         """What is said, cleaned, without secrets."""
         message = record.getMessage()
         if record.exc_info:
-            message += " | " + self.formatException(record.exc_info).replace("\n", " | ")
+            message += " | " + self.formatException(record.exc_info).replace(
+                "\n", " | "
+            )
         for secret in _secrets:
             message = message.replace(secret, "***")
         return for_log(message, LONGEST)
 
 
 class JsonFormatter(Formatter):
-    """One JSON object per event: `schema`, `at` (ISO 8601 UTC), `level`, `message`, and what the sentence says."""
+    """One JSON object per event: `schema`, `at` (ISO 8601 UTC), `level`, `message`, and
+    what the sentence says."""
 
     def __init__(self, source: Mapping[str, Json]) -> None:
         super().__init__()
@@ -143,16 +169,31 @@ class JsonFormatter(Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record."""
         message = self.message(record)
-        at = datetime.fromtimestamp(record.created, tz=UTC).isoformat(timespec="milliseconds")
-        value = {"schema": JSON_SCHEMA, "at": at, "level": record.levelname, **self._source, "message": message}
+        at = datetime.fromtimestamp(record.created, tz=UTC).isoformat(
+            timespec="milliseconds"
+        )
+        value = {
+            "schema": JSON_SCHEMA,
+            "at": at,
+            "level": record.levelname,
+            **self._source,
+            "message": message,
+        }
         return json.dumps(value | event(message), ensure_ascii=False)
 
 
 class _QuietHandler(logging.handlers.RotatingFileHandler):
-    """A full disk must not end a migration because of its log: the first failure is told on stderr, the rest is not."""
+    """A full disk must not end a migration because of its log: the first failure is
+    told on stderr, the rest is not."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8", errors="replace")
+        super().__init__(
+            path,
+            maxBytes=MAX_BYTES,
+            backupCount=BACKUPS,
+            encoding="utf-8",
+            errors="replace",
+        )
 
     _told = False
 
@@ -160,7 +201,9 @@ class _QuietHandler(logging.handlers.RotatingFileHandler):
         """Called by logging when a line could not be written."""
         if not self._told:
             self._told = True
-            sys.stderr.write(f"cannot write the log {self.baseFilename}: {sys.exception()}\n")
+            sys.stderr.write(
+                f"cannot write the log {self.baseFilename}: {sys.exception()}\n"
+            )
 
 
 def parse(line: str) -> LogLine | None:
@@ -169,18 +212,22 @@ def parse(line: str) -> LogLine | None:
     if match is None:
         return None
     try:
-        at = datetime.strptime(match[1], "%Y-%m-%d %H:%M:%S").replace(microsecond=int(match[2]) * 1000, tzinfo=UTC)
+        at = datetime.strptime(match[1], "%Y-%m-%d %H:%M:%S").replace(
+            microsecond=int(match[2]) * 1000, tzinfo=UTC
+        )
     except ValueError:
         return None
     return LogLine(at, match[3], match[4])
 
 
-# -- what is said, and how it is found again ----------------------------------------------------------------------
+# -- what is said, and how it is found again -------------------------------------------
 
 STARTS = re.compile(r"Worker (\d+) starts \(pid (\d+)\): ")
 QUERYING = re.compile(r"Querying Calibre database: books (\d+)-(\d+)")
 FOUND = re.compile(r"Found (\d+) new files so far")
-PROCESSED_BATCH = re.compile(r"Processed batch: books (\d+)-(\d+), (\d+) files, (\d+) duplicate at once")
+PROCESSED_BATCH = re.compile(
+    r"Processed batch: books (\d+)-(\d+), (\d+) files, (\d+) duplicate at once"
+)
 UPLOADED = re.compile(r"Uploaded (.*) \((\d+) bytes, ([\d.]+) s\)")
 AVERAGE_RATE = re.compile(r"Average upload rate: ([\d.]+) files/min")
 HASH_REFRESH = re.compile(r"Hash refresh: (\d+) new hashes")
@@ -194,22 +241,32 @@ _EVENTS = (
     ("range_entered", PROCESSED_BATCH, ("first", "last", "files", "duplicate")),
     ("uploaded", UPLOADED, ("file", "bytes", "seconds")),
     ("duplicate", re.compile(r"Duplicate (.*)"), ("file",)),
-    ("failed", re.compile(r"Failed (.*?): ([^:]+): (.*)"), ("file", "reason", "detail")),
-    ("slow_upload", re.compile(r"Slow upload: (.*), (\d+) bytes, (\d+) s, most of it in (\w+)"),
-     ("file", "bytes", "seconds", "stage")),
+    (
+        "failed",
+        re.compile(r"Failed (.*?): ([^:]+): (.*)"),
+        ("file", "reason", "detail"),
+    ),
+    (
+        "slow_upload",
+        re.compile(r"Slow upload: (.*), (\d+) bytes, (\d+) s, most of it in (\w+)"),
+        ("file", "bytes", "seconds", "stage"),
+    ),
     ("average_rate", AVERAGE_RATE, ("files_per_min",)),
     ("hash_refresh", HASH_REFRESH, ("new",)),
     ("api_connectivity", API_CONNECTIVITY, ("result",)),
-)  # fmt: skip
+)
 _TEXTS = frozenset({"file", "reason", "detail", "stage", "result"})
 
 
 def event(message: str) -> dict[str, Json]:
-    """`event` and what the sentence says, numbers as numbers; nothing for a sentence that is for people only."""
+    """`event` and what the sentence says, numbers as numbers; nothing for a sentence
+    that is for people only."""
     for name, pattern, names in _EVENTS:
         if match := pattern.match(message):
             said = zip(names, match.groups(), strict=True)
-            fields: dict[str, Json] = {key: text if key in _TEXTS else _number(text) for key, text in said}
+            fields: dict[str, Json] = {
+                key: text if key in _TEXTS else _number(text) for key, text in said
+            }
             return {"event": name, **fields}
     return {}
 
@@ -239,7 +296,8 @@ def found(files: int) -> str:
 def processed_batch(first: int, last: int, files: int, settled: Counts) -> str:
     """A range was entered in the ledger."""
     return (
-        f"Processed batch: books {first}-{last}, {files} files, {settled.duplicate} duplicate at once, "
+        f"Processed batch: books {first}-{last}, {files} files, {settled.duplicate} "
+        "duplicate at once, "
         f"{settled.skipped} skipped, {settled.failed} failed, {settled.pending} to do"
     )
 
@@ -250,7 +308,8 @@ def uploaded(file: str, size: int, seconds: float) -> str:
 
 
 def no_longer_listed(files: Sequence[str]) -> str:
-    """Failed or pending files were removed in Calibre: they have left the ledger and its counts."""
+    """Failed or pending files were removed in Calibre: they have left the ledger and
+    its counts."""
     more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
     named = ", ".join(files[:NAMED])
     return f"No longer listed by Calibre, so no longer counted: {named}{more}"
@@ -283,4 +342,8 @@ def hash_refresh(new: int) -> str:
 
 def api_connectivity(server: str, error: str) -> str:
     """Did the server answer at start?"""
-    return f"API connectivity: FAILED ({server}: {error})" if error else f"API connectivity: OK ({server})"
+    return (
+        f"API connectivity: FAILED ({server}: {error})"
+        if error
+        else f"API connectivity: OK ({server})"
+    )

@@ -1,12 +1,13 @@
-"""`not_carried.jsonl`: what Calibre knows of a book and the server has no place for, one line per book.
+"""`not_carried.jsonl`: what Calibre knows of a book and the server has no place for,
+one line per book.
 
 A line: {"book_id": 17, "ebook_id": 5, "title": "…", "not_carried": {"comments": "…"}}.
 
-`ebook_id` is the book's ebook. Of a book all of whose files were there already it is the ebook that
-holds them, or null when that was not found; of a book without files it is null. Of these two kinds
-all metadata is in the line, for none of it was carried. A book may have two lines, after a crash or
-when it has changed; the later one counts. Several workers append; each line is one write.
-"""
+`ebook_id` is the book's ebook. Of a book all of whose files were there already it is
+the ebook that holds them, or null when that was not found; of a book without files it
+is null. Of these two kinds all metadata is in the line, for none of it was carried. A
+book may have two lines, after a crash or when it has changed; the later one counts.
+Several workers append; each line is one write."""
 
 import hashlib
 import json
@@ -19,7 +20,7 @@ from common.resources import raise_if_exhausted
 from common.sanitize import sanitize_json, sanitize_text
 from common.system_errors import reason_of
 from migration.errors import StateUnwritable
-from migration.model import Book, EbookMetadata, EbookId
+from migration.model import Book, EbookId, EbookMetadata
 
 NAME = "not_carried.jsonl"
 
@@ -31,14 +32,22 @@ def append(
     ebook_id: EbookId | None,
     written: Collection[str] = (),
 ) -> str:
-    """Adds the book's line when there is something to keep; returns its hash, "" without one. Raises StateUnwritable.
+    """Adds the book's line when there is something to keep; returns its hash, ""
+    without one. Raises StateUnwritable.
 
     A line whose hash is among those `written` is there already.
     """
     if not fields:
         return ""
-    record = {"book_id": book.id, "ebook_id": ebook_id, "title": book.title, "not_carried": dict(fields)}
-    line = json.dumps(record, ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n"
+    record = {
+        "book_id": book.id,
+        "ebook_id": ebook_id,
+        "title": book.title,
+        "not_carried": dict(fields),
+    }
+    line = (
+        json.dumps(record, ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n"
+    )
     identity = hashlib.sha1(line, usedforsecurity=False).hexdigest()
     if identity not in written:
         _write(state_dir / NAME, line)
@@ -46,10 +55,13 @@ def append(
 
 
 def everything(book: Book, metadata: EbookMetadata) -> dict[str, Json]:
-    """All that Calibre knows of a book, by field: for a book of which nothing was carried."""
+    """All that Calibre knows of a book, by field: for a book of which nothing was
+    carried."""
     fields: dict[str, Json] = {
         **{
-            name: value for name, value in metadata.not_carried.items() if name not in ("language", "further languages")
+            name: value
+            for name, value in metadata.not_carried.items()
+            if name not in ("language", "further languages")
         },
         "authors": [author.name for author in book.authors],
         "series": book.series,
@@ -59,12 +71,16 @@ def everything(book: Book, metadata: EbookMetadata) -> dict[str, Json]:
         "rating": sanitize_json(book.rating),
         "cover": sanitize_text(book.cover) if book.cover else None,
     }
-    return {name: value for name, value in fields.items() if value not in (None, [], 0.0)}
+    return {
+        name: value for name, value in fields.items() if value not in (None, [], 0.0)
+    }
 
 
 def _write(path: Path, line: bytes) -> None:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644
+        )
         try:
             written = os.write(descriptor, line)
         finally:

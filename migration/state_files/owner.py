@@ -1,8 +1,9 @@
-"""Who owns a claim: boot id, pid namespace, pid, start time and worker id of one process, and whether it still lives.
+"""Who owns a claim: boot id, pid namespace, pid, start time and worker id of one
+process, and whether it still lives.
 
-There is no lease that runs out: a worker frozen by SIGSTOP may wake and finish its request, so only a process that
-can be proved dead loses what it owns. A pid alone proves nothing, because pids are recycled.
-"""
+There is no lease that runs out: a worker frozen by SIGSTOP may wake and finish its
+request, so only a process that can be proved dead loses what it owns. A pid alone
+proves nothing, because pids are recycled."""
 
 import os
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from migration.errors import StateUnwritable, WorkerIdTaken
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """One process of one boot of one machine; `started` is its start time in clock ticks (Linux) or seconds."""
+    """One process of one boot of one machine; `started` is its start time in clock
+    ticks (Linux) or seconds."""
 
     boot_id: str
     pid_namespace: str
@@ -46,7 +48,9 @@ def this_process(worker_id: int) -> Owner:
     """The identity of the calling process."""
     started = _started(os.getpid())
     if started is None:
-        raise StateUnwritable("this system does not say when this process started, so ownership cannot be proved")
+        raise StateUnwritable(
+            "this system does not say when this process started, so ownership cannot be proved"
+        )
     return Owner(boot_id(), _pid_namespace(), os.getpid(), started, worker_id)
 
 
@@ -56,10 +60,12 @@ def lock_path(state_dir: Path, worker_id: int) -> Path:
 
 
 class WorkerLock:
-    """Held by worker N for its whole life; the kernel lets go of it when the process dies, whatever kills it."""
+    """Held by worker N for its whole life; the kernel lets go of it when the process
+    dies, whatever kills it."""
 
     def __init__(self, state_dir: Path, owner: Owner) -> None:
-        """Takes the lock. Raises WorkerIdTaken when a live worker holds it, StateUnwritable when it cannot be made."""
+        """Takes the lock. Raises WorkerIdTaken when a live worker holds it,
+        StateUnwritable when it cannot be made."""
         path = lock_path(state_dir, owner.worker_id)
         try:
             held = lock.take(path, mode=0o644)
@@ -70,7 +76,8 @@ class WorkerLock:
             holder = (lock.holder(path) or b"").decode("ascii", "replace").split("|")
             pid = f" (pid {holder[2]})" if len(holder) == 5 else ""
             raise WorkerIdTaken(
-                f"worker {owner.worker_id} is already running{pid} on {state_dir}; choose another --worker-id"
+                f"worker {owner.worker_id} is already running{pid} on {state_dir}; "
+                "choose another --worker-id"
             )
         self._fd = held
         try:
@@ -81,7 +88,8 @@ class WorkerLock:
             raise StateUnwritable(f"cannot write {path}: {reason_of(error)}") from error
 
     def release(self) -> None:
-        """Lets go of the lock; the file stays, because removing it would race with the next worker."""
+        """Lets go of the lock; the file stays, because removing it would race with the
+        next worker."""
         os.close(self._fd)
 
 
@@ -109,28 +117,38 @@ def any_alive(state_dir: Path) -> bool:
 
 
 def birth_of_worker(state_dir: Path, worker_id: int, pid: int) -> str:
-    """Which process with this pid wrote worker N's lock last; "" when that was another pid, or out of our sight."""
+    """Which process with this pid wrote worker N's lock last; "" when that was another
+    pid, or out of our sight."""
     try:
-        owner = Owner.parse(lock_path(state_dir, worker_id).read_text("ascii", "replace"))
+        owner = Owner.parse(
+            lock_path(state_dir, worker_id).read_text("ascii", "replace")
+        )
     except (OSError, ValueError):
         return ""
-    return owner.birth if owner.pid == pid and owner.pid_namespace == _pid_namespace() else ""
+    return (
+        owner.birth
+        if owner.pid == pid and owner.pid_namespace == _pid_namespace()
+        else ""
+    )
 
 
 def _pid_namespace() -> str:
     try:
-        return os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - the link has no target in the file system
+        # The link has no target in the file system.
+        return os.readlink("/proc/self/ns/pid")  # noqa: PTH115
     except OSError:
         return "-"
 
 
 def _started(pid: int) -> str | None:
-    """When the process started; None when it is gone or a zombie, which can do nothing any more."""
+    """When the process started; None when it is gone or a zombie, which can do nothing
+    any more."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
     except (FileNotFoundError, ProcessLookupError):
         return _started_by_psutil(pid) if not Path("/proc/self").exists() else None
-    # The command name is in parentheses and may hold blanks and parentheses itself; the fields follow the last one.
+    # The command name is in parentheses and may hold blanks and parentheses itself; the
+    # fields follow the last one.
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else fields[19]
 
@@ -138,6 +156,10 @@ def _started(pid: int) -> str | None:
 def _started_by_psutil(pid: int) -> str | None:
     try:
         process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
+        return (
+            None
+            if process.status() == psutil.STATUS_ZOMBIE
+            else f"{process.create_time():.2f}"
+        )
     except psutil.NoSuchProcess:
         return None

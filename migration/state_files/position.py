@@ -1,8 +1,9 @@
-"""`migration_verify_worker{N}.json`: how far a comparison with the server got, so that the same command goes on there.
+"""`migration_verify_worker{N}.json`: how far a comparison with the server got, so that
+the same command goes on there.
 
-It counts only for the same comparison: library, server, user, formats, mode, and what the ledger had
-sent by then, for a later run may have sent what was missing. It is removed when the last file is compared.
-"""
+It counts only for the same comparison: library, server, user, formats, mode, and what
+the ledger had sent by then, for a later run may have sent what was missing. It is
+removed when the last file is compared."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,7 +22,8 @@ KEPT = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far it got. `formats` are those of book `book_id` that have their line; `counts` are files by mark.
+    """How far it got. `formats` are those of book `book_id` that have their line;
+    `counts` are files by mark.
 
     `back` is how many were put back to pending; `at` is when it was written, aware UTC.
     """
@@ -40,7 +42,9 @@ class Position:
 
     def has(self, file: FileId) -> bool:
         """Has this file its line?"""
-        return file.book_id < self.book_id or (file.book_id == self.book_id and file.format in self.formats)
+        return file.book_id < self.book_id or (
+            file.book_id == self.book_id and file.format in self.formats
+        )
 
 
 def path(state_dir: Path, worker_id: int) -> Path:
@@ -63,9 +67,14 @@ def write(target: Path, position: Position) -> None:
 
 
 def read(target: Path, what: Mapping[str, str], now: datetime) -> Position | None:
-    """Where this same comparison stopped; None when it did not, or when that was another one or is long ago."""
+    """Where this same comparison stopped; None when it did not, or when that was
+    another one or is long ago."""
     found = _parsed(read_json(target))
-    if found is None or dict(found.what) != dict(what) or not now - KEPT <= found.at <= now + KEPT:
+    if (
+        found is None
+        or dict(found.what) != dict(what)
+        or not now - KEPT <= found.at <= now + KEPT
+    ):
         return None
     return found
 
@@ -84,10 +93,17 @@ def _parsed(value: Json) -> Position | None:
         return None
     what, counts, formats = value.get("what"), value.get("counts"), value.get("formats")
     book_id, back = value.get("book_id"), value.get("pending_again")
-    if not (isinstance(what, dict) and isinstance(counts, dict) and isinstance(formats, list)):
+    if not (
+        isinstance(what, dict)
+        and isinstance(counts, dict)
+        and isinstance(formats, list)
+    ):
         return None
     numbers = [book_id, back, *counts.values()]
-    if not all(isinstance(number, int) and not isinstance(number, bool) and number >= 0 for number in numbers):
+    if not all(
+        isinstance(number, int) and not isinstance(number, bool) and number >= 0
+        for number in numbers
+    ):
         return None
     try:
         at = datetime.fromisoformat(str(value.get("at")))

@@ -1,4 +1,5 @@
-"""`migration_progress_worker{N}.json`: one worker's progress, written by it, read by monitor, dashboard and people."""
+"""`migration_progress_worker{N}.json`: one worker's progress, written by it, read by
+monitor, dashboard and people."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +10,13 @@ from migration.model import BookId, Counts, Current, FileId, LastError, Phase, P
 from migration.state_files.owner import birth_of_worker
 
 SCHEMA = 1
-_TIMES = ("pid_started_at", "started_at", "updated_at", "last_upload_at", "last_progress_at")
+_TIMES = (
+    "pid_started_at",
+    "started_at",
+    "updated_at",
+    "last_upload_at",
+    "last_progress_at",
+)
 
 
 def progress_path(state_dir: Path, worker_id: int) -> Path:
@@ -28,7 +35,8 @@ def write(path: Path, progress: Progress) -> None:
 
 
 def read(path: Path) -> Progress | None:
-    """The progress; None when the file is missing, cannot be parsed or has another schema."""
+    """The progress; None when the file is missing, cannot be parsed or has another
+    schema."""
     try:
         return from_json(read_json(path))
     except (KeyError, TypeError, ValueError):
@@ -36,7 +44,8 @@ def read(path: Path) -> Progress | None:
 
 
 def birth_of_writer(state_dir: Path, seen: Progress) -> str:
-    """Which process wrote this (`clock.birth_of`), as the lock beside it says; "" when it does not say."""
+    """Which process wrote this (`clock.birth_of`), as the lock beside it says; "" when
+    it does not say."""
     return birth_of_worker(state_dir, seen.worker_id, seen.pid)
 
 
@@ -56,7 +65,9 @@ def to_json(progress: Progress) -> dict[str, Json]:
         "last_progress_at": _stamp(progress.last_progress_at),
         "last_processed_book_id": progress.last_processed_book_id,
         "range": None if progress.range is None else list(progress.range),
-        "counts": {name: getattr(progress.counts, name) for name in Counts.__dataclass_fields__},
+        "counts": {
+            name: getattr(progress.counts, name) for name in Counts.__dataclass_fields__
+        },
         "bytes_uploaded": progress.bytes_uploaded,
         "rate_files_per_min": progress.rate_files_per_min,
         "slow_uploads": progress.slow_uploads,
@@ -75,14 +86,19 @@ def to_json(progress: Progress) -> dict[str, Json]:
         ],
         "last_error": None
         if error is None
-        else {"class": error.error_class, "message": error.message, "at": _stamp(error.at)},
+        else {
+            "class": error.error_class,
+            "message": error.message,
+            "at": _stamp(error.at),
+        },
         "library": progress.library,
         "server": progress.server,
     }
 
 
 def from_json(value: Json) -> Progress | None:
-    """The inverse of `to_json`; unknown keys are ignored. Raises KeyError, TypeError or ValueError for nonsense."""
+    """The inverse of `to_json`; unknown keys are ignored. Raises KeyError, TypeError or
+    ValueError for nonsense."""
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         return None
     data: dict[str, object] = {name: value[name] for name in _PLAIN}
@@ -91,7 +107,9 @@ def from_json(value: Json) -> Progress | None:
     data["counts"] = Counts(**_mapping(value["counts"], Counts.__dataclass_fields__))
     data["current"] = tuple(_current(item) for item in _list(value["current"]))
     data["range"] = None if value["range"] is None else tuple(_list(value["range"]))
-    data["last_error"] = None if value["last_error"] is None else _error(value["last_error"])
+    data["last_error"] = (
+        None if value["last_error"] is None else _error(value["last_error"])
+    )
     return Progress(**data)  # type: ignore[arg-type]  # every field is converted above
 
 
@@ -124,7 +142,8 @@ def _list(value: Json) -> list[Json]:
 def _mapping(value: Json, names: object) -> dict[str, int]:
     if not isinstance(value, dict):
         raise TypeError(f"{value!r} is not an object")
-    return {str(name): int(str(value[str(name)])) for name in names}  # type: ignore[attr-defined]  # a dict's keys
+    # A dict's keys.
+    return {str(name): int(str(value[str(name)])) for name in names}  # type: ignore[attr-defined]
 
 
 def _current(value: Json) -> Current:
@@ -134,7 +153,13 @@ def _current(value: Json) -> Current:
     if since is None:
         raise ValueError("a current file without a time")
     identity = FileId(BookId(int(str(value["book_id"]))), str(value["format"]))
-    return Current(str(value["file"]), int(str(value["bytes_sent"])), int(str(value["size"])), since, identity)
+    return Current(
+        str(value["file"]),
+        int(str(value["bytes_sent"])),
+        int(str(value["size"])),
+        since,
+        identity,
+    )
 
 
 def _error(value: Json) -> LastError:

@@ -1,8 +1,8 @@
-"""`STATE_DIR/migration_reserved.json`: the books kept for one worker while a code fix is tried on it.
+"""`STATE_DIR/migration_reserved.json`: the books kept for one worker while a code fix
+is tried on it.
 
-Written by the monitor, heeded by the ledger when a dead worker's ranges are taken over. It runs out by itself, so that
-a monitor that never comes back holds up no pass.
-"""
+Written by the monitor, heeded by the ledger when a dead worker's ranges are taken over.
+It runs out by itself, so that a monitor that never comes back holds up no pass."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,8 @@ _NAME = "migration_reserved.json"
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """The ranges of a pass with these books are worker `worker_id`'s until then, by the steady clock."""
+    """The ranges of a pass with these books are worker `worker_id`'s until then, by the
+    steady clock."""
 
     pass_id: int
     books: frozenset[BookId]
@@ -29,9 +30,11 @@ class Reservation:
 def write(state_dir: Path, reservation: Reservation, clock: SteadyClock) -> None:
     """Keeps the books. Raises StateUnwritable."""
     value: Json = {
-        "pass_id": reservation.pass_id, "books": [*sorted(reservation.books)], "worker_id": reservation.worker_id,
+        "pass_id": reservation.pass_id,
+        "books": [*sorted(reservation.books)],
+        "worker_id": reservation.worker_id,
         "until": clock.stamp(reservation.until),
-    }  # fmt: skip
+    }
     write_json(state_dir / _NAME, value)
 
 
@@ -41,7 +44,8 @@ def clear(state_dir: Path) -> None:
 
 
 def read(state_dir: Path, clock: SteadyClock) -> Reservation | None:
-    """The books that are kept now; None when there is none, it has run out, or the file cannot be read.
+    """The books that are kept now; None when there is none, it has run out, or the file
+    cannot be read.
 
     One of before the machine was started has run out: the worker it was for is dead.
     """
@@ -53,7 +57,9 @@ def read(state_dir: Path, clock: SteadyClock) -> Reservation | None:
         if not isinstance(books, list) or until is None:
             return None
         kept = frozenset(BookId(int(str(book))) for book in books)
-        found = Reservation(int(str(value["pass_id"])), kept, int(str(value["worker_id"])), until)
+        found = Reservation(
+            int(str(value["pass_id"])), kept, int(str(value["worker_id"])), until
+        )
     except (KeyError, ValueError):
         return None
     return found if clock() < until else None

@@ -1,1 +1,2 @@
-"""One worker process: its assembly, uploader threads, work queue, limits and progress."""
+"""One worker process: its assembly, uploader threads, work queue, limits and
+progress."""

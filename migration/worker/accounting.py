@@ -20,7 +20,8 @@ RATE_EVERY = 100
 
 @dataclass(frozen=True, slots=True)
 class Accounting:
-    """Settles files, gives them back, leaves them pending. Safe to use from several threads."""
+    """Settles files, gives them back, leaves them pending. Safe to use from several
+    threads."""
 
     ledger: Ledger
     tracker: Tracker
@@ -32,9 +33,15 @@ class Accounting:
 
     def account(self, work: Work, file: BookFile, result: UploadResult) -> None:
         """Exactly once per file."""
-        if result.outcome is Outcome.DUPLICATE and self.ledger.book(work.book.id) is None:
-            # Should the worker die after this file, the next one still writes down what is not carried.
-            self.ledger.save_book(work.book.id, BookState(work.metadata.working_title, steps=Step.RECORD))
+        if (
+            result.outcome is Outcome.DUPLICATE
+            and self.ledger.book(work.book.id) is None
+        ):
+            # Should the worker die after this file, the next one still writes down what
+            # is not carried.
+            self.ledger.save_book(
+                work.book.id, BookState(work.metadata.working_title, steps=Step.RECORD)
+            )
         recorded = self.ledger.account(self.current.id, result)
         work.files.remove(file)
         work.begun = None
@@ -47,42 +54,53 @@ class Accounting:
             case Outcome.UPLOADED:
                 self.log.info(logs.uploaded(name, file.size, result.seconds))
                 if count % RATE_EVERY == 0:
-                    self.log.info(logs.average_rate(self.tracker.snapshot().rate_files_per_min))
+                    self.log.info(
+                        logs.average_rate(self.tracker.snapshot().rate_files_per_min)
+                    )
             case Outcome.DUPLICATE:
                 self.log.info(logs.duplicate(name))
             case _:
                 self.log.warning(logs.failed(name, result.reason, result.message))
 
     def give_back(self, work: Work, *, counted: bool) -> int:
-        """The file that was begun is pending again, its attempt uncounted; returns its failed rounds."""
+        """The file that was begun is pending again, its attempt uncounted; returns its
+        failed rounds."""
         rounds = self.ledger.give_back(work.begun, counted=counted) if work.begun else 0
         work.begun = None
         self.ledger.let_go(work.book.id)
         return rounds
 
     def failed(self, work: Work, error: Transient) -> Next:
-        """The server failed on a book after all tries: counts it, and leaves pending what failed too often."""
+        """The server failed on a book after all tries: counts it, and leaves pending
+        what failed too often."""
         blame = Blame.FILE if isinstance(error, FileChanged) else Blame.SERVER
-        counted = self.streak.count(work.tries, str(error), blame=blame, in_attempt=work.begun is not None)
+        counted = self.streak.count(
+            work.tries, str(error), blame=blame, in_attempt=work.begun is not None
+        )
         work.tries = counted.tries
-        rounds = self.give_back(work, counted=counted.counts_for_book) if work.begun else 0
+        rounds = (
+            self.give_back(work, counted=counted.counts_for_book) if work.begun else 0
+        )
         after = after_rounds(work.tries, rounds)
         if after is not Next.TRY_AGAIN:
             self._leave_pending(work, error, whole_book=after is Next.LEAVE_BOOK)
         return after
 
     def _leave_pending(self, work: Work, error: Transient, *, whole_book: bool) -> None:
-        """The server failed on this book again and again while it took others: this run tries its file no more.
+        """The server failed on this book again and again while it took others: this run
+        tries its file no more.
 
-        Nobody has refused it, so it stays pending and the pass stays open; what else the book
-        has is finished. `whole_book`: it fails outside any file (looking up a lost answer, the
-        closing steps), so it is left as it is.
-        """
+        Nobody has refused it, so it stays pending and the pass stays open; what else
+        the book has is finished. `whole_book`: it fails outside any file (looking up a
+        lost answer, the closing steps), so it is left as it is."""
         left = work.files[:] if whole_book else work.files[:1]
         for file in left:
             work.files.remove(file)
         names = ", ".join(str(file.id) for file in left) or "its last steps"
-        said = f"book {work.book.id} ({names}), which failed {ROUNDS} times while the server took others: {error}"
+        said = (
+            f"book {work.book.id} ({names}), which failed {ROUNDS} times while "
+            f"the server took others: {error}"
+        )
         self.left_pending[work.book.id] = said
         self.log.error("Left pending for this run: %s", said)
         self.ledger.let_go(work.book.id)

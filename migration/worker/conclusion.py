@@ -41,7 +41,9 @@ class Conclusion:
             return ExitCode.PENDING
         elif not limit_reached:
             if time_is_up:
-                self.log.info("The time is up (--max-duration); the pass stays open, the next start goes on")
+                self.log.info(
+                    "The time is up (--max-duration); the pass stays open, the next start goes on"
+                )
             return ExitCode.PENDING
         failed = found.counts.failed if closed else self.tracker.count(Outcome.FAILED)
         return ExitCode.SOME_FAILED if failed else ExitCode.OK
@@ -55,27 +57,36 @@ class Conclusion:
         self._back_up()
 
     def _equation(self, found: totals.Totals) -> str:
-        return totals.equation(found, proved=totals.proved(self.ledger.path, self.current.id))
+        return totals.equation(
+            found, proved=totals.proved(self.ledger.path, self.current.id)
+        )
 
     def _say_what_was_lost(self) -> None:
         """How many files the server had lost, when it had."""
         lost = self.ledger.doubts.found_lost(self.current.id)
         if lost:
-            self.log.warning("%d files that the server had lost were sent to it again, or failed, in this pass", lost)
+            self.log.warning(
+                "%d files that the server had lost were sent to it again, or failed, in this pass",
+                lost,
+            )
 
     def _tell_left_pending(self, equation: str) -> None:
-        """Which books are left, and why; the last word of a run that could not do all."""
+        """Which books are left, and why; the last word of a run that could not do
+        all."""
         self.log.info("%s", equation)
         for what in list(self.left_pending.values())[:MOST_NAMED]:
             self.log.error("Left pending: %s", what)
         self.log.error(
-            "Ended with files pending: the server failed on %d books again and again while it took others. Nobody "
-            "refused them, so the pass stays open and the next start tries them again; look at the server's log",
+            "Ended with files pending: the server failed on %d books again and again "
+            "while it took others. Nobody "
+            "refused them, so the pass stays open and the next start tries them "
+            "again; look at the server's log",
             len(self.left_pending),
         )
 
     def _back_up(self) -> None:
-        """Copies the ledger of a closed pass; what is proved stays so without a copy."""
+        """Copies the ledger of a closed pass; what is proved stays so without a
+        copy."""
         try:
             self.ledger.back_up(self.current.id)
         except StateUnwritable as error:

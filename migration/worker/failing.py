@@ -1,9 +1,9 @@
-"""What failures mean: an outage of the server, or trouble with one book. Pure, but for `FailureStreak`.
+"""What failures mean: an outage of the server, or trouble with one book. Pure, but for
+`FailureStreak`.
 
 A server that is away fails on file after file; then the worker waits and counts nothing
-against a book. A server that fails on one book and takes others meanwhile has trouble with
-that book; after `ROUNDS` such failures this run tries it no more.
-"""
+against a book. A server that fails on one book and takes others meanwhile has trouble
+with that book; after `ROUNDS` such failures this run tries it no more."""
 
 import threading
 from dataclasses import dataclass, replace
@@ -13,7 +13,8 @@ from migration.lanes.lane import Tries
 
 #: A file on which the server failed this often while it took others is left pending.
 ROUNDS = 3
-#: A book waits this often because the server asks for time while it takes other files; then its failures count.
+#: A book waits this often because the server asks for time while it takes other files;
+#: then its failures count.
 MOST_HOLDS = 20
 #: Files failing in a row that make it an outage.
 OUTAGE_AFTER = 3
@@ -21,7 +22,8 @@ OUTAGE_AFTER = 3
 
 @dataclass(frozen=True, slots=True)
 class Failing:
-    """Failures in a row of this process; anything settled ends the row. `last` is the last one's message."""
+    """Failures in a row of this process; anything settled ends the row. `last` is the
+    last one's message."""
 
     in_a_row: int = 0
     last: str = ""
@@ -36,12 +38,14 @@ class Blame(Enum):
     """What failed."""
 
     SERVER = "server"  #: it failed on the book, or did not answer
-    FILE = "file"  #: the file was rewritten while it was sent, which says nothing of the server
+    # : the file was rewritten while it was sent, which says nothing of the server
+    FILE = "file"
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A failure was counted. `counts_for_book`: it is one of the book's rounds as well."""
+    """A failure was counted. `counts_for_book`: it is one of the book's rounds as
+    well."""
 
     failing: Failing
     tries: Tries
@@ -52,12 +56,16 @@ class Next(Enum):
     """What becomes of a book after a failure."""
 
     TRY_AGAIN = "try again"
-    LEAVE_FILE = "leave the file"  #: this run tries the file no more, but the rest of the book
+    # : this run tries the file no more, but the rest of the book
+    LEAVE_FILE = "leave the file"
     LEAVE_BOOK = "leave the book"  #: this run tries nothing of the book any more
 
 
-def after_failure(failing: Failing, tries: Tries, message: str, *, blame: Blame, in_attempt: bool) -> Counted:
-    """Counts a failure. The first in a row counts for the book too: others went well before it.
+def after_failure(
+    failing: Failing, tries: Tries, message: str, *, blame: Blame, in_attempt: bool
+) -> Counted:
+    """Counts a failure. The first in a row counts for the book too: others went well
+    before it.
 
     `in_attempt`: a file was being sent; the ledger counts its rounds.
     """
@@ -68,14 +76,16 @@ def after_failure(failing: Failing, tries: Tries, message: str, *, blame: Blame,
 
 
 def after_rounds(tries: Tries, rounds: int) -> Next:
-    """What to do with the book; `rounds` are those of the file that was being sent, 0 without one."""
+    """What to do with the book; `rounds` are those of the file that was being sent, 0
+    without one."""
     if tries.stumbles >= ROUNDS:
         return Next.LEAVE_BOOK
     return Next.LEAVE_FILE if rounds >= ROUNDS else Next.TRY_AGAIN
 
 
 def after_hold(tries: Tries, processed: int) -> tuple[Tries, bool]:
-    """The server asks for time: may the book wait? Not for ever, when the server takes other files meanwhile.
+    """The server asks for time: may the book wait? Not for ever, when the server takes
+    other files meanwhile.
 
     `processed` is how many files this process has settled.
     """
@@ -100,9 +110,13 @@ class FailureStreak:
         with self._lock:
             self._failing = replace(self._failing, in_a_row=0)
 
-    def count(self, tries: Tries, message: str, *, blame: Blame, in_attempt: bool) -> Counted:
+    def count(
+        self, tries: Tries, message: str, *, blame: Blame, in_attempt: bool
+    ) -> Counted:
         """Counts a failure of one book."""
         with self._lock:
-            counted = after_failure(self._failing, tries, message, blame=blame, in_attempt=in_attempt)
+            counted = after_failure(
+                self._failing, tries, message, blame=blame, in_attempt=in_attempt
+            )
             self._failing = counted.failing
             return counted

@@ -1,7 +1,8 @@
-"""The worker's command line: every option with help, default, unit and environment variable.
+"""The worker's command line: every option with help, default, unit and environment
+variable.
 
-Order: option, environment, `auto_monitor/.env`, `.env`. The password never comes from an argument.
-"""
+Order: option, environment, `auto_monitor/.env`, `.env`. The password never comes from
+an argument."""
 
 import argparse
 import os
@@ -50,11 +51,11 @@ exit status:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(WorkerSettings):
-    """What one worker was asked to do: its settings, and what only the command line can say.
+    """What one worker was asked to do: its settings, and what only the command line can
+    say.
 
-    `limit` 0 means no limit, `formats` empty means all (upper case). `max_duration` is seconds, `bwlimit` bytes a
-    second; 0 means no limit for each of these.
-    """
+    `limit` 0 means no limit, `formats` empty means all (upper case). `max_duration` is
+    seconds, `bwlimit` bytes a second; 0 means no limit for each of these."""
 
     library: Path
     state_dir: Path
@@ -75,7 +76,10 @@ class Options(WorkerSettings):
 
     def __repr__(self) -> str:
         """Without the password and the database URI, which may hold one."""
-        return f"Options(library={str(self.library)!r}, server={self.server!r}, worker_id={self.worker_id})"
+        return (
+            f"Options(library={str(self.library)!r}, server={self.server!r}, "
+            f"worker_id={self.worker_id})"
+        )
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -86,7 +90,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser; the settings' values stay texts, which the loader reads."""
     parser = argparse.ArgumentParser(
         prog="bulk_migrate_calibre.py",
-        description="Moves every file of a Calibre library to a MyBookshelf2 server, once. The library is only read.",
+        description="Moves every file of a Calibre library to a MyBookshelf2 server, "
+        "once. The library is only read.",
         epilog=EPILOG,
         formatter_class=_Help,
         allow_abbrev=False,
@@ -99,51 +104,76 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_modes(parser: argparse.ArgumentParser) -> None:
     mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--dry-run", action="store_true", help="print the plan; send nothing, write nothing but the log")
-    mode.add_argument("--retry-failed", action="store_true", help="put failed files back to pending, then migrate")
+    mode.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print the plan; send nothing, write nothing but the log",
+    )
+    mode.add_argument(
+        "--retry-failed",
+        action="store_true",
+        help="put failed files back to pending, then migrate",
+    )
     mode.add_argument(
         "--verify",
         action="store_true",
-        help="compare every file with the server by hash, a line each: = there, - missing, ! unreadable, "
-        "x refused by the server, ? not known; interrupted, the same command goes on where it stopped",
+        help="compare every file with the server by hash, a line each: = there, - "
+        "missing, ! unreadable, "
+        "x refused by the server, ? not known; interrupted, the same command goes on "
+        "where it stopped",
     )
     mode.add_argument(
-        "--recheck", action="store_true", help="as --verify, and put what the server no longer has back to pending"
+        "--recheck",
+        action="store_true",
+        help="as --verify, and put what the server no longer has back to pending",
     )
     mode.add_argument(
         "--open-pass",
         action="store_true",
-        help="check library, server and state directory, open a pass unless one is open, and end; then --join-only",
+        help="check library, server and state directory, open a pass unless one is "
+        "open, and end; then --join-only",
     )
     mode.add_argument(
         "--export-map",
         metavar="FILE",
-        help="write a CSV of Calibre id, format, sha1, ebook id and source id [no default; environment: none]",
+        help="write a CSV of Calibre id, format, sha1, ebook id and source id [no "
+        "default; environment: none]",
     )
     parser.add_argument(
         "--adopt-library",
         action="store_true",
-        help="go on with this ledger although Calibre has restored the library, which gives it a new id; only when its "
+        help="go on with this ledger although Calibre has restored the library, "
+        "which gives it a new id; only when its "
         "books are the same [environment: none]",
     )
-    parser.add_argument("--json", action="store_true", help="with --verify or --recheck: one JSON object per line")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="with --verify or --recheck: one JSON object per line",
+    )
     parser.add_argument(
         "--join-only",
         action="store_true",
-        help="join the open pass, never open one; for workers that others start [environment: none]",
+        help="join the open pass, never open one; for workers that others start "
+        "[environment: none]",
     )
 
 
 def read_options(argv: Sequence[str], project: Path) -> Options:
-    """The options from the command line and the environment. Exits with 2 and a sentence on wrong usage."""
+    """The options from the command line and the environment. Exits with 2 and a
+    sentence on wrong usage."""
     parser = build_parser()
     argcomplete.autocomplete(parser)
     given = parser.parse_args(argv)
     found, values = or_exit(lambda: _settings(given, project))
     if values.library is None:
-        parser.error("no library given: name the folder with metadata.db, or set CALIBRE_LIBRARY")
+        parser.error(
+            "no library given: name the folder with metadata.db, or set CALIBRE_LIBRARY"
+        )
     state_dir, server = _where(given, values, found, argv, project)
-    settings = {one.field: getattr(values, one.field) for one in settings_of(WorkerSettings)}
+    settings = {
+        one.field: getattr(values, one.field) for one in settings_of(WorkerSettings)
+    }
     return Options(
         **{**settings, "state_dir": state_dir, "server": server.rstrip("/")},
         dry_run=given.dry_run,
@@ -158,43 +188,71 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
     )
 
 
-def _settings(given: argparse.Namespace, project: Path) -> tuple[Sources, WorkerSettings]:
+def _settings(
+    given: argparse.Namespace, project: Path
+) -> tuple[Sources, WorkerSettings]:
     found = complete(given, WorkerSettings, sources(project, os.environ))
     return found, load(WorkerSettings, found)
 
 
 def _where(
-    given: argparse.Namespace, values: WorkerSettings, found: Sources, argv: Sequence[str], project: Path
+    given: argparse.Namespace,
+    values: WorkerSettings,
+    found: Sources,
+    argv: Sequence[str],
+    project: Path,
 ) -> tuple[Path, str]:
-    """The state directory, and the server as its ledger spells it. Exits with a sentence when it cannot be told."""
+    """The state directory, and the server as its ledger spells it. Exits with a
+    sentence when it cannot be told."""
     if values.state_dir is not None:
         return values.state_dir, values.server
     library = values.library or Path()
     try:
         place = _there(given, library, found, argv, project)
         if place is None:
-            chosen = resolve.for_migration(library, values.server, found.texts(), project)
-            sys.stderr.write(f"{chosen.note or f'The state is in {chosen.state_dir}'}\n")
+            chosen = resolve.for_migration(
+                library, values.server, found.texts(), project
+            )
+            sys.stderr.write(
+                f"{chosen.note or f'The state is in {chosen.state_dir}'}\n"
+            )
             place = chosen.place or Place(chosen.state_dir)
     except MigrationError as error:
         sys.stderr.write(f"{error}\n")
-        raise SystemExit(int(error.exit_code if isinstance(error, Fatal) else ExitCode.LIBRARY)) from None
+        raise SystemExit(
+            int(error.exit_code if isinstance(error, Fatal) else ExitCode.LIBRARY)
+        ) from None
     return place.state_dir, place.server_url or values.server
 
 
 def _there(
-    given: argparse.Namespace, library: Path, found: Sources, argv: Sequence[str], project: Path
+    given: argparse.Namespace,
+    library: Path,
+    found: Sources,
+    argv: Sequence[str],
+    project: Path,
 ) -> Place | None:
-    """For what is about a migration that was begun: that one, whatever its server unless one is named."""
-    if not (given.verify or given.recheck or given.retry_failed or given.dry_run or given.export_map):
+    """For what is about a migration that was begun: that one, whatever its server
+    unless one is named."""
+    if not (
+        given.verify
+        or given.recheck
+        or given.retry_failed
+        or given.dry_run
+        or given.export_map
+    ):
         return None
     named = found.find("MBS2_SERVER")
     command = shlex.join([".venv/bin/python", "bulk_migrate_calibre.py", *argv])
-    return resolve.for_library(library, named[0] if named else None, found.texts(), project, command)
+    return resolve.for_library(
+        library, named[0] if named else None, found.texts(), project, command
+    )
 
 
 def password_of(options: Options) -> str:
     """The password. Raises Misconfigured when none was given."""
     if not options.password:
-        raise Misconfigured(f"no password for {options.username!r}: set MBS2_PASSWORD in the environment or in .env")
+        raise Misconfigured(
+            f"no password for {options.username!r}: set MBS2_PASSWORD in the environment or in .env"
+        )
     return options.password

@@ -1,4 +1,5 @@
-"""How much of the machine a worker takes: nice and ionice of its own process, so that other programs go first."""
+"""How much of the machine a worker takes: nice and ionice of its own process, so that
+other programs go first."""
 
 import psutil
 
@@ -8,7 +9,8 @@ _CLASSES = {"idle": "IOPRIO_CLASS_IDLE", "best-effort": "IOPRIO_CLASS_BE"}
 
 
 def lower(nice: int, ionice: tuple[str, int] | None) -> None:
-    """Sets both for this process. Raises Misconfigured when the system does not allow it or does not know it."""
+    """Sets both for this process. Raises Misconfigured when the system does not allow
+    it or does not know it."""
     process = psutil.Process()
     try:
         if nice:
@@ -16,9 +18,15 @@ def lower(nice: int, ionice: tuple[str, int] | None) -> None:
         if ionice is not None:
             name, level = ionice
             if not hasattr(psutil, _CLASSES[name]):
-                raise Misconfigured("WORKER_IONICE is not known to this system; leave it out")
-            process.ionice(getattr(psutil, _CLASSES[name]), level if name == "best-effort" else None)
+                raise Misconfigured(
+                    "WORKER_IONICE is not known to this system; leave it out"
+                )
+            process.ionice(
+                getattr(psutil, _CLASSES[name]),
+                level if name == "best-effort" else None,
+            )
     except (psutil.AccessDenied, PermissionError) as error:
         raise Misconfigured(
-            f"this user may not set nice {nice} or this ionice class; a nice of 0 or more is always allowed"
+            f"this user may not set nice {nice} or this ionice class; a nice of 0 or "
+            "more is always allowed"
         ) from error

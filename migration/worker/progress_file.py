@@ -15,9 +15,16 @@ class ProgressFile:
     """What whoever watches the worker reads."""
 
     def __init__(
-        self, path: Path, tracker: Tracker, clock: Callable[[], datetime], log: logging.Logger, *, needed: bool
+        self,
+        path: Path,
+        tracker: Tracker,
+        clock: Callable[[], datetime],
+        log: logging.Logger,
+        *,
+        needed: bool,
     ) -> None:
-        """Not `needed`: the worker goes on when the file cannot be written, and says so once."""
+        """Not `needed`: the worker goes on when the file cannot be written, and says so
+        once."""
         self._path = path
         self._tracker = tracker
         self._clock = clock
@@ -27,7 +34,8 @@ class ProgressFile:
         self._told = False
 
     def publish(self, *, now: bool = False) -> None:
-        """Writes it, unless that was done within the last second. Raises StateUnwritable."""
+        """Writes it, unless that was done within the last second. Raises
+        StateUnwritable."""
         moment = self._clock()
         if now or self._last is None or (moment - self._last).total_seconds() >= 1:
             self._last = moment
@@ -37,10 +45,18 @@ class ProgressFile:
         try:
             aside = set_aside_if_directory(self._path)
             if aside is not None:
-                self._log.warning("%s was a directory, not a file; it is now %s", self._path, aside.name)
+                self._log.warning(
+                    "%s was a directory, not a file; it is now %s",
+                    self._path,
+                    aside.name,
+                )
             progress.write(self._path, self._tracker.snapshot())
         except (OSError, StateUnwritable) as error:
-            reason = str(error) if isinstance(error, StateUnwritable) else f"{self._path}: {reason_of(error)}"
+            reason = (
+                str(error)
+                if isinstance(error, StateUnwritable)
+                else f"{self._path}: {reason_of(error)}"
+            )
             if self._needed:
                 raise StateUnwritable(reason) from error
             if not self._told:

@@ -1,8 +1,9 @@
-"""How fast one process may go: bytes a second, files a minute. Pure: `now` in, seconds to wait out.
+"""How fast one process may go: bytes a second, files a minute. Pure: `now` in, seconds
+to wait out.
 
-A limit holds over any time: within T seconds no more than `burst + rate * T` goes through, and the burst is what one
-second allows (or one file), so that a limit is not first saved up and then spent at once.
-"""
+A limit holds over any time: within T seconds no more than `burst + rate * T` goes
+through, and the burst is what one second allows (or one file), so that a limit is not
+first saved up and then spent at once."""
 
 import threading
 from collections.abc import Callable
@@ -14,7 +15,8 @@ LONGEST_SLEEP = 0.5
 
 @dataclass(frozen=True, slots=True)
 class TokenBucket:
-    """`rate` per second, at most `burst` at once; `level` is what may go now, below 0 while a debt is paid off."""
+    """`rate` per second, at most `burst` at once; `level` is what may go now, below 0
+    while a debt is paid off."""
 
     rate: float
     burst: float
@@ -22,12 +24,17 @@ class TokenBucket:
     at: float
 
     def take(self, amount: float, now: float) -> tuple["TokenBucket", float]:
-        """The bucket after `amount` went through, and the seconds to wait before it may.
+        """The bucket after `amount` went through, and the seconds to wait before it
+        may.
 
         More than `burst` at once is a debt that is paid off before anything else goes.
         """
-        level = min(self.burst, self.level + max(0.0, now - self.at) * self.rate) - amount
-        return replace(self, level=level, at=max(now, self.at)), max(0.0, -level / self.rate)
+        level = (
+            min(self.burst, self.level + max(0.0, now - self.at) * self.rate) - amount
+        )
+        return replace(self, level=level, at=max(now, self.at)), max(
+            0.0, -level / self.rate
+        )
 
 
 def bucket(rate: float, burst: float, now: float) -> TokenBucket:
@@ -38,8 +45,15 @@ def bucket(rate: float, burst: float, now: float) -> TokenBucket:
 class RateLimiter:
     """A limit shared by the threads of a process; `rate` 0 is no limit."""
 
-    def __init__(self, rate: float, burst: float, now: Callable[[], float], sleep: Callable[[float], None]) -> None:
-        """`now` is a monotonic clock in seconds; `sleep` may raise to end the waiting."""
+    def __init__(
+        self,
+        rate: float,
+        burst: float,
+        now: Callable[[], float],
+        sleep: Callable[[float], None],
+    ) -> None:
+        """`now` is a monotonic clock in seconds; `sleep` may raise to end the
+        waiting."""
         self._now, self._sleep = now, sleep
         self._lock = threading.Lock()
         #: Threads that wait now.

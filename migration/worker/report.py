@@ -1,4 +1,5 @@
-"""The totals of a pass in words and as a table, for people. Pure but for the rendering, which rich does."""
+"""The totals of a pass in words and as a table, for people. Pure but for the rendering,
+which rich does."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -31,7 +32,8 @@ def minutes_in_words(minutes: float) -> str:
 
 
 def summary(totals: Totals, now: datetime) -> "RenderableType":
-    """The table shown at the end of a pass: files by outcome, failures by reason, what was left out."""
+    """The table shown at the end of a pass: files by outcome, failures by reason, what
+    was left out."""
     # rich is imported where something is drawn, and not at every start of a worker.
     from rich import box
     from rich.console import Group
@@ -55,8 +57,15 @@ def summary(totals: Totals, now: datetime) -> "RenderableType":
     for kind, n in sorted(totals.differences.items()):
         table.add_row(Text(f"on the server: {kind}"), str(n), style="bold red")
     if totals.orphaned_uploads:
-        table.add_row("uploads left to the server's clean-up", str(totals.orphaned_uploads))
-    return Group(Text(f"Pass {totals.pass_id}", style="bold"), table, *_not_carried(totals), *_noticed(totals))
+        table.add_row(
+            "uploads left to the server's clean-up", str(totals.orphaned_uploads)
+        )
+    return Group(
+        Text(f"Pass {totals.pass_id}", style="bold"),
+        table,
+        *_not_carried(totals),
+        *_noticed(totals),
+    )
 
 
 def _not_carried(totals: Totals) -> "list[RenderableType]":
@@ -64,7 +73,10 @@ def _not_carried(totals: Totals) -> "list[RenderableType]":
 
 
 def _noticed(totals: Totals) -> "list[RenderableType]":
-    return _counted("Left out or taken otherwise, each named in the report and the workers' logs", totals.noticed)
+    return _counted(
+        "Left out or taken otherwise, each named in the report and the workers' logs",
+        totals.noticed,
+    )
 
 
 def _counted(title: str, counts: Mapping[str, int]) -> "list[RenderableType]":

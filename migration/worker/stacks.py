@@ -1,10 +1,12 @@
-"""`migration_worker{N}.stack`: where the threads of a worker are, written when somebody asks by a signal.
+"""`migration_worker{N}.stack`: where the threads of a worker are, written when somebody
+asks by a signal.
 
-SIGUSR1 is waited for by a thread of its own, which reads the frames while it holds the interpreter's lock, as Python
-code may: no frame goes away under it, and it works whatever the other threads wait for. A thread that keeps that lock,
-in C, holds it up; then, and only then, SIGUSR2 has faulthandler write without the lock. Done to Python code that runs,
-that reads frames while they change and crashes the process (CPython 3.11, seven threads in short calls: within six).
-"""
+SIGUSR1 is waited for by a thread of its own, which reads the frames while it holds the
+interpreter's lock, as Python code may: no frame goes away under it, and it works
+whatever the other threads wait for. A thread that keeps that lock, in C, holds it up;
+then, and only then, SIGUSR2 has faulthandler write without the lock. Done to Python
+code that runs, that reads frames while they change and crashes the process (CPython
+3.11, seven threads in short calls: within six)."""
 
 import contextlib
 import faulthandler
@@ -36,12 +38,15 @@ def stack_path(state_dir: Path, worker_id: int) -> Path:
 def write_on_signal(state_dir: Path, worker_id: int) -> None:
     """From now on ASK and INSIST append the stack of every thread to `stack_path`.
 
-    To be called in the main thread, before any other is started: they all inherit that ASK is left to one of them.
-    Raises StateUnwritable.
-    """
+    To be called in the main thread, before any other is started: they all inherit that
+    ASK is left to one of them. Raises StateUnwritable."""
     path = stack_path(state_dir, worker_id)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(
+            path,
+            os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC,
+            0o644,
+        )
     except OSError as error:
         raise_if_exhausted(error)
         raise StateUnwritable(f"cannot write {path}: {reason_of(error)}") from error
@@ -49,7 +54,9 @@ def write_on_signal(state_dir: Path, worker_id: int) -> None:
     signal.signal(ASK, lambda _number, _frame: None)
     signal.pthread_sigmask(signal.SIG_BLOCK, {ASK})
     faulthandler.register(INSIST, file=descriptor, all_threads=True)
-    threading.Thread(target=_write_when_asked, args=(descriptor,), name="stacks", daemon=True).start()
+    threading.Thread(
+        target=_write_when_asked, args=(descriptor,), name="stacks", daemon=True
+    ).start()
 
 
 def _write_when_asked(descriptor: int) -> None:
@@ -65,7 +72,9 @@ def _lines() -> Iterator[str]:
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     frames = sys._current_frames()
     del frames[threading.get_ident()]
-    for ident in sorted(frames, key=lambda ident: ident == threading.main_thread().ident):
+    for ident in sorted(
+        frames, key=lambda ident: ident == threading.main_thread().ident
+    ):
         yield f"Thread {names.get(ident, hex(ident))} (most recent call first):"
         yield from _places(frames[ident])
 
@@ -74,6 +83,7 @@ def _places(frame: FrameType | None) -> Iterator[str]:
     for _ in range(DEEPEST):
         if frame is None:
             return
-        yield f'  File "{frame.f_code.co_filename}", line {frame.f_lineno or 0} in {frame.f_code.co_name}'
+        code = frame.f_code
+        yield f'  File "{code.co_filename}", line {frame.f_lineno or 0} in {code.co_name}'
         frame = frame.f_back
     yield "  ..."

@@ -1,4 +1,5 @@
-"""What one worker process has done so far: the mutable side of its progress file, safe to use from its threads."""
+"""What one worker process has done so far: the mutable side of its progress file, safe
+to use from its threads."""
 
 import threading
 from collections import Counter, deque
@@ -27,7 +28,8 @@ class _Sending:
 
 
 class Sending:
-    """One file being worked on: told of bytes and stages by the thread that does the work."""
+    """One file being worked on: told of bytes and stages by the thread that does the
+    work."""
 
     def __init__(self, tracker: "Tracker", entry: _Sending) -> None:
         self._tracker = tracker
@@ -47,9 +49,12 @@ class Sending:
             self._entry.bytes_sent = 0
 
     def slowest_stage(self) -> str:
-        """The stage that has taken longest so far; for the warning about a slow upload."""
+        """The stage that has taken longest so far; for the warning about a slow
+        upload."""
         self._leave_stage()
-        return max(self._entry.spent, key=lambda name: self._entry.spent[name], default="")
+        return max(
+            self._entry.spent, key=lambda name: self._entry.spent[name], default=""
+        )
 
     def _leave_stage(self) -> None:
         now, entry = self._tracker.now(), self._entry
@@ -60,7 +65,8 @@ class Sending:
 
 
 class Tracker:
-    """Counts, times and files in hand; `snapshot` makes the frozen value that is written."""
+    """Counts, times and files in hand; `snapshot` makes the frozen value that is
+    written."""
 
     def __init__(
         self,
@@ -69,11 +75,11 @@ class Tracker:
         clock: Callable[[], datetime],
         limiter: Callable[[int], None],
     ) -> None:
-        """`shown` is the wall clock, for the times that are written down; `clock` is steady, for what is measured.
+        """`shown` is the wall clock, for the times that are written down; `clock` is
+        steady, for what is measured.
 
-        `limiter` is told of every so many bytes before the next are read: a limit of the
-        bandwidth waits there.
-        """
+        `limiter` is told of every so many bytes before the next are read: a limit of
+        the bandwidth waits there."""
         self._lock = threading.Lock()
         self._base = start
         self._shown = shown
@@ -92,7 +98,8 @@ class Tracker:
     def set(self, **changes: object) -> None:
         """Replaces fields of the progress, by their names there."""
         with self._lock:
-            self._base = replace(self._base, **changes)  # type: ignore[arg-type]  # names are checked by replace
+            # Names are checked by replace.
+            self._base = replace(self._base, **changes)  # type: ignore[arg-type]
 
     def advance(self) -> None:
         """Bytes moved to the server."""
@@ -101,12 +108,16 @@ class Tracker:
             self._base = replace(self._base, last_progress_at=now)
 
     def range_read(self, first: int, last: int, settled: Counts, new: int) -> None:
-        """A range was read for the first time; reading one again must not look like progress."""
+        """A range was read for the first time; reading one again must not look like
+        progress."""
         with self._lock:
             self._counts.update(
-                discovered=settled.discovered, duplicate=settled.duplicate, skipped=settled.skipped,
-                failed=settled.failed, pending=new,
-            )  # fmt: skip
+                discovered=settled.discovered,
+                duplicate=settled.duplicate,
+                skipped=settled.skipped,
+                failed=settled.failed,
+                pending=new,
+            )
             self._processed += settled.duplicate + settled.skipped + settled.failed
             self._base = replace(self._base, range=(first, last))
             if settled.discovered:
@@ -123,7 +134,11 @@ class Tracker:
             self._processed += 1
             self._settled.append(self._clock())
             uploaded = outcome is Outcome.UPLOADED
-            status = Phase.MIGRATING if self._base.status is Phase.DISCOVERING else self._base.status
+            status = (
+                Phase.MIGRATING
+                if self._base.status is Phase.DISCOVERING
+                else self._base.status
+            )
             self._base = replace(
                 self._base,
                 status=status,
@@ -135,13 +150,18 @@ class Tracker:
             return self._counts[outcome]
 
     def compared(self, counts: Counts, book_id: int) -> None:
-        """`--verify`: a further file has been compared; `counts` are all files so far."""
+        """`--verify`: a further file has been compared; `counts` are all files so
+        far."""
         now = self._clock()
         with self._lock:
-            self._counts = Counter({name: getattr(counts, name) for name in Counts.__dataclass_fields__})
+            self._counts = Counter(
+                {name: getattr(counts, name) for name in Counts.__dataclass_fields__}
+            )
             self._processed = counts.discovered - counts.pending
             self._settled.append(now)
-            self._base = replace(self._base, last_progress_at=now, last_processed_book_id=book_id)
+            self._base = replace(
+                self._base, last_progress_at=now, last_processed_book_id=book_id
+            )
 
     def slow(self) -> None:
         """An upload took longer than it should."""
@@ -183,10 +203,18 @@ class Tracker:
             while self._settled and self._settled[0] < now - RATE_WINDOW:
                 self._settled.popleft()
             current = tuple(
-                Current(entry.file, min(entry.bytes_sent, entry.size), entry.size, entry.since, entry.id)
+                Current(
+                    entry.file,
+                    min(entry.bytes_sent, entry.size),
+                    entry.size,
+                    entry.since,
+                    entry.id,
+                )
                 for entry in self._sending.values()
             )
-            counts = {name: max(0, self._counts[name]) for name in Counts.__dataclass_fields__}
+            counts = {
+                name: max(0, self._counts[name]) for name in Counts.__dataclass_fields__
+            }
             return replace(
                 self._base,
                 updated_at=self._shown(),

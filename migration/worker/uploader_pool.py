@@ -1,4 +1,5 @@
-"""The uploader threads of one worker, and the main thread's ways of waiting for them without standing still."""
+"""The uploader threads of one worker, and the main thread's ways of waiting for them
+without standing still."""
 
 import signal
 import threading
@@ -23,7 +24,8 @@ class Stopping(Exception):
 
 
 class UploaderPool:
-    """N threads, each taking a book after the other from `queue`. The first failure of one ends all."""
+    """N threads, each taking a book after the other from `queue`. The first failure of
+    one ends all."""
 
     def __init__(self, queue: WorkQueue, leave: Callable[[], None], size: int) -> None:
         """`leave` is called by each thread at its end."""
@@ -42,7 +44,9 @@ class UploaderPool:
         """
         while len(self._threads) < self.size:
             name = f"uploader-{len(self._threads) + 1}"
-            thread = threading.Thread(target=self._work, args=(handle,), name=name, daemon=True)
+            thread = threading.Thread(
+                target=self._work, args=(handle,), name=name, daemon=True
+            )
             self._threads.append(thread)
             thread.start()
 
@@ -58,13 +62,14 @@ class UploaderPool:
         try:
             while (work := self.queue.get()) is not None:
                 handle(work)
-        except BaseException as error:  # noqa: BLE001 - a thread has nobody to raise to; `check` raises it again
+        except BaseException as error:  # noqa: BLE001
+            # A thread has nobody to raise to; `check` raises it again.
             self._failure = self._failure or error
             self.queue.stop()
         finally:
             self._leave()
 
-    # -- the main thread ---------------------------------------------------------------------------------------------
+    # -- the main thread ---------------------------------------------------------------
 
     def check(self, seconds: float) -> None:
         """Waits; raises what ended a thread, or Stopping after a signal."""
@@ -83,13 +88,15 @@ class UploaderPool:
             seconds -= BEAT_SECONDS
 
     def meanwhile(self, work: Callable[[], T], beat: Callable[[], None]) -> T:
-        """Lets another thread do something slow, calling `beat` all the time; returns or raises what it did."""
+        """Lets another thread do something slow, calling `beat` all the time; returns
+        or raises what it did."""
         future: Future[T] = Future()
 
         def run() -> None:
             try:
                 future.set_result(work())
-            except BaseException as error:  # noqa: BLE001 - handed to the main thread, which raises it
+            except BaseException as error:  # noqa: BLE001
+                # Handed to the main thread, which raises it.
                 future.set_exception(error)
 
         threading.Thread(target=run, name="meanwhile", daemon=True).start()
@@ -104,7 +111,8 @@ class UploaderPool:
                 raise Stopping
 
     def end(self, seconds: float, give_back: Callable[[Work], object]) -> None:
-        """Takes no new book, waits for the books in hand, gives back those that do not end in time."""
+        """Takes no new book, waits for the books in hand, gives back those that do not
+        end in time."""
         self._stop.set()
         self.queue.stop()
         self.queue.drop_waiting()
@@ -118,7 +126,7 @@ class UploaderPool:
         for thread in self._threads:
             thread.join(5.0)
 
-    # -- the uploader threads ----------------------------------------------------------------------------------------
+    # -- the uploader threads ----------------------------------------------------------
 
     def heed_stop(self) -> None:
         """Raises Stopping when the worker was asked to stop."""
@@ -130,10 +138,11 @@ class UploaderPool:
         if self._stop.wait(seconds):
             raise Stopping
 
-    # -- signals -----------------------------------------------------------------------------------------------------
+    # -- signals -----------------------------------------------------------------------
 
     def stop_on_signals(self) -> Callable[[], ExitCode]:
-        """SIGTERM and SIGINT ask to stop; a second one ends at once. Returns what tells the exit status."""
+        """SIGTERM and SIGINT ask to stop; a second one ends at once. Returns what tells
+        the exit status."""
 
         def handle(number: int, _frame: FrameType | None) -> None:
             if self._stop.is_set():
@@ -147,7 +156,8 @@ class UploaderPool:
 
 
 class Hands:
-    """A few threads that do whatever they are handed, in that order. Daemons, as the uploaders are."""
+    """A few threads that do whatever they are handed, in that order. Daemons, as the
+    uploaders are."""
 
     def __init__(self, size: int, leave: Callable[[], None]) -> None:
         """`leave` is called by each thread at its end."""
@@ -155,7 +165,9 @@ class Hands:
         self._leave = leave
         self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         for number in range(size):
-            threading.Thread(target=self._work, name=f"hand-{number + 1}", daemon=True).start()
+            threading.Thread(
+                target=self._work, name=f"hand-{number + 1}", daemon=True
+            ).start()
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
         """Hands over some work; the future has what it returned or raised."""

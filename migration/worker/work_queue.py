@@ -1,4 +1,5 @@
-"""The books of one range, handed to the uploader threads: what is ready, in progress and deferred."""
+"""The books of one range, handed to the uploader threads: what is ready, in progress
+and deferred."""
 
 import threading
 from collections import deque
@@ -30,7 +31,8 @@ class WorkQueue:
             self._changed.notify_all()
 
     def get(self) -> Work | None:
-        """The next book, waiting for one; None when there will be no more for this thread."""
+        """The next book, waiting for one; None when there will be no more for this
+        thread."""
         with self._changed:
             while not self._stopped:
                 if not self._paused:
@@ -57,7 +59,8 @@ class WorkQueue:
             self._changed.notify_all()
 
     def drop_waiting(self) -> None:
-        """Forgets the books nobody has begun; used when a limit is reached or the worker stops."""
+        """Forgets the books nobody has begun; used when a limit is reached or the
+        worker stops."""
         with self._changed:
             self._ready.clear()
             self._deferred.clear()
@@ -70,7 +73,8 @@ class WorkQueue:
             return self._through()
 
     def rest(self, seconds: float) -> None:
-        """Waits until something changes, at most `seconds`; not at all when everything is through."""
+        """Waits until something changes, at most `seconds`; not at all when everything
+        is through."""
         with self._changed:
             if not self._through():
                 self._changed.wait(seconds)
@@ -84,7 +88,10 @@ class WorkQueue:
         """Is a book with one of these ids ready, deferred or being worked on?"""
         with self._changed:
             aside = (work for _until, work in self._deferred)
-            return any(first <= work.book.id <= last for work in (*self._ready, *aside, *self._active))
+            return any(
+                first <= work.book.id <= last
+                for work in (*self._ready, *aside, *self._active)
+            )
 
     def pause(self, paused: bool) -> None:
         """No thread takes a new book while paused."""
@@ -109,7 +116,9 @@ class WorkQueue:
             return bool(self._deferred) and not self._ready and not self._active
 
     def _may_begin(self, work: Work) -> bool:
-        return not self._active or not (work.alone or any(other.alone for other in self._active))
+        return not self._active or not (
+            work.alone or any(other.alone for other in self._active)
+        )
 
     def _through(self) -> bool:
         return not (self._ready or self._deferred or self._active)

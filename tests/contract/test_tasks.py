@@ -5,13 +5,21 @@ import uuid
 
 import pytest
 
-from tests.support.shelfkit import Server, digest, epub, frames_until_end, picture, title
+from tests.support.shelfkit import (
+    Server,
+    digest,
+    epub,
+    frames_until_end,
+    picture,
+    title,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("contract")]
 
 
 def test_a_call_is_accepted_started_and_ends_with_its_result(server: Server) -> None:
-    """r, m started, m success; the call's id is echoed, the result is the upload's id."""
+    """r, m started, m success; the call's id is echoed, the result is the upload's
+    id."""
     file = server.upload(epub()).json()["file"]
     socket = server.socket()
     socket.send(json.dumps([7, "metadata", {"args": [file]}]))
@@ -31,7 +39,9 @@ def test_an_unknown_task_is_refused(server: Server) -> None:
     assert frames[0][:3] == ["e", 1, "No task with name nosuch"]
 
 
-def test_text_that_is_no_call_gets_no_answer_and_the_connection_stays(server: Server) -> None:
+def test_text_that_is_no_call_gets_no_answer_and_the_connection_stays(
+    server: Server,
+) -> None:
     """The next call is answered."""
     socket = server.socket()
     socket.send("this is not JSON")
@@ -58,7 +68,8 @@ def test_two_calls_may_be_under_way_on_one_connection(server: Server) -> None:
 
 
 def test_a_session_that_comes_back_gets_the_result_it_missed(server: Server) -> None:
-    """The connection goes after the call was accepted; the same session id brings the result."""
+    """The connection goes after the call was accepted; the same session id brings the
+    result."""
     file = server.upload(epub()).json()["file"]
     session = uuid.uuid4().hex
     socket = server.socket(session)
@@ -95,9 +106,14 @@ def test_proposed_metadata_wins_key_by_key_and_is_resolved(server: Server) -> No
 
 def test_what_is_not_proposed_comes_from_the_file(server: Server) -> None:
     """Title and author of the EPUB."""
-    meta = server.extracted(epub(book_title="From The File", author="Ann Probe"), {})["meta"]
+    meta = server.extracted(epub(book_title="From The File", author="Ann Probe"), {})[
+        "meta"
+    ]
     assert meta["title"] == "From The File"
-    assert (meta["authors"][0]["last_name"], meta["authors"][0]["first_name"]) == ("Probe", "Ann")
+    assert (meta["authors"][0]["last_name"], meta["authors"][0]["first_name"]) == (
+        "Probe",
+        "Ann",
+    )
 
 
 def test_a_proposed_series_of_null_breaks_the_task(server: Server) -> None:
@@ -106,7 +122,9 @@ def test_a_proposed_series_of_null_breaks_the_task(server: Server) -> None:
     assert server.task("metadata", file, {"series": None})["status"] == "error"
 
 
-def test_metadata_of_a_file_that_is_not_there_ends_with_an_error(server: Server) -> None:
+def test_metadata_of_a_file_that_is_not_there_ends_with_an_error(
+    server: Server,
+) -> None:
     """The file was cleaned up, or never existed."""
     assert server.task("metadata", "tmp00000000/x.epub", {})["status"] == "error"
 
@@ -114,7 +132,11 @@ def test_metadata_of_a_file_that_is_not_there_ends_with_an_error(server: Server)
 def test_known_authors_and_series_come_back_with_their_ids(server: Server) -> None:
     """That is how a worker learns the ids of names the server has."""
     last, series = uuid.uuid4().hex[:12], uuid.uuid4().hex[:12]
-    proposed = {"title": "x", "authors": [{"last_name": last, "first_name": "Ann"}], "series": {"title": series}}
+    proposed = {
+        "title": "x",
+        "authors": [{"last_name": last, "first_name": "Ann"}],
+        "series": {"title": series},
+    }
     before = server.extracted(epub(), proposed)["meta"]
     assert "id" not in before["authors"][0]
     assert "id" not in before["series"]
@@ -127,7 +149,11 @@ def test_known_authors_and_series_come_back_with_their_ids(server: Server) -> No
 def test_a_cover_can_be_set_afterwards(server: Server) -> None:
     """upload-cover, then the task with the ebook's id."""
     ebook_id, _source = server.with_file(epub(), title=title())
-    sent = server.call("POST", "/api/upload-cover", files={"file": ("cover.jpg", picture(), "image/jpeg")}).json()
+    sent = server.call(
+        "POST",
+        "/api/upload-cover",
+        files={"file": ("cover.jpg", picture(), "image/jpeg")},
+    ).json()
     assert sent["result"] == "ok"
     assert server.task("cover", sent["file"], ebook_id)["result"] == ebook_id
     assert server.call("GET", f"/api/ebooks/{ebook_id}").json()["cover"] is True
@@ -138,5 +164,7 @@ def test_a_cover_can_be_set_afterwards(server: Server) -> None:
 
 def test_only_pictures_are_taken_as_covers(server: Server) -> None:
     """By MIME type."""
-    answer = server.call("POST", "/api/upload-cover", files={"file": ("x.txt", b"abc", "text/plain")}).json()
+    answer = server.call(
+        "POST", "/api/upload-cover", files={"file": ("x.txt", b"abc", "text/plain")}
+    ).json()
     assert answer == {"error": "Invalid file type text/plain"}

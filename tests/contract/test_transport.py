@@ -1,4 +1,5 @@
-"""What every transport does for a file: in this process, on a Dask cluster with the library mounted, and by shipping."""
+"""What every transport does for a file: in this process, on a Dask cluster with the
+library mounted, and by shipping."""
 
 import logging
 import random
@@ -14,12 +15,12 @@ from common.settings.worker import Waits
 from migration.calibre.library import CalibreLibrary
 from migration.cluster.coordinator import DaskTransport, Plan
 from migration.errors import FileChanged, MissingFile, Unsupported
-from migration.lanes.api.transfer import Transport, LocalTransport, Watch
+from migration.lanes.api.transfer import LocalTransport, Transport, Watch
 from migration.ledger.ledger import Ledger
 from migration.ledger.tables.books import Asked, BookState, Intention
 from migration.ledger.tables.registration import Stage
 from migration.metadata import ebook_metadata
-from migration.model import BookFile, EbookMetadata, Digest, RemoteMatch, UploadId
+from migration.model import BookFile, Digest, EbookMetadata, RemoteMatch, UploadId
 from migration.server.client import BookshelfClient
 from migration.server.transport import HttpTransport
 from migration.state_files.owner import this_process
@@ -60,17 +61,31 @@ class Scene:
 
 
 @pytest.fixture(scope="module", params=["local", "dask", "dask, shipping"])
-def scene(request: pytest.FixtureRequest, server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def scene(
+    request: pytest.FixtureRequest,
+    server: Server,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Scene]:
     """One for all tests of a kind of transport."""
     folder: Path = tmp_path_factory.mktemp("transport")
     made = Library(folder / "library")
     library = CalibreLibrary(made.root, folder)
-    client = BookshelfClient(HttpTransport(server.url), server.username, server.password, (server.ws_url,))
+    client = BookshelfClient(
+        HttpTransport(server.url), server.username, server.password, (server.ws_url,)
+    )
     client.login()
-    plan = Plan("local:1", made.root, (server.ws_url,), ship="shipping" in request.param, waits=Waits())
+    plan = Plan(
+        "local:1",
+        made.root,
+        (server.ws_url,),
+        ship="shipping" in request.param,
+        waits=Waits(),
+    )
     log = logging.getLogger("transport")
     transport: Transport = (
-        LocalTransport(library, client, 3) if request.param == "local" else DaskTransport(plan, library, client, log)
+        LocalTransport(library, client, 3)
+        if request.param == "local"
+        else DaskTransport(plan, library, client, log)
     )
     transport.open()
     ledger = Ledger(folder, this_process(1), SteadyClock())
@@ -81,8 +96,11 @@ def scene(request: pytest.FixtureRequest, server: Server, tmp_path_factory: pyte
     library.close()
 
 
-def test_a_file_is_identified_and_carried(scene: Scene, number: Callable[[], int]) -> None:
-    """The server's own account of the upload names the same bytes; stages in order, every byte told of."""
+def test_a_file_is_identified_and_carried(
+    scene: Scene, number: Callable[[], int]
+) -> None:
+    """The server's own account of the upload names the same bytes; stages in order,
+    every byte told of."""
     data = epub(number(), padding=100_000)
     file, metadata = scene.add(data)
     found = scene.transport.identify(file, scene.watch())
@@ -96,7 +114,9 @@ def test_a_file_is_identified_and_carried(scene: Scene, number: Callable[[], int
     assert scene.transport.hands() >= 3
 
 
-def test_bytes_the_server_has_are_seen_not_carried(scene: Scene, number: Callable[[], int]) -> None:
+def test_bytes_the_server_has_are_seen_not_carried(
+    scene: Scene, number: Callable[[], int]
+) -> None:
     """The match is the server's word to this process."""
     file, metadata = scene.add(epub(number()))
     found = scene.transport.identify(file, scene.watch())
@@ -104,7 +124,9 @@ def test_bytes_the_server_has_are_seen_not_carried(scene: Scene, number: Callabl
     assert not isinstance(upload, RemoteMatch)
     book, now = file.id.book_id, datetime.now(tz=UTC)
     asked = Intention(Asked.CREATE, now)
-    ebook = scene.client.create(scene.ledger.intend(book, BookState("w"), asked), metadata, {}, bare=False)
+    ebook = scene.client.create(
+        scene.ledger.intend(book, BookState("w"), asked), metadata, {}, bare=False
+    )
     scene.ledger.save_book(book, BookState("w", ebook))
     asked = Intention(Asked.ATTACH, now, UploadId(upload), file.id.format, found)
     scene.client.attach(scene.ledger.intend(book, BookState("w", ebook), asked), ebook)
@@ -116,13 +138,15 @@ def test_it_may_be_repeated(scene: Scene, number: Callable[[], int]) -> None:
     """Two uploads, each its own; neither is attached."""
     file, metadata = scene.add(epub(number()))
     found = scene.transport.identify(file, scene.watch())
-    assert scene.transport.carry(file, found, metadata, scene.watch()) != scene.transport.carry(
+    assert scene.transport.carry(
         file, found, metadata, scene.watch()
-    )
+    ) != scene.transport.carry(file, found, metadata, scene.watch())
 
 
 @pytest.mark.parametrize("longer", [0, 5, -5])
-def test_a_file_that_changes_is_not_taken_for_what_it_was(scene: Scene, number: Callable[[], int], longer: int) -> None:
+def test_a_file_that_changes_is_not_taken_for_what_it_was(
+    scene: Scene, number: Callable[[], int], longer: int
+) -> None:
     """Same length, longer or shorter."""
     data = epub(number())
     file, metadata = scene.add(data)
@@ -130,13 +154,16 @@ def test_a_file_that_changes_is_not_taken_for_what_it_was(scene: Scene, number: 
     path = scene.made.file(file.id.book_id)
     path.write_bytes((data[:-10] + b"0123456789" + b"x" * 5)[: len(data) + longer])
     if longer > 0:
-        # What was announced is sent, and it is not what was identified: the first bytes differ too.
+        # What was announced is sent, and it is not what was identified: the first bytes
+        # differ too.
         path.write_bytes(b"y" + path.read_bytes()[1:])
     with pytest.raises(FileChanged):
         scene.transport.carry(file, found, metadata, scene.watch())
 
 
-def test_a_file_that_is_gone_is_missing(scene: Scene, number: Callable[[], int]) -> None:
+def test_a_file_that_is_gone_is_missing(
+    scene: Scene, number: Callable[[], int]
+) -> None:
     """Nobody else has it either."""
     file, _metadata = scene.add(epub(number()))
     scene.made.file(file.id.book_id).unlink()
@@ -144,7 +171,9 @@ def test_a_file_that_is_gone_is_missing(scene: Scene, number: Callable[[], int])
         scene.transport.identify(file, scene.watch())
 
 
-def test_what_the_server_refuses_is_refused(scene: Scene, number: Callable[[], int]) -> None:
+def test_what_the_server_refuses_is_refused(
+    scene: Scene, number: Callable[[], int]
+) -> None:
     """With its words."""
     file, metadata = scene.add(epub(number()), "CBZ")
     found = scene.transport.identify(file, scene.watch())

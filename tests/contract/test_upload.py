@@ -23,7 +23,9 @@ def test_check_refuses_a_file_that_is_too_big(server: Server) -> None:
 def test_check_refuses_an_unknown_format_and_names_it(server: Server) -> None:
     """Neither MIME type nor extension is known."""
     answer = server.check(epub(), extension="cbz", mime="application/x-format-cbz")
-    assert answer == {"error": "unsupported file type application/x-format-cbz, extension cbz"}
+    assert answer == {
+        "error": "unsupported file type application/x-format-cbz, extension cbz"
+    }
 
 
 def test_a_known_extension_is_enough(server: Server) -> None:
@@ -64,12 +66,18 @@ def test_an_upload_of_bytes_that_are_attached_is_refused(server: Server) -> None
 def test_an_upload_of_an_unknown_format_is_refused(server: Server) -> None:
     """After the bytes were sent."""
     answer = server.upload(b"abc", "x.cbz", "application/x-format-cbz").json()
-    assert answer == {"error": "unsupported file type application/x-format-cbz, extension cbz"}
+    assert answer == {
+        "error": "unsupported file type application/x-format-cbz, extension cbz"
+    }
 
 
 def test_an_upload_without_the_part_named_file_is_refused(server: Server) -> None:
     """HTTP 400."""
-    answer = server.call("POST", "/api/upload", files={"other": ("x.epub", b"abc", "application/epub+zip")})
+    answer = server.call(
+        "POST",
+        "/api/upload",
+        files={"other": ("x.epub", b"abc", "application/epub+zip")},
+    )
     assert answer.status_code == 400
 
 
@@ -83,10 +91,14 @@ def test_a_body_over_the_limit_is_413_or_a_closed_connection(server: Server) -> 
     """Decided from Content-Length, before the body is read."""
     place = urlsplit(server.url)
     head = (
-        f"POST /api/upload HTTP/1.1\r\nHost: {place.netloc}\r\nAuthorization: bearer {server.token}\r\n"
-        f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {700 * 1024 * 1024}\r\n\r\n--x\r\n"
+        f"POST /api/upload HTTP/1.1\r\nHost: {place.netloc}\r\nAuthorization: bearer "
+        f"{server.token}\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: "
+        f"{700 * 1024 * 1024}\r\n\r\n--x\r\n"
     )
-    with socket.create_connection((place.hostname or "", place.port or 80), timeout=30) as connection:
+    with socket.create_connection(
+        (place.hostname or "", place.port or 80), timeout=30
+    ) as connection:
         connection.sendall(head.encode())
         answer = connection.recv(4096).decode("latin-1")
     assert " 413 " in answer.splitlines()[0]

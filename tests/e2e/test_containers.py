@@ -1,4 +1,5 @@
-"""The whole system in containers, on a real engine: embedded server, monitor, workers."""
+"""The whole system in containers, on a real engine: embedded server, monitor,
+workers."""
 
 import json
 import uuid
@@ -12,11 +13,17 @@ from tests.support.dockerkit import BASE_IMAGE, Docker, Stack, certificates, eng
 from tests.support.librarykit import Library, epubs
 from tests.support.workerkit import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500), pytest.mark.xdist_group("docker"), pytest.mark.slow]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(1500),
+    pytest.mark.xdist_group("docker"),
+    pytest.mark.slow,
+]
 #: Enough that everything can be stopped in the middle, one by one.
 BOOKS = 240
 IMAGE_MEGABYTES = 250
-#: What happens while it runs; a container that was stopped or killed is then started again.
+#: What happens while it runs; a container that was stopped or killed is then started
+#: again.
 UPSETS = [
     ("stop", "bookshelf"),
     ("stop", "migrator"),
@@ -38,9 +45,13 @@ def built(docker: Docker) -> Iterator[dict[str, str]]:
     """The image, built by Compose; the settings that name it."""
     tag = f"test-{uuid.uuid4().hex[:8]}"
     settings = {
-        "MIGRATOR_TAG": tag, "CALIBRE_LIBRARY": str(PROJECT / "demo" / "library"), "MBS2_PASSWORD": PASSWORD,
-        "BOOKSHELF_PORT_ON_HOST": "0", "DASHBOARD_PORT_ON_HOST": "0", **certificates(),
-    }  # fmt: skip
+        "MIGRATOR_TAG": tag,
+        "CALIBRE_LIBRARY": str(PROJECT / "demo" / "library"),
+        "MBS2_PASSWORD": PASSWORD,
+        "BOOKSHELF_PORT_ON_HOST": "0",
+        "DASHBOARD_PORT_ON_HOST": "0",
+        **certificates(),
+    }
     Stack(docker, tag, settings).compose("build", "--quiet", "migrator")
     yield settings
     docker.run("image", "rm", f"calibre-migrator:{tag}", check=False)
@@ -49,22 +60,35 @@ def built(docker: Docker) -> Iterator[dict[str, str]]:
 @pytest.fixture
 def stack(docker: Docker, built: dict[str, str], tmp_path: Path) -> Iterator[Stack]:
     """A project of its own; containers, networks and volumes go with it."""
-    made = Stack(docker, f"test{uuid.uuid4().hex[:8]}", dict(built), [tmp_path / "more.yml"])
-    more = {"services": {"bookshelf": {"command": "python -m bookshelf --data-dir /data --host 0.0.0.0 --port 6006"}}}
+    made = Stack(
+        docker, f"test{uuid.uuid4().hex[:8]}", dict(built), [tmp_path / "more.yml"]
+    )
+    more = {
+        "services": {
+            "bookshelf": {
+                "command": "python -m bookshelf --data-dir /data --host 0.0.0.0 --port 6006"
+            }
+        }
+    }
     (tmp_path / "more.yml").write_text(json.dumps(more))
     yield made
     made.compose("down", "--volumes", "--timeout", "5", check=False)
 
 
-def test_a_complete_migration_in_containers(stack: Stack, built: dict[str, str]) -> None:
-    """`up` ends with 0 when everything is accounted for; nobody is root, nothing but state and data can be written."""
+def test_a_complete_migration_in_containers(
+    stack: Stack, built: dict[str, str]
+) -> None:
+    """`up` ends with 0 when everything is accounted for; nobody is root, nothing but
+    state and data can be written."""
     done = stack.compose("up", "--exit-code-from", "migrator")
     said = done.stdout + done.stderr
-    expected = json.loads((PROJECT / "demo" / "expected.json").read_text("utf-8"))["first_run"]
+    expected = json.loads((PROJECT / "demo" / "expected.json").read_text("utf-8"))[
+        "first_run"
+    ]
     assert (
-        f"discovered {expected['discovered']} = uploaded {expected['uploaded']} + duplicate {expected['duplicate']}"
-        in said
-    ), said
+        f"discovered {expected['discovered']} = uploaded {expected['uploaded']} + "
+        f"duplicate {expected['duplicate']}"
+    ) in said, said
     assert "proved row by row" in said
     sizes = [
         int(stack.docker.run("image", "inspect", "-f", "{{.Size}}", name).stdout)
@@ -74,9 +98,16 @@ def test_a_complete_migration_in_containers(stack: Stack, built: dict[str, str])
     print(f"image: {sizes[0] / 1e6:.0f} MB, {above:.0f} MB above its base")
     assert above < IMAGE_MEGABYTES
     tried = stack.compose(
-        "run", "--rm", "--no-deps", "-T", "migrator", "sh", "-c",
-        "id -u; touch /library/x; touch /app/x; touch /state/x && echo state; ls /var/run/docker.sock; env",
-    )  # fmt: skip
+        "run",
+        "--rm",
+        "--no-deps",
+        "-T",
+        "migrator",
+        "sh",
+        "-c",
+        "id -u; touch /library/x; touch /app/x; touch /state/x && echo state; ls "
+        "/var/run/docker.sock; env",
+    )
     uid, state, *environment = tried.stdout.splitlines()
     assert (uid, state) == ("1000", "state")
     assert tried.stderr.count("Read-only file system") == 2, tried.stderr
@@ -84,47 +115,90 @@ def test_a_complete_migration_in_containers(stack: Stack, built: dict[str, str])
     names = {line.partition("=")[0] for line in environment}
     assert "MBS2_PASSWORD" in names
     assert not {
-        name for name in names if "SECRET" in name or "TOKEN" in name or "MBS2_DB" in name or "POSTGRES" in name
+        name
+        for name in names
+        if "SECRET" in name
+        or "TOKEN" in name
+        or "MBS2_DB" in name
+        or "POSTGRES" in name
     }
 
 
 def test_a_cluster_in_containers(docker: Docker, built: dict[str, str]) -> None:
-    """Scheduler, two machines and a coordinator of one image: both machines join, everything is proved."""
+    """Scheduler, two machines and a coordinator of one image: both machines join,
+    everything is proved."""
     stack = Stack(
-        docker, f"test{uuid.uuid4().hex[:8]}", built, [PROJECT / "deploy" / "cluster.compose.yml"],
+        docker,
+        f"test{uuid.uuid4().hex[:8]}",
+        built,
+        [PROJECT / "deploy" / "cluster.compose.yml"],
         ("embedded", "migrate", "cluster"),
-    )  # fmt: skip
+    )
     try:
         stack.compose("build", "--quiet", "scheduler")
         done = stack.compose("up", "--exit-code-from", "migrator")
         said = done.stdout + done.stderr
-        expected = json.loads((PROJECT / "demo" / "expected.json").read_text("utf-8"))["first_run"]
-        assert f"discovered {expected['discovered']} = uploaded {expected['uploaded']}" in said, said
+        expected = json.loads((PROJECT / "demo" / "expected.json").read_text("utf-8"))[
+            "first_run"
+        ]
+        assert (
+            f"discovered {expected['discovered']} = uploaded {expected['uploaded']}"
+            in said
+        ), said
         assert "proved row by row" in said
-        log = stack.compose("run", "--rm", "--no-deps", "-T", "migrator", "cat", "/state/migration_worker1.log").stdout
+        log = stack.compose(
+            "run",
+            "--rm",
+            "--no-deps",
+            "-T",
+            "migrator",
+            "cat",
+            "/state/migration_worker1.log",
+        ).stdout
         assert log.count("works along") == 2, log
     finally:
         stack.compose("down", "--volumes", "--timeout", "5", check=False)
-        docker.run("image", "rm", f"calibre-migrator-cluster:{built['MIGRATOR_TAG']}", check=False)
+        docker.run(
+            "image",
+            "rm",
+            f"calibre-migrator-cluster:{built['MIGRATOR_TAG']}",
+            check=False,
+        )
 
 
 def test_compose_names_what_is_missing(docker: Docker) -> None:
     """Without .env nothing is started, and the sentence says what to set."""
-    for given, said in (({}, "set CALIBRE_LIBRARY in .env"), ({"CALIBRE_LIBRARY": "/x"}, "set MBS2_PASSWORD in .env")):
+    for given, said in (
+        ({}, "set CALIBRE_LIBRARY in .env"),
+        ({"CALIBRE_LIBRARY": "/x"}, "set MBS2_PASSWORD in .env"),
+    ):
         done = Stack(docker, "nothing", given).compose("config", check=False)
         assert (done.returncode != 0, said in done.stderr) == (True, True), done.stderr
 
 
 def test_stopped_and_killed_in_the_middle(stack: Stack, tmp_path: Path) -> None:
-    """Each container stopped, the migrator and a worker killed: the pass is closed, everything there exactly once."""
+    """Each container stopped, the migrator and a worker killed: the pass is closed,
+    everything there exactly once."""
     library = Library(tmp_path / "library")
     library.add(*epubs(range(BOOKS)))
     library.root.chmod(0o755)
-    stack.settings.update(CALIBRE_LIBRARY=str(library.root), CHECK_INTERVAL_SECONDS="1", TARGET_WORKER_COUNT="2")
-    command = "python -m bookshelf --data-dir /data --host 0.0.0.0 --port 6006 --delay-ms 50"
+    stack.settings.update(
+        CALIBRE_LIBRARY=str(library.root),
+        CHECK_INTERVAL_SECONDS="1",
+        TARGET_WORKER_COUNT="2",
+    )
+    command = (
+        "python -m bookshelf --data-dir /data --host 0.0.0.0 --port 6006 --delay-ms 50"
+    )
     services = {
         "bookshelf": {"command": command},
-        "migrator": {"environment": {"PROBE_SECONDS": "1", "RECONCILE_AFTER_SECONDS": "5", "TASK_SECONDS": "10"}},
+        "migrator": {
+            "environment": {
+                "PROBE_SECONDS": "1",
+                "RECONCILE_AFTER_SECONDS": "5",
+                "TASK_SECONDS": "10",
+            }
+        },
     }
     (tmp_path / "more.yml").write_text(json.dumps({"services": services}))
     stack.compose("up", "--detach")
@@ -143,7 +217,8 @@ def test_stopped_and_killed_in_the_middle(stack: Stack, tmp_path: Path) -> None:
     assert stack.python("bookshelf", TRUTH) == f"{BOOKS} {BOOKS} {BOOKS} 0 0"
 
 
-#: Sources, distinct hashes, ebooks, ebooks without a source, working titles left: in the server's own database.
+#: Sources, distinct hashes, ebooks, ebooks without a source, working titles left: in
+#: the server's own database.
 TRUTH = """
 import sqlite3
 one = lambda sql: sqlite3.connect('/data/bookshelf.db').execute(sql).fetchone()[0]
@@ -157,7 +232,14 @@ print(one('SELECT COUNT(*) FROM source'), one('SELECT COUNT(DISTINCT hash) FROM 
 def uploaded(stack: Stack) -> int:
     """Files uploaded so far, by the ledger; 0 while nobody can say."""
     done = stack.compose(
-        "exec", "-T", "migrator", "python", "auto_monitor/monitor.py", "--status", "--json", check=False
+        "exec",
+        "-T",
+        "migrator",
+        "python",
+        "auto_monitor/monitor.py",
+        "--status",
+        "--json",
+        check=False,
     )
     try:
         return int(json.loads(done.stdout)["totals"]["counts"]["uploaded"])

@@ -21,20 +21,35 @@ from tests.support.truth import look
 # The wheel is built and installed once, so all tests run where that was done.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("installed")]
 PACKAGES = (
-    "auto_monitor", "bookshelf", "common", "dashboard", "demo", "deploy", "migration",
-)  # fmt: skip
+    "auto_monitor",
+    "bookshelf",
+    "common",
+    "dashboard",
+    "demo",
+    "deploy",
+    "migration",
+)
 #: What a checkout in use holds besides: secrets and state, never to be shipped.
 PRIVATE = (
-    ".env", "auto_monitor/.env", "auto_monitor/backups/old.py",
-    "demo/state/report/report.html", "demo/state/bookshelf/credentials",
-    "bookshelf/secrets.json", "migration_ledger.db", "deploy/.env",
-)  # fmt: skip
+    ".env",
+    "auto_monitor/.env",
+    "auto_monitor/backups/old.py",
+    "demo/state/report/report.html",
+    "demo/state/bookshelf/credentials",
+    "bookshelf/secrets.json",
+    "migration_ledger.db",
+    "deploy/.env",
+)
 SHIPPED = (*(f"{name}/" for name in PACKAGES), "settings.py", "bulk_migrate_calibre.py")
 DATA = (
-    "bookshelf/static/", "bookshelf/templates/", "dashboard/static/",
-    "dashboard/templates/", "dashboard/report.schema.json", "demo/",
+    "bookshelf/static/",
+    "bookshelf/templates/",
+    "dashboard/static/",
+    "dashboard/templates/",
+    "dashboard/report.schema.json",
+    "demo/",
     "deploy/prepare_server.sql",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +60,33 @@ class Installed:
     command: Path
     packages: Path
 
-    def run(self, *arguments: str, cwd: Path, **more: str) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self, *arguments: str, cwd: Path, **more: str
+    ) -> "subprocess.CompletedProcess[str]":
         """Runs `calibre-to-mbs2` where nothing of the checkout is in reach."""
         environment = clean_environment(HOME=str(cwd), **more)
         environment = {k: v for k, v in environment.items() if k != "PYTHONPATH"}
         return subprocess.run(
-            [str(self.command), *arguments], cwd=cwd, env=environment, timeout=120,
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            [str(self.command), *arguments],
+            cwd=cwd,
+            env=environment,
+            timeout=120,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
 
 def tracked() -> list[str]:
     """What git knows of the checkout."""
     names = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=PROJECT, check=True, timeout=60, capture_output=True, text=True,
-    ).stdout.split("\0")  # fmt: skip
+        cwd=PROJECT,
+        check=True,
+        timeout=60,
+        capture_output=True,
+        text=True,
+    ).stdout.split("\0")
     return [name for name in names if name and (PROJECT / name).is_file()]
 
 
@@ -81,9 +107,14 @@ def pip(python: str, *arguments: str) -> None:
     """Runs pip without the network."""
     command = [python, "-m", "pip", "--disable-pip-version-check", *arguments]
     done = subprocess.run(
-        [*command, "--no-deps", "--no-index"], cwd="/", timeout=240, check=False,
-        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ""},
-    )  # fmt: skip
+        [*command, "--no-deps", "--no-index"],
+        cwd="/",
+        timeout=240,
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": ""},
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -120,7 +151,9 @@ def is_read(name: str) -> bool:
 
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)
-def test_each_subcommand_explains_itself(installed: Installed, tmp_path: Path, name: str) -> None:
+def test_each_subcommand_explains_itself(
+    installed: Installed, tmp_path: Path, name: str
+) -> None:
     """Also where a folder bears the name of a package of ours."""
     for package in PACKAGES:
         (tmp_path / package).mkdir()
@@ -130,12 +163,19 @@ def test_each_subcommand_explains_itself(installed: Installed, tmp_path: Path, n
     assert "usage: " in done.stdout
 
 
-def test_a_library_is_moved_verified_and_everything_stopped(installed: Installed, tmp_path: Path) -> None:
-    """`start`, with the embedded server and the monitor; then `status`, `verify`, `stop`."""
+def test_a_library_is_moved_verified_and_everything_stopped(
+    installed: Installed, tmp_path: Path
+) -> None:
+    """`start`, with the embedded server and the monitor; then `status`, `verify`,
+    `stop`."""
     library = Library(tmp_path / "library")
     library.add(*epubs(range(3)))
     state = tmp_path / "state"
-    more = {"STATE_DIR": str(state), "CHECK_INTERVAL_SECONDS": "1", "IOSTAT_SECONDS": "1"}
+    more = {
+        "STATE_DIR": str(state),
+        "CHECK_INTERVAL_SECONDS": "1",
+        "IOSTAT_SECONDS": "1",
+    }
     mine = ("--library", str(library.root))
     try:
         done = installed.run("start", *mine, "--foreground", cwd=tmp_path, **more)
@@ -145,7 +185,9 @@ def test_a_library_is_moved_verified_and_everything_stopped(installed: Installed
         assert (found.counts.discovered, found.counts.uploaded) == (3, 3)
         status = installed.run("status", "--json", cwd=tmp_path, **more)
         assert json.loads(status.stdout)["monitor"]["ended"] == "completed"
-        verified = installed.run("verify", str(library.root), cwd=tmp_path, **more, **login(state))
+        verified = installed.run(
+            "verify", str(library.root), cwd=tmp_path, **more, **login(state)
+        )
         assert verified.returncode == 0, verified.stdout + verified.stderr
     finally:
         stopped = installed.run("stop", cwd=tmp_path, **more)

@@ -43,9 +43,17 @@ def made(root: Path, number: int) -> Library:
 def migrate(checkout: Path, library: Library, *options: str, **more: str | None) -> str:
     """Moves a library to its end; returns what was said."""
     done = press(
-        checkout, "./start.sh", "--library", str(library.root), "--foreground",
-        "--workers", "2", "--no-dashboard", *options, **{**QUICK, **more},
-    )  # fmt: skip
+        checkout,
+        "./start.sh",
+        "--library",
+        str(library.root),
+        "--foreground",
+        "--workers",
+        "2",
+        "--no-dashboard",
+        *options,
+        **{**QUICK, **more},
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -74,8 +82,11 @@ def status(checkout: Path, *options: str) -> "subprocess.CompletedProcess[str]":
     return press(checkout, ".venv/bin/python", monitor, "--status", *options)
 
 
-def test_nothing_is_lost_or_refused(clone: Path, books: Library, tmp_path: Path) -> None:
-    """A second library, `git clean -xfd`, a fresh clone: each library goes on where it was."""
+def test_nothing_is_lost_or_refused(
+    clone: Path, books: Library, tmp_path: Path
+) -> None:
+    """A second library, `git clean -xfd`, a fresh clone: each library goes on where it
+    was."""
     migrate(clone, books)
     [mine] = state_dirs()
     assert mine.name[:-8] == "my-books-"
@@ -88,7 +99,12 @@ def test_nothing_is_lost_or_refused(clone: Path, books: Library, tmp_path: Path)
     lead_to(clone, others)
 
     git = ("git", "-C", str(clone), "-c", "user.name=a", "-c", "user.email=a@b")
-    for command in (("init", "-q"), ("add", "."), ("commit", "-qm", "x"), ("clean", "-xfdq")):
+    for command in (
+        ("init", "-q"),
+        ("add", "."),
+        ("commit", "-qm", "x"),
+        ("clean", "-xfdq"),
+    ):
         subprocess.run([*git, *command], check=True, timeout=60)
     # The links were ignored, as everything that a start writes into its checkout.
     assert not any((clone / name).is_symlink() for name in LINKS)
@@ -111,12 +127,20 @@ def lead_to(checkout: Path, state_dir: Path) -> None:
     assert "closed" in (checkout / "monitor.log").read_text("utf-8")
 
 
-def test_links_lead_somewhere_as_soon_as_it_is_started(clone: Path, books: Library) -> None:
+def test_links_lead_somewhere_as_soon_as_it_is_started(
+    clone: Path, books: Library
+) -> None:
     """Also where no monitor will write its logs."""
     started = press(
-        clone, "./start.sh", "--library", str(books.root), "--workers", "2",
-        "--no-monitor", "--no-dashboard",
-    )  # fmt: skip
+        clone,
+        "./start.sh",
+        "--library",
+        str(books.root),
+        "--workers",
+        "2",
+        "--no-monitor",
+        "--no-dashboard",
+    )
     assert started.returncode == 0, started.stderr
     assert {name for name in LINKS if (clone / name).exists()} == set(LINKS)
     assert json.loads((clone / "auto_fix_history.json").read_bytes()) == []
@@ -140,7 +164,9 @@ def test_only_this_user_can_look_in(clone: Path, books: Library) -> None:
     assert "open to all users" not in said
 
 
-def test_a_directory_that_others_can_read_stays_so_and_is_named(clone: Path, books: Library, tmp_path: Path) -> None:
+def test_a_directory_that_others_can_read_stays_so_and_is_named(
+    clone: Path, books: Library, tmp_path: Path
+) -> None:
     """It is the user's."""
     mine = tmp_path / "open to all"
     mine.mkdir(mode=0o755)
@@ -150,8 +176,11 @@ def test_a_directory_that_others_can_read_stays_so_and_is_named(clone: Path, boo
     assert stat.S_IMODE(mine.stat().st_mode) == 0o755
 
 
-def test_several_that_run_are_listed_and_none_is_stopped(clone: Path, books: Library, tmp_path: Path) -> None:
-    """The embedded servers of two migrations; the commands of the list work as they are."""
+def test_several_that_run_are_listed_and_none_is_stopped(
+    clone: Path, books: Library, tmp_path: Path
+) -> None:
+    """The embedded servers of two migrations; the commands of the list work as they
+    are."""
     migrate(clone, books)
     mine = tmp_path / "it's mine"
     migrate(clone, made(tmp_path / "other", 3), "--state-dir", str(mine))
@@ -160,7 +189,11 @@ def test_several_that_run_are_listed_and_none_is_stopped(clone: Path, books: Lib
     listed = press(clone, "./stop.sh")
     assert listed.returncode == 2
     assert all(serves(path) for path in both)
-    commands = [shlex.split(line, comments=True) for line in listed.stderr.splitlines() if "--state-dir" in line]
+    commands = [
+        shlex.split(line, comments=True)
+        for line in listed.stderr.splitlines()
+        if "--state-dir" in line
+    ]
     assert sorted(command[-1] for command in commands) == sorted(map(str, both))
     stopped = press(clone, *next(c for c in commands if c[-1] == str(mine)))
     assert (stopped.returncode, "embedded server" in stopped.stdout) == (0, True)
@@ -177,44 +210,71 @@ def serves(state_dir: Path) -> bool:
     return found is not None and found[0].running() is not None
 
 
-def test_commands_find_the_last_one_used(clone: Path, books: Library, tmp_path: Path) -> None:
-    """When nothing runs any more: status, retry, verify and the map, without a word about where."""
+def test_commands_find_the_last_one_used(
+    clone: Path, books: Library, tmp_path: Path
+) -> None:
+    """When nothing runs any more: status, retry, verify and the map, without a word
+    about where."""
     nothing = status(clone)
-    assert (nothing.returncode, "nothing was migrated yet" in nothing.stderr) == (2, True)
+    assert (nothing.returncode, "nothing was migrated yet" in nothing.stderr) == (
+        2,
+        True,
+    )
     mine = tmp_path / "state of mine"
     migrate(clone, books, "--state-dir", str(mine))
     seen = status(clone, "--json")
     assert f"Nothing runs; the last one used is {mine}" in seen.stderr
     assert json.loads(seen.stdout)["totals"]["counts"]["uploaded"] == 6
     migrate(clone, made(tmp_path / "other", 3))
-    assert json.loads(status(clone, "--json").stdout)["totals"]["counts"]["uploaded"] == 3
+    assert (
+        json.loads(status(clone, "--json").stdout)["totals"]["counts"]["uploaded"] == 3
+    )
     for arguments, answer in (
         (("migration.commands.retry", "--all"), "0 files are pending again"),
         (("dashboard", "--report", str(tmp_path / "report")), "The report is in"),
     ):
-        asked = press(clone, ".venv/bin/python", "-m", *arguments, PYTHONPATH=str(clone))
+        asked = press(
+            clone, ".venv/bin/python", "-m", *arguments, PYTHONPATH=str(clone)
+        )
         assert (asked.returncode, answer in asked.stdout) == (0, True), asked.stderr
     script = str(clone / "bulk_migrate_calibre.py")
     exported = press(
-        clone, ".venv/bin/python", script, str(books.root), "--export-map",
+        clone,
+        ".venv/bin/python",
+        script,
+        str(books.root),
+        "--export-map",
         str(tmp_path / "map.csv"),
-    )  # fmt: skip
+    )
     assert exported.returncode == 0, exported.stderr
     assert len((tmp_path / "map.csv").read_text("utf-8").splitlines()) == 7
     login = (mine / "bookshelf" / "credentials").read_text("utf-8").splitlines()
     secret = dict(line.split("=", 1) for line in login)["password"]
-    verified = press(clone, ".venv/bin/python", script, str(books.root), "--verify", MBS2_PASSWORD=secret)
+    verified = press(
+        clone,
+        ".venv/bin/python",
+        script,
+        str(books.root),
+        "--verify",
+        MBS2_PASSWORD=secret,
+    )
     assert verified.returncode == 0, verified.stderr
     assert sum(line.startswith("= ") for line in verified.stdout.splitlines()) == 6
 
 
-def test_what_an_older_version_left_goes_on_being_used(clone: Path, books: Library, tmp_path: Path) -> None:
-    """For its library; another one gets a place of its own, and no file of the old run is touched."""
+def test_what_an_older_version_left_goes_on_being_used(
+    clone: Path, books: Library, tmp_path: Path
+) -> None:
+    """For its library; another one gets a place of its own, and no file of the old run
+    is touched."""
     # An older version kept everything in the checkout.
     migrate(clone, books, "--state-dir", str(clone))
     shutil.rmtree(root())
     said = migrate(clone, books)
-    assert f"Going on with the state in {clone}, which an earlier version left there." in said
+    assert (
+        f"Going on with the state in {clone}, which an earlier version left there."
+        in said
+    )
     assert the_pass(clone) == (2, 0, 6, True)
     assert state_dirs() == []
     press(clone, "./stop.sh")
@@ -228,13 +288,23 @@ def test_what_an_older_version_left_goes_on_being_used(clone: Path, books: Libra
     assert the_pass(clone) == (2, 0, 6, True)
 
 
-def test_it_is_moved_out_of_the_checkout_as_the_manual_says(clone: Path, books: Library) -> None:
+def test_it_is_moved_out_of_the_checkout_as_the_manual_says(
+    clone: Path, books: Library
+) -> None:
     """Nothing of it is left there, and nothing of the program is gone."""
     migrate(clone, books, "--state-dir", str(clone))
     manual = (clone / "docs" / "operations.md").read_text("utf-8")
-    chapter = manual.partition("### Moving what an older version left in the checkout")[2]
+    chapter = manual.partition("### Moving what an older version left in the checkout")[
+        2
+    ]
     commands = chapter.split("```")[1]
-    subprocess.run(["bash", "-euc", commands], cwd=clone, check=True, timeout=120, capture_output=True)
+    subprocess.run(
+        ["bash", "-euc", commands],
+        cwd=clone,
+        check=True,
+        timeout=120,
+        capture_output=True,
+    )
     migrate(clone, books)
     [mine] = state_dirs()
     assert the_pass(mine) == (2, 0, 6, True)
@@ -242,8 +312,11 @@ def test_it_is_moved_out_of_the_checkout_as_the_manual_says(clone: Path, books: 
     lead_to(clone, mine)
 
 
-def test_a_library_that_is_moved_or_restored(clone: Path, books: Library, tmp_path: Path) -> None:
-    """Moved, it goes on; restored by Calibre it has another id, and the ledger asks what that means."""
+def test_a_library_that_is_moved_or_restored(
+    clone: Path, books: Library, tmp_path: Path
+) -> None:
+    """Moved, it goes on; restored by Calibre it has another id, and the ledger asks
+    what that means."""
     migrate(clone, books)
     [mine] = state_dirs()
     moved = tmp_path / "elsewhere"
@@ -261,7 +334,9 @@ def test_a_library_that_is_moved_or_restored(clone: Path, books: Library, tmp_pa
     assert (the_pass(mine), state_dirs()) == ((4, 0, 6, True), [mine])
 
 
-def test_without_a_home_it_must_be_named(clone: Path, books: Library, tmp_path: Path) -> None:
+def test_without_a_home_it_must_be_named(
+    clone: Path, books: Library, tmp_path: Path
+) -> None:
     """One sentence, exit status 2; nothing is begun anywhere."""
     start = ("./start.sh", "--library", str(books.root), "--no-dashboard")
     refused = press(clone, *start, HOME=None)

@@ -8,7 +8,15 @@ import pytest
 from auto_monitor.decide.diagnosis import Answer, Diagnosis, FixType
 from auto_monitor.model import HistoryEntry, Opinion, Stage
 from migration.model import Phase
-from tests.support.harness import CANDIDATE, FILE, NOON, OPEN, Died, FakeDiagnoser, Harness
+from tests.support.harness import (
+    CANDIDATE,
+    FILE,
+    NOON,
+    OPEN,
+    Died,
+    FakeDiagnoser,
+    Harness,
+)
 
 SHIPPED, TRIED = "bulk_migrate_calibre.py", CANDIDATE.name
 
@@ -31,11 +39,12 @@ def cured(made: Harness, outcome: str = "uploaded") -> None:
     made.ledger.outcomes[FILE] = outcome
 
 
-# -- one worker --------------------------------------------------------------------------
+# -- one worker ------------------------------------------------------------------------
 
 
 def test_a_stuck_worker_is_restarted_and_its_attempt_verified() -> None:
-    """After five minutes; verified when its file has arrived, two minutes after the start."""
+    """After five minutes; verified when its file has arrived, two minutes after the
+    start."""
     made = begun()
     made.hang(2)
     made.rounds(4)
@@ -55,14 +64,17 @@ def test_a_stuck_worker_is_restarted_and_its_attempt_verified() -> None:
 
 
 def test_three_attempts_and_it_is_paused_and_a_person_told() -> None:
-    """Ten minutes lie between two; the trouble is the same one each time, whatever file it meets."""
+    """Ten minutes lie between two; the trouble is the same one each time, whatever file
+    it meets."""
     made = begun()
     made.hang(2)
     made.rounds(60)
     assert verdicts(made.entries()) == [(2, 1, False), (2, 2, False), (2, 3, False)]
     assert [entry.occurrences for entry in made.entries()] == [1, 2, 3]
     times = [entry.timestamp for entry in made.entries()]
-    assert times == [(NOON.replace(minute=minute)).isoformat() for minute in (5, 15, 25)]
+    assert times == [
+        (NOON.replace(minute=minute)).isoformat() for minute in (5, 15, 25)
+    ]
     assert made.monitor.memory.record(2).paused
     (told,) = made.alerts.told
     assert told.startswith("Worker 2 is PAUSED: 3 attempts did not help")
@@ -79,9 +91,13 @@ EXITS = [
 
 
 @pytest.mark.parametrize(
-    ("exit_code", "error", "starts", "attempts"), [r[1:] for r in EXITS], ids=[r[0] for r in EXITS]
+    ("exit_code", "error", "starts", "attempts"),
+    [r[1:] for r in EXITS],
+    ids=[r[0] for r in EXITS],
 )
-def test_a_worker_that_ends(exit_code: int, error: str, starts: int, attempts: list[tuple[int, int]]) -> None:
+def test_a_worker_that_ends(
+    exit_code: int, error: str, starts: int, attempts: list[tuple[int, int]]
+) -> None:
     """Started again when that can help; an attempt only when it is to blame."""
     made = begun()
     if exit_code == 0:
@@ -104,7 +120,8 @@ def test_a_worker_that_cannot_be_started_is_said_and_its_attempt_has_failed() ->
 
 
 def test_a_server_that_is_away_is_nobodys_fault() -> None:
-    """All hang, nobody is restarted; it is when the server has been back for a while."""
+    """All hang, nobody is restarted; it is when the server has been back for a
+    while."""
     made = begun()
     made.hang(1, 2, 3, 4)
     made.server.here = False
@@ -131,7 +148,8 @@ def test_one_that_found_no_server_starts_as_soon_as_it_answers() -> None:
 
 
 def test_every_file_fails_while_the_server_answers() -> None:
-    """Twenty minutes, a restart, never paused; while the server is away it is excused."""
+    """Twenty minutes, a restart, never paused; while the server is away it is
+    excused."""
     made = begun(1)
     made.observer.failing[1] = made.clock()
     made.server.here = False
@@ -142,10 +160,13 @@ def test_every_file_fails_while_the_server_answers() -> None:
     assert {entry.trigger for entry in made.entries()} == {"all_failing"}
     assert len(made.entries()) == 3
     assert not made.monitor.memory.record(1).paused
-    assert any("it goes on trying: look at the server's log" in line for line in made.said.lines)
+    assert any(
+        "it goes on trying: look at the server's log" in line
+        for line in made.said.lines
+    )
 
 
-# -- several workers ---------------------------------------------------------------------
+# -- several workers -------------------------------------------------------------------
 
 
 def test_workers_that_hang_together_are_one_question() -> None:
@@ -154,7 +175,10 @@ def test_workers_that_hang_together_are_one_question() -> None:
     made.hang(2, 3, 4)
     made.rounds(5)
     assert [entry.worker_id for entry in made.entries()] == [2]
-    assert "3 of 4 workers hang together; worker 2 is treated alone first" in made.said.lines
+    assert (
+        "3 of 4 workers hang together; worker 2 is treated alone first"
+        in made.said.lines
+    )
     made.rounds(1)
     assert len(made.entries()) == 1
     del made.observer.hangs[2]
@@ -179,21 +203,38 @@ def test_a_saturated_disk_takes_one_away_and_an_idle_one_gives_it_back() -> None
     made.disk.busy = 97
     made.hang(1)
     made.rounds(5)
-    assert (made.monitor.memory.state.desired, sorted(made.processes.alive)) == (3, [1, 2, 3])
-    assert "Stopping worker 4: disk at 97 %, worker 1 stuck (no LLM is asked)" in made.done.lines
+    assert (made.monitor.memory.state.desired, sorted(made.processes.alive)) == (
+        3,
+        [1, 2, 3],
+    )
+    assert (
+        "Stopping worker 4: disk at 97 %, worker 1 stuck (no LLM is asked)"
+        in made.done.lines
+    )
     made.rounds(4)
     assert made.monitor.memory.state.desired == 3
     cured(made)
     made.disk.busy = 5
     made.rounds(10)
-    assert (made.monitor.memory.state.desired, sorted(made.processes.alive)) == (4, [1, 2, 3, 4])
+    assert (made.monitor.memory.state.desired, sorted(made.processes.alive)) == (
+        4,
+        [1, 2, 3, 4],
+    )
 
 
 @pytest.mark.parametrize(
     ("opinion", "desired"),
-    [(Opinion.CONFIRMS, 3), (Opinion.UNKNOWN, 3), (Opinion.FAILED, 3), (Opinion.DENIES, 4), (Opinion.PENDING, 4)],
+    [
+        (Opinion.CONFIRMS, 3),
+        (Opinion.UNKNOWN, 3),
+        (Opinion.FAILED, 3),
+        (Opinion.DENIES, 4),
+        (Opinion.PENDING, 4),
+    ],
 )
-def test_the_llm_is_asked_before_a_worker_is_taken_away(opinion: Opinion, desired: int) -> None:
+def test_the_llm_is_asked_before_a_worker_is_taken_away(
+    opinion: Opinion, desired: int
+) -> None:
     """Until it answers nobody is."""
     made = begun(diagnoser=FakeDiagnoser(opinion=opinion))
     made.disk.busy = 97
@@ -202,14 +243,17 @@ def test_the_llm_is_asked_before_a_worker_is_taken_away(opinion: Opinion, desire
     assert made.monitor.memory.state.desired == desired
 
 
-# -- what the LLM says -------------------------------------------------------------------
+# -- what the LLM says -----------------------------------------------------------------
 
 
 def said(fix: FixType, **more: object) -> Answer:
     """An answer with this fix."""
     changes = {"parallel_uploads": 1} if fix is FixType.CONFIG_FIX else {}
-    found = Diagnosis("it waits for ever", fix, 0.9, "bound the loop", changes, "def x(): ...", None)
-    return replace(Answer(found, model="m", tokens=100), **more)  # type: ignore[arg-type]  # fields of the answer
+    found = Diagnosis(
+        "it waits for ever", fix, 0.9, "bound the loop", changes, "def x(): ...", None
+    )
+    # Fields of the answer.
+    return replace(Answer(found, model="m", tokens=100), **more)  # type: ignore[arg-type]
 
 
 def test_an_answer_that_takes_long_is_waited_for() -> None:
@@ -223,7 +267,11 @@ def test_an_answer_that_takes_long_is_waited_for() -> None:
     diagnoser.answer = said(FixType.RESTART)
     made.rounds(1)
     (entry,) = made.entries()
-    assert (entry.root_cause, entry.llm_used, entry.tokens) == ("it waits for ever", True, 100)
+    assert (entry.root_cause, entry.llm_used, entry.tokens) == (
+        "it waits for ever",
+        True,
+        100,
+    )
     assert diagnoser.about == set()
 
 
@@ -253,23 +301,50 @@ def test_a_candidate_that_helps_is_promoted() -> None:
     made = fixed()
     made.rounds(5)
     assert made.processes.started[-1] == (1, TRIED)
-    assert (made.script.now, made.reservations.kept) == ("shipped", {1: {1, FILE.book_id}})
+    assert (made.script.now, made.reservations.kept) == (
+        "shipped",
+        {1: {1, FILE.book_id}},
+    )
     cured(made)
     made.rounds(2)
     (entry,) = made.entries()
-    assert (entry.verified, entry.rolled_back, entry.case, made.script.now) == (True, False, None, "repaired")
+    assert (entry.verified, entry.rolled_back, entry.case, made.script.now) == (
+        True,
+        False,
+        None,
+        "repaired",
+    )
     assert "is now the repaired one; backup backup" in entry.reason
     assert made.reservations.kept == {}
 
 
 DROPPED: list[tuple[str, Callable[[Harness], None], bool | None, str]] = [
-    ("it hangs again", lambda made: None, False, "file 12/EPUB is not settled, the worker is stuck"),
-    ("it skips the book", lambda made: cured(made, "skipped"), False, "file 12/EPUB is settled, but did not arrive"),
-    ("it dies", lambda made: made.processes.end(1, 70), False, "file 12/EPUB is not settled, the worker is stopped"),
+    (
+        "it hangs again",
+        lambda made: None,
+        False,
+        "file 12/EPUB is not settled, the worker is stuck",
+    ),
+    (
+        "it skips the book",
+        lambda made: cured(made, "skipped"),
+        False,
+        "file 12/EPUB is settled, but did not arrive",
+    ),
+    (
+        "it dies",
+        lambda made: made.processes.end(1, 70),
+        False,
+        "file 12/EPUB is not settled, the worker is stopped",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("happens", "verified", "reason"), [r[1:] for r in DROPPED], ids=[r[0] for r in DROPPED])
+@pytest.mark.parametrize(
+    ("happens", "verified", "reason"),
+    [r[1:] for r in DROPPED],
+    ids=[r[0] for r in DROPPED],
+)
 def test_a_candidate_that_does_not_help_is_dropped(
     happens: Callable[[Harness], None], verified: bool | None, reason: str
 ) -> None:
@@ -297,25 +372,36 @@ def test_a_candidate_nobody_can_judge_is_left_to_a_person() -> None:
 
 
 OBJECTIONS: list[tuple[str, Callable[[Harness], None]]] = [
-    ("bulk_migrate_calibre.py was changed since the fix was made", lambda made: setattr(made.script, "now", "pulled")),
+    (
+        "bulk_migrate_calibre.py was changed since the fix was made",
+        lambda made: setattr(made.script, "now", "pulled"),
+    ),
     ("the candidate is gone", lambda made: setattr(made.script, "there", False)),
 ]
 
 
-@pytest.mark.parametrize(("objection", "happens"), OBJECTIONS, ids=[r[0] for r in OBJECTIONS])
-def test_a_candidate_that_may_not_be_tried_is_proposed(objection: str, happens: Callable[[Harness], None]) -> None:
+@pytest.mark.parametrize(
+    ("objection", "happens"), OBJECTIONS, ids=[r[0] for r in OBJECTIONS]
+)
+def test_a_candidate_that_may_not_be_tried_is_proposed(
+    objection: str, happens: Callable[[Harness], None]
+) -> None:
     """The worker is restarted as it is."""
     made = fixed()
     happens(made)
     made.rounds(5)
     (entry,) = made.entries()
     assert entry.fix_type == "restart"
-    assert entry.validation == f"proposed only: {objection}; kept in auto_monitor/proposals/proposal.json"
+    assert (
+        entry.validation
+        == f"proposed only: {objection}; kept in auto_monitor/proposals/proposal.json"
+    )
     assert made.processes.started[-1] == (1, SHIPPED)
 
 
 def test_without_a_history_nothing_is_tried() -> None:
-    """A monitor that ends in mid-trial would not find what it was doing; the worker is restarted all the same."""
+    """A monitor that ends in mid-trial would not find what it was doing; the worker is
+    restarted all the same."""
     made = fixed()
     made.history.full = True
     made.rounds(5)
@@ -339,12 +425,13 @@ def test_a_script_that_was_pulled_during_the_trial_stays() -> None:
     assert "nothing was overwritten" in made.alerts.told[0]
 
 
-# -- a monitor that dies -----------------------------------------------------------------
+# -- a monitor that dies ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("writes", range(1, 5))
 def test_a_monitor_that_is_killed_at_any_step_is_taken_up(writes: int) -> None:
-    """At each write of the history the next one goes on: one attempt, one promotion, one verdict."""
+    """At each write of the history the next one goes on: one attempt, one promotion,
+    one verdict."""
     made = fixed()
     made.history.dies_after = writes
     died = False
@@ -392,7 +479,7 @@ def test_the_case_is_in_the_history_alone() -> None:
     assert made.monitor.parts.cases.by_worker() == {1: entry.case}
 
 
-# -- the end -----------------------------------------------------------------------------
+# -- the end ---------------------------------------------------------------------------
 
 CLOSED = replace(OPEN, closed_at=NOON)
 
@@ -402,7 +489,11 @@ def test_a_closed_pass_ends_with_0() -> None:
     made = begun()
     made.ledger.found = CLOSED
     assert made.rounds(2)
-    assert (made.monitor.exit_code, made.processes.alive, len(made.reports)) == (0, {}, 1)
+    assert (made.monitor.exit_code, made.processes.alive, len(made.reports)) == (
+        0,
+        {},
+        1,
+    )
     assert made.alerts.told[0].startswith("Pass 7 closed: discovered 100")
     assert made.state_file.kept is not None
     assert made.state_file.kept.ended == "completed"
@@ -444,5 +535,11 @@ def test_a_dry_run_touches_nothing() -> None:
     made.new_monitor(dry_run=True).begin()
     made.rounds(10)
     assert len(made.processes.started) == before
-    assert (made.entries(), made.state_file.kept, made.processes.stopped) == ([], kept, [])
-    assert any(line.startswith("Would do: Restarting worker 2") for line in made.said.lines)
+    assert (made.entries(), made.state_file.kept, made.processes.stopped) == (
+        [],
+        kept,
+        [],
+    )
+    assert any(
+        line.startswith("Would do: Restarting worker 2") for line in made.said.lines
+    )

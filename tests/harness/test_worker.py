@@ -43,19 +43,29 @@ def test_every_book_arrives(make: Callable[..., WorkerHarness], tmp_path: Path) 
     assert (truth.ebooks, truth.working_titles, len(truth.hashes)) == (4, 0, 4)
 
 
-def test_three_failures_in_a_row_are_an_outage(make: Callable[..., WorkerHarness]) -> None:
-    """The worker waits, counts nothing against the files after the first, and goes on when the server answers."""
+def test_three_failures_in_a_row_are_an_outage(
+    make: Callable[..., WorkerHarness],
+) -> None:
+    """The worker waits, counts nothing against the files after the first, and goes on
+    when the server answers."""
     worker = make(5)
     worker.client.fails("upload", *[FAULT] * 12)
     worker.client.fails("probe", *[FAULT] * 8)
     assert (worker.run(), worker.counts) == (ExitCode.OK, Counts(5, 5))
-    assert worker.said("The server has trouble, waiting until it answers: it fails file after file, HTTP 500") == 1
+    assert (
+        worker.said(
+            "The server has trouble, waiting until it answers: it fails file after file, HTTP 500"
+        )
+        == 1
+    )
     assert worker.said("The server answers again") == 1
     # Three files were each tried again after 2, 4 and 8 s; then a probe every 15 s.
     assert seconds_passed(worker) >= 3 * 14 + 8 * 15
 
 
-def test_a_server_that_asks_for_time_gets_it(make: Callable[..., WorkerHarness]) -> None:
+def test_a_server_that_asks_for_time_gets_it(
+    make: Callable[..., WorkerHarness],
+) -> None:
     """Nothing is sent until then, and nothing counts."""
     worker = make(3)
     asked: list[float] = []
@@ -81,10 +91,17 @@ def test_a_file_on_which_the_server_fails_again_and_again_is_left_pending(
 
     worker.client.on_upload = fail_on_the_first
     assert (worker.run(), worker.counts) == (ExitCode.PENDING, Counts(3, 2, pending=1))
-    assert worker.said("Left pending: book 1 (1/EPUB), which failed 3 times while the server took others") == 1
+    assert (
+        worker.said(
+            "Left pending: book 1 (1/EPUB), which failed 3 times while the server took others"
+        )
+        == 1
+    )
 
 
-def test_a_file_that_stays_missing_fails_with_its_evidence(make: Callable[..., WorkerHarness]) -> None:
+def test_a_file_that_stays_missing_fails_with_its_evidence(
+    make: Callable[..., WorkerHarness],
+) -> None:
     """The range is read again in between: Calibre moves files."""
     worker = make(2)
     looks: list[BookFile] = []
@@ -98,13 +115,18 @@ def test_a_file_that_stays_missing_fails_with_its_evidence(make: Callable[..., W
         assert isinstance(migrator.transport, FaultyTransport)
         migrator.transport.missing = missing
 
-    assert (worker.run(prepare), worker.counts) == (ExitCode.SOME_FAILED, Counts(2, 1, failed=1))
+    assert (worker.run(prepare), worker.counts) == (
+        ExitCode.SOME_FAILED,
+        Counts(2, 1, failed=1),
+    )
     # The first look counts for nothing; then three rounds.
     assert len(looks) == 4
     assert worker.said("its range is read again") == 3
 
 
-def test_the_same_bytes_are_sent_once(make: Callable[..., WorkerHarness], tmp_path: Path) -> None:
+def test_the_same_bytes_are_sent_once(
+    make: Callable[..., WorkerHarness], tmp_path: Path
+) -> None:
     """Two books of the same bytes, taken by two uploaders."""
     worker = make(0, "--parallel-uploads", "2")
     same = {"EPUB": epub(7)}
@@ -150,7 +172,8 @@ def test_a_lost_answer_is_looked_up_not_repeated(
 
 
 class WholeRange:
-    """A lane that carries a range at once, but for the last book of it, which it finds odd."""
+    """A lane that carries a range at once, but for the last book of it, which it finds
+    odd."""
 
     def __init__(self, migrator: CalibreMigrator) -> None:
         self._migrator = migrator
@@ -164,8 +187,11 @@ class WholeRange:
         return works[-1:]
 
 
-def test_a_lane_may_carry_a_whole_range(make: Callable[..., WorkerHarness], tmp_path: Path) -> None:
-    """What it leaves goes through the API; ledger, accounting and the closing of the pass are the same."""
+def test_a_lane_may_carry_a_whole_range(
+    make: Callable[..., WorkerHarness], tmp_path: Path
+) -> None:
+    """What it leaves goes through the API; ledger, accounting and the closing of the
+    pass are the same."""
     worker = make(4)
     lanes: list[WholeRange] = []
 

@@ -1,4 +1,5 @@
-"""Answers that are none, on a few routes; the whole table is `python -m benchmarks.answers`."""
+"""Answers that are none, on a few routes; the whole table is `python -m
+benchmarks.answers`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,11 +8,20 @@ import pytest
 
 from migration.server import responses
 from tests.conftest import Shelf, end, start_shelf
-from tests.support.answercells import KINDS, ROUTES, Cell, OldAnswers, run_cell, run_old_answers, run_window
+from tests.support.answercells import (
+    KINDS,
+    ROUTES,
+    Cell,
+    OldAnswers,
+    run_cell,
+    run_old_answers,
+    run_window,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("answers")]
 
-#: Those that left most behind: a second ebook, an empty one, a working title, a rating that never came.
+#: Those that left most behind: a second ebook, an empty one, a working title, a rating
+#: that never came.
 CELLS = (
     Cell("login", "page", acted=False, times=2),
     Cell("upload", "401 of a proxy", acted=True),
@@ -36,28 +46,39 @@ def permissive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)
-def test_what_is_no_answer_leaves_nothing_behind(cell: Cell, permissive: Shelf, tmp_path: Path) -> None:
+def test_what_is_no_answer_leaves_nothing_behind(
+    cell: Cell, permissive: Shelf, tmp_path: Path
+) -> None:
     """Three files, two ebooks, their titles, ratings, series and cover; status 0."""
     assert run_cell(cell, permissive, tmp_path) == []
 
 
-#: An ebook as it was before its file came (it was deleted then, with the file); the id of the book before.
-OLD = {"ebook": OldAnswers(ROUTES["ebook"], 1), "create": OldAnswers(ROUTES["create"], 1, any_path=True)}
+#: An ebook as it was before its file came (it was deleted then, with the file); the id
+#: of the book before.
+OLD = {
+    "ebook": OldAnswers(ROUTES["ebook"], 1),
+    "create": OldAnswers(ROUTES["create"], 1, any_path=True),
+}
 
 
 @pytest.mark.parametrize("name", OLD)
-def test_an_old_answer_loses_nothing(name: str, permissive: Shelf, tmp_path: Path) -> None:
-    """What contradicts the server's own receipt, or names what was there before, is no answer to what was asked."""
+def test_an_old_answer_loses_nothing(
+    name: str, permissive: Shelf, tmp_path: Path
+) -> None:
+    """What contradicts the server's own receipt, or names what was there before, is no
+    answer to what was asked."""
     assert run_old_answers(OLD[name], permissive, tmp_path) == []
 
 
 def test_a_maintenance_window_of_six_seconds(permissive: Shelf, tmp_path: Path) -> None:
-    """Every request gets a page with HTTP 200; the ebook that was being asked for is made once."""
+    """Every request gets a page with HTTP 200; the ebook that was being asked for is
+    made once."""
     assert run_window("page", 6, permissive, tmp_path) == []
 
 
 def test_the_table_has_every_request_of_the_worker() -> None:
-    """Whatever the gate knows, but for two that the worker sends nobody in a migration."""
+    """Whatever the gate knows, but for two that the worker sends nobody in a
+    migration."""
     missing = []
     for known in responses.ROUTES:
         path = known.path.pattern.replace(r"(\d+)", "1").replace(".+", "x")

@@ -1,4 +1,5 @@
-"""What is no answer, through real connections: bounded in size, time and depth, named, and never taken for a yes."""
+"""What is no answer, through real connections: bounded in size, time and depth, named,
+and never taken for a yes."""
 
 import contextlib
 import gzip
@@ -16,23 +17,33 @@ from common.clock import SteadyClock
 from common.json_value import Json
 from migration.cluster.remote import Place, _deaf
 from migration.errors import (
-    ResponseLost,
-    LoginRefused,
     Deferred,
+    LoginRefused,
     RefusedByServer,
+    ResponseLost,
     ServerFault,
     ServerUnreachable,
     Transient,
 )
 from migration.ledger.ledger import Ledger
 from migration.ledger.tables.books import Asked, BookState, Intention
-from migration.model import BookId, EbookMetadata, Digest, EbookId, UploadId
+from migration.model import BookId, Digest, EbookId, EbookMetadata, UploadId
 from migration.server.client import BookshelfClient
 from migration.server.responses import LARGEST
 from migration.server.sequences import Sequence
 from migration.server.transport import HttpTransport, closes_silently
 from migration.state_files.owner import this_process
-from tests.support.answerkit import EBOOK, GONE, ROUTES, TOKEN, Raw, as_json, kinds, own_page, page
+from tests.support.answerkit import (
+    EBOOK,
+    GONE,
+    ROUTES,
+    TOKEN,
+    Raw,
+    as_json,
+    kinds,
+    own_page,
+    page,
+)
 
 pytestmark = pytest.mark.integration
 DIGEST = Digest("ab" * 20, 1942)
@@ -41,7 +52,8 @@ Write = Callable[[bytes], None]
 
 
 class Line(socketserver.ThreadingTCPServer):
-    """Says the same to every request, whatever it is; counts what it could say before the other side hung up."""
+    """Says the same to every request, whatever it is; counts what it could say before
+    the other side hung up."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -88,9 +100,18 @@ def lines() -> Iterator[Callable[[Callable[[Write], None]], Line]]:
 
 def always(raw: Raw) -> Callable[[Write], None]:
     """One whole answer."""
-    headers = raw.headers if raw.status == 204 else raw.headers | {"content-length": str(len(raw.body))}
-    head = "".join(f"{name}: {value}\r\n" for name, value in (headers | {"connection": "close"}).items())
-    return lambda write: write(f"HTTP/1.1 {raw.status} Whatever\r\n{head}\r\n".encode() + raw.body)
+    headers = (
+        raw.headers
+        if raw.status == 204
+        else raw.headers | {"content-length": str(len(raw.body))}
+    )
+    head = "".join(
+        f"{name}: {value}\r\n"
+        for name, value in (headers | {"connection": "close"}).items()
+    )
+    return lambda write: write(
+        f"HTTP/1.1 {raw.status} Whatever\r\n{head}\r\n".encode() + raw.body
+    )
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -113,7 +134,11 @@ def chunks(write: Write) -> None:
 def bomb(write: Write) -> None:
     """A thousandth of what it becomes."""
     data = gzip.compress(b"[" + b"1," * 8_000_000 + b"1]")
-    write(HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
+    write(
+        HEAD
+        + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(data)
+        + data
+    )
 
 
 def dripping(write: Write) -> None:
@@ -140,15 +165,31 @@ def cut(write: Write) -> None:
 @pytest.mark.parametrize(
     ("say", "kind", "words"),
     [
-        (gigabyte, ServerFault, f"answered with HTTP 200 and more than {LARGEST} bytes"),
+        (
+            gigabyte,
+            ServerFault,
+            f"answered with HTTP 200 and more than {LARGEST} bytes",
+        ),
         (chunks, ServerFault, f"answered with HTTP 200 and more than {LARGEST} bytes"),
         (bomb, ServerFault, "compressed (gzip) without being asked"),
         (dripping, ServerUnreachable, "no answer in time"),
         (dripping_headers, ServerUnreachable, "no answer in time"),
         (cut, ServerUnreachable, "connection closed in the middle of an answer"),
-        (always(Raw(200, b"[" * 2000, {"content-type": "application/json"})), ServerFault, "nested more than"),
+        (
+            always(Raw(200, b"[" * 2000, {"content-type": "application/json"})),
+            ServerFault,
+            "nested more than",
+        ),
     ],
-    ids=["a gigabyte", "endless chunks", "a bomb", "dripping", "dripping headers", "cut", "deep"],
+    ids=[
+        "a gigabyte",
+        "endless chunks",
+        "a bomb",
+        "dripping",
+        "dripping headers",
+        "cut",
+        "deep",
+    ],
 )
 def test_answers_are_bounded(
     lines: Callable[[Callable[[Write], None]], Line],
@@ -156,7 +197,8 @@ def test_answers_are_bounded(
     kind: type[Transient],
     words: str,
 ) -> None:
-    """In what is read of them and in how long that takes; the line is not used again."""
+    """In what is read of them and in how long that takes; the line is not used
+    again."""
     line = lines(say)
     began = time.monotonic()
     with pytest.raises(kind, match=r"GET http://127\.0\.0\.1") as caught:
@@ -172,7 +214,11 @@ def test_a_request_that_must_not_be_sent_twice_is_lost_not_failed(
     lines: Callable[[Callable[[Write], None]], Line],
 ) -> None:
     """Whatever came in the place of its answer."""
-    [good] = [answer for method, path, answer, _key in ROUTES if (method, path) == ("POST", "/api/ebooks")]
+    [good] = [
+        answer
+        for method, path, answer, _key in ROUTES
+        if (method, path) == ("POST", "/api/ebooks")
+    ]
     says = [always(raw) for raw in kinds(good).values()] + [gigabyte, dripping, cut]
     lost = []
     for say in says:
@@ -186,11 +232,15 @@ def test_a_request_that_must_not_be_sent_twice_is_lost_not_failed(
 
 
 @pytest.fixture
-def stand_in(lines: Callable[[Callable[[Write], None]], Line]) -> Callable[[Raw], BookshelfClient]:
+def stand_in(
+    lines: Callable[[Callable[[Write], None]], Line],
+) -> Callable[[Raw], BookshelfClient]:
     """A client with a token, of a server in whose place something else answers."""
 
     def make(raw: Raw) -> BookshelfClient:
-        client = BookshelfClient(HttpTransport(lines(always(raw)).url), "me", "secret", ())
+        client = BookshelfClient(
+            HttpTransport(lines(always(raw)).url), "me", "secret", ()
+        )
         client._token, client._renew_at = TOKEN, float("inf")
         return client
 
@@ -205,9 +255,16 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     made.close()
 
 
-def calls(client: BookshelfClient, ledger: Ledger, number: int) -> dict[str, Callable[[], object]]:
-    """Everything the worker asks of a server over REST; intentions of a book of their own each."""
-    create = ledger.intend(BookId(2 * number), BookState("w"), Intention(Asked.CREATE, datetime.now(tz=UTC)))
+def calls(
+    client: BookshelfClient, ledger: Ledger, number: int
+) -> dict[str, Callable[[], object]]:
+    """Everything the worker asks of a server over REST; intentions of a book of their
+    own each."""
+    create = ledger.intend(
+        BookId(2 * number),
+        BookState("w"),
+        Intention(Asked.CREATE, datetime.now(tz=UTC)),
+    )
     attach = ledger.intend(
         BookId(2 * number + 1),
         BookState("w", EbookId(5)),
@@ -230,7 +287,8 @@ def calls(client: BookshelfClient, ledger: Ledger, number: int) -> dict[str, Cal
 
 
 def test_no_cache_can_answer(lines: Callable[[Callable[[Write], None]], Line]) -> None:
-    """What is asked twice is not the same request twice, and says that it wants no old answer."""
+    """What is asked twice is not the same request twice, and says that it wants no old
+    answer."""
     line = lines(always(as_json(EBOOK)))
     sender = HttpTransport(line.url)
     for _ in range(2):
@@ -241,7 +299,9 @@ def test_no_cache_can_answer(lines: Callable[[Callable[[Write], None]], Line]) -
     assert b"cache-control: no-cache" in first.lower()
 
 
-def test_an_ebook_that_holds_a_file_is_not_deleted(stand_in: Callable[[Raw], BookshelfClient]) -> None:
+def test_an_ebook_that_holds_a_file_is_not_deleted(
+    stand_in: Callable[[Raw], BookshelfClient],
+) -> None:
     """It is looked at once more before."""
     with pytest.raises(ServerFault, match="holds files after all"):
         stand_in(as_json(EBOOK)).delete(EbookId(5))
@@ -260,7 +320,8 @@ def test_an_id_that_was_there_before_is_not_of_what_was_made_now() -> None:
 def test_no_call_of_the_client_takes_anything_else_for_an_answer(
     stand_in: Callable[[Raw], BookshelfClient], ledger: Ledger
 ) -> None:
-    """Neither refused nor gone nor done nor not there: wait and try again, for every call and every kind."""
+    """Neither refused nor gone nor done nor not there: wait and try again, for every
+    call and every kind."""
     number = 0
     for kind, raw in kinds({"maintenance": True}).items():
         client = stand_in(raw)
@@ -271,12 +332,17 @@ def test_no_call_of_the_client_takes_anything_else_for_an_answer(
             assert type(caught.value) is expected, (kind, name, caught.value)
         assert isinstance(client.probe(), Transient), kind
         assert not closes_silently(client.server), kind
-        assert _deaf(Place(client.server, (), None)).startswith("it does not reach"), kind
+        assert _deaf(Place(client.server, (), None)).startswith("it does not reach"), (
+            kind
+        )
         client.close()
 
 
-def test_the_servers_own_no_is_heard(stand_in: Callable[[Raw], BookshelfClient], ledger: Ledger) -> None:
-    """A wrong password, an ebook that is gone; and a portal's page at the login is no refusal of it."""
+def test_the_servers_own_no_is_heard(
+    stand_in: Callable[[Raw], BookshelfClient], ledger: Ledger
+) -> None:
+    """A wrong password, an ebook that is gone; and a portal's page at the login is no
+    refusal of it."""
     with pytest.raises(LoginRefused, match="Invalid Login"):
         stand_in(as_json({"error": "Invalid Login"})).login()
     with pytest.raises(LoginRefused, match="Provide credentials"):
@@ -286,15 +352,26 @@ def test_the_servers_own_no_is_heard(stand_in: Callable[[Raw], BookshelfClient],
     found = stand_in(as_json(EBOOK)).ebook(EbookId(5))
     assert found is not None
     assert found.sources == ((9, "epub", 1942),)
-    assert _deaf(Place(stand_in(as_json({"message": "Access denied"}, 401)).server, (), None)) == ""
+    assert (
+        _deaf(
+            Place(stand_in(as_json({"message": "Access denied"}, 401)).server, (), None)
+        )
+        == ""
+    )
     with pytest.raises(ServerFault, match="the file is sent again"):
         stand_in(as_json({"message": GONE}, 404)).extracted(UploadId(7))
-    with pytest.raises(ServerFault, match=r"a redirect to http://portal\.example/login; a proxy or a portal stands"):
+    with pytest.raises(
+        ServerFault,
+        match=r"a redirect to http://portal\.example/login; a proxy or a portal stands",
+    ):
         stand_in(page(302, location="http://portal.example/login")).login()
 
 
-def test_an_intention_sends_one_request(stand_in: Callable[[Raw], BookshelfClient], ledger: Ledger) -> None:
-    """A worker whose code repeats a lost request in a loop sends it once; it is looked up first."""
+def test_an_intention_sends_one_request(
+    stand_in: Callable[[Raw], BookshelfClient], ledger: Ledger
+) -> None:
+    """A worker whose code repeats a lost request in a loop sends it once; it is looked
+    up first."""
     client = stand_in(page(502))
     asked = Intention(Asked.CREATE, datetime.now(tz=UTC))
     intended = ledger.intend(BookId(1), BookState("w"), asked)
@@ -306,33 +383,56 @@ def test_an_intention_sends_one_request(stand_in: Callable[[Raw], BookshelfClien
             except ResponseLost:
                 sent += 1
     with pytest.raises(Deferred):
-        client.create(ledger.intend(BookId(1), BookState("w"), asked), METADATA, {}, bare=False)
+        client.create(
+            ledger.intend(BookId(1), BookState("w"), asked), METADATA, {}, bare=False
+        )
     assert sent == 1
 
 
-def test_titles_are_looked_for_with_what_a_path_can_hold(lines: Callable[[Callable[[Write], None]], Line]) -> None:
-    """Up to a slash; only an exact title counts; what no path can hold is found by nobody."""
-    items: list[Json] = [{"id": 3, "title": "AC/DC"}, {"id": 4, "title": "AC"}, {"id": 5, "title": "AC/DC 2"}]
+def test_titles_are_looked_for_with_what_a_path_can_hold(
+    lines: Callable[[Callable[[Write], None]], Line],
+) -> None:
+    """Up to a slash; only an exact title counts; what no path can hold is found by
+    nobody."""
+    items: list[Json] = [
+        {"id": 3, "title": "AC/DC"},
+        {"id": 4, "title": "AC"},
+        {"id": 5, "title": "AC/DC 2"},
+    ]
     line = lines(always(as_json({"items": items, "total": 3})))
     client = BookshelfClient(HttpTransport(line.url), "me", "secret", ())
     client._token, client._renew_at = TOKEN, float("inf")
     assert client.find("AC/DC") == [3]
     assert client.find("Nobody's 100 %?#") == []
     assert [request.split()[1].partition(b"?")[0] for request in line.asked] == [
-        b"/api/ebooks/index/AC", b"/api/ebooks/index/Nobody%27s%20100%20%25%3F%23",
-    ]  # fmt: skip
+        b"/api/ebooks/index/AC",
+        b"/api/ebooks/index/Nobody%27s%20100%20%25%3F%23",
+    ]
     assert client.find("/") == client.find("..") == []
     assert len(line.asked) == 2
 
 
-def test_an_ebook_of_somebody_else_is_refused_and_the_run_goes_on(lines: Callable[..., Line]) -> None:
+def test_an_ebook_of_somebody_else_is_refused_and_the_run_goes_on(
+    lines: Callable[..., Line],
+) -> None:
     """One ebook that may not be changed is no reason to end, as a refused login is."""
 
     def say(write: Write) -> None:
-        said = {b"POST": as_json({"access_token": TOKEN}), b"GET": as_json(EBOOK | {"sources": []})}
-        always(said.get(line.asked[-1].split()[0], as_json({"message": "Access denied"}, 403)))(write)
+        said = {
+            b"POST": as_json({"access_token": TOKEN}),
+            b"GET": as_json(EBOOK | {"sources": []}),
+        }
+        always(
+            said.get(
+                line.asked[-1].split()[0], as_json({"message": "Access denied"}, 403)
+            )
+        )(write)
 
     line = lines(say)
-    client = BookshelfClient(HttpTransport(line.url), "ann", "pw", ("ws://127.0.0.1:1/ws",))
-    with pytest.raises(RefusedByServer, match="'ann' may only change ebooks of its own"):
+    client = BookshelfClient(
+        HttpTransport(line.url), "ann", "pw", ("ws://127.0.0.1:1/ws",)
+    )
+    with pytest.raises(
+        RefusedByServer, match="'ann' may only change ebooks of its own"
+    ):
         client.delete(EbookId(5))

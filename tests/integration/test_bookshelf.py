@@ -22,8 +22,11 @@ from tests.support.shelfkit import Server, client, epub, jpeg
 pytestmark = pytest.mark.integration
 
 
-def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, shelves: Callable[..., Shelf]) -> None:
-    """Killed right after the answer to add-upload: ebook, source and bytes are there after the restart."""
+def test_what_was_acknowledged_survives_kill_9(
+    tmp_path: Path, shelves: Callable[..., Shelf]
+) -> None:
+    """Killed right after the answer to add-upload: ebook, source and bytes are there
+    after the restart."""
     first = shelves(tmp_path / "shelf")
     server = client(first)
     data = epub()
@@ -48,9 +51,11 @@ def attach_twice(server: Server) -> list[dict[str, object]]:
 
     def attach(ebook: int, upload: int) -> None:
         answer = requests.post(
-            f"{server.url}/api/ebooks/{ebook}/add-upload", json={"upload_id": upload}, timeout=30,
+            f"{server.url}/api/ebooks/{ebook}/add-upload",
+            json={"upload_id": upload},
+            timeout=30,
             headers={"Authorization": f"bearer {server.token}"},
-        )  # fmt: skip
+        )
         answers.append(answer.json())
 
     threads = [
@@ -69,10 +74,15 @@ def test_of_two_simultaneous_attachments_one_succeeds(shelf: Shelf) -> None:
     server = client(shelf)
     answers = attach_twice(server)
     server.http.close()
-    assert sorted(set(answer) & {"id", "error"} for answer in answers) in ([{"error"}, {"id"}], [{"id"}, {"error"}])
+    assert sorted(set(answer) & {"id", "error"} for answer in answers) in (
+        [{"error"}, {"id"}],
+        [{"id"}, {"error"}],
+    )
 
 
-def test_in_permissive_mode_both_succeed_as_on_mybookshelf2(tmp_path: Path, shelves: Callable[..., Shelf]) -> None:
+def test_in_permissive_mode_both_succeed_as_on_mybookshelf2(
+    tmp_path: Path, shelves: Callable[..., Shelf]
+) -> None:
     """For tests of the worker."""
     server = client(shelves(tmp_path / "lax", "--permissive", "--delay-ms", "100"))
     answers = attach_twice(server)
@@ -80,7 +90,9 @@ def test_in_permissive_mode_both_succeed_as_on_mybookshelf2(tmp_path: Path, shel
     assert all("id" in answer for answer in answers)
 
 
-def test_a_body_over_the_limit_is_413(tmp_path: Path, shelves: Callable[..., Shelf]) -> None:
+def test_a_body_over_the_limit_is_413(
+    tmp_path: Path, shelves: Callable[..., Shelf]
+) -> None:
     """The limit of settings.py, from the environment."""
     server = client(shelves(tmp_path / "small", MAX_CONTENT_LENGTH="100000"))
     answer = server.upload(b"x" * 100_001)
@@ -91,18 +103,45 @@ def test_a_body_over_the_limit_is_413(tmp_path: Path, shelves: Callable[..., She
 def test_one_server_per_data_directory(shelf: Shelf) -> None:
     """The second is refused with a sentence and status 5."""
     done = subprocess.run(
-        [sys.executable, "-m", "bookshelf", "--data-dir", str(shelf.data_dir), "--port", "0"], cwd=PROJECT,
-        env=clean_environment(), capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert (done.returncode, "another server is running on it" in done.stderr) == (5, True)
+        [
+            sys.executable,
+            "-m",
+            "bookshelf",
+            "--data-dir",
+            str(shelf.data_dir),
+            "--port",
+            "0",
+        ],
+        cwd=PROJECT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, "another server is running on it" in done.stderr) == (
+        5,
+        True,
+    )
 
 
 def test_the_login_is_in_a_private_file(tmp_path: Path) -> None:
     """Generated when none was given; mode 0600; the server ends on SIGTERM with 0."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "bookshelf", "--data-dir", str(tmp_path / "d"), "--port", "0"], cwd=PROJECT,
-        env=clean_environment(), stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "bookshelf",
+            "--data-dir",
+            str(tmp_path / "d"),
+            "--port",
+            "0",
+        ],
+        cwd=PROJECT,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None
     url = process.stdout.readline().split()[-1]
     credentials = tmp_path / "d" / "credentials"
@@ -116,16 +155,18 @@ def test_the_login_is_in_a_private_file(tmp_path: Path) -> None:
         assert stat.S_IMODE((tmp_path / "d" / name).stat().st_mode) == 0o600
 
 
-# -- pages ------------------------------------------------------------------------------------------------------------
+# -- pages -----------------------------------------------------------------------------
 
 
 def browser(shelf: Shelf, password: str = "") -> requests.Session:
     """Somebody who fills in the login form."""
     session = requests.Session()
     session.post(
-        f"{shelf.url}/login", data={"username": shelf.username, "password": password or shelf.password}, timeout=30,
+        f"{shelf.url}/login",
+        data={"username": shelf.username, "password": password or shelf.password},
+        timeout=30,
         headers={"Origin": shelf.url},
-    )  # fmt: skip
+    )
     return session
 
 
@@ -135,14 +176,22 @@ def test_pages_are_behind_a_login(shelf: Shelf, path: str) -> None:
     answer = requests.get(shelf.url + path, allow_redirects=False, timeout=30)
     assert (answer.status_code, answer.headers["Location"]) == (302, "/login")
     with browser(shelf, "wrong") as stranger:
-        assert stranger.get(shelf.url + path, allow_redirects=False, timeout=30).status_code == 302
+        assert (
+            stranger.get(
+                shelf.url + path, allow_redirects=False, timeout=30
+            ).status_code
+            == 302
+        )
 
 
 def test_hostile_titles_are_shown_as_text(shelf: Shelf) -> None:
-    """In the list, on the book's page, in a search; with a policy under which nothing would run."""
+    """In the list, on the book's page, in a search; with a policy under which nothing
+    would run."""
     server = client(shelf)
     hostile = "<script>alert(1)</script>\" onload='x' {{7*7}}"
-    ebook_id, source_id = server.with_file(epub(), title=hostile, authors=[{"last_name": "<b>Doe"}])
+    ebook_id, source_id = server.with_file(
+        epub(), title=hostile, authors=[{"last_name": "<b>Doe"}]
+    )
     server.http.close()
     with browser(shelf) as session:
         for path in ("/", f"/book/{ebook_id}", "/?q=%3Cscript%3E"):
@@ -154,21 +203,30 @@ def test_hostile_titles_are_shown_as_text(shelf: Shelf) -> None:
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
             assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
         download = session.get(f"{shelf.url}/api/download/{source_id}", timeout=30)
-    assert re.fullmatch(r'attachment; filename="[A-Za-z0-9_ -]+\.epub"', download.headers["Content-Disposition"])
+    assert re.fullmatch(
+        r'attachment; filename="[A-Za-z0-9_ -]+\.epub"',
+        download.headers["Content-Disposition"],
+    )
     assert download.headers["Content-Type"] == "application/octet-stream"
     assert download.headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_a_form_of_another_site_changes_nothing(shelf: Shelf) -> None:
-    """The cookie alone is no permission: login, logout and the API ask where the request comes from."""
+    """The cookie alone is no permission: login, logout and the API ask where the
+    request comes from."""
     answer = requests.post(
-        f"{shelf.url}/login", data={"username": shelf.username, "password": shelf.password},
-        headers={"Origin": "http://evil.example"}, timeout=30,
-    )  # fmt: skip
+        f"{shelf.url}/login",
+        data={"username": shelf.username, "password": shelf.password},
+        headers={"Origin": "http://evil.example"},
+        timeout=30,
+    )
     assert answer.status_code == 403
     with browser(shelf) as session:
         forged = session.post(
-            f"{shelf.url}/api/ebooks", json={"title": "x"}, headers={"Origin": "http://evil.example"}, timeout=30
+            f"{shelf.url}/api/ebooks",
+            json={"title": "x"},
+            headers={"Origin": "http://evil.example"},
+            timeout=30,
         )
         assert forged.status_code == 401
 
@@ -183,18 +241,34 @@ def test_the_list_is_paged_and_searchable(shelf: Shelf) -> None:
         first = session.get(f"{shelf.url}/", timeout=30).text
         second = session.get(f"{shelf.url}/?page=2", timeout=30).text
         found = session.get(f"{shelf.url}/?q=harbour+07", timeout=30).text
-    assert (first.count("<li>"), second.count("<li>"), found.count("<li>")) == (24, 6, 1)
+    assert (first.count("<li>"), second.count("<li>"), found.count("<li>")) == (
+        24,
+        6,
+        1,
+    )
     assert "Page 1 of 2" in first
 
 
-def test_a_cover_is_drawn_when_somebody_looks_and_outlives_its_file(shelf: Shelf) -> None:
-    """It stays in the EPUB until then; the thumbnail follows a cover that was replaced; a broken one is none."""
+def test_a_cover_is_drawn_when_somebody_looks_and_outlives_its_file(
+    shelf: Shelf,
+) -> None:
+    """It stays in the EPUB until then; the thumbnail follows a cover that was replaced;
+    a broken one is none."""
     server = client(shelf)
     covers, thumbs = shelf.data_dir / "covers", shelf.data_dir / "thumbs"
-    unseen, _source = server.with_file(make_epub(1, title="Unseen", cover=jpeg("red")), title="Unseen")
-    ebook_id, source_id = server.with_file(make_epub(2, title="Seen", cover=jpeg("red")), title="Seen")
-    broken, _source = server.with_file(make_epub(3, title="Broken", cover=jpeg("red")[:400]), title="Broken")
-    assert [server.call("GET", f"/api/ebooks/{number}").json()["cover"] for number in (ebook_id, broken)] == [
+    unseen, _source = server.with_file(
+        make_epub(1, title="Unseen", cover=jpeg("red")), title="Unseen"
+    )
+    ebook_id, source_id = server.with_file(
+        make_epub(2, title="Seen", cover=jpeg("red")), title="Seen"
+    )
+    broken, _source = server.with_file(
+        make_epub(3, title="Broken", cover=jpeg("red")[:400]), title="Broken"
+    )
+    assert [
+        server.call("GET", f"/api/ebooks/{number}").json()["cover"]
+        for number in (ebook_id, broken)
+    ] == [
         True,
         False,
     ]
@@ -202,7 +276,11 @@ def test_a_cover_is_drawn_when_somebody_looks_and_outlives_its_file(shelf: Shelf
     assert list(covers.iterdir()) == list(thumbs.iterdir()) == []
     assert colour(server.call("GET", f"/thumb/{ebook_id}").content) == "red"
     assert [path.name for path in thumbs.iterdir()] == [f"{ebook_id}.jpg"]
-    sent = server.call("POST", "/api/upload-cover", files={"file": ("c.jpg", jpeg("blue"), "image/jpeg")}).json()
+    sent = server.call(
+        "POST",
+        "/api/upload-cover",
+        files={"file": ("c.jpg", jpeg("blue"), "image/jpeg")},
+    ).json()
     assert server.task("cover", sent["file"], ebook_id)["result"] == ebook_id
     assert colour(server.call("GET", f"/thumb/{ebook_id}").content) == "blue"
     assert server.call("DELETE", f"/api/sources/{source_id}").status_code == 200
@@ -216,30 +294,47 @@ def test_a_cover_is_drawn_when_somebody_looks_and_outlives_its_file(shelf: Shelf
 def test_the_cover_of_an_upload_is_shown_before_it_is_attached(shelf: Shelf) -> None:
     """GET /api/uploads-meta/<id>/cover."""
     server = client(shelf)
-    record = server.extracted(make_epub(4, title="Early", cover=jpeg("red")), {"title": "Early"})
-    assert colour(server.call("GET", f"/api/uploads-meta/{record['id']}/cover").content) == "red"
+    record = server.extracted(
+        make_epub(4, title="Early", cover=jpeg("red")), {"title": "Early"}
+    )
+    assert (
+        colour(server.call("GET", f"/api/uploads-meta/{record['id']}/cover").content)
+        == "red"
+    )
     server.http.close()
 
 
 @pytest.mark.parametrize("left", [b"", None], ids=["empty", "zeros"])
-def test_what_a_power_cut_left_of_an_upload_is_never_attached(shelf: Shelf, left: bytes | None) -> None:
-    """The row is there and the bytes are not: 404, and the true bytes are still welcome."""
+def test_what_a_power_cut_left_of_an_upload_is_never_attached(
+    shelf: Shelf, left: bytes | None
+) -> None:
+    """The row is there and the bytes are not: 404, and the true bytes are still
+    welcome."""
     server = client(shelf)
     data = epub()
     record = server.extracted(data, {"title": "x"})
     path = next((shelf.data_dir / "uploads").glob("tmp*/*.epub"))
     path.write_bytes(bytes(len(data)) if left is None else left)
     ebook_id = server.ebook()
-    answer = server.call("POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": record["id"]})
+    answer = server.call(
+        "POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": record["id"]}
+    )
     assert answer.status_code == 404
     assert server.check(data) == {"result": "ok"}
     record = server.extracted(data, {"title": "x"})
-    assert "id" in server.call("POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": record["id"]}).json()
+    assert (
+        "id"
+        in server.call(
+            "POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": record["id"]}
+        ).json()
+    )
     server.http.close()
 
 
 def colour(data: bytes) -> str:
     """Which colour a picture has."""
     with Image.open(io.BytesIO(data)) as picture:
-        red, _green, blue = picture.convert("RGB").getpixel((picture.width // 2, picture.height // 2))  # type: ignore[misc]  # three bands
+        red, _green, blue = picture.convert("RGB").getpixel(
+            (picture.width // 2, picture.height // 2)
+        )  # type: ignore[misc]  # three bands
         return "red" if red > blue else "blue"

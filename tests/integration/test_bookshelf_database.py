@@ -1,4 +1,5 @@
-"""The embedded server's database: writes that share a transaction, each of them whole or not at all."""
+"""The embedded server's database: writes that share a transaction, each of them whole
+or not at all."""
 
 import asyncio
 import sqlite3
@@ -16,7 +17,9 @@ pytestmark = pytest.mark.integration
 
 def add(name: str) -> Callable[[sqlite3.Connection], int]:
     """Adds a genre; returns its id."""
-    return lambda db: int(db.execute("INSERT INTO genre (name) VALUES (?)", (name,)).lastrowid or 0)
+    return lambda db: int(
+        db.execute("INSERT INTO genre (name) VALUES (?)", (name,)).lastrowid or 0
+    )
 
 
 def half_done(db: sqlite3.Connection) -> None:
@@ -27,7 +30,9 @@ def half_done(db: sqlite3.Connection) -> None:
 
 def names(db: sqlite3.Connection) -> list[str]:
     """The genres added here."""
-    rows = db.execute("SELECT name FROM genre WHERE name LIKE 'T%' OR name = 'Half' ORDER BY name")
+    rows = db.execute(
+        "SELECT name FROM genre WHERE name LIKE 'T%' OR name = 'Half' ORDER BY name"
+    )
     return [row[0] for row in rows if row[0] in ("Half", "T1", "T2", "T3", "T4")]
 
 
@@ -44,24 +49,49 @@ def with_database(path: Path, use: Callable[[Database], Any]) -> Any:
     return asyncio.run(run())
 
 
-def test_writes_asked_for_together_share_a_commit_and_fail_alone(tmp_path: Path) -> None:
-    """Four that succeed, one that refuses and one that breaks a rule of the table; two commits in all."""
+def test_writes_asked_for_together_share_a_commit_and_fail_alone(
+    tmp_path: Path,
+) -> None:
+    """Four that succeed, one that refuses and one that breaks a rule of the table; two
+    commits in all."""
     commits: list[str] = []
 
     async def use(database: Database) -> list[object]:
-        # The connection is looked at to count what cannot be seen from outside: the waits for the disk.
-        database._writing.set_trace_callback(lambda text: commits.append(text) if text == "COMMIT" else None)
+        # The connection is looked at to count what cannot be seen from outside: the
+        # waits for the disk.
+        database._writing.set_trace_callback(
+            lambda text: commits.append(text) if text == "COMMIT" else None
+        )
         works: list[Callable[[sqlite3.Connection], Any]] = [
-            add("T1"), half_done, add("T2"), add("T1"), add("T3"), add("T4"),
-        ]  # fmt: skip
-        told: list[object] = await asyncio.gather(*(database.write(work) for work in works), return_exceptions=True)
+            add("T1"),
+            half_done,
+            add("T2"),
+            add("T1"),
+            add("T3"),
+            add("T4"),
+        ]
+        told: list[object] = await asyncio.gather(
+            *(database.write(work) for work in works), return_exceptions=True
+        )
         assert database.look(names) == ["T1", "T2", "T3", "T4"]
         return told
 
     told = with_database(tmp_path / "x.db", use)
-    assert [type(one).__name__ for one in told] == ["int", "Refused", "int", "IntegrityError", "int", "int"]
+    assert [type(one).__name__ for one in told] == [
+        "int",
+        "Refused",
+        "int",
+        "IntegrityError",
+        "int",
+        "int",
+    ]
     assert len(commits) <= 2
-    assert with_database(tmp_path / "x.db", lambda database: database.read(names)) == ["T1", "T2", "T3", "T4"]
+    assert with_database(tmp_path / "x.db", lambda database: database.read(names)) == [
+        "T1",
+        "T2",
+        "T3",
+        "T4",
+    ]
 
 
 def test_what_ends_the_transaction_is_told_to_everybody(tmp_path: Path) -> None:
@@ -72,8 +102,14 @@ def test_what_ends_the_transaction_is_told_to_everybody(tmp_path: Path) -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
     async def use(database: Database) -> list[object]:
-        works: list[Callable[[sqlite3.Connection], Any]] = [add("T1"), ends_all, add("T2")]
-        told: list[object] = await asyncio.gather(*(database.write(work) for work in works), return_exceptions=True)
+        works: list[Callable[[sqlite3.Connection], Any]] = [
+            add("T1"),
+            ends_all,
+            add("T2"),
+        ]
+        told: list[object] = await asyncio.gather(
+            *(database.write(work) for work in works), return_exceptions=True
+        )
         await database.write(add("T3"))
         assert database.look(names) == ["T3"]
         return told
@@ -97,18 +133,22 @@ def test_whoever_gave_up_waiting_keeps_nobody_from_writing(tmp_path: Path) -> No
 
 
 def test_ids_of_uploads_never_come_back(tmp_path: Path) -> None:
-    """An upload is not made to last; after a power cut its id must not be another upload's."""
+    """An upload is not made to last; after a power cut its id must not be another
+    upload's."""
 
     def upload(db: sqlite3.Connection) -> int:
         made = db.execute(
-            "INSERT INTO upload (file, load_source, format_id, size, hash, meta, cover, created, modified, created_by)"
+            "INSERT INTO upload (file, load_source, format_id, size, hash, meta, "
+            "cover, created, modified, created_by)"
             " VALUES ('tmp1/x.epub', 'x.epub', 1, 1, 'h', '{}', 0, '', '', 1)"
         )
         return int(made.lastrowid or 0)
 
     async def use(database: Database) -> int:
         await database.write(
-            lambda db: db.execute("INSERT OR IGNORE INTO user VALUES (1, 'a', 'a@b', 'x', 'admin', 1)")
+            lambda db: db.execute(
+                "INSERT OR IGNORE INTO user VALUES (1, 'a', 'a@b', 'x', 'admin', 1)"
+            )
         )
         return await database.write(upload, lasting=False)
 

@@ -1,4 +1,5 @@
-"""The embedded server and its data directory: rights, what a killed server leaves, a database that goes away."""
+"""The embedded server and its data directory: rights, what a killed server leaves, a
+database that goes away."""
 
 import asyncio
 import hashlib
@@ -27,7 +28,7 @@ from tests.support.truth import look, troubles
 pytestmark = pytest.mark.integration
 
 
-# -- rights -------------------------------------------------------------------------------------------------------
+# -- rights ----------------------------------------------------------------------------
 
 
 @contextmanager
@@ -52,14 +53,19 @@ def readable_by_others(folder: Path) -> list[str]:
 def test_nothing_in_the_data_directory_is_anybody_elses(
     tmp_path: Path, shelves: Callable[..., Shelf], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever the umask: database, uploads, books, covers, secrets. What is looser is made so at the next start."""
+    """Whatever the umask: database, uploads, books, covers, secrets. What is looser is
+    made so at the next start."""
     data_dir = tmp_path / "shelf"
     with umask(0):
         shelf = shelves(data_dir)
     server = client(shelf)
     ebook_id, _source = server.with_file(epub(), title="Private")
     server.upload(epub())
-    sent = server.call("POST", "/api/upload-cover", files={"file": ("c.jpg", jpeg("blue"), "image/jpeg")}).json()
+    sent = server.call(
+        "POST",
+        "/api/upload-cover",
+        files={"file": ("c.jpg", jpeg("blue"), "image/jpeg")},
+    ).json()
     assert server.task("cover", sent["file"], ebook_id)["status"] == "success"
     assert server.call("GET", f"/thumb/{ebook_id}").status_code == 200
     server.http.close()
@@ -76,7 +82,7 @@ def test_nothing_in_the_data_directory_is_anybody_elses(
     assert "took their rights on" in capfd.readouterr().err
 
 
-# -- what is left of a killed server ------------------------------------------------------------------------------
+# -- what is left of a killed server ---------------------------------------------------
 
 
 def put(data_dir: Path, data: bytes, extension: str = "epub") -> Path:
@@ -91,7 +97,8 @@ def put(data_dir: Path, data: bytes, extension: str = "epub") -> Path:
 def test_what_a_killed_server_left_is_removed_at_the_next_start(
     tmp_path: Path, shelves: Callable[..., Shelf], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A book's file without a row, an upload that never arrived; nothing that is in use, or may be somebody else's."""
+    """A book's file without a row, an upload that never arrived; nothing that is in
+    use, or may be somebody else's."""
     data_dir = tmp_path / "shelf"
     shelf = shelves(data_dir)
     server = client(shelf)
@@ -117,10 +124,22 @@ def test_what_a_killed_server_left_is_removed_at_the_next_start(
     arriving.mkdir()
     (arriving / ".arriving").write_bytes(b"half")
     again = client(shelves(data_dir))
-    assert [path.exists() for path in (orphan, arriving, *strangers, link)] == [False, False, True, True, True, True]
+    assert [path.exists() for path in (orphan, arriving, *strangers, link)] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+        True,
+    ]
     assert again.call("GET", f"/api/download/{kept}").content == data
     ebook_id = again.ebook(title="Waiting")
-    assert "id" in again.call("POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": upload["id"]}).json()
+    assert (
+        "id"
+        in again.call(
+            "POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": upload["id"]}
+        ).json()
+    )
     assert again.check(waiting) == {"error": "file already exists"}
     again.http.close()
     said = capfd.readouterr().err
@@ -129,17 +148,24 @@ def test_what_a_killed_server_left_is_removed_at_the_next_start(
 
 
 @pytest.mark.parametrize(
-    ("files", "new", "left"), [(3, False, 0), (LEFT_BEHIND_AT_MOST + 1, False, None), (3, True, None)]
+    ("files", "new", "left"),
+    [(3, False, 0), (LEFT_BEHIND_AT_MOST + 1, False, None), (3, True, None)],
 )
 def test_a_database_that_fits_its_files_no_more_costs_no_file(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, files: int, new: bool, left: int | None
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    files: int,
+    new: bool,
+    left: int | None,
 ) -> None:
     """An older or an empty database: nothing is removed, and that is said."""
     there = [put(tmp_path, f"book {number}".encode()) for number in range(files)]
     database = Database(tmp_path / "bookshelf.db", permissive=False)
     assert database.new
     database.look(lambda db: sweep_books(db, Files(tmp_path), new=new))
-    assert len([path for path in there if path.exists()]) == (files if left is None else left)
+    assert len([path for path in there if path.exists()]) == (
+        files if left is None else left
+    )
     assert ("nothing is removed" in caplog.text) == (left is None)
     close(database)
 
@@ -165,10 +191,14 @@ def test_uploads_of_others_and_of_today_stay(tmp_path: Path) -> None:
     for name in ("tmp22222222", "others"):
         os.utime(files.uploads / name, (1, 1))
     assert sweep_uploads(files) == 2
-    assert sorted(path.name for path in files.uploads.iterdir()) == ["others", "tmp11111111", "tmp4"]
+    assert sorted(path.name for path in files.uploads.iterdir()) == [
+        "others",
+        "tmp11111111",
+        "tmp4",
+    ]
 
 
-# -- a database that goes away ------------------------------------------------------------------------------------
+# -- a database that goes away ---------------------------------------------------------
 
 
 def other_database(data_dir: Path) -> Path:
@@ -192,39 +222,59 @@ def copied_over(data_dir: Path) -> None:
 
 TAKEN_AWAY: dict[str, Callable[[Path], object]] = {
     "deleted": deleted,
-    "replaced": lambda data_dir: other_database(data_dir).replace(data_dir / "bookshelf.db"),
+    "replaced": lambda data_dir: other_database(data_dir).replace(
+        data_dir / "bookshelf.db"
+    ),
     "overwritten": copied_over,
     "emptied": lambda data_dir: os.truncate(data_dir / "bookshelf.db", 0),
-    "log moved": lambda data_dir: (data_dir / "bookshelf.db-wal").rename(data_dir / "old"),
-    "directory moved": lambda data_dir: data_dir.rename(data_dir.with_name("elsewhere")),
+    "log moved": lambda data_dir: (data_dir / "bookshelf.db-wal").rename(
+        data_dir / "old"
+    ),
+    "directory moved": lambda data_dir: data_dir.rename(
+        data_dir.with_name("elsewhere")
+    ),
 }
 
 
 @pytest.mark.parametrize("how", TAKEN_AWAY)
-def test_a_database_that_goes_away_is_noticed(tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str) -> None:
+def test_a_database_that_goes_away_is_noticed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
     """Before the next answer and the next write; it is said once, with what to do."""
     data_dir = tmp_path / "shelf"
     data_dir.mkdir()
 
     async def use() -> None:
         database = Database(data_dir / "bookshelf.db", permissive=False)
-        await database.write(lambda db: db.execute("INSERT INTO genre (name) VALUES ('x')"))
+        await database.write(
+            lambda db: db.execute("INSERT INTO genre (name) VALUES ('x')")
+        )
         database.check()
         TAKEN_AWAY[how](data_dir)
         for _ in range(2):
             with pytest.raises(Gone):
                 database.check()
             with pytest.raises(Gone):
-                await database.write(lambda db: db.execute("INSERT INTO genre (name) VALUES ('y')"))
+                await database.write(
+                    lambda db: db.execute("INSERT INTO genre (name) VALUES ('y')")
+                )
         await database.close()
 
     asyncio.run(use())
-    assert caplog.text.count("while the server was running: every answer is 503 from now on") == 1
+    assert (
+        caplog.text.count(
+            "while the server was running: every answer is 503 from now on"
+        )
+        == 1
+    )
     assert "run the migration with --recheck" in caplog.text
 
 
-def test_a_server_without_its_database_answers_503_to_everything(tmp_path: Path, shelves: Callable[..., Shelf]) -> None:
-    """Whatever was asked; and it ends, with status 5, without writing its own log into what stands there now."""
+def test_a_server_without_its_database_answers_503_to_everything(
+    tmp_path: Path, shelves: Callable[..., Shelf]
+) -> None:
+    """Whatever was asked; and it ends, with status 5, without writing its own log into
+    what stands there now."""
     shelf = shelves(tmp_path / "shelf")
     server = client(shelf)
     server.with_file(epub(), title="Before")
@@ -232,9 +282,13 @@ def test_a_server_without_its_database_answers_503_to_everything(tmp_path: Path,
     copied_over(shelf.data_dir)
     restored = (shelf.data_dir / "bookshelf.db").read_bytes()
     for method, path, body in (
-        ("POST", "/api/ebooks", {"title": "After", "language": {"id": 2}}), ("GET", "/api/ebooks", None),
-        ("POST", "/api/upload/check", {}), ("GET", "/", None), ("POST", "/login", {}), ("GET", "/ws", None),
-    ):  # fmt: skip
+        ("POST", "/api/ebooks", {"title": "After", "language": {"id": 2}}),
+        ("GET", "/api/ebooks", None),
+        ("POST", "/api/upload/check", {}),
+        ("GET", "/", None),
+        ("POST", "/login", {}),
+        ("GET", "/ws", None),
+    ):
         answer = server.call(method, path, body)
         assert answer.status_code == 503
         assert "deleted or replaced" in answer.json()["error"]
@@ -263,11 +317,15 @@ def test_it_is_noticed_while_nobody_asks(
     while "every answer is 503" not in said and time.monotonic() < deadline:
         time.sleep(0.05)
         said += capfd.readouterr().err
-    assert "bookshelf.db was deleted (No such file or directory) while the server was running" in said
+    assert (
+        "bookshelf.db was deleted (No such file or directory) while the server was running"
+        in said
+    )
 
 
 def test_what_the_server_itself_writes_is_no_alarm(tmp_path: Path) -> None:
-    """The log is written back into the database from time to time, which changes its header; others may read it."""
+    """The log is written back into the database from time to time, which changes its
+    header; others may read it."""
 
     def write(number: int) -> Callable[[sqlite3.Connection], object]:
         name = f"{number}" + "x" * 100_000
@@ -309,13 +367,14 @@ def test_a_write_into_a_deleted_database_is_not_acknowledged(tmp_path: Path) -> 
     asyncio.run(use())
 
 
-# -- another database under the same address ----------------------------------------------------------------------
+# -- another database under the same address -------------------------------------------
 
 
 def test_authors_of_another_database_are_asked_for_by_name(
     tmp_path: Path, shelves: Callable[..., Shelf], workers: Workers
 ) -> None:
-    """The ledger knows an author's id that this database never gave out: the next book arrives all the same."""
+    """The ledger knows an author's id that this database never gave out: the next book
+    arrives all the same."""
     library = Library(tmp_path / "library")
     library.add(Made(title="First", files={"TXT": b"first"}))
     shelf = shelves(tmp_path / "shelf")
@@ -326,6 +385,8 @@ def test_authors_of_another_database_are_asked_for_by_name(
         db.execute("UPDATE author SET id = 900")
     again = shelves(tmp_path / "shelf", port=int(shelf.url.rpartition(":")[2]))
     library.add(Made(title="Second", files={"TXT": b"second"}))
-    code, said = workers.run(library.root, again, RETRY_FIRST_SECONDS="0.05", RECONCILE_AFTER_SECONDS="1")
+    code, said = workers.run(
+        library.root, again, RETRY_FIRST_SECONDS="0.05", RECONCILE_AFTER_SECONDS="1"
+    )
     assert code == 0, said
     assert troubles(look(again.data_dir), [b"first", b"second"]) == []

@@ -1,4 +1,5 @@
-"""The embedded server's own small files damaged: its login, its secrets, and what it is found by."""
+"""The embedded server's own small files damaged: its login, its secrets, and what it is
+found by."""
 
 import json
 import os
@@ -32,7 +33,9 @@ HARM: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("harm", HARM)
-def test_damaged_secrets_are_made_anew(tmp_path: Path, harm: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_damaged_secrets_are_made_anew(
+    tmp_path: Path, harm: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """With a word; tokens of before are worth nothing."""
     token = Tokens(tmp_path, {}).access(USER, 4e9)
     path = tmp_path / "secrets.json"
@@ -47,21 +50,35 @@ def test_damaged_secrets_are_made_anew(tmp_path: Path, harm: str, caplog: pytest
 
 @pytest.mark.parametrize(
     ("harm", "sentence"),
-    [("cut", "is damaged"), ("overwritten", "is damaged"), ("half", "is damaged"), ("deleted", "is gone")],
+    [
+        ("cut", "is damaged"),
+        ("overwritten", "is damaged"),
+        ("half", "is damaged"),
+        ("deleted", "is gone"),
+    ],
 )
-def test_a_lost_login_is_named_and_given_again(tmp_path: Path, harm: str, sentence: str) -> None:
+def test_a_lost_login_is_named_and_given_again(
+    tmp_path: Path, harm: str, sentence: str
+) -> None:
     """By a password in the environment, be it the old one."""
     login = {"MBS2_USERNAME": "admin", "MBS2_PASSWORD": "correct horse"}
     credentials = tmp_path / "credentials"
     database = Database(tmp_path / "bookshelf.db", permissive=False)
     try:
-        database.write_now(lambda db: first_user(db, tmp_path, "admin", "correct horse"))
+        database.write_now(
+            lambda db: first_user(db, tmp_path, "admin", "correct horse")
+        )
         assert _login(credentials) == login
         HARM[harm](credentials)
         database.write_now(lambda db: first_user(db, tmp_path, "admin", ""))
-        with pytest.raises(Refused, match=f"credentials, the login .*{sentence}.*MBS2_PASSWORD=… ./start.sh"):
+        with pytest.raises(
+            Refused,
+            match=f"credentials, the login .*{sentence}.*MBS2_PASSWORD=… ./start.sh",
+        ):
             _login(credentials)
-        database.write_now(lambda db: first_user(db, tmp_path, "admin", "correct horse"))
+        database.write_now(
+            lambda db: first_user(db, tmp_path, "admin", "correct horse")
+        )
         assert _login(credentials) == login
         assert credentials.stat().st_mode & 0o777 == 0o600
     finally:
@@ -84,7 +101,9 @@ def record(tmp_path: Path) -> Iterator[Record]:
 
 
 @pytest.mark.parametrize("harm", HARM)
-def test_the_record_is_kept(tmp_path: Path, record: Record, harm: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_record_is_kept(
+    tmp_path: Path, record: Record, harm: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """Damaged or deleted it is written again; a sound one is left alone."""
     record.write()
     path = tmp_path / "server.json"
@@ -115,7 +134,9 @@ def test_a_record_that_cannot_be_written_is_told_once(
     assert path.is_file()
 
 
-def test_the_record_of_another_server_is_left_alone(tmp_path: Path, record: Record) -> None:
+def test_the_record_of_another_server_is_left_alone(
+    tmp_path: Path, record: Record
+) -> None:
     """The data directory was moved away, and another server made one at its path."""
     (tmp_path / "lock").unlink()
     (tmp_path / "lock").touch()

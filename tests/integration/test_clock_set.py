@@ -1,4 +1,5 @@
-"""The machine's clock is set in mid-run, for a worker and for a monitor with its workers: nothing waits for it."""
+"""The machine's clock is set in mid-run, for a worker and for a monitor with its
+workers: nothing waits for it."""
 
 import time
 from pathlib import Path
@@ -14,12 +15,22 @@ from tests.support.truth import look, troubles
 from tests.support.workerkit import wait_for
 
 pytestmark = pytest.mark.integration
-FAST = {"RETRY_FIRST_SECONDS": "0.05", "PROBE_SECONDS": "0.2", "RECONCILE_AFTER_SECONDS": "3", "TASK_SECONDS": "4"}
+FAST = {
+    "RETRY_FIRST_SECONDS": "0.05",
+    "PROBE_SECONDS": "0.2",
+    "RECONCILE_AFTER_SECONDS": "3",
+    "TASK_SECONDS": "4",
+}
 
 
-@pytest.mark.parametrize("seconds", [-3600, 86400], ids=["an hour back", "a day forward"])
-def test_a_worker_with_an_open_intention_goes_on(tmp_path: Path, shelf: Shelf, workers: Workers, seconds: int) -> None:
-    """The answer to a creation is lost and the clock is set meanwhile: it is reconciled in its time, all arrives."""
+@pytest.mark.parametrize(
+    "seconds", [-3600, 86400], ids=["an hour back", "a day forward"]
+)
+def test_a_worker_with_an_open_intention_goes_on(
+    tmp_path: Path, shelf: Shelf, workers: Workers, seconds: int
+) -> None:
+    """The answer to a creation is lost and the clock is set meanwhile: it is reconciled
+    in its time, all arrives."""
     clock = FakeTime(tmp_path)
     library, contents = library_of(tmp_path, 6)
     lost = Script("POST", "/api/ebooks", Do.CUT, 2)

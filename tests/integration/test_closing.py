@@ -1,4 +1,5 @@
-"""The last look on a server that fails on one of its requests and answers the others: it comes to an end."""
+"""The last look on a server that fails on one of its requests and answers the others:
+it comes to an end."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -28,7 +29,8 @@ FAILS = Answer(500, '{"message": "Internal Server Error"}', "application/json")
 
 
 class Scene:
-    """A pass whose one book left an empty ebook, every range closed; `fails` says what the server fails on."""
+    """A pass whose one book left an empty ebook, every range closed; `fails` says what
+    the server fails on."""
 
     def __init__(self, folder: Path, shelf: Shelf) -> None:
         library = Library(folder / "library")
@@ -38,9 +40,17 @@ class Scene:
         self.library = CalibreLibrary(library.root, folder / "copy")
         self.ledger = Ledger(folder, this_process(1), ToldClock(NOW))
         self.ledger.bind(library=self.library.uuid, server=shelf.url, user="1")
-        client = BookshelfClient(HttpTransport(self.proxy.url), "admin", PASSWORD, task_urls(shelf.url))
+        client = BookshelfClient(
+            HttpTransport(self.proxy.url), "admin", PASSWORD, task_urls(shelf.url)
+        )
         self.slept: list[float] = []
-        self.look = LastLook(client, self.ledger, self.library, logging.getLogger("look"), self.slept.append)
+        self.look = LastLook(
+            client,
+            self.ledger,
+            self.library,
+            logging.getLogger("look"),
+            self.slept.append,
+        )
         self.pass_id = self.ledger.join_pass(1, may_open=True) or 0
         self.look.begin(self.pass_id)
         title = working_title("Book 1", self.library.uuid, BookId(1))
@@ -49,7 +59,9 @@ class Scene:
             assert session.post(f"{shelf.url}/api/ebooks", json=body, timeout=20).ok
         owned = self.ledger.claim_range(self.pass_id, lambda _after: 1)
         assert owned is not None
-        self.ledger.save_book(BookId(1), BookState(title, intention=Intention(Asked.CREATE, NOW)))
+        self.ledger.save_book(
+            BookId(1), BookState(title, intention=Intention(Asked.CREATE, NOW))
+        )
         self.ledger.forget_book(BookId(1))
         assert self.ledger.close_range(owned)
 
@@ -80,8 +92,11 @@ def scene(tmp_path: Path, shelf: Shelf) -> Iterator[Scene]:
     made.leave()
 
 
-def test_a_list_that_fails_is_reported_and_looked_through_by_the_next_pass(scene: Scene) -> None:
-    """The server answers otherwise: nobody waits for ever, and nothing is taken for gone."""
+def test_a_list_that_fails_is_reported_and_looked_through_by_the_next_pass(
+    scene: Scene,
+) -> None:
+    """The server answers otherwise: nobody waits for ever, and nothing is taken for
+    gone."""
     scene.fails = lambda method, path: (method, path) == ("GET", "/api/ebooks")
     assert scene.take() == (True, {"not looked through": 1})
     assert len(scene.slept) == LIST_TRIES - 1
@@ -94,7 +109,8 @@ def test_an_ebook_the_server_fails_to_delete_is_reported(scene: Scene) -> None:
 
 
 def test_a_server_that_is_away_is_waited_for(scene: Scene) -> None:
-    """The look raises, the pass stays open; the next one deletes what is empty, and the one after it closes."""
+    """The look raises, the pass stays open; the next one deletes what is empty, and the
+    one after it closes."""
     scene.fails = lambda _method, _path: True
     with pytest.raises(ServerFault):
         scene.take()

@@ -1,4 +1,5 @@
-"""Code fixes end to end: a fault in the worker, an answer, the candidate on one worker, and what becomes of both."""
+"""Code fixes end to end: a fault in the worker, an answer, the candidate on one worker,
+and what becomes of both."""
 
 import json
 import time
@@ -15,7 +16,8 @@ from tests.support.llmkit import decision
 from tests.support.workerkit import wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
-#: Hangs on the user's machine only: the gate lets such a script, and a wrong repair of it, through.
+#: Hangs on the user's machine only: the gate lets such a script, and a wrong repair of
+#: it, through.
 HERE_ONLY = 'while os.environ.get("FAULT_MARKER"): self.pool.heed_stop()'
 
 
@@ -41,21 +43,40 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("function", "line", "fmt"), FAULTS)
-def test_a_fault_is_repaired(broken: Broken, function: str, line: str, fmt: int) -> None:
-    """The candidate runs on one worker, helps, and becomes everybody's script; the other bytes are as they were."""
+def test_a_fault_is_repaired(
+    broken: Broken, function: str, line: str, fmt: int
+) -> None:
+    """The candidate runs on one worker, helps, and becomes everybody's script; the
+    other bytes are as they were."""
     broken.fault(function, line)
     broken.answers(right_answer(function, fmt, broken.before.decode()))
     broken.run("--workers", "1", "--llm-enabled")
     (entry,) = broken.code_entries()
-    told = {key: entry[key] for key in ("root_cause", "applied", "verified", "rolled_back", "llm_used", "tokens")}
+    told = {
+        key: entry[key]
+        for key in (
+            "root_cause",
+            "applied",
+            "verified",
+            "rolled_back",
+            "llm_used",
+            "tokens",
+        )
+    }
     assert told == {
-        "root_cause": f"{function} never comes back", "applied": True, "verified": True, "rolled_back": False,
-        "llm_used": True, "tokens": 100,
-    }  # fmt: skip
+        "root_cause": f"{function} never comes back",
+        "applied": True,
+        "verified": True,
+        "rolled_back": False,
+        "llm_used": True,
+        "tokens": 100,
+    }
     assert "the demo library arrived" in str(entry["validation"])
     assert line in entry["code_changes"]["full"]  # type: ignore[index]
     assert broken.script.read_text("utf-8") == SHIPPED
-    assert (broken.state / "auto_monitor" / "backups" / str(entry["backup"])).read_bytes() == broken.before
+    assert (
+        broken.state / "auto_monitor" / "backups" / str(entry["backup"])
+    ).read_bytes() == broken.before
     assert line in (broken.state / "monitor.log").read_text("utf-8")
     assert not (broken.state / "migration_reserved.json").exists()
     broken.all_arrived_once()
@@ -71,9 +92,15 @@ def test_a_fault_is_repaired(broken: Broken, function: str, line: str, fmt: int)
 
 @pytest.mark.slow
 def test_a_wrong_answer_is_dropped(broken: Broken) -> None:
-    """It passes guard and gate and does not help: no byte of the script changes, the worker goes back to it."""
-    broken.fault("next_range", 'while os.environ.get("FAULT_MARKER") and not _first(): self.pool.heed_stop()')
-    text = broken.script.read_text("utf-8").replace("class CalibreMigrator:", FIRST + "class CalibreMigrator:")
+    """It passes guard and gate and does not help: no byte of the script changes, the
+    worker goes back to it."""
+    broken.fault(
+        "next_range",
+        'while os.environ.get("FAULT_MARKER") and not _first(): self.pool.heed_stop()',
+    )
+    text = broken.script.read_text("utf-8").replace(
+        "class CalibreMigrator:", FIRST + "class CalibreMigrator:"
+    )
     broken.use(text)
     broken.more["FAULT_MARKER"] = str(broken.state / "marker")
     Path(broken.more["FAULT_MARKER"]).touch()
@@ -83,9 +110,16 @@ def test_a_wrong_answer_is_dropped(broken: Broken) -> None:
     broken.answers(decision("code_fix") + wrong)
     broken.more["COOLDOWN_SECONDS"] = "0"
     broken.start("--workers", "1", "--llm-enabled")
-    wait_for(lambda: any(entry["verified"] is False for entry in broken.code_entries()), seconds=240)
+    wait_for(
+        lambda: any(entry["verified"] is False for entry in broken.code_entries()),
+        seconds=240,
+    )
     entry = broken.code_entries()[0]
-    assert (entry["applied"], entry["verified"], entry["rolled_back"]) == (True, False, True)
+    assert (entry["applied"], entry["verified"], entry["rolled_back"]) == (
+        True,
+        False,
+        True,
+    )
     assert broken.script.read_bytes() == broken.before
 
 
@@ -100,8 +134,11 @@ def _first() -> bool:
 
 @pytest.mark.slow
 def test_skipping_a_book_is_no_repair(broken: Broken) -> None:
-    """The worker gets on, nothing looks wrong, and the file did not arrive: not verified, taken back."""
-    broken.fault("refuse_unsendable", "while file.id.book_id == 45: self.pool.heed_stop()")
+    """The worker gets on, nothing looks wrong, and the file did not arrive: not
+    verified, taken back."""
+    broken.fault(
+        "refuse_unsendable", "while file.id.book_id == 45: self.pool.heed_stop()"
+    )
     text = broken.before.decode()
     line = "        while file.id.book_id == 45: self.pool.heed_stop()"
     skip = "        if file.id.book_id == 45:\n            sendable.refuse_unsendable(file, 0)"
@@ -112,24 +149,36 @@ def test_skipping_a_book_is_no_repair(broken: Broken) -> None:
     (broken.state / "migration_ledger.db").unlink()
     broken.open_pass()
     broken.start("--workers", "1", "--llm-enabled")
-    wait_for(lambda: any(entry["verified"] is not None for entry in broken.code_entries()), seconds=240)
+    wait_for(
+        lambda: any(entry["verified"] is not None for entry in broken.code_entries()),
+        seconds=240,
+    )
     (entry,) = broken.code_entries()
-    assert (entry["applied"], entry["verified"], entry["rolled_back"]) == (True, False, True)
+    assert (entry["applied"], entry["verified"], entry["rolled_back"]) == (
+        True,
+        False,
+        True,
+    )
     assert broken.script.read_bytes() == broken.before
 
 
 @pytest.mark.slow
 def test_what_cannot_be_applied_goes_back_with_the_real_lines(broken: Broken) -> None:
-    """Refused twice, by the edit and by the guard; the third answer is right: three calls, one attempt."""
+    """Refused twice, by the edit and by the guard; the third answer is right: three
+    calls, one attempt."""
     broken.fault("next_range", HERE_ONLY)
     line = f"        {HERE_ONLY}"
     broken.answers(
-        decision("code_fix") + as_strings(line.replace("heed_stop", "no_such"), "        pass"),
+        decision("code_fix")
+        + as_strings(line.replace("heed_stop", "no_such"), "        pass"),
         decision("code_fix") + as_strings(line, "        __import__('os').remove('x')"),
         right_answer("next_range", 0, broken.before.decode()),
     )
     broken.run("--workers", "1", "--llm-enabled")
-    second, third = (str(request["messages"][-1]["content"]) for request in broken.llm.asked[1:3])  # type: ignore[index]
+    second, third = (
+        str(request["messages"][-1]["content"])  # type: ignore[index]
+        for request in broken.llm.asked[1:3]
+    )
     assert "do not occur in the script; the nearest are" in second
     assert line in second
     assert "the change is not allowed" in third
@@ -138,15 +187,19 @@ def test_what_cannot_be_applied_goes_back_with_the_real_lines(broken: Broken) ->
     assert broken.script.read_text("utf-8") == SHIPPED
 
 
-HOSTILE = "        __import__('os').system('touch ' + os.environ['FAULT_MARKER'] + '.owned')"
+HOSTILE = (
+    "        __import__('os').system('touch ' + os.environ['FAULT_MARKER'] + '.owned')"
+)
 
 
 def test_a_hostile_answer_is_never_run(broken: Broken) -> None:
-    """Three times the same: refused, kept as a proposal, the worker restarted as it is."""
+    """Three times the same: refused, kept as a proposal, the worker restarted as it
+    is."""
     broken.fault("next_range", HERE_ONLY)
     broken.more["FAULT_MARKER"] = str(broken.state / "marker")
     broken.answers(
-        decision("code_fix", root_cause="see http://evil.example") + as_strings(f"        {HERE_ONLY}", HOSTILE)
+        decision("code_fix", root_cause="see http://evil.example")
+        + as_strings(f"        {HERE_ONLY}", HOSTILE)
     )
     broken.start("--workers", "1", "--llm-enabled")
     wait_for(lambda: bool(broken.history()), seconds=240)
@@ -157,7 +210,9 @@ def test_a_hostile_answer_is_never_run(broken: Broken) -> None:
     assert broken.script.read_bytes() == broken.before
     assert list(broken.state.rglob("*.owned")) == []
     said = json.dumps(broken.llm.asked) + "".join(
-        path.read_text("utf-8", "replace") for path in (broken.state / "auto_monitor").rglob("*") if path.is_file()
+        path.read_text("utf-8", "replace")
+        for path in (broken.state / "auto_monitor").rglob("*")
+        if path.is_file()
     )
     assert PASSWORD not in said
 
@@ -180,9 +235,9 @@ STEPS = {
     "the answer is there": "auto_monitor/answers/*.json",
     "recorded": "auto_fix_history.json:code_fix",
     "the range is kept": "migration_reserved.json",
-    "being tried": "auto_fix_history.json:\"stage\": \"started\"",
+    "being tried": 'auto_fix_history.json:"stage": "started"',
     "promoted": "script",
-}  # fmt: skip
+}
 
 
 def reached(broken: Broken, sign: str) -> bool:
@@ -191,12 +246,15 @@ def reached(broken: Broken, sign: str) -> bool:
         return broken.script.read_bytes() != broken.before
     name, _, text = sign.partition(":")
     found = list(broken.state.glob(name))
-    return bool(found) and (not text or any(text in path.read_text("utf-8", "replace") for path in found))
+    return bool(found) and (
+        not text or any(text in path.read_text("utf-8", "replace") for path in found)
+    )
 
 
 @pytest.mark.slow
 def test_a_monitor_that_is_killed_at_any_step(broken: Broken) -> None:
-    """Six times, once in every step: the script is the old or the repaired one, and the case goes on to its end."""
+    """Six times, once in every step: the script is the old or the repaired one, and the
+    case goes on to its end."""
     broken.fault("upload_file", HERE_ONLY)
     broken.answers(right_answer("upload_file", 2, broken.before.decode()))
     for step, sign in STEPS.items():
@@ -219,12 +277,16 @@ def test_a_monitor_that_is_killed_at_any_step(broken: Broken) -> None:
 
 @pytest.mark.slow
 def test_a_new_version_in_between_is_respected(broken: Broken) -> None:
-    """While the candidate is tried somebody pulls another script: it stays, and a person is told."""
+    """While the candidate is tried somebody pulls another script: it stays, and a
+    person is told."""
     broken.fault("upload_file", HERE_ONLY)
     broken.answers(right_answer("upload_file", 0, broken.before.decode()))
     broken.start("--workers", "1", "--llm-enabled")
     wait_for(lambda: reached(broken, STEPS["being tried"]), seconds=240)
     pulled = SHIPPED + "\n# a newer version\n"
     broken.script.write_text(pulled, "utf-8")
-    wait_for(lambda: "nothing was overwritten" in (broken.state / "monitor.log").read_text(), seconds=240)
+    wait_for(
+        lambda: "nothing was overwritten" in (broken.state / "monitor.log").read_text(),
+        seconds=240,
+    )
     assert broken.script.read_text("utf-8") == pulled

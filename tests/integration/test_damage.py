@@ -1,4 +1,5 @@
-"""The ledger's files damaged, taken away or locked up: what is damage and what is not, and what comes of it."""
+"""The ledger's files damaged, taken away or locked up: what is damage and what is not,
+and what comes of it."""
 
 import json
 import logging
@@ -79,18 +80,29 @@ def replace(path: Path) -> None:
 
 
 CELLS = [
-    ("", delete, "was deleted or replaced"), ("", cut, "was overwritten"), ("", overwrite, "was overwritten"),
-    ("", directory, "was deleted or replaced"), ("", replace, "was deleted or replaced"),
-    ("-wal", delete, "has lost its"), ("-wal", cut, "was cut short"), ("-wal", overwrite, "was overwritten"),
-    ("-wal", replace, "has lost its"), ("-shm", delete, "has lost its"),
-]  # fmt: skip
+    ("", delete, "was deleted or replaced"),
+    ("", cut, "was overwritten"),
+    ("", overwrite, "was overwritten"),
+    ("", directory, "was deleted or replaced"),
+    ("", replace, "was deleted or replaced"),
+    ("-wal", delete, "has lost its"),
+    ("-wal", cut, "was cut short"),
+    ("-wal", overwrite, "was overwritten"),
+    ("-wal", replace, "has lost its"),
+    ("-shm", delete, "has lost its"),
+]
 
 
 @pytest.mark.parametrize(("name", "harm", "words"), CELLS)
 def test_harm_done_under_a_worker_is_seen_and_rebuilt(
-    tmp_path: Path, made: Callable[[Path], Ledger], name: str, harm: Callable[[Path], None], words: str
+    tmp_path: Path,
+    made: Callable[[Path], Ledger],
+    name: str,
+    harm: Callable[[Path], None],
+    words: str,
 ) -> None:
-    """By the next look; the next start has a healthy ledger that knows that it was lost, and keeps what was there."""
+    """By the next look; the next start has a healthy ledger that knows that it was
+    lost, and keeps what was there."""
     used = made(tmp_path)
     assert used.join_pass(100, may_open=True) == 1
     used.check_in_place()
@@ -102,16 +114,24 @@ def test_harm_done_under_a_worker_is_seen_and_rebuilt(
     ledger = recovery.open_ledger(tmp_path, lambda: made(tmp_path), LOG)
     assert ledger.rebuilt
     assert ledger.join_pass(100, may_open=True) == 1
-    assert bool(list(tmp_path.glob("migration_ledger.2*.db"))) == (harm is not delete or name != "")
+    assert bool(list(tmp_path.glob("migration_ledger.2*.db"))) == (
+        harm is not delete or name != ""
+    )
     ledger.check_in_place()
-    # Whoever still used the lost one says so now; the one in its place is not taken for it.
+    # Whoever still used the lost one says so now; the one in its place is not taken for
+    # it.
     recovery.mark_damaged(tmp_path, used.inode)
     assert recovery.trouble(tmp_path) == ""
 
 
-@pytest.mark.parametrize("backup", [b"", b"no database", None], ids=["empty", "nonsense", "a directory"])
+@pytest.mark.parametrize(
+    "backup", [b"", b"no database", None], ids=["empty", "nonsense", "a directory"]
+)
 def test_a_backup_of_no_use_is_named(
-    tmp_path: Path, made: Callable[[Path], Ledger], backup: bytes | None, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    made: Callable[[Path], Ledger],
+    backup: bytes | None,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Then nothing but the server is left."""
     if backup is None:
@@ -124,9 +144,14 @@ def test_a_backup_of_no_use_is_named(
     assert ("nothing but the server" in caplog.text) == (backup != b"")
 
 
-def test_what_was_under_way_settles_first(tmp_path: Path, made: Callable[[Path], Ledger]) -> None:
-    """Workers that used a lost ledger may have sent something a moment ago; one that is just new waits for nothing."""
-    new = recovery.open_ledger(tmp_path / "new", lambda: made(_folder(tmp_path / "new")), LOG)
+def test_what_was_under_way_settles_first(
+    tmp_path: Path, made: Callable[[Path], Ledger]
+) -> None:
+    """Workers that used a lost ledger may have sent something a moment ago; one that is
+    just new waits for nothing."""
+    new = recovery.open_ledger(
+        tmp_path / "new", lambda: made(_folder(tmp_path / "new")), LOG
+    )
     assert (new.rebuilt, new.settles_at()) == (False, NOW)
     (_folder(tmp_path / "lost") / "migration_progress_worker3.json").write_text("{}")
     lost = recovery.open_ledger(tmp_path / "lost", lambda: made(tmp_path / "lost"), LOG)
@@ -140,7 +165,8 @@ def _folder(path: Path) -> Path:
     return path
 
 
-#: Run as a user who is not root: tries the ledger in every way and prints the class and the words of each refusal.
+#: Run as a user who is not root: tries the ledger in every way and prints the class and
+#: the words of each refusal.
 _TRIES = """
 import json, logging, resource, sys
 from pathlib import Path
@@ -177,9 +203,23 @@ def tries(folder: Path, *more: str) -> list[list[str]]:
     """What somebody else meets there: opening, rescuing, reading."""
     command = [sys.executable, "-c", _TRIES, str(folder), *more]
     if os.getuid() == 0:
-        command = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", *command]
+        command = [
+            "setpriv",
+            "--reuid",
+            "65534",
+            "--regid",
+            "65534",
+            "--clear-groups",
+            *command,
+        ]
     done = subprocess.run(
-        command, cwd=PROJECT, env=clean_environment(), capture_output=True, text=True, timeout=60, check=False
+        command,
+        cwd=PROJECT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     found: list[list[str]] = json.loads(done.stdout)
@@ -210,18 +250,39 @@ def in_a_folder_for_reading(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("lock", "kind", "words"),
     [
-        (no_rights, "StateUnwritable", "Permission denied; give this user the right to read and write it"),
-        (no_rights_to_wal, "StateUnwritable", "-wal: Permission denied; give this user the right"),
-        (in_a_closed_folder, "StateUnwritable", "Permission denied; give this user the right"),
+        (
+            no_rights,
+            "StateUnwritable",
+            "Permission denied; give this user the right to read and write it",
+        ),
+        (
+            no_rights_to_wal,
+            "StateUnwritable",
+            "-wal: Permission denied; give this user the right",
+        ),
+        (
+            in_a_closed_folder,
+            "StateUnwritable",
+            "Permission denied; give this user the right",
+        ),
         (in_a_folder_for_reading, "StateUnwritable", "this user may not write into"),
         (None, "TooManyOpenFiles", "too many open files"),
     ],
-    ids=["mode 000", "wal of mode 000", "closed folder", "folder for reading", "too many open files"],
+    ids=[
+        "mode 000",
+        "wal of mode 000",
+        "closed folder",
+        "folder for reading",
+        "too many open files",
+    ],
 )
 def test_what_cannot_be_opened_is_not_damaged(
-    tmp_path_factory: pytest.TempPathFactory, made: Callable[[Path], Ledger],
-    lock: Callable[[Path], None] | None, kind: str, words: str,
-) -> None:  # fmt: skip
+    tmp_path_factory: pytest.TempPathFactory,
+    made: Callable[[Path], Ledger],
+    lock: Callable[[Path], None] | None,
+    kind: str,
+    words: str,
+) -> None:
     """A healthy ledger stays where it is, and the sentence names the real cause."""
     folder = shared(tmp_path_factory)
     made(folder).close()
@@ -237,7 +298,9 @@ def test_what_cannot_be_opened_is_not_damaged(
     assert words in found[1][1]
     assert found[2][0] in ("", kind), found
     assert list(folder.glob("migration_ledger.2*")) == []
-    assert (folder / LEDGER_NAME).read_bytes() == (folder.parent / "as it was").read_bytes()
+    assert (folder / LEDGER_NAME).read_bytes() == (
+        folder.parent / "as it was"
+    ).read_bytes()
 
 
 def shared(factory: pytest.TempPathFactory) -> Path:
@@ -250,22 +313,29 @@ def shared(factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_directory_in_its_place_is_no_damage_to_whoever_only_reads(tmp_path: Path) -> None:
+def test_a_directory_in_its_place_is_no_damage_to_whoever_only_reads(
+    tmp_path: Path,
+) -> None:
     """It is named."""
     (tmp_path / LEDGER_NAME).mkdir()
-    with pytest.raises(StateUnwritable, match="it is a directory, not a file; move it away"):
+    with pytest.raises(
+        StateUnwritable, match="it is a directory, not a file; move it away"
+    ):
         totals.read(tmp_path / LEDGER_NAME)
 
 
 def test_a_worker_whose_ledger_is_damaged_ends_with_9_and_the_next_makes_up_for_it(
     tmp_path: Path, shelves: Callable[..., Shelf], workers: Workers
 ) -> None:
-    """In the middle of a pass; --verify in between leaves the damaged ledger where it is."""
+    """In the middle of a pass; --verify in between leaves the damaged ledger where it
+    is."""
     library, contents = library_of(tmp_path, 25)
     shelf = shelves(tmp_path / "shelf", "--delay-ms", "20")
     process = workers.start(library.root, shelf, **FAST)
     path = progress.progress_path(workers.state_dir, 1)
-    wait_for(lambda: (seen := progress.read(path)) is not None and seen.counts.uploaded >= 3)
+    wait_for(
+        lambda: (seen := progress.read(path)) is not None and seen.counts.uploaded >= 3
+    )
     overwrite(workers.state_dir / LEDGER_NAME)
     code, said = workers.finish(process)
     assert code == 9, said

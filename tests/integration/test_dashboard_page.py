@@ -1,4 +1,5 @@
-"""The page in a real headless Chromium: over a made state for what is hard to come by, and over a real migration."""
+"""The page in a real headless Chromium: over a made state for what is hard to come by,
+and over a real migration."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,17 @@ from auto_monitor.cli.commands import Command, CommandKind
 from migration.model import BookId, Counts, FileId, Phase
 from tests.conftest import Shelf, end
 from tests.support.boardkit import Running, start_board
-from tests.support.browserkit import PHONE, WIDE, browser, colours, resize, text_of, troubles, violations, wait
+from tests.support.browserkit import (
+    PHONE,
+    WIDE,
+    browser,
+    colours,
+    resize,
+    text_of,
+    troubles,
+    violations,
+    wait,
+)
 from tests.support.librarykit import Library, Made, epub, epubs
 from tests.support.statekit import HOSTILE, State
 from tests.support.watchkit import Watch
@@ -38,7 +49,8 @@ def boards() -> Iterator[Callable[[Path], Running]]:
 
 @pytest.fixture(scope="module")
 def chrome() -> Iterator[Chrome]:
-    """One browser for the tests of a module; each has its own dashboard and so its own cookie."""
+    """One browser for the tests of a module; each has its own dashboard and so its own
+    cookie."""
     with browser() as made:
         yield made
 
@@ -54,7 +66,12 @@ def _as_new(chrome: Chrome) -> None:
 def show(chrome: Chrome, board: Running) -> None:
     """Comes in by a link and waits for the first numbers."""
     chrome.get(board.link())
-    wait(chrome, lambda page: page.execute_script("return document.documentElement.dataset.shown"))
+    wait(
+        chrome,
+        lambda page: page.execute_script(
+            "return document.documentElement.dataset.shown"
+        ),
+    )
 
 
 def busy_state(folder: Path, workers: int = 8, entries: int = 40) -> State:
@@ -68,45 +85,76 @@ def busy_state(folder: Path, workers: int = 8, entries: int = 40) -> State:
     library = Library(folder / "library")
     library.add(*(Made(title=HOSTILE[number % 3]) for number in range(70)))
     for number in range(1, workers + 1):
-        state.worker(number, phase=Phase.WAITING if number == 5 else Phase.MIGRATING, name=HOSTILE[number % 3])
+        state.worker(
+            number,
+            phase=Phase.WAITING if number == 5 else Phase.MIGRATING,
+            name=HOSTILE[number % 3],
+        )
     return state
 
 
-def test_hostile_text_breaks_nothing(chrome: Chrome, boards: Callable[[Path], Running], tmp_path: Path) -> None:
-    """A script as a title, right-to-left text, 250 characters without a blank: shown as they are."""
+def test_hostile_text_breaks_nothing(
+    chrome: Chrome, boards: Callable[[Path], Running], tmp_path: Path
+) -> None:
+    """A script as a title, right-to-left text, 250 characters without a blank: shown as
+    they are."""
     show(chrome, boards(busy_state(tmp_path / "state").folder))
     wait(chrome, lambda page: HOSTILE[0] in text_of(page, "#failed-list"))
     wait(chrome, lambda page: HOSTILE[1] in text_of(page, "#worker-list"))
     open_entries(chrome)
-    scripts = chrome.execute_script("return [...document.scripts].map(script => script.getAttribute('src'))")
+    scripts = chrome.execute_script(
+        "return [...document.scripts].map(script => script.getAttribute('src'))"
+    )
     assert scripts == ["/static/vendor/uPlot.iife.min.js", "/static/page.js"]
-    assert chrome.execute_script("return document.querySelectorAll('main b b, .diff b, main script').length") == 0
+    assert (
+        chrome.execute_script(
+            "return document.querySelectorAll('main b b, .diff b, main script').length"
+        )
+        == 0
+    )
     for size in (WIDE, PHONE):
         resize(chrome, size)
-        assert chrome.execute_script("return document.documentElement.scrollWidth <= innerWidth"), size
+        assert chrome.execute_script(
+            "return document.documentElement.scrollWidth <= innerWidth"
+        ), size
     assert troubles(chrome) == []
 
 
 @pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_axe_finds_nothing_serious(
-    chrome: Chrome, boards: Callable[[Path], Running], tmp_path: Path, size: tuple[int, int], dark: bool
+    chrome: Chrome,
+    boards: Callable[[Path], Running],
+    tmp_path: Path,
+    size: tuple[int, int],
+    dark: bool,
 ) -> None:
     """With every entry open, an empty search, and a question on the screen."""
     resize(chrome, size)
     colours(chrome, dark=dark)
     show(chrome, boards(busy_state(tmp_path / "state", entries=12).folder))
-    wait(chrome, lambda page: page.execute_script("return document.querySelectorAll('canvas').length") == 4)
+    wait(
+        chrome,
+        lambda page: (
+            page.execute_script("return document.querySelectorAll('canvas').length")
+            == 4
+        ),
+    )
     assert violations(chrome) == []
     open_entries(chrome)
     assert violations(chrome) == []
-    chrome.execute_script("document.querySelector(\"[data-worker='1'] button\").click()")
+    chrome.execute_script(
+        "document.querySelector(\"[data-worker='1'] button\").click()"
+    )
     assert violations(chrome) == []
     assert troubles(chrome) == []
 
 
-def test_the_keyboard_is_enough(chrome: Chrome, boards: Callable[[Path], Running], tmp_path: Path) -> None:
-    """Tab reaches the skip link, the sections, every button; Enter asks; Escape takes it back and nothing is done."""
+def test_the_keyboard_is_enough(
+    chrome: Chrome, boards: Callable[[Path], Running], tmp_path: Path
+) -> None:
+    """Tab reaches the skip link, the sections, every button; Enter asks; Escape takes
+    it back and nothing is done."""
     state = busy_state(tmp_path / "state", workers=2, entries=2)
     show(chrome, boards(state.folder))
     seen = []
@@ -114,7 +162,8 @@ def test_the_keyboard_is_enough(chrome: Chrome, boards: Callable[[Path], Running
         chrome.switch_to.active_element.send_keys(Keys.TAB)
         seen.append(
             chrome.execute_script(
-                "return document.activeElement.getAttribute('aria-label') || document.activeElement.innerText"
+                "return document.activeElement.getAttribute('aria-label') || "
+                "document.activeElement.innerText"
             )
         )
     assert seen[0] == "Skip to the progress"
@@ -122,10 +171,18 @@ def test_the_keyboard_is_enough(chrome: Chrome, boards: Callable[[Path], Running
         assert wanted in seen
     button = chrome.find_element(By.CSS_SELECTOR, "[data-worker='1'] button")
     button.send_keys(Keys.ENTER)
-    wait(chrome, lambda page: page.execute_script("return document.getElementById('ask').open"))
+    wait(
+        chrome,
+        lambda page: page.execute_script("return document.getElementById('ask').open"),
+    )
     assert "Pause worker 1?" in text_of(chrome, "#ask")
     chrome.switch_to.active_element.send_keys(Keys.ESCAPE)
-    wait(chrome, lambda page: not page.execute_script("return document.getElementById('ask').open"))
+    wait(
+        chrome,
+        lambda page: (
+            not page.execute_script("return document.getElementById('ask').open")
+        ),
+    )
     assert not commands.waiting(state.folder)
 
 
@@ -136,15 +193,34 @@ def test_failed_files_are_searched_and_retried(
     state = busy_state(tmp_path / "state", workers=1, entries=0)
     state.sql("UPDATE files SET message = 'no title in here'")
     show(chrome, boards(state.folder))
-    wait(chrome, lambda page: page.execute_script("return document.querySelectorAll('#failed-list li').length") == 25)
+    wait(
+        chrome,
+        lambda page: (
+            page.execute_script(
+                "return document.querySelectorAll('#failed-list li').length"
+            )
+            == 25
+        ),
+    )
     chrome.find_element(By.ID, "failed-text").send_keys("<SCRIPT>")
-    wait(chrome, lambda page: page.execute_script(
-        "const titles = [...document.querySelectorAll('#failed-list .title')];"
-        "return titles.length > 0 && titles.every(title => title.textContent.startsWith('<script>'))"
-    ))  # fmt: skip
+    wait(
+        chrome,
+        lambda page: page.execute_script(
+            "const titles = [...document.querySelectorAll('#failed-list .title')];"
+            "return titles.length > 0 && titles.every(title => "
+            "title.textContent.startsWith('<script>'))"
+        ),
+    )
     chrome.find_element(By.CSS_SELECTOR, "#failed-list button").click()
-    wait(chrome, lambda page: "the next ./start.sh retries 1 failed file" in text_of(page, "#said"))
-    assert commands.take(state.folder).commands == [Command(CommandKind.RETRY, files=(FileId(BookId(1), "EPUB"),))]
+    wait(
+        chrome,
+        lambda page: (
+            "the next ./start.sh retries 1 failed file" in text_of(page, "#said")
+        ),
+    )
+    assert commands.take(state.folder).commands == [
+        Command(CommandKind.RETRY, files=(FileId(BookId(1), "EPUB"),))
+    ]
 
 
 def test_eight_workers_and_a_thousand_entries_are_shown(
@@ -157,7 +233,8 @@ def test_eight_workers_and_a_thousand_entries_are_shown(
     wait(chrome, lambda _page: more.is_displayed())
     more.click()
     rows = (
-        "return [document.querySelectorAll('[data-worker]').length, document.querySelectorAll('#timeline li').length]"
+        "return [document.querySelectorAll('[data-worker]').length, "
+        "document.querySelectorAll('#timeline li').length]"
     )
     wait(chrome, lambda page: page.execute_script(rows) == [8, 1000])
     assert text_of(chrome, "#history-count") == "1,000 attempts to help a worker"
@@ -184,11 +261,20 @@ def test_the_page_says_when_the_server_is_gone_and_goes_on_when_it_is_back(
 
 
 def test_a_running_migration_moves_and_obeys(
-    chrome: Chrome, boards: Callable[[Path], Running], tmp_path: Path, shelves: Callable[..., Shelf]
+    chrome: Chrome,
+    boards: Callable[[Path], Running],
+    tmp_path: Path,
+    shelves: Callable[..., Shelf],
 ) -> None:
-    """A real monitor with real workers: the page moves without being loaded again, and the buttons act."""
+    """A real monitor with real workers: the page moves without being loaded again, and
+    the buttons act."""
     watch = Watch(tmp_path, shelves(tmp_path / "shelf", "--delay-ms", "40"))
-    watch.library.add(*(Made(title=title, files={"EPUB": epub(900 + i)}) for i, title in enumerate(HOSTILE)))
+    watch.library.add(
+        *(
+            Made(title=title, files={"EPUB": epub(900 + i)})
+            for i, title in enumerate(HOSTILE)
+        )
+    )
     watch.library.add(*epubs(range(60, 300)))
     watch.open_pass()
     board = boards(watch.state)
@@ -196,7 +282,15 @@ def test_a_running_migration_moves_and_obeys(
     try:
         show(chrome, board)
         chrome.execute_script("window.loadedOnce = true")
-        wait(chrome, lambda page: page.execute_script("return document.querySelectorAll('[data-worker]').length") == 2)
+        wait(
+            chrome,
+            lambda page: (
+                page.execute_script(
+                    "return document.querySelectorAll('[data-worker]').length"
+                )
+                == 2
+            ),
+        )
         first = wait(chrome, settled)
         wait(chrome, lambda page: settled(page) > first)
         assert f"of {len(HOSTILE) + 300} files settled" in text_of(chrome, "#where")
@@ -209,7 +303,10 @@ def test_a_running_migration_moves_and_obeys(
         assert chrome.execute_script("return window.loadedOnce") is True
         wait_for(lambda: monitor.poll() is not None)
         assert monitor.returncode == 0
-        assert "Pausing worker 2, as asked" in (watch.state / "auto_restart.log").read_text()
+        assert (
+            "Pausing worker 2, as asked"
+            in (watch.state / "auto_restart.log").read_text()
+        )
         assert troubles(chrome) == []
     finally:
         end(monitor)
@@ -217,7 +314,9 @@ def test_a_running_migration_moves_and_obeys(
 
 def open_entries(chrome: Chrome) -> None:
     """Opens the whole timeline, and waits until its changes of code are there."""
-    chrome.execute_script("document.querySelectorAll('#timeline details').forEach(entry => { entry.open = true; })")
+    chrome.execute_script(
+        "document.querySelectorAll('#timeline details').forEach(entry => { entry.open = true; })"
+    )
     chrome.execute_script("document.getElementById('history').scrollIntoView()")
     shown = "return document.getElementById('timeline').textContent"
     wait(chrome, lambda page: "not bold" in str(page.execute_script(shown)))
@@ -226,7 +325,11 @@ def open_entries(chrome: Chrome) -> None:
 def settled(chrome: Chrome) -> int:
     """How many files the page says are settled."""
     words = text_of(chrome, "#where").split()
-    return int(words[0].replace(",", "")) if words and words[0].replace(",", "").isdecimal() else 0
+    return (
+        int(words[0].replace(",", ""))
+        if words and words[0].replace(",", "").isdecimal()
+        else 0
+    )
 
 
 def press(chrome: Chrome, worker: int, label: str, *, confirm: bool) -> None:
@@ -235,7 +338,8 @@ def press(chrome: Chrome, worker: int, label: str, *, confirm: bool) -> None:
     wait(
         chrome,
         lambda page: page.execute_script(
-            "const b = document.querySelector(arguments[0]); return b && !b.disabled", selector
+            "const b = document.querySelector(arguments[0]); return b && !b.disabled",
+            selector,
         ),
     )
     chrome.find_element(By.CSS_SELECTOR, selector).click()

@@ -1,4 +1,5 @@
-"""deploy/install_docker_compose_simple.sh against a web server on loopback; no Docker is needed."""
+"""deploy/install_docker_compose_simple.sh against a web server on loopback; no Docker
+is needed."""
 
 import hashlib
 import os
@@ -10,7 +11,17 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT
-from tests.support.hostkit import NOBODY, Web, copied, nobody, only_tools, program, public_folder, run, web
+from tests.support.hostkit import (
+    NOBODY,
+    Web,
+    copied,
+    nobody,
+    only_tools,
+    program,
+    public_folder,
+    run,
+    web,
+)
 
 pytestmark = pytest.mark.integration
 SCRIPT = PROJECT / "deploy" / "install_docker_compose_simple.sh"
@@ -18,9 +29,16 @@ SCRIPT = PROJECT / "deploy" / "install_docker_compose_simple.sh"
 PLUGIN = b'#!/bin/sh\n[ "$1 $2" = "version --short" ] && echo 2.40.3\n'
 RELEASE = "/v2.40.3/docker-compose-linux-x86_64"
 ARCHITECTURES = {
-    "x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64", "armv7l": "armv7",
-    "armv6l": "armv6", "ppc64le": "ppc64le", "riscv64": "riscv64", "s390x": "s390x",
-}  # fmt: skip
+    "x86_64": "x86_64",
+    "amd64": "x86_64",
+    "aarch64": "aarch64",
+    "arm64": "aarch64",
+    "armv7l": "armv7",
+    "armv6l": "armv6",
+    "ppc64le": "ppc64le",
+    "riscv64": "riscv64",
+    "s390x": "s390x",
+}
 
 
 def published(path: str, body: bytes = PLUGIN) -> dict[str, bytes]:
@@ -39,7 +57,11 @@ class Place:
 
     def install(self, *options: str, **more: str) -> "subprocess.CompletedProcess[str]":
         """Runs the script on a machine that says it is an x86_64."""
-        environment = {"DOCKER_COMPOSE_URL": self.web.url, "DOCKER_COMPOSE_DIR": str(self.dir), "MACHINE": "x86_64"}
+        environment = {
+            "DOCKER_COMPOSE_URL": self.web.url,
+            "DOCKER_COMPOSE_DIR": str(self.dir),
+            "MACHINE": "x86_64",
+        }
         return run([str(SCRIPT), *options], self.tools, **{**environment, **more})
 
     @property
@@ -58,7 +80,10 @@ def bare(tmp_path: Path) -> Iterator[Place]:
     with web(published(RELEASE)) as served:
         tools = only_tools(tmp_path / "bin")
         (tools / "uname").unlink()
-        program(tools / "uname", 'if [ "$1" = -m ]; then echo "$MACHINE"; else echo "${SYSTEM:-Linux}"; fi')
+        program(
+            tools / "uname",
+            'if [ "$1" = -m ]; then echo "$MACHINE"; else echo "${SYSTEM:-Linux}"; fi',
+        )
         yield Place(tools, served, tmp_path / "plugins")
 
 
@@ -79,7 +104,8 @@ def either(bare: Place, request: pytest.FixtureRequest) -> Place:
 
 
 def test_it_is_installed(either: Place) -> None:
-    """The published bytes, mode 755, nothing else in the folder; the checksum was asked for first."""
+    """The published bytes, mode 755, nothing else in the folder; the checksum was asked
+    for first."""
     done = either.install()
     assert (done.returncode, done.stderr) == (0, "")
     assert either.plugin.read_bytes() == PLUGIN
@@ -100,14 +126,31 @@ def test_every_machine_gets_its_file(place: Place, machine: str, named: str) -> 
 def test_another_version_system_and_machine(place: Place) -> None:
     """Options win over the environment; a `v` before the version does no harm."""
     place.web.files = published("/v2.39.1/docker-compose-darwin-aarch64")
-    options = ["--version", "v2.39.1", "--arch", "arm64", "--url", f"{place.web.url}/", "--dir", str(place.dir)]
-    wrong = {"DOCKER_COMPOSE_VERSION": "1.0", "DOCKER_COMPOSE_URL": "http://127.0.0.1:9", "DOCKER_COMPOSE_DIR": "/x"}
+    options = [
+        "--version",
+        "v2.39.1",
+        "--arch",
+        "arm64",
+        "--url",
+        f"{place.web.url}/",
+        "--dir",
+        str(place.dir),
+    ]
+    wrong = {
+        "DOCKER_COMPOSE_VERSION": "1.0",
+        "DOCKER_COMPOSE_URL": "http://127.0.0.1:9",
+        "DOCKER_COMPOSE_DIR": "/x",
+    }
     assert place.install(*options, SYSTEM="Darwin", **wrong).returncode == 0
     assert place.plugin.exists()
 
 
-@pytest.mark.parametrize(("machine", "system"), [("i686", "Linux"), ("x86_64", "SunOS")])
-def test_a_machine_for_which_nothing_is_published(place: Place, machine: str, system: str) -> None:
+@pytest.mark.parametrize(
+    ("machine", "system"), [("i686", "Linux"), ("x86_64", "SunOS")]
+)
+def test_a_machine_for_which_nothing_is_published(
+    place: Place, machine: str, system: str
+) -> None:
     """Named, before anything is asked or made."""
     done = place.install(MACHINE=machine, SYSTEM=system)
     assert done.returncode == 1
@@ -141,7 +184,10 @@ def test_half_a_download(either: Place) -> None:
     """The connection breaks off."""
     either.web.halved.add(RELEASE)
     done = either.install()
-    assert (done.returncode, f"cannot download {either.web.url}{RELEASE}: " in done.stderr) == (1, True)
+    assert (
+        done.returncode,
+        f"cannot download {either.web.url}{RELEASE}: " in done.stderr,
+    ) == (1, True)
     assert either.untouched()
 
 
@@ -149,7 +195,10 @@ def test_a_server_that_says_nothing(either: Place) -> None:
     """Given up after a time."""
     either.web.dumb.add(RELEASE)
     done = either.install(DOCKER_COMPOSE_STALL_SECONDS="1")
-    assert (done.returncode, f"cannot download {either.web.url}{RELEASE}: " in done.stderr) == (1, True)
+    assert (
+        done.returncode,
+        f"cannot download {either.web.url}{RELEASE}: " in done.stderr,
+    ) == (1, True)
     assert either.untouched()
 
 
@@ -157,14 +206,20 @@ def test_a_version_that_does_not_exist(either: Place) -> None:
     """404: the address and what may be wrong."""
     done = either.install("--version", "9.9.9")
     assert done.returncode == 1
-    assert "docker-compose-linux-x86_64.sha256 (404): is version 9.9.9 right" in done.stderr
+    assert (
+        "docker-compose-linux-x86_64.sha256 (404): is version 9.9.9 right"
+        in done.stderr
+    )
     assert either.untouched()
 
 
 def test_a_server_that_cannot_be_reached(place: Place) -> None:
     """Whose words are those of curl."""
     done = place.install("--url", "http://127.0.0.1:9")
-    assert (done.returncode, "cannot download http://127.0.0.1:9/v2.40.3/" in done.stderr) == (1, True)
+    assert (
+        done.returncode,
+        "cannot download http://127.0.0.1:9/v2.40.3/" in done.stderr,
+    ) == (1, True)
 
 
 def test_a_program_of_another_machine(place: Place) -> None:
@@ -179,7 +234,10 @@ def test_one_that_works_is_not_replaced_unless_forced(place: Place) -> None:
     """Found in the folder itself, without Docker."""
     older = program(place.plugin, "echo 2.20.0").read_bytes()
     done = place.install()
-    assert (done.returncode, "is there already, version 2.20.0; nothing was done" in done.stderr) == (3, True)
+    assert (
+        done.returncode,
+        "is there already, version 2.20.0; nothing was done" in done.stderr,
+    ) == (3, True)
     assert place.plugin.read_bytes() == older
     assert place.web.asked == []
     assert place.install("--force").returncode == 0
@@ -188,12 +246,20 @@ def test_one_that_works_is_not_replaced_unless_forced(place: Place) -> None:
 
 def test_one_that_docker_knows_is_not_doubled(place: Place) -> None:
     """Wherever it lies; forced, it is said that the other one still comes first."""
-    program(place.tools / "docker", '[ "$*" = "compose version --short" ] && echo v2.20.0')
+    program(
+        place.tools / "docker", '[ "$*" = "compose version --short" ] && echo v2.20.0'
+    )
     done = place.install()
-    assert (done.returncode, "`docker compose` is there already, version 2.20.0" in done.stderr) == (3, True)
+    assert (
+        done.returncode,
+        "`docker compose` is there already, version 2.20.0" in done.stderr,
+    ) == (3, True)
     assert place.untouched()
     done = place.install("--force")
-    assert (done.returncode, "`docker compose` is version 2.20.0 all the same" in done.stdout) == (0, True)
+    assert (
+        done.returncode,
+        "`docker compose` is version 2.20.0 all the same" in done.stdout,
+    ) == (0, True)
 
 
 def test_a_broken_one_is_replaced(place: Place) -> None:
@@ -216,23 +282,48 @@ def test_a_dry_run(place: Place) -> None:
 def test_without_curl_and_wget(bare: Place) -> None:
     """Says what to install."""
     done = bare.install()
-    assert (done.returncode, "neither curl nor wget is installed" in done.stderr) == (1, True)
+    assert (done.returncode, "neither curl nor wget is installed" in done.stderr) == (
+        1,
+        True,
+    )
     assert bare.untouched()
 
 
 @pytest.mark.parametrize(
-    "options", [["--version"], ["--version", "../x"], ["--url", "ftp://x"], ["--please"], ["more"]], ids=" ".join
+    "options",
+    [
+        ["--version"],
+        ["--version", "../x"],
+        ["--url", "ftp://x"],
+        ["--please"],
+        ["more"],
+    ],
+    ids=" ".join,
 )
 def test_wrong_usage(place: Place, options: list[str]) -> None:
     """2, and what is wrong."""
     done = place.install(*options)
-    assert (done.returncode, options[0] in done.stderr or options[-1] in done.stderr) == (2, True)
+    assert (
+        done.returncode,
+        options[0] in done.stderr or options[-1] in done.stderr,
+    ) == (2, True)
 
 
 def test_the_help() -> None:
     """Names every option and every status."""
-    done = subprocess.run([SCRIPT, "--help"], capture_output=True, text=True, timeout=60, check=True)
-    for word in ("--version", "--dir", "--arch", "--url", "--force", "--dry-run", "2.40.3", "exit status"):
+    done = subprocess.run(
+        [SCRIPT, "--help"], capture_output=True, text=True, timeout=60, check=True
+    )
+    for word in (
+        "--version",
+        "--dir",
+        "--arch",
+        "--url",
+        "--force",
+        "--dry-run",
+        "2.40.3",
+        "exit status",
+    ):
         assert word in done.stdout
 
 
@@ -253,6 +344,15 @@ def test_as_an_ordinary_user(place: Place) -> None:
         command = nobody([str(folder / "deploy" / SCRIPT.name), "--url", place.web.url])
         more = {"HOME": str(home), "MACHINE": "x86_64"}
         assert run(command, folder / "bin", **more).returncode == 0
-        assert (home / ".docker" / "cli-plugins" / "docker-compose").read_bytes() == PLUGIN
-        done = run([*command, "--force", "--dir", str(folder / "rooted" / "plugins")], folder / "bin", **more)
-        assert (done.returncode, "run it as root, or name another folder" in done.stderr) == (1, True)
+        assert (
+            home / ".docker" / "cli-plugins" / "docker-compose"
+        ).read_bytes() == PLUGIN
+        done = run(
+            [*command, "--force", "--dir", str(folder / "rooted" / "plugins")],
+            folder / "bin",
+            **more,
+        )
+        assert (
+            done.returncode,
+            "run it as root, or name another folder" in done.stderr,
+        ) == (1, True)

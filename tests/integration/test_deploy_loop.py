@@ -1,4 +1,5 @@
-"""deploy/loop.sh with real programs that die, ignore signals and leave children behind."""
+"""deploy/loop.sh with real programs that die, ignore signals and leave children
+behind."""
 
 import os
 import re
@@ -35,13 +36,20 @@ class Loop:
         self.starts = folder / "starts"
         self.said = folder / "said"
         command = [str(LOOP), str(program(folder / "program", text))]
-        environment = clean_environment(STARTS=str(self.starts), GOT=str(folder / "got"), **settings)
+        environment = clean_environment(
+            STARTS=str(self.starts), GOT=str(folder / "got"), **settings
+        )
         with self.said.open("wb") as said:
             self.process = subprocess.Popen(command, env=environment, stderr=said)
 
     def pids(self) -> list[int]:
-        """The process ids that the program has had, and those of what it has started."""
-        return [int(line) for line in self.starts.read_text().split()] if self.starts.exists() else []
+        """The process ids that the program has had, and those of what it has
+        started."""
+        return (
+            [int(line) for line in self.starts.read_text().split()]
+            if self.starts.exists()
+            else []
+        )
 
     def started(self, count: int) -> None:
         """Waits for the program's start number `count`."""
@@ -53,12 +61,16 @@ class Loop:
         return self.process.wait(60)
 
     def nothing_runs(self) -> None:
-        """Waits until nothing that was started here runs; an orphan may stay a zombie where nobody collects it."""
+        """Waits until nothing that was started here runs; an orphan may stay a zombie
+        where nobody collects it."""
         wait_for(lambda: not any(map(runs, self.pids())))
 
     def pauses(self) -> list[tuple[float, float]]:
-        """How long each run lasted and the pause after it, seconds, as the loop says."""
-        found = re.findall(r"after ([\d.]+) s; started again in ([\d.]+) s", self.said.read_text())
+        """How long each run lasted and the pause after it, seconds, as the loop
+        says."""
+        found = re.findall(
+            r"after ([\d.]+) s; started again in ([\d.]+) s", self.said.read_text()
+        )
         return [(float(lasted), float(pause)) for lasted, pause in found]
 
 
@@ -79,8 +91,11 @@ def loop(tmp_path: Path) -> Iterator[Callable[..., Loop]]:
             os.kill(pid, signal.SIGKILL)
 
 
-def expected_pauses(runs: list[float], first: float, longest: float, healthy: float) -> list[float]:
-    """The law: doubled after each quick run up to the longest, begun anew after a healthy one."""
+def expected_pauses(
+    runs: list[float], first: float, longest: float, healthy: float
+) -> list[float]:
+    """The law: doubled after each quick run up to the longest, begun anew after a
+    healthy one."""
     pauses, pause = [], first
     for lasted in runs:
         pause = first if lasted >= healthy else pause
@@ -91,7 +106,10 @@ def expected_pauses(runs: list[float], first: float, longest: float, healthy: fl
 
 def test_a_program_that_dies_five_times(loop: Callable[..., Loop]) -> None:
     """Started six times, with pauses that grow up to a bound."""
-    made = loop(COUNT + "; [ $n -gt 5 ] || exit 3; exec sleep 600", LOOP_MAX_PAUSE_SECONDS="0.08")
+    made = loop(
+        COUNT + "; [ $n -gt 5 ] || exit 3; exec sleep 600",
+        LOOP_MAX_PAUSE_SECONDS="0.08",
+    )
     made.started(6)
     assert made.stop() == 0
     assert [pause for _lasted, pause in made.pauses()] == [0.01, 0.02, 0.04, 0.08, 0.08]
@@ -101,7 +119,10 @@ def test_a_program_that_dies_five_times(loop: Callable[..., Loop]) -> None:
 
 def test_a_healthy_run_begins_the_pauses_anew(loop: Callable[..., Loop]) -> None:
     """Two quick ends, one run that lasts, two quick ends."""
-    made = loop(COUNT + "; [ $n -ne 3 ] || sleep 1.2; [ $n -le 5 ] || exec sleep 600; exit 0", LOOP_HEALTHY_SECONDS="1")
+    made = loop(
+        COUNT + "; [ $n -ne 3 ] || sleep 1.2; [ $n -le 5 ] || exec sleep 600; exit 0",
+        LOOP_HEALTHY_SECONDS="1",
+    )
     made.started(6)
     made.stop()
     lasted, pauses = zip(*made.pauses(), strict=True)
@@ -118,11 +139,20 @@ def test_it_gives_up_when_told_so(loop: Callable[..., Loop]) -> None:
     assert len(made.pids()) == 3
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT], ids=lambda n: n.name)
-def test_a_signal_ends_program_and_loop(loop: Callable[..., Loop], tmp_path: Path, number: signal.Signals) -> None:
-    """The program gets TERM and may take leave; what it has started does not outlive it."""
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT],
+    ids=lambda n: n.name,
+)
+def test_a_signal_ends_program_and_loop(
+    loop: Callable[..., Loop], tmp_path: Path, number: signal.Signals
+) -> None:
+    """The program gets TERM and may take leave; what it has started does not outlive
+    it."""
     made = loop(
-        'trap \'echo TERM >"$GOT"; exit 0\' TERM; sleep 600 & echo $! >>"$STARTS"; ' + COUNT + "; wait; sleep 600"
+        'trap \'echo TERM >"$GOT"; exit 0\' TERM; sleep 600 & echo $! >>"$STARTS"; '
+        + COUNT
+        + "; wait; sleep 600"
     )
     made.started(2)
     assert made.stop(number) == 0
@@ -133,7 +163,9 @@ def test_a_signal_ends_program_and_loop(loop: Callable[..., Loop], tmp_path: Pat
 def test_a_program_that_ignores_the_signal_is_killed(loop: Callable[..., Loop]) -> None:
     """With all its children, after the grace; 137 says so."""
     made = loop(
-        "trap '' TERM; sleep 600 & echo $! >>\"$STARTS\"; " + COUNT + "; while :; do sleep 600; done",
+        "trap '' TERM; sleep 600 & echo $! >>\"$STARTS\"; "
+        + COUNT
+        + "; while :; do sleep 600; done",
         LOOP_GRACE_SECONDS="0.3",
     )
     made.started(2)
@@ -142,7 +174,9 @@ def test_a_program_that_ignores_the_signal_is_killed(loop: Callable[..., Loop]) 
     made.nothing_runs()
 
 
-def test_what_a_program_leaves_behind_does_not_survive_its_end(loop: Callable[..., Loop]) -> None:
+def test_what_a_program_leaves_behind_does_not_survive_its_end(
+    loop: Callable[..., Loop],
+) -> None:
     """A child that held the port would keep the next start from it."""
     made = loop('sleep 600 & echo $! >>"$STARTS"; exit 4', LOOP_MAX_QUICK_ENDS="2")
     assert made.process.wait(60) == 4
@@ -158,37 +192,57 @@ def test_a_signal_in_a_long_pause_is_obeyed_at_once(loop: Callable[..., Loop]) -
     wait_for(lambda: not any(child.is_running() for child in sleeping))
 
 
-@pytest.mark.parametrize(("mode", "status"), [(None, 127), (0o644, 126)], ids=["missing", "not executable"])
-def test_what_cannot_be_started_is_not_tried_again(tmp_path: Path, mode: int | None, status: int) -> None:
+@pytest.mark.parametrize(
+    ("mode", "status"), [(None, 127), (0o644, 126)], ids=["missing", "not executable"]
+)
+def test_what_cannot_be_started_is_not_tried_again(
+    tmp_path: Path, mode: int | None, status: int
+) -> None:
     """The status of a shell in that case."""
     path = tmp_path / "program"
     if mode is not None:
         program(path, "exit 0").chmod(mode)
-    done = subprocess.run([LOOP, path], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [LOOP, path], capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.returncode, "cannot be started" in done.stderr) == (status, True)
 
 
 WRONG = [
-    ("LOOP_PAUSE_SECONDS", "soon"), ("LOOP_PAUSE_SECONDS", "-1"), ("LOOP_MAX_PAUSE_SECONDS", "1.2.3"),
-    ("LOOP_HEALTHY_SECONDS", "007"), ("LOOP_GRACE_SECONDS", "1000000"), ("LOOP_MAX_QUICK_ENDS", "2.5"),
-]  # fmt: skip
+    ("LOOP_PAUSE_SECONDS", "soon"),
+    ("LOOP_PAUSE_SECONDS", "-1"),
+    ("LOOP_MAX_PAUSE_SECONDS", "1.2.3"),
+    ("LOOP_HEALTHY_SECONDS", "007"),
+    ("LOOP_GRACE_SECONDS", "1000000"),
+    ("LOOP_MAX_QUICK_ENDS", "2.5"),
+]
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG)
 def test_a_setting_that_makes_no_sense(name: str, value: str) -> None:
     """Named; nothing is started."""
     environment = clean_environment(**{name: value})
-    done = subprocess.run([LOOP, "true"], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [LOOP, "true"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (done.returncode, f"{name}='{value}'" in done.stderr) == (2, True)
 
 
 def test_without_a_program() -> None:
     """Wrong usage."""
-    done = subprocess.run([LOOP], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [LOOP], capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.returncode, "usage: loop.sh PROGRAM" in done.stderr) == (2, True)
 
 
-#: Says who it is, whether it can write, and how many zombies there are; leaves an orphan to the first process.
+#: Says who it is, whether it can write, and how many zombies there are; leaves an
+#: orphan to the first process.
 LOOK = (
     "echo $(cat /proc/1/comm) $(id -u) $(touch / 2>/dev/null && echo writable || echo read-only) "
     "$(grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null | wc -l); (setsid true &); exit 1"
@@ -196,7 +250,8 @@ LOOK = (
 
 
 def test_as_the_first_process_of_a_container() -> None:
-    """Process 1 of a process namespace, not root, on a read-only root: as under Docker."""
+    """Process 1 of a process namespace, not root, on a read-only root: as under
+    Docker."""
     if os.geteuid() != 0:
         pytest.skip("needs root to make a process namespace with another user")
     needs("unshare")
@@ -206,13 +261,28 @@ def test_as_the_first_process_of_a_container() -> None:
         program(folder / "program", LOOK)
         inside = (
             "mount -o remount,bind,ro / && mount -t proc proc /proc && "
-            f"exec setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups deploy/loop.sh ./program"
+            f"exec setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups "
+            "deploy/loop.sh ./program"
         )
         process = subprocess.Popen(
-            ["unshare", "--pid", "--fork", "--mount", "--kill-child", "sh", "-c", inside], cwd=folder,
-            env=clean_environment(LOOP_PAUSE_SECONDS="0.01", LOOP_MAX_PAUSE_SECONDS="0.01"),
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
+            [
+                "unshare",
+                "--pid",
+                "--fork",
+                "--mount",
+                "--kill-child",
+                "sh",
+                "-c",
+                inside,
+            ],
+            cwd=folder,
+            env=clean_environment(
+                LOOP_PAUSE_SECONDS="0.01", LOOP_MAX_PAUSE_SECONDS="0.01"
+            ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
         assert process.stdout is not None
         seen = [process.stdout.readline().split() for _ in range(6)]
         (first,) = psutil.Process(process.pid).children()

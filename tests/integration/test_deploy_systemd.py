@@ -1,4 +1,5 @@
-"""The systemd units, by systemd's own judgement, and the services that speak to it, as real processes."""
+"""The systemd units, by systemd's own judgement, and the services that speak to it, as
+real processes."""
 
 import re
 import shutil
@@ -24,22 +25,26 @@ UNITS = PROJECT / "deploy" / "systemd"
 MONITOR, BOOKSHELF = "calibre-migration-monitor.service", "calibre-bookshelf.service"
 #: Where the units expect the project.
 INSTALLED = "/opt/calibre-migration"
-#: The exposure that `systemd-analyze security` may find, in tenths of its points (100 is the worst).
+#: The exposure that `systemd-analyze security` may find, in tenths of its points (100
+#: is the worst).
 EXPOSURE = {MONITOR: 32, BOOKSHELF: 15}
 
 
 def setting(unit: str, name: str) -> str:
     """The value of a unit's only setting of this name."""
-    (value,) = re.findall(rf"^{name}=(.*)$", (UNITS / unit).read_text("utf-8"), re.MULTILINE)
+    (value,) = re.findall(
+        rf"^{name}=(.*)$", (UNITS / unit).read_text("utf-8"), re.MULTILINE
+    )
     return str(value)
 
 
-# -- the units -----------------------------------------------------------------------------------------------------
+# -- the units -------------------------------------------------------------------------
 
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """The units as they are after the steps of docs/deployment.md, with the project in another place."""
+    """The units as they are after the steps of docs/deployment.md, with the project in
+    another place."""
     needs("systemd-analyze")
     place = tmp_path / "project"
     place.mkdir()
@@ -56,9 +61,14 @@ def verified(path: Path) -> tuple[int, list[str]]:
     """The status of `systemd-analyze verify`, and what it says about this unit."""
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(path)],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    return done.returncode, [line for line in (done.stdout + done.stderr).splitlines() if path.name in line]
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, [
+        line for line in (done.stdout + done.stderr).splitlines() if path.name in line
+    ]
 
 
 @pytest.mark.parametrize("unit", [MONITOR, BOOKSHELF])
@@ -70,7 +80,11 @@ def test_systemd_understands_the_unit(installed: Path, unit: str) -> None:
 def test_systemd_would_say_what_it_does_not_understand(installed: Path) -> None:
     """The check above can fail."""
     path = installed / MONITOR
-    path.write_text(path.read_text().replace("WatchdogSec=", "WatchdogSeconds=").replace("/bin/python", "/bin/none"))
+    path.write_text(
+        path.read_text()
+        .replace("WatchdogSec=", "WatchdogSeconds=")
+        .replace("/bin/python", "/bin/none")
+    )
     status, said = verified(path)
     assert status != 0
     assert any("WatchdogSeconds" in line for line in said)
@@ -79,16 +93,27 @@ def test_systemd_would_say_what_it_does_not_understand(installed: Path) -> None:
 
 @pytest.mark.parametrize("unit", [MONITOR, BOOKSHELF])
 def test_little_is_exposed(installed: Path, unit: str) -> None:
-    """By systemd's own count; a newer systemd may count otherwise, so there is some room."""
+    """By systemd's own count; a newer systemd may count otherwise, so there is some
+    room."""
     subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE[unit]}", str(installed / unit)],
-        capture_output=True, timeout=120, check=True,
-    )  # fmt: skip
+        [
+            "systemd-analyze",
+            "security",
+            "--offline=true",
+            f"--threshold={EXPOSURE[unit]}",
+            str(installed / unit),
+        ],
+        capture_output=True,
+        timeout=120,
+        check=True,
+    )
 
 
 def test_the_monitor_is_not_restarted_where_that_cannot_help() -> None:
     """By the statuses that the monitor itself takes as final."""
-    assert {int(word) for word in setting(MONITOR, "RestartPreventExitStatus").split()} == FOR_GOOD
+    assert {
+        int(word) for word in setting(MONITOR, "RestartPreventExitStatus").split()
+    } == FOR_GOOD
     assert setting(MONITOR, "Restart") == "on-failure"
 
 
@@ -98,16 +123,26 @@ def test_the_watchdog_outwaits_the_longest_look() -> None:
     probes = 3 * config.PROBE_ANSWER_SECONDS
     look = LOOK_SECONDS + probes + config.MAX_WORKER_COUNT * restart
     last_look = 2 * config.KILL_GRACE_SECONDS + config.REPORT_SECONDS
-    assert max(look, last_look) + config.CHILD_SECONDS < float(setting(MONITOR, "WatchdogSec")) / 2
+    assert (
+        max(look, last_look) + config.CHILD_SECONDS
+        < float(setting(MONITOR, "WatchdogSec")) / 2
+    )
 
 
 def test_the_monitor_has_the_time_to_stop() -> None:
-    """A worker that is being killed, then the others, a command that is being carried out (10 s), the last alerts (15 s)."""
-    needed = config.STACK_SECONDS + 2 * config.KILL_GRACE_SECONDS + 2 * config.KILL_GRACE_SECONDS + 10 + 15
+    """A worker that is being killed, then the others, a command that is being carried
+    out (10 s), the last alerts (15 s)."""
+    needed = (
+        config.STACK_SECONDS
+        + 2 * config.KILL_GRACE_SECONDS
+        + 2 * config.KILL_GRACE_SECONDS
+        + 10
+        + 15
+    )
     assert needed <= float(setting(MONITOR, "TimeoutStopSec"))
 
 
-# -- the services --------------------------------------------------------------------------------------------------
+# -- the services ----------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -119,7 +154,8 @@ def manager() -> Iterator[Manager]:
 
 @pytest.fixture
 def metronome(tmp_path: Path) -> Iterator[Manager]:
-    """Hears a healthy embedded server: it tells how long a watchdog's period is on a machine that is busy."""
+    """Hears a healthy embedded server: it tells how long a watchdog's period is on a
+    machine that is busy."""
     with Manager() as made:
         _url, process = server(tmp_path / "metronome", made)
         yield made
@@ -130,8 +166,10 @@ def server(folder: Path, manager: Manager) -> "tuple[str, subprocess.Popen[str]]
     """An embedded server that speaks to this manager: its URL and its process."""
     variables = manager.environment()
     shelf = start_shelf(
-        folder, NOTIFY_SOCKET=variables["NOTIFY_SOCKET"], WATCHDOG_USEC=variables["WATCHDOG_USEC"]
-    )  # fmt: skip
+        folder,
+        NOTIFY_SOCKET=variables["NOTIFY_SOCKET"],
+        WATCHDOG_USEC=variables["WATCHDOG_USEC"],
+    )
     assert shelf.process is not None
     return shelf.url, shelf.process
 
@@ -140,17 +178,22 @@ def beats(manager: Manager, count: int) -> None:
     """Waits for so many signs of life."""
     manager.received()
     wanted = manager.all.count("WATCHDOG=1") + count
-    wait_for(lambda: manager.has("WATCHDOG=1") and manager.all.count("WATCHDOG=1") >= wanted)
+    wait_for(
+        lambda: manager.has("WATCHDOG=1") and manager.all.count("WATCHDOG=1") >= wanted
+    )
 
 
 def silent(manager: Manager, metronome: Manager) -> None:
-    """For three whole periods, in which a healthy service gives six signs of life, nothing is heard."""
+    """For three whole periods, in which a healthy service gives six signs of life,
+    nothing is heard."""
     manager.received()
     beats(metronome, 6)
     assert manager.received() == []
 
 
-def test_the_embedded_server_from_start_to_end(tmp_path: Path, manager: Manager) -> None:
+def test_the_embedded_server_from_start_to_end(
+    tmp_path: Path, manager: Manager
+) -> None:
     """Ready when it listens, alive while its loop turns, stopping when asked."""
     url, process = server(tmp_path / "shelf", manager)
     try:
@@ -165,7 +208,9 @@ def test_the_embedded_server_from_start_to_end(tmp_path: Path, manager: Manager)
         end(process)
 
 
-def test_a_frozen_server_gives_no_sign_of_life(tmp_path: Path, manager: Manager, metronome: Manager) -> None:
+def test_a_frozen_server_gives_no_sign_of_life(
+    tmp_path: Path, manager: Manager, metronome: Manager
+) -> None:
     """SIGSTOP; it is heard again when it is woken."""
     _url, process = server(tmp_path / "shelf", manager)
     try:
@@ -180,7 +225,8 @@ def test_a_frozen_server_gives_no_sign_of_life(tmp_path: Path, manager: Manager,
 
 
 def test_the_monitor_from_start_to_end(watch: Watch, manager: Manager) -> None:
-    """Ready when the workers are started, alive while it looks, its status in words, stopping at the end."""
+    """Ready when the workers are started, alive while it looks, its status in words,
+    stopping at the end."""
     watch.more |= manager.environment()
     process = watch.start("--workers", "2")
     environment = watch.worker(1).environ()
@@ -191,12 +237,19 @@ def test_the_monitor_from_start_to_end(watch: Watch, manager: Manager) -> None:
     assert (manager.all[0], manager.all[-1]) == ("READY=1", "STOPPING=1")
     assert manager.all.count("WATCHDOG=1") >= 2
     told = [line for line in manager.all if line.startswith("STATUS=")]
-    assert all(re.fullmatch(r"STATUS=2 workers; pass 1: \d+ of \d+ files to do, 0 failed", line) for line in told)
+    assert all(
+        re.fullmatch(
+            r"STATUS=2 workers; pass 1: \d+ of \d+ files to do, 0 failed", line
+        )
+        for line in told
+    )
     assert told[-1] == "STATUS=2 workers; pass 1: 0 of 60 files to do, 0 failed"
     assert manager.senders == {process.pid}
 
 
-def test_a_monitor_with_nothing_to_watch_is_ready_before_it_ends(watch: Watch, manager: Manager) -> None:
+def test_a_monitor_with_nothing_to_watch_is_ready_before_it_ends(
+    watch: Watch, manager: Manager
+) -> None:
     """Otherwise systemd would call it failed."""
     watch.run("--workers", "1")
     watch.more |= manager.environment()
@@ -204,7 +257,9 @@ def test_a_monitor_with_nothing_to_watch_is_ready_before_it_ends(watch: Watch, m
     assert manager.received() == ["READY=1", "STOPPING=1"]
 
 
-def test_a_frozen_monitor_gives_no_sign_of_life(watch: Watch, manager: Manager, metronome: Manager) -> None:
+def test_a_frozen_monitor_gives_no_sign_of_life(
+    watch: Watch, manager: Manager, metronome: Manager
+) -> None:
     """SIGSTOP; the workers go on meanwhile."""
     watch.more |= manager.environment()
     process = watch.start("--workers", "1")
@@ -220,7 +275,8 @@ def test_a_frozen_monitor_gives_no_sign_of_life(watch: Watch, manager: Manager, 
 def test_a_monitor_that_hangs_in_a_look_gives_no_sign_of_life(
     watch: Watch, manager: Manager, metronome: Manager
 ) -> None:
-    """Only the loop speaks, no thread beside it: here it waits for a frozen worker to heed TERM."""
+    """Only the loop speaks, no thread beside it: here it waits for a frozen worker to
+    heed TERM."""
     watch.more |= {**manager.environment(), "KILL_GRACE_SECONDS": "600"}
     process = watch.start("--workers", "1")
     frozen = watch.worker(1)
@@ -235,14 +291,30 @@ def test_a_monitor_that_hangs_in_a_look_gives_no_sign_of_life(
     watch.all_arrived_once()
 
 
-def test_what_systemd_starts_becomes_the_monitor(watch: Watch, manager: Manager) -> None:
-    """The command of the unit: checks, opens the pass, and is the monitor in the same process."""
+def test_what_systemd_starts_becomes_the_monitor(
+    watch: Watch, manager: Manager
+) -> None:
+    """The command of the unit: checks, opens the pass, and is the monitor in the same
+    process."""
     shutil.rmtree(watch.state)
     # Split first: the checkout may be in a folder with a blank in its name.
     installed = setting(MONITOR, "ExecStart").split()
-    command = [sys.executable if part == f"{INSTALLED}/.venv/bin/python" else part for part in installed]
-    environment = {**watch.environment(), **manager.environment(), "TARGET_WORKER_COUNT": "1"}
-    process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    command = [
+        sys.executable if part == f"{INSTALLED}/.venv/bin/python" else part
+        for part in installed
+    ]
+    environment = {
+        **watch.environment(),
+        **manager.environment(),
+        "TARGET_WORKER_COUNT": "1",
+    }
+    process = subprocess.Popen(
+        command,
+        cwd=PROJECT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
     try:
         wait_for(lambda: manager.has("READY=1"), 120)
         _out, said = process.communicate(timeout=120)
@@ -256,7 +328,12 @@ def test_what_systemd_starts_becomes_the_monitor(watch: Watch, manager: Manager)
             process.wait(60)
         # systemd ends the dashboard with its unit; here nobody else does.
         stopped = subprocess.run(
-            [PROJECT / "stop.sh"], check=False, env=environment, capture_output=True, text=True, timeout=120
+            [PROJECT / "stop.sh"],
+            check=False,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
     assert "dashboard" in stopped.stdout + stopped.stderr
 
@@ -272,11 +349,18 @@ print(stop.stop([processes.server(folder)[0]]))
 """
 
 
-def test_the_server_that_start_sh_starts_is_no_service(tmp_path: Path, manager: Manager) -> None:
+def test_the_server_that_start_sh_starts_is_no_service(
+    tmp_path: Path, manager: Manager
+) -> None:
     """It does not speak in the name of whoever started it."""
     done = subprocess.run(
-        [sys.executable, "-c", START_AND_STOP, str(tmp_path / "bookshelf")], cwd=PROJECT,
-        env=clean_environment(**manager.environment()), capture_output=True, text=True, check=True, timeout=120,
-    )  # fmt: skip
+        [sys.executable, "-c", START_AND_STOP, str(tmp_path / "bookshelf")],
+        cwd=PROJECT,
+        env=clean_environment(**manager.environment()),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
     assert done.stdout.splitlines()[-1] == "1"
     assert manager.received() == []

@@ -1,4 +1,5 @@
-"""The utilisation of the disk beside an iostat that is scripted: it hangs, talks nonsense, is not there."""
+"""The utilisation of the disk beside an iostat that is scripted: it hangs, talks
+nonsense, is not there."""
 
 import os
 import time
@@ -64,7 +65,10 @@ class Counters:
 
     def __call__(self) -> dict[str, int]:
         """Milliseconds, as the kernel counts."""
-        return {name: int(time.monotonic() * 10 * SHARE) for name in os.listdir("/sys/block")}  # noqa: PTH208 - names
+        return {
+            name: int(time.monotonic() * 10 * SHARE)
+            for name in os.listdir("/sys/block")  # noqa: PTH208
+        }
 
 
 SCRIPTS = [
@@ -78,14 +82,22 @@ SCRIPTS = [
     ("nonsense", SHARE, "it cannot be started: Exec format error"),
     (HANGS, SHARE, "it did not end within 1.3 s"),
     (NEVER_SILENT, SHARE, "it prints more than 1000000 bytes"),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize(("script", "figure", "trouble"), SCRIPTS, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(
+    ("script", "figure", "trouble"), SCRIPTS, ids=lambda value: str(value)[:30]
+)
 def test_every_kind_of_iostat(
-    tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch, script: str, figure: float, trouble: str
+    tmp_path: Path,
+    programs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    script: str,
+    figure: float,
+    trouble: str,
 ) -> None:
-    """Whatever it does, there is a figure, nobody is held up for a second, and nothing is left running."""
+    """Whatever it does, there is a figure, nobody is held up for a second, and nothing
+    is left running."""
     monkeypatch.setattr("auto_monitor.observe.iostat.PATIENCE_SECONDS", 0.3)
     put(programs, script)
     if "sh\n" not in script:
@@ -100,7 +112,9 @@ def test_every_kind_of_iostat(
             began = time.monotonic()
             found = meter.utilization()
             assert time.monotonic() - began < disk.LOOK_SECONDS + 0.6
-            if found == pytest.approx(figure, abs=2) and bool(trouble) == bool(meter.trouble):
+            if found == pytest.approx(figure, abs=2) and bool(trouble) == bool(
+                meter.trouble
+            ):
                 break
         assert found == pytest.approx(figure, abs=2)
         assert trouble in meter.trouble
@@ -112,7 +126,8 @@ def test_every_kind_of_iostat(
 
 
 def test_one_that_hangs_holds_up_nobody(tmp_path: Path, programs: Path) -> None:
-    """The question of a person: within a second, by the counters; iostat is ended with it."""
+    """The question of a person: within a second, by the counters; iostat is ended with
+    it."""
     put(programs, HANGS)
     began = time.monotonic()
     found = get_disk_io_utilization(tmp_path)
@@ -125,18 +140,27 @@ def test_one_that_hangs_holds_up_nobody(tmp_path: Path, programs: Path) -> None:
     assert get_disk_io_utilization(tmp_path / "gone") is None
 
 
-def test_the_monitor_beside_one_that_hangs(tmp_path: Path, programs: Path, shelf: Shelf) -> None:
+def test_the_monitor_beside_one_that_hangs(
+    tmp_path: Path, programs: Path, shelf: Shelf
+) -> None:
     """Looks go on every half second; it is said once; stopping the monitor ends it."""
     put(programs, HANGS)
     watch = Watch(tmp_path, shelf)
-    watch.more |= {"SCALE_CHECK_SECONDS": "0.5", "IOSTAT_SECONDS": "1", "MAX_FILES_PER_MIN": "60"}
+    watch.more |= {
+        "SCALE_CHECK_SECONDS": "0.5",
+        "IOSTAT_SECONDS": "1",
+        "MAX_FILES_PER_MIN": "60",
+    }
     watch.open_pass()
     monitor = watch.start("--workers", "1")
     log = watch.state / "monitor.log"
     try:
         wait_for(lambda: log.exists() and "Scaling: keep; disk at" in log.read_text())
         wait_for(lambda: len((programs / "pids").read_text().split()) >= 4)
-        said = "iostat gives no figure: it did not end within 4 s; the kernel's counters are used instead"
+        said = (
+            "iostat gives no figure: it did not end within 4 s; the kernel's "
+            "counters are used instead"
+        )
         assert log.read_text().count(said) == 1
         assert log.read_text().count("iostat") == 1
     finally:

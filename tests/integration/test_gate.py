@@ -1,4 +1,5 @@
-"""The sandbox holds, and the gate lets only a script through that migrates the demo library as it should."""
+"""The sandbox holds, and the gate lets only a script through that migrates the demo
+library as it should."""
 
 import json
 from pathlib import Path
@@ -50,25 +51,40 @@ print(json.dumps({
 
 
 def test_what_runs_in_the_sandbox_sees_and_reaches_nothing(tmp_path: Path) -> None:
-    """No home, no secret beside it, no network but loopback, no other process, no privilege; limits."""
+    """No home, no secret beside it, no network but loopback, no other process, no
+    privilege; limits."""
     folder = tmp_path / "folder"
     folder.mkdir()
     (tmp_path / "secret").write_text("the password")
     code = f"HOME = {str(Path.home() / '.ssh')!r}; SECRET = {str(tmp_path / 'secret')!r}\n{TRIES}"
-    done = sandbox.run([sandbox.python(), "-c", code], folder, {"PATH": "/usr/bin:/bin"}, 60)
+    done = sandbox.run(
+        [sandbox.python(), "-c", code], folder, {"PATH": "/usr/bin:/bin"}, 60
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
-        "home": "FileNotFoundError", "secret": "FileNotFoundError", "shadow": "FileNotFoundError", "network": "OSError",
-        "loopback": "None", "processes": "1", "environment": "[]", "write": "OSError", "mount": "-1",
-        "chroot": "PermissionError", "large file": "OSError", "memory": "MemoryError", "own folder": "1",
-    }  # fmt: skip
+        "home": "FileNotFoundError",
+        "secret": "FileNotFoundError",
+        "shadow": "FileNotFoundError",
+        "network": "OSError",
+        "loopback": "None",
+        "processes": "1",
+        "environment": "[]",
+        "write": "OSError",
+        "mount": "-1",
+        "chroot": "PermissionError",
+        "large file": "OSError",
+        "memory": "MemoryError",
+        "own folder": "1",
+    }
     assert (folder / "mine").read_text() == "1"
 
 
 def test_time_is_up(tmp_path: Path) -> None:
     """It is killed with everything it has started."""
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'while True: pass'])"
-    done = sandbox.run([sandbox.python(), "-c", code], tmp_path, {"PATH": "/usr/bin:/bin"}, 2)
+    done = sandbox.run(
+        [sandbox.python(), "-c", code], tmp_path, {"PATH": "/usr/bin:/bin"}, 2
+    )
     assert done.returncode in (-9, 137)
 
 
@@ -89,22 +105,40 @@ def test_the_script_in_place_passes(tmp_path: Path) -> None:
 
 
 WRONG = [
-    ("(file, self.options.max_content_length)", "(file, self.options.max_content_length // 2)", ""),
-    ("(file, self.options.max_content_length)", "(file, 0)", "uploaded 0 instead of 59"),
-    ("    with assemble(options) as parts:\n", "    sys.exit(0)\n    with assemble(options) as parts:\n",
-     "uploaded None"),
-    ("        while (owned := self.next_range()) is not None:\n", "        while True:\n", "discovered 0 instead"),
     (
-        'books = self.read_library(lambda: self.library.read_books(owned.first, owned.last, wanted))',
-        'books = self.read_library(lambda: self.library.read_books(owned.first, owned.last, wanted))[1:]',
+        "(file, self.options.max_content_length)",
+        "(file, self.options.max_content_length // 2)",
+        "",
+    ),
+    (
+        "(file, self.options.max_content_length)",
+        "(file, 0)",
+        "uploaded 0 instead of 59",
+    ),
+    (
+        "    with assemble(options) as parts:\n",
+        "    sys.exit(0)\n    with assemble(options) as parts:\n",
+        "uploaded None",
+    ),
+    (
+        "        while (owned := self.next_range()) is not None:\n",
+        "        while True:\n",
+        "discovered 0 instead",
+    ),
+    (
+        "read_books(owned.first, owned.last, wanted)\n        )\n",
+        "read_books(owned.first, owned.last, wanted)\n        )[1:]\n",
         "not migrated within 8 s",
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("old", "new", "why"), WRONG, ids=range(len(WRONG)))
-def test_a_script_that_does_otherwise_does_not_pass(tmp_path: Path, old: str, new: str, why: str) -> None:
-    """Refuses good files, sends nothing, never ends, leaves books out. What does no harm passes."""
+def test_a_script_that_does_otherwise_does_not_pass(
+    tmp_path: Path, old: str, new: str, why: str
+) -> None:
+    """Refuses good files, sends nothing, never ends, leaves books out. What does no
+    harm passes."""
     candidate = broken(tmp_path, old, new)
     if not why:
         gate.check(candidate, SCRIPT, PROJECT, tmp_path / "gate", 120)
@@ -125,8 +159,12 @@ def test_the_way_of_a_code_fix(tmp_path: Path) -> None:
     place = workshop(tmp_path)
     before = place.script.read_bytes()
     place.script.chmod(0o755)
-    made = place.apply(as_strings("        limit = min(self.options.batch_size, share)",
-                                  "        limit = min(share, self.options.batch_size)"))  # fmt: skip
+    made = place.apply(
+        as_strings(
+            "        limit = min(self.options.batch_size, share)",
+            "        limit = min(share, self.options.batch_size)",
+        )
+    )
     assert place.script.read_bytes() == before
     kept = digest(candidate_path(place.state_dir, made.name).read_bytes())
     assert (made.before, kept) == (digest(before), made.after)
@@ -142,25 +180,37 @@ def test_the_way_of_a_code_fix(tmp_path: Path) -> None:
     with pytest.raises(NotOurs):
         promote(place.script, place.state_dir, made)
     assert place.script.read_bytes() == before + b"# newer\n"
-    assert [path.name for path in backups(place.state_dir, place.script)] == [made.backup]
+    assert [path.name for path in backups(place.state_dir, place.script)] == [
+        made.backup
+    ]
 
 
 def test_a_candidate_that_was_changed_is_not_promoted(tmp_path: Path) -> None:
     """Only what passed the gate gets into place."""
     place = workshop(tmp_path)
     path = place.keep_candidate("x = 1\n")
-    made = Candidate(path.name, "", digest(place.script.read_bytes()), digest(b"y = 1\n"), "", "")
+    made = Candidate(
+        path.name, "", digest(place.script.read_bytes()), digest(b"y = 1\n"), "", ""
+    )
     with pytest.raises(NotOurs):
         promote(place.script, place.state_dir, made)
 
 
 REFUSED = [
-    (as_strings("        return None", "        return None"), "cannot be applied|changes nothing"),
-    (as_strings("        limit = min(self.options.batch_size, share)", "        limit = 5; import os"),
-     "not allowed"),
+    (
+        as_strings("        return None", "        return None"),
+        "cannot be applied|changes nothing",
+    ),
+    (
+        as_strings(
+            "        limit = min(self.options.batch_size, share)",
+            "        limit = 5; import os",
+        ),
+        "not allowed",
+    ),
     ("```python\ndef main():\n    return 0\n```", "not allowed"),
     ("```python\n    return\n```", "no function"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("reply", "why"), REFUSED, ids=range(len(REFUSED)))

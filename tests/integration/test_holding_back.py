@@ -1,4 +1,5 @@
-"""When the worker must not send: the server asked for time, or it is not known what became of the last request."""
+"""When the worker must not send: the server asked for time, or it is not known what
+became of the last request."""
 
 import threading
 import time
@@ -24,7 +25,8 @@ FAST = {
 
 
 class Closed:
-    """From the fourth ebook on the server is closed for some seconds, and says for how long."""
+    """From the fourth ebook on the server is closed for some seconds, and says for how
+    long."""
 
     def __init__(self, seconds: int) -> None:
         self._seconds = seconds
@@ -44,13 +46,22 @@ class Closed:
             return Answer(503, headers={"Retry-After": str(self._seconds)})
 
 
-def test_a_server_that_asks_for_time_gets_it(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:
-    """The worker is `waiting`, sends nothing but what was under way, counts no attempt and goes on by itself."""
+def test_a_server_that_asks_for_time_gets_it(
+    tmp_path: Path, shelf: Shelf, workers: Workers
+) -> None:
+    """The worker is `waiting`, sends nothing but what was under way, counts no attempt
+    and goes on by itself."""
     library = Library(tmp_path / "library")
     library.add(*epubs(range(12)))
     decide = Closed(4)
     proxy = Proxy(shelf.url, decide)
-    process = workers.start(library.root, Shelf(proxy.url, shelf.data_dir, None), "--parallel-uploads", "2", **FAST)
+    process = workers.start(
+        library.root,
+        Shelf(proxy.url, shelf.data_dir, None),
+        "--parallel-uploads",
+        "2",
+        **FAST,
+    )
     path = progress.progress_path(workers.state_dir, 1)
     seen = set()
     while process.poll() is None:
@@ -73,12 +84,18 @@ def test_a_server_that_asks_for_time_gets_it(tmp_path: Path, shelf: Shelf, worke
 def test_a_worker_that_repeats_everything_at_once_makes_no_ebook_twice(
     tmp_path: Path, shelf: Shelf, workers: Workers
 ) -> None:
-    """Its own rule of what may be repeated was spoiled; answers to create and attach are lost all the time."""
+    """Its own rule of what may be repeated was spoiled; answers to create and attach
+    are lost all the time."""
     script = (PROJECT / "bulk_migrate_calibre.py").read_text("utf-8")
-    rule = "isinstance(error, Transient) and not isinstance(error, ResponseLost | LedgerBusy) and not error.retry_after"
+    rule = (
+        "isinstance(error, Transient) and not isinstance(error, ResponseLost | "
+        "LedgerBusy) and not error.retry_after"
+    )
     assert script.count(rule) == 1
     workers.script = tmp_path / "bulk_migrate_calibre.py"
-    workers.script.write_text(script.replace(rule, "isinstance(error, Transient)"), "utf-8")
+    workers.script.write_text(
+        script.replace(rule, "isinstance(error, Transient)"), "utf-8"
+    )
     library = Library(tmp_path / "library")
     books = epubs(range(8))
     library.add(*books)
@@ -86,10 +103,16 @@ def test_a_worker_that_repeats_everything_at_once_makes_no_ebook_twice(
     lock = threading.Lock()
 
     def decide(method: str, path: str) -> Decision:
-        if method != "POST" or not (path == "/api/ebooks" or path.endswith("/add-upload")):
+        if method != "POST" or not (
+            path == "/api/ebooks" or path.endswith("/add-upload")
+        ):
             return Do.PASS
         with lock:
-            return Answer(200, "<p>A portal</p>", acted=True) if next(queue) % 3 else Do.PASS
+            return (
+                Answer(200, "<p>A portal</p>", acted=True)
+                if next(queue) % 3
+                else Do.PASS
+            )
 
     proxy = Proxy(shelf.url, decide)
     front = Shelf(proxy.url, shelf.data_dir, None)

@@ -29,7 +29,8 @@ class Manners(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(LANGUAGES)
         if silent:
-            # As a busy server: the answer is there for a while before the connection ends.
+            # As a busy server: the answer is there for a while before the connection
+            # ends.
             threading.Event().wait(0.05)
         self.close_connection = silent or told or self.headers["Connection"] == "close"
 
@@ -38,20 +39,29 @@ class Manners(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(params=["keeps", "says close", "closes silently"])
-def server(request: pytest.FixtureRequest) -> Iterator[tuple[str, str, list[tuple[int, str]]]]:
+def server(
+    request: pytest.FixtureRequest,
+) -> Iterator[tuple[str, str, list[tuple[int, str]]]]:
     """What it does, its URL, and what it saw: client ports and Connection headers."""
     seen: list[tuple[int, str]] = []
     running = ThreadingHTTPServer(("127.0.0.1", 0), Manners)
     running.daemon_threads = True
-    running.manners = (request.param == "closes silently", request.param == "says close", seen)  # type: ignore[attr-defined]
+    running.manners = (  # type: ignore[attr-defined]
+        request.param == "closes silently",
+        request.param == "says close",
+        seen,
+    )
     threading.Thread(target=running.serve_forever, daemon=True).start()
     yield request.param, f"http://127.0.0.1:{running.server_port}", seen
     running.shutdown()
     running.server_close()
 
 
-def test_only_a_silent_close_costs_a_connection_each(server: tuple[str, str, list[tuple[int, str]]]) -> None:
-    """Then every request says that it wants none kept; a server that keeps connections is used over one."""
+def test_only_a_silent_close_costs_a_connection_each(
+    server: tuple[str, str, list[tuple[int, str]]],
+) -> None:
+    """Then every request says that it wants none kept; a server that keeps connections
+    is used over one."""
     manner, url, seen = server
     assert closes_silently(url) == (manner == "closes silently")
     http = HttpTransport(url)
@@ -61,7 +71,9 @@ def test_only_a_silent_close_costs_a_connection_each(server: tuple[str, str, lis
         assert http.send("GET", "/api/languages").body == [{"id": 2, "code": "en"}]
     http.close()
     assert len({port for port, _header in seen}) == (1 if manner == "keeps" else 3)
-    assert {header == "close" for _port, header in seen} == {manner == "closes silently"}
+    assert {header == "close" for _port, header in seen} == {
+        manner == "closes silently"
+    }
 
 
 def test_nobody_there() -> None:

@@ -1,4 +1,5 @@
-"""The last look at the server before a pass is closed: what it finds there, what it does about it, what it says."""
+"""The last look at the server before a pass is closed: what it finds there, what it
+does about it, what it says."""
 
 import sqlite3
 import time
@@ -17,7 +18,11 @@ from tests.support.librarykit import Library, epubs
 from tests.support.proxy import Answer, Decision, Do, Proxy
 from tests.support.truth import look, troubles
 
-FAST = {"RETRY_FIRST_SECONDS": "0.05", "PROBE_SECONDS": "0.2", "RECONCILE_AFTER_SECONDS": "1"}
+FAST = {
+    "RETRY_FIRST_SECONDS": "0.05",
+    "PROBE_SECONDS": "0.2",
+    "RECONCILE_AFTER_SECONDS": "1",
+}
 
 
 @pytest.fixture
@@ -53,36 +58,48 @@ def contents(library: Library) -> list[bytes]:
 
 
 def plant(shelf: Shelf, title: str, *, changed: bool) -> int:
-    """An empty ebook that somebody makes with our login, and changes; returns its id."""
+    """An empty ebook that somebody makes with our login, and changes; returns its
+    id."""
     body = {"title": title, "language": {"id": 2}, "authors": [], "genres": []}
     with shelf.session() as session:
-        ebook_id = int(session.post(f"{shelf.url}/api/ebooks", json=body, timeout=20).json()["id"])
+        ebook_id = int(
+            session.post(f"{shelf.url}/api/ebooks", json=body, timeout=20).json()["id"]
+        )
         if changed:
             change = {"language": {"id": 1}, "version_id": 1}
-            assert session.patch(f"{shelf.url}/api/ebooks/{ebook_id}", json=change, timeout=20).json()["success"]
+            assert session.patch(
+                f"{shelf.url}/api/ebooks/{ebook_id}", json=change, timeout=20
+            ).json()["success"]
     return ebook_id
 
 
 def put_right(state_dir: Path) -> int:
     """How many looks of the last pass set something right."""
     with closing(sqlite3.connect(state_dir / "migration_ledger.db")) as db:
-        return int(db.execute("SELECT looks FROM passes ORDER BY id DESC").fetchone()[0])
+        return int(
+            db.execute("SELECT looks FROM passes ORDER BY id DESC").fetchone()[0]
+        )
 
 
 def test_a_request_delivered_twice_leaves_no_second_ebook(
     library: Library, shelf: Shelf, workers: Workers, proxies: Callable[..., Shelf]
 ) -> None:
-    """A proxy that repeats POST /api/ebooks a second later, for the first book and for the very last one.
+    """A proxy that repeats POST /api/ebooks a second later, for the first book and for
+    the very last one.
 
-    The list is not shown at first: no answer is no proof that nothing is there. A pass that makes nothing asks once.
-    """
+    The list is not shown at first: no answer is no proof that nothing is there. A pass
+    that makes nothing asks once."""
     asked: list[str] = []
 
     def repeat(method: str, path: str) -> Decision:
         asked.append(f"{method} {path}")
         if asked[-1] == "GET /api/ebooks" and 2 <= asked.count(asked[-1]) <= 4:
             return Answer(503)
-        return Do.TWICE if asked[-1] == "POST /api/ebooks" and asked.count(asked[-1]) in (1, 3) else Do.PASS
+        return (
+            Do.TWICE
+            if asked[-1] == "POST /api/ebooks" and asked.count(asked[-1]) in (1, 3)
+            else Do.PASS
+        )
 
     behind = proxies(shelf, repeat)
     code, said = workers.run(library.root, behind, LAST_LOOK_SECONDS="1.5", **FAST)
@@ -97,12 +114,19 @@ def test_a_request_delivered_twice_leaves_no_second_ebook(
 def test_what_stands_and_is_not_ours_to_delete_is_exit_8_until_somebody_mends_it(
     library: Library, shelf: Shelf, workers: Workers, proxies: Callable[..., Shelf]
 ) -> None:
-    """An empty ebook under our mark that somebody has changed: reported in each pass, deleted by nobody but them."""
+    """An empty ebook under our mark that somebody has changed: reported in each pass,
+    deleted by nobody but them."""
     planted: list[int] = []
 
     def plant_one(method: str, path: str) -> Decision:
         if path.endswith("/add-upload") and not planted:
-            planted.append(plant(shelf, working_title("Book 0", uuid(library), BookId(1)), changed=True))
+            planted.append(
+                plant(
+                    shelf,
+                    working_title("Book 0", uuid(library), BookId(1)),
+                    changed=True,
+                )
+            )
         return Do.PASS
 
     behind = proxies(shelf, plant_one)
@@ -112,17 +136,29 @@ def test_what_stands_and_is_not_ours_to_delete_is_exit_8_until_somebody_mends_it
         assert "somebody has changed it since it was made" in said
         found = totals.read(workers.state_dir / "migration_ledger.db")
         assert found is not None
-        assert (found.closed_at is not None, found.differences) == (True, {"empty ebook": 1})
-        (shown,) = failures.standing(workers.state_dir / "migration_ledger.db", found.pass_id, 10)
-        assert (shown.ebook_id, shown.book_id, shown.kind) == (planted[0], 1, "empty ebook")
+        assert (found.closed_at is not None, found.differences) == (
+            True,
+            {"empty ebook": 1},
+        )
+        (shown,) = failures.standing(
+            workers.state_dir / "migration_ledger.db", found.pass_id, 10
+        )
+        assert (shown.ebook_id, shown.book_id, shown.kind) == (
+            planted[0],
+            1,
+            "empty ebook",
+        )
     with shelf.session() as session:
         assert session.delete(f"{shelf.url}/api/ebooks/{planted[0]}", timeout=20).ok
     code, said = workers.run(library.root, behind, **FAST)
     assert code == 0, said
 
 
-def test_an_ebook_the_ledger_lost_sight_of_is_finished(library: Library, shelf: Shelf, workers: Workers) -> None:
-    """It holds the book's file under the working title: the book gets its title, not a second ebook."""
+def test_an_ebook_the_ledger_lost_sight_of_is_finished(
+    library: Library, shelf: Shelf, workers: Workers
+) -> None:
+    """It holds the book's file under the working title: the book gets its title, not a
+    second ebook."""
     assert workers.run(library.root, shelf, **FAST)[0] == 0
     library.add(*epubs([7]))
     title = working_title("Book 7", uuid(library), BookId(4))
@@ -144,8 +180,12 @@ def wait_for_rest(state_dir: Path) -> None:
     """Waits until every range of the pass is closed and the last look is due."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        with closing(sqlite3.connect(state_dir / "migration_ledger.db", timeout=5)) as db:
-            row = db.execute("SELECT looker FROM passes WHERE closed_at IS NULL").fetchone()
+        with closing(
+            sqlite3.connect(state_dir / "migration_ledger.db", timeout=5)
+        ) as db:
+            row = db.execute(
+                "SELECT looker FROM passes WHERE closed_at IS NULL"
+            ).fetchone()
         if row and row[0]:
             return
         time.sleep(0.05)

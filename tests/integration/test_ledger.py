@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from migration.errors import Evidence, LedgerCorrupt, Deferred, StoppedItsWorker, Superseded, WrongLedger
+from migration.errors import (
+    Deferred,
+    Evidence,
+    LedgerCorrupt,
+    StoppedItsWorker,
+    Superseded,
+    WrongLedger,
+)
 from migration.ledger import totals
 from migration.ledger.ledger import Ledger, Taken
 from migration.ledger.library_view import LibraryView
@@ -64,9 +71,15 @@ class House:
         self.clock = ToldClock(NOW)
         self.opened: list[Ledger] = []
 
-    def ledger(self, owner: Owner | None = None, library: LibraryView | None = None) -> Ledger:
+    def ledger(
+        self, owner: Owner | None = None, library: LibraryView | None = None
+    ) -> Ledger:
         """A ledger for an owner; this process by default."""
-        self.opened.append(Ledger(self.state_dir, owner or this_process(1), self.clock, library=library))
+        self.opened.append(
+            Ledger(
+                self.state_dir, owner or this_process(1), self.clock, library=library
+            )
+        )
         return self.opened[-1]
 
     def dead(self) -> Ledger:
@@ -95,7 +108,13 @@ def house(tmp_path: Path) -> Iterator[House]:
         ledger.close()
 
 
-def file(book: int, kind: str = "EPUB", size: int = 10, mtime: int = 1, problem: Problem | None = None) -> BookFile:
+def file(
+    book: int,
+    kind: str = "EPUB",
+    size: int = 10,
+    mtime: int = 1,
+    problem: Problem | None = None,
+) -> BookFile:
     """A file of a library."""
     return BookFile(FileId(BookId(book), kind), b"x/y", size, mtime, problem)
 
@@ -111,7 +130,9 @@ def claim(ledger: Ledger, highest: int = 10) -> Range:
 
 def failed(book: int, reason: str) -> UploadResult:
     """A failure with its evidence."""
-    return UploadResult(file(book).id, Outcome.FAILED, Evidence(reason, "seen", file(book).id))
+    return UploadResult(
+        file(book).id, Outcome.FAILED, Evidence(reason, "seen", file(book).id)
+    )
 
 
 def receipt(digest: Digest, source: int = 1) -> Receipt:
@@ -124,9 +145,11 @@ def test_a_pass_from_its_first_file_to_its_end(house: House) -> None:
     ledger = house.ledger()
     owned = claim(ledger)
     files = [
-        (file(1), ""), (file(2), ""), (file(3), "format not asked for"),
+        (file(1), ""),
+        (file(2), ""),
+        (file(3), "format not asked for"),
         (file(4, problem=Problem("missing", "not there")), ""),
-    ]  # fmt: skip
+    ]
     registered = ledger.register(owned, files)
     assert registered.todo == {FileId(BookId(1), "EPUB"), FileId(BookId(2), "EPUB")}
     assert registered.settled == Counts(4, 0, 0, 1, 1, 2)
@@ -142,27 +165,43 @@ def test_a_pass_from_its_first_file_to_its_end(house: House) -> None:
 
 
 def test_evidence_of_something_else_fails_no_file(house: House) -> None:
-    """Of this file, of its book or of its bytes; whatever else the worker's own code may hold, it stays pending."""
+    """Of this file, of its book or of its bytes; whatever else the worker's own code
+    may hold, it stays pending."""
     ledger = house.ledger()
     ledger.register(claim(ledger), [(file(number), "") for number in (1, 2, 3, 4)])
     ledger.take(file(2).id, TWO, [])
     for about in (file(1, "PDF").id, BookId(3), TWO, None):
         with pytest.raises(ValueError, match="cannot fail for 'too big'"):
-            ledger.account(1, UploadResult(file(1).id, Outcome.FAILED, Evidence("too big", "no", about)))
+            ledger.account(
+                1,
+                UploadResult(
+                    file(1).id, Outcome.FAILED, Evidence("too big", "no", about)
+                ),
+            )
     assert house.counts() == Counts(4, 0, 0, 0, 0, 4)
     for number, about in ((1, file(1).id), (2, TWO), (3, BookId(3))):
-        assert ledger.account(1, UploadResult(file(number).id, Outcome.FAILED, Evidence("too big", "no", about)))
+        assert ledger.account(
+            1,
+            UploadResult(
+                file(number).id, Outcome.FAILED, Evidence("too big", "no", about)
+            ),
+        )
     assert house.counts() == Counts(4, 0, 0, 0, 3, 1)
 
 
-def test_an_intention_lets_one_request_leave_and_no_second_before_it_is_known(house: House) -> None:
-    """Neither the same again, nor another while the first is open, nor one of another kind; in no process."""
+def test_an_intention_lets_one_request_leave_and_no_second_before_it_is_known(
+    house: House,
+) -> None:
+    """Neither the same again, nor another while the first is open, nor one of another
+    kind; in no process."""
     ledger, other = house.ledger(), house.ledger(replace(this_process(2), started="1"))
     state, asked = BookState("w ~1-1"), Intention(Asked.CREATE, NOW)
     intended = ledger.intend(BookId(1), state, asked)
     assert ledger.book(BookId(1)) == replace(state, intention=asked)
     for of_any in (ledger, other):
-        with pytest.raises(Deferred, match="not known yet what became of the last request to create"):
+        with pytest.raises(
+            Deferred, match="not known yet what became of the last request to create"
+        ):
             of_any.intend(BookId(1), state, asked)
     intended.spend(Asked.CREATE)
     with pytest.raises(Deferred, match="no fresh intention"):
@@ -173,8 +212,11 @@ def test_an_intention_lets_one_request_leave_and_no_second_before_it_is_known(ho
     ledger.intend(BookId(1), state, asked).spend(Asked.CREATE)
 
 
-def test_a_range_that_is_given_up_waits_for_others_and_keeps_the_pass_open(house: House) -> None:
-    """This process does not take it again and need not wait for it; another worker, or the next start, does."""
+def test_a_range_that_is_given_up_waits_for_others_and_keeps_the_pass_open(
+    house: House,
+) -> None:
+    """This process does not take it again and need not wait for it; another worker, or
+    the next start, does."""
     ledger = house.ledger()
     owned = claim(ledger)
     ledger.register(owned, [(file(1), "")])
@@ -184,7 +226,8 @@ def test_a_range_that_is_given_up_waits_for_others_and_keeps_the_pass_open(house
     assert ledger.left.are_all(1)
     assert not ledger.is_closed(1)
     other = house.ledger(replace(this_process(2), started="1"))
-    # Nobody lives whose start is another: it is as if that worker had died with the range in hand.
+    # Nobody lives whose start is another: it is as if that worker had died with the
+    # range in hand.
     assert other.claim_range(1, lambda after: 10) == replace(owned, taken_over=True)
     alive = house.ledger(this_process(1))
     taken = alive.claim_range(1, lambda after: 10)
@@ -193,7 +236,8 @@ def test_a_range_that_is_given_up_waits_for_others_and_keeps_the_pass_open(house
 
 
 def test_a_second_pass_settles_what_has_not_changed_without_work(house: House) -> None:
-    """Same size and mtime: duplicate; changed: to do; failed for good: failed; failed for now: to do."""
+    """Same size and mtime: duplicate; changed: to do; failed for good: failed; failed
+    for now: to do."""
     ledger = house.ledger()
     owned = claim(ledger)
     ledger.register(owned, [(file(number), "") for number in (1, 2, 3, 4)])
@@ -203,7 +247,9 @@ def test_a_second_pass_settles_what_has_not_changed_without_work(house: House) -
     ledger.account(1, failed(4, "unreadable"))
     assert ledger.close_range(owned)
     again = claim(ledger)
-    registered = ledger.register(again, [(file(1), ""), (file(2, mtime=2), ""), (file(3), ""), (file(4), "")])
+    registered = ledger.register(
+        again, [(file(1), ""), (file(2, mtime=2), ""), (file(3), ""), (file(4), "")]
+    )
     assert registered.todo == {file(2).id, file(4).id}
     assert house.counts() == Counts(4, 0, 1, 0, 1, 2)
 
@@ -242,9 +288,16 @@ def test_only_a_dead_or_released_range_is_taken_over(house: House) -> None:
     second = live.claim_range(1, lambda after: after + 10)
     assert second == Range(1, 11, 20)
     house.clock.now += timedelta(days=30)
-    assert house.ledger(replace(this_process(3), worker_id=3)).claim_range(1, lambda after: None) is None
+    assert (
+        house.ledger(replace(this_process(3), worker_id=3)).claim_range(
+            1, lambda after: None
+        )
+        is None
+    )
     live.release_ranges()
-    assert house.ledger().claim_range(1, lambda after: None) == Range(1, 1, 10, taken_over=True)
+    assert house.ledger().claim_range(1, lambda after: None) == Range(
+        1, 1, 10, taken_over=True
+    )
     with pytest.raises(Superseded):
         dead.close_range(first or Range(0, 0, 0))
 
@@ -289,14 +342,20 @@ def test_claims_are_taken_all_or_nothing(house: House) -> None:
     assert isinstance(ledger.take(file(3).id, TWO, [("series", "S")]), Taken)
 
 
-def test_a_dead_workers_claim_waits_until_its_last_request_has_settled(house: House) -> None:
-    """Forty seconds after its last intention; the same book may go on at once, for it reconciles itself."""
+def test_a_dead_workers_claim_waits_until_its_last_request_has_settled(
+    house: House,
+) -> None:
+    """Forty seconds after its last intention; the same book may go on at once, for it
+    reconciles itself."""
     dead, live = house.dead(), house.ledger()
     owned = claim(dead)
     dead.register(owned, [(file(1), ""), (file(2), "")])
     dead.take(file(1).id, ONE, [])
     house.clock.now += timedelta(seconds=30)
-    dead.save_book(BookId(1), BookState("w ~1-1", intention=Intention(Asked.CREATE, house.clock.now)))
+    dead.save_book(
+        BookId(1),
+        BookState("w ~1-1", intention=Intention(Asked.CREATE, house.clock.now)),
+    )
     house.clock.now += timedelta(seconds=39)
     with pytest.raises(Deferred) as aside:
         live.take(file(2).id, ONE, [])
@@ -326,21 +385,31 @@ def test_a_books_state_is_kept_whole(house: House) -> None:
     ledger = house.ledger()
     owned = claim(ledger)
     state = BookState(
-        "w ~1-1", EbookId(5), Step.TITLE | Step.COVER,
+        "w ~1-1",
+        EbookId(5),
+        Step.TITLE | Step.COVER,
         Intention(Asked.ATTACH, NOW, None, "EPUB", ONE),
-    )  # fmt: skip
+    )
     ledger.save_book(BookId(1), state)
     assert ledger.book(BookId(1)) == state
     assert ledger.register(owned, []).unfinished == {BookId(1)}
     assert not ledger.close_range(owned)
-    ledger.finish_book(1, BookId(1), BookState("w ~1-1", EbookId(5)), names={("author", "A"): 7}, not_carried=["tags"])
+    ledger.finish_book(
+        1,
+        BookId(1),
+        BookState("w ~1-1", EbookId(5)),
+        names={("author", "A"): 7},
+        not_carried=["tags"],
+    )
     assert ledger.close_range(owned)
     found = totals.read(ledger.path)
     assert found is not None
     assert dict(found.not_carried) == {"tags": 1}
 
 
-def test_failed_files_can_be_tried_again_in_an_open_and_in_a_new_pass(house: House) -> None:
+def test_failed_files_can_be_tried_again_in_an_open_and_in_a_new_pass(
+    house: House,
+) -> None:
     """--retry-failed: pending again, the range open again, the equation kept."""
     ledger = house.ledger()
     owned = claim(ledger, 20)
@@ -370,7 +439,9 @@ def test_a_ledger_belongs_to_one_library_server_and_user(house: House) -> None:
 def test_a_damaged_ledger_is_never_started_anew(tmp_path: Path) -> None:
     """The file stays as it is, with a sentence."""
     path = tmp_path / "migration_ledger.db"
-    path.write_bytes(b"this is not a database, and it is long enough to be read as one" * 20)
+    path.write_bytes(
+        b"this is not a database, and it is long enough to be read as one" * 20
+    )
     before = path.read_bytes()
     with pytest.raises(LedgerCorrupt, match="set aside and rebuilt"):
         Ledger(tmp_path, this_process(1), ToldClock(NOW))
@@ -405,41 +476,66 @@ def test_a_ledger_that_is_deleted_under_us_is_noticed(house: House) -> None:
 
 
 def test_a_reserved_range_waits_for_its_worker(house: House) -> None:
-    """Nobody else takes it over; its worker takes it first; when the reservation runs out it is anybody's."""
-    mine, other = house.ledger(this_process(1)), house.ledger(replace(this_process(3), worker_id=3))
+    """Nobody else takes it over; its worker takes it first; when the reservation runs
+    out it is anybody's."""
+    mine, other = (
+        house.ledger(this_process(1)),
+        house.ledger(replace(this_process(3), worker_id=3)),
+    )
     mine.join_pass(20, may_open=True)
     for _ in range(2):
         mine.claim_range(1, lambda after: after + 10)
     mine.release_ranges()
     until = NOW + timedelta(minutes=20)
-    reservation.write(house.state_dir, reservation.Reservation(1, frozenset({BookId(11)}), 1, until), house.clock)
+    reservation.write(
+        house.state_dir,
+        reservation.Reservation(1, frozenset({BookId(11)}), 1, until),
+        house.clock,
+    )
     assert other.claim_range(1, lambda after: None) == Range(1, 1, 10, taken_over=True)
     assert other.claim_range(1, lambda after: None) is None
-    assert mine.claim_range(1, lambda after: None) == Range(1, 11, 20, taken_over=True, once_more=True)
+    assert mine.claim_range(1, lambda after: None) == Range(
+        1, 11, 20, taken_over=True, once_more=True
+    )
     mine.release_ranges()
     other.release_ranges()
-    assert mine.claim_range(1, lambda after: None) == Range(1, 11, 20, taken_over=True, once_more=True)
+    assert mine.claim_range(1, lambda after: None) == Range(
+        1, 11, 20, taken_over=True, once_more=True
+    )
     mine.release_ranges()
     house.clock.now = until
     assert other.claim_range(1, lambda after: None) == Range(1, 1, 10, taken_over=True)
     assert other.claim_range(1, lambda after: None) == Range(1, 11, 20, taken_over=True)
 
 
-def test_a_repaired_script_tries_once_more_what_stopped_its_workers(house: House) -> None:
-    """The range is kept for it: one more attempt, not three; for anybody else the file stays given up."""
-    mine, other = house.ledger(this_process(1)), house.ledger(replace(this_process(3), worker_id=3))
+def test_a_repaired_script_tries_once_more_what_stopped_its_workers(
+    house: House,
+) -> None:
+    """The range is kept for it: one more attempt, not three; for anybody else the file
+    stays given up."""
+    mine, other = (
+        house.ledger(this_process(1)),
+        house.ledger(replace(this_process(3), worker_id=3)),
+    )
     owned = claim(mine)
     mine.register(owned, [(file(1), ""), (file(2), "")])
     for _ in range(3):
         mine.begin(file(1).id)
     mine.release_ranges()
     reservation.write(
-        house.state_dir, reservation.Reservation(1, frozenset({BookId(1)}), 1, NOW + timedelta(minutes=20)), house.clock
+        house.state_dir,
+        reservation.Reservation(
+            1, frozenset({BookId(1)}), 1, NOW + timedelta(minutes=20)
+        ),
+        house.clock,
     )
     kept = mine.claim_range(1, lambda after: None)
     assert kept == replace(owned, taken_over=True, once_more=True)
     registered = mine.register(kept, [(file(1), ""), (file(2), "")])
-    assert (registered.todo, registered.suspects) == (frozenset({file(1).id, file(2).id}), frozenset({file(1).id}))
+    assert (registered.todo, registered.suspects) == (
+        frozenset({file(1).id, file(2).id}),
+        frozenset({file(1).id}),
+    )
     mine.begin(file(1).id)
     mine.release_ranges()
     reservation.clear(house.state_dir)
@@ -449,9 +545,18 @@ def test_a_repaired_script_tries_once_more_what_stopped_its_workers(house: House
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[1]", '{"pass_id": 1}', '{"pass_id": 1, "books": [1], "worker_id": 9, "until": "x"}']
+    "text",
+    [
+        "",
+        "{}",
+        "[1]",
+        '{"pass_id": 1}',
+        '{"pass_id": 1, "books": [1], "worker_id": 9, "until": "x"}',
+    ],
 )
-def test_a_reservation_that_cannot_be_read_keeps_nothing(house: House, text: str) -> None:
+def test_a_reservation_that_cannot_be_read_keeps_nothing(
+    house: House, text: str
+) -> None:
     """It keeps nobody from anything."""
     (house.state_dir / "migration_reserved.json").write_text(text)
     assert reservation.read(house.state_dir, house.clock) is None
@@ -461,14 +566,20 @@ def test_a_reservation_that_cannot_be_read_keeps_nothing(house: House, text: str
 
 
 @pytest.mark.parametrize(
-    ("listed", "closes"), [({1}, True), ({1, 2}, False), ({2}, False), (set(), True), (None, False)]
+    ("listed", "closes"),
+    [({1}, True), ({1, 2}, False), ({2}, False), (set(), True), (None, False)],
 )
-def test_a_range_with_files_left_out_is_not_closed(house: House, listed: set[int] | None, closes: bool) -> None:
-    """Whatever the worker says: every file the library listed for exactly this range was entered.
+def test_a_range_with_files_left_out_is_not_closed(
+    house: House, listed: set[int] | None, closes: bool
+) -> None:
+    """Whatever the worker says: every file the library listed for exactly this range
+    was entered.
 
-    One that arrived and has left Calibre since does not stand in for one that was left out.
-    """
-    ledger = house.ledger(library=Listed(None if listed is None else {file(book).id for book in listed}))
+    One that arrived and has left Calibre since does not stand in for one that was left
+    out."""
+    ledger = house.ledger(
+        library=Listed(None if listed is None else {file(book).id for book in listed})
+    )
     owned = claim(ledger)
     ledger.register(owned, [(file(1), "")])
     ledger.account(1, UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE)))

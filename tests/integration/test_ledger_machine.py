@@ -1,7 +1,8 @@
-"""Random interleavings of claim, upload, crash and takeover never break the equation or upload anything twice.
+"""Random interleavings of claim, upload, crash and takeover never break the equation or
+upload anything twice.
 
-The server of this model has no unique constraint and carries out requests up to 39 s after their client died.
-"""
+The server of this model has no unique constraint and carries out requests up to 39 s
+after their client died."""
 
 import shutil
 import sqlite3
@@ -21,7 +22,18 @@ from migration.ledger import totals
 from migration.ledger.ledger import Ledger
 from migration.ledger.tables.books import Asked, BookState, Intention, Step
 from migration.ledger.tables.passes import Range
-from migration.model import BookFile, BookId, Digest, EbookId, FileId, Known, Outcome, Receipt, SourceId, UploadResult
+from migration.model import (
+    BookFile,
+    BookId,
+    Digest,
+    EbookId,
+    FileId,
+    Known,
+    Outcome,
+    Receipt,
+    SourceId,
+    UploadResult,
+)
 from migration.state_files.owner import this_process
 from tests.support.fakes import told_clock
 
@@ -29,7 +41,10 @@ pytestmark = pytest.mark.integration
 
 BOOKS, BYTES = 8, 5
 SETTLE = timedelta(seconds=40)
-FILES = [BookFile(FileId(BookId(number), "EPUB"), b"x", 10, 1) for number in range(1, BOOKS + 1)]
+FILES = [
+    BookFile(FileId(BookId(number), "EPUB"), b"x", 10, 1)
+    for number in range(1, BOOKS + 1)
+]
 
 
 def digest(file: BookFile) -> Digest:
@@ -106,10 +121,12 @@ class Migration(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
     def failed(self) -> list[tuple[int, str]]:
-        """Files given up because three workers died on them, which is the only reason here."""
+        """Files given up because three workers died on them, which is the only reason
+        here."""
         with closing(sqlite3.connect(self.folder / "migration_ledger.db")) as db:
             return db.execute(
-                "SELECT book_id, format FROM files WHERE outcome = 'failed' AND reason = 'stopped its worker 3 times'"
+                "SELECT book_id, format FROM files WHERE outcome = 'failed' AND "
+                "reason = 'stopped its worker 3 times'"
             ).fetchall()
 
     def finish(self) -> None:
@@ -144,12 +161,18 @@ class Migration(RuleBasedStateMachine):
         ledger.living = self.living
         self.living.owners.add(ledger._owner)
         pass_id = ledger.join_pass(BOOKS, may_open=self.born == 1)
-        owned = None if pass_id is None else ledger.claim_range(pass_id, lambda after: after + 3)
+        owned = (
+            None
+            if pass_id is None
+            else ledger.claim_range(pass_id, lambda after: after + 3)
+        )
         if owned is None:
             self.living.owners.discard(ledger._owner)
             ledger.close()
             return
-        listed = [file for file in FILES if owned.first <= file.id.book_id <= owned.last]
+        listed = [
+            file for file in FILES if owned.first <= file.id.book_id <= owned.last
+        ]
         registered = ledger.register(owned, [(file, "") for file in listed])
         for book in registered.unfinished - {file.book_id for file in registered.todo}:
             ledger.forget_book(book)
@@ -180,7 +203,10 @@ class Migration(RuleBasedStateMachine):
         try:
             ledger.begin(file.id)
         except StoppedItsWorker as error:
-            ledger.account(worker.owned.pass_id, UploadResult(file.id, Outcome.FAILED, error.evidence))
+            ledger.account(
+                worker.owned.pass_id,
+                UploadResult(file.id, Outcome.FAILED, error.evidence),
+            )
             ledger.forget_book(book)
             worker.todo.discard(file.id)
             return
@@ -202,7 +228,9 @@ class Migration(RuleBasedStateMachine):
 
     def duplicate(self, worker: Worker, file: BookFile, known: Known) -> None:
         """Somebody else's bytes; an ebook that was made for nothing is deleted."""
-        worker.ledger.account(worker.owned.pass_id, UploadResult(file.id, Outcome.DUPLICATE, known))
+        worker.ledger.account(
+            worker.owned.pass_id, UploadResult(file.id, Outcome.DUPLICATE, known)
+        )
         worker.ledger.forget_book(file.id.book_id)
         worker.todo.discard(file.id)
 
@@ -210,7 +238,11 @@ class Migration(RuleBasedStateMachine):
     @rule(data=st.data())
     def answer(self, data: st.DataObject) -> None:
         """The server answers one of the requests in flight."""
-        self.deliver(data.draw(st.sampled_from([worker for worker in self.workers if worker.in_flight])))
+        self.deliver(
+            data.draw(
+                st.sampled_from([worker for worker in self.workers if worker.in_flight])
+            )
+        )
 
     def deliver(self, worker: Worker) -> None:
         """The server acts, the worker accounts."""
@@ -221,15 +253,23 @@ class Migration(RuleBasedStateMachine):
 
     def account(self, worker: Worker, file: BookFile) -> None:
         """The receipt is recorded and the book finished."""
-        receipt = Receipt(digest(file), EbookId(file.id.book_id), SourceId(file.id.book_id))
-        worker.ledger.account(worker.owned.pass_id, UploadResult(file.id, Outcome.UPLOADED, receipt))
+        receipt = Receipt(
+            digest(file), EbookId(file.id.book_id), SourceId(file.id.book_id)
+        )
+        worker.ledger.account(
+            worker.owned.pass_id, UploadResult(file.id, Outcome.UPLOADED, receipt)
+        )
         done = BookState("w", EbookId(file.id.book_id))
-        worker.ledger.finish_book(worker.owned.pass_id, file.id.book_id, done, names={}, not_carried=())
+        worker.ledger.finish_book(
+            worker.owned.pass_id, file.id.book_id, done, names={}, not_carried=()
+        )
         worker.todo.discard(file.id)
         worker.in_flight = None
 
     @precondition(lambda self: self.workers)
-    @rule(data=st.data(), late=st.integers(min_value=0, max_value=39), acts=st.booleans())
+    @rule(
+        data=st.data(), late=st.integers(min_value=0, max_value=39), acts=st.booleans()
+    )
     def crash(self, data: st.DataObject, late: int, acts: bool) -> None:
         """A worker dies; its request may still be carried out, up to 39 s later."""
         worker = data.draw(st.sampled_from(self.workers))
@@ -277,5 +317,8 @@ class Migration(RuleBasedStateMachine):
 
 TestMigration = Migration.TestCase
 TestMigration.settings = settings(
-    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=100,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )

@@ -1,4 +1,5 @@
-"""The total of a pass, and failed files that are tried again: over real ledgers, old ones included."""
+"""The total of a pass, and failed files that are tried again: over real ledgers, old
+ones included."""
 
 import re
 import sqlite3
@@ -27,18 +28,28 @@ def old_ledger(path: Path, version: int) -> None:
     """One of an older version, with an open pass."""
     tables = (FIXTURES / "ledger_v2.sql").read_text("utf-8")
     if version == 1:
-        tables, dropped = re.subn(r",\n    -- how many files the library listed.*\n    listed INTEGER\n", "\n", tables)
+        tables, dropped = re.subn(
+            r",\n    -- how many files the library listed.*\n    listed INTEGER\n",
+            "\n",
+            tables,
+        )
         assert dropped == 1
     with closing(sqlite3.connect(path)) as db:
         db.executescript(tables)
-        db.execute("INSERT INTO passes (opened_at, highest_id, discovered) VALUES ('2026-11-24T00:00:00+00:00', 9, 4)")
+        db.execute(
+            "INSERT INTO passes (opened_at, highest_id, discovered) VALUES "
+            "('2026-11-24T00:00:00+00:00', 9, 4)"
+        )
         db.execute(f"PRAGMA user_version = {version}")
         db.commit()
 
 
 @pytest.mark.parametrize("version", sorted(schema.UPGRADES))
-def test_a_ledger_of_an_older_version_is_read_and_made_one_of_this_version(tmp_path: Path, version: int) -> None:
-    """It has the columns of a new one then; its open pass gets its total from the next worker that joins."""
+def test_a_ledger_of_an_older_version_is_read_and_made_one_of_this_version(
+    tmp_path: Path, version: int
+) -> None:
+    """It has the columns of a new one then; its open pass gets its total from the next
+    worker that joins."""
     path = tmp_path / LEDGER_NAME
     old_ledger(path, version)
     before = totals.read(path)
@@ -47,16 +58,27 @@ def test_a_ledger_of_an_older_version_is_read_and_made_one_of_this_version(tmp_p
     for _ in range(2):
         LedgerDatabase(path).close()
     LedgerDatabase(tmp_path / "new.db").close()
-    with closing(sqlite3.connect(path)) as db, closing(sqlite3.connect(tmp_path / "new.db")) as new:
+    with (
+        closing(sqlite3.connect(path)) as db,
+        closing(sqlite3.connect(tmp_path / "new.db")) as new,
+    ):
         assert db.execute("PRAGMA user_version").fetchone()[0] == schema.VERSION
-        assert db.execute("SELECT discovered, listed FROM passes").fetchall() == [(4, None)]
+        assert db.execute("SELECT discovered, listed FROM passes").fetchall() == [
+            (4, None)
+        ]
         for table in ("passes", "files", "books", "claims", "hashes", "notices"):
             columns = "SELECT name FROM pragma_table_info(?) ORDER BY name"
-            assert db.execute(columns, (table,)).fetchall() == new.execute(columns, (table,)).fetchall()
+            assert (
+                db.execute(columns, (table,)).fetchall()
+                == new.execute(columns, (table,)).fetchall()
+            )
 
 
-def test_the_total_is_known_before_the_first_file_is_read(tmp_path: Path, workers: Workers, shelf: Shelf) -> None:
-    """Files, not books; it stays although the library grows meanwhile, and ends as what was found."""
+def test_the_total_is_known_before_the_first_file_is_read(
+    tmp_path: Path, workers: Workers, shelf: Shelf
+) -> None:
+    """Files, not books; it stays although the library grows meanwhile, and ends as what
+    was found."""
     library = Library(tmp_path / "library")
     library.add(*epubs(range(3)), Made(files={"EPUB": epub(9), "TXT": b"some text"}))
     assert workers.run(library.root, shelf, "--open-pass")[0] == 0
@@ -70,21 +92,35 @@ def test_the_total_is_known_before_the_first_file_is_read(tmp_path: Path, worker
     assert (closed.listed, closed.total, closed.counts.discovered) == (5, 5, 5)
 
 
-def test_one_failed_file_is_tried_again_and_the_equation_holds(tmp_path: Path, workers: Workers, shelf: Shelf) -> None:
-    """By the process the monitor starts; the file has been mended meanwhile, the other one has not."""
+def test_one_failed_file_is_tried_again_and_the_equation_holds(
+    tmp_path: Path, workers: Workers, shelf: Shelf
+) -> None:
+    """By the process the monitor starts; the file has been mended meanwhile, the other
+    one has not."""
     library = Library(tmp_path / "library")
     first, second, *_ = library.add(BAD, BAD, *epubs(range(2)))
     assert workers.run(library.root, shelf)[0] == 1
     ledger = workers.state_dir / LEDGER_NAME
     found = failures.failed_files(ledger, 1, None, 10)
-    assert [row.file for row in found] == [FileId(BookId(first), "EPUB"), FileId(BookId(second), "EPUB")]
-    assert [row.file for row in failures.failed_files(ledger, 1, found[0].file, 10)] == [found[1].file]
+    assert [row.file for row in found] == [
+        FileId(BookId(first), "EPUB"),
+        FileId(BookId(second), "EPUB"),
+    ]
+    assert [
+        row.file for row in failures.failed_files(ledger, 1, found[0].file, 10)
+    ] == [found[1].file]
     titles = failures.titles(library.root, [BookId(first), BookId(99)])
     assert titles == {first: "<script>alert(1)</script>"}
     library.file(first).write_bytes(epub(50))
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "migration.commands.retry", "--state-dir", str(workers.state_dir)),
+            *(
+                sys.executable,
+                "-m",
+                "migration.commands.retry",
+                "--state-dir",
+                str(workers.state_dir),
+            ),
             *(f"{first}:EPUB", "77:PDF"),
         ],
         cwd=PROJECT,
@@ -93,44 +129,72 @@ def test_one_failed_file_is_tried_again_and_the_equation_holds(tmp_path: Path, w
         timeout=60,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (0, "1 files are pending again\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "1 files are pending again\n"), (
+        done.stderr
+    )
     assert workers.run(library.root, shelf)[0] == 1
     after = totals.read(ledger)
     assert after is not None
-    assert (after.pass_id, after.counts.uploaded, after.counts.failed, dict(after.failed)) == (2, 1, 1, {"empty": 1})
+    assert (
+        after.pass_id,
+        after.counts.uploaded,
+        after.counts.failed,
+        dict(after.failed),
+    ) == (2, 1, 1, {"empty": 1})
     assert totals.proved(ledger, 2)
 
 
 def test_files_of_an_open_pass_reopen_their_range(tmp_path: Path) -> None:
-    """Counters, tallies and ranges in one transaction; a range that nobody failed in stays closed."""
+    """Counters, tallies and ranges in one transaction; a range that nobody failed in
+    stays closed."""
     state = State(tmp_path)
     state.failed(4)
     state.sql("UPDATE passes SET discovered = 4, failed = 4")
-    state.sql("INSERT INTO tallies VALUES (1, 'failed', 'too big', 2), (1, 'failed', 'empty', 2)")
+    state.sql(
+        "INSERT INTO tallies VALUES (1, 'failed', 'too big', 2), (1, 'failed', 'empty', 2)"
+    )
     state.sql("INSERT INTO ranges VALUES (1, 1, 3, 'x', '2026-11-24T00:00:00+00:00')")
     state.sql("INSERT INTO ranges VALUES (1, 4, 4, 'x', '2026-11-24T00:00:00+00:00')")
-    files = [FileId(BookId(1), "EPUB"), FileId(BookId(3), "EPUB"), FileId(BookId(9), "EPUB")]
+    files = [
+        FileId(BookId(1), "EPUB"),
+        FileId(BookId(3), "EPUB"),
+        FileId(BookId(9), "EPUB"),
+    ]
     assert retry.retry(tmp_path, files) == 2
     assert retry.retry(tmp_path, files) == 0
     found = totals.read(tmp_path / LEDGER_NAME)
     assert found is not None
-    assert (found.counts.failed, found.counts.pending, dict(found.failed)) == (2, 2, {"empty": 2})
+    assert (found.counts.failed, found.counts.pending, dict(found.failed)) == (
+        2,
+        2,
+        {"empty": 2},
+    )
     assert found.counts.balanced()
     with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as db:
-        assert db.execute("SELECT first_id, owner, closed_at IS NULL FROM ranges").fetchall() == [
+        assert db.execute(
+            "SELECT first_id, owner, closed_at IS NULL FROM ranges"
+        ).fetchall() == [
             (1, None, 1),
             (4, "x", 0),
         ]
     assert retry.retry(tmp_path, None) == 2
     everything = totals.read(tmp_path / LEDGER_NAME)
     assert everything is not None
-    assert (everything.counts.failed, everything.counts.pending, dict(everything.failed)) == (0, 4, {})
+    assert (
+        everything.counts.failed,
+        everything.counts.pending,
+        dict(everything.failed),
+    ) == (0, 4, {})
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["--all", "1:EPUB"], ["x"], ["1"], ["1:"], [":EPUB"], ["9" * 30 + ":EPUB"]], ids=str
+    "arguments",
+    [[], ["--all", "1:EPUB"], ["x"], ["1"], ["1:"], [":EPUB"], ["9" * 30 + ":EPUB"]],
+    ids=str,
 )
-def test_wrong_usage_of_retry(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_of_retry(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Status 2 and a sentence."""
     with pytest.raises(SystemExit) as ended:
         retry.main(["--state-dir", str(tmp_path), *arguments])

@@ -1,4 +1,5 @@
-"""What is left out is said: in the log, the summary, the report, and not_carried.jsonl."""
+"""What is left out is said: in the log, the summary, the report, and
+not_carried.jsonl."""
 
 import csv
 import io
@@ -39,7 +40,12 @@ def colour_of(shelf: Shelf, ebook_id: int) -> tuple[int, ...]:
     with shelf.session() as session:
         answer = session.get(f"{shelf.url}/api/ebooks/{ebook_id}/cover", timeout=20)
     assert answer.status_code == 200, answer.text
-    mean = Image.open(io.BytesIO(answer.content)).convert("RGB").resize((1, 1)).getpixel((0, 0))
+    mean = (
+        Image.open(io.BytesIO(answer.content))
+        .convert("RGB")
+        .resize((1, 1))
+        .getpixel((0, 0))
+    )
     assert isinstance(mean, tuple)
     return tuple(int(part) for part in mean)
 
@@ -50,7 +56,8 @@ def near(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
 
 
 class Odd:
-    """A library with one book of every kind, and a server that has one of its files already."""
+    """A library with one book of every kind, and a server that has one of its files
+    already."""
 
     def __init__(self, root: Path, shelf: Shelf) -> None:
         self.library = Library(root / "library")
@@ -58,17 +65,37 @@ class Odd:
         other = Library(root / "other")
         other.add(Made(title="Held by Another", files={"EPUB": held}))
         assert Workers(root / "other-state").run(other.root, shelf)[0] == 0
-        names = ("plain", "adopted", "conflict", "two", "empty", "held", "no cover", "empty cover", "bad cover", "data")
-        ids = self.library.add(*(self._made(name, number, held) for number, name in enumerate(names)))
+        names = (
+            "plain",
+            "adopted",
+            "conflict",
+            "two",
+            "empty",
+            "held",
+            "no cover",
+            "empty cover",
+            "bad cover",
+            "data",
+        )
+        ids = self.library.add(
+            *(self._made(name, number, held) for number, name in enumerate(names))
+        )
         self.id = dict(zip(names, ids, strict=True))
         self._spoil()
 
     @staticmethod
     def _made(name: str, number: int, held: bytes) -> Made:
         if name == "empty":
-            return Made(title="Wanted", tags=("Wish",), comments="to be bought", rating=8)
+            return Made(
+                title="Wanted", tags=("Wish",), comments="to be bought", rating=8
+            )
         if name == "held":
-            return Made(title="Held by Another", files={"EPUB": held}, comments="mine", series="A Series")
+            return Made(
+                title="Held by Another",
+                files={"EPUB": held},
+                comments="mine",
+                series="A Series",
+            )
         return Made(title=f"Odd {name}", files={"EPUB": epub(number, title=name)})
 
     def folder(self, name: str) -> Path:
@@ -82,8 +109,14 @@ class Odd:
         self._rename("conflict", "file.sync-conflict-20240101-120000-ABCDEFG.epub")
         self._rename("two", "one.epub")
         (self.folder("two") / "other.epub").write_bytes(b"another candidate")
-        for name, data in (("no cover", None), ("empty cover", b""), ("bad cover", b"<no picture>")):
-            self.library.sql("UPDATE books SET has_cover = 1 WHERE id = ?", (self.id[name],))
+        for name, data in (
+            ("no cover", None),
+            ("empty cover", b""),
+            ("bad cover", b"<no picture>"),
+        ):
+            self.library.sql(
+                "UPDATE books SET has_cover = 1 WHERE id = ?", (self.id[name],)
+            )
             if data is not None:
                 (self.folder(name) / "cover.jpg").write_bytes(data)
         (self.folder("data") / "data" / "notes").mkdir(parents=True)
@@ -96,9 +129,14 @@ class Odd:
 
 #: What every pass over the odd library must count.
 NOTICED = {
-    Kind.ADOPTED: 1, Kind.CONFLICTED: 1, Kind.AMBIGUOUS: 1, Kind.WITHOUT_FILES: 1, Kind.THERE_ALREADY: 1,
-    Kind.COVER_MISSING: 3, Kind.DATA_FILES: 1,
-}  # fmt: skip
+    Kind.ADOPTED: 1,
+    Kind.CONFLICTED: 1,
+    Kind.AMBIGUOUS: 1,
+    Kind.WITHOUT_FILES: 1,
+    Kind.THERE_ALREADY: 1,
+    Kind.COVER_MISSING: 3,
+    Kind.DATA_FILES: 1,
+}
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +162,10 @@ def lines(state_dir: Path) -> list[logs.LogLine]:
 
 def records(state_dir: Path) -> dict[int, dict[str, Any]]:
     """not_carried.jsonl by book."""
-    rows = [json.loads(row) for row in (state_dir / not_carried.NAME).read_text("utf-8").splitlines()]
+    rows = [
+        json.loads(row)
+        for row in (state_dir / not_carried.NAME).read_text("utf-8").splitlines()
+    ]
     assert len({row["book_id"] for row in rows}) == len(rows), "a book has two lines"
     return {row["book_id"]: row for row in rows}
 
@@ -132,23 +173,47 @@ def records(state_dir: Path) -> dict[int, dict[str, Any]]:
 @pytest.mark.parametrize(
     ("name", "level", "words"),
     [
-        ("adopted", "INFO", "is not in the library; 'Author/Book (2)/Another Name.epub' was taken instead"),
-        ("conflict", "WARNING", "a copy that a synchronising program made of a conflict: is it the right version?"),
-        ("two", "WARNING", "2 files there could be it ('one.epub', 'other.epub'); leave one, or give it that name"),
+        (
+            "adopted",
+            "INFO",
+            "is not in the library; 'Author/Book (2)/Another Name.epub' was taken instead",
+        ),
+        (
+            "conflict",
+            "WARNING",
+            "a copy that a synchronising program made of a conflict: is it the right version?",
+        ),
+        (
+            "two",
+            "WARNING",
+            "2 files there could be it ('one.epub', 'other.epub'); leave one, or give it that name",
+        ),
         ("empty", "INFO", "'Wanted' has no file; its metadata is not carried"),
-        ("held", "INFO", "its files are on the server already, in ebook 1; its metadata is not carried"),
+        (
+            "held",
+            "INFO",
+            "its files are on the server already, in ebook 1; its metadata is not carried",
+        ),
         ("no cover", "WARNING", "cover.jpg' is not in the library"),
         ("empty cover", "WARNING", "cover.jpg' has 0 bytes"),
-        ("bad cover", "WARNING", "cover missing, empty or no picture: it is no picture"),
+        (
+            "bad cover",
+            "WARNING",
+            "cover missing, empty or no picture: it is no picture",
+        ),
         ("data", "INFO", "extra data files not carried: map.pdf, notes/a.txt"),
     ],
 )
-def test_the_log_says_each_once(odd: tuple[Odd, Workers, Shelf], name: str, level: str, words: str) -> None:
+def test_the_log_says_each_once(
+    odd: tuple[Odd, Workers, Shelf], name: str, level: str, words: str
+) -> None:
     """With the book, the reason, and a level that says whether somebody should look."""
     case, workers, _shelf = odd
     number = case.id[name]
     mine = [
-        line for line in lines(workers.state_dir) if f"Book {number}" in line.message or f" {number}/" in line.message
+        line
+        for line in lines(workers.state_dir)
+        if f"Book {number}" in line.message or f" {number}/" in line.message
     ]
     assert [line.level for line in mine if words in line.message] == [level], mine
 
@@ -156,11 +221,16 @@ def test_the_log_says_each_once(odd: tuple[Odd, Workers, Shelf], name: str, leve
 def test_the_plain_book_is_not_mentioned(odd: tuple[Odd, Workers, Shelf]) -> None:
     """Nothing is said of what is as it should be."""
     case, workers, _shelf = odd
-    assert not [line for line in lines(workers.state_dir) if f"Book {case.id['plain']}:" in line.message]
+    assert not [
+        line
+        for line in lines(workers.state_dir)
+        if f"Book {case.id['plain']}:" in line.message
+    ]
 
 
 def test_summary_report_and_log_count_the_same(odd: tuple[Odd, Workers, Shelf]) -> None:
-    """The totals, the table at the end, the lines of the log's end, the page and its JSON."""
+    """The totals, the table at the end, the lines of the log's end, the page and its
+    JSON."""
     case, workers, _shelf = odd
     found = totals.read(workers.state_dir / LEDGER_NAME)
     assert found is not None
@@ -187,20 +257,41 @@ def test_metadata_that_was_not_carried_is_kept(odd: tuple[Odd, Workers, Shelf]) 
     kept = records(workers.state_dir)
     wanted, held = kept[case.id["empty"]], kept[case.id["held"]]
     assert (wanted["ebook_id"], wanted["title"]) == (None, "Wanted")
-    fields = {key: wanted["not_carried"][key] for key in ("authors", "tags", "rating", "languages", "comments")}
+    fields = {
+        key: wanted["not_carried"][key]
+        for key in ("authors", "tags", "rating", "languages", "comments")
+    }
     assert fields == {
-        "authors": ["Jane Doe"], "tags": ["Wish"], "rating": 8, "languages": ["eng"], "comments": "to be bought",
-    }  # fmt: skip
-    assert (held["ebook_id"], held["not_carried"]["series"], held["not_carried"]["comments"]) == (1, "A Series", "mine")
-    assert kept[case.id["data"]]["not_carried"]["data files"] == ["map.pdf", "notes/a.txt"]
+        "authors": ["Jane Doe"],
+        "tags": ["Wish"],
+        "rating": 8,
+        "languages": ["eng"],
+        "comments": "to be bought",
+    }
+    assert (
+        held["ebook_id"],
+        held["not_carried"]["series"],
+        held["not_carried"]["comments"],
+    ) == (1, "A Series", "mine")
+    assert kept[case.id["data"]]["not_carried"]["data files"] == [
+        "map.pdf",
+        "notes/a.txt",
+    ]
     assert "no picture" in kept[case.id["bad cover"]]["not_carried"]["cover"]
     assert "is not in the library" in kept[case.id["no cover"]]["not_carried"]["cover"]
 
 
-def test_the_map_names_the_ebook_that_holds_a_file(odd: tuple[Odd, Workers, Shelf], tmp_path: Path) -> None:
+def test_the_map_names_the_ebook_that_holds_a_file(
+    odd: tuple[Odd, Workers, Shelf], tmp_path: Path
+) -> None:
     """Also of a file that was there already; its source is not ours."""
     case, workers, shelf = odd
-    assert workers.run(case.library.root, shelf, "--export-map", str(tmp_path / "map.csv"))[0] == 0
+    assert (
+        workers.run(
+            case.library.root, shelf, "--export-map", str(tmp_path / "map.csv")
+        )[0]
+        == 0
+    )
     written = (tmp_path / "map.csv").read_text("utf-8").splitlines()
     rows = {int(row["calibre_id"]): row for row in csv.DictReader(written)}
     held, plain = rows[case.id["held"]], rows[case.id["plain"]]
@@ -209,11 +300,16 @@ def test_the_map_names_the_ebook_that_holds_a_file(odd: tuple[Odd, Workers, Shel
     assert plain["source_id"]
 
 
-def test_a_further_pass_counts_them_again_and_writes_nothing_twice(odd: tuple[Odd, Workers, Shelf]) -> None:
-    """What stands is counted in every pass; what was mended is forgotten; no line of metadata is repeated."""
+def test_a_further_pass_counts_them_again_and_writes_nothing_twice(
+    odd: tuple[Odd, Workers, Shelf],
+) -> None:
+    """What stands is counted in every pass; what was mended is forgotten; no line of
+    metadata is repeated."""
     case, workers, shelf = odd
     before = (workers.state_dir / not_carried.NAME).read_bytes()
-    conflicted = case.folder("conflict") / "file.sync-conflict-20240101-120000-ABCDEFG.epub"
+    conflicted = (
+        case.folder("conflict") / "file.sync-conflict-20240101-120000-ABCDEFG.epub"
+    )
     conflicted.rename(case.library.file(case.id["conflict"]))
     try:
         code, said = workers.run(case.library.root, shelf)
@@ -222,47 +318,74 @@ def test_a_further_pass_counts_them_again_and_writes_nothing_twice(odd: tuple[Od
         case.library.file(case.id["conflict"]).rename(conflicted)
     found = totals.read(workers.state_dir / LEDGER_NAME)
     assert found is not None
-    wanted = {kind.value: n for kind, n in NOTICED.items() if kind is not Kind.CONFLICTED}
+    wanted = {
+        kind.value: n for kind, n in NOTICED.items() if kind is not Kind.CONFLICTED
+    }
     assert (found.pass_id, dict(found.noticed)) == (2, wanted)
     assert (workers.state_dir / not_carried.NAME).read_bytes() == before
 
 
-def test_a_ledger_of_the_version_before_learns_which_ebook_holds_a_file(tmp_path: Path) -> None:
-    """The hashes of files we sent get their ebooks, the others stay unknown; and notices can be kept."""
+def test_a_ledger_of_the_version_before_learns_which_ebook_holds_a_file(
+    tmp_path: Path,
+) -> None:
+    """The hashes of files we sent get their ebooks, the others stay unknown; and
+    notices can be kept."""
     path = tmp_path / LEDGER_NAME
     ours, others = b"\1" * 20, b"\2" * 20
     with closing(sqlite3.connect(path)) as db, db:
         db.executescript((FIXTURES / "ledger_v2.sql").read_text("utf-8"))
         db.execute("PRAGMA user_version = 2")
-        db.execute("INSERT INTO books (book_id, working_title, ebook_id) VALUES (7, 'A ~1-7', 70)")
+        db.execute(
+            "INSERT INTO books (book_id, working_title, ebook_id) VALUES (7, 'A ~1-7', 70)"
+        )
         for kind, sha1, source in (("EPUB", ours, 5), ("PDF", others, None)):
             db.execute("INSERT INTO hashes (sha1, size) VALUES (?, 9)", (sha1,))
             db.execute(
-                "INSERT INTO files (book_id, format, size, mtime_ns, outcome, pass_id, sha1, source_id)"
+                "INSERT INTO files (book_id, format, size, mtime_ns, outcome, "
+                "pass_id, sha1, source_id)"
                 " VALUES (7, ?, 9, 1, 'duplicate', 1, ?, ?)",
                 (kind, sha1, source),
             )
     LedgerDatabase(path).close()
     with closing(sqlite3.connect(path)) as db:
-        assert db.execute("SELECT sha1, ebook_id FROM hashes ORDER BY sha1").fetchall() == [(ours, 70), (others, None)]
+        assert db.execute(
+            "SELECT sha1, ebook_id FROM hashes ORDER BY sha1"
+        ).fetchall() == [(ours, 70), (others, None)]
         assert db.execute("SELECT COUNT(*) FROM notices").fetchone() == (0,)
 
 
-def test_a_copy_of_our_own_is_known_by_its_ebook(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:
-    """Two books with the same bytes: the second has no ebook, and the map and its line name the first one's."""
+def test_a_copy_of_our_own_is_known_by_its_ebook(
+    tmp_path: Path, shelf: Shelf, workers: Workers
+) -> None:
+    """Two books with the same bytes: the second has no ebook, and the map and its line
+    name the first one's."""
     library = Library(tmp_path / "library")
-    library.add(Made(title="First", files={"EPUB": epub(1)}), Made(title="Second, alike", files={"EPUB": epub(1)}))
+    library.add(
+        Made(title="First", files={"EPUB": epub(1)}),
+        Made(title="Second, alike", files={"EPUB": epub(1)}),
+    )
     code, said = workers.run(library.root, shelf, "--parallel-uploads", "1")
     assert code == 0, said
-    assert workers.run(library.root, shelf, "--export-map", str(tmp_path / "map.csv"))[0] == 0
-    rows = [row.split(",") for row in (tmp_path / "map.csv").read_text("utf-8").splitlines()[1:]]
+    assert (
+        workers.run(library.root, shelf, "--export-map", str(tmp_path / "map.csv"))[0]
+        == 0
+    )
+    rows = [
+        row.split(",")
+        for row in (tmp_path / "map.csv").read_text("utf-8").splitlines()[1:]
+    ]
     assert [row[3:] for row in rows] == [["1", "1"], ["1", ""]]
     assert records(workers.state_dir)[2]["ebook_id"] == 1
 
 
-@pytest.mark.parametrize("inside", [True, False], ids=["a cover in the EPUB", "none in the EPUB"])
-def test_calibres_cover_wins(tmp_path: Path, shelf: Shelf, workers: Workers, inside: bool) -> None:
-    """Whatever picture the file has; and an ebook without a cover of Calibre's keeps the one of the file."""
+@pytest.mark.parametrize(
+    "inside", [True, False], ids=["a cover in the EPUB", "none in the EPUB"]
+)
+def test_calibres_cover_wins(
+    tmp_path: Path, shelf: Shelf, workers: Workers, inside: bool
+) -> None:
+    """Whatever picture the file has; and an ebook without a cover of Calibre's keeps
+    the one of the file."""
     library = Library(tmp_path / "library")
     own = picture(BLUE, "PNG") if inside else b""
     with_cover, without = library.add(
@@ -276,4 +399,6 @@ def test_calibres_cover_wins(tmp_path: Path, shelf: Shelf, workers: Workers, ins
     assert near(colour_of(shelf, with_cover), RED)
     if inside:
         assert near(colour_of(shelf, without), BLUE)
-    assert not [line for line in lines(workers.state_dir) if line.message.startswith("Book ")]
+    assert not [
+        line for line in lines(workers.state_dir) if line.message.startswith("Book ")
+    ]

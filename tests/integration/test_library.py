@@ -16,7 +16,14 @@ from pathlib import Path
 import pytest
 
 from migration.calibre.library import CalibreLibrary
-from migration.errors import LibraryUnreadable, MissingFile, NotRegular, OutsideLibrary, Rejected, Unreadable
+from migration.errors import (
+    LibraryUnreadable,
+    MissingFile,
+    NotRegular,
+    OutsideLibrary,
+    Rejected,
+    Unreadable,
+)
 from migration.model import Author, Book, Problem
 from tests.conftest import FIXTURES, PROJECT, needs
 from tests.support.librarykit import Library, Made, crash_a_writer, epub
@@ -34,7 +41,9 @@ def library(tmp_path: Path) -> Library:
 
 def books_of(root: Path, *, timeout: float = 10.0) -> list[Book]:
     """All books of a library."""
-    with CalibreLibrary(root, root.parent / "private", busy_timeout_seconds=timeout) as opened:
+    with CalibreLibrary(
+        root, root.parent / "private", busy_timeout_seconds=timeout
+    ) as opened:
         return opened.read_books(1, opened.highest_book_id())
 
 
@@ -47,31 +56,49 @@ def state_of(root: Path) -> dict[str, tuple[int, int, str]]:
     """Every file with its size, mtime and hash."""
     return {
         str(path.relative_to(root)): (
-            path.stat().st_size, path.stat().st_mtime_ns, hashlib.sha1(path.read_bytes()).hexdigest(),
+            path.stat().st_size,
+            path.stat().st_mtime_ns,
+            hashlib.sha1(path.read_bytes()).hexdigest(),
         )
         for path in sorted(root.rglob("*"))
         if path.is_file()
-    }  # fmt: skip
+    }
 
 
 def test_a_real_library_is_read_as_calibre_lists_it(small_library: Path) -> None:
-    """201 books: titles, authors, series, languages, tags, ratings, formats and custom columns."""
-    listed = {book["id"]: book for book in json.loads((FIXTURES / "lib_small.expected.json").read_text("utf-8"))}
+    """201 books: titles, authors, series, languages, tags, ratings, formats and custom
+    columns."""
+    listed = {
+        book["id"]: book
+        for book in json.loads(
+            (FIXTURES / "lib_small.expected.json").read_text("utf-8")
+        )
+    }
     before = state_of(small_library)
     books = books_of(small_library)
     assert [book.id for book in books] == sorted(listed)
     for book in books:
         calibre = listed[book.id]
-        assert (book.title, [author.name for author in book.authors], book.series, list(book.languages)) == (
-            calibre["title"], calibre["authors"].split(" & "), calibre.get("series"), calibre.get("languages", []),
-        )  # fmt: skip
+        assert (
+            book.title,
+            [author.name for author in book.authors],
+            book.series,
+            list(book.languages),
+        ) == (
+            calibre["title"],
+            calibre["authors"].split(" & "),
+            calibre.get("series"),
+            calibre.get("languages", []),
+        )
         assert sorted(book.tags) == sorted(calibre.get("tags", []))
         assert book.rating == calibre.get("rating")
         assert {file.id.format for file in book.files} == set(calibre.get("sha1", {}))
         assert [file.problem for file in book.files if file.problem] == []
         assert (book.cover is not None) == bool(calibre.get("cover"))
         assert book.extras.get("#read") == calibre.get("*read")
-        assert sorted(str(value) for value in _list(book.extras.get("#genre"))) == sorted(calibre.get("*genre") or [])
+        assert sorted(
+            str(value) for value in _list(book.extras.get("#genre"))
+        ) == sorted(calibre.get("*genre") or [])
     assert state_of(small_library) == before
 
 
@@ -82,13 +109,19 @@ def _list(value: object) -> list[object]:
 def test_the_bytes_of_a_real_library_are_those_calibre_has(small_library: Path) -> None:
     """Every file opened through the safe way has its SHA-1."""
     listed = {
-        book["id"]: book["sha1"] for book in json.loads((FIXTURES / "lib_small.expected.json").read_text("utf-8"))
+        book["id"]: book["sha1"]
+        for book in json.loads(
+            (FIXTURES / "lib_small.expected.json").read_text("utf-8")
+        )
     }
     with CalibreLibrary(small_library, small_library.parent / "private") as opened:
         for book in opened.read_books(1, 50):
             for file in book.files:
                 with opened.open_file(file.path) as stream:
-                    assert hashlib.sha1(stream.read()).hexdigest() == listed[book.id][file.id.format]
+                    assert (
+                        hashlib.sha1(stream.read()).hexdigest()
+                        == listed[book.id][file.id.format]
+                    )
 
 
 def test_ranges_hold_whole_books_in_order(tmp_path: Path) -> None:
@@ -98,7 +131,11 @@ def test_ranges_hold_whole_books_in_order(tmp_path: Path) -> None:
     made.sql("DELETE FROM books WHERE id IN (2, 3, 9)")
     with CalibreLibrary(made.root, tmp_path / "private") as opened:
         assert opened.highest_book_id() == 10
-        assert [opened.last_id_of_range(0, 3), opened.last_id_of_range(5, 3), opened.last_id_of_range(10, 3)] == [
+        assert [
+            opened.last_id_of_range(0, 3),
+            opened.last_id_of_range(5, 3),
+            opened.last_id_of_range(10, 3),
+        ] == [
             5,
             8,
             None,
@@ -106,7 +143,7 @@ def test_ranges_hold_whole_books_in_order(tmp_path: Path) -> None:
         assert [book.id for book in opened.read_books(2, 8)] == [4, 5, 6, 7, 8]
 
 
-# -- the database ---------------------------------------------------------------------------------------------------
+# -- the database ----------------------------------------------------------------------
 
 
 def truncated(library: Library) -> None:
@@ -127,7 +164,9 @@ def corrupt_page(library: Library) -> None:
 
 def not_a_database(library: Library) -> None:
     """A text."""
-    (library.root / "metadata.db").write_text("hello, I am not a database at all\n" * 200)
+    (library.root / "metadata.db").write_text(
+        "hello, I am not a database at all\n" * 200
+    )
 
 
 def empty_file(library: Library) -> None:
@@ -205,8 +244,11 @@ def test_reading_holds_no_lock(library: Library) -> None:
             calibre.execute("COMMIT")
 
 
-def test_a_hot_journal_is_recovered_in_a_private_copy(library: Library, tmp_path: Path) -> None:
-    """Uncommitted rows are not seen; the original keeps its journal; a second worker uses the same copy."""
+def test_a_hot_journal_is_recovered_in_a_private_copy(
+    library: Library, tmp_path: Path
+) -> None:
+    """Uncommitted rows are not seen; the original keeps its journal; a second worker
+    uses the same copy."""
     crash_a_writer(library, "journal")
     assert (library.root / "metadata.db-journal").exists()
     before = state_of(library.root)
@@ -239,11 +281,12 @@ def test_newer_and_older_schemas_are_read(library: Library) -> None:
     ]
 
 
-# -- rows -----------------------------------------------------------------------------------------------------------
+# -- rows ------------------------------------------------------------------------------
 
 
 def test_absurd_rows_never_stop_the_reading(library: Library) -> None:
-    """NULs, BLOBs, numbers as text, infinities, year 101, huge texts, no author: read, cleaned, or left out."""
+    """NULs, BLOBs, numbers as text, infinities, year 101, huge texts, no author: read,
+    cleaned, or left out."""
     library.add(
         Made(title="x" * 100_000, comments="<p>" + "c" * 5_000_000),
         Made(title="No author", authors=()),
@@ -252,18 +295,30 @@ def test_absurd_rows_never_stop_the_reading(library: Library) -> None:
     library.sql("DROP TRIGGER IF EXISTS books_update_trg")
     library.sql("UPDATE books SET title = x'00ff41', series_index = 9e999 WHERE id = 1")
     library.sql("UPDATE books SET pubdate = '0101-01-01 00:00:00+00:00' WHERE id = 1")
-    library.sql("UPDATE books SET series_index = 'many', timestamp = 5, uuid = x'ff' WHERE id = 4")
-    library.sql("UPDATE authors SET name = CAST(x'4a00ff' AS TEXT), sort = NULL WHERE id = 1")
+    library.sql(
+        "UPDATE books SET series_index = 'many', timestamp = 5, uuid = x'ff' WHERE id = 4"
+    )
+    library.sql(
+        "UPDATE authors SET name = CAST(x'4a00ff' AS TEXT), sort = NULL WHERE id = 1"
+    )
     first, long, nobody, odd = books_of(library.root)
-    assert (first.title, first.series_index, "pubdate" in first.extras) == ("\ufffdA", float("inf"), False)
+    assert (first.title, first.series_index, "pubdate" in first.extras) == (
+        "\ufffdA",
+        float("inf"),
+        False,
+    )
     assert first.authors == (Author("J\ufffd", ""),)
     assert (len(long.title), len(str(long.extras["comments"]))) == (100_000, 5_000_003)
     assert nobody.authors == ()
-    assert (odd.series_index, odd.extras["timestamp"], odd.extras["uuid"]) == (None, "5", "\ufffd")
+    assert (odd.series_index, odd.extras["timestamp"], odd.extras["uuid"]) == (
+        None,
+        "5",
+        "\ufffd",
+    )
     json.dumps([book.extras for book in (first, long, nobody, odd)], allow_nan=False)
 
 
-# -- files ----------------------------------------------------------------------------------------------------------
+# -- files -----------------------------------------------------------------------------
 
 
 def gone(path: Path) -> None:
@@ -340,7 +395,9 @@ def unix_socket(path: Path) -> None:
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
-def test_a_file_that_is_none_is_reported(library: Library, damage: Callable[[Path], None], reason: str) -> None:
+def test_a_file_that_is_none_is_reported(
+    library: Library, damage: Callable[[Path], None], reason: str
+) -> None:
     """With a sentence that names it; it is not opened even when asked for."""
     damage(library.file(1))
     found = problem_of(library.root)
@@ -358,12 +415,21 @@ def test_a_file_that_is_none_is_reported(library: Library, damage: Callable[[Pat
 @pytest.mark.parametrize(
     ("path", "name"),
     [
-        ("../../../etc", "hostname"), ("/etc", "hostname"), ("", "metadata"), ("Author/../../x", "file"), ("..", "x"),
-        (".", "metadata"), ("Author/Book (1)", "../../metadata"), ("Author//Book (1)", "file"), ("Author/Book (1)", ""),
+        ("../../../etc", "hostname"),
+        ("/etc", "hostname"),
+        ("", "metadata"),
+        ("Author/../../x", "file"),
+        ("..", "x"),
+        (".", "metadata"),
+        ("Author/Book (1)", "../../metadata"),
+        ("Author//Book (1)", "file"),
+        ("Author/Book (1)", ""),
         ("Author/Book (1)\x00", "file"),
     ],
-)  # fmt: skip
-def test_a_path_that_leaves_the_library_is_never_opened(library: Library, path: str, name: str) -> None:
+)
+def test_a_path_that_leaves_the_library_is_never_opened(
+    library: Library, path: str, name: str
+) -> None:
     """In `books.path` or in `data.name`."""
     library.sql("DROP TRIGGER IF EXISTS books_update_trg")
     library.sql("UPDATE books SET path = ?, has_cover = 1", (path,))
@@ -374,10 +440,15 @@ def test_a_path_that_leaves_the_library_is_never_opened(library: Library, path: 
     assert books_of(library.root)[0].cover is None
 
 
-@pytest.mark.parametrize("path", [b"/etc/passwd", b"../x", b"", b"a/../b", b"a\0b", b"./metadata.db"])
+@pytest.mark.parametrize(
+    "path", [b"/etc/passwd", b"../x", b"", b"a/../b", b"a\0b", b"./metadata.db"]
+)
 def test_no_path_opens_anything_outside(library: Library, path: bytes) -> None:
     """The last line of defence."""
-    with CalibreLibrary(library.root, library.root.parent / "private") as opened, pytest.raises(OutsideLibrary):
+    with (
+        CalibreLibrary(library.root, library.root.parent / "private") as opened,
+        pytest.raises(OutsideLibrary),
+    ):
         opened.open_file(path)
 
 
@@ -393,7 +464,8 @@ def test_a_file_of_another_case_or_normalisation_is_found(library: Library) -> N
 
 
 def test_a_library_in_another_normal_form_is_found(library: Library) -> None:
-    """Copied from a Mac, every folder and file is spelled NFD; then one folder changes its case too."""
+    """Copied from a Mac, every folder and file is spelled NFD; then one folder changes
+    its case too."""
     author, book = library.root / "Zo\u00eb", "\u017dlu\u0165 (1)"
     (library.root / "Author").rename(author)
     (author / "Book (1)").rename(author / book)
@@ -402,7 +474,11 @@ def test_a_library_in_another_normal_form_is_found(library: Library) -> None:
     for path in sorted(library.root.rglob("*"), key=lambda path: -len(path.parts)):
         path.rename(path.with_name(unicodedata.normalize("NFD", path.name)))
     found = books_of(library.root)[0].files[0]
-    assert (found.problem, found.size, "was taken instead" in found.note) == (None, size, True)
+    assert (found.problem, found.size, "was taken instead" in found.note) == (
+        None,
+        size,
+        True,
+    )
     assert found.path.startswith("Zoe\u0308/Z\u030c".encode())
     (author,) = [path for path in library.root.iterdir() if path.is_dir()]
     author.rename(author.with_name("ZOE\u0308"))
@@ -422,7 +498,8 @@ def test_of_several_strangers_none_is_taken(library: Library) -> None:
     (path.parent / "._c.epub").write_bytes(b"hidden")
     assert problem_of(library.root) == Problem(
         "missing",
-        "'Author/Book (1)/file.epub' is not in the library; 2 files there could be it ('a.epub', 'b.epub'); "
+        "'Author/Book (1)/file.epub' is not in the library; 2 files there could be "
+        "it ('a.epub', 'b.epub'); "
         "leave one, or give it that name",
     )
 
@@ -431,7 +508,8 @@ def test_an_unreadable_file_is_reported_when_it_is_opened(library: Library) -> N
     """As another user than root."""
     library.file(1).chmod(0)
     script = (
-        "import os, sys\nfrom pathlib import Path\nfrom migration.calibre.library import CalibreLibrary\n"
+        "import os, sys\nfrom pathlib import Path\nfrom migration.calibre.library "
+        "import CalibreLibrary\n"
         "from migration.errors import Unreadable\n"
         "os.getuid() or (os.setgroups([]), os.setgid(65534), os.setuid(65534))\n"
         "with CalibreLibrary(Path(sys.argv[1]), Path('/nonexistent')) as opened:\n"
@@ -439,13 +517,23 @@ def test_an_unreadable_file_is_reported_when_it_is_opened(library: Library) -> N
         "    except Unreadable as error:\n        print('unreadable', error)\n"
     )
     for folder in (library.root, *library.root.parents):
-        if folder.stat().st_uid == os.getuid() and folder.stat().st_mode & 0o005 != 0o005 and folder != Path("/"):
+        if (
+            folder.stat().st_uid == os.getuid()
+            and folder.stat().st_mode & 0o005 != 0o005
+            and folder != Path("/")
+        ):
             folder.chmod(folder.stat().st_mode | 0o055)
     done = subprocess.run(
-        [sys.executable, "-c", script, str(library.root)], cwd=PROJECT, capture_output=True, text=True, timeout=60,
+        [sys.executable, "-c", script, str(library.root)],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=60,
         check=False,
-    )  # fmt: skip
-    assert done.stdout.startswith("unreadable 'Author/Book (1)/file.epub' cannot be read"), done.stderr
+    )
+    assert done.stdout.startswith(
+        "unreadable 'Author/Book (1)/file.epub' cannot be read"
+    ), done.stderr
     assert issubclass(Unreadable, Rejected)
 
 
@@ -455,8 +543,12 @@ def test_calibre_can_use_the_library_while_it_is_open(library: Library) -> None:
     with CalibreLibrary(library.root, library.root.parent / "private") as opened:
         opened.read_books(1, 10)
         done = subprocess.run(
-            ["calibredb", "list", "--for-machine", "--with-library", str(library.root)], capture_output=True, text=True,
-            timeout=60, check=False, env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
-        )  # fmt: skip
+            ["calibredb", "list", "--for-machine", "--with-library", str(library.root)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
+        )
     assert done.returncode == 0, done.stderr
     assert [book["title"] for book in json.loads(done.stdout)] == ["One"]

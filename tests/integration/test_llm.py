@@ -1,4 +1,5 @@
-"""The debugger end to end: a worker that hangs, a server that speaks the OpenAI API with scripted answers."""
+"""The debugger end to end: a worker that hangs, a server that speaks the OpenAI API
+with scripted answers."""
 
 import json
 import os
@@ -41,7 +42,11 @@ def llm(watch: Watch) -> Iterator[Callable[..., ScriptedLlm]]:
 
     def start(*replies: Reply) -> ScriptedLlm:
         started.append(ScriptedLlm(*replies))
-        watch.more |= {"OPENAI_BASE_URL": started[-1].url, "OPENAI_API_KEY": KEY, "OPENAI_MODEL": "scripted"}
+        watch.more |= {
+            "OPENAI_BASE_URL": started[-1].url,
+            "OPENAI_API_KEY": KEY,
+            "OPENAI_MODEL": "scripted",
+        }
         return started[-1]
 
     yield start
@@ -49,24 +54,50 @@ def llm(watch: Watch) -> Iterator[Callable[..., ScriptedLlm]]:
         server.stop()
 
 
-def test_a_restart_with_a_diagnosis(watch: Watch, llm: Callable[..., ScriptedLlm]) -> None:
-    """Root cause, confidence, model and tokens in the history and in monitor.log; no secret anywhere."""
+def test_a_restart_with_a_diagnosis(
+    watch: Watch, llm: Callable[..., ScriptedLlm]
+) -> None:
+    """Root cause, confidence, model and tokens in the history and in monitor.log; no
+    secret anywhere."""
     server = llm(decision("restart", root_cause="next_range sleeps"))
     watch.run("--workers", "1", "--llm-enabled")
     (entry,) = watch.history()
     told = {
-        key: entry[key] for key in ("root_cause", "fix_type", "confidence", "llm_used", "model", "tokens", "verified")
+        key: entry[key]
+        for key in (
+            "root_cause",
+            "fix_type",
+            "confidence",
+            "llm_used",
+            "model",
+            "tokens",
+            "verified",
+        )
     }
     assert told == {
-        "root_cause": "next_range sleeps", "fix_type": "restart", "confidence": 0.9, "llm_used": True,
-        "model": "scripted", "tokens": 100, "verified": True,
-    }  # fmt: skip
+        "root_cause": "next_range sleeps",
+        "fix_type": "restart",
+        "confidence": 0.9,
+        "llm_used": True,
+        "model": "scripted",
+        "tokens": 100,
+        "verified": True,
+    }
     assert (
-        "the LLM says: next_range sleeps; fix: restart (confidence 0.90)" in (watch.state / "monitor.log").read_text()
+        "the LLM says: next_range sleeps; fix: restart (confidence 0.90)"
+        in (watch.state / "monitor.log").read_text()
     )
     (request,) = server.asked
-    assert (request["path"], request["auth"], request["model"]) == ("/v1/chat/completions", f"Bearer {KEY}", "scripted")
-    evidence = json.loads(str(request["messages"][1]["content"]).split("\n", 1)[1].rsplit("\n", 1)[0])  # type: ignore[index]
+    assert (request["path"], request["auth"], request["model"]) == (
+        "/v1/chat/completions",
+        f"Bearer {KEY}",
+        "scripted",
+    )
+    evidence = json.loads(
+        str(request["messages"][1]["content"])  # type: ignore[index]
+        .split("\n", 1)[1]
+        .rsplit("\n", 1)[0]
+    )
     assert any("in next_range" in line for line in evidence["python_stack"])
     assert "def next_range" in evidence["source_of_functions"]["next_range"]
     assert evidence["phase"] in ("initializing", "discovering")
@@ -79,9 +110,13 @@ def test_a_restart_with_a_diagnosis(watch: Watch, llm: Callable[..., ScriptedLlm
     watch.all_arrived_once()
 
 
-def test_settings_reach_the_worker_and_stay(watch: Watch, llm: Callable[..., ScriptedLlm]) -> None:
+def test_settings_reach_the_worker_and_stay(
+    watch: Watch, llm: Callable[..., ScriptedLlm]
+) -> None:
     """Both of them, really passed on, also after a further death."""
-    llm(decision("config_fix", config_changes={"parallel_uploads": 1, "batch_size": 10}))
+    llm(
+        decision("config_fix", config_changes={"parallel_uploads": 1, "batch_size": 10})
+    )
     watch.more["COOLDOWN_SECONDS"] = "0"
     process = watch.start("--workers", "1", "--llm-enabled")
     path = progress.progress_path(watch.state, 1)
@@ -97,16 +132,23 @@ def test_settings_reach_the_worker_and_stay(watch: Watch, llm: Callable[..., Scr
     first = seen.pid
     if psutil.pid_exists(first):
         psutil.Process(first).kill()
-        wait_for(lambda: (again := progress.read(path)) is not None and again.pid != first)
+        wait_for(
+            lambda: (again := progress.read(path)) is not None and again.pid != first
+        )
         assert settings() == (1, 10)
     _out, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
-    assert watch.history()[0]["config_changes"] == {"parallel_uploads": 1, "batch_size": 10}
+    assert watch.history()[0]["config_changes"] == {
+        "parallel_uploads": 1,
+        "batch_size": 10,
+    }
     assert watch.history()[0]["fix_type"] == "config_fix"
     watch.all_arrived_once()
 
 
-def test_code_is_proposed_and_never_run(watch: Watch, llm: Callable[..., ScriptedLlm]) -> None:
+def test_code_is_proposed_and_never_run(
+    watch: Watch, llm: Callable[..., ScriptedLlm]
+) -> None:
     """The worker is restarted as it is; the script's bytes do not change."""
     llm(decision("code_fix") + CODE)
     script = Path(watch.more["WORKER_SCRIPT"])
@@ -117,7 +159,12 @@ def test_code_is_proposed_and_never_run(watch: Watch, llm: Callable[..., Scripte
     assert (entry["fix_type"], entry["verified"]) == ("restart", True)
     assert "def next_range" in entry["code_changes"]["full"]  # type: ignore[index]
     name = str(entry["validation"]).rpartition("/")[2]
-    assert "return None" in json.loads((watch.state / "auto_monitor" / "proposals" / name).read_bytes())["code"]
+    assert (
+        "return None"
+        in json.loads((watch.state / "auto_monitor" / "proposals" / name).read_bytes())[
+            "code"
+        ]
+    )
     watch.all_arrived_once()
 
 
@@ -132,16 +179,26 @@ FAILURES: list[tuple[tuple[Reply, ...], int, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("replies", "calls", "failure"), FAILURES, ids=range(len(FAILURES)))
+@pytest.mark.parametrize(
+    ("replies", "calls", "failure"), FAILURES, ids=range(len(FAILURES))
+)
 def test_whatever_the_llm_does_the_worker_is_restarted(
-    watch: Watch, llm: Callable[..., ScriptedLlm], replies: tuple[Reply, ...], calls: int, failure: str
+    watch: Watch,
+    llm: Callable[..., ScriptedLlm],
+    replies: tuple[Reply, ...],
+    calls: int,
+    failure: str,
 ) -> None:
     """Nonsense is asked about once more; every failure falls back to a restart."""
     watch.more["OPENAI_TIMEOUT_SECONDS"] = "1"
     server = llm(*replies)
     watch.run("--workers", "1", "--llm-enabled")
     (entry,) = watch.history()
-    assert (entry["fix_type"], entry["verified"], entry["llm_used"]) == ("restart", True, True)
+    assert (entry["fix_type"], entry["verified"], entry["llm_used"]) == (
+        "restart",
+        True,
+        True,
+    )
     assert failure in str(entry["validation"])
     assert len(server.asked) == calls
     watch.all_arrived_once()
@@ -167,10 +224,15 @@ def test_nobody_listens(watch: Watch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("disk", "stopped"), [(True, True), (None, True), (False, False)], ids=["confirms", "does not know", "denies"]
+    ("disk", "stopped"),
+    [(True, True), (None, True), (False, False)],
+    ids=["confirms", "does not know", "denies"],
 )
-def test_the_scaling_question(tmp_path: Path, shelves: Callable[..., Shelf], disk: bool | None, stopped: bool) -> None:
-    """A saturated disk and a stuck worker: the LLM is asked before one is taken away."""
+def test_the_scaling_question(
+    tmp_path: Path, shelves: Callable[..., Shelf], disk: bool | None, stopped: bool
+) -> None:
+    """A saturated disk and a stuck worker: the LLM is asked before one is taken
+    away."""
     if not devices_behind(tmp_path):
         pytest.skip("no disk can be found behind the folder for temporary files")
     watch = Watch(tmp_path, shelves(tmp_path / "shelf", "--delay-ms", "40"))
@@ -183,9 +245,13 @@ def test_the_scaling_question(tmp_path: Path, shelves: Callable[..., Shelf], dis
     (programs / "iostat").chmod(0o755)
     (tmp_path / "util").write_text("97")
     watch.more |= {
-        "PATH": f"{programs}:{os.environ['PATH']}", "UTIL_FILE": str(tmp_path / "util"), "SCALE_CHECK_SECONDS": "0.3",
-        "OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": KEY, "COOLDOWN_SECONDS": "600",
-    }  # fmt: skip
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "UTIL_FILE": str(tmp_path / "util"),
+        "SCALE_CHECK_SECONDS": "0.3",
+        "OPENAI_BASE_URL": server.url,
+        "OPENAI_API_KEY": KEY,
+        "COOLDOWN_SECONDS": "600",
+    }
     try:
         watch.start("--workers", "3", "--llm-enabled")
         watch.worker(3)

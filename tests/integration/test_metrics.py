@@ -1,4 +1,5 @@
-"""/metrics, the alert rules and the Grafana dashboard: by Prometheus's own parser and checker."""
+"""/metrics, the alert rules and the Grafana dashboard: by Prometheus's own parser and
+checker."""
 
 import json
 import re
@@ -37,7 +38,9 @@ def text(tmp_path: Path) -> str:
     (answers / "x.json").write_text('{"calls": 3, "tokens": 4210}')
     sources = Sources(tmp_path)
 
-    return exposition(sources.snapshot(state.now), sources.fixes(), spent(tmp_path)).decode()
+    return exposition(
+        sources.snapshot(state.now), sources.fixes(), spent(tmp_path)
+    ).decode()
 
 
 def values(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -56,13 +59,19 @@ def test_what_prometheus_reads_is_what_is(text: str) -> None:
     assert found["migration_expected_files", ()] == 1000
     assert found["migration_uploaded_bytes", ()] == 5_000_000
     assert found["migration_worker_phase", (("phase", "waiting"), ("worker", "2"))] == 1
-    assert found["migration_worker_phase", (("phase", "migrating"), ("worker", "2"))] == 0
+    assert (
+        found["migration_worker_phase", (("phase", "migrating"), ("worker", "2"))] == 0
+    )
     assert found["migration_worker_paused", (("worker", "1"),)] == 0
     assert found["migration_disk_utilization_ratio", ()] == 0.635
     assert found["migration_monitor_up", ()] == 0
     assert found["migration_llm_tokens", ()] == 4210
     assert found["migration_failed_files", (("reason", HOSTILE[0] + '"\n\\'),)] == 3
-    fixes = {labels: value for (name, labels), value in found.items() if name == "migration_fixes"}
+    fixes = {
+        labels: value
+        for (name, labels), value in found.items()
+        if name == "migration_fixes"
+    }
     assert sum(fixes.values()) == 12
     assert fixes[("type", "code_fix"), ("verdict", "pending")] == 1
 
@@ -70,7 +79,9 @@ def test_what_prometheus_reads_is_what_is(text: str) -> None:
 def test_nothing_there_is_no_error(tmp_path: Path) -> None:
     """Before a migration, and without a monitor."""
     sources = Sources(tmp_path)
-    found = values(exposition(sources.snapshot(State(tmp_path / "x").now), [], (0, 0)).decode())
+    found = values(
+        exposition(sources.snapshot(State(tmp_path / "x").now), [], (0, 0)).decode()
+    )
     assert found["migration_monitor_up", ()] == 0
     assert found["migration_monitor_stale", ()] == 0, "there is nothing to watch"
 
@@ -79,7 +90,12 @@ def promtool(*arguments: str, given: str = "") -> "subprocess.CompletedProcess[s
     """Prometheus's own checker."""
     needs("promtool")
     return subprocess.run(
-        ["promtool", *arguments], input=given, capture_output=True, text=True, timeout=60, check=False
+        ["promtool", *arguments],
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
@@ -92,13 +108,17 @@ def test_promtool_finds_nothing_to_mend_in_the_metrics(text: str) -> None:
 def test_promtool_takes_the_rules_and_they_fire_when_they_should() -> None:
     """Paused, no progress for 15 minutes, a stale monitor, a full disk; not before."""
     checked = promtool("check", "rules", str(RULES))
-    assert (checked.returncode, "4 rules found" in checked.stdout) == (0, True), checked.stdout + checked.stderr
+    assert (checked.returncode, "4 rules found" in checked.stdout) == (0, True), (
+        checked.stdout + checked.stderr
+    )
     fired = promtool("test", "rules", str(RULES.with_name("alerts_test.yml")))
     assert fired.returncode == 0, fired.stdout + fired.stderr
 
 
 @pytest.mark.parametrize("path", [RULES, GRAFANA], ids=lambda path: path.name)
-def test_rules_and_dashboard_ask_only_for_metrics_that_are_there(path: Path, text: str) -> None:
+def test_rules_and_dashboard_ask_only_for_metrics_that_are_there(
+    path: Path, text: str
+) -> None:
     """A renamed metric must not leave a panel empty without anybody noticing."""
     asked = set(re.findall(r"\bmigration_\w+", path.read_text()))
     assert asked

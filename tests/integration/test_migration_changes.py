@@ -1,4 +1,5 @@
-"""The cases of the 2025-11-26 seed: no stale duplicate check, sanitising, retries, connectivity, performance lines."""
+"""The cases of the 2025-11-26 seed: no stale duplicate check, sanitising, retries,
+connectivity, performance lines."""
 
 import json
 import re
@@ -22,14 +23,20 @@ from tests.support.workerkit import counts_of, lines_of, wait_for
 pytestmark = pytest.mark.integration
 
 
-def test_a_second_pass_reports_130_of_130_while_others_upload(tmp_path: Path, shelf: Shelf) -> None:
-    """130 settled files are all duplicates on a second pass, while two other workers upload beside it."""
+def test_a_second_pass_reports_130_of_130_while_others_upload(
+    tmp_path: Path, shelf: Shelf
+) -> None:
+    """130 settled files are all duplicates on a second pass, while two other workers
+    upload beside it."""
     settled, busy = Library(tmp_path / "settled"), Library(tmp_path / "busy")
     settled.add(*epubs(range(130)))
     busy.add(*epubs(range(1000, 1120)))
     one, two = Workers(tmp_path / "one"), Workers(tmp_path / "two")
     assert one.run(settled.root, shelf)[0] == 0
-    beside = [two.start(busy.root, shelf, "--worker-id", str(number), "--batch-size", "10") for number in (1, 2)]
+    beside = [
+        two.start(busy.root, shelf, "--worker-id", str(number), "--batch-size", "10")
+        for number in (1, 2)
+    ]
     try:
         code, said = one.run(settled.root, shelf)
         assert code == 0, said
@@ -46,12 +53,21 @@ def test_a_second_pass_reports_130_of_130_while_others_upload(tmp_path: Path, sh
 def test_a_file_another_worker_has_just_uploaded_is_not_sent_again(
     tmp_path: Path, shelf: Shelf, workers: Workers
 ) -> None:
-    """The same bytes under forty books, two workers: one upload, thirty-nine duplicates."""
+    """The same bytes under forty books, two workers: one upload, thirty-nine
+    duplicates."""
     library = Library(tmp_path / "library")
-    library.add(*(Made(title=f"Copy {number}", files={"EPUB": epub(7)}) for number in range(40)))
-    running = [workers.start(library.root, shelf, "--worker-id", str(number), "--batch-size", "5") for number in (1, 2)]
+    library.add(
+        *(Made(title=f"Copy {number}", files={"EPUB": epub(7)}) for number in range(40))
+    )
+    running = [
+        workers.start(
+            library.root, shelf, "--worker-id", str(number), "--batch-size", "5"
+        )
+        for number in (1, 2)
+    ]
     assert [workers.finish(process)[0] for process in running] == [0, 0]
-    # The first pass: one that starts after its end opens a second, in which everything is there already.
+    # The first pass: one that starts after its end opens a second, in which everything
+    # is there already.
     found = totals.read(workers.state_dir / "migration_ledger.db", 1)
     assert found is not None
     assert found.counts == Counts(discovered=40, uploaded=1, duplicate=39)
@@ -59,7 +75,9 @@ def test_a_file_another_worker_has_just_uploaded_is_not_sent_again(
         assert session.get(f"{shelf.url}/api/ebooks", timeout=20).json()["total"] == 1
 
 
-def test_a_file_that_somebody_else_uploaded_is_a_duplicate(tmp_path: Path, shelf: Shelf) -> None:
+def test_a_file_that_somebody_else_uploaded_is_a_duplicate(
+    tmp_path: Path, shelf: Shelf
+) -> None:
     """What the server has from elsewhere is found by asking it, not sent."""
     library = Library(tmp_path / "library")
     library.add(*epubs(range(5)))
@@ -69,26 +87,46 @@ def test_a_file_that_somebody_else_uploaded_is_a_duplicate(tmp_path: Path, shelf
     assert counts_of(second) == Counts(discovered=5, duplicate=5)
 
 
-def test_hostile_names_arrive_clean_and_never_break_a_line(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:
-    """NUL, controls, bidi overrides and invalid UTF-8 in any text are gone on the server, in the log, everywhere."""
+def test_hostile_names_arrive_clean_and_never_break_a_line(
+    tmp_path: Path, shelf: Shelf, workers: Workers
+) -> None:
+    """NUL, controls, bidi overrides and invalid UTF-8 in any text are gone on the
+    server, in the log, everywhere."""
     library = Library(tmp_path / "library")
     bad = "Ti\x00tle\n2026-01-01 00:00:00,000 - ERROR - forged \u202egpj"
-    library.add(Made(title=bad, authors=((bad, bad),), series=bad, tags=(bad,), files={"EPUB": epub(1)}))
+    library.add(
+        Made(
+            title=bad,
+            authors=((bad, bad),),
+            series=bad,
+            tags=(bad,),
+            files={"EPUB": epub(1)},
+        )
+    )
     library.add(Made(title="x", files={"EPUB": epub(2)}))
     library.sql("DROP TRIGGER books_update_trg")
     library.sql("UPDATE books SET title = CAST(x'41ff42' AS TEXT) WHERE id = 2")
     code, said = workers.run(library.root, shelf)
     assert code == 0, said
     with shelf.session() as session:
-        titles = {item["title"] for item in session.get(f"{shelf.url}/api/ebooks", timeout=20).json()["items"]}
+        titles = {
+            item["title"]
+            for item in session.get(f"{shelf.url}/api/ebooks", timeout=20).json()[
+                "items"
+            ]
+        }
     assert titles == {"Title 2026-01-01 00:00:00,000 - ERROR - forged gpj", "A\ufffdB"}
     for path in workers.state_dir.glob("migration_*"):
         if path.suffix in (".log", ".json"):
-            assert not re.search("[\x00-\x09\x0b-\x1f\u202e]", path.read_text("utf-8")), path
+            assert not re.search(
+                "[\x00-\x09\x0b-\x1f\u202e]", path.read_text("utf-8")
+            ), path
     assert not [line for line in lines_of(workers) if line.startswith("forged")]
 
 
-def test_connectivity_is_checked_at_start_and_logged(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:
+def test_connectivity_is_checked_at_start_and_logged(
+    tmp_path: Path, shelf: Shelf, workers: Workers
+) -> None:
     """`API connectivity: OK` is the first thing a worker finds out."""
     library = Library(tmp_path / "library")
     assert workers.run(library.root, shelf)[0] == 0
@@ -96,17 +134,26 @@ def test_connectivity_is_checked_at_start_and_logged(tmp_path: Path, shelf: Shel
     assert any(line.startswith("Hash refresh: ") for line in lines_of(workers))
 
 
-def test_a_server_that_never_answers_ends_with_status_3(tmp_path: Path, workers: Workers) -> None:
-    """Nothing listens: FAILED is logged, and the worker gives up after its time with a sentence."""
+def test_a_server_that_never_answers_ends_with_status_3(
+    tmp_path: Path, workers: Workers
+) -> None:
+    """Nothing listens: FAILED is logged, and the worker gives up after its time with a
+    sentence."""
     library = Library(tmp_path / "library")
     nowhere = Shelf("http://127.0.0.1:9", tmp_path, None)
-    code, said = workers.run(library.root, nowhere, START_SECONDS="1", RETRY_FIRST_SECONDS="0.2")
+    code, said = workers.run(
+        library.root, nowhere, START_SECONDS="1", RETRY_FIRST_SECONDS="0.2"
+    )
     assert code == 3, said
-    assert any(line.startswith("API connectivity: FAILED") for line in lines_of(workers))
+    assert any(
+        line.startswith("API connectivity: FAILED") for line in lines_of(workers)
+    )
     assert "is it running, and is --server right?" in said
 
 
-def test_a_wrong_password_ends_with_status_3(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:
+def test_a_wrong_password_ends_with_status_3(
+    tmp_path: Path, shelf: Shelf, workers: Workers
+) -> None:
     """HTTP 200 with an error is not a login."""
     library = Library(tmp_path / "library")
     wrong = Shelf(shelf.url, shelf.data_dir, shelf.process, password="not this one")
@@ -119,51 +166,85 @@ def test_a_wrong_password_ends_with_status_3(tmp_path: Path, shelf: Shelf, worke
 def test_an_outage_is_waited_for_and_costs_nothing(
     tmp_path: Path, shelves: Callable[..., Shelf], workers: Workers
 ) -> None:
-    """The server dies in the middle: `waiting`, then the run goes on by itself and every file arrives."""
+    """The server dies in the middle: `waiting`, then the run goes on by itself and
+    every file arrives."""
     library = Library(tmp_path / "library")
     library.add(*epubs(range(60)))
     shelf = shelves(tmp_path / "shelf", "--delay-ms", "20")
-    fast = {"RETRY_FIRST_SECONDS": "0.05", "PROBE_SECONDS": "0.2", "RECONCILE_AFTER_SECONDS": "1"}
+    fast = {
+        "RETRY_FIRST_SECONDS": "0.05",
+        "PROBE_SECONDS": "0.2",
+        "RECONCILE_AFTER_SECONDS": "1",
+    }
     process = workers.start(library.root, shelf, "--batch-size", "30", **fast)
     path = progress.progress_path(workers.state_dir, 1)
-    wait_for(lambda: (seen := progress.read(path)) is not None and seen.counts.uploaded >= 5)
+    wait_for(
+        lambda: (seen := progress.read(path)) is not None and seen.counts.uploaded >= 5
+    )
     assert shelf.process is not None
     shelf.process.kill()
     shelf.process.wait(10)
-    wait_for(lambda: (seen := progress.read(path)) is not None and seen.status is Phase.WAITING)
+    wait_for(
+        lambda: (
+            (seen := progress.read(path)) is not None and seen.status is Phase.WAITING
+        )
+    )
     again = start_shelf(tmp_path / "shelf", port=int(shelf.url.rpartition(":")[2]))
     try:
         code, said = workers.finish(process)
         assert code == 0, said
         with again.session() as session:
-            listed = session.get(f"{again.url}/api/ebooks", params={"page_size": 100}, timeout=20).json()
+            listed = session.get(
+                f"{again.url}/api/ebooks", params={"page_size": 100}, timeout=20
+            ).json()
     finally:
         end(again.process)
     assert listed["total"] == 60
-    assert {item["title"] for item in listed["items"]} == {f"Book {number}" for number in range(60)}
+    assert {item["title"] for item in listed["items"]} == {
+        f"Book {number}" for number in range(60)
+    }
     found = totals.read(workers.state_dir / "migration_ledger.db")
     assert found is not None
     assert found.counts == Counts(discovered=60, uploaded=60)
 
 
-def test_the_average_rate_is_logged_after_every_hundred_uploads(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:
+def test_the_average_rate_is_logged_after_every_hundred_uploads(
+    tmp_path: Path, shelf: Shelf, workers: Workers
+) -> None:
     """`Average upload rate: X files/min`, twice for 200 uploads."""
     library = Library(tmp_path / "library")
     library.add(*epubs(range(200)))
     assert workers.run(library.root, shelf)[0] == 0
-    assert sum(logs.AVERAGE_RATE.fullmatch(line) is not None for line in lines_of(workers)) == 2
+    assert (
+        sum(logs.AVERAGE_RATE.fullmatch(line) is not None for line in lines_of(workers))
+        == 2
+    )
 
 
-def test_hashes_are_refreshed_after_a_thousand_files(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:
-    """1,100 files settled at once: a refresh at start and one after the thousandth file."""
+def test_hashes_are_refreshed_after_a_thousand_files(
+    tmp_path: Path, shelf: Shelf, workers: Workers
+) -> None:
+    """1,100 files settled at once: a refresh at start and one after the thousandth
+    file."""
     library = Library(tmp_path / "library")
-    library.add(*(Made(title=f"Same {number}", files={"EPUB": epub(1)}) for number in range(1100)))
+    library.add(
+        *(
+            Made(title=f"Same {number}", files={"EPUB": epub(1)})
+            for number in range(1100)
+        )
+    )
     assert workers.run(library.root, shelf)[0] == 0
-    assert sum(logs.HASH_REFRESH.fullmatch(line) is not None for line in lines_of(workers)) >= 2
+    assert (
+        sum(logs.HASH_REFRESH.fullmatch(line) is not None for line in lines_of(workers))
+        >= 2
+    )
 
 
-def test_an_expired_token_is_renewed_also_behind_a_broken_pipe(tmp_path: Path, workers: Workers) -> None:
-    """A server that answers the first upload with 401 and closes without reading: logged in again, sent again."""
+def test_an_expired_token_is_renewed_also_behind_a_broken_pipe(
+    tmp_path: Path, workers: Workers
+) -> None:
+    """A server that answers the first upload with 401 and closes without reading:
+    logged in again, sent again."""
     library = Library(tmp_path / "library")
     library.add(Made(files={"EPUB": epub(1, padding=6_000_000)}))
     server = ForgetfulServer()
@@ -181,27 +262,38 @@ def test_an_expired_token_is_renewed_also_behind_a_broken_pipe(tmp_path: Path, w
     assert code == 1, said
 
 
-def test_a_file_over_the_limit_is_refused_before_a_byte_is_sent(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:
-    """The server's limit counts the whole body, so the worker stays below it by the framing."""
+def test_a_file_over_the_limit_is_refused_before_a_byte_is_sent(
+    tmp_path: Path, shelf: Shelf, workers: Workers
+) -> None:
+    """The server's limit counts the whole body, so the worker stays below it by the
+    framing."""
     library = Library(tmp_path / "library")
-    library.add(Made(files={"EPUB": epub(1, padding=200_000)}), Made(files={"EPUB": epub(2)}))
+    library.add(
+        Made(files={"EPUB": epub(1, padding=200_000)}), Made(files={"EPUB": epub(2)})
+    )
     code, said = workers.run(library.root, shelf, MAX_CONTENT_LENGTH="150000")
     assert code == 1, said
     found = totals.read(workers.state_dir / "migration_ledger.db")
     assert found is not None
-    assert (found.counts, dict(found.failed)) == (Counts(2, 1, 0, 0, 1, 0), {"too big": 1})
+    assert (found.counts, dict(found.failed)) == (
+        Counts(2, 1, 0, 0, 1, 0),
+        {"too big": 1},
+    )
 
 
 def test_sigterm_saves_and_ends_within_ten_seconds(
     tmp_path: Path, shelves: Callable[..., Shelf], workers: Workers
 ) -> None:
-    """Exit status 143, status `stopped`; the next worker goes on and nothing is there twice."""
+    """Exit status 143, status `stopped`; the next worker goes on and nothing is there
+    twice."""
     library = Library(tmp_path / "library")
     library.add(*epubs(range(80)))
     shelf = shelves(tmp_path / "shelf", "--delay-ms", "30")
     process = workers.start(library.root, shelf)
     path = progress.progress_path(workers.state_dir, 1)
-    wait_for(lambda: (seen := progress.read(path)) is not None and seen.counts.uploaded >= 3)
+    wait_for(
+        lambda: (seen := progress.read(path)) is not None and seen.counts.uploaded >= 3
+    )
     process.terminate()
     code, said = workers.finish(process, timeout=10)
     assert code == 143, said
@@ -213,13 +305,23 @@ def test_sigterm_saves_and_ends_within_ten_seconds(
         assert session.get(f"{shelf.url}/api/ebooks", timeout=20).json()["total"] == 80
     found = totals.read(workers.state_dir / "migration_ledger.db")
     assert found is not None
-    assert (found.counts.discovered, found.counts.uploaded, found.counts.pending) == (80, 80, 0)
+    assert (found.counts.discovered, found.counts.uploaded, found.counts.pending) == (
+        80,
+        80,
+        0,
+    )
     with closing(sqlite3.connect(shelf.data_dir / "bookshelf.db")) as db:
-        assert db.execute("SELECT COUNT(*) FROM ebook WHERE title LIKE '%~%'").fetchone()[0] == 0
+        assert (
+            db.execute("SELECT COUNT(*) FROM ebook WHERE title LIKE '%~%'").fetchone()[
+                0
+            ]
+            == 0
+        )
 
 
 class ForgetfulServer:
-    """Knows login, languages, genres and check; answers the first upload with 401 without reading its body."""
+    """Knows login, languages, genres and check; answers the first upload with 401
+    without reading its body."""
 
     def __init__(self) -> None:
         self.logins = self.uploads = 0
@@ -228,9 +330,13 @@ class ForgetfulServer:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 if self.path.startswith("/api/ebooks?"):
-                    self.answer(200, {"page": 1, "page_size": 1, "total": 0, "items": []})
+                    self.answer(
+                        200, {"page": 1, "page_size": 1, "total": 0, "items": []}
+                    )
                     return
-                name = "code" if urlsplit(self.path).path == "/api/languages" else "name"
+                name = (
+                    "code" if urlsplit(self.path).path == "/api/languages" else "name"
+                )
                 self.answer(200, [{"id": 1, name: "en"}])
 
             def do_POST(self) -> None:
@@ -246,7 +352,10 @@ class ForgetfulServer:
                 self.rfile.read(int(self.headers["Content-Length"]))
                 if self.path == "/login":
                     outer.logins += 1
-                    self.answer(200, {"access_token": "e30.eyJpZCI6IDF9.x", "refresh_token": "x"})
+                    self.answer(
+                        200,
+                        {"access_token": "e30.eyJpZCI6IDF9.x", "refresh_token": "x"},
+                    )
                 else:
                     self.answer(200, {"result": "ok"})
 
@@ -273,8 +382,11 @@ class ForgetfulServer:
         self._server.server_close()
 
 
-def test_a_dry_run_plans_and_sends_nothing(small_library: Path, shelf: Shelf, workers: Workers) -> None:
-    """Files and bytes by format, what would be refused, an estimate; no ledger is made, nothing reaches the server."""
+def test_a_dry_run_plans_and_sends_nothing(
+    small_library: Path, shelf: Shelf, workers: Workers
+) -> None:
+    """Files and bytes by format, what would be refused, an estimate; no ledger is made,
+    nothing reaches the server."""
     workers.state_dir.mkdir()
     code, said = workers.run(small_library, shelf, "--dry-run", "--rate", "218")
     assert code == 0, said
@@ -282,12 +394,16 @@ def test_a_dry_run_plans_and_sends_nothing(small_library: Path, shelf: Shelf, wo
     assert re.search(r"to be sent\s+218\b", said)
     assert re.search(r"refused: unsupported: CBZ\s+5\b", said)
     assert "About 60 s at 218 files/min" in said
-    assert [path.name for path in workers.state_dir.iterdir()] == ["migration_worker1.log"]
+    assert [path.name for path in workers.state_dir.iterdir()] == [
+        "migration_worker1.log"
+    ]
     with shelf.session() as session:
         assert session.get(f"{shelf.url}/api/ebooks", timeout=20).json()["total"] == 0
 
 
-def test_only_the_formats_asked_for_are_sent(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:
+def test_only_the_formats_asked_for_are_sent(
+    tmp_path: Path, shelf: Shelf, workers: Workers
+) -> None:
     """The others are `skipped`, as are Calibre's originals of converted files."""
     library = Library(tmp_path / "library")
     library.add(Made(files={"EPUB": epub(1), "TXT": b"text", "ORIGINAL_EPUB": epub(2)}))
@@ -296,12 +412,19 @@ def test_only_the_formats_asked_for_are_sent(tmp_path: Path, shelf: Shelf, worke
     assert counts_of(workers) == Counts(discovered=3, uploaded=1, skipped=2)
     code, said = workers.run(library.root, shelf)
     assert code == 0, said
-    assert counts_of(workers) == Counts(discovered=3, uploaded=1, duplicate=1, skipped=1)
+    assert counts_of(workers) == Counts(
+        discovered=3, uploaded=1, duplicate=1, skipped=1
+    )
     with shelf.session() as session:
         listed = session.get(f"{shelf.url}/api/ebooks", timeout=20).json()
-        ebook = session.get(f"{shelf.url}/api/ebooks/{listed['items'][0]['id']}", timeout=20).json()
+        ebook = session.get(
+            f"{shelf.url}/api/ebooks/{listed['items'][0]['id']}", timeout=20
+        ).json()
     assert listed["total"] == 1
-    assert (ebook["title"], [source["format"] for source in ebook["sources"]]) == ("A Book", ["epub", "txt"])
+    assert (ebook["title"], [source["format"] for source in ebook["sources"]]) == (
+        "A Book",
+        ["epub", "txt"],
+    )
 
 
 def test_a_ledger_of_another_server_is_refused(
@@ -314,19 +437,28 @@ def test_a_ledger_of_another_server_is_refused(
     assert (code, "give another --state-dir" in said) == (2, True), said
 
 
-def test_a_library_that_calibre_has_locked_is_waited_for(tmp_path: Path, shelf: Shelf, workers: Workers) -> None:
+def test_a_library_that_calibre_has_locked_is_waited_for(
+    tmp_path: Path, shelf: Shelf, workers: Workers
+) -> None:
     """A running worker waits, however long, and goes on by itself."""
     library = Library(tmp_path / "library")
     library.add(*epubs(range(40)))
     process = workers.start(
-        library.root, shelf, "--batch-size", "5", LIBRARY_BUSY_SECONDS="0.2", RETRY_FIRST_SECONDS="0.1"
+        library.root,
+        shelf,
+        "--batch-size",
+        "5",
+        LIBRARY_BUSY_SECONDS="0.2",
+        RETRY_FIRST_SECONDS="0.1",
     )
     wait_for(lambda: any("Uploaded" in line for line in _lines_so_far(workers)))
     with closing(library.connect()) as calibre:
         calibre.isolation_level = None
         calibre.execute("PRAGMA busy_timeout = 20000")
         calibre.execute("BEGIN EXCLUSIVE")
-        wait_for(lambda: any("waiting for it" in line for line in _lines_so_far(workers)))
+        wait_for(
+            lambda: any("waiting for it" in line for line in _lines_so_far(workers))
+        )
         calibre.execute("ROLLBACK")
     code, said = workers.finish(process)
     assert code == 0, said

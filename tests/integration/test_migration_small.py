@@ -1,4 +1,5 @@
-"""The main job on a real library: two workers, every book and every byte compared (issue: must show 1)."""
+"""The main job on a real library: two workers, every book and every byte compared
+(issue: must show 1)."""
 
 import json
 import math
@@ -21,37 +22,63 @@ pytestmark = pytest.mark.integration
 
 def expected_books() -> list[dict[str, Any]]:
     """Calibre's own listing of the library."""
-    listed: list[dict[str, Any]] = json.loads((FIXTURES / "lib_small.expected.json").read_text(encoding="utf-8"))
+    listed: list[dict[str, Any]] = json.loads(
+        (FIXTURES / "lib_small.expected.json").read_text(encoding="utf-8")
+    )
     return listed
 
 
-def shown(book: dict[str, Any], vocabulary: Vocabulary, sorts: dict[str, str]) -> dict[str, Any]:
+def shown(
+    book: dict[str, Any], vocabulary: Vocabulary, sorts: dict[str, str]
+) -> dict[str, Any]:
     """What the server must show for a book of Calibre's listing."""
-    code, _id, _exact = ebook_metadata.server_language(book.get("languages", ()), vocabulary.languages, "en")
-    genres, _unknown = ebook_metadata.server_genres(book.get("tags", ()), vocabulary.genres)
-    people = (ebook_metadata.person(Author(name, sorts[name])) for name in book["authors"].split(" & "))
+    code, _id, _exact = ebook_metadata.server_language(
+        book.get("languages", ()), vocabulary.languages, "en"
+    )
+    genres, _unknown = ebook_metadata.server_genres(
+        book.get("tags", ()), vocabulary.genres
+    )
+    people = (
+        ebook_metadata.person(Author(name, sorts[name]))
+        for name in book["authors"].split(" & ")
+    )
     return {
         "title": book["title"][:256].strip(),
         "authors": {(person.last, person.first) for person in people},
         "series": book.get("series"),
-        "series_index": math.floor(book["series_index"]) if book.get("series") else None,
+        "series_index": math.floor(book["series_index"])
+        if book.get("series")
+        else None,
         "language": code,
         "genres": {name for _id, name in genres},
         "rating": book["rating"] * 10 if book.get("rating") else None,
     }
 
 
-def test_two_workers_bring_every_book_and_every_byte(small_library: Path, shelf: Shelf, workers: Workers) -> None:
-    """223 files: 218 arrive with their metadata, 5 comics fail, each book is one ebook, exit status 1."""
-    first = workers.start(small_library, shelf, "--worker-id", "1", "--batch-size", "10")
-    second = workers.start(small_library, shelf, "--worker-id", "2", "--batch-size", "10")
+def test_two_workers_bring_every_book_and_every_byte(
+    small_library: Path, shelf: Shelf, workers: Workers
+) -> None:
+    """223 files: 218 arrive with their metadata, 5 comics fail, each book is one ebook,
+    exit status 1."""
+    first = workers.start(
+        small_library, shelf, "--worker-id", "1", "--batch-size", "10"
+    )
+    second = workers.start(
+        small_library, shelf, "--worker-id", "2", "--batch-size", "10"
+    )
     ends = [workers.finish(first), workers.finish(second)]
     assert [code for code, _said in ends] == [1, 1], ends
 
     with shelf.session() as session:
         files = by_sha1(session, shelf.url)
-        genres = {item["name"]: item["id"] for item in session.get(f"{shelf.url}/api/genres", timeout=20).json()}
-        codes = {item["code"]: item["id"] for item in session.get(f"{shelf.url}/api/languages", timeout=20).json()}
+        genres = {
+            item["name"]: item["id"]
+            for item in session.get(f"{shelf.url}/api/genres", timeout=20).json()
+        }
+        codes = {
+            item["code"]: item["id"]
+            for item in session.get(f"{shelf.url}/api/languages", timeout=20).json()
+        }
     vocabulary = Vocabulary(codes, genres)
     sorts = _author_sorts(small_library)
     ebook_of: dict[int, set[int]] = {}
@@ -65,12 +92,19 @@ def test_two_workers_bring_every_book_and_every_byte(small_library: Path, shelf:
             assert seen(ebook) == shown(book, vocabulary, sorts), f"book {book['id']}"
             ebook_of.setdefault(book["id"], set()).add(ebook["id"])
     assert all(len(ebooks) == 1 for ebooks in ebook_of.values())
-    assert len({ebook for ebooks in ebook_of.values() for ebook in ebooks}) == len(ebook_of) == 196
+    assert (
+        len({ebook for ebooks in ebook_of.values() for ebook in ebooks})
+        == len(ebook_of)
+        == 196
+    )
 
     ledger = workers.state_dir / "migration_ledger.db"
     found = totals.read(ledger)
     assert found is not None
-    assert (found.counts, dict(found.failed)) == (Counts(223, 218, 0, 0, 5, 0), {"unsupported": 5})
+    assert (found.counts, dict(found.failed)) == (
+        Counts(223, 218, 0, 0, 5, 0),
+        {"unsupported": 5},
+    )
     assert totals.proved(ledger, found.pass_id)
     for number in (1, 2):
         ended = progress.read(progress.progress_path(workers.state_dir, number))
@@ -78,15 +112,26 @@ def test_two_workers_bring_every_book_and_every_byte(small_library: Path, shelf:
         assert ended.status is Phase.COMPLETED
 
 
-def test_what_cannot_be_carried_is_kept(small_library: Path, shelf: Shelf, workers: Workers) -> None:
-    """not_carried.jsonl has a line per book with the ebook's id and the fields the server has no place for."""
+def test_what_cannot_be_carried_is_kept(
+    small_library: Path, shelf: Shelf, workers: Workers
+) -> None:
+    """not_carried.jsonl has a line per book with the ebook's id and the fields the
+    server has no place for."""
     code, said = workers.run(small_library, shelf, "--limit", "12")
     assert code == 0, said
-    lines = [json.loads(line) for line in (workers.state_dir / "not_carried.jsonl").read_text("utf-8").splitlines()]
+    lines = [
+        json.loads(line)
+        for line in (workers.state_dir / "not_carried.jsonl")
+        .read_text("utf-8")
+        .splitlines()
+    ]
     first = next(line for line in lines if line["book_id"] == 1)
     assert first["title"] == "The Quiet Harbour"
     assert isinstance(first["ebook_id"], int)
-    assert first["not_carried"]["identifiers"] == {"doi": "10.1000/182", "isbn": "9780306406157"}
+    assert first["not_carried"]["identifiers"] == {
+        "doi": "10.1000/182",
+        "isbn": "9780306406157",
+    }
     assert first["not_carried"]["#saga"] == {"series": "Great Saga", "index": 2.5}
     assert first["not_carried"]["tags"] == ["Sea"]
     second = next(line for line in lines if line["book_id"] == 2)
@@ -95,7 +140,9 @@ def test_what_cannot_be_carried_is_kept(small_library: Path, shelf: Shelf, worke
 
 def _author_sorts(library: Path) -> dict[str, str]:
     """Calibre's sort of each author, by name."""
-    with closing(sqlite3.connect(f"file:{library}/metadata.db?mode=ro", uri=True)) as db:
+    with closing(
+        sqlite3.connect(f"file:{library}/metadata.db?mode=ro", uri=True)
+    ) as db:
         return {
             name.replace("|", ","): sort.replace("|", ",")
             for name, sort in db.execute("SELECT name, sort FROM authors")

@@ -1,4 +1,5 @@
-"""The monitor's own files damaged, replaced, not writable: said, and nobody is paused or left alone for it."""
+"""The monitor's own files damaged, replaced, not writable: said, and nobody is paused
+or left alone for it."""
 
 import json
 import os
@@ -53,11 +54,15 @@ def a_directory(path: Path) -> None:
 
 
 DAMAGES = [truncated, emptied, overwritten, another_shape, a_directory]
-named = pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: str(damage.__name__))
+named = pytest.mark.parametrize(
+    "damage", DAMAGES, ids=lambda damage: str(damage.__name__)
+)
 
 
 @named
-def test_a_damaged_history_is_set_aside_with_a_word(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+def test_a_damaged_history_is_set_aside_with_a_word(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
     """At the start or in mid-run; what was there is kept beside it."""
     said: list[str] = []
     history = History(tmp_path / "auto_fix_history.json", tell=said.append)
@@ -69,7 +74,10 @@ def test_a_damaged_history_is_set_aside_with_a_word(tmp_path: Path, damage: Call
     history.record(ENTRY, NOW)
     assert json.loads(history.path.read_bytes()) == [to_json(ENTRY)]
     (word,) = said
-    assert "it is now auto_fix_history.damaged-20261124T120000.json, and a new one is begun" in word
+    assert (
+        "it is now auto_fix_history.damaged-20261124T120000.json, and a new one is begun"
+        in word
+    )
     assert (tmp_path / "auto_fix_history.damaged-20261124T120000.json").exists()
     damage(history.path)
     history.begin(NOW.replace(hour=13))
@@ -78,7 +86,9 @@ def test_a_damaged_history_is_set_aside_with_a_word(tmp_path: Path, damage: Call
 
 
 @named
-def test_a_damaged_state_is_set_aside_with_a_word(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+def test_a_damaged_state_is_set_aside_with_a_word(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
     """At the start; in mid-run it is written again."""
     file = StateFile(tmp_path / "monitor_state.json")
     said: list[str] = []
@@ -97,11 +107,18 @@ def test_a_damaged_state_is_set_aside_with_a_word(tmp_path: Path, damage: Callab
     assert said == []
 
 
-def test_a_state_that_cannot_be_written_is_said_once_and_stops_nothing(tmp_path: Path) -> None:
+def test_a_state_that_cannot_be_written_is_said_once_and_stops_nothing(
+    tmp_path: Path,
+) -> None:
     """And once more when it can be again."""
     folder = tmp_path / "gone"
     said: list[str] = []
-    memory = Memory(MonitorState(4, 4, NOW), StateFile(folder / "monitor_state.json"), writes=True, tell=said.append)
+    memory = Memory(
+        MonitorState(4, 4, NOW),
+        StateFile(folder / "monitor_state.json"),
+        writes=True,
+        tell=said.append,
+    )
     folder.write_text("in its place")
     assert not memory.save()
     assert not memory.save()
@@ -143,10 +160,17 @@ def test_a_history_that_may_not_be_read_is_left_as_it_is(tmp_path: Path) -> None
     history.path.chmod(0)
     before = history.path.read_bytes()
     done = subprocess.run(
-        [sys.executable, "-c", AS_NOBODY, str(history.path)], cwd=PROJECT, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(PROJECT)}, timeout=60,
-    )  # fmt: skip
-    assert "cannot be read: Permission denied; make it readable" in done.stdout, done.stderr
+        [sys.executable, "-c", AS_NOBODY, str(history.path)],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        timeout=60,
+    )
+    assert "cannot be read: Permission denied; make it readable" in done.stdout, (
+        done.stderr
+    )
     assert history.path.read_bytes() == before
     assert [path.name for path in folder.iterdir()] == [history.path.name]
 
@@ -174,7 +198,9 @@ def _swap(path: Path) -> None:
     copy.replace(path)
 
 
-def test_a_monitor_whose_place_is_taken_ends_and_leaves_the_file_to_the_other(tmp_path: Path) -> None:
+def test_a_monitor_whose_place_is_taken_ends_and_leaves_the_file_to_the_other(
+    tmp_path: Path,
+) -> None:
     """Its file was removed, and another one was quicker."""
     first = MonitorLock(tmp_path)
     pid_path(tmp_path).unlink()
@@ -194,7 +220,11 @@ def test_a_command_that_cannot_be_removed_is_not_carried_out(tmp_path: Path) -> 
     stuck = commands.commands_dir(tmp_path) / "resume-1-x.json"
     stuck.mkdir()
     taken = commands.take(tmp_path)
-    assert (list(taken.commands), list(taken.strange), taken.stuck) == ([kind], [], {stuck.name: "Is a directory"})
+    assert (list(taken.commands), list(taken.strange), taken.stuck) == (
+        [kind],
+        [],
+        {stuck.name: "Is a directory"},
+    )
     assert commands.waiting(tmp_path)
     assert not commands.waiting(tmp_path, taken.stuck)
 
@@ -211,8 +241,11 @@ os.replace = replace
 """
 
 
-def test_files_that_cannot_be_written_pause_nobody(watch: Watch, tmp_path: Path) -> None:
-    """No room for state and history, no place for evidence: a frozen worker is restarted, the pass comes to its end."""
+def test_files_that_cannot_be_written_pause_nobody(
+    watch: Watch, tmp_path: Path
+) -> None:
+    """No room for state and history, no place for evidence: a frozen worker is
+    restarted, the pass comes to its end."""
     (tmp_path / "sitecustomize.py").write_text(NO_PLACE)
     watch.more |= {"PYTHONPATH": str(tmp_path), "MAX_FIX_ATTEMPTS": "1"}
     (watch.state / "auto_monitor").write_text("in its place")
@@ -223,7 +256,12 @@ def test_files_that_cannot_be_written_pause_nobody(watch: Watch, tmp_path: Path)
     log = (watch.state / "monitor.log").read_text()
     assert monitor.returncode == 0, said
     assert "PAUSED" not in log
-    assert log.count("monitor_state.json: No space left on device; free some space on its disk") == 1
+    assert (
+        log.count(
+            "monitor_state.json: No space left on device; free some space on its disk"
+        )
+        == 1
+    )
     assert log.count("auto_fix_history.json: No space left on device") == 1
     assert "Restarting worker 1" in log
     assert not (watch.state / "monitor_state.json").exists()

@@ -30,7 +30,10 @@ time.sleep(120)
 def start(state_dir: Path) -> tuple["subprocess.Popen[str]", Owner]:
     """A process that holds worker 7's lock."""
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(state_dir)], cwd=PROJECT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", CHILD, str(state_dir)],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert child.stdout is not None
     owner = Owner.parse(child.stdout.readline().strip())
@@ -76,7 +79,9 @@ def test_across_containers_the_lock_tells(tmp_path: Path) -> None:
 def test_a_worker_id_runs_once(tmp_path: Path) -> None:
     """The second one is told the pid of the first."""
     child, _owner = start(tmp_path)
-    with pytest.raises(WorkerIdTaken, match=f"worker 7 is already running .pid {child.pid}."):
+    with pytest.raises(
+        WorkerIdTaken, match=f"worker 7 is already running .pid {child.pid}."
+    ):
         WorkerLock(tmp_path, this_process(7))
     child.kill()
     child.wait(10)

@@ -1,4 +1,5 @@
-"""The end of a pass on a real ledger: when a last look is due, who takes it, what closes the pass."""
+"""The end of a pass on a real ledger: when a last look is due, who takes it, what
+closes the pass."""
 
 import sqlite3
 import subprocess
@@ -32,8 +33,15 @@ def opened(tmp_path: Path) -> Iterator[Callable[[int], Ledger]]:
     def open_as(number: int) -> Ledger:
         owner = this_process(abs(number))
         if number < 0:
-            child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-            started = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[19]
+            child = subprocess.Popen(
+                [sys.executable, "-c", "import time; time.sleep(60)"]
+            )
+            started = (
+                Path(f"/proc/{child.pid}/stat")
+                .read_text()
+                .rpartition(")")[2]
+                .split()[19]
+            )
             child.kill()
             child.wait(10)
             owner = replace(owner, pid=child.pid, started=started)
@@ -46,14 +54,17 @@ def opened(tmp_path: Path) -> Iterator[Callable[[int], Ledger]]:
 
 
 def walk(ledger: Ledger, *, create: bool) -> int:
-    """A pass of one book, all its ranges closed; with `create` an ebook was asked for."""
+    """A pass of one book, all its ranges closed; with `create` an ebook was asked
+    for."""
     pass_id = ledger.join_pass(1, may_open=True)
     assert pass_id is not None
     ledger.end.record_start(pass_id, EbookId(40), rebuilt=False)
     owned = ledger.claim_range(pass_id, lambda _after: 1)
     assert owned is not None
     if create:
-        ledger.save_book(BookId(1), BookState("B ~1", intention=Intention(Asked.CREATE, NOW)))
+        ledger.save_book(
+            BookId(1), BookState("B ~1", intention=Intention(Asked.CREATE, NOW))
+        )
         ledger.save_book(BookId(1), BookState("B ~1", EbookId(41)))
     assert ledger.close_range(owned)
     return pass_id
@@ -66,27 +77,42 @@ def take(ledger: Ledger, pass_id: int) -> Look:
     return look
 
 
-def test_a_pass_that_asked_for_nothing_closes_without_a_look(opened: Callable[[int], Ledger]) -> None:
+def test_a_pass_that_asked_for_nothing_closes_without_a_look(
+    opened: Callable[[int], Ledger],
+) -> None:
     """There is nothing to look for."""
     ledger = opened(1)
     pass_id = walk(ledger, create=False)
-    assert (ledger.is_closed(pass_id), ledger.end.is_due(pass_id), ledger.end.take(pass_id)) == (True, False, None)
+    assert (
+        ledger.is_closed(pass_id),
+        ledger.end.is_due(pass_id),
+        ledger.end.take(pass_id),
+    ) == (True, False, None)
 
 
-def test_only_a_look_closes_a_pass_that_asked_for_an_ebook(opened: Callable[[int], Ledger]) -> None:
+def test_only_a_look_closes_a_pass_that_asked_for_an_ebook(
+    opened: Callable[[int], Ledger],
+) -> None:
     """One process takes it; what it finds stands in the ledger."""
     ledger, other = opened(1), opened(2)
     pass_id = walk(ledger, create=True)
     assert (ledger.is_closed(pass_id), ledger.end.is_due(pass_id)) == (False, True)
     look = take(ledger, pass_id)
-    assert (look.newest_before, look.first_made, look.number, look.standing) == (40, 41, 0, ())
+    assert (look.newest_before, look.first_made, look.number, look.standing) == (
+        40,
+        41,
+        0,
+        (),
+    )
     assert other.end.take(pass_id) is None
     assert not other.end.close(look, [])
     assert ledger.end.close(look, [STANDING])
     assert ledger.is_closed(pass_id)
 
 
-def test_the_look_of_a_worker_that_died_is_taken_anew(opened: Callable[[int], Ledger]) -> None:
+def test_the_look_of_a_worker_that_died_is_taken_anew(
+    opened: Callable[[int], Ledger],
+) -> None:
     """And the dead one's word counts no more."""
     dead, living = opened(-2), opened(1)
     pass_id = walk(dead, create=True)
@@ -97,13 +123,20 @@ def test_the_look_of_a_worker_that_died_is_taken_anew(opened: Callable[[int], Le
     assert living.end.close(again, [])
 
 
-def test_a_book_given_back_is_work_again_and_the_pass_stays_open(opened: Callable[[int], Ledger]) -> None:
-    """Its range has no owner; when it is closed once more another look follows, which knows that it is the second."""
+def test_a_book_given_back_is_work_again_and_the_pass_stays_open(
+    opened: Callable[[int], Ledger],
+) -> None:
+    """Its range has no owner; when it is closed once more another look follows, which
+    knows that it is the second."""
     ledger = opened(1)
     pass_id = walk(ledger, create=True)
     look = take(ledger, pass_id)
-    assert not ledger.end.reopen(look, BookId(2), BookState("C ~2", EbookId(42), Step.TITLE))
-    assert ledger.end.reopen(look, BookId(1), BookState("B ~1", EbookId(41), Step.TITLE))
+    assert not ledger.end.reopen(
+        look, BookId(2), BookState("C ~2", EbookId(42), Step.TITLE)
+    )
+    assert ledger.end.reopen(
+        look, BookId(1), BookState("B ~1", EbookId(41), Step.TITLE)
+    )
     assert not ledger.end.close(look, [])
     ledger.end.again(look)
     assert (ledger.end.is_due(pass_id), ledger.book(BookId(2))) == (False, None)
@@ -115,7 +148,9 @@ def test_a_book_given_back_is_work_again_and_the_pass_stays_open(opened: Callabl
     assert take(ledger, pass_id).number == 1
 
 
-def test_what_stands_is_looked_at_in_the_next_pass_whatever_that_does(opened: Callable[[int], Ledger]) -> None:
+def test_what_stands_is_looked_at_in_the_next_pass_whatever_that_does(
+    opened: Callable[[int], Ledger],
+) -> None:
     """Until a look does not find it any more."""
     ledger = opened(1)
     first = walk(ledger, create=True)
@@ -127,10 +162,14 @@ def test_what_stands_is_looked_at_in_the_next_pass_whatever_that_does(opened: Ca
     assert ledger.is_closed(walk(ledger, create=False))
 
 
-def test_a_pass_after_one_that_could_not_look_goes_back_as_far(opened: Callable[[int], Ledger]) -> None:
+def test_a_pass_after_one_that_could_not_look_goes_back_as_far(
+    opened: Callable[[int], Ledger],
+) -> None:
     """And one of a lost ledger goes through everything."""
     ledger = opened(1)
-    assert ledger.end.close(take(ledger, walk(ledger, create=True)), [Difference(UNSEEN, "HTTP 403")])
+    assert ledger.end.close(
+        take(ledger, walk(ledger, create=True)), [Difference(UNSEEN, "HTTP 403")]
+    )
     second = ledger.join_pass(1, may_open=True) or 0
     ledger.end.record_start(second, EbookId(99), rebuilt=False)
     ledger.end.record_start(second, EbookId(100), rebuilt=False)
@@ -148,15 +187,23 @@ def test_a_pass_after_one_that_could_not_look_goes_back_as_far(opened: Callable[
     assert take(ledger, third).newest_before == 0
 
 
-def test_an_open_pass_of_the_version_before_is_looked_through_too(tmp_path: Path) -> None:
+def test_an_open_pass_of_the_version_before_is_looked_through_too(
+    tmp_path: Path,
+) -> None:
     """Back to the first ebook it carried a file to."""
     with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as db, db:
         db.executescript((FIXTURES / "ledger_v2.sql").read_text())
         db.execute("PRAGMA user_version = 2")
-        db.execute("INSERT INTO passes (id, opened_at, highest_id, claimed_to) VALUES (4, '2026', 9, 9)")
-        db.executemany("INSERT INTO books (book_id, working_title, ebook_id) VALUES (?, 'x', ?)", [(1, 5), (2, 50)])
+        db.execute(
+            "INSERT INTO passes (id, opened_at, highest_id, claimed_to) VALUES (4, '2026', 9, 9)"
+        )
         db.executemany(
-            "INSERT INTO files (book_id, format, size, mtime_ns, outcome, pass_id) VALUES (?, 'EPUB', 1, 1, ?, 4)",
+            "INSERT INTO books (book_id, working_title, ebook_id) VALUES (?, 'x', ?)",
+            [(1, 5), (2, 50)],
+        )
+        db.executemany(
+            "INSERT INTO files (book_id, format, size, mtime_ns, outcome, pass_id) "
+            "VALUES (?, 'EPUB', 1, 1, ?, 4)",
             [(1, "duplicate"), (2, "uploaded")],
         )
     ledger = Ledger(tmp_path, this_process(1), ToldClock(NOW))

@@ -1,4 +1,5 @@
-"""`python -m deploy.prepare_server` and prepare_server.sql on a real PostgreSQL with MyBookshelf2's tables."""
+"""`python -m deploy.prepare_server` and prepare_server.sql on a real PostgreSQL with
+MyBookshelf2's tables."""
 
 import itertools
 import json
@@ -42,9 +43,13 @@ def uri(server: Postgres) -> str:
 def command(uri: str, *options: str, **environment: str) -> "subprocess.Popen[str]":
     """The command, started; the URI travels in the environment, as it should."""
     return subprocess.Popen(
-        [sys.executable, "-m", "deploy.prepare_server", *options], cwd=PROJECT, text=True,
-        env=clean_environment(MBS2_DB_URI=uri, **environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [sys.executable, "-m", "deploy.prepare_server", *options],
+        cwd=PROJECT,
+        text=True,
+        env=clean_environment(MBS2_DB_URI=uri, **environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
@@ -69,17 +74,25 @@ def indexes(uri: str) -> dict[str, tuple[bool, bool]]:
     """Indexes on source's size and hash: name to (unique, valid)."""
     rows = ask(
         uri,
-        "SELECT relname, indisunique, indisvalid FROM pg_index JOIN pg_class c ON c.oid = indexrelid "
+        "SELECT relname, indisunique, indisvalid FROM pg_index JOIN pg_class c ON "
+        "c.oid = indexrelid "
         "WHERE indrelid = 'source'::regclass AND pg_get_indexdef(indexrelid) ~ 'hash'",
     )
     return {str(name): (bool(unique), bool(valid)) for name, unique, valid in rows}
 
 
 def rows_as_they_are(uri: str) -> list[tuple[object, ...]]:
-    """All rows that were there at first, with the transactions that last wrote them: an update would show."""
+    """All rows that were there at first, with the transactions that last wrote them: an
+    update would show."""
     return [
-        *ask(uri, "SELECT count(*), md5(string_agg(s::text || s.xmin::text, ',' ORDER BY id)) FROM source s"),
-        *ask(uri, "SELECT l::text, xmin::text FROM language l WHERE id <= 4 ORDER BY id"),
+        *ask(
+            uri,
+            "SELECT count(*), md5(string_agg(s::text || s.xmin::text, ',' ORDER BY "
+            "id)) FROM source s",
+        ),
+        *ask(
+            uri, "SELECT l::text, xmin::text FROM language l WHERE id <= 4 ORDER BY id"
+        ),
     ]
 
 
@@ -104,13 +117,19 @@ def until(true: Callable[[], object], what: str) -> None:
 
 def waiting_for_a_lock(uri: str) -> bool:
     """Is the command waiting for somebody's transaction?"""
-    sql = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'prepare_server' AND wait_event_type = 'Lock'"
+    sql = (
+        "SELECT 1 FROM pg_stat_activity WHERE application_name = 'prepare_server' "
+        "AND wait_event_type = 'Lock'"
+    )
     return bool(ask(uri, f"{sql} AND datname = current_database()"))
 
 
 @contextmanager
-def held_up(uri: str, *options: str) -> Iterator["tuple[subprocess.Popen[str], psycopg.Connection[Any]]"]:
-    """The command while it waits for a transaction of the server's, which ends when this does."""
+def held_up(
+    uri: str, *options: str
+) -> Iterator["tuple[subprocess.Popen[str], psycopg.Connection[Any]]"]:
+    """The command while it waits for a transaction of the server's, which ends when
+    this does."""
     with psycopg.connect(uri) as busy:
         busy.execute("UPDATE source SET quality = 5 WHERE id = 1")
         process = command(uri, *options)
@@ -120,7 +139,8 @@ def held_up(uri: str, *options: str) -> Iterator["tuple[subprocess.Popen[str], p
 
 @pytest.mark.slow
 def test_200_000_sources_twice(server: Postgres) -> None:
-    """The plan changes from reading the table to asking the index; the second run changes nothing."""
+    """The plan changes from reading the table to asking the index; the second run
+    changes nothing."""
     uri = server.mybookshelf2("many", sources=200_000)
     before = rows_as_they_are(uri)
     [(size, sha1)] = ask(uri, "SELECT size, hash FROM source WHERE id = 123456")
@@ -143,14 +163,19 @@ def test_200_000_sources_twice(server: Postgres) -> None:
     assert "there before" in said
     assert said.rstrip().endswith("Nothing to do.")
     assert rows_as_they_are(uri) == before
-    assert ask(uri, "SELECT id, code, name, version_id FROM language ORDER BY id") == shown
+    assert (
+        ask(uri, "SELECT id, code, name, version_id FROM language ORDER BY id") == shown
+    )
 
 
 def test_a_dry_run_says_it_and_does_nothing(uri: str) -> None:
     """What it says would be run is what would be run."""
     code, said = prepare(uri, "--dry-run")
     assert code == 0, said
-    assert f"would run: CREATE UNIQUE INDEX CONCURRENTLY {UNIQUE} ON source (size, hash)" in said
+    assert (
+        f"would run: CREATE UNIQUE INDEX CONCURRENTLY {UNIQUE} ON source (size, hash)"
+        in said
+    )
     assert "INSERT INTO language" in said
     assert "source: there is no index on (size, hash)" in said
     assert indexes(uri) == {}
@@ -162,55 +187,95 @@ def test_by_hand_with_psql(uri: str) -> None:
     said = []
     for _ in range(2):
         done = subprocess.run(
-            [binaries() / "psql", "-X", "-f", SCRIPT, uri], capture_output=True, text=True, timeout=60, check=False,
+            [binaries() / "psql", "-X", "-f", SCRIPT, uri],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
             env=clean_environment(LC_ALL="C"),
-        )  # fmt: skip
+        )
         assert (done.returncode, done.stderr) == (0, "")
         said.append(done.stdout.splitlines())
-    assert [line.split(":")[0] for line in said[0]] == ["language", "source", "language"]
+    assert [line.split(":")[0] for line in said[0]] == [
+        "language",
+        "source",
+        "language",
+    ]
     assert "made now" in said[0][1]
     assert said[1][0].endswith(", there before")
     assert indexes(uri) == {UNIQUE: (True, True)}
-    assert dict(ask(uri, "SELECT code, name FROM language")) == ISO  # type: ignore[arg-type]  # two columns, asked for
+    # Two columns, asked for.
+    assert dict(ask(uri, "SELECT code, name FROM language")) == ISO  # type: ignore[arg-type]
 
 
 def test_with_duplicates_the_index_is_plain_until_they_are_gone(uri: str) -> None:
-    """They are counted, a query to see them is given; later the plain index is exchanged for a unique one."""
-    copy = "INSERT INTO source SELECT nextval('source_id_seq'), version_id, created, modified, ebook_id, location, "
+    """They are counted, a query to see them is given; later the plain index is
+    exchanged for a unique one."""
+    copy = (
+        "INSERT INTO source SELECT nextval('source_id_seq'), version_id, created, "
+        "modified, ebook_id, location, "
+    )
     copy += "load_source, format_id, size, hash, quality, quality_count FROM source WHERE id IN "
     ask(uri, f"{copy} (3, 4)")
     ask(uri, f"{copy} (3)")
     code, said = prepare(uri)
     assert code == 0, said
     assert indexes(uri) == {PLAIN: (False, True)}
-    assert "source: 2 files are there more than once (3 rows too many), so no index can be unique" in said
+    assert (
+        "source: 2 files are there more than once (3 rows too many), so no index can be unique"
+        in said
+    )
     query = said.split("Look at them with: ")[1].split(";")[0]
     assert sorted(int(str(row[2])) for row in ask(uri, query)) == [2, 3]
     code, said = prepare(uri)
-    assert (code, "Nothing to do." in said, indexes(uri)) == (0, True, {PLAIN: (False, True)})
+    assert (code, "Nothing to do." in said, indexes(uri)) == (
+        0,
+        True,
+        {PLAIN: (False, True)},
+    )
     ask(uri, "DELETE FROM source WHERE id > 50")
     code, said = prepare(uri)
     assert code == 0, said
     assert indexes(uri) == {UNIQUE: (True, True)}
-    assert said.index("CREATE UNIQUE INDEX") < said.index("DROP INDEX CONCURRENTLY source_size_hash ")
+    assert said.index("CREATE UNIQUE INDEX") < said.index(
+        "DROP INDEX CONCURRENTLY source_size_hash "
+    )
 
 
 @pytest.mark.parametrize(
     ("made", "after"),
     [
         ("CREATE UNIQUE INDEX mine ON source (hash, size)", {"mine": (True, True)}),
-        ("ALTER TABLE source ADD CONSTRAINT mine UNIQUE (size, hash)", {"mine": (True, True)}),
+        (
+            "ALTER TABLE source ADD CONSTRAINT mine UNIQUE (size, hash)",
+            {"mine": (True, True)},
+        ),
         ("CREATE UNIQUE INDEX mine ON source (hash)", {"mine": (True, True)}),
-        ("CREATE INDEX mine ON source (hash)", {"mine": (False, True), UNIQUE: (True, True)}),
+        (
+            "CREATE INDEX mine ON source (hash)",
+            {"mine": (False, True), UNIQUE: (True, True)},
+        ),
         (
             "CREATE UNIQUE INDEX mine ON source (size, hash) WHERE size > 100",
             {"mine": (True, True), UNIQUE: (True, True)},
         ),
-        ("CREATE INDEX mine ON source USING brin (size, hash)", {"mine": (False, True), UNIQUE: (True, True)}),
+        (
+            "CREATE INDEX mine ON source USING brin (size, hash)",
+            {"mine": (False, True), UNIQUE: (True, True)},
+        ),
     ],
-    ids=["unique the other way round", "a constraint", "unique on the hash", "plain", "for some rows only", "brin"],
+    ids=[
+        "unique the other way round",
+        "a constraint",
+        "unique on the hash",
+        "plain",
+        "for some rows only",
+        "brin",
+    ],
 )
-def test_an_index_of_another_name(uri: str, made: str, after: dict[str, tuple[bool, bool]]) -> None:
+def test_an_index_of_another_name(
+    uri: str, made: str, after: dict[str, tuple[bool, bool]]
+) -> None:
     """One that serves counts; whatever somebody else has made stays."""
     ask(uri, made)
     code, said = prepare(uri)
@@ -219,14 +284,22 @@ def test_an_index_of_another_name(uri: str, made: str, after: dict[str, tuple[bo
 
 
 def test_a_busy_server_works_on_and_what_is_half_made_goes_later(uri: str) -> None:
-    """An open transaction holds the index up, nobody else; it is named. The next run drops the invalid index."""
+    """An open transaction holds the index up, nobody else; it is named. The next run
+    drops the invalid index."""
     with held_up(uri, "--lock-timeout", "3") as (process, busy):
-        with psycopg.connect(uri, options="-c lock_timeout=1s", autocommit=True) as other:
+        with psycopg.connect(
+            uri, options="-c lock_timeout=1s", autocommit=True
+        ) as other:
             other.execute("UPDATE source SET quality = 6 WHERE id = 2")
-            assert other.execute("SELECT count(*) FROM source WHERE size > 0").fetchall() == [(50,)]
+            assert other.execute(
+                "SELECT count(*) FROM source WHERE size > 0"
+            ).fetchall() == [(50,)]
         code, said = ended(process)
         assert code == 3
-        assert "a lock was not to be had within 3 s: transactions are open, server process" in said
+        assert (
+            "a lock was not to be had within 3 s: transactions are open, server process"
+            in said
+        )
         assert str(busy.info.backend_pid) in said
     assert indexes(uri) == {UNIQUE: (True, False)}
     code, said = prepare(uri)
@@ -236,10 +309,12 @@ def test_a_busy_server_works_on_and_what_is_half_made_goes_later(uri: str) -> No
 
 
 def test_a_duplicate_that_comes_between_question_and_answer(uri: str) -> None:
-    """It is uncommitted when the duplicates are counted, and there when the unique index is built: then a plain one."""
+    """It is uncommitted when the duplicates are counted, and there when the unique
+    index is built: then a plain one."""
     with psycopg.connect(uri) as slow:
         slow.execute(
-            "INSERT INTO source (version_id, created, modified, ebook_id, location, format_id, size, hash) "
+            "INSERT INTO source (version_id, created, modified, ebook_id, location, "
+            "format_id, size, hash) "
             "SELECT 1, now(), now(), 1, 'again', 1, size, hash FROM source WHERE id = 7"
         )
         process = command(uri)
@@ -252,10 +327,13 @@ def test_a_duplicate_that_comes_between_question_and_answer(uri: str) -> None:
 
 
 def test_a_language_that_comes_between_question_and_answer(uri: str) -> None:
-    """It is uncommitted when the languages are counted: the insert waits for it, fails, and is made anew without it."""
+    """It is uncommitted when the languages are counted: the insert waits for it, fails,
+    and is made anew without it."""
     prepare_index(uri)
     with psycopg.connect(uri) as slow:
-        slow.execute("INSERT INTO language (version_id, code, name) VALUES (1, 'de', 'Deutsch')")
+        slow.execute(
+            "INSERT INTO language (version_id, code, name) VALUES (1, 'de', 'Deutsch')"
+        )
         process = command(uri)
         until(lambda: waiting_for_a_lock(uri), "the command never waited")
         slow.commit()
@@ -276,7 +354,9 @@ def test_two_at_the_same_time(uri: str) -> None:
     with held_up(uri) as (first, _busy):
         code, said = prepare(uri)
         assert code == 3
-        assert "somebody else is preparing this database just now (server process " in said
+        assert (
+            "somebody else is preparing this database just now (server process " in said
+        )
     code, said = ended(first)
     assert code == 0, said
     assert indexes(uri) == {UNIQUE: (True, True)}
@@ -285,7 +365,11 @@ def test_two_at_the_same_time(uri: str) -> None:
 def test_a_connection_that_is_lost(uri: str) -> None:
     """The server ends it in the middle; the next run mends what is left."""
     with held_up(uri) as (process, _busy):
-        ask(uri, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'prepare_server'")
+        ask(
+            uri,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
+            "application_name = 'prepare_server'",
+        )
         code, said = ended(process)
     assert code == 3
     assert "What is half made is removed by the next run" in said
@@ -298,7 +382,10 @@ def test_ctrl_c(uri: str) -> None:
     with held_up(uri) as (process, _busy):
         process.send_signal(signal.SIGINT)
         code, said = ended(process)
-        assert (code, said.splitlines()[1:]) == (130, ["Interrupted; what is half made is removed by the next run"])
+        assert (code, said.splitlines()[1:]) == (
+            130,
+            ["Interrupted; what is half made is removed by the next run"],
+        )
         until(lambda: not waiting_for_a_lock(uri), "the server went on")
     assert prepare(uri)[0] == 0
     assert indexes(uri) == {UNIQUE: (True, True)}
@@ -306,13 +393,22 @@ def test_ctrl_c(uri: str) -> None:
 
 def test_languages_that_are_there_are_left_as_they_are(uri: str) -> None:
     """By code or by name; ids that were given by hand are no trouble."""
-    ask(uri, "INSERT INTO language (id, version_id, code, name) VALUES (5, 3, 'fr', 'Français')")
-    ask(uri, "INSERT INTO language (id, version_id, code, name) VALUES (9, 2, 'ger', 'german')")
+    ask(
+        uri,
+        "INSERT INTO language (id, version_id, code, name) VALUES (5, 3, 'fr', 'Français')",
+    )
+    ask(
+        uri,
+        "INSERT INTO language (id, version_id, code, name) VALUES (9, 2, 'ger', 'german')",
+    )
     before = ask(uri, "SELECT * FROM language ORDER BY id")
     code, said = prepare(uri)
     assert code == 0, said
     assert "language: its sequence was 5 behind and was moved on" in said
-    assert "language: de is left out: there is a language German under the code ger" in said
+    assert (
+        "language: de is left out: there is a language German under the code ger"
+        in said
+    )
     assert "language: 183 of the 184 languages of ISO 639-1 are there" in said
     after = ask(uri, "SELECT * FROM language ORDER BY id")
     assert after[: len(before)] == before
@@ -326,7 +422,9 @@ def test_ids_from_a_sequence_that_belongs_to_no_column(uri: str) -> None:
     ask(uri, "ALTER TABLE language ALTER id SET DEFAULT nextval('counted')")
     ask(uri, "DROP SEQUENCE language_id_seq")
     assert prepare(uri)[0] == 0
-    assert ask(uri, "SELECT min(id), count(*) FROM language WHERE id >= 100") == [(100, 180)]
+    assert ask(uri, "SELECT min(id), count(*) FROM language WHERE id >= 100") == [
+        (100, 180)
+    ]
     ask(uri, "ALTER TABLE language ALTER id DROP DEFAULT")
     code, said = prepare(uri)
     assert (code, "language.id has no sequence to take ids from" in said) == (2, True)
@@ -336,16 +434,23 @@ def test_it_is_undone_as_the_docs_say(uri: str) -> None:
     """Index and languages go, but for one that a book uses; what was there stays."""
     _code, said = prepare(uri)
     added = said.split("language: added 180: ")[1].splitlines()[0]
-    ask(uri, "UPDATE ebook SET language_id = (SELECT id FROM language WHERE code = 'eo')")
+    ask(
+        uri,
+        "UPDATE ebook SET language_id = (SELECT id FROM language WHERE code = 'eo')",
+    )
     text = (PROJECT / "docs" / "deployment.md").read_text("utf-8")
     undo = text.split("```sql\n")[1].split("```")[0].replace("'aa ab'", f"'{added}'")
     for statement in undo.split(";\n"):
         ask(uri, statement or "SELECT 1")
     assert indexes(uri) == {}
-    assert ask(uri, "SELECT string_agg(code, ' ' ORDER BY id) FROM language") == [("cs en sk ru eo",)]
+    assert ask(uri, "SELECT string_agg(code, ' ' ORDER BY id) FROM language") == [
+        ("cs en sk ru eo",)
+    ]
 
 
-def test_a_user_without_the_rights_is_told_which_grants(server: Postgres, uri: str) -> None:
+def test_a_user_without_the_rights_is_told_which_grants(
+    server: Postgres, uri: str
+) -> None:
     """All of them at once, and nothing is half done; with them it works."""
     ask(uri, "CREATE ROLE reader LOGIN")
     ask(uri, "CREATE ROLE keeper")
@@ -354,13 +459,17 @@ def test_a_user_without_the_rights_is_told_which_grants(server: Postgres, uri: s
     reader = uri.replace("postgres@", "reader@")
     code, said = prepare(reader)
     assert code == 2
-    assert 'the user "reader" lacks the rights for this. Connect as "keeper", or let an administrator run: ' in said
+    assert (
+        'the user "reader" lacks the rights for this. Connect as "keeper", or let an '
+        "administrator run: "
+    ) in said
     grants = said.split("administrator run: ")[1].strip().rstrip(";").split("; ")
     assert grants == [
-        "GRANT keeper TO reader", "GRANT CREATE ON SCHEMA public TO reader",
+        "GRANT keeper TO reader",
+        "GRANT CREATE ON SCHEMA public TO reader",
         "GRANT SELECT, INSERT ON language TO reader",
         "GRANT USAGE, SELECT ON SEQUENCE public.language_id_seq TO reader",
-    ]  # fmt: skip
+    ]
     assert indexes(uri) == {}
     for grant in grants:
         ask(uri, grant)
@@ -370,28 +479,65 @@ def test_a_user_without_the_rights_is_told_which_grants(server: Postgres, uri: s
 
 
 def test_a_database_that_is_not_mybookshelf2s(server: Postgres) -> None:
-    """Empty, or with tables of the same names that are somebody else's: nothing is touched."""
+    """Empty, or with tables of the same names that are somebody else's: nothing is
+    touched."""
     empty = server.create("empty")
     code, said = prepare(empty)
-    assert (code, 'the database "empty" is not MyBookshelf2\'s: it has no source.ebook_id, ' in said) == (2, True)
+    assert (
+        code,
+        'the database "empty" is not MyBookshelf2\'s: it has no source.ebook_id, '
+        in said,
+    ) == (2, True)
     other = server.create("other")
     ask(other, "CREATE TABLE source (id serial, size int, hash text)")
-    ask(other, "CREATE TABLE language (id serial, code text, name text, version_id int)")
+    ask(
+        other, "CREATE TABLE language (id serial, code text, name text, version_id int)"
+    )
     code, said = prepare(other)
-    assert (code, "it has no source.ebook_id, source.location" in said, indexes(other)) == (2, True, {})
+    assert (
+        code,
+        "it has no source.ebook_id, source.location" in said,
+        indexes(other),
+    ) == (2, True, {})
 
 
 def test_no_connection(server: Postgres) -> None:
-    """Refused, a wrong password, no such database, not a URI: each is named, and never with the password."""
+    """Refused, a wrong password, no such database, not a URI: each is named, and never
+    with the password."""
     ask(server.uri(), "CREATE ROLE guarded LOGIN PASSWORD 'right-one'")
     wrong = f"postgresql://guarded:hunter2222@127.0.0.1:{server.port}/postgres"
     for uri, status, sign, advice in (
-        ("postgresql://me:hunter2222@127.0.0.1:9/x", 3, "Connection refused", "are host and port right"),
+        (
+            "postgresql://me:hunter2222@127.0.0.1:9/x",
+            3,
+            "Connection refused",
+            "are host and port right",
+        ),
         (wrong, 3, "password authentication failed", "are user and password right?"),
-        (server.uri("nowhere"), 3, 'database "nowhere" does not exist', "are user and database right"),
-        ("postgresql://me:hunter2222@127.0.0.1:port/x", 3, "invalid integer value", "no connection"),
-        ("mysql+x://me:hunter2222@127.0.0.1/x", 2, "MBS2_DB_URI is not a PostgreSQL URI", "%XX"),
-        ("postgresql://me:hunter2222%@127.0.0.1/x", 2, "MBS2_DB_URI is not a PostgreSQL URI", "%XX"),
+        (
+            server.uri("nowhere"),
+            3,
+            'database "nowhere" does not exist',
+            "are user and database right",
+        ),
+        (
+            "postgresql://me:hunter2222@127.0.0.1:port/x",
+            3,
+            "invalid integer value",
+            "no connection",
+        ),
+        (
+            "mysql+x://me:hunter2222@127.0.0.1/x",
+            2,
+            "MBS2_DB_URI is not a PostgreSQL URI",
+            "%XX",
+        ),
+        (
+            "postgresql://me:hunter2222%@127.0.0.1/x",
+            2,
+            "MBS2_DB_URI is not a PostgreSQL URI",
+            "%XX",
+        ),
     ):
         code, said = prepare(uri)
         assert (code, sign in said, advice in said) == (status, True, True), said
@@ -399,7 +545,11 @@ def test_no_connection(server: Postgres) -> None:
         assert "Traceback" not in said
     right = wrong.replace("hunter2222", "right-one")
     code, said = prepare(right, "--dry-run")
-    assert (code, "right-one" in said, "is not MyBookshelf2's" in said) == (2, False, True)
+    assert (code, "right-one" in said, "is not MyBookshelf2's" in said) == (
+        2,
+        False,
+        True,
+    )
 
 
 def test_the_option_comes_before_the_environment(server: Postgres, uri: str) -> None:
@@ -407,7 +557,10 @@ def test_the_option_comes_before_the_environment(server: Postgres, uri: str) -> 
     code, said = prepare(server.uri("nowhere"), "--db-uri", uri, "--dry-run")
     assert code == 0, said
     code, said = prepare("")
-    assert (code, "no database given: set MBS2_DB_URI in the environment or in .env" in said) == (2, True)
+    assert (
+        code,
+        "no database given: set MBS2_DB_URI in the environment or in .env" in said,
+    ) == (2, True)
     code, said = prepare(uri, PREPARE_LOCK_SECONDS="0")
     assert (code, "--lock-timeout 0 is not between 0.1 and 86400" in said) == (2, True)
 
@@ -416,7 +569,14 @@ def test_a_server_that_takes_no_changes(server: Postgres, uri: str) -> None:
     """A standby says so; a session that is kept read-only changes nothing either."""
     with standby(server) as second:
         code, said = prepare(second.uri(uri.rpartition("/")[2]))
-    assert (code, "this is a standby server, which takes no changes. Connect to the primary" in said) == (2, True), said
+    assert (
+        code,
+        "this is a standby server, which takes no changes. Connect to the primary"
+        in said,
+    ) == (2, True), said
     code, said = prepare(f"{uri}?options=-c%20default_transaction_read_only%3Don")
-    assert (code, "PostgreSQL says: cannot execute CREATE INDEX in a read-only" in said) == (3, True), said
+    assert (
+        code,
+        "PostgreSQL says: cannot execute CREATE INDEX in a read-only" in said,
+    ) == (3, True), said
     assert indexes(uri) == {}

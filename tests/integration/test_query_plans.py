@@ -1,4 +1,5 @@
-"""Every statement that migration/ runs on the ledger stays indexed: collected from real runs, then EXPLAINed."""
+"""Every statement that migration/ runs on the ledger stays indexed: collected from real
+runs, then EXPLAINed."""
 
 import json
 import re
@@ -25,13 +26,16 @@ GROWING = frozenset({"files", "books", "hashes", "names"})
 UNFINISHED = ("unfinished_files", "open_books")
 #: Statements that may scan one of these, by a part of their text, and why.
 REASONED = {
-    "SELECT outcome, COUNT(*) FROM files WHERE pass_id = ? GROUP BY outcome": "proof at the end of a pass, row by row",
+    "SELECT outcome, COUNT(*) FROM files WHERE pass_id = ? GROUP BY outcome": (
+        "proof at the end of a pass, row by row"
+    ),
     "LEFT JOIN books ON books.book_id = files.book_id": "--export-map writes every file",
 }
 
 
-#: A process in which every statement on a ledger is noted, with its placeholders, before it is run; a trace callback
-#: would have the values in the text. Arguments: where to, what to run (Python), and its arguments.
+#: A process in which every statement on a ledger is noted, with its placeholders,
+#: before it is run; a trace callback would have the values in the text. Arguments:
+#: where to, what to run (Python), and its arguments.
 TRACED = """
 import atexit, json, sqlite3, sys
 seen, connect = set(), sqlite3.connect
@@ -50,7 +54,9 @@ sqlite3.connect = traced
 atexit.register(lambda: json.dump(sorted(seen), open(sys.argv[1], "w")))
 exec(sys.argv[2])
 """
-WORKER = "import bulk_migrate_calibre; sys.exit(bulk_migrate_calibre.main(sys.argv[3:]))"
+WORKER = (
+    "import bulk_migrate_calibre; sys.exit(bulk_migrate_calibre.main(sys.argv[3:]))"
+)
 READERS = """
 from pathlib import Path
 from migration.commands import export_map, failures
@@ -71,7 +77,8 @@ export_map.export_map(ledger, ledger.with_name("map.csv"))
 
 @dataclass(slots=True)
 class Collector:
-    """Runs things in processes of their own and collects the statements they ran on the ledger."""
+    """Runs things in processes of their own and collects the statements they ran on the
+    ledger."""
 
     folder: Path
     statements: set[str] = field(default_factory=set)
@@ -81,7 +88,14 @@ class Collector:
         noted = self.folder / "statements.json"
         command = [sys.executable, "-c", TRACED, str(noted), code, *arguments]
         environment = clean_environment(MBS2_PASSWORD=PASSWORD)
-        ended = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, timeout=120, check=False)
+        ended = subprocess.run(
+            command,
+            cwd=PROJECT,
+            env=environment,
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
         self.statements.update(json.loads(noted.read_bytes()))
         return ended.returncode
 
@@ -95,10 +109,14 @@ def explained(ledger: Path, sql: str) -> list[str]:
 
 
 def scans(steps: list[str]) -> list[str]:
-    """The steps that read the whole of a table that grows, or all of it from some row on."""
+    """The steps that read the whole of a table that grows, or all of it from some row
+    on."""
     found = []
     for step in steps:
-        match = re.match(r"(SCAN|SEARCH) (\w+)(?: USING (?:COVERING )?(?:INDEX (\w+)|PRIMARY KEY|.*KEY))?(.*)", step)
+        match = re.match(
+            r"(SCAN|SEARCH) (\w+)(?: USING (?:COVERING )?(?:INDEX (\w+)|PRIMARY KEY|.*KEY))?(.*)",
+            step,
+        )
         if match is None or match[2] not in GROWING or match[3] in UNFINISHED:
             continue
         open_ended = ">" in match[4] and "<" not in match[4] and "=" not in match[4]
@@ -107,10 +125,24 @@ def scans(steps: list[str]) -> list[str]:
     return found
 
 
-def test_no_statement_reads_the_whole_of_what_grows(tmp_path: Path, shelf: Shelf) -> None:
-    """Two passes, retries in a closed and in an open one, a check against the server, totals, lists, an export."""
-    library, ledger, seen = Library(tmp_path / "library"), tmp_path / "state" / LEDGER_NAME, Collector(tmp_path)
-    library.add(*epubs(range(8)), Made(files={"EPUB": epub(1, title="Book 1"), "CBZ": b"x" * 99}, series="S", rating=8))
+def test_no_statement_reads_the_whole_of_what_grows(
+    tmp_path: Path, shelf: Shelf
+) -> None:
+    """Two passes, retries in a closed and in an open one, a check against the server,
+    totals, lists, an export."""
+    library, ledger, seen = (
+        Library(tmp_path / "library"),
+        tmp_path / "state" / LEDGER_NAME,
+        Collector(tmp_path),
+    )
+    library.add(
+        *epubs(range(8)),
+        Made(
+            files={"EPUB": epub(1, title="Book 1"), "CBZ": b"x" * 99},
+            series="S",
+            rating=8,
+        ),
+    )
     line = [str(library.root), "--server", shelf.url, "--state-dir", str(ledger.parent)]
     assert seen.run(WORKER, *line) == 1
     assert seen.run(WORKER, *line) == 1
@@ -119,9 +151,17 @@ def test_no_statement_reads_the_whole_of_what_grows(tmp_path: Path, shelf: Shelf
     assert seen.run(WORKER, *line, "--retry-failed") == 1
     assert seen.run(WORKER, *line, "--recheck") in (0, 1)
     assert seen.run(READERS, str(ledger)) == 0
-    asked = [sql for sql in sorted(seen.statements) if re.match(r"\s*(SELECT|UPDATE|DELETE|INSERT)", sql)]
+    asked = [
+        sql
+        for sql in sorted(seen.statements)
+        if re.match(r"\s*(SELECT|UPDATE|DELETE|INSERT)", sql)
+    ]
     assert len(asked) > 40
-    bad = {sql: steps for sql in asked if (steps := scans(explained(ledger, sql))) and not reasoned(sql)}
+    bad = {
+        sql: steps
+        for sql in asked
+        if (steps := scans(explained(ledger, sql))) and not reasoned(sql)
+    }
     assert bad == {}
     used = [part for part in REASONED if any(part in sql for sql in asked)]
     assert used == list(REASONED)
@@ -137,7 +177,11 @@ def test_a_scan_is_found(tmp_path: Path) -> None:
     ledger = tmp_path / LEDGER_NAME
     with closing(sqlite3.connect(ledger)) as db:
         db.executescript(TABLES)
-    assert scans(explained(ledger, "SELECT 1 FROM files WHERE size = ?")) == ["SCAN files"]
+    assert scans(explained(ledger, "SELECT 1 FROM files WHERE size = ?")) == [
+        "SCAN files"
+    ]
     assert scans(explained(ledger, "SELECT 1 FROM files WHERE book_id = ?")) == []
     assert scans(explained(ledger, f"UPDATE files SET rounds = 0 WHERE {FAILED}")) == []
-    assert scans(explained(ledger, "UPDATE files SET rounds = 0 WHERE outcome = 'failed'")) == ["SCAN files"]
+    assert scans(
+        explained(ledger, "UPDATE files SET rounds = 0 WHERE outcome = 'failed'")
+    ) == ["SCAN files"]

@@ -1,4 +1,5 @@
-"""A worker that has lost its ledger, on a server whose ebooks are rated and whose look-up by title fails for them."""
+"""A worker that has lost its ledger, on a server whose ebooks are rated and whose
+look-up by title fails for them."""
 
 from pathlib import Path
 
@@ -10,8 +11,11 @@ from tests.support.answercells import differences, migrate, small_library
 
 
 @pytest.mark.parametrize("lost", ["deleted", "damaged"])
-def test_a_worker_without_its_ledger_ends_and_finds_everything_there(lost: str, tmp_path: Path) -> None:
-    """Every file is a duplicate, no ebook is made, no title changed; one more format goes to the ebook of its book."""
+def test_a_worker_without_its_ledger_ends_and_finds_everything_there(
+    lost: str, tmp_path: Path
+) -> None:
+    """Every file is a duplicate, no ebook is made, no title changed; one more format
+    goes to the ebook of its book."""
     shelf = start_shelf(tmp_path / "shelf", "--rated-index-fails")
     try:
         library, state = small_library(tmp_path / "library", seed=7), tmp_path / "state"
@@ -21,10 +25,17 @@ def test_a_worker_without_its_ledger_ends_and_finds_everything_there(lost: str, 
         assert code == 0, said
         found = totals.read(state / "migration_ledger.db")
         assert found is not None
-        assert (found.counts.duplicate, found.counts.uploaded, found.counts.pending) == (3, 0, 0)
+        assert (
+            found.counts.duplicate,
+            found.counts.uploaded,
+            found.counts.pending,
+        ) == (3, 0, 0)
         assert differences(library, shelf, 0) == []
         if lost == "damaged":
-            library.sql("INSERT INTO data (book, format, uncompressed_size, name) VALUES (2, 'RTF', 9, 'file')")
+            library.sql(
+                "INSERT INTO data (book, format, uncompressed_size, name) VALUES (2, "
+                "'RTF', 9, 'file')"
+            )
             library.file(2, "RTF").write_bytes(b"{\\rtf1 x}")
             assert migrate(library.root, shelf, state)[0] == 0
             assert differences(library, shelf, 0) == []
@@ -33,7 +44,8 @@ def test_a_worker_without_its_ledger_ends_and_finds_everything_there(lost: str, 
 
 
 def lose(state: Path, *, damaged: bool) -> None:
-    """The ledger and its backup are gone, or the ledger is no database any more and has no backup."""
+    """The ledger and its backup are gone, or the ledger is no database any more and has
+    no backup."""
     for path in state.glob("migration_ledger*"):
         path.unlink()
     if damaged:

@@ -20,19 +20,42 @@ from tests.support.watchkit import Watch
 pytestmark = pytest.mark.integration
 SCHEMA = json.loads((PROJECT / "dashboard" / "report.schema.json").read_text())
 BAD = Made(title=HOSTILE[0], files={"EPUB": b""})
-RICH = Made(title="Rich", files={"EPUB": epub(77)}, comments="<b>what the server has no place for</b>")
+RICH = Made(
+    title="Rich",
+    files={"EPUB": epub(77)},
+    comments="<b>what the server has no place for</b>",
+)
 
 
-def report(state: Path, folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+def report(
+    state: Path, folder: Path, *options: str
+) -> "subprocess.CompletedProcess[str]":
     """On demand."""
     return subprocess.run(
-        [sys.executable, "-m", "dashboard", "--state-dir", str(state), "--report", str(folder), *options], cwd=PROJECT,
-        env=clean_environment(), capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "dashboard",
+            "--state-dir",
+            str(state),
+            "--report",
+            str(folder),
+            *options,
+        ],
+        cwd=PROJECT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
-def test_the_report_is_there_when_the_pass_is_closed(tmp_path: Path, shelves: Callable[..., Shelf]) -> None:
-    """With the equation, the failure, what was not carried, the uploads and the rate; it agrees with its schema."""
+def test_the_report_is_there_when_the_pass_is_closed(
+    tmp_path: Path, shelves: Callable[..., Shelf]
+) -> None:
+    """With the equation, the failure, what was not carried, the uploads and the rate;
+    it agrees with its schema."""
     watch = Watch(tmp_path, shelves(tmp_path / "shelf"))
     watch.library.add(BAD, RICH)
     watch.open_pass()
@@ -49,7 +72,10 @@ def test_the_report_is_there_when_the_pass_is_closed(tmp_path: Path, shelves: Ca
         "pending": 0,
     }
     assert (value["total"], value["balanced"], value["proved"]) == (62, True, True)
-    assert (value["failed"], value["failed_files"][0]["reason"]) == ({"empty": 1}, "empty")
+    assert (value["failed"], value["failed_files"][0]["reason"]) == (
+        {"empty": 1},
+        "empty",
+    )
     assert value["not_carried"]["comments"] == 1
     assert len(value["slowest"]) == MOST
     assert value["slowest"] == sorted(value["slowest"], key=lambda one: -one["seconds"])
@@ -59,7 +85,10 @@ def test_the_report_is_there_when_the_pass_is_closed(tmp_path: Path, shelves: Ca
     page = (watch.state / "report" / "report.html").read_text("utf-8")
     assert "Proved row by row." in page
     again = report(watch.state, tmp_path / "mine")
-    assert (again.returncode, again.stdout) == (0, f"The report is in {tmp_path / 'mine' / 'report.html'}\n")
+    assert (again.returncode, again.stdout) == (
+        0,
+        f"The report is in {tmp_path / 'mine' / 'report.html'}\n",
+    )
     assert report(watch.state, tmp_path / "none", "--pass", "9").returncode == 2
 
 
@@ -72,7 +101,12 @@ def test_an_open_pass_can_be_reported_too(tmp_path: Path) -> None:
     assert report(tmp_path, tmp_path / "report").returncode == 0
     value = json.loads((tmp_path / "report" / "report.json").read_text())
     jsonschema.validate(value, SCHEMA, format_checker=jsonschema.FormatChecker())
-    assert (value["pass"]["closed_at"], value["proved"], len(value["monitor"]), len(value["rate"])) == (
+    assert (
+        value["pass"]["closed_at"],
+        value["proved"],
+        len(value["monitor"]),
+        len(value["rate"]),
+    ) == (
         None,
         None,
         9,
@@ -89,20 +123,30 @@ def test_nothing_to_report_is_said(tmp_path: Path) -> None:
 
 
 def test_the_slowest_uploads_are_found_in_all_logs_of_the_pass(tmp_path: Path) -> None:
-    """Rotated ones too; what was before the pass, and what only looks like an upload, is left out."""
+    """Rotated ones too; what was before the pass, and what only looks like an upload,
+    is left out."""
     start = datetime(2026, 11, 24, 10, tzinfo=UTC)
 
     def line(minute: int, message: str) -> str:
         return f"{start + timedelta(minutes=minute):%Y-%m-%d %H:%M:%S},000 - INFO - {message}\n"
 
-    first = "".join(line(i, logs.uploaded(f"'a ({i} bytes, 9.9 s).epub'", i, i / 10)) for i in range(600))
-    (tmp_path / "migration_worker1.log.2").write_text(line(-5, logs.uploaded("'old'", 1, 999)) + first)
+    first = "".join(
+        line(i, logs.uploaded(f"'a ({i} bytes, 9.9 s).epub'", i, i / 10))
+        for i in range(600)
+    )
+    (tmp_path / "migration_worker1.log.2").write_text(
+        line(-5, logs.uploaded("'old'", 1, 999)) + first
+    )
     (tmp_path / "migration_worker2.log").write_text(
         line(1, logs.uploaded(HOSTILE[0], 7, 500)) + "torn - INFO - Uploaded"
     )
-    (tmp_path / "migration_worker2.logbook").write_text(line(1, logs.uploaded("'no log'", 7, 900)))
+    (tmp_path / "migration_worker2.logbook").write_text(
+        line(1, logs.uploaded("'no log'", 7, 900))
+    )
     found, complete = slowest(tmp_path, start)
     assert complete
     assert (found[0].file, found[0].size, found[0].worker_id) == (HOSTILE[0], 7, 2)
-    assert [one.seconds for one in found[1:]] == [i / 10 for i in range(599, 599 - MOST + 1, -1)]
+    assert [one.seconds for one in found[1:]] == [
+        i / 10 for i in range(599, 599 - MOST + 1, -1)
+    ]
     assert slowest(tmp_path, start, patience=-1)[1] is False

@@ -1,7 +1,8 @@
-"""The pictures in the README: the demo library on its way, with a worker that froze, as a person would see it.
+"""The pictures in the README: the demo library on its way, with a worker that froze, as
+a person would see it.
 
-Made in every run and looked at for size and content; put in place with UPDATE_SCREENSHOTS=1.
-"""
+Made in every run and looked at for size and content; put in place with
+UPDATE_SCREENSHOTS=1."""
 
 import os
 import shutil
@@ -16,7 +17,16 @@ from selenium.webdriver import Chrome
 from migration.ledger import totals
 from tests.conftest import PROJECT, Shelf, end
 from tests.support.boardkit import start_board
-from tests.support.browserkit import PHONE, browser, colours, resize, screenshot, text_of, troubles, wait
+from tests.support.browserkit import (
+    PHONE,
+    browser,
+    colours,
+    resize,
+    screenshot,
+    text_of,
+    troubles,
+    wait,
+)
 from tests.support.watchkit import Watch
 from tests.support.workerkit import wait_for
 
@@ -26,7 +36,9 @@ MOST_BYTES = 100_000
 
 
 @pytest.mark.slow
-def test_pictures_of_a_real_migration(tmp_path: Path, shelves: Callable[..., Shelf]) -> None:
+def test_pictures_of_a_real_migration(
+    tmp_path: Path, shelves: Callable[..., Shelf]
+) -> None:
     """Under way on a desk, at its end with the repair open, and on a phone at night."""
     watch = Watch(tmp_path, shelves(tmp_path / "shelf", "--delay-ms", "500"))
     shutil.rmtree(watch.library.root)
@@ -45,18 +57,43 @@ def test_pictures_of_a_real_migration(tmp_path: Path, shelves: Callable[..., She
             chrome.get(board.link())
             watch.worker(2).send_signal(signal.SIGSTOP)
             ledger = watch.state / "migration_ledger.db"
-            wait_for(lambda: (found := totals.read(ledger)) is not None and settled(found) >= 30)
-            wait(chrome, lambda page: page.execute_script("return document.querySelectorAll('canvas').length") >= 3)
+            wait_for(
+                lambda: (
+                    (found := totals.read(ledger)) is not None and settled(found) >= 30
+                )
+            )
+            wait(
+                chrome,
+                lambda page: (
+                    page.execute_script(
+                        "return document.querySelectorAll('canvas').length"
+                    )
+                    >= 3
+                ),
+            )
             desk = take(chrome, tmp_path / "dashboard.png", whole=False)
             wait_for(lambda: bool(watch.history()))
             wait_for(lambda: monitor.poll() is not None)
             wait(chrome, lambda page: text_of(page, "#state") == "Finished")
-            wait(chrome, lambda page: page.execute_script("return document.querySelectorAll('details').length") >= 1)
+            wait(
+                chrome,
+                lambda page: (
+                    page.execute_script(
+                        "return document.querySelectorAll('details').length"
+                    )
+                    >= 1
+                ),
+            )
             chrome.execute_script("document.querySelector('details').open = true")
             wait(
                 chrome,
                 lambda page: (
-                    "Root cause" in str(page.execute_script("return document.querySelector('details').textContent"))
+                    "Root cause"
+                    in str(
+                        page.execute_script(
+                            "return document.querySelector('details').textContent"
+                        )
+                    )
                 ),
             )
             resize(chrome, (1200, 620))
@@ -65,7 +102,15 @@ def test_pictures_of_a_real_migration(tmp_path: Path, shelves: Callable[..., She
             colours(chrome, dark=True)
             resize(chrome, PHONE)
             chrome.execute_script("scrollTo(0, 0)")
-            wait(chrome, lambda page: page.execute_script("return document.querySelectorAll('canvas').length") >= 3)
+            wait(
+                chrome,
+                lambda page: (
+                    page.execute_script(
+                        "return document.querySelectorAll('canvas').length"
+                    )
+                    >= 3
+                ),
+            )
             phone = take(chrome, tmp_path / "phone.png", whole=False)
             assert troubles(chrome) == []
         assert monitor.returncode == 0
@@ -81,7 +126,9 @@ def test_pictures_of_a_real_migration(tmp_path: Path, shelves: Callable[..., She
         if os.environ.get("UPDATE_SCREENSHOTS"):
             IMAGES.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(picture, IMAGES / picture.name)
-        assert (IMAGES / picture.name).is_file(), "UPDATE_SCREENSHOTS=1 puts the pictures in place"
+        assert (IMAGES / picture.name).is_file(), (
+            "UPDATE_SCREENSHOTS=1 puts the pictures in place"
+        )
 
 
 def settled(found: totals.Totals) -> int:

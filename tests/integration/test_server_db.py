@@ -29,7 +29,8 @@ def database() -> Iterator[str]:
     with running() as server:
         with psycopg.connect(server.uri(), autocommit=True) as db:
             db.execute(
-                "CREATE TABLE source (id bigserial PRIMARY KEY, hash varchar(128) NOT NULL, size integer NOT NULL)"
+                "CREATE TABLE source (id bigserial PRIMARY KEY, hash varchar(128) "
+                "NOT NULL, size integer NOT NULL)"
             )
         yield server.uri()
 
@@ -44,7 +45,11 @@ def test_hashes_are_learned_incrementally(database: str, tmp_path: Path) -> None
     """All at first, later only what is new; rows that are no SHA-1 are passed over."""
     ledger = Ledger(tmp_path, this_process(1), SteadyClock())
     known = ExistingHashes(ledger)
-    insert(database, *((f"{number:040x}", number) for number in range(2000)), ("nonsense", 5))
+    insert(
+        database,
+        *((f"{number:040x}", number) for number in range(2000)),
+        ("nonsense", 5),
+    )
     assert postgresql.refresh(database, ledger) == 2000
     insert(database, ("f" * 40, 7))
     assert postgresql.refresh(database, ledger) == 1
@@ -55,11 +60,18 @@ def test_hashes_are_learned_incrementally(database: str, tmp_path: Path) -> None
     ledger.close()
 
 
-def test_what_the_server_has_lost_is_forgotten_when_asked_exactly(database: str, tmp_path: Path) -> None:
+def test_what_the_server_has_lost_is_forgotten_when_asked_exactly(
+    database: str, tmp_path: Path
+) -> None:
     """Old rows and new ones; an unchanged table is not read again."""
     ledger = Ledger(tmp_path, this_process(1), SteadyClock())
     known = ExistingHashes(ledger)
-    insert(database, *((f"{number:040x}", number) for number in range(50)), ("nonsense", 5), (f"{7:040x}", 7))
+    insert(
+        database,
+        *((f"{number:040x}", number) for number in range(50)),
+        ("nonsense", 5),
+        (f"{7:040x}", 7),
+    )
     postgresql.refresh(database, ledger, exactly=True)
     first = ledger.hash_count()
     with psycopg.connect(database, autocommit=True) as db:
@@ -67,14 +79,19 @@ def test_what_the_server_has_lost_is_forgotten_when_asked_exactly(database: str,
     postgresql.refresh(database, ledger)
     assert Digest(f"{3:040x}", 3) in known
     postgresql.refresh(database, ledger, exactly=True)
-    assert (Digest(f"{3:040x}", 3) in known, Digest(f"{7:040x}", 7) in known) == (False, True)
+    assert (Digest(f"{3:040x}", 3) in known, Digest(f"{7:040x}", 7) in known) == (
+        False,
+        True,
+    )
     assert ledger.count_hashes() == 48
     postgresql.refresh(database, ledger, exactly=True)
     assert (ledger.count_hashes(), first) == (48, 50)
     ledger.close()
 
 
-def test_what_is_wrong_is_named_without_the_password(database: str, tmp_path: Path) -> None:
+def test_what_is_wrong_is_named_without_the_password(
+    database: str, tmp_path: Path
+) -> None:
     """No table: not MyBookshelf2's; no server: unreachable."""
     ledger = Ledger(tmp_path, this_process(1), SteadyClock())
     with psycopg.connect(database, autocommit=True) as db:
@@ -90,7 +107,8 @@ def test_what_is_wrong_is_named_without_the_password(database: str, tmp_path: Pa
 def test_a_worker_with_the_database_uploads_only_what_is_new(
     database: str, tmp_path: Path, shelf: Shelf, workers: Workers
 ) -> None:
-    """Files whose hashes are in `source` are duplicates, without a question to the server."""
+    """Files whose hashes are in `source` are duplicates, without a question to the
+    server."""
     library = Library(tmp_path / "library")
     library.add(*epubs(range(6)))
     for number in (1, 2, 3):

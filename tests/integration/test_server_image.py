@@ -1,4 +1,5 @@
-"""What MyBookshelf2's image and database are made of: Calibre's archive, the bridge to old libraries, the login."""
+"""What MyBookshelf2's image and database are made of: Calibre's archive, the bridge to
+old libraries, the login."""
 
 import hashlib
 import io
@@ -24,7 +25,7 @@ DEPLOY = PROJECT / "deploy"
 DOCKERFILE = DEPLOY / "Dockerfile"
 
 
-# -- Calibre's own release ---------------------------------------------------------------------------------------------
+# -- Calibre's own release -------------------------------------------------------------
 
 
 @dataclass
@@ -114,45 +115,76 @@ def install(site: Site, tmp_path: Path) -> Callable[..., Installed]:
             "no_proxy": "*",
         }
         done = subprocess.run(
-            ["sh", str(DEPLOY / "install_calibre.sh"), str(target)], env=clean_environment(**{**given, **environment}),
-            capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
-        found = sorted(path.name for path in target.iterdir()) if target.is_dir() else []
+            ["sh", str(DEPLOY / "install_calibre.sh"), str(target)],
+            env=clean_environment(**{**given, **environment}),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        found = (
+            sorted(path.name for path in target.iterdir()) if target.is_dir() else []
+        )
         return Installed(done.returncode, done.stderr, found)
 
     return run
 
 
-@pytest.mark.parametrize(("machine", "arch"), [("x86_64", "x86_64"), ("aarch64", "arm64"), ("arm64", "arm64")])
-def test_the_release_for_this_machine(site: Site, install: Callable[..., Installed], machine: str, arch: str) -> None:
-    """Calibre names architectures in its own way; the checksum is asked for before the archive."""
+@pytest.mark.parametrize(
+    ("machine", "arch"),
+    [("x86_64", "x86_64"), ("aarch64", "arm64"), ("arm64", "arm64")],
+)
+def test_the_release_for_this_machine(
+    site: Site, install: Callable[..., Installed], machine: str, arch: str
+) -> None:
+    """Calibre names architectures in its own way; the checksum is asked for before the
+    archive."""
     site.publish(arch, RELEASE)
     assert install(machine) == Installed(0, "", ["ebook-convert", "ebook-meta"])
-    assert site.asked == [f"/signatures/calibre-5.44.0-{arch}.txz.sha512", f"/5.44.0/calibre-5.44.0-{arch}.txz"]
+    assert site.asked == [
+        f"/signatures/calibre-5.44.0-{arch}.txz.sha512",
+        f"/5.44.0/calibre-5.44.0-{arch}.txz",
+    ]
 
 
-def test_a_checksum_with_a_file_name_behind_it(site: Site, install: Callable[..., Installed]) -> None:
+def test_a_checksum_with_a_file_name_behind_it(
+    site: Site, install: Callable[..., Installed]
+) -> None:
     """As `sha512sum` writes it."""
-    site.publish("x86_64", RELEASE, f"{hashlib.sha512(RELEASE).hexdigest()}  calibre.txz\n")
+    site.publish(
+        "x86_64", RELEASE, f"{hashlib.sha512(RELEASE).hexdigest()}  calibre.txz\n"
+    )
     assert install().status == 0
 
 
-def test_an_archive_that_was_tampered_with(site: Site, install: Callable[..., Installed]) -> None:
+def test_an_archive_that_was_tampered_with(
+    site: Site, install: Callable[..., Installed]
+) -> None:
     """Nothing of it is unpacked."""
     site.publish("x86_64", RELEASE, hashlib.sha512(RELEASE + b"x").hexdigest())
     done = install()
     assert (done.status, done.files) == (1, [])
-    assert "is not the file whose checksum was published; nothing was unpacked" in done.said
+    assert (
+        "is not the file whose checksum was published; nothing was unpacked"
+        in done.said
+    )
 
 
-def test_an_archive_without_the_tools(site: Site, install: Callable[..., Installed]) -> None:
+def test_an_archive_without_the_tools(
+    site: Site, install: Callable[..., Installed]
+) -> None:
     """A right checksum of the wrong thing."""
     site.publish("x86_64", archive("ebook-meta"))
     done = install()
-    assert (done.status, "there is no ebook-convert in the archive" in done.said) == (1, True)
+    assert (done.status, "there is no ebook-convert in the archive" in done.said) == (
+        1,
+        True,
+    )
 
 
-def test_the_second_address_and_the_checksum_itself(site: Site, install: Callable[..., Installed]) -> None:
+def test_the_second_address_and_the_checksum_itself(
+    site: Site, install: Callable[..., Installed]
+) -> None:
     """Checksums of older releases move; and one may be given by hand."""
     site.files["/5.44.0/calibre-5.44.0-x86_64.txz"] = RELEASE
     sum_of_it = hashlib.sha512(RELEASE).hexdigest()
@@ -169,9 +201,17 @@ def test_the_second_address_and_the_checksum_itself(site: Site, install: Callabl
 REFUSALS = [
     ({"CALIBRE_VERSION": "9.9.9"}, 1, "no checksum for Calibre 9.9.9 on x86_64"),
     ({"CALIBRE_SHA512": "ab"}, 1, "the checksum has 2 digits"),
-    ({"CALIBRE_SHA512": "<html>not here</html>"}, 1, "what was published as checksum is none: <html>not here</html>"),
+    (
+        {"CALIBRE_SHA512": "<html>not here</html>"},
+        1,
+        "what was published as checksum is none: <html>not here</html>",
+    ),
     ({"CALIBRE_SHA512_URL": ""}, 2, "usage: "),
-    ({"CALIBRE_SHA512_URL": "http://elsewhere.example/x"}, 2, "does not begin with https://"),
+    (
+        {"CALIBRE_SHA512_URL": "http://elsewhere.example/x"},
+        2,
+        "does not begin with https://",
+    ),
     ({"CALIBRE_URL": "ftp://elsewhere.example/x"}, 2, "does not begin with https://"),
     ({"CALIBRE_URL": ""}, 2, "usage: "),
     ({"CALIBRE_VERSION": "../5"}, 2, "is not a version such as 5.44.0"),
@@ -180,7 +220,13 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("given", "status", "said"), REFUSALS)
-def test_refusals(site: Site, install: Callable[..., Installed], given: dict[str, str], status: int, said: str) -> None:
+def test_refusals(
+    site: Site,
+    install: Callable[..., Installed],
+    given: dict[str, str],
+    status: int,
+    said: str,
+) -> None:
     """Each names the reason; nothing is unpacked."""
     site.publish("x86_64", RELEASE)
     done = install(**given)
@@ -192,12 +238,16 @@ def test_a_machine_calibre_has_nothing_for(install: Callable[..., Installed]) ->
     """The way out is named."""
     done = install("riscv64")
     assert (done.status, done.files) == (2, [])
-    assert "Calibre publishes nothing for riscv64; build with CALIBRE_SOURCE=debian" in done.said
+    assert (
+        "Calibre publishes nothing for riscv64; build with CALIBRE_SOURCE=debian"
+        in done.said
+    )
 
 
-# -- the bridge to old libraries ---------------------------------------------------------------------------------------
+# -- the bridge to old libraries -------------------------------------------------------
 
-#: What asexor and Flask-Script do, in a process of its own: the file changes names of the whole process.
+#: What asexor and Flask-Script do, in a process of its own: the file changes names of
+#: the whole process.
 _AS_THE_SERVER = """
 import asyncio, inspect, logging
 import deploy.server_compat
@@ -226,7 +276,8 @@ async def main():
     server = await loop.create_server(app.make_handler(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with ClientSession() as session, session.ws_connect(f"http://127.0.0.1:{port}/ws") as ws:
-        assert [(await ws.receive_str()) for _ in range(500)] == [str(number) for number in range(500)]
+        received = [(await ws.receive_str()) for _ in range(500)]
+        assert received == [str(number) for number in range(500)]
         for number in range(500):
             ws.send_str(str(number))
         await ws.send_str("end")
@@ -246,72 +297,111 @@ print("as ever")
 
 
 def test_old_libraries_find_what_they_expect() -> None:
-    """Frames sent without await, by the server or by the command line, arrive in order; names that Python removed are
-    there; tokens stay out of the log."""
+    """Frames sent without await, by the server or by the command line, arrive in order;
+    names that Python removed are there; tokens stay out of the log."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", _AS_THE_SERVER], cwd=PROJECT, env=clean_environment(PYTHONWARNINGS=""),
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        [sys.executable, "-W", "ignore", "-c", _AS_THE_SERVER],
+        cwd=PROJECT,
+        env=clean_environment(PYTHONWARNINGS=""),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert (done.stdout, done.stderr) == ("as ever\n", "")
 
 
-# -- the database ------------------------------------------------------------------------------------------------------
+# -- the database ----------------------------------------------------------------------
 
 
 def test_the_database_is_prepared_once_and_left_alone_later() -> None:
-    """A login that is no superuser owns it, makes tables, searches without accents; a second run changes nothing."""
+    """A login that is no superuser owns it, makes tables, searches without accents; a
+    second run changes nothing."""
     with postgreskit.running() as server:
         assert "MBS2_DB_PASSWORD is not set" in _prepare(server, 3)
-        named = {"MBS2_DB_PASSWORD": 'it\'s; a \\ "secret"', "MBS2_DB_USER": "o'shelf", "MBS2_DB_NAME": 'bo"oks'}
+        named = {
+            "MBS2_DB_PASSWORD": 'it\'s; a \\ "secret"',
+            "MBS2_DB_USER": "o'shelf",
+            "MBS2_DB_NAME": 'bo"oks',
+        }
         for given in ({"MBS2_DB_PASSWORD": "secret"}, named):
             _prepare(server, 0, **given)
             assert _prepare(server, 0, **{**given, "MBS2_DB_PASSWORD": ""}) == ""
         _use(server, dbname="ebooks", user="ebooks", password="secret")
-        _use(server, dbname='bo"oks', user="o'shelf", password=named["MBS2_DB_PASSWORD"])
+        _use(
+            server, dbname='bo"oks', user="o'shelf", password=named["MBS2_DB_PASSWORD"]
+        )
 
 
 def test_the_official_image_s_own_user_may_be_the_server_s() -> None:
-    """POSTGRES_USER and POSTGRES_DB made role and database already: no password is needed to add the rest."""
+    """POSTGRES_USER and POSTGRES_DB made role and database already: no password is
+    needed to add the rest."""
     with postgreskit.running() as server:
         with psycopg.connect(server.uri(), autocommit=True) as db:
             db.execute("CREATE ROLE ebooks SUPERUSER LOGIN")
             db.execute("CREATE DATABASE ebooks OWNER ebooks")
         _prepare(server, 0, user="ebooks", database="ebooks")
         with psycopg.connect(server.uri("ebooks", "ebooks")) as db:
-            assert db.execute("SELECT to_tsvector('custom', 'Válka')::text").fetchone() == ("'valka':1",)
+            assert db.execute(
+                "SELECT to_tsvector('custom', 'Válka')::text"
+            ).fetchone() == ("'valka':1",)
 
 
 def _prepare(
-    server: postgreskit.Postgres, status: int, user: str = "postgres", database: str = "postgres", **given: str
+    server: postgreskit.Postgres,
+    status: int,
+    user: str = "postgres",
+    database: str = "postgres",
+    **given: str,
 ) -> str:
     """Runs the file as the official image does; returns what it complained of."""
     where = ["-h", "127.0.0.1", "-p", str(server.port), "-U", user, "-d", database]
     done = subprocess.run(
-        [postgreskit.binaries() / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", *where,
-         "-f", DEPLOY / "initdb" / "mybookshelf2.sql"],
-        env=clean_environment(PGOPTIONS="-c client_min_messages=warning", **given), capture_output=True, text=True,
-        timeout=60, check=False,
-    )  # fmt: skip
+        [
+            postgreskit.binaries() / "psql",
+            "-X",
+            "-q",
+            "-v",
+            "ON_ERROR_STOP=1",
+            *where,
+            "-f",
+            DEPLOY / "initdb" / "mybookshelf2.sql",
+        ],
+        env=clean_environment(PGOPTIONS="-c client_min_messages=warning", **given),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == status, done.stderr
     assert done.stdout == ""
     return done.stderr
 
 
 def _use(server: postgreskit.Postgres, **login: str) -> None:
-    with psycopg.connect(host="127.0.0.1", port=server.port, **login) as db:  # type: ignore[arg-type]  # only strings
-        rights = db.execute("SELECT rolsuper OR rolcreaterole OR rolcreatedb FROM pg_roles WHERE rolname = user")
+    # Only strings.
+    with psycopg.connect(host="127.0.0.1", port=server.port, **login) as db:  # type: ignore[arg-type]
+        rights = db.execute(
+            "SELECT rolsuper OR rolcreaterole OR rolcreatedb FROM pg_roles WHERE rolname = user"
+        )
         assert rights.fetchone() == (False,)
         db.execute("CREATE TABLE ebook (title varchar)")
         asked = "SELECT to_tsvector('custom', 'Válka s mloky: running')::text, unaccent('čapek')"
-        assert db.execute(asked.encode()).fetchone() == ("'mloki':3 'run':4 'valka':1", "capek")
+        assert db.execute(asked.encode()).fetchone() == (
+            "'mloki':3 'run':4 'valka':1",
+            "capek",
+        )
 
 
-# -- the image's files -------------------------------------------------------------------------------------------------
+# -- the image's files -----------------------------------------------------------------
 
 
 def test_every_stage_declares_what_it_uses() -> None:
-    """A build argument counts in the stage that declares it only; an undeclared one is empty, and nobody is told."""
-    head, *stages = re.split(r"^(?=FROM )", DOCKERFILE.read_text("utf-8"), flags=re.MULTILINE)
+    """A build argument counts in the stage that declares it only; an undeclared one is
+    empty, and nobody is told."""
+    head, *stages = re.split(
+        r"^(?=FROM )", DOCKERFILE.read_text("utf-8"), flags=re.MULTILINE
+    )
     assert "ARG BASE_IMAGE=" in head
     for stage in stages:
         body = stage.split("\n", 1)[1]
@@ -321,21 +411,36 @@ def test_every_stage_declares_what_it_uses() -> None:
 
 def test_nothing_of_mybookshelf2_is_copied() -> None:
     """Only files of deploy/ get in, all of which exist; the code is mounted."""
-    copied = re.findall(r"^COPY (?!--from)(?:--\S+ )?(\S+)", DOCKERFILE.read_text("utf-8"), re.MULTILINE)
+    copied = re.findall(
+        r"^COPY (?!--from)(?:--\S+ )?(\S+)", DOCKERFILE.read_text("utf-8"), re.MULTILINE
+    )
     assert copied
     for name in copied:
         assert name.startswith("deploy/") and (PROJECT / name).is_file(), name
 
 
-@pytest.mark.parametrize("name", ["simplejson", "requests", "urllib3", "certifi", "charset-normalizer", "idna"])
+@pytest.mark.parametrize(
+    "name",
+    ["simplejson", "requests", "urllib3", "certifi", "charset-normalizer", "idna"],
+)
 def test_what_nothing_else_would_miss_is_there(name: str) -> None:
-    """What answers ratings, and what the command line sends its requests with; pip adds nothing by itself."""
+    """What answers ratings, and what the command line sends its requests with; pip adds
+    nothing by itself."""
     lines = (DEPLOY / "requirements-server.txt").read_text("utf-8").splitlines()
     assert [line for line in lines if line.startswith(f"{name}==")]
 
 
 def test_libraries_are_pinned_each_with_its_reason() -> None:
-    """A migration of days must not meet another version after a rebuild; the task engine is at one commit."""
+    """A migration of days must not meet another version after a rebuild; the task
+    engine is at one commit."""
     for line in (DEPLOY / "requirements-server.txt").read_text("utf-8").splitlines():
-        assert not line or line.startswith("#") or re.fullmatch(r"[\w-]+==[\w.]+( +# \S.*)?", line), line
-    assert re.search(r"^ARG ASEXOR=https://\S+/[0-9a-f]{40}\.tar\.gz$", DOCKERFILE.read_text("utf-8"), re.MULTILINE)
+        assert (
+            not line
+            or line.startswith("#")
+            or re.fullmatch(r"[\w-]+==[\w.]+( +# \S.*)?", line)
+        ), line
+    assert re.search(
+        r"^ARG ASEXOR=https://\S+/[0-9a-f]{40}\.tar\.gz$",
+        DOCKERFILE.read_text("utf-8"),
+        re.MULTILINE,
+    )

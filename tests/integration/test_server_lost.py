@@ -1,4 +1,5 @@
-"""A server that has lost what it had: restored from a backup, or another one at the old address."""
+"""A server that has lost what it had: restored from a backup, or another one at the old
+address."""
 
 import shutil
 from collections.abc import Callable
@@ -21,7 +22,13 @@ def add(library: Library, numbers: range) -> list[bytes]:
     contents = []
     for number in numbers:
         files = {"EPUB": epub(number), "TXT": f"text {number}".encode() * 30}
-        library.add(Made(title=f"Book {number}", files=files, authors=((f"Writer {number}", f"{number}, Writer"),)))
+        library.add(
+            Made(
+                title=f"Book {number}",
+                files=files,
+                authors=((f"Writer {number}", f"{number}, Writer"),),
+            )
+        )
         contents += list(files.values())
     return contents
 
@@ -31,8 +38,11 @@ def port_of(shelf: Shelf) -> int:
     return int(shelf.url.rpartition(":")[2])
 
 
-def test_a_restored_backup_gets_again_what_it_lost(tmp_path: Path, shelves: Shelves, workers: Workers) -> None:
-    """Through a server that fails meanwhile; what it still has is not sent, and the next pass asks a few questions."""
+def test_a_restored_backup_gets_again_what_it_lost(
+    tmp_path: Path, shelves: Shelves, workers: Workers
+) -> None:
+    """Through a server that fails meanwhile; what it still has is not sent, and the
+    next pass asks a few questions."""
     library = Library(tmp_path / "library")
     contents = add(library, range(4))
     first = shelves(tmp_path / "shelf")
@@ -67,7 +77,8 @@ def test_a_restored_backup_gets_again_what_it_lost(tmp_path: Path, shelves: Shel
 def test_a_new_server_at_the_old_address_keeps_its_own_ebooks(
     tmp_path: Path, shelves: Shelves, workers: Workers
 ) -> None:
-    """Its ebooks and authors have the numbers of those that were lost: they stay as they are."""
+    """Its ebooks and authors have the numbers of those that were lost: they stay as
+    they are."""
     library, other = Library(tmp_path / "library"), Library(tmp_path / "other")
     contents = add(library, range(5))
     first = shelves(tmp_path / "first")
@@ -79,13 +90,19 @@ def test_a_new_server_at_the_old_address_keeps_its_own_ebooks(
     # A further format of a book whose ebook is somebody else's there.
     more = b"more " * 30
     library.file(2, "PDF").write_bytes(more)
-    library.sql("INSERT INTO data (book, format, uncompressed_size, name) VALUES (2, 'PDF', 9, 'file')")
+    library.sql(
+        "INSERT INTO data (book, format, uncompressed_size, name) VALUES (2, 'PDF', 9, 'file')"
+    )
     code, said = workers.run(library.root, second, **FAST)
     assert code == 0, said
     assert troubles(look(second.data_dir), [*contents, more]) == []
     with second.session() as session:
-        found = session.get(f"{second.url}/api/ebooks?page_size=100", timeout=20).json()["items"]
-    assert sorted((ebook["title"], ebook["authors"][0]["last_name"]) for ebook in found) == sorted(
+        found = session.get(
+            f"{second.url}/api/ebooks?page_size=100", timeout=20
+        ).json()["items"]
+    assert sorted(
+        (ebook["title"], ebook["authors"][0]["last_name"]) for ebook in found
+    ) == sorted(
         (f"Book {number}", str(number)) for number in (*range(5), *range(50, 56))
     )
 
@@ -97,7 +114,9 @@ def test_a_database_lost_in_the_middle_of_a_pass_is_noticed_by_the_next_worker(
     library = Library(tmp_path / "library")
     contents = add(library, range(6))
     first = shelves(tmp_path / "first")
-    code, said = workers.run(library.root, first, "--limit", "5", BATCH_SIZE="2", **FAST)
+    code, said = workers.run(
+        library.root, first, "--limit", "5", BATCH_SIZE="2", **FAST
+    )
     assert code == 0, said
     end(first.process)
     second = shelves(tmp_path / "second", port=port_of(first))

@@ -1,4 +1,5 @@
-"""Trouble of the server's parts in the middle of a migration: nothing fails for it, nothing is lost or there twice."""
+"""Trouble of the server's parts in the middle of a migration: nothing fails for it,
+nothing is lost or there twice."""
 
 import sqlite3
 import time
@@ -40,16 +41,33 @@ def write(path: Path, words: str) -> None:
     new.replace(path)
 
 
-def run_through(words: str, tmp_path: Path, shelves: Callable[..., Shelf], workers: Workers, **environment: str) -> str:
-    """Two workers, trouble in mid-run; everything must be there exactly once. Returns what the workers said."""
+def run_through(
+    words: str,
+    tmp_path: Path,
+    shelves: Callable[..., Shelf],
+    workers: Workers,
+    **environment: str,
+) -> str:
+    """Two workers, trouble in mid-run; everything must be there exactly once. Returns
+    what the workers said."""
     library = Library(tmp_path / "library")
     contents = [epub(number) for number in range(BOOKS)]
-    library.add(*(Made(title=f"Книга {n}", files={"EPUB": data}, rating=6) for n, data in enumerate(contents)))
+    library.add(
+        *(
+            Made(title=f"Книга {n}", files={"EPUB": data}, rating=6)
+            for n, data in enumerate(contents)
+        )
+    )
     switch = tmp_path / "trouble"
-    shelf = shelves(tmp_path / "shelf", "--trouble", str(switch), "--task-ms", "150", "--permissive")
+    shelf = shelves(
+        tmp_path / "shelf", "--trouble", str(switch), "--task-ms", "150", "--permissive"
+    )
     options = {**FAST, **environment}
     running = [
-        workers.start(library.root, shelf, "--worker-id", number, "--batch-size", "5", **options) for number in "12"
+        workers.start(
+            library.root, shelf, "--worker-id", number, "--batch-size", "5", **options
+        )
+        for number in "12"
     ]
 
     deadline = time.monotonic() + 60
@@ -71,19 +89,28 @@ def run_through(words: str, tmp_path: Path, shelves: Callable[..., Shelf], worke
 
 
 @pytest.mark.parametrize(
-    "words", ["database", "engine", "app", "insert:2 update:6", "insert-kept:2 deadlock:2 update-kept:1"]
+    "words",
+    [
+        "database",
+        "engine",
+        "app",
+        "insert:2 update:6",
+        "insert-kept:2 deadlock:2 update-kept:1",
+    ],
 )
 def test_everything_arrives_once_whatever_trouble_the_server_has(
     words: str, tmp_path: Path, shelves: Callable[..., Shelf], workers: Workers
 ) -> None:
-    """Exit status 0, and the server holds every file exactly once under its true title."""
+    """Exit status 0, and the server holds every file exactly once under its true
+    title."""
     run_through(words, tmp_path, shelves, workers)
 
 
 def test_a_part_that_answers_nothing_is_an_outage_of_that_part(
     tmp_path: Path, shelves: Callable[..., Shelf], workers: Workers
 ) -> None:
-    """The web server answers meanwhile; the workers say for whom they wait, and go on."""
+    """The web server answers meanwhile; the workers say for whom they wait, and go
+    on."""
     said = run_through("engine-hangs", tmp_path, shelves, workers, SILENT_SECONDS="0.5")
     assert "waiting until it answers: the task engine has answered nothing" in said
     assert "The server answers again" in said

@@ -1,4 +1,5 @@
-"""A machine that runs short: the worker says so, and neither a book nor a directory is blamed."""
+"""A machine that runs short: the worker says so, and neither a book nor a directory is
+blamed."""
 
 import json
 import os
@@ -31,7 +32,8 @@ BOOKS = 6
 
 @contextmanager
 def no_descriptor_left(beside: int = 0) -> Iterator[None]:
-    """This process may open nothing more (but `beside` files), until the end of the block."""
+    """This process may open nothing more (but `beside` files), until the end of the
+    block."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     held: list[int] = []
     try:
@@ -91,7 +93,7 @@ def test_no_reserve_can_be_had_of_a_process_without() -> None:
         os.close(os.open(os.devnull, os.O_RDONLY))
 
 
-# -- the worker ----------------------------------------------------------------------------------------------------
+# -- the worker ------------------------------------------------------------------------
 
 
 class Short:
@@ -107,29 +109,50 @@ class Short:
     def run(self, descriptors: int = 1024) -> tuple[int, str]:
         """To its end; returns its exit status and what it said."""
         command = [
-            sys.executable, str(self.script), str(self.library.root), "--server", self.shelf.url, "--state-dir",
+            sys.executable,
+            str(self.script),
+            str(self.library.root),
+            "--server",
+            self.shelf.url,
+            "--state-dir",
             str(self.state),
-        ]  # fmt: skip
+        ]
         environment = clean_environment(
-            MBS2_PASSWORD=PASSWORD, RETRY_FIRST_SECONDS="0.05", START_SECONDS="5", PYTHONPATH=str(PROJECT),
-            RECONCILE_AFTER_SECONDS="0.1", FAULT_MARKER=str(self.state.with_name("marker")),
-        )  # fmt: skip
+            MBS2_PASSWORD=PASSWORD,
+            RETRY_FIRST_SECONDS="0.05",
+            START_SECONDS="5",
+            PYTHONPATH=str(PROJECT),
+            RECONCILE_AFTER_SECONDS="0.1",
+            FAULT_MARKER=str(self.state.with_name("marker")),
+        )
         limit = f'ulimit -n {descriptors}; exec "$@"'
         done = subprocess.run(
-            ["bash", "-c", limit, "sh", *command], env=environment, capture_output=True, text=True, timeout=60,
+            ["bash", "-c", limit, "sh", *command],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
             check=False,
-        )  # fmt: skip
+        )
         return done.returncode, done.stdout + done.stderr
 
     def patched(self, function: str, fault: str) -> None:
         """The script is a copy in which a function does something bad, once in all."""
         text = (PROJECT / "bulk_migrate_calibre.py").read_text("utf-8")
-        pattern = re.compile(rf"(    def {function}\(self.*?\n        \"\"\".*?\"\"\"\n)", re.DOTALL)
-        broken, count = pattern.subn(lambda match: match[1] + f"        if _first():\n            {fault}\n", text)
+        pattern = re.compile(
+            rf"(    def {function}\(self.*?\n        \"\"\".*?\"\"\"\n)", re.DOTALL
+        )
+        broken, count = pattern.subn(
+            lambda match: match[1] + f"        if _first():\n            {fault}\n",
+            text,
+        )
         assert count == 1
         self.state.mkdir(exist_ok=True)
         self.script = self.state / "bulk_migrate_calibre.py"
-        self.script.write_text(broken.replace("class CalibreMigrator:", FIRST + "class CalibreMigrator:"), "utf-8")
+        self.script.write_text(
+            broken.replace("class CalibreMigrator:", FIRST + "class CalibreMigrator:"),
+            "utf-8",
+        )
 
     def named(self, kind: str, said: str) -> None:
         """In the log, the progress file and nowhere as something else."""
@@ -140,18 +163,29 @@ class Short:
         assert seen.last_error.message in said
         log = (self.state / "migration_worker1.log").read_text("utf-8")
         assert f"CRITICAL - {seen.last_error.message}" in log
-        assert not re.search("cannot write|damaged|set aside|cannot be read|unreadable", said + log)
+        assert not re.search(
+            "cannot write|damaged|set aside|cannot be read|unreadable", said + log
+        )
         assert not list(self.state.glob("migration_ledger.2*"))
 
     def nobody_was_blamed(self) -> None:
-        """No file failed; the next run, with enough of everything, carries all of them."""
+        """No file failed; the next run, with enough of everything, carries all of
+        them."""
         found = (
-            totals.read(self.state / "migration_ledger.db") if (self.state / "migration_ledger.db").exists() else None
+            totals.read(self.state / "migration_ledger.db")
+            if (self.state / "migration_ledger.db").exists()
+            else None
         )
         assert found is None or found.counts.failed == 0
         code, said = self.run()
         assert code == 0, said
-        assert troubles(look(self.shelf.data_dir), [epub(n, title=f"Book {n}") for n in range(BOOKS)]) == []
+        assert (
+            troubles(
+                look(self.shelf.data_dir),
+                [epub(n, title=f"Book {n}") for n in range(BOOKS)],
+            )
+            == []
+        )
 
 
 @pytest.mark.parametrize("descriptors", [12, 15, 17, 20])
@@ -168,14 +202,32 @@ def test_too_few_descriptors(tmp_path: Path, shelf: Shelf, descriptors: int) -> 
 LEAK = "self.leak = []\n            while True: self.leak.append(open(os.devnull))"
 FAULTS = [
     ("upload_file", "raise MemoryError", "OutOfMemory"),
-    ("upload_file", "(lambda again: again(again))(lambda again: again(again))", "RecursionTooDeep"),
-    ("upload_file", "self.leak = [open(os.devnull) for _ in range(10 ** 6)]", "TooManyOpenFiles"),
-    ("identify", LEAK.replace("while True:", "for _ in range(10 ** 6):"), "TooManyOpenFiles"),
+    (
+        "upload_file",
+        "(lambda again: again(again))(lambda again: again(again))",
+        "RecursionTooDeep",
+    ),
+    (
+        "upload_file",
+        "self.leak = [open(os.devnull) for _ in range(10 ** 6)]",
+        "TooManyOpenFiles",
+    ),
+    (
+        "identify",
+        LEAK.replace("while True:", "for _ in range(10 ** 6):"),
+        "TooManyOpenFiles",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("function", "fault", "kind"), FAULTS, ids=["memory", "recursion", "at once", "held"])
-def test_a_fault_in_mid_run(tmp_path: Path, shelf: Shelf, function: str, fault: str, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("function", "fault", "kind"),
+    FAULTS,
+    ids=["memory", "recursion", "at once", "held"],
+)
+def test_a_fault_in_mid_run(
+    tmp_path: Path, shelf: Shelf, function: str, fault: str, kind: str
+) -> None:
     """The place is in the log, for whoever has to mend it."""
     short = Short(tmp_path, shelf)
     short.patched(function, fault)
@@ -197,8 +249,16 @@ def test_the_monitor_starts_it_again_and_says_why(tmp_path: Path, shelf: Shelf) 
         for process in watch.running:
             end(process)
     (entry,) = watch.history()
-    assert (entry["trigger"], entry["applied"], entry["verified"]) == ("stopped", True, True)
+    assert (entry["trigger"], entry["applied"], entry["verified"]) == (
+        "stopped",
+        True,
+        True,
+    )
     assert "it ended with 70: OutOfMemory: out of memory" in str(entry["root_cause"])
-    kept = json.loads((watch.state / "auto_monitor" / "evidence" / str(entry["evidence"])).read_bytes())
+    kept = json.loads(
+        (
+            watch.state / "auto_monitor" / "evidence" / str(entry["evidence"])
+        ).read_bytes()
+    )
     assert kept["last_error"].startswith("OutOfMemory: out of memory")
     watch.all_arrived_once()

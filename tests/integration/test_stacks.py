@@ -22,7 +22,8 @@ from migration.worker import stacks
 stacks.write_on_signal(Path({state!r}), 1)
 {hang}
 """
-#: Short calls again and again: with faulthandler instead of the interpreter's lock this dies at the third stack.
+#: Short calls again and again: with faulthandler instead of the interpreter's lock this
+#: dies at the third stack.
 SPINNING = """
 resting = threading.Event()
 class Uploader:
@@ -62,16 +63,25 @@ def hanging(tmp_path: Path) -> Iterator[Callable[[str], tuple[Workers, Identity]
         script = tmp_path / "bulk_migrate_calibre.py"
         script.write_text(WORKER.format(state=str(tmp_path), hang=hang), "utf-8")
         process = subprocess.Popen(
-            [sys.executable, str(script), "--state-dir", str(tmp_path), "--worker-id", "1"], text=True,
-            env=clean_environment(PYTHONPATH=str(PROJECT)), stdout=subprocess.PIPE,
-        )  # fmt: skip
+            [
+                sys.executable,
+                str(script),
+                "--state-dir",
+                str(tmp_path),
+                "--worker-id",
+                "1",
+            ],
+            text=True,
+            env=clean_environment(PYTHONPATH=str(PROJECT)),
+            stdout=subprocess.PIPE,
+        )
         started.append(process)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         born = datetime.fromtimestamp(psutil.Process(process.pid).create_time(), tz=UTC)
-        return Workers(Command(script, tmp_path, "http://s", tmp_path, PROJECT), grace_seconds=1), Identity(
-            process.pid, born
-        )
+        return Workers(
+            Command(script, tmp_path, "http://s", tmp_path, PROJECT), grace_seconds=1
+        ), Identity(process.pid, born)
 
     yield start
     for process in started:
@@ -79,8 +89,11 @@ def hanging(tmp_path: Path) -> Iterator[Callable[[str], tuple[Workers, Identity]
         process.communicate(timeout=10)
 
 
-def test_a_worker_survives_that_its_stack_is_taken(hanging: Callable[[str], tuple[Workers, Identity]]) -> None:
-    """Eight threads that never rest, forty stacks: each is whole, and the process goes on."""
+def test_a_worker_survives_that_its_stack_is_taken(
+    hanging: Callable[[str], tuple[Workers, Identity]],
+) -> None:
+    """Eight threads that never rest, forty stacks: each is whole, and the process goes
+    on."""
     workers, identity = hanging(SPINNING)
     for _ in range(40):
         lines = workers.take_stack(identity, 1, 30).splitlines()
@@ -93,14 +106,24 @@ def test_a_worker_survives_that_its_stack_is_taken(hanging: Callable[[str], tupl
 
 
 HANGS = [
-    (WAITING, ["Thread upload-0 (most recent call first):", " in wait_for_lock", " in <module>"]),
-    # The thread keeps the interpreter's lock: faulthandler, which knows no names, has to answer.
+    (
+        WAITING,
+        [
+            "Thread upload-0 (most recent call first):",
+            " in wait_for_lock",
+            " in <module>",
+        ],
+    ),
+    # The thread keeps the interpreter's lock: faulthandler, which knows no names, has
+    # to answer.
     (IN_C, ["most recent call first", " in backtrack"]),
 ]
 
 
 @pytest.mark.parametrize(("hang", "words"), HANGS, ids=["everybody waits", "in C"])
-def test_whatever_it_hangs_on(hanging: Callable[[str], tuple[Workers, Identity]], hang: str, words: list[str]) -> None:
+def test_whatever_it_hangs_on(
+    hanging: Callable[[str], tuple[Workers, Identity]], hang: str, words: list[str]
+) -> None:
     """In a system call, for a lock, in C code: where it is can be read."""
     workers, identity = hanging(hang)
     text = workers.take_stack(identity, 1, 6)

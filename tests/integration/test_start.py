@@ -1,4 +1,5 @@
-"""`./start.sh` that fails, in whatever way, leaves nothing running that it has started."""
+"""`./start.sh` that fails, in whatever way, leaves nothing running that it has
+started."""
 
 import os
 import signal
@@ -27,16 +28,30 @@ class Start:
         self.state = folder / "state"
         self.library = Library(folder / "library")
         self.library.add(*epubs(range(4)))
-        self.environment = clean_environment(STATE_DIR=str(self.state), DASHBOARD_PORT="0", START_SECONDS="5")
+        self.environment = clean_environment(
+            STATE_DIR=str(self.state), DASHBOARD_PORT="0", START_SECONDS="5"
+        )
         # The daemons are to outlive whoever starts them.
         self.environment["PYTHONWARNINGS"] = "ignore::ResourceWarning"
 
     def begin(self, *options: str) -> "subprocess.Popen[str]":
         """Begins it."""
         return subprocess.Popen(
-            [sys.executable, "-m", "deploy.launch", "--library", str(self.library.root), *options], cwd=PROJECT,
-            env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "deploy.launch",
+                "--library",
+                str(self.library.root),
+                *options,
+            ],
+            cwd=PROJECT,
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
 
     def ours(self) -> list[str]:
         """Command lines of every process that names the state directory."""
@@ -44,7 +59,9 @@ class Start:
         for process in psutil.process_iter(["cmdline", "pid"]):
             line = process.info["cmdline"] or []
             place = _environment(process).get("STATE_DIR")
-            if str(self.state) in " ".join(line) or (place == str(self.state) and "monitor.py" in " ".join(line)):
+            if str(self.state) in " ".join(line) or (
+                place == str(self.state) and "monitor.py" in " ".join(line)
+            ):
                 found.append(" ".join(line))
         return found
 
@@ -62,9 +79,13 @@ def start(tmp_path: Path) -> Iterator[Start]:
     made = Start(tmp_path)
     yield made
     subprocess.run(
-        [sys.executable, "-m", "deploy.stop", "--state-dir", str(made.state)], cwd=PROJECT, env=made.environment,
-        capture_output=True, timeout=120, check=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "deploy.stop", "--state-dir", str(made.state)],
+        cwd=PROJECT,
+        env=made.environment,
+        capture_output=True,
+        timeout=120,
+        check=True,
+    )
 
 
 def no_database(start: Start) -> None:
@@ -73,7 +94,8 @@ def no_database(start: Start) -> None:
 
 
 def no_place_for_the_ledger(start: Start) -> None:
-    """A directory stands where a file beside it belongs; one in the place of a log is moved away."""
+    """A directory stands where a file beside it belongs; one in the place of a log is
+    moved away."""
     (start.state / "migration_ledger.db-wal" / "of somebody").mkdir(parents=True)
     (start.state / "migration_worker1.log").mkdir(parents=True)
 
@@ -88,11 +110,22 @@ def nonsense(start: Start) -> None:
     start.environment["CHECK_INTERVAL_SECONDS"] = "often"
 
 
-FAILURES = [(no_database, 4), (no_place_for_the_ledger, 5), (no_place_for_the_log, 2), (nonsense, 2)]
+FAILURES = [
+    (no_database, 4),
+    (no_place_for_the_ledger, 5),
+    (no_place_for_the_log, 2),
+    (nonsense, 2),
+]
 
 
-@pytest.mark.parametrize(("spoil", "code"), FAILURES, ids=lambda value: getattr(value, "__name__", str(value)))
-def test_a_start_that_fails_leaves_nothing(start: Start, spoil: Callable[[Start], None], code: int) -> None:
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    FAILURES,
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_a_start_that_fails_leaves_nothing(
+    start: Start, spoil: Callable[[Start], None], code: int
+) -> None:
     """Server, dashboard and monitor, as far as it had got with them."""
     spoil(start)
     process = start.begin()
@@ -105,7 +138,9 @@ def test_a_start_that_fails_leaves_nothing(start: Start, spoil: Callable[[Start]
 
 def test_ctrl_c_leaves_nothing(start: Start) -> None:
     """While it waits for a library that Calibre has locked."""
-    with closing(sqlite3.connect(start.library.root / "metadata.db", isolation_level=None)) as db:
+    with closing(
+        sqlite3.connect(start.library.root / "metadata.db", isolation_level=None)
+    ) as db:
         db.execute("BEGIN EXCLUSIVE")
         process = start.begin("--no-dashboard")
         try:
@@ -121,12 +156,18 @@ def test_ctrl_c_leaves_nothing(start: Start) -> None:
 
 def test_what_ran_before_goes_on(start: Start) -> None:
     """A server of an earlier start is not this start's to stop."""
-    command = "import sys; from deploy import embedded as e; from pathlib import Path; from contextlib import ExitStack"
+    command = (
+        "import sys; from deploy import embedded as e; from pathlib import "
+        "Path; from contextlib import ExitStack"
+    )
     command += "; e.embedded_server(Path(sys.argv[1]), {}, ExitStack())"
     subprocess.run(
-        [sys.executable, "-c", command, str(start.state / "bookshelf")], cwd=PROJECT, env=start.environment, check=True,
+        [sys.executable, "-c", command, str(start.state / "bookshelf")],
+        cwd=PROJECT,
+        env=start.environment,
+        check=True,
         timeout=60,
-    )  # fmt: skip
+    )
     before = start.ours()
     assert len(before) == 1
     no_database(start)

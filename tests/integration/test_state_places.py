@@ -1,4 +1,5 @@
-"""The state directories of a machine, as their files, the index and the checkout tell."""
+"""The state directories of a machine, as their files, the index and the checkout
+tell."""
 
 import os
 import sqlite3
@@ -42,11 +43,16 @@ class Machine:
 
     def real(self) -> dict[Path, Place]:
         """All that is found, by directory."""
-        return {place.state_dir: place for place in places.real(self.environment, self.checkout)}
+        return {
+            place.state_dir: place
+            for place in places.real(self.environment, self.checkout)
+        }
 
     def chosen(self, server: str | None = NAS) -> resolve.Chosen:
         """What a start of the library takes."""
-        return resolve.for_migration(self.library.root, server, self.environment, self.checkout)
+        return resolve.for_migration(
+            self.library.root, server, self.environment, self.checkout
+        )
 
 
 @pytest.fixture
@@ -55,7 +61,12 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def ledger(state_dir: Path, library_id: str = "id-1", server: str = NAS, name: str = LEDGER_NAME) -> Path:
+def ledger(
+    state_dir: Path,
+    library_id: str = "id-1",
+    server: str = NAS,
+    name: str = LEDGER_NAME,
+) -> Path:
     """A state directory with a ledger that is bound to a library and a server."""
     state_dir.mkdir(parents=True, exist_ok=True)
     LedgerDatabase(state_dir / name).close()
@@ -76,10 +87,14 @@ def shelf(state_dir: Path, url: str | None) -> Path:
 
 
 def test_nothing_is_there(machine: Machine) -> None:
-    """A first start: a name of the library's folder, in a folder that is not made yet."""
+    """A first start: a name of the library's folder, in a folder that is not made
+    yet."""
     assert machine.real() == {}
     chosen = machine.chosen()
-    assert (chosen.state_dir.parent, chosen.state_dir.name[:8]) == (machine.root, "Calibre-")
+    assert (chosen.state_dir.parent, chosen.state_dir.name[:8]) == (
+        machine.root,
+        "Calibre-",
+    )
     assert (chosen.place, chosen.note) == (None, "")
     assert not machine.root.exists()
     assert machine.chosen(None).state_dir != chosen.state_dir
@@ -134,9 +149,17 @@ def test_a_ledger_that_tells_nothing_is_known_by_the_progress(machine: Machine) 
         (None, "http://127.0.0.1:4711", True),
         (None, NAS, False),
     ],
-    ids=["its own", "another server", "another one on this host", "record lost", "record lost, another server"],
+    ids=[
+        "its own",
+        "another server",
+        "another one on this host",
+        "record lost",
+        "record lost, another server",
+    ],
 )
-def test_the_embedded_server_of_a_checkout(machine: Machine, record: str | None, server: str, embedded: bool) -> None:
+def test_the_embedded_server_of_a_checkout(
+    machine: Machine, record: str | None, server: str, embedded: bool
+) -> None:
     """Its port is in the ledger; a start without --server goes on with it."""
     shelf(ledger(machine.checkout, server=server), record)
     [place] = machine.real().values()
@@ -146,7 +169,9 @@ def test_the_embedded_server_of_a_checkout(machine: Machine, record: str | None,
     assert machine.chosen(server).state_dir == machine.checkout
 
 
-def test_other_state_in_the_checkout_is_left_alone_and_said_once(machine: Machine) -> None:
+def test_other_state_in_the_checkout_is_left_alone_and_said_once(
+    machine: Machine,
+) -> None:
     """It is another library's."""
     ledger(machine.checkout, "id-2")
     chosen = machine.chosen()
@@ -156,25 +181,40 @@ def test_other_state_in_the_checkout_is_left_alone_and_said_once(machine: Machin
     assert machine.chosen().note == ""
 
 
-def test_a_directory_elsewhere_is_found_by_the_index(machine: Machine, tmp_path: Path) -> None:
+def test_a_directory_elsewhere_is_found_by_the_index(
+    machine: Machine, tmp_path: Path
+) -> None:
     """As long as it is there; a damaged index begins anew."""
     mine = ledger(tmp_path / "mine")
     now = datetime.now(tz=UTC)
-    known_dirs.note(machine.root, Use(mine, str(machine.library.root), "id-1", NAS, now))
+    known_dirs.note(
+        machine.root, Use(mine, str(machine.library.root), "id-1", NAS, now)
+    )
     known_dirs.note(machine.root, Use(tmp_path / "gone", "/x", "id-2", NAS, now))
     chosen = machine.chosen()
-    assert (chosen.state_dir, chosen.note) == (mine, f"Going on with the state in {mine}.")
-    assert (machine.root.stat().st_mode & 0o777, (machine.root / "known.json").stat().st_mode & 0o777) == (0o700, 0o600)
+    assert (chosen.state_dir, chosen.note) == (
+        mine,
+        f"Going on with the state in {mine}.",
+    )
+    assert (
+        machine.root.stat().st_mode & 0o777,
+        (machine.root / "known.json").stat().st_mode & 0o777,
+    ) == (0o700, 0o600)
     (machine.root / "known.json").write_text('{"used": [1, {"state_dir": 2}')
     assert machine.real() == {}
     known_dirs.note(machine.root, Use(mine, "", "", "", now))
     assert set(machine.real()) == {mine}
 
 
-def test_a_directory_that_is_gone_is_not_forgotten_in_silence(machine: Machine, tmp_path: Path) -> None:
-    """Its disk may not be mounted; one whose ledger alone is gone goes on being used."""
+def test_a_directory_that_is_gone_is_not_forgotten_in_silence(
+    machine: Machine, tmp_path: Path
+) -> None:
+    """Its disk may not be mounted; one whose ledger alone is gone goes on being
+    used."""
     mine, now = tmp_path / "mine", datetime.now(tz=UTC)
-    known_dirs.note(machine.root, Use(mine, str(machine.library.root), "id-1", NAS, now))
+    known_dirs.note(
+        machine.root, Use(mine, str(machine.library.root), "id-1", NAS, now)
+    )
     chosen = machine.chosen()
     assert chosen.state_dir.parent == machine.root
     assert f"was in {mine}, which is not there any more" in chosen.note
@@ -187,12 +227,20 @@ def test_a_directory_that_is_gone_is_not_forgotten_in_silence(machine: Machine, 
 def test_the_index_keeps_one_entry_each_the_newest_last(machine: Machine) -> None:
     """And not more than its bound."""
     for second in range(known_dirs.NEWEST + 5):
-        use = Use(Path(f"/state/{second}"), "", "", "", datetime.fromtimestamp(second, tz=UTC))
+        use = Use(
+            Path(f"/state/{second}"), "", "", "", datetime.fromtimestamp(second, tz=UTC)
+        )
         known_dirs.note(machine.root, use)
-    again = Use(Path("/state/50"), "/again", "id", NAS, datetime(2026, 1, 1, tzinfo=UTC))
+    again = Use(
+        Path("/state/50"), "/again", "id", NAS, datetime(2026, 1, 1, tzinfo=UTC)
+    )
     known_dirs.note(machine.root, again)
     kept = known_dirs.read(machine.root)
-    assert (len(kept), kept[-1], kept[0].state_dir) == (known_dirs.NEWEST, again, Path("/state/5"))
+    assert (len(kept), kept[-1], kept[0].state_dir) == (
+        known_dirs.NEWEST,
+        again,
+        Path("/state/5"),
+    )
 
 
 NOTE = """
@@ -201,7 +249,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from common import known_dirs
 for n in range(20):
-    known_dirs.note(Path(sys.argv[1]), known_dirs.Use(Path(f"{sys.argv[2]}/{n}"), "", "", "", datetime.now(tz=UTC)))
+    place = Path(f"{sys.argv[2]}/{n}")
+    use = known_dirs.Use(place, "", "", "", datetime.now(tz=UTC))
+    known_dirs.note(Path(sys.argv[1]), use)
 """
 
 
@@ -215,7 +265,10 @@ def test_starts_at_the_same_time_lose_no_entry(machine: Machine) -> None:
 
 def test_one_whose_worker_lives_is_meant(machine: Machine) -> None:
     """A lock alone proves nothing: whoever wrote it must live."""
-    older, newer = ledger(machine.root / "older"), ledger(machine.root / "newer", "id-2")
+    older, newer = (
+        ledger(machine.root / "older"),
+        ledger(machine.root / "newer", "id-2"),
+    )
     os.utime(newer / LEDGER_NAME)
     os.utime(older / LEDGER_NAME, (1, 1))
     arguments = (machine.environment, machine.checkout, "command")
@@ -236,7 +289,9 @@ def test_the_library_of_a_command_counts(machine: Machine) -> None:
     ledger(machine.root / "other", "id-2")
 
     def found(server: str | None) -> Place | None:
-        return resolve.for_library(machine.library.root, server, machine.environment, machine.checkout, "x")
+        return resolve.for_library(
+            machine.library.root, server, machine.environment, machine.checkout, "x"
+        )
 
     place = found(None)
     assert place is not None
@@ -254,10 +309,14 @@ def test_no_home(machine: Machine) -> None:
     assert machine.chosen().state_dir == machine.checkout
 
 
-def test_a_library_that_cannot_be_asked_for_its_id(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_that_cannot_be_asked_for_its_id(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Locked, empty, or without an id: never a directory for an unknown library."""
     monkeypatch.setattr(resolve, "_BUSY_SECONDS", 0.05)
-    with closing(sqlite3.connect(machine.library.root / "metadata.db", isolation_level=None)) as db:
+    with closing(
+        sqlite3.connect(machine.library.root / "metadata.db", isolation_level=None)
+    ) as db:
         db.execute("BEGIN EXCLUSIVE")
         with pytest.raises(LibraryBusy):
             machine.chosen()
@@ -271,7 +330,8 @@ def test_a_library_that_cannot_be_asked_for_its_id(machine: Machine, monkeypatch
 
 
 def test_a_crashed_writers_journal_hides_no_id(machine: Machine) -> None:
-    """A WAL that cannot be opened where it lies is recovered in a copy; the library stays as it is."""
+    """A WAL that cannot be opened where it lies is recovered in a copy; the library
+    stays as it is."""
     database = machine.library.root / "metadata.db"
     with closing(sqlite3.connect(database)) as db:
         db.execute("PRAGMA journal_mode = WAL")
@@ -283,7 +343,7 @@ def test_a_crashed_writers_journal_hides_no_id(machine: Machine) -> None:
     assert resolve.library_id_of(machine.library.root) == "newer"
 
 
-# -- links ---------------------------------------------------------------------------------------------------------
+# -- links -----------------------------------------------------------------------------
 
 
 def test_links_are_moved_and_files_are_not(tmp_path: Path) -> None:
@@ -291,23 +351,34 @@ def test_links_are_moved_and_files_are_not(tmp_path: Path) -> None:
     checkout, one, other = (tmp_path / name for name in ("checkout", "one", "other"))
     for folder in (checkout, one, other):
         folder.mkdir()
-    for name in ("monitor.log", "migration_worker1.log", "migration_worker2.log", "auto_restart.log"):
+    for name in (
+        "monitor.log",
+        "migration_worker1.log",
+        "migration_worker2.log",
+        "auto_restart.log",
+    ):
         (one / name).write_text("one")
     (checkout / "auto_restart.log").write_text("of an older version")
     (checkout / "auto_fix_history.json").symlink_to("/somewhere/else.json")
     names = [path.name for path in one.iterdir()]
-    assert links.point(checkout, one, names) == {"auto_restart.log": "a file of an earlier run is in its place"}
+    assert links.point(checkout, one, names) == {
+        "auto_restart.log": "a file of an earlier run is in its place"
+    }
     assert {path.name: path.resolve() for path in checkout.glob("m*")} == {
         name: one / name for name in names if name.startswith("m")
     }
     (other / "monitor.log").write_text("other")
     assert links.point(checkout, other, ["monitor.log", "auto_fix_history.json"]) == {}
     assert sorted(path.name for path in checkout.iterdir()) == [
-        "auto_fix_history.json", "auto_restart.log", "monitor.log",
-    ]  # fmt: skip
+        "auto_fix_history.json",
+        "auto_restart.log",
+        "monitor.log",
+    ]
     assert (checkout / "monitor.log").read_text() == "other"
     assert (checkout / "auto_restart.log").read_text() == "of an older version"
-    assert str((checkout / "auto_fix_history.json").readlink()) == "/somewhere/else.json"
+    assert (
+        str((checkout / "auto_fix_history.json").readlink()) == "/somewhere/else.json"
+    )
     links.clear(checkout)
     assert not (checkout / "monitor.log").is_symlink()
     assert (one / "monitor.log").read_text() == "one"

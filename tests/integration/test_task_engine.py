@@ -1,4 +1,5 @@
-"""The client of the task engine against engines that are restarted, hang, cut the line or say nonsense."""
+"""The client of the task engine against engines that are restarted, hang, cut the line
+or say nonsense."""
 
 import asyncio
 import time
@@ -7,7 +8,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from migration.errors import ResponseLost, MigrationError, RefusedByServer, ServerFault, ServerUnreachable
+from migration.errors import (
+    MigrationError,
+    RefusedByServer,
+    ResponseLost,
+    ServerFault,
+    ServerUnreachable,
+)
 from migration.server.engine.backends import Backends
 from migration.server.engine.calls import TaskEngine
 from migration.server.engine.frames import FRAME_BYTES, Patience
@@ -17,7 +24,9 @@ from tests.support.enginekit import EMPTY, Answers, Engine, Line, running
 pytestmark = pytest.mark.integration
 
 #: Every wait as short as a loaded machine allows; the queue's is long, as the real one.
-SHORT = Patience(accept=2.0, queue=60.0, run=60.0, settle=0.3, ping=0.3, silent=1.0, resume=3.0)
+SHORT = Patience(
+    accept=2.0, queue=60.0, run=60.0, settle=0.3, ping=0.3, silent=1.0, resume=3.0
+)
 
 
 def client(engine: Engine, backends: Backends | None = None) -> TaskEngine:
@@ -39,12 +48,18 @@ def called(answers: Answers, **more: Any) -> Any:
 
 @pytest.mark.parametrize("begun", [False, True])
 @pytest.mark.parametrize("empty_ends_as", ["error", "e"])
-def test_a_call_the_new_engine_does_not_know_is_lost_within_seconds(begun: bool, empty_ends_as: str) -> None:
-    """Restarted while the call was queued or running: the new one answers a later call and not this one."""
+def test_a_call_the_new_engine_does_not_know_is_lost_within_seconds(
+    begun: bool, empty_ends_as: str
+) -> None:
+    """Restarted while the call was queued or running: the new one answers a later call
+    and not this one."""
 
     async def answers(line: Line, call: int, task: str, args: list[Any]) -> None:
         if line.number == 1:
-            await line.say(["r", call, "t"], *([["m", call, {"status": "started"}]] if begun else []))
+            await line.say(
+                ["r", call, "t"],
+                *([["m", call, {"status": "started"}]] if begun else []),
+            )
             line.cut()
         elif empty_ends_as == "e":
             await line.say(["e", call, "No task with name metadata", None])
@@ -58,7 +73,8 @@ def test_a_call_the_new_engine_does_not_know_is_lost_within_seconds(begun: bool,
 
 
 def test_a_call_that_still_waits_in_its_queue_survives_the_cut() -> None:
-    """The later call is accepted but does not get its turn before this one: the engine is the same."""
+    """The later call is accepted but does not get its turn before this one: the engine
+    is the same."""
     waiting: list[int] = []
 
     async def answers(line: Line, call: int, task: str, args: list[Any]) -> None:
@@ -69,7 +85,10 @@ def test_a_call_that_still_waits_in_its_queue_survives_the_cut() -> None:
             return
         # Longer than a call that may be forgotten is waited for.
         await asyncio.sleep(3 * SHORT.settle)
-        await line.say(["m", waiting[0], {"status": "started"}], ["m", waiting[0], {"status": "success", "result": 7}])
+        await line.say(
+            ["m", waiting[0], {"status": "started"}],
+            ["m", waiting[0], {"status": "success", "result": 7}],
+        )
 
     assert called(answers) == 7
 
@@ -89,11 +108,14 @@ def test_a_result_that_was_kept_for_the_session_is_taken() -> None:
         tasks = client(engine)
         assert tasks.call("metadata", ["tmp/x.epub", {}]) == 8
         tasks.close()
-        assert {line.session for line in engine.lines} == {engine.lines[0].session} != {""}
+        assert (
+            {line.session for line in engine.lines} == {engine.lines[0].session} != {""}
+        )
 
 
 def test_a_connection_that_was_closed_between_two_calls_is_opened_anew() -> None:
-    """The engine was restarted while the worker did something else: nothing is lost for that."""
+    """The engine was restarted while the worker did something else: nothing is lost for
+    that."""
 
     async def answers(line: Line, call: int, task: str, args: list[Any]) -> None:
         await line.end(call, status="success", result=line.number)
@@ -119,7 +141,10 @@ def test_an_engine_that_is_gone_has_forgotten_everything(status: int) -> None:
         line.cut()
 
     began = time.monotonic()
-    lost = called(answers, refuse=lambda number: web.Response(status=status) if number > 1 else None)
+    lost = called(
+        answers,
+        refuse=lambda number: web.Response(status=status) if number > 1 else None,
+    )
     assert isinstance(lost, ResponseLost)
     assert time.monotonic() - began < SHORT.resume + 15
 
@@ -151,7 +176,9 @@ def test_an_engine_at_work_is_waited_for() -> None:
     assert called(answers) == 10
 
 
-@pytest.mark.parametrize("noise", ["", "null", "[1, 2]", '["m", 1, {"status": "progress"}]', "[" * 50_000])
+@pytest.mark.parametrize(
+    "noise", ["", "null", "[1, 2]", '["m", 1, {"status": "progress"}]', "[" * 50_000]
+)
 def test_nonsense_between_the_frames_says_nothing(noise: str) -> None:
     """Neither an answer nor the end of the connection."""
 
@@ -169,7 +196,9 @@ def test_a_message_without_end_ends_the_connection() -> None:
 
     async def answers(line: Line, call: int, task: str, args: list[Any]) -> None:
         # A text frame of 64 bits of length, of which more than is read arrives.
-        line.transport.write(b"\x81\x7f" + (2**40).to_bytes(8, "big") + b"x" * (FRAME_BYTES + 200_000))
+        line.transport.write(
+            b"\x81\x7f" + (2**40).to_bytes(8, "big") + b"x" * (FRAME_BYTES + 200_000)
+        )
 
     assert isinstance(called(answers), ResponseLost)
 
@@ -195,8 +224,14 @@ def test_a_message_that_drips_has_its_time_like_any_other() -> None:
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        ('null value in column "format_id" of relation "upload" violates not-null constraint', RefusedByServer),
-        ('could not translate host name "db" to address: Name or service not known', ServerFault),
+        (
+            'null value in column "format_id" of relation "upload" violates not-null constraint',
+            RefusedByServer,
+        ),
+        (
+            'could not translate host name "db" to address: Name or service not known',
+            ServerFault,
+        ),
         ("whatever it may be", ServerFault),
     ],
 )
@@ -209,17 +244,29 @@ def test_what_a_task_says(error: str, kind: type[MigrationError]) -> None:
     assert type(called(answers)) is kind
 
 
-def test_a_redirect_is_not_followed_and_a_page_of_a_proxy_is_no_refusal_of_the_token() -> None:
-    """The token would go wherever the redirect points; and a portal's 401 is not the engine's."""
+def test_a_redirect_is_not_followed_and_a_page_of_a_proxy_is_no_refusal_of_the_token() -> (
+    None
+):
+    """The token would go wherever the redirect points; and a portal's 401 is not the
+    engine's."""
 
     async def answers(line: Line, call: int, task: str, args: list[Any]) -> None:
         await line.end(call, status="success", result=1)
 
     elsewhere = {"Location": "/ws?elsewhere"}
-    assert isinstance(called(answers, refuse=lambda _n: web.Response(status=302, headers=elsewhere)), ServerUnreachable)
-    assert isinstance(called(answers, refuse=lambda _n: web.Response(status=401, text="<html>")), ServerUnreachable)
+    assert isinstance(
+        called(answers, refuse=lambda _n: web.Response(status=302, headers=elsewhere)),
+        ServerUnreachable,
+    )
+    assert isinstance(
+        called(answers, refuse=lambda _n: web.Response(status=401, text="<html>")),
+        ServerUnreachable,
+    )
     own = "401: Unauthorized"
-    assert isinstance(called(answers, refuse=lambda _n: web.Response(status=401, text=own)), Unauthorized)
+    assert isinstance(
+        called(answers, refuse=lambda _n: web.Response(status=401, text=own)),
+        Unauthorized,
+    )
 
 
 @pytest.mark.parametrize(
@@ -227,11 +274,17 @@ def test_a_redirect_is_not_followed_and_a_page_of_a_proxy_is_no_refusal_of_the_t
     [
         (["error", EMPTY], ["error", "Cannot convert from format None"], True),
         (["error", EMPTY], ["e", "No task with name convert"], True),
-        (["error", EMPTY], ["error", 'could not translate host name "db" to address: Name not known'], False),
+        (
+            ["error", EMPTY],
+            ["error", 'could not translate host name "db" to address: Name not known'],
+            False,
+        ),
         (["e", "No task with name metadata"], ["e", "No task with name convert"], True),
     ],
 )
-def test_a_probe_asks_the_engine_and_its_database(empty: list[str], look: list[str], fine: bool) -> None:
+def test_a_probe_asks_the_engine_and_its_database(
+    empty: list[str], look: list[str], fine: bool
+) -> None:
     """Both calls change nothing."""
     seen: list[tuple[str, list[Any]]] = []
 
@@ -253,7 +306,8 @@ def test_a_probe_asks_the_engine_and_its_database(empty: list[str], look: list[s
 
 
 def test_an_engine_that_answers_nothing_is_said_while_it_is_waited_for() -> None:
-    """Half a second in place of thirty: then the worker knows, although its thread still waits."""
+    """Half a second in place of thirty: then the worker knows, although its thread
+    still waits."""
     backends = Backends(silent_seconds=0.5)
     said: list[str] = []
 

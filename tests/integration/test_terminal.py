@@ -27,15 +27,28 @@ def state(tmp_path: Path) -> State:
     made.monitor(3)
     for number in (1, 2, 3):
         made.worker(number, name=f"[bold red]{HOSTILE[number - 1]}\x1b[31m[/]")
-    (made.folder / "auto_restart.log").write_text("2026-11-24 10:00:00,000 - INFO - Restarting worker 1: [red]x[/]\n")
+    (made.folder / "auto_restart.log").write_text(
+        "2026-11-24 10:00:00,000 - INFO - Restarting worker 1: [red]x[/]\n"
+    )
     return made
 
 
 def test_the_picture_has_everything_and_takes_names_as_text(state: State) -> None:
     """Neither markup nor escape sequences of a title do anything."""
-    console = Console(width=150, record=True, force_terminal=True, file=Path(os.devnull).open("w"))  # noqa: SIM115 - closed below
+    console = Console(
+        width=150,
+        record=True,
+        force_terminal=True,
+        file=Path(os.devnull).open("w"),  # noqa: SIM115
+    )
     try:
-        console.print(live.picture(collect(state.folder, utc_now()), live.last_actions(state.folder), utc_now()))
+        console.print(
+            live.picture(
+                collect(state.folder, utc_now()),
+                live.last_actions(state.folder),
+                utc_now(),
+            )
+        )
         drawn = console.export_text()
     finally:
         console.file.close()
@@ -51,13 +64,28 @@ def test_watching_ends_with_the_pass(state: State) -> None:
     """By itself, with status 0, and what was last seen stays on the screen."""
     state.sql("UPDATE passes SET closed_at = opened_at")
     done = subprocess.run(
-        [sys.executable, MONITOR, "--status", "--watch", "--state-dir", str(state.folder)], env=clean_environment(),
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            MONITOR,
+            "--status",
+            "--watch",
+            "--state-dir",
+            str(state.folder),
+        ],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (done.returncode, "Pass 1" in done.stdout) == (0, True), done.stderr
 
 
-@pytest.mark.parametrize("options", [["--watch"], ["--json"], ["--status", "--watch", "--json"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "options",
+    [["--watch"], ["--json"], ["--status", "--watch", "--json"]],
+    ids=" ".join,
+)
 def test_options_that_do_not_go_together(options: list[str]) -> None:
     """Status 2 and a sentence."""
     done = subprocess.run(
@@ -74,7 +102,11 @@ def test_options_that_do_not_go_together(options: list[str]) -> None:
 @pytest.mark.parametrize(
     ("command", "line", "expected"),
     [
-        ([str(PROJECT / "start.sh")], "./start.sh --no-", {"--no-monitor", "--no-dashboard"}),
+        (
+            [str(PROJECT / "start.sh")],
+            "./start.sh --no-",
+            {"--no-monitor", "--no-dashboard"},
+        ),
         ([str(PROJECT / "stop.sh")], "./stop.sh --mon", {"--monitor-only"}),
         ([sys.executable, MONITOR], "monitor.py --sta", {"--state-dir", "--status"}),
         (
@@ -86,18 +118,45 @@ def test_options_that_do_not_go_together(options: list[str]) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_the_shell_completes_options(command: list[str], line: str, expected: set[str], tmp_path: Path) -> None:
+def test_the_shell_completes_options(
+    command: list[str], line: str, expected: set[str], tmp_path: Path
+) -> None:
     """From the parsers themselves, through argcomplete's protocol."""
     answer = tmp_path / "answer"
-    more = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "COMP_TYPE": "9",
-            "_ARGCOMPLETE_IFS": "\n", "_ARGCOMPLETE_SUPPRESS_SPACE": "1",
-            "_ARGCOMPLETE_STDOUT_FILENAME": str(answer)}  # fmt: skip
-    subprocess.run(command, env=clean_environment(**more), cwd=PROJECT, capture_output=True, timeout=60, check=False)
+    more = {
+        "_ARGCOMPLETE": "1",
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+        "COMP_TYPE": "9",
+        "_ARGCOMPLETE_IFS": "\n",
+        "_ARGCOMPLETE_SUPPRESS_SPACE": "1",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+    }
+    subprocess.run(
+        command,
+        env=clean_environment(**more),
+        cwd=PROJECT,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
     assert {word.strip() for word in answer.read_text().splitlines()} == expected
 
 
 def test_bash_takes_the_completion() -> None:
     """For all four commands."""
-    script = "source deploy/completion.bash && complete -p start.sh stop.sh monitor.py bulk_migrate_calibre.py"
-    done = subprocess.run(["bash", "-c", script], cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout.count("_python_argcomplete")) == (0, 4), done.stderr
+    script = (
+        "source deploy/completion.bash && complete -p start.sh stop.sh "
+        "monitor.py bulk_migrate_calibre.py"
+    )
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.count("_python_argcomplete")) == (0, 4), (
+        done.stderr
+    )

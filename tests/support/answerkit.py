@@ -1,4 +1,5 @@
-"""Good answers of every route of the protocol, and what else may come in their place."""
+"""Good answers of every route of the protocol, and what else may come in their
+place."""
 
 import base64
 import json
@@ -9,13 +10,31 @@ from migration.server.responses import RawResponse
 
 CLAIMS = base64.urlsafe_b64encode(b'{"id": 1, "exp": 4102444800}').decode().rstrip("=")
 TOKEN = f"e30.{CLAIMS}.sig"
-GONE = "The requested URL was not found on the server.  If you entered the URL manually please check your spelling."
+GONE = (
+    "The requested URL was not found on the server.  If you entered the URL "
+    "manually please check your spelling."
+)
 EBOOK: dict[str, Json] = {
-    "id": 5, "version_id": 2, "title": "w ~1-5", "cover": False, "authors": [],
+    "id": 5,
+    "version_id": 2,
+    "title": "w ~1-5",
+    "cover": False,
+    "authors": [],
     "sources": [{"id": 9, "format": "epub", "size": 1942}],
-}  # fmt: skip
-UPLOAD: dict[str, Json] = {"id": 7, "hash": "ab" * 20, "size": 1942, "meta": {"title": "x"}, "cover": True}
-PAGE: dict[str, Json] = {"page": 1, "page_size": 100, "total": 1, "items": [{"id": 5, "title": "w ~1-5"}]}
+}
+UPLOAD: dict[str, Json] = {
+    "id": 7,
+    "hash": "ab" * 20,
+    "size": 1942,
+    "meta": {"title": "x"},
+    "cover": True,
+}
+PAGE: dict[str, Json] = {
+    "page": 1,
+    "page_size": 100,
+    "total": 1,
+    "items": [{"id": 5, "title": "w ~1-5"}],
+}
 
 #: Method, path, a good answer, and a key without which it is none ("" for a list).
 ROUTES: list[tuple[str, str, Json, str]] = [
@@ -26,7 +45,12 @@ ROUTES: list[tuple[str, str, Json, str]] = [
     ("POST", "/api/upload", {"file": "tmp1/a.epub", "result": "ok"}, "file"),
     ("POST", "/api/upload-cover", {"file": "tmp1/c.jpg", "result": "ok"}, "file"),
     ("GET", "/api/uploads-meta/7", UPLOAD, "hash"),
-    ("GET", "/api/ebooks/index/w%20~1-5", {"items": [{"id": 5, "title": "w ~1-5"}], "total": 1}, "items"),
+    (
+        "GET",
+        "/api/ebooks/index/w%20~1-5",
+        {"items": [{"id": 5, "title": "w ~1-5"}], "total": 1},
+        "items",
+    ),
     ("GET", "/api/ebooks?sort=-created&page_size=100", PAGE, "items"),
     ("GET", "/api/search/w", PAGE, "items"),
     ("POST", "/api/ebooks", {"id": 5, "success": True}, "id"),
@@ -34,7 +58,12 @@ ROUTES: list[tuple[str, str, Json, str]] = [
     ("PATCH", "/api/ebooks/5", {"id": 5, "success": True}, "success"),
     ("DELETE", "/api/ebooks/5", {"id": 5, "success": True}, "id"),
     ("POST", "/api/ebooks/5/add-upload", {"id": 41}, "id"),
-    ("POST", "/api/ebooks/5/rate", {"id": 5, "rating": 65.25, "rating_count": 2}, "rating"),
+    (
+        "POST",
+        "/api/ebooks/5/rate",
+        {"id": 5, "rating": 65.25, "rating_count": 2},
+        "rating",
+    ),
     ("DELETE", "/api/sources/9", {"id": 9, "success": True}, "success"),
 ]
 
@@ -59,8 +88,15 @@ def as_json(body: Json, status: int = 200) -> Raw:
 
 def page(status: int, sentence: str = "Under maintenance", **headers: str) -> Raw:
     """A page as web servers and portals make them."""
-    text = f"<html><head><title>{status} Sorry</title></head><body><h1>Sorry</h1><p>{sentence}</p></body></html>"
-    return Raw(status, text.encode(), {"content-type": "text/html; charset=utf-8"} | _dashed(headers))
+    text = (
+        f"<html><head><title>{status} "
+        f"Sorry</title></head><body><h1>Sorry</h1><p>{sentence}</p></body></html>"
+    )
+    return Raw(
+        status,
+        text.encode(),
+        {"content-type": "text/html; charset=utf-8"} | _dashed(headers),
+    )
 
 
 def own_page(status: int, sentence: str) -> Raw:
@@ -77,7 +113,8 @@ def _dashed(headers: dict[str, str]) -> dict[str, str]:
 
 
 def kinds(good: Json) -> dict[str, Raw]:
-    """What is no answer on any route, by its name; `good` is the good one of the route."""
+    """What is no answer on any route, by its name; `good` is the good one of the
+    route."""
     return _bodies(good) | _statuses() | _troubles(good)
 
 
@@ -114,8 +151,12 @@ def _statuses() -> dict[str, Raw]:
     """Statuses that are not the server's own, or not in its words."""
     return {
         "404 HTML": page(404, "Not found"),
-        "404 of a gateway in JSON": as_json({"message": "no Route matched with those values"}, 404),
-        "401 of a proxy": page(401, "Access denied", www_authenticate='Basic realm="proxy"'),
+        "404 of a gateway in JSON": as_json(
+            {"message": "no Route matched with those values"}, 404
+        ),
+        "401 of a proxy": page(
+            401, "Access denied", www_authenticate='Basic realm="proxy"'
+        ),
         "401 of a gateway in JSON": as_json({"message": "Unauthorized"}, 401),
         "403 HTML": page(403, "Blocked"),
         "405 HTML": page(405, "Not allowed"),
@@ -124,7 +165,11 @@ def _statuses() -> dict[str, Raw]:
         "425": page(425),
         "429": page(429),
         "429 with seconds": page(429, retry_after="7"),
-        "503 with a date": page(503, retry_after="Wed, 25 Nov 2026 12:00:30 GMT", date="Wed, 25 Nov 2026 12:00:00 GMT"),
+        "503 with a date": page(
+            503,
+            retry_after="Wed, 25 Nov 2026 12:00:30 GMT",
+            date="Wed, 25 Nov 2026 12:00:00 GMT",
+        ),
         "500": page(500),
         "500 of the server": as_json({"message": "Internal Server Error"}, 500),
         "502": page(502),
@@ -138,15 +183,27 @@ def _troubles(good: Json) -> dict[str, Raw]:
     """The server speaks of trouble of its own, with a good status."""
     database = "(psycopg2.OperationalError) server closed the connection unexpectedly"
     return {
-        "database away": as_json({"error": "Database error", "error_details": database}),
+        "database away": as_json(
+            {"error": "Database error", "error_details": database}
+        ),
         "deadlock": as_json(
-            {"error": "Database error", "error_details": "(psycopg2.errors.DeadlockDetected) deadlock detected"}
+            {
+                "error": "Database error",
+                "error_details": "(psycopg2.errors.DeadlockDetected) deadlock detected",
+            }
         ),
         "database without details": as_json({"error": "Database error"}),
-        "host name": as_json({"error": 'could not translate host name "db" to address: Name or service not known'}),
+        "host name": as_json(
+            {
+                "error": 'could not translate host name "db" to address: Name or service not known'
+            }
+        ),
         "some trouble": as_json({"error": "Maintenance"}),
         "an error that is no text": as_json({"error": None, "result": "ok"}),
         "trouble beside a good answer": as_json(
-            {"error": "Database error", **(good if isinstance(good, dict) else {"items": good})}
+            {
+                "error": "Database error",
+                **(good if isinstance(good, dict) else {"items": good}),
+            }
         ),
     }

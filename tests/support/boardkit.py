@@ -23,14 +23,28 @@ class Running:
     def link(self) -> str:
         """A link that works once."""
         done = subprocess.run(
-            [sys.executable, "-m", "dashboard", "--state-dir", str(self.state), "--link"], cwd=PROJECT, check=True,
-            env=clean_environment(), capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "dashboard",
+                "--state-dir",
+                str(self.state),
+                "--link",
+            ],
+            cwd=PROJECT,
+            check=True,
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         return done.stdout.strip()
 
     def bearer(self) -> dict[str, str]:
         """The header of a script that has the token."""
-        return {"Authorization": f"Bearer {(self.state / 'dashboard' / 'token').read_text().strip()}"}
+        return {
+            "Authorization": f"Bearer {(self.state / 'dashboard' / 'token').read_text().strip()}"
+        }
 
     def visitor(self) -> "Visitor":
         """Somebody who has come in by a link, as a browser does."""
@@ -56,17 +70,35 @@ class Visitor:
 
     def post(self, value: Json, **headers: str | None) -> requests.Response:
         """A command, with the headers a browser sends; None takes one away."""
-        sent: dict[str, str | None] = {"X-Form-Token": self.token, "Sec-Fetch-Site": "same-origin", "Origin": self.url}
+        sent: dict[str, str | None] = {
+            "X-Form-Token": self.token,
+            "Sec-Fetch-Site": "same-origin",
+            "Origin": self.url,
+        }
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.session.post(self.url + "/api/commands", json=value, headers=sent, timeout=30)
+        return self.session.post(
+            self.url + "/api/commands", json=value, headers=sent, timeout=30
+        )
 
 
 def start_board(state: Path, *options: str) -> Running:
     """Starts a dashboard on a free port and waits until it listens."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "dashboard", "--state-dir", str(state), "--port", "0", *options], cwd=PROJECT,
-        env=clean_environment(), stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "dashboard",
+            "--state-dir",
+            str(state),
+            "--port",
+            "0",
+            *options,
+        ],
+        cwd=PROJECT,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None
     line = process.stdout.readline().strip()
     assert line.startswith("dashboard listening on http://127.0.0.1:"), line

@@ -29,12 +29,20 @@ class Broken(Watch):
         self.script = self.state / "bulk_migrate_calibre.py"
         self.script.write_text(text, "utf-8")
         self.before = self.script.read_bytes()
-        self.more |= {"WORKER_SCRIPT": str(self.script), "FAULT_MARKER": "1", "GATE_SECONDS": "60"}
+        self.more |= {
+            "WORKER_SCRIPT": str(self.script),
+            "FAULT_MARKER": "1",
+            "GATE_SECONDS": "60",
+        }
 
     def answers(self, *replies: Reply) -> None:
         """What the LLM will say."""
         self.llm = ScriptedLlm(*replies)
-        self.more |= {"OPENAI_BASE_URL": self.llm.url, "OPENAI_API_KEY": KEY, "OPENAI_MODEL": "scripted"}
+        self.more |= {
+            "OPENAI_BASE_URL": self.llm.url,
+            "OPENAI_API_KEY": KEY,
+            "OPENAI_MODEL": "scripted",
+        }
 
     def code_entries(self) -> list[dict[str, object]]:
         """The attempts that were code fixes."""

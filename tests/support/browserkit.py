@@ -24,17 +24,33 @@ def browser(size: tuple[int, int] = WIDE, *, dark: bool = False) -> Iterator[Chr
     """A fresh browser that is closed at the end."""
     needs("chromium")
     needs("chromedriver")
-    with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:
+    with tempfile.TemporaryDirectory(
+        prefix="chromium-", ignore_cleanup_errors=True
+    ) as profile:
         options = ChromeOptions()
         options.binary_location = "/usr/bin/chromium"
         for flag in (
-            "headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-dev-shm-usage",
-            "disable-background-networking", "disable-component-update", "disable-sync", "hide-scrollbars",
-            "force-device-scale-factor=1", f"user-data-dir={profile}", f"window-size={size[0]},{size[1]}",
-        ):  # fmt: skip
+            "headless=new",
+            "no-sandbox",
+            "disable-gpu",
+            "disable-quic",
+            "no-first-run",
+            "disable-dev-shm-usage",
+            "disable-background-networking",
+            "disable-component-update",
+            "disable-sync",
+            "hide-scrollbars",
+            "force-device-scale-factor=1",
+            f"user-data-dir={profile}",
+            f"window-size={size[0]},{size[1]}",
+        ):
             options.add_argument(f"--{flag}")
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        environment = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.lower().endswith("_proxy")
+        }
         chrome = Chrome(options, Service("/usr/bin/chromedriver", env=environment))
         try:
             chrome.set_page_load_timeout(PATIENCE)
@@ -47,7 +63,12 @@ def browser(size: tuple[int, int] = WIDE, *, dark: bool = False) -> Iterator[Chr
 
 def resize(chrome: Chrome, size: tuple[int, int]) -> None:
     """The page's own width and height, below what a window may be."""
-    metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size[0] < 600}
+    metrics = {
+        "width": size[0],
+        "height": size[1],
+        "deviceScaleFactor": 1,
+        "mobile": size[0] < 600,
+    }
     chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
 
@@ -67,7 +88,11 @@ def wait(chrome: Chrome, condition: Callable[[Chrome], Any]) -> Any:
 
 def text_of(chrome: Chrome, selector: str) -> str:
     """What a part of the page says; "" when it is not there."""
-    return str(chrome.execute_script("return document.querySelector(arguments[0])?.innerText ?? ''", selector))
+    return str(
+        chrome.execute_script(
+            "return document.querySelector(arguments[0])?.innerText ?? ''", selector
+        )
+    )
 
 
 def violations(chrome: Chrome) -> list[str]:
@@ -79,7 +104,10 @@ def violations(chrome: Chrome) -> list[str]:
         "axe.run({runOnly: rules}).then(result => done(result.violations))"
     )
     return [
-        f"{one['id']} ({one['impact']}): {one['help']}: {[node['html'][:120] for node in one['nodes'][:3]]}"
+        (
+            f"{one['id']} ({one['impact']}): {one['help']}: "
+            f"{[node['html'][:120] for node in one['nodes'][:3]]}"
+        )
         for one in found
         if one["impact"] in ("serious", "critical")
     ]
@@ -87,13 +115,20 @@ def violations(chrome: Chrome) -> list[str]:
 
 def troubles(chrome: Chrome) -> list[str]:
     """What the browser complained of: scripts that failed, a policy that was broken."""
-    return [str(entry["message"]) for entry in chrome.get_log("browser") if entry["level"] == "SEVERE"]  # type: ignore[no-untyped-call]  # Selenium's
+    return [
+        str(entry["message"])
+        # Selenium has no types for it.
+        for entry in chrome.get_log("browser")  # type: ignore[no-untyped-call]
+        if entry["level"] == "SEVERE"
+    ]
 
 
 def screenshot(chrome: Chrome, path: Path, *, whole: bool = True) -> None:
     """A picture of the page, all of it unless told otherwise."""
     if whole:
-        height = int(str(chrome.execute_script("return document.documentElement.scrollHeight")))
+        height = int(
+            str(chrome.execute_script("return document.documentElement.scrollHeight"))
+        )
         width = int(str(chrome.execute_script("return innerWidth")))
         resize(chrome, (width, height))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -27,9 +27,16 @@ def make_checkout(folder: Path) -> Path:
     return folder
 
 
-def press(checkout: Path, *command: str, **more: str | None) -> "subprocess.CompletedProcess[str]":
-    """Runs a command of the checkout from another directory; None takes a variable away."""
-    environment = {key: value for key, value in clean_environment().items() if not key.startswith("PYTHON")}
+def press(
+    checkout: Path, *command: str, **more: str | None
+) -> "subprocess.CompletedProcess[str]":
+    """Runs a command of the checkout from another directory; None takes a variable
+    away."""
+    environment = {
+        key: value
+        for key, value in clean_environment().items()
+        if not key.startswith("PYTHON")
+    }
     environment["CHECKOUT_LINKS"] = "1"
     environment |= {key: value for key, value in more.items() if value is not None}
     for key in [key for key, value in more.items() if value is None]:

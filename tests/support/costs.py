@@ -48,7 +48,9 @@ _BEGAN = pytest.StashKey[tuple[float, float]]()
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[None]:
     """The report of the last phase carries what the whole test cost."""
     if call.when == "teardown":
         wall, cpu = item.stash[_BEGAN]
@@ -79,4 +81,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section("costs, seconds")
     terminalreporter.write_line("    wall      cpu  tests")
     for name, cost in [*dearest[:SHOWN], ("all", total)]:
-        terminalreporter.write_line(f"{cost.wall:8.1f} {cost.cpu:8.1f} {cost.tests:6} {name}")
+        terminalreporter.write_line(
+            f"{cost.wall:8.1f} {cost.cpu:8.1f} {cost.tests:6} {name}"
+        )

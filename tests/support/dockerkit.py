@@ -1,8 +1,8 @@
-"""A real Docker engine for tests: one that runs already, or one started here with a data root of its own.
+"""A real Docker engine for tests: one that runs already, or one started here with a
+data root of its own.
 
-No image is pulled: the base is a minimal Debian made by debootstrap. Compose comes with the engine, or out of the
-package of the next Debian release.
-"""
+No image is pulled: the base is a minimal Debian made by debootstrap. Compose comes with
+the engine, or out of the package of the next Debian release."""
 
 import os
 import shutil
@@ -20,7 +20,8 @@ from tests.conftest import PROJECT, needs
 BASE_IMAGE = "debian:bookworm-slim"
 #: Seconds for the engine to answer, and for one command of it.
 START_SECONDS, COMMAND_SECONDS = 60.0, 900.0
-#: Certificates that a build must trust on this machine, by whichever name they are known.
+#: Certificates that a build must trust on this machine, by whichever name they are
+#: known.
 _CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
 
@@ -30,13 +31,23 @@ class Docker:
 
     environment: dict[str, str]
 
-    def run(self, *arguments: str, check: bool = True, **more: str) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self, *arguments: str, check: bool = True, **more: str
+    ) -> "subprocess.CompletedProcess[str]":
         """`docker …` to its end; what it said is in the failure."""
         done = subprocess.run(
-            ["docker", *arguments], cwd=PROJECT, env={**self.environment, **more}, stdin=subprocess.DEVNULL, text=True,
-            capture_output=True, timeout=COMMAND_SECONDS, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0 or not check, f"docker {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
+            ["docker", *arguments],
+            cwd=PROJECT,
+            env={**self.environment, **more},
+            stdin=subprocess.DEVNULL,
+            text=True,
+            capture_output=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0 or not check, (
+            f"docker {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
+        )
         return done
 
     def answers(self) -> bool:
@@ -46,9 +57,16 @@ class Docker:
 
 @contextmanager
 def engine(folder: Path) -> Iterator[Docker]:
-    """An engine with Compose and the base image. Skips, with a sentence, where none can be started: not root."""
+    """An engine with Compose and the base image. Skips, with a sentence, where none can
+    be started: not root."""
     with ExitStack() as stack:
-        docker = Docker({**os.environ, "DOCKER_CONFIG": str(folder / "config"), "COMPOSE_ANSI": "never"})
+        docker = Docker(
+            {
+                **os.environ,
+                "DOCKER_CONFIG": str(folder / "config"),
+                "COMPOSE_ANSI": "never",
+            }
+        )
         if shutil.which("docker") is None or not docker.answers():
             if os.getuid() != 0:
                 pytest.skip("no Docker engine answers, and only root can start one")
@@ -60,15 +78,28 @@ def engine(folder: Path) -> Iterator[Docker]:
 
 @contextmanager
 def _started(docker: Docker, folder: Path) -> Iterator[Docker]:
-    """`dockerd` with its own data root and socket; ended, with what it runs, afterwards."""
+    """`dockerd` with its own data root and socket; ended, with what it runs,
+    afterwards."""
     for program in ("docker", "dockerd", "debootstrap"):
         needs(program)
     socket, log = folder / "docker.sock", folder / "dockerd.log"
     with log.open("wb") as said:
         daemon = subprocess.Popen(
-            ["dockerd", "--data-root", folder / "data", "--exec-root", folder / "exec", "-H", f"unix://{socket}",
-             "--pidfile", folder / "docker.pid"], stdin=subprocess.DEVNULL, stdout=said, stderr=said,
-        )  # fmt: skip
+            [
+                "dockerd",
+                "--data-root",
+                folder / "data",
+                "--exec-root",
+                folder / "exec",
+                "-H",
+                f"unix://{socket}",
+                "--pidfile",
+                folder / "docker.pid",
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+        )
     try:
         ours = Docker({**docker.environment, "DOCKER_HOST": f"unix://{socket}"})
         deadline = time.monotonic() + START_SECONDS
@@ -88,41 +119,70 @@ def _ensure_compose(docker: Docker, folder: Path) -> None:
     """The Compose V2 plugin, when the engine came without it."""
     if docker.run("compose", "version", check=False).returncode == 0:
         return
-    for path in ("/usr/libexec/docker/cli-plugins", "/usr/lib/docker/cli-plugins", "/usr/local/lib/docker/cli-plugins"):
+    for path in (
+        "/usr/libexec/docker/cli-plugins",
+        "/usr/lib/docker/cli-plugins",
+        "/usr/local/lib/docker/cli-plugins",
+    ):
         if Path(path, "docker-compose").exists():
             place = Path(docker.environment["DOCKER_CONFIG"]) / "cli-plugins"
             place.mkdir(parents=True, exist_ok=True)
             shutil.copy(Path(path, "docker-compose"), place)
             return
     package = _next_release_package("docker-compose", folder / "apt")
-    subprocess.run(["dpkg-deb", "-x", str(package), str(folder / "compose")], check=True, timeout=120)
+    subprocess.run(
+        ["dpkg-deb", "-x", str(package), str(folder / "compose")],
+        check=True,
+        timeout=120,
+    )
     plugins = Path(docker.environment["DOCKER_CONFIG"]) / "cli-plugins"
     plugins.mkdir(parents=True, exist_ok=True)
-    shutil.copy(folder / "compose/usr/libexec/docker/cli-plugins/docker-compose", plugins)
+    shutil.copy(
+        folder / "compose/usr/libexec/docker/cli-plugins/docker-compose", plugins
+    )
     docker.run("compose", "version")
 
 
 def _next_release_package(name: str, folder: Path) -> Path:
-    """A package of Debian trixie, from the mirrors this bookworm is set up with; nothing is installed."""
+    """A package of Debian trixie, from the mirrors this bookworm is set up with;
+    nothing is installed."""
     needs("apt-get")
     for place in ("lists/partial", "cache/archives/partial"):
         (folder / place).mkdir(parents=True)
-    sources = [*Path("/etc/apt/sources.list.d").glob("*.sources"), *Path("/etc/apt/sources.list.d").glob("*.list")]
+    sources = [
+        *Path("/etc/apt/sources.list.d").glob("*.sources"),
+        *Path("/etc/apt/sources.list.d").glob("*.list"),
+    ]
     sources += [Path("/etc/apt/sources.list")]
     for source in (path for path in sources if path.is_file()):
         text = source.read_text("utf-8")
         if "bookworm" in text:
-            (folder / f"next{source.suffix}").write_text(text.replace("bookworm", "trixie"), "utf-8")
+            (folder / f"next{source.suffix}").write_text(
+                text.replace("bookworm", "trixie"), "utf-8"
+            )
     (folder / "parts").mkdir()
     for path in folder.glob("next*"):
         path.rename(folder / "parts" / path.name)
     options = [
-        "-o", "Dir::Etc::sourcelist=/dev/null", "-o", f"Dir::Etc::sourceparts={folder / 'parts'}",
-        "-o", f"Dir::State::lists={folder / 'lists'}", "-o", f"Dir::Cache={folder / 'cache'}",
-        "-o", "APT::Sandbox::User=root",
-    ]  # fmt: skip
+        "-o",
+        "Dir::Etc::sourcelist=/dev/null",
+        "-o",
+        f"Dir::Etc::sourceparts={folder / 'parts'}",
+        "-o",
+        f"Dir::State::lists={folder / 'lists'}",
+        "-o",
+        f"Dir::Cache={folder / 'cache'}",
+        "-o",
+        "APT::Sandbox::User=root",
+    ]
     for command in (["update", "-qq"], ["download", "-qq", f"{name}/trixie"]):
-        subprocess.run(["apt-get", *options, *command], cwd=folder, check=True, timeout=300, capture_output=True)
+        subprocess.run(
+            ["apt-get", *options, *command],
+            cwd=folder,
+            check=True,
+            timeout=300,
+            capture_output=True,
+        )
     return next(folder.glob(f"{name}_*.deb"))
 
 
@@ -133,13 +193,22 @@ def _ensure_base(docker: Docker, folder: Path) -> None:
     needs("debootstrap")
     root = folder / "base"
     subprocess.run(
-        ["debootstrap", "--variant=minbase", "bookworm", str(root)], check=True, timeout=600, capture_output=True
+        ["debootstrap", "--variant=minbase", "bookworm", str(root)],
+        check=True,
+        timeout=600,
+        capture_output=True,
     )
-    with subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE) as archive:
+    with subprocess.Popen(
+        ["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE
+    ) as archive:
         subprocess.run(
-            ["docker", "import", "-", BASE_IMAGE], stdin=archive.stdout, env=docker.environment, check=True,
-            timeout=300, capture_output=True,
-        )  # fmt: skip
+            ["docker", "import", "-", BASE_IMAGE],
+            stdin=archive.stdout,
+            env=docker.environment,
+            check=True,
+            timeout=300,
+            capture_output=True,
+        )
     shutil.rmtree(root, ignore_errors=True)
 
 
@@ -162,14 +231,30 @@ class Stack:
     files: Sequence[Path] = ()
     profiles: Sequence[str] = ("embedded", "migrate")
 
-    def compose(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+    def compose(
+        self, *arguments: str, check: bool = True
+    ) -> "subprocess.CompletedProcess[str]":
         """`docker compose … …` with the files and profiles of this project."""
-        files = [word for path in (PROJECT / "docker-compose.yml", *self.files) for word in ("-f", str(path))]
-        profiles = [word for profile in self.profiles for word in ("--profile", profile)]
+        files = [
+            word
+            for path in (PROJECT / "docker-compose.yml", *self.files)
+            for word in ("-f", str(path))
+        ]
+        profiles = [
+            word for profile in self.profiles for word in ("--profile", profile)
+        ]
         return self.docker.run(
-            "compose", "--env-file", "/dev/null", *files, "-p", self.project, *profiles, *arguments,
-            check=check, **self.settings,
-        )  # fmt: skip
+            "compose",
+            "--env-file",
+            "/dev/null",
+            *files,
+            "-p",
+            self.project,
+            *profiles,
+            *arguments,
+            check=check,
+            **self.settings,
+        )
 
     def python(self, service: str, code: str) -> str:
         """Runs Python in a container that runs; returns what it prints."""

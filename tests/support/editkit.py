@@ -14,7 +14,9 @@ def functions(source: str = SOURCE) -> dict[str, str]:
     found = {}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef):
-            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            first = min(
+                [node.lineno, *(decorator.lineno for decorator in node.decorator_list)]
+            )
             found[node.name] = "\n".join(lines[first - 1 : node.end_lineno])
     return found
 
@@ -37,5 +39,13 @@ def as_strings(old: str, new: str) -> str:
 def as_diff(before: str, after: str, context: int = 3) -> str:
     """A unified diff with wrong line numbers."""
     name = "bulk_migrate_calibre.py"
-    lines = difflib.unified_diff(before.split("\n"), after.split("\n"), name, name, n=context, lineterm="")
-    return fenced("\n".join(line.replace("@@ -", "@@ -9") if line.startswith("@@") else line for line in lines), "diff")
+    lines = difflib.unified_diff(
+        before.split("\n"), after.split("\n"), name, name, n=context, lineterm=""
+    )
+    return fenced(
+        "\n".join(
+            line.replace("@@ -", "@@ -9") if line.startswith("@@") else line
+            for line in lines
+        ),
+        "diff",
+    )

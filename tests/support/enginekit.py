@@ -1,4 +1,5 @@
-"""A task engine on loopback that does what a test tells it: forgets, hangs, cuts, drips, says nonsense."""
+"""A task engine on loopback that does what a test tells it: forgets, hangs, cuts,
+drips, says nonsense."""
 
 import asyncio
 import json
@@ -31,7 +32,11 @@ class Line:
 
     async def end(self, call: int, **body: Any) -> None:
         """Accepted, started, ended."""
-        await self.say(["r", call, "t"], ["m", call, {"status": "started"}], ["m", call, {"task_id": "t", **body}])
+        await self.say(
+            ["r", call, "t"],
+            ["m", call, {"status": "started"}],
+            ["m", call, {"task_id": "t", **body}],
+        )
 
     def cut(self) -> None:
         """The connection is gone without a word."""
@@ -43,7 +48,8 @@ Answers = Callable[[Line, int, str, list[Any]], Awaitable[None]]
 
 @dataclass(slots=True)
 class Engine:
-    """`answers(line, call id, task, args)` is called for every call; `refuse` is answered to a handshake instead."""
+    """`answers(line, call id, task, args)` is called for every call; `refuse` is
+    answered to a handshake instead."""
 
     answers: Answers
     refuse: Callable[[int], web.Response | None] = lambda _number: None
@@ -61,7 +67,12 @@ class Engine:
         socket = web.WebSocketResponse(autoping=self.pongs)
         await socket.prepare(request)
         assert isinstance(request.transport, asyncio.Transport)
-        line = Line(len(self.lines) + 1, request.query.get("session_id", ""), socket, request.transport)
+        line = Line(
+            len(self.lines) + 1,
+            request.query.get("session_id", ""),
+            socket,
+            request.transport,
+        )
         self.lines.append(line)
         async for message in socket:
             if message.type is WSMsgType.TEXT:

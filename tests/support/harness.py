@@ -1,4 +1,5 @@
-"""A whole monitor in one process: every neighbour is a fake, and time moves when told."""
+"""A whole monitor in one process: every neighbour is a fake, and time moves when
+told."""
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
@@ -16,8 +17,8 @@ from auto_monitor.fix_applier import NotOurs
 from auto_monitor.model import (
     Candidate,
     HistoryEntry,
-    InFlight,
     Identity,
+    InFlight,
     MonitorState,
     Opinion,
     Verdict,
@@ -47,7 +48,14 @@ POLICIES = Policies(
 OPEN = Totals(7, NOON, None, Counts(100, 40, 0, 0, 0, 60), 0, {}, {}, 0, 1000, 500)
 FILE = FileId(BookId(12), "EPUB")
 HAND = InFlight(7, (FILE,), (1, 100))
-CANDIDATE = Candidate("bulk_migrate_calibre.x.py", "backup", "shipped", "repaired", "-a\n+b", "passed the gate")
+CANDIDATE = Candidate(
+    "bulk_migrate_calibre.x.py",
+    "backup",
+    "shipped",
+    "repaired",
+    "-a\n+b",
+    "passed the gate",
+)
 
 
 class Died(Exception):
@@ -56,7 +64,8 @@ class Died(Exception):
 
 @dataclass
 class FakeProcesses:
-    """Workers as identities; what each runs is noted. `clock` gives them their start times."""
+    """Workers as identities; what each runs is noted. `clock` gives them their start
+    times."""
 
     clock: ToldClock
     alive: dict[int, Identity] = field(default_factory=dict)
@@ -84,8 +93,13 @@ class FakeProcesses:
             raise OSError(11, "Resource temporarily unavailable")
         name = script.name if script is not None else "bulk_migrate_calibre.py"
         self.started.append((worker_id, name))
-        self.scripts[worker_id], self.settings[worker_id] = name, (parallel_uploads, batch_size)
-        self.alive[worker_id] = Identity(1000 + len(self.started), self.clock(), f"birth {len(self.started)}")
+        self.scripts[worker_id], self.settings[worker_id] = (
+            name,
+            (parallel_uploads, batch_size),
+        )
+        self.alive[worker_id] = Identity(
+            1000 + len(self.started), self.clock(), f"birth {len(self.started)}"
+        )
         self.exits.pop(worker_id, None)
         if retry_failed:
             self.retrying.add(worker_id)
@@ -121,7 +135,9 @@ class FakeProcesses:
         """Nothing is left to be noticed."""
         return False
 
-    def take_stack(self, identity: Identity | None, worker_id: int, seconds: float) -> str:
+    def take_stack(
+        self, identity: Identity | None, worker_id: int, seconds: float
+    ) -> str:
         """The one that was set."""
         return self.stack if self.lives(identity, worker_id) else ""
 
@@ -132,7 +148,8 @@ class FakeProcesses:
 
 @dataclass
 class FakeObserver:
-    """Workers that get on, until they are told to hang, to fail or to be in another phase."""
+    """Workers that get on, until they are told to hang, to fail or to be in another
+    phase."""
 
     processes: FakeProcesses
     clock: ToldClock
@@ -220,7 +237,9 @@ class FakeLedger:
         """Its rows agree."""
         return True
 
-    def settled(self, pass_id: int, files: Sequence[FileId], first_id: int | None) -> bool:
+    def settled(
+        self, pass_id: int, files: Sequence[FileId], first_id: int | None
+    ) -> bool:
         """Every one has an outcome."""
         return bool(files) and all(file in self.outcomes for file in files)
 
@@ -252,7 +271,9 @@ class FakeHistory:
     def record(self, entry: HistoryEntry, now: datetime) -> None:
         """Adds or replaces."""
         if self.full:
-            raise StateUnwritable("cannot write auto_fix_history.json: No space left on device")
+            raise StateUnwritable(
+                "cannot write auto_fix_history.json: No space left on device"
+            )
         self.kept[entry.key] = entry
         self.writes += 1
         if self.writes == self.dies_after:
@@ -407,18 +428,38 @@ class _Lines(logging.Handler):
 class Harness:
     """A world of fakes, and one monitor after the other in it."""
 
-    def __init__(self, workers: int = 4, *, diagnoser: FakeDiagnoser | None = None) -> None:
+    def __init__(
+        self, workers: int = 4, *, diagnoser: FakeDiagnoser | None = None
+    ) -> None:
         self.clock = ToldClock(NOON)
         self.processes = FakeProcesses(self.clock)
         self.observer = FakeObserver(self.processes, self.clock)
         self.server, self.disk, self.ledger = FakeServer(), FakeDisk(), FakeLedger()
-        self.history, self.state_file, self.script = FakeHistory(), FakeStateFile(), FakeScript()
-        self.evidence, self.reservations, self.alerts = FakeEvidence(), FakeReservations(), FakeAlerts()
+        self.history, self.state_file, self.script = (
+            FakeHistory(),
+            FakeStateFile(),
+            FakeScript(),
+        )
+        self.evidence, self.reservations, self.alerts = (
+            FakeEvidence(),
+            FakeReservations(),
+            FakeAlerts(),
+        )
         self.samples: list[Sample] = []
         self.reports: list[datetime] = []
         self.diagnoser = diagnoser
-        self.settings = Settings(Path("library"), "http://server", Path("no state"), self.script.path, workers, 60, 300)
-        self.policies = replace(POLICIES, scaling=replace(POLICIES.scaling, target=workers))
+        self.settings = Settings(
+            Path("library"),
+            "http://server",
+            Path("no state"),
+            self.script.path,
+            workers,
+            60,
+            300,
+        )
+        self.policies = replace(
+            POLICIES, scaling=replace(POLICIES.scaling, target=workers)
+        )
         self.said, self.done = _Lines(), _Lines()
         self.monitor = self.new_monitor()
 
@@ -450,12 +491,15 @@ class Harness:
         # What people ask for is in files; those have tests of their own.
         settings = replace(self.settings, dry_run=dry_run)
         action_log = ActionLog(log, actions, dry_run=dry_run)
-        parts = replace(parts_of(settings, self.policies, action_log, world), command_handler=None)
+        parts = replace(
+            parts_of(settings, self.policies, action_log, world), command_handler=None
+        )
         self.monitor = Monitor(settings, parts)
         return self.monitor
 
     def rounds(self, minutes: float, every: float = 1.0) -> bool:
-        """So many minutes, a look every so many; True when a look said that there is nothing left to watch."""
+        """So many minutes, a look every so many; True when a look said that there is
+        nothing left to watch."""
         for _ in range(round(minutes / every)):
             self.clock.move(60 * every)
             if self.monitor.tick():

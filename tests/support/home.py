@@ -1,4 +1,5 @@
-"""A home of the tests' own: whatever they start writes nothing into that of a person."""
+"""A home of the tests' own: whatever they start writes nothing into that of a
+person."""
 
 import atexit
 import os
@@ -8,7 +9,8 @@ from pathlib import Path
 
 from common.state_dir import state_root
 
-#: What tools look for in the home and tests go on needing, with the variable that names it.
+#: What tools look for in the home and tests go on needing, with the variable that names
+#: it.
 _KEPT = (
     ("GIT_CONFIG_GLOBAL", ".gitconfig"),
     ("PIP_CONFIG_FILE", ".config/pip/pip.conf"),
@@ -22,7 +24,9 @@ class Home:
 
     def __init__(self) -> None:
         # Kept for processes of pytest-xdist, which inherit the home made here.
-        self.persons = Path(os.environ.setdefault(_PERSONS, str(state_root(os.environ))))
+        self.persons = Path(
+            os.environ.setdefault(_PERSONS, str(state_root(os.environ)))
+        )
         self.found = _listing(self.persons)
         self.folder = Path(tempfile.mkdtemp(prefix="home-"))
         self._number = 0

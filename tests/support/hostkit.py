@@ -1,4 +1,5 @@
-"""For the tests of host scripts: programs that are there and those that are not, another user, a web server."""
+"""For the tests of host scripts: programs that are there and those that are not,
+another user, a web server."""
 
 import os
 import shutil
@@ -15,9 +16,33 @@ from tests.conftest import PROJECT, clean_environment, needs
 
 #: What the scripts of deploy/ use besides the shell, without what they can do without.
 TOOLS = (
-    "sh", "awk", "cat", "chmod", "cut", "date", "df", "dirname", "du", "grep", "head", "id", "mkdir", "mktemp", "mv",
-    "printenv", "rm", "sed", "setsid", "sha256sum", "sleep", "sort", "tail", "timeout", "tr", "uname",
-)  # fmt: skip
+    "sh",
+    "awk",
+    "cat",
+    "chmod",
+    "cut",
+    "date",
+    "df",
+    "dirname",
+    "du",
+    "grep",
+    "head",
+    "id",
+    "mkdir",
+    "mktemp",
+    "mv",
+    "printenv",
+    "rm",
+    "sed",
+    "setsid",
+    "sha256sum",
+    "sleep",
+    "sort",
+    "tail",
+    "timeout",
+    "tr",
+    "uname",
+)
 NOBODY = 65534
 
 
@@ -39,7 +64,8 @@ def program(path: Path, text: str) -> Path:
 
 
 def only_tools(folder: Path, *more: str) -> Path:
-    """A folder for PATH that holds the usual tools and `more`, and nothing else, such as Docker."""
+    """A folder for PATH that holds the usual tools and `more`, and nothing else, such
+    as Docker."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in (*TOOLS, *more):
         needs(name)
@@ -48,13 +74,18 @@ def only_tools(folder: Path, *more: str) -> Path:
 
 
 def nobody(command: Sequence[str]) -> list[str]:
-    """The command, run by a user who is not root; by oneself when one is not root anyway."""
+    """The command, run by a user who is not root; by oneself when one is not root
+    anyway."""
     if os.geteuid() != 0:
         return list(command)
     needs("setpriv")
     return [
-        shutil.which("setpriv") or "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *command,
-    ]  # fmt: skip
+        shutil.which("setpriv") or "setpriv",
+        f"--reuid={NOBODY}",
+        f"--regid={NOBODY}",
+        "--clear-groups",
+        *command,
+    ]
 
 
 def copied(folder: Path, *names: str) -> None:
@@ -64,17 +95,24 @@ def copied(folder: Path, *names: str) -> None:
         shutil.copy(PROJECT / "deploy" / name, folder / "deploy" / name)
 
 
-def run(command: Sequence[str], path: Path, **more: str) -> "subprocess.CompletedProcess[str]":
+def run(
+    command: Sequence[str], path: Path, **more: str
+) -> "subprocess.CompletedProcess[str]":
     """Runs a command with nothing but `path` on PATH."""
     return subprocess.run(
-        command, env=clean_environment(**{"PATH": str(path), **more}), capture_output=True, text=True, timeout=120,
+        command,
+        env=clean_environment(**{"PATH": str(path), **more}),
+        capture_output=True,
+        text=True,
+        timeout=120,
         check=False,
-    )  # fmt: skip
+    )
 
 
 @dataclass
 class Web:
-    """A web server on loopback: `files` by path; those in `halved` break off in the middle; `dumb` ones never come."""
+    """A web server on loopback: `files` by path; those in `halved` break off in the
+    middle; `dumb` ones never come."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     halved: set[str] = field(default_factory=set)
@@ -101,7 +139,9 @@ def web(files: Mapping[str, bytes]) -> Iterator[Web]:
             self.send_header("Content-Length", str(len(body or b"")))
             self.end_headers()
             if body is not None:
-                self.wfile.write(body[: len(body) // 2] if self.path in made.halved else body)
+                self.wfile.write(
+                    body[: len(body) // 2] if self.path in made.halved else body
+                )
 
         def log_message(self, format: str, *args: object) -> None:
             """Silence."""

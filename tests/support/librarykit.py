@@ -1,4 +1,5 @@
-"""Small real Calibre libraries, made in Calibre's own schema (tests/fixtures/lib_empty was made by calibredb)."""
+"""Small real Calibre libraries, made in Calibre's own schema (tests/fixtures/lib_empty
+was made by calibredb)."""
 
 import io
 import random
@@ -20,7 +21,8 @@ _FIXED_TIME = (2024, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A book to be put into a library; `files` are bytes by format, `authors` (name, sort)."""
+    """A book to be put into a library; `files` are bytes by format, `authors` (name,
+    sort)."""
 
     title: str = "A Book"
     authors: Sequence[tuple[str, str]] = (("Jane Doe", "Doe, Jane"),)
@@ -34,16 +36,22 @@ class Made:
 
 
 class Library:
-    """A library under construction; every change goes through `db`, which has stand-ins for Calibre's SQL functions."""
+    """A library under construction; every change goes through `db`, which has stand-ins
+    for Calibre's SQL functions."""
 
     def __init__(self, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
         shutil.copy(FIXTURES / "lib_empty" / "metadata.db", root / "metadata.db")
         (root / "metadata.db").chmod(0o644)
         self.root = root
-        self.sql("UPDATE library_id SET uuid = ?", (str(uuid.uuid5(uuid.NAMESPACE_URL, str(root))),))
+        self.sql(
+            "UPDATE library_id SET uuid = ?",
+            (str(uuid.uuid5(uuid.NAMESPACE_URL, str(root))),),
+        )
 
-    def sql(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
+    def sql(
+        self, statement: str, parameters: Sequence[object] = ()
+    ) -> list[tuple[object, ...]]:
         """Runs one statement and commits."""
         with closing(self.connect()) as db, db:
             return list(db.execute(statement, parameters).fetchall())
@@ -62,11 +70,26 @@ class Library:
             return [self._add(db, book) for book in books]
 
     def _add(self, db: sqlite3.Connection, book: Made) -> int:
-        number = db.execute("INSERT INTO books (title, path) VALUES (?, '')", (book.title,)).lastrowid or 0
+        number = (
+            db.execute(
+                "INSERT INTO books (title, path) VALUES (?, '')", (book.title,)
+            ).lastrowid
+            or 0
+        )
         folder = f"Author/Book ({number})"
-        db.execute("UPDATE books SET path = ?, series_index = ? WHERE id = ?", (folder, book.series_index, number))
+        db.execute(
+            "UPDATE books SET path = ?, series_index = ? WHERE id = ?",
+            (folder, book.series_index, number),
+        )
         for name, sort in book.authors:
-            link(db, number, "authors", "author", ("name", "sort"), (name.replace(",", "|"), sort))
+            link(
+                db,
+                number,
+                "authors",
+                "author",
+                ("name", "sort"),
+                (name.replace(",", "|"), sort),
+            )
         for code in book.languages:
             link(db, number, "languages", "lang_code", ("lang_code",), (code,))
         for tag in book.tags:
@@ -76,7 +99,10 @@ class Library:
         if book.rating:
             link(db, number, "ratings", "rating", ("rating",), (book.rating,))
         if book.comments:
-            db.execute("INSERT INTO comments (book, text) VALUES (?, ?)", (number, book.comments))
+            db.execute(
+                "INSERT INTO comments (book, text) VALUES (?, ?)",
+                (number, book.comments),
+            )
         for kind, data in book.files.items():
             path = self.root / folder / f"file.{kind.lower()}"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,41 +119,68 @@ class Library:
 
 
 def link(
-    db: sqlite3.Connection, book: int, table: str, column: str, names: Sequence[str], values: Sequence[object]
+    db: sqlite3.Connection,
+    book: int,
+    table: str,
+    column: str,
+    names: Sequence[str],
+    values: Sequence[object],
 ) -> None:
     """Links a book with a name, made when it is not there yet."""
     db.execute(
-        f"INSERT OR IGNORE INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", tuple(values)
+        f"INSERT OR IGNORE INTO {table} ({', '.join(names)}) VALUES "
+        f"({', '.join('?' * len(names))})",
+        tuple(values),
     )
-    found = db.execute(f"SELECT id FROM {table} WHERE {names[0]} = ?", (values[0],)).fetchone()[0]
-    db.execute(f"INSERT INTO books_{table}_link (book, {column}) VALUES (?, ?)", (book, found))
+    found = db.execute(
+        f"SELECT id FROM {table} WHERE {names[0]} = ?", (values[0],)
+    ).fetchone()[0]
+    db.execute(
+        f"INSERT INTO books_{table}_link (book, {column}) VALUES (?, ?)", (book, found)
+    )
 
 
 def epub(
-    seed: int, *, title: str = "A Book", author: str = "Jane Doe", padding: int = 500, cover: bytes = b""
+    seed: int,
+    *,
+    title: str = "A Book",
+    author: str = "Jane Doe",
+    padding: int = 500,
+    cover: bytes = b"",
 ) -> bytes:
     """A small EPUB; different seeds give different bytes."""
     item = '<item id="c" href="c.png" media-type="image/png"/>' if cover else ""
     meta = '<meta name="cover" content="c"/>' if cover else ""
     opf = (
-        '<package xmlns="http://www.idpf.org/2007/opf" version="2.0" unique-identifier="i"><metadata '
+        '<package xmlns="http://www.idpf.org/2007/opf" version="2.0" '
+        'unique-identifier="i"><metadata '
         f'xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:identifier id="i">b{seed}</dc:identifier>'
         f"<dc:title>{escape(title)}</dc:title><dc:creator>{escape(author)}</dc:creator><dc:language>en</dc:language>{meta}"
-        f'</metadata><manifest>{item}<item id="t" href="t.html" media-type="application/xhtml+xml"/></manifest>'
+        f'</metadata><manifest>{item}<item id="t" href="t.html" '
+        'media-type="application/xhtml+xml"/></manifest>'
         '<spine><itemref idref="t"/></spine></package>'
     )
     container = (
-        '<container version="1.0" xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles><rootfile '
+        '<container version="1.0" '
+        'xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles><rootfile '
+        ""
         'full-path="c.opf" media-type="application/oebps-package+xml"/></rootfiles></container>'
     )
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(zipfile.ZipInfo("mimetype", _FIXED_TIME), "application/epub+zip")
-        archive.writestr(zipfile.ZipInfo("META-INF/container.xml", _FIXED_TIME), container)
+        archive.writestr(
+            zipfile.ZipInfo("mimetype", _FIXED_TIME), "application/epub+zip"
+        )
+        archive.writestr(
+            zipfile.ZipInfo("META-INF/container.xml", _FIXED_TIME), container
+        )
         archive.writestr(zipfile.ZipInfo("c.opf", _FIXED_TIME), opf)
         if cover:
             archive.writestr(zipfile.ZipInfo("c.png", _FIXED_TIME), cover)
-        archive.writestr(zipfile.ZipInfo("t.html", _FIXED_TIME), random.Random(seed).randbytes(padding))
+        archive.writestr(
+            zipfile.ZipInfo("t.html", _FIXED_TIME),
+            random.Random(seed).randbytes(padding),
+        )
     return buffer.getvalue()
 
 
@@ -161,7 +214,11 @@ os.kill(os.getpid(), 9)
 
 def crash_a_writer(library: Library, how: str) -> None:
     """A program that dies while it writes."""
-    subprocess.run([sys.executable, "-c", WRITER, str(library.root / "metadata.db"), how], check=False, timeout=60)
+    subprocess.run(
+        [sys.executable, "-c", WRITER, str(library.root / "metadata.db"), how],
+        check=False,
+        timeout=60,
+    )
 
 
 def library_of(tmp_path: Path, books: int = 12) -> tuple[Library, list[bytes]]:
@@ -170,6 +227,14 @@ def library_of(tmp_path: Path, books: int = 12) -> tuple[Library, list[bytes]]:
     contents = []
     for number in range(books):
         files = {"EPUB": epub(number), "TXT": f"text {number}".encode() * 30}
-        library.add(Made(title=f"Книга {number}", files=files, rating=8, series="S", series_index=number))
+        library.add(
+            Made(
+                title=f"Книга {number}",
+                files=files,
+                rating=8,
+                series="S",
+                series_index=number,
+            )
+        )
         contents += list(files.values())
     return library, contents

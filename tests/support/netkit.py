@@ -1,8 +1,8 @@
-"""Machines on one machine: network namespaces of their own, joined by a bridge in a further one; for root.
+"""Machines on one machine: network namespaces of their own, joined by a bridge in a
+further one; for root.
 
-Nothing of it touches the network of the machine itself: the server, the scheduler and the coordinator live in the hub's
-namespace too. `iproute2` does it all.
-"""
+Nothing of it touches the network of the machine itself: the server, the scheduler and
+the coordinator live in the hub's namespace too. `iproute2` does it all."""
 
 import os
 import subprocess
@@ -44,15 +44,40 @@ class Network:
         self._ip("-n", hub, "address", "add", f"{HUB_ADDRESS}/24", "dev", "bridge")
         self._ip("-n", hub, "link", "set", "bridge", "up")
         for machine, name in list(enumerate(self._names))[1:]:
-            self._ip("-n", hub, "link", "add", f"port{machine}", "type", "veth", "peer", "name", "eth0", "netns", name)
-            self._ip("-n", hub, "link", "set", f"port{machine}", "master", "bridge", "up")
-            self._ip("-n", name, "address", "add", f"{self.address(machine)}/24", "dev", "eth0")
+            self._ip(
+                "-n",
+                hub,
+                "link",
+                "add",
+                f"port{machine}",
+                "type",
+                "veth",
+                "peer",
+                "name",
+                "eth0",
+                "netns",
+                name,
+            )
+            self._ip(
+                "-n", hub, "link", "set", f"port{machine}", "master", "bridge", "up"
+            )
+            self._ip(
+                "-n",
+                name,
+                "address",
+                "add",
+                f"{self.address(machine)}/24",
+                "dev",
+                "eth0",
+            )
             self._ip("-n", name, "link", "set", "eth0", "up")
 
     def remove(self) -> None:
         """Takes everything away; the cables and the bridge go with the namespaces."""
         for name in self._names:
-            subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
+            subprocess.run(
+                ["ip", "netns", "delete", name], check=False, capture_output=True
+            )
 
     @staticmethod
     def _ip(*words: str) -> None:

@@ -1,4 +1,5 @@
-"""Preloaded by a Dask worker of a test: files that begin with certain words kill it, or make its program stumble."""
+"""Preloaded by a Dask worker of a test: files that begin with certain words kill it, or
+make its program stumble."""
 
 import os
 import signal

@@ -1,7 +1,8 @@
-"""A proxy on loopback that does to requests what networks do: refuse, reset, delay, cut, lie.
+"""A proxy on loopback that does to requests what networks do: refuse, reset, delay,
+cut, lie.
 
-`decide` is asked about every request and every task frame; what it returns happens. It runs in a thread of its own.
-"""
+`decide` is asked about every request and every task frame; what it returns happens. It
+runs in a thread of its own."""
 
 import asyncio
 import contextlib
@@ -27,12 +28,12 @@ class Do(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer made up by the proxy. The server never hears of the request, or has `acted` on it all the same.
+    """An answer made up by the proxy. The server never hears of the request, or has
+    `acted` on it all the same.
 
-    `spoil` makes the body out of the server's own (empty when it was not asked); `promised` bytes more are announced
-    than are sent before the connection ends; with `drip` it goes byte by byte,
-    so many seconds apart.
-    """
+    `spoil` makes the body out of the server's own (empty when it was not asked);
+    `promised` bytes more are announced than are sent before the connection ends; with
+    `drip` it goes byte by byte, so many seconds apart."""
 
     status: int
     body: str = "<p>made up</p>"
@@ -63,7 +64,8 @@ class Seen:
 
 
 class Proxy:
-    """In front of one server; `decide(method, path)`; frames to the client are `("ws", "r"|"started"|"success"|…)`."""
+    """In front of one server; `decide(method, path)`; frames to the client are `("ws",
+    "r"|"started"|"success"|…)`."""
 
     def __init__(self, target: str, decide: Decide) -> None:
         self._target = target
@@ -72,7 +74,9 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self.url = asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(20)
+        self.url = asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(
+            20
+        )
 
     def stop(self) -> None:
         """Closes everything."""
@@ -82,7 +86,9 @@ class Proxy:
         self._loop.close()
 
     async def _start(self) -> str:
-        self._client = aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout(total=120))
+        self._client = aiohttp.ClientSession(
+            auto_decompress=False, timeout=aiohttp.ClientTimeout(total=120)
+        )
         app = web.Application(client_max_size=2**30)
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -110,13 +116,17 @@ class Proxy:
         except ConnectionError:
             return self._hang_up(request)
         if decision is Do.LATE:
-            self._loop.call_later(1.0, lambda: self._loop.create_task(self._forward(request, body)))
+            self._loop.call_later(
+                1.0, lambda: self._loop.create_task(self._forward(request, body))
+            )
             return self._hang_up(request)
         status, headers, answer = await self._forward(request, body)
         if decision is Do.CUT:
             return self._hang_up(request)
         if decision is Do.TWICE:
-            self._loop.call_later(1.0, lambda: self._loop.create_task(self._forward(request, body)))
+            self._loop.call_later(
+                1.0, lambda: self._loop.create_task(self._forward(request, body))
+            )
         return web.Response(status=status, headers=headers, body=answer)
 
     async def _lie(self, request: web.Request, lie: Answer) -> web.StreamResponse:
@@ -126,7 +136,11 @@ class Proxy:
             _status, _headers, true = await self._forward(request, body)
         told = lie.spoil(true) if lie.spoil is not None else lie.body.encode()
         response = web.StreamResponse(
-            status=lie.status, headers={**lie.headers, "Content-Type": f"{lie.content_type}; charset=utf-8"}
+            status=lie.status,
+            headers={
+                **lie.headers,
+                "Content-Type": f"{lie.content_type}; charset=utf-8",
+            },
         )
         response.content_length = len(told) + lie.promised
         with contextlib.suppress(ConnectionError):
@@ -138,14 +152,26 @@ class Proxy:
                 await response.write(told)
         return self._hang_up(request) if lie.promised else response
 
-    async def _forward(self, request: web.Request, body: bytes) -> tuple[int, dict[str, str], bytes]:
+    async def _forward(
+        self, request: web.Request, body: bytes
+    ) -> tuple[int, dict[str, str], bytes]:
         kept = {
-            key: value for key, value in request.headers.items() if key.lower() in ("authorization", "content-type")
+            key: value
+            for key, value in request.headers.items()
+            if key.lower() in ("authorization", "content-type")
         }
         async with self._client.request(
-            request.method, self._target + request.raw_path, data=body, headers=kept, allow_redirects=False
+            request.method,
+            self._target + request.raw_path,
+            data=body,
+            headers=kept,
+            allow_redirects=False,
         ) as answer:
-            return answer.status, {"Content-Type": answer.headers.get("Content-Type", "text/html")}, await answer.read()
+            return (
+                answer.status,
+                {"Content-Type": answer.headers.get("Content-Type", "text/html")},
+                await answer.read(),
+            )
 
     @staticmethod
     def _hang_up(request: web.Request) -> web.Response:
@@ -170,7 +196,10 @@ class Proxy:
         except ConnectionError:
             await far.close()
             return self._hang_up(request)
-        pumps = [asyncio.create_task(self._pump(near, far)), asyncio.create_task(self._pump_back(far, near, request))]
+        pumps = [
+            asyncio.create_task(self._pump(near, far)),
+            asyncio.create_task(self._pump_back(far, near, request)),
+        ]
         _done, pending = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         for pump in pending:
             pump.cancel()
@@ -179,7 +208,9 @@ class Proxy:
             await near.close()
         return near
 
-    async def _pump(self, near: web.WebSocketResponse, far: aiohttp.ClientWebSocketResponse) -> None:
+    async def _pump(
+        self, near: web.WebSocketResponse, far: aiohttp.ClientWebSocketResponse
+    ) -> None:
         async for message in near:
             self.seen.requests.append(("ws", "call"))
             decision = self.decide("ws", "call")
@@ -188,7 +219,10 @@ class Proxy:
             await far.send_str(message.data)
 
     async def _pump_back(
-        self, far: aiohttp.ClientWebSocketResponse, near: web.WebSocketResponse, request: web.Request
+        self,
+        far: aiohttp.ClientWebSocketResponse,
+        near: web.WebSocketResponse,
+        request: web.Request,
     ) -> None:
         async for message in far:
             frame = message.json()

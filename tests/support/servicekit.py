@@ -1,7 +1,8 @@
-"""systemd's side of sd_notify: a real datagram socket that remembers what it was sent, and by whom.
+"""systemd's side of sd_notify: a real datagram socket that remembers what it was sent,
+and by whom.
 
-It reads all the time, as systemd does: the kernel keeps ten messages, and a service does not wait to say more.
-"""
+It reads all the time, as systemd does: the kernel keeps ten messages, and a service
+does not wait to say more."""
 
 import contextlib
 import select
@@ -36,7 +37,10 @@ class Manager:
 
     def environment(self) -> dict[str, str]:
         """What a service gets from systemd."""
-        return {"NOTIFY_SOCKET": self.address, "WATCHDOG_USEC": str(int(self._watchdog * 1_000_000))}
+        return {
+            "NOTIFY_SOCKET": self.address,
+            "WATCHDOG_USEC": str(int(self._watchdog * 1_000_000)),
+        }
 
     def received(self) -> list[str]:
         """What has come since the last call."""
@@ -55,9 +59,13 @@ class Manager:
     def _drain(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
-                message, ancillary, _flags, _address = self._socket.recvmsg(4096, socket.CMSG_SPACE(12))
+                message, ancillary, _flags, _address = self._socket.recvmsg(
+                    4096, socket.CMSG_SPACE(12)
+                )
                 self._unread.append(message.decode())
-                self.senders |= {struct.unpack("3i", data)[0] for _level, _kind, data in ancillary}
+                self.senders |= {
+                    struct.unpack("3i", data)[0] for _level, _kind, data in ancillary
+                }
 
     def has(self, message: str) -> bool:
         """Has this message come since the start?"""
@@ -68,7 +76,10 @@ class Manager:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._closing.set()
         self._reader.join()

@@ -1,4 +1,5 @@
-"""A bare client of the protocol for the contract suite: it returns responses as they are and checks nothing."""
+"""A bare client of the protocol for the contract suite: it returns responses as they
+are and checks nothing."""
 
 import hashlib
 import io
@@ -33,17 +34,25 @@ class Server:
     def login(self) -> None:
         """Gets a token."""
         body = {"username": self.username, "password": self.password}
-        self.token = self.http.post(f"{self.url}/login", json=body, timeout=TIMEOUT).json()["access_token"]
+        self.token = self.http.post(
+            f"{self.url}/login", json=body, timeout=TIMEOUT
+        ).json()["access_token"]
         self.http.headers["Authorization"] = f"bearer {self.token}"
 
-    def call(self, method: str, path: str, body: object = None, **more: Any) -> requests.Response:
+    def call(
+        self, method: str, path: str, body: object = None, **more: Any
+    ) -> requests.Response:
         """One request."""
-        return self.http.request(method, self.url + path, json=body, timeout=TIMEOUT, **more)
+        return self.http.request(
+            method, self.url + path, json=body, timeout=TIMEOUT, **more
+        )
 
     def socket(self, session: str = "") -> websocket.WebSocket:
         """A connection to the task engine."""
         more = f"&session_id={session}" if session else ""
-        return websocket.create_connection(f"{self.ws_url}?token={self.token}{more}", timeout=TIMEOUT)
+        return websocket.create_connection(
+            f"{self.ws_url}?token={self.token}{more}", timeout=TIMEOUT
+        )
 
     def task(self, name: str, *args: object) -> dict[str, Any]:
         """Runs a task; returns its last message."""
@@ -55,14 +64,29 @@ class Server:
         finally:
             socket.close()
 
-    # -- steps of the way of a file -----------------------------------------------------------------------------
+    # -- steps of the way of a file ----------------------------------------------------
 
-    def check(self, data: bytes, *, extension: str = "epub", mime: str = "application/epub+zip", **more: object) -> Any:
+    def check(
+        self,
+        data: bytes,
+        *,
+        extension: str = "epub",
+        mime: str = "application/epub+zip",
+        **more: object,
+    ) -> Any:
         """What `check` says of these bytes."""
-        body = {"mime_type": mime, "size": len(data), "hash": digest(data), "extension": extension, **more}
+        body = {
+            "mime_type": mime,
+            "size": len(data),
+            "hash": digest(data),
+            "extension": extension,
+            **more,
+        }
         return self.call("POST", "/api/upload/check", body).json()
 
-    def upload(self, data: bytes, name: str = "book.epub", mime: str = "application/epub+zip") -> requests.Response:
+    def upload(
+        self, data: bytes, name: str = "book.epub", mime: str = "application/epub+zip"
+    ) -> requests.Response:
         """Sends bytes."""
         return self.call("POST", "/api/upload", files={"file": (name, data, mime)})
 
@@ -70,7 +94,9 @@ class Server:
         """Uploads and extracts; returns the uploads-meta record."""
         file = self.upload(data).json()["file"]
         upload_id = self.task("metadata", file, proposed)["result"]
-        record: dict[str, Any] = self.call("GET", f"/api/uploads-meta/{upload_id}").json()
+        record: dict[str, Any] = self.call(
+            "GET", f"/api/uploads-meta/{upload_id}"
+        ).json()
         return record
 
     def ebook(self, **fields: object) -> int:
@@ -82,16 +108,26 @@ class Server:
         """An ebook with these bytes attached: its id and the source's."""
         record = self.extracted(data, {"title": "x"})
         ebook_id = self.ebook(**fields)
-        answer = self.call("POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": record["id"]})
+        answer = self.call(
+            "POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": record["id"]}
+        )
         return ebook_id, int(answer.json()["id"])
 
     def language_id(self, code: str = "en") -> int:
         """The id of a language."""
-        return next(int(item["id"]) for item in self.call("GET", "/api/languages").json() if item["code"] == code)
+        return next(
+            int(item["id"])
+            for item in self.call("GET", "/api/languages").json()
+            if item["code"] == code
+        )
 
     def genre_id(self, name: str) -> int:
         """The id of a genre."""
-        return next(int(item["id"]) for item in self.call("GET", "/api/genres").json() if item["name"] == name)
+        return next(
+            int(item["id"])
+            for item in self.call("GET", "/api/genres").json()
+            if item["name"] == name
+        )
 
 
 def frames_until_end(socket: websocket.WebSocket, call_id: object) -> list[Any]:
@@ -102,7 +138,9 @@ def frames_until_end(socket: websocket.WebSocket, call_id: object) -> list[Any]:
         if frame[1] != call_id:
             continue
         frames.append(frame)
-        if frame[0] == "e" or (frame[0] == "m" and frame[2]["status"] in ("success", "error")):
+        if frame[0] == "e" or (
+            frame[0] == "m" and frame[2]["status"] in ("success", "error")
+        ):
             return frames
 
 
@@ -117,23 +155,35 @@ def title() -> str:
 
 
 def epub(
-    *, book_title: str = "Contract Book", author: str = "Jane Doe", language: str = "en", subject: str = ""
+    *,
+    book_title: str = "Contract Book",
+    author: str = "Jane Doe",
+    language: str = "en",
+    subject: str = "",
 ) -> bytes:
     """A small EPUB whose bytes are new for every call."""
     subjects = f"<dc:subject>{subject}</dc:subject>" if subject else ""
     opf = (
-        '<?xml version="1.0"?><package xmlns="http://www.idpf.org/2007/opf" version="2.0" unique-identifier="i">'
-        '<metadata xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:opf="http://www.idpf.org/2007/opf">'
+        '<?xml version="1.0"?><package xmlns="http://www.idpf.org/2007/opf" '
+        'version="2.0" unique-identifier="i">'
+        '<metadata xmlns:dc="http://purl.org/dc/elements/1.1/" '
+        'xmlns:opf="http://www.idpf.org/2007/opf">'
         f'<dc:identifier id="i">{uuid.uuid4()}</dc:identifier><dc:title>{book_title}</dc:title>'
-        f'<dc:creator opf:role="aut">{author}</dc:creator><dc:language>{language}</dc:language>{subjects}</metadata>'
+        "<dc:creator "
+        f'opf:role="aut">{author}</dc:creator><dc:language>{language}</dc:language>{subjects}</metadata>'
         '<manifest><item id="t" href="t.xhtml" media-type="application/xhtml+xml"/></manifest>'
         '<spine><itemref idref="t"/></spine></package>'
     )
     container = (
-        '<?xml version="1.0"?><container version="1.0" xmlns="urn:oasis:names:tc:opendocument:xmlns:container">'
-        '<rootfiles><rootfile full-path="c.opf" media-type="application/oebps-package+xml"/></rootfiles></container>'
+        '<?xml version="1.0"?><container version="1.0" '
+        'xmlns="urn:oasis:names:tc:opendocument:xmlns:container">'
+        '<rootfiles><rootfile full-path="c.opf" '
+        'media-type="application/oebps-package+xml"/></rootfiles></container>'
     )
-    text = f'<html xmlns="http://www.w3.org/1999/xhtml"><head><title>t</title></head><body><p>{uuid.uuid4()}</p></body></html>'
+    text = (
+        "<html "
+        f'xmlns="http://www.w3.org/1999/xhtml"><head><title>t</title></head><body><p>{uuid.uuid4()}</p></body></html>'
+    )
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("mimetype", "application/epub+zip")
@@ -164,18 +214,25 @@ def jpeg(name: str) -> bytes:
     return buffer.getvalue()
 
 
-def by_sha1(session: requests.Session, url: str) -> dict[str, tuple[dict[str, Any], str]]:
-    """Every file on the server, downloaded again: its SHA-1 -> (its ebook, its format)."""
+def by_sha1(
+    session: requests.Session, url: str
+) -> dict[str, tuple[dict[str, Any], str]]:
+    """Every file on the server, downloaded again: its SHA-1 -> (its ebook, its
+    format)."""
     found: dict[str, tuple[dict[str, Any], str]] = {}
     page = 1
     while True:
-        answer = session.get(f"{url}/api/ebooks?page={page}&page_size=100&sort=created", timeout=20)
+        answer = session.get(
+            f"{url}/api/ebooks?page={page}&page_size=100&sort=created", timeout=20
+        )
         if answer.status_code == 404:
             return found
         for item in answer.json()["items"]:
             ebook = session.get(f"{url}/api/ebooks/{item['id']}", timeout=20).json()
             for source in ebook["sources"]:
-                data = session.get(f"{url}/api/download/{source['id']}", timeout=20).content
+                data = session.get(
+                    f"{url}/api/download/{source['id']}", timeout=20
+                ).content
                 found[hashlib.sha1(data).hexdigest()] = (ebook, source["format"])
         page += 1
 
@@ -184,7 +241,10 @@ def seen(ebook: dict[str, Any]) -> dict[str, Any]:
     """The same of an ebook of the server."""
     return {
         "title": ebook["title"],
-        "authors": {(author["last_name"], author.get("first_name", "")) for author in ebook["authors"]},
+        "authors": {
+            (author["last_name"], author.get("first_name", ""))
+            for author in ebook["authors"]
+        },
         "series": ebook.get("series", {}).get("title"),
         "series_index": ebook.get("series_index"),
         "language": ebook["language"]["code"],

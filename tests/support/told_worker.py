@@ -1,4 +1,5 @@
-"""A worker in this process: real library, ledger and server, a told clock, faults on demand."""
+"""A worker in this process: real library, ledger and server, a told clock, faults on
+demand."""
 
 import logging
 from collections import defaultdict, deque
@@ -9,13 +10,23 @@ from pathlib import Path
 from bulk_migrate_calibre import CalibreMigrator
 from common.resources import Reserve
 from migration.calibre.library import CalibreLibrary
-from migration.errors import ResponseLost, ExitCode, Transient
+from migration.errors import ExitCode, ResponseLost, Transient
 from migration.evidence import about
 from migration.lanes.api.transfer import LocalTransport, Watch
 from migration.ledger import totals
 from migration.ledger.ledger import Ledger
 from migration.ledger.tables.books import Intended
-from migration.model import BookFile, EbookMetadata, Counts, Digest, EbookId, Phase, Progress, Receipt, RemoteMatch
+from migration.model import (
+    BookFile,
+    Counts,
+    Digest,
+    EbookId,
+    EbookMetadata,
+    Phase,
+    Progress,
+    Receipt,
+    RemoteMatch,
+)
 from migration.server.client import BookshelfClient, Outgoing, task_urls
 from migration.server.transport import HttpTransport
 from migration.state_files.owner import this_process
@@ -68,7 +79,8 @@ class ToldPool(UploaderPool):
 
 
 class FaultyClient(BookshelfClient):
-    """The real client, some of whose calls fail before anything is sent, and others after it was done."""
+    """The real client, some of whose calls fail before anything is sent, and others
+    after it was done."""
 
     def __init__(self, url: str) -> None:
         super().__init__(HttpTransport(url), "admin", PASSWORD, task_urls(url, ""))
@@ -82,7 +94,8 @@ class FaultyClient(BookshelfClient):
         self._refuses[name].extend(errors)
 
     def loses_answer(self, name: str) -> None:
-        """The next call of `create` or `attach` is carried out, and its answer is lost."""
+        """The next call of `create` or `attach` is carried out, and its answer is
+        lost."""
         self._loses[name].append(ResponseLost("no answer"))
 
     def probe(self) -> Transient | None:
@@ -90,7 +103,9 @@ class FaultyClient(BookshelfClient):
         refused = self._refuses["probe"]
         return refused.popleft() if refused else super().probe()
 
-    def upload(self, outgoing: Outgoing, digest: Digest, extension: str) -> str | RemoteMatch:
+    def upload(
+        self, outgoing: Outgoing, digest: Digest, extension: str
+    ) -> str | RemoteMatch:
         """Sends the bytes."""
         self.on_upload(digest)
         if self._refuses["upload"]:
@@ -98,7 +113,12 @@ class FaultyClient(BookshelfClient):
         return super().upload(outgoing, digest, extension)
 
     def create(
-        self, intended: Intended, metadata: EbookMetadata, ids: Mapping[tuple[str, str], int], *, bare: bool
+        self,
+        intended: Intended,
+        metadata: EbookMetadata,
+        ids: Mapping[tuple[str, str], int],
+        *,
+        bare: bool,
     ) -> EbookId:
         """Makes an ebook."""
         made = super().create(intended, metadata, ids, bare=bare)
@@ -117,9 +137,12 @@ class FaultyClient(BookshelfClient):
 
 
 class FaultyTransport(LocalTransport):
-    """Looks at a file in this process; `missing(file)` may raise first, as a look at the disk does."""
+    """Looks at a file in this process; `missing(file)` may raise first, as a look at
+    the disk does."""
 
-    def __init__(self, library: CalibreLibrary, client: BookshelfClient, hands: int) -> None:
+    def __init__(
+        self, library: CalibreLibrary, client: BookshelfClient, hands: int
+    ) -> None:
         super().__init__(library, client, hands)
         self.missing: Callable[[BookFile], object] = lambda _file: None
 
@@ -131,7 +154,8 @@ class FaultyTransport(LocalTransport):
 
 
 class WorkerHarness:
-    """One worker on a library and a server; `run` lets it do everything a process does."""
+    """One worker on a library and a server; `run` lets it do everything a process
+    does."""
 
     def __init__(self, folder: Path, url: str, *options: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -146,20 +170,36 @@ class WorkerHarness:
         self.log.propagate = False
         self.migrator: CalibreMigrator
 
-    def run(self, prepare: Callable[[CalibreMigrator], None] = lambda _migrator: None) -> ExitCode:
+    def run(
+        self, prepare: Callable[[CalibreMigrator], None] = lambda _migrator: None
+    ) -> ExitCode:
         """Connects, binds, migrates; `prepare` is called before the work begins."""
         opened = CalibreLibrary(self.options.library, self.options.state_dir / "copy")
-        pool = ToldPool(ToldQueue(self.clock), self.client.close, self.options.parallel_uploads)
+        pool = ToldPool(
+            ToldQueue(self.clock), self.client.close, self.options.parallel_uploads
+        )
         limiter = RateLimiter(0, 1, self.clock.seconds, pool.sleep)
         tracker = Tracker(self._first_progress(), self.clock, self.clock, limiter.wait)
         path = self.options.state_dir / "migration_progress_worker1.json"
         progress_file = ProgressFile(path, tracker, self.clock, self.log, needed=True)
-        ledger = Ledger(self.options.state_dir, this_process(1), self.clock, library=opened)
+        ledger = Ledger(
+            self.options.state_dir, this_process(1), self.clock, library=opened
+        )
         transport = FaultyTransport(opened, self.client, self.options.parallel_uploads)
         parts = Parts(
-            self.options, opened, self.client, transport, ledger, tracker, self.log, progress_file, pool, limiter,
-            self.clock, Reserve(0),
-        )  # fmt: skip
+            self.options,
+            opened,
+            self.client,
+            transport,
+            ledger,
+            tracker,
+            self.log,
+            progress_file,
+            pool,
+            limiter,
+            self.clock,
+            Reserve(0),
+        )
         self.migrator = CalibreMigrator(self.options, parts)
         prepare(self.migrator)
         try:
@@ -184,7 +224,16 @@ class WorkerHarness:
         return found.counts
 
     def _first_progress(self) -> Progress:
-        return Progress(1, 2, NOW, Phase.INITIALIZING, NOW, NOW, str(self.options.library), self.options.server)
+        return Progress(
+            1,
+            2,
+            NOW,
+            Phase.INITIALIZING,
+            NOW,
+            NOW,
+            str(self.options.library),
+            self.options.server,
+        )
 
 
 class _Lines(logging.Handler):
@@ -202,5 +251,13 @@ class _Lines(logging.Handler):
 def _options(folder: Path, url: str, more: tuple[str, ...]) -> Options:
     state = folder / "state"
     state.mkdir()
-    common = [str(folder / "library"), "--server", url, "--state-dir", str(state), "--parallel-uploads", "1"]
+    common = [
+        str(folder / "library"),
+        "--server",
+        url,
+        "--state-dir",
+        str(state),
+        "--parallel-uploads",
+        "1",
+    ]
     return read_options([*common, *more], folder)

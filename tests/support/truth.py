@@ -1,4 +1,5 @@
-"""What is really on an embedded server: read from its database and its files, not through its API."""
+"""What is really on an embedded server: read from its database and its files, not
+through its API."""
 
 import hashlib
 import sqlite3
@@ -24,23 +25,36 @@ class Truth:
 def look(data_dir: Path) -> Truth:
     """The state of an embedded server's data directory."""
     with closing(sqlite3.connect(data_dir / "bookshelf.db")) as db:
-        rows = db.execute("SELECT hash, extension FROM source JOIN format ON format.id = format_id").fetchall()
+        rows = db.execute(
+            "SELECT hash, extension FROM source JOIN format ON format.id = format_id"
+        ).fetchall()
         wrong = sum(
-            hashlib.sha1((data_dir / "books" / sha1[:2] / f"{sha1}.{extension}").read_bytes()).hexdigest() != sha1
+            hashlib.sha1(
+                (data_dir / "books" / sha1[:2] / f"{sha1}.{extension}").read_bytes()
+            ).hexdigest()
+            != sha1
             for sha1, extension in rows
         )
         return Truth(
             Counter(sha1 for sha1, _extension in rows),
             _one(db, "SELECT COUNT(*) FROM ebook"),
-            _one(db, "SELECT COUNT(*) FROM ebook WHERE id NOT IN (SELECT ebook_id FROM source)"),
+            _one(
+                db,
+                "SELECT COUNT(*) FROM ebook WHERE id NOT IN (SELECT ebook_id FROM source)",
+            ),
             _one(db, "SELECT COUNT(*) FROM ebook WHERE title LIKE '% ~________-%'"),
-            _one(db, "SELECT COUNT(*) FROM (SELECT 1 FROM author GROUP BY last_name, first_name HAVING COUNT(*) > 1)"),
+            _one(
+                db,
+                "SELECT COUNT(*) FROM (SELECT 1 FROM author GROUP BY last_name, "
+                "first_name HAVING COUNT(*) > 1)",
+            ),
             wrong,
         )
 
 
 def troubles(truth: Truth, files: Iterable[bytes]) -> list[str]:
-    """What is wrong with the truth when exactly these files should be there, each once."""
+    """What is wrong with the truth when exactly these files should be there, each
+    once."""
     wanted = {hashlib.sha1(data).hexdigest() for data in files}
     found = {
         "files lost": len(wanted - set(truth.hashes)),

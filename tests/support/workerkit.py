@@ -8,13 +8,22 @@ from migration.state_files import logs, progress
 from tests.conftest import Workers
 
 #: Short waits, for a worker whose server answers after all.
-FAST = {"RETRY_FIRST_SECONDS": "0.05", "PROBE_SECONDS": "0.2", "RECONCILE_AFTER_SECONDS": "1.5", "TASK_SECONDS": "4"}
+FAST = {
+    "RETRY_FIRST_SECONDS": "0.05",
+    "PROBE_SECONDS": "0.2",
+    "RECONCILE_AFTER_SECONDS": "1.5",
+    "TASK_SECONDS": "4",
+}
 
 
 def lines_of(workers: Workers, worker_id: int = 1) -> list[str]:
     """The messages in a worker's log."""
     text = logs.log_path(workers.state_dir, worker_id).read_text("utf-8")
-    return [parsed.message for line in text.splitlines() if (parsed := logs.parse(line)) is not None]
+    return [
+        parsed.message
+        for line in text.splitlines()
+        if (parsed := logs.parse(line)) is not None
+    ]
 
 
 def counts_of(workers: Workers, worker_id: int = 1) -> Counts:

@@ -1,4 +1,5 @@
-"""docs/architecture.md says what is there: folders, hops of the two walks, few words."""
+"""docs/architecture.md says what is there: folders, hops of the two walks, few
+words."""
 
 import ast
 import re
@@ -68,20 +69,31 @@ def test_every_package_has_its_line() -> None:
 
 def test_the_words_of_our_own_are_few() -> None:
     """Each is one more thing to learn before the first change."""
-    words = re.findall(r"^\| (?!word|---)(.+?) \| .+ \|$", section("Words of our own"), re.M)
+    words = re.findall(
+        r"^\| (?!word|---)(.+?) \| .+ \|$", section("Words of our own"), re.M
+    )
     assert 0 < len(words) <= MOST_WORDS
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", *sorted(
-        str(path.relative_to(PROJECT)) for path in (PROJECT / "docs").rglob("*.md")
-    )],
-)  # fmt: skip
+    "page",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        *sorted(
+            str(path.relative_to(PROJECT)) for path in (PROJECT / "docs").rglob("*.md")
+        ),
+    ],
+)
 def test_links_lead_to_files_and_headings(page: str) -> None:
     """Those between our own pages."""
     folder = (PROJECT / page).parent
-    links = re.findall(r"\]\((?!https?:)([^)\s]+)\)", (PROJECT / page).read_text("utf-8"))
-    assert [link for link in links if not leads_somewhere(folder, PROJECT / page, link)] == []
+    links = re.findall(
+        r"\]\((?!https?:)([^)\s]+)\)", (PROJECT / page).read_text("utf-8")
+    )
+    assert [
+        link for link in links if not leads_somewhere(folder, PROJECT / page, link)
+    ] == []
 
 
 def leads_somewhere(folder: Path, page: Path, link: str) -> bool:
@@ -96,4 +108,6 @@ def leads_somewhere(folder: Path, page: Path, link: str) -> bool:
 def anchors(text: str) -> set[str]:
     """Headings as links name them: lower case, blanks as dashes, no other signs."""
     titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+    return {
+        re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles
+    }

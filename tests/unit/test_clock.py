@@ -1,4 +1,5 @@
-"""What waits goes by a clock that cannot be set; times that other processes measure from survive a reboot."""
+"""What waits goes by a clock that cannot be set; times that other processes measure
+from survive a reboot."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -18,13 +19,16 @@ JUMPS = [timedelta(hours=-1), timedelta(hours=1), timedelta(days=-1), timedelta(
 
 @pytest.mark.parametrize("jump", JUMPS, ids=str)
 def test_setting_the_clock_changes_no_age(jump: timedelta) -> None:
-    """Neither in this process nor in one that starts afterwards, with another idea of what time it is."""
+    """Neither in this process nor in one that starts afterwards, with another idea of
+    what time it is."""
     seconds = [100.0]
     before = SteadyClock(lambda: NOW, lambda: seconds[0], "boot")
     stamp = before.stamp(before())
     seconds[0] += 30
     assert before() == NOW + timedelta(seconds=30)
-    after = SteadyClock(lambda: NOW + jump + timedelta(seconds=30), lambda: seconds[0], "boot")
+    after = SteadyClock(
+        lambda: NOW + jump + timedelta(seconds=30), lambda: seconds[0], "boot"
+    )
     assert after() - after.since(stamp) == timedelta(seconds=30)
     assert before() - before.since(stamp) == timedelta(seconds=30)
 
@@ -40,7 +44,10 @@ def test_what_happened_before_a_reboot_counts_from_when_it_is_met() -> None:
     assert after.since(stamp) == NOW
 
 
-@pytest.mark.parametrize("text", ["", "2026-11-24T00:00:00+00:00", "this boot", "this boot x", "this boot 99999999"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "2026-11-24T00:00:00+00:00", "this boot", "this boot x", "this boot 99999999"],
+)
 def test_a_stamp_that_cannot_be_is_met_just_now(text: str) -> None:
     """Of an older version, torn, or of the future."""
     clock = ToldClock(NOW)
@@ -58,21 +65,34 @@ def test_the_real_clock_runs_and_its_stamps_are_those_of_the_machine() -> None:
 
 @pytest.mark.parametrize("jump", JUMPS, ids=str)
 def test_a_process_is_known_again_after_the_clock_was_set(
-    jump: timedelta, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    jump: timedelta,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The system moves the time of its start by as much as the clock; by what it is known now it does not."""
+    """The system moves the time of its start by as much as the clock; by what it is
+    known now it does not."""
     me = psutil.Process()
     known = identity_of(me.pid)
     assert known is not None
     boot = psutil.boot_time()
-    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: boot + jump.total_seconds())
+    monkeypatch.setattr(
+        "psutil._pslinux.boot_time", lambda: boot + jump.total_seconds()
+    )
     moved = identity_of(me.pid)
     assert moved is not None
     assert abs((moved.started - known.started - jump).total_seconds()) < 1
     assert running(known, lambda _arguments: True) is not None
-    assert running(type(known)(known.pid, known.started, "another boot 1"), lambda _arguments: True) is None
+    assert (
+        running(
+            type(known)(known.pid, known.started, "another boot 1"),
+            lambda _arguments: True,
+        )
+        is None
+    )
     # What an older version wrote down has only the wall clock.
-    assert running(type(known)(known.pid, known.started), lambda _arguments: True) is None
+    assert (
+        running(type(known)(known.pid, known.started), lambda _arguments: True) is None
+    )
 
 
 def test_nobody_has_the_birth_of_a_process_that_is_not_there() -> None:
@@ -94,7 +114,11 @@ TOKENS: list[tuple[str, dict[str, Json], float]] = [
 ]
 
 
-@pytest.mark.parametrize(("claims", "seconds"), [case[1:] for case in TOKENS], ids=[case[0] for case in TOKENS])
+@pytest.mark.parametrize(
+    ("claims", "seconds"),
+    [case[1:] for case in TOKENS],
+    ids=[case[0] for case in TOKENS],
+)
 def test_when_a_token_is_renewed(claims: dict[str, Json], seconds: float) -> None:
     """Before it expires, and never with each request."""
     assert renew_after(claims, now=1_000.0) == seconds

@@ -30,7 +30,9 @@ def test_every_reason_is_explained(leaf: type[Rejected]) -> None:
     [leaf for leaf in leaves(MigrationError) if leaf.__module__ == errors.__name__],
     ids=lambda leaf: leaf.__name__,
 )
-def test_every_error_says_what_it_means_and_is_drawn(leaf: type[MigrationError]) -> None:
+def test_every_error_says_what_it_means_and_is_drawn(
+    leaf: type[MigrationError],
+) -> None:
     """A docstring each, and a place in the tree of the module's docstring."""
     assert leaf.__doc__
     assert leaf.__name__ in (errors.__doc__ or "")
@@ -38,7 +40,9 @@ def test_every_error_says_what_it_means_and_is_drawn(leaf: type[MigrationError])
 
 def test_every_fatal_error_has_an_exit_status() -> None:
     """2, 3, 4, 5, 7 or 70."""
-    assert {leaf.exit_code for leaf in leaves(Fatal) if issubclass(leaf, Fatal)} <= set(ExitCode)
+    assert {leaf.exit_code for leaf in leaves(Fatal) if issubclass(leaf, Fatal)} <= set(
+        ExitCode
+    )
 
 
 @pytest.mark.parametrize("code", list(ExitCode), ids=lambda code: code.name)
@@ -46,15 +50,21 @@ def test_exit_statuses_are_in_the_readme_and_in_the_help(code: ExitCode) -> None
     """The numbers people script against."""
     readme = (PROJECT / "README.md").read_text("utf-8")
     assert re.search(rf"\b{int(code)}\b", readme[readme.index("exit status") :])
-    assert re.search(rf"\b{int(code)}\b", build_parser().format_help().split("exit status:")[1])
+    assert re.search(
+        rf"\b{int(code)}\b", build_parser().format_help().split("exit status:")[1]
+    )
 
 
 def test_every_option_has_help_with_default_and_environment() -> None:
-    """`[default: …; environment: …]`, or no default; switches need only their sentence."""
+    """`[default: …; environment: …]`, or no default; switches need only their
+    sentence."""
     for action in build_parser()._actions:
         assert action.help
         if action.nargs != 0:
-            assert re.search(r"\[(default: .+|no default); environment: ([A-Z_0-9]+|none)\]$", action.help), action.dest
+            assert re.search(
+                r"\[(default: .+|no default); environment: ([A-Z_0-9]+|none)\]$",
+                action.help,
+            ), action.dest
 
 
 def test_every_option_of_the_monitor_has_help_with_default_and_environment() -> None:
@@ -62,18 +72,26 @@ def test_every_option_of_the_monitor_has_help_with_default_and_environment() -> 
     for action in monitor_line.build_parser()._actions:
         assert action.help
         if action.nargs != 0:
-            assert re.search(r"\[(default: .+|no default); environment: .+\]$", action.help), action.dest
+            assert re.search(
+                r"\[(default: .+|no default); environment: .+\]$", action.help
+            ), action.dest
 
 
 def test_every_setting_of_the_monitor_is_explained() -> None:
     """By its name, in auto_monitor/README.md."""
     text = (PROJECT / "auto_monitor" / "README.md").read_text("utf-8")
-    names = [name for name in vars(config) if name.isupper() and name[0] != "_" and name not in ("PROJECT", "GIVEN")]
+    names = [
+        name
+        for name in vars(config)
+        if name.isupper() and name[0] != "_" and name not in ("PROJECT", "GIVEN")
+    ]
     assert len(names) > 20
     assert [name for name in names if f"`{name}`" not in text] == []
 
 
-def test_options_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_come_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As far as the command line says nothing."""
     monkeypatch.setenv("PARALLEL_UPLOADS", "7")
     monkeypatch.setenv("MBS2_SERVER", "http://x:1")
@@ -97,7 +115,9 @@ def test_options_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.M
     ],
     ids=" ".join,
 )
-def test_wrong_usage_ends_with_2(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_ends_with_2(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """And says which option is wrong."""
     with pytest.raises(SystemExit) as ended:
         read_options(arguments, tmp_path)

@@ -4,7 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from migration.checks.leftovers import EMPTY, LOOKS_AT_MOST, SECOND, WORKING_TITLE, Decision, Fate, Leftover, decide
+from migration.checks.leftovers import (
+    EMPTY,
+    LOOKS_AT_MOST,
+    SECOND,
+    WORKING_TITLE,
+    Decision,
+    Fate,
+    Leftover,
+    decide,
+)
 from migration.ledger.tables.books import BookState, Step
 from migration.metadata.ebook_metadata import marked_book, working_title
 from migration.model import BookId, EbookId, SourceId
@@ -20,33 +29,85 @@ ANOTHER = BookState(TITLE, EbookId(8))
 REST = Step.TITLE | Step.COVER | Step.RATING
 
 
-def seen(ebook: Ebook | None, state: BookState | None = None, **more: object) -> Leftover:
+def seen(
+    ebook: Ebook | None, state: BookState | None = None, **more: object
+) -> Leftover:
     """An ebook of book 17, which Calibre still has, at the first look."""
-    base = Leftover(ebook, BookId(17), state, arrived=False, in_library=True, user_id="3", look=0)
+    base = Leftover(
+        ebook, BookId(17), state, arrived=False, in_library=True, user_id="3", look=0
+    )
     return replace(base, **more)  # type: ignore[arg-type]  # a test's own fields
 
 
 FATES: dict[str, tuple[Leftover, Fate, str]] = {
     "gone": (seen(None, OURS), Fate.NOTHING, ""),
-    "its title was given meanwhile": (seen(FULL_OURS, OURS, book_id=None), Fate.NOTHING, ""),
+    "its title was given meanwhile": (
+        seen(FULL_OURS, OURS, book_id=None),
+        Fate.NOTHING,
+        "",
+    ),
     "delivered twice": (seen(EMPTY_OURS, ANOTHER), Fate.DELETE, ""),
     "made and never answered": (seen(EMPTY_OURS, None), Fate.DELETE, ""),
     "ours, and nothing was ever attached": (seen(EMPTY_OURS, OURS), Fate.DELETE, ""),
-    "its book left Calibre": (seen(EMPTY_OURS, None, in_library=False), Fate.DELETE, ""),
-    "ours, and its files are gone": (seen(EMPTY_OURS, OURS, arrived=True), Fate.REPORT, EMPTY),
-    "a second one, the first has the files": (seen(EMPTY_OURS, ANOTHER, arrived=True), Fate.DELETE, ""),
-    "empty, of another user": (seen(EMPTY_OURS, None, user_id="4"), Fate.REPORT, WORKING_TITLE),
-    "empty, of nobody known": (seen(replace(EMPTY_OURS, created_by=None), None), Fate.REPORT, WORKING_TITLE),
-    "empty, changed by somebody": (seen(replace(EMPTY_OURS, version=2), ANOTHER), Fate.REPORT, EMPTY),
-    "empty, rated": (seen(replace(EMPTY_OURS, rating=80.0), ANOTHER), Fate.REPORT, EMPTY),
-    "empty, again and again": (seen(EMPTY_OURS, ANOTHER, look=LOOKS_AT_MOST), Fate.REPORT, EMPTY),
+    "its book left Calibre": (
+        seen(EMPTY_OURS, None, in_library=False),
+        Fate.DELETE,
+        "",
+    ),
+    "ours, and its files are gone": (
+        seen(EMPTY_OURS, OURS, arrived=True),
+        Fate.REPORT,
+        EMPTY,
+    ),
+    "a second one, the first has the files": (
+        seen(EMPTY_OURS, ANOTHER, arrived=True),
+        Fate.DELETE,
+        "",
+    ),
+    "empty, of another user": (
+        seen(EMPTY_OURS, None, user_id="4"),
+        Fate.REPORT,
+        WORKING_TITLE,
+    ),
+    "empty, of nobody known": (
+        seen(replace(EMPTY_OURS, created_by=None), None),
+        Fate.REPORT,
+        WORKING_TITLE,
+    ),
+    "empty, changed by somebody": (
+        seen(replace(EMPTY_OURS, version=2), ANOTHER),
+        Fate.REPORT,
+        EMPTY,
+    ),
+    "empty, rated": (
+        seen(replace(EMPTY_OURS, rating=80.0), ANOTHER),
+        Fate.REPORT,
+        EMPTY,
+    ),
+    "empty, again and again": (
+        seen(EMPTY_OURS, ANOTHER, look=LOOKS_AT_MOST),
+        Fate.REPORT,
+        EMPTY,
+    ),
     "a second one with files": (seen(FULL_OURS, ANOTHER), Fate.REPORT, SECOND),
     "title never given": (seen(FULL_OURS, OURS), Fate.FINISH, ""),
     "forgotten by the ledger": (seen(FULL_OURS, None), Fate.FINISH, ""),
     "asked for and forgotten": (seen(FULL_OURS, BookState(TITLE)), Fate.FINISH, ""),
-    "with files, of another user": (seen(FULL_OURS, OURS, user_id="4"), Fate.REPORT, WORKING_TITLE),
-    "title unknown: left Calibre": (seen(FULL_OURS, OURS, in_library=False), Fate.REPORT, WORKING_TITLE),
-    "finished in vain": (seen(FULL_OURS, OURS, look=LOOKS_AT_MOST), Fate.REPORT, WORKING_TITLE),
+    "with files, of another user": (
+        seen(FULL_OURS, OURS, user_id="4"),
+        Fate.REPORT,
+        WORKING_TITLE,
+    ),
+    "title unknown: left Calibre": (
+        seen(FULL_OURS, OURS, in_library=False),
+        Fate.REPORT,
+        WORKING_TITLE,
+    ),
+    "finished in vain": (
+        seen(FULL_OURS, OURS, look=LOOKS_AT_MOST),
+        Fate.REPORT,
+        WORKING_TITLE,
+    ),
 }
 
 
@@ -61,11 +122,19 @@ def test_the_fate_of_an_ebook(case: str) -> None:
 
 @pytest.mark.parametrize(
     ("state", "steps"),
-    [(OURS, REST), (replace(OURS, steps=Step.RECORD), REST | Step.RECORD), (None, REST | Step.RECORD)],
+    [
+        (OURS, REST),
+        (replace(OURS, steps=Step.RECORD), REST | Step.RECORD),
+        (None, REST | Step.RECORD),
+    ],
 )
-def test_a_book_that_is_finished_has_its_closing_steps_open(state: BookState | None, steps: Step) -> None:
+def test_a_book_that_is_finished_has_its_closing_steps_open(
+    state: BookState | None, steps: Step
+) -> None:
     """Title, cover and rating; what could not be carried is recorded once."""
-    assert decide(seen(FULL_OURS, state)) == Decision(Fate.FINISH, BookState(TITLE, EbookId(9), steps))
+    assert decide(seen(FULL_OURS, state)) == Decision(
+        Fate.FINISH, BookState(TITLE, EbookId(9), steps)
+    )
 
 
 @pytest.mark.parametrize(

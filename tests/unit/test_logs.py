@@ -17,7 +17,9 @@ from migration.state_files import logs
 from migration.state_files.logs import Formatter, LogLine, parse
 
 
-def record(message: str, at: datetime | None = None, level: int = logging.INFO) -> logging.LogRecord:
+def record(
+    message: str, at: datetime | None = None, level: int = logging.INFO
+) -> logging.LogRecord:
     """A log record."""
     made = logging.LogRecord("migration", level, "x.py", 1, "%s", (message,), None)
     if at is not None:
@@ -28,14 +30,19 @@ def record(message: str, at: datetime | None = None, level: int = logging.INFO) 
 
 @given(
     st.text(st.characters(exclude_categories=()), max_size=100),
-    st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - zone is added
+    # Zone is added.
+    st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
     st.sampled_from([logging.INFO, logging.WARNING, logging.ERROR]),
 )
-def test_what_is_written_is_parsed_again(message: str, at: datetime, level: int) -> None:
+def test_what_is_written_is_parsed_again(
+    message: str, at: datetime, level: int
+) -> None:
     """Cleaned, on one line, to the millisecond, in UTC."""
     at = at.replace(microsecond=at.microsecond // 1000 * 1000)
     line = Formatter().format(record(message, at, level))
-    assert parse(line) == LogLine(at, logging.getLevelName(level), for_log(message, logs.LONGEST))
+    assert parse(line) == LogLine(
+        at, logging.getLevelName(level), for_log(message, logs.LONGEST)
+    )
 
 
 def test_a_newline_forges_no_line() -> None:
@@ -48,7 +55,11 @@ def test_a_secret_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever it appears."""
     monkeypatch.setattr(logs, "_secrets", set())
     logs.mask("hunter2222")
-    assert Formatter().format(record("login with hunter2222 failed")).endswith("login with *** failed")
+    assert (
+        Formatter()
+        .format(record("login with hunter2222 failed"))
+        .endswith("login with *** failed")
+    )
 
 
 def test_a_traceback_stays_on_its_line() -> None:
@@ -63,7 +74,15 @@ def test_a_traceback_stays_on_its_line() -> None:
     assert "ValueError" in line
 
 
-@pytest.mark.parametrize("line", ["", "torn", "2026-13-45 00:00:00,000 - INFO - x", "2026-11-24 10:00:00 - INFO - x"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "torn",
+        "2026-13-45 00:00:00,000 - INFO - x",
+        "2026-11-24 10:00:00 - INFO - x",
+    ],
+)
 def test_a_torn_line_is_none(line: str) -> None:
     """After a crash."""
     assert parse(line) is None
@@ -74,11 +93,19 @@ def test_a_torn_line_is_none(line: str) -> None:
     [
         (logs.QUERYING, logs.querying(1, 1000), ("1", "1000")),
         (logs.FOUND, logs.found(17), ("17",)),
-        (logs.PROCESSED_BATCH, logs.processed_batch(1, 9, 20, Counts(20, 0, 15, 0, 0, 5)), ("1", "9", "20", "15")),
+        (
+            logs.PROCESSED_BATCH,
+            logs.processed_batch(1, 9, 20, Counts(20, 0, 15, 0, 0, 5)),
+            ("1", "9", "20", "15"),
+        ),
         (logs.AVERAGE_RATE, logs.average_rate(123.45), ("123.5",)),
         (logs.HASH_REFRESH, logs.hash_refresh(5), ("5",)),
         (logs.API_CONNECTIVITY, logs.api_connectivity("http://x", ""), ("OK",)),
-        (logs.API_CONNECTIVITY, logs.api_connectivity("http://x", "refused"), ("FAILED",)),
+        (
+            logs.API_CONNECTIVITY,
+            logs.api_connectivity("http://x", "refused"),
+            ("FAILED",),
+        ),
     ],
     ids=lambda value: value.pattern if isinstance(value, re.Pattern) else "",
 )
@@ -99,7 +126,10 @@ def test_the_monitor_finds_what_the_worker_says(
             {"file": "'a (1 bytes, 2.0 s)'", "bytes": 17, "seconds": 1.2},
         ),
         (logs.duplicate("'x'"), {"file": "'x'"}),
-        (logs.failed("17:EPUB", "too big", "it: is"), {"file": "17:EPUB", "reason": "too big", "detail": "it: is"}),
+        (
+            logs.failed("17:EPUB", "too big", "it: is"),
+            {"file": "17:EPUB", "reason": "too big", "detail": "it: is"},
+        ),
         (
             logs.slow_upload("'x, y'", 5, 130, "upload"),
             {"file": "'x, y'", "bytes": 5, "seconds": 130, "stage": "upload"},
@@ -108,7 +138,9 @@ def test_the_monitor_finds_what_the_worker_says(
         (logs.average_rate(12.5), {"files_per_min": 12.5}),
     ],
 )
-def test_sentences_are_events_for_programs(message: str, expected: dict[str, object]) -> None:
+def test_sentences_are_events_for_programs(
+    message: str, expected: dict[str, object]
+) -> None:
     """By the module that makes the sentences."""
     found = logs.event(message)
     assert {key: value for key, value in found.items() if key != "event"} == expected
@@ -116,7 +148,8 @@ def test_sentences_are_events_for_programs(message: str, expected: dict[str, obj
 
 
 def test_the_log_is_also_written_as_ndjson(tmp_path: Path) -> None:
-    """Beside the human one, which stays as it is; the same words, secrets masked, one object per line."""
+    """Beside the human one, which stays as it is; the same words, secrets masked, one
+    object per line."""
     logs.mask("geheim-1234")
     log = logs.configure(tmp_path, 3, console=False, as_json=True)
     try:
@@ -126,13 +159,28 @@ def test_the_log_is_also_written_as_ndjson(tmp_path: Path) -> None:
         for handler in list(log.handlers):
             log.removeHandler(handler)
             handler.close()
-    human = [parse(line) for line in logs.log_path(tmp_path, 3).read_text().splitlines()]
-    lines = [json.loads(line) for line in (tmp_path / "migration_worker3.ndjson").read_text().splitlines()]
-    assert [line["message"] for line in lines] == [line.message for line in human if line is not None]
-    assert [(line["schema"], line["source"], line["worker_id"], line["level"]) for line in lines] == [
-        (1, "worker", 3, "INFO"), (1, "worker", 3, "WARNING"),
-    ]  # fmt: skip
-    assert (lines[0]["event"], lines[0]["bytes"], "event" in lines[1]) == ("uploaded", 17, False)
+    human = [
+        parse(line) for line in logs.log_path(tmp_path, 3).read_text().splitlines()
+    ]
+    lines = [
+        json.loads(line)
+        for line in (tmp_path / "migration_worker3.ndjson").read_text().splitlines()
+    ]
+    assert [line["message"] for line in lines] == [
+        line.message for line in human if line is not None
+    ]
+    assert [
+        (line["schema"], line["source"], line["worker_id"], line["level"])
+        for line in lines
+    ] == [
+        (1, "worker", 3, "INFO"),
+        (1, "worker", 3, "WARNING"),
+    ]
+    assert (lines[0]["event"], lines[0]["bytes"], "event" in lines[1]) == (
+        "uploaded",
+        17,
+        False,
+    )
     assert "geheim" not in lines[1]["message"]
     assert lines[0]["at"].endswith("+00:00")
 
@@ -147,5 +195,6 @@ def test_logs_are_named_with_their_workers(tmp_path: Path) -> None:
     ):
         (tmp_path / name).touch()
     assert [(path.name, number) for path, number in logs.log_files(tmp_path)] == [
-        ("migration_worker1.log", 1), ("migration_worker12.log.3", 12),
-    ]  # fmt: skip
+        ("migration_worker1.log", 1),
+        ("migration_worker12.log.3", 12),
+    ]

@@ -1,4 +1,5 @@
-"""Finding an ebook by its title with two look-ups, of which one may fail and the other may be silent."""
+"""Finding an ebook by its title with two look-ups, of which one may fail and the other
+may be silent."""
 
 import json
 from collections.abc import Callable
@@ -16,11 +17,21 @@ TITLE = "Harbour Tales 2: The Silent Harbour"
 def listed(*titles: str, total: int | None = None) -> Response:
     """A list of ebooks with ids from 1 on."""
     items = [{"id": number, "title": title} for number, title in enumerate(titles, 1)]
-    return Response(200, json.loads(json.dumps({"items": items, "total": len(items) if total is None else total})))
+    return Response(
+        200,
+        json.loads(
+            json.dumps(
+                {"items": items, "total": len(items) if total is None else total}
+            )
+        ),
+    )
 
 
-def server(index: Response | Exception, *pages: Response) -> tuple[Callable[[str], Response], list[str]]:
-    """A server with this answer of its index and these pages of its search; and what it was asked."""
+def server(
+    index: Response | Exception, *pages: Response
+) -> tuple[Callable[[str], Response], list[str]]:
+    """A server with this answer of its index and these pages of its search; and what it
+    was asked."""
     asked: list[str] = []
 
     def get(path: str) -> Response:
@@ -79,6 +90,8 @@ def test_the_search_is_asked_for_words_without_punctuation() -> None:
     """Which the server's search breaks on; a title of many words by its first ones."""
     get, asked = server(RATED, listed(TITLE))
     find(get, TITLE)
-    assert unquote(asked[1]).startswith("/api/search/Harbour Tales 2 The Silent Harbour?page=1&page_size=100")
+    assert unquote(asked[1]).startswith(
+        "/api/search/Harbour Tales 2 The Silent Harbour?page=1&page_size=100"
+    )
     assert words_of("Voina i mir ~1a2b3c4d-17") == "Voina i mir 1a2b3c4d 17"
     assert len(words_of("a " * 200).split()) == 12

@@ -1,10 +1,17 @@
-"""What is left out: whose fault a missing cover is, which names are those of conflicted copies."""
+"""What is left out: whose fault a missing cover is, which names are those of conflicted
+copies."""
 
 import pytest
 
 from migration.calibre.paths import is_conflicted_copy
 from migration.errors import BadCover, RefusedByServer, Rejected, TooBig, Unreadable
-from migration.ledger.tables.notices import Kind, Notice, of_book, of_files, there_already
+from migration.ledger.tables.notices import (
+    Kind,
+    Notice,
+    of_book,
+    of_files,
+    there_already,
+)
 from migration.model import Book, BookFile, BookId, EbookId, FileId, Problem
 
 BOOK = BookId(7)
@@ -16,7 +23,10 @@ BOOK = BookId(7)
         (RefusedByServer("the server says: Cover resizing failed"), Kind.COVER_REFUSED),
         (TooBig("the server accepts no file of 9 bytes"), Kind.COVER_REFUSED),
         (BadCover("it is no picture"), Kind.COVER_MISSING),
-        (Unreadable("'a/cover.jpg' cannot be read: Permission denied"), Kind.COVER_MISSING),
+        (
+            Unreadable("'a/cover.jpg' cannot be read: Permission denied"),
+            Kind.COVER_MISSING,
+        ),
     ],
 )
 def test_why_a_cover_is_not_there(error: Rejected, kind: Kind) -> None:
@@ -25,9 +35,15 @@ def test_why_a_cover_is_not_there(error: Rejected, kind: Kind) -> None:
 
 
 def test_everything_a_book_leaves_behind() -> None:
-    """A cover that cannot be taken and data files, the first five by name; nothing for a book that is whole."""
+    """A cover that cannot be taken and data files, the first five by name; nothing for
+    a book that is whole."""
     names = [f"{number}.pdf" for number in range(7)]
-    book = Book(BOOK, "A", cover_problem=Problem("empty", "0 bytes"), extras={"data files": [*names]})
+    book = Book(
+        BOOK,
+        "A",
+        cover_problem=Problem("empty", "0 bytes"),
+        extras={"data files": [*names]},
+    )
     assert of_book(book, None) == [
         Notice(BOOK, Kind.COVER_MISSING, "0 bytes"),
         Notice(BOOK, Kind.DATA_FILES, "0.pdf, 1.pdf, 2.pdf, 3.pdf, 4.pdf and 2 more"),
@@ -38,9 +54,16 @@ def test_everything_a_book_leaves_behind() -> None:
 def test_files_that_are_not_as_recorded() -> None:
     """Only those; a conflicted copy is a kind of its own."""
     epub, pdf, txt = (FileId(BOOK, kind) for kind in ("EPUB", "PDF", "TXT"))
-    files = [BookFile(epub, b"a"), BookFile(pdf, b"b", note="other"), BookFile(txt, b"c", note="copy", conflicted=True)]
+    files = [
+        BookFile(epub, b"a"),
+        BookFile(pdf, b"b", note="other"),
+        BookFile(txt, b"c", note="copy", conflicted=True),
+    ]
     found = of_files(files)
-    assert [(notice.kind, notice.format) for notice in found] == [(Kind.ADOPTED, "PDF"), (Kind.CONFLICTED, "TXT")]
+    assert [(notice.kind, notice.format) for notice in found] == [
+        (Kind.ADOPTED, "PDF"),
+        (Kind.CONFLICTED, "TXT"),
+    ]
     assert str(found[0]) == "Book 7/PDF: file found under another name: other"
 
 
@@ -72,4 +95,6 @@ def test_names_of_conflicted_copies(found: bytes, conflicted: bool) -> None:
 def test_a_title_about_conflicts_is_none() -> None:
     """Only what the name has more than the recorded one counts."""
     assert not is_conflicted_copy(b"Conflict - Jo.epub", b"conflict - Jo.epub")
-    assert is_conflicted_copy(b"Conflict - Jo.epub", b"Conflict - Jo.sync-conflict-2024.epub")
+    assert is_conflicted_copy(
+        b"Conflict - Jo.epub", b"Conflict - Jo.sync-conflict-2024.epub"
+    )

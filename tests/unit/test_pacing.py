@@ -7,12 +7,17 @@ from hypothesis import strategies as st
 from common.settings.quantities import parse_bandwidth, parse_duration
 from migration.worker.rate_limit import Hold, RateLimiter, bucket
 
-amounts = st.lists(st.tuples(st.floats(0, 50), st.floats(0, 30)), min_size=1, max_size=60)
+amounts = st.lists(
+    st.tuples(st.floats(0, 50), st.floats(0, 30)), min_size=1, max_size=60
+)
 
 
 @given(rate=st.floats(0.1, 1000), burst=st.floats(1, 100), steps=amounts)
-def test_no_time_sees_more_than_the_limit_allows(rate: float, burst: float, steps: list[tuple[float, float]]) -> None:
-    """Whoever waits as told: between any two starts goes at most a burst and what the time gives."""
+def test_no_time_sees_more_than_the_limit_allows(
+    rate: float, burst: float, steps: list[tuple[float, float]]
+) -> None:
+    """Whoever waits as told: between any two starts goes at most a burst and what the
+    time gives."""
     state, now, went = bucket(rate, burst, 0.0), 0.0, []
     for amount, pause in steps:
         now += pause
@@ -22,13 +27,19 @@ def test_no_time_sees_more_than_the_limit_allows(rate: float, burst: float, step
     for first in range(len(went)):
         for last in range(first, len(went)):
             span = went[last][0] - went[first][0]
-            # What went first was let through when it was paid for, so it may itself be larger than a burst.
+            # What went first was let through when it was paid for, so it may itself be
+            # larger than a burst.
             passed = sum(amount for _at, amount in went[first + 1 : last + 1])
             assert passed <= burst + rate * span + 1e-6 * (1 + passed)
 
 
-@given(rate=st.floats(0.1, 1000), amounts=st.lists(st.floats(0, 50), min_size=1, max_size=40))
-def test_nobody_waits_longer_than_the_limit_asks(rate: float, amounts: list[float]) -> None:
+@given(
+    rate=st.floats(0.1, 1000),
+    amounts=st.lists(st.floats(0, 50), min_size=1, max_size=40),
+)
+def test_nobody_waits_longer_than_the_limit_asks(
+    rate: float, amounts: list[float]
+) -> None:
     """All at once: the last leaves when everything has been paid for, and no later."""
     state, waits = bucket(rate, 1.0, 0.0), []
     for amount in amounts:
@@ -75,9 +86,18 @@ def test_a_pace_sleeps_in_pieces_and_without_a_limit_not_at_all() -> None:
 
 @pytest.mark.parametrize(
     ("text", "bytes_per_second"),
-    [("0", 0), ("off", 0), ("10", 10240), ("100B", 100), ("512K", 524288), ("512k", 524288), ("1.5M", 1572864),
-     ("2G", 2 * 1024**3), ("1Mi", 1048576)],
-)  # fmt: skip
+    [
+        ("0", 0),
+        ("off", 0),
+        ("10", 10240),
+        ("100B", 100),
+        ("512K", 524288),
+        ("512k", 524288),
+        ("1.5M", 1572864),
+        ("2G", 2 * 1024**3),
+        ("1Mi", 1048576),
+    ],
+)
 def test_bandwidths(text: str, bytes_per_second: float) -> None:
     """As rclone's `--bwlimit`: KiB without a suffix."""
     assert parse_bandwidth(text) == bytes_per_second
@@ -85,14 +105,24 @@ def test_bandwidths(text: str, bytes_per_second: float) -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("0", 0), ("90", 90), ("1.5", 1.5), ("45s", 45), ("30m", 1800), ("1h30m", 5400), ("2d", 172800)],
+    [
+        ("0", 0),
+        ("90", 90),
+        ("1.5", 1.5),
+        ("45s", 45),
+        ("30m", 1800),
+        ("1h30m", 5400),
+        ("2d", 172800),
+    ],
 )
 def test_durations(text: str, seconds: float) -> None:
     """Seconds without a unit."""
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "-1", "1T", "M", "1e3", "inf", "nan", "1 M B", "٣M"])
+@pytest.mark.parametrize(
+    "text", ["", "-1", "1T", "M", "1e3", "inf", "nan", "1 M B", "٣M"]
+)
 def test_what_is_no_bandwidth(text: str) -> None:
     """Refused, never guessed."""
     with pytest.raises(ValueError, match="is not a bandwidth"):

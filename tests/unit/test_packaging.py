@@ -34,7 +34,9 @@ def test_the_licence_is_named_and_there() -> None:
 
 
 @pytest.mark.parametrize(("name", "target"), cli.SUBCOMMANDS.items())
-def test_a_subcommand_is_a_program_of_ours(name: str, target: tuple[str, tuple[str, ...]]) -> None:
+def test_a_subcommand_is_a_program_of_ours(
+    name: str, target: tuple[str, tuple[str, ...]]
+) -> None:
     """Its script or module exists, and what follows the name is handed on."""
     _, start = target
     given = cli.command_line([name, "--state-dir", "a b"])

@@ -1,4 +1,5 @@
-"""Where a comparison stopped: kept, read again, and taken for nothing when it is of another one."""
+"""Where a comparison stopped: kept, read again, and taken for nothing when it is of
+another one."""
 
 import json
 from dataclasses import replace
@@ -36,9 +37,17 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
         (WHAT, NOW + KEPT + timedelta(seconds=1)),
         (WHAT, NOW - KEPT - timedelta(seconds=1)),
     ],
-    ids=["another server", "another mode", "another kind", "long ago", "from a future that is far"],
+    ids=[
+        "another server",
+        "another mode",
+        "another kind",
+        "long ago",
+        "from a future that is far",
+    ],
 )
-def test_another_comparison_begins_anew(tmp_path: Path, what: dict[str, str], now: datetime) -> None:
+def test_another_comparison_begins_anew(
+    tmp_path: Path, what: dict[str, str], now: datetime
+) -> None:
     """Also after a week."""
     path = position.path(tmp_path, 1)
     position.write(path, HERE)
@@ -48,12 +57,20 @@ def test_another_comparison_begins_anew(tmp_path: Path, what: dict[str, str], no
 @pytest.mark.parametrize(
     "change",
     [
-        {"schema": 2}, {"book_id": -1}, {"book_id": "7"}, {"book_id": True}, {"counts": []},
-        {"counts": {"THERE": None}}, {"formats": "EPUB"}, {"at": "yesterday"}, {"what": None},
-        {"at": "2026-11-25T00:00:00"}, {"pending_again": 1.5},
+        {"schema": 2},
+        {"book_id": -1},
+        {"book_id": "7"},
+        {"book_id": True},
+        {"counts": []},
+        {"counts": {"THERE": None}},
+        {"formats": "EPUB"},
+        {"at": "yesterday"},
+        {"what": None},
+        {"at": "2026-11-25T00:00:00"},
+        {"pending_again": 1.5},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_damaged_one_is_none(tmp_path: Path, change: dict[str, Any]) -> None:
     """As is anything that is no JSON."""
     path = position.path(tmp_path, 1)
@@ -66,7 +83,11 @@ def test_a_damaged_one_is_none(tmp_path: Path, change: dict[str, Any]) -> None:
 
 def test_which_files_have_their_line() -> None:
     """All of earlier books, of the last book those that are named."""
-    next_one = replace(HERE, formats=()).after(FileId(BookId(7), "EPUB")).after(FileId(BookId(9), "PDF"))
+    next_one = (
+        replace(HERE, formats=())
+        .after(FileId(BookId(7), "EPUB"))
+        .after(FileId(BookId(9), "PDF"))
+    )
     assert (next_one.book_id, next_one.formats) == (9, ("PDF",))
     assert HERE.after(FileId(BookId(7), "TXT")).formats == ("EPUB", "PDF", "TXT")
     told = {FileId(BookId(number), kind) for number, kind in ((1, "TXT"), (7, "EPUB"))}

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from migration.model import Counts, Current, LastError, Phase, Progress
 from migration.state_files.progress import from_json, to_json
 
-TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
+# Hypothesis adds the zone.
+TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 NUMBERS = st.integers(min_value=0, max_value=2**53)
 TEXTS = st.text(max_size=30)
 PROGRESS = st.builds(
@@ -33,7 +34,9 @@ PROGRESS = st.builds(
     slow_uploads=NUMBERS,
     parallel_uploads=NUMBERS,
     batch_size=NUMBERS,
-    current=st.lists(st.builds(Current, TEXTS, NUMBERS, NUMBERS, TIMES), max_size=3).map(tuple),
+    current=st.lists(
+        st.builds(Current, TEXTS, NUMBERS, NUMBERS, TIMES), max_size=3
+    ).map(tuple),
     last_error=st.none() | st.builds(LastError, TEXTS, TEXTS, TIMES),
 )
 
@@ -49,11 +52,29 @@ def test_the_fields_are_those_of_the_promise() -> None:
     now = datetime(2026, 11, 24, tzinfo=UTC)
     written = to_json(Progress(1, 2, now, Phase.WAITING, now, now, "/lib", "http://x"))
     assert list(written) == [
-        "schema", "worker_id", "pid", "pid_started_at", "run_id", "status", "started_at", "updated_at",
-        "last_upload_at", "last_progress_at", "last_processed_book_id", "range", "counts", "bytes_uploaded",
-        "rate_files_per_min", "slow_uploads", "parallel_uploads", "batch_size", "current", "last_error", "library",
+        "schema",
+        "worker_id",
+        "pid",
+        "pid_started_at",
+        "run_id",
+        "status",
+        "started_at",
+        "updated_at",
+        "last_upload_at",
+        "last_progress_at",
+        "last_processed_book_id",
+        "range",
+        "counts",
+        "bytes_uploaded",
+        "rate_files_per_min",
+        "slow_uploads",
+        "parallel_uploads",
+        "batch_size",
+        "current",
+        "last_error",
+        "library",
         "server",
-    ]  # fmt: skip
+    ]
     assert written["updated_at"] == "2026-11-24T00:00:00+00:00"
     assert written["counts"] == dict.fromkeys(
         ("discovered", "uploaded", "duplicate", "skipped", "failed", "pending"), 0

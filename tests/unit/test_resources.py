@@ -34,20 +34,54 @@ def behind(cause: BaseException) -> ServerUnreachable:
 @pytest.mark.parametrize(
     ("error", "kind", "says"),
     [
-        (OSError(errno.EMFILE, "Too many open files"), TooManyOpenFiles, "in this process"),
-        (OSError(errno.ENFILE, "Too many open files in system"), TooManyOpenFiles, "on this machine"),
-        (OSError(errno.ENOMEM, "Cannot allocate memory"), OutOfMemory, "Cannot allocate memory"),
-        (OSError(errno.ENOBUFS, "No buffer space available"), OutOfMemory, "No buffer space"),
+        (
+            OSError(errno.EMFILE, "Too many open files"),
+            TooManyOpenFiles,
+            "in this process",
+        ),
+        (
+            OSError(errno.ENFILE, "Too many open files in system"),
+            TooManyOpenFiles,
+            "on this machine",
+        ),
+        (
+            OSError(errno.ENOMEM, "Cannot allocate memory"),
+            OutOfMemory,
+            "Cannot allocate memory",
+        ),
+        (
+            OSError(errno.ENOBUFS, "No buffer space available"),
+            OutOfMemory,
+            "No buffer space",
+        ),
         (MemoryError(), OutOfMemory, "out of memory: give"),
-        (of_sqlite(sqlite3.SQLITE_NOMEM, "out of memory"), OutOfMemory, "out of memory"),
-        (of_sqlite(sqlite3.SQLITE_IOERR_NOMEM, "disk I/O error"), OutOfMemory, "out of memory"),
-        (RecursionError("maximum recursion depth exceeded"), RecursionTooDeep, "calls itself"),
+        (
+            of_sqlite(sqlite3.SQLITE_NOMEM, "out of memory"),
+            OutOfMemory,
+            "out of memory",
+        ),
+        (
+            of_sqlite(sqlite3.SQLITE_IOERR_NOMEM, "disk I/O error"),
+            OutOfMemory,
+            "out of memory",
+        ),
+        (
+            RecursionError("maximum recursion depth exceeded"),
+            RecursionTooDeep,
+            "calls itself",
+        ),
         (RuntimeError("can't start new thread"), OutOfResources, "no further thread"),
-        (behind(OSError(errno.EMFILE, "Too many open files")), TooManyOpenFiles, "ulimit -n"),
+        (
+            behind(OSError(errno.EMFILE, "Too many open files")),
+            TooManyOpenFiles,
+            "ulimit -n",
+        ),
         (behind(MemoryError()), OutOfMemory, "fewer workers"),
     ],
-)  # fmt: skip
-def test_a_shortage_is_named(error: BaseException, kind: type[OutOfResources], says: str) -> None:
+)
+def test_a_shortage_is_named(
+    error: BaseException, kind: type[OutOfResources], says: str
+) -> None:
     """By class and sentence, with a way out; the monitor starts such a worker again."""
     found = resource_error(error)
     assert type(found) is kind

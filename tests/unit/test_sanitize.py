@@ -7,9 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.sanitize import NAME_BYTES, for_log, sanitize_filename, sanitize_json, sanitize_text
+from common.sanitize import (
+    NAME_BYTES,
+    for_log,
+    sanitize_filename,
+    sanitize_json,
+    sanitize_text,
+)
 
-ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=200) | st.binary(max_size=200)
+ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=200) | st.binary(
+    max_size=200
+)
 _BIDI = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -17,7 +25,9 @@ _BIDI = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
     ("given_text", "clean"),
     [
         pytest.param("Ti\x00tle", "Title", id="NUL is removed"),
-        pytest.param("a\nb\r\nc\td", "a b c d", id="line ends and tabs become one blank"),
+        pytest.param(
+            "a\nb\r\nc\td", "a b c d", id="line ends and tabs become one blank"
+        ),
         pytest.param("  a   b  ", "a b", id="white space is folded and stripped"),
         pytest.param("gpj\u202eexe", "gpjexe", id="bidi overrides are removed"),
         pytest.param("a\ud800b", "ab", id="lone surrogates are removed"),
@@ -41,9 +51,14 @@ def test_multiline_keeps_lines() -> None:
 
 @given(ANY_TEXT)
 def test_nothing_forbidden_stays(value: str | bytes) -> None:
-    """No control, no override, no surrogate; it can be encoded; a second time changes nothing."""
+    """No control, no override, no surrogate; it can be encoded; a second time changes
+    nothing."""
     clean = sanitize_text(value)
-    assert not [char for char in clean if unicodedata.category(char) in ("Cc", "Cs") or char in _BIDI]
+    assert not [
+        char
+        for char in clean
+        if unicodedata.category(char) in ("Cc", "Cs") or char in _BIDI
+    ]
     clean.encode("utf-8")
     assert sanitize_text(clean) == clean
     assert len(clean.splitlines()) <= 1
@@ -71,10 +86,16 @@ def test_a_file_name_is_one_safe_component(value: str | bytes) -> None:
 @pytest.mark.parametrize(
     ("given_text", "clean"),
     [
-        pytest.param("../../etc/passwd", ".._.._etc_passwd", id="separators become underscores"),
+        pytest.param(
+            "../../etc/passwd", ".._.._etc_passwd", id="separators become underscores"
+        ),
         pytest.param("..", "__", id="two dots are no name"),
         pytest.param("", "_", id="nothing becomes something"),
-        pytest.param("é" * 300 + ".epub", "é" * 125 + ".epub", id="cut to 255 bytes with the extension kept"),
+        pytest.param(
+            "é" * 300 + ".epub",
+            "é" * 125 + ".epub",
+            id="cut to 255 bytes with the extension kept",
+        ),
     ],
 )
 def test_file_names(given_text: str, clean: str) -> None:
@@ -92,7 +113,10 @@ def test_a_log_text_is_one_short_line(value: str | bytes, limit: int) -> None:
 
 JSON_LIKE = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+    ),
     max_leaves=20,
 )
 

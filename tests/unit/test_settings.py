@@ -1,4 +1,5 @@
-"""settings.py, as the worker imports it and as MyBookshelf2 does in place of its own."""
+"""settings.py, as the worker imports it and as MyBookshelf2 does in place of its
+own."""
 
 import ast
 import importlib.util
@@ -22,7 +23,8 @@ SECRETS = {
 
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Imports the file anew, as a module of its own, with these variables in the environment."""
+    """Imports the file anew, as a module of its own, with these variables in the
+    environment."""
     names = ["settings_under_test", "PGPORT"]
 
     def load(**environment: str) -> ModuleType:
@@ -35,18 +37,25 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         spec.loader.exec_module(module)
         return module
 
-    monkeypatch.setenv("PGPORT", "")  # what reading the database sets is taken back with this
+    # what reading the database sets is taken back with this
+    monkeypatch.setenv("PGPORT", "")
     yield load
     sys.modules.pop(names[0], None)
 
 
 def as_flask_reads(module: ModuleType) -> dict[str, object]:
-    """What `app.config.from_object` takes: every name in capitals that `dir` shows; our own helpers left out."""
-    return {name: getattr(module, name) for name in dir(module) if name.isupper() and not name.startswith("_")}
+    """What `app.config.from_object` takes: every name in capitals that `dir` shows; our
+    own helpers left out."""
+    return {
+        name: getattr(module, name)
+        for name in dir(module)
+        if name.isupper() and not name.startswith("_")
+    }
 
 
 def test_what_the_server_gets(load: Any) -> None:
-    """Every name that the server reads; the values are those of its own settings but for limit, secrets and cookie."""
+    """Every name that the server reads; the values are those of its own settings but
+    for limit, secrets and cookie."""
     module = load(MBS2_DATA_DIR="/data", **SECRETS)
     assert as_flask_reads(module) == {
         "MAX_CONTENT_LENGTH": 524288000,
@@ -74,7 +83,8 @@ def test_what_the_server_gets(load: Any) -> None:
         ),
         "CONVERSION_FORMATS": ["epub", "mobi", "fb2"],
         "CONVERTABLE_TYPES": (
-            "doc docx odt rtf epub mobi fb2 htm html azw3 lit pdb chm prc txt pdf".split()  # noqa: SIM905  readable
+            # Readable.
+            "doc docx odt rtf epub mobi fb2 htm html azw3 lit pdb chm prc txt pdf".split()  # noqa: SIM905
         ),
         "CONVERTED_BATCH_PREFIX": "__batch__",
         "CALIBRE_META_TOOL": "/usr/bin/ebook-meta",
@@ -100,19 +110,24 @@ def test_what_the_server_gets(load: Any) -> None:
 
 
 def test_the_engine_takes_its_configuration_from_the_dictionary(load: Any) -> None:
-    """The cover task reads `settings.__dict__`: what it needs must stand there, not be looked up."""
-    assert {"UPLOAD_DIR", "BOOKS_BASE_DIR", "THUMBS_DIR", "THUMBNAIL_FILE"} <= set(vars(load()))
+    """The cover task reads `settings.__dict__`: what it needs must stand there, not be
+    looked up."""
+    assert {"UPLOAD_DIR", "BOOKS_BASE_DIR", "THUMBS_DIR", "THUMBNAIL_FILE"} <= set(
+        vars(load())
+    )
 
 
 def test_worker_and_embedded_server_need_no_secret(load: Any) -> None:
-    """The import itself demands nothing; a name that does not exist is an AttributeError as ever."""
+    """The import itself demands nothing; a name that does not exist is an
+    AttributeError as ever."""
     module = load()
     assert module.MAX_CONTENT_LENGTH == 500 * 1024 * 1024
     assert not hasattr(module, "NO_SUCH_NAME")
 
 
 def test_all_that_is_missing_is_named_at_once(load: Any) -> None:
-    """One start is enough to learn everything that is to be set, why, and how it is made."""
+    """One start is enough to learn everything that is to be set, why, and how it is
+    made."""
     with pytest.raises(SystemExit) as caught:
         as_flask_reads(load())
     said = str(caught.value)
@@ -121,9 +136,12 @@ def test_all_that_is_missing_is_named_at_once(load: Any) -> None:
     assert said.count("openssl rand -hex 32") == len(SECRETS)
 
 
-@pytest.mark.parametrize("name", ["SECRET_KEY", "DELEGATED_TOKEN", "DB_PASSWORD", "SQLALCHEMY_DATABASE_URI"])
+@pytest.mark.parametrize(
+    "name", ["SECRET_KEY", "DELEGATED_TOKEN", "DB_PASSWORD", "SQLALCHEMY_DATABASE_URI"]
+)
 def test_whatever_is_read_first_demands_all(load: Any, name: str) -> None:
-    """The task engine reads the database at its start and a secret only at the first login: too late to stop."""
+    """The task engine reads the database at its start and a secret only at the first
+    login: too late to stop."""
     module = load(**{**SECRETS, "MBS2_DELEGATED_TOKEN": ""})
     with pytest.raises(SystemExit, match="MBS2_DELEGATED_TOKEN is not set"):
         getattr(module, name)
@@ -134,37 +152,73 @@ UNUSABLE = [
     ({"MBS2_SECRET_KEY": "short"}, "MBS2_SECRET_KEY has fewer than 32 characters"),
     ({"MBS2_SECRET_KEY2": "k" * 32}, "must differ from each other"),
     ({"MBS2_DB_PASSWORD": "a b"}, "MBS2_DB_PASSWORD must not hold blanks"),
-    ({"MBS2_DB_PASSWORD": "don't"}, "MBS2_DB_PASSWORD must not hold blanks, single quotes"),
+    (
+        {"MBS2_DB_PASSWORD": "don't"},
+        "MBS2_DB_PASSWORD must not hold blanks, single quotes",
+    ),
     ({"MBS2_DB_NAME": "back\\slash"}, "MBS2_DB_NAME must not hold"),
     ({"MBS2_DB_PORT": "x"}, "MBS2_DB_PORT='x' is not a whole number"),
     ({"MBS2_DB_URI": "mysql://u:hidden@h/n"}, "MBS2_DB_URI is not like postgresql://"),
-    ({"MBS2_DB_URI": "postgresql://u:hidden@h:port/n"}, "MBS2_DB_URI is not like postgresql://"),
+    (
+        {"MBS2_DB_URI": "postgresql://u:hidden@h:port/n"},
+        "MBS2_DB_URI is not like postgresql://",
+    ),
     ({"MBS2_DB_URI": "postgresql://h/n"}, "MBS2_DB_PASSWORD is not set"),
 ]
 
 
 @pytest.mark.parametrize(("given", "said"), UNUSABLE)
-def test_what_the_server_could_not_use(load: Any, given: dict[str, str], said: str) -> None:
+def test_what_the_server_could_not_use(
+    load: Any, given: dict[str, str], said: str
+) -> None:
     """An error names the variable; no value of a secret is in it."""
     with pytest.raises(SystemExit) as caught:
         as_flask_reads(load(**{**SECRETS, **given}))
     assert said in str(caught.value)
-    assert not {"short", "k" * 32, "a b", "don't", "hidden"} & set(str(caught.value).replace(":", " ").split())
+    assert not {"short", "k" * 32, "a b", "don't", "hidden"} & set(
+        str(caught.value).replace(":", " ").split()
+    )
     assert "a b" not in str(caught.value)
 
 
 def test_a_password_is_quoted_in_the_uri(load: Any) -> None:
     """Signs that mean something in a URI."""
-    module = load(**{**SECRETS, "MBS2_DB_PASSWORD": "p@s/s:w%rd", "MBS2_DB_HOST": "db", "MBS2_DB_PORT": "5433"})
-    assert module.SQLALCHEMY_DATABASE_URI == "postgresql://ebooks:p%40s%2Fs%3Aw%25rd@db:5433/ebooks"
+    module = load(
+        **{
+            **SECRETS,
+            "MBS2_DB_PASSWORD": "p@s/s:w%rd",
+            "MBS2_DB_HOST": "db",
+            "MBS2_DB_PORT": "5433",
+        }
+    )
+    assert (
+        module.SQLALCHEMY_DATABASE_URI
+        == "postgresql://ebooks:p%40s%2Fs%3Aw%25rd@db:5433/ebooks"
+    )
     assert module.DB_PASSWORD == "p@s/s:w%rd"
 
 
-def test_one_uri_serves_the_engine_too(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The web server connects by URI, the task engine by parts, without the port: libpq has it from PGPORT."""
+def test_one_uri_serves_the_engine_too(
+    load: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The web server connects by URI, the task engine by parts, without the port: libpq
+    has it from PGPORT."""
     uri = "postgresql://me:p%40s@db.example:5433/books"
-    module = load(**{**SECRETS, "MBS2_DB_URI": uri, "MBS2_DB_PASSWORD": "", "MBS2_DB_HOST": "elsewhere"})
-    parts = [module.DB_HOST, module.DB_PORT, module.DB_NAME, module.DB_USER, module.DB_PASSWORD]
+    module = load(
+        **{
+            **SECRETS,
+            "MBS2_DB_URI": uri,
+            "MBS2_DB_PASSWORD": "",
+            "MBS2_DB_HOST": "elsewhere",
+        }
+    )
+    parts = [
+        module.DB_HOST,
+        module.DB_PORT,
+        module.DB_NAME,
+        module.DB_USER,
+        module.DB_PASSWORD,
+    ]
     assert parts == ["db.example", 5433, "books", "me", "p@s"]
     assert uri == module.SQLALCHEMY_DATABASE_URI
     assert module.os.environ["PGPORT"] == "5433"
@@ -185,20 +239,32 @@ OVERRIDES = [
     ("MBS2_DELEGATED_HOST", "backend", "DELEGATED_URI", "tcp://backend:9080/ws"),
     ("MBS2_DELEGATED_PORT", "9081", "DELEGATED_URI", "tcp://localhost:9081/ws"),
     ("MBS2_DELEGATED_URI", "unix:///run/x", "DELEGATED_URI", "unix:///run/x"),
-    ("SQLALCHEMY_POOL_PRE_PING", "0", "SQLALCHEMY_ENGINE_OPTIONS", {"pool_pre_ping": False}),
+    (
+        "SQLALCHEMY_POOL_PRE_PING",
+        "0",
+        "SQLALCHEMY_ENGINE_OPTIONS",
+        {"pool_pre_ping": False},
+    ),
     ("TOKEN_VALIDITY_HOURS", " ", "TOKEN_VALIDITY_HOURS", 4),
 ]
 
 
 @pytest.mark.parametrize(("variable", "text", "constant", "value"), OVERRIDES)
-def test_the_environment_wins(load: Any, variable: str, text: str, constant: str, value: object) -> None:
+def test_the_environment_wins(
+    load: Any, variable: str, text: str, constant: str, value: object
+) -> None:
     """Every kind of value."""
     assert getattr(load(**{variable: text}), constant) == value
 
 
 @pytest.mark.parametrize(
     ("variable", "text"),
-    [("MBS2_DEBUG", "maybe"), ("COVER_SIZE", "big"), ("CORS_PORTS", "80;81"), ("MAX_CONTENT_LENGTH", "500 MB")],
+    [
+        ("MBS2_DEBUG", "maybe"),
+        ("COVER_SIZE", "big"),
+        ("CORS_PORTS", "80;81"),
+        ("MAX_CONTENT_LENGTH", "500 MB"),
+    ],
 )
 def test_a_wrong_value_is_named(load: Any, variable: str, text: str) -> None:
     """Variable and value are in the error."""
@@ -207,12 +273,31 @@ def test_a_wrong_value_is_named(load: Any, variable: str, text: str) -> None:
 
 
 def test_it_reads_on_every_python_the_server_may_run_on() -> None:
-    """MyBookshelf2 was written for Python 3.5; 3.6 is the oldest its users may still have. Nothing but its library."""
+    """MyBookshelf2 was written for Python 3.5; 3.6 is the oldest its users may still
+    have. Nothing but its library."""
     tree = ast.parse(SOURCE.read_text("utf-8"), feature_version=(3, 6))
-    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {str(node.module).split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    imported = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    imported |= {
+        str(node.module).split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+    }
     assert imported <= sys.stdlib_module_names
-    bare = [node for node in ast.walk(tree) if isinstance(node, ast.arg | ast.FunctionDef)]
-    hints = [node.returns if isinstance(node, ast.FunctionDef) else node.annotation for node in bare]
+    bare = [
+        node for node in ast.walk(tree) if isinstance(node, ast.arg | ast.FunctionDef)
+    ]
+    hints = [
+        node.returns if isinstance(node, ast.FunctionDef) else node.annotation
+        for node in bare
+    ]
     # Python 3.6 cannot evaluate list[str] or a | b; in quotes it does not try.
-    assert not [ast.unparse(hint) for hint in hints if isinstance(hint, ast.Subscript | ast.BinOp)]
+    assert not [
+        ast.unparse(hint)
+        for hint in hints
+        if isinstance(hint, ast.Subscript | ast.BinOp)
+    ]

@@ -13,7 +13,11 @@ from common.settings.kinds import Kind
 from common.settings.programs import PROGRAMS
 from common.settings.setting import Setting, settings_of
 
-ALL = sorted({one.variable: one for model in PROGRAMS.values() for one in settings_of(model)}.items())
+ALL = sorted(
+    {
+        one.variable: one for model in PROGRAMS.values() for one in settings_of(model)
+    }.items()
+)
 
 #: kind, text, value
 TAKEN: list[tuple[Kind[Any], str, object]] = [
@@ -38,14 +42,37 @@ TAKEN: list[tuple[Kind[Any], str, object]] = [
     (kinds.ionice(), "best-effort", ("best-effort", 4)),
 ]
 REFUSED: list[tuple[Kind[Any], str]] = [
-    *[(kinds.number(0, 10), text) for text in ("nan", "inf", "-inf", "-0.1", "10.01", "1e99", "x", "1_0", "٣", "0x1")],
-    *[(kinds.whole(1, 8), text) for text in ("0", "9", "1.5", "nan", "inf", "9" * 30, "²", "1 2")],
+    *[
+        (kinds.number(0, 10), text)
+        for text in (
+            "nan",
+            "inf",
+            "-inf",
+            "-0.1",
+            "10.01",
+            "1e99",
+            "x",
+            "1_0",
+            "٣",
+            "0x1",
+        )
+    ],
+    *[
+        (kinds.whole(1, 8), text)
+        for text in ("0", "9", "1.5", "nan", "inf", "9" * 30, "²", "1 2")
+    ],
     *[(kinds.switch(), text) for text in ("2", "maybe", "-1")],
     *[(kinds.choice("text", "json"), text) for text in ("xml", "JSON")],
     *[(kinds.text(), text) for text in ("a\nb", "a\0b", "x" * 5000)],
     *[(kinds.verbatim(), text) for text in ("a\0b", "x" * 5000)],
-    *[(kinds.url("http", example="x"), text) for text in ("nas:6006", "ftp://nas", "http://", "http://a b")],
-    *[(kinds.path(), text) for text in ("", "a\0b", "x" * 5000, "~nobody-has-this-name/x")],
+    *[
+        (kinds.url("http", example="x"), text)
+        for text in ("nas:6006", "ftp://nas", "http://", "http://a b")
+    ],
+    *[
+        (kinds.path(), text)
+        for text in ("", "a\0b", "x" * 5000, "~nobody-has-this-name/x")
+    ],
     *[(kinds.duration(100.0), text) for text in ("101", "2m", "-1", "soon")],
     *[(kinds.bandwidth(), text) for text in ("fast", "-1", "0.5B", "999999999999G")],
     *[(kinds.ionice(), text) for text in ("realtime", "idle:3", "best-effort:8")],
@@ -53,7 +80,9 @@ REFUSED: list[tuple[Kind[Any], str]] = [
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "value"), TAKEN, ids=[f"{kind.allowed[:40]} {text!r}" for kind, text, _ in TAKEN]
+    ("kind", "text", "value"),
+    TAKEN,
+    ids=[f"{kind.allowed[:40]} {text!r}" for kind, text, _ in TAKEN],
 )
 def test_what_is_taken(kind: Kind[Any], text: str, value: object) -> None:
     """With its value."""
@@ -61,7 +90,9 @@ def test_what_is_taken(kind: Kind[Any], text: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "text"), REFUSED, ids=[f"{kind.allowed[:40]} {text[:40]!r}" for kind, text in REFUSED]
+    ("kind", "text"),
+    REFUSED,
+    ids=[f"{kind.allowed[:40]} {text[:40]!r}" for kind, text in REFUSED],
 )
 def test_what_is_refused(kind: Kind[Any], text: str) -> None:
     """By ValueError, never by another error."""
@@ -69,9 +100,16 @@ def test_what_is_refused(kind: Kind[Any], text: str) -> None:
         kind.read(text)
 
 
-@given(st.sampled_from(ALL), st.text(max_size=40) | st.from_regex(r"-?[0-9.]{1,25}(e-?[0-9]{1,4})?", fullmatch=True))
-def test_a_value_is_one_that_makes_sense_or_it_is_refused(one: tuple[str, Setting], text: str) -> None:
-    """Of every setting of every program, for any text: no other error, no NaN, no infinity, nothing unbounded."""
+@given(
+    st.sampled_from(ALL),
+    st.text(max_size=40)
+    | st.from_regex(r"-?[0-9.]{1,25}(e-?[0-9]{1,4})?", fullmatch=True),
+)
+def test_a_value_is_one_that_makes_sense_or_it_is_refused(
+    one: tuple[str, Setting], text: str
+) -> None:
+    """Of every setting of every program, for any text: no other error, no NaN, no
+    infinity, nothing unbounded."""
     try:
         value = one[1].kind.read(text)
     except ValueError:
@@ -92,9 +130,15 @@ def test_a_number_is_read_back(value: float) -> None:
 @pytest.mark.parametrize("one", [one for _, one in ALL], ids=lambda one: one.variable)
 def test_every_default_is_allowed(one: Setting) -> None:
     """A default that can be written as a text is one the setting takes."""
-    if one.default_text and isinstance(one.default, bool | int | float | str) and one.default != "":
-        assert one.kind.read(one.default_text if one.default_text[0] in "0123456789" else str(one.default)) == (
-            one.default
-        )
+    if (
+        one.default_text
+        and isinstance(one.default, bool | int | float | str)
+        and one.default != ""
+    ):
+        assert one.kind.read(
+            one.default_text
+            if one.default_text[0] in "0123456789"
+            else str(one.default)
+        ) == (one.default)
     assert one.what
     assert one.variable.isupper() or one.variable.replace("_", "").isalnum()

@@ -8,7 +8,15 @@ import pytest
 
 import settings as of_server
 from common.exit_status import ExitCode
-from common.settings.load import Option, Source, Sources, WrongSetting, load, read, sources
+from common.settings.load import (
+    Option,
+    Source,
+    Sources,
+    WrongSetting,
+    load,
+    read,
+    sources,
+)
 from common.settings.programs import PROGRAMS, BookshelfSettings, StartSettings
 from common.settings.setting import Setting, settings_of
 from common.settings.worker import WorkerSettings
@@ -25,19 +33,26 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def given_by(project: Path, names: tuple[str, ...], variable: str = "PROBE_SECONDS") -> Sources:
+def given_by(
+    project: Path, names: tuple[str, ...], variable: str = "PROBE_SECONDS"
+) -> Sources:
     """Each of these sources gives the variable its value."""
     for name in names:
         if name.endswith(".env"):
             (project / name).write_text(f"{variable}={ORDER[name]}\n", "utf-8")
     environment = {variable: ORDER["environment"]} if "environment" in names else {}
-    options = {variable: Option("--probe", ORDER["option"])} if "option" in names else {}
+    options = (
+        {variable: Option("--probe", ORDER["option"])} if "option" in names else {}
+    )
     return sources(project, environment).with_options(options)
 
 
 @pytest.mark.parametrize("names", SOME, ids=" ".join)
-def test_the_first_source_that_names_a_setting_counts(project: Path, names: tuple[str, ...]) -> None:
-    """Option, environment, auto_monitor/.env, .env, default: every combination of them."""
+def test_the_first_source_that_names_a_setting_counts(
+    project: Path, names: tuple[str, ...]
+) -> None:
+    """Option, environment, auto_monitor/.env, .env, default: every combination of
+    them."""
     expected = float(ORDER[names[0]]) if names else 15.0
     assert load(WorkerSettings, given_by(project, names)).probe_seconds == expected
 
@@ -47,7 +62,9 @@ def test_an_empty_text_says_nothing(project: Path, names: tuple[str, ...]) -> No
     """The next source counts then."""
     found = given_by(project, names[1:])
     empty = {"option": Option("--probe", " ")} if names[0] == "option" else {}
-    (project / names[0]).write_text("PROBE_SECONDS=\n", "utf-8") if names[0].endswith(".env") else None
+    (project / names[0]).write_text("PROBE_SECONDS=\n", "utf-8") if names[0].endswith(
+        ".env"
+    ) else None
     if names[0] == "environment":
         found = sources(project, {"PROBE_SECONDS": "  "})
     if empty:
@@ -84,7 +101,10 @@ def test_every_wrong_value_has_its_line() -> None:
     """And none of the others is lost by it."""
     texts = {"PROBE_SECONDS": "nan", "BATCH_SIZE": "0", "MIGRATE_LIMIT": "7"}
     values, wrong = read(WorkerSettings, Sources(Source("here", texts)))
-    assert [line.partition("=")[0] for line in sorted(wrong)] == ["BATCH_SIZE", "PROBE_SECONDS"]
+    assert [line.partition("=")[0] for line in sorted(wrong)] == [
+        "BATCH_SIZE",
+        "PROBE_SECONDS",
+    ]
     assert (values.probe_seconds, values.batch_size, values.limit) == (15.0, 1000, 7)
 
 
@@ -97,7 +117,11 @@ def test_a_value_that_does_not_count_is_not_read() -> None:
 
 @pytest.mark.parametrize(
     ("variable", "text"),
-    [("MBS2_PASSWORD", "hunter2" * 1000), ("MBS2_DB_URI", "hunter2\0"), ("MBS2_SERVER", "ftp://me:hunter2@nas")],
+    [
+        ("MBS2_PASSWORD", "hunter2" * 1000),
+        ("MBS2_DB_URI", "hunter2\0"),
+        ("MBS2_SERVER", "ftp://me:hunter2@nas"),
+    ],
 )
 def test_no_error_shows_a_secret(variable: str, text: str) -> None:
     """Neither of a secret setting nor a login inside a URL."""
@@ -129,8 +153,13 @@ def test_the_values_are_frozen_and_secrets_are_not_shown() -> None:
 def test_files_can_be_left_unread(project: Path) -> None:
     """READ_ENV_FILES=0: whoever starts a program has decided everything."""
     (project / ".env").write_text("BATCH_SIZE=7\n", "utf-8")
-    assert load(WorkerSettings, sources(project, {"READ_ENV_FILES": "0"})).batch_size == 1000
-    assert load(WorkerSettings, sources(project, {"READ_ENV_FILES": "1"})).batch_size == 7
+    assert (
+        load(WorkerSettings, sources(project, {"READ_ENV_FILES": "0"})).batch_size
+        == 1000
+    )
+    assert (
+        load(WorkerSettings, sources(project, {"READ_ENV_FILES": "1"})).batch_size == 7
+    )
 
 
 def test_a_file_that_cannot_be_read_is_named(project: Path) -> None:
@@ -142,7 +171,9 @@ def test_a_file_that_cannot_be_read_is_named(project: Path) -> None:
 
 def test_what_is_handed_on_is_what_counts(project: Path) -> None:
     """Of every source, and of nothing but the other program's settings."""
-    (project / ".env").write_text("TASK_SECONDS=5\nBATCH_SIZE=6\nOPENAI_API_KEY=k\n", "utf-8")
+    (project / ".env").write_text(
+        "TASK_SECONDS=5\nBATCH_SIZE=6\nOPENAI_API_KEY=k\n", "utf-8"
+    )
     found = sources(project, {"BATCH_SIZE": "7", "PATH": "/bin", "MIGRATE_LIMIT": ""})
     found = found.with_options({"MBS2_SERVER": Option("--server", "http://nas:1")})
     assert found.handed_on(WorkerSettings) == {
@@ -162,19 +193,40 @@ def test_one_variable_means_the_same_to_every_program() -> None:
 
 
 def test_settings_py_has_the_same_defaults() -> None:
-    """MyBookshelf2 reads that file; the embedded server and the worker have the model."""
+    """MyBookshelf2 reads that file; the embedded server and the worker have the
+    model."""
     assert BookshelfSettings().max_content_length == of_server.MAX_CONTENT_LENGTH
     assert BookshelfSettings().max_cover_file_size == of_server.MAX_COVER_FILE_SIZE
 
 
 #: A text other than the default for each kind of value, by what is allowed.
-OTHER = {"1 or 0": ("1", "0"), "text or json": ("json",), "idle, or best-effort:0 to best-effort:7": ("idle",)}
-PLAIN = ("3", "0.5", "5", "7m", "http://nas:1", "ws://nas:1/ws", "local:3", "word", "epub", "embedded")
+OTHER = {
+    "1 or 0": ("1", "0"),
+    "text or json": ("json",),
+    "idle, or best-effort:0 to best-effort:7": ("idle",),
+}
+PLAIN = (
+    "3",
+    "0.5",
+    "5",
+    "7m",
+    "http://nas:1",
+    "ws://nas:1/ws",
+    "local:3",
+    "word",
+    "epub",
+    "embedded",
+)
 
 
 @pytest.mark.parametrize(
     ("model", "one"),
-    [(model, one) for model in PROGRAMS.values() for one in settings_of(model) if one.variable != "READ_ENV_FILES"],
+    [
+        (model, one)
+        for model in PROGRAMS.values()
+        for one in settings_of(model)
+        if one.variable != "READ_ENV_FILES"
+    ],
     ids=lambda part: getattr(part, "variable", getattr(part, "__name__", "")),
 )
 @pytest.mark.parametrize("file", ["auto_monitor/.env", ".env"])
@@ -189,10 +241,16 @@ def test_every_setting_of_every_program_counts_in_every_file(
         except ValueError:
             return one.default
 
-    texts = [text for text in OTHER.get(one.kind.allowed, PLAIN) if read_or_default(text) != one.default]
+    texts = [
+        text
+        for text in OTHER.get(one.kind.allowed, PLAIN)
+        if read_or_default(text) != one.default
+    ]
     assert texts, f"no text for {one.variable}: {one.kind.allowed}"
     (project / file).write_text(f"{one.variable}={texts[0]}\n", "utf-8")
-    assert getattr(load(model, sources(project, {})), one.field) == one.kind.read(texts[0])
+    assert getattr(load(model, sources(project, {})), one.field) == one.kind.read(
+        texts[0]
+    )
 
 
 def test_without_a_server_one_is_started() -> None:

@@ -1,4 +1,5 @@
-"""What is written from the model is up to date: docs/settings.md and docker-compose.yml."""
+"""What is written from the model is up to date: docs/settings.md and
+docker-compose.yml."""
 
 import pytest
 import yaml
@@ -10,13 +11,19 @@ from common.settings.setting import settings_of
 
 def test_what_is_written_is_up_to_date() -> None:
     """`python -m common.settings` writes it."""
-    stale = [path.name for path, text in written().items() if path.read_text("utf-8") != text]
+    stale = [
+        path.name for path, text in written().items() if path.read_text("utf-8") != text
+    ]
     assert stale == [], "run: .venv/bin/python -m common.settings"
 
 
 def test_every_setting_reaches_the_migrator_container() -> None:
     """Of the worker, the monitor and the dashboard, but for those that are marked."""
-    known = set(yaml.safe_load(COMPOSE.read_text("utf-8"))["services"]["migrator"]["environment"])
+    known = set(
+        yaml.safe_load(COMPOSE.read_text("utf-8"))["services"]["migrator"][
+            "environment"
+        ]
+    )
     for program in ("worker", "monitor", "dashboard"):
         for one in settings_of(PROGRAMS[program]):
             assert one.variable in known or not one.container, one.variable

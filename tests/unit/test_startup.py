@@ -1,4 +1,5 @@
-"""A program's start imports what it needs to run, and not what only some of its modes do."""
+"""A program's start imports what it needs to run, and not what only some of its modes
+do."""
 
 import subprocess
 import sys
@@ -8,10 +9,23 @@ import pytest
 from tests.conftest import PROJECT, clean_environment
 
 #: Dear to import, and needed by few programs, or late.
-DEAR = frozenset({
-    "PIL", "aiohttp", "cattrs", "dask", "distributed", "jinja2", "langcodes", "lxml", "openai", "psycopg", "pycountry",
-    "requests", "rich",
-})  # fmt: skip
+DEAR = frozenset(
+    {
+        "PIL",
+        "aiohttp",
+        "cattrs",
+        "dask",
+        "distributed",
+        "jinja2",
+        "langcodes",
+        "lxml",
+        "openai",
+        "psycopg",
+        "pycountry",
+        "requests",
+        "rich",
+    }
+)
 PROGRAMS = {
     "worker": (["bulk_migrate_calibre.py"], {"requests"}),
     "monitor": (["auto_monitor/monitor.py"], {"requests", "cattrs"}),
@@ -31,7 +45,9 @@ def imported(command: list[str]) -> set[str]:
         timeout=60,
         check=True,
     )
-    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    lines = [
+        line for line in done.stderr.splitlines() if line.startswith("import time:")
+    ]
     return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
 
 

@@ -32,7 +32,8 @@ def place(name: str, *, used: int = 1, **more: object) -> Place:
         "server": SERVER,
         "used_at": datetime(2026, 1, used, tzinfo=UTC),
     }
-    return Place(Path("/state") / name, **{**values, **more})  # type: ignore[arg-type]  # a test's own fields
+    # A test's own fields.
+    return Place(Path("/state") / name, **{**values, **more})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -97,8 +98,11 @@ TEXT = st.text(max_size=60)
 
 
 @given(folder=TEXT, library_id=TEXT, server=TEXT)
-def test_a_name_is_one_component_of_a_path(folder: str, library_id: str, server: str) -> None:
-    """Whatever the folder is called: no way out, not hidden, no option, not too long."""
+def test_a_name_is_one_component_of_a_path(
+    folder: str, library_id: str, server: str
+) -> None:
+    """Whatever the folder is called: no way out, not hidden, no option, not too
+    long."""
     name = directory_name(Path("/" + folder), library_id, server)
     assert Path(name).name == name
     assert name[0] not in "-."
@@ -108,7 +112,9 @@ def test_a_name_is_one_component_of_a_path(folder: str, library_id: str, server:
 
 
 @given(st.tuples(TEXT, TEXT), st.tuples(TEXT, TEXT))
-def test_digits_are_of_library_and_server(one: tuple[str, str], other: tuple[str, str]) -> None:
+def test_digits_are_of_library_and_server(
+    one: tuple[str, str], other: tuple[str, str]
+) -> None:
     """Another library or server has other digits, wherever the library is."""
     first = directory_name(Path("/a"), *one)[-8:]
     assert first == directory_name(Path("/b/c"), *one)[-8:]

@@ -1,4 +1,5 @@
-"""What is said to systemd, and when; over a real socket, with a clock of the test's own."""
+"""What is said to systemd, and when; over a real socket, with a clock of the test's
+own."""
 
 import contextlib
 import os
@@ -38,8 +39,12 @@ def test_a_service_from_start_to_end(manager: Manager) -> None:
     service.status("done")
     service.stopping()
     assert manager.received() == [
-        "READY=1", "WATCHDOG=1", "STATUS=2 workers; pass 1: ok", "STATUS=done", "STOPPING=1",
-    ]  # fmt: skip
+        "READY=1",
+        "WATCHDOG=1",
+        "STATUS=2 workers; pass 1: ok",
+        "STATUS=done",
+        "STOPPING=1",
+    ]
 
 
 def test_signs_of_life_come_at_most_twice_in_a_period(manager: Manager) -> None:
@@ -57,11 +62,14 @@ def test_signs_of_life_come_at_most_twice_in_a_period(manager: Manager) -> None:
 
 
 def fill(address: str) -> None:
-    """Sends until the listener's queue is full. A sender may have less room than that: there are many of them."""
+    """Sends until the listener's queue is full. A sender may have less room than that:
+    there are many of them."""
     with contextlib.ExitStack() as stack:
         sent = 1
         while sent:
-            sender = stack.enter_context(closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)))
+            sender = stack.enter_context(
+                closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+            )
             sender.setblocking(False)
             sent = 0
             with contextlib.suppress(BlockingIOError):
@@ -71,7 +79,8 @@ def fill(address: str) -> None:
 
 
 def test_a_message_that_was_not_taken_is_tried_again() -> None:
-    """The queue of a manager that is busy is full: nothing waits, and the next look says it."""
+    """The queue of a manager that is busy is full: nothing waits, and the next look
+    says it."""
     clock = Clock()
     with Manager() as manager:
         service = Notifier(manager.address, 10.0, clock)
@@ -126,15 +135,21 @@ def test_without_systemd_nothing_is_said(address: str) -> None:
         ({"WATCHDOG_USEC": "²"}, None),
     ],
 )
-def test_what_the_environment_says(manager: Manager, variables: dict[str, str], look_seconds: float | None) -> None:
-    """Its variables are taken out, so that no child process has them; the rest stays."""
+def test_what_the_environment_says(
+    manager: Manager, variables: dict[str, str], look_seconds: float | None
+) -> None:
+    """Its variables are taken out, so that no child process has them; the rest
+    stays."""
     environment = {"NOTIFY_SOCKET": manager.address, "PATH": "/bin", **variables}
     service = Notifier.taken_from(environment, 42)
     assert environment == {"PATH": "/bin"}
     assert service.look_seconds == look_seconds
     service.ready()
     service.alive()
-    assert manager.received() == ["READY=1", "WATCHDOG=1"][: 1 if look_seconds is None else 2]
+    assert (
+        manager.received()
+        == ["READY=1", "WATCHDOG=1"][: 1 if look_seconds is None else 2]
+    )
 
 
 def test_no_environment_of_systemd() -> None:

@@ -49,7 +49,11 @@ def test_settled_files_are_counted_and_end_the_discovery() -> None:
     made.settled(8, Outcome.DUPLICATE, 50)
     seen = made.snapshot()
     assert seen.counts == Counts(3, 1, 1, 0, 0, 1)
-    assert (seen.status, seen.bytes_uploaded, seen.last_processed_book_id) == (Phase.MIGRATING, 100, 8)
+    assert (seen.status, seen.bytes_uploaded, seen.last_processed_book_id) == (
+        Phase.MIGRATING,
+        100,
+        8,
+    )
     assert seen.last_upload_at == seen.last_progress_at == clock.now
     assert seen.rate_files_per_min == 4.0
 
@@ -79,7 +83,13 @@ def test_the_slowest_stage_is_named() -> None:
     """All tries together."""
     made, clock = tracker()
     with made.sending(FILE, "x.epub", 100) as sending:
-        for name, seconds in (("hash", 1), ("upload", 40), ("metadata", 60), ("upload", 30), ("attach", 5)):
+        for name, seconds in (
+            ("hash", 1),
+            ("upload", 40),
+            ("metadata", 60),
+            ("upload", 30),
+            ("attach", 5),
+        ):
             sending.stage(name)
             clock.move(seconds)
         assert sending.slowest_stage() == "upload"

@@ -21,7 +21,11 @@ class Clock:
 
 def work(number: int) -> Work:
     """A book without files."""
-    return Work(Book(BookId(number), "t"), EbookMetadata("t", "t", (), None, None, 1, "en", (), None), [])
+    return Work(
+        Book(BookId(number), "t"),
+        EbookMetadata("t", "t", (), None, None, 1, "en", (), None),
+        [],
+    )
 
 
 def test_books_come_in_order_and_the_range_is_through_when_all_are() -> None:
@@ -91,8 +95,11 @@ def test_it_is_idle_when_everything_left_is_deferred() -> None:
     assert queue.idle()
 
 
-def test_a_range_is_held_until_its_last_book_is_settled_and_room_is_told_before() -> None:
-    """So the next range can be read while the last books of this one are on their way."""
+def test_a_range_is_held_until_its_last_book_is_settled_and_room_is_told_before() -> (
+    None
+):
+    """So the next range can be read while the last books of this one are on their
+    way."""
     clock = Clock()
     queue = WorkQueue(clock)
     queue.load([work(1), work(2)])
@@ -104,7 +111,11 @@ def test_a_range_is_held_until_its_last_book_is_settled_and_room_is_told_before(
     queue.load([work(5)])
     queue.defer(first, None)
     queue.done(second)
-    assert [queue.holds(1, 2), queue.holds(3, 4), queue.holds(5, 9)] == [True, False, True]
+    assert [queue.holds(1, 2), queue.holds(3, 4), queue.holds(5, 9)] == [
+        True,
+        False,
+        True,
+    ]
     clock.now += SOON
     queue.get()
     again = queue.get()

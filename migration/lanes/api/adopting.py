@@ -30,27 +30,42 @@ class Adopter:
         if state is not None and state.ebook_id is not None:
             self._reopen_steps(work, state)
             return
-        for title, steps in ((work.metadata.working_title, ALL_STEPS), (work.metadata.title, Step.NONE)):
+        for title, steps in (
+            (work.metadata.working_title, ALL_STEPS),
+            (work.metadata.title, Step.NONE),
+        ):
             for ebook_id in self._found_or_warned(work, title):
                 ebook = self.client.ebook(ebook_id)
-                if ebook is not None and (extension, digest.size) in [source[1:] for source in ebook.sources]:
-                    self.ledger.save_book(work.book.id, BookState(work.metadata.working_title, ebook_id, steps))
+                if ebook is not None and (extension, digest.size) in [
+                    source[1:] for source in ebook.sources
+                ]:
+                    self.ledger.save_book(
+                        work.book.id,
+                        BookState(work.metadata.working_title, ebook_id, steps),
+                    )
                     return
 
     def _found_or_warned(self, work: Work, title: str) -> list[EbookId]:
-        """The ebooks with this title; none, with a word in the log, when the server cannot tell.
+        """The ebooks with this title; none, with a word in the log, when the server
+        cannot tell.
 
-        Then a file that is there is a duplicate all the same; only which ebook holds it stays
-        unknown.
-        """
+        Then a file that is there is a duplicate all the same; only which ebook holds it
+        stays unknown."""
         try:
             return self.client.find(title)
         except Unlisted as error:
-            self.log.warning("Book %s: which ebook is its own is not known: %s", work.book.id, error)
+            self.log.warning(
+                "Book %s: which ebook is its own is not known: %s", work.book.id, error
+            )
             return []
 
     def _reopen_steps(self, work: Work, state: BookState) -> None:
-        """An ebook that the backup of a lost ledger calls finished may have been reopened since."""
-        ebook = None if state.ebook_id is None or state.steps else self.client.ebook(state.ebook_id)
+        """An ebook that the backup of a lost ledger calls finished may have been
+        reopened since."""
+        ebook = (
+            None
+            if state.ebook_id is None or state.steps
+            else self.client.ebook(state.ebook_id)
+        )
         if ebook is not None and ebook.title == state.working_title:
             self.ledger.save_book(work.book.id, replace(state, steps=Step.TITLE))

@@ -38,7 +38,8 @@ class ClosingSteps:
     log: logging.Logger
 
     def carry_rest(self, work: Work, state: BookState, ebook: Ebook) -> Closed:
-        """Title, rating and cover, as far as they are open. Raises Transient, Rejected."""
+        """Title, rating and cover, as far as they are open. Raises Transient,
+        Rejected."""
         metadata, title, refused = work.metadata, state.title, dict[str, str]()
         if Step.TITLE in state.steps:
             title = self._give_title(work, state, ebook)
@@ -60,14 +61,16 @@ class ClosingSteps:
         return Closed(title, refused, refusal)
 
     def _give_title(self, work: Work, state: BookState, ebook: Ebook) -> str | None:
-        """The true title, or the one somebody else gave before it was reopened; returns the title that is ours.
+        """The true title, or the one somebody else gave before it was reopened; returns
+        the title that is ours.
 
-        An ebook that has no working title any more keeps its title, and one that has authors
-        or a series keeps them: they are what a killed worker has given it, or what a person
-        has made of it meanwhile.
-        """
+        An ebook that has no working title any more keeps its title, and one that has
+        authors or a series keeps them: they are what a killed worker has given it, or
+        what a person has made of it meanwhile."""
         metadata, kept = work.metadata, state.title or work.metadata.title
-        bare = ebook_metadata.too_long_for_paths(metadata) and (ebook.guessed or not ebook.has_people())
+        bare = ebook_metadata.too_long_for_paths(metadata) and (
+            ebook.guessed or not ebook.has_people()
+        )
         open_ = ebook.title == state.working_title
         if not open_ and not bare:
             return kept
@@ -82,7 +85,8 @@ class ClosingSteps:
         return title if title == metadata.title else state.title
 
     def _carry_cover(self, ebook_id: EbookId, path: bytes) -> Rejected | None:
-        """Calibre's cover takes the place of whatever the server found in a file; returns why it did not."""
+        """Calibre's cover takes the place of whatever the server found in a file;
+        returns why it did not."""
         try:
             with self.library.open_file(path) as held:
                 self.client.set_cover(ebook_id, cover.sendable(held))

@@ -19,7 +19,8 @@ from migration.server.payloads import Ebook, name_keys
 
 @dataclass(frozen=True, slots=True)
 class Finisher:
-    """What is done for a book when its files are attached. `db_uri`: the server's database, or ""."""
+    """What is done for a book when its files are attached. `db_uri`: the server's
+    database, or ""."""
 
     client: BookshelfClient
     ledger: Ledger
@@ -29,7 +30,8 @@ class Finisher:
     db_uri: str
 
     def finish_book(self, work: Work) -> None:
-        """True title, cover, rating, and a record of what could not be carried. Repeatable."""
+        """True title, cover, rating, and a record of what could not be carried.
+        Repeatable."""
         state = self.ledger.book(work.book.id)
         if state is None or state.ebook_id is None:
             self._leave_to_others(work)
@@ -38,7 +40,11 @@ class Finisher:
             self.ledger.let_go(work.book.id)
             return
         ebook = self._ebook_of(work, state.ebook_id)
-        if ebook is not None and not ebook.guessed and not is_ours(work, state, ebook, self.ledger.doubts):
+        if (
+            ebook is not None
+            and not ebook.guessed
+            and not is_ours(work, state, ebook, self.ledger.doubts)
+        ):
             ebook = None
         if ebook is None or not ebook.sources:
             # Nothing was attached: an ebook without a file must not stay.
@@ -51,43 +57,58 @@ class Finisher:
     def _close(self, work: Work, state: BookState, ebook: Ebook) -> None:
         """The last steps, then what is not carried, then the ledger."""
         closed = self.closing.carry_rest(work, state, ebook)
-        metadata = replace(work.metadata, not_carried={**work.metadata.not_carried, **closed.refused})
+        metadata = replace(
+            work.metadata, not_carried={**work.metadata.not_carried, **closed.refused}
+        )
         record = Step.RECORD in state.steps
         if record:
             self.left_out.of_ebook(work.book, metadata, ebook.id)
         if record or Step.COVER in state.steps:
-            self.left_out.notice_book(work.book.id, notices.of_book(work.book, closed.no_cover))
+            self.left_out.notice_book(
+                work.book.id, notices.of_book(work.book, closed.no_cover)
+            )
         self.ledger.finish_book(
             self.current.id,
             work.book.id,
             replace(state, steps=Step.NONE, title=closed.title, restore=None),
-            names={key: ebook.ids[key] for key in name_keys(metadata) if key in ebook.ids},
+            names={
+                key: ebook.ids[key] for key in name_keys(metadata) if key in ebook.ids
+            },
             not_carried=metadata.not_carried if record else (),
         )
 
     def _ebook_of(self, work: Work, ebook_id: EbookId) -> Ebook | None:
-        """The book's ebook with its title: as it was made in this attempt, or else as the server says it is now.
+        """The book's ebook with its title: as it was made in this attempt, or else as
+        the server says it is now.
 
-        What was made and attached in this attempt is known without asking. Its version is a
-        guess: when it is wrong the server refuses the title and changes nothing, and then it
-        is asked.
-        """
+        What was made and attached in this attempt is known without asking. Its version
+        is a guess: when it is wrong the server refuses the title and changes nothing,
+        and then it is asked."""
         new, work.made = work.made, None
-        return new if new is not None and new.id == ebook_id and new.sources else self.client.ebook(ebook_id)
+        return (
+            new
+            if new is not None and new.id == ebook_id and new.sources
+            else self.client.ebook(ebook_id)
+        )
 
     def _delete_empty(self, work: Work, ebook: Ebook) -> None:
-        """Deletes the book's ebook without a file, unless the server gave its receipt for one. Raises Transient."""
+        """Deletes the book's ebook without a file, unless the server gave its receipt
+        for one. Raises Transient."""
         if self.ledger.doubts.arrived_in(work.book.id, ebook.id):
             raise ServerFault(
-                f"the server shows ebook {ebook.id} without a file although it gave its receipt for one: an old answer "
+                f"the server shows ebook {ebook.id} without a file although it gave "
+                "its receipt for one: an old answer "
                 "of a cache, or somebody removed the file; in that case delete the ebook there"
             )
         self.client.delete(ebook.id)
 
     def _leave_to_others(self, work: Work) -> None:
-        """No ebook of ours came of the book. Where its files were there already, its metadata is written down."""
+        """No ebook of ours came of the book. Where its files were there already, its
+        metadata is written down."""
         files = self.ledger.notebook.files_elsewhere(work.book.id)
         if files:
-            holder = holders.find(self.client, self.ledger.notebook, self.db_uri, work.book.title, files)
+            holder = holders.find(
+                self.client, self.ledger.notebook, self.db_uri, work.book.title, files
+            )
             self.left_out.there_already(work.book, work.metadata, holder)
         self.ledger.forget_book(work.book.id)

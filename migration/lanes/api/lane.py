@@ -1,4 +1,5 @@
-"""The lane through the server's API, which every server has: one book after the other, file by file."""
+"""The lane through the server's API, which every server has: one book after the other,
+file by file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,14 @@ from migration.lanes.context import Context
 from migration.lanes.lane import Work
 from migration.ledger.ledger import Taken
 from migration.ledger.tables.registration import Stage
-from migration.model import BookFile, Digest, Outcome, RemoteMatch, UploadId, UploadResult
+from migration.model import (
+    BookFile,
+    Digest,
+    Outcome,
+    RemoteMatch,
+    UploadId,
+    UploadResult,
+)
 from migration.server.client import BookshelfClient
 
 
@@ -23,22 +31,29 @@ from migration.server.client import BookshelfClient
 class Limits:
     """Numbers of the API lane.
 
-    `reconcile_after`: how long a request whose answer was lost may still run on the server.
-    `ask_first_bytes`: up to so many bytes a file is sent without asking first, for the
-    upload itself is the question.
-    """
+    `reconcile_after`: how long a request whose answer was lost may still run on the
+    server. `ask_first_bytes`: up to so many bytes a file is sent without asking first,
+    for the upload itself is the question."""
 
     reconcile_after: timedelta
     ask_first_bytes: int
 
 
 class ApiLane:
-    """What the uploaders do for one book through the API. Safe to use from several threads."""
+    """What the uploaders do for one book through the API. Safe to use from several
+    threads."""
 
     def __init__(
-        self, given: Context, client: BookshelfClient, transport: Transport, limits: Limits, db_uri: str, learn: Learn
+        self,
+        given: Context,
+        client: BookshelfClient,
+        transport: Transport,
+        limits: Limits,
+        db_uri: str,
+        learn: Learn,
     ) -> None:
-        """`db_uri`: the server's database, or ""; `learn` remembers what the server has."""
+        """`db_uri`: the server's database, or ""; `learn` remembers what the server
+        has."""
         ledger, current, log = given.ledger, given.current, given.log
         self._client = client
         self._transport = transport
@@ -46,12 +61,22 @@ class ApiLane:
         self._limits = limits
         self._learn = learn
         self._reconciler = Reconciler(
-            client, ledger, current, given.clock, limits.reconcile_after, learn, given.account
+            client,
+            ledger,
+            current,
+            given.clock,
+            limits.reconcile_after,
+            learn,
+            given.account,
         )
-        self._publisher = Publisher(client, ledger, current, given.clock, log, self._reconciler)
+        self._publisher = Publisher(
+            client, ledger, current, given.clock, log, self._reconciler
+        )
         self._adopter = Adopter(client, ledger, current, log)
         closing = ClosingSteps(client, given.library, log)
-        self._finisher = Finisher(client, ledger, current, closing, given.left_out, db_uri)
+        self._finisher = Finisher(
+            client, ledger, current, closing, given.left_out, db_uri
+        )
         #: Was the last file that was sent, or asked about, on the server already?
         self._last_was_there = False
 
@@ -60,13 +85,22 @@ class ApiLane:
         return works
 
     def reconcile(self, work: Work) -> None:
-        """Finds out what became of a request whose answer was lost. Raises PutAside, Transient."""
+        """Finds out what became of a request whose answer was lost. Raises PutAside,
+        Transient."""
         self._reconciler.reconcile(work)
 
     def send(
-        self, work: Work, file: BookFile, digest: Digest, taken: Taken, watch: Watch, *, all_hashes_known: bool
+        self,
+        work: Work,
+        file: BookFile,
+        digest: Digest,
+        taken: Taken,
+        watch: Watch,
+        *,
+        all_hashes_known: bool,
     ) -> UploadResult:
-        """Check, upload, metadata, ebook, attach: the protocol's way of a file the ledger does not know.
+        """Check, upload, metadata, ebook, attach: the protocol's way of a file the
+        ledger does not know.
 
         `all_hashes_known`: the ledger knows all that the server has. Raises Rejected,
         Transient, PutAside.
@@ -82,31 +116,38 @@ class ApiLane:
             return UploadResult(file.id, Outcome.DUPLICATE, self._learn(carried))
         extracted = self._client.extracted(carried)
         if extracted.digest != digest:
-            raise ServerFault(f"the server received other bytes: {extracted.digest.sha1} instead of {digest.sha1}")
+            raise ServerFault(
+                f"the server received other bytes: {extracted.digest.sha1} instead of {digest.sha1}"
+            )
         watch.reach(Stage.EBOOK)
         ebook_id = self._publisher.ensure_ebook(work, {**extracted.ids, **taken.ids})
         watch.reach(Stage.ATTACH)
         return self._publisher.attach(work, file, ebook_id, extracted)
 
     def finish_book(self, work: Work) -> None:
-        """Closes a book: true title, cover, rating, a record of what is not carried. Repeatable."""
+        """Closes a book: true title, cover, rating, a record of what is not carried.
+        Repeatable."""
         self._finisher.finish_book(work)
 
-    def _carry(self, work: Work, file: BookFile, digest: Digest, watch: Watch) -> UploadId | RemoteMatch:
-        """Bytes and metadata to the server. A task whose answer is lost may leave an upload there: it is counted."""
+    def _carry(
+        self, work: Work, file: BookFile, digest: Digest, watch: Watch
+    ) -> UploadId | RemoteMatch:
+        """Bytes and metadata to the server. A task whose answer is lost may leave an
+        upload there: it is counted."""
         try:
             return self._transport.carry(file, digest, work.metadata, watch)
         except ResponseLost:
             self._current.count_orphan()
             raise
 
-    def _must_ask(self, digest: Digest, taken: Taken, *, all_hashes_known: bool) -> bool:
+    def _must_ask(
+        self, digest: Digest, taken: Taken, *, all_hashes_known: bool
+    ) -> bool:
         """Is the server asked about the bytes before they are sent?
 
-        Not when all it has is known. A small file costs less to send than to ask about, for
-        the upload asks the same question of the bytes themselves; but where the last answer
-        was "already there", the next may well be too.
-        """
+        Not when all it has is known. A small file costs less to send than to ask about,
+        for the upload asks the same question of the bytes themselves; but where the
+        last answer was "already there", the next may well be too."""
         if not taken.fresh or self._current.rebuilt:
             return True
         if all_hashes_known:

@@ -20,4 +20,6 @@ def is_ours(work: Work, state: BookState, ebook: Ebook, doubts: Doubts) -> bool:
     A new server has other ebooks under the same numbers.
     """
     titles = (state.working_title, state.restore, *titles_of_ours(work, state))
-    return ebook.title in titles or not doubts.sources(work.book.id).isdisjoint(ebook.sources)
+    return ebook.title in titles or not doubts.sources(work.book.id).isdisjoint(
+        ebook.sources
+    )

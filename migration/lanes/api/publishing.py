@@ -1,4 +1,5 @@
-"""One book's ebook on the server: made once, whatever happens in between; each file attached to it.
+"""One book's ebook on the server: made once, whatever happens in between; each file
+attached to it.
 
 Every request that must not be repeated is preceded by its intention in the ledger.
 """
@@ -8,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from migration.errors import ResponseLost, RefusedByServer, Rejected
+from migration.errors import RefusedByServer, Rejected, ResponseLost
 from migration.lanes.api.ownership import is_ours, titles_of_ours
 from migration.lanes.api.reconciling import ALL_STEPS, Reconciler
 from migration.lanes.api.transfer import extension_of
@@ -41,19 +42,31 @@ class Publisher:
             if reopened is not None:
                 return reopened
             state = BookState(work.metadata.working_title)
-        found = self.client.find(work.metadata.working_title) if self.current.rebuilt else []
+        found = (
+            self.client.find(work.metadata.working_title)
+            if self.current.rebuilt
+            else []
+        )
         if found:
-            self.ledger.save_book(work.book.id, BookState(work.metadata.working_title, found[0], ALL_STEPS))
+            self.ledger.save_book(
+                work.book.id,
+                BookState(work.metadata.working_title, found[0], ALL_STEPS),
+            )
             return found[0]
         return self._create(work, state, ids)
 
-    def _create(self, work: Work, state: BookState, ids: Mapping[tuple[str, str], int]) -> EbookId:
+    def _create(
+        self, work: Work, state: BookState, ids: Mapping[tuple[str, str], int]
+    ) -> EbookId:
         """Asks for a new ebook, once."""
         asked = Intention(Asked.CREATE, self.clock())
         intended = self.ledger.intend(work.book.id, state, asked)
         try:
             ebook_id = self.client.create(
-                intended, work.metadata, ids, bare=ebook_metadata.too_long_for_paths(work.metadata)
+                intended,
+                work.metadata,
+                ids,
+                bare=ebook_metadata.too_long_for_paths(work.metadata),
             )
         except ResponseLost as lost:
             # An id of ours the server no longer knows shows itself as HTTP 500.
@@ -69,11 +82,11 @@ class Publisher:
         return ebook_id
 
     def _reopen(self, work: Work, state: BookState) -> EbookId | None:
-        """Gives an ebook its working title back, so that a further format gets a file name; None when it is gone.
+        """Gives an ebook its working title back, so that a further format gets a file
+        name; None when it is gone.
 
-        A title that is not the one we gave is somebody else's work: it is kept, and given
-        back at the end.
-        """
+        A title that is not the one we gave is somebody else's work: it is kept, and
+        given back at the end."""
         if state.ebook_id is None or work.made is not None or work.reopened:
             return state.ebook_id
         ebook = self.client.ebook(state.ebook_id)
@@ -81,22 +94,46 @@ class Publisher:
             return None
         restore = state.restore
         if ebook.title != state.working_title:
-            restore = None if ebook.title in titles_of_ours(work, state) else ebook.title
-        self.ledger.save_book(work.book.id, replace(state, steps=state.steps | Step.TITLE, restore=restore))
+            restore = (
+                None if ebook.title in titles_of_ours(work, state) else ebook.title
+            )
+        self.ledger.save_book(
+            work.book.id,
+            replace(state, steps=state.steps | Step.TITLE, restore=restore),
+        )
         if ebook.title != state.working_title:
             try:
-                self.client.change(ebook, work.metadata, {}, title=state.working_title, bare=False)
+                self.client.change(
+                    ebook, work.metadata, {}, title=state.working_title, bare=False
+                )
             except RefusedByServer as refusal:
-                # Somebody else's now: it keeps its title, and the file's name is made of that.
-                self.log.info("Book %s: ebook %s keeps its title: %s", work.book.id, ebook.id, refusal)
+                # Somebody else's now: it keeps its title, and the file's name is made
+                # of that.
+                self.log.info(
+                    "Book %s: ebook %s keeps its title: %s",
+                    work.book.id,
+                    ebook.id,
+                    refusal,
+                )
                 self.ledger.save_book(work.book.id, state)
         work.reopened = True
         return ebook.id
 
-    def attach(self, work: Work, file: BookFile, ebook_id: EbookId, extracted: Extracted) -> UploadResult:
-        """Moves the upload into the ebook; the receipt is the proof. Raises Transient, Rejected."""
-        state = self.ledger.book(work.book.id) or BookState(work.metadata.working_title, ebook_id)
-        asked = Intention(Asked.ATTACH, self.clock(), extracted.upload_id, file.id.format, extracted.digest)
+    def attach(
+        self, work: Work, file: BookFile, ebook_id: EbookId, extracted: Extracted
+    ) -> UploadResult:
+        """Moves the upload into the ebook; the receipt is the proof. Raises Transient,
+        Rejected."""
+        state = self.ledger.book(work.book.id) or BookState(
+            work.metadata.working_title, ebook_id
+        )
+        asked = Intention(
+            Asked.ATTACH,
+            self.clock(),
+            extracted.upload_id,
+            file.id.format,
+            extracted.digest,
+        )
         intended = self.ledger.intend(work.book.id, state, asked)
         try:
             receipt = self.client.attach(intended, ebook_id)
@@ -109,5 +146,7 @@ class Publisher:
             self.ledger.save_book(work.book.id, replace(state, intention=None))
             raise
         if work.made is not None:
-            work.made = work.made.with_source(receipt.source_id, extension_of(file), file.size, cover=extracted.cover)
+            work.made = work.made.with_source(
+                receipt.source_id, extension_of(file), file.size, cover=extracted.cover
+            )
         return UploadResult(file.id, Outcome.UPLOADED, receipt)

@@ -1,10 +1,11 @@
-"""Finds out what became of a request whose answer was lost, before it is ever sent again."""
+"""Finds out what became of a request whose answer was lost, before it is ever sent
+again."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from migration.errors import ResponseLost, Deferred
+from migration.errors import Deferred, ResponseLost
 from migration.lanes.api.transfer import extension_of
 from migration.lanes.lane import Account, Work
 from migration.ledger.current_pass import CurrentPass
@@ -22,7 +23,8 @@ Learn = Callable[[RemoteMatch], Known]
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
-    """Creation of an ebook, attaching of a file. `after`: how long a request may still run."""
+    """Creation of an ebook, attaching of a file. `after`: how long a request may still
+    run."""
 
     client: BookshelfClient
     ledger: Ledger
@@ -33,13 +35,15 @@ class Reconciler:
     account: Account
 
     def soon(self, work: Work, state: BookState, lost: ResponseLost) -> None:
-        """When the server is certainly through with a request, its fate may be looked up at once."""
+        """When the server is certainly through with a request, its fate may be looked
+        up at once."""
         if not lost.still_running and state.intention is not None:
             asked = replace(state.intention, at=self.clock() - self.after)
             self.ledger.save_book(work.book.id, replace(state, intention=asked))
 
     def reconcile(self, work: Work) -> None:
-        """Looks up the book's last request, unless its answer is known. Raises PutAside, Transient."""
+        """Looks up the book's last request, unless its answer is known. Raises
+        PutAside, Transient."""
         state = self.ledger.book(work.book.id)
         if state is None or state.intention is None:
             return
@@ -55,22 +59,32 @@ class Reconciler:
             self._attached(work, state, state.intention)
 
     def _attached(self, work: Work, state: BookState, asked: Intention) -> None:
-        """Did the file arrive in the ebook? Then it is accounted for; else it will be sent again."""
-        file = next((file for file in work.files if file.id.format == asked.format), None)
+        """Did the file arrive in the ebook? Then it is accounted for; else it will be
+        sent again."""
+        file = next(
+            (file for file in work.files if file.id.format == asked.format), None
+        )
         if state.ebook_id is not None and asked.digest is not None and file is not None:
             try:
-                receipt = self.client.attached(state.ebook_id, asked.digest, extension_of(file), asked.upload_id)
+                receipt = self.client.attached(
+                    state.ebook_id, asked.digest, extension_of(file), asked.upload_id
+                )
             except AttachedElsewhere as elsewhere:
                 self.account(work, file, self.attached_elsewhere(work, file, elsewhere))
                 return
             if receipt is not None:
-                self.account(work, file, UploadResult(file.id, Outcome.UPLOADED, receipt))
+                self.account(
+                    work, file, UploadResult(file.id, Outcome.UPLOADED, receipt)
+                )
                 return
             self.current.count_orphan()
         self.ledger.save_book(work.book.id, replace(state, intention=None))
 
-    def attached_elsewhere(self, work: Work, file: BookFile, elsewhere: AttachedElsewhere) -> UploadResult:
-        """Somebody else's ebook got these bytes first: a duplicate, and our upload is left to the server."""
+    def attached_elsewhere(
+        self, work: Work, file: BookFile, elsewhere: AttachedElsewhere
+    ) -> UploadResult:
+        """Somebody else's ebook got these bytes first: a duplicate, and our upload is
+        left to the server."""
         self.current.count_orphan()
         known = self.learn(elsewhere.match)
         state = self.ledger.book(work.book.id)

@@ -1,9 +1,10 @@
-"""The heavy part of a file's way: its bytes are read, hashed, sent, and their metadata read by the server.
+"""The heavy part of a file's way: its bytes are read, hashed, sent, and their metadata
+read by the server.
 
-A port with two implementations that pass one contract suite: `LocalCarrier` works in the calling thread, and
-`cluster.DaskCarrier` lets the machines of a Dask cluster do it. Whatever must happen once (ebook, attaching, title) and
-every proof of success stays with the process that owns the ledger.
-"""
+A port with two implementations that pass one contract suite: `LocalCarrier` works in
+the calling thread, and `cluster.DaskCarrier` lets the machines of a Dask cluster do it.
+Whatever must happen once (ebook, attaching, title) and every proof of success stays
+with the process that owns the ledger."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,16 +15,18 @@ from migration.errors import FileChanged
 from migration.evidence import about
 from migration.lanes.api.outgoing import Outgoing, digest_of
 from migration.ledger.tables.registration import Stage
-from migration.model import BookFile, EbookMetadata, Digest, RemoteMatch, UploadId
+from migration.model import BookFile, Digest, EbookMetadata, RemoteMatch, UploadId
 from migration.server.client import BookshelfClient
 
-#: Up to so many bytes a file is hashed once more while it is sent, which costs less than a further request.
+#: Up to so many bytes a file is hashed once more while it is sent, which costs less
+#: than a further request.
 HASHED_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Who wants to know how a file fares: `reach` its stages, `moved` bytes; `heed_stop` may raise to end it."""
+    """Who wants to know how a file fares: `reach` its stages, `moved` bytes;
+    `heed_stop` may raise to end it."""
 
     reach: Callable[[Stage], None]
     moved: Callable[[int], None]
@@ -46,20 +49,26 @@ class Transport(Protocol):
         """Why nothing can be carried at all now, as a sentence, or ""."""
 
     def identify(self, file: BookFile, watch: Watch) -> Digest:
-        """SHA-1 and size of the file's bytes, as they are now. Raises Rejected, Transient, MachineLost."""
+        """SHA-1 and size of the file's bytes, as they are now. Raises Rejected,
+        Transient, MachineLost."""
 
-    def carry(self, file: BookFile, digest: Digest, metadata: EbookMetadata, watch: Watch) -> UploadId | RemoteMatch:
-        """Sends the file and lets the server read its metadata, with Calibre's proposed; its upload on the server.
+    def carry(
+        self, file: BookFile, digest: Digest, metadata: EbookMetadata, watch: Watch
+    ) -> UploadId | RemoteMatch:
+        """Sends the file and lets the server read its metadata, with Calibre's
+        proposed; its upload on the server.
 
-        Returns a RemoteMatch when the server has these bytes. Raises FileChanged when they are not those of `digest`,
-        and Rejected, Transient, MachineLost. May be repeated: an upload that is never attached harms nobody.
-        """
+        Returns a RemoteMatch when the server has these bytes. Raises FileChanged when
+        they are not those of `digest`, and Rejected, Transient, MachineLost. May be
+        repeated: an upload that is never attached harms nobody."""
 
 
 class LocalTransport:
     """In this process, in the calling thread."""
 
-    def __init__(self, library: CalibreLibrary, client: BookshelfClient, hands: int) -> None:
+    def __init__(
+        self, library: CalibreLibrary, client: BookshelfClient, hands: int
+    ) -> None:
         self._library = library
         self._client = client
         self._hands = hands
@@ -84,7 +93,9 @@ class LocalTransport:
         with about(file.id), self._library.open_file(file.path) as opened:
             return digest_of(opened, watch.heed_stop)
 
-    def carry(self, file: BookFile, digest: Digest, metadata: EbookMetadata, watch: Watch) -> UploadId | RemoteMatch:
+    def carry(
+        self, file: BookFile, digest: Digest, metadata: EbookMetadata, watch: Watch
+    ) -> UploadId | RemoteMatch:
         """As the protocol says."""
         watch.reach(Stage.UPLOAD)
         with about(file.id), self._library.open_file(file.path) as opened:
@@ -92,17 +103,28 @@ class LocalTransport:
 
 
 def transmit(
-    client: BookshelfClient, opened: BinaryIO, file: BookFile, digest: Digest, metadata: EbookMetadata, watch: Watch
+    client: BookshelfClient,
+    opened: BinaryIO,
+    file: BookFile,
+    digest: Digest,
+    metadata: EbookMetadata,
+    watch: Watch,
 ) -> UploadId | RemoteMatch:
-    """Streams the file, a small one hashed on the way: what leaves must be what was identified.
+    """Streams the file, a small one hashed on the way: what leaves must be what was
+    identified.
 
     Of a large one the server's own hash tells that, before anything is attached.
     """
-    outgoing = Outgoing(opened, digest.size, watch.moved, hashed=digest.size <= HASHED_BYTES)
-    uploaded: str | RemoteMatch | None = client.upload(outgoing, digest, extension_of(file))
+    outgoing = Outgoing(
+        opened, digest.size, watch.moved, hashed=digest.size <= HASHED_BYTES
+    )
+    uploaded: str | RemoteMatch | None = client.upload(
+        outgoing, digest, extension_of(file)
+    )
     sent = outgoing.sent()
     if isinstance(uploaded, RemoteMatch) and sent is None:
-        # It has what was sent; whether that is what was identified only this question tells.
+        # It has what was sent; whether that is what was identified only this question
+        # tells.
         uploaded = client.check(digest, extension_of(file))
     if isinstance(uploaded, RemoteMatch) and sent in (None, digest):
         return uploaded

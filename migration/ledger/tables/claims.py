@@ -1,9 +1,9 @@
-"""What is in flight and what the server is known to have: hashes, names, and the claims on both.
+"""What is in flight and what the server is known to have: hashes, names, and the claims
+on both.
 
-Functions over an open transaction of the ledger; only `ledger` calls them. A claim is a row, because the real
-server has no unique constraint: two simultaneous uploads of the same bytes, or two simultaneous creations of one
-author, both succeed there.
-"""
+Functions over an open transaction of the ledger; only `ledger` calls them. A claim is a
+row, because the real server has no unique constraint: two simultaneous uploads of the
+same bytes, or two simultaneous creations of one author, both succeed there."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -25,19 +25,29 @@ def hash_name(digest: Digest) -> str:
 def is_known(db: sqlite3.Connection, digest: Digest) -> bool:
     """Does the ledger's list say that the server has these bytes?"""
     row = db.execute(
-        "SELECT 1 FROM hashes WHERE sha1 = ? AND size = ?", (bytes.fromhex(digest.sha1), digest.size)
+        "SELECT 1 FROM hashes WHERE sha1 = ? AND size = ?",
+        (bytes.fromhex(digest.sha1), digest.size),
     ).fetchone()
     return row is not None
 
 
-def add_hashes(db: sqlite3.Connection, proofs: Sequence[Receipt | RemoteMatch | Known]) -> int:
-    """Adds what the server has; returns how many were new. Which ebook holds it is kept when the proof tells."""
+def add_hashes(
+    db: sqlite3.Connection, proofs: Sequence[Receipt | RemoteMatch | Known]
+) -> int:
+    """Adds what the server has; returns how many were new. Which ebook holds it is kept
+    when the proof tells."""
     rows = [
-        (bytes.fromhex(proof.digest.sha1), proof.digest.size, None if isinstance(proof, Known) else proof.ebook_id)
+        (
+            bytes.fromhex(proof.digest.sha1),
+            proof.digest.size,
+            None if isinstance(proof, Known) else proof.ebook_id,
+        )
         for proof in proofs
     ]
     before = db.total_changes
-    db.executemany("INSERT OR IGNORE INTO hashes (sha1, size, ebook_id) VALUES (?, ?, ?)", rows)
+    db.executemany(
+        "INSERT OR IGNORE INTO hashes (sha1, size, ebook_id) VALUES (?, ?, ?)", rows
+    )
     new = db.total_changes - before
     for proof in proofs:
         if not isinstance(proof, Known) and proof.ebook_id is not None:
@@ -56,19 +66,25 @@ def hold(db: sqlite3.Connection, digest: Digest, ebook_id: EbookId) -> None:
 def held_by(db: sqlite3.Connection, digest: Digest) -> EbookId | None:
     """The ebook that is known to hold these bytes."""
     row = db.execute(
-        "SELECT ebook_id FROM hashes WHERE sha1 = ? AND size = ?", (bytes.fromhex(digest.sha1), digest.size)
+        "SELECT ebook_id FROM hashes WHERE sha1 = ? AND size = ?",
+        (bytes.fromhex(digest.sha1), digest.size),
     ).fetchone()
     return None if row is None or row[0] is None else EbookId(row[0])
 
 
 def forget_hash(db: sqlite3.Connection, digest: Digest) -> None:
     """The server no longer has these bytes."""
-    db.execute("DELETE FROM hashes WHERE sha1 = ? AND size = ?", (bytes.fromhex(digest.sha1), digest.size))
+    db.execute(
+        "DELETE FROM hashes WHERE sha1 = ? AND size = ?",
+        (bytes.fromhex(digest.sha1), digest.size),
+    )
 
 
 def name_id(db: sqlite3.Connection, kind: str, name: str) -> int | None:
     """The server's id of an author or a series, when the ledger knows it."""
-    row = db.execute("SELECT server_id FROM names WHERE kind = ? AND name = ?", (kind, name)).fetchone()
+    row = db.execute(
+        "SELECT server_id FROM names WHERE kind = ? AND name = ?", (kind, name)
+    ).fetchone()
     return None if row is None else int(row[0])
 
 
@@ -83,13 +99,17 @@ def claim(
     alive: Alive,
     settle: timedelta,
 ) -> bool:
-    """Claims bytes or a name for one book; returns True when the claim was never held by a process that died.
+    """Claims bytes or a name for one book; returns True when the claim was never held
+    by a process that died.
 
-    Raises PutAside while somebody else holds it: a live process until it lets go, a dead one for another book until
-    `settle` has passed since its last request, which may still be running on the server.
-    """
+    Raises PutAside while somebody else holds it: a live process until it lets go, a
+    dead one for another book until `settle` has passed since its last request, which
+    may still be running on the server."""
     now = clock()
-    row = db.execute("SELECT owner, book_id, since FROM claims WHERE kind = ? AND name = ?", (kind, name)).fetchone()
+    row = db.execute(
+        "SELECT owner, book_id, since FROM claims WHERE kind = ? AND name = ?",
+        (kind, name),
+    ).fetchone()
     if row is None:
         db.execute(
             "INSERT INTO claims (kind, name, owner, book_id, since) VALUES (?, ?, ?, ?, ?)",
@@ -111,9 +131,15 @@ def claim(
     return False
 
 
-def touch(db: sqlite3.Connection, owner: str, book_id: BookId, clock: SteadyClock) -> None:
-    """A request about this book leaves now: its claims may not be taken over before that has settled."""
-    db.execute("UPDATE claims SET since = ? WHERE book_id = ? AND owner = ?", (clock.stamp(clock()), book_id, owner))
+def touch(
+    db: sqlite3.Connection, owner: str, book_id: BookId, clock: SteadyClock
+) -> None:
+    """A request about this book leaves now: its claims may not be taken over before
+    that has settled."""
+    db.execute(
+        "UPDATE claims SET since = ? WHERE book_id = ? AND owner = ?",
+        (clock.stamp(clock()), book_id, owner),
+    )
 
 
 def release(db: sqlite3.Connection, kind: str, name: str) -> None:

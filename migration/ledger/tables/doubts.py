@@ -1,8 +1,9 @@
-"""What the ledger believes of the server, and what becomes of it when the server has lost files it had.
+"""What the ledger believes of the server, and what becomes of it when the server has
+lost files it had.
 
-Every worker begins with a question about a few settled files. When one is missing the server was restored from a
-backup, or another one stands at its address: then nothing that was known about it counts any more until it is asked.
-"""
+Every worker begins with a question about a few settled files. When one is missing the
+server was restored from a backup, or another one stands at its address: then nothing
+that was known about it counts any more until it is asked."""
 
 import random
 import sqlite3
@@ -31,22 +32,28 @@ class Doubts:
         self._database = database
 
     def verdict(self, pass_id: int) -> bool | None:
-        """Has the server lost files, as far as this pass has asked? None: nobody has asked yet."""
+        """Has the server lost files, as far as this pass has asked? None: nobody has
+        asked yet."""
         with self._database.reading() as db:
-            row = db.execute("SELECT value FROM meta WHERE key = ?", (_NOTE,)).fetchone()
+            row = db.execute(
+                "SELECT value FROM meta WHERE key = ?", (_NOTE,)
+            ).fetchone()
         known, _, word = str(row[0]).partition(" ") if row else ("", "", "")
         return word == "lost" if known == str(pass_id) else None
 
     def sample(self, count: int) -> list[Settled]:
         """At most so many settled files at random, each once."""
         with self._database.reading() as db:
-            ends = db.execute("SELECT (SELECT MIN(book_id) FROM files), (SELECT MAX(book_id) FROM files)").fetchone()
+            ends = db.execute(
+                "SELECT (SELECT MIN(book_id) FROM files), (SELECT MAX(book_id) FROM files)"
+            ).fetchone()
             found: dict[FileId, Digest] = {}
             for _ in range(2 * count if ends[0] is not None else 0):
                 # From a book number drawn at random on: the table is not read through.
                 first = random.randint(ends[0], ends[1])  # noqa: S311 - no secret
                 row = db.execute(
-                    f"SELECT book_id, format, sha1, size FROM files WHERE book_id BETWEEN ? AND ? AND {_SETTLED}"  # noqa: S608 - ours
+                    "SELECT book_id, format, sha1, size FROM files WHERE book_id "  # noqa: S608
+                    f"BETWEEN ? AND ? AND {_SETTLED}"
                     " ORDER BY book_id LIMIT 1 OFFSET ?",
                     (first, first + WINDOW, random.randint(0, 1)),  # noqa: S311 - no secret
                 ).fetchone()
@@ -56,15 +63,19 @@ class Doubts:
         return list(found.items())
 
     def record(self, pass_id: int, *, lost: bool) -> None:
-        """What the questions of a process have shown; once the server has lost files that stays so for the pass.
+        """What the questions of a process have shown; once the server has lost files
+        that stays so for the pass.
 
-        Ranges of the pass that are closed already are opened again: their files may be lost as well.
-        """
+        Ranges of the pass that are closed already are opened again: their files may be
+        lost as well."""
         if self.verdict(pass_id):
             return
         with self._database.transaction() as db:
             word = "lost" if lost else "there"
-            db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (_NOTE, f"{pass_id} {word}"))
+            db.execute(
+                "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
+                (_NOTE, f"{pass_id} {word}"),
+            )
             if lost:
                 # Ids of names may be those of others there by now.
                 for statement in ("DELETE FROM hashes", "DELETE FROM names"):
@@ -73,15 +84,21 @@ class Doubts:
                 passes.reopen_ranges(db, pass_id)
 
     def believed(self, pass_id: int, first: int, last: int) -> list[Settled]:
-        """The settled files of a range that nobody has seen on the server since it is known to have lost some."""
+        """The settled files of a range that nobody has seen on the server since it is
+        known to have lost some."""
         with self._database.reading() as db:
             rows = db.execute(
-                f"SELECT book_id, format, sha1, size FROM files WHERE book_id BETWEEN ? AND ? AND pass_id <= ?"  # noqa: S608 - ours
+                "SELECT book_id, format, sha1, size FROM files WHERE book_id "  # noqa: S608
+                "BETWEEN ? AND ? AND pass_id <= ?"
                 f" AND {_SETTLED}",
                 (first, last, pass_id),
             ).fetchall()
             files = [_settled(row) for row in rows]
-            return [(file, digest) for file, digest in files if not claims.is_known(db, digest)]
+            return [
+                (file, digest)
+                for file, digest in files
+                if not claims.is_known(db, digest)
+            ]
 
     def forget(self, pass_id: int, lost: Sequence[Settled]) -> None:
         """The server no longer has these: they are pending again."""
@@ -95,7 +112,9 @@ class Doubts:
         """How many files this pass found that the server has lost."""
         with self._database.reading() as db:
             row = db.execute(
-                "SELECT COALESCE(SUM(n), 0) FROM tallies WHERE pass_id = ? AND kind = 'lost by the server'", (pass_id,)
+                "SELECT COALESCE(SUM(n), 0) FROM tallies WHERE pass_id = ? AND kind "
+                "= 'lost by the server'",
+                (pass_id,),
             ).fetchone()
         return int(row[0])
 
@@ -103,20 +122,28 @@ class Doubts:
         """Has the ledger the server's receipt for a file of this book in this ebook?"""
         with self._database.reading() as db:
             row = db.execute(
-                "SELECT EXISTS (SELECT 1 FROM files JOIN hashes USING (sha1, size) WHERE files.book_id = ?"
+                "SELECT EXISTS (SELECT 1 FROM files JOIN hashes USING (sha1, size) "
+                "WHERE files.book_id = ?"
                 " AND source_id IS NOT NULL AND outcome = 'uploaded' AND hashes.ebook_id = ?)",
                 (book_id, ebook_id),
             ).fetchone()
         return bool(row[0])
 
     def sources(self, book_id: BookId) -> frozenset[tuple[int, str, int]]:
-        """The sources that were made on the server for a book: id, format as the server writes it, size."""
+        """The sources that were made on the server for a book: id, format as the server
+        writes it, size."""
         with self._database.reading() as db:
             rows = db.execute(
-                "SELECT source_id, format, size FROM files WHERE book_id = ? AND source_id IS NOT NULL", (book_id,)
+                "SELECT source_id, format, size FROM files WHERE book_id = ? AND "
+                "source_id IS NOT NULL",
+                (book_id,),
             ).fetchall()
-        return frozenset((row["source_id"], row["format"].lower(), row["size"]) for row in rows)
+        return frozenset(
+            (row["source_id"], row["format"].lower(), row["size"]) for row in rows
+        )
 
 
 def _settled(row: sqlite3.Row) -> Settled:
-    return FileId(BookId(row["book_id"]), row["format"]), Digest(row["sha1"].hex(), row["size"])
+    return FileId(BookId(row["book_id"]), row["format"]), Digest(
+        row["sha1"].hex(), row["size"]
+    )

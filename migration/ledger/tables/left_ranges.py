@@ -1,4 +1,5 @@
-"""Ranges that a worker gives up: some of their files stay pending in this run, and the pass stays open for them."""
+"""Ranges that a worker gives up: some of their files stay pending in this run, and the
+pass stays open for them."""
 
 from collections.abc import Callable, Set
 
@@ -8,9 +9,12 @@ from migration.ledger.tables.passes import Range
 
 
 class LeftRanges:
-    """What one process has given up; safe to use from several threads. Others, and the next start, may take it."""
+    """What one process has given up; safe to use from several threads. Others, and the
+    next start, may take it."""
 
-    def __init__(self, database: LedgerDatabase, owner: str, alive: Callable[[str], bool]) -> None:
+    def __init__(
+        self, database: LedgerDatabase, owner: str, alive: Callable[[str], bool]
+    ) -> None:
         """`alive` tells whether the process with an owner string lives."""
         self._database = database
         self._owner = owner
@@ -18,7 +22,8 @@ class LeftRanges:
         self._given_up: set[tuple[int, int]] = set()
 
     def give_up(self, owned: Range) -> None:
-        """Releases a range with files that stay pending; this process does not take it again."""
+        """Releases a range with files that stay pending; this process does not take it
+        again."""
         with self._database.transaction(durable=False) as db:
             passes.release(db, owned, self._owner)
             self._given_up.add((owned.pass_id, owned.first))
@@ -28,7 +33,8 @@ class LeftRanges:
         return {first for of_pass, first in self._given_up if of_pass == pass_id}
 
     def are_all(self, pass_id: int) -> bool:
-        """Is nothing open in the pass but ranges that this process has given up and nobody holds?
+        """Is nothing open in the pass but ranges that this process has given up and
+        nobody holds?
 
         Then waiting leads to nothing.
         """
@@ -38,5 +44,7 @@ class LeftRanges:
         if not still_open or claimed_to < highest_id:
             return False
         given_up = self.firsts(pass_id)
-        held = any(owner is not None and self._alive(owner) for _first, owner in still_open)
+        held = any(
+            owner is not None and self._alive(owner) for _first, owner in still_open
+        )
         return not held and all(first in given_up for first, _owner in still_open)

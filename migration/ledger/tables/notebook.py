@@ -1,4 +1,5 @@
-"""What the ledger keeps of all that is left out though nothing fails: notices, and who holds what was there."""
+"""What the ledger keeps of all that is left out though nothing fails: notices, and who
+holds what was there."""
 
 from collections.abc import Collection, Iterable, Sequence
 
@@ -15,15 +16,23 @@ class Notebook:
     def __init__(self, database: LedgerDatabase) -> None:
         self._database = database
 
-    # -- notices -------------------------------------------------------------------------------------------------
+    # -- notices -----------------------------------------------------------------------
 
-    def notice_range(self, owned: Range, listed: Collection[BookId], found: Sequence[Notice]) -> list[Notice]:
-        """Enters what the listing of a range shows; returns what has not been said in this pass."""
+    def notice_range(
+        self, owned: Range, listed: Collection[BookId], found: Sequence[Notice]
+    ) -> list[Notice]:
+        """Enters what the listing of a range shows; returns what has not been said in
+        this pass."""
         with self._database.transaction(durable=False) as db:
-            return notices.settle_range(db, owned.pass_id, owned.first, owned.last, listed, found)
+            return notices.settle_range(
+                db, owned.pass_id, owned.first, owned.last, listed, found
+            )
 
-    def notice_book(self, pass_id: int, book_id: BookId, found: Sequence[Notice]) -> list[Notice]:
-        """Enters what working on a book has shown, forgets what it showed before; returns the new."""
+    def notice_book(
+        self, pass_id: int, book_id: BookId, found: Sequence[Notice]
+    ) -> list[Notice]:
+        """Enters what working on a book has shown, forgets what it showed before;
+        returns the new."""
         with self._database.transaction(durable=False) as db:
             return notices.settle_book(db, pass_id, book_id, found)
 
@@ -33,19 +42,23 @@ class Notebook:
             return notices.of_kind(db, first, last, kind)
 
     def recorded(self, book_id: BookId) -> frozenset[str]:
-        """The lines of not_carried.jsonl that are known to be written for a book, as their hashes."""
+        """The lines of not_carried.jsonl that are known to be written for a book, as
+        their hashes."""
         with self._database.reading() as db:
-            return frozenset(row["record"] for row in notices.of(db, book_id) if row["record"])
+            return frozenset(
+                row["record"] for row in notices.of(db, book_id) if row["record"]
+            )
 
     def count_fields(self, pass_id: int, fields: Iterable[str]) -> None:
         """One more book of which these fields are not carried."""
         with self._database.transaction(durable=False) as db:
             passes.tally(db, pass_id, "not_carried", dict.fromkeys(fields, 1))
 
-    # -- who holds what ------------------------------------------------------------------------------------------
+    # -- who holds what ----------------------------------------------------------------
 
     def hold(self, digest: Digest, ebook_id: EbookId) -> None:
-        """Remembers which ebook holds these bytes, which the server is known to have."""
+        """Remembers which ebook holds these bytes, which the server is known to
+        have."""
         with self._database.transaction(durable=False) as db:
             claims.hold(db, digest, ebook_id)
 
@@ -55,7 +68,8 @@ class Notebook:
             return claims.held_by(db, digest)
 
     def files_elsewhere(self, book_id: BookId) -> list[tuple[str, Digest]]:
-        """The files of a book that the server had already: format and identity of each."""
+        """The files of a book that the server had already: format and identity of
+        each."""
         with self._database.reading() as db:
             rows = db.execute(
                 "SELECT format, sha1, size FROM files WHERE book_id = ? AND outcome = 'duplicate'"

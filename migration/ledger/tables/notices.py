@@ -1,11 +1,13 @@
-"""What is left out, or taken otherwise than Calibre records it, though no file fails for it.
+"""What is left out, or taken otherwise than Calibre records it, though no file fails
+for it.
 
-Each is kept in the ledger until it is so no longer, and counted in every pass: in the log when it is found, in the
-summary, in the report. What a listing shows is found again by each pass; what only working on a book shows stands
-until the book is worked on again.
+Each is kept in the ledger until it is so no longer, and counted in every pass: in the
+log when it is found, in the summary, in the report. What a listing shows is found again
+by each pass; what only working on a book shows stands until the book is worked on
+again.
 
-Pure decisions, and functions over an open transaction of the ledger that carry them out.
-"""
+Pure decisions, and functions over an open transaction of the ledger that carry them
+out."""
 
 import sqlite3
 from collections import Counter
@@ -42,7 +44,9 @@ LISTED = frozenset({Kind.ADOPTED, Kind.CONFLICTED, Kind.AMBIGUOUS, Kind.WITHOUT_
 #: What somebody should look at.
 WARNINGS = frozenset({Kind.CONFLICTED, Kind.COVER_MISSING, Kind.COVER_REFUSED})
 #: What has its metadata in not_carried.jsonl.
-RECORDED = frozenset({Kind.WITHOUT_FILES, Kind.THERE_ALREADY, Kind.COVER_REFUSED, Kind.DATA_FILES})
+RECORDED = frozenset(
+    {Kind.WITHOUT_FILES, Kind.THERE_ALREADY, Kind.COVER_REFUSED, Kind.DATA_FILES}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +64,23 @@ class Notice:
 
     def __str__(self) -> str:
         """For the log."""
-        return f"Book {self.book_id}{f'/{self.format}' if self.format else ''}: {self.kind}: {self.message}"
+        return (
+            f"Book {self.book_id}{f'/{self.format}' if self.format else ''}: "
+            f"{self.kind}: {self.message}"
+        )
 
 
-# -- what there is to be said --------------------------------------------------------------------------------------
+# -- what there is to be said ----------------------------------------------------------
 
 
 def of_files(files: Iterable[BookFile]) -> list[Notice]:
     """The files that were not found as they are recorded."""
     return [
-        Notice(file.id.book_id, _kind(file), for_log(file.note, LONGEST), file.id.format) for file in files if file.note
+        Notice(
+            file.id.book_id, _kind(file), for_log(file.note, LONGEST), file.id.format
+        )
+        for file in files
+        if file.note
     ]
 
 
@@ -80,23 +91,38 @@ def _kind(file: BookFile) -> Kind:
 
 
 def without_files(book: Book, record: str) -> Notice:
-    """A book that is only metadata; `record` is that of its line in not_carried.jsonl."""
+    """A book that is only metadata; `record` is that of its line in
+    not_carried.jsonl."""
     title = for_log(book.title, 120)
-    return Notice(book.id, Kind.WITHOUT_FILES, f"{title!r} has no file; its metadata is not carried", record=record)
+    return Notice(
+        book.id,
+        Kind.WITHOUT_FILES,
+        f"{title!r} has no file; its metadata is not carried",
+        record=record,
+    )
 
 
 def there_already(book_id: BookId, holder: EbookId | None, record: str) -> Notice:
     """A book whose files are all in an ebook that is not its own."""
-    where = f"ebook {holder}" if holder is not None else "an ebook that was not found by its title"
-    message = f"its files are on the server already, in {where}; its metadata is not carried"
+    where = (
+        f"ebook {holder}"
+        if holder is not None
+        else "an ebook that was not found by its title"
+    )
+    message = (
+        f"its files are on the server already, in {where}; its metadata is not carried"
+    )
     return Notice(book_id, Kind.THERE_ALREADY, message, record=record)
 
 
 def of_book(book: Book, no_cover: Rejected | None) -> list[Notice]:
-    """What of a book that was worked on is left out; `no_cover` is why its cover was not carried."""
+    """What of a book that was worked on is left out; `no_cover` is why its cover was
+    not carried."""
     found = []
     if book.cover_problem is not None:
-        found.append(Notice(book.id, Kind.COVER_MISSING, book.cover_problem.message[:LONGEST]))
+        found.append(
+            Notice(book.id, Kind.COVER_MISSING, book.cover_problem.message[:LONGEST])
+        )
     if no_cover is not None:
         servers = isinstance(no_cover, RefusedByServer | TooBig)
         kind = Kind.COVER_REFUSED if servers else Kind.COVER_MISSING
@@ -109,33 +135,50 @@ def of_book(book: Book, no_cover: Rejected | None) -> list[Notice]:
     return found
 
 
-# -- in the ledger ---------------------------------------------------------------------------------------------------
+# -- in the ledger ---------------------------------------------------------------------
 
 
 def settle_range(
-    db: sqlite3.Connection, pass_id: int, first: int, last: int, listed: Collection[BookId], found: Sequence[Notice]
+    db: sqlite3.Connection,
+    pass_id: int,
+    first: int,
+    last: int,
+    listed: Collection[BookId],
+    found: Sequence[Notice],
 ) -> list[Notice]:
-    """Enters what the listing of a range shows; returns what this pass has not said yet.
+    """Enters what the listing of a range shows; returns what this pass has not said
+    yet.
 
-    What the listing shows no longer, or of books that are not `listed` any more, is forgotten; the rest stands.
-    """
+    What the listing shows no longer, or of books that are not `listed` any more, is
+    forgotten; the rest stands."""
     rows = db.execute(
-        "SELECT book_id, kind, format, pass_id, message, record FROM notices WHERE book_id BETWEEN ? AND ?",
+        "SELECT book_id, kind, format, pass_id, message, record FROM notices WHERE "
+        "book_id BETWEEN ? AND ?",
         (first, last),
     ).fetchall()
     if not rows and not found:
         return []
-    said = {_key(notice) for row in rows if row["pass_id"] == pass_id and (notice := from_row(row)) in found}
+    said = {
+        _key(notice)
+        for row in rows
+        if row["pass_id"] == pass_id and (notice := from_row(row)) in found
+    }
     shown = {_key(notice) for notice in found}
     gone = [row for row in rows if _is_gone(row, listed, shown)]
-    stands = [row for row in rows if row not in gone and row["kind"] not in LISTED and row["pass_id"] != pass_id]
+    stands = [
+        row
+        for row in rows
+        if row not in gone and row["kind"] not in LISTED and row["pass_id"] != pass_id
+    ]
     _forget(db, pass_id, gone)
     _write(db, pass_id, [from_row(row) for row in stands], {})
     _write(db, pass_id, found, {_key(from_row(row)): row["pass_id"] for row in rows})
     return [notice for notice in found if _key(notice) not in said]
 
 
-def settle_book(db: sqlite3.Connection, pass_id: int, book_id: BookId, found: Sequence[Notice]) -> list[Notice]:
+def settle_book(
+    db: sqlite3.Connection, pass_id: int, book_id: BookId, found: Sequence[Notice]
+) -> list[Notice]:
     """Replaces what working on a book has shown before; returns what is new."""
     rows = [row for row in of(db, book_id) if row["kind"] not in LISTED]
     shown = {_key(notice) for notice in found}
@@ -152,15 +195,22 @@ def of(db: sqlite3.Connection, book_id: BookId) -> list[sqlite3.Row]:
     return db.execute("SELECT * FROM notices WHERE book_id = ?", (book_id,)).fetchall()
 
 
-def of_kind(db: sqlite3.Connection, first: int, last: int, kind: Kind) -> dict[BookId, Notice]:
+def of_kind(
+    db: sqlite3.Connection, first: int, last: int, kind: Kind
+) -> dict[BookId, Notice]:
     """The notices of a kind in a range of books."""
     rows = db.execute(
-        "SELECT * FROM notices WHERE book_id BETWEEN ? AND ? AND kind = ?", (first, last, kind)
+        "SELECT * FROM notices WHERE book_id BETWEEN ? AND ? AND kind = ?",
+        (first, last, kind),
     ).fetchall()
     return {BookId(row["book_id"]): from_row(row) for row in rows}
 
 
-def _is_gone(row: sqlite3.Row, listed: Collection[BookId], shown: Collection[tuple[int, str, str]]) -> bool:
+def _is_gone(
+    row: sqlite3.Row,
+    listed: Collection[BookId],
+    shown: Collection[tuple[int, str, str]],
+) -> bool:
     if row["book_id"] not in listed:
         return True
     return row["kind"] in LISTED and _key(from_row(row)) not in shown
@@ -168,19 +218,31 @@ def _is_gone(row: sqlite3.Row, listed: Collection[BookId], shown: Collection[tup
 
 def _forget(db: sqlite3.Connection, pass_id: int, rows: Sequence[sqlite3.Row]) -> None:
     keys = [(row["book_id"], row["kind"], row["format"]) for row in rows]
-    db.executemany("DELETE FROM notices WHERE book_id = ? AND kind = ? AND format = ?", keys)
+    db.executemany(
+        "DELETE FROM notices WHERE book_id = ? AND kind = ? AND format = ?", keys
+    )
     counted = Counter(row["kind"] for row in rows if row["pass_id"] == pass_id)
     passes.tally(db, pass_id, TALLY, {kind: -n for kind, n in counted.items()})
 
 
 def _write(
-    db: sqlite3.Connection, pass_id: int, found: Iterable[Notice], before: Mapping[tuple[int, str, str], int]
+    db: sqlite3.Connection,
+    pass_id: int,
+    found: Iterable[Notice],
+    before: Mapping[tuple[int, str, str], int],
 ) -> None:
-    """Writes notices of this pass; `before` says in which pass each was seen last, so that none is counted twice."""
-    new = Counter(notice.kind.value for notice in found if before.get(_key(notice)) != pass_id)
+    """Writes notices of this pass; `before` says in which pass each was seen last, so
+    that none is counted twice."""
+    new = Counter(
+        notice.kind.value for notice in found if before.get(_key(notice)) != pass_id
+    )
     db.executemany(
-        "INSERT OR REPLACE INTO notices (book_id, kind, format, pass_id, message, record) VALUES (?, ?, ?, ?, ?, ?)",
-        [(note.book_id, note.kind, note.format, pass_id, note.message, note.record) for note in found],
+        "INSERT OR REPLACE INTO notices (book_id, kind, format, pass_id, message, "
+        "record) VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (note.book_id, note.kind, note.format, pass_id, note.message, note.record)
+            for note in found
+        ],
     )
     passes.tally(db, pass_id, TALLY, new)
 
@@ -191,10 +253,20 @@ def _key(notice: Notice) -> tuple[int, str, str]:
 
 def from_row(row: sqlite3.Row) -> Notice:
     """A notice as its row has it."""
-    return Notice(BookId(row["book_id"]), Kind(row["kind"]), row["message"], row["format"], row["record"])
+    return Notice(
+        BookId(row["book_id"]),
+        Kind(row["kind"]),
+        row["message"],
+        row["format"],
+        row["record"],
+    )
 
 
 def sentence(kind: str, n: int) -> str:
     """One line of a pass's end in the log: how many, and where the details are."""
-    where = "not_carried.jsonl and the report" if kind in RECORDED else "the workers' logs and the report"
+    where = (
+        "not_carried.jsonl and the report"
+        if kind in RECORDED
+        else "the workers' logs and the report"
+    )
     return f"{n} × {kind} (which: {where})"

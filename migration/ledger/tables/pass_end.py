@@ -1,9 +1,10 @@
-"""The end of a pass in the ledger: who takes the last look at the server, and what it found that nobody could mend.
+"""The end of a pass in the ledger: who takes the last look at the server, and what it
+found that nobody could mend.
 
-A pass that asked the server for an ebook is closed only after such a look (`migration/checks/last_look.py`).
-One process takes it; when that process dies another one takes it anew, for whatever a look does can be
-done twice. What stands on the server and should not is kept from pass to pass until a look finds it gone.
-"""
+A pass that asked the server for an ebook is closed only after such a look
+(`migration/checks/last_look.py`). One process takes it; when that process dies another
+one takes it anew, for whatever a look does can be done twice. What stands on the server
+and should not is kept from pass to pass until a look finds it gone."""
 
 import sqlite3
 from collections.abc import Callable, Iterable
@@ -21,7 +22,8 @@ UNSEEN = "not looked through"
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something on the server that should not be there. `kind` is the stable word of the summary and docs/errors.md.
+    """Something on the server that should not be there. `kind` is the stable word of
+    the summary and docs/errors.md.
 
     `book_id` and `ebook_id` are 0 where no book or ebook in particular is meant.
     """
@@ -36,10 +38,10 @@ class Difference:
 class Look:
     """One last look at the server, by this process alone.
 
-    Ebooks newer than `newest_before` (an id) may be this pass's; `first_made` is the first one the ledger knows of,
-    None when it knows none. `number` counts from 0 the looks of this pass that set something right; `standing` is
-    what an earlier pass left.
-    """
+    Ebooks newer than `newest_before` (an id) may be this pass's; `first_made` is the
+    first one the ledger knows of, None when it knows none. `number` counts from 0 the
+    looks of this pass that set something right; `standing` is what an earlier pass
+    left."""
 
     pass_id: int
     newest_before: EbookId
@@ -49,9 +51,16 @@ class Look:
 
 
 class PassEnd:
-    """What is left to do when every range of a pass is closed; safe to use from several threads."""
+    """What is left to do when every range of a pass is closed; safe to use from several
+    threads."""
 
-    def __init__(self, database: LedgerDatabase, owner: str, clock: SteadyClock, alive: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        database: LedgerDatabase,
+        owner: str,
+        clock: SteadyClock,
+        alive: Callable[[str], bool],
+    ) -> None:
         """`alive` tells whether the process with an owner string lives."""
         self._database = database
         self._owner = owner
@@ -59,25 +68,31 @@ class PassEnd:
         self._alive = alive
 
     def knows_its_start(self, pass_id: int) -> bool:
-        """Is it recorded where the server's list of ebooks ended when the pass began?"""
+        """Is it recorded where the server's list of ebooks ended when the pass
+        began?"""
         with self._database.reading() as db:
-            row = db.execute("SELECT newest_before FROM passes WHERE id = ?", (pass_id,)).fetchone()
+            row = db.execute(
+                "SELECT newest_before FROM passes WHERE id = ?", (pass_id,)
+            ).fetchone()
         return row is None or row[0] is not None
 
     def record_start(self, pass_id: int, newest: EbookId, *, rebuilt: bool) -> None:
-        """Records the server's newest ebook (0: it has none) before this process asks for one; the first word stays.
+        """Records the server's newest ebook (0: it has none) before this process asks
+        for one; the first word stays.
 
-        After an earlier pass that could not look, its start is kept. `rebuilt`: the ledger was lost, so any ebook of
-        the server may be one of ours that nobody knows of, and a look is due whatever this pass does.
-        """
+        After an earlier pass that could not look, its start is kept. `rebuilt`: the
+        ledger was lost, so any ebook of the server may be one of ours that nobody knows
+        of, and a look is due whatever this pass does."""
         with self._database.transaction() as db:
             unseen = db.execute(
-                "SELECT MIN(newest_before) FROM passes WHERE id IN (SELECT pass_id FROM differences WHERE kind = ?)",
+                "SELECT MIN(newest_before) FROM passes WHERE id IN (SELECT pass_id "
+                "FROM differences WHERE kind = ?)",
                 (UNSEEN,),
             ).fetchone()[0]
             start = 0 if rebuilt else newest if unseen is None else min(newest, unseen)
             db.execute(
-                "UPDATE passes SET newest_before = ?, creates = creates + ? WHERE id = ? AND newest_before IS NULL",
+                "UPDATE passes SET newest_before = ?, creates = creates + ? WHERE id "
+                "= ? AND newest_before IS NULL",
                 (start, int(rebuilt), pass_id),
             )
 
@@ -87,19 +102,33 @@ class PassEnd:
             return passes.is_walked(db, pass_id)
 
     def take(self, pass_id: int) -> Look | None:
-        """The look, for this process; None when it is not due or a process that lives is at it."""
+        """The look, for this process; None when it is not due or a process that lives
+        is at it."""
         with self._database.transaction() as db:
             if not passes.is_walked(db, pass_id):
                 return None
-            row = db.execute("SELECT looker, looks, newest_before FROM passes WHERE id = ?", (pass_id,)).fetchone()
+            row = db.execute(
+                "SELECT looker, looks, newest_before FROM passes WHERE id = ?",
+                (pass_id,),
+            ).fetchone()
             if row["looker"] not in (None, self._owner) and self._alive(row["looker"]):
                 return None
-            db.execute("UPDATE passes SET looker = ? WHERE id = ?", (self._owner, pass_id))
+            db.execute(
+                "UPDATE passes SET looker = ? WHERE id = ?", (self._owner, pass_id)
+            )
             start = EbookId(row["newest_before"] or 0)
-            first = db.execute("SELECT MIN(ebook_id) FROM books WHERE ebook_id > ?", (start,)).fetchone()[0]
-            standing = db.execute("SELECT * FROM differences ORDER BY ebook_id, book_id").fetchall()
+            first = db.execute(
+                "SELECT MIN(ebook_id) FROM books WHERE ebook_id > ?", (start,)
+            ).fetchone()[0]
+            standing = db.execute(
+                "SELECT * FROM differences ORDER BY ebook_id, book_id"
+            ).fetchall()
         return Look(
-            pass_id, start, None if first is None else EbookId(first), row["looks"], tuple(map(_difference, standing))
+            pass_id,
+            start,
+            None if first is None else EbookId(first),
+            row["looks"],
+            tuple(map(_difference, standing)),
         )
 
     def arrived(self, book_id: BookId) -> bool:
@@ -107,17 +136,20 @@ class PassEnd:
         with self._database.reading() as db:
             return bool(
                 db.execute(
-                    "SELECT EXISTS (SELECT 1 FROM files WHERE book_id = ? AND source_id IS NOT NULL AND outcome IN"
+                    "SELECT EXISTS (SELECT 1 FROM files WHERE book_id = ? AND "
+                    "source_id IS NOT NULL AND outcome IN"
                     " ('uploaded', 'duplicate'))",
                     (book_id,),
                 ).fetchone()[0]
             )
 
     def reopen(self, look: Look, book_id: BookId, state: books.BookState) -> bool:
-        """Gives a book back to the workers, with what is to be done; False when this pass has no range with it."""
+        """Gives a book back to the workers, with what is to be done; False when this
+        pass has no range with it."""
         with self._database.transaction() as db:
             opened = db.execute(
-                "UPDATE ranges SET closed_at = NULL, owner = NULL WHERE pass_id = ? AND ? BETWEEN first_id AND last_id",
+                "UPDATE ranges SET closed_at = NULL, owner = NULL WHERE pass_id = ? "
+                "AND ? BETWEEN first_id AND last_id",
                 (look.pass_id, book_id),
             ).rowcount
             if opened:
@@ -125,7 +157,8 @@ class PassEnd:
             return bool(opened)
 
     def again(self, look: Look) -> None:
-        """The look set something right: another one follows when the books given back are through."""
+        """The look set something right: another one follows when the books given back
+        are through."""
         with self._database.transaction() as db:
             db.execute(
                 "UPDATE passes SET looks = looks + 1, looker = NULL WHERE id = ? AND looker = ?",
@@ -133,19 +166,28 @@ class PassEnd:
             )
 
     def close(self, look: Look, differences: Iterable[Difference]) -> bool:
-        """Closes the pass with all that stands; False when the look was taken over or a book came back meanwhile."""
+        """Closes the pass with all that stands; False when the look was taken over or a
+        book came back meanwhile."""
         with self._database.transaction() as db:
-            row = db.execute("SELECT looker FROM passes WHERE id = ?", (look.pass_id,)).fetchone()
+            row = db.execute(
+                "SELECT looker FROM passes WHERE id = ?", (look.pass_id,)
+            ).fetchone()
             if row["looker"] != self._owner or not passes.is_walked(db, look.pass_id):
                 return False
             db.execute("DELETE FROM differences")
             db.executemany(
-                "INSERT OR REPLACE INTO differences (ebook_id, book_id, kind, message, pass_id) VALUES (?, ?, ?, ?, ?)",
-                [(one.ebook_id, one.book_id, one.kind, one.message, look.pass_id) for one in differences],
+                "INSERT OR REPLACE INTO differences (ebook_id, book_id, kind, "
+                "message, pass_id) VALUES (?, ?, ?, ?, ?)",
+                [
+                    (one.ebook_id, one.book_id, one.kind, one.message, look.pass_id)
+                    for one in differences
+                ],
             )
             passes.close(db, look.pass_id, utc_now().isoformat())
             return True
 
 
 def _difference(row: sqlite3.Row) -> Difference:
-    return Difference(row["kind"], row["message"], BookId(row["book_id"]), EbookId(row["ebook_id"]))
+    return Difference(
+        row["kind"], row["message"], BookId(row["book_id"]), EbookId(row["ebook_id"])
+    )

@@ -1,4 +1,5 @@
-"""Passes over the library and the ranges of book ids they consist of; the counters and small tallies of a pass.
+"""Passes over the library and the ranges of book ids they consist of; the counters and
+small tallies of a pass.
 
 Functions over an open transaction of the ledger; only `ledger` calls them.
 """
@@ -11,7 +12,8 @@ from migration.errors import Superseded
 from migration.ledger.tables import books
 from migration.model import BookId, FileId, Outcome
 
-#: Failed files, told so that SQLite sees that the index of unfinished files has them: it compares the words.
+#: Failed files, told so that SQLite sees that the index of unfinished files has them:
+#: it compares the words.
 FAILED = "outcome IN ('failed', 'pending') AND outcome = 'failed'"
 
 
@@ -19,8 +21,8 @@ FAILED = "outcome IN ('failed', 'pending') AND outcome = 'failed'"
 class Range:
     """A range of book ids of one pass, both ends included, owned by this process.
 
-    `once_more`: a repaired script tries it, on which files may be tried again that no other would take up.
-    """
+    `once_more`: a repaired script tries it, on which files may be tried again that no
+    other would take up."""
 
     pass_id: int
     first: int
@@ -36,33 +38,45 @@ def open_pass(db: sqlite3.Connection) -> int | None:
 
 
 def begin(db: sqlite3.Connection, highest_id: int, now: str, listed: int | None) -> int:
-    """Opens a pass up to `highest_id`; `listed` is how many files the library has now, None when nobody counted."""
+    """Opens a pass up to `highest_id`; `listed` is how many files the library has now,
+    None when nobody counted."""
     cursor = db.execute(
-        "INSERT INTO passes (opened_at, highest_id, listed) VALUES (?, ?, ?)", (now, max(highest_id, 0), listed)
+        "INSERT INTO passes (opened_at, highest_id, listed) VALUES (?, ?, ?)",
+        (now, max(highest_id, 0), listed),
     )
     return int(cursor.lastrowid or 0)
 
 
 def count_late(db: sqlite3.Connection, pass_id: int, listed: int | None) -> None:
     """The total of a pass that was opened without one."""
-    db.execute("UPDATE passes SET listed = ? WHERE id = ? AND listed IS NULL", (listed, pass_id))
+    db.execute(
+        "UPDATE passes SET listed = ? WHERE id = ? AND listed IS NULL",
+        (listed, pass_id),
+    )
 
 
 def claimed_to(db: sqlite3.Connection, pass_id: int) -> tuple[int, int]:
     """Up to which book id ranges were claimed, and the highest id of the pass."""
-    row = db.execute("SELECT claimed_to, highest_id FROM passes WHERE id = ?", (pass_id,)).fetchone()
+    row = db.execute(
+        "SELECT claimed_to, highest_id FROM passes WHERE id = ?", (pass_id,)
+    ).fetchone()
     return int(row[0]), int(row[1])
 
 
-def claim_new(db: sqlite3.Connection, pass_id: int, after: int, last: int, owner: str) -> Range | None:
-    """Claims the books after `after` up to `last`; None when somebody else was faster."""
+def claim_new(
+    db: sqlite3.Connection, pass_id: int, after: int, last: int, owner: str
+) -> Range | None:
+    """Claims the books after `after` up to `last`; None when somebody else was
+    faster."""
     moved = db.execute(
-        "UPDATE passes SET claimed_to = ? WHERE id = ? AND claimed_to = ?", (last, pass_id, after)
+        "UPDATE passes SET claimed_to = ? WHERE id = ? AND claimed_to = ?",
+        (last, pass_id, after),
     ).rowcount
     if not moved:
         return None
     db.execute(
-        "INSERT INTO ranges (pass_id, first_id, last_id, owner) VALUES (?, ?, ?, ?)", (pass_id, after + 1, last, owner)
+        "INSERT INTO ranges (pass_id, first_id, last_id, owner) VALUES (?, ?, ?, ?)",
+        (pass_id, after + 1, last, owner),
     )
     return Range(pass_id, after + 1, last)
 
@@ -78,34 +92,52 @@ def take_over(
 ) -> Range | None:
     """The first open range that was released or whose owner is dead, now `owner`'s.
 
-    The ranges with books `kept` are left alone, or, when they are kept for `owner` (`mine`), taken first. Those whose
-    first ids are `given_up` are not taken.
-    """
+    The ranges with books `kept` are left alone, or, when they are kept for `owner`
+    (`mine`), taken first. Those whose first ids are `given_up` are not taken."""
     rows = db.execute(
-        "SELECT first_id, last_id, owner FROM ranges WHERE pass_id = ? AND closed_at IS NULL ORDER BY first_id",
+        "SELECT first_id, last_id, owner FROM ranges WHERE pass_id = ? AND closed_at "
+        "IS NULL ORDER BY first_id",
         (pass_id,),
     ).fetchall()
-    lives = {row["owner"]: alive(row["owner"]) for row in rows if row["owner"] is not None}
-    reserved = {row["first_id"] for row in rows for book in kept if row["first_id"] <= book <= row["last_id"]}
+    lives = {
+        row["owner"]: alive(row["owner"]) for row in rows if row["owner"] is not None
+    }
+    reserved = {
+        row["first_id"]
+        for row in rows
+        for book in kept
+        if row["first_id"] <= book <= row["last_id"]
+    }
     for row in sorted(rows, key=lambda row: mine and row["first_id"] not in reserved):
         is_kept = row["first_id"] in reserved
         if (is_kept and not mine) or row["first_id"] in given_up:
             continue
         if not lives.get(row["owner"], False):
             db.execute(
-                "UPDATE ranges SET owner = ? WHERE pass_id = ? AND first_id = ?", (owner, pass_id, row["first_id"])
+                "UPDATE ranges SET owner = ? WHERE pass_id = ? AND first_id = ?",
+                (owner, pass_id, row["first_id"]),
             )
-            return Range(pass_id, row["first_id"], row["last_id"], taken_over=True, once_more=is_kept)
+            return Range(
+                pass_id,
+                row["first_id"],
+                row["last_id"],
+                taken_over=True,
+                once_more=is_kept,
+            )
     return None
 
 
-def close_range(db: sqlite3.Connection, owned: Range, owner: str, now: str, listed: Set[FileId]) -> bool:
-    """Closes a range when all files `listed` for it have their outcomes and no step is open; else False.
+def close_range(
+    db: sqlite3.Connection, owned: Range, owner: str, now: str, listed: Set[FileId]
+) -> bool:
+    """Closes a range when all files `listed` for it have their outcomes and no step is
+    open; else False.
 
     It may have more files: those that arrived and were removed in Calibre since.
     """
     pending = db.execute(
-        "SELECT 1 FROM files WHERE outcome = 'pending' AND book_id BETWEEN ? AND ? AND pass_id = ? LIMIT 1",
+        "SELECT 1 FROM files WHERE outcome = 'pending' AND book_id BETWEEN ? AND ? "
+        "AND pass_id = ? LIMIT 1",
         (owned.first, owned.last, owned.pass_id),
     ).fetchone()
     rows = db.cursor()
@@ -120,11 +152,14 @@ def close_range(db: sqlite3.Connection, owned: Range, owner: str, now: str, list
     if pending or left_out or books.unfinished(db, owned.first, owned.last):
         return False
     closed = db.execute(
-        "UPDATE ranges SET closed_at = ? WHERE pass_id = ? AND first_id = ? AND owner = ? AND closed_at IS NULL",
+        "UPDATE ranges SET closed_at = ? WHERE pass_id = ? AND first_id = ? AND "
+        "owner = ? AND closed_at IS NULL",
         (now, owned.pass_id, owned.first, owner),
     ).rowcount
     if not closed:
-        raise Superseded(f"books {owned.first}-{owned.last} are not this worker's any more; start it again")
+        raise Superseded(
+            f"books {owned.first}-{owned.last} are not this worker's any more; start it again"
+        )
     close_when_done(db, owned.pass_id, now)
     return True
 
@@ -132,19 +167,25 @@ def close_range(db: sqlite3.Connection, owned: Range, owner: str, now: str, list
 def release(db: sqlite3.Connection, owned: Range, owner: str) -> None:
     """Whoever wants the range may have it."""
     db.execute(
-        "UPDATE ranges SET owner = NULL WHERE pass_id = ? AND first_id = ? AND owner = ? AND closed_at IS NULL",
+        "UPDATE ranges SET owner = NULL WHERE pass_id = ? AND first_id = ? AND owner "
+        "= ? AND closed_at IS NULL",
         (owned.pass_id, owned.first, owner),
     )
 
 
 def open_ranges(db: sqlite3.Connection, pass_id: int) -> list[tuple[int, str | None]]:
-    """The first id and the owner of every range of a pass that was claimed and is not closed."""
-    rows = db.execute("SELECT first_id, owner FROM ranges WHERE pass_id = ? AND closed_at IS NULL", (pass_id,))
+    """The first id and the owner of every range of a pass that was claimed and is not
+    closed."""
+    rows = db.execute(
+        "SELECT first_id, owner FROM ranges WHERE pass_id = ? AND closed_at IS NULL",
+        (pass_id,),
+    )
     return [(int(row["first_id"]), row["owner"]) for row in rows.fetchall()]
 
 
 def is_walked(db: sqlite3.Connection, pass_id: int) -> bool:
-    """Is every range up to the pass's highest id closed, and the pass itself not yet?"""
+    """Is every range up to the pass's highest id closed, and the pass itself not
+    yet?"""
     row = db.execute(
         "SELECT 1 FROM passes WHERE id = ? AND closed_at IS NULL AND claimed_to >= highest_id"
         " AND NOT EXISTS (SELECT 1 FROM ranges WHERE pass_id = passes.id AND closed_at IS NULL)",
@@ -154,12 +195,14 @@ def is_walked(db: sqlite3.Connection, pass_id: int) -> bool:
 
 
 def close_when_done(db: sqlite3.Connection, pass_id: int, now: str) -> None:
-    """Closes the pass when every range up to its highest id is closed and no look at the server is due before.
+    """Closes the pass when every range up to its highest id is closed and no look at
+    the server is due before.
 
     A pass that asked the server for no ebook has left none behind.
     """
     look_due = db.execute(
-        "SELECT creates > 0 OR EXISTS (SELECT 1 FROM differences) FROM passes WHERE id = ?", (pass_id,)
+        "SELECT creates > 0 OR EXISTS (SELECT 1 FROM differences) FROM passes WHERE id = ?",
+        (pass_id,),
     ).fetchone()
     if look_due is not None and not look_due[0] and is_walked(db, pass_id):
         close(db, pass_id, now)
@@ -167,32 +210,44 @@ def close_when_done(db: sqlite3.Connection, pass_id: int, now: str) -> None:
 
 def close(db: sqlite3.Connection, pass_id: int, now: str) -> None:
     """Closes the pass, whatever its state."""
-    db.execute("UPDATE passes SET closed_at = ? WHERE id = ? AND closed_at IS NULL", (now, pass_id))
+    db.execute(
+        "UPDATE passes SET closed_at = ? WHERE id = ? AND closed_at IS NULL",
+        (now, pass_id),
+    )
     # Ranges of closed passes tell nothing any more.
     db.execute("DELETE FROM ranges WHERE pass_id <= ?", (pass_id,))
 
 
 def reopen_ranges(db: sqlite3.Connection, pass_id: int) -> None:
-    """Every closed range of a pass that is open can be claimed again; what is settled in it stays settled."""
+    """Every closed range of a pass that is open can be claimed again; what is settled
+    in it stays settled."""
     db.execute(
-        "UPDATE ranges SET closed_at = NULL, owner = NULL WHERE pass_id = ? AND closed_at IS NOT NULL", (pass_id,)
+        "UPDATE ranges SET closed_at = NULL, owner = NULL WHERE pass_id = ? AND "
+        "closed_at IS NOT NULL",
+        (pass_id,),
     )
 
 
 def reopen_failed(db: sqlite3.Connection) -> int:
-    """Every failed file is pending again; returns how many. Ranges of an open pass are opened for them."""
+    """Every failed file is pending again; returns how many. Ranges of an open pass are
+    opened for them."""
     pass_id = open_pass(db)
     if pass_id is not None:
         _open_ranges_of_failed(db, pass_id)
     return db.execute(
-        f"UPDATE files SET outcome = 'pending', attempts = 0, rounds = 0 WHERE {FAILED}"  # noqa: S608 - our own words
+        # Our own words.
+        f"UPDATE files SET outcome = 'pending', attempts = 0, rounds = 0 WHERE {FAILED}"  # noqa: S608
     ).rowcount
 
 
 def _open_ranges_of_failed(db: sqlite3.Connection, pass_id: int) -> None:
-    here = db.execute(f"SELECT COUNT(*) FROM files WHERE {FAILED} AND pass_id = ?", (pass_id,)).fetchone()[0]  # noqa: S608 - ours
+    here = db.execute(
+        f"SELECT COUNT(*) FROM files WHERE {FAILED} AND pass_id = ?",  # noqa: S608
+        (pass_id,),
+    ).fetchone()[0]
     db.execute(
-        "UPDATE ranges SET closed_at = NULL, owner = NULL WHERE pass_id = ? AND closed_at IS NOT NULL AND"
+        "UPDATE ranges SET closed_at = NULL, owner = NULL WHERE pass_id = ? AND "
+        "closed_at IS NOT NULL AND"
         " EXISTS (SELECT 1 FROM files WHERE outcome = 'failed' AND files.pass_id = ranges.pass_id"
         " AND book_id BETWEEN first_id AND last_id)",
         (pass_id,),
@@ -202,9 +257,11 @@ def _open_ranges_of_failed(db: sqlite3.Connection, pass_id: int) -> None:
 
 
 def reopen_file(db: sqlite3.Connection, file: FileId, *outcomes: Outcome) -> bool:
-    """A file with one of these outcomes is pending again, its range open when its pass is; False for any other file."""
+    """A file with one of these outcomes is pending again, its range open when its pass
+    is; False for any other file."""
     row = db.execute(
-        "SELECT outcome, pass_id, reason FROM files WHERE book_id = ? AND format = ?", (file.book_id, file.format)
+        "SELECT outcome, pass_id, reason FROM files WHERE book_id = ? AND format = ?",
+        (file.book_id, file.format),
     ).fetchone()
     if row is None or row["outcome"] not in outcomes:
         return False
@@ -219,25 +276,31 @@ def reopen_file(db: sqlite3.Connection, file: FileId, *outcomes: Outcome) -> boo
             tally(db, row["pass_id"], "failed", {row["reason"]: -1})
             drop_empty_tallies(db, row["pass_id"])
         db.execute(
-            "UPDATE ranges SET closed_at = NULL, owner = NULL WHERE pass_id = ? AND closed_at IS NOT NULL"
+            "UPDATE ranges SET closed_at = NULL, owner = NULL WHERE pass_id = ? AND "
+            "closed_at IS NOT NULL"
             " AND ? BETWEEN first_id AND last_id",
             (row["pass_id"], file.book_id),
         )
     return True
 
 
-def count(db: sqlite3.Connection, pass_id: int, discovered: int, deltas: Mapping[Outcome, int]) -> None:
+def count(
+    db: sqlite3.Connection, pass_id: int, discovered: int, deltas: Mapping[Outcome, int]
+) -> None:
     """Moves the counters of a pass."""
     full = {outcome.value: deltas.get(outcome, 0) for outcome in Outcome}
     db.execute(
         "UPDATE passes SET discovered = discovered + :discovered, uploaded = uploaded + :uploaded,"
-        " duplicate = duplicate + :duplicate, skipped = skipped + :skipped, failed = failed + :failed,"
+        " duplicate = duplicate + :duplicate, skipped = skipped + :skipped, failed = "
+        "failed + :failed,"
         " pending = pending + :pending WHERE id = :pass_id",
         {"discovered": discovered, "pass_id": pass_id, **full},
     )
 
 
-def tally(db: sqlite3.Connection, pass_id: int, kind: str, counts: Mapping[str, int]) -> None:
+def tally(
+    db: sqlite3.Connection, pass_id: int, kind: str, counts: Mapping[str, int]
+) -> None:
     """Adds to the small counts of a pass."""
     db.executemany(
         "INSERT INTO tallies (pass_id, kind, name, n) VALUES (?, ?, ?, ?)"
@@ -248,4 +311,7 @@ def tally(db: sqlite3.Connection, pass_id: int, kind: str, counts: Mapping[str, 
 
 def drop_empty_tallies(db: sqlite3.Connection, pass_id: int) -> None:
     """Reasons for which no file fails any more are not listed."""
-    db.execute("DELETE FROM tallies WHERE pass_id = ? AND kind = 'failed' AND n <= 0", (pass_id,))
+    db.execute(
+        "DELETE FROM tallies WHERE pass_id = ? AND kind = 'failed' AND n <= 0",
+        (pass_id,),
+    )

@@ -9,7 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from migration.errors import EmptyFile, Evidence, MissingFile, StoppedItsWorker, Unreadable
+from migration.errors import (
+    EmptyFile,
+    Evidence,
+    MissingFile,
+    StoppedItsWorker,
+    Unreadable,
+)
 from migration.evidence import about
 from migration.ledger.tables import books, passes
 from migration.ledger.tables.passes import Range
@@ -20,23 +26,33 @@ MAX_ATTEMPTS = 3
 #: What is said of such a file.
 DIED = f"its worker died {MAX_ATTEMPTS} times while working on it"
 
-#: Reasons that may have gone away by themselves: such a file is tried again in the next pass.
-#: The last one is what earlier versions said of a file on which the server kept failing; nobody had refused it.
-_TRY_AGAIN = frozenset({MissingFile.reason, EmptyFile.reason, Unreadable.reason, "server error"})
+#: Reasons that may have gone away by themselves: such a file is tried again in the next
+#: pass. The last one is what earlier versions said of a file on which the server kept
+#: failing; nobody had refused it.
+_TRY_AGAIN = frozenset(
+    {MissingFile.reason, EmptyFile.reason, Unreadable.reason, "server error"}
+)
 
 _WRITE = (
-    "INSERT OR REPLACE INTO files (book_id, format, size, mtime_ns, outcome, pass_id, reason, message, sha1, source_id,"
+    "INSERT OR REPLACE INTO files (book_id, format, size, mtime_ns, outcome, "
+    "pass_id, reason, message, sha1, source_id,"
     " attempts, rounds, furthest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 #: The common case of a further pass, told by size and time alone.
 _SETTLE = (
-    "UPDATE files SET outcome = 'duplicate', pass_id = ?, reason = '', message = '', attempts = 0, furthest = 0,"
+    "UPDATE files SET outcome = 'duplicate', pass_id = ?, reason = '', message = '', "
+    "attempts = 0, furthest = 0,"
     " rounds = 0 WHERE book_id = ? AND format = ? AND size = ? AND mtime_ns = ? AND pass_id != ?"
     " AND outcome IN ('uploaded', 'duplicate')"
 )
-_SETTLED_HERE = "FROM files WHERE book_id BETWEEN ? AND ? AND pass_id = ? AND outcome != 'pending'"
-_NOT_SETTLED_HERE = "FROM files WHERE book_id BETWEEN ? AND ? AND NOT (pass_id = ? AND outcome != 'pending')"
+_SETTLED_HERE = (
+    "FROM files WHERE book_id BETWEEN ? AND ? AND pass_id = ? AND outcome != 'pending'"
+)
+_NOT_SETTLED_HERE = (
+    "FROM files WHERE book_id BETWEEN ? AND ? AND NOT (pass_id = ? "
+    "AND outcome != 'pending')"
+)
 
 
 class Stage(IntEnum):
@@ -52,12 +68,13 @@ class Stage(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What a range holds for this worker: files to be worked on, books to be finished, and what was settled at once.
+    """What a range holds for this worker: files to be worked on, books to be finished,
+    and what was settled at once.
 
-    `suspects` are files to be worked on whose last worker died while it was at them. `gone` are files
-    that had failed or were pending and that Calibre lists no more: they have left the ledger. `moved`
-    is by how much this changed the pass, for who entered the range before.
-    """
+    `suspects` are files to be worked on whose last worker died while it was at them.
+    `gone` are files that had failed or were pending and that Calibre lists no more:
+    they have left the ledger. `moved` is by how much this changed the pass, for who
+    entered the range before."""
 
     todo: frozenset[FileId]
     suspects: frozenset[FileId]
@@ -79,7 +96,9 @@ class _Verdict:
 _PENDING = _Verdict(Outcome.PENDING)
 
 
-def register(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, str]]) -> Registration:
+def register(
+    db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, str]]
+) -> Registration:
     """See `Ledger.register`."""
     entry = _Entry(Counter(), Counter(), [], [], [])
     unchanged = _settle_unchanged(db, owned, files)
@@ -98,17 +117,28 @@ def register(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFil
     moves, todo = entry.moves, len(entry.todo)
     settled = Counts(
         found, 0, moves[Outcome.DUPLICATE], moves[Outcome.SKIPPED], entry.failed, todo
-    )  # fmt: skip
-    moved = replace(settled, discovered=entry.discovered, failed=moves[Outcome.FAILED], pending=moves[Outcome.PENDING])
+    )
+    moved = replace(
+        settled,
+        discovered=entry.discovered,
+        failed=moves[Outcome.FAILED],
+        pending=moves[Outcome.PENDING],
+    )
     unfinished = frozenset(books.unfinished(db, owned.first, owned.last))
     return Registration(
-        frozenset(entry.todo), frozenset(entry.suspects), unfinished, settled, gone, moved
-    )  # fmt: skip
+        frozenset(entry.todo),
+        frozenset(entry.suspects),
+        unfinished,
+        settled,
+        gone,
+        moved,
+    )
 
 
 @dataclass(slots=True)
 class _Entry:
-    """What is found out about a range: counters to move, rows to write, files to work on."""
+    """What is found out about a range: counters to move, rows to write, files to work
+    on."""
 
     moves: Counter[Outcome]
     reasons: Counter[str]
@@ -120,21 +150,42 @@ class _Entry:
     orphans: int = 0
 
 
-def _settle_unchanged(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, str]]) -> int:
-    """What the server has and nobody touched is `duplicate` in this pass: one statement for all; returns how many."""
+def _settle_unchanged(
+    db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, str]]
+) -> int:
+    """What the server has and nobody touched is `duplicate` in this pass: one statement
+    for all; returns how many."""
     plain = (
-        (owned.pass_id, file.id.book_id, file.id.format, file.size, file.mtime_ns, owned.pass_id)
+        (
+            owned.pass_id,
+            file.id.book_id,
+            file.id.format,
+            file.size,
+            file.mtime_ns,
+            owned.pass_id,
+        )
         for file, excluded in files
         if not excluded and file.problem is None
     )
     return max(0, db.executemany(_SETTLE, plain).rowcount)
 
 
-def _enter_rest(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, str]], entry: _Entry) -> None:
+def _enter_rest(
+    db: sqlite3.Connection,
+    owned: Range,
+    files: Sequence[tuple[BookFile, str]],
+    entry: _Entry,
+) -> None:
     """Enters, one by one, the files that have no outcome in this pass yet."""
     span = (owned.first, owned.last, owned.pass_id)
-    done = {tuple(row) for row in db.execute(f"SELECT book_id, format {_SETTLED_HERE}", span)}
-    rows = {(row["book_id"], row["format"]): row for row in db.execute(f"SELECT * {_NOT_SETTLED_HERE}", span)}
+    done = {
+        tuple(row)
+        for row in db.execute(f"SELECT book_id, format {_SETTLED_HERE}", span)
+    }
+    rows = {
+        (row["book_id"], row["format"]): row
+        for row in db.execute(f"SELECT * {_NOT_SETTLED_HERE}", span)
+    }
     for file, excluded in files:
         key = (file.id.book_id, file.id.format)
         if key in done:
@@ -147,7 +198,8 @@ def _enter_rest(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[Book
             entry.todo.append(file.id)
             if row is not None and row["attempts"]:
                 entry.suspects.append(file.id)
-                # Its bytes were on the server when the worker died, and nothing says that they were attached.
+                # Its bytes were on the server when the worker died, and nothing says
+                # that they were attached.
                 entry.orphans += Stage.METADATA <= row["furthest"] < Stage.ATTACH
         elif verdict.outcome is Outcome.FAILED:
             entry.reasons[verdict.reason] += 1
@@ -159,7 +211,8 @@ def _enter_rest(db: sqlite3.Connection, owned: Range, files: Sequence[tuple[Book
 
 
 def put_back(db: sqlite3.Connection, file: FileId, *, counted: bool) -> int:
-    """The attempt ended without an outcome and without a death; returns the file's counted rounds."""
+    """The attempt ended without an outcome and without a death; returns the file's
+    counted rounds."""
     row = db.execute(
         "UPDATE files SET attempts = MAX(attempts - 1, 0), rounds = rounds + ?"
         " WHERE book_id = ? AND format = ? RETURNING rounds",
@@ -169,9 +222,11 @@ def put_back(db: sqlite3.Connection, file: FileId, *, counted: bool) -> int:
 
 
 def start(db: sqlite3.Connection, file: FileId) -> None:
-    """An attempt starts. Raises StoppedItsWorker when three workers died on this file."""
+    """An attempt starts. Raises StoppedItsWorker when three workers died on this
+    file."""
     row = db.execute(
-        "UPDATE files SET attempts = attempts + 1 WHERE book_id = ? AND format = ? RETURNING attempts",
+        "UPDATE files SET attempts = attempts + 1 WHERE book_id = ? AND format = ? "
+        "RETURNING attempts",
         (file.book_id, file.format),
     ).fetchone()
     if row[0] > MAX_ATTEMPTS:
@@ -180,30 +235,41 @@ def start(db: sqlite3.Connection, file: FileId) -> None:
 
 
 def check_evidence(db: sqlite3.Connection, file: FileId, evidence: Evidence) -> None:
-    """Raises ValueError when the evidence is about something else: another file, another book, other bytes."""
-    row = db.execute("SELECT sha1 FROM files WHERE book_id = ? AND format = ?", (file.book_id, file.format)).fetchone()
+    """Raises ValueError when the evidence is about something else: another file,
+    another book, other bytes."""
+    row = db.execute(
+        "SELECT sha1 FROM files WHERE book_id = ? AND format = ?",
+        (file.book_id, file.format),
+    ).fetchone()
     bytes_of_it = None if row is None or row["sha1"] is None else row["sha1"].hex()
     of_bytes = isinstance(evidence.about, Digest) and evidence.about.sha1 == bytes_of_it
     if not of_bytes and evidence.about not in (file, file.book_id):
-        raise ValueError(f"{file} cannot fail for {evidence.reason!r} of {evidence.about}")
+        raise ValueError(
+            f"{file} cannot fail for {evidence.reason!r} of {evidence.about}"
+        )
 
 
 def reach(db: sqlite3.Connection, file: FileId, stage: Stage) -> None:
-    """The file gets as far as this; further than ever before means that earlier deaths were not the file's doing."""
+    """The file gets as far as this; further than ever before means that earlier deaths
+    were not the file's doing."""
     db.execute(
-        "UPDATE files SET attempts = MIN(attempts, 1), furthest = ? WHERE book_id = ? AND format = ? AND furthest < ?",
+        "UPDATE files SET attempts = MIN(attempts, 1), furthest = ? WHERE book_id = "
+        "? AND format = ? AND furthest < ?",
         (int(stage), file.book_id, file.format, int(stage)),
     )
 
 
 def _forget_gone(
-    db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, str]], entry: _Entry
+    db: sqlite3.Connection,
+    owned: Range,
+    files: Sequence[tuple[BookFile, str]],
+    entry: _Entry,
 ) -> tuple[FileId, ...]:
-    """Files that failed or are pending leave the ledger when the library lists them no more.
+    """Files that failed or are pending leave the ledger when the library lists them no
+    more.
 
-    Those of this pass leave its counters too: somebody removed them in Calibre since they were entered.
-    What arrived stays, for it is on the server.
-    """
+    Those of this pass leave its counters too: somebody removed them in Calibre since
+    they were entered. What arrived stays, for it is on the server."""
     listed = {(file.id.book_id, file.id.format) for file, _excluded in files}
     rows = db.execute(
         "SELECT book_id, format, outcome, pass_id, reason FROM files"
@@ -224,16 +290,26 @@ def _forget_gone(
 
 
 def forget_beyond(db: sqlite3.Connection, highest_id: int) -> None:
-    """The same for books above the library's highest id, which are in no range of a pass."""
-    db.execute("DELETE FROM files WHERE outcome IN ('failed', 'pending') AND book_id > ?", (highest_id,))
+    """The same for books above the library's highest id, which are in no range of a
+    pass."""
+    db.execute(
+        "DELETE FROM files WHERE outcome IN ('failed', 'pending') AND book_id > ?",
+        (highest_id,),
+    )
 
 
-def _at_once(file: BookFile, excluded: str, row: sqlite3.Row | None, *, once_more: bool) -> _Verdict:
+def _at_once(
+    file: BookFile, excluded: str, row: sqlite3.Row | None, *, once_more: bool
+) -> _Verdict:
     if excluded:
         return _Verdict(Outcome.SKIPPED, excluded)
     if file.problem is not None:
         return _Verdict(Outcome.FAILED, file.problem.reason, file.problem.message)
-    return _as_before(row, once_more=once_more) if row is not None and _same(file, row) else _PENDING
+    return (
+        _as_before(row, once_more=once_more)
+        if row is not None and _same(file, row)
+        else _PENDING
+    )
 
 
 def _as_before(row: sqlite3.Row, *, once_more: bool) -> _Verdict:
@@ -251,14 +327,26 @@ def _same(file: BookFile, row: sqlite3.Row) -> bool:
     return bool((row["size"], row["mtime_ns"]) == (file.size, file.mtime_ns))
 
 
-def _row(file: BookFile, verdict: _Verdict, row: sqlite3.Row | None, pass_id: int) -> tuple[object, ...]:
+def _row(
+    file: BookFile, verdict: _Verdict, row: sqlite3.Row | None, pass_id: int
+) -> tuple[object, ...]:
     """The file's row; what was known of the same bytes is kept."""
     known: tuple[object, ...] = (None, None, 0, 0, 0)
     if row is not None and _same(file, row):
         # Never so many that the attempt it is pending for is refused.
-        attempts = min(row["attempts"], MAX_ATTEMPTS - 1) if verdict.outcome is Outcome.PENDING else 0
+        attempts = (
+            min(row["attempts"], MAX_ATTEMPTS - 1)
+            if verdict.outcome is Outcome.PENDING
+            else 0
+        )
         rounds = row["rounds"] if row["pass_id"] == pass_id else 0
-        known = (row["sha1"], row["source_id"], attempts, rounds, row["furthest"] if attempts else 0)
+        known = (
+            row["sha1"],
+            row["source_id"],
+            attempts,
+            rounds,
+            row["furthest"] if attempts else 0,
+        )
     return (
         file.id.book_id,
         file.id.format,

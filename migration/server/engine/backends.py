@@ -1,8 +1,8 @@
 """Who of the server's parts is being waited for, and who has said nothing for too long.
 
-A server is several programs: its app answers REST, its task engine the WebSocket, and both need the database. One of
-them can be gone, or hang, while the others answer. `silent` decides, pure; `Backends` remembers, for all threads.
-"""
+A server is several programs: its app answers REST, its task engine the WebSocket, and
+both need the database. One of them can be gone, or hang, while the others answer.
+`silent` decides, pure; `Backends` remembers, for all threads."""
 
 import threading
 import time
@@ -23,25 +23,35 @@ class Backend(StrEnum):
 
 @dataclass(slots=True)
 class Waiting:
-    """Since when somebody waits for a part (steady clock, one entry for each), and when it answered anybody last."""
+    """Since when somebody waits for a part (steady clock, one entry for each), and when
+    it answered anybody last."""
 
     since: list[float] = field(default_factory=list)
     heard: float = float("-inf")
 
 
-def silent(parts: Mapping[Backend, Waiting], now: float, after: float = Waits.silent_seconds) -> str:
+def silent(
+    parts: Mapping[Backend, Waiting], now: float, after: float = Waits.silent_seconds
+) -> str:
     """A sentence when a part answers nobody who waits for it, or ""."""
     for backend, waiting in parts.items():
         if waiting.since:
             seconds = now - max(min(waiting.since), waiting.heard)
             if seconds >= after:
-                others = any(now - other.heard < after for name, other in parts.items() if name is not backend)
-                return f"{backend} has answered nothing for {seconds:.0f} s" + (", others do" if others else "")
+                others = any(
+                    now - other.heard < after
+                    for name, other in parts.items()
+                    if name is not backend
+                )
+                return f"{backend} has answered nothing for {seconds:.0f} s" + (
+                    ", others do" if others else ""
+                )
     return ""
 
 
 class Backends:
-    """Thread-safe. Every request is made inside `asking`; whatever comes from a part is `heard`."""
+    """Thread-safe. Every request is made inside `asking`; whatever comes from a part is
+    `heard`."""
 
     def __init__(self, silent_seconds: float = Waits.silent_seconds) -> None:
         self._lock = threading.Lock()

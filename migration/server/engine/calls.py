@@ -1,8 +1,9 @@
-"""The server's task engine over WebSocket (MYBOOKSHELF2.md section 4): call a task, wait for its result.
+"""The server's task engine over WebSocket (MYBOOKSHELF2.md section 4): call a task,
+wait for its result.
 
-Malformed calls get no answer at all, so every wait has an end (`frames`). With a `session_id` the engine keeps results
-for 60 s while the connection is gone: a call survives a reconnect, but not the end of the engine that knew it.
-"""
+Malformed calls get no answer at all, so every wait has an end (`frames`). With a
+`session_id` the engine keeps results for 60 s while the connection is gone: a call
+survives a reconnect, but not the end of the engine that knew it."""
 
 import json
 import threading
@@ -16,29 +17,60 @@ import websocket
 from common.json_value import Json
 from common.sanitize import for_log
 from common.settings.worker import Waits
-from migration.errors import ResponseLost, RefusedByServer, ServerFault, ServerUnreachable
+from migration.errors import (
+    RefusedByServer,
+    ResponseLost,
+    ServerFault,
+    ServerUnreachable,
+)
 from migration.server.engine import task_errors
 from migration.server.engine.backends import Backend, Backends
-from migration.server.engine.frames import CallState, Frame, Kind, Patience, gives_up_at, parse
-from migration.server.engine.socket import EngineGone, EngineSocket, Unauthorized, cause, connect
+from migration.server.engine.frames import (
+    CallState,
+    Frame,
+    Kind,
+    Patience,
+    gives_up_at,
+    parse,
+)
+from migration.server.engine.socket import (
+    EngineGone,
+    EngineSocket,
+    Unauthorized,
+    cause,
+    connect,
+)
 
 __all__ = ["TaskEngine", "Unauthorized"]
 
 #: A probe is not given longer than this, seconds: the next one is due soon.
-PROBE_PATIENCE = Patience(accept=10.0, queue=30.0, run=30.0, settle=5.0, ping=5.0, silent=15.0, resume=5.0)
+PROBE_PATIENCE = Patience(
+    accept=10.0, queue=30.0, run=30.0, settle=5.0, ping=5.0, silent=15.0, resume=5.0
+)
 #: Seconds after which an idle connection is not trusted any more but opened anew.
 IDLE_SECONDS = 600.0
 #: Seconds between attempts to open a connection again.
 _AGAIN_SECONDS = 2.0
-#: A call that goes through the queue as every other does and changes nothing: without its argument it ends at once.
+#: A call that goes through the queue as every other does and changes nothing: without
+#: its argument it ends at once.
 _NOTHING: tuple[str, list[Json]] = ("metadata", [])
-#: A call that looks into the database and changes nothing: there is no source 0. Not every server has this task.
+#: A call that looks into the database and changes nothing: there is no source 0. Not
+#: every server has this task.
 _LOOK: tuple[str, list[Json]] = ("convert", [0, "epub"])
 
 
 def patience_for(task_seconds: float) -> Patience:
-    """With a task that runs no longer than this. The server itself gives one 60 s, and 10 for a cover."""
-    return Patience(accept=30.0, queue=1800.0, run=task_seconds, settle=10.0, ping=10.0, silent=30.0, resume=45.0)
+    """With a task that runs no longer than this. The server itself gives one 60 s, and
+    10 for a cover."""
+    return Patience(
+        accept=30.0,
+        queue=1800.0,
+        run=task_seconds,
+        settle=10.0,
+        ping=10.0,
+        silent=30.0,
+        resume=45.0,
+    )
 
 
 class _Overdue(Exception):
@@ -53,7 +85,8 @@ class _Connection:
     calls: int = 0
 
     def send(self, name: str, args: list[Json], seconds: float) -> int:
-        """Calls a task; returns the number of the call. Raises OSError, WebSocketException."""
+        """Calls a task; returns the number of the call. Raises OSError,
+        WebSocketException."""
         self.calls += 1
         self.socket.settimeout(seconds)
         self.socket.send(json.dumps([self.calls, name, {"args": args}]))
@@ -71,7 +104,8 @@ class TaskEngine:
         backends: Backends | None = None,
         patience: Patience | None = None,
     ) -> None:
-        """`urls` are tried in their order until one accepts a connection; `token` gives the access token."""
+        """`urls` are tried in their order until one accepts a connection; `token` gives
+        the access token."""
         self._urls = urls
         self._token = token
         self._backends = backends or Backends()
@@ -81,11 +115,11 @@ class TaskEngine:
         self._passed = (float("-inf"), float("-inf"))
 
     def call(self, name: str, args: list[Json]) -> Json:
-        """The result of a task, an id. Raises RefusedByServer when the task refuses this file, Unauthorized.
+        """The result of a task, an id. Raises RefusedByServer when the task refuses
+        this file, Unauthorized.
 
-        Raises ServerUnreachable when the call certainly did not start, AnswerLost when it may have, ServerFault when
-        the engine failed for reasons of its own.
-        """
+        Raises ServerUnreachable when the call certainly did not start, AnswerLost when
+        it may have, ServerFault when the engine failed for reasons of its own."""
         with self._backends.asking(Backend.ENGINE):
             end = self._ended(name, args, self._patience)
         if end.kind is Kind.SUCCESS:
@@ -96,7 +130,8 @@ class TaskEngine:
         raise ServerFault(message)
 
     def probe(self) -> None:
-        """Asks whether the engine runs tasks, and whether it has its database. Raises Transient, Unauthorized."""
+        """Asks whether the engine runs tasks, and whether it has its database. Raises
+        Transient, Unauthorized."""
         began = time.monotonic()
         try:
             self._ended(*_NOTHING, PROBE_PATIENCE)
@@ -105,7 +140,9 @@ class TaskEngine:
         finally:
             self.close()
         if end.kind is Kind.ERROR and task_errors.tells_of_database(str(end.value)):
-            raise ServerFault(f"the task engine does not reach its database: {for_log(str(end.value))}")
+            raise ServerFault(
+                f"the task engine does not reach its database: {for_log(str(end.value))}"
+            )
 
     def close(self) -> None:
         """Closes the calling thread's connection."""
@@ -114,7 +151,7 @@ class TaskEngine:
             self._local.connection = None
             connection.socket.close(timeout=0)
 
-    # -- how ------------------------------------------------------------------------------------------------------
+    # -- how ---------------------------------------------------------------------------
 
     def _ended(self, name: str, args: list[Json], patience: Patience) -> Frame:
         """Calls a task; returns the frame it ended with."""
@@ -156,17 +193,20 @@ class TaskEngine:
                 call = call.after_witness(frame, time.monotonic())
 
     def _next(self, socket: EngineSocket, call: CallState, patience: Patience) -> Frame:
-        """The next frame that says something. Raises _Overdue, and OSError or WebSocketException for a dead connection.
+        """The next frame that says something. Raises _Overdue, and OSError or
+        WebSocketException for a dead connection.
 
-        A connection may be dead without a word; so after some silence it is pinged, which an engine that lives answers.
-        """
+        A connection may be dead without a word; so after some silence it is pinged,
+        which an engine that lives answers."""
         while True:
             now = time.monotonic()
             call = call.passed_by(*self._passed)
             until = gives_up_at(call, patience)
             if now >= until:
                 forgotten = call.resumed is not None
-                raise _Overdue("forgotten by the task engine" if forgotten else "no result in time")
+                raise _Overdue(
+                    "forgotten by the task engine" if forgotten else "no result in time"
+                )
             if now - socket.heard >= patience.silent:
                 raise ConnectionError(f"nothing heard for {patience.silent:g} s")
             heard = socket.heard
@@ -183,10 +223,11 @@ class TaskEngine:
                 self._backends.heard(Backend.ENGINE)
 
     def _resume(self, connection: _Connection, patience: Patience) -> int:
-        """Connects again under the same session, so that a result sent meanwhile is not lost, and calls a witness.
+        """Connects again under the same session, so that a result sent meanwhile is not
+        lost, and calls a witness.
 
-        Returns the witness's number. Raises ServerUnreachable: EngineGone at once, for nobody knows the call any more.
-        """
+        Returns the witness's number. Raises ServerUnreachable: EngineGone at once, for
+        nobody knows the call any more."""
         connection.socket.close(timeout=0)
         give_up = time.monotonic() + patience.resume
         while True:
@@ -199,12 +240,15 @@ class TaskEngine:
                 raise ServerUnreachable("the token is not accepted any more") from None
             except (OSError, websocket.WebSocketException, ServerUnreachable) as error:
                 if time.monotonic() >= give_up:
-                    raise ServerUnreachable(f"not reached again: {cause(error)}") from error
+                    raise ServerUnreachable(
+                        f"not reached again: {cause(error)}"
+                    ) from error
                 time.sleep(_AGAIN_SECONDS)
 
     def _connected(self) -> _Connection:
         connection: _Connection | None = getattr(self._local, "connection", None)
-        # An engine that was restarted meanwhile has ended it: a call would be lost that way.
+        # An engine that was restarted meanwhile has ended it: a call would be lost that
+        # way.
         if (
             connection is not None
             and time.monotonic() - connection.used < IDLE_SECONDS
@@ -219,7 +263,8 @@ class TaskEngine:
 
     def _open(self, session: str) -> EngineSocket:
         def found(url: str) -> None:
-            # Where it was found once it is looked for from now on: another port may be somebody else's.
+            # Where it was found once it is looked for from now on: another port may be
+            # somebody else's.
             self._urls = (url,)
 
         return connect(self._urls, self._token(), session, found)

@@ -1,8 +1,9 @@
-"""The frames of the task engine and how long to wait for the next one. Pure: times are seconds of a steady clock.
+"""The frames of the task engine and how long to wait for the next one. Pure: times are
+seconds of a steady clock.
 
-`["r", id, task]` accepted, `["m", id, {"status": …}]` how it goes, `["e", id, text, trace]` no such task. What is not
-exactly one of these says nothing, however often it comes: it moves no deadline.
-"""
+`["r", id, task]` accepted, `["m", id, {"status": …}]` how it goes, `["e", id, text,
+trace]` no such task. What is not exactly one of these says nothing, however often it
+comes: it moves no deadline."""
 
 import json
 from dataclasses import dataclass, replace
@@ -10,7 +11,8 @@ from enum import Enum, auto
 
 from common.json_value import Json
 
-#: The largest frame that is read, bytes. An error may quote a whole book's metadata, twice.
+#: The largest frame that is read, bytes. An error may quote a whole book's metadata,
+#: twice.
 FRAME_BYTES = 4_000_000
 
 
@@ -40,7 +42,8 @@ class Patience:
     accept: float  #: for the engine to accept a call
     queue: float  #: for an accepted call to have its turn: an administrator's come last
     run: float  #: for a task that was started to end
-    settle: float  #: for a call the engine may have forgotten to end, once a later one had its turn
+    # : for a call the engine may have forgotten to end, once a later one had its turn
+    settle: float
     ping: float  #: after so long a silence the connection is tried
     silent: float  #: without a byte for so long, an answered ping included, it is dead
     resume: float  #: for which the engine keeps what it could not send
@@ -50,8 +53,8 @@ class Patience:
 class CallState:
     """What is known of a call that has not ended.
 
-    `resumed`: when its connection was opened anew; `overtaken`: when a later call on that one had its turn.
-    """
+    `resumed`: when its connection was opened anew; `overtaken`: when a later call on
+    that one had its turn."""
 
     sent: float
     accepted: float | None = None
@@ -68,34 +71,48 @@ class CallState:
         return heard
 
     def after_witness(self, frame: "Frame", now: float) -> "CallState":
-        """What is known after a frame of the later call, the witness. A full queue says nothing of who is in it."""
-        if frame.kind is Kind.ACCEPTED or (frame.kind is Kind.UNKNOWN and "QueueFull" in str(frame.value)):
+        """What is known after a frame of the later call, the witness. A full queue says
+        nothing of who is in it."""
+        if frame.kind is Kind.ACCEPTED or (
+            frame.kind is Kind.UNKNOWN and "QueueFull" in str(frame.value)
+        ):
             return self if self.asked is not None else replace(self, asked=now)
         return self if self.overtaken is not None else replace(self, overtaken=now)
 
     def passed_by(self, began: float, ended: float) -> "CallState":
-        """What is known after a call that began at `began`, on whatever connection, has had its turn and ended.
+        """What is known after a call that began at `began`, on whatever connection, has
+        had its turn and ended.
 
-        One that was sent before and still has not had its own is not in the queue any more.
-        """
-        if self.accepted is None or self.started is not None or self.sent >= began or self.overtaken is not None:
+        One that was sent before and still has not had its own is not in the queue any
+        more."""
+        if (
+            self.accepted is None
+            or self.started is not None
+            or self.sent >= began
+            or self.overtaken is not None
+        ):
             return self
         return replace(self, resumed=self.resumed or began, overtaken=ended)
 
     def gone(self, now: float) -> "CallState":
-        """What is known after the connection was opened anew: the engine may be another one."""
+        """What is known after the connection was opened anew: the engine may be another
+        one."""
         return replace(self, resumed=now, asked=None, overtaken=None)
 
 
 def gives_up_at(call: CallState, patience: Patience) -> float:
     """When the answer counts as lost.
 
-    After a reconnect the engine may be a new one, which does not know the call. Calls of one user have their turns in
-    their order: once a later one had its turn, this one is running, or has ended, or is unknown.
-    """
+    After a reconnect the engine may be a new one, which does not know the call. Calls
+    of one user have their turns in their order: once a later one had its turn, this one
+    is running, or has ended, or is unknown."""
     if call.accepted is None:
         return call.sent + patience.accept
-    limit = call.accepted + patience.queue if call.started is None else call.started + patience.run
+    limit = (
+        call.accepted + patience.queue
+        if call.started is None
+        else call.started + patience.run
+    )
     if call.resumed is None:
         return limit
     if call.overtaken is not None:
@@ -124,7 +141,11 @@ def parse(data: bytes) -> Frame | None:
 
 
 def _update(call: int, payload: dict[str, Json]) -> Frame | None:
-    status, result, error = payload.get("status"), payload.get("result"), payload.get("error")
+    status, result, error = (
+        payload.get("status"),
+        payload.get("result"),
+        payload.get("error"),
+    )
     if status == "started":
         return Frame(call, Kind.STARTED)
     if status == "success" and _is_number(result):

@@ -1,4 +1,5 @@
-"""A WebSocket connection whose messages are bounded, in bytes and in time, however they drip."""
+"""A WebSocket connection whose messages are bounded, in bytes and in time, however they
+drip."""
 
 import select
 import time
@@ -16,7 +17,8 @@ from migration.server.transport import CONNECT_SECONDS
 
 #: Bytes of frame headers and control frames beside a message.
 _OVERHEAD = 64 * 1024
-#: How the task engine, and no proxy before it, begins to say that it does not take a token.
+#: How the task engine, and no proxy before it, begins to say that it does not take a
+#: token.
 _REFUSES_TOKEN = b"401: Unauthorized"
 
 
@@ -25,11 +27,13 @@ class Unauthorized(Exception):
 
 
 class EngineGone(ServerUnreachable):
-    """Nothing listens there, or only a proxy that says so: what the engine had in hand it has forgotten."""
+    """Nothing listens there, or only a proxy that says so: what the engine had in hand
+    it has forgotten."""
 
 
 class EngineSocket(websocket.WebSocket):
-    """A connection; `heard` is the steady time at which bytes came last, of whatever kind."""
+    """A connection; `heard` is the steady time at which bytes came last, of whatever
+    kind."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         """As the base class."""
@@ -39,7 +43,8 @@ class EngineSocket(websocket.WebSocket):
         self._left = FRAME_BYTES + _OVERHEAD
 
     def ended(self) -> bool:
-        """Is a connection that was left alone of no use any more: closed, or something came that nobody waits for?"""
+        """Is a connection that was left alone of no use any more: closed, or something
+        came that nobody waits for?"""
         if self.sock is None:
             return True
         poll = select.poll()
@@ -47,11 +52,11 @@ class EngineSocket(websocket.WebSocket):
         return bool(poll.poll(0))
 
     def message(self, until: float) -> bytes:
-        """The next text message, b"" for one of another kind. Raises TimeoutError at `until`, of the steady clock.
+        """The next text message, b"" for one of another kind. Raises TimeoutError at
+        `until`, of the steady clock.
 
-        A message that has begun to arrive is gone on with by the next call. Raises OSError and WebSocketException when
-        the connection is at its end.
-        """
+        A message that has begun to arrive is gone on with by the next call. Raises
+        OSError and WebSocketException when the connection is at its end."""
         self._until = until
         try:
             opcode, data = self.recv_data(control_frame=True)
@@ -67,7 +72,9 @@ class EngineSocket(websocket.WebSocket):
         if remaining <= 0:
             raise websocket.WebSocketTimeoutException("no message in time")
         if self._left <= 0:
-            raise websocket.WebSocketPayloadException(f"a message of more than {FRAME_BYTES} bytes")
+            raise websocket.WebSocketPayloadException(
+                f"a message of more than {FRAME_BYTES} bytes"
+            )
         if self.sock is not None:
             self.sock.settimeout(remaining)
         received: bytes = super()._recv(bufsize)  # type: ignore[no-untyped-call]  # the library's
@@ -76,27 +83,39 @@ class EngineSocket(websocket.WebSocket):
         return received
 
 
-def connect(urls: tuple[str, ...], token: str, session: str, found: Callable[[str], None]) -> EngineSocket:
+def connect(
+    urls: tuple[str, ...], token: str, session: str, found: Callable[[str], None]
+) -> EngineSocket:
     """A connection to the first of `urls` that takes one; `found` is told which.
 
-    Raises Unauthorized, EngineGone when nothing is there, ServerUnreachable. No redirect is followed: the token is in
-    the query.
-    """
+    Raises Unauthorized, EngineGone when nothing is there, ServerUnreachable. No
+    redirect is followed: the token is in the query."""
     query = urlencode({"token": token, "session_id": session})
     failures, refused, gone = [], 0, 0
     for url in urls:
         try:
             socket = websocket.create_connection(
-                f"{url}?{query}", timeout=CONNECT_SECONDS, class_=EngineSocket, redirect_limit=0,
-                enable_multithread=False, skip_utf8_validation=True,
-            )  # fmt: skip
+                f"{url}?{query}",
+                timeout=CONNECT_SECONDS,
+                class_=EngineSocket,
+                redirect_limit=0,
+                enable_multithread=False,
+                skip_utf8_validation=True,
+            )
         except websocket.WebSocketBadStatusException as error:
             body = bytes(error.resp_body or b"")
             refused += error.status_code == 401 and body.startswith(_REFUSES_TOKEN)
             gone += error.status_code in (404, 502, 503, 504)
             failures.append(f"{url}: HTTP {error.status_code}")
-        except (OSError, websocket.WebSocketException, ValueError, OverflowError, MemoryError) as error:
-            # The last three: a length the other side made up for the page that says no. That is no lack of ours.
+        except (
+            OSError,
+            websocket.WebSocketException,
+            ValueError,
+            OverflowError,
+            MemoryError,
+        ) as error:
+            # The last three: a length the other side made up for the page that says no.
+            # That is no lack of ours.
             if isinstance(error, OSError | websocket.WebSocketException):
                 raise_if_exhausted(error)
             gone += isinstance(error, ConnectionRefusedError)

@@ -1,4 +1,5 @@
-"""JSON from strangers: what is taken, and what is refused before anything is made of it."""
+"""JSON from strangers: what is taken, and what is refused before anything is made of
+it."""
 
 import time
 
@@ -49,15 +50,20 @@ def test_json_is_taken(text: str, value: object) -> None:
         ('"\0"', "Invalid control character"),
     ],
 )
-def test_what_is_none_or_does_harm_is_refused_with_a_reason(text: str, reason: str) -> None:
+def test_what_is_none_or_does_harm_is_refused_with_a_reason(
+    text: str, reason: str
+) -> None:
     """The reason repeats nothing of the text."""
     with pytest.raises(ValueError, match=reason):
         parse_json(text)
 
 
-@pytest.mark.parametrize("text", ['"' * 65_535, '"\\' * 32_000, "\\" * 65_000, '{"a": "' + "\\" * 65_000])
+@pytest.mark.parametrize(
+    "text", ['"' * 65_535, '"\\' * 32_000, "\\" * 65_000, '{"a": "' + "\\" * 65_000]
+)
 def test_looking_for_brackets_takes_no_longer_than_reading(text: str) -> None:
-    """Strings that never end, and quotes that are none, do not make the look quadratic."""
+    """Strings that never end, and quotes that are none, do not make the look
+    quadratic."""
     before = time.process_time()
     with pytest.raises(ValueError, match=r"."):
         parse_json(text)

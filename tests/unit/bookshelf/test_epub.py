@@ -28,7 +28,8 @@ def archive(path: Path, files: "dict[str, bytes | str] | None" = None) -> Path:
 
 
 CONTAINER = (
-    '<container version="1.0" xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles><rootfile '
+    '<container version="1.0" '
+    'xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles><rootfile '
     'full-path="c.opf"/></rootfiles></container>'
 )
 
@@ -36,7 +37,8 @@ CONTAINER = (
 def opf(metadata: str = "", manifest: str = "") -> str:
     """A package document."""
     return (
-        '<package xmlns="http://www.idpf.org/2007/opf"><metadata xmlns:dc="http://purl.org/dc/elements/1.1/">'
+        '<package xmlns="http://www.idpf.org/2007/opf"><metadata '
+        'xmlns:dc="http://purl.org/dc/elements/1.1/">'
         f"{metadata}</metadata><manifest>{manifest}</manifest></package>"
     )
 
@@ -51,16 +53,21 @@ def test_a_whole_book(tmp_path: Path) -> None:
         made.writestr(
             "c.opf",
             opf(
-                "<dc:title>A &amp; B</dc:title><dc:creator>Doe, Jane</dc:creator><dc:creator>Ann Probe</dc:creator>"
+                "<dc:title>A &amp; B</dc:title><dc:creator>Doe, "
+                "Jane</dc:creator><dc:creator>Ann Probe</dc:creator>"
                 "<dc:subject>Sea</dc:subject><dc:subject>Sea</dc:subject><dc:language>pt-BR</dc:language>"
-                '<meta name="calibre:series" content="S"/><meta name="calibre:series_index" content="2.5"/>',
+                '<meta name="calibre:series" content="S"/><meta '
+                'name="calibre:series_index" content="2.5"/>',
                 '<item id="x" href="img/c.png" properties="cover-image"/>',
             ),
         )
     assert epub.read(path) == Found(
         {
             "title": "A & B",
-            "authors": [{"last_name": "Doe", "first_name": "Jane"}, {"last_name": "Probe", "first_name": "Ann"}],
+            "authors": [
+                {"last_name": "Doe", "first_name": "Jane"},
+                {"last_name": "Probe", "first_name": "Ann"},
+            ],
             "genres": [{"name": "Sea"}],
             "language": {"code": "pt"},
             "series": {"title": "S"},
@@ -71,33 +78,56 @@ def test_a_whole_book(tmp_path: Path) -> None:
 
 
 def test_damaged_and_hostile_files_yield_nothing(tmp_path: Path) -> None:
-    """Not a zip, no container, broken XML, entity bombs, external entities, zip bombs: no metadata, no error."""
+    """Not a zip, no container, broken XML, entity bombs, external entities, zip bombs:
+    no metadata, no error."""
     entities = '<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;">'
     bomb = f"<!DOCTYPE x [{entities}]><package><metadata>&b;</metadata></package>"
-    outside = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><package>&a;</package>'
+    outside = (
+        '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><package>&a;</package>'
+    )
     broken = tmp_path / "broken.epub"
     broken.write_bytes(b"PK\x03\x04 not a zip")
     cases = [
         broken,
         archive(tmp_path / "empty.epub"),
-        archive(tmp_path / "bomb.epub", {"META-INF/container.xml": CONTAINER, "c.opf": bomb}),
-        archive(tmp_path / "outside.epub", {"META-INF/container.xml": CONTAINER, "c.opf": outside}),
-        archive(tmp_path / "xml.epub", {"META-INF/container.xml": CONTAINER, "c.opf": "<package>"}),
-        archive(tmp_path / "zip.epub", {"META-INF/container.xml": CONTAINER, "c.opf": b" " * 50_000_000}),
+        archive(
+            tmp_path / "bomb.epub", {"META-INF/container.xml": CONTAINER, "c.opf": bomb}
+        ),
+        archive(
+            tmp_path / "outside.epub",
+            {"META-INF/container.xml": CONTAINER, "c.opf": outside},
+        ),
+        archive(
+            tmp_path / "xml.epub",
+            {"META-INF/container.xml": CONTAINER, "c.opf": "<package>"},
+        ),
+        archive(
+            tmp_path / "zip.epub",
+            {"META-INF/container.xml": CONTAINER, "c.opf": b" " * 50_000_000},
+        ),
         tmp_path / "missing.epub",
     ]
     assert [epub.read(path) for path in cases] == [Found({}, None)] * len(cases)
 
 
-@pytest.mark.parametrize("href", ["../../../etc/passwd", "/etc/passwd", "nosuch.png", "%2e%2e/x", ""])
-def test_a_cover_comes_from_the_archive_or_not_at_all(tmp_path: Path, href: str) -> None:
+@pytest.mark.parametrize(
+    "href", ["../../../etc/passwd", "/etc/passwd", "nosuch.png", "%2e%2e/x", ""]
+)
+def test_a_cover_comes_from_the_archive_or_not_at_all(
+    tmp_path: Path, href: str
+) -> None:
     """No path leaves the file."""
     manifest = f'<item id="x" href="{href}" properties="cover-image"/>'
-    path = archive(tmp_path / "x.epub", {"META-INF/container.xml": CONTAINER, "c.opf": opf("", manifest)})
+    path = archive(
+        tmp_path / "x.epub",
+        {"META-INF/container.xml": CONTAINER, "c.opf": opf("", manifest)},
+    )
     assert epub.read(path).cover is None
 
 
-def test_a_damaged_part_of_any_compression_yields_what_could_be_read(tmp_path: Path) -> None:
+def test_a_damaged_part_of_any_compression_yields_what_could_be_read(
+    tmp_path: Path,
+) -> None:
     """Nothing escapes but a book without metadata."""
     for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
         path = tmp_path / f"{method}.epub"
@@ -120,7 +150,10 @@ def test_covers_are_drawn_anew_and_small(tmp_path: Path) -> None:
         assert small.height <= 140
 
 
-@pytest.mark.parametrize("data", [b"", b"<svg onload='x'/>", b"\x89PNG\r\n\x1a\n broken", picture((9000, 9000))])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"<svg onload='x'/>", b"\x89PNG\r\n\x1a\n broken", picture((9000, 9000))],
+)
 def test_bad_pictures_are_refused(data: bytes) -> None:
     """Not a picture, a script, broken, or far too large."""
     with pytest.raises(covers.BadPicture):

@@ -9,7 +9,12 @@ from bookshelf.files import safe_name
 from bookshelf.vocabulary import FORMATS, format_of, genres, languages
 from migration.metadata.genres import SYNONYMS
 
-FOUND = {"title": "From file", "authors": [{"last_name": "A"}], "series": {"title": "X"}, "series_index": 9}
+FOUND = {
+    "title": "From file",
+    "authors": [{"last_name": "A"}],
+    "series": {"title": "X"},
+    "series_index": 9,
+}
 
 
 @pytest.mark.parametrize(
@@ -22,12 +27,18 @@ FOUND = {"title": "From file", "authors": [{"last_name": "A"}], "series": {"titl
         ({"unknown": 1}, {**FOUND, "unknown": 1}),
     ],
 )
-def test_proposed_wins_key_by_key(proposed: dict[str, object], expected: dict[str, object]) -> None:
+def test_proposed_wins_key_by_key(
+    proposed: dict[str, object], expected: dict[str, object]
+) -> None:
     """Whole values; nothing is merged deeper."""
     assert merge(FOUND, proposed) == expected
 
 
-@pytest.mark.parametrize("proposed", [None, [], "x", {"series": None}, {"language": None}, {"title": "a\0b"}], ids=repr)
+@pytest.mark.parametrize(
+    "proposed",
+    [None, [], "x", {"series": None}, {"language": None}, {"title": "a\0b"}],
+    ids=repr,
+)
 def test_what_breaks_the_task(proposed: object) -> None:
     """As on the real server."""
     with pytest.raises(TaskError):
@@ -39,18 +50,20 @@ def test_ebook_metas_output_is_understood() -> None:
     output = (
         "Title               : The Quiet Harbour\n"
         "Author(s)           : Anna van der Berg & John Q. Public [Public, John]\n"
-        "Tags                : Fiction, Sea\nSeries              : Harbour Cycle #2.5\nLanguages           : eng\n"
+        "Tags                : Fiction, Sea\nSeries              : Harbour Cycle "
+        "#2.5\nLanguages           : eng\n"
     )
     assert parse_ebook_meta(output) == {
         "title": "The Quiet Harbour",
         "authors": [
-            {"last_name": "Berg", "first_name": "Anna van der"}, {"last_name": "Public", "first_name": "John Q."},
+            {"last_name": "Berg", "first_name": "Anna van der"},
+            {"last_name": "Public", "first_name": "John Q."},
         ],
         "genres": [{"name": "Fiction"}, {"name": "Sea"}],
         "language": {"code": "eng"},
         "series": {"title": "Harbour Cycle"},
         "series_index": 2,
-    }  # fmt: skip
+    }
 
 
 @given(st.text(max_size=200))
@@ -75,7 +88,11 @@ def test_the_vocabulary_holds_what_mybookshelf2_has() -> None:
     assert codes[:4] == ["cs", "en", "sk", "ru"]
     assert len(codes) == len(set(codes)) >= 180
     names = dict(genres())
-    assert (names[1], names[25], names[58]) == ("Adventure", "Science Fiction", "Technology")
+    assert (names[1], names[25], names[58]) == (
+        "Adventure",
+        "Science Fiction",
+        "Technology",
+    )
     assert 33 not in names
 
 
@@ -88,7 +105,10 @@ def test_formats_are_known_by_type_or_by_extension() -> None:
 
 
 def test_synonyms_lead_to_genres_that_exist() -> None:
-    """Every target is a genre of MyBookshelf2's; every key is folded as the look-up folds."""
+    """Every target is a genre of MyBookshelf2's; every key is folded as the look-up
+    folds."""
     names = {name for _id, name in genres()}
     assert {target for targets in SYNONYMS.values() for target in targets} <= names
-    assert all(key == " ".join(key.casefold().replace("-", " ").split()) for key in SYNONYMS)
+    assert all(
+        key == " ".join(key.casefold().replace("-", " ").split()) for key in SYNONYMS
+    )

@@ -7,7 +7,9 @@ from bookshelf.throttle import ALLOWED, PAIRS, REFILL_SECONDS, Throttle, pair_of
 OWNER, STRANGER = ("admin", "192.0.2.1"), ("admin", "198.51.100.7")
 
 
-def wrong(throttle: Throttle, pair: tuple[str, str], times: int, now: float = 0.0) -> None:
+def wrong(
+    throttle: Throttle, pair: tuple[str, str], times: int, now: float = 0.0
+) -> None:
     """So many wrong passwords at one moment."""
     for _ in range(times):
         throttle.failed(pair, now)
@@ -25,7 +27,9 @@ def wrong(throttle: Throttle, pair: tuple[str, str], times: int, now: float = 0.
         (ALLOWED + 5, 6 * REFILL_SECONDS, 0),
     ],
 )
-def test_whoever_was_wrong_too_often_waits(times: int, later: float, seconds: int) -> None:
+def test_whoever_was_wrong_too_often_waits(
+    times: int, later: float, seconds: int
+) -> None:
     """Each wrong password counts for half a minute; ten may count at once."""
     throttle = Throttle()
     wrong(throttle, STRANGER, times)

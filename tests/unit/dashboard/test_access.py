@@ -1,4 +1,5 @@
-"""Keys of the dashboard: links that work once, sessions, the token; host names; where a request comes from."""
+"""Keys of the dashboard: links that work once, sessions, the token; host names; where a
+request comes from."""
 
 import os
 import stat
@@ -48,7 +49,9 @@ def test_an_old_link_is_refused(access: Access) -> None:
     assert access.enter(link) is None
 
 
-@pytest.mark.parametrize("text", ["", "x", "../token", "\udc80", "é" * 1000, "/etc/passwd"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "../token", "\udc80", "é" * 1000, "/etc/passwd"]
+)
 def test_nonsense_opens_nothing(access: Access, text: str) -> None:
     """Whatever is sent instead of a key."""
     assert access.enter(text) is None
@@ -62,7 +65,9 @@ def test_no_secret_is_on_disk_but_the_token_and_all_are_private(access: Access) 
     link = access.new_link()
     session = access.enter(access.new_link()) or ""
     for path in access.folder.rglob("*"):
-        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+        assert stat.S_IMODE(path.stat().st_mode) == (
+            0o700 if path.is_dir() else 0o600
+        ), path
         assert link not in path.name + (path.read_text() if path.is_file() else "")
         assert session not in path.name + (path.read_text() if path.is_file() else "")
     assert access.is_token(access.token_path.read_text().strip())
@@ -113,5 +118,6 @@ def test_any_host_header_is_read(header: str) -> None:
     ],
 )
 def test_only_a_page_of_ours_may_ask(headers: dict[str, str], ours: bool) -> None:
-    """A browser says where a request comes from; who does not say it is not let through."""
+    """A browser says where a request comes from; who does not say it is not let
+    through."""
     assert same_origin(headers, "127.0.0.1:8765") is ours

@@ -7,12 +7,20 @@ import pytest
 from tests.conftest import PROJECT
 
 STATIC = PROJECT / "dashboard" / "static"
-OURS = [*sorted(STATIC.glob("*.js")), *sorted((PROJECT / "dashboard" / "templates").glob("*.html"))]
-MARKUP = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|srcdoc|\beval\b|new Function"
+OURS = [
+    *sorted(STATIC.glob("*.js")),
+    *sorted((PROJECT / "dashboard" / "templates").glob("*.html")),
+]
+MARKUP = (
+    r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|srcdoc|\beval\b|new "
+    r"Function"
+)
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
-def test_text_never_becomes_markup_and_nothing_comes_from_elsewhere(path: object) -> None:
+def test_text_never_becomes_markup_and_nothing_comes_from_elsewhere(
+    path: object,
+) -> None:
     """Only text nodes and attributes; no address of another host."""
     text = (STATIC / str(path)).read_text("utf-8")
     assert re.findall(MARKUP, text) == []
@@ -24,7 +32,14 @@ def test_text_never_becomes_markup_and_nothing_comes_from_elsewhere(path: object
 
 def test_what_is_shipped_of_others_keeps_its_licence_and_version() -> None:
     """uPlot for the page, axe-core for the tests."""
-    assert "v1.6.32" in (STATIC / "vendor" / "uPlot.iife.min.js").read_text("utf-8")[:100]
+    assert (
+        "v1.6.32" in (STATIC / "vendor" / "uPlot.iife.min.js").read_text("utf-8")[:100]
+    )
     assert "MIT License" in (STATIC / "vendor" / "uPlot.LICENSE").read_text("utf-8")
-    assert "axe v4.14.1" in (PROJECT / "tests" / "vendor" / "axe.min.js").read_text("utf-8")[:200]
-    assert "Mozilla Public License" in (PROJECT / "tests" / "vendor" / "axe-core.LICENSE").read_text("utf-8")
+    assert (
+        "axe v4.14.1"
+        in (PROJECT / "tests" / "vendor" / "axe.min.js").read_text("utf-8")[:200]
+    )
+    assert "Mozilla Public License" in (
+        PROJECT / "tests" / "vendor" / "axe-core.LICENSE"
+    ).read_text("utf-8")

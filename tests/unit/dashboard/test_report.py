@@ -15,27 +15,90 @@ from tests.support.statekit import HOSTILE
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 VALUE: dict[str, Json] = {
-    "schema": 1, "made_at": START.isoformat(), "library": HOSTILE[0], "server": "http://s",
-    "pass": {"id": 1, "opened_at": START.isoformat(), "closed_at": START.isoformat(), "seconds": 90.0}, "total": 5,
-    "counts": {"discovered": 5, "uploaded": 3, "duplicate": 0, "skipped": 1, "failed": 1, "pending": 0},
-    "balanced": True, "proved": True, "bytes_uploaded": 12345, "files_per_min": 3.3, "orphaned_uploads": 2,
+    "schema": 1,
+    "made_at": START.isoformat(),
+    "library": HOSTILE[0],
+    "server": "http://s",
+    "pass": {
+        "id": 1,
+        "opened_at": START.isoformat(),
+        "closed_at": START.isoformat(),
+        "seconds": 90.0,
+    },
+    "total": 5,
+    "counts": {
+        "discovered": 5,
+        "uploaded": 3,
+        "duplicate": 0,
+        "skipped": 1,
+        "failed": 1,
+        "pending": 0,
+    },
+    "balanced": True,
+    "proved": True,
+    "bytes_uploaded": 12345,
+    "files_per_min": 3.3,
+    "orphaned_uploads": 2,
     "failed": {"empty": 1},
-    "failed_files": [{"book_id": 1, "format": HOSTILE[0], "size": 0, "reason": "empty", "message": HOSTILE[0]}],
-    "failed_files_complete": False, "not_carried": {HOSTILE[0]: 4}, "slowest_complete": False,
-    "noticed": {"book without files": 1}, "notices_complete": False,
-    "notices": [{"book_id": 1, "format": "", "what": "book without files", "message": HOSTILE[0]}],
-    "differences": [{"ebook_id": 7, "book_id": 1, "what": "empty ebook", "message": HOSTILE[0]}],
+    "failed_files": [
+        {
+            "book_id": 1,
+            "format": HOSTILE[0],
+            "size": 0,
+            "reason": "empty",
+            "message": HOSTILE[0],
+        }
+    ],
+    "failed_files_complete": False,
+    "not_carried": {HOSTILE[0]: 4},
+    "slowest_complete": False,
+    "noticed": {"book without files": 1},
+    "notices_complete": False,
+    "notices": [
+        {
+            "book_id": 1,
+            "format": "",
+            "what": "book without files",
+            "message": HOSTILE[0],
+        }
+    ],
+    "differences": [
+        {"ebook_id": 7, "book_id": 1, "what": "empty ebook", "message": HOSTILE[0]}
+    ],
     "differences_complete": False,
-    "slowest": [{"seconds": 3.0, "at": START.isoformat(), "size": 5, "file": HOSTILE[0], "worker_id": 1}],
+    "slowest": [
+        {
+            "seconds": 3.0,
+            "at": START.isoformat(),
+            "size": 5,
+            "file": HOSTILE[0],
+            "worker_id": 1,
+        }
+    ],
     "rate": [
-        {"at": (START + timedelta(minutes=i)).isoformat(), "files_per_min": i, "bytes_per_second": 5,
-         "disk_percent": None, "workers": 2} for i in range(3)
+        {
+            "at": (START + timedelta(minutes=i)).isoformat(),
+            "files_per_min": i,
+            "bytes_per_second": 5,
+            "disk_percent": None,
+            "workers": 2,
+        }
+        for i in range(3)
     ],
     "monitor": [
-        {"at": START.isoformat(), "worker_id": 1, "attempt": 1, "fix_type": "code_fix", "root_cause": HOSTILE[0],
-         "description": "", "verdict": "verified", "reason": HOSTILE[0], "code": HOSTILE[0]}
+        {
+            "at": START.isoformat(),
+            "worker_id": 1,
+            "attempt": 1,
+            "fix_type": "code_fix",
+            "root_cause": HOSTILE[0],
+            "description": "",
+            "verdict": "verified",
+            "reason": HOSTILE[0],
+            "code": HOSTILE[0],
+        }
     ],
-}  # fmt: skip
+}
 
 
 def test_the_page_needs_nothing_else_and_runs_nothing() -> None:
@@ -57,7 +120,15 @@ def test_the_page_needs_nothing_else_and_runs_nothing() -> None:
     [
         ({"proved": False}, "The rows do not agree"),
         (
-            {"proved": None, "pass": {"id": 1, "opened_at": START.isoformat(), "closed_at": None, "seconds": 1.0}},
+            {
+                "proved": None,
+                "pass": {
+                    "id": 1,
+                    "opened_at": START.isoformat(),
+                    "closed_at": None,
+                    "seconds": 1.0,
+                },
+            },
             "still open",
         ),
         ({"failed": {}}, "No file failed."),
@@ -76,9 +147,12 @@ def test_what_is_not_there_is_said(change: dict[str, Json], sentence: str) -> No
 
 @given(st.lists(st.none() | st.floats(0, 1e9), max_size=50), st.text())
 def test_every_chart_is_well_formed(values: list[float | None], title: str) -> None:
-    """Whatever the numbers, and whatever the title; XML has no place for control characters."""
+    """Whatever the numbers, and whatever the title; XML has no place for control
+    characters."""
     title = "".join(letter for letter in title if letter.isprintable())
-    drawn = line_chart([START + timedelta(seconds=i) for i in range(len(values))], values, title)
+    drawn = line_chart(
+        [START + timedelta(seconds=i) for i in range(len(values))], values, title
+    )
     if sum(value is not None for value in values) < 2:
         assert drawn == ""
         return

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auto_monitor.patch.code_edit import EditRefused, apply
-from tests.support.editkit import SOURCE, as_diff, as_function, as_strings, fenced, functions
+from tests.support.editkit import (
+    SOURCE,
+    as_diff,
+    as_function,
+    as_strings,
+    fenced,
+    functions,
+)
 
 FUNCTIONS = functions()
 
@@ -19,14 +26,20 @@ FUNCTIONS = functions()
 def test_a_function_put_on_itself_changes_no_byte(name: str) -> None:
     """In each of the three formats."""
     text = FUNCTIONS[name]
-    removed_and_added = [f"-{line}" for line in text.split("\n")] + [f"+{line}" for line in text.split("\n")]
+    removed_and_added = [f"-{line}" for line in text.split("\n")] + [
+        f"+{line}" for line in text.split("\n")
+    ]
     assert apply(SOURCE, as_function(text)) == SOURCE
     assert apply(SOURCE, as_strings(text, text)) == SOURCE
-    assert apply(SOURCE, fenced("\n".join(["@@ -1 +1 @@", *removed_and_added]), "diff")) == SOURCE
+    assert (
+        apply(SOURCE, fenced("\n".join(["@@ -1 +1 @@", *removed_and_added]), "diff"))
+        == SOURCE
+    )
 
 
 def machine_made(chance: random.Random) -> tuple[str, str, str]:
-    """One function, before and after a correct change in the middle of it; and the whole script after it."""
+    """One function, before and after a correct change in the middle of it; and the
+    whole script after it."""
     name = chance.choice(list(FUNCTIONS))
     old = FUNCTIONS[name]
     node = ast.parse(old if not old.startswith(" ") else "if 1:\n" + old).body[0]
@@ -36,7 +49,10 @@ def machine_made(chance: random.Random) -> tuple[str, str, str]:
     lines = old.split("\n")
     statement = chance.choice(function.body[1:] or function.body)
     place = statement.lineno - 1 - shift
-    line = " " * statement.col_offset + f"changed_{chance.randrange(10**6)} = {chance.randrange(100)}"
+    line = (
+        " " * statement.col_offset
+        + f"changed_{chance.randrange(10**6)} = {chance.randrange(100)}"
+    )
     new = "\n".join([*lines[:place], line, *lines[place:]])
     return old, new, SOURCE.replace(old, new)
 
@@ -59,13 +75,22 @@ def crlf(reply: str, _chance: random.Random) -> str:
 def indented(reply: str, chance: random.Random) -> str:
     """All of it moved to the right, the fence too."""
     columns = chance.choice([1, 2, 4, 8])
-    return "\n".join(" " * columns + line if line else line for line in reply.split("\n"))
+    return "\n".join(
+        " " * columns + line if line else line for line in reply.split("\n")
+    )
 
 
 def inside_indented(reply: str, chance: random.Random) -> str:
     """The code moved, the fence not."""
     lines = reply.rstrip("\n").split("\n")
-    return "\n".join([lines[0], *(" " * 4 + line if line else line for line in lines[1:-1]), lines[-1], ""])
+    return "\n".join(
+        [
+            lines[0],
+            *(" " * 4 + line if line else line for line in lines[1:-1]),
+            lines[-1],
+            "",
+        ]
+    )
 
 
 def no_last_newline(reply: str, _chance: random.Random) -> str:
@@ -80,10 +105,20 @@ def no_closing_fence(reply: str, _chance: random.Random) -> str:
 
 def prose(reply: str, _chance: random.Random) -> str:
     """Says what it does, before and after."""
-    return f"The cursor did not move. I changed that:\n\n{reply}\nThis keeps everything else as it is.\n"
+    return (
+        f"The cursor did not move. I changed that:\n\n{reply}\nThis keeps "
+        "everything else as it is.\n"
+    )
 
 
-RECOVERABLE = [crlf, indented, inside_indented, no_last_newline, no_closing_fence, prose]
+RECOVERABLE = [
+    crlf,
+    indented,
+    inside_indented,
+    no_last_newline,
+    no_closing_fence,
+    prose,
+]
 
 
 def cut_off(reply: str, chance: random.Random) -> str:
@@ -107,7 +142,11 @@ def invisible(reply: str, chance: random.Random) -> str:
     lines = reply.split("\n")
     place = chance.randrange(1, len(lines) - 2)
     return "\n".join(
-        [*lines[:place], lines[place] + chance.choice("\u202e\u200b\x00\u2028\ufeff"), *lines[place + 1 :]]
+        [
+            *lines[:place],
+            lines[place] + chance.choice("\u202e\u200b\x00\u2028\ufeff"),
+            *lines[place + 1 :],
+        ]
     )
 
 
@@ -115,7 +154,9 @@ def lazy(reply: str, chance: random.Random) -> str:
     """Leaves something out and says so."""
     lines = reply.split("\n")
     place = chance.randrange(3, max(4, len(lines) - 3))
-    return "\n".join([*lines[:place], "        # ... existing code ...", *lines[place + 1 :]])
+    return "\n".join(
+        [*lines[:place], "        # ... existing code ...", *lines[place + 1 :]]
+    )
 
 
 def unbalanced(reply: str, chance: random.Random) -> str:
@@ -140,7 +181,8 @@ HOPELESS = [cut_off, twice, tabs, invisible, lazy, unbalanced, other_name]
 
 @pytest.mark.parametrize("seed", range(4))
 def test_five_hundred_mutated_replies(seed: int) -> None:
-    """None is applied wrongly; of those that can be read in one way only, nearly all are applied."""
+    """None is applied wrongly; of those that can be read in one way only, nearly all
+    are applied."""
     chance = random.Random(seed)
     wrong, recoverable, recovered, applied = [], 0, 0, 0
     mutations: list[Callable[[str, random.Random], str]] = [*RECOVERABLE, *HOPELESS]
@@ -159,7 +201,9 @@ def test_five_hundred_mutated_replies(seed: int) -> None:
         recovered += mutate in RECOVERABLE
         if result != wanted:
             wrong.append((mutate.__name__, kind, reply))
-    print(f"{applied} applied, {recovered} of {recoverable} recoverable, {len(wrong)} wrong")
+    print(
+        f"{applied} applied, {recovered} of {recoverable} recoverable, {len(wrong)} wrong"
+    )
     assert [(name, kind) for name, kind, _reply in wrong] == []
     assert recovered >= 0.95 * recoverable
 
@@ -171,20 +215,41 @@ REFUSED = {
     "no old lines": (fenced("old_string:\nnew_string:\nx = 1"), "old_string: is empty"),
     "only old": (fenced("old_string:\nx = 1"), "exactly one line old_string:"),
     "a hunk without context": (fenced("@@ @@\n+    q = 1", "diff"), "neither context"),
-    "overlapping hunks": (fenced("@@ @@\n     y = 2\n+    q = 1\n@@ @@\n-    y = 2\n+    y = 3", "diff"), "same lines"),
+    "overlapping hunks": (
+        fenced("@@ @@\n     y = 2\n+    q = 1\n@@ @@\n-    y = 2\n+    y = 3", "diff"),
+        "same lines",
+    ),
     "another file too": (
-        fenced("@@ @@\n-    y = 2\n+    y = 3\n--- a/x.py\n+++ b/x.py\n@@ @@\n-q\n+r", "diff"),
+        fenced(
+            "@@ @@\n-    y = 2\n+    y = 3\n--- a/x.py\n+++ b/x.py\n@@ @@\n-q\n+r",
+            "diff",
+        ),
         "one file",
     ),
-    "not a line of a diff": (fenced("@@ @@\n-    y = 2\nthen this", "diff"), "not a line of a diff"),
-    "unknown function": (fenced("def aa():\n    x = 2"), "0 functions named 'aa'; nearest: a"),
-    "two functions": (fenced("def a():\n    x = 2\n\ndef b():\n    x = 2"), "one whole function"),
+    "not a line of a diff": (
+        fenced("@@ @@\n-    y = 2\nthen this", "diff"),
+        "not a line of a diff",
+    ),
+    "unknown function": (
+        fenced("def aa():\n    x = 2"),
+        "0 functions named 'aa'; nearest: a",
+    ),
+    "two functions": (
+        fenced("def a():\n    x = 2\n\ndef b():\n    x = 2"),
+        "one whole function",
+    ),
     "a class": (fenced("class A:\n    pass"), "there is no function"),
     "not Python": (fenced("def a(:\n    x = 2"), "not valid Python: line 1"),
-    "result is not Python": (as_strings("    y = 2", "    y = (2"), "with this edit the script is not valid"),
+    "result is not Python": (
+        as_strings("    y = 2", "    y = (2"),
+        "with this edit the script is not valid",
+    ),
     "nothing": ("", "the block is empty"),
     "prose only": ("I would restart it.", "there is no function"),
-    "an ellipsis for a body": (fenced("def a():\n    x = 1\n    ..."), "stands for code"),
+    "an ellipsis for a body": (
+        fenced("def a():\n    x = 1\n    ..."),
+        "stands for code",
+    ),
 }
 
 
@@ -199,15 +264,20 @@ def test_what_is_refused_and_why(case: str) -> None:
 
 def test_line_ends_of_the_script_stay() -> None:
     """A script with CRLF keeps it in every line."""
-    assert apply(SMALL.replace("\n", "\r\n"), as_strings("    y = 2", "    y = 5")) == SMALL.replace(
-        "y = 2", "y = 5"
-    ).replace("\n", "\r\n")
+    assert apply(
+        SMALL.replace("\n", "\r\n"), as_strings("    y = 2", "    y = 5")
+    ) == SMALL.replace("y = 2", "y = 5").replace("\n", "\r\n")
 
 
 @given(st.text(max_size=300), st.text(max_size=100))
 def test_no_text_does_anything_but_be_applied_or_refused(reply: str, more: str) -> None:
     """Whatever an LLM may say."""
-    for text in (reply, fenced(reply), fenced(f"old_string:\n{reply}\nnew_string:\n{more}"), fenced(f"@@ @@\n{reply}")):
+    for text in (
+        reply,
+        fenced(reply),
+        fenced(f"old_string:\n{reply}\nnew_string:\n{more}"),
+        fenced(f"@@ @@\n{reply}"),
+    ):
         try:
             result = apply(SMALL, text)
         except EditRefused:

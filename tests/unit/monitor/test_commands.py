@@ -76,7 +76,9 @@ def test_strange_files_are_named_and_removed(tmp_path: Path) -> None:
 
 def sample(second: int = 0, pass_id: int = 1) -> Sample:
     """One moment."""
-    return Sample(datetime(2026, 11, 24, 0, 0, second, tzinfo=UTC), pass_id, 5, 500, None, 4, 3)
+    return Sample(
+        datetime(2026, 11, 24, 0, 0, second, tzinfo=UTC), pass_id, 5, 500, None, 4, 3
+    )
 
 
 def test_samples_of_a_pass_are_read_again(tmp_path: Path) -> None:
@@ -99,7 +101,11 @@ def test_samples_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @given(
-    st.binary() | st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.dictionaries(st.text(), inner))
+    st.binary()
+    | st.recursive(
+        st.none() | st.integers() | st.text(),
+        lambda inner: st.dictionaries(st.text(), inner),
+    )
 )
 def test_no_line_is_an_error(line: object) -> None:
     """Whatever is in the file."""

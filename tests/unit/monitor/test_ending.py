@@ -23,10 +23,16 @@ def health(*found: Health) -> list[Verdict]:
 
 def ended(*codes: int | None) -> list[WorkerRecord]:
     """Workers 1, 2, … and how they ended."""
-    return [WorkerRecord(number, exit_code=code) for number, code in enumerate(codes, 1)]
+    return [
+        WorkerRecord(number, exit_code=code) for number, code in enumerate(codes, 1)
+    ]
 
 
-BUSY, GONE, DONE = health(Health.WORKING), health(Health.ENDED, Health.ENDED), health(Health.FINISHED)
+BUSY, GONE, DONE = (
+    health(Health.WORKING),
+    health(Health.ENDED, Health.ENDED),
+    health(Health.FINISHED),
+)
 ONE = ended(None)
 SEEN = Watched(OPEN, NOW, BUSY, ONE, None, time_is_up=False)
 OTHER = NOW - timedelta(days=1)
@@ -34,27 +40,76 @@ TABLE = [
     ("open", SEEN, Ending.GOES_ON),
     ("cannot be told", replace(SEEN, found=None), Ending.GOES_ON),
     ("closed, one still runs", replace(SEEN, found=CLOSED), Ending.CLOSING),
-    ("closed for 29 s", replace(SEEN, found=CLOSED, closed_since=NOW - timedelta(seconds=29)), Ending.CLOSING),
-    ("closed for 30 s", replace(SEEN, found=CLOSED, closed_since=NOW - HALF), Ending.CLOSED),
-    ("closed, one hangs", replace(SEEN, found=CLOSED, verdicts=health(Health.STUCK)), Ending.CLOSING),
+    (
+        "closed for 29 s",
+        replace(SEEN, found=CLOSED, closed_since=NOW - timedelta(seconds=29)),
+        Ending.CLOSING,
+    ),
+    (
+        "closed for 30 s",
+        replace(SEEN, found=CLOSED, closed_since=NOW - HALF),
+        Ending.CLOSED,
+    ),
+    (
+        "closed, one hangs",
+        replace(SEEN, found=CLOSED, verdicts=health(Health.STUCK)),
+        Ending.CLOSING,
+    ),
     ("closed, all done", replace(SEEN, found=CLOSED, verdicts=DONE), Ending.CLOSED),
-    ("closed, nobody is there", replace(SEEN, found=CLOSED, verdicts=[]), Ending.CLOSED),
-    ("an earlier one is closed", replace(SEEN, found=CLOSED, opened_at=OTHER), Ending.GOES_ON),
-    ("an earlier one is closed, nobody is there",
-     replace(SEEN, found=CLOSED, opened_at=OTHER, verdicts=[], wanted=[]), Ending.GOES_ON),
-    ("a rebuilt ledger, all done", replace(SEEN, found=CLOSED, opened_at=OTHER, verdicts=DONE), Ending.CLOSED),
+    (
+        "closed, nobody is there",
+        replace(SEEN, found=CLOSED, verdicts=[]),
+        Ending.CLOSED,
+    ),
+    (
+        "an earlier one is closed",
+        replace(SEEN, found=CLOSED, opened_at=OTHER),
+        Ending.GOES_ON,
+    ),
+    (
+        "an earlier one is closed, nobody is there",
+        replace(SEEN, found=CLOSED, opened_at=OTHER, verdicts=[], wanted=[]),
+        Ending.GOES_ON,
+    ),
+    (
+        "a rebuilt ledger, all done",
+        replace(SEEN, found=CLOSED, opened_at=OTHER, verdicts=DONE),
+        Ending.CLOSED,
+    ),
     ("a newer one is open", replace(SEEN, opened_at=OTHER), Ending.NEWER_OPEN),
     ("the time is up, one works", replace(SEEN, time_is_up=True), Ending.GOES_ON),
-    ("the time is up, one hangs", replace(SEEN, time_is_up=True, verdicts=health(Health.STUCK)), Ending.TIME_IS_UP),
-    ("closed when the time is up", replace(SEEN, found=CLOSED, verdicts=[], time_is_up=True), Ending.CLOSED),
-    ("all ended for good", replace(SEEN, verdicts=GONE, wanted=ended(4, 5)), Ending.HOPELESS),
-    ("one may be restarted", replace(SEEN, verdicts=GONE, wanted=ended(4, 70)), Ending.GOES_ON),
+    (
+        "the time is up, one hangs",
+        replace(SEEN, time_is_up=True, verdicts=health(Health.STUCK)),
+        Ending.TIME_IS_UP,
+    ),
+    (
+        "closed when the time is up",
+        replace(SEEN, found=CLOSED, verdicts=[], time_is_up=True),
+        Ending.CLOSED,
+    ),
+    (
+        "all ended for good",
+        replace(SEEN, verdicts=GONE, wanted=ended(4, 5)),
+        Ending.HOPELESS,
+    ),
+    (
+        "one may be restarted",
+        replace(SEEN, verdicts=GONE, wanted=ended(4, 70)),
+        Ending.GOES_ON,
+    ),
     ("nobody is wanted", replace(SEEN, verdicts=[], wanted=[]), Ending.GOES_ON),
-    ("one still hangs", replace(SEEN, verdicts=health(Health.STUCK), wanted=ended(4)), Ending.GOES_ON),
-]  # fmt: skip
+    (
+        "one still hangs",
+        replace(SEEN, verdicts=health(Health.STUCK), wanted=ended(4)),
+        Ending.GOES_ON,
+    ),
+]
 
 
-@pytest.mark.parametrize(("seen", "result"), [r[1:] for r in TABLE], ids=[r[0] for r in TABLE])
+@pytest.mark.parametrize(
+    ("seen", "result"), [r[1:] for r in TABLE], ids=[r[0] for r in TABLE]
+)
 def test_endings(seen: Watched, result: Ending) -> None:
     """Row by row."""
     assert ending(seen, NOW, HALF) is result

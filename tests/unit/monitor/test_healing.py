@@ -22,9 +22,9 @@ from auto_monitor.decide.healing import (
 )
 from auto_monitor.model import (
     Case,
+    CorrelatedFailure,
     Health,
     InFlight,
-    CorrelatedFailure,
     Step,
     Treatment,
     Verdict,
@@ -54,29 +54,75 @@ def step(treatment: Treatment, reason: str = "") -> Step:
 
 TREATMENTS = [
     ("healthy", FINE, RECORD, step(Treatment.NONE)),
-    ("first attempt", STUCK, RECORD, step(Treatment.RESTART, "no progress for 6.0 min")),
+    (
+        "first attempt",
+        STUCK,
+        RECORD,
+        step(Treatment.RESTART, "no progress for 6.0 min"),
+    ),
     ("stopped", STOPPED, RECORD, step(Treatment.RESTART, "its process vanished")),
-    ("finished", replace(STOPPED, health=Health.FINISHED), RECORD, step(Treatment.NONE)),
-    ("ended for good", replace(STOPPED, health=Health.ENDED), RECORD, step(Treatment.NONE)),
+    (
+        "finished",
+        replace(STOPPED, health=Health.FINISHED),
+        RECORD,
+        step(Treatment.NONE),
+    ),
+    (
+        "ended for good",
+        replace(STOPPED, health=Health.ENDED),
+        RECORD,
+        step(Treatment.NONE),
+    ),
     ("paused", STUCK, replace(RECORD, paused=True), step(Treatment.NONE)),
     ("scaled down", STOPPED, replace(RECORD, wanted=False), step(Treatment.NONE)),
     ("no server", AWAY, RECORD, step(Treatment.RESUME, "the server answers again")),
-    ("no server, again and again", AWAY, replace(RECORD, attempts=3, last_attempt_at=NOW),
-     step(Treatment.RESUME, "the server answers again")),
-    ("no server, after an attempt", AWAY, RECORD,
-     step(Treatment.RESUME, "the server answers again")),
+    (
+        "no server, again and again",
+        AWAY,
+        replace(RECORD, attempts=3, last_attempt_at=NOW),
+        step(Treatment.RESUME, "the server answers again"),
+    ),
+    (
+        "no server, after an attempt",
+        AWAY,
+        RECORD,
+        step(Treatment.RESUME, "the server answers again"),
+    ),
     ("no server, paused", AWAY, replace(RECORD, paused=True), step(Treatment.NONE)),
-    ("under way", STUCK, RECORD, step(Treatment.NONE, "the last attempt is not verified yet")),
-    ("cooling", STUCK, replace(RECORD, attempts=1, last_attempt_at=NOW - 9.9 * MINUTE),
-     step(Treatment.HOLD, "the last attempt was a short while ago")),
-    ("cooled", STUCK, replace(RECORD, attempts=1, last_attempt_at=NOW - 10 * MINUTE),
-     step(Treatment.RESTART, "no progress for 6.0 min")),
-    ("used up", STUCK, replace(RECORD, attempts=3, last_attempt_at=NOW - 60 * MINUTE),
-     step(Treatment.PAUSE, "3 attempts did not help: no progress for 6.0 min")),
-    ("used up, perhaps the server's fault", replace(STUCK, all_failing=True),
-     replace(RECORD, attempts=3, last_attempt_at=NOW - 60 * MINUTE),
-     step(Treatment.HOLD, "3 attempts did not help; it goes on trying: look at the server's log")),
-]  # fmt: skip
+    (
+        "under way",
+        STUCK,
+        RECORD,
+        step(Treatment.NONE, "the last attempt is not verified yet"),
+    ),
+    (
+        "cooling",
+        STUCK,
+        replace(RECORD, attempts=1, last_attempt_at=NOW - 9.9 * MINUTE),
+        step(Treatment.HOLD, "the last attempt was a short while ago"),
+    ),
+    (
+        "cooled",
+        STUCK,
+        replace(RECORD, attempts=1, last_attempt_at=NOW - 10 * MINUTE),
+        step(Treatment.RESTART, "no progress for 6.0 min"),
+    ),
+    (
+        "used up",
+        STUCK,
+        replace(RECORD, attempts=3, last_attempt_at=NOW - 60 * MINUTE),
+        step(Treatment.PAUSE, "3 attempts did not help: no progress for 6.0 min"),
+    ),
+    (
+        "used up, perhaps the server's fault",
+        replace(STUCK, all_failing=True),
+        replace(RECORD, attempts=3, last_attempt_at=NOW - 60 * MINUTE),
+        step(
+            Treatment.HOLD,
+            "3 attempts did not help; it goes on trying: look at the server's log",
+        ),
+    ),
+]
 
 
 #: The rows in which the last attempt has no verdict yet.
@@ -84,10 +130,16 @@ OPEN = ("no server, after an attempt", "under way")
 
 
 @freeze_time("1999-01-01")
-@pytest.mark.parametrize(("name", "verdict", "record", "result"), TREATMENTS, ids=[r[0] for r in TREATMENTS])
-def test_treatments(name: str, verdict: Verdict, record: WorkerRecord, result: Step) -> None:
+@pytest.mark.parametrize(
+    ("name", "verdict", "record", "result"), TREATMENTS, ids=[r[0] for r in TREATMENTS]
+)
+def test_treatments(
+    name: str, verdict: Verdict, record: WorkerRecord, result: Step
+) -> None:
     """One worker by itself."""
-    assert treat(verdict, record, case(1) if name in OPEN else None, NOW, POLICY) == result
+    assert (
+        treat(verdict, record, case(1) if name in OPEN else None, NOW, POLICY) == result
+    )
 
 
 @given(st.timedeltas(timedelta(0), timedelta(days=400)))
@@ -97,7 +149,12 @@ def test_a_clock_set_back_begins_no_attempt(back: timedelta) -> None:
     assert treat(STUCK, record, None, NOW - back, POLICY).treatment is Treatment.HOLD
 
 
-def signs(settled: bool, moving: bool = False, waiting: bool = False, health: Health = Health.WORKING) -> Signs:
+def signs(
+    settled: bool,
+    moving: bool = False,
+    waiting: bool = False,
+    health: Health = Health.WORKING,
+) -> Signs:
     """After an attempt."""
     return Signs(settled, moving, waiting, health)
 
@@ -111,7 +168,12 @@ VERIFICATIONS = [
     ("moving for 20 minutes around it", 20, signs(False, moving=True), False),
     ("waiting for the server", 600, signs(False, waiting=True), None),
     ("stuck again", 6, signs(False, moving=True, health=Health.STUCK), False),
-    ("stuck elsewhere, the first thing is settled", 6, signs(True, health=Health.STUCK), True),
+    (
+        "stuck elsewhere, the first thing is settled",
+        6,
+        signs(True, health=Health.STUCK),
+        True,
+    ),
     ("died again at once", 0.1, signs(False, health=Health.STOPPED), False),
     ("ended for good", 0.1, signs(False, health=Health.ENDED), False),
     ("completed meanwhile", 0.1, signs(False, health=Health.FINISHED), True),
@@ -120,7 +182,9 @@ VERIFICATIONS = [
 
 
 @pytest.mark.parametrize(
-    ("minutes", "found", "result"), [r[1:] for r in VERIFICATIONS], ids=[r[0] for r in VERIFICATIONS]
+    ("minutes", "found", "result"),
+    [r[1:] for r in VERIFICATIONS],
+    ids=[r[0] for r in VERIFICATIONS],
 )
 def test_verification(minutes: float, found: Signs, result: bool | None) -> None:
     """Only settled work is success."""
@@ -137,10 +201,21 @@ MOVES = [
 ]
 
 
-@pytest.mark.parametrize(("settled", "minutes", "result"), [r[1:] for r in MOVES], ids=[r[0] for r in MOVES])
-def test_movement_since_the_attempt(settled: bool, minutes: float, result: bool) -> None:
-    """The attempt was forty minutes ago; a start that takes long is no failure while it moves."""
-    seen = WorkerSnapshot(2, alive=True, progress_seen_at=NOW - minutes * MINUTE, beat_seen_at=NOW, settled=settled)
+@pytest.mark.parametrize(
+    ("settled", "minutes", "result"), [r[1:] for r in MOVES], ids=[r[0] for r in MOVES]
+)
+def test_movement_since_the_attempt(
+    settled: bool, minutes: float, result: bool
+) -> None:
+    """The attempt was forty minutes ago; a start that takes long is no failure while it
+    moves."""
+    seen = WorkerSnapshot(
+        2,
+        alive=True,
+        progress_seen_at=NOW - minutes * MINUTE,
+        beat_seen_at=NOW,
+        settled=settled,
+    )
     assert moving(seen, NOW - 40 * MINUTE, NOW, POLICY) is result
 
 
@@ -165,7 +240,14 @@ GATHERED = [
     ("two of four", since(1, 0), NONE, 4, None, CORRELATED),
     ("two of five", since(1, 0), NONE, 5, None, None),
     ("two of four, not together", since(6, 0), NONE, 4, None, None),
-    ("the one that is treated leads", since(1, 1, 1), TREATED, 4, None, CorrelatedFailure(NOW, 3)),
+    (
+        "the one that is treated leads",
+        since(1, 1, 1),
+        TREATED,
+        4,
+        None,
+        CorrelatedFailure(NOW, 3),
+    ),
     ("it goes on", since(9, 9, 9), NONE, 4, CORRELATED, CORRELATED),
     (
         "released it stays so",
@@ -175,13 +257,22 @@ GATHERED = [
         replace(CORRELATED, released=True),
         replace(CORRELATED, released=True),
     ),
-    ("the lead is out", {2: NOW, 3: NOW}, NONE, 4, CORRELATED, replace(CORRELATED, lead=2)),
+    (
+        "the lead is out",
+        {2: NOW, 3: NOW},
+        NONE,
+        4,
+        CORRELATED,
+        replace(CORRELATED, lead=2),
+    ),
     ("it is over", {}, NONE, 4, replace(CORRELATED, released=True), None),
 ]
 
 
 @pytest.mark.parametrize(
-    ("suspected", "known", "wanted", "before", "result"), [r[1:] for r in GATHERED], ids=[r[0] for r in GATHERED]
+    ("suspected", "known", "wanted", "before", "result"),
+    [r[1:] for r in GATHERED],
+    ids=[r[0] for r in GATHERED],
 )
 def test_workers_that_hang_together(
     suspected: Mapping[int, datetime],
@@ -210,33 +301,71 @@ def test_suspects_are_those_that_hang_or_were_just_treated_for_it() -> None:
         replace(FINE, worker_id=4),
         replace(STUCK, worker_id=5),
     ]
-    assert suspects(verdicts, known, {3: case(1), 4: case(9)}, NOW, POLICY) == {1: NOW - MINUTE, 3: NOW - MINUTE}
+    assert suspects(verdicts, known, {3: case(1), 4: case(9)}, NOW, POLICY) == {
+        1: NOW - MINUTE,
+        3: NOW - MINUTE,
+    }
 
 
 RESTART = step(Treatment.RESTART, "why")
 UP = Surroundings(True, True)
 HELD = [
     ("alone", STUCK, None, None, UP, RESTART),
-    ("no server", STUCK, None, None, Surroundings(False, True),
-     step(Treatment.HOLD, "the server does not answer, or did not a short while ago")),
+    (
+        "no server",
+        STUCK,
+        None,
+        None,
+        Surroundings(False, True),
+        step(
+            Treatment.HOLD, "the server does not answer, or did not a short while ago"
+        ),
+    ),
     ("killed, no server", STOPPED, -9, None, Surroundings(False, True), RESTART),
-    ("no server at its start", STOPPED, 3, None, Surroundings(False, True),
-     step(Treatment.HOLD, "the server does not answer, or did not a short while ago")),
+    (
+        "no server at its start",
+        STOPPED,
+        3,
+        None,
+        Surroundings(False, True),
+        step(
+            Treatment.HOLD, "the server does not answer, or did not a short while ago"
+        ),
+    ),
     ("slow disk, alone", STUCK, None, None, Surroundings(True, False), RESTART),
-    ("dead disk, many", STUCK, None, CORRELATED, Surroundings(True, False),
-     step(Treatment.HOLD, "the library's disk does not answer")),
-    ("not the lead", STUCK, None, CORRELATED, UP, step(Treatment.HOLD, "waiting for the verdict on worker 1")),
+    (
+        "dead disk, many",
+        STUCK,
+        None,
+        CORRELATED,
+        Surroundings(True, False),
+        step(Treatment.HOLD, "the library's disk does not answer"),
+    ),
+    (
+        "not the lead",
+        STUCK,
+        None,
+        CORRELATED,
+        UP,
+        step(Treatment.HOLD, "waiting for the verdict on worker 1"),
+    ),
     ("the lead", STUCK, None, CorrelatedFailure(NOW, 2), UP, RESTART),
     ("released", STUCK, None, replace(CORRELATED, released=True), UP, RESTART),
     ("killed among many that hang", STOPPED, -9, CORRELATED, UP, RESTART),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(
-    ("verdict", "exit_code", "correlated", "around", "result"), [r[1:] for r in HELD], ids=[r[0] for r in HELD]
+    ("verdict", "exit_code", "correlated", "around", "result"),
+    [r[1:] for r in HELD],
+    ids=[r[0] for r in HELD],
 )
 def test_what_holds_a_restart_back(
-    verdict: Verdict, exit_code: int | None, correlated: CorrelatedFailure | None, around: Surroundings, result: Step
+    verdict: Verdict,
+    exit_code: int | None,
+    correlated: CorrelatedFailure | None,
+    around: Surroundings,
+    result: Step,
 ) -> None:
     """Something other than the worker is wrong, or another one's verdict is out."""
     assert hold_back(RESTART, verdict, exit_code, correlated, around) == result
@@ -245,11 +374,20 @@ def test_what_holds_a_restart_back(
 
 
 @pytest.mark.parametrize(
-    ("now", "treatment"), [(True, Treatment.RESUME), (None, Treatment.RESUME), (False, Treatment.WAIT)]
+    ("now", "treatment"),
+    [(True, Treatment.RESUME), (None, Treatment.RESUME), (False, Treatment.WAIT)],
 )
-def test_one_that_found_no_server_waits_for_it_and_no_longer(now: bool | None, treatment: Treatment) -> None:
+def test_one_that_found_no_server_waits_for_it_and_no_longer(
+    now: bool | None, treatment: Treatment
+) -> None:
     """Not until it has answered for minutes: that is for those that hang."""
-    found = hold_back(step(Treatment.RESUME, "why"), AWAY, 3, CORRELATED, Surroundings(False, False, now))
+    found = hold_back(
+        step(Treatment.RESUME, "why"),
+        AWAY,
+        3,
+        CORRELATED,
+        Surroundings(False, False, now),
+    )
     assert found.treatment is treatment
 
 

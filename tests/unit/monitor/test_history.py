@@ -12,7 +12,14 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auto_monitor.model import Case, CodeChanges, HistoryEntry, CorrelatedFailure, MonitorState, WorkerRecord
+from auto_monitor.model import (
+    Case,
+    CodeChanges,
+    CorrelatedFailure,
+    HistoryEntry,
+    MonitorState,
+    WorkerRecord,
+)
 from auto_monitor.record.cases import fold
 from auto_monitor.record.history import History, StateFile, not_after, open_attempts
 from tests.conftest import PROJECT
@@ -30,13 +37,19 @@ def test_an_entry_is_added_once_and_rewritten(tmp_path: Path) -> None:
     history.record(ENTRY, NOW)
     history.begin(NOW)
     history.record(replace(ENTRY, attempt=2), NOW)
-    changed = replace(ENTRY, verified=True, code_changes=CodeChanges("a", "b"), config_changes={"batch_size": 10})
+    changed = replace(
+        ENTRY,
+        verified=True,
+        code_changes=CodeChanges("a", "b"),
+        config_changes={"batch_size": 10},
+    )
     history.record(changed, NOW)
     assert history.entries() == [changed, replace(ENTRY, attempt=2)]
     keys = set(json.loads(history.path.read_bytes())[0])
-    promised = """timestamp worker_id attempt trigger minutes_stuck status_before root_cause fix_type confidence
-        description code_changes config_changes backup applied validation verified rolled_back reason llm_used model
-        tokens recurring occurrences evidence fingerprint case"""
+    promised = """timestamp worker_id attempt trigger minutes_stuck status_before
+        root_cause fix_type confidence description code_changes config_changes backup
+        applied validation verified rolled_back reason llm_used model tokens recurring
+        occurrences evidence fingerprint case"""
     assert keys == set(promised.split())
 
 
@@ -57,7 +70,9 @@ def test_what_is_no_history_is_set_aside(tmp_path: Path) -> None:
     assert history.entries() == []
     history.record(ENTRY, NOW)
     assert history.entries() == [ENTRY]
-    assert (tmp_path / "auto_fix_history.damaged-20261124T120000.json").read_text() == "{ broken"
+    assert (
+        tmp_path / "auto_fix_history.damaged-20261124T120000.json"
+    ).read_text() == "{ broken"
 
 
 WRITER = """
@@ -70,20 +85,26 @@ history = History(Path(sys.argv[1]), newest=20)
 number = 0
 while True:
     number += 1
-    history.record(HistoryEntry(str(number), 1, number, "stuck", 1.0, "migrating", "x" * 2000), datetime.now(tz=UTC))
+    entry = HistoryEntry(str(number), 1, number, "stuck", 1.0, "migrating", "x" * 2000)
+    history.record(entry, datetime.now(tz=UTC))
     print(number, flush=True)
 """
 
 
-def test_it_is_valid_at_every_instant_while_its_writer_is_killed(tmp_path: Path) -> None:
+def test_it_is_valid_at_every_instant_while_its_writer_is_killed(
+    tmp_path: Path,
+) -> None:
     """Read in a loop while writers die by SIGKILL."""
     path = tmp_path / "auto_fix_history.json"
     reads = 0
     for _round in range(5):
         writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path)], cwd=PROJECT, env={**os.environ, "PYTHONPATH": str(PROJECT)},
-            stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            [sys.executable, "-c", WRITER, str(path)],
+            cwd=PROJECT,
+            env={**os.environ, "PYTHONPATH": str(PROJECT)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         assert writer.stdout is not None
         for _ in range(12):
             assert writer.stdout.readline()
@@ -97,7 +118,9 @@ def test_it_is_valid_at_every_instant_while_its_writer_is_killed(tmp_path: Path)
 
 
 CASES = st.builds(Case, acted_at=TIMES)
-RECORDS = st.builds(WorkerRecord, worker_id=st.integers(1, 8), last_attempt_at=st.none() | TIMES)
+RECORDS = st.builds(
+    WorkerRecord, worker_id=st.integers(1, 8), last_attempt_at=st.none() | TIMES
+)
 STATES = st.builds(
     MonitorState,
     heartbeat_at=TIMES,
@@ -109,7 +132,9 @@ STATES = st.builds(
 
 
 @given(STATES)
-def test_the_state_is_read_as_it_was_written(tmp_path_factory: object, state: MonitorState) -> None:
+def test_the_state_is_read_as_it_was_written(
+    tmp_path_factory: object, state: MonitorState
+) -> None:
     """Every value there can be."""
     file = StateFile(Path(str(tmp_path_factory.mktemp("state"))) / "s.json")  # type: ignore[attr-defined]
     file.write(state)
@@ -117,8 +142,11 @@ def test_the_state_is_read_as_it_was_written(tmp_path_factory: object, state: Mo
 
 
 @given(CASES)
-def test_an_open_attempt_is_read_as_it_was_written(tmp_path_factory: object, case: Case) -> None:
-    """Every case there can be; and no time of it lies in the future for the monitor that goes on."""
+def test_an_open_attempt_is_read_as_it_was_written(
+    tmp_path_factory: object, case: Case
+) -> None:
+    """Every case there can be; and no time of it lies in the future for the monitor
+    that goes on."""
     history = History(Path(str(tmp_path_factory.mktemp("history"))) / "h.json")  # type: ignore[attr-defined]
     entry = replace(ENTRY, case=case)
     history.record(entry, NOW)
@@ -132,7 +160,11 @@ def test_an_open_attempt_is_read_as_it_was_written(tmp_path_factory: object, cas
 def test_nothing_in_a_loaded_state_lies_in_the_future(state: MonitorState) -> None:
     """The clock may have been set back while no monitor ran."""
     loaded = not_after(state, NOW)
-    times = [loaded.heartbeat_at, loaded.last_scale_up_at, loaded.correlated.since if loaded.correlated else None]
+    times = [
+        loaded.heartbeat_at,
+        loaded.last_scale_up_at,
+        loaded.correlated.since if loaded.correlated else None,
+    ]
     for record in loaded.workers.values():
         times += [record.last_attempt_at]
     assert all(moment is None or moment <= NOW for moment in times)

@@ -1,4 +1,5 @@
-"""What is seen of a worker: the new part of its log, progress that moves, loops, and a day without false alarms."""
+"""What is seen of a worker: the new part of its log, progress that moves, loops, and a
+day without false alarms."""
 
 import logging.handlers
 from dataclasses import replace
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auto_monitor.decide.detection import DetectionPolicy, assess
-from auto_monitor.model import Health, InFlight, Identity, WorkerRecord
+from auto_monitor.model import Health, Identity, InFlight, WorkerRecord
 from auto_monitor.observe.workers import LOOK_BYTES, LogTail, Observer
 from migration.model import BookId, Counts, Current, FileId, LastError, Phase, Progress
 from migration.state_files import logs, progress
@@ -29,7 +30,15 @@ class Written:
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
         self.value = Progress(
-            1, 4711, START, Phase.INITIALIZING, START, START, "lib", "http://s", last_progress_at=START
+            1,
+            4711,
+            START,
+            Phase.INITIALIZING,
+            START,
+            START,
+            "lib",
+            "http://s",
+            last_progress_at=START,
         )
 
     def beat(self, now: datetime, **changes: object) -> None:
@@ -52,7 +61,8 @@ def written(tmp_path: Path) -> Written:
 
 
 def test_a_day_of_honest_work_without_a_false_alarm(written: Written) -> None:
-    """Discovery for 15 minutes, uploads of 40 minutes, only duplicates, three hours of waiting, rotated logs."""
+    """Discovery for 15 minutes, uploads of 40 minutes, only duplicates, three hours of
+    waiting, rotated logs."""
     observer = Observer(written.state_dir, LivingWorkers(written.state_dir))
     log = logs.log_path(written.state_dir, 1)
     alarms = []
@@ -65,12 +75,22 @@ def test_a_day_of_honest_work_without_a_false_alarm(written: Written) -> None:
         elif 300 <= minute < 480:
             written.beat(now, status=Phase.WAITING)
         elif minute % 45 < 40 and minute >= 600:
-            file = Current("big.pdf", minute * 1000, 10**9, now, FileId(BookId(7), "PDF"))
-            written.beat(now, status=Phase.MIGRATING, current=(file,), last_progress_at=now)
+            file = Current(
+                "big.pdf", minute * 1000, 10**9, now, FileId(BookId(7), "PDF")
+            )
+            written.beat(
+                now, status=Phase.MIGRATING, current=(file,), last_progress_at=now
+            )
         else:
             moved = now if minute % 4 == 3 else written.value.last_progress_at
             counts = Counts(duplicate=minute, discovered=minute)
-            written.beat(now, status=Phase.MIGRATING, counts=counts, current=(), last_progress_at=moved)
+            written.beat(
+                now,
+                status=Phase.MIGRATING,
+                counts=counts,
+                current=(),
+                last_progress_at=moved,
+            )
             written.line(now, logs.duplicate(f"{minute}/EPUB 'x'"))
         if minute % 200 == 199:
             log.rename(log.with_name(log.name + ".1"))
@@ -81,12 +101,15 @@ def test_a_day_of_honest_work_without_a_false_alarm(written: Written) -> None:
 
 
 def test_the_clock_of_the_machine_moves_nothing(written: Written) -> None:
-    """The worker's times jump by an hour, forwards and back: what counts is that they change."""
+    """The worker's times jump by an hour, forwards and back: what counts is that they
+    change."""
     observer = Observer(written.state_dir, LivingWorkers(written.state_dir))
     for minute in range(60):
         jump = timedelta(hours={0: 0, 1: 1, 2: -1}[minute // 20])
         stamp = START + minute * MINUTE + jump
-        written.beat(stamp, status=Phase.MIGRATING, counts=Counts(1, 1), last_progress_at=stamp)
+        written.beat(
+            stamp, status=Phase.MIGRATING, counts=Counts(1, 1), last_progress_at=stamp
+        )
         now = START + minute * MINUTE
         assert assess(observer.look(RECORD, now), now, POLICY).health is Health.WORKING
     later = START + 64 * MINUTE
@@ -97,14 +120,24 @@ JUMPS = [timedelta(hours=-1), timedelta(hours=1), timedelta(days=-1), timedelta(
 
 
 @pytest.mark.parametrize("jump", JUMPS, ids=str)
-def test_a_worker_that_starts_after_the_clock_was_set_is_as_healthy_as_any(tmp_path: Path, jump: timedelta) -> None:
-    """The monitor's steady clock is off by the jump then. At its first look nothing is old; its log is read at once."""
+def test_a_worker_that_starts_after_the_clock_was_set_is_as_healthy_as_any(
+    tmp_path: Path, jump: timedelta
+) -> None:
+    """The monitor's steady clock is off by the jump then. At its first look nothing is
+    old; its log is read at once."""
     shifted = Written(tmp_path)
-    shifted.value = replace(shifted.value, pid_started_at=START + jump, started_at=START + jump)
+    shifted.value = replace(
+        shifted.value, pid_started_at=START + jump, started_at=START + jump
+    )
     shifted.line(START + jump, logs.starts(1, 4710, tmp_path, "http://s"))
     shifted.line(START + jump, logs.querying(1, 9))
     shifted.line(START + jump, logs.starts(1, 4711, tmp_path, "http://s"))
-    shifted.beat(START + jump, status=Phase.MIGRATING, counts=Counts(1, 1), last_progress_at=START + jump)
+    shifted.beat(
+        START + jump,
+        status=Phase.MIGRATING,
+        counts=Counts(1, 1),
+        last_progress_at=START + jump,
+    )
     observer = Observer(tmp_path, LivingWorkers(tmp_path), lambda: START + jump)
     record = replace(RECORD, identity=Identity(4711, START + jump))
     assert assess(observer.look(record, START), START, POLICY).health is Health.WORKING
@@ -119,7 +152,9 @@ def test_a_worker_that_starts_after_the_clock_was_set_is_as_healthy_as_any(tmp_p
 
 
 @pytest.mark.parametrize("jump", JUMPS, ids=str)
-def test_a_log_that_goes_on_after_the_clock_was_set_is_still_read(written: Written, jump: timedelta) -> None:
+def test_a_log_that_goes_on_after_the_clock_was_set_is_still_read(
+    written: Written, jump: timedelta
+) -> None:
     """Its lines bear times from before the start of the process then."""
     written.line(START, logs.starts(1, 4711, written.state_dir, "http://s"))
     observer = Observer(written.state_dir, LivingWorkers(written.state_dir))
@@ -133,7 +168,11 @@ def test_a_log_that_goes_on_after_the_clock_was_set_is_still_read(written: Writt
 
 @pytest.mark.parametrize(
     ("wall", "age"),
-    [(timedelta(), 4 * MINUTE), (timedelta(hours=1), timedelta()), (timedelta(hours=-1), timedelta())],
+    [
+        (timedelta(), 4 * MINUTE),
+        (timedelta(hours=1), timedelta()),
+        (timedelta(hours=-1), timedelta()),
+    ],
     ids=["the same clock", "set forward since", "set back since"],
 )
 def test_what_a_worker_says_at_the_first_look_counts_when_its_clock_is_ours(
@@ -141,12 +180,21 @@ def test_what_a_worker_says_at_the_first_look_counts_when_its_clock_is_ours(
 ) -> None:
     """A monitor that is started again need not wait anew for a worker that hangs."""
     now = START + 10 * MINUTE
-    written.beat(now, status=Phase.MIGRATING, counts=Counts(1, 1), last_progress_at=now - 4 * MINUTE)
-    observer = Observer(written.state_dir, LivingWorkers(written.state_dir), lambda: now + wall)
+    written.beat(
+        now,
+        status=Phase.MIGRATING,
+        counts=Counts(1, 1),
+        last_progress_at=now - 4 * MINUTE,
+    )
+    observer = Observer(
+        written.state_dir, LivingWorkers(written.state_dir), lambda: now + wall
+    )
     assert observer.look(RECORD, now).progress_seen_at == now - age
 
 
-def test_new_ranges_in_the_log_are_progress_and_the_same_again_is_a_loop(written: Written) -> None:
+def test_new_ranges_in_the_log_are_progress_and_the_same_again_is_a_loop(
+    written: Written,
+) -> None:
     """Even when the progress file says nothing."""
     observer = Observer(written.state_dir, LivingWorkers(written.state_dir))
     observer.look(RECORD, START)
@@ -163,7 +211,8 @@ def test_new_ranges_in_the_log_are_progress_and_the_same_again_is_a_loop(written
 
 
 def test_a_worker_whose_files_all_fail(written: Written) -> None:
-    """Since a file last arrived, whatever it does in between; over as soon as one arrives or is under way."""
+    """Since a file last arrived, whatever it does in between; over as soon as one
+    arrives or is under way."""
     observer = Observer(written.state_dir, LivingWorkers(written.state_dir))
     written.beat(START, status=Phase.MIGRATING)
     assert observer.look(RECORD, START).all_failing_since is None
@@ -171,12 +220,18 @@ def test_a_worker_whose_files_all_fail(written: Written) -> None:
         now = START + minute * MINUTE
         phase = Phase.WAITING if minute % 2 else Phase.MIGRATING
         if minute < 9:
-            written.beat(now, status=phase, last_error=LastError("ServerFault", "no", now))
+            written.beat(
+                now, status=phase, last_error=LastError("ServerFault", "no", now)
+            )
         else:
-            written.beat(now, status=phase, last_progress_at=now, counts=Counts(failed=minute))
+            written.beat(
+                now, status=phase, last_progress_at=now, counts=Counts(failed=minute)
+            )
         assert observer.look(RECORD, now).all_failing_since == START
     later = START + 30 * MINUTE
-    written.beat(later, current=(Current("a.pdf", 1, 9, later, FileId(BookId(7), "PDF")),))
+    written.beat(
+        later, current=(Current("a.pdf", 1, 9, later, FileId(BookId(7), "PDF")),)
+    )
     assert observer.look(RECORD, later).all_failing_since is None
     written.beat(later, counts=Counts(uploaded=1, failed=29))
     assert observer.look(RECORD, later).all_failing_since is None
@@ -186,7 +241,9 @@ def test_what_it_hung_on(written: Written) -> None:
     """Files before ranges; a progress file of another process says nothing."""
     observer = Observer(written.state_dir, LivingWorkers(written.state_dir))
     file = FileId(BookId(7), "PDF")
-    written.beat(START, run_id=3, range=(1, 9), current=(Current("x", 0, 1, START, file),))
+    written.beat(
+        START, run_id=3, range=(1, 9), current=(Current("x", 0, 1, START, file),)
+    )
     assert observer.look(RECORD, START).in_flight == InFlight(3, (file,), (1, 9))
     assert str(InFlight(3, (file,), (1, 9))) == "file 7/PDF"
     other = replace(RECORD, identity=Identity(4711, START + timedelta(hours=1)))
@@ -194,7 +251,9 @@ def test_what_it_hung_on(written: Written) -> None:
     assert (seen.phase, seen.in_flight) == (None, InFlight())
 
 
-def test_a_progress_file_that_cannot_be_read_keeps_its_last_value(written: Written) -> None:
+def test_a_progress_file_that_cannot_be_read_keeps_its_last_value(
+    written: Written,
+) -> None:
     """Torn, empty, gone."""
     observer = Observer(written.state_dir, LivingWorkers(written.state_dir))
     written.beat(START, status=Phase.MIGRATING)
@@ -207,11 +266,19 @@ def test_a_progress_file_that_cannot_be_read_keeps_its_last_value(written: Writt
     assert observer.look(RECORD, START).phase is Phase.MIGRATING
 
 
-@given(st.lists(st.one_of(st.lists(st.text("ab\tü", max_size=5), max_size=4), st.just("rotate")), max_size=12))
+@given(
+    st.lists(
+        st.one_of(
+            st.lists(st.text("ab\tü", max_size=5), max_size=4), st.just("rotate")
+        ),
+        max_size=12,
+    )
+)
 def test_every_line_is_read_exactly_once(
     tmp_path_factory: pytest.TempPathFactory, steps: list[list[str] | str]
 ) -> None:
-    """However it is written and rotated between looks; a torn line waits for its end."""
+    """However it is written and rotated between looks; a torn line waits for its
+    end."""
     path = tmp_path_factory.mktemp("log") / "migration_worker1.log"
     path.touch()
     tail = LogTail(path)

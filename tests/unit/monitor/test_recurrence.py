@@ -6,27 +6,59 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from auto_monitor.decide.recurrence import causes, fingerprint, occurrences
-from auto_monitor.model import Cause, Health, HistoryEntry, InFlight, Verdict, WorkerSnapshot
+from auto_monitor.model import (
+    Cause,
+    Health,
+    HistoryEntry,
+    InFlight,
+    Verdict,
+    WorkerSnapshot,
+)
 from migration.model import BookId, FileId, Phase
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-STUCK = Verdict(2, Health.STUCK, NOW, "no progress for 5.0 min", cause=Cause.NO_PROGRESS, what="no progress")
-SEEN = WorkerSnapshot(2, True, NOW, NOW, Phase.MIGRATING, in_flight=InFlight(1, (FileId(BookId(1), "EPUB"),)))
-STACK = 'File "/x/bulk_migrate_calibre.py", line 5 in next_range\nFile "/usr/lib/threading.py", line 9 in wait'
+STUCK = Verdict(
+    2,
+    Health.STUCK,
+    NOW,
+    "no progress for 5.0 min",
+    cause=Cause.NO_PROGRESS,
+    what="no progress",
+)
+SEEN = WorkerSnapshot(
+    2,
+    True,
+    NOW,
+    NOW,
+    Phase.MIGRATING,
+    in_flight=InFlight(1, (FileId(BookId(1), "EPUB"),)),
+)
+STACK = (
+    'File "/x/bulk_migrate_calibre.py", line 5 in next_range\nFile '
+    '"/usr/lib/threading.py", line 9 in wait'
+)
 DEAD = Verdict(2, Health.STOPPED, NOW, "it ended with 70", cause=Cause.EXIT_STATUS)
 GONE = replace(SEEN, alive=False, exit_code=70, error_class="OutOfMemory")
 
 
-def mark(verdict: Verdict = STUCK, seen: WorkerSnapshot = SEEN, stack: str = STACK) -> str:
+def mark(
+    verdict: Verdict = STUCK, seen: WorkerSnapshot = SEEN, stack: str = STACK
+) -> str:
     """Of one trouble."""
     return fingerprint(verdict, seen, stack, "bulk_migrate_calibre")
 
 
 SAME = [
-    mark(replace(STUCK, reason="no progress for 9.0 min", since=NOW - timedelta(hours=1))),
+    mark(
+        replace(STUCK, reason="no progress for 9.0 min", since=NOW - timedelta(hours=1))
+    ),
     mark(seen=replace(SEEN, worker_id=3, in_flight=InFlight(2, (), (1, 9)))),
     mark(stack=STACK.replace("line 5", "line 7").replace("threading.py", "queue.py")),
-    mark(stack=STACK.replace("bulk_migrate_calibre.py", "bulk_migrate_calibre.20261124-x.py")),
+    mark(
+        stack=STACK.replace(
+            "bulk_migrate_calibre.py", "bulk_migrate_calibre.20261124-x.py"
+        )
+    ),
     mark(stack="\n".join(reversed(STACK.splitlines()))),
 ]
 OTHER = [
@@ -57,14 +89,26 @@ def entry(mark: str, cause: str) -> HistoryEntry:
 
 
 def test_occurrences_are_counted_by_fingerprint() -> None:
-    """Told in other words it is the same; entries of older versions have no fingerprint."""
-    before = [entry("a", "it loops"), entry("b", "it loops"), entry("", "it loops"), entry("a", "endless")]
+    """Told in other words it is the same; entries of older versions have no
+    fingerprint."""
+    before = [
+        entry("a", "it loops"),
+        entry("b", "it loops"),
+        entry("", "it loops"),
+        entry("a", "endless"),
+    ]
     assert occurrences(entry("a", "never ends"), before) == 3
     assert occurrences(entry("c", "it loops"), before) == 1
     assert occurrences(entry("", "it loops"), before) == 1
 
 
 def test_root_causes_before() -> None:
-    """By the newest words for each trouble; an entry without a fingerprint by its own."""
-    before = [entry("a", "it loops"), entry("a", "endless"), entry("b", "no memory"), entry("", "no memory")]
+    """By the newest words for each trouble; an entry without a fingerprint by its
+    own."""
+    before = [
+        entry("a", "it loops"),
+        entry("a", "endless"),
+        entry("b", "no memory"),
+        entry("", "no memory"),
+    ]
     assert causes(before) == {"endless": 2, "no memory": 2}

@@ -27,7 +27,13 @@ def test_what_looks_like_a_secret_goes(text: str) -> None:
     """By pattern."""
     cleaned = redact(text, ())
     assert MASK in cleaned
-    for secret in ("abcdef123456", "c2lnbmF0dXJl", "hunter2secret", "A9x7Qp2Lm4", "abcdefghij1234567890"):
+    for secret in (
+        "abcdef123456",
+        "c2lnbmF0dXJl",
+        "hunter2secret",
+        "A9x7Qp2Lm4",
+        "abcdefghij1234567890",
+    ):
         assert secret not in cleaned
 
 
@@ -38,7 +44,8 @@ def test_what_looks_like_a_secret_goes(text: str) -> None:
         f"{SHA1}.epub",
         UUID,
         "Querying Calibre database: books 1001-2000",
-        "2026-11-24 12:00:00,000 - INFO - Uploaded 7/EPUB 'A Rather Long Title Without Numbers At All'",
+        "2026-11-24 12:00:00,000 - INFO - Uploaded 7/EPUB 'A Rather Long Title "
+        "Without Numbers At All'",
         "/home/me/Calibre Library/Some_Author/Some_Book (12)/Some_Book - Some_Author.epub",
         "http://127.0.0.1:6006/api/ebooks/index/x",
         "PWD=/home/me/Calibre OLDPWD=/home/me",
@@ -53,18 +60,30 @@ def test_what_is_none_stays(text: str) -> None:
 def test_values_are_found_by_the_names_of_their_variables() -> None:
     """Six characters or more."""
     values = secret_values(
-        {"MBS2_PASSWORD": "correct horse", "OPENAI_API_KEY": "k" * 9, "X_TOKEN": "short", "HOME": "/home/somebody",
-         "MBS2_DB_URI": "postgresql://x", "ALERT_WEBHOOK_URL": "http://hook/abc"}
-    )  # fmt: skip
+        {
+            "MBS2_PASSWORD": "correct horse",
+            "OPENAI_API_KEY": "k" * 9,
+            "X_TOKEN": "short",
+            "HOME": "/home/somebody",
+            "MBS2_DB_URI": "postgresql://x",
+            "ALERT_WEBHOOK_URL": "http://hook/abc",
+        }
+    )
     assert values == {"correct horse", "k" * 9, "postgresql://x", "http://hook/abc"}
 
 
 PLACES = {
-    "PWD": "/home/me/migration", "OLDPWD": "/home/me/books", "SSH_AUTH_SOCK": "/run/user/1000/keyring/ssh",
-    "XAUTHORITY": "/home/me/.Xauthority", "ICEAUTHORITY": "/run/user/1000/ICEauthority", "GIT_AUTHOR_NAME": "Jane Doe",
-    "SSH_ASKPASS": "/usr/bin/ssh-askpass", "GNOME_KEYRING_CONTROL": "/run/user/1000/keyring",
-    "MBS2_PASSWORD_FILE": "/run/secrets/mbs2", "CREDENTIALS_DIR": "/run/credentials",
-}  # fmt: skip
+    "PWD": "/home/me/migration",
+    "OLDPWD": "/home/me/books",
+    "SSH_AUTH_SOCK": "/run/user/1000/keyring/ssh",
+    "XAUTHORITY": "/home/me/.Xauthority",
+    "ICEAUTHORITY": "/run/user/1000/ICEauthority",
+    "GIT_AUTHOR_NAME": "Jane Doe",
+    "SSH_ASKPASS": "/usr/bin/ssh-askpass",
+    "GNOME_KEYRING_CONTROL": "/run/user/1000/keyring",
+    "MBS2_PASSWORD_FILE": "/run/secrets/mbs2",
+    "CREDENTIALS_DIR": "/run/credentials",
+}
 
 
 @pytest.mark.parametrize("name", PLACES)
@@ -77,9 +96,21 @@ def test_a_place_is_no_secret(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["MBS2_PASSWORD", "PGPASSWORD", "DB_PWD", "MYSQL_PWD", "REDISCLI_AUTH", "HTTP_AUTHORIZATION", "GITHUBTOKEN",
-     "AWS_SECRET_ACCESS_KEY", "SSH_PASSPHRASE", "SESSION_COOKIE", "SENTRY_DSN", "AUTH"],
-)  # fmt: skip
+    [
+        "MBS2_PASSWORD",
+        "PGPASSWORD",
+        "DB_PWD",
+        "MYSQL_PWD",
+        "REDISCLI_AUTH",
+        "HTTP_AUTHORIZATION",
+        "GITHUBTOKEN",
+        "AWS_SECRET_ACCESS_KEY",
+        "SSH_PASSPHRASE",
+        "SESSION_COOKIE",
+        "SENTRY_DSN",
+        "AUTH",
+    ],
+)
 def test_names_of_secrets_stay_names_of_secrets(name: str) -> None:
     """However they are put together."""
     assert secret_values({name: "Zimmer42"}) == {"Zimmer42"}
@@ -88,6 +119,9 @@ def test_names_of_secrets_stay_names_of_secrets(name: str) -> None:
 @given(st.text(), st.text(st.characters(min_codepoint=33), min_size=6), st.text())
 def test_a_known_value_never_stays(before: str, secret: str, after: str) -> None:
     """Wherever it stands, unless the mask itself holds it."""
-    if secret in MASK or any(MASK.startswith(secret[k:]) or MASK.endswith(secret[: len(secret) - k]) for k in range(6)):
+    if secret in MASK or any(
+        MASK.startswith(secret[k:]) or MASK.endswith(secret[: len(secret) - k])
+        for k in range(6)
+    ):
         return
     assert secret not in redact(before + secret + after, [secret]).replace(MASK, "")

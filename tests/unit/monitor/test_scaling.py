@@ -8,7 +8,13 @@ from freezegun import freeze_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auto_monitor.decide.scaling import Measured, ScalingPolicy, decide, missing_ids, surplus_ids
+from auto_monitor.decide.scaling import (
+    Measured,
+    ScalingPolicy,
+    decide,
+    missing_ids,
+    surplus_ids,
+)
 from auto_monitor.model import Opinion, Scaling, ScalingDecision
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -35,42 +41,111 @@ def keep(desired: int, reason: str) -> ScalingDecision:
 
 TABLE = [
     ("no LLM", SATURATED, down("no LLM is asked")),
-    ("ask first", replace(SATURATED, opinion=Opinion.PENDING),
-     ScalingDecision(Scaling.ASK, 4, "disk at 95 %, worker 2 stuck; is the disk the cause?")),
-    ("confirms", replace(SATURATED, opinion=Opinion.CONFIRMS), down("the LLM confirms that the disk is the cause")),
-    ("does not know", replace(SATURATED, opinion=Opinion.UNKNOWN), down("the LLM does not know the cause")),
-    ("fails", replace(SATURATED, opinion=Opinion.FAILED), down("the LLM could not be asked")),
-    ("denies", replace(SATURATED, opinion=Opinion.DENIES),
-     keep(4, "disk at 95 %, worker 2 stuck; the LLM says the disk is not the cause")),
-    ("exactly saturated", replace(SATURATED, utilization=90),
-     ScalingDecision(Scaling.DOWN, 3, "disk at 90 %, worker 2 stuck (no LLM is asked)", 4)),
+    (
+        "ask first",
+        replace(SATURATED, opinion=Opinion.PENDING),
+        ScalingDecision(
+            Scaling.ASK, 4, "disk at 95 %, worker 2 stuck; is the disk the cause?"
+        ),
+    ),
+    (
+        "confirms",
+        replace(SATURATED, opinion=Opinion.CONFIRMS),
+        down("the LLM confirms that the disk is the cause"),
+    ),
+    (
+        "does not know",
+        replace(SATURATED, opinion=Opinion.UNKNOWN),
+        down("the LLM does not know the cause"),
+    ),
+    (
+        "fails",
+        replace(SATURATED, opinion=Opinion.FAILED),
+        down("the LLM could not be asked"),
+    ),
+    (
+        "denies",
+        replace(SATURATED, opinion=Opinion.DENIES),
+        keep(4, "disk at 95 %, worker 2 stuck; the LLM says the disk is not the cause"),
+    ),
+    (
+        "exactly saturated",
+        replace(SATURATED, utilization=90),
+        ScalingDecision(
+            Scaling.DOWN, 3, "disk at 90 %, worker 2 stuck (no LLM is asked)", 4
+        ),
+    ),
     ("nobody stuck", replace(SATURATED, stuck=frozenset()), keep(4, "disk at 95 %")),
     ("below saturation", replace(SATURATED, utilization=89.9), keep(4, "disk at 90 %")),
-    ("cooling", replace(SATURATED, last_down_at=ago(4.9)),
-     keep(4, "disk at 95 %, worker 2 stuck; a worker was stopped a short while ago")),
+    (
+        "cooling",
+        replace(SATURATED, last_down_at=ago(4.9)),
+        keep(4, "disk at 95 %, worker 2 stuck; a worker was stopped a short while ago"),
+    ),
     ("cooled", replace(SATURATED, last_down_at=ago(5)), down("no LLM is asked")),
-    ("last worker", replace(SATURATED, running=frozenset({3}), stuck=frozenset({3}), desired=1),
-     keep(1, "disk at 95 %, worker 3 stuck; 1 worker must stay")),
-    ("not known", replace(SATURATED, utilization=None), keep(4, "the utilisation of the disk is not known")),
-    ("room for one", IDLE,
-     ScalingDecision(Scaling.UP, 3, "disk at 10 %, 2 workers desired, 4 are the target", 3)),
+    (
+        "last worker",
+        replace(SATURATED, running=frozenset({3}), stuck=frozenset({3}), desired=1),
+        keep(1, "disk at 95 %, worker 3 stuck; 1 worker must stay"),
+    ),
+    (
+        "not known",
+        replace(SATURATED, utilization=None),
+        keep(4, "the utilisation of the disk is not known"),
+    ),
+    (
+        "room for one",
+        IDLE,
+        ScalingDecision(
+            Scaling.UP, 3, "disk at 10 %, 2 workers desired, 4 are the target", 3
+        ),
+    ),
     ("no room at 50", replace(IDLE, utilization=50), keep(2, "disk at 50 %")),
-    ("up cooling", replace(IDLE, last_up_at=ago(9.9)),
-     keep(2, "disk at 10 %, 2 workers desired, 4 are the target; the number changed a short while ago")),
-    ("up after down cooling", replace(IDLE, last_down_at=ago(9.9)),
-     keep(2, "disk at 10 %, 2 workers desired, 4 are the target; the number changed a short while ago")),
-    ("up cooled", replace(IDLE, last_up_at=ago(10), last_down_at=ago(11)),
-     ScalingDecision(Scaling.UP, 3, "disk at 10 %, 2 workers desired, 4 are the target", 3)),
-    ("paused id is not taken again", replace(IDLE, running=frozenset({1}), taken=frozenset({2})),
-     ScalingDecision(Scaling.UP, 3, "disk at 10 %, 2 workers desired, 4 are the target", 3)),
+    (
+        "up cooling",
+        replace(IDLE, last_up_at=ago(9.9)),
+        keep(
+            2,
+            "disk at 10 %, 2 workers desired, 4 are the target; the number changed a "
+            "short while ago",
+        ),
+    ),
+    (
+        "up after down cooling",
+        replace(IDLE, last_down_at=ago(9.9)),
+        keep(
+            2,
+            "disk at 10 %, 2 workers desired, 4 are the target; the number changed a "
+            "short while ago",
+        ),
+    ),
+    (
+        "up cooled",
+        replace(IDLE, last_up_at=ago(10), last_down_at=ago(11)),
+        ScalingDecision(
+            Scaling.UP, 3, "disk at 10 %, 2 workers desired, 4 are the target", 3
+        ),
+    ),
+    (
+        "paused id is not taken again",
+        replace(IDLE, running=frozenset({1}), taken=frozenset({2})),
+        ScalingDecision(
+            Scaling.UP, 3, "disk at 10 %, 2 workers desired, 4 are the target", 3
+        ),
+    ),
     ("at the target", replace(IDLE, running=FOUR, desired=4), keep(4, "disk at 10 %")),
-    ("too many run", replace(IDLE, running=FOUR | {9}, desired=4),
-     ScalingDecision(Scaling.TRIM, 4, "5 workers run, 4 are desired", 9)),
-]  # fmt: skip
+    (
+        "too many run",
+        replace(IDLE, running=FOUR | {9}, desired=4),
+        ScalingDecision(Scaling.TRIM, 4, "5 workers run, 4 are desired", 9),
+    ),
+]
 
 
 @freeze_time("1999-01-01")
-@pytest.mark.parametrize(("seen", "decision"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+@pytest.mark.parametrize(
+    ("seen", "decision"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
+)
 def test_decisions(seen: Measured, decision: ScalingDecision) -> None:
     """Row by row."""
     assert decide(seen, NOW, POLICY) == decision
@@ -111,12 +186,17 @@ def test_a_clock_set_back_does_nothing(seen: Measured, back: timedelta) -> None:
 
 
 @given(st.integers(0, 8), IDS)
-def test_missing_ids_are_the_lowest_free_ones(desired: int, taken: frozenset[int]) -> None:
+def test_missing_ids_are_the_lowest_free_ones(
+    desired: int, taken: frozenset[int]
+) -> None:
     """As many as bring the number up to the desired one."""
     missing = missing_ids(desired, taken)
     assert len(missing) == max(0, desired - len(taken))
     assert not set(missing) & taken
-    assert all(number in taken or number in missing for number in range(1, max(missing, default=0)))
+    assert all(
+        number in taken or number in missing
+        for number in range(1, max(missing, default=0))
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,10 +209,18 @@ def test_missing_ids_are_the_lowest_free_ones(desired: int, taken: frozenset[int
         (6, {1: False, 2: False}, ()),
         (2, {}, ()),
     ],
-    ids=["a start", "all run", "two run", "the one that runs stays", "more than before", "nobody yet"],
+    ids=[
+        "a start",
+        "all run",
+        "two run",
+        "the one that runs stays",
+        "more than before",
+        "nobody yet",
+    ],
 )
 def test_who_is_forgotten_when_fewer_are_desired(
     desired: int, wanted: dict[int, bool], surplus: tuple[int, ...]
 ) -> None:
-    """Of those that do not run the highest; the others are stopped as any worker too many."""
+    """Of those that do not run the highest; the others are stopped as any worker too
+    many."""
     assert surplus_ids(desired, wanted) == surplus

@@ -24,46 +24,73 @@ CALM = Failing()
     ("failing", "tries", "blame", "in_attempt", "expected"),
     [
         pytest.param(
-            CALM, Tries(), Blame.SERVER, True,
+            CALM,
+            Tries(),
+            Blame.SERVER,
+            True,
             Counted(Failing(1, "HTTP 500"), Tries(), counts_for_book=True),
             id="the first in a row counts for the book; the ledger keeps a file's rounds",
         ),
         pytest.param(
-            Failing(1, "HTTP 502"), Tries(), Blame.SERVER, True,
+            Failing(1, "HTTP 502"),
+            Tries(),
+            Blame.SERVER,
+            True,
             Counted(Failing(2, "HTTP 500"), Tries(), counts_for_book=False),
             id="a further one is the server's affair",
         ),
         pytest.param(
-            CALM, Tries(), Blame.SERVER, False,
+            CALM,
+            Tries(),
+            Blame.SERVER,
+            False,
             Counted(Failing(1, "HTTP 500"), Tries(stumbles=1), counts_for_book=True),
             id="outside an attempt the book itself counts",
         ),
         pytest.param(
-            Failing(1, "HTTP 502"), Tries(stumbles=1), Blame.SERVER, False,
+            Failing(1, "HTTP 502"),
+            Tries(stumbles=1),
+            Blame.SERVER,
+            False,
             Counted(Failing(2, "HTTP 500"), Tries(stumbles=1), counts_for_book=False),
             id="but not while others fail as well",
         ),
         pytest.param(
-            Failing(2, "HTTP 502"), Tries(), Blame.FILE, True,
+            Failing(2, "HTTP 502"),
+            Tries(),
+            Blame.FILE,
+            True,
             Counted(Failing(2, "HTTP 500"), Tries(), counts_for_book=True),
             id="a file that was rewritten says nothing of the server",
         ),
         pytest.param(
-            CALM, Tries(holds=4, processed_at_hold=9), Blame.FILE, False,
+            CALM,
+            Tries(holds=4, processed_at_hold=9),
+            Blame.FILE,
+            False,
             Counted(Failing(0, "HTTP 500"), Tries(1, 4, 9), counts_for_book=True),
             id="what the book has met with before is kept",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_failure_is_counted(
     failing: Failing, tries: Tries, blame: Blame, in_attempt: bool, expected: Counted
 ) -> None:
     """For the process, for the book, or for both."""
-    assert after_failure(failing, tries, "HTTP 500", blame=blame, in_attempt=in_attempt) == expected
+    assert (
+        after_failure(failing, tries, "HTTP 500", blame=blame, in_attempt=in_attempt)
+        == expected
+    )
 
 
 @pytest.mark.parametrize(
-    ("in_a_row", "outage"), [(0, False), (OUTAGE_AFTER - 1, False), (OUTAGE_AFTER, True), (OUTAGE_AFTER + 5, True)]
+    ("in_a_row", "outage"),
+    [
+        (0, False),
+        (OUTAGE_AFTER - 1, False),
+        (OUTAGE_AFTER, True),
+        (OUTAGE_AFTER + 5, True),
+    ],
 )
 def test_an_outage_is_several_failures_in_a_row(in_a_row: int, outage: bool) -> None:
     """Three, and not two."""
@@ -82,7 +109,9 @@ def test_an_outage_is_several_failures_in_a_row(in_a_row: int, outage: bool) -> 
         (ROUNDS, ROUNDS, Next.LEAVE_BOOK),
     ],
 )
-def test_what_fails_again_and_again_is_left_pending(stumbles: int, rounds: int, expected: Next) -> None:
+def test_what_fails_again_and_again_is_left_pending(
+    stumbles: int, rounds: int, expected: Next
+) -> None:
     """The file it fails on, or the book when it fails outside any file."""
     assert (ROUNDS, after_rounds(Tries(stumbles), rounds)) == (3, expected)
 
@@ -91,12 +120,27 @@ def test_what_fails_again_and_again_is_left_pending(stumbles: int, rounds: int, 
     ("tries", "processed", "expected"),
     [
         pytest.param(Tries(), 0, (Tries(0, 1, 0), True), id="the first time"),
-        pytest.param(Tries(0, 1, 7), 7, (Tries(0, 1, 7), True), id="nothing was taken meanwhile: not counted"),
-        pytest.param(Tries(2, 1, 7), 8, (Tries(2, 2, 8), True), id="others were taken meanwhile"),
         pytest.param(
-            Tries(0, MOST_HOLDS - 1, 7), 7, (Tries(0, MOST_HOLDS - 1, 7), True), id="an outage may last for ever"
+            Tries(0, 1, 7),
+            7,
+            (Tries(0, 1, 7), True),
+            id="nothing was taken meanwhile: not counted",
         ),
-        pytest.param(Tries(0, MOST_HOLDS - 1, 7), 8, (Tries(0, MOST_HOLDS, 8), False), id="not for ever else"),
+        pytest.param(
+            Tries(2, 1, 7), 8, (Tries(2, 2, 8), True), id="others were taken meanwhile"
+        ),
+        pytest.param(
+            Tries(0, MOST_HOLDS - 1, 7),
+            7,
+            (Tries(0, MOST_HOLDS - 1, 7), True),
+            id="an outage may last for ever",
+        ),
+        pytest.param(
+            Tries(0, MOST_HOLDS - 1, 7),
+            8,
+            (Tries(0, MOST_HOLDS, 8), False),
+            id="not for ever else",
+        ),
     ],
 )
 def test_a_book_may_wait_because_the_server_asks_for_time(
@@ -109,9 +153,14 @@ def test_a_book_may_wait_because_the_server_asks_for_time(
 def test_anything_that_is_settled_ends_the_row() -> None:
     """What failed last is still known; the next failure is a first one again."""
     streak = FailureStreak()
-    counted = [streak.count(Tries(), text, blame=Blame.SERVER, in_attempt=True) for text in ("a", "b", "c")]
+    counted = [
+        streak.count(Tries(), text, blame=Blame.SERVER, in_attempt=True)
+        for text in ("a", "b", "c")
+    ]
     assert [one.counts_for_book for one in counted] == [True, False, False]
     assert streak.failing == Failing(3, "c")
     streak.ends()
     assert streak.failing == Failing(0, "c")
-    assert streak.count(Tries(), "d", blame=Blame.SERVER, in_attempt=True).counts_for_book
+    assert streak.count(
+        Tries(), "d", blame=Blame.SERVER, in_attempt=True
+    ).counts_for_book
