@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -27,6 +26,7 @@ from migration.state_files import logs
 from migration.state_files.owner import this_process
 from tests.conftest import Shelf, Workers
 from tests.support.librarykit import Library, Made, crash_a_writer, epub, epubs
+from tests.support.workerkit import wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -236,14 +236,6 @@ def lines_of(workers: Workers) -> list[str]:
     """Worker 1's log so far."""
     path = logs.log_path(workers.state_dir, 1)
     return path.read_text("utf-8").splitlines() if path.exists() else []
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Until it is so, or the test fails."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def counts_of(workers: Workers) -> Counts:
