@@ -14,7 +14,6 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 
-import argcomplete
 from rich.console import Console
 
 from auto_monitor.cli.command_line import names
@@ -23,6 +22,7 @@ from auto_monitor.config import check as check_settings
 from auto_monitor.processes import Command, Workers
 from common import sd_notify, state_dir
 from common.clock import utc_now
+from common.completion import offer_completion
 from common.settings.command_line import add_options, complete
 from common.settings.load import load, sources, texts_of
 from common.settings.programs import StartSettings
@@ -187,7 +187,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _job(argv: Sequence[str], console: Console, undo: ExitStack) -> tuple[Job, Mode]:
     parser = _parser()
-    argcomplete.autocomplete(parser)
+    offer_completion(parser)
     given = parser.parse_args(argv)
     found = complete(given, StartSettings, sources(PROJECT, os.environ))
     values, environment = load(StartSettings, found), found.texts()
