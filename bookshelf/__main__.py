@@ -21,9 +21,9 @@ from bookshelf.config import Config, read_config
 from bookshelf.connections import Limits, Runner
 from bookshelf.record import Record, RecordUnwritable
 from bookshelf.server import make_application
-from common import lock
 from common.clock import birth_of
 from common.exit_status import ExitCode
+from common.files import lock
 from common.sd_notify import Notifier
 
 #: Seconds for requests in hand to end after a signal.

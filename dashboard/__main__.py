@@ -13,10 +13,15 @@ from pathlib import Path
 import psutil
 from aiohttp import web
 
-from common import lock
 from common.clock import birth_of, utc_now
 from common.exit_status import ExitCode
-from common.files import StateUnwritable, make_state_dir, read_json, write_json
+from common.files import lock
+from common.files.json_files import (
+    StateUnwritable,
+    make_state_dir,
+    read_json,
+    write_json,
+)
 from common.json_value import Json
 from dashboard import report
 from dashboard.access import Access

@@ -15,7 +15,7 @@ from auto_monitor.cli.daemon import something_runs
 from auto_monitor.config import PROJECT
 from common.clock import birth_of
 from common.errors import StateDirUnclear
-from common.files import read_json
+from common.files.json_files import read_json
 from common.settings.command_line import add_options, complete, or_exit
 from common.settings.load import Sources, load, sources
 from common.settings.programs import DashboardSettings

@@ -17,7 +17,7 @@ from auto_monitor.cli import commands, daemon
 from auto_monitor.cli.commands import CommandKind
 from auto_monitor.record.history import to_json
 from common.clock import utc_now
-from common.files import StateUnwritable
+from common.files.json_files import StateUnwritable
 from common.json_value import Json
 from dashboard import search
 from dashboard import series as rates

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from auto_monitor.model import HistoryEntry
 from auto_monitor.record import samples
-from common.files import write_bytes, write_json
+from common.files.json_files import write_bytes, write_json
 from common.json_value import Json
 from dashboard.drawing import line_chart
 from dashboard.series import Rate, rates

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from common.clock import utc_now
-from common.files import StateUnwritable, write_bytes
+from common.files.json_files import StateUnwritable, write_bytes
 from migration.errors import ExitCode
 
 PROJECT = Path(__file__).resolve().parent.parent

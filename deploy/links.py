@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from common.system_errors import reason_of
+from common.files.system_errors import reason_of
 
 #: What is linked besides the workers' logs.
 MONITORS = ("monitor.log", "auto_restart.log", "auto_fix_history.json")

@@ -10,7 +10,7 @@ from pathlib import Path
 from auto_monitor.record.history import History, history_path
 from common import known_dirs
 from common.errors import StateUnwritable
-from common.files import make_state_dir
+from common.files.json_files import make_state_dir
 from common.known_dirs import Use
 from common.settings.programs import StartSettings
 from common.state_dir import state_root

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import tenacity
 
+from common.files.system_errors import reason_of
 from common.resources import raise_if_exhausted
-from common.system_errors import reason_of
 from migration.errors import LedgerCorrupt, MigrationError, StateUnwritable, WrongLedger
 from migration.ledger import schema, sqlite_errors
 from migration.ledger.files import LedgerFiles

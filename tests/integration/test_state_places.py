@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from common import known_dirs
-from common.files import write_json
+from common.files.json_files import write_json
 from common.known_dirs import Use
 from common.state_dir import EMBEDDED, Place
 from deploy import links

@@ -7,14 +7,14 @@ import os
 import stat
 from pathlib import Path
 
-from common import durable
 from common.errors import OutOfResources as OutOfResources
 
 # both are part of what `write_json` promises
 from common.errors import StateUnwritable as StateUnwritable
+from common.files import durable
+from common.files.system_errors import reason_of
 from common.json_value import Json
 from common.resources import raise_if_exhausted
-from common.system_errors import reason_of
 
 #: A rename can be impossible where a write is not: another device (bind mounts), odd
 #: rights.
