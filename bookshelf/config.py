@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class ServerConfig:
     """`port` 0 picks a free one.
 
     `delay_seconds`, `task_seconds`, `permissive`, `rated_index_fails` and `trouble` are
@@ -27,7 +27,7 @@ class Config:
     trouble: Path | None = None
 
 
-def read_config(argv: Sequence[str] | None = None) -> Config:
+def read_config(argv: Sequence[str] | None = None) -> ServerConfig:
     """The options of the command line and the environment. Exits with 2 on wrong
     usage."""
     env = os.environ
@@ -67,7 +67,7 @@ def read_config(argv: Sequence[str] | None = None) -> Config:
         parser.error("no data directory given: use --data-dir DIR")
     if not 0 <= given.port <= 65535:
         parser.error(f"--port {given.port} is not between 0 and 65535")
-    return Config(
+    return ServerConfig(
         data_dir=Path(given.data_dir),
         host=given.host,
         port=given.port,

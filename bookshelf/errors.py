@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 
-class Refused(Exception):
+class ApplicationError(Exception):
     """An application error: HTTP 200, `{"error": …, "error_details": …}`."""
 
     def __init__(self, error: str, details: object = None) -> None:
@@ -23,7 +23,7 @@ class Refused(Exception):
         return json_answer(body)
 
 
-class Failed(Exception):
+class HttpError(Exception):
     """An HTTP error with its sentence; the route decides whether it is told as JSON or
     as a page."""
 

@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bookshelf.vocabulary import languages
+from bookshelf.storage.vocabulary import languages
 
 SQL = Path(__file__).with_name("prepare_server.sql")
 BEGIN, END = "SET prepare_server.languages = $list$\n", "$list$;\n"

@@ -42,8 +42,8 @@ PRIVATE = (
 )
 SHIPPED = (*(f"{name}/" for name in PACKAGES), "settings.py", "bulk_migrate_calibre.py")
 DATA = (
-    "bookshelf/static/",
-    "bookshelf/templates/",
+    "bookshelf/web/static/",
+    "bookshelf/web/templates/",
     "dashboard/static/",
     "dashboard/templates/",
     "dashboard/report.schema.json",

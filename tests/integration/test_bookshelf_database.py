@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bookshelf.database import UPLOADS_LOST_AT_MOST, Database
-from bookshelf.errors import Refused
+from bookshelf.errors import ApplicationError
+from bookshelf.storage.database import UPLOADS_LOST_AT_MOST, Database
 
 pytestmark = pytest.mark.integration
 
@@ -25,7 +25,7 @@ def add(name: str) -> Callable[[sqlite3.Connection], int]:
 def half_done(db: sqlite3.Connection) -> None:
     """Writes and then refuses."""
     add("Half")(db)
-    raise Refused("no")
+    raise ApplicationError("no")
 
 
 def names(db: sqlite3.Connection) -> list[str]:
@@ -79,7 +79,7 @@ def test_writes_asked_for_together_share_a_commit_and_fail_alone(
     told = with_database(tmp_path / "x.db", use)
     assert [type(one).__name__ for one in told] == [
         "int",
-        "Refused",
+        "ApplicationError",
         "int",
         "IntegrityError",
         "int",

@@ -19,12 +19,12 @@ import requests
 from aiohttp import web
 
 from benchmarks import fuzz_bookshelf, fuzz_requests, fuzz_values
-from bookshelf import bodies
+from bookshelf.access.throttle import ALLOWED
 from bookshelf.application import SHELF
 from bookshelf.config import read_config
-from bookshelf.connections import Limits, Runner
+from bookshelf.http import bodies
+from bookshelf.http.connections import ConnectionLimits, Runner
 from bookshelf.server import ENGINE, make_application, routes
-from bookshelf.throttle import ALLOWED
 from tests.conftest import PASSWORD, Shelf, end, start_shelf
 
 pytestmark = pytest.mark.integration
@@ -315,7 +315,7 @@ def test_the_bytes_of_an_upload_arrive_as_they_are(server: Shelf) -> None:
 class InProcess:
     """A server in a thread, with limits of the test's own."""
 
-    def __init__(self, data_dir: Path, limits: Limits) -> None:
+    def __init__(self, data_dir: Path, limits: ConnectionLimits) -> None:
         self.data_dir, self._limits = data_dir, limits
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
@@ -393,7 +393,7 @@ def test_whoever_is_too_slow_is_cut_off(
     monkeypatch.setattr(bodies, "STALL_SECONDS", 1.0)
     with (
         InProcess(
-            tmp_path / "d", Limits(idle_seconds=1.0, linger_seconds=0.2)
+            tmp_path / "d", ConnectionLimits(idle_seconds=1.0, linger_seconds=0.2)
         ) as server,
         ThreadPoolExecutor(len(SLOW)) as threads,
     ):
@@ -417,7 +417,7 @@ def test_a_slow_upload_that_gets_on_is_not_cut_off(
     """It takes three times as long as nothing may arrive."""
     monkeypatch.setenv("MBS2_PASSWORD", PASSWORD)
     monkeypatch.setattr(bodies, "STALL_SECONDS", 0.6)
-    with InProcess(tmp_path / "d", Limits()) as server:
+    with InProcess(tmp_path / "d", ConnectionLimits()) as server:
         url = f"http://127.0.0.1:{server.where[1]}"
         login = requests.post(
             f"{url}/login", json={"username": "admin", "password": PASSWORD}, timeout=20
@@ -449,7 +449,7 @@ def test_a_slow_upload_that_gets_on_is_not_cut_off(
 def test_one_address_cannot_take_all_connections(tmp_path: Path) -> None:
     """The next one is told so; when others end there is room again."""
     head = b"GET /login HTTP/1.1\r\nHost: x\r\n\r\n"
-    with InProcess(tmp_path / "d", Limits(per_address=3)) as server:
+    with InProcess(tmp_path / "d", ConnectionLimits(per_address=3)) as server:
         held = [socket.create_connection(server.where, timeout=20) for _ in range(3)]
         for connection in held:
             connection.sendall(head)

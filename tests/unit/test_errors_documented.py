@@ -70,7 +70,7 @@ INTERNAL = {
         "unreachable: the last unit",
     ): "cannot happen; it is there for the type checker",
     (
-        "bookshelf/connections.py",
+        "bookshelf/http/connections.py",
         "the answer has begun already",
     ): "ends the connection, as a client that has gone does",
     (

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from bookshelf.vocabulary import languages
+from bookshelf.storage.vocabulary import languages
 from deploy.language_sql import SQL, with_languages
 from deploy.prepare_server import SCRIPT, Statement, build_parser, statements
 from tests.conftest import PROJECT, clean_environment

@@ -6,9 +6,9 @@ import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
-from bookshelf import covers, epub
 from bookshelf.application import Shelf
-from bookshelf.files import Files, write_file
+from bookshelf.content import covers, epub
+from bookshelf.storage.files import FileStore, write_file
 
 
 async def cover(shelf: Shelf, ebook_id: int) -> Path | None:
@@ -75,7 +75,7 @@ def _epubs(db: sqlite3.Connection, ebook_id: int) -> list[str]:
     return [row[0] for row in rows]
 
 
-def _draw(files: Files, ebook_id: int, books: list[str]) -> None:
+def _draw(files: FileStore, ebook_id: int, books: list[str]) -> None:
     for sha1 in books:
         drawn = _drawn(files.book(sha1, "epub"))
         if drawn is not None:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bookshelf.database import folded
-from bookshelf.errors import NOT_FOUND, Failed, Refused
+from bookshelf.errors import NOT_FOUND, ApplicationError, HttpError
+from bookshelf.storage.database import folded
 from common.clock import utc_now
 
 TITLE_LENGTH, NAME_LENGTH = 256, 128
@@ -38,11 +38,11 @@ class Change:
 
 
 def checked(body: object, *, partial: bool) -> Change:
-    """The fields of a body. Raises Refused with the server's words, Failed(400)."""
+    """The fields of a body. Raises ApplicationError with the server's words, HttpError(400)."""
     if isinstance(body, list):
-        raise Refused("Invalid data", "Invalid data type")
+        raise ApplicationError("Invalid data", "Invalid data type")
     if not isinstance(body, dict) or not body:
-        raise Failed(400, "Invalid or missing data")
+        raise HttpError(400, "Invalid or missing data")
     wrong: dict[str, Any] = {}
     _check_title(body, wrong, partial)
     if ("language" in body or not partial) and not body.get("language"):
@@ -54,7 +54,7 @@ def checked(body: object, *, partial: bool) -> Change:
         wrong["series_index"] = ["Not a valid integer."]
     authors = _people(body.get("authors") or [], wrong)
     if wrong:
-        raise Refused("Invalid data", wrong)
+        raise ApplicationError("Invalid data", wrong)
     language = body.get("language")
     return Change(
         given=frozenset(body),
@@ -92,7 +92,7 @@ def _people(value: object, wrong: dict[str, Any]) -> list[dict[str, Any]]:
     people = []
     for position, author in enumerate(_list(value)):
         if not isinstance(author, dict):
-            raise Refused("Invalid data", "Invalid data type")
+            raise ApplicationError("Invalid data", "Invalid data type")
         names = {key: _text(author.get(key)) for key in ("last_name", "first_name")}
         long = {
             k: [f"Longer than maximum length {NAME_LENGTH}."]
@@ -103,18 +103,18 @@ def _people(value: object, wrong: dict[str, Any]) -> list[dict[str, Any]]:
             wrong.setdefault("authors", {})[str(position)] = long
         known = None if author.get("id") is None else _id(author)
         if known is None and names["last_name"] is None:
-            raise Refused("Database error", 'null value in column "last_name"')
+            raise ApplicationError("Database error", 'null value in column "last_name"')
         people.append({"id": known, **names})
     return people
 
 
 def _text(value: object) -> str | None:
-    """A text or nothing. Raises Refused for anything else, and for a text the database
+    """A text or nothing. Raises ApplicationError for anything else, and for a text the database
     does not take."""
     if not isinstance(value, str | None):
-        raise Refused("Invalid data", "Not a valid string.")
+        raise ApplicationError("Invalid data", "Not a valid string.")
     if "\0" in (value or ""):
-        raise Refused(
+        raise ApplicationError(
             "Database error", "A string literal cannot contain NUL (0x00) characters."
         )
     return value
@@ -124,9 +124,11 @@ def _list(value: object) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise Refused("Invalid data", "Value must be list")
+        raise ApplicationError("Invalid data", "Value must be list")
     if len(value) > MOST_ENTRIES:
-        raise Refused("Invalid data", f"Longer than maximum length {MOST_ENTRIES}.")
+        raise ApplicationError(
+            "Invalid data", f"Longer than maximum length {MOST_ENTRIES}."
+        )
     return value
 
 
@@ -138,7 +140,9 @@ def _id(entity: object) -> int:
         or not _whole(number)
         or not str(number).isdecimal()
     ):
-        raise Refused("Invalid data", f"This entity {str(entity)[:200]} must have id")
+        raise ApplicationError(
+            "Invalid data", f"This entity {str(entity)[:200]} must have id"
+        )
     return int(number)
 
 
@@ -153,15 +157,15 @@ def _series(value: object) -> dict[str, Any] | None:
     if not value:
         return None
     if not isinstance(value, dict):
-        raise Refused("Invalid data", "Invalid data type")
+        raise ApplicationError("Invalid data", "Invalid data type")
     title = _text(value.get("title"))
     known = None if value.get("id") is None else _id(value)
     if known is None and title is None:
-        raise Refused(
+        raise ApplicationError(
             "Invalid data", {"series": {"title": ["Missing data for required field."]}}
         )
     if len(title or "") > TITLE_LENGTH:
-        raise Refused(
+        raise ApplicationError(
             "Invalid data",
             {"series": {"title": [f"Longer than maximum length {TITLE_LENGTH}."]}},
         )
@@ -205,17 +209,17 @@ def create(db: sqlite3.Connection, change: Change, user_id: int) -> int:
 def update(
     db: sqlite3.Connection, ebook_id: int, change: Change, version: object, user_id: int
 ) -> None:
-    """Changes the given fields of an ebook. Raises Refused when the version is not the
+    """Changes the given fields of an ebook. Raises ApplicationError when the version is not the
     current one."""
     row = db.execute(
         "SELECT version_id FROM ebook WHERE id = ?", (ebook_id,)
     ).fetchone()
     if row is None:
-        raise Failed(404, NOT_FOUND)
+        raise HttpError(404, NOT_FOUND)
     if version is None:
-        raise Refused("Version_id missing")
+        raise ApplicationError("Version_id missing")
     if version != row[0]:
-        raise Refused(
+        raise ApplicationError(
             "Stalled record", f"Your version {str(version)[:20]}, db version {row[0]}"
         )
     values: dict[str, Any] = {"modified": now(), "modified_by": user_id}
@@ -250,11 +254,11 @@ def update(
 
 def delete(db: sqlite3.Connection, ebook_id: int) -> list[tuple[str, str]]:
     """Removes an ebook; returns (hash, extension) of files nobody refers to any more.
-    Raises Failed(409) when rated."""
+    Raises HttpError(409) when rated."""
     if db.execute(
         "SELECT 1 FROM ebook_rating WHERE ebook_id = ?", (ebook_id,)
     ).fetchone():
-        raise Failed(409, "This ebook is rated")
+        raise HttpError(409, "This ebook is rated")
     held = db.execute(
         "SELECT id FROM source WHERE ebook_id = ?", (ebook_id,)
     ).fetchall()
@@ -356,7 +360,7 @@ def _must_exist(
             db.execute(f"SELECT 1 FROM {table} WHERE id = ?", (number,)).fetchone()  # noqa: S608
             is None
         ):
-            raise Refused("Database error", otherwise)
+            raise ApplicationError("Database error", otherwise)
 
 
 def _link_authors(db: sqlite3.Connection, ebook_id: int, change: Change) -> None:
@@ -372,7 +376,7 @@ def _link_genres(db: sqlite3.Connection, ebook_id: int, change: Change) -> None:
         db, "genre", change.genres, 'null value in column "name" of relation "genre"'
     )
     if len(set(change.genres)) != len(change.genres):
-        raise Refused(
+        raise ApplicationError(
             "Database error",
             'duplicate key value violates unique constraint "ebook_genres_pkey"',
         )
@@ -388,7 +392,7 @@ def _author_id(db: sqlite3.Connection, author: dict[str, Any]) -> int:
             "SELECT id FROM author WHERE id = ?", (author["id"],)
         ).fetchone()
         if row is None:
-            raise Refused(UNKNOWN_ID, f"There is no author {author['id']}")
+            raise ApplicationError(UNKNOWN_ID, f"There is no author {author['id']}")
         return int(row[0])
     last, first = str(author["last_name"]), author.get("first_name") or None
     row = db.execute(
@@ -417,7 +421,7 @@ def _series_id(db: sqlite3.Connection, series: dict[str, Any] | None) -> int | N
     if row is not None:
         return int(row[0])
     if column == "id":
-        raise Refused(UNKNOWN_ID, f"There is no series {value}")
+        raise ApplicationError(UNKNOWN_ID, f"There is no series {value}")
     made = db.execute(
         "INSERT INTO series (title, folded) VALUES (?, ?)", (value, folded(str(value)))
     )

@@ -7,8 +7,8 @@ from email.message import Message
 from aiohttp import web
 
 import settings
-from bookshelf.bodies import Stream
-from bookshelf.errors import NOT_UNDERSTOOD, TOO_LARGE, Failed
+from bookshelf.errors import NOT_UNDERSTOOD, TOO_LARGE, HttpError
+from bookshelf.http.bodies import BodyStream
 
 #: Bytes before the content (preamble and headers), and after it.
 FRAMING_BYTES = 8 * 1024
@@ -21,7 +21,7 @@ class FilePart:
     bytes."""
 
     def __init__(
-        self, head: Message, stream: Stream, start: bytes, delimiter: bytes
+        self, head: Message, stream: BodyStream, start: bytes, delimiter: bytes
     ) -> None:
         self.filename = str(head.get_param("filename", header="Content-Disposition"))
         self.content_type = str(head.get("Content-Type", ""))
@@ -29,7 +29,7 @@ class FilePart:
 
     async def blocks(self) -> AsyncIterator[bytes]:
         """The bytes of the file. The last block is given only after all that belongs to
-        the body was seen. Raises Failed when it ends too early, or is too long."""
+        the body was seen. Raises HttpError when it ends too early, or is too long."""
         pending, kept = self._start, len(self._delimiter) - 1
         while (at := pending.find(self._delimiter)) < 0:
             # The end of what is there may be the beginning of the delimiter.
@@ -46,29 +46,29 @@ class FilePart:
         while len(rest) < 2:
             rest += await _more(self._stream)
         if rest[:2] != b"--":
-            raise Failed(400, NOT_UNDERSTOOD)
+            raise HttpError(400, NOT_UNDERSTOOD)
         length = 0
         while rest:
             length += len(rest)
             if length > FRAMING_BYTES:
-                raise Failed(413, TOO_LARGE)
+                raise HttpError(413, TOO_LARGE)
             rest = await self._stream.block()
 
 
 async def file_part(request: web.Request) -> FilePart:
-    """The part of a request that uploads one file. Raises Failed: 400, 408, 413."""
+    """The part of a request that uploads one file. Raises HttpError: 400, 408, 413."""
     if request.content_type != "multipart/form-data":
-        raise Failed(400, NOT_UNDERSTOOD)
+        raise HttpError(400, NOT_UNDERSTOOD)
     delimiter = b"\r\n--" + _boundary(request.headers["Content-Type"])
-    stream = Stream(request, settings.MAX_CONTENT_LENGTH)
+    stream = BodyStream(request, settings.MAX_CONTENT_LENGTH)
     # The first delimiter may stand at the very beginning.
     pending = b"\r\n"
     while (end := _end_of_head(pending, delimiter)) < 0:
         if len(pending) > FRAMING_BYTES:
-            raise Failed(413, TOO_LARGE)
+            raise HttpError(413, TOO_LARGE)
         pending += await _more(stream)
     if end > FRAMING_BYTES:
-        raise Failed(413, TOO_LARGE)
+        raise HttpError(413, TOO_LARGE)
     head = _head(pending[pending.find(delimiter) + len(delimiter) : end])
     names = [
         head.get_param(name, header="Content-Disposition")
@@ -76,14 +76,14 @@ async def file_part(request: web.Request) -> FilePart:
     ]
     # `filename*` alone is decoded to a tuple, and no file name to this protocol.
     if names[0] != "file" or not isinstance(names[1], str):
-        raise Failed(400, NOT_UNDERSTOOD)
+        raise HttpError(400, NOT_UNDERSTOOD)
     return FilePart(head, stream, pending[end + 4 :], delimiter)
 
 
-async def _more(stream: Stream) -> bytes:
+async def _more(stream: BodyStream) -> bytes:
     data = await stream.block()
     if not data:
-        raise Failed(400, NOT_UNDERSTOOD)
+        raise HttpError(400, NOT_UNDERSTOOD)
     return data
 
 
@@ -102,23 +102,23 @@ def _boundary(content_type: str) -> bytes:
         or not 0 < len(boundary) <= BOUNDARY_LENGTH
         or not boundary.isascii()
     ):
-        raise Failed(400, NOT_UNDERSTOOD)
+        raise HttpError(400, NOT_UNDERSTOOD)
     return boundary.encode()
 
 
 def _head(raw: bytes) -> Message:
-    """The headers of a part. Raises Failed for what is not `Name: value`, and for
+    """The headers of a part. Raises HttpError for what is not `Name: value`, and for
     control characters."""
     head = Message()
     try:
         lines = raw.decode("utf-8").split("\r\n")
     except UnicodeDecodeError:
-        raise Failed(400, NOT_UNDERSTOOD) from None
+        raise HttpError(400, NOT_UNDERSTOOD) from None
     # What stands on the line of the delimiter itself is padding.
     for line in lines[1:] if not lines[0].strip(" \t") else [""]:
         name, colon, value = line.partition(":")
         if not colon or not name.isascii() or not name.replace("-", "").isalnum():
-            raise Failed(400, NOT_UNDERSTOOD)
+            raise HttpError(400, NOT_UNDERSTOOD)
         head[name] = _plain(value.strip(" \t"))
     return head
 
@@ -130,5 +130,5 @@ def _plain(value: str) -> str:
         or "\ud800" <= char <= "\udfff"
         for char in value
     ):
-        raise Failed(400, NOT_UNDERSTOOD)
+        raise HttpError(400, NOT_UNDERSTOOD)
     return value

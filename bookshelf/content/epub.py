@@ -25,7 +25,7 @@ _DC = "{http://purl.org/dc/elements/1.1/}"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class EpubContent:
     """What an EPUB says of itself. `meta` has the keys of the `metadata` task; absent
     when not found."""
 
@@ -33,17 +33,17 @@ class Found:
     cover: bytes | None
 
 
-def read(file: Path | BinaryIO) -> Found:
+def read(file: Path | BinaryIO) -> EpubContent:
     """Reads an EPUB; a damaged or hostile one yields what could be read safely, perhaps
     nothing."""
     try:
         with zipfile.ZipFile(file) as archive:
             if len(archive.infolist()) > ENTRIES:
-                return Found({}, None)
+                return EpubContent({}, None)
             opf_path, package = _package(archive)
-            return Found(_metadata(package), _cover(archive, opf_path, package))
+            return EpubContent(_metadata(package), _cover(archive, opf_path, package))
     except _UNREADABLE:
-        return Found({}, None)
+        return EpubContent({}, None)
 
 
 class _Unsafe(Exception):

@@ -13,12 +13,13 @@ from typing import Any
 from aiohttp import web
 
 import settings
-from bookshelf import catalogue, pictures, views, vocabulary
+from bookshelf.api import pictures
 from bookshelf.application import SHELF, Shelf, require_user
-from bookshelf.bodies import json_object
-from bookshelf.errors import NOT_FOUND, Failed, Refused, json_answer
-from bookshelf.files import Files, create, safe_name
-from bookshelf.multipart import FilePart, file_part
+from bookshelf.errors import NOT_FOUND, ApplicationError, HttpError, json_answer
+from bookshelf.http.bodies import json_object
+from bookshelf.http.multipart import FilePart, file_part
+from bookshelf.storage import catalogue, views, vocabulary
+from bookshelf.storage.files import FileStore, create, safe_name
 
 BLOCK = 256 * 1024
 
@@ -28,7 +29,7 @@ async def check(request: web.Request) -> web.Response:
     await require_user(request)
     body = await json_object(request)
     if set(body) - {"mime_type", "size", "hash", "extension"} or "hash" not in body:
-        raise Failed(400, "Invalid schema")
+        raise HttpError(400, "Invalid schema")
     mime, size, extension = (
         body.get("mime_type"),
         body.get("size"),
@@ -40,11 +41,11 @@ async def check(request: web.Request) -> web.Response:
         or isinstance(size, bool)
         or not isinstance(size, int | float)
     ):
-        raise Failed(400, "Invalid schema")
+        raise HttpError(400, "Invalid schema")
     if size < 1 or not isinstance(extension, str | None):
-        raise Failed(400, "Invalid schema")
+        raise HttpError(400, "Invalid schema")
     if not isinstance(body["hash"], str | None):
-        raise Failed(400, "Invalid schema")
+        raise HttpError(400, "Invalid schema")
     _acceptable(request.app[SHELF], mime, extension, int(size), body["hash"])
     return json_answer({"result": "ok"})
 
@@ -56,13 +57,13 @@ async def upload(request: web.Request) -> web.Response:
     part = await file_part(request)
     name = safe_name(part.filename)
     if not part.filename:
-        raise Refused("no file")
+        raise ApplicationError("no file")
     if not name:
-        raise Failed(400, "Invalid file name: nothing is left of it in ASCII")
+        raise HttpError(400, "Invalid file name: nothing is left of it in ASCII")
 
     def check_received(sha1: str, size: int) -> None:
         if size == 0:
-            raise Failed(400, "Invalid file: it is empty")
+            raise HttpError(400, "Invalid file: it is empty")
         extension = name.rpartition(".")[2] if "." in name else None
         _acceptable(shelf, part.content_type, extension, size, sha1)
 
@@ -75,7 +76,7 @@ async def upload_cover(request: web.Request) -> web.Response:
     await require_user(request)
     part = await file_part(request)
     if not part.content_type.startswith("image/"):
-        raise Refused(f"Invalid file type {part.content_type}")
+        raise ApplicationError(f"Invalid file type {part.content_type}")
     path = await _receive(
         part,
         request.app[SHELF].files.new_upload("cover_in.jpg"),
@@ -107,7 +108,7 @@ async def upload_picture(request: web.Request) -> web.StreamResponse:
         else None
     )
     if picture is None:
-        raise Failed(404, NOT_FOUND)
+        raise HttpError(404, NOT_FOUND)
     return web.FileResponse(picture)
 
 
@@ -118,13 +119,13 @@ async def add_upload(request: web.Request) -> web.Response:
     body = await json_object(request)
     upload_id, quality = body.get("upload_id"), body.get("quality")
     if isinstance(upload_id, bool) or not isinstance(upload_id, int):
-        raise Failed(400, "Invalid request")
+        raise HttpError(400, "Invalid request")
     if isinstance(quality, bool) or not isinstance(quality, int | float | None):
-        raise Failed(400, "Invalid request")
+        raise HttpError(400, "Invalid request")
     record = shelf.database.look(lambda db: _pending(db, ebook_id, upload_id))
     path = shelf.files.uploaded(record["file"])
     if path is None:
-        raise Failed(404, NOT_FOUND)
+        raise HttpError(404, NOT_FOUND)
     await asyncio.sleep(shelf.config.delay_seconds if shelf.config.permissive else 0)
     extension = next(
         ext
@@ -152,10 +153,10 @@ def _pending(db: sqlite3.Connection, ebook_id: int, upload_id: int) -> dict[str,
     row = db.execute("SELECT * FROM upload WHERE id = ?", (upload_id,)).fetchone()
     ebook = db.execute("SELECT 1 FROM ebook WHERE id = ?", (ebook_id,)).fetchone()
     if row is None or ebook is None:
-        raise Failed(404, NOT_FOUND)
+        raise HttpError(404, NOT_FOUND)
     existing = catalogue.existing_source(db, row["hash"], row["size"])
     if existing:
-        raise Refused("File already exists", existing)
+        raise ApplicationError("File already exists", existing)
     return dict(row)
 
 
@@ -175,15 +176,15 @@ def _attach(
         else catalogue.existing_source(db, record["hash"], record["size"])
     )
     if existing:
-        raise Refused("File already exists", existing)
+        raise ApplicationError("File already exists", existing)
     if db.execute("DELETE FROM upload WHERE id = ?", (record["id"],)).rowcount == 0:
-        raise Failed(404, NOT_FOUND)
+        raise HttpError(404, NOT_FOUND)
     stamp = catalogue.now()
     ebook = db.execute(
         "SELECT title, cover FROM ebook WHERE id = ?", (ebook_id,)
     ).fetchone()
     if ebook is None:
-        raise Failed(404, NOT_FOUND)
+        raise HttpError(404, NOT_FOUND)
     location = f"{ebook['title']}/{record['load_source']}"[:512]
     made = db.execute(
         "INSERT INTO source (ebook_id, format_id, size, hash, location, load_source, "
@@ -211,8 +212,8 @@ def _attach(
     return int(made.lastrowid or 0), wants_cover
 
 
-def _keep(files: Files, path: Path, record: dict[str, Any], extension: str) -> None:
-    """The upload becomes a book's file. Raises Failed(404) when a power cut has left
+def _keep(files: FileStore, path: Path, record: dict[str, Any], extension: str) -> None:
+    """The upload becomes a book's file. Raises HttpError(404) when a power cut has left
     something else of it: a small upload is not made to last before this."""
     with path.open("rb") as file:
         same = os.fstat(file.fileno()).st_size == record["size"]
@@ -221,20 +222,20 @@ def _keep(files: Files, path: Path, record: dict[str, Any], extension: str) -> N
                 same and hashlib.file_digest(file, "sha1").hexdigest() == record["hash"]
             )
     if not same:
-        raise Failed(404, NOT_FOUND)
+        raise HttpError(404, NOT_FOUND)
     files.keep(path, record["hash"], extension)
 
 
 def _acceptable(
     shelf: Shelf, mime: str, extension: str | None, size: int, sha1: str | None
 ) -> None:
-    """The server's verdict on a file, in its order. Raises Refused."""
+    """The server's verdict on a file, in its order. Raises ApplicationError."""
     if size > settings.MAX_CONTENT_LENGTH:
-        raise Refused("file too big")
+        raise ApplicationError("file too big")
     if vocabulary.format_of(mime, extension) is None:
-        raise Refused(f"unsupported file type {mime}, extension {extension}")
+        raise ApplicationError(f"unsupported file type {mime}, extension {extension}")
     if shelf.database.look(lambda db: catalogue.existing_source(db, sha1, size)):
-        raise Refused("file already exists")
+        raise ApplicationError("file already exists")
 
 
 async def _receive(
@@ -249,16 +250,16 @@ async def _receive(
         check(*await _store(part, arriving))
         arriving.rename(path)
     except BaseException:
-        Files.drop_upload(path)
+        FileStore.drop_upload(path)
         raise
     return path
 
 
 async def _store(part: FilePart, path: Path) -> tuple[str, int]:
     """Writes a part to the disk as it arrives, hashing it on the way: SHA-1 and size.
-    Raises Failed.
+    Raises HttpError.
 
-    It is made to last when it becomes a book's (`Files.keep`); of a large file most is
+    It is made to last when it becomes a book's (`FileStore.keep`); of a large file most is
     on the disk already then, so that nobody waits for long."""
     sha1, size = hashlib.sha1(usedforsecurity=False), 0
     with create(path) as file:

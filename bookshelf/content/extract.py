@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bookshelf import covers, epub, vocabulary
-from bookshelf.catalogue import MOST_ENTRIES
-from bookshelf.database import folded
-from bookshelf.files import Files, write_file
+from bookshelf.content import covers, epub
+from bookshelf.storage import vocabulary
+from bookshelf.storage.catalogue import MOST_ENTRIES
+from bookshelf.storage.database import folded
+from bookshelf.storage.files import FileStore, write_file
 
 #: Seconds `ebook-meta` may take, as on the real server.
 EBOOK_META_SECONDS = 60.0
@@ -32,7 +33,7 @@ class TaskError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ExaminedFile:
     """What there is to know about an uploaded file. `meta` has the keys of the
     protocol; `pictured`: has it a cover?"""
 
@@ -42,7 +43,7 @@ class Seen:
     pictured: bool
 
 
-async def examine(files: Files, path: Path) -> Seen:
+async def examine(files: FileStore, path: Path) -> ExaminedFile:
     """Looks into an uploaded file. The cover of an EPUB stays in it until somebody
     wants to see it (`pictures`); one that `ebook-meta` took out is put beside the file.
     Raises TaskError."""
@@ -52,7 +53,7 @@ async def examine(files: Files, path: Path) -> Seen:
     return await asyncio.to_thread(_examine_other, files, path, meta, picture)
 
 
-def _examine_epub(path: Path) -> Seen:
+def _examine_epub(path: Path) -> ExaminedFile:
     with _opened(path) as file:
         found = epub.read(file)
         try:
@@ -64,8 +65,8 @@ def _examine_epub(path: Path) -> Seen:
 
 
 def _examine_other(
-    files: Files, path: Path, meta: dict[str, Any], picture: bytes | None
-) -> Seen:
+    files: FileStore, path: Path, meta: dict[str, Any], picture: bytes | None
+) -> ExaminedFile:
     try:
         # There is no other copy: it must not be found empty after a power cut.
         write_file(files.upload_cover(path), covers.make(picture or b""))
@@ -91,10 +92,12 @@ def _seen(
     path: Path,
     meta: dict[str, Any],
     pictured: bool,
-) -> Seen:
+) -> ExaminedFile:
     file.seek(0)
     sha1 = hashlib.file_digest(file, "sha1").hexdigest()
-    return Seen({"title": path.stem, **meta}, sha1, file.seek(0, io.SEEK_END), pictured)
+    return ExaminedFile(
+        {"title": path.stem, **meta}, sha1, file.seek(0, io.SEEK_END), pictured
+    )
 
 
 def merge(found: dict[str, Any], proposed: object) -> dict[str, Any]:

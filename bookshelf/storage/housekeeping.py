@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from bookshelf import vocabulary
-from bookshelf.files import Files
+from bookshelf.storage import vocabulary
+from bookshelf.storage.files import FileStore
 
 #: Uploads that were never attached are removed after this many seconds.
 UPLOAD_LIFE_SECONDS = 24 * 3600.0
@@ -97,7 +97,7 @@ def _private(path: Path, mode: int) -> int:
 # -- uploads ---------------------------------------------------------------------------
 
 
-def sweep_uploads(files: Files) -> int:
+def sweep_uploads(files: FileStore) -> int:
     """Removes uploads that were never attached, and those that never arrived whole;
     returns how many folders."""
     old = time.time() - UPLOAD_LIFE_SECONDS
@@ -120,7 +120,7 @@ def sweep_uploads(files: Files) -> int:
 # -- books -----------------------------------------------------------------------------
 
 
-def sweep_books(db: sqlite3.Connection, files: Files, *, new: bool) -> None:
+def sweep_books(db: sqlite3.Connection, files: FileStore, *, new: bool) -> None:
     """Removes book files that no row knows, as a server leaves them that is killed
     between the two; reports rows whose file is missing. Removes nothing when there are
     too many, or the database is new: then it is the database that is wrong. Only

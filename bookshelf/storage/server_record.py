@@ -5,7 +5,7 @@ import logging
 import os
 from pathlib import Path
 
-from bookshelf.files import write_file
+from bookshelf.storage.files import write_file
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ class RecordUnwritable(Exception):
         self.reason = reason
 
 
-class Record:
+class ServerRecord:
     """What a running server has written down about itself, and keeps written down."""
 
     def __init__(self, data_dir: Path, data: bytes, lock: int) -> None:

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from bookshelf.middleware import secure
-from bookshelf.throttle import pair_of
+from bookshelf.access.throttle import pair_of
+from bookshelf.http.middleware import secure
 
 log = logging.getLogger("bookshelf")
 
@@ -23,7 +23,7 @@ _BUSY = (
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ConnectionLimits:
     """Seconds a connection may be open without a whole head of a request; seconds for
     which the rest of a body that was refused is thrown away; connections in all, and
     from one address."""
@@ -38,7 +38,7 @@ class Runner(web.AppRunner):
     """Runs an application behind these limits."""
 
     def __init__(
-        self, app: web.Application, limits: Limits, shutdown_seconds: float
+        self, app: web.Application, limits: ConnectionLimits, shutdown_seconds: float
     ) -> None:
         super().__init__(app, access_log=None, shutdown_timeout=shutdown_seconds)
         self._limits = limits
@@ -51,7 +51,7 @@ class Runner(web.AppRunner):
 class _Server(web.Server):
     """Makes a `_Connection` for each that comes in, and counts them by address."""
 
-    def __init__(self, made: web.Server, limits: Limits) -> None:
+    def __init__(self, made: web.Server, limits: ConnectionLimits) -> None:
         super().__init__(made.request_handler, request_factory=made.request_factory)
         self.limits = limits
         self._open: Counter[str] = Counter()
@@ -80,7 +80,7 @@ class _Connection(web.RequestHandler):
 
     __slots__ = ("_address", "_counted")
 
-    def __init__(self, server: _Server, limits: Limits) -> None:
+    def __init__(self, server: _Server, limits: ConnectionLimits) -> None:
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),

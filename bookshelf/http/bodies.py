@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from bookshelf.errors import TOO_LARGE, Failed, Refused
+from bookshelf.errors import TOO_LARGE, ApplicationError, HttpError
 
 #: The longest body of a request that is no upload.
 BODY_BYTES = 64 * 1024
@@ -25,7 +25,7 @@ _INTEGERS = range(-(2**63), 2**63)
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.|\\\Z)*(?:"|\Z)|[\[\]{}]', re.DOTALL)
 
 
-class Stream:
+class BodyStream:
     """The bytes of one body as they arrive."""
 
     def __init__(self, request: web.Request, limit: int) -> None:
@@ -36,22 +36,22 @@ class Stream:
         self._deadline = asyncio.get_running_loop().time() + STALL_SECONDS
 
     async def block(self) -> bytes:
-        """The next bytes; b"" at the end. Raises Failed: 413 over the limit, 408 when
+        """The next bytes; b"" at the end. Raises HttpError: 413 over the limit, 408 when
         nothing comes, 400 when the body is broken; ConnectionError when the sender has
         gone."""
         try:
             async with asyncio.timeout_at(self._deadline):
                 data = await self._content.readany()
         except TimeoutError:
-            raise Failed(
+            raise HttpError(
                 408,
                 f"The body did not arrive: less than {STALL_BYTES} bytes in {STALL_SECONDS:g} s",
             ) from None
         except web.RequestPayloadError:
-            raise Failed(400, "The body of the request is broken") from None
+            raise HttpError(400, "The body of the request is broken") from None
         self._left -= len(data)
         if self._left < 0:
-            raise Failed(413, TOO_LARGE)
+            raise HttpError(413, TOO_LARGE)
         self._since += len(data)
         if self._since >= STALL_BYTES:
             self._since, self._deadline = (
@@ -62,39 +62,39 @@ class Stream:
 
 
 async def _text(request: web.Request) -> str:
-    """A whole body as text. Raises Failed."""
+    """A whole body as text. Raises HttpError."""
     charset = request.charset or "utf-8"
     if charset.lower() not in ("utf-8", "utf8", "us-ascii", "ascii"):
-        raise Failed(415, "Unsupported charset, only UTF-8 is taken")
-    stream, body = Stream(request, BODY_BYTES), bytearray()
+        raise HttpError(415, "Unsupported charset, only UTF-8 is taken")
+    stream, body = BodyStream(request, BODY_BYTES), bytearray()
     while data := await stream.block():
         body += data
     try:
         return body.decode("utf-8")
     except UnicodeDecodeError:
-        raise Failed(400, "The body is not UTF-8") from None
+        raise HttpError(400, "The body is not UTF-8") from None
 
 
 async def json_object(
     request: web.Request, *, otherwise: str = "Invalid or missing data"
 ) -> dict[str, Any]:
-    """The object a request sends as JSON. Raises Failed, with the sentence `otherwise`
-    when it sends no JSON; Refused for a list."""
+    """The object a request sends as JSON. Raises HttpError, with the sentence `otherwise`
+    when it sends no JSON; ApplicationError for a list."""
     if request.content_type != "application/json":
-        raise Failed(400, otherwise)
+        raise HttpError(400, otherwise)
     try:
         body = parse_json(await _text(request))
     except ValueError as error:
-        raise Failed(400, f"Failed to decode JSON object: {error}") from None
+        raise HttpError(400, f"Failed to decode JSON object: {error}") from None
     if isinstance(body, list):
-        raise Refused("Invalid data", "Invalid data type")
+        raise ApplicationError("Invalid data", "Invalid data type")
     if not isinstance(body, dict):
-        raise Failed(400, otherwise)
+        raise HttpError(400, otherwise)
     return body
 
 
 async def form(request: web.Request) -> dict[str, str]:
-    """The fields of a form (`application/x-www-form-urlencoded`). Raises Failed."""
+    """The fields of a form (`application/x-www-form-urlencoded`). Raises HttpError."""
     try:
         fields = parse_qsl(
             await _text(request),
@@ -103,7 +103,7 @@ async def form(request: web.Request) -> dict[str, str]:
             max_num_fields=FORM_FIELDS,
         )
     except ValueError:
-        raise Failed(400, "The form cannot be read") from None
+        raise HttpError(400, "The form cannot be read") from None
     return dict(fields)
 
 

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from common.files import durable
 
 
-class Files:
+class FileStore:
     """`DATA_DIR/uploads/tmpXXXXXXXX/`, `books/ab/<sha1>.<ext>`, `covers/<id>.jpg`,
     `thumbs/<id>.jpg`. Folders are made with mode 0700, files with 0600."""
 

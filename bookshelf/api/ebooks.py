@@ -5,11 +5,12 @@ from typing import Any
 
 from aiohttp import web
 
-from bookshelf import catalogue, pictures, views
+from bookshelf.access.users import User
+from bookshelf.api import pictures
 from bookshelf.application import SHELF, require_user
-from bookshelf.auth import User
-from bookshelf.bodies import json_object
-from bookshelf.errors import NOT_FOUND, Failed, Refused, json_answer
+from bookshelf.errors import NOT_FOUND, ApplicationError, HttpError, json_answer
+from bookshelf.http.bodies import json_object
+from bookshelf.storage import catalogue, views
 
 # -- ebooks ----------------------------------------------------------------------------
 
@@ -23,7 +24,7 @@ async def create_ebook(request: web.Request) -> web.Response:
     user = await require_user(request)
     body = await json_object(request)
     if body.get("id") is not None:
-        raise Refused("Invalid data", "id is given by the server")
+        raise ApplicationError("Invalid data", "id is given by the server")
     change = catalogue.checked(body, partial=False)
     ebook_id = await request.app[SHELF].database.write(
         lambda db: catalogue.create(db, change, user.id)
@@ -64,7 +65,7 @@ async def delete_ebook(request: web.Request) -> web.Response:
             db.execute("SELECT 1 FROM ebook WHERE id = ?", (ebook_id,)).fetchone()
             is None
         ):
-            raise Failed(404, NOT_FOUND)
+            raise HttpError(404, NOT_FOUND)
         _owned(db, ebook_id, user)
         return catalogue.delete(db, ebook_id)
 
@@ -79,7 +80,7 @@ def _owned(db: Any, ebook_id: int, user: User) -> None:
         "SELECT created_by FROM ebook WHERE id = ?", (ebook_id,)
     ).fetchone()
     if row is not None and row[0] != user.id and not user.may("superuser"):
-        raise Failed(403, "Access denied")
+        raise HttpError(403, "Access denied")
 
 
 async def rate_ebook(request: web.Request) -> web.Response:
@@ -92,9 +93,9 @@ async def rate_ebook(request: web.Request) -> web.Response:
         or not isinstance(rating, int | float)
         or not 0 <= rating <= 100
     ):
-        raise Failed(400, "Invalid rating")
+        raise HttpError(400, "Invalid rating")
     if not isinstance(description, str | None) or "\0" in (description or ""):
-        raise Failed(400, "Invalid rating")
+        raise HttpError(400, "Invalid rating")
 
     def work(db: Any) -> dict[str, Any]:
         views.ebook(db, ebook_id, user.id)
@@ -122,9 +123,9 @@ async def delete_source(request: web.Request) -> web.Response:
             "SELECT created_by FROM source WHERE id = ?", (source_id,)
         ).fetchone()
         if row is None:
-            raise Failed(404, NOT_FOUND)
+            raise HttpError(404, NOT_FOUND)
         if row[0] != user.id and not user.may("superuser"):
-            raise Failed(403, "Access denied")
+            raise HttpError(403, "Access denied")
         return catalogue.delete_source(db, source_id)
 
     for sha1, extension in await shelf.database.write(work):
@@ -148,7 +149,7 @@ async def list_ebooks(request: web.Request) -> web.Response:
     if len(genres) > MOST_GENRES or not all(
         genre.isdecimal() and len(genre) <= DIGITS for genre in genres
     ):
-        raise Failed(400, "Invalid genres")
+        raise HttpError(400, "Invalid genres")
     for genre in genres:
         conditions.append(
             "id IN (SELECT ebook_id FROM ebook_genres WHERE genre_id = ?)"
@@ -175,7 +176,7 @@ async def search(request: web.Request) -> web.Response:
     await require_user(request)
     text, page = request.match_info["text"], page_of(request)
     if "sort" in request.query:
-        raise Failed(400, "Sort is not supported for search")
+        raise HttpError(400, "Sort is not supported for search")
     return json_answer(
         await request.app[SHELF].database.read(lambda db: views.search(db, text, page))
     )
@@ -194,7 +195,7 @@ async def index(request: web.Request) -> web.Response:
     if request.app[SHELF].config.rated_index_fails and any(
         "rating" in item for item in found["items"]
     ):
-        raise Failed(500, "Internal Server Error")
+        raise HttpError(500, "Internal Server Error")
     return json_answer(found)
 
 
@@ -240,7 +241,7 @@ async def download(request: web.Request) -> web.StreamResponse:
         ).fetchone()
     )
     if row is None:
-        raise Failed(404, NOT_FOUND)
+        raise HttpError(404, NOT_FOUND)
     plain = "".join(
         char if char.isascii() and (char.isalnum() or char in " -") else "_"
         for char in row["title"]
@@ -268,7 +269,7 @@ async def thumb(request: web.Request) -> web.StreamResponse:
 
 def _picture(path: Path | None) -> web.FileResponse:
     if path is None:
-        raise Failed(404, NOT_FOUND)
+        raise HttpError(404, NOT_FOUND)
     return web.FileResponse(
         path,
         headers={"Content-Type": "image/jpeg", "Cache-Control": "private, max-age=60"},
@@ -276,18 +277,18 @@ def _picture(path: Path | None) -> web.FileResponse:
 
 
 def page_of(request: web.Request) -> views.Page:
-    """page, page_size and sort of the query. Raises Failed(400)."""
+    """page, page_size and sort of the query. Raises HttpError(400)."""
     given = request.query.get("page", "1"), request.query.get("page_size", "10")
     if any(len(text) > DIGITS for text in given):
-        raise Failed(400, "Invalid page")
+        raise HttpError(400, "Invalid page")
     try:
         number, size = map(int, given)
     except ValueError:
-        raise Failed(400, "Invalid page") from None
+        raise HttpError(400, "Invalid page") from None
     if number < 1 or size < 1:
-        raise Failed(400, "Not positive number page")
+        raise HttpError(400, "Not positive number page")
     if size > views.MAX_PAGE_SIZE:
-        raise Failed(400, "Page size bigger then maximum")
+        raise HttpError(400, "Page size bigger then maximum")
     return views.Page(number, size, request.query.get("sort", "title"))
 
 

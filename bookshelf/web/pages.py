@@ -8,12 +8,13 @@ from typing import Any, NoReturn
 import jinja2
 from aiohttp import web
 
-from bookshelf import views
+from bookshelf.access.tokens import ACCESS_SECONDS, end_session
+from bookshelf.access.users import User
+from bookshelf.api.login import check_password
 from bookshelf.application import SESSION_COOKIE, SHELF, current_user, same_origin
-from bookshelf.auth import ACCESS_SECONDS, User, end_session
-from bookshelf.bodies import form
-from bookshelf.errors import Failed
-from bookshelf.login import check_password
+from bookshelf.errors import HttpError
+from bookshelf.http.bodies import form
+from bookshelf.storage import views
 
 HERE = Path(__file__).parent
 PAGE_SIZE = 24
@@ -61,7 +62,7 @@ async def home(request: web.Request) -> web.Response:
         found = await database.read(
             lambda db: views.search(db, text, page) if text else views.ebooks(db, page)
         )
-    except Failed:
+    except HttpError:
         raise web.HTTPFound("/") from None
     pages = max(1, -(-found["total"] // PAGE_SIZE))
     return _page(
@@ -77,7 +78,7 @@ async def book(request: web.Request) -> web.Response:
         ebook = await request.app[SHELF].database.read(
             lambda db: views.ebook(db, number, user.id)
         )
-    except Failed:
+    except HttpError:
         raise web.HTTPNotFound(text="There is no such book.") from None
     return _page("book.html", user, book=ebook)
 

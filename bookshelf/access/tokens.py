@@ -1,5 +1,5 @@
-"""Users, passwords, tokens. Access tokens carry MyBookshelf2's claims: HS256, 4 hours;
-refresh tokens 365 days."""
+"""Tokens with MyBookshelf2's claims: HS256; access tokens for 4 hours, refresh tokens for
+365 days."""
 
 import hashlib
 import json
@@ -8,14 +8,13 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import argon2
 import jwt
 
-from bookshelf.files import write_file
+from bookshelf.access.users import User
+from bookshelf.storage.files import write_file
 
 ACCESS_SECONDS = 4 * 3600
 REFRESH_SECONDS = 365 * 24 * 3600
@@ -23,30 +22,8 @@ REFRESH_SECONDS = 365 * 24 * 3600
 REMEMBERED = 1000
 #: Of each secret, hexadecimal.
 SECRET_CHARACTERS = 64
-#: Each role includes those before it.
-ROLES = ("guest", "user", "trusted_user", "superuser", "admin")
 
 log = logging.getLogger(__name__)
-_hasher = argon2.PasswordHasher()
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """Somebody who may use the server."""
-
-    id: int
-    name: str
-    email: str
-    role: str
-
-    @property
-    def roles(self) -> list[str]:
-        """The role with all it includes."""
-        return list(ROLES[: ROLES.index(self.role) + 1])
-
-    def may(self, role: str) -> bool:
-        """Has this role or one that includes it?"""
-        return role in self.roles
 
 
 class Tokens:
@@ -181,73 +158,6 @@ def _id(token: str, secret: str, expired_too: bool) -> int | None:
     return number if isinstance(number, int) else None
 
 
-def first_user(
-    db: sqlite3.Connection, data_dir: Path, name: str, password: str
-) -> None:
-    """Makes the first user and writes the login to DATA_DIR/credentials (0600); a
-    password given later replaces it, and puts right a file that was damaged or deleted.
-    """
-    row = db.execute("SELECT id FROM user WHERE user_name = ?", (name,)).fetchone()
-    if row is not None and not password:
-        return
-    chosen = password or secrets.token_urlsafe(12)
-    _write_login(
-        data_dir / "credentials", f"username={name}\npassword={chosen}\n".encode()
-    )
-    if row is not None and verify(stored_password(db, name), chosen):
-        return
-    hashed = _hasher.hash(chosen)
-    if row is None:
-        db.execute(
-            "INSERT INTO user (user_name, email, password, role) VALUES (?, ?, ?, 'admin')",
-            (name, f"{name}@localhost", hashed),
-        )
-    else:
-        db.execute("UPDATE user SET password = ? WHERE id = ?", (hashed, row[0]))
-
-
-def _write_login(path: Path, login: bytes) -> None:
-    if not (path.is_file() and path.read_bytes() == login):
-        write_file(path, login)
-
-
-def stored_password(db: sqlite3.Connection, name: str) -> str:
-    """The hash of a user's password, "" for nobody."""
-    row = db.execute(
-        "SELECT password FROM user WHERE user_name = ? AND active", (name,)
-    ).fetchone()
-    return "" if row is None else str(row[0])
-
-
-def verify(hashed: str, password: str) -> bool:
-    """Is this the password? Takes as long for nobody's password as for somebody's."""
-    try:
-        _hasher.verify(hashed or _NOBODY, password)
-    except argon2.exceptions.VerificationError:
-        return False
-    return bool(hashed)
-
-
-def load_user(
-    db: sqlite3.Connection,
-    *,
-    user_id: int | None = None,
-    name: str = "",
-    email: str = "",
-) -> User | None:
-    """An active user by id, name or email."""
-    row = db.execute(
-        "SELECT id, user_name, email, role FROM user WHERE active AND (id = ? OR "
-        "user_name = ? OR email = ?)",
-        (user_id, name or None, email or None),
-    ).fetchone()
-    return (
-        None
-        if row is None
-        else User(row["id"], row["user_name"], row["email"], row["role"])
-    )
-
-
 def issue(tokens: Tokens, user: User) -> dict[str, str]:
     """What a login answers."""
     now = time.time()
@@ -255,6 +165,3 @@ def issue(tokens: Tokens, user: User) -> dict[str, str]:
         "access_token": tokens.access(user, now),
         "refresh_token": tokens.refresh(user, now),
     }
-
-
-_NOBODY = _hasher.hash(secrets.token_hex(8))

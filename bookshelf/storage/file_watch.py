@@ -9,11 +9,11 @@ from pathlib import Path
 HEADER_BYTES = 100
 
 
-class Gone(Exception):
+class DatabaseGone(Exception):
     """The database is not the one that was opened any more; `what` happened to it."""
 
 
-class Watch:
+class FileWatch:
     """Looks whether the files at a path are the ones that were there when it was
     made."""
 
@@ -26,20 +26,22 @@ class Watch:
         self._files, self._header = self._look(), self._read()
 
     def check_files(self) -> None:
-        """Are they the same files? Takes microseconds. Raises Gone."""
+        """Are they the same files? Takes microseconds. Raises DatabaseGone."""
         try:
             files = self._look()
         except OSError as error:
-            raise Gone(f"{error.filename} was deleted ({error.strerror})") from None
+            raise DatabaseGone(
+                f"{error.filename} was deleted ({error.strerror})"
+            ) from None
         if files != self._files:
-            raise Gone(f"{self._paths[0]}, or the -wal beside it, was replaced")
+            raise DatabaseGone(f"{self._paths[0]}, or the -wal beside it, was replaced")
 
     def check(self) -> None:
         """As `check_files`; and has nobody else written to the database? Not while the
         server itself writes."""
         self.check_files()
         if self._read() != self._header:
-            raise Gone(f"{self._paths[0]} was overwritten by another program")
+            raise DatabaseGone(f"{self._paths[0]} was overwritten by another program")
 
     def settle(self) -> None:
         """As `check_files`, after a commit of the server: the header is now as that has

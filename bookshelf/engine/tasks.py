@@ -15,13 +15,14 @@ from typing import Any, cast
 from aiohttp import WSMsgType, web
 
 import settings
-from bookshelf import catalogue, covers, extract, views, vocabulary
+from bookshelf.access.users import User, load_user
 from bookshelf.application import SHELF, Shelf
-from bookshelf.auth import User, load_user
-from bookshelf.bodies import BODY_BYTES, parse_json
-from bookshelf.errors import Failed
-from bookshelf.extract import TaskError
-from bookshelf.watch import Gone
+from bookshelf.content import covers, extract
+from bookshelf.content.extract import TaskError
+from bookshelf.errors import HttpError
+from bookshelf.http.bodies import BODY_BYTES, parse_json
+from bookshelf.storage import catalogue, views, vocabulary
+from bookshelf.storage.file_watch import DatabaseGone
 
 #: Seconds for which results wait for a session whose connection is gone.
 KEEP_SECONDS = 60.0
@@ -207,9 +208,9 @@ class Engine:
                     else work(shelf, user, args)
                 )
                 body: dict[str, Any] = {"status": "success", "result": result}
-            except (TaskError, Failed) as error:
+            except (TaskError, HttpError) as error:
                 body = {"status": "error", "error": str(error)}
-            except Gone:
+            except DatabaseGone:
                 # No answer: an error would be taken for a word about this file.
                 if session.socket is not None:
                     await session.socket.close()
@@ -277,7 +278,7 @@ async def cover(shelf: Shelf, user: User, args: list[Any]) -> int:
     def known(db: sqlite3.Connection) -> None:
         try:
             views.ebook(db, ebook_id, user.id)
-        except Failed as error:
+        except HttpError as error:
             raise TaskError(
                 "Ebook directory is null, probably wrong ebook id"
             ) from error

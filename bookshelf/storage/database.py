@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bookshelf import vocabulary
-from bookshelf.watch import Gone, Watch
+from bookshelf.storage import vocabulary
+from bookshelf.storage.file_watch import DatabaseGone, FileWatch
 
 T = TypeVar("T")
 log = logging.getLogger("bookshelf")
@@ -147,16 +147,16 @@ class Database:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
         self._writing = _open(path, permissive)
         self._looking, self._reading = _reader(path), _reader(path)
-        self._watch = Watch(path)
+        self._watch = FileWatch(path)
         self.gone = self._committing = False
         self._waiting: list[_Write] = []
         self._writer: asyncio.Task[None] | None = None
 
     def check(self) -> None:
-        """Raises Gone when the database is not the file that was opened any more; then
+        """Raises DatabaseGone when the database is not the file that was opened any more; then
         it stays so."""
         if self.gone:
-            raise Gone("the database was deleted or replaced")
+            raise DatabaseGone("the database was deleted or replaced")
         self._unless_gone(
             self._watch.check_files if self._committing else self._watch.check
         )
@@ -164,7 +164,7 @@ class Database:
     def _unless_gone(self, look: Callable[[], None]) -> None:
         try:
             look()
-        except Gone as error:
+        except DatabaseGone as error:
             if not self.gone:
                 self.gone = True
                 log.critical("%s while the server was running: %s", error, _GONE)

@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from bookshelf import auth
+from bookshelf.access import tokens, users
+from bookshelf.access.throttle import Throttle, pair_of
+from bookshelf.access.users import User
 from bookshelf.application import SHELF
-from bookshelf.auth import User
-from bookshelf.bodies import json_object
-from bookshelf.errors import Failed, Refused, json_answer
-from bookshelf.throttle import Throttle, pair_of
+from bookshelf.errors import ApplicationError, HttpError, json_answer
+from bookshelf.http.bodies import json_object
 
 #: Seconds a failed login takes longer, so that guessing is slow.
 FAILED_LOGIN_SECONDS = 0.5
@@ -34,13 +34,13 @@ class Logins:
 
     @asynccontextmanager
     async def turn(self, address: str) -> AsyncIterator[None]:
-        """For as long as a password is checked. Raises Failed(429) when too many
+        """For as long as a password is checked. Raises HttpError(429) when too many
         wait."""
         if (
             self._waiting[address] >= WAITING_OF_ADDRESS
             or self._waiting.total() >= WAITING
         ):
-            raise Failed(429, "Too many logins at once", retry_after=2)
+            raise HttpError(429, "Too many logins at once", retry_after=2)
         self._waiting[address] += 1
         try:
             async with self._checking:
@@ -65,7 +65,7 @@ async def login(request: web.Request) -> web.Response:
     )
     known = name if name is not None else email
     if not isinstance(known, str) or not isinstance(password, str):
-        raise Failed(400, "Provide credentials")
+        raise HttpError(400, "Provide credentials")
     user = await check_password(
         request,
         known if name is not None else "",
@@ -73,14 +73,14 @@ async def login(request: web.Request) -> web.Response:
         password,
     )
     if user is None:
-        raise Refused("Invalid Login")
-    return json_answer(auth.issue(request.app[SHELF].tokens, user))
+        raise ApplicationError("Invalid Login")
+    return json_answer(tokens.issue(request.app[SHELF].tokens, user))
 
 
 async def check_password(
     request: web.Request, name: str, email: str, password: str
 ) -> User | None:
-    """The user when the password is right; slow when it is not. Raises Failed(429) for
+    """The user when the password is right; slow when it is not. Raises HttpError(429) for
     one who was wrong too often."""
     shelf, logins = request.app[SHELF], request.app[LOGINS]
     pair = pair_of(name or email, request.remote)
@@ -89,12 +89,12 @@ async def check_password(
         # Asked again: others of this pair may have been wrong meanwhile.
         _may_try(logins, pair)
         user = await shelf.database.read(
-            lambda db: auth.load_user(db, name=name, email=email)
+            lambda db: users.load_user(db, name=name, email=email)
         )
         hashed = await shelf.database.read(
-            lambda db: auth.stored_password(db, user.name if user else "")
+            lambda db: users.stored_password(db, user.name if user else "")
         )
-        right = await asyncio.to_thread(auth.verify, hashed, password)
+        right = await asyncio.to_thread(users.verify, hashed, password)
         if not right:
             logins.throttle.failed(pair, time.monotonic())
     if right:
@@ -106,7 +106,7 @@ async def check_password(
 def _may_try(logins: Logins, pair: tuple[str, str]) -> None:
     seconds = logins.throttle.wait(pair, time.monotonic())
     if seconds:
-        raise Failed(
+        raise HttpError(
             429,
             f"Too many wrong passwords, try again in {seconds} s",
             retry_after=seconds,
@@ -117,19 +117,21 @@ async def _refresh(request: web.Request, token: object) -> web.Response:
     shelf = request.app[SHELF]
     header = request.headers.get("Authorization")
     if not header:
-        raise Failed(400, "Need authorization header to refresh token")
+        raise HttpError(400, "Need authorization header to refresh token")
     scheme, _, old = header.partition(" ")
     if scheme.lower() != "bearer":
-        raise Failed(400, "Invalid authorization header")
+        raise HttpError(400, "Invalid authorization header")
     user_id = shelf.tokens.user_id(old, expired_too=True)
     refresh_id = shelf.tokens.refresh_id(token) if isinstance(token, str) else None
     if user_id is None:
-        raise Failed(400, "Invalid token")
+        raise HttpError(400, "Invalid token")
     if refresh_id is None:
-        raise Failed(400, "Invalid refresh token")
+        raise HttpError(400, "Invalid refresh token")
     if refresh_id != user_id:
-        raise Failed(400, "Inconsistent tokens")
-    user = await shelf.database.read(lambda db: auth.load_user(db, user_id=user_id))
+        raise HttpError(400, "Inconsistent tokens")
+    user = await shelf.database.read(lambda db: users.load_user(db, user_id=user_id))
     if user is None:
-        raise Refused("Invalid Login")
-    return json_answer({"access_token": auth.issue(shelf.tokens, user)["access_token"]})
+        raise ApplicationError("Invalid Login")
+    return json_answer(
+        {"access_token": tokens.issue(shelf.tokens, user)["access_token"]}
+    )

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bookshelf.database import folded
-from bookshelf.errors import NOT_FOUND, Failed
+from bookshelf.errors import NOT_FOUND, HttpError
+from bookshelf.storage.database import folded
 
 Json = dict[str, Any]
 MAX_PAGE_SIZE, MAX_INDEX = 100, 100
@@ -33,10 +33,10 @@ class Page:
 
 
 def ebook(db: sqlite3.Connection, ebook_id: int, user_id: int) -> Json:
-    """One ebook with all its parts. Raises Failed(404)."""
+    """One ebook with all its parts. Raises HttpError(404)."""
     row = db.execute("SELECT * FROM ebook WHERE id = ?", (ebook_id,)).fetchone()
     if row is None:
-        raise Failed(404, NOT_FOUND)
+        raise HttpError(404, NOT_FOUND)
     mine = db.execute(
         "SELECT rating, description FROM ebook_rating WHERE ebook_id = ? AND user_id = ?",
         (ebook_id, user_id),
@@ -88,7 +88,7 @@ def ebooks(
     where: str = "1",
     parameters: Sequence[object] = (),
 ) -> Json:
-    """A page of ebooks that fulfil a condition of ours. Raises Failed for a page that
+    """A page of ebooks that fulfil a condition of ours. Raises HttpError for a page that
     is not there."""
     total = db.execute(
         f"SELECT COUNT(*) FROM ebook WHERE {where}",  # noqa: S608
@@ -96,7 +96,7 @@ def ebooks(
     ).fetchone()[0]
     order = _SORTS.get(page.sort)
     if order is None:
-        raise Failed(400, f"Unknown sort {page.sort}")
+        raise HttpError(400, f"Unknown sort {page.sort}")
     rows = db.execute(
         f"SELECT * FROM ebook WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?",  # noqa: S608 - ours
         (*parameters, page.size, (page.number - 1) * page.size),
@@ -160,11 +160,11 @@ def named(db: sqlite3.Connection, kind: str, page: Page) -> Json:
 
 
 def one_named(db: sqlite3.Connection, kind: str, number: int) -> Json:
-    """One author (with the ids of the ebooks) or one series. Raises Failed(404)."""
+    """One author (with the ids of the ebooks) or one series. Raises HttpError(404)."""
     # Ours.
     row = db.execute(f"SELECT * FROM {kind} WHERE id = ?", (number,)).fetchone()  # noqa: S608
     if row is None:
-        raise Failed(404, NOT_FOUND)
+        raise HttpError(404, NOT_FOUND)
     if kind == "series":
         return {"id": row["id"], "title": row["title"]}
     held = db.execute(
@@ -185,10 +185,10 @@ def author(row: sqlite3.Row) -> Json:
 
 
 def upload(db: sqlite3.Connection, upload_id: int, meta: Any) -> Json:
-    """One upload's record; `meta` parses its JSON. Raises Failed(404)."""
+    """One upload's record; `meta` parses its JSON. Raises HttpError(404)."""
     row = db.execute("SELECT * FROM upload WHERE id = ?", (upload_id,)).fetchone()
     if row is None:
-        raise Failed(404, NOT_FOUND)
+        raise HttpError(404, NOT_FOUND)
     return {
         "id": row["id"],
         "file": row["file"],
@@ -256,7 +256,7 @@ def _series(db: sqlite3.Connection, series_id: int | None) -> Json | None:
 
 def _paged(page: Page, total: int, items: list[Json]) -> Json:
     if not items and page.number > 1:
-        raise Failed(404, NOT_FOUND)
+        raise HttpError(404, NOT_FOUND)
     return {"page": page.number, "page_size": page.size, "total": total, "items": items}
 
 

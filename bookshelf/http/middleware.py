@@ -10,9 +10,9 @@ from aiohttp import web
 
 import settings
 from bookshelf.application import SHELF
-from bookshelf.bodies import BODY_BYTES
-from bookshelf.errors import TOO_LARGE, Failed, Refused, json_answer
-from bookshelf.watch import Gone
+from bookshelf.errors import TOO_LARGE, ApplicationError, HttpError, json_answer
+from bookshelf.http.bodies import BODY_BYTES
+from bookshelf.storage.file_watch import DatabaseGone
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = logging.getLogger("bookshelf")
@@ -55,11 +55,11 @@ async def answers(request: web.Request, handler: Handler) -> web.StreamResponse:
     plain = request.path.startswith(_PLAIN) or request.path.endswith(_PLAIN_ENDS)
     try:
         return await _limited(request, handler)
-    except Refused as refused:
+    except ApplicationError as refused:
         return refused.answer()
-    except Failed as failed:
+    except HttpError as failed:
         return _closing(failed.answer(as_json=not plain), request)
-    except (Gone, sqlite3.Error) as error:
+    except (DatabaseGone, sqlite3.Error) as error:
         return _closing(_database_error(error), request)
     except web.HTTPMethodNotAllowed:
         if request.path.startswith("/api") and not plain:
@@ -71,18 +71,18 @@ async def answers(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise
     except Exception:
         log.exception("request failed")
-        return Failed(500, "Internal Server Error").answer(as_json=not plain)
+        return HttpError(500, "Internal Server Error").answer(as_json=not plain)
 
 
 def _database_error(error: Exception) -> web.Response:
-    if isinstance(error, Gone):
+    if isinstance(error, DatabaseGone):
         gone = (
             "The database was deleted or replaced while the server was running; "
             "its log says what to do"
         )
         return json_answer({"error": gone}, 503)
     if isinstance(error, sqlite3.IntegrityError):
-        return Refused("Database error", str(error)).answer()
+        return ApplicationError("Database error", str(error)).answer()
     # Full, locked, or broken: nothing about the request.
     log.error("the database does not work: %s", error)
     return json_answer({"error": "Database error", "error_details": str(error)}, 503)
@@ -96,12 +96,12 @@ async def _limited(request: web.Request, handler: Handler) -> web.StreamResponse
     if (request.content_length or 0) > (
         settings.MAX_CONTENT_LENGTH if large else BODY_BYTES
     ):
-        raise Failed(413, TOO_LARGE)
+        raise HttpError(413, TOO_LARGE)
     if request.headers.get("Content-Encoding", "identity").strip().lower() not in (
         "",
         "identity",
     ):
-        raise Failed(415, "Compressed request bodies are not taken")
+        raise HttpError(415, "Compressed request bodies are not taken")
     if request.path.startswith("/api"):
         await asyncio.sleep(shelf.config.delay_seconds)
     return await handler(request)
