@@ -1,5 +1,6 @@
 """Users, their roles and passwords."""
 
+import base64
 import secrets
 import sqlite3
 from dataclasses import dataclass
@@ -101,4 +102,15 @@ def load_user(
     )
 
 
-_NOBODY = _hasher.hash(secrets.token_hex(8))
+def _no_hash() -> str:
+    """What no password has as its hash, and takes as long to check as any. Making a
+    real one would cost every start of the server as much as a login."""
+    salt, tag = (
+        base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=")
+        for size in (_hasher.salt_len, _hasher.hash_len)
+    )
+    costs = f"m={_hasher.memory_cost},t={_hasher.time_cost},p={_hasher.parallelism}"
+    return f"$argon2id$v={argon2.low_level.ARGON2_VERSION}${costs}${salt}${tag}"
+
+
+_NOBODY = _no_hash()
