@@ -23,10 +23,10 @@ from common.files.json_files import (
     write_json,
 )
 from common.json_value import Json
-from dashboard import report
-from dashboard.access import Access
-from dashboard.config import Config, read_config
-from dashboard.server import make_application
+from dashboard.config import DashboardConfig, read_config
+from dashboard.report import report
+from dashboard.web.access import Access
+from dashboard.web.server import make_application
 
 #: Seconds for requests in hand to end after a signal.
 STOP_SECONDS = 2.0
@@ -49,7 +49,7 @@ def main() -> int:
         return ExitCode.STATE
 
 
-def _serve_alone(config: Config) -> int:
+def _serve_alone(config: DashboardConfig) -> int:
     make_state_dir(config.state_dir)
     app = make_application(config)
     held = lock.take(config.folder / "lock")
@@ -72,7 +72,7 @@ class _CannotListen(Exception):
     """The address is taken or not ours; the message says which and what to do."""
 
 
-def _write_report(config: Config, folder: Path) -> int:
+def _write_report(config: DashboardConfig, folder: Path) -> int:
     try:
         page = report.write(config.state_dir, folder, utc_now(), config.pass_id)
     except report.NothingToReport as error:
@@ -82,7 +82,7 @@ def _write_report(config: Config, folder: Path) -> int:
     return ExitCode.OK
 
 
-def _print_link(config: Config) -> int:
+def _print_link(config: DashboardConfig) -> int:
     record = read_json(config.folder / "server.json")
     if not isinstance(record, dict):
         sys.stderr.write(
@@ -93,7 +93,7 @@ def _print_link(config: Config) -> int:
     return ExitCode.OK
 
 
-async def _serve(app: web.Application, config: Config) -> None:
+async def _serve(app: web.Application, config: DashboardConfig) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

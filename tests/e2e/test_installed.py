@@ -44,9 +44,9 @@ SHIPPED = (*(f"{name}/" for name in PACKAGES), "settings.py", "bulk_migrate_cali
 DATA = (
     "bookshelf/web/static/",
     "bookshelf/web/templates/",
-    "dashboard/static/",
-    "dashboard/templates/",
-    "dashboard/report.schema.json",
+    "dashboard/web/static/",
+    "dashboard/web/templates/",
+    "dashboard/report/report.schema.json",
     "demo/",
     "deploy/prepare_server.sql",
 )

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from auto_monitor.model import HistoryEntry
 from common.json_value import Json
-from dashboard.sources import verdict
+from dashboard.reading.state_reader import verdict
 from migration.model import Phase
 
 __all__ = ["CONTENT_TYPE_LATEST", "exposition"]

@@ -14,10 +14,10 @@ from auto_monitor.model import HistoryEntry
 from auto_monitor.record import samples
 from common.files.json_files import write_bytes, write_json
 from common.json_value import Json
-from dashboard.drawing import line_chart
-from dashboard.series import Rate, rates
-from dashboard.slowest import slowest
-from dashboard.sources import Sources, verdict
+from dashboard.reading.series import Rate, rates
+from dashboard.reading.slowest import slowest
+from dashboard.reading.state_reader import StateReader, verdict
+from dashboard.report.drawing import line_chart
 from migration.commands import failures
 from migration.ledger import totals
 from migration.ledger.totals import Totals
@@ -52,30 +52,30 @@ def collect(
 ) -> dict[str, Json]:
     """The report as JSON: times ISO 8601 UTC, sizes bytes, durations seconds. Raises
     NothingToReport."""
-    sources = Sources(state_dir)
+    reader = StateReader(state_dir)
     try:
-        found = totals.read(sources.ledger, pass_id)
+        found = totals.read(reader.ledger, pass_id)
         if found is None:
             which = "No pass" if pass_id is None else f"No pass {pass_id}"
             raise NothingToReport(
-                f"{which} is in {sources.ledger}: nothing was migrated with this --state-dir"
+                f"{which} is in {reader.ledger}: nothing was migrated with this --state-dir"
             )
         proved = (
-            totals.proved(sources.ledger, found.pass_id) if found.closed_at else None
+            totals.proved(reader.ledger, found.pass_id) if found.closed_at else None
         )
-        failed = _failed(sources, found)
-        noticed = _noticed(sources, found) | _standing(sources, found)
+        failed = _failed(reader, found)
+        noticed = _noticed(reader, found) | _standing(reader, found)
     except totals.UNREADABLE as error:
         raise NothingToReport(str(error)) from error
     slow, complete = slowest(state_dir, found.opened_at)
     end = found.closed_at or now
     fixes = [
         entry
-        for entry in sources.fixes()
+        for entry in reader.fixes()
         if found.opened_at.isoformat() <= entry.timestamp <= end.isoformat()
     ]
     taken = rates(samples.read(state_dir, found.pass_id))
-    state = sources.snapshot(now)
+    state = reader.snapshot(now)
     by_size = sorted(
         found.not_carried, key=lambda name: (-found.not_carried[name], name)
     )
@@ -119,8 +119,8 @@ def _summary(found: Totals, proved: bool | None, now: datetime) -> dict[str, Jso
     }
 
 
-def _failed(sources: Sources, found: Totals) -> dict[str, Json]:
-    rows = failures.failed_files(sources.ledger, found.pass_id, None, MOST_FAILED)
+def _failed(reader: StateReader, found: Totals) -> dict[str, Json]:
+    rows = failures.failed_files(reader.ledger, found.pass_id, None, MOST_FAILED)
     return {
         "failed": {**found.failed},
         "failed_files": [
@@ -137,8 +137,8 @@ def _failed(sources: Sources, found: Totals) -> dict[str, Json]:
     }
 
 
-def _noticed(sources: Sources, found: Totals) -> dict[str, Json]:
-    rows = failures.noticed(sources.ledger, found.pass_id, MOST_NOTICED)
+def _noticed(reader: StateReader, found: Totals) -> dict[str, Json]:
+    rows = failures.noticed(reader.ledger, found.pass_id, MOST_NOTICED)
     return {
         "noticed": {**found.noticed},
         "notices": [
@@ -154,8 +154,8 @@ def _noticed(sources: Sources, found: Totals) -> dict[str, Json]:
     }
 
 
-def _standing(sources: Sources, found: Totals) -> dict[str, Json]:
-    rows = failures.standing(sources.ledger, found.pass_id, MOST_NOTICED)
+def _standing(reader: StateReader, found: Totals) -> dict[str, Json]:
+    rows = failures.standing(reader.ledger, found.pass_id, MOST_NOTICED)
     return {
         "differences": [
             {

@@ -15,17 +15,17 @@ from auto_monitor.record.history import history_path
 from auto_monitor.record.samples import Sample
 from common.json_value import Json
 from common.sanitize import for_log
-from dashboard.series import Estimate, History, estimate
+from dashboard.reading.series import Estimate, SampleSeries, estimate
 from migration.ledger import totals
 from migration.state_files.names import LEDGER_NAME
 
 
 @dataclass(slots=True)
-class Sources:
+class StateReader:
     """One state directory; what does not change is not read again."""
 
     state_dir: Path
-    history: History = field(default_factory=History)
+    history: SampleSeries = field(default_factory=SampleSeries)
     _pass_id: int | None = None
     _mark: tuple[int, int] | None = None
     _fixes: list[HistoryEntry] = field(default_factory=list)
@@ -44,7 +44,9 @@ class Sources:
             if sample.pass_id != self._pass_id:
                 # Only once: what the monitor saw before this process began to look.
                 self._pass_id = sample.pass_id
-                self.history = History(samples.read(self.state_dir, sample.pass_id))
+                self.history = SampleSeries(
+                    samples.read(self.state_dir, sample.pass_id)
+                )
             self.history.add(sample)
         usage = shutil.disk_usage(self.state_dir)
         return value | {

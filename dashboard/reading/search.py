@@ -18,7 +18,7 @@ PAGE, CHUNK, PATIENCE_SECONDS = 25, 500, 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FailedPage:
     """One page: the files with their titles, where the next page begins, and whether
     the search was cut short."""
 
@@ -29,10 +29,10 @@ class Found:
 
 def search(
     ledger: Path, library: Path | None, pass_id: int, text: str, after: FileId | None
-) -> Found:
+) -> FailedPage:
     """The next page of failed files that hold `text`. Raises LedgerBusy,
     LedgerCorrupt."""
-    wanted, found = text.casefold(), Found([], None)
+    wanted, found = text.casefold(), FailedPage([], None)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         rows = failures.failed_files(ledger, pass_id, after, CHUNK if wanted else PAGE)
@@ -44,19 +44,19 @@ def search(
             if not wanted or wanted in _haystack(row, title):
                 found.files.append((row, title))
                 if len(found.files) >= PAGE:
-                    return Found(found.files, row.file)
+                    return FailedPage(found.files, row.file)
         if len(rows) < (CHUNK if wanted else PAGE):
             return found
         after = rows[-1].file
         if time.monotonic() > deadline:
-            return Found(found.files, after, cut_short=True)
+            return FailedPage(found.files, after, cut_short=True)
 
 
 def _haystack(row: FailedFile, title: str) -> str:
     return f"{row.file.book_id} {row.file.format} {row.reason} {row.message} {title}".casefold()
 
 
-def to_json(found: Found) -> dict[str, Json]:
+def to_json(found: FailedPage) -> dict[str, Json]:
     """A page as the browser gets it."""
     return {
         "files": [
@@ -86,5 +86,5 @@ def cursor(text: str) -> FileId | None:
     )
 
 
-__all__ = ["UNREADABLE", "Found", "cursor", "search", "to_json"]
+__all__ = ["UNREADABLE", "FailedPage", "cursor", "search", "to_json"]
 UNREADABLE = totals.UNREADABLE

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from aiohttp import web
 
 from common.clock import utc_now
-from dashboard import handlers
-from dashboard.access import Access, host_of, same_origin
-from dashboard.config import Config
-from dashboard.handlers import BOARD, Board
-from dashboard.sources import Sources
-from dashboard.stream import Stream
+from dashboard.config import DashboardConfig
+from dashboard.reading.state_reader import StateReader
+from dashboard.web import commands, data, pages
+from dashboard.web.access import Access, host_of, same_origin
+from dashboard.web.board import BOARD, Board, cookie_name
+from dashboard.web.stream import SnapshotStream
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -24,29 +24,29 @@ _POLICY = (
 MOST_BYTES = 64_000
 
 
-def make_application(config: Config) -> web.Application:
+def make_application(config: DashboardConfig) -> web.Application:
     """The application over a state directory. Raises OSError when its own folder cannot
     be made."""
     access = Access(config.folder)
     access.prepare()
     app = web.Application(middlewares=[_headers, _gate], client_max_size=MOST_BYTES)
-    sources = Sources(config.state_dir)
-    app[BOARD] = Board(config, access, sources, Stream(sources, utc_now))
+    reader = StateReader(config.state_dir)
+    app[BOARD] = Board(config, access, reader, SnapshotStream(reader, utc_now))
     app.add_routes(
         [
-            web.get("/enter", handlers.enter, allow_head=False),
-            web.get("/", handlers.page),
-            web.get("/static/{name:[A-Za-z0-9./_-]+}", handlers.static),
-            web.get("/favicon.ico", handlers.icon),
-            web.get("/api/events", handlers.events, allow_head=False),
-            web.get("/api/status", handlers.status),
-            web.get("/api/series", handlers.series),
-            web.get("/api/history", handlers.history),
-            web.get("/api/history/{key}", handlers.entry),
-            web.get("/api/failed", handlers.failed),
-            web.get("/metrics", handlers.metrics),
-            web.post("/api/commands", handlers.command),
-            web.post("/leave", handlers.leave),
+            web.get("/enter", pages.enter, allow_head=False),
+            web.get("/", pages.page),
+            web.get("/static/{name:[A-Za-z0-9./_-]+}", pages.static),
+            web.get("/favicon.ico", pages.icon),
+            web.get("/api/events", data.events, allow_head=False),
+            web.get("/api/status", data.status),
+            web.get("/api/series", data.series),
+            web.get("/api/history", data.history),
+            web.get("/api/history/{key}", data.entry),
+            web.get("/api/failed", data.failed),
+            web.get("/metrics", data.metrics),
+            web.post("/api/commands", commands.command),
+            web.post("/leave", pages.leave),
         ]
     )
     app.cleanup_ctx.append(_running)
@@ -77,14 +77,14 @@ async def _gate(request: web.Request, handler: Handler) -> web.StreamResponse:
         )
     if request.path == "/enter":
         return await handler(request)
-    session = request.cookies.get(handlers.cookie_name(request), "")
+    session = request.cookies.get(cookie_name(request), "")
     known = board.access.knows(session)
     reading = request.method in ("GET", "HEAD")
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if not known and not (
         reading and scheme.lower() == "bearer" and board.access.is_token(token.strip())
     ):
-        return handlers.stranger(request)
+        return pages.stranger(request)
     if not reading:
         if not same_origin(request.headers, request.host):
             raise web.HTTPForbidden(text="This was sent from another site.")

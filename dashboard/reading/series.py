@@ -15,7 +15,7 @@ POINTS, KEPT = 240, 1800
 LOOK_BACK, WINDOWS, SHORTEST_WINDOW = timedelta(minutes=30), 8, timedelta(seconds=5)
 
 
-class History:
+class SampleSeries:
     """The samples of one pass, bounded: older ones are thinned, and counters that are
     cumulative lose nothing by it."""
 

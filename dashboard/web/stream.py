@@ -11,7 +11,7 @@ from datetime import datetime
 from aiohttp import web
 
 from common.json_value import Json
-from dashboard.sources import Sources
+from dashboard.reading.state_reader import StateReader
 
 #: Seconds between two snapshots while somebody watches, and while nobody does, for the
 #: charts.
@@ -21,11 +21,11 @@ WATCHED_SECONDS, ALONE_SECONDS = 2.0, 15.0
 MOST_STREAMS = 32
 
 
-class Stream:
+class SnapshotStream:
     """Takes the snapshots of one dashboard and hands them out."""
 
-    def __init__(self, sources: Sources, clock: Callable[[], datetime]) -> None:
-        self._sources = sources
+    def __init__(self, reader: StateReader, clock: Callable[[], datetime]) -> None:
+        self._reader = reader
         self._clock = clock
         self._queues: set[asyncio.Queue[str | None]] = set()
         self._wake = asyncio.Event()
@@ -42,7 +42,7 @@ class Stream:
             now = asyncio.get_running_loop().time()
             if now - self._taken >= WATCHED_SECONDS / 2 or not self._last:
                 self._last = await asyncio.to_thread(
-                    self._sources.snapshot, self._clock()
+                    self._reader.snapshot, self._clock()
                 )
                 self._taken = now
             return self._last
