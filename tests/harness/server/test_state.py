@@ -14,7 +14,6 @@ from bookshelf.storage.database import Database
 from bookshelf.storage.server_record import RecordUnwritable, ServerRecord
 from deploy.embedded import Refused, _login
 
-pytestmark = pytest.mark.integration
 USER = User(1, "somebody", "somebody@localhost", "admin")
 
 

@@ -7,12 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from bookshelf.errors import ApplicationError
 from bookshelf.storage.database import UPLOADS_LOST_AT_MOST, Database
-
-pytestmark = pytest.mark.integration
 
 
 def add(name: str) -> Callable[[sqlite3.Connection], int]:
