@@ -16,7 +16,7 @@ import time
 
 import psycopg
 
-from deploy import prepare_server
+from deploy.prepare_server import command
 from tests.support.postgreskit import running
 
 ASKED = "SELECT * FROM source WHERE source.size = %s AND source.hash = %s"
@@ -78,7 +78,7 @@ def main() -> int:
             began = time.perf_counter()
             said = io.StringIO()
             with contextlib.redirect_stdout(said):
-                prepare_server.run(uri)
+                command.run(uri)
             seconds = time.perf_counter() - began
             print(f"{given.sources} sources; prepared in {seconds:.1f} s:")
             print(

@@ -48,7 +48,7 @@ DATA = (
     "dashboard/web/templates/",
     "dashboard/report/report.schema.json",
     "demo/",
-    "deploy/prepare_server.sql",
+    "deploy/prepare_server/prepare_server.sql",
 )
 
 

@@ -14,7 +14,7 @@ from common import known_dirs
 from common.files.json_files import write_json
 from common.known_dirs import Use
 from common.state_dir import EMBEDDED, Place
-from deploy import links
+from deploy.host import links
 from migration.errors import LibraryBusy, LibraryUnreadable, StateDirUnclear
 from migration.ledger.database import LedgerDatabase
 from migration.state_dirs import places, resolve

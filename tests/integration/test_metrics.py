@@ -17,8 +17,8 @@ from tests.conftest import PROJECT, needs
 from tests.support.statekit import HOSTILE, State
 
 pytestmark = pytest.mark.integration
-RULES = PROJECT / "deploy" / "prometheus" / "alerts.yml"
-GRAFANA = PROJECT / "deploy" / "grafana" / "migration.json"
+RULES = PROJECT / "deploy" / "monitoring" / "prometheus" / "alerts.yml"
+GRAFANA = PROJECT / "deploy" / "monitoring" / "grafana" / "migration.json"
 
 
 @pytest.fixture

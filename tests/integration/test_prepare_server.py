@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from bookshelf.storage.vocabulary import languages
-from deploy.prepare_server import SCRIPT
+from deploy.prepare_server.command import SCRIPT
 from tests.conftest import PROJECT, clean_environment
 from tests.support.postgreskit import Postgres, binaries, running, standby
 

@@ -24,7 +24,7 @@ from bookshelf.http.connections import ConnectionLimits, Runner
 from bookshelf.server import make_application
 from bookshelf.storage.database import Database
 from dashboard.config import read_config as read_board
-from dashboard.server import make_application as make_board
+from dashboard.web.server import make_application as make_board
 from tests.conftest import PASSWORD, Shelf, clean_environment
 from tests.support.boardkit import Running
 

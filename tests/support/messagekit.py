@@ -134,7 +134,7 @@ def messages() -> list[Message]:
     for path in _shell_files():
         text = path.read_text("utf-8")
         found += [*of_shell(_name(path), text), *required_variables(_name(path), text)]
-    for path in sorted((PROJECT / "deploy").glob("*.sql")):
+    for path in sorted((PROJECT / "deploy").rglob("*.sql")):
         found += of_sql(_name(path), path.read_text("utf-8"))
     for path in sorted(
         [*PROJECT.glob("*compose*.y*ml"), *(PROJECT / "deploy").glob("*compose*.y*ml")]

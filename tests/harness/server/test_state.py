@@ -12,7 +12,8 @@ from bookshelf.access.tokens import Tokens
 from bookshelf.access.users import User, first_user
 from bookshelf.storage.database import Database
 from bookshelf.storage.server_record import RecordUnwritable, ServerRecord
-from deploy.embedded import Refused, _login
+from deploy.host.children import CannotStart
+from deploy.host.embedded import _login
 
 USER = User(1, "somebody", "somebody@localhost", "admin")
 
@@ -72,7 +73,7 @@ def test_a_lost_login_is_named_and_given_again(
         HARM[harm](credentials)
         database.write_now(lambda db: first_user(db, tmp_path, "admin", ""))
         with pytest.raises(
-            Refused,
+            CannotStart,
             match=f"credentials, the login .*{sentence}.*MBS2_PASSWORD=… ./start.sh",
         ):
             _login(credentials)
@@ -88,7 +89,7 @@ def test_a_lost_login_is_named_and_given_again(
 def test_a_directory_in_place_of_the_login_is_named(tmp_path: Path) -> None:
     """It has to be moved away first."""
     (tmp_path / "credentials").mkdir()
-    with pytest.raises(Refused, match="is a directory: move it away"):
+    with pytest.raises(CannotStart, match="is a directory: move it away"):
         _login(tmp_path / "credentials")
 
 

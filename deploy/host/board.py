@@ -7,10 +7,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy import processes
-from deploy.embedded import end_child
+from deploy import PROJECT
+from deploy.host import processes
+from deploy.host.children import end_child
 
-PROJECT = Path(__file__).resolve().parent.parent
 #: Seconds for it to listen.
 START_SECONDS = 20.0
 

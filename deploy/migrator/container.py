@@ -1,4 +1,4 @@
-"""`python -m deploy.container [OPTION …]`: what the migrator container runs; options
+"""`python -m deploy.migrator.container [OPTION …]`: what the migrator container runs; options
 are those of `./start.sh`.
 
 The worker script is kept on the state volume, where a code fix can replace it: the
@@ -17,9 +17,9 @@ from types import FrameType
 
 from common.clock import utc_now
 from common.files.json_files import StateUnwritable, write_bytes
+from deploy import PROJECT
 from migration.errors import ExitCode
 
-PROJECT = Path(__file__).resolve().parent.parent
 SCRIPT = "bulk_migrate_calibre.py"
 
 

@@ -1,7 +1,7 @@
 """What MyBookshelf2's libraries still expect of Python and aiohttp, and Python 3.11 and
 aiohttp 3 no longer have.
 
-The image's virtual environment imports this file when it starts (deploy/Dockerfile), so
+The image's virtual environment imports this file when it starts (deploy/server/Dockerfile), so
 that the server's own code runs as it is. Nothing of the project imports it."""
 
 import asyncio

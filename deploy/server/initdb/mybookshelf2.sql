@@ -1,6 +1,6 @@
 -- Prepares a PostgreSQL (14 or newer) for MyBookshelf2: its login, its database, and what only a superuser may add.
 -- A container of the official image runs it once, when its volume is empty (mount it into
--- /docker-entrypoint-initdb.d); elsewhere: psql -U postgres -f deploy/initdb/mybookshelf2.sql
+-- /docker-entrypoint-initdb.d); elsewhere: psql -U postgres -f deploy/server/initdb/mybookshelf2.sql
 -- It takes MBS2_DB_USER, MBS2_DB_NAME (both "ebooks" if not set) and MBS2_DB_PASSWORD from the environment, and
 -- leaves alone what is already there. The tables are made afterwards by `manage.py create_tables`.
 \set ON_ERROR_STOP on

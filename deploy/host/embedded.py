@@ -1,29 +1,17 @@
-"""Starts the embedded server, or finds the one that runs; and what a process of ours
-gets of the environment."""
+"""Starts the embedded server, or finds the one that runs."""
 
-import os
 import subprocess
 import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from common import sd_notify
-from deploy import processes
-from deploy.stop import stop
-from migration.errors import ExitCode
+from deploy import PROJECT
+from deploy.host import processes
+from deploy.host.children import CannotStart, clean_environment, end_child
 
-PROJECT = Path(__file__).resolve().parent.parent
 #: Seconds to listen.
 START_SECONDS = 30.0
-
-
-class Refused(Exception):
-    """Cannot start, and why; `exit_code` is the exit status of the start."""
-
-    def __init__(self, message: str, exit_code: ExitCode = ExitCode.USAGE) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 def embedded_server(
@@ -33,12 +21,12 @@ def embedded_server(
     file the login is in.
 
     It gets the port it had the last time, because the ledger is bound to the URL.
-    `undo` stops it again, if this call has started it. Raises Refused, OSError."""
+    `undo` stops it again, if this call has started it. Raises CannotStart, OSError."""
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     known = processes.server(data_dir)
     if known is None or known[0].running() is None:
         known = _start(data_dir, known[1].rpartition(":")[2] if known else "0", login)
-        undo.callback(stop, [known[0]])
+        undo.callback(processes.stop, [known[0]])
     credentials = data_dir / "credentials"
     # Empty, not left out: .env may name those of another server.
     return (
@@ -49,12 +37,12 @@ def embedded_server(
 
 
 def _login(credentials: Path) -> dict[str, str]:
-    """User name and password of the embedded server. Raises Refused with the way to a
+    """User name and password of the embedded server. Raises CannotStart with the way to a
     login."""
     try:
         text = credentials.read_text("utf-8")
     except PermissionError as error:
-        raise Refused(
+        raise CannotStart(
             f"cannot read {credentials}, the login of the embedded server: "
             f"{error.strerror}; give this user the right "
             "to read it"
@@ -71,10 +59,10 @@ def _login(credentials: Path) -> dict[str, str]:
     return {"MBS2_USERNAME": lines["username"], "MBS2_PASSWORD": lines["password"]}
 
 
-def _without_login(credentials: Path, why: str) -> Refused:
+def _without_login(credentials: Path, why: str) -> CannotStart:
     """The server keeps only a hash of the password: nobody can write the file again
     without a new one."""
-    return Refused(
+    return CannotStart(
         f"{credentials}, the login of the embedded server, {why}. Give it a "
         "password, the old one or a new one: "
         "./stop.sh, then MBS2_PASSWORD=… ./start.sh"
@@ -122,35 +110,11 @@ def _await(
             return known
         if child.poll() is not None:
             last = log.read_text(errors="replace").strip().splitlines()
-            raise Refused(
+            raise CannotStart(
                 "the embedded server did not start: "
                 f"{last[-1] if last else 'no reason given'} (see {log})"
             )
         time.sleep(0.05)
-    raise Refused(
+    raise CannotStart(
         f"the embedded server did not listen within {START_SECONDS:g} s; see {log}"
     )
-
-
-def end_child(child: "subprocess.Popen[bytes]", seconds: float = 10.0) -> None:
-    """Ends a process that was started a moment ago and is not wanted after all."""
-    child.terminate()
-    try:
-        child.wait(seconds)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait(seconds)
-
-
-def clean_environment() -> dict[str, str]:
-    """The environment without settings that belong to another server or library, and
-    without systemd's."""
-    ours = (
-        "MBS2_",
-        "BOOKSHELF_",
-        "CALIBRE_LIBRARY",
-        "STATE_DIR",
-        "WORKER_ID",
-        *sd_notify.VARIABLES,
-    )
-    return {key: value for key, value in os.environ.items() if not key.startswith(ours)}

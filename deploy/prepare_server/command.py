@@ -17,9 +17,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from common.sanitize import for_log
 from common.settings.load import texts_of
+from deploy import PROJECT
 from migration.errors import ExitCode
 
-PROJECT = Path(__file__).resolve().parent.parent
 SCRIPT = Path(__file__).with_name("prepare_server.sql")
 #: Seconds to connect; seconds to wait for a lock, by default.
 CONNECT_SECONDS, LOCK_SECONDS = 10, 60.0
@@ -90,7 +90,7 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         "unique when no duplicates stand in the way, and the languages of ISO 639-1. "
         "Changes no existing row, locks "
         "nobody out, may be run again at any time. The same by hand: psql -X -f "
-        "deploy/prepare_server.sql",
+        "deploy/prepare_server/prepare_server.sql",
         epilog="The database comes from MBS2_DB_URI, in the environment or in .env; "
         "give it there, not here, when "
         "it holds the password, for everybody on this machine can read a command "
@@ -301,7 +301,3 @@ def _oldest(db: Connection) -> str:
 def _say(text: str) -> None:
     sys.stdout.write(f"{for_log(text, 20_000)}\n")
     sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,5 +1,5 @@
 """Writes the languages of ISO 639-1 into prepare_server.sql: `python -m
-deploy.language_sql [--check]`.
+deploy.prepare_server.language_sql [--check]`.
 
 Generated, not inserted by the command: the SQL file must be complete for somebody who
 has only psql. The names are those the embedded server gives, so that a library finds
@@ -18,7 +18,7 @@ BEGIN, END = "SET prepare_server.languages = $list$\n", "$list$;\n"
 def main() -> int:
     """Returns 0; with --check 1 when the file is not what would be written."""
     parser = argparse.ArgumentParser(
-        prog="python -m deploy.language_sql",
+        prog="python -m deploy.prepare_server.language_sql",
         description="Writes the languages of ISO 639-1 into prepare_server.sql.",
         epilog="exit status: 0 done, or the file is right; 1 with --check: it is not",
         allow_abbrev=False,
@@ -33,7 +33,7 @@ def main() -> int:
     wanted = with_languages(text)
     if given.check and text != wanted:
         sys.stderr.write(
-            f"{SQL} is not what `python -m deploy.language_sql` writes; run it\n"
+            f"{SQL} is not what `python -m deploy.prepare_server.language_sql` writes; run it\n"
         )
         return 1
     if text != wanted:

@@ -2,6 +2,8 @@
 embedded server."""
 
 import json
+import sys
+import threading
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,9 +12,13 @@ import psutil
 
 from auto_monitor.cli import daemon
 from auto_monitor.model import Identity
-from auto_monitor.processes import running
+from auto_monitor.processes import end, running
 from auto_monitor.record.history import StateFile, state_path
 from migration.state_files import progress
+
+#: Seconds to end after SIGTERM. A worker saves within 10; a monitor may be in the
+#: middle of ending one that hangs.
+GRACE_SECONDS = 40.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,27 @@ def everything(state_dir: Path) -> list[Recorded]:
 def alive(found: list[Recorded]) -> list[Recorded]:
     """Those that run."""
     return [recorded for recorded in found if recorded.running() is not None]
+
+
+def stop(recorded: list[Recorded]) -> int:
+    """Ends these processes side by side where they still run; returns how many did."""
+    threads = [
+        threading.Thread(target=_stop, args=(one,))
+        for one in recorded
+        if one.running() is not None
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return len(threads)
+
+
+def _stop(recorded: Recorded) -> None:
+    process = recorded.running()
+    killed = process is not None and end(process, GRACE_SECONDS)
+    how = "did not end and was killed" if killed else "stopped"
+    sys.stdout.write(f"{recorded.what} (pid {recorded.pid}) {how}\n")
 
 
 def _recorded(what: str, record: dict[str, object], sign: str) -> Recorded | None:

@@ -6,7 +6,7 @@
 -- left half made, and makes a plain index unique once the duplicates are gone.
 --
 -- Run it with `python -m deploy.prepare_server`, or by hand, as the user who owns the tables:
---     psql -X -f deploy/prepare_server.sql postgresql://USER@HOST:PORT/DATABASE
+--     psql -X -f deploy/prepare_server/prepare_server.sql postgresql://USER@HOST:PORT/DATABASE
 --
 -- How it is built: a statement that ends with \gexec is a question, and its answer is the statements to be run. Nothing
 -- else changes anything, so a dry run asks the questions in a read-only session and shows the answers. CREATE INDEX
@@ -23,7 +23,7 @@ SET client_encoding = 'UTF8';
 -- Building an index takes as long as it takes; it locks neither readers nor writers out.
 SET statement_timeout = 0;
 
--- ISO 639-1, a line each: code, blank, name. Written by `python -m deploy.language_sql`; do not edit.
+-- ISO 639-1, a line each: code, blank, name. Written by `python -m deploy.prepare_server.language_sql`; do not edit.
 SET prepare_server.languages = $list$
 aa Afar
 ab Abkhazian

@@ -14,7 +14,7 @@ from common.files.json_files import make_state_dir
 from common.known_dirs import Use
 from common.settings.programs import StartSettings
 from common.state_dir import state_root
-from deploy import links
+from deploy.host import links
 from migration.calibre.lock_wait import Patience
 from migration.ledger import totals
 from migration.state_dirs import resolve
