@@ -12,7 +12,7 @@ import psutil
 import pytest
 import requests
 
-from benchmarks import fuzz_bookshelf, fuzz_requests
+from benchmarks.fuzz import bookshelf, drawn_requests
 from bookshelf.http import bodies
 from bookshelf.http.connections import ConnectionLimits
 from tests.conftest import PASSWORD, Shelf, end, start_shelf
@@ -42,10 +42,10 @@ def post(path: str, *lines: str, body: bytes = b"") -> bytes:
 
 
 def test_a_short_run_of_the_fuzzer_finds_nothing(server: Shelf) -> None:
-    """benchmarks/fuzz_bookshelf.py is the long one: 5,000 requests."""
-    result = fuzz_bookshelf.fuzz(server, 250, 21)
+    """benchmarks/fuzz/bookshelf.py is the long one: 5,000 requests."""
+    result = bookshelf.fuzz(server, 250, 21)
     assert result.findings == []
-    assert set(result.statuses) == set(fuzz_requests.GROUPS)
+    assert set(result.statuses) == set(drawn_requests.GROUPS)
 
 
 # -- bodies ----------------------------------------------------------------------------
@@ -142,12 +142,12 @@ def test_unfinished_bodies_cost_neither_memory_nor_disk(server: Shelf) -> None:
     )
     before = psutil.Process(server.process.pid).memory_info().rss
     assert ask(place(server), raw)[0] == 415
-    growth, left = fuzz_bookshelf.unfinished(server, 30)
+    growth, left = bookshelf.unfinished(server, 30)
     assert (
         psutil.Process(server.process.pid).memory_info().rss - before
-        < fuzz_bookshelf.GROWTH_MB * 1e6
+        < bookshelf.GROWTH_MB * 1e6
     )
-    assert growth < fuzz_bookshelf.GROWTH_MB
+    assert growth < bookshelf.GROWTH_MB
     assert left == []
 
 

@@ -68,6 +68,7 @@ def test_every_package_has_its_line() -> None:
         "auto_monitor",
         "dashboard",
         "deploy",
+        "benchmarks",
     ):
         folders |= {path.parent for path in (PROJECT / parent).glob("*/__init__.py")}
     names = [f"`{folder.relative_to(PROJECT)}/`" for folder in sorted(folders)]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import fuzz_values
+from benchmarks.fuzz import values
 from bookshelf.access.throttle import ALLOWED
 from bookshelf.application import SHELF
 from bookshelf.config import read_config
@@ -31,7 +31,7 @@ def server(shelf: Shelf) -> Shelf:
 
 def test_the_fuzzer_knows_every_route(tmp_path: Path) -> None:
     """A route that is added has to be added there too."""
-    known = {(method, path) for method, path, _body in fuzz_values.ROUTES}
+    known = {(method, path) for method, path, _body in values.ROUTES}
     app = make_application(read_config(["--data-dir", str(tmp_path / "d")]))
     for route in routes(app[ENGINE]):
         path = route.path.replace(r"{id:\d{1,18}}", "{}").replace(

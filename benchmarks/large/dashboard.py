@@ -1,7 +1,7 @@
 """What the dashboard costs, and how fast its page is: 8 workers, 1,000 attempts, 70
 failed files, one browser.
 
-python -m benchmarks.dashboard
+python -m benchmarks.large.dashboard
 """
 
 import subprocess

@@ -1,7 +1,7 @@
 """Requests nobody should send, to every route of the embedded server: a table; 1 when
 one is answered wrongly.
 
-    python -m benchmarks.fuzz_bookshelf [--requests 5000] [--seed 13] [--unfinished-mb
+    python -m benchmarks.fuzz.bookshelf [--requests 5000] [--seed 13] [--unfinished-mb
     200]
 
 Each is sent over loopback, with and without a login, and must be answered within some
@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from benchmarks.fuzz_requests import GROUPS, Fuzzer, Request
+from benchmarks.fuzz.drawn_requests import GROUPS, Fuzzer, Request
 from benchmarks.table import Table
 from tests.conftest import Shelf, end, start_shelf
 from tests.support.shelfkit import Server, epub

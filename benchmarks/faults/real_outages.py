@@ -1,5 +1,5 @@
 """Outages of a real server in the middle of a migration: what
-`benchmarks/real_server.py --outages` does.
+`benchmarks/speed/real_server.py --outages` does.
 
 Three migrations of 218 EPUBs (--books) and 5 comics, by two workers each:
 
@@ -29,7 +29,7 @@ from pathlib import Path
 
 import psycopg
 
-from benchmarks.peers import cover
+from benchmarks.speed.peers import cover
 from benchmarks.table import Table
 from migration.ledger import totals
 from migration.state_files import logs

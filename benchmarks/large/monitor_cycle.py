@@ -1,7 +1,7 @@
 """What one look of the monitor costs: CPU of a look at 8 workers with 1 GB of logs, and
 of the lines they add.
 
-python -m benchmarks.monitor_cycle
+python -m benchmarks.large.monitor_cycle
 """
 
 import shutil

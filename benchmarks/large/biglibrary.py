@@ -1,7 +1,7 @@
 """Makes a Calibre library of any size in Calibre's own schema, and the ledger of a
 worker that has moved all of it.
 
-    python -m benchmarks.biglibrary BOOKS DIR [--real N]
+    python -m benchmarks.large.biglibrary BOOKS DIR [--real N]
 
 The schema is that of `tests/fixtures/lib_empty`, which calibredb made; its indexes and
 triggers are taken off for the load and put back. Content is a pure function of the

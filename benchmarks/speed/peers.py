@@ -1,7 +1,7 @@
 """The same EPUBs with covers, side by side in one run: a table of medians and ratios; 1
 when the goal is missed.
 
-    python -m benchmarks.peers [--quick] [--files 500] [--rounds 5] [--peer CMD]
+    python -m benchmarks.speed.peers [--quick] [--files 500] [--rounds 5] [--peer CMD]
 
 Turn about, each onto something empty: (a) two workers to an embedded server, (b)
 `calibredb add` into a fresh library, (c) a script that calls curl for each request of
@@ -35,7 +35,7 @@ GOAL, AIM = 3.0, 5.0
 DEADLINE_SECONDS = 300
 #: The requests of one file, one process each: check, upload, metadata (no curl speaks
 #: WebSocket: a small helper that is started once does), uploads-meta, create, attach.
-CURL = PROJECT / "benchmarks" / "curl_client.sh"
+CURL = PROJECT / "benchmarks" / "speed" / "curl_client.sh"
 
 
 def cover() -> bytes:

@@ -1,7 +1,7 @@
 """Two workers are killed with SIGKILL again and again, at protocol steps and at random
 times; what is true then?
 
-    python -m benchmarks.kill9 [--files 300] [--kills 100] [--delay-ms 100]
+    python -m benchmarks.faults.kill9 [--files 300] [--kills 100] [--delay-ms 100]
     [--permissive] [--seed 1]
 
 Half of the kills strike when a worker's request of a drawn kind reaches the server, or
@@ -141,6 +141,14 @@ class Killer:
         self.workers[number].wait(10)
         self.start(number)
 
+    def see_it_through(self) -> None:
+        """Until the pass is closed; a worker that has ended is started again."""
+        while not self.finished():
+            for number, worker in list(self.workers.items()):
+                if worker.poll() is not None and not self.finished():
+                    self.start(number)
+            time.sleep(0.2)
+
     def finished(self) -> bool:
         """Has the pass been closed?"""
         found = totals.read(self._state_dir / "migration_ledger.db")
@@ -161,11 +169,7 @@ def run(files: int, kills: int, options: list[str], seed: int) -> list[str]:
             while done < kills and not killer.finished():
                 killer.strike()
                 done += 1
-            while not killer.finished():
-                for number, worker in list(killer.workers.items()):
-                    if worker.poll() is not None and not killer.finished():
-                        killer.start(number)
-                time.sleep(0.2)
+            killer.see_it_through()
             for worker in killer.workers.values():
                 worker.wait(60)
             first = totals.read(root / "state" / "migration_ledger.db", 1)

@@ -1,6 +1,6 @@
 """CPU seconds (user + system) of a program's start, beside those of a bare Python.
 
-    python -m benchmarks.startup [--times 7]
+    python -m benchmarks.speed.startup [--times 7]
 
 The least of so many runs: whatever else the machine does can only add. Every program
 reads its command line and ends; one worker also goes through a library without a book.

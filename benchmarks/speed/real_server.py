@@ -1,7 +1,7 @@
 """A server that runs already, MyBookshelf2 above all: ours beside a bare loop and
 others; 1 when a goal is missed.
 
-    MBS2_PASSWORD=… python -m benchmarks.real_server --server URL --ws-url URL
+    MBS2_PASSWORD=… python -m benchmarks.speed.real_server --server URL --ws-url URL
                                                      --username U [--files 40] [--rounds
                                                      5] [--peer CMD …]
 
@@ -16,9 +16,9 @@ same twice. Turn about:
   variables URL, WS_URL, USERNAME, PASSWORD and FOLDER.
 
 With --outages it measures no rate, but breaks the server's parts under the migration:
-see `benchmarks/real_outages.py`.
+see `benchmarks/faults/real_outages.py`.
 
-    MBS2_PASSWORD=… python -m benchmarks.real_server --outages --server URL --ws-url URL
+    MBS2_PASSWORD=… python -m benchmarks.speed.real_server --outages --server URL --ws-url URL
         --username U --db-uri URI --part database=START::STOP --part 'task
         engine=START::STOP' --part app=START::STOP [--restart CMD …]
 
@@ -44,8 +44,8 @@ from pathlib import Path
 import requests
 import websocket
 
-from benchmarks import real_outages
-from benchmarks.peers import cover
+from benchmarks.faults import real_outages
+from benchmarks.speed.peers import cover
 from benchmarks.table import Table
 from migration.state_files import logs
 from tests.conftest import PROJECT, clean_environment

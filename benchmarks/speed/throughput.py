@@ -1,7 +1,7 @@
 """What a worker makes of the network: prints a table of figures and goals; 1 when a
 goal is missed.
 
-    python -m benchmarks.throughput [--quick]
+    python -m benchmarks.speed.throughput [--quick]
 
 Slots: a server with two task slots of 200 ms each; the ceiling is 10 files a second.
 CPU of a further small file: runs of N and 2 N files, the difference over N. Large
@@ -21,8 +21,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import client_cpu
-from benchmarks.scale import Worker
+from benchmarks.large.scale import Worker
+from benchmarks.speed import client_cpu
 from benchmarks.table import Table
 from tests.conftest import end, start_shelf
 from tests.support.librarykit import Library, Made, epubs

@@ -1,7 +1,7 @@
 """Eleven faults in the worker, each with the LLM's right answer: seconds from the start
 to verified, calls, tokens.
 
-`python -m benchmarks.repair [FAULT …]`: a real monitor, worker, server, gate; the LLM
+`python -m benchmarks.faults.repair [FAULT …]`: a real monitor, worker, server, gate; the LLM
 is a scripted HTTP server that speaks the OpenAI API. Thresholds are seconds, as in the
 tests: 8 s until a worker that has settled nothing is stuck."""
 

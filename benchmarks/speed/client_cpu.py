@@ -1,6 +1,6 @@
 """CPU (user + system) that the worker needs per uploaded file, as marginal cost.
 
-    python -m benchmarks.client_cpu [--files 1000]
+    python -m benchmarks.speed.client_cpu [--files 1000]
 
 Two fresh migrations of N and 2 N EPUBs of 20 KB to the embedded server, at 3 parallel
 uploads; the difference of their CPU times over N is what a further file costs, without

@@ -1,8 +1,8 @@
 """A Dask cluster: what more machines bring, and what is lost when machines, network and
 scheduler fail.
 
-    python -m benchmarks.cluster rates [--files 200] [--rounds 3]
-    python -m benchmarks.cluster faults        (root only: network namespaces)
+    python -m benchmarks.faults.cluster rates [--files 200] [--rounds 3]
+    python -m benchmarks.faults.cluster faults        (root only: network namespaces)
 
 `rates`: the same work on 1, 2 and 4 Dask workers with 2 calls in flight each, against
 an embedded server that takes 200 ms for each metadata task and runs 8 at a time; files

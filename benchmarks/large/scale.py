@@ -1,9 +1,9 @@
 """1.7 million books: prints a table of figures and goals; 1 when a goal is missed.
 
-    python -m benchmarks.scale [--quick] [--books N] [--workers N] [--folder DIR]
+    python -m benchmarks.large.scale [--quick] [--books N] [--workers N] [--folder DIR]
     [--cold]
 
-Makes a library with all its files (benchmarks/biglibrary.py) and ledgers to match below
+Makes a library with all its files (benchmarks/large/biglibrary.py) and ledgers to match below
 DIR, which is removed at the end: about 12 GB and 6 million inodes for 1.7 million
 books, on a local disk. --quick takes 100,000 books. --cold, for root on a machine of
 one's own, drops the kernel's caches and reports the cold time too."""
@@ -21,7 +21,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from benchmarks import biglibrary
+from benchmarks.large import biglibrary
 from benchmarks.table import Table
 from migration.calibre.library import CalibreLibrary
 from tests.conftest import PASSWORD, PROJECT, Shelf, clean_environment, end, start_shelf

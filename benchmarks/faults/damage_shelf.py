@@ -1,5 +1,5 @@
 """The files of the embedded server are harmed under a migration that has started it;
-part of `benchmarks.damage`.
+part of `benchmarks.faults.damage`.
 
 After the harm the migration ends by itself or, where the server has said that its
 database is gone and answers 503, is ended by `./stop.sh`. The next `./start.sh` may be
@@ -11,7 +11,14 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from benchmarks.damagekit import KINDS, PATIENCE, House, assessed, finish, wait_for
+from benchmarks.faults.damagekit import (
+    KINDS,
+    PATIENCE,
+    House,
+    assessed,
+    finish,
+    wait_for,
+)
 from tests.conftest import PASSWORD
 
 #: What the log of the server says as soon as its database is not its own any more.

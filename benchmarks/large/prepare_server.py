@@ -1,7 +1,7 @@
 """What `upload/check` asks of the server's PostgreSQL, before and after `python -m
 deploy.prepare_server`.
 
-    python -m benchmarks.prepare_server [--sources 200000] [--queries 200]
+    python -m benchmarks.large.prepare_server [--sources 200000] [--queries 200]
 
 Starts a PostgreSQL of its own with MyBookshelf2's tables. Times are those of one query
 as the server sends it, from one idle client on this machine, median of so many; a file

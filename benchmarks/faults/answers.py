@@ -1,7 +1,7 @@
 """Every kind of non-answer on every route of the protocol: is what arrives then exact,
 and the exit status true?
 
-    python -m benchmarks.answers [--routes create,title] [--kinds 'page;429'] [--times
+    python -m benchmarks.faults.answers [--routes create,title] [--kinds 'page;429'] [--times
     1] [--sample 60] [--window 6]
 
 Each cell of the table migrates a small library (Cyrillic title, series, ratings, a

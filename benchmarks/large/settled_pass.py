@@ -1,7 +1,7 @@
 """A pass over a library whose files are all settled, and the time to the first upload;
 worker time and memory.
 
-    python -m benchmarks.settled_pass LIBRARY
+    python -m benchmarks.large.settled_pass LIBRARY
 
 LIBRARY is a Calibre library with its files. The ledger is filled by a generator, as if
 everything had been uploaded; the last book is left out, so that the pass also has

@@ -1,4 +1,4 @@
-"""What `benchmarks.damage` needs for one cell: a migration of its own, its processes
+"""What `benchmarks.faults.damage` needs for one cell: a migration of its own, its processes
 and what they say."""
 
 import os

@@ -1,7 +1,7 @@
 """Every file of the state directory is damaged under running workers and a monitor, and
 the clock is set; what then?
 
-    python -m benchmarks.damage [--only ledger] [--kind cut] [--books 24] [--jobs 1]
+    python -m benchmarks.faults.damage [--only ledger] [--kind cut] [--books 24] [--jobs 1]
 
 A cell is one migration of its own: two workers and a monitor with the rights of a user
 who is not root (as `nobody`, or, where that user may not run this Python, as root
@@ -13,7 +13,7 @@ owner would give them. Goal in each cell: 0 files lost, 0 sources twice, 0 ebook
 without a source, 0 working titles left, the pass closed and proved, and the sentence
 that names the cause; a clock that is set must not even cost a restart. The files of the
 embedded server are harmed under a migration that has started it
-(`benchmarks.damage_shelf`). Exit status 1 when a cell misses its goal."""
+(`benchmarks.faults.damage_shelf`). Exit status 1 when a cell misses its goal."""
 
 import argparse
 import re
@@ -26,8 +26,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks import damage_shelf
-from benchmarks.damagekit import KINDS, PATIENCE, House, assessed, finish, wait_for
+from benchmarks.faults import damage_shelf
+from benchmarks.faults.damagekit import (
+    KINDS,
+    PATIENCE,
+    House,
+    assessed,
+    finish,
+    wait_for,
+)
 from migration.state_files import progress
 from migration.state_files.names import BACKUP_NAME, LEDGER_NAME
 

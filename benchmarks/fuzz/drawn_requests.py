@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.fuzz_values import (
+from benchmarks.fuzz.values import (
     CALLS,
     CONTENTS,
     FILE_NAMES,
