@@ -22,7 +22,7 @@ from migration.errors import (
     StateUnwritable,
 )
 from migration.ledger import schema, sqlite_errors
-from migration.ledger.files import LedgerFiles
+from migration.ledger.database_files import DatabaseFiles
 from migration.ledger.sqlite_errors import is_busy
 
 #: How long one statement waits for another process's transaction, seconds. Ours last
@@ -72,7 +72,7 @@ class LedgerDatabase:
         self._on_wait = on_wait
         self._lock = threading.RLock()
         refuse_network_file_system(path.parent)
-        self._files: LedgerFiles | None = None
+        self._files: DatabaseFiles | None = None
         with _translated(path):
             self._connection = sqlite3.connect(
                 path,
@@ -279,9 +279,9 @@ def _translated(path: Path) -> AbstractContextManager[None]:
     return sqlite_errors.translated(path, busy, writing=True)
 
 
-def _files(path: Path) -> LedgerFiles:
+def _files(path: Path) -> DatabaseFiles:
     try:
-        return LedgerFiles(path)
+        return DatabaseFiles(path)
     except OSError as error:
         raise_if_exhausted(error)
         raise StateUnwritable(f"cannot use {path}: {reason_of(error)}") from error

@@ -406,14 +406,14 @@ def ledger_of(library: Library, state_dir: Path, *, forget: bool = False) -> Led
     made it."""
     with CalibreLibrary(library.root, state_dir / "copy") as opened:
         ledger = Ledger(state_dir, this_process(1), SteadyClock(), library=opened)
-        ledger.bind(library=opened.uuid, server="http://s", user="1")
-        pass_id = ledger.join_pass(opened.highest_book_id(), may_open=True)
+        ledger.identity.bind(library=opened.uuid, server="http://s", user="1")
+        pass_id = ledger.passes.join(opened.highest_book_id(), may_open=True)
         assert pass_id is not None
-        owned = ledger.claim_range(
+        owned = ledger.files.claim_range(
             pass_id, lambda after: opened.last_id_of_range(after, 100)
         )
         assert owned is not None
-        ledger.register(
+        ledger.files.register(
             owned, [(file, "") for file in opened.read_files(owned.first, owned.last)]
         )
     if forget:
@@ -471,7 +471,7 @@ def test_a_ledger_is_adopted_when_the_books_are_the_same(
     library.add(*epubs(range(5)))
     (tmp_path / "state").mkdir()
     ledger = ledger_of(library, tmp_path / "state", forget=forget)
-    before = ledger.library
+    before = ledger.identity.library
     restored(library)
     change(library)
     with CalibreLibrary(library.root, tmp_path / "copy") as opened:
@@ -480,12 +480,12 @@ def test_a_ledger_is_adopted_when_the_books_are_the_same(
             adopt(ledger, opened)
             == "The ledger belongs to this library; there is nothing to adopt"
         )
-        ledger.bind(library=opened.uuid, server="http://s", user="1")
+        ledger.identity.bind(library=opened.uuid, server="http://s", user="1")
         # What was renewed is known by its uuid from now on.
         restored(library, "22222222-2222-4333-8444-555555555555")
     with CalibreLibrary(library.root, tmp_path / "copy") as opened:
         assert "by uuid" in adopt(ledger, opened)
-    assert ledger.first_library == before
+    assert ledger.identity.first_library == before
     ledger.close()
 
 
@@ -496,7 +496,7 @@ def test_a_ledger_is_not_adopted_by_another_library(
     library.add(*epubs(range(5)))
     (tmp_path / "state").mkdir()
     ledger = ledger_of(library, tmp_path / "state")
-    before = ledger.library
+    before = ledger.identity.library
     restored(library)
     other_books(library)
     with CalibreLibrary(library.root, tmp_path / "copy") as opened:
@@ -506,8 +506,8 @@ def test_a_ledger_is_not_adopted_by_another_library(
         ):
             adopt(ledger, opened)
         with pytest.raises(WrongLedger, match="start once with --adopt-library"):
-            ledger.bind(library=opened.uuid, server="http://s", user="1")
-    assert (ledger.library, ledger.first_library) == (before, before)
+            ledger.identity.bind(library=opened.uuid, server="http://s", user="1")
+    assert (ledger.identity.library, ledger.identity.first_library) == (before, before)
     ledger.close()
 
 
