@@ -43,13 +43,12 @@
         └── Superseded                                     70
 
 Every deliberate raise in `migration` is one of these; each leaf's docstring is what it
-means."""
+means, its code what people are told about it (`common/errors/`)."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import datetime
 
-from common.errors import CodedError as CodedError
 from common.errors import Fatal as Fatal
 from common.errors import MigrationError as MigrationError
 from common.errors import NoStartTime as NoStartTime

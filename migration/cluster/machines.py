@@ -21,11 +21,7 @@ import distributed
 
 from common.sanitize import for_log
 from migration.cluster.remote import Examined, Place, Software, examine, software
-from migration.errors import (
-    ClusterUnusable,
-    MachineLost,
-    ServerNeverAnswered,
-)
+from migration.errors import ClusterUnusable, MachineLost, ServerNeverAnswered
 
 #: Threads of each process of a `local:N` cluster: so many calls of the server are in
 #: flight for each.

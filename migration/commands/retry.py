@@ -14,12 +14,7 @@ from pathlib import Path
 from common.errors import told
 from common.settings.load import texts_of
 from common.state_dir import HELP_FOUND
-from migration.errors import (
-    ExitCode,
-    Fatal,
-    MigrationError,
-    NothingMigrated,
-)
+from migration.errors import ExitCode, Fatal, MigrationError, NothingMigrated
 from migration.ledger.database import LedgerDatabase
 from migration.ledger.tables import passes
 from migration.model import BookId, FileId, Outcome

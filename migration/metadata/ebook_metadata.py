@@ -14,9 +14,7 @@ from anyascii import anyascii
 
 from common.json_value import Json
 from common.sanitize import sanitize_text
-from migration.errors import (
-    LanguageMissing,
-)
+from migration.errors import LanguageMissing
 from migration.metadata import author_names
 from migration.metadata.genres import SYNONYMS
 from migration.model import Author, Book, BookId, EbookMetadata, PersonName, Vocabulary

@@ -8,10 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from migration.errors import (
-    ServerDatabaseUnusable,
-    ServerUnreachable,
-)
+from migration.errors import ServerDatabaseUnusable, ServerUnreachable
 from migration.ledger.ledger import Ledger
 from migration.model import Digest, EbookId, RemoteMatch
 

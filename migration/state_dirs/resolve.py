@@ -20,10 +20,7 @@ from common.state_dir import (
     state_root,
 )
 from migration.calibre.connection import connect, readable
-from migration.errors import (
-    NotALibrary,
-    StateDirUnclear,
-)
+from migration.errors import NotALibrary, StateDirUnclear
 from migration.state_dirs import places
 
 #: Seconds to wait for a Calibre that has locked its library, each time it is asked.

@@ -15,11 +15,7 @@ from common import lock
 from common.clock import boot_id
 from common.resources import raise_if_exhausted
 from common.system_errors import reason_of
-from migration.errors import (
-    NoStartTime,
-    StateUnwritable,
-    WorkerIdTaken,
-)
+from migration.errors import NoStartTime, StateUnwritable, WorkerIdTaken
 
 
 @dataclass(frozen=True, slots=True)

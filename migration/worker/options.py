@@ -21,11 +21,7 @@ from common.settings.load import Sources, load, sources
 from common.settings.setting import settings_of
 from common.settings.worker import WorkerSettings
 from common.state_dir import HELP_BEGUN, Place
-from migration.errors import (
-    Fatal,
-    MigrationError,
-    NoPassword,
-)
+from migration.errors import Fatal, MigrationError, NoPassword
 from migration.state_dirs import resolve
 
 EPILOG = """\

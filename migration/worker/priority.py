@@ -3,9 +3,7 @@ other programs go first."""
 
 import psutil
 
-from migration.errors import (
-    PriorityRefused,
-)
+from migration.errors import PriorityRefused
 
 _CLASSES = {"idle": "IOPRIO_CLASS_IDLE", "best-effort": "IOPRIO_CLASS_BE"}
 
