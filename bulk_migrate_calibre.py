@@ -18,13 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import tenacity
-
 from common import sanitize
 from common.errors import told
+from common.lazily import tenacity
 from migration.checks.last_look import LastLook
 from migration.checks.spot_check import SpotCheck
-from migration.commands import export_map, plan, verify
 from migration.errors import (
     Deferred,
     ExitCode,
@@ -949,6 +947,14 @@ def patience_of(options: Options) -> Patience:
     )
 
 
+def compare(parts: Parts, migrator: CalibreMigrator) -> ExitCode:
+    """Library and server, for `--verify`."""
+    from migration.commands import verify
+
+    patience = patience_of(migrator.options)
+    return verify.verify(parts, migrator.pool, migrator.read_library, patience)
+
+
 def run(options: Options) -> ExitCode:
     """One worker from its start to its end, with its progress file and log. Raises
     nothing deliberate."""
@@ -961,9 +967,7 @@ def run(options: Options) -> ExitCode:
             if options.open_pass:
                 code = migrator.open_pass()
             elif options.verify:
-                code = verify.verify(
-                    parts, migrator.pool, migrator.read_library, patience_of(options)
-                )
+                code = compare(parts, migrator)
             else:
                 code = migrator.migrate()
             parts.end(
@@ -989,11 +993,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = read_options(sys.argv[1:] if argv is None else argv, PROJECT)
     if options.export_map is not None:
         return int(export(options))
-    return int(plan.run(options) if options.dry_run else run(options))
+    if options.dry_run:
+        from migration.commands import plan
+
+        return int(plan.run(options))
+    return int(run(options))
 
 
 def export(options: Options) -> ExitCode:
     """Writes the map of books to ebooks, from the ledger alone."""
+    from migration.commands import export_map
+
     ledger = options.state_dir / LEDGER_NAME
     if options.export_map is None or not ledger.exists():
         sys.stderr.write(

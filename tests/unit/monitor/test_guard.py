@@ -141,9 +141,7 @@ HOSTILE_CHANGES = {
         "    options = read_options(", "    options = read_options() or read_options("
     ),
     "a constant": lambda: changed("TRIES = 4", "TRIES = 400"),
-    "an import": lambda: changed(
-        "import tenacity\n", "import tenacity\nimport socket\n"
-    ),
+    "an import": lambda: changed("import sys\n", "import sys\nimport socket\n"),
     "a new function": lambda: SOURCE + "\n\ndef more() -> None:\n    pass\n",
     "a file is not accounted for": lambda: changed(
         "self.accounting.account(work, file, self.process_file(work, file))",
