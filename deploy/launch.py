@@ -14,10 +14,11 @@ from auto_monitor.config import Misconfigured
 from auto_monitor.processes import Command, Workers
 from common import state_dir
 from common.clock import utc_now
+from common.errors import told
 from common.settings.load import texts_of
 from deploy import PROJECT
 from deploy.host import board, display, processes, state
-from deploy.host.children import CannotStart, clean_environment
+from deploy.host.children import AlreadyWatched, CannotStart, clean_environment
 from deploy.host.job import SCRIPT, Job, Mode, environment_of
 from deploy.host.monitor_process import become_monitor, running_workers, start_monitor
 from deploy.host.opening import open_pass
@@ -47,13 +48,13 @@ def _start(undo: ExitStack) -> int:
         job, mode = read_job(sys.argv[1:], console, undo)
         return _run(job, mode, console, undo)
     except CannotStart as refused:
-        sys.stderr.write(f"{refused}\n")
+        sys.stderr.write(f"{told(refused)}\n")
         return int(refused.exit_code)
     except Misconfigured as wrong:
-        sys.stderr.write(f"{wrong}\n")
+        sys.stderr.write(f"{told(wrong)}\n")
         return int(ExitCode.USAGE)
     except Fatal as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{told(error)}\n")
         return int(error.exit_code)
     except OSError as error:
         sys.stderr.write(
@@ -69,7 +70,7 @@ def _start(undo: ExitStack) -> int:
 def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
     watching = processes.monitor(job.state_dir)
     if watching:
-        raise CannotStart(
+        raise AlreadyWatched(
             f"a monitor is already running (pid {watching.pid}) on {job.state_dir}; "
             f"./stop.sh{job.option} ends it"
         )
@@ -129,7 +130,7 @@ def _serve_page(job: Job, console: Console, undo: ExitStack) -> None:
         link = board.link(job.state_dir, {**clean_environment(), **named})
     except (board.NoDashboard, OSError, subprocess.SubprocessError) as error:
         console.print(
-            f"There is no page to watch: {error}",
+            f"There is no page to watch: {told(error)}",
             markup=False,
             highlight=False,
             soft_wrap=True,

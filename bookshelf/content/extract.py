@@ -18,6 +18,7 @@ from bookshelf.storage import vocabulary
 from bookshelf.storage.catalogue import MOST_ENTRIES
 from bookshelf.storage.database import folded
 from bookshelf.storage.files import FileStore, write_file
+from common.errors import CodedError
 
 #: Seconds `ebook-meta` may take, as on the real server.
 EBOOK_META_SECONDS = 60.0
@@ -28,8 +29,10 @@ SMALL_BYTES = 4_000_000
 _LINE = re.compile(r"^([A-Z][A-Za-z() ]+?)\s*: (.*)$")
 
 
-class TaskError(Exception):
+class TaskError(CodedError):
     """A task that ends with `error` and this text."""
+
+    code = "task-failed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from common.errors import CodedError
 from deploy import PROJECT
 from deploy.host import processes
 from deploy.host.children import end_child
@@ -15,8 +16,10 @@ from deploy.host.children import end_child
 START_SECONDS = 20.0
 
 
-class NoDashboard(Exception):
+class NoDashboard(CodedError):
     """It could not be started, and why."""
+
+    code = "no-dashboard"
 
 
 def link(state_dir: Path, environment: Mapping[str, str]) -> str:

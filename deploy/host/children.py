@@ -5,15 +5,36 @@ import os
 import subprocess
 
 from common import sd_notify
+from common.errors import CodedError
 from migration.errors import ExitCode
 
 
-class CannotStart(Exception):
+class CannotStart(CodedError):
     """Cannot start, and why; `exit_code` is the exit status of the start."""
+
+    code = "start-refused"
 
     def __init__(self, message: str, exit_code: ExitCode = ExitCode.USAGE) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class AlreadyWatched(CannotStart):
+    """A monitor runs on the state directory."""
+
+    code = "monitor-running"
+
+
+class LoginFileUnusable(CannotStart):
+    """The login of the embedded server is gone, damaged or not ours to read."""
+
+    code = "login-file-unusable"
+
+
+class ServerNotStarted(CannotStart):
+    """The embedded server ended, or does not listen."""
+
+    code = "embedded-server-not-started"
 
 
 def clean_environment() -> dict[str, str]:

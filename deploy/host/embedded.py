@@ -8,7 +8,13 @@ from pathlib import Path
 
 from deploy import PROJECT
 from deploy.host import processes
-from deploy.host.children import CannotStart, clean_environment, end_child
+from deploy.host.children import (
+    CannotStart,
+    LoginFileUnusable,
+    ServerNotStarted,
+    clean_environment,
+    end_child,
+)
 
 #: Seconds to listen.
 START_SECONDS = 30.0
@@ -42,7 +48,7 @@ def _login(credentials: Path) -> dict[str, str]:
     try:
         text = credentials.read_text("utf-8")
     except PermissionError as error:
-        raise CannotStart(
+        raise LoginFileUnusable(
             f"cannot read {credentials}, the login of the embedded server: "
             f"{error.strerror}; give this user the right "
             "to read it"
@@ -62,7 +68,7 @@ def _login(credentials: Path) -> dict[str, str]:
 def _without_login(credentials: Path, why: str) -> CannotStart:
     """The server keeps only a hash of the password: nobody can write the file again
     without a new one."""
-    return CannotStart(
+    return LoginFileUnusable(
         f"{credentials}, the login of the embedded server, {why}. Give it a "
         "password, the old one or a new one: "
         "./stop.sh, then MBS2_PASSWORD=… ./start.sh"
@@ -110,11 +116,11 @@ def _await(
             return known
         if child.poll() is not None:
             last = log.read_text(errors="replace").strip().splitlines()
-            raise CannotStart(
+            raise ServerNotStarted(
                 "the embedded server did not start: "
                 f"{last[-1] if last else 'no reason given'} (see {log})"
             )
         time.sleep(0.05)
-    raise CannotStart(
+    raise ServerNotStarted(
         f"the embedded server did not listen within {START_SECONDS:g} s; see {log}"
     )

@@ -12,14 +12,13 @@ import argcomplete
 from rich.console import Console
 
 from auto_monitor.cli.command_line import names
+from auto_monitor.config import Misconfigured, require_llm_key
 from auto_monitor.config import check as check_settings
-from auto_monitor.config import require_llm_key
 from common.settings.command_line import add_options, complete
 from common.settings.load import load, sources
 from common.settings.programs import StartSettings
 from deploy import PROJECT
 from deploy.host import state
-from deploy.host.children import CannotStart
 from deploy.host.embedded import embedded_server
 from deploy.host.job import Job, Mode
 from migration.state_dirs.resolve import Chosen
@@ -106,7 +105,7 @@ def _demo(
 
 def _library(library: Path) -> Path:
     if not (library / "metadata.db").is_file():
-        raise CannotStart(
+        raise Misconfigured(
             f"{library} has no metadata.db; name the folder of a Calibre library"
         )
     return library
