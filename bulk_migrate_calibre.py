@@ -495,7 +495,7 @@ class CalibreMigrator:
         failing = self.streak.failing
         if failing.is_outage:
             self.wait_for_server(f"it fails file after file, {failing.last}")
-        elif silent := self.client.silent():
+        elif silent := self.client.session.silent():
             self.wait_for_server(silent)
         if self.transport.trouble():
             self.wait_for_transport()
@@ -602,15 +602,17 @@ class CalibreMigrator:
         deadline = self.clock() + timedelta(seconds=self.options.start_seconds)
         while True:
             try:
-                self.pool.meanwhile(self.client.login, self.publish)
+                self.pool.meanwhile(self.client.session.login, self.publish)
                 self.vocabulary = self.pool.meanwhile(
                     self.client.vocabulary, self.publish
                 )
             except Transient as error:
-                self.log.warning(logs.api_connectivity(self.client.server, str(error)))
+                self.log.warning(
+                    logs.api_connectivity(self.client.session.server, str(error))
+                )
                 if self.clock() >= deadline:
                     raise ServerNeverAnswered(
-                        f"{self.client.server} did not answer for "
+                        f"{self.client.session.server} did not answer for "
                         f"{self.options.start_seconds:g} s ({error}); is it "
                         "running, and is --server right?"
                     ) from error
@@ -625,7 +627,7 @@ class CalibreMigrator:
                     self.publish,
                 )
             else:
-                self.log.info(logs.api_connectivity(self.client.server, ""))
+                self.log.info(logs.api_connectivity(self.client.session.server, ""))
                 return True
 
     def refresh_due(self) -> bool:

@@ -174,7 +174,13 @@ class LastLook:
         )
         if book_id is None:
             return Leftover(
-                ebook, None, None, False, False, self.client.user_id, look.number
+                ebook,
+                None,
+                None,
+                False,
+                False,
+                self.client.session.user_id,
+                look.number,
             )
         return Leftover(
             ebook,
@@ -182,7 +188,7 @@ class LastLook:
             self.ledger.books.get(book_id),
             self.ledger.end.arrived(book_id),
             bool(self.library.read_books(book_id, book_id, {book_id})),
-            self.client.user_id,
+            self.client.session.user_id,
             look.number,
         )
 

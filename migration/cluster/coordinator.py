@@ -99,7 +99,7 @@ class DaskTransport:
     ) -> None:
         self._ship = plan.ship
         self._place = Place(
-            client.server,
+            client.session.server,
             plan.ws_urls,
             None if plan.ship else str(plan.library),
             plan.waits,
@@ -192,7 +192,7 @@ class DaskTransport:
     ) -> UploadId | RemoteMatch:
         for again in (True, False):
             with self._task(file) as task:
-                token = self._server.access_token()
+                token = self._server.session.access_token()
                 answer = self._run(
                     carry,
                     (task, digest, metadata, Token(token), shipped),
@@ -206,7 +206,7 @@ class DaskTransport:
                 and isinstance(answer.error, TokenRefused)
             ):
                 break
-            self._server.login_again(token)
+            self._server.session.login_again(token)
         if isinstance(answer, Failed):
             self._blame(file, answer)
             raise answer.error

@@ -36,6 +36,7 @@ from migration.lanes.api.transfer import Watch, transmit
 from migration.ledger.records import Stage
 from migration.model import BookFile, Digest, EbookMetadata, RemoteMatch, UploadId
 from migration.server.client import BookshelfClient
+from migration.server.session import Session
 from migration.server.transport import HttpTransport
 
 #: Bytes that left are reported this often, seconds.
@@ -184,7 +185,7 @@ def software() -> Software:
     )
 
 
-class _Borrowing(BookshelfClient):
+class _BorrowedSession(Session):
     """Works with a token it was given; it has no password to get another."""
 
     def __init__(self, place: Place, token: Token) -> None:
@@ -208,7 +209,7 @@ class _Borrowing(BookshelfClient):
 @lru_cache(maxsize=4)
 def _client(place: Place, token: Token) -> BookshelfClient:
     """One for all tasks with a token, so that connections are kept."""
-    return _Borrowing(place, token)
+    return BookshelfClient(_BorrowedSession(place, token))
 
 
 def _opened(task: TransferTask) -> BinaryIO:

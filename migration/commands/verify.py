@@ -88,7 +88,7 @@ class Verification:
         """Compares what is left and tells how it went."""
         ended = "Stopped"
         self._parts.tracker.set(status=Phase.MIGRATING)
-        hands = Hands(self._options.parallel_uploads, self._parts.client.close)
+        hands = Hands(self._options.parallel_uploads, self._parts.client.session.close)
         try:
             with self._bar() as bar:
                 task = bar.add_task(
@@ -111,8 +111,8 @@ class Verification:
         found = totals.read(self._parts.ledger.path)
         what = {
             "library": self._parts.library.uuid,
-            "server": self._parts.client.server,
-            "user": self._parts.client.user_id,
+            "server": self._parts.client.session.server,
+            "user": self._parts.client.session.user_id,
             "formats": ",".join(sorted(self._options.formats)),
             "mode": "recheck" if self._options.recheck else "verify",
             "sent": f"pass {found.pass_id}, {found.bytes_uploaded} bytes"

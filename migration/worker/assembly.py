@@ -36,7 +36,8 @@ from migration.lanes.api.transfer import LocalTransport, Transport
 from migration.ledger.ledger import Ledger
 from migration.ledger.recovery import mark_damaged, open_ledger
 from migration.model import LastError, Phase, Progress, Vocabulary
-from migration.server.client import BookshelfClient, task_urls
+from migration.server.client import BookshelfClient
+from migration.server.session import Session, task_urls
 from migration.server.transport import HttpTransport
 from migration.state_files import logs, not_carried, progress
 from migration.state_files.owner import Owner, WorkerLock, lock_path, this_process
@@ -81,8 +82,8 @@ class Parts:
             self.log.info("%s", adopt(self.ledger, self.library))
         self.ledger.identity.bind(
             library=self.library.uuid,
-            server=self.client.server,
-            user=self.client.user_id,
+            server=self.client.session.server,
+            user=self.client.session.user_id,
         )
         if self.options.retry_failed:
             self.log.info(
@@ -152,14 +153,17 @@ def _put_together(
 ) -> Parts:
     """The parts; whoever watches can see them from then on."""
     clock = SteadyClock()
-    client = BookshelfClient(
+    session = Session(
         HttpTransport(options.server, options.answer_seconds),
         options.username,
         password_of(options),
         task_urls(options.server, options.ws_url),
         options,
     )
-    pool = UploaderPool(WorkQueue(clock), client.close, options.parallel_uploads)
+    client = BookshelfClient(session)
+    pool = UploaderPool(
+        WorkQueue(clock), client.session.close, options.parallel_uploads
+    )
     byte_limiter = RateLimiter(
         options.bwlimit,
         max(options.bwlimit / 4, SMALLEST_BURST),

@@ -21,6 +21,7 @@ from migration.ledger.records import Asked, BookState, Intention, Stage
 from migration.metadata import ebook_metadata
 from migration.model import BookFile, Digest, EbookMetadata, RemoteMatch, UploadId
 from migration.server.client import BookshelfClient
+from migration.server.session import Session
 from migration.server.transport import HttpTransport
 from migration.state_files.owner import this_process
 from tests.support.librarykit import Library, Made, epub
@@ -69,10 +70,10 @@ def scene(
     folder: Path = tmp_path_factory.mktemp("transport")
     made = Library(folder / "library")
     library = CalibreLibrary(made.root, folder)
-    client = BookshelfClient(
-        HttpTransport(server.url), server.username, server.password, (server.ws_url,)
-    )
-    client.login()
+    http, ws_urls = HttpTransport(server.url), (server.ws_url,)
+    session = Session(http, server.username, server.password, ws_urls)
+    client = BookshelfClient(session)
+    client.session.login()
     plan = Plan(
         "local:1",
         made.root,
@@ -91,7 +92,7 @@ def scene(
     yield Scene(transport, made, library, client, ledger)
     ledger.close()
     transport.close()
-    client.close()
+    client.session.close()
     library.close()
 
 

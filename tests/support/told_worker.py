@@ -27,7 +27,8 @@ from migration.model import (
     Receipt,
     RemoteMatch,
 )
-from migration.server.client import BookshelfClient, Outgoing, task_urls
+from migration.server.client import BookshelfClient, SizedStream
+from migration.server.session import Session, task_urls
 from migration.server.transport import HttpTransport
 from migration.state_files.owner import this_process
 from migration.worker.assembly import Parts
@@ -83,7 +84,8 @@ class FaultyClient(BookshelfClient):
     after it was done."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(HttpTransport(url), "admin", PASSWORD, task_urls(url, ""))
+        http = HttpTransport(url)
+        super().__init__(Session(http, "admin", PASSWORD, task_urls(url, "")))
         self._refuses: dict[str, deque[Transient]] = defaultdict(deque)
         self._loses: dict[str, deque[ResponseLost]] = defaultdict(deque)
         #: Called before each upload.
@@ -104,7 +106,7 @@ class FaultyClient(BookshelfClient):
         return refused.popleft() if refused else super().probe()
 
     def upload(
-        self, outgoing: Outgoing, digest: Digest, extension: str
+        self, outgoing: SizedStream, digest: Digest, extension: str
     ) -> str | RemoteMatch:
         """Sends the bytes."""
         self.on_upload(digest)
@@ -176,7 +178,9 @@ class WorkerHarness:
         """Connects, binds, migrates; `prepare` is called before the work begins."""
         opened = CalibreLibrary(self.options.library, self.options.state_dir / "copy")
         pool = ToldPool(
-            ToldQueue(self.clock), self.client.close, self.options.parallel_uploads
+            ToldQueue(self.clock),
+            self.client.session.close,
+            self.options.parallel_uploads,
         )
         limiter = RateLimiter(0, 1, self.clock.seconds, pool.sleep)
         tracker = Tracker(self._first_progress(), self.clock, self.clock, limiter.wait)
@@ -212,7 +216,7 @@ class WorkerHarness:
             self.counts = self._counts(ledger)
             ledger.close()
             opened.close()
-            self.client.close()
+            self.client.session.close()
 
     def said(self, text: str) -> int:
         """How many lines of the log hold this text."""

@@ -94,7 +94,6 @@ TOO_LONG = {
     "bookshelf/config.py",
     "bulk_migrate_calibre.py",
     "deploy/launch.py",
-    "migration/server/client.py",
     "migration/worker/assembly.py",
     "migration/worker/options.py",
 }
