@@ -32,7 +32,7 @@ from deploy.stop import stop
 from migration.errors import ExitCode, Fatal
 from migration.model import Phase
 from migration.state_files import progress
-from migration.worker import report
+from migration.worker.progress import report
 
 PROJECT = Path(__file__).resolve().parent.parent
 DEMO = PROJECT / "demo"

@@ -20,7 +20,8 @@ import dask
 import distributed
 
 from common.sanitize import for_log
-from migration.cluster.remote import Examined, Place, Software, examine, software
+from migration.cluster.messages import Endpoints, Examined, Software
+from migration.cluster.remote import examine, software
 from migration.errors import MachineLost, Misconfigured, ServerNeverAnswered
 
 #: Threads of each process of a `local:N` cluster: so many calls of the server are in
@@ -63,7 +64,7 @@ class Machines:
     def __init__(
         self,
         address: str,
-        place: Place,
+        place: Endpoints,
         topic: str,
         report: Callable[[Any], None],
         log: logging.Logger,

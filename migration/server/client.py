@@ -39,8 +39,8 @@ from migration.model import (
 )
 from migration.server import lookup, payloads
 from migration.server.engine.calls import TaskEngine
-from migration.server.payloads import Ebook, Listing
-from migration.server.responses import Response
+from migration.server.http.responses import Response
+from migration.server.payloads import Ebook, EbookPage
 from migration.server.sequences import Sequence
 from migration.server.session import Session, accepted
 
@@ -335,14 +335,14 @@ class BookshelfClient:
             else payloads.ebook(ebook_id, accepted(response).mapping())
         )
 
-    def newest(self, page: int, size: int = PAGE_SIZE) -> Listing:
+    def newest(self, page: int, size: int = PAGE_SIZE) -> EbookPage:
         """A page of the server's ebooks, newest first; pages count from 1, and one
         after the last is empty."""
         response = self.session.call(
             "GET", f"/api/ebooks?sort=-created&page={page}&page_size={size}"
         )
         if response.status == 404 and page > 1:
-            return Listing(0, ())
+            return EbookPage(0, ())
         listing = payloads.listing(accepted(response))
         for ebook in listing.ebooks:
             self._ebooks.seen(ebook.id)

@@ -15,11 +15,12 @@ from migration.errors import (
     RefusedByServer,
     ServerFault,
 )
-from migration.server import payloads, shapes
+from migration.server import payloads
 from migration.server.engine.backends import Backend, Backends
-from migration.server.engine.calls import TaskEngine, Unauthorized, patience_for
-from migration.server.responses import Response
-from migration.server.transport import Body, HttpTransport
+from migration.server.engine.calls import TaskEngine, Unauthorized, task_timeouts
+from migration.server.http import shapes
+from migration.server.http.responses import Response
+from migration.server.http.transport import Body, HttpTransport
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,7 +60,10 @@ class Session:
         waits = waits or Waits()
         self._backends = Backends(waits.silent_seconds)
         self._engine = TaskEngine(
-            ws_urls, self.access_token, self._backends, patience_for(waits.task_seconds)
+            ws_urls,
+            self.access_token,
+            self._backends,
+            task_timeouts(waits.task_seconds),
         )
         self.user_id = ""
 

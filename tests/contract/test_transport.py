@@ -13,16 +13,17 @@ import pytest
 from common.clock import SteadyClock
 from common.settings.worker import Waits
 from migration.calibre.library import CalibreLibrary
-from migration.cluster.coordinator import DaskTransport, Plan
+from migration.cluster.coordinator import DaskTransport
+from migration.cluster.messages import ClusterPlan
 from migration.errors import FileChanged, MissingFile, Unsupported
-from migration.lanes.api.transfer import LocalTransport, Transport, Watch
+from migration.lanes.api.transfer import LocalTransport, TransferObserver, Transport
 from migration.ledger.ledger import Ledger
 from migration.ledger.records import Asked, BookState, Intention, Stage
 from migration.metadata import ebook_metadata
 from migration.model import BookFile, Digest, EbookMetadata, RemoteMatch, UploadId
 from migration.server.client import BookshelfClient
+from migration.server.http.transport import HttpTransport
 from migration.server.session import Session
-from migration.server.transport import HttpTransport
 from migration.state_files.owner import this_process
 from tests.support.librarykit import Library, Made, epub
 from tests.support.shelfkit import Server, digest, title
@@ -42,9 +43,9 @@ class Scene:
     stages: list[Stage] = field(default_factory=list)
     moved: int = 0
 
-    def watch(self) -> Watch:
+    def watch(self) -> TransferObserver:
         """Remembers everything."""
-        return Watch(self.stages.append, self._move, lambda: None)
+        return TransferObserver(self.stages.append, self._move, lambda: None)
 
     def _move(self, count: int) -> None:
         self.moved += count
@@ -74,7 +75,7 @@ def scene(
     session = Session(http, server.username, server.password, ws_urls)
     client = BookshelfClient(session)
     client.session.login()
-    plan = Plan(
+    plan = ClusterPlan(
         "local:1",
         made.root,
         (server.ws_url,),

@@ -15,7 +15,8 @@ import pytest
 
 from common.clock import SteadyClock
 from common.json_value import Json
-from migration.cluster.remote import Place, _deaf
+from migration.cluster.messages import Endpoints
+from migration.cluster.remote import _deaf
 from migration.errors import (
     Deferred,
     LoginRefused,
@@ -29,10 +30,10 @@ from migration.ledger.ledger import Ledger
 from migration.ledger.records import Asked, BookState, Intention
 from migration.model import BookId, Digest, EbookId, EbookMetadata, UploadId
 from migration.server.client import BookshelfClient
-from migration.server.responses import LARGEST
+from migration.server.http.responses import LARGEST
+from migration.server.http.transport import HttpTransport, closes_silently
 from migration.server.sequences import Sequence
 from migration.server.session import Session
-from migration.server.transport import HttpTransport, closes_silently
 from migration.state_files.owner import this_process
 from tests.support.answerkit import (
     EBOOK,
@@ -331,7 +332,7 @@ def test_no_call_of_the_client_takes_anything_else_for_an_answer(
             assert type(caught.value) is expected, (kind, name, caught.value)
         assert isinstance(client.probe(), Transient), kind
         assert not closes_silently(client.session.server), kind
-        assert _deaf(Place(client.session.server, (), None)).startswith(
+        assert _deaf(Endpoints(client.session.server, (), None)).startswith(
             "it does not reach"
         ), kind
         client.session.close()
@@ -353,7 +354,7 @@ def test_the_servers_own_no_is_heard(
     assert found.sources == ((9, "epub", 1942),)
     assert (
         _deaf(
-            Place(
+            Endpoints(
                 stand_in(as_json({"message": "Access denied"}, 401)).session.server,
                 (),
                 None,

@@ -17,8 +17,8 @@ from migration.ledger.records import Asked, BookState, Intention
 from migration.metadata.ebook_metadata import working_title
 from migration.model import BookId
 from migration.server.client import BookshelfClient
+from migration.server.http.transport import HttpTransport
 from migration.server.session import Session, task_urls
-from migration.server.transport import HttpTransport
 from migration.state_files.owner import this_process
 from tests.conftest import PASSWORD, Shelf
 from tests.support.fakes import ToldClock

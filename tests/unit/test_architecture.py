@@ -90,12 +90,8 @@ def test_what_all_share_knows_nobody(shared: str) -> None:
 #: Became longer than the bounds when lines were wrapped at 88 columns; to be divided.
 TOO_LONG = {
     "auto_monitor/assembly.py",
-    "auto_monitor/patch/guard.py",
     "bookshelf/config.py",
-    "bulk_migrate_calibre.py",
     "deploy/launch.py",
-    "migration/worker/assembly.py",
-    "migration/worker/options.py",
 }
 
 
@@ -116,3 +112,40 @@ def test_functions_fit_a_screen_and_modules_a_head(path: Path) -> None:
     # The patchable script is one file by design; so are the demo's texts.
     if path.name not in ("bulk_migrate_calibre.py", "books.py"):
         assert text.count("\n") <= LONGEST_MODULE
+
+
+#: Packages whose modules use few others of ours.
+NARROW = ("bulk_migrate_calibre.py", "migration")
+#: So many modules of ours a module uses at most; composition roots use more.
+FAN_OUT, FAN_OUT_OF_ROOTS = 12, 20
+ROOTS = {"bulk_migrate_calibre.py", "migration/worker/assembly.py"}
+
+
+def is_ours(module: str) -> bool:
+    """Is it a module or a package of the program?"""
+    path = PROJECT.joinpath(*module.split("."))
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of ours that a module imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if is_ours(alias.name)}
+        elif isinstance(node, ast.ImportFrom) and is_ours(node.module or ""):
+            named = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {module for module in named if is_ours(module)}
+            found |= modules
+            if modules != named:
+                found.add(node.module or "")
+    return found
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in sources() if name(path).startswith(NARROW)], ids=name
+)
+def test_a_module_uses_few_others(path: Path) -> None:
+    """Whoever reads it must know those too."""
+    most = FAN_OUT_OF_ROOTS if name(path) in ROOTS else FAN_OUT
+    assert len(imported(path)) <= most, sorted(imported(path))

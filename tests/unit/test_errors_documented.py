@@ -66,7 +66,7 @@ INTERNAL = {
         "an error without a time",
     ): "caught in `progress.read`, which gives None",
     (
-        "migration/worker/report.py",
+        "migration/worker/progress/report.py",
         "unreachable: the last unit",
     ): "cannot happen; it is there for the type checker",
     (
