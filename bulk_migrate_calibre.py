@@ -18,9 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import tenacity
-
 from common import sanitize
+from common.lazily import tenacity
 from migration.commands.worker import worker
 from migration.errors import (
     Deferred,

@@ -1,11 +1,12 @@
-"""The command line of the worker script: which command was asked for, and how it ends."""
+"""The command line of the worker script: which command was asked for, and how it ends.
+
+A command is imported when it is asked for: a worker starts without the others."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from migration.commands import export_map, plan, verify
 from migration.errors import ExitCode, MigrationError
 from migration.model import Phase
 from migration.worker.assembly import assemble
@@ -43,8 +44,14 @@ def worker(
     """Does what the command line asks for; returns the exit status."""
     options = read_options(argv, project)
     if options.export_map is not None:
+        from migration.commands import export_map
+
         return int(export_map.run(options.state_dir, options.export_map))
-    return int(plan.run(options) if options.dry_run else _run(options, make))
+    if options.dry_run:
+        from migration.commands import plan
+
+        return int(plan.run(options))
+    return int(_run(options, make))
 
 
 def _run(options: Options, make: Callable[[Parts], Migrator]) -> ExitCode:
@@ -81,6 +88,8 @@ def _command(migrator: Migrator, parts: Parts) -> ExitCode:
     if options.open_pass:
         return _open_pass(migrator, parts)
     if options.verify:
+        from migration.commands import verify
+
         return verify.verify(parts.resources, migrator.read_library)
     return migrator.migrate()
 

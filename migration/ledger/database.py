@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import psutil
-import tenacity
 
+from common.lazily import tenacity
 from common.resources import raise_if_exhausted
 from common.system_errors import reason_of
 from migration.errors import LedgerCorrupt, MigrationError, StateUnwritable, WrongLedger
@@ -153,10 +153,19 @@ class LedgerDatabase:
         A slow disk under several workers can keep the write lock busy for longer than
         one wait; and where two connections turn a new file to WAL at once SQLite fails
         one of them without any wait, lest both wait for ever."""
+        try:
+            self._connection.execute(statement)
+        except sqlite3.OperationalError as error:
+            if not is_busy(error):
+                raise
+            self._wait_for_turn(statement)
+
+    def _wait_for_turn(self, statement: str) -> None:
+        self._on_wait()
         waiting = tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_busy),
             wait=tenacity.wait_random(0.01, 0.1),
-            stop=tenacity.stop_after_delay(PATIENCE_SECONDS),
+            stop=tenacity.stop_after_delay(PATIENCE_SECONDS - BUSY_SECONDS),
             before_sleep=lambda _state: self._on_wait(),
             reraise=True,
         )

@@ -142,9 +142,7 @@ HOSTILE_CHANGES = {
         "    return worker(sys.argv", "    return worker([]) or worker(sys.argv"
     ),
     "a constant": lambda: changed("TRIES = 4", "TRIES = 400"),
-    "an import": lambda: changed(
-        "import tenacity\n", "import tenacity\nimport socket\n"
-    ),
+    "an import": lambda: changed("import sys\n", "import sys\nimport socket\n"),
     "a new function": lambda: SOURCE + "\n\ndef more() -> None:\n    pass\n",
     "a file is not accounted for": lambda: changed(
         "self.accounting.account(work, file, self.process_file(work, file))",
