@@ -1,8 +1,6 @@
 """The ledger on a real SQLite file: passes, ranges, claims, attempts, the equation."""
 
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator, Set
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -48,8 +46,8 @@ from migration.model import (
 from migration.state_files import reservation
 from migration.state_files.owner import Owner, this_process
 from tests.support.fakes import ToldClock
+from tests.support.workerkit import dead_owner
 
-pytestmark = pytest.mark.integration
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ONE, TWO = Digest("1" * 40, 10), Digest("2" * 40, 20)
 
@@ -90,13 +88,7 @@ class House:
 
     def dead(self) -> Ledger:
         """The ledger of a worker that died."""
-        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-        stat = Path(f"/proc/{child.pid}/stat").read_text()
-        started = stat.rpartition(")")[2].split()[19]
-        child.kill()
-        child.wait(10)
-        mine = this_process(2)
-        return self.ledger(replace(mine, pid=child.pid, started=started))
+        return self.ledger(dead_owner(2))
 
     def counts(self) -> Counts:
         """The counters of the newest pass."""

@@ -2,11 +2,8 @@
 closes the pass."""
 
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from migration.state_files.names import LEDGER_NAME
 from migration.state_files.owner import this_process
 from tests.conftest import FIXTURES
 from tests.support.fakes import ToldClock
+from tests.support.workerkit import dead_owner
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 STANDING = Difference("second ebook", "ebook 7 …", BookId(1), EbookId(7))
@@ -31,20 +29,7 @@ def opened(tmp_path: Path) -> Iterator[Callable[[int], Ledger]]:
     made: list[Ledger] = []
 
     def open_as(number: int) -> Ledger:
-        owner = this_process(abs(number))
-        if number < 0:
-            child = subprocess.Popen(
-                [sys.executable, "-c", "import time; time.sleep(60)"]
-            )
-            started = (
-                Path(f"/proc/{child.pid}/stat")
-                .read_text()
-                .rpartition(")")[2]
-                .split()[19]
-            )
-            child.kill()
-            child.wait(10)
-            owner = replace(owner, pid=child.pid, started=started)
+        owner = dead_owner(-number) if number < 0 else this_process(number)
         made.append(Ledger(tmp_path, owner, ToldClock(NOW)))
         return made[-1]
 
