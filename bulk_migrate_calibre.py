@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from common import sanitize
+from common.errors import told
 from common.lazily import tenacity
 from migration.commands.worker import worker
 from migration.errors import (
@@ -740,7 +741,7 @@ class CalibreMigrator:
         """The server failed on a book after all tries: later again, unless this run
         leaves it pending."""
         self.tracker.failed_with(error)
-        self.log.warning("Book %s is pending: %s", work.book.id, error)
+        self.log.warning("Book %s is pending: %s", work.book.id, told(error))
         work.digests.clear()
         if self.accounting.failed(work, error) is Next.LEAVE_BOOK:
             self.pool.queue.done(work)

@@ -22,7 +22,7 @@ import distributed
 from common.sanitize import for_log
 from migration.cluster.messages import Endpoints, Examined, Software
 from migration.cluster.remote import examine, software
-from migration.errors import MachineLost, Misconfigured, ServerNeverAnswered
+from migration.errors import ClusterUnusable, MachineLost, ServerNeverAnswered
 
 #: Threads of each process of a `local:N` cluster: so many calls of the server are in
 #: flight for each.
@@ -88,7 +88,7 @@ class Machines:
     def open(self, seconds: float) -> None:
         """Connects within so many seconds and examines who is there.
 
-        Raises ServerNeverAnswered, and Misconfigured when there are machines and none
+        Raises ServerNeverAnswered, and ClusterUnusable when there are machines and none
         of them can work."""
         if self._address.startswith("tls:"):
             _check_certificates()
@@ -321,7 +321,7 @@ class Machines:
         _close(client)
 
     def _check_scheduler(self) -> None:
-        """Raises Misconfigured when the scheduler does not run this program: it unpacks
+        """Raises ClusterUnusable when the scheduler does not run this program: it unpacks
         what it passes on."""
         try:
             problem = _difference(self._client.run_on_scheduler(software))
@@ -330,7 +330,7 @@ class Machines:
         except GONE as error:
             problem = for_log(str(error), 200)
         if problem:
-            raise Misconfigured(
+            raise ClusterUnusable(
                 f"the Dask scheduler {self._address} cannot be used: {problem}"
             )
 
@@ -341,7 +341,7 @@ class Machines:
                 for address, machine in self._machines.items()
             ]
         if problems and not self.usable():
-            raise Misconfigured(
+            raise ClusterUnusable(
                 f"no machine of the Dask cluster {self._address} can work: {'; '.join(problems)}"
             )
         if not problems:
@@ -371,7 +371,7 @@ def _without_program(error: BaseException | None) -> str:
 
 
 def _check_certificates() -> None:
-    """Raises Misconfigured when Dask's settings name no usable certificate for a
+    """Raises ClusterUnusable when Dask's settings name no usable certificate for a
     client."""
     try:
         usable = (
@@ -382,7 +382,7 @@ def _check_certificates() -> None:
     except (OSError, ValueError) as error:
         usable, reason = False, for_log(str(error), 200)
     if not usable:
-        raise Misconfigured(
+        raise ClusterUnusable(
             f"--cluster tls:// needs certificates ({reason}): set "
             "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, "
             "…__CLIENT__CERT and …__CLIENT__KEY to their files (docs/cluster.md)"

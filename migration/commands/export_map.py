@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from common.errors import told
 from migration.errors import ExitCode, Fatal, MigrationError, StateUnwritable
 from migration.ledger.totals import opened, translated
 from migration.state_files.names import LEDGER_NAME
@@ -34,7 +35,7 @@ def run(state_dir: Path, target: Path) -> ExitCode:
     try:
         rows = export_map(ledger, target)
     except MigrationError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{told(error)}\n")
         return error.exit_code if isinstance(error, Fatal) else ExitCode.STATE
     sys.stderr.write(f"{rows} files written to {target}\n")
     return ExitCode.OK

@@ -41,7 +41,7 @@ def assemble(options: Options) -> Iterator[Resources]:
     except Exception as error:
         shortage = resource_error(error)
         started.reserve.release()
-        log.critical("%s", shortage or reason(error))
+        log.critical("%s", reason(shortage or error))
         if shortage is not None:
             leave_word(options, shortage, log)
         started.lock.release()

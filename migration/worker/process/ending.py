@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import psutil
 
 from common.clock import utc_now
+from common.errors import told, with_code
 from common.resources import resource_error
 from migration.errors import (
     ExitCode,
@@ -32,7 +33,7 @@ def explain_fatal(opened: Resources, error: MigrationError) -> ExitCode:
         # Whatever it was taken for on its way here: neither a book, nor the ledger, nor
         # a directory is to blame.
         return _explain_internal(opened, error, shortage)
-    opened.log.critical("%s", error)
+    opened.log.critical("%s", told(error))
     if isinstance(error, LedgerCorrupt) and not opened.options.verify:
         _mark(opened)
     _end(opened, error)
@@ -52,11 +53,11 @@ def _explain_internal(
     opened: Resources, error: Exception, shortage: OutOfResources | None
 ) -> ExitCode:
     opened.reserve.release()
-    opened.log.critical(logs.internal_error(error))
+    opened.log.critical("%s", _unforeseen(error))
     if shortage is not None:
         # Last, because the last line is the one people look at; its place is in the
         # line before.
-        opened.log.critical("%s", shortage)
+        opened.log.critical("%s", told(shortage))
     _end(opened, shortage or error)
     return ExitCode.INTERNAL
 
@@ -67,7 +68,7 @@ def _mark(opened: Resources) -> None:
     try:
         mark_damaged(opened.options.state_dir, opened.ledger.inode)
     except StateUnwritable as second:
-        opened.log.critical("%s", second)
+        opened.log.critical("%s", told(second))
 
 
 def _end(opened: Resources, error: Exception) -> None:
@@ -77,14 +78,16 @@ def _end(opened: Resources, error: Exception) -> None:
     try:
         opened.end(Phase.FAILED)
     except (Fatal, Transient) as second:
-        opened.log.critical("%s", second)
+        opened.log.critical("%s", told(second))
 
 
 def reason(error: Exception) -> str:
     """Why there is no worker: a sentence of ours, or a fault of ours with its place."""
-    return (
-        str(error) if isinstance(error, MigrationError) else logs.internal_error(error)
-    )
+    return told(error) if isinstance(error, MigrationError) else _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> str:
+    return with_code(logs.internal_error(error), "internal-error")
 
 
 def leave_word(options: Options, shortage: OutOfResources, log: logging.Logger) -> None:
@@ -97,7 +100,7 @@ def leave_word(options: Options, shortage: OutOfResources, log: logging.Logger) 
             progress.progress_path(options.state_dir, options.worker_id), last
         )
     except MigrationError as second:
-        log.critical("%s", second)
+        log.critical("%s", told(second))
 
 
 def refused(error: Exception) -> SystemExit:

@@ -7,7 +7,7 @@ from common.settings.setting import part
 from common.settings.worker import Waits
 from migration.calibre.library import CalibreLibrary
 from migration.errors import (
-    Misconfigured,
+    ClusterUnusable,
 )
 from migration.lanes.api.transfer import LocalTransport, Transport
 from migration.ledger.ledger import Ledger
@@ -36,7 +36,7 @@ def open_transport(
     log: logging.Logger,
 ) -> Transport:
     """What does the heavy work: this process, or a Dask cluster. Raises
-    Misconfigured."""
+    ClusterUnusable."""
     if not options.cluster:
         return LocalTransport(library, client, options.parallel_uploads)
     try:
@@ -45,7 +45,7 @@ def open_transport(
         from migration.cluster.coordinator import DaskTransport
         from migration.cluster.messages import ClusterPlan
     except ImportError as error:
-        raise Misconfigured(
+        raise ClusterUnusable(
             f"--cluster needs Dask ({error}); install it: .venv/bin/pip install -r "
             "requirements-cluster.txt"
         ) from error
