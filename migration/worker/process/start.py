@@ -3,9 +3,9 @@
 import logging
 from dataclasses import dataclass
 
-from common.files import make_state_dir
+from common.files.json_files import make_state_dir
+from common.files.system_errors import reason_of, set_aside_if_directory
 from common.resources import Reserve
-from common.system_errors import reason_of, set_aside_if_directory
 from migration.errors import (
     StateUnwritable,
 )
