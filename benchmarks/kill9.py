@@ -141,6 +141,16 @@ class Killer:
         self.workers[number].wait(10)
         self.start(number)
 
+    def let_finish(self) -> None:
+        """Kills no more; restarts workers that end until the pass is closed."""
+        while not self.finished():
+            for number, worker in list(self.workers.items()):
+                if worker.poll() is not None and not self.finished():
+                    self.start(number)
+            time.sleep(0.2)
+        for worker in self.workers.values():
+            worker.wait(60)
+
     def finished(self) -> bool:
         """Has the pass been closed?"""
         found = totals.read(self._state_dir / "migration_ledger.db")
@@ -161,13 +171,7 @@ def run(files: int, kills: int, options: list[str], seed: int) -> list[str]:
             while done < kills and not killer.finished():
                 killer.strike()
                 done += 1
-            while not killer.finished():
-                for number, worker in list(killer.workers.items()):
-                    if worker.poll() is not None and not killer.finished():
-                        killer.start(number)
-                time.sleep(0.2)
-            for worker in killer.workers.values():
-                worker.wait(60)
+            killer.let_finish()
             first = totals.read(root / "state" / "migration_ledger.db", 1)
             if first is not None and first.counts.failed:
                 print(
