@@ -23,8 +23,8 @@ from migration.model import BookFile, Digest, EbookMetadata, RemoteMatch, Upload
 from migration.server.client import BookshelfClient
 from migration.server.transport import HttpTransport
 from migration.state_files.owner import this_process
-from tests.support.librarykit import Library, Made, epub
-from tests.support.shelfkit import Server, digest, title
+from tests.support.libraries.librarykit import Library, Made, epub
+from tests.support.servers.shelfkit import Server, digest, title
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("dask")]
 

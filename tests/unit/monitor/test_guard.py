@@ -4,7 +4,7 @@ ones that are."""
 import pytest
 
 from auto_monitor.patch.guard import PATCHABLE, objections
-from tests.support.editkit import SOURCE, functions
+from tests.support.monitor.editkit import SOURCE, functions
 
 FUNCTIONS = functions()
 
