@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from migration.server import responses
+from migration.server.http import responses
 from tests.support.environment import end
 from tests.support.network.answercells import (
     KINDS,
