@@ -13,13 +13,12 @@ import freezegun
 import hypothesis
 import pytest
 
-from tests.support.environment import FIXTURES, OUR_SETTINGS, end
+from tests.support.environment import FIXTURES, OUR_SETTINGS, PROJECT, end
 from tests.support.machine.home import Home
 from tests.support.migration.workers import Workers
 from tests.support.servers.shelf import Shelf, start_shelf
 
-# Without its bytecode every process of a test would compile two hundred modules, and
-# every process of pytest all tests.
+# Without bytecode every process of pytest would compile all tests.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
