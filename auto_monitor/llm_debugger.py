@@ -24,7 +24,7 @@ from auto_monitor.decide.diagnosis import (
     Budget,
     Facts,
     FixType,
-    Unreadable,
+    UnreadableReply,
     patterns,
     read,
     templates,
@@ -247,7 +247,7 @@ class LlmDebugger:
         try:
             diagnosis = read(found)
             candidate = _candidate(value.get("candidate"))
-        except (Unreadable, KeyError) as why:
+        except (UnreadableReply, KeyError) as why:
             return Answer(failure=str(why), model=model, tokens=tokens)
         if any(secret in diagnosis.code for secret in secrets):
             return Answer(

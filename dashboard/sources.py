@@ -8,10 +8,10 @@ from pathlib import Path
 
 from auto_monitor import config
 from auto_monitor.cli import status
+from auto_monitor.cli.status import Status
 from auto_monitor.model import HistoryEntry
 from auto_monitor.record import samples
-from auto_monitor.record.history import History as Fixes
-from auto_monitor.record.history import history_path
+from auto_monitor.record.history import HistoryFile, history_path
 from auto_monitor.record.samples import Sample
 from common.json_value import Json
 from common.sanitize import for_log
@@ -47,7 +47,7 @@ class Sources:
                 self.history = History(samples.read(self.state_dir, sample.pass_id))
             self.history.add(sample)
         usage = shutil.disk_usage(self.state_dir)
-        return value | {
+        return status.to_json(value) | {
             "state": _state(value),
             "eta": self._eta(value, now),
             "mb_per_second": self._speed(),
@@ -73,7 +73,7 @@ class Sources:
         mark = (found.st_mtime_ns, found.st_size)
         if mark != self._mark:
             self._fixes, self._mark = (
-                Fixes(history_path(self.state_dir)).entries(),
+                HistoryFile(history_path(self.state_dir)).entries(),
                 mark,
             )
         return self._fixes
@@ -94,40 +94,27 @@ class Sources:
             return ""
         return f"{found.st_mtime_ns}-{found.st_size}"
 
-    def _sample(self, value: dict[str, Json], now: datetime) -> Sample | None:
-        found, workers = value["totals"], value["workers"]
-        if not isinstance(found, dict) or not isinstance(workers, list):
+    def _sample(self, value: Status, now: datetime) -> Sample | None:
+        found = value.totals
+        if found is None:
             return None
-        counts, disk, desired = (
-            found["counts"],
-            value["disk_utilization_percent"],
-            value["desired_workers"],
-        )
-        assert isinstance(counts, dict)
         return Sample(
             now,
-            int(str(found["pass_id"])),
-            int(str(counts["discovered"])) - int(str(counts["pending"])),
-            int(str(found["bytes_uploaded"])),
-            disk if isinstance(disk, float) else None,
-            desired if isinstance(desired, int) else None,
-            sum(
-                isinstance(worker, dict) and worker["lives"] is True
-                for worker in workers
-            ),
+            found.pass_id,
+            found.settled,
+            found.bytes_uploaded,
+            value.disk_utilization_percent,
+            value.desired_workers,
+            sum(worker.lives for worker in value.workers),
         )
 
-    def _eta(self, value: dict[str, Json], now: datetime) -> Json:
-        found = value["totals"]
-        if (
-            not isinstance(found, dict)
-            or found["closed_at"] is not None
-            or not isinstance(found["total"], int)
-        ):
+    def _eta(self, value: Status, now: datetime) -> Json:
+        found = value.totals
+        if found is None or found.closed_at is not None or found.total is None:
             return None
         taken = self.history.samples()
         settled = taken[-1].settled if taken else 0
-        guess: Estimate | None = estimate(taken, found["total"] - settled, now)
+        guess: Estimate | None = estimate(taken, found.total - settled, now)
         if guess is None:
             return None
         return {
@@ -155,18 +142,13 @@ class Sources:
         )
 
 
-def _state(value: dict[str, Json]) -> str:
+def _state(value: Status) -> str:
     """One word for the whole: none, running, waiting, stopped, finished."""
-    found, workers = value["totals"], value["workers"]
-    if not isinstance(found, dict) or not isinstance(workers, list):
+    if value.totals is None:
         return "none"
-    if found["closed_at"] is not None:
+    if value.totals.closed_at is not None:
         return "finished"
-    phases = {
-        str(worker["status"])
-        for worker in workers
-        if isinstance(worker, dict) and worker["lives"] is True
-    }
+    phases = {worker.status for worker in value.workers if worker.lives}
     if not phases:
         return "stopped"
     return "waiting" if phases == {"waiting"} else "running"

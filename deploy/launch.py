@@ -20,7 +20,7 @@ from rich.console import Console
 from auto_monitor.cli.command_line import names
 from auto_monitor.config import Misconfigured, require_llm_key
 from auto_monitor.config import check as check_settings
-from auto_monitor.processes import Command, Workers
+from auto_monitor.processes import WorkerCommand, Workers
 from common import sd_notify, state_dir
 from common.clock import utc_now
 from common.settings.command_line import add_options, complete
@@ -460,7 +460,7 @@ def _start_workers(job: Job, console: Console, undo: ExitStack) -> int:
         for key, value in _surroundings(job).items()
         if key not in os.environ or key in job.login
     }
-    command = Command(
+    command = WorkerCommand(
         PROJECT / "bulk_migrate_calibre.py",
         job.library,
         job.server,

@@ -83,7 +83,7 @@ def _is_one(name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class TakenCommands:
     """The commands that were left; names of files that are none and were removed; what
     cannot be removed, and why."""
 
@@ -92,7 +92,7 @@ class Taken:
     stuck: Mapping[str, str] = field(default_factory=dict)
 
 
-def take(state_dir: Path) -> Taken:
+def take(state_dir: Path) -> TakenCommands:
     """What was left; a file that cannot be removed is no command, or it would be
     carried out for ever."""
     found, strange, stuck = [], [], {}
@@ -107,7 +107,7 @@ def take(state_dir: Path) -> Taken:
             strange.append(path.name)
         else:
             found.append(command)
-    return Taken(found, strange, stuck)
+    return TakenCommands(found, strange, stuck)
 
 
 def parse(value: Json) -> Command | None:

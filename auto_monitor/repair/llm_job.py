@@ -22,7 +22,7 @@ from auto_monitor import config
 from auto_monitor.decide.diagnosis import (
     Diagnosis,
     FixType,
-    Unreadable,
+    UnreadableReply,
     messages,
     parse,
 )
@@ -97,7 +97,7 @@ def ask(evidence: dict[str, Json], apply: Apply) -> dict[str, Json]:
             }
             try:
                 return result | _worked_out(reply, result, apply)
-            except Unreadable as why:
+            except UnreadableReply as why:
                 unreadable, wrong = unreadable + 1, str(why)
             except FixRefused as why:
                 refused, wrong = refused + 1, str(why)
@@ -153,7 +153,7 @@ def _confident(diagnosis: Diagnosis) -> Diagnosis:
         diagnosis.fix_type is FixType.CODE_FIX
         and diagnosis.confidence < config.CODE_FIX_MIN_CONFIDENCE
     ):
-        raise Unreadable(
+        raise UnreadableReply(
             f"a code_fix needs a confidence of at least {config.CODE_FIX_MIN_CONFIDENCE:g}"
         )
     return diagnosis

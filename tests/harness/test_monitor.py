@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from auto_monitor.decide.diagnosis import Answer, Diagnosis, FixType
-from auto_monitor.model import HistoryEntry, Opinion, Stage
+from auto_monitor.model import CaseStage, HistoryEntry, Opinion
 from migration.model import Phase
 from tests.support.harness import (
     CANDIDATE,
@@ -60,7 +60,7 @@ def test_a_stuck_worker_is_restarted_and_its_attempt_verified() -> None:
     made.rounds(1)
     (entry,) = made.entries()
     assert (entry.verified, entry.case) == (True, None)
-    assert made.monitor.memory.record(2).attempts == 0
+    assert made.monitor.parts.cases.standing(2).attempts == 0
 
 
 def test_three_attempts_and_it_is_paused_and_a_person_told() -> None:
@@ -75,7 +75,7 @@ def test_three_attempts_and_it_is_paused_and_a_person_told() -> None:
     assert times == [
         (NOON.replace(minute=minute)).isoformat() for minute in (5, 15, 25)
     ]
-    assert made.monitor.memory.record(2).paused
+    assert made.monitor.parts.cases.standing(2).paused
     (told,) = made.alerts.told
     assert told.startswith("Worker 2 is PAUSED: 3 attempts did not help")
     assert sorted(made.processes.alive) == [1, 3, 4]
@@ -159,7 +159,7 @@ def test_every_file_fails_while_the_server_answers() -> None:
     made.rounds(90)
     assert {entry.trigger for entry in made.entries()} == {"all_failing"}
     assert len(made.entries()) == 3
-    assert not made.monitor.memory.record(1).paused
+    assert not made.monitor.parts.cases.standing(1).paused
     assert any(
         "it goes on trying: look at the server's log" in line
         for line in made.said.lines
@@ -407,7 +407,7 @@ def test_without_a_history_nothing_is_tried() -> None:
     made.rounds(5)
     assert made.processes.started[-1] == (1, SHIPPED)
     assert (made.evidence.proposed, made.reservations.kept) == ([CANDIDATE.diff], {})
-    assert made.monitor.memory.record(1).attempts == 1
+    assert made.monitor.parts.cases.standing(1).attempts == 1
     made.history.full = False
     cured(made)
     made.rounds(2)
@@ -472,7 +472,7 @@ def test_the_case_is_in_the_history_alone() -> None:
     made.rounds(5)
     (entry,) = made.entries()
     assert entry.case is not None
-    assert (entry.case.stage, entry.case.candidate) == (Stage.STARTED, CANDIDATE)
+    assert (entry.case.stage, entry.case.candidate) == (CaseStage.STARTED, CANDIDATE)
     made.clock.move(1)
     made.state_file.kept = None
     assert made.new_monitor().begin()

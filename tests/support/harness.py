@@ -7,26 +7,30 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from auto_monitor.assembly import Policies, World, parts_of
+from auto_monitor.act.assembly import ActedOn
+from auto_monitor.assembly import World, parts_of
 from auto_monitor.cli.command_line import Settings
+from auto_monitor.config import Policies
 from auto_monitor.decide.detection import DetectionPolicy
 from auto_monitor.decide.diagnosis import Answer, Facts
 from auto_monitor.decide.healing import HealingPolicy
 from auto_monitor.decide.scaling import ScalingPolicy
 from auto_monitor.fix_applier import NotOurs
 from auto_monitor.model import (
+    Assessment,
     Candidate,
     HistoryEntry,
     Identity,
     InFlight,
     MonitorState,
     Opinion,
-    Verdict,
     WorkerRecord,
     WorkerSnapshot,
 )
 from auto_monitor.monitor import Monitor
+from auto_monitor.observe.assembly import Observed
 from auto_monitor.record.action_log import ActionLog
+from auto_monitor.record.assembly import Recorded
 from auto_monitor.record.samples import Sample
 from common.files import StateUnwritable
 from migration.ledger.totals import Totals
@@ -295,7 +299,7 @@ class FakeStateFile:
         """The last one, undamaged."""
         return self.kept, ""
 
-    def left_open(self) -> list[HistoryEntry]:
+    def taken_over(self, known: Sequence[HistoryEntry]) -> list[HistoryEntry]:
         """No older version was here."""
         return []
 
@@ -310,7 +314,7 @@ class FakeEvidence:
 
     proposed: list[str] = field(default_factory=list)
 
-    def keep(self, verdict: Verdict, seen: WorkerSnapshot, stack: str) -> str:
+    def keep(self, verdict: Assessment, seen: WorkerSnapshot, stack: str) -> str:
         """One name for all."""
         return "evidence.json"
 
@@ -472,20 +476,19 @@ class Harness:
         world = World(
             clock=self.clock,
             wall=self.clock,
-            processes=self.processes,
-            observer=self.observer,
-            server=self.server,
-            meter=self.disk,
-            disk=self.disk,
-            ledger=self.ledger,
-            history=self.history,
-            state_file=self.state_file,
-            evidence=self.evidence,
-            script=self.script,
-            reservations=self.reservations,
-            alerts=self.alerts,
-            keep_sample=self.samples.append,
-            report=lambda: self.reports.append(self.clock()),
+            observed=Observed(
+                self.observer, self.server, self.disk, self.disk, self.ledger
+            ),
+            recorded=Recorded(
+                self.history, self.state_file, self.evidence, self.samples.append
+            ),
+            acted_on=ActedOn(
+                self.processes,
+                self.script,
+                self.reservations,
+                self.alerts,
+                lambda: self.reports.append(self.clock()),
+            ),
             diagnoser=self.diagnoser,
         )
         # What people ask for is in files; those have tests of their own.

@@ -117,3 +117,44 @@ def test_functions_fit_a_screen_and_modules_a_head(path: Path) -> None:
     # The patchable script is one file by design; so are the demo's texts.
     if path.name not in ("bulk_migrate_calibre.py", "books.py"):
         assert text.count("\n") <= LONGEST_MODULE
+
+
+#: Packages whose modules import few others; one more is one more line.
+COUNTED = ("auto_monitor",)
+#: Where everything is put together.
+ROOTS = ("auto_monitor/assembly.py", "auto_monitor/monitor.py")
+MOST_IMPORTED, MOST_IN_A_ROOT = 12, 20
+
+
+def is_module(dotted: str) -> bool:
+    """Is it a module or a package of the program?"""
+    place = PROJECT.joinpath(*dotted.split("."))
+    return place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of the project that a module imports, wherever in it, also for types
+    alone."""
+    found = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if is_module(alias.name)}
+        elif isinstance(node, ast.ImportFrom) and is_module(node.module or ""):
+            module = node.module or ""
+            names = {f"{module}.{alias.name}" for alias in node.names}
+            found |= {whole if is_module(whole) else module for whole in names}
+    return found
+
+
+@pytest.mark.parametrize("package", COUNTED)
+def test_modules_import_few_others(package: str) -> None:
+    """What imports many knows too much; only the roots know everybody."""
+    counts = {name(path): len(imported(path)) for path in sources_of(package)}
+    most = {file: MOST_IN_A_ROOT if file in ROOTS else MOST_IMPORTED for file in counts}
+    many = {file: n for file, n in counts.items() if n > most[file]}
+    assert many == {}
+
+
+def sources_of(package: str) -> list[Path]:
+    """The modules of a package."""
+    return sorted((PROJECT / package).rglob("*.py"))

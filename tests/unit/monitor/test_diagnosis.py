@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from auto_monitor.decide.diagnosis import (
     Diagnosis,
     FixType,
-    Unreadable,
+    UnreadableReply,
     messages,
     parse,
     patterns,
@@ -87,7 +87,7 @@ REFUSED = [
 @pytest.mark.parametrize(("reply", "why"), REFUSED, ids=range(len(REFUSED)))
 def test_everything_else_is_refused_with_the_reason(reply: str, why: str) -> None:
     """For the one re-ask."""
-    with pytest.raises(Unreadable, match=why):
+    with pytest.raises(UnreadableReply, match=why):
         parse(reply)
 
 
@@ -103,7 +103,7 @@ def test_nothing_else_ever_comes_of_a_reply(text: str, more: dict[str, object]) 
     for reply in (text, decision("config_fix", **more)):
         try:
             found = parse(reply)
-        except Unreadable:
+        except UnreadableReply:
             continue
         assert 0 <= found.confidence <= 1
         assert set(found.config_changes) <= {"parallel_uploads", "batch_size"}
