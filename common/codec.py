@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar, get_args, get_origin
 
 import cattrs
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from cattrs.preconf.json import make_converter
 
 from common.json_value import Json
@@ -41,8 +42,21 @@ def converter() -> cattrs.Converter:
     return made
 
 
+def rename(made: cattrs.Converter, renamed: type, keys: Mapping[str, str]) -> None:
+    """From now on the fields of this kind have these keys in JSON."""
+    named: dict[str, Any] = {name: override(rename=key) for name, key in keys.items()}
+    made.register_structure_hook(
+        renamed, make_dict_structure_fn(renamed, made, **named)
+    )
+    made.register_unstructure_hook(
+        renamed, make_dict_unstructure_fn(renamed, made, **named)
+    )
+
+
 def read_as(kind: type[T], value: object, by: cattrs.Converter) -> T | None:
-    """The value as this kind; None when it is none."""
+    """The object as a value of this kind; None when it is none."""
+    if not isinstance(value, dict):
+        return None
     try:
         return by.structure(value, kind)
     except NONSENSE:

@@ -215,14 +215,18 @@ def _split(reply: str) -> tuple[str, str]:
     return reply[max(start, 0) : start + end], reply[start + end :]
 
 
-def read(value: Mapping[str, Json]) -> Diagnosis:
-    """A diagnosis that `llm_job` wrote down, checked again. Raises Unreadable."""
-    again: dict[str, object] = {
-        **value,
-        "fix_description": value.get("description"),
-        "disk_io_root_cause": value.get("disk"),
+def checked_again(found: Diagnosis) -> Diagnosis:
+    """A diagnosis that was written down: whoever can write files may have changed it.
+    Raises UnreadableReply."""
+    value: dict[str, object] = {
+        "root_cause": found.root_cause,
+        "fix_type": found.fix_type.value,
+        "confidence": found.confidence,
+        "fix_description": found.description,
+        "config_changes": dict(found.config_changes),
+        "disk_io_root_cause": found.disk,
     }
-    return _checked(again, str(value.get("code") or ""))
+    return _checked(value, found.code)
 
 
 def _checked(value: dict[str, object], code: str) -> Diagnosis:

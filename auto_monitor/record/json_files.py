@@ -4,13 +4,19 @@ aside."""
 from datetime import datetime
 from pathlib import Path
 
+from cattrs import Converter
+
 from common import codec
 from common.files import StateUnwritable
 from migration.model import BookId, FileId
 
-converter = codec.converter()
-converter.register_unstructure_hook(FileId, lambda file: [file.book_id, file.format])
-converter.register_structure_hook(FileId, lambda value, _kind: _file(value))
+
+def make_converter() -> Converter:
+    """One that writes a file of a book as its id and its format."""
+    made = codec.converter()
+    made.register_unstructure_hook(FileId, lambda file: [file.book_id, file.format])
+    made.register_structure_hook(FileId, lambda value, _kind: _file(value))
+    return made
 
 
 def _file(value: object) -> FileId:
@@ -20,6 +26,10 @@ def _file(value: object) -> FileId:
     if type(book) is not int or not isinstance(form, str):
         raise ValueError(value)
     return FileId(BookId(book), form)
+
+
+#: For the history and the state.
+converter = make_converter()
 
 
 def set_aside(path: Path, now: datetime) -> Path:

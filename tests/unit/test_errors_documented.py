@@ -46,26 +46,6 @@ INTERNAL = {
         "as proof, not",
     ): "says that our own code is wrong; seen only in a traceback to be reported",
     (
-        "migration/state_files/progress.py",
-        "has no time zone",
-    ): "caught in `progress.read`, which gives None",
-    (
-        "migration/state_files/progress.py",
-        "is not a list",
-    ): "caught in `progress.read`, which gives None",
-    (
-        "migration/state_files/progress.py",
-        "is not an object",
-    ): "caught in `progress.read`, which gives None",
-    (
-        "migration/state_files/progress.py",
-        "a current file without a time",
-    ): "caught in `progress.read`, which gives None",
-    (
-        "migration/state_files/progress.py",
-        "an error without a time",
-    ): "caught in `progress.read`, which gives None",
-    (
         "migration/worker/report.py",
         "unreachable: the last unit",
     ): "cannot happen; it is there for the type checker",
