@@ -155,20 +155,20 @@ def _number(value: object, otherwise: int | None) -> int | None:
 def correlated(
     entries: Iterable[HistoryEntry], began: Beginnings, since: datetime | None
 ) -> CorrelatedFailure | None:
-    """Who is treated for all that have hung together since then, and whether that
-    has helped; None when none do."""
+    """Who is treated for all that have hung together since then, and whether that has
+    helped; None when none do.
+
+    A monitor that died before it wrote down since when finds the attempt."""
+    led = [entry for entry in entries if entry.correlated and entry.key in began]
+    if since is None and led and led[-1].is_open:
+        since = began[led[-1].key]
     if since is None:
         return None
-    led = [
-        entry
-        for entry in entries
-        if entry.correlated and (at := began.get(entry.key)) is not None and at >= since
-    ]
+    led = [entry for entry in led if began[entry.key] >= since]
     if not led:
         return CorrelatedFailure(since)
-    return CorrelatedFailure(
-        since, led[-1].worker_id, released=led[-1].verified is True
-    )
+    lead = led[-1]
+    return CorrelatedFailure(since, lead.worker_id, released=lead.verified is True)
 
 
 # -- what may be done ------------------------------------------------------------------

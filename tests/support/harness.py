@@ -67,6 +67,21 @@ class Died(Exception):
 
 
 @dataclass
+class Writes:
+    """Counts what is done to anything durable: files, processes, reservations, the
+    script. `dies_after` so many the monitor is killed."""
+
+    done: int = 0
+    dies_after: int | None = None
+
+    def one(self) -> None:
+        """One more."""
+        self.done += 1
+        if self.done == self.dies_after:
+            raise Died
+
+
+@dataclass
 class FakeProcesses:
     """Workers as identities; what each runs is noted. `clock` gives them their start
     times."""
@@ -82,6 +97,7 @@ class FakeProcesses:
     refuses: bool = False
     time_up: bool = False
     stack: str = ""
+    all: Writes = field(default_factory=Writes)
 
     def start(
         self,
@@ -107,6 +123,7 @@ class FakeProcesses:
         self.exits.pop(worker_id, None)
         if retry_failed:
             self.retrying.add(worker_id)
+        self.all.one()
         return self.alive[worker_id]
 
     def lives(self, identity: Identity | None, worker_id: int) -> bool:
@@ -123,6 +140,7 @@ class FakeProcesses:
             return False
         self.end(worker_id, -15)
         self.stopped.append(worker_id)
+        self.all.one()
         return True
 
     def end(self, worker_id: int, exit_code: int) -> None:
@@ -264,6 +282,7 @@ class FakeHistory:
     writes: int = 0
     dies_after: int | None = None
     full: bool = False
+    all: Writes = field(default_factory=Writes)
 
     def begin(self, now: datetime) -> None:
         """There is always one."""
@@ -282,6 +301,7 @@ class FakeHistory:
         self.writes += 1
         if self.writes == self.dies_after:
             raise Died
+        self.all.one()
 
 
 @dataclass
@@ -290,6 +310,7 @@ class FakeStateFile:
 
     kept: MonitorState | None = None
     path: Path = Path("monitor_state.json")
+    all: Writes = field(default_factory=Writes)
 
     def read(self) -> MonitorState | None:
         """The last one."""
@@ -306,6 +327,7 @@ class FakeStateFile:
     def write(self, state: MonitorState) -> None:
         """Replaces it."""
         self.kept = state
+        self.all.one()
 
 
 @dataclass
@@ -331,6 +353,7 @@ class FakeScript:
     now: str = "shipped"
     path: Path = Path("bulk_migrate_calibre.py")
     there: bool = True
+    all: Writes = field(default_factory=Writes)
 
     @property
     def name(self) -> str:
@@ -354,6 +377,7 @@ class FakeScript:
         if self.now not in (candidate.before, candidate.after):
             raise NotOurs(self.now)
         self.now = candidate.after
+        self.all.one()
 
 
 @dataclass
@@ -361,14 +385,17 @@ class FakeReservations:
     """For whom what is kept."""
 
     kept: dict[int, set[BookId]] = field(default_factory=dict)
+    all: Writes = field(default_factory=Writes)
 
     def keep(self, pass_id: int, books: Collection[BookId], worker_id: int) -> None:
         """Noted."""
         self.kept[worker_id] = set(books)
+        self.all.one()
 
     def clear(self) -> None:
         """Nothing."""
         self.kept.clear()
+        self.all.one()
 
 
 @dataclass
@@ -449,6 +476,15 @@ class Harness:
             FakeReservations(),
             FakeAlerts(),
         )
+        self.writes = Writes()
+        for neighbour in (
+            self.processes,
+            self.history,
+            self.state_file,
+            self.script,
+            self.reservations,
+        ):
+            neighbour.all = self.writes
         self.samples: list[Sample] = []
         self.reports: list[datetime] = []
         self.diagnoser = diagnoser

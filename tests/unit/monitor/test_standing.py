@@ -92,7 +92,13 @@ def test_nobody_was_treated() -> None:
 
 LEADS = replace(FIRST, correlated=True, verified=None, case=OPEN.case)
 TOGETHER = [
-    ("none do", [LEADS], None, None),
+    ("none do", [replace(LEADS, verified=True, case=None)], None, None),
+    (
+        "the monitor died before it wrote down since when",
+        [LEADS],
+        None,
+        CorrelatedFailure(NOW, 2),
+    ),
     ("nobody is treated yet", [], NOW, CorrelatedFailure(NOW)),
     ("others were treated", [FAILED], NOW, CorrelatedFailure(NOW)),
     ("one leads", [LEADS, SECOND], NOW, CorrelatedFailure(NOW, 2)),
