@@ -2,7 +2,7 @@
 directory. Writes nothing."""
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -20,6 +20,49 @@ from migration.ledger import totals
 from migration.state_files.names import LEDGER_NAME
 
 
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """Seconds to the end: expected, and between which."""
+
+    seconds: int
+    earliest: int
+    latest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One moment: the status, with an estimate and what a page needs besides.
+
+    `state` is one word for the whole; `history_version` changes whenever the history
+    does; `disk_used_percent` and `disk_free_bytes` are of the state directory."""
+
+    status: Status
+    state: str
+    eta: Remaining | None
+    mb_per_second: float | None
+    history_version: str
+    disk_used_percent: float
+    disk_free_bytes: int
+
+    def to_json(self) -> dict[str, Json]:
+        """What `monitor.py --status --json` says, and the rest."""
+        eta = self.eta
+        return status.to_json(self.status) | {
+            "state": self.state,
+            "eta": None if eta is None else {**asdict(eta)},
+            "mb_per_second": self.mb_per_second,
+            "history_version": self.history_version,
+            "thresholds": {
+                "saturated": config.DISK_IO_SATURATED_THRESHOLD,
+                "normal": config.DISK_IO_NORMAL_THRESHOLD,
+            },
+            "state_disk": {
+                "used_percent": self.disk_used_percent,
+                "free_bytes": self.disk_free_bytes,
+            },
+        }
+
+
 @dataclass(slots=True)
 class Sources:
     """One state directory; what does not change is not read again."""
@@ -35,9 +78,8 @@ class Sources:
         """The ledger's file."""
         return self.state_dir / LEDGER_NAME
 
-    def snapshot(self, now: datetime) -> dict[str, Json]:
-        """How things are: what `monitor.py --status --json` says, with an estimate and
-        what a page needs besides."""
+    def snapshot(self, now: datetime) -> Snapshot:
+        """How things are."""
         value = status.collect(self.state_dir, now)
         sample = self._sample(value, now)
         if sample is not None:
@@ -47,22 +89,16 @@ class Sources:
                 self.history = History(samples.read(self.state_dir, sample.pass_id))
             self.history.add(sample)
         usage = shutil.disk_usage(self.state_dir)
-        return status.to_json(value) | {
-            "state": _state(value),
-            "eta": self._eta(value, now),
-            "mb_per_second": self._speed(),
-            "history_version": self._version(),
-            "thresholds": {
-                "saturated": config.DISK_IO_SATURATED_THRESHOLD,
-                "normal": config.DISK_IO_NORMAL_THRESHOLD,
-            },
-            "state_disk": {
-                "used_percent": round(
-                    100 * (usage.total - usage.free) / max(usage.total, 1), 1
-                ),
-                "free_bytes": usage.free,
-            },
-        }
+        used = 100 * (usage.total - usage.free) / max(usage.total, 1)
+        return Snapshot(
+            status=value,
+            state=_state(value),
+            eta=self._eta(value, now),
+            mb_per_second=self._speed(),
+            history_version=self._version(),
+            disk_used_percent=round(used, 1),
+            disk_free_bytes=usage.free,
+        )
 
     def fixes(self) -> list[HistoryEntry]:
         """The attempts, oldest first."""
@@ -108,7 +144,7 @@ class Sources:
             sum(worker.lives for worker in value.workers),
         )
 
-    def _eta(self, value: Status, now: datetime) -> Json:
+    def _eta(self, value: Status, now: datetime) -> Remaining | None:
         found = value.totals
         if found is None or found.closed_at is not None or found.total is None:
             return None
@@ -117,11 +153,9 @@ class Sources:
         guess: Estimate | None = estimate(taken, found.total - settled, now)
         if guess is None:
             return None
-        return {
-            "seconds": round(guess.expected),
-            "earliest": round(guess.earliest),
-            "latest": round(guess.latest),
-        }
+        return Remaining(
+            round(guess.expected), round(guess.earliest), round(guess.latest)
+        )
 
     def _speed(self) -> float | None:
         """MB/s over the last minute or so."""
