@@ -34,10 +34,10 @@ from auto_monitor.fix_applier import in_place
 from auto_monitor.model import Opinion
 from auto_monitor.record import answers
 from common.clock import utc_now
-from common.files import write_json
+from common.files.json_files import write_json
+from common.files.tail import last_bytes
 from common.json_value import Json
 from common.sanitize import sanitize_text
-from common.tail import last_bytes
 from migration.state_files import logs
 
 #: Bytes of the log's end that are looked at, and functions whose source is shown.

@@ -44,7 +44,7 @@ from auto_monitor.observe.disk import LibraryDiskMeter
 from auto_monitor.record import action_log
 from common.clock import SteadyClock
 from common.errors import Fatal, told
-from common.files import StateUnwritable, make_state_dir
+from common.files.json_files import StateUnwritable, make_state_dir
 from common.sd_notify import Notifier
 from common.settings.load import texts_of
 from migration.ledger import totals

@@ -17,7 +17,7 @@ from auto_monitor.model import (
     WorkerRecord,
     WorkerSnapshot,
 )
-from common.files import UNWRITABLE
+from common.files.json_files import UNWRITABLE
 from migration.ledger.totals import UNREADABLE, Totals
 from migration.model import BookId, FileId
 

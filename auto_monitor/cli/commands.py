@@ -10,7 +10,7 @@ from pathlib import Path
 
 from auto_monitor.record import json_files
 from common import codec
-from common.files import read_json, write_json
+from common.files.json_files import read_json, write_json
 from common.json_value import Json
 from migration.model import FileId
 

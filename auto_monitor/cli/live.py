@@ -19,8 +19,8 @@ from rich.text import Text
 from auto_monitor.cli import status_table
 from auto_monitor.cli.status import Status, WorkerStatus, collect
 from common.clock import utc_now
+from common.files.tail import last_bytes
 from common.sanitize import for_log
-from common.tail import last_bytes
 
 #: Seconds between two pictures; lines of what was done that are shown, from so many
 #: bytes of the end of the log.

@@ -7,7 +7,7 @@ from pathlib import Path
 from auto_monitor.decide.diagnosis import Diagnosis
 from auto_monitor.model import Candidate
 from common import codec
-from common.files import read_json, write_json
+from common.files.json_files import read_json, write_json
 
 
 @dataclass(frozen=True, slots=True)

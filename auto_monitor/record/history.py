@@ -24,7 +24,7 @@ from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.json_files import converter, set_aside
 from common.clock import utc_now
 from common.codec import read_as
-from common.files import UNWRITABLE, StateUnwritable, read_json, write_json
+from common.files.json_files import UNWRITABLE, StateUnwritable, read_json, write_json
 from common.json_value import Json
 
 #: Entries that stay in the file.

@@ -7,7 +7,7 @@ from pathlib import Path
 from cattrs import Converter
 
 from common import codec
-from common.files import StateUnwritable
+from common.files.json_files import StateUnwritable
 from migration.model import BookId, FileId
 
 

@@ -10,7 +10,7 @@ from auto_monitor.model import HistoryEntry, MonitorState
 from auto_monitor.record import older
 from auto_monitor.record.json_files import converter, set_aside
 from common.codec import read_as
-from common.files import StateUnwritable, read_json, write_json
+from common.files.json_files import StateUnwritable, read_json, write_json
 
 
 def state_path(state_dir: Path) -> Path:

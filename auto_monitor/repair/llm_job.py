@@ -30,7 +30,7 @@ from auto_monitor.fix_applier import FixRefused, Unavailable, Workshop
 from auto_monitor.model import Candidate
 from auto_monitor.record import answers
 from auto_monitor.record.answers import StoredAnswer
-from common.files import read_json
+from common.files.json_files import read_json
 from common.json_value import Json
 from common.sanitize import for_log
 

@@ -26,7 +26,7 @@ from datetime import datetime, UTC
 from pathlib import Path
 from auto_monitor.record.history import HistoryFile
 from auto_monitor.model import HistoryEntry
-from common.files import StateUnwritable
+from common.files.json_files import StateUnwritable
 os.setgid(65534); os.setuid(65534)
 now = datetime.now(tz=UTC)
 history = HistoryFile(Path(sys.argv[1]))

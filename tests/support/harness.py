@@ -32,7 +32,7 @@ from auto_monitor.observe.assembly import Observed
 from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.assembly import Recorded
 from auto_monitor.record.samples import Sample
-from common.files import StateUnwritable
+from common.files.json_files import StateUnwritable
 from migration.ledger.totals import Totals
 from migration.model import BookId, Counts, FileId, Phase
 from tests.support.fakes import ToldClock

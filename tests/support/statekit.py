@@ -22,7 +22,7 @@ from auto_monitor.record import samples
 from auto_monitor.record.history import HistoryFile, history_path, to_json
 from auto_monitor.record.samples import Sample
 from auto_monitor.record.state_file import MonitorStateFile, state_path
-from common.files import write_json
+from common.files.json_files import write_json
 from migration.ledger.database import LedgerDatabase
 from migration.model import BookId, Counts, Current, FileId, LastError, Phase, Progress
 from migration.state_files import progress
