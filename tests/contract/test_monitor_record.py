@@ -24,7 +24,7 @@ from auto_monitor.ports import UNWRITABLE, History, StateFile
 from auto_monitor.record.history import HistoryFile
 from auto_monitor.record.state_file import MonitorStateFile
 from migration.model import BookId, FileId
-from tests.support.harness import FakeHistory, FakeStateFile
+from tests.support.monitor.harness import FakeHistory, FakeStateFile
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ENTRY = HistoryEntry(NOW.isoformat(), 2, 1, "stuck", 6.1, "migrating", "no progress")

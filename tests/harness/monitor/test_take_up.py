@@ -28,7 +28,7 @@ from auto_monitor.record import action_log
 from auto_monitor.record.history import HistoryFile, history_path
 from auto_monitor.record.state_file import MonitorStateFile, state_path
 from migration.model import BookId, FileId
-from tests.support.fakes import ToldClock
+from tests.support.migration.fakes import ToldClock
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ENTRY = HistoryEntry(

@@ -22,7 +22,7 @@ from auto_monitor.model import Candidate
 from auto_monitor.record import answers
 from auto_monitor.record.answers import Spent, StoredAnswer
 from common.json_value import Json
-from tests.support.llmkit import decision
+from tests.support.monitor.llmkit import decision
 
 CANDIDATE = Candidate("x.py", "backup", "before", "after", "diff", "passed")
 GOOD = Diagnosis("it hangs", FixType.RESTART, 0.9, "do it", {}, "", None)

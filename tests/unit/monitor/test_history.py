@@ -24,7 +24,7 @@ from auto_monitor.model import (
 from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.history import Cases, HistoryFile, standings_in
 from auto_monitor.record.state_file import MonitorStateFile, not_after
-from tests.conftest import PROJECT
+from tests.support.environment import PROJECT
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ENTRY = HistoryEntry(NOW.isoformat(), 2, 1, "stuck", 6.1, "migrating", "no progress")
