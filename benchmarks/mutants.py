@@ -284,20 +284,22 @@ class Copy:
             path.write_text(before, "utf-8")
 
     def near(self, module: str) -> list[str]:
-        """Test files that name the module."""
+        """Test files that name the module, or else its package."""
         dotted = module.removesuffix(".py").replace("/", ".")
         package, _, name = dotted.rpartition(".")
+        files = [
+            (str(path.relative_to(self.folder)), path.read_text("utf-8"))
+            for ring in RING
+            for path in sorted((self.folder / ring).rglob("test_*.py"))
+        ]
         words = (f"{dotted} import", f"import {dotted}", f"from {package} import")
-        found = []
-        for path in sorted(self.folder.joinpath("tests").rglob("test_*.py")):
-            text = path.read_text("utf-8")
-            ours = str(path.relative_to(self.folder)).startswith(RING)
-            named = any(word in text for word in words[:2]) or (
-                bool(package) and words[2] in text and name in text
-            )
-            if ours and named:
-                found.append(str(path.relative_to(self.folder)))
-        return found
+        found = [
+            path
+            for path, text in files
+            if any(word in text for word in words[:2])
+            or (bool(package) and words[2] in text and name in text)
+        ]
+        return found or [path for path, text in files if package and package in text]
 
     def passes(self, tests: Sequence[str], seconds: float, processes: str) -> bool:
         """Do these tests pass, in this time?"""

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.settings.quantities import parse_bandwidth, parse_duration
-from migration.worker.rate_limit import Hold, RateLimiter, bucket
+from migration.worker.rate_limit import LONGEST_SLEEP, Hold, RateLimiter, bucket
 
 amounts = st.lists(
     st.tuples(st.floats(0, 50), st.floats(0, 30)), min_size=1, max_size=60
@@ -69,6 +69,23 @@ class Clock:
         """Moves on."""
         self.now += seconds
         self.slept += seconds
+
+
+def test_nobody_sleeps_long_at_once() -> None:
+    """Whoever waits hears of the end soon."""
+    clock, pieces = Clock(), []
+
+    def sleep(seconds: float) -> None:
+        pieces.append(seconds)
+        assert limiter.waiting == 1
+        clock.sleep(seconds)
+
+    limiter = RateLimiter(1.0, 1.0, clock, sleep)
+    limiter.wait(1)
+    limiter.wait(2.25)
+    assert sum(pieces) == pytest.approx(2.25)
+    assert max(pieces) == LONGEST_SLEEP
+    assert limiter.waiting == 0
 
 
 def test_a_pace_sleeps_in_pieces_and_without_a_limit_not_at_all() -> None:
