@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from common import sd_notify
+from common.errors import CodedError
 from deploy import processes
 from deploy.stop import stop
 from migration.errors import ExitCode
@@ -18,12 +19,32 @@ PROJECT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30.0
 
 
-class Refused(Exception):
+class Refused(CodedError):
     """Cannot start, and why; `exit_code` is the exit status of the start."""
+
+    code = "start-refused"
 
     def __init__(self, message: str, exit_code: ExitCode = ExitCode.USAGE) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class AlreadyWatched(Refused):
+    """A monitor runs on the state directory."""
+
+    code = "monitor-running"
+
+
+class LoginFileUnusable(Refused):
+    """The login of the embedded server is gone, damaged or not ours to read."""
+
+    code = "login-file-unusable"
+
+
+class ServerNotStarted(Refused):
+    """The embedded server ended, or does not listen."""
+
+    code = "embedded-server-not-started"
 
 
 def embedded_server(
@@ -54,7 +75,7 @@ def _login(credentials: Path) -> dict[str, str]:
     try:
         text = credentials.read_text("utf-8")
     except PermissionError as error:
-        raise Refused(
+        raise LoginFileUnusable(
             f"cannot read {credentials}, the login of the embedded server: "
             f"{error.strerror}; give this user the right "
             "to read it"
@@ -74,7 +95,7 @@ def _login(credentials: Path) -> dict[str, str]:
 def _without_login(credentials: Path, why: str) -> Refused:
     """The server keeps only a hash of the password: nobody can write the file again
     without a new one."""
-    return Refused(
+    return LoginFileUnusable(
         f"{credentials}, the login of the embedded server, {why}. Give it a "
         "password, the old one or a new one: "
         "./stop.sh, then MBS2_PASSWORD=… ./start.sh"
@@ -122,12 +143,12 @@ def _await(
             return known
         if child.poll() is not None:
             last = log.read_text(errors="replace").strip().splitlines()
-            raise Refused(
+            raise ServerNotStarted(
                 "the embedded server did not start: "
                 f"{last[-1] if last else 'no reason given'} (see {log})"
             )
         time.sleep(0.05)
-    raise Refused(
+    raise ServerNotStarted(
         f"the embedded server did not listen within {START_SECONDS:g} s; see {log}"
     )
 

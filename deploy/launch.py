@@ -23,11 +23,18 @@ from auto_monitor.config import check as check_settings
 from auto_monitor.processes import Command, Workers
 from common import sd_notify, state_dir
 from common.clock import utc_now
+from common.errors import told
 from common.settings.command_line import add_options, complete
 from common.settings.load import load, sources, texts_of
 from common.settings.programs import StartSettings
 from deploy import board, display, processes, state
-from deploy.embedded import Refused, clean_environment, embedded_server, end_child
+from deploy.embedded import (
+    AlreadyWatched,
+    Refused,
+    clean_environment,
+    embedded_server,
+    end_child,
+)
 from deploy.stop import stop
 from migration.errors import ExitCode, Fatal
 from migration.model import Phase
@@ -106,13 +113,13 @@ def _start(undo: ExitStack) -> int:
         job, mode = _job(sys.argv[1:], console, undo)
         return _run(job, mode, console, undo)
     except Refused as refused:
-        sys.stderr.write(f"{refused}\n")
+        sys.stderr.write(f"{told(refused)}\n")
         return int(refused.exit_code)
     except Misconfigured as wrong:
-        sys.stderr.write(f"{wrong}\n")
+        sys.stderr.write(f"{told(wrong)}\n")
         return int(ExitCode.USAGE)
     except Fatal as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{told(error)}\n")
         return int(error.exit_code)
     except OSError as error:
         sys.stderr.write(
@@ -228,7 +235,7 @@ def _job(argv: Sequence[str], console: Console, undo: ExitStack) -> tuple[Job, M
         parser.error("name your library: --library DIR (or try it with --demo)")
     library = values.library.resolve()
     if not (library / "metadata.db").is_file():
-        raise Refused(
+        raise Misconfigured(
             f"{library} has no metadata.db; name the folder of a Calibre library"
         )
     say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
@@ -293,7 +300,7 @@ def _mode(given: argparse.Namespace) -> Mode:
 def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
     watching = processes.monitor(job.state_dir)
     if watching:
-        raise Refused(
+        raise AlreadyWatched(
             f"a monitor is already running (pid {watching.pid}) on {job.state_dir}; "
             f"./stop.sh{job.option} ends it"
         )
@@ -353,7 +360,7 @@ def _serve_page(job: Job, console: Console, undo: ExitStack) -> None:
         link = board.link(job.state_dir, {**clean_environment(), **named})
     except (board.NoDashboard, OSError, subprocess.SubprocessError) as error:
         console.print(
-            f"There is no page to watch: {error}",
+            f"There is no page to watch: {told(error)}",
             markup=False,
             highlight=False,
             soft_wrap=True,

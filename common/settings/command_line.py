@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Collection
 from typing import NoReturn, TypeVar
 
+from common.errors import told
 from common.exit_status import ExitCode
 from common.settings.load import Option, Sources, WrongSetting
 from common.settings.setting import Setting, settings_of
@@ -66,7 +67,7 @@ def or_exit(work: Callable[[], T]) -> T:
 
 def exit_with(error: WrongSetting) -> NoReturn:
     """Says what is wrong and ends the process."""
-    sys.stderr.write(f"{error}\n")
+    sys.stderr.write(f"{told(error)}\n")
     raise SystemExit(int(ExitCode.USAGE)) from error
 
 

@@ -11,9 +11,10 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from common.errors import told
 from common.settings.load import texts_of
 from common.state_dir import HELP_FOUND
-from migration.errors import ExitCode, Fatal, MigrationError, WrongLedger
+from migration.errors import ExitCode, Fatal, MigrationError, NothingMigrated
 from migration.ledger.database import LedgerDatabase
 from migration.ledger.tables import passes
 from migration.model import BookId, FileId, Outcome
@@ -31,7 +32,7 @@ def retry(state_dir: Path, files: Iterable[FileId] | None) -> int:
     """
     path = state_dir / LEDGER_NAME
     if not path.exists():
-        raise WrongLedger(
+        raise NothingMigrated(
             f"{path} is not there: nothing was migrated with this --state-dir"
         )
     database = LedgerDatabase(path)
@@ -79,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _state_dir(given, environment, argv), None if given.all else given.files
         )
     except MigrationError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{told(error)}\n")
         return int(error.exit_code if isinstance(error, Fatal) else ExitCode.STATE)
     sys.stdout.write(f"{done} files are pending again\n")
     return 0

@@ -74,7 +74,7 @@ def test_a_wrong_value_is_one_line_and_exit_2(
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
     assert line.startswith(f"{name}='{text}' {allowed}")
-    assert line.endswith("; it comes from the environment")
+    assert line.endswith("; it comes from the environment [wrong-setting]")
 
 
 def test_a_wrong_option_is_one_line_that_names_it(tmp_path: Path) -> None:
