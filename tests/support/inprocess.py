@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
@@ -23,6 +24,7 @@ from dashboard.server import make_application as make_board
 from tests.conftest import PASSWORD, USERNAME, Shelf, clean_environment
 from tests.support.boardkit import Running
 from tests.support.firstuser import seed
+from tests.support.workerkit import wait_for
 
 
 class Server:
@@ -111,14 +113,21 @@ class LocalWorkers:
 
 
 def call_main(
-    main: Callable[[], int], arguments: Sequence[str], **environment: str
+    main: Callable[[], int],
+    arguments: Sequence[str],
+    *,
+    signals: bool = True,
+    **environment: str,
 ) -> tuple[int, str]:
-    """Calls a program; returns its exit status, and what it wrote to both streams."""
+    """Calls a program; returns its exit status, and what it wrote to both streams.
+
+    `signals` False: in a thread, where they cannot be touched."""
     said = io.StringIO()
     with (
         _arguments(arguments),
         _environment(clean_environment(**environment)),
-        _signals(),
+        _signals() if signals else contextlib.nullcontext(),
+        _umask(),
         contextlib.redirect_stdout(said),
         contextlib.redirect_stderr(said),
     ):
@@ -127,6 +136,54 @@ def call_main(
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
     return int(code), said.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is done with a server that runs: `ask`, once `record` is there."""
+
+    record: Path
+    ask: Callable[[], None]
+
+
+def serve(
+    main: Callable[[], int], arguments: Sequence[str], asked: Asked
+) -> tuple[int, str]:
+    """Calls a program that serves until a signal, which it gets when it was asked."""
+    failed: list[BaseException] = []
+
+    def ask_and_end() -> None:
+        try:
+            wait_for(asked.record.exists, seconds=20)
+            asked.ask()
+        except BaseException as error:  # noqa: BLE001 - raised again where it is seen
+            failed.append(error)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    # Until the program has its own handler, a signal would end the tests.
+    before = signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+    asking = threading.Thread(target=ask_and_end)
+    asking.start()
+    try:
+        ended = call_main(main, arguments)
+    finally:
+        asking.join(30)
+        signal.signal(signal.SIGTERM, before)
+    if failed:
+        raise failed[0]
+    return ended
+
+
+@contextlib.contextmanager
+def _umask() -> Iterator[None]:
+    """A program may change it."""
+    before = os.umask(0o022)
+    os.umask(before)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @contextlib.contextmanager
