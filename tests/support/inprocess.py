@@ -113,20 +113,21 @@ class LocalWorkers:
 
 
 def call_main(
-    main: Callable[[], int],
-    arguments: Sequence[str],
-    *,
-    signals: bool = True,
-    **environment: str,
+    main: Callable[[], int], arguments: Sequence[str], **environment: str
 ) -> tuple[int, str]:
-    """Calls a program; returns its exit status, and what it wrote to both streams.
+    """Calls a program; returns its exit status, and what it wrote to both streams."""
+    with _signals():
+        return call_beside(main, arguments, **environment)
 
-    `signals` False: in a thread, where they cannot be touched."""
+
+def call_beside(
+    main: Callable[[], int], arguments: Sequence[str], **environment: str
+) -> tuple[int, str]:
+    """The same in a thread, where signals cannot be touched."""
     said = io.StringIO()
     with (
         _arguments(arguments),
         _environment(clean_environment(**environment)),
-        _signals() if signals else contextlib.nullcontext(),
         _umask(),
         contextlib.redirect_stdout(said),
         contextlib.redirect_stderr(said),

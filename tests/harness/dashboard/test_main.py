@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from dashboard.__main__ import main
-from tests.support.inprocess import Asked, call_main, serve
+from tests.support.inprocess import Asked, call_beside, call_main, serve
 from tests.support.statekit import State, under_way
 
 
@@ -30,9 +30,7 @@ def test_it_serves_until_a_signal(state: State) -> None:
 
     def ask() -> None:
         url = json.loads(record.read_bytes())["url"]
-        code, link = call_main(
-            main, ["--state-dir", str(state.folder), "--link"], signals=False
-        )
+        code, link = call_beside(main, ["--state-dir", str(state.folder), "--link"])
         assert (code, link.startswith(f"{url}/enter?link=")) == (0, True)
         with requests.Session() as session:
             assert session.get(link.strip(), timeout=20).status_code == 200
@@ -40,11 +38,7 @@ def test_it_serves_until_a_signal(state: State) -> None:
             lines = events.iter_lines(decode_unicode=True)
             data = next(line for line in lines if line.startswith("data: "))
             seen.append(json.loads(data[6:])["totals"]["counts"]["uploaded"])
-            again = call_main(
-                main,
-                ["--state-dir", str(state.folder), "--port", "0"],
-                signals=False,
-            )
+            again = call_beside(main, ["--state-dir", str(state.folder), "--port", "0"])
             seen.append((again[0], "already running" in again[1]))
             events.close()
 

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from bookshelf.__main__ import main
-from tests.support.inprocess import Asked, call_main, serve
+from tests.support.inprocess import Asked, call_beside, call_main, serve
 
 
 def ask(record: Path) -> Asked:
@@ -51,7 +51,7 @@ def test_a_second_server_on_the_same_data_is_refused(tmp_path: Path) -> None:
 def start_again(given: list[str]) -> tuple[int, str]:
     """The same program once more, in another thread: it must not get as far as
     signals."""
-    return call_main(main, given, signals=False)
+    return call_beside(main, given)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The uploader threads and the main thread's ways of waiting for them."""
 
+import functools
 import os
 import signal
 import threading
@@ -45,7 +46,11 @@ def scene() -> Iterator[Scene]:
 
 def test_the_first_failure_of_a_thread_ends_all(scene: Scene) -> None:
     """The main thread raises it."""
-    scene.pool.start(lambda _work: {}["nothing"])
+
+    def broken(_work: Work) -> None:
+        raise KeyError("nothing")
+
+    scene.pool.start(broken)
     scene.queue.load(scene.works(1, 2))
     assert scene.left.acquire(timeout=10)
     with pytest.raises(KeyError, match="nothing"):
@@ -140,7 +145,7 @@ def test_hands_do_what_they_are_handed() -> None:
     """Results and errors come back; each thread says when it leaves."""
     left = threading.Semaphore(0)
     hands = Hands(2, left.release)
-    done = [hands.submit(lambda n=n: n * n) for n in range(5)]
+    done = [hands.submit(functools.partial(pow, n, 2)) for n in range(5)]
     failed = hands.submit(lambda: 1 / 0)
     assert [future.result(10) for future in done] == [0, 1, 4, 9, 16]
     with pytest.raises(ZeroDivisionError):
