@@ -214,6 +214,9 @@ def test_names(name: str, sort: str, last: str, first: str) -> None:
         pytest.param(
             ("fr_FR.UTF-8",), {"en": 2, "fr": 6}, ("fr", 6, True), id="as a locale"
         ),
+        pytest.param(
+            ("ca@valencia",), {"en": 2, "ca": 6}, ("ca", 6, True), id="a variant"
+        ),
         pytest.param(("PT-br",), {"en": 2, "pt": 7}, ("pt", 7, True), id="in any case"),
         pytest.param(
             ("pt_BR",),
