@@ -140,7 +140,7 @@ class Finder:
                 yield from self._joined(node)
             case ast.BinOp():
                 yield from self._calculated(node)
-            case ast.If() | ast.While() | ast.IfExp():
+            case ast.IfExp():
                 yield self._put(node.test, f"not ({self._text(node.test)})", "negated")
             case ast.Constant():
                 # Texts outside of functions are tables of data: languages, genres.
@@ -148,6 +148,13 @@ class Finder:
                     yield from self._constant(node)
             case ast.Call(func=ast.Name(id=name)) if name in _EXCHANGED:
                 yield self._put(node.func, _EXCHANGED[name], "exchanged")
+            case ast.stmt():
+                yield from self._of_statement(node)
+
+    def _of_statement(self, node: ast.stmt) -> Iterator[Mutant]:
+        match node:
+            case ast.If() | ast.While():
+                yield self._put(node.test, f"not ({self._text(node.test)})", "negated")
             case ast.FunctionDef():
                 yield from self._returned_early(node)
             case ast.Expr() | ast.AugAssign() | ast.Raise() | ast.Continue():
