@@ -32,10 +32,10 @@ DECISIONS = (
     "migration/checks/leftovers.py",
     "migration/evidence.py",
     "migration/metadata/*.py",
-    "migration/server/responses.py",
-    "migration/server/shapes.py",
+    "migration/server/http/responses.py",
+    "migration/server/http/shapes.py",
     "migration/worker/failing.py",
-    "migration/worker/rate_limit.py",
+    "migration/worker/threads/limits.py",
 )
 RING = ("tests/unit", "tests/harness", "tests/contract")
 #: Seconds after which tests that usually take one count as hanging.

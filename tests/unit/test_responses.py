@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from common.json_value import Json
-from migration.server.responses import (
+from migration.server.http.responses import (
     DEEPEST,
     InvalidResponse,
     Response,

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from common.json_value import Json
-from migration.server import shapes
+from migration.server.http import shapes
 
 HIGHEST = 2**63
 

@@ -11,7 +11,7 @@ import pytest
 
 from common.settings.worker import Waits
 from migration.cluster.machines import FAILURES, Machines
-from migration.cluster.remote import Place
+from migration.cluster.messages import Endpoints
 from migration.errors import ClusterUnusable, MachineLost
 from migration.model import Counts
 from tests.conftest import Shelf
@@ -105,7 +105,7 @@ def test_a_cluster_that_cannot_be_used_ends_it(
 @pytest.fixture
 def machines(cluster: Any, library: Library, shelf: Shelf) -> Iterator[Machines]:
     """The machines, examined."""
-    place = Place(shelf.url, (shelf.ws_url,), str(library.root))
+    place = Endpoints(shelf.url, (shelf.ws_url,), str(library.root))
     made = Machines(
         cluster.scheduler_address,
         place,
@@ -170,7 +170,7 @@ def test_a_machine_that_is_blind_or_deaf_is_named(
     cluster: Any, library: Library, shelf: Shelf, server: str, words: str
 ) -> None:
     """When none is left, the worker does not begin."""
-    place = Place(
+    place = Endpoints(
         shelf.url if server == "URL" else server,
         (shelf.ws_url,),
         "/nowhere" if server == "URL" else str(library.root),

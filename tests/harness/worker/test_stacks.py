@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from migration.errors import StateUnwritable
-from migration.worker import stacks
+from migration.worker.process import stacks
 from tests.support.workerkit import wait_for
 
 

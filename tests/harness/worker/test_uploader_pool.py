@@ -13,8 +13,8 @@ import pytest
 from common.exit_status import ExitCode
 from migration.lanes.lane import Work
 from migration.model import Book, BookId
-from migration.worker.uploader_pool import Hands, Stopping, UploaderPool
-from migration.worker.work_queue import WorkQueue
+from migration.worker.threads.uploader_pool import Hands, Stopping, UploaderPool
+from migration.worker.threads.work_queue import WorkQueue
 from tests.support.fakes import ToldClock
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -11,9 +11,7 @@ from bulk_migrate_calibre import (
     RANGES_HELD,
     REFRESH_FILES,
     REFRESH_SECONDS,
-    TRIES,
     CalibreMigrator,
-    patience_of,
 )
 from migration.errors import (
     LedgerBusy,
@@ -23,7 +21,6 @@ from migration.errors import (
     Unsupported,
 )
 from migration.model import BookFile, BookId, FileId, Outcome
-from migration.worker.failing import OUTAGE_AFTER
 from migration.worker.options import Options
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -164,22 +161,6 @@ def test_which_files_are_not_wanted(
     assert seen.excluded(file(kind)) == why
 
 
-@pytest.mark.parametrize(
-    ("ends", "now", "up"),
-    [
-        (None, 9, False),
-        (10, 9, False),
-        (10, 10, True),
-        (10, 11, True),
-    ],
-)
-def test_the_time_is_up(ends: int | None, now: int, up: bool) -> None:
-    """From its end on; without one never."""
-    end = None if ends is None else NOW + timedelta(seconds=ends)
-    seen = worker(ends_at=end, clock=lambda: NOW + timedelta(seconds=now))
-    assert seen.time_is_up() is up
-
-
 COUNTED = {
     Outcome.UPLOADED: 1,
     Outcome.DUPLICATE: 2,
@@ -209,13 +190,3 @@ def test_a_limit_of_files(
     works = [SimpleNamespace(files=[1] * in_hand)] if in_hand else []
     assert seen.allowance(works) == left
     assert seen.limit_reached() is reached
-
-
-def test_a_comparison_is_as_patient_as_uploads() -> None:
-    """And then as patient with a server that is away as was asked for."""
-    given = options(
-        retry_first_seconds=1.5, probe_seconds=3.0, verify_patience_seconds=9.0
-    )
-    patience = patience_of(given)
-    found = [getattr(patience, name) for name in patience.__dataclass_fields__]
-    assert found == [1.5, TRIES, 3.0, 9.0, OUTAGE_AFTER]

@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from migration.errors import Misconfigured
-from migration.worker import priority
+from migration.worker.process import priority
 
 
 class Process:
