@@ -1,7 +1,9 @@
 """A Dask cluster whose scheduler and machines are threads of this process: what a
 worker does with it, and what it makes of machines that cannot work."""
 
+import gc
 import logging
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import distributed
 import pytest
 
 from common.settings.worker import Waits
+from migration.cluster.borrowed import client_of
 from migration.cluster.machines import FAILURES, Machines
 from migration.cluster.messages import Endpoints
 from migration.errors import ClusterUnusable, MachineLost
@@ -32,9 +35,19 @@ def cluster() -> Iterator[Any]:
         processes=False,
         protocol="tcp",
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
     ) as made:
         yield made
+
+
+@pytest.fixture(autouse=True)
+def _connections_end() -> Iterator[None]:
+    """What a machine keeps open goes with its process, elsewhere."""
+    yield
+    client_of.cache_clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture
