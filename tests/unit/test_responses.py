@@ -13,7 +13,7 @@ from migration.server.http.responses import (
     parsed,
     route_of,
 )
-from tests.support.answerkit import Raw, as_json, own_page, page
+from tests.support.network.answerkit import Raw, as_json, own_page, page
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 

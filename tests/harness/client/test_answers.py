@@ -35,7 +35,7 @@ from migration.server.http.transport import HttpTransport, closes_silently
 from migration.server.sequences import Sequence
 from migration.server.session import Session
 from migration.state_files.owner import this_process
-from tests.support.answerkit import (
+from tests.support.network.answerkit import (
     EBOOK,
     GONE,
     ROUTES,

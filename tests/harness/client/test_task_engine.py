@@ -18,8 +18,8 @@ from migration.errors import (
 from migration.server.engine.backends import Backends
 from migration.server.engine.frames import FRAME_BYTES
 from migration.server.engine.socket import Unauthorized
-from tests.support.enginecalls import SHORT, called, client
-from tests.support.enginekit import EMPTY, Engine, Line, running
+from tests.support.network.enginecalls import SHORT, called, client
+from tests.support.network.enginekit import EMPTY, Engine, Line, running
 
 
 @pytest.mark.parametrize("begun", [False, True])

@@ -17,11 +17,11 @@ from migration.cluster.machines import FAILURES, Machines
 from migration.cluster.messages import Endpoints
 from migration.errors import ClusterUnusable, MachineLost
 from migration.model import Counts
-from tests.conftest import Shelf
-from tests.support.inprocess import LocalWorkers
-from tests.support.librarykit import Library, Made, epub, epubs
-from tests.support.truth import look, troubles
-from tests.support.workerkit import FAST, counts_of
+from tests.support.libraries.librarykit import Library, Made, epub, epubs
+from tests.support.libraries.truth import look, troubles
+from tests.support.migration.workerkit import FAST, counts_of
+from tests.support.servers.inprocess import LocalWorkers
+from tests.support.servers.shelf import Shelf
 
 pytestmark = pytest.mark.xdist_group("dask")
 

@@ -8,8 +8,8 @@ import pytest
 import requests
 
 from dashboard.__main__ import main
-from tests.support.inprocess import Asked, call_beside, call_main, serve
-from tests.support.statekit import State, under_way
+from tests.support.migration.statekit import State, under_way
+from tests.support.servers.inprocess import Asked, call_beside, call_main, serve
 
 
 @pytest.fixture

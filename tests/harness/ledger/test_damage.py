@@ -18,8 +18,8 @@ from migration.ledger import recovery, totals
 from migration.ledger.ledger import Ledger
 from migration.state_files.names import BACKUP_NAME, LEDGER_NAME
 from migration.state_files.owner import this_process
-from tests.conftest import PROJECT, clean_environment
-from tests.support.fakes import ToldClock
+from tests.support.environment import PROJECT, clean_environment
+from tests.support.migration.fakes import ToldClock
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 LOG = logging.getLogger("test_damage")

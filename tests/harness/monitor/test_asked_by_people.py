@@ -7,8 +7,8 @@ import pytest
 from auto_monitor.cli import commands
 from auto_monitor.cli.command_handler import CommandHandler, Retries
 from auto_monitor.cli.commands import Command, CommandKind
-from tests.conftest import PROJECT
-from tests.support.harness import Harness
+from tests.support.environment import PROJECT
+from tests.support.monitor.harness import Harness
 
 
 class Asked:

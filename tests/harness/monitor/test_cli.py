@@ -13,9 +13,9 @@ from auto_monitor.cli.commands import Command, CommandKind
 from common.exit_status import ExitCode
 from migration.model import Phase
 from migration.state_files.names import LEDGER_NAME
-from tests.support.inprocess import call_main
-from tests.support.librarykit import Library, epubs
-from tests.support.statekit import State, under_way
+from tests.support.libraries.librarykit import Library, epubs
+from tests.support.migration.statekit import State, under_way
+from tests.support.servers.inprocess import call_main
 
 
 @pytest.fixture

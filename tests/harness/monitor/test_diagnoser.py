@@ -14,7 +14,7 @@ from auto_monitor.fix_applier import digest
 from auto_monitor.llm_debugger import LlmDebugger, fingerprint_of, spent
 from auto_monitor.model import Candidate, Opinion
 from migration.state_files import logs
-from tests.conftest import PROJECT
+from tests.support.environment import PROJECT
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 KEY = "sk-verysecretvalue"

@@ -12,7 +12,7 @@ from auto_monitor.fix_applier import (
     promote,
 )
 from auto_monitor.model import Candidate
-from tests.support.editkit import SCRIPT, as_strings, workshop
+from tests.support.monitor.editkit import SCRIPT, as_strings, workshop
 
 
 def test_a_candidate_that_was_changed_is_not_promoted(tmp_path: Path) -> None:

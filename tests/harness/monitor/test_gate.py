@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from auto_monitor.patch import gate, sandbox
-from tests.conftest import PROJECT
+from tests.support.environment import PROJECT
 
 EXPECTED: dict[str, Any] = json.loads(
     (PROJECT / "demo" / "expected.json").read_text("utf-8")

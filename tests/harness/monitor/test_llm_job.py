@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from auto_monitor.repair import llm_job
-from tests.support.editkit import SCRIPT, as_strings
-from tests.support.inprocess import call_main
-from tests.support.llmkit import Reply, ScriptedLlm, decision
+from tests.support.monitor.editkit import SCRIPT, as_strings
+from tests.support.monitor.llmkit import Reply, ScriptedLlm, decision
+from tests.support.servers.inprocess import call_main
 
 #: An edit that changes nothing.
 NOTHING = as_strings("        return None", "        return None")

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from bookshelf.__main__ import main
-from tests.support.inprocess import Asked, call_beside, call_main, serve
+from tests.support.servers.inprocess import Asked, call_beside, call_main, serve
 
 
 def ask(record: Path) -> Asked:

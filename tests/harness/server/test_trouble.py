@@ -8,9 +8,9 @@ import pytest
 import requests
 import websocket
 
-from tests.conftest import Shelf
-from tests.support.shelfkit import Server, client, epub
-from tests.support.workerkit import wait_for
+from tests.support.migration.workerkit import wait_for
+from tests.support.servers.shelf import Shelf
+from tests.support.servers.shelfkit import Server, client, epub
 
 
 class Scene:

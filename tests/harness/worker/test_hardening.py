@@ -8,11 +8,11 @@ from pathlib import Path
 
 from migration.ledger import totals
 from migration.model import Counts
-from tests.conftest import Shelf
-from tests.support.inprocess import LocalWorkers
-from tests.support.librarykit import Library, epubs, library_of
-from tests.support.truth import look, troubles
-from tests.support.workerkit import FAST, lines_of
+from tests.support.libraries.librarykit import Library, epubs, library_of
+from tests.support.libraries.truth import look, troubles
+from tests.support.migration.workerkit import FAST, lines_of
+from tests.support.servers.inprocess import LocalWorkers
+from tests.support.servers.shelf import Shelf
 
 
 def test_a_read_only_state_directory_is_named(tmp_path: Path, shelf: Shelf) -> None:

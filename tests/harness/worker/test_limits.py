@@ -5,9 +5,9 @@ from pathlib import Path
 
 from migration.ledger import totals
 from migration.model import Counts
-from tests.conftest import Shelf
-from tests.support.inprocess import LocalWorkers
-from tests.support.librarykit import Library, epubs
+from tests.support.libraries.librarykit import Library, epubs
+from tests.support.servers.inprocess import LocalWorkers
+from tests.support.servers.shelf import Shelf
 
 
 def test_a_limit_of_files_counts_files_not_books(

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from migration.model import Counts
-from tests.conftest import Shelf
-from tests.support.editedkit import TITLE, add_format, ebook, edit, library_of
-from tests.support.inprocess import LocalWorkers
-from tests.support.librarykit import Library, epub
-from tests.support.truth import look, troubles
-from tests.support.workerkit import FAST, counts_of
+from tests.support.libraries.editedkit import TITLE, add_format, ebook, edit, library_of
+from tests.support.libraries.librarykit import Library, epub
+from tests.support.libraries.truth import look, troubles
+from tests.support.migration.workerkit import FAST, counts_of
+from tests.support.servers.inprocess import LocalWorkers
+from tests.support.servers.shelf import Shelf
 
 QUICK = {**FAST, "RECONCILE_AFTER_SECONDS": "0.1"}
 

@@ -11,7 +11,7 @@ import pytest
 
 from migration.errors import StateUnwritable
 from migration.worker.process import stacks
-from tests.support.workerkit import wait_for
+from tests.support.migration.workerkit import wait_for
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ import pytest
 import bulk_migrate_calibre
 from migration.errors import LedgerCorrupt
 from migration.state_files.owner import WorkerLock, this_process
-from tests.conftest import PASSWORD, Shelf
-from tests.support.inprocess import LocalWorkers, call_main
-from tests.support.librarykit import Library, epubs
-from tests.support.workerkit import counts_of, lines_of
+from tests.support.environment import PASSWORD
+from tests.support.libraries.librarykit import Library, epubs
+from tests.support.migration.workerkit import counts_of, lines_of
+from tests.support.servers.inprocess import LocalWorkers, call_main
+from tests.support.servers.shelf import Shelf
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from migration.lanes.lane import Work
 from migration.model import Book, BookId
 from migration.worker.threads.uploader_pool import Hands, Stopping, UploaderPool
 from migration.worker.threads.work_queue import WorkQueue
-from tests.support.fakes import ToldClock
+from tests.support.migration.fakes import ToldClock
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
