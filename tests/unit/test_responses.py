@@ -117,3 +117,35 @@ def test_a_request_that_the_protocol_does_not_have() -> None:
         with pytest.raises(LookupError):
             route_of(method, path)
     assert route_of("GET", PATH + "?a=b") is route_of("GET", "/api/ebooks/77")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "refusals"),
+    [
+        ("POST", "/login", {400}),
+        ("GET", "/api/languages", {401}),
+        ("GET", "/api/genres", {401}),
+        ("POST", "/api/upload/check", {400, 401}),
+        ("POST", "/api/upload", {400, 401, 413}),
+        ("POST", "/api/upload-cover", {400, 401, 413}),
+        ("GET", "/api/uploads-meta/7", {401, 404}),
+        ("GET", "/api/ebooks/index/w", {401}),
+        ("GET", "/api/ebooks", {400, 401, 404}),
+        ("GET", "/api/search/w", {400, 401, 404}),
+        ("POST", "/api/ebooks", {400, 401}),
+        ("GET", "/api/ebooks/5", {401, 404}),
+        ("PATCH", "/api/ebooks/5", {400, 401, 403}),
+        ("DELETE", "/api/ebooks/5", {401, 403, 404}),
+        ("POST", "/api/ebooks/5/add-upload", {400, 401, 404}),
+        ("POST", "/api/ebooks/5/rate", {400, 401, 404}),
+        ("DELETE", "/api/sources/9", {401, 403, 404}),
+    ],
+)
+def test_which_statuses_are_the_servers_own(
+    method: str, path: str, refusals: set[int]
+) -> None:
+    """By route; every other one is no answer. Two requests are sent once only."""
+    route = route_of(method, path)
+    assert route.refusals == refusals
+    once = ("/api/ebooks", "/api/ebooks/5/add-upload")
+    assert route.once is (method == "POST" and path in once)

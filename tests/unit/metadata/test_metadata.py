@@ -547,3 +547,32 @@ def test_the_budget_of_a_path(more: int, long: bool) -> None:
     series = "S" * (PATH_BUDGET - 3 * 23 + more)
     made = metadata(Book(BookId(1), "t", tuple(names), series=series, series_index=1))
     assert too_long_for_paths(made) is long
+
+
+def test_a_working_title_has_80_characters_at_most() -> None:
+    """Its mark is whole, whatever the title."""
+    found = working_title("x" * 300, UUID, 17)
+    assert (len(found), found.endswith("x ~1a2b3c4d-17")) == (80, True)
+
+
+@pytest.mark.parametrize(
+    ("index", "sent"),
+    [
+        (2.0**31 - 1, 2**31 - 1),
+        (2.0**31, None),
+        (-(2.0**31) + 1, -(2**31) + 1),
+        (-(2.0**31), None),
+    ],
+)
+def test_the_largest_series_index(index: float, sent: int | None) -> None:
+    """What a server's column holds."""
+    made = metadata(Book(BookId(1), "t", series="S", series_index=index))
+    assert made.series_index == sent
+    assert ("series index" in made.not_carried) is (sent is None)
+
+
+@pytest.mark.parametrize(("length", "cut"), [(256, False), (257, True)])
+def test_a_title_is_cut_beyond_what_the_server_holds(length: int, cut: bool) -> None:
+    """And only then kept as a whole."""
+    made = metadata(Book(BookId(1), "t" * length))
+    assert (len(made.title), "title" in made.not_carried) == (256, cut)

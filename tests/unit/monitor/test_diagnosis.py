@@ -239,3 +239,10 @@ def test_the_bounds_of_a_setting_are_allowed(name: str, number: int) -> None:
     changes = {name: number}
     found = parse(decision("config_fix", config_changes=changes))
     assert found.config_changes == changes
+
+
+def test_bare_json_is_a_reply() -> None:
+    """Without a fence, from the first character on."""
+    bare = '{"root_cause": "it hangs", "fix_type": "restart", "confidence": 1}'
+    assert parse(bare) == parse(f"I think: {bare} .")
+    assert parse(bare).root_cause == "it hangs"
