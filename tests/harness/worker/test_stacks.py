@@ -43,7 +43,7 @@ def test_every_thread_is_written_with_its_place(ask: Callable[[], str]) -> None:
     def waiting_here() -> None:
         may_go.wait(30)
 
-    thread = threading.Thread(target=waiting_here, name="uploader-1")
+    thread = threading.Thread(target=waiting_here, name="waits here")
     thread.start()
     try:
         first, second = ask(), ask()
@@ -53,7 +53,7 @@ def test_every_thread_is_written_with_its_place(ask: Callable[[], str]) -> None:
     for text in (first, second):
         blocks = re.split(r"^Thread ", text, flags=re.MULTILINE)[1:]
         of = {block.split(" (most", 1)[0]: block for block in blocks}
-        assert "in waiting_here" in of["uploader-1"]
+        assert "in waiting_here" in of["waits here"]
         assert blocks[-1].startswith("MainThread (most recent call first):\n")
         assert "in test_every_thread_is_written_with_its_place" in of["MainThread"]
         assert "_write_when_asked" not in of
