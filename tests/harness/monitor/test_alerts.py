@@ -1,4 +1,4 @@
-"""Alerts against a webhook on loopback."""
+"""WebhookAlerts against a webhook on loopback."""
 
 import json
 import logging
@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from auto_monitor.act.alerts import Alerts
+from auto_monitor.act.alerts import WebhookAlerts
 from auto_monitor.record.action_log import ActionLog
 
 
@@ -48,10 +48,10 @@ def webhook() -> Iterator[Webhook]:
     made.stop()
 
 
-def alerts(url: str) -> Alerts:
-    """Alerts for a webhook; the log is the test's."""
+def alerts(url: str) -> WebhookAlerts:
+    """WebhookAlerts for a webhook; the log is the test's."""
     log = logging.getLogger("alerts")
-    return Alerts(url, ActionLog(log, log, dry_run=False))
+    return WebhookAlerts(url, ActionLog(log, log, dry_run=False))
 
 
 def test_what_is_wrong_reaches_webhook_and_log(

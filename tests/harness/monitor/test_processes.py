@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from auto_monitor.processes import (
-    Command,
+    WorkerCommand,
     Workers,
     argument,
     handles,
@@ -39,11 +39,13 @@ def test_an_option_of_a_command_line(option: str, value: str | None) -> None:
     assert argument(LINE, option) == value
 
 
-def command(folder: Path, **environment: str) -> Command:
+def command(folder: Path, **environment: str) -> WorkerCommand:
     """Workers of a script that sleeps."""
     script = folder / "worker.py"
     script.write_text("import time\ntime.sleep(60)\n")
-    return Command(script, folder / "library", "http://s", folder, folder, environment)
+    return WorkerCommand(
+        script, folder / "library", "http://s", folder, folder, environment
+    )
 
 
 def test_the_arguments_of_a_worker(tmp_path: Path) -> None:

@@ -247,7 +247,7 @@ WORDS = [
 @pytest.mark.parametrize(("reply", "words"), WORDS, ids=range(len(WORDS)))
 def test_the_reason_is_said_word_for_word(reply: str, words: str) -> None:
     """The LLM is told it, and so is a person."""
-    with pytest.raises(Unreadable) as refused:
+    with pytest.raises(UnreadableReply) as refused:
         parse(reply)
     assert str(refused.value) == words
 

@@ -433,14 +433,15 @@ def test_one_that_found_no_server_has_shown_nothing() -> None:
         ((0, 0), 5, None),
         ((0,), 1, None),
         ((), 2, None),
-        ((0, 0.999), 2, 1),
+        ((0, 0.999), 2, 2),
         ((0, 1.0), 2, None),
     ],
 )
 def test_a_failure_is_correlated_within_one_window(
     ages: tuple[float, ...], wanted: int, lead: int | None
 ) -> None:
-    """At least two, and at least half of the wanted; ages are in windows."""
+    """At least two, and at least half of the wanted; the one that hangs longest
+    leads. Ages are in windows."""
     suspected = {
         number: NOW - POLICY.window * windows for number, windows in enumerate(ages, 1)
     }
