@@ -90,13 +90,14 @@ def test_a_worker_that_repeats_everything_at_once_makes_no_ebook_twice(
     are lost all the time."""
     script = (PROJECT / "bulk_migrate_calibre.py").read_text("utf-8")
     rule = (
-        "isinstance(error, Transient) and not isinstance(error, ResponseLost | "
-        "LedgerBusy) and not error.retry_after"
+        "            isinstance(error, Transient)\n"
+        "            and not isinstance(error, ResponseLost | LedgerBusy)\n"
+        "            and not error.retry_after\n"
     )
     assert script.count(rule) == 1
     workers.script = tmp_path / "bulk_migrate_calibre.py"
     workers.script.write_text(
-        script.replace(rule, "isinstance(error, Transient)"), "utf-8"
+        script.replace(rule, "            isinstance(error, Transient)\n"), "utf-8"
     )
     library = Library(tmp_path / "library")
     books = epubs(range(8))
