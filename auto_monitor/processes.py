@@ -20,7 +20,7 @@ from auto_monitor.model import Identity
 from common.clock import birth_of, utc_now
 from common.settings.setting import settings_of
 from common.settings.worker import WorkerSettings
-from migration.worker import stacks
+from migration.worker.process import stacks
 
 #: Recorded and measured start times may differ by rounding and by a clock that was set,
 #: seconds.

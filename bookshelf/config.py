@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class ServerConfig:
     """`port` 0 picks a free one.
 
     `delay_seconds`, `task_seconds`, `permissive`, `rated_index_fails` and `trouble` are
@@ -27,10 +27,33 @@ class Config:
     trouble: Path | None = None
 
 
-def read_config(argv: Sequence[str] | None = None) -> Config:
+def read_config(argv: Sequence[str] | None = None) -> ServerConfig:
     """The options of the command line and the environment. Exits with 2 on wrong
     usage."""
     env = os.environ
+    parser = build_parser(env)
+    given = parser.parse_args(argv)
+    if given.data_dir is None:
+        parser.error("no data directory given: use --data-dir DIR")
+    if not 0 <= given.port <= 65535:
+        parser.error(f"--port {given.port} is not between 0 and 65535")
+    return ServerConfig(
+        data_dir=Path(given.data_dir),
+        host=given.host,
+        port=given.port,
+        username=env.get("MBS2_USERNAME") or "admin",
+        password=env.get("MBS2_PASSWORD", ""),
+        permissive=given.permissive,
+        delay_seconds=max(0, given.delay_ms) / 1000,
+        task_seconds=max(0, given.task_ms) / 1000,
+        task_slots=max(1, given.task_slots),
+        rated_index_fails=given.rated_index_fails,
+        trouble=given.trouble,
+    )
+
+
+def build_parser(env: Mapping[str, str]) -> argparse.ArgumentParser:
+    """The options, with the values of the environment as their defaults."""
     parser = argparse.ArgumentParser(
         prog="python -m bookshelf",
         description="A small bookshelf server that speaks MyBookshelf2's protocol, "
@@ -62,24 +85,7 @@ def read_config(argv: Sequence[str] | None = None) -> Config:
         help="port to listen on, 0 for any free one [default: 6006; environment: BOOKSHELF_PORT]",
     )
     _add_test_options(parser, env)
-    given = parser.parse_args(argv)
-    if given.data_dir is None:
-        parser.error("no data directory given: use --data-dir DIR")
-    if not 0 <= given.port <= 65535:
-        parser.error(f"--port {given.port} is not between 0 and 65535")
-    return Config(
-        data_dir=Path(given.data_dir),
-        host=given.host,
-        port=given.port,
-        username=env.get("MBS2_USERNAME") or "admin",
-        password=env.get("MBS2_PASSWORD", ""),
-        permissive=given.permissive,
-        delay_seconds=max(0, given.delay_ms) / 1000,
-        task_seconds=max(0, given.task_ms) / 1000,
-        task_slots=max(1, given.task_slots),
-        rated_index_fails=given.rated_index_fails,
-        trouble=given.trouble,
-    )
+    return parser
 
 
 def _add_test_options(parser: argparse.ArgumentParser, env: Mapping[str, str]) -> None:

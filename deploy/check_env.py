@@ -7,11 +7,10 @@ secrets are the server's business."""
 import argparse
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from common.settings.load import texts_of
+from deploy import PROJECT
 
-PROJECT = Path(__file__).resolve().parent.parent
 _HOW = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
 #: By profile: the variable, and what it is.
 NEEDED: dict[str, dict[str, str]] = {

@@ -1,12 +1,12 @@
 """Answers that are none, on a few routes; the whole table is `python -m
-benchmarks.answers`."""
+benchmarks.faults.answers`."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from migration.server import responses
+from migration.server.http import responses
 from tests.conftest import Shelf, end, start_shelf
 from tests.support.answercells import (
     KINDS,

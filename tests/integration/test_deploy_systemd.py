@@ -342,10 +342,10 @@ START_AND_STOP = """
 import sys
 from pathlib import Path
 from contextlib import ExitStack
-from deploy import embedded, processes, stop
+from deploy.host import embedded, processes
 folder = Path(sys.argv[1])
 embedded.embedded_server(folder, {}, ExitStack())
-print(stop.stop([processes.server(folder)[0]]))
+print(processes.stop([processes.server(folder)[0]]))
 """
 
 

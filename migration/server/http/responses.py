@@ -1,0 +1,475 @@
+"""What counts as an answer of MyBookshelf2: status, content type and shape, route by
+route. Pure.
+
+Between the worker and the server stand proxies, portals and gateways, and behind the
+server a database; each of them answers too. What is not the protocol's own answer says
+nothing: neither "done" nor "not there" nor "refused". `ROUTES` is the protocol; whoever
+adds a request adds its row.
+
+Errors of the server come with HTTP 200 and a key `error`, or with a status: "resource"
+routes then answer JSON, "plain" ones a small HTML page."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+from common.json_value import Json
+from common.sanitize import for_log
+from migration.server.http.shapes import (
+    CREATED,
+    EBOOK,
+    INDEX,
+    LIST,
+    RATED,
+    SOURCE,
+    TOKEN,
+    UPLOAD,
+    UPLOADED,
+    VERDICT,
+    Shape,
+    vocabulary,
+)
+
+#: The longest wait a `Retry-After` may ask for, seconds.
+LONGEST_WAIT = 900.0
+#: Bytes of an answer that are read; the longest of the protocol, a page of ebooks, has
+#: some 100 KB.
+LARGEST = 4 * 1024 * 1024
+#: How deep an answer may be nested; those of the protocol are 5 deep.
+DEEPEST = 32
+_HIGHEST = 2**63
+
+_DENIED, _GONE = "Access denied", "The requested URL was not found on the server"
+#: What looks like a token: of the server's kind, or anything long that no sentence has.
+_TOKEN = re.compile(r"[\w+/=-]+\.[\w+/=-]{8,}\.[\w+/=-]+|[\w+/=-]{40,}")
+_PAGE = re.compile(
+    r"\s*<!doctype html[^>]*>\s*(?:<html "
+    r"lang=en>\s*)?<title>\s*(\d{3})[^<]*</title>\s*<h1>[^<]*</h1>"
+    r"\s*<p>(.*)</p>\s*(?:</html>)?\s*",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RawResponse:
+    """A response as it was received. Names of `headers` are in lower case; `defect`
+    says why `body` is not whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    defect: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The content type without its parameters."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer of the protocol. `body` is its JSON, or None when it is a page; `text`
+    that page's cleaned sentence."""
+
+    status: int
+    body: Json
+    text: str = ""
+
+    def mapping(self) -> dict[str, Json]:
+        """The body when it is a JSON object, else {}."""
+        return self.body if isinstance(self.body, dict) else {}
+
+    @property
+    def error(self) -> str:
+        """The server's `error` with its details (application errors come with HTTP
+        200), or ""."""
+        body = self.mapping()
+        if "error" not in body:
+            return ""
+        details = body.get("error_details")
+        text = (
+            str(body["error"])
+            if details is None
+            else f"{body['error']}: {json.dumps(details, ensure_ascii=False)}"
+        )
+        return for_log(text)
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidResponse:
+    """What came says nothing. `reason` completes "… answered with"; `retry_after` is
+    seconds, 0 when nobody asked.
+
+    `over`: it is the server's own word all the same, so the request is not running any
+    more."""
+
+    reason: str
+    retry_after: float = 0.0
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One request of the protocol.
+
+    `shape` tells what a good answer lacks; `errors` are the beginnings of the errors
+    that are about what was sent; `refusals` the statuses by which the server itself
+    says no; `once`: it must not be repeated before it is known what became of it."""
+
+    method: str
+    path: re.Pattern[str]
+    shape: Shape
+    plain: bool
+    refusals: frozenset[int]
+    errors: tuple[str, ...] = ()
+    once: bool = False
+
+    def ids(self, path: str) -> tuple[int, ...]:
+        """The numbers in a path of this route."""
+        found = self.path.fullmatch(path.partition("?")[0])
+        return tuple(int(part) for part in found.groups()) if found else ()
+
+
+_ON_FILES = ("file too big", "unsupported file type", "file already exists", "no file")
+_ON_COVERS = ("invalid file type", "file too big", "no file")
+_ON_EBOOKS = (
+    "invalid data",
+    "version_id missing",
+    "stalled record",
+    "value must be list",
+)
+
+
+def _route(
+    method: str,
+    path: str,
+    shape: Shape,
+    kind: str,
+    *refusals: int,
+    errors: tuple[str, ...] = (),
+    once: bool = False,
+) -> Route:
+    pattern = re.compile(path.replace("<id>", r"(\d+)").replace("<text>", ".+"))
+    return Route(method, pattern, shape, kind == "P", frozenset(refusals), errors, once)
+
+
+#: Every request the worker sends. R: errors with a status are JSON; P: they are pages.
+ROUTES = (
+    _route("POST", "/login", TOKEN, "P", 400, errors=("invalid login",)),
+    _route("GET", "/api/languages", vocabulary("code"), "R", 401),
+    _route("GET", "/api/genres", vocabulary("name"), "R", 401),
+    _route("POST", "/api/upload/check", VERDICT, "P", 400, 401, errors=_ON_FILES),
+    _route("POST", "/api/upload", UPLOADED, "P", 400, 401, 413, errors=_ON_FILES),
+    _route(
+        "POST", "/api/upload-cover", UPLOADED, "P", 400, 401, 413, errors=_ON_COVERS
+    ),
+    _route("GET", "/api/uploads-meta/<id>", UPLOAD, "R", 401, 404),
+    _route("GET", "/api/ebooks/index/<text>", INDEX, "P", 401),
+    _route("GET", "/api/ebooks", LIST, "R", 400, 401, 404),
+    _route("GET", "/api/search/<text>", LIST, "R", 400, 401, 404),
+    _route("POST", "/api/ebooks", CREATED, "R", 400, 401, errors=_ON_EBOOKS, once=True),
+    _route("GET", "/api/ebooks/<id>", EBOOK, "R", 401, 404),
+    _route("PATCH", "/api/ebooks/<id>", CREATED, "R", 400, 401, 403, errors=_ON_EBOOKS),
+    _route("DELETE", "/api/ebooks/<id>", CREATED, "R", 401, 403, 404),
+    _route(
+        "POST",
+        "/api/ebooks/<id>/add-upload",
+        SOURCE,
+        "P",
+        400,
+        401,
+        404,
+        errors=("file already",),
+        once=True,
+    ),
+    _route("POST", "/api/ebooks/<id>/rate", RATED, "P", 400, 401, 404),
+    _route("DELETE", "/api/sources/<id>", CREATED, "R", 401, 403, 404),
+)
+
+
+def route_of(method: str, path: str) -> Route:
+    """The route of a request. Raises LookupError for one that the protocol does not
+    have."""
+    bare = path.partition("?")[0]
+    for route in ROUTES:
+        if route.method == method and route.path.fullmatch(bare):
+            return route
+    raise LookupError(
+        f"{method} {bare} is no request of the protocol; enter it in "
+        "migration/server/http/responses.py"
+    )
+
+
+def assess(
+    route: Route, path: str, raw: RawResponse, now: datetime
+) -> Response | InvalidResponse:
+    """Is it the answer of the protocol to a request of this route? `now` is aware, for
+    a date in `Retry-After`."""
+    verdict = _assessed(route, path, raw)
+    if isinstance(verdict, Response):
+        return verdict
+    wait = retry_after(raw.headers, now)
+    return InvalidResponse(verdict.reason, wait, verdict.over) if wait else verdict
+
+
+def _assessed(route: Route, path: str, raw: RawResponse) -> Response | InvalidResponse:
+    status = raw.status
+    if raw.defect:
+        return InvalidResponse(raw.defect)
+    if 300 <= status < 400:
+        return InvalidResponse(_redirect(raw.headers.get("location", "")))
+    if status == 200:
+        return _yes_or_error(route, path, raw)
+    own = _own_words(route, raw)
+    if status in route.refusals and own is not None:
+        return own
+    page = f" {text}" if (text := _sentence(raw)) else ""
+    return InvalidResponse(
+        f"HTTP {status}{page}", over=status == 500 and own is not None
+    )
+
+
+def _yes_or_error(
+    route: Route, path: str, raw: RawResponse
+) -> Response | InvalidResponse:
+    if raw.kind != "application/json":
+        shown = for_log(raw.kind, 60) or "no content type"
+        return InvalidResponse(
+            f"{shown} instead of JSON: {_sentence(raw) or 'nothing'}"
+        )
+    try:
+        body = parsed(raw.body)
+    except ValueError as error:
+        return InvalidResponse(f"JSON that cannot be read: {for_log(str(error), 120)}")
+    response = Response(200, body)
+    if isinstance(body, dict) and "error" in body:
+        if refuses(route, body["error"], body.get("error_details")):
+            return response
+        return InvalidResponse(f"trouble of its own: {response.error}", over=True)
+    lack = route.shape(body, route.ids(path))
+    return InvalidResponse(f"JSON of another kind: {lack}") if lack else response
+
+
+# -- refusal or trouble ----------------------------------------------------------------
+
+#: Database errors that are about the values that were sent: names of PostgreSQL's and
+#: Python's classes.
+_ABOUT_VALUES = frozenset(
+    {
+        "IntegrityError",
+        "DataError",
+        "ValueError",
+        "NotNullViolation",
+        "UniqueViolation",
+        "ForeignKeyViolation",
+        "CheckViolation",
+        "StringDataRightTruncation",
+        "NumericValueOutOfRange",
+        "InvalidTextRepresentation",
+        "CharacterNotInRepertoire",
+        "UntranslatableCharacter",
+        "DatetimeFieldOverflow",
+        "InvalidDatetimeFormat",
+    }
+)
+_AUTOFLUSH = re.compile(r"\A\s*\(raised as a result of [^)]*\)")
+_CLASS = re.compile(r"\s*\((?:\w+\.)*(\w+)\)")
+#: The same without a class: what the message begins with.
+_VALUE = re.compile(
+    r"null value in column|duplicate key value violates|value too long|a string "
+    r"literal cannot contain nul"
+    r"|(?:insert or update|update or delete) on table .* violates|new row for relation .* violates"
+    r"|(?:bigint|integer|smallint|numeric field|value) .*out of range|invalid "
+    r"(?:input syntax|byte sequence)"
+    r"|(?:unique|not null|foreign key|check) constraint failed",
+    re.IGNORECASE,
+)
+
+
+def refuses(route: Route, error: Json, details: Json) -> bool:
+    """Is this `error` the server's no to what was sent? Everything else tells of
+    trouble of its own."""
+    if not isinstance(error, str):
+        return False
+    if error.casefold().startswith("database error"):
+        return isinstance(details, str) and _about_values(details)
+    return error.casefold().startswith(route.errors) if route.errors else False
+
+
+def _about_values(details: str) -> bool:
+    """By the class or the beginning alone: what follows quotes the statement, titles
+    and all."""
+    said = _AUTOFLUSH.sub("", details, count=1)
+    found = _CLASS.match(said)
+    return found[1] in _ABOUT_VALUES if found else bool(_VALUE.match(said.lstrip()))
+
+
+# -- the server's own words ------------------------------------------------------------
+
+
+def _own_words(route: Route, raw: RawResponse) -> Response | None:
+    """The answer when a status other than 200 comes from the server itself, as far as
+    that can be told."""
+    status = raw.status
+    if status == 413 and status in route.refusals:
+        # Whoever sets the limit, the server or its proxy: a file of this size does not
+        # get through.
+        return Response(status, None, _sentence(raw))
+    if "www-authenticate" in raw.headers:
+        # The server never sends it; a proxy that wants a login of its own does.
+        return None
+    if raw.kind != "application/json":
+        return _own_page(raw) if route.plain else None
+    try:
+        body = parsed(raw.body)
+    except ValueError:
+        return None
+    message = body.get("message") if isinstance(body, dict) else None
+    return (
+        Response(status, body, for_log(message))
+        if isinstance(message, str) and _fits(status, message)
+        else None
+    )
+
+
+def _own_page(raw: RawResponse) -> Response | None:
+    page = _PAGE.fullmatch(raw.body.decode("utf-8", "replace"))
+    if raw.kind != "text/html" or page is None or int(page[1]) != raw.status:
+        return None
+    # Of a missing upload the page says no more than any other; only its form tells
+    # whose it is.
+    if raw.status == 401 and _DENIED not in page[2]:
+        return None
+    return Response(raw.status, None, _sentence(raw))
+
+
+def _fits(status: int, message: str) -> bool:
+    """Gateways answer JSON with a `message` too; the server's own sentences for these
+    statuses are known."""
+    begins = {401: _DENIED, 403: _DENIED, 404: _GONE}.get(status, "")
+    return message.startswith(begins)
+
+
+def _sentence(raw: RawResponse) -> str:
+    """What a page or a body says, cleaned and short. JSON is never quoted: it may be a
+    login's, with its token."""
+    text = raw.body[:65536].decode("utf-8", "replace")
+    if text.lstrip()[:1] in tuple('{["'):
+        return "JSON"
+    for begin, end in (("<p>", "</p>"), ("<title>", "</title>")):
+        start, stop = text.rfind(begin), text.rfind(end)
+        if 0 <= start < stop:
+            return for_log(
+                _TOKEN.sub(
+                    "…", re.sub(r"<[^>]*>", " ", text[start + len(begin) : stop])
+                ),
+                200,
+            )
+    return for_log(_TOKEN.sub("…", text), 200)
+
+
+def _redirect(location: str) -> str:
+    """Where it leads, without what a login or a query may hold."""
+    try:
+        parts = urlsplit(location)
+        host = parts.netloc.rpartition("@")[2]
+        target = for_log(
+            f"{parts.scheme}://{host}{parts.path}" if host else parts.path, 200
+        )
+    except ValueError:
+        target = ""
+    return (
+        f"a redirect to {target or 'nowhere'}; a proxy or a portal stands before the "
+        "server, or --server "
+        "should name another address"
+    )
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float:
+    """Seconds to leave the server alone, from `Retry-After` as a number or a date, at
+    most `LONGEST_WAIT`; else 0."""
+    value = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]+", value):
+        return min(float(value[:12]), LONGEST_WAIT)
+    until, sent = _date(value), _date(headers.get("date", ""))
+    # By the sender's own clock where it says what that shows: ours may be an hour off.
+    seconds = (until - (sent or now)).total_seconds() if until is not None else 0.0
+    return min(max(seconds, 0.0), LONGEST_WAIT)
+
+
+def _date(value: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+# -- JSON from strangers ---------------------------------------------------------------
+
+
+def parsed(body: bytes) -> Json:
+    """The JSON of an answer. Raises ValueError when it is none, or nothing that can be
+    worked with safely.
+
+    Bounded: depth (`DEEPEST`), whole numbers (64 bits, as the server's), finite
+    fractions, no lone surrogates, no key twice in one object."""
+    try:
+        value: Json = json.loads(
+            body.decode("utf-8"),
+            parse_int=_whole,
+            parse_float=_finite,
+            parse_constant=_no_number,
+            object_pairs_hook=_said_once,
+        )
+        if _too_deep(value):
+            raise ValueError(f"it is nested more than {DEEPEST} deep")
+        if b"\\u" in body:
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError(f"it is nested more than {DEEPEST} deep") from None
+    return value
+
+
+def _said_once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is in it twice")
+    return found
+
+
+def _whole(digits: str) -> int:
+    number = int(digits) if len(digits) <= 20 else _HIGHEST
+    if not -_HIGHEST <= number < _HIGHEST:
+        raise ValueError(f"{digits[:20]}… is too large a number")
+    return number
+
+
+def _finite(digits: str) -> float:
+    number = float(digits) if len(digits) <= 400 else math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{digits[:20]} is too large a number")
+    return number
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number")
+
+
+def _too_deep(value: Json) -> bool:
+    level: list[Json] = [value]
+    for _ in range(DEEPEST):
+        level = [
+            child
+            for item in level
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return False
+    return any(isinstance(item, dict | list) for item in level)

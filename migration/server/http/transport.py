@@ -1,0 +1,290 @@
+"""HTTP to the server: one session per thread, bounds on every answer, failures as our
+errors.
+
+What counts as an answer is decided by `answers`; everything else is an error here.
+"""
+
+import http.client
+import select
+import threading
+import uuid
+from collections.abc import Iterator
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.utils import get_environ_proxies
+
+from common.clock import utc_now
+from common.json_value import Json
+from common.resources import raise_if_exhausted
+from common.sanitize import for_log
+from common.settings.worker import Waits
+from migration.errors import (
+    ResponseLost,
+    ServerFault,
+    ServerUnreachable,
+    Transient,
+    WrongServerUrl,
+)
+from migration.server.http import responses
+from migration.server.http.deadline import PunctualAdapter, PunctualResponse
+from migration.server.http.responses import (
+    InvalidResponse,
+    RawResponse,
+    Response,
+    Route,
+)
+
+#: Seconds to wait for a connection.
+CONNECT_SECONDS = 5.0
+#: Seconds within which a server that ends a connection after its answer has ended it.
+CLOSE_SECONDS = 0.3
+#: An upload's answer has so many times as long, from the end of the body on: the server
+#: hashes and stores all of it.
+UPLOAD_TIMES = 10
+#: Bytes of an answer read at a time.
+_BLOCK = 64 * 1024
+
+Body = dict[str, Json] | None
+
+
+class HttpTransport:
+    """Sends requests below one base URL. Thread-safe: each thread has its own session
+    and connection."""
+
+    def __init__(
+        self, base_url: str, answer_seconds: float = Waits.answer_seconds
+    ) -> None:
+        """Within `answer_seconds` an answer must be whole. Raises Misconfigured when
+        the URL is not http(s)."""
+        if not base_url.startswith(("http://", "https://")):
+            raise WrongServerUrl(
+                f"{base_url!r} is not a server URL; give one such as http://127.0.0.1:6006"
+            )
+        self.base_url = base_url.rstrip("/")
+        self._proxies = get_environ_proxies(self.base_url)
+        self._answer_seconds = answer_seconds
+        self._local = threading.local()
+        self._closes_silently = False
+
+    def learn_manners(self) -> None:
+        """Finds out whether the server closes connections without saying so, as uwsgi's
+        http-socket does.
+
+        A request on such a connection may be lost on the way, and one that must not be
+        repeated would have to be reconciled each time; then every request gets a
+        connection of its own."""
+        if not self._proxies:
+            self._closes_silently = closes_silently(self.base_url)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Body = None,
+        upload: tuple[IO[bytes] | Any, str] | None = None,
+        token: str = "",
+    ) -> Response:
+        """One request and its answer. `upload` is a readable body with its content
+        type.
+
+        Raises ServerUnreachable when it certainly did not act or may be repeated,
+        ServerFault when what came is no answer, AnswerLost instead of both when a
+        request of a route that must not be repeated may have been carried out. Each
+        carries the server's `Retry-After`. OutOfResources."""
+        route = responses.route_of(method, path)
+        what = f"{method} {self.base_url}{path}"
+        headers = {"Accept-Encoding": "identity", "Cache-Control": "no-cache"} | (
+            {"Authorization": f"Bearer {token}"} if token else {}
+        )
+        data: Any = None
+        if upload is not None:
+            data, headers["Content-Type"] = upload
+        try:
+            raw = self._exchange(
+                method,
+                _never_asked(path) if method == "GET" else path,
+                headers,
+                body,
+                data,
+            )
+        except (
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            OSError,
+        ) as error:
+            raise _failure(error, what, route) from error
+        verdict = responses.assess(route, path, raw, utc_now())
+        if isinstance(verdict, InvalidResponse):
+            raise _fault(verdict, what, route)
+        return verdict
+
+    def close(self) -> None:
+        """Closes the calling thread's connection."""
+        session = getattr(self._local, "session", None)
+        if session is not None:
+            session.close()
+            self._local.session = None
+
+    def _exchange(
+        self, method: str, path: str, headers: dict[str, str], body: Body, data: Any
+    ) -> RawResponse:
+        if self._closes_silently:
+            headers["Connection"] = "close"
+        read_seconds = self._answer_seconds * (1 if data is None else UPLOAD_TIMES)
+        try:
+            with self._session().request(
+                method,
+                self.base_url + path,
+                json=body,
+                data=data,
+                headers=headers,
+                timeout=(CONNECT_SECONDS, read_seconds),
+                allow_redirects=False,
+                stream=True,
+            ) as raw:
+                names = {name.lower(): value for name, value in raw.headers.items()}
+                return _whole(
+                    raw.status_code, names, raw.raw.stream(_BLOCK, decode_content=False)
+                )
+        finally:
+            if self._closes_silently:
+                # The answer may come before the end of its connection does: it must not
+                # be taken for the next request.
+                self.close()
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = requests.Session()
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, PunctualAdapter())
+            # Proxies of the environment were looked up once; doing it again for every
+            # request costs more than sending.
+            session.trust_env = False
+            session.proxies.update(self._proxies)
+            self._local.session = session
+        return session
+
+
+def _never_asked(path: str) -> str:
+    """The path with a word that no cache has seen; many heed no `Cache-Control`, and
+    the server ignores the word.
+
+    What is asked decides whether an ebook is made, deleted or done, so an answer of
+    before says nothing."""
+    return f"{path}{'&' if '?' in path else '?'}_={uuid.uuid4().hex}"
+
+
+def closes_silently(base_url: str) -> bool:
+    """Does the server end a connection after an answer that does not say so? False when
+    that cannot be told.
+
+    What is no answer of the server, such as a portal's page, tells nothing about it.
+    """
+    parts = urlsplit(base_url)
+    kind = (
+        http.client.HTTPSConnection
+        if parts.scheme == "https"
+        else http.client.HTTPConnection
+    )
+    connection = kind(parts.hostname or "", parts.port, timeout=CONNECT_SECONDS)
+    connection.response_class = PunctualResponse
+    path = "/api/languages"
+    try:
+        connection.request(
+            "GET", parts.path + path, headers={"Accept-Encoding": "identity"}
+        )
+        response = connection.getresponse()
+        names = {name.lower(): value for name, value in response.getheaders()}
+        raw = _whole(response.status, names, iter(lambda: response.read(_BLOCK), b""))
+        verdict = responses.assess(
+            responses.route_of("GET", path), path, raw, utc_now()
+        )
+        if (
+            isinstance(verdict, InvalidResponse)
+            or response.will_close
+            or connection.sock is None
+        ):
+            return False
+        return bool(select.select([connection.sock], [], [], CLOSE_SECONDS)[0])
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _whole(
+    status: int, headers: dict[str, str], blocks: Iterator[bytes]
+) -> RawResponse:
+    """The body with its head, as far as it is worth reading: no more than
+    `responses.LARGEST` bytes are kept."""
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        return RawResponse(
+            status,
+            headers,
+            b"",
+            f"HTTP {status}, compressed ({for_log(encoding, 40)}) without being asked",
+        )
+    body = bytearray()
+    for block in blocks:
+        body += block
+        if len(body) > responses.LARGEST:
+            return RawResponse(
+                status,
+                headers,
+                b"",
+                f"HTTP {status} and more than {responses.LARGEST} bytes",
+            )
+    return RawResponse(status, headers, bytes(body))
+
+
+def _fault(verdict: InvalidResponse, what: str, route: Route) -> Transient:
+    message = f"{for_log(what, 200)} answered with {verdict.reason}"
+    if not route.once:
+        return ServerFault(message, retry_after=verdict.retry_after)
+    return ResponseLost(
+        message, still_running=not verdict.over, retry_after=verdict.retry_after
+    )
+
+
+def _failure(error: Exception, what: str, route: Route) -> Transient:
+    # A process that cannot open a connection must not take that for an outage and wait.
+    raise_if_exhausted(error)
+    message = f"{for_log(what, 200)}: {_cause(error)}"
+    if route.once and not (
+        isinstance(error, requests.ConnectTimeout) or _never_connected(error)
+    ):
+        return ResponseLost(message)
+    return ServerUnreachable(message)
+
+
+def _never_connected(error: Exception) -> bool:
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(
+        reason,
+        urllib3.exceptions.NewConnectionError | urllib3.exceptions.NameResolutionError,
+    )
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(
+        error, requests.Timeout | urllib3.exceptions.TimeoutError | TimeoutError
+    ):
+        return "no answer in time"
+    text = str(error)
+    for sign, meaning in (
+        ("Connection refused", "connection refused"),
+        ("Connection reset", "connection reset"),
+        ("Broken pipe", "connection closed while sending"),
+        ("closed connection without response", "connection closed without an answer"),
+        ("IncompleteRead", "connection closed in the middle of an answer"),
+        ("resolve", "host name not found"),
+    ):
+        if sign in text:
+            return meaning
+    return for_log(text, 200)
