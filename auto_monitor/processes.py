@@ -125,7 +125,7 @@ def _signal(process: psutil.Process, number: signal.Signals, *, group: bool) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class WorkerCommand:
     """How workers are run: the script (which a promoted fix replaces), and what all of
     them are told.
 
@@ -203,7 +203,7 @@ class Command:
 class Workers:
     """The worker processes of one state directory."""
 
-    def __init__(self, command: Command, *, grace_seconds: float) -> None:
+    def __init__(self, command: WorkerCommand, *, grace_seconds: float) -> None:
         self.command = command
         self._grace = grace_seconds
         self._children: dict[Identity, subprocess.Popen[bytes]] = {}
@@ -312,6 +312,7 @@ class Workers:
             return False
         end(process, self._grace)
         self._note_end(identity, process)
+        self.reap()
         return True
 
     def _note_end(self, identity: Identity | None, process: psutil.Process) -> None:
@@ -321,7 +322,6 @@ class Workers:
         if identity is not None and identity in self._children and code is not None:
             self._children.pop(identity).returncode = int(code)
             self._exits[identity] = int(code)
-        self.reap()
 
     def stop_all(self, identities: Mapping[int, Identity | None]) -> None:
         """Ends these workers side by side."""
@@ -340,6 +340,8 @@ class Workers:
             thread.join()
         for process, known in found.items():
             self._note_end(known, process)
+        # Only now: of a child that psutil has waited for `poll` would say 0.
+        self.reap()
 
     def take_stack(
         self, identity: Identity | None, worker_id: int, seconds: float

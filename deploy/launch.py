@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from auto_monitor.config import Misconfigured
-from auto_monitor.processes import Command, Workers
+from auto_monitor.processes import WorkerCommand, Workers
 from common import state_dir
 from common.clock import utc_now
 from common.errors import told
@@ -157,7 +157,7 @@ def _start_workers(job: Job, console: Console, undo: ExitStack) -> int:
         for key, value in environment_of(job).items()
         if key not in os.environ or key in job.login
     }
-    command = Command(
+    command = WorkerCommand(
         SCRIPT,
         job.library,
         job.server,

@@ -71,7 +71,7 @@ def read_job(
     return job, _mode(given)
 
 
-class _Server(NamedTuple):
+class _ChosenServer(NamedTuple):
     """Where it is, what is needed to log in, and the file that has that, if it is
     ours."""
 
@@ -130,7 +130,7 @@ def _server(
     chosen: Chosen,
     environment: Mapping[str, str],
     undo: ExitStack,
-) -> _Server:
+) -> _ChosenServer:
     """The one that was named, or else an embedded one, which is started."""
     user = ("MBS2_USERNAME", "MBS2_PASSWORD")
     ours = (*user, "MBS2_WS_URL", "MBS2_DB_URI") if values.server else user
@@ -138,8 +138,8 @@ def _server(
     if values.server:
         # As its ledger spells it, which knows no other spelling.
         url = (chosen.place and chosen.place.server_url) or values.server
-        return _Server(url, login, None)
-    return _Server(*embedded_server(chosen.state_dir / "bookshelf", login, undo))
+        return _ChosenServer(url, login, None)
+    return _ChosenServer(*embedded_server(chosen.state_dir / "bookshelf", login, undo))
 
 
 def _mode(given: argparse.Namespace) -> Mode:

@@ -1,0 +1,116 @@
+"""Settings as a user meets them: a wrong one in each program, and what the monitor
+hands to workers."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from auto_monitor.processes import FOR_WORKERS, WorkerCommand
+from common.settings.load import sources
+from common.settings.setting import settings_of
+from common.settings.worker import WorkerSettings
+from tests.support.environment import PROJECT, clean_environment
+
+pytestmark = pytest.mark.integration
+
+LIBRARY = str(PROJECT / "demo" / "library")
+WORKER = ["bulk_migrate_calibre.py", LIBRARY, "--dry-run"]
+MONITOR = ["auto_monitor/monitor.py", "--library", LIBRARY, "--once", "--dry-run"]
+START = ["-m", "deploy.launch", "--library", LIBRARY]
+DASHBOARD = ["-m", "dashboard", "--link"]
+
+#: program, variable, text, what is allowed
+WRONG = [
+    *[
+        (WORKER, name, text, "is not a ")
+        for name in (
+            "MAX_CONTENT_LENGTH",
+            "RETRY_FIRST_SECONDS",
+            "RECONCILE_AFTER_SECONDS",
+            "PROBE_SECONDS",
+            "START_SECONDS",
+            "ASK_FIRST_BYTES",
+            "TASK_SECONDS",
+            "LIBRARY_BUSY_SECONDS",
+        )
+        for text in ("x", "nan")
+    ],
+    (MONITOR, "COOLDOWN_SECONDS", "-1", "is not a number from 0 to 86400 (seconds)"),
+    (MONITOR, "LOG_FORMAT", "xml", "is not text or json"),
+    (DASHBOARD, "DASHBOARD_PORT", "99999", "is not a whole number from 0 to 65535"),
+    (START, "TARGET_WORKER_COUNT", "9", "is not a whole number from 1 to 8"),
+    (
+        START,
+        "STUCK_THRESHOLD_SECONDS",
+        "soon",
+        "is not a number from 0.1 to 86400 (seconds)",
+    ),
+]
+
+
+def run(
+    arguments: list[str], folder: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """One of our programs from its start to its end."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=clean_environment(STATE_DIR=str(folder), **environment),
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("arguments", "name", "text", "allowed"), WRONG)
+def test_a_wrong_value_is_one_line_and_exit_2(
+    arguments: list[str], name: str, text: str, allowed: str, tmp_path: Path
+) -> None:
+    """Never a traceback, and never the status that means that some files failed."""
+    done = run(arguments, tmp_path, **{name: text})
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"{name}='{text}' {allowed}")
+    assert line.endswith("; it comes from the environment [wrong-setting]")
+
+
+def test_a_wrong_option_is_one_line_that_names_it(tmp_path: Path) -> None:
+    """Of the worker and of the monitor."""
+    for arguments, option in (
+        (WORKER, "--parallel-uploads"),
+        (MONITOR, "--check-interval"),
+        (MONITOR, "--threshold"),
+    ):
+        done = run([*arguments, option, "many"], tmp_path)
+        [line] = done.stderr.splitlines()
+        assert (done.returncode, f"; it comes from option {option}" in line) == (
+            2,
+            True,
+        ), line
+
+
+def test_the_monitor_hands_every_setting_of_a_worker_on(tmp_path: Path) -> None:
+    """From .env and from the environment; what is told on the command line is not told
+    twice."""
+    names = [one.variable for one in settings_of(WorkerSettings)]
+    (tmp_path / ".env").write_text(
+        "".join(f"{name}=from-the-file\n" for name in names), "utf-8"
+    )
+    found = sources(tmp_path, {"TASK_SECONDS": "5"}).texts()
+    command = WorkerCommand(
+        PROJECT / "bulk_migrate_calibre.py",
+        tmp_path,
+        "http://x",
+        tmp_path,
+        PROJECT,
+        found,
+    )
+    told = command.surroundings()
+    assert set(names) - FOR_WORKERS == {"CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID"}
+    assert told["TASK_SECONDS"] == "5"
+    assert {
+        name for name in names if told.get(name) == "from-the-file"
+    } == FOR_WORKERS - {"TASK_SECONDS"}
