@@ -30,6 +30,7 @@ SUBCOMMANDS = {
     "monitor": ("run the monitor by hand", _MONITOR),
     "server": ("run the embedded server", _module("bookshelf")),
     "dashboard": ("run the dashboard", _module("dashboard")),
+    "explain": ("say what the code of an error means", _module("common.errors")),
 }
 
 

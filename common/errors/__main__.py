@@ -32,6 +32,8 @@ def main() -> int:
             )
         sys.stdout.write(explained(entry))
         return 0
+    if not PAGE.parent.is_dir():
+        parser.error("name a code; the page is written in a checkout only")
     text = page(catalogue.sections())
     if PAGE.exists() and PAGE.read_text("utf-8") == text:
         return 0

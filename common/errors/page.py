@@ -12,12 +12,13 @@ _HEAD = """\
 Written from `common/errors/texts/` by `python -m common.errors`; do not edit.
 
 """
-_CODES = """
+_CODES = """\
 ## By code and exit status
 
 A sentence that a program ends with, on the terminal or in its log, has its code in
-brackets: `… [server-never-answered]`. Look for the code here, or let it be explained where
-you are: `python -m common.errors server-never-answered`.
+brackets: `… [server-never-answered]`. Look for the code here, or let it be explained
+where you are: `.venv/bin/python -m common.errors server-never-answered`, or
+`calibre-to-mbs2 explain server-never-answered` when the package is installed.
 
 """
 
@@ -25,10 +26,10 @@ you are: `python -m common.errors server-never-answered`.
 def page(sections: Sequence[Section]) -> str:
     """The whole page; the first section is what stands before everything else."""
     first, *rest = sections
-    return _HEAD + "\n".join(
-        [first.intro, "", *_notices(first), _CODES + _by_exit_status(rest)]
-        + [line for section in rest for line in _section(section)]
-    )
+    lines = [first.intro, "", *_notices(first), _CODES + _by_exit_status(rest), ""]
+    for section in rest:
+        lines += _section(section)
+    return _HEAD + "\n".join(lines).strip() + "\n"
 
 
 def explained(entry: Entry) -> str:
@@ -46,23 +47,24 @@ def explained(entry: Entry) -> str:
 
 
 def _by_exit_status(sections: Iterable[Section]) -> str:
-    """Which codes belong to a status."""
-    by_status: dict[tuple[int, ...], list[str]] = {}
+    """Which codes belong to a status; those of a program that goes on, by section."""
+    found: dict[tuple[tuple[int, ...], str], list[str]] = {}
     for section in sections:
         for entry in section.entries:
+            where = "" if entry.exits else section.title
             link = f"[`{entry.code}`](#{entry.code})"
-            by_status.setdefault(entry.exits, []).append(link)
+            found.setdefault((entry.exits, where), []).append(link)
+    known = sorted((key, codes) for key, codes in found.items() if key[0])
+    others = [(key, codes) for key, codes in found.items() if not key[0]]
     rows = [
-        (", ".join(map(str, exits)) or "none: the program goes on", ", ".join(codes))
-        for exits, codes in sorted(
-            by_status.items(), key=lambda item: item[0] or (999,)
-        )
+        (", ".join(map(str, exits)) or f"none ({where})", ", ".join(codes))
+        for (exits, where), codes in known + others
     ]
     return "\n".join(_table(("exit status", "codes"), rows))
 
 
 def _section(section: Section) -> Iterator[str]:
-    yield from ("", f"{'#' * section.level} {section.title}", "")
+    yield from (f"{'#' * section.level} {section.title}", "")
     if section.intro:
         yield from (section.intro, "")
     for entry in section.entries:
@@ -72,13 +74,13 @@ def _section(section: Section) -> Iterator[str]:
             yield from (f"{'#' * (section.level + 1)} Without a code", "")
         yield from _notices(section)
     if section.outro:
-        yield section.outro
+        yield from (section.outro, "")
 
 
 def _entry(entry: Entry, level: int) -> Iterator[str]:
     facts = [
         *([f"Exit status {_exits(entry)}."] if entry.exits else []),
-        *([f"Reason in the ledger: `{entry.reason}`."] if entry.reason else []),
+        *([f"Its reason: `{entry.reason}`."] if entry.reason else []),
         *([f"Tried again by itself: {entry.again}."] if entry.again else []),
     ]
     yield from (f"{'#' * level} {entry.code}", "")

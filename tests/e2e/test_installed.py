@@ -42,6 +42,7 @@ PRIVATE = (
 )
 SHIPPED = (*(f"{name}/" for name in PACKAGES), "settings.py", "bulk_migrate_calibre.py")
 DATA = (
+    "common/errors/texts/",
     "bookshelf/web/static/",
     "bookshelf/web/templates/",
     "dashboard/web/static/",
@@ -148,6 +149,16 @@ def test_the_wheel_holds_what_the_programs_read_and_nothing_private(
 def is_read(name: str) -> bool:
     """Is it data of a program, not a document or a part of a deployment?"""
     return name.startswith(DATA) and not name.endswith("README.md")
+
+
+def test_a_code_is_explained(installed: Installed, tmp_path: Path) -> None:
+    """There is no docs/errors.md to look into, and none to write."""
+    done = installed.run("explain", "[ledger-damaged]", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("ledger-damaged: The ledger is damaged or gone.")
+    without = installed.run("explain", cwd=tmp_path)
+    assert (without.returncode, without.stdout) == (2, "")
+    assert "name a code" in without.stderr
 
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)
