@@ -28,7 +28,7 @@ from auto_monitor.ports import (
 from auto_monitor.processes import WorkerCommand, Workers
 from auto_monitor.record import assembly as recording
 from auto_monitor.record.action_log import ActionLog
-from auto_monitor.record.assembly import Recorded
+from auto_monitor.record.assembly import MonitorFiles
 from auto_monitor.record.history import Cases
 from auto_monitor.record.memory import Memory
 from auto_monitor.repair import assembly as repairing
@@ -50,7 +50,7 @@ class World:
     clock: Clock
     wall: Clock
     observed: Observed
-    recorded: Recorded
+    recorded: MonitorFiles
     acted_on: ActedOn
     diagnoser: Diagnoser | None = None
 

@@ -23,7 +23,7 @@ def age(since: datetime, now: datetime) -> timedelta:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ProcessIdentity:
     """One process: a pid alone names nobody, because pids are recycled.
 
     `birth` is what setting the clock does not move (`clock.birth_of`); "" when whoever
@@ -153,7 +153,7 @@ class WorkerRecord:
 
     worker_id: int
     wanted: bool = True
-    identity: Identity | None = None
+    identity: ProcessIdentity | None = None
     exit_code: int | None = None
     suspect_since: datetime | None = None
     paused_by_hand: bool = False
@@ -361,7 +361,7 @@ class HistoryEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class WorkerStanding:
     """Where a worker stands, as its entries in the history say (`decide.healing`).
 
     `attempts` are those since the last one that helped; `paused`: they were used up.
@@ -381,6 +381,6 @@ class Standing:
         return None if self.entry is None else self.entry.case
 
 
-def rests(record: WorkerRecord, standing: Standing) -> bool:
+def rests(record: WorkerRecord, standing: WorkerStanding) -> bool:
     """Is the worker paused: by a person, or because its attempts were used up?"""
     return record.paused_by_hand or standing.paused

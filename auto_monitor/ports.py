@@ -11,9 +11,9 @@ from auto_monitor.model import (
     Assessment,
     Candidate,
     HistoryEntry,
-    Identity,
     MonitorState,
     Opinion,
+    ProcessIdentity,
     WorkerRecord,
     WorkerSnapshot,
 )
@@ -55,23 +55,23 @@ class Processes(Protocol):
         parallel_uploads: int | None = None,
         batch_size: int | None = None,
         retry_failed: bool = False,
-    ) -> Identity:
+    ) -> ProcessIdentity:
         """Starts worker N, by default on the script in place. Raises OSError."""
         ...
 
-    def lives(self, identity: Identity | None, worker_id: int) -> bool:
+    def lives(self, identity: ProcessIdentity | None, worker_id: int) -> bool:
         """Does worker N live, provably as this process?"""
         ...
 
-    def runs(self, identity: Identity | None, worker_id: int, name: str) -> bool:
+    def runs(self, identity: ProcessIdentity | None, worker_id: int, name: str) -> bool:
         """Does worker N live and run the script of this name?"""
         ...
 
-    def stop(self, identity: Identity | None, worker_id: int) -> bool:
+    def stop(self, identity: ProcessIdentity | None, worker_id: int) -> bool:
         """Ends worker N; False when it was not there."""
         ...
 
-    def stop_all(self, identities: Mapping[int, Identity | None]) -> None:
+    def stop_all(self, identities: Mapping[int, ProcessIdentity | None]) -> None:
         """Ends these workers side by side."""
         ...
 
@@ -80,7 +80,7 @@ class Processes(Protocol):
         ...
 
     def take_stack(
-        self, identity: Identity | None, worker_id: int, seconds: float
+        self, identity: ProcessIdentity | None, worker_id: int, seconds: float
     ) -> str:
         """The Python stack of worker N's threads; "" when it does not answer in
         time."""
@@ -94,7 +94,7 @@ class Processes(Protocol):
 class Observer(Protocol):
     """What can be seen of workers from outside."""
 
-    def found_by_hand(self) -> dict[int, Identity]:
+    def found_by_hand(self) -> dict[int, ProcessIdentity]:
         """Every live worker of this state directory, whoever started it."""
         ...
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from auto_monitor.model import Identity
+from auto_monitor.model import ProcessIdentity
 from common.clock import birth_of, utc_now
 from common.settings.setting import settings_of
 from common.settings.worker import WorkerSettings
@@ -42,7 +42,7 @@ _NOT_FOR_WORKERS = (
 
 
 def running(
-    identity: Identity | None, is_ours: Callable[[list[str]], bool]
+    identity: ProcessIdentity | None, is_ours: Callable[[list[str]], bool]
 ) -> psutil.Process | None:
     """The process, when it is still this one, lives, and its arguments are those of one
     of ours."""
@@ -60,7 +60,7 @@ def running(
     )
 
 
-def _same(identity: Identity, started: datetime) -> bool:
+def _same(identity: ProcessIdentity, started: datetime) -> bool:
     """Is the process that has this pid now, and started then by the present clock, the
     one that was written down?"""
     birth = birth_of(identity.pid) if identity.birth else ""
@@ -80,10 +80,10 @@ def argument(arguments: Sequence[str], option: str) -> str | None:
     return None
 
 
-def identity_of(pid: int) -> Identity | None:
+def identity_of(pid: int) -> ProcessIdentity | None:
     """The identity of a process that runs now; None when it is gone."""
     try:
-        return Identity(
+        return ProcessIdentity(
             pid,
             datetime.fromtimestamp(psutil.Process(pid).create_time(), tz=UTC),
             birth_of(pid),
@@ -206,8 +206,8 @@ class Workers:
     def __init__(self, command: WorkerCommand, *, grace_seconds: float) -> None:
         self.command = command
         self._grace = grace_seconds
-        self._children: dict[Identity, subprocess.Popen[bytes]] = {}
-        self._exits: dict[Identity, int] = {}
+        self._children: dict[ProcessIdentity, subprocess.Popen[bytes]] = {}
+        self._exits: dict[ProcessIdentity, int] = {}
 
     def start(
         self,
@@ -217,7 +217,7 @@ class Workers:
         parallel_uploads: int | None = None,
         batch_size: int | None = None,
         retry_failed: bool = False,
-    ) -> Identity:
+    ) -> ProcessIdentity:
         """Starts worker N in a session and group of its own. Raises OSError when that
         is impossible."""
         line = self.command.line(
@@ -237,11 +237,13 @@ class Workers:
                 stderr=said,
                 start_new_session=True,
             )
-        identity = identity_of(child.pid) or Identity(child.pid, utc_now())
+        identity = identity_of(child.pid) or ProcessIdentity(child.pid, utc_now())
         self._children[identity] = child
         return identity
 
-    def find(self, identity: Identity | None, worker_id: int) -> psutil.Process | None:
+    def find(
+        self, identity: ProcessIdentity | None, worker_id: int
+    ) -> psutil.Process | None:
         """Worker N's process when it still lives and is provably that."""
         self.reap()
         if identity is not None and identity in self._children:
@@ -252,11 +254,11 @@ class Workers:
             identity, lambda arguments: self._is_worker(arguments, worker_id)
         )
 
-    def lives(self, identity: Identity | None, worker_id: int) -> bool:
+    def lives(self, identity: ProcessIdentity | None, worker_id: int) -> bool:
         """Does worker N live, provably as this process?"""
         return self.find(identity, worker_id) is not None
 
-    def runs(self, identity: Identity | None, worker_id: int, name: str) -> bool:
+    def runs(self, identity: ProcessIdentity | None, worker_id: int, name: str) -> bool:
         """Does worker N live and run the script of this name?"""
         process = self.find(identity, worker_id)
         try:
@@ -299,12 +301,12 @@ class Workers:
             self._exits[identity] = self._children.pop(identity).returncode
         return bool(ended)
 
-    def exit_code(self, identity: Identity | None) -> int | None:
+    def exit_code(self, identity: ProcessIdentity | None) -> int | None:
         """How a child of ours ended; None when it has not, or was not ours."""
         self.reap()
         return None if identity is None else self._exits.get(identity)
 
-    def stop(self, identity: Identity | None, worker_id: int) -> bool:
+    def stop(self, identity: ProcessIdentity | None, worker_id: int) -> bool:
         """Ends worker N: TERM, then KILL; False when it was not there. Nothing else is
         ever signalled."""
         process = self.find(identity, worker_id)
@@ -315,7 +317,9 @@ class Workers:
         self.reap()
         return True
 
-    def _note_end(self, identity: Identity | None, process: psutil.Process) -> None:
+    def _note_end(
+        self, identity: ProcessIdentity | None, process: psutil.Process
+    ) -> None:
         """psutil has waited for a child of ours, so its exit status is known there and
         to nobody else."""
         code = getattr(process, "returncode", None)
@@ -323,7 +327,7 @@ class Workers:
             self._children.pop(identity).returncode = int(code)
             self._exits[identity] = int(code)
 
-    def stop_all(self, identities: Mapping[int, Identity | None]) -> None:
+    def stop_all(self, identities: Mapping[int, ProcessIdentity | None]) -> None:
         """Ends these workers side by side."""
         found = {
             process: known
@@ -344,7 +348,7 @@ class Workers:
         self.reap()
 
     def take_stack(
-        self, identity: Identity | None, worker_id: int, seconds: float
+        self, identity: ProcessIdentity | None, worker_id: int, seconds: float
     ) -> str:
         """The Python stack of worker N's threads; "" when it has no handler, is frozen,
         or does not answer in time."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from auto_monitor.decide import scaling
-from auto_monitor.model import Identity, Trigger, WorkerRecord, rests
+from auto_monitor.model import ProcessIdentity, Trigger, WorkerRecord, rests
 from auto_monitor.ports import Observer, Processes, Script
 from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.history import Cases
@@ -78,7 +78,7 @@ class Supervisor:
             ):
                 self.start(number)
 
-    def start(self, number: int) -> Identity | None:
+    def start(self, number: int) -> ProcessIdentity | None:
         """Starts worker N; None when that was impossible."""
         record, standing = self._memory.record(number), self._cases.standing(number)
         try:

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
-from auto_monitor.model import Identity
+from auto_monitor.model import ProcessIdentity
 from auto_monitor.processes import identity_of, running
 from auto_monitor.record.action_log import ActionLog
 from common.errors import CodedError
@@ -115,17 +115,19 @@ def _same_file(descriptor: int, path: Path) -> bool:
         return False
 
 
-def recorded(state_dir: Path) -> Identity | None:
+def recorded(state_dir: Path) -> ProcessIdentity | None:
     """Who the pid file says the monitor is; None when it says nothing."""
     try:
         value = json.loads(pid_path(state_dir).read_bytes())
         started = datetime.fromisoformat(value["pid_started_at"])
-        return Identity(int(value["pid"]), started, str(value.get("birth") or ""))
+        return ProcessIdentity(
+            int(value["pid"]), started, str(value.get("birth") or "")
+        )
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
-def alive(state_dir: Path) -> Identity | None:
+def alive(state_dir: Path) -> ProcessIdentity | None:
     """The monitor of a state directory when it runs: pid, start time and command line
     agree with the file."""
     identity = recorded(state_dir)

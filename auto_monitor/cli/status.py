@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from auto_monitor.cli import daemon
-from auto_monitor.model import MonitorState, Standing, WorkerRecord, age, rests
+from auto_monitor.model import MonitorState, WorkerRecord, WorkerStanding, age, rests
 from auto_monitor.observe.disk import io_pressure
 from auto_monitor.record.history import history_path, standings_in
 from auto_monitor.record.json_files import converter
@@ -139,7 +139,9 @@ def collect(state_dir: Path, now: datetime) -> Status:
         disk_utilization_percent=state.disk_utilization if state else None,
         io_pressure_percent=io_pressure(),
         workers=tuple(
-            _worker(n, seen.get(n), records.get(n), standings.get(n, Standing()), now)
+            _worker(
+                n, seen.get(n), records.get(n), standings.get(n, WorkerStanding()), now
+            )
             for n in numbers
         ),
         totals=None if found is None else _pass(found),
@@ -185,7 +187,7 @@ def _worker(
     number: int,
     seen: Progress | None,
     record: WorkerRecord | None,
-    standing: Standing,
+    standing: WorkerStanding,
     now: datetime,
 ) -> WorkerStatus:
     made = WorkerStatus(number) if seen is None else _seen(seen, now)
@@ -227,7 +229,7 @@ def _seen(seen: Progress, now: datetime) -> WorkerStatus:
     )
 
 
-def _case(standing: Standing) -> str | None:
+def _case(standing: WorkerStanding) -> str | None:
     attempt = standing.entry
     if attempt is None or attempt.case is None:
         return None
@@ -279,13 +281,14 @@ def _eta(found: Totals | None, rate: float) -> float | None:
 
 
 def line(
-    state: MonitorState, standings: Mapping[int, Standing], found: Totals | None
+    state: MonitorState, standings: Mapping[int, WorkerStanding], found: Totals | None
 ) -> str:
     """The migration in one line, for the service manager; no name of a book is in
     it."""
     workers = [record for record in state.workers.values() if record.wanted]
     paused = sum(
-        rests(record, standings.get(record.worker_id, Standing())) for record in workers
+        rests(record, standings.get(record.worker_id, WorkerStanding()))
+        for record in workers
     )
     supervisor = f"{len(workers) - paused} workers" + (
         f", {paused} paused" if paused else ""

@@ -15,10 +15,10 @@ from auto_monitor.model import (
     HealingDecision,
     Health,
     HistoryEntry,
-    Standing,
     Treatment,
     WorkerRecord,
     WorkerSnapshot,
+    WorkerStanding,
     age,
     rests,
 )
@@ -114,21 +114,23 @@ Beginnings = Mapping[str, datetime]
 
 def standings(
     entries: Iterable[HistoryEntry], began: Beginnings
-) -> dict[int, Standing]:
+) -> dict[int, WorkerStanding]:
     """By worker; `entries` oldest first."""
-    found: dict[int, Standing] = {}
+    found: dict[int, WorkerStanding] = {}
     for entry in entries:
         found[entry.worker_id] = _after(
-            found.get(entry.worker_id, Standing()), entry, began.get(entry.key)
+            found.get(entry.worker_id, WorkerStanding()), entry, began.get(entry.key)
         )
     return found
 
 
-def _after(before: Standing, entry: HistoryEntry, began: datetime | None) -> Standing:
+def _after(
+    before: WorkerStanding, entry: HistoryEntry, began: datetime | None
+) -> WorkerStanding:
     """A verified attempt takes back the count, not the pause before the next one."""
     waits = entry if entry.is_open else None
     if entry.afterwards is Afterwards.RELEASED:
-        return Standing(entry=waits)
+        return WorkerStanding(entry=waits)
     changes = entry.config_changes or {}
     found = replace(
         before,
@@ -177,7 +179,7 @@ def correlated(
 def treat(
     assessment: Assessment,
     record: WorkerRecord,
-    standing: Standing,
+    standing: WorkerStanding,
     now: datetime,
     policy: HealingPolicy,
 ) -> HealingDecision:
@@ -198,7 +200,10 @@ def treat(
 
 
 def _attempt(
-    assessment: Assessment, standing: Standing, now: datetime, policy: HealingPolicy
+    assessment: Assessment,
+    standing: WorkerStanding,
+    now: datetime,
+    policy: HealingPolicy,
 ) -> HealingDecision:
     """May a worker that is to blame, or may be, be tried again now?"""
     if standing.case is not None:
@@ -231,7 +236,7 @@ def _attempt(
 def suspects(
     assessments: Collection[Assessment],
     records: Mapping[int, WorkerRecord],
-    standings: Mapping[int, Standing],
+    standings: Mapping[int, WorkerStanding],
     now: datetime,
     policy: HealingPolicy,
 ) -> dict[int, datetime]:
@@ -241,7 +246,7 @@ def suspects(
     for assessment in assessments:
         record, standing = (
             records[assessment.worker_id],
-            standings.get(assessment.worker_id, Standing()),
+            standings.get(assessment.worker_id, WorkerStanding()),
         )
         case = standing.case
         if rests(record, standing) or not record.wanted:
@@ -255,7 +260,7 @@ def suspects(
 
 def gather(
     suspected: Mapping[int, datetime],
-    standings: Mapping[int, Standing],
+    standings: Mapping[int, WorkerStanding],
     wanted: int,
     correlated: CorrelatedFailure | None,
     now: datetime,
@@ -279,13 +284,15 @@ def gather(
     return CorrelatedFailure(now, _lead(suspected, standings))
 
 
-def _lead(suspected: Mapping[int, datetime], standings: Mapping[int, Standing]) -> int:
+def _lead(
+    suspected: Mapping[int, datetime], standings: Mapping[int, WorkerStanding]
+) -> int:
     """Who is being treated already, or else has been suspect longest, so that nobody
     who joins takes the lead."""
     treated = [
         number
         for number in suspected
-        if standings.get(number, Standing()).case is not None
+        if standings.get(number, WorkerStanding()).case is not None
     ]
     return (
         min(treated)

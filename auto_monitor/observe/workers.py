@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from auto_monitor.model import Identity, InFlight, WorkerRecord, WorkerSnapshot
+from auto_monitor.model import InFlight, ProcessIdentity, WorkerRecord, WorkerSnapshot
 from auto_monitor.processes import START_TOLERANCE, Workers
 from common.clock import utc_now
 from common.sanitize import for_log
@@ -88,7 +88,7 @@ class _Memory:
     `writer` is the pid that began the present part of the log, None before a beginning
     was seen."""
 
-    identity: Identity | None
+    identity: ProcessIdentity | None
     tail: LogTail
     progress: Progress | None = None
     progress_mark: datetime | None = None
@@ -117,7 +117,7 @@ class WorkerObserver:
         self._wall = wall
         self._memories: dict[int, _Memory] = {}
 
-    def found_by_hand(self) -> dict[int, Identity]:
+    def found_by_hand(self) -> dict[int, ProcessIdentity]:
         """Every live worker that a progress file of this state directory names, whoever
         started it."""
         found = {}
@@ -125,7 +125,7 @@ class WorkerObserver:
             seen = progress.read(path)
             if seen is None:
                 continue
-            identity = Identity(
+            identity = ProcessIdentity(
                 seen.pid,
                 seen.pid_started_at,
                 progress.birth_of_writer(self._state_dir, seen),
@@ -214,7 +214,7 @@ class WorkerObserver:
                 memory.progress_seen_at, memory.beat_seen_at or now
             )
 
-    def _wrote(self, seen: Progress, identity: Identity) -> bool:
+    def _wrote(self, seen: Progress, identity: ProcessIdentity) -> bool:
         """Was this progress written by that process? Its start by the wall clock moves
         when that is set."""
         if seen.pid != identity.pid:
@@ -277,7 +277,7 @@ class WorkerObserver:
         memory.looked = True
 
 
-def _is_by(line: logs.LogLine, writer: int | None, identity: Identity) -> bool:
+def _is_by(line: logs.LogLine, writer: int | None, identity: ProcessIdentity) -> bool:
     """Did this process write the line? Without a beginning in sight: was it there by
     then, by the wall clock?"""
     return line.at >= identity.started if writer is None else writer == identity.pid

@@ -15,7 +15,7 @@ from auto_monitor.record.state_file import MonitorStateFile, state_path
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class MonitorFiles:
     """The files of the monitor."""
 
     history: ports.History
@@ -24,9 +24,9 @@ class Recorded:
     keep_sample: Callable[[Sample], None]
 
 
-def real(state_dir: Path, say: ActionLog) -> Recorded:
+def real(state_dir: Path, say: ActionLog) -> MonitorFiles:
     """Those of this state directory."""
-    return Recorded(
+    return MonitorFiles(
         history=HistoryFile(history_path(state_dir), tell=say.warning),
         state_file=MonitorStateFile(state_path(state_dir)),
         evidence=EvidenceFolder(state_dir),

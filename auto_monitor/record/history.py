@@ -16,7 +16,7 @@ from auto_monitor.model import (
     Case,
     CorrelatedFailure,
     HistoryEntry,
-    Standing,
+    WorkerStanding,
 )
 from auto_monitor.ports import History
 from auto_monitor.record import older
@@ -157,7 +157,7 @@ def to_json(entry: HistoryEntry) -> dict[str, Json]:
     return value
 
 
-def standings_in(path: Path) -> dict[int, Standing]:
+def standings_in(path: Path) -> dict[int, WorkerStanding]:
     """Where the workers stand, but for their settings, for those who only look: only
     their newest entries are read."""
     value = read_json(path)
@@ -194,7 +194,7 @@ class Cases:
         self._known: dict[str, HistoryEntry] = {}
         self._unwritten: dict[str, HistoryEntry] = {}
         self._began: dict[str, datetime] = {}
-        self._standings: dict[int, Standing] = {}
+        self._standings: dict[int, WorkerStanding] = {}
 
     # -- a new monitor -----------------------------------------------------------------
 
@@ -232,11 +232,11 @@ class Cases:
 
     # -- questions ---------------------------------------------------------------------
 
-    def standing(self, worker_id: int) -> Standing:
+    def standing(self, worker_id: int) -> WorkerStanding:
         """Where worker N stands."""
-        return self._standings.get(worker_id, Standing())
+        return self._standings.get(worker_id, WorkerStanding())
 
-    def standings(self) -> dict[int, Standing]:
+    def standings(self) -> dict[int, WorkerStanding]:
         """Where every worker stands that was ever treated."""
         return dict(self._standings)
 

@@ -18,8 +18,8 @@ from auto_monitor.model import (
     CaseStage,
     HistoryEntry,
     InFlight,
-    Standing,
     Trigger,
+    WorkerStanding,
 )
 from common.codec import read_as
 from common.json_value import Json
@@ -158,7 +158,7 @@ def _settle(
     """Makes worker N stand where the state says it stands."""
     theirs = [entry for entry in entries.values() if entry.worker_id == number]
     newest = theirs[-1] if theirs else None
-    wanted = Standing(
+    wanted = WorkerStanding(
         attempts=_counted(worker.attempts, newest),
         paused=worker.paused and not worker.by_hand,
         parallel_uploads=worker.parallel_uploads,
@@ -184,7 +184,9 @@ def _settle(
         entries[entry.key] = entry
 
 
-def _changed(newest: HistoryEntry, found: Standing, wanted: Standing) -> HistoryEntry:
+def _changed(
+    newest: HistoryEntry, found: WorkerStanding, wanted: WorkerStanding
+) -> HistoryEntry:
     """The newest entry of a worker that stands elsewhere."""
     changes = _settings(wanted)
     if newest.is_open or found.attempts == wanted.attempts:
@@ -196,13 +198,13 @@ def _changed(newest: HistoryEntry, found: Standing, wanted: Standing) -> History
     return replace(newest, afterwards=Afterwards.RELEASED)
 
 
-def _stands(entries: Sequence[HistoryEntry]) -> Standing:
+def _stands(entries: Sequence[HistoryEntry]) -> WorkerStanding:
     """Where the worker of these entries stands, whenever they were made."""
     found = standings(entries, {})
-    return replace(next(iter(found.values()), Standing()), entry=None)
+    return replace(next(iter(found.values()), WorkerStanding()), entry=None)
 
 
-def _settings(standing: Standing) -> dict[str, Json]:
+def _settings(standing: WorkerStanding) -> dict[str, Json]:
     values: dict[str, Json] = {
         "parallel_uploads": standing.parallel_uploads,
         "batch_size": standing.batch_size,

@@ -31,7 +31,7 @@ from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.history import Cases
 from auto_monitor.record.memory import Memory
 from auto_monitor.repair import case as machine
-from auto_monitor.repair.case import Conclusion, GoOn
+from auto_monitor.repair.case import CaseOutcome, GoOn
 from auto_monitor.repair.code_fixes import CodeFixes
 from auto_monitor.repair.consultation import Consultation
 from auto_monitor.repair.remedy import Remedies
@@ -147,9 +147,9 @@ class Attempts:
         )
         move, why = machine.after_restart(entry, pass_id, runs_candidate=runs)
         if move is GoOn.CLOSE and entry.case is None:
-            self.cases.record(machine.closed(entry, Conclusion(False, why)))
+            self.cases.record(machine.closed(entry, CaseOutcome(False, why)))
         elif move is GoOn.CLOSE:
-            self._close(entry, Conclusion(False, why))
+            self._close(entry, CaseOutcome(False, why))
         elif candidate is not None:
             self.code_fixes.reserve(entry)
         if move is GoOn.START:
@@ -186,7 +186,7 @@ class Attempts:
         its own."""
         entry = self.cases.of(number)
         if entry is not None:
-            self._close(entry, Conclusion(verified, reason))
+            self._close(entry, CaseOutcome(verified, reason))
 
     def _signs(
         self,
@@ -223,7 +223,7 @@ class Attempts:
         except UNREADABLE:
             return False
 
-    def _close(self, entry: HistoryEntry, conclusion: Conclusion) -> None:
+    def _close(self, entry: HistoryEntry, conclusion: CaseOutcome) -> None:
         """In the history first: what it says is the verdict, for the worker and for
         those that wait for it."""
         if self.action_log.dry_run:
@@ -320,7 +320,7 @@ class Attempts:
         """Ends the worker and starts it, on its candidate where there is one."""
         self.supervisor.kill(entry.worker_id)
         if self.supervisor.start(entry.worker_id) is None:
-            self._close(entry, Conclusion(False, "the worker could not be started"))
+            self._close(entry, CaseOutcome(False, "the worker could not be started"))
             return
         # What is to be verified begins now: ending the old process took its time.
         self.cases.record(machine.started(entry, self.clock()))

@@ -34,7 +34,7 @@ _FRAME = re.compile(r'File "(?:[^"]*/)?([^"/]+)", line \d+ in (\w+)')
 
 
 @dataclass(frozen=True, slots=True)
-class Conclusion:
+class CaseOutcome:
     """A verdict: it helped, it did not, or (None) nobody can tell; `propose`: its
     change is left to a person."""
 
@@ -106,7 +106,7 @@ def promoting(entry: HistoryEntry) -> HistoryEntry:
     return replace(entry, case=replace(_case(entry), stage=CaseStage.PROMOTING))
 
 
-def closed(entry: HistoryEntry, conclusion: Conclusion) -> HistoryEntry:
+def closed(entry: HistoryEntry, conclusion: CaseOutcome) -> HistoryEntry:
     """The verdict. A candidate that did not help is taken back."""
     taken_back = (
         entry.case is not None
@@ -127,11 +127,11 @@ def closed(entry: HistoryEntry, conclusion: Conclusion) -> HistoryEntry:
 
 def after_look(
     entry: HistoryEntry, signs: Signs, now: datetime, policy: HealingPolicy
-) -> Conclusion | None:
+) -> CaseOutcome | None:
     """The verdict that a look allows; None while it is too early."""
     case = _case(entry)
     if case.stage is CaseStage.PROMOTING:
-        return Conclusion(True, "it was being put in place when the monitor ended")
+        return CaseOutcome(True, "it was being put in place when the monitor ended")
     if case.candidate is not None:
         verdict = _on_trial(case, signs, now, policy)
         if verdict is not None:
@@ -140,9 +140,9 @@ def after_look(
     if helped is None:
         return None
     if signs.health is Health.FINISHED:
-        return Conclusion(helped, "the worker has done its part")
+        return CaseOutcome(helped, "the worker has done its part")
     settled = "" if signs.settled else "not "
-    return Conclusion(
+    return CaseOutcome(
         helped,
         f"{case.in_flight} is {settled}settled, the worker is {signs.health.value}",
     )
@@ -150,7 +150,7 @@ def after_look(
 
 def _on_trial(
     case: Case, signs: Signs, now: datetime, policy: HealingPolicy
-) -> Conclusion | None:
+) -> CaseOutcome | None:
     """What only a candidate can come to: it skips books, or nobody can tell any
     more."""
     due = (
@@ -158,9 +158,9 @@ def _on_trial(
         or age(case.acted_at, now) >= policy.verification
     )
     if signs.settled and due and not signs.arrived:
-        return Conclusion(False, f"{case.in_flight} is settled, but did not arrive")
+        return CaseOutcome(False, f"{case.in_flight} is settled, but did not arrive")
     if signs.health is Health.FINISHED:
-        return Conclusion(
+        return CaseOutcome(
             None, "inconclusive: the worker has done its part meanwhile", propose=True
         )
     return None

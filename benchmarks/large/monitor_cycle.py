@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from auto_monitor.decide.detection import DetectionPolicy, assess
-from auto_monitor.model import Identity, MonitorState, WorkerRecord
+from auto_monitor.model import MonitorState, ProcessIdentity, WorkerRecord
 from auto_monitor.observe.workers import WorkerObserver
 from auto_monitor.record.state_file import MonitorStateFile
 from migration.model import BookId, Counts, Current, FileId, Phase, Progress
@@ -40,7 +40,7 @@ def main() -> int:
 def measure(folder: Path) -> int:
     """Writes logs of 1 GB, then looks at the workers as the monitor does."""
     records = {
-        n: WorkerRecord(n, identity=Identity(1000 + n, START))
+        n: WorkerRecord(n, identity=ProcessIdentity(1000 + n, START))
         for n in range(1, WORKERS + 1)
     }
     for number in records:

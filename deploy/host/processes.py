@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from auto_monitor.cli import daemon
-from auto_monitor.model import Identity
+from auto_monitor.model import ProcessIdentity
 from auto_monitor.processes import end, running
 from auto_monitor.record.state_file import MonitorStateFile, state_path
 from migration.state_files import progress
@@ -27,7 +27,7 @@ class Recorded:
     hold."""
 
     what: str
-    identity: Identity
+    identity: ProcessIdentity
     sign: str
 
     @property
@@ -130,7 +130,9 @@ def _recorded(what: str, record: dict[str, object], sign: str) -> Recorded | Non
     try:
         started = datetime.fromisoformat(str(record["pid_started_at"]))
         birth = str(record.get("birth") or "")
-        return Recorded(what, Identity(int(str(record["pid"])), started, birth), sign)
+        return Recorded(
+            what, ProcessIdentity(int(str(record["pid"])), started, birth), sign
+        )
     except (KeyError, ValueError):
         return None
 

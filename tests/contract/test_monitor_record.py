@@ -15,9 +15,9 @@ from auto_monitor.model import (
     CaseStage,
     CodeChanges,
     HistoryEntry,
-    Identity,
     InFlight,
     MonitorState,
+    ProcessIdentity,
     WorkerRecord,
 )
 from auto_monitor.ports import UNWRITABLE, History, StateFile
@@ -124,7 +124,9 @@ STATE = MonitorState(
     pass_opened_at=NOW,
     correlated_since=NOW,
     workers={
-        2: WorkerRecord(2, identity=Identity(5, NOW, "birth"), suspect_since=NOW),
+        2: WorkerRecord(
+            2, identity=ProcessIdentity(5, NOW, "birth"), suspect_since=NOW
+        ),
         3: WorkerRecord(3, wanted=False, exit_code=-9, paused_by_hand=True),
     },
 )

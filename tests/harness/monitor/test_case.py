@@ -15,7 +15,7 @@ from auto_monitor.model import (
     InFlight,
 )
 from auto_monitor.repair.case import (
-    Conclusion,
+    CaseOutcome,
     GoOn,
     after_look,
     after_restart,
@@ -56,13 +56,13 @@ def test_the_steps_forward() -> None:
         (TRIAL, True, False),
         (TRIAL, None, True),
     ):
-        outcome = Conclusion(verified, "why")
+        outcome = CaseOutcome(verified, "why")
         ended = replace(
             entry, verified=verified, reason="why", rolled_back=taken_back, case=None
         )
         assert closed(entry, outcome) == ended
     with pytest.raises(AssertionError):
-        promoting(closed(ENTRY, Conclusion(True, "why")))
+        promoting(closed(ENTRY, CaseOutcome(True, "why")))
 
 
 def signs(
@@ -83,7 +83,7 @@ LOOKS = [
         ENTRY,
         signs(settled=True),
         2,
-        Conclusion(True, "books 1-9 is settled, the worker is working"),
+        CaseOutcome(True, "books 1-9 is settled, the worker is working"),
     ),
     ("still moving", ENTRY, signs(moving=True), 19, None),
     (
@@ -91,21 +91,21 @@ LOOKS = [
         ENTRY,
         signs(),
         2,
-        Conclusion(False, "books 1-9 is not settled, the worker is working"),
+        CaseOutcome(False, "books 1-9 is not settled, the worker is working"),
     ),
     (
         "died",
         ENTRY,
         signs(health=Health.STOPPED),
         0,
-        Conclusion(False, "books 1-9 is not settled, the worker is stopped"),
+        CaseOutcome(False, "books 1-9 is not settled, the worker is stopped"),
     ),
     (
         "finished",
         ENTRY,
         signs(health=Health.FINISHED),
         0,
-        Conclusion(True, "the worker has done its part"),
+        CaseOutcome(True, "the worker has done its part"),
     ),
     ("a trial, too early", TRIAL, signs(settled=True, arrived=False), 1, None),
     (
@@ -113,21 +113,21 @@ LOOKS = [
         TRIAL,
         signs(settled=True, arrived=False),
         2,
-        Conclusion(False, "books 1-9 is settled, but did not arrive"),
+        CaseOutcome(False, "books 1-9 is settled, but did not arrive"),
     ),
     (
         "a trial that helped",
         TRIAL,
         signs(settled=True),
         2,
-        Conclusion(True, "books 1-9 is settled, the worker is working"),
+        CaseOutcome(True, "books 1-9 is settled, the worker is working"),
     ),
     (
         "a trial, finished",
         TRIAL,
         signs(settled=True, health=Health.FINISHED),
         0,
-        Conclusion(
+        CaseOutcome(
             None, "inconclusive: the worker has done its part meanwhile", propose=True
         ),
     ),
@@ -136,14 +136,14 @@ LOOKS = [
         TRIAL,
         signs(settled=True, arrived=False, health=Health.FINISHED),
         0,
-        Conclusion(False, "books 1-9 is settled, but did not arrive"),
+        CaseOutcome(False, "books 1-9 is settled, but did not arrive"),
     ),
     (
         "being promoted",
         PROMOTING,
         signs(health=Health.STUCK),
         0,
-        Conclusion(True, "it was being put in place when the monitor ended"),
+        CaseOutcome(True, "it was being put in place when the monitor ended"),
     ),
 ]
 
@@ -154,7 +154,7 @@ LOOKS = [
     ids=[r[0] for r in LOOKS],
 )
 def test_what_a_look_says(
-    entry: HistoryEntry, seen: Signs, minutes: float, outcome: Conclusion | None
+    entry: HistoryEntry, seen: Signs, minutes: float, outcome: CaseOutcome | None
 ) -> None:
     """Row by row."""
     assert after_look(entry, seen, NOW + minutes * MINUTE, POLICY) == outcome

@@ -21,8 +21,8 @@ from auto_monitor.model import (
     HistoryEntry,
     InFlight,
     MonitorState,
-    Standing,
     WorkerRecord,
+    WorkerStanding,
 )
 from auto_monitor.record import action_log
 from auto_monitor.record.history import HistoryFile, history_path
@@ -188,7 +188,7 @@ def test_an_upgrade_in_mid_run_loses_nothing(tmp_path: Path) -> None:
         config_changes={"batch_size": 50},
         afterwards=Afterwards.PAUSED,
     )
-    stands = Standing(1, NOW, paused=True, batch_size=50, entry=entry)
+    stands = WorkerStanding(1, NOW, paused=True, batch_size=50, entry=entry)
 
     def act(parts: MonitorParts) -> None:
         assert parts.cases.standing(1) == stands
@@ -215,34 +215,34 @@ OURS = {
 EARLIER = NOW - timedelta(minutes=3)
 PAST = (NOW - timedelta(days=2)).isoformat()
 FAILED = replace(ENTRY, fix_type="restart", verified=False, reason="x")
-STANDS: list[tuple[str, list[HistoryEntry], dict[str, object], Standing, int]] = [
-    ("as the history says", [FAILED], {}, Standing(1, NOW), 1),
+STANDS: list[tuple[str, list[HistoryEntry], dict[str, object], WorkerStanding, int]] = [
+    ("as the history says", [FAILED], {}, WorkerStanding(1, NOW), 1),
     (
         "given up",
         [FAILED],
         {"attempts": 1, "paused": True},
-        Standing(1, NOW, paused=True),
+        WorkerStanding(1, NOW, paused=True),
         1,
     ),
     (
         "paused by a person",
         [FAILED],
         {"paused": True, "by_hand": True},
-        Standing(1, NOW),
+        WorkerStanding(1, NOW),
         1,
     ),
     (
         "resumed since",
         [FAILED],
         {"attempts": 0, "last_attempt_at": None},
-        Standing(),
+        WorkerStanding(),
         1,
     ),
     (
         "the history was lost",
         [],
         {"attempts": 2, "last_attempt_at": EARLIER.isoformat(), "batch_size": 50},
-        Standing(2, EARLIER, batch_size=50),
+        WorkerStanding(2, EARLIER, batch_size=50),
         1,
     ),
     (
@@ -252,10 +252,16 @@ STANDS: list[tuple[str, list[HistoryEntry], dict[str, object], Standing, int]] =
             FAILED,
         ],
         {},
-        Standing(1, NOW),
+        WorkerStanding(1, NOW),
         2,
     ),
-    ("nothing is known", [], {"attempts": 0, "last_attempt_at": None}, Standing(), 0),
+    (
+        "nothing is known",
+        [],
+        {"attempts": 0, "last_attempt_at": None},
+        WorkerStanding(),
+        0,
+    ),
 ]
 
 
@@ -268,7 +274,7 @@ def test_where_a_worker_stood_in_the_version_before(
     tmp_path: Path,
     entries: list[HistoryEntry],
     worker: dict[str, object],
-    stands: Standing,
+    stands: WorkerStanding,
     left: int,
 ) -> None:
     """It stands there still, by the history alone; taken over once, whoever dies before

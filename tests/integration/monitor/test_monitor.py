@@ -18,7 +18,7 @@ from typing import ClassVar
 import psutil
 import pytest
 
-from auto_monitor.model import Identity
+from auto_monitor.model import ProcessIdentity
 from auto_monitor.observe.disk import devices_behind
 from auto_monitor.processes import WorkerCommand, Workers
 from auto_monitor.record.history import history_path, standings_in
@@ -379,8 +379,10 @@ def test_only_what_is_provably_ours_is_ever_signalled(
     elsewhere = sleeper("--state-dir", str(tmp_path / "other"), "--worker-id=3")
     foreign = subprocess.Popen(["sleep", "60"])
 
-    def identity(process: "subprocess.Popen[bytes]", shift: float = 0) -> Identity:
-        return Identity(
+    def identity(
+        process: "subprocess.Popen[bytes]", shift: float = 0
+    ) -> ProcessIdentity:
+        return ProcessIdentity(
             process.pid,
             datetime.fromtimestamp(
                 psutil.Process(process.pid).create_time() + shift, tz=UTC

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from auto_monitor.model import Identity
+from auto_monitor.model import ProcessIdentity
 from auto_monitor.processes import WorkerCommand, Workers
 from tests.support.environment import PROJECT, clean_environment
 
@@ -55,11 +55,13 @@ threading.Event().wait()
 
 
 @pytest.fixture
-def hanging(tmp_path: Path) -> Iterator[Callable[[str], tuple[Workers, Identity]]]:
+def hanging(
+    tmp_path: Path,
+) -> Iterator[Callable[[str], tuple[Workers, ProcessIdentity]]]:
     """Starts such a process."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(hang: str) -> tuple[Workers, Identity]:
+    def start(hang: str) -> tuple[Workers, ProcessIdentity]:
         script = tmp_path / "bulk_migrate_calibre.py"
         script.write_text(WORKER.format(state=str(tmp_path), hang=hang), "utf-8")
         process = subprocess.Popen(
@@ -82,7 +84,7 @@ def hanging(tmp_path: Path) -> Iterator[Callable[[str], tuple[Workers, Identity]
         return Workers(
             WorkerCommand(script, tmp_path, "http://s", tmp_path, PROJECT),
             grace_seconds=1,
-        ), Identity(process.pid, born)
+        ), ProcessIdentity(process.pid, born)
 
     yield start
     for process in started:
@@ -91,7 +93,7 @@ def hanging(tmp_path: Path) -> Iterator[Callable[[str], tuple[Workers, Identity]
 
 
 def test_a_worker_survives_that_its_stack_is_taken(
-    hanging: Callable[[str], tuple[Workers, Identity]],
+    hanging: Callable[[str], tuple[Workers, ProcessIdentity]],
 ) -> None:
     """Eight threads that never rest, forty stacks: each is whole, and the process goes
     on."""
@@ -123,7 +125,9 @@ HANGS = [
 
 @pytest.mark.parametrize(("hang", "words"), HANGS, ids=["everybody waits", "in C"])
 def test_whatever_it_hangs_on(
-    hanging: Callable[[str], tuple[Workers, Identity]], hang: str, words: list[str]
+    hanging: Callable[[str], tuple[Workers, ProcessIdentity]],
+    hang: str,
+    words: list[str],
 ) -> None:
     """In a system call, for a lock, in C code: where it is can be read."""
     workers, identity = hanging(hang)

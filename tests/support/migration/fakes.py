@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from auto_monitor.model import Identity
+from auto_monitor.model import ProcessIdentity
 from auto_monitor.processes import WorkerCommand, Workers
 from common.clock import SteadyClock
 
@@ -25,7 +25,9 @@ class LivingWorkers(Workers):
             grace_seconds=1,
         )
 
-    def find(self, identity: Identity | None, worker_id: int) -> psutil.Process | None:
+    def find(
+        self, identity: ProcessIdentity | None, worker_id: int
+    ) -> psutil.Process | None:
         """This very process stands for all."""
         return psutil.Process() if identity is not None else None
 

@@ -20,17 +20,17 @@ from auto_monitor.model import (
     Assessment,
     Candidate,
     HistoryEntry,
-    Identity,
     InFlight,
     MonitorState,
     Opinion,
+    ProcessIdentity,
     WorkerRecord,
     WorkerSnapshot,
 )
 from auto_monitor.monitor import Monitor
 from auto_monitor.observe.assembly import Observed
 from auto_monitor.record.action_log import ActionLog
-from auto_monitor.record.assembly import Recorded
+from auto_monitor.record.assembly import MonitorFiles
 from auto_monitor.record.samples import Sample
 from common.files.json_files import StateUnwritable
 from migration.ledger.totals import Totals
@@ -87,7 +87,7 @@ class FakeProcesses:
     times."""
 
     clock: ToldClock
-    alive: dict[int, Identity] = field(default_factory=dict)
+    alive: dict[int, ProcessIdentity] = field(default_factory=dict)
     scripts: dict[int, str] = field(default_factory=dict)
     exits: dict[int, int] = field(default_factory=dict)
     started: list[tuple[int, str]] = field(default_factory=list)
@@ -107,7 +107,7 @@ class FakeProcesses:
         parallel_uploads: int | None = None,
         batch_size: int | None = None,
         retry_failed: bool = False,
-    ) -> Identity:
+    ) -> ProcessIdentity:
         """A new process each time."""
         if self.refuses:
             raise OSError(11, "Resource temporarily unavailable")
@@ -117,7 +117,7 @@ class FakeProcesses:
             name,
             (parallel_uploads, batch_size),
         )
-        self.alive[worker_id] = Identity(
+        self.alive[worker_id] = ProcessIdentity(
             1000 + len(self.started), self.clock(), f"birth {len(self.started)}"
         )
         self.exits.pop(worker_id, None)
@@ -126,15 +126,15 @@ class FakeProcesses:
         self.all.one()
         return self.alive[worker_id]
 
-    def lives(self, identity: Identity | None, worker_id: int) -> bool:
+    def lives(self, identity: ProcessIdentity | None, worker_id: int) -> bool:
         """By identity."""
         return identity is not None and self.alive.get(worker_id) == identity
 
-    def runs(self, identity: Identity | None, worker_id: int, name: str) -> bool:
+    def runs(self, identity: ProcessIdentity | None, worker_id: int, name: str) -> bool:
         """The script of its last start."""
         return self.lives(identity, worker_id) and self.scripts[worker_id] == name
 
-    def stop(self, identity: Identity | None, worker_id: int) -> bool:
+    def stop(self, identity: ProcessIdentity | None, worker_id: int) -> bool:
         """Gone at once."""
         if not self.lives(identity, worker_id):
             return False
@@ -148,7 +148,7 @@ class FakeProcesses:
         del self.alive[worker_id]
         self.exits[worker_id] = exit_code
 
-    def stop_all(self, identities: Mapping[int, Identity | None]) -> None:
+    def stop_all(self, identities: Mapping[int, ProcessIdentity | None]) -> None:
         """One after the other."""
         for number, identity in identities.items():
             self.stop(identity, number)
@@ -158,7 +158,7 @@ class FakeProcesses:
         return False
 
     def take_stack(
-        self, identity: Identity | None, worker_id: int, seconds: float
+        self, identity: ProcessIdentity | None, worker_id: int, seconds: float
     ) -> str:
         """The one that was set."""
         return self.stack if self.lives(identity, worker_id) else ""
@@ -180,7 +180,7 @@ class FakeObserver:
     phases: dict[int, Phase] = field(default_factory=dict)
     error_class: dict[int, str] = field(default_factory=dict)
 
-    def found_by_hand(self) -> dict[int, Identity]:
+    def found_by_hand(self) -> dict[int, ProcessIdentity]:
         """Each has written its progress."""
         return dict(self.processes.alive)
 
@@ -515,7 +515,7 @@ class Harness:
             observed=Observed(
                 self.observer, self.server, self.disk, self.disk, self.ledger
             ),
-            recorded=Recorded(
+            recorded=MonitorFiles(
                 self.history, self.state_file, self.evidence, self.samples.append
             ),
             acted_on=ActedOn(

@@ -18,8 +18,8 @@ from auto_monitor.model import (
     CodeChanges,
     HistoryEntry,
     MonitorState,
-    Standing,
     WorkerRecord,
+    WorkerStanding,
 )
 from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.history import Cases, HistoryFile, standings_in
@@ -154,7 +154,7 @@ def test_an_open_attempt_is_read_as_it_was_written(
     entry = replace(ENTRY, case=case)
     history.record(entry, NOW)
     assert history.entries() == [entry]
-    assert standings_in(history.path) == {2: Standing(attempts=1, entry=entry)}
+    assert standings_in(history.path) == {2: WorkerStanding(attempts=1, entry=entry)}
     cases = Cases(history, ActionLog(LOG, LOG, dry_run=False))
     cases.load(NOW)
     assert cases.by_worker() == {2: replace(case, acted_at=min(case.acted_at, NOW))}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auto_monitor.decide.detection import DetectionPolicy, assess
-from auto_monitor.model import Health, Identity, InFlight, WorkerRecord
+from auto_monitor.model import Health, InFlight, ProcessIdentity, WorkerRecord
 from auto_monitor.observe.workers import LOOK_BYTES, LogTail, WorkerObserver
 from migration.model import BookId, Counts, Current, FileId, LastError, Phase, Progress
 from migration.state_files import logs, progress
@@ -20,7 +20,7 @@ from tests.support.migration.fakes import LivingWorkers
 START = datetime(2026, 11, 24, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 POLICY = DetectionPolicy(5 * MINUTE, 20 * MINUTE)
-IDENTITY = Identity(4711, START)
+IDENTITY = ProcessIdentity(4711, START)
 RECORD = WorkerRecord(1, identity=IDENTITY)
 
 
@@ -139,7 +139,7 @@ def test_a_worker_that_starts_after_the_clock_was_set_is_as_healthy_as_any(
         last_progress_at=START + jump,
     )
     observer = WorkerObserver(tmp_path, LivingWorkers(tmp_path), lambda: START + jump)
-    record = replace(RECORD, identity=Identity(4711, START + jump))
+    record = replace(RECORD, identity=ProcessIdentity(4711, START + jump))
     assert assess(observer.look(record, START), START, POLICY).health is Health.WORKING
     for minute in range(1, 30):
         now = START + minute * MINUTE
@@ -246,7 +246,7 @@ def test_what_it_hung_on(written: Written) -> None:
     )
     assert observer.look(RECORD, START).in_flight == InFlight(3, (file,), (1, 9))
     assert str(InFlight(3, (file,), (1, 9))) == "file 7/PDF"
-    other = replace(RECORD, identity=Identity(4711, START + timedelta(hours=1)))
+    other = replace(RECORD, identity=ProcessIdentity(4711, START + timedelta(hours=1)))
     seen = observer.look(other, START)
     assert (seen.phase, seen.in_flight) == (None, InFlight())
 

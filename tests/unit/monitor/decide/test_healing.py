@@ -28,10 +28,10 @@ from auto_monitor.model import (
     Health,
     HistoryEntry,
     InFlight,
-    Standing,
     Treatment,
     WorkerRecord,
     WorkerSnapshot,
+    WorkerStanding,
 )
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -49,10 +49,10 @@ def case(minutes_ago: float) -> Case:
     return Case(NOW - minutes_ago * MINUTE, InFlight(1, (), (1, 9)))
 
 
-def under_way(number: int, minutes_ago: float) -> Standing:
+def under_way(number: int, minutes_ago: float) -> WorkerStanding:
     """A worker whose last attempt, made so long ago, has no verdict yet."""
     made = HistoryEntry("then", number, 1, "stuck", 6.0, "migrating", "cause")
-    return Standing(1, NOW, entry=replace(made, case=case(minutes_ago)))
+    return WorkerStanding(1, NOW, entry=replace(made, case=case(minutes_ago)))
 
 
 def step(treatment: Treatment, reason: str = "") -> HealingDecision:
@@ -61,71 +61,81 @@ def step(treatment: Treatment, reason: str = "") -> HealingDecision:
 
 
 TREATMENTS = [
-    ("healthy", FINE, Standing(), step(Treatment.NONE)),
+    ("healthy", FINE, WorkerStanding(), step(Treatment.NONE)),
     (
         "first attempt",
         STUCK,
-        Standing(),
+        WorkerStanding(),
         step(Treatment.RESTART, "no progress for 6.0 min"),
     ),
-    ("stopped", STOPPED, Standing(), step(Treatment.RESTART, "its process vanished")),
+    (
+        "stopped",
+        STOPPED,
+        WorkerStanding(),
+        step(Treatment.RESTART, "its process vanished"),
+    ),
     (
         "finished",
         replace(STOPPED, health=Health.FINISHED),
-        Standing(),
+        WorkerStanding(),
         step(Treatment.NONE),
     ),
     (
         "ended for good",
         replace(STOPPED, health=Health.ENDED),
-        Standing(),
+        WorkerStanding(),
         step(Treatment.NONE),
     ),
-    ("paused", STUCK, Standing(paused=True), step(Treatment.NONE)),
-    ("scaled down", STOPPED, Standing(), step(Treatment.NONE)),
-    ("paused by a person", STUCK, Standing(), step(Treatment.NONE)),
-    ("no server", AWAY, Standing(), step(Treatment.RESUME, "the server answers again")),
+    ("paused", STUCK, WorkerStanding(paused=True), step(Treatment.NONE)),
+    ("scaled down", STOPPED, WorkerStanding(), step(Treatment.NONE)),
+    ("paused by a person", STUCK, WorkerStanding(), step(Treatment.NONE)),
+    (
+        "no server",
+        AWAY,
+        WorkerStanding(),
+        step(Treatment.RESUME, "the server answers again"),
+    ),
     (
         "no server, again and again",
         AWAY,
-        Standing(attempts=3, last_attempt_at=NOW),
+        WorkerStanding(attempts=3, last_attempt_at=NOW),
         step(Treatment.RESUME, "the server answers again"),
     ),
     (
         "no server, after an attempt",
         AWAY,
-        Standing(),
+        WorkerStanding(),
         step(Treatment.RESUME, "the server answers again"),
     ),
-    ("no server, paused", AWAY, Standing(paused=True), step(Treatment.NONE)),
+    ("no server, paused", AWAY, WorkerStanding(paused=True), step(Treatment.NONE)),
     (
         "under way",
         STUCK,
-        Standing(),
+        WorkerStanding(),
         step(Treatment.NONE, "the last attempt is not verified yet"),
     ),
     (
         "cooling",
         STUCK,
-        Standing(attempts=1, last_attempt_at=NOW - 9.9 * MINUTE),
+        WorkerStanding(attempts=1, last_attempt_at=NOW - 9.9 * MINUTE),
         step(Treatment.HOLD, "the last attempt was a short while ago"),
     ),
     (
         "cooled",
         STUCK,
-        Standing(attempts=1, last_attempt_at=NOW - 10 * MINUTE),
+        WorkerStanding(attempts=1, last_attempt_at=NOW - 10 * MINUTE),
         step(Treatment.RESTART, "no progress for 6.0 min"),
     ),
     (
         "used up",
         STUCK,
-        Standing(attempts=3, last_attempt_at=NOW - 60 * MINUTE),
+        WorkerStanding(attempts=3, last_attempt_at=NOW - 60 * MINUTE),
         step(Treatment.PAUSE, "3 attempts did not help: no progress for 6.0 min"),
     ),
     (
         "used up, perhaps the server's fault",
         replace(STUCK, all_failing=True),
-        Standing(attempts=3, last_attempt_at=NOW - 60 * MINUTE),
+        WorkerStanding(attempts=3, last_attempt_at=NOW - 60 * MINUTE),
         step(
             Treatment.HOLD,
             "3 attempts did not help; it goes on trying: look at the server's log",
@@ -149,7 +159,7 @@ RECORDS = {
     ids=[r[0] for r in TREATMENTS],
 )
 def test_treatments(
-    name: str, verdict: Assessment, standing: Standing, result: HealingDecision
+    name: str, verdict: Assessment, standing: WorkerStanding, result: HealingDecision
 ) -> None:
     """One worker by itself."""
     record = RECORDS.get(name, RECORD)
@@ -160,7 +170,7 @@ def test_treatments(
 @given(st.timedeltas(timedelta(0), timedelta(days=400)))
 def test_a_clock_set_back_begins_no_attempt(back: timedelta) -> None:
     """The last one lies in the future then, so it has only just been made."""
-    known = Standing(attempts=1, last_attempt_at=NOW)
+    known = WorkerStanding(attempts=1, last_attempt_at=NOW)
     found = treat(STUCK, RECORD, known, NOW - back, POLICY)
     assert found.treatment is Treatment.HOLD
 
@@ -246,7 +256,7 @@ def since(*minutes: float) -> dict[int, datetime]:
 
 
 ALL = records(1, 2, 3, 4)
-NONE: dict[int, Standing] = {}
+NONE: dict[int, WorkerStanding] = {}
 TREATED = {3: under_way(3, 1)}
 CORRELATED = CorrelatedFailure(NOW, 1)
 GATHERED = [
@@ -300,7 +310,7 @@ GATHERED = [
 )
 def test_workers_that_hang_together(
     suspected: Mapping[int, datetime],
-    known: Mapping[int, Standing],
+    known: Mapping[int, WorkerStanding],
     wanted: int,
     before: CorrelatedFailure | None,
     result: CorrelatedFailure | None,
@@ -327,7 +337,7 @@ def test_suspects_are_those_that_hang_or_were_just_treated_for_it() -> None:
         replace(STUCK, worker_id=5),
         replace(STUCK, worker_id=6),
     ]
-    standings = {3: under_way(3, 1), 4: under_way(4, 9), 6: Standing(paused=True)}
+    standings = {3: under_way(3, 1), 4: under_way(4, 9), 6: WorkerStanding(paused=True)}
     assert suspects(verdicts, known, standings, NOW, POLICY) == {
         1: NOW - MINUTE,
         3: NOW - MINUTE,

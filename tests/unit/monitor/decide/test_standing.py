@@ -12,7 +12,7 @@ from auto_monitor.model import (
     CorrelatedFailure,
     HistoryEntry,
     InFlight,
-    Standing,
+    WorkerStanding,
 )
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -26,51 +26,55 @@ GIVEN = replace(FAILED, config_changes={"batch_size": 50, "unknown": "x"})
 LATER = NOW + 10 * MINUTE
 BEGAN = {FIRST.key: NOW, SECOND.key: LATER}
 ROWS = [
-    ("under way", [OPEN], Standing(1, NOW, entry=OPEN)),
-    ("failed", [FAILED], Standing(1, NOW)),
-    ("failed twice", [FAILED, SECOND], Standing(2, LATER)),
-    ("helped: only the pause before the next one is left", [HELPED], Standing(0, NOW)),
+    ("under way", [OPEN], WorkerStanding(1, NOW, entry=OPEN)),
+    ("failed", [FAILED], WorkerStanding(1, NOW)),
+    ("failed twice", [FAILED, SECOND], WorkerStanding(2, LATER)),
+    (
+        "helped: only the pause before the next one is left",
+        [HELPED],
+        WorkerStanding(0, NOW),
+    ),
     (
         "helped at the second time",
         [FAILED, replace(SECOND, verified=True)],
-        Standing(0, LATER),
+        WorkerStanding(0, LATER),
     ),
-    ("never begun", [replace(FIRST, verified=None)], Standing(1, NOW)),
+    ("never begun", [replace(FIRST, verified=None)], WorkerStanding(1, NOW)),
     (
         "given up",
         [replace(FAILED, afterwards=Afterwards.PAUSED)],
-        Standing(1, NOW, paused=True),
+        WorkerStanding(1, NOW, paused=True),
     ),
     (
         "resumed by a person",
         [replace(FAILED, afterwards=Afterwards.RESUMED)],
-        Standing(),
+        WorkerStanding(),
     ),
     (
         "resumed, and failed again",
         [replace(FAILED, afterwards=Afterwards.RESUMED), replace(SECOND, attempt=1)],
-        Standing(1, LATER),
+        WorkerStanding(1, LATER),
     ),
-    ("settings of its own", [GIVEN], Standing(1, NOW, batch_size=50)),
+    ("settings of its own", [GIVEN], WorkerStanding(1, NOW, batch_size=50)),
     (
         "settings survive a resume",
         [replace(GIVEN, afterwards=Afterwards.RESUMED)],
-        Standing(batch_size=50),
+        WorkerStanding(batch_size=50),
     ),
     (
         "two kinds of settings",
         [GIVEN, replace(SECOND, config_changes={"parallel_uploads": 1})],
-        Standing(2, LATER, parallel_uploads=1, batch_size=50),
+        WorkerStanding(2, LATER, parallel_uploads=1, batch_size=50),
     ),
     (
         "scaled down, or another pass",
         [replace(GIVEN, afterwards=Afterwards.RELEASED)],
-        Standing(),
+        WorkerStanding(),
     ),
     (
         "another pass, while it is under way",
         [replace(OPEN, afterwards=Afterwards.RELEASED)],
-        Standing(entry=replace(OPEN, afterwards=Afterwards.RELEASED)),
+        WorkerStanding(entry=replace(OPEN, afterwards=Afterwards.RELEASED)),
     ),
 ]
 
@@ -78,7 +82,9 @@ ROWS = [
 @pytest.mark.parametrize(
     ("entries", "stands"), [r[1:] for r in ROWS], ids=[r[0] for r in ROWS]
 )
-def test_where_a_worker_stands(entries: list[HistoryEntry], stands: Standing) -> None:
+def test_where_a_worker_stands(
+    entries: list[HistoryEntry], stands: WorkerStanding
+) -> None:
     """By its own entries, whatever those of others say."""
     began = {entry.key: BEGAN.get(entry.key, LATER) for entry in entries}
     other = replace(GIVEN, worker_id=3, afterwards=Afterwards.PAUSED)
