@@ -185,12 +185,7 @@ def real_world(
         evidence=EvidenceFolder(state_dir),
         script=WorkerScript(settings.script, state_dir),
         reservations=TrialReservations(state_dir, clock, longest),
-        alerts=Alerts(
-            ""
-            if settings.dry_run
-            else settings.environment.get("ALERT_WEBHOOK_URL", ""),
-            say,
-        ),
+        alerts=Alerts("" if settings.dry_run else settings.alert_webhook_url, say),
         keep_sample=partial(samples.append, state_dir),
         report=partial(
             final_report.write_report,

@@ -36,6 +36,8 @@ from common.clock import utc_now
 from common.files import read_json, write_json
 from common.json_value import Json
 from common.sanitize import sanitize_text
+from common.settings.monitor import Llm
+from common.settings.setting import settings_of
 from common.tail import last_bytes
 from migration.state_files import logs
 
@@ -48,11 +50,7 @@ REUSE = timedelta(hours=24)
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+) in (\w+)')
 _OF_THE_JOB = (
-    "OPENAI_",
-    "CODE_FIX_MIN_CONFIDENCE",
-    "ENABLE_CODE_FIXES",
-    "GATE_SECONDS",
-    "LLM_JOB_SECONDS",
+    *(one.variable for one in settings_of(Llm)),
     "SSL_",
     "HTTPS_PROXY",
     "https_proxy",

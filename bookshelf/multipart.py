@@ -6,7 +6,6 @@ from email.message import Message
 
 from aiohttp import web
 
-import settings
 from bookshelf.bodies import Stream
 from bookshelf.errors import NOT_UNDERSTOOD, TOO_LARGE, Failed
 
@@ -55,12 +54,15 @@ class FilePart:
             rest = await self._stream.block()
 
 
-async def file_part(request: web.Request) -> FilePart:
-    """The part of a request that uploads one file. Raises Failed: 400, 408, 413."""
+async def file_part(request: web.Request, longest: int) -> FilePart:
+    """The part of a request that uploads one file, in a body of at most `longest` bytes.
+
+    Raises Failed: 400, 408, 413.
+    """
     if request.content_type != "multipart/form-data":
         raise Failed(400, NOT_UNDERSTOOD)
     delimiter = b"\r\n--" + _boundary(request.headers["Content-Type"])
-    stream = Stream(request, settings.MAX_CONTENT_LENGTH)
+    stream = Stream(request, longest)
     # The first delimiter may stand at the very beginning.
     pending = b"\r\n"
     while (end := _end_of_head(pending, delimiter)) < 0:

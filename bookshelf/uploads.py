@@ -12,7 +12,6 @@ from typing import Any
 
 from aiohttp import web
 
-import settings
 from bookshelf import catalogue, pictures, views, vocabulary
 from bookshelf.application import SHELF, Shelf, require_user
 from bookshelf.bodies import json_object
@@ -53,7 +52,7 @@ async def upload(request: web.Request) -> web.Response:
     """POST /api/upload: one multipart part `file`, streamed to the disk."""
     await require_user(request)
     shelf = request.app[SHELF]
-    part = await file_part(request)
+    part = await file_part(request, shelf.config.max_content_length)
     name = safe_name(part.filename)
     if not part.filename:
         raise Refused("no file")
@@ -73,13 +72,12 @@ async def upload(request: web.Request) -> web.Response:
 async def upload_cover(request: web.Request) -> web.Response:
     """POST /api/upload-cover: a picture for the task `cover`."""
     await require_user(request)
-    part = await file_part(request)
+    shelf = request.app[SHELF]
+    part = await file_part(request, shelf.config.max_content_length)
     if not part.content_type.startswith("image/"):
         raise Refused(f"Invalid file type {part.content_type}")
     path = await _receive(
-        part,
-        request.app[SHELF].files.new_upload("cover_in.jpg"),
-        lambda _sha1, _size: None,
+        part, shelf.files.new_upload("cover_in.jpg"), lambda _sha1, _size: None
     )
     return json_answer({"file": f"{path.parent.name}/{path.name}", "result": "ok"})
 
@@ -229,7 +227,7 @@ def _acceptable(
     shelf: Shelf, mime: str, extension: str | None, size: int, sha1: str | None
 ) -> None:
     """The server's verdict on a file, in its order. Raises Refused."""
-    if size > settings.MAX_CONTENT_LENGTH:
+    if size > shelf.config.max_content_length:
         raise Refused("file too big")
     if vocabulary.format_of(mime, extension) is None:
         raise Refused(f"unsupported file type {mime}, extension {extension}")

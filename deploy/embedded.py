@@ -1,14 +1,13 @@
-"""Starts the embedded server, or finds the one that runs; and what a process of ours
-gets of the environment."""
+"""Starts the embedded server, or finds the one that runs."""
 
-import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from common import sd_notify
+from common.settings.load import READ_FILES
 from deploy import processes
 from deploy.stop import stop
 from migration.errors import ExitCode
@@ -27,20 +26,22 @@ class Refused(Exception):
 
 
 def embedded_server(
-    data_dir: Path, login: dict[str, str], undo: ExitStack
+    data_dir: Path, environment: Mapping[str, str], undo: ExitStack
 ) -> tuple[str, dict[str, str], Path]:
     """Starts the embedded server unless it runs; returns its URL, its login and the
     file the login is in.
 
-    It gets the port it had the last time, because the ledger is bound to the URL.
+    `environment` has all of its settings, and the login that its first user gets. Its
+    port is that of the last time, because the ledger is bound to the URL.
     `undo` stops it again, if this call has started it. Raises Refused, OSError."""
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     known = processes.server(data_dir)
     if known is None or known[0].running() is None:
-        known = _start(data_dir, known[1].rpartition(":")[2] if known else "0", login)
+        port = known[1].rpartition(":")[2] if known else "0"
+        known = _start(data_dir, port, environment)
         undo.callback(stop, [known[0]])
     credentials = data_dir / "credentials"
-    # Empty, not left out: .env may name those of another server.
+    # Empty, not left out: who inherits an environment may have another server's in it.
     return (
         known[1],
         {**_login(credentials), "MBS2_WS_URL": "", "MBS2_DB_URI": ""},
@@ -82,7 +83,7 @@ def _without_login(credentials: Path, why: str) -> Refused:
 
 
 def _start(
-    data_dir: Path, port: str, login: dict[str, str]
+    data_dir: Path, port: str, environment: Mapping[str, str]
 ) -> tuple[processes.Recorded, str]:
     log = data_dir / "server.log"
     command = [
@@ -98,7 +99,8 @@ def _start(
         child = subprocess.Popen(
             command,
             cwd=PROJECT,
-            env={**clean_environment(), **login},
+            # The login in .env is that of another server.
+            env={**environment, READ_FILES: "0"},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -140,17 +142,3 @@ def end_child(child: "subprocess.Popen[bytes]", seconds: float = 10.0) -> None:
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait(seconds)
-
-
-def clean_environment() -> dict[str, str]:
-    """The environment without settings that belong to another server or library, and
-    without systemd's."""
-    ours = (
-        "MBS2_",
-        "BOOKSHELF_",
-        "CALIBRE_LIBRARY",
-        "STATE_DIR",
-        "WORKER_ID",
-        *sd_notify.VARIABLES,
-    )
-    return {key: value for key, value in os.environ.items() if not key.startswith(ours)}

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import Enum
@@ -17,17 +17,19 @@ from pathlib import Path
 import argcomplete
 from rich.console import Console
 
-from auto_monitor.cli.command_line import names
-from auto_monitor.config import Misconfigured, require_llm_key
-from auto_monitor.config import check as check_settings
+from auto_monitor.config import Misconfigured, check_together, require_llm_key
 from auto_monitor.processes import Command, Workers
 from common import sd_notify, state_dir
 from common.clock import utc_now
-from common.settings.command_line import add_options, complete
-from common.settings.load import load, sources, texts_of
-from common.settings.programs import StartSettings
+from common.settings.command_line import add_options, read_settings
+from common.settings.load import Sources, check, load
+from common.settings.monitor import MonitorSettings
+from common.settings.programs import Capacity, DashboardSettings, StartSettings
+from common.settings.shared import Database, Engine, User
+from common.settings.worker import WorkerSettings
 from deploy import board, display, processes, state
-from deploy.embedded import Refused, clean_environment, embedded_server, end_child
+from deploy.embedded import Refused, embedded_server, end_child
+from deploy.environment import environment_for
 from deploy.stop import stop
 from migration.errors import ExitCode, Fatal
 from migration.model import Phase
@@ -47,7 +49,7 @@ OPEN_SECONDS = 30.0
 STOP_SECONDS = 10.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """What is to be run."""
 
@@ -58,14 +60,15 @@ class Job:
     login_file: Path | None
     workers: int
     workers_given: bool
+    #: Of the monitor and the workers, whatever is said elsewhere.
     settings: dict[str, str]
+    values: StartSettings
+    found: Sources
     llm_enabled: bool = False
     dashboard: bool = True
     adopt_library: bool = False
     #: The state directory was named: it is not found without its name.
     state_dir_named: bool = False
-    #: How long the library is waited for while Calibre has it locked.
-    lock_seconds: float = StartSettings.library_lock_seconds
 
     @property
     def embedded(self) -> bool:
@@ -125,7 +128,8 @@ def _start(undo: ExitStack) -> int:
         return int(ExitCode.SIGINT)
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """The parser; the settings' values stay texts, which the loader reads."""
     parser = argparse.ArgumentParser(
         prog="./start.sh",
         description="Moves a Calibre library to a MyBookshelf2 server, unattended: "
@@ -186,99 +190,97 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _job(argv: Sequence[str], console: Console, undo: ExitStack) -> tuple[Job, Mode]:
-    parser = _parser()
+    parser = build_parser()
     argcomplete.autocomplete(parser)
     given = parser.parse_args(argv)
-    found = complete(given, StartSettings, sources(PROJECT, os.environ))
-    values, environment = load(StartSettings, found), found.texts()
-    shown, named = not given.no_dashboard, found.given("TARGET_WORKER_COUNT")
-    # What the monitor would refuse is refused before anything is started for it.
-    check_settings()
+    values, found = read_settings(given, StartSettings)
+    # What others would refuse is refused before anything is started for them.
+    check(found, MonitorSettings, WorkerSettings, Capacity)
+    of_monitor = load(MonitorSettings, found)
+    check_together(of_monitor)
     if given.llm_enabled:
-        require_llm_key(environment)
+        require_llm_key(of_monitor)
     if given.adopt_library and (given.demo or given.dry_run):
         parser.error(
             "--adopt-library starts a migration: leave out --demo and --dry-run"
         )
     if given.demo:
-        if names(argv, "--state-dir"):
+        if found.given("STATE_DIR"):
             parser.error(
                 "--demo keeps everything in demo/state/: leave out --state-dir"
             )
-        state.prepare(DEMO / "state", PROJECT)
-        url, login, file = embedded_server(DEMO / "state" / "bookshelf", {}, undo)
-        settings = {
-            "BATCH_SIZE": "8",
-            "CHECK_INTERVAL_SECONDS": environment.get("CHECK_INTERVAL_SECONDS", "2"),
-        }
-        library = DEMO / "library"
-        return Job(
-            library,
-            DEMO / "state",
-            url,
-            login,
-            file,
-            2,
-            True,
-            settings,
-            given.llm_enabled,
-            shown,
-        ), Mode.DEMO
+        return _demo(given, values, found, undo), Mode.DEMO
     if values.library is None:
         parser.error("name your library: --library DIR (or try it with --demo)")
-    library = values.library.resolve()
+    say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    return _migration(given, values, found, say, undo), _mode(given)
+
+
+def _demo(
+    given: argparse.Namespace, values: StartSettings, found: Sources, undo: ExitStack
+) -> Job:
+    """The demo library, to an embedded server of its own."""
+    state_dir = DEMO / "state"
+    state.prepare(state_dir, PROJECT)
+    around = environment_for(found, Capacity)
+    url, login, file = embedded_server(state_dir / "bookshelf", around, undo)
+    interval = found.find("CHECK_INTERVAL_SECONDS") or ("2",)
+    return Job(
+        library=DEMO / "library",
+        state_dir=state_dir,
+        server=url,
+        login=login,
+        login_file=file,
+        workers=2,
+        workers_given=True,
+        settings={"BATCH_SIZE": "8", "CHECK_INTERVAL_SECONDS": interval[0]},
+        values=values,
+        found=found,
+        llm_enabled=given.llm_enabled,
+        dashboard=not given.no_dashboard,
+    )
+
+
+def _migration(
+    given: argparse.Namespace,
+    values: StartSettings,
+    found: Sources,
+    say: Callable[[str], None],
+    undo: ExitStack,
+) -> Job:
+    """A library of somebody's, to the server that was named or else an embedded one."""
+    library = (values.library or Path()).resolve()
     if not (library / "metadata.db").is_file():
         raise Refused(
             f"{library} has no metadata.db; name the folder of a Calibre library"
         )
-    say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
-    chosen = state.choose(values, library, environment, PROJECT, say)
+    chosen = state.choose(values, library, found.texts(), PROJECT, say)
     warning = state.prepare(chosen.state_dir, PROJECT)
     if warning:
         say(warning)
-    mode = _mode(given)
     if values.server:
-        ours = ("MBS2_USERNAME", "MBS2_PASSWORD", "MBS2_WS_URL", "MBS2_DB_URI")
-        login = {key: environment[key] for key in ours if environment.get(key)}
         # As its ledger spells it, which knows no other spelling.
         url = (chosen.place and chosen.place.server_url) or values.server
-        real = Job(
-            library,
-            chosen.state_dir,
-            url,
-            login,
-            None,
-            values.workers,
-            named,
-            {},
-            given.llm_enabled,
-            shown,
-            given.adopt_library,
-            values.state_dir is not None,
-            values.library_lock_seconds,
-        )
-        return real, mode
-    login = {
-        key: environment[key]
-        for key in ("MBS2_USERNAME", "MBS2_PASSWORD")
-        if environment.get(key)
-    }
-    url, login, file = embedded_server(chosen.state_dir / "bookshelf", login, undo)
-    job = Job(
-        library,
-        chosen.state_dir,
-        url,
-        login,
-        file,
-        values.workers,
-        named,
-        {},
-        given.llm_enabled,
-        shown,
-        given.adopt_library,
-        values.state_dir is not None,
+        login, file = found.handed_on(User, Engine, Database), None
+    else:
+        around = environment_for(found, Capacity) | found.handed_on(User)
+        url, login, file = embedded_server(chosen.state_dir / "bookshelf", around, undo)
+    return Job(
+        library=library,
+        state_dir=chosen.state_dir,
+        server=url,
+        login=login,
+        login_file=file,
+        workers=values.workers,
+        workers_given=found.given("TARGET_WORKER_COUNT"),
+        settings={},
+        values=values,
+        found=found,
+        llm_enabled=given.llm_enabled,
+        dashboard=not given.no_dashboard,
+        adopt_library=given.adopt_library,
+        state_dir_named=values.state_dir is not None,
     )
-    return job, mode
 
 
 def _mode(given: argparse.Namespace) -> Mode:
@@ -337,7 +339,9 @@ def _leave_traces(job: Job, console: Console) -> None:
         state_dir.EMBEDDED if job.embedded else state_dir.canonical_server(job.server)
     )
     use = state.use_of(job.state_dir, job.library, server, utc_now())
-    for text in state.leave_traces(use, job.workers, texts_of(PROJECT), PROJECT):
+    checkout = PROJECT if job.values.checkout_links else None
+    texts = job.found.texts()
+    for text in state.leave_traces(use, job.workers, texts, checkout):
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -348,9 +352,10 @@ def _serve_page(job: Job, console: Console, undo: ExitStack) -> None:
         return
     if not board.runs(job.state_dir):
         undo.callback(_stop_page, job.state_dir)
-    named = {k: v for k, v in texts_of(PROJECT).items() if k.startswith("DASHBOARD_")}
+    around = environment_for(job.found, DashboardSettings)
     try:
-        link = board.link(job.state_dir, {**clean_environment(), **named})
+        any_port = job.found.find("DASHBOARD_PORT") is None
+        link = board.link(job.state_dir, around, any_port=any_port)
     except (board.NoDashboard, OSError, subprocess.SubprocessError) as error:
         console.print(
             f"There is no page to watch: {error}",
@@ -398,7 +403,7 @@ def _open_pass(job: Job) -> int:
 def _hear_out(child: "subprocess.Popen[str]", job: Job) -> str:
     """What the worker that opens the pass said by its end; tells meanwhile what it
     waits for. Raises Refused."""
-    seconds = job.lock_seconds + OPEN_SECONDS
+    seconds = job.values.library_lock_seconds + OPEN_SECONDS
     deadline, told = time.monotonic() + seconds, ""
     while time.monotonic() < deadline:
         try:
@@ -442,7 +447,7 @@ def _surroundings(job: Job) -> dict[str, str]:
     """The environment of monitor and workers: secrets travel there, never on a command
     line."""
     return {
-        **clean_environment(),
+        **environment_for(job.found, MonitorSettings, WorkerSettings),
         **job.settings,
         **job.login,
         "CALIBRE_LIBRARY": str(job.library),
@@ -455,18 +460,13 @@ def _surroundings(job: Job) -> dict[str, str]:
 
 def _start_workers(job: Job, console: Console, undo: ExitStack) -> int:
     """--no-monitor: the workers alone."""
-    own = {
-        key: value
-        for key, value in _surroundings(job).items()
-        if key not in os.environ or key in job.login
-    }
     command = Command(
         PROJECT / "bulk_migrate_calibre.py",
         job.library,
         job.server,
         job.state_dir,
         PROJECT,
-        own,
+        _surroundings(job),
     )
     supervisor = Workers(command, grace_seconds=STOP_SECONDS)
     for number in range(1, job.workers + 1):

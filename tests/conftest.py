@@ -17,6 +17,8 @@ import hypothesis
 import pytest
 import requests
 
+from common.settings.reference import PROGRAMS
+from common.settings.setting import settings_of
 from tests.support.home import Home
 
 # How long one example takes says how busy the machine is, not whether the code is
@@ -43,60 +45,25 @@ PROJECT = Path(__file__).resolve().parent.parent
 FIXTURES = PROJECT / "tests" / "fixtures"
 PASSWORD = "correct horse battery"
 
-_OURS = (
-    "MBS2_",
-    "BOOKSHELF_",
-    "MIGRATE_",
-    "CALIBRE_LIBRARY",
-    "LIBRARY_BUSY",
-    "LIBRARY_LOCK",
-    "STATE_DIR",
-    "XDG_STATE_HOME",
-    "CHECKOUT_LINKS",
-    "WORKER_ID",
-    "WORKER_NICE",
-    "WORKER_IONICE",
-    "MAX_FILES_PER_MIN",
-    "ASK_FIRST",
-    "BATCH_SIZE",
-    "PARALLEL_",
-    "DEFAULT_LANGUAGE",
-    "MAX_CONTENT_LENGTH",
-    "RECONCILE_AFTER",
-    "RETRY_FIRST",
-    "LAST_LOOK_",
-    "PROBE_",
-    "SILENT_",
-    "PREPARE_",
-    "START_SECONDS",
-    "VERIFY_PATIENCE",
-    "TASK_SECONDS",
-    "ANSWER_SECONDS",
-    "OPENAI_",
-    "ALERT_",
-    "DASK_",
-    "WORKER_SCRIPT",
-    "CHECK_INTERVAL",
-    "STUCK_",
-    "DISCOVERY_",
-    "COOLDOWN",
-    "SUCCESS_",
-    "TARGET_WORKER",
-    "IOSTAT_",
-    "DASHBOARD_",
-    "LOG_FORMAT",
-    "REPORT_SECONDS",
+_SETTINGS = frozenset(
+    one.variable for model in PROGRAMS.values() for one in settings_of(model)
 )
+#: What else is a person's: of MyBookshelf2, of libraries, and where state is kept.
+_OTHERS = ("MBS2_", "OPENAI_", "DASK_", "XDG_STATE_HOME")
+#: A person's .env is for migrations. Set before the first module of ours reads settings.
+os.environ["READ_ENV_FILES"] = "0"
+
+
+def _is_a_persons(name: str) -> bool:
+    return name in _SETTINGS or name.startswith(_OTHERS)
 
 
 def clean_environment(**more: str) -> dict[str, str]:
     """The environment without settings of the person who runs the tests."""
-    kept = {
-        key: value for key, value in os.environ.items() if not key.startswith(_OURS)
-    }
+    kept = {key: text for key, text in os.environ.items() if not _is_a_persons(key)}
     # Nothing on loopback arrives late unless a test says so. The links in the checkout
-    # are a person's.
-    ours = {"LAST_LOOK_SECONDS": "0.1", "CHECKOUT_LINKS": "0"}
+    # and its .env are a person's.
+    ours = {"LAST_LOOK_SECONDS": "0.1", "CHECKOUT_LINKS": "0", "READ_ENV_FILES": "0"}
     return {
         **kept,
         "PYTHONPATH": str(PROJECT),
@@ -192,8 +159,9 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the person who runs the tests reaches a test, and no test a home
     that another one used."""
     for key in list(os.environ):
-        if key.startswith(_OURS):
+        if _is_a_persons(key):
             monkeypatch.delenv(key)
+    monkeypatch.setenv("READ_ENV_FILES", "0")
     monkeypatch.setenv("HOME", str(HOME.fresh()))
 
 

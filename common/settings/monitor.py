@@ -212,12 +212,8 @@ class Llm:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MonitorSettings(
-    TimeLimit, LogFormat, Llm, Healing, Scaling, StateDir, Server, Library
-):
-    """All of the monitor's; what is the worker's it only hands on."""
-
-    WITHOUT_OPTION: ClassVar[frozenset[str]] = frozenset({"log_format", "max_duration"})
+class Script:
+    """What workers are."""
 
     worker_script: Path = setting(
         kinds.path(),
@@ -226,6 +222,16 @@ class MonitorSettings(
         default_text="bulk_migrate_calibre.py here",
         what="the script that workers run, and that a code fix replaces",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorSettings(
+    Script, TimeLimit, LogFormat, Llm, Healing, Scaling, StateDir, Server, Library
+):
+    """All of the monitor's; what is the worker's it only hands on."""
+
+    WITHOUT_OPTION: ClassVar[frozenset[str]] = frozenset({"log_format", "max_duration"})
+
     alert_webhook_url: str = setting(
         kinds.url("http", "https", example="https://hooks.example/migration"),
         "",

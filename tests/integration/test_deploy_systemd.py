@@ -342,9 +342,11 @@ START_AND_STOP = """
 import sys
 from pathlib import Path
 from contextlib import ExitStack
+from common.settings.load import Sources
 from deploy import embedded, processes, stop
+from deploy.environment import environment_for
 folder = Path(sys.argv[1])
-embedded.embedded_server(folder, {}, ExitStack())
+embedded.embedded_server(folder, environment_for(Sources()), ExitStack())
 print(stop.stop([processes.server(folder)[0]]))
 """
 

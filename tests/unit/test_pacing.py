@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.settings.quantities import parse_bandwidth, parse_duration
+from common.settings.kinds import parse_bandwidth, parse_duration
 from migration.worker.rate_limit import Hold, RateLimiter, bucket
 
 amounts = st.lists(
