@@ -18,12 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import tenacity
-
 from common import sanitize
+from common.lazily import tenacity
 from migration.checks.last_look import LastLook
 from migration.checks.spot_check import SpotCheck
-from migration.commands import export_map, plan, verify
 from migration.errors import (
     Deferred,
     ExitCode,
@@ -46,10 +44,8 @@ from migration.lanes.context import Context
 from migration.lanes.lane import Lane, Work
 from migration.lanes.left_out import LeftOut
 from migration.ledger.current_pass import CurrentPass
-from migration.ledger.hashes import ExistingHashes
+from migration.ledger.records import Range, Registration, Stage
 from migration.ledger.tables import notices
-from migration.ledger.tables.passes import Range
-from migration.ledger.tables.registration import Registration, Stage
 from migration.metadata import ebook_metadata, sendable
 from migration.model import (
     Book,
@@ -156,7 +152,6 @@ class CalibreMigrator:
             parts.log,
             self.accounting.left_pending,
         )
-        self.existing_hashes = ExistingHashes(parts.ledger)
         self.spot_check = SpotCheck(parts.client, parts.ledger, parts.log)
         self.last_look = LastLook(
             parts.client, parts.ledger, parts.library, parts.log, parts.pool.sleep
@@ -230,7 +225,7 @@ class CalibreMigrator:
         """Opens a pass unless one is open; the work is left to workers that join."""
         highest = self.read_library(self.library.highest_book_id)
         listed = self.read_library(self.library.file_count)
-        pass_id = self.ledger.join_pass(highest, may_open=True, listed=listed)
+        pass_id = self.ledger.passes.join(highest, may_open=True, listed=listed)
         self.log.info(
             "Pass %s is open up to book %d; the library lists %d files",
             pass_id,
@@ -249,11 +244,11 @@ class CalibreMigrator:
         that dies."""
         waits = iter(FIRST_WAITS)
         while not self.limit_reached() and not self.time_is_up():
-            owned = self.ledger.claim_range(self.pass_id, self.end_of_next_range)
+            owned = self.ledger.files.claim_range(self.pass_id, self.end_of_next_range)
             if owned is not None:
                 self.at_work()
                 return owned
-            if self.ledger.is_closed(self.pass_id) or self.ledger.end.is_due(
+            if self.ledger.passes.is_closed(self.pass_id) or self.ledger.end.is_due(
                 self.pass_id
             ):
                 return None
@@ -269,7 +264,9 @@ class CalibreMigrator:
     def end_of_next_range(self, after: int) -> int | None:
         """The last book id of the range after `after`: shorter ranges towards the end,
         so that nobody is left alone."""
-        share = max(5, 2 * self.pool.size, self.ledger.remaining_ids(self.pass_id) // 8)
+        share = max(
+            5, 2 * self.pool.size, self.ledger.passes.remaining_ids(self.pass_id) // 8
+        )
         limit = min(self.options.batch_size, share)
         return self.read_library(lambda: self.library.last_id_of_range(after, limit))
 
@@ -322,7 +319,7 @@ class CalibreMigrator:
                 continue
             if (
                 self.limit_reached()
-                or self.ledger.close_range(owned)
+                or self.ledger.files.close_range(owned)
                 or self.time_is_up()
             ):
                 del self.held[number]
@@ -355,7 +352,7 @@ class CalibreMigrator:
         )
         files = [(file, self.excluded(file)) for file in listed]
         self.doubt(owned)
-        registered = self.ledger.register(owned, files)
+        registered = self.ledger.files.register(owned, files)
         counts = registered.moved if again else registered.settled
         new = registered.moved.pending if again else len(registered.todo)
         self.tracker.range_read(owned.first, owned.last, counts, new)
@@ -452,7 +449,7 @@ class CalibreMigrator:
     def removed_books(self, ids: Set[BookId]) -> list[Book]:
         """Books that were removed in Calibre while their ebooks were being made: what
         there is must be finished."""
-        states = [(book_id, self.ledger.book(book_id)) for book_id in sorted(ids)]
+        states = [(book_id, self.ledger.books.get(book_id)) for book_id in sorted(ids)]
         return [
             Book(
                 book_id, state.title or ebook_metadata.plain_title(state.working_title)
@@ -476,7 +473,7 @@ class CalibreMigrator:
                 self.pool.rest(self.options.last_look_seconds, self.publish)
                 self.ask_server(partial(self.last_look.take, look))
         stopped = self.limit_reached() or self.time_is_up()
-        over = self.ledger.is_closed(self.pass_id) or self.ledger.left.are_all(
+        over = self.ledger.passes.is_closed(self.pass_id) or self.ledger.left.are_all(
             self.pass_id
         )
         return not stopped and not over
@@ -659,7 +656,7 @@ class CalibreMigrator:
                     "Hash refresh from the database failed, asking the server instead: %s",
                     error,
                 )
-        known = self.ledger.hash_count()
+        known = len(self.ledger.hashes)
         new, self.hashes_seen = known - self.hashes_seen, known
         self.last_hash_refresh, self.processed_at_refresh = (
             self.clock(),
@@ -670,7 +667,7 @@ class CalibreMigrator:
 
     def update_existing_hashes(self, proof: Receipt | RemoteMatch) -> Known:
         """Remembers one file the server has, for all workers at once; idempotent."""
-        return self.ledger.learn([proof])[1][0]
+        return self.ledger.hashes.learn([proof])[1][0]
 
     # -- one book ----------------------------------------------------------------------
 
@@ -761,7 +758,7 @@ class CalibreMigrator:
         self.file_limiter.wait(1)
         try:
             work.begun = file.id
-            self.ledger.begin(file.id)
+            self.ledger.files.begin(file.id)
             return self.send_with_retries(work, file)
         except MissingFile as error:
             # Only a file that is missed where it was missed before can come to an end
@@ -814,7 +811,7 @@ class CalibreMigrator:
         ) as sending:
             watch = self.watch(file, sending)
             digest = self.identify(work, file, watch)
-            taken = self.ledger.take(file.id, digest, name_keys(work.metadata))
+            taken = self.ledger.hashes.take(file.id, digest, name_keys(work.metadata))
             if isinstance(taken, Known):
                 return UploadResult(file.id, Outcome.DUPLICATE, taken)
             result = self.api.send(
@@ -846,7 +843,7 @@ class CalibreMigrator:
     def reach(self, file: BookFile, sending: Sending, stage: Stage) -> None:
         """The file gets to a stage: for the ledger, should the worker die there, and
         for the report of slow uploads."""
-        self.ledger.reach(file.id, stage)
+        self.ledger.files.reach(file.id, stage)
         sending.stage(stage.name.lower())
 
     def refuse_unsendable(self, file: BookFile) -> None:
@@ -894,7 +891,7 @@ class CalibreMigrator:
             book,
             self.vocabulary,
             default_language=self.options.default_language,
-            library_uuid=self.ledger.first_library,
+            library_uuid=self.ledger.identity.first_library,
         )
 
     def time_is_up(self) -> bool:
@@ -949,6 +946,14 @@ def patience_of(options: Options) -> Patience:
     )
 
 
+def compare(parts: Parts, migrator: CalibreMigrator) -> ExitCode:
+    """Library and server, for `--verify`."""
+    from migration.commands import verify
+
+    patience = patience_of(migrator.options)
+    return verify.verify(parts, migrator.pool, migrator.read_library, patience)
+
+
 def run(options: Options) -> ExitCode:
     """One worker from its start to its end, with its progress file and log. Raises
     nothing deliberate."""
@@ -961,9 +966,7 @@ def run(options: Options) -> ExitCode:
             if options.open_pass:
                 code = migrator.open_pass()
             elif options.verify:
-                code = verify.verify(
-                    parts, migrator.pool, migrator.read_library, patience_of(options)
-                )
+                code = compare(parts, migrator)
             else:
                 code = migrator.migrate()
             parts.end(
@@ -989,11 +992,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = read_options(sys.argv[1:] if argv is None else argv, PROJECT)
     if options.export_map is not None:
         return int(export(options))
-    return int(plan.run(options) if options.dry_run else run(options))
+    if options.dry_run:
+        from migration.commands import plan
+
+        return int(plan.run(options))
+    return int(run(options))
 
 
 def export(options: Options) -> ExitCode:
     """Writes the map of books to ebooks, from the ledger alone."""
+    from migration.commands import export_map
+
     ledger = options.state_dir / LEDGER_NAME
     if options.export_map is None or not ledger.exists():
         sys.stderr.write(

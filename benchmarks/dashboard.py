@@ -15,7 +15,7 @@ import psutil
 
 from migration.model import Counts
 from tests.conftest import end
-from tests.support.boardkit import Running, start_board
+from tests.support.boardkit import Started, start_board
 from tests.support.browserkit import browser, text_of, wait
 from tests.support.statekit import HOSTILE, State
 
@@ -81,7 +81,7 @@ def keep_moving(state: State, stop: threading.Event) -> None:
             state.worker(number, name=HOSTILE[number % 3])
 
 
-def measure(board: Running) -> int:
+def measure(board: Started) -> int:
     """How long until all is shown, over five loads; then the server's CPU while one
     page watches, and with none."""
     script = SHOWN.replace("WORKERS", str(WORKERS)).replace("ENTRIES", str(ENTRIES))

@@ -31,10 +31,10 @@ def fill(library: CalibreLibrary, state_dir: Path) -> int:
     """A ledger in which every file but the last book's was uploaded in a closed pass;
     returns how many files."""
     ledger = Ledger(state_dir, this_process(9), SteadyClock())
-    pass_id = ledger.join_pass(library.highest_book_id(), may_open=True) or 1
+    pass_id = ledger.passes.join(library.highest_book_id(), may_open=True) or 1
     files = 0
     while (
-        owned := ledger.claim_range(
+        owned := ledger.files.claim_range(
             pass_id, lambda after: library.last_id_of_range(after, PAGE)
         )
     ) is not None:
@@ -43,13 +43,13 @@ def fill(library: CalibreLibrary, state_dir: Path) -> int:
             for book in library.read_books(owned.first, owned.last)
             for file in book.files
         ]
-        ledger.register(owned, listed)
+        ledger.files.register(owned, listed)
         files += len(listed)
         with closing(sqlite3.connect(ledger.path)) as db, db:
             db.execute(
                 "UPDATE files SET outcome = 'uploaded' WHERE outcome = 'pending'"
             )
-        ledger.close_range(owned)
+        ledger.files.close_range(owned)
     with closing(sqlite3.connect(ledger.path)) as db, db:
         db.execute("UPDATE passes SET uploaded = pending, pending = 0")
         db.execute(

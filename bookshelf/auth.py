@@ -1,6 +1,7 @@
 """Users, passwords, tokens. Access tokens carry MyBookshelf2's claims: HS256, 4 hours;
 refresh tokens 365 days."""
 
+import base64
 import hashlib
 import json
 import logging
@@ -257,4 +258,15 @@ def issue(tokens: Tokens, user: User) -> dict[str, str]:
     }
 
 
-_NOBODY = _hasher.hash(secrets.token_hex(8))
+def _no_hash() -> str:
+    """What no password has as its hash, and takes as long to check as any. Making a
+    real one would cost every start of the server as much as a login."""
+    salt, tag = (
+        base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=")
+        for size in (_hasher.salt_len, _hasher.hash_len)
+    )
+    costs = f"m={_hasher.memory_cost},t={_hasher.time_cost},p={_hasher.parallelism}"
+    return f"$argon2id$v={argon2.low_level.ARGON2_VERSION}${costs}${salt}${tag}"
+
+
+_NOBODY = _no_hash()

@@ -2,10 +2,10 @@
 escaped; no script runs."""
 
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-import jinja2
 from aiohttp import web
 
 from bookshelf import views
@@ -14,15 +14,10 @@ from bookshelf.auth import ACCESS_SECONDS, User, end_session
 from bookshelf.bodies import form
 from bookshelf.errors import Failed
 from bookshelf.login import check_password
+from common.lazily import jinja2
 
 HERE = Path(__file__).parent
 PAGE_SIZE = 24
-
-_templates = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(HERE / "templates"),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-)
 
 
 def size_in_words(size: int) -> str:
@@ -36,15 +31,20 @@ def size_in_words(size: int) -> str:
     )
 
 
-_templates.filters["size"] = size_in_words
-
-
 def person(author: dict[str, Any]) -> str:
     """First and last name."""
     return f"{author.get('first_name', '')} {author['last_name']}".strip()
 
 
-_templates.filters["person"] = person
+@cache
+def _templates() -> "jinja2.Environment":
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    made.filters |= {"size": size_in_words, "person": person}
+    return made
 
 
 async def home(request: web.Request) -> web.Response:
@@ -134,5 +134,5 @@ async def _user(request: web.Request) -> User:
 
 
 def _page(template: str, user: User | None, **values: Any) -> web.Response:
-    text = _templates.get_template(template).render(user=user, **values)
+    text = _templates().get_template(template).render(user=user, **values)
     return web.Response(text=text, content_type="text/html")

@@ -1,7 +1,7 @@
 """What the server can express: languages, genres and formats; ids agree with
 MyBookshelf2's where it has them."""
 
-import pycountry
+from common.lazily import pycountry
 
 #: (id, code, name). MyBookshelf2 ships cs, en, sk and ru; they come first, with the
 #: same ids.

@@ -4,9 +4,9 @@ one."""
 import threading
 
 import requests
-import tenacity
 
 from auto_monitor.record.action_log import ActionLog
+from common.lazily import tenacity
 from common.sanitize import for_log
 
 #: Seconds to connect and to answer; tries in all.

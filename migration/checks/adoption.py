@@ -13,8 +13,8 @@ from enum import StrEnum
 
 from migration.calibre.library import CalibreLibrary
 from migration.errors import WrongLedger
-from migration.ledger.binding import Remembered, folder_hash
 from migration.ledger.ledger import Ledger
+from migration.ledger.tables.binding import Remembered, folder_hash
 from migration.model import BookFile, BookId, Origin
 
 #: Books compared at a time.
@@ -102,7 +102,7 @@ def adopt(ledger: Ledger, library: CalibreLibrary) -> str:
 
     Raises WrongLedger, with what differs, when they are not; then nothing is changed.
     """
-    bound = ledger.library
+    bound = ledger.identity.library
     if bound in ("", library.uuid):
         return "The ledger belongs to this library; there is nothing to adopt"
     tally: Counter[Finding] = Counter()
@@ -123,7 +123,7 @@ def adopt(ledger: Ledger, library: CalibreLibrary) -> str:
             "Calibre. For another one "
             "give another --state-dir"
         )
-    ledger.adopt(library.uuid, renewed)
+    ledger.identity.adopt(library.uuid, renewed)
     return (
         f"The ledger of library {bound} is adopted by {library.uuid}: of "
         f"{tally.total()} books {found}"
@@ -141,7 +141,7 @@ def _compared(
         end = _NO_END if last is None else last
         there = {} if last is None else _stamps(library.read_files(after + 1, last))
         origins = {} if last is None else library.origins(after + 1, last)
-        for book, known in ledger.known_books(after + 1, end).items():
+        for book, known in ledger.identity.known_books(after + 1, end).items():
             origin = origins.get(book)
             yield book, known, origin, assess(known, origin, there.get(book, ()))
         if last is None:

@@ -18,7 +18,8 @@ from migration.checks import leftovers
 from migration.checks.leftovers import Decision, Fate, Leftover
 from migration.errors import Rejected, ServerFault, Unlisted
 from migration.ledger.ledger import Ledger
-from migration.ledger.tables.pass_end import UNSEEN, Difference, Look
+from migration.ledger.parts.pass_end import UNSEEN
+from migration.ledger.records import Difference, Look
 from migration.metadata import ebook_metadata
 from migration.model import BookId, EbookId
 from migration.server.client import PAGE_SIZE, BookshelfClient
@@ -83,7 +84,7 @@ class LastLook:
     def _suspects(self, look: Look) -> list[EbookId]:
         """The ebooks to be looked at closely: those with our mark, and what an earlier
         pass left standing."""
-        listed, uuid = self._listed(look), self.ledger.first_library
+        listed, uuid = self._listed(look), self.ledger.identity.first_library
         marked = {
             ebook.id
             for ebook in listed
@@ -156,7 +157,7 @@ class LastLook:
                     name,
                 )
                 if seen.state is not None and seen.state.ebook_id == ebook_id:
-                    self.ledger.forget_book(book_id)
+                    self.ledger.books.forget(book_id)
                 return True
             decision = Decision(Fate.REPORT, kind=leftovers.EMPTY, why=why)
         return Difference(decision.kind, f"{name}: {decision.why}", book_id, ebook_id)
@@ -167,7 +168,9 @@ class LastLook:
         book_id = (
             None
             if ebook is None
-            else ebook_metadata.marked_book(ebook.title, self.ledger.first_library)
+            else ebook_metadata.marked_book(
+                ebook.title, self.ledger.identity.first_library
+            )
         )
         if book_id is None:
             return Leftover(
@@ -176,7 +179,7 @@ class LastLook:
         return Leftover(
             ebook,
             book_id,
-            self.ledger.book(book_id),
+            self.ledger.books.get(book_id),
             self.ledger.end.arrived(book_id),
             bool(self.library.read_books(book_id, book_id, {book_id})),
             self.client.user_id,

@@ -8,7 +8,7 @@ twice, or where an answer was not what it seemed."""
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from migration.ledger.tables.books import BookState, Step
+from migration.ledger.records import BookState, Step
 from migration.model import BookId, EbookId
 from migration.server.payloads import Ebook
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from migration.errors import Rejected
 from migration.ledger.ledger import Ledger
-from migration.ledger.tables.doubts import Settled
+from migration.ledger.parts.doubts import Settled
 from migration.server.client import BookshelfClient
 
 #: Settled files that are asked about before a pass.
@@ -89,5 +89,5 @@ class SpotCheck:
         except Rejected:
             return True
         if match is not None:
-            self.ledger.learn([match])
+            self.ledger.hashes.learn([match])
         return match is not None

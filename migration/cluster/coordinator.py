@@ -57,7 +57,7 @@ from migration.errors import (
 from migration.evidence import about
 from migration.lanes.api.outgoing import digest_of
 from migration.lanes.api.transfer import Watch, extension_of
-from migration.ledger.tables.registration import Stage
+from migration.ledger.records import Stage
 from migration.model import BookFile, Digest, EbookMetadata, RemoteMatch, UploadId
 from migration.server.client import BookshelfClient
 

@@ -33,7 +33,7 @@ from migration.errors import (
 )
 from migration.lanes.api.outgoing import digest_of
 from migration.lanes.api.transfer import Watch, transmit
-from migration.ledger.tables.registration import Stage
+from migration.ledger.records import Stage
 from migration.model import BookFile, Digest, EbookMetadata, RemoteMatch, UploadId
 from migration.server.client import BookshelfClient
 from migration.server.transport import HttpTransport

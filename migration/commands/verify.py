@@ -212,7 +212,9 @@ class Verification:
             and verdict.mark is Mark.MISSING
             and verdict.digest is not None
         ):
-            self._back += self._parts.ledger.unlearn(verdict.file.id, verdict.digest)
+            self._back += self._parts.ledger.files.unlearn(
+                verdict.file.id, verdict.digest
+            )
         self._counts[verdict.mark.name] += 1
         # What was not asked because the server is away is asked when the same command
         # is given again.

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migration.ledger.current_pass import CurrentPass
+from migration.ledger.parts.notebook import Notebook
+from migration.ledger.records import Range
 from migration.ledger.tables import notices
-from migration.ledger.tables.notebook import Notebook
-from migration.ledger.tables.passes import Range
 from migration.model import Book, BookId, EbookId, EbookMetadata
 from migration.state_files import not_carried
 

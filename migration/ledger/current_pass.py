@@ -19,7 +19,7 @@ class CurrentPass:
 
         `listed` is how many files the library has. False when there is nothing to join.
         """
-        joined = self._ledger.join_pass(highest_id, may_open=may_open, listed=listed)
+        joined = self._ledger.passes.join(highest_id, may_open=may_open, listed=listed)
         if joined is None:
             return False
         self.id = joined
@@ -29,4 +29,4 @@ class CurrentPass:
     def count_orphan(self) -> None:
         """Counts an upload that is never attached; the server cleans it up by
         itself."""
-        self._ledger.tally(self.id, "orphaned", "upload")
+        self._ledger.passes.tally(self.id, "orphaned", "upload")

@@ -9,13 +9,13 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import psutil
-import tenacity
 
+from common.lazily import tenacity
 from common.resources import raise_if_exhausted
 from common.system_errors import reason_of
 from migration.errors import LedgerCorrupt, MigrationError, StateUnwritable, WrongLedger
 from migration.ledger import schema, sqlite_errors
-from migration.ledger.files import LedgerFiles
+from migration.ledger.database_files import DatabaseFiles
 from migration.ledger.sqlite_errors import is_busy
 
 #: How long one statement waits for another process's transaction, seconds. Ours last
@@ -65,7 +65,7 @@ class LedgerDatabase:
         self._on_wait = on_wait
         self._lock = threading.RLock()
         refuse_network_file_system(path.parent)
-        self._files: LedgerFiles | None = None
+        self._files: DatabaseFiles | None = None
         with _translated(path):
             self._connection = sqlite3.connect(
                 path,
@@ -147,10 +147,19 @@ class LedgerDatabase:
         A slow disk under several workers can keep the write lock busy for longer than
         one wait; and where two connections turn a new file to WAL at once SQLite fails
         one of them without any wait, lest both wait for ever."""
+        try:
+            self._connection.execute(statement)
+        except sqlite3.OperationalError as error:
+            if not is_busy(error):
+                raise
+            self._wait_for_turn(statement)
+
+    def _wait_for_turn(self, statement: str) -> None:
+        self._on_wait()
         waiting = tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_busy),
             wait=tenacity.wait_random(0.01, 0.1),
-            stop=tenacity.stop_after_delay(PATIENCE_SECONDS),
+            stop=tenacity.stop_after_delay(PATIENCE_SECONDS - BUSY_SECONDS),
             before_sleep=lambda _state: self._on_wait(),
             reraise=True,
         )
@@ -272,9 +281,9 @@ def _translated(path: Path) -> AbstractContextManager[None]:
     return sqlite_errors.translated(path, busy, writing=True)
 
 
-def _files(path: Path) -> LedgerFiles:
+def _files(path: Path) -> DatabaseFiles:
     try:
-        return LedgerFiles(path)
+        return DatabaseFiles(path)
     except OSError as error:
         raise_if_exhausted(error)
         raise StateUnwritable(f"cannot use {path}: {reason_of(error)}") from error

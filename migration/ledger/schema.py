@@ -84,7 +84,7 @@ CREATE TABLE passes (
     -- how many files the library listed when the pass was opened: the total, known
     -- before anything is read
     listed INTEGER,
-    -- the end of the pass (migration/ledger/tables/pass_end.py): the newest ebook of
+    -- the end of the pass (migration/ledger/parts/pass_end.py): the newest ebook of
     -- the server when it began, how many ebooks were asked for since, who is looking at
     -- the server before it is closed, and how many looks set something right
     newest_before INTEGER,
@@ -107,7 +107,7 @@ CREATE INDEX open_ranges ON ranges (pass_id, first_id) WHERE closed_at IS NULL;
 
 -- pass_id is the pass in which the outcome was found. attempts counts the workers that
 -- died on the file without getting it any further than it had been before; furthest is
--- how far it ever got (ledger.Stage).
+-- how far it ever got (ledger.records.Stage).
 CREATE TABLE files (
     book_id INTEGER NOT NULL,
     format TEXT NOT NULL,
@@ -127,7 +127,7 @@ CREATE TABLE files (
 CREATE INDEX unfinished_files ON files (outcome, book_id) WHERE outcome IN ('failed', 'pending');
 
 -- One ebook per Calibre book. steps: what is still to be done after its files are
--- attached (bits of ledger.Step). intention: what the server may have been asked to do
+-- attached (bits of records.Step). intention: what the server may have been asked to do
 -- and whose answer is not recorded yet, since intended_at (a clock.Stamp). title: what
 -- we gave it last; restore: what somebody else gave it, while it has its working title
 -- again.

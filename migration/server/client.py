@@ -31,7 +31,7 @@ from migration.errors import (
     Unsupported,
 )
 from migration.evidence import about
-from migration.ledger.tables.books import Asked, Intended
+from migration.ledger.records import Asked, Intended
 from migration.metadata.mime import mime_type
 from migration.model import (
     Digest,

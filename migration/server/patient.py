@@ -10,8 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-import tenacity
-
+from common.lazily import tenacity
 from migration.errors import Transient
 
 T = TypeVar("T")
@@ -114,7 +113,7 @@ class Questions:
             return False
 
 
-def _asked_for(state: tenacity.RetryCallState) -> float:
+def _asked_for(state: "tenacity.RetryCallState") -> float:
     """The seconds that a server which has trouble asked for with its answer
     (`Retry-After`)."""
     error = state.outcome.exception() if state.outcome is not None else None

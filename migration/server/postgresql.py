@@ -31,9 +31,9 @@ def refresh(uri: str, ledger: Ledger, *, exactly: bool = False) -> int:
     the database does not answer, Misconfigured when it is not MyBookshelf2's."""
     new = _read_on(uri, ledger)
     if exactly:
-        known = ledger.count_hashes()
+        known = ledger.hashes.count()
         if _count(uri) < known:
-            ledger.forget_hashes()
+            ledger.hashes.forget_all()
             ledger.note(_NOTE, "0")
             _read_on(uri, ledger)
     return new
@@ -43,7 +43,7 @@ def _read_on(uri: str, ledger: Ledger) -> int:
     new = 0
     after = max(0, int(ledger.note(_NOTE) or 0) - OVERLAP)
     for last_id, matches in _pages(uri, after):
-        new += ledger.learn(matches)[0]
+        new += ledger.hashes.learn(matches)[0]
         ledger.note(_NOTE, str(last_id))
     return new
 

@@ -8,7 +8,7 @@ from migration.errors import FileChanged, Transient
 from migration.lanes.lane import Work
 from migration.ledger.current_pass import CurrentPass
 from migration.ledger.ledger import Ledger
-from migration.ledger.tables.books import BookState, Step
+from migration.ledger.records import BookState, Step
 from migration.model import BookFile, BookId, Outcome, UploadResult
 from migration.state_files import logs
 from migration.worker.failing import ROUNDS, Blame, FailureStreak, Next, after_rounds
@@ -35,14 +35,14 @@ class Accounting:
         """Exactly once per file."""
         if (
             result.outcome is Outcome.DUPLICATE
-            and self.ledger.book(work.book.id) is None
+            and self.ledger.books.get(work.book.id) is None
         ):
             # Should the worker die after this file, the next one still writes down what
             # is not carried.
-            self.ledger.save_book(
+            self.ledger.books.save(
                 work.book.id, BookState(work.metadata.working_title, steps=Step.RECORD)
             )
-        recorded = self.ledger.account(self.current.id, result)
+        recorded = self.ledger.files.account(self.current.id, result)
         work.files.remove(file)
         work.begun = None
         if not recorded:
@@ -65,9 +65,13 @@ class Accounting:
     def give_back(self, work: Work, *, counted: bool) -> int:
         """The file that was begun is pending again, its attempt uncounted; returns its
         failed rounds."""
-        rounds = self.ledger.give_back(work.begun, counted=counted) if work.begun else 0
+        rounds = (
+            self.ledger.files.give_back(work.begun, counted=counted)
+            if work.begun
+            else 0
+        )
         work.begun = None
-        self.ledger.let_go(work.book.id)
+        self.ledger.books.let_go(work.book.id)
         return rounds
 
     def failed(self, work: Work, error: Transient) -> Next:
@@ -103,4 +107,4 @@ class Accounting:
         )
         self.left_pending[work.book.id] = said
         self.log.error("Left pending for this run: %s", said)
-        self.ledger.let_go(work.book.id)
+        self.ledger.books.let_go(work.book.id)

@@ -79,14 +79,14 @@ class Parts:
         LibraryBusy."""
         if self.options.adopt_library:
             self.log.info("%s", adopt(self.ledger, self.library))
-        self.ledger.bind(
+        self.ledger.identity.bind(
             library=self.library.uuid,
             server=self.client.server,
             user=self.client.user_id,
         )
         if self.options.retry_failed:
             self.log.info(
-                "%d failed files are pending again", self.ledger.retry_failed()
+                "%d failed files are pending again", self.ledger.files.retry_failed()
             )
 
     def publish(self, *, now: bool = False) -> None:
@@ -95,7 +95,7 @@ class Parts:
 
     def end(self, phase: Phase) -> None:
         """The last words: gives back what is unfinished, writes the final progress."""
-        self.ledger.release_ranges()
+        self.ledger.files.release_ranges()
         self.tracker.set(status=phase)
         self.publish(now=True)
 

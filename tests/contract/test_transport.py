@@ -17,8 +17,7 @@ from migration.cluster.coordinator import DaskTransport, Plan
 from migration.errors import FileChanged, MissingFile, Unsupported
 from migration.lanes.api.transfer import LocalTransport, Transport, Watch
 from migration.ledger.ledger import Ledger
-from migration.ledger.tables.books import Asked, BookState, Intention
-from migration.ledger.tables.registration import Stage
+from migration.ledger.records import Asked, BookState, Intention, Stage
 from migration.metadata import ebook_metadata
 from migration.model import BookFile, Digest, EbookMetadata, RemoteMatch, UploadId
 from migration.server.client import BookshelfClient
@@ -125,11 +124,13 @@ def test_bytes_the_server_has_are_seen_not_carried(
     book, now = file.id.book_id, datetime.now(tz=UTC)
     asked = Intention(Asked.CREATE, now)
     ebook = scene.client.create(
-        scene.ledger.intend(book, BookState("w"), asked), metadata, {}, bare=False
+        scene.ledger.books.intend(book, BookState("w"), asked), metadata, {}, bare=False
     )
-    scene.ledger.save_book(book, BookState("w", ebook))
+    scene.ledger.books.save(book, BookState("w", ebook))
     asked = Intention(Asked.ATTACH, now, UploadId(upload), file.id.format, found)
-    scene.client.attach(scene.ledger.intend(book, BookState("w", ebook), asked), ebook)
+    scene.client.attach(
+        scene.ledger.books.intend(book, BookState("w", ebook), asked), ebook
+    )
     again = scene.transport.carry(file, found, metadata, scene.watch())
     assert again == RemoteMatch(found)
 

@@ -26,7 +26,7 @@ from migration.errors import (
     Transient,
 )
 from migration.ledger.ledger import Ledger
-from migration.ledger.tables.books import Asked, BookState, Intention
+from migration.ledger.records import Asked, BookState, Intention
 from migration.model import BookId, Digest, EbookId, EbookMetadata, UploadId
 from migration.server.client import BookshelfClient
 from migration.server.responses import LARGEST
@@ -260,12 +260,12 @@ def calls(
 ) -> dict[str, Callable[[], object]]:
     """Everything the worker asks of a server over REST; intentions of a book of their
     own each."""
-    create = ledger.intend(
+    create = ledger.books.intend(
         BookId(2 * number),
         BookState("w"),
         Intention(Asked.CREATE, datetime.now(tz=UTC)),
     )
-    attach = ledger.intend(
+    attach = ledger.books.intend(
         BookId(2 * number + 1),
         BookState("w", EbookId(5)),
         Intention(Asked.ATTACH, datetime.now(tz=UTC), UploadId(7), "EPUB", DIGEST),
@@ -374,7 +374,7 @@ def test_an_intention_sends_one_request(
     up first."""
     client = stand_in(page(502))
     asked = Intention(Asked.CREATE, datetime.now(tz=UTC))
-    intended = ledger.intend(BookId(1), BookState("w"), asked)
+    intended = ledger.books.intend(BookId(1), BookState("w"), asked)
     sent = 0
     with pytest.raises(Deferred):
         for _ in range(5):
@@ -384,7 +384,10 @@ def test_an_intention_sends_one_request(
                 sent += 1
     with pytest.raises(Deferred):
         client.create(
-            ledger.intend(BookId(1), BookState("w"), asked), METADATA, {}, bare=False
+            ledger.books.intend(BookId(1), BookState("w"), asked),
+            METADATA,
+            {},
+            bare=False,
         )
     assert sent == 1
 

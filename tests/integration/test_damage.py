@@ -104,7 +104,7 @@ def test_harm_done_under_a_worker_is_seen_and_rebuilt(
     """By the next look; the next start has a healthy ledger that knows that it was
     lost, and keeps what was there."""
     used = made(tmp_path)
-    assert used.join_pass(100, may_open=True) == 1
+    assert used.passes.join(100, may_open=True) == 1
     used.check_in_place()
     harm(side(tmp_path, name))
     with pytest.raises(LedgerCorrupt, match=words):
@@ -113,7 +113,7 @@ def test_harm_done_under_a_worker_is_seen_and_rebuilt(
     recovery.mark_damaged(tmp_path, used.inode)
     ledger = recovery.open_ledger(tmp_path, lambda: made(tmp_path), LOG)
     assert ledger.rebuilt
-    assert ledger.join_pass(100, may_open=True) == 1
+    assert ledger.passes.join(100, may_open=True) == 1
     assert bool(list(tmp_path.glob("migration_ledger.2*.db"))) == (
         harm is not delete or name != ""
     )

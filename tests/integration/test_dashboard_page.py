@@ -13,7 +13,7 @@ from auto_monitor.cli import commands
 from auto_monitor.cli.commands import Command, CommandKind
 from migration.model import BookId, Counts, FileId, Phase
 from tests.conftest import Shelf, end
-from tests.support.boardkit import Running, start_board
+from tests.support.boardkit import Started, start_board
 from tests.support.browserkit import (
     PHONE,
     WIDE,
@@ -34,11 +34,11 @@ pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("browser")]
 
 
 @pytest.fixture
-def boards() -> Iterator[Callable[[Path], Running]]:
+def boards() -> Iterator[Callable[[Path], Started]]:
     """Starts dashboards; all are ended."""
-    started: list[Running] = []
+    started: list[Started] = []
 
-    def start(state: Path) -> Running:
+    def start(state: Path) -> Started:
         started.append(start_board(state))
         return started[-1]
 
@@ -63,7 +63,7 @@ def _as_new(chrome: Chrome) -> None:
     troubles(chrome)
 
 
-def show(chrome: Chrome, board: Running) -> None:
+def show(chrome: Chrome, board: Started) -> None:
     """Comes in by a link and waits for the first numbers."""
     chrome.get(board.link())
     wait(
@@ -94,7 +94,7 @@ def busy_state(folder: Path, workers: int = 8, entries: int = 40) -> State:
 
 
 def test_hostile_text_breaks_nothing(
-    chrome: Chrome, boards: Callable[[Path], Running], tmp_path: Path
+    chrome: Chrome, boards: Callable[[Path], Started], tmp_path: Path
 ) -> None:
     """A script as a title, right-to-left text, 250 characters without a blank: shown as
     they are."""
@@ -124,7 +124,7 @@ def test_hostile_text_breaks_nothing(
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_axe_finds_nothing_serious(
     chrome: Chrome,
-    boards: Callable[[Path], Running],
+    boards: Callable[[Path], Started],
     tmp_path: Path,
     size: tuple[int, int],
     dark: bool,
@@ -151,7 +151,7 @@ def test_axe_finds_nothing_serious(
 
 
 def test_the_keyboard_is_enough(
-    chrome: Chrome, boards: Callable[[Path], Running], tmp_path: Path
+    chrome: Chrome, boards: Callable[[Path], Started], tmp_path: Path
 ) -> None:
     """Tab reaches the skip link, the sections, every button; Enter asks; Escape takes
     it back and nothing is done."""
@@ -187,7 +187,7 @@ def test_the_keyboard_is_enough(
 
 
 def test_failed_files_are_searched_and_retried(
-    chrome: Chrome, boards: Callable[[Path], Running], tmp_path: Path
+    chrome: Chrome, boards: Callable[[Path], Started], tmp_path: Path
 ) -> None:
     """By a title that only the library knows; one button leaves one command."""
     state = busy_state(tmp_path / "state", workers=1, entries=0)
@@ -224,7 +224,7 @@ def test_failed_files_are_searched_and_retried(
 
 
 def test_eight_workers_and_a_thousand_entries_are_shown(
-    chrome: Chrome, boards: Callable[[Path], Running], tmp_path: Path
+    chrome: Chrome, boards: Callable[[Path], Started], tmp_path: Path
 ) -> None:
     """All of them; how fast is measured in benchmarks/dashboard.py."""
     show(chrome, boards(busy_state(tmp_path / "state", entries=1000).folder))
@@ -241,7 +241,7 @@ def test_eight_workers_and_a_thousand_entries_are_shown(
 
 
 def test_the_page_says_when_the_server_is_gone_and_goes_on_when_it_is_back(
-    chrome: Chrome, boards: Callable[[Path], Running], tmp_path: Path
+    chrome: Chrome, boards: Callable[[Path], Started], tmp_path: Path
 ) -> None:
     """What is shown is old, and that is said. Sessions outlive the process."""
     state = busy_state(tmp_path / "state", workers=1, entries=0)
@@ -262,7 +262,7 @@ def test_the_page_says_when_the_server_is_gone_and_goes_on_when_it_is_back(
 
 def test_a_running_migration_moves_and_obeys(
     chrome: Chrome,
-    boards: Callable[[Path], Running],
+    boards: Callable[[Path], Started],
     tmp_path: Path,
     shelves: Callable[..., Shelf],
 ) -> None:

@@ -20,8 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from migration.errors import Deferred, StoppedItsWorker
 from migration.ledger import totals
 from migration.ledger.ledger import Ledger
-from migration.ledger.tables.books import Asked, BookState, Intention, Step
-from migration.ledger.tables.passes import Range
+from migration.ledger.records import Asked, BookState, Intention, Range, Step
 from migration.model import (
     BookFile,
     BookId,
@@ -72,6 +71,7 @@ class ModelLedger(Ledger):
 class Worker:
     """One worker process of the model."""
 
+    owner: str
     ledger: ModelLedger
     owned: Range
     todo: set[FileId]
@@ -148,7 +148,7 @@ class Migration(RuleBasedStateMachine):
     def end(self, worker: Worker) -> None:
         """The process is gone."""
         self.workers.remove(worker)
-        self.living.owners.discard(worker.ledger._owner)
+        self.living.owners.discard(worker.owner)
         worker.ledger.close()
 
     @precondition(lambda self: len(self.workers) < 3)
@@ -159,24 +159,24 @@ class Migration(RuleBasedStateMachine):
         owner = replace(this_process(self.born), started=f"model-{self.born}")
         ledger = ModelLedger(self.folder, owner, told_clock(lambda: self.now), SETTLE)
         ledger.living = self.living
-        self.living.owners.add(ledger._owner)
-        pass_id = ledger.join_pass(BOOKS, may_open=self.born == 1)
+        self.living.owners.add(str(owner))
+        pass_id = ledger.passes.join(BOOKS, may_open=self.born == 1)
         owned = (
             None
             if pass_id is None
-            else ledger.claim_range(pass_id, lambda after: after + 3)
+            else ledger.files.claim_range(pass_id, lambda after: after + 3)
         )
         if owned is None:
-            self.living.owners.discard(ledger._owner)
+            self.living.owners.discard(str(owner))
             ledger.close()
             return
         listed = [
             file for file in FILES if owned.first <= file.id.book_id <= owned.last
         ]
-        registered = ledger.register(owned, [(file, "") for file in listed])
+        registered = ledger.files.register(owned, [(file, "") for file in listed])
         for book in registered.unfinished - {file.book_id for file in registered.todo}:
-            ledger.forget_book(book)
-        self.workers.append(Worker(ledger, owned, set(registered.todo)))
+            ledger.books.forget(book)
+        self.workers.append(Worker(str(owner), ledger, owned, set(registered.todo)))
 
     @precondition(lambda self: self.workers)
     @rule(data=st.data())
@@ -192,46 +192,48 @@ class Migration(RuleBasedStateMachine):
         if worker.in_flight is not None:
             return
         ledger, book = worker.ledger, file.id.book_id
-        state = ledger.book(book)
+        state = ledger.books.get(book)
         if state is not None and state.intention is not None:
             if self.now < state.intention.at + SETTLE:
                 return
             if (digest(file), book) in self.server.sources:
                 self.account(worker, file)
                 return
-            ledger.save_book(book, replace(state, intention=None))
+            ledger.books.save(book, replace(state, intention=None))
         try:
-            ledger.begin(file.id)
+            ledger.files.begin(file.id)
         except StoppedItsWorker as error:
-            ledger.account(
+            ledger.files.account(
                 worker.owned.pass_id,
                 UploadResult(file.id, Outcome.FAILED, error.evidence),
             )
-            ledger.forget_book(book)
+            ledger.books.forget(book)
             worker.todo.discard(file.id)
             return
         try:
-            taken = ledger.take(file.id, digest(file), [])
+            taken = ledger.hashes.take(file.id, digest(file), [])
         except Deferred:
-            ledger.give_back(file.id, counted=False)
+            ledger.files.give_back(file.id, counted=False)
             return
         if isinstance(taken, Known):
             self.duplicate(worker, file, taken)
             return
         if not taken.fresh and self.server.has(digest(file)):
-            _new, known = ledger.learn([Receipt(digest(file), EbookId(1), SourceId(1))])
+            _new, known = ledger.hashes.learn(
+                [Receipt(digest(file), EbookId(1), SourceId(1))]
+            )
             self.duplicate(worker, file, known[0])
             return
         asked = Intention(Asked.ATTACH, self.now, None, "EPUB", digest(file))
-        ledger.intend(book, BookState("w", EbookId(book), Step.TITLE), asked)
+        ledger.books.intend(book, BookState("w", EbookId(book), Step.TITLE), asked)
         worker.in_flight = file
 
     def duplicate(self, worker: Worker, file: BookFile, known: Known) -> None:
         """Somebody else's bytes; an ebook that was made for nothing is deleted."""
-        worker.ledger.account(
+        worker.ledger.files.account(
             worker.owned.pass_id, UploadResult(file.id, Outcome.DUPLICATE, known)
         )
-        worker.ledger.forget_book(file.id.book_id)
+        worker.ledger.books.forget(file.id.book_id)
         worker.todo.discard(file.id)
 
     @precondition(lambda self: any(worker.in_flight for worker in self.workers))
@@ -256,11 +258,11 @@ class Migration(RuleBasedStateMachine):
         receipt = Receipt(
             digest(file), EbookId(file.id.book_id), SourceId(file.id.book_id)
         )
-        worker.ledger.account(
+        worker.ledger.files.account(
             worker.owned.pass_id, UploadResult(file.id, Outcome.UPLOADED, receipt)
         )
         done = BookState("w", EbookId(file.id.book_id))
-        worker.ledger.finish_book(
+        worker.ledger.books.finish(
             worker.owned.pass_id, file.id.book_id, done, names={}, not_carried=()
         )
         worker.todo.discard(file.id)
@@ -275,7 +277,7 @@ class Migration(RuleBasedStateMachine):
         worker = data.draw(st.sampled_from(self.workers))
         file = worker.in_flight
         if file is not None and acts:
-            state = worker.ledger.book(file.id.book_id)
+            state = worker.ledger.books.get(file.id.book_id)
             assert state is not None
             assert state.intention is not None
             due = max(self.now, state.intention.at + timedelta(seconds=late))
@@ -297,7 +299,7 @@ class Migration(RuleBasedStateMachine):
 
     def close(self, worker: Worker) -> None:
         """Only what is settled can be closed."""
-        if not worker.todo and worker.ledger.close_range(worker.owned):
+        if not worker.todo and worker.ledger.files.close_range(worker.owned):
             self.end(worker)
 
     @invariant()

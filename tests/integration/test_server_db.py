@@ -10,7 +10,6 @@ import pytest
 from common.clock import SteadyClock
 from migration.errors import Misconfigured, ServerUnreachable
 from migration.ledger import totals
-from migration.ledger.hashes import ExistingHashes
 from migration.ledger.ledger import Ledger
 from migration.model import Counts, Digest
 from migration.server import postgresql
@@ -44,7 +43,7 @@ def insert(uri: str, *rows: tuple[str, int]) -> None:
 def test_hashes_are_learned_incrementally(database: str, tmp_path: Path) -> None:
     """All at first, later only what is new; rows that are no SHA-1 are passed over."""
     ledger = Ledger(tmp_path, this_process(1), SteadyClock())
-    known = ExistingHashes(ledger)
+    known = ledger.hashes
     insert(
         database,
         *((f"{number:040x}", number) for number in range(2000)),
@@ -65,7 +64,7 @@ def test_what_the_server_has_lost_is_forgotten_when_asked_exactly(
 ) -> None:
     """Old rows and new ones; an unchanged table is not read again."""
     ledger = Ledger(tmp_path, this_process(1), SteadyClock())
-    known = ExistingHashes(ledger)
+    known = ledger.hashes
     insert(
         database,
         *((f"{number:040x}", number) for number in range(50)),
@@ -73,7 +72,7 @@ def test_what_the_server_has_lost_is_forgotten_when_asked_exactly(
         (f"{7:040x}", 7),
     )
     postgresql.refresh(database, ledger, exactly=True)
-    first = ledger.hash_count()
+    first = len(ledger.hashes)
     with psycopg.connect(database, autocommit=True) as db:
         db.execute("DELETE FROM source WHERE size IN (3, 4)")
     postgresql.refresh(database, ledger)
@@ -83,9 +82,9 @@ def test_what_the_server_has_lost_is_forgotten_when_asked_exactly(
         False,
         True,
     )
-    assert ledger.count_hashes() == 48
+    assert ledger.hashes.count() == 48
     postgresql.refresh(database, ledger, exactly=True)
-    assert (ledger.count_hashes(), first) == (48, 50)
+    assert (ledger.hashes.count(), first) == (48, 50)
     ledger.close()
 
 

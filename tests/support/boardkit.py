@@ -1,4 +1,4 @@
-"""A dashboard as a process, and those who ask it."""
+"""A dashboard that listens, and those who ask it."""
 
 import re
 import subprocess
@@ -9,6 +9,7 @@ from pathlib import Path
 import requests
 
 from common.json_value import Json
+from dashboard.access import Access
 from tests.conftest import PROJECT, clean_environment
 
 
@@ -18,27 +19,11 @@ class Running:
 
     url: str
     state: Path
-    process: "subprocess.Popen[str]"
 
     def link(self) -> str:
         """A link that works once."""
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "dashboard",
-                "--state-dir",
-                str(self.state),
-                "--link",
-            ],
-            cwd=PROJECT,
-            check=True,
-            env=clean_environment(),
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        return done.stdout.strip()
+        secret = Access(self.state / "dashboard").new_link()
+        return f"{self.url}/enter?link={secret}"
 
     def bearer(self) -> dict[str, str]:
         """The header of a script that has the token."""
@@ -54,6 +39,13 @@ class Running:
         match = re.search(r'name="form-token" content="(\w+)"', page.text)
         assert match is not None
         return Visitor(self.url, session, match[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Started(Running):
+    """One that is a process."""
+
+    process: "subprocess.Popen[str]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +73,7 @@ class Visitor:
         )
 
 
-def start_board(state: Path, *options: str) -> Running:
+def start_board(state: Path, *options: str) -> Started:
     """Starts a dashboard on a free port and waits until it listens."""
     process = subprocess.Popen(
         [
@@ -103,4 +95,4 @@ def start_board(state: Path, *options: str) -> Running:
     line = process.stdout.readline().strip()
     assert line.startswith("dashboard listening on http://127.0.0.1:"), line
     assert "link=" not in line, "a link is a secret and does not belong into a file"
-    return Running(line.split()[-1], state, process)
+    return Started(line.split()[-1], state, process)

@@ -1,5 +1,6 @@
 """A checkout of one's own, and its two buttons pressed as a person does."""
 
+import importlib.util
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,7 +9,8 @@ from tests.conftest import PROJECT, clean_environment
 
 
 def make_checkout(folder: Path) -> Path:
-    """A copy of what git knows but the tests, with this virtual environment."""
+    """A copy of what git knows but the tests, with this virtual environment and, as
+    after a first run, its bytecode."""
     names = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=PROJECT,
@@ -20,11 +22,23 @@ def make_checkout(folder: Path) -> Path:
     for name in names:
         source = PROJECT / name
         if name and source.is_file() and not name.startswith("tests/"):
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target)
+            _copy(source, folder / name)
+            if source.suffix == ".py":
+                _copy_bytecode(source, folder / name)
     (folder / ".venv").symlink_to(PROJECT / ".venv")
     return folder
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(source, target)
+
+
+def _copy_bytecode(source: Path, target: Path) -> None:
+    """It knows the time and size of its source, and a copy has the same."""
+    compiled = Path(importlib.util.cache_from_source(str(source)))
+    if compiled.exists():
+        _copy(compiled, Path(importlib.util.cache_from_source(str(target))))
 
 
 def press(

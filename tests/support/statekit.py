@@ -216,3 +216,16 @@ def entry(number: int, at: datetime) -> HistoryEntry:
         recurring=number % 5 == 0,
         case=Case(at, InFlight()) if number % 4 == 3 else None,
     )
+
+
+def under_way(folder: Path) -> State:
+    """A migration of 1,000 files under way: three workers, four failures, five
+    attempts."""
+    made = State(folder, total=1000)
+    made.counts(Counts(600, 500, 40, 6, 4, 50), 5_000_000)
+    made.failed(4)
+    made.entries(5)
+    made.monitor(3)
+    for number in (1, 2, 3):
+        made.worker(number)
+    return made

@@ -15,7 +15,7 @@ from migration.evidence import about
 from migration.lanes.api.transfer import LocalTransport, Watch
 from migration.ledger import totals
 from migration.ledger.ledger import Ledger
-from migration.ledger.tables.books import Intended
+from migration.ledger.records import Intended
 from migration.model import (
     BookFile,
     Counts,

@@ -3,7 +3,7 @@
 import pytest
 
 from migration.checks.adoption import Comparison, Finding, assess, refusal
-from migration.ledger.binding import Remembered, folder_hash
+from migration.ledger.tables.binding import Remembered, folder_hash
 from migration.model import BookId, Origin
 
 FILE = ("EPUB", 4711, 1_700_000_000_123_456_789)

@@ -14,7 +14,7 @@ from migration.checks.leftovers import (
     Leftover,
     decide,
 )
-from migration.ledger.tables.books import BookState, Step
+from migration.ledger.records import BookState, Step
 from migration.metadata.ebook_metadata import marked_book, working_title
 from migration.model import BookId, EbookId, SourceId
 from migration.server.payloads import Ebook

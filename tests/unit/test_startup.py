@@ -24,13 +24,15 @@ DEAR = frozenset(
         "pycountry",
         "requests",
         "rich",
+        "tenacity",
+        "tornado",
     }
 )
 PROGRAMS = {
     "worker": (["bulk_migrate_calibre.py"], {"requests"}),
     "monitor": (["auto_monitor/monitor.py"], {"requests", "cattrs"}),
     "dashboard": (["-m", "dashboard"], {"aiohttp", "cattrs", "jinja2"}),
-    "embedded server": (["-m", "bookshelf"], {"PIL", "aiohttp", "jinja2", "pycountry"}),
+    "embedded server": (["-m", "bookshelf"], {"PIL", "aiohttp"}),
 }
 
 

@@ -8,7 +8,7 @@ from migration.lanes.api.reconciling import ALL_STEPS
 from migration.lanes.lane import Work
 from migration.ledger.current_pass import CurrentPass
 from migration.ledger.ledger import Ledger
-from migration.ledger.tables.books import BookState, Step
+from migration.ledger.records import BookState, Step
 from migration.model import Digest, EbookId
 from migration.server.client import BookshelfClient
 
@@ -26,7 +26,7 @@ class Adopter:
         """The ebook that holds this file under this book's title is this book's."""
         if not self.current.rebuilt:
             return
-        state = self.ledger.book(work.book.id)
+        state = self.ledger.books.get(work.book.id)
         if state is not None and state.ebook_id is not None:
             self._reopen_steps(work, state)
             return
@@ -39,7 +39,7 @@ class Adopter:
                 if ebook is not None and (extension, digest.size) in [
                     source[1:] for source in ebook.sources
                 ]:
-                    self.ledger.save_book(
+                    self.ledger.books.save(
                         work.book.id,
                         BookState(work.metadata.working_title, ebook_id, steps),
                     )
@@ -68,4 +68,4 @@ class Adopter:
             else self.client.ebook(state.ebook_id)
         )
         if ebook is not None and ebook.title == state.working_title:
-            self.ledger.save_book(work.book.id, replace(state, steps=Step.TITLE))
+            self.ledger.books.save(work.book.id, replace(state, steps=Step.TITLE))

@@ -8,7 +8,7 @@ from migration.calibre import cover
 from migration.calibre.library import CalibreLibrary
 from migration.errors import Rejected
 from migration.lanes.lane import Work
-from migration.ledger.tables.books import BookState, Step
+from migration.ledger.records import BookState, Step
 from migration.metadata import ebook_metadata
 from migration.metadata.ebook_metadata import plain_title
 from migration.model import EbookId

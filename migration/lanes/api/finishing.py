@@ -10,8 +10,8 @@ from migration.lanes.lane import Work
 from migration.lanes.left_out import LeftOut
 from migration.ledger.current_pass import CurrentPass
 from migration.ledger.ledger import Ledger
+from migration.ledger.records import BookState, Step
 from migration.ledger.tables import notices
-from migration.ledger.tables.books import BookState, Step
 from migration.model import EbookId
 from migration.server.client import BookshelfClient
 from migration.server.payloads import Ebook, name_keys
@@ -32,12 +32,12 @@ class Finisher:
     def finish_book(self, work: Work) -> None:
         """True title, cover, rating, and a record of what could not be carried.
         Repeatable."""
-        state = self.ledger.book(work.book.id)
+        state = self.ledger.books.get(work.book.id)
         if state is None or state.ebook_id is None:
             self._leave_to_others(work)
             return
         if state.steps is Step.NONE:
-            self.ledger.let_go(work.book.id)
+            self.ledger.books.let_go(work.book.id)
             return
         ebook = self._ebook_of(work, state.ebook_id)
         if (
@@ -67,7 +67,7 @@ class Finisher:
             self.left_out.notice_book(
                 work.book.id, notices.of_book(work.book, closed.no_cover)
             )
-        self.ledger.finish_book(
+        self.ledger.books.finish(
             self.current.id,
             work.book.id,
             replace(state, steps=Step.NONE, title=closed.title, restore=None),
@@ -111,4 +111,4 @@ class Finisher:
                 self.client, self.ledger.notebook, self.db_uri, work.book.title, files
             )
             self.left_out.there_already(work.book, work.metadata, holder)
-        self.ledger.forget_book(work.book.id)
+        self.ledger.books.forget(work.book.id)

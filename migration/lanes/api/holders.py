@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from migration.errors import Misconfigured, Rejected, ServerFault, ServerUnreachable
-from migration.ledger.tables.notebook import Notebook
+from migration.ledger.parts.notebook import Notebook
 from migration.model import Digest, EbookId
 from migration.server import postgresql
 from migration.server.client import BookshelfClient

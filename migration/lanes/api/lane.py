@@ -14,8 +14,7 @@ from migration.lanes.api.reconciling import Learn, Reconciler
 from migration.lanes.api.transfer import Transport, Watch, extension_of
 from migration.lanes.context import Context
 from migration.lanes.lane import Work
-from migration.ledger.ledger import Taken
-from migration.ledger.tables.registration import Stage
+from migration.ledger.records import Stage, Taken
 from migration.model import (
     BookFile,
     Digest,

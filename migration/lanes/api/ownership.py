@@ -1,8 +1,8 @@
 """Whether an ebook on the server is a book's own."""
 
 from migration.lanes.lane import Work
-from migration.ledger.tables.books import BookState
-from migration.ledger.tables.doubts import Doubts
+from migration.ledger.parts.doubts import Doubts
+from migration.ledger.records import BookState
 from migration.metadata.ebook_metadata import plain_title
 from migration.server.payloads import Ebook
 

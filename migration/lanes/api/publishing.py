@@ -16,7 +16,7 @@ from migration.lanes.api.transfer import extension_of
 from migration.lanes.lane import Work
 from migration.ledger.current_pass import CurrentPass
 from migration.ledger.ledger import Ledger
-from migration.ledger.tables.books import Asked, BookState, Intention, Step
+from migration.ledger.records import Asked, BookState, Intention, Step
 from migration.metadata import ebook_metadata
 from migration.model import BookFile, EbookId, Outcome, UploadResult
 from migration.server.client import AttachedElsewhere, BookshelfClient, Extracted
@@ -36,7 +36,9 @@ class Publisher:
 
     def ensure_ebook(self, work: Work, ids: dict[tuple[str, str], int]) -> EbookId:
         """The book's ebook, under its working title. Raises Transient, Rejected."""
-        state = self.ledger.book(work.book.id) or BookState(work.metadata.working_title)
+        state = self.ledger.books.get(work.book.id) or BookState(
+            work.metadata.working_title
+        )
         if state.ebook_id is not None:
             reopened = self._reopen(work, state)
             if reopened is not None:
@@ -48,7 +50,7 @@ class Publisher:
             else []
         )
         if found:
-            self.ledger.save_book(
+            self.ledger.books.save(
                 work.book.id,
                 BookState(work.metadata.working_title, found[0], ALL_STEPS),
             )
@@ -60,7 +62,7 @@ class Publisher:
     ) -> EbookId:
         """Asks for a new ebook, once."""
         asked = Intention(Asked.CREATE, self.clock())
-        intended = self.ledger.intend(work.book.id, state, asked)
+        intended = self.ledger.books.intend(work.book.id, state, asked)
         try:
             ebook_id = self.client.create(
                 intended,
@@ -70,14 +72,14 @@ class Publisher:
             )
         except ResponseLost as lost:
             # An id of ours the server no longer knows shows itself as HTTP 500.
-            self.ledger.forget_names(name_keys(work.metadata))
+            self.ledger.books.forget_names(name_keys(work.metadata))
             self.reconciler.soon(work, replace(state, intention=asked), lost)
             raise
         except Rejected:
-            self.ledger.save_book(work.book.id, replace(state, intention=None))
+            self.ledger.books.save(work.book.id, replace(state, intention=None))
             raise
         created = BookState(work.metadata.working_title, ebook_id, ALL_STEPS)
-        self.ledger.save_book(work.book.id, created)
+        self.ledger.books.save(work.book.id, created)
         work.made = made(ebook_id, work.metadata.working_title, ids)
         return ebook_id
 
@@ -97,7 +99,7 @@ class Publisher:
             restore = (
                 None if ebook.title in titles_of_ours(work, state) else ebook.title
             )
-        self.ledger.save_book(
+        self.ledger.books.save(
             work.book.id,
             replace(state, steps=state.steps | Step.TITLE, restore=restore),
         )
@@ -115,7 +117,7 @@ class Publisher:
                     ebook.id,
                     refusal,
                 )
-                self.ledger.save_book(work.book.id, state)
+                self.ledger.books.save(work.book.id, state)
         work.reopened = True
         return ebook.id
 
@@ -124,7 +126,7 @@ class Publisher:
     ) -> UploadResult:
         """Moves the upload into the ebook; the receipt is the proof. Raises Transient,
         Rejected."""
-        state = self.ledger.book(work.book.id) or BookState(
+        state = self.ledger.books.get(work.book.id) or BookState(
             work.metadata.working_title, ebook_id
         )
         asked = Intention(
@@ -134,7 +136,7 @@ class Publisher:
             file.id.format,
             extracted.digest,
         )
-        intended = self.ledger.intend(work.book.id, state, asked)
+        intended = self.ledger.books.intend(work.book.id, state, asked)
         try:
             receipt = self.client.attach(intended, ebook_id)
         except ResponseLost as lost:
@@ -143,7 +145,7 @@ class Publisher:
         except AttachedElsewhere as elsewhere:
             return self.reconciler.attached_elsewhere(work, file, elsewhere)
         except Rejected:
-            self.ledger.save_book(work.book.id, replace(state, intention=None))
+            self.ledger.books.save(work.book.id, replace(state, intention=None))
             raise
         if work.made is not None:
             work.made = work.made.with_source(

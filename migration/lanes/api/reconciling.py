@@ -10,7 +10,7 @@ from migration.lanes.api.transfer import extension_of
 from migration.lanes.lane import Account, Work
 from migration.ledger.current_pass import CurrentPass
 from migration.ledger.ledger import Ledger
-from migration.ledger.tables.books import Asked, BookState, Intention, Step
+from migration.ledger.records import Asked, BookState, Intention, Step
 from migration.model import BookFile, Known, Outcome, RemoteMatch, UploadResult
 from migration.server.client import AttachedElsewhere, BookshelfClient
 
@@ -39,12 +39,12 @@ class Reconciler:
         up at once."""
         if not lost.still_running and state.intention is not None:
             asked = replace(state.intention, at=self.clock() - self.after)
-            self.ledger.save_book(work.book.id, replace(state, intention=asked))
+            self.ledger.books.save(work.book.id, replace(state, intention=asked))
 
     def reconcile(self, work: Work) -> None:
         """Looks up the book's last request, unless its answer is known. Raises
         PutAside, Transient."""
-        state = self.ledger.book(work.book.id)
+        state = self.ledger.books.get(work.book.id)
         if state is None or state.intention is None:
             return
         due = state.intention.at + self.after
@@ -54,7 +54,7 @@ class Reconciler:
             found = self.client.find(state.working_title)
             steps = ALL_STEPS if found else state.steps
             done = BookState(state.working_title, found[0] if found else None, steps)
-            self.ledger.save_book(work.book.id, done)
+            self.ledger.books.save(work.book.id, done)
         else:
             self._attached(work, state, state.intention)
 
@@ -78,7 +78,7 @@ class Reconciler:
                 )
                 return
             self.current.count_orphan()
-        self.ledger.save_book(work.book.id, replace(state, intention=None))
+        self.ledger.books.save(work.book.id, replace(state, intention=None))
 
     def attached_elsewhere(
         self, work: Work, file: BookFile, elsewhere: AttachedElsewhere
@@ -87,7 +87,7 @@ class Reconciler:
         left to the server."""
         self.current.count_orphan()
         known = self.learn(elsewhere.match)
-        state = self.ledger.book(work.book.id)
+        state = self.ledger.books.get(work.book.id)
         if state is not None:
-            self.ledger.save_book(work.book.id, replace(state, intention=None))
+            self.ledger.books.save(work.book.id, replace(state, intention=None))
         return UploadResult(file.id, Outcome.DUPLICATE, known)

@@ -14,7 +14,7 @@ from migration.calibre.library import CalibreLibrary
 from migration.errors import FileChanged
 from migration.evidence import about
 from migration.lanes.api.outgoing import Outgoing, digest_of
-from migration.ledger.tables.registration import Stage
+from migration.ledger.records import Stage
 from migration.model import BookFile, Digest, EbookMetadata, RemoteMatch, UploadId
 from migration.server.client import BookshelfClient
 

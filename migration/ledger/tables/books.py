@@ -1,88 +1,15 @@
 """The state of one Calibre book on the server: its ebook, the steps still open, the
 request whose answer is awaited.
 
-Functions over an open transaction of the ledger; only `ledger` calls them.
+Functions over an open transaction of the ledger; only `ledger.parts` calls them.
 """
 
 import sqlite3
-import threading
-from dataclasses import dataclass
-from datetime import datetime
-from enum import IntFlag, StrEnum
 
 from common.clock import SteadyClock
 from migration.errors import Deferred
+from migration.ledger.records import Asked, BookState, Intention, Step
 from migration.model import BookId, Digest, EbookId, UploadId
-
-
-class Step(IntFlag):
-    """What is still to be done for a book after its files are attached."""
-
-    NONE = 0
-    TITLE = 1  #: the ebook still has its working title
-    # : Calibre's cover.jpg, in the place of whatever the server found in a file
-    COVER = 2
-    RATING = 4  #: Calibre's rating
-    RECORD = 8  #: what could not be carried goes to not_carried.jsonl
-
-
-class Asked(StrEnum):
-    """A request that must not be repeated before it is known what became of it."""
-
-    CREATE = "create"  #: POST /api/ebooks under the working title
-    ATTACH = "attach"  #: POST /api/ebooks/<id>/add-upload
-
-
-@dataclass(frozen=True, slots=True)
-class Intention:
-    """A request that may have been sent, at a time of the steady clock.
-
-    `upload_id`, `format` and `digest` belong to ATTACH.
-    """
-
-    asked: Asked
-    at: datetime
-    upload_id: UploadId | None = None
-    format: str = ""
-    digest: Digest | None = None
-
-
-class Intended:
-    """The ledger's word that an intention is on record: what lets one request leave,
-    once. Only `ledger` makes one."""
-
-    def __init__(self, book_id: BookId, intention: Intention) -> None:
-        self.book_id = book_id
-        self.intention = intention
-        self._fresh = True
-        self._lock = threading.Lock()
-
-    def spend(self, asked: Asked) -> None:
-        """The request leaves now. Raises PutAside when one has left before: what became
-        of it comes first."""
-        with self._lock:
-            fresh, self._fresh = self._fresh, False
-        if not fresh or self.intention.asked is not asked:
-            raise Deferred(
-                f"book {self.book_id}: a request to {asked} it has no fresh intention in the ledger"
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class BookState:
-    """What the ledger knows of a book on the server; `ebook_id` is None until the
-    server has named it.
-
-    `title` is the one we gave it last, None before that and in a ledger of an older
-    version; `restore` the one that somebody else gave it, to be given back, while it
-    has its working title again for a further format."""
-
-    working_title: str
-    ebook_id: EbookId | None = None
-    steps: Step = Step.NONE
-    intention: Intention | None = None
-    title: str | None = None
-    restore: str | None = None
 
 
 def read(

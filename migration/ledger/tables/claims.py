@@ -1,9 +1,9 @@
 """What is in flight and what the server is known to have: hashes, names, and the claims
 on both.
 
-Functions over an open transaction of the ledger; only `ledger` calls them. A claim is a
-row, because the real server has no unique constraint: two simultaneous uploads of the
-same bytes, or two simultaneous creations of one author, both succeed there."""
+Functions over an open transaction of the ledger; only `ledger.parts` calls them. A claim
+is a row, because the real server has no unique constraint: two simultaneous uploads of
+the same bytes, or two simultaneous creations of one author, both succeed there."""
 
 import sqlite3
 from collections.abc import Callable, Sequence

@@ -1,34 +1,20 @@
 """Passes over the library and the ranges of book ids they consist of; the counters and
 small tallies of a pass.
 
-Functions over an open transaction of the ledger; only `ledger` calls them.
+Functions over an open transaction of the ledger; only `ledger.parts` calls them.
 """
 
 import sqlite3
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
 
 from migration.errors import Superseded
+from migration.ledger.records import Range
 from migration.ledger.tables import books
 from migration.model import BookId, FileId, Outcome
 
 #: Failed files, told so that SQLite sees that the index of unfinished files has them:
 #: it compares the words.
 FAILED = "outcome IN ('failed', 'pending') AND outcome = 'failed'"
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """A range of book ids of one pass, both ends included, owned by this process.
-
-    `once_more`: a repaired script tries it, on which files may be tried again that no
-    other would take up."""
-
-    pass_id: int
-    first: int
-    last: int
-    taken_over: bool = False
-    once_more: bool = False
 
 
 def open_pass(db: sqlite3.Connection) -> int | None:

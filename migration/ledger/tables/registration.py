@@ -1,13 +1,12 @@
 """Entering a range's files in the ledger, and settling at once those that need no work.
 
-A function over an open transaction of the ledger; only `ledger` calls it.
+A function over an open transaction of the ledger; only `ledger.parts` calls it.
 """
 
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum
 
 from migration.errors import (
     EmptyFile,
@@ -17,8 +16,8 @@ from migration.errors import (
     Unreadable,
 )
 from migration.evidence import about
+from migration.ledger.records import Range, Registration, Stage
 from migration.ledger.tables import books, passes
-from migration.ledger.tables.passes import Range
 from migration.model import BookFile, BookId, Counts, Digest, FileId, Outcome
 
 #: A file whose worker died this often while working on it is not tried again.
@@ -55,35 +54,6 @@ _NOT_SETTLED_HERE = (
 )
 
 
-class Stage(IntEnum):
-    """How far the work on a file got, in the order of its way."""
-
-    HASH = 1  #: its bytes are being read
-    CHECK = 2  #: the server is asked about them
-    UPLOAD = 3  #: they are being sent
-    METADATA = 4  #: the server reads their metadata
-    EBOOK = 5  #: the ebook is being made
-    ATTACH = 6  #: the file is being attached
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """What a range holds for this worker: files to be worked on, books to be finished,
-    and what was settled at once.
-
-    `suspects` are files to be worked on whose last worker died while it was at them.
-    `gone` are files that had failed or were pending and that Calibre lists no more:
-    they have left the ledger. `moved` is by how much this changed the pass, for who
-    entered the range before."""
-
-    todo: frozenset[FileId]
-    suspects: frozenset[FileId]
-    unfinished: frozenset[BookId]
-    settled: Counts
-    gone: tuple[FileId, ...]
-    moved: Counts
-
-
 @dataclass(frozen=True, slots=True)
 class _Verdict:
     """What can be said of a file without opening it."""
@@ -99,7 +69,7 @@ _PENDING = _Verdict(Outcome.PENDING)
 def register(
     db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, str]]
 ) -> Registration:
-    """See `Ledger.register`."""
+    """See `Files.register`."""
     entry = _Entry(Counter(), Counter(), [], [], [])
     unchanged = _settle_unchanged(db, owned, files)
     entry.discovered = entry.moves[Outcome.DUPLICATE] = unchanged

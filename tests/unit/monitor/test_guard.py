@@ -92,14 +92,14 @@ HOSTILE_LINES = [
     ("with open('x') as f: pass",),
     ("x = self",),
     ("x = [self.client]",),
-    ("self.ledger.account(self.pass_id, None)",),
-    ("self.ledger._store.transaction()",),
+    ("self.ledger.files.account(self.pass_id, None)",),
+    ("self.ledger._database.transaction()",),
     ("if True: return None",),
     (
         "match self:",
         "    case str(x): pass",
     ),
-    ("self.ledger.forget_book(1)",),
+    ("self.ledger.books.forget(1)",),
     ("type(self)",),
     ("super().tick(0.0)",),
     ("self.options.password.split('a')",),
@@ -134,16 +134,14 @@ HOSTILE_CHANGES = {
         "def next_range(self) -> Range | None:", "def nextrange(self) -> Range | None:"
     ),
     "a function of proof": lambda: changed(
-        "        return self.ledger.learn([proof])[1][0]",
-        "        return self.ledger.learn([])[1][0]",
+        "        return self.ledger.hashes.learn([proof])[1][0]",
+        "        return self.ledger.hashes.learn([])[1][0]",
     ),
     "main": lambda: changed(
         "    options = read_options(", "    options = read_options() or read_options("
     ),
     "a constant": lambda: changed("TRIES = 4", "TRIES = 400"),
-    "an import": lambda: changed(
-        "import tenacity\n", "import tenacity\nimport socket\n"
-    ),
+    "an import": lambda: changed("import sys\n", "import sys\nimport socket\n"),
     "a new function": lambda: SOURCE + "\n\ndef more() -> None:\n    pass\n",
     "a file is not accounted for": lambda: changed(
         "self.accounting.account(work, file, self.process_file(work, file))",
@@ -184,11 +182,11 @@ HOSTILE_CHANGES = {
         "        if file.size > 10:\n            self.refuse_unsendable(file)\n",
     ),
     "the range is not closed": lambda: changed(
-        "or self.ledger.close_range(owned)",
+        "or self.ledger.files.close_range(owned)",
         "or True",
     ),
     "not registered": lambda: changed(
-        "registered = self.ledger.register(owned, files)", "registered = files"
+        "registered = self.ledger.files.register(owned, files)", "registered = files"
     ),
     "too many lines": lambda: with_first_line(
         "next_range", *[f"x{n} = {n}" for n in range(121)]
@@ -218,8 +216,8 @@ RIGHT = {
         "tick", "self.log.info('still here, %s', seconds)"
     ),
     "a smaller share": lambda: changed(
-        "self.ledger.remaining_ids(self.pass_id) // 8",
-        "self.ledger.remaining_ids(self.pass_id) // 16",
+        "self.ledger.passes.remaining_ids(self.pass_id) // 8",
+        "self.ledger.passes.remaining_ids(self.pass_id) // 16",
     ),
     "a comment": lambda: with_first_line("tick", "# nothing else"),
     "fewer tries": lambda: changed(

@@ -13,7 +13,6 @@ from bookshelf.database import Database
 from bookshelf.record import Record, RecordUnwritable
 from deploy.embedded import Refused, _login
 
-pytestmark = pytest.mark.integration
 USER = User(1, "somebody", "somebody@localhost", "admin")
 
 

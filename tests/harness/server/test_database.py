@@ -7,12 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from bookshelf.database import UPLOADS_LOST_AT_MOST, Database
 from bookshelf.errors import Refused
-
-pytestmark = pytest.mark.integration
 
 
 def add(name: str) -> Callable[[sqlite3.Connection], int]:

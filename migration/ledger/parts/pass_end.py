@@ -8,46 +8,15 @@ and should not is kept from pass to pass until a look finds it gone."""
 
 import sqlite3
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from common.clock import SteadyClock, utc_now
 from migration.ledger.database import LedgerDatabase
+from migration.ledger.records import BookState, Difference, Look
 from migration.ledger.tables import books, passes
 from migration.model import BookId, EbookId
 
-NO_BOOK, NO_EBOOK = BookId(0), EbookId(0)
 #: The kind of a difference that says that the server did not show its ebooks.
 UNSEEN = "not looked through"
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Something on the server that should not be there. `kind` is the stable word of
-    the summary and docs/errors.md.
-
-    `book_id` and `ebook_id` are 0 where no book or ebook in particular is meant.
-    """
-
-    kind: str
-    message: str
-    book_id: BookId = NO_BOOK
-    ebook_id: EbookId = NO_EBOOK
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """One last look at the server, by this process alone.
-
-    Ebooks newer than `newest_before` (an id) may be this pass's; `first_made` is the
-    first one the ledger knows of, None when it knows none. `number` counts from 0 the
-    looks of this pass that set something right; `standing` is what an earlier pass
-    left."""
-
-    pass_id: int
-    newest_before: EbookId
-    first_made: EbookId | None
-    number: int
-    standing: tuple[Difference, ...]
 
 
 class PassEnd:
@@ -143,7 +112,7 @@ class PassEnd:
                 ).fetchone()[0]
             )
 
-    def reopen(self, look: Look, book_id: BookId, state: books.BookState) -> bool:
+    def reopen(self, look: Look, book_id: BookId, state: BookState) -> bool:
         """Gives a book back to the workers, with what is to be done; False when this
         pass has no range with it."""
         with self._database.transaction() as db:

@@ -4,9 +4,9 @@ holds what was there."""
 from collections.abc import Collection, Iterable, Sequence
 
 from migration.ledger.database import LedgerDatabase
+from migration.ledger.records import Range
 from migration.ledger.tables import claims, notices, passes
 from migration.ledger.tables.notices import Kind, Notice
-from migration.ledger.tables.passes import Range
 from migration.model import BookId, Digest, EbookId
 
 

@@ -13,7 +13,7 @@ from migration.checks.last_look import LIST_TRIES, LastLook
 from migration.errors import ServerFault
 from migration.ledger import totals
 from migration.ledger.ledger import Ledger
-from migration.ledger.tables.books import Asked, BookState, Intention
+from migration.ledger.records import Asked, BookState, Intention
 from migration.metadata.ebook_metadata import working_title
 from migration.model import BookId
 from migration.server.client import BookshelfClient, task_urls
@@ -39,7 +39,7 @@ class Scene:
         self.proxy = Proxy(shelf.url, self._decide)
         self.library = CalibreLibrary(library.root, folder / "copy")
         self.ledger = Ledger(folder, this_process(1), ToldClock(NOW))
-        self.ledger.bind(library=self.library.uuid, server=shelf.url, user="1")
+        self.ledger.identity.bind(library=self.library.uuid, server=shelf.url, user="1")
         client = BookshelfClient(
             HttpTransport(self.proxy.url), "admin", PASSWORD, task_urls(shelf.url)
         )
@@ -51,19 +51,19 @@ class Scene:
             logging.getLogger("look"),
             self.slept.append,
         )
-        self.pass_id = self.ledger.join_pass(1, may_open=True) or 0
+        self.pass_id = self.ledger.passes.join(1, may_open=True) or 0
         self.look.begin(self.pass_id)
         title = working_title("Book 1", self.library.uuid, BookId(1))
         with shelf.session() as session:
             body = {"title": title, "language": {"id": 2}, "authors": [], "genres": []}
             assert session.post(f"{shelf.url}/api/ebooks", json=body, timeout=20).ok
-        owned = self.ledger.claim_range(self.pass_id, lambda _after: 1)
+        owned = self.ledger.files.claim_range(self.pass_id, lambda _after: 1)
         assert owned is not None
-        self.ledger.save_book(
+        self.ledger.books.save(
             BookId(1), BookState(title, intention=Intention(Asked.CREATE, NOW))
         )
-        self.ledger.forget_book(BookId(1))
-        assert self.ledger.close_range(owned)
+        self.ledger.books.forget(BookId(1))
+        assert self.ledger.files.close_range(owned)
 
     def _decide(self, method: str, path: str) -> Decision:
         return FAILS if self.fails(method, path) else Do.PASS

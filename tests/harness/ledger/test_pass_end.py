@@ -2,24 +2,22 @@
 closes the pass."""
 
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from migration.ledger.ledger import Ledger
-from migration.ledger.tables.books import Asked, BookState, Intention, Step
-from migration.ledger.tables.pass_end import UNSEEN, Difference, Look
+from migration.ledger.parts.pass_end import UNSEEN
+from migration.ledger.records import Asked, BookState, Difference, Intention, Look, Step
 from migration.model import BookId, EbookId
 from migration.state_files.names import LEDGER_NAME
 from migration.state_files.owner import this_process
 from tests.conftest import FIXTURES
 from tests.support.fakes import ToldClock
+from tests.support.workerkit import dead_owner
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 STANDING = Difference("second ebook", "ebook 7 …", BookId(1), EbookId(7))
@@ -31,20 +29,7 @@ def opened(tmp_path: Path) -> Iterator[Callable[[int], Ledger]]:
     made: list[Ledger] = []
 
     def open_as(number: int) -> Ledger:
-        owner = this_process(abs(number))
-        if number < 0:
-            child = subprocess.Popen(
-                [sys.executable, "-c", "import time; time.sleep(60)"]
-            )
-            started = (
-                Path(f"/proc/{child.pid}/stat")
-                .read_text()
-                .rpartition(")")[2]
-                .split()[19]
-            )
-            child.kill()
-            child.wait(10)
-            owner = replace(owner, pid=child.pid, started=started)
+        owner = dead_owner(-number) if number < 0 else this_process(number)
         made.append(Ledger(tmp_path, owner, ToldClock(NOW)))
         return made[-1]
 
@@ -56,17 +41,17 @@ def opened(tmp_path: Path) -> Iterator[Callable[[int], Ledger]]:
 def walk(ledger: Ledger, *, create: bool) -> int:
     """A pass of one book, all its ranges closed; with `create` an ebook was asked
     for."""
-    pass_id = ledger.join_pass(1, may_open=True)
+    pass_id = ledger.passes.join(1, may_open=True)
     assert pass_id is not None
     ledger.end.record_start(pass_id, EbookId(40), rebuilt=False)
-    owned = ledger.claim_range(pass_id, lambda _after: 1)
+    owned = ledger.files.claim_range(pass_id, lambda _after: 1)
     assert owned is not None
     if create:
-        ledger.save_book(
+        ledger.books.save(
             BookId(1), BookState("B ~1", intention=Intention(Asked.CREATE, NOW))
         )
-        ledger.save_book(BookId(1), BookState("B ~1", EbookId(41)))
-    assert ledger.close_range(owned)
+        ledger.books.save(BookId(1), BookState("B ~1", EbookId(41)))
+    assert ledger.files.close_range(owned)
     return pass_id
 
 
@@ -84,7 +69,7 @@ def test_a_pass_that_asked_for_nothing_closes_without_a_look(
     ledger = opened(1)
     pass_id = walk(ledger, create=False)
     assert (
-        ledger.is_closed(pass_id),
+        ledger.passes.is_closed(pass_id),
         ledger.end.is_due(pass_id),
         ledger.end.take(pass_id),
     ) == (True, False, None)
@@ -96,7 +81,10 @@ def test_only_a_look_closes_a_pass_that_asked_for_an_ebook(
     """One process takes it; what it finds stands in the ledger."""
     ledger, other = opened(1), opened(2)
     pass_id = walk(ledger, create=True)
-    assert (ledger.is_closed(pass_id), ledger.end.is_due(pass_id)) == (False, True)
+    assert (ledger.passes.is_closed(pass_id), ledger.end.is_due(pass_id)) == (
+        False,
+        True,
+    )
     look = take(ledger, pass_id)
     assert (look.newest_before, look.first_made, look.number, look.standing) == (
         40,
@@ -107,7 +95,7 @@ def test_only_a_look_closes_a_pass_that_asked_for_an_ebook(
     assert other.end.take(pass_id) is None
     assert not other.end.close(look, [])
     assert ledger.end.close(look, [STANDING])
-    assert ledger.is_closed(pass_id)
+    assert ledger.passes.is_closed(pass_id)
 
 
 def test_the_look_of_a_worker_that_died_is_taken_anew(
@@ -139,12 +127,12 @@ def test_a_book_given_back_is_work_again_and_the_pass_stays_open(
     )
     assert not ledger.end.close(look, [])
     ledger.end.again(look)
-    assert (ledger.end.is_due(pass_id), ledger.book(BookId(2))) == (False, None)
-    owned = ledger.claim_range(pass_id, lambda _after: 1)
+    assert (ledger.end.is_due(pass_id), ledger.books.get(BookId(2))) == (False, None)
+    owned = ledger.files.claim_range(pass_id, lambda _after: 1)
     assert owned is not None
-    assert not ledger.close_range(owned)
-    ledger.save_book(BookId(1), BookState("B ~1", EbookId(41)))
-    assert ledger.close_range(owned)
+    assert not ledger.files.close_range(owned)
+    ledger.books.save(BookId(1), BookState("B ~1", EbookId(41)))
+    assert ledger.files.close_range(owned)
     assert take(ledger, pass_id).number == 1
 
 
@@ -159,7 +147,7 @@ def test_what_stands_is_looked_at_in_the_next_pass_whatever_that_does(
     look = take(ledger, second)
     assert look.standing == (STANDING,)
     assert ledger.end.close(look, [])
-    assert ledger.is_closed(walk(ledger, create=False))
+    assert ledger.passes.is_closed(walk(ledger, create=False))
 
 
 def test_a_pass_after_one_that_could_not_look_goes_back_as_far(
@@ -170,20 +158,20 @@ def test_a_pass_after_one_that_could_not_look_goes_back_as_far(
     assert ledger.end.close(
         take(ledger, walk(ledger, create=True)), [Difference(UNSEEN, "HTTP 403")]
     )
-    second = ledger.join_pass(1, may_open=True) or 0
+    second = ledger.passes.join(1, may_open=True) or 0
     ledger.end.record_start(second, EbookId(99), rebuilt=False)
     ledger.end.record_start(second, EbookId(100), rebuilt=False)
-    owned = ledger.claim_range(second, lambda _after: 1)
+    owned = ledger.files.claim_range(second, lambda _after: 1)
     assert owned is not None
-    assert ledger.close_range(owned)
+    assert ledger.files.close_range(owned)
     look = take(ledger, second)
     assert look.newest_before == 40
     assert ledger.end.close(look, [])
-    third = ledger.join_pass(1, may_open=True) or 0
+    third = ledger.passes.join(1, may_open=True) or 0
     ledger.end.record_start(third, EbookId(99), rebuilt=True)
-    owned = ledger.claim_range(third, lambda _after: 1)
+    owned = ledger.files.claim_range(third, lambda _after: 1)
     assert owned is not None
-    assert ledger.close_range(owned)
+    assert ledger.files.close_range(owned)
     assert take(ledger, third).newest_before == 0
 
 

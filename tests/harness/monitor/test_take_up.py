@@ -24,7 +24,6 @@ from auto_monitor.record import action_log
 from auto_monitor.record.history import History, StateFile, history_path, state_path
 from tests.support.fakes import ToldClock
 
-pytestmark = pytest.mark.integration
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ENTRY = HistoryEntry(
     NOW.isoformat(), 1, 1, "stuck", 5.0, "migrating", "cause", fix_type="code_fix"

@@ -1,7 +1,7 @@
 """Whose ledger it is: the library, server and user it is bound to, and by what its
 books are known again.
 
-Functions over an open transaction of the ledger; only `ledger` calls them.
+Functions over an open transaction of the ledger; only `ledger.parts` calls them.
 """
 
 import hashlib

@@ -1,8 +1,6 @@
 """The ledger on a real SQLite file: passes, ranges, claims, attempts, the equation."""
 
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator, Set
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -20,10 +18,9 @@ from migration.errors import (
     WrongLedger,
 )
 from migration.ledger import totals
-from migration.ledger.ledger import Ledger, Taken
+from migration.ledger.ledger import Ledger
 from migration.ledger.library_view import LibraryView
-from migration.ledger.tables.books import Asked, BookState, Intention, Step
-from migration.ledger.tables.passes import Range
+from migration.ledger.records import Asked, BookState, Intention, Range, Step, Taken
 from migration.model import (
     BookFile,
     BookId,
@@ -42,8 +39,8 @@ from migration.model import (
 from migration.state_files import reservation
 from migration.state_files.owner import Owner, this_process
 from tests.support.fakes import ToldClock
+from tests.support.workerkit import dead_owner
 
-pytestmark = pytest.mark.integration
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ONE, TWO = Digest("1" * 40, 10), Digest("2" * 40, 20)
 
@@ -84,13 +81,7 @@ class House:
 
     def dead(self) -> Ledger:
         """The ledger of a worker that died."""
-        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-        stat = Path(f"/proc/{child.pid}/stat").read_text()
-        started = stat.rpartition(")")[2].split()[19]
-        child.kill()
-        child.wait(10)
-        mine = this_process(2)
-        return self.ledger(replace(mine, pid=child.pid, started=started))
+        return self.ledger(dead_owner(2))
 
     def counts(self) -> Counts:
         """The counters of the newest pass."""
@@ -121,9 +112,9 @@ def file(
 
 def claim(ledger: Ledger, highest: int = 10) -> Range:
     """A pass and its first range."""
-    pass_id = ledger.join_pass(highest, may_open=True)
+    pass_id = ledger.passes.join(highest, may_open=True)
     assert pass_id is not None
-    owned = ledger.claim_range(pass_id, lambda after: highest)
+    owned = ledger.files.claim_range(pass_id, lambda after: highest)
     assert owned is not None
     return owned
 
@@ -150,16 +141,16 @@ def test_a_pass_from_its_first_file_to_its_end(house: House) -> None:
         (file(3), "format not asked for"),
         (file(4, problem=Problem("missing", "not there")), ""),
     ]
-    registered = ledger.register(owned, files)
+    registered = ledger.files.register(owned, files)
     assert registered.todo == {FileId(BookId(1), "EPUB"), FileId(BookId(2), "EPUB")}
     assert registered.settled == Counts(4, 0, 0, 1, 1, 2)
     assert house.counts() == Counts(4, 0, 0, 1, 1, 2)
-    assert not ledger.close_range(owned)
-    ledger.account(1, UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE)))
-    _new, known = ledger.learn([receipt(TWO)])
-    ledger.account(1, UploadResult(file(2).id, Outcome.DUPLICATE, known[0]))
-    assert ledger.close_range(owned)
-    assert ledger.is_closed(1)
+    assert not ledger.files.close_range(owned)
+    ledger.files.account(1, UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE)))
+    _new, known = ledger.hashes.learn([receipt(TWO)])
+    ledger.files.account(1, UploadResult(file(2).id, Outcome.DUPLICATE, known[0]))
+    assert ledger.files.close_range(owned)
+    assert ledger.passes.is_closed(1)
     assert house.counts() == Counts(4, 1, 1, 1, 1, 0)
     assert totals.proved(ledger.path, 1)
 
@@ -168,11 +159,13 @@ def test_evidence_of_something_else_fails_no_file(house: House) -> None:
     """Of this file, of its book or of its bytes; whatever else the worker's own code
     may hold, it stays pending."""
     ledger = house.ledger()
-    ledger.register(claim(ledger), [(file(number), "") for number in (1, 2, 3, 4)])
-    ledger.take(file(2).id, TWO, [])
+    ledger.files.register(
+        claim(ledger), [(file(number), "") for number in (1, 2, 3, 4)]
+    )
+    ledger.hashes.take(file(2).id, TWO, [])
     for about in (file(1, "PDF").id, BookId(3), TWO, None):
         with pytest.raises(ValueError, match="cannot fail for 'too big'"):
-            ledger.account(
+            ledger.files.account(
                 1,
                 UploadResult(
                     file(1).id, Outcome.FAILED, Evidence("too big", "no", about)
@@ -180,7 +173,7 @@ def test_evidence_of_something_else_fails_no_file(house: House) -> None:
             )
     assert house.counts() == Counts(4, 0, 0, 0, 0, 4)
     for number, about in ((1, file(1).id), (2, TWO), (3, BookId(3))):
-        assert ledger.account(
+        assert ledger.files.account(
             1,
             UploadResult(
                 file(number).id, Outcome.FAILED, Evidence("too big", "no", about)
@@ -196,20 +189,20 @@ def test_an_intention_lets_one_request_leave_and_no_second_before_it_is_known(
     kind; in no process."""
     ledger, other = house.ledger(), house.ledger(replace(this_process(2), started="1"))
     state, asked = BookState("w ~1-1"), Intention(Asked.CREATE, NOW)
-    intended = ledger.intend(BookId(1), state, asked)
-    assert ledger.book(BookId(1)) == replace(state, intention=asked)
+    intended = ledger.books.intend(BookId(1), state, asked)
+    assert ledger.books.get(BookId(1)) == replace(state, intention=asked)
     for of_any in (ledger, other):
         with pytest.raises(
             Deferred, match="not known yet what became of the last request to create"
         ):
-            of_any.intend(BookId(1), state, asked)
+            of_any.books.intend(BookId(1), state, asked)
     intended.spend(Asked.CREATE)
     with pytest.raises(Deferred, match="no fresh intention"):
         intended.spend(Asked.CREATE)
     with pytest.raises(Deferred, match="no fresh intention"):
-        other.intend(BookId(2), state, asked).spend(Asked.ATTACH)
-    ledger.save_book(BookId(1), state)
-    ledger.intend(BookId(1), state, asked).spend(Asked.CREATE)
+        other.books.intend(BookId(2), state, asked).spend(Asked.ATTACH)
+    ledger.books.save(BookId(1), state)
+    ledger.books.intend(BookId(1), state, asked).spend(Asked.CREATE)
 
 
 def test_a_range_that_is_given_up_waits_for_others_and_keeps_the_pass_open(
@@ -219,18 +212,20 @@ def test_a_range_that_is_given_up_waits_for_others_and_keeps_the_pass_open(
     the next start, does."""
     ledger = house.ledger()
     owned = claim(ledger)
-    ledger.register(owned, [(file(1), "")])
+    ledger.files.register(owned, [(file(1), "")])
     assert not ledger.left.are_all(1)
     ledger.left.give_up(owned)
-    assert ledger.claim_range(1, lambda after: 10) is None
+    assert ledger.files.claim_range(1, lambda after: 10) is None
     assert ledger.left.are_all(1)
-    assert not ledger.is_closed(1)
+    assert not ledger.passes.is_closed(1)
     other = house.ledger(replace(this_process(2), started="1"))
     # Nobody lives whose start is another: it is as if that worker had died with the
     # range in hand.
-    assert other.claim_range(1, lambda after: 10) == replace(owned, taken_over=True)
+    assert other.files.claim_range(1, lambda after: 10) == replace(
+        owned, taken_over=True
+    )
     alive = house.ledger(this_process(1))
-    taken = alive.claim_range(1, lambda after: 10)
+    taken = alive.files.claim_range(1, lambda after: 10)
     assert taken == replace(owned, taken_over=True)
     assert not ledger.left.are_all(1)
 
@@ -240,14 +235,14 @@ def test_a_second_pass_settles_what_has_not_changed_without_work(house: House) -
     for now: to do."""
     ledger = house.ledger()
     owned = claim(ledger)
-    ledger.register(owned, [(file(number), "") for number in (1, 2, 3, 4)])
-    ledger.account(1, UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE)))
-    ledger.account(1, UploadResult(file(2).id, Outcome.UPLOADED, receipt(TWO, 2)))
-    ledger.account(1, failed(3, "unsupported"))
-    ledger.account(1, failed(4, "unreadable"))
-    assert ledger.close_range(owned)
+    ledger.files.register(owned, [(file(number), "") for number in (1, 2, 3, 4)])
+    ledger.files.account(1, UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE)))
+    ledger.files.account(1, UploadResult(file(2).id, Outcome.UPLOADED, receipt(TWO, 2)))
+    ledger.files.account(1, failed(3, "unsupported"))
+    ledger.files.account(1, failed(4, "unreadable"))
+    assert ledger.files.close_range(owned)
     again = claim(ledger)
-    registered = ledger.register(
+    registered = ledger.files.register(
         again, [(file(1), ""), (file(2, mtime=2), ""), (file(3), ""), (file(4), "")]
     )
     assert registered.todo == {file(2).id, file(4).id}
@@ -258,9 +253,12 @@ def test_accounting_twice_changes_nothing(house: House) -> None:
     """The second word about a file is not counted."""
     ledger = house.ledger()
     owned = claim(ledger)
-    ledger.register(owned, [(file(1), "")])
+    ledger.files.register(owned, [(file(1), "")])
     result = UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE))
-    assert [ledger.account(1, result), ledger.account(1, result)] == [True, False]
+    assert [ledger.files.account(1, result), ledger.files.account(1, result)] == [
+        True,
+        False,
+    ]
     assert house.counts() == Counts(1, 1)
 
 
@@ -269,9 +267,9 @@ def test_enrolling_a_range_again_changes_nothing_that_is_settled(house: House) -
     ledger = house.ledger()
     owned = claim(ledger)
     files = [(file(1), ""), (file(2), ""), (file(3), "")]
-    ledger.register(owned, files)
-    ledger.account(1, UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE)))
-    registered = ledger.register(owned, files[:2])
+    ledger.files.register(owned, files)
+    ledger.files.account(1, UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE)))
+    registered = ledger.files.register(owned, files[:2])
     assert registered.todo == {file(2).id}
     assert house.counts() == Counts(2, 1, 0, 0, 0, 1)
     assert totals.proved(ledger.path, 1)
@@ -280,66 +278,66 @@ def test_enrolling_a_range_again_changes_nothing_that_is_settled(house: House) -
 def test_only_a_dead_or_released_range_is_taken_over(house: House) -> None:
     """A live owner keeps its range, however long it says nothing."""
     dead, live = house.dead(), house.ledger()
-    pass_id = dead.join_pass(20, may_open=True)
+    pass_id = dead.passes.join(20, may_open=True)
     assert pass_id == 1
-    first = dead.claim_range(1, lambda after: after + 10)
-    taken = live.claim_range(1, lambda after: after + 10)
+    first = dead.files.claim_range(1, lambda after: after + 10)
+    taken = live.files.claim_range(1, lambda after: after + 10)
     assert taken == replace(first or Range(0, 0, 0), taken_over=True)
-    second = live.claim_range(1, lambda after: after + 10)
+    second = live.files.claim_range(1, lambda after: after + 10)
     assert second == Range(1, 11, 20)
     house.clock.now += timedelta(days=30)
     assert (
-        house.ledger(replace(this_process(3), worker_id=3)).claim_range(
+        house.ledger(replace(this_process(3), worker_id=3)).files.claim_range(
             1, lambda after: None
         )
         is None
     )
-    live.release_ranges()
-    assert house.ledger().claim_range(1, lambda after: None) == Range(
+    live.files.release_ranges()
+    assert house.ledger().files.claim_range(1, lambda after: None) == Range(
         1, 1, 10, taken_over=True
     )
     with pytest.raises(Superseded):
-        dead.close_range(first or Range(0, 0, 0))
+        dead.files.close_range(first or Range(0, 0, 0))
 
 
 def test_a_joining_worker_opens_no_pass(house: House) -> None:
     """Workers that others start only join."""
     ledger = house.ledger()
-    assert ledger.join_pass(5, may_open=False) is None
-    assert ledger.join_pass(5, may_open=True) == 1
-    assert ledger.join_pass(5, may_open=False) == 1
+    assert ledger.passes.join(5, may_open=False) is None
+    assert ledger.passes.join(5, may_open=True) == 1
+    assert ledger.passes.join(5, may_open=False) == 1
 
 
 def test_an_empty_library_is_a_pass_that_closes_at_once(house: House) -> None:
     """Nothing to claim, nothing to wait for."""
     ledger = house.ledger()
-    assert ledger.join_pass(0, may_open=True) == 1
-    assert ledger.claim_range(1, lambda after: None) is None
-    assert ledger.is_closed(1)
+    assert ledger.passes.join(0, may_open=True) == 1
+    assert ledger.files.claim_range(1, lambda after: None) is None
+    assert ledger.passes.is_closed(1)
 
 
 def test_bytes_in_flight_are_not_sent_by_another(house: House) -> None:
     """Deferred while a live worker has them; known when it is done."""
     mine, other = house.ledger(), house.ledger(replace(this_process(5), worker_id=5))
     owned = claim(mine)
-    mine.register(owned, [(file(1), ""), (file(2), "")])
-    assert mine.take(file(1).id, ONE, []) == Taken(fresh=True, ids={})
+    mine.files.register(owned, [(file(1), ""), (file(2), "")])
+    assert mine.hashes.take(file(1).id, ONE, []) == Taken(fresh=True, ids={})
     for ledger in (mine, other):
         with pytest.raises(Deferred):
-            ledger.take(file(2).id, ONE, [])
-    mine.account(1, UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE)))
-    assert other.take(file(2).id, ONE, []) == Known(ONE)
+            ledger.hashes.take(file(2).id, ONE, [])
+    mine.files.account(1, UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE)))
+    assert other.hashes.take(file(2).id, ONE, []) == Known(ONE)
 
 
 def test_claims_are_taken_all_or_nothing(house: House) -> None:
     """A name that is in flight elsewhere leaves no claim on the bytes behind."""
     ledger = house.ledger()
     owned = claim(ledger)
-    ledger.register(owned, [(file(1), ""), (file(2), ""), (file(3), "")])
-    ledger.take(file(1).id, ONE, [("author", "Doe, Jane")])
+    ledger.files.register(owned, [(file(1), ""), (file(2), ""), (file(3), "")])
+    ledger.hashes.take(file(1).id, ONE, [("author", "Doe, Jane")])
     with pytest.raises(Deferred):
-        ledger.take(file(2).id, TWO, [("author", "Doe, Jane"), ("series", "S")])
-    assert isinstance(ledger.take(file(3).id, TWO, [("series", "S")]), Taken)
+        ledger.hashes.take(file(2).id, TWO, [("author", "Doe, Jane"), ("series", "S")])
+    assert isinstance(ledger.hashes.take(file(3).id, TWO, [("series", "S")]), Taken)
 
 
 def test_a_dead_workers_claim_waits_until_its_last_request_has_settled(
@@ -349,34 +347,34 @@ def test_a_dead_workers_claim_waits_until_its_last_request_has_settled(
     reconciles itself."""
     dead, live = house.dead(), house.ledger()
     owned = claim(dead)
-    dead.register(owned, [(file(1), ""), (file(2), "")])
-    dead.take(file(1).id, ONE, [])
+    dead.files.register(owned, [(file(1), ""), (file(2), "")])
+    dead.hashes.take(file(1).id, ONE, [])
     house.clock.now += timedelta(seconds=30)
-    dead.save_book(
+    dead.books.save(
         BookId(1),
         BookState("w ~1-1", intention=Intention(Asked.CREATE, house.clock.now)),
     )
     house.clock.now += timedelta(seconds=39)
     with pytest.raises(Deferred) as aside:
-        live.take(file(2).id, ONE, [])
+        live.hashes.take(file(2).id, ONE, [])
     assert aside.value.until == NOW + timedelta(seconds=70)
     house.clock.now += timedelta(seconds=1)
-    assert live.take(file(2).id, ONE, []) == Taken(fresh=False, ids={})
+    assert live.hashes.take(file(2).id, ONE, []) == Taken(fresh=False, ids={})
 
 
 def test_a_file_that_kills_its_worker_three_times_is_given_up(house: House) -> None:
     """Attempts are counted before the file is opened; giving back is no death."""
     ledger = house.ledger()
     owned = claim(ledger)
-    ledger.register(owned, [(file(1), "")])
+    ledger.files.register(owned, [(file(1), "")])
     for _ in range(5):
-        ledger.begin(file(1).id)
-        ledger.give_back(file(1).id, counted=False)
+        ledger.files.begin(file(1).id)
+        ledger.files.give_back(file(1).id, counted=False)
     for _ in range(3):
-        ledger.begin(file(1).id)
+        ledger.files.begin(file(1).id)
     with pytest.raises(StoppedItsWorker):
-        ledger.begin(file(1).id)
-    assert ledger.register(owned, [(file(1), "")]).settled.failed == 1
+        ledger.files.begin(file(1).id)
+    assert ledger.files.register(owned, [(file(1), "")]).settled.failed == 1
     assert house.counts() == Counts(1, 0, 0, 0, 1)
 
 
@@ -390,18 +388,18 @@ def test_a_books_state_is_kept_whole(house: House) -> None:
         Step.TITLE | Step.COVER,
         Intention(Asked.ATTACH, NOW, None, "EPUB", ONE),
     )
-    ledger.save_book(BookId(1), state)
-    assert ledger.book(BookId(1)) == state
-    assert ledger.register(owned, []).unfinished == {BookId(1)}
-    assert not ledger.close_range(owned)
-    ledger.finish_book(
+    ledger.books.save(BookId(1), state)
+    assert ledger.books.get(BookId(1)) == state
+    assert ledger.files.register(owned, []).unfinished == {BookId(1)}
+    assert not ledger.files.close_range(owned)
+    ledger.books.finish(
         1,
         BookId(1),
         BookState("w ~1-1", EbookId(5)),
         names={("author", "A"): 7},
         not_carried=["tags"],
     )
-    assert ledger.close_range(owned)
+    assert ledger.files.close_range(owned)
     found = totals.read(ledger.path)
     assert found is not None
     assert dict(found.not_carried) == {"tags": 1}
@@ -413,27 +411,29 @@ def test_failed_files_can_be_tried_again_in_an_open_and_in_a_new_pass(
     """--retry-failed: pending again, the range open again, the equation kept."""
     ledger = house.ledger()
     owned = claim(ledger, 20)
-    ledger.register(owned, [(file(1), "")])
-    ledger.account(1, failed(1, "unsupported"))
-    with_more = ledger.join_pass(20, may_open=True)
+    ledger.files.register(owned, [(file(1), "")])
+    ledger.files.account(1, failed(1, "unsupported"))
+    with_more = ledger.passes.join(20, may_open=True)
     assert with_more == 1
-    assert ledger.retry_failed() == 1
+    assert ledger.files.retry_failed() == 1
     assert house.counts() == Counts(1, 0, 0, 0, 0, 1)
-    ledger.account(1, failed(1, "unsupported"))
-    assert ledger.close_range(owned)
-    assert ledger.retry_failed() == 1
+    ledger.files.account(1, failed(1, "unsupported"))
+    assert ledger.files.close_range(owned)
+    assert ledger.files.retry_failed() == 1
     again = claim(ledger, 20)
-    assert ledger.register(again, [(file(1), "")]).todo == {file(1).id}
+    assert ledger.files.register(again, [(file(1), "")]).todo == {file(1).id}
 
 
 def test_a_ledger_belongs_to_one_library_server_and_user(house: House) -> None:
     """Any other is refused with a sentence."""
     ledger = house.ledger()
-    ledger.bind(library="a", server="http://x", user="1")
-    ledger.bind(library="a", server="http://x", user="1")
+    ledger.identity.bind(library="a", server="http://x", user="1")
+    ledger.identity.bind(library="a", server="http://x", user="1")
     for change in ({"library": "b"}, {"server": "http://y"}, {"user": "2"}):
         with pytest.raises(WrongLedger, match="give another --state-dir"):
-            ledger.bind(**{"library": "a", "server": "http://x", "user": "1", **change})
+            ledger.identity.bind(
+                **{"library": "a", "server": "http://x", "user": "1", **change}
+            )
 
 
 def test_a_damaged_ledger_is_never_started_anew(tmp_path: Path) -> None:
@@ -482,30 +482,36 @@ def test_a_reserved_range_waits_for_its_worker(house: House) -> None:
         house.ledger(this_process(1)),
         house.ledger(replace(this_process(3), worker_id=3)),
     )
-    mine.join_pass(20, may_open=True)
+    mine.passes.join(20, may_open=True)
     for _ in range(2):
-        mine.claim_range(1, lambda after: after + 10)
-    mine.release_ranges()
+        mine.files.claim_range(1, lambda after: after + 10)
+    mine.files.release_ranges()
     until = NOW + timedelta(minutes=20)
     reservation.write(
         house.state_dir,
         reservation.Reservation(1, frozenset({BookId(11)}), 1, until),
         house.clock,
     )
-    assert other.claim_range(1, lambda after: None) == Range(1, 1, 10, taken_over=True)
-    assert other.claim_range(1, lambda after: None) is None
-    assert mine.claim_range(1, lambda after: None) == Range(
+    assert other.files.claim_range(1, lambda after: None) == Range(
+        1, 1, 10, taken_over=True
+    )
+    assert other.files.claim_range(1, lambda after: None) is None
+    assert mine.files.claim_range(1, lambda after: None) == Range(
         1, 11, 20, taken_over=True, once_more=True
     )
-    mine.release_ranges()
-    other.release_ranges()
-    assert mine.claim_range(1, lambda after: None) == Range(
+    mine.files.release_ranges()
+    other.files.release_ranges()
+    assert mine.files.claim_range(1, lambda after: None) == Range(
         1, 11, 20, taken_over=True, once_more=True
     )
-    mine.release_ranges()
+    mine.files.release_ranges()
     house.clock.now = until
-    assert other.claim_range(1, lambda after: None) == Range(1, 1, 10, taken_over=True)
-    assert other.claim_range(1, lambda after: None) == Range(1, 11, 20, taken_over=True)
+    assert other.files.claim_range(1, lambda after: None) == Range(
+        1, 1, 10, taken_over=True
+    )
+    assert other.files.claim_range(1, lambda after: None) == Range(
+        1, 11, 20, taken_over=True
+    )
 
 
 def test_a_repaired_script_tries_once_more_what_stopped_its_workers(
@@ -518,10 +524,10 @@ def test_a_repaired_script_tries_once_more_what_stopped_its_workers(
         house.ledger(replace(this_process(3), worker_id=3)),
     )
     owned = claim(mine)
-    mine.register(owned, [(file(1), ""), (file(2), "")])
+    mine.files.register(owned, [(file(1), ""), (file(2), "")])
     for _ in range(3):
-        mine.begin(file(1).id)
-    mine.release_ranges()
+        mine.files.begin(file(1).id)
+    mine.files.release_ranges()
     reservation.write(
         house.state_dir,
         reservation.Reservation(
@@ -529,19 +535,21 @@ def test_a_repaired_script_tries_once_more_what_stopped_its_workers(
         ),
         house.clock,
     )
-    kept = mine.claim_range(1, lambda after: None)
+    kept = mine.files.claim_range(1, lambda after: None)
     assert kept == replace(owned, taken_over=True, once_more=True)
-    registered = mine.register(kept, [(file(1), ""), (file(2), "")])
+    registered = mine.files.register(kept, [(file(1), ""), (file(2), "")])
     assert (registered.todo, registered.suspects) == (
         frozenset({file(1).id, file(2).id}),
         frozenset({file(1).id}),
     )
-    mine.begin(file(1).id)
-    mine.release_ranges()
+    mine.files.begin(file(1).id)
+    mine.files.release_ranges()
     reservation.clear(house.state_dir)
-    plain = other.claim_range(1, lambda after: None)
+    plain = other.files.claim_range(1, lambda after: None)
     assert plain == replace(owned, taken_over=True)
-    assert other.register(plain, [(file(1), ""), (file(2), "")]).settled.failed == 1
+    assert (
+        other.files.register(plain, [(file(1), ""), (file(2), "")]).settled.failed == 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -581,6 +589,6 @@ def test_a_range_with_files_left_out_is_not_closed(
         library=Listed(None if listed is None else {file(book).id for book in listed})
     )
     owned = claim(ledger)
-    ledger.register(owned, [(file(1), "")])
-    ledger.account(1, UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE)))
-    assert ledger.close_range(owned) is closes
+    ledger.files.register(owned, [(file(1), "")])
+    ledger.files.account(1, UploadResult(file(1).id, Outcome.UPLOADED, receipt(ONE)))
+    assert ledger.files.close_range(owned) is closes

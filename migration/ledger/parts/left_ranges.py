@@ -4,8 +4,8 @@ pass stays open for them."""
 from collections.abc import Callable, Set
 
 from migration.ledger.database import LedgerDatabase
+from migration.ledger.records import Range
 from migration.ledger.tables import passes
-from migration.ledger.tables.passes import Range
 
 
 class LeftRanges:

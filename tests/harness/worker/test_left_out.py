@@ -21,7 +21,8 @@ from migration.ledger.tables.notices import Kind
 from migration.state_files import logs, not_carried
 from migration.state_files.names import LEDGER_NAME
 from migration.worker import report
-from tests.conftest import FIXTURES, Shelf, Workers, end, start_shelf
+from tests.conftest import FIXTURES, Shelf
+from tests.support.inprocess import LocalShelf, LocalWorkers
 from tests.support.librarykit import Library, Made, epub
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("odd library")]
@@ -64,7 +65,7 @@ class Odd:
         held = epub(900, title="Held", author="Somebody Else")
         other = Library(root / "other")
         other.add(Made(title="Held by Another", files={"EPUB": held}))
-        assert Workers(root / "other-state").run(other.root, shelf)[0] == 0
+        assert LocalWorkers(root / "other-state").run(other.root, shelf)[0] == 0
         names = (
             "plain",
             "adopted",
@@ -143,15 +144,15 @@ NOTICED = {
 def odd(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The odd library migrated once, with its state and its server."""
     root = tmp_path_factory.mktemp("odd")
-    shelf = start_shelf(root / "shelf")
+    server = LocalShelf(root / "shelf")
     try:
-        case = Odd(root, shelf)
-        workers = Workers(root / "state")
-        code, said = workers.run(case.library.root, shelf)
+        case = Odd(root, server.shelf)
+        workers = LocalWorkers(root / "state")
+        code, said = workers.run(case.library.root, server.shelf)
         assert code == 1, said
-        yield case, workers, shelf
+        yield case, workers, server.shelf
     finally:
-        end(shelf.process)
+        server.stop()
 
 
 def lines(state_dir: Path) -> list[logs.LogLine]:
@@ -205,7 +206,7 @@ def records(state_dir: Path) -> dict[int, dict[str, Any]]:
     ],
 )
 def test_the_log_says_each_once(
-    odd: tuple[Odd, Workers, Shelf], name: str, level: str, words: str
+    odd: tuple[Odd, LocalWorkers, Shelf], name: str, level: str, words: str
 ) -> None:
     """With the book, the reason, and a level that says whether somebody should look."""
     case, workers, _shelf = odd
@@ -218,7 +219,7 @@ def test_the_log_says_each_once(
     assert [line.level for line in mine if words in line.message] == [level], mine
 
 
-def test_the_plain_book_is_not_mentioned(odd: tuple[Odd, Workers, Shelf]) -> None:
+def test_the_plain_book_is_not_mentioned(odd: tuple[Odd, LocalWorkers, Shelf]) -> None:
     """Nothing is said of what is as it should be."""
     case, workers, _shelf = odd
     assert not [
@@ -228,7 +229,9 @@ def test_the_plain_book_is_not_mentioned(odd: tuple[Odd, Workers, Shelf]) -> Non
     ]
 
 
-def test_summary_report_and_log_count_the_same(odd: tuple[Odd, Workers, Shelf]) -> None:
+def test_summary_report_and_log_count_the_same(
+    odd: tuple[Odd, LocalWorkers, Shelf],
+) -> None:
     """The totals, the table at the end, the lines of the log's end, the page and its
     JSON."""
     case, workers, _shelf = odd
@@ -251,7 +254,9 @@ def test_summary_report_and_log_count_the_same(odd: tuple[Odd, Workers, Shelf]) 
     assert all(kind.value in page for kind in NOTICED)
 
 
-def test_metadata_that_was_not_carried_is_kept(odd: tuple[Odd, Workers, Shelf]) -> None:
+def test_metadata_that_was_not_carried_is_kept(
+    odd: tuple[Odd, LocalWorkers, Shelf],
+) -> None:
     """All of it, of books without an ebook of their own; the fields, of the others."""
     case, workers, _shelf = odd
     kept = records(workers.state_dir)
@@ -282,7 +287,7 @@ def test_metadata_that_was_not_carried_is_kept(odd: tuple[Odd, Workers, Shelf]) 
 
 
 def test_the_map_names_the_ebook_that_holds_a_file(
-    odd: tuple[Odd, Workers, Shelf], tmp_path: Path
+    odd: tuple[Odd, LocalWorkers, Shelf], tmp_path: Path
 ) -> None:
     """Also of a file that was there already; its source is not ours."""
     case, workers, shelf = odd
@@ -301,7 +306,7 @@ def test_the_map_names_the_ebook_that_holds_a_file(
 
 
 def test_a_further_pass_counts_them_again_and_writes_nothing_twice(
-    odd: tuple[Odd, Workers, Shelf],
+    odd: tuple[Odd, LocalWorkers, Shelf],
 ) -> None:
     """What stands is counted in every pass; what was mended is forgotten; no line of
     metadata is repeated."""
@@ -355,7 +360,7 @@ def test_a_ledger_of_the_version_before_learns_which_ebook_holds_a_file(
 
 
 def test_a_copy_of_our_own_is_known_by_its_ebook(
-    tmp_path: Path, shelf: Shelf, workers: Workers
+    tmp_path: Path, shelf: Shelf, workers: LocalWorkers
 ) -> None:
     """Two books with the same bytes: the second has no ebook, and the map and its line
     name the first one's."""
@@ -382,7 +387,7 @@ def test_a_copy_of_our_own_is_known_by_its_ebook(
     "inside", [True, False], ids=["a cover in the EPUB", "none in the EPUB"]
 )
 def test_calibres_cover_wins(
-    tmp_path: Path, shelf: Shelf, workers: Workers, inside: bool
+    tmp_path: Path, shelf: Shelf, workers: LocalWorkers, inside: bool
 ) -> None:
     """Whatever picture the file has; and an ebook without a cover of Calibre's keeps
     the one of the file."""

@@ -45,7 +45,7 @@ class _Held:
 _held = _Held()
 
 
-class LedgerFiles:
+class DatabaseFiles:
     """The database, its `-wal` and its `-shm`, from when SQLite has opened them until
     it has closed them."""
 

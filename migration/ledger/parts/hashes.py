@@ -1,0 +1,107 @@
+"""Part of the ledger: which files the server has, and whose turn it is to send one."""
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+
+from common.clock import SteadyClock
+from migration.ledger.database import LedgerDatabase
+from migration.ledger.records import Taken
+from migration.ledger.tables import claims
+from migration.model import (
+    BookId,
+    Digest,
+    FileId,
+    Known,
+    Receipt,
+    RemoteMatch,
+)
+
+
+class Hashes:
+    """What the server has; safe to use from several threads. Only it makes `Known`."""
+
+    def __init__(
+        self,
+        database: LedgerDatabase,
+        owner: str,
+        clock: SteadyClock,
+        settle: timedelta,
+        is_alive: Callable[[str], bool],
+    ) -> None:
+        """`settle` is how long a dead worker's last request may still run."""
+        self._database = database
+        self._owner = owner
+        self._clock = clock
+        self._settle = settle
+        self._is_alive = is_alive
+
+    def __contains__(self, digest: object) -> bool:
+        """Is the server known to have these bytes?"""
+        if not isinstance(digest, Digest):
+            return False
+        with self._database.reading() as db:
+            return claims.is_known(db, digest)
+
+    def __len__(self) -> int:
+        """How many files the server is known to have, by the highest id given to one."""
+        with self._database.reading() as db:
+            return int(
+                db.execute("SELECT COALESCE(MAX(id), 0) FROM hashes").fetchone()[0]
+            )
+
+    def take(
+        self, file: FileId, digest: Digest, names: Iterable[tuple[str, str]]
+    ) -> Known | Taken:
+        """Claims bytes, and names the server does not have yet, all or nothing, for one
+        book.
+
+        Returns Known when the server has the bytes already. Raises PutAside while
+        others have them in flight."""
+        with self._database.transaction(durable=False) as db:
+            db.execute(
+                "UPDATE files SET sha1 = ? WHERE book_id = ? AND format = ?",
+                (bytes.fromhex(digest.sha1), file.book_id, file.format),
+            )
+            if claims.is_known(db, digest):
+                return Known(digest)
+            fresh = self._claim(db, "hash", claims.hash_name(digest), file.book_id)
+            ids = {}
+            for kind, name in sorted(set(names)):
+                known = claims.name_id(db, kind, name)
+                if known is None:
+                    self._claim(db, kind, name, file.book_id)
+                else:
+                    ids[kind, name] = known
+            return Taken(fresh, ids)
+
+    def _claim(
+        self, db: sqlite3.Connection, kind: str, name: str, book_id: BookId
+    ) -> bool:
+        return claims.claim(
+            db,
+            kind,
+            name,
+            owner=self._owner,
+            book_id=book_id,
+            clock=self._clock,
+            alive=self._is_alive,
+            settle=self._settle,
+        )
+
+    def learn(self, proofs: Iterable[Receipt | RemoteMatch]) -> tuple[int, list[Known]]:
+        """Remembers what the server has; returns how many were new, and the proofs to
+        account with."""
+        told = list(proofs)
+        with self._database.transaction(durable=False) as db:
+            return claims.add_hashes(db, told), [Known(proof.digest) for proof in told]
+
+    def count(self) -> int:
+        """How many files the server is known to have, counted one by one."""
+        with self._database.reading() as db:
+            return int(db.execute("SELECT COUNT(*) FROM hashes").fetchone()[0])
+
+    def forget_all(self) -> None:
+        """What the server has is to be learned anew; settled files stay settled."""
+        with self._database.transaction() as db:
+            db.execute("DELETE FROM hashes")

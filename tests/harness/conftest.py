@@ -1,0 +1,47 @@
+"""Servers, dashboards and workers of these tests live in this process."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Shelf
+from tests.support.boardkit import Running
+from tests.support.inprocess import LocalBoard, LocalShelf, LocalWorkers, Server
+
+
+@pytest.fixture
+def servers() -> Iterator[list[Server]]:
+    """Whatever is put here is ended after the test."""
+    started: list[Server] = []
+    yield started
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def shelves(servers: list[Server]) -> Callable[..., Shelf]:
+    """Starts servers."""
+
+    def start(data_dir: Path, *options: str, **environment: str) -> Shelf:
+        servers.append(made := LocalShelf(data_dir, *options, environment=environment))
+        return made.shelf
+
+    return start
+
+
+@pytest.fixture
+def boards(servers: list[Server]) -> Callable[..., Running]:
+    """Starts dashboards."""
+
+    def start(state: Path, *options: str) -> Running:
+        servers.append(made := LocalBoard(state, *options))
+        return made.running
+
+    return start
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> LocalWorkers:
+    """Workers on a state directory of the test's own."""
+    return LocalWorkers(tmp_path / "state")
