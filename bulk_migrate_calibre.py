@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from common import sanitize
+from common.errors import told
 from common.lazily import tenacity
 from migration.checks.last_look import LastLook
 from migration.checks.spot_check import SpotCheck
@@ -865,7 +866,7 @@ class CalibreMigrator:
         """The server failed on a book after all tries: later again, unless this run
         leaves it pending."""
         self.tracker.failed_with(error)
-        self.log.warning("Book %s is pending: %s", work.book.id, error)
+        self.log.warning("Book %s is pending: %s", work.book.id, told(error))
         work.digests.clear()
         if self.accounting.failed(work, error) is Next.LEAVE_BOOK:
             self.pool.queue.done(work)
@@ -1012,7 +1013,7 @@ def export(options: Options) -> ExitCode:
     try:
         rows = export_map.export_map(ledger, options.export_map)
     except MigrationError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{told(error)}\n")
         return error.exit_code if isinstance(error, Fatal) else ExitCode.STATE
     sys.stderr.write(f"{rows} files written to {options.export_map}\n")
     return ExitCode.OK

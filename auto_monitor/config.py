@@ -13,14 +13,17 @@ from auto_monitor.decide.detection import DetectionPolicy
 from auto_monitor.decide.diagnosis import Budget
 from auto_monitor.decide.healing import HealingPolicy
 from auto_monitor.decide.scaling import ScalingPolicy
+from common.errors import CodedError
 from common.settings.load import WrongSetting, read, sources
 from common.settings.monitor import MonitorSettings
 
 PROJECT = Path(__file__).resolve().parent.parent
 
 
-class Misconfigured(Exception):
+class Misconfigured(CodedError):
     """A setting makes no sense; the message names it, says why, and what would do."""
+
+    code = "misconfigured"
 
 
 def _read() -> tuple[MonitorSettings, list[str]]:
@@ -104,9 +107,10 @@ CLOSING_SECONDS = GIVEN.closing_seconds
 
 
 def check() -> None:
-    """Raises Misconfigured with every setting that makes no sense, a line for each."""
+    """Raises WrongSetting with every setting that makes no sense, a line for each, and
+    Misconfigured when some contradict each other."""
     if _PROBLEMS:
-        raise Misconfigured("\n".join(_PROBLEMS))
+        raise WrongSetting("\n".join(_PROBLEMS))
     check_together(GIVEN)
 
 

@@ -17,15 +17,24 @@ from auto_monitor.patch import code_edit, gate, guard
 from auto_monitor.patch.sandbox import Unavailable
 from common import durable
 from common.clock import utc_now
+from common.errors import CodedError
 from common.files import write_bytes
 
 #: Backups and candidates that stay.
 NEWEST = 50
 
 
-class FixRefused(Exception):
+class FixRefused(CodedError):
     """The fix is not applied; the message says why, for the next round and for the
     history."""
+
+    code = "fix-refused"
+
+
+class NothingToRollBack(FixRefused):
+    """No backup differs from the script."""
+
+    code = "nothing-to-roll-back"
 
 
 class NotOurs(Exception):
@@ -209,7 +218,7 @@ def roll_back(script: Path, state_dir: Path) -> str:
             )
             replace(script, data)
             return path.name
-    raise FixRefused(
+    raise NothingToRollBack(
         f"no backup in {state_dir / 'auto_monitor' / 'backups'} differs from {script}"
     )
 

@@ -44,7 +44,7 @@ from auto_monitor.record import action_log
 from auto_monitor.record.samples import NAME as SAMPLES_NAME
 from auto_monitor.record.samples import Sample
 from common.clock import SteadyClock
-from common.errors import Fatal
+from common.errors import Fatal, told
 from common.files import StateUnwritable, make_state_dir
 from common.sd_notify import Notifier
 from common.settings.load import load, sources
@@ -428,10 +428,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return one_shot.carry_out(given, environment, words)
         return run(settings_of(given, environment), service)
     except (config.Misconfigured, AlreadyRunning, StateUnwritable, FixRefused) as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{told(error)}\n")
         return 2
     except Fatal as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{told(error)}\n")
         return int(error.exit_code)
     except OSError as error:
         sys.stderr.write(

@@ -23,6 +23,7 @@ from bookshelf.record import Record, RecordUnwritable
 from bookshelf.server import make_application
 from common import lock
 from common.clock import birth_of
+from common.errors import with_code
 from common.exit_status import ExitCode
 from common.sd_notify import Notifier
 
@@ -47,23 +48,26 @@ def main() -> int:
         held = _only_one(config.data_dir)
         app = make_application(config)
     except (OSError, sqlite3.Error, ValueError) as error:
-        sys.stderr.write(f"cannot use {config.data_dir}: {_reason(error)}\n")
+        _say(f"cannot use {config.data_dir}: {_reason(error)}", RecordUnwritable.code)
         return ExitCode.STATE
     try:
         uvloop.run(_serve(app, config, service, held))
     except RecordUnwritable as error:
-        sys.stderr.write(f"cannot use {config.data_dir}: {_reason(error.reason)}\n")
+        _say(f"cannot use {config.data_dir}: {_reason(error.reason)}", error.code)
         return ExitCode.STATE
     except OSError as error:
-        sys.stderr.write(
-            f"cannot listen on {config.host}:{config.port}: {error.strerror or error}\n"
-        )
+        reason = error.strerror or error
+        _say(f"cannot listen on {config.host}:{config.port}: {reason}", "cannot-listen")
         return ExitCode.USAGE
     finally:
         if app[SHELF].database.gone:
             _leave_at_once()
         os.close(held)
     return ExitCode.OK
+
+
+def _say(sentence: str, code: str) -> None:
+    sys.stderr.write(f"{with_code(sentence, code)}\n")
 
 
 def _reason(error: Exception) -> str:

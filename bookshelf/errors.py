@@ -6,9 +6,13 @@ from typing import Any
 
 from aiohttp import web
 
+from common.errors import CodedError
 
-class Refused(Exception):
+
+class Refused(CodedError):
     """An application error: HTTP 200, `{"error": …, "error_details": …}`."""
+
+    code = "request-refused"
 
     def __init__(self, error: str, details: object = None) -> None:
         super().__init__(error)
@@ -23,9 +27,11 @@ class Refused(Exception):
         return json_answer(body)
 
 
-class Failed(Exception):
+class Failed(CodedError):
     """An HTTP error with its sentence; the route decides whether it is told as JSON or
     as a page."""
+
+    code = "request-failed"
 
     def __init__(self, status: int, message: str, *, retry_after: int = 0) -> None:
         """`retry_after`: seconds after which the same request may do better, 0 when it

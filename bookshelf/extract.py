@@ -17,6 +17,7 @@ from bookshelf import covers, epub, vocabulary
 from bookshelf.catalogue import MOST_ENTRIES
 from bookshelf.database import folded
 from bookshelf.files import Files, write_file
+from common.errors import CodedError
 
 #: Seconds `ebook-meta` may take, as on the real server.
 EBOOK_META_SECONDS = 60.0
@@ -27,8 +28,10 @@ SMALL_BYTES = 4_000_000
 _LINE = re.compile(r"^([A-Z][A-Za-z() ]+?)\s*: (.*)$")
 
 
-class TaskError(Exception):
+class TaskError(CodedError):
     """A task that ends with `error` and this text."""
+
+    code = "task-failed"
 
 
 @dataclass(frozen=True, slots=True)

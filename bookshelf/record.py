@@ -6,12 +6,15 @@ import os
 from pathlib import Path
 
 from bookshelf.files import write_file
+from common.errors import CodedError
 
 log = logging.getLogger(__name__)
 
 
-class RecordUnwritable(Exception):
+class RecordUnwritable(CodedError):
     """It cannot be written at the start; `reason` is why."""
+
+    code = "data-dir-unusable"
 
     def __init__(self, reason: OSError) -> None:
         super().__init__(str(reason))

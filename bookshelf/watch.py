@@ -4,13 +4,17 @@ goes on working for whoever has it open, and everything written to it is lost.""
 import os
 from pathlib import Path
 
+from common.errors import CodedError
+
 #: SQLite's header. Of an open database in WAL mode it changes only when the server
 #: itself writes the log back.
 HEADER_BYTES = 100
 
 
-class Gone(Exception):
+class Gone(CodedError):
     """The database is not the one that was opened any more; `what` happened to it."""
+
+    code = "database-gone"
 
 
 class Watch:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from common.errors import (
     OutOfMemory,
     OutOfResources,
+    OutOfThreads,
     RecursionTooDeep,
     TooManyOpenFiles,
 )
@@ -97,7 +98,7 @@ def _named(error: BaseException) -> OutOfResources | None:
             "the log says where"
         )
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
-        return OutOfResources(
+        return OutOfThreads(
             "the system starts no further thread: raise the limit of processes "
             "(ulimit -u, TasksMax) or of memory, "
             "or run fewer workers"

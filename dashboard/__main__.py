@@ -15,6 +15,7 @@ from aiohttp import web
 
 from common import lock
 from common.clock import birth_of, utc_now
+from common.errors import CodedError, told
 from common.exit_status import ExitCode
 from common.files import StateUnwritable, make_state_dir, read_json, write_json
 from common.json_value import Json
@@ -56,22 +57,24 @@ def _serve_alone(config: Config) -> int:
     try:
         asyncio.run(_serve(app, config))
     except _CannotListen as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{told(error)}\n")
         return ExitCode.USAGE
     finally:
         os.close(held)
     return ExitCode.OK
 
 
-class _CannotListen(Exception):
+class _CannotListen(CodedError):
     """The address is taken or not ours; the message says which and what to do."""
+
+    code = "cannot-listen"
 
 
 def _write_report(config: Config, folder: Path) -> int:
     try:
         page = report.write(config.state_dir, folder, utc_now(), config.pass_id)
     except report.NothingToReport as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{told(error)}\n")
         return ExitCode.USAGE
     sys.stdout.write(f"The report is in {page}\n")
     return ExitCode.OK

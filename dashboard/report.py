@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from auto_monitor.model import HistoryEntry
 from auto_monitor.record import samples
+from common.errors import CodedError
 from common.files import write_bytes, write_json
 from common.json_value import Json
 from dashboard.drawing import line_chart
@@ -31,8 +32,10 @@ MOST_NOTICED = 1000
 HERE = Path(__file__).parent
 
 
-class NothingToReport(Exception):
+class NothingToReport(CodedError):
     """There is no such pass, or its ledger cannot be read; the message says which."""
+
+    code = "nothing-migrated"
 
 
 def write(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from common.errors import CodedError
 from deploy import processes
 from deploy.embedded import end_child
 
@@ -15,8 +16,10 @@ PROJECT = Path(__file__).resolve().parent.parent
 START_SECONDS = 20.0
 
 
-class NoDashboard(Exception):
+class NoDashboard(CodedError):
     """It could not be started, and why."""
+
+    code = "no-dashboard"
 
 
 def link(state_dir: Path, environment: Mapping[str, str], *, any_port: bool) -> str:

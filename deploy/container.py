@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from common.clock import utc_now
+from common.errors import with_code
 from common.files import StateUnwritable, write_bytes
 from common.settings.command_line import add_options, read_settings
 from common.settings.shared import StateDir
@@ -39,10 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         script, said = place_script(PROJECT / SCRIPT, state_dir, utc_now())
     except StateUnwritable as error:
-        sys.stderr.write(
+        question = (
             f"{error}. In a container: is the volume mounted, and does it belong to "
-            f"user {os.getuid()}:{os.getgid()}?\n"
+            f"user {os.getuid()}:{os.getgid()}?"
         )
+        sys.stderr.write(f"{with_code(question, error.code)}\n")
         return int(ExitCode.STATE)
     if said:
         sys.stderr.write(f"{said}\n")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from common.errors import CodedError
 from common.settings.load import READ_FILES
 from deploy import processes
 from deploy.stop import stop
@@ -17,12 +18,32 @@ PROJECT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30.0
 
 
-class Refused(Exception):
+class Refused(CodedError):
     """Cannot start, and why; `exit_code` is the exit status of the start."""
+
+    code = "start-refused"
 
     def __init__(self, message: str, exit_code: ExitCode = ExitCode.USAGE) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class AlreadyWatched(Refused):
+    """A monitor runs on the state directory."""
+
+    code = "monitor-running"
+
+
+class LoginFileUnusable(Refused):
+    """The login of the embedded server is gone, damaged or not ours to read."""
+
+    code = "login-file-unusable"
+
+
+class ServerNotStarted(Refused):
+    """The embedded server ended, or does not listen."""
+
+    code = "embedded-server-not-started"
 
 
 def embedded_server(
@@ -55,7 +76,7 @@ def _login(credentials: Path) -> dict[str, str]:
     try:
         text = credentials.read_text("utf-8")
     except PermissionError as error:
-        raise Refused(
+        raise LoginFileUnusable(
             f"cannot read {credentials}, the login of the embedded server: "
             f"{error.strerror}; give this user the right "
             "to read it"
@@ -75,7 +96,7 @@ def _login(credentials: Path) -> dict[str, str]:
 def _without_login(credentials: Path, why: str) -> Refused:
     """The server keeps only a hash of the password: nobody can write the file again
     without a new one."""
-    return Refused(
+    return LoginFileUnusable(
         f"{credentials}, the login of the embedded server, {why}. Give it a "
         "password, the old one or a new one: "
         "./stop.sh, then MBS2_PASSWORD=… ./start.sh"
@@ -124,12 +145,12 @@ def _await(
             return known
         if child.poll() is not None:
             last = log.read_text(errors="replace").strip().splitlines()
-            raise Refused(
+            raise ServerNotStarted(
                 "the embedded server did not start: "
                 f"{last[-1] if last else 'no reason given'} (see {log})"
             )
         time.sleep(0.05)
-    raise Refused(
+    raise ServerNotStarted(
         f"the embedded server did not listen within {START_SECONDS:g} s; see {log}"
     )
 

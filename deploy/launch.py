@@ -21,6 +21,7 @@ from auto_monitor.config import Misconfigured, check_together, require_llm_key
 from auto_monitor.processes import Command, Workers
 from common import sd_notify, state_dir
 from common.clock import utc_now
+from common.errors import told
 from common.settings.command_line import add_options, read_settings
 from common.settings.load import Sources, check, load
 from common.settings.monitor import MonitorSettings
@@ -28,7 +29,7 @@ from common.settings.programs import Capacity, DashboardSettings, StartSettings
 from common.settings.shared import Database, Engine, User
 from common.settings.worker import WorkerSettings
 from deploy import board, display, processes, state
-from deploy.embedded import Refused, embedded_server, end_child
+from deploy.embedded import AlreadyWatched, Refused, embedded_server, end_child
 from deploy.environment import environment_for
 from deploy.stop import stop
 from migration.errors import ExitCode, Fatal
@@ -109,13 +110,13 @@ def _start(undo: ExitStack) -> int:
         job, mode = _job(sys.argv[1:], console, undo)
         return _run(job, mode, console, undo)
     except Refused as refused:
-        sys.stderr.write(f"{refused}\n")
+        sys.stderr.write(f"{told(refused)}\n")
         return int(refused.exit_code)
     except Misconfigured as wrong:
-        sys.stderr.write(f"{wrong}\n")
+        sys.stderr.write(f"{told(wrong)}\n")
         return int(ExitCode.USAGE)
     except Fatal as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{told(error)}\n")
         return int(error.exit_code)
     except OSError as error:
         sys.stderr.write(
@@ -251,7 +252,7 @@ def _migration(
     """A library of somebody's, to the server that was named or else an embedded one."""
     library = (values.library or Path()).resolve()
     if not (library / "metadata.db").is_file():
-        raise Refused(
+        raise Misconfigured(
             f"{library} has no metadata.db; name the folder of a Calibre library"
         )
     chosen = state.choose(values, library, found.texts(), PROJECT, say)
@@ -295,7 +296,7 @@ def _mode(given: argparse.Namespace) -> Mode:
 def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
     watching = processes.monitor(job.state_dir)
     if watching:
-        raise Refused(
+        raise AlreadyWatched(
             f"a monitor is already running (pid {watching.pid}) on {job.state_dir}; "
             f"./stop.sh{job.option} ends it"
         )
@@ -358,7 +359,7 @@ def _serve_page(job: Job, console: Console, undo: ExitStack) -> None:
         link = board.link(job.state_dir, around, any_port=any_port)
     except (board.NoDashboard, OSError, subprocess.SubprocessError) as error:
         console.print(
-            f"There is no page to watch: {error}",
+            f"There is no page to watch: {told(error)}",
             markup=False,
             highlight=False,
             soft_wrap=True,

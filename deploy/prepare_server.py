@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from common.errors import CodedError, told
 from common.sanitize import for_log
 from common.settings.command_line import add_options, read_settings
 from common.settings.programs import PrepareSettings
@@ -40,9 +41,11 @@ Connection = psycopg.Connection[tuple[object, ...]]
 Say = Callable[[str], object]
 
 
-class NotPrepared(Exception):
+class NotPrepared(CodedError):
     """The server could not be prepared, and why; `exit_code` is the command's exit
     status."""
+
+    code = "server-not-prepared"
 
     def __init__(self, message: str, exit_code: ExitCode = ExitCode.SERVER) -> None:
         super().__init__(message)
@@ -68,7 +71,7 @@ def main() -> int:
     try:
         run(values.db_uri, lock_seconds=values.lock_timeout, dry_run=given.dry_run)
     except NotPrepared as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{told(error)}\n")
         return int(error.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted; what is half made is removed by the next run\n")

@@ -11,7 +11,7 @@ from pathlib import Path
 import argcomplete
 
 from auto_monitor.processes import end
-from common.errors import StateDirUnclear
+from common.errors import StateDirUnclear, told
 from common.settings.command_line import read_settings
 from common.settings.shared import StateDir
 from common.state_dir import several
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         state_dirs = _meant(given, words)
     except StateDirUnclear as unclear:
-        sys.stderr.write(f"{unclear}\n  ./stop.sh --all   # every one of them\n")
+        sys.stderr.write(f"{told(unclear)}\n  ./stop.sh --all   # every one of them\n")
         return int(unclear.exit_code)
     stopped = sum(
         _stop_watching(path, monitor_only=given.monitor_only) for path in state_dirs

@@ -24,18 +24,26 @@
     │   ├── RefusedByServer  StoppedItsWorker
     │   └── BadCover             of a book's cover only; its files go on
     └── Fatal                stop at once with a clear message and the exit code of the class
-        ├── Misconfigured  WrongLedger  StateDirUnclear    2
+        ├── StateDirUnclear                                2
+        ├── Misconfigured                                  2
+        │   ├── NoPassword  WrongServerUrl  LanguageMissing
+        │   └── ServerDatabaseUnusable  PriorityRefused  ClusterUnusable
+        ├── WrongLedger                                    2
+        │   └── NotAdopted  LedgerOfAnotherVersion  NothingMigrated
         ├── ServerNeverAnswered  LoginRefused              3
-        ├── LibraryUnreadable  LibraryBusy                 4
+        ├── LibraryUnreadable                              4
+        │   └── NotALibrary  LibraryDamaged  LibraryReplaced  LibraryBusy
         ├── StateUnwritable                                5
+        │   └── StateDirGone  StateOnNetwork  NoStartTime
         ├── WorkerIdTaken                                  7
         ├── LedgerCorrupt                                  9
         ├── OutOfResources                                 70
-        │   └── TooManyOpenFiles  OutOfMemory  RecursionTooDeep
+        │   ├── TooManyOpenFiles  OutOfMemory
+        │   └── OutOfThreads  RecursionTooDeep
         └── Superseded                                     70
 
 Every deliberate raise in `migration` is one of these; each leaf's docstring is what it
-means."""
+means, its code what people are told about it (`common/errors/`)."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -43,10 +51,14 @@ from datetime import datetime
 
 from common.errors import Fatal as Fatal
 from common.errors import MigrationError as MigrationError
+from common.errors import NoStartTime as NoStartTime
 from common.errors import OutOfMemory as OutOfMemory
 from common.errors import OutOfResources as OutOfResources
+from common.errors import OutOfThreads as OutOfThreads
 from common.errors import RecursionTooDeep as RecursionTooDeep
+from common.errors import StateDirGone as StateDirGone
 from common.errors import StateDirUnclear as StateDirUnclear
+from common.errors import StateOnNetwork as StateOnNetwork
 from common.errors import StateUnwritable as StateUnwritable
 from common.errors import TooManyOpenFiles as TooManyOpenFiles
 from common.exit_status import ExitCode as ExitCode
@@ -67,14 +79,20 @@ class ServerUnreachable(Transient):
     """Refused, reset or timed out; the request was certainly not carried out, or may be
     repeated."""
 
+    code = "server-unreachable"
+
 
 class ServerFault(Transient):
     """What came is no answer of the protocol (5xx, a redirect, a page, trouble of the
     server's own), or a task of the server failed for reasons of its own."""
 
+    code = "server-fault"
+
 
 class Unlisted(ServerFault):
     """The server answers, but cannot tell whether it has an ebook of this title."""
+
+    code = "title-lookup-failed"
 
 
 class ResponseLost(Transient):
@@ -83,6 +101,8 @@ class ResponseLost(Transient):
 
     `still_running` is False when the server is certainly through with it, so it can be
     reconciled at once."""
+
+    code = "response-lost"
 
     def __init__(
         self, message: str, *, still_running: bool = True, retry_after: float = 0.0
@@ -94,14 +114,20 @@ class ResponseLost(Transient):
 class FileChanged(Transient):
     """The file was rewritten while it was being read."""
 
+    code = "file-changed"
+
 
 class TokenRefused(Transient):
     """The server does not accept a token that was handed over; whoever can log in must
     get a new one."""
 
+    code = "token-refused"
+
 
 class LedgerBusy(Transient):
     """Another process held the ledger's write lock for too long."""
+
+    code = "ledger-busy"
 
 
 class Deferred(MigrationError):
@@ -110,6 +136,8 @@ class Deferred(MigrationError):
 
     `until` is the aware UTC time before which trying again is pointless; None means
     when something else settles."""
+
+    code = "deferred"
 
     def __init__(self, message: str, until: datetime | None = None) -> None:
         super().__init__(message)
@@ -123,6 +151,8 @@ class MachineLost(Deferred):
     `died` is True when the file may be to blame: then it counts as an attempt, like the
     death of a worker of one's own. `uploaded` is True when its bytes were on the server
     by then, in an upload that nobody will attach."""
+
+    code = "machine-lost"
 
     def __init__(
         self,
@@ -170,24 +200,28 @@ class Rejected(MigrationError):
 class TooBig(Rejected):
     """The file is larger than the server accepts."""
 
+    code = "too-big"
     reason = "too big"
 
 
 class Unsupported(Rejected):
     """The server does not take files of this format."""
 
+    code = "unsupported"
     reason = "unsupported"
 
 
 class EmptyFile(Rejected):
     """The file has no bytes."""
 
+    code = "empty"
     reason = "empty"
 
 
 class MissingFile(Rejected):
     """Calibre lists the file but it is not in the library."""
 
+    code = "missing"
     reason = "missing"
 
 
@@ -198,6 +232,7 @@ class AmbiguousFile(MissingFile):
 class Unreadable(Rejected):
     """The operating system does not let us read the file."""
 
+    code = "unreadable"
     reason = "unreadable"
 
 
@@ -205,6 +240,7 @@ class OutsideLibrary(Rejected):
     """The recorded path leaves the library (`..`, absolute, empty); it was not
     opened."""
 
+    code = "outside-the-library"
     reason = "outside the library"
 
 
@@ -212,43 +248,104 @@ class NotRegular(Rejected):
     """In the file's place is a symlink, directory, pipe or device; it was not
     opened."""
 
+    code = "not-a-regular-file"
     reason = "not a regular file"
 
 
 class RefusedByServer(Rejected):
     """The server refused the file or its metadata and says why."""
 
+    code = "refused-by-the-server"
     reason = "refused by the server"
 
 
 class StoppedItsWorker(Rejected):
     """The worker died three times while working on this file."""
 
+    code = "stopped-its-worker"
     reason = "stopped its worker 3 times"
 
 
 class BadCover(Rejected):
     """Calibre's cover is no picture that can be sent; the book goes on without."""
 
+    code = "cover-not-sendable"
     reason = "cover not sendable"
 
 
 class Misconfigured(Fatal):
     """An option, an environment variable or a setting is wrong or missing."""
 
+    code = "misconfigured"
     exit_code = ExitCode.USAGE
+
+
+class NoPassword(Misconfigured):
+    """Nobody gave the password of the server."""
+
+    code = "no-password"
+
+
+class WrongServerUrl(Misconfigured):
+    """The address of the server is no URL."""
+
+    code = "wrong-server-url"
+
+
+class LanguageMissing(Misconfigured):
+    """The server lacks the default language."""
+
+    code = "language-missing"
+
+
+class ServerDatabaseUnusable(Misconfigured):
+    """MBS2_DB_URI does not lead to MyBookshelf2's database."""
+
+    code = "server-database-unusable"
+
+
+class PriorityRefused(Misconfigured):
+    """The system does not allow this priority, or does not know it."""
+
+    code = "priority-refused"
+
+
+class ClusterUnusable(Misconfigured):
+    """Dask is missing, or its scheduler, machines or certificates do not fit."""
+
+    code = "cluster-unusable"
 
 
 class WrongLedger(Fatal):
     """The ledger in the state directory belongs to another library, server or
     version."""
 
+    code = "wrong-ledger"
     exit_code = ExitCode.USAGE
+
+
+class NotAdopted(WrongLedger):
+    """The library is not the one the ledger knows, restored."""
+
+    code = "not-adopted"
+
+
+class LedgerOfAnotherVersion(WrongLedger):
+    """Its tables are of another version of this program."""
+
+    code = "ledger-of-another-version"
+
+
+class NothingMigrated(WrongLedger):
+    """There is no ledger in the state directory."""
+
+    code = "nothing-migrated"
 
 
 class ServerNeverAnswered(Fatal):
     """The server could not be reached for 60 seconds at start."""
 
+    code = "server-never-answered"
     exit_code = ExitCode.SERVER
 
 
@@ -256,30 +353,54 @@ class LoginRefused(Fatal):
     """The server does not accept this user name and password, or the user may not
     upload."""
 
+    code = "login-refused"
     exit_code = ExitCode.SERVER
 
 
 class LibraryUnreadable(Fatal):
     """metadata.db is missing, damaged, locked for too long or not a Calibre library."""
 
+    code = "library-unreadable"
     exit_code = ExitCode.LIBRARY
+
+
+class NotALibrary(LibraryUnreadable):
+    """There is no metadata.db, or it is not Calibre's."""
+
+    code = "not-a-library"
+
+
+class LibraryDamaged(LibraryUnreadable):
+    """SQLite cannot read metadata.db."""
+
+    code = "library-damaged"
+
+
+class LibraryReplaced(LibraryUnreadable):
+    """metadata.db became another library's during the run."""
+
+    code = "library-replaced"
 
 
 class LibraryBusy(LibraryUnreadable):
     """Another program holds metadata.db locked; a worker that is running waits for
     it."""
 
+    code = "library-busy"
+
 
 class LedgerCorrupt(Fatal):
     """The ledger is damaged or gone: the next start sets it aside and rebuilds it, and
     says so."""
 
+    code = "ledger-damaged"
     exit_code = ExitCode.DAMAGED
 
 
 class WorkerIdTaken(Fatal):
     """A worker with this id is already running on this state directory."""
 
+    code = "worker-id-taken"
     exit_code = ExitCode.TAKEN
 
 
@@ -287,4 +408,5 @@ class Superseded(Fatal):
     """This process no longer owns what it was working on; going on could do something
     twice."""
 
+    code = "superseded"
     exit_code = ExitCode.INTERNAL

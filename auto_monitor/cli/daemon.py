@@ -13,11 +13,14 @@ from types import FrameType
 from auto_monitor.model import Identity
 from auto_monitor.processes import identity_of, running
 from auto_monitor.record.action_log import ActionLog
+from common.errors import CodedError
 from migration.state_dirs.places import workers_run
 
 
-class AlreadyRunning(Exception):
+class AlreadyRunning(CodedError):
     """Another monitor has this state directory; the message names it."""
+
+    code = "monitor-running"
 
 
 def pid_path(state_dir: Path) -> Path:

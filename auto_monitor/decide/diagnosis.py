@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from auto_monitor.model import Candidate
+from common.errors import CodedError
 from common.json_value import Json
 from common.sanitize import sanitize_text
 
@@ -31,8 +32,10 @@ class FixType(StrEnum):
     CONFIG_FIX = "config_fix"
 
 
-class Unreadable(Exception):
+class Unreadable(CodedError):
     """The reply cannot be used; the message says why, for the one re-ask."""
+
+    code = "reply-unusable"
 
 
 @dataclass(frozen=True, slots=True)

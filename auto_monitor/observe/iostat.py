@@ -11,15 +11,19 @@ import subprocess
 import threading
 import time
 
+from common.errors import CodedError
+
 #: Seconds iostat may take beyond the time it measures.
 PATIENCE_SECONDS = 3.0
 #: Bytes of output that are read; a machine with a thousand disks prints less.
 MOST_BYTES = 1_000_000
 
 
-class NoFigure(Exception):
+class NoFigure(CodedError):
     """iostat gives no figure; the message says why, without anything that differs from
     time to time."""
+
+    code = "no-iostat-figure"
 
 
 def busiest(output: bytes, devices: frozenset[str]) -> float:

@@ -22,6 +22,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from common.errors import CodedError
+
 #: The status with which the inner part says that the sandbox cannot be made.
 CANNOT = 97
 #: Where the folder to write in is, seen from inside.
@@ -46,8 +48,10 @@ _AT_RECURSIVE, _READ_ONLY = 0x8000, 1 | 2 | 4  # read-only, no set-user-id, no d
 _PR_SET_NO_NEW_PRIVS, _PR_CAPBSET_DROP, _PR_SET_DUMPABLE = 38, 24, 4
 
 
-class Unavailable(Exception):
+class Unavailable(CodedError):
     """No sandbox can be had here; the message says why."""
+
+    code = "sandbox-unavailable"
 
 
 def run(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+from common.errors import told
 from common.exit_status import ExitCode
 from common.settings.load import Option, Sources, WrongSetting, load, sources
 from common.settings.setting import Setting, settings_of
@@ -85,5 +86,5 @@ def or_exit(work: Callable[[], T]) -> T:
 
 def exit_with(error: WrongSetting) -> NoReturn:
     """Says what is wrong and ends the process."""
-    sys.stderr.write(f"{error}\n")
+    sys.stderr.write(f"{told(error)}\n")
     raise SystemExit(int(ExitCode.USAGE)) from error

@@ -31,6 +31,7 @@ _LOGIN_IN_URL = re.compile(r"(?<=://)[^/@]*@")
 class WrongSetting(Fatal):
     """Settings have values that make no sense; a line for each."""
 
+    code = "wrong-setting"
     exit_code = ExitCode.USAGE
 
 

@@ -17,7 +17,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from common import lock
-from migration.errors import LibraryBusy, LibraryUnreadable, StateUnwritable
+from migration.errors import (
+    LibraryBusy,
+    LibraryDamaged,
+    LibraryUnreadable,
+    NotALibrary,
+    StateUnwritable,
+)
 
 NAME = "metadata.db"
 _SIDES = ("", "-journal", "-wal")
@@ -161,35 +167,35 @@ def _meaning(error: sqlite3.Error, path: Path, what: str) -> Exception:
             f"{where} is locked by another program, perhaps Calibre at work"
         )
     if code == sqlite3.SQLITE_NOTADB:
-        return LibraryUnreadable(
+        return NotALibrary(
             f"{where} is not a database. Is this the folder of a Calibre library? If so, {_RESTORE}"
         )
     if code == sqlite3.SQLITE_CORRUPT:
-        return LibraryUnreadable(
+        return LibraryDamaged(
             f"{where} is damaged ({error}); nothing was changed. {_RESTORE}"
         )
     if "no such table" in str(error):
-        return LibraryUnreadable(f"{where} is not a Calibre library: {error}")
+        return NotALibrary(f"{where} is not a Calibre library: {error}")
     return LibraryUnreadable(f"{where} cannot be read: {error}")
 
 
 def _refuse_obvious(root: Path, path: Path) -> None:
     if not root.is_dir():
-        raise LibraryUnreadable(
+        raise NotALibrary(
             f"{root} is not a folder; name the folder of a Calibre library, with {NAME} in it"
         )
     try:
         size = path.stat().st_size
     except FileNotFoundError:
-        raise LibraryUnreadable(
+        raise NotALibrary(
             f"{root} has no {NAME}; name the folder of a Calibre library"
         ) from None
     except OSError as error:
         raise LibraryUnreadable(f"{path} cannot be read: {error.strerror}") from error
     if not path.is_file():
-        raise LibraryUnreadable(f"{path} is not a file")
+        raise NotALibrary(f"{path} is not a file")
     if size == 0:
-        raise LibraryUnreadable(f"{path} is empty (0 bytes). {_RESTORE}")
+        raise NotALibrary(f"{path} is empty (0 bytes). {_RESTORE}")
     if not os.access(path, os.R_OK):
         raise LibraryUnreadable(
             f"{path} may not be read by this user; give it read access"
@@ -265,10 +271,8 @@ def _recover(copy: Path, path: Path, timeout_seconds: float) -> None:
             db.execute("PRAGMA journal_mode = DELETE").fetchall()
             verdict = db.execute("PRAGMA quick_check").fetchone()[0]
     except NeedsRecovery as error:
-        raise LibraryUnreadable(
-            f"{path} needs recovery, which failed: {error}"
-        ) from error
+        raise LibraryDamaged(f"{path} needs recovery, which failed: {error}") from error
     if verdict != "ok":
-        raise LibraryUnreadable(
+        raise LibraryDamaged(
             f"{path} is damaged ({verdict.splitlines()[0]}). {_RESTORE}"
         )

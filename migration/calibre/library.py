@@ -18,7 +18,14 @@ from migration.calibre import connection
 from migration.calibre.custom_columns import CustomColumns
 from migration.calibre.listing import Listed, Listing, folder_of
 from migration.calibre.paths import Found, Tree, shown
-from migration.errors import EmptyFile, LibraryUnreadable, MissingFile, Rejected
+from migration.errors import (
+    EmptyFile,
+    LibraryReplaced,
+    LibraryUnreadable,
+    MissingFile,
+    NotALibrary,
+    Rejected,
+)
 from migration.model import Author, Book, BookFile, BookId, FileId, Origin, Problem
 
 #: Calibre's way of saying that a date is not known.
@@ -87,7 +94,7 @@ class CalibreLibrary:
         self._learn_schema()
         found = self._uuid()
         if found != self.uuid:
-            raise LibraryUnreadable(
+            raise LibraryReplaced(
                 f"{self._path} was replaced by that of library {found}, before it "
                 f"was {self.uuid}; if Calibre has "
                 "restored the library, start once with --adopt-library"
@@ -293,7 +300,7 @@ class CalibreLibrary:
             ("data", {"book", "format", "name"}),
         ):
             if not needed <= columns.get(table, frozenset()):
-                raise LibraryUnreadable(
+                raise NotALibrary(
                     f"{self._path} is not a Calibre library: its table '{table}' is "
                     "missing or lacks "
                     f"{', '.join(sorted(needed - columns.get(table, frozenset())))}"
@@ -308,7 +315,7 @@ class CalibreLibrary:
         )
         uuid = _text(rows[0][0]) if rows else ""
         if not uuid:
-            raise LibraryUnreadable(
+            raise NotALibrary(
                 f"{self._path} has no library id; open the library once in Calibre, "
                 "which gives it one"
             )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from migration.calibre.library import CalibreLibrary
-from migration.errors import WrongLedger
+from migration.errors import NotAdopted
 from migration.ledger.ledger import Ledger
 from migration.ledger.tables.binding import Remembered, folder_hash
 from migration.model import BookFile, BookId, Origin
@@ -116,7 +116,7 @@ def adopt(ledger: Ledger, library: CalibreLibrary) -> str:
             renewed[book] = origin
     found = Comparison(tally, tuple(others))
     if why := refusal(found):
-        raise WrongLedger(
+        raise NotAdopted(
             f"{ledger.path} cannot be adopted, because {why}: of {tally.total()} "
             f"books {found}. It belongs to "
             f"library {bound}; --adopt-library is for the same library, restored by "

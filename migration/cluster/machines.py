@@ -21,7 +21,7 @@ import distributed
 
 from common.sanitize import for_log
 from migration.cluster.remote import Examined, Place, Software, examine, software
-from migration.errors import MachineLost, Misconfigured, ServerNeverAnswered
+from migration.errors import ClusterUnusable, MachineLost, ServerNeverAnswered
 
 #: Threads of each process of a `local:N` cluster: so many calls of the server are in
 #: flight for each.
@@ -329,7 +329,7 @@ class Machines:
         except GONE as error:
             problem = for_log(str(error), 200)
         if problem:
-            raise Misconfigured(
+            raise ClusterUnusable(
                 f"the Dask scheduler {self._address} cannot be used: {problem}"
             )
 
@@ -340,7 +340,7 @@ class Machines:
                 for address, machine in self._machines.items()
             ]
         if problems and not self.usable():
-            raise Misconfigured(
+            raise ClusterUnusable(
                 f"no machine of the Dask cluster {self._address} can work: {'; '.join(problems)}"
             )
         if not problems:
@@ -381,7 +381,7 @@ def _check_certificates() -> None:
     except (OSError, ValueError) as error:
         usable, reason = False, for_log(str(error), 200)
     if not usable:
-        raise Misconfigured(
+        raise ClusterUnusable(
             f"--cluster tls:// needs certificates ({reason}): set "
             "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, "
             "…__CLIENT__CERT and …__CLIENT__KEY to their files (docs/cluster.md)"

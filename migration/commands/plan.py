@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from common.errors import told
 from migration.calibre.library import CalibreLibrary
 from migration.calibre.lock_wait import Patience
 from migration.errors import (
@@ -112,7 +113,7 @@ def run(options: Options) -> ExitCode:
         ) as library:
             plan = make(library, options, patience)
     except MigrationError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{told(error)}\n")
         return error.exit_code if isinstance(error, Fatal) else ExitCode.INTERNAL
     console.print(_table(plan, options))
     console.print(_estimate(plan, options.rate or measured_rate(options.state_dir)))

@@ -11,10 +11,11 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from common.errors import told
 from common.settings.command_line import read_settings
 from common.settings.shared import StateDir
 from common.state_dir import HELP_FOUND
-from migration.errors import ExitCode, Fatal, MigrationError, WrongLedger
+from migration.errors import ExitCode, Fatal, MigrationError, NothingMigrated
 from migration.ledger.database import LedgerDatabase
 from migration.ledger.tables import passes
 from migration.model import BookId, FileId, Outcome
@@ -32,7 +33,7 @@ def retry(state_dir: Path, files: Iterable[FileId] | None) -> int:
     """
     path = state_dir / LEDGER_NAME
     if not path.exists():
-        raise WrongLedger(
+        raise NothingMigrated(
             f"{path} is not there: nothing was migrated with this --state-dir"
         )
     database = LedgerDatabase(path)
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         state_dir = values.state_dir or _found(found.texts(), argv)
         done = retry(state_dir, None if given.all else given.files)
     except MigrationError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{told(error)}\n")
         return int(error.exit_code if isinstance(error, Fatal) else ExitCode.STATE)
     sys.stdout.write(f"{done} files are pending again\n")
     return 0

@@ -13,7 +13,14 @@ import psutil
 from common.lazily import tenacity
 from common.resources import raise_if_exhausted
 from common.system_errors import reason_of
-from migration.errors import LedgerCorrupt, MigrationError, StateUnwritable, WrongLedger
+from migration.errors import (
+    LedgerCorrupt,
+    LedgerOfAnotherVersion,
+    MigrationError,
+    StateDirGone,
+    StateOnNetwork,
+    StateUnwritable,
+)
 from migration.ledger import schema, sqlite_errors
 from migration.ledger.database_files import DatabaseFiles
 from migration.ledger.sqlite_errors import is_busy
@@ -108,7 +115,7 @@ class LedgerDatabase:
             for statement in schema.UPGRADES.get(step, ()):
                 self._connection.execute(statement)
         if version not in schema.UPGRADES:
-            raise WrongLedger(
+            raise LedgerOfAnotherVersion(
                 f"{self.path} has schema version {version}, this program knows {schema.VERSION}; "
                 "use the program that made it, or another --state-dir"
             )
@@ -198,7 +205,7 @@ class LedgerDatabase:
         if not trouble:
             return
         if self._files is not None and self._files.directory_is_gone():
-            raise StateUnwritable(
+            raise StateDirGone(
                 f"{self.path.parent} was deleted or replaced while this worker was "
                 "using it; start it again"
             )
@@ -250,7 +257,7 @@ def refuse_network_file_system(
         "",
     )
     if kind in _NETWORK_FILE_SYSTEMS:
-        raise StateUnwritable(
+        raise StateOnNetwork(
             f"{directory} is on a network file system ({kind}), where the ledger "
             "cannot be kept safely; "
             "give a --state-dir on a local disk"

@@ -14,7 +14,7 @@ from anyascii import anyascii
 
 from common.json_value import Json
 from common.sanitize import sanitize_text
-from migration.errors import Misconfigured
+from migration.errors import LanguageMissing
 from migration.metadata import author_names
 from migration.metadata.genres import SYNONYMS
 from migration.model import Author, Book, BookId, EbookMetadata, PersonName, Vocabulary
@@ -128,7 +128,7 @@ def server_language(
         (by_tag[tag] for tag in language_tags(default) if tag in by_tag), default
     )
     if fallback not in known:
-        raise Misconfigured(
+        raise LanguageMissing(
             f"the server has no language {default!r}; set DEFAULT_LANGUAGE to one it has: "
             f"{', '.join(sorted(known)[:40]) or 'none at all'}"
         )

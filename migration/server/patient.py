@@ -36,6 +36,8 @@ class Unanswered(Transient):
     """The server left the question open; `gone`: because it has been away for too
     long."""
 
+    code = "unanswered"
+
     def __init__(self, message: str, *, gone: bool = False) -> None:
         super().__init__(message)
         self.gone = gone

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from migration.errors import Misconfigured, ServerUnreachable
+from migration.errors import ServerDatabaseUnusable, ServerUnreachable
 from migration.ledger.ledger import Ledger
 from migration.model import Digest, EbookId, RemoteMatch
 
@@ -112,15 +112,15 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except psycopg.errors.UndefinedTable as error:
-        raise Misconfigured(
+        raise ServerDatabaseUnusable(
             "the database of MBS2_DB_URI has no table 'source': it is not MyBookshelf2's"
         ) from error
     except psycopg.errors.InsufficientPrivilege as error:
-        raise Misconfigured(
+        raise ServerDatabaseUnusable(
             "the user of MBS2_DB_URI may not read the table 'source'; grant it SELECT"
         ) from error
     except psycopg.ProgrammingError as error:
-        raise Misconfigured(
+        raise ServerDatabaseUnusable(
             f"MBS2_DB_URI is not a PostgreSQL URI that works: {type(error).__name__}"
         ) from error
     except psycopg.Error as error:

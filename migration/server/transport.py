@@ -22,11 +22,11 @@ from common.resources import raise_if_exhausted
 from common.sanitize import for_log
 from common.settings.worker import Waits
 from migration.errors import (
-    Misconfigured,
     ResponseLost,
     ServerFault,
     ServerUnreachable,
     Transient,
+    WrongServerUrl,
 )
 from migration.server import responses
 from migration.server.deadline import PunctualAdapter, PunctualResponse
@@ -55,7 +55,7 @@ class HttpTransport:
         """Within `answer_seconds` an answer must be whole. Raises Misconfigured when
         the URL is not http(s)."""
         if not base_url.startswith(("http://", "https://")):
-            raise Misconfigured(
+            raise WrongServerUrl(
                 f"{base_url!r} is not a server URL; give one such as http://127.0.0.1:6006"
             )
         self.base_url = base_url.rstrip("/")

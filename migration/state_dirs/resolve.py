@@ -20,7 +20,7 @@ from common.state_dir import (
     state_root,
 )
 from migration.calibre.connection import connect, readable
-from migration.errors import LibraryUnreadable, StateDirUnclear
+from migration.errors import NotALibrary, StateDirUnclear
 from migration.state_dirs import places
 
 #: Seconds to wait for a Calibre that has locked its library, each time it is asked.
@@ -156,7 +156,7 @@ def _library_id(db: sqlite3.Connection, library: Path) -> str:
     if there.fetchone():
         row = db.execute("SELECT uuid FROM library_id LIMIT 1").fetchone()
     if not row or not row[0]:
-        raise LibraryUnreadable(
+        raise NotALibrary(
             f"{library / 'metadata.db'} has no library id; open the library once in "
             "Calibre, which gives it one"
         )

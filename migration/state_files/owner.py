@@ -15,7 +15,7 @@ from common import lock
 from common.clock import boot_id
 from common.resources import raise_if_exhausted
 from common.system_errors import reason_of
-from migration.errors import StateUnwritable, WorkerIdTaken
+from migration.errors import NoStartTime, StateUnwritable, WorkerIdTaken
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def this_process(worker_id: int) -> Owner:
     """The identity of the calling process."""
     started = _started(os.getpid())
     if started is None:
-        raise StateUnwritable(
+        raise NoStartTime(
             "this system does not say when this process started, so ownership cannot be proved"
         )
     return Owner(boot_id(), _pid_namespace(), os.getpid(), started, worker_id)

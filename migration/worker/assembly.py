@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from common.clock import SteadyClock, utc_now
+from common.errors import told, with_code
 from common.files import make_state_dir
 from common.resources import Reserve, resource_error
 from common.settings.setting import part
@@ -22,12 +23,12 @@ from migration.calibre.library import CalibreLibrary
 from migration.calibre.lock_wait import Patience
 from migration.checks.adoption import adopt
 from migration.errors import (
+    ClusterUnusable,
     ExitCode,
     Fatal,
     LedgerCorrupt,
     LibraryBusy,
     MigrationError,
-    Misconfigured,
     OutOfResources,
     StateUnwritable,
     Transient,
@@ -132,7 +133,7 @@ def assemble(options: Options) -> Iterator[Parts]:
     except Exception as error:
         shortage = resource_error(error)
         reserve.release()
-        log.critical("%s", shortage or _reason(error))
+        log.critical("%s", _reason(shortage or error))
         if shortage is not None:
             _leave_word(options, shortage, log)
         lock.release()
@@ -297,7 +298,7 @@ def _transport(
         # 60 MB.
         from migration.cluster.coordinator import DaskTransport, Plan
     except ImportError as error:
-        raise Misconfigured(
+        raise ClusterUnusable(
             f"--cluster needs Dask ({error}); install it: .venv/bin/pip install -r "
             "requirements-cluster.txt"
         ) from error
@@ -318,7 +319,7 @@ def explain_fatal(parts: Parts, error: MigrationError) -> ExitCode:
         # Whatever it was taken for on its way here: neither a book, nor the ledger, nor
         # a directory is to blame.
         return _explain_internal(parts, error, shortage)
-    parts.log.critical("%s", error)
+    parts.log.critical("%s", told(error))
     if isinstance(error, LedgerCorrupt) and not parts.options.verify:
         _mark(parts)
     _end(parts, error)
@@ -338,11 +339,11 @@ def _explain_internal(
     parts: Parts, error: Exception, shortage: OutOfResources | None
 ) -> ExitCode:
     parts.reserve.release()
-    parts.log.critical(logs.internal_error(error))
+    parts.log.critical("%s", _unforeseen(error))
     if shortage is not None:
         # Last, because the last line is the one people look at; its place is in the
         # line before.
-        parts.log.critical("%s", shortage)
+        parts.log.critical("%s", told(shortage))
     _end(parts, shortage or error)
     return ExitCode.INTERNAL
 
@@ -353,7 +354,7 @@ def _mark(parts: Parts) -> None:
     try:
         mark_damaged(parts.options.state_dir, parts.ledger.inode)
     except StateUnwritable as second:
-        parts.log.critical("%s", second)
+        parts.log.critical("%s", told(second))
 
 
 def _end(parts: Parts, error: Exception) -> None:
@@ -363,14 +364,16 @@ def _end(parts: Parts, error: Exception) -> None:
     try:
         parts.end(Phase.FAILED)
     except (Fatal, Transient) as second:
-        parts.log.critical("%s", second)
+        parts.log.critical("%s", told(second))
 
 
 def _reason(error: Exception) -> str:
     """Why there is no worker: a sentence of ours, or a fault of ours with its place."""
-    return (
-        str(error) if isinstance(error, MigrationError) else logs.internal_error(error)
-    )
+    return told(error) if isinstance(error, MigrationError) else _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> str:
+    return with_code(logs.internal_error(error), "internal-error")
 
 
 def _leave_word(
@@ -385,7 +388,7 @@ def _leave_word(
             progress.progress_path(options.state_dir, options.worker_id), last
         )
     except MigrationError as second:
-        log.critical("%s", second)
+        log.critical("%s", told(second))
 
 
 def _refused(error: Exception) -> SystemExit:

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import argcomplete
 
+from common.errors import told
 from common.exit_status import ExitCode
 from common.settings.command_line import add_options, read_settings
 from common.settings.load import Sources
 from common.settings.setting import settings_of
 from common.settings.worker import WorkerSettings
 from common.state_dir import HELP_BEGUN, Place
-from migration.errors import Fatal, MigrationError, Misconfigured
+from migration.errors import Fatal, MigrationError, NoPassword
 from migration.state_dirs import resolve
 
 EPILOG = """\
@@ -210,7 +211,7 @@ def _where(
             )
             place = chosen.place or Place(chosen.state_dir)
     except MigrationError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{told(error)}\n")
         raise SystemExit(
             int(error.exit_code if isinstance(error, Fatal) else ExitCode.LIBRARY)
         ) from None
@@ -244,7 +245,7 @@ def _there(
 def password_of(options: Options) -> str:
     """The password. Raises Misconfigured when none was given."""
     if not options.password:
-        raise Misconfigured(
+        raise NoPassword(
             f"no password for {options.username!r}: set MBS2_PASSWORD in the environment or in .env"
         )
     return options.password

@@ -3,7 +3,7 @@ other programs go first."""
 
 import psutil
 
-from migration.errors import Misconfigured
+from migration.errors import PriorityRefused
 
 _CLASSES = {"idle": "IOPRIO_CLASS_IDLE", "best-effort": "IOPRIO_CLASS_BE"}
 
@@ -18,7 +18,7 @@ def lower(nice: int, ionice: tuple[str, int] | None) -> None:
         if ionice is not None:
             name, level = ionice
             if not hasattr(psutil, _CLASSES[name]):
-                raise Misconfigured(
+                raise PriorityRefused(
                     "WORKER_IONICE is not known to this system; leave it out"
                 )
             process.ionice(
@@ -26,7 +26,7 @@ def lower(nice: int, ionice: tuple[str, int] | None) -> None:
                 level if name == "best-effort" else None,
             )
     except (psutil.AccessDenied, PermissionError) as error:
-        raise Misconfigured(
+        raise PriorityRefused(
             f"this user may not set nice {nice} or this ionice class; a nice of 0 or "
             "more is always allowed"
         ) from error

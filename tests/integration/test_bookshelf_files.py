@@ -5,7 +5,6 @@ import os
 import signal
 import sqlite3
 import stat
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from tests.support.datadirkit import copied_over, put
 from tests.support.librarykit import Library, Made
 from tests.support.shelfkit import client, epub, jpeg
 from tests.support.truth import look, troubles
+from tests.support.workerkit import wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -172,13 +172,16 @@ def test_it_is_noticed_while_nobody_asks(
     """Within a second or two."""
     shelf = shelves(tmp_path / "shelf")
     (shelf.data_dir / "bookshelf.db").unlink()
-    deadline, said = time.monotonic() + 20, ""
-    while "every answer is 503" not in said and time.monotonic() < deadline:
-        time.sleep(0.05)
-        said += capfd.readouterr().err
+    said: list[str] = []
+
+    def told() -> bool:
+        said.append(capfd.readouterr().err)
+        return "every answer is 503" in "".join(said)
+
+    wait_for(told, 20)
     assert (
         "bookshelf.db was deleted (No such file or directory) while the server was running"
-        in said
+        in "".join(said)
     )
 
 

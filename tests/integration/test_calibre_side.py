@@ -3,8 +3,6 @@ metadata.db files."""
 
 import json
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from migration.state_files import logs
 from tests.conftest import Shelf, Workers
 from tests.support.calibreside import NOWHERE, locked, remove_format, rename, restored
 from tests.support.librarykit import Library, Made, epub, epubs
+from tests.support.workerkit import wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -29,14 +28,6 @@ def lines_of(workers: Workers) -> list[str]:
     """Worker 1's log so far."""
     path = logs.log_path(workers.state_dir, 1)
     return path.read_text("utf-8").splitlines() if path.exists() else []
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Until it is so, or the test fails."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def counts_of(workers: Workers) -> Counts:

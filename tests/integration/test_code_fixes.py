@@ -2,8 +2,9 @@
 and what becomes of both."""
 
 import json
-import time
+import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from tests.support.workerkit import wait_for
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 #: Hangs on the user's machine only: the gate lets such a script, and a wrong repair of
 #: it, through.
-HERE_ONLY = 'while os.environ.get("FAULT_MARKER"): self.pool.heed_stop()'
+HERE_ONLY = 'while os.environ.get("FAULT_MARKER"): self.pool.sleep(0.05)'
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def broken(tmp_path: Path, shelves: Callable[..., Shelf]) -> Iterator[Broken]:
 
 #: benchmarks/repair.py has more, among them those that take minutes.
 FAULTS = [
-    ("next_range", "while True: self.publish()", 0),
+    ("next_range", "while True: self.publish() or self.pool.sleep(0.05)", 0),
     ("upload_file", HERE_ONLY, 2),
     ("read_range", "self.no_such_thing", 0),
 ]
@@ -96,7 +97,7 @@ def test_a_wrong_answer_is_dropped(broken: Broken) -> None:
     worker goes back to it."""
     broken.fault(
         "next_range",
-        'while os.environ.get("FAULT_MARKER") and not _first(): self.pool.heed_stop()',
+        'while os.environ.get("FAULT_MARKER") and not _first(): self.pool.sleep(0.05)',
     )
     text = broken.script.read_text("utf-8").replace(
         "class CalibreMigrator:", FIRST + "class CalibreMigrator:"
@@ -137,10 +138,10 @@ def test_skipping_a_book_is_no_repair(broken: Broken) -> None:
     """The worker gets on, nothing looks wrong, and the file did not arrive: not
     verified, taken back."""
     broken.fault(
-        "refuse_unsendable", "while file.id.book_id == 45: self.pool.heed_stop()"
+        "refuse_unsendable", "while file.id.book_id == 45: self.pool.sleep(0.05)"
     )
     text = broken.before.decode()
-    line = "        while file.id.book_id == 45: self.pool.heed_stop()"
+    line = "        while file.id.book_id == 45: self.pool.sleep(0.05)"
     skip = "        if file.id.book_id == 45:\n            sendable.refuse_unsendable(file, 0)"
     assert text.count(line) == 1
     broken.answers(decision("code_fix") + as_strings(line, skip))
@@ -170,7 +171,7 @@ def test_what_cannot_be_applied_goes_back_with_the_real_lines(broken: Broken) ->
     line = f"        {HERE_ONLY}"
     broken.answers(
         decision("code_fix")
-        + as_strings(line.replace("heed_stop", "no_such"), "        pass"),
+        + as_strings(line.replace("sleep", "no_such"), "        pass"),
         decision("code_fix") + as_strings(line, "        __import__('os').remove('x')"),
         right_answer("next_range", 0, broken.before.decode()),
     )
@@ -217,6 +218,7 @@ def test_a_hostile_answer_is_never_run(broken: Broken) -> None:
     assert PASSWORD not in said
 
 
+@pytest.mark.slow
 def test_only_proposed_when_that_is_wanted(broken: Broken) -> None:
     """ENABLE_CODE_FIXES=0."""
     broken.fault("next_range", HERE_ONLY)
@@ -251,6 +253,13 @@ def reached(broken: Broken, sign: str) -> bool:
     )
 
 
+def reached_or_ended(
+    broken: Broken, sign: str, monitor: "subprocess.Popen[str]"
+) -> bool:
+    """Need the monitor not be waited for any more?"""
+    return reached(broken, sign) or monitor.poll() is not None
+
+
 @pytest.mark.slow
 def test_a_monitor_that_is_killed_at_any_step(broken: Broken) -> None:
     """Six times, once in every step: the script is the old or the repaired one, and the
@@ -259,10 +268,7 @@ def test_a_monitor_that_is_killed_at_any_step(broken: Broken) -> None:
     broken.answers(right_answer("upload_file", 2, broken.before.decode()))
     for step, sign in STEPS.items():
         monitor = broken.start("--workers", "1", "--llm-enabled")
-        deadline = time.monotonic() + 240
-        while not reached(broken, sign) and monitor.poll() is None:
-            assert time.monotonic() < deadline, step
-            time.sleep(0.01)
+        wait_for(partial(reached_or_ended, broken, sign, monitor), 240)
         monitor.kill()
         monitor.wait(10)
         assert broken.script.read_bytes() in (broken.before, SHIPPED.encode()), step

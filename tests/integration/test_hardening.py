@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -357,7 +358,16 @@ def test_a_frozen_worker_that_wakes_does_nothing_twice(
             (seen := progress.read(other)) is not None and seen.status is Phase.WAITING
         )
     )
-    time.sleep(2)
+    # It goes on waiting, for longer than anything else is waited for here.
+    since = progress.read(other)
+    assert since is not None
+    wait_for(
+        lambda: (
+            (seen := progress.read(other)) is not None
+            and seen.status is Phase.WAITING
+            and seen.updated_at - since.updated_at >= timedelta(seconds=2)
+        )
+    )
     first.send_signal(signal.SIGCONT)
     assert [workers.finish(process)[0] for process in (first, second)] == [0, 0]
     assert troubles(look(shelf.data_dir), contents) == []

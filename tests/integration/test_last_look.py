@@ -2,7 +2,6 @@
 does about it, what it says."""
 
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from migration.model import BookId
 from tests.conftest import Shelf, Workers
 from tests.support.librarykit import Library, epubs
 from tests.support.truth import look, troubles
+from tests.support.workerkit import wait_for
 
 FAST = {
     "RETRY_FIRST_SECONDS": "0.05",
@@ -63,15 +63,14 @@ def test_an_ebook_the_ledger_lost_sight_of_is_finished(
 
 def wait_for_rest(state_dir: Path) -> None:
     """Waits until every range of the pass is closed and the last look is due."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
+
+    def begun() -> bool:
         with closing(
             sqlite3.connect(state_dir / "migration_ledger.db", timeout=5)
         ) as db:
             row = db.execute(
                 "SELECT looker FROM passes WHERE closed_at IS NULL"
             ).fetchone()
-        if row and row[0]:
-            return
-        time.sleep(0.05)
-    raise AssertionError("the last look never began")
+        return bool(row and row[0])
+
+    wait_for(begun)

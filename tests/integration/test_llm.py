@@ -225,8 +225,11 @@ def test_nobody_listens(watch: Watch) -> None:
 
 @pytest.mark.parametrize(
     ("disk", "stopped"),
-    [(True, True), (None, True), (False, False)],
-    ids=["confirms", "does not know", "denies"],
+    [
+        pytest.param(True, True, id="confirms"),
+        pytest.param(None, True, id="does not know", marks=pytest.mark.slow),
+        pytest.param(False, False, id="denies", marks=pytest.mark.slow),
+    ],
 )
 def test_the_scaling_question(
     tmp_path: Path, shelves: Callable[..., Shelf], disk: bool | None, stopped: bool

@@ -6,8 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +17,7 @@ from bookshelf.vocabulary import languages
 from deploy.prepare_server import SCRIPT
 from tests.conftest import PROJECT, clean_environment
 from tests.support.postgreskit import Postgres, binaries, running, standby
+from tests.support.workerkit import wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("postgresql")]
 
@@ -107,14 +107,6 @@ def nodes(uri: str, size: object, sha1: object) -> set[str]:
     return found
 
 
-def until(true: Callable[[], object], what: str) -> None:
-    """Waits for a condition of the server, a minute at most."""
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
-
-
 def waiting_for_a_lock(uri: str) -> bool:
     """Is the command waiting for somebody's transaction?"""
     sql = (
@@ -133,7 +125,7 @@ def held_up(
     with psycopg.connect(uri) as busy:
         busy.execute("UPDATE source SET quality = 5 WHERE id = 1")
         process = command(uri, *options)
-        until(lambda: waiting_for_a_lock(uri), "the command never waited")
+        wait_for(lambda: waiting_for_a_lock(uri))
         yield process, busy
 
 
@@ -318,7 +310,7 @@ def test_a_duplicate_that_comes_between_question_and_answer(uri: str) -> None:
             "SELECT 1, now(), now(), 1, 'again', 1, size, hash FROM source WHERE id = 7"
         )
         process = command(uri)
-        until(lambda: waiting_for_a_lock(uri), "the command never waited")
+        wait_for(lambda: waiting_for_a_lock(uri))
         slow.commit()
     code, said = ended(process)
     assert code == 0, said
@@ -335,7 +327,7 @@ def test_a_language_that_comes_between_question_and_answer(uri: str) -> None:
             "INSERT INTO language (version_id, code, name) VALUES (1, 'de', 'Deutsch')"
         )
         process = command(uri)
-        until(lambda: waiting_for_a_lock(uri), "the command never waited")
+        wait_for(lambda: waiting_for_a_lock(uri))
         slow.commit()
     code, said = ended(process)
     assert code == 0, said
@@ -386,7 +378,7 @@ def test_ctrl_c(uri: str) -> None:
             130,
             ["Interrupted; what is half made is removed by the next run"],
         )
-        until(lambda: not waiting_for_a_lock(uri), "the server went on")
+        wait_for(lambda: not waiting_for_a_lock(uri))
     assert prepare(uri)[0] == 0
     assert indexes(uri) == {UNIQUE: (True, True)}
 

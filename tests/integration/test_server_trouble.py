@@ -2,7 +2,6 @@
 nothing is lost or there twice."""
 
 import sqlite3
-import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -10,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from migration.ledger import totals
-from migration.model import Counts
+from migration.model import Counts, Phase
+from migration.state_files import progress
 from tests.conftest import Shelf, Workers
 from tests.support.librarykit import Library, Made, epub
 from tests.support.truth import look, troubles
+from tests.support.workerkit import wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -24,8 +25,6 @@ FAST = {
     "LAST_LOOK_SECONDS": "0.5",
 }
 BOOKS = 30
-#: Seconds each trouble lasts; one that counts ends by itself.
-LASTS = 1.5
 
 
 def sources(shelf: Shelf) -> int:
@@ -39,6 +38,15 @@ def write(path: Path, words: str) -> None:
     new = path.with_suffix(".new")
     new.write_text(words, "utf-8")
     new.replace(path)
+
+
+def waits(workers: Workers) -> bool:
+    """Has a worker noticed, so that it waits for the server?"""
+    seen = (
+        progress.read(progress.progress_path(workers.state_dir, number))
+        for number in (1, 2)
+    )
+    return any(now is not None and now.status is Phase.WAITING for now in seen)
 
 
 def run_through(
@@ -70,13 +78,12 @@ def run_through(
         for number in "12"
     ]
 
-    deadline = time.monotonic() + 60
-    while sources(shelf) < 6 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for(lambda: sources(shelf) >= 6)
     write(switch, words)
-    time.sleep(LASTS)
     assert sources(shelf) < BOOKS, "the trouble came too late to be any"
     if ":" not in words:
+        # The others count, and end by themselves.
+        wait_for(lambda: waits(workers))
         write(switch, "")
 
     ends = [workers.finish(process) for process in running]

@@ -129,7 +129,7 @@ def test_a_wrong_value_is_one_line_and_exit_2(
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
     assert line.startswith(f"{name}='{text}' {allowed}")
-    assert line.endswith("; it comes from the environment")
+    assert line.endswith("; it comes from the environment [wrong-setting]")
 
 
 def test_a_wrong_option_is_one_line_that_names_it(tmp_path: Path) -> None:
@@ -197,4 +197,4 @@ def test_a_wrong_value_in_a_file_is_one_line_that_names_the_file(
         [line] = done.stderr.splitlines()
         said = line.partition(" is not ")[0]
         assert (done.returncode, said) == (2, f"{name}={NONSENSE!r}")
-        assert line.endswith(f"; it comes from {checkout / file}")
+        assert line.endswith(f"; it comes from {checkout / file} [wrong-setting]")

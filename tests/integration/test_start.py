@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -52,6 +51,11 @@ class Start:
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
+
+    def waits_for_the_library(self) -> bool:
+        """Does its worker say so?"""
+        said = "waiting for it (Ctrl-C ends this)"
+        return any(said in log.read_text("utf-8") for log in self.state.glob("*.log"))
 
     def ours(self) -> list[str]:
         """Command lines of every process that names the state directory."""
@@ -144,8 +148,7 @@ def test_ctrl_c_leaves_nothing(start: Start) -> None:
         db.execute("BEGIN EXCLUSIVE")
         process = start.begin("--no-dashboard")
         try:
-            wait_for(lambda: any("--open-pass" in line for line in start.ours()))
-            time.sleep(0.5)
+            wait_for(start.waits_for_the_library)
             os.killpg(process.pid, signal.SIGINT)
             out, said = process.communicate(timeout=60)
         finally:

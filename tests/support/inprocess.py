@@ -1,34 +1,28 @@
 """Servers, dashboards and workers in this process: quick, and seen by coverage."""
 
-import asyncio
 import contextlib
-import functools
 import io
 import os
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
-import argon2
 import uvloop
 from aiohttp import web
 
 import bulk_migrate_calibre
 from bookshelf.config import read_config
 from bookshelf.connections import Limits, Runner
-from bookshelf.database import Database
 from bookshelf.server import make_application
 from dashboard.config import read_config as read_board
 from dashboard.server import make_application as make_board
-from tests.conftest import PASSWORD, Shelf, clean_environment
+from tests.conftest import PASSWORD, USERNAME, Shelf, clean_environment
 from tests.support.boardkit import Running
-
-DATABASE = "bookshelf.db"
+from tests.support.firstuser import seed
 
 
 class Server:
@@ -82,28 +76,10 @@ class LocalShelf(Server):
         arguments = ["--data-dir", str(data_dir), "--port", "0", *options]
         with _environment(clean_environment(MBS2_PASSWORD=PASSWORD, **environment)):
             config = read_config(arguments)
-            if not (data_dir / DATABASE).exists():
-                data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-                (data_dir / DATABASE).write_bytes(_with_user(config.permissive))
+            seed(data_dir, USERNAME, PASSWORD)
             app = make_application(config)
         super().__init__(Runner(app, limits or Limits(), shutdown_seconds=0.5))
         self.shelf = Shelf(self.url, data_dir, None)
-
-
-@functools.cache
-def _with_user(permissive: bool) -> bytes:
-    """A new database with its user."""
-    hashed = argon2.PasswordHasher(1, 8, 1).hash(PASSWORD)
-    insert = (
-        "INSERT INTO user (user_name, email, password, role)"
-        " VALUES ('admin', 'admin@localhost', ?, 'admin')"
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / DATABASE
-        database = Database(path, permissive=permissive)
-        database.write_now(lambda db: db.execute(insert, (hashed,)))
-        asyncio.run(database.close())
-        return path.read_bytes()
 
 
 class LocalBoard(Server):

@@ -10,6 +10,7 @@ from migration.errors import (
     ExitCode,
     OutOfMemory,
     OutOfResources,
+    OutOfThreads,
     RecursionTooDeep,
     ServerUnreachable,
     TooManyOpenFiles,
@@ -70,7 +71,7 @@ def behind(cause: BaseException) -> ServerUnreachable:
             RecursionTooDeep,
             "calls itself",
         ),
-        (RuntimeError("can't start new thread"), OutOfResources, "no further thread"),
+        (RuntimeError("can't start new thread"), OutOfThreads, "no further thread"),
         (
             behind(OSError(errno.EMFILE, "Too many open files")),
             TooManyOpenFiles,

@@ -21,6 +21,7 @@ from bookshelf.throttle import ALLOWED
 from tests.conftest import PASSWORD, Shelf
 from tests.support.inprocess import LocalShelf
 from tests.support.rawhttp import PART, ask, place
+from tests.support.workerkit import wait_for
 
 
 @pytest.fixture
@@ -171,12 +172,7 @@ def test_one_address_cannot_take_all_connections(tmp_path: Path) -> None:
         assert (status, headers["Retry-After"]) == (503, "5")
         for connection in held:
             connection.close()
-        deadline = time.monotonic() + 10
-        while (
-            status := ask(server.where, head)[0]
-        ) == 503 and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert status == 200
+        wait_for(lambda: ask(server.where, head)[0] == 200)
 
 
 # -- logins ----------------------------------------------------------------------------
