@@ -50,8 +50,8 @@ marked "secret" are never shown.
 
 Who starts a program decides for it: `start.sh` reads the files and hands on to the monitor,
 the dashboard and the embedded server what is theirs, and the monitor does so for the
-workers; these do not look for the files again (`READ_ENV_FILES=0`). What belongs to another
-server in the files (`MBS2_…`) so never reaches a migration to the embedded one.
+workers; these do not look for the files again (`READ_ENV_FILES=0`). So what the files say of
+another server (`MBS2_…`) never reaches a migration to the embedded one.
 
 The server's own settings, which MyBookshelf2 reads, are in `settings.py` and in
 [deployment.md](deployment.md).
