@@ -15,10 +15,10 @@ from pathlib import Path
 from auto_monitor.model import Candidate
 from auto_monitor.patch import code_edit, gate, guard
 from auto_monitor.patch.sandbox import Unavailable
-from common import durable
 from common.clock import utc_now
 from common.errors import CodedError
-from common.files import write_bytes
+from common.files import durable
+from common.files.json_files import write_bytes
 
 #: Backups and candidates that stay.
 NEWEST = 50

@@ -33,12 +33,12 @@ from auto_monitor.decide.redact import redact, secret_values
 from auto_monitor.fix_applier import in_place
 from auto_monitor.model import Candidate, Opinion
 from common.clock import utc_now
-from common.files import read_json, write_json
+from common.files.json_files import read_json, write_json
+from common.files.tail import last_bytes
 from common.json_value import Json
 from common.sanitize import sanitize_text
 from common.settings.monitor import Llm
 from common.settings.setting import settings_of
-from common.tail import last_bytes
 from migration.state_files import logs
 
 #: Bytes of the log's end that are looked at, and functions whose source is shown.

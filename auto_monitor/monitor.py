@@ -45,7 +45,7 @@ from auto_monitor.record.samples import NAME as SAMPLES_NAME
 from auto_monitor.record.samples import Sample
 from common.clock import SteadyClock
 from common.errors import Fatal, told
-from common.files import StateUnwritable, make_state_dir
+from common.files.json_files import StateUnwritable, make_state_dir
 from common.sd_notify import Notifier
 from common.settings.load import load, sources
 from common.settings.shared import Library

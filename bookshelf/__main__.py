@@ -17,14 +17,14 @@ import uvloop
 from aiohttp import web
 
 from bookshelf.application import SHELF
-from bookshelf.config import Config, read_config
-from bookshelf.connections import Limits, Runner
-from bookshelf.record import Record, RecordUnwritable
+from bookshelf.config import ServerConfig, read_config
+from bookshelf.http.connections import ConnectionLimits, Runner
 from bookshelf.server import make_application
-from common import lock
+from bookshelf.storage.server_record import RecordUnwritable, ServerRecord
 from common.clock import birth_of
 from common.errors import with_code
 from common.exit_status import ExitCode
+from common.files import lock
 from common.sd_notify import Notifier
 
 #: Seconds for requests in hand to end after a signal.
@@ -103,13 +103,13 @@ def _only_one(data_dir: Path) -> int:
 
 
 async def _serve(
-    app: web.Application, config: Config, service: Notifier, held: int
+    app: web.Application, config: ServerConfig, service: Notifier, held: int
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    runner = Runner(app, Limits(), STOP_SECONDS)
+    runner = Runner(app, ConnectionLimits(), STOP_SECONDS)
     await runner.setup()
     try:
         await web.TCPSite(runner, config.host, config.port).start()
@@ -123,7 +123,7 @@ async def _serve(
             "pid_started_at": started,
             "birth": birth_of(os.getpid()),
         }
-        record = Record(config.data_dir, json.dumps(written).encode(), held)
+        record = ServerRecord(config.data_dir, json.dumps(written).encode(), held)
         record.write()
         sys.stdout.write(f"bookshelf listening on {url}\n")
         sys.stdout.flush()
@@ -135,7 +135,7 @@ async def _serve(
         await runner.cleanup()
 
 
-async def _until(stop: asyncio.Event, service: Notifier, record: Record) -> None:
+async def _until(stop: asyncio.Event, service: Notifier, record: ServerRecord) -> None:
     """Waits for a signal; tells systemd meanwhile that the loop that answers requests
     turns."""
     while not stop.is_set():

@@ -7,11 +7,12 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from bookshelf.auth import Tokens, User, load_user
-from bookshelf.config import Config
-from bookshelf.database import Database
-from bookshelf.errors import Failed
-from bookshelf.files import Files
+from bookshelf.access.tokens import Tokens
+from bookshelf.access.users import User, load_user
+from bookshelf.config import ServerConfig
+from bookshelf.errors import HttpError
+from bookshelf.storage.database import Database
+from bookshelf.storage.files import FileStore
 from bookshelf.trouble import Trouble
 
 SESSION_COOKIE = "session"
@@ -21,9 +22,9 @@ SESSION_COOKIE = "session"
 class Shelf:
     """The parts of a running server."""
 
-    config: Config
+    config: ServerConfig
     database: Database
-    files: Files
+    files: FileStore
     tokens: Tokens
     #: One picture is drawn at a time: whoever looks at a page of new books may not take
     #: all threads and memory.
@@ -53,11 +54,11 @@ async def current_user(request: web.Request) -> User | None:
 
 
 async def require_user(request: web.Request) -> User:
-    """The user, who may use the API. Raises Failed(401), the same for no token and for
+    """The user, who may use the API. Raises HttpError(401), the same for no token and for
     no rights."""
     user = await current_user(request)
     if user is None or not user.may("user"):
-        raise Failed(401, "Access denied")
+        raise HttpError(401, "Access denied")
     return user
 
 

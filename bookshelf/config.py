@@ -11,7 +11,7 @@ from common.settings.setting import settings_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(BookshelfSettings):
+class ServerConfig(BookshelfSettings):
     """What one server was asked to do. `port` 0 picks a free one."""
 
     data_dir: Path
@@ -42,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def read_config(argv: Sequence[str] | None = None) -> Config:
+def read_config(argv: Sequence[str] | None = None) -> ServerConfig:
     """The settings of every source. Exits with 2 and a sentence on wrong usage."""
     parser = build_parser()
     values, _ = read_settings(parser.parse_args(argv), BookshelfSettings)
@@ -51,4 +51,4 @@ def read_config(argv: Sequence[str] | None = None) -> Config:
     known = {
         one.field: getattr(values, one.field) for one in settings_of(BookshelfSettings)
     }
-    return Config(**{**known, "data_dir": values.data_dir})
+    return ServerConfig(**{**known, "data_dir": values.data_dir})

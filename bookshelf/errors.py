@@ -9,7 +9,7 @@ from aiohttp import web
 from common.errors import CodedError
 
 
-class Refused(CodedError):
+class ApplicationError(CodedError):
     """An application error: HTTP 200, `{"error": …, "error_details": …}`."""
 
     code = "request-refused"
@@ -27,7 +27,7 @@ class Refused(CodedError):
         return json_answer(body)
 
 
-class Failed(CodedError):
+class HttpError(CodedError):
     """An HTTP error with its sentence; the route decides whether it is told as JSON or
     as a page."""
 

@@ -7,16 +7,22 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from bookshelf import api, auth, housekeeping, login, middleware, pages, uploads
+from bookshelf.api import ebooks
+from bookshelf.access import tokens, users
+from bookshelf.storage import housekeeping
+from bookshelf.api import login
+from bookshelf.http import middleware
+from bookshelf.web import pages
+from bookshelf.api import uploads
 from bookshelf.application import SHELF, Shelf
-from bookshelf.auth import Tokens
-from bookshelf.bodies import BODY_BYTES
-from bookshelf.config import Config
-from bookshelf.database import Database
-from bookshelf.files import Files
-from bookshelf.tasks import Engine
+from bookshelf.access.tokens import Tokens
+from bookshelf.http.bodies import BODY_BYTES
+from bookshelf.config import ServerConfig
+from bookshelf.storage.database import Database
+from bookshelf.storage.files import FileStore
+from bookshelf.engine.tasks import Engine
 from bookshelf.trouble import Trouble
-from bookshelf.watch import Gone
+from bookshelf.storage.file_watch import DatabaseGone
 
 ENGINE = web.AppKey("engine", Engine)
 #: Seconds between two looks at the database's file while nobody asks for anything.
@@ -24,13 +30,13 @@ WATCH_SECONDS = 1.0
 
 
 
-def make_application(config: Config) -> web.Application:
+def make_application(config: ServerConfig) -> web.Application:
     """The application over a data directory; makes the first user."""
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     housekeeping.make_private(config.data_dir)
     database = Database(config.data_dir / "bookshelf.db", permissive=config.permissive)
     ended = database.write_now(lambda db: _first_look(db, config))
-    files = Files(config.data_dir)
+    files = FileStore(config.data_dir)
     housekeeping.sweep_uploads(files)
     database.look(lambda db: housekeeping.sweep_books(db, files, new=database.new))
     trouble = Trouble(config.trouble) if config.trouble is not None else None
@@ -51,10 +57,10 @@ def make_application(config: Config) -> web.Application:
     return app
 
 
-def _first_look(db: sqlite3.Connection, config: Config) -> dict[str, float]:
+def _first_look(db: sqlite3.Connection, config: ServerConfig) -> dict[str, float]:
     """Makes the first user; returns the sessions that were ended."""
-    auth.first_user(db, config.data_dir, config.username, config.password)
-    return auth.ended(db)
+    users.first_user(db, config.data_dir, config.username, config.password)
+    return tokens.ended(db)
 
 
 def routes(engine: Engine) -> list[web.RouteDef]:
@@ -68,28 +74,28 @@ def routes(engine: Engine) -> list[web.RouteDef]:
         web.post("/logout", pages.logout),
         web.get("/style.css", pages.style),
         web.get("/ws", engine.connect),
-        web.get(f"/thumb/{number}", api.thumb),
+        web.get(f"/thumb/{number}", ebooks.thumb),
         web.post("/api/upload/check", uploads.check),
         web.post("/api/upload", uploads.upload),
         web.post("/api/upload-cover", uploads.upload_cover),
         web.get(f"/api/uploads-meta/{number}", uploads.uploads_meta),
         web.get(f"/api/uploads-meta/{number}/cover", uploads.upload_picture),
-        web.post("/api/ebooks", api.create_ebook),
-        web.get("/api/ebooks", api.list_ebooks),
-        web.get(r"/api/{kind:ebooks|authors|series}/index/{prefix:.+}", api.index),
-        web.get(rf"/api/ebooks/{{kind:author|series}}/{number}", api.list_ebooks),
-        web.get(f"/api/ebooks/{number}", api.get_ebook),
-        web.patch(f"/api/ebooks/{number}", api.change_ebook),
-        web.delete(f"/api/ebooks/{number}", api.delete_ebook),
+        web.post("/api/ebooks", ebooks.create_ebook),
+        web.get("/api/ebooks", ebooks.list_ebooks),
+        web.get(r"/api/{kind:ebooks|authors|series}/index/{prefix:.+}", ebooks.index),
+        web.get(rf"/api/ebooks/{{kind:author|series}}/{number}", ebooks.list_ebooks),
+        web.get(f"/api/ebooks/{number}", ebooks.get_ebook),
+        web.patch(f"/api/ebooks/{number}", ebooks.change_ebook),
+        web.delete(f"/api/ebooks/{number}", ebooks.delete_ebook),
         web.post(f"/api/ebooks/{number}/add-upload", uploads.add_upload),
-        web.post(f"/api/ebooks/{number}/rate", api.rate_ebook),
-        web.get(f"/api/ebooks/{number}/cover", api.cover),
-        web.delete(f"/api/sources/{number}", api.delete_source),
-        web.get(f"/api/download/{number}", api.download),
-        web.get("/api/search/{text}", api.search),
-        web.get("/api/{kind:authors|series}", api.list_named),
-        web.get(rf"/api/{{kind:authors|series}}/{number}", api.list_named),
-        web.get("/api/{kind:languages|genres}", api.vocabulary),
+        web.post(f"/api/ebooks/{number}/rate", ebooks.rate_ebook),
+        web.get(f"/api/ebooks/{number}/cover", ebooks.cover),
+        web.delete(f"/api/sources/{number}", ebooks.delete_source),
+        web.get(f"/api/download/{number}", ebooks.download),
+        web.get("/api/search/{text}", ebooks.search),
+        web.get("/api/{kind:authors|series}", ebooks.list_named),
+        web.get(rf"/api/{{kind:authors|series}}/{number}", ebooks.list_named),
+        web.get("/api/{kind:languages|genres}", ebooks.vocabulary),
     ]
 
 
@@ -112,7 +118,7 @@ async def _until_gone(app: web.Application) -> None:
     while True:
         try:
             app[SHELF].database.check()
-        except Gone:
+        except DatabaseGone:
             # Whoever waits for a task comes back, and is told.
             await app[ENGINE].close()
             return

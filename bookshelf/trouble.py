@@ -23,7 +23,7 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from bookshelf.errors import Failed, Refused
+from bookshelf.errors import ApplicationError, HttpError
 
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -100,15 +100,15 @@ class Trouble:
             self.ended()
 
     async def run_task(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Runs a task as the engine does that has this trouble. Raises Failed with the
+        """Runs a task as the engine does that has this trouble. Raises HttpError with the
         task's error."""
         if self.has("database"):
-            raise Failed(500, AWAY)
+            raise HttpError(500, AWAY)
         if self.take("insert"):
-            raise Failed(500, ENDED)
+            raise HttpError(500, ENDED)
         result = await work()
         if self.take("insert-kept"):
-            raise Failed(500, ENDED)
+            raise HttpError(500, ENDED)
         return result
 
     async def watched(self, _app: web.Application) -> AsyncIterator[None]:
@@ -133,7 +133,7 @@ class Trouble:
         if request.path == "/ws" or not request.path.startswith(("/api", "/login")):
             return await handler(request)
         if self.has("database"):
-            raise Failed(500, "Internal Server Error")
+            raise HttpError(500, "Internal Server Error")
         statement = _statement(request)
         # No ebook is struck again and again: a worker gives up for this run what fails
         # three times alone.
@@ -168,5 +168,5 @@ def _told(request: web.Request, details: str) -> Exception:
             if details.startswith("(")
             else f"(psycopg2.OperationalError) {details}"
         )
-        return Refused("Database error", text)
-    return Failed(500, "Internal Server Error")
+        return ApplicationError("Database error", text)
+    return HttpError(500, "Internal Server Error")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from common import lock
-from common.files import read_json, write_json
+from common.files import lock
+from common.files.json_files import read_json, write_json
 from common.json_value import Json
 
 NAME = "known.json"

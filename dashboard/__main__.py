@@ -13,16 +13,21 @@ from pathlib import Path
 import psutil
 from aiohttp import web
 
-from common import lock
 from common.clock import birth_of, utc_now
 from common.errors import CodedError, told
 from common.exit_status import ExitCode
-from common.files import StateUnwritable, make_state_dir, read_json, write_json
+from common.files import lock
+from common.files.json_files import (
+    StateUnwritable,
+    make_state_dir,
+    read_json,
+    write_json,
+)
 from common.json_value import Json
-from dashboard import report
-from dashboard.access import Access
-from dashboard.config import Config, read_config
-from dashboard.server import make_application
+from dashboard.config import DashboardConfig, read_config
+from dashboard.report import report
+from dashboard.web.access import Access
+from dashboard.web.server import make_application
 
 #: Seconds for requests in hand to end after a signal.
 STOP_SECONDS = 2.0
@@ -45,7 +50,7 @@ def main() -> int:
         return ExitCode.STATE
 
 
-def _serve_alone(config: Config) -> int:
+def _serve_alone(config: DashboardConfig) -> int:
     make_state_dir(config.state_dir)
     app = make_application(config)
     held = lock.take(config.folder / "lock")
@@ -70,7 +75,7 @@ class _CannotListen(CodedError):
     code = "cannot-listen"
 
 
-def _write_report(config: Config, folder: Path) -> int:
+def _write_report(config: DashboardConfig, folder: Path) -> int:
     try:
         page = report.write(config.state_dir, folder, utc_now(), config.pass_id)
     except report.NothingToReport as error:
@@ -80,7 +85,7 @@ def _write_report(config: Config, folder: Path) -> int:
     return ExitCode.OK
 
 
-def _print_link(config: Config) -> int:
+def _print_link(config: DashboardConfig) -> int:
     record = read_json(config.folder / "server.json")
     if not isinstance(record, dict):
         sys.stderr.write(
@@ -91,7 +96,7 @@ def _print_link(config: Config) -> int:
     return ExitCode.OK
 
 
-async def _serve(app: web.Application, config: Config) -> None:
+async def _serve(app: web.Application, config: DashboardConfig) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

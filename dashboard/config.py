@@ -14,7 +14,7 @@ from auto_monitor.cli.daemon import something_runs
 from auto_monitor.config import PROJECT
 from common.clock import birth_of
 from common.errors import StateDirUnclear
-from common.files import read_json
+from common.files.json_files import read_json
 from common.settings.command_line import add_options, read_settings
 from common.settings.programs import DashboardSettings
 from common.state_dir import HELP_FOUND
@@ -38,7 +38,7 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class DashboardConfig:
     """What one dashboard was asked to do."""
 
     state_dir: Path
@@ -90,7 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def read_config(argv: Sequence[str] | None = None) -> Config:
+def read_config(argv: Sequence[str] | None = None) -> DashboardConfig:
     """The configuration. Exits with 2 and a sentence on wrong usage."""
     parser = build_parser()
     argcomplete.autocomplete(parser)
@@ -98,7 +98,7 @@ def read_config(argv: Sequence[str] | None = None) -> Config:
     if given.pass_id is not None and not given.report:
         parser.error("--pass goes with --report")
     values, found = read_settings(given, DashboardSettings)
-    return Config(
+    return DashboardConfig(
         _state_dir(values.state_dir, found.texts(), argv, parser),
         values.host,
         values.port,

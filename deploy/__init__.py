@@ -1,1 +1,6 @@
 """Starting and stopping on a plain host; used by start.sh and stop.sh."""
+
+from pathlib import Path
+
+#: The checkout, or where the packages are installed.
+PROJECT = Path(__file__).resolve().parent.parent

@@ -7,10 +7,10 @@ monitor and `stop` know it by, and no subcommand pays for the imports of another
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
-PROJECT = Path(__file__).resolve().parent.parent
+from deploy import PROJECT
+
 _WORKER = (str(PROJECT / "bulk_migrate_calibre.py"),)
 _MONITOR = (str(PROJECT / "auto_monitor" / "monitor.py"),)
 

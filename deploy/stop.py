@@ -4,32 +4,26 @@ only what is provably ours."""
 import argparse
 import shlex
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import argcomplete
 
-from auto_monitor.processes import end
 from common.errors import StateDirUnclear, told
 from common.settings.command_line import read_settings
 from common.settings.shared import StateDir
 from common.state_dir import several
-from deploy.processes import (
-    Recorded,
+from deploy import PROJECT
+from deploy.host.processes import (
     alive,
     dashboard,
     everything,
     monitor,
     server,
+    stop,
     workers,
 )
 from migration.state_dirs import places
-
-PROJECT = Path(__file__).resolve().parent.parent
-#: Seconds to end after SIGTERM. A worker saves within 10; a monitor may be in the
-#: middle of ending one that hangs.
-GRACE_SECONDS = 40.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -122,27 +116,6 @@ def _stop_watching(state_dir: Path, *, monitor_only: bool) -> int:
 def _stop_serving(state_dir: Path) -> int:
     found = server(state_dir / "bookshelf")
     return stop([found[0]] if found else [])
-
-
-def stop(recorded: list[Recorded]) -> int:
-    """Ends these processes side by side where they still run; returns how many did."""
-    threads = [
-        threading.Thread(target=_stop, args=(one,))
-        for one in recorded
-        if one.running() is not None
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return len(threads)
-
-
-def _stop(recorded: Recorded) -> None:
-    process = recorded.running()
-    killed = process is not None and end(process, GRACE_SECONDS)
-    how = "did not end and was killed" if killed else "stopped"
-    sys.stdout.write(f"{recorded.what} (pid {recorded.pid}) {how}\n")
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ from rich.text import Text
 
 from auto_monitor.cli import status
 from common.clock import utc_now
+from common.files.tail import last_bytes
 from common.json_value import Json
 from common.sanitize import for_log
-from common.tail import last_bytes
 
 #: Seconds between two pictures; lines of what was done that are shown, from so many
 #: bytes of the end of the log.

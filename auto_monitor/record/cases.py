@@ -9,7 +9,7 @@ from auto_monitor.model import Case, HistoryEntry
 from auto_monitor.ports import History
 from auto_monitor.record.action_log import ActionLog
 from common.clock import utc_now
-from common.files import UNWRITABLE
+from common.files.json_files import UNWRITABLE
 
 
 def fold(entries: Iterable[HistoryEntry], now: datetime) -> dict[int, HistoryEntry]:

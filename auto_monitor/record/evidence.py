@@ -6,7 +6,7 @@ from pathlib import Path
 
 from auto_monitor.model import Verdict, WorkerSnapshot
 from common.clock import utc_now
-from common.files import write_json
+from common.files.json_files import write_json
 from common.json_value import Json
 from common.sanitize import sanitize_text
 

@@ -16,7 +16,7 @@ from cattrs.preconf.json import make_converter
 
 from auto_monitor.model import HistoryEntry, MonitorState, Trigger
 from auto_monitor.record import older
-from common.files import StateUnwritable, read_json, write_json
+from common.files.json_files import StateUnwritable, read_json, write_json
 from common.json_value import Json
 from migration.model import BookId, FileId
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from auto_monitor.model import MonitorState, WorkerRecord
 from auto_monitor.ports import Clock, StateFile
 from common.clock import utc_now
-from common.files import UNWRITABLE
+from common.files.json_files import UNWRITABLE
 
 
 class Memory:

@@ -27,7 +27,7 @@ from auto_monitor.repair.case import GoOn, Outcome
 from auto_monitor.repair.code_fixes import CodeFixes
 from auto_monitor.repair.consultation import Consultation, minutes, phase_of
 from auto_monitor.repair.remedy import Remedies
-from common.files import UNWRITABLE
+from common.files.json_files import UNWRITABLE
 from migration.ledger import totals
 from migration.model import Phase
 

@@ -14,7 +14,7 @@ from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.cases import Cases
 from auto_monitor.record.history import History, history_path
 from common.clock import utc_now
-from common.files import UNWRITABLE
+from common.files.json_files import UNWRITABLE
 from migration.ledger import totals
 from migration.model import BookId
 

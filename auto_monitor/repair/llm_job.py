@@ -28,7 +28,7 @@ from auto_monitor.decide.diagnosis import (
 )
 from auto_monitor.fix_applier import FixRefused, Unavailable, Workshop
 from auto_monitor.model import Candidate
-from common.files import read_json, write_json
+from common.files.json_files import read_json, write_json
 from common.json_value import Json
 from common.sanitize import for_log
 from common.settings.load import load, sources

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from common import lock
+from common.files import lock
 from migration.errors import (
     LibraryBusy,
     LibraryDamaged,

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psutil
 
+from common.files.system_errors import reason_of
 from common.lazily import tenacity
 from common.resources import raise_if_exhausted
-from common.system_errors import reason_of
 from migration.errors import (
     LedgerCorrupt,
     LedgerOfAnotherVersion,

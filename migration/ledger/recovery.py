@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from common import lock
 from common.clock import utc_now
+from common.files import lock
+from common.files.system_errors import reason_of
 from common.resources import raise_if_exhausted
-from common.system_errors import reason_of
 from migration.errors import LedgerCorrupt, StateUnwritable, WrongLedger
 from migration.ledger.ledger import Ledger
 from migration.state_files.names import BACKUP_NAME, LEDGER_NAME

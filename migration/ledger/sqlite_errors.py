@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from common.files.system_errors import refusal, space_left
 from common.resources import resource_error
-from common.system_errors import refusal, space_left
 from migration.errors import LedgerBusy, LedgerCorrupt, MigrationError, StateUnwritable
 
 #: The primary part of SQLite's result codes; the higher bits tell more.

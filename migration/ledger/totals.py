@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from common.system_errors import reason_of
+from common.files.system_errors import reason_of
 from migration.errors import LedgerBusy, LedgerCorrupt, OutOfResources, StateUnwritable
 from migration.ledger import sqlite_errors
 from migration.model import Counts, FileId

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from common import known_dirs
-from common.files import read_json
+from common.files.json_files import read_json
 from common.known_dirs import Use
 from common.state_dir import EMBEDDED, NEVER, Place, canonical_server, state_root
 from migration.ledger import totals

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from common.files.system_errors import reason_of
 from common.json_value import Json
 from common.resources import raise_if_exhausted
 from common.sanitize import for_log
-from common.system_errors import reason_of
 from migration.errors import StateUnwritable
 from migration.model import Counts
 

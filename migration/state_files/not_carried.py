@@ -15,10 +15,10 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from common.files.system_errors import reason_of
 from common.json_value import Json
 from common.resources import raise_if_exhausted
 from common.sanitize import sanitize_json, sanitize_text
-from common.system_errors import reason_of
 from migration.errors import StateUnwritable
 from migration.model import Book, EbookId, EbookMetadata
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 
-from common import lock
 from common.clock import boot_id
+from common.files import lock
+from common.files.system_errors import reason_of
 from common.resources import raise_if_exhausted
-from common.system_errors import reason_of
 from migration.errors import NoStartTime, StateUnwritable, WorkerIdTaken
 
 

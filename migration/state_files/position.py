@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from common.files import read_json, write_json
+from common.files.json_files import read_json, write_json
 from common.json_value import Json
 from migration.errors import StateUnwritable
 from migration.model import FileId

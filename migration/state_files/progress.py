@@ -4,7 +4,7 @@ monitor, dashboard and people."""
 from datetime import UTC, datetime
 from pathlib import Path
 
-from common.files import read_json, write_json
+from common.files.json_files import read_json, write_json
 from common.json_value import Json
 from migration.model import BookId, Counts, Current, FileId, LastError, Phase, Progress
 from migration.state_files.owner import birth_of_worker

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from common.clock import SteadyClock
-from common.files import read_json, write_json
+from common.files.json_files import read_json, write_json
 from common.json_value import Json
 from migration.model import BookId
 

@@ -14,11 +14,11 @@ import psutil
 
 from common.clock import SteadyClock, utc_now
 from common.errors import told, with_code
-from common.files import make_state_dir
+from common.files.json_files import make_state_dir
+from common.files.system_errors import reason_of, set_aside_if_directory
 from common.resources import Reserve, resource_error
 from common.settings.setting import part
 from common.settings.worker import Waits
-from common.system_errors import reason_of, set_aside_if_directory
 from migration.calibre.library import CalibreLibrary
 from migration.calibre.lock_wait import Patience
 from migration.checks.adoption import adopt

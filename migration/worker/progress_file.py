@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from common.system_errors import reason_of, set_aside_if_directory
+from common.files.system_errors import reason_of, set_aside_if_directory
 from migration.errors import StateUnwritable
 from migration.state_files import progress
 from migration.worker.tracker import Tracker

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+from common.files.system_errors import reason_of
 from common.resources import raise_if_exhausted
-from common.system_errors import reason_of
 from migration.errors import StateUnwritable
 
 #: Asks for the stacks.

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy import processes
+from deploy.host import processes
 from migration.ledger import totals
 from tests.support.checkoutkit import press
 from tests.support.librarykit import Library, epubs

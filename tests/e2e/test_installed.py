@@ -42,13 +42,13 @@ PRIVATE = (
 )
 SHIPPED = (*(f"{name}/" for name in PACKAGES), "settings.py", "bulk_migrate_calibre.py")
 DATA = (
-    "bookshelf/static/",
-    "bookshelf/templates/",
-    "dashboard/static/",
-    "dashboard/templates/",
-    "dashboard/report.schema.json",
+    "bookshelf/web/static/",
+    "bookshelf/web/templates/",
+    "dashboard/web/static/",
+    "dashboard/web/templates/",
+    "dashboard/report/report.schema.json",
     "demo/",
-    "deploy/prepare_server.sql",
+    "deploy/prepare_server/prepare_server.sql",
 )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy import processes
+from deploy.host import processes
 from migration.ledger import totals
 from migration.state_files.names import LEDGER_NAME
 from tests.support.checkoutkit import make_checkout, press

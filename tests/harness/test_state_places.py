@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from common import known_dirs
-from common.files import write_json
+from common.files.json_files import write_json
 from common.known_dirs import Use
 from common.state_dir import EMBEDDED, Place
-from deploy import links
+from deploy.host import links
 from migration.errors import LibraryBusy, LibraryUnreadable, StateDirUnclear
 from migration.ledger.database import LedgerDatabase
 from migration.state_dirs import places, resolve

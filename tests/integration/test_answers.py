@@ -1,5 +1,5 @@
 """Answers that are none, on a few routes; the whole table is `python -m
-benchmarks.answers`."""
+benchmarks.faults.answers`."""
 
 from collections.abc import Iterator
 from pathlib import Path

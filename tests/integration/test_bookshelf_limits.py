@@ -12,9 +12,9 @@ import psutil
 import pytest
 import requests
 
-from benchmarks import fuzz_bookshelf, fuzz_requests
-from bookshelf import bodies
-from bookshelf.connections import Limits
+from benchmarks.fuzz import bookshelf, drawn_requests
+from bookshelf.http import bodies
+from bookshelf.http.connections import ConnectionLimits
 from tests.conftest import PASSWORD, Shelf, end, start_shelf
 from tests.support.inprocess import LocalShelf
 from tests.support.rawhttp import PART, ask, place
@@ -42,10 +42,10 @@ def post(path: str, *lines: str, body: bytes = b"") -> bytes:
 
 
 def test_a_short_run_of_the_fuzzer_finds_nothing(server: Shelf) -> None:
-    """benchmarks/fuzz_bookshelf.py is the long one: 5,000 requests."""
-    result = fuzz_bookshelf.fuzz(server, 250, 21)
+    """benchmarks/fuzz/bookshelf.py is the long one: 5,000 requests."""
+    result = bookshelf.fuzz(server, 250, 21)
     assert result.findings == []
-    assert set(result.statuses) == set(fuzz_requests.GROUPS)
+    assert set(result.statuses) == set(drawn_requests.GROUPS)
 
 
 # -- bodies ----------------------------------------------------------------------------
@@ -142,12 +142,12 @@ def test_unfinished_bodies_cost_neither_memory_nor_disk(server: Shelf) -> None:
     )
     before = psutil.Process(server.process.pid).memory_info().rss
     assert ask(place(server), raw)[0] == 415
-    growth, left = fuzz_bookshelf.unfinished(server, 30)
+    growth, left = bookshelf.unfinished(server, 30)
     assert (
         psutil.Process(server.process.pid).memory_info().rss - before
-        < fuzz_bookshelf.GROWTH_MB * 1e6
+        < bookshelf.GROWTH_MB * 1e6
     )
-    assert growth < fuzz_bookshelf.GROWTH_MB
+    assert growth < bookshelf.GROWTH_MB
     assert left == []
 
 
@@ -202,7 +202,8 @@ def test_whoever_is_too_slow_is_cut_off(
     monkeypatch.setattr(bodies, "STALL_SECONDS", 1.0)
     with (
         LocalShelf(
-            tmp_path / "d", limits=Limits(idle_seconds=1.0, linger_seconds=0.2)
+            tmp_path / "d",
+            limits=ConnectionLimits(idle_seconds=1.0, linger_seconds=0.2),
         ) as server,
         ThreadPoolExecutor(len(SLOW)) as threads,
     ):
@@ -226,7 +227,7 @@ def test_a_slow_upload_that_gets_on_is_not_cut_off(
     """It takes three times as long as nothing may arrive."""
     monkeypatch.setenv("MBS2_PASSWORD", PASSWORD)
     monkeypatch.setattr(bodies, "STALL_SECONDS", 0.6)
-    with LocalShelf(tmp_path / "d", limits=Limits()) as server:
+    with LocalShelf(tmp_path / "d", limits=ConnectionLimits()) as server:
         url = f"http://127.0.0.1:{server.where[1]}"
         login = requests.post(
             f"{url}/login", json={"username": "admin", "password": PASSWORD}, timeout=20

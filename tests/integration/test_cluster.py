@@ -17,7 +17,7 @@ import distributed
 import psutil
 import pytest
 
-from benchmarks import cluster
+from benchmarks.faults import cluster
 from migration.ledger import totals
 from migration.model import Counts, Phase
 from migration.state_files import progress
@@ -249,7 +249,7 @@ def test_machines_in_networks_of_their_own_are_cut_off_killed_and_orphaned(
     tmp_path: Path,
 ) -> None:
     """One loses its cable, one dies, the scheduler is restarted (`python -m
-    benchmarks.cluster faults` in small)."""
+    benchmarks.faults.cluster faults` in small)."""
     if os.geteuid() != 0:
         pytest.skip("network namespaces take root")
     needs("ip")

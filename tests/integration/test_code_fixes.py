@@ -35,7 +35,7 @@ def broken(tmp_path: Path, shelves: Callable[..., Shelf]) -> Iterator[Broken]:
         made.llm.stop()
 
 
-#: benchmarks/repair.py has more, among them those that take minutes.
+#: benchmarks/faults/repair.py has more, among them those that take minutes.
 FAULTS = [
     ("next_range", "while True: self.publish() or self.pool.sleep(0.05)", 0),
     ("upload_file", HERE_ONLY, 2),

@@ -97,7 +97,7 @@ def test_who_may_write_where(services: dict[str, dict[str, Any]]) -> None:
         assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
         assert "no-new-privileges:true" in service["security_opt"]
         assert service["user"].startswith("${MIGRATOR_UID:-1000}")
-    assert "deploy/Dockerfile" in {
+    assert "deploy/server/Dockerfile" in {
         services[name]["build"]["dockerfile"] for name in ("app", "backend")
     }
     for name in ("app", "backend"):

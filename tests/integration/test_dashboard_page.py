@@ -226,7 +226,7 @@ def test_failed_files_are_searched_and_retried(
 def test_eight_workers_and_a_thousand_entries_are_shown(
     chrome: Chrome, boards: Callable[[Path], Started], tmp_path: Path
 ) -> None:
-    """All of them; how fast is measured in benchmarks/dashboard.py."""
+    """All of them; how fast is measured in benchmarks/large/dashboard.py."""
     show(chrome, boards(busy_state(tmp_path / "state", entries=1000).folder))
     more = chrome.find_element(By.ID, "history-more")
     # It is there once the history has come.

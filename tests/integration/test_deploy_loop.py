@@ -1,4 +1,4 @@
-"""deploy/loop.sh with real programs that die, ignore signals and leave children
+"""deploy/server/loop.sh with real programs that die, ignore signals and leave children
 behind."""
 
 import os
@@ -16,7 +16,7 @@ from tests.support.hostkit import NOBODY, copied, program, public_folder
 from tests.support.workerkit import wait_for
 
 pytestmark = pytest.mark.integration
-LOOP = PROJECT / "deploy" / "loop.sh"
+LOOP = PROJECT / "deploy" / "server" / "loop.sh"
 #: Writes a line for each start of its own.
 COUNT = 'echo "$$" >>"$STARTS"; n=$(wc -l <"$STARTS")'
 
@@ -262,7 +262,7 @@ def test_as_the_first_process_of_a_container() -> None:
         inside = (
             "mount -o remount,bind,ro / && mount -t proc proc /proc && "
             f"exec setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups "
-            "deploy/loop.sh ./program"
+            "deploy/server/loop.sh ./program"
         )
         process = subprocess.Popen(
             [

@@ -342,12 +342,12 @@ START_AND_STOP = """
 import sys
 from pathlib import Path
 from contextlib import ExitStack
+from deploy.host import embedded, processes
 from common.settings.load import Sources
-from deploy import embedded, processes, stop
-from deploy.environment import environment_for
+from deploy.host.children import environment_for
 folder = Path(sys.argv[1])
 embedded.embedded_server(folder, environment_for(Sources()), ExitStack())
-print(stop.stop([processes.server(folder)[0]]))
+print(processes.stop([processes.server(folder)[0]]))
 """
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import kill9
+from benchmarks.faults import kill9
 from migration.ledger import totals
 from migration.model import Counts, Phase
 from migration.state_files import progress
@@ -375,7 +375,7 @@ def test_a_frozen_worker_that_wakes_does_nothing_twice(
 
 @pytest.mark.slow
 def test_kills_at_random_lose_nothing(tmp_path: Path) -> None:
-    """The short run of benchmarks/kill9.py, against a server without unique
+    """The short run of benchmarks/faults/kill9.py, against a server without unique
     constraints."""
     assert (
         kill9.run(

@@ -10,15 +10,15 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from auto_monitor.llm_debugger import spent
-from dashboard.metrics import exposition
-from dashboard.sources import Sources
+from dashboard.reading.state_reader import StateReader
+from dashboard.web.metrics import exposition
 from migration.model import Counts, Phase
 from tests.conftest import PROJECT, needs
 from tests.support.statekit import HOSTILE, State
 
 pytestmark = pytest.mark.integration
-RULES = PROJECT / "deploy" / "prometheus" / "alerts.yml"
-GRAFANA = PROJECT / "deploy" / "grafana" / "migration.json"
+RULES = PROJECT / "deploy" / "monitoring" / "prometheus" / "alerts.yml"
+GRAFANA = PROJECT / "deploy" / "monitoring" / "grafana" / "migration.json"
 
 
 @pytest.fixture
@@ -36,10 +36,10 @@ def text(tmp_path: Path) -> str:
     answers = tmp_path / "auto_monitor" / "answers"
     answers.mkdir(parents=True)
     (answers / "x.json").write_text('{"calls": 3, "tokens": 4210}')
-    sources = Sources(tmp_path)
+    reader = StateReader(tmp_path)
 
     return exposition(
-        sources.snapshot(state.now), sources.fixes(), spent(tmp_path)
+        reader.snapshot(state.now), reader.fixes(), spent(tmp_path)
     ).decode()
 
 
@@ -78,9 +78,9 @@ def test_what_prometheus_reads_is_what_is(text: str) -> None:
 
 def test_nothing_there_is_no_error(tmp_path: Path) -> None:
     """Before a migration, and without a monitor."""
-    sources = Sources(tmp_path)
+    reader = StateReader(tmp_path)
     found = values(
-        exposition(sources.snapshot(State(tmp_path / "x").now), [], (0, 0)).decode()
+        exposition(reader.snapshot(State(tmp_path / "x").now), [], (0, 0)).decode()
     )
     assert found["migration_monitor_up", ()] == 0
     assert found["migration_monitor_stale", ()] == 0, "there is nothing to watch"

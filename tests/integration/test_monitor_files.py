@@ -26,7 +26,7 @@ from datetime import datetime, UTC
 from pathlib import Path
 from auto_monitor.record.history import History
 from auto_monitor.model import HistoryEntry
-from common.files import StateUnwritable
+from common.files.json_files import StateUnwritable
 os.setgid(65534); os.setuid(65534)
 now = datetime.now(tz=UTC)
 history = History(Path(sys.argv[1]))

@@ -13,8 +13,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from bookshelf.vocabulary import languages
-from deploy.prepare_server import SCRIPT
+from bookshelf.storage.vocabulary import languages
+from deploy.prepare_server.command import SCRIPT
 from tests.conftest import PROJECT, clean_environment
 from tests.support.postgreskit import Postgres, binaries, running, standby
 from tests.support.workerkit import wait_for

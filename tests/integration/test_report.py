@@ -10,7 +10,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from dashboard.slowest import MOST, slowest
+from dashboard.reading.slowest import MOST, slowest
 from migration.state_files import logs
 from tests.conftest import PROJECT, Shelf, clean_environment
 from tests.support.librarykit import Made, epub
@@ -18,7 +18,9 @@ from tests.support.statekit import HOSTILE, State
 from tests.support.watchkit import Watch
 
 pytestmark = pytest.mark.integration
-SCHEMA = json.loads((PROJECT / "dashboard" / "report.schema.json").read_text())
+SCHEMA = json.loads(
+    (PROJECT / "dashboard" / "report" / "report.schema.json").read_text()
+)
 BAD = Made(title=HOSTILE[0], files={"EPUB": b""})
 RICH = Made(
     title="Rich",

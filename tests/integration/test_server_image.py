@@ -21,7 +21,7 @@ from tests.conftest import PROJECT, clean_environment, needs
 from tests.support import postgreskit
 
 pytestmark = pytest.mark.integration
-DEPLOY = PROJECT / "deploy"
+DEPLOY = PROJECT / "deploy" / "server"
 DOCKERFILE = DEPLOY / "Dockerfile"
 
 
@@ -250,7 +250,7 @@ def test_a_machine_calibre_has_nothing_for(install: Callable[..., Installed]) ->
 #: the whole process.
 _AS_THE_SERVER = """
 import asyncio, inspect, logging
-import deploy.server_compat
+import deploy.server.server_compat
 from aiohttp import ClientSession, web
 
 @asyncio.coroutine

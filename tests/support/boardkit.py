@@ -9,7 +9,7 @@ from pathlib import Path
 import requests
 
 from common.json_value import Json
-from dashboard.access import Access
+from dashboard.web.access import Access
 from tests.conftest import PROJECT, clean_environment
 
 

@@ -23,7 +23,7 @@ def seed(data_dir: Path, name: str, password: str) -> None:
 @cache
 def _database(name: str, password: str) -> bytes:
     # Not for every process of the tests: only some start servers.
-    from bookshelf.database import Database
+    from bookshelf.storage.database import Database
 
     weak = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     row = (name, f"{name}@localhost", weak.hash(password))

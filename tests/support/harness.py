@@ -28,7 +28,7 @@ from auto_monitor.model import (
 from auto_monitor.monitor import Monitor
 from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.samples import Sample
-from common.files import StateUnwritable
+from common.files.json_files import StateUnwritable
 from migration.ledger.totals import Totals
 from migration.model import BookId, Counts, FileId, Phase
 from tests.support.fakes import ToldClock

@@ -16,10 +16,10 @@ from aiohttp import web
 
 import bulk_migrate_calibre
 from bookshelf.config import read_config
-from bookshelf.connections import Limits, Runner
+from bookshelf.http.connections import ConnectionLimits, Runner
 from bookshelf.server import make_application
 from dashboard.config import read_config as read_board
-from dashboard.server import make_application as make_board
+from dashboard.web.server import make_application as make_board
 from tests.conftest import PASSWORD, USERNAME, Shelf, clean_environment
 from tests.support.boardkit import Running
 from tests.support.firstuser import seed
@@ -70,7 +70,7 @@ class LocalShelf(Server):
         self,
         data_dir: Path,
         *options: str,
-        limits: Limits | None = None,
+        limits: ConnectionLimits | None = None,
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         arguments = ["--data-dir", str(data_dir), "--port", "0", *options]
@@ -78,7 +78,9 @@ class LocalShelf(Server):
             config = read_config(arguments)
             seed(data_dir, USERNAME, PASSWORD)
             app = make_application(config)
-        super().__init__(Runner(app, limits or Limits(), shutdown_seconds=0.5))
+        super().__init__(
+            Runner(app, limits or ConnectionLimits(), shutdown_seconds=0.5)
+        )
         self.shelf = Shelf(self.url, data_dir, None)
 
 

@@ -27,7 +27,7 @@ from auto_monitor.record.history import (
     to_json,
 )
 from auto_monitor.record.samples import Sample
-from common.files import write_json
+from common.files.json_files import write_json
 from migration.ledger.database import LedgerDatabase
 from migration.model import BookId, Counts, Current, FileId, LastError, Phase, Progress
 from migration.state_files import progress

@@ -17,6 +17,16 @@ MAKERS = {
     "Intended": {"migration/ledger/parts/books.py"},
 }
 LONGEST_FUNCTION, LONGEST_MODULE = 50, 500
+#: Modules of ours that one module imports; more for those that put a program together.
+MOST_IMPORTS, MOST_IMPORTS_OF_ROOTS = 12, 20
+ROOTS = {
+    "bookshelf/__main__.py",
+    "bookshelf/server.py",
+    "dashboard/__main__.py",
+    "deploy/launch.py",
+}
+#: Packages whose modules keep to that.
+NARROW = ("bookshelf", "common", "dashboard", "demo", "deploy", "benchmarks")
 
 
 def sources() -> Iterator[Path]:
@@ -91,9 +101,7 @@ def test_what_all_share_knows_nobody(shared: str) -> None:
 TOO_LONG = {
     "auto_monitor/assembly.py",
     "auto_monitor/patch/guard.py",
-    "bookshelf/config.py",
     "bulk_migrate_calibre.py",
-    "deploy/launch.py",
     "migration/server/client.py",
     "migration/worker/assembly.py",
     "migration/worker/options.py",
@@ -117,3 +125,34 @@ def test_functions_fit_a_screen_and_modules_a_head(path: Path) -> None:
     # The patchable script is one file by design; so are the demo's texts.
     if path.name not in ("bulk_migrate_calibre.py", "books.py"):
         assert text.count("\n") <= LONGEST_MODULE
+
+
+def ours(path: Path) -> set[str]:
+    """The modules of the project that a file imports."""
+    found: set[str] = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {one for one in whole if is_module(one)}
+            found |= modules | ({node.module} if modules != whole else set())
+    return {one for one in found if is_module(one)}
+
+
+def is_module(dotted: str) -> bool:
+    """Is there a file, or a package, of that name in the project?"""
+    path = PROJECT.joinpath(*dotted.split("."))
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+@pytest.mark.parametrize("package", NARROW)
+def test_a_module_knows_few_others(package: str) -> None:
+    """Whoever changes it has so many to think of."""
+    many = {
+        name(path): count
+        for path in sorted((PROJECT / package).rglob("*.py"))
+        if (count := len(ours(path)))
+        > (MOST_IMPORTS_OF_ROOTS if name(path) in ROOTS else MOST_IMPORTS)
+    }
+    assert many == {}

@@ -61,7 +61,15 @@ def test_every_package_has_its_line() -> None:
     """A new folder of code is on the page before it is merged."""
     shown = section("Where things are")
     folders = {path.parent for path in PROJECT.glob("*/__init__.py")}
-    for parent in ("migration", "auto_monitor"):
+    for parent in (
+        "common",
+        "migration",
+        "bookshelf",
+        "auto_monitor",
+        "dashboard",
+        "deploy",
+        "benchmarks",
+    ):
         folders |= {path.parent for path in (PROJECT / parent).glob("*/__init__.py")}
     names = [f"`{folder.relative_to(PROJECT)}/`" for folder in sorted(folders)]
     assert [name for name in names if name not in shown] == []

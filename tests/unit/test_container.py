@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.container import place_script
+from deploy.migrator.container import place_script
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 KEPT = "auto_monitor/proposals/bulk_migrate_calibre.py.20260102T030405Z.before-update"

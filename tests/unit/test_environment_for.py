@@ -8,7 +8,7 @@ from common.settings.load import sources
 from common.settings.monitor import MonitorSettings
 from common.settings.programs import Capacity, DashboardSettings
 from common.settings.worker import WorkerSettings
-from deploy.environment import environment_for
+from deploy.host.children import environment_for
 
 #: A file of somebody who migrates to a server of their own.
 DOT_ENV = """

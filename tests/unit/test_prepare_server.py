@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from bookshelf.vocabulary import languages
-from deploy.language_sql import SQL, with_languages
-from deploy.prepare_server import SCRIPT, Statement, build_parser, statements
+from bookshelf.storage.vocabulary import languages
+from deploy.prepare_server.command import SCRIPT, Statement, build_parser, statements
+from deploy.prepare_server.language_sql import SQL, with_languages
 from tests.conftest import PROJECT, clean_environment
 
 
@@ -16,7 +16,7 @@ def test_the_list_is_what_pycountry_says() -> None:
     """`--check` says so, and the file holds every language as the embedded server names
     it."""
     done = subprocess.run(
-        [sys.executable, "-m", "deploy.language_sql", "--check"],
+        [sys.executable, "-m", "deploy.prepare_server.language_sql", "--check"],
         cwd=PROJECT,
         env=clean_environment(),
         timeout=60,

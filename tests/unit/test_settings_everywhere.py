@@ -14,7 +14,10 @@ from common.settings.load import load, sources
 from common.settings.reference import PROGRAMS
 from common.settings.setting import Setting, settings_of
 from dashboard import config as dashboard
-from deploy import check_env, container, launch, prepare_server, stop
+from deploy import check_env, stop
+from deploy.host import options as start
+from deploy.migrator import container
+from deploy.prepare_server import command as prepare_server
 from migration.commands import retry
 from migration.worker import options as worker
 from tests.conftest import PROJECT
@@ -25,7 +28,7 @@ ARGUMENTS: dict[str, Callable[[Sequence[str]], argparse.Namespace]] = {
     "monitor": monitor.build_parser().parse_args,
     "embedded server": bookshelf.build_parser().parse_args,
     "dashboard": dashboard.build_parser().parse_args,
-    "start.sh": launch.build_parser().parse_args,
+    "start.sh": start.build_parser().parse_args,
     "stop.sh": stop.build_parser().parse_args,
     "retry": retry.build_parser().parse_args,
     "container": container.build_parser().parse_args,

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bookshelf.database import UPLOADS_LOST_AT_MOST, Database
-from bookshelf.errors import Refused
+from bookshelf.errors import ApplicationError
+from bookshelf.storage.database import UPLOADS_LOST_AT_MOST, Database
 
 
 def add(name: str) -> Callable[[sqlite3.Connection], int]:
@@ -21,7 +21,7 @@ def add(name: str) -> Callable[[sqlite3.Connection], int]:
 def half_done(db: sqlite3.Connection) -> None:
     """Writes and then refuses."""
     add("Half")(db)
-    raise Refused("no")
+    raise ApplicationError("no")
 
 
 def names(db: sqlite3.Connection) -> list[str]:
@@ -75,7 +75,7 @@ def test_writes_asked_for_together_share_a_commit_and_fail_alone(
     told = with_database(tmp_path / "x.db", use)
     assert [type(one).__name__ for one in told] == [
         "int",
-        "Refused",
+        "ApplicationError",
         "int",
         "IntegrityError",
         "int",

@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from bookshelf.database import Database
-from bookshelf.files import Files
-from bookshelf.housekeeping import LEFT_BEHIND_AT_MOST, sweep_books, sweep_uploads
-from bookshelf.watch import Gone
+from bookshelf.storage.database import Database
+from bookshelf.storage.file_watch import DatabaseGone
+from bookshelf.storage.files import FileStore
+from bookshelf.storage.housekeeping import (
+    LEFT_BEHIND_AT_MOST,
+    sweep_books,
+    sweep_uploads,
+)
 from tests.support.datadirkit import copied_over, deleted, other_database, put
 
 
@@ -32,7 +36,7 @@ def test_a_database_that_fits_its_files_no_more_costs_no_file(
     there = [put(tmp_path, f"book {number}".encode()) for number in range(files)]
     database = Database(tmp_path / "bookshelf.db", permissive=False)
     assert database.new
-    database.look(lambda db: sweep_books(db, Files(tmp_path), new=new))
+    database.look(lambda db: sweep_books(db, FileStore(tmp_path), new=new))
     assert len([path for path in there if path.exists()]) == (
         files if left is None else left
     )
@@ -47,7 +51,7 @@ def close(database: Database) -> None:
 
 def test_uploads_of_others_and_of_today_stay(tmp_path: Path) -> None:
     """Only folders named as this server names them, old or unfinished."""
-    files = Files(tmp_path)
+    files = FileStore(tmp_path)
     names = {
         "tmp11111111": "x.epub",
         "tmp22222222": "x.epub",
@@ -100,9 +104,9 @@ def test_a_database_that_goes_away_is_noticed(
         database.check()
         TAKEN_AWAY[how](data_dir)
         for _ in range(2):
-            with pytest.raises(Gone):
+            with pytest.raises(DatabaseGone):
                 database.check()
-            with pytest.raises(Gone):
+            with pytest.raises(DatabaseGone):
                 await database.write(
                     lambda db: db.execute("INSERT INTO genre (name) VALUES ('y')")
                 )
@@ -152,10 +156,10 @@ def test_a_write_into_a_deleted_database_is_not_acknowledged(tmp_path: Path) -> 
             db.execute("INSERT INTO genre (name) VALUES ('x')")
             (tmp_path / "x.db").unlink()
 
-        with pytest.raises(Gone):
+        with pytest.raises(DatabaseGone):
             await database.write(work)
         assert database.gone
-        with pytest.raises(Gone):
+        with pytest.raises(DatabaseGone):
             await database.write(lambda db: db.execute("SELECT 1"))
         await database.close()
 

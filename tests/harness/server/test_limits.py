@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import fuzz_values
+from benchmarks.fuzz import values
+from bookshelf.access.throttle import ALLOWED
 from bookshelf.application import SHELF
 from bookshelf.config import read_config
-from bookshelf.connections import Limits
+from bookshelf.http.connections import ConnectionLimits
 from bookshelf.server import ENGINE, make_application, routes
-from bookshelf.throttle import ALLOWED
 from tests.conftest import PASSWORD, Shelf
 from tests.support.inprocess import LocalShelf
 from tests.support.rawhttp import PART, ask, place
@@ -32,7 +32,7 @@ def server(shelf: Shelf) -> Shelf:
 
 def test_the_fuzzer_knows_every_route(tmp_path: Path) -> None:
     """A route that is added has to be added there too."""
-    known = {(method, path) for method, path, _body in fuzz_values.ROUTES}
+    known = {(method, path) for method, path, _body in values.ROUTES}
     app = make_application(read_config(["--data-dir", str(tmp_path / "d")]))
     for route in routes(app[ENGINE]):
         path = route.path.replace(r"{id:\d{1,18}}", "{}").replace(
@@ -163,7 +163,7 @@ def test_the_bytes_of_an_upload_arrive_as_they_are(server: Shelf) -> None:
 def test_one_address_cannot_take_all_connections(tmp_path: Path) -> None:
     """The next one is told so; when others end there is room again."""
     head = b"GET /login HTTP/1.1\r\nHost: x\r\n\r\n"
-    with LocalShelf(tmp_path / "d", limits=Limits(per_address=3)) as server:
+    with LocalShelf(tmp_path / "d", limits=ConnectionLimits(per_address=3)) as server:
         held = [socket.create_connection(server.where, timeout=20) for _ in range(3)]
         for connection in held:
             connection.sendall(head)

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bookshelf.auth import Tokens, User, first_user
-from bookshelf.database import Database
-from bookshelf.record import Record, RecordUnwritable
-from deploy.embedded import Refused, _login
+from bookshelf.access.tokens import Tokens
+from bookshelf.access.users import User, first_user
+from bookshelf.storage.database import Database
+from bookshelf.storage.server_record import RecordUnwritable, ServerRecord
+from deploy.host.children import CannotStart
+from deploy.host.embedded import _login
 
 USER = User(1, "somebody", "somebody@localhost", "admin")
 
@@ -71,7 +73,7 @@ def test_a_lost_login_is_named_and_given_again(
         HARM[harm](credentials)
         database.write_now(lambda db: first_user(db, tmp_path, "admin", ""))
         with pytest.raises(
-            Refused,
+            CannotStart,
             match=f"credentials, the login .*{sentence}.*MBS2_PASSWORD=… ./start.sh",
         ):
             _login(credentials)
@@ -87,21 +89,21 @@ def test_a_lost_login_is_named_and_given_again(
 def test_a_directory_in_place_of_the_login_is_named(tmp_path: Path) -> None:
     """It has to be moved away first."""
     (tmp_path / "credentials").mkdir()
-    with pytest.raises(Refused, match="is a directory: move it away"):
+    with pytest.raises(CannotStart, match="is a directory: move it away"):
         _login(tmp_path / "credentials")
 
 
 @pytest.fixture
-def record(tmp_path: Path) -> Iterator[Record]:
+def record(tmp_path: Path) -> Iterator[ServerRecord]:
     """The record of a server that holds the lock."""
     lock = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    yield Record(tmp_path, b'{"url": "http://127.0.0.1:1"}', lock)
+    yield ServerRecord(tmp_path, b'{"url": "http://127.0.0.1:1"}', lock)
     os.close(lock)
 
 
 @pytest.mark.parametrize("harm", HARM)
 def test_the_record_is_kept(
-    tmp_path: Path, record: Record, harm: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, record: ServerRecord, harm: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Damaged or deleted it is written again; a sound one is left alone."""
     record.write()
@@ -116,7 +118,7 @@ def test_the_record_is_kept(
 
 
 def test_a_record_that_cannot_be_written_is_told_once(
-    tmp_path: Path, record: Record, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, record: ServerRecord, caplog: pytest.LogCaptureFixture
 ) -> None:
     """And leaves nothing behind at each try; it comes back as soon as it can."""
     record.write()
@@ -134,7 +136,7 @@ def test_a_record_that_cannot_be_written_is_told_once(
 
 
 def test_the_record_of_another_server_is_left_alone(
-    tmp_path: Path, record: Record
+    tmp_path: Path, record: ServerRecord
 ) -> None:
     """The data directory was moved away, and another server made one at its path."""
     (tmp_path / "lock").unlink()

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from dashboard.report import collect, render
+from dashboard.report.report import collect, render
 from migration.ledger import totals
 from migration.ledger.database import LedgerDatabase
 from migration.ledger.tables.notices import Kind

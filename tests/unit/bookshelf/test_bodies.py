@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from bookshelf.bodies import DEPTH, parse_json
+from bookshelf.http.bodies import DEPTH, parse_json
 
 
 @pytest.mark.parametrize(

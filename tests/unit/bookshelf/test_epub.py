@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bookshelf import covers, epub
-from bookshelf.epub import Found
+from bookshelf.content import covers, epub
+from bookshelf.content.epub import EpubContent
 from tests.support.librarykit import epub as make_epub
 
 
@@ -61,7 +61,7 @@ def test_a_whole_book(tmp_path: Path) -> None:
                 '<item id="x" href="img/c.png" properties="cover-image"/>',
             ),
         )
-    assert epub.read(path) == Found(
+    assert epub.read(path) == EpubContent(
         {
             "title": "A & B",
             "authors": [
@@ -107,7 +107,7 @@ def test_damaged_and_hostile_files_yield_nothing(tmp_path: Path) -> None:
         ),
         tmp_path / "missing.epub",
     ]
-    assert [epub.read(path) for path in cases] == [Found({}, None)] * len(cases)
+    assert [epub.read(path) for path in cases] == [EpubContent({}, None)] * len(cases)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_damaged_part_of_any_compression_yields_what_could_be_read(
         data = bytearray(path.read_bytes())
         data[60:80] = bytes(20)
         path.write_bytes(data)
-        assert epub.read(path) == epub.Found({}, None)
+        assert epub.read(path) == epub.EpubContent({}, None)
 
 
 def test_covers_are_drawn_anew_and_small(tmp_path: Path) -> None:

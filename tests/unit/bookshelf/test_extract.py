@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bookshelf.extract import TaskError, merge, parse_ebook_meta
-from bookshelf.files import safe_name
-from bookshelf.vocabulary import FORMATS, format_of, genres, languages
+from bookshelf.content.extract import TaskError, merge, parse_ebook_meta
+from bookshelf.storage.files import safe_name
+from bookshelf.storage.vocabulary import FORMATS, format_of, genres, languages
 from migration.metadata.genres import SYNONYMS
 
 FOUND = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bookshelf.throttle import ALLOWED, PAIRS, REFILL_SECONDS, Throttle, pair_of
+from bookshelf.access.throttle import ALLOWED, PAIRS, REFILL_SECONDS, Throttle, pair_of
 
 OWNER, STRANGER = ("admin", "192.0.2.1"), ("admin", "198.51.100.7")
 

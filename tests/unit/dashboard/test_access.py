@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.access import LINK_SECONDS, Access, host_of, same_origin
+from dashboard.web.access import LINK_SECONDS, Access, host_of, same_origin
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import pytest
 
 from tests.conftest import PROJECT
 
-STATIC = PROJECT / "dashboard" / "static"
+STATIC = PROJECT / "dashboard" / "web" / "static"
 OURS = [
     *sorted(STATIC.glob("*.js")),
-    *sorted((PROJECT / "dashboard" / "templates").glob("*.html")),
+    *sorted((PROJECT / "dashboard" / "web" / "templates").glob("*.html")),
 ]
 MARKUP = (
     r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|srcdoc|\beval\b|new "

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.json_value import Json
-from dashboard.drawing import line_chart
-from dashboard.report import render
+from dashboard.report.drawing import line_chart
+from dashboard.report.report import render
 from tests.support.statekit import HOSTILE
 
 START = datetime(2026, 11, 24, tzinfo=UTC)

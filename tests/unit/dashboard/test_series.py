@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auto_monitor.record.samples import Sample
-from dashboard.series import KEPT, Estimate, History, estimate, rates
+from dashboard.reading.series import KEPT, Estimate, SampleSeries, estimate, rates
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -61,7 +61,7 @@ def test_however_many_samples_no_file_is_lost_and_the_chart_stays_small(
 
 def test_the_history_is_bounded_and_a_new_pass_begins_anew() -> None:
     """First and last sample stay whatever is thinned."""
-    history = History(sample(second, second) for second in range(3 * KEPT))
+    history = SampleSeries(sample(second, second) for second in range(3 * KEPT))
     kept = history.samples()
     assert len(kept) <= KEPT
     assert (kept[0].settled, kept[-1].settled) == (0, 3 * KEPT - 1)
@@ -73,7 +73,7 @@ def test_the_history_is_bounded_and_a_new_pass_begins_anew() -> None:
 
 def test_samples_since_a_time_begin_with_the_one_before() -> None:
     """So that the first rate is whole."""
-    history = History(sample(second, second) for second in (0, 10, 20, 30))
+    history = SampleSeries(sample(second, second) for second in (0, 10, 20, 30))
     assert [one.settled for one in history.samples(START + timedelta(seconds=15))] == [
         10,
         20,

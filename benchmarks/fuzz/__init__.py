@@ -1,0 +1,1 @@
+"""Requests nobody should send to the embedded server."""

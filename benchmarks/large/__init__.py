@@ -1,0 +1,1 @@
+"""Large libraries, many workers, long runs."""

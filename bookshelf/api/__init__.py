@@ -1,0 +1,1 @@
+"""MyBookshelf2's REST routes."""

@@ -1,0 +1,1 @@
+"""What is in a file of a book: its metadata and its cover."""

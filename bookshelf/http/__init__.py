@@ -1,0 +1,1 @@
+"""Below the routes: connections, bodies, and what happens around every handler."""

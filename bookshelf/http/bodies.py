@@ -1,0 +1,167 @@
+"""Request bodies: bounded in size, time, encoding, nesting and numbers before anything
+is made of them."""
+
+import asyncio
+import json
+import re
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from bookshelf.errors import TOO_LARGE, ApplicationError, HttpError
+
+#: The longest body of a request that is no upload.
+BODY_BYTES = 64 * 1024
+#: A sender has to get so many bytes through in so many seconds, or to the end of its
+#: body. A slow line is much faster; one who only wants to keep the connection is not.
+STALL_SECONDS, STALL_BYTES = 60.0, 64 * 1024
+#: Lists and objects inside each other. The protocol needs four.
+DEPTH = 32
+FORM_FIELDS = 20
+
+_INTEGERS = range(-(2**63), 2**63)
+#: A string as a whole, also one that is not closed; or a bracket outside of strings.
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.|\\\Z)*(?:"|\Z)|[\[\]{}]', re.DOTALL)
+
+
+class BodyStream:
+    """The bytes of one body as they arrive."""
+
+    def __init__(self, request: web.Request, limit: int) -> None:
+        """`limit`: bytes of the whole body."""
+        self._content = request.content
+        self._left = limit
+        self._since = 0
+        self._deadline = asyncio.get_running_loop().time() + STALL_SECONDS
+
+    async def block(self) -> bytes:
+        """The next bytes; b"" at the end. Raises HttpError: 413 over the limit, 408 when
+        nothing comes, 400 when the body is broken; ConnectionError when the sender has
+        gone."""
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                data = await self._content.readany()
+        except TimeoutError:
+            raise HttpError(
+                408,
+                f"The body did not arrive: less than {STALL_BYTES} bytes in {STALL_SECONDS:g} s",
+            ) from None
+        except web.RequestPayloadError:
+            raise HttpError(400, "The body of the request is broken") from None
+        self._left -= len(data)
+        if self._left < 0:
+            raise HttpError(413, TOO_LARGE)
+        self._since += len(data)
+        if self._since >= STALL_BYTES:
+            self._since, self._deadline = (
+                0,
+                asyncio.get_running_loop().time() + STALL_SECONDS,
+            )
+        return data
+
+
+async def _text(request: web.Request) -> str:
+    """A whole body as text. Raises HttpError."""
+    charset = request.charset or "utf-8"
+    if charset.lower() not in ("utf-8", "utf8", "us-ascii", "ascii"):
+        raise HttpError(415, "Unsupported charset, only UTF-8 is taken")
+    stream, body = BodyStream(request, BODY_BYTES), bytearray()
+    while data := await stream.block():
+        body += data
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise HttpError(400, "The body is not UTF-8") from None
+
+
+async def json_object(
+    request: web.Request, *, otherwise: str = "Invalid or missing data"
+) -> dict[str, Any]:
+    """The object a request sends as JSON. Raises HttpError, with the sentence `otherwise`
+    when it sends no JSON; ApplicationError for a list."""
+    if request.content_type != "application/json":
+        raise HttpError(400, otherwise)
+    try:
+        body = parse_json(await _text(request))
+    except ValueError as error:
+        raise HttpError(400, f"Failed to decode JSON object: {error}") from None
+    if isinstance(body, list):
+        raise ApplicationError("Invalid data", "Invalid data type")
+    if not isinstance(body, dict):
+        raise HttpError(400, otherwise)
+    return body
+
+
+async def form(request: web.Request) -> dict[str, str]:
+    """The fields of a form (`application/x-www-form-urlencoded`). Raises HttpError."""
+    try:
+        fields = parse_qsl(
+            await _text(request),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=FORM_FIELDS,
+        )
+    except ValueError:
+        raise HttpError(400, "The form cannot be read") from None
+    return dict(fields)
+
+
+def parse_json(text: str) -> object:
+    """JSON whose numbers fit 64 bits, whose names are there once, whose text is
+    Unicode. Raises ValueError, with a reason that holds nothing of the text."""
+    if _depth(text) > DEPTH:
+        raise ValueError(f"nested deeper than {DEPTH}")
+    try:
+        value = json.loads(
+            text,
+            parse_int=_integer,
+            parse_float=_number,
+            parse_constant=_no_constant,
+            object_pairs_hook=_object,
+        )
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} at {error.pos}") from None
+    if "\\u" in text:
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("half a surrogate pair, which is no character") from None
+    return value
+
+
+def _depth(text: str) -> int:
+    """How deep its lists and objects go, before anybody follows them."""
+    deepest = level = 0
+    for match in _STRING_OR_BRACKET.finditer(text):
+        first = match[0][0]
+        if first in "[{":
+            level += 1
+            deepest = max(deepest, level)
+        elif first in "]}":
+            level -= 1
+    return deepest
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 20 or (number := int(digits)) not in _INTEGERS:
+        raise ValueError("a number beyond 64 bits")
+    return number
+
+
+def _number(digits: str) -> float:
+    number = float(digits)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError("a number beyond 64 bits")
+    return number
+
+
+def _no_constant(_name: str) -> NoReturn:
+    raise ValueError("Infinity and NaN are no JSON")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a name is there twice in one object")
+    return made

@@ -1,0 +1,162 @@
+"""The files of the server: uploads by random folder, books by content, covers by ebook.
+Written durably."""
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from common.files import durable
+
+
+class FileStore:
+    """`DATA_DIR/uploads/tmpXXXXXXXX/`, `books/ab/<sha1>.<ext>`, `covers/<id>.jpg`,
+    `thumbs/<id>.jpg`. Folders are made with mode 0700, files with 0600."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.uploads = data_dir / "uploads"
+        self.books = data_dir / "books"
+        self._covers = data_dir / "covers"
+        self._thumbs = data_dir / "thumbs"
+        self._synced: set[Path] = set()
+        for folder in (self.uploads, self.books, self._covers, self._thumbs):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def new_upload(self, name: str) -> Path:
+        """Where an upload of this (safe) name goes, in a folder of its own."""
+        folder = self.uploads / f"tmp{secrets.token_hex(4)}"
+        folder.mkdir(mode=0o700)
+        return folder / name
+
+    def uploaded(self, reference: str) -> Path | None:
+        """The uploaded file of a reference such as `tmp1a2b3c4d/x.epub`; None when
+        there is none."""
+        folder, _, name = reference.partition("/")
+        if (
+            not folder.startswith("tmp")
+            or not folder.isalnum()
+            or not name
+            or "/" in name
+            or name.startswith(".")
+        ):
+            return None
+        path = self.uploads / folder / name
+        return path if path.is_file() and not path.is_symlink() else None
+
+    def keep(self, upload: Path, sha1: str, extension: str) -> None:
+        """Puts an uploaded file among the books, durably; the upload stays until it is
+        dropped."""
+        target = self.book(sha1, extension)
+        durable.sync(upload)
+        target.parent.mkdir(exist_ok=True, mode=0o700)
+        with contextlib.suppress(FileExistsError):
+            os.link(upload, target)
+        durable.sync(target.parent)
+        if target.parent not in self._synced:
+            durable.sync(self.books)
+            self._synced.add(target.parent)
+
+    def book(self, sha1: str, extension: str) -> Path:
+        """Where the bytes with this hash are."""
+        return self.books / sha1[:2] / f"{sha1}.{extension}"
+
+    def remove_book(self, sha1: str, extension: str) -> None:
+        """Removes bytes nobody refers to any more."""
+        self.book(sha1, extension).unlink(missing_ok=True)
+
+    def cover(self, ebook_id: int) -> Path:
+        """Where an ebook's cover is."""
+        return self._covers / f"{ebook_id}.jpg"
+
+    def thumb(self, ebook_id: int) -> Path:
+        """Where an ebook's thumbnail is."""
+        return self._thumbs / f"{ebook_id}.jpg"
+
+    def upload_cover(self, upload: Path) -> Path:
+        """Where the cover found in an upload is."""
+        return upload.parent / "cover.jpg"
+
+    def take_cover(self, upload: Path, ebook_id: int) -> None:
+        """The cover found in an upload becomes the ebook's, durably."""
+        durable.sync(self.upload_cover(upload))
+        self.upload_cover(upload).replace(self.cover(ebook_id))
+        durable.sync(self._covers)
+
+    def set_cover(self, ebook_id: int, cover: bytes) -> None:
+        """Replaces an ebook's cover, durably."""
+        write_file(self.cover(ebook_id), cover)
+
+    def new_cover(self, ebook_id: int, cover: bytes) -> None:
+        """A cover that was drawn, durably; nothing when the ebook has got one
+        meanwhile."""
+        with self._drawn(cover) as drawn, contextlib.suppress(FileExistsError):
+            os.link(drawn, self.cover(ebook_id))
+        durable.sync(self._covers)
+
+    def has_thumb(self, ebook_id: int) -> bool:
+        """Is there a thumbnail of the present cover? It carries the time of the cover
+        it was made of."""
+        try:
+            return (
+                self.thumb(ebook_id).stat().st_mtime_ns
+                == self.cover(ebook_id).stat().st_mtime_ns
+            )
+        except FileNotFoundError:
+            return False
+
+    def make_thumb(self, ebook_id: int, make: Callable[[bytes], bytes]) -> None:
+        """Makes the thumbnail of the present cover. Raises FileNotFoundError without
+        one."""
+        with self.cover(ebook_id).open("rb") as file:
+            time_ns, cover = os.fstat(file.fileno()).st_mtime_ns, file.read()
+        with self._drawn(make(cover)) as drawn:
+            os.utime(drawn, ns=(time_ns, time_ns))
+            drawn.replace(self.thumb(ebook_id))
+
+    @contextlib.contextmanager
+    def _drawn(self, picture: bytes) -> Iterator[Path]:
+        """A picture on the disk, among the uploads, where what a killed server leaves
+        behind is removed."""
+        path = self.new_upload("drawn.jpg")
+        try:
+            with create(path) as file:
+                file.write(picture)
+            durable.sync(path)
+            yield path
+        finally:
+            self.drop_upload(path)
+
+    def remove_cover(self, ebook_id: int) -> None:
+        """Removes an ebook's pictures."""
+        self.cover(ebook_id).unlink(missing_ok=True)
+        self.thumb(ebook_id).unlink(missing_ok=True)
+
+    @staticmethod
+    def drop_upload(upload: Path) -> None:
+        """Removes an upload with its folder."""
+        shutil.rmtree(upload.parent, ignore_errors=True)
+
+
+def safe_name(name: str) -> str:
+    """A plain ASCII file name: other characters dropped, white space to `_`; "" when
+    nothing is left."""
+    plain = name.replace("/", " ").replace("\\", " ").encode("ascii", "ignore").decode()
+    kept = "".join(
+        char for char in "_".join(plain.split()) if char.isalnum() or char in "_.-"
+    )
+    return kept.strip("._")[-200:]
+
+
+def create(path: Path) -> BinaryIO:
+    """A new file of this user's alone, to write to. Raises FileExistsError."""
+    return os.fdopen(
+        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb"
+    )
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Replaces a file of this user's alone, durably. Raises OSError."""
+    durable.replace(path, data, mode=0o600)

@@ -1,0 +1,74 @@
+"""DATA_DIR/server.json: where the server listens and which process it is, for
+`./start.sh` and `./stop.sh`."""
+
+import logging
+import os
+from pathlib import Path
+
+from bookshelf.storage.files import write_file
+from common.errors import CodedError
+
+log = logging.getLogger(__name__)
+
+
+class RecordUnwritable(CodedError):
+    """It cannot be written at the start; `reason` is why."""
+
+    code = "data-dir-unusable"
+
+    def __init__(self, reason: OSError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+class ServerRecord:
+    """What a running server has written down about itself, and keeps written down."""
+
+    def __init__(self, data_dir: Path, data: bytes, lock: int) -> None:
+        """`lock`: the descriptor of the lock of the data directory, held as long as the
+        server runs."""
+        self._path, self._data, self._lock = data_dir / "server.json", data, lock
+        self._told = False
+
+    def write(self) -> None:
+        """Writes it. Raises RecordUnwritable."""
+        try:
+            write_file(self._path, self._data)
+        except OSError as error:
+            raise RecordUnwritable(error) from error
+
+    def keep(self) -> None:
+        """Writes it again when it was damaged or deleted; a server nobody finds is
+        never stopped, and the next start would take another port, and with it another
+        server, for the ledger's."""
+        if self._stands() or not self._ours():
+            return
+        try:
+            write_file(self._path, self._data)
+        except OSError as error:
+            if not self._told:
+                log.warning(
+                    "%s was damaged and cannot be written again: %s", self._path, error
+                )
+            self._told = True
+            return
+        log.warning(
+            "%s was damaged or deleted while the server was running: it is written again",
+            self._path,
+        )
+
+    def _stands(self) -> bool:
+        try:
+            return self._path.read_bytes() == self._data
+        except OSError:
+            return False
+
+    def _ours(self) -> bool:
+        """Is it still the directory this server has locked? Another one at its path may
+        be another server's."""
+        try:
+            return os.path.samestat(
+                os.fstat(self._lock), self._path.with_name("lock").stat()
+            )
+        except OSError:
+            return False

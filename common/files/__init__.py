@@ -1,0 +1,2 @@
+"""Files: replaced whole or not at all, locked, read from their end; and why one cannot be
+used."""

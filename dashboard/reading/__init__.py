@@ -1,0 +1,1 @@
+"""What a state directory says: how far, how fast, what failed. Nothing is written."""

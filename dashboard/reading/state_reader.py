@@ -1,0 +1,199 @@
+"""Everything the page, the metrics and the report show, read from the files of a state
+directory. Writes nothing."""
+
+import shutil
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from auto_monitor import config
+from auto_monitor.cli import status
+from auto_monitor.model import HistoryEntry
+from auto_monitor.record import samples
+from auto_monitor.record.history import History as Fixes
+from auto_monitor.record.history import history_path
+from auto_monitor.record.samples import Sample
+from common.json_value import Json
+from common.sanitize import for_log
+from dashboard.reading.series import Estimate, SampleSeries, estimate
+from migration.ledger import totals
+from migration.state_files.names import LEDGER_NAME
+
+
+@dataclass(slots=True)
+class StateReader:
+    """One state directory; what does not change is not read again."""
+
+    state_dir: Path
+    history: SampleSeries = field(default_factory=SampleSeries)
+    _pass_id: int | None = None
+    _mark: tuple[int, int] | None = None
+    _fixes: list[HistoryEntry] = field(default_factory=list)
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger's file."""
+        return self.state_dir / LEDGER_NAME
+
+    def snapshot(self, now: datetime) -> dict[str, Json]:
+        """How things are: what `monitor.py --status --json` says, with an estimate and
+        what a page needs besides."""
+        value = status.collect(self.state_dir, now)
+        sample = self._sample(value, now)
+        if sample is not None:
+            if sample.pass_id != self._pass_id:
+                # Only once: what the monitor saw before this process began to look.
+                self._pass_id = sample.pass_id
+                self.history = SampleSeries(
+                    samples.read(self.state_dir, sample.pass_id)
+                )
+            self.history.add(sample)
+        usage = shutil.disk_usage(self.state_dir)
+        return value | {
+            "state": _state(value),
+            "eta": self._eta(value, now),
+            "mb_per_second": self._speed(),
+            "history_version": self._version(),
+            "thresholds": {
+                "saturated": config.DISK_IO_SATURATED_THRESHOLD,
+                "normal": config.DISK_IO_NORMAL_THRESHOLD,
+            },
+            "state_disk": {
+                "used_percent": round(
+                    100 * (usage.total - usage.free) / max(usage.total, 1), 1
+                ),
+                "free_bytes": usage.free,
+            },
+        }
+
+    def fixes(self) -> list[HistoryEntry]:
+        """The attempts, oldest first."""
+        try:
+            found = history_path(self.state_dir).stat()
+        except OSError:
+            return []
+        mark = (found.st_mtime_ns, found.st_size)
+        if mark != self._mark:
+            self._fixes, self._mark = (
+                Fixes(history_path(self.state_dir)).entries(),
+                mark,
+            )
+        return self._fixes
+
+    def ledger_totals(self, pass_id: int | None = None) -> totals.Totals | None:
+        """The totals of a pass, the newest by default; None when they cannot be read
+        now."""
+        try:
+            return totals.read(self.ledger, pass_id)
+        except totals.UNREADABLE:
+            return None
+
+    def _version(self) -> str:
+        """Changes whenever the history does."""
+        try:
+            found = history_path(self.state_dir).stat()
+        except OSError:
+            return ""
+        return f"{found.st_mtime_ns}-{found.st_size}"
+
+    def _sample(self, value: dict[str, Json], now: datetime) -> Sample | None:
+        found, workers = value["totals"], value["workers"]
+        if not isinstance(found, dict) or not isinstance(workers, list):
+            return None
+        counts, disk, desired = (
+            found["counts"],
+            value["disk_utilization_percent"],
+            value["desired_workers"],
+        )
+        assert isinstance(counts, dict)
+        return Sample(
+            now,
+            int(str(found["pass_id"])),
+            int(str(counts["discovered"])) - int(str(counts["pending"])),
+            int(str(found["bytes_uploaded"])),
+            disk if isinstance(disk, float) else None,
+            desired if isinstance(desired, int) else None,
+            sum(
+                isinstance(worker, dict) and worker["lives"] is True
+                for worker in workers
+            ),
+        )
+
+    def _eta(self, value: dict[str, Json], now: datetime) -> Json:
+        found = value["totals"]
+        if (
+            not isinstance(found, dict)
+            or found["closed_at"] is not None
+            or not isinstance(found["total"], int)
+        ):
+            return None
+        taken = self.history.samples()
+        settled = taken[-1].settled if taken else 0
+        guess: Estimate | None = estimate(taken, found["total"] - settled, now)
+        if guess is None:
+            return None
+        return {
+            "seconds": round(guess.expected),
+            "earliest": round(guess.earliest),
+            "latest": round(guess.latest),
+        }
+
+    def _speed(self) -> float | None:
+        """MB/s over the last minute or so."""
+        taken = self.history.samples()
+        recent = [
+            sample
+            for sample in taken
+            if (taken[-1].at - sample.at).total_seconds() <= 70
+        ]
+        if len(recent) < 2:
+            return None
+        seconds = (recent[-1].at - recent[0].at).total_seconds()
+        return round(
+            max(0, recent[-1].bytes_uploaded - recent[0].bytes_uploaded)
+            / seconds
+            / 1e6,
+            3,
+        )
+
+
+def _state(value: dict[str, Json]) -> str:
+    """One word for the whole: none, running, waiting, stopped, finished."""
+    found, workers = value["totals"], value["workers"]
+    if not isinstance(found, dict) or not isinstance(workers, list):
+        return "none"
+    if found["closed_at"] is not None:
+        return "finished"
+    phases = {
+        str(worker["status"])
+        for worker in workers
+        if isinstance(worker, dict) and worker["lives"] is True
+    }
+    if not phases:
+        return "stopped"
+    return "waiting" if phases == {"waiting"} else "running"
+
+
+def brief(entry: HistoryEntry) -> dict[str, Json]:
+    """A line of the timeline."""
+    return {
+        "key": entry.key,
+        "at": entry.timestamp,
+        "worker_id": entry.worker_id,
+        "attempt": entry.attempt,
+        "trigger": entry.trigger,
+        "fix_type": entry.fix_type,
+        "root_cause": for_log(entry.root_cause, 160),
+        "verdict": verdict(entry),
+        "recurring": entry.recurring,
+        "llm_used": entry.llm_used,
+    }
+
+
+def verdict(entry: HistoryEntry) -> str:
+    """verified, failed, rolled back, closed without a verdict, or pending."""
+    if entry.rolled_back:
+        return "rolled back"
+    if entry.verified is None:
+        return "closed" if entry.reason else "pending"
+    return "verified" if entry.verified else "failed"

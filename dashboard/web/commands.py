@@ -1,0 +1,64 @@
+"""What people ask for: each command is left for the monitor."""
+
+import asyncio
+import json
+
+from aiohttp import web
+
+from auto_monitor.cli import commands, daemon
+from auto_monitor.cli.commands import CommandKind
+from common.files.json_files import StateUnwritable
+from common.json_value import Json
+from dashboard.web.board import BOARD
+
+
+async def command(request: web.Request) -> web.Response:
+    """POST /api/commands: leaves one command for the monitor; 202 and a sentence."""
+    board = request.app[BOARD]
+    kind = await _kind(request)
+    if kind.worker_id is not None:
+        now = await board.stream.latest()
+        workers = now["workers"] if isinstance(now["workers"], list) else []
+        known = {
+            w["worker_id"]
+            for w in workers
+            if isinstance(w, dict) and w["known_to_monitor"]
+        }
+        if kind.worker_id not in known:
+            raise web.HTTPConflict(text=f"The monitor has no worker {kind.worker_id}.")
+    watched = await asyncio.to_thread(daemon.alive, board.config.state_dir) is not None
+    if not watched and kind.kind is not CommandKind.RETRY:
+        raise web.HTTPConflict(
+            text="No monitor runs, so nobody would carry this out; ./start.sh starts one."
+        )
+    try:
+        await asyncio.to_thread(commands.leave, board.config.state_dir, kind)
+    except StateUnwritable as error:
+        raise web.HTTPServiceUnavailable(text=str(error)) from error
+    return web.json_response({"message": _said(kind, watched)}, status=202)
+
+
+async def _kind(request: web.Request) -> commands.Command:
+    try:
+        value: Json = json.loads(await request.text())
+    except ValueError:
+        value = None
+    kind = commands.parse(value)
+    if kind is None:
+        raise web.HTTPBadRequest(text="This is not a command.")
+    return kind
+
+
+def _said(kind: commands.Command, watched: bool) -> str:
+    if kind.kind is CommandKind.RETRY:
+        what = (
+            f"{len(kind.files)} failed file{'s' if len(kind.files) > 1 else ''}"
+            if kind.files
+            else "all failed files"
+        )
+        return (
+            f"Asked to retry {what}."
+            if watched
+            else f"No monitor runs; the next ./start.sh retries {what}."
+        )
+    return f"Asked to {kind.kind.value} worker {kind.worker_id}; the monitor does it in a moment."

@@ -1,0 +1,114 @@
+"""Server-sent events: one snapshot for all, every two seconds; a slow browser misses
+some and delays nobody."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+
+from aiohttp import web
+
+from common.json_value import Json
+from dashboard.reading.state_reader import StateReader
+
+#: Seconds between two snapshots while somebody watches, and while nobody does, for the
+#: charts.
+WATCHED_SECONDS, ALONE_SECONDS = 2.0, 15.0
+#: A stream that says nothing for longer is taken for dead by proxies; browsers that may
+#: watch at once.
+MOST_STREAMS = 32
+
+
+class SnapshotStream:
+    """Takes the snapshots of one dashboard and hands them out."""
+
+    def __init__(self, reader: StateReader, clock: Callable[[], datetime]) -> None:
+        self._reader = reader
+        self._clock = clock
+        self._queues: set[asyncio.Queue[str | None]] = set()
+        self._wake = asyncio.Event()
+        self._lock = asyncio.Lock()
+        self._taken = 0.0
+        self._last: dict[str, Json] = {}
+        self._closed = False
+
+    async def latest(self) -> dict[str, Json]:
+        """A snapshot that is a second old at most. Taken in a thread: the disk may be
+        slow, the page may not."""
+        async with self._lock:
+            # Not by the wall clock, which may be set back.
+            now = asyncio.get_running_loop().time()
+            if now - self._taken >= WATCHED_SECONDS / 2 or not self._last:
+                self._last = await asyncio.to_thread(
+                    self._reader.snapshot, self._clock()
+                )
+                self._taken = now
+            return self._last
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                value = await self.latest()
+            except OSError as error:
+                # The state directory is gone for a moment: the page says so and goes on
+                # when it is back.
+                value = {"state": "unreadable", "error": error.strerror or str(error)}
+            self._send(f"event: snapshot\ndata: {json.dumps(value)}\n\n")
+            self._wake.clear()
+            with suppress(TimeoutError):
+                if self._queues:
+                    await asyncio.sleep(WATCHED_SECONDS)
+                else:
+                    await asyncio.wait_for(self._wake.wait(), ALONE_SECONDS)
+
+    def _send(self, event: str | None) -> None:
+        for queue in self._queues:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(event)
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """GET /api/events: snapshots until the browser goes away or the server ends."""
+        if len(self._queues) >= MOST_STREAMS or self._closed:
+            raise web.HTTPServiceUnavailable(
+                text="Too many pages watch already; close one."
+            )
+        response = web.StreamResponse(
+            headers={
+                "Content-Type": "text/event-stream",
+                "Cache-Control": "no-store",
+                "X-Accel-Buffering": "no",
+            }
+        )
+        queue: asyncio.Queue[str | None] = asyncio.Queue(maxsize=1)
+        self._queues.add(queue)
+        self._wake.set()
+        try:
+            await response.prepare(request)
+            first = json.dumps(await self.latest())
+            await response.write(
+                f"retry: 3000\nevent: snapshot\ndata: {first}\n\n".encode()
+            )
+            while (event := await queue.get()) is not None:
+                await response.write(event.encode())
+        except (ConnectionError, OSError):
+            pass  # the browser went away, or the state directory did: it asks again
+        finally:
+            self._queues.discard(queue)
+        return response
+
+    def tell_end(self, task: "asyncio.Task[None]") -> None:
+        """`run` has ended: pages must not wait in silence when that was an error."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logging.error(
+                "The dashboard takes no more snapshots; start it again", exc_info=error
+            )
+            self.close()
+
+    def close(self) -> None:
+        """Ends every stream."""
+        self._closed = True
+        self._send(None)

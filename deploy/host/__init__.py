@@ -1,0 +1,1 @@
+"""A migration on this machine: its parts are started, found, shown and ended."""

@@ -1,0 +1,110 @@
+"""Starts the dashboard, or finds the one that runs; a dashboard that cannot be started
+never stops a migration."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from common.errors import CodedError
+from deploy import PROJECT
+from deploy.host import processes
+from deploy.host.children import end_child
+
+#: Seconds for it to listen.
+START_SECONDS = 20.0
+
+
+class NoDashboard(CodedError):
+    """It could not be started, and why."""
+
+    code = "no-dashboard"
+
+
+def link(state_dir: Path, environment: Mapping[str, str], *, any_port: bool) -> str:
+    """A link that works once, to a dashboard that runs from now on. Raises
+    NoDashboard."""
+    if not runs(state_dir):
+        _start(state_dir, environment, any_port=any_port)
+    command = [
+        sys.executable,
+        "-m",
+        "dashboard",
+        "--state-dir",
+        str(state_dir),
+        "--link",
+    ]
+    done = subprocess.run(
+        command,
+        cwd=PROJECT,
+        env=dict(environment),
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        raise NoDashboard(done.stderr.strip() or "it gave no link")
+    return done.stdout.strip()
+
+
+def runs(state_dir: Path) -> bool:
+    """Is there one already?"""
+    known = processes.dashboard(state_dir)
+    return known is not None and known[0].running() is not None
+
+
+def _start(state_dir: Path, environment: Mapping[str, str], *, any_port: bool) -> None:
+    """On its port, or on any free one when that is taken: another migration may be
+    running on this machine."""
+    wrong = _try(state_dir, environment)
+    if wrong is not None and "cannot listen" in wrong and any_port:
+        wrong = _try(state_dir, environment, "--port", "0")
+    if wrong is not None:
+        raise NoDashboard(wrong)
+
+
+def _try(state_dir: Path, environment: Mapping[str, str], *options: str) -> str | None:
+    """None when it listens, or else what it said."""
+    log = state_dir / "dashboard" / "dashboard.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "dashboard",
+                "--state-dir",
+                str(state_dir),
+                *options,
+            ],
+            cwd=PROJECT,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        if _listens(state_dir, child):
+            return None
+    except BaseException:
+        # Ctrl-C too: it has a session of its own and would not hear of it.
+        end_child(child)
+        raise
+    if child.poll() is None:
+        end_child(child)
+        return f"it did not listen within {START_SECONDS:g} s"
+    said = log.read_text("utf-8", "replace").strip().splitlines()
+    return said[-1] if said else f"it ended with status {child.returncode}"
+
+
+def _listens(state_dir: Path, child: "subprocess.Popen[bytes]") -> bool:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and child.poll() is None:
+        known = processes.dashboard(state_dir)
+        if known is not None and known[0].pid == child.pid:
+            return True
+        time.sleep(0.05)
+    return False

@@ -1,0 +1,98 @@
+"""What `./start.sh` is to run, and what the programs it starts need for that."""
+
+import sys
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from auto_monitor.config import check_together
+from common import state_dir
+from common.settings.load import Sources, check, load
+from common.settings.monitor import MonitorSettings
+from common.settings.programs import Capacity, StartSettings
+from common.settings.worker import WorkerSettings
+from deploy import PROJECT
+from deploy.host.children import environment_for
+
+SCRIPT = PROJECT / "bulk_migrate_calibre.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be run."""
+
+    library: Path
+    state_dir: Path
+    server: str
+    login: dict[str, str]
+    login_file: Path | None
+    workers: int
+    workers_given: bool
+    #: Of the monitor and the workers, whatever is said elsewhere.
+    settings: dict[str, str]
+    values: StartSettings
+    found: Sources
+    llm_enabled: bool = False
+    dashboard: bool = True
+    adopt_library: bool = False
+    #: The state directory was named: it is not found without its name.
+    state_dir_named: bool = False
+
+    @property
+    def embedded(self) -> bool:
+        """Is the server one that this start has to do with?"""
+        return self.login_file is not None
+
+    @property
+    def option(self) -> str:
+        """What commands need to find the state directory, as a shell takes it."""
+        return f" {state_dir.option(self.state_dir)}" if self.state_dir_named else ""
+
+
+class Mode(Enum):
+    """How it is run."""
+
+    DAEMON = "the monitor in the background"
+    FOREGROUND = "the monitor in the foreground"
+    DRY_RUN = "the monitor in the foreground, touching nothing"
+    NO_MONITOR = "workers only"
+    DEMO = "the demo, shown until it is done"
+
+
+def worker_command(job: Job, number: int) -> list[str]:
+    """The command line of a worker."""
+    return [
+        sys.executable,
+        str(SCRIPT),
+        str(job.library),
+        "--server",
+        job.server,
+        "--worker-id",
+        str(number),
+        "--state-dir",
+        str(job.state_dir),
+    ]
+
+
+def check_for_all(found: Sources) -> MonitorSettings:
+    """The monitor's settings. What a program would refuse is refused here, before
+    anything is started for it: raises WrongSetting, Misconfigured."""
+    check(found, MonitorSettings, WorkerSettings, Capacity)
+    of_monitor = load(MonitorSettings, found)
+    check_together(of_monitor)
+    return of_monitor
+
+
+def environment_of(job: Job) -> dict[str, str]:
+    """The environment of monitor and workers: secrets travel there, never on a command
+    line."""
+    return {
+        **environment_for(job.found, MonitorSettings, WorkerSettings),
+        **job.settings,
+        **job.login,
+        "CALIBRE_LIBRARY": str(job.library),
+        "MBS2_SERVER": job.server,
+        "STATE_DIR": str(job.state_dir),
+        "TARGET_WORKER_COUNT": str(job.workers),
+        "PYTHONUNBUFFERED": "1",
+    }

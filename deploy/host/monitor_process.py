@@ -1,0 +1,103 @@
+"""Starts the monitor, as a daemon or in place of this process."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from common import sd_notify
+from deploy import PROJECT
+from deploy.host import processes
+from deploy.host.children import CannotStart, end_child
+from deploy.host.job import Job, environment_of
+
+#: Seconds for the monitor to come up.
+START_SECONDS = 30.0
+
+
+def _monitor_command(job: Job, *options: str) -> list[str]:
+    llm = ["--llm-enabled"] if job.llm_enabled else []
+    # Named now, the number counts more than the one an earlier monitor remembers.
+    workers = ["--workers", str(job.workers)] if job.workers_given else []
+    return [
+        sys.executable,
+        str(PROJECT / "auto_monitor" / "monitor.py"),
+        *options,
+        *workers,
+        *llm,
+    ]
+
+
+def become_monitor(job: Job, option: str) -> int:
+    """The monitor takes the place of this process."""
+    sys.stdout.flush()
+    # The same process: under systemd it is the service, and speaks for it.
+    service = {
+        name: os.environ[name] for name in sd_notify.VARIABLES if name in os.environ
+    }
+    os.execve(  # noqa: S606
+        sys.executable,
+        _monitor_command(job, option),
+        {**environment_of(job), **service},
+    )
+
+
+def start_monitor(job: Job, undo: ExitStack) -> "subprocess.Popen[bytes]":
+    """The daemon, in a session of its own. Raises CannotStart with what it said when it
+    does not come up."""
+    output = job.state_dir / "monitor.out"
+    undo.callback(
+        _stop_migration,
+        job.state_dir,
+        [worker.pid for worker in running_workers(job.state_dir)],
+    )
+    with output.open("wb") as said:
+        child = subprocess.Popen(
+            _monitor_command(job, "--quiet"),
+            cwd=PROJECT,
+            env=environment_of(job),
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+    try:
+        if _comes_up(job, child):
+            return child
+    except BaseException:
+        # Ctrl-C too: it has a session of its own and would not hear of it.
+        end_child(child)
+        raise
+    end_child(child)
+    last = output.read_text(errors="replace").strip().splitlines()
+    raise CannotStart(
+        f"the monitor did not start: {last[-1] if last else 'it said nothing'}"
+    )
+
+
+def _comes_up(job: Job, child: "subprocess.Popen[bytes]") -> bool:
+    """Does the monitor watch, or has it found that there is nothing to watch?"""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and child.poll() is None:
+        watching = processes.monitor(job.state_dir)
+        if watching is not None and watching.pid == child.pid:
+            return True
+        time.sleep(0.05)
+    return child.poll() == 0
+
+
+def running_workers(state_dir: Path) -> list[processes.Recorded]:
+    """Those of a state directory."""
+    return processes.alive(processes.workers(state_dir))
+
+
+def _stop_migration(state_dir: Path, others: Sequence[int]) -> None:
+    """Ends the monitor, then its workers, in this order; not those that ran before."""
+    watching = processes.monitor(state_dir)
+    processes.stop([watching] if watching else [])
+    processes.stop(
+        [worker for worker in running_workers(state_dir) if worker.pid not in others]
+    )

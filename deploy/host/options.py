@@ -1,0 +1,207 @@
+"""The command line of `./start.sh`, and the job it asks for."""
+
+import argparse
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import argcomplete
+from rich.console import Console
+
+from auto_monitor.config import Misconfigured, require_llm_key
+from common.settings.command_line import add_options, read_settings
+from common.settings.load import Sources
+from common.settings.programs import Capacity, StartSettings
+from common.settings.shared import Database, Engine, User
+from deploy import PROJECT
+from deploy.host import state
+from deploy.host.children import environment_for
+from deploy.host.embedded import embedded_server
+from deploy.host.job import Job, Mode, check_for_all
+from migration.state_dirs.resolve import Chosen
+
+DEMO = PROJECT / "demo"
+
+
+def read_job(
+    argv: Sequence[str], console: Console, undo: ExitStack
+) -> tuple[Job, Mode]:
+    """What is to be run, and how; its server runs. Exits with 2 on wrong usage. Raises
+    CannotStart, Fatal, OSError."""
+    parser = build_parser()
+    argcomplete.autocomplete(parser)
+    given = parser.parse_args(argv)
+    values, found = read_settings(given, StartSettings)
+    of_monitor = check_for_all(found)
+    if given.llm_enabled:
+        require_llm_key(of_monitor)
+    if given.adopt_library and (given.demo or given.dry_run):
+        parser.error(
+            "--adopt-library starts a migration: leave out --demo and --dry-run"
+        )
+    if given.demo:
+        if found.given("STATE_DIR"):
+            parser.error(
+                "--demo keeps everything in demo/state/: leave out --state-dir"
+            )
+        return _demo(given, values, found, undo), Mode.DEMO
+    if values.library is None:
+        parser.error("name your library: --library DIR (or try it with --demo)")
+    library = _library(values.library.resolve())
+    chosen = _state_dir(values, library, found, console)
+    server = _server(values, chosen, found, undo)
+    job = Job(
+        library,
+        chosen.state_dir,
+        *server,
+        workers=values.workers,
+        workers_given=found.given("TARGET_WORKER_COUNT"),
+        settings={},
+        values=values,
+        found=found,
+        llm_enabled=given.llm_enabled,
+        dashboard=not given.no_dashboard,
+        adopt_library=given.adopt_library,
+        state_dir_named=values.state_dir is not None,
+    )
+    return job, _mode(given)
+
+
+class _Server(NamedTuple):
+    """Where it is, what is needed to log in, and the file that has that, if it is
+    ours."""
+
+    url: str
+    login: dict[str, str]
+    login_file: Path | None
+
+
+def _demo(
+    given: argparse.Namespace, values: StartSettings, found: Sources, undo: ExitStack
+) -> Job:
+    """The shipped library, to a server of its own; everything in demo/state/."""
+    state.prepare(DEMO / "state", PROJECT)
+    around = environment_for(found, Capacity)
+    url, login, file = embedded_server(DEMO / "state" / "bookshelf", around, undo)
+    interval = found.find("CHECK_INTERVAL_SECONDS") or ("2",)
+    return Job(
+        DEMO / "library",
+        DEMO / "state",
+        url,
+        login,
+        file,
+        workers=2,
+        workers_given=True,
+        settings={"BATCH_SIZE": "8", "CHECK_INTERVAL_SECONDS": interval[0]},
+        values=values,
+        found=found,
+        llm_enabled=given.llm_enabled,
+        dashboard=not given.no_dashboard,
+    )
+
+
+def _library(library: Path) -> Path:
+    if not (library / "metadata.db").is_file():
+        raise Misconfigured(
+            f"{library} has no metadata.db; name the folder of a Calibre library"
+        )
+    return library
+
+
+def _state_dir(
+    values: StartSettings, library: Path, found: Sources, console: Console
+) -> Chosen:
+    say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    chosen = state.choose(values, library, found.texts(), PROJECT, say)
+    warning = state.prepare(chosen.state_dir, PROJECT)
+    if warning:
+        say(warning)
+    return chosen
+
+
+def _server(
+    values: StartSettings, chosen: Chosen, found: Sources, undo: ExitStack
+) -> _Server:
+    """The one that was named, or else an embedded one, which is started."""
+    if values.server:
+        # As its ledger spells it, which knows no other spelling.
+        url = (chosen.place and chosen.place.server_url) or values.server
+        return _Server(url, found.handed_on(User, Engine, Database), None)
+    around = environment_for(found, Capacity) | found.handed_on(User)
+    return _Server(*embedded_server(chosen.state_dir / "bookshelf", around, undo))
+
+
+def _mode(given: argparse.Namespace) -> Mode:
+    chosen = {
+        Mode.DRY_RUN: given.dry_run,
+        Mode.FOREGROUND: given.foreground,
+        Mode.NO_MONITOR: given.no_monitor,
+    }
+    return next((mode for mode, wanted in chosen.items() if wanted), Mode.DAEMON)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser; the settings' values stay texts, which the loader reads."""
+    parser = argparse.ArgumentParser(
+        prog="./start.sh",
+        description="Moves a Calibre library to a MyBookshelf2 server, unattended: "
+        "starts the monitor, which starts "
+        "the workers, keeps them going and ends when everything is accounted for.",
+        epilog="examples:\n  ./start.sh --demo\n  ./start.sh --library ~/Calibre\n"
+        "  MBS2_PASSWORD=… ./start.sh --library ~/Calibre --server http://nas:6006 --workers 4\n\n"
+        "exit status: 0 the monitor runs (--demo, --foreground: everything is "
+        "accounted for); 2 wrong usage, or a "
+        "monitor is running already; 3 the server does not answer or refuses the "
+        "login; 4 the library cannot be read; "
+        "5 the state directory cannot be written; 8 --demo: something stands on the "
+        "server that should not; 130 Ctrl-C",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--demo",
+        action="store_true",
+        help="move the shipped demo library to the embedded server; all in demo/state/",
+    )
+    add_options(parser, StartSettings)
+    parser.add_argument(
+        "--llm-enabled",
+        action="store_true",
+        help="let the monitor ask an LLM for root causes and apply its fixes; "
+        "OPENAI_API_KEY is in auto_monitor/.env",
+    )
+    parser.add_argument(
+        "--adopt-library",
+        action="store_true",
+        help="go on although Calibre has restored the library, which gives it a new "
+        "id; only when its books are the "
+        "same",
+    )
+    parser.add_argument(
+        "--no-dashboard",
+        action="store_true",
+        help="do not serve the page on DASHBOARD_HOST:DASHBOARD_PORT",
+    )
+    _add_modes(parser)
+    return parser
+
+
+def _add_modes(parser: argparse.ArgumentParser) -> None:
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="observe, and say what the monitor would do",
+    )
+    mode.add_argument(
+        "--foreground",
+        action="store_true",
+        help="run the monitor in the foreground (systemd, containers)",
+    )
+    mode.add_argument(
+        "--no-monitor",
+        action="store_true",
+        help="start the workers only; nobody restarts them",
+    )

@@ -1,0 +1,143 @@
+"""Processes of ours on this machine, as files of ours name them: monitor, workers,
+embedded server."""
+
+import json
+import sys
+import threading
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+
+from auto_monitor.cli import daemon
+from auto_monitor.model import Identity
+from auto_monitor.processes import end, running
+from auto_monitor.record.history import StateFile, state_path
+from migration.state_files import progress
+
+#: Seconds to end after SIGTERM. A worker saves within 10; a monitor may be in the
+#: middle of ending one that hangs.
+GRACE_SECONDS = 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A process as a file of ours names it; `sign` is what its command line must
+    hold."""
+
+    what: str
+    identity: Identity
+    sign: str
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.identity.pid
+
+    def running(self) -> psutil.Process | None:
+        """The process, when it is still this one."""
+        return running(
+            self.identity,
+            lambda arguments: any(self.sign in text for text in arguments),
+        )
+
+
+def monitor(state_dir: Path) -> Recorded | None:
+    """The monitor of a state directory; None when none runs."""
+    identity = daemon.alive(state_dir)
+    return Recorded("monitor", identity, "monitor.py") if identity else None
+
+
+def server(data_dir: Path) -> tuple[Recorded, str] | None:
+    """The embedded server of a data directory and its URL, as it wrote them down; None
+    when it never ran."""
+    record = _read(data_dir / "server.json")
+    recorded = _recorded("embedded server", record, "bookshelf")
+    return (recorded, str(record.get("url"))) if recorded else None
+
+
+def dashboard(state_dir: Path) -> tuple[Recorded, str] | None:
+    """The dashboard of a state directory and its URL, as it wrote them down; None when
+    it never ran."""
+    record = _read(state_dir / "dashboard" / "server.json")
+    recorded = _recorded("dashboard", record, "dashboard")
+    return (recorded, str(record.get("url"))) if recorded else None
+
+
+def workers(state_dir: Path) -> list[Recorded]:
+    """The workers of a state directory, as their progress files and the monitor name
+    them."""
+    found: dict[int, Recorded] = {}
+    for path in progress.progress_paths(state_dir):
+        record = _read(path)
+        seen = progress.read(path)
+        if seen is not None:
+            record["birth"] = progress.birth_of_writer(state_dir, seen)
+        recorded = _recorded(
+            f"worker {record.get('worker_id')}", record, "bulk_migrate_calibre"
+        )
+        if recorded:
+            found[recorded.pid] = recorded
+    # One that has only just been started has no progress file yet.
+    state = StateFile(state_path(state_dir)).read()
+    for number, known in (state.workers if state else {}).items():
+        if known.identity is not None and known.identity.pid not in found:
+            found[known.identity.pid] = Recorded(
+                f"worker {number}", known.identity, "bulk_migrate_calibre"
+            )
+    return list(found.values())
+
+
+def everything(state_dir: Path) -> list[Recorded]:
+    """All that was started on a state directory, whether it still runs or not."""
+    single = (dashboard(state_dir), server(state_dir / "bookshelf"))
+    watching = monitor(state_dir)
+    return [
+        *([watching] if watching else []),
+        *workers(state_dir),
+        *(found[0] for found in single if found is not None),
+    ]
+
+
+def alive(found: list[Recorded]) -> list[Recorded]:
+    """Those that run."""
+    return [recorded for recorded in found if recorded.running() is not None]
+
+
+def stop(recorded: list[Recorded]) -> int:
+    """Ends these processes side by side where they still run; returns how many did."""
+    threads = [
+        threading.Thread(target=_stop, args=(one,))
+        for one in recorded
+        if one.running() is not None
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return len(threads)
+
+
+def _stop(recorded: Recorded) -> None:
+    process = recorded.running()
+    killed = process is not None and end(process, GRACE_SECONDS)
+    how = "did not end and was killed" if killed else "stopped"
+    sys.stdout.write(f"{recorded.what} (pid {recorded.pid}) {how}\n")
+
+
+def _recorded(what: str, record: dict[str, object], sign: str) -> Recorded | None:
+    try:
+        started = datetime.fromisoformat(str(record["pid_started_at"]))
+        birth = str(record.get("birth") or "")
+        return Recorded(what, Identity(int(str(record["pid"])), started, birth), sign)
+    except (KeyError, ValueError):
+        return None
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

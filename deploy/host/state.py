@@ -1,0 +1,130 @@
+"""The state directory of a start: which one it is, and what is done so that it is
+found."""
+
+import stat
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from auto_monitor.record.history import History, history_path
+from common import known_dirs
+from common.errors import StateUnwritable
+from common.files.json_files import make_state_dir
+from common.known_dirs import Use
+from common.settings.programs import StartSettings
+from common.state_dir import state_root
+from deploy.host import links
+from migration.calibre.lock_wait import Patience
+from migration.ledger import totals
+from migration.state_dirs import resolve
+from migration.state_dirs.resolve import Chosen
+from migration.state_files.logs import log_files, log_path
+from migration.state_files.names import LEDGER_NAME
+
+
+def choose(
+    given: StartSettings,
+    library: Path,
+    environment: Mapping[str, str],
+    project: Path,
+    say: Callable[[str], None],
+) -> Chosen:
+    """The one that was named, or else that of this library and server.
+
+    A library that Calibre has locked is waited for. Raises StateDirUnclear,
+    LibraryUnreadable.
+    """
+    if given.state_dir is not None:
+        return Chosen(given.state_dir.resolve())
+    patience = Patience(say, seconds=given.library_lock_seconds)
+    chosen = resolve.for_migration(
+        library, given.server, environment, project, patience.read
+    )
+    if chosen.note:
+        say(chosen.note)
+    return chosen
+
+
+def prepare(state_dir: Path, project: Path) -> str:
+    """Makes the directory, for this user alone; a sentence when others can look in.
+
+    Raises OSError.
+    """
+    make_state_dir(state_dir)
+    if state_dir == project:
+        # What is written there must not go through links into another migration's logs.
+        links.clear(project)
+    mode = stat.S_IMODE(state_dir.stat().st_mode)
+    if not mode & stat.S_IRWXO:
+        return ""
+    return (
+        f"{state_dir} is open to all users of this machine (mode {mode:04o}); "
+        "chmod o-rwx closes it"
+    )
+
+
+def use_of(state_dir: Path, library: Path, server: str, now: datetime) -> Use:
+    """For the index, once the ledger is bound."""
+    library_id = ""
+    with suppress(*totals.UNREADABLE):
+        library_id, _server = totals.bound_to(state_dir / LEDGER_NAME)
+    return Use(state_dir, str(library), library_id, server, now)
+
+
+def leave_traces(
+    use: Use,
+    workers: int,
+    environment: Mapping[str, str],
+    checkout: Path | None,
+) -> list[str]:
+    """Notes the directory and links its logs in the checkout, if it has one; says what
+    was not possible.
+
+    Nothing here stops a start.
+    """
+    told = [_note(use, environment)]
+    state_dir = use.state_dir
+    if checkout not in (None, state_dir):
+        names = _files(state_dir, workers, use.used_at, told.append)
+        told.append(_unlinked(links.point(checkout, state_dir, names), checkout))
+    return [text for text in told if text]
+
+
+def _note(use: Use, environment: Mapping[str, str]) -> str:
+    root = state_root(environment)
+    # A home inside the state directory is that of a container: nobody looks there.
+    if root is None or root.is_relative_to(use.state_dir):
+        return ""
+    try:
+        known_dirs.note(root, use)
+    except (StateUnwritable, OSError) as error:
+        return f"{use.state_dir} is not noted, so name it to every command: {error}"
+    return ""
+
+
+def _files(
+    state_dir: Path, workers: int, now: datetime, tell: Callable[[str], None]
+) -> list[str]:
+    """The names to link; what is not written yet is made, empty: no link leads
+    nowhere."""
+    logs = [log_path(state_dir, number).name for number in range(1, workers + 1)]
+    older = (
+        path.name for path, _number in log_files(state_dir) if path.suffix == ".log"
+    )
+    logs = list(dict.fromkeys([*logs, *older]))
+    for name in (*logs, *(name for name in links.MONITORS if name.endswith(".log"))):
+        # Whoever writes it says why it cannot be written.
+        with suppress(OSError):
+            (state_dir / name).touch(mode=0o600)
+    with suppress(StateUnwritable):
+        History(history_path(state_dir), tell=tell).begin(now)
+    return [*links.MONITORS, *logs]
+
+
+def _unlinked(problems: Mapping[str, str], project: Path) -> str:
+    if not problems:
+        return ""
+    name, reason = next(iter(problems.items()))
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"There is no link {project / name}{more}: {reason}"

@@ -1,0 +1,1 @@
+"""An index and languages for a MyBookshelf2 server."""

@@ -1,0 +1,87 @@
+"""What MyBookshelf2's libraries still expect of Python and aiohttp, and Python 3.11 and
+aiohttp 3 no longer have.
+
+The image's virtual environment imports this file when it starts (deploy/server/Dockerfile), so
+that the server's own code runs as it is. Nothing of the project imports it."""
+
+import asyncio
+import functools
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import ClientWebSocketResponse
+from aiohttp.web import WebSocketResponse
+
+
+class _Task(asyncio.Task[Any]):
+    """asexor's WebSocket server asks `asyncio.Task.current_task()`, gone since Python
+    3.9."""
+
+    current_task = staticmethod(asyncio.current_task)
+
+
+def _coroutine(function: Callable[..., Any]) -> Callable[..., Any]:
+    """asexor makes plain functions awaitable with `asyncio.coroutine`, gone since
+    Python 3.11."""
+
+    @functools.wraps(function)
+    async def awaitable(*args: Any, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        return await result if inspect.isawaitable(result) else result
+
+    return awaitable
+
+
+def _getargspec(function: Callable[..., Any]) -> tuple[Any, ...]:
+    """Flask-Script reads the arguments of manage.py's commands with
+    `inspect.getargspec`, gone since Python 3.11."""
+    return tuple(inspect.getfullargspec(function)[:4])
+
+
+_sending: "set[asyncio.Future[None]]" = set()
+
+
+def _at_once(
+    send_str: Callable[..., Awaitable[None]],
+) -> Callable[..., "asyncio.Future[None]"]:
+    """asexor calls `send_str` without awaiting it, as in aiohttp 2: the server's, and
+    the one of the command line.
+
+    Tasks begin, and so frames leave, in the order of the calls.
+    """
+
+    @functools.wraps(send_str)
+    def send(
+        self: object, data: str, compress: int | None = None
+    ) -> "asyncio.Future[None]":
+        sent = asyncio.ensure_future(send_str(self, data, compress))
+        _sending.add(sent)  # the event loop itself keeps no strong reference to a task
+        sent.add_done_callback(_sent)
+        return sent
+
+    return send
+
+
+def _sent(sent: "asyncio.Future[None]") -> None:
+    """A connection that is gone is no error here: asexor forgets it when its reader
+    ends."""
+    _sending.discard(sent)
+    if not sent.cancelled():
+        sent.exception()
+
+
+# asexor has every request logged with its query, and there the access token is.
+logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+
+for _owner, _name, _value in (
+    (asyncio, "Task", _Task),
+    # what the event loop makes: `asyncio.Task` must be the same class
+    (asyncio.tasks, "Task", _Task),
+    (asyncio, "coroutine", _coroutine),
+    (inspect, "getargspec", _getargspec),
+    (WebSocketResponse, "send_str", _at_once(WebSocketResponse.send_str)),
+    (ClientWebSocketResponse, "send_str", _at_once(ClientWebSocketResponse.send_str)),
+):
+    setattr(_owner, _name, _value)
