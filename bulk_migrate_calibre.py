@@ -11,7 +11,7 @@ the server and proves that it arrived lives in `migration/`, which a fix may not
 
 import os
 import sys
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -21,17 +21,14 @@ from typing import TypeVar
 from common import sanitize
 from common.errors import told
 from common.lazily import tenacity
-from migration.checks.last_look import LastLook
-from migration.checks.spot_check import SpotCheck
+from migration.commands.worker import worker
 from migration.errors import (
     Deferred,
     ExitCode,
-    Fatal,
     FileMoved,
     LedgerBusy,
     LibraryBusy,
     MachineLost,
-    MigrationError,
     MissingFile,
     Rejected,
     ResponseLost,
@@ -39,21 +36,9 @@ from migration.errors import (
     ServerNeverAnswered,
     Transient,
 )
-from migration.lanes.api.lane import ApiLane, Limits
-from migration.lanes.api.transfer import Watch
-from migration.lanes.context import Context
-from migration.lanes.lane import Lane, Work
-from migration.lanes.left_out import LeftOut
-from migration.ledger.current_pass import CurrentPass
-from migration.ledger.records import Range, Registration, Stage
-from migration.ledger.tables import notices
-from migration.metadata import ebook_metadata, sendable
 from migration.model import (
-    Book,
     BookFile,
-    BookId,
     Digest,
-    EbookMetadata,
     FileId,
     Known,
     Outcome,
@@ -61,26 +46,25 @@ from migration.model import (
     Receipt,
     RemoteMatch,
     UploadResult,
+    Vocabulary,
 )
-from migration.server import postgresql
-from migration.server.patient import Patience
-from migration.server.payloads import name_keys
 from migration.state_files import logs
-from migration.state_files.names import LEDGER_NAME
-from migration.worker.accounting import Accounting
-from migration.worker.assembly import Parts, assemble, explain_crash, explain_fatal
-from migration.worker.conclusion import Conclusion
-from migration.worker.failing import (
-    OUTAGE_AFTER,
+from migration.worker.policy import (
     ROUNDS,
-    FailureStreak,
+    Lane,
     Next,
+    Parts,
+    Range,
+    Registration,
+    Sending,
+    Stage,
+    TransferObserver,
+    Work,
     after_hold,
+    name_keys,
+    refresh_from_database,
+    refuse_unsendable,
 )
-from migration.worker.options import Options, read_options
-from migration.worker.rate_limit import Hold, RateLimiter
-from migration.worker.tracker import Sending
-from migration.worker.uploader_pool import Stopping
 
 T = TypeVar("T")
 
@@ -102,80 +86,48 @@ RANGES_HELD = 4
 #: How long a worker that has nothing left first waits for the others, seconds; then a
 #: second each time.
 FIRST_WAITS = (0.05, 0.1, 0.2, 0.4)
-#: Seconds for files in hand to end after a signal.
-STOP_SECONDS = 7.0
 
 
 class CalibreMigrator:
     """One worker process. Its collaborators come by constructor; `migrate` is the
     story."""
 
-    def __init__(self, options: Options, parts: Parts) -> None:
-        self.options = options
-        self.library = parts.library
-        self.client = parts.client
-        self.transport = parts.transport
-        self.ledger = parts.ledger
-        self.tracker = parts.tracker
-        self.clock = parts.clock
-        self.log = parts.log
-        self.publish: Callable[[], None] = parts.publish
-        self.vocabulary = parts.vocabulary
-        self.current = CurrentPass(parts.ledger)
-        self.streak = FailureStreak()
-        self.accounting = Accounting(
-            parts.ledger, parts.tracker, self.current, parts.log, self.streak
-        )
-        self.left_out = LeftOut(
-            parts.ledger.notebook, self.current, options.state_dir, parts.log
-        )
-        context = Context(
-            parts.library,
-            parts.ledger,
-            self.current,
-            self.left_out,
-            parts.clock,
-            parts.log,
-            self.accounting.account,
-        )
-        limits = Limits(
-            timedelta(seconds=options.reconcile_after_seconds), options.ask_first_bytes
-        )
-        learn = self.update_existing_hashes
-        self.api = ApiLane(
-            context, parts.client, parts.transport, limits, options.db_uri, learn
-        )
-        self.lane: Lane = self.api
-        self.conclusion = Conclusion(
-            parts.ledger,
-            parts.tracker,
-            self.current,
-            parts.log,
-            self.accounting.left_pending,
-        )
-        self.spot_check = SpotCheck(parts.client, parts.ledger, parts.log)
-        self.last_look = LastLook(
-            parts.client, parts.ledger, parts.library, parts.log, parts.pool.sleep
-        )
+    def __init__(self, parts: Parts) -> None:
+        opened = parts.resources
+        self.options = opened.options
+        self.library = opened.library
+        self.client = opened.client
+        self.session = opened.client.session
+        self.transport = opened.transport
+        self.ledger = opened.ledger
+        self.tracker = opened.tracker
+        self.pool = opened.pool
+        self.clock = opened.clock
+        self.log = opened.log
+        self.publish: Callable[[], None] = opened.publish
+        self.byte_limiter = opened.byte_limiter
+        self.file_limiter = parts.file_limiter
+        self.time_limit = parts.time_limit
+        self.hold = parts.hold
+        self.current = parts.current
+        self.joining = parts.joining
+        self.streak = parts.streak
+        self.accounting = parts.accounting
+        self.api = parts.api
+        self.lane: Lane = parts.api
+        self.range_books = parts.range_books
+        self.spot_check = parts.spot_check
+        self.last_look = parts.last_look
+        self.conclusion = parts.conclusion
+        self.vocabulary = Vocabulary({}, {})
         self.hash_list_complete = False
         self.hashes_seen = 0
         self.last_hash_refresh = self.clock()
         self.processed_at_refresh = 0
-        self.hold = Hold(parts.clock.seconds)
         self.found = 0
-        self.ends_at = (
-            self.clock() + timedelta(seconds=self.options.max_duration)
-            if self.options.max_duration
-            else None
-        )
-        self.pool = parts.pool
-        self.file_limiter = RateLimiter(
-            self.options.max_files_per_min / 60, 1.0, parts.clock.seconds, self.pause
-        )
-        self.byte_limiter = parts.byte_limiter
         self.held: dict[int, Range] = {}
-        self.missed: dict[FileId, bytes] = {}
         self.claimed = 0
+        self.missed: dict[FileId, bytes] = {}
 
     @property
     def pass_id(self) -> int:
@@ -189,12 +141,8 @@ class CalibreMigrator:
         Stopping."""
         highest = self.read_library(self.library.highest_book_id)
         listed = self.read_library(self.library.file_count)
-        may_open = self.ledger.rebuilt or not self.options.join_only
-        if not self.current.join(highest, may_open=may_open, listed=listed):
-            self.log.info("No pass is open and this worker only joins: nothing to do")
+        if not self.joining.join(highest, listed):
             return ExitCode.OK
-        self.let_requests_settle()
-        self.tracker.set(run_id=self.pass_id, status=Phase.DISCOVERING)
         self.ask_server(partial(self.spot_check.begin, self.pass_id))
         self.refresh_existing_hashes()
         self.ask_server(lambda: self.last_look.begin(self.pass_id))
@@ -209,33 +157,6 @@ class CalibreMigrator:
                 return self.conclusion.conclude(
                     limit_reached=self.limit_reached(), time_is_up=self.time_is_up()
                 )
-
-    def let_requests_settle(self) -> None:
-        """After the ledger was lost: waits until no request is under way of which it
-        knows nothing any more."""
-        seconds = (self.ledger.settles_at() - self.clock()).total_seconds()
-        if seconds > 0:
-            self.log.info(
-                "The ledger was rebuilt; what was under way may end first, within %.0f s",
-                seconds,
-            )
-            self.tracker.set(status=Phase.WAITING)
-            self.pool.rest(seconds, self.publish)
-
-    def open_pass(self) -> ExitCode:
-        """Opens a pass unless one is open; the work is left to workers that join."""
-        highest = self.read_library(self.library.highest_book_id)
-        listed = self.read_library(self.library.file_count)
-        pass_id = self.ledger.passes.join(highest, may_open=True, listed=listed)
-        self.log.info(
-            "Pass %s is open up to book %d; the library lists %d files",
-            pass_id,
-            highest,
-            listed,
-        )
-        if pass_id is not None:
-            self.ask_server(partial(self.spot_check.begin, pass_id))
-        return ExitCode.OK
 
     def next_range(self) -> Range | None:
         """The next range of books; None when the pass is closed or the limit is
@@ -255,7 +176,7 @@ class CalibreMigrator:
                 return None
             if self.held:
                 self.look_after()
-            elif self.ledger.left.are_all(self.pass_id):
+            elif self.ledger.files.left.are_all(self.pass_id):
                 return None
             else:
                 self.tracker.set(status=Phase.WAITING)
@@ -328,7 +249,7 @@ class CalibreMigrator:
                 owned.first <= book_id <= owned.last
                 for book_id in self.accounting.left_pending
             ):
-                self.ledger.left.give_up(owned)
+                self.ledger.files.left.give_up(owned)
                 del self.held[number]
             else:
                 works = self.read_range(owned, again=True)
@@ -352,7 +273,7 @@ class CalibreMigrator:
             lambda: self.library.read_files(owned.first, owned.last)
         )
         files = [(file, self.excluded(file)) for file in listed]
-        self.doubt(owned)
+        self.ask_server(partial(self.spot_check.ask_range, owned))
         registered = self.ledger.files.register(owned, files)
         counts = registered.moved if again else registered.settled
         new = registered.moved.pending if again else len(registered.todo)
@@ -373,54 +294,14 @@ class CalibreMigrator:
                 self.log.warning(
                     logs.failed(str(file.id), file.problem.reason, file.problem.message)
                 )
-        self.notice_listed(
+        self.range_books.notice(
             owned,
             [file for file, excluded in files if not excluded],
             {file.id.book_id for file in listed},
+            self.read_library(partial(self.range_books.without_files, owned)),
+            self.vocabulary,
         )
         return self.works(owned, registered)
-
-    def doubt(self, owned: Range) -> None:
-        """When the server has lost files, no file of the range counts as settled before
-        it was asked about."""
-        if self.ledger.doubts.verdict(self.pass_id):
-            ask = partial(
-                self.spot_check.ask_range, owned.pass_id, owned.first, owned.last
-            )
-            self.ask_server(lambda: ask(self.pool.heed_stop, self.tracker.advance))
-
-    def notice_listed(
-        self, owned: Range, files: Sequence[BookFile], books: set[BookId]
-    ) -> None:
-        """Says what the listing of a range shows that is not as it should be, though
-        nothing fails for it."""
-        empty = self.read_library(
-            lambda: self.library.books_without_files(owned.first, owned.last)
-        )
-        found = [*notices.of_files(files), *self.without_files(owned, empty)]
-        self.left_out.notice_range(owned, books | set(empty), found)
-
-    def without_files(
-        self, owned: Range, empty: Sequence[BookId]
-    ) -> list[notices.Notice]:
-        """The books of a range that are only metadata, which is written down once.
-
-        Those that are known are not read again.
-        """
-        known = self.ledger.notebook.noticed(
-            owned.first, owned.last, notices.Kind.WITHOUT_FILES
-        )
-        new = [number for number in empty if number not in known]
-        found = [known[number] for number in empty if number in known]
-        for book in (
-            self.read_library(
-                lambda: self.library.read_books(owned.first, owned.last, new)
-            )
-            if new
-            else ()
-        ):
-            found.append(self.left_out.without_files(book, self.metadata(book)))
-        return found
 
     def works(self, owned: Range, registered: Registration) -> list[Work]:
         """The books of a range that still need something, with their metadata; the
@@ -432,7 +313,9 @@ class CalibreMigrator:
         works: list[Work] = []
         for book in [
             *books,
-            *self.removed_books(registered.unfinished - {book.id for book in books}),
+            *self.range_books.removed(
+                registered.unfinished - {book.id for book in books}
+            ),
         ]:
             # One that has a problem now was moved or removed since it was listed: the
             # range is read again for it.
@@ -444,20 +327,9 @@ class CalibreMigrator:
             todo = todo[: self.allowance(works)]
             if todo or book.id in registered.unfinished:
                 suspect = any(file.id in registered.suspects for file in todo)
-                works.append(Work(book, self.metadata(book), todo, alone=suspect))
+                metadata = self.range_books.metadata(book, self.vocabulary)
+                works.append(Work(book, metadata, todo, alone=suspect))
         return works
-
-    def removed_books(self, ids: Set[BookId]) -> list[Book]:
-        """Books that were removed in Calibre while their ebooks were being made: what
-        there is must be finished."""
-        states = [(book_id, self.ledger.books.get(book_id)) for book_id in sorted(ids)]
-        return [
-            Book(
-                book_id, state.title or ebook_metadata.plain_title(state.working_title)
-            )
-            for book_id, state in states
-            if state
-        ]
 
     def reopened_by_last_look(self) -> bool:
         """Takes the last look at the server when every range is closed, or waits for
@@ -474,9 +346,9 @@ class CalibreMigrator:
                 self.pool.rest(self.options.last_look_seconds, self.publish)
                 self.ask_server(partial(self.last_look.take, look))
         stopped = self.limit_reached() or self.time_is_up()
-        over = self.ledger.passes.is_closed(self.pass_id) or self.ledger.left.are_all(
+        over = self.ledger.passes.is_closed(
             self.pass_id
-        )
+        ) or self.ledger.files.left.are_all(self.pass_id)
         return not stopped and not over
 
     # -- while it runs -----------------------------------------------------------------
@@ -494,7 +366,7 @@ class CalibreMigrator:
         failing = self.streak.failing
         if failing.is_outage:
             self.wait_for_server(f"it fails file after file, {failing.last}")
-        elif silent := self.client.silent():
+        elif silent := self.session.silent():
             self.wait_for_server(silent)
         if self.transport.trouble():
             self.wait_for_transport()
@@ -601,15 +473,15 @@ class CalibreMigrator:
         deadline = self.clock() + timedelta(seconds=self.options.start_seconds)
         while True:
             try:
-                self.pool.meanwhile(self.client.login, self.publish)
+                self.pool.meanwhile(self.session.login, self.publish)
                 self.vocabulary = self.pool.meanwhile(
                     self.client.vocabulary, self.publish
                 )
             except Transient as error:
-                self.log.warning(logs.api_connectivity(self.client.server, str(error)))
+                self.log.warning(logs.api_connectivity(self.session.server, str(error)))
                 if self.clock() >= deadline:
                     raise ServerNeverAnswered(
-                        f"{self.client.server} did not answer for "
+                        f"{self.session.server} did not answer for "
                         f"{self.options.start_seconds:g} s ({error}); is it "
                         "running, and is --server right?"
                     ) from error
@@ -624,7 +496,7 @@ class CalibreMigrator:
                     self.publish,
                 )
             else:
-                self.log.info(logs.api_connectivity(self.client.server, ""))
+                self.log.info(logs.api_connectivity(self.session.server, ""))
                 return True
 
     def refresh_due(self) -> bool:
@@ -647,7 +519,10 @@ class CalibreMigrator:
             try:
                 first = not self.hashes_seen
                 refresh = partial(
-                    postgresql.refresh, self.options.db_uri, self.ledger, exactly=first
+                    refresh_from_database,
+                    self.options.db_uri,
+                    self.ledger,
+                    exactly=first,
                 )
                 self.pool.meanwhile(refresh, self.publish)
                 self.hash_list_complete = True
@@ -668,7 +543,7 @@ class CalibreMigrator:
 
     def update_existing_hashes(self, proof: Receipt | RemoteMatch) -> Known:
         """Remembers one file the server has, for all workers at once; idempotent."""
-        return self.ledger.hashes.learn([proof])[1][0]
+        return self.ledger.hashes.learn_one(proof)
 
     # -- one book ----------------------------------------------------------------------
 
@@ -752,7 +627,7 @@ class CalibreMigrator:
         self.api.finish_book(work)
 
     def process_file(self, work: Work, file: BookFile) -> UploadResult:
-        """Decides one file's fate; raises Transient, PutAside, Fatal, never Rejected.
+        """Decides one file's fate; raises Transient, Deferred, Fatal, never Rejected.
 
         A file fails by the evidence that the substrate gives of it, never without.
         """
@@ -804,7 +679,7 @@ class CalibreMigrator:
 
     def upload_file(self, work: Work, file: BookFile) -> UploadResult:
         """Sends one file unless the server has it. Raises Rejected, Transient,
-        PutAside."""
+        Deferred."""
         started = self.clock()
         self.refuse_unsendable(file)
         with self.tracker.sending(
@@ -833,9 +708,9 @@ class CalibreMigrator:
                 )
         return replace(result, seconds=seconds)
 
-    def watch(self, file: BookFile, sending: Sending) -> Watch:
+    def watch(self, file: BookFile, sending: Sending) -> TransferObserver:
         """Follows a file while it is read and sent, wherever that is done."""
-        return Watch(
+        return TransferObserver(
             lambda stage: self.reach(file, sending, stage),
             sending.sent,
             self.pool.heed_stop,
@@ -850,9 +725,9 @@ class CalibreMigrator:
     def refuse_unsendable(self, file: BookFile) -> None:
         """Refuses, before a byte is read or sent, what the server cannot take. Raises
         Rejected."""
-        sendable.refuse_unsendable(file, self.options.max_content_length)
+        refuse_unsendable(file, self.options.max_content_length)
 
-    def identify(self, work: Work, file: BookFile, watch: Watch) -> Digest:
+    def identify(self, work: Work, file: BookFile, watch: TransferObserver) -> Digest:
         """SHA-1 and size of the file's bytes; computed once, and again after the file
         changed."""
         known = work.digests.get(file.id)
@@ -886,25 +761,9 @@ class CalibreMigrator:
             return "format not asked for"
         return ""
 
-    def metadata(self, book: Book) -> EbookMetadata:
-        """The book's metadata as the server accepts it."""
-        return ebook_metadata.make_metadata(
-            book,
-            self.vocabulary,
-            default_language=self.options.default_language,
-            library_uuid=self.ledger.identity.first_library,
-        )
-
     def time_is_up(self) -> bool:
         """Has this process worked for as long as it was asked to?"""
-        return self.ends_at is not None and self.clock() >= self.ends_at
-
-    def pause(self, seconds: float) -> None:
-        """Waits before a file is begun; the book is given back when the time is up
-        meanwhile. Raises Stopping."""
-        self.pool.sleep(seconds)
-        if self.time_is_up():
-            raise Deferred("the time is up", None)
+        return self.time_limit.is_up()
 
     def limit_reached(self) -> bool:
         """Has this process taken as many files as it was asked to?"""
@@ -935,88 +794,9 @@ class CalibreMigrator:
         return sanitize.sanitize_text(value)
 
 
-def patience_of(options: Options) -> Patience:
-    """How long --verify waits for an answer: as uploads do, and then for a server that
-    is away."""
-    return Patience(
-        options.retry_first_seconds,
-        TRIES,
-        options.probe_seconds,
-        options.verify_patience_seconds,
-        OUTAGE_AFTER,
-    )
-
-
-def compare(parts: Parts, migrator: CalibreMigrator) -> ExitCode:
-    """Library and server, for `--verify`."""
-    from migration.commands import verify
-
-    patience = patience_of(migrator.options)
-    return verify.verify(parts, migrator.pool, migrator.read_library, patience)
-
-
-def run(options: Options) -> ExitCode:
-    """One worker from its start to its end, with its progress file and log. Raises
-    nothing deliberate."""
-    with assemble(options) as parts:
-        migrator = CalibreMigrator(options, parts)
-        signals = migrator.pool.stop_on_signals()
-        try:
-            migrator.check_api_connectivity()
-            migrator.read_library(parts.bind)
-            if options.open_pass:
-                code = migrator.open_pass()
-            elif options.verify:
-                code = compare(parts, migrator)
-            else:
-                code = migrator.migrate()
-            parts.end(
-                Phase.COMPLETED if code is not ExitCode.PENDING else Phase.STOPPED
-            )
-        except Stopping:
-            migrator.pool.end(
-                STOP_SECONDS,
-                lambda work: migrator.accounting.give_back(work, counted=False),
-            )
-            parts.end(Phase.STOPPED)
-            code = signals()
-        except MigrationError as error:
-            code = explain_fatal(parts, error)
-        except Exception as error:  # noqa: BLE001
-            # What nobody foresaw must not look like a worker that is done.
-            code = explain_crash(parts, error)
-        return code
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parses, runs, translates the end into an exit status."""
-    options = read_options(sys.argv[1:] if argv is None else argv, PROJECT)
-    if options.export_map is not None:
-        return int(export(options))
-    if options.dry_run:
-        from migration.commands import plan
-
-        return int(plan.run(options))
-    return int(run(options))
-
-
-def export(options: Options) -> ExitCode:
-    """Writes the map of books to ebooks, from the ledger alone."""
-    from migration.commands import export_map
-
-    ledger = options.state_dir / LEDGER_NAME
-    if options.export_map is None or not ledger.exists():
-        sys.stderr.write(
-            f"{ledger} is not there: nothing was migrated with this --state-dir\n"
-        )
-        return ExitCode.USAGE
-    try:
-        rows = export_map.export_map(ledger, options.export_map)
-    except MigrationError as error:
-        sys.stderr.write(f"{told(error)}\n")
-        return error.exit_code if isinstance(error, Fatal) else ExitCode.STATE
-    sys.stderr.write(f"{rows} files written to {options.export_map}\n")
-    return ExitCode.OK
+    """The worker, or another command of its command line; returns the exit status."""
+    return worker(sys.argv[1:] if argv is None else argv, PROJECT, CalibreMigrator)
 
 
 if __name__ == "__main__":

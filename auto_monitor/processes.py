@@ -21,7 +21,7 @@ from common.clock import birth_of, utc_now
 from common.settings.load import READ_FILES
 from common.settings.setting import settings_of
 from common.settings.worker import WorkerSettings
-from migration.worker import stacks
+from migration.worker.process import stacks
 
 #: Recorded and measured start times may differ by rounding and by a clock that was set,
 #: seconds.

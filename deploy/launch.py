@@ -23,7 +23,7 @@ from deploy.host.monitor_process import become_monitor, running_workers, start_m
 from deploy.host.opening import open_pass
 from deploy.host.options import read_job
 from migration.errors import ExitCode, Fatal
-from migration.worker import report
+from migration.worker.progress import report
 
 #: Seconds a worker gets to end.
 STOP_SECONDS = 10.0

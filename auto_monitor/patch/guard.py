@@ -3,7 +3,7 @@ allow-list over the AST.
 
 Not a sandbox (`gate` runs candidates in one): the first of two walls, and the one that
 keeps a fix small and to the point. What the code already did in the same function it
-may go on doing; beyond that only the tables here."""
+may go on doing; beyond that only the tables of `vocabulary`."""
 
 import ast
 import difflib
@@ -12,207 +12,15 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-#: Functions of the worker that a fix may change: how the work is walked through, waited
-#: for and tried again. What accounts, attaches, reconciles, finishes a book or gives
-#: one up is proof, and not even in the same file.
-PATCHABLE = frozenset(
-    {
-        "next_range",
-        "end_of_next_range",
-        "work_through",
-        "wants_more",
-        "read_range",
-        "works",
-        "tick",
-        "wait_for_server",
-        "show_waiting",
-        "at_work",
-        "read_library",
-        "check_api_connectivity",
-        "refresh_due",
-        "refresh_existing_hashes",
-        "attempt_book",
-        "process_book",
-        "process_file",
-        "send_with_retries",
-        "worth_repeating",
-        "upload_file",
-        "reach",
-        "refuse_unsendable",
-        "identify",
-        "trouble",
-        "excluded",
-        "limit_reached",
-        "allowance",
-        "sanitize_filename",
-        "sanitize_metadata_string",
-    }
+from auto_monitor.patch.vocabulary import (
+    ATTRIBUTES,
+    MOST_LINES,
+    NAMES,
+    PATCHABLE,
+    PROOFS,
+    WHOLE,
 )
-#: Lines that may be added or removed.
-MOST_LINES = 120
 
-#: Names any function may use besides its own.
-NAMES = frozenset(
-    {
-        "self",
-        "abs",
-        "all",
-        "any",
-        "bool",
-        "dict",
-        "enumerate",
-        "float",
-        "int",
-        "isinstance",
-        "len",
-        "list",
-        "max",
-        "min",
-        "range",
-        "reversed",
-        "round",
-        "set",
-        "sorted",
-        "str",
-        "sum",
-        "tuple",
-        "zip",
-        "timedelta",
-        "ValueError",
-        "Transient",
-        "TRIES",
-        "Phase",
-        "tenacity",
-    }
-)
-#: Attributes any function may use besides its own: of built-in values, of the worker's
-#: walk, and of waiting.
-ATTRIBUTES = frozenset(
-    {
-        "append",
-        "extend",
-        "get",
-        "items",
-        "keys",
-        "values",
-        "count",
-        "index",
-        "split",
-        "strip",
-        "startswith",
-        "endswith",
-        "lower",
-        "upper",
-        "isascii",
-        "isalnum",
-        "total_seconds",
-        "log",
-        "info",
-        "warning",
-        "clock",
-        "publish",
-        "pool",
-        "check",
-        "rest",
-        "meanwhile",
-        "heed_stop",
-        "queue",
-        "wait",
-        "pause",
-        "idle",
-        "load",
-        "tracker",
-        "processed",
-        "client",
-        "probe",
-        "silent",
-        "options",
-        "limit",
-        "batch_size",
-        "probe_seconds",
-        "retry_first_seconds",
-        "ledger",
-        "library",
-        "passes",
-        "files",
-        "claim_range",
-        "close_range",
-        "is_closed",
-        "remaining_ids",
-        "last_id_of_range",
-        "read_books",
-        "read_files",
-        "highest_book_id",
-        "check_in_place",
-        "pass_id",
-        "first",
-        "last",
-        "size",
-        "sleep",
-        "WAITING",
-        "MIGRATING",
-        "DISCOVERING",
-        "set",
-        "reraise",
-        "stop_after_attempt",
-        "wait_exponential",
-        "retry_if_exception",
-        "Retrying",
-        *PATCHABLE,
-    }
-)
-#: Calls that prove or account for something: as often as before, with the same
-#: arguments.
-PROOFS = frozenset(
-    {
-        "account",
-        "accounted",
-        "attach",
-        "begin",
-        "check_in_place",
-        "close_range",
-        "digest_of",
-        "register",
-        "finish_book",
-        "failed",
-        "give_back",
-        "give_up",
-        "identify",
-        "intend",
-        "learn",
-        "open_file",
-        "process_file",
-        "reach",
-        "reconcile",
-        "refuse_unsendable",
-        "send",
-        "sent",
-        "done",
-        "settled",
-        "take",
-        "range_read",
-    }
-)
-#: What belongs to the worker as a whole: used through an attribute of it, never handed
-#: on or put elsewhere.
-_WHOLE = frozenset(
-    {
-        "options",
-        "client",
-        "ledger",
-        "library",
-        "tracker",
-        "pool",
-        "log",
-        "accounting",
-        "api",
-        "lane",
-        "left_out",
-        "conclusion",
-        "current",
-        "streak",
-    }
-)
 _NODES = (
     ast.FunctionDef,
     ast.arguments,
@@ -469,7 +277,7 @@ def _whole(node: ast.AST, parent: ast.AST | None) -> str:
     on."""
     if isinstance(parent, ast.Attribute):
         return ""
-    if isinstance(node, ast.Attribute) and node.attr in _WHOLE and _is_self(node.value):
+    if isinstance(node, ast.Attribute) and node.attr in WHOLE and _is_self(node.value):
         return f"self.{node.attr} must not be handed on"
     return "self must not be handed on" if _is_self(node) else ""
 

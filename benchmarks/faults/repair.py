@@ -44,7 +44,7 @@ FAULTS = [
     (
         "every file taken for too big",
         "refuse_unsendable",
-        "self.pool.sleep(6.0); sendable.refuse_unsendable(file, 0)",
+        "self.pool.sleep(6.0); refuse_unsendable(file, 0)",
         2,
     ),
     ("a claim that never comes", "next_range", "while True: self.publish()", 0),

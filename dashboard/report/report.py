@@ -22,7 +22,7 @@ from dashboard.report.drawing import line_chart
 from migration.commands import failures
 from migration.ledger import totals
 from migration.ledger.totals import Totals
-from migration.worker.report import minutes_in_words, size_in_words
+from migration.worker.progress.report import minutes_in_words, size_in_words
 
 SCHEMA = 1
 #: Failed files that are listed; all of them are on the page and in the ledger.

@@ -15,7 +15,7 @@ from common.known_dirs import Use
 from common.settings.programs import StartSettings
 from common.state_dir import state_root
 from deploy.host import links
-from migration.calibre.lock_wait import Patience
+from migration.calibre.lock_wait import LockWait
 from migration.ledger import totals
 from migration.state_dirs import resolve
 from migration.state_dirs.resolve import Chosen
@@ -37,9 +37,9 @@ def choose(
     """
     if given.state_dir is not None:
         return Chosen(given.state_dir.resolve())
-    patience = Patience(say, seconds=given.library_lock_seconds)
+    wait = LockWait(say, seconds=given.library_lock_seconds)
     chosen = resolve.for_migration(
-        library, given.server, environment, project, patience.read
+        library, given.server, environment, project, wait.read
     )
     if chosen.note:
         say(chosen.note)

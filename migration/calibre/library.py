@@ -16,7 +16,7 @@ from common.resources import raise_if_exhausted
 from common.sanitize import sanitize_json, sanitize_text
 from migration.calibre import connection
 from migration.calibre.custom_columns import CustomColumns
-from migration.calibre.listing import Listed, Listing, folder_of
+from migration.calibre.listing import ListedFormat, Listing, folder_of
 from migration.calibre.paths import Found, Tree, shown
 from migration.errors import (
     EmptyFile,
@@ -157,7 +157,7 @@ class CalibreLibrary:
         )
         return _integer(rows[0][0])
 
-    def list_formats(self, first: int, last: int) -> list[Listed]:
+    def list_formats(self, first: int, last: int) -> list[ListedFormat]:
         """Every format of these books as Calibre records it, book by book; no file is
         looked at.
 

@@ -52,7 +52,7 @@ _WITHOUT_FILES = (
 Rows = list[tuple[object, ...]]
 
 
-class Listed(NamedTuple):
+class ListedFormat(NamedTuple):
     """A format as Calibre records it; `folder`, `stem` and `uuid` are whatever type
     SQLite let in.
 
@@ -84,7 +84,7 @@ class Listing:
         self._pause = pause
         self._tree = tree
         self._listed: dict[tuple[int, int], frozenset[FileId]] = {}
-        self._last: tuple[tuple[int, int], dict[int, list[Listed]]] = ((0, 0), {})
+        self._last: tuple[tuple[int, int], dict[int, list[ListedFormat]]] = ((0, 0), {})
         self._sql = _LISTING if has_uuids else _LISTING.replace("books.uuid", "NULL")
 
     def listed(self, first: int, last: int) -> frozenset[FileId] | None:
@@ -106,12 +106,12 @@ class Listing:
             del self._listed[next(iter(self._listed))]
         self._listed[first, last] = frozenset(file.id for file in files)
 
-    def formats(self, first: int, last: int) -> list[Listed]:
+    def formats(self, first: int, last: int) -> list[ListedFormat]:
         """Every format of these books, book by book: one query, fetched whole."""
         rows = self._query(self._sql, (first, last), f"books {first}-{last}")
         return [
             # Looked at where used.
-            Listed(book, *_format(recorded), folder, stem, uuid)  # type: ignore[arg-type]
+            ListedFormat(book, *_format(recorded), folder, stem, uuid)  # type: ignore[arg-type]
             for book, recorded, folder, stem, uuid in rows
         ]
 
@@ -162,7 +162,7 @@ class Listing:
         self._last = (first, last), listed
         return {book: files for book, files in found.items() if files}
 
-    def _look(self, rows: list[Listed], plain: set[bytes]) -> list[BookFile]:
+    def _look(self, rows: list[ListedFormat], plain: set[bytes]) -> list[BookFile]:
         """The files of one book."""
         files: list[BookFile] = []
         for row in sorted(rows, key=operator.attrgetter("rank", "format")):
@@ -175,7 +175,7 @@ class Listing:
             files.append(file)
         return files
 
-    def _file(self, row: Listed, plain: set[bytes]) -> BookFile:
+    def _file(self, row: ListedFormat, plain: set[bytes]) -> BookFile:
         file_id = FileId(BookId(row.book), row.format)
         folder, stem = folder_of(row.folder), bytes_of(row.stem)
         try:
@@ -227,8 +227,8 @@ def _format(recorded: object) -> tuple[str, int, bytes]:
 
 
 def _by_book(
-    rows: Iterable[Listed], only: Collection[int] | None
-) -> dict[int, list[Listed]]:
+    rows: Iterable[ListedFormat], only: Collection[int] | None
+) -> dict[int, list[ListedFormat]]:
     return {
         book: list(group)
         for book, group in itertools.groupby(rows, key=operator.attrgetter("book"))
@@ -236,5 +236,5 @@ def _by_book(
     }
 
 
-def _origin(row: Listed) -> Origin:
+def _origin(row: ListedFormat) -> Origin:
     return Origin(sanitize_text(bytes_of(row.uuid)), folder_of(row.folder))

@@ -23,7 +23,7 @@ REST_SECONDS, LOOK_SECONDS = 1.0, 0.25
 SAY_SECONDS = 30.0
 
 
-class Patience:
+class LockWait:
     """Waits for one library. `say` gets a sentence now and then, `beat` is called all
     the time meanwhile."""
 

@@ -23,7 +23,7 @@ from migration.ledger.records import Difference, Look
 from migration.metadata import ebook_metadata
 from migration.model import BookId, EbookId
 from migration.server.client import PAGE_SIZE, BookshelfClient
-from migration.server.payloads import Listed, Listing
+from migration.server.payloads import EbookPage, ListedEbook
 
 #: A server that fails so often on deleting one ebook, and answers otherwise, will not
 #: delete it.
@@ -92,7 +92,7 @@ class LastLook:
         }
         return sorted(marked | {one.ebook_id for one in look.standing if one.ebook_id})
 
-    def _listed(self, look: Look) -> Iterator[Listed]:
+    def _listed(self, look: Look) -> Iterator[ListedEbook]:
         """The server's ebooks, newest first, back to the pass's first one and to where
         the pass began.
 
@@ -111,7 +111,7 @@ class LastLook:
             ):
                 return
 
-    def _page(self, number: int, size: int) -> Listing:
+    def _page(self, number: int, size: int) -> EbookPage:
         """A page of the list. Raises Unlisted when the server fails on it alone,
         Transient when it is away."""
         for attempt in range(LIST_TRIES):
@@ -174,7 +174,13 @@ class LastLook:
         )
         if book_id is None:
             return Leftover(
-                ebook, None, None, False, False, self.client.user_id, look.number
+                ebook,
+                None,
+                None,
+                False,
+                False,
+                self.client.session.user_id,
+                look.number,
             )
         return Leftover(
             ebook,
@@ -182,7 +188,7 @@ class LastLook:
             self.ledger.books.get(book_id),
             self.ledger.end.arrived(book_id),
             bool(self.library.read_books(book_id, book_id, {book_id})),
-            self.client.user_id,
+            self.client.session.user_id,
             look.number,
         )
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from migration.errors import Rejected
 from migration.ledger.ledger import Ledger
 from migration.ledger.parts.doubts import Settled
+from migration.ledger.records import Range
 from migration.server.client import BookshelfClient
 
 #: Settled files that are asked about before a pass.
@@ -22,11 +23,15 @@ BLOCK = 100
 
 @dataclass(frozen=True, slots=True)
 class SpotCheck:
-    """Asks the server about settled files."""
+    """Asks the server about settled files.
+
+    `heed_stop` may raise, `moved` is told of each answer."""
 
     client: BookshelfClient
     ledger: Ledger
     log: logging.Logger
+    heed_stop: Callable[[], None]
+    moved: Callable[[], None]
 
     def begin(self, pass_id: int) -> None:
         """Asks about a few files, unless this pass knows already that files are lost.
@@ -53,32 +58,27 @@ class SpotCheck:
                 missing[0],
             )
 
-    def ask_range(
-        self,
-        pass_id: int,
-        first: int,
-        last: int,
-        heed_stop: Callable[[], None],
-        moved: Callable[[], None],
-    ) -> None:
-        """Asks about every settled file of a range; what is gone is pending again. Goes
-        on where it was interrupted.
+    def ask_range(self, owned: Range) -> None:
+        """When the server has lost files: asks about every settled file of a range;
+        what is gone is pending again.
 
-        `heed_stop` may raise, `moved` is told of each answer. Raises Transient.
-        """
+        Goes on where it was interrupted. Raises Transient."""
+        doubts, pass_id = self.ledger.doubts, owned.pass_id
+        if not doubts.verdict(pass_id):
+            return
         lost: list[Settled] = []
         try:
-            for settled in self.ledger.doubts.believed(pass_id, first, last):
-                heed_stop()
+            for settled in doubts.believed(pass_id, owned.first, owned.last):
+                self.heed_stop()
                 if not self._is_there(settled):
                     lost.append(settled)
-                moved()
+                self.moved()
                 if len(lost) >= BLOCK:
-                    self.ledger.doubts.forget(pass_id, lost)
+                    doubts.forget(pass_id, lost)
                     lost = []
         finally:
             if lost:
-                self.ledger.doubts.forget(pass_id, lost)
+                doubts.forget(pass_id, lost)
 
     def _is_there(self, settled: Settled) -> bool:
         """Only the server's own answer that it does not know the bytes says that they

@@ -20,27 +20,23 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
 from distributed.scheduler import KilledWorker
 
 from common.sanitize import for_log
-from common.settings.worker import Waits
 from migration.calibre.library import CalibreLibrary
 from migration.cluster.machines import GONE, PATIENCE, Machines
-from migration.cluster.remote import (
+from migration.cluster.messages import (
+    ClusterPlan,
+    Endpoints,
     Failed,
-    Place,
     Seen,
     Sent,
     Token,
     TransferTask,
-    carry,
-    here,
-    identify,
 )
+from migration.cluster.remote import carry, here, identify
 from migration.errors import (
     FileChanged,
     MachineLost,
@@ -55,8 +51,8 @@ from migration.errors import (
     Unreadable,
 )
 from migration.evidence import about
-from migration.lanes.api.outgoing import digest_of
-from migration.lanes.api.transfer import Watch, extension_of
+from migration.lanes.api.file_stream import digest_of
+from migration.lanes.api.transfer import TransferObserver, extension_of
 from migration.ledger.records import Stage
 from migration.model import BookFile, Digest, EbookMetadata, RemoteMatch, UploadId
 from migration.server.client import BookshelfClient
@@ -75,31 +71,19 @@ UNREADABLE = (MissingFile, Unreadable, NotRegular, OutsideLibrary)
 MTIME_NS = 2_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What was asked for: the cluster's address, where its machines have the library,
-    the task engine's URLs."""
-
-    address: str
-    library: Path
-    ws_urls: tuple[str, ...]
-    ship: bool
-    waits: Waits
-
-
 class DaskTransport:
     """A `Transport`. `client` and `library` are the coordinator's own."""
 
     def __init__(
         self,
-        plan: Plan,
+        plan: ClusterPlan,
         library: CalibreLibrary,
         client: BookshelfClient,
         log: logging.Logger,
     ) -> None:
         self._ship = plan.ship
-        self._place = Place(
-            client.server,
+        self._place = Endpoints(
+            client.session.server,
             plan.ws_urls,
             None if plan.ship else str(plan.library),
             plan.waits,
@@ -134,12 +118,12 @@ class DaskTransport:
 
     # -- the two tasks -----------------------------------------------------------------
 
-    def identify(self, file: BookFile, watch: Watch) -> Digest:
+    def identify(self, file: BookFile, watch: TransferObserver) -> Digest:
         """On the machine Dask chooses; here when files are shipped."""
         with about(file.id):
             return self._identify(file, watch)
 
-    def _identify(self, file: BookFile, watch: Watch) -> Digest:
+    def _identify(self, file: BookFile, watch: TransferObserver) -> Digest:
         watch.reach(Stage.HASH)
         self._chosen.machine = None
         if self._ship:
@@ -157,7 +141,11 @@ class DaskTransport:
         return answer.digest
 
     def carry(
-        self, file: BookFile, digest: Digest, metadata: EbookMetadata, watch: Watch
+        self,
+        file: BookFile,
+        digest: Digest,
+        metadata: EbookMetadata,
+        watch: TransferObserver,
     ) -> UploadId | RemoteMatch:
         """On the machine that has just read the file; with its bytes when they are
         shipped."""
@@ -165,7 +153,11 @@ class DaskTransport:
             return self._carry(file, digest, metadata, watch)
 
     def _carry(
-        self, file: BookFile, digest: Digest, metadata: EbookMetadata, watch: Watch
+        self,
+        file: BookFile,
+        digest: Digest,
+        metadata: EbookMetadata,
+        watch: TransferObserver,
     ) -> UploadId | RemoteMatch:
         machine = self._choose(file, watch)
         watch.reach(Stage.UPLOAD)
@@ -186,13 +178,13 @@ class DaskTransport:
         file: BookFile,
         digest: Digest,
         metadata: EbookMetadata,
-        watch: Watch,
+        watch: TransferObserver,
         machine: str,
         shipped: Any = None,
     ) -> UploadId | RemoteMatch:
         for again in (True, False):
             with self._task(file) as task:
-                token = self._server.access_token()
+                token = self._server.session.access_token()
                 answer = self._run(
                     carry,
                     (task, digest, metadata, Token(token), shipped),
@@ -206,7 +198,7 @@ class DaskTransport:
                 and isinstance(answer.error, TokenRefused)
             ):
                 break
-            self._server.login_again(token)
+            self._server.session.login_again(token)
         if isinstance(answer, Failed):
             self._blame(file, answer)
             raise answer.error
@@ -216,7 +208,7 @@ class DaskTransport:
             self._match(file, digest) if answer.upload_id is None else answer.upload_id
         )
 
-    def _choose(self, file: BookFile, watch: Watch) -> str:
+    def _choose(self, file: BookFile, watch: TransferObserver) -> str:
         """The machine that this thread's last `identify` was done on, else the one Dask
         chooses now."""
         machine: str | None = getattr(self._chosen, "machine", None)
@@ -316,7 +308,7 @@ class DaskTransport:
         work: Callable[..., object],
         arguments: tuple[object, ...],
         task: TransferTask,
-        watch: Watch,
+        watch: TransferObserver,
         *,
         on: str | None,
     ) -> object:
@@ -407,7 +399,7 @@ class _Trail:
     """What machines have told of one task: how often it was begun, and whether the
     bytes are on the server."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: TransferObserver) -> None:
         self._watch = watch
         self.begun = 0
         self.uploaded = False

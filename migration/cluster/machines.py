@@ -20,7 +20,8 @@ import dask
 import distributed
 
 from common.sanitize import for_log
-from migration.cluster.remote import Examined, Place, Software, examine, software
+from migration.cluster.messages import Endpoints, Examined, Software
+from migration.cluster.remote import examine, software
 from migration.errors import ClusterUnusable, MachineLost, ServerNeverAnswered
 
 #: Threads of each process of a `local:N` cluster: so many calls of the server are in
@@ -63,7 +64,7 @@ class Machines:
     def __init__(
         self,
         address: str,
-        place: Place,
+        place: Endpoints,
         topic: str,
         report: Callable[[Any], None],
         log: logging.Logger,
@@ -87,7 +88,7 @@ class Machines:
     def open(self, seconds: float) -> None:
         """Connects within so many seconds and examines who is there.
 
-        Raises ServerNeverAnswered, and Misconfigured when there are machines and none
+        Raises ServerNeverAnswered, and ClusterUnusable when there are machines and none
         of them can work."""
         if self._address.startswith("tls:"):
             _check_certificates()
@@ -320,7 +321,7 @@ class Machines:
         _close(client)
 
     def _check_scheduler(self) -> None:
-        """Raises Misconfigured when the scheduler does not run this program: it unpacks
+        """Raises ClusterUnusable when the scheduler does not run this program: it unpacks
         what it passes on."""
         try:
             problem = _difference(self._client.run_on_scheduler(software))
@@ -370,7 +371,7 @@ def _without_program(error: BaseException | None) -> str:
 
 
 def _check_certificates() -> None:
-    """Raises Misconfigured when Dask's settings name no usable certificate for a
+    """Raises ClusterUnusable when Dask's settings name no usable certificate for a
     client."""
     try:
         usable = (

@@ -12,8 +12,7 @@ import os
 import platform
 import socket
 import time
-from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,103 +21,32 @@ import distributed
 import common
 import migration
 from common.resources import resource_error
-from common.settings.worker import Waits
 from migration.calibre.paths import Tree
+from migration.cluster.borrowed import client_of
+from migration.cluster.messages import (
+    Endpoints,
+    Examined,
+    Failed,
+    Seen,
+    Sent,
+    Software,
+    Token,
+    TransferTask,
+)
 from migration.errors import (
     MigrationError,
     OutOfResources,
-    TokenRefused,
     Transient,
     Unreadable,
 )
-from migration.lanes.api.outgoing import digest_of
-from migration.lanes.api.transfer import Watch, transmit
+from migration.lanes.api.file_stream import digest_of
+from migration.lanes.api.transfer import TransferObserver, transmit
 from migration.ledger.records import Stage
-from migration.model import BookFile, Digest, EbookMetadata, RemoteMatch, UploadId
-from migration.server.client import BookshelfClient
-from migration.server.transport import HttpTransport
+from migration.model import Digest, EbookMetadata, RemoteMatch
+from migration.server.http.transport import HttpTransport
 
 #: Bytes that left are reported this often, seconds.
 REPORT_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """An access token that no log line, dashboard or traceback shows."""
-
-    value: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """The server as every machine reaches it; the library where every machine has it,
-    None when files are shipped."""
-
-    server: str
-    ws_urls: tuple[str, ...]
-    library: str | None
-    waits: Waits = field(default_factory=Waits)
-
-
-@dataclass(frozen=True, slots=True)
-class TransferTask:
-    """One file, and under which topic and name the machine tells of it."""
-
-    place: Place
-    file: BookFile
-    topic: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A file as a machine read it: the identity of its bytes, its mtime in ns; the
-    machine is a Dask address."""
-
-    digest: Digest
-    mtime_ns: int
-    machine: str
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """The server's upload; None when it said that it has these bytes."""
-
-    upload_id: UploadId | None
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The error a task ended with, and the machine."""
-
-    error: MigrationError
-    machine: str
-
-
-@dataclass(frozen=True, slots=True)
-class Software:
-    """What must be the same everywhere: this program (SHA-1 of the substrate's
-    sources), Python, Dask."""
-
-    program: str
-    python: str
-    dask: str
-
-    def __str__(self) -> str:
-        return f"program {self.program} on Python {self.python} with Dask {self.dask}"
-
-
-@dataclass(frozen=True, slots=True)
-class Examined:
-    """A machine introduces itself. `problem` is a sentence when it cannot work, or
-    ""."""
-
-    host: str
-    software: Software
-    problem: str
-
-
-# -- tasks -----------------------------------------------------------------------------
 
 
 def here() -> str:
@@ -126,7 +54,7 @@ def here() -> str:
     return str(distributed.get_worker().address)
 
 
-def examine(place: Place) -> Examined:
+def examine(place: Endpoints) -> Examined:
     """Can this machine work? It must see the library and reach the server."""
     return Examined(socket.gethostname(), software(), _blind(place) or _deaf(place))
 
@@ -155,7 +83,7 @@ def carry(
     read its metadata."""
     try:
         _tell(task, begun=1)
-        client = _client(task.place, token)
+        client = client_of(task.place, token)
         with io.BytesIO(shipped) if shipped is not None else _opened(task) as opened:
             done = transmit(
                 client, opened, task.file, digest, metadata, _reporting(task)
@@ -184,33 +112,6 @@ def software() -> Software:
     )
 
 
-class _Borrowing(BookshelfClient):
-    """Works with a token it was given; it has no password to get another."""
-
-    def __init__(self, place: Place, token: Token) -> None:
-        super().__init__(
-            HttpTransport(place.server, place.waits.answer_seconds),
-            "",
-            "",
-            place.ws_urls,
-            place.waits,
-        )
-        self._token = token.value
-        # By the coordinator's clock, not this machine's: the token is used until the
-        # server refuses it.
-        self._renew_at = float("inf")
-
-    def login(self) -> None:
-        """Cannot: only the coordinator has the password. Raises TokenRefused."""
-        raise TokenRefused(f"{self.server} refuses the token")
-
-
-@lru_cache(maxsize=4)
-def _client(place: Place, token: Token) -> BookshelfClient:
-    """One for all tasks with a token, so that connections are kept."""
-    return _Borrowing(place, token)
-
-
 def _opened(task: TransferTask) -> BinaryIO:
     """The file below this machine's mount. The folder is opened anew each time: a mount
     may have come back."""
@@ -226,7 +127,7 @@ def _tell(task: TransferTask, **what: int) -> None:
     distributed.get_worker().log_event(task.topic, {"name": task.name, **what})
 
 
-def _reporting(task: TransferTask) -> Watch:
+def _reporting(task: TransferTask) -> TransferObserver:
     """Tells of stages at once, of bytes once a second."""
     moved, reported = 0, time.monotonic()
 
@@ -242,7 +143,7 @@ def _reporting(task: TransferTask) -> Watch:
             _tell(task, moved=moved)
             moved, reported = 0, time.monotonic()
 
-    return Watch(reach, count, lambda: None)
+    return TransferObserver(reach, count, lambda: None)
 
 
 def _unreadable(task: TransferTask, error: OSError) -> Unreadable | OutOfResources:
@@ -251,7 +152,7 @@ def _unreadable(task: TransferTask, error: OSError) -> Unreadable | OutOfResourc
     )
 
 
-def _blind(place: Place) -> str:
+def _blind(place: Endpoints) -> str:
     if place.library is None:
         return ""
     path = Path(place.library) / "metadata.db"
@@ -266,7 +167,7 @@ def _blind(place: Place) -> str:
     return ""
 
 
-def _deaf(place: Place) -> str:
+def _deaf(place: Endpoints) -> str:
     try:
         HttpTransport(place.server, place.waits.answer_seconds).send(
             "GET", "/api/languages"

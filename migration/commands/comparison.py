@@ -11,10 +11,10 @@ from common.resources import raise_if_exhausted
 from migration.calibre.library import CalibreLibrary
 from migration.commands import failures
 from migration.errors import RefusedByServer, Rejected, TooBig, Transient, Unsupported
-from migration.lanes.api.outgoing import digest_of
+from migration.lanes.api.file_stream import digest_of
 from migration.model import BookFile, Digest, Outcome
 from migration.server.client import BookshelfClient
-from migration.server.patient import Questions, Unanswered
+from migration.server.questions import Questions, Unanswered
 
 #: Refusals of the server, by their reasons in the ledger.
 _REFUSALS = frozenset({TooBig.reason, Unsupported.reason, RefusedByServer.reason})
@@ -43,7 +43,7 @@ WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ComparisonResult:
     """One file, compared. `note` says why, for what is neither there nor missing.
 
     `gone`: not known because the server has been away for too long.
@@ -96,47 +96,49 @@ class Comparer:
         self._questions = questions
         self._heed_stop = heed_stop
 
-    def compare(self, file: BookFile) -> Verdict:
+    def compare(self, file: BookFile) -> ComparisonResult:
         """The verdict on one file. Raises Fatal and what `heed_stop` raises."""
         if file.problem is not None:
-            return Verdict(Mark.UNREADABLE, file, None, file.problem.message)
+            return ComparisonResult(Mark.UNREADABLE, file, None, file.problem.message)
         try:
             with self._library.open_file(file.path) as opened:
                 digest = digest_of(opened, self._heed_stop)
         except Rejected as error:
-            return Verdict(Mark.UNREADABLE, file, None, str(error))
+            return ComparisonResult(Mark.UNREADABLE, file, None, str(error))
         except OSError as error:
             raise_if_exhausted(error)
-            return Verdict(
+            return ComparisonResult(
                 Mark.UNREADABLE, file, None, f"cannot be read: {error.strerror}"
             )
         try:
             return self._asked(file, digest)
         except Transient as error:
             gone = isinstance(error, Unanswered) and error.gone
-            return Verdict(Mark.NOT_KNOWN, file, digest, str(error), gone)
+            return ComparisonResult(Mark.NOT_KNOWN, file, digest, str(error), gone)
 
-    def _asked(self, file: BookFile, digest: Digest) -> Verdict:
+    def _asked(self, file: BookFile, digest: Digest) -> ComparisonResult:
         answer = self._answer(digest, file.id.format.lower())
         if isinstance(answer, Unsupported) and self._answer(digest, _ANY) is True:
             # A format that it does not take says nothing about the bytes: it has them
             # as another one.
             answer = True
         if answer is True:
-            return Verdict(Mark.THERE, file, digest)
+            return ComparisonResult(Mark.THERE, file, digest)
         if isinstance(answer, TooBig) and self._was_there(file):
-            return Verdict(
+            return ComparisonResult(
                 Mark.NOT_KNOWN,
                 file,
                 digest,
                 f"{answer} any more, and does not say whether it has this one",
             )
         if isinstance(answer, TooBig | Unsupported):
-            return Verdict(Mark.REFUSED, file, digest, f"{answer.reason} ({answer})")
+            return ComparisonResult(
+                Mark.REFUSED, file, digest, f"{answer.reason} ({answer})"
+            )
         before = self._refused_before(file, digest)
         if before is not None or answer is False:
-            return before or Verdict(Mark.MISSING, file, digest)
-        return Verdict(Mark.NOT_KNOWN, file, digest, str(answer))
+            return before or ComparisonResult(Mark.MISSING, file, digest)
+        return ComparisonResult(Mark.NOT_KNOWN, file, digest, str(answer))
 
     def _answer(self, digest: Digest, extension: str) -> bool | Rejected:
         """Has the server these bytes? Its refusal when it does not say. Raises
@@ -158,7 +160,9 @@ class Comparer:
             Outcome.DUPLICATE,
         )
 
-    def _refused_before(self, file: BookFile, digest: Digest) -> Verdict | None:
+    def _refused_before(
+        self, file: BookFile, digest: Digest
+    ) -> ComparisonResult | None:
         """The refusal that the ledger has of these bytes: some are only refused when
         they are sent."""
         recorded = failures.recorded(self._ledger, file)
@@ -168,4 +172,6 @@ class Comparer:
             or recorded[1] not in _REFUSALS
         ):
             return None
-        return Verdict(Mark.REFUSED, file, digest, f"{recorded[1]} ({recorded[2]})")
+        return ComparisonResult(
+            Mark.REFUSED, file, digest, f"{recorded[1]} ({recorded[2]})"
+        )

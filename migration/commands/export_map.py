@@ -3,11 +3,14 @@ the ledger alone."""
 
 import csv
 import sqlite3
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from migration.errors import StateUnwritable
+from common.errors import told
+from migration.errors import ExitCode, Fatal, MigrationError, StateUnwritable
 from migration.ledger.totals import opened, translated
+from migration.state_files.names import LEDGER_NAME
 
 COLUMNS = ("calibre_id", "format", "sha1", "ebook_id", "source_id")
 _MAP = (
@@ -19,6 +22,23 @@ _MAP = (
     "files.book_id, files.format"
 )
 _KNOWS_HOLDERS = "SELECT 1 FROM pragma_table_info('hashes') WHERE name = 'ebook_id'"
+
+
+def run(state_dir: Path, target: Path) -> ExitCode:
+    """Writes the map, and says on stderr how that went."""
+    ledger = state_dir / LEDGER_NAME
+    if not ledger.exists():
+        sys.stderr.write(
+            f"{ledger} is not there: nothing was migrated with this --state-dir\n"
+        )
+        return ExitCode.USAGE
+    try:
+        rows = export_map(ledger, target)
+    except MigrationError as error:
+        sys.stderr.write(f"{told(error)}\n")
+        return error.exit_code if isinstance(error, Fatal) else ExitCode.STATE
+    sys.stderr.write(f"{rows} files written to {target}\n")
+    return ExitCode.OK
 
 
 def export_map(ledger: Path, target: Path) -> int:

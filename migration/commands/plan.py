@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from common.errors import told
 from migration.calibre.library import CalibreLibrary
-from migration.calibre.lock_wait import Patience
+from migration.calibre.lock_wait import LockWait
 from migration.errors import (
     EmptyFile,
     ExitCode,
@@ -24,8 +24,8 @@ from migration.metadata.mime import SHIPPED_FORMATS
 from migration.model import BookFile
 from migration.state_files import logs
 from migration.state_files.names import LEDGER_NAME
-from migration.worker import report
 from migration.worker.options import Options
+from migration.worker.progress import report
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -70,7 +70,7 @@ def refusal(file: BookFile, longest: int) -> str:
     return TooBig.reason if file.size > longest else ""
 
 
-def make(library: CalibreLibrary, options: Options, patience: Patience) -> Plan:
+def make(library: CalibreLibrary, options: Options, lock: LockWait) -> Plan:
     """Reads the whole library, a page at a time; at most `limit` files are planned when
     that is not 0."""
     plan = Plan(options.max_content_length)
@@ -79,8 +79,8 @@ def make(library: CalibreLibrary, options: Options, patience: Patience) -> Plan:
     def end_of_page() -> int | None:
         return library.last_id_of_range(after, PAGE)
 
-    while (last := patience.read(end_of_page)) is not None:
-        for book in patience.read(partial(library.read_books, after + 1, last)):
+    while (last := lock.read(end_of_page)) is not None:
+        for book in lock.read(partial(library.read_books, after + 1, last)):
             plan.books += 1
             for file in book.files:
                 if options.limit and plan.files.total() >= options.limit:
@@ -105,13 +105,13 @@ def run(options: Options) -> ExitCode:
                 console=False,
                 as_json=options.log_json,
             )
-        patience = Patience(_say, seconds=options.library_lock_seconds)
+        lock = LockWait(_say, seconds=options.library_lock_seconds)
         private = options.state_dir / "migration_library_copy"
         wait = options.library_busy_seconds
-        with patience.read(
+        with lock.read(
             lambda: CalibreLibrary(options.library, private, busy_timeout_seconds=wait)
         ) as library:
-            plan = make(library, options, patience)
+            plan = make(library, options, lock)
     except MigrationError as error:
         sys.stderr.write(f"{told(error)}\n")
         return error.exit_code if isinstance(error, Fatal) else ExitCode.INTERNAL

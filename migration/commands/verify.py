@@ -13,15 +13,17 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from migration.commands.comparison import WORDS, Comparer, Mark, Verdict
+from migration.commands.comparison import WORDS, Comparer, ComparisonResult, Mark
 from migration.errors import ExitCode
 from migration.ledger import totals
 from migration.model import BookFile, Counts, Phase
-from migration.server.patient import Patience, Questions
+from migration.server.questions import Questions, RetryPolicy
 from migration.state_files import position
 from migration.state_files.position import Position
-from migration.worker.assembly import Parts
-from migration.worker.uploader_pool import Hands, UploaderPool
+from migration.worker.failing import OUTAGE_AFTER
+from migration.worker.options import Options
+from migration.worker.resources import Resources
+from migration.worker.threads.uploader_pool import Hands
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -34,6 +36,8 @@ PAGE = 500
 AHEAD = 4
 #: Seconds between two lines of progress in the log, and between two saved positions.
 SHOW_SECONDS, SAVE_SECONDS = 10.0, 2.0
+#: Tries of one question, as of one file that is sent.
+TRIES = 4
 
 
 class Reads(Protocol):
@@ -43,40 +47,39 @@ class Reads(Protocol):
         """What `read` returns."""
 
 
-def verify(
-    parts: Parts, pool: UploaderPool, read: Reads, patience: Patience
-) -> ExitCode:
+def verify(opened: Resources, read: Reads) -> ExitCode:
     """Compares every file; with `--recheck` puts what is missing back to pending.
     Returns OK or SOME_FAILED.
 
     SOME_FAILED when anything is missing or not known. The summary is printed however it
     ends. Raises Fatal, and Stopping after a signal; the same command then goes on where
     this one stopped."""
-    return Verification(parts, pool, read, patience).run()
+    return Verification(opened, read).run()
 
 
 class Verification:
     """One comparison of a library with a server, or the rest of one."""
 
-    def __init__(
-        self, parts: Parts, pool: UploaderPool, read: Reads, patience: Patience
-    ) -> None:
-        self._parts = parts
-        self._options = parts.options
-        self._pool = pool
+    def __init__(self, opened: Resources, read: Reads) -> None:
+        self._opened = opened
+        self._options = opened.options
+        self._pool = pool = opened.pool
         self._read = read
         questions = Questions(
-            lambda: parts.client.probe() is None, pool.sleep, patience, self._waiting
+            lambda: opened.client.probe() is None,
+            pool.sleep,
+            _policy(opened.options),
+            self._waiting,
         )
         self._comparer = Comparer(
-            parts.library, parts.client, parts.ledger.path, questions, pool.heed_stop
+            opened.library, opened.client, opened.ledger.path, questions, pool.heed_stop
         )
-        self._path = position.path(parts.options.state_dir, parts.options.worker_id)
+        self._path = position.path(opened.options.state_dir, opened.options.worker_id)
         self._position = self._start()
         self._counts = Counter(self._position.counts or {})
         self._back = self._position.back
         self._goes_on = True
-        listed = read(parts.library.formats)
+        listed = read(opened.library.formats)
         self._total = sum(
             number for name, number in listed.items() if self._wants(name)
         )
@@ -87,8 +90,8 @@ class Verification:
     def run(self) -> ExitCode:
         """Compares what is left and tells how it went."""
         ended = "Stopped"
-        self._parts.tracker.set(status=Phase.MIGRATING)
-        hands = Hands(self._options.parallel_uploads, self._parts.client.close)
+        self._opened.tracker.set(status=Phase.MIGRATING)
+        hands = Hands(self._options.parallel_uploads, self._opened.client.session.close)
         try:
             with self._bar() as bar:
                 task = bar.add_task(
@@ -108,21 +111,21 @@ class Verification:
 
     def _start(self) -> Position:
         """Where the same comparison stopped, or the beginning."""
-        found = totals.read(self._parts.ledger.path)
+        found = totals.read(self._opened.ledger.path)
         what = {
-            "library": self._parts.library.uuid,
-            "server": self._parts.client.server,
-            "user": self._parts.client.user_id,
+            "library": self._opened.library.uuid,
+            "server": self._opened.client.session.server,
+            "user": self._opened.client.session.user_id,
             "formats": ",".join(sorted(self._options.formats)),
             "mode": "recheck" if self._options.recheck else "verify",
             "sent": f"pass {found.pass_id}, {found.bytes_uploaded} bytes"
             if found
             else "",
         }
-        kept = position.read(self._path, what, self._parts.clock())
+        kept = position.read(self._path, what, self._opened.clock())
         if kept is None:
-            return Position(what, self._parts.clock())
-        self._parts.log.info(
+            return Position(what, self._opened.clock())
+        self._opened.log.info(
             "Going on after book %d, where this comparison stopped at %s; delete %s to begin anew",
             kept.book_id,
             f"{kept.at:%Y-%m-%d %H:%M:%S} UTC",
@@ -134,7 +137,7 @@ class Verification:
         """Keeps the position; whatever is before it has been printed."""
         sys.stdout.flush()
         self._saved = time.monotonic()
-        position.write(self._path, replace(self._position, at=self._parts.clock()))
+        position.write(self._path, replace(self._position, at=self._opened.clock()))
 
     def _end(self, ended: str) -> None:
         """The summary, and the position if something is left."""
@@ -155,10 +158,10 @@ class Verification:
 
     # -- file by file ------------------------------------------------------------------
 
-    def _verdicts(self, hands: Hands) -> Iterator[Verdict]:
+    def _verdicts(self, hands: Hands) -> Iterator[ComparisonResult]:
         """The verdicts in the order of the library; some files are compared ahead of
         the next one to report."""
-        ahead: deque[Future[Verdict]] = deque()
+        ahead: deque[Future[ComparisonResult]] = deque()
         for file in self._files():
             ahead.append(hands.submit(functools.partial(self._comparer.compare, file)))
             while len(ahead) >= AHEAD * hands.size or (ahead and ahead[0].done()):
@@ -177,11 +180,11 @@ class Verification:
 
     def _page(self, after: int) -> tuple[int, list[BookFile]] | None:
         """The files of the next books and the last of these; None at the end."""
-        last = self._parts.library.last_id_of_range(after, PAGE)
+        last = self._opened.library.last_id_of_range(after, PAGE)
         return (
             None
             if last is None
-            else (last, self._parts.library.read_files(after + 1, last))
+            else (last, self._opened.library.read_files(after + 1, last))
         )
 
     def _wants(self, name: str) -> bool:
@@ -190,12 +193,12 @@ class Verification:
             not self._options.formats or name in self._options.formats
         )
 
-    def _awaited(self, future: Future[Verdict]) -> Verdict:
+    def _awaited(self, future: Future[ComparisonResult]) -> ComparisonResult:
         """The verdict; the progress file goes on beating meanwhile. Raises Stopping
         after a signal."""
         while True:
             self._pool.check(0.0)
-            self._parts.publish()
+            self._opened.publish()
             self._show()
             try:
                 return future.result(0.5)
@@ -203,7 +206,7 @@ class Verification:
                 if future.done():
                     raise
 
-    def _tell(self, verdict: Verdict) -> None:
+    def _tell(self, verdict: ComparisonResult) -> None:
         """One line; then it counts, and with `--recheck` what is missing is pending
         again."""
         sys.stdout.write(verdict.line(as_json=self._options.json) + "\n")
@@ -212,7 +215,7 @@ class Verification:
             and verdict.mark is Mark.MISSING
             and verdict.digest is not None
         ):
-            self._back += self._parts.ledger.files.unlearn(
+            self._back += self._opened.ledger.files.unlearn(
                 verdict.file.id, verdict.digest
             )
         self._counts[verdict.mark.name] += 1
@@ -224,7 +227,7 @@ class Verification:
             self._position = replace(after, counts=dict(self._counts), back=self._back)
             if time.monotonic() - self._saved >= SAVE_SECONDS:
                 self._save()
-        self._parts.tracker.compared(self._progress(), verdict.file.id.book_id)
+        self._opened.tracker.compared(self._progress(), verdict.file.id.book_id)
 
     # -- how it gets on ----------------------------------------------------------------
 
@@ -248,7 +251,7 @@ class Verification:
             for mark in Mark
             if self._counts[mark.name]
         )
-        self._parts.log.info(
+        self._opened.log.info(
             "Compared %d of %d files: %s",
             self._done(),
             max(self._total, self._done()),
@@ -257,13 +260,13 @@ class Verification:
 
     def _waiting(self, waiting: bool) -> None:
         """An outage begins or ends."""
-        self._parts.tracker.set(status=Phase.WAITING if waiting else Phase.MIGRATING)
+        self._opened.tracker.set(status=Phase.WAITING if waiting else Phase.MIGRATING)
         if waiting:
-            self._parts.log.warning(
+            self._opened.log.warning(
                 "The server does not answer; the comparison waits for it"
             )
         else:
-            self._parts.log.info("The server answers again")
+            self._opened.log.info("The server answers again")
 
     @staticmethod
     def _bar() -> "Progress":
@@ -283,3 +286,15 @@ class Verification:
         return progress.Progress(
             *columns, console=console, disable=not shown, redirect_stdout=False
         )
+
+
+def _policy(options: Options) -> RetryPolicy:
+    """How long an answer is waited for: as uploads do, and then for a server that is
+    away."""
+    return RetryPolicy(
+        options.retry_first_seconds,
+        TRIES,
+        options.probe_seconds,
+        options.verify_patience_seconds,
+        OUTAGE_AFTER,
+    )

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from migration.calibre.library import CalibreLibrary
 from migration.lanes.lane import Account
@@ -24,3 +25,18 @@ class Context:
     clock: Callable[[], datetime]
     log: logging.Logger
     account: Account
+
+    @classmethod
+    def of(
+        cls,
+        library: CalibreLibrary,
+        ledger: Ledger,
+        current: CurrentPass,
+        state_dir: Path,
+        clock: Callable[[], datetime],
+        log: logging.Logger,
+        account: Account,
+    ) -> "Context":
+        """With what is left out kept in `state_dir`."""
+        left_out = LeftOut(ledger.notebook, current, state_dir, log)
+        return cls(library, ledger, current, left_out, clock, log, account)

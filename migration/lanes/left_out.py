@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from migration.errors import Rejected
 from migration.ledger.current_pass import CurrentPass
 from migration.ledger.parts.notebook import Notebook
 from migration.ledger.records import Range
@@ -29,13 +30,18 @@ class LeftOut:
         """Says what the listing of a range shows that is not as it should be."""
         for notice in self.notebook.notice_range(owned, books, found):
             # What fails has its line already.
-            if notice.kind is not notices.Kind.AMBIGUOUS:
+            if notice.kind is not notices.NoticeKind.AMBIGUOUS:
                 self._say(notice)
 
     def notice_book(self, book_id: BookId, found: Sequence[notices.Notice]) -> None:
         """Says what working on a book has shown to be left out."""
         for notice in self.notebook.notice_book(self.current.id, book_id, found):
             self._say(notice)
+
+    def of_book(self, book: Book, no_cover: Rejected | None) -> None:
+        """Says what of a book that was worked on is left out; `no_cover` is why its
+        cover was not carried."""
+        self.notice_book(book.id, notices.of_book(book, no_cover))
 
     def without_files(self, book: Book, metadata: EbookMetadata) -> notices.Notice:
         """Writes down a book that is only metadata."""

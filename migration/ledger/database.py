@@ -24,6 +24,7 @@ from migration.errors import (
 from migration.ledger import schema, sqlite_errors
 from migration.ledger.database_files import DatabaseFiles
 from migration.ledger.sqlite_errors import is_busy
+from migration.state_files.names import BACKUP_NAME, LEDGER_NAME
 
 #: How long one statement waits for another process's transaction, seconds. Ours last
 #: milliseconds; the main thread may not stand still for longer than this.
@@ -88,6 +89,11 @@ class LedgerDatabase:
         except MigrationError:
             self._connection.close()
             raise
+
+    @classmethod
+    def below(cls, state_dir: Path, on_wait: Callable[[], None]) -> "LedgerDatabase":
+        """The ledger of a state directory."""
+        return cls(state_dir / LEDGER_NAME, on_wait)
 
     def _prepare(self) -> None:
         connection = self._connection
@@ -178,9 +184,10 @@ class LedgerDatabase:
         with self._lock, self._translated():
             yield self._connection
 
-    def copy_to(self, target: Path) -> None:
-        """A copy of the whole file, replaced atomically; other processes may go on
-        writing meanwhile."""
+    def back_up(self) -> None:
+        """Copies the whole file beside it, replaced atomically; other processes may go
+        on writing meanwhile."""
+        target = self.path.with_name(BACKUP_NAME)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         with self._lock, _translated(target):
             try:

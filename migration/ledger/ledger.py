@@ -15,17 +15,15 @@ from pathlib import Path
 
 from common.clock import SteadyClock
 from migration.ledger.database import LedgerDatabase
-from migration.ledger.library_view import LibraryView, NoLibrary
 from migration.ledger.parts.books import Books
 from migration.ledger.parts.doubts import Doubts
 from migration.ledger.parts.files import Files
 from migration.ledger.parts.hashes import Hashes
 from migration.ledger.parts.identity import Identity
-from migration.ledger.parts.left_ranges import LeftRanges
 from migration.ledger.parts.notebook import Notebook
 from migration.ledger.parts.pass_end import PassEnd
 from migration.ledger.parts.passes import Passes
-from migration.state_files.names import BACKUP_NAME, LEDGER_NAME
+from migration.ledger.records import LibraryView, NoLibrary
 from migration.state_files.owner import Owner, is_alive
 
 
@@ -52,7 +50,7 @@ class Ledger:
         `clock` measures; what is shown to people (when a pass was opened) comes from
         the wall clock."""
         owned_by = str(owner)
-        self._database = LedgerDatabase(state_dir / LEDGER_NAME, on_wait)
+        self._database = LedgerDatabase.below(state_dir, on_wait)
         self._state_dir = state_dir
         self._clock = clock
         self._settle = settle
@@ -60,8 +58,6 @@ class Ledger:
         self.identity = Identity(self._database)
         #: Which pass is open, and how far it is.
         self.passes = Passes(self._database)
-        #: Ranges that this process leaves to others.
-        self.left = LeftRanges(self._database, owned_by, self._is_alive)
         #: The ranges of a pass and the files in them.
         self.files = Files(
             self._database,
@@ -69,7 +65,6 @@ class Ledger:
             owner,
             clock,
             self._is_alive,
-            self.left,
             library or NoLibrary(),
         )
         #: What became of each book on the server.
@@ -131,7 +126,7 @@ class Ledger:
         if self.note("backed_up_pass") == str(pass_id):
             return
         self.note("rebuilt", "0")
-        self._database.copy_to(self._state_dir / BACKUP_NAME)
+        self._database.back_up()
         self.note("backed_up_pass", str(pass_id))
 
     def check_in_place(self) -> None:

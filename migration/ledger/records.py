@@ -2,13 +2,14 @@
 must not be repeated."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, IntFlag, StrEnum
+from typing import Protocol
 
 from migration.errors import Deferred
-from migration.model import BookId, Counts, Digest, EbookId, FileId, UploadId
+from migration.model import BookId, Counts, Digest, EbookId, FileId, Origin, UploadId
 
 NO_BOOK, NO_EBOOK = BookId(0), EbookId(0)
 
@@ -166,3 +167,26 @@ class Look:
     first_made: EbookId | None
     number: int
     standing: tuple[Difference, ...]
+
+
+class LibraryView(Protocol):
+    """The library behind a ledger."""
+
+    def listed(self, first: int, last: int) -> Set[FileId] | None:
+        """The files that were listed for exactly this range; None when it was not
+        read."""
+
+    def origins(self, first: int, last: int) -> Mapping[BookId, Origin]:
+        """By what the books of a range are known again."""
+
+
+class NoLibrary:
+    """For whoever only looks into the ledger."""
+
+    def listed(self, _first: int, _last: int) -> Set[FileId] | None:
+        """None of its files must have been entered."""
+        return frozenset()
+
+    def origins(self, _first: int, _last: int) -> Mapping[BookId, Origin]:
+        """Nothing is known of its books."""
+        return {}

@@ -17,7 +17,7 @@ CREATE TABLE differences (
 """
 
 #: What is left out or taken otherwise than recorded, though nothing fails for it
-#: (notices.Kind). pass_id is the last pass that found it so; format is '' for what
+#: (notices.NoticeKind). pass_id is the last pass that found it so; format is '' for what
 #: concerns the whole book; record is the hash of the book's last line in
 #: not_carried.jsonl, so that the same is not written again.
 NOTICES = """

@@ -1,28 +1,22 @@
 """MyBookshelf2 over REST and WebSocket: the only maker of `Receipt`, the only
 translator of its answers into errors.
 
-What is no answer of the protocol never gets here: `answers` decides that, and `wire`
-raises. Most errors of this server come with HTTP 200 and a key `error`; see the traps
-in the protocol reference. Requests that must not be repeated blindly (create, attach)
-cannot be sent without the ledger's fresh intention, and raise ResponseLost when their
-answer is lost; the caller reconciles."""
+What is no answer of the protocol never gets here: `responses` decides that, and
+`transport` raises. Most errors of this server come with HTTP 200 and a key `error`; see
+the traps in the protocol reference. Requests that must not be repeated blindly (create,
+attach) cannot be sent without the ledger's fresh intention, and raise ResponseLost when
+their answer is lost; the caller reconciles."""
 
 import os
 import re
-import threading
-import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO, Any, Concatenate, ParamSpec, Protocol, TypeVar
-from urllib.parse import quote, urlsplit
+from typing import IO, Protocol
+from urllib.parse import quote
 
 from common.json_value import Json
-from common.settings.worker import Waits
 from migration.errors import (
-    LoginRefused,
     MigrationError,
-    RefusedByServer,
     Rejected,
     ResponseLost,
     ServerFault,
@@ -43,27 +37,12 @@ from migration.model import (
     UploadId,
     Vocabulary,
 )
-from migration.server import lookup, payloads, shapes
-from migration.server.engine.backends import Backend, Backends
-from migration.server.engine.calls import TaskEngine, Unauthorized, patience_for
-from migration.server.payloads import Ebook, Listing
-from migration.server.responses import Response
+from migration.server import lookup, payloads
+from migration.server.engine.calls import TaskEngine
+from migration.server.http.responses import Response
+from migration.server.payloads import Ebook, EbookPage
 from migration.server.sequences import Sequence
-from migration.server.transport import Body, HttpTransport
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-#: The access token is renewed this many seconds before it expires, or half way when it
-#: lives for less than twice that.
-RENEW_SECONDS = 600.0
-#: Seconds a token lives, as far as we go by it: what the server's default is, and what
-#: is taken for granted where it says nothing that can be right. One that expires
-#: earlier is refused, and then we log in again.
-LONGEST_LIFE, USUAL_LIFE = 4 * 3600.0, 3600.0
-#: A fresh token that is refused this often in a row means that the user may not do it,
-#: not that it has expired.
-PERSISTENT_REFUSALS = 6
+from migration.server.session import Session, accepted
 
 #: Ebooks of a page of a list; the server gives no more.
 PAGE_SIZE = 100
@@ -71,7 +50,7 @@ PAGE_SIZE = 100
 _EXISTING = re.compile(r"Existing source (\d+) in ebook .*\((\d+)\)", re.DOTALL)
 
 
-class Outgoing(Protocol):
+class SizedStream(Protocol):
     """A file on its way: read like a stream, it knows how many bytes are left."""
 
     @property
@@ -104,53 +83,9 @@ class AttachedElsewhere(MigrationError):
 class BookshelfClient:
     """One user's view of one server; safe to use from several threads."""
 
-    def __init__(
-        self,
-        http: HttpTransport,
-        username: str,
-        password: str,
-        ws_urls: tuple[str, ...],
-        waits: Waits | None = None,
-    ) -> None:
-        """Sends nothing yet; the first request logs in."""
-        self.server = http.base_url
-        self._http = http
-        self._username = username
-        self._password = password
-        self._token = ""
-        self._renew_at = 0.0
-        self._login_lock = threading.Lock()
-        self._refusals = 0
+    def __init__(self, session: Session) -> None:
+        self.session = session
         self._ebooks, self._sources = Sequence("ebook"), Sequence("source")
-        waits = waits or Waits()
-        self._backends = Backends(waits.silent_seconds)
-        self._engine = TaskEngine(
-            ws_urls, self.access_token, self._backends, patience_for(waits.task_seconds)
-        )
-        self.user_id = ""
-
-    # -- session -----------------------------------------------------------------------
-
-    def login(self) -> None:
-        """Gets a new access token. Raises LoginRefused when the server itself says so,
-        and Transient."""
-        response = self._http.send(
-            "POST",
-            "/login",
-            body={"username": self._username, "password": self._password},
-        )
-        if response.error or response.status != 200:
-            reason = response.error or response.text or f"HTTP {response.status}"
-            raise LoginRefused(
-                f"{self.server} refused the login of {self._username!r} ({reason}); "
-                "check MBS2_USERNAME and "
-                "MBS2_PASSWORD"
-            )
-        token = payloads.text(response.mapping(), "access_token")
-        claims = shapes.claims(token)
-        self.user_id = str(claims["id"])
-        self._renew_at = time.monotonic() + renew_after(claims, time.time())
-        self._token = token
 
     def probe(self) -> Transient | None:
         """What is still wrong with the server, None when nothing is: app, database and
@@ -160,25 +95,20 @@ class BookshelfClient:
         """
         try:
             # With the token: without one it is refused before the database is asked.
-            self._accepted(self._call("GET", "/api/languages"))
-            self._task(TaskEngine.probe)
+            accepted(self.session.call("GET", "/api/languages"))
+            self.session.task(TaskEngine.probe)
         except Transient as error:
             return error
         except Rejected as error:
             return ServerFault(str(error))
         return None
 
-    def silent(self) -> str:
-        """Which part of the server has answered nobody for too long, as a sentence, or
-        ""."""
-        return self._backends.silent()
-
     def vocabulary(self) -> Vocabulary:
         """The languages and genres the server can express; and how it treats
         connections is found out."""
-        self._http.learn_manners()
-        languages = payloads.objects(self._call("GET", "/api/languages"))
-        genres = payloads.objects(self._call("GET", "/api/genres"))
+        self.session.http.learn_manners()
+        languages = payloads.objects(self.session.call("GET", "/api/languages"))
+        genres = payloads.objects(self.session.call("GET", "/api/genres"))
         return Vocabulary(
             {
                 str(item.get("code")): payloads.integer(item.get("id"))
@@ -190,17 +120,12 @@ class BookshelfClient:
             },
         )
 
-    def close(self) -> None:
-        """Closes the calling thread's connections."""
-        self._http.close()
-        self._engine.close()
-
     # -- one file ----------------------------------------------------------------------
 
     def check(self, digest: Digest, extension: str) -> RemoteMatch | None:
         """Asks before sending. Returns a RemoteMatch when the server has these bytes;
         raises TooBig, Unsupported."""
-        response = self._call(
+        response = self.session.call(
             "POST",
             "/api/upload/check",
             {
@@ -214,7 +139,7 @@ class BookshelfClient:
             return self._upload_verdict(response, digest)
 
     def upload(
-        self, outgoing: Outgoing, digest: Digest, extension: str
+        self, outgoing: SizedStream, digest: Digest, extension: str
     ) -> str | RemoteMatch:
         """Sends a file; returns the server's name for it, or a RemoteMatch when it has
         these bytes already.
@@ -223,7 +148,7 @@ class BookshelfClient:
         repeated."""
         name = f"{digest.sha1}.{extension}"
         body = payloads.Multipart(name, outgoing, outgoing.len, mime_type(extension))
-        response = self._call(
+        response = self.session.call(
             "POST", "/api/upload", upload=(body, body.content_type), once=True
         )
         with about(digest):
@@ -235,7 +160,7 @@ class BookshelfClient:
         proposed."""
         return UploadId(
             payloads.integer(
-                self._task(
+                self.session.task(
                     TaskEngine.call, "metadata", [file, payloads.proposed(metadata)]
                 )
             )
@@ -244,10 +169,11 @@ class BookshelfClient:
     def extracted(self, upload_id: UploadId) -> Extracted:
         """What the server made of an upload. Raises ServerFault when it does not know
         it any more."""
-        response = self._call("GET", f"/api/uploads-meta/{upload_id}")
+        response = self.session.call("GET", f"/api/uploads-meta/{upload_id}")
         if response.status != 200:
             raise ServerFault(
-                f"{self.server} does not know upload {upload_id} any more; the file is sent again"
+                f"{self.session.server} does not know upload {upload_id} any more; "
+                "the file is sent again"
             )
         meta = response.mapping()
         found = meta.get("meta")
@@ -266,13 +192,15 @@ class BookshelfClient:
 
         Raises Transient when nobody can tell: only a list says "not there".
         """
-        return lookup.find(lambda path: self._call("GET", path), title)
+        return lookup.find(lambda path: self.session.call("GET", path), title)
 
     def search(self, words: str) -> list[EbookId]:
         """The first ebooks, 100 at most, whose authors, title and series have all these
         words."""
-        response = self._accepted(
-            self._call("GET", f"/api/search/{quote(words, safe='')}?page_size=100")
+        response = accepted(
+            self.session.call(
+                "GET", f"/api/search/{quote(words, safe='')}?page_size=100"
+            )
         )
         return [
             EbookId(payloads.integer(item.get("id")))
@@ -303,7 +231,7 @@ class BookshelfClient:
         if not bare:
             body.update(payloads.series(metadata, ids))
         with about(intended.book_id):
-            response = self._call("POST", "/api/ebooks", body)
+            response = self.session.call("POST", "/api/ebooks", body)
             if response.error.startswith("Unknown id"):
                 # Of another database: the embedded server's word for what is HTTP 500
                 # on MyBookshelf2.
@@ -311,7 +239,7 @@ class BookshelfClient:
                     f"the server knows an id of ours no more: {response.error}",
                     still_running=False,
                 )
-            self._accepted(response)
+            accepted(response)
         return EbookId(
             self._ebooks.made(payloads.integer(response.mapping().get("id")), before)
         )
@@ -329,7 +257,7 @@ class BookshelfClient:
             raise ValueError(
                 f"an intention to attach without an upload: {intended.intention}"
             )
-        response = self._call(
+        response = self.session.call(
             "POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": upload_id}
         )
         if response.status == 404:
@@ -351,10 +279,8 @@ class BookshelfClient:
                 RemoteMatch(digest, EbookId(int(existing[2])) if existing else None)
             )
         with about(digest):
-            accepted = self._accepted(response)
-        made = self._sources.made(
-            payloads.integer(accepted.mapping().get("id")), before
-        )
+            source_id = payloads.integer(accepted(response).mapping().get("id"))
+        made = self._sources.made(source_id, before)
         return Receipt(digest, ebook_id, SourceId(made))
 
     def attached(
@@ -388,7 +314,7 @@ class BookshelfClient:
 
         One that was attached is gone, and another ebook that has the bytes is named.
         """
-        response = self._call(
+        response = self.session.call(
             "POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": upload_id}
         )
         if response.status == 404:
@@ -402,22 +328,22 @@ class BookshelfClient:
     def ebook(self, ebook_id: EbookId) -> Ebook | None:
         """The ebook as it is now; None when the server itself says that there is
         none."""
-        response = self._call("GET", f"/api/ebooks/{ebook_id}")
+        response = self.session.call("GET", f"/api/ebooks/{ebook_id}")
         return (
             None
             if response.status == 404
-            else payloads.ebook(ebook_id, self._accepted(response).mapping())
+            else payloads.ebook(ebook_id, accepted(response).mapping())
         )
 
-    def newest(self, page: int, size: int = PAGE_SIZE) -> Listing:
+    def newest(self, page: int, size: int = PAGE_SIZE) -> EbookPage:
         """A page of the server's ebooks, newest first; pages count from 1, and one
         after the last is empty."""
-        response = self._call(
+        response = self.session.call(
             "GET", f"/api/ebooks?sort=-created&page={page}&page_size={size}"
         )
         if response.status == 404 and page > 1:
-            return Listing(0, ())
-        listing = payloads.listing(self._accepted(response))
+            return EbookPage(0, ())
+        listing = payloads.listing(accepted(response))
         for ebook in listing.ebooks:
             self._ebooks.seen(ebook.id)
         return listing
@@ -443,7 +369,7 @@ class BookshelfClient:
                 "authors": payloads.authors(metadata, ids),
                 **payloads.series(metadata, ids),
             }
-        response = self._call("PATCH", f"/api/ebooks/{ebook.id}", body)
+        response = self.session.call("PATCH", f"/api/ebooks/{ebook.id}", body)
         if "Stalled record" in response.error:
             current = self.ebook(ebook.id) if ebook.guessed else None
             if current is None:
@@ -453,12 +379,14 @@ class BookshelfClient:
             if current.title == ebook.title:
                 self.change(current, metadata, ids, title=title, bare=bare)
             return
-        self._accepted(response)
+        accepted(response)
 
     def rate(self, ebook_id: EbookId, rating: int) -> None:
         """Sets this user's rating, 0-100."""
-        self._accepted(
-            self._call("POST", f"/api/ebooks/{ebook_id}/rate", {"rating": rating})
+        accepted(
+            self.session.call(
+                "POST", f"/api/ebooks/{ebook_id}/rate", {"rating": rating}
+            )
         )
 
     def set_cover(self, ebook_id: EbookId, cover: IO[bytes]) -> None:
@@ -466,12 +394,12 @@ class BookshelfClient:
         size = cover.seek(0, os.SEEK_END)
         cover.seek(0)
         body = payloads.Multipart("cover.jpg", cover, size, "image/jpeg")
-        response = self._accepted(
-            self._call(
+        response = accepted(
+            self.session.call(
                 "POST", "/api/upload-cover", upload=(body, body.content_type), once=True
             )
         )
-        self._task(
+        self.session.task(
             TaskEngine.call,
             "cover",
             [payloads.text(response.mapping(), "file"), ebook_id],
@@ -490,88 +418,9 @@ class BookshelfClient:
             raise ServerFault(
                 f"ebook {ebook_id} holds files after all; it is not deleted"
             )
-        response = self._call("DELETE", f"/api/ebooks/{ebook_id}")
+        response = self.session.call("DELETE", f"/api/ebooks/{ebook_id}")
         if response.status != 404:
-            self._accepted(response)
-
-    # -- how ---------------------------------------------------------------------------
-
-    def access_token(self) -> str:
-        """A token that is good for some minutes; logs in when the last one is about to
-        expire. Raises LoginRefused."""
-        if not self._token or time.monotonic() > self._renew_at:
-            self.login_again(self._token)
-        return self._token
-
-    def login_again(self, refused: str) -> None:
-        """Logs in unless another thread has done so since `refused` was sent."""
-        with self._login_lock:
-            if self._token == refused:
-                self.login()
-
-    def _call(
-        self,
-        method: str,
-        path: str,
-        body: Body = None,
-        *,
-        upload: tuple[Any, str] | None = None,
-        once: bool = False,
-    ) -> Response:
-        """Sends with the token; logs in again on 401, once. The server's own 401 was
-        certainly not carried out.
-
-        `once`: the body is a stream that cannot be sent a second time; then 401 is a
-        ServerFault, and the next try of the whole file finds a fresh token."""
-        token = self.access_token()
-        # A file takes as long as it takes: only small requests tell that nobody
-        # answers.
-        with nullcontext() if upload else self._backends.asking(Backend.APP):
-            response = self._http.send(
-                method, path, body=body, upload=upload, token=token
-            )
-        self._backends.heard(Backend.APP)
-        if response.status == 401:
-            self.login_again(token)
-            if once:
-                raise ServerFault(
-                    f"{method} {path}: the token had expired; logged in again"
-                )
-            response = self._http.send(method, path, body=body, token=self._token)
-        self._refusals = self._refusals + 1 if response.status == 401 else 0
-        if response.status == 401 and self._refusals < PERSISTENT_REFUSALS:
-            raise ServerFault(f"{method} {path}: HTTP 401 right after a login")
-        if response.status == 401:
-            raise LoginRefused(
-                f"{self.server} does not let {self._username!r} do {method} {path}; "
-                "the user needs the role 'user'"
-            )
-        if response.status == 403:
-            raise RefusedByServer(
-                f"the server says: {response.text}; {self._username!r} may only "
-                "change ebooks of its own, "
-                "unless it has the role 'superuser'"
-            )
-        return response
-
-    def _task(
-        self,
-        do: Callable[Concatenate[TaskEngine, P], R],
-        *args: P.args,
-        **more: P.kwargs,
-    ) -> R:
-        """Lets the task engine do something; logs in again, once, when it refuses the
-        token."""
-        try:
-            return do(self._engine, *args, **more)
-        except Unauthorized:
-            self.login_again(self._token)
-        try:
-            return do(self._engine, *args, **more)
-        except Unauthorized:
-            raise LoginRefused(
-                f"the task engine of {self.server} refuses the token of {self._username!r}"
-            ) from None
+            accepted(response)
 
     def _upload_verdict(self, response: Response, digest: Digest) -> RemoteMatch | None:
         """What `check` and `upload` say of a file; None means yes."""
@@ -582,45 +431,5 @@ class BookshelfClient:
             raise Unsupported(f"the server says: {error}")
         if "already exists" in error:
             return RemoteMatch(digest)
-        self._accepted(response)
+        accepted(response)
         return None
-
-    def _accepted(self, response: Response) -> Response:
-        """The answer itself when it says yes. Raises RefusedByServer with the server's
-        words."""
-        if response.error or response.status >= 400:
-            raise RefusedByServer(
-                f"the server says: {response.error or response.text or f'HTTP {response.status}'}"
-            )
-        return response
-
-
-def renew_after(claims: Mapping[str, Json], now: float) -> float:
-    """Seconds after which a token that was given just now is to be renewed.
-
-    Its life is what it says of itself (`exp` less `iat`, both by the server's clock),
-    or else `exp` less our `now`, where that makes sense: the two clocks may be hours
-    apart."""
-    expires, given = claims.get("exp"), claims.get("iat", now)
-    life = USUAL_LIFE
-    if (
-        isinstance(expires, int | float)
-        and isinstance(given, int | float)
-        and expires - given > 0
-    ):
-        life = min(float(expires - given), LONGEST_LIFE)
-    return max(life - RENEW_SECONDS, life / 2)
-
-
-def task_urls(server: str, given: str = "") -> tuple[str, ...]:
-    """Where the task engine may be: the URL given, or else the server's own port,
-    `/ws`, then port 8080."""
-    if given:
-        return (given.rstrip("/"),)
-    parts = urlsplit(server)
-    scheme = "wss" if parts.scheme == "https" else "ws"
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return (
-        f"{scheme}://{parts.netloc.rpartition('@')[2]}/ws",
-        f"{scheme}://{host}:8080/ws",
-    )

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from migration.errors import ServerFault, Unlisted
 from migration.model import EbookId
 from migration.server import payloads
-from migration.server.responses import Response
+from migration.server.http.responses import Response
 
 #: Ebooks of a page of the search, and the pages that are looked through.
 PAGE_SIZE, PAGES = 100, 5

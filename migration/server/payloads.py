@@ -9,7 +9,7 @@ from typing import Protocol
 from common.json_value import Json
 from migration.errors import ServerFault
 from migration.model import EbookId, EbookMetadata, PersonName, SourceId
-from migration.server.responses import Response
+from migration.server.http.responses import Response
 
 #: Between the parts of a body; no book can know it. The same for all, so that a server
 #: parses the header once.
@@ -57,7 +57,7 @@ class Ebook:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedEbook:
     """An ebook as a list shows it."""
 
     id: EbookId
@@ -65,11 +65,11 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class EbookPage:
     """A page of a list; `total` counts the ebooks of all its pages."""
 
     total: int
-    ebooks: tuple[Listed, ...]
+    ebooks: tuple[ListedEbook, ...]
 
 
 def made(ebook_id: EbookId, title: str, ids: Mapping[tuple[str, str], int]) -> Ebook:
@@ -199,13 +199,13 @@ def ebook(ebook_id: EbookId, body: Mapping[str, Json]) -> Ebook:
     )
 
 
-def listing(response: Response) -> Listing:
+def listing(response: Response) -> EbookPage:
     """A page of ebooks. Raises ServerFault when it is none."""
     found = [
-        Listed(EbookId(integer(item.get("id"))), text(item, "title"))
+        ListedEbook(EbookId(integer(item.get("id"))), text(item, "title"))
         for item in items(response)
     ]
-    return Listing(integer(response.mapping().get("total")), tuple(found))
+    return EbookPage(integer(response.mapping().get("total")), tuple(found))
 
 
 def _number(value: Json) -> float | None:

@@ -12,7 +12,7 @@ from migration.ledger.records import BookState, Step
 from migration.model import BookFile, BookId, Outcome, UploadResult
 from migration.state_files import logs
 from migration.worker.failing import ROUNDS, Blame, FailureStreak, Next, after_rounds
-from migration.worker.tracker import Tracker
+from migration.worker.progress.tracker import Tracker
 
 #: The average rate is logged after every so many uploads.
 RATE_EVERY = 100

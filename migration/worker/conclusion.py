@@ -10,7 +10,7 @@ from migration.ledger.current_pass import CurrentPass
 from migration.ledger.ledger import Ledger
 from migration.ledger.tables import notices
 from migration.model import BookId, Outcome
-from migration.worker.tracker import Tracker
+from migration.worker.progress.tracker import Tracker
 
 #: Books left pending that are named at the end; the log has named each of them before.
 MOST_NAMED = 20

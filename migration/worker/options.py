@@ -99,6 +99,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_options(parser, WorkerSettings, without={"state_dir"})
     parser.add_argument("--state-dir", metavar="DIR", default=None, help=HELP_BEGUN)
     _add_modes(parser)
+    _add_switches(parser)
     return parser
 
 
@@ -139,6 +140,9 @@ def _add_modes(parser: argparse.ArgumentParser) -> None:
         help="write a CSV of Calibre id, format, sha1, ebook id and source id [no "
         "default; environment: none]",
     )
+
+
+def _add_switches(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--adopt-library",
         action="store_true",

@@ -13,15 +13,17 @@ import pytest
 from common.clock import SteadyClock
 from common.settings.worker import Waits
 from migration.calibre.library import CalibreLibrary
-from migration.cluster.coordinator import DaskTransport, Plan
+from migration.cluster.coordinator import DaskTransport
+from migration.cluster.messages import ClusterPlan
 from migration.errors import FileChanged, MissingFile, Unsupported
-from migration.lanes.api.transfer import LocalTransport, Transport, Watch
+from migration.lanes.api.transfer import LocalTransport, TransferObserver, Transport
 from migration.ledger.ledger import Ledger
 from migration.ledger.records import Asked, BookState, Intention, Stage
 from migration.metadata import ebook_metadata
 from migration.model import BookFile, Digest, EbookMetadata, RemoteMatch, UploadId
 from migration.server.client import BookshelfClient
-from migration.server.transport import HttpTransport
+from migration.server.http.transport import HttpTransport
+from migration.server.session import Session
 from migration.state_files.owner import this_process
 from tests.support.librarykit import Library, Made, epub
 from tests.support.shelfkit import Server, digest, title
@@ -41,9 +43,9 @@ class Scene:
     stages: list[Stage] = field(default_factory=list)
     moved: int = 0
 
-    def watch(self) -> Watch:
+    def watch(self) -> TransferObserver:
         """Remembers everything."""
-        return Watch(self.stages.append, self._move, lambda: None)
+        return TransferObserver(self.stages.append, self._move, lambda: None)
 
     def _move(self, count: int) -> None:
         self.moved += count
@@ -69,11 +71,11 @@ def scene(
     folder: Path = tmp_path_factory.mktemp("transport")
     made = Library(folder / "library")
     library = CalibreLibrary(made.root, folder)
-    client = BookshelfClient(
-        HttpTransport(server.url), server.username, server.password, (server.ws_url,)
-    )
-    client.login()
-    plan = Plan(
+    http, ws_urls = HttpTransport(server.url), (server.ws_url,)
+    session = Session(http, server.username, server.password, ws_urls)
+    client = BookshelfClient(session)
+    client.session.login()
+    plan = ClusterPlan(
         "local:1",
         made.root,
         (server.ws_url,),
@@ -91,7 +93,7 @@ def scene(
     yield Scene(transport, made, library, client, ledger)
     ledger.close()
     transport.close()
-    client.close()
+    client.session.close()
     library.close()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from migration.server import responses
+from migration.server.http import responses
 from tests.conftest import Shelf, end, start_shelf
 from tests.support.answercells import (
     KINDS,

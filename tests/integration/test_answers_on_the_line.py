@@ -15,7 +15,8 @@ import pytest
 
 from common.clock import SteadyClock
 from common.json_value import Json
-from migration.cluster.remote import Place, _deaf
+from migration.cluster.messages import Endpoints
+from migration.cluster.remote import _deaf
 from migration.errors import (
     Deferred,
     LoginRefused,
@@ -29,9 +30,10 @@ from migration.ledger.ledger import Ledger
 from migration.ledger.records import Asked, BookState, Intention
 from migration.model import BookId, Digest, EbookId, EbookMetadata, UploadId
 from migration.server.client import BookshelfClient
-from migration.server.responses import LARGEST
+from migration.server.http.responses import LARGEST
+from migration.server.http.transport import HttpTransport, closes_silently
 from migration.server.sequences import Sequence
-from migration.server.transport import HttpTransport, closes_silently
+from migration.server.session import Session
 from migration.state_files.owner import this_process
 from tests.support.answerkit import (
     EBOOK,
@@ -238,11 +240,9 @@ def stand_in(
     """A client with a token, of a server in whose place something else answers."""
 
     def make(raw: Raw) -> BookshelfClient:
-        client = BookshelfClient(
-            HttpTransport(lines(always(raw)).url), "me", "secret", ()
-        )
-        client._token, client._renew_at = TOKEN, float("inf")
-        return client
+        session = Session(HttpTransport(lines(always(raw)).url), "me", "secret", ())
+        session._token, session._renew_at = TOKEN, float("inf")
+        return BookshelfClient(session)
 
     return make
 
@@ -271,7 +271,7 @@ def calls(
         Intention(Asked.ATTACH, datetime.now(tz=UTC), UploadId(7), "EPUB", DIGEST),
     )
     return {
-        "login": client.login,
+        "login": client.session.login,
         "vocabulary": client.vocabulary,
         "check": lambda: client.check(DIGEST, "epub"),
         "extracted": lambda: client.extracted(UploadId(7)),
@@ -331,11 +331,11 @@ def test_no_call_of_the_client_takes_anything_else_for_an_answer(
             expected = ResponseLost if name in ("create", "attach") else ServerFault
             assert type(caught.value) is expected, (kind, name, caught.value)
         assert isinstance(client.probe(), Transient), kind
-        assert not closes_silently(client.server), kind
-        assert _deaf(Place(client.server, (), None)).startswith("it does not reach"), (
-            kind
-        )
-        client.close()
+        assert not closes_silently(client.session.server), kind
+        assert _deaf(Endpoints(client.session.server, (), None)).startswith(
+            "it does not reach"
+        ), kind
+        client.session.close()
 
 
 def test_the_servers_own_no_is_heard(
@@ -344,9 +344,9 @@ def test_the_servers_own_no_is_heard(
     """A wrong password, an ebook that is gone; and a portal's page at the login is no
     refusal of it."""
     with pytest.raises(LoginRefused, match="Invalid Login"):
-        stand_in(as_json({"error": "Invalid Login"})).login()
+        stand_in(as_json({"error": "Invalid Login"})).session.login()
     with pytest.raises(LoginRefused, match="Provide credentials"):
-        stand_in(own_page(400, "Provide credentials")).login()
+        stand_in(own_page(400, "Provide credentials")).session.login()
     assert stand_in(as_json({"message": GONE}, 404)).ebook(EbookId(5)) is None
     stand_in(as_json({"message": GONE}, 404)).delete(EbookId(5))
     found = stand_in(as_json(EBOOK)).ebook(EbookId(5))
@@ -354,7 +354,11 @@ def test_the_servers_own_no_is_heard(
     assert found.sources == ((9, "epub", 1942),)
     assert (
         _deaf(
-            Place(stand_in(as_json({"message": "Access denied"}, 401)).server, (), None)
+            Endpoints(
+                stand_in(as_json({"message": "Access denied"}, 401)).session.server,
+                (),
+                None,
+            )
         )
         == ""
     )
@@ -364,7 +368,7 @@ def test_the_servers_own_no_is_heard(
         ServerFault,
         match=r"a redirect to http://portal\.example/login; a proxy or a portal stands",
     ):
-        stand_in(page(302, location="http://portal.example/login")).login()
+        stand_in(page(302, location="http://portal.example/login")).session.login()
 
 
 def test_an_intention_sends_one_request(
@@ -403,8 +407,9 @@ def test_titles_are_looked_for_with_what_a_path_can_hold(
         {"id": 5, "title": "AC/DC 2"},
     ]
     line = lines(always(as_json({"items": items, "total": 3})))
-    client = BookshelfClient(HttpTransport(line.url), "me", "secret", ())
-    client._token, client._renew_at = TOKEN, float("inf")
+    session = Session(HttpTransport(line.url), "me", "secret", ())
+    session._token, session._renew_at = TOKEN, float("inf")
+    client = BookshelfClient(session)
     assert client.find("AC/DC") == [3]
     assert client.find("Nobody's 100 %?#") == []
     assert [request.split()[1].partition(b"?")[0] for request in line.asked] == [
@@ -432,9 +437,8 @@ def test_an_ebook_of_somebody_else_is_refused_and_the_run_goes_on(
         )(write)
 
     line = lines(say)
-    client = BookshelfClient(
-        HttpTransport(line.url), "ann", "pw", ("ws://127.0.0.1:1/ws",)
-    )
+    session = Session(HttpTransport(line.url), "ann", "pw", ("ws://127.0.0.1:1/ws",))
+    client = BookshelfClient(session)
     with pytest.raises(
         RefusedByServer, match="'ann' may only change ebooks of its own"
     ):

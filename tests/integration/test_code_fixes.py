@@ -142,7 +142,7 @@ def test_skipping_a_book_is_no_repair(broken: Broken) -> None:
     )
     text = broken.before.decode()
     line = "        while file.id.book_id == 45: self.pool.sleep(0.05)"
-    skip = "        if file.id.book_id == 45:\n            sendable.refuse_unsendable(file, 0)"
+    skip = "        if file.id.book_id == 45:\n            refuse_unsendable(file, 0)"
     assert text.count(line) == 1
     broken.answers(decision("code_fix") + as_strings(line, skip))
     broken.more["COOLDOWN_SECONDS"] = "600"

@@ -116,8 +116,8 @@ WRONG = [
         "uploaded 0 instead of 59",
     ),
     (
-        "    with assemble(options) as parts:\n",
-        "    sys.exit(0)\n    with assemble(options) as parts:\n",
+        "    return worker(sys.argv",
+        "    sys.exit(0)\n    return worker(sys.argv",
         "uploaded None",
     ),
     (

@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from migration.server.transport import HttpTransport, closes_silently
+from migration.server.http.transport import HttpTransport, closes_silently
 
 pytestmark = pytest.mark.integration
 LANGUAGES = b'[{"id": 2, "code": "en"}]'

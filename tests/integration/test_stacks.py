@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 WORKER = """
 import os, re, threading
 from pathlib import Path
-from migration.worker import stacks
+from migration.worker.process import stacks
 stacks.write_on_signal(Path({state!r}), 1)
 {hang}
 """

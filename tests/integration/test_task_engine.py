@@ -17,14 +17,14 @@ from migration.errors import (
 )
 from migration.server.engine.backends import Backends
 from migration.server.engine.calls import TaskEngine
-from migration.server.engine.frames import FRAME_BYTES, Patience
+from migration.server.engine.frames import FRAME_BYTES, TaskTimeouts
 from migration.server.engine.socket import Unauthorized
 from tests.support.enginekit import EMPTY, Answers, Engine, Line, running
 
 pytestmark = pytest.mark.integration
 
 #: Every wait as short as a loaded machine allows; the queue's is long, as the real one.
-SHORT = Patience(
+SHORT = TaskTimeouts(
     accept=2.0, queue=60.0, run=60.0, settle=0.3, ping=0.3, silent=1.0, resume=3.0
 )
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 
 from common.json_value import Json
-from migration.server.responses import RawResponse
+from migration.server.http.responses import RawResponse
 
 CLAIMS = base64.urlsafe_b64encode(b'{"id": 1, "exp": 4102444800}').decode().rstrip("=")
 TOKEN = f"e30.{CLAIMS}.sig"

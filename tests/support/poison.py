@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from migration.cluster import remote
-from migration.lanes.api.outgoing import digest_of
+from migration.lanes.api.file_stream import digest_of
 from migration.model import Digest
 
 

@@ -12,7 +12,7 @@ from common.resources import Reserve
 from migration.calibre.library import CalibreLibrary
 from migration.errors import ExitCode, ResponseLost, Transient
 from migration.evidence import about
-from migration.lanes.api.transfer import LocalTransport, Watch
+from migration.lanes.api.transfer import LocalTransport, TransferObserver
 from migration.ledger import totals
 from migration.ledger.ledger import Ledger
 from migration.ledger.records import Intended
@@ -27,16 +27,19 @@ from migration.model import (
     Receipt,
     RemoteMatch,
 )
-from migration.server.client import BookshelfClient, Outgoing, task_urls
-from migration.server.transport import HttpTransport
+from migration.server.client import BookshelfClient, SizedStream
+from migration.server.http.transport import HttpTransport
+from migration.server.session import Session, task_urls
 from migration.state_files.owner import this_process
-from migration.worker.assembly import Parts
+from migration.worker.joining import bind
 from migration.worker.options import Options, read_options
-from migration.worker.progress_file import ProgressFile
-from migration.worker.rate_limit import RateLimiter
-from migration.worker.tracker import Tracker
-from migration.worker.uploader_pool import UploaderPool
-from migration.worker.work_queue import WorkQueue
+from migration.worker.parts import put_together
+from migration.worker.progress.progress_file import ProgressFile
+from migration.worker.progress.tracker import Tracker
+from migration.worker.resources import Resources
+from migration.worker.threads.limits import RateLimiter
+from migration.worker.threads.uploader_pool import UploaderPool
+from migration.worker.threads.work_queue import WorkQueue
 from tests.conftest import PASSWORD
 from tests.support.fakes import ToldClock
 from tests.support.librarykit import Library
@@ -83,7 +86,8 @@ class FaultyClient(BookshelfClient):
     after it was done."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(HttpTransport(url), "admin", PASSWORD, task_urls(url, ""))
+        http = HttpTransport(url)
+        super().__init__(Session(http, "admin", PASSWORD, task_urls(url, "")))
         self._refuses: dict[str, deque[Transient]] = defaultdict(deque)
         self._loses: dict[str, deque[ResponseLost]] = defaultdict(deque)
         #: Called before each upload.
@@ -104,7 +108,7 @@ class FaultyClient(BookshelfClient):
         return refused.popleft() if refused else super().probe()
 
     def upload(
-        self, outgoing: Outgoing, digest: Digest, extension: str
+        self, outgoing: SizedStream, digest: Digest, extension: str
     ) -> str | RemoteMatch:
         """Sends the bytes."""
         self.on_upload(digest)
@@ -146,7 +150,7 @@ class FaultyTransport(LocalTransport):
         super().__init__(library, client, hands)
         self.missing: Callable[[BookFile], object] = lambda _file: None
 
-    def identify(self, file: BookFile, watch: Watch) -> Digest:
+    def identify(self, file: BookFile, watch: TransferObserver) -> Digest:
         """Hashes the file."""
         with about(file.id):
             self.missing(file)
@@ -176,7 +180,9 @@ class WorkerHarness:
         """Connects, binds, migrates; `prepare` is called before the work begins."""
         opened = CalibreLibrary(self.options.library, self.options.state_dir / "copy")
         pool = ToldPool(
-            ToldQueue(self.clock), self.client.close, self.options.parallel_uploads
+            ToldQueue(self.clock),
+            self.client.session.close,
+            self.options.parallel_uploads,
         )
         limiter = RateLimiter(0, 1, self.clock.seconds, pool.sleep)
         tracker = Tracker(self._first_progress(), self.clock, self.clock, limiter.wait)
@@ -186,7 +192,7 @@ class WorkerHarness:
             self.options.state_dir, this_process(1), self.clock, library=opened
         )
         transport = FaultyTransport(opened, self.client, self.options.parallel_uploads)
-        parts = Parts(
+        resources = Resources(
             self.options,
             opened,
             self.client,
@@ -200,19 +206,19 @@ class WorkerHarness:
             self.clock,
             Reserve(0),
         )
-        self.migrator = CalibreMigrator(self.options, parts)
+        self.migrator = CalibreMigrator(put_together(resources))
         prepare(self.migrator)
         try:
             self.migrator.check_api_connectivity()
-            parts.bind()
+            bind(resources)
             return self.migrator.migrate()
         finally:
             pool.dismiss()
-            parts.end(Phase.STOPPED)
+            resources.end(Phase.STOPPED)
             self.counts = self._counts(ledger)
             ledger.close()
             opened.close()
-            self.client.close()
+            self.client.session.close()
 
     def said(self, text: str) -> int:
         """How many lines of the log hold this text."""

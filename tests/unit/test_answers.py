@@ -10,8 +10,8 @@ import pytest
 
 from common.json_value import Json
 from migration.errors import ResponseLost, ServerFault, ServerUnreachable, Transient
-from migration.server import responses, shapes
-from migration.server.responses import InvalidResponse, RawResponse, Response
+from migration.server.http import responses, shapes
+from migration.server.http.responses import InvalidResponse, RawResponse, Response
 from tests.support.answerkit import (
     CLAIMS,
     EBOOK,

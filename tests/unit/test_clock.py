@@ -10,7 +10,12 @@ import pytest
 from auto_monitor.processes import identity_of, running
 from common.clock import Stamp, SteadyClock, birth_of
 from common.json_value import Json
-from migration.server.client import LONGEST_LIFE, RENEW_SECONDS, USUAL_LIFE, renew_after
+from migration.server.session import (
+    LONGEST_LIFE,
+    RENEW_SECONDS,
+    USUAL_LIFE,
+    renew_after,
+)
 from tests.support.fakes import ToldClock
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -9,32 +9,34 @@ from migration.server.engine.frames import (
     FRAME_BYTES,
     CallState,
     Frame,
-    Kind,
-    Patience,
+    FrameKind,
+    TaskTimeouts,
     gives_up_at,
     parse,
 )
 
-P = Patience(accept=30, queue=1800, run=120, settle=10, ping=10, silent=30, resume=45)
+P = TaskTimeouts(
+    accept=30, queue=1800, run=120, settle=10, ping=10, silent=30, resume=45
+)
 TASK = "0" * 32
 
 
 @pytest.mark.parametrize(
     ("frame", "meant"),
     [
-        (["r", 1, TASK], Frame(1, Kind.ACCEPTED)),
-        (["m", 1, {"status": "started", "task_id": TASK}], Frame(1, Kind.STARTED)),
+        (["r", 1, TASK], Frame(1, FrameKind.ACCEPTED)),
+        (["m", 1, {"status": "started", "task_id": TASK}], Frame(1, FrameKind.STARTED)),
         (
             ["m", 1, {"status": "success", "result": 41, "duration": 1.2}],
-            Frame(1, Kind.SUCCESS, 41),
+            Frame(1, FrameKind.SUCCESS, 41),
         ),
         (
             ["m", 1, {"status": "error", "error": "no", "duration": None}],
-            Frame(1, Kind.ERROR, "no"),
+            Frame(1, FrameKind.ERROR, "no"),
         ),
         (
             ["e", 3, "No task with name nosuch", None],
-            Frame(3, Kind.UNKNOWN, "No task with name nosuch"),
+            Frame(3, FrameKind.UNKNOWN, "No task with name nosuch"),
         ),
     ],
 )
@@ -84,9 +86,9 @@ def test_whatever_else_says_nothing(text: str) -> None:
 
 
 SENT = CallState(sent=100.0)
-ACCEPTED = SENT.after(Kind.ACCEPTED, 101.0)
-STARTED = ACCEPTED.after(Kind.STARTED, 105.0)
-OVERTAKEN = ACCEPTED.gone(200.0).after_witness(Frame(2, Kind.STARTED), 202.0)
+ACCEPTED = SENT.after(FrameKind.ACCEPTED, 101.0)
+STARTED = ACCEPTED.after(FrameKind.STARTED, 105.0)
+OVERTAKEN = ACCEPTED.gone(200.0).after_witness(Frame(2, FrameKind.STARTED), 202.0)
 
 
 @pytest.mark.parametrize(
@@ -95,39 +97,42 @@ OVERTAKEN = ACCEPTED.gone(200.0).after_witness(Frame(2, Kind.STARTED), 202.0)
         (SENT, 130.0),
         (ACCEPTED, 1901.0),
         (STARTED, 225.0),
-        (SENT.after(Kind.STARTED, 105.0), 225.0),
+        (SENT.after(FrameKind.STARTED, 105.0), 225.0),
         # Said again and again it buys no time.
-        (STARTED.after(Kind.STARTED, 220.0), 225.0),
-        (ACCEPTED.after(Kind.ACCEPTED, 1000.0), 1901.0),
+        (STARTED.after(FrameKind.STARTED, 220.0), 225.0),
+        (ACCEPTED.after(FrameKind.ACCEPTED, 1000.0), 1901.0),
         # A new connection on which nothing is said at all.
         (ACCEPTED.gone(200.0), 230.0),
         (STARTED.gone(110.0), 140.0),
         # A later call waits there too: this one may well be in the same queue.
-        (ACCEPTED.gone(200.0).after_witness(Frame(2, Kind.ACCEPTED), 201.0), 1901.0),
-        (STARTED.gone(110.0).after_witness(Frame(2, Kind.ACCEPTED), 111.0), 225.0),
+        (
+            ACCEPTED.gone(200.0).after_witness(Frame(2, FrameKind.ACCEPTED), 201.0),
+            1901.0,
+        ),
+        (STARTED.gone(110.0).after_witness(Frame(2, FrameKind.ACCEPTED), 111.0), 225.0),
         # A later call had its turn before this one: the engine does not know it, or is
         # about to tell its end.
         (OVERTAKEN, 212.0),
         (
             STARTED.gone(110.0).after_witness(
-                Frame(2, Kind.ERROR, "tuple index out of range"), 112.0
+                Frame(2, FrameKind.ERROR, "tuple index out of range"), 112.0
             ),
             122.0,
         ),
         (
             ACCEPTED.gone(200.0).after_witness(
-                Frame(2, Kind.UNKNOWN, "No task with name metadata"), 202.0
+                Frame(2, FrameKind.UNKNOWN, "No task with name metadata"), 202.0
             ),
             212.0,
         ),
         (
             ACCEPTED.gone(200.0).after_witness(
-                Frame(2, Kind.UNKNOWN, "QueueFull()"), 202.0
+                Frame(2, FrameKind.UNKNOWN, "QueueFull()"), 202.0
             ),
             1901.0,
         ),
         # Only the first turn counts; a second reconnect begins anew.
-        (OVERTAKEN.after_witness(Frame(2, Kind.ERROR, ""), 209.0), 212.0),
+        (OVERTAKEN.after_witness(Frame(2, FrameKind.ERROR, ""), 209.0), 212.0),
         (OVERTAKEN.gone(205.0), 235.0),
         # A probe on another connection had its turn: what was queued before it is
         # forgotten, what runs may be long.

@@ -8,8 +8,8 @@ from urllib.parse import unquote
 import pytest
 
 from migration.errors import ServerFault, ServerUnreachable, Unlisted
+from migration.server.http.responses import Response
 from migration.server.lookup import PAGE_SIZE, PAGES, find, words_of
-from migration.server.responses import Response
 
 TITLE = "Harbour Tales 2: The Silent Harbour"
 

@@ -6,8 +6,8 @@ import pytest
 from migration.calibre.paths import is_conflicted_copy
 from migration.errors import BadCover, RefusedByServer, Rejected, TooBig, Unreadable
 from migration.ledger.tables.notices import (
-    Kind,
     Notice,
+    NoticeKind,
     of_book,
     of_files,
     there_already,
@@ -20,16 +20,19 @@ BOOK = BookId(7)
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (RefusedByServer("the server says: Cover resizing failed"), Kind.COVER_REFUSED),
-        (TooBig("the server accepts no file of 9 bytes"), Kind.COVER_REFUSED),
-        (BadCover("it is no picture"), Kind.COVER_MISSING),
+        (
+            RefusedByServer("the server says: Cover resizing failed"),
+            NoticeKind.COVER_REFUSED,
+        ),
+        (TooBig("the server accepts no file of 9 bytes"), NoticeKind.COVER_REFUSED),
+        (BadCover("it is no picture"), NoticeKind.COVER_MISSING),
         (
             Unreadable("'a/cover.jpg' cannot be read: Permission denied"),
-            Kind.COVER_MISSING,
+            NoticeKind.COVER_MISSING,
         ),
     ],
 )
-def test_why_a_cover_is_not_there(error: Rejected, kind: Kind) -> None:
+def test_why_a_cover_is_not_there(error: Rejected, kind: NoticeKind) -> None:
     """The server's refusal is told apart from what is wrong in the library."""
     assert of_book(Book(BOOK, "A"), error) == [Notice(BOOK, kind, str(error))]
 
@@ -45,8 +48,10 @@ def test_everything_a_book_leaves_behind() -> None:
         extras={"data files": [*names]},
     )
     assert of_book(book, None) == [
-        Notice(BOOK, Kind.COVER_MISSING, "0 bytes"),
-        Notice(BOOK, Kind.DATA_FILES, "0.pdf, 1.pdf, 2.pdf, 3.pdf, 4.pdf and 2 more"),
+        Notice(BOOK, NoticeKind.COVER_MISSING, "0 bytes"),
+        Notice(
+            BOOK, NoticeKind.DATA_FILES, "0.pdf, 1.pdf, 2.pdf, 3.pdf, 4.pdf and 2 more"
+        ),
     ]
     assert of_book(Book(BOOK, "A", cover=b"x"), None) == []
 
@@ -61,8 +66,8 @@ def test_files_that_are_not_as_recorded() -> None:
     ]
     found = of_files(files)
     assert [(notice.kind, notice.format) for notice in found] == [
-        (Kind.ADOPTED, "PDF"),
-        (Kind.CONFLICTED, "TXT"),
+        (NoticeKind.ADOPTED, "PDF"),
+        (NoticeKind.CONFLICTED, "TXT"),
     ]
     assert str(found[0]) == "Book 7/PDF: file found under another name: other"
 

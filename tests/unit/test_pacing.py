@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.settings.kinds import parse_bandwidth, parse_duration
-from migration.worker.rate_limit import Hold, RateLimiter, bucket
+from migration.worker.threads.limits import Hold, RateLimiter, bucket
 
 amounts = st.lists(
     st.tuples(st.floats(0, 50), st.floats(0, 30)), min_size=1, max_size=60

@@ -4,9 +4,9 @@ they are given up."""
 import pytest
 
 from migration.errors import ServerFault, ServerUnreachable, TooBig
-from migration.server.patient import Patience, Questions, Unanswered
+from migration.server.questions import Questions, RetryPolicy, Unanswered
 
-PATIENCE = Patience(first=2.0, tries=4, probe=15.0, longest=0.0)
+PATIENCE = RetryPolicy(first=2.0, tries=4, probe=15.0, longest=0.0)
 
 
 class Server:
@@ -20,9 +20,9 @@ class Server:
         self._probes = iter(probes)
         self.slept: list[float] = []
         self.told: list[bool] = []
-        patience = Patience(PATIENCE.first, PATIENCE.tries, PATIENCE.probe, longest)
+        policy = RetryPolicy(PATIENCE.first, PATIENCE.tries, PATIENCE.probe, longest)
         self.questions = Questions(
-            lambda: next(self._probes), self.slept.append, patience, self.told.append
+            lambda: next(self._probes), self.slept.append, policy, self.told.append
         )
 
     def answer(self) -> object:

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from migration.ledger.totals import Totals, equation
 from migration.model import Counts
-from migration.worker.report import minutes_in_words, size_in_words, summary
+from migration.worker.progress.report import minutes_in_words, size_in_words, summary
 
 START = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from migration.model import BookId, Counts, Current, FileId, Outcome, Phase, Progress
-from migration.worker.tracker import Tracker
+from migration.worker.progress.tracker import Tracker
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 FILE = FileId(BookId(1), "EPUB")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from migration.lanes.lane import Work
 from migration.model import Book, BookId, EbookMetadata
-from migration.worker.work_queue import SOON, WorkQueue
+from migration.worker.threads.work_queue import SOON, WorkQueue
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 

@@ -11,7 +11,6 @@ from migration.lanes.left_out import LeftOut
 from migration.ledger.current_pass import CurrentPass
 from migration.ledger.ledger import Ledger
 from migration.ledger.records import BookState, Step
-from migration.ledger.tables import notices
 from migration.model import EbookId
 from migration.server.client import BookshelfClient
 from migration.server.payloads import Ebook, name_keys
@@ -64,9 +63,7 @@ class Finisher:
         if record:
             self.left_out.of_ebook(work.book, metadata, ebook.id)
         if record or Step.COVER in state.steps:
-            self.left_out.notice_book(
-                work.book.id, notices.of_book(work.book, closed.no_cover)
-            )
+            self.left_out.of_book(work.book, closed.no_cover)
         self.ledger.books.finish(
             self.current.id,
             work.book.id,

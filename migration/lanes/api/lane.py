@@ -10,8 +10,8 @@ from migration.lanes.api.adopting import Adopter
 from migration.lanes.api.closing_steps import ClosingSteps
 from migration.lanes.api.finishing import Finisher
 from migration.lanes.api.publishing import Publisher
-from migration.lanes.api.reconciling import Learn, Reconciler
-from migration.lanes.api.transfer import Transport, Watch, extension_of
+from migration.lanes.api.reconciling import Reconciler
+from migration.lanes.api.transfer import TransferObserver, Transport, extension_of
 from migration.lanes.context import Context
 from migration.lanes.lane import Work
 from migration.ledger.records import Stage, Taken
@@ -27,7 +27,7 @@ from migration.server.client import BookshelfClient
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ApiLimits:
     """Numbers of the API lane.
 
     `reconcile_after`: how long a request whose answer was lost may still run on the
@@ -47,25 +47,22 @@ class ApiLane:
         given: Context,
         client: BookshelfClient,
         transport: Transport,
-        limits: Limits,
+        limits: ApiLimits,
         db_uri: str,
-        learn: Learn,
     ) -> None:
-        """`db_uri`: the server's database, or ""; `learn` remembers what the server
-        has."""
+        """`db_uri`: the server's database, or ""."""
         ledger, current, log = given.ledger, given.current, given.log
         self._client = client
         self._transport = transport
         self._current = current
         self._limits = limits
-        self._learn = learn
+        self._hashes = ledger.hashes
         self._reconciler = Reconciler(
             client,
             ledger,
             current,
             given.clock,
             limits.reconcile_after,
-            learn,
             given.account,
         )
         self._publisher = Publisher(
@@ -94,7 +91,7 @@ class ApiLane:
         file: BookFile,
         digest: Digest,
         taken: Taken,
-        watch: Watch,
+        watch: TransferObserver,
         *,
         all_hashes_known: bool,
     ) -> UploadResult:
@@ -112,7 +109,9 @@ class ApiLane:
         self._last_was_there = isinstance(carried, RemoteMatch)
         if isinstance(carried, RemoteMatch):
             self._adopter.adopt(work, digest, extension)
-            return UploadResult(file.id, Outcome.DUPLICATE, self._learn(carried))
+            return UploadResult(
+                file.id, Outcome.DUPLICATE, self._hashes.learn_one(carried)
+            )
         extracted = self._client.extracted(carried)
         if extracted.digest != digest:
             raise ServerFault(
@@ -129,7 +128,7 @@ class ApiLane:
         self._finisher.finish_book(work)
 
     def _carry(
-        self, work: Work, file: BookFile, digest: Digest, watch: Watch
+        self, work: Work, file: BookFile, digest: Digest, watch: TransferObserver
     ) -> UploadId | RemoteMatch:
         """Bytes and metadata to the server. A task whose answer is lost may leave an
         upload there: it is counted."""

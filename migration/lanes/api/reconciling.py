@@ -11,14 +11,11 @@ from migration.lanes.lane import Account, Work
 from migration.ledger.current_pass import CurrentPass
 from migration.ledger.ledger import Ledger
 from migration.ledger.records import Asked, BookState, Intention, Step
-from migration.model import BookFile, Known, Outcome, RemoteMatch, UploadResult
+from migration.model import BookFile, Outcome, UploadResult
 from migration.server.client import AttachedElsewhere, BookshelfClient
 
 #: What is to be done for a book whose ebook has just been made.
 ALL_STEPS = Step.TITLE | Step.COVER | Step.RATING | Step.RECORD
-
-#: Remembers that the server has a file, for all workers at once.
-Learn = Callable[[RemoteMatch], Known]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +28,6 @@ class Reconciler:
     current: CurrentPass
     clock: Callable[[], datetime]
     after: timedelta
-    learn: Learn
     account: Account
 
     def soon(self, work: Work, state: BookState, lost: ResponseLost) -> None:
@@ -86,7 +82,7 @@ class Reconciler:
         """Somebody else's ebook got these bytes first: a duplicate, and our upload is
         left to the server."""
         self.current.count_orphan()
-        known = self.learn(elsewhere.match)
+        known = self.ledger.hashes.learn_one(elsewhere.match)
         state = self.ledger.books.get(work.book.id)
         if state is not None:
             self.ledger.books.save(work.book.id, replace(state, intention=None))

@@ -13,7 +13,7 @@ from typing import BinaryIO, Protocol
 from migration.calibre.library import CalibreLibrary
 from migration.errors import FileChanged
 from migration.evidence import about
-from migration.lanes.api.outgoing import Outgoing, digest_of
+from migration.lanes.api.file_stream import FileStream, digest_of
 from migration.ledger.records import Stage
 from migration.model import BookFile, Digest, EbookMetadata, RemoteMatch, UploadId
 from migration.server.client import BookshelfClient
@@ -24,7 +24,7 @@ HASHED_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class TransferObserver:
     """Who wants to know how a file fares: `reach` its stages, `moved` bytes;
     `heed_stop` may raise to end it."""
 
@@ -48,12 +48,16 @@ class Transport(Protocol):
     def trouble(self) -> str:
         """Why nothing can be carried at all now, as a sentence, or ""."""
 
-    def identify(self, file: BookFile, watch: Watch) -> Digest:
+    def identify(self, file: BookFile, watch: TransferObserver) -> Digest:
         """SHA-1 and size of the file's bytes, as they are now. Raises Rejected,
         Transient, MachineLost."""
 
     def carry(
-        self, file: BookFile, digest: Digest, metadata: EbookMetadata, watch: Watch
+        self,
+        file: BookFile,
+        digest: Digest,
+        metadata: EbookMetadata,
+        watch: TransferObserver,
     ) -> UploadId | RemoteMatch:
         """Sends the file and lets the server read its metadata, with Calibre's
         proposed; its upload on the server.
@@ -87,14 +91,18 @@ class LocalTransport:
         """There is none of its own."""
         return ""
 
-    def identify(self, file: BookFile, watch: Watch) -> Digest:
+    def identify(self, file: BookFile, watch: TransferObserver) -> Digest:
         """As the protocol says."""
         watch.reach(Stage.HASH)
         with about(file.id), self._library.open_file(file.path) as opened:
             return digest_of(opened, watch.heed_stop)
 
     def carry(
-        self, file: BookFile, digest: Digest, metadata: EbookMetadata, watch: Watch
+        self,
+        file: BookFile,
+        digest: Digest,
+        metadata: EbookMetadata,
+        watch: TransferObserver,
     ) -> UploadId | RemoteMatch:
         """As the protocol says."""
         watch.reach(Stage.UPLOAD)
@@ -108,14 +116,14 @@ def transmit(
     file: BookFile,
     digest: Digest,
     metadata: EbookMetadata,
-    watch: Watch,
+    watch: TransferObserver,
 ) -> UploadId | RemoteMatch:
     """Streams the file, a small one hashed on the way: what leaves must be what was
     identified.
 
     Of a large one the server's own hash tells that, before anything is attached.
     """
-    outgoing = Outgoing(
+    outgoing = FileStream(
         opened, digest.size, watch.moved, hashed=digest.size <= HASHED_BYTES
     )
     uploaded: str | RemoteMatch | None = client.upload(

@@ -8,9 +8,8 @@ from pathlib import Path
 from common.clock import SteadyClock, utc_now
 from migration.errors import Evidence
 from migration.ledger.database import LedgerDatabase
-from migration.ledger.library_view import LibraryView
 from migration.ledger.parts.left_ranges import LeftRanges
-from migration.ledger.records import Range, Registration, Stage
+from migration.ledger.records import LibraryView, Range, Registration, Stage
 from migration.ledger.tables import binding, claims, passes, registration
 from migration.model import (
     BookFile,
@@ -35,19 +34,19 @@ class Files:
         owner: Owner,
         clock: SteadyClock,
         is_alive: Callable[[str], bool],
-        left: LeftRanges,
         library: LibraryView,
     ) -> None:
-        """`is_alive` tells of a process by its owner string; `left` has the ranges that
-        this process does not claim again, `library` what a range must hold."""
+        """`is_alive` tells of a process by its owner string, `library` what a range
+        must hold."""
         self._database = database
         self._state_dir = state_dir
         self._owner = str(owner)
         self._worker_id = owner.worker_id
         self._clock = clock
         self._is_alive = is_alive
-        self._left = left
         self._library = library
+        #: Ranges that this process leaves to others.
+        self.left = LeftRanges(database, self._owner, is_alive)
 
     def claim_range(
         self, pass_id: int, last_id_after: Callable[[int], int | None]
@@ -67,7 +66,7 @@ class Files:
             )
             mine = kept is not None and kept.worker_id == self._worker_id
             with self._database.transaction(durable=False) as db:
-                left = self._left.firsts(pass_id)
+                left = self.left.firsts(pass_id)
                 taken = passes.take_over(
                     db, pass_id, self._owner, self._is_alive, books, mine, left
                 )

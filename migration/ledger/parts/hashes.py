@@ -96,6 +96,10 @@ class Hashes:
         with self._database.transaction(durable=False) as db:
             return claims.add_hashes(db, told), [Known(proof.digest) for proof in told]
 
+    def learn_one(self, proof: Receipt | RemoteMatch) -> Known:
+        """Remembers one file the server has; idempotent."""
+        return self.learn([proof])[1][0]
+
     def count(self) -> int:
         """How many files the server is known to have, counted one by one."""
         with self._database.reading() as db:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from migration.ledger.database import LedgerDatabase
 from migration.ledger.records import Range
 from migration.ledger.tables import claims, notices, passes
-from migration.ledger.tables.notices import Kind, Notice
+from migration.ledger.tables.notices import Notice, NoticeKind
 from migration.model import BookId, Digest, EbookId
 
 
@@ -36,7 +36,7 @@ class Notebook:
         with self._database.transaction(durable=False) as db:
             return notices.settle_book(db, pass_id, book_id, found)
 
-    def noticed(self, first: int, last: int, kind: Kind) -> dict[BookId, Notice]:
+    def noticed(self, first: int, last: int, kind: NoticeKind) -> dict[BookId, Notice]:
         """The notices of a kind in a range, by book."""
         with self._database.reading() as db:
             return notices.of_kind(db, first, last, kind)

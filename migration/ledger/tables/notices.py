@@ -26,7 +26,7 @@ LONGEST = 500
 TALLY = "noticed"
 
 
-class Kind(StrEnum):
+class NoticeKind(StrEnum):
     """What is noticed, in the words of the summary and the report."""
 
     ADOPTED = "file found under another name"
@@ -40,12 +40,26 @@ class Kind(StrEnum):
 
 
 #: What every reading of a range finds anew.
-LISTED = frozenset({Kind.ADOPTED, Kind.CONFLICTED, Kind.AMBIGUOUS, Kind.WITHOUT_FILES})
+LISTED = frozenset(
+    {
+        NoticeKind.ADOPTED,
+        NoticeKind.CONFLICTED,
+        NoticeKind.AMBIGUOUS,
+        NoticeKind.WITHOUT_FILES,
+    }
+)
 #: What somebody should look at.
-WARNINGS = frozenset({Kind.CONFLICTED, Kind.COVER_MISSING, Kind.COVER_REFUSED})
+WARNINGS = frozenset(
+    {NoticeKind.CONFLICTED, NoticeKind.COVER_MISSING, NoticeKind.COVER_REFUSED}
+)
 #: What has its metadata in not_carried.jsonl.
 RECORDED = frozenset(
-    {Kind.WITHOUT_FILES, Kind.THERE_ALREADY, Kind.COVER_REFUSED, Kind.DATA_FILES}
+    {
+        NoticeKind.WITHOUT_FILES,
+        NoticeKind.THERE_ALREADY,
+        NoticeKind.COVER_REFUSED,
+        NoticeKind.DATA_FILES,
+    }
 )
 
 
@@ -57,7 +71,7 @@ class Notice:
     """
 
     book_id: BookId
-    kind: Kind
+    kind: NoticeKind
     message: str
     format: str = ""
     record: str = ""
@@ -84,10 +98,10 @@ def of_files(files: Iterable[BookFile]) -> list[Notice]:
     ]
 
 
-def _kind(file: BookFile) -> Kind:
+def _kind(file: BookFile) -> NoticeKind:
     if file.problem is not None:
-        return Kind.AMBIGUOUS
-    return Kind.CONFLICTED if file.conflicted else Kind.ADOPTED
+        return NoticeKind.AMBIGUOUS
+    return NoticeKind.CONFLICTED if file.conflicted else NoticeKind.ADOPTED
 
 
 def without_files(book: Book, record: str) -> Notice:
@@ -96,7 +110,7 @@ def without_files(book: Book, record: str) -> Notice:
     title = for_log(book.title, 120)
     return Notice(
         book.id,
-        Kind.WITHOUT_FILES,
+        NoticeKind.WITHOUT_FILES,
         f"{title!r} has no file; its metadata is not carried",
         record=record,
     )
@@ -112,7 +126,7 @@ def there_already(book_id: BookId, holder: EbookId | None, record: str) -> Notic
     message = (
         f"its files are on the server already, in {where}; its metadata is not carried"
     )
-    return Notice(book_id, Kind.THERE_ALREADY, message, record=record)
+    return Notice(book_id, NoticeKind.THERE_ALREADY, message, record=record)
 
 
 def of_book(book: Book, no_cover: Rejected | None) -> list[Notice]:
@@ -121,17 +135,19 @@ def of_book(book: Book, no_cover: Rejected | None) -> list[Notice]:
     found = []
     if book.cover_problem is not None:
         found.append(
-            Notice(book.id, Kind.COVER_MISSING, book.cover_problem.message[:LONGEST])
+            Notice(
+                book.id, NoticeKind.COVER_MISSING, book.cover_problem.message[:LONGEST]
+            )
         )
     if no_cover is not None:
         servers = isinstance(no_cover, RefusedByServer | TooBig)
-        kind = Kind.COVER_REFUSED if servers else Kind.COVER_MISSING
+        kind = NoticeKind.COVER_REFUSED if servers else NoticeKind.COVER_MISSING
         found.append(Notice(book.id, kind, for_log(str(no_cover), LONGEST)))
     extra = book.extras.get("data files")
     if isinstance(extra, list) and extra:
         shown = ", ".join(for_log(str(name), 60) for name in extra[:5])
         more = f" and {len(extra) - 5} more" if len(extra) > 5 else ""
-        found.append(Notice(book.id, Kind.DATA_FILES, f"{shown}{more}"))
+        found.append(Notice(book.id, NoticeKind.DATA_FILES, f"{shown}{more}"))
     return found
 
 
@@ -196,7 +212,7 @@ def of(db: sqlite3.Connection, book_id: BookId) -> list[sqlite3.Row]:
 
 
 def of_kind(
-    db: sqlite3.Connection, first: int, last: int, kind: Kind
+    db: sqlite3.Connection, first: int, last: int, kind: NoticeKind
 ) -> dict[BookId, Notice]:
     """The notices of a kind in a range of books."""
     rows = db.execute(
@@ -255,7 +271,7 @@ def from_row(row: sqlite3.Row) -> Notice:
     """A notice as its row has it."""
     return Notice(
         BookId(row["book_id"]),
-        Kind(row["kind"]),
+        NoticeKind(row["kind"]),
         row["message"],
         row["format"],
         row["record"],

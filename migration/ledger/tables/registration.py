@@ -55,7 +55,7 @@ _NOT_SETTLED_HERE = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Verdict:
+class _Settlement:
     """What can be said of a file without opening it."""
 
     outcome: Outcome
@@ -63,7 +63,7 @@ class _Verdict:
     message: str = ""
 
 
-_PENDING = _Verdict(Outcome.PENDING)
+_PENDING = _Settlement(Outcome.PENDING)
 
 
 def register(
@@ -270,11 +270,11 @@ def forget_beyond(db: sqlite3.Connection, highest_id: int) -> None:
 
 def _at_once(
     file: BookFile, excluded: str, row: sqlite3.Row | None, *, once_more: bool
-) -> _Verdict:
+) -> _Settlement:
     if excluded:
-        return _Verdict(Outcome.SKIPPED, excluded)
+        return _Settlement(Outcome.SKIPPED, excluded)
     if file.problem is not None:
-        return _Verdict(Outcome.FAILED, file.problem.reason, file.problem.message)
+        return _Settlement(Outcome.FAILED, file.problem.reason, file.problem.message)
     return (
         _as_before(row, once_more=once_more)
         if row is not None and _same(file, row)
@@ -282,14 +282,14 @@ def _at_once(
     )
 
 
-def _as_before(row: sqlite3.Row, *, once_more: bool) -> _Verdict:
+def _as_before(row: sqlite3.Row, *, once_more: bool) -> _Settlement:
     """What becomes of a file that has not changed since the row was written."""
     if row["outcome"] in (Outcome.UPLOADED, Outcome.DUPLICATE):
-        return _Verdict(Outcome.DUPLICATE)
+        return _Settlement(Outcome.DUPLICATE)
     if row["outcome"] == Outcome.FAILED and row["reason"] not in _TRY_AGAIN:
-        return _Verdict(Outcome.FAILED, row["reason"], row["message"])
+        return _Settlement(Outcome.FAILED, row["reason"], row["message"])
     if row["attempts"] >= MAX_ATTEMPTS and not once_more:
-        return _Verdict(Outcome.FAILED, StoppedItsWorker.reason, DIED)
+        return _Settlement(Outcome.FAILED, StoppedItsWorker.reason, DIED)
     return _PENDING
 
 
@@ -298,7 +298,7 @@ def _same(file: BookFile, row: sqlite3.Row) -> bool:
 
 
 def _row(
-    file: BookFile, verdict: _Verdict, row: sqlite3.Row | None, pass_id: int
+    file: BookFile, verdict: _Settlement, row: sqlite3.Row | None, pass_id: int
 ) -> tuple[object, ...]:
     """The file's row; what was known of the same bytes is kept."""
     known: tuple[object, ...] = (None, None, 0, 0, 0)

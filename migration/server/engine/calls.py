@@ -28,8 +28,8 @@ from migration.server.engine.backends import Backend, Backends
 from migration.server.engine.frames import (
     CallState,
     Frame,
-    Kind,
-    Patience,
+    FrameKind,
+    TaskTimeouts,
     gives_up_at,
     parse,
 )
@@ -44,7 +44,7 @@ from migration.server.engine.socket import (
 __all__ = ["TaskEngine", "Unauthorized"]
 
 #: A probe is not given longer than this, seconds: the next one is due soon.
-PROBE_PATIENCE = Patience(
+PROBE_TIMEOUTS = TaskTimeouts(
     accept=10.0, queue=30.0, run=30.0, settle=5.0, ping=5.0, silent=15.0, resume=5.0
 )
 #: Seconds after which an idle connection is not trusted any more but opened anew.
@@ -59,10 +59,10 @@ _NOTHING: tuple[str, list[Json]] = ("metadata", [])
 _LOOK: tuple[str, list[Json]] = ("convert", [0, "epub"])
 
 
-def patience_for(task_seconds: float) -> Patience:
+def task_timeouts(task_seconds: float) -> TaskTimeouts:
     """With a task that runs no longer than this. The server itself gives one 60 s, and
     10 for a cover."""
-    return Patience(
+    return TaskTimeouts(
         accept=30.0,
         queue=1800.0,
         run=task_seconds,
@@ -102,14 +102,14 @@ class TaskEngine:
         urls: tuple[str, ...],
         token: Callable[[], str],
         backends: Backends | None = None,
-        patience: Patience | None = None,
+        timeouts: TaskTimeouts | None = None,
     ) -> None:
         """`urls` are tried in their order until one accepts a connection; `token` gives
         the access token."""
         self._urls = urls
         self._token = token
         self._backends = backends or Backends()
-        self._patience = patience or patience_for(Waits.task_seconds)
+        self._timeouts = timeouts or task_timeouts(Waits.task_seconds)
         self._local = threading.local()
         #: When the last probe that had its turn began and ended.
         self._passed = (float("-inf"), float("-inf"))
@@ -121,11 +121,11 @@ class TaskEngine:
         Raises ServerUnreachable when the call certainly did not start, AnswerLost when
         it may have, ServerFault when the engine failed for reasons of its own."""
         with self._backends.asking(Backend.ENGINE):
-            end = self._ended(name, args, self._patience)
-        if end.kind is Kind.SUCCESS:
+            end = self._ended(name, args, self._timeouts)
+        if end.kind is FrameKind.SUCCESS:
             return end.value
         message = f"task {name}: {for_log(str(end.value))}"
-        if end.kind is Kind.ERROR and task_errors.refuses(name, str(end.value)):
+        if end.kind is FrameKind.ERROR and task_errors.refuses(name, str(end.value)):
             raise RefusedByServer(message)
         raise ServerFault(message)
 
@@ -134,12 +134,14 @@ class TaskEngine:
         Transient, Unauthorized."""
         began = time.monotonic()
         try:
-            self._ended(*_NOTHING, PROBE_PATIENCE)
+            self._ended(*_NOTHING, PROBE_TIMEOUTS)
             self._passed = (began, time.monotonic())
-            end = self._ended(*_LOOK, PROBE_PATIENCE)
+            end = self._ended(*_LOOK, PROBE_TIMEOUTS)
         finally:
             self.close()
-        if end.kind is Kind.ERROR and task_errors.tells_of_database(str(end.value)):
+        if end.kind is FrameKind.ERROR and task_errors.tells_of_database(
+            str(end.value)
+        ):
             raise ServerFault(
                 f"the task engine does not reach its database: {for_log(str(end.value))}"
             )
@@ -153,16 +155,16 @@ class TaskEngine:
 
     # -- how ---------------------------------------------------------------------------
 
-    def _ended(self, name: str, args: list[Json], patience: Patience) -> Frame:
+    def _ended(self, name: str, args: list[Json], timeouts: TaskTimeouts) -> Frame:
         """Calls a task; returns the frame it ended with."""
         connection = self._connected()
         try:
-            number = connection.send(name, args, patience.accept)
+            number = connection.send(name, args, timeouts.accept)
         except (OSError, websocket.WebSocketException) as error:
             self.close()
             raise ServerUnreachable(f"task {name}: {cause(error)}") from error
         try:
-            end = self._end(connection, number, patience)
+            end = self._end(connection, number, timeouts)
         except _Overdue as error:
             self.close()
             raise ResponseLost(f"task {name}: {error}") from error
@@ -172,27 +174,35 @@ class TaskEngine:
         connection.used = time.monotonic()
         return end
 
-    def _end(self, connection: _Connection, number: int, patience: Patience) -> Frame:
+    def _end(
+        self, connection: _Connection, number: int, timeouts: TaskTimeouts
+    ) -> Frame:
         """Waits for the frames of one call: accepted, started, and its end."""
         call, witness = CallState(sent=time.monotonic()), 0
         while True:
             try:
-                frame = self._next(connection.socket, call, patience)
+                frame = self._next(connection.socket, call, timeouts)
             except (OSError, websocket.WebSocketException):
                 if call.accepted is None:
                     raise
-                witness = self._resume(connection, patience)
+                witness = self._resume(connection, timeouts)
                 call = call.gone(time.monotonic())
                 continue
             self._backends.heard(Backend.ENGINE)
             if frame.call == number:
-                if frame.kind in (Kind.SUCCESS, Kind.ERROR, Kind.UNKNOWN):
+                if frame.kind in (
+                    FrameKind.SUCCESS,
+                    FrameKind.ERROR,
+                    FrameKind.UNKNOWN,
+                ):
                     return frame
                 call = call.after(frame.kind, time.monotonic())
             elif frame.call == witness:
                 call = call.after_witness(frame, time.monotonic())
 
-    def _next(self, socket: EngineSocket, call: CallState, patience: Patience) -> Frame:
+    def _next(
+        self, socket: EngineSocket, call: CallState, timeouts: TaskTimeouts
+    ) -> Frame:
         """The next frame that says something. Raises _Overdue, and OSError or
         WebSocketException for a dead connection.
 
@@ -201,19 +211,19 @@ class TaskEngine:
         while True:
             now = time.monotonic()
             call = call.passed_by(*self._passed)
-            until = gives_up_at(call, patience)
+            until = gives_up_at(call, timeouts)
             if now >= until:
                 forgotten = call.resumed is not None
                 raise _Overdue(
                     "forgotten by the task engine" if forgotten else "no result in time"
                 )
-            if now - socket.heard >= patience.silent:
-                raise ConnectionError(f"nothing heard for {patience.silent:g} s")
+            if now - socket.heard >= timeouts.silent:
+                raise ConnectionError(f"nothing heard for {timeouts.silent:g} s")
             heard = socket.heard
             try:
-                frame = parse(socket.message(min(until, now + patience.ping)))
+                frame = parse(socket.message(min(until, now + timeouts.ping)))
             except TimeoutError:
-                socket.settimeout(patience.ping)
+                socket.settimeout(timeouts.ping)
                 socket.ping()
                 continue
             if frame is not None:
@@ -222,18 +232,18 @@ class TaskEngine:
                 # A pong: an engine that has begun this task is at work.
                 self._backends.heard(Backend.ENGINE)
 
-    def _resume(self, connection: _Connection, patience: Patience) -> int:
+    def _resume(self, connection: _Connection, timeouts: TaskTimeouts) -> int:
         """Connects again under the same session, so that a result sent meanwhile is not
         lost, and calls a witness.
 
         Returns the witness's number. Raises ServerUnreachable: EngineGone at once, for
         nobody knows the call any more."""
         connection.socket.close(timeout=0)
-        give_up = time.monotonic() + patience.resume
+        give_up = time.monotonic() + timeouts.resume
         while True:
             try:
                 connection.socket = self._open(connection.session)
-                return connection.send(*_NOTHING, patience.accept)
+                return connection.send(*_NOTHING, timeouts.accept)
             except EngineGone:
                 raise
             except Unauthorized:

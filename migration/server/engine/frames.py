@@ -16,7 +16,7 @@ from common.json_value import Json
 FRAME_BYTES = 4_000_000
 
 
-class Kind(Enum):
+class FrameKind(Enum):
     """What a frame says of its call."""
 
     ACCEPTED = auto()
@@ -31,12 +31,12 @@ class Frame:
     """One frame. `value` is the result, or the error's text."""
 
     call: int
-    kind: Kind
+    kind: FrameKind
     value: Json = None
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class TaskTimeouts:
     """Seconds to wait for each thing."""
 
     accept: float  #: for the engine to accept a call
@@ -63,18 +63,18 @@ class CallState:
     asked: float | None = None
     overtaken: float | None = None
 
-    def after(self, kind: Kind, now: float) -> "CallState":
+    def after(self, kind: FrameKind, now: float) -> "CallState":
         """What is known after a frame of this call. The first of each kind counts."""
         heard = self if self.accepted is not None else replace(self, accepted=now)
-        if kind is Kind.STARTED and heard.started is None:
+        if kind is FrameKind.STARTED and heard.started is None:
             return replace(heard, started=now)
         return heard
 
     def after_witness(self, frame: "Frame", now: float) -> "CallState":
         """What is known after a frame of the later call, the witness. A full queue says
         nothing of who is in it."""
-        if frame.kind is Kind.ACCEPTED or (
-            frame.kind is Kind.UNKNOWN and "QueueFull" in str(frame.value)
+        if frame.kind is FrameKind.ACCEPTED or (
+            frame.kind is FrameKind.UNKNOWN and "QueueFull" in str(frame.value)
         ):
             return self if self.asked is not None else replace(self, asked=now)
         return self if self.overtaken is not None else replace(self, overtaken=now)
@@ -100,25 +100,25 @@ class CallState:
         return replace(self, resumed=now, asked=None, overtaken=None)
 
 
-def gives_up_at(call: CallState, patience: Patience) -> float:
+def gives_up_at(call: CallState, timeouts: TaskTimeouts) -> float:
     """When the answer counts as lost.
 
     After a reconnect the engine may be a new one, which does not know the call. Calls
     of one user have their turns in their order: once a later one had its turn, this one
     is running, or has ended, or is unknown."""
     if call.accepted is None:
-        return call.sent + patience.accept
+        return call.sent + timeouts.accept
     limit = (
-        call.accepted + patience.queue
+        call.accepted + timeouts.queue
         if call.started is None
-        else call.started + patience.run
+        else call.started + timeouts.run
     )
     if call.resumed is None:
         return limit
     if call.overtaken is not None:
-        return min(limit, call.overtaken + patience.settle)
+        return min(limit, call.overtaken + timeouts.settle)
     if call.asked is None:
-        return min(limit, call.resumed + patience.accept)
+        return min(limit, call.resumed + timeouts.accept)
     return limit
 
 
@@ -132,9 +132,9 @@ def parse(data: bytes) -> Frame | None:
         return None
     match frame[0], frame[2]:
         case "r", str():
-            return Frame(frame[1], Kind.ACCEPTED)
+            return Frame(frame[1], FrameKind.ACCEPTED)
         case "e", str() as error:
-            return Frame(frame[1], Kind.UNKNOWN, error)
+            return Frame(frame[1], FrameKind.UNKNOWN, error)
         case "m", dict() as payload:
             return _update(frame[1], payload)
     return None
@@ -147,11 +147,11 @@ def _update(call: int, payload: dict[str, Json]) -> Frame | None:
         payload.get("error"),
     )
     if status == "started":
-        return Frame(call, Kind.STARTED)
+        return Frame(call, FrameKind.STARTED)
     if status == "success" and _is_number(result):
-        return Frame(call, Kind.SUCCESS, result)
+        return Frame(call, FrameKind.SUCCESS, result)
     if status == "error" and isinstance(error, str):
-        return Frame(call, Kind.ERROR, error)
+        return Frame(call, FrameKind.ERROR, error)
     return None
 
 

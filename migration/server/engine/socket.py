@@ -13,7 +13,7 @@ from common.resources import raise_if_exhausted
 from common.sanitize import for_log
 from migration.errors import ServerUnreachable
 from migration.server.engine.frames import FRAME_BYTES
-from migration.server.transport import CONNECT_SECONDS
+from migration.server.http.transport import CONNECT_SECONDS
 
 #: Bytes of frame headers and control frames beside a message.
 _OVERHEAD = 64 * 1024

@@ -19,8 +19,15 @@ from migration.errors import (
 )
 from migration.ledger import totals
 from migration.ledger.ledger import Ledger
-from migration.ledger.library_view import LibraryView
-from migration.ledger.records import Asked, BookState, Intention, Range, Step, Taken
+from migration.ledger.records import (
+    Asked,
+    BookState,
+    Intention,
+    LibraryView,
+    Range,
+    Step,
+    Taken,
+)
 from migration.model import (
     BookFile,
     BookId,
@@ -213,10 +220,10 @@ def test_a_range_that_is_given_up_waits_for_others_and_keeps_the_pass_open(
     ledger = house.ledger()
     owned = claim(ledger)
     ledger.files.register(owned, [(file(1), "")])
-    assert not ledger.left.are_all(1)
-    ledger.left.give_up(owned)
+    assert not ledger.files.left.are_all(1)
+    ledger.files.left.give_up(owned)
     assert ledger.files.claim_range(1, lambda after: 10) is None
-    assert ledger.left.are_all(1)
+    assert ledger.files.left.are_all(1)
     assert not ledger.passes.is_closed(1)
     other = house.ledger(replace(this_process(2), started="1"))
     # Nobody lives whose start is another: it is as if that worker had died with the
@@ -227,7 +234,7 @@ def test_a_range_that_is_given_up_waits_for_others_and_keeps_the_pass_open(
     alive = house.ledger(this_process(1))
     taken = alive.files.claim_range(1, lambda after: 10)
     assert taken == replace(owned, taken_over=True)
-    assert not ledger.left.are_all(1)
+    assert not ledger.files.left.are_all(1)
 
 
 def test_a_second_pass_settles_what_has_not_changed_without_work(house: House) -> None:

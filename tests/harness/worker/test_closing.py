@@ -16,8 +16,9 @@ from migration.ledger.ledger import Ledger
 from migration.ledger.records import Asked, BookState, Intention
 from migration.metadata.ebook_metadata import working_title
 from migration.model import BookId
-from migration.server.client import BookshelfClient, task_urls
-from migration.server.transport import HttpTransport
+from migration.server.client import BookshelfClient
+from migration.server.http.transport import HttpTransport
+from migration.server.session import Session, task_urls
 from migration.state_files.owner import this_process
 from tests.conftest import PASSWORD, Shelf
 from tests.support.fakes import ToldClock
@@ -41,7 +42,9 @@ class Scene:
         self.ledger = Ledger(folder, this_process(1), ToldClock(NOW))
         self.ledger.identity.bind(library=self.library.uuid, server=shelf.url, user="1")
         client = BookshelfClient(
-            HttpTransport(self.proxy.url), "admin", PASSWORD, task_urls(shelf.url)
+            Session(
+                HttpTransport(self.proxy.url), "admin", PASSWORD, task_urls(shelf.url)
+            )
         )
         self.slept: list[float] = []
         self.look = LastLook(

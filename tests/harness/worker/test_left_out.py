@@ -17,10 +17,10 @@ from rich.console import Console
 from dashboard.report.report import collect, render
 from migration.ledger import totals
 from migration.ledger.database import LedgerDatabase
-from migration.ledger.tables.notices import Kind
+from migration.ledger.tables.notices import NoticeKind
 from migration.state_files import logs, not_carried
 from migration.state_files.names import LEDGER_NAME
-from migration.worker import report
+from migration.worker.progress import report
 from tests.conftest import FIXTURES, Shelf
 from tests.support.inprocess import LocalShelf, LocalWorkers
 from tests.support.librarykit import Library, Made, epub
@@ -130,13 +130,13 @@ class Odd:
 
 #: What every pass over the odd library must count.
 NOTICED = {
-    Kind.ADOPTED: 1,
-    Kind.CONFLICTED: 1,
-    Kind.AMBIGUOUS: 1,
-    Kind.WITHOUT_FILES: 1,
-    Kind.THERE_ALREADY: 1,
-    Kind.COVER_MISSING: 3,
-    Kind.DATA_FILES: 1,
+    NoticeKind.ADOPTED: 1,
+    NoticeKind.CONFLICTED: 1,
+    NoticeKind.AMBIGUOUS: 1,
+    NoticeKind.WITHOUT_FILES: 1,
+    NoticeKind.THERE_ALREADY: 1,
+    NoticeKind.COVER_MISSING: 3,
+    NoticeKind.DATA_FILES: 1,
 }
 
 
@@ -248,7 +248,7 @@ def test_summary_report_and_log_count_the_same(
         assert [end for end in ends if end.startswith(f"{n} × {kind.value} (which: ")]
     assert (value["noticed"], value["notices_complete"]) == (dict(found.noticed), True)
     listed = {(row["book_id"], row["what"]) for row in value["notices"]}
-    assert (case.id["conflict"], Kind.CONFLICTED.value) in listed
+    assert (case.id["conflict"], NoticeKind.CONFLICTED.value) in listed
     assert len(listed) == sum(NOTICED.values())
     page = render(value)
     assert all(kind.value in page for kind in NOTICED)
@@ -324,7 +324,9 @@ def test_a_further_pass_counts_them_again_and_writes_nothing_twice(
     found = totals.read(workers.state_dir / LEDGER_NAME)
     assert found is not None
     wanted = {
-        kind.value: n for kind, n in NOTICED.items() if kind is not Kind.CONFLICTED
+        kind.value: n
+        for kind, n in NOTICED.items()
+        if kind is not NoticeKind.CONFLICTED
     }
     assert (found.pass_id, dict(found.noticed)) == (2, wanted)
     assert (workers.state_dir / not_carried.NAME).read_bytes() == before

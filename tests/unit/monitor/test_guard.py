@@ -3,7 +3,8 @@ ones that are."""
 
 import pytest
 
-from auto_monitor.patch.guard import PATCHABLE, objections
+from auto_monitor.patch.guard import objections
+from auto_monitor.patch.vocabulary import PATCHABLE
 from tests.support.editkit import SOURCE, functions
 
 FUNCTIONS = functions()
@@ -134,11 +135,11 @@ HOSTILE_CHANGES = {
         "def next_range(self) -> Range | None:", "def nextrange(self) -> Range | None:"
     ),
     "a function of proof": lambda: changed(
-        "        return self.ledger.hashes.learn([proof])[1][0]",
-        "        return self.ledger.hashes.learn([])[1][0]",
+        "        return self.ledger.hashes.learn_one(proof)",
+        "        return self.ledger.hashes.learn_one(None)",
     ),
     "main": lambda: changed(
-        "    options = read_options(", "    options = read_options() or read_options("
+        "    return worker(sys.argv", "    return worker([]) or worker(sys.argv"
     ),
     "a constant": lambda: changed("TRIES = 4", "TRIES = 400"),
     "an import": lambda: changed("import sys\n", "import sys\nimport socket\n"),

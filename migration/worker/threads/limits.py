@@ -8,6 +8,9 @@ first saved up and then spent at once."""
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from migration.errors import Deferred
 
 #: The longest single sleep, seconds: whoever waits must notice a signal.
 LONGEST_SLEEP = 0.5
@@ -94,3 +97,28 @@ class Hold:
         """Seconds until it is over; 0 when it is."""
         with self._lock:
             return max(0.0, self._until - self._now())
+
+
+class TimeLimit:
+    """How long a process may work; 0 seconds is no limit."""
+
+    def __init__(
+        self,
+        seconds: float,
+        clock: Callable[[], datetime],
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._clock = clock
+        self._sleep = sleep
+        self._ends_at = clock() + timedelta(seconds=seconds) if seconds else None
+
+    def is_up(self) -> bool:
+        """Has this process worked for as long as it was asked to?"""
+        return self._ends_at is not None and self._clock() >= self._ends_at
+
+    def pause(self, seconds: float) -> None:
+        """Waits before a file is begun. Raises Deferred when the time is up meanwhile:
+        the book is given back."""
+        self._sleep(seconds)
+        if self.is_up():
+            raise Deferred("the time is up", None)

@@ -12,7 +12,7 @@ from migration.model import Digest
 BLOCK = 1024 * 1024
 
 
-class Outgoing:
+class FileStream:
     """Reads exactly `size` bytes of a file. `moved(n)` is told of every n bytes read.
 
     `hashed` False leaves out the hash: the server's own of what it received tells the

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from migration.errors import ExitCode
 from migration.lanes.lane import Work
-from migration.worker.work_queue import WorkQueue
+from migration.worker.threads.work_queue import WorkQueue
 
 T = TypeVar("T")
 

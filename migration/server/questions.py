@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long an answer is waited for; all in seconds but `tries`.
 
     `first` is the wait before the second try, each further one is twice as long;
@@ -51,12 +51,12 @@ class Questions:
         self,
         probe: Callable[[], bool],
         sleep: Callable[[float], None],
-        patience: Patience,
+        policy: RetryPolicy,
         waiting: Callable[[bool], None],
     ) -> None:
         self._probe = probe
         self._sleep = sleep
-        self._patience = patience
+        self._policy = policy
         self._waiting = waiting
         self._outage = threading.Lock()
         self._open_in_a_row = 0
@@ -65,7 +65,7 @@ class Questions:
     def ask(self, question: Callable[[], T]) -> T:
         """The answer. Raises Unanswered, and what `question` raises but for
         Transient."""
-        for _outage in range(self._patience.tries):
+        for _outage in range(self._policy.tries):
             if self._gone:
                 raise Unanswered(f"not asked: {self._gone}", gone=True)
             try:
@@ -80,10 +80,8 @@ class Questions:
         raise Unanswered("the server went away again and again while it was asked")
 
     def _tried(self, question: Callable[[], T]) -> T:
-        tries = (
-            self._patience.tries if self._open_in_a_row < self._patience.in_a_row else 1
-        )
-        doubling = tenacity.wait_exponential(multiplier=self._patience.first)
+        tries = self._policy.tries if self._open_in_a_row < self._policy.in_a_row else 1
+        doubling = tenacity.wait_exponential(multiplier=self._policy.first)
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(tries),
             wait=lambda state: max(doubling(state), _asked_for(state)),
@@ -106,12 +104,12 @@ class Questions:
                 return True
             self._waiting(True)
             away_since = time.monotonic()
-            while time.monotonic() - away_since < self._patience.longest:
-                self._sleep(self._patience.probe)
+            while time.monotonic() - away_since < self._policy.longest:
+                self._sleep(self._policy.probe)
                 if self._probe():
                     self._waiting(False)
                     return False
-            self._gone = f"the server has not answered for {self._patience.longest:g} s"
+            self._gone = f"the server has not answered for {self._policy.longest:g} s"
             return False
 
 

@@ -28,9 +28,14 @@ from migration.errors import (
     Transient,
     WrongServerUrl,
 )
-from migration.server import responses
-from migration.server.deadline import PunctualAdapter, PunctualResponse
-from migration.server.responses import InvalidResponse, RawResponse, Response, Route
+from migration.server.http import responses
+from migration.server.http.deadline import PunctualAdapter, PunctualResponse
+from migration.server.http.responses import (
+    InvalidResponse,
+    RawResponse,
+    Response,
+    Route,
+)
 
 #: Seconds to wait for a connection.
 CONNECT_SECONDS = 5.0

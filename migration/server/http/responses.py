@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from common.json_value import Json
 from common.sanitize import for_log
-from migration.server.shapes import (
+from migration.server.http.shapes import (
     CREATED,
     EBOOK,
     INDEX,
@@ -200,7 +200,8 @@ def route_of(method: str, path: str) -> Route:
         if route.method == method and route.path.fullmatch(bare):
             return route
     raise LookupError(
-        f"{method} {bare} is no request of the protocol; enter it in migration/server/responses.py"
+        f"{method} {bare} is no request of the protocol; enter it in "
+        "migration/server/http/responses.py"
     )
 
 

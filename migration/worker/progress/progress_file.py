@@ -8,7 +8,7 @@ from pathlib import Path
 from common.files.system_errors import reason_of, set_aside_if_directory
 from migration.errors import StateUnwritable
 from migration.state_files import progress
-from migration.worker.tracker import Tracker
+from migration.worker.progress.tracker import Tracker
 
 
 class ProgressFile:

@@ -1,0 +1,38 @@
+"""A session with the server on a machine that has a token and no password."""
+
+from functools import lru_cache
+
+from migration.cluster.messages import Endpoints, Token
+from migration.errors import (
+    TokenRefused,
+)
+from migration.server.client import BookshelfClient
+from migration.server.http.transport import HttpTransport
+from migration.server.session import Session
+
+
+class _BorrowedSession(Session):
+    """Works with a token it was given; it has no password to get another."""
+
+    def __init__(self, place: Endpoints, token: Token) -> None:
+        super().__init__(
+            HttpTransport(place.server, place.waits.answer_seconds),
+            "",
+            "",
+            place.ws_urls,
+            place.waits,
+        )
+        self._token = token.value
+        # By the coordinator's clock, not this machine's: the token is used until the
+        # server refuses it.
+        self._renew_at = float("inf")
+
+    def login(self) -> None:
+        """Cannot: only the coordinator has the password. Raises TokenRefused."""
+        raise TokenRefused(f"{self.server} refuses the token")
+
+
+@lru_cache(maxsize=4)
+def client_of(place: Endpoints, token: Token) -> BookshelfClient:
+    """One for all tasks with a token, so that connections are kept."""
+    return BookshelfClient(_BorrowedSession(place, token))

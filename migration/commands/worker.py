@@ -1,0 +1,111 @@
+"""The command line of the worker script: which command was asked for, and how it ends.
+
+A command is imported when it is asked for: a worker starts without the others."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from migration.errors import ExitCode, MigrationError
+from migration.model import Phase
+from migration.worker.assembly import assemble
+from migration.worker.joining import bind
+from migration.worker.options import Options, read_options
+from migration.worker.parts import Parts, put_together
+from migration.worker.process.ending import explain_crash, explain_fatal
+from migration.worker.threads.uploader_pool import Stopping
+
+T = TypeVar("T")
+
+#: Seconds for files in hand to end after a signal.
+STOP_SECONDS = 7.0
+
+
+class Migrator(Protocol):
+    """The policy script, as far as a command needs it."""
+
+    def check_api_connectivity(self) -> bool:
+        """Logs in, waiting up to a minute."""
+
+    def read_library(self, read: Callable[[], T]) -> T:
+        """Reads from the library, waiting while Calibre has it locked."""
+
+    def ask_server(self, ask: Callable[[], T]) -> T:
+        """Asks the server, waiting while it does not answer."""
+
+    def migrate(self) -> ExitCode:
+        """Sends every book of this worker's share."""
+
+
+def worker(
+    argv: Sequence[str], project: Path, make: Callable[[Parts], Migrator]
+) -> int:
+    """Does what the command line asks for; returns the exit status."""
+    options = read_options(argv, project)
+    if options.export_map is not None:
+        from migration.commands import export_map
+
+        return int(export_map.run(options.state_dir, options.export_map))
+    if options.dry_run:
+        from migration.commands import plan
+
+        return int(plan.run(options))
+    return int(_run(options, make))
+
+
+def _run(options: Options, make: Callable[[Parts], Migrator]) -> ExitCode:
+    """One worker from its start to its end, with its progress file and log. Raises
+    nothing deliberate."""
+    with assemble(options) as opened:
+        parts = put_together(opened)
+        migrator = make(parts)
+        signals = opened.pool.stop_on_signals()
+        try:
+            migrator.check_api_connectivity()
+            migrator.read_library(partial(bind, opened))
+            code = _command(migrator, parts)
+            opened.end(
+                Phase.COMPLETED if code is not ExitCode.PENDING else Phase.STOPPED
+            )
+        except Stopping:
+            opened.pool.end(
+                STOP_SECONDS,
+                lambda work: parts.accounting.give_back(work, counted=False),
+            )
+            opened.end(Phase.STOPPED)
+            code = signals()
+        except MigrationError as error:
+            code = explain_fatal(opened, error)
+        except Exception as error:  # noqa: BLE001
+            # What nobody foresaw must not look like a worker that is done.
+            code = explain_crash(opened, error)
+        return code
+
+
+def _command(migrator: Migrator, parts: Parts) -> ExitCode:
+    options = parts.resources.options
+    if options.open_pass:
+        return _open_pass(migrator, parts)
+    if options.verify:
+        from migration.commands import verify
+
+        return verify.verify(parts.resources, migrator.read_library)
+    return migrator.migrate()
+
+
+def _open_pass(migrator: Migrator, parts: Parts) -> ExitCode:
+    """Opens a pass unless one is open; the work is left to workers that join."""
+    opened = parts.resources
+    highest = migrator.read_library(opened.library.highest_book_id)
+    listed = migrator.read_library(opened.library.file_count)
+    pass_id = opened.ledger.passes.join(highest, may_open=True, listed=listed)
+    opened.log.info(
+        "Pass %s is open up to book %d; the library lists %d files",
+        pass_id,
+        highest,
+        listed,
+    )
+    if pass_id is not None:
+        migrator.ask_server(partial(parts.spot_check.begin, pass_id))
+    return ExitCode.OK

@@ -1,0 +1,1 @@
+"""Requests and responses: sending, time, and what counts as an answer."""

@@ -1,0 +1,61 @@
+"""How a worker begins: whose ledger it is, and which pass it takes part in."""
+
+from dataclasses import dataclass
+
+from migration.checks.adoption import adopt
+from migration.ledger.current_pass import CurrentPass
+from migration.model import Phase
+from migration.worker.resources import Resources
+
+
+def bind(opened: Resources) -> None:
+    """Ties the ledger to this library, server and user; retries what failed when
+    asked to.
+
+    A restored library is adopted first when that was asked for. Raises WrongLedger,
+    LibraryBusy."""
+    if opened.options.adopt_library:
+        opened.log.info("%s", adopt(opened.ledger, opened.library))
+    opened.ledger.identity.bind(
+        library=opened.library.uuid,
+        server=opened.client.session.server,
+        user=opened.client.session.user_id,
+    )
+    if opened.options.retry_failed:
+        opened.log.info(
+            "%d failed files are pending again", opened.ledger.files.retry_failed()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """Joins the open pass, or opens one unless this worker only joins."""
+
+    opened: Resources
+    current: CurrentPass
+
+    def join(self, highest: int, listed: int) -> bool:
+        """Joins, given the library's highest book id and number of files; False when
+        there is nothing to join. Raises Stopping."""
+        opened = self.opened
+        may_open = opened.ledger.rebuilt or not opened.options.join_only
+        if not self.current.join(highest, may_open=may_open, listed=listed):
+            opened.log.info("No pass is open and this worker only joins: nothing to do")
+            return False
+        self._let_requests_settle()
+        opened.tracker.set(run_id=self.current.id, status=Phase.DISCOVERING)
+        return True
+
+    def _let_requests_settle(self) -> None:
+        """After the ledger was lost: waits until no request is under way of which it
+        knows nothing any more."""
+        opened = self.opened
+        seconds = (opened.ledger.settles_at() - opened.clock()).total_seconds()
+        if seconds > 0:
+            opened.log.info(
+                "The ledger was rebuilt; what was under way may end first, "
+                "within %.0f s",
+                seconds,
+            )
+            opened.tracker.set(status=Phase.WAITING)
+            opened.pool.rest(seconds, opened.publish)

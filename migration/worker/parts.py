@@ -1,0 +1,73 @@
+"""What moves the books of one worker, put together from what its process has open."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from migration.checks.last_look import LastLook
+from migration.checks.spot_check import SpotCheck
+from migration.lanes.api.lane import ApiLane, ApiLimits
+from migration.lanes.context import Context
+from migration.ledger.current_pass import CurrentPass
+from migration.worker.accounting import Accounting
+from migration.worker.conclusion import Conclusion
+from migration.worker.failing import FailureStreak
+from migration.worker.joining import Joining
+from migration.worker.range_books import RangeBooks
+from migration.worker.resources import Resources
+from migration.worker.threads.limits import Hold, RateLimiter, TimeLimit
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the policy decides about; each is complete when it is made."""
+
+    resources: Resources
+    current: CurrentPass
+    joining: Joining
+    streak: FailureStreak
+    accounting: Accounting
+    api: ApiLane
+    range_books: RangeBooks
+    spot_check: SpotCheck
+    last_look: LastLook
+    conclusion: Conclusion
+    hold: Hold
+    time_limit: TimeLimit
+    file_limiter: RateLimiter
+
+
+def put_together(opened: Resources) -> Parts:
+    """The parts of a worker that has these files, connections and threads."""
+    options, ledger, clock, log = (
+        opened.options,
+        opened.ledger,
+        opened.clock,
+        opened.log,
+    )
+    client, library, pool = opened.client, opened.library, opened.pool
+    current, streak = CurrentPass(ledger), FailureStreak()
+    accounting = Accounting(ledger, opened.tracker, current, log, streak)
+    context = Context.of(
+        library, ledger, current, options.state_dir, clock, log, accounting.account
+    )
+    limits = ApiLimits(
+        timedelta(seconds=options.reconcile_after_seconds), options.ask_first_bytes
+    )
+    time_limit = TimeLimit(options.max_duration, clock, pool.sleep)
+    return Parts(
+        opened,
+        current,
+        Joining(opened, current),
+        streak,
+        accounting,
+        ApiLane(context, client, opened.transport, limits, options.db_uri),
+        RangeBooks(library, ledger, context.left_out, options.default_language),
+        SpotCheck(client, ledger, log, pool.heed_stop, opened.tracker.advance),
+        LastLook(client, ledger, library, log, pool.sleep),
+        Conclusion(ledger, opened.tracker, current, log, accounting.left_pending),
+        Hold(clock.seconds),
+        time_limit,
+        RateLimiter(
+            options.max_files_per_min / 60, 1.0, clock.seconds, time_limit.pause
+        ),
+    )

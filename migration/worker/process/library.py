@@ -1,0 +1,58 @@
+"""Opens the library, waiting while Calibre has it locked."""
+
+import logging
+import time
+from pathlib import Path
+
+from migration.calibre.library import CalibreLibrary
+from migration.calibre.lock_wait import LockWait
+from migration.errors import (
+    LibraryBusy,
+)
+from migration.model import Phase
+from migration.state_files import progress
+from migration.worker.options import Options
+from migration.worker.progress.tracker import Tracker
+
+
+def open_library(
+    options: Options, tracker: Tracker, progress_path: Path, log: logging.Logger
+) -> CalibreLibrary:
+    """The library; while Calibre has it locked it is waited for, visibly, as in the
+    middle of a run.
+
+    Without end by a worker, for as long as a person can be asked to wait by everything
+    else."""
+    last = 0.0
+
+    def say(sentence: str) -> None:
+        log.warning("%s", sentence)
+        tracker.failed_with(LibraryBusy(sentence))
+        tracker.set(status=Phase.WAITING)
+
+    def beat() -> None:
+        nonlocal last
+        waiting = tracker.snapshot().status is Phase.WAITING
+        if waiting and time.monotonic() - last >= 1:
+            last = time.monotonic()
+            progress.write(progress_path, tracker.snapshot())
+
+    private = options.state_dir / "migration_library_copy"
+    awaited = options.verify or options.open_pass
+    wait = LockWait(
+        say, beat, seconds=options.library_lock_seconds if awaited else None
+    )
+    try:
+        library = wait.read(
+            lambda: CalibreLibrary(
+                options.library,
+                private,
+                busy_timeout_seconds=options.library_busy_seconds,
+            )
+        )
+    except SystemExit:
+        tracker.set(status=Phase.STOPPED)
+        progress.write(progress_path, tracker.snapshot())
+        raise
+    tracker.set(status=Phase.INITIALIZING)
+    return library

@@ -1,0 +1,85 @@
+"""The books of a range as the server takes them, and what its listing shows that should
+not be so though nothing fails for it."""
+
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+
+from migration.calibre.library import CalibreLibrary
+from migration.lanes.left_out import LeftOut
+from migration.ledger.ledger import Ledger
+from migration.ledger.records import Range
+from migration.ledger.tables import notices
+from migration.metadata import ebook_metadata
+from migration.model import Book, BookFile, BookId, EbookMetadata, Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class WithoutFiles:
+    """Books of a range without files: their ids, the notices of those that are known as
+    such, and the others."""
+
+    ids: Sequence[BookId]
+    known: Sequence[notices.Notice]
+    others: Sequence[Book]
+
+
+@dataclass(frozen=True, slots=True)
+class RangeBooks:
+    """Reads from the library and the ledger. Raises LibraryBusy."""
+
+    library: CalibreLibrary
+    ledger: Ledger
+    left_out: LeftOut
+    default_language: str
+
+    def metadata(self, book: Book, vocabulary: Vocabulary) -> EbookMetadata:
+        """The book's metadata as the server accepts it."""
+        return ebook_metadata.make_metadata(
+            book,
+            vocabulary,
+            default_language=self.default_language,
+            library_uuid=self.ledger.identity.first_library,
+        )
+
+    def removed(self, ids: Set[BookId]) -> list[Book]:
+        """Books that were removed in Calibre while their ebooks were being made: what
+        there is must be finished."""
+        states = [(book_id, self.ledger.books.get(book_id)) for book_id in sorted(ids)]
+        return [
+            Book(
+                book_id, state.title or ebook_metadata.plain_title(state.working_title)
+            )
+            for book_id, state in states
+            if state
+        ]
+
+    def without_files(self, owned: Range) -> WithoutFiles:
+        """The books of a range that are only metadata; those that are known as such are
+        not read again."""
+        ids = self.library.books_without_files(owned.first, owned.last)
+        known = self.ledger.notebook.noticed(
+            owned.first, owned.last, notices.NoticeKind.WITHOUT_FILES
+        )
+        new = [number for number in ids if number not in known]
+        others = self.library.read_books(owned.first, owned.last, new) if new else []
+        return WithoutFiles(
+            ids, [known[number] for number in ids if number in known], others
+        )
+
+    def notice(
+        self,
+        owned: Range,
+        files: Sequence[BookFile],
+        books: Set[BookId],
+        empty: WithoutFiles,
+        vocabulary: Vocabulary,
+    ) -> None:
+        """Says what the listing of a range shows that is not as it should be.
+
+        `files` are those the user wants; a book without files is written down once."""
+        written = [
+            self.left_out.without_files(book, self.metadata(book, vocabulary))
+            for book in empty.others
+        ]
+        found = [*notices.of_files(files), *empty.known, *written]
+        self.left_out.notice_range(owned, books | set(empty.ids), found)
