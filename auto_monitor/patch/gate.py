@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from auto_monitor.patch import sandbox
+from auto_monitor.patch import sandbox, sandboxed
 
 #: What of the project a worker and an embedded server need; only files of these kinds,
 #: so no data or secret of a user.
@@ -139,7 +139,7 @@ def _trial(script: Path, folder: Path, name: str, seconds: float) -> dict[str, A
     environment = {
         "PATH": "/usr/bin:/bin",
         "LANG": "C.UTF-8",
-        "PYTHONPATH": str(sandbox.INSIDE / "project"),
+        "PYTHONPATH": str(sandboxed.INSIDE / "project"),
         "HOME": "/tmp",  # noqa: S108 - of the sandbox
         "PYTHONDONTWRITEBYTECODE": "1",
         "RETRY_FIRST_SECONDS": "0.2",
@@ -149,8 +149,8 @@ def _trial(script: Path, folder: Path, name: str, seconds: float) -> dict[str, A
         sandbox.python(),
         "-m",
         "demo.trial",
-        f"{sandbox.INSIDE}/{name}.py",
-        f"{sandbox.INSIDE}/{name}",
+        f"{sandboxed.INSIDE}/{name}.py",
+        f"{sandboxed.INSIDE}/{name}",
     ]
     done = sandbox.run(command, folder, environment, seconds)
     if done.returncode in (-9, 137):

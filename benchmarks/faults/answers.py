@@ -22,8 +22,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from tests.conftest import Shelf, end, start_shelf
-from tests.support.answercells import KINDS, ROUTES, Cell, run_cell, run_window
+from tests.support.environment import end
+from tests.support.network.answercells import KINDS, ROUTES, Cell, run_cell, run_window
+from tests.support.servers.shelf import Shelf, start_shelf
 
 SERVERS = {"strict": (), "permissive": ("--permissive",)}
 Job = tuple[str, Callable[[Shelf, Path], list[str]]]

@@ -28,11 +28,12 @@ import psutil
 from migration.ledger import totals
 from migration.model import Counts
 from migration.state_files import logs, progress
-from tests.conftest import PASSWORD, PROJECT, Shelf, clean_environment, end, start_shelf
-from tests.support.clusterkit import DaskCluster, end_family
-from tests.support.librarykit import Library, epubs
-from tests.support.netkit import HUB_ADDRESS, Network, network
-from tests.support.truth import Truth, look, troubles
+from tests.support.environment import PASSWORD, PROJECT, clean_environment, end
+from tests.support.libraries.librarykit import Library, epubs
+from tests.support.libraries.truth import Truth, look, troubles
+from tests.support.machine.clusterkit import DaskCluster, end_family
+from tests.support.network.netkit import HUB_ADDRESS, Network, network
+from tests.support.servers.shelf import Shelf, start_shelf
 
 TASK_MS, SLOTS = 200, 8
 GOALS = {2: 1.9, 4: 3.6}

@@ -19,7 +19,7 @@ from benchmarks.faults.damagekit import (
     finish,
     wait_for,
 )
-from tests.conftest import PASSWORD
+from tests.support.environment import PASSWORD
 
 #: What the log of the server says as soon as its database is not its own any more.
 _GONE = "while the server was running: every answer is 503"

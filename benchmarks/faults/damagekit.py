@@ -12,10 +12,11 @@ from pathlib import Path
 
 from migration.ledger import totals
 from migration.state_files.names import LEDGER_NAME
-from tests.conftest import PASSWORD, PROJECT, clean_environment, end, start_shelf
-from tests.support.clockkit import FakeTime
-from tests.support.librarykit import Library, Made, epub
-from tests.support.truth import look, troubles
+from tests.support.environment import PASSWORD, PROJECT, clean_environment, end
+from tests.support.libraries.librarykit import Library, Made, epub
+from tests.support.libraries.truth import look, troubles
+from tests.support.machine.clockkit import FakeTime
+from tests.support.servers.shelf import start_shelf
 
 #: Whoever runs the migration; root is asked for no rights.
 NOBODY = 65534

@@ -20,10 +20,11 @@ import time
 from pathlib import Path
 
 from migration.ledger import totals
-from tests.conftest import PASSWORD, PROJECT, Shelf, clean_environment, end, start_shelf
-from tests.support.librarykit import Library, Made, epub
-from tests.support.proxy import Decision, Do, Proxy
-from tests.support.truth import look, troubles
+from tests.support.environment import PASSWORD, PROJECT, clean_environment, end
+from tests.support.libraries.librarykit import Library, Made, epub
+from tests.support.libraries.truth import look, troubles
+from tests.support.network.proxy import Decision, Do, Proxy
+from tests.support.servers.shelf import Shelf, start_shelf
 
 #: Where a worker is killed: (method, part of the path, is the answer lost as well).
 STEPS = (

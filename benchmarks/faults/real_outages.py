@@ -33,8 +33,8 @@ from benchmarks.speed.peers import cover
 from benchmarks.table import Table
 from migration.ledger import totals
 from migration.state_files import logs
-from tests.conftest import PROJECT, clean_environment
-from tests.support.librarykit import Library, Made, epub
+from tests.support.environment import PROJECT, clean_environment
+from tests.support.libraries.librarykit import Library, Made, epub
 
 COMICS, WORKERS = 5, 2
 DEADLINE_SECONDS = 1800

@@ -10,8 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.conftest import end, start_shelf
-from tests.support.brokenkit import SHIPPED, Broken, right_answer
+from tests.support.environment import end
+from tests.support.monitor.brokenkit import SHIPPED, Broken, right_answer
+from tests.support.servers.shelf import start_shelf
 
 HERE = 'os.environ.get("FAULT_MARKER")'
 #: Name, function, the line put first into it, the edit's format (0 function, 1 strings,

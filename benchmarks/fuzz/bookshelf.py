@@ -26,8 +26,9 @@ import psutil
 
 from benchmarks.fuzz.drawn_requests import GROUPS, Fuzzer, Request
 from benchmarks.table import Table
-from tests.conftest import Shelf, end, start_shelf
-from tests.support.shelfkit import Server, epub
+from tests.support.environment import end
+from tests.support.servers.shelf import Shelf, start_shelf
+from tests.support.servers.shelfkit import Server, epub
 
 ANSWER_SECONDS = 10.0
 GROWTH_MB = 10.0

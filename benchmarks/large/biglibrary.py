@@ -24,7 +24,8 @@ from contextlib import closing
 from pathlib import Path
 
 from migration.ledger import schema
-from tests.support.librarykit import FIXTURES, epub
+from tests.support.environment import FIXTURES
+from tests.support.libraries.librarykit import epub
 
 MTIME_NS = 1_700_000_000_000_000_000
 LANGUAGES = ("eng", "ces", "deu", "fra", "rus", "zho")

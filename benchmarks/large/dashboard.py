@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 
 from migration.model import Counts
-from tests.conftest import end
-from tests.support.boardkit import Started, start_board
-from tests.support.browserkit import browser, text_of, wait
-from tests.support.statekit import HOSTILE, State
+from tests.support.environment import end
+from tests.support.migration.statekit import HOSTILE, State
+from tests.support.servers.boardkit import Started, start_board
+from tests.support.servers.browserkit import browser, text_of, wait
 
 WORKERS, ENTRIES, SECONDS = 8, 1000, 30.0
 RENDER_GOAL, CPU_GOAL = 1.0, 0.01

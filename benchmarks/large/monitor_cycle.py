@@ -18,7 +18,7 @@ from auto_monitor.observe.workers import Observer
 from auto_monitor.record.history import StateFile
 from migration.model import BookId, Counts, Current, FileId, Phase, Progress
 from migration.state_files import logs, progress
-from tests.support.fakes import LivingWorkers
+from tests.support.migration.fakes import LivingWorkers
 
 WORKERS, LOG_BYTES, LOOKS, GOAL = 8, 125_000_000, 60, 0.050
 #: Lines each worker adds between two looks: about 500 files a minute.

@@ -17,7 +17,7 @@ import time
 import psycopg
 
 from deploy.prepare_server import command
-from tests.support.postgreskit import running
+from tests.support.servers.postgreskit import running
 
 ASKED = "SELECT * FROM source WHERE source.size = %s AND source.hash = %s"
 

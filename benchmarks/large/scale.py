@@ -24,7 +24,8 @@ from pathlib import Path
 from benchmarks.large import biglibrary
 from benchmarks.table import Table
 from migration.calibre.library import CalibreLibrary
-from tests.conftest import PASSWORD, PROJECT, Shelf, clean_environment, end, start_shelf
+from tests.support.environment import PASSWORD, PROJECT, clean_environment, end
+from tests.support.servers.shelf import Shelf, start_shelf
 
 PAGE = 1000
 #: Books with readable EPUBs at either end of the library.

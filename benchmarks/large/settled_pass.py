@@ -22,7 +22,8 @@ from common.clock import SteadyClock
 from migration.calibre.library import CalibreLibrary
 from migration.ledger.ledger import Ledger
 from migration.state_files.owner import this_process
-from tests.conftest import PASSWORD, PROJECT, Shelf, clean_environment, end, start_shelf
+from tests.support.environment import PASSWORD, PROJECT, clean_environment, end
+from tests.support.servers.shelf import Shelf, start_shelf
 
 PAGE = 1000
 

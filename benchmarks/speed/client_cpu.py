@@ -14,8 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.conftest import PASSWORD, PROJECT, Shelf, clean_environment, end, start_shelf
-from tests.support.librarykit import Library, epubs
+from tests.support.environment import PASSWORD, PROJECT, clean_environment, end
+from tests.support.libraries.librarykit import Library, epubs
+from tests.support.servers.shelf import Shelf, start_shelf
 
 GOAL_MS = 8.0
 

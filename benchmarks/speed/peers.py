@@ -27,8 +27,9 @@ from pathlib import Path
 from PIL import Image
 
 from benchmarks.table import Table
-from tests.conftest import PASSWORD, PROJECT, Shelf, clean_environment, end, start_shelf
-from tests.support.librarykit import Library, Made, epub
+from tests.support.environment import PASSWORD, PROJECT, clean_environment, end
+from tests.support.libraries.librarykit import Library, Made, epub
+from tests.support.servers.shelf import Shelf, start_shelf
 
 WORKERS = 2
 GOAL, AIM = 3.0, 5.0

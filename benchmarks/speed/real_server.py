@@ -48,8 +48,8 @@ from benchmarks.faults import real_outages
 from benchmarks.speed.peers import cover
 from benchmarks.table import Table
 from migration.state_files import logs
-from tests.conftest import PROJECT, clean_environment
-from tests.support.librarykit import Library, Made, epub
+from tests.support.environment import PROJECT, clean_environment
+from tests.support.libraries.librarykit import Library, Made, epub
 
 #: Files at either end that say more of start and end than of the rate.
 MARGIN = 6

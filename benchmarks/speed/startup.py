@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.table import Table
-from tests.conftest import PASSWORD, PROJECT, clean_environment, end, start_shelf
-from tests.support.librarykit import Library
+from tests.support.environment import PASSWORD, PROJECT, clean_environment, end
+from tests.support.libraries.librarykit import Library
+from tests.support.servers.shelf import start_shelf
 
 GOAL_SECONDS = 0.25
 PROGRAMS = {

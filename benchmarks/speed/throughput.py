@@ -24,8 +24,9 @@ from pathlib import Path
 from benchmarks.large.scale import Worker
 from benchmarks.speed import client_cpu
 from benchmarks.table import Table
-from tests.conftest import end, start_shelf
-from tests.support.librarykit import Library, Made, epubs
+from tests.support.environment import end
+from tests.support.libraries.librarykit import Library, Made, epubs
+from tests.support.servers.shelf import start_shelf
 
 TASK_MS, SLOTS = 200, 2
 MEGABYTE = 1024 * 1024

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import end, start_shelf
-from tests.support.shelfkit import Server
+from tests.support.environment import end
+from tests.support.servers.shelf import start_shelf
+from tests.support.servers.shelfkit import Server
 
 
 @pytest.fixture(scope="session")

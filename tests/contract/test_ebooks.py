@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.support.shelfkit import Server, epub, title
+from tests.support.servers.shelfkit import Server, epub, title
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("contract")]
 

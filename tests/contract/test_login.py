@@ -7,7 +7,7 @@ import pytest
 import requests
 import websocket
 
-from tests.support.shelfkit import TIMEOUT, Server
+from tests.support.servers.shelfkit import TIMEOUT, Server
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("contract")]
 

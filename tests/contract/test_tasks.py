@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from tests.support.shelfkit import (
+from tests.support.servers.shelfkit import (
     Server,
     digest,
     epub,

@@ -25,8 +25,8 @@ from migration.server.client import BookshelfClient
 from migration.server.http.transport import HttpTransport
 from migration.server.session import Session
 from migration.state_files.owner import this_process
-from tests.support.librarykit import Library, Made, epub
-from tests.support.shelfkit import Server, digest, title
+from tests.support.libraries.librarykit import Library, Made, epub
+from tests.support.servers.shelfkit import Server, digest, title
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("dask")]
 

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.shelfkit import Server, digest, epub
+from tests.support.servers.shelfkit import Server, digest, epub
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("contract")]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.checkoutkit import make_checkout, press
+from tests.support.machine.checkoutkit import make_checkout, press
 
 
 @pytest.fixture

@@ -8,10 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PASSWORD, PROJECT
-from tests.support.dockerkit import BASE_IMAGE, Docker, Stack, certificates, engine
-from tests.support.librarykit import Library, epubs
-from tests.support.workerkit import wait_for
+from tests.support.environment import PASSWORD, PROJECT
+from tests.support.libraries.librarykit import Library, epubs
+from tests.support.machine.dockerkit import (
+    BASE_IMAGE,
+    Docker,
+    Stack,
+    certificates,
+    engine,
+)
+from tests.support.migration.workerkit import wait_for
 
 pytestmark = [
     pytest.mark.e2e,

@@ -11,10 +11,10 @@ import pytest
 
 from deploy.host import processes
 from migration.ledger import totals
-from tests.support.checkoutkit import press
-from tests.support.librarykit import Library, epubs
-from tests.support.truth import look
-from tests.support.workerkit import wait_for
+from tests.support.libraries.librarykit import Library, epubs
+from tests.support.libraries.truth import look
+from tests.support.machine.checkoutkit import press
+from tests.support.migration.workerkit import wait_for
 
 pytestmark = pytest.mark.e2e
 #: Enough that a migration is still under way when the next button is pressed, one file

@@ -14,9 +14,9 @@ import pytest
 
 from deploy.cli import SUBCOMMANDS
 from migration.ledger import totals
-from tests.conftest import PROJECT, clean_environment
-from tests.support.librarykit import Library, epubs
-from tests.support.truth import look
+from tests.support.environment import PROJECT, clean_environment
+from tests.support.libraries.librarykit import Library, epubs
+from tests.support.libraries.truth import look
 
 # The wheel is built and installed once, so all tests run where that was done.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("installed")]

@@ -13,8 +13,8 @@ import pytest
 from deploy.host import processes
 from migration.ledger import totals
 from migration.state_files.names import LEDGER_NAME
-from tests.support.checkoutkit import make_checkout, press
-from tests.support.librarykit import Library, epubs
+from tests.support.libraries.librarykit import Library, epubs
+from tests.support.machine.checkoutkit import make_checkout, press
 
 pytestmark = pytest.mark.e2e
 QUICK = {"CHECK_INTERVAL_SECONDS": "1", "IOSTAT_SECONDS": "1", "REPORT_SECONDS": "0"}

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Shelf
-from tests.support.boardkit import Running
-from tests.support.inprocess import LocalBoard, LocalShelf, LocalWorkers, Server
+from tests.support.servers.boardkit import Running
+from tests.support.servers.inprocess import LocalBoard, LocalShelf, LocalWorkers, Server
+from tests.support.servers.shelf import Shelf
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Shelf, end
-from tests.support.watchkit import Watch
+from tests.support.environment import end
+from tests.support.monitor.watchkit import Watch
+from tests.support.servers.shelf import Shelf
 
 
 @pytest.fixture

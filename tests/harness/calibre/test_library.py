@@ -21,8 +21,8 @@ from migration.errors import (
     OutsideLibrary,
 )
 from migration.model import Author, Book, Problem
-from tests.conftest import FIXTURES
-from tests.support.librarykit import Library, Made, crash_a_writer, epub
+from tests.support.environment import FIXTURES
+from tests.support.libraries.librarykit import Library, Made, crash_a_writer, epub
 
 
 @pytest.fixture

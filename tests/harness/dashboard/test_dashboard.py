@@ -15,10 +15,10 @@ from auto_monitor.cli import commands
 from auto_monitor.cli.commands import Command, CommandKind
 from auto_monitor.processes import identity_of
 from migration.model import BookId, FileId
-from tests.conftest import end
-from tests.support.boardkit import Running
-from tests.support.statekit import HOSTILE, State, under_way
-from tests.support.workerkit import wait_for
+from tests.support.environment import end
+from tests.support.migration.statekit import HOSTILE, State, under_way
+from tests.support.migration.workerkit import wait_for
+from tests.support.servers.boardkit import Running
 
 PATHS = (
     "/",

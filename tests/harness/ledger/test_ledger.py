@@ -45,8 +45,8 @@ from migration.model import (
 )
 from migration.state_files import reservation
 from migration.state_files.owner import Owner, this_process
-from tests.support.fakes import ToldClock
-from tests.support.workerkit import dead_owner
+from tests.support.migration.fakes import ToldClock
+from tests.support.migration.workerkit import dead_owner
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ONE, TWO = Digest("1" * 40, 10), Digest("2" * 40, 20)

@@ -15,9 +15,9 @@ from migration.ledger.records import Asked, BookState, Difference, Intention, Lo
 from migration.model import BookId, EbookId
 from migration.state_files.names import LEDGER_NAME
 from migration.state_files.owner import this_process
-from tests.conftest import FIXTURES
-from tests.support.fakes import ToldClock
-from tests.support.workerkit import dead_owner
+from tests.support.environment import FIXTURES
+from tests.support.migration.fakes import ToldClock
+from tests.support.migration.workerkit import dead_owner
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 STANDING = Difference("second ebook", "ebook 7 …", BookId(1), EbookId(7))

@@ -14,9 +14,11 @@ from migration.ledger import schema, totals
 from migration.ledger.database import LedgerDatabase
 from migration.model import BookId, FileId
 from migration.state_files.names import LEDGER_NAME
-from tests.conftest import FIXTURES, Shelf, Workers
-from tests.support.librarykit import Library, Made, epub, epubs
-from tests.support.statekit import State
+from tests.support.environment import FIXTURES
+from tests.support.libraries.librarykit import Library, Made, epub, epubs
+from tests.support.migration.statekit import State
+from tests.support.migration.workers import Workers
+from tests.support.servers.shelf import Shelf
 
 
 def old_ledger(path: Path, version: int) -> None:

@@ -10,8 +10,8 @@ import pytest
 from auto_monitor.monitor import get_disk_io_utilization
 from auto_monitor.observe import disk
 from auto_monitor.observe.disk import DiskMeter
-from tests.support.iostatkit import HANGS, first_on_path, nothing_is_left, put
-from tests.support.workerkit import wait_for
+from tests.support.machine.iostatkit import HANGS, first_on_path, nothing_is_left, put
+from tests.support.migration.workerkit import wait_for
 
 #: What the counters of the kernel are made to say.
 SHARE = 40.0

@@ -22,7 +22,7 @@ from auto_monitor.model import (
 )
 from auto_monitor.record import action_log
 from auto_monitor.record.history import History, StateFile, history_path, state_path
-from tests.support.fakes import ToldClock
+from tests.support.migration.fakes import ToldClock
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ENTRY = HistoryEntry(

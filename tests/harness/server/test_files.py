@@ -18,7 +18,7 @@ from bookshelf.storage.housekeeping import (
     sweep_books,
     sweep_uploads,
 )
-from tests.support.datadirkit import copied_over, deleted, other_database, put
+from tests.support.servers.datadirkit import copied_over, deleted, other_database, put
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,11 @@ from bookshelf.application import SHELF
 from bookshelf.config import read_config
 from bookshelf.http.connections import ConnectionLimits
 from bookshelf.server import ENGINE, make_application, routes
-from tests.conftest import PASSWORD, Shelf
-from tests.support.inprocess import LocalShelf
-from tests.support.rawhttp import PART, ask, place
-from tests.support.workerkit import wait_for
+from tests.support.environment import PASSWORD
+from tests.support.migration.workerkit import wait_for
+from tests.support.servers.inprocess import LocalShelf
+from tests.support.servers.rawhttp import PART, ask, place
+from tests.support.servers.shelf import Shelf
 
 
 @pytest.fixture

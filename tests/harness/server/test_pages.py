@@ -10,9 +10,9 @@ import pytest
 import requests
 from PIL import Image
 
-from tests.conftest import Shelf
-from tests.support.librarykit import epub as make_epub
-from tests.support.shelfkit import Server, client, epub, jpeg
+from tests.support.libraries.librarykit import epub as make_epub
+from tests.support.servers.shelf import Shelf
+from tests.support.servers.shelfkit import Server, client, epub, jpeg
 
 
 def attach_twice(server: Server) -> list[dict[str, object]]:

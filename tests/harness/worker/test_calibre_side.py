@@ -20,9 +20,21 @@ from migration.errors import LibraryBusy, LibraryUnreadable, WrongLedger
 from migration.ledger.ledger import Ledger
 from migration.model import Author, BookId, FileId
 from migration.state_files.owner import this_process
-from tests.support.calibreside import NOWHERE, locked, remove_format, rename, restored
-from tests.support.inprocess import LocalWorkers
-from tests.support.librarykit import Library, Made, crash_a_writer, epub, epubs
+from tests.support.libraries.calibreside import (
+    NOWHERE,
+    locked,
+    remove_format,
+    rename,
+    restored,
+)
+from tests.support.libraries.librarykit import (
+    Library,
+    Made,
+    crash_a_writer,
+    epub,
+    epubs,
+)
+from tests.support.servers.inprocess import LocalWorkers
 
 
 @pytest.fixture

@@ -20,10 +20,11 @@ from migration.server.client import BookshelfClient
 from migration.server.http.transport import HttpTransport
 from migration.server.session import Session, task_urls
 from migration.state_files.owner import this_process
-from tests.conftest import PASSWORD, Shelf
-from tests.support.fakes import ToldClock
-from tests.support.librarykit import Library, epubs
-from tests.support.proxy import Answer, Decision, Do, Proxy
+from tests.support.environment import PASSWORD
+from tests.support.libraries.librarykit import Library, epubs
+from tests.support.migration.fakes import ToldClock
+from tests.support.network.proxy import Answer, Decision, Do, Proxy
+from tests.support.servers.shelf import Shelf
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 FAILS = Answer(500, '{"message": "Internal Server Error"}', "application/json")

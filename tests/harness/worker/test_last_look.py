@@ -12,11 +12,11 @@ from migration.commands import failures
 from migration.ledger import totals
 from migration.metadata.ebook_metadata import working_title
 from migration.model import BookId
-from tests.conftest import Shelf
-from tests.support.inprocess import LocalWorkers
-from tests.support.librarykit import Library, epubs
-from tests.support.proxy import Answer, Decision, Do, Proxy
-from tests.support.truth import look, troubles
+from tests.support.libraries.librarykit import Library, epubs
+from tests.support.libraries.truth import look, troubles
+from tests.support.network.proxy import Answer, Decision, Do, Proxy
+from tests.support.servers.inprocess import LocalWorkers
+from tests.support.servers.shelf import Shelf
 
 FAST = {
     "RETRY_FIRST_SECONDS": "0.05",

@@ -21,9 +21,10 @@ from migration.ledger.tables.notices import NoticeKind
 from migration.state_files import logs, not_carried
 from migration.state_files.names import LEDGER_NAME
 from migration.worker.progress import report
-from tests.conftest import FIXTURES, Shelf
-from tests.support.inprocess import LocalShelf, LocalWorkers
-from tests.support.librarykit import Library, Made, epub
+from tests.support.environment import FIXTURES
+from tests.support.libraries.librarykit import Library, Made, epub
+from tests.support.servers.inprocess import LocalShelf, LocalWorkers
+from tests.support.servers.shelf import Shelf
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("odd library")]
 RED, BLUE = (200, 10, 10), (10, 10, 200)

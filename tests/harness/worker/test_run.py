@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from migration.ledger import totals
 from migration.model import Counts
 from migration.state_files import logs
-from tests.conftest import Shelf
-from tests.support.inprocess import LocalWorkers
-from tests.support.librarykit import Library, Made, epub, epubs
-from tests.support.workerkit import counts_of, lines_of
+from tests.support.libraries.librarykit import Library, Made, epub, epubs
+from tests.support.migration.workerkit import counts_of, lines_of
+from tests.support.servers.inprocess import LocalWorkers
+from tests.support.servers.shelf import Shelf
 
 
 def test_a_file_that_somebody_else_uploaded_is_a_duplicate(

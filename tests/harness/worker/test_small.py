@@ -4,8 +4,8 @@
 import json
 from pathlib import Path
 
-from tests.conftest import Shelf
-from tests.support.inprocess import LocalWorkers
+from tests.support.servers.inprocess import LocalWorkers
+from tests.support.servers.shelf import Shelf
 
 
 def test_what_cannot_be_carried_is_kept(

@@ -3,12 +3,19 @@ outlives it."""
 
 from pathlib import Path
 
-from tests.conftest import Shelf
-from tests.support.editedkit import FAST, TITLE, add_format, ebook, edit, library_of
-from tests.support.inprocess import LocalWorkers
-from tests.support.librarykit import epub
-from tests.support.statekit import State
-from tests.support.truth import look, troubles
+from tests.support.libraries.editedkit import (
+    FAST,
+    TITLE,
+    add_format,
+    ebook,
+    edit,
+    library_of,
+)
+from tests.support.libraries.librarykit import epub
+from tests.support.libraries.truth import look, troubles
+from tests.support.migration.statekit import State
+from tests.support.servers.inprocess import LocalWorkers
+from tests.support.servers.shelf import Shelf
 
 LONG = tuple((f"Author {'x' * 60} {n}", f"{n}, Author {'x' * 60}") for n in range(3))
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from bookshelf.content import covers, epub
 from bookshelf.content.epub import EpubContent
-from tests.support.librarykit import epub as make_epub
+from tests.support.libraries.librarykit import epub as make_epub
 
 
 def picture(size: tuple[int, int] = (600, 900)) -> bytes:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.conftest import PROJECT
+from tests.support.environment import PROJECT
 
 STATIC = PROJECT / "dashboard" / "web" / "static"
 OURS = [

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auto_monitor.patch.code_edit import EditRefused, apply
-from tests.support.editkit import (
+from tests.support.monitor.editkit import (
     SOURCE,
     as_diff,
     as_function,

@@ -19,7 +19,7 @@ from auto_monitor.decide.diagnosis import (
 from auto_monitor.llm_debugger import fingerprint_of
 from auto_monitor.repair.llm_job import to_json
 from common.json_value import Json
-from tests.support.llmkit import decision
+from tests.support.monitor.llmkit import decision
 
 GOOD = Diagnosis("it hangs", FixType.RESTART, 0.9, "do it", {}, "", None)
 

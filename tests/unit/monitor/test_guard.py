@@ -5,7 +5,7 @@ import pytest
 
 from auto_monitor.patch.guard import objections
 from auto_monitor.patch.vocabulary import PATCHABLE
-from tests.support.editkit import SOURCE, functions
+from tests.support.monitor.editkit import SOURCE, functions
 
 FUNCTIONS = functions()
 

@@ -22,7 +22,7 @@ from auto_monitor.model import (
 )
 from auto_monitor.record.cases import fold
 from auto_monitor.record.history import History, StateFile, not_after, open_attempts
-from tests.conftest import PROJECT
+from tests.support.environment import PROJECT
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ENTRY = HistoryEntry(NOW.isoformat(), 2, 1, "stuck", 6.1, "migrating", "no progress")

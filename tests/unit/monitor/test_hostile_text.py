@@ -11,7 +11,7 @@ from auto_monitor.decide.diagnosis import SYSTEM, Budget, Facts, messages
 from auto_monitor.llm_debugger import LlmDebugger, fingerprint_of
 from common.sanitize import for_log
 from migration.state_files import logs
-from tests.conftest import PROJECT
+from tests.support.environment import PROJECT
 
 SECRETS = {
     "MBS2_PASSWORD": "correct horse battery",

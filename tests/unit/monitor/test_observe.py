@@ -15,7 +15,7 @@ from auto_monitor.model import Health, Identity, InFlight, WorkerRecord
 from auto_monitor.observe.workers import LOOK_BYTES, LogTail, Observer
 from migration.model import BookId, Counts, Current, FileId, LastError, Phase, Progress
 from migration.state_files import logs, progress
-from tests.support.fakes import LivingWorkers
+from tests.support.migration.fakes import LivingWorkers
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -1,0 +1,545 @@
+"""Whole situations of a monitor: no process, no file, no socket, no waiting."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from auto_monitor.decide.diagnosis import Answer, Diagnosis, FixType
+from auto_monitor.model import HistoryEntry, Opinion, Stage
+from migration.model import Phase
+from tests.support.monitor.harness import (
+    CANDIDATE,
+    FILE,
+    NOON,
+    OPEN,
+    Died,
+    FakeDiagnoser,
+    Harness,
+)
+
+SHIPPED, TRIED = "bulk_migrate_calibre.py", CANDIDATE.name
+
+
+def begun(workers: int = 4, diagnoser: FakeDiagnoser | None = None) -> Harness:
+    """A monitor that has started its workers."""
+    made = Harness(workers, diagnoser=diagnoser)
+    assert made.monitor.begin()
+    return made
+
+
+def verdicts(entries: list[HistoryEntry]) -> list[tuple[int, int, bool | None]]:
+    """Worker, attempt, verdict."""
+    return [(entry.worker_id, entry.attempt, entry.verified) for entry in entries]
+
+
+def cured(made: Harness, outcome: str = "uploaded") -> None:
+    """Whatever hung gets on, and the file it hung on has its outcome."""
+    made.observer.hangs.clear()
+    made.ledger.outcomes[FILE] = outcome
+
+
+# -- one worker ------------------------------------------------------------------------
+
+
+def test_a_stuck_worker_is_restarted_and_its_attempt_verified() -> None:
+    """After five minutes; verified when its file has arrived, two minutes after the
+    start."""
+    made = begun()
+    made.hang(2)
+    made.rounds(4)
+    assert made.entries() == []
+    made.rounds(1)
+    (entry,) = made.entries()
+    assert (entry.trigger, entry.applied, entry.verified) == ("stuck", True, None)
+    assert entry.root_cause == "stuck: no progress; in hand: file 12/EPUB"
+    assert (made.processes.stopped, made.processes.started[-1]) == ([2], (2, SHIPPED))
+    cured(made)
+    made.rounds(1)
+    assert made.entries()[0].verified is None
+    made.rounds(1)
+    (entry,) = made.entries()
+    assert (entry.verified, entry.case) == (True, None)
+    assert made.monitor.memory.record(2).attempts == 0
+
+
+def test_three_attempts_and_it_is_paused_and_a_person_told() -> None:
+    """Ten minutes lie between two; the trouble is the same one each time, whatever file
+    it meets."""
+    made = begun()
+    made.hang(2)
+    made.rounds(60)
+    assert verdicts(made.entries()) == [(2, 1, False), (2, 2, False), (2, 3, False)]
+    assert [entry.occurrences for entry in made.entries()] == [1, 2, 3]
+    times = [entry.timestamp for entry in made.entries()]
+    assert times == [
+        (NOON.replace(minute=minute)).isoformat() for minute in (5, 15, 25)
+    ]
+    assert made.monitor.memory.record(2).paused
+    (told,) = made.alerts.told
+    assert told.startswith("Worker 2 is PAUSED: 3 attempts did not help")
+    assert sorted(made.processes.alive) == [1, 3, 4]
+
+
+EXITS = [
+    ("killed", -9, "", 1, [(2, 1)]),
+    ("crashed", 70, "OutOfMemory", 1, [(2, 1)]),
+    ("found no server", 3, "ServerNeverAnswered", 1, []),
+    ("the library cannot be read", 4, "", 0, []),
+    ("has done its part", 0, "", 0, []),
+]
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "error", "starts", "attempts"),
+    [r[1:] for r in EXITS],
+    ids=[r[0] for r in EXITS],
+)
+def test_a_worker_that_ends(
+    exit_code: int, error: str, starts: int, attempts: list[tuple[int, int]]
+) -> None:
+    """Started again when that can help; an attempt only when it is to blame."""
+    made = begun()
+    if exit_code == 0:
+        made.observer.phases[2] = Phase.COMPLETED
+    made.observer.error_class[2] = error
+    made.processes.end(2, exit_code)
+    made.rounds(1)
+    assert len(made.processes.started) == 4 + starts
+    assert [(entry.worker_id, entry.attempt) for entry in made.entries()] == attempts
+
+
+def test_a_worker_that_cannot_be_started_is_said_and_its_attempt_has_failed() -> None:
+    """Nothing is left open."""
+    made = begun()
+    made.hang(2)
+    made.processes.refuses = True
+    made.rounds(5)
+    (entry,) = made.entries()
+    assert (entry.verified, entry.reason) == (False, "the worker could not be started")
+
+
+def test_a_server_that_is_away_is_nobodys_fault() -> None:
+    """All hang, nobody is restarted; it is when the server has been back for a
+    while."""
+    made = begun()
+    made.hang(1, 2, 3, 4)
+    made.server.here = False
+    made.rounds(60)
+    assert made.entries() == []
+    made.server.here = True
+    made.rounds(1)
+    assert [entry.worker_id for entry in made.entries()] == [1]
+
+
+def test_one_that_found_no_server_starts_as_soon_as_it_answers() -> None:
+    """Said while it waits; no attempt."""
+    made = begun()
+    made.server.here, made.server.settled = False, False
+    made.processes.end(2, 3)
+    made.rounds(5)
+    assert 2 not in made.processes.alive
+    waits = "Waiting for http://server (connection refused); worker 2 starts as soon as it answers"
+    assert made.said.lines.count(waits) == 5
+    made.server.here = True
+    made.rounds(1)
+    assert 2 in made.processes.alive
+    assert made.entries() == []
+
+
+def test_every_file_fails_while_the_server_answers() -> None:
+    """Twenty minutes, a restart, never paused; while the server is away it is
+    excused."""
+    made = begun(1)
+    made.observer.failing[1] = made.clock()
+    made.server.here = False
+    made.rounds(25)
+    assert made.entries() == []
+    made.server.here = True
+    made.rounds(90)
+    assert {entry.trigger for entry in made.entries()} == {"all_failing"}
+    assert len(made.entries()) == 3
+    assert not made.monitor.memory.record(1).paused
+    assert any(
+        "it goes on trying: look at the server's log" in line
+        for line in made.said.lines
+    )
+
+
+# -- several workers -------------------------------------------------------------------
+
+
+def test_workers_that_hang_together_are_one_question() -> None:
+    """The first is treated alone; the others when that helped."""
+    made = begun()
+    made.hang(2, 3, 4)
+    made.rounds(5)
+    assert [entry.worker_id for entry in made.entries()] == [2]
+    assert (
+        "3 of 4 workers hang together; worker 2 is treated alone first"
+        in made.said.lines
+    )
+    made.rounds(1)
+    assert len(made.entries()) == 1
+    del made.observer.hangs[2]
+    made.ledger.outcomes[FILE] = "uploaded"
+    made.rounds(1)
+    assert [entry.worker_id for entry in made.entries()] == [2, 3, 4]
+    assert made.entries()[0].verified is True
+
+
+def test_a_dead_disk_is_not_the_workers_fault() -> None:
+    """Many hang, and the library cannot be read."""
+    made = begun()
+    made.hang(1, 2, 3)
+    made.disk.there = False
+    made.rounds(30)
+    assert made.entries() == []
+
+
+def test_a_saturated_disk_takes_one_away_and_an_idle_one_gives_it_back() -> None:
+    """One at a time, each with its own pause."""
+    made = begun()
+    made.disk.busy = 97
+    made.hang(1)
+    made.rounds(5)
+    assert (made.monitor.memory.state.desired, sorted(made.processes.alive)) == (
+        3,
+        [1, 2, 3],
+    )
+    assert (
+        "Stopping worker 4: disk at 97 %, worker 1 stuck (no LLM is asked)"
+        in made.done.lines
+    )
+    made.rounds(4)
+    assert made.monitor.memory.state.desired == 3
+    cured(made)
+    made.disk.busy = 5
+    made.rounds(10)
+    assert (made.monitor.memory.state.desired, sorted(made.processes.alive)) == (
+        4,
+        [1, 2, 3, 4],
+    )
+
+
+@pytest.mark.parametrize(
+    ("opinion", "desired"),
+    [
+        (Opinion.CONFIRMS, 3),
+        (Opinion.UNKNOWN, 3),
+        (Opinion.FAILED, 3),
+        (Opinion.DENIES, 4),
+        (Opinion.PENDING, 4),
+    ],
+)
+def test_the_llm_is_asked_before_a_worker_is_taken_away(
+    opinion: Opinion, desired: int
+) -> None:
+    """Until it answers nobody is."""
+    made = begun(diagnoser=FakeDiagnoser(opinion=opinion))
+    made.disk.busy = 97
+    made.hang(1)
+    made.rounds(5)
+    assert made.monitor.memory.state.desired == desired
+
+
+# -- what the LLM says -----------------------------------------------------------------
+
+
+def said(fix: FixType, **more: object) -> Answer:
+    """An answer with this fix."""
+    changes = {"parallel_uploads": 1} if fix is FixType.CONFIG_FIX else {}
+    found = Diagnosis(
+        "it waits for ever", fix, 0.9, "bound the loop", changes, "def x(): ...", None
+    )
+    # Fields of the answer.
+    return replace(Answer(found, model="m", tokens=100), **more)  # type: ignore[arg-type]
+
+
+def test_an_answer_that_takes_long_is_waited_for() -> None:
+    """Nothing is done meanwhile; then the restart has its diagnosis."""
+    diagnoser = FakeDiagnoser()
+    made = begun(1, diagnoser)
+    made.hang(1)
+    made.rounds(12)
+    assert made.entries() == []
+    assert diagnoser.facts[0].reason == "no progress"
+    diagnoser.answer = said(FixType.RESTART)
+    made.rounds(1)
+    (entry,) = made.entries()
+    assert (entry.root_cause, entry.llm_used, entry.tokens) == (
+        "it waits for ever",
+        True,
+        100,
+    )
+    assert diagnoser.about == set()
+
+
+def test_settings_of_its_own_stay_with_a_worker() -> None:
+    """Also at its next starts."""
+    made = begun(1, FakeDiagnoser(said(FixType.CONFIG_FIX)))
+    made.hang(1)
+    made.rounds(5)
+    assert made.processes.settings[1] == (1, None)
+    assert made.entries()[0].config_changes == {"parallel_uploads": 1}
+    cured(made)
+    made.rounds(12)
+    made.processes.end(1, -9)
+    made.rounds(1)
+    assert (len(made.processes.started), made.processes.settings[1]) == (3, (1, None))
+
+
+def fixed() -> Harness:
+    """One worker that hangs, and a candidate for it."""
+    made = begun(1, FakeDiagnoser(said(FixType.CODE_FIX, candidate=CANDIDATE)))
+    made.hang(1)
+    return made
+
+
+def test_a_candidate_that_helps_is_promoted() -> None:
+    """Tried by this worker alone, its books kept for it; then everybody's script."""
+    made = fixed()
+    made.rounds(5)
+    assert made.processes.started[-1] == (1, TRIED)
+    assert (made.script.now, made.reservations.kept) == (
+        "shipped",
+        {1: {1, FILE.book_id}},
+    )
+    cured(made)
+    made.rounds(2)
+    (entry,) = made.entries()
+    assert (entry.verified, entry.rolled_back, entry.case, made.script.now) == (
+        True,
+        False,
+        None,
+        "repaired",
+    )
+    assert "is now the repaired one; backup backup" in entry.reason
+    assert made.reservations.kept == {}
+
+
+DROPPED: list[tuple[str, Callable[[Harness], None], bool | None, str]] = [
+    (
+        "it hangs again",
+        lambda made: None,
+        False,
+        "file 12/EPUB is not settled, the worker is stuck",
+    ),
+    (
+        "it skips the book",
+        lambda made: cured(made, "skipped"),
+        False,
+        "file 12/EPUB is settled, but did not arrive",
+    ),
+    (
+        "it dies",
+        lambda made: made.processes.end(1, 70),
+        False,
+        "file 12/EPUB is not settled, the worker is stopped",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("happens", "verified", "reason"),
+    [r[1:] for r in DROPPED],
+    ids=[r[0] for r in DROPPED],
+)
+def test_a_candidate_that_does_not_help_is_dropped(
+    happens: Callable[[Harness], None], verified: bool | None, reason: str
+) -> None:
+    """The worker goes back to the script in place, which has not changed."""
+    made = fixed()
+    made.rounds(5)
+    happens(made)
+    made.rounds(5)
+    entry = made.entries()[0]
+    assert (entry.verified, entry.rolled_back, entry.reason) == (verified, True, reason)
+    assert (made.script.now, made.reservations.kept) == ("shipped", {})
+    assert made.processes.started[-1] == (1, SHIPPED)
+
+
+def test_a_candidate_nobody_can_judge_is_left_to_a_person() -> None:
+    """The worker has done its part meanwhile."""
+    made = fixed()
+    made.rounds(5)
+    made.observer.phases[1] = Phase.COMPLETED
+    made.processes.end(1, 0)
+    made.rounds(1)
+    (entry,) = made.entries()
+    assert (entry.verified, entry.rolled_back) == (None, True)
+    assert (made.evidence.proposed, made.script.now) == ([CANDIDATE.diff], "shipped")
+
+
+OBJECTIONS: list[tuple[str, Callable[[Harness], None]]] = [
+    (
+        "bulk_migrate_calibre.py was changed since the fix was made",
+        lambda made: setattr(made.script, "now", "pulled"),
+    ),
+    ("the candidate is gone", lambda made: setattr(made.script, "there", False)),
+]
+
+
+@pytest.mark.parametrize(
+    ("objection", "happens"), OBJECTIONS, ids=[r[0] for r in OBJECTIONS]
+)
+def test_a_candidate_that_may_not_be_tried_is_proposed(
+    objection: str, happens: Callable[[Harness], None]
+) -> None:
+    """The worker is restarted as it is."""
+    made = fixed()
+    happens(made)
+    made.rounds(5)
+    (entry,) = made.entries()
+    assert entry.fix_type == "restart"
+    assert (
+        entry.validation
+        == f"proposed only: {objection}; kept in auto_monitor/proposals/proposal.json"
+    )
+    assert made.processes.started[-1] == (1, SHIPPED)
+
+
+def test_without_a_history_nothing_is_tried() -> None:
+    """A monitor that ends in mid-trial would not find what it was doing; the worker is
+    restarted all the same."""
+    made = fixed()
+    made.history.full = True
+    made.rounds(5)
+    assert made.processes.started[-1] == (1, SHIPPED)
+    assert (made.evidence.proposed, made.reservations.kept) == ([CANDIDATE.diff], {})
+    assert made.monitor.memory.record(1).attempts == 1
+    made.history.full = False
+    cured(made)
+    made.rounds(2)
+    assert verdicts(made.entries()) == [(1, 1, True)]
+
+
+def test_a_script_that_was_pulled_during_the_trial_stays() -> None:
+    """The repair helped; a person is told where it is."""
+    made = fixed()
+    made.rounds(5)
+    made.script.now = "pulled"
+    cured(made)
+    made.rounds(2)
+    assert made.script.now == "pulled"
+    assert "nothing was overwritten" in made.alerts.told[0]
+
+
+# -- a monitor that dies ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("writes", range(1, 5))
+def test_a_monitor_that_is_killed_at_any_step_is_taken_up(writes: int) -> None:
+    """At each write of the history the next one goes on: one attempt, one promotion,
+    one verdict."""
+    made = fixed()
+    made.history.dies_after = writes
+    died = False
+    for minute in range(14):
+        try:
+            made.rounds(1)
+        except Died:
+            died = True
+            made.history.dies_after = None
+            made.new_monitor().begin()
+        if minute == 5:
+            cured(made)
+    assert died
+    assert made.script.now == "repaired"
+    assert [entry.verified for entry in made.entries()].count(True) == 1
+    assert None not in [entry.verified for entry in made.entries()]
+    assert made.reservations.kept == {}
+
+
+def test_a_new_monitor_goes_on_with_attempts_cooldown_and_pauses() -> None:
+    """Nobody is restarted twice, and who was paused stays so."""
+    made = begun()
+    made.hang(2)
+    made.rounds(6)
+    assert made.new_monitor().begin()
+    assert len(made.processes.started) == 5
+    made.rounds(54)
+    assert verdicts(made.entries()) == [(2, 1, False), (2, 2, False), (2, 3, False)]
+    assert made.new_monitor().begin()
+    made.rounds(30)
+    assert 2 not in made.processes.alive
+    assert len(made.entries()) == 3
+
+
+def test_the_case_is_in_the_history_alone() -> None:
+    """The stage a trial is in is there at every step."""
+    made = fixed()
+    made.rounds(5)
+    (entry,) = made.entries()
+    assert entry.case is not None
+    assert (entry.case.stage, entry.case.candidate) == (Stage.STARTED, CANDIDATE)
+    made.clock.move(1)
+    made.state_file.kept = None
+    assert made.new_monitor().begin()
+    assert made.monitor.parts.cases.by_worker() == {1: entry.case}
+
+
+# -- the end ---------------------------------------------------------------------------
+
+CLOSED = replace(OPEN, closed_at=NOON)
+
+
+def test_a_closed_pass_ends_with_0() -> None:
+    """At once when nobody runs; else they get half a minute to end by themselves."""
+    made = begun()
+    made.ledger.found = CLOSED
+    assert made.rounds(2)
+    assert (made.monitor.exit_code, made.processes.alive, len(made.reports)) == (
+        0,
+        {},
+        1,
+    )
+    assert made.alerts.told[0].startswith("Pass 7 closed: discovered 100")
+    assert made.state_file.kept is not None
+    assert made.state_file.kept.ended == "completed"
+
+
+def test_every_worker_ended_for_good() -> None:
+    """Their status is the monitor's."""
+    made = begun(2)
+    made.processes.end(1, 4)
+    made.processes.end(2, 4)
+    assert made.rounds(2)
+    assert made.monitor.exit_code == 4
+
+
+def test_the_time_is_up() -> None:
+    """Who works goes on; when nobody does, the pass stays open."""
+    made = begun(2)
+    made.processes.time_up = True
+    assert not made.rounds(3)
+    made.hang(1, 2)
+    assert made.rounds(6)
+    assert made.monitor.exit_code == 6
+    assert made.processes.alive == {}
+
+
+def test_no_pass_is_open() -> None:
+    """Nothing is started."""
+    made = Harness()
+    made.ledger.found = None
+    assert not made.monitor.begin()
+    assert made.processes.started == []
+
+
+def test_a_dry_run_touches_nothing() -> None:
+    """It only says what it would do."""
+    made = begun()
+    made.hang(2)
+    before, kept = len(made.processes.started), made.state_file.kept
+    made.new_monitor(dry_run=True).begin()
+    made.rounds(10)
+    assert len(made.processes.started) == before
+    assert (made.entries(), made.state_file.kept, made.processes.stopped) == (
+        [],
+        kept,
+        [],
+    )
+    assert any(
+        line.startswith("Would do: Restarting worker 2") for line in made.said.lines
+    )

@@ -1,0 +1,158 @@
+"""docker-compose.yml by itself: the specification's schema, what it promises, what must
+be set."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.check_env import missing
+from tests.support.environment import PROJECT
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("compose")]
+COMPOSE = PROJECT / "docker-compose.yml"
+#: The services that belong together.
+SERVER, EMBEDDED, MIGRATE = {"db", "backend", "app"}, {"bookshelf"}, {"migrator"}
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, dict[str, Any]]:
+    """The services, their shared parts merged."""
+    found: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE.read_text("utf-8"))[
+        "services"
+    ]
+    return found
+
+
+def test_it_is_what_the_specification_says() -> None:
+    """The JSON schema of the Compose specification; no `version`, no empty section."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "check_jsonschema",
+            "--builtin-schema",
+            "vendor.compose-spec",
+            str(COMPOSE),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=PROJECT,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    whole = yaml.safe_load(COMPOSE.read_text("utf-8"))
+    assert "version" not in whole
+    assert all(whole.values())
+
+
+def test_profiles(services: dict[str, dict[str, Any]]) -> None:
+    """`embedded` takes the place of the three; `migrate` is one container and depends
+    on whichever is there."""
+    by_profile = {
+        profile: {
+            name
+            for name, service in services.items()
+            if service["profiles"] == [profile]
+        }
+        for profile in ("server", "embedded", "migrate")
+    }
+    assert by_profile == {"server": SERVER, "embedded": EMBEDDED, "migrate": MIGRATE}
+    assert {
+        name: needed["required"]
+        for name, needed in services["migrator"]["depends_on"].items()
+    } == {
+        "bookshelf": False,
+        "app": False,
+    }
+
+
+def test_every_service_is_kept_up_and_watched(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    """A restart policy, a memory limit, a health check, an end that is waited for;
+    those who depend wait for health."""
+    for name, service in services.items():
+        assert {"restart", "mem_limit", "healthcheck", "stop_grace_period"} <= set(
+            service
+        ), name
+        assert all(
+            needed["condition"] == "service_healthy"
+            for needed in service.get("depends_on", {}).values()
+        ), name
+
+
+def test_who_may_write_where(services: dict[str, dict[str, Any]]) -> None:
+    """Everything of the host comes in read-only; our own containers have a read-only
+    root, no rights, no root user."""
+    for name, service in services.items():
+        for mount in service.get("volumes", []):
+            assert mount["type"] == "volume" or mount["read_only"], (name, mount)
+            assert "docker.sock" not in str(mount)
+    for name in EMBEDDED | MIGRATE:
+        service = services[name]
+        assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+        assert "no-new-privileges:true" in service["security_opt"]
+        assert service["user"].startswith("${MIGRATOR_UID:-1000}")
+    assert "deploy/server/Dockerfile" in {
+        services[name]["build"]["dockerfile"] for name in ("app", "backend")
+    }
+    for name in ("app", "backend"):
+        mounts = {
+            mount["target"]: mount["source"] for mount in services[name]["volumes"]
+        }
+        assert mounts["/code/settings.py"] == "./settings.py"
+        assert "/library" in mounts
+
+
+def test_only_its_own_login(services: dict[str, dict[str, Any]]) -> None:
+    """The migrator knows no secret of the server; ports are published on loopback, the
+    database on 5433."""
+    known = set(services["migrator"]["environment"])
+    assert "MBS2_PASSWORD" in known
+    # A number, not a token.
+    others = known - {"LLM_TOKENS_PER_DAY"}
+    assert not {
+        name for name in others if "DB" in name or "SECRET" in name or "TOKEN" in name
+    }
+    assert not known & {
+        name
+        for name in (*services["db"]["environment"], *services["app"]["environment"])
+    } - {"MAX_CONTENT_LENGTH"}
+    ports = {port for service in services.values() for port in service.get("ports", [])}
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+    assert "127.0.0.1:${MBS2_DB_PORT_ON_HOST:-5433}:5432" in ports
+
+
+#: What .env has, which profiles are started, what is missing.
+ENVIRONMENTS = [
+    ({}, "embedded,migrate", ["CALIBRE_LIBRARY", "MBS2_PASSWORD"]),
+    ({"CALIBRE_LIBRARY": "/x", "MBS2_PASSWORD": "x"}, "embedded,migrate", []),
+    ({"CALIBRE_LIBRARY": "/x", "MBS2_PASSWORD": ""}, "migrate", ["MBS2_PASSWORD"]),
+    (
+        {
+            "CALIBRE_LIBRARY": "/x",
+            "MBS2_PASSWORD": "x",
+            "MBS2_CODE": "/x",
+            "MBS2_DB_PASSWORD": "x",
+        },
+        "server",
+        [
+            "POSTGRES_PASSWORD",
+            "MBS2_SECRET_KEY",
+            "MBS2_SECRET_KEY2",
+            "MBS2_DELEGATED_TOKEN",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "profiles", "lacking"), ENVIRONMENTS)
+def test_what_is_missing(
+    given: dict[str, str], profiles: str, lacking: list[str]
+) -> None:
+    """`python -m deploy.check_env` knows what each profile needs."""
+    assert [name for name, _why in missing(given, profiles.split(","))] == lacking

@@ -1,0 +1,222 @@
+"""The sandbox holds, and the gate lets only a script through that migrates the demo
+library as it should."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from auto_monitor.fix_applier import (
+    FixRefused,
+    NotOurs,
+    Workshop,
+    backups,
+    candidate_path,
+    digest,
+    promote,
+    replace,
+    roll_back,
+)
+from auto_monitor.model import Candidate
+from auto_monitor.patch import gate, sandbox
+from tests.support.environment import PROJECT
+from tests.support.monitor.editkit import as_strings
+
+pytestmark = [pytest.mark.integration]
+SCRIPT = PROJECT / "bulk_migrate_calibre.py"
+
+TRIES = """
+import ctypes, json, os, socket
+def tried(do):
+    try:
+        return str(do())
+    except Exception as error:
+        return type(error).__name__
+print(json.dumps({
+    "home": tried(lambda: sorted(os.listdir(HOME))),
+    "secret": tried(lambda: open(SECRET).read()),
+    "shadow": tried(lambda: open("/etc/shadow").read()),
+    "network": tried(lambda: socket.create_connection(("10.255.255.1", 80), 1)),
+    "loopback": tried(lambda: socket.create_server(("127.0.0.1", 0)).close()),
+    "processes": tried(lambda: len([p for p in os.listdir("/proc") if p.isdigit()])),
+    "environment": tried(lambda: sorted(set(os.environ) - {"PATH", "LC_CTYPE"})),
+    "write": tried(lambda: open("/usr/x", "w")),
+    "mount": tried(lambda: ctypes.CDLL(None).mount(b"none", b"/tmp", b"tmpfs", 0, None)),
+    "chroot": tried(lambda: os.chroot("/tmp")),
+    "large file": tried(lambda: open("large", "wb").truncate(1 << 40)),
+    "memory": tried(lambda: len(bytearray(8 << 30))),
+    "own folder": tried(lambda: open("mine", "w").write("1")),
+}))
+"""
+
+
+def test_what_runs_in_the_sandbox_sees_and_reaches_nothing(tmp_path: Path) -> None:
+    """No home, no secret beside it, no network but loopback, no other process, no
+    privilege; limits."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (tmp_path / "secret").write_text("the password")
+    code = f"HOME = {str(Path.home() / '.ssh')!r}; SECRET = {str(tmp_path / 'secret')!r}\n{TRIES}"
+    done = sandbox.run(
+        [sandbox.python(), "-c", code], folder, {"PATH": "/usr/bin:/bin"}, 60
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "home": "FileNotFoundError",
+        "secret": "FileNotFoundError",
+        "shadow": "FileNotFoundError",
+        "network": "OSError",
+        "loopback": "None",
+        "processes": "1",
+        "environment": "[]",
+        "write": "OSError",
+        "mount": "-1",
+        "chroot": "PermissionError",
+        "large file": "OSError",
+        "memory": "MemoryError",
+        "own folder": "1",
+    }
+    assert (folder / "mine").read_text() == "1"
+
+
+def test_time_is_up(tmp_path: Path) -> None:
+    """It is killed with everything it has started."""
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'while True: pass'])"
+    done = sandbox.run(
+        [sandbox.python(), "-c", code], tmp_path, {"PATH": "/usr/bin:/bin"}, 2
+    )
+    assert done.returncode in (-9, 137)
+
+
+def broken(tmp_path: Path, old: str, new: str) -> Path:
+    """The worker with one text for another."""
+    text = SCRIPT.read_text("utf-8")
+    assert text.count(old) == 1
+    path = tmp_path / "candidate.py"
+    path.write_text(text.replace(old, new), "utf-8")
+    return path
+
+
+def test_the_script_in_place_passes(tmp_path: Path) -> None:
+    """As expected, and like itself; nothing is left behind."""
+    how = gate.check(SCRIPT, SCRIPT, PROJECT, tmp_path / "gate", 120)
+    assert "as expected and as with the script in place" in how
+    assert not (tmp_path / "gate").exists()
+
+
+WRONG = [
+    (
+        "(file, self.options.max_content_length)",
+        "(file, self.options.max_content_length // 2)",
+        "",
+    ),
+    (
+        "(file, self.options.max_content_length)",
+        "(file, 0)",
+        "uploaded 0 instead of 59",
+    ),
+    (
+        "    return worker(sys.argv",
+        "    sys.exit(0)\n    return worker(sys.argv",
+        "uploaded None",
+    ),
+    (
+        "        while (owned := self.next_range()) is not None:\n",
+        "        while True:\n",
+        "discovered 0 instead",
+    ),
+    (
+        "read_books(owned.first, owned.last, wanted)\n        )\n",
+        "read_books(owned.first, owned.last, wanted)\n        )[1:]\n",
+        "not migrated within 8 s",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "why"), WRONG, ids=range(len(WRONG)))
+def test_a_script_that_does_otherwise_does_not_pass(
+    tmp_path: Path, old: str, new: str, why: str
+) -> None:
+    """Refuses good files, sends nothing, never ends, leaves books out. What does no
+    harm passes."""
+    candidate = broken(tmp_path, old, new)
+    if not why:
+        gate.check(candidate, SCRIPT, PROJECT, tmp_path / "gate", 120)
+        return
+    with pytest.raises(gate.NotPassed, match=why):
+        gate.check(candidate, SCRIPT, PROJECT, tmp_path / "gate", 8)
+
+
+def workshop(tmp_path: Path) -> Workshop:
+    """A copy of the script, and where its fixes are made."""
+    script = tmp_path / "bulk_migrate_calibre.py"
+    script.write_bytes(SCRIPT.read_bytes())
+    return Workshop(script, PROJECT, tmp_path / "state", 120)
+
+
+def test_the_way_of_a_code_fix(tmp_path: Path) -> None:
+    """Backup, candidate, promotion, and back; a third version is never overwritten."""
+    place = workshop(tmp_path)
+    before = place.script.read_bytes()
+    place.script.chmod(0o755)
+    made = place.apply(
+        as_strings(
+            "        limit = min(self.options.batch_size, share)",
+            "        limit = min(share, self.options.batch_size)",
+        )
+    )
+    assert place.script.read_bytes() == before
+    kept = digest(candidate_path(place.state_dir, made.name).read_bytes())
+    assert (made.before, kept) == (digest(before), made.after)
+    promote(place.script, place.state_dir, made)
+    promote(place.script, place.state_dir, made)
+    assert digest(place.script.read_bytes()) == made.after
+    assert place.script.stat().st_mode & 0o777 == 0o755
+    assert roll_back(place.script, place.state_dir) == made.backup
+    assert place.script.read_bytes() == before
+    with pytest.raises(FixRefused, match="no backup"):
+        roll_back(place.script, place.state_dir)
+    replace(place.script, before + b"# newer\n")
+    with pytest.raises(NotOurs):
+        promote(place.script, place.state_dir, made)
+    assert place.script.read_bytes() == before + b"# newer\n"
+    assert [path.name for path in backups(place.state_dir, place.script)] == [
+        made.backup
+    ]
+
+
+def test_a_candidate_that_was_changed_is_not_promoted(tmp_path: Path) -> None:
+    """Only what passed the gate gets into place."""
+    place = workshop(tmp_path)
+    path = place.keep_candidate("x = 1\n")
+    made = Candidate(
+        path.name, "", digest(place.script.read_bytes()), digest(b"y = 1\n"), "", ""
+    )
+    with pytest.raises(NotOurs):
+        promote(place.script, place.state_dir, made)
+
+
+REFUSED = [
+    (
+        as_strings("        return None", "        return None"),
+        "cannot be applied|changes nothing",
+    ),
+    (
+        as_strings(
+            "        limit = min(self.options.batch_size, share)",
+            "        limit = 5; import os",
+        ),
+        "not allowed",
+    ),
+    ("```python\ndef main():\n    return 0\n```", "not allowed"),
+    ("```python\n    return\n```", "no function"),
+]
+
+
+@pytest.mark.parametrize(("reply", "why"), REFUSED, ids=range(len(REFUSED)))
+def test_refused_before_anything_runs(tmp_path: Path, reply: str, why: str) -> None:
+    """With the reason; there is a backup, and the script is as it was."""
+    place = workshop(tmp_path)
+    with pytest.raises(FixRefused, match=why):
+        place.apply(reply)
+    assert place.script.read_bytes() == SCRIPT.read_bytes()

@@ -1,0 +1,65 @@
+"""A further format for a book whose ebook somebody has edited on the server: the edit
+outlives it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.support.environment import PROJECT
+from tests.support.libraries.editedkit import FAST, add_format, ebook, edit, library_of
+from tests.support.libraries.librarykit import epub
+from tests.support.libraries.truth import look, troubles
+from tests.support.migration.workers import Workers
+from tests.support.servers.shelf import Shelf
+
+pytestmark = pytest.mark.integration
+
+
+DEATHS = [
+    pytest.param(
+        "publishing.py",
+        "self.client.change(",
+        id="before the working title",
+    ),
+    pytest.param("publishing.py", "work.reopened = True", id="with the working title"),
+    pytest.param(
+        "finishing.py",
+        "metadata = replace(\n            work.metadata, not_carried=",
+        id="after the title was given back",
+    ),
+]
+
+
+@pytest.mark.parametrize(("module", "place"), DEATHS)
+def test_a_worker_that_is_killed_in_between_gives_it_back(
+    tmp_path: Path, shelf: Shelf, workers: Workers, module: str, place: str
+) -> None:
+    """kill -9 of a copy of the program at that place; the shipped one finishes."""
+    library = library_of(tmp_path)
+    assert workers.run(library.root, shelf, **FAST)[0] == 0
+    edit(shelf, title="The Art of Reading")
+    contents = [epub(1), add_format(library, "TXT")]
+    shipped, workers.script = workers.script, killed_at(tmp_path, module, place)
+    assert workers.run(library.root, shelf, **FAST)[0] == -9
+    workers.script = shipped
+    assert workers.run(library.root, shelf, **FAST)[0] == 0
+    assert ebook(shelf)["title"] == "The Art of Reading"
+    assert troubles(look(shelf.data_dir), contents) == []
+
+
+def killed_at(tmp_path: Path, module: str, place: str) -> Path:
+    """A copy of the worker whose API lane kills it at the statement that begins with
+    `place`."""
+    program = tmp_path / "program"
+    shutil.copytree(PROJECT / "migration", program / "migration")
+    lane = program / "migration" / "lanes" / "api" / module
+    before, found, after = lane.read_text("utf-8").partition(place)
+    assert found
+    assert place not in after
+    indent = before.rpartition("\n")[2]
+    lane.write_text(
+        f"{before}__import__('os').kill(__import__('os').getpid(), 9)\n{indent}{found}{after}",
+        "utf-8",
+    )
+    return Path(shutil.copy(PROJECT / "bulk_migrate_calibre.py", program))

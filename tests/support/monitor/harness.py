@@ -1,0 +1,515 @@
+"""A whole monitor in one process: every neighbour is a fake, and time moves when
+told."""
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from auto_monitor.assembly import Policies, World, parts_of
+from auto_monitor.cli.command_line import Settings
+from auto_monitor.decide.detection import DetectionPolicy
+from auto_monitor.decide.diagnosis import Answer, Facts
+from auto_monitor.decide.healing import HealingPolicy
+from auto_monitor.decide.scaling import ScalingPolicy
+from auto_monitor.fix_applier import NotOurs
+from auto_monitor.model import (
+    Candidate,
+    HistoryEntry,
+    Identity,
+    InFlight,
+    MonitorState,
+    Opinion,
+    Verdict,
+    WorkerRecord,
+    WorkerSnapshot,
+)
+from auto_monitor.monitor import Monitor
+from auto_monitor.record.action_log import ActionLog
+from auto_monitor.record.samples import Sample
+from common.files.json_files import StateUnwritable
+from migration.ledger.totals import Totals
+from migration.model import BookId, Counts, FileId, Phase
+from tests.support.migration.fakes import ToldClock
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+POLICIES = Policies(
+    detection=DetectionPolicy(5 * MINUTE, 20 * MINUTE),
+    healing=HealingPolicy(3, 10 * MINUTE, 2 * MINUTE, 20 * MINUTE, window=5 * MINUTE),
+    scaling=ScalingPolicy(4, 1, 8, 90, 50, 5 * MINUTE, 10 * MINUTE),
+    closing=MINUTE / 2,
+    scale_every=MINUTE,
+    measuring=timedelta(seconds=2),
+    probe_seconds=1,
+    stack_seconds=1,
+)
+OPEN = Totals(7, NOON, None, Counts(100, 40, 0, 0, 0, 60), 0, {}, {}, 0, 1000, 500)
+FILE = FileId(BookId(12), "EPUB")
+HAND = InFlight(7, (FILE,), (1, 100))
+CANDIDATE = Candidate(
+    "bulk_migrate_calibre.x.py",
+    "backup",
+    "shipped",
+    "repaired",
+    "-a\n+b",
+    "passed the gate",
+)
+
+
+class Died(Exception):
+    """The monitor is killed here."""
+
+
+@dataclass
+class FakeProcesses:
+    """Workers as identities; what each runs is noted. `clock` gives them their start
+    times."""
+
+    clock: ToldClock
+    alive: dict[int, Identity] = field(default_factory=dict)
+    scripts: dict[int, str] = field(default_factory=dict)
+    exits: dict[int, int] = field(default_factory=dict)
+    started: list[tuple[int, str]] = field(default_factory=list)
+    stopped: list[int] = field(default_factory=list)
+    settings: dict[int, tuple[int | None, int | None]] = field(default_factory=dict)
+    retrying: set[int] = field(default_factory=set)
+    refuses: bool = False
+    time_up: bool = False
+    stack: str = ""
+
+    def start(
+        self,
+        worker_id: int,
+        *,
+        script: Path | None = None,
+        parallel_uploads: int | None = None,
+        batch_size: int | None = None,
+        retry_failed: bool = False,
+    ) -> Identity:
+        """A new process each time."""
+        if self.refuses:
+            raise OSError(11, "Resource temporarily unavailable")
+        name = script.name if script is not None else "bulk_migrate_calibre.py"
+        self.started.append((worker_id, name))
+        self.scripts[worker_id], self.settings[worker_id] = (
+            name,
+            (parallel_uploads, batch_size),
+        )
+        self.alive[worker_id] = Identity(
+            1000 + len(self.started), self.clock(), f"birth {len(self.started)}"
+        )
+        self.exits.pop(worker_id, None)
+        if retry_failed:
+            self.retrying.add(worker_id)
+        return self.alive[worker_id]
+
+    def lives(self, identity: Identity | None, worker_id: int) -> bool:
+        """By identity."""
+        return identity is not None and self.alive.get(worker_id) == identity
+
+    def runs(self, identity: Identity | None, worker_id: int, name: str) -> bool:
+        """The script of its last start."""
+        return self.lives(identity, worker_id) and self.scripts[worker_id] == name
+
+    def stop(self, identity: Identity | None, worker_id: int) -> bool:
+        """Gone at once."""
+        if not self.lives(identity, worker_id):
+            return False
+        self.end(worker_id, -15)
+        self.stopped.append(worker_id)
+        return True
+
+    def end(self, worker_id: int, exit_code: int) -> None:
+        """The process ends."""
+        del self.alive[worker_id]
+        self.exits[worker_id] = exit_code
+
+    def stop_all(self, identities: Mapping[int, Identity | None]) -> None:
+        """One after the other."""
+        for number, identity in identities.items():
+            self.stop(identity, number)
+
+    def reap(self) -> bool:
+        """Nothing is left to be noticed."""
+        return False
+
+    def take_stack(
+        self, identity: Identity | None, worker_id: int, seconds: float
+    ) -> str:
+        """The one that was set."""
+        return self.stack if self.lives(identity, worker_id) else ""
+
+    def time_is_up(self) -> bool:
+        """As set."""
+        return self.time_up
+
+
+@dataclass
+class FakeObserver:
+    """Workers that get on, until they are told to hang, to fail or to be in another
+    phase."""
+
+    processes: FakeProcesses
+    clock: ToldClock
+    hangs: dict[int, datetime] = field(default_factory=dict)
+    failing: dict[int, datetime] = field(default_factory=dict)
+    phases: dict[int, Phase] = field(default_factory=dict)
+    error_class: dict[int, str] = field(default_factory=dict)
+
+    def found_by_hand(self) -> dict[int, Identity]:
+        """Each has written its progress."""
+        return dict(self.processes.alive)
+
+    def look(self, record: WorkerRecord, now: datetime) -> WorkerSnapshot:
+        """One worker."""
+        number = record.worker_id
+        alive = self.processes.lives(record.identity, number)
+        moved = self.hangs.get(number, now)
+        return WorkerSnapshot(
+            worker_id=number,
+            alive=alive,
+            progress_seen_at=moved,
+            beat_seen_at=moved,
+            phase=self.phases.get(number, Phase.MIGRATING),
+            settled=True,
+            exit_code=None if alive else self.processes.exits.get(number),
+            in_flight=HAND,
+            all_failing_since=self.failing.get(number),
+            error_class=self.error_class.get(number, ""),
+        )
+
+
+@dataclass
+class FakeServer:
+    """A server that is there or not; `settled`: long enough."""
+
+    here: bool = True
+    settled: bool = True
+    trouble: str = ""
+
+    def answers_now(self, now: datetime) -> bool:
+        """As set."""
+        self.trouble = "" if self.here else "connection refused"
+        return self.here
+
+    def has_settled(self, now: datetime) -> bool:
+        """As set."""
+        return self.settled
+
+
+@dataclass
+class FakeDisk:
+    """The meter and the probe in one."""
+
+    busy: float | None = 60.0
+    there: bool = True
+    trouble: str = ""
+
+    def begin(self) -> None:
+        """Nothing has to be measured."""
+
+    def utilization(self) -> float | None:
+        """As set."""
+        return self.busy
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def answers(self, seconds: float) -> bool:
+        """As set."""
+        return self.there
+
+
+@dataclass
+class FakeLedger:
+    """One pass, and which files have their outcome."""
+
+    found: Totals | None = OPEN
+    outcomes: dict[FileId, str] = field(default_factory=dict)
+
+    def newest(self) -> Totals | None:
+        """The pass."""
+        return self.found
+
+    def proved(self, pass_id: int) -> bool:
+        """Its rows agree."""
+        return True
+
+    def settled(
+        self, pass_id: int, files: Sequence[FileId], first_id: int | None
+    ) -> bool:
+        """Every one has an outcome."""
+        return bool(files) and all(file in self.outcomes for file in files)
+
+    def carried(self, pass_id: int, files: Sequence[FileId]) -> bool:
+        """Every one is uploaded."""
+        return all(self.outcomes.get(file) == "uploaded" for file in files)
+
+    def not_carried_in(self, pass_id: int, first_id: int, last_id: int) -> int:
+        """The others."""
+        return sum(outcome != "uploaded" for outcome in self.outcomes.values())
+
+
+@dataclass
+class FakeHistory:
+    """The history in memory; `dies_after` so many writes the monitor is killed."""
+
+    kept: dict[str, HistoryEntry] = field(default_factory=dict)
+    writes: int = 0
+    dies_after: int | None = None
+    full: bool = False
+
+    def begin(self, now: datetime) -> None:
+        """There is always one."""
+
+    def entries(self) -> list[HistoryEntry]:
+        """Oldest first."""
+        return list(self.kept.values())
+
+    def record(self, entry: HistoryEntry, now: datetime) -> None:
+        """Adds or replaces."""
+        if self.full:
+            raise StateUnwritable(
+                "cannot write auto_fix_history.json: No space left on device"
+            )
+        self.kept[entry.key] = entry
+        self.writes += 1
+        if self.writes == self.dies_after:
+            raise Died
+
+
+@dataclass
+class FakeStateFile:
+    """The state in memory."""
+
+    kept: MonitorState | None = None
+    path: Path = Path("monitor_state.json")
+
+    def read(self) -> MonitorState | None:
+        """The last one."""
+        return self.kept
+
+    def load(self, now: datetime) -> tuple[MonitorState | None, str]:
+        """The last one, undamaged."""
+        return self.kept, ""
+
+    def left_open(self) -> list[HistoryEntry]:
+        """No older version was here."""
+        return []
+
+    def write(self, state: MonitorState) -> None:
+        """Replaces it."""
+        self.kept = state
+
+
+@dataclass
+class FakeEvidence:
+    """What was kept and proposed."""
+
+    proposed: list[str] = field(default_factory=list)
+
+    def keep(self, verdict: Verdict, seen: WorkerSnapshot, stack: str) -> str:
+        """One name for all."""
+        return "evidence.json"
+
+    def propose(self, worker_id: int, root_cause: str, code: str) -> str:
+        """Noted."""
+        self.proposed.append(code)
+        return "proposal.json"
+
+
+@dataclass
+class FakeScript:
+    """The script in place, by its hash."""
+
+    now: str = "shipped"
+    path: Path = Path("bulk_migrate_calibre.py")
+    there: bool = True
+
+    @property
+    def name(self) -> str:
+        """Of the file."""
+        return self.path.name
+
+    def digest(self) -> str:
+        """As set."""
+        return self.now
+
+    def has(self, candidate: Candidate) -> bool:
+        """As set."""
+        return self.there
+
+    def path_of(self, candidate: Candidate) -> Path:
+        """By its name."""
+        return Path(candidate.name)
+
+    def promote(self, candidate: Candidate) -> None:
+        """As the real one: repeatable, and never over somebody else's."""
+        if self.now not in (candidate.before, candidate.after):
+            raise NotOurs(self.now)
+        self.now = candidate.after
+
+
+@dataclass
+class FakeReservations:
+    """For whom what is kept."""
+
+    kept: dict[int, set[BookId]] = field(default_factory=dict)
+
+    def keep(self, pass_id: int, books: Collection[BookId], worker_id: int) -> None:
+        """Noted."""
+        self.kept[worker_id] = set(books)
+
+    def clear(self) -> None:
+        """Nothing."""
+        self.kept.clear()
+
+
+@dataclass
+class FakeAlerts:
+    """What a person was told."""
+
+    told: list[str] = field(default_factory=list)
+
+    def tell(self, text: str) -> None:
+        """Something is wrong."""
+        self.told.append(text)
+
+    def announce(self, text: str) -> None:
+        """Good news."""
+        self.told.append(text)
+
+    def finish(self, seconds: float) -> None:
+        """Nothing is under way."""
+
+
+@dataclass
+class FakeDiagnoser:
+    """Answers when it is told to; until then every question is pending."""
+
+    answer: Answer = field(default_factory=lambda: Answer(pending=True))
+    opinion: Opinion = Opinion.PENDING
+    facts: list[Facts] = field(default_factory=list)
+    about: set[int] = field(default_factory=set)
+
+    def asked(self, worker_id: int) -> bool:
+        """Since it was last forgotten."""
+        return worker_id in self.about
+
+    def diagnose(self, facts: Facts) -> Answer:
+        """The answer that is set."""
+        self.about.add(facts.worker_id)
+        self.facts.append(facts)
+        return self.answer
+
+    def disk_is_the_cause(self, facts: Facts) -> Opinion:
+        """The opinion that is set."""
+        return self.opinion
+
+    def forget(self, worker_id: int) -> None:
+        """Noted."""
+        self.about.discard(worker_id)
+
+    def finish(self) -> None:
+        """Nothing runs."""
+
+
+class _Lines(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+class Harness:
+    """A world of fakes, and one monitor after the other in it."""
+
+    def __init__(
+        self, workers: int = 4, *, diagnoser: FakeDiagnoser | None = None
+    ) -> None:
+        self.clock = ToldClock(NOON)
+        self.processes = FakeProcesses(self.clock)
+        self.observer = FakeObserver(self.processes, self.clock)
+        self.server, self.disk, self.ledger = FakeServer(), FakeDisk(), FakeLedger()
+        self.history, self.state_file, self.script = (
+            FakeHistory(),
+            FakeStateFile(),
+            FakeScript(),
+        )
+        self.evidence, self.reservations, self.alerts = (
+            FakeEvidence(),
+            FakeReservations(),
+            FakeAlerts(),
+        )
+        self.samples: list[Sample] = []
+        self.reports: list[datetime] = []
+        self.diagnoser = diagnoser
+        self.settings = Settings(
+            Path("library"),
+            "http://server",
+            Path("no state"),
+            self.script.path,
+            workers,
+            60,
+            300,
+        )
+        self.policies = replace(
+            POLICIES, scaling=replace(POLICIES.scaling, target=workers)
+        )
+        self.said, self.done = _Lines(), _Lines()
+        self.monitor = self.new_monitor()
+
+    def new_monitor(self, *, dry_run: bool = False) -> Monitor:
+        """Another monitor on what is left."""
+        log, actions = logging.Logger("harness"), logging.Logger("actions")
+        log.addHandler(self.said)
+        actions.addHandler(self.said)
+        actions.addHandler(self.done)
+        world = World(
+            clock=self.clock,
+            wall=self.clock,
+            processes=self.processes,
+            observer=self.observer,
+            server=self.server,
+            meter=self.disk,
+            disk=self.disk,
+            ledger=self.ledger,
+            history=self.history,
+            state_file=self.state_file,
+            evidence=self.evidence,
+            script=self.script,
+            reservations=self.reservations,
+            alerts=self.alerts,
+            keep_sample=self.samples.append,
+            report=lambda: self.reports.append(self.clock()),
+            diagnoser=self.diagnoser,
+        )
+        # What people ask for is in files; those have tests of their own.
+        settings = replace(self.settings, dry_run=dry_run)
+        action_log = ActionLog(log, actions, dry_run=dry_run)
+        parts = replace(
+            parts_of(settings, self.policies, action_log, world), command_handler=None
+        )
+        self.monitor = Monitor(settings, parts)
+        return self.monitor
+
+    def rounds(self, minutes: float, every: float = 1.0) -> bool:
+        """So many minutes, a look every so many; True when a look said that there is
+        nothing left to watch."""
+        for _ in range(round(minutes / every)):
+            self.clock.move(60 * every)
+            if self.monitor.tick():
+                return True
+        return False
+
+    def hang(self, *numbers: int) -> None:
+        """They stand still from now on."""
+        self.observer.hangs |= dict.fromkeys(numbers, self.clock())
+
+    def entries(self) -> list[HistoryEntry]:
+        """The attempts."""
+        return self.history.entries()
