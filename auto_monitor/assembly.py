@@ -1,121 +1,62 @@
-"""The collaborators of a monitor, and how the real ones are put together from its
-settings."""
+"""The collaborators of a monitor, and how they are put together. What is outside the
+monitor is made in its room: `observe`, `record`, `act`; attempts in `repair`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import partial
 
 from auto_monitor import config
-from auto_monitor.act import final_report
-from auto_monitor.act.alerts import Alerts
-from auto_monitor.act.reservations import TrialReservations
+from auto_monitor.act import assembly as acting
+from auto_monitor.act.assembly import ActedOn
 from auto_monitor.act.supervisor import Supervisor
 from auto_monitor.cli.command_handler import CommandHandler, Retries
 from auto_monitor.cli.command_line import Settings
-from auto_monitor.decide.detection import DetectionPolicy
-from auto_monitor.decide.healing import HealingPolicy
-from auto_monitor.decide.scaling import ScalingPolicy
-from auto_monitor.fix_applier import WorkerScript
+from auto_monitor.config import Policies
 from auto_monitor.llm_debugger import LlmDebugger
 from auto_monitor.model import MonitorState
-from auto_monitor.observe import disk, server
-from auto_monitor.observe.ledger import LedgerReader
-from auto_monitor.observe.workers import Observer as WorkerObserver
-from auto_monitor.ports import Alerts as AlertsPort
+from auto_monitor.observe import assembly as observing
+from auto_monitor.observe.assembly import Observed
 from auto_monitor.ports import (
+    Alerts,
     Clock,
     Commands,
     Diagnoser,
     DiskMeter,
-    DiskProbe,
-    Evidence,
-    History,
-    Ledger,
+    LedgerReader,
     Observer,
-    Processes,
-    Reservations,
-    Script,
-    ServerProbe,
     StateFile,
 )
-from auto_monitor.processes import Command, Workers
-from auto_monitor.record import samples
+from auto_monitor.processes import WorkerCommand, Workers
+from auto_monitor.record import assembly as recording
 from auto_monitor.record.action_log import ActionLog
-from auto_monitor.record.cases import Cases
-from auto_monitor.record.evidence import EvidenceFolder
-from auto_monitor.record.history import History as HistoryFile
-from auto_monitor.record.history import StateFile as StateOnDisk
-from auto_monitor.record.history import history_path, state_path
+from auto_monitor.record.assembly import Recorded
+from auto_monitor.record.history import Cases
 from auto_monitor.record.memory import Memory
-from auto_monitor.record.samples import Sample
+from auto_monitor.repair import assembly as repairing
+from auto_monitor.repair.assembly import Trunk
 from auto_monitor.repair.attempts import Attempts
-from auto_monitor.repair.code_fixes import CodeFixes
-from auto_monitor.repair.consultation import Consultation
-from auto_monitor.repair.remedy import Remedies
 from auto_monitor.rounds.healer import Healer
+from auto_monitor.rounds.sampler import Sampler
 from auto_monitor.rounds.scaler import Scaler
 from common.clock import SteadyClock, utc_now
-from migration.state_files.names import LEDGER_NAME
-
-
-@dataclass(frozen=True, slots=True)
-class Policies:
-    """Every threshold of a monitor, and how long what it asks may take."""
-
-    detection: DetectionPolicy
-    healing: HealingPolicy
-    scaling: ScalingPolicy
-    closing: timedelta
-    scale_every: timedelta
-    measuring: timedelta
-    probe_seconds: float
-    stack_seconds: float
-
-
-def policies(settings: Settings) -> Policies:
-    """As `config` and the command line have them."""
-    return Policies(
-        detection=config.detection_policy(settings.threshold),
-        healing=config.healing_policy(),
-        scaling=config.scaling_policy(settings.target),
-        closing=timedelta(seconds=config.CLOSING_SECONDS),
-        scale_every=timedelta(seconds=config.SCALE_CHECK_SECONDS),
-        measuring=timedelta(seconds=config.IOSTAT_SECONDS),
-        probe_seconds=config.PROBE_ANSWER_SECONDS,
-        stack_seconds=config.STACK_SECONDS,
-    )
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything outside the monitor: processes, files, the server, the disk, people,
-    the clocks.
+    """Everything outside the monitor.
 
-    `clock` is the steady clock of decisions, `wall` the one people read.
-    """
+    `clock` is the steady clock of decisions, `wall` the one people read; `diagnoser` is
+    None when nobody is asked."""
 
     clock: Clock
     wall: Clock
-    processes: Processes
-    observer: Observer
-    server: ServerProbe
-    meter: DiskMeter
-    disk: DiskProbe
-    ledger: Ledger
-    history: History
-    state_file: StateFile
-    evidence: Evidence
-    script: Script
-    reservations: Reservations
-    alerts: AlertsPort
-    keep_sample: Callable[[Sample], None]
-    report: Callable[[], None]
+    observed: Observed
+    recorded: Recorded
+    acted_on: ActedOn
     diagnoser: Diagnoser | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class MonitorParts:
     """The collaborators of a monitor."""
 
     clock: Clock
@@ -128,12 +69,12 @@ class Parts:
     attempts: Attempts
     healer: Healer
     scaler: Scaler
-    ledger: Ledger
+    ledger: LedgerReader
     meter: DiskMeter
-    alerts: AlertsPort
+    alerts: Alerts
     action_log: ActionLog
     state_file: StateFile
-    keep_sample: Callable[[Sample], None]
+    sampler: Sampler
     report: Callable[[], None]
     command_handler: Commands | None = None
     diagnoser: Diagnoser | None = None
@@ -141,7 +82,7 @@ class Parts:
 
 def put_together(
     settings: Settings, limits: Policies, say: ActionLog, clock: SteadyClock
-) -> Parts:
+) -> MonitorParts:
     """The parts of a monitor in the real world; `clock` is the steady clock of
     decisions."""
     return parts_of(settings, limits, say, real_world(settings, limits, say, clock))
@@ -151,48 +92,30 @@ def real_world(
     settings: Settings, limits: Policies, say: ActionLog, clock: SteadyClock
 ) -> World:
     """The real neighbours of a monitor."""
-    state_dir = settings.state_dir
-    command = Command(
+    command = WorkerCommand(
         settings.script,
         settings.library,
         settings.server,
-        state_dir,
+        settings.state_dir,
         config.PROJECT,
         settings.environment,
         config.ends_at(),
     )
     workers = Workers(command, grace_seconds=config.KILL_GRACE_SECONDS)
-    longest = (
-        limits.healing.verification_at_most
-        + limits.healing.verification
-        + timedelta(minutes=1)
-    )
+    webhook = settings.alert_webhook_url
     return World(
         clock=clock,
         wall=utc_now,
-        processes=workers,
-        observer=WorkerObserver(state_dir, workers),
-        server=server.ServerProbe(
-            settings.server,
-            seconds=limits.probe_seconds,
-            settling=limits.detection.stuck,
+        observed=observing.real(
+            settings.state_dir, settings.library, settings.server, workers, limits
         ),
-        meter=disk.DiskMeter(settings.library, seconds=config.IOSTAT_SECONDS),
-        disk=disk.DiskProbe(settings.library),
-        ledger=LedgerReader(state_dir / LEDGER_NAME),
-        history=HistoryFile(history_path(state_dir), tell=say.warning),
-        state_file=StateOnDisk(state_path(state_dir)),
-        evidence=EvidenceFolder(state_dir),
-        script=WorkerScript(settings.script, state_dir),
-        reservations=TrialReservations(state_dir, clock, longest),
-        alerts=Alerts("" if settings.dry_run else settings.alert_webhook_url, say),
-        keep_sample=partial(samples.append, state_dir),
-        report=partial(
-            final_report.write_report,
-            state_dir,
-            config.PROJECT,
+        recorded=recording.real(settings.state_dir, say),
+        acted_on=acting.real(
+            workers,
+            clock,
             say,
-            config.REPORT_SECONDS,
+            "" if settings.dry_run else webhook,
+            limits.longest_trial,
         ),
         diagnoser=_debugger(settings, clock) if settings.llm_enabled else None,
     )
@@ -200,89 +123,89 @@ def real_world(
 
 def parts_of(
     settings: Settings, limits: Policies, say: ActionLog, world: World
-) -> Parts:
+) -> MonitorParts:
     """The parts of a monitor in this world."""
-    target = limits.scaling.target
-    state = MonitorState(target, target, world.clock())
+    target, files, seen = limits.scaling.target, world.recorded, world.observed
     memory = Memory(
-        state,
-        world.state_file,
+        MonitorState(target, target, world.clock()),
+        files.state_file,
         writes=not settings.dry_run,
         tell=say.error,
         wall=world.wall,
     )
-    cases = Cases(world.history, say, world.wall)
-    supervisor = Supervisor(world.processes, world.script, cases, memory, say)
-    attempts = _attempts(world, memory, cases, supervisor, say, limits)
-    return Parts(
+    cases = Cases(files.history, say, world.wall)
+    supervisor = Supervisor(
+        world.acted_on.processes,
+        world.acted_on.script,
+        cases,
+        memory,
+        say,
+        stack_seconds=limits.stack_seconds,
+    )
+    attempts = repairing.attempts(
+        world.acted_on,
+        seen.ledger,
+        files.evidence,
+        Trunk(supervisor, memory, cases, say, world.clock, world.wall),
+        world.diagnoser,
+    )
+    asked_by_people = None
+    if not settings.dry_run:
+        asked_by_people = _command_handler(settings, supervisor, memory, attempts, say)
+    return MonitorParts(
         clock=world.clock,
         wall=world.wall,
         policies=limits,
         supervisor=supervisor,
         memory=memory,
         cases=cases,
-        observer=world.observer,
+        observer=seen.observer,
         attempts=attempts,
-        healer=Healer(
-            attempts,
-            memory,
-            say,
-            world.server,
-            world.disk,
-            limits.healing,
-            settings.server,
-            limits.probe_seconds,
-        ),
-        scaler=Scaler(
-            supervisor,
-            memory,
-            attempts,
-            world.meter,
-            say,
-            limits.scaling,
-            limits.scale_every,
-            limits.measuring,
-        ),
-        ledger=world.ledger,
-        meter=world.meter,
-        alerts=world.alerts,
+        healer=_healer(settings, limits, seen, attempts, memory),
+        scaler=_scaler(limits, seen, attempts, memory),
+        ledger=seen.ledger,
+        meter=seen.meter,
+        alerts=world.acted_on.alerts,
         action_log=say,
-        state_file=world.state_file,
-        keep_sample=world.keep_sample,
-        report=world.report,
-        command_handler=None
-        if settings.dry_run
-        else _command_handler(settings, supervisor, memory, attempts, say),
+        state_file=files.state_file,
+        sampler=Sampler(memory, say, files.keep_sample, world.wall),
+        report=world.acted_on.report,
+        command_handler=asked_by_people,
         diagnoser=world.diagnoser,
     )
 
 
-def _attempts(
-    world: World,
-    memory: Memory,
-    cases: Cases,
-    supervisor: Supervisor,
-    say: ActionLog,
+def _healer(
+    settings: Settings,
     limits: Policies,
-) -> Attempts:
-    fixes = CodeFixes(
-        world.script, cases, world.ledger, world.reservations, say, world.alerts
+    seen: Observed,
+    attempts: Attempts,
+    memory: Memory,
+) -> Healer:
+    return Healer(
+        attempts,
+        memory,
+        attempts.action_log,
+        seen.server,
+        seen.disk,
+        limits.healing,
+        settings.server,
+        limits.probe_seconds,
     )
-    return Attempts(
-        supervisor=supervisor,
-        memory=memory,
-        cases=cases,
-        consultation=Consultation(
-            supervisor, memory, cases, limits.stack_seconds, world.diagnoser
-        ),
-        remedies=Remedies(memory, fixes, world.evidence, say),
-        code_fixes=fixes,
-        ledger=world.ledger,
-        evidence=world.evidence,
-        action_log=say,
-        alerts=world.alerts,
-        clock=world.clock,
-        wall=world.wall,
+
+
+def _scaler(
+    limits: Policies, seen: Observed, attempts: Attempts, memory: Memory
+) -> Scaler:
+    return Scaler(
+        attempts.supervisor,
+        memory,
+        attempts,
+        seen.meter,
+        attempts.action_log,
+        limits.scaling,
+        limits.scale_every,
+        limits.measuring,
     )
 
 

@@ -6,6 +6,7 @@ written from it. A value that makes no sense is reported by `check`."""
 
 import os
 import time
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -186,4 +187,40 @@ def scaling_policy(target: int = TARGET_WORKER_COUNT) -> ScalingPolicy:
         DISK_IO_NORMAL_THRESHOLD,
         timedelta(seconds=DISK_IO_SCALE_DOWN_COOLDOWN),
         timedelta(seconds=DISK_IO_SCALE_UP_COOLDOWN),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """Every threshold of a monitor, and how long what it asks may take."""
+
+    detection: DetectionPolicy
+    healing: HealingPolicy
+    scaling: ScalingPolicy
+    closing: timedelta
+    scale_every: timedelta
+    measuring: timedelta
+    probe_seconds: float
+    stack_seconds: float
+
+    @property
+    def longest_trial(self) -> timedelta:
+        """After this a code fix on trial has its verdict, whatever happens."""
+        healing = self.healing
+        return (
+            healing.verification_at_most + healing.verification + timedelta(minutes=1)
+        )
+
+
+def policies(threshold_seconds: float, target: int) -> Policies:
+    """As the settings have them, with what the command line said."""
+    return Policies(
+        detection=detection_policy(threshold_seconds),
+        healing=healing_policy(),
+        scaling=scaling_policy(target),
+        closing=timedelta(seconds=CLOSING_SECONDS),
+        scale_every=timedelta(seconds=SCALE_CHECK_SECONDS),
+        measuring=timedelta(seconds=IOSTAT_SECONDS),
+        probe_seconds=PROBE_ANSWER_SECONDS,
+        stack_seconds=STACK_SECONDS,
     )

@@ -24,16 +24,17 @@ from auto_monitor.decide.diagnosis import (
     Budget,
     Facts,
     FixType,
-    Unreadable,
+    UnreadableReply,
+    checked_again,
     patterns,
-    read,
     templates,
 )
 from auto_monitor.decide.redact import redact, secret_values
 from auto_monitor.fix_applier import in_place
-from auto_monitor.model import Candidate, Opinion
+from auto_monitor.model import Opinion
+from auto_monitor.record import answers
 from common.clock import utc_now
-from common.files.json_files import read_json, write_json
+from common.files.json_files import write_json
 from common.files.tail import last_bytes
 from common.json_value import Json
 from common.sanitize import sanitize_text
@@ -163,7 +164,7 @@ class LlmDebugger:
     # -- jobs --------------------------------------------------------------------------
 
     def _folder(self) -> Path:
-        return self.state_dir / "auto_monitor" / "answers"
+        return answers.answers_dir(self.state_dir)
 
     def _start(self, facts: Facts, evidence: dict[str, Json], fingerprint: str) -> None:
         question = self._folder() / f"{fingerprint}.question"
@@ -227,39 +228,30 @@ class LlmDebugger:
         return answer
 
     def _read(self, path: Path) -> Answer | None:
-        value = read_json(path)
-        if not isinstance(value, dict):
+        stored = answers.read(path)
+        if stored is None:
             return None
-        model, tokens = (
-            str(value.get("model") or ""),
-            int(str(value.get("tokens") or 0)),
-        )
-        found = value.get("diagnosis")
-        if not isinstance(found, dict):
-            return Answer(
-                failure=str(value.get("error") or "no answer"),
-                model=model,
-                tokens=tokens,
-            )
-        secrets, error = secret_values(self.environment), str(value.get("error") or "")
+        plain = Answer(model=stored.model, tokens=stored.tokens)
+        if stored.diagnosis is None:
+            return replace(plain, failure=stored.error or "no answer")
+        secrets = secret_values(self.environment)
         try:
-            diagnosis = read(found)
-            candidate = _candidate(value.get("candidate"))
-        except (Unreadable, KeyError) as why:
-            return Answer(failure=str(why), model=model, tokens=tokens)
+            diagnosis = checked_again(stored.diagnosis)
+        except UnreadableReply as why:
+            return replace(plain, failure=str(why))
         if any(secret in diagnosis.code for secret in secrets):
-            return Answer(
-                failure="the code it answered with contains a secret",
-                model=model,
-                tokens=tokens,
-            )
+            why_not = "the code it answered with contains a secret"
+            return replace(plain, failure=why_not)
         diagnosis = replace(
             diagnosis,
             root_cause=redact(diagnosis.root_cause, secrets),
             description=redact(diagnosis.description, secrets),
         )
-        return Answer(
-            diagnosis, redact(error, secrets), candidate, model=model, tokens=tokens
+        return replace(
+            plain,
+            diagnosis=diagnosis,
+            failure=redact(stored.error, secrets),
+            candidate=stored.candidate,
         )
 
     def _over_budget(self) -> str:
@@ -286,12 +278,10 @@ class LlmDebugger:
 def spent(state_dir: Path, within: timedelta | None = None) -> tuple[int, int]:
     """Calls and tokens of the answers that are kept, within the last so much time."""
     now, calls, tokens = utc_now(), 0, 0
-    for path in (state_dir / "auto_monitor" / "answers").glob("*.json"):
+    for path in answers.answers_dir(state_dir).glob("*.json"):
         if within is None or now - _written(path) < within:
-            value = read_json(path)
-            if isinstance(value, dict):
-                calls += int(str(value.get("calls") or 0))
-                tokens += int(str(value.get("tokens") or 0))
+            cost = answers.spent(path)
+            calls, tokens = calls + cost.calls, tokens + cost.tokens
     return calls, tokens
 
 
@@ -354,17 +344,6 @@ def sources(stack: str, script: Path) -> dict[str, str]:
     }
     found = [name for name in dict.fromkeys(named) if name in functions][:FUNCTIONS]
     return {name: ast.get_source_segment(text, functions[name]) or "" for name in found}
-
-
-def _candidate(value: Json) -> Candidate | None:
-    if not isinstance(value, dict):
-        return None
-    return Candidate(
-        *(
-            str(value[name])
-            for name in ("name", "backup", "before", "after", "diff", "validation")
-        )
-    )
 
 
 def _end(job: _Job) -> None:

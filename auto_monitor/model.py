@@ -75,6 +75,11 @@ class WorkerSnapshot:
     last_words: str = ""
     error_class: str = ""
 
+    @property
+    def waits(self) -> bool:
+        """Does it wait, for the server or for other workers?"""
+        return self.phase is Phase.WAITING
+
 
 class Health(StrEnum):
     """What `detection` says about one worker."""
@@ -101,7 +106,7 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Assessment:
     """The health of one worker, since when, and why: as a `cause`, and in words.
 
     `reason` is for people and may say for how long; `what` is the same without times.
@@ -139,23 +144,19 @@ class Trigger(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WorkerRecord:
-    """What is remembered of one worker id; `by_hand`: a person paused it.
+    """What is remembered of one worker id that no attempt tells: its process, and what
+    people decided.
 
     `wanted`: it counts towards the desired number; a worker that was scaled down does
-    not. `attempts` are those since the last verified one. `parallel_uploads` and
-    `batch_size` are what a CONFIG_FIX gave it, kept across restarts."""
+    not. `paused_by_hand`: a person paused it, which is no attempt, so the history
+    cannot say it."""
 
     worker_id: int
     wanted: bool = True
     identity: Identity | None = None
     exit_code: int | None = None
-    attempts: int = 0
-    last_attempt_at: datetime | None = None
-    paused: bool = False
-    by_hand: bool = False
     suspect_since: datetime | None = None
-    parallel_uploads: int | None = None
-    batch_size: int | None = None
+    paused_by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ class Candidate:
     validation: str
 
 
-class Stage(StrEnum):
+class CaseStage(StrEnum):
     """How far an attempt without a verdict is."""
 
     RECORDED = "recorded"  #: it is written down; nothing has been done yet
@@ -194,7 +195,7 @@ class Case:
 
     acted_at: datetime
     in_flight: InFlight
-    stage: Stage = Stage.RECORDED
+    stage: CaseStage = CaseStage.RECORDED
     candidate: Candidate | None = None
     lost_before: int | None = None
 
@@ -202,16 +203,22 @@ class Case:
 @dataclass(frozen=True, slots=True)
 class CorrelatedFailure:
     """Half of the workers or more became suspect together: `lead` is treated alone
-    until its verdict releases all."""
+    until its verdict releases all.
+
+    `lead` is None while nobody has been treated."""
 
     since: datetime
-    lead: int
+    lead: int | None = None
     released: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class MonitorState:
-    """Everything that survives a restart of the monitor."""
+    """What survives a restart of the monitor besides the history: clocks, processes,
+    and what people decided.
+
+    `correlated_since` is when workers began to hang together; who leads them, and
+    whether that helped, the history says."""
 
     desired: int
     target: int
@@ -222,9 +229,9 @@ class MonitorState:
     last_scale_down_at: datetime | None = None
     last_scale_up_at: datetime | None = None
     pass_opened_at: datetime | None = None
-    correlated: CorrelatedFailure | None = None
+    correlated_since: datetime | None = None
     workers: Mapping[int, WorkerRecord] = field(default_factory=dict)
-    schema: int = 1
+    schema: int = 2
 
 
 # -- what is decided -------------------------------------------------------------------
@@ -242,7 +249,7 @@ class Treatment(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class HealingDecision:
     """One treatment with its reason in words."""
 
     worker_id: int
@@ -261,7 +268,7 @@ class Opinion(StrEnum):
     OFF = "off"
 
 
-class Scaling(StrEnum):
+class ScalingAction(StrEnum):
     """What `scaling` says is to be done about the number of workers now."""
 
     KEEP = "keep"
@@ -276,7 +283,7 @@ class ScalingDecision:
     """`desired` is the number of workers from now on; `worker_id` the one to stop or
     start."""
 
-    action: Scaling
+    action: ScalingAction
     desired: int
     reason: str
     worker_id: int | None = None
@@ -293,6 +300,16 @@ class CodeChanges:
     full: str
 
 
+class Afterwards(StrEnum):
+    """What became of a worker after its newest attempt; it says whether that still
+    counts."""
+
+    NOTHING = ""
+    PAUSED = "paused"  #: its attempts were used up: it rests until a person resumes it
+    RESUMED = "resumed"  #: by a person: its attempts begin anew
+    RELEASED = "released"  #: scaled down, or another pass has begun: nothing of it counts any more
+
+
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
     """One attempt, as `auto_fix_history.json` has it (DESIGN section 7); rewritten as
@@ -300,7 +317,8 @@ class HistoryEntry:
 
     `timestamp` is ISO 8601 UTC; `confidence` 0-1; `verified` None while it is not
     known; `evidence` the name of a file; `fingerprint` is what attempts against the
-    same trouble have in common; `case` is there until the verdict."""
+    same trouble have in common; `case` is there until the verdict; `correlated`:
+    several workers hung together, and this one was treated alone first."""
 
     timestamp: str
     worker_id: int
@@ -328,8 +346,41 @@ class HistoryEntry:
     evidence: str | None = None
     fingerprint: str = ""
     case: Case | None = None
+    correlated: bool = False
+    afterwards: Afterwards = Afterwards.NOTHING
+
+    @property
+    def is_open(self) -> bool:
+        """Has it no verdict yet?"""
+        return self.case is not None and self.verified is None and not self.reason
 
     @property
     def key(self) -> str:
         """What names this entry: one worker has one attempt at a time."""
         return f"{self.timestamp} {self.worker_id} {self.attempt}"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a worker stands, as its entries in the history say (`decide.healing`).
+
+    `attempts` are those since the last one that helped; `paused`: they were used up.
+    `parallel_uploads` and `batch_size` are what a CONFIG_FIX gave it, kept across
+    restarts. `entry` is its attempt without a verdict."""
+
+    attempts: int = 0
+    last_attempt_at: datetime | None = None
+    paused: bool = False
+    parallel_uploads: int | None = None
+    batch_size: int | None = None
+    entry: HistoryEntry | None = None
+
+    @property
+    def case(self) -> Case | None:
+        """The attempt without a verdict."""
+        return None if self.entry is None else self.entry.case
+
+
+def rests(record: WorkerRecord, standing: Standing) -> bool:
+    """Is the worker paused: by a person, or because its attempts were used up?"""
+    return record.paused_by_hand or standing.paused

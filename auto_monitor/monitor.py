@@ -19,7 +19,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from auto_monitor import config
-from auto_monitor.assembly import Parts, policies, put_together
+from auto_monitor.assembly import MonitorParts, put_together
 from auto_monitor.cli import one_shot, status
 from auto_monitor.cli.command_line import Settings, read_arguments, settings_of
 from auto_monitor.cli.daemon import (
@@ -28,21 +28,20 @@ from auto_monitor.cli.daemon import (
     keep_place,
     stop_on_signals,
 )
-from auto_monitor.decide import redact, scaling
+from auto_monitor.decide import scaling
 from auto_monitor.decide.detection import assess
-from auto_monitor.decide.ending import RUNNING, Ending, Watched, ending
+from auto_monitor.decide.ending import Ending, Watched, ending
 from auto_monitor.fix_applier import FixRefused
 from auto_monitor.model import (
+    Afterwards,
+    Assessment,
     Health,
     MonitorState,
-    Verdict,
     WorkerRecord,
     WorkerSnapshot,
 )
-from auto_monitor.observe.disk import DiskMeter
+from auto_monitor.observe.disk import LibraryDiskMeter
 from auto_monitor.record import action_log
-from auto_monitor.record.samples import NAME as SAMPLES_NAME
-from auto_monitor.record.samples import Sample
 from common.clock import SteadyClock
 from common.errors import Fatal, told
 from common.files.json_files import StateUnwritable, make_state_dir
@@ -51,13 +50,12 @@ from common.settings.load import load, sources
 from common.settings.shared import Library
 from migration.ledger import totals
 from migration.ledger.totals import Totals
-from migration.state_files import logs
 
 
 class Monitor:
     """Watches the workers of one state directory."""
 
-    def __init__(self, settings: Settings, parts: Parts) -> None:
+    def __init__(self, settings: Settings, parts: MonitorParts) -> None:
         self.settings = settings
         self.parts = parts
         self.memory = parts.memory
@@ -72,7 +70,6 @@ class Monitor:
         """Takes up what an earlier monitor left; False when no pass is open and there
         is nothing to do."""
         now, file = self.parts.clock(), self.parts.state_file
-        older = file.left_open()
         left, warning = (file.read(), "") if self.settings.dry_run else file.load(now)
         if warning:
             self.say.warning("%s", warning)
@@ -80,11 +77,13 @@ class Monitor:
         if found is None or found.closed_at is not None:
             self.say.info("No pass is open: nothing to watch. ./start.sh opens one.")
             return False
-        self.parts.cases.load(now, older)
+        self.parts.cases.load(now, file.taken_over)
         if not self.settings.dry_run:
             self.parts.cases.begin()
         if left is not None and left.pass_opened_at == found.opened_at:
             self.take_over(left)
+        else:
+            self.parts.cases.release(found.opened_at if left is None else None)
         self.memory.change(
             pass_opened_at=found.opened_at, check_interval=self.settings.check_interval
         )
@@ -115,14 +114,15 @@ class Monitor:
         self.memory.state = replace(
             left, desired=desired, target=target, workers=workers, ended=""
         )
-        self.parts.attempts.count()
+        for record in self.memory.records():
+            if not record.wanted:
+                self.parts.cases.note(record.worker_id, Afterwards.RELEASED)
         wanted = {
             record.worker_id: record.identity is not None
             for record in self.memory.wanted()
         }
         for number in scaling.surplus_ids(desired, wanted):
-            self.memory.remember(WorkerRecord(number, wanted=False))
-            self.parts.attempts.conclude(number, None, "fewer workers are desired")
+            self.parts.attempts.let_go(number, "fewer workers are desired")
 
     def tick(self) -> bool:
         """One look at everything and what it leads to; True when there is nothing left
@@ -133,22 +133,26 @@ class Monitor:
         parts.supervisor.adopt(parts.observer)
         found = self.totals()
         self.snapshots = snapshots = self.look(now)
-        verdicts = {
+        assessments = {
             number: assess(seen, now, parts.policies.detection)
             for number, seen in snapshots.items()
         }
-        self.note(snapshots, verdicts, now)
-        parts.attempts.verify(snapshots, verdicts, now, parts.policies.healing)
-        self.sample(found, verdicts)
-        end = ending(self.watched(found, verdicts), now, parts.policies.closing)
+        self.note(snapshots, assessments, now)
+        parts.attempts.verify(snapshots, assessments, now, parts.policies.healing)
+        parts.sampler.take(found, assessments)
+        end = ending(self.watched(found, assessments), now, parts.policies.closing)
         if self.ends(end, found, now):
             return True
         if self.closed_since is None and not parts.supervisor.time_is_up():
-            acted = self.scale_workers_based_on_disk_io(verdicts, now)
+            acted = self.scale_workers_based_on_disk_io(assessments, now)
             parts.supervisor.fill_up()
             parts.healer.heal(
                 snapshots,
-                {n: verdict for n, verdict in verdicts.items() if n not in acted},
+                {
+                    n: assessment
+                    for n, assessment in assessments.items()
+                    if n not in acted
+                },
                 now,
             )
         self.memory.save()
@@ -184,16 +188,16 @@ class Monitor:
     def note(
         self,
         snapshots: Mapping[int, WorkerSnapshot],
-        verdicts: Mapping[int, Verdict],
+        assessments: Mapping[int, Assessment],
         now: datetime,
     ) -> None:
         """Logs what has changed, and remembers since when a worker is suspect and how
         it ended."""
         for number, seen in snapshots.items():
-            verdict, record = verdicts[number], self.memory.record(number)
+            assessment, record = assessments[number], self.memory.record(number)
             suspect = (
                 (record.suspect_since or now)
-                if verdict.health is Health.STUCK
+                if assessment.health is Health.STUCK
                 else None
             )
             kept = (
@@ -204,21 +208,23 @@ class Monitor:
             self.memory.remember(
                 replace(record, suspect_since=kept, exit_code=seen.exit_code)
             )
-            if self.parts.diagnoser is not None and not verdict.is_a_riddle:
+            if self.parts.diagnoser is not None and not assessment.is_a_riddle:
                 self.parts.diagnoser.forget(number)
-            text = f"Worker {number} is {verdict.health.value}: {verdict.reason}"
+            text = f"Worker {number} is {assessment.health.value}: {assessment.reason}"
             if (
-                self.say.once(f"worker {number}", text, verdict.health.value)
-                and verdict.health is Health.ENDED
+                self.say.once(f"worker {number}", text, assessment.health.value)
+                and assessment.health is Health.ENDED
             ):
                 self.parts.alerts.tell(f"{text}; a restart cannot mend that")
 
-    def watched(self, found: Totals | None, verdicts: Mapping[int, Verdict]) -> Watched:
+    def watched(
+        self, found: Totals | None, assessments: Mapping[int, Assessment]
+    ) -> Watched:
         """What the end depends on."""
         return Watched(
             found=found,
             opened_at=self.memory.state.pass_opened_at,
-            verdicts=list(verdicts.values()),
+            assessments=list(assessments.values()),
             wanted=self.memory.wanted(),
             closed_since=self.closed_since,
             time_is_up=self.parts.supervisor.time_is_up(),
@@ -268,34 +274,11 @@ class Monitor:
         )
         self.memory.save(ended="failed")
 
-    def sample(self, found: Totals | None, verdicts: Mapping[int, Verdict]) -> None:
-        """A line for the charts of those who look later; that it cannot be written
-        stops nothing."""
-        if self.settings.dry_run or found is None:
-            return
-        counts, state = found.counts, self.memory.state
-        running = sum(verdict.health in RUNNING for verdict in verdicts.values())
-        taken = Sample(
-            self.parts.wall(),
-            found.pass_id,
-            counts.discovered - counts.pending,
-            found.bytes_uploaded,
-            state.disk_utilization,
-            state.desired,
-            running,
-        )
-        try:
-            self.parts.keep_sample(taken)
-        except OSError as error:
-            self.say.once(
-                "samples", f"{SAMPLES_NAME} cannot be written: {error.strerror}"
-            )
-
     def scale_workers_based_on_disk_io(
-        self, verdicts: Mapping[int, Verdict], now: datetime
+        self, assessments: Mapping[int, Assessment], now: datetime
     ) -> set[int]:
         """Changes the number of workers by at most one; returns the ids it acted on."""
-        return self.parts.scaler.scale(verdicts, self.snapshots, now)
+        return self.parts.scaler.scale(assessments, self.snapshots, now)
 
     def prepare(self, seconds: float) -> None:
         """The next look is so many seconds away: what takes longer than a look may
@@ -317,7 +300,7 @@ def get_disk_io_utilization(library: Path | None = None) -> float | None:
     path = library or load(Library, sources(config.PROJECT, os.environ)).library
     if path is None:
         return None
-    meter = DiskMeter(path, seconds=config.IOSTAT_SECONDS)
+    meter = LibraryDiskMeter(path, seconds=config.IOSTAT_SECONDS)
     try:
         return meter.utilization()
     finally:
@@ -325,10 +308,10 @@ def get_disk_io_utilization(library: Path | None = None) -> float | None:
 
 
 def scale_workers_based_on_disk_io(
-    monitor: Monitor, verdicts: Mapping[int, Verdict], now: datetime
+    monitor: Monitor, assessments: Mapping[int, Assessment], now: datetime
 ) -> set[int]:
     """Changes the number of workers by at most one; returns the ids it acted on."""
-    return monitor.scale_workers_based_on_disk_io(verdicts, now)
+    return monitor.scale_workers_based_on_disk_io(assessments, now)
 
 
 def kill_worker(monitor: Monitor, worker_id: int) -> bool:
@@ -343,8 +326,7 @@ def kill_worker(monitor: Monitor, worker_id: int) -> bool:
 def run(settings: Settings, service: Notifier) -> int:
     """One monitor from its start to its end; returns the exit status."""
     make_state_dir(settings.state_dir)
-    for secret in redact.secret_values(settings.environment):
-        logs.mask(secret)
+    action_log.mask(settings.environment)
     with ExitStack() as stack:
         lock = None if settings.dry_run else MonitorLock(settings.state_dir)
         if lock is not None:
@@ -358,9 +340,8 @@ def run(settings: Settings, service: Notifier) -> int:
             )
         )
         clock = SteadyClock()
-        monitor = Monitor(
-            settings, put_together(settings, policies(settings), say, clock)
-        )
+        limits = config.policies(settings.threshold, settings.target)
+        monitor = Monitor(settings, put_together(settings, limits, say, clock))
         stack.callback(monitor.parts.meter.close)
         stop = threading.Event()
         stop_on_signals(stop)
@@ -388,7 +369,13 @@ def watch(
         service.alive()
         try:
             over = monitor.tick()
-            service.status(status.line(monitor.memory.state, monitor.totals()))
+            service.status(
+                status.line(
+                    monitor.memory.state,
+                    monitor.parts.cases.standings(),
+                    monitor.totals(),
+                )
+            )
         except StateUnwritable as error:
             over = False
             monitor.say.error("%s", error)

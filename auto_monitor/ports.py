@@ -8,19 +8,40 @@ from typing import Protocol
 
 from auto_monitor.decide.diagnosis import Answer, Facts
 from auto_monitor.model import (
+    Assessment,
     Candidate,
     HistoryEntry,
     Identity,
     MonitorState,
     Opinion,
-    Verdict,
     WorkerRecord,
     WorkerSnapshot,
 )
-from migration.ledger.totals import Totals
+from common.files.json_files import UNWRITABLE
+from migration.ledger.totals import UNREADABLE, Totals
 from migration.model import BookId, FileId
 
 Clock = Callable[[], datetime]
+
+__all__ = [
+    "UNREADABLE",  # what every question to the ledger raises
+    "UNWRITABLE",  # what everything that writes a file raises
+    "Alerts",
+    "Clock",
+    "Commands",
+    "Diagnoser",
+    "DiskMeter",
+    "DiskProbe",
+    "EvidenceStore",
+    "History",
+    "LedgerReader",
+    "Observer",
+    "Processes",
+    "Reservations",
+    "Script",
+    "ServerProbe",
+    "StateFile",
+]
 
 
 class Processes(Protocol):
@@ -128,8 +149,8 @@ class DiskProbe(Protocol):
         ...
 
 
-class Ledger(Protocol):
-    """What the workers have written down. Every question raises `totals.UNREADABLE`."""
+class LedgerReader(Protocol):
+    """What the workers have written down. Every question raises what UNREADABLE lists."""
 
     def newest(self) -> Totals | None:
         """The newest pass; None when there is none."""
@@ -173,7 +194,7 @@ class History(Protocol):
 
 
 class StateFile(Protocol):
-    """Clocks, counters and the desired number, which survive a restart of the
+    """Clocks, processes and what people decided, which survive a restart of the
     monitor."""
 
     @property
@@ -189,8 +210,9 @@ class StateFile(Protocol):
         """The state for a monitor that starts, and a warning or ""."""
         ...
 
-    def left_open(self) -> list[HistoryEntry]:
-        """The attempts without a verdict that a version before this one kept here."""
+    def taken_over(self, known: Sequence[HistoryEntry]) -> list[HistoryEntry]:
+        """What a version before this one kept here and the history says now, as entries
+        to be written."""
         ...
 
     def write(self, state: MonitorState) -> None:
@@ -198,10 +220,10 @@ class StateFile(Protocol):
         ...
 
 
-class Evidence(Protocol):
+class EvidenceStore(Protocol):
     """What attempts are based on, and changes that are left to a person."""
 
-    def keep(self, verdict: Verdict, seen: WorkerSnapshot, stack: str) -> str:
+    def keep(self, assessment: Assessment, seen: WorkerSnapshot, stack: str) -> str:
         """Keeps what was known; returns the file's name. Raises StateUnwritable,
         OutOfResources."""
         ...

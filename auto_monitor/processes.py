@@ -126,7 +126,7 @@ def _signal(process: psutil.Process, number: signal.Signals, *, group: bool) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class WorkerCommand:
     """How workers are run: the script (which a promoted fix replaces), and what all of
     them are told.
 
@@ -206,7 +206,7 @@ class Command:
 class Workers:
     """The worker processes of one state directory."""
 
-    def __init__(self, command: Command, *, grace_seconds: float) -> None:
+    def __init__(self, command: WorkerCommand, *, grace_seconds: float) -> None:
         self.command = command
         self._grace = grace_seconds
         self._children: dict[Identity, subprocess.Popen[bytes]] = {}

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from auto_monitor.config import Misconfigured
-from auto_monitor.processes import Command, Workers
+from auto_monitor.processes import WorkerCommand, Workers
 from common import state_dir
 from common.clock import utc_now
 from common.errors import told
@@ -154,7 +154,7 @@ def _stop_page(state_dir: Path) -> None:
 
 def _start_workers(job: Job, console: Console, undo: ExitStack) -> int:
     """--no-monitor: the workers alone."""
-    command = Command(
+    command = WorkerCommand(
         SCRIPT,
         job.library,
         job.server,

@@ -13,7 +13,7 @@ from common.sanitize import for_log
 TIMEOUTS, TRIES = (5.0, 10.0), 3
 
 
-class Alerts:
+class WebhookAlerts:
     """Sends texts to a webhook (Slack's, Discord's and ntfy's formats in one), without
     ever holding the monitor up."""
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from auto_monitor.decide import scaling
-from auto_monitor.model import Identity, Trigger, WorkerRecord
+from auto_monitor.model import Identity, Trigger, WorkerRecord, rests
 from auto_monitor.ports import Observer, Processes, Script
 from auto_monitor.record.action_log import ActionLog
-from auto_monitor.record.cases import Cases
+from auto_monitor.record.history import Cases
 from auto_monitor.record.memory import Memory
 
 #: Exit status when files are pending, as the worker's own.
@@ -25,12 +25,16 @@ class Supervisor:
         cases: Cases,
         memory: Memory,
         action_log: ActionLog,
+        *,
+        stack_seconds: float,
     ) -> None:
+        """`stack_seconds` is how long a worker gets to tell its stack."""
         self.workers = workers
         self._script = script
         self._cases = cases
         self._memory = memory
         self._action_log = action_log
+        self._stack_seconds = stack_seconds
 
     def revived(self, record: WorkerRecord) -> WorkerRecord:
         """A worker an earlier monitor knew: as it is when it lives, else to be started,
@@ -59,10 +63,11 @@ class Supervisor:
         """Starts the workers that are missing to the desired number; those that fell
         are healing's business."""
         wanted = self._memory.wanted()
+        gone = [record for record in wanted if record.identity is None]
         missing = [
-            record.worker_id
-            for record in wanted
-            if record.identity is None and not record.paused
+            one.worker_id
+            for one in gone
+            if not rests(one, self._cases.standing(one.worker_id))
         ]
         missing += scaling.missing_ids(
             self._memory.state.desired, [record.worker_id for record in wanted]
@@ -75,13 +80,13 @@ class Supervisor:
 
     def start(self, number: int) -> Identity | None:
         """Starts worker N; None when that was impossible."""
-        record = self._memory.record(number)
+        record, standing = self._memory.record(number), self._cases.standing(number)
         try:
             identity = self.workers.start(
                 number,
                 script=self._candidate(number),
-                parallel_uploads=record.parallel_uploads,
-                batch_size=record.batch_size,
+                parallel_uploads=standing.parallel_uploads,
+                batch_size=standing.batch_size,
                 retry_failed=self._tries_again(number),
             )
         except OSError as error:
@@ -123,6 +128,11 @@ class Supervisor:
         """Ends worker N: TERM, 10 s, KILL of its own group; False when it was not
         there. Never anything else."""
         return self.workers.stop(self._memory.record(number).identity, number)
+
+    def stack(self, number: int) -> str:
+        """Where worker N is now; "" when it does not say."""
+        identity = self._memory.record(number).identity
+        return self.workers.take_stack(identity, number, self._stack_seconds)
 
     def time_is_up(self) -> bool:
         """Has all the time passed that the whole migration was given? Then nobody is

@@ -11,7 +11,7 @@ from pathlib import Path
 from auto_monitor.act.supervisor import Supervisor
 from auto_monitor.cli import commands
 from auto_monitor.cli.commands import Command, CommandKind
-from auto_monitor.model import WorkerRecord
+from auto_monitor.model import Afterwards, WorkerRecord, rests
 from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.memory import Memory
 from auto_monitor.repair.attempts import Attempts
@@ -162,17 +162,20 @@ class CommandHandler:
         }[command.kind]
         act(record)
 
+    def _rests(self, record: WorkerRecord) -> bool:
+        return rests(record, self.attempts.cases.standing(record.worker_id))
+
     def pause(self, record: WorkerRecord) -> None:
         """The worker is stopped and stays so, across restarts of the monitor too, until
         it is resumed."""
         number = record.worker_id
-        if record.paused:
+        if self._rests(record):
             self.action_log.warning("Worker %d is paused already", number)
             return
         self.action_log.act(
             f"Pausing worker {number}, as asked; its range goes to the others"
         )
-        paused = replace(record, paused=True, by_hand=True, suspect_since=None)
+        paused = replace(record, paused_by_hand=True, suspect_since=None)
         self.memory.remember(paused)
         self.attempts.conclude(number, None, "a person paused the worker")
         self.memory.save()
@@ -182,25 +185,21 @@ class CommandHandler:
         """A paused worker is to be started again; its attempts begin anew, its settings
         stay."""
         number = record.worker_id
-        if not record.paused:
+        if not self._rests(record):
             self.action_log.warning(
                 "Worker %d is not paused: nothing to resume", number
             )
             return
         self.action_log.act(f"Worker {number}: resumed, as asked")
-        self.memory.remember(
-            WorkerRecord(
-                number,
-                parallel_uploads=record.parallel_uploads,
-                batch_size=record.batch_size,
-            )
-        )
+        self.attempts.cases.note(number, Afterwards.RESUMED)
+        self.memory.remember(WorkerRecord(number))
+        self.memory.save()
 
     def restart(self, record: WorkerRecord) -> None:
         """The process is ended and another one started; no attempt is counted, an open
         one is closed."""
         number = record.worker_id
-        if record.paused:
+        if self._rests(record):
             self.action_log.warning(
                 "Worker %d is paused: resume it instead of restarting it", number
             )

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from auto_monitor.record import json_files
+from common import codec
 from common.files.json_files import read_json, write_json
 from common.json_value import Json
-from migration.model import BookId, FileId
+from migration.model import FileId
 
 #: Files that one command may name; a person who wants more wants all.
 MOST_FILES = 500
@@ -39,10 +41,22 @@ class Command:
             raise ValueError(
                 f"{self.kind} is about {'files' if self.kind is CommandKind.RETRY else 'a worker'}"
             )
+        if not all(map(_is_plausible, self.files)):
+            raise ValueError(self.files)
         if len(self.files) > MOST_FILES or (
             self.files and self.kind is not CommandKind.RETRY
         ):
             raise ValueError(f"{self.kind} with {len(self.files)} files")
+
+
+def _is_plausible(file: FileId) -> bool:
+    """A page may send anything."""
+    kind = file.format
+    return 0 <= file.book_id < 2**63 and 0 < len(kind) <= 40 and kind.isprintable()
+
+
+_converter = json_files.make_converter()
+codec.rename(_converter, Command, {"kind": "command"})
 
 
 def commands_dir(state_dir: Path) -> Path:
@@ -53,17 +67,8 @@ def commands_dir(state_dir: Path) -> Path:
 def leave(state_dir: Path, command: Command) -> None:
     """Leaves a command for the monitor. Raises StateUnwritable."""
     about = "files" if command.worker_id is None else str(command.worker_id)
-    value: Json = {"command": command.kind.value, "worker_id": command.worker_id}
-    if command.kind is CommandKind.RETRY:
-        value = {
-            "command": command.kind.value,
-            "files": [[file.book_id, file.format] for file in command.files],
-        }
-    write_json(
-        commands_dir(state_dir)
-        / f"{command.kind.value}-{about}-{uuid.uuid4().hex}.json",
-        value,
-    )
+    name = f"{command.kind.value}-{about}-{uuid.uuid4().hex}.json"
+    write_json(commands_dir(state_dir) / name, _converter.unstructure(command))
 
 
 def waiting(state_dir: Path, besides: Collection[str] = ()) -> bool:
@@ -83,7 +88,7 @@ def _is_one(name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class TakenCommands:
     """The commands that were left; names of files that are none and were removed; what
     cannot be removed, and why."""
 
@@ -92,7 +97,7 @@ class Taken:
     stuck: Mapping[str, str] = field(default_factory=dict)
 
 
-def take(state_dir: Path) -> Taken:
+def take(state_dir: Path) -> TakenCommands:
     """What was left; a file that cannot be removed is no command, or it would be
     carried out for ever."""
     found, strange, stuck = [], [], {}
@@ -107,37 +112,12 @@ def take(state_dir: Path) -> Taken:
             strange.append(path.name)
         else:
             found.append(command)
-    return Taken(found, strange, stuck)
+    return TakenCommands(found, strange, stuck)
 
 
 def parse(value: Json) -> Command | None:
     """A command as its file has it, or as a page sends it; None for anything else."""
-    if not isinstance(value, dict):
-        return None
-    number, files = value.get("worker_id"), value.get("files", [])
-    if (
-        not isinstance(number, int | None)
-        or isinstance(number, bool)
-        or not isinstance(files, list)
-    ):
-        return None
-    try:
-        return Command(
-            CommandKind(str(value.get("command"))),
-            number,
-            tuple(_file(file) for file in files),
-        )
-    except ValueError:
-        return None
-
-
-def _file(value: Json) -> FileId:
-    match value:
-        case [int(book), str(kind)] if (
-            kind and 0 <= book < 2**63 and kind.isprintable() and len(kind) <= 40
-        ):
-            return FileId(BookId(book), kind)
-    raise ValueError(f"{value!r} is not a file")
+    return codec.read_as(Command, value, _converter)
 
 
 def _left_at(path: Path) -> float:

@@ -2,6 +2,7 @@
 closed. Read-only."""
 
 import threading
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -15,10 +16,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from auto_monitor.cli import status
+from auto_monitor.cli import status_table
+from auto_monitor.cli.status import Status, WorkerStatus, collect
 from common.clock import utc_now
 from common.files.tail import last_bytes
-from common.json_value import Json
 from common.sanitize import for_log
 
 #: Seconds between two pictures; lines of what was done that are shown, from so many
@@ -34,10 +35,10 @@ _COLOURS = {
 
 
 def show(state_dir: Path, *, as_json: bool, watch: bool) -> int:
-    """The status, once or live; the exit status of `status.show`, or 0."""
-    return (
-        live(state_dir, Console()) if watch else status.show(state_dir, as_json=as_json)
-    )
+    """The status, once or live; the exit status of `status_table.show`, or 0."""
+    if watch:
+        return live(state_dir, Console())
+    return status_table.show(state_dir, as_json=as_json)
 
 
 def live(state_dir: Path, console: Console) -> int:
@@ -48,7 +49,7 @@ def live(state_dir: Path, console: Console) -> int:
             console=console, auto_refresh=False, screen=console.is_terminal
         ) as shown:
             while not stop.is_set():
-                value = status.collect(state_dir, utc_now())
+                value = collect(state_dir, utc_now())
                 shown.update(
                     picture(value, last_actions(state_dir), utc_now()), refresh=True
                 )
@@ -63,21 +64,15 @@ def live(state_dir: Path, console: Console) -> int:
     return 0
 
 
-def _over(value: dict[str, Json]) -> bool:
-    found, monitor = value["totals"], value["monitor"]
-    return (
-        isinstance(found, dict)
-        and found["closed_at"] is not None
-        and (isinstance(monitor, dict) and not monitor["alive"])
-    )
+def _over(value: Status) -> bool:
+    closed = value.totals is not None and value.totals.closed_at is not None
+    return closed and not value.monitor.alive
 
 
-def picture(
-    value: dict[str, Json], actions: list[str], now: datetime
-) -> RenderableType:
+def picture(value: Status, actions: list[str], now: datetime) -> RenderableType:
     """Progress, workers, what the monitor did last. Text from books is text, never
     markup."""
-    parts: list[RenderableType] = [_progress(value, now), _workers(value["workers"])]
+    parts: list[RenderableType] = [_progress(value, now), _workers(value.workers)]
     if actions:
         lines = Group(
             *(Text(line, overflow="ellipsis", no_wrap=True) for line in actions)
@@ -94,64 +89,50 @@ def picture(
     return Group(*parts)
 
 
-def _progress(value: dict[str, Json], now: datetime) -> RenderableType:
-    found = value["totals"]
-    if not isinstance(found, dict):
+def _progress(value: Status, now: datetime) -> RenderableType:
+    found, eta = value.totals, value.eta_seconds
+    if found is None:
         return Panel(Text("No pass has been opened yet"), box=box.ROUNDED)
-    counts, total = found["counts"], found["total"]
-    assert isinstance(counts, dict)
-    settled = int(str(counts["discovered"])) - int(str(counts["pending"]))
     line = Text()
     for name, colour in _COLOURS.items():
-        line.append(f"{counts[name]:,}", style=f"bold {colour}".strip()).append(
-            f" {name}   "
-        )
-    rate, eta = value["rate_files_per_min"], value["eta_seconds"]
-    took = (_moment(found["closed_at"]) if found["closed_at"] else now) - _moment(
-        found["opened_at"]
-    )
-    left = f", about {_span(eta)} left" if isinstance(eta, float) else ""
-    sent = decimal(int(str(found["bytes_uploaded"])))
+        line.append(
+            f"{getattr(found.counts, name):,}", style=f"bold {colour}".strip()
+        ).append(f" {name}   ")
+    took = (found.closed_at or now) - found.opened_at
+    left = "" if eta is None else f", about {_span(eta)} left"
     facts = Text(
-        f"{rate} files/min, {sent} uploaded, {_span(took.total_seconds())} so far{left}"
+        f"{value.rate_files_per_min} files/min, {decimal(found.bytes_uploaded)} uploaded, "
+        f"{_span(took.total_seconds())} so far{left}"
     )
     share = (
-        f"{100 * settled / total:.1f} %"
-        if isinstance(total, int) and total
+        f"{100 * found.settled / found.total:.1f} %"
+        if found.total
         else "total not known"
     )
     bar = ProgressBar(
-        total=total if isinstance(total, int) and total else None,
-        completed=settled,
-        complete_style="green",
+        total=found.total or None, completed=found.settled, complete_style="green"
     )
-    title = f"Pass {found['pass_id']}: {share}"
     return Panel(
         Group(Padding(bar, 0), line, facts, _monitor(value)),
-        title=title,
+        title=f"Pass {found.pass_id}: {share}",
         title_align="left",
         box=box.ROUNDED,
     )
 
 
-def _monitor(value: dict[str, Json]) -> Text:
-    monitor = value["monitor"]
-    assert isinstance(monitor, dict)
-    age, busy = monitor["heartbeat_age_seconds"], value["disk_utilization_percent"]
+def _monitor(value: Status) -> Text:
+    monitor = value.monitor
+    age, busy = monitor.heartbeat_age_seconds, value.disk_utilization_percent
     text = Text("Monitor ").append(
-        "runs" if monitor["alive"] else str(monitor["ended"] or "does not run"),
-        style="" if monitor["alive"] else "red",
+        "runs" if monitor.alive else monitor.ended or "does not run",
+        style="" if monitor.alive else "red",
     )
-    text.append(f", last look {age:.0f} s ago" if isinstance(age, float) else "")
+    text.append("" if age is None else f", last look {age:.0f} s ago")
+    text.append("  STALE" if monitor.stale and monitor.alive else "", style="bold red")
     text.append(
-        "  STALE" if monitor["stale"] and monitor["alive"] else "", style="bold red"
+        f"; {value.desired_workers} of {value.target_workers} workers desired; disk "
     )
-    text.append(
-        f"; {value['desired_workers']} of {value['target_workers']} workers desired; disk "
-    )
-    return text.append(
-        f"{busy:.0f} % busy" if isinstance(busy, float) else "not measured"
-    )
+    return text.append("not measured" if busy is None else f"{busy:.0f} % busy")
 
 
 def _span(seconds: float) -> str:
@@ -159,48 +140,41 @@ def _span(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
-def _moment(value: Json) -> datetime:
-    return datetime.fromisoformat(str(value))
-
-
-def _workers(workers: Json) -> Table:
+def _workers(workers: Sequence[WorkerStatus]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, expand=True)
     for name in ("worker", "status", "files/min", "progress", "attempts"):
         table.add_column(name, no_wrap=True)
     table.add_column("now", no_wrap=True, overflow="ellipsis", ratio=1)
     table.add_column("sent", justify="right", no_wrap=True)
-    for worker in workers if isinstance(workers, list) else []:
-        assert isinstance(worker, dict)
+    for worker in workers:
         state, colour = _state(worker)
-        files = worker["files"] if worker["lives"] else []
-        first = files[0] if isinstance(files, list) and files else None
-        current, sent = str(worker["case"] or ""), ""
-        if isinstance(first, dict):
-            current = current or str(first["file"])
-            sent = f"{decimal(int(str(first['bytes_sent'])))} of {decimal(int(str(first['size'])))}"
-        age = worker["progress_age_seconds"]
+        current, sent = worker.case or "", ""
+        if worker.lives and worker.files:
+            first = worker.files[0]
+            current = current or first.file
+            sent = f"{decimal(first.bytes_sent)} of {decimal(first.size)}"
+        age = worker.progress_age_seconds
         table.add_row(
-            str(worker["worker_id"]),
+            str(worker.worker_id),
             Text(state, style=colour),
-            str(worker["rate_files_per_min"] or 0),
-            f"{age:.0f} s ago" if isinstance(age, float) else "-",
-            str(worker["attempts"]),
+            str(worker.rate_files_per_min or 0),
+            "-" if age is None else f"{age:.0f} s ago",
+            str(worker.attempts),
             Text(for_log(current)),
             sent,
         )
     return table
 
 
-def _state(worker: dict[str, Json]) -> tuple[str, str]:
-    if worker["paused"]:
-        return "paused by you" if worker["paused_by_hand"] else "PAUSED", "bold red"
-    if worker["stuck"]:
+def _state(worker: WorkerStatus) -> tuple[str, str]:
+    if worker.paused:
+        return "paused by you" if worker.paused_by_hand else "PAUSED", "bold red"
+    if worker.stuck:
         return "stuck", "bold red"
-    if not worker["lives"]:
-        return f"{worker['status']} (gone)", "yellow" if worker[
-            "status"
-        ] != "completed" else "dim"
-    return str(worker["status"]), "yellow" if worker["status"] == "waiting" else "green"
+    if not worker.lives:
+        colour = "dim" if worker.status == "completed" else "yellow"
+        return f"{worker.status} (gone)", colour
+    return worker.status, "yellow" if worker.status == "waiting" else "green"
 
 
 def last_actions(state_dir: Path) -> list[str]:

@@ -1,25 +1,21 @@
-"""`monitor.py --status`: workers, totals, open cases, and whether the monitor itself
-lives. Read-only."""
+"""How the migration is: a value, collected from the files of a state directory; JSON
+only at the border. Read-only."""
 
-import json
-import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from auto_monitor.cli import daemon
-from auto_monitor.model import HistoryEntry, MonitorState, WorkerRecord, age
+from auto_monitor.model import MonitorState, Standing, WorkerRecord, age, rests
 from auto_monitor.observe.disk import io_pressure
-from auto_monitor.record.history import (
-    StateFile,
-    history_path,
-    open_attempts,
-    state_path,
-)
-from common.clock import utc_now
+from auto_monitor.record.history import history_path, standings_in
+from auto_monitor.record.json_files import converter
+from auto_monitor.record.state_file import MonitorStateFile, state_path
 from common.json_value import Json
 from migration.ledger import totals
 from migration.ledger.totals import Totals
-from migration.model import Current, Phase, Progress
+from migration.model import Counts, Current, Phase, Progress
 from migration.state_files import progress
 from migration.state_files.names import LEDGER_NAME
 
@@ -28,55 +24,128 @@ from migration.state_files.names import LEDGER_NAME
 STALE_INTERVALS, STALE_SECONDS = 3, 30.0
 
 
-def show(state_dir: Path, *, as_json: bool) -> int:
-    """Prints the status; 2 when the monitor does not live although there is something
-    to watch."""
-    now = utc_now()
-    value = collect(state_dir, now)
-    if as_json:
-        sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=1) + "\n")
-    else:
-        # Imported here: the dashboard collects a status and never draws one.
-        from auto_monitor.cli import status_table
+@dataclass(frozen=True, slots=True)
+class MonitorStatus:
+    """The monitor itself. `stale`: it does not look, although there is something to
+    watch."""
 
-        status_table.show(value)
-    monitor = value["monitor"]
-    return 2 if isinstance(monitor, dict) and monitor["stale"] else 0
+    alive: bool
+    stale: bool
+    pid: int | None
+    heartbeat_age_seconds: float | None
+    ended: str
 
 
-def collect(state_dir: Path, now: datetime) -> dict[str, Json]:
-    """Everything there is to say, as JSON values: ages and times in seconds, rates per
-    minute, `schema` 1."""
-    state = StateFile(state_path(state_dir)).read()
+@dataclass(frozen=True, slots=True)
+class FileStatus:
+    """A file being sent."""
+
+    file: str
+    bytes_sent: int
+    size: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """One worker: what it wrote, and what the monitor knows of it."""
+
+    worker_id: int
+    status: str = "unknown"
+    lives: bool = False
+    pid: int | None = None
+    rate_files_per_min: float | None = None
+    beat_age_seconds: float | None = None
+    progress_age_seconds: float | None = None
+    range: tuple[int, int] | None = None
+    current: tuple[str, ...] = ()
+    files: tuple[FileStatus, ...] = ()
+    bytes_uploaded: int = 0
+    settled: int = 0
+    slow_uploads: int = 0
+    last_error: str | None = None
+    attempts: int = 0
+    paused: bool = False
+    paused_by_hand: bool = False
+    stuck: bool = False
+    known_to_monitor: bool = False
+    case: str | None = None
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PassStatus:
+    """The pass: the ledger's totals."""
+
+    pass_id: int
+    opened_at: datetime
+    closed_at: datetime | None
+    counts: Counts
+    total: int | None
+    failed: Mapping[str, int]
+    not_carried: Mapping[str, int]
+    noticed: Mapping[str, int]
+    bytes_uploaded: int
+    books_claimed_percent: float
+
+    @property
+    def settled(self) -> int:
+        """Files that have their outcome."""
+        return self.counts.discovered - self.counts.pending
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything there is to say: ages and times in seconds, rates per minute."""
+
+    schema: int
+    at: datetime
+    monitor: MonitorStatus
+    desired_workers: int | None
+    target_workers: int | None
+    library: str | None
+    server: str | None
+    disk_utilization_percent: float | None
+    io_pressure_percent: float | None
+    workers: tuple[WorkerStatus, ...]
+    totals: PassStatus | None
+    rate_files_per_min: float
+    eta_seconds: float | None
+
+
+def to_json(status: Status) -> dict[str, Json]:
+    """The value as `monitor.py --status --json` prints it, `schema` 1."""
+    value: dict[str, Json] = converter.unstructure(status)
+    return value
+
+
+def collect(state_dir: Path, now: datetime) -> Status:
+    """What the files say now."""
+    state = MonitorStateFile(state_path(state_dir)).read()
     found = _totals(state_dir)
     seen = _progresses(state_dir)
-    numbers = sorted(
-        set(seen)
-        | {n for n, record in (state.workers if state else {}).items() if record.wanted}
-    )
+    records = state.workers if state else {}
+    standings = standings_in(history_path(state_dir))
+    numbers = sorted(set(seen) | {n for n, record in records.items() if record.wanted})
     rate = sum(p.rate_files_per_min for p in seen.values() if lives(p, now))
-    attempts, records = (
-        open_attempts(history_path(state_dir)),
-        state.workers if state else {},
+    return Status(
+        schema=1,
+        at=now,
+        monitor=_monitor(state_dir, state, now),
+        desired_workers=state.desired if state else None,
+        target_workers=state.target if state else None,
+        library=next((p.library for p in seen.values()), None),
+        server=next((p.server for p in seen.values()), None),
+        disk_utilization_percent=state.disk_utilization if state else None,
+        io_pressure_percent=io_pressure(),
+        workers=tuple(
+            _worker(n, seen.get(n), records.get(n), standings.get(n, Standing()), now)
+            for n in numbers
+        ),
+        totals=None if found is None else _pass(found),
+        rate_files_per_min=round(rate, 1),
+        eta_seconds=_eta(found, rate),
     )
-    workers: list[Json] = [
-        _worker(n, seen.get(n), records.get(n), attempts.get(n), now) for n in numbers
-    ]
-    return {
-        "schema": 1,
-        "at": now.isoformat(),
-        "monitor": _monitor(state_dir, state, now),
-        "desired_workers": state.desired if state else None,
-        "target_workers": state.target if state else None,
-        "library": next((p.library for p in seen.values()), None),
-        "server": next((p.server for p in seen.values()), None),
-        "disk_utilization_percent": state.disk_utilization if state else None,
-        "io_pressure_percent": io_pressure(),
-        "workers": workers,
-        "totals": _totals_json(found),
-        "rate_files_per_min": round(rate, 1),
-        "eta_seconds": _eta(found, rate),
-    }
 
 
 def _totals(state_dir: Path) -> Totals | None:
@@ -99,105 +168,99 @@ def lives(seen: Progress, now: datetime) -> bool:
 
 def _monitor(
     state_dir: Path, state: MonitorState | None, now: datetime
-) -> dict[str, Json]:
-    alive = daemon.alive(state_dir)
+) -> MonitorStatus:
+    found = daemon.alive(state_dir)
+    pid = found.pid if found else None
     if state is None:
-        return {
-            "alive": alive is not None,
-            "stale": alive is None,
-            "pid": alive.pid if alive else None,
-            "heartbeat_age_seconds": None,
-            "ended": "",
-        }
+        return MonitorStatus(found is not None, found is None, pid, None, "")
     heartbeat = age(state.heartbeat_at, now).total_seconds()
     late = heartbeat > STALE_INTERVALS * state.check_interval + STALE_SECONDS
-    return {
-        "alive": alive is not None,
-        "stale": state.ended != "completed" and (alive is None or late),
-        "pid": alive.pid if alive else None,
-        "heartbeat_age_seconds": round(heartbeat, 1),
-        "ended": state.ended,
-    }
+    stale = state.ended != "completed" and (found is None or late)
+    return MonitorStatus(
+        found is not None, stale, pid, round(heartbeat, 1), state.ended
+    )
 
 
 def _worker(
     number: int,
     seen: Progress | None,
     record: WorkerRecord | None,
-    attempt: HistoryEntry | None,
+    standing: Standing,
     now: datetime,
-) -> dict[str, Json]:
-    moved = seen.last_progress_at if seen else None
-    return {
-        "worker_id": number,
-        "status": seen.status.value if seen else "unknown",
-        "lives": seen is not None and lives(seen, now),
-        "pid": seen.pid if seen else None,
-        "rate_files_per_min": seen.rate_files_per_min if seen else None,
-        "beat_age_seconds": round(age(seen.updated_at, now).total_seconds(), 1)
-        if seen
-        else None,
-        "progress_age_seconds": round(age(moved, now).total_seconds(), 1)
+) -> WorkerStatus:
+    made = WorkerStatus(number) if seen is None else _seen(seen, now)
+    if record is None:
+        return replace(made, case=_case(standing))
+    paused = rests(record, standing)
+    return replace(
+        made,
+        attempts=standing.attempts,
+        paused=paused,
+        paused_by_hand=record.paused_by_hand,
+        stuck=record.suspect_since is not None and standing.case is None and not paused,
+        known_to_monitor=record.wanted,
+        case=_case(standing),
+        exit_code=record.exit_code,
+    )
+
+
+def _seen(seen: Progress, now: datetime) -> WorkerStatus:
+    """What the worker wrote itself."""
+    moved, error = seen.last_progress_at, seen.last_error
+    return WorkerStatus(
+        worker_id=seen.worker_id,
+        status=seen.status.value,
+        lives=lives(seen, now),
+        pid=seen.pid,
+        rate_files_per_min=seen.rate_files_per_min,
+        beat_age_seconds=round(age(seen.updated_at, now).total_seconds(), 1),
+        progress_age_seconds=round(age(moved, now).total_seconds(), 1)
         if moved
         else None,
-        "range": list(seen.range) if seen and seen.range else None,
-        "current": [file.file for file in seen.current] if seen else [],
-        "files": [_file(file, now) for file in seen.current] if seen else [],
-        "bytes_uploaded": seen.bytes_uploaded if seen else 0,
-        "settled": seen.counts.discovered - seen.counts.pending if seen else 0,
-        "slow_uploads": seen.slow_uploads if seen else 0,
-        "last_error": f"{seen.last_error.error_class}: {seen.last_error.message}"
-        if seen and seen.last_error
-        else None,
-        "attempts": record.attempts if record else 0,
-        "paused": record.paused if record else False,
-        "paused_by_hand": record.paused and record.by_hand if record else False,
-        "stuck": record is not None
-        and record.suspect_since is not None
-        and attempt is None
-        and not record.paused,
-        "known_to_monitor": record is not None and record.wanted,
-        "case": _case(attempt),
-        "exit_code": record.exit_code if record else None,
-    }
+        range=seen.range or None,
+        current=tuple(file.file for file in seen.current),
+        files=tuple(_file(file, now) for file in seen.current),
+        bytes_uploaded=seen.bytes_uploaded,
+        settled=seen.counts.discovered - seen.counts.pending,
+        slow_uploads=seen.slow_uploads,
+        last_error=f"{error.error_class}: {error.message}" if error else None,
+    )
 
 
-def _case(attempt: HistoryEntry | None) -> str | None:
+def _case(standing: Standing) -> str | None:
+    attempt = standing.entry
     if attempt is None or attempt.case is None:
         return None
     return f"attempt {attempt.attempt}, {attempt.trigger} on {attempt.case.in_flight}"
 
 
-def _file(file: Current, now: datetime) -> Json:
-    seconds = round(age(file.since, now).total_seconds(), 1)
-    return {
-        "file": file.file,
-        "bytes_sent": file.bytes_sent,
-        "size": file.size,
-        "seconds": seconds,
-    }
+def _file(file: Current, now: datetime) -> FileStatus:
+    return FileStatus(
+        file.file,
+        file.bytes_sent,
+        file.size,
+        round(age(file.since, now).total_seconds(), 1),
+    )
 
 
-def _totals_json(found: Totals | None) -> Json:
-    if found is None:
-        return None
-    counts: dict[str, Json] = {
-        name: getattr(found.counts, name) for name in found.counts.__dataclass_fields__
-    }
-    return {
-        "pass_id": found.pass_id,
-        "opened_at": found.opened_at.isoformat(),
-        "closed_at": found.closed_at.isoformat() if found.closed_at else None,
-        "counts": counts,
-        "total": found.total,
-        "failed": {**found.failed},
-        "not_carried": {**found.not_carried},
-        "noticed": {**found.noticed},
-        "bytes_uploaded": found.bytes_uploaded,
-        "books_claimed_percent": round(100 * found.claimed_to / found.highest_id, 1)
+def _pass(found: Totals) -> PassStatus:
+    claimed = (
+        round(100 * found.claimed_to / found.highest_id, 1)
         if found.highest_id
-        else 100.0,
-    }
+        else 100.0
+    )
+    return PassStatus(
+        pass_id=found.pass_id,
+        opened_at=found.opened_at,
+        closed_at=found.closed_at,
+        counts=found.counts,
+        total=found.total,
+        failed=found.failed,
+        not_carried=found.not_carried,
+        noticed=found.noticed,
+        bytes_uploaded=found.bytes_uploaded,
+        books_claimed_percent=claimed,
+    )
 
 
 def _eta(found: Totals | None, rate: float) -> float | None:
@@ -215,11 +278,15 @@ def _eta(found: Totals | None, rate: float) -> float | None:
     return round((found.counts.pending + ahead) / rate * 60, 0)
 
 
-def line(state: MonitorState, found: Totals | None) -> str:
+def line(
+    state: MonitorState, standings: Mapping[int, Standing], found: Totals | None
+) -> str:
     """The migration in one line, for the service manager; no name of a book is in
     it."""
     workers = [record for record in state.workers.values() if record.wanted]
-    paused = sum(record.paused for record in workers)
+    paused = sum(
+        rests(record, standings.get(record.worker_id, Standing())) for record in workers
+    )
     supervisor = f"{len(workers) - paused} workers" + (
         f", {paused} paused" if paused else ""
     )

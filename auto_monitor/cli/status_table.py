@@ -1,52 +1,57 @@
-"""`monitor.py --status` in words and as a table, for people."""
+"""`monitor.py --status` once: in words and as a table for people, or as JSON."""
 
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import timedelta
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from common.json_value import Json
+from auto_monitor.cli.status import Status, WorkerStatus, collect, to_json
+from common.clock import utc_now
 
 
-def show(value: dict[str, Json]) -> None:
-    """Prints what `status.collect` found."""
-    console = Console()
-    monitor, found = value["monitor"], value["totals"]
-    assert isinstance(monitor, dict)
-    lives = "runs" if monitor["alive"] else monitor["ended"] or "does not run"
-    late = " (ITS HEARTBEAT IS STALE)" if monitor["stale"] and monitor["alive"] else ""
-    beat = monitor["heartbeat_age_seconds"]
+def show(state_dir: Path, *, as_json: bool) -> int:
+    """Prints the status; 2 when the monitor does not live although there is something
+    to watch."""
+    value = collect(state_dir, utc_now())
+    if as_json:
+        text = json.dumps(to_json(value), ensure_ascii=False, indent=1)
+        sys.stdout.write(f"{text}\n")
+    else:
+        draw(value, Console())
+    return 2 if value.monitor.stale else 0
+
+
+def draw(value: Status, console: Console) -> None:
+    """The status in words."""
+    monitor, found, busy = value.monitor, value.totals, value.disk_utilization_percent
+    lives = "runs" if monitor.alive else monitor.ended or "does not run"
+    late = " (ITS HEARTBEAT IS STALE)" if monitor.stale and monitor.alive else ""
+    age = monitor.heartbeat_age_seconds
+    beat = "" if age is None else f", last look {age:.0f} s ago"
+    console.print(Text(f"Monitor: {lives}{late}{beat}"))
     console.print(
         Text(
-            f"Monitor: {lives}{late}"
-            + (f", last look {beat:.0f} s ago" if isinstance(beat, float) else "")
+            f"Workers desired: {value.desired_workers} of {value.target_workers}; disk: "
+            + ("not known" if busy is None else f"{busy:.0f} % busy")
         )
     )
-    busy = value["disk_utilization_percent"]
-    console.print(
-        Text(
-            f"Workers desired: {value['desired_workers']} of {value['target_workers']}; disk: "
-            + (f"{busy:.0f} % busy" if isinstance(busy, float) else "not known")
-        )
-    )
-    if isinstance(found, dict):
-        counts = found["counts"]
-        assert isinstance(counts, dict)
-        console.print(
-            Text(
-                f"Pass {found['pass_id']}: "
-                + ", ".join(f"{n} {name}" for name, n in counts.items())
-            )
-        )
-    eta = value["eta_seconds"]
-    rest = f", about {timedelta(seconds=eta)} to go" if isinstance(eta, float) else ""
-    console.print(Text(f"Rate: {value['rate_files_per_min']} files/min{rest}"))
-    console.print(_table(value["workers"]))
+    if found is not None:
+        counts = ", ".join(f"{n} {name}" for name, n in asdict(found.counts).items())
+        console.print(Text(f"Pass {found.pass_id}: {counts}"))
+    eta = value.eta_seconds
+    rest = "" if eta is None else f", about {timedelta(seconds=eta)} to go"
+    console.print(Text(f"Rate: {value.rate_files_per_min} files/min{rest}"))
+    console.print(_table(value.workers))
 
 
-def _table(workers: Json) -> Table:
+def _table(workers: Sequence[WorkerStatus]) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     for column in (
         "worker",
@@ -58,28 +63,19 @@ def _table(workers: Json) -> Table:
         "now",
     ):
         table.add_column(column, overflow="ellipsis", no_wrap=True)
-    for worker in workers if isinstance(workers, list) else []:
-        assert isinstance(worker, dict)
-        state = (
-            "PAUSED"
-            if worker["paused"]
-            else str(worker["status"]) + ("" if worker["lives"] else " (gone)")
-        )
-        current = worker["current"]
-        now = worker["case"] or (
-            current[0] if isinstance(current, list) and current else ""
-        )
+    for worker in workers:
+        gone = "" if worker.lives else " (gone)"
         table.add_row(
-            str(worker["worker_id"]),
-            state,
-            str(worker["rate_files_per_min"] or 0),
-            _ago(worker["beat_age_seconds"]),
-            _ago(worker["progress_age_seconds"]),
-            str(worker["attempts"]),
-            Text(str(now)),
+            str(worker.worker_id),
+            "PAUSED" if worker.paused else f"{worker.status}{gone}",
+            str(worker.rate_files_per_min or 0),
+            _ago(worker.beat_age_seconds),
+            _ago(worker.progress_age_seconds),
+            str(worker.attempts),
+            Text(worker.case or "".join(worker.current[:1])),
         )
     return table
 
 
-def _ago(seconds: Json) -> str:
-    return f"{seconds:.0f} s ago" if isinstance(seconds, float) else "-"
+def _ago(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.0f} s ago"

@@ -4,7 +4,7 @@ out."""
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from auto_monitor.model import Cause, Health, Verdict, WorkerSnapshot, age
+from auto_monitor.model import Assessment, Cause, Health, WorkerSnapshot, age
 from migration.model import Phase
 
 #: Exit statuses of the worker (DESIGN section 4) that mean its part is done: nothing
@@ -40,14 +40,14 @@ class DetectionPolicy:
     discovery: timedelta
 
 
-def assess(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> Verdict:
+def assess(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> Assessment:
     """The verdict on one worker."""
     if not seen.alive:
         return _gone(seen)
     if is_all_failing(seen, now, policy):
         since, what = seen.all_failing_since or now, "every file has failed"
         reason = f"{what} for {_seconds(age(since, now))}, although the server answers"
-        return Verdict(
+        return Assessment(
             seen.worker_id,
             Health.STUCK,
             since,
@@ -59,7 +59,7 @@ def assess(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> Verd
     since, limit, cause, what = _standstill(seen, policy)
     still = age(since, now)
     if still < limit:
-        return Verdict(
+        return Assessment(
             seen.worker_id,
             Health.WORKING,
             min(since, now),
@@ -70,7 +70,7 @@ def assess(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> Verd
         if seen.repeated_range
         else ""
     )
-    return Verdict(
+    return Assessment(
         seen.worker_id,
         Health.STUCK,
         since,
@@ -115,7 +115,7 @@ def is_all_failing(
     )
 
 
-def _gone(seen: WorkerSnapshot) -> Verdict:
+def _gone(seen: WorkerSnapshot) -> Assessment:
     since = seen.beat_seen_at
     # Python's own status for an error that nobody caught is 1 as well: then the worker
     # has not said that it is done.
@@ -123,10 +123,12 @@ def _gone(seen: WorkerSnapshot) -> Verdict:
     if (seen.exit_code in DONE and not crashed) or (
         seen.exit_code is None and seen.phase is Phase.COMPLETED
     ):
-        return Verdict(seen.worker_id, Health.FINISHED, since, "it has done its part")
+        return Assessment(
+            seen.worker_id, Health.FINISHED, since, "it has done its part"
+        )
     if seen.exit_code in FOR_GOOD:
         said = f"it ended with {seen.exit_code}: {_MEANINGS[seen.exit_code]}"
-        return Verdict(
+        return Assessment(
             seen.worker_id,
             Health.ENDED,
             since,
@@ -141,7 +143,7 @@ def _gone(seen: WorkerSnapshot) -> Verdict:
         why = f"it ended with {CRASHED}: {seen.last_words}"
     elif seen.exit_code is None and seen.last_words:
         why = f"its process ended: {seen.last_words}"
-    return Verdict(
+    return Assessment(
         seen.worker_id,
         Health.STOPPED,
         since,

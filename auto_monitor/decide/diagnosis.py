@@ -32,7 +32,7 @@ class FixType(StrEnum):
     CONFIG_FIX = "config_fix"
 
 
-class Unreadable(CodedError):
+class UnreadableReply(CodedError):
     """The reply cannot be used; the message says why, for the one re-ask."""
 
     code = "reply-unusable"
@@ -186,18 +186,18 @@ def messages(evidence: Mapping[str, Json]) -> list[dict[str, str]]:
 def parse(reply: str) -> Diagnosis:
     """The decision in a reply, and the code after it. Raises Unreadable."""
     if len(reply) > LONGEST_REPLY:
-        raise Unreadable(
+        raise UnreadableReply(
             f"the answer has {len(reply)} characters; at most {LONGEST_REPLY} are read"
         )
     decision, code = _split(reply)
     try:
         value = json.loads(decision)
     except (ValueError, RecursionError) as error:
-        raise Unreadable(
+        raise UnreadableReply(
             f"there is no JSON object in a ```json fence ({type(error).__name__})"
         ) from None
     if not isinstance(value, dict):
-        raise Unreadable("the JSON is not an object")
+        raise UnreadableReply("the JSON is not an object")
     return _checked(value, code)
 
 
@@ -218,21 +218,25 @@ def _split(reply: str) -> tuple[str, str]:
     return reply[max(start, 0) : start + end], reply[start + end :]
 
 
-def read(value: Mapping[str, Json]) -> Diagnosis:
-    """A diagnosis that `llm_job` wrote down, checked again. Raises Unreadable."""
-    again: dict[str, object] = {
-        **value,
-        "fix_description": value.get("description"),
-        "disk_io_root_cause": value.get("disk"),
+def checked_again(found: Diagnosis) -> Diagnosis:
+    """A diagnosis that was written down: whoever can write files may have changed it.
+    Raises UnreadableReply."""
+    value: dict[str, object] = {
+        "root_cause": found.root_cause,
+        "fix_type": found.fix_type.value,
+        "confidence": found.confidence,
+        "fix_description": found.description,
+        "config_changes": dict(found.config_changes),
+        "disk_io_root_cause": found.disk,
     }
-    return _checked(again, str(value.get("code") or ""))
+    return _checked(value, found.code)
 
 
 def _checked(value: dict[str, object], code: str) -> Diagnosis:
     try:
         fix = FixType(str(value.get("fix_type", "")).strip().lower())
     except ValueError:
-        raise Unreadable(
+        raise UnreadableReply(
             "fix_type is not one of restart, config_fix, code_fix"
         ) from None
     confidence = value.get("confidence")
@@ -241,12 +245,12 @@ def _checked(value: dict[str, object], code: str) -> Diagnosis:
         or not isinstance(confidence, int | float)
         or not 0 <= confidence <= 1
     ):
-        raise Unreadable("confidence is not a number from 0 to 1")
+        raise UnreadableReply("confidence is not a number from 0 to 1")
     cause = value.get("root_cause")
     if not isinstance(cause, str) or not cause.strip():
-        raise Unreadable("root_cause is missing")
+        raise UnreadableReply("root_cause is missing")
     if fix is FixType.CODE_FIX and not code.strip():
-        raise Unreadable("a code_fix needs a fenced block of code after the JSON")
+        raise UnreadableReply("a code_fix needs a fenced block of code after the JSON")
     changes = _config(value.get("config_changes")) if fix is FixType.CONFIG_FIX else {}
     disk = value.get("disk_io_root_cause")
     return Diagnosis(
@@ -262,11 +266,11 @@ def _checked(value: dict[str, object], code: str) -> Diagnosis:
 
 def _config(changes: object) -> dict[str, int]:
     if not isinstance(changes, dict) or not changes:
-        raise Unreadable("a config_fix needs config_changes")
+        raise UnreadableReply("a config_fix needs config_changes")
     for name, number in changes.items():
         bounds = CONFIG_BOUNDS.get(str(name))
         if bounds is None:
-            raise Unreadable(
+            raise UnreadableReply(
                 f"config_changes may only name {' and '.join(CONFIG_BOUNDS)}"
             )
         whole = isinstance(number, int) and not isinstance(number, bool)
@@ -275,7 +279,7 @@ def _config(changes: object) -> dict[str, int]:
             or not math.isfinite(number)
             or not bounds[0] <= number <= bounds[1]
         ):
-            raise Unreadable(
+            raise UnreadableReply(
                 f"{name} must be a whole number from {bounds[0]} to {bounds[1]}"
             )
     return {str(name): int(number) for name, number in changes.items()}

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from auto_monitor.decide.detection import FOR_GOOD
-from auto_monitor.model import Health, Verdict, WorkerRecord, age
+from auto_monitor.model import Assessment, Health, WorkerRecord, age
 from migration.ledger.totals import Totals
 
 #: A worker that could still do something.
@@ -35,7 +35,7 @@ class Watched:
 
     found: Totals | None
     opened_at: datetime | None
-    verdicts: Collection[Verdict]
+    assessments: Collection[Assessment]
     wanted: Collection[WorkerRecord]
     closed_since: datetime | None
     time_is_up: bool
@@ -44,7 +44,7 @@ class Watched:
 def ending(seen: Watched, now: datetime, closing: timedelta) -> Ending:
     """What is to come; workers of a closed pass get the time `closing` to end by
     themselves."""
-    health = [verdict.health for verdict in seen.verdicts]
+    health = [assessment.health for assessment in seen.assessments]
     living = any(state in RUNNING for state in health)
     if _is_closed(seen, health):
         waited = age(seen.closed_since or now, now)

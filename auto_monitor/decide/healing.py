@@ -1,21 +1,26 @@
-"""What may be done about an unhealthy worker now, and has the last attempt helped?
-Pure."""
+"""Where a worker stands, what may be done about it now, and has the last attempt helped?
 
-from collections.abc import Collection, Mapping
+Pure. Where it stands is a fold over the history, which is the one durable record."""
+
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from auto_monitor.decide.detection import NO_SERVER
 from auto_monitor.model import (
+    Afterwards,
+    Assessment,
     Case,
     CorrelatedFailure,
+    HealingDecision,
     Health,
-    Step,
+    HistoryEntry,
+    Standing,
     Treatment,
-    Verdict,
     WorkerRecord,
     WorkerSnapshot,
     age,
+    rests,
 )
 
 
@@ -100,83 +105,157 @@ def moving(
     return seen.settled or age(seen.progress_seen_at, now) < policy.verification
 
 
+# -- where it stands -------------------------------------------------------------------
+
+#: When attempts began, by their keys: the monitor's steady clock for its own, the time
+#: they are stamped with for others.
+Beginnings = Mapping[str, datetime]
+
+
+def standings(
+    entries: Iterable[HistoryEntry], began: Beginnings
+) -> dict[int, Standing]:
+    """By worker; `entries` oldest first."""
+    found: dict[int, Standing] = {}
+    for entry in entries:
+        found[entry.worker_id] = _after(
+            found.get(entry.worker_id, Standing()), entry, began.get(entry.key)
+        )
+    return found
+
+
+def _after(before: Standing, entry: HistoryEntry, began: datetime | None) -> Standing:
+    """A verified attempt takes back the count, not the pause before the next one."""
+    waits = entry if entry.is_open else None
+    if entry.afterwards is Afterwards.RELEASED:
+        return Standing(entry=waits)
+    changes = entry.config_changes or {}
+    found = replace(
+        before,
+        parallel_uploads=_number(
+            changes.get("parallel_uploads"), before.parallel_uploads
+        ),
+        batch_size=_number(changes.get("batch_size"), before.batch_size),
+        entry=waits,
+    )
+    if entry.afterwards is Afterwards.RESUMED:
+        return replace(found, attempts=0, last_attempt_at=None, paused=False)
+    return replace(
+        found,
+        attempts=0 if entry.verified else entry.attempt,
+        last_attempt_at=began,
+        paused=entry.afterwards is Afterwards.PAUSED,
+    )
+
+
+def _number(value: object, otherwise: int | None) -> int | None:
+    return value if isinstance(value, int) else otherwise
+
+
+def correlated(
+    entries: Iterable[HistoryEntry], began: Beginnings, since: datetime | None
+) -> CorrelatedFailure | None:
+    """Who is treated for all that have hung together since then, and whether that has
+    helped; None when none do.
+
+    A monitor that died before it wrote down since when finds the attempt."""
+    led = [entry for entry in entries if entry.correlated and entry.key in began]
+    if since is None and led and led[-1].is_open:
+        since = began[led[-1].key]
+    if since is None:
+        return None
+    led = [entry for entry in led if began[entry.key] >= since]
+    if not led:
+        return CorrelatedFailure(since)
+    lead = led[-1]
+    return CorrelatedFailure(since, lead.worker_id, released=lead.verified is True)
+
+
+# -- what may be done ------------------------------------------------------------------
+
+
 def treat(
-    verdict: Verdict,
+    assessment: Assessment,
     record: WorkerRecord,
-    case: Case | None,
+    standing: Standing,
     now: datetime,
     policy: HealingPolicy,
-) -> Step:
-    """What this worker needs by itself, the others left out of account; `case` is its
-    attempt without a verdict."""
+) -> HealingDecision:
+    """What this worker needs by itself, the others left out of account."""
     if (
-        verdict.health not in (Health.STUCK, Health.STOPPED)
-        or record.paused
+        assessment.health not in (Health.STUCK, Health.STOPPED)
+        or rests(record, standing)
         or not record.wanted
     ):
-        return Step(verdict.worker_id, Treatment.NONE, "")
-    if verdict.away:
+        return HealingDecision(assessment.worker_id, Treatment.NONE, "")
+    if assessment.away:
         # Neither its fault nor to be mended by an attempt: it may be started as soon as
         # the server answers.
-        return Step(verdict.worker_id, Treatment.RESUME, "the server answers again")
-    return _attempt(verdict, record, case, now, policy)
+        return HealingDecision(
+            assessment.worker_id, Treatment.RESUME, "the server answers again"
+        )
+    return _attempt(assessment, standing, now, policy)
 
 
 def _attempt(
-    verdict: Verdict,
-    record: WorkerRecord,
-    case: Case | None,
-    now: datetime,
-    policy: HealingPolicy,
-) -> Step:
+    assessment: Assessment, standing: Standing, now: datetime, policy: HealingPolicy
+) -> HealingDecision:
     """May a worker that is to blame, or may be, be tried again now?"""
-    if case is not None:
-        return Step(
-            verdict.worker_id, Treatment.NONE, "the last attempt is not verified yet"
+    if standing.case is not None:
+        return HealingDecision(
+            assessment.worker_id, Treatment.NONE, "the last attempt is not verified yet"
         )
-    if record.attempts >= policy.max_attempts:
-        used_up = f"{record.attempts} attempts did not help"
-        if verdict.all_failing:
-            return Step(
-                verdict.worker_id,
+    if standing.attempts >= policy.max_attempts:
+        used_up = f"{standing.attempts} attempts did not help"
+        if assessment.all_failing:
+            return HealingDecision(
+                assessment.worker_id,
                 Treatment.HOLD,
                 f"{used_up}; it goes on trying: look at the server's log",
             )
-        return Step(verdict.worker_id, Treatment.PAUSE, f"{used_up}: {verdict.reason}")
-    if (
-        record.last_attempt_at is not None
-        and age(record.last_attempt_at, now) < policy.cooldown
-    ):
-        return Step(
-            verdict.worker_id, Treatment.HOLD, "the last attempt was a short while ago"
+        return HealingDecision(
+            assessment.worker_id, Treatment.PAUSE, f"{used_up}: {assessment.reason}"
         )
-    return Step(verdict.worker_id, Treatment.RESTART, verdict.reason)
+    if (
+        standing.last_attempt_at is not None
+        and age(standing.last_attempt_at, now) < policy.cooldown
+    ):
+        return HealingDecision(
+            assessment.worker_id,
+            Treatment.HOLD,
+            "the last attempt was a short while ago",
+        )
+    return HealingDecision(assessment.worker_id, Treatment.RESTART, assessment.reason)
 
 
 def suspects(
-    verdicts: Collection[Verdict],
+    assessments: Collection[Assessment],
     records: Mapping[int, WorkerRecord],
-    cases: Mapping[int, Case],
+    standings: Mapping[int, Standing],
     now: datetime,
     policy: HealingPolicy,
 ) -> dict[int, datetime]:
     """The workers that hang or were treated for it within the window, with the time
     since when. Paused ones are not."""
     found = {}
-    for verdict in verdicts:
-        record, case = records[verdict.worker_id], cases.get(verdict.worker_id)
-        if record.paused or not record.wanted:
+    for assessment in assessments:
+        record, standing = (
+            records[assessment.worker_id],
+            standings.get(assessment.worker_id, Standing()),
+        )
+        case = standing.case
+        if rests(record, standing) or not record.wanted:
             continue
-        if verdict.health is Health.STUCK:
-            found[verdict.worker_id] = record.suspect_since or now
+        if assessment.health is Health.STUCK:
+            found[assessment.worker_id] = record.suspect_since or now
         elif case is not None and age(case.acted_at, now) < policy.window:
-            found[verdict.worker_id] = record.suspect_since or case.acted_at
+            found[assessment.worker_id] = record.suspect_since or case.acted_at
     return found
 
 
 def gather(
     suspected: Mapping[int, datetime],
-    cases: Mapping[int, Case],
+    standings: Mapping[int, Standing],
     wanted: int,
     correlated: CorrelatedFailure | None,
     now: datetime,
@@ -190,56 +269,75 @@ def gather(
         return (
             correlated
             if correlated.released or correlated.lead in suspected
-            else replace(correlated, lead=_lead(suspected, cases))
+            else replace(correlated, lead=_lead(suspected, standings))
         )
     together = [
         number for number, since in suspected.items() if age(since, now) < policy.window
     ]
     if len(together) < 2 or len(together) * 2 < wanted:
         return None
-    return CorrelatedFailure(now, _lead(suspected, cases))
+    return CorrelatedFailure(now, _lead(suspected, standings))
 
 
-def _lead(suspected: Mapping[int, datetime], cases: Mapping[int, Case]) -> int:
-    """Who is being treated already, or else the lowest id."""
-    treated = [number for number in suspected if number in cases]
-    return min(treated or suspected)
+def _lead(suspected: Mapping[int, datetime], standings: Mapping[int, Standing]) -> int:
+    """Who is being treated already, or else has been suspect longest, so that nobody
+    who joins takes the lead."""
+    treated = [
+        number
+        for number in suspected
+        if standings.get(number, Standing()).case is not None
+    ]
+    return (
+        min(treated)
+        if treated
+        else min(suspected, key=lambda number: (suspected[number], number))
+    )
 
 
 def hold_back(
-    step: Step,
-    verdict: Verdict,
+    decision: HealingDecision,
+    assessment: Assessment,
     exit_code: int | None,
     correlated: CorrelatedFailure | None,
     surroundings: Surroundings,
-) -> Step:
+) -> HealingDecision:
     """A restart is held back while something other than the worker is wrong, or while
     another one's verdict is out."""
-    if step.treatment is not Treatment.RESTART:
-        waits = step.treatment is Treatment.RESUME and surroundings.server_now is False
+    if decision.treatment is not Treatment.RESTART:
+        waits = (
+            decision.treatment is Treatment.RESUME and surroundings.server_now is False
+        )
         return (
-            replace(step, treatment=Treatment.WAIT, reason="the server does not answer")
+            replace(
+                decision, treatment=Treatment.WAIT, reason="the server does not answer"
+            )
             if waits
-            else step
+            else decision
         )
     if surroundings.server is False and (
-        verdict.health is Health.STUCK or exit_code == NO_SERVER
+        assessment.health is Health.STUCK or exit_code == NO_SERVER
     ):
         return replace(
-            step,
+            decision,
             treatment=Treatment.HOLD,
             reason="the server does not answer, or did not a short while ago",
         )
-    if verdict.health is not Health.STUCK or correlated is None or correlated.released:
-        return step
+    if (
+        assessment.health is not Health.STUCK
+        or correlated is None
+        or correlated.released
+    ):
+        return decision
     if surroundings.disk is False:
         return replace(
-            step, treatment=Treatment.HOLD, reason="the library's disk does not answer"
+            decision,
+            treatment=Treatment.HOLD,
+            reason="the library's disk does not answer",
         )
-    if step.worker_id != correlated.lead:
+    if decision.worker_id != correlated.lead:
         return replace(
-            step,
+            decision,
             treatment=Treatment.HOLD,
             reason=f"waiting for the verdict on worker {correlated.lead}",
         )
-    return step
+    return decision

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from auto_monitor.model import Opinion, Scaling, ScalingDecision, age
+from auto_monitor.model import Opinion, ScalingAction, ScalingDecision, age
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +50,22 @@ def decide(seen: Measured, now: datetime, policy: ScalingPolicy) -> ScalingDecis
     desired = min(max(seen.desired, policy.lowest), policy.highest)
     if len(seen.running) > desired:
         return ScalingDecision(
-            Scaling.TRIM,
+            ScalingAction.TRIM,
             desired,
             f"{len(seen.running)} workers run, {desired} are desired",
             max(seen.running),
         )
     if seen.utilization is None:
         return ScalingDecision(
-            Scaling.KEEP, desired, "the utilisation of the disk is not known"
+            ScalingAction.KEEP, desired, "the utilisation of the disk is not known"
         )
     if seen.utilization >= policy.saturated and seen.stuck:
         return _relieve(seen, desired, now, policy)
     if seen.utilization < policy.normal and desired < policy.target:
         return _add(seen, desired, now, policy)
-    return ScalingDecision(Scaling.KEEP, desired, f"disk at {seen.utilization:.0f} %")
+    return ScalingDecision(
+        ScalingAction.KEEP, desired, f"disk at {seen.utilization:.0f} %"
+    )
 
 
 def _relieve(
@@ -72,23 +74,27 @@ def _relieve(
     why = f"disk at {seen.utilization:.0f} %, {_workers(seen.stuck)} stuck"
     if desired <= policy.lowest or len(seen.running) <= policy.lowest:
         return ScalingDecision(
-            Scaling.KEEP, desired, f"{why}; {policy.lowest} worker must stay"
+            ScalingAction.KEEP, desired, f"{why}; {policy.lowest} worker must stay"
         )
     if _cooling(seen.last_down_at, now, policy.down_cooldown):
         return ScalingDecision(
-            Scaling.KEEP, desired, f"{why}; a worker was stopped a short while ago"
+            ScalingAction.KEEP,
+            desired,
+            f"{why}; a worker was stopped a short while ago",
         )
     match seen.opinion:
         case Opinion.DENIES:
             return ScalingDecision(
-                Scaling.KEEP, desired, f"{why}; the LLM says the disk is not the cause"
+                ScalingAction.KEEP,
+                desired,
+                f"{why}; the LLM says the disk is not the cause",
             )
         case Opinion.PENDING:
             return ScalingDecision(
-                Scaling.ASK, desired, f"{why}; is the disk the cause?"
+                ScalingAction.ASK, desired, f"{why}; is the disk the cause?"
             )
     return ScalingDecision(
-        Scaling.DOWN,
+        ScalingAction.DOWN,
         max(policy.lowest, desired - 1),
         f"{why} ({_said(seen.opinion)})",
         max(seen.running),
@@ -104,21 +110,21 @@ def _add(
     )
     if desired >= policy.highest:
         return ScalingDecision(
-            Scaling.KEEP, desired, f"{why}; {policy.highest} is the most"
+            ScalingAction.KEEP, desired, f"{why}; {policy.highest} is the most"
         )
     if any(
         _cooling(last, now, policy.up_cooldown)
         for last in (seen.last_up_at, seen.last_down_at)
     ):
         return ScalingDecision(
-            Scaling.KEEP, desired, f"{why}; the number changed a short while ago"
+            ScalingAction.KEEP, desired, f"{why}; the number changed a short while ago"
         )
     free = missing_ids(desired + 1, seen.running | seen.taken)
     if not free:
         return ScalingDecision(
-            Scaling.KEEP, desired, f"{why}; every worker id is taken"
+            ScalingAction.KEEP, desired, f"{why}; every worker id is taken"
         )
-    return ScalingDecision(Scaling.UP, desired + 1, why, free[0])
+    return ScalingDecision(ScalingAction.UP, desired + 1, why, free[0])
 
 
 def missing_ids(desired: int, taken: Collection[int]) -> tuple[int, ...]:

@@ -95,7 +95,7 @@ def _mount_source(path: Path, mountinfo: str) -> str:
     return source
 
 
-class DiskMeter:
+class LibraryDiskMeter:
     """Measures how busy the disks behind a path are, beside whoever asks: by iostat,
     else by the kernel's counters.
 
@@ -154,7 +154,7 @@ class _Measurement:
         self._iostat = iostat
         self._counters = counters
         self._figure: float | None = None
-        self._first: Sample | None = None
+        self._first: DiskReading | None = None
         self._ended_at = math.inf
         # Later than that the thread hangs where nothing can end it, and is not waited
         # for again.
@@ -181,7 +181,7 @@ class _Measurement:
     def _run(self) -> None:
         devices = devices_behind(self._path)
         if devices:
-            self._first = Sample(devices, time.monotonic(), self._counters())
+            self._first = DiskReading(devices, time.monotonic(), self._counters())
             try:
                 self._figure = self._iostat.measure(devices)
             except NoFigure as error:
@@ -199,7 +199,7 @@ class _Measurement:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class DiskReading:
     """The kernel's counters for these devices at one time, seconds of the steady
     clock."""
 
@@ -242,7 +242,7 @@ def io_pressure(source: Path = Path("/proc/pressure/io")) -> float | None:
     return float(match[1]) if match else None
 
 
-class DiskProbe:
+class LibraryDiskProbe:
     """Does the library's disk answer? A dead network mount blocks whoever touches it,
     beyond any signal."""
 

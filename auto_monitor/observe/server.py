@@ -7,7 +7,7 @@ import requests
 from auto_monitor.model import age
 
 
-class ServerProbe:
+class HttpServerProbe:
     """One server, and when it was last found away. One answer takes at most `seconds`.
 
     `trouble` is why it did not answer the last time, or "".

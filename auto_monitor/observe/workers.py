@@ -105,7 +105,7 @@ class _Memory:
     writer: int | None = None
 
 
-class Observer:
+class WorkerObserver:
     """Makes snapshots; remembers only what tells movement from standstill."""
 
     def __init__(

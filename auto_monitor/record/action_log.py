@@ -4,11 +4,13 @@
 import logging
 import logging.handlers
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from auto_monitor.decide.redact import secret_values
+from migration.state_files import logs
 from migration.state_files.logs import Formatter, json_handler
 
 #: A log is rotated at this size, bytes; this many old ones stay.
@@ -66,6 +68,12 @@ class ActionLog:
         """What was said under this key may be said again."""
         self._said.pop(key, None)
         self._said_at.pop(key, None)
+
+
+def mask(environment: Mapping[str, str]) -> None:
+    """From now on no log shows the secrets of this environment."""
+    for secret in secret_values(environment):
+        logs.mask(secret)
 
 
 @contextmanager

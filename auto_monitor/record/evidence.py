@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from auto_monitor.model import Verdict, WorkerSnapshot
+from auto_monitor.model import Assessment, WorkerSnapshot
 from common.clock import utc_now
 from common.files.json_files import write_json
 from common.json_value import Json
@@ -19,16 +19,18 @@ def evidence_dir(state_dir: Path) -> Path:
     return state_dir / "auto_monitor" / "evidence"
 
 
-def keep(state_dir: Path, verdict: Verdict, seen: WorkerSnapshot, stack: str) -> str:
+def keep(
+    state_dir: Path, assessment: Assessment, seen: WorkerSnapshot, stack: str
+) -> str:
     """Writes down what was known when the attempt began; returns the file's name.
     Raises StateUnwritable."""
     folder = evidence_dir(state_dir)
-    name = f"{utc_now():%Y%m%dT%H%M%S}-worker{verdict.worker_id}-{uuid.uuid4().hex[:8]}.json"
+    name = f"{utc_now():%Y%m%dT%H%M%S}-worker{assessment.worker_id}-{uuid.uuid4().hex[:8]}.json"
     value: dict[str, Json] = {
-        "worker_id": verdict.worker_id,
-        "health": verdict.health.value,
-        "reason": verdict.reason,
-        "since": verdict.since.isoformat(),
+        "worker_id": assessment.worker_id,
+        "health": assessment.health.value,
+        "reason": assessment.reason,
+        "since": assessment.since.isoformat(),
         "phase": seen.phase.value if seen.phase else None,
         "in_hand": str(seen.in_flight),
         "repeated_range": seen.repeated_range,
@@ -61,10 +63,10 @@ class EvidenceFolder:
 
     state_dir: Path
 
-    def keep(self, verdict: Verdict, seen: WorkerSnapshot, stack: str) -> str:
+    def keep(self, assessment: Assessment, seen: WorkerSnapshot, stack: str) -> str:
         """Keeps what was known when an attempt began; returns the file's name. Raises
         StateUnwritable."""
-        return keep(self.state_dir, verdict, seen, stack)
+        return keep(self.state_dir, assessment, seen, stack)
 
     def propose(self, worker_id: int, root_cause: str, code: str) -> str:
         """Keeps a change for a person; returns the file's name. Raises

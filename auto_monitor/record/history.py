@@ -1,34 +1,36 @@
-"""`auto_fix_history.json` and `monitor_state.json`: their formats in both directions,
-replaced atomically.
+"""`auto_fix_history.json`: all attempts, the one durable record; its format in both
+directions, and what it proves.
 
-The history is a JSON array at every instant. The newest entries stay in it, older ones
+The file is a JSON array at every instant. The newest entries stay in it, older ones
 move to a dated file beside it."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
 
-import cattrs
-from cattrs.preconf.json import make_converter
-
-from auto_monitor.model import HistoryEntry, MonitorState, Trigger
+from auto_monitor.decide import healing
+from auto_monitor.model import (
+    Afterwards,
+    Case,
+    CorrelatedFailure,
+    HistoryEntry,
+    Standing,
+)
+from auto_monitor.ports import History
 from auto_monitor.record import older
-from common.files.json_files import StateUnwritable, read_json, write_json
+from auto_monitor.record.action_log import ActionLog
+from auto_monitor.record.json_files import converter, set_aside
+from common.clock import utc_now
+from common.codec import read_as
+from common.files.json_files import UNWRITABLE, StateUnwritable, read_json, write_json
 from common.json_value import Json
-from migration.model import BookId, FileId
 
 #: Entries that stay in the file.
 NEWEST = 1000
-
-T = TypeVar("T", HistoryEntry, MonitorState)
-_converter = make_converter()
-_converter.register_unstructure_hook(FileId, lambda file: [file.book_id, file.format])
-_converter.register_structure_hook(
-    FileId, lambda value, _type: FileId(BookId(int(value[0])), str(value[1]))
-)
+#: From the entries that are known to those that are to be added or replaced.
+TakenOver = Callable[[Sequence[HistoryEntry]], Iterable[HistoryEntry]]
 
 
 def history_path(state_dir: Path) -> Path:
@@ -36,12 +38,7 @@ def history_path(state_dir: Path) -> Path:
     return state_dir / "auto_fix_history.json"
 
 
-def state_path(state_dir: Path) -> Path:
-    """Where the monitor's state is."""
-    return state_dir / "monitor_state.json"
-
-
-class History:
+class HistoryFile:
     """The attempts of all time, one entry each. Only the monitor writes; `entries` is
     for everybody."""
 
@@ -62,7 +59,7 @@ class History:
         """All entries, oldest first; entries that are not ours are left out."""
         value = read_json(self.path)
         return (
-            [entry for item in value if (entry := _read(item, HistoryEntry))]
+            [entry for item in value if (entry := entry_of(item))]
             if isinstance(value, list)
             else []
         )
@@ -80,7 +77,7 @@ class History:
         items = self._items(now)
         written = to_json(entry)
         for place in range(len(items) - 1, -1, -1):
-            known = _read(items[place], HistoryEntry)
+            known = entry_of(items[place])
             if known is not None and known.key == entry.key:
                 items[place] = written
                 break
@@ -141,81 +138,6 @@ class History:
         )
 
 
-def to_json(entry: HistoryEntry) -> dict[str, Json]:
-    """An entry as the file has it."""
-    value: dict[str, Json] = _converter.unstructure(entry)
-    return value
-
-
-def open_attempts(path: Path) -> dict[int, HistoryEntry]:
-    """The attempt without a verdict of each worker, for those who only look; the others
-    are not even read."""
-    value = read_json(path)
-    items = (
-        [item for item in value if isinstance(item, dict) and item.get("case")]
-        if isinstance(value, list)
-        else []
-    )
-    return {
-        entry.worker_id: entry for item in items if (entry := _read(item, HistoryEntry))
-    }
-
-
-class StateFile:
-    """What survives a restart of the monitor."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def read(self) -> MonitorState | None:
-        """The state; None when there is none or it cannot be read."""
-        return _read(read_json(self.path), MonitorState)
-
-    def load(self, now: datetime) -> tuple[MonitorState | None, str]:
-        """The state for a monitor that starts, and a warning or "".
-
-        A file that cannot be read is set aside; a state from the future (the clock was
-        set back while nobody ran) is as of now, so that its cooldowns begin anew and
-        nothing happens too soon."""
-        if not self.path.exists():
-            return None, ""
-        state = self.read()
-        if state is not None:
-            return not_after(state, now), ""
-        try:
-            aside = set_aside(self.path, now)
-        except StateUnwritable as error:
-            return None, f"{error}; attempts and cooldowns begin anew"
-        return (
-            None,
-            f"{self.path} cannot be read; it is now {aside.name}, and attempts and "
-            "cooldowns begin anew",
-        )
-
-    def left_open(self) -> list[HistoryEntry]:
-        """The attempts without a verdict that a version before this one kept here."""
-        return older.left_open(read_json(self.path), _converter)
-
-    def write(self, state: MonitorState) -> None:
-        """Replaces the file; a directory in its place is set aside. Raises
-        StateUnwritable, OutOfResources."""
-        if self.path.is_dir():
-            set_aside(self.path, state.heartbeat_at)
-        write_json(self.path, _converter.unstructure(state))
-
-
-def set_aside(path: Path, now: datetime) -> Path:
-    """Renames what is no file of ours, so that nothing is lost; where it is now. Raises
-    StateUnwritable."""
-    aside = path.with_name(f"{path.stem}.damaged-{now:%Y%m%dT%H%M%S}{path.suffix}")
-    try:
-        return path.rename(aside)
-    except OSError as error:
-        raise StateUnwritable(
-            f"cannot set {path} aside: {error.strerror}; make its directory writable"
-        ) from error
-
-
 def _parsed(data: bytes) -> Json:
     try:
         value: Json = json.loads(data)
@@ -224,45 +146,196 @@ def _parsed(data: bytes) -> Json:
     return value
 
 
-def not_after(state: MonitorState, now: datetime) -> MonitorState:
-    """The state with every time that lies in the future moved to now."""
-
-    def clamp(moment: datetime | None) -> datetime | None:
-        return None if moment is None else min(moment, now)
-
-    workers = {
-        number: replace(
-            record,
-            last_attempt_at=clamp(record.last_attempt_at),
-            suspect_since=clamp(record.suspect_since),
-        )
-        for number, record in state.workers.items()
-    }
-    return replace(
-        state,
-        heartbeat_at=min(state.heartbeat_at, now),
-        last_scale_down_at=clamp(state.last_scale_down_at),
-        last_scale_up_at=clamp(state.last_scale_up_at),
-        correlated=state.correlated
-        and replace(state.correlated, since=min(state.correlated.since, now)),
-        workers=workers,
-    )
+def entry_of(value: Json) -> HistoryEntry | None:
+    """An entry that the file has; None for anything else."""
+    return read_as(HistoryEntry, older.named_as_now(value), converter)
 
 
-def _with_todays_names(value: dict[str, Json]) -> dict[str, Json]:
-    """An entry or a state as it is, with the names of an earlier version replaced."""
-    case = value.get("case")
-    if isinstance(case, dict) and "hung_on" in case:
-        value = {**value, "case": {**case, "in_flight": case["hung_on"]}}
-    if value.get("trigger") == "fruitless":
-        value = {**value, "trigger": Trigger.ALL_FAILING.value}
+def to_json(entry: HistoryEntry) -> dict[str, Json]:
+    """An entry as the file has it."""
+    value: dict[str, Json] = converter.unstructure(entry)
     return value
 
 
-def _read(value: Json, kind: type[T]) -> T | None:
-    if not isinstance(value, dict):
-        return None
+def standings_in(path: Path) -> dict[int, Standing]:
+    """Where the workers stand, but for their settings, for those who only look: only
+    their newest entries are read."""
+    value = read_json(path)
+    items = (
+        [item for item in value if isinstance(item, dict)]
+        if isinstance(value, list)
+        else []
+    )
+    newest = {
+        number: item
+        for item in items
+        if isinstance(number := item.get("worker_id"), int)
+    }
+    read = (entry_of(item) for item in newest.values())
+    return healing.standings((entry for entry in read if entry is not None), {})
+
+
+class Cases:
+    """What the attempts come to: where each worker stands. A fold over the history,
+    changed only together with it.
+
+    An attempt that cannot be written is remembered, and written with the next one that
+    can."""
+
+    def __init__(
+        self,
+        history: History,
+        action_log: ActionLog,
+        wall: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._history = history
+        self._action_log = action_log
+        self._wall = wall
+        self._known: dict[str, HistoryEntry] = {}
+        self._unwritten: dict[str, HistoryEntry] = {}
+        self._began: dict[str, datetime] = {}
+        self._standings: dict[int, Standing] = {}
+
+    # -- a new monitor -----------------------------------------------------------------
+
+    def load(self, now: datetime, taken_over: TakenOver = lambda _known: ()) -> None:
+        """What the history says, with what a version before this one kept elsewhere.
+
+        No time lies in the future: the clock may have been set back since."""
+        self._unwritten = {entry.key: entry for entry in taken_over(self.entries())}
+        for entry in self.entries():
+            if entry.case is not None:
+                case = replace(entry.case, acted_at=min(entry.case.acted_at, now))
+                self._known[entry.key] = replace(entry, case=case)
+            if (stamped := _moment(entry.timestamp)) is not None:
+                self._began[entry.key] = min(stamped, now)
+        self._fold()
+
+    def begin(self) -> None:
+        """A history where there is none, so that whoever reads it always can; what was
+        kept elsewhere is in it."""
+        try:
+            self._history.begin(self._wall())
+        except UNWRITABLE as error:
+            self._action_log.once("history", str(error))
+        for entry in list(self._unwritten.values()):
+            self.record(entry)
+
+    def release(self, before: datetime | None = None) -> None:
+        """Another pass has begun: no attempt counts any more; `before`: none of those
+        that were made before then."""
+        for number in list(self._standings):
+            newest = self._newest(number)
+            began = self._began.get(newest.key)
+            if before is None or began is None or began < before:
+                self.note(number, Afterwards.RELEASED)
+
+    # -- questions ---------------------------------------------------------------------
+
+    def standing(self, worker_id: int) -> Standing:
+        """Where worker N stands."""
+        return self._standings.get(worker_id, Standing())
+
+    def standings(self) -> dict[int, Standing]:
+        """Where every worker stands that was ever treated."""
+        return dict(self._standings)
+
+    def correlated(self, since: datetime | None) -> CorrelatedFailure | None:
+        """The case of all that hang together since then."""
+        return healing.correlated(self._known.values(), self._began, since)
+
+    def of(self, worker_id: int) -> HistoryEntry | None:
+        """The open attempt on this worker."""
+        return self.standing(worker_id).entry
+
+    def open_entries(self) -> list[HistoryEntry]:
+        """All of them, by worker."""
+        return [
+            entry
+            for number in sorted(self._standings)
+            if (entry := self.of(number)) is not None
+        ]
+
+    def by_worker(self) -> dict[int, Case]:
+        """The cases alone."""
+        return {
+            entry.worker_id: entry.case
+            for entry in self.open_entries()
+            if entry.case is not None
+        }
+
+    def trial(self) -> HistoryEntry | None:
+        """The attempt whose candidate is being tried."""
+        return next(
+            (
+                entry
+                for entry in self.open_entries()
+                if entry.case and entry.case.candidate
+            ),
+            None,
+        )
+
+    def entries(self) -> list[HistoryEntry]:
+        """The attempts of all time, oldest first; a person may have marked one as
+        rolled back meanwhile."""
+        for entry in self._history.entries():
+            known = self._known.get(entry.key)
+            if known is None or known.rolled_back != entry.rolled_back:
+                self._known[entry.key] = entry
+        self._known |= self._unwritten
+        return list(self._known.values())
+
+    # -- changes -----------------------------------------------------------------------
+
+    def record(self, entry: HistoryEntry) -> bool:
+        """Writes an attempt down, open or closed. False when that was impossible, which
+        is said.
+
+        The monitor goes on with what it knows then: no worker is left as it is for want
+        of a file."""
+        self._known[entry.key] = self._unwritten[entry.key] = entry
+        if entry.case is not None:
+            self._began.setdefault(entry.key, entry.case.acted_at)
+        self._fold()
+        if self._action_log.dry_run:
+            return False
+        try:
+            for waiting in list(self._unwritten.values()):
+                self._history.record(waiting, self._wall())
+                del self._unwritten[waiting.key]
+        except UNWRITABLE as error:
+            self._action_log.once("history", str(error))
+            return False
+        self._action_log.forget("history")
+        return True
+
+    def note(self, worker_id: int, afterwards: Afterwards) -> None:
+        """What became of worker N after its newest attempt; nothing where there was
+        none."""
+        if worker_id not in self._standings:
+            return
+        self.entries()
+        newest = self._newest(worker_id)
+        if newest.afterwards is not afterwards:
+            self.record(replace(newest, afterwards=afterwards))
+
+    def _newest(self, worker_id: int) -> HistoryEntry:
+        return next(
+            entry
+            for entry in reversed(self._known.values())
+            if entry.worker_id == worker_id
+        )
+
+    def _fold(self) -> None:
+        for key in list(self._known)[:-NEWEST]:
+            del self._known[key]
+            self._began.pop(key, None)
+        self._standings = healing.standings(self._known.values(), self._began)
+
+
+def _moment(stamp: str) -> datetime | None:
     try:
-        return _converter.structure(_with_todays_names(value), kind)
-    except (cattrs.BaseValidationError, ValueError, TypeError, KeyError):
+        moment = datetime.fromisoformat(stamp)
+    except ValueError:
         return None
+    return moment if moment.tzinfo is not None else None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from common import codec
 from common.json_value import Json
 
 NAME = "monitor_samples.ndjson"
@@ -31,19 +32,14 @@ class Sample:
     running: int
 
 
+converter = codec.converter()
+codec.rename(converter, Sample, {"pass_id": "pass"})
+
+
 def append(state_dir: Path, sample: Sample) -> None:
     """Adds a line. Raises OSError."""
     path = state_dir / NAME
-    value = {
-        "schema": SCHEMA,
-        "at": sample.at.isoformat(),
-        "pass": sample.pass_id,
-        "settled": sample.settled,
-        "bytes_uploaded": sample.bytes_uploaded,
-        "disk": sample.disk,
-        "desired": sample.desired,
-        "running": sample.running,
-    }
+    value = {"schema": SCHEMA, **converter.unstructure(sample)}
     with path.open("ab") as file:
         file.write(json.dumps(value).encode() + b"\n")
         full = file.tell() > MAX_BYTES
@@ -71,28 +67,8 @@ def parse(line: bytes) -> Sample | None:
     """A line as a sample; None for any other."""
     try:
         value: Json = json.loads(line)
-        if not isinstance(value, dict) or value["schema"] != SCHEMA:
-            return None
-        at = datetime.fromisoformat(str(value["at"]))
-        disk, desired = value["disk"], value["desired"]
-        return (
-            Sample(
-                at,
-                _whole(value["pass"]),
-                _whole(value["settled"]),
-                _whole(value["bytes_uploaded"]),
-                None if disk is None else float(str(disk)),
-                None if desired is None else _whole(desired),
-                _whole(value["running"]),
-            )
-            if at.tzinfo is not None
-            else None
-        )
-    except (ValueError, KeyError, RecursionError):
+    except (ValueError, RecursionError):
         return None
-
-
-def _whole(value: Json) -> int:
-    if not isinstance(value, int):
-        raise ValueError(f"{value!r} is not a whole number")
-    return value
+    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+        return None
+    return codec.read_as(Sample, value, converter)

@@ -1,12 +1,17 @@
 """One attempt as a state machine over its history entry: recorded, started, perhaps
-promoting, closed. Pure.
+promoting, closed. Is it the same trouble as before? Pure.
 
-recorded --started--> started --after_look--> closed
+opened --> recorded --started--> started --after_look--> closed
     |                    |
     |                    +-- trial helped --> promoting --promoted--> closed
     +-- after_restart: a monitor that comes anew goes on from what is written
 """
 
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -14,11 +19,22 @@ from enum import StrEnum
 from auto_monitor.decide import healing
 from auto_monitor.decide.diagnosis import FixType
 from auto_monitor.decide.healing import HealingPolicy, Signs
-from auto_monitor.model import Case, Health, HistoryEntry, Stage, WorkerRecord, age
+from auto_monitor.model import (
+    Assessment,
+    Case,
+    CaseStage,
+    Health,
+    HistoryEntry,
+    Trigger,
+    WorkerSnapshot,
+    age,
+)
+
+_FRAME = re.compile(r'File "(?:[^"]*/)?([^"/]+)", line \d+ in (\w+)')
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Conclusion:
     """A verdict: it helped, it did not, or (None) nobody can tell; `propose`: its
     change is left to a person."""
 
@@ -38,10 +54,44 @@ class GoOn(StrEnum):
 # -- the steps forward ---------------------------------------------------------------
 
 
+def opened(
+    assessment: Assessment,
+    seen: WorkerSnapshot,
+    now: datetime,
+    timestamp: str,
+    attempt: int,
+    *,
+    correlated: bool,
+) -> HistoryEntry:
+    """The attempt as it begins: a restart, unless somebody knows better."""
+    return HistoryEntry(
+        timestamp=timestamp,
+        worker_id=assessment.worker_id,
+        attempt=attempt,
+        trigger=trigger_of(assessment).value,
+        minutes_stuck=minutes(assessment, now),
+        status_before=phase_of(seen),
+        root_cause=f"{assessment.health.value}: {assessment.what or assessment.reason}; "
+        f"in hand: {seen.in_flight}",
+        description="restart of the worker process",
+        case=Case(now, seen.in_flight),
+        correlated=correlated,
+    )
+
+
+def recognised(
+    entry: HistoryEntry, mark: str, earlier: Iterable[HistoryEntry]
+) -> HistoryEntry:
+    """The attempt with what it has in common with earlier ones."""
+    entry = replace(entry, fingerprint=mark)
+    times = occurrences(entry, earlier)
+    return replace(entry, recurring=times >= 2, occurrences=times)
+
+
 def started(entry: HistoryEntry, now: datetime) -> HistoryEntry:
     """The worker runs again: what is to be verified begins now."""
     case = _case(entry)
-    stage = Stage.STARTED if case.stage is Stage.RECORDED else case.stage
+    stage = CaseStage.STARTED if case.stage is CaseStage.RECORDED else case.stage
     return replace(entry, applied=True, case=replace(case, stage=stage, acted_at=now))
 
 
@@ -53,20 +103,20 @@ def resumed(entry: HistoryEntry, now: datetime) -> HistoryEntry:
 
 def promoting(entry: HistoryEntry) -> HistoryEntry:
     """The candidate helped; from here on it is put in place, whoever dies meanwhile."""
-    return replace(entry, case=replace(_case(entry), stage=Stage.PROMOTING))
+    return replace(entry, case=replace(_case(entry), stage=CaseStage.PROMOTING))
 
 
-def closed(entry: HistoryEntry, outcome: Outcome) -> HistoryEntry:
+def closed(entry: HistoryEntry, conclusion: Conclusion) -> HistoryEntry:
     """The verdict. A candidate that did not help is taken back."""
     taken_back = (
         entry.case is not None
         and entry.case.candidate is not None
-        and not outcome.verified
+        and not conclusion.verified
     )
     return replace(
         entry,
-        verified=outcome.verified,
-        reason=outcome.reason,
+        verified=conclusion.verified,
+        reason=conclusion.reason,
         rolled_back=taken_back,
         case=None,
     )
@@ -77,11 +127,11 @@ def closed(entry: HistoryEntry, outcome: Outcome) -> HistoryEntry:
 
 def after_look(
     entry: HistoryEntry, signs: Signs, now: datetime, policy: HealingPolicy
-) -> Outcome | None:
+) -> Conclusion | None:
     """The verdict that a look allows; None while it is too early."""
     case = _case(entry)
-    if case.stage is Stage.PROMOTING:
-        return Outcome(True, "it was being put in place when the monitor ended")
+    if case.stage is CaseStage.PROMOTING:
+        return Conclusion(True, "it was being put in place when the monitor ended")
     if case.candidate is not None:
         verdict = _on_trial(case, signs, now, policy)
         if verdict is not None:
@@ -90,9 +140,9 @@ def after_look(
     if helped is None:
         return None
     if signs.health is Health.FINISHED:
-        return Outcome(helped, "the worker has done its part")
+        return Conclusion(helped, "the worker has done its part")
     settled = "" if signs.settled else "not "
-    return Outcome(
+    return Conclusion(
         helped,
         f"{case.in_flight} is {settled}settled, the worker is {signs.health.value}",
     )
@@ -100,7 +150,7 @@ def after_look(
 
 def _on_trial(
     case: Case, signs: Signs, now: datetime, policy: HealingPolicy
-) -> Outcome | None:
+) -> Conclusion | None:
     """What only a candidate can come to: it skips books, or nobody can tell any
     more."""
     due = (
@@ -108,9 +158,9 @@ def _on_trial(
         or age(case.acted_at, now) >= policy.verification
     )
     if signs.settled and due and not signs.arrived:
-        return Outcome(False, f"{case.in_flight} is settled, but did not arrive")
+        return Conclusion(False, f"{case.in_flight} is settled, but did not arrive")
     if signs.health is Health.FINISHED:
-        return Outcome(
+        return Conclusion(
             None, "inconclusive: the worker has done its part meanwhile", propose=True
         )
     return None
@@ -127,27 +177,80 @@ def after_restart(
     if case.in_flight.pass_id not in (None, pass_id):
         return GoOn.CLOSE, "the pass it belonged to is over"
     if case.candidate is not None:
-        waits = case.stage is Stage.PROMOTING or runs_candidate
+        waits = case.stage is CaseStage.PROMOTING or runs_candidate
         return (GoOn.LOOK if waits else GoOn.START), ""
     if entry.fix_type == FixType.CODE_FIX.value and not entry.applied:
         return GoOn.CLOSE, "the monitor ended before the candidate was started"
     return GoOn.LOOK, ""
 
 
-def counted(record: WorkerRecord, newest: HistoryEntry | None) -> WorkerRecord:
-    """The worker's record with the attempts that its newest entry proves: begun, or
-    helped, before the state knew."""
-    if newest is None:
-        return record
-    if newest.case is not None and newest.attempt > record.attempts:
-        return replace(
-            record, attempts=newest.attempt, last_attempt_at=newest.case.acted_at
-        )
-    if newest.verified and newest.attempt == record.attempts:
-        return replace(record, attempts=0)
-    return record
-
-
 def _case(entry: HistoryEntry) -> Case:
     assert entry.case is not None, entry.key
     return entry.case
+
+
+# -- what the trouble is -----------------------------------------------------------------
+
+
+def trigger_of(assessment: Assessment) -> Trigger:
+    """Why something is to be done about this worker."""
+    if assessment.health is not Health.STUCK:
+        return Trigger.STOPPED
+    return Trigger.ALL_FAILING if assessment.all_failing else Trigger.STUCK
+
+
+def phase_of(seen: WorkerSnapshot) -> str:
+    """The phase in a word."""
+    return seen.phase.value if seen.phase else "unknown"
+
+
+def minutes(assessment: Assessment, now: datetime) -> float:
+    """For how long, in minutes."""
+    return round(age(assessment.since, now).total_seconds() / 60, 1)
+
+
+def fingerprint(
+    assessment: Assessment, seen: WorkerSnapshot, stack: str, script: str
+) -> str:
+    """What makes two troubles the same: the cause, the phase, how it ended, and where
+    the worker's own code was.
+
+    Not the books it met, not for how long, and not what the script's functions had
+    called: that differs from look to look when a thread spins. `script` is the stem of
+    the script's name, with which the names of candidates begin."""
+    places = {
+        function for file, function in _FRAME.findall(stack) if file.startswith(script)
+    }
+    phase = seen.phase.value if seen.phase else ""
+    same = [
+        assessment.cause.value,
+        phase,
+        seen.exit_code,
+        seen.error_class,
+        sorted(places),
+    ]
+    return hashlib.sha256(json.dumps(same).encode()).hexdigest()[:16]
+
+
+def occurrences(entry: HistoryEntry, entries: Iterable[HistoryEntry]) -> int:
+    """How often this trouble has been met, this time included; entries of older
+    versions have no fingerprint."""
+    return 1 + sum(
+        bool(entry.fingerprint) and other.fingerprint == entry.fingerprint
+        for other in entries
+    )
+
+
+def causes(entries: Iterable[HistoryEntry]) -> dict[str, int]:
+    """How often each trouble has been met, under the root cause that was named for it
+    last."""
+    names: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for entry in entries:
+        mark = entry.fingerprint or entry.root_cause
+        names[mark] = entry.root_cause
+        counts[mark] += 1
+    told: Counter[str] = Counter()
+    for mark, count in counts.items():
+        told[names[mark]] += count
+    return dict(told)

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from auto_monitor import fix_applier
 from auto_monitor.model import Candidate, Case, HistoryEntry, InFlight, Trigger
-from auto_monitor.ports import Alerts, Ledger, Reservations, Script
+from auto_monitor.ports import Alerts, LedgerReader, Reservations, Script
 from auto_monitor.record.action_log import ActionLog
-from auto_monitor.record.cases import Cases
-from auto_monitor.record.history import History, history_path
+from auto_monitor.record.history import Cases, HistoryFile, history_path
 from common.clock import utc_now
 from common.files.json_files import UNWRITABLE
 from migration.ledger import totals
@@ -25,7 +24,7 @@ class CodeFixes:
 
     script: Script
     cases: Cases
-    ledger: Ledger
+    ledger: LedgerReader
     reservations: Reservations
     action_log: ActionLog
     alerts: Alerts
@@ -125,7 +124,7 @@ def roll_back(script: Path, state_dir: Path) -> str:
     """Puts the newest backup of the script back, by hand; returns what to tell. Raises
     FixRefused, OSError."""
     name = fix_applier.roll_back(script, state_dir)
-    History(history_path(state_dir)).mark_rolled_back(name, utc_now())
+    HistoryFile(history_path(state_dir)).mark_rolled_back(name, utc_now())
     return (
         f"{script} is the backup {name} again; what it was is in "
         f"{state_dir / 'auto_monitor' / 'proposals'}. Workers "

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import openai
@@ -22,13 +22,15 @@ from auto_monitor import config
 from auto_monitor.decide.diagnosis import (
     Diagnosis,
     FixType,
-    Unreadable,
+    UnreadableReply,
     messages,
     parse,
 )
 from auto_monitor.fix_applier import FixRefused, Unavailable, Workshop
 from auto_monitor.model import Candidate
-from common.files.json_files import read_json, write_json
+from auto_monitor.record import answers
+from auto_monitor.record.answers import StoredAnswer
+from common.files.json_files import read_json
 from common.json_value import Json
 from common.sanitize import for_log
 from common.settings.load import load, sources
@@ -50,7 +52,7 @@ def main() -> int:
         return 2
     state_dir = answer.parent.parent.parent
     workshop = Workshop(script, config.PROJECT, state_dir, config.GATE_SECONDS)
-    write_json(
+    answers.write(
         answer,
         ask(evidence, workshop.apply if config.ENABLE_CODE_FIXES else propose_only),
     )
@@ -62,19 +64,11 @@ def propose_only(_reply: str) -> Candidate:
     raise Unavailable("ENABLE_CODE_FIXES is 0")
 
 
-def ask(evidence: dict[str, Json], apply: Apply) -> dict[str, Json]:
+def ask(evidence: dict[str, Json], apply: Apply) -> StoredAnswer:
     """The answer to one question. What is wrong with a reply is said in the next call,
     until the calls are used up."""
     given = load(Llm, sources(config.PROJECT, os.environ))
-    model = given.openai_model
-    result: dict[str, Json] = {
-        "model": model,
-        "tokens": 0,
-        "calls": 0,
-        "error": "",
-        "diagnosis": None,
-        "candidate": None,
-    }
+    result = StoredAnswer(model=given.openai_model)
     talk, unreadable, refused = list(messages(evidence)), 0, 0
     client = openai.OpenAI(
         api_key=given.openai_api_key or "none",
@@ -85,22 +79,23 @@ def ask(evidence: dict[str, Json], apply: Apply) -> dict[str, Json]:
     with client:
         for _ in range(CALLS):
             try:
-                reply, tokens = _call(client, model, talk)
+                reply, tokens = _call(client, result.model, talk)
             except openai.OpenAIError as error:
-                return result | {
-                    "error": f"{type(error).__name__}: {for_log(str(error), 200)}"
-                }
-            result |= {
-                "tokens": int(str(result["tokens"])) + tokens,
-                "calls": int(str(result["calls"])) + 1,
-            }
+                said = f"{type(error).__name__}: {for_log(str(error), 200)}"
+                return replace(result, error=said)
+            result = replace(
+                result, tokens=result.tokens + tokens, calls=result.calls + 1
+            )
             try:
-                return result | _worked_out(reply, result, apply)
-            except Unreadable as why:
+                diagnosis = _confident(parse(reply))
+                # Kept also when its code is refused, for the history and a proposal.
+                result = replace(result, diagnosis=diagnosis)
+                return _worked_out(result, diagnosis, apply)
+            except UnreadableReply as why:
                 unreadable, wrong = unreadable + 1, str(why)
             except FixRefused as why:
                 refused, wrong = refused + 1, str(why)
-            result["error"] = wrong
+            result = replace(result, error=wrong)
             if unreadable >= UNREADABLE or refused >= ROUNDS:
                 break
             talk += [
@@ -117,18 +112,16 @@ def _again(wrong: str) -> str:
     )
 
 
-def _worked_out(reply: str, result: dict[str, Json], apply: Apply) -> dict[str, Json]:
-    """What a reply comes to: its diagnosis, with the candidate of a code fix. Raises
-    Unreadable, FixRefused."""
-    diagnosis = _confident(parse(reply))
-    # Kept also when its code is refused, for the history and for a proposal.
-    result["diagnosis"] = to_json(diagnosis)
+def _worked_out(
+    result: StoredAnswer, diagnosis: Diagnosis, apply: Apply
+) -> StoredAnswer:
+    """The answer with the candidate of a code fix. Raises FixRefused."""
     if diagnosis.fix_type is not FixType.CODE_FIX:
-        return {"error": ""}
+        return replace(result, error="")
     try:
-        return {"error": "", "candidate": asdict(apply(diagnosis.code))}
+        return replace(result, error="", candidate=apply(diagnosis.code))
     except Unavailable as error:
-        return {"error": f"proposed only: {error}"}
+        return replace(result, error=f"proposed only: {error}")
 
 
 def _call(
@@ -152,23 +145,10 @@ def _confident(diagnosis: Diagnosis) -> Diagnosis:
         diagnosis.fix_type is FixType.CODE_FIX
         and diagnosis.confidence < config.CODE_FIX_MIN_CONFIDENCE
     ):
-        raise Unreadable(
+        raise UnreadableReply(
             f"a code_fix needs a confidence of at least {config.CODE_FIX_MIN_CONFIDENCE:g}"
         )
     return diagnosis
-
-
-def to_json(diagnosis: Diagnosis) -> dict[str, Json]:
-    """The diagnosis for the answer file; `from_json` is its inverse."""
-    return {
-        "root_cause": diagnosis.root_cause,
-        "fix_type": diagnosis.fix_type.value,
-        "confidence": diagnosis.confidence,
-        "description": diagnosis.description,
-        "config_changes": {**diagnosis.config_changes},
-        "code": diagnosis.code,
-        "disk": diagnosis.disk,
-    }
 
 
 if __name__ == "__main__":

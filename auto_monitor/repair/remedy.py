@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 
 from auto_monitor.decide.diagnosis import Answer, FixType
 from auto_monitor.model import Candidate, Case, CodeChanges, HistoryEntry
-from auto_monitor.ports import Evidence
+from auto_monitor.ports import EvidenceStore
 from auto_monitor.record.action_log import ActionLog
-from auto_monitor.record.memory import Memory
 from auto_monitor.repair.code_fixes import CodeFixes
 from common.sanitize import sanitize_text
 
@@ -20,9 +19,8 @@ PREVIEW_LINES = 10
 class Remedies:
     """What an answer leads to. Without a usable one the worker is plainly restarted."""
 
-    memory: Memory
     code_fixes: CodeFixes
-    evidence: Evidence
+    evidence: EvidenceStore
     action_log: ActionLog
 
     def applied(self, entry: HistoryEntry, answer: Answer) -> HistoryEntry:
@@ -85,18 +83,8 @@ class Remedies:
     def _configured(
         self, entry: HistoryEntry, changes: Mapping[str, int]
     ) -> HistoryEntry:
-        """Settings of its own for the worker, from its next start on, kept across
-        restarts."""
-        record = self.memory.record(entry.worker_id)
-        self.memory.remember(
-            replace(
-                record,
-                parallel_uploads=changes.get(
-                    "parallel_uploads", record.parallel_uploads
-                ),
-                batch_size=changes.get("batch_size", record.batch_size),
-            )
-        )
+        """Settings of its own for the worker, from its next start on, as its entry says
+        from now on."""
         self.action_log.done(
             f"Worker {entry.worker_id} gets {dict(changes)} from its next start on"
         )

@@ -8,11 +8,12 @@ from auto_monitor.decide import healing
 from auto_monitor.decide.detection import DetectionPolicy, is_all_failing
 from auto_monitor.decide.healing import HealingPolicy
 from auto_monitor.model import (
+    Assessment,
     CorrelatedFailure,
-    Step,
+    HealingDecision,
     Treatment,
-    Verdict,
     WorkerSnapshot,
+    rests,
 )
 from auto_monitor.ports import DiskProbe, ServerProbe
 from auto_monitor.record.action_log import ActionLog
@@ -57,51 +58,69 @@ class Healer:
     def heal(
         self,
         snapshots: Mapping[int, WorkerSnapshot],
-        verdicts: Mapping[int, Verdict],
+        assessments: Mapping[int, Assessment],
         now: datetime,
     ) -> None:
         """Decides about all of them together, then does it one by one."""
-        records, cases = self.memory.state.workers, self.attempts.cases.by_worker()
-        steps = [
-            healing.treat(verdict, records[number], cases.get(number), now, self.policy)
-            for number, verdict in verdicts.items()
+        records, cases = self.memory.state.workers, self.attempts.cases
+        decisions = [
+            healing.treat(
+                assessment, records[number], cases.standing(number), now, self.policy
+            )
+            for number, assessment in assessments.items()
         ]
-        correlated = self._correlated(verdicts, now)
+        correlated = self._correlated(assessments, now)
         around = healing.Surroundings()
         if any(
-            step.treatment in (Treatment.RESTART, Treatment.RESUME) for step in steps
+            decision.treatment in (Treatment.RESTART, Treatment.RESUME)
+            for decision in decisions
         ):
             around = self._surroundings(now)
-        steps = [
+        decisions = [
             healing.hold_back(
-                step,
-                verdicts[step.worker_id],
-                snapshots[step.worker_id].exit_code,
+                decision,
+                assessments[decision.worker_id],
+                snapshots[decision.worker_id].exit_code,
                 correlated,
                 around,
             )
-            for step in steps
+            for decision in decisions
         ]
-        self._say_who_waits(
-            [step.worker_id for step in steps if step.treatment is Treatment.WAIT], now
-        )
-        for step in steps:
+        waiting = [d.worker_id for d in decisions if d.treatment is Treatment.WAIT]
+        self._say_who_waits(waiting, now)
+        for decision in decisions:
             self._carry_out(
-                step, verdicts[step.worker_id], snapshots[step.worker_id], now
+                decision,
+                assessments[decision.worker_id],
+                snapshots[decision.worker_id],
+                now,
+                correlated,
             )
 
     def _correlated(
-        self, verdicts: Mapping[int, Verdict], now: datetime
+        self, assessments: Mapping[int, Assessment], now: datetime
     ) -> CorrelatedFailure | None:
-        """Do half of the workers or more hang together? Remembered until none of them
-        does."""
-        records, before = self.memory.state.workers, self.memory.state.correlated
-        cases = self.attempts.cases.by_worker()
-        suspected = healing.suspects(
-            list(verdicts.values()), records, cases, now, self.policy
+        """Do half of the workers or more hang together? Since when is remembered until
+        none of them does."""
+        cases = self.attempts.cases
+        before, standings = (
+            cases.correlated(self.memory.state.correlated_since),
+            cases.standings(),
         )
-        wanted = sum(not record.paused for record in self.memory.wanted())
-        correlated = healing.gather(suspected, cases, wanted, before, now, self.policy)
+        suspected = healing.suspects(
+            list(assessments.values()),
+            self.memory.state.workers,
+            standings,
+            now,
+            self.policy,
+        )
+        wanted = sum(
+            not rests(one, cases.standing(one.worker_id))
+            for one in self.memory.wanted()
+        )
+        correlated = healing.gather(
+            suspected, standings, wanted, before, now, self.policy
+        )
         if correlated is not None and before is None:
             self.action_log.warning(
                 "%d of %d workers hang together; worker %d is treated alone first",
@@ -109,7 +128,9 @@ class Healer:
                 wanted,
                 correlated.lead,
             )
-        self.memory.change(correlated=correlated)
+        self.memory.change(
+            correlated_since=None if correlated is None else correlated.since
+        )
         return correlated
 
     def _surroundings(self, now: datetime) -> healing.Surroundings:
@@ -136,18 +157,29 @@ class Healer:
         )
 
     def _carry_out(
-        self, step: Step, verdict: Verdict, seen: WorkerSnapshot, now: datetime
+        self,
+        decision: HealingDecision,
+        assessment: Assessment,
+        seen: WorkerSnapshot,
+        now: datetime,
+        correlated: CorrelatedFailure | None,
     ) -> None:
-        key = f"hold {step.worker_id}"
-        if step.treatment is Treatment.HOLD:
+        key = f"hold {decision.worker_id}"
+        if decision.treatment is Treatment.HOLD:
             self.action_log.once(
-                key, f"Worker {step.worker_id} is left alone for now: {step.reason}"
+                key,
+                f"Worker {decision.worker_id} is left alone for now: {decision.reason}",
             )
             return
         self.action_log.forget(key)
-        if step.treatment is Treatment.RESTART:
-            self.attempts.restart(verdict, seen, now)
-        elif step.treatment is Treatment.RESUME:
-            self.attempts.resume(step.worker_id, step.reason)
-        elif step.treatment is Treatment.PAUSE:
-            self.attempts.pause(step.worker_id, step.reason)
+        if decision.treatment is Treatment.RESTART:
+            leads = (
+                correlated is not None
+                and not correlated.released
+                and correlated.lead == decision.worker_id
+            )
+            self.attempts.restart(assessment, seen, now, correlated=leads)
+        elif decision.treatment is Treatment.RESUME:
+            self.attempts.resume(decision.worker_id, decision.reason)
+        elif decision.treatment is Treatment.PAUSE:
+            self.attempts.pause(decision.worker_id, decision.reason)

@@ -9,12 +9,11 @@ from auto_monitor.decide import scaling
 from auto_monitor.decide.ending import RUNNING
 from auto_monitor.decide.scaling import Measured, ScalingPolicy
 from auto_monitor.model import (
+    Assessment,
     Health,
     Opinion,
-    Scaling,
+    ScalingAction,
     ScalingDecision,
-    Verdict,
-    WorkerRecord,
     WorkerSnapshot,
     age,
 )
@@ -44,7 +43,7 @@ class Scaler:
 
     def scale(
         self,
-        verdicts: Mapping[int, Verdict],
+        assessments: Mapping[int, Assessment],
         snapshots: Mapping[int, WorkerSnapshot],
         now: datetime,
     ) -> set[int]:
@@ -55,13 +54,16 @@ class Scaler:
         utilization = self.meter.utilization()
         self._note_meter(self.meter.trouble)
         self.memory.change(disk_utilization=utilization)
-        decision = self._decide(utilization, verdicts, snapshots, now)
+        decision = self._decide(utilization, assessments, snapshots, now)
         self.action_log.once(
             "scaling",
             f"Scaling: {decision.action.value}; {decision.reason}",
             decision.action.value,
         )
-        if decision.action in (Scaling.KEEP, Scaling.ASK) or decision.worker_id is None:
+        if (
+            decision.action in (ScalingAction.KEEP, ScalingAction.ASK)
+            or decision.worker_id is None
+        ):
             self.memory.change(desired=decision.desired)
             return set()
         self._carry_out(decision, decision.worker_id, now)
@@ -87,28 +89,35 @@ class Scaler:
     def _decide(
         self,
         utilization: float | None,
-        verdicts: Mapping[int, Verdict],
+        assessments: Mapping[int, Assessment],
         snapshots: Mapping[int, WorkerSnapshot],
         now: datetime,
     ) -> ScalingDecision:
         """The LLM is asked for its opinion only when a worker would be stopped."""
         consultation = self.attempts.consultation
-        diagnoser = consultation.diagnoser
-        measured = self._measured(utilization, verdicts, asked=diagnoser is not None)
+        measured = self._measured(
+            utilization, assessments, asked=consultation is not None
+        )
         decision = scaling.decide(measured, now, self.policy)
-        if decision.action is not Scaling.ASK or diagnoser is None:
+        if decision.action is not ScalingAction.ASK or consultation is None:
             return decision
         number = min(measured.stuck)
-        opinion = diagnoser.disk_is_the_cause(
-            consultation.facts(verdicts[number], snapshots[number], now)
+        opinion = consultation.disk_is_the_cause(
+            assessments[number], snapshots[number], now
         )
         return scaling.decide(replace(measured, opinion=opinion), now, self.policy)
 
     def _measured(
-        self, utilization: float | None, verdicts: Mapping[int, Verdict], *, asked: bool
+        self,
+        utilization: float | None,
+        assessments: Mapping[int, Assessment],
+        *,
+        asked: bool,
     ) -> Measured:
         running = frozenset(
-            number for number, verdict in verdicts.items() if verdict.health in RUNNING
+            number
+            for number, assessment in assessments.items()
+            if assessment.health in RUNNING
         )
         state = self.memory.state
         return Measured(
@@ -116,8 +125,8 @@ class Scaler:
             running=running,
             stuck=frozenset(
                 number
-                for number, verdict in verdicts.items()
-                if verdict.health is Health.STUCK
+                for number, assessment in assessments.items()
+                if assessment.health is Health.STUCK
             ),
             taken=frozenset(record.worker_id for record in self.memory.wanted())
             - running,
@@ -129,7 +138,7 @@ class Scaler:
 
     def _carry_out(self, decision: ScalingDecision, number: int, now: datetime) -> None:
         """Stops or starts the one worker that was decided on."""
-        if decision.action is Scaling.UP:
+        if decision.action is ScalingAction.UP:
             if self.action_log.act(f"Starting worker {number}: {decision.reason}"):
                 self.supervisor.start(number)
                 self.memory.change(desired=decision.desired, last_scale_up_at=now)
@@ -137,7 +146,6 @@ class Scaler:
         if not self.action_log.act(f"Stopping worker {number}: {decision.reason}"):
             return
         self.supervisor.kill(number)
-        self.memory.remember(WorkerRecord(number, wanted=False))
-        self.attempts.conclude(number, None, "the worker was scaled down")
-        if decision.action is Scaling.DOWN:
+        self.attempts.let_go(number, "the worker was scaled down")
+        if decision.action is ScalingAction.DOWN:
             self.memory.change(desired=decision.desired, last_scale_down_at=now)

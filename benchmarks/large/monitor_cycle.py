@@ -14,8 +14,8 @@ from pathlib import Path
 
 from auto_monitor.decide.detection import DetectionPolicy, assess
 from auto_monitor.model import Identity, MonitorState, WorkerRecord
-from auto_monitor.observe.workers import Observer
-from auto_monitor.record.history import StateFile
+from auto_monitor.observe.workers import WorkerObserver
+from auto_monitor.record.state_file import MonitorStateFile
 from migration.model import BookId, Counts, Current, FileId, Phase, Progress
 from migration.state_files import logs, progress
 from tests.support.migration.fakes import LivingWorkers
@@ -49,8 +49,8 @@ def measure(folder: Path) -> int:
             for _ in range(LOG_BYTES // len(block)):
                 log.write(block)
         write_progress(folder, number, 0)
-    observer = Observer(folder, LivingWorkers(folder))
-    state_file = StateFile(folder / "monitor_state.json")
+    observer = WorkerObserver(folder, LivingWorkers(folder))
+    state_file = MonitorStateFile(folder / "monitor_state.json")
     spent = []
     for look in range(LOOKS):
         now = START + timedelta(minutes=look)

@@ -2,22 +2,65 @@
 directory. Writes nothing."""
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from auto_monitor import config
 from auto_monitor.cli import status
+from auto_monitor.cli.status import Status
 from auto_monitor.model import HistoryEntry
 from auto_monitor.record import samples
-from auto_monitor.record.history import History as Fixes
-from auto_monitor.record.history import history_path
+from auto_monitor.record.history import HistoryFile, history_path
 from auto_monitor.record.samples import Sample
 from common.json_value import Json
 from common.sanitize import for_log
 from dashboard.reading.series import Estimate, SampleSeries, estimate
 from migration.ledger import totals
 from migration.state_files.names import LEDGER_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """Seconds to the end: expected, and between which."""
+
+    seconds: int
+    earliest: int
+    latest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One moment: the status, with an estimate and what a page needs besides.
+
+    `state` is one word for the whole; `history_version` changes whenever the history
+    does; `disk_used_percent` and `disk_free_bytes` are of the state directory."""
+
+    status: Status
+    state: str
+    eta: Remaining | None
+    mb_per_second: float | None
+    history_version: str
+    disk_used_percent: float
+    disk_free_bytes: int
+
+    def to_json(self) -> dict[str, Json]:
+        """What `monitor.py --status --json` says, and the rest."""
+        eta = self.eta
+        return status.to_json(self.status) | {
+            "state": self.state,
+            "eta": None if eta is None else {**asdict(eta)},
+            "mb_per_second": self.mb_per_second,
+            "history_version": self.history_version,
+            "thresholds": {
+                "saturated": config.DISK_IO_SATURATED_THRESHOLD,
+                "normal": config.DISK_IO_NORMAL_THRESHOLD,
+            },
+            "state_disk": {
+                "used_percent": self.disk_used_percent,
+                "free_bytes": self.disk_free_bytes,
+            },
+        }
 
 
 @dataclass(slots=True)
@@ -35,9 +78,8 @@ class StateReader:
         """The ledger's file."""
         return self.state_dir / LEDGER_NAME
 
-    def snapshot(self, now: datetime) -> dict[str, Json]:
-        """How things are: what `monitor.py --status --json` says, with an estimate and
-        what a page needs besides."""
+    def snapshot(self, now: datetime) -> Snapshot:
+        """How things are."""
         value = status.collect(self.state_dir, now)
         sample = self._sample(value, now)
         if sample is not None:
@@ -49,22 +91,16 @@ class StateReader:
                 )
             self.history.add(sample)
         usage = shutil.disk_usage(self.state_dir)
-        return value | {
-            "state": _state(value),
-            "eta": self._eta(value, now),
-            "mb_per_second": self._speed(),
-            "history_version": self._version(),
-            "thresholds": {
-                "saturated": config.DISK_IO_SATURATED_THRESHOLD,
-                "normal": config.DISK_IO_NORMAL_THRESHOLD,
-            },
-            "state_disk": {
-                "used_percent": round(
-                    100 * (usage.total - usage.free) / max(usage.total, 1), 1
-                ),
-                "free_bytes": usage.free,
-            },
-        }
+        used = 100 * (usage.total - usage.free) / max(usage.total, 1)
+        return Snapshot(
+            status=value,
+            state=_state(value),
+            eta=self._eta(value, now),
+            mb_per_second=self._speed(),
+            history_version=self._version(),
+            disk_used_percent=round(used, 1),
+            disk_free_bytes=usage.free,
+        )
 
     def fixes(self) -> list[HistoryEntry]:
         """The attempts, oldest first."""
@@ -75,7 +111,7 @@ class StateReader:
         mark = (found.st_mtime_ns, found.st_size)
         if mark != self._mark:
             self._fixes, self._mark = (
-                Fixes(history_path(self.state_dir)).entries(),
+                HistoryFile(history_path(self.state_dir)).entries(),
                 mark,
             )
         return self._fixes
@@ -96,47 +132,32 @@ class StateReader:
             return ""
         return f"{found.st_mtime_ns}-{found.st_size}"
 
-    def _sample(self, value: dict[str, Json], now: datetime) -> Sample | None:
-        found, workers = value["totals"], value["workers"]
-        if not isinstance(found, dict) or not isinstance(workers, list):
+    def _sample(self, value: Status, now: datetime) -> Sample | None:
+        found = value.totals
+        if found is None:
             return None
-        counts, disk, desired = (
-            found["counts"],
-            value["disk_utilization_percent"],
-            value["desired_workers"],
-        )
-        assert isinstance(counts, dict)
         return Sample(
             now,
-            int(str(found["pass_id"])),
-            int(str(counts["discovered"])) - int(str(counts["pending"])),
-            int(str(found["bytes_uploaded"])),
-            disk if isinstance(disk, float) else None,
-            desired if isinstance(desired, int) else None,
-            sum(
-                isinstance(worker, dict) and worker["lives"] is True
-                for worker in workers
-            ),
+            found.pass_id,
+            found.settled,
+            found.bytes_uploaded,
+            value.disk_utilization_percent,
+            value.desired_workers,
+            sum(worker.lives for worker in value.workers),
         )
 
-    def _eta(self, value: dict[str, Json], now: datetime) -> Json:
-        found = value["totals"]
-        if (
-            not isinstance(found, dict)
-            or found["closed_at"] is not None
-            or not isinstance(found["total"], int)
-        ):
+    def _eta(self, value: Status, now: datetime) -> Remaining | None:
+        found = value.totals
+        if found is None or found.closed_at is not None or found.total is None:
             return None
         taken = self.history.samples()
         settled = taken[-1].settled if taken else 0
-        guess: Estimate | None = estimate(taken, found["total"] - settled, now)
+        guess: Estimate | None = estimate(taken, found.total - settled, now)
         if guess is None:
             return None
-        return {
-            "seconds": round(guess.expected),
-            "earliest": round(guess.earliest),
-            "latest": round(guess.latest),
-        }
+        return Remaining(
+            round(guess.expected), round(guess.earliest), round(guess.latest)
+        )
 
     def _speed(self) -> float | None:
         """MB/s over the last minute or so."""
@@ -157,18 +178,13 @@ class StateReader:
         )
 
 
-def _state(value: dict[str, Json]) -> str:
+def _state(value: Status) -> str:
     """One word for the whole: none, running, waiting, stopped, finished."""
-    found, workers = value["totals"], value["workers"]
-    if not isinstance(found, dict) or not isinstance(workers, list):
+    if value.totals is None:
         return "none"
-    if found["closed_at"] is not None:
+    if value.totals.closed_at is not None:
         return "finished"
-    phases = {
-        str(worker["status"])
-        for worker in workers
-        if isinstance(worker, dict) and worker["lives"] is True
-    }
+    phases = {worker.status for worker in value.workers if worker.lives}
     if not phases:
         return "stopped"
     return "waiting" if phases == {"waiting"} else "running"

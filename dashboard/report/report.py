@@ -78,15 +78,15 @@ def collect(
         if found.opened_at.isoformat() <= entry.timestamp <= end.isoformat()
     ]
     taken = rates(samples.read(state_dir, found.pass_id))
-    state = reader.snapshot(now)
+    state = reader.snapshot(now).status
     by_size = sorted(
         found.not_carried, key=lambda name: (-found.not_carried[name], name)
     )
     return {
         "schema": SCHEMA,
         "made_at": now.isoformat(),
-        "library": state["library"],
-        "server": state["server"],
+        "library": state.library,
+        "server": state.server,
         **_summary(found, proved, now),
         **failed,
         "not_carried": {name: found.not_carried[name] for name in by_size},

@@ -17,13 +17,8 @@ async def command(request: web.Request) -> web.Response:
     board = request.app[BOARD]
     kind = await _kind(request)
     if kind.worker_id is not None:
-        now = await board.stream.latest()
-        workers = now["workers"] if isinstance(now["workers"], list) else []
-        known = {
-            w["worker_id"]
-            for w in workers
-            if isinstance(w, dict) and w["known_to_monitor"]
-        }
+        now = (await board.stream.latest()).status
+        known = {one.worker_id for one in now.workers if one.known_to_monitor}
         if kind.worker_id not in known:
             raise web.HTTPConflict(text=f"The monitor has no worker {kind.worker_id}.")
     watched = await asyncio.to_thread(daemon.alive, board.config.state_dir) is not None

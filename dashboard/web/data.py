@@ -27,7 +27,8 @@ async def events(request: web.Request) -> web.StreamResponse:
 
 async def status(request: web.Request) -> web.Response:
     """GET /api/status: one snapshot."""
-    return web.json_response(await request.app[BOARD].stream.latest())
+    now = await request.app[BOARD].stream.latest()
+    return web.json_response(now.to_json())
 
 
 async def series(request: web.Request) -> web.Response:
@@ -70,21 +71,21 @@ async def entry(request: web.Request) -> web.Response:
 async def failed(request: web.Request) -> web.Response:
     """GET /api/failed[?q=…&after=17:EPUB]: a page of failed files."""
     board = request.app[BOARD]
-    now = await board.stream.latest()
-    found, library = now["totals"], now["library"]
-    if not isinstance(found, dict):
+    now = (await board.stream.latest()).status
+    found = now.totals
+    if found is None:
         return web.json_response(search.to_json(search.FailedPage([], None)))
     text, after = (
         request.query.get("q", "").strip()[:200],
         search.cursor(request.query.get("after", "")),
     )
-    place = Path(library) if isinstance(library, str) else None
+    place = None if now.library is None else Path(now.library)
     try:
         page_of = await asyncio.to_thread(
             search.search,
             board.reader.ledger,
             place,
-            int(str(found["pass_id"])),
+            found.pass_id,
             text,
             after,
         )

@@ -5,16 +5,16 @@ What can go down again when failed files are retried, or begins anew with a pass
 gauge."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from auto_monitor.cli.status import PassStatus, WorkerStatus
 from auto_monitor.model import HistoryEntry
-from common.json_value import Json
-from dashboard.reading.state_reader import verdict
+from dashboard.reading.state_reader import Snapshot, verdict
 from migration.model import Phase
 
 __all__ = ["CONTENT_TYPE_LATEST", "exposition"]
@@ -23,7 +23,7 @@ Labelled = Iterable[tuple[tuple[str, ...], float]]
 
 
 def exposition(
-    now: Mapping[str, Json], fixes: Iterable[HistoryEntry], spent: tuple[int, int]
+    now: Snapshot, fixes: Iterable[HistoryEntry], spent: tuple[int, int]
 ) -> bytes:
     """The text Prometheus reads: a snapshot, the attempts, and calls and tokens of the
     LLM."""
@@ -36,7 +36,7 @@ class _Snapshot(Collector):
     """One moment as metrics."""
 
     def __init__(
-        self, now: Mapping[str, Json], fixes: list[HistoryEntry], spent: tuple[int, int]
+        self, now: Snapshot, fixes: list[HistoryEntry], spent: tuple[int, int]
     ) -> None:
         self._now = now
         self._fixes = fixes
@@ -44,10 +44,11 @@ class _Snapshot(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Everything there is now."""
-        yield from _pass(_object(self._now["totals"]), self._now)
+        if self._now.status.totals is not None:
+            yield from _pass(self._now.status.totals)
+            yield from _speed(self._now)
         yield from _monitor(self._now)
-        workers = self._now["workers"] if isinstance(self._now["workers"], list) else []
-        yield from _workers([_object(worker) for worker in workers])
+        yield from _workers(self._now.status.workers)
         fixes = Counter((entry.fix_type, verdict(entry)) for entry in self._fixes)
         yield _gauge(
             "migration_fixes",
@@ -69,97 +70,79 @@ class _Snapshot(Collector):
         )
 
 
-def _pass(found: dict[str, Json], now: Mapping[str, Json]) -> Iterator[Metric]:
-    if not found:
-        return
-    counts = _object(found["counts"])
+def _pass(found: PassStatus) -> Iterator[Metric]:
     outcomes = ("uploaded", "duplicate", "skipped", "failed", "pending")
     yield _gauge(
         "migration_files",
         "Files of the newest pass, by what became of them.",
         ("outcome",),
-        [((name,), _number(counts[name])) for name in outcomes],
+        [((name,), getattr(found.counts, name)) for name in outcomes],
     )
-    failed = [((reason,), _number(n)) for reason, n in _object(found["failed"]).items()]
     yield _gauge(
         "migration_failed_files",
         "Failed files of the newest pass, by reason.",
         ("reason",),
-        failed,
+        [((reason,), n) for reason, n in found.failed.items()],
     )
-    if found["total"] is not None:
+    if found.total is not None:
         text = "Files the library listed when the pass was opened."
-        yield _single("migration_expected_files", text, _number(found["total"]))
+        yield _single("migration_expected_files", text, found.total)
     text = "Bytes uploaded in the newest pass."
-    yield _single("migration_uploaded_bytes", text, _number(found["bytes_uploaded"]))
+    yield _single("migration_uploaded_bytes", text, found.bytes_uploaded)
     yield _single(
         "migration_pass_open",
         "1 while the newest pass is open.",
-        float(found["closed_at"] is None),
+        float(found.closed_at is None),
     )
-    yield from _speed(now)
 
 
-def _speed(now: Mapping[str, Json]) -> Iterator[Metric]:
-    rate = _number(now["rate_files_per_min"]) / 60
+def _speed(now: Snapshot) -> Iterator[Metric]:
     yield _single(
         "migration_files_per_second",
         "Files settled per second, all workers together.",
-        rate,
+        now.status.rate_files_per_min / 60,
     )
-    eta = _object(now["eta"])
-    if eta:
+    if now.eta is not None:
         text = "Seconds to the end at the present rate."
-        yield _single("migration_expected_end_seconds", text, _number(eta["seconds"]))
+        yield _single("migration_expected_end_seconds", text, now.eta.seconds)
 
 
-def _monitor(now: Mapping[str, Json]) -> Iterator[Metric]:
-    monitor, disk = _object(now["monitor"]), _object(now["state_disk"])
-    yield _gauge(
-        "migration_monitor_up",
-        "1 while the monitor runs.",
-        (),
-        [((), float(monitor["alive"] is True))],
+def _monitor(now: Snapshot) -> Iterator[Metric]:
+    found, monitor = now.status, now.status.monitor
+    yield _single(
+        "migration_monitor_up", "1 while the monitor runs.", float(monitor.alive)
     )
-    stale = [((), float(monitor["stale"] is True and bool(now["totals"])))]
-    yield _gauge(
+    yield _single(
         "migration_monitor_stale",
         "1 when nobody watches a migration that is not over.",
-        (),
-        stale,
+        float(monitor.stale and found.totals is not None),
     )
-    if monitor["heartbeat_age_seconds"] is not None:
-        beat = [((), _number(monitor["heartbeat_age_seconds"]))]
-        yield _gauge(
+    if monitor.heartbeat_age_seconds is not None:
+        yield _single(
             "migration_monitor_heartbeat_age_seconds",
             "Seconds since the monitor's last look.",
-            (),
-            beat,
+            monitor.heartbeat_age_seconds,
         )
-    if now["disk_utilization_percent"] is not None:
-        busy = [((), _number(now["disk_utilization_percent"]) / 100)]
-        yield _gauge(
+    if found.disk_utilization_percent is not None:
+        yield _single(
             "migration_disk_utilization_ratio",
             "How busy the library's disk is.",
-            (),
-            busy,
+            found.disk_utilization_percent / 100,
         )
-    yield _gauge(
+    yield _single(
         "migration_state_disk_used_ratio",
         "How full the disk of the state directory is.",
-        (),
-        [((), _number(disk["used_percent"]) / 100)],
+        now.disk_used_percent / 100,
     )
-    if now["desired_workers"] is not None:
-        yield _gauge(
+    if found.desired_workers is not None:
+        yield _single(
             "migration_workers_desired",
             "Workers that should run.",
-            (),
-            [((), _number(now["desired_workers"]))],
+            found.desired_workers,
         )
 
 
-#: One gauge per worker: its name after `migration_worker_`, text, key in the snapshot,
+#: One gauge per worker: its name after `migration_worker_`, text, field of its status,
 #: factor of the unit.
 _OF_WORKER = (
     ("up", "1 while the worker runs.", "lives", 1.0),
@@ -183,18 +166,17 @@ _OF_WORKER = (
 )
 
 
-def _workers(workers: list[dict[str, Json]]) -> Iterator[Metric]:
-    names = [(str(worker["worker_id"]), worker) for worker in workers]
-    for name, text, key, factor in _OF_WORKER:
+def _workers(workers: Sequence[WorkerStatus]) -> Iterator[Metric]:
+    for name, text, field, factor in _OF_WORKER:
         known = [
-            ((number,), _number(worker[key]) * factor)
-            for number, worker in names
-            if worker[key] is not None
+            ((str(worker.worker_id),), float(value) * factor)
+            for worker in workers
+            if (value := getattr(worker, field)) is not None
         ]
         yield _gauge(f"migration_worker_{name}", text, ("worker",), known)
     phases = [
-        ((number, phase.value), float(worker["status"] == phase.value))
-        for number, worker in names
+        ((str(worker.worker_id), phase.value), float(worker.status == phase.value))
+        for worker in workers
         for phase in Phase
     ]
     yield _gauge(
@@ -214,11 +196,3 @@ def _gauge(name: str, text: str, labels: tuple[str, ...], values: Labelled) -> M
     for of, value in values:
         family.add_metric(of, value)
     return family
-
-
-def _number(value: Json) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
-
-
-def _object(value: Json) -> dict[str, Json]:
-    return value if isinstance(value, dict) else {}

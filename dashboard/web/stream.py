@@ -10,8 +10,7 @@ from datetime import datetime
 
 from aiohttp import web
 
-from common.json_value import Json
-from dashboard.reading.state_reader import StateReader
+from dashboard.reading.state_reader import Snapshot, StateReader
 
 #: Seconds between two snapshots while somebody watches, and while nobody does, for the
 #: charts.
@@ -31,16 +30,16 @@ class SnapshotStream:
         self._wake = asyncio.Event()
         self._lock = asyncio.Lock()
         self._taken = 0.0
-        self._last: dict[str, Json] = {}
+        self._last: Snapshot | None = None
         self._closed = False
 
-    async def latest(self) -> dict[str, Json]:
+    async def latest(self) -> Snapshot:
         """A snapshot that is a second old at most. Taken in a thread: the disk may be
         slow, the page may not."""
         async with self._lock:
             # Not by the wall clock, which may be set back.
             now = asyncio.get_running_loop().time()
-            if now - self._taken >= WATCHED_SECONDS / 2 or not self._last:
+            if now - self._taken >= WATCHED_SECONDS / 2 or self._last is None:
                 self._last = await asyncio.to_thread(
                     self._reader.snapshot, self._clock()
                 )
@@ -51,7 +50,7 @@ class SnapshotStream:
         """Until cancelled."""
         while True:
             try:
-                value = await self.latest()
+                value = (await self.latest()).to_json()
             except OSError as error:
                 # The state directory is gone for a moment: the page says so and goes on
                 # when it is back.
@@ -88,7 +87,7 @@ class SnapshotStream:
         self._wake.set()
         try:
             await response.prepare(request)
-            first = json.dumps(await self.latest())
+            first = json.dumps((await self.latest()).to_json())
             await response.write(
                 f"retry: 3000\nevent: snapshot\ndata: {first}\n\n".encode()
             )

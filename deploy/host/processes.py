@@ -13,7 +13,7 @@ import psutil
 from auto_monitor.cli import daemon
 from auto_monitor.model import Identity
 from auto_monitor.processes import end, running
-from auto_monitor.record.history import StateFile, state_path
+from auto_monitor.record.state_file import MonitorStateFile, state_path
 from migration.state_files import progress
 
 #: Seconds to end after SIGTERM. A worker saves within 10; a monitor may be in the
@@ -80,7 +80,7 @@ def workers(state_dir: Path) -> list[Recorded]:
         if recorded:
             found[recorded.pid] = recorded
     # One that has only just been started has no progress file yet.
-    state = StateFile(state_path(state_dir)).read()
+    state = MonitorStateFile(state_path(state_dir)).read()
     for number, known in (state.workers if state else {}).items():
         if known.identity is not None and known.identity.pid not in found:
             found[known.identity.pid] = Recorded(

@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from auto_monitor.record.history import History, history_path
+from auto_monitor.record.history import HistoryFile, history_path
 from common import known_dirs
 from common.errors import StateUnwritable
 from common.files.json_files import make_state_dir
@@ -118,7 +118,7 @@ def _files(
         with suppress(OSError):
             (state_dir / name).touch(mode=0o600)
     with suppress(StateUnwritable):
-        History(history_path(state_dir), tell=tell).begin(now)
+        HistoryFile(history_path(state_dir), tell=tell).begin(now)
     return [*links.MONITORS, *logs]
 
 

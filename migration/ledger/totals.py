@@ -190,6 +190,36 @@ def not_carried_in(ledger: Path, pass_id: int, first_id: int, last_id: int) -> i
         return int(row[0])
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerFile:
+    """One ledger. Every question raises what `UNREADABLE` lists."""
+
+    path: Path
+
+    def newest(self) -> Totals | None:
+        """The newest pass; None when there is none."""
+        return read(self.path)
+
+    def proved(self, pass_id: int) -> bool:
+        """Do the rows of the pass agree with its counters?"""
+        return proved(self.path, pass_id)
+
+    def settled(
+        self, pass_id: int, files: Sequence[FileId], first_id: int | None
+    ) -> bool:
+        """Have these files their outcomes? Without files: is the range of this book
+        closed?"""
+        return settled(self.path, pass_id, files, first_id)
+
+    def carried(self, pass_id: int, files: Sequence[FileId]) -> bool:
+        """Are these files on the server?"""
+        return carried(self.path, pass_id, files)
+
+    def not_carried_in(self, pass_id: int, first_id: int, last_id: int) -> int:
+        """How many files of these books failed or were skipped?"""
+        return not_carried_in(self.path, pass_id, first_id, last_id)
+
+
 def translated(ledger: Path) -> AbstractContextManager[None]:
     """What reading a ledger can raise, as one of UNREADABLE."""
     return sqlite_errors.translated(

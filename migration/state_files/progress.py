@@ -1,22 +1,18 @@
 """`migration_progress_worker{N}.json`: one worker's progress, written by it, read by
 monitor, dashboard and people."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from common.files.json_files import read_json, write_json
 from common.json_value import Json
-from migration.model import BookId, Counts, Current, FileId, LastError, Phase, Progress
+from migration.model import BookId, Counts, Current, FileId, LastError, Progress
 from migration.state_files.owner import birth_of_worker
 
 SCHEMA = 1
-_TIMES = (
-    "pid_started_at",
-    "started_at",
-    "updated_at",
-    "last_upload_at",
-    "last_progress_at",
-)
 
 
 def progress_path(state_dir: Path, worker_id: int) -> Path:
@@ -37,10 +33,7 @@ def write(path: Path, progress: Progress) -> None:
 def read(path: Path) -> Progress | None:
     """The progress; None when the file is missing, cannot be parsed or has another
     schema."""
-    try:
-        return from_json(read_json(path))
-    except (KeyError, TypeError, ValueError):
-        return None
+    return from_json(read_json(path))
 
 
 def birth_of_writer(state_dir: Path, seen: Progress) -> str:
@@ -97,75 +90,47 @@ def to_json(progress: Progress) -> dict[str, Json]:
 
 
 def from_json(value: Json) -> Progress | None:
-    """The inverse of `to_json`; unknown keys are ignored. Raises KeyError, TypeError or
-    ValueError for nonsense."""
+    """The inverse of `to_json`; unknown keys are ignored, and what is no progress is
+    None."""
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         return None
-    data: dict[str, object] = {name: value[name] for name in _PLAIN}
-    data |= {name: _time(value[name]) for name in _TIMES}
-    data["status"] = Phase(str(value["status"]))
-    data["counts"] = Counts(**_mapping(value["counts"], Counts.__dataclass_fields__))
-    data["current"] = tuple(_current(item) for item in _list(value["current"]))
-    data["range"] = None if value["range"] is None else tuple(_list(value["range"]))
-    data["last_error"] = (
-        None if value["last_error"] is None else _error(value["last_error"])
-    )
-    return Progress(**data)  # type: ignore[arg-type]  # every field is converted above
+    counts = value.get("counts")
+    whole = isinstance(counts, dict) and counts.keys() >= _COUNTS
+    return _reader()(value) if whole and value.keys() >= _KEYS else None
 
 
-_PLAIN = tuple(
-    name
-    for name in Progress.__dataclass_fields__
-    if name not in (*_TIMES, "status", "counts", "current", "range", "last_error")
-)
+_KEYS, _COUNTS = set(Progress.__dataclass_fields__), set(Counts.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A file being sent, as the file has it."""
+
+    file: str
+    book_id: int
+    format: str
+    bytes_sent: int
+    size: int
+    since: datetime
+
+
+@cache
+def _reader() -> Callable[[Json], Progress | None]:
+    """From a JSON object to a progress. Only those who watch workers read: a worker's
+    start does not pay for cattrs, and `to_json` does without it."""
+    from common import codec
+
+    made = codec.converter()
+
+    def current(value: Json, _kind: object) -> Current:
+        sent: _Sent = made.structure(value, _Sent)
+        identity = FileId(BookId(sent.book_id), sent.format)
+        return Current(sent.file, sent.bytes_sent, sent.size, sent.since, identity)
+
+    made.register_structure_hook(Current, current)
+    codec.rename(made, LastError, {"error_class": "class"})
+    return lambda value: codec.read_as(Progress, value, made)
 
 
 def _stamp(moment: datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(UTC).isoformat()
-
-
-def _time(value: Json) -> datetime | None:
-    if value is None:
-        return None
-    moment = datetime.fromisoformat(str(value))
-    if moment.tzinfo is None:
-        raise ValueError(f"{value!r} has no time zone")
-    return moment
-
-
-def _list(value: Json) -> list[Json]:
-    if not isinstance(value, list):
-        raise TypeError(f"{value!r} is not a list")
-    return value
-
-
-def _mapping(value: Json, names: object) -> dict[str, int]:
-    if not isinstance(value, dict):
-        raise TypeError(f"{value!r} is not an object")
-    # A dict's keys.
-    return {str(name): int(str(value[str(name)])) for name in names}  # type: ignore[attr-defined]
-
-
-def _current(value: Json) -> Current:
-    if not isinstance(value, dict):
-        raise TypeError(f"{value!r} is not an object")
-    since = _time(value["since"])
-    if since is None:
-        raise ValueError("a current file without a time")
-    identity = FileId(BookId(int(str(value["book_id"]))), str(value["format"]))
-    return Current(
-        str(value["file"]),
-        int(str(value["bytes_sent"])),
-        int(str(value["size"])),
-        since,
-        identity,
-    )
-
-
-def _error(value: Json) -> LastError:
-    if not isinstance(value, dict):
-        raise TypeError(f"{value!r} is not an object")
-    at = _time(value["at"])
-    if at is None:
-        raise ValueError("an error without a time")
-    return LastError(str(value["class"]), str(value["message"]), at)

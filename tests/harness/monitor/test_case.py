@@ -9,19 +9,17 @@ from auto_monitor.decide.healing import HealingPolicy, Signs
 from auto_monitor.model import (
     Candidate,
     Case,
+    CaseStage,
     Health,
     HistoryEntry,
     InFlight,
-    Stage,
-    WorkerRecord,
 )
 from auto_monitor.repair.case import (
+    Conclusion,
     GoOn,
-    Outcome,
     after_look,
     after_restart,
     closed,
-    counted,
     promoting,
     resumed,
     started,
@@ -43,14 +41,14 @@ LATER = NOW + 2 * MINUTE
 def test_the_steps_forward() -> None:
     """Each changes what it names and nothing else."""
     running = replace(
-        ENTRY, applied=True, case=replace(CASE, stage=Stage.STARTED, acted_at=LATER)
+        ENTRY, applied=True, case=replace(CASE, stage=CaseStage.STARTED, acted_at=LATER)
     )
     assert started(ENTRY, LATER) == running
     assert started(running, LATER) == running
     assert resumed(ENTRY, LATER) == replace(ENTRY, case=replace(CASE, acted_at=LATER))
     halfway = promoting(TRIAL)
     assert halfway == replace(
-        TRIAL, case=replace(CASE, candidate=CANDIDATE, stage=Stage.PROMOTING)
+        TRIAL, case=replace(CASE, candidate=CANDIDATE, stage=CaseStage.PROMOTING)
     )
     assert started(halfway, NOW) == replace(halfway, applied=True)
     for entry, verified, taken_back in (
@@ -58,13 +56,13 @@ def test_the_steps_forward() -> None:
         (TRIAL, True, False),
         (TRIAL, None, True),
     ):
-        outcome = Outcome(verified, "why")
+        outcome = Conclusion(verified, "why")
         ended = replace(
             entry, verified=verified, reason="why", rolled_back=taken_back, case=None
         )
         assert closed(entry, outcome) == ended
     with pytest.raises(AssertionError):
-        promoting(closed(ENTRY, Outcome(True, "why")))
+        promoting(closed(ENTRY, Conclusion(True, "why")))
 
 
 def signs(
@@ -85,7 +83,7 @@ LOOKS = [
         ENTRY,
         signs(settled=True),
         2,
-        Outcome(True, "books 1-9 is settled, the worker is working"),
+        Conclusion(True, "books 1-9 is settled, the worker is working"),
     ),
     ("still moving", ENTRY, signs(moving=True), 19, None),
     (
@@ -93,21 +91,21 @@ LOOKS = [
         ENTRY,
         signs(),
         2,
-        Outcome(False, "books 1-9 is not settled, the worker is working"),
+        Conclusion(False, "books 1-9 is not settled, the worker is working"),
     ),
     (
         "died",
         ENTRY,
         signs(health=Health.STOPPED),
         0,
-        Outcome(False, "books 1-9 is not settled, the worker is stopped"),
+        Conclusion(False, "books 1-9 is not settled, the worker is stopped"),
     ),
     (
         "finished",
         ENTRY,
         signs(health=Health.FINISHED),
         0,
-        Outcome(True, "the worker has done its part"),
+        Conclusion(True, "the worker has done its part"),
     ),
     ("a trial, too early", TRIAL, signs(settled=True, arrived=False), 1, None),
     (
@@ -115,21 +113,21 @@ LOOKS = [
         TRIAL,
         signs(settled=True, arrived=False),
         2,
-        Outcome(False, "books 1-9 is settled, but did not arrive"),
+        Conclusion(False, "books 1-9 is settled, but did not arrive"),
     ),
     (
         "a trial that helped",
         TRIAL,
         signs(settled=True),
         2,
-        Outcome(True, "books 1-9 is settled, the worker is working"),
+        Conclusion(True, "books 1-9 is settled, the worker is working"),
     ),
     (
         "a trial, finished",
         TRIAL,
         signs(settled=True, health=Health.FINISHED),
         0,
-        Outcome(
+        Conclusion(
             None, "inconclusive: the worker has done its part meanwhile", propose=True
         ),
     ),
@@ -138,14 +136,14 @@ LOOKS = [
         TRIAL,
         signs(settled=True, arrived=False, health=Health.FINISHED),
         0,
-        Outcome(False, "books 1-9 is settled, but did not arrive"),
+        Conclusion(False, "books 1-9 is settled, but did not arrive"),
     ),
     (
         "being promoted",
         PROMOTING,
         signs(health=Health.STUCK),
         0,
-        Outcome(True, "it was being put in place when the monitor ended"),
+        Conclusion(True, "it was being put in place when the monitor ended"),
     ),
 ]
 
@@ -156,7 +154,7 @@ LOOKS = [
     ids=[r[0] for r in LOOKS],
 )
 def test_what_a_look_says(
-    entry: HistoryEntry, seen: Signs, minutes: float, outcome: Outcome | None
+    entry: HistoryEntry, seen: Signs, minutes: float, outcome: Conclusion | None
 ) -> None:
     """Row by row."""
     assert after_look(entry, seen, NOW + minutes * MINUTE, POLICY) == outcome
@@ -210,32 +208,3 @@ def test_what_a_new_monitor_does(
 ) -> None:
     """Row by row."""
     assert after_restart(entry, 7, runs_candidate=runs) == goes_on
-
-
-RECORD = WorkerRecord(2, attempts=1, last_attempt_at=NOW - MINUTE)
-COUNTS = [
-    ("nothing is known", None, RECORD),
-    ("the open one is counted", ENTRY, RECORD),
-    (
-        "the open one is not counted yet",
-        replace(ENTRY, attempt=2),
-        replace(RECORD, attempts=2, last_attempt_at=NOW),
-    ),
-    ("verified", replace(ENTRY, case=None, verified=True), replace(RECORD, attempts=0)),
-    (
-        "an older one was verified",
-        replace(ENTRY, attempt=3, case=None, verified=True),
-        RECORD,
-    ),
-    ("failed", replace(ENTRY, case=None, verified=False), RECORD),
-]
-
-
-@pytest.mark.parametrize(
-    ("newest", "record"), [r[1:] for r in COUNTS], ids=[r[0] for r in COUNTS]
-)
-def test_the_count_of_attempts(
-    newest: HistoryEntry | None, record: WorkerRecord
-) -> None:
-    """As the newest entry proves it."""
-    assert counted(RECORD, newest) == record

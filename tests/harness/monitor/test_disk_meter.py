@@ -9,7 +9,7 @@ import pytest
 
 from auto_monitor.monitor import get_disk_io_utilization
 from auto_monitor.observe import disk
-from auto_monitor.observe.disk import DiskMeter
+from auto_monitor.observe.disk import LibraryDiskMeter
 from tests.support.machine.iostatkit import HANGS, first_on_path, nothing_is_left, put
 from tests.support.migration.workerkit import wait_for
 
@@ -73,7 +73,7 @@ def test_every_kind_of_iostat(
     if "sh\n" not in script:
         # Whoever looks for a program passes over one that cannot be executed.
         monkeypatch.setenv("PATH", str(programs))
-    meter = DiskMeter(tmp_path, seconds=1, counters=Counters())
+    meter = LibraryDiskMeter(tmp_path, seconds=1, counters=Counters())
     try:
         began = time.monotonic()
         meter.begin()

@@ -13,8 +13,9 @@ import pytest
 from auto_monitor.cli import commands
 from auto_monitor.cli.daemon import AlreadyRunning, MonitorLock, pid_path, recorded
 from auto_monitor.model import HistoryEntry, MonitorState
-from auto_monitor.record.history import History, StateFile, to_json
+from auto_monitor.record.history import HistoryFile, to_json
 from auto_monitor.record.memory import Memory
+from auto_monitor.record.state_file import MonitorStateFile
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ENTRY = HistoryEntry(NOW.isoformat(), 2, 1, "stuck", 6.1, "migrating", "no progress")
@@ -59,7 +60,7 @@ def test_a_damaged_history_is_set_aside_with_a_word(
 ) -> None:
     """At the start or in mid-run; what was there is kept beside it."""
     said: list[str] = []
-    history = History(tmp_path / "auto_fix_history.json", tell=said.append)
+    history = HistoryFile(tmp_path / "auto_fix_history.json", tell=said.append)
     history.begin(NOW)
     history.record(ENTRY, NOW)
     assert said == []
@@ -84,7 +85,7 @@ def test_a_damaged_state_is_set_aside_with_a_word(
     tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     """At the start; in mid-run it is written again."""
-    file = StateFile(tmp_path / "monitor_state.json")
+    file = MonitorStateFile(tmp_path / "monitor_state.json")
     said: list[str] = []
     memory = Memory(MonitorState(4, 4, NOW), file, writes=True, tell=said.append)
     assert memory.save()
@@ -109,7 +110,7 @@ def test_a_state_that_cannot_be_written_is_said_once_and_stops_nothing(
     said: list[str] = []
     memory = Memory(
         MonitorState(4, 4, NOW),
-        StateFile(folder / "monitor_state.json"),
+        MonitorStateFile(folder / "monitor_state.json"),
         writes=True,
         tell=said.append,
     )

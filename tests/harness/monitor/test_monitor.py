@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from auto_monitor.decide.diagnosis import Answer, Diagnosis, FixType
-from auto_monitor.model import HistoryEntry, Opinion, Stage
+from auto_monitor.model import CaseStage, HistoryEntry, Opinion
 from migration.model import Phase
 from tests.support.monitor.harness import (
     CANDIDATE,
@@ -60,7 +60,7 @@ def test_a_stuck_worker_is_restarted_and_its_attempt_verified() -> None:
     made.rounds(1)
     (entry,) = made.entries()
     assert (entry.verified, entry.case) == (True, None)
-    assert made.monitor.memory.record(2).attempts == 0
+    assert made.monitor.parts.cases.standing(2).attempts == 0
 
 
 def test_three_attempts_and_it_is_paused_and_a_person_told() -> None:
@@ -75,7 +75,7 @@ def test_three_attempts_and_it_is_paused_and_a_person_told() -> None:
     assert times == [
         (NOON.replace(minute=minute)).isoformat() for minute in (5, 15, 25)
     ]
-    assert made.monitor.memory.record(2).paused
+    assert made.monitor.parts.cases.standing(2).paused
     (told,) = made.alerts.told
     assert told.startswith("Worker 2 is PAUSED: 3 attempts did not help")
     assert sorted(made.processes.alive) == [1, 3, 4]
@@ -159,7 +159,7 @@ def test_every_file_fails_while_the_server_answers() -> None:
     made.rounds(90)
     assert {entry.trigger for entry in made.entries()} == {"all_failing"}
     assert len(made.entries()) == 3
-    assert not made.monitor.memory.record(1).paused
+    assert not made.monitor.parts.cases.standing(1).paused
     assert any(
         "it goes on trying: look at the server's log" in line
         for line in made.said.lines
@@ -407,7 +407,7 @@ def test_without_a_history_nothing_is_tried() -> None:
     made.rounds(5)
     assert made.processes.started[-1] == (1, SHIPPED)
     assert (made.evidence.proposed, made.reservations.kept) == ([CANDIDATE.diff], {})
-    assert made.monitor.memory.record(1).attempts == 1
+    assert made.monitor.parts.cases.standing(1).attempts == 1
     made.history.full = False
     cured(made)
     made.rounds(2)
@@ -451,6 +451,129 @@ def test_a_monitor_that_is_killed_at_any_step_is_taken_up(writes: int) -> None:
     assert made.reservations.kept == {}
 
 
+Cure = Callable[[Harness, int], None]
+
+
+def killed_at(made: Harness, write: int, minutes: int, cure: Cure) -> bool:
+    """Runs so many minutes; the monitor is killed after this write and started anew.
+    False when there were fewer writes."""
+    made.writes.dies_after = write
+    died = False
+    for minute in range(1, minutes + 1):
+        try:
+            made.rounds(1)
+        except Died:
+            died = True
+            made.writes.dies_after = None
+            made.new_monitor().begin()
+        cure(made, minute)
+    return died
+
+
+def never(made: Harness, minute: int) -> None:
+    """Nothing helps."""
+
+
+def after_six(made: Harness, minute: int) -> None:
+    """A restart helped."""
+    if minute == 6:
+        cured(made)
+
+
+def the_first_one_first(made: Harness, minute: int) -> None:
+    """It is helped after six minutes, the others when they have been treated too."""
+    if minute == 6:
+        del made.observer.hangs[2]
+        made.ledger.outcomes[FILE] = "uploaded"
+    if minute == 11:
+        cured(made)
+
+
+def a_stuck_worker() -> Harness:
+    """It hangs for ever: three attempts, then it is paused."""
+    made = begun()
+    made.hang(2)
+    return made
+
+
+def many_stuck_workers() -> Harness:
+    """They hang together."""
+    made = begun()
+    made.hang(2, 3, 4)
+    return made
+
+
+def one_with_settings() -> Harness:
+    """It gets settings of its own."""
+    made = begun(1, FakeDiagnoser(said(FixType.CONFIG_FIX)))
+    made.hang(1)
+    return made
+
+
+def given_up(made: Harness) -> None:
+    """Three attempts, one pause, and a person was told."""
+    assert [entry.attempt for entry in made.entries()] == [1, 2, 3]
+    assert made.monitor.parts.cases.standing(2).paused
+    assert any("Worker 2 is PAUSED" in text for text in made.alerts.told)
+    assert sorted(made.processes.alive) == [1, 3, 4]
+
+
+def all_helped(made: Harness) -> None:
+    """The lead first, the others after it; nobody twice."""
+    assert sorted(verdicts(made.entries())) == [(n, 1, True) for n in (2, 3, 4)]
+    (lead,) = (entry for entry in made.entries() if entry.correlated)
+    assert lead == made.entries()[0]
+    assert sorted(made.processes.alive) == [1, 2, 3, 4]
+
+
+def has_its_settings(made: Harness) -> None:
+    """At every start since, also the next one."""
+    made.processes.end(1, -9)
+    made.rounds(20)
+    assert made.processes.settings[1] == (1, None)
+    assert made.entries()[0].config_changes == {"parallel_uploads": 1}
+
+
+def is_repaired(made: Harness) -> None:
+    """One promotion, one verdict, nothing kept for anybody."""
+    assert made.script.now == "repaired"
+    assert [entry.verified for entry in made.entries()].count(True) == 1
+    assert None not in [entry.verified for entry in made.entries()]
+    assert made.reservations.kept == {}
+    assert sorted(made.processes.alive) == [1]
+
+
+KILLED: list[
+    tuple[str, Callable[[], Harness], int, Cure, Callable[[Harness], None]]
+] = [
+    ("three attempts and a pause", a_stuck_worker, 60, never, given_up),
+    ("many together", many_stuck_workers, 20, the_first_one_first, all_helped),
+    ("settings of its own", one_with_settings, 14, after_six, has_its_settings),
+    ("a code fix", fixed, 14, after_six, is_repaired),
+]
+
+
+@pytest.mark.parametrize(
+    ("happens", "minutes", "cure", "holds"),
+    [r[1:] for r in KILLED],
+    ids=[r[0] for r in KILLED],
+)
+def test_a_monitor_that_is_killed_between_any_two_writes_leaves_one_story(
+    happens: Callable[[], Harness],
+    minutes: int,
+    cure: Cure,
+    holds: Callable[[Harness], None],
+) -> None:
+    """After each change of a file, a process, the script: what follows is what would
+    have followed."""
+    for write in range(1, 200):
+        made = happens()
+        if not killed_at(made, made.writes.done + write, minutes, cure):
+            break
+        holds(made)
+    assert 5 < write < 199
+
+
 def test_a_new_monitor_goes_on_with_attempts_cooldown_and_pauses() -> None:
     """Nobody is restarted twice, and who was paused stays so."""
     made = begun()
@@ -472,7 +595,7 @@ def test_the_case_is_in_the_history_alone() -> None:
     made.rounds(5)
     (entry,) = made.entries()
     assert entry.case is not None
-    assert (entry.case.stage, entry.case.candidate) == (Stage.STARTED, CANDIDATE)
+    assert (entry.case.stage, entry.case.candidate) == (CaseStage.STARTED, CANDIDATE)
     made.clock.move(1)
     made.state_file.kept = None
     assert made.new_monitor().begin()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from auto_monitor.processes import FOR_WORKERS, Command
+from auto_monitor.processes import FOR_WORKERS, WorkerCommand
 from common.settings.load import sources
 from common.settings.setting import settings_of
 from common.settings.worker import WorkerSettings
@@ -158,7 +158,7 @@ def test_the_monitor_hands_every_setting_of_a_worker_on(tmp_path: Path) -> None:
         "".join(f"{name}=from-the-file\n" for name in names), "utf-8"
     )
     found = sources(tmp_path, {"TASK_SECONDS": "5"}).texts()
-    command = Command(
+    command = WorkerCommand(
         PROJECT / "bulk_migrate_calibre.py",
         tmp_path,
         "http://x",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from auto_monitor.model import HistoryEntry
-from auto_monitor.record.history import History
+from auto_monitor.record.history import HistoryFile
 from tests.support.environment import PROJECT
 from tests.support.monitor.watchkit import Watch
 
@@ -24,12 +24,12 @@ AS_NOBODY = """
 import os, sys
 from datetime import datetime, UTC
 from pathlib import Path
-from auto_monitor.record.history import History
+from auto_monitor.record.history import HistoryFile
 from auto_monitor.model import HistoryEntry
 from common.files.json_files import StateUnwritable
 os.setgid(65534); os.setuid(65534)
 now = datetime.now(tz=UTC)
-history = History(Path(sys.argv[1]))
+history = HistoryFile(Path(sys.argv[1]))
 try:
     history.record(HistoryEntry("t", 1, 1, "stuck", 1.0, "migrating", "x"), now)
 except StateUnwritable as error:
@@ -46,7 +46,7 @@ def test_a_history_that_may_not_be_read_is_left_as_it_is(tmp_path: Path) -> None
     folder.chmod(0o777)
     for parent in (tmp_path, *tmp_path.parents[:2]):
         parent.chmod(0o755)
-    history = History(folder / "auto_fix_history.json")
+    history = HistoryFile(folder / "auto_fix_history.json")
     history.record(ENTRY, NOW)
     history.path.chmod(0)
     before = history.path.read_bytes()

@@ -20,7 +20,8 @@ import pytest
 
 from auto_monitor.model import Identity
 from auto_monitor.observe.disk import devices_behind
-from auto_monitor.processes import Command, Workers
+from auto_monitor.processes import WorkerCommand, Workers
+from auto_monitor.record.history import history_path, standings_in
 from migration.model import Phase
 from migration.state_files import progress
 from tests.support.environment import PROJECT, end
@@ -235,8 +236,7 @@ def test_a_monitor_that_is_killed_takes_its_case_up_again(watch: Watch) -> None:
     wait_for(lambda: any(entry["applied"] for entry in watch.history()))
     monitor.kill()
     monitor.wait(10)
-    state = json.loads((watch.state / "monitor_state.json").read_bytes())
-    assert state["workers"]["1"]["attempts"] == 1
+    assert standings_in(history_path(watch.state))[1].attempts == 1
     watch.run("--workers", "2")
     only_attempt(watch, "stuck")
     watch.all_arrived_once()
@@ -371,7 +371,7 @@ def test_only_what_is_provably_ours_is_ever_signalled(
 ) -> None:
     """A recycled pid, another state directory, another worker's id, another program:
     none is found or ended."""
-    command = Command(
+    command = WorkerCommand(
         tmp_path / "bulk_migrate_calibre.py", tmp_path, "http://s", tmp_path, PROJECT
     )
     workers = Workers(command, grace_seconds=1)

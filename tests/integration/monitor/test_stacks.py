@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from auto_monitor.model import Identity
-from auto_monitor.processes import Command, Workers
+from auto_monitor.processes import WorkerCommand, Workers
 from tests.support.environment import PROJECT, clean_environment
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
@@ -80,7 +80,8 @@ def hanging(tmp_path: Path) -> Iterator[Callable[[str], tuple[Workers, Identity]
         assert process.stdout.readline() == "ready\n"
         born = datetime.fromtimestamp(psutil.Process(process.pid).create_time(), tz=UTC)
         return Workers(
-            Command(script, tmp_path, "http://s", tmp_path, PROJECT), grace_seconds=1
+            WorkerCommand(script, tmp_path, "http://s", tmp_path, PROJECT),
+            grace_seconds=1,
         ), Identity(process.pid, born)
 
     yield start

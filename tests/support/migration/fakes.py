@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 from auto_monitor.model import Identity
-from auto_monitor.processes import Command, Workers
+from auto_monitor.processes import WorkerCommand, Workers
 from common.clock import SteadyClock
 
 _MORNING = datetime(2026, 11, 24, tzinfo=UTC)
@@ -19,7 +19,7 @@ class LivingWorkers(Workers):
 
     def __init__(self, state_dir: Path) -> None:
         super().__init__(
-            Command(
+            WorkerCommand(
                 Path("worker.py"), state_dir, "http://server", state_dir, state_dir
             ),
             grace_seconds=1,

@@ -19,14 +19,9 @@ from auto_monitor.model import (
 )
 from auto_monitor.processes import identity_of
 from auto_monitor.record import samples
-from auto_monitor.record.history import (
-    History,
-    StateFile,
-    history_path,
-    state_path,
-    to_json,
-)
+from auto_monitor.record.history import HistoryFile, history_path, to_json
 from auto_monitor.record.samples import Sample
+from auto_monitor.record.state_file import MonitorStateFile, state_path
 from common.files.json_files import write_json
 from migration.ledger.database import LedgerDatabase
 from migration.model import BookId, Counts, Current, FileId, LastError, Phase, Progress
@@ -154,7 +149,7 @@ class State:
     def monitor(self, workers: int, **more: object) -> None:
         """The monitor's state, as of now, with so many workers."""
         records = {
-            n: WorkerRecord(n, identity=identity_of(os.getpid()), attempts=n % 3)
+            n: WorkerRecord(n, identity=identity_of(os.getpid()))
             for n in range(1, workers + 1)
         }
         state = MonitorState(
@@ -165,7 +160,7 @@ class State:
             workers=records,
         )
         # A test's own fields.
-        StateFile(state_path(self.folder)).write(replace(state, **more))  # type: ignore[arg-type]
+        MonitorStateFile(state_path(self.folder)).write(replace(state, **more))  # type: ignore[arg-type]
 
     def samples(self, minutes: int) -> None:
         """A sample for each of the last minutes."""
@@ -180,7 +175,7 @@ class State:
 
     def entries(self, number: int) -> None:
         """So many attempts, the last ones now."""
-        history = History(history_path(self.folder))
+        history = HistoryFile(history_path(self.folder))
         history.begin(self.now)
         made = [
             entry(i, self.now - timedelta(minutes=number - i)) for i in range(number)

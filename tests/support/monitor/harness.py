@@ -7,26 +7,30 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from auto_monitor.assembly import Policies, World, parts_of
+from auto_monitor.act.assembly import ActedOn
+from auto_monitor.assembly import World, parts_of
 from auto_monitor.cli.command_line import Settings
+from auto_monitor.config import Policies
 from auto_monitor.decide.detection import DetectionPolicy
 from auto_monitor.decide.diagnosis import Answer, Facts
 from auto_monitor.decide.healing import HealingPolicy
 from auto_monitor.decide.scaling import ScalingPolicy
 from auto_monitor.fix_applier import NotOurs
 from auto_monitor.model import (
+    Assessment,
     Candidate,
     HistoryEntry,
     Identity,
     InFlight,
     MonitorState,
     Opinion,
-    Verdict,
     WorkerRecord,
     WorkerSnapshot,
 )
 from auto_monitor.monitor import Monitor
+from auto_monitor.observe.assembly import Observed
 from auto_monitor.record.action_log import ActionLog
+from auto_monitor.record.assembly import Recorded
 from auto_monitor.record.samples import Sample
 from common.files.json_files import StateUnwritable
 from migration.ledger.totals import Totals
@@ -63,6 +67,21 @@ class Died(Exception):
 
 
 @dataclass
+class Writes:
+    """Counts what is done to anything durable: files, processes, reservations, the
+    script. `dies_after` so many the monitor is killed."""
+
+    done: int = 0
+    dies_after: int | None = None
+
+    def one(self) -> None:
+        """One more."""
+        self.done += 1
+        if self.done == self.dies_after:
+            raise Died
+
+
+@dataclass
 class FakeProcesses:
     """Workers as identities; what each runs is noted. `clock` gives them their start
     times."""
@@ -78,6 +97,7 @@ class FakeProcesses:
     refuses: bool = False
     time_up: bool = False
     stack: str = ""
+    all: Writes = field(default_factory=Writes)
 
     def start(
         self,
@@ -103,6 +123,7 @@ class FakeProcesses:
         self.exits.pop(worker_id, None)
         if retry_failed:
             self.retrying.add(worker_id)
+        self.all.one()
         return self.alive[worker_id]
 
     def lives(self, identity: Identity | None, worker_id: int) -> bool:
@@ -119,6 +140,7 @@ class FakeProcesses:
             return False
         self.end(worker_id, -15)
         self.stopped.append(worker_id)
+        self.all.one()
         return True
 
     def end(self, worker_id: int, exit_code: int) -> None:
@@ -260,6 +282,7 @@ class FakeHistory:
     writes: int = 0
     dies_after: int | None = None
     full: bool = False
+    all: Writes = field(default_factory=Writes)
 
     def begin(self, now: datetime) -> None:
         """There is always one."""
@@ -278,6 +301,7 @@ class FakeHistory:
         self.writes += 1
         if self.writes == self.dies_after:
             raise Died
+        self.all.one()
 
 
 @dataclass
@@ -286,6 +310,7 @@ class FakeStateFile:
 
     kept: MonitorState | None = None
     path: Path = Path("monitor_state.json")
+    all: Writes = field(default_factory=Writes)
 
     def read(self) -> MonitorState | None:
         """The last one."""
@@ -295,13 +320,14 @@ class FakeStateFile:
         """The last one, undamaged."""
         return self.kept, ""
 
-    def left_open(self) -> list[HistoryEntry]:
+    def taken_over(self, known: Sequence[HistoryEntry]) -> list[HistoryEntry]:
         """No older version was here."""
         return []
 
     def write(self, state: MonitorState) -> None:
         """Replaces it."""
         self.kept = state
+        self.all.one()
 
 
 @dataclass
@@ -310,7 +336,7 @@ class FakeEvidence:
 
     proposed: list[str] = field(default_factory=list)
 
-    def keep(self, verdict: Verdict, seen: WorkerSnapshot, stack: str) -> str:
+    def keep(self, verdict: Assessment, seen: WorkerSnapshot, stack: str) -> str:
         """One name for all."""
         return "evidence.json"
 
@@ -327,6 +353,7 @@ class FakeScript:
     now: str = "shipped"
     path: Path = Path("bulk_migrate_calibre.py")
     there: bool = True
+    all: Writes = field(default_factory=Writes)
 
     @property
     def name(self) -> str:
@@ -350,6 +377,7 @@ class FakeScript:
         if self.now not in (candidate.before, candidate.after):
             raise NotOurs(self.now)
         self.now = candidate.after
+        self.all.one()
 
 
 @dataclass
@@ -357,14 +385,17 @@ class FakeReservations:
     """For whom what is kept."""
 
     kept: dict[int, set[BookId]] = field(default_factory=dict)
+    all: Writes = field(default_factory=Writes)
 
     def keep(self, pass_id: int, books: Collection[BookId], worker_id: int) -> None:
         """Noted."""
         self.kept[worker_id] = set(books)
+        self.all.one()
 
     def clear(self) -> None:
         """Nothing."""
         self.kept.clear()
+        self.all.one()
 
 
 @dataclass
@@ -445,6 +476,15 @@ class Harness:
             FakeReservations(),
             FakeAlerts(),
         )
+        self.writes = Writes()
+        for neighbour in (
+            self.processes,
+            self.history,
+            self.state_file,
+            self.script,
+            self.reservations,
+        ):
+            neighbour.all = self.writes
         self.samples: list[Sample] = []
         self.reports: list[datetime] = []
         self.diagnoser = diagnoser
@@ -472,20 +512,19 @@ class Harness:
         world = World(
             clock=self.clock,
             wall=self.clock,
-            processes=self.processes,
-            observer=self.observer,
-            server=self.server,
-            meter=self.disk,
-            disk=self.disk,
-            ledger=self.ledger,
-            history=self.history,
-            state_file=self.state_file,
-            evidence=self.evidence,
-            script=self.script,
-            reservations=self.reservations,
-            alerts=self.alerts,
-            keep_sample=self.samples.append,
-            report=lambda: self.reports.append(self.clock()),
+            observed=Observed(
+                self.observer, self.server, self.disk, self.disk, self.ledger
+            ),
+            recorded=Recorded(
+                self.history, self.state_file, self.evidence, self.samples.append
+            ),
+            acted_on=ActedOn(
+                self.processes,
+                self.script,
+                self.reservations,
+                self.alerts,
+                lambda: self.reports.append(self.clock()),
+            ),
             diagnoser=self.diagnoser,
         )
         # What people ask for is in files; those have tests of their own.

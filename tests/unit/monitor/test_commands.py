@@ -34,9 +34,9 @@ def test_what_is_left_is_taken_once(tmp_path: Path, command: Command) -> None:
     assert not commands.waiting(tmp_path)
     commands.leave(tmp_path, command)
     assert commands.waiting(tmp_path)
-    assert commands.take(tmp_path) == commands.Taken([command], [])
+    assert commands.take(tmp_path) == commands.TakenCommands([command], [])
     assert not commands.waiting(tmp_path)
-    assert commands.take(tmp_path) == commands.Taken([], [])
+    assert commands.take(tmp_path) == commands.TakenCommands([], [])
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_strange_files_are_named_and_removed(tmp_path: Path) -> None:
     """Half a file or something else."""
     commands.commands_dir(tmp_path).mkdir()
     (commands.commands_dir(tmp_path) / "x.json").write_text('{"command": "pa')
-    assert commands.take(tmp_path) == commands.Taken([], ["x.json"])
+    assert commands.take(tmp_path) == commands.TakenCommands([], ["x.json"])
     assert not commands.waiting(tmp_path)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auto_monitor.decide.detection import DetectionPolicy, assess, explain_exit
-from auto_monitor.model import Cause, Health, Verdict, WorkerSnapshot
+from auto_monitor.model import Assessment, Cause, Health, WorkerSnapshot
 from migration.model import Phase
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -277,7 +277,7 @@ def test_its_own_code_failed(code: int) -> None:
         POLICY,
     )
     said = "it ended with 70: an internal error"
-    assert found == Verdict(
+    assert found == Assessment(
         2, Health.STOPPED, NOW, said, crashed=True, cause=Cause.EXIT_STATUS, what=said
     )
     assert found.is_a_riddle
@@ -290,7 +290,7 @@ def test_every_file_fails() -> None:
         assert (
             assess(seen(phase, all_failing=19.9), NOW, POLICY).health is Health.WORKING
         )
-        assert assess(seen(phase, all_failing=20), NOW, POLICY) == Verdict(
+        assert assess(seen(phase, all_failing=20), NOW, POLICY) == Assessment(
             2,
             Health.STUCK,
             ago(20),
@@ -315,7 +315,7 @@ def test_verdicts(
     """Row by row."""
     cause, what = CAUSES.get(name, (Cause.NONE, ""))
     what = reason if what is None else what
-    assert assess(look, NOW, POLICY) == Verdict(
+    assert assess(look, NOW, POLICY) == Assessment(
         2, health, ago(since), reason, cause=cause, what=what
     )
 

@@ -1,5 +1,6 @@
 """What the LLM is shown and what of its answer is believed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,18 +10,21 @@ from hypothesis import strategies as st
 from auto_monitor.decide.diagnosis import (
     Diagnosis,
     FixType,
-    Unreadable,
+    UnreadableReply,
+    checked_again,
     messages,
     parse,
     patterns,
-    read,
     templates,
 )
 from auto_monitor.llm_debugger import fingerprint_of
-from auto_monitor.repair.llm_job import to_json
+from auto_monitor.model import Candidate
+from auto_monitor.record import answers
+from auto_monitor.record.answers import Spent, StoredAnswer
 from common.json_value import Json
 from tests.support.monitor.llmkit import decision
 
+CANDIDATE = Candidate("x.py", "backup", "before", "after", "diff", "passed")
 GOOD = Diagnosis("it hangs", FixType.RESTART, 0.9, "do it", {}, "", None)
 
 
@@ -38,7 +42,7 @@ def test_a_good_answer_is_read() -> None:
         assert parse(reply) == GOOD
 
 
-def test_settings_and_code_are_read() -> None:
+def test_settings_and_code_are_read(tmp_path: Path) -> None:
     """Whole numbers within their bounds; code outside the JSON."""
     config = parse(
         decision("config_fix", config_changes={"batch_size": 50, "parallel_uploads": 1})
@@ -54,7 +58,36 @@ def test_settings_and_code_are_read() -> None:
         True,
     )
     for found in (GOOD, config, code):
-        assert read(to_json(found)) == found
+        assert checked_again(found) == found
+        stored = StoredAnswer("m", 100, 2, "why", found, CANDIDATE)
+        answers.write(tmp_path / "answer.json", stored)
+        assert answers.read(tmp_path / "answer.json") == stored
+        assert answers.spent(tmp_path / "answer.json") == Spent(100, 2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", '{"tokens": "many"}', '{"diagnosis": 5}', '{"candidate": {}}'],
+)
+def test_a_damaged_answer_is_none(tmp_path: Path, text: str) -> None:
+    """Whoever can write files may have changed it."""
+    path = tmp_path / "answer.json"
+    assert answers.read(path) is None
+    path.write_text(text)
+    assert answers.read(path) is None
+    assert answers.spent(path) == Spent()
+
+
+def test_a_stored_diagnosis_is_checked_again() -> None:
+    """Its bounds are those of a reply."""
+    for wrong in (
+        replace(GOOD, confidence=2.0),
+        replace(GOOD, root_cause=" "),
+        replace(GOOD, fix_type=FixType.CODE_FIX),
+        replace(GOOD, fix_type=FixType.CONFIG_FIX, config_changes={"batch_size": 1}),
+    ):
+        with pytest.raises(UnreadableReply):
+            checked_again(wrong)
 
 
 REFUSED = [
@@ -87,7 +120,7 @@ REFUSED = [
 @pytest.mark.parametrize(("reply", "why"), REFUSED, ids=range(len(REFUSED)))
 def test_everything_else_is_refused_with_the_reason(reply: str, why: str) -> None:
     """For the one re-ask."""
-    with pytest.raises(Unreadable, match=why):
+    with pytest.raises(UnreadableReply, match=why):
         parse(reply)
 
 
@@ -103,7 +136,7 @@ def test_nothing_else_ever_comes_of_a_reply(text: str, more: dict[str, object]) 
     for reply in (text, decision("config_fix", **more)):
         try:
             found = parse(reply)
-        except Unreadable:
+        except UnreadableReply:
             continue
         assert 0 <= found.confidence <= 1
         assert set(found.config_changes) <= {"parallel_uploads", "batch_size"}

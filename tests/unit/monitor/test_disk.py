@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from auto_monitor.observe.disk import DiskProbe, Sample, devices_behind, io_pressure
+from auto_monitor.observe.disk import (
+    DiskReading,
+    LibraryDiskProbe,
+    devices_behind,
+    io_pressure,
+)
 from auto_monitor.observe.iostat import NoFigure, busiest
 
 
@@ -195,7 +200,7 @@ def test_the_counters_of_the_kernel(
     figure: float | None,
 ) -> None:
     """What they say over a span of time."""
-    sample = Sample(frozenset({"sda", "sdb"}), 10.0, before)
+    sample = DiskReading(frozenset({"sda", "sdb"}), 10.0, before)
     assert sample.busiest(10.0 + milliseconds / 1000, after) == figure
 
 
@@ -210,9 +215,9 @@ def test_pressure(tmp_path: Path) -> None:
 def test_a_disk_that_hangs_does_not_answer(tmp_path: Path) -> None:
     """A pipe blocks whoever opens it, as a dead network mount does; the next question
     is not added to the first."""
-    assert not DiskProbe(tmp_path).answers(5)
+    assert not LibraryDiskProbe(tmp_path).answers(5)
     os.mkfifo(tmp_path / "metadata.db")
-    probe = DiskProbe(tmp_path)
+    probe = LibraryDiskProbe(tmp_path)
     assert not probe.answers(0.05)
     thread = probe._thread
     assert not probe.answers(0.05)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from auto_monitor.decide.ending import Ending, Watched, ending
-from auto_monitor.model import Health, Verdict, WorkerRecord
+from auto_monitor.model import Assessment, Health, WorkerRecord
 from migration.ledger.totals import Totals
 from migration.model import Counts
 
@@ -16,9 +16,9 @@ OPEN = Totals(7, NOW, None, Counts(), 0, {}, {}, 0, 100, 50)
 CLOSED = replace(OPEN, closed_at=NOW)
 
 
-def health(*found: Health) -> list[Verdict]:
+def health(*found: Health) -> list[Assessment]:
     """Workers 1, 2, …"""
-    return [Verdict(number, state, NOW, "") for number, state in enumerate(found, 1)]
+    return [Assessment(number, state, NOW, "") for number, state in enumerate(found, 1)]
 
 
 def ended(*codes: int | None) -> list[WorkerRecord]:
@@ -52,13 +52,13 @@ TABLE = [
     ),
     (
         "closed, one hangs",
-        replace(SEEN, found=CLOSED, verdicts=health(Health.STUCK)),
+        replace(SEEN, found=CLOSED, assessments=health(Health.STUCK)),
         Ending.CLOSING,
     ),
-    ("closed, all done", replace(SEEN, found=CLOSED, verdicts=DONE), Ending.CLOSED),
+    ("closed, all done", replace(SEEN, found=CLOSED, assessments=DONE), Ending.CLOSED),
     (
         "closed, nobody is there",
-        replace(SEEN, found=CLOSED, verdicts=[]),
+        replace(SEEN, found=CLOSED, assessments=[]),
         Ending.CLOSED,
     ),
     (
@@ -68,40 +68,40 @@ TABLE = [
     ),
     (
         "an earlier one is closed, nobody is there",
-        replace(SEEN, found=CLOSED, opened_at=OTHER, verdicts=[], wanted=[]),
+        replace(SEEN, found=CLOSED, opened_at=OTHER, assessments=[], wanted=[]),
         Ending.GOES_ON,
     ),
     (
         "a rebuilt ledger, all done",
-        replace(SEEN, found=CLOSED, opened_at=OTHER, verdicts=DONE),
+        replace(SEEN, found=CLOSED, opened_at=OTHER, assessments=DONE),
         Ending.CLOSED,
     ),
     ("a newer one is open", replace(SEEN, opened_at=OTHER), Ending.NEWER_OPEN),
     ("the time is up, one works", replace(SEEN, time_is_up=True), Ending.GOES_ON),
     (
         "the time is up, one hangs",
-        replace(SEEN, time_is_up=True, verdicts=health(Health.STUCK)),
+        replace(SEEN, time_is_up=True, assessments=health(Health.STUCK)),
         Ending.TIME_IS_UP,
     ),
     (
         "closed when the time is up",
-        replace(SEEN, found=CLOSED, verdicts=[], time_is_up=True),
+        replace(SEEN, found=CLOSED, assessments=[], time_is_up=True),
         Ending.CLOSED,
     ),
     (
         "all ended for good",
-        replace(SEEN, verdicts=GONE, wanted=ended(4, 5)),
+        replace(SEEN, assessments=GONE, wanted=ended(4, 5)),
         Ending.HOPELESS,
     ),
     (
         "one may be restarted",
-        replace(SEEN, verdicts=GONE, wanted=ended(4, 70)),
+        replace(SEEN, assessments=GONE, wanted=ended(4, 70)),
         Ending.GOES_ON,
     ),
-    ("nobody is wanted", replace(SEEN, verdicts=[], wanted=[]), Ending.GOES_ON),
+    ("nobody is wanted", replace(SEEN, assessments=[], wanted=[]), Ending.GOES_ON),
     (
         "one still hangs",
-        replace(SEEN, verdicts=health(Health.STUCK), wanted=ended(4)),
+        replace(SEEN, assessments=health(Health.STUCK), wanted=ended(4)),
         Ending.GOES_ON,
     ),
 ]

@@ -21,13 +21,15 @@ from auto_monitor.decide.healing import (
     verify,
 )
 from auto_monitor.model import (
+    Assessment,
     Case,
     CorrelatedFailure,
+    HealingDecision,
     Health,
+    HistoryEntry,
     InFlight,
-    Step,
+    Standing,
     Treatment,
-    Verdict,
     WorkerRecord,
     WorkerSnapshot,
 )
@@ -35,10 +37,10 @@ from auto_monitor.model import (
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 POLICY = HealingPolicy(3, 10 * MINUTE, 2 * MINUTE, 20 * MINUTE, window=5 * MINUTE)
-STUCK = Verdict(2, Health.STUCK, NOW - 6 * MINUTE, "no progress for 6.0 min")
-STOPPED = Verdict(2, Health.STOPPED, NOW, "its process vanished")
+STUCK = Assessment(2, Health.STUCK, NOW - 6 * MINUTE, "no progress for 6.0 min")
+STOPPED = Assessment(2, Health.STOPPED, NOW, "its process vanished")
 AWAY = replace(STOPPED, away=True)
-FINE = Verdict(2, Health.WORKING, NOW, "")
+FINE = Assessment(2, Health.WORKING, NOW, "")
 RECORD = WorkerRecord(2)
 
 
@@ -47,76 +49,83 @@ def case(minutes_ago: float) -> Case:
     return Case(NOW - minutes_ago * MINUTE, InFlight(1, (), (1, 9)))
 
 
-def step(treatment: Treatment, reason: str = "") -> Step:
+def under_way(number: int, minutes_ago: float) -> Standing:
+    """A worker whose last attempt, made so long ago, has no verdict yet."""
+    made = HistoryEntry("then", number, 1, "stuck", 6.0, "migrating", "cause")
+    return Standing(1, NOW, entry=replace(made, case=case(minutes_ago)))
+
+
+def step(treatment: Treatment, reason: str = "") -> HealingDecision:
     """For worker 2."""
-    return Step(2, treatment, reason)
+    return HealingDecision(2, treatment, reason)
 
 
 TREATMENTS = [
-    ("healthy", FINE, RECORD, step(Treatment.NONE)),
+    ("healthy", FINE, Standing(), step(Treatment.NONE)),
     (
         "first attempt",
         STUCK,
-        RECORD,
+        Standing(),
         step(Treatment.RESTART, "no progress for 6.0 min"),
     ),
-    ("stopped", STOPPED, RECORD, step(Treatment.RESTART, "its process vanished")),
+    ("stopped", STOPPED, Standing(), step(Treatment.RESTART, "its process vanished")),
     (
         "finished",
         replace(STOPPED, health=Health.FINISHED),
-        RECORD,
+        Standing(),
         step(Treatment.NONE),
     ),
     (
         "ended for good",
         replace(STOPPED, health=Health.ENDED),
-        RECORD,
+        Standing(),
         step(Treatment.NONE),
     ),
-    ("paused", STUCK, replace(RECORD, paused=True), step(Treatment.NONE)),
-    ("scaled down", STOPPED, replace(RECORD, wanted=False), step(Treatment.NONE)),
-    ("no server", AWAY, RECORD, step(Treatment.RESUME, "the server answers again")),
+    ("paused", STUCK, Standing(paused=True), step(Treatment.NONE)),
+    ("scaled down", STOPPED, Standing(), step(Treatment.NONE)),
+    ("paused by a person", STUCK, Standing(), step(Treatment.NONE)),
+    ("no server", AWAY, Standing(), step(Treatment.RESUME, "the server answers again")),
     (
         "no server, again and again",
         AWAY,
-        replace(RECORD, attempts=3, last_attempt_at=NOW),
+        Standing(attempts=3, last_attempt_at=NOW),
         step(Treatment.RESUME, "the server answers again"),
     ),
     (
         "no server, after an attempt",
         AWAY,
-        RECORD,
+        Standing(),
         step(Treatment.RESUME, "the server answers again"),
     ),
-    ("no server, paused", AWAY, replace(RECORD, paused=True), step(Treatment.NONE)),
+    ("no server, paused", AWAY, Standing(paused=True), step(Treatment.NONE)),
     (
         "under way",
         STUCK,
-        RECORD,
+        Standing(),
         step(Treatment.NONE, "the last attempt is not verified yet"),
     ),
     (
         "cooling",
         STUCK,
-        replace(RECORD, attempts=1, last_attempt_at=NOW - 9.9 * MINUTE),
+        Standing(attempts=1, last_attempt_at=NOW - 9.9 * MINUTE),
         step(Treatment.HOLD, "the last attempt was a short while ago"),
     ),
     (
         "cooled",
         STUCK,
-        replace(RECORD, attempts=1, last_attempt_at=NOW - 10 * MINUTE),
+        Standing(attempts=1, last_attempt_at=NOW - 10 * MINUTE),
         step(Treatment.RESTART, "no progress for 6.0 min"),
     ),
     (
         "used up",
         STUCK,
-        replace(RECORD, attempts=3, last_attempt_at=NOW - 60 * MINUTE),
+        Standing(attempts=3, last_attempt_at=NOW - 60 * MINUTE),
         step(Treatment.PAUSE, "3 attempts did not help: no progress for 6.0 min"),
     ),
     (
         "used up, perhaps the server's fault",
         replace(STUCK, all_failing=True),
-        replace(RECORD, attempts=3, last_attempt_at=NOW - 60 * MINUTE),
+        Standing(attempts=3, last_attempt_at=NOW - 60 * MINUTE),
         step(
             Treatment.HOLD,
             "3 attempts did not help; it goes on trying: look at the server's log",
@@ -125,28 +134,35 @@ TREATMENTS = [
 ]
 
 
-#: The rows in which the last attempt has no verdict yet.
+#: The rows in which the last attempt has no verdict yet, and those of other records.
 OPEN = ("no server, after an attempt", "under way")
+RECORDS = {
+    "scaled down": replace(RECORD, wanted=False),
+    "paused by a person": replace(RECORD, paused_by_hand=True),
+}
 
 
 @freeze_time("1999-01-01")
 @pytest.mark.parametrize(
-    ("name", "verdict", "record", "result"), TREATMENTS, ids=[r[0] for r in TREATMENTS]
+    ("name", "verdict", "standing", "result"),
+    TREATMENTS,
+    ids=[r[0] for r in TREATMENTS],
 )
 def test_treatments(
-    name: str, verdict: Verdict, record: WorkerRecord, result: Step
+    name: str, verdict: Assessment, standing: Standing, result: HealingDecision
 ) -> None:
     """One worker by itself."""
-    assert (
-        treat(verdict, record, case(1) if name in OPEN else None, NOW, POLICY) == result
-    )
+    record = RECORDS.get(name, RECORD)
+    known = under_way(2, 1) if name in OPEN else standing
+    assert treat(verdict, record, known, NOW, POLICY) == result
 
 
 @given(st.timedeltas(timedelta(0), timedelta(days=400)))
 def test_a_clock_set_back_begins_no_attempt(back: timedelta) -> None:
     """The last one lies in the future then, so it has only just been made."""
-    record = replace(RECORD, attempts=1, last_attempt_at=NOW)
-    assert treat(STUCK, record, None, NOW - back, POLICY).treatment is Treatment.HOLD
+    known = Standing(attempts=1, last_attempt_at=NOW)
+    found = treat(STUCK, RECORD, known, NOW - back, POLICY)
+    assert found.treatment is Treatment.HOLD
 
 
 def signs(
@@ -230,8 +246,8 @@ def since(*minutes: float) -> dict[int, datetime]:
 
 
 ALL = records(1, 2, 3, 4)
-NONE: dict[int, Case] = {}
-TREATED = {3: case(1)}
+NONE: dict[int, Standing] = {}
+TREATED = {3: under_way(3, 1)}
 CORRELATED = CorrelatedFailure(NOW, 1)
 GATHERED = [
     ("nobody", {}, NONE, 4, None, None),
@@ -249,6 +265,14 @@ GATHERED = [
         CorrelatedFailure(NOW, 3),
     ),
     ("it goes on", since(9, 9, 9), NONE, 4, CORRELATED, CORRELATED),
+    (
+        "nobody is treated yet: who has been suspect longest leads",
+        since(1, 2),
+        NONE,
+        4,
+        CorrelatedFailure(NOW),
+        CorrelatedFailure(NOW, 2),
+    ),
     (
         "released it stays so",
         since(9, 9),
@@ -276,7 +300,7 @@ GATHERED = [
 )
 def test_workers_that_hang_together(
     suspected: Mapping[int, datetime],
-    known: Mapping[int, Case],
+    known: Mapping[int, Standing],
     wanted: int,
     before: CorrelatedFailure | None,
     result: CorrelatedFailure | None,
@@ -289,10 +313,11 @@ def test_suspects_are_those_that_hang_or_were_just_treated_for_it() -> None:
     """Not the paused, not the scaled down."""
     known = {
         1: replace(ALL[1], suspect_since=NOW - MINUTE),
-        2: replace(ALL[2], paused=True),
+        2: replace(ALL[2], paused_by_hand=True),
         3: ALL[3],
         4: ALL[4],
         5: WorkerRecord(5, wanted=False),
+        6: WorkerRecord(6),
     }
     verdicts = [
         replace(STUCK, worker_id=1),
@@ -300,8 +325,10 @@ def test_suspects_are_those_that_hang_or_were_just_treated_for_it() -> None:
         replace(FINE, worker_id=3),
         replace(FINE, worker_id=4),
         replace(STUCK, worker_id=5),
+        replace(STUCK, worker_id=6),
     ]
-    assert suspects(verdicts, known, {3: case(1), 4: case(9)}, NOW, POLICY) == {
+    standings = {3: under_way(3, 1), 4: under_way(4, 9), 6: Standing(paused=True)}
+    assert suspects(verdicts, known, standings, NOW, POLICY) == {
         1: NOW - MINUTE,
         3: NOW - MINUTE,
     }
@@ -361,11 +388,11 @@ HELD = [
     ids=[r[0] for r in HELD],
 )
 def test_what_holds_a_restart_back(
-    verdict: Verdict,
+    verdict: Assessment,
     exit_code: int | None,
     correlated: CorrelatedFailure | None,
     around: Surroundings,
-    result: Step,
+    result: HealingDecision,
 ) -> None:
     """Something other than the worker is wrong, or another one's verdict is out."""
     assert hold_back(RESTART, verdict, exit_code, correlated, around) == result

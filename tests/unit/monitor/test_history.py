@@ -1,6 +1,7 @@
 """The history and the state: valid at every instant, nothing forgotten."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -15,23 +16,25 @@ from hypothesis import strategies as st
 from auto_monitor.model import (
     Case,
     CodeChanges,
-    CorrelatedFailure,
     HistoryEntry,
     MonitorState,
+    Standing,
     WorkerRecord,
 )
-from auto_monitor.record.cases import fold
-from auto_monitor.record.history import History, StateFile, not_after, open_attempts
+from auto_monitor.record.action_log import ActionLog
+from auto_monitor.record.history import Cases, HistoryFile, standings_in
+from auto_monitor.record.state_file import MonitorStateFile, not_after
 from tests.support.environment import PROJECT
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ENTRY = HistoryEntry(NOW.isoformat(), 2, 1, "stuck", 6.1, "migrating", "no progress")
+LOG = logging.getLogger(__name__)
 TIMES = st.datetimes(timezones=st.just(UTC))
 
 
 def test_an_entry_is_added_once_and_rewritten(tmp_path: Path) -> None:
     """One entry per attempt."""
-    history = History(tmp_path / "auto_fix_history.json")
+    history = HistoryFile(tmp_path / "auto_fix_history.json")
     history.begin(NOW)
     assert json.loads(history.path.read_bytes()) == []
     history.record(ENTRY, NOW)
@@ -49,13 +52,13 @@ def test_an_entry_is_added_once_and_rewritten(tmp_path: Path) -> None:
     promised = """timestamp worker_id attempt trigger minutes_stuck status_before
         root_cause fix_type confidence description code_changes config_changes backup
         applied validation verified rolled_back reason llm_used model tokens recurring
-        occurrences evidence fingerprint case"""
+        occurrences evidence fingerprint case correlated afterwards"""
     assert keys == set(promised.split())
 
 
 def test_the_newest_stay_and_older_ones_move(tmp_path: Path) -> None:
     """Into a dated file; none is lost, none is there twice."""
-    history = History(tmp_path / "auto_fix_history.json", newest=10)
+    history = HistoryFile(tmp_path / "auto_fix_history.json", newest=10)
     for number in range(25):
         history.record(replace(ENTRY, attempt=number), NOW)
     assert [entry.attempt for entry in history.entries()] == list(range(15, 25))
@@ -65,7 +68,7 @@ def test_the_newest_stay_and_older_ones_move(tmp_path: Path) -> None:
 
 def test_what_is_no_history_is_set_aside(tmp_path: Path) -> None:
     """Not overwritten."""
-    history = History(tmp_path / "auto_fix_history.json")
+    history = HistoryFile(tmp_path / "auto_fix_history.json")
     history.path.write_text("{ broken")
     assert history.entries() == []
     history.record(ENTRY, NOW)
@@ -79,9 +82,9 @@ WRITER = """
 import sys
 from pathlib import Path
 from datetime import datetime, UTC
-from auto_monitor.record.history import History
+from auto_monitor.record.history import HistoryFile
 from auto_monitor.model import HistoryEntry
-history = History(Path(sys.argv[1]), newest=20)
+history = HistoryFile(Path(sys.argv[1]), newest=20)
 number = 0
 while True:
     number += 1
@@ -119,12 +122,12 @@ def test_it_is_valid_at_every_instant_while_its_writer_is_killed(
 
 CASES = st.builds(Case, acted_at=TIMES)
 RECORDS = st.builds(
-    WorkerRecord, worker_id=st.integers(1, 8), last_attempt_at=st.none() | TIMES
+    WorkerRecord, worker_id=st.integers(1, 8), suspect_since=st.none() | TIMES
 )
 STATES = st.builds(
     MonitorState,
     heartbeat_at=TIMES,
-    correlated=st.none() | st.builds(CorrelatedFailure, since=TIMES),
+    correlated_since=st.none() | TIMES,
     last_scale_up_at=st.none() | TIMES,
     disk_utilization=st.none() | st.floats(0, 100),
     workers=st.dictionaries(st.integers(1, 8), RECORDS, max_size=3),
@@ -136,7 +139,7 @@ def test_the_state_is_read_as_it_was_written(
     tmp_path_factory: object, state: MonitorState
 ) -> None:
     """Every value there can be."""
-    file = StateFile(Path(str(tmp_path_factory.mktemp("state"))) / "s.json")  # type: ignore[attr-defined]
+    file = MonitorStateFile(Path(str(tmp_path_factory.mktemp("state"))) / "s.json")  # type: ignore[attr-defined]
     file.write(state)
     assert file.read() == state
 
@@ -147,13 +150,15 @@ def test_an_open_attempt_is_read_as_it_was_written(
 ) -> None:
     """Every case there can be; and no time of it lies in the future for the monitor
     that goes on."""
-    history = History(Path(str(tmp_path_factory.mktemp("history"))) / "h.json")  # type: ignore[attr-defined]
+    history = HistoryFile(Path(str(tmp_path_factory.mktemp("history"))) / "h.json")  # type: ignore[attr-defined]
     entry = replace(ENTRY, case=case)
     history.record(entry, NOW)
     assert history.entries() == [entry]
-    assert open_attempts(history.path) == {2: entry}
-    (found,) = fold(history.entries(), NOW).values()
-    assert found.case == replace(case, acted_at=min(case.acted_at, NOW))
+    assert standings_in(history.path) == {2: Standing(attempts=1, entry=entry)}
+    cases = Cases(history, ActionLog(LOG, LOG, dry_run=False))
+    cases.load(NOW)
+    assert cases.by_worker() == {2: replace(case, acted_at=min(case.acted_at, NOW))}
+    assert cases.standing(2).last_attempt_at == NOW
 
 
 @given(STATES)
@@ -163,21 +168,21 @@ def test_nothing_in_a_loaded_state_lies_in_the_future(state: MonitorState) -> No
     times = [
         loaded.heartbeat_at,
         loaded.last_scale_up_at,
-        loaded.correlated.since if loaded.correlated else None,
+        loaded.correlated_since,
+        *(record.suspect_since for record in loaded.workers.values()),
     ]
-    for record in loaded.workers.values():
-        times += [record.last_attempt_at]
     assert all(moment is None or moment <= NOW for moment in times)
 
 
 def test_a_damaged_state_is_set_aside_and_said(tmp_path: Path) -> None:
-    """Attempts and cooldowns begin anew, loudly."""
-    file = StateFile(tmp_path / "monitor_state.json")
+    """Only what the history does not say is forgotten, loudly."""
+    file = MonitorStateFile(tmp_path / "monitor_state.json")
     assert file.load(NOW) == (None, "")
     file.path.write_text('{"desired": "many"}')
     state, warning = file.load(NOW)
     assert state is None
     assert "monitor_state.damaged-20261124T120000.json" in warning
+    assert "which workers a person paused is forgotten" in warning
     ahead = MonitorState(4, 4, NOW + timedelta(hours=1))
     file.write(ahead)
     assert file.load(NOW) == (replace(ahead, heartbeat_at=NOW), "")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from auto_monitor.decide.detection import DetectionPolicy, assess
 from auto_monitor.model import Health, Identity, InFlight, WorkerRecord
-from auto_monitor.observe.workers import LOOK_BYTES, LogTail, Observer
+from auto_monitor.observe.workers import LOOK_BYTES, LogTail, WorkerObserver
 from migration.model import BookId, Counts, Current, FileId, LastError, Phase, Progress
 from migration.state_files import logs, progress
 from tests.support.migration.fakes import LivingWorkers
@@ -63,7 +63,7 @@ def written(tmp_path: Path) -> Written:
 def test_a_day_of_honest_work_without_a_false_alarm(written: Written) -> None:
     """Discovery for 15 minutes, uploads of 40 minutes, only duplicates, three hours of
     waiting, rotated logs."""
-    observer = Observer(written.state_dir, LivingWorkers(written.state_dir))
+    observer = WorkerObserver(written.state_dir, LivingWorkers(written.state_dir))
     log = logs.log_path(written.state_dir, 1)
     alarms = []
     for minute in range(24 * 60):
@@ -103,7 +103,7 @@ def test_a_day_of_honest_work_without_a_false_alarm(written: Written) -> None:
 def test_the_clock_of_the_machine_moves_nothing(written: Written) -> None:
     """The worker's times jump by an hour, forwards and back: what counts is that they
     change."""
-    observer = Observer(written.state_dir, LivingWorkers(written.state_dir))
+    observer = WorkerObserver(written.state_dir, LivingWorkers(written.state_dir))
     for minute in range(60):
         jump = timedelta(hours={0: 0, 1: 1, 2: -1}[minute // 20])
         stamp = START + minute * MINUTE + jump
@@ -138,7 +138,7 @@ def test_a_worker_that_starts_after_the_clock_was_set_is_as_healthy_as_any(
         counts=Counts(1, 1),
         last_progress_at=START + jump,
     )
-    observer = Observer(tmp_path, LivingWorkers(tmp_path), lambda: START + jump)
+    observer = WorkerObserver(tmp_path, LivingWorkers(tmp_path), lambda: START + jump)
     record = replace(RECORD, identity=Identity(4711, START + jump))
     assert assess(observer.look(record, START), START, POLICY).health is Health.WORKING
     for minute in range(1, 30):
@@ -157,7 +157,7 @@ def test_a_log_that_goes_on_after_the_clock_was_set_is_still_read(
 ) -> None:
     """Its lines bear times from before the start of the process then."""
     written.line(START, logs.starts(1, 4711, written.state_dir, "http://s"))
-    observer = Observer(written.state_dir, LivingWorkers(written.state_dir))
+    observer = WorkerObserver(written.state_dir, LivingWorkers(written.state_dir))
     observer.look(RECORD, START)
     for minute in range(1, 30):
         now = START + minute * MINUTE
@@ -186,7 +186,7 @@ def test_what_a_worker_says_at_the_first_look_counts_when_its_clock_is_ours(
         counts=Counts(1, 1),
         last_progress_at=now - 4 * MINUTE,
     )
-    observer = Observer(
+    observer = WorkerObserver(
         written.state_dir, LivingWorkers(written.state_dir), lambda: now + wall
     )
     assert observer.look(RECORD, now).progress_seen_at == now - age
@@ -196,7 +196,7 @@ def test_new_ranges_in_the_log_are_progress_and_the_same_again_is_a_loop(
     written: Written,
 ) -> None:
     """Even when the progress file says nothing."""
-    observer = Observer(written.state_dir, LivingWorkers(written.state_dir))
+    observer = WorkerObserver(written.state_dir, LivingWorkers(written.state_dir))
     observer.look(RECORD, START)
     for minute in range(1, 30):
         now = START + minute * MINUTE
@@ -213,7 +213,7 @@ def test_new_ranges_in_the_log_are_progress_and_the_same_again_is_a_loop(
 def test_a_worker_whose_files_all_fail(written: Written) -> None:
     """Since a file last arrived, whatever it does in between; over as soon as one
     arrives or is under way."""
-    observer = Observer(written.state_dir, LivingWorkers(written.state_dir))
+    observer = WorkerObserver(written.state_dir, LivingWorkers(written.state_dir))
     written.beat(START, status=Phase.MIGRATING)
     assert observer.look(RECORD, START).all_failing_since is None
     for minute in range(1, 30):
@@ -239,7 +239,7 @@ def test_a_worker_whose_files_all_fail(written: Written) -> None:
 
 def test_what_it_hung_on(written: Written) -> None:
     """Files before ranges; a progress file of another process says nothing."""
-    observer = Observer(written.state_dir, LivingWorkers(written.state_dir))
+    observer = WorkerObserver(written.state_dir, LivingWorkers(written.state_dir))
     file = FileId(BookId(7), "PDF")
     written.beat(
         START, run_id=3, range=(1, 9), current=(Current("x", 0, 1, START, file),)
@@ -255,7 +255,7 @@ def test_a_progress_file_that_cannot_be_read_keeps_its_last_value(
     written: Written,
 ) -> None:
     """Torn, empty, gone."""
-    observer = Observer(written.state_dir, LivingWorkers(written.state_dir))
+    observer = WorkerObserver(written.state_dir, LivingWorkers(written.state_dir))
     written.beat(START, status=Phase.MIGRATING)
     observer.look(RECORD, START)
     path = progress.progress_path(written.state_dir, 1)

@@ -5,19 +5,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from auto_monitor.decide.recurrence import causes, fingerprint, occurrences
 from auto_monitor.model import (
+    Assessment,
     Cause,
     Health,
     HistoryEntry,
     InFlight,
-    Verdict,
     WorkerSnapshot,
 )
+from auto_monitor.repair.case import causes, fingerprint, occurrences
 from migration.model import BookId, FileId, Phase
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-STUCK = Verdict(
+STUCK = Assessment(
     2,
     Health.STUCK,
     NOW,
@@ -37,12 +37,12 @@ STACK = (
     'File "/x/bulk_migrate_calibre.py", line 5 in next_range\nFile '
     '"/usr/lib/threading.py", line 9 in wait'
 )
-DEAD = Verdict(2, Health.STOPPED, NOW, "it ended with 70", cause=Cause.EXIT_STATUS)
+DEAD = Assessment(2, Health.STOPPED, NOW, "it ended with 70", cause=Cause.EXIT_STATUS)
 GONE = replace(SEEN, alive=False, exit_code=70, error_class="OutOfMemory")
 
 
 def mark(
-    verdict: Verdict = STUCK, seen: WorkerSnapshot = SEEN, stack: str = STACK
+    verdict: Assessment = STUCK, seen: WorkerSnapshot = SEEN, stack: str = STACK
 ) -> str:
     """Of one trouble."""
     return fingerprint(verdict, seen, stack, "bulk_migrate_calibre")

@@ -15,7 +15,7 @@ from auto_monitor.decide.scaling import (
     missing_ids,
     surplus_ids,
 )
-from auto_monitor.model import Opinion, Scaling, ScalingDecision
+from auto_monitor.model import Opinion, ScalingAction, ScalingDecision
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 POLICY = ScalingPolicy(4, 1, 8, 90, 50, timedelta(minutes=5), timedelta(minutes=10))
@@ -31,12 +31,14 @@ def ago(minutes: float) -> datetime:
 
 def down(said: str) -> ScalingDecision:
     """Worker 4 is stopped."""
-    return ScalingDecision(Scaling.DOWN, 3, f"disk at 95 %, worker 2 stuck ({said})", 4)
+    return ScalingDecision(
+        ScalingAction.DOWN, 3, f"disk at 95 %, worker 2 stuck ({said})", 4
+    )
 
 
 def keep(desired: int, reason: str) -> ScalingDecision:
     """Nothing is done."""
-    return ScalingDecision(Scaling.KEEP, desired, reason)
+    return ScalingDecision(ScalingAction.KEEP, desired, reason)
 
 
 TABLE = [
@@ -45,7 +47,7 @@ TABLE = [
         "ask first",
         replace(SATURATED, opinion=Opinion.PENDING),
         ScalingDecision(
-            Scaling.ASK, 4, "disk at 95 %, worker 2 stuck; is the disk the cause?"
+            ScalingAction.ASK, 4, "disk at 95 %, worker 2 stuck; is the disk the cause?"
         ),
     ),
     (
@@ -72,7 +74,7 @@ TABLE = [
         "exactly saturated",
         replace(SATURATED, utilization=90),
         ScalingDecision(
-            Scaling.DOWN, 3, "disk at 90 %, worker 2 stuck (no LLM is asked)", 4
+            ScalingAction.DOWN, 3, "disk at 90 %, worker 2 stuck (no LLM is asked)", 4
         ),
     ),
     ("nobody stuck", replace(SATURATED, stuck=frozenset()), keep(4, "disk at 95 %")),
@@ -97,7 +99,7 @@ TABLE = [
         "room for one",
         IDLE,
         ScalingDecision(
-            Scaling.UP, 3, "disk at 10 %, 2 workers desired, 4 are the target", 3
+            ScalingAction.UP, 3, "disk at 10 %, 2 workers desired, 4 are the target", 3
         ),
     ),
     ("no room at 50", replace(IDLE, utilization=50), keep(2, "disk at 50 %")),
@@ -123,21 +125,21 @@ TABLE = [
         "up cooled",
         replace(IDLE, last_up_at=ago(10), last_down_at=ago(11)),
         ScalingDecision(
-            Scaling.UP, 3, "disk at 10 %, 2 workers desired, 4 are the target", 3
+            ScalingAction.UP, 3, "disk at 10 %, 2 workers desired, 4 are the target", 3
         ),
     ),
     (
         "paused id is not taken again",
         replace(IDLE, running=frozenset({1}), taken=frozenset({2})),
         ScalingDecision(
-            Scaling.UP, 3, "disk at 10 %, 2 workers desired, 4 are the target", 3
+            ScalingAction.UP, 3, "disk at 10 %, 2 workers desired, 4 are the target", 3
         ),
     ),
     ("at the target", replace(IDLE, running=FOUR, desired=4), keep(4, "disk at 10 %")),
     (
         "too many run",
         replace(IDLE, running=FOUR | {9}, desired=4),
-        ScalingDecision(Scaling.TRIM, 4, "5 workers run, 4 are desired", 9),
+        ScalingDecision(ScalingAction.TRIM, 4, "5 workers run, 4 are desired", 9),
     ),
 ]
 
@@ -172,9 +174,9 @@ def test_always_between_one_and_eight_and_one_step_at_a_time(seen: Measured) -> 
     assert 1 <= decision.desired <= 8
     if 1 <= seen.desired <= 8:
         assert abs(decision.desired - seen.desired) <= 1
-    if decision.action in (Scaling.DOWN, Scaling.TRIM):
+    if decision.action in (ScalingAction.DOWN, ScalingAction.TRIM):
         assert decision.worker_id in seen.running
-    if decision.action is Scaling.UP:
+    if decision.action is ScalingAction.UP:
         assert decision.worker_id not in seen.running | seen.taken
 
 
@@ -182,7 +184,7 @@ def test_always_between_one_and_eight_and_one_step_at_a_time(seen: Measured) -> 
 def test_a_clock_set_back_does_nothing(seen: Measured, back: timedelta) -> None:
     """A change that lies in the future has only just been made."""
     seen = replace(seen, last_down_at=NOW, last_up_at=NOW, running=frozenset({1}))
-    assert decide(seen, NOW - back, POLICY).action is Scaling.KEEP
+    assert decide(seen, NOW - back, POLICY).action is ScalingAction.KEEP
 
 
 @given(st.integers(0, 8), IDS)

@@ -20,6 +20,8 @@ LONGEST_FUNCTION, LONGEST_MODULE = 50, 500
 #: Modules of ours that one module imports; more for those that put a program together.
 MOST_IMPORTS, MOST_IMPORTS_OF_ROOTS = 12, 20
 ROOTS = {
+    "auto_monitor/assembly.py",
+    "auto_monitor/monitor.py",
     "bookshelf/__main__.py",
     "bookshelf/server.py",
     "bulk_migrate_calibre.py",
@@ -29,6 +31,7 @@ ROOTS = {
 }
 #: Packages whose modules keep to that, and the script.
 NARROW = (
+    "auto_monitor",
     "bookshelf",
     "bulk_migrate_calibre.py",
     "common",

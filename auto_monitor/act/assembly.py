@@ -1,0 +1,47 @@
+"""What is acted on: processes, the script, ranges of the ledger, people."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from auto_monitor import config, ports
+from auto_monitor.act import final_report
+from auto_monitor.act.alerts import WebhookAlerts
+from auto_monitor.act.reservations import TrialReservations
+from auto_monitor.fix_applier import WorkerScript
+from auto_monitor.processes import Workers
+from auto_monitor.record.action_log import ActionLog
+from common.clock import SteadyClock
+
+
+@dataclass(frozen=True, slots=True)
+class ActedOn:
+    """Everything the monitor can change."""
+
+    processes: ports.Processes
+    script: ports.Script
+    reservations: ports.Reservations
+    alerts: ports.Alerts
+    report: Callable[[], None]
+
+
+def real(
+    workers: Workers, clock: SteadyClock, say: ActionLog, webhook: str, trial: timedelta
+) -> ActedOn:
+    """With these workers; `trial` is how long a code fix may be tried at most."""
+    state_dir: Path = workers.command.state_dir
+    return ActedOn(
+        processes=workers,
+        script=WorkerScript(workers.command.script, state_dir),
+        reservations=TrialReservations(state_dir, clock, trial),
+        alerts=WebhookAlerts(webhook, say),
+        report=partial(
+            final_report.write_report,
+            state_dir,
+            config.PROJECT,
+            say,
+            config.REPORT_SECONDS,
+        ),
+    )

@@ -1,0 +1,65 @@
+"""What repairs: attempts, with code fixes and whoever is asked."""
+
+from dataclasses import dataclass
+
+from auto_monitor.act.assembly import ActedOn
+from auto_monitor.act.supervisor import Supervisor
+from auto_monitor.ports import Clock, Diagnoser, EvidenceStore, LedgerReader
+from auto_monitor.record.action_log import ActionLog
+from auto_monitor.record.history import Cases
+from auto_monitor.record.memory import Memory
+from auto_monitor.repair.attempts import Attempts
+from auto_monitor.repair.code_fixes import CodeFixes
+from auto_monitor.repair.consultation import Consultation
+from auto_monitor.repair.remedy import Remedies
+
+
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """What all parts of a monitor share. `clock` is the steady clock of decisions,
+    `wall` the one people read."""
+
+    supervisor: Supervisor
+    memory: Memory
+    cases: Cases
+    action_log: ActionLog
+    clock: Clock
+    wall: Clock
+
+
+def attempts(
+    acted_on: ActedOn,
+    ledger: LedgerReader,
+    evidence: EvidenceStore,
+    trunk: Trunk,
+    diagnoser: Diagnoser | None,
+) -> Attempts:
+    """Those of a monitor; `diagnoser` is None when nobody is asked."""
+    code_fixes = CodeFixes(
+        acted_on.script,
+        trunk.cases,
+        ledger,
+        acted_on.reservations,
+        trunk.action_log,
+        acted_on.alerts,
+    )
+    remedies = Remedies(code_fixes, evidence, trunk.action_log)
+    consultation = None
+    if diagnoser is not None:
+        consultation = Consultation(
+            trunk.supervisor, trunk.memory, trunk.cases, remedies, diagnoser
+        )
+    return Attempts(
+        supervisor=trunk.supervisor,
+        memory=trunk.memory,
+        cases=trunk.cases,
+        consultation=consultation,
+        remedies=remedies,
+        code_fixes=code_fixes,
+        ledger=ledger,
+        evidence=evidence,
+        action_log=trunk.action_log,
+        alerts=acted_on.alerts,
+        clock=trunk.clock,
+        wall=trunk.wall,
+    )
