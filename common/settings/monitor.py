@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from common.settings import kinds
-from common.settings.setting import setting
+from common.settings.setting import setting, settings_of
 from common.settings.shared import (
     DAY,
     PROJECT,
@@ -209,6 +209,10 @@ class Llm:
         unit="seconds",
         what="a candidate gets to migrate the demo library in the sandbox",
     )
+
+
+#: What the process that asks the LLM is told of the monitor's settings.
+LLM_VARIABLES = tuple(one.variable for one in settings_of(Llm))
 
 
 @dataclass(frozen=True, kw_only=True)
