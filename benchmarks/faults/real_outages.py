@@ -71,7 +71,7 @@ DROP SEQUENCE IF EXISTS outage_{table}_{event};
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class OutageResult:
     """What one migration came to. `still`: seconds from each return until all workers
     went on."""
 
@@ -126,7 +126,7 @@ class Outages:
             )
         return library, sha1s
 
-    def migrate(self, commands: list[tuple[str, str]]) -> Seen:
+    def migrate(self, commands: list[tuple[str, str]]) -> OutageResult:
         """Two workers; each pair of `commands` (end, begin anew) is run twice in
         mid-run, when both are at work."""
         newest = self.ask("SELECT coalesce(max(id), 0) FROM ebook")
@@ -151,7 +151,7 @@ class Outages:
                 found.counts.discovered == self.given.books + COMICS
                 and found.counts.pending == 0
             )
-            return Seen(
+            return OutageResult(
                 codes,
                 dict(found.failed),
                 accounted,
@@ -315,7 +315,7 @@ def show(given: argparse.Namespace) -> int:
     return table.show()
 
 
-def add(table: Table, what: str, seen: Seen) -> None:
+def add(table: Table, what: str, seen: OutageResult) -> None:
     """The rows of one migration."""
     table.add(
         f"{what}: seconds, exit statuses",

@@ -69,7 +69,7 @@ def read_job(
     return job, _mode(given)
 
 
-class _Server(NamedTuple):
+class _ChosenServer(NamedTuple):
     """Where it is, what is needed to log in, and the file that has that, if it is
     ours."""
 
@@ -123,14 +123,14 @@ def _state_dir(
 
 def _server(
     values: StartSettings, chosen: Chosen, found: Sources, undo: ExitStack
-) -> _Server:
+) -> _ChosenServer:
     """The one that was named, or else an embedded one, which is started."""
     if values.server:
         # As its ledger spells it, which knows no other spelling.
         url = (chosen.place and chosen.place.server_url) or values.server
-        return _Server(url, found.handed_on(User, Engine, Database), None)
+        return _ChosenServer(url, found.handed_on(User, Engine, Database), None)
     around = environment_for(found, Capacity) | found.handed_on(User)
-    return _Server(*embedded_server(chosen.state_dir / "bookshelf", around, undo))
+    return _ChosenServer(*embedded_server(chosen.state_dir / "bookshelf", around, undo))
 
 
 def _mode(given: argparse.Namespace) -> Mode:

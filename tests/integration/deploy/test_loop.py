@@ -257,7 +257,7 @@ def test_as_the_first_process_of_a_container() -> None:
     needs("unshare")
     needs("setpriv")
     with public_folder() as folder:
-        copied(folder, "loop.sh")
+        copied(folder, "server/loop.sh")
         program(folder / "program", LOOK)
         inside = (
             "mount -o remount,bind,ro / && mount -t proc proc /proc && "

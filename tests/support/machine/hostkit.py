@@ -90,8 +90,8 @@ def nobody(command: Sequence[str]) -> list[str]:
 
 def copied(folder: Path, *names: str) -> None:
     """Scripts of deploy/ in `folder/deploy`, where another user can read them."""
-    (folder / "deploy").mkdir()
     for name in names:
+        (folder / "deploy" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(PROJECT / "deploy" / name, folder / "deploy" / name)
 
 
