@@ -8,6 +8,12 @@ test:
 	$(PYTHON) -m pytest -q -n logical --dist loadgroup \
 		tests/unit tests/contract $(wildcard tests/harness)
 
+# Lines that unit and harness tests reach, by package; fails below the bounds.
+.PHONY: coverage
+coverage:
+	$(PYTHON) -m coverage run -m pytest -q -n 0 tests/unit tests/harness
+	$(PYTHON) -m benchmarks.covered
+
 check: lint types layers shell
 
 lint:

@@ -315,6 +315,7 @@ class Workers:
             return False
         end(process, self._grace)
         self._note_end(identity, process)
+        self.reap()
         return True
 
     def _note_end(self, identity: Identity | None, process: psutil.Process) -> None:
@@ -324,7 +325,6 @@ class Workers:
         if identity is not None and identity in self._children and code is not None:
             self._children.pop(identity).returncode = int(code)
             self._exits[identity] = int(code)
-        self.reap()
 
     def stop_all(self, identities: Mapping[int, Identity | None]) -> None:
         """Ends these workers side by side."""
@@ -343,6 +343,8 @@ class Workers:
             thread.join()
         for process, known in found.items():
             self._note_end(known, process)
+        # Only now: of a child that psutil has waited for `poll` would say 0.
+        self.reap()
 
     def take_stack(
         self, identity: Identity | None, worker_id: int, seconds: float

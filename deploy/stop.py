@@ -7,8 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import argcomplete
-
+from common.completion import offer_completion
 from common.errors import StateDirUnclear, told
 from common.settings.command_line import read_settings
 from common.settings.shared import StateDir
@@ -76,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="stop the monitor; workers, dashboard and server go on",
     )
-    argcomplete.autocomplete(parser)
+    offer_completion(parser)
     return parser
 
 

@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import argcomplete
 from rich.console import Console
 
 from auto_monitor.config import Misconfigured, require_llm_key
+from common.completion import offer_completion
 from common.settings.command_line import add_options, read_settings
 from common.settings.load import Sources
 from common.settings.programs import Capacity, StartSettings
@@ -31,7 +31,7 @@ def read_job(
     """What is to be run, and how; its server runs. Exits with 2 on wrong usage. Raises
     CannotStart, Fatal, OSError."""
     parser = build_parser()
-    argcomplete.autocomplete(parser)
+    offer_completion(parser)
     given = parser.parse_args(argv)
     values, found = read_settings(given, StartSettings)
     of_monitor = check_for_all(found)

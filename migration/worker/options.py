@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import argcomplete
-
+from common.completion import offer_completion
 from common.errors import told
 from common.exit_status import ExitCode
 from common.settings.command_line import add_options, read_settings
@@ -167,7 +166,7 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
     """The options from the command line and the environment. Exits with 2 and a
     sentence on wrong usage."""
     parser = build_parser()
-    argcomplete.autocomplete(parser)
+    offer_completion(parser)
     given = parser.parse_args(argv)
     values, found = read_settings(given, WorkerSettings, project)
     if values.library is None:

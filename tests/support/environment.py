@@ -31,8 +31,10 @@ def is_a_persons(name: str) -> bool:
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """The environment without settings of the person who runs the tests."""
+    """The environment without settings of the person who runs the tests, and with
+    bytecode: without it every process would compile two hundred modules."""
     kept = {key: text for key, text in os.environ.items() if not is_a_persons(key)}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     # Nothing on loopback arrives late unless a test says so. The links in the checkout
     # and its .env are a person's.
     ours = {"LAST_LOOK_SECONDS": "0.1", "CHECKOUT_LINKS": "0", "READ_ENV_FILES": "0"}

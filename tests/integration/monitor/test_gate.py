@@ -9,7 +9,6 @@ import pytest
 from auto_monitor.fix_applier import (
     FixRefused,
     NotOurs,
-    Workshop,
     backups,
     candidate_path,
     digest,
@@ -17,13 +16,11 @@ from auto_monitor.fix_applier import (
     replace,
     roll_back,
 )
-from auto_monitor.model import Candidate
 from auto_monitor.patch import gate, sandbox
 from tests.support.environment import PROJECT
-from tests.support.monitor.editkit import as_strings
+from tests.support.monitor.editkit import SCRIPT, as_strings, workshop
 
 pytestmark = [pytest.mark.integration]
-SCRIPT = PROJECT / "bulk_migrate_calibre.py"
 
 TRIES = """
 import ctypes, json, os, socket
@@ -147,13 +144,6 @@ def test_a_script_that_does_otherwise_does_not_pass(
         gate.check(candidate, SCRIPT, PROJECT, tmp_path / "gate", 8)
 
 
-def workshop(tmp_path: Path) -> Workshop:
-    """A copy of the script, and where its fixes are made."""
-    script = tmp_path / "bulk_migrate_calibre.py"
-    script.write_bytes(SCRIPT.read_bytes())
-    return Workshop(script, PROJECT, tmp_path / "state", 120)
-
-
 def test_the_way_of_a_code_fix(tmp_path: Path) -> None:
     """Backup, candidate, promotion, and back; a third version is never overwritten."""
     place = workshop(tmp_path)
@@ -183,40 +173,3 @@ def test_the_way_of_a_code_fix(tmp_path: Path) -> None:
     assert [path.name for path in backups(place.state_dir, place.script)] == [
         made.backup
     ]
-
-
-def test_a_candidate_that_was_changed_is_not_promoted(tmp_path: Path) -> None:
-    """Only what passed the gate gets into place."""
-    place = workshop(tmp_path)
-    path = place.keep_candidate("x = 1\n")
-    made = Candidate(
-        path.name, "", digest(place.script.read_bytes()), digest(b"y = 1\n"), "", ""
-    )
-    with pytest.raises(NotOurs):
-        promote(place.script, place.state_dir, made)
-
-
-REFUSED = [
-    (
-        as_strings("        return None", "        return None"),
-        "cannot be applied|changes nothing",
-    ),
-    (
-        as_strings(
-            "        limit = min(self.options.batch_size, share)",
-            "        limit = 5; import os",
-        ),
-        "not allowed",
-    ),
-    ("```python\ndef main():\n    return 0\n```", "not allowed"),
-    ("```python\n    return\n```", "no function"),
-]
-
-
-@pytest.mark.parametrize(("reply", "why"), REFUSED, ids=range(len(REFUSED)))
-def test_refused_before_anything_runs(tmp_path: Path, reply: str, why: str) -> None:
-    """With the reason; there is a backup, and the script is as it was."""
-    place = workshop(tmp_path)
-    with pytest.raises(FixRefused, match=why):
-        place.apply(reply)
-    assert place.script.read_bytes() == SCRIPT.read_bytes()

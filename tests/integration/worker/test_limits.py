@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from migration.ledger import totals
-from migration.model import Counts, Phase
+from migration.model import Phase
 from migration.state_files import progress
 from tests.support.libraries.librarykit import Library, Made, epubs
 from tests.support.libraries.truth import look, troubles
@@ -152,15 +152,3 @@ def test_the_monitor_starts_nobody_anew_when_the_time_is_up(
     finally:
         for process in watch.running:
             process.kill()
-
-
-def test_a_limit_of_files_counts_files_not_books(
-    tmp_path: Path, shelf: Shelf, workers: Workers
-) -> None:
-    """It is no --limit: everything arrives, only slower."""
-    library = Library(tmp_path / "library")
-    library.add(*epubs(range(3)))
-    assert workers.run(library.root, shelf, "--max-files-per-min", "6000")[0] == 0
-    found = totals.read(workers.state_dir / "migration_ledger.db")
-    assert found is not None
-    assert found.counts == Counts(discovered=3, uploaded=3)

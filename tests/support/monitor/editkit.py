@@ -2,10 +2,13 @@
 
 import ast
 import difflib
+from pathlib import Path
 
+from auto_monitor.fix_applier import Workshop
 from tests.support.environment import PROJECT
 
-SOURCE = (PROJECT / "bulk_migrate_calibre.py").read_text("utf-8")
+SCRIPT = PROJECT / "bulk_migrate_calibre.py"
+SOURCE = SCRIPT.read_text("utf-8")
 
 
 def functions(source: str = SOURCE) -> dict[str, str]:
@@ -49,3 +52,10 @@ def as_diff(before: str, after: str, context: int = 3) -> str:
         ),
         "diff",
     )
+
+
+def workshop(tmp_path: Path) -> Workshop:
+    """A copy of the script, and where its fixes are made."""
+    script = tmp_path / "bulk_migrate_calibre.py"
+    script.write_bytes(SCRIPT.read_bytes())
+    return Workshop(script, PROJECT, tmp_path / "state", 120)

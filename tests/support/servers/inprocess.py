@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
@@ -21,6 +22,7 @@ from bookshelf.server import make_application
 from dashboard.config import read_config as read_board
 from dashboard.web.server import make_application as make_board
 from tests.support.environment import PASSWORD, USERNAME, clean_environment
+from tests.support.migration.workerkit import wait_for
 from tests.support.servers.boardkit import Running
 from tests.support.servers.firstuser import seed
 from tests.support.servers.shelf import Shelf
@@ -117,11 +119,19 @@ def call_main(
     main: Callable[[], int], arguments: Sequence[str], **environment: str
 ) -> tuple[int, str]:
     """Calls a program; returns its exit status, and what it wrote to both streams."""
+    with _signals():
+        return call_beside(main, arguments, **environment)
+
+
+def call_beside(
+    main: Callable[[], int], arguments: Sequence[str], **environment: str
+) -> tuple[int, str]:
+    """The same in a thread, where signals cannot be touched."""
     said = io.StringIO()
     with (
         _arguments(arguments),
         _environment(clean_environment(**environment)),
-        _signals(),
+        _umask(),
         contextlib.redirect_stdout(said),
         contextlib.redirect_stderr(said),
     ):
@@ -130,6 +140,54 @@ def call_main(
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
     return int(code), said.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is done with a server that runs: `ask`, once `record` is there."""
+
+    record: Path
+    ask: Callable[[], None]
+
+
+def serve(
+    main: Callable[[], int], arguments: Sequence[str], asked: Asked
+) -> tuple[int, str]:
+    """Calls a program that serves until a signal, which it gets when it was asked."""
+    failed: list[BaseException] = []
+
+    def ask_and_end() -> None:
+        try:
+            wait_for(asked.record.exists, seconds=20)
+            asked.ask()
+        except BaseException as error:  # noqa: BLE001 - raised again where it is seen
+            failed.append(error)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    # Until the program has its own handler, a signal would end the tests.
+    before = signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+    asking = threading.Thread(target=ask_and_end)
+    asking.start()
+    try:
+        ended = call_main(main, arguments)
+    finally:
+        asking.join(30)
+        signal.signal(signal.SIGTERM, before)
+    if failed:
+        raise failed[0]
+    return ended
+
+
+@contextlib.contextmanager
+def _umask() -> Iterator[None]:
+    """A program may change it."""
+    before = os.umask(0o022)
+    os.umask(before)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @contextlib.contextmanager

@@ -153,3 +153,70 @@ def test_a_book_that_is_finished_has_its_closing_steps_open(
 def test_the_book_a_title_names(title: str, book: int | None) -> None:
     """Only by a mark of this library, and only at its end."""
     assert marked_book(title, UUID) == book
+
+
+WHY: list[tuple[Leftover, Decision]] = [
+    (
+        seen(EMPTY_OURS, None, user_id="4"),
+        Decision(Fate.REPORT, None, WORKING_TITLE, "it was made by another user"),
+    ),
+    (
+        seen(FULL_OURS, ANOTHER),
+        Decision(
+            Fate.REPORT,
+            None,
+            SECOND,
+            "book 17 has ebook 8, and this one holds files too",
+        ),
+    ),
+    (
+        seen(FULL_OURS, OURS, look=LOOKS_AT_MOST),
+        Decision(
+            Fate.REPORT,
+            None,
+            WORKING_TITLE,
+            "4 times its book was given back to the workers in vain",
+        ),
+    ),
+    (
+        seen(FULL_OURS, OURS, in_library=False),
+        Decision(
+            Fate.REPORT,
+            None,
+            WORKING_TITLE,
+            "Calibre no longer has book 17, so its true title is not known",
+        ),
+    ),
+    (
+        seen(EMPTY_OURS, OURS, arrived=True),
+        Decision(
+            Fate.REPORT, None, EMPTY, "the files of book 17 arrived in it and are gone"
+        ),
+    ),
+    (
+        seen(replace(EMPTY_OURS, rating=0.0), None),
+        Decision(Fate.REPORT, None, EMPTY, "somebody has rated it"),
+    ),
+    (
+        seen(replace(EMPTY_OURS, version=2), None),
+        Decision(Fate.REPORT, None, EMPTY, "somebody has changed it since it was made"),
+    ),
+    (
+        seen(EMPTY_OURS, None, look=LOOKS_AT_MOST),
+        Decision(Fate.REPORT, None, EMPTY, "ebooks like it came back 4 times"),
+    ),
+    (
+        seen(EMPTY_OURS, None, look=LOOKS_AT_MOST - 1),
+        Decision(Fate.DELETE),
+    ),
+    (
+        seen(FULL_OURS, OURS, look=LOOKS_AT_MOST - 1),
+        Decision(Fate.FINISH, replace(OURS, steps=REST)),
+    ),
+]
+
+
+@pytest.mark.parametrize(("leftover", "decision"), WHY, ids=range(len(WHY)))
+def test_a_report_says_why(leftover: Leftover, decision: Decision) -> None:
+    """The whole decision, as a person is told it."""
+    assert decide(leftover) == decision

@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 
 from migration.errors import Misconfigured
 from migration.metadata.ebook_metadata import (
+    PATH_BUDGET,
     WORKING_LENGTH,
     make_metadata,
+    marked_book,
     person,
+    plain_title,
     server_genres,
     server_language,
     too_long_for_paths,
@@ -210,6 +213,9 @@ def test_names(name: str, sort: str, last: str, first: str) -> None:
         ),
         pytest.param(
             ("fr_FR.UTF-8",), {"en": 2, "fr": 6}, ("fr", 6, True), id="as a locale"
+        ),
+        pytest.param(
+            ("ca@valencia",), {"en": 2, "ca": 6}, ("ca", 6, True), id="a variant"
         ),
         pytest.param(("PT-br",), {"en": 2, "pt": 7}, ("pt", 7, True), id="in any case"),
         pytest.param(
@@ -478,3 +484,95 @@ def test_any_book_becomes_a_card_within_the_limits(
         len(person.last) <= 128 and len(person.first) <= 128 for person in made.authors
     )
     assert made.rating is None or 0 <= made.rating <= 100
+
+
+@pytest.mark.parametrize(
+    ("rating", "sent", "lost"),
+    [
+        (None, None, None),
+        (0.0, None, None),
+        (-0.5, None, "-0.5"),
+        (0.5, 5, None),
+        (1.0, 10, None),
+        (10.0, 100, None),
+        (10.5, None, "10.5"),
+        (math.nan, None, "nan"),
+        (math.inf, None, "inf"),
+    ],
+)
+def test_what_is_no_rating_is_kept(
+    rating: float | None, sent: int | None, lost: str | None
+) -> None:
+    """Nobody's rating is nothing to keep."""
+    made = metadata(Book(BookId(1), "t", rating=rating))
+    assert (made.rating, made.not_carried.get("rating")) == (sent, lost)
+
+
+@pytest.mark.parametrize(
+    ("title", "plain"),
+    [
+        ("Voina i mir ~1a2b3c4d-17", "Voina i mir"),
+        ("A ~ B ~1a2b3c4d-17", "A ~ B"),
+        ("Voina i mir", "Voina i mir"),
+        (" ~1a2b3c4d-17", " ~1a2b3c4d-17"),
+    ],
+)
+def test_a_working_title_without_its_mark(title: str, plain: str) -> None:
+    """One that is nothing but its mark stays."""
+    assert plain_title(title) == plain
+
+
+@pytest.mark.parametrize(
+    ("title", "book"),
+    [
+        ("X ~1a2b3c4d-17", 17),
+        ("X ~1a2b3c4d-" + "9" * 18, int("9" * 18)),
+        ("X ~1a2b3c4d-" + "9" * 19, None),
+        ("X ~1a2b3c4d-1x", None),
+        ("X ~1a2b3c4d-", None),
+        ("X ~ffffffff-17", None),
+        ("X", None),
+        ("", None),
+    ],
+)
+def test_whose_title_it_is(title: str, book: int | None) -> None:
+    """By the mark of this library."""
+    assert marked_book(title, UUID) == book
+
+
+@pytest.mark.parametrize(("more", "long"), [(0, False), (1, True)])
+def test_the_budget_of_a_path(more: int, long: bool) -> None:
+    """Up to three authors count, each with two signs between them."""
+    names = [Author(f"{'A' * 19}{n}", f"{'A' * 19}{n}") for n in range(4)]
+    series = "S" * (PATH_BUDGET - 3 * 23 + more)
+    made = metadata(Book(BookId(1), "t", tuple(names), series=series, series_index=1))
+    assert too_long_for_paths(made) is long
+
+
+def test_a_working_title_has_80_characters_at_most() -> None:
+    """Its mark is whole, whatever the title."""
+    found = working_title("x" * 300, UUID, 17)
+    assert (len(found), found.endswith("x ~1a2b3c4d-17")) == (80, True)
+
+
+@pytest.mark.parametrize(
+    ("index", "sent"),
+    [
+        (2.0**31 - 1, 2**31 - 1),
+        (2.0**31, None),
+        (-(2.0**31) + 1, -(2**31) + 1),
+        (-(2.0**31), None),
+    ],
+)
+def test_the_largest_series_index(index: float, sent: int | None) -> None:
+    """What a server's column holds."""
+    made = metadata(Book(BookId(1), "t", series="S", series_index=index))
+    assert made.series_index == sent
+    assert ("series index" in made.not_carried) is (sent is None)
+
+
+@pytest.mark.parametrize(("length", "cut"), [(256, False), (257, True)])
+def test_a_title_is_cut_beyond_what_the_server_holds(length: int, cut: bool) -> None:
+    """And only then kept as a whole."""
+    made = metadata(Book(BookId(1), "t" * length))
+    assert (len(made.title), "title" in made.not_carried) == (256, cut)

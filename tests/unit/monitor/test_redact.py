@@ -43,6 +43,11 @@ def test_what_looks_like_a_secret_goes(text: str) -> None:
         SHA1,
         f"{SHA1}.epub",
         UUID,
+        "01234567-89ab-cdef-0123-456789abcdef",
+        "AbCdEfGhIjKlMnOpQrStUvWxYz",
+        "0000000000000001111111111111",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaa1",
+        "a1b2c3d4e5f6g7h8i9j0k1l",
         "Querying Calibre database: books 1001-2000",
         "2026-11-24 12:00:00,000 - INFO - Uploaded 7/EPUB 'A Rather Long Title "
         "Without Numbers At All'",

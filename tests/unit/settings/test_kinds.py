@@ -142,3 +142,53 @@ def test_every_default_is_allowed(one: Setting) -> None:
         ) == (one.default)
     assert one.what
     assert one.variable.isupper() or one.variable.replace("_", "").isalnum()
+
+
+@pytest.mark.parametrize(
+    ("kind", "allowed"),
+    [
+        (kinds.number(0.5, 600), "a number from 0.5 to 600"),
+        (kinds.whole(1, 8), "a whole number from 1 to 8"),
+        (kinds.switch(), "1 or 0"),
+        (kinds.choice("text", "json"), "text or json"),
+        (kinds.text(), "a text of one line"),
+        (kinds.verbatim(), "a text of at most 4096 characters"),
+        (kinds.url("http", example="http://nas"), "a URL such as http://nas"),
+        (kinds.path(), "a path on this machine"),
+        (
+            kinds.duration(9),
+            "a duration such as 90, 45s, 30m or 1h30m, of at most 10 years",
+        ),
+        (kinds.bandwidth(), "a bandwidth such as 512K, 1.5M or 2G"),
+        (kinds.ionice(), "idle, or best-effort:0 to best-effort:7"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_allowed_is_said(kind: Kind[Any], allowed: str) -> None:
+    """The end of "X is not ..."."""
+    assert kind.allowed == allowed
+
+
+#: kind, the last that is taken, the first that is not
+BOUNDS: list[tuple[Kind[Any], str, str]] = [
+    (kinds.number(0, 10), "0", "-0.001"),
+    (kinds.number(0, 10), "10", "10.001"),
+    (kinds.whole(1, 8), "1", "0"),
+    (kinds.whole(1, 8), "8", "9"),
+    (kinds.text(), "x" * kinds.LONGEST, "x" * (kinds.LONGEST + 1)),
+    (kinds.verbatim(), "x" * kinds.LONGEST, "x" * (kinds.LONGEST + 1)),
+    (kinds.path(), "x" * kinds.LONGEST, "x" * (kinds.LONGEST + 1)),
+    (kinds.words("", str), "x" * kinds.LONGEST, "x" * (kinds.LONGEST + 1)),
+    (kinds.duration(100), "100", "100.5"),
+    (kinds.bandwidth(), "1B", "0.9B"),
+]
+
+
+@pytest.mark.parametrize(("kind", "last", "beyond"), BOUNDS)
+def test_a_bound_belongs_to_what_is_allowed(
+    kind: Kind[Any], last: str, beyond: str
+) -> None:
+    """And what is just beyond it does not."""
+    kind.read(last)
+    with pytest.raises(ValueError):
+        kind.read(beyond)

@@ -1,11 +1,14 @@
 """Limits: never above them over any time, never slower than they allow."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from common.settings.kinds import parse_bandwidth, parse_duration
-from migration.worker.threads.limits import Hold, RateLimiter, bucket
+from migration.errors import Deferred
+from migration.worker.threads.limits import Hold, RateLimiter, TimeLimit, bucket
 
 amounts = st.lists(
     st.tuples(st.floats(0, 50), st.floats(0, 30)), min_size=1, max_size=60
@@ -69,6 +72,23 @@ class Clock:
         """Moves on."""
         self.now += seconds
         self.slept += seconds
+
+
+def test_nobody_sleeps_long_at_once() -> None:
+    """Whoever waits hears of the end soon."""
+    clock, pieces = Clock(), []
+
+    def sleep(seconds: float) -> None:
+        pieces.append(seconds)
+        assert limiter.waiting == 1
+        clock.sleep(seconds)
+
+    limiter = RateLimiter(1.0, 1.0, clock, sleep)
+    limiter.wait(1)
+    limiter.wait(2.25)
+    assert sum(pieces) == pytest.approx(2.25)
+    assert max(pieces) == 0.5
+    assert limiter.waiting == 0
 
 
 def test_a_pace_sleeps_in_pieces_and_without_a_limit_not_at_all() -> None:
@@ -160,3 +180,23 @@ def test_the_longest_hold_counts_and_ends() -> None:
     assert hold.left() == 900
     now = 1020.5
     assert hold.left() == 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "after", "up"),
+    [(0, 10**9, False), (10, 9, False), (10, 10, True), (10, 11, True)],
+)
+def test_the_time_is_up(limit: float, after: float, up: bool) -> None:
+    """From its end on, also for a book that waited; without a limit never."""
+    now = [datetime(2026, 11, 24, 12, tzinfo=UTC)]
+
+    def sleep(seconds: float) -> None:
+        now[0] += timedelta(seconds=seconds)
+
+    limited = TimeLimit(limit, lambda: now[0], sleep)
+    try:
+        limited.pause(after)
+    except Deferred as late:
+        assert str(late) == "the time is up"
+        assert up
+    assert limited.is_up() is up

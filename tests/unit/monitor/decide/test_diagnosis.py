@@ -219,3 +219,63 @@ def test_a_stack_outside_the_script_counts_as_it_is() -> None:
     assert fingerprint_of(reading, Path("/y/w.py")) != fingerprint_of(
         waiting, Path("/y/w.py")
     )
+
+
+WORDS = [
+    ("x" * 100_001, "the answer has 100001 characters; at most 100000 are read"),
+    (
+        "just restart it",
+        "there is no JSON object in a ```json fence (JSONDecodeError)",
+    ),
+    ("```json\n[1]\n```", "the JSON is not an object"),
+    (decision("explode"), "fix_type is not one of restart, config_fix, code_fix"),
+    (decision("restart", confidence=-1), "confidence is not a number from 0 to 1"),
+    (decision("restart", root_cause=1), "root_cause is missing"),
+    (decision("code_fix"), "a code_fix needs a fenced block of code after the JSON"),
+    (decision("config_fix"), "a config_fix needs config_changes"),
+    (
+        decision("config_fix", config_changes={"x": 1}),
+        "config_changes may only name parallel_uploads and batch_size",
+    ),
+    (
+        decision("config_fix", config_changes={"parallel_uploads": 0}),
+        "parallel_uploads must be a whole number from 1 to 10",
+    ),
+]
+
+
+@pytest.mark.parametrize(("reply", "words"), WORDS, ids=range(len(WORDS)))
+def test_the_reason_is_said_word_for_word(reply: str, words: str) -> None:
+    """The LLM is told it, and so is a person."""
+    with pytest.raises(UnreadableReply) as refused:
+        parse(reply)
+    assert str(refused.value) == words
+
+
+@pytest.mark.parametrize("confidence", [0, 1, 0.5])
+def test_certainty_and_doubt_are_numbers(confidence: float) -> None:
+    """Both ends count."""
+    assert parse(decision("restart", confidence=confidence)).confidence == confidence
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("parallel_uploads", 1),
+        ("parallel_uploads", 10),
+        ("batch_size", 10),
+        ("batch_size", 10_000),
+    ],
+)
+def test_the_bounds_of_a_setting_are_allowed(name: str, number: int) -> None:
+    """And nothing beyond them, which is above."""
+    changes = {name: number}
+    found = parse(decision("config_fix", config_changes=changes))
+    assert found.config_changes == changes
+
+
+def test_bare_json_is_a_reply() -> None:
+    """Without a fence, from the first character on."""
+    bare = '{"root_cause": "it hangs", "fix_type": "restart", "confidence": 1}'
+    assert parse(bare) == parse(f"I think: {bare} .")
+    assert parse(bare).root_cause == "it hangs"

@@ -423,3 +423,27 @@ def test_one_that_found_no_server_has_shown_nothing() -> None:
     signs = Signs(settled=True, moving=False, waiting=False, health=Health.STOPPED)
     assert verify(case(60), signs, NOW, POLICY) is False
     assert verify(case(60), replace(signs, away=True), NOW, POLICY) is None
+
+
+@pytest.mark.parametrize(
+    ("ages", "wanted", "lead"),
+    [
+        ((0, 0), 2, 1),
+        ((0, 0), 4, 1),
+        ((0, 0), 5, None),
+        ((0,), 1, None),
+        ((), 2, None),
+        ((0, 0.999), 2, 2),
+        ((0, 1.0), 2, None),
+    ],
+)
+def test_a_failure_is_correlated_within_one_window(
+    ages: tuple[float, ...], wanted: int, lead: int | None
+) -> None:
+    """At least two, and at least half of the wanted; the one that hangs longest
+    leads. Ages are in windows."""
+    suspected = {
+        number: NOW - POLICY.window * windows for number, windows in enumerate(ages, 1)
+    }
+    found = gather(suspected, {}, wanted, None, NOW, POLICY)
+    assert found == (None if lead is None else CorrelatedFailure(NOW, lead))

@@ -47,7 +47,6 @@ from tests.support.network.answerkit import (
     page,
 )
 
-pytestmark = pytest.mark.integration
 DIGEST = Digest("ab" * 20, 1942)
 METADATA = EbookMetadata("Кот", "Kot ~1-5", (), None, None, 2, "en", (), 80)
 Write = Callable[[bytes], None]

@@ -1,0 +1,196 @@
+"""What the monitor shows the LLM, which answers it uses again, what it may spend."""
+
+import json
+import os
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auto_monitor.decide.diagnosis import Answer, Budget, Facts, FixType
+from auto_monitor.fix_applier import digest
+from auto_monitor.llm_debugger import LlmDebugger, fingerprint_of, spent
+from auto_monitor.model import Candidate, Opinion
+from migration.state_files import logs
+from tests.support.environment import PROJECT
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+KEY = "sk-verysecretvalue"
+FACTS = Facts(3, "no progress for 9 min", 9.0, "migrating", "book 12", "", 95.0)
+RESTART: dict[str, Any] = {
+    "root_cause": "it hangs",
+    "fix_type": "restart",
+    "confidence": 0.9,
+    "description": "start it anew",
+    "config_changes": {},
+    "code": "",
+    "disk": None,
+}
+CANDIDATE = {
+    "name": "script.x.py",
+    "backup": "b",
+    "before": "",
+    "after": "a",
+    "diff": "d",
+    "validation": "passed",
+}
+
+
+@pytest.fixture
+def debugger(tmp_path: Path) -> LlmDebugger:
+    """One that may ask nothing by itself."""
+    script = tmp_path / "script.py"
+    script.write_text("def work():\n    while True:\n        pass\n")
+    return LlmDebugger(
+        state_dir=tmp_path,
+        script=script,
+        project=PROJECT,
+        environment={"OPENAI_API_KEY": KEY},
+        budget=Budget(0, 1000, 60),
+        clock=lambda: NOW,
+        lines=5,
+        saturated=90,
+    )
+
+
+def keep(debugger: LlmDebugger, facts: Facts = FACTS, **value: object) -> Path:
+    """An answer of a job about this trouble."""
+    mark = fingerprint_of(debugger.evidence(facts), debugger.script)
+    path = debugger.state_dir / "auto_monitor" / "answers" / f"{mark}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"model": "m", "tokens": 7, "calls": 1, **value}))
+    return path
+
+
+def test_the_evidence_has_signs_stack_and_source_and_no_secret(
+    debugger: LlmDebugger, tmp_path: Path
+) -> None:
+    """The last lines of the log, the function it is in, and the key nowhere."""
+    line = f"2026-11-24 12:00:00,000 - ERROR - HTTP 500 {KEY}\n"
+    logs.log_path(tmp_path, 3).write_text(line * 7)
+    stack = f'File "{debugger.script}", line 2 in work\nFile "/x/y.py", line 1 in z'
+    shown = debugger.evidence(replace(FACTS, stack=stack))
+    assert shown["source_of_functions"] == {"work": debugger.script.read_text().strip()}
+    assert shown["error_patterns"] == {"the server answered 5xx": 5}
+    assert shown["last_log_lines"] == ["5 x ERROR HTTP # [secret]"]
+    assert shown["disk_saturated"] is True
+    assert KEY not in json.dumps(shown)
+
+
+def test_the_place_of_a_crash_stands_in_for_a_stack(
+    debugger: LlmDebugger, tmp_path: Path
+) -> None:
+    """A worker that has died leaves none."""
+    at = f'File "{debugger.script}", line 2 in work'
+    line = f"2026-11-24 12:00:00,000 - CRITICAL - {logs.INTERNAL_ERROR} KeyError | {at}"
+    logs.log_path(tmp_path, 3).write_text(line + "\n")
+    shown = debugger.evidence(FACTS)
+    assert isinstance(shown["source_of_functions"], dict)
+    assert list(shown["source_of_functions"]) == ["work"]
+
+
+def test_the_same_trouble_has_the_same_fingerprint(debugger: LlmDebugger) -> None:
+    """Wherever else its threads are, whatever books it met; another place is another
+    trouble."""
+
+    def mark(stack: str, **more: Any) -> str:
+        facts = replace(FACTS, stack=stack, **more)
+        return fingerprint_of(debugger.evidence(facts), debugger.script)
+
+    ours = f'File "{debugger.script}", line {{}} in work'
+    once = mark(ours.format(2) + '\nFile "/a.py", line 1 in x')
+    again = mark(ours.format(3) + '\nFile "/b.py", line 9 in y', in_hand="book 99")
+    assert once == again
+    assert once != mark(ours.format(2).replace("work", "rest"))
+    assert once != mark(ours.format(2), phase="initializing")
+    assert once != mark(ours.format(2), causes={"it hangs": 2})
+
+
+def test_an_answer_is_used_again(debugger: LlmDebugger) -> None:
+    """For a day; nothing is asked, and what it said is free of secrets."""
+    keep(debugger, diagnosis={**RESTART, "root_cause": f"the key {KEY} is bad"})
+    answer = debugger.diagnose(FACTS)
+    assert answer.diagnosis is not None
+    assert (answer.diagnosis.fix_type, answer.model, answer.tokens) == (
+        FixType.RESTART,
+        "m",
+        7,
+    )
+    assert answer.diagnosis.root_cause == "the key [secret] is bad"
+    assert debugger.asked(3)
+    debugger.forget(3)
+    assert not debugger.asked(3)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"diagnosis": None, "error": "no answer"},
+        {"diagnosis": {**RESTART, "confidence": 7}},
+        {"diagnosis": {**RESTART, "fix_type": "code_fix", "code": f"x = '{KEY}'"}},
+        {"diagnosis": {**RESTART, "fix_type": "code_fix", "code": "x = 1"}},
+        {
+            "diagnosis": {**RESTART, "fix_type": "code_fix", "code": "x = 1"},
+            "candidate": CANDIDATE,
+        },
+    ],
+    ids=["none", "nonsense", "a secret in it", "refused", "of another script"],
+)
+def test_an_answer_of_no_use_is_asked_for_anew(
+    debugger: LlmDebugger, value: dict[str, Any]
+) -> None:
+    """Here the budget forbids it."""
+    keep(debugger, **value)
+    said = "1 calls in the last hour; LLM_CALLS_PER_HOUR allows 0"
+    assert debugger.diagnose(FACTS) == Answer(failure=said)
+
+
+def test_a_code_fix_is_used_again_for_the_script_it_was_made_from(
+    debugger: LlmDebugger,
+) -> None:
+    """With its candidate."""
+    before = digest(debugger.script.read_bytes())
+    keep(
+        debugger,
+        diagnosis={**RESTART, "fix_type": "code_fix", "code": "x = 1"},
+        candidate={**CANDIDATE, "before": before},
+    )
+    answer = debugger.diagnose(FACTS)
+    assert answer.candidate == Candidate("script.x.py", "b", before, "a", "d", "passed")
+
+
+def test_an_old_answer_is_not_used_and_costs_nothing(debugger: LlmDebugger) -> None:
+    """It is older than a day."""
+    path = keep(debugger, diagnosis=RESTART)
+    old = datetime.now(tz=UTC) - timedelta(days=2)
+    os.utime(path, (old.timestamp(), old.timestamp()))
+    assert debugger.diagnose(FACTS).failure.startswith("0 calls in the last hour")
+    assert spent(debugger.state_dir) == (1, 7)
+    assert spent(debugger.state_dir, timedelta(days=1)) == (0, 0)
+
+
+def test_tokens_are_bounded_too(debugger: LlmDebugger) -> None:
+    """Within a day."""
+    debugger.budget = Budget(10, 7, 60)
+    keep(debugger, replace(FACTS, phase="other"), diagnosis=RESTART)
+    said = "7 tokens in the last day; LLM_TOKENS_PER_DAY allows 7"
+    assert debugger.diagnose(FACTS).failure == said
+
+
+@pytest.mark.parametrize(
+    ("disk", "opinion"),
+    [(True, Opinion.CONFIRMS), (False, Opinion.DENIES), (None, Opinion.UNKNOWN)],
+)
+def test_what_it_says_about_the_disk(
+    debugger: LlmDebugger, disk: bool | None, opinion: Opinion
+) -> None:
+    """Yes, no, or nothing."""
+    keep(debugger, diagnosis={**RESTART, "disk": disk})
+    assert debugger.disk_is_the_cause(FACTS) is opinion
+
+
+def test_one_that_cannot_be_asked_has_no_opinion(debugger: LlmDebugger) -> None:
+    """The budget is spent."""
+    assert debugger.disk_is_the_cause(FACTS) is Opinion.FAILED
