@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # PYTHON_ARGCOMPLETE_OK
-"""The worker: one process that moves books from a Calibre library to a MyBookshelf2
-server.
+"""The worker: one process that moves books from Calibre to a MyBookshelf2 server.
 
-Run several, with different --worker-id; they share the work through the ledger in the
-state directory. Only policy lives here, in small named methods that a code fix may
-rewrite: which books come next, when to wait, what to try again. What carries a book to
-the server and proves that it arrived lives in `migration/`, which a fix may not touch.
+Several may run at once, each with its own --worker-id; they share the work through the
+ledger in the state directory. Only policy lives here, in small named methods that a
+code fix may rewrite: which books come next, when to wait, what to try again. Sending a
+book and proving that it arrived is the business of `migration/`, which a fix may not
+touch.
 """
 
 import os
@@ -70,27 +70,31 @@ T = TypeVar("T")
 
 PROJECT = Path(__file__).resolve().parent
 
-#: Tries of one file before it is pending: the first one and three more.
+#: How often a file is tried before it is left pending: once, and three times again.
 TRIES = 4
-#: While the server does not answer, the log says why this often.
+#: Seconds between two log lines that say why the server is not answering.
 SAY_AGAIN_SECONDS = 60.0
 #: The list of known hashes is refreshed after this many files or seconds, whichever
 #: comes first.
 REFRESH_FILES, REFRESH_SECONDS = 1000, 600.0
-#: An upload that takes longer is reported with its size and stage, seconds.
+#: An upload that takes longer than this many seconds is logged with its size and
+#: slowest stage.
 SLOW_UPLOAD_SECONDS = 120.0
-#: Ranges a worker claims at most from the oldest it has in hand on: a book that hangs
-#: must bring it to a standstill, for that is what the monitor sees; and nobody can take
-#: over what hangs while it lives.
+#: The most ranges a worker claims, counted from the oldest it still holds. A book that
+#: hangs must bring the worker to a standstill: that is what the monitor detects, and no
+#: other worker can take over the book while this one is alive.
 RANGES_HELD = 4
-#: How long a worker that has nothing left first waits for the others, seconds; then a
-#: second each time.
+#: Seconds between the first checks of a worker that has run out of ranges and waits for
+#: the other workers; after these, one second each.
 FIRST_WAITS = (0.05, 0.1, 0.2, 0.4)
 
 
 class CalibreMigrator:
-    """One worker process. Its collaborators come by constructor; `migrate` is the
-    story."""
+    """One worker process.
+
+    Its collaborators are passed to the constructor; `migrate` is the place to start
+    reading.
+    """
 
     def __init__(self, parts: Parts) -> None:
         opened = parts.resources
@@ -131,14 +135,16 @@ class CalibreMigrator:
 
     @property
     def pass_id(self) -> int:
-        """The pass this worker takes part in; 0 before it has joined one."""
+        """The id of the pass this worker takes part in; 0 before it has joined one."""
         return self.current.id
 
     # -- the story ---------------------------------------------------------------------
 
     def migrate(self) -> ExitCode:
-        """Sends every book of this worker's share; returns how it ended. Raises Fatal,
-        Stopping."""
+        """Migrates this worker's share of the library and returns the exit status.
+
+        Raises Fatal or Stopping.
+        """
         highest = self.read_library(self.library.highest_book_id)
         listed = self.read_library(self.library.file_count)
         if not self.joining.join(highest, listed):
@@ -159,11 +165,11 @@ class CalibreMigrator:
                 )
 
     def next_range(self) -> Range | None:
-        """The next range of books; None when the pass is closed or the limit is
-        reached.
+        """Returns the next range of books.
 
-        While other workers still hold the last ranges it waits, to take over from one
-        that dies."""
+        Returns None when the pass is closed or a limit is reached. While other workers
+        still hold the last ranges it waits, ready to take over from one that dies.
+        """
         waits = iter(FIRST_WAITS)
         while not self.limit_reached() and not self.time_is_up():
             owned = self.ledger.files.claim_range(self.pass_id, self.end_of_next_range)
@@ -184,8 +190,11 @@ class CalibreMigrator:
         return None
 
     def end_of_next_range(self, after: int) -> int | None:
-        """The last book id of the range after `after`: shorter ranges towards the end,
-        so that nobody is left alone."""
+        """Returns the last book id of the range that starts after `after`.
+
+        Ranges get shorter towards the end, so that no worker is left with most of the
+        remaining work.
+        """
         share = max(
             5, 2 * self.pool.size, self.ledger.passes.remaining_ids(self.pass_id) // 8
         )
@@ -193,11 +202,11 @@ class CalibreMigrator:
         return self.read_library(lambda: self.library.last_id_of_range(after, limit))
 
     def work_through(self, owned: Range) -> None:
-        """Hands a range's books to the uploaders; returns when they run short of books,
-        with some still in hand.
+        """Queues a range's books; returns once the uploaders run short of work.
 
-        So the next range is claimed and read while the last books of this one are on
-        their way."""
+        Some books may still be in flight then, so the next range is claimed and read
+        meanwhile.
+        """
         self.held[self.claimed] = owned
         self.claimed += 1
         self.hand_out(self.read_range(owned))
@@ -206,13 +215,14 @@ class CalibreMigrator:
             self.look_after()
 
     def hand_out(self, works: Sequence[Work]) -> None:
-        """Lets the lane carry the books of a range; the uploaders take those it leaves,
-        one by one."""
+        """Passes the books to the lane; queues those it leaves to the uploaders."""
         self.pool.queue.load(self.lane.carry(works))
 
     def wants_more(self) -> bool:
-        """Is it time for a further range? Not under --limit, which counts the files of
-        one range after the other."""
+        """Whether to claim another range.
+
+        Never under --limit, which counts files one range after the other.
+        """
         room = self.pool.queue.has_room(self.pool.size)
         return (
             room
@@ -221,8 +231,7 @@ class CalibreMigrator:
         )
 
     def look_after(self) -> None:
-        """Waits for something to change, and does what the main thread does
-        meanwhile."""
+        """Waits for something to change, doing the main thread's chores."""
         self.pool.queue.rest(0.5)
         self.tick(0.0)
         self.show_waiting()
@@ -231,11 +240,12 @@ class CalibreMigrator:
         self.close_ranges()
 
     def close_ranges(self) -> None:
-        """Closes the ranges whose books are through; one that cannot be is read again,
-        a limit leaves it open.
+        """Closes the ranges whose books are all done.
 
-        So does a book that stays pending: the pass stays open with its range, which the
-        next start takes up."""
+        A range that cannot be closed is read again; under a limit it is left open. A
+        range with a book that stays pending is given up: it keeps the pass open, and
+        the next start takes it up.
+        """
         for number, owned in list(self.held.items()):
             if self.pool.queue.holds(owned.first, owned.last):
                 continue
@@ -255,18 +265,18 @@ class CalibreMigrator:
                 works = self.read_range(owned, again=True)
                 self.hand_out(works)
                 if not works:
-                    # Nothing to do, and yet it does not close: without a pause its log
-                    # lines would fill the disk.
+                    # There is nothing to do, and yet the range does not close: without
+                    # a pause its log lines would fill the disk.
                     self.pool.rest(self.options.retry_first_seconds, self.publish)
         if self.held:
             oldest = self.held[min(self.held)]
             self.tracker.set(range=(oldest.first, oldest.last))
 
     def read_range(self, owned: Range, *, again: bool = False) -> list[Work]:
-        """Reads a range from the library, enters it in the ledger, and returns the
-        books with work to do.
+        """Reads and registers a range of the library.
 
-        `again`: this process has read it before, so only what changed since counts.
+        Returns the books with work to do. `again` means that this process has read the
+        range before, so only changes are counted.
         """
         self.log.info(logs.querying(owned.first, owned.last))
         listed = self.read_library(
@@ -304,8 +314,10 @@ class CalibreMigrator:
         return self.works(owned, registered)
 
     def works(self, owned: Range, registered: Registration) -> list[Work]:
-        """The books of a range that still need something, with their metadata; the
-        settled ones are not read at all."""
+        """Returns the books of a range that still need something, with their metadata.
+
+        Settled books are not read at all.
+        """
         wanted = registered.unfinished | {file.book_id for file in registered.todo}
         books = self.read_library(
             lambda: self.library.read_books(owned.first, owned.last, wanted)
@@ -317,8 +329,8 @@ class CalibreMigrator:
                 registered.unfinished - {book.id for book in books}
             ),
         ]:
-            # One that has a problem now was moved or removed since it was listed: the
-            # range is read again for it.
+            # A file that has a problem only now was moved or removed after it was
+            # listed; its range is read again.
             todo = [
                 file
                 for file in book.files
@@ -332,10 +344,9 @@ class CalibreMigrator:
         return works
 
     def reopened_by_last_look(self) -> bool:
-        """Takes the last look at the server when every range is closed, or waits for
-        the worker that takes it.
+        """Takes the last look once all ranges are closed, or waits for its worker.
 
-        True when there is work again: books that the look found unfinished.
+        Returns True when it reopened books, so that there is work again.
         """
         while self.ledger.end.is_due(self.pass_id) and not self.time_is_up():
             self.tracker.set(status=Phase.WAITING)
@@ -354,8 +365,7 @@ class CalibreMigrator:
     # -- while it runs -----------------------------------------------------------------
 
     def tick(self, seconds: float) -> None:
-        """What the main thread does all the time: looks after the uploader pool, the
-        ledger, the progress file, the server."""
+        """Does the main thread's chores: uploaders, ledger, progress file, server."""
         self.pool.check(seconds)
         self.ledger.check_in_place()
         self.publish()
@@ -374,10 +384,9 @@ class CalibreMigrator:
             self.tracker.set(parallel_uploads=self.pool.size)
 
     def wait_for_server(self, why: str) -> None:
-        """An outage: takes no new file, asks each part of the server, goes on by itself
-        when all answer.
+        """Waits out an outage, taking no new file and probing until the server answers.
 
-        Says why once a minute at most: it may take a night.
+        Logs the reason at most once a minute, for an outage may last all night.
         """
         self.pool.queue.pause(True)
         said = self.clock.seconds() - SAY_AGAIN_SECONDS
@@ -401,8 +410,7 @@ class CalibreMigrator:
         self.pool.queue.pause(False)
 
     def wait_as_asked(self) -> None:
-        """Whoever answered asked for time (`Retry-After`): takes no new file until it
-        is over, then goes on."""
+        """Takes no new file until the time requested with `Retry-After` is over."""
         self.tracker.set(status=Phase.WAITING)
         self.pool.queue.pause(True)
         while (seconds := self.hold.left()) > 0:
@@ -411,8 +419,7 @@ class CalibreMigrator:
         self.pool.queue.pause(False)
 
     def wait_for_transport(self) -> None:
-        """The cluster is out of reach: takes no new file, counts no attempt, goes on by
-        itself when it is back."""
+        """Takes no new file while the cluster is out of reach; counts no attempt."""
         self.log.warning("%s; waiting", self.transport.trouble())
         self.tracker.set(status=Phase.WAITING)
         self.pool.queue.pause(True)
@@ -423,8 +430,11 @@ class CalibreMigrator:
         self.pool.queue.pause(False)
 
     def show_waiting(self) -> None:
-        """A worker is waiting when all its books are: for others' claims, an answer
-        that is out, or its own limits."""
+        """Sets the status to waiting when all of the worker's books are.
+
+        They may wait for other workers' claims, for a request in flight, or for the
+        worker's own rate limits.
+        """
         held_back = self.file_limiter.waiting + self.byte_limiter.waiting
         if self.pool.queue.idle() or (
             held_back and held_back >= len(self.pool.queue.active())
@@ -434,14 +444,16 @@ class CalibreMigrator:
             self.at_work()
 
     def at_work(self) -> None:
-        """The status of a worker that is not waiting."""
+        """Sets the status of a worker that is not waiting."""
         self.tracker.set(
             status=Phase.MIGRATING if self.tracker.processed else Phase.DISCOVERING
         )
 
     def read_library(self, read: Callable[[], T]) -> T:
-        """Reads from the library, waiting while Calibre has it locked; the progress
-        file goes on beating."""
+        """Reads from the library, waiting while Calibre has it locked.
+
+        The progress file's heartbeat goes on meanwhile.
+        """
         while True:
             try:
                 return self.pool.meanwhile(read, self.publish)
@@ -452,8 +464,7 @@ class CalibreMigrator:
                 self.at_work()
 
     def ask_server(self, ask: Callable[[], T]) -> T:
-        """Asks the server from the main thread, again and again while it does not
-        answer, however long that takes."""
+        """Calls `ask` until the server answers, however long that takes."""
         while True:
             try:
                 return self.read_library(ask)
@@ -465,10 +476,9 @@ class CalibreMigrator:
                 )
 
     def check_api_connectivity(self) -> bool:
-        """Logs in and reads what the server can express, waiting up to a minute; logs
-        the result.
+        """Logs in and reads the server's vocabulary, waiting up to a minute.
 
-        Raises ServerNeverAnswered, LoginRefused.
+        Logs the result. Raises ServerNeverAnswered or LoginRefused.
         """
         deadline = self.clock() + timedelta(seconds=self.options.start_seconds)
         while True:
@@ -500,7 +510,7 @@ class CalibreMigrator:
                 return True
 
     def refresh_due(self) -> bool:
-        """Is it time to learn what other workers and other people have uploaded?"""
+        """Whether to refresh what other workers and other users have uploaded."""
         files = self.tracker.processed - self.processed_at_refresh
         return (
             files >= REFRESH_FILES
@@ -509,12 +519,12 @@ class CalibreMigrator:
         )
 
     def refresh_existing_hashes(self) -> int:
-        """Learns what the server has, incrementally after the first time; returns how
-        many hashes were new.
+        """Refreshes the hashes the server has; returns how many were new.
 
-        From the server's own database when MBS2_DB_URI is given; without it, what all
-        workers of this ledger know, and the server is asked about every other file
-        before it is sent."""
+        With MBS2_DB_URI they come from the server's own database, incrementally after
+        the first time. Without it they are those that all workers of this ledger know,
+        and the server is asked about every other file before it is sent.
+        """
         if self.options.db_uri:
             try:
                 first = not self.hashes_seen
@@ -542,14 +552,16 @@ class CalibreMigrator:
         return new
 
     def update_existing_hashes(self, proof: Receipt | RemoteMatch) -> Known:
-        """Remembers one file the server has, for all workers at once; idempotent."""
+        """Records a file that the server has, for all workers at once. Idempotent."""
         return self.ledger.hashes.learn_one(proof)
 
     # -- one book ----------------------------------------------------------------------
 
     def attempt_book(self, work: Work) -> None:
-        """Uploads one book in an uploader thread; it is done, deferred or retried
-        later. Raises Fatal, Stopping."""
+        """Uploads one book in an uploader thread; marks it done or defers it.
+
+        Raises Fatal or Stopping.
+        """
         if self.hold.left() > 0:
             self.pool.queue.defer(work, None)
             return
@@ -571,20 +583,22 @@ class CalibreMigrator:
             else:
                 self.trouble(work, error)
         except Rejected as error:
-            # Of the book, not of a file: the server does not take its closing steps.
+            # It concerns the book rather than a file: the server refuses its closing
+            # steps.
             self.trouble(work, ServerFault(f"refused: {error}"))
         else:
             self.pool.queue.done(work)
 
     def may_be_put_off(self, work: Work) -> bool:
-        """May the book wait because the server asks for time? Not for ever, when it
-        takes other files meanwhile."""
+        """Whether the book may wait because the server asks for time.
+
+        It may not wait for ever while the server accepts other files.
+        """
         work.tries, may_wait = after_hold(work.tries, self.tracker.processed)
         return may_wait
 
     def put_off(self, work: Work, error: Transient) -> None:
-        """The server, or what stands before it, asks to be left alone: nothing is sent
-        until then, nothing counts."""
+        """Holds back all sending for as long as the server asked; counts no failure."""
         self.tracker.failed_with(error)
         self.log.warning(
             "Book %s: %s; nothing new is sent for %g s, as asked",
@@ -597,11 +611,11 @@ class CalibreMigrator:
         self.pool.queue.defer(work, None)
 
     def machine_lost(self, work: Work, lost: MachineLost) -> None:
-        """A machine of the cluster died or is out of reach: the file is submitted
-        again, alone if it may be to blame.
+        """Resubmits a file whose machine is gone, alone if the file may be to blame.
 
-        As after the death of a whole worker its attempt stays counted then, so three
-        deaths are enough."""
+        If the machine died, the attempt stays counted, as after the death of a whole
+        worker: three deaths are enough.
+        """
         self.log.warning("Book %s: %s; it is tried again", work.book.id, lost)
         if lost.uploaded:
             self.current.count_orphan()
@@ -611,8 +625,10 @@ class CalibreMigrator:
         self.pool.queue.defer(work, lost.until)
 
     def process_book(self, work: Work) -> None:
-        """Takes one book all the way: what was left open, each file, then title, cover
-        and rating."""
+        """Takes one book all the way: earlier attempts' leftovers, its files, the rest.
+
+        The rest is title, cover and rating.
+        """
         work.made, work.reopened = None, False
         self.api.reconcile(work)
         try:
@@ -621,15 +637,17 @@ class CalibreMigrator:
                 file = work.files[0]
                 self.accounting.account(work, file, self.process_file(work, file))
         except FileMoved as moved:
-            # Its files stay pending, so the range cannot be closed and is read again.
+            # The book's files stay pending, so the range cannot be closed and is read
+            # again.
             self.log.info("Book %s: %s; its range is read again", work.book.id, moved)
             work.files.clear()
         self.api.finish_book(work)
 
     def process_file(self, work: Work, file: BookFile) -> UploadResult:
-        """Decides one file's fate; raises Transient, Deferred, Fatal, never Rejected.
+        """Sends one file and returns its outcome.
 
-        A file fails by the evidence that the substrate gives of it, never without.
+        Raises Transient, Deferred or Fatal, never Rejected: a file fails only by the
+        evidence that `migration/` provides.
         """
         self.file_limiter.wait(1)
         try:
@@ -637,8 +655,8 @@ class CalibreMigrator:
             self.ledger.files.begin(file.id)
             return self.send_with_retries(work, file)
         except MissingFile as error:
-            # Only a file that is missed where it was missed before can come to an end
-            # so; Calibre moves the others.
+            # Only a file that is missing twice at the same path may fail for it;
+            # otherwise Calibre has moved it.
             counted = self.missed.get(file.id) == file.path
             self.missed[file.id] = file.path
             if self.accounting.give_back(work, counted=counted) < ROUNDS:
@@ -648,8 +666,7 @@ class CalibreMigrator:
             return UploadResult(file.id, Outcome.FAILED, error.evidence)
 
     def send_with_retries(self, work: Work, file: BookFile) -> UploadResult:
-        """Tries a file again after 2, 4 and 8 seconds when the server does not answer
-        or fails."""
+        """Sends a file, trying again after 2, 4 and 8 seconds when the server fails."""
         first = self.options.retry_first_seconds
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(TRIES),
@@ -666,11 +683,11 @@ class CalibreMigrator:
         return retrying(self.upload_file, work, file)
 
     def worth_repeating(self, error: BaseException) -> bool:
-        """May the file be tried again at once? After a lost answer only when it has
-        been reconciled.
+        """Whether the file may be tried again at once.
 
-        Not when the server asked for time: then the whole worker waits, not this file
-        alone."""
+        Not after a lost answer, which has to be reconciled first, and not when the
+        server asked for time: then the whole worker waits, not this file alone.
+        """
         return (
             isinstance(error, Transient)
             and not isinstance(error, ResponseLost | LedgerBusy)
@@ -678,8 +695,10 @@ class CalibreMigrator:
         )
 
     def upload_file(self, work: Work, file: BookFile) -> UploadResult:
-        """Sends one file unless the server has it. Raises Rejected, Transient,
-        Deferred."""
+        """Sends one file unless the server has it.
+
+        Raises Rejected, Transient or Deferred.
+        """
         started = self.clock()
         self.refuse_unsendable(file)
         with self.tracker.sending(
@@ -709,7 +728,7 @@ class CalibreMigrator:
         return replace(result, seconds=seconds)
 
     def watch(self, file: BookFile, sending: Sending) -> TransferObserver:
-        """Follows a file while it is read and sent, wherever that is done."""
+        """Returns the callbacks that follow a file while it is read and sent."""
         return TransferObserver(
             lambda stage: self.reach(file, sending, stage),
             sending.sent,
@@ -717,19 +736,23 @@ class CalibreMigrator:
         )
 
     def reach(self, file: BookFile, sending: Sending, stage: Stage) -> None:
-        """The file gets to a stage: for the ledger, should the worker die there, and
-        for the report of slow uploads."""
+        """Records that the file has reached a stage.
+
+        The ledger needs it should the worker die there, and the report of slow uploads
+        shows it.
+        """
         self.ledger.files.reach(file.id, stage)
         sending.stage(stage.name.lower())
 
     def refuse_unsendable(self, file: BookFile) -> None:
-        """Refuses, before a byte is read or sent, what the server cannot take. Raises
-        Rejected."""
+        """Raises Rejected for a file the server cannot accept, before reading it."""
         refuse_unsendable(file, self.options.max_content_length)
 
     def identify(self, work: Work, file: BookFile, watch: TransferObserver) -> Digest:
-        """SHA-1 and size of the file's bytes; computed once, and again after the file
-        changed."""
+        """Returns SHA-1 and size of the file.
+
+        They are computed once, and again after the file has changed.
+        """
         known = work.digests.get(file.id)
         if known is not None:
             return known
@@ -738,8 +761,7 @@ class CalibreMigrator:
         return digest
 
     def trouble(self, work: Work, error: Transient) -> None:
-        """The server failed on a book after all tries: later again, unless this run
-        leaves it pending."""
+        """Defers a book on which every try failed, or leaves it for a later run."""
         self.tracker.failed_with(error)
         self.log.warning("Book %s is pending: %s", work.book.id, told(error))
         work.digests.clear()
@@ -754,7 +776,7 @@ class CalibreMigrator:
     # -- what is wanted ----------------------------------------------------------------
 
     def excluded(self, file: BookFile) -> str:
-        """Why the user does not want this file, or ""."""
+        """Returns why the user does not want this file, or ""."""
         if file.id.format.startswith("ORIGINAL_"):
             return "Calibre's original of a converted file"
         if self.options.formats and file.id.format not in self.options.formats:
@@ -762,15 +784,15 @@ class CalibreMigrator:
         return ""
 
     def time_is_up(self) -> bool:
-        """Has this process worked for as long as it was asked to?"""
+        """Whether --max-duration is over."""
         return self.time_limit.is_up()
 
     def limit_reached(self) -> bool:
-        """Has this process taken as many files as it was asked to?"""
+        """Whether this process has taken as many files as --limit allows."""
         return bool(self.options.limit) and self.allowance([]) == 0
 
     def allowance(self, works: Sequence[Work]) -> int | None:
-        """How many more files this process may take; None for no limit."""
+        """Returns how many more files this process may take; None means no limit."""
         if not self.options.limit:
             return None
         settled = sum(
@@ -783,19 +805,23 @@ class CalibreMigrator:
 
     @staticmethod
     def sanitize_filename(name: str) -> str:
-        """A file name that a database, a log line and a progress file can hold;
-        idempotent, never empty."""
+        """Returns a file name safe in a database, a log line and a progress file.
+
+        Idempotent; never empty.
+        """
         return sanitize.sanitize_filename(name)
 
     @staticmethod
     def sanitize_metadata_string(value: str) -> str:
-        """A text without NUL, control and bidi-override characters, lone surrogates;
-        idempotent."""
+        """Removes NUL, control and bidi-override characters and lone surrogates.
+
+        Idempotent.
+        """
         return sanitize.sanitize_text(value)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The worker, or another command of its command line; returns the exit status."""
+    """Runs the worker, or another of its commands; returns the exit status."""
     return worker(sys.argv[1:] if argv is None else argv, PROJECT, CalibreMigrator)
 
 

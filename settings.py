@@ -77,36 +77,37 @@ def _ports(name: str) -> "list[int] | tuple[int, int] | None":
         ) from None
 
 
-#: The longest request body the server accepts, in bytes (500 MB). It counts the whole
-#: body: file and multipart framing.
+#: The longest request body the server accepts, in bytes (500 MB). The whole body
+#: counts: file and multipart framing.
 MAX_CONTENT_LENGTH = _integer("MAX_CONTENT_LENGTH", 500 * 1024 * 1024)
-#: The largest picture the cover task is given, in bytes.
+#: The largest picture passed to the cover task, in bytes.
 MAX_COVER_FILE_SIZE = _integer("MAX_COVER_FILE_SIZE", 10 * 1024 * 1024)
-#: The longest answer of /api/…/index/<prefix>, in items.
+#: The most items /api/…/index/<prefix> returns.
 MAX_INDEX_SIZE = _integer("MAX_INDEX_SIZE", 100)
 
-#: Flask's debugging, and everything in the log, access tokens included: never where
-#: others can reach the server.
+#: Turns on Flask's debugger and logs everything, access tokens included. Never turn it
+#: on where others can reach the server.
 DEBUG = _flag("MBS2_DEBUG", False)
 if DEBUG:
     logging.basicConfig(level=logging.DEBUG)
 
-# Logins. An access token lives some hours; the refresh token that renews it, a year.
+# Logins. An access token is valid for some hours; the refresh token that renews it, for
+# a year.
 TOKEN_VALIDITY_HOURS = _integer("TOKEN_VALIDITY_HOURS", 4)
 TOKEN_REFRESH_HOURS = _integer("TOKEN_REFRESH_HOURS", 365 * 24)
 SESSION_PROTECTION = _text("SESSION_PROTECTION", "strong")
 REMEMBER_COOKIE_HTTPONLY = _flag("REMEMBER_COOKIE_HTTPONLY", True)
-#: The browser's cookie authorises /api too: another site must not be able to use it.
+#: The browser's cookie authorises /api too, so other sites must not be able to use it.
 SESSION_COOKIE_SAMESITE = _text("SESSION_COOKIE_SAMESITE", "Lax")
 
-# Which other web sites may call the API from a browser: hosts (`*` or a list), ports
-# (list, range or any), https only.
+# Which other web sites may call the API from a browser: hosts (`*` or a list), ports (a
+# list, a range or any), HTTPS only or not.
 DISABLE_CORS = _flag("MBS2_DISABLE_CORS", False)
 CORS_HOSTS = "*" if _text("CORS_HOSTS", "*") == "*" else _words("CORS_HOSTS", "")  # type: str | list[str]
 CORS_PORTS = _ports("CORS_PORTS")
 CORS_SECURE = _flag("CORS_SECURE", False)
 
-# Where files are.
+# Directories.
 DATA_BASE_DIR = _text("MBS2_DATA_DIR", str(Path(__file__).resolve().parent / "data"))
 UPLOAD_DIR = _text("UPLOAD_DIR", str(Path(DATA_BASE_DIR, "uploads")))
 THUMBS_DIR = _text("THUMBS_DIR", str(Path(DATA_BASE_DIR, "thumbs")))
@@ -115,7 +116,7 @@ BOOKS_CONVERTED_DIR = _text(
     "BOOKS_CONVERTED_DIR", str(Path(DATA_BASE_DIR, "converted"))
 )
 
-# How a book's files are named below BOOKS_BASE_DIR: directory, then file without its
+# How a book's files are named below BOOKS_BASE_DIR: directory, then file name without
 # extension.
 _ALONE = "%(title)s"
 _IN_SERIES = "%(serie)s %(serie_index)d - %(title)s"
@@ -127,7 +128,7 @@ BOOKS_FILE_SCHEMA_SERIE = _text(
     f"%(author)s/%(serie)s/{_IN_SERIES}(%(language)s)/%(author)s - {_IN_SERIES}",
 )
 
-# Conversion: to what, and from what, the best source first.
+# Conversion: target formats, and source formats, best first.
 CONVERSION_FORMATS = _words("CONVERSION_FORMATS", "epub,mobi,fb2")
 CONVERTABLE_TYPES = _words(
     "CONVERTABLE_TYPES",
@@ -135,18 +136,18 @@ CONVERTABLE_TYPES = _words(
 )
 CONVERTED_BATCH_PREFIX = _text("CONVERTED_BATCH_PREFIX", "__batch__")
 
-# The programs the task engine starts.
+# Programs that the task engine starts.
 CALIBRE_META_TOOL = _text("CALIBRE_META_TOOL", "/usr/bin/ebook-meta")
 CALIBRE_CONVERT_TOOL = _text("CALIBRE_CONVERT_TOOL", "/usr/bin/ebook-convert")
 IMAGE_MAGIC = _text("IMAGE_MAGIC", "/usr/bin/convert")
 OOFFICE = _text("OOFFICE", "/usr/bin/soffice")
 
-# Covers, in pixels.
+# Sizes of covers, in pixels.
 COVER_SIZE = _width_and_height("COVER_SIZE", "320x452")
 THUMBNAIL_SIZE = _width_and_height("THUMBNAIL_SIZE", "100x140")
 THUMBNAIL_FILE = _text("THUMBNAIL_FILE", "thumbnail.jpg")
 
-# The web server hands conversions to the task engine over its delegated port.
+# The web server passes conversions to the task engine over its delegated port.
 _DELEGATED_HOST = _text("MBS2_DELEGATED_HOST", "localhost")
 DELEGATED_URI = _text(
     "MBS2_DELEGATED_URI",
@@ -154,12 +155,11 @@ DELEGATED_URI = _text(
 )
 
 SQLALCHEMY_TRACK_MODIFICATIONS = _flag("SQLALCHEMY_TRACK_MODIFICATIONS", False)
-#: A connection is tried before it is used, so that a restart of the database costs no
+#: Connections are tested before use, so that a restart of the database costs no
 #: request.
 SQLALCHEMY_ENGINE_OPTIONS = {"pool_pre_ping": _flag("SQLALCHEMY_POOL_PRE_PING", True)}
 
-#: name: what it is for. Each comes from MBS2_<name>, and whoever knows one can do what
-#: it says.
+#: What each secret is for. It is read from MBS2_<name>.
 _SECRETS = {
     "SECRET_KEY": "signs access tokens and cookies: whoever knows it can log in as anybody",
     "SECRET_KEY2": "signs refresh tokens: whoever knows it can renew a login for ever",
@@ -179,8 +179,10 @@ _DATABASE = (
 
 
 def _secrets_and_database() -> "dict[str, object]":
-    """Everything that only the server reads, by name; ends the process when something
-    is missing, naming all of it."""
+    """Returns what only the server reads, by name.
+
+    Exits with a message that names everything that is missing or wrong.
+    """
     secrets = {name: os.environ.get(f"MBS2_{name}", "").strip() for name in _SECRETS}
     wrong = [
         f"MBS2_{name} "
@@ -201,8 +203,8 @@ def _secrets_and_database() -> "dict[str, object]":
         raise SystemExit(
             "MyBookshelf2 cannot start:\n" + "\n".join(f"  {line}" for line in wrong)
         )
-    # The engine's own connection string leaves the port out; libpq then takes it from
-    # here.
+    # The engine's own connection string leaves the port out; libpq reads it from here
+    # instead.
     os.environ["PGPORT"] = str(database["DB_PORT"])
     return {**secrets, **database}
 
@@ -226,8 +228,10 @@ def _from_parts() -> "dict[str, object]":
 
 
 def _from_uri(uri: str) -> "dict[str, object]":
-    """The parts of MBS2_DB_URI, because the engine connects by parts; empty when it is
-    not set."""
+    """Splits MBS2_DB_URI, because the engine connects by parts.
+
+    Empty when it is not set.
+    """
     if not uri:
         return {}
     try:
@@ -251,8 +255,10 @@ def _from_uri(uri: str) -> "dict[str, object]":
 
 
 def _unusable(database: "dict[str, object]") -> "list[str]":
-    """What is wrong with the database's values: the engine writes them into a
-    connection string without quotes."""
+    """Returns what is wrong with the database settings.
+
+    The engine writes them into a connection string without quoting.
+    """
     wrong = []
     if not database["DB_PASSWORD"]:
         wrong.append(
@@ -269,8 +275,10 @@ def _unusable(database: "dict[str, object]") -> "list[str]":
 
 
 class _Settings(types.ModuleType):
-    """This module, with the names above looked up at the moment they are read (PEP 562
-    needs Python 3.7)."""
+    """This module, with secrets and database settings looked up when they are read.
+
+    A module-level `__getattr__` (PEP 562) would need Python 3.7.
+    """
 
     def __getattr__(self, name: str) -> object:
         if name in _SECRETS or name in _DATABASE:
@@ -278,7 +286,7 @@ class _Settings(types.ModuleType):
         raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
 
     def __dir__(self) -> "list[str]":
-        """All names: Flask takes its configuration from them."""
+        """Lists all names, because Flask takes its configuration from them."""
         return [*self.__dict__, *_SECRETS, *_DATABASE]
 
 

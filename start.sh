@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts a migration; ./start.sh --help says how. The set-up is done on the first start.
+# Starts a migration, see ./start.sh --help. The first start sets everything up.
 set -eu
 
 script=${BASH_SOURCE[0]}
@@ -11,6 +11,6 @@ cd "$(dirname "$script")"
 
 # shellcheck source=deploy/bootstrap.sh
 . deploy/bootstrap.sh
-# A press of TAB (deploy/completion.bash) installs nothing.
+# Completion (deploy/completion.bash) installs nothing.
 [ -n "${_ARGCOMPLETE:-}" ] || bootstrap requirements.txt
 exec .venv/bin/python -m deploy.launch "$@"

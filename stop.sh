@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stops workers and the embedded server that ./start.sh started; ./stop.sh --help says more.
+# Stops the workers and the embedded server that ./start.sh started, see ./stop.sh --help.
 set -eu
 
 script=${BASH_SOURCE[0]}

@@ -1,2 +1,4 @@
-"""Supervision: sees, restarts, scales and repairs the workers. It never imports the
-worker."""
+"""Supervision: observes, restarts, scales and repairs the workers.
+
+It never imports the worker.
+"""

@@ -1,5 +1,8 @@
-"""The collaborators of a monitor, and how they are put together. What is outside the
-monitor is made in its room: `observe`, `record`, `act`; attempts in `repair`."""
+"""The monitor's collaborators and their assembly.
+
+Collaborators outside the monitor are made in their package (`observe`, `record`,
+`act`), attempts in `repair`.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,8 +47,9 @@ from common.clock import SteadyClock, utc_now
 class World:
     """Everything outside the monitor.
 
-    `clock` is the steady clock of decisions, `wall` the one people read; `diagnoser` is
-    None when nobody is asked."""
+    `clock` is the steady clock for decisions, `wall` the one for display; `diagnoser`
+    is None without an LLM.
+    """
 
     clock: Clock
     wall: Clock
@@ -83,15 +87,14 @@ class MonitorParts:
 def put_together(
     settings: Settings, limits: Policies, say: ActionLog, clock: SteadyClock
 ) -> MonitorParts:
-    """The parts of a monitor in the real world; `clock` is the steady clock of
-    decisions."""
+    """Makes the parts of a real monitor; `clock` is the steady clock of decisions."""
     return parts_of(settings, limits, say, real_world(settings, limits, say, clock))
 
 
 def real_world(
     settings: Settings, limits: Policies, say: ActionLog, clock: SteadyClock
 ) -> World:
-    """The real neighbours of a monitor."""
+    """Returns the real surroundings of a monitor."""
     command = WorkerCommand(
         settings.script,
         settings.library,
@@ -124,7 +127,7 @@ def real_world(
 def parts_of(
     settings: Settings, limits: Policies, say: ActionLog, world: World
 ) -> MonitorParts:
-    """The parts of a monitor in this world."""
+    """Makes the parts of a monitor in a given world."""
     target, files, seen = limits.scaling.target, world.recorded, world.observed
     memory = Memory(
         MonitorState(target, target, world.clock()),
@@ -216,7 +219,7 @@ def _command_handler(
     attempts: Attempts,
     say: ActionLog,
 ) -> CommandHandler:
-    """The one that carries out what people ask for."""
+    """Returns the handler of user commands."""
     return CommandHandler(
         settings.state_dir,
         supervisor,
@@ -228,7 +231,7 @@ def _command_handler(
 
 
 def _debugger(settings: Settings, clock: SteadyClock) -> LlmDebugger:
-    """The one that asks an LLM."""
+    """Returns the client that asks an LLM."""
     return LlmDebugger(
         settings.state_dir,
         settings.script,

@@ -1,8 +1,9 @@
-"""Every setting of the monitor with its unit and its reason; builds the policies.
+"""Every setting of the monitor; builds the policies.
 
-Each constant can be overridden by an environment variable of its own name; what each is
-for says the model in `common/settings/monitor.py`, and docs/settings.md, which is
-written from it. A value that makes no sense is reported by `check`."""
+Each constant can be overridden by an environment variable of the same name. The model
+in `common/settings/monitor.py`, and docs/settings.md, which is generated from it,
+describe each one. `check` reports invalid values.
+"""
 
 import os
 import time
@@ -22,94 +23,104 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 class Misconfigured(CodedError):
-    """A setting makes no sense; the message names it, says why, and what would do."""
+    """A setting is invalid.
+
+    The message names it, gives the reason and a valid value.
+    """
 
     code = "misconfigured"
 
 
 def _read() -> tuple[MonitorSettings, list[str]]:
-    """What an import finds; what is wrong is told by `check`, and the default holds
-    until then."""
+    """Reads the settings at import.
+
+    Problems are reported by `check`; until then the defaults apply.
+    """
     try:
         return read(MonitorSettings, sources(PROJECT, os.environ))
     except WrongSetting as error:
         return MonitorSettings(), [str(error)]
 
 
-#: The settings without a command line; the constants below are the same, by the names
-#: that stay.
+#: The settings without a command line; the constants below repeat them under their
+#: documented names.
 GIVEN, _PROBLEMS = _read()
 
-#: Seconds without progress after which a worker that has settled a file is stuck.
+#: Seconds without progress after which a worker that has settled a file counts as
+#: stuck.
 STUCK_THRESHOLD_SECONDS = GIVEN.stuck_threshold_seconds
-#: The same while it starts or discovers: a first look at 1.7 million books takes its
-#: time.
+#: The same while the worker starts or discovers: a first reading of 1.7 million books
+#: takes its time.
 DISCOVERY_THRESHOLD_SECONDS = GIVEN.discovery_threshold_seconds
-#: Seconds between two looks.
+#: Seconds between two checks.
 CHECK_INTERVAL_SECONDS = GIVEN.check_interval_seconds
 #: Seconds between two attempts on the same worker, counted from the attempt.
 COOLDOWN_SECONDS = GIVEN.cooldown_seconds
-#: Attempts on one worker before it is paused and a person is told.
+#: Attempts on one worker before it is paused and an alert is sent.
 MAX_FIX_ATTEMPTS = GIVEN.max_fix_attempts
 #: Seconds after which an attempt must show that it helped ...
 SUCCESS_VERIFICATION_SECONDS = GIVEN.success_verification_seconds
-#: ... and at most this many, as long as work moves: a large file takes its time.
+#: ... or at most this many, as long as work moves: a large file takes its time.
 VERIFICATION_AT_MOST_SECONDS = GIVEN.verification_at_most_seconds
-#: text, or json: the logs also as NDJSON, in files beside them.
+#: "text", or "json" for logs also as NDJSON in files beside them.
 LOG_FORMAT = GIVEN.log_format
 #: Lines of the worker's log that the LLM is shown.
 LOG_LINES_TO_ANALYZE = GIVEN.log_lines_to_analyze
-#: Calls of the LLM in one hour, and tokens in one day, at most.
+#: The most LLM calls per hour, and tokens per day.
 LLM_CALLS_PER_HOUR = GIVEN.llm_calls_per_hour
 LLM_TOKENS_PER_DAY = GIVEN.llm_tokens_per_day
-#: Seconds for one question with its re-ask; the worker is restarted without an answer
-#: after that.
+#: Seconds for one question with its re-ask; after that the worker is restarted without
+#: an answer.
 LLM_JOB_SECONDS = GIVEN.llm_job_seconds
 #: Seconds for one call.
 OPENAI_TIMEOUT_SECONDS = GIVEN.openai_timeout_seconds
-#: Below this a code fix is asked about once more.
+#: A code fix with less confidence is asked about once more.
 CODE_FIX_MIN_CONFIDENCE = GIVEN.code_fix_min_confidence
 #: 1: code fixes that pass guard and gate are tried on the stuck worker; 0: they are
 #: only proposed.
 ENABLE_CODE_FIXES = GIVEN.enable_code_fixes
-#: Seconds a candidate gets to migrate the demo library in the sandbox.
+#: Seconds a candidate is given to migrate the demo library in the sandbox.
 GATE_SECONDS = GIVEN.gate_seconds
 #: Workers that should run.
 TARGET_WORKER_COUNT = GIVEN.target_worker_count
 #: Never fewer ...
 MIN_WORKER_COUNT = GIVEN.min_worker_count
-#: ... and never more, whatever the disk says.
+#: ... and never more, however idle the disk is.
 MAX_WORKER_COUNT = GIVEN.max_worker_count
-#: Percent of time the disk is busy from which it is saturated.
+#: The disk counts as saturated when it is busy at least this many percent of the time.
 DISK_IO_SATURATED_THRESHOLD = GIVEN.disk_io_saturated_threshold
-#: Percent below which it has room for one more worker.
+#: Below this many percent the disk has room for one more worker.
 DISK_IO_NORMAL_THRESHOLD = GIVEN.disk_io_normal_threshold
-#: Seconds after one worker was stopped before another one is.
+#: Seconds between stopping one worker and stopping another.
 DISK_IO_SCALE_DOWN_COOLDOWN = GIVEN.disk_io_scale_down_cooldown
-#: Seconds after the number changed before a worker is added.
+#: Seconds after a change of the number before a worker is added.
 DISK_IO_SCALE_UP_COOLDOWN = GIVEN.disk_io_scale_up_cooldown
-#: Seconds between two looks at the number of workers.
+#: Seconds between two checks of the number of workers.
 SCALE_CHECK_SECONDS = GIVEN.scale_check_seconds
 #: Seconds over which iostat measures.
 IOSTAT_SECONDS = GIVEN.iostat_seconds
-#: Seconds a worker gets to end after SIGTERM before it is killed; it saves within 7.
+#: Seconds a worker is given to end after SIGTERM before it is killed; it saves within
+#: 7.
 KILL_GRACE_SECONDS = GIVEN.kill_grace_seconds
-#: Seconds to wait at most for the stack of a hung worker.
+#: The most seconds to wait for the stack of a hung worker.
 STACK_SECONDS = GIVEN.stack_seconds
-#: Seconds the server and the library's disk get to answer when workers hang.
+#: Seconds that the server and the library's disk are given to answer when workers hang.
 PROBE_ANSWER_SECONDS = GIVEN.probe_answer_seconds
-#: Seconds between two looks for workers that have ended: cheap, and a killed one need
-#: not wait for the next round.
+#: Seconds between two checks for workers that have ended: they are cheap, and a killed
+#: worker need not wait for the next round.
 CHILD_SECONDS = GIVEN.child_seconds
-#: Seconds the report of a pass that was closed may take; 0 writes none.
+#: Seconds that the report of a closed pass may take; 0 writes none.
 REPORT_SECONDS = GIVEN.report_seconds
-#: Seconds workers get to end by themselves when the pass has closed.
+#: Seconds that workers are given to end by themselves when the pass has closed.
 CLOSING_SECONDS = GIVEN.closing_seconds
 
 
 def check() -> None:
-    """Raises WrongSetting with every setting that makes no sense, a line for each, and
-    Misconfigured when some contradict each other."""
+    """Validates all settings.
+
+    Raises WrongSetting with a line for each invalid one, or Misconfigured when some
+    contradict each other.
+    """
     if _PROBLEMS:
         raise WrongSetting("\n".join(_PROBLEMS))
     check_together(GIVEN)
@@ -132,7 +143,7 @@ def check_together(given: MonitorSettings) -> None:
 
 
 def require_llm_key(given: MonitorSettings) -> None:
-    """Raises Misconfigured when there is nobody to ask."""
+    """Raises Misconfigured when neither a key nor a server for the LLM is set."""
     if not (given.openai_api_key or given.openai_base_url):
         raise Misconfigured(
             "--llm-enabled needs OPENAI_API_KEY (or OPENAI_BASE_URL of a server of "
@@ -142,15 +153,17 @@ def require_llm_key(given: MonitorSettings) -> None:
 
 
 def ends_at(seconds: float = GIVEN.max_duration) -> float | None:
-    """When, by `time.monotonic`, the time of the whole is up that begins now; None
-    without a limit."""
+    """Returns when, by `time.monotonic`, the time limit that begins now ends.
+
+    Returns None without one.
+    """
     return time.monotonic() + seconds if seconds else None
 
 
 def detection_policy(
     threshold_seconds: float = STUCK_THRESHOLD_SECONDS,
 ) -> DetectionPolicy:
-    """When is a worker stuck?"""
+    """When a worker counts as stuck."""
     discovery = max(DISCOVERY_THRESHOLD_SECONDS, threshold_seconds)
     return DetectionPolicy(
         timedelta(seconds=threshold_seconds), timedelta(seconds=discovery)
@@ -158,7 +171,7 @@ def detection_policy(
 
 
 def healing_policy() -> HealingPolicy:
-    """What may be done about it?"""
+    """What may be done about an unhealthy worker."""
     return HealingPolicy(
         MAX_FIX_ATTEMPTS,
         timedelta(seconds=COOLDOWN_SECONDS),
@@ -173,12 +186,12 @@ def healing_policy() -> HealingPolicy:
 
 
 def llm_budget() -> Budget:
-    """What may be spent on an LLM?"""
+    """What may be spent on an LLM."""
     return Budget(LLM_CALLS_PER_HOUR, LLM_TOKENS_PER_DAY, LLM_JOB_SECONDS)
 
 
 def scaling_policy(target: int = TARGET_WORKER_COUNT) -> ScalingPolicy:
-    """How many workers?"""
+    """How many workers may run."""
     return ScalingPolicy(
         min(max(target, MIN_WORKER_COUNT), MAX_WORKER_COUNT),
         MIN_WORKER_COUNT,
@@ -192,7 +205,7 @@ def scaling_policy(target: int = TARGET_WORKER_COUNT) -> ScalingPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """Every threshold of a monitor, and how long what it asks may take."""
+    """All thresholds and time-outs of a monitor."""
 
     detection: DetectionPolicy
     healing: HealingPolicy
@@ -205,7 +218,7 @@ class Policies:
 
     @property
     def longest_trial(self) -> timedelta:
-        """After this a code fix on trial has its verdict, whatever happens."""
+        """The time after which a code fix on trial has a verdict in any case."""
         healing = self.healing
         return (
             healing.verification_at_most + healing.verification + timedelta(minutes=1)
@@ -213,7 +226,7 @@ class Policies:
 
 
 def policies(threshold_seconds: float, target: int) -> Policies:
-    """As the settings have them, with what the command line said."""
+    """Returns the policies from the settings and the command line."""
     return Policies(
         detection=detection_policy(threshold_seconds),
         healing=healing_policy(),

@@ -1,8 +1,8 @@
-"""A code fix: from the LLM's text to a candidate that has passed guard and gate, and
-from there into place.
+"""Turns the LLM's text into a candidate that passes guard and gate; installs it.
 
-The script in place is only ever replaced whole, and only when it is still the one the
-fix was made from."""
+The installed script is only ever replaced as a whole, and only while it is still the
+one the fix was made from.
+"""
 
 import difflib
 import hashlib
@@ -20,31 +20,35 @@ from common.errors import CodedError
 from common.files import durable
 from common.files.json_files import write_bytes
 
-#: Backups and candidates that stay.
+#: Backups and candidates that are kept.
 NEWEST = 50
 
 
 class FixRefused(CodedError):
-    """The fix is not applied; the message says why, for the next round and for the
-    history."""
+    """The fix is not applied.
+
+    The message says why, for the next round and the history.
+    """
 
     code = "fix-refused"
 
 
 class NothingToRollBack(FixRefused):
-    """No backup differs from the script."""
+    """No backup differs from the current script."""
 
     code = "nothing-to-roll-back"
 
 
 class NotOurs(Exception):
-    """The script in place is neither what the fix was made from nor its result:
-    somebody else changed it."""
+    """The installed script is neither what the fix was made from nor its result.
+
+    It was changed outside the monitor.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """Where fixes of one script are made. `seconds` is what the gate may take."""
+    """Makes fixes of one script; the gate may take `seconds`."""
 
     script: Path
     project: Path
@@ -52,9 +56,9 @@ class Workshop:
     seconds: float
 
     def apply(self, reply: str) -> Candidate:
-        """Makes a candidate of the reply's edit; the script in place is not touched.
+        """Makes a candidate of the reply's edit; the installed script is not touched.
 
-        Raises FixRefused, sandbox.Unavailable, StateUnwritable.
+        Raises FixRefused, sandbox.Unavailable or StateUnwritable.
         """
         source = self.script.read_bytes()
         backup = self.back_up(source)
@@ -75,8 +79,10 @@ class Workshop:
     # -- the steps ---------------------------------------------------------------------
 
     def back_up(self, source: bytes) -> str:
-        """`auto_monitor/backups/<script>.<UTC>`: the script as it is; returns its
-        name."""
+        """Backs the script up as `auto_monitor/backups/<script>.<UTC>`.
+
+        Returns the name.
+        """
         name = f"{self.script.name}.{utc_now():%Y%m%dT%H%M%S.%fZ}"
         write_bytes(self.folder("backups") / name, source)
         for old in backups(self.state_dir, self.script)[:-NEWEST]:
@@ -84,7 +90,7 @@ class Workshop:
         return name
 
     def edit(self, source: str, reply: str) -> str:
-        """The script with the edit."""
+        """Returns the script with the edit applied. Raises FixRefused."""
         try:
             text = code_edit.apply(source, reply)
         except code_edit.EditRefused as refusal:
@@ -94,8 +100,10 @@ class Workshop:
         return text
 
     def keep_candidate(self, text: str) -> Path:
-        """A file of its own; its name begins as the script's, so that its process is
-        known as a worker."""
+        """Writes the candidate to its own file.
+
+        Its name begins as the script's, so that its process is recognised as a worker.
+        """
         path = (
             self.folder("candidates")
             / f"{self.script.stem}.{utc_now():%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}.py"
@@ -106,7 +114,7 @@ class Workshop:
         return path
 
     def compile(self, path: Path) -> None:
-        """Does the workers' interpreter take it?"""
+        """Raises FixRefused when the candidate does not compile."""
         compiled = path.with_suffix(".pyc")
         try:
             py_compile.compile(str(path), cfile=str(compiled), doraise=True)
@@ -118,14 +126,17 @@ class Workshop:
             compiled.unlink(missing_ok=True)
 
     def guard(self, before: str, after: str) -> None:
-        """Is every change one that a fix may make?"""
+        """Raises FixRefused when a change is not allowed."""
         objections = guard.objections(before, after)
         if objections:
             raise FixRefused("the change is not allowed: " + "; ".join(objections[:8]))
 
     def gate(self, path: Path) -> str:
-        """Does it migrate the demo library as it should, in the sandbox? Returns how it
-        did."""
+        """Migrates the demo library in the sandbox.
+
+        Returns a description of the result. Raises FixRefused when the candidate does
+        not pass.
+        """
         try:
             return gate.check(
                 path,
@@ -140,13 +151,13 @@ class Workshop:
             ) from None
 
     def folder(self, name: str) -> Path:
-        """`STATE_DIR/auto_monitor/<name>`."""
+        """Returns `STATE_DIR/auto_monitor/<name>`."""
         return self.state_dir / "auto_monitor" / name
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerScript:
-    """The script in place, and the candidates of one state directory."""
+    """The installed script, and the candidates of one state directory."""
 
     path: Path
     state_dir: Path
@@ -157,33 +168,35 @@ class WorkerScript:
         return self.path.name
 
     def digest(self) -> str:
-        """The hash of the script in place; "" when it cannot be read."""
+        """Returns the hash of the installed script; "" when it cannot be read."""
         return in_place(self.path)
 
     def has(self, candidate: Candidate) -> bool:
-        """Is the candidate's file still there?"""
+        """Whether the candidate's file still exists."""
         return self.path_of(candidate).is_file()
 
     def path_of(self, candidate: Candidate) -> Path:
-        """Where the candidate is."""
+        """Returns the path of the candidate."""
         return candidate_path(self.state_dir, candidate.name)
 
     def promote(self, candidate: Candidate) -> None:
-        """The candidate becomes the script, in one step; repeatable. Raises NotOurs,
-        OSError."""
+        """Installs the candidate as the script, atomically; repeatable.
+
+        Raises NotOurs or OSError.
+        """
         promote(self.path, self.state_dir, candidate)
 
 
-# -- into place and back ---------------------------------------------------------------
+# -- installing and rolling back -------------------------------------------------------
 
 
 def candidate_path(state_dir: Path, name: str) -> Path:
-    """Where a candidate is."""
+    """Returns the path of a candidate."""
     return state_dir / "auto_monitor" / "candidates" / Path(name).name
 
 
 def in_place(script: Path) -> str:
-    """The hash of the script in place; "" when it cannot be read."""
+    """Returns the hash of the installed script; "" when it cannot be read."""
     try:
         return digest(script.read_bytes())
     except OSError:
@@ -191,8 +204,10 @@ def in_place(script: Path) -> str:
 
 
 def promote(script: Path, state_dir: Path, candidate: Candidate) -> None:
-    """The candidate becomes the script, in one step; repeatable. Raises NotOurs,
-    OSError."""
+    """Installs the candidate as the script, atomically; repeatable.
+
+    Raises NotOurs or OSError.
+    """
     found = in_place(script)
     if found == candidate.after:
         return
@@ -203,8 +218,10 @@ def promote(script: Path, state_dir: Path, candidate: Candidate) -> None:
 
 
 def roll_back(script: Path, state_dir: Path) -> str:
-    """Puts the newest backup that differs from the script back; returns its name.
-    Raises FixRefused, OSError."""
+    """Restores the newest backup that differs from the script; returns its name.
+
+    Raises FixRefused or OSError.
+    """
     now = script.read_bytes()
     for path in reversed(backups(state_dir, script)):
         data = path.read_bytes()
@@ -224,23 +241,22 @@ def roll_back(script: Path, state_dir: Path) -> str:
 
 
 def backups(state_dir: Path, script: Path) -> list[Path]:
-    """The backups of a script, oldest first."""
+    """Returns the backups of a script, oldest first."""
     return sorted((state_dir / "auto_monitor" / "backups").glob(f"{script.name}.*Z"))
 
 
 def replace(script: Path, data: bytes) -> None:
-    """Atomically, with the mode it had: a reader sees the old or the new script. Raises
-    OSError."""
+    """Replaces the script atomically, keeping its mode. Raises OSError."""
     durable.replace(script, data, mode=stat.S_IMODE(script.stat().st_mode))
 
 
 def digest(data: bytes) -> str:
-    """What names a version of the script."""
+    """Returns the hash that identifies a version of the script."""
     return hashlib.sha256(data).hexdigest()
 
 
 def diff(before: bytes, after: str) -> str:
-    """The change as a person reads it."""
+    """Returns the change as a unified diff."""
     lines = difflib.unified_diff(
         before.decode("utf-8").splitlines(),
         after.splitlines(),

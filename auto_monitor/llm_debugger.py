@@ -1,9 +1,9 @@
-"""Evidence about a worker that hangs → a question to the LLM → a Diagnosis, without
-ever making the monitor wait.
+"""Evidence about a hung worker becomes a question to the LLM, its answer a Diagnosis.
 
-Each question is a job: a child process with a deadline. Answers are kept, by the
-fingerprint of their evidence, so that the same trouble is not paid for twice, and so
-that the budget is a sum over files."""
+The monitor never waits for it: each question is a job, a child process with a deadline.
+Answers are kept by the fingerprint of their evidence, so that the same trouble is not
+paid for twice, and so that the budget is a sum over files.
+"""
 
 import ast
 import contextlib
@@ -41,11 +41,11 @@ from common.sanitize import sanitize_text
 from common.settings.monitor import LLM_VARIABLES
 from migration.state_files import logs
 
-#: Bytes of the log's end that are looked at, and functions whose source is shown.
+#: Bytes read from the log's end, and functions whose source is shown.
 LOG_BYTES, FUNCTIONS = 400_000, 3
-#: Answers that stay.
+#: Answers that are kept.
 NEWEST = 500
-#: An answer is used again for this long.
+#: How long an answer may be reused.
 REUSE = timedelta(hours=24)
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+) in (\w+)')
@@ -69,7 +69,7 @@ class _Job:
 
 @dataclass(slots=True)
 class LlmDebugger:
-    """Asks about one worker at a time each; `clock` is the monitor's steady clock."""
+    """Asks one question at a time per worker; `clock` is the monitor's steady clock."""
 
     state_dir: Path
     script: Path
@@ -83,20 +83,21 @@ class LlmDebugger:
     _answers: dict[int, Answer] = field(default_factory=dict)
 
     def asked(self, worker_id: int) -> bool:
-        """Has a question about this worker been asked, answered or not?"""
+        """Whether a question about this worker has been asked, answered or not."""
         return worker_id in self._jobs or worker_id in self._answers
 
     def forget(self, worker_id: int) -> None:
-        """Its trouble is over, or another one now: what was asked about it counts no
-        more."""
+        """Drops what was asked about a worker whose trouble is over or has changed."""
         self._answers.pop(worker_id, None)
         job = self._jobs.pop(worker_id, None)
         if job is not None:
             _end(job)
 
     def diagnose(self, facts: Facts) -> Answer:
-        """The answer about a worker; pending while the job runs, the same until it is
-        forgotten."""
+        """Returns the answer about a worker; pending while the job runs.
+
+        The answer stays the same until `forget`.
+        """
         answer = self._answers.get(facts.worker_id) or self._ask(facts)
         if not answer.pending:
             self._answers[facts.worker_id] = answer
@@ -118,7 +119,7 @@ class LlmDebugger:
         return Answer(pending=True)
 
     def disk_is_the_cause(self, facts: Facts) -> Opinion:
-        """What the diagnosis of a stuck worker says about the disk."""
+        """Returns what the diagnosis of a stuck worker says about the disk."""
         answer = self.diagnose(facts)
         if answer.pending:
             return Opinion.PENDING
@@ -136,7 +137,7 @@ class LlmDebugger:
     # -- evidence ----------------------------------------------------------------------
 
     def evidence(self, facts: Facts) -> dict[str, Json]:
-        """Everything the LLM is shown, free of secrets."""
+        """Returns everything the LLM is shown, free of secrets."""
         lines = _last_lines(logs.log_path(self.state_dir, facts.worker_id), self.lines)
         stack = sanitize_text(facts.stack, multiline=True) or crash_places(lines)
         busy = facts.disk_utilization
@@ -197,7 +198,7 @@ class LlmDebugger:
         self._jobs[facts.worker_id] = _Job(process, self.clock(), fingerprint, facts)
 
     def _look(self, job: _Job) -> Answer:
-        """Is the job done, or has it had its time?"""
+        """Returns the job's answer; pending while it runs within its time."""
         if job.process.poll() is None:
             if (self.clock() - job.began).total_seconds() < self.budget.job_seconds:
                 return Answer(pending=True)
@@ -217,8 +218,8 @@ class LlmDebugger:
         if answer is None or answer.diagnosis is None:
             return None
         if answer.diagnosis.fix_type is FixType.CODE_FIX:
-            # Good for the script it was made from only; what was refused is asked about
-            # again.
+            # Valid only for the script it was made from; what was refused is asked
+            # about again.
             fits = (
                 answer.candidate is not None
                 and in_place(self.script) == answer.candidate.before
@@ -254,7 +255,7 @@ class LlmDebugger:
         )
 
     def _over_budget(self) -> str:
-        """Why nothing may be asked now, or ""."""
+        """Returns why nothing may be asked now, or ""."""
         paths = sorted(self._folder().glob("*.json"), key=_written)
         for old in paths[:-NEWEST]:
             old.unlink(missing_ok=True)
@@ -275,7 +276,7 @@ class LlmDebugger:
 
 
 def spent(state_dir: Path, within: timedelta | None = None) -> tuple[int, int]:
-    """Calls and tokens of the answers that are kept, within the last so much time."""
+    """Returns calls and tokens of the kept answers, optionally only within a period."""
     now, calls, tokens = utc_now(), 0, 0
     for path in answers.answers_dir(state_dir).glob("*.json"):
         if within is None or now - _written(path) < within:
@@ -285,12 +286,12 @@ def spent(state_dir: Path, within: timedelta | None = None) -> tuple[int, int]:
 
 
 def fingerprint_of(evidence: Mapping[str, Json], script: Path) -> str:
-    """What makes two troubles the same: where it hangs, the signs, what was tried; not
-    the books it met.
+    """Returns what identifies trouble: place, signs, earlier attempts; not the books.
 
-    Where it hangs: the functions of the script that the threads are in, in no order.
-    What these call differs from look to look when a thread spins. Only a stack without
-    the script counts as it is."""
+    The place is the unordered set of the script's functions that the threads are in.
+    What these call differs from check to check when a thread spins. Only a stack
+    without the script counts as it is.
+    """
     found = evidence.get("error_patterns")
     stack = evidence.get("python_stack")
     causes = evidence.get("root_causes_before")
@@ -319,15 +320,19 @@ def fingerprint_of(evidence: Mapping[str, Json], script: Path) -> str:
 
 
 def crash_places(lines: Sequence[str]) -> str:
-    """Where the last unforeseen error was raised, innermost first, as a stack has it;
-    "" when there was none."""
+    """Returns where the last unforeseen error was raised, as a stack; "" without one.
+
+    The innermost frame comes first.
+    """
     crashes = [line for line in lines if f" {logs.INTERNAL_ERROR} " in line]
     return crashes[-1].replace(" | ", "\n") if crashes else ""
 
 
 def sources(stack: str, script: Path) -> dict[str, str]:
-    """The source of at most three functions of the worker that the stack names,
-    innermost first. Read, never run."""
+    """Returns the source of up to three worker functions on the stack, innermost first.
+
+    It is read, never run.
+    """
     try:
         text = script.read_text("utf-8")
         tree = ast.parse(text)
@@ -346,7 +351,7 @@ def sources(stack: str, script: Path) -> dict[str, str]:
 
 
 def _end(job: _Job) -> None:
-    """The job with what it has started: it leads a group of its own."""
+    """Kills the job with all that it started: it leads its own process group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(job.process.pid, signal.SIGKILL)
     job.process.wait(10)

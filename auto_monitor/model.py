@@ -1,8 +1,9 @@
 """The nouns of supervision: frozen values without I/O.
 
-Times are aware UTC datetimes. `now` of a decision is the monitor's steady clock
-(`clock.SteadyClock`): the wall clock at its start plus what a monotonic clock has
-counted since, so setting the clock moves nothing."""
+Times are timezone-aware UTC datetimes. `now` of a decision is the monitor's steady
+clock (`clock.SteadyClock`): the wall clock at its start plus what a monotonic clock has
+counted since, so that setting the clock has no effect.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,20 +15,23 @@ from migration.model import FileId, Phase
 
 
 def age(since: datetime, now: datetime) -> timedelta:
-    """How long ago `since` was; never negative, so a clock that was set back makes
-    nothing due."""
+    """Returns how long ago `since` was; never negative.
+
+    A clock that was set back makes nothing due.
+    """
     return max(timedelta(), now - since)
 
 
-# -- what is seen ----------------------------------------------------------------------
+# -- observations ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """One process: a pid alone names nobody, because pids are recycled.
+    """One process. A pid alone does not identify it, because pids are recycled.
 
-    `birth` is what setting the clock does not move (`clock.birth_of`); "" when whoever
-    wrote it down did not know."""
+    `birth` is not affected by setting the clock (`clock.birth_of`); "" when it was not
+    known when the identity was written.
+    """
 
     pid: int
     started: datetime
@@ -36,8 +40,7 @@ class ProcessIdentity:
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """What a worker had in hand: files, or else a range of book ids; and in which
-    pass."""
+    """What a worker had in flight: files, or else a range of book ids, and the pass."""
 
     pass_id: int | None = None
     files: tuple[FileId, ...] = ()
@@ -51,16 +54,17 @@ class InFlight:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSnapshot:
-    """One worker at one look.
+    """One worker at one check.
 
     `phase` is None before the process has written its first progress; `settled` says
     whether this process has settled a file; `progress_seen_at` is when work was last
-    seen to move, `beat_seen_at` when the main thread was last seen to live; `exit_code`
+    seen to move, `beat_seen_at` when the main thread was last seen alive; `exit_code`
     is known when the process ended as the monitor's child (negative: by that signal);
     `repeated_range` is a range that was read twice or more without a new one since;
-    `fruitless_since` is when a file was last seen to arrive or to be under way, when
-    files have failed since; `last_words` is the error that a worker that failed left in
-    its progress file, by class and sentence, and `error_class` its class alone."""
+    `all_failing_since` is when a file was last seen to arrive or to be in flight, if
+    files have failed since; `last_words` is the error, with class and message, that a
+    failed worker left in its progress file, and `error_class` its class alone.
+    """
 
     worker_id: int
     alive: bool
@@ -77,7 +81,7 @@ class WorkerSnapshot:
 
     @property
     def waits(self) -> bool:
-        """Does it wait, for the server or for other workers?"""
+        """Whether it is waiting for the server or for other workers."""
         return self.phase is Phase.WAITING
 
 
@@ -85,14 +89,14 @@ class Health(StrEnum):
     """What `detection` says about one worker."""
 
     WORKING = "working"
-    STUCK = "stuck"  #: the process is there, nothing moves
-    STOPPED = "stopped"  #: the process is gone and should not be
-    FINISHED = "finished"  #: it has done its part
-    ENDED = "ended"  #: it ended with a status that a restart cannot mend (2, 4, 5, 7)
+    STUCK = "stuck"  #: the process exists but makes no progress
+    STOPPED = "stopped"  #: the process is gone but should not be
+    FINISHED = "finished"  #: its work is done
+    ENDED = "ended"  #: ended with a status that a restart cannot fix (2, 4, 5, 7)
 
 
 class Cause(StrEnum):
-    """What speaks against a worker; NONE when nothing does."""
+    """What was found wrong with a worker; NONE when nothing."""
 
     NONE = ""
     NO_PROGRESS = "no_progress"
@@ -109,11 +113,12 @@ class Cause(StrEnum):
 class Assessment:
     """The health of one worker, since when, and why: as a `cause`, and in words.
 
-    `reason` is for people and may say for how long; `what` is the same without times.
+    `reason` is for people and may include a duration; `what` is the same without times.
     `crashed`: its own code failed. `away`: it ended because the server did not answer
-    at its start. `all_failing`: it is busy, but every file fails, while the server
-    answers; that may be the server's fault, or the library's, so such a worker is never
-    paused."""
+    at its start. `all_failing`: it is busy, but every file fails while the server
+    answers; that may be the fault of the server or the library, so such a worker is
+    never paused.
+    """
 
     worker_id: int
     health: Health
@@ -127,11 +132,11 @@ class Assessment:
 
     @property
     def is_a_riddle(self) -> bool:
-        """Is it worth asking why?"""
+        """Whether it is worth asking for the cause."""
         return self.health is Health.STUCK or self.crashed
 
 
-# -- what is remembered ----------------------------------------------------------------
+# -- memory ----------------------------------------------------------------------------
 
 
 class Trigger(StrEnum):
@@ -144,12 +149,12 @@ class Trigger(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WorkerRecord:
-    """What is remembered of one worker id that no attempt tells: its process, and what
-    people decided.
+    """What is remembered of a worker besides its attempts: process, user decisions.
 
-    `wanted`: it counts towards the desired number; a worker that was scaled down does
-    not. `paused_by_hand`: a person paused it, which is no attempt, so the history
-    cannot say it."""
+    `wanted` means that it counts towards the desired number; a worker that was scaled
+    down does not. `paused_by_hand` means that a user paused it, which is not an attempt
+    and so not in the history.
+    """
 
     worker_id: int
     wanted: bool = True
@@ -164,8 +169,9 @@ class Candidate:
     """A changed script that has passed guard and gate.
 
     `name` and `backup` are files in `candidates/` and `backups/`; `before` and `after`
-    the SHA-256 of the script it was made from and its own; `diff` the change;
-    `validation` says in words how it did."""
+    are the SHA-256 of the script it was made from and of its own; `diff` is the change;
+    `validation` describes the gate's result.
+    """
 
     name: str
     backup: str
@@ -176,22 +182,22 @@ class Candidate:
 
 
 class CaseStage(StrEnum):
-    """How far an attempt without a verdict is."""
+    """The stage of an attempt without a verdict."""
 
-    RECORDED = "recorded"  #: it is written down; nothing has been done yet
-    # : the worker was started again, on the candidate where there is one
+    RECORDED = "recorded"  #: recorded, but not acted on yet
+    #: the worker was started again, with the candidate if there is one
     STARTED = "started"
-    PROMOTING = "promoting"  #: the candidate helped; it is being put in place
+    PROMOTING = "promoting"  #: the candidate helped and is being installed
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An attempt without a verdict. It is kept in the attempt's history entry until
-    there is one.
+    """An attempt without a verdict, kept in its history entry until there is one.
 
     `candidate` is the code fix on trial. `lost_before` is how many files of the range
     had failed or were skipped when the trial began; None when the worker hung on no
-    range."""
+    range.
+    """
 
     acted_at: datetime
     in_flight: InFlight
@@ -202,10 +208,11 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class CorrelatedFailure:
-    """Half of the workers or more became suspect together: `lead` is treated alone
-    until its verdict releases all.
+    """Half of the workers or more became suspect together.
 
-    `lead` is None while nobody has been treated."""
+    `lead` is treated alone until its verdict releases all; it is None before one is
+    treated.
+    """
 
     since: datetime
     lead: int | None = None
@@ -214,11 +221,11 @@ class CorrelatedFailure:
 
 @dataclass(frozen=True, slots=True)
 class MonitorState:
-    """What survives a restart of the monitor besides the history: clocks, processes,
-    and what people decided.
+    """The state that survives a restart, besides the history.
 
-    `correlated_since` is when workers began to hang together; who leads them, and
-    whether that helped, the history says."""
+    That is clocks, processes and users' decisions. `correlated_since` is when workers
+    began to hang together; the history shows who leads them, and whether that helped.
+    """
 
     desired: int
     target: int
@@ -234,18 +241,18 @@ class MonitorState:
     schema: int = 2
 
 
-# -- what is decided -------------------------------------------------------------------
+# -- decisions -------------------------------------------------------------------------
 
 
 class Treatment(StrEnum):
-    """What `healing` says is to be done about one worker now."""
+    """What `healing` decides about one worker."""
 
     NONE = "none"
     RESTART = "restart"
-    RESUME = "resume"  #: start again, which is no attempt: what it waited for is back
-    PAUSE = "pause"  #: attempts are used up: a person is told
-    HOLD = "hold"  #: something else is wrong, or it is not its turn
-    WAIT = "wait"  #: for the server; said again and again, for it may take long
+    RESUME = "resume"  #: restart, not an attempt: what it waited for is back
+    PAUSE = "pause"  #: no attempts left: send an alert
+    HOLD = "hold"  #: something else is wrong, or other workers come first
+    WAIT = "wait"  #: for the server; logged repeatedly, since it may take long
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +265,7 @@ class HealingDecision:
 
 
 class Opinion(StrEnum):
-    """The answer to: is the disk the root cause?"""
+    """The answer to whether the disk is the root cause."""
 
     PENDING = "pending"
     CONFIRMS = "confirms"
@@ -269,19 +276,21 @@ class Opinion(StrEnum):
 
 
 class ScalingAction(StrEnum):
-    """What `scaling` says is to be done about the number of workers now."""
+    """What `scaling` decides about the number of workers."""
 
     KEEP = "keep"
-    ASK = "ask"  #: the LLM, before one is stopped
+    ASK = "ask"  #: ask the LLM before stopping one
     DOWN = "down"
     UP = "up"
-    TRIM = "trim"  #: more run than desired
+    TRIM = "trim"  #: more are running than desired
 
 
 @dataclass(frozen=True, slots=True)
 class ScalingDecision:
-    """`desired` is the number of workers from now on; `worker_id` the one to stop or
-    start."""
+    """A change of the number of workers.
+
+    `desired` is the number from now on; `worker_id` is the one to stop or start.
+    """
 
     action: ScalingAction
     desired: int
@@ -289,20 +298,19 @@ class ScalingDecision:
     worker_id: int | None = None
 
 
-# -- what is recorded ------------------------------------------------------------------
+# -- history ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class CodeChanges:
-    """A code fix: the first lines, and all of it."""
+    """A code fix: its first lines, and all of it."""
 
     preview: str
     full: str
 
 
 class Afterwards(StrEnum):
-    """What became of a worker after its newest attempt; it says whether that still
-    counts."""
+    """What happened to a worker after its newest attempt, which may invalidate that."""
 
     NOTHING = ""
     PAUSED = "paused"  #: its attempts were used up: it rests until a person resumes it
@@ -312,13 +320,14 @@ class Afterwards(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One attempt, as `auto_fix_history.json` has it (DESIGN section 7); rewritten as
-    its fields fill.
+    """One attempt in `auto_fix_history.json` (DESIGN section 7).
 
-    `timestamp` is ISO 8601 UTC; `confidence` 0-1; `verified` None while it is not
-    known; `evidence` the name of a file; `fingerprint` is what attempts against the
-    same trouble have in common; `case` is there until the verdict; `correlated`:
-    several workers hung together, and this one was treated alone first."""
+    It is rewritten as its fields are filled. `timestamp` is ISO 8601 UTC; `confidence`
+    is 0-1; `verified` is None while not known; `evidence` is the name of a file;
+    `fingerprint` is what attempts against the same trouble have in common; `case` is
+    there until the verdict; `correlated` means that several workers hung together and
+    this one was treated alone first.
+    """
 
     timestamp: str
     worker_id: int
@@ -351,22 +360,23 @@ class HistoryEntry:
 
     @property
     def is_open(self) -> bool:
-        """Has it no verdict yet?"""
+        """Whether it has no verdict yet."""
         return self.case is not None and self.verified is None and not self.reason
 
     @property
     def key(self) -> str:
-        """What names this entry: one worker has one attempt at a time."""
+        """Identifies this entry: a worker has one attempt at a time."""
         return f"{self.timestamp} {self.worker_id} {self.attempt}"
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerStanding:
-    """Where a worker stands, as its entries in the history say (`decide.healing`).
+    """The standing of a worker, from its entries in the history (`decide.healing`).
 
-    `attempts` are those since the last one that helped; `paused`: they were used up.
-    `parallel_uploads` and `batch_size` are what a CONFIG_FIX gave it, kept across
-    restarts. `entry` is its attempt without a verdict."""
+    `attempts` are those since the last one that helped; `paused` means that they were
+    used up. `parallel_uploads` and `batch_size` are what a CONFIG_FIX gave it, kept
+    across restarts. `entry` is its attempt without a verdict.
+    """
 
     attempts: int = 0
     last_attempt_at: datetime | None = None
@@ -382,5 +392,5 @@ class WorkerStanding:
 
 
 def rests(record: WorkerRecord, standing: WorkerStanding) -> bool:
-    """Is the worker paused: by a person, or because its attempts were used up?"""
+    """Whether the worker is paused, by a user or because its attempts were used up."""
     return record.paused_by_hand or standing.paused

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 # PYTHON_ARGCOMPLETE_OK
-"""The loop, and the command line; `Monitor.tick` reads as one round. `assembly` puts a
-monitor together."""
+"""The monitor's loop and command line.
+
+`Monitor.tick` is one round; `assembly` puts a monitor together.
+"""
 
 import os
 import sys
@@ -14,8 +16,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 if __name__ == "__main__":
-    # Run as a script, Python looks for modules beside it, where `history` or `config`
-    # would hide others of that name.
+    # When this is run as a script, Python searches the directory beside it first, where
+    # `history` or `config` would hide other modules of those names.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from auto_monitor import config
@@ -67,8 +69,7 @@ class Monitor:
     # -- one round ---------------------------------------------------------------------
 
     def begin(self) -> bool:
-        """Takes up what an earlier monitor left; False when no pass is open and there
-        is nothing to do."""
+        """Takes over from an earlier monitor; returns False when no pass is open."""
         now, file = self.parts.clock(), self.parts.state_file
         left, warning = (file.read(), "") if self.settings.dry_run else file.load(now)
         if warning:
@@ -102,8 +103,10 @@ class Monitor:
         return True
 
     def take_over(self, left: MonitorState) -> None:
-        """Goes on with what an earlier monitor remembered; a number of workers that a
-        person named now counts more."""
+        """Restores what an earlier monitor remembered.
+
+        A number of workers given on the command line takes precedence.
+        """
         target = self.parts.policies.scaling.target
         remembered = left.target == target and not self.settings.target_given
         desired = left.desired if remembered else target
@@ -125,8 +128,7 @@ class Monitor:
             self.parts.attempts.let_go(number, "fewer workers are desired")
 
     def tick(self) -> bool:
-        """One look at everything and what it leads to; True when there is nothing left
-        to watch."""
+        """Runs one round; returns True when there is nothing left to watch."""
         now, parts = self.parts.clock(), self.parts
         if parts.command_handler is not None:
             parts.command_handler.carry_out()
@@ -159,8 +161,10 @@ class Monitor:
         return False
 
     def look(self, now: datetime) -> dict[int, WorkerSnapshot]:
-        """Every worker that was started; one that meets only failures of an absent
-        server is excused."""
+        """Observes every worker that was started.
+
+        Workers whose files all fail because the server is away are excused.
+        """
         records = [record for record in self.memory.wanted() if record.identity]
         seen = {
             record.worker_id: self.parts.observer.look(record, now)
@@ -169,8 +173,10 @@ class Monitor:
         return self.parts.healer.excuse(seen, now, self.parts.policies.detection)
 
     def wanted_soon(self) -> bool:
-        """Is there something that the next look should not be waited for? Cheap enough
-        to ask every second."""
+        """Whether something should be handled before the next round.
+
+        Cheap enough to ask every second.
+        """
         ended = self.parts.supervisor.workers.reap()
         return ended or (
             self.parts.command_handler is not None
@@ -178,7 +184,7 @@ class Monitor:
         )
 
     def totals(self) -> Totals | None:
-        """The newest pass of the ledger; None when it cannot be told now."""
+        """Returns the newest pass of the ledger; None when it cannot be read now."""
         try:
             return self.parts.ledger.newest()
         except totals.UNREADABLE as error:
@@ -191,8 +197,7 @@ class Monitor:
         assessments: Mapping[int, Assessment],
         now: datetime,
     ) -> None:
-        """Logs what has changed, and remembers since when a worker is suspect and how
-        it ended."""
+        """Logs changes and records since when a worker is suspect and how it ended."""
         for number, seen in snapshots.items():
             assessment, record = assessments[number], self.memory.record(number)
             suspect = (
@@ -220,7 +225,7 @@ class Monitor:
     def watched(
         self, found: Totals | None, assessments: Mapping[int, Assessment]
     ) -> Watched:
-        """What the end depends on."""
+        """Gathers what the end of the pass depends on."""
         return Watched(
             found=found,
             opened_at=self.memory.state.pass_opened_at,
@@ -231,7 +236,7 @@ class Monitor:
         )
 
     def ends(self, end: Ending, found: Totals | None, now: datetime) -> bool:
-        """Does what an end asks for; True when there is nothing left to watch."""
+        """Acts on an ending; returns True when there is nothing left to watch."""
         if end is Ending.CLOSING:
             self.closed_since = self.closed_since or now
         elif end is Ending.NEWER_OPEN and found is not None:
@@ -246,7 +251,7 @@ class Monitor:
         return end in (Ending.CLOSED, Ending.TIME_IS_UP, Ending.HOPELESS)
 
     def finish(self, found: Totals) -> None:
-        """The pass is closed: ends what still runs, says how it went."""
+        """Ends a closed pass: stops the remaining workers and reports the result."""
         if not self.settings.dry_run:
             self.parts.supervisor.dismiss()
         for entry in self.parts.cases.open_entries():
@@ -266,7 +271,7 @@ class Monitor:
             self.parts.report()
 
     def give_up(self, record: WorkerRecord) -> None:
-        """No worker is left and none may be restarted."""
+        """Ends when no worker is left and none may be restarted."""
         self.exit_code = record.exit_code or 2
         self.parts.alerts.tell(
             f"Every worker ended with status {self.exit_code}, which a restart cannot mend; see "
@@ -281,22 +286,21 @@ class Monitor:
         return self.parts.scaler.scale(assessments, self.snapshots, now)
 
     def prepare(self, seconds: float) -> None:
-        """The next look is so many seconds away: what takes longer than a look may
-        begins in time for it."""
+        """Starts measurements for the next round, `seconds` away."""
         left = timedelta(seconds=seconds)
         self.parts.scaler.prepare(self.parts.clock() + left, left)
 
 
-# -- the names that stay ---------------------------------------------------------------
+# -- stable public names ---------------------------------------------------------------
 
 
 def get_disk_io_utilization(library: Path | None = None) -> float | None:
-    """Percent of time the busiest disk under the library is busy; None when that cannot
-    be known.
+    """Returns how busy the library's busiest disk is, in percent, or None.
 
-    Without `library`, the one that CALIBRE_LIBRARY names. Takes less than a second:
-    iostat's figure when it has one by then, else that of the kernel's counters, from
-    which iostat's comes too."""
+    Without `library`, the one named by CALIBRE_LIBRARY is used. It takes less than a
+    second: iostat's figure if available by then, else one from the kernel's counters,
+    on which iostat's is based too. None means that it cannot be determined.
+    """
     path = library or load(Library, sources(config.PROJECT, os.environ)).library
     if path is None:
         return None
@@ -315,16 +319,18 @@ def scale_workers_based_on_disk_io(
 
 
 def kill_worker(monitor: Monitor, worker_id: int) -> bool:
-    """Ends worker N: TERM, 10 s, KILL of its own group; False when it was not there.
-    Never anything else."""
+    """Ends worker N: SIGTERM, then SIGKILL to its own process group.
+
+    Returns False when it was not running. No other process is ever signalled.
+    """
     return monitor.parts.supervisor.kill(worker_id)
 
 
-# -- its life --------------------------------------------------------------------------
+# -- life cycle ------------------------------------------------------------------------
 
 
 def run(settings: Settings, service: Notifier) -> int:
-    """One monitor from its start to its end; returns the exit status."""
+    """Runs one monitor from start to end; returns the exit status."""
     make_state_dir(settings.state_dir)
     action_log.mask(settings.environment)
     with ExitStack() as stack:
@@ -362,8 +368,7 @@ def run(settings: Settings, service: Notifier) -> int:
 def watch(
     monitor: Monitor, stop: threading.Event, service: Notifier, lock: MonitorLock | None
 ) -> None:
-    """Looks at everything again and again, until the pass is closed or somebody asks to
-    stop."""
+    """Runs rounds until the pass is closed or the monitor is asked to stop."""
     while not stop.is_set():
         began = time.monotonic()
         service.alive()
@@ -380,15 +385,15 @@ def watch(
             over = False
             monitor.say.error("%s", error)
         except Exception as error:  # noqa: BLE001
-            # The watcher must outlive whatever one look runs into.
+            # The monitor must survive whatever one round runs into.
             over = False
             monitor.say.error(
                 "This look failed (%s: %s)", type(error).__name__, error, exc_info=error
             )
         if over or monitor.settings.once:
             return
-        # A child that ends and a command are looked at soon; everything else can wait
-        # for the next look.
+        # Ended children and commands are handled soon; everything else can wait for the
+        # next round.
         while (
             left := began + monitor.settings.check_interval - time.monotonic()
         ) > 0 and not stop.is_set():
@@ -406,7 +411,7 @@ def watch(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parses, runs, translates the end into an exit status."""
+    """Parses the command line, runs the monitor and returns the exit status."""
     service = Notifier.taken_from(os.environ, os.getpid())
     words = sys.argv[1:] if argv is None else argv
     given, environment = read_arguments(words)

@@ -1,5 +1,7 @@
-"""What the monitor needs from the world. `assembly` plugs in the real things,
-`tests/harness` fakes."""
+"""What the monitor needs from outside.
+
+`assembly` plugs in the real things, `tests/harness` fakes.
+"""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
@@ -45,7 +47,10 @@ __all__ = [
 
 
 class Processes(Protocol):
-    """The worker processes. A worker is known by its identity, never by a pid alone."""
+    """The worker processes.
+
+    A worker is identified by its identity, never by a pid alone.
+    """
 
     def start(
         self,
@@ -56,55 +61,54 @@ class Processes(Protocol):
         batch_size: int | None = None,
         retry_failed: bool = False,
     ) -> ProcessIdentity:
-        """Starts worker N, by default on the script in place. Raises OSError."""
+        """Starts worker N, by default with the installed script. Raises OSError."""
         ...
 
     def lives(self, identity: ProcessIdentity | None, worker_id: int) -> bool:
-        """Does worker N live, provably as this process?"""
+        """Whether worker N is alive, provably as this process."""
         ...
 
     def runs(self, identity: ProcessIdentity | None, worker_id: int, name: str) -> bool:
-        """Does worker N live and run the script of this name?"""
+        """Whether worker N is alive and runs the script of this name."""
         ...
 
     def stop(self, identity: ProcessIdentity | None, worker_id: int) -> bool:
-        """Ends worker N; False when it was not there."""
+        """Ends worker N; returns False when it was not running."""
         ...
 
     def stop_all(self, identities: Mapping[int, ProcessIdentity | None]) -> None:
-        """Ends these workers side by side."""
+        """Ends these workers in parallel."""
         ...
 
     def reap(self) -> bool:
-        """Has a worker ended since the last time?"""
+        """Whether a worker has ended since the last call."""
         ...
 
     def take_stack(
         self, identity: ProcessIdentity | None, worker_id: int, seconds: float
     ) -> str:
-        """The Python stack of worker N's threads; "" when it does not answer in
-        time."""
+        """Returns the Python stacks of worker N; "" when it does not answer in time."""
         ...
 
     def time_is_up(self) -> bool:
-        """Has all the time passed that the whole migration was given?"""
+        """Whether the time for the whole migration is over."""
         ...
 
 
 class Observer(Protocol):
-    """What can be seen of workers from outside."""
+    """Observes workers from outside."""
 
     def found_by_hand(self) -> dict[int, ProcessIdentity]:
-        """Every live worker of this state directory, whoever started it."""
+        """Returns every live worker of this state directory, however it was started."""
         ...
 
     def look(self, record: WorkerRecord, now: datetime) -> WorkerSnapshot:
-        """One worker now."""
+        """Returns a snapshot of one worker."""
         ...
 
 
 class ServerProbe(Protocol):
-    """Does the server answer?"""
+    """Checks whether the server answers."""
 
     @property
     def trouble(self) -> str:
@@ -112,16 +116,16 @@ class ServerProbe(Protocol):
         ...
 
     def answers_now(self, now: datetime) -> bool:
-        """Does it answer at this moment?"""
+        """Whether it answers at this moment."""
         ...
 
     def has_settled(self, now: datetime) -> bool:
-        """Has it answered for so long that the workers must have noticed?"""
+        """Whether it has answered for so long that the workers must have noticed."""
         ...
 
 
 class DiskMeter(Protocol):
-    """How busy is the disk under the library?"""
+    """Measures how busy the disk under the library is."""
 
     @property
     def trouble(self) -> str:
@@ -129,94 +133,99 @@ class DiskMeter(Protocol):
         ...
 
     def begin(self) -> None:
-        """Starts a measurement for whoever asks next."""
+        """Starts a measurement in the background."""
         ...
 
     def utilization(self) -> float | None:
-        """Percent of time the busiest disk was busy; None when it cannot be known."""
+        """Returns the percentage of time the busiest disk was busy.
+
+        Returns None when unknown.
+        """
         ...
 
     def close(self) -> None:
-        """Ends a measurement that runs."""
+        """Ends a running measurement."""
         ...
 
 
 class DiskProbe(Protocol):
-    """Does the library's disk answer?"""
+    """Checks whether the library's disk answers."""
 
     def answers(self, seconds: float) -> bool:
-        """Can it be read from in so many seconds?"""
+        """Whether it can be read within `seconds`."""
         ...
 
 
 class LedgerReader(Protocol):
-    """What the workers have written down. Every question raises what UNREADABLE lists."""
+    """What the workers have recorded. Every method raises what UNREADABLE lists."""
 
     def newest(self) -> Totals | None:
-        """The newest pass; None when there is none."""
+        """Returns the newest pass; None when there is none."""
         ...
 
     def proved(self, pass_id: int) -> bool:
-        """Do the rows of the pass agree with its counters?"""
+        """Whether the rows of the pass agree with its counters."""
         ...
 
     def settled(
         self, pass_id: int, files: Sequence[FileId], first_id: int | None
     ) -> bool:
-        """Have these files their outcomes? Without files: is the range of this book
-        closed?"""
+        """Whether these files have outcomes.
+
+        Without files, whether the book's range is closed.
+        """
         ...
 
     def carried(self, pass_id: int, files: Sequence[FileId]) -> bool:
-        """Are these files on the server?"""
+        """Whether these files are on the server."""
         ...
 
     def not_carried_in(self, pass_id: int, first_id: int, last_id: int) -> int:
-        """How many files of these books failed or were skipped?"""
+        """Returns how many files of these books failed or were skipped."""
         ...
 
 
 class History(Protocol):
-    """The attempts of all time, one entry each: the durable record."""
+    """All attempts ever made, one entry each: the durable record."""
 
     def begin(self, now: datetime) -> None:
-        """An empty history where there is none. Raises StateUnwritable."""
+        """Creates an empty history if there is none. Raises StateUnwritable."""
         ...
 
     def entries(self) -> list[HistoryEntry]:
-        """All entries, oldest first."""
+        """Returns all entries, oldest first."""
         ...
 
     def record(self, entry: HistoryEntry, now: datetime) -> None:
-        """Adds the entry, or replaces the one with the same key. Raises
-        StateUnwritable, OutOfResources."""
+        """Adds the entry, or replaces the one with the same key.
+
+        Raises StateUnwritable or OutOfResources.
+        """
         ...
 
 
 class StateFile(Protocol):
-    """Clocks, processes and what people decided, which survive a restart of the
-    monitor."""
+    """Clocks, processes and users' decisions, kept across restarts."""
 
     @property
     def path(self) -> Path:
-        """Where it is, for messages."""
+        """The path, for messages."""
         ...
 
     def read(self) -> MonitorState | None:
-        """The state; None when there is none or it cannot be read."""
+        """Returns the state; None when there is none or it cannot be read."""
         ...
 
     def load(self, now: datetime) -> tuple[MonitorState | None, str]:
-        """The state for a monitor that starts, and a warning or ""."""
+        """Returns the state for a monitor that starts, and a warning or ""."""
         ...
 
     def taken_over(self, known: Sequence[HistoryEntry]) -> list[HistoryEntry]:
-        """What a version before this one kept here and the history says now, as entries
-        to be written."""
+        """Returns entries for what an earlier version kept here, not in the history."""
         ...
 
     def write(self, state: MonitorState) -> None:
-        """Replaces the state. Raises StateUnwritable, OutOfResources."""
+        """Replaces the state. Raises StateUnwritable or OutOfResources."""
         ...
 
 
@@ -224,110 +233,120 @@ class EvidenceStore(Protocol):
     """What attempts are based on, and changes that are left to a person."""
 
     def keep(self, assessment: Assessment, seen: WorkerSnapshot, stack: str) -> str:
-        """Keeps what was known; returns the file's name. Raises StateUnwritable,
-        OutOfResources."""
+        """Keeps what was known; returns the file's name.
+
+        Raises StateUnwritable or OutOfResources.
+        """
         ...
 
     def propose(self, worker_id: int, root_cause: str, code: str) -> str:
-        """Keeps a change; returns the file's name. Raises StateUnwritable,
-        OutOfResources."""
+        """Keeps a proposed change; returns the file's name.
+
+        Raises StateUnwritable or OutOfResources.
+        """
         ...
 
 
 class Script(Protocol):
-    """The worker script in place, its candidates and backups."""
+    """The installed worker script, its candidates and backups."""
 
     @property
     def path(self) -> Path:
-        """Where it is."""
+        """The script's path."""
         ...
 
     @property
     def name(self) -> str:
-        """Its file name."""
+        """The script's file name."""
         ...
 
     def digest(self) -> str:
-        """The hash of the script in place; "" when it cannot be read."""
+        """Returns the hash of the installed script; "" when it cannot be read."""
         ...
 
     def has(self, candidate: Candidate) -> bool:
-        """Is the candidate's file still there?"""
+        """Whether the candidate's file still exists."""
         ...
 
     def path_of(self, candidate: Candidate) -> Path:
-        """Where the candidate is."""
+        """Returns the path of the candidate."""
         ...
 
     def promote(self, candidate: Candidate) -> None:
-        """The candidate becomes the script, in one step; repeatable. Raises NotOurs,
-        OSError."""
+        """Installs the candidate as the script, atomically; repeatable.
+
+        Raises NotOurs or OSError.
+        """
         ...
 
 
 class Reservations(Protocol):
-    """Books kept for the worker that a candidate is tried on."""
+    """Books reserved for the worker on which a candidate is tried."""
 
     def keep(self, pass_id: int, books: Collection[BookId], worker_id: int) -> None:
-        """From now on, for as long as a trial may take. Raises StateUnwritable,
-        OutOfResources."""
+        """Reserves books for as long as a trial may take.
+
+        Raises StateUnwritable or OutOfResources.
+        """
         ...
 
     def clear(self) -> None:
-        """Nothing is kept for anybody any more."""
+        """Removes the reservation."""
         ...
 
 
 class Alerts(Protocol):
-    """Tells a person, without making anybody wait."""
+    """Alerts people without blocking."""
 
     def tell(self, text: str) -> None:
-        """Something is wrong."""
+        """Reports that something is wrong."""
         ...
 
     def announce(self, text: str) -> None:
-        """Something has ended well."""
+        """Reports that something ended well."""
         ...
 
     def finish(self, seconds: float) -> None:
-        """Gives alerts under way that long to be sent."""
+        """Waits at most `seconds` for each alert that is being sent."""
         ...
 
 
 class Commands(Protocol):
-    """What people have asked for."""
+    """Commands from users."""
 
     def waiting(self) -> bool:
-        """Has anybody asked for something?"""
+        """Whether a command is waiting."""
         ...
 
     def carry_out(self) -> None:
-        """Does what was asked for since the last look."""
+        """Carries out the commands left since the last check."""
         ...
 
     def finish(self) -> None:
-        """The monitor ends."""
+        """Finishes or puts back commands when the monitor ends."""
         ...
 
 
 class Diagnoser(Protocol):
-    """Never makes anybody wait: an answer that is not there yet is pending, and asked
-    for again at the next look."""
+    """Asks an LLM without ever blocking.
+
+    An answer that is not there yet is pending, and asked for again at the next check.
+    """
 
     def asked(self, worker_id: int) -> bool:
-        """Has a question about this worker been asked, answered or not?"""
+        """Whether a question about this worker has been asked, answered or not."""
         ...
 
     def diagnose(self, facts: Facts) -> Answer:
-        """Why does this worker hang, and what helps?"""
+        """Returns why this worker hangs and what would help."""
         ...
 
     def disk_is_the_cause(self, facts: Facts) -> Opinion:
-        """Is the saturated disk the reason why it hangs?"""
+        """Returns whether the saturated disk is the reason why it hangs."""
         ...
 
     def forget(self, worker_id: int) -> None:
-        """Its trouble is over, or another one now."""
+        """Drops what was asked about a worker whose trouble is over or has changed."""
         ...
 
     def finish(self) -> None:

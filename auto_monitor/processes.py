@@ -1,5 +1,7 @@
-"""Worker processes: start, find, stop, kill. Identity is pid, start time and command
-line, never a pid or a name."""
+"""Worker processes: start, find, stop, kill.
+
+Identity is pid, start time and command line, never only a pid or a name.
+"""
 
 import contextlib
 import math
@@ -23,13 +25,13 @@ from common.settings.setting import settings_of
 from common.settings.worker import WorkerSettings
 from migration.worker.process import stacks
 
-#: Recorded and measured start times may differ by rounding and by a clock that was set,
-#: seconds.
+#: Seconds by which recorded and measured start times may differ, because of rounding or
+#: a clock that was set.
 START_TOLERANCE = 2.0
-#: Settings of a worker that are on its command line, or its own.
+#: Settings of a worker that are passed on its command line, or are its own.
 _TOLD = {"CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID"}
-#: What a worker is told by its environment: all of its other settings, wherever the
-#: monitor has them from.
+#: Settings passed to a worker through its environment: all others, wherever the monitor
+#: has them from.
 FOR_WORKERS = frozenset(one.variable for one in settings_of(WorkerSettings)) - _TOLD
 _NOT_FOR_WORKERS = (
     "OPENAI_",
@@ -45,8 +47,7 @@ _NOT_FOR_WORKERS = (
 def running(
     identity: ProcessIdentity | None, is_ours: Callable[[list[str]], bool]
 ) -> psutil.Process | None:
-    """The process, when it is still this one, lives, and its arguments are those of one
-    of ours."""
+    """Returns the process if it is still this one, alive, and ours."""
     if identity is None:
         return None
     try:
@@ -62,8 +63,10 @@ def running(
 
 
 def _same(identity: ProcessIdentity, started: datetime) -> bool:
-    """Is the process that has this pid now, and started then by the present clock, the
-    one that was written down?"""
+    """Whether the process that now has this pid is the recorded one.
+
+    `started` is its start by the present clock.
+    """
     birth = birth_of(identity.pid) if identity.birth else ""
     if birth:
         return birth == identity.birth
@@ -71,8 +74,7 @@ def _same(identity: ProcessIdentity, started: datetime) -> bool:
 
 
 def argument(arguments: Sequence[str], option: str) -> str | None:
-    """The value of an option on a command line (`--option value` or `--option=value`);
-    None when it is not there."""
+    """Returns an option's value (`--option value` or `--option=value`), or None."""
     for place, text in enumerate(arguments):
         if text == option and place + 1 < len(arguments):
             return arguments[place + 1]
@@ -82,7 +84,7 @@ def argument(arguments: Sequence[str], option: str) -> str | None:
 
 
 def identity_of(pid: int) -> ProcessIdentity | None:
-    """The identity of a process that runs now; None when it is gone."""
+    """Returns the identity of a running process; None when it is gone."""
     try:
         return ProcessIdentity(
             pid,
@@ -94,11 +96,11 @@ def identity_of(pid: int) -> ProcessIdentity | None:
 
 
 def end(process: psutil.Process, grace_seconds: float) -> bool:
-    """SIGTERM, then SIGKILL to whatever is left of its group; True when it had to be
-    killed.
+    """Sends SIGTERM, then SIGKILL; returns whether the process had to be killed.
 
-    The group is signalled only when the process leads it: workers are started so; one
-    that was started by hand shares its group with a shell."""
+    The group is signalled only when the process leads it: workers are started that way;
+    one that was started by hand shares its group with a shell.
+    """
     leads = _leads_its_group(process)
     _signal(process, signal.SIGTERM, group=leads)
     _gone, alive = psutil.wait_procs([process], timeout=grace_seconds)
@@ -127,11 +129,11 @@ def _signal(process: psutil.Process, number: signal.Signals, *, group: bool) -> 
 
 @dataclass(frozen=True, slots=True)
 class WorkerCommand:
-    """How workers are run: the script (which a promoted fix replaces), and what all of
-    them are told.
+    """How workers are started: the script (replaced by a promoted fix) and arguments.
 
     `until` is the time of the steady clock (`time.monotonic`) from which no worker may
-    take a new book; None for never."""
+    take a new book; None means no limit.
+    """
 
     script: Path
     library: Path
@@ -142,7 +144,7 @@ class WorkerCommand:
     until: float | None = None
 
     def time_is_up(self) -> bool:
-        """Has all the time passed that MIGRATE_MAX_DURATION gave to the whole?"""
+        """Whether the time set by MIGRATE_MAX_DURATION is over."""
         return self.until is not None and time.monotonic() >= self.until
 
     def line(
@@ -154,8 +156,10 @@ class WorkerCommand:
         *,
         retry_failed: bool,
     ) -> list[str]:
-        """The arguments of worker N. They only join a pass; passwords are in the
-        environment."""
+        """Returns the arguments of worker N.
+
+        Workers only join a pass; passwords are in the environment.
+        """
         line = [
             sys.executable,
             str(script),
@@ -177,8 +181,7 @@ class WorkerCommand:
         return line
 
     def surroundings(self) -> dict[str, str]:
-        """The environment of a worker: what the monitor was given for it, without what
-        is only the monitor's."""
+        """Returns the environment of a worker, without what is only the monitor's."""
         inherited = {
             key: value
             for key, value in os.environ.items()
@@ -188,7 +191,7 @@ class WorkerCommand:
             key: value for key, value in self.environment.items() if key in FOR_WORKERS
         }
         if self.until is not None:
-            # A worker that is started later gets what is left, rounded up: it never
+            # A worker that is started later gets the time left, rounded up: it never
             # ends before the monitor knows why.
             given["MIGRATE_MAX_DURATION"] = str(
                 max(1, math.ceil(self.until - time.monotonic()))
@@ -221,8 +224,7 @@ class Workers:
         batch_size: int | None = None,
         retry_failed: bool = False,
     ) -> ProcessIdentity:
-        """Starts worker N in a session and group of its own. Raises OSError when that
-        is impossible."""
+        """Starts worker N in its own session and process group. Raises OSError."""
         line = self.command.line(
             worker_id,
             script or self.command.script,
@@ -247,22 +249,22 @@ class Workers:
     def find(
         self, identity: ProcessIdentity | None, worker_id: int
     ) -> psutil.Process | None:
-        """Worker N's process when it still lives and is provably that."""
+        """Returns worker N's process if it is alive and provably that worker."""
         self.reap()
         if identity is not None and identity in self._children:
-            # Our own child, not reaped yet: its pid cannot be anybody else's, and until
-            # it has become the worker its command line is still ours.
+            # Our own child, not reaped yet: its pid cannot belong to another process,
+            # and until it has become the worker its command line is still ours.
             return psutil.Process(identity.pid)
         return running(
             identity, lambda arguments: self._is_worker(arguments, worker_id)
         )
 
     def lives(self, identity: ProcessIdentity | None, worker_id: int) -> bool:
-        """Does worker N live, provably as this process?"""
+        """Whether worker N is alive, provably as this process."""
         return self.find(identity, worker_id) is not None
 
     def runs(self, identity: ProcessIdentity | None, worker_id: int, name: str) -> bool:
-        """Does worker N live and run the script of this name?"""
+        """Whether worker N is alive and runs the script of this name."""
         process = self.find(identity, worker_id)
         try:
             return process is not None and any(
@@ -272,12 +274,14 @@ class Workers:
             return False
 
     def time_is_up(self) -> bool:
-        """Has all the time passed that the whole migration was given?"""
+        """Whether the time for the whole migration is over."""
         return self.command.time_is_up()
 
     def _is_worker(self, arguments: list[str], worker_id: int) -> bool:
-        """A command line of worker N on our state directory; what it does not name came
-        from the environment."""
+        """Whether this is a command line of worker N on our state directory.
+
+        What it does not name came from the environment.
+        """
         script = any(
             Path(text).name.startswith(self.command.script.stem)
             for text in arguments[1:3]
@@ -293,8 +297,10 @@ class Workers:
         return script and number in (None, str(worker_id)) and same_place
 
     def reap(self) -> bool:
-        """Notes how children have ended, so that none stays a zombie; has one since the
-        last time?"""
+        """Records how children have ended, so that none stays a zombie.
+
+        Returns whether one has.
+        """
         ended = [
             identity
             for identity, child in self._children.items()
@@ -305,13 +311,15 @@ class Workers:
         return bool(ended)
 
     def exit_code(self, identity: ProcessIdentity | None) -> int | None:
-        """How a child of ours ended; None when it has not, or was not ours."""
+        """Returns how a child of ours ended; None when it has not, or was not ours."""
         self.reap()
         return None if identity is None else self._exits.get(identity)
 
     def stop(self, identity: ProcessIdentity | None, worker_id: int) -> bool:
-        """Ends worker N: TERM, then KILL; False when it was not there. Nothing else is
-        ever signalled."""
+        """Ends worker N: SIGTERM, then SIGKILL; returns False when it was not running.
+
+        No other process is ever signalled.
+        """
         process = self.find(identity, worker_id)
         if process is None:
             return False
@@ -323,15 +331,14 @@ class Workers:
     def _note_end(
         self, identity: ProcessIdentity | None, process: psutil.Process
     ) -> None:
-        """psutil has waited for a child of ours, so its exit status is known there and
-        to nobody else."""
+        """Records an exit status that psutil collected by waiting for our child."""
         code = getattr(process, "returncode", None)
         if identity is not None and identity in self._children and code is not None:
             self._children.pop(identity).returncode = int(code)
             self._exits[identity] = int(code)
 
     def stop_all(self, identities: Mapping[int, ProcessIdentity | None]) -> None:
-        """Ends these workers side by side."""
+        """Ends these workers in parallel."""
         found = {
             process: known
             for number, known in identities.items()
@@ -353,8 +360,10 @@ class Workers:
     def take_stack(
         self, identity: ProcessIdentity | None, worker_id: int, seconds: float
     ) -> str:
-        """The Python stack of worker N's threads; "" when it has no handler, is frozen,
-        or does not answer in time."""
+        """Returns the Python stacks of worker N's threads.
+
+        "" when it has no handler, is frozen, or does not answer in time.
+        """
         process = self.find(identity, worker_id)
         if process is None or process.status() == psutil.STATUS_STOPPED:
             return ""
@@ -366,8 +375,7 @@ class Workers:
 def _asked(
     process: psutil.Process, number: signal.Signals, path: Path, seconds: float
 ) -> str:
-    """What a worker writes to its file of stacks after a signal, within so many
-    seconds."""
+    """Returns the stack a worker writes after a signal, within `seconds`."""
     if not handles(process.pid, number):
         return ""
     before = _size(path)
@@ -388,8 +396,10 @@ def _asked(
 
 
 def handles(pid: int, number: signal.Signals) -> bool:
-    """Has the process a handler for a signal? Without one the signal would end it.
-    False when that cannot be told."""
+    """Whether the process handles a signal, which would end it otherwise.
+
+    False when that cannot be determined.
+    """
     try:
         status = Path(f"/proc/{pid}/status").read_text("ascii", "replace")
     except OSError:

@@ -27,16 +27,18 @@ from common.exit_status import ExitCode
 from common.files import lock
 from common.sd_notify import Notifier
 
-#: Seconds for requests in hand to end after a signal.
+#: Seconds that open requests are given to finish after a signal.
 STOP_SECONDS = 4.0
-#: Seconds between two looks at server.json.
+#: Seconds between two checks of server.json.
 RECORD_SECONDS = 1.0
 
 
 def main() -> int:
-    """Returns the exit status: 0 stopped, 5 data directory not usable, or its database
-    gone while the server ran."""
-    # Whatever is made, also by programs started from here, is for this user alone.
+    """Returns the exit status: 0 stopped, 5 data directory or database unusable.
+
+    Also 5 when the database was lost while the server ran.
+    """
+    # Whatever this process and its children create is for this user alone.
     os.umask(0o077)
     service = Notifier.taken_from(os.environ, os.getpid())
     config = read_config()
@@ -71,7 +73,7 @@ def _say(sentence: str, code: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """In words that name the way out, where it is known."""
+    """Describes an error, with what to do where that is known."""
     if isinstance(error, IsADirectoryError):
         return f"{error.filename2 or error.filename} is a directory, not a file; move it away"
     if isinstance(error, sqlite3.DatabaseError) and not isinstance(
@@ -87,15 +89,20 @@ def _reason(error: Exception) -> str:
 
 
 def _leave_at_once() -> NoReturn:
-    """Ends the process without closing the database: SQLite would write what is left in
-    its log into whatever stands in the database's place now."""
+    """Ends the process without closing the database.
+
+    SQLite would write the rest of its log into whatever has replaced the database.
+    """
     logging.shutdown()
     sys.stdout.flush()
     os._exit(ExitCode.STATE)
 
 
 def _only_one(data_dir: Path) -> int:
-    """The lock of a data directory. Raises OSError when another server holds it."""
+    """Returns the lock of a data directory.
+
+    Raises OSError when another server holds it.
+    """
     held = lock.take(data_dir / "lock")
     if held is None:
         raise OSError("another server is running on it")
@@ -136,8 +143,7 @@ async def _serve(
 
 
 async def _until(stop: asyncio.Event, service: Notifier, record: ServerRecord) -> None:
-    """Waits for a signal; tells systemd meanwhile that the loop that answers requests
-    turns."""
+    """Waits for a signal, reporting meanwhile to systemd that the event loop runs."""
     while not stop.is_set():
         service.alive()
         record.keep()

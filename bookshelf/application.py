@@ -1,5 +1,4 @@
-"""What the handlers share: configuration, database, files, tokens; and who is
-asking."""
+"""What the handlers share: configuration, database, files, tokens, the current user."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -26,10 +25,10 @@ class Shelf:
     database: Database
     files: FileStore
     tokens: Tokens
-    #: One picture is drawn at a time: whoever looks at a page of new books may not take
-    #: all threads and memory.
+    #: One picture is drawn at a time: viewing a page of new books must not take all
+    #: threads and memory.
     drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    #: None but in tests.
+    #: Set in tests only.
     trouble: Trouble | None = None
 
 
@@ -37,8 +36,7 @@ SHELF = web.AppKey("shelf", Shelf)
 
 
 async def current_user(request: web.Request) -> User | None:
-    """The user of the token in the header, the URL or the session cookie, when it is
-    valid."""
+    """Returns the user of a valid token in header, URL or session cookie."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         token = request.query.get("bearer_token", "")
@@ -54,8 +52,10 @@ async def current_user(request: web.Request) -> User | None:
 
 
 async def require_user(request: web.Request) -> User:
-    """The user, who may use the API. Raises HttpError(401), the same for no token and for
-    no rights."""
+    """Returns the user, who may use the API.
+
+    Raises HttpError(401), the same for a missing token and for missing rights.
+    """
     user = await current_user(request)
     if user is None or not user.may("user"):
         raise HttpError(401, "Access denied")
@@ -63,8 +63,10 @@ async def require_user(request: web.Request) -> User:
 
 
 def same_origin(request: web.Request) -> bool:
-    """Was the request sent by a page of ours? A browser always says where a form comes
-    from."""
+    """Whether the request was sent by a page of ours.
+
+    A browser always says where a form comes from.
+    """
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site in ("same-origin", "none")

@@ -28,7 +28,7 @@ class ServerConfig(BookshelfSettings):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser; the settings' values stay texts, which the loader reads."""
+    """Returns the parser; values of settings stay text, which the loader parses."""
     parser = argparse.ArgumentParser(
         prog="python -m bookshelf",
         description="A small bookshelf server that speaks MyBookshelf2's protocol, "

@@ -1,5 +1,7 @@
-"""How the server says no: application errors are HTTP 200 with `error`, others a status
-in JSON or HTML."""
+"""Error answers of the server.
+
+Application errors are HTTP 200 with `error`, others a status with JSON or HTML.
+"""
 
 import json
 from typing import Any
@@ -20,7 +22,7 @@ class ApplicationError(CodedError):
         self.details = details
 
     def answer(self) -> web.Response:
-        """The body of the response."""
+        """Returns the response."""
         body: dict[str, Any] = {"error": self.error}
         if self.details is not None:
             body["error_details"] = self.details
@@ -28,21 +30,22 @@ class ApplicationError(CodedError):
 
 
 class HttpError(CodedError):
-    """An HTTP error with its sentence; the route decides whether it is told as JSON or
-    as a page."""
+    """An HTTP error with its message; the route decides between JSON and a page."""
 
     code = "request-failed"
 
     def __init__(self, status: int, message: str, *, retry_after: int = 0) -> None:
-        """`retry_after`: seconds after which the same request may do better, 0 when it
-        will not."""
+        """`retry_after` is after how many seconds the request may succeed.
+
+        0 if it will not.
+        """
         super().__init__(message)
         self.status = status
         self.message = message
         self.retry_after = retry_after
 
     def answer(self, *, as_json: bool) -> web.Response:
-        """The body of the response."""
+        """Returns the response."""
         if as_json:
             answer = json_answer({"message": self.message}, self.status)
         else:
@@ -59,7 +62,7 @@ class HttpError(CodedError):
         return answer
 
 
-#: A body that is not what the route takes, in the words of MyBookshelf2's web server.
+#: The message for a body that the route does not accept, worded as MyBookshelf2's.
 NOT_UNDERSTOOD = (
     "The browser (or proxy) sent a request that this server could not understand."
 )
@@ -68,7 +71,7 @@ NOT_FOUND = "The requested URL was not found on the server."
 
 
 def json_answer(body: object, status: int = 200) -> web.Response:
-    """A JSON answer, ASCII only as the real server's."""
+    """Returns a JSON answer, ASCII only as the real server's."""
     return web.Response(
         status=status, text=json.dumps(body) + "\n", content_type="application/json"
     )

@@ -1,4 +1,4 @@
-"""Puts the server together: its parts, its routes, what it looks after."""
+"""The server's application: its parts, its routes, its background checks."""
 
 import asyncio
 import contextlib
@@ -25,13 +25,13 @@ from bookshelf.trouble import Trouble
 from bookshelf.storage.file_watch import DatabaseGone
 
 ENGINE = web.AppKey("engine", Engine)
-#: Seconds between two looks at the database's file while nobody asks for anything.
+#: Seconds between two checks of the database's file while there are no requests.
 WATCH_SECONDS = 1.0
 
 
 
 def make_application(config: ServerConfig) -> web.Application:
-    """The application over a data directory; makes the first user."""
+    """Makes the application for a data directory; creates the first user."""
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     housekeeping.make_private(config.data_dir)
     database = Database(config.data_dir / "bookshelf.db", permissive=config.permissive)
@@ -40,7 +40,7 @@ def make_application(config: ServerConfig) -> web.Application:
     housekeeping.sweep_uploads(files)
     database.look(lambda db: housekeeping.sweep_books(db, files, new=database.new))
     trouble = Trouble(config.trouble) if config.trouble is not None else None
-    # Trouble comes last: what it raises is told as everything else is.
+    # Trouble comes last, so that what it raises is reported like everything else.
     middlewares = [middleware.answers, *([trouble.middleware] if trouble else [])]
     app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES)
     app[SHELF] = Shelf(config, database, files, Tokens(config.data_dir, ended), trouble=trouble)
@@ -58,13 +58,13 @@ def make_application(config: ServerConfig) -> web.Application:
 
 
 def _first_look(db: sqlite3.Connection, config: ServerConfig) -> dict[str, float]:
-    """Makes the first user; returns the sessions that were ended."""
+    """Creates the first user; returns the ended sessions."""
     users.first_user(db, config.data_dir, config.username, config.password)
     return tokens.ended(db)
 
 
 def routes(engine: Engine) -> list[web.RouteDef]:
-    """All there are."""
+    """Returns all routes."""
     number = r"{id:\d{1,18}}"
     return [
         web.get("/", pages.home),
@@ -106,7 +106,7 @@ async def _login(request: web.Request) -> web.StreamResponse:
 
 
 async def _watch(app: web.Application) -> AsyncIterator[None]:
-    """Looks after the database's file, too, while nobody asks for anything."""
+    """Checks the database's file even while there are no requests."""
     watching = asyncio.create_task(_until_gone(app))
     yield
     watching.cancel()
@@ -119,7 +119,7 @@ async def _until_gone(app: web.Application) -> None:
         try:
             app[SHELF].database.check()
         except DatabaseGone:
-            # Whoever waits for a task comes back, and is told.
+            # Clients waiting for a task reconnect, and then get the error.
             await app[ENGINE].close()
             return
         await asyncio.sleep(WATCH_SECONDS)

@@ -28,9 +28,9 @@ from bookshelf.errors import ApplicationError, HttpError
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-#: The file is looked at this often, seconds.
+#: Seconds between two readings of the file.
 LOOK_SECONDS = 0.05
-#: For as long as the word stands.
+#: For as long as the word is in the file.
 _ALWAYS = 10**9
 
 AWAY = 'could not translate host name "db" to address: Name or service not known\n'
@@ -53,7 +53,10 @@ _BAD_GATEWAY = (
 
 
 class Trouble:
-    """What the file says now. `ended` is called when the task engine ends."""
+    """The trouble that the file asks for.
+
+    `ended` is called when the task engine ends.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -63,12 +66,14 @@ class Trouble:
         self.ended: Callable[[], None] = lambda: None
 
     def has(self, word: str) -> bool:
-        """Is this trouble there now?"""
+        """Whether this trouble is on now."""
         return self._left[word] > 0
 
     def take(self, word: str, path: str = "") -> bool:
-        """Is this trouble there? Then it has happened once more; on one path only once,
-        when it is given."""
+        """Whether this trouble is on; if so, counts it as having happened.
+
+        With a path, it happens only once on that path.
+        """
         if self._left[word] <= 0 or (word, path) in self._met:
             return False
         self._left[word] -= self._left[word] < _ALWAYS
@@ -82,7 +87,7 @@ class Trouble:
             await asyncio.sleep(LOOK_SECONDS)
 
     def look(self) -> None:
-        """Reads the file again when it was written."""
+        """Reads the file again if it has changed."""
         try:
             stamp = self._path.stat().st_mtime_ns
             words = (
@@ -100,8 +105,10 @@ class Trouble:
             self.ended()
 
     async def run_task(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Runs a task as the engine does that has this trouble. Raises HttpError with the
-        task's error."""
+        """Runs a task like an engine with this trouble.
+
+        Raises HttpError with the task's error.
+        """
         if self.has("database"):
             raise HttpError(500, AWAY)
         if self.take("insert"):
@@ -127,7 +134,7 @@ class Trouble:
     async def middleware(
         self, request: web.Request, handler: Handler
     ) -> web.StreamResponse:
-        """Answers as a server that has this trouble."""
+        """Answers like a server with this trouble."""
         if self.has("engine" if request.path == "/ws" else "app"):
             return web.Response(status=502, text=_BAD_GATEWAY, content_type="text/html")
         if request.path == "/ws" or not request.path.startswith(("/api", "/login")):
@@ -135,7 +142,7 @@ class Trouble:
         if self.has("database"):
             raise HttpError(500, "Internal Server Error")
         statement = _statement(request)
-        # No ebook is struck again and again: a worker gives up for this run what fails
+        # No ebook is hit again and again: a worker gives up for this run on what fails
         # three times alone.
         path = request.path if statement == "update" else ""
         if statement and self.take(statement, path):
@@ -153,7 +160,7 @@ class Trouble:
 
 
 def _statement(request: web.Request) -> str:
-    """What a request does in the database that a trigger can break, or ""."""
+    """Returns what a request does in the database that a trigger can break, or ""."""
     if request.method == "PATCH" or request.path.endswith("/rate"):
         return "update"
     inserts = request.path == "/api/ebooks" or request.path.endswith("/add-upload")
@@ -161,7 +168,10 @@ def _statement(request: web.Request) -> str:
 
 
 def _told(request: web.Request, details: str) -> Exception:
-    """POST and PATCH of an ebook tell it inside HTTP 200, other routes fail."""
+    """Returns the error as a route reports it.
+
+    POST and PATCH of an ebook report it inside HTTP 200, other routes fail.
+    """
     if request.method == "PATCH" or request.path == "/api/ebooks":
         text = (
             details

@@ -1,1 +1,1 @@
-"""What all programs here share; it knows nothing of any of them."""
+"""What all programs here share; it knows none of them."""

@@ -1,9 +1,9 @@
-"""Two clocks: the wall clock is only shown; whatever waits or measures goes by one that
-cannot be set.
+"""Two clocks: the wall clock is for display, a steady one for waiting and measuring.
 
-A time that other processes are to measure from is kept as a stamp: the boot of the
-machine and the seconds of its monotonic clock, which all processes of one boot have in
-common."""
+The steady clock cannot be set. A time from which other processes measure is stored as a
+stamp: the boot of the machine and the seconds of its monotonic clock, which all
+processes of one boot share.
+"""
 
 import time
 from collections.abc import Callable
@@ -15,12 +15,12 @@ import psutil
 
 
 def utc_now() -> datetime:
-    """The wall clock, aware, in UTC: for people and for files."""
+    """Returns the current time in UTC, timezone-aware, to show or to store."""
     return datetime.now(tz=UTC)
 
 
 def boot_id() -> str:
-    """What names this boot of the machine."""
+    """Returns the id of this boot of the machine."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:
@@ -28,23 +28,23 @@ def boot_id() -> str:
 
 
 def birth_of(pid: int) -> str:
-    """Which process has this pid: the boot, and the clock ticks from there to its
-    start; "" when that is not known.
+    """Returns which process has this pid: the boot, and its start in clock ticks since.
 
-    Its start by the wall clock moves when the clock is set; this does not.
+    "" when that is not known. Its start by the wall clock would move when the clock is
+    set; this does not.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
     except OSError:
         return ""
-    # The command name is in parentheses and may hold blanks and parentheses itself; the
-    # fields follow the last one.
+    # The command name is in parentheses and may itself contain blanks and parentheses;
+    # the fields follow the last one.
     return f"{boot_id()} {stat.rpartition(')')[2].split()[19]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """A moment of one boot: seconds of its monotonic clock."""
+    """A moment of one boot, in seconds of its monotonic clock."""
 
     boot: str
     seconds: float
@@ -54,17 +54,17 @@ class Stamp:
 
     @classmethod
     def parse(cls, text: str) -> "Stamp":
-        """The inverse of `str`. Raises ValueError for anything else."""
+        """Parses the output of `str`. Raises ValueError for anything else."""
         boot, seconds = text.rsplit(" ", 1)
         return cls(boot, float(seconds))
 
 
 class SteadyClock:
-    """The wall clock when it was made, plus what a monotonic clock has counted since;
-    aware, in UTC.
+    """Wall-clock time at construction plus what a monotonic clock has counted since.
 
-    For comparing with its own times only: after the machine's clock was set the two
-    differ."""
+    Timezone-aware, in UTC. Compare it only with its own times: after the machine's
+    clock was set, the two differ.
+    """
 
     def __init__(
         self,
@@ -72,8 +72,7 @@ class SteadyClock:
         seconds: Callable[[], float] = time.monotonic,
         boot: str | None = None,
     ) -> None:
-        """`seconds` is the monotonic clock of the boot named `boot`, this one by
-        default."""
+        """`seconds` is the monotonic clock of `boot`, by default of this one."""
         self._seconds = seconds
         self._boot = boot_id() if boot is None else boot
         self._since = seconds()
@@ -81,22 +80,23 @@ class SteadyClock:
         self._first_seen: dict[str, datetime] = {}
 
     def __call__(self) -> datetime:
-        """The steady time."""
         return self._start + timedelta(seconds=self._seconds() - self._since)
 
     def seconds(self) -> float:
-        """What its monotonic clock has counted."""
+        """Returns the monotonic clock's seconds."""
         return self._seconds()
 
     def stamp(self, moment: datetime) -> str:
-        """A time of this clock, for other processes and for later ones."""
+        """Converts a time of this clock to a stamp for other, and later, processes."""
         return str(
             Stamp(self._boot, self._since + (moment - self._start).total_seconds())
         )
 
     def moment(self, text: str) -> datetime | None:
-        """The time of a stamp by this clock; None when it is of another boot, or no
-        stamp."""
+        """Converts a stamp to a time of this clock.
+
+        None when it is of another boot, or not a stamp.
+        """
         try:
             stamp = Stamp.parse(text)
         except ValueError:
@@ -106,11 +106,11 @@ class SteadyClock:
         return self._start + timedelta(seconds=stamp.seconds - self._since)
 
     def since(self, text: str) -> datetime:
-        """When that was which `text` has the stamp of, for measuring how long ago;
-        never in the future.
+        """Converts a stamp to a time for measuring how long ago it was.
 
-        What happened before this boot counts from when this process first meets it: how
-        long the machine was down, nobody can tell."""
+        Never in the future. A stamp from before this boot counts from when this process
+        first meets it, since how long the machine was down is not known.
+        """
         now, moment = self(), self.moment(text)
         if moment is not None and moment <= now:
             return moment

@@ -1,8 +1,8 @@
-"""JSON to frozen values and back, by cattrs: what is no such value is None, whatever is
-in the file.
+"""Converts JSON to frozen values and back, by cattrs; invalid input becomes None.
 
-Not for the worker's start: importing cattrs takes a fifth of it
-(`migration/state_files/progress.py` says how)."""
+Not for the worker's start: importing cattrs takes a fifth of it (see
+`migration/state_files/progress.py`).
+"""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -15,7 +15,7 @@ from cattrs.preconf.json import make_converter
 from common.json_value import Json
 
 T = TypeVar("T")
-#: What structuring raises for nonsense.
+#: What structuring raises for invalid input.
 NONSENSE = (
     cattrs.BaseValidationError,
     ValueError,
@@ -27,8 +27,10 @@ NONSENSE = (
 
 
 def converter() -> cattrs.Converter:
-    """A converter that converts nothing silently: a number in quotes is no number, a
-    time has its zone."""
+    """Returns a converter that converts nothing silently.
+
+    A number in quotes is not a number, and a time must have its zone.
+    """
     made = make_converter(detailed_validation=False)
     for kind, check in _EXACT.items():
         made.register_structure_hook(kind, check)
@@ -43,7 +45,7 @@ def converter() -> cattrs.Converter:
 
 
 def rename(made: cattrs.Converter, renamed: type, keys: Mapping[str, str]) -> None:
-    """From now on the fields of this kind have these keys in JSON."""
+    """Gives the fields of this type these keys in JSON."""
     named: dict[str, Any] = {name: override(rename=key) for name, key in keys.items()}
     made.register_structure_hook(
         renamed, make_dict_structure_fn(renamed, made, **named)
@@ -54,7 +56,7 @@ def rename(made: cattrs.Converter, renamed: type, keys: Mapping[str, str]) -> No
 
 
 def read_as(kind: type[T], value: object, by: cattrs.Converter) -> T | None:
-    """The object as a value of this kind; None when it is none."""
+    """Returns the object as a value of this type, or None if it is not one."""
     if not isinstance(value, dict):
         return None
     try:
@@ -64,8 +66,7 @@ def read_as(kind: type[T], value: object, by: cattrs.Converter) -> T | None:
 
 
 def _exactly(expected: type) -> Callable[[Any, Any], Any]:
-    """`bool` is an `int` for Python, and none for us; a text may be the value of an
-    enum."""
+    """Rejects a `bool` as an `int`; a text may be the value of an enum."""
 
     def check(value: object, kind: Callable[[object], object]) -> object:
         if not isinstance(value, expected) or (
@@ -88,7 +89,7 @@ def _is_by_number(kind: Any) -> bool:
 
 
 def _by_number(value: Any, kind: Any, made: cattrs.Converter) -> dict[int, Any]:
-    """The keys of a JSON object are texts."""
+    """Converts the keys of a JSON object, which are texts, to numbers."""
     return {
         int(key): made.structure(item, get_args(kind)[1]) for key, item in value.items()
     }

@@ -4,19 +4,18 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the worker's exit status says; the monitor decides by it whether to
-    restart."""
+    """The worker's exit status, by which the monitor decides whether to restart it."""
 
     OK = 0  #: all accounted for, none failed
     SOME_FAILED = 1  #: all accounted for, some failed
-    # : usage or configuration, or the ledger belongs to another library or server
+    #: usage or configuration, or the ledger belongs to another library or server
     USAGE = 2
     SERVER = 3  #: server unreachable for 60 s at start, or login refused
     LIBRARY = 4  #: library unreadable
     STATE = 5  #: state directory not writable
     PENDING = 6  #: ended with files pending
     TAKEN = 7  #: this worker id is already running
-    DIFFERENCE = 8  #: closed, but something stands on the server that should not
+    DIFFERENCE = 8  #: closed, but something is on the server that should not be
     DAMAGED = 9  #: the ledger was damaged and set aside: start again
     INTERNAL = 70  #: internal error
     SIGINT = 130  #: stopped by SIGINT after saving

@@ -1,3 +1,3 @@
-"""What JSON can say, as a type."""
+"""The type of a JSON value."""
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]

@@ -1,9 +1,9 @@
-"""`known.json`: the state directories that were used on this machine, wherever they
-are.
+"""`known.json`: the state directories used on this machine, wherever they are.
 
-So a directory that was named with --state-dir once is found again without it. It is
-only an index: what a directory holds is told by the files in it, and a damaged index
-begins anew."""
+A directory that was once named with --state-dir is found again without it. This is only
+an index: what a directory holds is determined from its files, and a damaged index is
+started again.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ from common.json_value import Json
 
 NAME = "known.json"
 SCHEMA = 1
-#: So many stay, those used last.
+#: At most this many are kept, the most recently used ones.
 NEWEST = 200
 
 _TEXTS = ("state_dir", "library", "library_id", "server")
@@ -23,9 +23,9 @@ _TEXTS = ("state_dir", "library", "library_id", "server")
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """That a state directory was used, for which library and server, and when.
+    """The use of a state directory: for which library and server, and when.
 
-    `library` is the folder; `server` is as `state_dir.Place` has it.
+    `library` is the folder; `server` is as in `state_dir.Place`.
     """
 
     state_dir: Path
@@ -36,7 +36,7 @@ class Use:
 
 
 def read(root: Path) -> list[Use]:
-    """The uses, oldest first; entries that are not ours are left out."""
+    """Returns the uses, oldest first; entries that are not ours are left out."""
     value = read_json(root / NAME)
     items = value.get("used") if isinstance(value, dict) else None
     if not isinstance(items, list):
@@ -45,9 +45,9 @@ def read(root: Path) -> list[Use]:
 
 
 def note(root: Path, use: Use) -> None:
-    """Adds the use in place of an older one of the same directory.
+    """Records a use, replacing an older one of the same directory.
 
-    Raises StateUnwritable, OSError.
+    Raises StateUnwritable or OSError.
     """
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     with lock.waiting(root / f".{NAME}.lock"):

@@ -1,4 +1,4 @@
-"""Libraries that few runs of a program need, loaded when something of them is used."""
+"""Libraries that few runs of a program need, imported on first use."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 else:
 
     class _Module:
-        """Stands for a module until then. `importlib.util.LazyLoader` is not safe with
-        threads before Python 3.12."""
+        """Stands for a module and imports it when an attribute is used.
+
+        `importlib.util.LazyLoader` is not safe with threads before Python 3.12.
+        """
 
         def __init__(self, name: str) -> None:
             self._name = name
@@ -21,8 +23,8 @@ else:
         def __getattr__(self, name: str) -> Any:
             return getattr(importlib.import_module(self._name), name)
 
-    # For pages, which the embedded server shows to people only.
+    # For HTML pages, which the embedded server shows only to people.
     jinja2 = _Module("jinja2")
     pycountry = _Module("pycountry")
-    # It loads asyncio, and tornado where that is installed.
+    # Imports asyncio, and tornado where that is installed.
     tenacity = _Module("tenacity")

@@ -1,8 +1,7 @@
-"""When the machine runs short: too many open files, no memory, too deep a recursion,
-and what each is called.
+"""Shortages of the machine: too many open files, no memory, too deep a recursion.
 
-Such an error says nothing about the book, the library or the state directory it was met
-at. Whoever turns errors of the system or of SQLite into errors of ours asks here first.
+Such an error says nothing about the book, the library or the state directory where it
+occurred. Code that translates errors of the system or of SQLite checks for it first.
 """
 
 import errno
@@ -18,28 +17,27 @@ from common.errors import (
     TooManyOpenFiles,
 )
 
-#: Descriptors kept in reserve: the last words of a worker (progress file, ledger) need
-#: a few.
+#: Descriptors kept in reserve: a worker needs a few to report its end (progress file,
+#: ledger).
 RESERVED_DESCRIPTORS = 6
 
-#: Result codes of SQLite: no memory; and two that hide the reason why a file could not
-#: be opened.
+#: Result codes of SQLite: no memory, and two that hide why a file could not be opened.
 _SQLITE_NOMEM, _SQLITE_IOERR, _SQLITE_CANTOPEN = 7, 10, 14
 _SQLITE_IOERR_NOMEM = _SQLITE_IOERR | (12 << 8)
 _OF_MEMORY = frozenset({errno.ENOMEM, errno.ENOBUFS})
-#: Descriptors SQLite opens one after the other: file, WAL, shared memory, folder. It
-#: has closed them again by the time it says that it could not open one.
+#: Descriptors that SQLite opens one after the other: file, WAL, shared memory, folder.
+#: By the time it reports that it could not open one, it has closed them again.
 _SQLITE_OPENS = 4
-#: So many errors behind an error are looked at.
+#: At most this many causes of an error are examined.
 _DEEPEST = 16
 
 
 def resource_error(error: BaseException) -> OutOfResources | None:
-    """What the machine lacks, if that is what `error`, or an error behind it, comes
-    from; else None.
+    """Returns the shortage that `error`, or one of its causes, comes from; else None.
 
-    SQLite and the resolver do not say why they could not open something: then it is
-    tried whether anything can be."""
+    SQLite and the resolver do not say why they could not open something: then a test
+    shows whether anything can be opened.
+    """
     for cause in _causes(error):
         found = _named(cause)
         if found is not None:
@@ -48,19 +46,20 @@ def resource_error(error: BaseException) -> OutOfResources | None:
 
 
 def raise_if_exhausted(error: BaseException) -> None:
-    """Raises OutOfResources when that is what `error` comes from; to be called before
-    it is given another name."""
+    """Raises OutOfResources when `error` comes from a shortage.
+
+    Call it before translating an error.
+    """
     found = resource_error(error)
     if found is not None:
         raise found from error
 
 
 class Reserve:
-    """A few descriptors held back, so that a process without any can still write down
-    why it ends."""
+    """A few spare descriptors, so that a process without any can say why it ends."""
 
     def __init__(self, count: int = RESERVED_DESCRIPTORS) -> None:
-        """Raises OutOfResources when there are none even now."""
+        """Raises OutOfResources when there are no descriptors even now."""
         self._held: list[int] = []
         try:
             for _ in range(count):
@@ -71,14 +70,13 @@ class Reserve:
             raise
 
     def release(self) -> None:
-        """Gives them to whoever opens a file next; to be called once more without
-        harm."""
+        """Frees the descriptors. May be called more than once."""
         while self._held:
             os.close(self._held.pop())
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and those behind it, nearest first."""
+    """Yields the error and its causes, nearest first."""
     current: BaseException | None = error
     for _ in range(_DEEPEST):
         if current is None:
@@ -137,7 +135,7 @@ def _of_sqlite(error: BaseException, code: int) -> OutOfResources | None:
 
 
 def _no_descriptor(count: int = 1) -> OutOfResources | None:
-    """What is in the way of opening so many files now, if it is a shortage."""
+    """Returns the shortage that prevents opening `count` files now, if any."""
     opened: list[int] = []
     try:
         while len(opened) < count:
@@ -151,8 +149,10 @@ def _no_descriptor(count: int = 1) -> OutOfResources | None:
 
 
 def _where(error: OSError) -> str:
-    """The system's words; the name of a file has no place here, for it is not to
-    blame."""
+    """Returns the system's message.
+
+    The file's name is left out, for it is not to blame.
+    """
     return error.strerror or f"error {error.errno}"
 
 

@@ -1,9 +1,9 @@
-"""Text that a database, a log line, a JSON file and a file system can hold. Pure,
-total, idempotent.
+"""Text that a database, a log line, a JSON file and a file system can hold.
 
-Titles, names and error bodies come from books and servers and are hostile: NUL breaks
-PostgreSQL, a newline forges a log line, a bidi override makes `gpj.exe` read `exe.jpg`,
-a lone surrogate cannot be encoded at all."""
+Pure, total, idempotent. Titles, names and error bodies come from books and servers and
+are hostile: NUL breaks PostgreSQL, a newline forges a log line, a bidi override makes
+`gpj.exe` read `exe.jpg`, and a lone surrogate cannot be encoded at all.
+"""
 
 import math
 import re
@@ -21,29 +21,32 @@ _BLANKS = re.compile(r"\s+")
 _LINE_ENDS = re.compile("\r\n?|[\u2028\u2029\x85\x0b\x0c]")
 _SEPARATORS = re.compile(r'[/\\:*?"<>|]')
 
-#: The longest file name most file systems take, in bytes.
+#: The longest file name most file systems accept, in bytes.
 NAME_BYTES = 255
 #: How deep JSON of a book may be nested; deeper parts become text.
 MAX_DEPTH = 20
 
 
 def sanitize_text(value: str | bytes, *, multiline: bool = False) -> str:
-    """The text without what nobody should have to store or show.
+    """Returns the text without characters that should not be stored or shown.
 
     Invalid UTF-8 becomes U+FFFD. On one line, each run of white space becomes one blank
     and the ends are stripped; with `multiline`, line ends become a newline and blanks
-    stay."""
+    stay.
+    """
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
     if multiline:
         return _REMOVED.sub("", _LINE_ENDS.sub("\n", text))
-    # White space first: a removed character must not join two words, a removed control
-    # must not leave two blanks.
+    # White space first: a removed character must not join two words, and a removed
+    # control must not leave two blanks.
     return _BLANKS.sub(" ", _REMOVED.sub("", _BLANKS.sub(" ", text))).strip()
 
 
 def sanitize_filename(name: str | bytes) -> str:
-    """One component of a path: no separators, never empty, `.` or `..`, at most 255
-    bytes; the extension stays."""
+    """Returns one path component: no separators, never empty, `.` or `..`.
+
+    It has at most 255 bytes; the extension is kept.
+    """
     text = sanitize_text(_SEPARATORS.sub("_", sanitize_text(name)))
     if not text.strip(". "):
         text = text.replace(".", "_").strip() or "_"
@@ -62,15 +65,16 @@ def sanitize_filename(name: str | bytes) -> str:
 
 
 def for_log(text: str | bytes, limit: int = 300) -> str:
-    """One line for a log or a message, at most `limit` characters, cut with an
-    ellipsis."""
+    """Returns one line for a log, cut to `limit` characters with an ellipsis."""
     clean = sanitize_text(text)
     return clean if len(clean) <= limit else clean[: limit - 1].rstrip() + "…"
 
 
 def sanitize_json(value: object, depth: int = 0) -> Json:
-    """Any value of a database as JSON that every reader takes: no NaN, no infinity, no
-    bytes, bounded depth."""
+    """Converts a value of a database to JSON that every reader accepts.
+
+    No NaN, no infinity, no bytes, bounded depth.
+    """
     if depth > MAX_DEPTH:
         return sanitize_text(str(value), multiline=True)
     match value:

@@ -1,11 +1,11 @@
-"""Tells systemd how a service does (sd_notify): ready, alive, in words, stopping.
-Without systemd nothing happens.
+"""Reports a service's state to systemd (sd_notify): ready, alive, status, stopping.
 
-Shared by the monitor and the embedded server, which may not know each other, so it
-imports nothing of the project. Own code, because the libraries do not fit: sdnotify has
-not been kept since 2017; systemd-watchdog goes by a clock that can be set, waits for a
-service manager that hangs, and cannot say STOPPING; cysystemd brings 6 MB of C
-libraries."""
+Without systemd nothing happens. Shared by the monitor and the embedded server, which
+may not know each other, so it imports nothing of the project. It is our own code
+because the libraries do not fit: sdnotify has not been maintained since 2017;
+systemd-watchdog uses a clock that can be set, waits for a service manager that hangs,
+and cannot send STOPPING; cysystemd brings 6 MB of C libraries.
+"""
 
 import socket
 import time
@@ -13,13 +13,16 @@ from collections.abc import Callable, MutableMapping
 
 #: What systemd puts into a service's environment.
 VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
-#: A loop looks this many times in a watchdog's period whether a sign of life is due.
+#: A loop checks this many times in a watchdog's period whether a sign of life is due.
 _LOOKS = 10
 
 
 class Notifier:
-    """One service's line to systemd. Nothing here blocks or fails: a service is no
-    worse for a deaf manager."""
+    """One service's connection to systemd.
+
+    Nothing here blocks or fails: a service must not suffer from a service manager that
+    does not listen.
+    """
 
     def __init__(
         self,
@@ -27,8 +30,10 @@ class Notifier:
         watchdog_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`address` is a path, or `@` and the name of an abstract socket; any other
-        says nothing to anybody."""
+        """`address` is a path, or `@` and the name of an abstract socket.
+
+        Others are ignored.
+        """
         self._address = (
             "\0" + address[1:]
             if address.startswith("@")
@@ -43,8 +48,10 @@ class Notifier:
 
     @classmethod
     def taken_from(cls, environment: MutableMapping[str, str], pid: int) -> "Notifier":
-        """The line that the environment names; its variables are removed, so that no
-        child process gets them."""
+        """Makes a notifier from the environment.
+
+        Removes the variables, so that child processes do not get them.
+        """
         address, period, owner = (environment.pop(name, "") for name in VARIABLES)
         ours = (
             owner in ("", str(pid))
@@ -56,32 +63,34 @@ class Notifier:
 
     @property
     def look_seconds(self) -> float | None:
-        """How often `alive` is to be called; None when nobody waits for it."""
+        """Seconds between calls of `alive`; None when systemd does not expect any."""
         return None if self._watchdog is None else self._watchdog / _LOOKS
 
     def ready(self) -> None:
-        """The service does its work from now on."""
+        """Reports that the service is doing its work."""
         self._send("READY=1")
 
     def alive(self) -> None:
-        """To be called by the loop that does the work, and by nothing else. Says so at
-        most twice in a period."""
+        """Reports a sign of life, at most twice in a period.
+
+        It must be called by the loop that does the work, and by nothing else.
+        """
         if self._watchdog is None:
             return
         now = self._clock()
         due = self._alive_at is None or now - self._alive_at >= self._watchdog / 2
-        # A message that was not taken is tried again at the next call.
+        # A message that was not accepted is sent again at the next call.
         if due and self._send("WATCHDOG=1"):
             self._alive_at = now
 
     def status(self, text: str) -> None:
-        """One line for `systemctl status`, sent when it has changed."""
+        """Sets the line for `systemctl status`; sent when it has changed."""
         line = " ".join(text.split())
         if line != self._status and self._send(f"STATUS={line}"):
             self._status = line
 
     def stopping(self) -> None:
-        """The service is about to end by itself."""
+        """Reports that the service is about to end by itself."""
         self._send("STOPPING=1")
 
     def _send(self, message: str) -> bool:

@@ -1,7 +1,7 @@
-"""Where the state of a migration belongs, and which of several directories is meant.
+"""Where the state of a migration is kept, and which of several directories is meant.
 
-A state directory belongs to one library, known by its id, and one server. The names,
-the choice and the sentences are here; who looks at the disk is `migration.state_dirs`.
+A state directory belongs to one library, identified by its id, and one server. Names,
+choice and messages are here; `migration.state_dirs` reads the disk.
 """
 
 import hashlib
@@ -19,12 +19,14 @@ from common.sanitize import for_log
 
 #: The folder of all state directories, below the user's folder for state.
 APPLICATION = "calibre-to-mybookshelf2"
-#: What stands for the server that is started with the state directory: its port is not
-#: known before. Names of directories are made of it: another text is another directory.
+#: Stands for the server that is started with the state directory, whose port is not
+#: known before. It is part of the directory's name: changing it would change the
+#: directory.
 EMBEDDED = "the embedded server"
-#: How much of the library's folder name is kept, characters.
+#: How many characters of the library's folder name are used.
 NAME_LENGTH = 40
-#: The help of --state-dir: where a migration is begun, and where one is looked for.
+#: Help texts of --state-dir: for commands that begin a migration, and for those that
+#: look for one.
 HELP = "folder of ledger, logs and progress"
 HELP_BEGUN = (
     f"{HELP} [default: that of this library and server, below $XDG_STATE_HOME or "
@@ -41,11 +43,11 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A state directory, and whose it is as far as its files tell.
+    """A state directory, and what it belongs to as far as its files show.
 
-    `library_id` and `server` are what its ledger is bound to, `library` the folder that
-    was migrated last; each "" when not known. `server` is as `canonical_server` has it,
-    `server_url` as the ledger has it.
+    `library_id` and `server` are what its ledger is bound to, `library` is the folder
+    that was migrated last; each is "" when not known. `server` is canonical
+    (`canonical_server`), `server_url` is as in the ledger.
     """
 
     state_dir: Path
@@ -58,11 +60,11 @@ class Place:
 
     @property
     def servers(self) -> tuple[str, str]:
-        """What its server may be called: the embedded one has a URL as well."""
+        """The names of its server: the embedded one has a URL as well."""
         return self.server, canonical_server(self.server_url)
 
     def __str__(self) -> str:
-        """What it is about, for people."""
+        """Returns library and server, for display."""
         library, server = (
             for_log(text) or "not known" for text in (self.library, self.server)
         )
@@ -70,10 +72,10 @@ class Place:
 
 
 def state_root(environment: Mapping[str, str]) -> Path | None:
-    """The folder of all state directories; None without a home.
+    """Returns the folder of all state directories; None without a home directory.
 
-    As the XDG Base Directory Specification says, a path that is not absolute counts for
-    nothing.
+    As the XDG Base Directory Specification requires, a path that is not absolute is
+    ignored.
     """
     given = Path(environment.get("XDG_STATE_HOME", ""))
     if given.is_absolute():
@@ -83,10 +85,11 @@ def state_root(environment: Mapping[str, str]) -> Path | None:
 
 
 def directory_name(library: Path, library_id: str, server: str) -> str:
-    """`<library folder>-<8 hex>`; the digits are of the library's id and the server.
+    """Returns `<library folder>-<8 hex>`, a hash of the library's id and the server.
 
-    The library's id, not its path: so it is what the ledger is bound to, a library that
-    is moved keeps its state, and another one that comes in its place gets its own.
+    It uses the library's id rather than its path, because the ledger is bound to the
+    id: a library that is moved keeps its state, and another library in its place gets
+    its own.
     """
     identity = f"{library_id}\n{server}".encode("utf-8", "backslashreplace")
     digits = hashlib.sha256(identity).hexdigest()[:8]
@@ -99,7 +102,7 @@ def _safe(name: str) -> str:
 
 
 def canonical_server(url: str) -> str:
-    """One spelling for one server: case of the host, default port, slash at the end."""
+    """Returns one spelling per server: case, default port, trailing slash."""
     try:
         parts = urlsplit(url.strip())
         host, port = parts.hostname or "", parts.port
@@ -115,10 +118,11 @@ def canonical_server(url: str) -> str:
 def belonging(
     places: Iterable[Place], library: str, library_id: str, server: str
 ) -> Place | None:
-    """The place this library and server have already; None when they have none.
+    """Returns the place that this library and server have already; None without one.
 
-    By the library's id; or by its folder when the id is another one, for Calibre gives
-    a library that it restores a new one: its ledger then asks for --adopt-library."""
+    It is found by the library's id, or else by its folder, because Calibre gives a
+    library that it restores a new id: its ledger then asks for --adopt-library.
+    """
     of_server = [place for place in places if server in place.servers]
     same = [place for place in of_server if place.library_id == library_id]
     restored = [place for place in of_server if place.library == library]
@@ -126,9 +130,9 @@ def belonging(
 
 
 def meant(places: Sequence[Place], command: str) -> Place | None:
-    """The one that runs; when none does, the last one used; None when there is none.
+    """Returns the place that runs, or else the last one used; None when there are none.
 
-    Raises StateDirUnclear, with `command` for each of those that run.
+    Raises StateDirUnclear when several run, with `command` for each.
     """
     running = [place for place in places if place.runs]
     if len(running) > 1:
@@ -137,7 +141,7 @@ def meant(places: Sequence[Place], command: str) -> Place | None:
 
 
 def several(places: Sequence[Place], command: str) -> str:
-    """The question which of these is meant, with the command for each."""
+    """Asks which of these is meant, with the command for each."""
     lines = [f"{len(places)} migrations run here; name one:"]
     for place in sorted(places, key=_recency, reverse=True):
         lines.append(f"  {command} {option(place.state_dir)}   # {place}")
@@ -145,7 +149,7 @@ def several(places: Sequence[Place], command: str) -> str:
 
 
 def option(state_dir: Path) -> str:
-    """The option that names a state directory, as a shell takes it."""
+    """Returns the option that names a state directory, quoted for a shell."""
     return f"--state-dir {shlex.quote(str(state_dir))}"
 
 

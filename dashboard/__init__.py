@@ -1,2 +1,4 @@
-"""The web page, the report and the metrics over a state directory. Reads; what people
-ask for is left as commands."""
+"""The web page, the report and the metrics of a state directory.
+
+It only reads; what users ask for is left as commands.
+"""

@@ -1,5 +1,4 @@
-"""`python -m dashboard`: serves the page until SIGTERM or SIGINT, or prints a link, or
-writes the report."""
+"""`python -m dashboard`: serves the page, prints a link, or writes the report."""
 
 import asyncio
 import errno
@@ -29,7 +28,7 @@ from dashboard.report import report
 from dashboard.web.access import Access
 from dashboard.web.server import make_application
 
-#: Seconds for requests in hand to end after a signal.
+#: Seconds that open requests are given to finish after a signal.
 STOP_SECONDS = 2.0
 
 
@@ -70,7 +69,7 @@ def _serve_alone(config: DashboardConfig) -> int:
 
 
 class _CannotListen(CodedError):
-    """The address is taken or not ours; the message says which and what to do."""
+    """The address is taken or not ours; the message says which, and what to do."""
 
     code = "cannot-listen"
 
@@ -126,8 +125,7 @@ async def _serve(app: web.Application, config: DashboardConfig) -> None:
         write_json(
             config.folder / "server.json", {**record, "birth": birth_of(os.getpid())}
         )
-        # A link is a secret: shown to a person, never written to a file that stdout may
-        # be.
+        # A link is a secret: it is shown on a terminal, but never written to a file.
         link = (
             f"/enter?link={Access(config.folder).new_link()}"
             if sys.stdout.isatty()
@@ -142,7 +140,7 @@ async def _serve(app: web.Application, config: DashboardConfig) -> None:
 
 def _url(runner: web.AppRunner, host: str) -> str:
     port = runner.addresses[0][1]
-    # Compared, not bound.
+    # Only compared, not bound.
     shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
 

@@ -1,5 +1,4 @@
-"""The dashboard's command line: every option with help, default and environment
-variable."""
+"""The dashboard's command line."""
 
 import argparse
 import shlex
@@ -31,8 +30,8 @@ examples:
 exit status: 0 stopped, or done; 2 wrong usage, or the port is taken; 5 the state
 directory cannot be written
 """
-#: Names by which the page may be asked for; a name that points here by DNS tricks is
-#: none of them.
+#: Names under which the page may be requested; a name that resolves here by DNS
+#: rebinding is not among them.
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -50,12 +49,12 @@ class DashboardConfig:
 
     @property
     def folder(self) -> Path:
-        """Its own files: links, sessions, the token for scripts, who it is."""
+        """The dashboard's directory: links, sessions, token for scripts, identity."""
         return self.state_dir / "dashboard"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser; the settings' values stay texts, which the loader reads."""
+    """Returns the parser; values of settings stay text, which the loader parses."""
     parser = argparse.ArgumentParser(
         prog="python -m dashboard",
         description="Shows a migration as a web page: progress, workers, charts, "
@@ -90,7 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def read_config(argv: Sequence[str] | None = None) -> DashboardConfig:
-    """The configuration. Exits with 2 and a sentence on wrong usage."""
+    """Returns the configuration. Exits with status 2 and a message on wrong usage."""
     parser = build_parser()
     offer_completion(parser)
     given = parser.parse_args(argv)
@@ -133,7 +132,7 @@ def _state_dir(
 
 
 def _runs(state_dir: Path) -> bool:
-    """Does a migration, or a dashboard, run there?"""
+    """Whether a migration or a dashboard runs there."""
     return something_runs(state_dir) or _is_served(state_dir)
 
 

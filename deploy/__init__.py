@@ -2,5 +2,5 @@
 
 from pathlib import Path
 
-#: The checkout, or where the packages are installed.
+#: The checkout, or the folder where the packages are installed.
 PROJECT = Path(__file__).resolve().parent.parent

@@ -1,8 +1,8 @@
-"""`python -m deploy.check_env [PROFILE …]`: what .env lacks for `docker compose
---profile …`.
+"""`python -m deploy.check_env [PROFILE …]`: what .env lacks for these Compose profiles.
 
-Compose itself can only demand a variable for all profiles together; the server's
-secrets are the server's business."""
+Compose itself can only require a variable for all profiles together; the server's
+secrets are checked by the server.
+"""
 
 import argparse
 import sys
@@ -12,7 +12,7 @@ from common.settings.command_line import read_settings
 from common.settings.programs import CheckEnvSettings
 
 _HOW = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
-#: By profile: the variable, and what it is.
+#: Required variables by profile, with what each is for.
 NEEDED: dict[str, dict[str, str]] = {
     "": {
         "CALIBRE_LIBRARY": "the folder with Calibre's metadata.db",
@@ -34,7 +34,7 @@ NEEDED: dict[str, dict[str, str]] = {
 def missing(
     environment: Mapping[str, str], profiles: Iterable[str]
 ) -> list[tuple[str, str]]:
-    """The variables that are not set for these profiles, each with what it is."""
+    """Returns the variables not set for these profiles, each with what it is for."""
     needed = [
         item for profile in ("", *profiles) for item in NEEDED.get(profile, {}).items()
     ]
@@ -44,7 +44,7 @@ def missing(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints a line for each; returns 1 when something is missing."""
+    """Prints a line for each missing variable; returns 1 when there are any."""
     values, found = read_settings(read_arguments(argv), CheckEnvSettings)
     profiles = [name for name in NEEDED if name in values.profiles]
     lacking = missing(found.texts(), profiles)
@@ -61,10 +61,10 @@ def read_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser; the settings' values stay texts, which the loader reads."""
+    """Returns the parser; values of settings stay text, which the loader parses."""
     parser = argparse.ArgumentParser(
         prog="python -m deploy.check_env",
-        description="Says what .env lacks for profiles of docker-compose.yml.",
+        description="Reports what .env lacks for profiles of docker-compose.yml.",
         epilog="Exit status: 0 nothing is missing, 1 something is, 2 wrong usage.",
         allow_abbrev=False,
     )

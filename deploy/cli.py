@@ -1,7 +1,7 @@
 """`calibre-to-mbs2`: the command of an installed package; each subcommand is a program.
 
-The program takes the place of this process. So its command line is the one that the
-monitor and `stop` know it by, and no subcommand pays for the imports of another.
+The program replaces this process. So its command line is the one by which the monitor
+and `stop` recognise it, and no subcommand pays for the imports of another.
 """
 
 import os
@@ -16,15 +16,15 @@ _MONITOR = (str(PROJECT / "auto_monitor" / "monitor.py"),)
 
 
 def _module(name: str) -> tuple[str, ...]:
-    # -P: a folder of that name where the user happens to stand is not meant.
+    # -P: a folder of that name in the current directory must not be imported.
     return ("-P", "-m", name)
 
 
-#: name: what it does, and the arguments of Python that start it.
+#: Each subcommand with what it does and the arguments of Python that start it.
 SUBCOMMANDS = {
     "start": ("start a migration and its monitor", _module("deploy.launch")),
     "stop": ("stop the monitor, workers and servers", _module("deploy.stop")),
-    "status": ("show how the migration gets on", (*_MONITOR, "--status")),
+    "status": ("show the progress of the migration", (*_MONITOR, "--status")),
     "verify": ("compare every file with the server", (*_WORKER, "--verify")),
     "worker": ("run one worker by hand", _WORKER),
     "monitor": ("run the monitor by hand", _MONITOR),
@@ -52,8 +52,10 @@ def _become(command: list[str]) -> NoReturn:
 
 
 def _environment() -> dict[str, str]:
-    """Where the libraries are installed nobody looks for links to the last run's
-    logs."""
+    """Returns the environment, without links to logs for an installed package.
+
+    Such links would be put beside the libraries.
+    """
     kept = dict(os.environ)
     if not (PROJECT / "start.sh").exists():
         kept.setdefault("CHECKOUT_LINKS", "0")
@@ -61,7 +63,7 @@ def _environment() -> dict[str, str]:
 
 
 def command_line(given: Sequence[str]) -> list[str] | None:
-    """The command line that a subcommand stands for; None when there is no such one."""
+    """Returns the command line of a subcommand; None when it does not exist."""
     name, *options = given
     if name not in SUBCOMMANDS:
         return None

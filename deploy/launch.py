@@ -1,5 +1,7 @@
-"""`./start.sh`: checks library and server, opens a pass, starts the monitor, which
-starts the workers."""
+"""`./start.sh`: checks library and server, opens a pass, starts the monitor.
+
+The monitor starts the workers.
+"""
 
 import shlex
 import subprocess
@@ -25,7 +27,7 @@ from deploy.host.options import read_job
 from migration.errors import ExitCode, Fatal
 from migration.worker.progress import report
 
-#: Seconds a worker gets to end.
+#: Seconds a worker is given to end.
 STOP_SECONDS = 10.0
 
 
@@ -120,8 +122,10 @@ def _leave_traces(job: Job, console: Console) -> None:
 
 
 def _serve_page(job: Job, console: Console, undo: ExitStack) -> None:
-    """Starts the dashboard and prints a link to it; without one the migration goes on
-    all the same."""
+    """Starts the dashboard and prints a link to it.
+
+    The migration does not depend on it.
+    """
     if not job.dashboard:
         return
     if not board.runs(job.state_dir):
@@ -153,7 +157,7 @@ def _stop_page(state_dir: Path) -> None:
 
 
 def _start_workers(job: Job, console: Console, undo: ExitStack) -> int:
-    """--no-monitor: the workers alone."""
+    """Starts only the workers (--no-monitor)."""
     command = WorkerCommand(
         SCRIPT,
         job.library,

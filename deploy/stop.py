@@ -1,5 +1,7 @@
-"""`./stop.sh`: asks monitor, workers, dashboard, server to end, in this order; kills
-only what is provably ours."""
+"""`./stop.sh`: ends monitor, workers, dashboard and server, in this order.
+
+It kills only what is provably ours.
+"""
 
 import argparse
 import shlex
@@ -26,8 +28,7 @@ from migration.state_dirs import places
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns 0 when nothing that was meant runs any more, 2 when it is not clear what
-    is meant."""
+    """Returns the exit status: 2 when the state directory is unclear, else 0."""
     words = sys.argv[1:] if argv is None else list(argv)
     given = build_parser().parse_args(words)
     try:
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser; the settings' values stay texts, which the loader reads."""
+    """Returns the parser; values of settings stay text, which the loader parses."""
     parser = argparse.ArgumentParser(
         prog="./stop.sh",
         description="Stops the monitor, the workers, the dashboard, then the "
@@ -80,7 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _meant(given: argparse.Namespace, words: Sequence[str]) -> list[Path]:
-    """The state directories to stop what runs on. Raises StateDirUnclear."""
+    """Returns the state directories whose processes to stop. Raises StateDirUnclear."""
     values, found = read_settings(given, StateDir)
     named = [values.state_dir.resolve()] if values.state_dir else []
     if named and not given.all:
@@ -102,7 +103,10 @@ def _something_runs(state_dir: Path) -> bool:
 
 
 def _stop_watching(state_dir: Path, *, monitor_only: bool) -> int:
-    """The monitor first: it would start the workers again. Returns how many ran."""
+    """Ends the monitor first, since it would restart the workers.
+
+    Returns how many ran.
+    """
     watching = monitor(state_dir)
     stopped = stop([watching] if watching else [])
     if monitor_only:

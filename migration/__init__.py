@@ -1,2 +1,4 @@
-"""The trusted substrate of the worker: library, wire, ledger, progress. A code fix may
-never rewrite it."""
+"""The worker's trusted code: library, protocol, ledger, progress.
+
+A code fix may never rewrite it.
+"""

@@ -67,8 +67,9 @@ from common.exit_status import ExitCode as ExitCode
 class Transient(MigrationError):
     """Wait and try again; nothing is wrong with the file.
 
-    `retry_after` is how many seconds the server, or what stands before it, asked to be
-    left alone; 0 when it did not."""
+    `retry_after` is how many seconds the server, or a proxy before it, asked to wait; 0
+    when it did not ask.
+    """
 
     def __init__(self, message: str = "", *, retry_after: float = 0.0) -> None:
         super().__init__(message)
@@ -76,15 +77,19 @@ class Transient(MigrationError):
 
 
 class ServerUnreachable(Transient):
-    """Refused, reset or timed out; the request was certainly not carried out, or may be
-    repeated."""
+    """Refused, reset or timed out.
+
+    The request was certainly not carried out, or may be repeated.
+    """
 
     code = "server-unreachable"
 
 
 class ServerFault(Transient):
-    """What came is no answer of the protocol (5xx, a redirect, a page, trouble of the
-    server's own), or a task of the server failed for reasons of its own."""
+    """The response is no answer of the protocol, or a task failed on the server's side.
+
+    It may be a 5xx, a redirect, a page, or trouble of the server's own.
+    """
 
     code = "server-fault"
 
@@ -96,11 +101,11 @@ class Unlisted(ServerFault):
 
 
 class ResponseLost(Transient):
-    """A request that must not be repeated blindly got no answer: it may have been
-    carried out.
+    """A request that must not be repeated got no answer: it may have been carried out.
 
-    `still_running` is False when the server is certainly through with it, so it can be
-    reconciled at once."""
+    `still_running` is False when the server has certainly finished with it, so it can
+    be reconciled at once.
+    """
 
     code = "response-lost"
 
@@ -118,8 +123,10 @@ class FileChanged(Transient):
 
 
 class TokenRefused(Transient):
-    """The server does not accept a token that was handed over; whoever can log in must
-    get a new one."""
+    """The server does not accept a token received from another process.
+
+    The process that has the password must get a new one.
+    """
 
     code = "token-refused"
 
@@ -131,11 +138,11 @@ class LedgerBusy(Transient):
 
 
 class Deferred(MigrationError):
-    """Not now: another worker has these bytes or this name in flight, or it is too
-    early to reconcile.
+    """Not now: the bytes or a name are in flight, or it is too early to reconcile.
 
-    `until` is the aware UTC time before which trying again is pointless; None means
-    when something else settles."""
+    `until` is the timezone-aware UTC time before which trying again is pointless; None
+    means that it depends on something else.
+    """
 
     code = "deferred"
 
@@ -145,12 +152,12 @@ class Deferred(MigrationError):
 
 
 class MachineLost(Deferred):
-    """The machine of a Dask cluster that was at this file is gone, or out of reach with
-    its scheduler.
+    """The machine of a Dask cluster that had this file is gone or out of reach.
 
     `died` is True when the file may be to blame: then it counts as an attempt, like the
-    death of a worker of one's own. `uploaded` is True when its bytes were on the server
-    by then, in an upload that nobody will attach."""
+    death of a local worker. `uploaded` is True when its bytes were on the server by
+    then, in an upload that will never be attached.
+    """
 
     code = "machine-lost"
 
@@ -168,18 +175,21 @@ class MachineLost(Deferred):
 
 
 class FileMoved(Deferred):
-    """A file is not where Calibre listed it; metadata.db must be asked again before it
-    is missing."""
+    """A file is not where Calibre listed it.
+
+    metadata.db must be queried again before the file counts as missing.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was seen that says why a file cannot arrive: the server's refusal, or a look
-    at its size and bytes.
+    """The observation that proves that a file cannot arrive.
 
-    `reason` is the stable word, `message` one cleaned line; `about` the FileId, BookId
-    or Digest it speaks of. Only `evidence` makes one, so a file cannot be `failed`
-    because the worker's own code says so."""
+    It is the server's refusal, or a check of the file's size and bytes. `reason` is the
+    stable term, `message` one cleaned line; `about` is the FileId, BookId or Digest it
+    is about. Only `evidence` makes one, so a file cannot be `failed` just because the
+    worker's own code says so.
+    """
 
     reason: str
     message: str
@@ -187,10 +197,10 @@ class Evidence:
 
 
 class Rejected(MigrationError):
-    """This file will not arrive as it is. `reason` is the stable word of the ledger,
-    the summary and docs/errors.md.
+    """This file will not arrive as it is.
 
-    `evidence` is there when the substrate raised it; see `migration/evidence.py`.
+    `reason` is the stable term of the ledger, the summary and docs/errors.md.
+    `evidence` is set when trusted code raised the error; see `migration/evidence.py`.
     """
 
     reason = "rejected"
@@ -205,7 +215,7 @@ class TooBig(Rejected):
 
 
 class Unsupported(Rejected):
-    """The server does not take files of this format."""
+    """The server does not accept files of this format."""
 
     code = "unsupported"
     reason = "unsupported"
@@ -237,23 +247,24 @@ class Unreadable(Rejected):
 
 
 class OutsideLibrary(Rejected):
-    """The recorded path leaves the library (`..`, absolute, empty); it was not
-    opened."""
+    """The recorded path leaves the library (`..`, absolute, empty).
+
+    It was not opened.
+    """
 
     code = "outside-the-library"
     reason = "outside the library"
 
 
 class NotRegular(Rejected):
-    """In the file's place is a symlink, directory, pipe or device; it was not
-    opened."""
+    """The path is a symbolic link, directory, pipe or device; it was not opened."""
 
     code = "not-a-regular-file"
     reason = "not a regular file"
 
 
 class RefusedByServer(Rejected):
-    """The server refused the file or its metadata and says why."""
+    """The server refused the file or its metadata, with a reason."""
 
     code = "refused-by-the-server"
     reason = "refused by the server"
@@ -267,7 +278,10 @@ class StoppedItsWorker(Rejected):
 
 
 class BadCover(Rejected):
-    """Calibre's cover is no picture that can be sent; the book goes on without."""
+    """Calibre's cover is not a picture that can be sent.
+
+    The book goes on without it.
+    """
 
     code = "cover-not-sendable"
     reason = "cover not sendable"
@@ -281,19 +295,19 @@ class Misconfigured(Fatal):
 
 
 class NoPassword(Misconfigured):
-    """Nobody gave the password of the server."""
+    """No password for the server was given."""
 
     code = "no-password"
 
 
 class WrongServerUrl(Misconfigured):
-    """The address of the server is no URL."""
+    """The address of the server is not a URL."""
 
     code = "wrong-server-url"
 
 
 class LanguageMissing(Misconfigured):
-    """The server lacks the default language."""
+    """The server does not have the default language."""
 
     code = "language-missing"
 
@@ -305,33 +319,32 @@ class ServerDatabaseUnusable(Misconfigured):
 
 
 class PriorityRefused(Misconfigured):
-    """The system does not allow this priority, or does not know it."""
+    """The system does not allow or know this priority."""
 
     code = "priority-refused"
 
 
 class ClusterUnusable(Misconfigured):
-    """Dask is missing, or its scheduler, machines or certificates do not fit."""
+    """Dask is missing, or its scheduler, machines or certificates do not match."""
 
     code = "cluster-unusable"
 
 
 class WrongLedger(Fatal):
-    """The ledger in the state directory belongs to another library, server or
-    version."""
+    """The ledger belongs to another library, server or version."""
 
     code = "wrong-ledger"
     exit_code = ExitCode.USAGE
 
 
 class NotAdopted(WrongLedger):
-    """The library is not the one the ledger knows, restored."""
+    """The library is not a restored copy of the one the ledger knows."""
 
     code = "not-adopted"
 
 
 class LedgerOfAnotherVersion(WrongLedger):
-    """Its tables are of another version of this program."""
+    """The ledger's tables are those of another version of this program."""
 
     code = "ledger-of-another-version"
 
@@ -350,8 +363,7 @@ class ServerNeverAnswered(Fatal):
 
 
 class LoginRefused(Fatal):
-    """The server does not accept this user name and password, or the user may not
-    upload."""
+    """The server refuses this login, or does not let the user upload."""
 
     code = "login-refused"
     exit_code = ExitCode.SERVER
@@ -383,15 +395,16 @@ class LibraryReplaced(LibraryUnreadable):
 
 
 class LibraryBusy(LibraryUnreadable):
-    """Another program holds metadata.db locked; a worker that is running waits for
-    it."""
+    """Another program has metadata.db locked; a running worker waits for it."""
 
     code = "library-busy"
 
 
 class LedgerCorrupt(Fatal):
-    """The ledger is damaged or gone: the next start sets it aside and rebuilds it, and
-    says so."""
+    """The ledger is damaged or gone.
+
+    The next start sets it aside, rebuilds it and reports that.
+    """
 
     code = "ledger-damaged"
     exit_code = ExitCode.DAMAGED
@@ -405,8 +418,7 @@ class WorkerIdTaken(Fatal):
 
 
 class Superseded(Fatal):
-    """This process no longer owns what it was working on; going on could do something
-    twice."""
+    """This process no longer owns its work; going on could do something twice."""
 
     code = "superseded"
     exit_code = ExitCode.INTERNAL

@@ -1,5 +1,4 @@
-"""The only maker of `Evidence`: what the substrate rejects is about something, and is
-said of nothing else."""
+"""The only maker of `Evidence`, which ties a rejection to its file or book."""
 
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
@@ -10,12 +9,13 @@ from migration.errors import Evidence, Rejected
 
 @contextmanager
 def about(subject: Hashable) -> Iterator[None]:
-    """What is rejected in this block speaks of the subject: a FileId, a BookId (every
-    file of it) or a Digest.
+    """Ties what is rejected in this block to a subject.
 
-    The innermost block has the say. Used where the substrate itself looks or translates
-    the server's answer; an error that was raised anywhere else has no evidence, and no
-    file fails for it."""
+    The subject is a FileId, a BookId (every file of it) or a Digest; the innermost
+    block wins. It is used where trusted code itself checks a file or translates the
+    server's answer. An error raised anywhere else has no evidence, and no file fails
+    for it.
+    """
     try:
         yield
     except Rejected as error:

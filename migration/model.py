@@ -1,9 +1,11 @@
 """The nouns of the migration: frozen values without I/O.
 
-Times are aware UTC datetimes, sizes are bytes, hashes are SHA-1 as 40 lower-case hex
-digits. A success without proof cannot be expressed: `UploadResult` refuses it, and only
-`client` makes a `Receipt` or `RemoteMatch`, only `ledger` a `Known`, only `evidence`
-the `Evidence` of a failure (an AST test holds them to that)."""
+Times are timezone-aware UTC datetimes, sizes are bytes, hashes are SHA-1 as 40
+lower-case hex digits. A success without proof cannot be expressed: `UploadResult`
+refuses it, and only the server's client makes a `Receipt` or `RemoteMatch`, only the
+ledger a `Known`, only `evidence` the `Evidence` of a failure (an AST test enforces
+this).
+"""
 
 import re
 from dataclasses import dataclass, field
@@ -23,7 +25,7 @@ _SHA1 = re.compile(r"[0-9a-f]{40}")
 
 
 class Outcome(StrEnum):
-    """What became of one file; over the ledger they always add up to `discovered`."""
+    """The outcome of one file; over the ledger they always add up to `discovered`."""
 
     UPLOADED = "uploaded"  #: by us, with the server's receipt
     DUPLICATE = "duplicate"  #: the server has these bytes
@@ -38,17 +40,19 @@ class Phase(StrEnum):
     INITIALIZING = "initializing"  #: reading options, logging in
     DISCOVERING = "discovering"  #: until this process settles its first file
     MIGRATING = "migrating"  #: settling files
-    # : for the server to answer again, or for other workers to finish the pass
+    #: for the server to answer again, or for other workers to finish the pass
     WAITING = "waiting"
-    COMPLETED = "completed"  #: everything it could do is accounted for
+    COMPLETED = "completed"  #: all it could do is accounted for
     STOPPED = "stopped"  #: by a signal, saved
     FAILED = "failed"  #: by a fatal error, saved
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class FileId:
-    """One format of one Calibre book; `format` is upper case as in Calibre's
-    `data.format` (`EPUB`)."""
+    """One format of one Calibre book.
+
+    `format` is upper case, as in Calibre's `data.format` (`EPUB`).
+    """
 
     book_id: BookId
     format: str
@@ -59,7 +63,7 @@ class FileId:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """The identity of bytes: what MyBookshelf2 compares to call two files the same."""
+    """The identity of bytes: MyBookshelf2 compares it to recognise equal files."""
 
     sha1: str
     size: int
@@ -71,10 +75,10 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """An author as Calibre has it: `name` for display (`Jane Doe`), `sort` from
-    `authors.sort` (`Doe, Jane`).
+    """An author as Calibre has it.
 
-    `sort` is "" where the library's sorts are copies of the names, which say nothing.
+    `name` is for display (`Jane Doe`), `sort` is from `authors.sort` (`Doe, Jane`);
+    `sort` is "" where the library's sorts only copy the names.
     """
 
     name: str
@@ -83,15 +87,15 @@ class Author:
 
 @dataclass(frozen=True, slots=True)
 class BookFile:
-    """One format file as `library` found it, not yet opened.
+    """One format file as the library listed it, not yet opened.
 
-    `path` is below the library, with the operating system's own bytes; `size` and
-    `mtime_ns` come from the file system. `problem` is a sentence when the file cannot
-    be taken (missing, a symlink, outside the library …); then size and mtime are 0.
-    `note` is a sentence when the file was taken although it was not found as recorded;
-    `conflicted` when what was taken looks like one of two versions that a synchronising
-    program could not reconcile. With both `problem` and `note` several files could be
-    it."""
+    `path` is below the library, in the operating system's own bytes; `size` and
+    `mtime_ns` come from the file system. `problem` says why the file cannot be used
+    (missing, a symbolic link, outside the library …); then size and mtime are 0. `note`
+    says that the file is used although it was not found as recorded; `conflicted` that
+    it looks like one of two versions that a synchronisation program could not
+    reconcile. With both `problem` and `note`, several files could be it.
+    """
 
     id: FileId
     path: bytes
@@ -104,10 +108,11 @@ class BookFile:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What tells that a book is the same one in a library that was made anew.
+    """What identifies a book in a library that was rebuilt.
 
-    `uuid` is Calibre's of the book, "" when it has none; `folder` where Calibre keeps
-    it, below the library."""
+    `uuid` is Calibre's uuid of the book, "" when it has none; `folder` is where Calibre
+    keeps it, below the library.
+    """
 
     uuid: str
     folder: bytes
@@ -115,8 +120,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a file cannot be taken: `reason` is a `Rejected.reason`, `message` the
-    sentence for the user."""
+    """Why a file cannot be used.
+
+    `reason` is a `Rejected.reason`, `message` is for the user.
+    """
 
     reason: str
     message: str
@@ -124,14 +131,14 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """One Calibre book with all its formats and the metadata of metadata.db; every text
-    is sanitised.
+    """One Calibre book with all its formats and metadata; every text is sanitised.
 
     `languages` are ISO 639-3 codes in Calibre's order, `rating` is 0-10 (half stars) or
-    None, `cover` the path of cover.jpg below the library when Calibre says there is
-    one; when that cannot be taken it is None and `cover_problem` says why. `extras`
-    holds, by field name, what the server has no place for (comments, identifiers,
-    publisher, dates, custom columns), as JSON values."""
+    None, `cover` is the path of cover.jpg below the library if Calibre records one; if
+    that cannot be used it is None and `cover_problem` says why. `extras` holds, by
+    field name, what the server has no place for (comments, identifiers, publisher,
+    dates, custom columns), as JSON values.
+    """
 
     id: BookId
     title: str
@@ -149,7 +156,7 @@ class Book:
 
 @dataclass(frozen=True, slots=True)
 class PersonName:
-    """An author as the server keeps it; `first` is "" for a name of one part."""
+    """An author as the server stores it; `first` is "" for a name of one part."""
 
     last: str
     first: str = ""
@@ -157,8 +164,10 @@ class PersonName:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What the server can express: language codes and genre names (as it spells them)
-    with their ids."""
+    """Language codes and genre names that the server knows, with their ids.
+
+    Genres are spelled as the server spells them.
+    """
 
     languages: dict[str, int]
     genres: dict[str, int]
@@ -166,11 +175,12 @@ class Vocabulary:
 
 @dataclass(frozen=True, slots=True)
 class EbookMetadata:
-    """A book's metadata as MyBookshelf2 accepts it: resolved, cut to its lengths.
+    """A book's metadata as MyBookshelf2 accepts it: resolved, and cut to its limits.
 
-    `rating` is 0-100 or None, `series_index` an integer or None. `not_carried` holds by
-    field name the Calibre value that has no place on the server, so that it is not
-    lost."""
+    `rating` is 0-100 or None, `series_index` an integer or None. `not_carried` holds,
+    by field name, Calibre's values that have no place on the server, so that they are
+    not lost.
+    """
 
     title: str
     working_title: str
@@ -186,7 +196,10 @@ class EbookMetadata:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The server's word that it holds a file we sent. Only `client` makes one."""
+    """The server's confirmation that it holds a file we sent.
+
+    Only its client makes one.
+    """
 
     digest: Digest
     ebook_id: EbookId
@@ -195,8 +208,10 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class RemoteMatch:
-    """The server's word that it already had these bytes, and where. Only `client` and
-    `server_db` make one."""
+    """The server's confirmation that it already had these bytes, and where.
+
+    Only `migration.server` makes one.
+    """
 
     digest: Digest
     ebook_id: EbookId | None = None
@@ -211,10 +226,10 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class UploadResult:
-    """What became of one file, with its proof. `reason` and `message` are for failed
-    and skipped files.
+    """The outcome of one file, with its proof.
 
-    Those of a failed file are its evidence's.
+    `reason` and `message` are for failed and skipped files; those of a failed file are
+    its evidence's.
     """
 
     file: FileId
@@ -246,7 +261,7 @@ _PROOFS: dict[Outcome, type] = {
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Files by what became of them."""
+    """Numbers of files by outcome."""
 
     discovered: int = 0
     uploaded: int = 0
@@ -256,7 +271,7 @@ class Counts:
     pending: int = 0
 
     def balanced(self) -> bool:
-        """Does discovered equal the sum of the rest?"""
+        """Whether discovered equals the sum of the rest."""
         return (
             self.discovered
             == self.uploaded
@@ -269,8 +284,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """A file being sent now: its path for people, its id for whoever asks the ledger
-    about it."""
+    """A file being sent: its path to show, its id for the ledger."""
 
     file: str
     bytes_sent: int
@@ -281,7 +295,7 @@ class Current:
 
 @dataclass(frozen=True, slots=True)
 class LastError:
-    """The last error of a worker: the class's name, one cleaned line, when."""
+    """The last error of a worker: class name, one cleaned line, time."""
 
     error_class: str
     message: str
@@ -290,8 +304,7 @@ class LastError:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One worker's progress file, DESIGN section 7. Counts are files of this
-    process."""
+    """The content of one worker's progress file. Counts are files of this process."""
 
     worker_id: int
     pid: int

@@ -1,1 +1,1 @@
-"""What the monitor does to processes, and how people are told."""
+"""What the monitor does to processes, and how it notifies people."""

@@ -1,5 +1,4 @@
-"""Tells a person: a line in the log, and a POST to ALERT_WEBHOOK_URL when there is
-one."""
+"""Alerts: a line in the log, and a POST to ALERT_WEBHOOK_URL if there is one."""
 
 import threading
 
@@ -9,27 +8,32 @@ from auto_monitor.record.action_log import ActionLog
 from common.lazily import tenacity
 from common.sanitize import for_log
 
-#: Seconds to connect and to answer; tries in all.
+#: Seconds to connect and to answer; number of tries.
 TIMEOUTS, TRIES = (5.0, 10.0), 3
 
 
 class WebhookAlerts:
-    """Sends texts to a webhook (Slack's, Discord's and ntfy's formats in one), without
-    ever holding the monitor up."""
+    """Sends texts to a webhook without ever blocking the monitor.
+
+    One body serves the formats of Slack, Discord and ntfy.
+    """
 
     def __init__(self, url: str, action_log: ActionLog) -> None:
-        """`url` is a secret: it is never logged. Empty: only the log is told."""
+        """`url` is a secret and is never logged.
+
+        If it is empty, only the log is written.
+        """
         self._url = url
         self._log = action_log
         self._threads: list[threading.Thread] = []
 
     def tell(self, text: str) -> None:
-        """Logs the text loudly and sends it in the background."""
+        """Logs the text as an error and sends it in the background."""
         self._log.error("%s", text)
         self._send_later(text)
 
     def announce(self, text: str) -> None:
-        """The same for good news."""
+        """Logs the text as information and sends it in the background."""
         self._log.info("%s", text)
         self._send_later(text)
 
@@ -47,7 +51,7 @@ class WebhookAlerts:
             thread.start()
 
     def finish(self, seconds: float) -> None:
-        """Gives alerts under way that long to be sent."""
+        """Waits at most `seconds` for each alert that is being sent."""
         for thread in self._threads:
             thread.join(seconds)
 

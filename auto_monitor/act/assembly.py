@@ -1,4 +1,4 @@
-"""What is acted on: processes, the script, ranges of the ledger, people."""
+"""What the monitor acts on: processes, the script, the ledger's ranges, and alerts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class ActedOn:
 def real(
     workers: Workers, clock: SteadyClock, say: ActionLog, webhook: str, trial: timedelta
 ) -> ActedOn:
-    """With these workers; `trial` is how long a code fix may be tried at most."""
+    """Makes them for these workers; `trial` is the longest trial of a code fix."""
     state_dir: Path = workers.command.state_dir
     return ActedOn(
         processes=workers,

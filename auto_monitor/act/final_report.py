@@ -1,5 +1,4 @@
-"""The report at the end of a pass: written by a process of its own, which gets so much
-time and no more."""
+"""The report at the end of a pass, written by a process with limited time."""
 
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from common.sanitize import for_log
 def write_report(
     state_dir: Path, project: Path, action_log: ActionLog, seconds: float
 ) -> None:
-    """`STATE_DIR/report/`; that it cannot be written changes nothing about the pass."""
+    """Writes `STATE_DIR/report/`; a failure is only logged."""
     if seconds <= 0:
         return
     command = [

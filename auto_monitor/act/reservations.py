@@ -1,5 +1,7 @@
-"""Keeps books for the worker that a candidate is tried on; `reservation` owns the file,
-the ledger heeds it."""
+"""Reserving books for the worker on which a candidate is tried.
+
+`reservation` owns the file; the ledger respects it.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -13,19 +15,24 @@ from migration.state_files import reservation
 
 @dataclass(frozen=True, slots=True)
 class TrialReservations:
-    """One state directory. A reservation runs out by itself when a trial can last no
-    longer."""
+    """The reservations of one state directory.
+
+    A reservation expires by itself when a trial can no longer be running.
+    """
 
     state_dir: Path
     clock: SteadyClock
     longest: timedelta
 
     def keep(self, pass_id: int, books: Collection[BookId], worker_id: int) -> None:
-        """From now on. Raises StateUnwritable, OutOfResources."""
+        """Reserves books for a worker from now on.
+
+        Raises StateUnwritable or OutOfResources.
+        """
         until = self.clock() + self.longest
         kept = reservation.Reservation(pass_id, frozenset(books), worker_id, until)
         reservation.write(self.state_dir, kept, self.clock)
 
     def clear(self) -> None:
-        """Nothing is kept for anybody any more."""
+        """Removes the reservation."""
         reservation.clear(self.state_dir)

@@ -1,5 +1,4 @@
-"""Supervises the workers: who runs, who is missing, who is let go. Keeps processes and
-memory in step."""
+"""Starting and stopping workers, with processes and memory kept consistent."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +10,12 @@ from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.history import Cases
 from auto_monitor.record.memory import Memory
 
-#: Exit status when files are pending, as the worker's own.
+#: The exit status when files are pending, the same as the worker's.
 STAYS_OPEN = 6
 
 
 class Supervisor:
-    """Starts and ends workers by their ids."""
+    """Starts and stops workers by their ids."""
 
     def __init__(
         self,
@@ -28,7 +27,7 @@ class Supervisor:
         *,
         stack_seconds: float,
     ) -> None:
-        """`stack_seconds` is how long a worker gets to tell its stack."""
+        """`stack_seconds` is how long a worker may take to write its stack."""
         self.workers = workers
         self._script = script
         self._cases = cases
@@ -37,15 +36,17 @@ class Supervisor:
         self._stack_seconds = stack_seconds
 
     def revived(self, record: WorkerRecord) -> WorkerRecord:
-        """A worker an earlier monitor knew: as it is when it lives, else to be started,
-        which is no attempt."""
+        """Returns the record of a worker that an earlier monitor knew.
+
+        If the worker is no longer alive, it is to be started, which does not count as
+        an attempt.
+        """
         if self.workers.lives(record.identity, record.worker_id):
             return record
         return replace(record, identity=None, exit_code=None, suspect_since=None)
 
     def adopt(self, observer: Observer) -> None:
-        """Takes workers under observation that run here without our having started
-        them."""
+        """Starts observing workers that were started by hand."""
         for number, identity in observer.found_by_hand().items():
             record = self._memory.record(number)
             if self.workers.lives(record.identity, number):
@@ -60,8 +61,10 @@ class Supervisor:
             )
 
     def fill_up(self) -> None:
-        """Starts the workers that are missing to the desired number; those that fell
-        are healing's business."""
+        """Starts missing workers up to the desired number.
+
+        Workers that failed are left to the healer.
+        """
         wanted = self._memory.wanted()
         gone = [record for record in wanted if record.identity is None]
         missing = [
@@ -79,7 +82,7 @@ class Supervisor:
                 self.start(number)
 
     def start(self, number: int) -> ProcessIdentity | None:
-        """Starts worker N; None when that was impossible."""
+        """Starts worker N; returns None when that was impossible."""
         record, standing = self._memory.record(number), self._cases.standing(number)
         try:
             identity = self.workers.start(
@@ -101,7 +104,7 @@ class Supervisor:
         return identity
 
     def _candidate(self, number: int) -> Path | None:
-        """The candidate that is tried on worker N; None for the script in place."""
+        """Returns the candidate tried on worker N; None for the installed script."""
         entry = self._cases.of(number)
         candidate = (
             entry.case.candidate
@@ -111,8 +114,7 @@ class Supervisor:
         return None if candidate is None else self._script.path_of(candidate)
 
     def _tries_again(self, number: int) -> bool:
-        """Is worker N to try again what failed, because its candidate is to show that
-        it does better?"""
+        """Whether worker N must retry failed files, to show its candidate's effect."""
         entry = self._cases.of(number)
         return (
             self._candidate(number) is not None
@@ -121,27 +123,33 @@ class Supervisor:
         )
 
     def runs(self, number: int, name: str) -> bool:
-        """Does worker N run the script of this name?"""
+        """Whether worker N runs the script of this name."""
         return self.workers.runs(self._memory.record(number).identity, number, name)
 
     def kill(self, number: int) -> bool:
-        """Ends worker N: TERM, 10 s, KILL of its own group; False when it was not
-        there. Never anything else."""
+        """Ends worker N: SIGTERM, then SIGKILL to its own process group.
+
+        Returns False when it was not running. No other process is ever signalled.
+        """
         return self.workers.stop(self._memory.record(number).identity, number)
 
     def stack(self, number: int) -> str:
-        """Where worker N is now; "" when it does not say."""
+        """Returns the stack of worker N, or "" if it does not answer."""
         identity = self._memory.record(number).identity
         return self.workers.take_stack(identity, number, self._stack_seconds)
 
     def time_is_up(self) -> bool:
-        """Has all the time passed that the whole migration was given? Then nobody is
-        started or helped any more."""
+        """Whether the time for the whole migration is over.
+
+        Then no worker is started or repaired any more.
+        """
         return self.workers.time_is_up()
 
     def leave_open(self) -> int:
-        """The time is up and nobody works any more: ends what hangs, leaves the pass
-        open; returns the exit status."""
+        """Stops remaining workers when the time is over; returns the exit status.
+
+        The pass stays open.
+        """
         if self._action_log.act(
             "The time is up (MIGRATE_MAX_DURATION); the pass stays open and ./start.sh goes on"
         ):
@@ -150,7 +158,7 @@ class Supervisor:
         return STAYS_OPEN
 
     def dismiss(self) -> None:
-        """Ends every worker."""
+        """Stops every worker."""
         self.workers.stop_all(
             {record.worker_id: record.identity for record in self._memory.records()}
         )

@@ -1,1 +1,1 @@
-"""What a person asks of the monitor and what it shows."""
+"""The monitor's user interface: commands and status."""

@@ -1,5 +1,7 @@
-"""What people ask for through `commands/`, carried out: pause, resume, restart of a
-worker; retry of failed files."""
+"""Carrying out user commands from `commands/`.
+
+They pause, resume or restart a worker, or retry failed files.
+"""
 
 import subprocess
 import sys
@@ -17,15 +19,17 @@ from auto_monitor.record.memory import Memory
 from auto_monitor.repair.attempts import Attempts
 from common.sanitize import for_log
 
-#: Seconds for the process that puts failed files back to pending: a transaction, when
-#: the ledger is free.
+#: Seconds for the process that makes failed files pending: one transaction, once the
+#: ledger is free.
 RETRY_SECONDS = 150.0
 
 
 @dataclass(slots=True)
 class Retries:
-    """Puts failed files back to pending, one process at a time: the monitor itself
-    never writes the ledger."""
+    """Makes failed files pending through one process at a time.
+
+    The monitor itself never writes the ledger.
+    """
 
     state_dir: Path
     project: Path
@@ -35,13 +39,12 @@ class Retries:
     _deadline: float = 0.0
 
     def ask(self, command: Command) -> None:
-        """In its turn."""
+        """Queues a command."""
         self._waiting.append(command)
         self.look()
 
     def look(self) -> None:
-        """Says how the process at work has ended, and starts the next one. Never
-        waits."""
+        """Logs how the running process ended, and starts the next one. Never waits."""
         if self._process is not None and not self._ended(self._process):
             return
         self._process = None
@@ -49,8 +52,10 @@ class Retries:
             self._start(self._waiting.popleft())
 
     def finish(self) -> None:
-        """The monitor ends: what is at work gets to its end, what waits is left as a
-        command again."""
+        """Waits for the running process.
+
+        Puts queued commands back for the next monitor.
+        """
         if self._process is not None:
             try:
                 self._process.wait(
@@ -103,7 +108,7 @@ class Retries:
 
 @dataclass(frozen=True, slots=True)
 class CommandHandler:
-    """Carries out what was asked for; every command and what came of it is logged."""
+    """Carries out user commands and logs each with its result."""
 
     state_dir: Path
     supervisor: Supervisor
@@ -111,20 +116,20 @@ class CommandHandler:
     attempts: Attempts
     action_log: ActionLog
     retries: Retries
-    #: Names of files that cannot be removed: they are no reason for another look.
+    #: Names of command files that cannot be removed: they must not trigger another
+    #: check.
     stuck: set[str] = field(default_factory=set)
 
     def waiting(self) -> bool:
-        """Has anybody asked for something that can be carried out?"""
+        """Whether there is a command that can be carried out."""
         return commands.waiting(self.state_dir, self.stuck)
 
     def finish(self) -> None:
-        """The monitor ends: a retry at work gets to its end, what waits is left as a
-        command again."""
+        """Waits for a running retry; puts queued ones back as commands."""
         self.retries.finish()
 
     def carry_out(self) -> None:
-        """All that were left since the last look."""
+        """Carries out all commands left since the last check."""
         taken = commands.take(self.state_dir)
         for name in taken.strange:
             self.action_log.warning(
@@ -166,8 +171,7 @@ class CommandHandler:
         return rests(record, self.attempts.cases.standing(record.worker_id))
 
     def pause(self, record: WorkerRecord) -> None:
-        """The worker is stopped and stays so, across restarts of the monitor too, until
-        it is resumed."""
+        """Stops a worker until it is resumed, across restarts of the monitor too."""
         number = record.worker_id
         if self._rests(record):
             self.action_log.warning("Worker %d is paused already", number)
@@ -182,8 +186,7 @@ class CommandHandler:
         self.supervisor.kill(number)
 
     def resume(self, record: WorkerRecord) -> None:
-        """A paused worker is to be started again; its attempts begin anew, its settings
-        stay."""
+        """Makes a paused worker startable, its attempts at zero, its settings kept."""
         number = record.worker_id
         if not self._rests(record):
             self.action_log.warning(
@@ -196,8 +199,7 @@ class CommandHandler:
         self.memory.save()
 
     def restart(self, record: WorkerRecord) -> None:
-        """The process is ended and another one started; no attempt is counted, an open
-        one is closed."""
+        """Restarts a worker; no attempt is counted, and an open one is closed."""
         number = record.worker_id
         if self._rests(record):
             self.action_log.warning(

@@ -1,5 +1,4 @@
-"""The monitor's command line: every option with help, default, unit and environment
-variable."""
+"""The monitor's command line."""
 
 import argparse
 import os
@@ -21,25 +20,26 @@ from migration.state_dirs import resolve
 
 EPILOG = """\
 examples:
-  python auto_monitor/monitor.py --status --watch    how the migration gets on, live
-  python auto_monitor/monitor.py --resume 2          worker 2 was paused; try again
-  python auto_monitor/monitor.py --rollback          take the newest code fix back
-  python auto_monitor/monitor.py --dry-run --once    what would be done now
+  python auto_monitor/monitor.py --status --watch    show the progress, live
+  python auto_monitor/monitor.py --resume 2          resume worker 2, which is paused
+  python auto_monitor/monitor.py --rollback          revert the newest code fix
+  python auto_monitor/monitor.py --dry-run --once    show what would be done now
 
 exit status:
   0 the pass is closed, or the monitor was asked to stop, or a command was carried out
-  2 wrong usage or configuration; another monitor is running; --status: the monitor does not live
-  4, 5, 7 every worker ended with this status, which a restart cannot mend
-  6 the time for the whole (MIGRATE_MAX_DURATION) is up; the pass stays open
+  2 wrong usage or configuration; another monitor is running; --status: the monitor is not running
+  4, 5, 7 every worker ended with this status, which a restart cannot fix
+  6 the time limit (MIGRATE_MAX_DURATION) has passed; the pass stays open
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one monitor was asked to do. Intervals and thresholds are seconds.
+    """What one monitor was asked to do. Intervals and thresholds are in seconds.
 
-    `target_given`: the number of workers was named on the command line, so it counts
-    more than what is remembered."""
+    `target_given` means that the number of workers was given on the command line, so
+    that it overrides the remembered one.
+    """
 
     library: Path
     server: str
@@ -59,7 +59,7 @@ class Settings:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser; the settings' values stay texts, which the loader reads."""
+    """Returns the parser; values of settings stay text, which the loader parses."""
     parser = argparse.ArgumentParser(
         prog="monitor.py",
         description="Watches the workers of a migration: restarts those that are "
@@ -88,20 +88,20 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="observe, and say what would be done; touch nothing",
+        help="observe and report what would be done; change nothing",
     )
     parser.add_argument(
-        "--once", action="store_true", help="one look, and what it leads to; then end"
+        "--once", action="store_true", help="make one check, act on it, and exit"
     )
     parser.add_argument(
         "--stop-workers",
         action="store_true",
-        help="when asked to stop, stop the workers too",
+        help="also stop the workers when stopped",
     )
     parser.add_argument(
         "--quiet",
         action="store_true",
-        help="say nothing on the terminal; monitor.log has it all",
+        help="print nothing on the terminal; everything is in monitor.log",
     )
     _add_commands(parser)
     return parser
@@ -112,18 +112,18 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--status",
         action="store_true",
-        help="show workers, totals, open cases; then end",
+        help="show workers, totals and open cases, and exit",
     )
     command.add_argument(
         "--resume",
         type=int,
         metavar="N",
-        help="a paused worker: try again [no default; environment: none]",
+        help="resume a paused worker [no default; environment: none]",
     )
     command.add_argument(
         "--rollback",
         action="store_true",
-        help="put the newest backup of the worker script back, by hand; then end",
+        help="restore the newest backup of the worker script, and exit",
     )
     parser.add_argument(
         "--json", action="store_true", help="with --status: one JSON object"
@@ -131,12 +131,15 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--watch",
         action="store_true",
-        help="with --status: live, until Ctrl-C or the pass is closed",
+        help="with --status: keep updating until Ctrl-C or the pass is closed",
     )
 
 
 def settings_of(given: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
-    """The settings of a monitor that is to run. Raises Misconfigured, WrongSetting."""
+    """Returns the settings of a monitor that is to run.
+
+    Raises Misconfigured or WrongSetting.
+    """
     values = load(MonitorSettings, given.found)
     check(given.found, WorkerSettings)
     config.check_together(values)
@@ -191,10 +194,10 @@ def script_of(found: Sources) -> Path:
 def state_dir_of(
     given: argparse.Namespace, values: MonitorSettings, environment: Mapping[str, str]
 ) -> Path:
-    """The state directory, absolute; without one, that of the library and the server,
-    which is filled in.
+    """Returns the absolute state directory, by default that of library and server.
 
-    Raises StateDirUnclear, LibraryUnreadable, LibraryBusy.
+    The default is also stored in `given`. Raises StateDirUnclear, LibraryUnreadable or
+    LibraryBusy.
     """
     if not given.state_dir:
         chosen = resolve.for_migration(
@@ -206,10 +209,9 @@ def state_dir_of(
 
 
 def read_arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]:
-    """The arguments, with where settings come from as `found`, and the environment that
-    results.
+    """Parses the arguments; returns them with the resulting environment.
 
-    Exits with 2 on wrong usage.
+    The sources of settings are added as `found`. Exits with status 2 on wrong usage.
     """
     parser = build_parser()
     offer_completion(parser)
@@ -227,8 +229,10 @@ def read_arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, s
 
 
 def _threshold(minutes: str | None) -> dict[str, Option]:
-    """`--threshold` counts in minutes; what is no number stays as it is, for the loader
-    to refuse."""
+    """Converts `--threshold` from minutes to seconds.
+
+    Text that is not a number stays as it is, for the loader to reject.
+    """
     if minutes is None:
         return {}
     try:

@@ -1,5 +1,7 @@
-"""`STATE_DIR/commands/`: one small file per command of a person, carried out by the
-monitor at its next look."""
+"""`STATE_DIR/commands/`: one small file per user command.
+
+The monitor carries them out at its next check.
+"""
 
 import os
 import uuid
@@ -14,23 +16,25 @@ from common.files.json_files import read_json, write_json
 from common.json_value import Json
 from migration.model import FileId
 
-#: Files that one command may name; a person who wants more wants all.
+#: The most files that one command may name; for more, all are meant.
 MOST_FILES = 500
 
 
 class CommandKind(StrEnum):
-    """What a person can ask for."""
+    """What a user can ask for."""
 
-    PAUSE = "pause"  #: a worker: stopped until it is resumed
-    RESUME = "resume"  #: a paused worker: its attempts begin anew
-    RESTART = "restart"  #: a worker: ended and started again, which is no attempt
-    RETRY = "retry"  #: failed files: pending again
+    PAUSE = "pause"  #: stop a worker until it is resumed
+    RESUME = "resume"  #: start a paused worker, its attempts reset
+    RESTART = "restart"  #: restart a worker; not counted as an attempt
+    RETRY = "retry"  #: make failed files pending again
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command, and the worker it is about; for RETRY the failed files instead, all of
-    them when none is named."""
+    """A command about a worker.
+
+    For RETRY about failed files, all of them if none is named.
+    """
 
     kind: CommandKind
     worker_id: int | None = None
@@ -50,7 +54,7 @@ class Command:
 
 
 def _is_plausible(file: FileId) -> bool:
-    """A page may send anything."""
+    """Whether the file can exist; a page may send anything."""
     kind = file.format
     return 0 <= file.book_id < 2**63 and 0 < len(kind) <= 40 and kind.isprintable()
 
@@ -60,7 +64,7 @@ codec.rename(_converter, Command, {"kind": "command"})
 
 
 def commands_dir(state_dir: Path) -> Path:
-    """Where commands are left."""
+    """Returns the directory where commands are left."""
     return state_dir / "commands"
 
 
@@ -72,8 +76,10 @@ def leave(state_dir: Path, command: Command) -> None:
 
 
 def waiting(state_dir: Path, besides: Collection[str] = ()) -> bool:
-    """Has anybody left a command, but for files of these names? Cheap enough to ask
-    every second."""
+    """Whether a command is waiting, except files of these names.
+
+    Cheap enough to ask every second.
+    """
     try:
         with os.scandir(commands_dir(state_dir)) as found:
             return any(
@@ -89,8 +95,11 @@ def _is_one(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TakenCommands:
-    """The commands that were left; names of files that are none and were removed; what
-    cannot be removed, and why."""
+    """Commands left for the monitor, and what else lay in their place.
+
+    That is, names of removed files that were no commands, and what cannot be removed,
+    with the reason.
+    """
 
     commands: Sequence[Command] = ()
     strange: Sequence[str] = ()
@@ -98,8 +107,10 @@ class TakenCommands:
 
 
 def take(state_dir: Path) -> TakenCommands:
-    """What was left; a file that cannot be removed is no command, or it would be
-    carried out for ever."""
+    """Takes the commands that were left.
+
+    A file that cannot be removed does not count, or it would be carried out for ever.
+    """
     found, strange, stuck = [], [], {}
     for path in sorted(commands_dir(state_dir).glob("[!.]*.json"), key=_left_at):
         command = parse(read_json(path))
@@ -116,7 +127,7 @@ def take(state_dir: Path) -> TakenCommands:
 
 
 def parse(value: Json) -> Command | None:
-    """A command as its file has it, or as a page sends it; None for anything else."""
+    """Parses a command from its file or from the page; None for anything else."""
     return codec.read_as(Command, value, _converter)
 
 

@@ -1,5 +1,7 @@
-"""One monitor per state directory: `monitor.pid`, and what tells a live one from a
-stale or foreign file."""
+"""`monitor.pid`, which allows one monitor per state directory.
+
+Distinguishes a live monitor's file from a stale or foreign one.
+"""
 
 import fcntl
 import json
@@ -24,22 +26,26 @@ class AlreadyRunning(CodedError):
 
 
 def pid_path(state_dir: Path) -> Path:
-    """Where the monitor of a state directory says who it is."""
+    """Returns the path of the monitor's pid file."""
     return state_dir / "monitor.pid"
 
 
 class MonitorLock:
-    """Held by the monitor as long as it lives; the kernel lets go of it, whatever ends
-    the process."""
+    """Held by the monitor for its whole life.
+
+    The kernel releases it however the process ends.
+    """
 
     def __init__(self, state_dir: Path) -> None:
-        """Takes the lock and writes pid and start time into it. Raises AlreadyRunning,
-        OSError."""
+        """Takes the lock and writes pid and start time into it.
+
+        Raises AlreadyRunning or OSError.
+        """
         self._state_dir = state_dir
         self._path = pid_path(state_dir)
         self._fd = self._locked(state_dir)
-        # A predecessor removes its file as it goes: a lock on a file that has no name
-        # any more is worth nothing.
+        # A predecessor removes its file as it ends: a lock on a file without a name is
+        # worthless.
         while not _same_file(self._fd, self._path):
             os.close(self._fd)
             self._fd = self._locked(state_dir)
@@ -56,10 +62,10 @@ class MonitorLock:
         os.pwrite(self._fd, self._text, 0)
 
     def keep(self) -> None:
-        """Puts the file back when it was removed, replaced or overwritten: without it a
-        second monitor would start.
+        """Restores the file if it was removed, replaced or overwritten.
 
-        Raises AlreadyRunning when one has, OSError when there is no place for the file.
+        Without it a second monitor would start. Raises AlreadyRunning when one has,
+        OSError when the file cannot be written.
         """
         if not _same_file(self._fd, self._path):
             descriptor = self._locked(self._state_dir)
@@ -83,15 +89,17 @@ class MonitorLock:
         return descriptor
 
     def release(self) -> None:
-        """Removes the file, unless it is another monitor's by now, and lets go."""
+        """Releases the lock and removes the file, if it is still this monitor's."""
         if _same_file(self._fd, self._path):
             self._path.unlink(missing_ok=True)
         os.close(self._fd)
 
 
 def keep_place(lock: MonitorLock | None, say: ActionLog) -> bool:
-    """Is this still the monitor of its state directory? Its file may have been removed,
-    and another one started."""
+    """Whether this is still the monitor of its state directory.
+
+    Its file may have been removed and another monitor started.
+    """
     try:
         if lock is not None:
             lock.keep()
@@ -116,7 +124,7 @@ def _same_file(descriptor: int, path: Path) -> bool:
 
 
 def recorded(state_dir: Path) -> ProcessIdentity | None:
-    """Who the pid file says the monitor is; None when it says nothing."""
+    """Returns the monitor's identity from the pid file; None without one."""
     try:
         value = json.loads(pid_path(state_dir).read_bytes())
         started = datetime.fromisoformat(value["pid_started_at"])
@@ -128,8 +136,10 @@ def recorded(state_dir: Path) -> ProcessIdentity | None:
 
 
 def alive(state_dir: Path) -> ProcessIdentity | None:
-    """The monitor of a state directory when it runs: pid, start time and command line
-    agree with the file."""
+    """Returns the running monitor of a state directory, or None.
+
+    Pid, start time and command line must agree with the file.
+    """
     identity = recorded(state_dir)
     found = running(
         identity,
@@ -141,12 +151,12 @@ def alive(state_dir: Path) -> ProcessIdentity | None:
 
 
 def something_runs(state_dir: Path) -> bool:
-    """Does the monitor or a worker of this state directory live?"""
+    """Whether the monitor or a worker of this state directory is alive."""
     return alive(state_dir) is not None or workers_run(state_dir)
 
 
 def stop_on_signals(stop: threading.Event) -> None:
-    """TERM and INT set the event from now on."""
+    """Makes SIGTERM and SIGINT set the event."""
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         stop.set()

@@ -1,5 +1,7 @@
-"""`monitor.py --status --watch`: the status live, until Ctrl-C or until the pass is
-closed. Read-only."""
+"""`monitor.py --status --watch`: a live status until Ctrl-C or the end of the pass.
+
+Read-only.
+"""
 
 import threading
 from collections.abc import Sequence
@@ -22,8 +24,8 @@ from common.clock import utc_now
 from common.files.tail import last_bytes
 from common.sanitize import for_log
 
-#: Seconds between two pictures; lines of what was done that are shown, from so many
-#: bytes of the end of the log.
+#: Seconds between two updates; log lines shown; bytes read from the end of the log for
+#: them.
 EVERY, ACTIONS, TAIL_BYTES = 1.0, 6, 4096
 _COLOURS = {
     "uploaded": "green",
@@ -35,7 +37,10 @@ _COLOURS = {
 
 
 def show(state_dir: Path, *, as_json: bool, watch: bool) -> int:
-    """The status, once or live; the exit status of `status_table.show`, or 0."""
+    """Shows the status once or live.
+
+    Returns the exit status of `status_table.show`, or 0.
+    """
     if watch:
         return live(state_dir, Console())
     return status_table.show(state_dir, as_json=as_json)
@@ -59,7 +64,7 @@ def live(state_dir: Path, console: Console) -> int:
     except KeyboardInterrupt:
         return 0
     if console.is_terminal:
-        # The screen is the shell's again: what was last seen stays.
+        # The live screen is gone now: print the last state so that it stays visible.
         console.print(picture(value, last_actions(state_dir), utc_now()))
     return 0
 
@@ -70,8 +75,10 @@ def _over(value: Status) -> bool:
 
 
 def picture(value: Status, actions: list[str], now: datetime) -> RenderableType:
-    """Progress, workers, what the monitor did last. Text from books is text, never
-    markup."""
+    """Draws progress, workers and the monitor's last actions.
+
+    Text from books is never interpreted as markup.
+    """
     parts: list[RenderableType] = [_progress(value, now), _workers(value.workers)]
     if actions:
         lines = Group(
@@ -136,7 +143,7 @@ def _monitor(value: Status) -> Text:
 
 
 def _span(seconds: float) -> str:
-    """2:05:09, days before it where there are any."""
+    """Formats seconds: 2:05:09, with days before it if there are any."""
     return str(timedelta(seconds=round(seconds)))
 
 
@@ -178,7 +185,7 @@ def _state(worker: WorkerStatus) -> tuple[str, str]:
 
 
 def last_actions(state_dir: Path) -> list[str]:
-    """The last lines of auto_restart.log."""
+    """Returns the last lines of auto_restart.log."""
     try:
         lines = (
             last_bytes(state_dir / "auto_restart.log", TAIL_BYTES)

@@ -1,5 +1,4 @@
-"""`monitor.py --status`, `--resume` and `--rollback`: a report or a command, then the
-end."""
+"""`monitor.py --status`, `--resume` and `--rollback`: one report or command."""
 
 import argparse
 import shlex
@@ -16,7 +15,7 @@ from migration.state_dirs import resolve
 
 
 def is_asked_for(given: argparse.Namespace) -> bool:
-    """Is no monitor to run at all?"""
+    """Whether such an option was given, so that no monitor is to run."""
     return bool(given.status or given.rollback or given.resume is not None)
 
 
@@ -25,9 +24,10 @@ def carry_out(
 ) -> int:
     """Does what was asked for; returns the exit status.
 
-    `given.state_dir` is filled in: without one, that of the migration that runs, or
-    else of the last one. Raises StateDirUnclear, Misconfigured, FixRefused,
-    StateUnwritable."""
+    `given.state_dir` is filled in: by default that of the migration that runs, or else
+    of the last one. Raises StateDirUnclear, Misconfigured, FixRefused or
+    StateUnwritable.
+    """
     if not given.state_dir:
         command = shlex.join([".venv/bin/python", "auto_monitor/monitor.py", *argv])
         given.state_dir = resolve.for_command(
@@ -35,7 +35,7 @@ def carry_out(
         )
     state_dir = Path(given.state_dir).expanduser().resolve()
     if given.status:
-        # Imported here: a monitor that watches draws nothing.
+        # Imported here, because a running monitor draws nothing.
         from auto_monitor.cli import live
 
         return live.show(state_dir, as_json=given.json, watch=given.watch)

@@ -1,5 +1,7 @@
-"""How the migration is: a value, collected from the files of a state directory; JSON
-only at the border. Read-only."""
+"""The status of a migration, collected from the files of a state directory.
+
+It is a value, converted to JSON only for output. Read-only.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,15 +21,17 @@ from migration.model import Counts, Current, Phase, Progress
 from migration.state_files import progress
 from migration.state_files.names import LEDGER_NAME
 
-#: The heartbeat may be this many check intervals old, and a little more, for one look
-#: may take a while.
+#: The heartbeat counts as stale after this many check intervals plus these seconds,
+#: since one check may take a while.
 STALE_INTERVALS, STALE_SECONDS = 3, 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class MonitorStatus:
-    """The monitor itself. `stale`: it does not look, although there is something to
-    watch."""
+    """The monitor itself.
+
+    `stale` means that it makes no checks although there is something to monitor.
+    """
 
     alive: bool
     stale: bool
@@ -48,7 +52,7 @@ class FileStatus:
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """One worker: what it wrote, and what the monitor knows of it."""
+    """One worker: what it reports, and what the monitor knows about it."""
 
     worker_id: int
     status: str = "unknown"
@@ -90,13 +94,13 @@ class PassStatus:
 
     @property
     def settled(self) -> int:
-        """Files that have their outcome."""
+        """The number of files that have their outcome."""
         return self.counts.discovered - self.counts.pending
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Everything there is to say: ages and times in seconds, rates per minute."""
+    """The whole status: ages and times in seconds, rates per minute."""
 
     schema: int
     at: datetime
@@ -114,13 +118,13 @@ class Status:
 
 
 def to_json(status: Status) -> dict[str, Json]:
-    """The value as `monitor.py --status --json` prints it, `schema` 1."""
+    """Returns the value as `monitor.py --status --json` prints it, with `schema` 1."""
     value: dict[str, Json] = converter.unstructure(status)
     return value
 
 
 def collect(state_dir: Path, now: datetime) -> Status:
-    """What the files say now."""
+    """Collects the status from the files."""
     state = MonitorStateFile(state_path(state_dir)).read()
     found = _totals(state_dir)
     seen = _progresses(state_dir)
@@ -163,7 +167,7 @@ def _progresses(state_dir: Path) -> dict[int, Progress]:
 
 
 def lives(seen: Progress, now: datetime) -> bool:
-    """Has this worker not ended, and written lately?"""
+    """Whether this worker has not ended, and has written lately."""
     ended = seen.status in (Phase.COMPLETED, Phase.STOPPED, Phase.FAILED)
     return not ended and age(seen.updated_at, now) < timedelta(seconds=STALE_SECONDS)
 
@@ -207,7 +211,7 @@ def _worker(
 
 
 def _seen(seen: Progress, now: datetime) -> WorkerStatus:
-    """What the worker wrote itself."""
+    """Returns what the worker itself reports."""
     moved, error = seen.last_progress_at, seen.last_error
     return WorkerStatus(
         worker_id=seen.worker_id,
@@ -266,8 +270,11 @@ def _pass(found: Totals) -> PassStatus:
 
 
 def _eta(found: Totals | None, rate: float) -> float | None:
-    """Seconds to the end at the present rate; without a total unclaimed ids count as
-    the claimed ones turned out."""
+    """Returns the seconds to the end at the present rate, or None.
+
+    Without a total, unclaimed ids are expected to have as many files as the claimed
+    ones.
+    """
     if found is None or found.closed_at is not None or rate <= 0:
         return None
     if found.total is not None:
@@ -283,8 +290,7 @@ def _eta(found: Totals | None, rate: float) -> float | None:
 def line(
     state: MonitorState, standings: Mapping[int, WorkerStanding], found: Totals | None
 ) -> str:
-    """The migration in one line, for the service manager; no name of a book is in
-    it."""
+    """Returns the migration in one line without book names, for systemd."""
     workers = [record for record in state.workers.values() if record.wanted]
     paused = sum(
         rests(record, standings.get(record.worker_id, WorkerStanding()))

@@ -1,4 +1,4 @@
-"""`monitor.py --status` once: in words and as a table for people, or as JSON."""
+"""`monitor.py --status` without --watch: as text and a table, or as JSON."""
 
 import json
 import sys
@@ -17,8 +17,7 @@ from common.clock import utc_now
 
 
 def show(state_dir: Path, *, as_json: bool) -> int:
-    """Prints the status; 2 when the monitor does not live although there is something
-    to watch."""
+    """Prints the status; returns 2 when the monitor should be running but is not."""
     value = collect(state_dir, utc_now())
     if as_json:
         text = json.dumps(to_json(value), ensure_ascii=False, indent=1)
@@ -29,7 +28,7 @@ def show(state_dir: Path, *, as_json: bool) -> int:
 
 
 def draw(value: Status, console: Console) -> None:
-    """The status in words."""
+    """Prints the status as text."""
     monitor, found, busy = value.monitor, value.totals, value.disk_utilization_percent
     lives = "runs" if monitor.alive else monitor.ended or "does not run"
     late = " (ITS HEARTBEAT IS STALE)" if monitor.stale and monitor.alive else ""

@@ -1,5 +1,7 @@
-"""Is this worker stuck, stopped, finished? Pure: a look and the time in, a verdict
-out."""
+"""Whether a worker is stuck, stopped or finished.
+
+Pure: it takes a snapshot and the time, and returns a verdict.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,16 +9,16 @@ from datetime import datetime, timedelta
 from auto_monitor.model import Assessment, Cause, Health, WorkerSnapshot, age
 from migration.model import Phase
 
-#: Exit statuses of the worker (DESIGN section 4) that mean its part is done: nothing
-#: failed, something failed, something stands on the server that should not, which a
-#: restart would find again and not mend.
+#: Exit statuses that mean that the worker's part is done: nothing failed, something
+#: failed, or there is a difference on the server, which a restart would find again and
+#: not correct.
 DONE = frozenset({0, 1, 8})
-#: Exit statuses that a restart cannot mend: usage, library, state directory, worker id
+#: Exit statuses that a restart cannot cure: usage, library, state directory, worker id
 #: taken.
 FOR_GOOD = frozenset({2, 4, 5, 7})
-#: Exit status of a worker whose own code failed.
+#: The exit status of a worker whose own code failed.
 CRASHED = 70
-#: Exit status of a worker that could not log in or reach the server.
+#: The exit status of a worker that could not log in or reach the server.
 NO_SERVER = 3
 
 _MEANINGS = {
@@ -33,15 +35,14 @@ _MEANINGS = {
 
 @dataclass(frozen=True, slots=True)
 class DetectionPolicy:
-    """How long nothing may move: for a worker that has settled a file, and for one that
-    is still finding its way."""
+    """How long a worker may stand still: after it has settled a file, and before."""
 
     stuck: timedelta
     discovery: timedelta
 
 
 def assess(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> Assessment:
-    """The verdict on one worker."""
+    """Returns the verdict on one worker."""
     if not seen.alive:
         return _gone(seen)
     if is_all_failing(seen, now, policy):
@@ -83,11 +84,10 @@ def assess(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> Asse
 def _standstill(
     seen: WorkerSnapshot, policy: DetectionPolicy
 ) -> tuple[datetime, timedelta, Cause, str]:
-    """Since when nothing has moved, how long that may last, and what it is called after
-    that."""
+    """Returns since when nothing moved, the time allowed, and the fault's name."""
     if seen.phase is Phase.WAITING:
-        # It waits for the server or for the others: as long as its main thread lives
-        # that is as it should be.
+        # It waits for the server or for the other workers: that is fine as long as its
+        # main thread is alive.
         return (
             seen.beat_seen_at,
             policy.stuck,
@@ -107,7 +107,7 @@ def _standstill(
 def is_all_failing(
     seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy
 ) -> bool:
-    """Has every file failed for so long that the server should be asked?"""
+    """Whether every file has failed for so long that the server should be checked."""
     return (
         seen.alive
         and seen.all_failing_since is not None
@@ -117,8 +117,8 @@ def is_all_failing(
 
 def _gone(seen: WorkerSnapshot) -> Assessment:
     since = seen.beat_seen_at
-    # Python's own status for an error that nobody caught is 1 as well: then the worker
-    # has not said that it is done.
+    # Python's own status for an uncaught exception is 1 as well: then the worker has
+    # not said that it is done.
     crashed = seen.exit_code == 1 and seen.phase is not Phase.COMPLETED
     if (seen.exit_code in DONE and not crashed) or (
         seen.exit_code is None and seen.phase is Phase.COMPLETED
@@ -138,8 +138,8 @@ def _gone(seen: WorkerSnapshot) -> Assessment:
         )
     why = explain_exit(CRASHED if crashed else seen.exit_code)
     if seen.exit_code == CRASHED and seen.last_words:
-        # "An internal error" names nothing; out of memory, too many open files and the
-        # like have a name.
+        # "An internal error" names nothing; running out of memory or of open files has
+        # a name.
         why = f"it ended with {CRASHED}: {seen.last_words}"
     elif seen.exit_code is None and seen.last_words:
         why = f"its process ended: {seen.last_words}"
@@ -156,23 +156,27 @@ def _gone(seen: WorkerSnapshot) -> Assessment:
 
 
 def _cause_of(exit_code: int | None) -> Cause:
-    """An exit status as a cause: above 128 the worker has saved after a signal."""
+    """Classifies an exit status: above 128 the worker has saved after a signal."""
     if exit_code is None:
         return Cause.VANISHED
     return Cause.SIGNAL if exit_code < 0 or exit_code > 128 else Cause.EXIT_STATUS
 
 
 def _found_no_server(seen: WorkerSnapshot) -> bool:
-    """Did the server not answer at its start? One that was refused its login has the
-    same status."""
+    """Whether the server did not answer at the worker's start.
+
+    A worker whose login was refused has the same exit status.
+    """
     if seen.exit_code == NO_SERVER:
         return seen.error_class != "LoginRefused"
     return seen.exit_code is None and seen.error_class == "ServerNeverAnswered"
 
 
 def explain_exit(code: int | None) -> str:
-    """An exit status in words; None is a process that vanished while nobody was its
-    parent."""
+    """Describes an exit status.
+
+    None means that the process vanished without a parent.
+    """
     if code is None:
         return "its process vanished"
     if code < 0:

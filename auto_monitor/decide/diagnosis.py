@@ -1,5 +1,7 @@
-"""What is asked of the LLM and what its answer means. Pure: evidence in, messages out;
-a reply in, a Diagnosis out."""
+"""The question to the LLM and the meaning of its answer.
+
+Pure: evidence becomes messages, a reply becomes a Diagnosis.
+"""
 
 import json
 import math
@@ -14,7 +16,7 @@ from common.errors import CodedError
 from common.json_value import Json
 from common.sanitize import sanitize_text
 
-#: The longest reply that is looked at, characters.
+#: The longest reply that is read, in characters.
 LONGEST_REPLY = 100_000
 #: What a CONFIG_FIX may change, with its bounds.
 CONFIG_BOUNDS = {"parallel_uploads": (1, 10), "batch_size": (10, 10_000)}
@@ -25,7 +27,7 @@ _FENCE = re.compile(
 
 
 class FixType(StrEnum):
-    """What can be done."""
+    """The fixes the LLM can choose."""
 
     RESTART = "restart"
     CODE_FIX = "code_fix"
@@ -40,8 +42,11 @@ class UnreadableReply(CodedError):
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """The LLM's answer, checked. `confidence` 0-1; `code` is what follows the decision;
-    `disk`: is it the cause?"""
+    """The LLM's answer, checked.
+
+    `confidence` is 0-1; `code` is what follows the decision; `disk` says whether the
+    disk is the cause.
+    """
 
     root_cause: str
     fix_type: FixType
@@ -54,10 +59,11 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a question: a diagnosis, or why there is none. `pending`: not yet.
+    """The result of a question: a diagnosis, or why there is none.
 
-    `candidate` is a code fix that may be tried; without it `failure` says why a code
-    fix is only proposed."""
+    `pending` means not yet. `candidate` is a code fix that may be tried; without it
+    `failure` says why a code fix is only proposed.
+    """
 
     diagnosis: Diagnosis | None = None
     failure: str = ""
@@ -69,8 +75,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the monitor knows about a worker that hangs; the rest is read from its
-    files."""
+    """What the monitor knows about a hung worker; the rest is read from its files."""
 
     worker_id: int
     reason: str
@@ -117,8 +122,10 @@ to you."""
 
 
 def templates(lines: Iterable[str]) -> list[str]:
-    """Log lines in order of appearance, repetitions counted instead of repeated;
-    numbers that differ are `#`."""
+    """Returns log lines by first appearance, with counts instead of repetitions.
+
+    Numbers that differ are replaced by `#`.
+    """
     first: dict[str, str] = {}
     counts: Counter[str] = Counter()
     for line in lines:
@@ -151,8 +158,7 @@ PATTERNS = {
 
 
 def patterns(lines: Iterable[str]) -> dict[str, int]:
-    """How often each known sign of trouble occurs; a range counts from its second
-    reading."""
+    """Counts each known sign of trouble; a range counts from its second reading."""
     found: Counter[str] = Counter()
     ranges: set[str] = set()
     for line in lines:
@@ -170,8 +176,10 @@ def patterns(lines: Iterable[str]) -> dict[str, int]:
 
 
 def messages(evidence: Mapping[str, Json]) -> list[dict[str, str]]:
-    """The conversation that asks about one worker; `evidence` is already free of
-    secrets."""
+    """Returns the conversation about one worker.
+
+    `evidence` is already free of secrets.
+    """
     data = json.dumps(evidence, ensure_ascii=False, indent=1)
     return [
         {"role": "system", "content": SYSTEM},
@@ -184,7 +192,7 @@ def messages(evidence: Mapping[str, Json]) -> list[dict[str, str]]:
 
 
 def parse(reply: str) -> Diagnosis:
-    """The decision in a reply, and the code after it. Raises Unreadable."""
+    """Parses the decision in a reply, and the code after it. Raises Unreadable."""
     if len(reply) > LONGEST_REPLY:
         raise UnreadableReply(
             f"the answer has {len(reply)} characters; at most {LONGEST_REPLY} are read"
@@ -202,7 +210,7 @@ def parse(reply: str) -> Diagnosis:
 
 
 def _split(reply: str) -> tuple[str, str]:
-    """The JSON of the decision, and everything after it, where a code fix is."""
+    """Splits a reply into the decision's JSON and the rest, where a code fix is."""
     for match in _FENCE.finditer(reply):
         if match[1].lower() == "json" or (
             not match[1] and match[2].lstrip().startswith("{")
@@ -219,8 +227,10 @@ def _split(reply: str) -> tuple[str, str]:
 
 
 def checked_again(found: Diagnosis) -> Diagnosis:
-    """A diagnosis that was written down: whoever can write files may have changed it.
-    Raises UnreadableReply."""
+    """Validates a stored diagnosis, which others may have changed.
+
+    Raises UnreadableReply.
+    """
     value: dict[str, object] = {
         "root_cause": found.root_cause,
         "fix_type": found.fix_type.value,

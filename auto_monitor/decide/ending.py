@@ -1,4 +1,4 @@
-"""Is there anything left to watch? Pure: what was seen in, one answer out."""
+"""Whether there is anything left to watch. Pure."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ from auto_monitor.decide.detection import FOR_GOOD
 from auto_monitor.model import Assessment, Health, WorkerRecord, age
 from migration.ledger.totals import Totals
 
-#: A worker that could still do something.
+#: The states of a worker that could still do something.
 RUNNING = (Health.WORKING, Health.STUCK)
 
 
 class Ending(StrEnum):
-    """What a look says about the pass."""
+    """The state of the pass after a check."""
 
     GOES_ON = "goes_on"
-    NEWER_OPEN = "newer_open"  #: a new one was opened: that is watched from now on
-    CLOSING = "closing"  #: it is closed; its workers get a while to end by themselves
+    NEWER_OPEN = "newer_open"  #: a new pass was opened and is monitored from now on
+    CLOSING = "closing"  #: closed; its workers have some time to exit by themselves
     CLOSED = "closed"
-    TIME_IS_UP = "time_is_up"  #: of the whole migration, and nobody works any more
-    # : every worker ended with a status that a restart cannot mend
+    TIME_IS_UP = "time_is_up"  #: for the whole migration, and no worker runs
+    #: every worker ended with a status that a restart cannot cure
     HOPELESS = "hopeless"
 
 
@@ -29,9 +29,10 @@ class Ending(StrEnum):
 class Watched:
     """What the answer depends on.
 
-    `found` is the newest pass, None when it cannot be told now; `opened_at` names the
-    pass that is watched; `closed_since` is when that was first seen closed; `wanted`
-    are the workers that count."""
+    `found` is the newest pass, None when it is not known now; `opened_at` identifies
+    the pass that is watched; `closed_since` is when it was first seen closed; `wanted`
+    are the workers that count.
+    """
 
     found: Totals | None
     opened_at: datetime | None
@@ -42,8 +43,10 @@ class Watched:
 
 
 def ending(seen: Watched, now: datetime, closing: timedelta) -> Ending:
-    """What is to come; workers of a closed pass get the time `closing` to end by
-    themselves."""
+    """Decides how to go on.
+
+    `closing` is the time for workers of a closed pass to end.
+    """
     health = [assessment.health for assessment in seen.assessments]
     living = any(state in RUNNING for state in health)
     if _is_closed(seen, health):
@@ -66,8 +69,11 @@ def ending(seen: Watched, now: datetime, closing: timedelta) -> Ending:
 
 
 def _is_closed(seen: Watched, health: Collection[Health]) -> bool:
-    """A rebuilt ledger may not know the pass any more: then it is over when every
-    worker says so."""
+    """Whether the watched pass is closed.
+
+    A rebuilt ledger may no longer know the pass: then it is over when every worker says
+    so.
+    """
     if seen.found is None or seen.found.closed_at is None:
         return False
     done = bool(health) and all(state is Health.FINISHED for state in health)

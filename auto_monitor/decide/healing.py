@@ -1,6 +1,7 @@
-"""Where a worker stands, what may be done about it now, and has the last attempt helped?
+"""Decides a worker's standing, its next treatment, and whether an attempt helped.
 
-Pure. Where it stands is a fold over the history, which is the one durable record."""
+Pure. The standing is a fold over the history, which is the one durable record.
+"""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -26,9 +27,9 @@ from auto_monitor.model import (
 
 @dataclass(frozen=True, slots=True)
 class HealingPolicy:
-    """Attempts, the pause between them, and how long one has to show that it helped.
+    """The most attempts, the pause between them, and the time to show an effect.
 
-    `window` is the time within which workers that become suspect do so together.
+    Workers that become suspect within `window` do so together.
     """
 
     max_attempts: int
@@ -40,10 +41,11 @@ class HealingPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Do the server and the library's disk answer? None when nobody asked.
+    """Whether the server and the library's disk answer; None when not checked.
 
-    `server`: has it answered for so long that the workers must have noticed;
-    `server_now`: at this moment."""
+    `server` means that it has answered for so long that the workers must have noticed;
+    `server_now` is its state at this moment.
+    """
 
     server: bool | None = None
     disk: bool | None = None
@@ -54,10 +56,11 @@ class Surroundings:
 class Signs:
     """What is known about a worker after an attempt.
 
-    `settled`: has what it hung on its outcome; `moving`: has work moved since the
-    attempt; `waiting`: for the server or for the other workers, which proves nothing
-    either way; `health` and `away` are the present verdict's; `arrived`: of a code fix
-    on trial, has what it hung on really arrived, which a settled file need not have?
+    `settled`: whether what it hung on has its outcome. `moving`: whether work has moved
+    since the attempt. `waiting`: for the server or for other workers, which proves
+    nothing either way. `health` and `away` are from the present verdict. `arrived`: for
+    a code fix on trial, whether what it hung on has really arrived, which a settled
+    file need not have.
     """
 
     settled: bool
@@ -71,12 +74,14 @@ class Signs:
 def verify(
     case: Case, signs: Signs, now: datetime, policy: HealingPolicy
 ) -> bool | None:
-    """Has the attempt helped? None: too early to say. Only settled work is success,
-    never the absence of errors."""
+    """Whether the attempt helped; None when it is too early to tell.
+
+    Only settled work is success, never the absence of errors.
+    """
     if signs.health is Health.FINISHED:
         return True
     if signs.health in (Health.STOPPED, Health.ENDED):
-        # One that found no server has not shown anything.
+        # A worker that did not reach the server has not shown anything.
         return None if signs.away else False
     waited = age(case.acted_at, now)
     if waited < policy.verification:
@@ -95,27 +100,28 @@ def verify(
 def moving(
     seen: WorkerSnapshot, acted_at: datetime, now: datetime, policy: HealingPolicy
 ) -> bool:
-    """Has work moved since the attempt? Before a worker has settled anything: does it
-    still move?
+    """Whether work has moved since the attempt.
 
-    A start may take longer than the verification, asking the server what it has; one
-    that stands still is none."""
+    Before the worker has settled anything: whether it still moves. A start, with its
+    questions to the server, may take longer than the verification; one that stands
+    still does not count.
+    """
     if seen.progress_seen_at <= acted_at:
         return False
     return seen.settled or age(seen.progress_seen_at, now) < policy.verification
 
 
-# -- where it stands -------------------------------------------------------------------
+# -- standings -------------------------------------------------------------------------
 
-#: When attempts began, by their keys: the monitor's steady clock for its own, the time
-#: they are stamped with for others.
+#: When attempts began, by their keys: by the monitor's steady clock for its own, by
+#: their timestamps for others.
 Beginnings = Mapping[str, datetime]
 
 
 def standings(
     entries: Iterable[HistoryEntry], began: Beginnings
 ) -> dict[int, WorkerStanding]:
-    """By worker; `entries` oldest first."""
+    """Returns the standings by worker; `entries` are oldest first."""
     found: dict[int, WorkerStanding] = {}
     for entry in entries:
         found[entry.worker_id] = _after(
@@ -127,7 +133,7 @@ def standings(
 def _after(
     before: WorkerStanding, entry: HistoryEntry, began: datetime | None
 ) -> WorkerStanding:
-    """A verified attempt takes back the count, not the pause before the next one."""
+    """A verified attempt resets the count, but not the pause before the next one."""
     waits = entry if entry.is_open else None
     if entry.afterwards is Afterwards.RELEASED:
         return WorkerStanding(entry=waits)
@@ -157,10 +163,11 @@ def _number(value: object, otherwise: int | None) -> int | None:
 def correlated(
     entries: Iterable[HistoryEntry], began: Beginnings, since: datetime | None
 ) -> CorrelatedFailure | None:
-    """Who is treated for all that have hung together since then, and whether that has
-    helped; None when none do.
+    """Returns which worker is treated for all that hang together since then.
 
-    A monitor that died before it wrote down since when finds the attempt."""
+    Also whether that has helped; None when none hang together. A monitor that died
+    before it recorded the time still finds the attempt.
+    """
     led = [entry for entry in entries if entry.correlated and entry.key in began]
     if since is None and led and led[-1].is_open:
         since = began[led[-1].key]
@@ -173,7 +180,7 @@ def correlated(
     return CorrelatedFailure(since, lead.worker_id, released=lead.verified is True)
 
 
-# -- what may be done ------------------------------------------------------------------
+# -- treatment -------------------------------------------------------------------------
 
 
 def treat(
@@ -183,7 +190,7 @@ def treat(
     now: datetime,
     policy: HealingPolicy,
 ) -> HealingDecision:
-    """What this worker needs by itself, the others left out of account."""
+    """Returns what this worker needs by itself, ignoring the others."""
     if (
         assessment.health not in (Health.STUCK, Health.STOPPED)
         or rests(record, standing)
@@ -191,8 +198,8 @@ def treat(
     ):
         return HealingDecision(assessment.worker_id, Treatment.NONE, "")
     if assessment.away:
-        # Neither its fault nor to be mended by an attempt: it may be started as soon as
-        # the server answers.
+        # It is not the worker's fault, and an attempt would not help: it may be started
+        # as soon as the server answers.
         return HealingDecision(
             assessment.worker_id, Treatment.RESUME, "the server answers again"
         )
@@ -205,7 +212,7 @@ def _attempt(
     now: datetime,
     policy: HealingPolicy,
 ) -> HealingDecision:
-    """May a worker that is to blame, or may be, be tried again now?"""
+    """Decides whether a worker that is, or may be, to blame may be tried again now."""
     if standing.case is not None:
         return HealingDecision(
             assessment.worker_id, Treatment.NONE, "the last attempt is not verified yet"
@@ -240,8 +247,10 @@ def suspects(
     now: datetime,
     policy: HealingPolicy,
 ) -> dict[int, datetime]:
-    """The workers that hang or were treated for it within the window, with the time
-    since when. Paused ones are not."""
+    """Returns the workers that hang, or hung within the window, with times.
+
+    The times say since when. Paused workers are left out.
+    """
     found = {}
     for assessment in assessments:
         record, standing = (
@@ -266,8 +275,11 @@ def gather(
     now: datetime,
     policy: HealingPolicy,
 ) -> CorrelatedFailure | None:
-    """The correlated failure of this moment: at least two and at least half of the
-    wanted workers suspect within one window."""
+    """Returns the correlated failure of this moment, if any.
+
+    That is at least two, and at least half, of the wanted workers becoming suspect
+    within one window.
+    """
     if not suspected:
         return None
     if correlated is not None:
@@ -287,8 +299,10 @@ def gather(
 def _lead(
     suspected: Mapping[int, datetime], standings: Mapping[int, WorkerStanding]
 ) -> int:
-    """Who is being treated already, or else has been suspect longest, so that nobody
-    who joins takes the lead."""
+    """Returns the worker already treated, or else the one suspect longest.
+
+    So workers that join later do not take the lead.
+    """
     treated = [
         number
         for number in suspected
@@ -308,8 +322,10 @@ def hold_back(
     correlated: CorrelatedFailure | None,
     surroundings: Surroundings,
 ) -> HealingDecision:
-    """A restart is held back while something other than the worker is wrong, or while
-    another one's verdict is out."""
+    """Holds a restart back while something other than the worker is wrong.
+
+    Or while the verdict on another worker is pending.
+    """
     if decision.treatment is not Treatment.RESTART:
         waits = (
             decision.treatment is Treatment.RESUME and surroundings.server_now is False

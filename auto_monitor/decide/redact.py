@@ -1,5 +1,7 @@
-"""Takes secrets out of text before it leaves the machine or is written: by value and by
-their looks. Pure."""
+"""Removing secrets from text before it leaves the machine or is written. Pure.
+
+Secrets are recognised by their values and by their form.
+"""
 
 import math
 import re
@@ -8,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 #: Shorter values are too likely to be part of an innocent word.
 SHORTEST = 6
-#: Bits per character from which a long word is too random to be one.
+#: Bits per character above which a long word is too random to be a word.
 ENTROPY = 4.0
 MASK = "[secret]"
 
@@ -16,8 +18,7 @@ _SECRET_NAME = re.compile(
     r"KEY|TOKEN|SECRET|PASS|PWD|CREDENTIAL|WEBHOOK|_URI$|_DSN$|AUTH|COOKIE",
     re.IGNORECASE,
 )
-#: Names with such a word in them that say where something is, or who wrote it, not what
-#: it is.
+#: Names that contain such a word but tell where something is, or who wrote it.
 _HARMLESS_NAME = re.compile(
     r"^(?:OLD)?PWD$|AUTHORITY$|AUTHOR(?:_|$)|_SOCK$|_FILE$|_DIR$|ASKPASS$|^PASSENGER_"
     r"|KEYRING|KEYBOARD|KEYMAP",
@@ -53,10 +54,11 @@ _PART = re.compile(r"[A-Za-z]*\d{0,6}")
 
 
 def secret_values(environment: Mapping[str, str]) -> frozenset[str]:
-    """The values of variables whose names look secret.
+    """Returns the values of variables whose names look secret.
 
-    Not those that name a place (`PWD`, `SSH_AUTH_SOCK`, `XAUTHORITY`): a path taken for
-    a secret eats every line in which somebody's files occur."""
+    Names of places are excluded (`PWD`, `SSH_AUTH_SOCK`, `XAUTHORITY`): a path mistaken
+    for a secret would remove every line with the user's files.
+    """
     return frozenset(
         value
         for name, value in environment.items()
@@ -67,8 +69,10 @@ def secret_values(environment: Mapping[str, str]) -> frozenset[str]:
 
 
 def redact(text: str, values: Iterable[str]) -> str:
-    """The text without these values and without what looks like a secret; SHA-1s and
-    UUIDs stay."""
+    """Removes these values and everything that looks like a secret.
+
+    Keeps SHA-1s and UUIDs.
+    """
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, MASK)
     for pattern, replacement in _PATTERNS:

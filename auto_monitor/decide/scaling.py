@@ -1,9 +1,9 @@
-"""How many workers should run? Pure: what was measured and remembered in, one decision
-out.
+"""How many workers should run. Pure.
 
 The rules are those of the release notes of 2025-11-30: a saturated disk with stuck
-workers takes one away, an idle one gives one back, each with its own cooldown, one
-worker per decision."""
+workers removes one worker, an idle one adds one, each with its own cooldown, one worker
+per decision.
+"""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -27,12 +27,13 @@ class ScalingPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one decision is about.
+    """The measurements for one decision.
 
-    `utilization` is percent of the busiest disk under the library, None when it is not
-    known; `running` and `stuck` are worker ids; `taken` ids that count although they do
-    not run (paused, waiting to be restarted, ended for good); `opinion` is the LLM's,
-    OFF when it is not asked."""
+    `utilization` is the percentage of the busiest disk under the library, None when it
+    is not known; `running` and `stuck` are worker ids; `taken` are ids that count
+    although they do not run (paused, waiting to be restarted, ended for good);
+    `opinion` is the LLM's, OFF when it is not asked.
+    """
 
     utilization: float | None
     running: frozenset[int]
@@ -45,8 +46,10 @@ class Measured:
 
 
 def decide(seen: Measured, now: datetime, policy: ScalingPolicy) -> ScalingDecision:
-    """The one thing to do about the number of workers now; `desired` stays within the
-    policy and moves by one."""
+    """Decides what to do about the number of workers.
+
+    `desired` stays within the policy and changes by one.
+    """
     desired = min(max(seen.desired, policy.lowest), policy.highest)
     if len(seen.running) > desired:
         return ScalingDecision(
@@ -128,8 +131,7 @@ def _add(
 
 
 def missing_ids(desired: int, taken: Collection[int]) -> tuple[int, ...]:
-    """The lowest free worker ids that bring the number of taken ones up to
-    `desired`."""
+    """Returns the lowest free ids that bring the workers to `desired`."""
     wanting = max(0, desired - len(taken))
     free = (
         number for number in range(1, desired + len(taken) + 1) if number not in taken
@@ -138,10 +140,10 @@ def missing_ids(desired: int, taken: Collection[int]) -> tuple[int, ...]:
 
 
 def surplus_ids(desired: int, wanted: Mapping[int, bool]) -> tuple[int, ...]:
-    """The ids, highest first, that are to be forgotten before anybody is started;
-    `wanted` says of each if it runs.
+    """Returns the ids, highest first, to be forgotten before any worker is started.
 
-    One that runs is never among them: it is stopped as any other worker too many is.
+    `wanted` says of each whether it runs. A running worker is never among them: it is
+    stopped as any surplus worker is.
     """
     resting = sorted(
         (number for number, runs in wanted.items() if not runs), reverse=True

@@ -1,1 +1,1 @@
-"""What can be seen of workers, disk and server."""
+"""Observing workers, disk and server."""

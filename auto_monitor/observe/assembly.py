@@ -1,4 +1,4 @@
-"""What is observed: workers, the server, the disk, the ledger."""
+"""What the monitor observes: workers, the server, the disk, the ledger."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from migration.state_files.names import LEDGER_NAME
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Everything the monitor looks at."""
+    """Everything the monitor observes."""
 
     observer: ports.Observer
     server: ports.ServerProbe
@@ -26,7 +26,7 @@ class Observed:
 def real(
     state_dir: Path, library: Path, url: str, workers: Workers, limits: Policies
 ) -> Observed:
-    """Of this state directory, this library and this server."""
+    """Makes them for this state directory, library and server."""
     return Observed(
         observer=WorkerObserver(state_dir, workers),
         server=server.HttpServerProbe(

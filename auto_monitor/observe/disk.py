@@ -1,4 +1,4 @@
-"""The disk behind the library: which devices, how busy, and does it answer at all?"""
+"""The disks behind the library: which, how busy, and whether they answer."""
 
 import math
 import os
@@ -13,23 +13,24 @@ import psutil
 
 from auto_monitor.observe.iostat import Iostat, NoFigure
 
-#: Seconds over which the kernel's counters are compared, at least.
+#: The shortest interval, in seconds, over which the kernel's counters are compared.
 SPAN_SECONDS = 0.7
-#: Seconds that whoever asks for the utilisation is held up, at most.
+#: The most seconds that asking for the utilisation may take.
 LOOK_SECONDS = 0.9
-#: A measurement that ended longer ago says nothing about now, seconds.
+#: A measurement that ended more than this many seconds ago is outdated.
 FRESH_SECONDS = 10.0
 
 
 def devices_behind(
     path: Path, *, sys: Path = Path("/sys"), mountinfo: str | None = None
 ) -> frozenset[str]:
-    """The whole disks that hold `path` (`sda`, `nvme0n1`), as iostat names them; empty
-    when that cannot be told.
+    """Returns the disks holding `path` (`sda`, `nvme0n1`), as iostat names them.
 
-    Through partitions, LVM and device-mapper (`slaves` in /sys), RAID, btrfs with
-    several devices, and bind mounts: the device number of the file counts, not the way
-    to it. `sys` and `mountinfo` stand in for the kernel's in tests."""
+    Empty when they cannot be determined. It resolves partitions, LVM and device-mapper
+    (`slaves` in /sys), RAID, btrfs with several devices, and bind mounts: the device
+    number of the file counts, not its path. `sys` and `mountinfo` replace the kernel's
+    in tests.
+    """
     try:
         number = path.stat().st_dev
     except OSError:
@@ -37,8 +38,8 @@ def devices_behind(
     node = sys / "dev" / "block" / f"{os.major(number)}:{os.minor(number)}"
     if node.exists():
         return _whole_disks(node.resolve())
-    # btrfs and its like have a device number of their own; the mount table names a real
-    # device.
+    # btrfs and similar file systems have a device number of their own; the mount table
+    # names a real device.
     source = _mount_source(path, _mountinfo() if mountinfo is None else mountinfo)
     if not source.startswith("/dev/"):
         return frozenset()
@@ -78,8 +79,10 @@ def _mountinfo() -> str:
 
 
 def _mount_source(path: Path, mountinfo: str) -> str:
-    """The device of the mount that holds `path`: the longest mount point above it;
-    later mounts cover earlier ones."""
+    """Returns the device of the mount that holds `path`.
+
+    That is the longest mount point above it; later mounts cover earlier ones.
+    """
     real = path.resolve()
     best, source = -1, ""
     for line in mountinfo.splitlines():
@@ -96,11 +99,12 @@ def _mount_source(path: Path, mountinfo: str) -> str:
 
 
 class LibraryDiskMeter:
-    """Measures how busy the disks behind a path are, beside whoever asks: by iostat,
-    else by the kernel's counters.
+    """Measures in the background how busy the disks behind a path are.
 
-    One measurement at a time, in a thread: a dead mount, or an iostat that hangs, holds
-    up nobody. `trouble` says why iostat gave no figure the last time, or ""."""
+    It uses iostat, or else the kernel's counters. One measurement at a time runs in a
+    thread, so a dead mount, or an iostat that hangs, blocks no caller. `trouble` says
+    why iostat gave no figure the last time, or is "".
+    """
 
     def __init__(
         self,
@@ -109,8 +113,7 @@ class LibraryDiskMeter:
         seconds: int,
         counters: Callable[[], Mapping[str, int]] | None = None,
     ) -> None:
-        """`seconds` is how long iostat measures; `counters` stand in for the kernel's
-        in tests."""
+        """iostat measures for `seconds`; `counters` replace the kernel's in tests."""
         self.trouble = ""
         self._path = path
         self._iostat = Iostat(seconds)
@@ -118,17 +121,16 @@ class LibraryDiskMeter:
         self._measurement: _Measurement | None = None
 
     def begin(self) -> None:
-        """Starts a measurement for whoever asks next, unless one is under way or was
-        finished a moment ago."""
+        """Starts a measurement unless one is running or has just ended."""
         if self._measurement is None or self._measurement.is_stale():
             self._measurement = _Measurement(self._path, self._iostat, self._counters)
 
     def utilization(self) -> float | None:
-        """Percent of time the busiest disk was busy; None when it cannot be known.
-        Takes at most LOOK_SECONDS.
+        """Returns the percentage of time the busiest disk was busy, or None if unknown.
 
-        Of the measurement that was begun; when that needs longer, by the kernel's
-        counters since its beginning."""
+        It takes at most LOOK_SECONDS: if the measurement needs longer, the kernel's
+        counters since its beginning are used.
+        """
         self.begin()
         measurement = self._measurement
         assert measurement is not None
@@ -139,12 +141,12 @@ class LibraryDiskMeter:
         return figure
 
     def close(self) -> None:
-        """Ends an iostat that runs; to be called when nobody will ask any more."""
+        """Ends a running iostat; call it when no figure is needed any more."""
         self._iostat.end()
 
 
 class _Measurement:
-    """One: begun when it is made, by a thread of its own."""
+    """One measurement, run by a thread of its own from its construction on."""
 
     def __init__(
         self, path: Path, iostat: Iostat, counters: Callable[[], Mapping[str, int]]
@@ -156,8 +158,8 @@ class _Measurement:
         self._figure: float | None = None
         self._first: DiskReading | None = None
         self._ended_at = math.inf
-        # Later than that the thread hangs where nothing can end it, and is not waited
-        # for again.
+        # After this the thread hangs where nothing can end it, and is not waited for
+        # again.
         self._due = time.monotonic() + iostat.deadline_seconds + SPAN_SECONDS
         self._thread = threading.Thread(
             target=self._run, name="disk-meter", daemon=True
@@ -165,16 +167,15 @@ class _Measurement:
         self._thread.start()
 
     def runs(self) -> bool:
-        """Is it under way still? Then another one would only be added to it."""
+        """Whether it is still running; then another one would only add to it."""
         return self._thread.is_alive()
 
     def is_stale(self) -> bool:
-        """Did it end too long ago to say anything about now?"""
+        """Whether it ended too long ago to be valid now."""
         return not self.runs() and time.monotonic() - self._ended_at > FRESH_SECONDS
 
     def figure(self, seconds: float) -> float | None:
-        """What it found; by the kernel's counters when that is not there in so many
-        seconds."""
+        """Returns the figure, or the kernel's if it takes more than `seconds`."""
         self._thread.join(0.0 if time.monotonic() >= self._due else seconds)
         return self._by_counters() if self.runs() else self._figure
 
@@ -200,15 +201,14 @@ class _Measurement:
 
 @dataclass(frozen=True, slots=True)
 class DiskReading:
-    """The kernel's counters for these devices at one time, seconds of the steady
-    clock."""
+    """The kernel's counters for these devices at one time (seconds, steady clock)."""
 
     devices: frozenset[str]
     at: float
     busy: Mapping[str, int]
 
     def busiest(self, now: float, busy: Mapping[str, int]) -> float | None:
-        """Percent of the time since then that the busiest of them was busy."""
+        """Returns how busy the busiest device was since then, in percent."""
         span = (now - self.at) * 1000
         shares = [
             100 * (busy[name] - self.busy[name]) / span
@@ -219,8 +219,10 @@ class DiskReading:
 
 
 def busy_milliseconds() -> Mapping[str, int]:
-    """How long each disk has been busy since the machine started, from /proc/diskstats;
-    empty when it does not say."""
+    """Returns how long each disk has been busy since boot, from /proc/diskstats.
+
+    Empty when that is not available.
+    """
     try:
         counters = psutil.disk_io_counters(perdisk=True) or {}
     except (OSError, RuntimeError, NotImplementedError):
@@ -233,8 +235,10 @@ def busy_milliseconds() -> Mapping[str, int]:
 
 
 def io_pressure(source: Path = Path("/proc/pressure/io")) -> float | None:
-    """Percent of the last ten seconds in which some process waited for I/O (PSI); None
-    without such a kernel."""
+    """Returns the percentage of the last ten seconds spent waiting for I/O (PSI).
+
+    None without a kernel that supports it.
+    """
     try:
         match = re.match(r"some avg10=([\d.]+)", source.read_text("ascii"))
     except OSError:
@@ -243,8 +247,10 @@ def io_pressure(source: Path = Path("/proc/pressure/io")) -> float | None:
 
 
 class LibraryDiskProbe:
-    """Does the library's disk answer? A dead network mount blocks whoever touches it,
-    beyond any signal."""
+    """Checks whether the library's disk answers.
+
+    A dead network mount blocks every process that touches it, beyond any signal.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -252,8 +258,10 @@ class LibraryDiskProbe:
         self._answered = False
 
     def answers(self, seconds: float) -> bool:
-        """Can the first bytes of metadata.db be read in time? While an earlier question
-        hangs the answer is no."""
+        """Whether the first bytes of metadata.db can be read in time.
+
+        False while an earlier check hangs.
+        """
         if self._thread is None or not self._thread.is_alive():
             self._answered = False
             self._thread = threading.Thread(

@@ -1,5 +1,4 @@
-"""iostat: a process with a deadline and an end, and what of its output may be
-believed."""
+"""Running iostat with a deadline, and validating its output."""
 
 import contextlib
 import json
@@ -15,22 +14,25 @@ from common.errors import CodedError
 
 #: Seconds iostat may take beyond the time it measures.
 PATIENCE_SECONDS = 3.0
-#: Bytes of output that are read; a machine with a thousand disks prints less.
+#: The most bytes of output that are read; a machine with a thousand disks prints less.
 MOST_BYTES = 1_000_000
 
 
 class NoFigure(CodedError):
-    """iostat gives no figure; the message says why, without anything that differs from
-    time to time."""
+    """iostat gives no figure; the message says why.
+
+    It contains nothing that varies from time to time.
+    """
 
     code = "no-iostat-figure"
 
 
 def busiest(output: bytes, devices: frozenset[str]) -> float:
-    """The highest `util` of these devices in iostat's JSON, percent from 0 to 100.
+    """Returns the highest `util` of these devices in iostat's JSON, 0 to 100.
 
-    Raises NoFigure unless it has a number in that range for each of them: NaN, a number
-    over 100 or a disk that is not named say that something is wrong with the whole."""
+    Raises NoFigure unless there is a number in that range for each of them: NaN, a
+    number over 100 or a missing disk shows that the output is unreliable.
+    """
     try:
         disks = json.loads(output)["sysstat"]["hosts"][0]["statistics"][-1]["disk"]
         found = {
@@ -56,11 +58,13 @@ def _is_figure(share: object) -> bool:
 
 
 class Iostat:
-    """Runs it, one at a time. `end` may be called from another thread and leaves
-    nothing running."""
+    """Runs iostat, one at a time.
+
+    `end` may be called from another thread and leaves nothing running.
+    """
 
     def __init__(self, seconds: int) -> None:
-        """`seconds` is how long it measures."""
+        """iostat measures for `seconds`."""
         self._seconds = seconds
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -68,12 +72,14 @@ class Iostat:
 
     @property
     def deadline_seconds(self) -> float:
-        """After so long it is ended, whatever it does."""
+        """The time after which iostat is killed, whatever it does."""
         return self._seconds + PATIENCE_SECONDS
 
     def measure(self, devices: frozenset[str]) -> float:
-        """Percent of time the busiest of these devices was busy; takes as long as it
-        measures. Raises NoFigure."""
+        """Returns the percentage of time the busiest device was busy; takes `seconds`.
+
+        Raises NoFigure.
+        """
         process = self._start()
         try:
             output = _output(process, time.monotonic() + self.deadline_seconds)
@@ -83,7 +89,7 @@ class Iostat:
             ) from None
         finally:
             self._kill(process)
-            # Here and nowhere else: this thread alone reads it.
+            # Closed only here, because only this thread reads it.
             if process.stdout is not None:
                 process.stdout.close()
         if process.returncode != 0:
@@ -91,7 +97,7 @@ class Iostat:
         return busiest(output, devices)
 
     def end(self) -> None:
-        """Ends the one that runs, and lets no other one begin."""
+        """Ends a running iostat and prevents another from starting."""
         with self._lock:
             self._ended = True
             process = self._process
@@ -99,7 +105,7 @@ class Iostat:
             self._kill(process)
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        # LC_ALL=C: in other languages a number has a comma in it.
+        # LC_ALL=C: in other languages numbers have a decimal comma.
         command = ["iostat", "-d", "-x", "-y", "-o", "JSON", str(self._seconds), "1"]
         with self._lock:
             if self._ended:
@@ -120,8 +126,10 @@ class Iostat:
             return self._process
 
     def _kill(self, process: "subprocess.Popen[bytes]") -> None:
-        """Its whole group, while its number is certainly still its own; it is reaped
-        here and nowhere else."""
+        """Kills the process group while its number is certainly still its own.
+
+        The process is reaped only here.
+        """
         with self._lock:
             if process is not self._process:
                 return
@@ -129,14 +137,17 @@ class Iostat:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
-                # One that hangs in the kernel ends when the kernel lets it; nobody
-                # waits for that.
+                # A process that hangs in the kernel ends when the kernel releases it;
+                # that is not waited for.
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(0.5)
 
 
 def _output(process: "subprocess.Popen[bytes]", deadline: float) -> bytes:
-    """All it prints, once it has ended. Raises NoFigure, TimeoutExpired."""
+    """Returns all output once the process has ended.
+
+    Raises NoFigure or TimeoutExpired.
+    """
     assert process.stdout is not None
     pipe, data = process.stdout.fileno(), bytearray()
     waiting = select.poll()

@@ -1,4 +1,4 @@
-"""Does the server answer? Asked before workers that hang are blamed for it."""
+"""Whether the server answers; checked before hung workers are blamed."""
 
 from datetime import datetime, timedelta
 
@@ -8,9 +8,10 @@ from auto_monitor.model import age
 
 
 class HttpServerProbe:
-    """One server, and when it was last found away. One answer takes at most `seconds`.
+    """Checks one server and remembers when it was last away.
 
-    `trouble` is why it did not answer the last time, or "".
+    A check takes at most `seconds`. `trouble` is why it did not answer the last time,
+    or "".
     """
 
     def __init__(self, url: str, *, seconds: float, settling: timedelta) -> None:
@@ -21,27 +22,29 @@ class HttpServerProbe:
         self.trouble = ""
 
     def answers_now(self, now: datetime) -> bool:
-        """Does it answer at this moment?"""
+        """Whether it answers at this moment."""
         self.trouble = server_trouble(self._url, self._seconds)
         if self.trouble:
             self._away_at = now
         return not self.trouble
 
     def has_settled(self, now: datetime) -> bool:
-        """Has it answered for `settling`? The workers must have the time to notice that
-        by themselves."""
+        """Whether it has answered for `settling`.
+
+        By then the workers have had time to notice.
+        """
         return self._away_at is None or age(self._away_at, now) >= self._settling
 
     def answers(self, now: datetime) -> bool:
-        """Does it answer, and has it for `settling`?"""
+        """Whether it answers, and has answered for `settling`."""
         return self.answers_now(now) and self.has_settled(now)
 
 
 def server_trouble(url: str, seconds: float) -> str:
-    """Why a server does not answer, in a few words, or "".
+    """Returns why a server does not answer, in a few words, or "".
 
-    Any answer that is not a failure of the server itself counts, also a refusal to let
-    us in."""
+    Any answer that is not a failure of the server itself counts, even a refused login.
+    """
     try:
         with requests.get(
             url, timeout=(seconds, seconds), allow_redirects=False, stream=True

@@ -1,5 +1,4 @@
-"""What can be seen of a worker from outside: its process, its progress file, the new
-part of its log."""
+"""Observing a worker from outside: process, progress file, and new lines of its log."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,12 +12,12 @@ from common.sanitize import for_log
 from migration.model import Phase, Progress
 from migration.state_files import logs, progress
 
-#: The first look at a log begins this many bytes before its end.
+#: The first reading of a log begins this many bytes before its end.
 FIRST_LOOK_BYTES = 64_000
-#: One look reads at most so much; what a worker wrote beyond that is skipped, for it
-#: says nothing new.
+#: One reading is limited to this many bytes; if a worker wrote more, the rest is
+#: skipped, for it says nothing new.
 LOOK_BYTES = 1_000_000
-#: A worker that has written within this time has a clock that agrees with ours.
+#: If a worker has written within this time, its clock agrees with ours.
 BEAT_TRUSTED = timedelta(seconds=30)
 #: Ranges remembered per process, to tell a new one from one that is read again.
 RANGES_REMEMBERED = 20_000
@@ -27,8 +26,7 @@ LONGEST_WORDS = 300
 
 
 class LogTail:
-    """Reads the new lines of a log, never the file again: an offset and an inode are
-    remembered."""
+    """Reads only the new lines of a log, by remembering an offset and an inode."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -36,7 +34,10 @@ class LogTail:
         self._offset = 0
 
     def new_lines(self) -> list[str]:
-        """The complete lines since the last look; those before a rotation first."""
+        """Returns the complete lines since the last call.
+
+        Those before a rotation first.
+        """
         try:
             stat = self._path.stat()
         except OSError:
@@ -82,11 +83,12 @@ def _inode(path: Path) -> int | None:
 
 @dataclass(slots=True)
 class _Memory:
-    """What was seen of one process so far; `marks` are the last values of progress and
-    beat and when they changed.
+    """What was seen of one process so far.
 
+    `marks` are the last values of progress and heartbeat and when they changed.
     `writer` is the pid that began the present part of the log, None before a beginning
-    was seen."""
+    was seen.
+    """
 
     identity: ProcessIdentity | None
     tail: LogTail
@@ -106,7 +108,7 @@ class _Memory:
 
 
 class WorkerObserver:
-    """Makes snapshots; remembers only what tells movement from standstill."""
+    """Makes snapshots; remembers only what distinguishes movement from standstill."""
 
     def __init__(
         self, state_dir: Path, workers: Workers, wall: Callable[[], datetime] = utc_now
@@ -118,8 +120,7 @@ class WorkerObserver:
         self._memories: dict[int, _Memory] = {}
 
     def found_by_hand(self) -> dict[int, ProcessIdentity]:
-        """Every live worker that a progress file of this state directory names, whoever
-        started it."""
+        """Returns every live worker with a progress file, however started."""
         found = {}
         for path in progress.progress_paths(self._state_dir):
             seen = progress.read(path)
@@ -135,7 +136,7 @@ class WorkerObserver:
         return found
 
     def look(self, record: WorkerRecord, now: datetime) -> WorkerSnapshot:
-        """One worker now."""
+        """Returns a snapshot of one worker."""
         memory = self._memory(record)
         alive = self._workers.lives(record.identity, record.worker_id)
         self._read_progress(memory, record, now)
@@ -182,8 +183,11 @@ class WorkerObserver:
     def _read_progress(
         self, memory: _Memory, record: WorkerRecord, now: datetime
     ) -> None:
-        """A file that cannot be read keeps its last value; one of another process says
-        nothing about this one."""
+        """Reads the worker's progress.
+
+        An unreadable file keeps its last value; one of another process says nothing
+        about this one.
+        """
         seen = progress.read(progress.progress_path(self._state_dir, record.worker_id))
         if (
             seen is not None
@@ -209,14 +213,16 @@ class WorkerObserver:
             memory.beat_seen_at, memory.beat_mark = now, beat
         if memory.progress is not None and memory.progress.status is Phase.WAITING:
             # Nothing has to move while it waits; the time counts from the end of the
-            # waiting.
+            # wait.
             memory.progress_seen_at = max(
                 memory.progress_seen_at, memory.beat_seen_at or now
             )
 
     def _wrote(self, seen: Progress, identity: ProcessIdentity) -> bool:
-        """Was this progress written by that process? Its start by the wall clock moves
-        when that is set."""
+        """Whether this progress was written by that process.
+
+        Its start by the wall clock changes when the clock is set.
+        """
         if seen.pid != identity.pid:
             return False
         apart = abs((seen.pid_started_at - identity.started).total_seconds())
@@ -228,11 +234,11 @@ class WorkerObserver:
         )
 
     def _said_age(self, moved: datetime | None, beat: datetime | None) -> timedelta:
-        """How long ago the worker says that work moved, at the first look at it;
-        nothing when its clock cannot be ours.
+        """Returns how long ago work last moved, as the worker first reports it.
 
-        It writes every second. When that is not so, it hangs or the clock was set
-        since, and only time will tell."""
+        It writes every second. If it does not, it hangs or the clock was set since;
+        then the result is zero, and only time will tell.
+        """
         wall = self._wall()
         if (
             moved is None
@@ -243,8 +249,10 @@ class WorkerObserver:
         return max(timedelta(), wall - moved)
 
     def _read_log(self, memory: _Memory, now: datetime) -> None:
-        """Work that shows in the log: a range read for the first time, more files
-        found. The same again is a loop."""
+        """Detects work in the log: a range read for the first time, more files found.
+
+        The same again is a loop.
+        """
         for text in memory.tail.new_lines():
             line = logs.parse(text)
             if line is None or memory.identity is None:
@@ -265,7 +273,7 @@ class WorkerObserver:
                 if len(memory.ranges) < RANGES_REMEMBERED:
                     memory.ranges.add(known)
             elif match := logs.FOUND.match(line.message):
-                # A range that is read again finds its pending files again.
+                # Reading a range again finds its pending files again.
                 moved = int(match[1]) > memory.found and not memory.repeated
                 memory.found = max(memory.found, int(match[1]))
             if moved:
@@ -278,13 +286,15 @@ class WorkerObserver:
 
 
 def _is_by(line: logs.LogLine, writer: int | None, identity: ProcessIdentity) -> bool:
-    """Did this process write the line? Without a beginning in sight: was it there by
-    then, by the wall clock?"""
+    """Whether this process wrote the line.
+
+    If no beginning was seen: whether it was running by then, by the wall clock.
+    """
     return line.at >= identity.started if writer is None else writer == identity.pid
 
 
 def _arrived(seen: Progress | None) -> tuple[int, int]:
-    """What has arrived, and what is under way: files, bytes."""
+    """Returns what has arrived and what is in flight: files, bytes."""
     if seen is None:
         return (0, 0)
     return (
@@ -294,21 +304,21 @@ def _arrived(seen: Progress | None) -> tuple[int, int]:
 
 
 def _failures(seen: Progress | None) -> tuple[int, datetime | None]:
-    """What tells whether something has failed since an earlier look."""
+    """Returns a value that changes when something fails."""
     if seen is None:
         return (0, None)
     return (seen.counts.failed, seen.last_error.at if seen.last_error else None)
 
 
 def last_words(seen: Progress | None) -> str:
-    """Why a worker that failed ended, in its own words; "" for any other."""
+    """Returns the last error of a worker that failed; "" for any other."""
     if seen is None or seen.status is not Phase.FAILED or seen.last_error is None:
         return ""
     return f"{seen.last_error.error_class}: {for_log(seen.last_error.message, LONGEST_WORDS)}"
 
 
 def in_flight(seen: Progress | None) -> InFlight:
-    """What the worker had in hand when it wrote this progress."""
+    """Returns what the worker had in flight when it wrote this progress."""
     if seen is None:
         return InFlight()
     return InFlight(

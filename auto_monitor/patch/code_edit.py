@@ -1,14 +1,15 @@
-"""A code fix as text → the changed script. Pure; three formats, and exactly one place
-that matches, or nothing at all.
+"""Applying a code fix, given as text, to the script. Pure.
 
-- a whole function: it replaces the one of its name;
-- `old_string:` … `new_string:` …: whole lines that occur once, and what they become;
-- a unified diff: applied by its context and removed lines, its line numbers are
-  ignored.
+There are three formats; each must match exactly one place, or nothing is changed:
 
-Only the lines an edit names change; no other byte moves. What is repaired silently:
-CRLF, one uniform shift of the indentation, a missing last newline or closing fence,
-prose around the fence. Everything else is refused."""
+- a whole function: it replaces the function of the same name;
+- `old_string:` … `new_string:` …: whole lines that occur once, and their replacement;
+- a unified diff: applied by its context and removed lines, ignoring line numbers.
+
+Only the lines an edit names change; no other byte moves. Repaired silently: CRLF, one
+uniform shift of the indentation, a missing last newline or closing fence, prose around
+the fence. Everything else is refused.
+"""
 
 import ast
 import difflib
@@ -23,7 +24,7 @@ from functools import lru_cache
 from auto_monitor.patch.edit_text import EditRefused as EditRefused
 from auto_monitor.patch.edit_text import is_whole, nearest, split_hunks
 
-#: Longest reply and script that are looked at, characters.
+#: The longest reply and script accepted, in characters.
 LONGEST = 1_000_000
 
 _OPENING = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+-]*)[ \t]*$")
@@ -37,8 +38,10 @@ _DATA = frozenset({"json", "text", "console", "bash", "sh"})
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """The text of an edit. `closed`: its fence was closed, so nothing of it is
-    missing."""
+    """The text of an edit.
+
+    `closed` means that its fence was closed, so nothing of it is missing.
+    """
 
     lines: tuple[str, ...]
     closed: bool
@@ -46,7 +49,7 @@ class _Block:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """Lines `start` to before `end` (from 0) of the script become `lines`."""
+    """Lines `start` to `end` (exclusive, from 0) of the script become `lines`."""
 
     start: int
     end: int
@@ -54,11 +57,11 @@ class _Change:
 
 
 def apply(source: str, reply: str) -> str:
-    """The script with the reply's edit. Raises EditRefused; the result parses and
-    differs from no line it should not.
+    """Returns the script with the reply's edit applied. Raises EditRefused.
 
-    `source` is a Python file with LF or CRLF throughout; `reply` is fenced text, with
-    prose around it or without."""
+    The result parses, and only the intended lines differ. `source` is a Python file
+    with LF or CRLF throughout; `reply` is fenced text, with or without prose around it.
+    """
     if len(source) > LONGEST or len(reply) > LONGEST:
         raise EditRefused(f"more than {LONGEST} characters are not looked at")
     newline = "\r\n" if "\r\n" in source else "\n"
@@ -71,7 +74,7 @@ def apply(source: str, reply: str) -> str:
 
 
 def _changes(lines: Sequence[str], block: _Block) -> list[_Change]:
-    """What the block wants changed, by its format."""
+    """Returns the changes of a block, by its format."""
     if any(_OLD.match(line) for line in block.lines):
         return [_replacement(lines, block)]
     if any(line.lstrip().startswith("@@") for line in block.lines):
@@ -80,8 +83,10 @@ def _changes(lines: Sequence[str], block: _Block) -> list[_Change]:
 
 
 def _changed(lines: Sequence[str], changes: Sequence[_Change]) -> list[str]:
-    """The lines with all changes; each was placed on the original. Raises EditRefused
-    where two overlap."""
+    """Returns the lines with all changes, each placed on the original.
+
+    Raises EditRefused where two overlap.
+    """
     ordered = sorted(changes, key=lambda change: change.start)
     if any(before.end > after.start for before, after in itertools.pairwise(ordered)):
         raise EditRefused("two hunks change the same lines")
@@ -95,7 +100,7 @@ def _changed(lines: Sequence[str], changes: Sequence[_Change]) -> list[str]:
 
 
 def _block(reply: str) -> _Block:
-    """The one fenced block of code; the whole reply when nothing is fenced."""
+    """Returns the one fenced block of code; the whole reply when nothing is fenced."""
     lines = reply.replace("\r\n", "\n").split("\n")
     blocks: list[_Block] = []
     place, fenced = 0, False
@@ -126,14 +131,13 @@ def _block(reply: str) -> _Block:
 
 
 def _trim(lines: Sequence[str]) -> list[str]:
-    """Without blank lines at both ends."""
+    """Removes blank lines at both ends."""
     filled = [n for n, line in enumerate(lines) if line.strip()]
     return list(lines[filled[0] : filled[-1] + 1]) if filled else []
 
 
 def _refuse_hidden(block: _Block) -> None:
-    """Characters nobody sees do not get into code, nor tabs, nor a comment instead of
-    what it stands for."""
+    """Raises EditRefused for invisible characters and tabs."""
     for line in block.lines:
         hidden = next(
             (
@@ -161,8 +165,10 @@ def _refuse_elision(old: Sequence[str], new: Sequence[str]) -> None:
 
 
 def _refuse_cut_off(block: _Block, old: Sequence[str], new: Sequence[str]) -> None:
-    """Without a closing fence the end may be missing: then it must end as what it
-    replaces does."""
+    """Without a closing fence, requires the same ending as the replaced code.
+
+    The end may be missing otherwise.
+    """
     if block.closed:
         return
     endings = [_relative(old), _relative(new)]
@@ -178,8 +184,10 @@ def _refuse_cut_off(block: _Block, old: Sequence[str], new: Sequence[str]) -> No
 
 
 def _relative(lines: Sequence[str]) -> list[tuple[int, str]]:
-    """The filled lines, each with its indentation relative to the first: a whole block
-    may be shifted."""
+    """Returns the non-blank lines with indentation relative to the first.
+
+    A whole block may be shifted.
+    """
     filled = [
         (len(line) - len(line.lstrip()), line.strip()) for line in lines if line.strip()
     ]
@@ -190,7 +198,7 @@ def _relative(lines: Sequence[str]) -> list[tuple[int, str]]:
 
 
 def _function(lines: Sequence[str], block: _Block) -> _Change:
-    """The function of this name, replaced."""
+    """Replaces the function of this name."""
     start = _first_line_of_function(block)
     text = textwrap.dedent("\n".join(block.lines[start:]))
     tree = _parse_longest(text, closed=block.closed)
@@ -226,8 +234,10 @@ def _function(lines: Sequence[str], block: _Block) -> _Change:
 
 
 def _first_line_of_function(block: _Block) -> int:
-    """Where the decorators or the def begin: prose may stand before them when nothing
-    is fenced."""
+    """Returns where the decorators or the def begin.
+
+    Prose may precede them when nothing is fenced.
+    """
     for number, line in enumerate(block.lines):
         if re.match(r"[ \t]*(?:@\w|def |async def )", line):
             return number
@@ -235,8 +245,10 @@ def _first_line_of_function(block: _Block) -> int:
 
 
 def _parse_longest(text: str, *, closed: bool) -> ast.Module:
-    """The text parsed; when nothing was fenced, without the prose after the
-    function."""
+    """Parses the text.
+
+    When nothing was fenced, without the prose after the function.
+    """
     try:
         return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -275,20 +287,20 @@ def _functions_of(script: str) -> tuple[ast.FunctionDef | ast.AsyncFunctionDef, 
 
 
 def _span(node: ast.AST) -> tuple[int, int]:
-    """First and last line, from 1, decorators included."""
+    """Returns the first and last line, from 1, decorators included."""
     assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
     return first, node.end_lineno or node.lineno
 
 
 def _depth(node: ast.AST) -> int:
-    """By how many columns the body is indented under its def."""
+    """Returns by how many columns the body is indented under its def."""
     assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     return node.body[0].col_offset - node.col_offset
 
 
 def _shift(lines: Sequence[str], columns: int) -> list[str]:
-    """The lines moved to the right; blank ones stay empty."""
+    """Moves the lines to the right; blank ones stay empty."""
     return [" " * columns + line if line.strip() else "" for line in lines]
 
 
@@ -296,7 +308,7 @@ def _shift(lines: Sequence[str], columns: int) -> list[str]:
 
 
 def _replacement(lines: Sequence[str], block: _Block) -> _Change:
-    """The one place of the old lines, and the new ones for it."""
+    """Places the new lines where the old ones are."""
     olds = [n for n, line in enumerate(block.lines) if _OLD.match(line)]
     news = [n for n, line in enumerate(block.lines) if _NEW.match(line)]
     if len(olds) != 1 or len(news) != 1 or olds[0] > news[0]:
@@ -315,8 +327,7 @@ def _replacement(lines: Sequence[str], block: _Block) -> _Change:
 
 
 def _placed(lines: Sequence[str], old: Sequence[str], new: Sequence[str]) -> _Change:
-    """Old and new lines at the one place where the old ones are, exactly or all shifted
-    alike."""
+    """Finds the one place of the old lines, exact or uniformly shifted."""
     for shift in (_exactly, _shift_between):
         found = []
         for start in range(len(lines) - len(old) + 1):
@@ -345,8 +356,7 @@ def _exactly(real: Sequence[str], given: Sequence[str]) -> int | None:
 
 
 def _shift_between(real: Sequence[str], given: Sequence[str]) -> int | None:
-    """By how many columns all given lines are off; None when they are not the same
-    lines."""
+    """Returns the uniform shift in columns; None when the lines differ."""
     shifts = set()
     for mine, theirs in zip(real, given, strict=True):
         if mine.strip() != theirs.strip():
@@ -361,8 +371,10 @@ def _shift_between(real: Sequence[str], given: Sequence[str]) -> int | None:
 
 
 def _moved(lines: Sequence[str], columns: int) -> list[str]:
-    """The lines moved right, or left when `columns` is negative. Raises EditRefused
-    when there is no room."""
+    """Moves the lines right, or left when `columns` is negative.
+
+    Raises EditRefused when there is no room.
+    """
     if columns >= 0:
         return _shift(lines, columns) if columns else list(lines)
     if any(line.strip() and line[:-columns].strip() for line in lines):
@@ -376,8 +388,7 @@ def _moved(lines: Sequence[str], columns: int) -> list[str]:
 
 
 def _hunks(lines: Sequence[str], block: _Block) -> list[_Change]:
-    """Every hunk at its one place. One uniform indentation of the whole diff is taken
-    away."""
+    """Places every hunk; a uniform indentation of the whole diff is removed first."""
     first = next(
         n for n, line in enumerate(block.lines) if line.lstrip().startswith("@@")
     )

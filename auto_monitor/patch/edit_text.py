@@ -1,24 +1,30 @@
-"""The text of an edit: hunks of a unified diff, and the real lines that look most like
-wanted ones. Pure."""
+"""The text of an edit: hunks of a unified diff, and real lines similar to wanted ones.
+
+Pure.
+"""
 
 import difflib
 import re
 from collections.abc import Sequence
 
-#: Real lines that are shown to the LLM when its edit matches nothing.
+#: How many real lines the LLM is shown when its edit matches nothing.
 NEAREST_LINES = 14
 
 _HUNK = re.compile(r"^@@(?: -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@.*|.*)$")
 
 
 class EditRefused(Exception):
-    """The edit cannot be applied; the message says why, and shows the nearest real
-    lines, for the next round."""
+    """The edit cannot be applied.
+
+    The message says why and shows the nearest real lines, for the next round.
+    """
 
 
 def split_hunks(body: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """Header and lines of every hunk. Raises EditRefused for a line that is none of a
-    hunk's."""
+    """Returns header and lines of every hunk.
+
+    Raises EditRefused for a line that does not belong to a hunk.
+    """
     hunks: list[tuple[str, list[str]]] = []
     for line in body:
         if line.startswith("@@"):
@@ -38,10 +44,10 @@ def split_hunks(body: Sequence[str]) -> list[tuple[str, list[str]]]:
 
 
 def is_whole(header: str, hunk: Sequence[str]) -> bool:
-    """Is nothing missing at the end? By the header's counts; without them it must
-    change something and end in context.
+    """Whether the end of the hunk is complete.
 
-    Asked only of the last hunk of a block whose fence was never closed.
+    By the header's counts; without them it must change something and end in context.
+    This is checked only for the last hunk of a block whose fence was never closed.
     """
     match = _HUNK.match(header)
     if match is None or match[1] is None or match[2] is None:
@@ -54,7 +60,7 @@ def is_whole(header: str, hunk: Sequence[str]) -> bool:
 
 
 def nearest(lines: Sequence[str], wanted: Sequence[str]) -> str:
-    """The real lines that look most like the wanted ones, as they are in the script."""
+    """Returns the script's lines that look most like the wanted ones."""
     size = min(len(wanted), NEAREST_LINES)
     goal = [line.strip() for line in wanted[:size]]
     stripped = [line.strip() for line in lines]

@@ -1,9 +1,9 @@
-"""The gate of a candidate script: it must migrate the demo library exactly as expected,
-in a sandbox, before it is run.
+"""The gate of a candidate: it must migrate the demo library as expected, in a sandbox.
 
 The sandbox (`sandbox.run`) holds a copy of the project's own files, an embedded server
-and the demo library; no network, home, credentials or state directory. Too slow is as
-good as wrong."""
+and the demo library; no network, home, credentials or state directory. Too slow counts
+as wrong.
+"""
 
 import json
 import shutil
@@ -13,31 +13,33 @@ from typing import Any
 
 from auto_monitor.patch import sandbox, sandboxed
 
-#: What of the project a worker and an embedded server need; only files of these kinds,
-#: so no data or secret of a user.
+#: What a worker and an embedded server need of the project; only files of these kinds,
+#: so that no data or secret of a user is copied.
 _FOLDERS = ("common", "migration", "bookshelf", "demo")
 _FILES = ("settings.py",)
 _KINDS = frozenset({".py", ".html", ".css"})
-#: The current script is given this many times what the candidate took; it is the broken
-#: one.
+#: The current script, which is the broken one, is given this many times as long as the
+#: candidate took, and at least this many seconds.
 _PATIENCE, _AT_LEAST = 2.0, 10.0
-#: Older than this no trial is still running.
+#: A directory older than this belongs to no running trial.
 _LEFT_SECONDS = 3600.0
 
 
 class NotPassed(Exception):
-    """The candidate does not do what the demo library expects; the message says what it
-    did."""
+    """The candidate did not migrate the demo library as expected.
+
+    The message says how.
+    """
 
 
 def check(
     candidate: Path, current: Path, project: Path, folder: Path, seconds: float
 ) -> str:
-    """Migrates the demo library with the candidate; returns in words how it did. Raises
-    NotPassed, Unavailable.
+    """Migrates the demo library with the candidate.
 
-    `folder` is made for it and removed again. The result must be that of
-    `demo/expected.json`, and that of the current script when that one comes to an end.
+    Returns a description of the result. `folder` is created for it and removed again.
+    The result must match `demo/expected.json`, and that of the current script if that
+    one finishes. Raises NotPassed or Unavailable.
     """
     _sweep(folder.parent)
     folder.mkdir(parents=True)
@@ -69,15 +71,14 @@ def check(
 
 
 def _sweep(parent: Path) -> None:
-    """Removes what trials that were killed left behind."""
+    """Removes what killed trials left behind."""
     for left in parent.glob("*"):
         if time.time() - left.stat().st_mtime > _LEFT_SECONDS:
             shutil.rmtree(left, ignore_errors=True)
 
 
 def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
-    """What is wrong with a trial's result; empty when it is what `demo/expected.json`
-    says."""
+    """Returns the differences between a trial's result and `demo/expected.json`."""
     counts, wanted = found.get("counts", {}), expected["first_run"]
     problems = [
         f"{name} {counts.get(name)!r} instead of {wanted[name]!r}"
@@ -123,8 +124,11 @@ def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
 
 
 def _current(script: Path, folder: Path, seconds: float) -> dict[str, Any] | None:
-    """What the script in place makes of it; None when it does not come to a good end,
-    which is why we are here."""
+    """Returns the result of the installed script.
+
+    Returns None when it does not finish properly. That is to be expected: it is the
+    broken one.
+    """
     try:
         found = _trial(script, folder, "current", seconds)
     except NotPassed:
@@ -133,8 +137,10 @@ def _current(script: Path, folder: Path, seconds: float) -> dict[str, Any] | Non
 
 
 def _trial(script: Path, folder: Path, name: str, seconds: float) -> dict[str, Any]:
-    """One run in the sandbox. Raises NotPassed when it does not end or says nothing
-    that can be read."""
+    """Runs one trial in the sandbox.
+
+    Raises NotPassed when it does not end or prints nothing usable.
+    """
     shutil.copyfile(script, folder / f"{name}.py")
     environment = {
         "PATH": "/usr/bin:/bin",
@@ -169,7 +175,7 @@ def _trial(script: Path, folder: Path, name: str, seconds: float) -> dict[str, A
 
 
 def _copy_project(project: Path, folder: Path) -> None:
-    """The code of worker and server, and the demo library."""
+    """Copies the code of worker and server, and the demo library."""
     target = folder / "project"
     for name in _FOLDERS:
         for path in sorted((project / name).rglob("*")):

@@ -1,9 +1,10 @@
-"""What a code fix may and may not change. Pure: both texts in, the objections out; an
-allow-list over the AST.
+"""What a code fix may and may not change. Pure.
 
-Not a sandbox (`gate` runs candidates in one): the first of two walls, and the one that
-keeps a fix small and to the point. What the code already did in the same function it
-may go on doing; beyond that only the tables of `vocabulary`."""
+It compares both texts and returns objections, by an allow-list over the AST. This is
+not a sandbox (`gate` runs candidates in one): it is the first of two barriers, and the
+one that keeps a fix small and to the point. A function may go on doing what it already
+did; beyond that, only what the tables of `vocabulary` allow.
+"""
 
 import ast
 import difflib
@@ -109,8 +110,11 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(frozen=True, slots=True)
 class _Uses:
-    """What a function uses: names, attributes read and written, texts, proof calls with
-    the conditions around them."""
+    """What a function uses.
+
+    Names, attributes read and written, texts, and proof calls with the conditions
+    around them.
+    """
 
     names: frozenset[str]
     attributes: frozenset[str]
@@ -122,8 +126,10 @@ class _Uses:
 
 
 def objections(before: str, after: str) -> list[str]:
-    """Why this change of the script is not allowed; empty when it is. Both texts are
-    Python that parses."""
+    """Returns why this change of the script is not allowed; empty when it is.
+
+    Both texts are valid Python.
+    """
     old, new = ast.parse(before), ast.parse(after)
     mine, theirs = _functions(old), _functions(new)
     changed = [
@@ -151,7 +157,7 @@ def objections(before: str, after: str) -> list[str]:
 def _outside(
     old: ast.Module, new: ast.Module, changed: Sequence[tuple[Function, Function]]
 ) -> Iterator[str]:
-    """Everything but the bodies of functions that may be changed stays as it is."""
+    """Yields objections to changes outside the functions that may be changed."""
     for was, becomes in changed:
         if was.name not in PATCHABLE:
             allowed = ", ".join(sorted(PATCHABLE))
@@ -163,8 +169,10 @@ def _outside(
 
 
 def _functions(tree: ast.Module) -> list[Function]:
-    """Functions of the module and methods of its classes, in order; those inside others
-    are part of these."""
+    """Returns the module's functions and its classes' methods, in order.
+
+    Nested functions are part of these.
+    """
     found: list[Function] = []
     for node in tree.body:
         if isinstance(node, Function):
@@ -185,7 +193,7 @@ def _head(node: Function) -> str:
 
 
 def _without_bodies(tree: ast.Module) -> str:
-    """The module's shape with every function's body left out."""
+    """Returns the module's shape without the bodies of functions."""
     parts = []
     for node in tree.body:
         if isinstance(node, Function):
@@ -206,7 +214,7 @@ def _without_bodies(tree: ast.Module) -> str:
 
 
 def _inside(old: Function, new: Function) -> Iterator[str]:
-    """Objections to the new body of one function."""
+    """Yields objections to the new body of one function."""
     had, has = _uses(old), _uses(new)
     yield from _kinds(had, has)
     yield from _vocabulary(had, has, _bound(new) | _parameters(new))
@@ -225,8 +233,7 @@ def _inside(old: Function, new: Function) -> Iterator[str]:
 
 
 def _kinds(had: _Uses, has: _Uses) -> Iterator[str]:
-    """Only kinds of statements and expressions that are known to be harmless, or that
-    were there."""
+    """Allows only statements and expressions that are harmless or were there before."""
     allowed = {kind.__name__ for kind in _NODES} | {
         kind for kind in had.nodes if kind not in ("Global", "Nonlocal")
     }
@@ -242,8 +249,7 @@ def _kinds(had: _Uses, has: _Uses) -> Iterator[str]:
 
 
 def _vocabulary(had: _Uses, has: _Uses, local: set[str]) -> Iterator[str]:
-    """Names, attributes and texts: what the function used already, or what the tables
-    allow."""
+    """Allows only names, attributes and texts of the old function or the tables."""
     for name in sorted(has.names - had.names - NAMES - local):
         yield f"the name {name} is neither used by the function now nor allowed"
     for name in sorted(has.attributes - had.attributes - ATTRIBUTES):
@@ -259,7 +265,7 @@ def _vocabulary(had: _Uses, has: _Uses, local: set[str]) -> Iterator[str]:
 
 
 def _shapes(old: Function, new: Function) -> Iterator[str]:
-    """What single new expressions must not be."""
+    """Yields objections to single new expressions."""
     known = {ast.dump(node) for node in ast.walk(old)}
     local = _bound(new)
     hidden = sorted((local - _bound(old)) & (NAMES | _HIDDEN))
@@ -278,8 +284,10 @@ def _shapes(old: Function, new: Function) -> Iterator[str]:
 
 
 def _whole(node: ast.AST, parent: ast.AST | None) -> str:
-    """The worker and its collaborators are used through their attributes, never handed
-    on."""
+    """Objects to passing on the worker or its collaborators.
+
+    They may only be used through their attributes.
+    """
     if isinstance(parent, ast.Attribute):
         return ""
     if isinstance(node, ast.Attribute) and node.attr in WHOLE and _is_self(node.value):
@@ -288,7 +296,7 @@ def _whole(node: ast.AST, parent: ast.AST | None) -> str:
 
 
 def _risky(node: ast.AST, local: set[str]) -> str:
-    """Single expressions that could do harm, or hide what they do."""
+    """Objects to single expressions that could do harm, or hide what they do."""
     if isinstance(node, ast.Constant):
         if isinstance(node.value, bytes):
             return "bytes are not allowed"
@@ -304,8 +312,10 @@ def _risky(node: ast.AST, local: set[str]) -> str:
 
 
 def _plainly_called(function: ast.expr, local: set[str]) -> bool:
-    """A call of a name or an attribute; not of a subscript, a lambda, or of something
-    stored a line before."""
+    """Whether a name or an attribute is called.
+
+    Not a subscript, a lambda, or something stored a line before.
+    """
     return isinstance(function, ast.Attribute) or (
         isinstance(function, ast.Name) and function.id not in local
     )
@@ -316,7 +326,7 @@ def _is_self(node: ast.AST) -> bool:
 
 
 def _bound(node: Function) -> set[str]:
-    """Names the body gives a meaning to."""
+    """Returns the names that the body binds."""
     names = {
         part.id
         for part in ast.walk(node)
@@ -336,7 +346,7 @@ def _parameters(node: Function) -> set[str]:
 
 
 def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
-    """Every list of statements in a function."""
+    """Yields every list of statements in a function."""
     for part in ast.walk(node):
         for name in ("body", "orelse", "finalbody"):
             block = getattr(part, name, None)
@@ -376,7 +386,7 @@ def _uses(node: Function) -> _Uses:
 
 
 def _proofs(node: ast.AST, around: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Calls that prove something, each with the conditions under which it is made."""
+    """Yields calls that prove something, each with the conditions around it."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
         called = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
         if called in PROOFS:

@@ -1,11 +1,12 @@
 """Runs a program where it can see and reach nothing.
 
-New user, network, process and mount namespaces (`unshare` of util-linux): no network
-but loopback, no process but its own, and a root of its own with the Python that runs us
-and the system's libraries, read-only, and one folder to write in. No home, no project,
-no state directory, no credentials; no capability, no new privilege, and limits on
-everything. Works for users who are not root where the kernel allows user namespaces;
-where it does not, `Unavailable` says so. `sandboxed` is the half that runs inside."""
+There are new user, network, process and mount namespaces (`unshare` of util-linux): no
+network but loopback, no processes but its own, and a root of its own with our Python
+and the system's libraries, read-only, and one writable folder. No home, no project, no
+state directory, no credentials; no capabilities, no new privileges, and limits on
+everything. It works for users other than root where the kernel allows user namespaces;
+elsewhere it raises `Unavailable`. `sandboxed` is the half that runs inside.
+"""
 
 import json
 import os
@@ -21,7 +22,7 @@ from common.errors import CodedError
 
 
 class Unavailable(CodedError):
-    """No sandbox can be had here; the message says why."""
+    """No sandbox is possible here; the message says why."""
 
     code = "sandbox-unavailable"
 
@@ -29,11 +30,11 @@ class Unavailable(CodedError):
 def run(
     command: Sequence[str], folder: Path, environment: Mapping[str, str], seconds: float
 ) -> "subprocess.CompletedProcess[bytes]":
-    """Runs a program with `folder` as its only writable place (`sandboxed.INSIDE`), for at most
-    `seconds`.
+    """Runs a program for at most `seconds`; only `folder` is writable.
 
-    Its first word is looked up inside; status -9 or 137 means that it took too long.
-    Raises Unavailable."""
+    Inside, it is `sandboxed.INSIDE`. The command's first word is looked up inside;
+    status -9 or 137 means that it took too long. Raises Unavailable.
+    """
     if shutil.which("unshare") is None or os.uname().machine not in SYS_PIVOT_ROOT:
         raise Unavailable(
             "there is no `unshare` (util-linux), or this is neither x86_64 nor aarch64"
@@ -63,7 +64,7 @@ def run(
 
 
 def _command_line(command: Sequence[str], folder: Path, seconds: float) -> list[str]:
-    """The inner half in namespaces of its own, with its task as the only argument."""
+    """Returns the inner half's command in new namespaces; its argument is the task."""
     spec = json.dumps(
         {"folder": str(folder), "command": list(command), "seconds": seconds}
     )
@@ -80,5 +81,5 @@ def _command_line(command: Sequence[str], folder: Path, seconds: float) -> list[
 
 
 def python() -> str:
-    """The interpreter as it is called inside."""
+    """Returns the path of the interpreter inside."""
     return str(Path(sys.prefix).resolve() / "bin" / "python3")

@@ -1,9 +1,10 @@
-"""The inner half of `sandbox`: gives up everything, then executes a program.
+"""The inner half of `sandbox`: gives up all privileges, then executes a program.
 
-Runs by its path, with `python -I`, in fresh namespaces (user, network, process, mount),
-so it imports nothing but the standard library. Its only argument is a JSON object:
-`folder` (the only place that can be written), `command`, `seconds` of CPU time. Ends
-with `CANNOT` when this kernel does not allow it."""
+It is run by its path, with `python -I`, in new namespaces (user, network, process,
+mount), so it imports only the standard library. Its only argument is a JSON object:
+`folder` (the only writable place), `command`, `seconds` of CPU time. Exits with
+`CANNOT` when the kernel does not allow it.
+"""
 
 import ctypes
 import fcntl
@@ -16,9 +17,9 @@ import struct
 import sys
 from pathlib import Path
 
-#: The status with which the inner part says that the sandbox cannot be made.
+#: The status by which the inner part reports that the sandbox cannot be made.
 CANNOT = 97
-#: Where the folder to write in is, seen from inside.
+#: The writable folder, as seen from inside.
 INSIDE = Path("/gate")
 #: Bytes of memory of a process, bytes of a file, open files.
 MEMORY, FILE_SIZE, OPEN_FILES = 2 << 30, 256 << 20, 1024
@@ -79,8 +80,10 @@ def _loopback() -> None:
 
 
 def _new_root(folder: Path) -> None:
-    """A root with nothing but the system's libraries, our Python, and the folder; the
-    old one is let go."""
+    """Switches to a root with only the system's libraries, our Python, and the folder.
+
+    The old root is unmounted.
+    """
     root = folder / "root"
     root.mkdir(exist_ok=True)
     _mount("none", Path("/"), None, _MS_REC | _MS_PRIVATE)
@@ -110,8 +113,10 @@ def _python_folders() -> list[str]:
 
 
 def _show(path: Path, root: Path) -> None:
-    """Makes a file or folder of the old root visible at the same place, read-only; a
-    link stays one."""
+    """Makes a file or folder of the old root visible at the same place, read-only.
+
+    A link stays a link.
+    """
     target = root / path.relative_to("/")
     if path.is_symlink() and not str(path).startswith("/etc"):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -153,13 +158,13 @@ def _limits(seconds: float) -> None:
 
 
 def _give_up_privileges() -> None:
-    """Nothing run from here on has a capability or can get one."""
+    """Drops all capabilities and the ability to gain any."""
     last = int(Path("/proc/sys/kernel/cap_last_cap").read_text("ascii"))
     for capability in range(last + 1):
         _call("capabilities", _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0))
     _call("no_new_privs", _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-    # The parent of a namespace ignores signals without a handler; a worker that is told
-    # to end must.
+    # The first process of a namespace ignores signals without a handler; a worker must
+    # end when told to.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 

@@ -1,9 +1,9 @@
-"""What a code fix may change of the worker script, and what it may say. Tables only."""
+"""What a code fix may change in the worker script, and the names it may use."""
 
 #: Functions of the worker that a fix may change: how the work is walked through, waited
-#: for and tried again. The others of the script are the constructor, the story and what
-#: is called from outside; what accounts, attaches, reconciles, finishes a book or gives
-#: one up is proof, and not even in the same file.
+#: for and retried. The script's others are the constructor, the story and what is
+#: called from outside. Code that accounts, attaches, reconciles, finishes a book or
+#: gives one up is proof, and is not even in the same file.
 PATCHABLE = frozenset(
     {
         "next_range",
@@ -49,7 +49,7 @@ PATCHABLE = frozenset(
         "sanitize_metadata_string",
     }
 )
-#: Lines that may be added or removed.
+#: The most lines that may be added or removed.
 MOST_LINES = 120
 
 #: Names any function may use besides its own.
@@ -86,8 +86,8 @@ NAMES = frozenset(
         "tenacity",
     }
 )
-#: Attributes any function may use besides its own: of built-in values, of the worker's
-#: walk, and of waiting.
+#: Attributes any function may use besides its own: those of built-in values, of the
+#: worker's main loop, and of waiting.
 ATTRIBUTES = frozenset(
     {
         "append",
@@ -162,8 +162,8 @@ ATTRIBUTES = frozenset(
         *PATCHABLE,
     }
 )
-#: Calls that prove or account for something: as often as before, with the same
-#: arguments.
+#: Calls that prove or account for something: they must stay as frequent as before, with
+#: the same arguments.
 PROOFS = frozenset(
     {
         "account",
@@ -199,8 +199,8 @@ PROOFS = frozenset(
         "range_read",
     }
 )
-#: What belongs to the worker as a whole: used through an attribute of it, never handed
-#: on or put elsewhere.
+#: What belongs to the worker as a whole: it may be used through its attributes, but not
+#: passed on or stored elsewhere.
 WHOLE = frozenset(
     {
         "options",

@@ -1,1 +1,1 @@
-"""What the monitor writes down: history, memory, evidence, samples, log."""
+"""What the monitor records: history, memory, evidence, samples, log."""

@@ -1,5 +1,4 @@
-"""What the monitor says and does, in words: `monitor.log` has all of it,
-`auto_restart.log` only what was done."""
+"""The monitor's logs: `monitor.log` has everything, `auto_restart.log` only actions."""
 
 import logging
 import logging.handlers
@@ -13,17 +12,17 @@ from auto_monitor.decide.redact import secret_values
 from migration.state_files import logs
 from migration.state_files.logs import Formatter, json_handler
 
-#: A log is rotated at this size, bytes; this many old ones stay.
+#: A log is rotated at this size in bytes; this many old ones are kept.
 MAX_BYTES, BACKUPS = 20_000_000, 5
 
 
 class ActionLog:
-    """Says things once, and tells what is done from what would be done."""
+    """Logs messages, some only once, and marks what a dry run would do."""
 
     def __init__(
         self, log: logging.Logger, actions: logging.Logger, *, dry_run: bool
     ) -> None:
-        """`actions` passes what it is told on to `log`."""
+        """`actions` propagates its messages to `log`."""
         self._log = log
         self._actions = actions
         self.dry_run = dry_run
@@ -34,8 +33,10 @@ class ActionLog:
         self.error = log.error
 
     def act(self, text: str) -> bool:
-        """Says what is about to be done; False in a dry run, where it is only said,
-        once."""
+        """Logs an action before it is done.
+
+        In a dry run logs it once and returns False.
+        """
         if self.dry_run:
             self.once(f"would {text.split(':')[0]}", f"Would do: {text}")
             return False
@@ -43,12 +44,14 @@ class ActionLog:
         return True
 
     def done(self, text: str) -> None:
-        """Says what came of it."""
+        """Logs the result of an action."""
         self._actions.info("%s", text)
 
     def once(self, key: str, text: str, detail: str | None = None) -> bool:
-        """Says the text unless the same `detail` (or text) was said last under this
-        key; True when it was said."""
+        """Logs the text unless the last one under this key was the same.
+
+        Returns whether it did. `detail`, if given, is compared instead of the text.
+        """
         mark = text if detail is None else detail
         if self._said.get(key) == mark:
             return False
@@ -57,21 +60,20 @@ class ActionLog:
         return True
 
     def often(self, key: str, text: str, now: datetime, span: timedelta) -> None:
-        """Says the text, whatever was said before, unless that was within `span` under
-        this key."""
+        """Logs the text as a warning, at most once per `span` under this key."""
         last = self._said_at.get(key)
         if last is None or now - last >= span:
             self._said_at[key] = now
             self._log.warning("%s", text)
 
     def forget(self, key: str) -> None:
-        """What was said under this key may be said again."""
+        """Allows what was logged under this key to be logged again."""
         self._said.pop(key, None)
         self._said_at.pop(key, None)
 
 
 def mask(environment: Mapping[str, str]) -> None:
-    """From now on no log shows the secrets of this environment."""
+    """Masks the secrets of this environment in all logs from now on."""
     for secret in secret_values(environment):
         logs.mask(secret)
 
@@ -80,8 +82,10 @@ def mask(environment: Mapping[str, str]) -> None:
 def opened(
     state_dir: Path, *, dry_run: bool, console: bool, as_json: bool = False
 ) -> Iterator[ActionLog]:
-    """The action log on its two files, closed at the end; `as_json`: also as NDJSON.
-    Raises OSError."""
+    """Yields the action log on its two files, and closes it at the end. Raises OSError.
+
+    With `as_json` it is also written as NDJSON.
+    """
     log, actions = (
         logging.getLogger("auto_monitor"),
         logging.getLogger("auto_monitor.actions"),

@@ -1,5 +1,7 @@
-"""`auto_monitor/answers/`: what the LLM answered, a file for each question; both
-directions."""
+"""`auto_monitor/answers/`: the LLM's answers, a file for each question.
+
+Reads and writes.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ from common.files.json_files import read_json, write_json
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What an answer has cost: calls and tokens."""
+    """The cost of an answer: calls and tokens."""
 
     tokens: int = 0
     calls: int = 0
@@ -20,8 +22,11 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """How one question went. `error` is "" when all went well; `diagnosis` is kept also
-    when its code was refused; `candidate` is a code fix that may be tried."""
+    """The result of one question.
+
+    `error` is "" on success; `diagnosis` is kept even when its code was refused;
+    `candidate` is a code fix that may be tried.
+    """
 
     model: str = ""
     tokens: int = 0
@@ -35,20 +40,20 @@ _converter = codec.converter()
 
 
 def answers_dir(state_dir: Path) -> Path:
-    """Where answers are kept."""
+    """Returns the directory of the answers."""
     return state_dir / "auto_monitor" / "answers"
 
 
 def write(path: Path, answer: StoredAnswer) -> None:
-    """Replaces the file. Raises StateUnwritable, OutOfResources."""
+    """Replaces the file. Raises StateUnwritable or OutOfResources."""
     write_json(path, _converter.unstructure(answer))
 
 
 def read(path: Path) -> StoredAnswer | None:
-    """The answer; None when there is none, or the file has something else."""
+    """Returns the answer; None if it is missing or invalid."""
     return codec.read_as(StoredAnswer, read_json(path), _converter)
 
 
 def spent(path: Path) -> Spent:
-    """What this answer has cost; nothing when nobody can tell."""
+    """Returns what this answer has cost; zero if that is unknown."""
     return codec.read_as(Spent, read_json(path), _converter) or Spent()

@@ -1,4 +1,4 @@
-"""What is written down: history, state, evidence, samples."""
+"""What the monitor records: history, state, evidence, samples."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class MonitorFiles:
 
 
 def real(state_dir: Path, say: ActionLog) -> MonitorFiles:
-    """Those of this state directory."""
+    """Makes those of this state directory."""
     return MonitorFiles(
         history=HistoryFile(history_path(state_dir), tell=say.warning),
         state_file=MonitorStateFile(state_path(state_dir)),

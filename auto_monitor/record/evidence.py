@@ -10,20 +10,22 @@ from common.files.json_files import write_json
 from common.json_value import Json
 from common.sanitize import sanitize_text
 
-#: Files that stay.
+#: Files that are kept.
 NEWEST = 500
 
 
 def evidence_dir(state_dir: Path) -> Path:
-    """Where evidence is kept."""
+    """Returns the directory of evidence files."""
     return state_dir / "auto_monitor" / "evidence"
 
 
 def keep(
     state_dir: Path, assessment: Assessment, seen: WorkerSnapshot, stack: str
 ) -> str:
-    """Writes down what was known when the attempt began; returns the file's name.
-    Raises StateUnwritable."""
+    """Writes what was known when the attempt began; returns the file's name.
+
+    Raises StateUnwritable.
+    """
     folder = evidence_dir(state_dir)
     name = f"{utc_now():%Y%m%dT%H%M%S}-worker{assessment.worker_id}-{uuid.uuid4().hex[:8]}.json"
     value: dict[str, Json] = {
@@ -45,8 +47,10 @@ def keep(
 
 
 def propose(state_dir: Path, worker_id: int, root_cause: str, code: str) -> str:
-    """Keeps a change for a person, as text that nothing runs; returns the file's name.
-    Raises StateUnwritable."""
+    """Keeps a change for a person, as text that is never run; returns the file's name.
+
+    Raises StateUnwritable.
+    """
     name = f"{utc_now():%Y%m%dT%H%M%S}-worker{worker_id}-{uuid.uuid4().hex[:8]}.json"
     value: dict[str, Json] = {
         "worker_id": worker_id,
@@ -64,11 +68,15 @@ class EvidenceFolder:
     state_dir: Path
 
     def keep(self, assessment: Assessment, seen: WorkerSnapshot, stack: str) -> str:
-        """Keeps what was known when an attempt began; returns the file's name. Raises
-        StateUnwritable."""
+        """Writes what was known when an attempt began; returns the file's name.
+
+        Raises StateUnwritable.
+        """
         return keep(self.state_dir, assessment, seen, stack)
 
     def propose(self, worker_id: int, root_cause: str, code: str) -> str:
-        """Keeps a change for a person; returns the file's name. Raises
-        StateUnwritable."""
+        """Keeps a change for a person; returns the file's name.
+
+        Raises StateUnwritable.
+        """
         return propose(self.state_dir, worker_id, root_cause, code)

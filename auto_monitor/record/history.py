@@ -1,8 +1,8 @@
-"""`auto_fix_history.json`: all attempts, the one durable record; its format in both
-directions, and what it proves.
+"""`auto_fix_history.json`: all attempts, the one durable record.
 
-The file is a JSON array at every instant. The newest entries stay in it, older ones
-move to a dated file beside it."""
+Reads and writes its format, and derives standings from it. The file is a JSON array at
+every instant. The newest entries stay in it, older ones move to a dated file beside it.
+"""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -29,18 +29,20 @@ from common.json_value import Json
 
 #: Entries that stay in the file.
 NEWEST = 1000
-#: From the entries that are known to those that are to be added or replaced.
+#: Maps the known entries to those that are to be added or replaced.
 TakenOver = Callable[[Sequence[HistoryEntry]], Iterable[HistoryEntry]]
 
 
 def history_path(state_dir: Path) -> Path:
-    """Where the history is."""
+    """Returns the path of the history."""
     return state_dir / "auto_fix_history.json"
 
 
 class HistoryFile:
-    """The attempts of all time, one entry each. Only the monitor writes; `entries` is
-    for everybody."""
+    """All attempts ever made, one entry each.
+
+    Only the monitor writes; any program may read `entries`.
+    """
 
     def __init__(
         self,
@@ -49,14 +51,16 @@ class HistoryFile:
         newest: int = NEWEST,
         tell: Callable[[str], None] = lambda _text: None,
     ) -> None:
-        """`tell` hears of a file that is no history: it is set aside by `begin` or the
-        first `record`."""
+        """`tell` gets a message when the file is not a history.
+
+        Such a file is set aside by `begin` or the first `record`.
+        """
         self.path = path
         self._newest = newest
         self._tell = tell
 
     def entries(self) -> list[HistoryEntry]:
-        """All entries, oldest first; entries that are not ours are left out."""
+        """Returns all entries, oldest first; entries that are not ours are left out."""
         value = read_json(self.path)
         return (
             [entry for item in value if (entry := entry_of(item))]
@@ -65,15 +69,16 @@ class HistoryFile:
         )
 
     def begin(self, now: datetime) -> None:
-        """An empty history where there is none, so that whoever reads it always can.
-        Raises StateUnwritable."""
+        """Creates an empty history if there is none. Raises StateUnwritable."""
         self._items(now)
         if not self.path.exists():
             write_json(self.path, [])
 
     def record(self, entry: HistoryEntry, now: datetime) -> None:
-        """Adds the entry, or replaces the one with the same key. Raises
-        StateUnwritable."""
+        """Adds the entry, or replaces the one with the same key.
+
+        Raises StateUnwritable.
+        """
         items = self._items(now)
         written = to_json(entry)
         for place in range(len(items) - 1, -1, -1):
@@ -84,14 +89,16 @@ class HistoryFile:
         else:
             items.append(written)
         if len(items) > self._newest:
-            # The archive first: a death in between leaves entries in both files, never
-            # in none.
+            # The archive first: if the process dies in between, entries are in both
+            # files, never in neither.
             self._archive(items[: -self._newest], now)
         write_json(self.path, items[-self._newest :])
 
     def mark_rolled_back(self, backup: str, now: datetime) -> None:
-        """The newest fix that was made from this backup was taken back by hand. Raises
-        StateUnwritable."""
+        """Records that the newest fix made from this backup was rolled back by hand.
+
+        Raises StateUnwritable.
+        """
         entry = next(
             (entry for entry in reversed(self.entries()) if entry.backup == backup),
             None,
@@ -107,8 +114,10 @@ class HistoryFile:
             )
 
     def _items(self, now: datetime) -> list[Json]:
-        """What is in the file; what is no history is set aside. One that may not be
-        read is left as it is."""
+        """Returns the items in the file; a file that is not a history is set aside.
+
+        A file that may not be read is left as it is.
+        """
         try:
             value = _parsed(self.path.read_bytes())
         except FileNotFoundError:
@@ -147,19 +156,21 @@ def _parsed(data: bytes) -> Json:
 
 
 def entry_of(value: Json) -> HistoryEntry | None:
-    """An entry that the file has; None for anything else."""
+    """Returns an entry of the file, or None for anything else."""
     return read_as(HistoryEntry, older.named_as_now(value), converter)
 
 
 def to_json(entry: HistoryEntry) -> dict[str, Json]:
-    """An entry as the file has it."""
+    """Converts an entry to JSON."""
     value: dict[str, Json] = converter.unstructure(entry)
     return value
 
 
 def standings_in(path: Path) -> dict[int, WorkerStanding]:
-    """Where the workers stand, but for their settings, for those who only look: only
-    their newest entries are read."""
+    """Returns the standings without settings, for readers only.
+
+    Only the newest entries are read.
+    """
     value = read_json(path)
     items = (
         [item for item in value if isinstance(item, dict)]
@@ -176,11 +187,11 @@ def standings_in(path: Path) -> dict[int, WorkerStanding]:
 
 
 class Cases:
-    """What the attempts come to: where each worker stands. A fold over the history,
-    changed only together with it.
+    """The standings of all workers: a fold over the history, changed only with it.
 
     An attempt that cannot be written is remembered, and written with the next one that
-    can."""
+    can.
+    """
 
     def __init__(
         self,
@@ -199,9 +210,10 @@ class Cases:
     # -- a new monitor -----------------------------------------------------------------
 
     def load(self, now: datetime, taken_over: TakenOver = lambda _known: ()) -> None:
-        """What the history says, with what a version before this one kept elsewhere.
+        """Loads the history, with what an earlier version kept elsewhere.
 
-        No time lies in the future: the clock may have been set back since."""
+        Times in the future are moved to now, since the clock may have been set back.
+        """
         self._unwritten = {entry.key: entry for entry in taken_over(self.entries())}
         for entry in self.entries():
             if entry.case is not None:
@@ -212,8 +224,7 @@ class Cases:
         self._fold()
 
     def begin(self) -> None:
-        """A history where there is none, so that whoever reads it always can; what was
-        kept elsewhere is in it."""
+        """Creates the history if missing, with what was kept elsewhere."""
         try:
             self._history.begin(self._wall())
         except UNWRITABLE as error:
@@ -222,34 +233,36 @@ class Cases:
             self.record(entry)
 
     def release(self, before: datetime | None = None) -> None:
-        """Another pass has begun: no attempt counts any more; `before`: none of those
-        that were made before then."""
+        """Releases all attempts because another pass has begun.
+
+        With `before`, only those made before that time.
+        """
         for number in list(self._standings):
             newest = self._newest(number)
             began = self._began.get(newest.key)
             if before is None or began is None or began < before:
                 self.note(number, Afterwards.RELEASED)
 
-    # -- questions ---------------------------------------------------------------------
+    # -- queries -----------------------------------------------------------------------
 
     def standing(self, worker_id: int) -> WorkerStanding:
-        """Where worker N stands."""
+        """Returns the standing of worker N."""
         return self._standings.get(worker_id, WorkerStanding())
 
     def standings(self) -> dict[int, WorkerStanding]:
-        """Where every worker stands that was ever treated."""
+        """Returns the standing of every worker that was ever treated."""
         return dict(self._standings)
 
     def correlated(self, since: datetime | None) -> CorrelatedFailure | None:
-        """The case of all that hang together since then."""
+        """Returns the case of all workers that hang together since then."""
         return healing.correlated(self._known.values(), self._began, since)
 
     def of(self, worker_id: int) -> HistoryEntry | None:
-        """The open attempt on this worker."""
+        """Returns the open attempt on this worker."""
         return self.standing(worker_id).entry
 
     def open_entries(self) -> list[HistoryEntry]:
-        """All of them, by worker."""
+        """Returns all open attempts, by worker."""
         return [
             entry
             for number in sorted(self._standings)
@@ -257,7 +270,7 @@ class Cases:
         ]
 
     def by_worker(self) -> dict[int, Case]:
-        """The cases alone."""
+        """Returns only the cases, by worker."""
         return {
             entry.worker_id: entry.case
             for entry in self.open_entries()
@@ -265,7 +278,7 @@ class Cases:
         }
 
     def trial(self) -> HistoryEntry | None:
-        """The attempt whose candidate is being tried."""
+        """Returns the attempt whose candidate is being tried."""
         return next(
             (
                 entry
@@ -276,8 +289,10 @@ class Cases:
         )
 
     def entries(self) -> list[HistoryEntry]:
-        """The attempts of all time, oldest first; a person may have marked one as
-        rolled back meanwhile."""
+        """Returns all attempts, oldest first.
+
+        A user may have marked one as rolled back meanwhile.
+        """
         for entry in self._history.entries():
             known = self._known.get(entry.key)
             if known is None or known.rolled_back != entry.rolled_back:
@@ -288,11 +303,11 @@ class Cases:
     # -- changes -----------------------------------------------------------------------
 
     def record(self, entry: HistoryEntry) -> bool:
-        """Writes an attempt down, open or closed. False when that was impossible, which
-        is said.
+        """Records an attempt, open or closed.
 
-        The monitor goes on with what it knows then: no worker is left as it is for want
-        of a file."""
+        Returns False, and logs it, when that failed. The monitor then goes on with what
+        it knows: no worker is neglected because a file cannot be written.
+        """
         self._known[entry.key] = self._unwritten[entry.key] = entry
         if entry.case is not None:
             self._began.setdefault(entry.key, entry.case.acted_at)
@@ -310,8 +325,7 @@ class Cases:
         return True
 
     def note(self, worker_id: int, afterwards: Afterwards) -> None:
-        """What became of worker N after its newest attempt; nothing where there was
-        none."""
+        """Records what happened to worker N after its newest attempt, if it had one."""
         if worker_id not in self._standings:
             return
         self.entries()

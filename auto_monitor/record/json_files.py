@@ -1,5 +1,4 @@
-"""What the monitor's JSON files share: values by cattrs, and what is damaged is set
-aside."""
+"""Shared code of the JSON files: values by cattrs, damaged files set aside."""
 
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +11,7 @@ from migration.model import BookId, FileId
 
 
 def make_converter() -> Converter:
-    """One that writes a file of a book as its id and its format."""
+    """Returns a converter that writes a file of a book as its id and format."""
     made = codec.converter()
     made.register_unstructure_hook(FileId, lambda file: [file.book_id, file.format])
     made.register_structure_hook(FileId, lambda value, _kind: _file(value))
@@ -33,8 +32,10 @@ converter = make_converter()
 
 
 def set_aside(path: Path, now: datetime) -> Path:
-    """Renames what is no file of ours, so that nothing is lost; where it is now. Raises
-    StateUnwritable."""
+    """Renames a file that is not ours, so that nothing is lost; returns the new path.
+
+    Raises StateUnwritable.
+    """
     aside = path.with_name(f"{path.stem}.damaged-{now:%Y%m%dT%H%M%S}{path.suffix}")
     try:
         return path.rename(aside)

@@ -1,5 +1,7 @@
-"""What the monitor remembers while it runs: one frozen state, replaced whole, written
-to its file."""
+"""What the monitor remembers while it runs: one frozen state, replaced as a whole.
+
+It is written to a file.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,8 +24,11 @@ class Memory:
         tell: Callable[[str], None] = lambda _text: None,
         wall: Clock = utc_now,
     ) -> None:
-        """`writes` is False in a dry run; `tell` hears, once, that the file cannot be
-        written, and when it can."""
+        """`writes` is False in a dry run.
+
+        `tell` gets a message, once, when the file cannot be written, and when it can
+        again.
+        """
         self.state = state
         self._file = file
         self._writes = writes
@@ -32,34 +37,35 @@ class Memory:
         self._trouble = ""
 
     def records(self) -> list[WorkerRecord]:
-        """What is remembered of every worker, by id."""
+        """Returns the records of all workers, by id."""
         return [self.state.workers[number] for number in sorted(self.state.workers)]
 
     def wanted(self) -> list[WorkerRecord]:
-        """The workers that count towards the desired number."""
+        """Returns the workers that count towards the desired number."""
         return [record for record in self.records() if record.wanted]
 
     def record(self, number: int) -> WorkerRecord:
-        """What is remembered of worker N; a blank one when that is nothing."""
+        """Returns the record of worker N, blank if there is none."""
         return self.state.workers.get(number) or WorkerRecord(number)
 
     def remember(self, record: WorkerRecord) -> None:
-        """Replaces what is remembered of one worker."""
+        """Replaces the record of one worker."""
         self.state = replace(
             self.state, workers={**self.state.workers, record.worker_id: record}
         )
 
     def change(self, **fields: object) -> None:
-        """Replaces fields of the state, by their names there."""
-        # Names are checked by replace.
+        """Replaces fields of the state by name."""
+        # `replace` checks the names.
         self.state = replace(self.state, **fields)  # type: ignore[arg-type]
 
     def save(self, *, ended: str = "") -> bool:
-        """Writes the state; it is also the heartbeat, by the clock of whoever reads it.
-        False when that was impossible.
+        """Writes the state, which is also the heartbeat.
 
-        Then the monitor goes on with what it remembers: workers are not left alone, or
-        paused, for want of a file."""
+        Returns False when that failed. The heartbeat's time is the wall clock's. On
+        failure the monitor goes on with what it remembers: workers are not abandoned or
+        paused because a file cannot be written.
+        """
         self.change(heartbeat_at=self._wall(), ended=ended)
         if not self._writes:
             return True

@@ -1,8 +1,9 @@
-"""What versions before this one kept in `monitor_state.json`, and the history says now.
+"""Takes over what earlier versions kept in `monitor_state.json` into the history.
 
-Counts of attempts, pauses, settings of single workers, who leads those that hang
-together; still older ones kept the attempts without a verdict there as well. A monitor
-that is upgraded in mid-run takes it over. The names of then are replaced."""
+That is counts of attempts, pauses, settings of single workers, and who leads those that
+hang together; still older versions kept attempts without a verdict there too. A monitor
+that is upgraded in mid-run takes it over. Old names are replaced.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,9 +25,9 @@ from auto_monitor.model import (
 from common.codec import read_as
 from common.json_value import Json
 
-#: The first schema of the state that holds nothing an attempt tells.
+#: The first schema of the state that holds nothing about attempts.
 SCHEMA = 2
-#: What Trigger.ALL_FAILING was called before.
+#: The former name of Trigger.ALL_FAILING.
 _ALL_FAILING_THEN = "fruitless"
 
 
@@ -75,7 +76,7 @@ class _State:
 
 
 def as_now(value: Json) -> Json:
-    """Such a state with the names of this version; any other value as it is."""
+    """Returns such a state with this version's names; any other value unchanged."""
     if not isinstance(value, dict) or value.get("schema") != 1:
         return value
     mass, workers = value.get("mass"), value.get("workers")
@@ -100,8 +101,7 @@ def _worker_now(worker: Json) -> Json:
 
 
 def named_as_now(value: Json) -> Json:
-    """An entry of the history with the names of this version; any other value as it
-    is."""
+    """Returns a history entry with this version's names; other values unchanged."""
     if not isinstance(value, dict):
         return value
     case = value.get("case")
@@ -115,8 +115,7 @@ def named_as_now(value: Json) -> Json:
 def taken_over(
     value: Json, known: Sequence[HistoryEntry], converter: cattrs.Converter
 ) -> list[HistoryEntry]:
-    """The entries that make the history say what such a state said: new ones, and known
-    ones changed."""
+    """Returns the new and changed entries that express such a state in the history."""
     state = read_as(_State, value, converter)
     if state is None or state.schema >= SCHEMA:
         return []
@@ -144,8 +143,8 @@ def _open_entry(attempt: _Attempt, trial: _Trial | None) -> HistoryEntry:
         case = replace(
             case, stage=stage, candidate=trial.candidate, lost_before=trial.lost_before
         )
-    # What else the entry says is in the history, under the same key; this stands in
-    # where that was lost.
+    # The rest of the entry is in the history, under the same key; this replaces it if
+    # that was lost.
     timestamp = attempt.entry.rsplit(" ", 2)[0]
     all_failing = attempt.trigger in (_ALL_FAILING_THEN, Trigger.ALL_FAILING)
     trigger = Trigger.ALL_FAILING.value if all_failing else attempt.trigger
@@ -155,7 +154,7 @@ def _open_entry(attempt: _Attempt, trial: _Trial | None) -> HistoryEntry:
 def _settle(
     number: int, worker: _Worker, heartbeat: datetime, entries: dict[str, HistoryEntry]
 ) -> None:
-    """Makes worker N stand where the state says it stands."""
+    """Gives worker N the standing it has in the state."""
     theirs = [entry for entry in entries.values() if entry.worker_id == number]
     newest = theirs[-1] if theirs else None
     wanted = WorkerStanding(
@@ -166,7 +165,7 @@ def _settle(
     )
     before = theirs[: len(theirs) - wanted.attempts]
     if before and _settings(_stands(theirs)) != _settings(wanted):
-        # What it was given in an earlier pass is forgotten.
+        # Settings given in an earlier pass are forgotten.
         theirs[len(before) - 1] = replace(before[-1], afterwards=Afterwards.RELEASED)
     found = _stands(theirs)
     if theirs and found != wanted:
@@ -187,7 +186,7 @@ def _settle(
 def _changed(
     newest: HistoryEntry, found: WorkerStanding, wanted: WorkerStanding
 ) -> HistoryEntry:
-    """The newest entry of a worker that stands elsewhere."""
+    """Changes the newest entry of a worker that has another standing."""
     changes = _settings(wanted)
     if newest.is_open or found.attempts == wanted.attempts:
         pause = Afterwards.PAUSED if wanted.paused else Afterwards.NOTHING
@@ -199,7 +198,7 @@ def _changed(
 
 
 def _stands(entries: Sequence[HistoryEntry]) -> WorkerStanding:
-    """Where the worker of these entries stands, whenever they were made."""
+    """Returns the standing from these entries, whenever they were made."""
     found = standings(entries, {})
     return replace(next(iter(found.values()), WorkerStanding()), entry=None)
 
@@ -213,8 +212,10 @@ def _settings(standing: WorkerStanding) -> dict[str, Json]:
 
 
 def _counted(attempts: int, newest: HistoryEntry | None) -> int:
-    """That version's monitor may have died between the history and the state: what the
-    newest entry proves counts."""
+    """Counts what the newest entry proves.
+
+    The earlier version may have died between writing the history and the state.
+    """
     if newest is not None and newest.case is not None:
         return max(attempts, newest.attempt)
     if newest is not None and newest.verified and newest.attempt == attempts:
@@ -223,8 +224,10 @@ def _counted(attempts: int, newest: HistoryEntry | None) -> int:
 
 
 def _mark_lead(together: _Together, entries: dict[str, HistoryEntry]) -> None:
-    """The newest attempt on the lead is the one that the others wait for, when it was
-    made since they hang."""
+    """Marks the lead's newest attempt as the one the others wait for.
+
+    Only if it was made since they hang.
+    """
     led = [entry for entry in entries.values() if entry.worker_id == together.lead]
     if led and led[-1].timestamp >= together.since.isoformat():
         entries[led[-1].key] = replace(led[-1], correlated=True)

@@ -1,8 +1,9 @@
-"""`monitor_samples.ndjson`: how far the pass was at every look of the monitor, a line
-each; both directions.
+"""`monitor_samples.ndjson`: the state of the pass at every check, one line each.
 
-Appended without waiting for the disk, and bounded: at `MAX_BYTES` it becomes `.1`, of
-which there is one. Counters are cumulative, so a lost line loses no file."""
+The format is here in both directions. Lines are appended without waiting for the disk,
+and the size is bounded: at `MAX_BYTES` the file becomes `.1`, of which there is one.
+Counters are cumulative, so a lost line loses no file.
+"""
 
 import json
 from dataclasses import dataclass
@@ -14,14 +15,17 @@ from common.json_value import Json
 
 NAME = "monitor_samples.ndjson"
 SCHEMA = 1
-#: Two files of this size are about two months of looks once a minute.
+#: Two files of this size hold about two months of checks once a minute.
 MAX_BYTES = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One moment: files settled and bytes uploaded in the pass so far, disk in percent,
-    workers desired and running."""
+    """One moment of a pass.
+
+    Files settled and bytes uploaded so far, disk in percent, workers desired and
+    running.
+    """
 
     at: datetime
     pass_id: int
@@ -37,7 +41,7 @@ codec.rename(converter, Sample, {"pass_id": "pass"})
 
 
 def append(state_dir: Path, sample: Sample) -> None:
-    """Adds a line. Raises OSError."""
+    """Appends a line. Raises OSError."""
     path = state_dir / NAME
     value = {"schema": SCHEMA, **converter.unstructure(sample)}
     with path.open("ab") as file:
@@ -48,7 +52,7 @@ def append(state_dir: Path, sample: Sample) -> None:
 
 
 def read(state_dir: Path, pass_id: int) -> list[Sample]:
-    """The samples of a pass, oldest first; lines that are none are left out."""
+    """Returns the samples of a pass, oldest first; malformed lines are left out."""
     found = []
     for name in (f"{NAME}.1", NAME):
         try:
@@ -64,7 +68,7 @@ def read(state_dir: Path, pass_id: int) -> list[Sample]:
 
 
 def parse(line: bytes) -> Sample | None:
-    """A line as a sample; None for any other."""
+    """Parses a line; None when it is malformed."""
     try:
         value: Json = json.loads(line)
     except (ValueError, RecursionError):

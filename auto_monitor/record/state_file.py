@@ -1,5 +1,7 @@
-"""`monitor_state.json`: clocks, processes, the desired number and what people decided;
-both directions, atomically."""
+"""`monitor_state.json`: clocks, processes, desired number, users' decisions.
+
+Reads it and writes it atomically.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +16,7 @@ from common.files.json_files import StateUnwritable, read_json, write_json
 
 
 def state_path(state_dir: Path) -> Path:
-    """Where the monitor's state is."""
+    """Returns the path of the monitor's state."""
     return state_dir / "monitor_state.json"
 
 
@@ -25,15 +27,16 @@ class MonitorStateFile:
         self.path = path
 
     def read(self) -> MonitorState | None:
-        """The state; None when there is none or it cannot be read."""
+        """Returns the state; None when there is none or it cannot be read."""
         return read_as(MonitorState, older.as_now(read_json(self.path)), converter)
 
     def load(self, now: datetime) -> tuple[MonitorState | None, str]:
-        """The state for a monitor that starts, and a warning or "".
+        """Returns the state for a monitor that starts, and a warning or "".
 
-        A file that cannot be read is set aside; a state from the future (the clock was
-        set back while nobody ran) is as of now, so that its cooldowns begin anew and
-        nothing happens too soon."""
+        An unreadable file is set aside. Times in the future (the clock was set back
+        while no monitor ran) become the present, so that cooldowns start over and
+        nothing happens too soon.
+        """
         if not self.path.exists():
             return None, ""
         state = self.read()
@@ -49,20 +52,21 @@ class MonitorStateFile:
         )
 
     def taken_over(self, known: Sequence[HistoryEntry]) -> list[HistoryEntry]:
-        """What a version before this one kept here and the history says now: the
-        entries that are to be written."""
+        """Returns entries for what an earlier version kept here, not in the history."""
         return older.taken_over(read_json(self.path), known, converter)
 
     def write(self, state: MonitorState) -> None:
-        """Replaces the file; a directory in its place is set aside. Raises
-        StateUnwritable, OutOfResources."""
+        """Replaces the file; a directory in its place is set aside.
+
+        Raises StateUnwritable or OutOfResources.
+        """
         if self.path.is_dir():
             set_aside(self.path, state.heartbeat_at)
         write_json(self.path, converter.unstructure(state))
 
 
 def not_after(state: MonitorState, now: datetime) -> MonitorState:
-    """The state with every time that lies in the future moved to now."""
+    """Returns the state with every time in the future moved to now."""
 
     def clamp(moment: datetime | None) -> datetime | None:
         return None if moment is None else min(moment, now)

@@ -1,4 +1,4 @@
-"""What repairs: attempts, with code fixes and whoever is asked."""
+"""The repairing parts: attempts, with code fixes and the diagnoser."""
 
 from dataclasses import dataclass
 
@@ -16,8 +16,10 @@ from auto_monitor.repair.remedy import Remedies
 
 @dataclass(frozen=True, slots=True)
 class Trunk:
-    """What all parts of a monitor share. `clock` is the steady clock of decisions,
-    `wall` the one people read."""
+    """What all parts of a monitor share.
+
+    `clock` is the steady clock for decisions, `wall` the one for display.
+    """
 
     supervisor: Supervisor
     memory: Memory
@@ -34,7 +36,7 @@ def attempts(
     trunk: Trunk,
     diagnoser: Diagnoser | None,
 ) -> Attempts:
-    """Those of a monitor; `diagnoser` is None when nobody is asked."""
+    """Returns a monitor's attempts; `diagnoser` is None without an LLM."""
     code_fixes = CodeFixes(
         acted_on.script,
         trunk.cases,

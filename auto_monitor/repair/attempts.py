@@ -1,5 +1,7 @@
-"""Attempts on workers: begun, recorded before and after, closed. What follows from what
-is in `case`."""
+"""Attempts on workers: begun, recorded before and after, closed.
+
+The decisions are in `case`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -39,8 +41,10 @@ from auto_monitor.repair.remedy import Remedies
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """The attempts of one state directory. `clock` is the steady clock of decisions,
-    `wall` the one people read."""
+    """The attempts of one state directory.
+
+    `clock` is the steady clock of decisions, `wall` is for display.
+    """
 
     supervisor: Supervisor
     memory: Memory
@@ -55,7 +59,7 @@ class Attempts:
     clock: Clock
     wall: Clock
 
-    # -- what healing asks for --------------------------------------------------------
+    # -- for the healer ---------------------------------------------------------------
 
     def restart(
         self,
@@ -65,10 +69,11 @@ class Attempts:
         *,
         correlated: bool,
     ) -> None:
-        """Recorded, stack taken, process ended and started anew; while an answer is
-        awaited, only said.
+        """Records an attempt, takes the stack, and restarts the worker.
 
-        `correlated`: it is treated for others that hang as well."""
+        While an answer is pending, it only logs that. `correlated` means that the
+        worker is treated for others that hang as well.
+        """
         number = assessment.worker_id
         asked = None if self.action_log.dry_run else self.consultation
         if asked is not None and asked.awaits(assessment, seen, now):
@@ -90,8 +95,10 @@ class Attempts:
         self._start_anew(entry)
 
     def resume(self, number: int, reason: str) -> None:
-        """Starts a worker again that only waited for something; no attempt, and the
-        time of an open one begins anew."""
+        """Starts a worker that only waited for something.
+
+        This does not count as an attempt. The time of an open attempt starts over.
+        """
         if (
             not self.action_log.act(f"Starting worker {number}: {reason}")
             or self.supervisor.start(number) is None
@@ -102,8 +109,7 @@ class Attempts:
             self.cases.record(machine.resumed(entry, self.clock()))
 
     def pause(self, number: int, reason: str) -> None:
-        """Gives up on a worker: it is stopped, so that others can take its range over,
-        and a person is told."""
+        """Gives up on a worker: stops it, frees its range, and alerts."""
         if not self.action_log.act(f"Pausing worker {number}: {reason}"):
             return
         self.supervisor.kill(number)
@@ -112,15 +118,17 @@ class Attempts:
             "the cause is mended: "
             f"python auto_monitor/monitor.py --resume {number}"
         )
-        # Last: a monitor that dies before this line finds attempts that are used up,
-        # and does it again.
+        # This comes last: a monitor that dies before this line finds the attempts used
+        # up, and does it again.
         self.cases.note(number, Afterwards.PAUSED)
         self.memory.remember(replace(self.memory.record(number), suspect_since=None))
         self.memory.save()
 
     def let_go(self, number: int, reason: str) -> None:
-        """The worker counts no more: its open attempt is closed, and none of its
-        attempts is held against it later."""
+        """Stops counting the worker: closes its open attempt.
+
+        None of its attempts is held against it later.
+        """
         self.memory.remember(WorkerRecord(number, wanted=False))
         self.conclude(number, None, reason)
         self.cases.note(number, Afterwards.RELEASED)
@@ -128,8 +136,7 @@ class Attempts:
     # -- a new monitor -----------------------------------------------------------------
 
     def take_up(self, pass_id: int | None) -> None:
-        """What a monitor that died left half done: each attempt goes on from what its
-        entry says."""
+        """Continues what a dead monitor left half done, each attempt from its entry."""
         for entry in self.cases.entries():
             if entry.verified is None and not entry.reason:
                 self._take_up(self.cases.of(entry.worker_id), entry, pass_id)
@@ -167,7 +174,7 @@ class Attempts:
         now: datetime,
         policy: HealingPolicy,
     ) -> None:
-        """Have the attempts that are under way helped?"""
+        """Checks whether the attempts in progress have helped."""
         for entry in self.cases.open_entries():
             number, case = entry.worker_id, entry.case
             if case is None or number not in snapshots:
@@ -182,8 +189,7 @@ class Attempts:
                 self._close(entry, conclusion)
 
     def conclude(self, number: int, verified: bool | None, reason: str) -> None:
-        """Closes the attempt on this worker, if there is one, for a reason that is not
-        its own."""
+        """Closes the attempt on this worker, if any, for an external reason."""
         entry = self.cases.of(number)
         if entry is not None:
             self._close(entry, CaseOutcome(verified, reason))
@@ -210,8 +216,10 @@ class Attempts:
         )
 
     def _settled(self, in_flight: InFlight, seen: WorkerSnapshot) -> bool:
-        """Has what the worker hung on its outcome? When it hung at its start: has it
-        got beyond?"""
+        """Whether what the worker hung on has its outcome.
+
+        If it hung at its start: whether it has got beyond.
+        """
         if in_flight.pass_id is None or not (in_flight.files or in_flight.range):
             return seen.in_flight.range is not None
         try:
@@ -224,8 +232,10 @@ class Attempts:
             return False
 
     def _close(self, entry: HistoryEntry, conclusion: CaseOutcome) -> None:
-        """In the history first: what it says is the verdict, for the worker and for
-        those that wait for it."""
+        """Writes the verdict to the history first.
+
+        It holds for the worker and for those that wait for it.
+        """
         if self.action_log.dry_run:
             return
         number, candidate = (
@@ -240,8 +250,8 @@ class Attempts:
             )
         back = candidate is not None and not conclusion.verified
         if back and candidate is not None:
-            # Ended before the verdict is written: a monitor that dies in between finds
-            # no dropped candidate at work.
+            # The worker is ended before the verdict is written: should the monitor die
+            # in between, no dropped candidate keeps running.
             self.action_log.done(
                 f"Worker {number}: the candidate {candidate.name} is dropped"
             )
@@ -282,8 +292,10 @@ class Attempts:
         *,
         correlated: bool,
     ) -> HistoryEntry:
-        """From here on the attempt counts, even if the monitor dies in the next
-        line."""
+        """Opens an attempt.
+
+        From here on it counts, even if the monitor dies right away.
+        """
         record = self.memory.record(assessment.worker_id)
         gone = machine.trigger_of(assessment) is Trigger.STOPPED
         stack = "" if gone else self.supervisor.stack(record.worker_id)
@@ -307,7 +319,7 @@ class Attempts:
             and entry.case is not None
             and entry.case.candidate is not None
         ):
-            # A monitor that ends in mid-trial must find what it was doing.
+            # A monitor that ends in the middle of a trial must find what it was doing.
             entry = self.remedies.only_proposed(
                 entry, entry.case, "auto_fix_history.json cannot be written"
             )
@@ -317,19 +329,21 @@ class Attempts:
         return entry
 
     def _start_anew(self, entry: HistoryEntry) -> None:
-        """Ends the worker and starts it, on its candidate where there is one."""
+        """Restarts the worker, with its candidate if there is one."""
         self.supervisor.kill(entry.worker_id)
         if self.supervisor.start(entry.worker_id) is None:
             self._close(entry, CaseOutcome(False, "the worker could not be started"))
             return
-        # What is to be verified begins now: ending the old process took its time.
+        # The time for verification begins now: ending the old process took a while.
         self.cases.record(machine.started(entry, self.clock()))
 
     def _keep_evidence(
         self, assessment: Assessment, seen: WorkerSnapshot, stack: str
     ) -> str | None:
-        """What the attempt is based on: the file's name; None when it cannot be
-        written, which is said."""
+        """Keeps what the attempt is based on; returns the file's name.
+
+        None, with a log message, when it cannot be written.
+        """
         try:
             return self.evidence.keep(assessment, seen, stack)
         except UNWRITABLE as error:

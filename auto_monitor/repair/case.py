@@ -35,8 +35,10 @@ _FRAME = re.compile(r'File "(?:[^"]*/)?([^"/]+)", line \d+ in (\w+)')
 
 @dataclass(frozen=True, slots=True)
 class CaseOutcome:
-    """A verdict: it helped, it did not, or (None) nobody can tell; `propose`: its
-    change is left to a person."""
+    """A verdict: the attempt helped, did not help, or (None) cannot be judged.
+
+    `propose` means that its change is left to a person.
+    """
 
     verified: bool | None
     reason: str
@@ -46,9 +48,9 @@ class CaseOutcome:
 class GoOn(StrEnum):
     """What a new monitor does about an attempt that it finds open."""
 
-    LOOK = "look"  #: its verdict will come
-    START = "start"  #: the candidate does not run: it is started
-    CLOSE = "close"  #: nothing was done, and nothing is left to do
+    LOOK = "look"  #: its verdict is still due
+    START = "start"  #: the candidate is not running and must be started
+    CLOSE = "close"  #: nothing was done, nothing is left to do
 
 
 # -- the steps forward ---------------------------------------------------------------
@@ -63,7 +65,7 @@ def opened(
     *,
     correlated: bool,
 ) -> HistoryEntry:
-    """The attempt as it begins: a restart, unless somebody knows better."""
+    """Returns the attempt at its start: a restart, unless better is known."""
     return HistoryEntry(
         timestamp=timestamp,
         worker_id=assessment.worker_id,
@@ -82,32 +84,43 @@ def opened(
 def recognised(
     entry: HistoryEntry, mark: str, earlier: Iterable[HistoryEntry]
 ) -> HistoryEntry:
-    """The attempt with what it has in common with earlier ones."""
+    """Returns the attempt with what it has in common with earlier ones."""
     entry = replace(entry, fingerprint=mark)
     times = occurrences(entry, earlier)
     return replace(entry, recurring=times >= 2, occurrences=times)
 
 
 def started(entry: HistoryEntry, now: datetime) -> HistoryEntry:
-    """The worker runs again: what is to be verified begins now."""
+    """Returns the entry after the worker was started.
+
+    The time for verification begins now.
+    """
     case = _case(entry)
     stage = CaseStage.STARTED if case.stage is CaseStage.RECORDED else case.stage
     return replace(entry, applied=True, case=replace(case, stage=stage, acted_at=now))
 
 
 def resumed(entry: HistoryEntry, now: datetime) -> HistoryEntry:
-    """The worker only waited for something else; the time to show that the attempt
-    helped begins anew."""
+    """Returns the entry after the worker only waited.
+
+    The time for verification starts over.
+    """
     return replace(entry, case=replace(_case(entry), acted_at=now))
 
 
 def promoting(entry: HistoryEntry) -> HistoryEntry:
-    """The candidate helped; from here on it is put in place, whoever dies meanwhile."""
+    """Returns the entry of a candidate that helped, before it is installed.
+
+    From here on it is installed even if the monitor dies meanwhile.
+    """
     return replace(entry, case=replace(_case(entry), stage=CaseStage.PROMOTING))
 
 
 def closed(entry: HistoryEntry, conclusion: CaseOutcome) -> HistoryEntry:
-    """The verdict. A candidate that did not help is taken back."""
+    """Returns the entry with its verdict.
+
+    A candidate that did not help counts as rolled back.
+    """
     taken_back = (
         entry.case is not None
         and entry.case.candidate is not None
@@ -128,7 +141,7 @@ def closed(entry: HistoryEntry, conclusion: CaseOutcome) -> HistoryEntry:
 def after_look(
     entry: HistoryEntry, signs: Signs, now: datetime, policy: HealingPolicy
 ) -> CaseOutcome | None:
-    """The verdict that a look allows; None while it is too early."""
+    """Returns the verdict that a check allows; None while it is too early."""
     case = _case(entry)
     if case.stage is CaseStage.PROMOTING:
         return CaseOutcome(True, "it was being put in place when the monitor ended")
@@ -151,8 +164,7 @@ def after_look(
 def _on_trial(
     case: Case, signs: Signs, now: datetime, policy: HealingPolicy
 ) -> CaseOutcome | None:
-    """What only a candidate can come to: it skips books, or nobody can tell any
-    more."""
+    """Returns outcomes only a candidate can have: skipped books, or no verdict."""
     due = (
         signs.health is Health.FINISHED
         or age(case.acted_at, now) >= policy.verification
@@ -169,8 +181,10 @@ def _on_trial(
 def after_restart(
     entry: HistoryEntry, pass_id: int | None, *, runs_candidate: bool
 ) -> tuple[GoOn, str]:
-    """What a new monitor does about an entry without a verdict that another one left,
-    and why it closes it."""
+    """Decides what a new monitor does about an entry without a verdict.
+
+    Returns the reason too if it closes the entry.
+    """
     case = entry.case
     if case is None:
         return GoOn.CLOSE, "the monitor ended before anything was done"
@@ -189,35 +203,34 @@ def _case(entry: HistoryEntry) -> Case:
     return entry.case
 
 
-# -- what the trouble is -----------------------------------------------------------------
+# -- fingerprints ------------------------------------------------------------------------
 
 
 def trigger_of(assessment: Assessment) -> Trigger:
-    """Why something is to be done about this worker."""
+    """Returns why something is to be done about this worker."""
     if assessment.health is not Health.STUCK:
         return Trigger.STOPPED
     return Trigger.ALL_FAILING if assessment.all_failing else Trigger.STUCK
 
 
 def phase_of(seen: WorkerSnapshot) -> str:
-    """The phase in a word."""
     return seen.phase.value if seen.phase else "unknown"
 
 
 def minutes(assessment: Assessment, now: datetime) -> float:
-    """For how long, in minutes."""
+    """Returns since how many minutes the verdict holds."""
     return round(age(assessment.since, now).total_seconds() / 60, 1)
 
 
 def fingerprint(
     assessment: Assessment, seen: WorkerSnapshot, stack: str, script: str
 ) -> str:
-    """What makes two troubles the same: the cause, the phase, how it ended, and where
-    the worker's own code was.
+    """Returns what identifies trouble: cause, phase, ending, and places in the script.
 
-    Not the books it met, not for how long, and not what the script's functions had
-    called: that differs from look to look when a thread spins. `script` is the stem of
-    the script's name, with which the names of candidates begin."""
+    It leaves out the books, the duration, and what the script's functions had called,
+    which differs from check to check when a thread spins. `script` is the stem of the
+    script's name, with which the names of candidates begin.
+    """
     places = {
         function for file, function in _FRAME.findall(stack) if file.startswith(script)
     }
@@ -233,8 +246,10 @@ def fingerprint(
 
 
 def occurrences(entry: HistoryEntry, entries: Iterable[HistoryEntry]) -> int:
-    """How often this trouble has been met, this time included; entries of older
-    versions have no fingerprint."""
+    """Returns how often this trouble has occurred, this time included.
+
+    Entries of older versions have no fingerprint.
+    """
     return 1 + sum(
         bool(entry.fingerprint) and other.fingerprint == entry.fingerprint
         for other in entries
@@ -242,8 +257,7 @@ def occurrences(entry: HistoryEntry, entries: Iterable[HistoryEntry]) -> int:
 
 
 def causes(entries: Iterable[HistoryEntry]) -> dict[str, int]:
-    """How often each trouble has been met, under the root cause that was named for it
-    last."""
+    """Returns how often each trouble has occurred, under its latest root cause."""
     names: dict[str, str] = {}
     counts: Counter[str] = Counter()
     for entry in entries:

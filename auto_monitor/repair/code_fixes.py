@@ -1,8 +1,8 @@
-"""The one code fix on trial: may it be tried, has what it hung on arrived, and into
-place with it.
+"""The one code fix on trial: whether it may be tried, whether it worked, installing it.
 
-What is being done is in the attempt's history entry before each step, so that a monitor
-that dies in between finds it."""
+Each step is recorded in the attempt's history entry before it is taken, so that a
+monitor started later can continue.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ class CodeFixes:
     alerts: Alerts
 
     def objection(self, candidate: Candidate) -> str:
-        """Why this candidate may not be tried now; "" when it may."""
+        """Returns why this candidate may not be tried now; "" when it may."""
         if self.cases.trial() is not None:
             return "another code fix is being tried"
         if self.script.digest() != candidate.before:
@@ -40,8 +40,10 @@ class CodeFixes:
         return ""
 
     def begin(self, entry: HistoryEntry, candidate: Candidate) -> None:
-        """From its next start on the worker runs the candidate, and the ranges of its
-        work are kept for it."""
+        """Makes the worker run the candidate from its next start on.
+
+        Reserves its ranges.
+        """
         self.reserve(entry)
         self.action_log.done(
             f"Worker {entry.worker_id} alone gets {candidate.name}, made from {self.script.name} "
@@ -49,8 +51,7 @@ class CodeFixes:
         )
 
     def reserve(self, entry: HistoryEntry) -> None:
-        """Keeps what the worker of a trial hung on for it, as its case says; that it
-        cannot be kept is said."""
+        """Reserves what the worker of a trial hung on; logs a failure to do so."""
         in_flight = entry.case.in_flight if entry.case is not None else InFlight()
         books = {file.book_id for file in in_flight.files}
         if in_flight.range is not None:
@@ -63,8 +64,10 @@ class CodeFixes:
             self.action_log.once("reservation", str(error))
 
     def lost(self, in_flight: InFlight) -> int | None:
-        """How many files of the range have failed or were skipped; None without a
-        range, or when nobody can tell."""
+        """Returns how many files of the range have failed or were skipped.
+
+        None without a range, or when the ledger cannot be read.
+        """
         if in_flight.pass_id is None or in_flight.range is None:
             return None
         try:
@@ -73,8 +76,10 @@ class CodeFixes:
             return None
 
     def arrived(self, entry: HistoryEntry, case: Case) -> bool:
-        """Has what the worker hung on really arrived? Failed, skipped and left out do
-        not count."""
+        """Whether what the worker hung on has really arrived.
+
+        Failed, skipped and left out do not count.
+        """
         in_flight, before = case.in_flight, case.lost_before
         if in_flight.pass_id is None:
             return True
@@ -88,15 +93,17 @@ class CodeFixes:
         lost = self.lost(in_flight)
         if lost is None:
             return False
-        # Where every file failed, as many failures as before prove nothing: some must
-        # have arrived.
+        # Where every file failed, as many failures as before prove nothing: some files
+        # must have arrived.
         return lost < before or (
             lost == before and entry.trigger != Trigger.ALL_FAILING
         )
 
     def promote(self, candidate: Candidate) -> str:
-        """The candidate becomes everybody's script; returns in words what came of
-        it."""
+        """Installs the candidate for all workers.
+
+        Returns a description of the result.
+        """
         try:
             self.script.promote(candidate)
         except fix_applier.NotOurs:
@@ -116,13 +123,15 @@ class CodeFixes:
         return said
 
     def release(self) -> None:
-        """No trial is under way any more."""
+        """Removes the reservations after a trial."""
         self.reservations.clear()
 
 
 def roll_back(script: Path, state_dir: Path) -> str:
-    """Puts the newest backup of the script back, by hand; returns what to tell. Raises
-    FixRefused, OSError."""
+    """Restores the newest backup of the script, by hand; returns a message.
+
+    Raises FixRefused or OSError.
+    """
     name = fix_applier.roll_back(script, state_dir)
     HistoryFile(history_path(state_dir)).mark_rolled_back(name, utc_now())
     return (

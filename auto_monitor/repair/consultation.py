@@ -1,5 +1,7 @@
-"""Asking why a worker hangs: what is known goes to whoever is asked, and the answer
-comes when it is there."""
+"""Asking an LLM why a worker hangs.
+
+The evidence is sent, and the answer is used when it is there.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +18,7 @@ from auto_monitor.repair.remedy import Remedies
 
 @dataclass(frozen=True, slots=True)
 class Consultation:
-    """Only where somebody is to be asked."""
+    """Exists only if there is a diagnoser to ask."""
 
     supervisor: Supervisor
     memory: Memory
@@ -27,8 +29,7 @@ class Consultation:
     def awaits(
         self, assessment: Assessment, seen: WorkerSnapshot, now: datetime
     ) -> bool:
-        """Is a worker that hangs or crashed asked about, and the answer not there
-        yet?"""
+        """Whether a question about a worker that hangs or crashed is still open."""
         if not assessment.is_a_riddle:
             return False
         return self.diagnoser.diagnose(self._facts(assessment, seen, now)).pending
@@ -40,7 +41,7 @@ class Consultation:
         seen: WorkerSnapshot,
         now: datetime,
     ) -> HistoryEntry:
-        """The attempt with what the answer comes to."""
+        """Returns the attempt with the consequence of the answer."""
         if not assessment.is_a_riddle:
             return entry
         answer = self.diagnoser.diagnose(self._facts(assessment, seen, now))
@@ -50,18 +51,20 @@ class Consultation:
     def disk_is_the_cause(
         self, assessment: Assessment, seen: WorkerSnapshot, now: datetime
     ) -> Opinion:
-        """Is the saturated disk the reason why this worker hangs?"""
+        """Whether the saturated disk is the reason why this worker hangs."""
         return self.diagnoser.disk_is_the_cause(self._facts(assessment, seen, now))
 
     def over(self, worker_id: int) -> None:
-        """The answer was used, or the trouble is another one now."""
+        """Drops the answer: it was used, or the trouble has changed."""
         self.diagnoser.forget(worker_id)
 
     def _facts(
         self, assessment: Assessment, seen: WorkerSnapshot, now: datetime
     ) -> Facts:
-        """What is known about a worker that hangs or crashed. Its stack is taken once,
-        for the question."""
+        """Gathers what is known about a worker that hangs or crashed.
+
+        Its stack is taken once, for the question.
+        """
         number = assessment.worker_id
         asked = self.diagnoser.asked(number)
         tried = [e for e in self.cases.entries() if e.worker_id == number]

@@ -2,10 +2,11 @@
 
 `python -m auto_monitor.repair.llm_job QUESTION ANSWER SCRIPT`
 
-A process of its own, because a network call may take minutes and the monitor must not:
-it only looks whether the answer is there. The key is in the environment, never on the
-command line. The answer file always says how it went. A code fix that cannot be
-applied, or does not pass guard or gate, is sent back with the reason, twice at most.
+It is a process of its own because a network call may take minutes, while the monitor
+must not wait: it only checks whether the answer is there. The key is in the
+environment, never on the command line. The answer file always says how it went. A code
+fix that cannot be applied, or does not pass guard or gate, is sent back with the
+reason, at most twice.
 """
 
 import os
@@ -36,16 +37,15 @@ from common.sanitize import for_log
 from common.settings.load import load, sources
 from common.settings.monitor import Llm
 
-#: Calls of one job, and among them answers that cannot be read, and code fixes that are
-#: refused.
+#: Calls of one job; unusable answers among them; refused code fixes among them.
 CALLS, UNREADABLE, ROUNDS = 5, 2, 3
 
 Apply = Callable[[str], Candidate]
 
 
 def main() -> int:
-    """Returns 0 when an answer was written, good or bad."""
-    signal.alarm(int(config.LLM_JOB_SECONDS) + 5)  # whoever started this may be gone
+    """Writes the answer file; returns 0 when it was written, good or bad."""
+    signal.alarm(int(config.LLM_JOB_SECONDS) + 5)  # the parent may be gone
     question, answer, script = (Path(text) for text in sys.argv[1:4])
     evidence = read_json(question)
     if not isinstance(evidence, dict):
@@ -60,13 +60,15 @@ def main() -> int:
 
 
 def propose_only(_reply: str) -> Candidate:
-    """Code fixes are not wanted."""
+    """Refuses every code fix, because they are disabled."""
     raise Unavailable("ENABLE_CODE_FIXES is 0")
 
 
 def ask(evidence: dict[str, Json], apply: Apply) -> StoredAnswer:
-    """The answer to one question. What is wrong with a reply is said in the next call,
-    until the calls are used up."""
+    """Returns the answer to one question.
+
+    What is wrong with a reply is sent in the next call, until the calls are used up.
+    """
     given = load(Llm, sources(config.PROJECT, os.environ))
     result = StoredAnswer(model=given.openai_model)
     talk, unreadable, refused = list(messages(evidence)), 0, 0
@@ -88,7 +90,7 @@ def ask(evidence: dict[str, Json], apply: Apply) -> StoredAnswer:
             )
             try:
                 diagnosis = _confident(parse(reply))
-                # Kept also when its code is refused, for the history and a proposal.
+                # Kept even when its code is refused, for the history and a proposal.
                 result = replace(result, diagnosis=diagnosis)
                 return _worked_out(result, diagnosis, apply)
             except UnreadableReply as why:
@@ -115,7 +117,7 @@ def _again(wrong: str) -> str:
 def _worked_out(
     result: StoredAnswer, diagnosis: Diagnosis, apply: Apply
 ) -> StoredAnswer:
-    """The answer with the candidate of a code fix. Raises FixRefused."""
+    """Returns the answer with the candidate of a code fix. Raises FixRefused."""
     if diagnosis.fix_type is not FixType.CODE_FIX:
         return replace(result, error="")
     try:

@@ -1,5 +1,7 @@
-"""A diagnosis turned into an attempt: settings for the worker, a change of the code to
-be tried or only proposed."""
+"""Turning a diagnosis into an attempt.
+
+It may set options for the worker, or change the code, which is tried or only proposed.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,14 +19,14 @@ PREVIEW_LINES = 10
 
 @dataclass(frozen=True, slots=True)
 class Remedies:
-    """What an answer leads to. Without a usable one the worker is plainly restarted."""
+    """Applies an answer; without a usable one the worker is simply restarted."""
 
     code_fixes: CodeFixes
     evidence: EvidenceStore
     action_log: ActionLog
 
     def applied(self, entry: HistoryEntry, answer: Answer) -> HistoryEntry:
-        """The entry with what the answer comes to."""
+        """Returns the entry with the result of applying the answer."""
         number, found = entry.worker_id, answer.diagnosis
         entry = replace(
             entry,
@@ -61,7 +63,7 @@ class Remedies:
         return entry
 
     def propose(self, entry: HistoryEntry, case: Case) -> None:
-        """A candidate that could not be judged is left to a person."""
+        """Keeps a candidate that could not be judged, for a person."""
         if case.candidate is not None:
             name = self.evidence.propose(
                 entry.worker_id, "inconclusive", case.candidate.diff
@@ -73,8 +75,11 @@ class Remedies:
             )
 
     def only_proposed(self, entry: HistoryEntry, case: Case, why: str) -> HistoryEntry:
-        """The entry without its trial: the worker is restarted as it is, the change is
-        kept for a person."""
+        """Returns the entry without its trial.
+
+        The worker is restarted with the installed script, and the change is kept for a
+        person.
+        """
         code = case.candidate.diff if case.candidate is not None else ""
         plain = replace(case, candidate=None, lost_before=None)
         entry = replace(entry, fix_type=FixType.RESTART.value, backup=None, case=plain)
@@ -83,8 +88,10 @@ class Remedies:
     def _configured(
         self, entry: HistoryEntry, changes: Mapping[str, int]
     ) -> HistoryEntry:
-        """Settings of its own for the worker, from its next start on, as its entry says
-        from now on."""
+        """Gives the worker settings of its own from its next start on.
+
+        They are recorded in its entry.
+        """
         self.action_log.done(
             f"Worker {entry.worker_id} gets {dict(changes)} from its next start on"
         )
@@ -93,8 +100,10 @@ class Remedies:
         )
 
     def _tried_or_proposed(self, entry: HistoryEntry, answer: Answer) -> HistoryEntry:
-        """A candidate is tried on this worker when that is possible now; else the
-        change is kept for a person."""
+        """Tries a candidate on this worker if possible now.
+
+        Else keeps the change for a person.
+        """
         candidate, code = (
             answer.candidate,
             answer.diagnosis.code if answer.diagnosis else "",
@@ -129,8 +138,10 @@ class Remedies:
         )
 
     def _proposed(self, entry: HistoryEntry, code: str, reason: str) -> HistoryEntry:
-        """A change of the code is kept for a person; the worker is restarted as it
-        is."""
+        """Keeps a change for a person.
+
+        The worker is restarted with the installed script.
+        """
         name = self.evidence.propose(entry.worker_id, entry.root_cause, code)
         self.action_log.info(
             "Worker %d: a change of the code is kept in auto_monitor/proposals/%s, "

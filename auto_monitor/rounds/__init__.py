@@ -1,2 +1,1 @@
-"""The parts of one round of the monitor: treating workers, changing their number,
-finding the end."""
+"""The parts of one round of the monitor: healing workers and changing their number."""

@@ -20,15 +20,18 @@ from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.memory import Memory
 from auto_monitor.repair.attempts import Attempts
 
-#: What is waited for is said so often; a little less than the minute that may lie
-#: between two looks.
+#: How often waiting is logged: a little more often than the minute that may lie between
+#: two checks.
 SAID_AGAIN = timedelta(seconds=50)
 
 
 @dataclass(frozen=True, slots=True)
 class Healer:
-    """Treats workers. `server` and `disk` are asked before one is blamed; `server_url`
-    names the server in messages."""
+    """Treats workers.
+
+    `server` and `disk` are checked before a worker is blamed; `server_url` names the
+    server in messages.
+    """
 
     attempts: Attempts
     memory: Memory
@@ -45,8 +48,7 @@ class Healer:
         now: datetime,
         policy: DetectionPolicy,
     ) -> dict[int, WorkerSnapshot]:
-        """Who meets only failures of the server is excused while the server is really
-        away."""
+        """Excuses workers whose files all fail, while the server is really away."""
         asked = any(is_all_failing(seen, now, policy) for seen in snapshots.values())
         if not asked or (self.server.answers_now(now) and self.server.has_settled(now)):
             return snapshots
@@ -61,7 +63,7 @@ class Healer:
         assessments: Mapping[int, Assessment],
         now: datetime,
     ) -> None:
-        """Decides about all of them together, then does it one by one."""
+        """Decides about all workers together, then treats them one by one."""
         records, cases = self.memory.state.workers, self.attempts.cases
         decisions = [
             healing.treat(
@@ -100,8 +102,10 @@ class Healer:
     def _correlated(
         self, assessments: Mapping[int, Assessment], now: datetime
     ) -> CorrelatedFailure | None:
-        """Do half of the workers or more hang together? Since when is remembered until
-        none of them does."""
+        """Detects that half of the workers or more hang together.
+
+        Since when is remembered until none of them hangs.
+        """
         cases = self.attempts.cases
         before, standings = (
             cases.correlated(self.memory.state.correlated_since),
@@ -134,8 +138,10 @@ class Healer:
         return correlated
 
     def _surroundings(self, now: datetime) -> healing.Surroundings:
-        """Do the server and the disk answer? Asked only before a worker is started
-        again."""
+        """Checks server and disk.
+
+        This is done only before a worker is started again.
+        """
         here = self.server.answers_now(now)
         disk_answers = self.disk.answers(self.probe_seconds)
         return healing.Surroundings(
@@ -143,7 +149,7 @@ class Healer:
         )
 
     def _say_who_waits(self, waiting: Sequence[int], now: datetime) -> None:
-        """Says every minute why workers are not there that should be."""
+        """Logs, once a minute, why workers that should run do not."""
         if not waiting:
             self.action_log.forget("waiting")
             return

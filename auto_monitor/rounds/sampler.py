@@ -1,4 +1,4 @@
-"""The part of a round that leaves a line for the charts of those who look later."""
+"""The part of a round that adds a line to the samples for charts."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,10 @@ from migration.ledger.totals import Totals
 
 @dataclass(frozen=True, slots=True)
 class Sampler:
-    """Takes a sample at every look. `wall` is the clock people read."""
+    """Takes a sample at every check.
+
+    `wall` is the clock for display.
+    """
 
     memory: Memory
     action_log: ActionLog
@@ -22,7 +25,7 @@ class Sampler:
     wall: Clock
 
     def take(self, found: Totals | None, assessments: Mapping[int, Assessment]) -> None:
-        """That it cannot be written stops nothing."""
+        """Takes a sample; a failure to write it is not fatal."""
         if self.action_log.dry_run or found is None:
             return
         counts, state = found.counts, self.memory.state

@@ -22,14 +22,16 @@ from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.memory import Memory
 from auto_monitor.repair.attempts import Attempts
 
-#: A measurement of the disk is begun so much earlier than it takes.
+#: How much earlier than necessary a measurement of the disk is started.
 MEASURED_AHEAD = timedelta(seconds=2)
 
 
 @dataclass(slots=True)
 class Scaler:
-    """Changes the number of workers. `every` lies between two decisions; `measuring` is
-    how long iostat takes."""
+    """Changes the number of workers.
+
+    `every` is the interval between two decisions; `measuring` is how long iostat takes.
+    """
 
     supervisor: Supervisor
     memory: Memory
@@ -47,7 +49,7 @@ class Scaler:
         snapshots: Mapping[int, WorkerSnapshot],
         now: datetime,
     ) -> set[int]:
-        """Decides when it is time to, and acts; returns the ids it acted on."""
+        """Decides and acts when it is time to; returns the ids it acted on."""
         if not self.is_due(now):
             return set()
         self.last_at = now
@@ -70,12 +72,14 @@ class Scaler:
         return {decision.worker_id}
 
     def is_due(self, now: datetime) -> bool:
-        """Is it time to look at the number of workers?"""
+        """Whether it is time to check the number of workers."""
         return self.last_at is None or age(self.last_at, now) >= self.every
 
     def prepare(self, next_look: datetime, left: timedelta) -> None:
-        """The next look is so far away: a measurement, which takes longer than a look
-        may, begins in time for it."""
+        """Starts a measurement longer than a check may take, for the next check.
+
+        The next check is at `next_look`, `left` from now.
+        """
         if left <= self.measuring + MEASURED_AHEAD and self.is_due(next_look):
             self.meter.begin()
 
@@ -93,7 +97,10 @@ class Scaler:
         snapshots: Mapping[int, WorkerSnapshot],
         now: datetime,
     ) -> ScalingDecision:
-        """The LLM is asked for its opinion only when a worker would be stopped."""
+        """Returns the decision.
+
+        The LLM is asked for its opinion only when a worker would be stopped.
+        """
         consultation = self.attempts.consultation
         measured = self._measured(
             utilization, assessments, asked=consultation is not None
@@ -137,7 +144,7 @@ class Scaler:
         )
 
     def _carry_out(self, decision: ScalingDecision, number: int, now: datetime) -> None:
-        """Stops or starts the one worker that was decided on."""
+        """Stops or starts the worker of the decision."""
         if decision.action is ScalingAction.UP:
             if self.action_log.act(f"Starting worker {number}: {decision.reason}"):
                 self.supervisor.start(number)

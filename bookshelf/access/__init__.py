@@ -1,1 +1,1 @@
-"""Who may use the server: users, their tokens, and how often a password may be wrong."""
+"""Access to the server: users, their tokens, and the limit on wrong passwords."""

@@ -1,23 +1,25 @@
-"""How often somebody may be wrong about a password. Pure: the time is told, seconds of
-a clock that only goes forward.
+"""How often a password may be wrong. Pure.
 
-Counted is by user and address together: whoever guesses elsewhere never keeps the owner
-out, and a right password is never counted. Each pair may be wrong `ALLOWED` times, and
-once more every `REFILL_SECONDS`."""
+Times are seconds of a monotonic clock. Failures are counted by user and address
+together: guessing from elsewhere never locks the owner out, and a right password is
+never counted. Each pair may fail `ALLOWED` times, and once more every `REFILL_SECONDS`.
+"""
 
 import ipaddress
 import math
 
 ALLOWED, REFILL_SECONDS = 10, 30.0
-#: Pairs that are remembered; beyond, those who were wrong least are forgotten.
+#: The most pairs remembered; beyond that, those with the fewest failures are dropped.
 PAIRS = 10_000
 
 Pair = tuple[str, str]
 
 
 def pair_of(user: str, address: str | None) -> Pair:
-    """The pair of a login: an IPv6 address stands for its network, since everybody has
-    2^64 of them."""
+    """Returns the pair of a login.
+
+    An IPv6 address stands for its network, since every client has 2^64 of them.
+    """
     try:
         known = ipaddress.ip_address((address or "").partition("%")[0])
     except ValueError:
@@ -29,22 +31,21 @@ def pair_of(user: str, address: str | None) -> Pair:
 
 
 class Throttle:
-    """What is remembered of wrong passwords: for each pair how many count now, and when
-    that was."""
+    """Wrong passwords: for each pair, how many count now, and since when."""
 
     def __init__(self) -> None:
         self._wrong: dict[Pair, tuple[float, float]] = {}
 
     def wait(self, pair: Pair, now: float) -> int:
-        """Whole seconds until this pair may try again; 0: at once."""
+        """Returns the whole seconds until this pair may try again; 0 means at once."""
         surplus = self._counted(pair, now) - (ALLOWED - 1)
         return max(0, math.ceil(surplus * REFILL_SECONDS))
 
     def failed(self, pair: Pair, now: float) -> None:
-        """The password was wrong."""
+        """Records a wrong password."""
         self._wrong[pair] = self._counted(pair, now) + 1, now
         if len(self._wrong) > PAIRS:
-            # Not the oldest: whoever wants to be forgotten would only have to invent
+            # Not the oldest: an attacker could have his own entry dropped by inventing
             # names.
             worst = sorted(self._wrong, key=lambda known: -self._counted(known, now))
             self._wrong = {known: self._wrong[known] for known in worst[: PAIRS // 2]}

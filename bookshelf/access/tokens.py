@@ -1,5 +1,7 @@
-"""Tokens with MyBookshelf2's claims: HS256; access tokens for 4 hours, refresh tokens for
-365 days."""
+"""Tokens with MyBookshelf2's claims, signed with HS256.
+
+Access tokens are valid for 4 hours, refresh tokens for 365 days.
+"""
 
 import hashlib
 import json
@@ -18,9 +20,9 @@ from bookshelf.storage.files import write_file
 
 ACCESS_SECONDS = 4 * 3600
 REFRESH_SECONDS = 365 * 24 * 3600
-#: Tokens whose signature need not be checked again.
+#: The most tokens remembered, whose signatures need not be checked again.
 REMEMBERED = 1000
-#: Of each secret, hexadecimal.
+#: The length of each secret, in hexadecimal digits.
 SECRET_CHARACTERS = 64
 
 log = logging.getLogger(__name__)
@@ -30,14 +32,16 @@ class Tokens:
     """Makes and checks tokens with the secrets of one data directory."""
 
     def __init__(self, data_dir: Path, ended: Mapping[str, float]) -> None:
-        """Reads the secrets, or makes them (mode 0600). `ended`: sessions that were
-        logged out, as read by `ended`."""
+        """Reads the secrets, or makes them (mode 0600).
+
+        `ended` are sessions that were logged out, as read by the function `ended`.
+        """
         self._access, self._refresh = _secrets(data_dir / "secrets.json")
         self._checked: dict[str, tuple[int, float]] = {}
         self._ended = dict(ended)
 
     def access(self, user: User, now: float, **more: str) -> str:
-        """An access token."""
+        """Returns an access token."""
         claims = {
             "id": user.id,
             "user_name": user.name,
@@ -50,13 +54,14 @@ class Tokens:
         )
 
     def session(self, user: User, now: float) -> str:
-        """An access token for one browser: no other login has the same, so that it can
-        be ended alone."""
+        """Returns an access token for one browser, which can be ended alone."""
         return self.access(user, now, jti=secrets.token_hex(16))
 
     def end(self, token: str, now: float) -> tuple[str, float] | None:
-        """Accepts this token no more; returns what has to be written for that
-        (`end_session`), None when it was not valid."""
+        """Revokes a token.
+
+        Returns what `end_session` must record, None if it was not valid.
+        """
         if self.user_id(token) is None:
             return None
         until = float(jwt.decode(token, options={"verify_signature": False})["exp"])
@@ -66,13 +71,13 @@ class Tokens:
         return _session(token), until
 
     def refresh(self, user: User, now: float) -> str:
-        """A refresh token."""
+        """Returns a refresh token."""
         return jwt.encode(
             {"id": user.id, "exp": int(now) + REFRESH_SECONDS}, self._refresh, "HS256"
         )
 
     def user_id(self, token: str, *, expired_too: bool = False) -> int | None:
-        """Whose valid access token this is."""
+        """Returns the user id of a valid access token."""
         if expired_too:
             return (
                 None
@@ -89,20 +94,22 @@ class Tokens:
         return user_id
 
     def _remember(self, token: str, user_id: int) -> None:
-        """A signature that was right stays right; only the time is looked at again."""
+        """Remembers a valid signature; only the time is checked again."""
         if len(self._checked) >= REMEMBERED:
             self._checked.clear()
         until = jwt.decode(token, options={"verify_signature": False})["exp"]
         self._checked[token] = (user_id, float(until))
 
     def refresh_id(self, token: str) -> int | None:
-        """Whose valid refresh token this is."""
+        """Returns the user id of a valid refresh token."""
         return _id(token, self._refresh, False)
 
 
 def _secrets(path: Path) -> tuple[str, str]:
-    """Those that sign access and refresh tokens; new ones in place of damaged ones.
-    Raises OSError."""
+    """Returns the secrets that sign access and refresh tokens; replaces damaged ones.
+
+    Raises OSError.
+    """
     if path.exists():
         try:
             kept = json.loads(path.read_bytes())
@@ -123,15 +130,17 @@ def _secrets(path: Path) -> tuple[str, str]:
 
 
 def _session(token: str) -> str:
-    """What a token is remembered by: all that is signed. The signature itself can be
-    spelled in several ways."""
+    """Returns the hash by which a token is remembered.
+
+    It covers all that is signed; the signature itself can be spelled in several ways.
+    """
     return hashlib.sha256(
         token.rpartition(".")[0].encode("utf-8", "replace")
     ).hexdigest()
 
 
 def end_session(db: sqlite3.Connection, session: str, until: float, now: float) -> None:
-    """Writes down that a session was ended, for as long as its token would be valid."""
+    """Records that a session was ended, for as long as its token would be valid."""
     db.execute("DELETE FROM ended_session WHERE until <= ?", (now,))
     db.execute(
         "INSERT OR REPLACE INTO ended_session (session, until) VALUES (?, ?)",
@@ -140,8 +149,7 @@ def end_session(db: sqlite3.Connection, session: str, until: float, now: float) 
 
 
 def ended(db: sqlite3.Connection) -> dict[str, float]:
-    """The sessions that were ended, with the time until which their tokens would be
-    valid."""
+    """Returns the ended sessions and until when their tokens were valid."""
     return dict(db.execute("SELECT session, until FROM ended_session").fetchall())
 
 
@@ -152,14 +160,14 @@ def _id(token: str, secret: str, expired_too: bool) -> int | None:
         options: Any = {"verify_exp": not expired_too, "require": ["exp"]}
         claims = jwt.decode(token, secret, algorithms=["HS256"], options=options)
     except (jwt.InvalidTokenError, ValueError, RecursionError):
-        # Its parts are JSON that anybody can write.
+        # Its parts are JSON that anyone can write.
         return None
     number = claims.get("id")
     return number if isinstance(number, int) else None
 
 
 def issue(tokens: Tokens, user: User) -> dict[str, str]:
-    """What a login answers."""
+    """Returns the answer to a login."""
     now = time.time()
     return {
         "access_token": tokens.access(user, now),

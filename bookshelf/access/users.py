@@ -18,7 +18,7 @@ _hasher = argon2.PasswordHasher()
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody who may use the server."""
+    """A user of the server."""
 
     id: int
     name: str
@@ -31,15 +31,16 @@ class User:
         return list(ROLES[: ROLES.index(self.role) + 1])
 
     def may(self, role: str) -> bool:
-        """Has this role or one that includes it?"""
+        """Whether the user has this role or one that includes it."""
         return role in self.roles
 
 
 def first_user(
     db: sqlite3.Connection, data_dir: Path, name: str, password: str
 ) -> None:
-    """Makes the first user and writes the login to DATA_DIR/credentials (0600); a
-    password given later replaces it, and puts right a file that was damaged or deleted.
+    """Creates the first user and writes the login to DATA_DIR/credentials (0600).
+
+    A password given later replaces it, and restores a file that was damaged or deleted.
     """
     row = db.execute("SELECT id FROM user WHERE user_name = ?", (name,)).fetchone()
     if row is not None and not password:
@@ -66,7 +67,7 @@ def _write_login(path: Path, login: bytes) -> None:
 
 
 def stored_password(db: sqlite3.Connection, name: str) -> str:
-    """The hash of a user's password, "" for nobody."""
+    """Returns the hash of a user's password; "" for an unknown user."""
     row = db.execute(
         "SELECT password FROM user WHERE user_name = ? AND active", (name,)
     ).fetchone()
@@ -74,7 +75,7 @@ def stored_password(db: sqlite3.Connection, name: str) -> str:
 
 
 def verify(hashed: str, password: str) -> bool:
-    """Is this the password? Takes as long for nobody's password as for somebody's."""
+    """Whether this is the password. Takes equally long for unknown users."""
     try:
         _hasher.verify(hashed or _NOBODY, password)
     except argon2.exceptions.VerificationError:
@@ -89,7 +90,7 @@ def load_user(
     name: str = "",
     email: str = "",
 ) -> User | None:
-    """An active user by id, name or email."""
+    """Returns an active user by id, name or email."""
     row = db.execute(
         "SELECT id, user_name, email, role FROM user WHERE active AND (id = ? OR "
         "user_name = ? OR email = ?)",
@@ -103,8 +104,11 @@ def load_user(
 
 
 def _no_hash() -> str:
-    """What no password has as its hash, and takes as long to check as any. Making a
-    real one would cost every start of the server as much as a login."""
+    """Returns a hash that no password has and that takes as long to check as any.
+
+    Hashing a random password instead would make every start of the server as slow as a
+    login.
+    """
     salt, tag = (
         base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=")
         for size in (_hasher.salt_len, _hasher.hash_len)

@@ -1,4 +1,4 @@
-"""The REST routes for ebooks, authors, series, ratings, files."""
+"""REST routes for ebooks, authors, series, ratings and files."""
 
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from bookshelf.storage import catalogue, views
 
 # -- ebooks ----------------------------------------------------------------------------
 
-#: Genres a list can be asked for at once, and digits of a number in a query: page times
-#: page size fits 64 bits.
+#: The most genres in one query; the most digits of a number in a query, so that page
+#: times page size fits 64 bits.
 MOST_GENRES, DIGITS = 50, 15
 
 
@@ -115,7 +115,7 @@ async def delete_source(request: web.Request) -> web.Response:
 
     ebook_id = shelf.database.look(lambda db: catalogue.ebook_of(db, source_id))
     if ebook_id is not None:
-        # Its cover may be nowhere but in this file.
+        # Its cover may exist only in this file.
         await pictures.cover(shelf, ebook_id)
 
     def work(db: Any) -> list[tuple[str, str]]:
@@ -219,7 +219,7 @@ async def vocabulary(request: web.Request) -> web.Response:
     columns = {"languages": "language", "genres": "genre"}[request.match_info["kind"]]
     names = "id, code, name" if columns == "language" else "id, name"
     rows = await request.app[SHELF].database.read(
-        # Ours.
+        # Names of our own.
         lambda db: db.execute(f"SELECT {names} FROM {columns} ORDER BY id").fetchall()  # noqa: S608
     )
     return json_answer([dict(row) for row in rows])
@@ -229,8 +229,7 @@ async def vocabulary(request: web.Request) -> web.Response:
 
 
 async def download(request: web.Request) -> web.StreamResponse:
-    """GET /api/download/<source id>: the bytes, as an attachment that no browser
-    runs."""
+    """GET /api/download/<source id>: the bytes, always as an attachment."""
     await require_user(request)
     shelf, source_id = request.app[SHELF], _number(request)
     row = await shelf.database.read(
@@ -263,7 +262,7 @@ async def cover(request: web.Request) -> web.StreamResponse:
 
 
 async def thumb(request: web.Request) -> web.StreamResponse:
-    """GET /thumb/<ebook id>; without a login, as on the real server."""
+    """GET /thumb/<ebook id>: without a login, as on the real server."""
     return _picture(await pictures.thumb(request.app[SHELF], _number(request)))
 
 
@@ -277,7 +276,7 @@ def _picture(path: Path | None) -> web.FileResponse:
 
 
 def page_of(request: web.Request) -> views.Page:
-    """page, page_size and sort of the query. Raises HttpError(400)."""
+    """Returns page, page_size and sort of the query. Raises HttpError(400)."""
     given = request.query.get("page", "1"), request.query.get("page_size", "10")
     if any(len(text) > DIGITS for text in given):
         raise HttpError(400, "Invalid page")

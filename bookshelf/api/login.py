@@ -1,5 +1,7 @@
-"""POST /login as JSON, and who may try a password: neither guessing nor a flood of
-logins gets far."""
+"""POST /login as JSON, and limits on trying passwords.
+
+Neither guessing nor a flood of logins gets far.
+"""
 
 import asyncio
 import time
@@ -16,16 +18,16 @@ from bookshelf.application import SHELF
 from bookshelf.errors import ApplicationError, HttpError, json_answer
 from bookshelf.http.bodies import json_object
 
-#: Seconds a failed login takes longer, so that guessing is slow.
+#: Seconds added to a failed login, so that guessing is slow.
 FAILED_LOGIN_SECONDS = 0.5
-#: Passwords that are checked at once: each takes 64 MB and a processor for about 50 ms.
+#: Passwords checked at once: each takes 64 MB and about 50 ms of a processor.
 CHECKED_AT_ONCE = 2
-#: Logins that wait for that: from one address, and in all.
+#: The most logins waiting for that: from one address, and in all.
 WAITING_OF_ADDRESS, WAITING = 64, 256
 
 
 class Logins:
-    """Keeps count of wrong passwords, and of logins under way."""
+    """Counts wrong passwords and logins in progress."""
 
     def __init__(self) -> None:
         self.throttle = Throttle()
@@ -34,8 +36,10 @@ class Logins:
 
     @asynccontextmanager
     async def turn(self, address: str) -> AsyncIterator[None]:
-        """For as long as a password is checked. Raises HttpError(429) when too many
-        wait."""
+        """Waits for a turn to check a password.
+
+        Raises HttpError(429) when too many logins wait.
+        """
         if (
             self._waiting[address] >= WAITING_OF_ADDRESS
             or self._waiting.total() >= WAITING
@@ -80,13 +84,15 @@ async def login(request: web.Request) -> web.Response:
 async def check_password(
     request: web.Request, name: str, email: str, password: str
 ) -> User | None:
-    """The user when the password is right; slow when it is not. Raises HttpError(429) for
-    one who was wrong too often."""
+    """Returns the user if the password is right; slow if it is not.
+
+    Raises HttpError(429) after too many wrong ones.
+    """
     shelf, logins = request.app[SHELF], request.app[LOGINS]
     pair = pair_of(name or email, request.remote)
     _may_try(logins, pair)
     async with logins.turn(pair[1]):
-        # Asked again: others of this pair may have been wrong meanwhile.
+        # Checked again: others of this pair may have failed meanwhile.
         _may_try(logins, pair)
         user = await shelf.database.read(
             lambda db: users.load_user(db, name=name, email=email)

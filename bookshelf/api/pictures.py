@@ -1,5 +1,7 @@
-"""Covers and thumbnails, drawn when somebody first asks. Until then a cover is where it
-came from: in an EPUB."""
+"""Covers and thumbnails, generated when first requested.
+
+Until then a cover is where it came from: in an EPUB.
+"""
 
 import asyncio
 import sqlite3
@@ -12,8 +14,10 @@ from bookshelf.storage.files import FileStore, write_file
 
 
 async def cover(shelf: Shelf, ebook_id: int) -> Path | None:
-    """The file of an ebook's cover, which is on the disk; None when it has none. Raises
-    OSError."""
+    """Returns the file of an ebook's cover, on disk; None without one.
+
+    Raises OSError.
+    """
     path = shelf.files.cover(ebook_id)
     if not path.is_file():
         async with shelf.drawing:
@@ -24,7 +28,10 @@ async def cover(shelf: Shelf, ebook_id: int) -> Path | None:
 
 
 async def thumb(shelf: Shelf, ebook_id: int) -> Path | None:
-    """The file of an ebook's thumbnail; None when it has no cover. Raises OSError."""
+    """Returns the file of an ebook's thumbnail; None without a cover.
+
+    Raises OSError.
+    """
     if not shelf.files.has_thumb(ebook_id) and await cover(shelf, ebook_id) is not None:
         async with shelf.drawing:
             if not shelf.files.has_thumb(ebook_id):
@@ -36,8 +43,10 @@ async def thumb(shelf: Shelf, ebook_id: int) -> Path | None:
 
 
 async def upload_cover(shelf: Shelf, upload: Path) -> Path | None:
-    """The file of the cover found in an upload; None when it has none. Raises
-    OSError."""
+    """Returns the file of the cover found in an upload; None without one.
+
+    Raises OSError.
+    """
     path = shelf.files.upload_cover(upload)
     async with shelf.drawing:
         if not path.is_file():
@@ -47,7 +56,7 @@ async def upload_cover(shelf: Shelf, upload: Path) -> Path | None:
 
 
 def _unless_gone(shelf: Shelf, ebook_id: int, path: Path) -> Path | None:
-    """A picture that is there, unless its ebook was deleted while it was drawn."""
+    """Returns an existing picture, unless its ebook was deleted meanwhile."""
     if not path.is_file():
         return None
     if (
@@ -64,8 +73,7 @@ def _unless_gone(shelf: Shelf, ebook_id: int, path: Path) -> Path | None:
 
 
 def _epubs(db: sqlite3.Connection, ebook_id: int) -> list[str]:
-    """The hashes of the EPUBs of an ebook that is said to have a cover, the first one
-    first."""
+    """Returns the hashes of the EPUBs of an ebook that has a cover, oldest first."""
     rows = db.execute(
         "SELECT hash FROM source JOIN format ON format.id = format_id JOIN ebook ON "
         "ebook.id = ebook_id"
@@ -90,8 +98,10 @@ def _draw_beside(upload: Path, path: Path) -> None:
 
 
 def _drawn(book: Path) -> bytes | None:
-    """The cover an EPUB has. Raises OSError: a file that cannot be read now is no file
-    without a cover."""
+    """Returns the cover of an EPUB.
+
+    Raises OSError, because a file that cannot be read now may have a cover.
+    """
     try:
         with book.open("rb") as file:
             picture = epub.read(file).cover

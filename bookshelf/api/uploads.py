@@ -1,5 +1,4 @@
-"""Check, upload, upload-cover, uploads-meta, add-upload: how a file gets into an
-ebook."""
+"""How a file gets into an ebook: check, upload, cover, metadata, add-upload."""
 
 import asyncio
 import hashlib
@@ -50,7 +49,7 @@ async def check(request: web.Request) -> web.Response:
 
 
 async def upload(request: web.Request) -> web.Response:
-    """POST /api/upload: one multipart part `file`, streamed to the disk."""
+    """POST /api/upload: one multipart part `file`, streamed to disk."""
     await require_user(request)
     shelf = request.app[SHELF]
     part = await file_part(request, shelf.config.max_content_length)
@@ -143,8 +142,8 @@ async def add_upload(request: web.Request) -> web.Response:
         await asyncio.to_thread(_keep, shelf.files, path, record, extension)
     if wants_cover and shelf.files.upload_cover(path).is_file():
         await asyncio.to_thread(shelf.files.take_cover, path, ebook_id)
-    # Nobody waits for the folder of the upload to go: what was left of it would go
-    # after a day.
+    # The upload's folder is removed in the background: what was left of it would be
+    # removed after a day.
     asyncio.get_running_loop().run_in_executor(None, shelf.files.drop_upload, path)
     return json_answer({"id": source_id})
 
@@ -213,8 +212,11 @@ def _attach(
 
 
 def _keep(files: FileStore, path: Path, record: dict[str, Any], extension: str) -> None:
-    """The upload becomes a book's file. Raises HttpError(404) when a power cut has left
-    something else of it: a small upload is not made to last before this."""
+    """Makes the upload a book's file.
+
+    Raises HttpError(404) when a power cut has damaged it: a small upload is not durable
+    before this.
+    """
     with path.open("rb") as file:
         same = os.fstat(file.fileno()).st_size == record["size"]
         if record["size"] <= BLOCK:
@@ -229,7 +231,10 @@ def _keep(files: FileStore, path: Path, record: dict[str, Any], extension: str) 
 def _acceptable(
     shelf: Shelf, mime: str, extension: str | None, size: int, sha1: str | None
 ) -> None:
-    """The server's verdict on a file, in its order. Raises ApplicationError."""
+    """Raises ApplicationError when the server does not accept a file.
+
+    Checks in the server's order.
+    """
     if size > shelf.config.max_content_length:
         raise ApplicationError("file too big")
     if vocabulary.format_of(mime, extension) is None:
@@ -241,10 +246,11 @@ def _acceptable(
 async def _receive(
     part: FilePart, path: Path, check: Callable[[str, int], None]
 ) -> Path:
-    """Stores a part under a path in a folder of its own, once `check` takes its SHA-1
-    and size. Nothing stays of one that is refused, or does not arrive whole."""
-    # Not under its name before it is whole: what a killed server leaves is known by
-    # that.
+    """Stores a part in a folder of its own, once `check` accepts its SHA-1 and size.
+
+    Nothing is left of one that is refused or incomplete.
+    """
+    # Renamed only when complete: so what a killed server leaves is recognised.
     arriving = path.with_name(".arriving")
     try:
         check(*await _store(part, arriving))
@@ -256,11 +262,12 @@ async def _receive(
 
 
 async def _store(part: FilePart, path: Path) -> tuple[str, int]:
-    """Writes a part to the disk as it arrives, hashing it on the way: SHA-1 and size.
-    Raises HttpError.
+    """Writes a part to disk as it arrives; returns its SHA-1 and size.
 
-    It is made to last when it becomes a book's (`FileStore.keep`); of a large file most is
-    on the disk already then, so that nobody waits for long."""
+    Raises HttpError. The file is made durable when it becomes a book's
+    (`FileStore.keep`); most of a large file is on disk by then, so that this does not
+    take long.
+    """
     sha1, size = hashlib.sha1(usedforsecurity=False), 0
     with create(path) as file:
         async for block in part.blocks():

@@ -1,1 +1,1 @@
-"""What is in a file of a book: its metadata and its cover."""
+"""The content of a book's file: its metadata and its cover."""

@@ -1,5 +1,4 @@
-"""Covers: any picture becomes a JPEG of our own making, at most 320x452, and a
-thumbnail of 100x140."""
+"""Covers: any picture becomes a JPEG of at most 320x452, and a thumbnail of 100x140."""
 
 import io
 import warnings
@@ -7,7 +6,7 @@ import warnings
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 COVER_SIZE, THUMB_SIZE = (320, 452), (100, 140)
-#: Larger pictures are refused before they are unpacked.
+#: Larger pictures are refused before they are decompressed.
 MAX_PIXELS = 50_000_000
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
 
@@ -17,14 +16,18 @@ class BadPicture(ValueError):
 
 
 def check(data: bytes) -> None:
-    """Can this be drawn? Looks at the whole of it, a JPEG at an eighth of its size.
-    Raises BadPicture."""
+    """Raises BadPicture when this cannot be drawn.
+
+    The whole picture is decoded, a JPEG at an eighth of its size.
+    """
     _read(data, (1, 1))
 
 
 def make(data: bytes, size: tuple[int, int] = COVER_SIZE) -> bytes:
-    """A JPEG of at most that size, without the metadata of the original. Raises
-    BadPicture."""
+    """Returns a JPEG of at most that size, without the original's metadata.
+
+    Raises BadPicture.
+    """
     picture = _read(data, size)
     picture.thumbnail(size)
     buffer = io.BytesIO()
@@ -33,13 +36,15 @@ def make(data: bytes, size: tuple[int, int] = COVER_SIZE) -> bytes:
 
 
 def thumbnail(data: bytes) -> bytes:
-    """The small picture for lists. Raises BadPicture."""
+    """Returns the small picture for lists. Raises BadPicture."""
     return make(data, THUMB_SIZE)
 
 
 def _read(data: bytes, size: tuple[int, int]) -> Image.Image:
-    """The picture, upright, in colours, not much larger than it has to be for a size.
-    Raises BadPicture."""
+    """Decodes a picture upright, in RGB, not much larger than necessary.
+
+    Raises BadPicture.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -59,8 +64,10 @@ def _read(data: bytes, size: tuple[int, int]) -> Image.Image:
 
 
 def _on_white(picture: Image.Image) -> Image.Image:
-    """In RGB, white behind what is transparent: black would swallow the letters of many
-    covers."""
+    """Converts to RGB, with white behind transparent parts.
+
+    Black would hide the letters of many covers.
+    """
     if picture.has_transparency_data:
         layered = picture.convert("RGBA")
         picture = Image.alpha_composite(

@@ -1,5 +1,4 @@
-"""EPUB metadata and cover, read in-process with limits: the file is hostile until
-proved otherwise."""
+"""EPUB metadata and cover, read in-process with limits: the file may be hostile."""
 
 import posixpath
 import zipfile
@@ -14,9 +13,9 @@ from zlib import error as ZlibError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-#: Bytes of one XML file, and of a cover, that are read at most.
+#: The most bytes read of one XML file, and of a cover.
 XML_BYTES, COVER_BYTES = 4_000_000, 20_000_000
-#: Files in an archive, and how much larger than its compressed form a file may be.
+#: The most files in an archive, and the most a file may grow when decompressed.
 ENTRIES, RATIO = 50_000, 200
 
 _CONTAINER = "{urn:oasis:names:tc:opendocument:xmlns:container}"
@@ -26,16 +25,20 @@ _DC = "{http://purl.org/dc/elements/1.1/}"
 
 @dataclass(frozen=True, slots=True)
 class EpubContent:
-    """What an EPUB says of itself. `meta` has the keys of the `metadata` task; absent
-    when not found."""
+    """What an EPUB says about itself.
+
+    `meta` has the keys of the `metadata` task; a key is absent when not found.
+    """
 
     meta: dict[str, Any]
     cover: bytes | None
 
 
 def read(file: Path | BinaryIO) -> EpubContent:
-    """Reads an EPUB; a damaged or hostile one yields what could be read safely, perhaps
-    nothing."""
+    """Reads an EPUB.
+
+    From a damaged or hostile one, what could be read safely, or nothing.
+    """
     try:
         with zipfile.ZipFile(file) as archive:
             if len(archive.infolist()) > ENTRIES:
@@ -83,7 +86,7 @@ def _xml(archive: zipfile.ZipFile, name: str) -> Element:
 
 
 def _bytes(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    """The bytes of one file in the archive; the sizes it claims are not trusted."""
+    """Returns one file's bytes from the archive, distrusting its sizes."""
     try:
         info = archive.getinfo(name)
     except KeyError as error:
@@ -125,7 +128,7 @@ def _metadata(package: Element) -> dict[str, Any]:
 
 
 def person(name: str) -> dict[str, str]:
-    """`Doe, Jane` or `Jane Doe`: the last word is the last name."""
+    """Splits `Doe, Jane` or `Jane Doe`: the last word is the last name."""
     clean = " ".join(name.split())
     if "," in clean:
         last, _, first = clean.partition(",")
@@ -159,8 +162,7 @@ def _whole(text: str) -> int:
 
 
 def _cover(archive: zipfile.ZipFile, opf_path: str, package: Element) -> bytes | None:
-    """The picture the package calls its cover: EPUB 3 `cover-image`, or EPUB 2 `meta
-    name="cover"`."""
+    """Returns the cover: EPUB 3 `cover-image` or EPUB 2 `meta name="cover"`."""
     items = {item.get("id"): item for item in package.iter(f"{_OPF}item")}
     named = next(
         (

@@ -1,5 +1,7 @@
-"""The `metadata` task: what a file says of itself, merged with what is proposed,
-resolved against the database."""
+"""The `metadata` task: a file's own metadata, merged with the proposed, and resolved.
+
+Resolving means looking names up in the database.
+"""
 
 import asyncio
 import hashlib
@@ -22,9 +24,9 @@ from common.errors import CodedError
 
 #: Seconds `ebook-meta` may take, as on the real server.
 EBOOK_META_SECONDS = 60.0
-#: So much of what it complains of is told.
+#: How much of its error output is reported.
 COMPLAINT_BYTES = 2000
-#: Files up to this size are read at once.
+#: Files up to this size are read into memory.
 SMALL_BYTES = 4_000_000
 _LINE = re.compile(r"^([A-Z][A-Za-z() ]+?)\s*: (.*)$")
 
@@ -37,8 +39,10 @@ class TaskError(CodedError):
 
 @dataclass(frozen=True, slots=True)
 class ExaminedFile:
-    """What there is to know about an uploaded file. `meta` has the keys of the
-    protocol; `pictured`: has it a cover?"""
+    """What is known of an uploaded file.
+
+    `meta` has the keys of the protocol; `pictured` says whether it has a cover.
+    """
 
     meta: dict[str, Any]
     sha1: str
@@ -47,9 +51,11 @@ class ExaminedFile:
 
 
 async def examine(files: FileStore, path: Path) -> ExaminedFile:
-    """Looks into an uploaded file. The cover of an EPUB stays in it until somebody
-    wants to see it (`pictures`); one that `ebook-meta` took out is put beside the file.
-    Raises TaskError."""
+    """Examines an uploaded file. Raises TaskError.
+
+    The cover of an EPUB stays in it until it is first requested (`pictures`); one that
+    `ebook-meta` extracted is put beside the file.
+    """
     if path.suffix == ".epub":
         return await asyncio.to_thread(_examine_epub, path)
     meta, picture = await _ebook_meta(path)
@@ -81,8 +87,10 @@ def _examine_other(
 
 
 def _opened(path: Path) -> io.BytesIO | io.BufferedReader:
-    """The file; a small one in memory, so that reading its parts does not wait for the
-    interpreter's lock each time."""
+    """Opens the file; reads a small one into memory.
+
+    Reading its parts then does not wait for the GIL each time.
+    """
     return (
         io.BytesIO(path.read_bytes())
         if path.stat().st_size <= SMALL_BYTES
@@ -104,8 +112,10 @@ def _seen(
 
 
 def merge(found: dict[str, Any], proposed: object) -> dict[str, Any]:
-    """Proposed wins, key by key, whole value. Raises TaskError for what the real server
-    stumbles over."""
+    """Merges the proposed metadata over the file's own, key by key.
+
+    Raises TaskError for what the real server fails on.
+    """
     if not isinstance(proposed, dict):
         raise TaskError(f"'{type(proposed).__name__}' object is not iterable")
     meta = {**found, **proposed}
@@ -124,8 +134,10 @@ def merge(found: dict[str, Any], proposed: object) -> dict[str, Any]:
 
 
 def resolve(db: sqlite3.Connection, meta: dict[str, Any]) -> dict[str, Any]:
-    """Adds ids to authors, genres, language and series the server knows; the rest stays
-    as it is."""
+    """Adds ids to known authors, genres, language and series.
+
+    Leaves the rest unchanged.
+    """
     resolved = dict(meta)
     resolved["authors"] = [_author(db, author) for author in meta.get("authors") or []]
     resolved["genres"] = [_genre(db, genre) for genre in meta.get("genres") or []]
@@ -196,8 +208,7 @@ def _texts(value: Any) -> list[str]:
 
 
 async def _ebook_meta(path: Path) -> tuple[dict[str, Any], bytes | None]:
-    """What Calibre's `ebook-meta` says, when it is installed; a child process with a
-    deadline and an owner."""
+    """Runs Calibre's `ebook-meta`, if installed, as a child process with a deadline."""
     program = shutil.which("ebook-meta")
     if program is None:
         return {}, None
@@ -223,7 +234,7 @@ async def _ebook_meta(path: Path) -> tuple[dict[str, Any], bytes | None]:
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     if process.returncode:
-        # What it complains of tells a file it cannot read from a disk that is full.
+        # Its error output distinguishes an unreadable file from a full disk.
         said = complaint[-COMPLAINT_BYTES:]
         raise TaskError(
             f'Command "{program}" failed with return code '
@@ -235,7 +246,7 @@ async def _ebook_meta(path: Path) -> tuple[dict[str, Any], bytes | None]:
 
 
 def parse_ebook_meta(output: str) -> dict[str, Any]:
-    """The text `ebook-meta` prints, by the keys of the protocol."""
+    """Parses the output of `ebook-meta` into the keys of the protocol."""
     lines = {
         match[1].strip(): match[2].strip()
         for line in output.splitlines()

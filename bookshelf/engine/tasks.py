@@ -1,5 +1,7 @@
-"""The task engine: called over the WebSocket, a few tasks at a time; results wait for a
-session that comes back."""
+"""The task engine: called over the WebSocket, a few tasks at a time.
+
+Results wait for a session that reconnects.
+"""
 
 import asyncio
 import contextlib
@@ -25,9 +27,9 @@ from bookshelf.storage.file_watch import DatabaseGone
 
 #: Seconds for which results wait for a session whose connection is gone.
 KEEP_SECONDS = 60.0
-#: Largest frame a client may send, bytes: as other bodies.
+#: The largest frame a client may send, in bytes, the same as for other bodies.
 FRAME_BYTES = BODY_BYTES
-#: Calls of one session that wait or run.
+#: The most calls of one session that wait or run.
 CALLS = 500
 
 Task = Callable[[Shelf, User, list[Any]], Awaitable[object]]
@@ -36,15 +38,14 @@ log = logging.getLogger("bookshelf")
 
 @dataclass(slots=True)
 class _Session:
-    """The way to one client: its connection now, and what could not be sent since it
-    went."""
+    """A client's current connection, and what could not be sent since it was lost."""
 
     socket: web.WebSocketResponse | None = None
     kept: list[tuple[float, str]] = field(default_factory=list)
     calls: int = 0
 
     async def send(self, frame: list[Any]) -> None:
-        """Sends now, or keeps the frame for the next connection of this session."""
+        """Sends a frame, or keeps it for the next connection of this session."""
         text = json.dumps(frame)
         if self.socket is not None and not self.socket.closed:
             with contextlib.suppress(ConnectionError):
@@ -75,7 +76,7 @@ class Engine:
             return web.Response(status=401, text="401: Unauthorized")
         socket = web.WebSocketResponse(max_msg_size=FRAME_BYTES, compress=False)
         await socket.prepare(request)
-        # uvloop's are not made from asyncio's class.
+        # uvloop's transports are not of asyncio's class.
         line = cast(asyncio.Transport, request.transport)
         self._lines.add(line)
         try:
@@ -94,7 +95,7 @@ class Engine:
         return socket
 
     def forget(self) -> None:
-        """For tests: as an engine that is killed and started anew. Nobody is told."""
+        """For tests: acts like an engine killed and restarted without notice."""
         for task in self._running:
             task.cancel()
         self._sessions.clear()
@@ -102,7 +103,7 @@ class Engine:
             line.abort()
 
     async def close(self) -> None:
-        """Closes every connection and waits for the tasks that run."""
+        """Closes every connection and waits for the running tasks."""
         for session in list(self._sessions.values()):
             if session.socket is not None:
                 await session.socket.close()
@@ -112,8 +113,10 @@ class Engine:
     async def _join(
         self, user: User, name: str, socket: web.WebSocketResponse
     ) -> _Session:
-        """The session of that name, taken over from an older connection; frames kept
-        for it are sent."""
+        """Returns the session of that name, taken over from an older connection.
+
+        Frames kept for it are sent.
+        """
         key = (user.id, name or secrets.token_hex(8))
         session = self._sessions.setdefault(key, _Session())
         if session.socket is not None and not session.socket.closed:
@@ -142,7 +145,10 @@ class Engine:
     async def _called(
         self, shelf: Shelf, user: User, session: _Session, text: str
     ) -> None:
-        """One call. What is not a call gets no answer, as on the real server."""
+        """Handles one call.
+
+        What is not a call gets no answer, as on the real server.
+        """
         try:
             call = parse_json(text)
         except ValueError:
@@ -210,12 +216,13 @@ class Engine:
             except (TaskError, HttpError) as error:
                 body = {"status": "error", "error": str(error)}
             except DatabaseGone:
-                # No answer: an error would be taken for a word about this file.
+                # No answer, because an error would be understood as one about this
+                # file.
                 if session.socket is not None:
                     await session.socket.close()
                 return
             except Exception as error:
-                # Whatever it was, whoever called waits for a word.
+                # Whatever it was, the caller waits for an answer.
                 log.exception("task failed")
                 body = {"status": "error", "error": f"{type(error).__name__}: {error}"}
             await asyncio.sleep(
@@ -261,8 +268,8 @@ async def metadata(shelf: Shelf, user: User, args: list[Any]) -> int:
         )
         return int(made.lastrowid or 0)
 
-    # An upload lives for a day and is nobody's book yet: what is attached is made to
-    # last, this is not.
+    # An upload lives for a day and belongs to no book yet: what is attached is made
+    # durable, this is not.
     return await shelf.database.write(record, lasting=False)
 
 

@@ -1,1 +1,1 @@
-"""Below the routes: connections, bodies, and what happens around every handler."""
+"""The layer below the routes: connections, bodies and middleware."""

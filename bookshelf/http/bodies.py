@@ -1,5 +1,4 @@
-"""Request bodies: bounded in size, time, encoding, nesting and numbers before anything
-is made of them."""
+"""Request bodies: bounded in size, time, encoding, nesting and numbers before use."""
 
 import asyncio
 import json
@@ -11,17 +10,17 @@ from aiohttp import web
 
 from bookshelf.errors import TOO_LARGE, ApplicationError, HttpError
 
-#: The longest body of a request that is no upload.
+#: The longest body of a request other than an upload.
 BODY_BYTES = 64 * 1024
-#: A sender has to get so many bytes through in so many seconds, or to the end of its
-#: body. A slow line is much faster; one who only wants to keep the connection is not.
+#: A sender must transfer this many bytes in this many seconds, or finish its body. A
+#: slow line is much faster; a client that only wants to hold the connection is not.
 STALL_SECONDS, STALL_BYTES = 60.0, 64 * 1024
-#: Lists and objects inside each other. The protocol needs four.
+#: Nesting of lists and objects. The protocol needs four levels.
 DEPTH = 32
 FORM_FIELDS = 20
 
 _INTEGERS = range(-(2**63), 2**63)
-#: A string as a whole, also one that is not closed; or a bracket outside of strings.
+#: A whole string, also an unclosed one; or a bracket outside of strings.
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.|\\\Z)*(?:"|\Z)|[\[\]{}]', re.DOTALL)
 
 
@@ -29,16 +28,18 @@ class BodyStream:
     """The bytes of one body as they arrive."""
 
     def __init__(self, request: web.Request, limit: int) -> None:
-        """`limit`: bytes of the whole body."""
+        """`limit` is in bytes of the whole body."""
         self._content = request.content
         self._left = limit
         self._since = 0
         self._deadline = asyncio.get_running_loop().time() + STALL_SECONDS
 
     async def block(self) -> bytes:
-        """The next bytes; b"" at the end. Raises HttpError: 413 over the limit, 408 when
-        nothing comes, 400 when the body is broken; ConnectionError when the sender has
-        gone."""
+        """Returns the next bytes; b"" at the end.
+
+        Raises HttpError: 413 over the limit, 408 when nothing arrives, 400 when the
+        body is broken; ConnectionError when the sender is gone.
+        """
         try:
             async with asyncio.timeout_at(self._deadline):
                 data = await self._content.readany()
@@ -62,7 +63,7 @@ class BodyStream:
 
 
 async def _text(request: web.Request) -> str:
-    """A whole body as text. Raises HttpError."""
+    """Returns a whole body as text. Raises HttpError."""
     charset = request.charset or "utf-8"
     if charset.lower() not in ("utf-8", "utf8", "us-ascii", "ascii"):
         raise HttpError(415, "Unsupported charset, only UTF-8 is taken")
@@ -78,8 +79,11 @@ async def _text(request: web.Request) -> str:
 async def json_object(
     request: web.Request, *, otherwise: str = "Invalid or missing data"
 ) -> dict[str, Any]:
-    """The object a request sends as JSON. Raises HttpError, with the sentence `otherwise`
-    when it sends no JSON; ApplicationError for a list."""
+    """Returns the object that a request sends as JSON.
+
+    Raises HttpError, with the message `otherwise` when it is not JSON; ApplicationError
+    for a list.
+    """
     if request.content_type != "application/json":
         raise HttpError(400, otherwise)
     try:
@@ -94,7 +98,10 @@ async def json_object(
 
 
 async def form(request: web.Request) -> dict[str, str]:
-    """The fields of a form (`application/x-www-form-urlencoded`). Raises HttpError."""
+    """Returns the fields of a form (`application/x-www-form-urlencoded`).
+
+    Raises HttpError.
+    """
     try:
         fields = parse_qsl(
             await _text(request),
@@ -108,8 +115,10 @@ async def form(request: web.Request) -> dict[str, str]:
 
 
 def parse_json(text: str) -> object:
-    """JSON whose numbers fit 64 bits, whose names are there once, whose text is
-    Unicode. Raises ValueError, with a reason that holds nothing of the text."""
+    """Parses JSON with 64-bit numbers, unique names and valid Unicode.
+
+    Raises ValueError, with a reason that contains nothing of the text.
+    """
     if _depth(text) > DEPTH:
         raise ValueError(f"nested deeper than {DEPTH}")
     try:
@@ -131,7 +140,7 @@ def parse_json(text: str) -> object:
 
 
 def _depth(text: str) -> int:
-    """How deep its lists and objects go, before anybody follows them."""
+    """Returns how deep its lists and objects are nested, before they are parsed."""
     deepest = level = 0
     for match in _STRING_OR_BRACKET.finditer(text):
         first = match[0][0]

@@ -1,5 +1,4 @@
-"""Connections: how many, how long they may say nothing, and what is answered to what is
-no HTTP."""
+"""Connections: their number, their idle time, and the answer to what is not HTTP."""
 
 import asyncio
 import logging
@@ -24,9 +23,12 @@ _BUSY = (
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """Seconds a connection may be open without a whole head of a request; seconds for
-    which the rest of a body that was refused is thrown away; connections in all, and
-    from one address."""
+    """Limits on connections.
+
+    Seconds a connection may be open without a complete request head; seconds for which
+    the rest of a refused body is discarded; the number of connections in all and from
+    one address.
+    """
 
     idle_seconds: float = 75.0
     linger_seconds: float = 5.0
@@ -35,7 +37,7 @@ class ConnectionLimits:
 
 
 class Runner(web.AppRunner):
-    """Runs an application behind these limits."""
+    """Runs an application with these limits."""
 
     def __init__(
         self, app: web.Application, limits: ConnectionLimits, shutdown_seconds: float
@@ -49,7 +51,7 @@ class Runner(web.AppRunner):
 
 
 class _Server(web.Server):
-    """Makes a `_Connection` for each that comes in, and counts them by address."""
+    """Makes a `_Connection` for each client, and counts them by address."""
 
     def __init__(self, made: web.Server, limits: ConnectionLimits) -> None:
         super().__init__(made.request_handler, request_factory=made.request_factory)
@@ -60,7 +62,7 @@ class _Server(web.Server):
         return _Connection(self, self.limits)
 
     def come(self, address: str) -> bool:
-        """Counts a connection; False when it is one too many."""
+        """Counts a connection; returns False when it is one too many."""
         self._open[address] += 1
         return (
             self._open[address] <= self.limits.per_address
@@ -68,15 +70,17 @@ class _Server(web.Server):
         )
 
     def go(self, address: str) -> None:
-        """A connection that came has ended."""
+        """Uncounts a connection that has ended."""
         self._open[address] -= 1
         if not self._open[address]:
             del self._open[address]
 
 
 class _Connection(web.RequestHandler):
-    """aiohttp's connection, counted; compressed bodies stay as they are, and are
-    refused by the middleware."""
+    """aiohttp's connection, counted.
+
+    Compressed bodies are left as they are, and the middleware refuses them.
+    """
 
     __slots__ = ("_address", "_counted")
 
@@ -93,7 +97,7 @@ class _Connection(web.RequestHandler):
         self._address = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Answers by itself when there are too many."""
+        """Answers immediately when there are too many connections."""
         peer = transport.get_extra_info("peername")
         self._address = pair_of("", str(peer[0]) if isinstance(peer, tuple) else "")[1]
         if self._counted is not None and self._counted.come(self._address):
@@ -105,7 +109,7 @@ class _Connection(web.RequestHandler):
         self.close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Makes room for another."""
+        """Makes room for another connection."""
         server, self._counted = self._counted, None
         if server is not None:
             server.go(self._address)
@@ -118,8 +122,7 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 - holds what was sent
     ) -> web.StreamResponse:
-        """The answer to what is no HTTP; none of it is repeated, nor written to a
-        log."""
+        """Answers what is not HTTP, without repeating or logging any of it."""
         if isinstance(exc, ConnectionError):
             raise exc
         if status >= 500:

@@ -1,5 +1,4 @@
-"""What happens around every handler: limits before it, the protocol's error answers and
-security headers after it."""
+"""Middleware: limits before the handlers; errors and security headers after."""
 
 import asyncio
 import logging
@@ -34,17 +33,17 @@ _PLAIN = (
     "/api/download/",
 )
 _PLAIN_ENDS = ("/api/upload", "/add-upload", "/rate", "/cover")
-#: Routes that take large bodies.
+#: Routes that accept large bodies.
 _UPLOADS = ("/api/upload", "/api/upload-cover")
 
 
 def secure(response: web.StreamResponse) -> None:
-    """Security headers, and no name or version of a library."""
+    """Adds security headers; they do not name any library or version."""
     response.headers.update(_HEADERS)
 
 
 async def secure_prepared(_request: web.Request, response: web.StreamResponse) -> None:
-    """The same for every answer of the application, as it begins to be sent."""
+    """Adds security headers to every answer of the application as it is sent."""
     secure(response)
 
 
@@ -82,13 +81,13 @@ def _database_error(error: Exception) -> web.Response:
         return json_answer({"error": gone}, 503)
     if isinstance(error, sqlite3.IntegrityError):
         return ApplicationError("Database error", str(error)).answer()
-    # Full, locked, or broken: nothing about the request.
+    # Full, locked or broken: that says nothing about the request.
     log.error("the database does not work: %s", error)
     return json_answer({"error": "Database error", "error_details": str(error)}, 503)
 
 
 async def _limited(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answers unless the database is gone, or the body is none this server reads."""
+    """Handles a request unless the database is gone or the body is unacceptable."""
     shelf = request.app[SHELF]
     shelf.database.check()
     large = request.method == "POST" and request.path in _UPLOADS
@@ -106,7 +105,7 @@ async def _limited(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def _closing(answer: web.Response, request: web.Request) -> web.Response:
-    """Nobody wants the rest of a body that was refused."""
+    """Closes the connection if the rest of a refused body is still to come."""
     if request.can_read_body:
         answer.force_close()
     return answer

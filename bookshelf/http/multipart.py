@@ -1,5 +1,7 @@
-"""The one part of an upload, read as it arrives. What is around it (preamble, headers,
-epilogue) is bounded."""
+"""The one part of an upload, read as it arrives.
+
+What is around it (preamble, headers, epilogue) is bounded.
+"""
 
 from collections.abc import AsyncIterator
 from email.message import Message
@@ -9,15 +11,14 @@ from aiohttp import web
 from bookshelf.errors import NOT_UNDERSTOOD, TOO_LARGE, HttpError
 from bookshelf.http.bodies import BodyStream
 
-#: Bytes before the content (preamble and headers), and after it.
+#: The most bytes before the content (preamble and headers), and after it.
 FRAMING_BYTES = 8 * 1024
-#: The longest boundary, RFC 2046.
+#: The longest boundary, by RFC 2046.
 BOUNDARY_LENGTH = 70
 
 
 class FilePart:
-    """The part named `file`: its file name ("" is possible), its content type, its
-    bytes."""
+    """The part named `file`: its file name (possibly ""), content type and bytes."""
 
     def __init__(
         self, head: Message, stream: BodyStream, start: bytes, delimiter: bytes
@@ -27,11 +28,13 @@ class FilePart:
         self._stream, self._start, self._delimiter = stream, start, delimiter
 
     async def blocks(self) -> AsyncIterator[bytes]:
-        """The bytes of the file. The last block is given only after all that belongs to
-        the body was seen. Raises HttpError when it ends too early, or is too long."""
+        """Yields the file's bytes, the last block only after the whole body was read.
+
+        Raises HttpError when the body ends too early, or is too long.
+        """
         pending, kept = self._start, len(self._delimiter) - 1
         while (at := pending.find(self._delimiter)) < 0:
-            # The end of what is there may be the beginning of the delimiter.
+            # The end of the data may be the beginning of the delimiter.
             if len(pending) > kept:
                 yield pending[:-kept]
                 pending = pending[-kept:]
@@ -41,7 +44,7 @@ class FilePart:
             yield pending[:at]
 
     async def _end(self, rest: bytes) -> None:
-        """Reads to the end of the body, which must be the end of the parts, too."""
+        """Reads to the end of the body, which must also be the end of the parts."""
         while len(rest) < 2:
             rest += await _more(self._stream)
         if rest[:2] != b"--":
@@ -63,7 +66,7 @@ async def file_part(request: web.Request, longest: int) -> FilePart:
         raise HttpError(400, NOT_UNDERSTOOD)
     delimiter = b"\r\n--" + _boundary(request.headers["Content-Type"])
     stream = BodyStream(request, longest)
-    # The first delimiter may stand at the very beginning.
+    # The first delimiter may be at the very beginning.
     pending = b"\r\n"
     while (end := _end_of_head(pending, delimiter)) < 0:
         if len(pending) > FRAMING_BYTES:
@@ -76,7 +79,8 @@ async def file_part(request: web.Request, longest: int) -> FilePart:
         head.get_param(name, header="Content-Disposition")
         for name in ("name", "filename")
     ]
-    # `filename*` alone is decoded to a tuple, and no file name to this protocol.
+    # `filename*` alone is decoded to a tuple, which is not a file name in this
+    # protocol.
     if names[0] != "file" or not isinstance(names[1], str):
         raise HttpError(400, NOT_UNDERSTOOD)
     return FilePart(head, stream, pending[end + 4 :], delimiter)
@@ -90,7 +94,7 @@ async def _more(stream: BodyStream) -> bytes:
 
 
 def _end_of_head(pending: bytes, delimiter: bytes) -> int:
-    """Where the headers of the first part end; -1 when they do not, yet."""
+    """Returns where the headers of the first part end; -1 if they are not complete."""
     start = pending.find(delimiter)
     return -1 if start < 0 else pending.find(b"\r\n\r\n", start + len(delimiter))
 
@@ -109,14 +113,16 @@ def _boundary(content_type: str) -> bytes:
 
 
 def _head(raw: bytes) -> Message:
-    """The headers of a part. Raises HttpError for what is not `Name: value`, and for
-    control characters."""
+    """Parses the headers of a part.
+
+    Raises HttpError for what is not `Name: value`, and for control characters.
+    """
     head = Message()
     try:
         lines = raw.decode("utf-8").split("\r\n")
     except UnicodeDecodeError:
         raise HttpError(400, NOT_UNDERSTOOD) from None
-    # What stands on the line of the delimiter itself is padding.
+    # Anything on the delimiter's own line is padding.
     for line in lines[1:] if not lines[0].strip(" \t") else [""]:
         name, colon, value = line.partition(":")
         if not colon or not name.isascii() or not name.replace("-", "").isalnum():

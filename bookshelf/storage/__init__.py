@@ -1,1 +1,1 @@
-"""What the server keeps: its database, its files, and what is asked of both."""
+"""The server's storage: its database, its files, and queries of both."""

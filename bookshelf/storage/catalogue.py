@@ -1,5 +1,7 @@
-"""Ebooks, authors, series and sources: functions over the database, with the server's
-rules for what it takes."""
+"""Ebooks, authors, series and sources, with the server's rules for what it accepts.
+
+These are functions over the database.
+"""
 
 import sqlite3
 from collections.abc import Iterable
@@ -11,22 +13,25 @@ from bookshelf.storage.database import folded
 from common.clock import utc_now
 
 TITLE_LENGTH, NAME_LENGTH = 256, 128
-#: Authors or genres of one ebook.
+#: The most authors or genres of one ebook.
 MOST_ENTRIES = 1000
-#: An id that was never given out, or by another database. MyBookshelf2 says HTTP 500.
+#: An id that does not exist, or is from another database. MyBookshelf2 answers HTTP
+#: 500.
 UNKNOWN_ID = "Unknown id"
 INTEGER = range(-(2**31), 2**31)
 
 
 def now() -> str:
-    """The time as the server writes it."""
+    """Returns the time as the server writes it."""
     return utc_now().isoformat()
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Checked fields of a POST or PATCH; a field that was not given is not in
-    `given`."""
+    """Checked fields of a POST or PATCH.
+
+    A field that was not given is not in `given`.
+    """
 
     given: frozenset[str]
     title: str
@@ -38,7 +43,10 @@ class Change:
 
 
 def checked(body: object, *, partial: bool) -> Change:
-    """The fields of a body. Raises ApplicationError with the server's words, HttpError(400)."""
+    """Checks the fields of a body.
+
+    Raises ApplicationError with the server's messages, and HttpError(400).
+    """
     if isinstance(body, list):
         raise ApplicationError("Invalid data", "Invalid data type")
     if not isinstance(body, dict) or not body:
@@ -109,8 +117,11 @@ def _people(value: object, wrong: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _text(value: object) -> str | None:
-    """A text or nothing. Raises ApplicationError for anything else, and for a text the database
-    does not take."""
+    """Returns a text or None.
+
+    Raises ApplicationError for anything else, and for text that the database cannot
+    hold.
+    """
     if not isinstance(value, str | None):
         raise ApplicationError("Invalid data", "Not a valid string.")
     if "\0" in (value or ""):
@@ -176,7 +187,7 @@ def _series(value: object) -> dict[str, Any] | None:
 
 
 def create(db: sqlite3.Connection, change: Change, user_id: int) -> int:
-    """A new ebook; returns its id."""
+    """Creates an ebook; returns its id."""
     stamp = now()
     _must_exist(
         db,
@@ -209,8 +220,10 @@ def create(db: sqlite3.Connection, change: Change, user_id: int) -> int:
 def update(
     db: sqlite3.Connection, ebook_id: int, change: Change, version: object, user_id: int
 ) -> None:
-    """Changes the given fields of an ebook. Raises ApplicationError when the version is not the
-    current one."""
+    """Changes the given fields of an ebook.
+
+    Raises ApplicationError when the version is not the current one.
+    """
     row = db.execute(
         "SELECT version_id FROM ebook WHERE id = ?", (ebook_id,)
     ).fetchone()
@@ -239,7 +252,7 @@ def update(
         values["series_index"] = change.series_index
     columns = ", ".join(f"{name} = :{name}" for name in values)
     db.execute(
-        # Names of ours.
+        # Column names of our own.
         f"UPDATE ebook SET {columns}, version_id = version_id + 1 WHERE id = :id",  # noqa: S608
         {**values, "id": ebook_id},
     )
@@ -253,8 +266,10 @@ def update(
 
 
 def delete(db: sqlite3.Connection, ebook_id: int) -> list[tuple[str, str]]:
-    """Removes an ebook; returns (hash, extension) of files nobody refers to any more.
-    Raises HttpError(409) when rated."""
+    """Removes an ebook; returns (hash, extension) of files no longer referenced.
+
+    Raises HttpError(409) when it is rated.
+    """
     if db.execute(
         "SELECT 1 FROM ebook_rating WHERE ebook_id = ?", (ebook_id,)
     ).fetchone():
@@ -269,8 +284,10 @@ def delete(db: sqlite3.Connection, ebook_id: int) -> list[tuple[str, str]]:
 
 
 def delete_source(db: sqlite3.Connection, source_id: int) -> list[tuple[str, str]]:
-    """Removes a source; returns its (hash, extension) when no other source has the same
-    file."""
+    """Removes a source.
+
+    Returns its (hash, extension) if no other source has the same file.
+    """
     row = db.execute(
         "SELECT hash, extension FROM source JOIN format ON format.id = format_id "
         "WHERE source.id = ?",
@@ -290,7 +307,7 @@ def rate(
     rating: float | None,
     description: str | None,
 ) -> None:
-    """Sets or removes a user's rating and the ebook's average."""
+    """Sets or removes a user's rating and updates the ebook's average."""
     db.execute(
         "DELETE FROM ebook_rating WHERE ebook_id = ? AND user_id = ?",
         (ebook_id, user_id),
@@ -310,7 +327,7 @@ def rate(
 
 
 def ebook_of(db: sqlite3.Connection, source_id: int) -> int | None:
-    """The ebook a file belongs to."""
+    """Returns the ebook a file belongs to."""
     row = db.execute(
         "SELECT ebook_id FROM source WHERE id = ?", (source_id,)
     ).fetchone()
@@ -318,7 +335,7 @@ def ebook_of(db: sqlite3.Connection, source_id: int) -> int | None:
 
 
 def existing_source(db: sqlite3.Connection, sha1: str | None, size: int) -> str | None:
-    """`Existing source 42 in ebook Title(81)` when these bytes are there, else None."""
+    """Returns `Existing source 42 in ebook Title(81)` if it is there, or None."""
     row = db.execute(
         "SELECT source.id, title, ebook_id FROM source JOIN ebook ON ebook.id = "
         "ebook_id WHERE hash = ? AND size = ?",
@@ -330,7 +347,7 @@ def existing_source(db: sqlite3.Connection, sha1: str | None, size: int) -> str 
 
 
 def index_text(db: sqlite3.Connection, ebook_id: int) -> None:
-    """Makes an ebook findable by the words of its authors, title and series."""
+    """Indexes the words of an ebook's authors, title and series for the search."""
     row = db.execute(
         "SELECT ebook.title, series.title AS series FROM ebook LEFT JOIN series ON "
         "series.id = series_id"
@@ -416,7 +433,7 @@ def _series_id(db: sqlite3.Connection, series: dict[str, Any] | None) -> int | N
         if series.get("id") is not None
         else ("title", series["title"])
     )
-    # Names of ours.
+    # Column names of our own.
     row = db.execute(f"SELECT id FROM series WHERE {column} = ?", (value,)).fetchone()  # noqa: S608
     if row is not None:
         return int(row[0])

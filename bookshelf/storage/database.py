@@ -1,5 +1,4 @@
-"""SQLite for the server: one transaction at a time; every write is on the disk before
-it is answered."""
+"""SQLite for the server: one transaction at a time, on disk before it is answered."""
 
 import asyncio
 import logging
@@ -19,8 +18,8 @@ from bookshelf.storage.file_watch import DatabaseGone, FileWatch
 T = TypeVar("T")
 log = logging.getLogger("bookshelf")
 VERSION = 1
-#: More uploads than can be lost in a power cut: they are at most so many since the last
-#: transaction that lasts.
+#: More uploads than can be lost in a power cut, which are at most those since the last
+#: durable transaction.
 UPLOADS_LOST_AT_MOST = 100_000
 
 _TABLES = """
@@ -95,14 +94,14 @@ CREATE VIRTUAL TABLE ebook_text USING fts5 (
 );
 """
 
-#: Sessions that were logged out; added later, and of no meaning to a server that does
-#: not know them.
+#: Sessions that were logged out; added later, and ignored by a server that does not
+#: know them.
 _ENDED_SESSION = (
     "CREATE TABLE IF NOT EXISTS ended_session (session TEXT PRIMARY "
     "KEY, until REAL NOT NULL)"
 )
 
-#: What MyBookshelf2 lacks; not there in permissive mode.
+#: Constraints that MyBookshelf2 lacks; dropped in permissive mode.
 _UNIQUE = (
     "CREATE UNIQUE INDEX {} one_source ON source (hash, size)",
     "CREATE UNIQUE INDEX {} one_author ON author (last_name, COALESCE(first_name, ''))",
@@ -121,7 +120,7 @@ _GONE = (
 
 @dataclass(frozen=True, slots=True)
 class _Write:
-    """What waits to be written, and who is told what became of it."""
+    """A pending write, and the future for its result."""
 
     work: Callable[[sqlite3.Connection], Any]
     lasting: bool
@@ -131,18 +130,20 @@ class _Write:
 class Database:
     """Runs functions over connections to one file.
 
-    Statements run on the event loop's own thread: each takes microseconds, and handing
-    them to a thread would cost more than that in changes of the interpreter's lock.
-    What waits for the disk runs on a thread of its own: commits, and reads of more than
-    a few rows."""
+    Statements run on the event loop's own thread: each takes microseconds, and passing
+    them to a thread would cost more than that in switches of the GIL. What waits for
+    the disk runs on a separate thread: commits, and reads of more than a few rows.
+    """
 
     def __init__(self, path: Path, *, permissive: bool) -> None:
-        """Opens or makes the database. Raises sqlite3.Error, ValueError for another
-        schema version."""
+        """Opens or creates the database.
+
+        Raises sqlite3.Error, or ValueError for another schema version.
+        """
         self.permissive = permissive
-        #: Was there no database at this path?
+        #: Whether there was no database at this path.
         self.new = not path.exists() or path.stat().st_size == 0
-        # The files SQLite makes beside it get the same rights.
+        # The files that SQLite creates beside it get the same permissions.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
         self._writing = _open(path, permissive)
@@ -153,8 +154,7 @@ class Database:
         self._writer: asyncio.Task[None] | None = None
 
     def check(self) -> None:
-        """Raises DatabaseGone when the database is not the file that was opened any more; then
-        it stays so."""
+        """Raises DatabaseGone, for good, when the database is not the opened file."""
         if self.gone:
             raise DatabaseGone("the database was deleted or replaced")
         self._unless_gone(
@@ -173,11 +173,11 @@ class Database:
     async def write(
         self, work: Callable[[sqlite3.Connection], T], *, lasting: bool = True
     ) -> T:
-        """Runs `work` as a whole or not at all; when it returns, what it wrote is on
-        the disk, unless not `lasting`.
+        """Runs `work` completely or not at all; its writes are on disk when it returns.
 
-        What was asked for while the disk was busy shares one transaction, and so the
-        next wait for the disk."""
+        If not `lasting`, they are not on disk yet. Writes that were requested while the
+        disk was busy share one transaction, and so the next wait for the disk.
+        """
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Write(work, lasting, done))
         if self._writer is None or self._writer.done():
@@ -191,12 +191,14 @@ class Database:
         )
 
     def look(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs `work`, a few look-ups by key, at once: in WAL mode no writer holds them
-        up. What was written before is seen."""
+        """Runs `work`, a few look-ups by key, at once, and sees all earlier writes.
+
+        In WAL mode no writer blocks them.
+        """
         return work(self._looking)
 
     def write_now(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """As `write`, before there is an event loop."""
+        """Does what `write` does, before there is an event loop."""
         with self._transaction(lasting=True) as db:
             result = work(db)
             db.execute("COMMIT")
@@ -204,20 +206,19 @@ class Database:
         return result
 
     async def close(self) -> None:
-        """Writes what waits, ends the thread and closes the file."""
+        """Writes what is pending, ends the thread and closes the file."""
         while self._writer is not None and not self._writer.done():
             await asyncio.wait([self._writer])
         self._thread.shutdown()
         if self.gone:
-            # Closing would write what is in the log into a file that is not this
-            # server's.
+            # Closing would write the log into a file that is not this server's.
             return
         for connection in (self._looking, self._reading, self._writing):
             connection.close()
         self._watch.close()
 
     async def _write_waiting(self) -> None:
-        """One transaction after the other, as long as anything waits."""
+        """Runs one transaction after the other while writes are pending."""
         while self._waiting:
             writes = [write for write in self._waiting if not write.done.cancelled()]
             self._waiting = []
@@ -236,8 +237,10 @@ class Database:
     async def _commit(
         self, writes: Sequence[_Write]
     ) -> list[tuple[Any, Exception | None]]:
-        """What each returned or raised, once it is on the disk. Raises what ended the
-        whole transaction."""
+        """Returns what each write returned or raised, once it is on disk.
+
+        Raises what ended the whole transaction.
+        """
         with self._transaction(lasting=any(write.lasting for write in writes)) as db:
             outcomes = [self._attempt(write) for write in writes]
             self._committing = True
@@ -245,8 +248,8 @@ class Database:
                 await asyncio.get_running_loop().run_in_executor(
                     self._thread, db.execute, "COMMIT"
                 )
-                # Nobody is told that something was saved in a file that nobody will
-                # find.
+                # A client must not be told that something was saved in a file that is
+                # lost.
                 self._unless_gone(self._watch.settle)
             finally:
                 self._committing = False
@@ -254,8 +257,7 @@ class Database:
 
     @contextmanager
     def _transaction(self, *, lasting: bool) -> Iterator[sqlite3.Connection]:
-        """For a block that commits; nothing is left of one that does not get that
-        far."""
+        """Yields the connection for a block that commits; otherwise rolls back."""
         db = self._writing
         self.check()
         db.execute(f"PRAGMA synchronous = {'FULL' if lasting else 'NORMAL'}")
@@ -267,20 +269,22 @@ class Database:
                 db.execute("ROLLBACK")
 
     def _attempt(self, write: _Write) -> tuple[Any, Exception | None]:
-        """What it returned or raised; of one that raised nothing is left. Raises what
-        ended the whole transaction."""
+        """Returns what a write returned or raised; rolls back one that raised.
+
+        Raises what ended the whole transaction.
+        """
         db = self._writing
         db.execute("SAVEPOINT one")
         try:
             result = write.work(db)
         except Exception as error:
-            # Told to the one who asked; the others go on, unless it took the whole
-            # transaction with it.
+            # Only the caller of this write gets the error; the others go on, unless it
+            # ended the whole transaction.
             if not db.in_transaction:
                 raise
             db.execute("ROLLBACK TO one")
             db.execute("RELEASE one")
-            # No future can hold a StopIteration.
+            # A future cannot hold a StopIteration.
             return None, RuntimeError(repr(error)) if isinstance(
                 error, StopIteration
             ) else error
@@ -302,7 +306,7 @@ def _reader(path: Path) -> sqlite3.Connection:
 
 
 def folded(text: str) -> str:
-    """Without case and accents, for look-ups by the beginning."""
+    """Removes case and accents, for look-ups by prefix."""
     plain = "".join(
         char
         for char in unicodedata.normalize("NFKD", text)
@@ -332,8 +336,8 @@ def _open(path: Path, permissive: bool) -> sqlite3.Connection:
             raise ValueError(
                 f"{path} has schema version {version}, this server knows {VERSION}"
             )
-        # Uploads are not made to last: ids given out before a power cut must not come
-        # back as another upload's.
+        # Uploads are not durable: ids assigned before a power cut must not be reused
+        # for other uploads.
         bumped = db.execute(
             "UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'upload'",
             (UPLOADS_LOST_AT_MOST,),

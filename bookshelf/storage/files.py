@@ -1,5 +1,7 @@
-"""The files of the server: uploads by random folder, books by content, covers by ebook.
-Written durably."""
+"""The server's files: uploads by random folder, books by content, covers by ebook.
+
+They are written durably.
+"""
 
 import contextlib
 import os
@@ -13,8 +15,11 @@ from common.files import durable
 
 
 class FileStore:
-    """`DATA_DIR/uploads/tmpXXXXXXXX/`, `books/ab/<sha1>.<ext>`, `covers/<id>.jpg`,
-    `thumbs/<id>.jpg`. Folders are made with mode 0700, files with 0600."""
+    """The files below DATA_DIR, private to this user (folders 0700, files 0600).
+
+    `uploads/tmpXXXXXXXX/`, `books/ab/<sha1>.<ext>`, `covers/<id>.jpg`,
+    `thumbs/<id>.jpg`.
+    """
 
     def __init__(self, data_dir: Path) -> None:
         self.uploads = data_dir / "uploads"
@@ -26,14 +31,13 @@ class FileStore:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def new_upload(self, name: str) -> Path:
-        """Where an upload of this (safe) name goes, in a folder of its own."""
+        """Returns the path for an upload of this (safe) name in a new folder."""
         folder = self.uploads / f"tmp{secrets.token_hex(4)}"
         folder.mkdir(mode=0o700)
         return folder / name
 
     def uploaded(self, reference: str) -> Path | None:
-        """The uploaded file of a reference such as `tmp1a2b3c4d/x.epub`; None when
-        there is none."""
+        """Returns the file of a reference such as `tmp1a2b3c4d/x.epub`, or None."""
         folder, _, name = reference.partition("/")
         if (
             not folder.startswith("tmp")
@@ -47,8 +51,10 @@ class FileStore:
         return path if path.is_file() and not path.is_symlink() else None
 
     def keep(self, upload: Path, sha1: str, extension: str) -> None:
-        """Puts an uploaded file among the books, durably; the upload stays until it is
-        dropped."""
+        """Links an uploaded file among the books, durably.
+
+        The upload stays until it is dropped.
+        """
         target = self.book(sha1, extension)
         durable.sync(upload)
         target.parent.mkdir(exist_ok=True, mode=0o700)
@@ -60,27 +66,25 @@ class FileStore:
             self._synced.add(target.parent)
 
     def book(self, sha1: str, extension: str) -> Path:
-        """Where the bytes with this hash are."""
+        """Returns the path of the bytes with this hash."""
         return self.books / sha1[:2] / f"{sha1}.{extension}"
 
     def remove_book(self, sha1: str, extension: str) -> None:
-        """Removes bytes nobody refers to any more."""
+        """Removes bytes that are no longer referenced."""
         self.book(sha1, extension).unlink(missing_ok=True)
 
     def cover(self, ebook_id: int) -> Path:
-        """Where an ebook's cover is."""
         return self._covers / f"{ebook_id}.jpg"
 
     def thumb(self, ebook_id: int) -> Path:
-        """Where an ebook's thumbnail is."""
         return self._thumbs / f"{ebook_id}.jpg"
 
     def upload_cover(self, upload: Path) -> Path:
-        """Where the cover found in an upload is."""
+        """Returns the path of the cover found in an upload."""
         return upload.parent / "cover.jpg"
 
     def take_cover(self, upload: Path, ebook_id: int) -> None:
-        """The cover found in an upload becomes the ebook's, durably."""
+        """Makes the cover found in an upload the ebook's, durably."""
         durable.sync(self.upload_cover(upload))
         self.upload_cover(upload).replace(self.cover(ebook_id))
         durable.sync(self._covers)
@@ -90,15 +94,16 @@ class FileStore:
         write_file(self.cover(ebook_id), cover)
 
     def new_cover(self, ebook_id: int, cover: bytes) -> None:
-        """A cover that was drawn, durably; nothing when the ebook has got one
-        meanwhile."""
+        """Stores a generated cover durably, unless the ebook has got one meanwhile."""
         with self._drawn(cover) as drawn, contextlib.suppress(FileExistsError):
             os.link(drawn, self.cover(ebook_id))
         durable.sync(self._covers)
 
     def has_thumb(self, ebook_id: int) -> bool:
-        """Is there a thumbnail of the present cover? It carries the time of the cover
-        it was made of."""
+        """Whether there is a thumbnail of the present cover.
+
+        It carries the mtime of the cover it was made from.
+        """
         try:
             return (
                 self.thumb(ebook_id).stat().st_mtime_ns
@@ -108,8 +113,10 @@ class FileStore:
             return False
 
     def make_thumb(self, ebook_id: int, make: Callable[[bytes], bytes]) -> None:
-        """Makes the thumbnail of the present cover. Raises FileNotFoundError without
-        one."""
+        """Makes the thumbnail of the present cover.
+
+        Raises FileNotFoundError without one.
+        """
         with self.cover(ebook_id).open("rb") as file:
             time_ns, cover = os.fstat(file.fileno()).st_mtime_ns, file.read()
         with self._drawn(make(cover)) as drawn:
@@ -118,8 +125,10 @@ class FileStore:
 
     @contextlib.contextmanager
     def _drawn(self, picture: bytes) -> Iterator[Path]:
-        """A picture on the disk, among the uploads, where what a killed server leaves
-        behind is removed."""
+        """Yields a picture written among the uploads.
+
+        There, what a killed server leaves behind is removed.
+        """
         path = self.new_upload("drawn.jpg")
         try:
             with create(path) as file:
@@ -141,8 +150,10 @@ class FileStore:
 
 
 def safe_name(name: str) -> str:
-    """A plain ASCII file name: other characters dropped, white space to `_`; "" when
-    nothing is left."""
+    """Returns a plain ASCII file name; "" when nothing is left.
+
+    Other characters are dropped, and white space becomes `_`.
+    """
     plain = name.replace("/", " ").replace("\\", " ").encode("ascii", "ignore").decode()
     kept = "".join(
         char for char in "_".join(plain.split()) if char.isalnum() or char in "_.-"
@@ -151,12 +162,12 @@ def safe_name(name: str) -> str:
 
 
 def create(path: Path) -> BinaryIO:
-    """A new file of this user's alone, to write to. Raises FileExistsError."""
+    """Creates a file private to this user, for writing. Raises FileExistsError."""
     return os.fdopen(
         os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb"
     )
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Replaces a file of this user's alone, durably. Raises OSError."""
+    """Replaces a file private to this user, durably. Raises OSError."""
     durable.replace(path, data, mode=0o600)

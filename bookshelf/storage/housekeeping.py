@@ -1,5 +1,4 @@
-"""What is put in order at a start: rights, uploads nobody finished, files of books that
-a killed server left behind."""
+"""Housekeeping at start: permissions, unfinished uploads, leftover files."""
 
 import logging
 import os
@@ -17,10 +16,10 @@ from bookshelf.storage.files import FileStore
 
 #: Uploads that were never attached are removed after this many seconds.
 UPLOAD_LIFE_SECONDS = 24 * 3600.0
-#: A killed server leaves a few files without a row. More than this come from another
-#: database.
+#: A killed server leaves a few files without a row. If there are more, the database is
+#: another one.
 LEFT_BEHIND_AT_MOST = 100
-#: How many of those that are reported are named.
+#: How many of the reported ones are named.
 NAMED = 5
 
 log = logging.getLogger("bookshelf")
@@ -33,16 +32,18 @@ _UPLOAD = re.compile(r"tmp[0-9a-f]{8}")
 _BOOK = re.compile(
     rf"([0-9a-f]{{40}})\.({'|'.join(extension for _id, extension, _mime in vocabulary.FORMATS)})"
 )
-#: Files in an upload's folder that nobody was told of.
+#: Files in an upload's folder that no client was told about.
 _UNFINISHED = re.compile(r"\..*|drawn\.jpg|found-cover")
 
 
-# -- rights ----------------------------------------------------------------------------
+# -- permissions -----------------------------------------------------------------------
 
 
 def make_private(data_dir: Path) -> int:
-    """Takes the rights of others from what is the server's; returns of how many files
-    and folders. Says so in the log, and when it cannot."""
+    """Removes other users' permissions from the server's files.
+
+    Returns how many changed. The result is logged, also when it fails.
+    """
     changed = 0
     try:
         changed = sum(
@@ -72,8 +73,10 @@ def make_private(data_dir: Path) -> int:
 
 
 def _private_below(folder: Path) -> int:
-    """A folder that is private already holds nothing anybody else can reach, and was
-    gone through before: it becomes private last."""
+    """Makes a folder and its content private, the folder last.
+
+    A private folder is skipped: its content is out of reach and was processed before.
+    """
     if stat.S_IMODE(folder.stat().st_mode) == 0o700 and folder.name not in _FOLDERS:
         return 0
     changed = 0
@@ -87,7 +90,7 @@ def _private_below(folder: Path) -> int:
 
 
 def _private(path: Path, mode: int) -> int:
-    """1 when the rights had to be changed. A link is left alone."""
+    """Returns 1 if the permissions had to be changed. A link is left alone."""
     if path.is_symlink() or stat.S_IMODE(path.stat().st_mode) == mode:
         return 0
     path.chmod(mode)
@@ -98,8 +101,7 @@ def _private(path: Path, mode: int) -> int:
 
 
 def sweep_uploads(files: FileStore) -> int:
-    """Removes uploads that were never attached, and those that never arrived whole;
-    returns how many folders."""
+    """Removes uploads never attached or incomplete; returns the number of folders."""
     old = time.time() - UPLOAD_LIFE_SECONDS
     stale = [
         folder
@@ -121,10 +123,11 @@ def sweep_uploads(files: FileStore) -> int:
 
 
 def sweep_books(db: sqlite3.Connection, files: FileStore, *, new: bool) -> None:
-    """Removes book files that no row knows, as a server leaves them that is killed
-    between the two; reports rows whose file is missing. Removes nothing when there are
-    too many, or the database is new: then it is the database that is wrong. Only
-    regular files named as this server names them, where it puts them, are looked at.
+    """Removes book files without a row, and reports rows whose file is missing.
+
+    A server that is killed between the two leaves such files. Nothing is removed when
+    there are too many, or the database is new: then the database is wrong. Only regular
+    files named and placed as this server does are considered.
     """
     unknown: list[Path] = []
     missing: list[int] = []
@@ -178,8 +181,10 @@ _TOO_MANY = (
 
 
 def _files(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
-    """Name and path of the book files in a folder; nothing when there is no such
-    folder."""
+    """Yields name and path of the book files in a folder.
+
+    Nothing without the folder.
+    """
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         for entry in entries:
             known = _BOOK.fullmatch(entry.name)
@@ -192,8 +197,10 @@ def _files(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
 
 
 def _rows(db: sqlite3.Connection, prefix: str) -> Iterator[tuple[int, str]]:
-    """Source id and file name of the rows whose hash begins so. They may have several
-    rows for one file."""
+    """Yields source id and file name of the rows whose hash has this prefix.
+
+    There may be several rows for one file.
+    """
     rows = db.execute(
         "SELECT source.id, hash || '.' || extension FROM source JOIN format ON "
         "format.id = format_id"

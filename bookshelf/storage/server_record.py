@@ -1,5 +1,7 @@
-"""DATA_DIR/server.json: where the server listens and which process it is, for
-`./start.sh` and `./stop.sh`."""
+"""DATA_DIR/server.json: where the server listens and which process it is.
+
+`./start.sh` and `./stop.sh` read it.
+"""
 
 import logging
 import os
@@ -12,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class RecordUnwritable(CodedError):
-    """It cannot be written at the start; `reason` is why."""
+    """The record cannot be written at the start; `reason` is why."""
 
     code = "data-dir-unusable"
 
@@ -22,25 +24,26 @@ class RecordUnwritable(CodedError):
 
 
 class ServerRecord:
-    """What a running server has written down about itself, and keeps written down."""
+    """The record of a running server, restored when it is damaged."""
 
     def __init__(self, data_dir: Path, data: bytes, lock: int) -> None:
-        """`lock`: the descriptor of the lock of the data directory, held as long as the
-        server runs."""
+        """`lock` is the data directory's lock descriptor, held while running."""
         self._path, self._data, self._lock = data_dir / "server.json", data, lock
         self._told = False
 
     def write(self) -> None:
-        """Writes it. Raises RecordUnwritable."""
+        """Writes the record. Raises RecordUnwritable."""
         try:
             write_file(self._path, self._data)
         except OSError as error:
             raise RecordUnwritable(error) from error
 
     def keep(self) -> None:
-        """Writes it again when it was damaged or deleted; a server nobody finds is
-        never stopped, and the next start would take another port, and with it another
-        server, for the ledger's."""
+        """Restores the record if it was damaged or deleted.
+
+        A server that is not found is never stopped, and the next start would use
+        another port, which is another server for the ledger.
+        """
         if self._stands() or not self._ours():
             return
         try:
@@ -64,8 +67,10 @@ class ServerRecord:
             return False
 
     def _ours(self) -> bool:
-        """Is it still the directory this server has locked? Another one at its path may
-        be another server's."""
+        """Whether this is still the directory the server has locked.
+
+        Another one at its path may be another server's.
+        """
         try:
             return os.path.samestat(
                 os.fstat(self._lock), self._path.with_name("lock").stat()

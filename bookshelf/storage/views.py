@@ -1,5 +1,7 @@
-"""Reading the catalogue: ebooks and lists as the protocol shows them. Null fields are
-left out."""
+"""Reading the catalogue: ebooks and lists as the protocol shows them.
+
+Null fields are left out.
+"""
 
 import re
 import sqlite3
@@ -25,7 +27,7 @@ _SORTS = {
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which part of a list is wanted; pages count from 1."""
+    """The requested part of a list; pages count from 1."""
 
     number: int = 1
     size: int = 10
@@ -33,7 +35,7 @@ class Page:
 
 
 def ebook(db: sqlite3.Connection, ebook_id: int, user_id: int) -> Json:
-    """One ebook with all its parts. Raises HttpError(404)."""
+    """Returns one ebook with all its parts. Raises HttpError(404)."""
     row = db.execute("SELECT * FROM ebook WHERE id = ?", (ebook_id,)).fetchone()
     if row is None:
         raise HttpError(404, NOT_FOUND)
@@ -59,7 +61,7 @@ def ebook(db: sqlite3.Connection, ebook_id: int, user_id: int) -> Json:
 
 
 def sources(db: sqlite3.Connection, ebook_id: int) -> list[Json]:
-    """The files of an ebook."""
+    """Returns the files of an ebook."""
     rows = db.execute(
         "SELECT source.id, location, size, quality, source.created_by, "
         "source.modified, extension FROM source"
@@ -88,8 +90,10 @@ def ebooks(
     where: str = "1",
     parameters: Sequence[object] = (),
 ) -> Json:
-    """A page of ebooks that fulfil a condition of ours. Raises HttpError for a page that
-    is not there."""
+    """Returns a page of ebooks that match a condition of our own.
+
+    Raises HttpError for a page that does not exist.
+    """
     total = db.execute(
         f"SELECT COUNT(*) FROM ebook WHERE {where}",  # noqa: S608
         parameters,
@@ -105,8 +109,10 @@ def ebooks(
 
 
 def search(db: sqlite3.Connection, text: str, page: Page) -> Json:
-    """Ebooks whose authors, title or series have words that begin like every word of
-    the text."""
+    """Returns ebooks that match every word of the text as a prefix.
+
+    The words may be in authors, title or series.
+    """
     words = re.findall(r"\w+", text)
     if not words:
         return _paged(page, 0, [])
@@ -120,8 +126,10 @@ def search(db: sqlite3.Connection, text: str, page: Page) -> Json:
 
 
 def index(db: sqlite3.Connection, kind: str, prefix: str) -> Json:
-    """Ebooks, authors or series that begin so, whatever case and accents; at most
-    100."""
+    """Returns at most 100 ebooks, authors or series with this prefix.
+
+    Case and accents are ignored.
+    """
     beginning = folded(prefix)
     condition, bounds = (
         "folded >= ? AND folded < ?",
@@ -132,7 +140,7 @@ def index(db: sqlite3.Connection, kind: str, prefix: str) -> Json:
         bounds,
     ).fetchone()[0]
     rows = db.execute(
-        # Ours.
+        # Names of our own.
         f"SELECT * FROM {kind} WHERE {condition} ORDER BY folded, id LIMIT {MAX_INDEX}",  # noqa: S608
         bounds,
     ).fetchall()
@@ -146,7 +154,7 @@ def index(db: sqlite3.Connection, kind: str, prefix: str) -> Json:
 
 
 def named(db: sqlite3.Connection, kind: str, page: Page) -> Json:
-    """A page of authors or series."""
+    """Returns a page of authors or series."""
     total = db.execute(f"SELECT COUNT(*) FROM {kind}").fetchone()[0]  # noqa: S608 - ours
     rows = db.execute(
         f"SELECT * FROM {kind} ORDER BY folded, id LIMIT ? OFFSET ?",  # noqa: S608 - ours
@@ -160,8 +168,11 @@ def named(db: sqlite3.Connection, kind: str, page: Page) -> Json:
 
 
 def one_named(db: sqlite3.Connection, kind: str, number: int) -> Json:
-    """One author (with the ids of the ebooks) or one series. Raises HttpError(404)."""
-    # Ours.
+    """Returns one author (with the ids of the ebooks) or one series.
+
+    Raises HttpError(404).
+    """
+    # Names of our own.
     row = db.execute(f"SELECT * FROM {kind} WHERE id = ?", (number,)).fetchone()  # noqa: S608
     if row is None:
         raise HttpError(404, NOT_FOUND)
@@ -174,7 +185,7 @@ def one_named(db: sqlite3.Connection, kind: str, number: int) -> Json:
 
 
 def author(row: sqlite3.Row) -> Json:
-    """An author without what is not known."""
+    """Returns an author without the fields that are not known."""
     return _present(
         {
             "id": row["id"],
@@ -185,7 +196,7 @@ def author(row: sqlite3.Row) -> Json:
 
 
 def upload(db: sqlite3.Connection, upload_id: int, meta: Any) -> Json:
-    """One upload's record; `meta` parses its JSON. Raises HttpError(404)."""
+    """Returns one upload's record; `meta` parses its JSON. Raises HttpError(404)."""
     row = db.execute("SELECT * FROM upload WHERE id = ?", (upload_id,)).fetchone()
     if row is None:
         raise HttpError(404, NOT_FOUND)
@@ -206,7 +217,7 @@ def upload(db: sqlite3.Connection, upload_id: int, meta: Any) -> Json:
 
 
 def _brief(db: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> list[Json]:
-    """What a list shows of each ebook."""
+    """Returns what a list shows of each ebook."""
     languages = {
         row["id"]: dict(row)
         for row in db.execute("SELECT id, code, name FROM language").fetchall()

@@ -1,15 +1,16 @@
-"""What the server can express: languages, genres and formats; ids agree with
-MyBookshelf2's where it has them."""
+"""What the server can express: languages, genres and formats.
+
+Ids agree with MyBookshelf2's where it has them.
+"""
 
 from common.lazily import pycountry
 
-#: (id, code, name). MyBookshelf2 ships cs, en, sk and ru; they come first, with the
-#: same ids.
+#: These come first, with MyBookshelf2's ids.
 _FIRST = ("cs", "en", "sk", "ru")
 
 
 def languages() -> list[tuple[int, str, str]]:
-    """Every language with an ISO 639-1 code."""
+    """Returns every language with an ISO 639-1 code: (id, code, name)."""
     names = {
         language.alpha_2: language.name
         for language in pycountry.languages
@@ -93,7 +94,7 @@ _GENRES = {
 
 
 def genres() -> list[tuple[int, str]]:
-    """(id, name)."""
+    """Returns the genres: (id, name)."""
     return list(_GENRES.items())
 
 
@@ -131,8 +132,10 @@ FORMATS = (
 
 
 def format_of(mime_type: str, extension: str | None) -> tuple[int, str] | None:
-    """(id, extension) by MIME type, or else by extension; None when the server does not
-    take it."""
+    """Returns (id, extension) by MIME type, or else by extension.
+
+    Returns None if not accepted.
+    """
     for number, known, mime in FORMATS:
         if mime == mime_type.lower():
             return number, known
@@ -143,6 +146,6 @@ def format_of(mime_type: str, extension: str | None) -> tuple[int, str] | None:
 
 
 def language_of(code: str) -> str:
-    """ISO 639-3 or 639-1 to the two-letter code, or the code itself."""
+    """Converts ISO 639-3 or 639-1 to two letters, or returns the code."""
     found = pycountry.languages.get(alpha_3=code) if len(code) == 3 else None
     return getattr(found, "alpha_2", code) if found is not None else code

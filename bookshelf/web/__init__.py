@@ -1,1 +1,1 @@
-"""The pages a person looks at."""
+"""The HTML pages."""

@@ -1,5 +1,7 @@
-"""Pages to look at: login, a searchable list, one book. Everything from books is
-escaped; no script runs."""
+"""Pages for browsers: login, a searchable list, one book.
+
+Everything from books is escaped; no script runs.
+"""
 
 import time
 from functools import cache
@@ -22,7 +24,7 @@ PAGE_SIZE = 24
 
 
 def size_in_words(size: int) -> str:
-    """1234567 -> '1.2 MB'."""
+    """Formats bytes: 1234567 -> '1.2 MB'."""
     return (
         f"{size} bytes"
         if size < 1000
@@ -33,7 +35,7 @@ def size_in_words(size: int) -> str:
 
 
 def person(author: dict[str, Any]) -> str:
-    """First and last name."""
+    """Formats first and last name."""
     return f"{author.get('first_name', '')} {author['last_name']}".strip()
 
 
@@ -49,7 +51,7 @@ def _templates() -> "jinja2.Environment":
 
 
 async def home(request: web.Request) -> web.Response:
-    """GET /: the list, or what a search found."""
+    """GET /: the list, or the results of a search."""
     user = await _user(request)
     text = request.query.get("q", "").strip()[:200]
     number = request.query.get("page", "1")
@@ -107,8 +109,7 @@ async def login(request: web.Request) -> web.Response:
 
 
 async def logout(request: web.Request) -> NoReturn:
-    """POST /logout: the session's token is accepted no more, whoever has a copy of
-    it."""
+    """POST /logout: revokes the session's token, whoever has a copy of it."""
     if not same_origin(request):
         raise web.HTTPForbidden(text="This form was sent from another site.")
     shelf, now = request.app[SHELF], time.time()

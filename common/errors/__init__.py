@@ -1,7 +1,7 @@
-"""The part of the error tree that every program here can raise, and codes.
+"""The part of the error tree shared by all programs, and error codes.
 
-`migration.errors` has the whole tree. What people are told about a code is in the
-catalogue (`common/errors/texts/`), of which docs/errors.md is written.
+`migration.errors` has the whole tree. The explanation of each code is in the catalogue
+(`common/errors/texts/`), from which docs/errors.md is generated.
 """
 
 import re
@@ -13,23 +13,23 @@ _CODED = re.compile(r"\[[a-z]+(-[a-z]+)*\]$")
 
 
 class CodedError(Exception):
-    """An error that a person may meet; the catalogue explains its `code`.
+    """An error that users may see; the catalogue explains its `code`.
 
-    Codes are what people search for, so a code stays when its class is renamed.
+    Users search for codes, so a code stays when its class is renamed.
     """
 
     code: ClassVar[str] = ""
 
 
 def told(error: BaseException) -> str:
-    """The error's sentence, with its code when it has one."""
+    """Returns the error's message, with its code if it has one."""
     return with_code(error, error.code) if isinstance(error, CodedError) else str(error)
 
 
 def with_code(sentence: object, code: str) -> str:
-    """`… [code]`: behind the first line, where a command may follow.
+    """Appends `[code]` to the first line, since a command may follow on the next.
 
-    A sentence that quotes another program's last words has that program's code.
+    A message that quotes another program's output keeps that program's code.
     """
     first, newline, rest = str(sentence).partition("\n")
     if code and not _CODED.search(first):
@@ -48,42 +48,48 @@ class Fatal(MigrationError):
 
 
 class StateUnwritable(Fatal):
-    """The state directory or a file in it is full, read-only, gone, not ours to open,
-    or on a network file system."""
+    """The state directory, or a file in it, cannot be written.
+
+    It is full, read-only, gone, not ours to open, or on a network file system.
+    """
 
     code = "state-unwritable"
     exit_code = ExitCode.STATE
 
 
 class StateDirGone(StateUnwritable):
-    """The whole directory was deleted or replaced while it was used."""
+    """The whole directory was deleted or replaced while it was in use."""
 
     code = "state-dir-gone"
 
 
 class StateOnNetwork(StateUnwritable):
-    """The directory is on a network file system, where SQLite's locks do not hold."""
+    """The directory is on a network file system, where SQLite's locks fail."""
 
     code = "state-on-network"
 
 
 class NoStartTime(StateUnwritable):
-    """The system does not say when a process started, so nobody can own anything."""
+    """The system reports no start time of a process, so ownership cannot work."""
 
     code = "no-start-time"
 
 
 class StateDirUnclear(Fatal):
-    """Nothing says which state directory is meant: there is no home for one, or several
-    migrations run."""
+    """It is not clear which state directory is meant.
+
+    There is no home directory for one, or several migrations run.
+    """
 
     code = "state-dir-unclear"
     exit_code = ExitCode.USAGE
 
 
 class OutOfResources(Fatal):
-    """The machine or this process ran short of something; neither the file nor a
-    directory is to blame."""
+    """The machine or this process ran short of something.
+
+    Neither the file nor a directory is to blame.
+    """
 
     exit_code = ExitCode.INTERNAL
 
@@ -101,13 +107,12 @@ class OutOfMemory(OutOfResources):
 
 
 class OutOfThreads(OutOfResources):
-    """The system starts no further thread."""
+    """The system cannot start another thread."""
 
     code = "out-of-threads"
 
 
 class RecursionTooDeep(OutOfResources):
-    """A function called itself too often: a fault of the program, or nonsense that it
-    followed too far."""
+    """Recursion too deep: a bug, or malformed data followed too far."""
 
     code = "recursion-too-deep"

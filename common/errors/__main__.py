@@ -1,4 +1,4 @@
-"""`python -m common.errors`: explains a code; without one, writes docs/errors.md."""
+"""`python -m common.errors`: explains a code or, without one, writes docs/errors.md."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "errors.md"
 
 
 def main() -> int:
-    """Returns 1 with --check when the page is not up to date, 2 for an unknown code."""
+    """Returns 1 with --check when the page is out of date, 2 for an unknown code."""
     parser = argparse.ArgumentParser(
         prog="python -m common.errors",
         description="Explains the code of an error. Without one it writes docs/errors.md "

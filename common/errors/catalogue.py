@@ -1,9 +1,9 @@
-"""What a person is told about each error: one catalogue, by code.
+"""The catalogue of errors: what users are told about each, by code.
 
 The texts are data, in `texts/*.toml`, one file per section of docs/errors.md. An
-`[[error]]` explains the code of a class of the error tree, or of a sentence that is said
-with that code; a `[[notice]]` explains what is said without one: a line of a log, another
-program's words. A translation is the same files in another folder.
+`[[error]]` explains the code of a class of the error tree, or of a message printed with
+that code; a `[[notice]]` explains a message without one: a log line, or another
+program's output. A translation is the same set of files in another folder.
 """
 
 import tomllib
@@ -13,15 +13,16 @@ from functools import cache
 from pathlib import Path
 
 TEXTS = Path(__file__).resolve().parent / "texts"
-#: What the columns of a table of notices are called, unless a section says otherwise.
+#: The default column titles of a table of notices.
 COLUMNS = ("message", "why", "what to do")
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One sentence, or several that mean the same; `…` stands for names and numbers.
+    """One message, or several with the same meaning; `…` stands for names and numbers.
 
-    `ours`: these programs say it, in these words. Not so what Docker says, or the server.
+    `ours` means that these programs print it, in these words, and not Docker or the
+    server.
     """
 
     says: str
@@ -32,10 +33,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One code: its title, the reason, the way out.
+    """One code: its title, the reason, the remedy.
 
-    `exits` are the statuses a program ends with, none when it goes on. `reason` is the
-    word of the ledger for a file that failed, `again` when such a file is tried again.
+    `exits` are the exit statuses, none when the program goes on. `reason` is the
+    ledger's word for a file that failed, `again` when such a file is retried.
     """
 
     code: str
@@ -51,7 +52,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the page: what one program says, or one kind of trouble."""
+    """A part of the page: the messages of one program, or one kind of failure."""
 
     title: str
     level: int
@@ -64,23 +65,26 @@ class Section:
 
 @cache
 def sections() -> tuple[Section, ...]:
-    """All of them, in the order of the page, which is that of the files' names."""
+    """Returns all sections in the order of the page, that of the file names."""
     return tuple(_section(path) for path in sorted(TEXTS.glob("*.toml")))
 
 
 def entries() -> Iterator[Entry]:
-    """Every code's."""
+    """Yields the entries of all sections."""
     for section in sections():
         yield from section.entries
 
 
 def find(code: str) -> Entry | None:
-    """The entry of a code; None when there is none."""
+    """Returns the entry of a code, or None if there is none."""
     return next((entry for entry in entries() if entry.code == code), None)
 
 
 def _section(path: Path) -> Section:
-    """Raises KeyError or ValueError, with the file, for what no section may hold."""
+    """Parses a section.
+
+    Raises KeyError or ValueError, with the file, for what no section may contain.
+    """
     data = tomllib.loads(path.read_text("utf-8"))
     ours = bool(data.pop("ours", True))
     section = Section(
@@ -127,7 +131,7 @@ def _message(data: dict[str, object], ours: bool) -> Message:
 
 
 def _line(text: object) -> str:
-    """One line: the files break long texts."""
+    """Joins the lines of a text that the file breaks."""
     return " ".join(str(text).split())
 
 

@@ -1,4 +1,4 @@
-"""docs/errors.md, and what is said about one code on a terminal; pure."""
+"""Renders docs/errors.md, and one code's explanation for a terminal; pure."""
 
 import re
 import textwrap
@@ -24,7 +24,7 @@ where you are: `.venv/bin/python -m common.errors server-never-answered`, or
 
 
 def page(sections: Sequence[Section]) -> str:
-    """The whole page; the first section is what stands before everything else."""
+    """Returns the whole page; the first section is its introduction."""
     first, *rest = sections
     lines = [first.intro, "", *_notices(first), _CODES + _by_exit_status(rest), ""]
     for section in rest:
@@ -33,7 +33,7 @@ def page(sections: Sequence[Section]) -> str:
 
 
 def explained(entry: Entry) -> str:
-    """For a terminal: what the page says, without its marks."""
+    """Returns an entry as plain text for a terminal, without Markdown."""
     parts = [f"{entry.code}: {entry.title}.", entry.why, f"What to do: {entry.do}"]
     if entry.exits:
         parts.append(f"Exit status: {_exits(entry)}.")
@@ -92,7 +92,7 @@ def _entry(entry: Entry, level: int) -> Iterator[str]:
 
 
 def _messages(messages: Sequence[Message]) -> Iterator[str]:
-    """A table with as many columns as there is something to say."""
+    """Yields a table of messages, without columns that would be empty."""
     if not any(one.why or one.do for one in messages):
         if messages:
             yield from (f"It says: {'; '.join(one.says for one in messages)}.", "")
@@ -130,13 +130,13 @@ def _exits(entry: Entry) -> str:
 
 
 def _sentence(text: str) -> str:
-    """With a capital and a full stop, as a paragraph needs and a table's cell does not."""
+    """Capitalises the text and ends it with a full stop, as paragraphs need."""
     begun = text[:1].upper() + text[1:]
     return begun if not text or text[-1] in ".:!?" else f"{begun}."
 
 
 def _plain(text: str) -> str:
-    """Without marks of Markdown."""
+    """Removes Markdown's marks."""
     return re.sub(
         r"\[([^]]+)\]\([^)]*\)", r"\1", text.replace("`", "").replace("**", "")
     )

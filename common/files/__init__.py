@@ -1,2 +1,1 @@
-"""Files: replaced whole or not at all, locked, read from their end; and why one cannot be
-used."""
+"""Files: atomic replacement, locks, reading from the end, and reasons for failures."""

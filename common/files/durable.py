@@ -1,5 +1,7 @@
-"""Replacing a file so that a reader sees the old bytes or the new ones, never a
-mixture, whatever dies in between."""
+"""Replacing a file so that a reader sees the old or the new bytes, never a mixture.
+
+That holds whatever dies in between.
+"""
 
 import os
 import tempfile
@@ -7,10 +9,10 @@ from pathlib import Path
 
 
 def replace(path: Path, data: bytes, *, mode: int) -> None:
-    """Temporary file beside it, fsync, rename, fsync of the folder. Raises OSError;
-    then the old file stands.
+    """Replaces the file: temporary file beside it, fsync, rename, fsync of the folder.
 
-    `mode` is that of the new file, whatever the umask.
+    `mode` is that of the new file, whatever the umask. Raises OSError; then the old
+    file is unchanged.
     """
     descriptor, name = tempfile.mkstemp(
         dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
@@ -38,8 +40,7 @@ def overwrite(path: Path, data: bytes) -> None:
 
 
 def sync(path: Path) -> None:
-    """Waits until a file's bytes, or the names in a folder, are on the disk. Raises
-    OSError."""
+    """Waits until a file's bytes, or a folder's names, are on disk. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

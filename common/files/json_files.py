@@ -1,5 +1,4 @@
-"""Write a JSON file so that a reader sees the old one or the new one, never a mixture,
-whatever dies in between."""
+"""JSON files that are replaced atomically: a reader sees the old one or the new one."""
 
 import errno
 import json
@@ -16,21 +15,21 @@ from common.files.system_errors import reason_of
 from common.json_value import Json
 from common.resources import raise_if_exhausted
 
-#: A rename can be impossible where a write is not: another device (bind mounts), odd
-#: rights.
+#: A rename can be impossible where a write is not: another device (bind mounts),
+#: unusual permissions.
 _WRITE_DIRECTLY = frozenset({errno.EXDEV, errno.EPERM, errno.EACCES})
 
-#: What writing raises: to be caught by whoever can go on without the file.
+#: What writing raises; to be caught where the program can go on without the file.
 UNWRITABLE = (StateUnwritable, OutOfResources)
 
 
 def write_json(path: Path, value: Json) -> None:
-    """Replaces the file: temporary file beside it, fsync, rename, fsync of the
-    directory.
+    """Replaces the file: temporary file, fsync, rename, fsync of the directory.
 
-    The directory is made if it is gone. Written directly only when the rename is
-    refused with EXDEV, EPERM or EACCES. Raises StateUnwritable with the reason and the
-    way out, OutOfResources."""
+    The directory is created if it is missing. The file is written directly only when
+    the rename is refused with EXDEV, EPERM or EACCES. Raises StateUnwritable, with the
+    reason and what to do, or OutOfResources.
+    """
     write_bytes(
         path,
         (
@@ -40,8 +39,10 @@ def write_json(path: Path, value: Json) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Replaces the file as `write_json` does. Raises StateUnwritable,
-    OutOfResources."""
+    """Replaces the file as `write_json` does.
+
+    Raises StateUnwritable or OutOfResources.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         _replace(path, data)
@@ -51,18 +52,19 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def make_state_dir(path: Path) -> None:
-    """Makes the directory, unless it is there, for this user alone; so are the files
-    this process makes from now on.
+    """Creates the directory, and makes this process's new files private to this user.
 
-    The rights of one that is there stay as they are. Raises OSError.
+    An existing directory keeps its permissions. Raises OSError.
     """
     os.umask(0o077)
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 def read_json(path: Path) -> Json:
-    """The file's value; None when it is missing or cannot be parsed (then a reader
-    keeps its last value)."""
+    """Returns the file's value; None when it is missing or cannot be parsed.
+
+    A reader then keeps its last value.
+    """
     try:
         value: Json = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -80,7 +82,7 @@ def _replace(path: Path, data: bytes) -> None:
 
 
 def _mode(path: Path) -> int:
-    """The rights the file has; those of a new one are for this user alone."""
+    """Returns the file's permissions; a new file is for this user alone."""
     try:
         return stat.S_IMODE(path.stat().st_mode)
     except OSError:

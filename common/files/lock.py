@@ -1,5 +1,4 @@
-"""One lock on a file, held through its descriptor: the kernel lets go when the process
-dies, whatever kills it."""
+"""Locks on files, which the kernel releases however the process dies."""
 
 import fcntl
 import os
@@ -9,10 +8,10 @@ from pathlib import Path
 
 
 def take(path: Path, *, mode: int = 0o600) -> int | None:
-    """Locks the file, made if need be; returns its descriptor, which holds the lock
-    until it is closed.
+    """Locks the file, created if missing; returns the descriptor that holds the lock.
 
-    None when another process holds it. Raises OSError when it cannot be opened.
+    Closing it releases the lock. None when another process has the lock. Raises OSError
+    when the file cannot be opened.
     """
     descriptor = _open(path, mode)
     try:
@@ -25,8 +24,10 @@ def take(path: Path, *, mode: int = 0o600) -> int | None:
 
 @contextmanager
 def waiting(path: Path, *, mode: int = 0o600) -> Iterator[None]:
-    """Holds the lock inside the block, waiting for whoever has it. Raises OSError when
-    it cannot be opened."""
+    """Holds the lock inside the block, waiting for another holder.
+
+    Raises OSError when the file cannot be opened.
+    """
     descriptor = _open(path, mode)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -36,8 +37,10 @@ def waiting(path: Path, *, mode: int = 0o600) -> Iterator[None]:
 
 
 def holder(path: Path, most: int = 4096) -> bytes | None:
-    """What the holder of the lock wrote into the file; None when nobody holds it.
-    Raises OSError."""
+    """Returns what the lock's holder wrote into the file; None when it is not locked.
+
+    Raises OSError.
+    """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -1,5 +1,7 @@
-"""Why the system did not let us use a file, with the way out: the same words wherever a
-file of ours is at stake."""
+"""Why the system did not let us use a file, and what to do about it.
+
+The same wording is used for all files of ours.
+"""
 
 import errno
 import os
@@ -9,8 +11,10 @@ from common.clock import utc_now
 
 
 def reason_of(error: OSError) -> str:
-    """The system's word and the way out, such as `Permission denied; give this user
-    …`."""
+    """Returns the system's message and what to do about it.
+
+    For example `Permission denied; give this user …`.
+    """
     if error.errno in (errno.EISDIR, errno.ENOTEMPTY):
         return "it is a directory, not a file; move it away"
     if error.errno in (errno.EACCES, errno.EPERM):
@@ -26,11 +30,11 @@ def reason_of(error: OSError) -> str:
 
 
 def refusal(path: Path, *, writing: bool) -> str:
-    """Why this file cannot be used by this user, as far as its name, kind and rights
-    tell; "" when they allow it.
+    """Returns why this user cannot use a file, by name, kind and permissions.
 
-    The file is not opened: closing a second descriptor of a database would end the
-    locks SQLite holds on it."""
+    Returns "" if allowed. The file is not opened: closing a second descriptor of a
+    database would drop the locks SQLite holds on it.
+    """
     try:
         if path.is_dir():
             return reason_of(IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
@@ -50,10 +54,9 @@ def refusal(path: Path, *, writing: bool) -> str:
 
 
 def set_aside_if_directory(path: Path) -> Path | None:
-    """Moves a directory out of the way of a file of ours; returns its new name. None
-    when there is none there.
+    """Moves a directory out of the way of a file of ours; returns its new name or None.
 
-    Raises OSError. Nothing in it is touched.
+    Nothing in it is touched. Raises OSError.
     """
     if not path.is_dir() or path.is_symlink():
         return None
@@ -66,7 +69,7 @@ def set_aside_if_directory(path: Path) -> Path | None:
 
 
 def space_left(directory: Path) -> int | None:
-    """Bytes that this user may still write there; None when that cannot be told."""
+    """Returns how many bytes this user may still write there; None if unknown."""
     try:
         found = os.statvfs(directory)
     except OSError:

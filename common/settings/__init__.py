@@ -1,1 +1,1 @@
-"""Settings of all programs: one model, one loader, one format for what is wrong."""
+"""Settings of all programs: one model, one loader, one format for errors."""

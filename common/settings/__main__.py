@@ -1,4 +1,4 @@
-"""`python -m common.settings`: writes what is written from the model."""
+"""`python -m common.settings`: writes the files generated from the model."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from common.settings.reference import written
 
 
 def main() -> int:
-    """Returns 1 with --check when a file is not up to date."""
+    """Writes or checks the files; with --check returns 1 when one is not up to date."""
     parser = argparse.ArgumentParser(
         prog="python -m common.settings",
         description="Writes docs/settings.md and the migrator's list of variables in "

@@ -1,5 +1,7 @@
-"""Options from the model: the parser knows their names and helps, the loader their
-values."""
+"""Command-line options from the model.
+
+The parser knows their names and help texts, the loader parses their values.
+"""
 
 import argparse
 import os
@@ -21,9 +23,9 @@ M = TypeVar("M")
 def add_options(
     parser: argparse.ArgumentParser, model: type, *, without: Collection[str] = ()
 ) -> None:
-    """Adds the model's options; those of the fields in `without` the caller adds.
+    """Adds the model's options, except those of the fields in `without`.
 
-    Values stay texts: only the loader reads them, wherever they come from.
+    Values stay text: only the loader parses them, wherever they come from.
     """
     for one in settings_of(model):
         if one.option and one.field not in without:
@@ -51,7 +53,7 @@ def _add(parser: argparse.ArgumentParser, one: Setting) -> None:
 
 
 def options_of(given: argparse.Namespace, model: type) -> dict[str, Option]:
-    """What the command line says, by variable."""
+    """Returns what the command line gives, by variable."""
     found = {}
     for one in settings_of(model):
         text = getattr(given, one.field, None)
@@ -76,8 +78,10 @@ def read_settings(
 
 
 def or_exit(work: Callable[[], T]) -> T:
-    """What `work` returns; ends the process with a line for each wrong setting, and
-    2."""
+    """Returns what `work` returns.
+
+    On wrong settings, exits with status 2 and a line for each.
+    """
     try:
         return work()
     except WrongSetting as error:
@@ -85,6 +89,6 @@ def or_exit(work: Callable[[], T]) -> T:
 
 
 def exit_with(error: WrongSetting) -> NoReturn:
-    """Says what is wrong and ends the process."""
+    """Prints what is wrong and exits with status 2."""
     sys.stderr.write(f"{told(error)}\n")
     raise SystemExit(int(ExitCode.USAGE)) from error

@@ -1,5 +1,4 @@
-"""Kinds of values a setting can have: what is allowed, and how its text is read.
-Pure."""
+"""Kinds of values a setting can have: what is allowed, and how text is parsed. Pure."""
 
 import re
 from collections.abc import Callable
@@ -9,7 +8,8 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-#: The longest text a setting may have; an environment can hold megabytes.
+#: The longest text a setting may have, in characters; an environment can hold
+#: megabytes.
 LONGEST = 4096
 
 _NUMBER = re.compile(
@@ -31,8 +31,10 @@ _SWITCH = {
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
-    """`allowed` completes "X is not …"; `read` raises ValueError for everything
-    else."""
+    """`allowed` completes "X is not …".
+
+    `read` raises ValueError for everything else.
+    """
 
     allowed: str
     read: Callable[[str], T]
@@ -65,7 +67,7 @@ def whole(lowest: int, highest: int) -> Kind[int]:
 
 
 def switch() -> Kind[bool]:
-    """1 or 0, or what else people write for it."""
+    """1 or 0, or a usual word for it."""
 
     def read(text: str) -> bool:
         value = _SWITCH.get(text.strip().lower())
@@ -88,7 +90,7 @@ def choice(*words: str) -> Kind[str]:
 
 
 def text(allowed: str = "a text of one line", pattern: str = r".+") -> Kind[str]:
-    """A line of text that matches the pattern as a whole."""
+    """A line of text that matches the pattern completely."""
     form = re.compile(pattern)
 
     def read(given: str) -> str:
@@ -101,7 +103,7 @@ def text(allowed: str = "a text of one line", pattern: str = r".+") -> Kind[str]
 
 
 def verbatim() -> Kind[str]:
-    """A password: blanks at its ends belong to it."""
+    """A password: leading and trailing blanks belong to it."""
 
     def read(given: str) -> str:
         if len(given) > LONGEST or "\0" in given:
@@ -112,7 +114,7 @@ def verbatim() -> Kind[str]:
 
 
 def url(*schemes: str, example: str) -> Kind[str]:
-    """A URL with one of these schemes, without its last slash."""
+    """A URL with one of these schemes, without a trailing slash."""
     kind = text(f"a URL such as {example}", rf"(?:{'|'.join(schemes)})://\S+")
     return Kind(kind.allowed, lambda given: kind.read(given).rstrip("/"))
 
@@ -132,7 +134,7 @@ def path() -> Kind[Path]:
 
 
 def words(allowed: str, change: Callable[[str], str]) -> Kind[frozenset[str]]:
-    """Words between commas, each as `change` makes it."""
+    """Words separated by commas, each converted by `change`."""
 
     def read(given: str) -> frozenset[str]:
         if len(given) > LONGEST:
@@ -156,7 +158,7 @@ def some_of(*allowed: str) -> Kind[frozenset[str]]:
 
 
 def duration(longest: float) -> Kind[float]:
-    """Seconds, given as 90, 45s, 30m or 1h30m; 0 is no limit."""
+    """Seconds, given as 90, 45s, 30m or 1h30m; 0 means no limit."""
 
     def read(given: str) -> float:
         seconds = parse_duration(given)
@@ -168,7 +170,7 @@ def duration(longest: float) -> Kind[float]:
 
 
 def bandwidth() -> Kind[float]:
-    """Bytes a second, given as 512K, 1.5M or 2G; 0 is no limit."""
+    """Bytes per second, given as 512K, 1.5M or 2G; 0 means no limit."""
 
     def read(given: str) -> float:
         rate = parse_bandwidth(given)
@@ -180,7 +182,7 @@ def bandwidth() -> Kind[float]:
 
 
 def ionice() -> Kind[tuple[str, int] | None]:
-    """A class of disk priority."""
+    """An I/O scheduling class."""
     return Kind("idle, or best-effort:0 to best-effort:7", parse_ionice)
 
 

@@ -1,7 +1,7 @@
 """Where settings come from, and in which order.
 
-Option, environment, `auto_monitor/.env`, `.env`, default: the first that says something
-counts, and only that is read. An empty text says nothing.
+Option, environment, `auto_monitor/.env`, `.env`, default: the first that has a value
+wins, and only that value is parsed. An empty text is no value.
 """
 
 import re
@@ -18,18 +18,18 @@ from common.settings.setting import Setting, settings_of
 
 M = TypeVar("M")
 
-#: The files, the one that counts more first; `READ_ENV_FILES=0` in the environment
-#: leaves them unread.
+#: The files, highest precedence first; they are not read when the environment has
+#: `READ_ENV_FILES=0`.
 FILES = ("auto_monitor/.env", ".env")
 READ_FILES = "READ_ENV_FILES"
-#: How much of a wrong value is shown.
+#: How many characters of a wrong value are shown.
 SHOWN = 80
 
 _LOGIN_IN_URL = re.compile(r"(?<=://)[^/@]*@")
 
 
 class WrongSetting(Fatal):
-    """Settings have values that make no sense; a line for each."""
+    """Settings have invalid values; one line for each."""
 
     code = "wrong-setting"
     exit_code = ExitCode.USAGE
@@ -37,7 +37,7 @@ class WrongSetting(Fatal):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Texts by variable, and where they are from, for people."""
+    """Texts by variable, with a description of where they come from."""
 
     where: str
     texts: Mapping[str, str]
@@ -45,14 +45,14 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A value from the command line: which option gave it."""
+    """A value from the command line, with the option that gave it."""
 
     flag: str
     text: str
 
 
 class Sources:
-    """All places settings can come from, the one that counts most first."""
+    """All places settings can come from, highest precedence first."""
 
     def __init__(
         self, *sources: Source, options: Mapping[str, Option] | None = None
@@ -62,7 +62,7 @@ class Sources:
         self._sources = sources
 
     def find(self, variable: str) -> tuple[str, str] | None:
-        """The text that counts and where it is from; None when nobody says anything."""
+        """Returns the effective text and its origin; None when no source has it."""
         option = self._options.get(variable)
         if option is not None and option.text.strip():
             return option.text, f"option {option.flag}"
@@ -73,17 +73,17 @@ class Sources:
         return None
 
     def given(self, variable: str) -> bool:
-        """Was it named by an option?"""
+        """Whether it was given by an option."""
         return variable in self._options
 
     def with_options(self, options: Mapping[str, Option]) -> "Sources":
-        """The same, with these options before everything else."""
+        """Returns a copy in which these options take precedence."""
         return Sources(*self._sources, options=options)
 
     def texts(self) -> dict[str, str]:
-        """Every variable that somebody names, with the text that counts.
+        """Returns every variable that is set, with its effective text.
 
-        Options count here as well: what a program hands on is what it was told.
+        Options are included: a program passes on what it was given.
         """
         names = {name for source in self._sources for name in source.texts}
         found = {name: self.find(name) for name in names | set(self._options)}
@@ -102,7 +102,10 @@ class Sources:
 
 
 def sources(project: Path, environment: Mapping[str, str]) -> Sources:
-    """The environment and the files of the project. Raises WrongSetting."""
+    """Returns the environment and the project's files as sources.
+
+    Raises WrongSetting.
+    """
     found = [Source("the environment", dict(environment))]
     if _reads_files(environment.get(READ_FILES, "")):
         paths = (project / name for name in FILES)
@@ -119,8 +122,8 @@ def _reads_files(text: str) -> bool:
 
 
 def _texts(path: Path) -> dict[str, str]:
-    # Only where there is such a file: the import is a tenth of what a worker's start
-    # costs.
+    # Imported only if there is such a file: the import is a tenth of the cost of a
+    # worker's start.
     from dotenv import dotenv_values
 
     try:
@@ -134,8 +137,10 @@ def _texts(path: Path) -> dict[str, str]:
 
 
 def load(model: type[M], given: Sources) -> M:
-    """The settings of a program. Raises WrongSetting, with a line for each wrong
-    one."""
+    """Loads the settings of a program.
+
+    Raises WrongSetting, with a line for each wrong one.
+    """
     values, wrong = read(model, given)
     if wrong:
         raise WrongSetting("\n".join(wrong))
@@ -153,8 +158,7 @@ def check(given: Sources, *models: type) -> None:
 
 
 def read(model: type[M], given: Sources) -> tuple[M, list[str]]:
-    """The settings, the default in place of what is wrong; and a line for each wrong
-    one."""
+    """Returns the settings, defaulted where wrong, and a line for each error."""
     values, wrong = {}, []
     for one in settings_of(model):
         found = given.find(one.variable)
@@ -171,7 +175,7 @@ def read(model: type[M], given: Sources) -> tuple[M, list[str]]:
 def _sentence(one: Setting, text: str, where: str) -> str:
     unit = f" ({one.unit})" if one.unit else ""
     if one.secret:
-        # What was typed in the wrong place may be another secret.
+        # A value in the wrong place may be another secret.
         shown = f"{one.variable} (its value is not shown)"
     else:
         shown = f"{one.variable}={for_log(_LOGIN_IN_URL.sub('***@', text), SHOWN)!r}"

@@ -19,7 +19,7 @@ from common.settings.shared import (
 
 @dataclass(frozen=True, kw_only=True)
 class Healing:
-    """When a worker is stuck, and what is done about it."""
+    """When a worker counts as stuck, and what is done about it."""
 
     check_interval_seconds: float = setting(
         kinds.number(0.1, 3600),
@@ -27,21 +27,21 @@ class Healing:
         unit="seconds",
         option="--check-interval",
         metavar="S",
-        what="seconds between two looks",
+        what="seconds between two checks",
     )
     stuck_threshold_seconds: float = setting(
         kinds.number(0.1, DAY),
         300.0,
         unit="seconds",
-        what="without progress, after which a worker that has settled a file is stuck; "
-        "also --threshold MIN, in minutes",
+        what="without progress, after which a worker that has settled a file counts as "
+        "stuck; also --threshold MIN, in minutes",
     )
     discovery_threshold_seconds: float = setting(
         kinds.number(0.1, DAY),
         1200.0,
         unit="seconds",
-        what="the same while it starts or discovers: a first look at 1.7 million "
-        "books takes its time",
+        what="the same while it starts or discovers, since reading 1.7 million books "
+        "takes long",
     )
     cooldown_seconds: float = setting(
         kinds.number(0, DAY),
@@ -52,7 +52,7 @@ class Healing:
     max_fix_attempts: int = setting(
         kinds.whole(1, 100),
         3,
-        what="attempts on one worker before it is paused and a person is told",
+        what="attempts on one worker before it is paused and an alert is sent",
     )
     success_verification_seconds: float = setting(
         kinds.number(0, DAY),
@@ -64,43 +64,44 @@ class Healing:
         kinds.number(0, DAY),
         1200.0,
         unit="seconds",
-        what="the same as long as work moves: a large file takes its time",
+        what="the same while work progresses, since a large file takes long",
     )
     kill_grace_seconds: float = setting(
         kinds.number(0.1, 600),
         10.0,
         unit="seconds",
-        what="a worker gets to end after SIGTERM before it is killed; it saves within 7",
+        what="from SIGTERM until a worker is killed; it saves its state within 7",
     )
     stack_seconds: float = setting(
         kinds.number(0, 60),
         3.0,
         unit="seconds",
-        what="to wait at most for the stack of a worker that hangs",
+        what="to wait at most for the stacks of a hanging worker",
     )
     probe_answer_seconds: float = setting(
         kinds.number(0.1, 300),
         10.0,
         unit="seconds",
-        what="the server and the library's disk get to answer when workers hang",
+        what="within which the server and the library's disk must answer when workers "
+        "hang",
     )
     child_seconds: float = setting(
         kinds.number(0.1, 60),
         1.0,
         unit="seconds",
-        what="between two looks for workers that have ended",
+        what="between two checks for workers that have ended",
     )
     report_seconds: float = setting(
         kinds.number(0, 3600),
         120.0,
         unit="seconds",
-        what="the report of a pass that was closed may take; 0 writes none",
+        what="at most for writing the report of a closed pass; 0 writes none",
     )
     closing_seconds: float = setting(
         kinds.number(0, 600),
         30.0,
         unit="seconds",
-        what="workers get to end by themselves when the pass has closed",
+        what="within which workers should exit by themselves once the pass is closed",
     )
 
 
@@ -116,43 +117,46 @@ class Scaling:
         what="workers that should run, 1-8",
     )
     min_worker_count: int = setting(
-        kinds.whole(1, 8), 1, what="never fewer workers than this"
+        kinds.whole(1, 8), 1, what="lowest number of workers"
     )
     max_worker_count: int = setting(
-        kinds.whole(1, 8), 8, what="never more workers, whatever the disk says"
+        kinds.whole(1, 8), 8, what="highest number of workers, however idle the disk is"
     )
     disk_io_saturated_threshold: float = setting(
         kinds.number(0, 100),
         90.0,
         unit="percent",
-        what="of time the disk is busy from which it is saturated",
+        what="of the time from which a busy disk counts as saturated",
     )
     disk_io_normal_threshold: float = setting(
         kinds.number(0, 100),
         50.0,
         unit="percent",
-        what="below which it has room for one more worker",
+        what="below which the disk has room for another worker",
     )
     disk_io_scale_down_cooldown: float = setting(
         kinds.number(0, DAY),
         300.0,
         unit="seconds",
-        what="after one worker was stopped before another one is",
+        what="after one worker was stopped, before another one may be",
     )
     disk_io_scale_up_cooldown: float = setting(
         kinds.number(0, DAY),
         600.0,
         unit="seconds",
-        what="after the number changed before a worker is added",
+        what="after the number changed, before a worker may be added",
     )
     scale_check_seconds: float = setting(
         kinds.number(0.1, 3600),
         60.0,
         unit="seconds",
-        what="between two looks at the number of workers",
+        what="between two checks of the number of workers",
     )
     iostat_seconds: int = setting(
-        kinds.whole(1, 60), 2, unit="seconds", what="over which iostat measures"
+        kinds.whole(1, 60),
+        2,
+        unit="seconds",
+        what="that one measurement by iostat lasts",
     )
 
 
@@ -173,14 +177,17 @@ class Llm:
         kinds.text(), "gpt-4o-mini", what="the model that is asked"
     )
     openai_timeout_seconds: float = setting(
-        kinds.number(0.1, 600), 60.0, unit="seconds", what="one call may take"
+        kinds.number(0.1, 600),
+        60.0,
+        unit="seconds",
+        what="at most for one call of the LLM",
     )
     llm_job_seconds: float = setting(
         kinds.number(1, 3600),
         600.0,
         unit="seconds",
-        what="one question with its re-asks may take; the worker is restarted "
-        "without an answer after that",
+        what="at most for one question and its repetitions; after that the worker is "
+        "restarted without an answer",
     )
     llm_calls_per_hour: int = setting(
         kinds.whole(0, 10_000), 20, what="calls of the LLM in one hour, at most"
@@ -192,10 +199,12 @@ class Llm:
         kinds.whole(1, 10_000),
         500,
         unit="lines",
-        what="of the worker's log that the LLM is shown",
+        what="of the worker's log that are sent to the LLM",
     )
     code_fix_min_confidence: float = setting(
-        kinds.number(0, 1), 0.7, what="below this a code fix is asked about once more"
+        kinds.number(0, 1),
+        0.7,
+        what="below this the LLM is asked again about a code fix",
     )
     enable_code_fixes: bool = setting(
         kinds.switch(),
@@ -207,7 +216,7 @@ class Llm:
         kinds.number(1, 3600),
         300.0,
         unit="seconds",
-        what="a candidate gets to migrate the demo library in the sandbox",
+        what="within which a candidate must migrate the demo library in the sandbox",
     )
 
 
@@ -232,7 +241,7 @@ class Script:
 class MonitorSettings(
     Script, TimeLimit, LogFormat, Llm, Healing, Scaling, StateDir, Server, Library
 ):
-    """All of the monitor's; what is the worker's it only hands on."""
+    """All settings of the monitor; the worker's are only passed on."""
 
     WITHOUT_OPTION: ClassVar[frozenset[str]] = frozenset({"log_format", "max_duration"})
 
@@ -240,5 +249,5 @@ class MonitorSettings(
         kinds.url("http", "https", example="https://hooks.example/migration"),
         "",
         secret=True,
-        what="gets a JSON object for every alert",
+        what="receives a JSON object for every alert",
     )

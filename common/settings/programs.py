@@ -25,7 +25,7 @@ _HOUR_MS = 3_600_000
 
 @dataclass(frozen=True, kw_only=True)
 class ForTests:
-    """Trouble that the embedded server makes on purpose."""
+    """Faults that the embedded server produces on purpose."""
 
     permissive: bool = setting(
         kinds.switch(),
@@ -33,7 +33,7 @@ class ForTests:
         variable="BOOKSHELF_PERMISSIVE",
         option="--permissive",
         container=False,
-        what="for tests: nothing is unique, as in MyBookshelf2",
+        what="for tests: no unique constraints, as in MyBookshelf2",
     )
     delay_ms: int = setting(
         kinds.whole(0, _HOUR_MS),
@@ -51,7 +51,7 @@ class ForTests:
         option="--task-ms",
         metavar="N",
         container=False,
-        what="for tests: milliseconds each task takes at least",
+        what="for tests: minimum milliseconds per task",
     )
     trouble: Path | None = setting(
         kinds.path(),
@@ -60,7 +60,8 @@ class ForTests:
         option="--trouble",
         metavar="FILE",
         container=False,
-        what="for tests: a file that says which trouble the server has now (bookshelf/trouble.py)",
+        what="for tests: a file that names the current fault of the server "
+        "(bookshelf/trouble.py)",
     )
     rated_index_fails: bool = setting(
         kinds.switch(),
@@ -68,7 +69,7 @@ class ForTests:
         variable="BOOKSHELF_RATED_INDEX_FAILS",
         option="--rated-index-fails",
         container=False,
-        what="for tests: /api/ebooks/index is HTTP 500 where it would list a rated "
+        what="for tests: /api/ebooks/index answers HTTP 500 when it would list a rated "
         "ebook, as on MyBookshelf2 without simplejson",
     )
 
@@ -92,13 +93,13 @@ class Capacity(UploadLimit):
         10 * 1024 * 1024,
         unit="bytes",
         container=False,
-        what="the largest picture that a cover is made of",
+        what="largest picture accepted as a cover",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class BookshelfSettings(Files, User, Capacity, ForTests):
-    """All of the embedded server's."""
+    """All settings of the embedded server."""
 
     WITHOUT_OPTION: ClassVar[frozenset[str]] = frozenset({"username"})
 
@@ -109,7 +110,7 @@ class BookshelfSettings(Files, User, Capacity, ForTests):
         option="--data-dir",
         metavar="DIR",
         container=False,
-        what="where database and files are kept; made when missing",
+        what="folder of database and files, created if missing",
     )
     host: str = setting(
         kinds.text(),
@@ -133,7 +134,7 @@ class BookshelfSettings(Files, User, Capacity, ForTests):
 
 @dataclass(frozen=True, kw_only=True)
 class DashboardSettings(StateDir):
-    """All of the dashboard's."""
+    """All settings of the dashboard."""
 
     host: str = setting(
         kinds.text(),
@@ -160,7 +161,7 @@ class DashboardSettings(StateDir):
         option="--allowed-hosts",
         metavar="A,B",
         default_text="127.0.0.1, localhost, ::1",
-        what="further host names under which the page may be asked for, such as that of a proxy",
+        what="additional host names for the page, such as that of a proxy",
     )
 
 
@@ -168,7 +169,7 @@ class DashboardSettings(StateDir):
 class StartSettings(
     LibraryLock, Database, User, Engine, ServerOrOurs, Library, StateDir
 ):
-    """What ./start.sh decides by; the rest it hands on."""
+    """The settings that ./start.sh uses itself; it passes on the rest."""
 
     WITHOUT_OPTION: ClassVar[frozenset[str]] = frozenset(
         {"ws_url", "username", "db_uri"}
@@ -192,7 +193,7 @@ class StartSettings(
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareSettings(Files, Database):
-    """All of deploy.prepare_server's."""
+    """All settings of deploy.prepare_server."""
 
     lock_timeout: float = setting(
         kinds.number(0.1, DAY),
@@ -202,13 +203,14 @@ class PrepareSettings(Files, Database):
         option="--lock-timeout",
         metavar="S",
         container=False,
-        what="seconds to wait for transactions that are open on the server; it works on meanwhile",
+        what="seconds to wait for open transactions; the server keeps working "
+        "meanwhile",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckEnvSettings(Files):
-    """All of deploy.check_env's own."""
+    """The settings of deploy.check_env itself."""
 
     POSITIONAL: ClassVar[str] = "profiles"
 

@@ -1,5 +1,4 @@
-"""What is written from the model: docs/settings.md, and a part of
-docker-compose.yml."""
+"""Generates docs/settings.md and a part of docker-compose.yml from the model."""
 
 import re
 from pathlib import Path
@@ -65,7 +64,7 @@ _END = "      # (end of what is written)"
 
 
 def rows() -> list[tuple[str, dict[str, Setting]]]:
-    """Each variable once, by name, with how each program knows it."""
+    """Returns each variable once, sorted by name, with each program's declaration."""
     found: dict[str, dict[str, Setting]] = {}
     for program, model in PROGRAMS.items():
         for one in settings_of(model):
@@ -74,7 +73,7 @@ def rows() -> list[tuple[str, dict[str, Setting]]]:
 
 
 def page() -> str:
-    """docs/settings.md."""
+    """Returns the text of docs/settings.md."""
     return _HEAD + _TABLE + "".join(_row(*row) for row in rows())
 
 
@@ -99,7 +98,7 @@ def _row(name: str, programs: dict[str, Setting]) -> str:
 
 
 def _options(programs: dict[str, Setting]) -> str:
-    """The options by which it can be given, each with the programs that have it."""
+    """Formats the options that set it, each with its programs."""
     by_option: dict[str, list[str]] = {}
     for program, one in programs.items():
         if one.option:
@@ -110,10 +109,11 @@ def _options(programs: dict[str, Setting]) -> str:
 
 
 def compose(text: str) -> str:
-    """docker-compose.yml with the migrator's list of variables as the model has it.
+    """Returns docker-compose.yml with the migrator's list of variables updated.
 
-    What the file itself gives the migrator is left out. Raises ValueError when the
-    place for the list is not there."""
+    Variables that the file itself gives the migrator are left out. Raises ValueError
+    when there is no place for the list.
+    """
     begin, end = text.find(_BEGIN), text.find(_END)
     if not 0 <= begin < end:
         raise ValueError(f"no place for the settings: {_BEGIN.strip()}")
@@ -133,5 +133,5 @@ def _in_container(programs: dict[str, Setting]) -> bool:
 
 
 def written() -> dict[Path, str]:
-    """Every file that is written from the model, with what belongs into it."""
+    """Returns every generated file with its content."""
     return {PAGE: page(), COMPOSE: compose(COMPOSE.read_text("utf-8"))}

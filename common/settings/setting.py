@@ -1,9 +1,8 @@
-"""How a setting is declared: a field of a frozen dataclass that says all there is to
-say.
+"""Declaring a setting: a field of a frozen dataclass with everything about it.
 
 The field's name in capitals is its environment variable, unless it names another one.
-From this come the loader, the command lines, the reference in docs/settings.md and what
-docker-compose.yml hands on.
+The loader, the command lines, the reference in docs/settings.md and the variables that
+docker-compose.yml passes on are all derived from it.
 """
 
 import dataclasses
@@ -20,8 +19,7 @@ _KEY = "setting"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting. `default_text` is what the reference and --help show of its
-    default."""
+    """One setting; `default_text` is how the reference and --help show its default."""
 
     field: str
     variable: str
@@ -37,7 +35,7 @@ class Setting:
 
     @property
     def help(self) -> str:
-        """What --help says."""
+        """The text for --help."""
         default = f"default: {self.default_text}" if self.default_text else "no default"
         return f"{self.what} [{default}; environment: {self.variable}]".replace(
             "%", "%%"
@@ -59,8 +57,9 @@ def setting(  # noqa: PLR0913 - each says one thing about a setting, by name
 ) -> T | D:
     """Declares a setting as the default of a dataclass's field.
 
-    `container` False keeps it from the migrator container, which has its own value or
-    no business with it. A secret is never shown, neither in an error nor by `repr`."""
+    With `container` False it is not passed to the migrator container, which has its own
+    value or no use for it. A secret is never shown, neither in an error nor by `repr`.
+    """
     shown = _shown(default) if default_text is None else default_text
     declared = Setting(
         "",
@@ -82,10 +81,11 @@ def setting(  # noqa: PLR0913 - each says one thing about a setting, by name
 
 
 def settings_of(model: type) -> tuple[Setting, ...]:
-    """The settings of a program's model, in the order in which they are declared.
+    """Returns the settings of a program's model, in order of declaration.
 
-    The model's `WITHOUT_OPTION` names fields that are no option of this program; the
-    one it calls `POSITIONAL` is given without a name."""
+    The model's `WITHOUT_OPTION` names fields that are not options of this program; the
+    one it calls `POSITIONAL` is given without a name.
+    """
     without: frozenset[str] = getattr(model, "WITHOUT_OPTION", frozenset())
     positional: str = getattr(model, "POSITIONAL", "")
     found = []
@@ -105,8 +105,7 @@ def settings_of(model: type) -> tuple[Setting, ...]:
 
 
 def part(model: type[T], values: object) -> T:
-    """Some of a program's settings: those of one of its model's bases, and nothing
-    else."""
+    """Returns those of a program's settings that belong to one base model."""
     return model(
         **{one.field: getattr(values, one.field) for one in settings_of(model)}
     )

@@ -7,7 +7,7 @@ from common.settings import kinds
 from common.settings.setting import setting
 
 PROJECT = Path(__file__).resolve().parents[2]
-#: The longest wait that is not nonsense, seconds.
+#: The longest plausible wait, in seconds.
 DAY = 86_400.0
 TEN_YEARS = 10 * 366 * DAY
 
@@ -20,14 +20,14 @@ class Files:
         kinds.switch(),
         True,
         container=False,
-        what="0: only options and the environment count, no .env file is read; this "
-        "one works in the environment only",
+        what="0: read no .env file, only options and the environment; works in the "
+        "environment only",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class StateDir(Files):
-    """Where ledger, logs and progress are."""
+    """Where ledger, logs and progress files are."""
 
     state_dir: Path | None = setting(
         kinds.path(),
@@ -42,7 +42,7 @@ class StateDir(Files):
 
 @dataclass(frozen=True, kw_only=True)
 class Library:
-    """Which library."""
+    """Which library to migrate."""
 
     library: Path | None = setting(
         kinds.path(),
@@ -60,7 +60,7 @@ _SERVER = kinds.url("http", "https", example="http://127.0.0.1:6006")
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """Which server."""
+    """Which server to use."""
 
     server: str = setting(
         _SERVER,
@@ -74,7 +74,7 @@ class Server:
 
 @dataclass(frozen=True, kw_only=True)
 class ServerOrOurs:
-    """Which server; without one an embedded server is started."""
+    """Which server to use; without one an embedded server is started."""
 
     server: str | None = setting(
         _SERVER,
@@ -89,7 +89,7 @@ class ServerOrOurs:
 
 @dataclass(frozen=True, kw_only=True)
 class User:
-    """Who logs in; the embedded server makes this user."""
+    """The user to log in as; the embedded server creates this user."""
 
     username: str = setting(
         kinds.text(),
@@ -104,7 +104,7 @@ class User:
         "",
         variable="MBS2_PASSWORD",
         secret=True,
-        what="password of MBS2_USERNAME; the embedded server makes one without it",
+        what="password of MBS2_USERNAME; without it the embedded server generates one",
     )
 
 
@@ -135,7 +135,8 @@ class Engine:
         variable="MBS2_WS_URL",
         option="--ws-url",
         metavar="URL",
-        what="URL of its task engine; without it /ws on the same port, then port 8080",
+        what="URL of the server's task engine; if not given, /ws on the same port, "
+        "then port 8080",
     )
 
 
@@ -170,7 +171,7 @@ class LogFormat:
 
 @dataclass(frozen=True, kw_only=True)
 class TimeLimit:
-    """How long all of it may take."""
+    """How long the whole migration may take."""
 
     max_duration: float = setting(
         kinds.duration(TEN_YEARS),
@@ -180,14 +181,14 @@ class TimeLimit:
         metavar="TIME",
         default_text="0",
         what="take no new book after this time (90, 45s, 30m, 1h30m; seconds without a "
-        "unit), finish those in hand and end with 6; the next start goes on; 0 for no "
-        "limit. With the monitor it is the time of the whole",
+        "unit), finish those in progress and exit with 6; the next start resumes; 0 "
+        "for no limit. With the monitor it limits the whole migration",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class LibraryLock:
-    """How long people wait for a library that Calibre has locked."""
+    """How long commands wait for a library that Calibre has locked."""
 
     library_lock_seconds: float = setting(
         kinds.number(0, DAY),

@@ -47,7 +47,7 @@ class Work:
         1000,
         option="--batch-size",
         metavar="N",
-        what="books claimed at a time, 1-10000",
+        what="books to claim at a time, 1-10000",
     )
     limit: int = setting(
         kinds.whole(0, 10**12),
@@ -63,14 +63,14 @@ class Work:
         variable="MIGRATE_FORMATS",
         option="--formats",
         metavar="A,B",
-        what="only these formats, such as epub,pdf; all without it",
+        what="only these formats, such as epub,pdf; all if not given",
     )
     default_language: str = setting(
         kinds.text(),
         "en",
         option="--default-language",
         metavar="CODE",
-        what="language code for books without a language the server has",
+        what="language code for books whose language the server does not have",
     )
     rate: float = setting(
         kinds.number(0, 1e9),
@@ -84,7 +84,7 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits(TimeLimit):
-    """What keeps a worker within bounds."""
+    """Limits on a worker's use of network, processor and disk."""
 
     bwlimit: float = setting(
         kinds.bandwidth(),
@@ -93,15 +93,15 @@ class Limits(TimeLimit):
         option="--bwlimit",
         metavar="RATE",
         unit="bytes a second",
-        what="bytes of files sent a second by this process (512K, 1.5M, 2G; KiB without "
-        "a suffix), 0 or off for no limit",
+        what="bytes of files sent per second by this process (512K, 1.5M, 2G; KiB "
+        "without a suffix), 0 or off for no limit",
     )
     max_files_per_min: float = setting(
         kinds.number(0, 1e9),
         0.0,
         option="--max-files-per-min",
         metavar="N",
-        what="files begun a minute by this process, 0 for no limit",
+        what="files begun per minute by this process, 0 for no limit",
     )
     nice: int = setting(
         kinds.whole(-20, 19),
@@ -109,7 +109,7 @@ class Limits(TimeLimit):
         variable="WORKER_NICE",
         option="--nice",
         metavar="N",
-        what="priority for the processor, 0 (as usual) to 19 (last)",
+        what="CPU priority, 0 (normal) to 19 (lowest)",
     )
     ionice: tuple[str, int] | None = setting(
         kinds.ionice(),
@@ -117,13 +117,14 @@ class Limits(TimeLimit):
         variable="WORKER_IONICE",
         option="--ionice",
         metavar="CLASS",
-        what="priority for the disk: idle, or best-effort:0 (first) to best-effort:7 (last)",
+        what="disk priority: idle, or best-effort:0 (highest) to best-effort:7 "
+        "(lowest)",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """Letting other machines do the heavy work."""
+    """Using the machines of a Dask cluster for the heavy work."""
 
     cluster: str = setting(
         kinds.text("tcp://HOST:PORT, tls://HOST:PORT or local:N", _CLUSTER),
@@ -140,72 +141,74 @@ class Cluster:
         variable="MIGRATE_CLUSTER_LIBRARY",
         option="--cluster-library",
         metavar="DIR",
-        what="where the machines of the cluster have the library mounted, when not "
-        "where this one has it",
+        what="where the cluster's machines have the library mounted, if not at the "
+        "same path as here",
     )
     ship_files: bool = setting(
         kinds.switch(),
         False,
         variable="MIGRATE_SHIP_FILES",
         option="--ship-files",
-        what="with --cluster: send the files to machines that have no mount of the library",
+        what="with --cluster: send the files to the machines, which need no mount of "
+        "the library",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Waits(LibraryLock):
-    """How long a worker waits for what."""
+    """How long a worker waits for each kind of event."""
 
     retry_first_seconds: float = setting(
         kinds.number(0.001, 600),
         2.0,
         unit="seconds",
-        what="the first wait before a request is repeated; the next ones are twice "
-        "and four times as long",
+        what="first wait before a request is retried; the next ones are two and four "
+        "times as long",
     )
     reconcile_after_seconds: float = setting(
         kinds.number(0, 3600),
         40.0,
         unit="seconds",
-        what="a request whose answer was lost may still run on the server so long; "
-        "only then it is looked up what became of it",
+        what="how long a request whose answer was lost may still run on the server; "
+        "only then is it reconciled",
     )
     probe_seconds: float = setting(
         kinds.number(0.01, 3600),
         15.0,
         unit="seconds",
-        what="between two looks at a server that does not answer",
+        what="between two probes of a server that does not answer",
     )
     last_look_seconds: float = setting(
         kinds.number(0, 3600),
         3.0,
         unit="seconds",
-        what="from a pass's last request to the last look at the server: what a network "
-        "delivers late has arrived by then",
+        what="from a pass's last request to the last look at the server, for requests "
+        "delayed in the network",
     )
     start_seconds: float = setting(
         kinds.number(0, DAY),
         60.0,
         unit="seconds",
-        what="how long the server, and the scheduler of a cluster, are waited for at the start",
+        what="how long to wait at the start for the server, and for a cluster's "
+        "scheduler",
     )
     verify_patience_seconds: float = setting(
         kinds.number(0, DAY),
         120.0,
         unit="seconds",
-        what="how long --verify waits for a server that is away",
+        what="how long --verify waits for an unreachable server",
     )
     library_busy_seconds: float = setting(
         kinds.number(0.01, 600),
         10.0,
         unit="seconds",
-        what="how long one query waits for Calibre to let go of metadata.db",
+        what="how long one query waits for Calibre to release metadata.db",
     )
     silent_seconds: float = setting(
         kinds.number(0.1, 3600),
         30.0,
         unit="seconds",
-        what="a part of the server that answers nothing for so long has an outage",
+        what="after so long without an answer a part of the server counts as down",
     )
     task_seconds: float = setting(
         kinds.number(0.1, DAY),
@@ -217,13 +220,15 @@ class Waits(LibraryLock):
         kinds.number(0.1, 3600),
         60.0,
         unit="seconds",
-        what="within which an answer must be whole; ten times as much after an upload",
+        what="within which an answer must be complete; ten times as much after an "
+        "upload",
     )
     ask_first_bytes: int = setting(
         kinds.whole(0, 2**50),
         256 * 1024,
         unit="bytes",
-        what="up to this size a file is sent without asking first whether it is there",
+        what="up to this size a file is sent without first asking whether the server "
+        "has it",
     )
 
 
@@ -242,7 +247,10 @@ class WorkerSettings(
     Library,
     StateDir,
 ):
-    """All of a worker's. --help shows the last base first."""
+    """All settings of a worker.
+
+    --help shows the last base class first.
+    """
 
     POSITIONAL: ClassVar[str] = "library"
     #: It may hold a password.

@@ -1,1 +1,1 @@
-"""What a state directory says: how far, how fast, what failed. Nothing is written."""
+"""Reads a state directory: progress, rates, failures. Writes nothing."""

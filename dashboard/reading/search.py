@@ -1,5 +1,7 @@
-"""Failed files, searched and a page at a time: by title, path, reason, format or book
-id. Bounded in time."""
+"""Failed files, searched by title, path, reason, format or book id, in pages.
+
+The time is bounded.
+"""
 
 import time
 from collections.abc import Mapping
@@ -12,15 +14,18 @@ from migration.commands.failures import FailedFile
 from migration.ledger import totals
 from migration.model import BookId, FileId
 
-#: Files on a page; rows read at a time; seconds after which a search says how far it
-#: came.
+#: Files on a page; rows read at a time; seconds after which a search returns what it
+#: has.
 PAGE, CHUNK, PATIENCE_SECONDS = 25, 500, 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class FailedPage:
-    """One page: the files with their titles, where the next page begins, and whether
-    the search was cut short."""
+    """One page of results.
+
+    The files with their titles, where the next page begins, and whether the search was
+    cut short.
+    """
 
     files: list[tuple[FailedFile, str]]
     next: FileId | None
@@ -30,8 +35,10 @@ class FailedPage:
 def search(
     ledger: Path, library: Path | None, pass_id: int, text: str, after: FileId | None
 ) -> FailedPage:
-    """The next page of failed files that hold `text`. Raises LedgerBusy,
-    LedgerCorrupt."""
+    """Returns the next page of failed files that contain `text`.
+
+    Raises LedgerBusy or LedgerCorrupt.
+    """
     wanted, found = text.casefold(), FailedPage([], None)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
@@ -57,7 +64,7 @@ def _haystack(row: FailedFile, title: str) -> str:
 
 
 def to_json(found: FailedPage) -> dict[str, Json]:
-    """A page as the browser gets it."""
+    """Converts a page for the browser."""
     return {
         "files": [
             {
@@ -76,8 +83,10 @@ def to_json(found: FailedPage) -> dict[str, Json]:
 
 
 def cursor(text: str) -> FileId | None:
-    """`17:EPUB` as the place after which a page begins; None for nonsense: the first
-    page."""
+    """Parses `17:EPUB`, after which a page begins.
+
+    Returns None if malformed (the first page).
+    """
     book, colon, kind = text.partition(":")
     return (
         FileId(BookId(int(book)), kind)

@@ -1,5 +1,4 @@
-"""Rates over time from cumulative counters, and when the end is to be expected.
-Pure."""
+"""Rates over time from cumulative counters, and an estimate of the end. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,15 +8,18 @@ from statistics import fmean, stdev
 
 from auto_monitor.record.samples import Sample
 
-#: Points that a chart gets at most, and samples that are kept.
+#: The most points in a chart, and the most samples that are kept.
 POINTS, KEPT = 240, 1800
-#: The estimate looks at so much of the past, cut into windows of equal length.
+#: How far back the estimate looks, its number of equal windows, and their shortest
+#: length.
 LOOK_BACK, WINDOWS, SHORTEST_WINDOW = timedelta(minutes=30), 8, timedelta(seconds=5)
 
 
 class SampleSeries:
-    """The samples of one pass, bounded: older ones are thinned, and counters that are
-    cumulative lose nothing by it."""
+    """The samples of one pass, bounded by thinning older ones.
+
+    Counters are cumulative, so nothing is lost by it.
+    """
 
     def __init__(self, samples: Iterable[Sample] = ()) -> None:
         self._samples: list[Sample] = []
@@ -25,8 +27,10 @@ class SampleSeries:
             self.add(sample)
 
     def add(self, sample: Sample) -> None:
-        """One more; another pass begins anew, and what is not newer than the last one
-        is left out."""
+        """Adds a sample.
+
+        Another pass starts over; a sample that is not newer than the last is left out.
+        """
         kept = self._samples
         if kept and kept[-1].pass_id != sample.pass_id:
             kept.clear()
@@ -38,7 +42,10 @@ class SampleSeries:
             kept[: len(older)] = older[:1] + older[1::2]
 
     def samples(self, since: datetime | None = None) -> list[Sample]:
-        """Those of the pass, or since a time and the one before it, oldest first."""
+        """Returns the samples, oldest first.
+
+        With `since`, those from then on and the one before.
+        """
         if since is None:
             return list(self._samples)
         first = next(
@@ -50,7 +57,7 @@ class SampleSeries:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What was done between two moments, and how things were at the second."""
+    """What was done between two moments, and the state at the second."""
 
     at: datetime
     files_per_min: float
@@ -61,8 +68,10 @@ class Rate:
 
 
 def rates(samples: Sequence[Sample], points: int = POINTS) -> list[Rate]:
-    """At most `points` rates over equal stretches of time; files that are pending again
-    count as nothing done."""
+    """Returns at most `points` rates over equal intervals.
+
+    Files that became pending again count as nothing done.
+    """
     if len(samples) < 2:
         return []
     step = (samples[-1].at - samples[0].at) / points
@@ -71,7 +80,7 @@ def rates(samples: Sequence[Sample], points: int = POINTS) -> list[Rate]:
         if sample.at - picked[-1].at >= step:
             picked.append(sample)
     if picked[-1] is not samples[-1]:
-        # What is left over belongs to the last stretch.
+        # What is left over belongs to the last interval.
         picked[-1 if len(picked) > 1 else 1 :] = [samples[-1]]
     return [_rate(before, after) for before, after in pairwise(picked)]
 
@@ -90,7 +99,7 @@ def _rate(before: Sample, after: Sample) -> Rate:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Seconds to the end: between `earliest` and `latest`, as the rate has varied."""
+    """Seconds to the end, between `earliest` and `latest` as the rate has varied."""
 
     expected: float
     earliest: float
@@ -98,12 +107,12 @@ class Estimate:
 
 
 def estimate(samples: Sequence[Sample], left: int, now: datetime) -> Estimate | None:
-    """When `left` files will be done at the rate of the last half hour; None while that
-    is not known.
+    """Estimates when `left` files will be done at the last half hour's rate.
 
-    The rate is taken in windows of equal length. How far they lie apart says how sure
-    the estimate is: two standard errors of their mean to each side, and a tenth at the
-    least, for no past says more of the future."""
+    The rate is taken in windows of equal length. Their spread shows how certain the
+    estimate is: two standard errors of their mean on each side, but at least a tenth,
+    since the past says no more about the future.
+    """
     recent = [sample for sample in samples if sample.at >= now - LOOK_BACK]
     if len(recent) < 2 or left < 0:
         return None

@@ -1,5 +1,7 @@
-"""The uploads that took longest, from the logs of the workers that are still there.
-Bounded in time."""
+"""The slowest uploads, from the existing logs of the workers.
+
+The time is bounded.
+"""
 
 import heapq
 import time
@@ -9,15 +11,14 @@ from pathlib import Path
 
 from migration.state_files import logs
 
-#: How many are listed; seconds after which the search ends with what it has.
+#: How many uploads are listed; seconds after which the search returns what it has.
 MOST, PATIENCE_SECONDS = 25, 30.0
 _MARK = b" - INFO - Uploaded "
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Upload:
-    """One upload: seconds it took, when it ended, bytes, and the file as the log names
-    it."""
+    """One upload: seconds taken, time of its end, bytes, file as logged."""
 
     seconds: float
     at: datetime
@@ -29,8 +30,7 @@ class Upload:
 def slowest(
     state_dir: Path, since: datetime, patience: float = PATIENCE_SECONDS
 ) -> tuple[list[Upload], bool]:
-    """The slowest uploads since a time, slowest first; False when there was no time to
-    read all logs."""
+    """Returns the slowest uploads since a time, and whether it read all logs."""
     found: list[Upload] = []
     deadline = time.monotonic() + patience
     for path, worker_id in logs.log_files(state_dir):
@@ -45,7 +45,10 @@ def slowest(
 
 
 def _uploads(path: Path, worker_id: int, since: datetime) -> list[Upload]:
-    """Those of one log that could be among the slowest; a log is 50 MB at most."""
+    """Returns the uploads of one log that could be among the slowest.
+
+    A log has at most 50 MB.
+    """
     candidates: list[Upload] = []
     first = since.strftime("%Y-%m-%d %H:%M:%S").encode()
     try:

@@ -1,5 +1,4 @@
-"""Everything the page, the metrics and the report show, read from the files of a state
-directory. Writes nothing."""
+"""What page, metrics and report show, read from a state directory. Writes nothing."""
 
 import shutil
 from dataclasses import asdict, dataclass, field
@@ -22,7 +21,7 @@ from migration.state_files.names import LEDGER_NAME
 
 @dataclass(frozen=True, slots=True)
 class Remaining:
-    """Seconds to the end: expected, and between which."""
+    """Seconds to the end: the expected number and its bounds."""
 
     seconds: int
     earliest: int
@@ -31,10 +30,11 @@ class Remaining:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One moment: the status, with an estimate and what a page needs besides.
+    """The status at one moment, with an estimate and other data for a page.
 
     `state` is one word for the whole; `history_version` changes whenever the history
-    does; `disk_used_percent` and `disk_free_bytes` are of the state directory."""
+    does; `disk_used_percent` and `disk_free_bytes` are of the state directory.
+    """
 
     status: Status
     state: str
@@ -45,7 +45,7 @@ class Snapshot:
     disk_free_bytes: int
 
     def to_json(self) -> dict[str, Json]:
-        """What `monitor.py --status --json` says, and the rest."""
+        """Returns what `monitor.py --status --json` prints, and the rest."""
         eta = self.eta
         return status.to_json(self.status) | {
             "state": self.state,
@@ -65,7 +65,7 @@ class Snapshot:
 
 @dataclass(slots=True)
 class StateReader:
-    """One state directory; what does not change is not read again."""
+    """One state directory; unchanged files are not read again."""
 
     state_dir: Path
     history: SampleSeries = field(default_factory=SampleSeries)
@@ -75,16 +75,16 @@ class StateReader:
 
     @property
     def ledger(self) -> Path:
-        """The ledger's file."""
+        """The path of the ledger."""
         return self.state_dir / LEDGER_NAME
 
     def snapshot(self, now: datetime) -> Snapshot:
-        """How things are."""
+        """Returns the current snapshot."""
         value = status.collect(self.state_dir, now)
         sample = self._sample(value, now)
         if sample is not None:
             if sample.pass_id != self._pass_id:
-                # Only once: what the monitor saw before this process began to look.
+                # Only once: what the monitor saw before this process started.
                 self._pass_id = sample.pass_id
                 self.history = SampleSeries(
                     samples.read(self.state_dir, sample.pass_id)
@@ -103,7 +103,7 @@ class StateReader:
         )
 
     def fixes(self) -> list[HistoryEntry]:
-        """The attempts, oldest first."""
+        """Returns the attempts, oldest first."""
         try:
             found = history_path(self.state_dir).stat()
         except OSError:
@@ -117,15 +117,17 @@ class StateReader:
         return self._fixes
 
     def ledger_totals(self, pass_id: int | None = None) -> totals.Totals | None:
-        """The totals of a pass, the newest by default; None when they cannot be read
-        now."""
+        """Returns the totals of a pass, by default the newest.
+
+        Returns None if unreadable now.
+        """
         try:
             return totals.read(self.ledger, pass_id)
         except totals.UNREADABLE:
             return None
 
     def _version(self) -> str:
-        """Changes whenever the history does."""
+        """Returns a value that changes whenever the history does."""
         try:
             found = history_path(self.state_dir).stat()
         except OSError:
@@ -160,7 +162,7 @@ class StateReader:
         )
 
     def _speed(self) -> float | None:
-        """MB/s over the last minute or so."""
+        """Returns the MB/s over about the last minute."""
         taken = self.history.samples()
         recent = [
             sample
@@ -179,7 +181,7 @@ class StateReader:
 
 
 def _state(value: Status) -> str:
-    """One word for the whole: none, running, waiting, stopped, finished."""
+    """Returns one word for the whole: none, running, waiting, stopped or finished."""
     if value.totals is None:
         return "none"
     if value.totals.closed_at is not None:
@@ -191,7 +193,7 @@ def _state(value: Status) -> str:
 
 
 def brief(entry: HistoryEntry) -> dict[str, Json]:
-    """A line of the timeline."""
+    """Returns an entry's line in the timeline."""
     return {
         "key": entry.key,
         "at": entry.timestamp,
@@ -207,7 +209,7 @@ def brief(entry: HistoryEntry) -> dict[str, Json]:
 
 
 def verdict(entry: HistoryEntry) -> str:
-    """verified, failed, rolled back, closed without a verdict, or pending."""
+    """Returns verified, failed, rolled back, closed (without a verdict) or pending."""
     if entry.rolled_back:
         return "rolled back"
     if entry.verified is None:

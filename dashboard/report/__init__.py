@@ -1,1 +1,1 @@
-"""What became of a pass, for those who come back later."""
+"""The report on a pass."""

@@ -1,5 +1,7 @@
-"""A line chart as SVG, for the report that is printed: no script, no style from
-elsewhere. Pure."""
+"""A line chart as SVG for the printable report. Pure.
+
+It has no script and no external style.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,8 +17,10 @@ def line_chart(
     *,
     top: float | None = None,
 ) -> str:
-    """An SVG of the values over time, gaps where one is None; "" when there are not two
-    to draw."""
+    """Returns an SVG of the values over time, with gaps where one is None.
+
+    "" when there are fewer than two values.
+    """
     known = [value for value in values if value is not None]
     if len(known) < 2:
         return ""
@@ -53,7 +57,7 @@ def _grid(value: float, down: float) -> str:
 
 
 def _round_up(value: float) -> float:
-    """The next of 1, 2, 5, 10, 20, … that is not less."""
+    """Rounds up to 1, 2, 5, 10, 20, …"""
     if value <= 0:
         return 1.0
     power = 10.0 ** (

@@ -1,5 +1,7 @@
-"""`report.html` and `report.json` (report.schema.json): what became of a pass, for
-those who come back later."""
+"""`report.html` and `report.json` (report.schema.json): the result of a pass.
+
+They are for those who look at it later.
+"""
 
 import json
 from collections.abc import Mapping
@@ -25,9 +27,9 @@ from migration.ledger.totals import Totals
 from migration.worker.progress.report import minutes_in_words, size_in_words
 
 SCHEMA = 1
-#: Failed files that are listed; all of them are on the page and in the ledger.
+#: The most failed files listed; all of them are on the page and in the ledger.
 MOST_FAILED = 1000
-#: Books with something left out that are listed.
+#: The most books with something left out that are listed.
 MOST_NOTICED = 1000
 HERE = Path(__file__).parent
 
@@ -41,8 +43,10 @@ class NothingToReport(CodedError):
 def write(
     state_dir: Path, folder: Path, now: datetime, pass_id: int | None = None
 ) -> Path:
-    """Writes both files; returns the page's path. Raises NothingToReport,
-    StateUnwritable."""
+    """Writes both files; returns the page's path.
+
+    Raises NothingToReport or StateUnwritable.
+    """
     value = collect(state_dir, now, pass_id)
     write_json(folder / "report.json", value)
     page = folder / "report.html"
@@ -53,8 +57,10 @@ def write(
 def collect(
     state_dir: Path, now: datetime, pass_id: int | None = None
 ) -> dict[str, Json]:
-    """The report as JSON: times ISO 8601 UTC, sizes bytes, durations seconds. Raises
-    NothingToReport."""
+    """Returns the report as JSON. Raises NothingToReport.
+
+    Times are ISO 8601 UTC, sizes bytes, durations seconds.
+    """
     reader = StateReader(state_dir)
     try:
         found = totals.read(reader.ledger, pass_id)
@@ -215,8 +221,10 @@ _templates.filters["moment"] = lambda text: (
 
 
 def render(value: Mapping[str, Json]) -> str:
-    """The page: everything it needs is in it; no script, so that it can be mailed and
-    opened anywhere."""
+    """Returns the page, self-contained and without scripts.
+
+    So it can be mailed and opened anywhere.
+    """
     return _templates.get_template("report.html").render(
         **value, charts=_charts(value["rate"])
     )
@@ -249,5 +257,5 @@ def _charts(rate: Json) -> list[tuple[str, Markup]]:
         ),
         ("Workers running", line_chart(times, column("workers"), "Workers running")),
     ]
-    # Drawn by us from numbers and titles of our own; nothing in it comes from a book.
+    # Drawn from numbers and titles of our own; nothing in it comes from a book.
     return [(title, Markup(svg)) for title, svg in drawn if svg]  # noqa: S704

@@ -1,1 +1,1 @@
-"""The page: who may see it, its data, the commands it leaves for the monitor."""
+"""The page: access, its data, and the commands it leaves for the monitor."""

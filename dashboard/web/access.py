@@ -1,8 +1,9 @@
-"""Who may see the page: links that work once, sessions in a cookie, a token for
-scripts. All kept as hashes, 0600.
+"""Access to the page: single-use links, sessions in a cookie, a token for scripts.
 
-A file per link and session, named by the hash of its secret: whoever can remove the
-link's file was the first to use it, whichever process made it."""
+All are kept as hashes, mode 0600. There is one file per link and session, named by the
+hash of its secret: the process that can remove a link's file was the first to use it,
+whichever process made it.
+"""
 
 import hashlib
 import hmac
@@ -14,20 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-#: Seconds that a link and a session are good for.
+#: Seconds for which a link and a session are valid.
 LINK_SECONDS, SESSION_SECONDS = 24 * 3600.0, 30 * 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The keys of one dashboard: files of mode 0600, in folders of mode 0700 where
-    their names matter."""
+    """The keys of one dashboard.
+
+    Files have mode 0600, and folders 0700 where their names matter.
+    """
 
     folder: Path
 
     def prepare(self) -> None:
-        """Makes the folders and the token for scripts where they are missing. Raises
-        OSError."""
+        """Creates missing folders and the token for scripts. Raises OSError."""
         for name in ("links", "sessions"):
             path = self.folder / name
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -37,17 +39,19 @@ class Access:
 
     @property
     def token_path(self) -> Path:
-        """The token for scripts, such as Prometheus's."""
+        """The path of the token for scripts, such as Prometheus's."""
         return self.folder / "token"
 
     def new_link(self) -> str:
-        """The secret of a link that lets one browser in. Raises OSError."""
+        """Returns the secret of a new single-use link. Raises OSError."""
         self.prepare()
         return self._keep("links", LINK_SECONDS)
 
     def enter(self, link: str) -> str | None:
-        """The secret of a new session for a link that was not used yet; None for any
-        other."""
+        """Returns the secret of a new session for an unused link.
+
+        Returns None for any other.
+        """
         return (
             self._keep("sessions", SESSION_SECONDS)
             if self._spend("links", link, LINK_SECONDS)
@@ -55,18 +59,19 @@ class Access:
         )
 
     def knows(self, session: str) -> bool:
-        """Is this the cookie of a session? Looked up by its hash, so that no comparison
-        leaks anything."""
+        """Whether this is the cookie of a session.
+
+        It is looked up by its hash, so that no comparison leaks anything.
+        """
         return bool(session) and _fresh(
             self.folder / "sessions" / _hash(session), SESSION_SECONDS
         )
 
     def leave(self, session: str) -> None:
-        """Ends a session."""
         (self.folder / "sessions" / _hash(session)).unlink(missing_ok=True)
 
     def is_token(self, given: str) -> bool:
-        """Is this the token for scripts?"""
+        """Whether this is the token for scripts."""
         try:
             kept = self.token_path.read_text("ascii").strip()
         except OSError:
@@ -77,13 +82,13 @@ class Access:
 
     @staticmethod
     def form_token(session: str) -> str:
-        """What a page of this session sends along with every command."""
+        """Returns what pages of this session send with every command."""
         return hashlib.sha256(
             b"form:" + session.encode("utf-8", "surrogateescape")
         ).hexdigest()
 
     def is_form_token(self, session: str, given: str) -> bool:
-        """Does this come from a page of the session?"""
+        """Whether this comes from a page of the session."""
         return hmac.compare_digest(
             self.form_token(session).encode(), given.encode("utf-8", "surrogateescape")
         )
@@ -107,8 +112,10 @@ class Access:
 
 
 def host_of(header: str) -> str:
-    """The name in a Host header, lower case, without port: `[::1]:8765` -> `::1`; ""
-    for nonsense."""
+    """Returns the name in a Host header: `[::1]:8765` -> `::1`; "" if malformed.
+
+    In lower case, without the port.
+    """
     try:
         return (urlsplit(f"//{header}").hostname or "").rstrip(".")
     except ValueError:
@@ -116,8 +123,10 @@ def host_of(header: str) -> str:
 
 
 def same_origin(headers: Mapping[str, str], host: str) -> bool:
-    """Did a page of ours send these headers? A browser says so; who does not say it is
-    not let through."""
+    """Whether a page of ours sent these headers.
+
+    A browser says so; a request without such a header is not allowed.
+    """
     site, origin = headers.get("Sec-Fetch-Site"), headers.get("Origin")
     if site is not None and site != "same-origin":
         return False

@@ -1,4 +1,4 @@
-"""The parts of a running dashboard, as its handlers find them."""
+"""The parts of a running dashboard, for its handlers."""
 
 import hashlib
 from dataclasses import dataclass
@@ -25,6 +25,9 @@ BOARD = web.AppKey("board", Board)
 
 
 def cookie_name(request: web.Request) -> str:
-    """Cookies know no ports: two dashboards on one machine must not share theirs."""
+    """Returns the cookie's name, unique to this dashboard.
+
+    Cookies ignore ports: two dashboards on one machine must not share theirs.
+    """
     folder = str(request.app[BOARD].config.folder)
     return f"migration-{hashlib.sha256(folder.encode()).hexdigest()[:8]}"

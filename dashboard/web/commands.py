@@ -1,4 +1,4 @@
-"""What people ask for: each command is left for the monitor."""
+"""The users' commands, each of which is left for the monitor."""
 
 import asyncio
 import json
@@ -13,7 +13,10 @@ from dashboard.web.board import BOARD
 
 
 async def command(request: web.Request) -> web.Response:
-    """POST /api/commands: leaves one command for the monitor; 202 and a sentence."""
+    """POST /api/commands: leaves one command for the monitor.
+
+    Answers 202 with a message.
+    """
     board = request.app[BOARD]
     kind = await _kind(request)
     if kind.worker_id is not None:

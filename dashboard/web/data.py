@@ -1,5 +1,7 @@
-"""What the page fetches, and scripts. Text from books leaves as JSON and is shown as text
-by the page."""
+"""The data for the page and for scripts.
+
+Text from books is sent as JSON, and the page shows it as text.
+"""
 
 import asyncio
 from datetime import timedelta
@@ -16,12 +18,12 @@ from dashboard.reading import state_reader as reading
 from dashboard.web.board import BOARD
 from dashboard.web.metrics import CONTENT_TYPE_LATEST, exposition
 
-#: The charts show so much of the end, or the whole pass.
+#: How much of the end the recent charts show.
 RECENT = timedelta(minutes=15)
 
 
 async def events(request: web.Request) -> web.StreamResponse:
-    """GET /api/events: see SnapshotStream."""
+    """GET /api/events: the event stream (`SnapshotStream`)."""
     return await request.app[BOARD].stream.events(request)
 
 
@@ -32,8 +34,7 @@ async def status(request: web.Request) -> web.Response:
 
 
 async def series(request: web.Request) -> web.Response:
-    """GET /api/series[?window=recent]: columns for the charts, times in seconds since
-    1970."""
+    """GET /api/series[?window=recent]: the charts' columns, in Unix time."""
     await request.app[BOARD].stream.latest()
     since = utc_now() - RECENT if request.query.get("window") == "recent" else None
     found = rates.rates(request.app[BOARD].reader.history.samples(since))
@@ -50,7 +51,7 @@ async def series(request: web.Request) -> web.Response:
 
 
 async def history(request: web.Request) -> web.Response:
-    """GET /api/history: a line per attempt, newest first."""
+    """GET /api/history: one line per attempt, newest first."""
     found = await asyncio.to_thread(request.app[BOARD].reader.fixes)
     return web.json_response(
         {"entries": [reading.brief(entry) for entry in reversed(found)]}
@@ -58,7 +59,7 @@ async def history(request: web.Request) -> web.Response:
 
 
 async def entry(request: web.Request) -> web.Response:
-    """GET /api/history/<key>: one attempt, whole."""
+    """GET /api/history/<key>: one attempt in full."""
     key = request.match_info["key"]
     for found in await asyncio.to_thread(request.app[BOARD].reader.fixes):
         if found.key == key:

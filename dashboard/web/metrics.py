@@ -1,8 +1,8 @@
-"""`/metrics` for Prometheus, from the same snapshot as the page. Names carry units;
-nothing is kept between scrapes.
+"""`/metrics` for Prometheus, from the same snapshot as the page.
 
-What can go down again when failed files are retried, or begins anew with a pass, is a
-gauge."""
+Names carry units; nothing is kept between scrapes. What can decrease when failed files
+are retried, or starts over with a pass, is a gauge.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,8 +25,10 @@ Labelled = Iterable[tuple[tuple[str, ...], float]]
 def exposition(
     now: Snapshot, fixes: Iterable[HistoryEntry], spent: tuple[int, int]
 ) -> bytes:
-    """The text Prometheus reads: a snapshot, the attempts, and calls and tokens of the
-    LLM."""
+    """Returns the text for Prometheus.
+
+    It covers a snapshot, the attempts, and calls and tokens of the LLM.
+    """
     registry = CollectorRegistry()
     registry.register(_Snapshot(now, list(fixes), spent))
     return generate_latest(registry)
@@ -43,7 +45,7 @@ class _Snapshot(Collector):
         self._spent = spent
 
     def collect(self) -> Iterator[Metric]:
-        """Everything there is now."""
+        """Yields all metrics."""
         if self._now.status.totals is not None:
             yield from _pass(self._now.status.totals)
             yield from _speed(self._now)
@@ -142,8 +144,8 @@ def _monitor(now: Snapshot) -> Iterator[Metric]:
         )
 
 
-#: One gauge per worker: its name after `migration_worker_`, text, field of its status,
-#: factor of the unit.
+#: One gauge per worker: its name after `migration_worker_`, help text, field of its
+#: status, factor of the unit.
 _OF_WORKER = (
     ("up", "1 while the worker runs.", "lives", 1.0),
     ("stuck", "1 while the worker makes no progress.", "stuck", 1.0),

@@ -1,4 +1,4 @@
-"""Who comes and goes, and the page with its files."""
+"""Logging in and out, and the page with its files."""
 
 from pathlib import Path
 from typing import NoReturn
@@ -20,8 +20,10 @@ _templates = jinja2.Environment(
 
 
 async def enter(request: web.Request) -> NoReturn:
-    """GET /enter?link=…: lets one browser in, once, and takes the secret out of the
-    address."""
+    """GET /enter?link=…: lets one browser in, once.
+
+    The redirect takes the secret out of the address.
+    """
     session = request.app[BOARD].access.enter(request.query.get("link", ""))
     if session is None:
         raise web.HTTPForbidden(
@@ -41,7 +43,7 @@ async def enter(request: web.Request) -> NoReturn:
 
 
 def stranger(request: web.Request) -> web.Response:
-    """The answer to everybody who has no key."""
+    """The answer to requests without a valid key."""
     if request.path == "/":
         return web.Response(
             text=_plain("This page is for those who have a link."),

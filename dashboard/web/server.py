@@ -1,4 +1,4 @@
-"""Puts the dashboard together: who is let in, security headers, routes."""
+"""The dashboard's application: access control, security headers, routes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,13 +20,15 @@ _POLICY = (
     "connect-src 'self'; form-action 'self';"
     " base-uri 'none'; frame-ancestors 'none'"
 )
-#: Bytes of a request's body at most; commands are small.
+#: The most bytes of a request's body; commands are small.
 MOST_BYTES = 64_000
 
 
 def make_application(config: DashboardConfig) -> web.Application:
-    """The application over a state directory. Raises OSError when its own folder cannot
-    be made."""
+    """Makes the application for a state directory.
+
+    Raises OSError when its own folder cannot be created.
+    """
     access = Access(config.folder)
     access.prepare()
     app = web.Application(middlewares=[_headers, _gate], client_max_size=MOST_BYTES)
@@ -68,8 +70,7 @@ async def _close(app: web.Application) -> None:
 
 @web.middleware
 async def _gate(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Nobody gets past without being asked for by an allowed name, and without session,
-    token or link."""
+    """Rejects other host names and requests without session, token or link."""
     board = request.app[BOARD]
     if host_of(request.headers.get("Host", "")) not in board.config.hosts:
         raise web.HTTPMisdirectedRequest(
@@ -99,7 +100,7 @@ async def _gate(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 @web.middleware
 async def _headers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Security headers on every answer, the refusals included."""
+    """Adds security headers to every answer, including refusals."""
     try:
         response = await handler(request)
     except web.HTTPException as error:

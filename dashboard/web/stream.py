@@ -1,5 +1,7 @@
-"""Server-sent events: one snapshot for all, every two seconds; a slow browser misses
-some and delays nobody."""
+"""Server-sent events: one snapshot for all browsers every two seconds.
+
+A slow browser misses some and delays no other.
+"""
 
 import asyncio
 import json
@@ -12,16 +14,15 @@ from aiohttp import web
 
 from dashboard.reading.state_reader import Snapshot, StateReader
 
-#: Seconds between two snapshots while somebody watches, and while nobody does, for the
-#: charts.
+#: Seconds between two snapshots while pages are open, and while none is (for the
+#: charts).
 WATCHED_SECONDS, ALONE_SECONDS = 2.0, 15.0
-#: A stream that says nothing for longer is taken for dead by proxies; browsers that may
-#: watch at once.
+#: The most browsers that may watch at once.
 MOST_STREAMS = 32
 
 
 class SnapshotStream:
-    """Takes the snapshots of one dashboard and hands them out."""
+    """Takes the snapshots of one dashboard and sends them to all pages."""
 
     def __init__(self, reader: StateReader, clock: Callable[[], datetime]) -> None:
         self._reader = reader
@@ -34,10 +35,12 @@ class SnapshotStream:
         self._closed = False
 
     async def latest(self) -> Snapshot:
-        """A snapshot that is a second old at most. Taken in a thread: the disk may be
-        slow, the page may not."""
+        """Returns a snapshot at most a second old.
+
+        It is taken in a thread, because the disk may be slow but the page must not be.
+        """
         async with self._lock:
-            # Not by the wall clock, which may be set back.
+            # Not the wall clock, which may be set back.
             now = asyncio.get_running_loop().time()
             if now - self._taken >= WATCHED_SECONDS / 2 or self._last is None:
                 self._last = await asyncio.to_thread(
@@ -47,13 +50,13 @@ class SnapshotStream:
             return self._last
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Takes and sends snapshots until cancelled."""
         while True:
             try:
                 value = (await self.latest()).to_json()
             except OSError as error:
-                # The state directory is gone for a moment: the page says so and goes on
-                # when it is back.
+                # The state directory may be gone for a moment: the page says so, and
+                # goes on when it is back.
                 value = {"state": "unreadable", "error": error.strerror or str(error)}
             self._send(f"event: snapshot\ndata: {json.dumps(value)}\n\n")
             self._wake.clear()
@@ -70,7 +73,7 @@ class SnapshotStream:
             queue.put_nowait(event)
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """GET /api/events: snapshots until the browser goes away or the server ends."""
+        """GET /api/events: snapshots until the browser or the server ends."""
         if len(self._queues) >= MOST_STREAMS or self._closed:
             raise web.HTTPServiceUnavailable(
                 text="Too many pages watch already; close one."
@@ -94,13 +97,13 @@ class SnapshotStream:
             while (event := await queue.get()) is not None:
                 await response.write(event.encode())
         except (ConnectionError, OSError):
-            pass  # the browser went away, or the state directory did: it asks again
+            pass  # browser or state directory is gone: the browser reconnects
         finally:
             self._queues.discard(queue)
         return response
 
     def tell_end(self, task: "asyncio.Task[None]") -> None:
-        """`run` has ended: pages must not wait in silence when that was an error."""
+        """Logs an error that ended `run` and closes the streams, so no page hangs."""
         if not task.cancelled() and (error := task.exception()) is not None:
             logging.error(
                 "The dashboard takes no more snapshots; start it again", exc_info=error

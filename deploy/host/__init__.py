@@ -1,1 +1,1 @@
-"""A migration on this machine: its parts are started, found, shown and ended."""
+"""A migration on this machine: starts, finds, shows and stops its parts."""

@@ -1,5 +1,7 @@
-"""Starts the dashboard, or finds the one that runs; a dashboard that cannot be started
-never stops a migration."""
+"""Starting the dashboard, or finding the running one.
+
+A dashboard that cannot be started never stops a migration.
+"""
 
 import subprocess
 import sys
@@ -12,19 +14,21 @@ from deploy import PROJECT
 from deploy.host import processes
 from deploy.host.children import end_child
 
-#: Seconds for it to listen.
+#: Seconds within which it must listen.
 START_SECONDS = 20.0
 
 
 class NoDashboard(CodedError):
-    """It could not be started, and why."""
+    """The dashboard could not be started; the message says why."""
 
     code = "no-dashboard"
 
 
 def link(state_dir: Path, environment: Mapping[str, str], *, any_port: bool) -> str:
-    """A link that works once, to a dashboard that runs from now on. Raises
-    NoDashboard."""
+    """Returns a single-use link to the dashboard, starting it if necessary.
+
+    Raises NoDashboard.
+    """
     if not runs(state_dir):
         _start(state_dir, environment, any_port=any_port)
     command = [
@@ -50,14 +54,16 @@ def link(state_dir: Path, environment: Mapping[str, str], *, any_port: bool) -> 
 
 
 def runs(state_dir: Path) -> bool:
-    """Is there one already?"""
+    """Whether a dashboard is already running."""
     known = processes.dashboard(state_dir)
     return known is not None and known[0].running() is not None
 
 
 def _start(state_dir: Path, environment: Mapping[str, str], *, any_port: bool) -> None:
-    """On its port, or on any free one when that is taken: another migration may be
-    running on this machine."""
+    """Starts it on its port, or on any free one if that is taken.
+
+    Another migration may be running on this machine.
+    """
     wrong = _try(state_dir, environment)
     if wrong is not None and "cannot listen" in wrong and any_port:
         wrong = _try(state_dir, environment, "--port", "0")
@@ -66,7 +72,7 @@ def _start(state_dir: Path, environment: Mapping[str, str], *, any_port: bool) -
 
 
 def _try(state_dir: Path, environment: Mapping[str, str], *options: str) -> str | None:
-    """None when it listens, or else what it said."""
+    """Starts it; returns None once it listens, or else its last output."""
     log = state_dir / "dashboard" / "dashboard.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
@@ -90,7 +96,7 @@ def _try(state_dir: Path, environment: Mapping[str, str], *options: str) -> str 
         if _listens(state_dir, child):
             return None
     except BaseException:
-        # Ctrl-C too: it has a session of its own and would not hear of it.
+        # Ctrl-C included: the child has its own session and would not notice it.
         end_child(child)
         raise
     if child.poll() is None:

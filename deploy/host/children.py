@@ -1,5 +1,4 @@
-"""What a start gives the processes it starts, and how one is ended that does not come
-up."""
+"""The errors of a start, and the environment and clean-up of its child processes."""
 
 import os
 import subprocess
@@ -16,7 +15,7 @@ _OF_A_SERVER = "MBS2_"
 
 
 class CannotStart(CodedError):
-    """Cannot start, and why; `exit_code` is the exit status of the start."""
+    """The start is refused; `exit_code` is its exit status."""
 
     code = "start-refused"
 
@@ -26,19 +25,19 @@ class CannotStart(CodedError):
 
 
 class AlreadyWatched(CannotStart):
-    """A monitor runs on the state directory."""
+    """A monitor is already running on the state directory."""
 
     code = "monitor-running"
 
 
 class LoginFileUnusable(CannotStart):
-    """The login of the embedded server is gone, damaged or not ours to read."""
+    """The embedded server's login file is missing, damaged or not accessible."""
 
     code = "login-file-unusable"
 
 
 class ServerNotStarted(CannotStart):
-    """The embedded server ended, or does not listen."""
+    """The embedded server exited, or is not listening."""
 
     code = "embedded-server-not-started"
 
@@ -59,7 +58,7 @@ def environment_for(found: Sources, *models: type) -> dict[str, str]:
 
 
 def end_child(child: "subprocess.Popen[bytes]", seconds: float = 10.0) -> None:
-    """Ends a process that was started a moment ago and is not wanted after all."""
+    """Ends a process that was just started and is not wanted after all."""
     child.terminate()
     try:
         child.wait(seconds)

@@ -1,4 +1,4 @@
-"""The progress of a migration, as a person at a terminal follows it."""
+"""The progress of a migration on a terminal."""
 
 import subprocess
 import time
@@ -13,12 +13,12 @@ from migration.ledger import totals
 from migration.state_files import progress
 from migration.state_files.names import LEDGER_NAME
 
-#: Seconds between two looks, and between two lines when there is no terminal.
+#: Seconds between two checks, and between two lines when there is no terminal.
 LOOK_SECONDS, LINE_SECONDS = 0.25, 5.0
 
 
 def watch(state_dir: Path, daemon: "subprocess.Popen[bytes]", console: Console) -> None:
-    """Until the monitor has ended: a display on a terminal, plain lines otherwise."""
+    """Shows the progress until the monitor ends: live, or as lines."""
     if console.is_terminal:
         with Live(
             _display(state_dir), console=console, refresh_per_second=4, transient=True
@@ -36,7 +36,7 @@ def watch(state_dir: Path, daemon: "subprocess.Popen[bytes]", console: Console) 
 
 
 def totals_of(state_dir: Path) -> totals.Totals | None:
-    """The totals of the newest pass; None when there are none that can be read."""
+    """Returns the totals of the newest pass; None when they cannot be read."""
     try:
         return totals.read(state_dir / LEDGER_NAME)
     except totals.UNREADABLE:

@@ -1,4 +1,4 @@
-"""Starts the embedded server, or finds the one that runs."""
+"""Starts the embedded server, or finds the running one."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ from deploy.host.children import (
     end_child,
 )
 
-#: Seconds to listen.
+#: Seconds within which it must listen.
 START_SECONDS = 30.0
 
 
@@ -46,8 +46,10 @@ def embedded_server(
 
 
 def _login(credentials: Path) -> dict[str, str]:
-    """User name and password of the embedded server. Raises CannotStart with the way to a
-    login."""
+    """Returns user name and password of the embedded server.
+
+    Raises CannotStart, with how to get a login.
+    """
     try:
         text = credentials.read_text("utf-8")
     except PermissionError as error:
@@ -69,8 +71,10 @@ def _login(credentials: Path) -> dict[str, str]:
 
 
 def _without_login(credentials: Path, why: str) -> CannotStart:
-    """The server keeps only a hash of the password: nobody can write the file again
-    without a new one."""
+    """Returns the refusal; the login cannot be restored without a new password.
+
+    The server keeps only a hash of the password.
+    """
     return LoginFileUnusable(
         f"{credentials}, the login of the embedded server, {why}. Give it a "
         "password, the old one or a new one: "
@@ -105,7 +109,7 @@ def _start(
     try:
         return _await(data_dir, child, log)
     except BaseException:
-        # Ctrl-C too: it has a session of its own and would not hear of it.
+        # Ctrl-C included: the child has its own session and would not notice it.
         end_child(child)
         raise
 

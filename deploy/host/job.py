@@ -1,4 +1,4 @@
-"""What `./start.sh` is to run, and what the programs it starts need for that."""
+"""The job of `./start.sh`, and what the programs it starts need for it."""
 
 import sys
 from dataclasses import dataclass
@@ -35,17 +35,17 @@ class Job:
     llm_enabled: bool = False
     dashboard: bool = True
     adopt_library: bool = False
-    #: The state directory was named: it is not found without its name.
+    #: Whether the state directory was named: then commands need its name to find it.
     state_dir_named: bool = False
 
     @property
     def embedded(self) -> bool:
-        """Is the server one that this start has to do with?"""
+        """Whether the server is the embedded one."""
         return self.login_file is not None
 
     @property
     def option(self) -> str:
-        """What commands need to find the state directory, as a shell takes it."""
+        """The commands' option for the state directory, quoted, or ""."""
         return f" {state_dir.option(self.state_dir)}" if self.state_dir_named else ""
 
 
@@ -60,7 +60,7 @@ class Mode(Enum):
 
 
 def worker_command(job: Job, number: int) -> list[str]:
-    """The command line of a worker."""
+    """Returns the command line of a worker."""
     return [
         sys.executable,
         str(SCRIPT),
@@ -84,8 +84,10 @@ def check_for_all(found: Sources) -> MonitorSettings:
 
 
 def environment_of(job: Job) -> dict[str, str]:
-    """The environment of monitor and workers: secrets travel there, never on a command
-    line."""
+    """Returns the environment of monitor and workers.
+
+    Secrets are passed there, never on a command line.
+    """
     return {
         **environment_for(job.found, MonitorSettings, WorkerSettings),
         **job.settings,

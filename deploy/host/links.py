@@ -1,8 +1,8 @@
-"""Links in the checkout to the logs of the last run, so that `tail -f monitor.log`
-works.
+"""Links in the checkout to the last run's logs, so that `tail -f monitor.log` works.
 
 Only links are ever replaced or removed: a file of an older version that kept its state
-in the checkout stays what it is."""
+in the checkout stays.
+"""
 
 import os
 import re
@@ -20,10 +20,9 @@ _NAMES = re.compile(
 
 
 def point(checkout: Path, state_dir: Path, names: Iterable[str]) -> dict[str, str]:
-    """The links of these names lead to this state directory, others lead nowhere any
-    more.
+    """Makes the links of these names point to this state directory; removes others.
 
-    Returns the links that could not be made, with the reason for each.
+    Returns the links that could not be made, with reasons.
     """
     wanted = [name for name in names if (state_dir / name).is_file()]
     problems: dict[str, str] = {}
@@ -39,12 +38,12 @@ def point(checkout: Path, state_dir: Path, names: Iterable[str]) -> dict[str, st
 
 
 def clear(checkout: Path) -> None:
-    """Removes the links: the checkout itself is the state directory, or is to be."""
+    """Removes the links, as the checkout is, or will be, the state directory."""
     _remove(_links(checkout))
 
 
 def _links(checkout: Path) -> list[Path]:
-    """Those that were made here: they lead to a file of their own name."""
+    """Returns the links made here: they lead to a file of the same name."""
     found = [path for path in sorted(checkout.iterdir()) if _NAMES.fullmatch(path.name)]
     return [path for path in found if _is_ours(path)]
 
@@ -54,8 +53,11 @@ def _is_ours(path: Path) -> bool:
 
 
 def _link(link: Path, target: Path) -> None:
-    """Raises FileExistsError when something else than a link of ours is there,
-    OSError."""
+    """Makes a link.
+
+    Raises FileExistsError when something other than a link of ours is there, or
+    OSError.
+    """
     if _is_ours(link):
         if link.readlink() == target:
             return
@@ -74,6 +76,6 @@ def _remove(found: Iterable[Path]) -> None:
         try:
             path.unlink()
         except OSError:
-            # A checkout that may not be written keeps it; whoever follows it sees where
-            # it leads.
+            # In a checkout that is not writable the link stays; its target shows what
+            # it is.
             continue

@@ -14,13 +14,13 @@ from deploy.host import processes
 from deploy.host.children import CannotStart, end_child
 from deploy.host.job import Job, environment_of
 
-#: Seconds for the monitor to come up.
+#: Seconds the monitor is given to come up.
 START_SECONDS = 30.0
 
 
 def _monitor_command(job: Job, *options: str) -> list[str]:
     llm = ["--llm-enabled"] if job.llm_enabled else []
-    # Named now, the number counts more than the one an earlier monitor remembers.
+    # A number given now takes precedence over the one an earlier monitor remembers.
     workers = ["--workers", str(job.workers)] if job.workers_given else []
     return [
         sys.executable,
@@ -32,9 +32,9 @@ def _monitor_command(job: Job, *options: str) -> list[str]:
 
 
 def become_monitor(job: Job, option: str) -> int:
-    """The monitor takes the place of this process."""
+    """Replaces this process by the monitor."""
     sys.stdout.flush()
-    # The same process: under systemd it is the service, and speaks for it.
+    # The process stays the same: under systemd it is the service, and reports for it.
     service = {
         name: os.environ[name] for name in sd_notify.VARIABLES if name in os.environ
     }
@@ -46,8 +46,10 @@ def become_monitor(job: Job, option: str) -> int:
 
 
 def start_monitor(job: Job, undo: ExitStack) -> "subprocess.Popen[bytes]":
-    """The daemon, in a session of its own. Raises CannotStart with what it said when it
-    does not come up."""
+    """Starts the monitor in its own session.
+
+    Raises CannotStart, with its output, when it does not come up.
+    """
     output = job.state_dir / "monitor.out"
     undo.callback(
         _stop_migration,
@@ -68,7 +70,7 @@ def start_monitor(job: Job, undo: ExitStack) -> "subprocess.Popen[bytes]":
         if _comes_up(job, child):
             return child
     except BaseException:
-        # Ctrl-C too: it has a session of its own and would not hear of it.
+        # Ctrl-C included: the child has its own session and would not notice it.
         end_child(child)
         raise
     end_child(child)
@@ -79,7 +81,7 @@ def start_monitor(job: Job, undo: ExitStack) -> "subprocess.Popen[bytes]":
 
 
 def _comes_up(job: Job, child: "subprocess.Popen[bytes]") -> bool:
-    """Does the monitor watch, or has it found that there is nothing to watch?"""
+    """Whether the monitor is watching, or has found nothing to watch."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and child.poll() is None:
         watching = processes.monitor(job.state_dir)
@@ -90,12 +92,12 @@ def _comes_up(job: Job, child: "subprocess.Popen[bytes]") -> bool:
 
 
 def running_workers(state_dir: Path) -> list[processes.Recorded]:
-    """Those of a state directory."""
+    """Returns the running workers of a state directory."""
     return processes.alive(processes.workers(state_dir))
 
 
 def _stop_migration(state_dir: Path, others: Sequence[int]) -> None:
-    """Ends the monitor, then its workers, in this order; not those that ran before."""
+    """Ends the monitor, then its workers, but not those that ran before."""
     watching = processes.monitor(state_dir)
     processes.stop([watching] if watching else [])
     processes.stop(

@@ -1,5 +1,4 @@
-"""Before anything is started: library and server are checked, and a pass is opened, by a
-worker."""
+"""Has a worker check library and server and open a pass before anything else starts."""
 
 import subprocess
 import sys
@@ -11,16 +10,18 @@ from migration.errors import ExitCode
 from migration.model import Phase
 from migration.state_files import progress
 
-#: Seconds to wait for a real server before saying that it does not answer.
+#: Seconds to wait for a real server before reporting that it does not answer.
 CHECK_SECONDS = "15"
-#: Seconds for everything that is checked before the monitor starts, besides what the
-#: worker waits for Calibre.
+#: Seconds for all checks before the monitor starts, besides the worker's wait for
+#: Calibre.
 OPEN_SECONDS = 30.0
 
 
 def open_pass(job: Job) -> int:
-    """Checks library, server, login and state directory, opens a pass; says what is
-    wrong; returns its status."""
+    """Checks library, server, login and state directory, and opens a pass.
+
+    Prints what is wrong; returns the status of the worker that does it.
+    """
     adopt = ["--adopt-library"] if job.adopt_library else []
     child = subprocess.Popen(
         [*worker_command(job, 1), "--open-pass", *adopt],
@@ -41,8 +42,10 @@ def open_pass(job: Job) -> int:
 
 
 def _hear_out(child: "subprocess.Popen[str]", job: Job) -> str:
-    """What the worker that opens the pass said by its end; tells meanwhile what it
-    waits for. Raises CannotStart."""
+    """Waits for the worker that opens the pass; returns its output. Raises CannotStart.
+
+    Prints meanwhile what it waits for.
+    """
     seconds = job.values.library_lock_seconds + OPEN_SECONDS
     deadline, told = time.monotonic() + seconds, ""
     while time.monotonic() < deadline:
@@ -63,7 +66,7 @@ def _hear_out(child: "subprocess.Popen[str]", job: Job) -> str:
         f"library and server were not ready within {seconds:g} s; "
         f"{job.state_dir / 'migration_worker1.log'} "
         "says what it waits for",
-        # Whoever starts this unattended tries again: a locked library has ended the
-        # worker with 4 by now.
+        # An unattended start tries again after this status: a locked library has ended
+        # the worker with 4 by now.
         ExitCode.SERVER,
     )

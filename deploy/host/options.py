@@ -1,4 +1,4 @@
-"""The command line of `./start.sh`, and the job it asks for."""
+"""The command line of `./start.sh`, and the job it describes."""
 
 import argparse
 from collections.abc import Sequence
@@ -28,8 +28,10 @@ DEMO = PROJECT / "demo"
 def read_job(
     argv: Sequence[str], console: Console, undo: ExitStack
 ) -> tuple[Job, Mode]:
-    """What is to be run, and how; its server runs. Exits with 2 on wrong usage. Raises
-    CannotStart, Fatal, OSError."""
+    """Returns the job, whose server is running, and how to run it.
+
+    Exits with 2 on wrong usage. Raises CannotStart, Fatal or OSError.
+    """
     parser = build_parser()
     offer_completion(parser)
     given = parser.parse_args(argv)
@@ -70,8 +72,7 @@ def read_job(
 
 
 class _ChosenServer(NamedTuple):
-    """Where it is, what is needed to log in, and the file that has that, if it is
-    ours."""
+    """URL, login, and the file with the login if it is ours."""
 
     url: str
     login: dict[str, str]
@@ -81,7 +82,7 @@ class _ChosenServer(NamedTuple):
 def _demo(
     given: argparse.Namespace, values: StartSettings, found: Sources, undo: ExitStack
 ) -> Job:
-    """The shipped library, to a server of its own; everything in demo/state/."""
+    """Returns the job of the shipped library with its own server, in demo/state/."""
     state.prepare(DEMO / "state", PROJECT)
     around = environment_for(found, Capacity)
     url, login, file = embedded_server(DEMO / "state" / "bookshelf", around, undo)
@@ -124,9 +125,9 @@ def _state_dir(
 def _server(
     values: StartSettings, chosen: Chosen, found: Sources, undo: ExitStack
 ) -> _ChosenServer:
-    """The one that was named, or else an embedded one, which is started."""
+    """Returns the named server, or else starts an embedded one."""
     if values.server:
-        # As its ledger spells it, which knows no other spelling.
+        # Spelled as in its ledger, which knows no other spelling.
         url = (chosen.place and chosen.place.server_url) or values.server
         return _ChosenServer(url, found.handed_on(User, Engine, Database), None)
     around = environment_for(found, Capacity) | found.handed_on(User)
@@ -143,7 +144,7 @@ def _mode(given: argparse.Namespace) -> Mode:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser; the settings' values stay texts, which the loader reads."""
+    """Returns the parser; values of settings stay text, which the loader parses."""
     parser = argparse.ArgumentParser(
         prog="./start.sh",
         description="Moves a Calibre library to a MyBookshelf2 server, unattended: "
@@ -203,5 +204,5 @@ def _add_modes(parser: argparse.ArgumentParser) -> None:
     mode.add_argument(
         "--no-monitor",
         action="store_true",
-        help="start the workers only; nobody restarts them",
+        help="start only the workers, without a monitor to restart them",
     )

@@ -1,5 +1,4 @@
-"""Processes of ours on this machine, as files of ours name them: monitor, workers,
-embedded server."""
+"""Our processes on this machine, as our files name them: monitor, workers, servers."""
 
 import json
 import sys
@@ -23,8 +22,7 @@ GRACE_SECONDS = 40.0
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A process as a file of ours names it; `sign` is what its command line must
-    hold."""
+    """A process named by a file of ours; its command line must contain `sign`."""
 
     what: str
     identity: ProcessIdentity
@@ -32,11 +30,11 @@ class Recorded:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self.identity.pid
 
     def running(self) -> psutil.Process | None:
-        """The process, when it is still this one."""
+        """Returns the process if it is still the same one."""
         return running(
             self.identity,
             lambda arguments: any(self.sign in text for text in arguments),
@@ -44,30 +42,33 @@ class Recorded:
 
 
 def monitor(state_dir: Path) -> Recorded | None:
-    """The monitor of a state directory; None when none runs."""
+    """Returns the running monitor of a state directory, or None."""
     identity = daemon.alive(state_dir)
     return Recorded("monitor", identity, "monitor.py") if identity else None
 
 
 def server(data_dir: Path) -> tuple[Recorded, str] | None:
-    """The embedded server of a data directory and its URL, as it wrote them down; None
-    when it never ran."""
+    """Returns the embedded server of a data directory and its URL.
+
+    Returns None if it never ran. As recorded by the server itself.
+    """
     record = _read(data_dir / "server.json")
     recorded = _recorded("embedded server", record, "bookshelf")
     return (recorded, str(record.get("url"))) if recorded else None
 
 
 def dashboard(state_dir: Path) -> tuple[Recorded, str] | None:
-    """The dashboard of a state directory and its URL, as it wrote them down; None when
-    it never ran."""
+    """Returns the dashboard of a state directory and its URL; None if it never ran.
+
+    As recorded by the dashboard itself.
+    """
     record = _read(state_dir / "dashboard" / "server.json")
     recorded = _recorded("dashboard", record, "dashboard")
     return (recorded, str(record.get("url"))) if recorded else None
 
 
 def workers(state_dir: Path) -> list[Recorded]:
-    """The workers of a state directory, as their progress files and the monitor name
-    them."""
+    """Returns the workers named by progress files and by the monitor's state."""
     found: dict[int, Recorded] = {}
     for path in progress.progress_paths(state_dir):
         record = _read(path)
@@ -79,7 +80,7 @@ def workers(state_dir: Path) -> list[Recorded]:
         )
         if recorded:
             found[recorded.pid] = recorded
-    # One that has only just been started has no progress file yet.
+    # A worker that has just been started has no progress file yet.
     state = MonitorStateFile(state_path(state_dir)).read()
     for number, known in (state.workers if state else {}).items():
         if known.identity is not None and known.identity.pid not in found:
@@ -90,7 +91,7 @@ def workers(state_dir: Path) -> list[Recorded]:
 
 
 def everything(state_dir: Path) -> list[Recorded]:
-    """All that was started on a state directory, whether it still runs or not."""
+    """Returns all that was started on a state directory, running or not."""
     single = (dashboard(state_dir), server(state_dir / "bookshelf"))
     watching = monitor(state_dir)
     return [
@@ -101,12 +102,12 @@ def everything(state_dir: Path) -> list[Recorded]:
 
 
 def alive(found: list[Recorded]) -> list[Recorded]:
-    """Those that run."""
+    """Returns those that are running."""
     return [recorded for recorded in found if recorded.running() is not None]
 
 
 def stop(recorded: list[Recorded]) -> int:
-    """Ends these processes side by side where they still run; returns how many did."""
+    """Ends those of these processes that run, in parallel; returns how many."""
     threads = [
         threading.Thread(target=_stop, args=(one,))
         for one in recorded

@@ -1,5 +1,4 @@
-"""The state directory of a start: which one it is, and what is done so that it is
-found."""
+"""The state directory of a start: choosing it, and making it easy to find."""
 
 import stat
 from collections.abc import Callable, Mapping
@@ -30,9 +29,9 @@ def choose(
     project: Path,
     say: Callable[[str], None],
 ) -> Chosen:
-    """The one that was named, or else that of this library and server.
+    """Returns the named directory, or else that of this library and server.
 
-    A library that Calibre has locked is waited for. Raises StateDirUnclear,
+    Waits for a library that Calibre has locked. Raises StateDirUnclear or
     LibraryUnreadable.
     """
     if given.state_dir is not None:
@@ -47,9 +46,9 @@ def choose(
 
 
 def prepare(state_dir: Path, project: Path) -> str:
-    """Makes the directory, for this user alone; a sentence when others can look in.
+    """Creates the directory, private to this user.
 
-    Raises OSError.
+    Returns a warning if others can read it. Raises OSError.
     """
     make_state_dir(state_dir)
     if state_dir == project:
@@ -65,7 +64,7 @@ def prepare(state_dir: Path, project: Path) -> str:
 
 
 def use_of(state_dir: Path, library: Path, server: str, now: datetime) -> Use:
-    """For the index, once the ledger is bound."""
+    """Returns the entry for the index, once the ledger is bound."""
     library_id = ""
     with suppress(*totals.UNREADABLE):
         library_id, _server = totals.bound_to(state_dir / LEDGER_NAME)
@@ -93,7 +92,7 @@ def leave_traces(
 
 def _note(use: Use, environment: Mapping[str, str]) -> str:
     root = state_root(environment)
-    # A home inside the state directory is that of a container: nobody looks there.
+    # A home inside the state directory is a container's, where it is of no use.
     if root is None or root.is_relative_to(use.state_dir):
         return ""
     try:
@@ -106,15 +105,14 @@ def _note(use: Use, environment: Mapping[str, str]) -> str:
 def _files(
     state_dir: Path, workers: int, now: datetime, tell: Callable[[str], None]
 ) -> list[str]:
-    """The names to link; what is not written yet is made, empty: no link leads
-    nowhere."""
+    """Returns the names to link; creates missing files, so that no link dangles."""
     logs = [log_path(state_dir, number).name for number in range(1, workers + 1)]
     older = (
         path.name for path, _number in log_files(state_dir) if path.suffix == ".log"
     )
     logs = list(dict.fromkeys([*logs, *older]))
     for name in (*logs, *(name for name in links.MONITORS if name.endswith(".log"))):
-        # Whoever writes it says why it cannot be written.
+        # The program that writes it will report the reason.
         with suppress(OSError):
             (state_dir / name).touch(mode=0o600)
     with suppress(StateUnwritable):

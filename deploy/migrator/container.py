@@ -1,9 +1,9 @@
-"""`python -m deploy.migrator.container [OPTION …]`: what the migrator container runs; options
-are those of `./start.sh`.
+"""`python -m deploy.migrator.container [OPTION …]`: the container's main program.
 
-The worker script is kept on the state volume, where a code fix can replace it: the
-image itself is read-only. Then `start.sh --foreground` as a child: the monitor, which
-starts the workers. Signals are passed on."""
+Options are those of `./start.sh`. The worker script is kept on the state volume, where
+a code fix can replace it: the image itself is read-only. Then `start.sh --foreground`
+runs as a child: the monitor, which starts the workers. Signals are passed on.
+"""
 
 import argparse
 import hashlib
@@ -28,11 +28,11 @@ SCRIPT = "bulk_migrate_calibre.py"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the monitor's exit status; 143 when it was asked to stop before the pass
-    was closed.
+    """Returns the monitor's exit status.
 
-    So Docker's `on-failure` lets a finished migration rest, and goes on with an
-    interrupted one when the host is up."""
+    143 when asked to stop before the pass was closed. So Docker's `on-failure` leaves a
+    finished migration alone, and continues an interrupted one when the host is up.
+    """
     options = sys.argv[1:] if argv is None else list(argv)
     given, _ = build_parser().parse_known_args(options)
     values, _ = read_settings(given, StateDir)
@@ -66,8 +66,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _pass_signals_on(child: "subprocess.Popen[bytes]") -> list[int]:
-    """From now on TERM and INT go to the child; the returned list holds those that
-    came."""
+    """Forwards SIGTERM and SIGINT to the child.
+
+    Received signals are added to the result.
+    """
     asked: list[int] = []
 
     def handle(number: int, _frame: FrameType | None) -> None:
@@ -80,12 +82,13 @@ def _pass_signals_on(child: "subprocess.Popen[bytes]") -> list[int]:
 
 
 def place_script(shipped: Path, state_dir: Path, now: datetime) -> tuple[Path, str]:
-    """The worker script on the volume, and what to tell about it.
+    """Puts the worker script on the volume; returns its path and a message, or "".
 
-    It stays as it is, repaired or not, as long as the image ships the script it was
+    It stays as it is, repaired or not, as long as the image has the script it was
     copied from. With a new image the new script takes its place, because a repair of
     the old one may not fit; a repaired one is kept beside the proposals. Raises
-    StateUnwritable."""
+    StateUnwritable.
+    """
     folder = state_dir / "worker"
     script, origin = folder / SCRIPT, folder / "shipped.sha256"
     data = shipped.read_bytes()

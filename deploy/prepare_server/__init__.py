@@ -1,1 +1,1 @@
-"""An index and languages for a MyBookshelf2 server."""
+"""Prepares a MyBookshelf2 server: an index and languages."""

@@ -1,8 +1,8 @@
-"""`python -m deploy.prepare_server`: an index and languages for a MyBookshelf2 server,
-by prepare_server.sql.
+"""`python -m deploy.prepare_server`: prepares MyBookshelf2's database for a migration.
 
-What is done is decided in the SQL file, for psql users have only that. Here are
-connection, dry run, report and errors."""
+It adds an index and languages. What is done is decided in prepare_server.sql, since
+psql users have only that; here are connection, dry run, report and errors.
+"""
 
 import argparse
 import re
@@ -24,10 +24,10 @@ from migration.errors import ExitCode
 SCRIPT = Path(__file__).with_name("prepare_server.sql")
 #: Seconds to connect.
 CONNECT_SECONDS = 10
-#: What somebody else adds between a question and its answer makes the answer wrong:
-#: then it is asked again.
+#: Rows that others add between a query and its result make the result wrong: then it is
+#: run again, this many times at most.
 ROUNDS = 3
-#: Dead connections are noticed although a statement may run for long.
+#: Detects dead connections even though a statement may run for long.
 KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 
 _DOLLAR = re.compile(r"\$\w*\$")
@@ -42,8 +42,10 @@ Say = Callable[[str], object]
 
 
 class NotPrepared(CodedError):
-    """The server could not be prepared, and why; `exit_code` is the command's exit
-    status."""
+    """The server could not be prepared; the message says why.
+
+    `exit_code` is the command's exit status.
+    """
 
     code = "server-not-prepared"
 
@@ -54,8 +56,10 @@ class NotPrepared(CodedError):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement of the SQL file; `asks`: its answer is the statements to be run
-    (psql's \\gexec)."""
+    r"""One statement of the SQL file.
+
+    `asks` means that its result is the statements to run (psql's \gexec).
+    """
 
     sql: str
     asks: bool
@@ -80,7 +84,7 @@ def main() -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser; the settings' values stay texts, which the loader reads."""
+    """Returns the parser; values of settings stay text, which the loader parses."""
     parser = argparse.ArgumentParser(
         prog="python -m deploy.prepare_server",
         description="Prepares the PostgreSQL of a MyBookshelf2 server for a "
@@ -114,7 +118,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="say what would be run; the session is read-only",
+        help="print what would be run, in a read-only session",
     )
     return parser
 
@@ -125,8 +129,10 @@ def run(
     lock_seconds: float = PrepareSettings.lock_timeout,
     dry_run: bool = False,
 ) -> None:
-    """Connects, prepares, and says on standard output what was done and what was there.
-    Raises NotPrepared."""
+    """Connects, prepares, and prints what was done and what was there.
+
+    Raises NotPrepared.
+    """
     with connect(uri, lock_seconds, dry_run=dry_run) as db:
         info = db.info
         where = f"database {info.dbname} on {info.host}:{info.port}, as {info.user}"
@@ -153,8 +159,10 @@ def _in_rounds(db: Connection, dry_run: bool) -> None:
 
 
 def prepare(db: Connection, say: Say, *, dry_run: bool) -> None:
-    """Runs the SQL file as psql does; in a dry run the statements it comes to are only
-    said. Raises psycopg.Error."""
+    """Runs the SQL file as psql does. Raises psycopg.Error.
+
+    In a dry run the resulting statements are only printed.
+    """
     changes = 0
     for statement in statements(SCRIPT.read_text("utf-8")):
         answers = _texts(db, statement.sql)
@@ -171,8 +179,7 @@ def prepare(db: Connection, say: Say, *, dry_run: bool) -> None:
 
 
 def _carry_out(db: Connection, sql: str, say: Say) -> None:
-    """Runs one statement that changes something; what it returns is its report, else
-    its own text is."""
+    """Runs one changing statement; prints its result or its own text."""
     began = time.monotonic()
     said = _texts(db, sql)
     for text in said or [f"{sql} ({time.monotonic() - began:.1f} s)"]:
@@ -186,8 +193,10 @@ def _texts(db: Connection, sql: str) -> list[str]:
 
 
 def statements(script: str) -> Iterator[Statement]:
-    """The statements of a psql script in which each ends its line with `;` or is
-    followed by a line `\\gexec`."""
+    r"""Yields the statements of a psql script.
+
+    Each must end its line with `;` or be followed by a line `\gexec`.
+    """
     lines: list[str] = []
     quoted = False
     for line in script.splitlines():
@@ -208,12 +217,14 @@ def statements(script: str) -> Iterator[Statement]:
 
 
 def connect(uri: str, lock_seconds: float, *, dry_run: bool) -> Connection:
-    """A connection in autocommit, as CREATE INDEX CONCURRENTLY needs it. Raises
-    NotPrepared without the password."""
+    """Connects in autocommit mode, which CREATE INDEX CONCURRENTLY needs.
+
+    Raises NotPrepared, without the password in the message.
+    """
     try:
         given = conninfo_to_dict(uri)
     except psycopg.ProgrammingError:
-        # Its text quotes the URI, and with it the password.
+        # The error's text quotes the URI, and with it the password.
         raise NotPrepared(
             "MBS2_DB_URI is not a PostgreSQL URI; it looks like "
             "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with "
@@ -239,7 +250,7 @@ def connect(uri: str, lock_seconds: float, *, dry_run: bool) -> Connection:
 
 
 def _refusal(error: psycopg.OperationalError, given: Mapping[str, object]) -> str:
-    """Why there is no connection; the password is cut out, should it be quoted."""
+    """Returns why there is no connection, with the password removed if it is quoted."""
     text = str(error)
     for secret in ("password", "sslpassword"):
         text = text.replace(str(given.get(secret) or "\0"), "***")
@@ -252,7 +263,7 @@ def _refusal(error: psycopg.OperationalError, given: Mapping[str, object]) -> st
 
 
 def explained(error: psycopg.Error, db: Connection, lock_seconds: float) -> NotPrepared:
-    """What a failed statement means and what to do."""
+    """Returns what a failed statement means and what to do."""
     said = for_log(error.diag.message_primary or type(error).__name__, 500)
     match error.sqlstate:
         case "MBS01" | "MBS02":
@@ -281,8 +292,7 @@ def explained(error: psycopg.Error, db: Connection, lock_seconds: float) -> NotP
 
 
 def _oldest(db: Connection) -> str:
-    """The transactions that have been open longest, in words; "" when that cannot be
-    told."""
+    """Describes the oldest open transactions; "" when that is not possible."""
     try:
         rows = db.execute(_OLDEST).fetchall()
     except psycopg.Error:

@@ -1,9 +1,10 @@
-"""Writes the languages of ISO 639-1 into prepare_server.sql: `python -m
-deploy.prepare_server.language_sql [--check]`.
+"""Writes the languages of ISO 639-1 into prepare_server.sql.
 
-Generated, not inserted by the command: the SQL file must be complete for somebody who
-has only psql. The names are those the embedded server gives, so that a library finds
-the same languages on both."""
+`python -m deploy.prepare_server.language_sql [--check]`. They are generated rather than
+inserted by the command, since the SQL file must be complete for users who have only
+psql. The names are those of the embedded server, so that a library finds the same
+languages on both.
+"""
 
 import argparse
 import sys
@@ -16,7 +17,7 @@ BEGIN, END = "SET prepare_server.languages = $list$\n", "$list$;\n"
 
 
 def main() -> int:
-    """Returns 0; with --check 1 when the file is not what would be written."""
+    """Writes or checks the file; with --check returns 1 when it is not up to date."""
     parser = argparse.ArgumentParser(
         prog="python -m deploy.prepare_server.language_sql",
         description="Writes the languages of ISO 639-1 into prepare_server.sql.",
@@ -42,8 +43,7 @@ def main() -> int:
 
 
 def with_languages(text: str) -> str:
-    """The SQL file with its list written anew: a line each, the code, a blank, the
-    name; ordered by code."""
+    """Returns the SQL file with its list updated: `code name` lines by code."""
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)
     rows = sorted((code, name) for _number, code, name in languages())

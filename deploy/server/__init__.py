@@ -1,1 +1,1 @@
-"""The image of MyBookshelf2's own server, and what its database needs."""
+"""The image of MyBookshelf2's own server, and the preparation of its database."""

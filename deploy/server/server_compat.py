@@ -1,8 +1,9 @@
-"""What MyBookshelf2's libraries still expect of Python and aiohttp, and Python 3.11 and
-aiohttp 3 no longer have.
+"""What MyBookshelf2's libraries expect of older versions of Python and aiohttp.
 
-The image's virtual environment imports this file when it starts (deploy/server/Dockerfile), so
-that the server's own code runs as it is. Nothing of the project imports it."""
+Python 3.11 and aiohttp 3 no longer have it. The image's virtual environment imports
+this file when it starts (deploy/server/Dockerfile), so that the server's own code runs
+unchanged. Nothing of the project imports it.
+"""
 
 import asyncio
 import functools
@@ -16,15 +17,13 @@ from aiohttp.web import WebSocketResponse
 
 
 class _Task(asyncio.Task[Any]):
-    """asexor's WebSocket server asks `asyncio.Task.current_task()`, gone since Python
-    3.9."""
+    """asexor's server calls `asyncio.Task.current_task()`, removed in Python 3.9."""
 
     current_task = staticmethod(asyncio.current_task)
 
 
 def _coroutine(function: Callable[..., Any]) -> Callable[..., Any]:
-    """asexor makes plain functions awaitable with `asyncio.coroutine`, gone since
-    Python 3.11."""
+    """Replaces `asyncio.coroutine`, removed in Python 3.11, for asexor."""
 
     @functools.wraps(function)
     async def awaitable(*args: Any, **kwargs: Any) -> Any:
@@ -35,8 +34,10 @@ def _coroutine(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _getargspec(function: Callable[..., Any]) -> tuple[Any, ...]:
-    """Flask-Script reads the arguments of manage.py's commands with
-    `inspect.getargspec`, gone since Python 3.11."""
+    """Flask-Script calls `inspect.getargspec`, removed in Python 3.11.
+
+    It reads the arguments of manage.py's commands.
+    """
     return tuple(inspect.getfullargspec(function)[:4])
 
 
@@ -46,10 +47,10 @@ _sending: "set[asyncio.Future[None]]" = set()
 def _at_once(
     send_str: Callable[..., Awaitable[None]],
 ) -> Callable[..., "asyncio.Future[None]"]:
-    """asexor calls `send_str` without awaiting it, as in aiohttp 2: the server's, and
-    the one of the command line.
+    """asexor calls `send_str` without awaiting it, as in aiohttp 2.
 
-    Tasks begin, and so frames leave, in the order of the calls.
+    Both the server's and the command line's. Tasks begin, and so frames leave, in the
+    order of the calls.
     """
 
     @functools.wraps(send_str)
@@ -65,14 +66,13 @@ def _at_once(
 
 
 def _sent(sent: "asyncio.Future[None]") -> None:
-    """A connection that is gone is no error here: asexor forgets it when its reader
-    ends."""
+    """Ignores a lost connection: asexor drops it when its reader ends."""
     _sending.discard(sent)
     if not sent.cancelled():
         sent.exception()
 
 
-# asexor has every request logged with its query, and there the access token is.
+# asexor logs every request with its query, which contains the access token.
 logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
 
 for _owner, _name, _value in (

@@ -1,1 +1,1 @@
-"""metadata.db and the files below the library, read only."""
+"""metadata.db and the files of the library, read only."""

@@ -1,11 +1,11 @@
-"""Opening metadata.db without ever disturbing Calibre or changing the library (facts:
-Calibre 6.13, SQLite 3.40).
+"""Opening metadata.db without disturbing Calibre or changing the library.
 
-`mode=ro` with a busy time-out. Only where that is refused, because a crashed writer
-left a journal that somebody must roll back, or a WAL lies on a read-only folder, a
-private copy is made and recovered, once for all workers. Never `immutable=1`
-(uncommitted or stale rows, without an error), never a plain copy otherwise (1.4 % are
-torn)."""
+Facts are from Calibre 6.13 and SQLite 3.40. It is opened with `mode=ro` and a busy
+time-out. Where that is refused, because a crashed writer left a journal to be rolled
+back, or a WAL is on a read-only folder, a private copy is made and recovered, once for
+all workers. Never `immutable=1` (uncommitted or stale rows, without an error), and
+otherwise never a plain copy (1.4 % are torn).
+"""
 
 import json
 import os
@@ -28,10 +28,10 @@ from migration.errors import (
 NAME = "metadata.db"
 _SIDES = ("", "-journal", "-wal")
 _COPY_TRIES = 5
-#: So often it is asked whether a private copy is out of date, seconds: making one takes
-#: a while.
+#: Seconds between checks whether a private copy is out of date: making one takes a
+#: while.
 COPY_SECONDS = 30.0
-#: The way out of a database that is damaged.
+#: How to repair a damaged database.
 _RESTORE = (
     "Calibre's 'Library maintenance > Restore database' makes it anew from the "
     "books' folders and gives it a new "
@@ -40,8 +40,10 @@ _RESTORE = (
 
 
 def open_read_only(path: Path, timeout_seconds: float) -> sqlite3.Connection:
-    """A connection in autocommit mode that returns text as bytes; closed by the
-    caller."""
+    """Opens a connection in autocommit mode that returns text as bytes.
+
+    The caller closes it.
+    """
     db = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro",
         uri=True,
@@ -54,14 +56,15 @@ def open_read_only(path: Path, timeout_seconds: float) -> sqlite3.Connection:
 
 
 class Live:
-    """metadata.db as it is now.
+    """The current metadata.db.
 
-    It is opened again when another file is in its place (restored from a backup,
-    brought by a program that synchronises): the old one would go on telling what was.
-    So it is when it has changed since a private copy was made."""
+    It is reopened when another file takes its place (restored from a backup, or brought
+    by a synchronisation program), since the old one would show outdated data; and when
+    it has changed since a private copy was made.
+    """
 
     def __init__(self, root: Path, private_dir: Path, timeout_seconds: float) -> None:
-        """Raises LibraryUnreadable, StateUnwritable."""
+        """Raises LibraryUnreadable or StateUnwritable."""
         self.path = root / NAME
         self._root = root
         self._private = private_dir
@@ -71,8 +74,10 @@ class Live:
         self._looked = time.monotonic()
 
     def renewed(self) -> bool:
-        """Was it another one, so that it was opened again? Raises as when it was
-        made."""
+        """Reopens the file if it was replaced; returns whether it was.
+
+        Raises as the constructor.
+        """
         if self._copied and time.monotonic() - self._looked < COPY_SECONDS:
             return False
         self._looked = time.monotonic()
@@ -87,8 +92,10 @@ class Live:
     def fetch(
         self, sql: str, parameters: tuple[object, ...], what: str
     ) -> list[tuple[object, ...]]:
-        """All rows of one SELECT; `what` is read, for the message. Raises
-        LibraryUnreadable."""
+        """Returns all rows of one SELECT. Raises LibraryUnreadable.
+
+        `what` is being read; the message names it.
+        """
         try:
             with readable(self.path, what):
                 return self._db.execute(sql, parameters).fetchall()
@@ -99,14 +106,13 @@ class Live:
             ) from error
 
     def close(self) -> None:
-        """Closes it."""
         self._db.close()
 
     def _identity(self) -> object:
-        """What tells this file from another; of a copy, what tells that its original is
-        as it was.
+        """Returns what distinguishes this file from a replacement.
 
-        None while there is none: whoever replaces it may be about to.
+        For a private copy, what shows that the original is unchanged. None while there
+        is no file: it may be about to be replaced.
         """
         try:
             if self._copied:
@@ -120,10 +126,9 @@ class Live:
 def connect(
     root: Path, private_dir: Path, timeout_seconds: float
 ) -> tuple[sqlite3.Connection, bool]:
-    """A connection to the library's database, or to its private copy: then True comes
-    with it.
+    """Connects to the library's database or, returning True with it, to a private copy.
 
-    Raises LibraryUnreadable, StateUnwritable.
+    Raises LibraryUnreadable or StateUnwritable.
     """
     path = root / NAME
     _refuse_obvious(root, path)
@@ -143,14 +148,15 @@ def connect(
 
 
 class NeedsRecovery(Exception):
-    """The database can be read only after its journal or WAL has been recovered, which
-    needs write access."""
+    """The database needs recovery of its journal or WAL, which needs write access."""
 
 
 @contextmanager
 def readable(path: Path, what: str = "") -> Iterator[None]:
-    """Turns SQLite's errors into a sentence for the user; `what` says what was being
-    read."""
+    """Turns SQLite's errors into messages for the user.
+
+    `what` says what was being read.
+    """
     try:
         yield
     except sqlite3.Error as error:
@@ -206,8 +212,10 @@ def _refuse_obvious(root: Path, path: Path) -> None:
 
 
 def _recovered_copy(path: Path, private_dir: Path, timeout_seconds: float) -> Path:
-    """The path of a verified copy of the database as it is now, made by the first
-    worker that needs it."""
+    """Returns the path of a verified, current copy of the database.
+
+    The first worker that needs it makes it.
+    """
     copy, stamp_file = private_dir / NAME, private_dir / "copied_from.json"
     try:
         private_dir.mkdir(parents=True, exist_ok=True)
@@ -231,7 +239,7 @@ def _recovered_copy(path: Path, private_dir: Path, timeout_seconds: float) -> Pa
 
 
 def _stamp(path: Path) -> list[list[int] | None]:
-    """Sizes and mtimes of the database and what lies beside it."""
+    """Returns sizes and mtimes of the database and its companions (journal, WAL)."""
     stamps: list[list[int] | None] = []
     for side in _SIDES:
         try:
@@ -243,8 +251,7 @@ def _stamp(path: Path) -> list[list[int] | None]:
 
 
 def _copy(path: Path, private_dir: Path) -> list[list[int] | None]:
-    """Copies database, journal and WAL together; what changed meanwhile is copied
-    again."""
+    """Copies database, journal and WAL together, again if they change meanwhile."""
     for _ in range(_COPY_TRIES):
         before = _stamp(path)
         for side, stamp in zip(_SIDES, before, strict=True):

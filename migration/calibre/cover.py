@@ -1,8 +1,8 @@
-"""Calibre's cover as it is sent: a JPEG that any server can draw, whatever `cover.jpg`
-holds.
+"""Calibre's cover as it is sent: a JPEG that any server can draw.
 
-Calibre and its plugins put PNG, GIF or WebP bytes under that name. Servers draw
-transparency on black."""
+Calibre and its plugins store PNG, GIF or WebP under the name `cover.jpg`, and servers
+draw transparency on black.
+"""
 
 import io
 import warnings
@@ -13,26 +13,26 @@ from migration.errors import BadCover
 if TYPE_CHECKING:
     from PIL import Image
 
-#: Pictures of more pixels are refused before they are unpacked: a small file can hold
-#: gigabytes.
+#: Pictures of more pixels are refused before they are decompressed: a small file can
+#: hold gigabytes.
 MAX_PIXELS = 50_000_000
-#: Files of more bytes are no covers.
+#: Larger files are not covers; in bytes.
 MAX_BYTES = 64 * 1024 * 1024
-#: Calibre's own quality for covers.
+#: Calibre's own JPEG quality for covers.
 QUALITY = 95
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
-#: A picture that is one of these as it stands is sent byte for byte.
+#: A JPEG in one of these modes is sent byte for byte.
 _PLAIN_MODES = frozenset({"RGB", "L"})
 
 
 def sendable(cover: BinaryIO) -> io.BytesIO:
-    """The cover's bytes as they are sent: its own when it is a plain JPEG, else a JPEG
-    made of it.
+    """Returns the bytes to send: the cover itself if a plain JPEG, else made into one.
 
-    Transparency is drawn on white, CMYK and palettes become RGB, of an animation the
-    first picture counts. Raises BadCover, with the reason, for what cannot be drawn.
+    Transparency is drawn on white, CMYK and palettes become RGB, and of an animation
+    the first picture is used. Raises BadCover, with the reason, for what cannot be
+    drawn.
     """
-    # Pillow is imported where a cover is drawn, and not at every start of a worker.
+    # Pillow is imported only where a cover is drawn, not at every start of a worker.
     from PIL import Image, UnidentifiedImageError
 
     if cover.seek(0, io.SEEK_END) > MAX_BYTES:
@@ -41,8 +41,8 @@ def sendable(cover: BinaryIO) -> io.BytesIO:
     held = cover.read()
     try:
         with warnings.catch_warnings():
-            # Pillow warns above our own limit, and damage that it works around needs no
-            # word.
+            # Pillow warns about sizes that we limit ourselves, and about damage that it
+            # works around.
             warnings.simplefilter("ignore")
             return io.BytesIO(_as_jpeg(held))
     except (
@@ -65,7 +65,7 @@ def _as_jpeg(held: bytes) -> bytes:
                 f"it has {size} pixels, more than {MAX_PIXELS // 10**6} million"
             )
         if picture.format == "JPEG" and picture.mode in _PLAIN_MODES:
-            # Unpacked all the same: a torn file must not arrive as somebody's cover.
+            # Decoded all the same: a torn file must not be sent as a cover.
             picture.load()
             return held
         made = io.BytesIO()
@@ -74,11 +74,11 @@ def _as_jpeg(held: bytes) -> bytes:
 
 
 def _on_white(picture: "Image.Image") -> "Image.Image":
-    """The picture in RGB, its transparent parts white."""
+    """Returns the picture in RGB, with its transparent parts white."""
     from PIL import Image
 
     if picture.mode.startswith("I"):
-        # 16 bits a sample; Pillow would cut them off at 255.
+        # 16 bits per sample; Pillow would clip them at 255.
         picture = picture.convert("I").point(lambda value: value / 257).convert("L")
     if picture.has_transparency_data:
         layered = picture.convert("RGBA")
@@ -88,7 +88,7 @@ def _on_white(picture: "Image.Image") -> "Image.Image":
 
 
 def _reason(held: bytes, error: Exception) -> str:
-    """Why it cannot be drawn, in words."""
+    """Returns why the picture cannot be drawn."""
     head = held[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not head:
         return "its file is empty"

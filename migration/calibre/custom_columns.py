@@ -1,9 +1,10 @@
-"""The columns users added to Calibre (`#genre`, `#read` …): the server has no place for
-any, so they are kept as text.
+"""Columns that users added to Calibre (`#genre`, `#read` …), kept as text.
 
-Column N is `custom_column_N(book, value)`, or, when normalised, `custom_column_N(id,
-value)` with `books_custom_column_N_link(book, value, extra)`; `extra` is the index of a
-series. Composite columns are templates and hold no data."""
+The server has no place for them. Column N is `custom_column_N(book, value)`, or, when
+normalised, `custom_column_N(id, value)` with `books_custom_column_N_link(book, value,
+extra)`; `extra` is the index of a series. Composite columns are templates and hold no
+data.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -25,8 +26,10 @@ class _Column:
 
 
 class CustomColumns:
-    """The custom columns of one library. `query` runs one SELECT and returns all its
-    rows."""
+    """The custom columns of one library.
+
+    `query` runs one SELECT and returns all its rows.
+    """
 
     def __init__(
         self, query: Callable[..., Rows], tables: Mapping[str, frozenset[str]]
@@ -36,7 +39,7 @@ class CustomColumns:
         self._columns = self._known() if "custom_columns" in tables else []
 
     def read(self, span: tuple[int, int]) -> dict[int, dict[str, Json]]:
-        """By book, by `#label`, the values of the books of a range."""
+        """Returns the values of the books of a range, by book and `#label`."""
         values: dict[int, dict[str, Json]] = defaultdict(dict)
         for column in self._columns:
             for book, *parts in self._rows(column, span):

@@ -1,9 +1,10 @@
-"""A Calibre library, read only: whole books in id order, by short queries that never
-hold up Calibre itself.
+"""A Calibre library, read only: whole books in id order.
 
-Facts about metadata.db: Calibre 6.13 and newer schemas. Columns are named and looked
-up, never assumed; text comes as bytes and is decoded by one rule (invalid UTF-8 becomes
-U+FFFD); a value of the wrong type is left out, not trusted."""
+Queries are short, so that they never block Calibre. Facts about metadata.db: Calibre
+6.13 and newer schemas. Columns are named and looked up, never assumed; text comes as
+bytes and is decoded by one rule (invalid UTF-8 becomes U+FFFD); a value of the wrong
+type is left out, not trusted.
+"""
 
 import math
 from collections import defaultdict
@@ -28,9 +29,9 @@ from migration.errors import (
 )
 from migration.model import Author, Book, BookFile, BookId, FileId, Origin, Problem
 
-#: Calibre's way of saying that a date is not known.
+#: Calibre's value for an unknown date.
 _UNDEFINED_DATE = "0101-01-01"
-#: Calibre keeps identifiers, publisher and dates as columns and rows of these names.
+#: Columns of the table `books`; those that a schema lacks are read as NULL.
 _BOOK_COLUMNS = (
     "title",
     "timestamp",
@@ -41,9 +42,9 @@ _BOOK_COLUMNS = (
     "uuid",
 )
 
-#: So many files of a book's folder `data` are listed.
+#: At most this many files of a book's folder `data` are listed.
 DATA_FILES_LISTED = 1000
-#: So many authors, the newest, tell how Calibre makes their sorts.
+#: This many of the newest authors show how Calibre makes their sorts.
 _AUTHORS_LOOKED_AT = 10_000
 _SORTS = (
     "SELECT TOTAL(sort = name), TOTAL(sort != name AND sort != '') FROM (SELECT "
@@ -54,13 +55,15 @@ Rows = list[tuple[object, ...]]
 
 
 class CalibreLibrary:
-    """One library. Usable from any thread, by one at a time."""
+    """One library, used by one thread at a time (any thread)."""
 
     def __init__(
         self, root: Path, private_dir: Path, *, busy_timeout_seconds: float = 10.0
     ) -> None:
-        """Opens metadata.db. Raises LibraryUnreadable with a sentence that names what
-        is wrong and the way out."""
+        """Opens metadata.db.
+
+        Raises LibraryUnreadable with a message saying what is wrong and what to do.
+        """
         self.root = root.expanduser()
         self._live = connection.Live(self.root, private_dir, busy_timeout_seconds)
         self._path = self._live.path
@@ -80,7 +83,7 @@ class CalibreLibrary:
             raise
 
     def _learn_schema(self) -> None:
-        """What this metadata.db has, which may be another one than before."""
+        """Reads the schema of the current metadata.db, which may have been replaced."""
         self._columns = self._schema()
         self._sorts_are_copies = self._copied_sorts()
         self._custom = CustomColumns(self._query, self._columns)
@@ -89,8 +92,7 @@ class CalibreLibrary:
         )
 
     def _meet_again(self) -> None:
-        """metadata.db was replaced: by the same library's, or it is no longer the one
-        that was begun with."""
+        """Checks that a replaced metadata.db still belongs to the same library."""
         self._learn_schema()
         found = self._uuid()
         if found != self.uuid:
@@ -101,12 +103,14 @@ class CalibreLibrary:
             )
 
     def listed(self, first: int, last: int) -> frozenset[FileId] | None:
-        """The files that the last reading of exactly these books found; None when it is
-        long ago."""
+        """Returns the files found by the last reading of exactly these books.
+
+        Returns None if forgotten.
+        """
         return self._listing.listed(first, last)
 
     def origins(self, first: int, last: int) -> dict[BookId, Origin]:
-        """Which books the last reading found, if it was of exactly these; else {}."""
+        """Returns the books of the last reading, or {} if it was of others."""
         return self._listing.origins(first, last)
 
     def __enter__(self) -> Self:
@@ -121,7 +125,7 @@ class CalibreLibrary:
         self._tree.close()
 
     def highest_book_id(self) -> int:
-        """The highest book id, 0 for an empty library."""
+        """Returns the highest book id, 0 for an empty library."""
         return (
             _integer(
                 self._query("SELECT MAX(id) FROM books", (), "the highest book id")[0][
@@ -132,8 +136,10 @@ class CalibreLibrary:
         )
 
     def file_count(self) -> int:
-        """How many files (formats of books) the library lists: one query over an
-        index."""
+        """Returns how many files (formats of books) the library lists.
+
+        It takes one query over an index.
+        """
         return (
             _integer(
                 self._query("SELECT COUNT(*) FROM data", (), "the number of files")[0][
@@ -144,12 +150,11 @@ class CalibreLibrary:
         )
 
     def formats(self) -> dict[str, int]:
-        """How many files the library lists of each format, as `FileId` has it."""
+        """Counts the library's files of each format, named as in `FileId`."""
         return self._listing.counted()
 
     def last_id_of_range(self, after: int, limit: int) -> int | None:
-        """The id of the last of the `limit` books after `after`; None when there is
-        none."""
+        """Returns the id of the last of the `limit` books after `after`, or None."""
         rows = self._query(
             "SELECT MAX(id) FROM (SELECT id FROM books WHERE id > ? ORDER BY id LIMIT ?)",
             (after, limit),
@@ -158,18 +163,16 @@ class CalibreLibrary:
         return _integer(rows[0][0])
 
     def list_formats(self, first: int, last: int) -> list[ListedFormat]:
-        """Every format of these books as Calibre records it, book by book; no file is
-        looked at.
+        """Returns every format of these books as Calibre records it; reads no files.
 
         One query, fetched whole. Raises LibraryUnreadable.
         """
         return self._listing.formats(first, last)
 
     def read_files(self, first: int, last: int) -> list[BookFile]:
-        """The files of these books as they are on the disk now: sizes and times, but
-        nothing is opened.
+        """Returns the files of these books with current size and time, unopened.
 
-        What a pass over a settled library needs, and no more. Raises LibraryUnreadable.
+        This is all that a pass over a settled library needs. Raises LibraryUnreadable.
         """
         files = [
             file for book in self._listing.files(first, last).values() for file in book
@@ -178,16 +181,16 @@ class CalibreLibrary:
         return files
 
     def books_without_files(self, first: int, last: int) -> list[BookId]:
-        """The books of a range that have no format at all. Raises LibraryUnreadable."""
+        """Returns the books of a range without any format. Raises LibraryUnreadable."""
         return self._listing.without_files(first, last)
 
     def read_books(
         self, first: int, last: int, only: Collection[int] | None = None
     ) -> list[Book]:
-        """The books with ids from `first` to `last`, in id order, each with all its
-        formats; of those, `only` these.
+        """Returns the books from `first` to `last` by id, each with all its formats.
 
-        A bounded number of queries, each fetched whole. Raises LibraryUnreadable.
+        With `only`, just these. A bounded number of queries, each fetched whole. Raises
+        LibraryUnreadable.
         """
         if only is not None:
             wanted = [number for number in only if first <= number <= last]
@@ -206,7 +209,7 @@ class CalibreLibrary:
             name if name in self._columns["books"] else f"NULL AS {name}"
             for name in _BOOK_COLUMNS
         )
-        # Own names.
+        # Column names of our own.
         of_range = f"SELECT id, {names} FROM books WHERE id BETWEEN ? AND ? ORDER BY id"  # noqa: S608
         rows = self._query(of_range, span, f"books {first}-{last}")
         files = self._listing.files(first, last, only)
@@ -252,8 +255,10 @@ class CalibreLibrary:
         return books
 
     def open_file(self, path: bytes) -> BinaryIO:
-        """Opens a file of the library. Raises MissingFile, Unreadable, NotRegular,
-        OutsideLibrary."""
+        """Opens a file of the library.
+
+        Raises MissingFile, Unreadable, NotRegular or OutsideLibrary.
+        """
         return self._tree.open(path)
 
     # -- queries -----------------------------------------------------------------------
@@ -261,15 +266,15 @@ class CalibreLibrary:
     def _query(
         self, sql: str, parameters: tuple[object, ...] = (), what: str = ""
     ) -> Rows:
-        """Runs one SELECT and fetches it whole: an unfinished one would be an open
-        transaction, which stops Calibre.
+        """Runs one SELECT and fetches it whole.
 
-        `what` is read, for the message when it cannot be.
+        An unfinished one would be an open transaction, which blocks Calibre. `what` is
+        being read; the error message names it.
         """
         if self._live.renewed():
             self._met = False
         if not self._met:
-            self._met = True  # for the queries that this takes
+            self._met = True  # for the queries made below
             try:
                 self._meet_again()
             except LibraryUnreadable:
@@ -278,8 +283,10 @@ class CalibreLibrary:
         return self._live.fetch(sql, parameters, what)
 
     def _schema(self) -> dict[str, frozenset[str]]:
-        """Every table with its columns. Raises LibraryUnreadable when this is not a
-        Calibre library."""
+        """Returns every table with its columns.
+
+        Raises LibraryUnreadable when this is not a Calibre library.
+        """
         tables = [
             _text(row[0])
             for row in self._query(
@@ -322,12 +329,12 @@ class CalibreLibrary:
         return uuid
 
     def _copied_sorts(self) -> bool:
-        """Does Calibre copy names to sorts here (its preference
-        `author_sort_copy_method = copy`)?
+        """Whether Calibre copies names to sorts (`author_sort_copy_method = copy`).
 
-        The preference is not in the library. But where names of several words are
-        repeated as they are at least as often as they are turned about, that says
-        nothing about any of them."""
+        The preference is not in the library. But if, among names of several words, at
+        least as many sorts repeat the name as invert it, a sort that repeats its name
+        says nothing.
+        """
         if not {"name", "sort"} <= self._columns.get("authors", frozenset()):
             return False
         copied, turned = self._query(_SORTS, (_AUTHORS_LOOKED_AT,))[0]
@@ -336,7 +343,7 @@ class CalibreLibrary:
     def _grouped(
         self, table: str, columns: tuple[str, ...], span: tuple[int, int], order: str
     ) -> dict[int, Rows]:
-        """Rows of a table with a column `book`, by book."""
+        """Returns rows of a table with a column `book`, by book."""
         if not {"book", *columns} <= self._columns.get(table, frozenset()):
             return defaultdict(list)
         sql = (
@@ -348,8 +355,7 @@ class CalibreLibrary:
     def _linked(
         self, table: str, link: str, columns: tuple[str, ...], span: tuple[int, int]
     ) -> dict[int, Rows]:
-        """Rows of a table of names, by book, through `books_X_link`, in the order of
-        the links."""
+        """Returns a table's names by book, through `books_X_link`, in its order."""
         between = f"books_{table}_link"
         if (
             not {"book", link} <= self._columns.get(between, frozenset())
@@ -373,7 +379,7 @@ class CalibreLibrary:
         )
 
     def _extras(self, span: tuple[int, int]) -> dict[int, dict[str, Json]]:
-        """Comments, identifiers and publishers: what the server has no place for."""
+        """Returns comments, identifiers and publishers, which are not sent."""
         extras: dict[int, dict[str, Json]] = defaultdict(dict)
         for book, rows in self._grouped("comments", ("text",), span, "id").items():
             if text := sanitize_json(rows[0][0]):
@@ -395,8 +401,10 @@ class CalibreLibrary:
     def _cover(
         self, folder: bytes, has_cover: object
     ) -> tuple[bytes | None, Problem | None]:
-        """The path of the cover that Calibre says there is, or why it cannot be taken;
-        neither when there is none."""
+        """Returns the path of the cover that Calibre records, or why it cannot be used.
+
+        Neither when there is none.
+        """
         if not has_cover:
             return None, None
         try:
@@ -418,8 +426,7 @@ class CalibreLibrary:
             return self._tree.examine(there + b"/cover.jpg")
 
     def _data_files(self, folder: bytes) -> dict[str, Json]:
-        """What Calibre 6 and newer keeps beside a book's formats, in its folder `data`:
-        names for the extras."""
+        """Returns the files of a book's `data` folder (Calibre 6+), for the extras."""
         try:
             names = (
                 self._tree.names_below(folder + b"/data", DATA_FILES_LISTED + 1)
@@ -444,8 +451,10 @@ def _by_book(rows: Rows) -> dict[int, Rows]:
 
 
 def _authors(rows: Rows, *, copied: bool) -> tuple[Author, ...]:
-    """Calibre stores a comma in a name as `|`. A sort that only repeats the name is
-    left out."""
+    """Returns the authors; Calibre stores a comma in a name as `|`.
+
+    A sort that only repeats the name is left out where Calibre copies them.
+    """
     authors = []
     for name, sort in rows:
         shown_name = _text(name).replace("|", ",").strip()
@@ -470,7 +479,7 @@ def _texts(rows: Rows) -> tuple[str, ...]:
 
 
 def _text(value: object) -> str:
-    """Text of a column, whatever type SQLite let in; "" for NULL."""
+    """Returns the text of a column, whatever type SQLite let in; "" for NULL."""
     if value is None:
         return ""
     return sanitize_text(value if isinstance(value, bytes | str) else str(value))
@@ -481,7 +490,10 @@ def _integer(value: object) -> int | None:
 
 
 def _real(value: object) -> float | None:
-    """A number; infinities stay, for the ebook metadata says what is lost."""
+    """Returns a number or None.
+
+    Infinities stay, since the metadata reports what is lost.
+    """
     if isinstance(value, int | float):
         return None if isinstance(value, float) and math.isnan(value) else float(value)
     return None

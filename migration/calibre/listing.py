@@ -1,9 +1,9 @@
-"""The files of a range of books: what metadata.db lists, looked up on the disk; nothing
-is opened.
+"""The files of a range of books: what metadata.db lists, looked up on disk, not opened.
 
-Calibre renames folders and removes formats at any moment. So metadata.db is asked once
-more before a file is said to be missing, and the last listing tells the ledger how many
-files there were."""
+Calibre renames folders and removes formats at any moment. So metadata.db is queried
+once more before a file counts as missing, and the last listing tells the ledger which
+files there were.
+"""
 
 import functools
 import itertools
@@ -24,18 +24,16 @@ from migration.errors import (
 from migration.model import BookFile, BookId, FileId, Origin, Problem
 
 #: Formats in the order in which they are sent; the server keeps the cover of the first
-#: that has one.
+#: one that has any.
 _ORDER = {
     name: rank
     for rank, name in enumerate(("EPUB", "AZW3", "MOBI", "FB2", "DOCX", "PDF"))
 }
-#: So many ranges' lists of files are remembered; a worker holds fewer at a time.
+#: Lists of files are remembered for this many ranges; a worker holds fewer at a time.
 LISTINGS_KEPT = 16
-#: So often metadata.db is asked about files that are not where it lists them, while it
-#: changes.
+#: How often metadata.db is queried about files that are not where it lists them.
 LOOKS = 4
-#: Where a folder was changed just now Calibre gets this long, seconds, to tell
-#: metadata.db of it.
+#: Seconds that Calibre is given to update metadata.db after it has changed a folder.
 PAUSE_SECONDS = 0.5
 
 _LISTING = (
@@ -53,11 +51,11 @@ Rows = list[tuple[object, ...]]
 
 
 class ListedFormat(NamedTuple):
-    """A format as Calibre records it; `folder`, `stem` and `uuid` are whatever type
-    SQLite let in.
+    """A format as Calibre records it.
 
-    `format` as `FileId` has it, `rank` in the order of sending, `extension` without its
-    dot."""
+    `format` is as in `FileId`, `rank` gives the order of sending, `extension` has no
+    dot; `folder`, `stem` and `uuid` have whatever type SQLite let in.
+    """
 
     book: int
     format: str
@@ -69,8 +67,10 @@ class ListedFormat(NamedTuple):
 
 
 class Listing:
-    """Of one library. `query(sql, parameters, what)` runs one SELECT and returns all
-    its rows."""
+    """The listing of one library.
+
+    `query(sql, parameters, what)` runs one SELECT and returns all its rows.
+    """
 
     def __init__(
         self,
@@ -88,12 +88,14 @@ class Listing:
         self._sql = _LISTING if has_uuids else _LISTING.replace("books.uuid", "NULL")
 
     def listed(self, first: int, last: int) -> frozenset[FileId] | None:
-        """The files that the last reading of exactly these books found; None when it is
-        long ago."""
+        """Returns the files found by the last reading of exactly these books.
+
+        Returns None if forgotten.
+        """
         return self._listed.get((first, last))
 
     def origins(self, first: int, last: int) -> dict[BookId, Origin]:
-        """Which books the last reading found, if it was of exactly these; else {}."""
+        """Returns the books of the last reading, or {} if it was of others."""
         span, listed = self._last
         if span != (first, last):
             return {}
@@ -107,17 +109,19 @@ class Listing:
         self._listed[first, last] = frozenset(file.id for file in files)
 
     def formats(self, first: int, last: int) -> list[ListedFormat]:
-        """Every format of these books, book by book: one query, fetched whole."""
+        """Returns the books' formats, book by book: one query, fetched whole."""
         rows = self._query(self._sql, (first, last), f"books {first}-{last}")
         return [
-            # Looked at where used.
+            # Checked where they are used.
             ListedFormat(book, *_format(recorded), folder, stem, uuid)  # type: ignore[arg-type]
             for book, recorded, folder, stem, uuid in rows
         ]
 
     def counted(self) -> dict[str, int]:
-        """How many files the whole library lists of each format: one query over an
-        index."""
+        """Returns how many files of each format the whole library lists.
+
+        It takes one query over an index.
+        """
         counted: dict[str, int] = {}
         for recorded, number in self._query(_COUNTED, (), "the number of files"):
             name = _format(recorded)[0]
@@ -127,14 +131,14 @@ class Listing:
         return counted
 
     def without_files(self, first: int, last: int) -> list[BookId]:
-        """The books of a range that have no format at all: one query over an index."""
+        """Returns the books of a range without any format: one query over an index."""
         rows = self._query(_WITHOUT_FILES, (first, last), f"books {first}-{last}")
         return [BookId(row[0]) for row in rows if isinstance(row[0], int)]
 
     def files(
         self, first: int, last: int, only: Collection[int] | None = None
     ) -> dict[int, list[BookFile]]:
-        """The files of each book of a range that has any, in the order of sending."""
+        """Returns the files of each book that has any, in the order of sending."""
         listed = _by_book(self.formats(first, last), only)
         plain: set[bytes] = set()
         found = {book: self._look(rows, plain) for book, rows in listed.items()}
@@ -149,7 +153,7 @@ class Listing:
             if not lost:
                 break
             if any(self._tree.changed_lately(path) for path in lost.values()):
-                # Calibre moves a folder first and tells metadata.db right after.
+                # Calibre moves a folder first and updates metadata.db right after.
                 self._pause(PAUSE_SECONDS)
             again = _by_book(self.formats(first, last), only)
             moved = [book for book in lost if again.get(book) != listed[book]]
@@ -163,7 +167,7 @@ class Listing:
         return {book: files for book, files in found.items() if files}
 
     def _look(self, rows: list[ListedFormat], plain: set[bytes]) -> list[BookFile]:
-        """The files of one book."""
+        """Looks up the files of one book."""
         files: list[BookFile] = []
         for row in sorted(rows, key=operator.attrgetter("rank", "format")):
             file = self._file(row, plain)
@@ -208,12 +212,12 @@ class Listing:
 
 
 def folder_of(value: object) -> bytes:
-    """A folder as SQLite gives it; b"" for what is none."""
+    """Returns a folder as SQLite gives it; b"" for anything else."""
     return value if isinstance(value, bytes) else b""
 
 
 def bytes_of(value: object) -> bytes:
-    """A text of a column as bytes, whatever type SQLite let in."""
+    """Returns the text of a column as bytes, whatever type SQLite let in."""
     if isinstance(value, bytes):
         return value
     return b"" if value is None else str(value).encode()

@@ -1,7 +1,8 @@
-"""Waiting for a library that Calibre has locked, where no uploader pool is running yet.
+"""Waiting for a library that Calibre has locked, before an uploader pool is running.
 
-A program that starts waits as one that is running does: it says so, goes on by itself,
-and can be ended."""
+A program that is starting waits like one that is running: it reports that it waits,
+goes on by itself, and can be ended.
+"""
 
 import signal
 import threading
@@ -16,16 +17,17 @@ from migration.errors import LibraryBusy
 
 T = TypeVar("T")
 
-#: How long it rests before it asks again, and how often it looks for a signal
-#: meanwhile, seconds.
+#: Seconds between two tries, and between two checks for a signal meanwhile.
 REST_SECONDS, LOOK_SECONDS = 1.0, 0.25
-#: So often it says that it is waiting, seconds.
+#: Seconds between two reports of waiting.
 SAY_SECONDS = 30.0
 
 
 class LockWait:
-    """Waits for one library. `say` gets a sentence now and then, `beat` is called all
-    the time meanwhile."""
+    """Waits for one library.
+
+    `say` gets a sentence now and then; `beat` is called all the time meanwhile.
+    """
 
     def __init__(
         self,
@@ -34,7 +36,7 @@ class LockWait:
         *,
         seconds: float | None = None,
     ) -> None:
-        """`seconds` is how long the lock is waited for; None means for ever."""
+        """`seconds` is how long to wait for the lock; None means without limit."""
         self._say = say
         self._beat = beat
         self._seconds = seconds
@@ -42,11 +44,12 @@ class LockWait:
         self._signal = 0
 
     def read(self, work: Callable[[], T]) -> T:
-        """What `work` returns once the library is not locked.
+        """Returns what `work` returns once the library is not locked.
 
-        Raises LibraryBusy when it stays locked for too long, what `work` raises, and
-        SystemExit, with the status of the signal, when SIGINT or SIGTERM comes
-        meanwhile."""
+        Raises LibraryBusy when it stays locked for too long, whatever `work` raises,
+        and SystemExit, with the signal's status, when SIGINT or SIGTERM arrives
+        meanwhile.
+        """
         begun = time.monotonic()
         said = -SAY_SECONDS
         with self._stoppable():
@@ -66,14 +69,14 @@ class LockWait:
                 self._rest(REST_SECONDS)
 
     def _meanwhile(self, work: Callable[[], T]) -> T:
-        """Lets another thread ask: SQLite's own waiting would hold up every signal."""
+        """Runs `work` in a thread, as waiting in SQLite would delay signals."""
         future: Future[T] = Future()
 
         def run() -> None:
             try:
                 future.set_result(work())
             except BaseException as error:  # noqa: BLE001
-                # Handed to the caller's thread, which raises it.
+                # Passed to the caller's thread, which raises it.
                 future.set_exception(error)
 
         thread = threading.Thread(target=run, name="library", daemon=True)
@@ -94,8 +97,7 @@ class LockWait:
 
     @contextmanager
     def _stoppable(self) -> Iterator[None]:
-        """SIGINT and SIGTERM end the waiting, and nothing else, as long as the block
-        runs."""
+        """Makes SIGINT and SIGTERM only end the wait while the block runs."""
 
         def handle(number: int, _frame: FrameType | None) -> None:
             self._signal = number

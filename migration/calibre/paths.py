@@ -1,8 +1,9 @@
-"""Files below the library: found, examined and opened without ever leaving it.
+"""Finding, examining and opening files of the library without ever leaving it.
 
-Nothing is followed: a symlink in any component, a `..`, an absolute path, a pipe or a
-device is reported and never opened, because a recorded path is hostile input
-(`books.path` = `/etc`)."""
+Nothing is followed: a symbolic link in any component, a `..`, an absolute path, a pipe
+or a device is reported and never opened, because a recorded path is hostile input
+(`books.path` = `/etc`).
+"""
 
 import errno
 import itertools
@@ -27,8 +28,7 @@ from migration.errors import (
     Unreadable,
 )
 
-#: Words by which programs that synchronise folders mark the second of two versions, in
-#: some languages.
+#: How synchronisation programs mark the second of two versions, in some languages.
 _CONFLICT = re.compile(rb"[ck]onfli[ck]?t", re.IGNORECASE)
 _KINDS = (
     (stat.S_ISLNK, "a symbolic link"),
@@ -40,17 +40,17 @@ _KINDS = (
 )
 
 
-#: What happened so many seconds ago may be going on.
+#: A change less than this many seconds ago may still be going on.
 LATELY_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A regular file below the library: its path there, size in bytes, mtime in ns, and
-    a note if not as recorded.
+    """A regular file of the library: its path there, size in bytes, mtime in ns.
 
-    `conflicted`: by its name a program that synchronises folders made it, of two
-    versions that it could not reconcile."""
+    `note` says how it differs from what is recorded. `conflicted` means that its name
+    is that of a synchronisation program's copy of two versions in conflict.
+    """
 
     path: bytes
     size: int
@@ -60,8 +60,10 @@ class Found:
 
 
 class Tree:
-    """The library's folder. `root` is resolved once; everything else happens below its
-    descriptor."""
+    """The library's folder.
+
+    `root` is resolved once; everything else is accessed through its descriptor.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -77,12 +79,13 @@ class Tree:
         extension: bytes,
         plain: set[bytes] | None = None,
     ) -> Found:
-        """The file a row of Calibre names: as recorded, else by case or normalisation,
-        else the only one of its kind.
+        """Finds the file of one of Calibre's rows.
 
-        `plain` are folders that the caller's present listing has already seen to be no
-        symbolic links; it is added to. Raises OutsideLibrary, MissingFile,
-        AmbiguousFile, NotRegular, Unreadable."""
+        It is looked for as recorded, then with another case or normalisation, then as
+        the only one of its kind. `plain` are folders that the current listing has
+        already found not to be symbolic links; new ones are added. Raises
+        OutsideLibrary, MissingFile, AmbiguousFile, NotRegular or Unreadable.
+        """
         suffix = b"." + extension if extension else b""
         path = _joined(folder, name + suffix)
         try:
@@ -94,11 +97,11 @@ class Tree:
             return self._find_renamed(there, name + suffix, suffix, missing)
 
     def folder(self, recorded: bytes) -> bytes | None:
-        """Where a recorded folder is: as recorded, else part by part by normalisation
-        or case; None when it is not.
+        """Finds a recorded folder, allowing another case or normalisation.
 
-        A library that was copied to another system comes back with every name in
-        another Unicode normal form."""
+        Returns None if missing. In a library that was copied to another system, every
+        name may come back in another Unicode normal form.
+        """
         there: list[bytes] = []
         for part in _components(recorded):
             found = self._part(b"/".join(there), part)
@@ -108,8 +111,10 @@ class Tree:
         return b"/".join(there)
 
     def _part(self, above: bytes, part: bytes) -> bytes | None:
-        """The one folder in `above` that is called `part`; asked for by name first,
-        because listing is slow."""
+        """Returns the one folder in `above` that is called `part`.
+
+        It is first asked for by name, because listing is slow.
+        """
         prefix = above + b"/" if above else b""
         text = os.fsdecode(part)
         for spelled in dict.fromkeys(
@@ -133,7 +138,7 @@ class Tree:
         return alike[0] if len(alike) == 1 else None
 
     def _names(self, folder: bytes) -> list[bytes]:
-        """What is in a folder; nothing when it cannot be listed."""
+        """Returns the names in a folder; none when it cannot be listed."""
         try:
             descriptor = self._descend(folder.split(b"/") if folder else [], folder)
         except Rejected:
@@ -148,16 +153,18 @@ class Tree:
                 os.close(descriptor)
 
     def examine(self, path: bytes) -> Found:
-        """The regular file at exactly this path, nothing followed. Raises as `find`,
-        but for AmbiguousFile."""
+        """Returns the regular file at exactly this path, following nothing.
+
+        Raises as `find` does, except AmbiguousFile.
+        """
         return self._examine(path)
 
     def names_below(self, folder: bytes, limit: int) -> list[bytes]:
-        """The first `limit` files of a folder and those below it, as paths from there,
-        in order; [] without one.
+        """Returns the first `limit` files below a folder, as sorted paths.
 
-        Nothing is followed: a symbolic link is listed by its name. Raises Unreadable,
-        NotRegular, OutsideLibrary."""
+        Returns [] without a folder. Nothing is followed: a symbolic link is listed by
+        its name. Raises Unreadable, NotRegular or OutsideLibrary.
+        """
         parts = _components(folder)
         try:
             os.stat(folder, dir_fd=self._root, follow_symlinks=False)
@@ -172,11 +179,11 @@ class Tree:
             os.close(descriptor)
 
     def changed_lately(self, path: bytes) -> bool:
-        """Was something put into, or taken out of, the folder that a path would be in,
-        within seconds?
+        """Whether the folder that a path would be in was changed within seconds.
 
-        Of its folders the deepest that is there is looked at. A wrong clock makes the
-        answer no."""
+        Of its folders the deepest existing one is checked. With a wrong clock the
+        answer is False.
+        """
         parts = path.split(b"/")
         for depth in range(len(parts) - 1, -1, -1):
             above = b"/".join(parts[:depth]) or b"."
@@ -188,12 +195,14 @@ class Tree:
         return False
 
     def open(self, path: bytes) -> BinaryIO:
-        """Opens a file for reading. Raises OutsideLibrary, MissingFile, NotRegular,
-        Unreadable."""
+        """Opens a file for reading.
+
+        Raises OutsideLibrary, MissingFile, NotRegular or Unreadable.
+        """
         parts = _components(path)
         folder = self._descend(parts[:-1], path)
         try:
-            # O_NONBLOCK: opening a pipe must not wait for somebody to write into it.
+            # O_NONBLOCK: opening a pipe must not wait for a writer.
             descriptor = os.open(
                 parts[-1],
                 os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
@@ -213,7 +222,7 @@ class Tree:
         return os.fdopen(descriptor, "rb")
 
     def _descend(self, folders: list[bytes], path: bytes) -> int:
-        """A descriptor of the folder; the root's own when there is none."""
+        """Returns a descriptor of the folder, the root's own for no `folders`."""
         current = self._root
         for part in folders:
             try:
@@ -259,8 +268,7 @@ class Tree:
     ) -> Found:
         names = self._names(folder)
         alike = [other for other in names if _folded(other) == _folded(name)]
-        # Hidden files are what other programs keep beside their own: macOS's
-        # `._file.epub` is no book.
+        # Hidden files belong to other programs: macOS's `._file.epub` is not a book.
         same_kind = [
             other
             for other in names
@@ -287,26 +295,26 @@ class Tree:
 
 
 def is_conflicted_copy(recorded: bytes, found: bytes) -> bool:
-    """Is the file's name the recorded one with a mark of two versions that a program
-    could not reconcile?
+    """Whether a file's name is the recorded one with the mark of a conflicted copy.
 
-    `Title - Author.sync-conflict-20240101-120000-ABCDEFG.epub`, `Title - Author (Jane's
-    conflicted copy).epub`."""
+    For example `Title - Author.sync-conflict-20240101-120000-ABCDEFG.epub` or `Title -
+    Author (Jane's conflicted copy).epub`.
+    """
     return len(_CONFLICT.findall(found)) > len(_CONFLICT.findall(recorded))
 
 
 def _files_below(folder: int) -> Iterator[bytes]:
-    """Every file below an open folder, as a path from there."""
+    """Yields every file below an open folder, as a path relative to it."""
     for where, _folders, files, _descriptor in os.fwalk(
         b".", dir_fd=folder, follow_symlinks=False
     ):
         for name in files:
-            # Bytes, which Path does not take.
+            # Bytes, which Path does not accept.
             yield os.path.normpath(os.path.join(where, name))  # noqa: PTH118
 
 
 def shown(path: bytes) -> str:
-    """A path for a message."""
+    """Formats a path for a message."""
     return repr(for_log(path, 400))
 
 
@@ -323,7 +331,10 @@ def _joined(folder: bytes, name: bytes) -> bytes:
 
 
 def _components(path: bytes) -> list[bytes]:
-    """The parts of a path that stays below the library. Raises OutsideLibrary."""
+    """Returns the parts of a path that stays below the library.
+
+    Raises OutsideLibrary.
+    """
     parts = path.split(b"/")
     if (
         not path
@@ -350,8 +361,10 @@ def _kind(mode: int) -> str:
 
 
 def _meaning(error: OSError, path: bytes) -> Rejected:
-    """What the error says about the file. Raises OutOfResources when it says nothing
-    about it."""
+    """Translates an error about a file.
+
+    Raises OutOfResources when the error is not about the file.
+    """
     raise_if_exhausted(error)
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return MissingFile(f"{shown(path)} is not in the library")
@@ -359,6 +372,6 @@ def _meaning(error: OSError, path: bytes) -> Rejected:
         return NotRegular(
             f"{shown(path)} is or lies behind a symbolic link, which is not followed"
         )
-    if error.errno == errno.ENXIO:  # what opening a socket says
+    if error.errno == errno.ENXIO:  # error of opening a socket
         return NotRegular(f"{shown(path)} is not a file; it was not read")
     return Unreadable(f"{shown(path)} cannot be read: {error.strerror}")

@@ -1,1 +1,1 @@
-"""Looks at the server and the library that do not trust the ledger."""
+"""Checks of the server and the library that do not trust the ledger."""

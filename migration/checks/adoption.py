@@ -1,10 +1,10 @@
-"""`--adopt-library`: goes on with a ledger after Calibre has restored its library under
-a new id.
+"""`--adopt-library`: continuing with a ledger after Calibre has restored its library.
 
-"Restore database" makes metadata.db anew from the books' folders: the books keep their
-ids, mostly their uuids, and their files. Whether it is the same library is proved book
-by book, never taken on trust: a ledger that meets another library would take that one's
-books for settled."""
+"Restore database" rebuilds metadata.db from the books' folders, with a new library id:
+the books keep their ids, mostly their uuids, and their files. Whether it is the same
+library is proved book by book, never taken on trust: with another library, the ledger
+would treat that library's books as settled.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,24 +19,24 @@ from migration.model import BookFile, BookId, Origin
 
 #: Books compared at a time.
 PAGE = 1000
-#: Of books that are known by their files only, one in so many may have been rewritten
+#: Of the books known by their files only, one in this many may have been rewritten
 #: meanwhile.
 _CHANGED_ONE_IN = 10
-#: So many books that are others are named.
+#: At most this many differing books are named.
 _NAMED = 5
-#: Above every id that SQLite can give.
+#: Above every id that SQLite assigns.
 _NO_END = 2**63 - 1
 
 
 class Finding(StrEnum):
-    """What a book of the ledger is in the library."""
+    """How a book of the ledger relates to the library."""
 
     UUID = "by uuid"  #: the same, by Calibre's uuid of the book
     FOLDER = "by folder"  #: the same, by its folder
     FILES = "by size and time of a file"  #: the same, by one of its files
-    # : of this id; nothing is known but files, and none is as it was
+    #: same id; only files are known, and none is unchanged
     CHANGED = "with changed files"
-    # : uuid and folder are known, and neither they nor any file are the same
+    #: uuid and folder are known, and neither they nor any file match
     OTHER = "other books"
     GONE = "no longer there"  #: the library has no book of this id
     UNKNOWN = "not comparable"  #: the ledger knows nothing but the id
@@ -47,14 +47,16 @@ _SAME = (Finding.UUID, Finding.FOLDER, Finding.FILES)
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How many books of the ledger are what in the library; `others` are the first that
-    are others."""
+    """The number of the ledger's books per finding.
+
+    `others` are the first differing ones.
+    """
 
     books: Mapping[Finding, int]
     others: tuple[BookId, ...] = ()
 
     def __str__(self) -> str:
-        """`41 by uuid, 2 no longer there`, `none` for a ledger without books."""
+        """`41 by uuid, 2 no longer there`; `none` for a ledger without books."""
         parts = [
             f"{self.books[kind]} {kind}" for kind in Finding if self.books.get(kind)
         ]
@@ -64,8 +66,10 @@ class Comparison:
 def assess(
     known: Remembered, origin: Origin | None, files: Iterable[tuple[str, int, int]]
 ) -> Finding:
-    """What a book of the ledger is in the library; `origin` is None when it has none of
-    this id."""
+    """Decides how a book of the ledger relates to the library.
+
+    `origin` is None when the library has no book of this id.
+    """
     if origin is None:
         return Finding.GONE
     if known.uuid and known.uuid == origin.uuid:
@@ -80,10 +84,11 @@ def assess(
 
 
 def refusal(found: Comparison) -> str:
-    """Why it is not the same library, or "".
+    """Returns why it is not the same library, or "".
 
-    Every book that is there must be the same; of those known by files alone one in ten
-    may have changed; and at least half of the books must be there."""
+    Every book that is there must match; of those known by files alone one in ten may
+    have changed; and at least half of the books must be there.
+    """
     count = {kind: found.books.get(kind, 0) for kind in Finding}
     same = sum(count[kind] for kind in _SAME)
     if count[Finding.OTHER]:
@@ -97,10 +102,10 @@ def refusal(found: Comparison) -> str:
 
 
 def adopt(ledger: Ledger, library: CalibreLibrary) -> str:
-    """Binds the ledger to the library when its books are the same; returns what was
-    found, in words.
+    """Binds the ledger to the library if its books match.
 
-    Raises WrongLedger, with what differs, when they are not; then nothing is changed.
+    Returns the findings in words. Otherwise raises WrongLedger, with what differs, and
+    changes nothing.
     """
     bound = ledger.identity.library
     if bound in ("", library.uuid):
@@ -133,8 +138,7 @@ def adopt(ledger: Ledger, library: CalibreLibrary) -> str:
 def _compared(
     ledger: Ledger, library: CalibreLibrary
 ) -> Iterator[tuple[BookId, Remembered, Origin | None, Finding]]:
-    """Every book of the ledger beside what the library has under its id, a page at a
-    time."""
+    """Yields every book of the ledger with its book of the library, in pages."""
     after = 0
     while True:
         last = library.last_id_of_range(after, PAGE)
@@ -150,7 +154,7 @@ def _compared(
 
 
 def _stamps(files: Iterable[BookFile]) -> dict[BookId, list[tuple[str, int, int]]]:
-    """Format, size and mtime of the files that could be found, by book."""
+    """Returns format, size and mtime of the files that were found, by book."""
     stamps: dict[BookId, list[tuple[str, int, int]]] = {}
     for file in files:
         if file.problem is None:

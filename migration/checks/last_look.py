@@ -1,12 +1,12 @@
-"""The last look at the server before a pass is closed: what it still has under a
-working title, and what of it is ours.
+"""The last look at the server before a pass is closed.
 
-The server's newest ebooks are paged through, a hundred at a time, back to where the
-pass began. So an ebook is found that a request delivered twice has left, one whose
-title was never given, one that the ledger forgot. What can be set right is: an empty
-one is deleted, another one's book is given back to the workers. The rest is reported,
-and the pass ends with exit status 8. All of it may be done twice: whoever takes over
-from a look that was killed begins anew."""
+It is a search for ebooks that still have a working title. The server's newest ebooks
+are paged through, a hundred at a time, back to where the pass began. That finds an
+ebook left by a request that was delivered twice, one that never got its title, and one
+that the ledger forgot. An empty one is deleted; otherwise the book is given back to the
+workers. What cannot be set right is reported, and the pass ends with exit status 8. All
+of it may be done twice: a worker that takes over from a killed one starts again.
+"""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -25,17 +25,19 @@ from migration.model import BookId, EbookId
 from migration.server.client import PAGE_SIZE, BookshelfClient
 from migration.server.payloads import EbookPage, ListedEbook
 
-#: A server that fails so often on deleting one ebook, and answers otherwise, will not
+#: A server that fails this often on deleting one ebook, but answers otherwise, will not
 #: delete it.
 DELETE_TRIES = 3
-#: The same for its list; the waits between the tries are 1, 2, 4 and 8 s.
+#: The same for its listing; the waits between the tries are 1, 2, 4 and 8 s.
 LIST_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class LastLook:
-    """Takes the last look of a pass. `sleep` waits so many seconds and may raise to
-    stop."""
+    """Takes the last look of a pass.
+
+    `sleep` waits that many seconds, and may raise to stop.
+    """
 
     client: BookshelfClient
     ledger: Ledger
@@ -44,22 +46,28 @@ class LastLook:
     sleep: Callable[[float], None]
 
     def begin(self, pass_id: int) -> None:
-        """Records how far a later look must page back, unless that is known; one small
-        request. Raises Transient."""
+        """Records how far a later look must page back, unless that is known.
+
+        Raises Transient.
+
+        It takes one small request.
+        """
         if self.ledger.end.knows_its_start(pass_id):
             return
         try:
             listed = self._page(1, 1).ebooks
         except (Rejected, Unlisted):
-            # Then the whole list is gone through at the end, should it be shown by
+            # Then the whole listing is read at the end, if the server can show it by
             # then.
             listed = ()
         newest = max((ebook.id for ebook in listed), default=EbookId(0))
         self.ledger.end.record_start(pass_id, newest, rebuilt=self.ledger.rebuilt)
 
     def take(self, look: Look) -> None:
-        """Looks, sets right, and closes the pass unless something was set right. Raises
-        Transient, Fatal."""
+        """Takes the look; closes the pass unless something was set right.
+
+        Raises Transient or Fatal.
+        """
         try:
             suspects = self._suspects(look)
         except (Rejected, Unlisted) as error:
@@ -82,8 +90,7 @@ class LastLook:
             self._close(look, differences)
 
     def _suspects(self, look: Look) -> list[EbookId]:
-        """The ebooks to be looked at closely: those with our mark, and what an earlier
-        pass left standing."""
+        """Returns the ebooks to examine: marked as ours, or different earlier."""
         listed, uuid = self._listed(look), self.ledger.identity.first_library
         marked = {
             ebook.id
@@ -93,12 +100,12 @@ class LastLook:
         return sorted(marked | {one.ebook_id for one in look.standing if one.ebook_id})
 
     def _listed(self, look: Look) -> Iterator[ListedEbook]:
-        """The server's ebooks, newest first, back to the pass's first one and to where
-        the pass began.
+        """Yields the server's ebooks, newest first, back to the pass's first one.
 
-        Both are asked for, because "newest" is by the server's clock, which may have
-        been set back. What others add meanwhile moves ebooks to later pages, so none is
-        passed over."""
+        It also goes back to where the pass began, because "newest" is by the server's
+        clock, which may have been set back. Ebooks added meanwhile move others to later
+        pages, so none is skipped.
+        """
         page, wanted = 0, look.first_made
         while True:
             page += 1
@@ -112,8 +119,10 @@ class LastLook:
                 return
 
     def _page(self, number: int, size: int) -> EbookPage:
-        """A page of the list. Raises Unlisted when the server fails on it alone,
-        Transient when it is away."""
+        """Returns a page of the listing.
+
+        Raises Unlisted when the server fails only on that, Transient when it is away.
+        """
         for attempt in range(LIST_TRIES):
             if attempt:
                 self.sleep(2.0 ** (attempt - 1))
@@ -128,8 +137,10 @@ class LastLook:
         )
 
     def _treat(self, look: Look, ebook_id: EbookId) -> Difference | bool:
-        """Does what is to be done with one ebook: True when it was set right, a
-        Difference when it stands."""
+        """Does what one ebook needs.
+
+        Returns True if it was set right, a Difference if it remains.
+        """
         seen = self._seen(look, ebook_id)
         decision = leftovers.decide(seen)
         book_id = seen.book_id or BookId(0)
@@ -163,7 +174,7 @@ class LastLook:
         return Difference(decision.kind, f"{name}: {decision.why}", book_id, ebook_id)
 
     def _seen(self, look: Look, ebook_id: EbookId) -> Leftover:
-        """All that is known of one ebook now."""
+        """Gathers all that is known of one ebook now."""
         ebook = self.client.ebook(ebook_id)
         book_id = (
             None
@@ -193,10 +204,10 @@ class LastLook:
         )
 
     def _delete(self, ebook_id: EbookId) -> str:
-        """Deletes an ebook that was seen empty a moment ago; returns why the server
-        does not, or "".
+        """Deletes an ebook that was just seen empty.
 
-        Raises Transient when the server does not answer other requests either.
+        Returns why the server does not, or "". Raises Transient when the server does
+        not answer other requests either.
         """
         fault = ""
         for _attempt in range(DELETE_TRIES):
@@ -214,7 +225,7 @@ class LastLook:
         return f"the server fails to delete it ({fault})"
 
     def _close(self, look: Look, differences: list[Difference]) -> None:
-        """Closes the pass, and says of each thing that stands what it is."""
+        """Closes the pass and logs each difference."""
         if self.ledger.end.close(look, differences):
             for difference in differences:
                 self.log.error(

@@ -1,9 +1,9 @@
-"""What is to be done with an ebook that bears a book's mark although its pass is over.
-Pure.
+"""What to do with an ebook that bears a book's mark although its pass is over. Pure.
 
 The mark is the end of a working title, ` ~<8 hex of the library's id>-<book id>`. An
-ebook has it while its book is on its way; afterwards only where a request was delivered
-twice, or where an answer was not what it seemed."""
+ebook has it while its book is being migrated; afterwards only where a request was
+delivered twice, or an answer was not what it seemed.
+"""
 
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -12,9 +12,10 @@ from migration.ledger.records import BookState, Step
 from migration.model import BookId, EbookId
 from migration.server.payloads import Ebook
 
-#: Looks that may set something right in one pass; what stands after them is reported.
+#: The most looks that may set something right in one pass; what remains after them is
+#: reported.
 LOOKS_AT_MOST = 4
-#: The version of an ebook that nobody has changed since it was made.
+#: The version of an ebook that has not been changed since it was made.
 AS_MADE = 1
 #: What is still to be done for an ebook that kept its working title.
 CLOSING_STEPS = Step.TITLE | Step.COVER | Step.RATING
@@ -27,16 +28,18 @@ EMPTY = "empty ebook"
 class Fate(Enum):
     """What happens to one ebook."""
 
-    NOTHING = auto()  #: it is as it should be, or gone
-    FINISH = auto()  #: its book is given back to the workers: `state`
-    DELETE = auto()  #: nothing is in it and nobody will put anything in
-    REPORT = auto()  #: it stays, and the pass ends with exit status 8: `kind`, `why`
+    NOTHING = auto()  #: in order, or gone
+    FINISH = auto()  #: give its book back to the workers, with `state`
+    DELETE = auto()  #: empty, and nothing will be added
+    REPORT = auto()  #: it stays and the exit status is 8: `kind`, `why`
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The fate of one ebook, with what it needs: the book's new state, or the kind and
-    the reason of a report."""
+    """The fate of one ebook, with what it needs.
+
+    That is the book's new state, or the kind and the reason of a report.
+    """
 
     fate: Fate
     state: BookState | None = None
@@ -50,9 +53,10 @@ class Leftover:
 
     `ebook` is as the server shows it now, None when it is gone; `book_id` is the book
     its title names, None when it bears no mark of this library (any more); `state` is
-    the ledger's of that book; `arrived` tells whether the ledger has the server's
+    the ledger's state of that book; `arrived` says whether the ledger has the server's
     receipt for a file of it, `in_library` whether Calibre still lists the book; `look`
-    counts the looks of this pass before, from 0."""
+    counts the earlier looks of this pass, from 0.
+    """
 
     ebook: Ebook | None
     book_id: BookId | None
@@ -64,15 +68,16 @@ class Leftover:
 
 
 def decide(seen: Leftover) -> Decision:
-    """The fate of one ebook.
+    """Decides the fate of one ebook.
 
     An empty ebook is deleted without being an hour old, the age that an ebook of
     unknown history needs. The history of this one is known: its mark names a book of
-    this library, the ledger says that all of that book's requests have their answers,
-    and a request that nobody waits for any more can only be a second delivery. Should
-    another ledger's worker have made it a moment ago, then that worker is told that the
-    ebook is gone and makes it again; nothing is lost. What somebody changed, rated or
-    made under another name is never deleted."""
+    this library, the ledger says that all of that book's requests have been answered,
+    and a request that no worker waits for can only be a second delivery. Should another
+    ledger's worker have made it a moment ago, then that worker learns that the ebook is
+    gone and makes it again; nothing is lost. An ebook that a user changed, rated or
+    made under another name is never deleted.
+    """
     ebook = seen.ebook
     if ebook is None or seen.book_id is None:
         return Decision(Fate.NOTHING)
@@ -116,8 +121,10 @@ def _empty(seen: Leftover, ebook: Ebook) -> Decision:
 
 
 def _reopened(ebook_id: EbookId, title: str, state: BookState | None) -> BookState:
-    """The book's state with its closing steps open; what was recorded of it once is not
-    recorded again."""
+    """Returns the book's state with open closing steps.
+
+    What was recorded stays recorded.
+    """
     if state is None or state.ebook_id is None:
         return BookState(title, ebook_id, CLOSING_STEPS | Step.RECORD)
     return replace(state, steps=state.steps | CLOSING_STEPS)

@@ -1,9 +1,9 @@
-"""Has the server still what it had? A few questions at each start, and one for each
-file when one is missing.
+"""Whether the server still has its files: a few questions at each start.
 
-A backup that was restored, or a new database at the old address, takes away files that
-the ledger calls settled. Without these questions no later pass would ever send them
-again."""
+A restored backup, or a new database at the old address, loses files that the ledger
+calls settled. Without these questions no later pass would ever send them again. If one
+file is missing, the server is asked about every settled file.
+"""
 
 import logging
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from migration.server.client import BookshelfClient
 
 #: Settled files that are asked about before a pass.
 SAMPLE = 20
-#: Answers after which what was found missing is written down.
+#: Missing files are recorded in blocks of this many.
 BLOCK = 100
 
 
@@ -25,7 +25,8 @@ BLOCK = 100
 class SpotCheck:
     """Asks the server about settled files.
 
-    `heed_stop` may raise, `moved` is told of each answer."""
+    `heed_stop` may raise; `moved` is called after each answer.
+    """
 
     client: BookshelfClient
     ledger: Ledger
@@ -34,11 +35,11 @@ class SpotCheck:
     moved: Callable[[], None]
 
     def begin(self, pass_id: int) -> None:
-        """Asks about a few files, unless this pass knows already that files are lost.
-        Raises Transient.
+        """Asks about a few files, unless this pass already knows of lost files.
 
-        Every process asks at its start: the server may have lost its database in the
-        middle of the pass."""
+        Every process asks at its start, since the server may lose its database in the
+        middle of a pass. Raises Transient.
+        """
         doubts = self.ledger.doubts
         if doubts.verdict(pass_id):
             return
@@ -59,10 +60,11 @@ class SpotCheck:
             )
 
     def ask_range(self, owned: Range) -> None:
-        """When the server has lost files: asks about every settled file of a range;
-        what is gone is pending again.
+        """Asks a server that has lost files about every settled file of a range.
 
-        Goes on where it was interrupted. Raises Transient."""
+        Missing ones become pending again. An interrupted check resumes where it
+        stopped. Raises Transient.
+        """
         doubts, pass_id = self.ledger.doubts, owned.pass_id
         if not doubts.verdict(pass_id):
             return
@@ -81,8 +83,10 @@ class SpotCheck:
                 doubts.forget(pass_id, lost)
 
     def _is_there(self, settled: Settled) -> bool:
-        """Only the server's own answer that it does not know the bytes says that they
-        are gone."""
+        """Whether the server has the file.
+
+        Only its own answer that it does not know the bytes proves that they are gone.
+        """
         file, digest = settled
         try:
             match = self.client.check(digest, file.format.lower())

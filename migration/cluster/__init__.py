@@ -1,1 +1,1 @@
-"""The optional Dask transport."""
+"""The optional transport through a Dask cluster."""

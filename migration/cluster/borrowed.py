@@ -1,4 +1,4 @@
-"""A session with the server on a machine that has a token and no password."""
+"""A session with the server on a machine that has a token but no password."""
 
 from functools import lru_cache
 
@@ -12,7 +12,7 @@ from migration.server.session import Session
 
 
 class _BorrowedSession(Session):
-    """Works with a token it was given; it has no password to get another."""
+    """A client with a given token; it has no password to get another."""
 
     def __init__(self, place: Endpoints, token: Token) -> None:
         super().__init__(
@@ -23,16 +23,16 @@ class _BorrowedSession(Session):
             place.waits,
         )
         self._token = token.value
-        # By the coordinator's clock, not this machine's: the token is used until the
-        # server refuses it.
+        # The coordinator's clock decides, not this machine's: the token is used until
+        # the server refuses it.
         self._renew_at = float("inf")
 
     def login(self) -> None:
-        """Cannot: only the coordinator has the password. Raises TokenRefused."""
+        """Raises TokenRefused: only the coordinator has the password."""
         raise TokenRefused(f"{self.server} refuses the token")
 
 
 @lru_cache(maxsize=4)
 def client_of(place: Endpoints, token: Token) -> BookshelfClient:
-    """One for all tasks with a token, so that connections are kept."""
+    """Returns one client per token, so that connections are reused."""
     return BookshelfClient(_BorrowedSession(place, token))

@@ -1,15 +1,16 @@
-"""`--cluster`: the machines of a Dask cluster read, hash and send; this process, the
-coordinator, does all that counts.
+"""`--cluster`: the machines of a Dask cluster read, hash and send files.
 
-Each file takes two tasks. The first one finds out which machine Dask chooses:
-`identify` reads and hashes the file there (with `--ship-files`, when the bytes are read
-here, it only says where it is). The second one sends the file from the same machine,
-whose page cache holds it now. It is bound to that machine, so Dask never repeats it
-elsewhere by itself: when the machine dies, the ledger hears of it first.
+This process is the coordinator and does everything that counts. Each file takes two
+tasks. The first one finds out which machine Dask chooses: `identify` reads and hashes
+the file there (with `--ship-files`, when the bytes are read here, it only returns the
+machine). The second one sends the file from the same machine, whose page cache holds it
+now. It is bound to that machine, so Dask never repeats it elsewhere by itself: when the
+machine dies, the ledger learns of it first.
 
-No word of a machine is a proof. What it uploaded is believed when the server's own
-`uploads-meta` says so, and that the server has some bytes already when the server says
-that to the coordinator."""
+What a machine says proves nothing. Its upload counts when the server's own
+`uploads-meta` confirms it; that the server has some bytes already counts when the
+server says so to the coordinator.
+"""
 
 import asyncio
 import itertools
@@ -59,20 +60,23 @@ from migration.server.client import BookshelfClient
 
 #: The most uploader threads, whatever the size of the cluster.
 MAX_HANDS = 256
-#: Bytes that may be on their way to machines at the same time with `--ship-files`; a
-#: larger file goes alone.
+#: With `--ship-files`, the most bytes in flight to machines at the same time; a larger
+#: file is sent alone.
 SHIP_BYTES = 256 * 1024 * 1024
-#: Seconds between two looks whether the machine that has a task is still there.
+#: Seconds between two checks whether the machine that has a task is still there.
 LOOK_SECONDS = 0.5
-#: What may be wrong with a file, or with the mount of the machine that looked at it.
+#: Errors that may be due to the file, or to the mount of the machine that read it.
 UNREADABLE = (MissingFile, Unreadable, NotRegular, OutsideLibrary)
-#: Two readings of one file's mtime may differ so much, ns: file systems keep it more or
-#: less exactly.
+#: How far two readings of a file's mtime may differ, in ns, since file systems store it
+#: with different precision.
 MTIME_NS = 2_000_000_000
 
 
 class DaskTransport:
-    """A `Transport`. `client` and `library` are the coordinator's own."""
+    """A `Transport` through a cluster.
+
+    `client` and `library` are the coordinator's own.
+    """
 
     def __init__(
         self,
@@ -108,18 +112,21 @@ class DaskTransport:
         self._machines.close()
 
     def hands(self) -> int:
-        """Three for each slot: one book is being sent, one queues up behind it, of one
-        an ebook is being made here."""
+        """Returns three for each slot.
+
+        One book is being sent, one waits behind it, and for one an ebook is being made
+        here.
+        """
         return min(3 * self._machines.slots(), MAX_HANDS)
 
     def trouble(self) -> str:
-        """No scheduler, or no machine that can work."""
+        """Returns what is wrong (no scheduler, or no machine that can work), or ""."""
         return self._machines.trouble()
 
     # -- the two tasks -----------------------------------------------------------------
 
     def identify(self, file: BookFile, watch: TransferObserver) -> Digest:
-        """On the machine Dask chooses; here when files are shipped."""
+        """Hashes on the machine that Dask chooses, or here when files are shipped."""
         with about(file.id):
             return self._identify(file, watch)
 
@@ -147,8 +154,7 @@ class DaskTransport:
         metadata: EbookMetadata,
         watch: TransferObserver,
     ) -> UploadId | RemoteMatch:
-        """On the machine that has just read the file; with its bytes when they are
-        shipped."""
+        """Sends from the machine that read the file, or ships it the bytes."""
         with about(file.id):
             return self._carry(file, digest, metadata, watch)
 
@@ -209,8 +215,7 @@ class DaskTransport:
         )
 
     def _choose(self, file: BookFile, watch: TransferObserver) -> str:
-        """The machine that this thread's last `identify` was done on, else the one Dask
-        chooses now."""
+        """Returns the machine of this thread's last `identify`, else Dask's choice."""
         machine: str | None = getattr(self._chosen, "machine", None)
         self._chosen.machine = None
         if machine in self._machines.usable():
@@ -219,7 +224,7 @@ class DaskTransport:
             return str(self._run(here, (), task, watch, on=None))
 
     def _shipped(self, file: BookFile, digest: Digest, machine: str) -> Any:
-        """The file's bytes, in the memory of the machine."""
+        """Copies the file's bytes into the memory of the machine."""
         with self._library.open_file(file.path) as opened:
             data = opened.read(digest.size + 1)
         if len(data) != digest.size:
@@ -243,7 +248,7 @@ class DaskTransport:
     # -- what is believed --------------------------------------------------------------
 
     def _match(self, file: BookFile, digest: Digest) -> RemoteMatch:
-        """A machine says that the server has these bytes: the server is asked."""
+        """Asks the server about bytes that a machine says it has."""
         match = self._server.check(digest, extension_of(file))
         if match is None:
             raise ServerFault(
@@ -252,8 +257,7 @@ class DaskTransport:
         return match
 
     def _blame(self, file: BookFile, failed: Failed) -> None:
-        """Is it the machine's own fault? Then it is left out, and MachineLost
-        raised."""
+        """Leaves the machine out and raises MachineLost if it is to blame."""
         error = failed.error
         if isinstance(error, ServerUnreachable):
             self._machines.failure(failed.machine, str(error))
@@ -263,8 +267,7 @@ class DaskTransport:
             self._disown(failed.machine, f"it cannot read what this one can: {error}")
 
     def _look_myself(self, file: BookFile, seen: Seen) -> None:
-        """A machine read something else than was listed: has the file changed, or is
-        that another library?"""
+        """Checks a file that machines read differently: changed, or another library?"""
         with self._library.open_file(file.path) as opened:
             status = os.fstat(opened.fileno())
         if not _same(seen, status.st_size, status.st_mtime_ns):
@@ -289,7 +292,7 @@ class DaskTransport:
 
     @contextmanager
     def _task(self, file: BookFile) -> Iterator[TransferTask]:
-        """A name under which a machine can tell of the file."""
+        """Yields a task with a name under which a machine can report on the file."""
         name = f"{self._topic}-{next(self._names)}"
         self._boxes[name] = queue.SimpleQueue()
         try:
@@ -298,7 +301,7 @@ class DaskTransport:
             del self._boxes[name]
 
     def _told(self, message: dict[str, Any]) -> None:
-        """A machine told something; called by Dask's own thread."""
+        """Receives a message from a machine; called by Dask's own thread."""
         box = self._boxes.get(str(message.get("name")))
         if box is not None:
             box.put(message)
@@ -312,18 +315,21 @@ class DaskTransport:
         *,
         on: str | None,
     ) -> object:
-        """Lets a machine do it, any or a certain one, and waits. Raises MachineLost."""
+        """Runs a task on a given machine or on any, and waits for it.
+
+        Raises MachineLost.
+        """
         client = self._machines.client()
         allowed = self._machines.usable() if on is None else [on]
         if not allowed:
             raise MachineLost("no machine can work", died=False)
         box = self._boxes[task.name]
         try:
-            # A key tells Dask how long such tasks take; it must not tell anybody else
-            # about the book.
+            # Dask uses the key to learn how long such tasks take; it must not reveal
+            # anything about the book.
             key = f"{work.__name__}-{task.name}"
-            # What chooses a machine goes first: it is short, and a book that waits for
-            # it holds up a slot later.
+            # A task that chooses a machine goes first: it is short, and a book waiting
+            # for it would block a slot later.
             first = int(on is None)
             future = client.submit(
                 work, *arguments, key=key, workers=allowed, priority=first, pure=False
@@ -350,8 +356,7 @@ class DaskTransport:
             future.release()
 
     def _still_there(self, client: Any, trail: "_Trail", allowed: list[str]) -> None:
-        """Raises MachineLost when nobody is at the task any more, or somebody is for
-        the second time."""
+        """Raises MachineLost when the task's machine is gone or it began twice."""
         gone = not any(self._machines.has(machine) for machine in allowed)
         if self._machines.client() is not client:
             raise MachineLost(
@@ -365,7 +370,7 @@ class DaskTransport:
             )
 
     def _answer(self, future: Any, trail: "_Trail", on: str | None) -> object:
-        """What the machine returned. Raises MachineLost."""
+        """Returns what the machine returned. Raises MachineLost."""
         try:
             if future.status == "finished":
                 return future.result(timeout=PATIENCE)
@@ -396,8 +401,10 @@ class DaskTransport:
 
 
 class _Trail:
-    """What machines have told of one task: how often it was begun, and whether the
-    bytes are on the server."""
+    """What machines have reported about one task.
+
+    How often it was begun, and whether the bytes are on the server.
+    """
 
     def __init__(self, watch: TransferObserver) -> None:
         self._watch = watch
@@ -405,7 +412,7 @@ class _Trail:
         self.uploaded = False
 
     def follow(self, message: dict[str, int]) -> None:
-        """Passes on what is for the watch."""
+        """Records a message and passes on what is for the watch."""
         self.begun += message.get("begun", 0)
         if message.get("moved"):
             self._watch.moved(message["moved"])
@@ -415,8 +422,7 @@ class _Trail:
 
 
 class Cargo:
-    """Room for so many bytes on their way; a file that is larger goes when nothing else
-    does."""
+    """A limit on the bytes in flight; a file larger than the limit is sent alone."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -425,8 +431,10 @@ class Cargo:
 
     @contextmanager
     def room(self, size: int, heed_stop: Callable[[], None]) -> Iterator[None]:
-        """Waits for room and keeps it while the block runs. `heed_stop` may raise
-        meanwhile."""
+        """Waits for room and keeps it while the block runs.
+
+        `heed_stop` may raise meanwhile.
+        """
         with self._changed:
             while self._taken and self._taken + size > self._size:
                 self._changed.wait(LOOK_SECONDS)

@@ -1,10 +1,10 @@
-"""The Dask cluster as the coordinator sees it: a client that is kept connected, and the
-machines that may get work.
+"""The Dask cluster as the coordinator sees it: its client and the usable machines.
 
-Scheduling, membership and transport are Dask's. What is decided here is only whom to
-trust: a machine gets work when it runs this very program, sees the library and reaches
-the server; one that fails others do not is left out for a while. A "machine" is one
-Dask worker process."""
+Scheduling, membership and transport are Dask's; the client is kept connected here. What
+is decided here is only which machines to trust: a machine gets work when it runs this
+very program, sees the library and reaches the server; one that fails where others do
+not is left out for a while. A "machine" is one Dask worker process.
+"""
 
 import logging
 import pkgutil
@@ -24,21 +24,21 @@ from migration.cluster.messages import Endpoints, Examined, Software
 from migration.cluster.remote import examine, software
 from migration.errors import ClusterUnusable, MachineLost, ServerNeverAnswered
 
-#: Threads of each process of a `local:N` cluster: so many calls of the server are in
-#: flight for each.
+#: Threads of each process of a `local:N` cluster, each with one request to the server
+#: in flight.
 LOCAL_THREADS = 2
 #: Seconds for one exchange with the scheduler.
 PATIENCE = 10.0
-#: Seconds between looks at the cluster.
+#: Seconds between checks of the cluster.
 LOOK_SECONDS = 0.5
 #: Seconds between two tries to reach a scheduler: the first wait, and the longest.
 FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0
-#: Seconds after which a cluster without any machine is waited for with the work begun.
+#: After this many seconds work begins even if the cluster has no machine yet.
 NOBODY_SECONDS = 5.0
 #: Seconds until a machine that was left out is examined again.
 AGAIN_SECONDS = 10.0
-#: A machine that fails to reach the server so often in a row, while it may be the only
-#: one, is left out.
+#: A machine that fails to reach the server this often in a row is left out; fewer
+#: failures may be the server's.
 FAILURES = 3
 #: What Dask raises when its connections or its loop are gone; TimeoutError and
 #: CommClosedError are OSErrors.
@@ -47,8 +47,11 @@ GONE = (OSError, RuntimeError, AttributeError, AssertionError, CancelledError)
 
 @dataclass(slots=True)
 class Machine:
-    """`problem` None: not examined yet; "": it gets work; else why not. `due` is when
-    to examine it (monotonic)."""
+    """A member of the cluster.
+
+    `problem` is None before the machine was examined, "" when it gets work, else why
+    not. `due` is when to examine it (monotonic clock).
+    """
 
     slots: int
     problem: str | None = None
@@ -59,7 +62,7 @@ class Machine:
 
 
 class Machines:
-    """Kept by a thread of its own; everything else may be called from any thread."""
+    """The machines, watched by a thread of its own. Thread-safe."""
 
     def __init__(
         self,
@@ -69,8 +72,10 @@ class Machines:
         report: Callable[[Any], None],
         log: logging.Logger,
     ) -> None:
-        """`address` as `--cluster` has it. `report` is called with each message that
-        machines send under `topic`."""
+        """`address` is that of `--cluster`.
+
+        `report` is called with each message that machines send under `topic`.
+        """
         self._address = address
         self._place = place
         self._topic = topic
@@ -83,13 +88,14 @@ class Machines:
         self._stop = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="cluster", daemon=True)
 
-    # -- its life ----------------------------------------------------------------------
+    # -- life cycle --------------------------------------------------------------------
 
     def open(self, seconds: float) -> None:
-        """Connects within so many seconds and examines who is there.
+        """Connects within `seconds` and examines the machines.
 
-        Raises ServerNeverAnswered, and ClusterUnusable when there are machines and none
-        of them can work."""
+        Raises ServerNeverAnswered, and ClusterUnusable when there are machines but none
+        can work.
+        """
         if self._address.startswith("tls:"):
             _check_certificates()
         if self._address.startswith("local:"):
@@ -114,22 +120,22 @@ class Machines:
         self._refuse_useless()
 
     def _known(self) -> bool:
-        """Have all machines that are there been examined?"""
+        """Whether all machines that are there have been examined."""
         with self._lock:
             problems = [machine.problem for machine in self._machines.values()]
         return bool(problems) and None not in problems
 
     def close(self) -> None:
-        """Ends the connection, and the local cluster if there is one."""
+        """Closes the connection, and the local cluster if there is one."""
         self._stop.set()
         client, self._client = self._client, None
         _close(client)
         _close(self._local)
 
-    # -- who may work ------------------------------------------------------------------
+    # -- usable machines ---------------------------------------------------------------
 
     def client(self) -> Any:
-        """The Dask client. Raises MachineLost while there is no connection."""
+        """Returns the Dask client. Raises MachineLost while there is no connection."""
         client = self._client
         if client is None or client.status != "running":
             raise MachineLost(
@@ -138,7 +144,7 @@ class Machines:
         return client
 
     def usable(self) -> list[str]:
-        """The addresses of the machines that may get work."""
+        """Returns the addresses of the machines that may get work."""
         with self._lock:
             return [
                 address
@@ -147,12 +153,12 @@ class Machines:
             ]
 
     def has(self, address: str) -> bool:
-        """Is this machine still a member of the cluster, as far as is known?"""
+        """Whether this machine is still a member of the cluster, as far as is known."""
         with self._lock:
             return address in self._machines
 
     def slots(self) -> int:
-        """How many tasks can run at the same time."""
+        """Returns how many tasks can run at the same time."""
         with self._lock:
             return sum(
                 machine.slots
@@ -161,7 +167,7 @@ class Machines:
             )
 
     def trouble(self) -> str:
-        """Why no file can be carried now, as a sentence, or ""."""
+        """Returns a sentence saying why nothing can be sent now, or ""."""
         client = self._client
         if client is None or client.status != "running":
             return f"The Dask scheduler {self._address} is out of reach"
@@ -184,8 +190,10 @@ class Machines:
         )
 
     def failure(self, address: str, reason: str) -> None:
-        """The machine could not reach the server; three times in a row and it is left
-        out."""
+        """Counts a failure to reach the server.
+
+        After three in a row the machine is left out.
+        """
         with self._lock:
             machine = self._machines.get(address)
             if machine is None:
@@ -196,12 +204,12 @@ class Machines:
             self.quarantine(address, reason)
 
     def did_well(self, address: str) -> None:
-        """The machine did what it was asked to."""
+        """Resets the machine's failures after a success."""
         with self._lock:
             if address in self._machines:
                 self._machines[address].failures = 0
 
-    # -- the keeper --------------------------------------------------------------------
+    # -- the watching thread -----------------------------------------------------------
 
     def _keep(self) -> None:
         wait = FIRST_WAIT
@@ -217,8 +225,10 @@ class Machines:
                 wait = min(wait * 2, LONGEST_WAIT)
 
     def _look(self) -> bool:
-        """Learns who is a member and examines whom it has to; False when the connection
-        is lost."""
+        """Updates the members and examines those that are due.
+
+        Returns False if disconnected.
+        """
         client = self._client
         if client is None or client.status != "running":
             return False
@@ -246,10 +256,11 @@ class Machines:
                 self._machines.setdefault(address, Machine(slots)).slots = slots
 
     def _examine(self, client: Any, address: str, machine: Machine) -> None:
-        """Asks a machine that is new or due, and hears what one answers that was asked.
+        """Examines a machine that is new or due, in two tasks; handles the answer.
 
-        First, in words of Python itself, whether it has this program at all: one that
-        cannot unpack a task ends."""
+        The first task uses only Python itself to find out whether the machine has this
+        program at all: one that cannot unpickle a task ends.
+        """
         if machine.asked is None:
             if machine.problem != "" and time.monotonic() >= machine.due:
                 machine.asked = self._ask(
@@ -321,8 +332,10 @@ class Machines:
         _close(client)
 
     def _check_scheduler(self) -> None:
-        """Raises ClusterUnusable when the scheduler does not run this program: it unpacks
-        what it passes on."""
+        """Raises ClusterUnusable when the scheduler does not run this program.
+
+        It unpickles what it passes on.
+        """
         try:
             problem = _difference(self._client.run_on_scheduler(software))
         except ImportError as error:
@@ -371,8 +384,7 @@ def _without_program(error: BaseException | None) -> str:
 
 
 def _check_certificates() -> None:
-    """Raises ClusterUnusable when Dask's settings name no usable certificate for a
-    client."""
+    """Raises ClusterUnusable when Dask's settings name no usable client certificate."""
     try:
         usable = (
             distributed.Security().get_connection_args("client")["ssl_context"]
@@ -390,8 +402,7 @@ def _check_certificates() -> None:
 
 
 def _local_cluster(processes: int) -> Any:
-    """Processes on this machine, listening on loopback, with certificates of their own:
-    nobody else may use them."""
+    """Starts processes on loopback with certificates that keep others out."""
     security = distributed.Security.temporary()
     with dask.config.set({"distributed.worker.daemon": True}):
         return distributed.LocalCluster(
@@ -405,7 +416,7 @@ def _local_cluster(processes: int) -> Any:
             worker_dashboard_address=None,
             silence_logs=logging.ERROR,
             memory_limit=0,
-            # A death is counted by the ledger, never hidden by trying again elsewhere.
+            # A death must be counted by the ledger, not hidden by a retry elsewhere.
             scheduler_kwargs={"allowed_failures": 0, "dashboard": False},
         )
 

@@ -1,4 +1,4 @@
-"""What a worker and the machines of its cluster tell each other."""
+"""Messages between a worker and the machines of its cluster."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +19,11 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """The server as every machine reaches it; the library where every machine has it,
-    None when files are shipped."""
+    """Where a machine finds the server and the library.
+
+    The server as every machine reaches it; the library where every machine has it, None
+    when files are shipped.
+    """
 
     server: str
     ws_urls: tuple[str, ...]
@@ -30,7 +33,7 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True)
 class TransferTask:
-    """One file, and under which topic and name the machine tells of it."""
+    """One file, and the topic and name under which the machine reports on it."""
 
     place: Endpoints
     file: BookFile
@@ -40,8 +43,7 @@ class TransferTask:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A file as a machine read it: the identity of its bytes, its mtime in ns; the
-    machine is a Dask address."""
+    """A file as a machine read it: digest, mtime in ns, Dask address."""
 
     digest: Digest
     mtime_ns: int
@@ -65,8 +67,10 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Software:
-    """What must be the same everywhere: this program (SHA-1 of the substrate's
-    sources), Python, Dask."""
+    """What must be the same everywhere: this program, Python, Dask.
+
+    `program` is a SHA-1 of the sources of `common` and `migration`.
+    """
 
     program: str
     python: str
@@ -78,8 +82,10 @@ class Software:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A machine introduces itself. `problem` is a sentence when it cannot work, or
-    ""."""
+    """A machine's description of itself.
+
+    `problem` says why it cannot work, or is "".
+    """
 
     host: str
     software: Software
@@ -88,8 +94,11 @@ class Examined:
 
 @dataclass(frozen=True, slots=True)
 class ClusterPlan:
-    """What was asked for: the cluster's address, where its machines have the library,
-    the task engine's URLs."""
+    """What was asked for.
+
+    The cluster's address, where its machines have the library, and the task engine's
+    URLs.
+    """
 
     address: str
     library: Path

@@ -1,9 +1,9 @@
-"""What runs on a machine of a Dask cluster: it reads a file, hashes it, sends it, and
-says how that went.
+"""What runs on a machine of a Dask cluster: it reads, hashes and sends files.
 
-Every task returns a plain value, or the error as a value: an exception would be logged
-by Dask with its arguments. Nothing here can be done twice with harm: an upload that is
-never attached is cleaned up by the server."""
+Every task returns a plain value, or the error as a value: Dask would log an exception
+with its arguments. Everything here may be repeated without harm: an upload that is
+never attached is cleaned up by the server.
+"""
 
 import hashlib
 import importlib.metadata
@@ -45,17 +45,17 @@ from migration.ledger.records import Stage
 from migration.model import Digest, EbookMetadata, RemoteMatch
 from migration.server.http.transport import HttpTransport
 
-#: Bytes that left are reported this often, seconds.
+#: Seconds between two reports of the bytes sent.
 REPORT_SECONDS = 1.0
 
 
 def here() -> str:
-    """The Dask address of the machine that was chosen."""
+    """Returns the Dask address of the machine that runs this."""
     return str(distributed.get_worker().address)
 
 
 def examine(place: Endpoints) -> Examined:
-    """Can this machine work? It must see the library and reach the server."""
+    """Checks whether this machine sees the library and reaches the server."""
     return Examined(socket.gethostname(), software(), _blind(place) or _deaf(place))
 
 
@@ -79,8 +79,7 @@ def carry(
     token: Token,
     shipped: bytes | None,
 ) -> Sent | Failed:
-    """Sends a file, of the shared library or as it was shipped, and lets the server
-    read its metadata."""
+    """Sends a file, shared or shipped, and has the server read its metadata."""
     try:
         _tell(task, begun=1)
         client = client_of(task.place, token)
@@ -95,12 +94,12 @@ def carry(
         return Failed(_unreadable(task, error), here())
 
 
-# -- how -------------------------------------------------------------------------------
+# -- helpers ---------------------------------------------------------------------------
 
 
 @cache
 def software() -> Software:
-    """Of this process."""
+    """Returns the software of this process."""
     program = hashlib.sha1(usedforsecurity=False)
     for package in (common, migration):
         folder = Path(package.__path__[0])
@@ -113,8 +112,10 @@ def software() -> Software:
 
 
 def _opened(task: TransferTask) -> BinaryIO:
-    """The file below this machine's mount. The folder is opened anew each time: a mount
-    may have come back."""
+    """Opens the file below this machine's mount.
+
+    The folder is opened again each time, since a mount may have come back.
+    """
     tree = Tree(Path(task.place.library or ""))
     try:
         return tree.open(task.file.path)
@@ -123,12 +124,12 @@ def _opened(task: TransferTask) -> BinaryIO:
 
 
 def _tell(task: TransferTask, **what: int) -> None:
-    """Tells the coordinator something about a task, through Dask's own events."""
+    """Reports on a task to the coordinator, through Dask's own events."""
     distributed.get_worker().log_event(task.topic, {"name": task.name, **what})
 
 
 def _reporting(task: TransferTask) -> TransferObserver:
-    """Tells of stages at once, of bytes once a second."""
+    """Returns callbacks that report stages at once and bytes once a second."""
     moved, reported = 0, time.monotonic()
 
     def reach(stage: Stage) -> None:

@@ -1,2 +1,1 @@
-"""What a person asks of a finished or planned migration: plan, verify, lists,
-export."""
+"""Commands about a finished or planned migration: plan, verify, lists, export."""

@@ -1,5 +1,7 @@
-"""One file of the library against the server: there, missing, refused, unreadable, or
-not known, with the reason."""
+"""Comparing one file of the library with the server.
+
+It is there, missing, refused, unreadable or not known, with the reason.
+"""
 
 import json
 from collections.abc import Callable
@@ -16,20 +18,20 @@ from migration.model import BookFile, Digest, Outcome
 from migration.server.client import BookshelfClient
 from migration.server.questions import Questions, Unanswered
 
-#: Refusals of the server, by their reasons in the ledger.
+#: The server's refusals, by their reasons in the ledger.
 _REFUSALS = frozenset({TooBig.reason, Unsupported.reason, RefusedByServer.reason})
-#: A format that every server takes: with it the question is about the bytes alone.
+#: A format that every server accepts: with it the question is about the bytes alone.
 _ANY = "epub"
 
 
 class Mark(StrEnum):
-    """What is said of one file."""
+    """The result for one file."""
 
     THERE = "="  #: the server has these bytes
-    MISSING = "-"  #: it has not
+    MISSING = "-"  #: the server does not have them
     UNREADABLE = "!"  #: the library's file cannot be read
-    REFUSED = "x"  #: the server does not take it
-    NOT_KNOWN = "?"  #: the server did not say
+    REFUSED = "x"  #: the server refuses the file
+    NOT_KNOWN = "?"  #: the server gave no answer
 
 
 #: The marks in words.
@@ -44,9 +46,10 @@ WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class ComparisonResult:
-    """One file, compared. `note` says why, for what is neither there nor missing.
+    """The verdict on one file.
 
-    `gone`: not known because the server has been away for too long.
+    `note` says why a file is neither there nor missing. `gone` means that it is not
+    known because the server has been away for too long.
     """
 
     mark: Mark
@@ -56,7 +59,7 @@ class ComparisonResult:
     gone: bool = False
 
     def line(self, *, as_json: bool) -> str:
-        """How it is printed."""
+        """Formats the verdict for output."""
         if not as_json:
             said = (
                 self.note
@@ -79,7 +82,7 @@ class ComparisonResult:
 
 
 class Comparer:
-    """Compares files; safe to use from several threads."""
+    """Compares files. Thread-safe."""
 
     def __init__(
         self,
@@ -97,7 +100,7 @@ class Comparer:
         self._heed_stop = heed_stop
 
     def compare(self, file: BookFile) -> ComparisonResult:
-        """The verdict on one file. Raises Fatal and what `heed_stop` raises."""
+        """Returns the verdict on one file. Raises Fatal and what `heed_stop` raises."""
         if file.problem is not None:
             return ComparisonResult(Mark.UNREADABLE, file, None, file.problem.message)
         try:
@@ -119,8 +122,8 @@ class Comparer:
     def _asked(self, file: BookFile, digest: Digest) -> ComparisonResult:
         answer = self._answer(digest, file.id.format.lower())
         if isinstance(answer, Unsupported) and self._answer(digest, _ANY) is True:
-            # A format that it does not take says nothing about the bytes: it has them
-            # as another one.
+            # An unsupported format says nothing about the bytes: the server may have
+            # them under another one.
             answer = True
         if answer is True:
             return ComparisonResult(Mark.THERE, file, digest)
@@ -141,8 +144,10 @@ class Comparer:
         return ComparisonResult(Mark.NOT_KNOWN, file, digest, str(answer))
 
     def _answer(self, digest: Digest, extension: str) -> bool | Rejected:
-        """Has the server these bytes? Its refusal when it does not say. Raises
-        Unanswered."""
+        """Whether the server has these bytes, or its refusal to say.
+
+        Raises Unanswered.
+        """
         if not (extension.isascii() and extension.isalnum()):
             return Unsupported("it is not a format a server could know")
         try:
@@ -163,8 +168,10 @@ class Comparer:
     def _refused_before(
         self, file: BookFile, digest: Digest
     ) -> ComparisonResult | None:
-        """The refusal that the ledger has of these bytes: some are only refused when
-        they are sent."""
+        """Returns the refusal of these bytes that the ledger recorded, if any.
+
+        Some files are refused only when they are sent.
+        """
         recorded = failures.recorded(self._ledger, file)
         if (
             recorded is None

@@ -1,5 +1,7 @@
-"""`--export-map`: which file of Calibre is which file of which ebook, as a CSV, from
-the ledger alone."""
+"""`--export-map`: which file of Calibre is which file of which ebook, as CSV.
+
+It is made from the ledger alone.
+"""
 
 import csv
 import sqlite3
@@ -25,7 +27,7 @@ _KNOWS_HOLDERS = "SELECT 1 FROM pragma_table_info('hashes') WHERE name = 'ebook_
 
 
 def run(state_dir: Path, target: Path) -> ExitCode:
-    """Writes the map, and says on stderr how that went."""
+    """Writes the map, and reports the result on stderr."""
     ledger = state_dir / LEDGER_NAME
     if not ledger.exists():
         sys.stderr.write(
@@ -42,16 +44,16 @@ def run(state_dir: Path, target: Path) -> ExitCode:
 
 
 def export_map(ledger: Path, target: Path) -> int:
-    """Writes a CSV of every file on the server that the ledger knows of; returns how
-    many rows.
+    """Writes every file that the ledger knows to be on the server.
 
-    Columns: calibre_id, format, sha1, ebook_id, source_id. Of a file that was there
-    already `ebook_id` is the ebook that holds it, empty when that was not found, and
-    `source_id` is empty. Raises StateUnwritable, and what `totals.UNREADABLE` lists;
-    then `target` is as it was."""
+    Returns the row count. Columns: calibre_id, format, sha1, ebook_id, source_id. For a
+    file that was on the server before, `ebook_id` is the ebook that holds it, empty
+    when that was not found, and `source_id` is empty. Raises StateUnwritable and what
+    `totals.UNREADABLE` lists; then `target` is unchanged.
+    """
     with translated(ledger), opened(ledger) as db:
-        # A ledger that no worker of this version has opened yet does not know who holds
-        # a file.
+        # A ledger that no worker of this version has opened yet does not know which
+        # ebook holds a file.
         holder = "hashes.ebook_id" if db.execute(_KNOWS_HOLDERS).fetchone() else "NULL"
         rows = db.execute(_MAP.format(holder=holder))
         try:

@@ -1,8 +1,10 @@
-"""Failed files, what is left out, and what stands on the server, for people to read.
+"""Failed files, what is left out, and differences on the server, for display.
+
 Read-only.
 
-From the ledger, with titles from the library. Every query is short and fetched whole:
-neither the workers nor Calibre ever wait for a reader."""
+From the ledger, with titles from the library. Every query is short and fetched whole,
+so that neither the workers nor Calibre wait for a reader.
+"""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -17,14 +19,17 @@ from migration.ledger.tables.passes import FAILED
 from migration.ledger.totals import opened, translated
 from migration.model import BookFile, BookId, FileId, Outcome
 
-#: Seconds to wait for a library that Calibre has locked; the titles are left out then.
+#: Seconds to wait for a library that Calibre has locked; after that the titles are left
+#: out.
 TITLE_PATIENCE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Something that stands on the server and should not; `kind` as in docs/errors.md,
-    ids 0 for none in particular."""
+    """A difference on the server.
+
+    `kind` as in docs/errors.md, id 0 for none in particular.
+    """
 
     ebook_id: int
     book_id: int
@@ -34,7 +39,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class FailedFile:
-    """A file that failed in the pass, and why. `size` is bytes."""
+    """A file that failed in the pass, and why; `size` is in bytes."""
 
     file: FileId
     size: int
@@ -45,8 +50,10 @@ class FailedFile:
 def failed_files(
     ledger: Path, pass_id: int, after: FileId | None, limit: int
 ) -> list[FailedFile]:
-    """The next `limit` failed files of a pass after one, in order. Raises LedgerBusy,
-    LedgerCorrupt."""
+    """Returns the next `limit` failed files of a pass after `after`, in order.
+
+    Raises LedgerBusy or LedgerCorrupt.
+    """
     book, kind = (after.book_id, after.format) if after is not None else (-1, "")
     with translated(ledger), opened(ledger) as db:
         rows = db.execute(
@@ -67,10 +74,9 @@ def failed_files(
 
 
 def recorded(ledger: Path, file: BookFile) -> tuple[Outcome, str, str] | None:
-    """Outcome, reason and message of a file that has not changed since; None when the
-    ledger has none.
+    """Returns outcome, reason and message of a file unchanged since; None without any.
 
-    Raises LedgerBusy, LedgerCorrupt.
+    Raises LedgerBusy or LedgerCorrupt.
     """
     with translated(ledger), opened(ledger) as db:
         row = db.execute(
@@ -86,10 +92,9 @@ def recorded(ledger: Path, file: BookFile) -> tuple[Outcome, str, str] | None:
 
 
 def noticed(ledger: Path, pass_id: int, limit: int) -> list[Notice]:
-    """The first `limit` notices of a pass, by book; none in a ledger that an older
-    version made.
+    """Returns the first `limit` notices of a pass, by book.
 
-    Raises LedgerBusy, LedgerCorrupt.
+    There are none in a ledger of an older version. Raises LedgerBusy or LedgerCorrupt.
     """
     with translated(ledger), opened(ledger) as db:
         if (
@@ -105,10 +110,9 @@ def noticed(ledger: Path, pass_id: int, limit: int) -> list[Notice]:
 
 
 def standing(ledger: Path, pass_id: int, limit: int) -> list[Standing]:
-    """The first `limit` differences that the last look of a pass found; none in a
-    ledger of an older version.
+    """Returns the first `limit` differences that the last look of a pass found.
 
-    Raises LedgerBusy, LedgerCorrupt.
+    There are none in a ledger of an older version. Raises LedgerBusy or LedgerCorrupt.
     """
     with translated(ledger), opened(ledger) as db:
         if (
@@ -127,8 +131,7 @@ def standing(ledger: Path, pass_id: int, limit: int) -> list[Standing]:
 
 
 def titles(library: Path, books: Sequence[BookId]) -> Mapping[BookId, str]:
-    """The titles of these books (500 at most), cleaned; those that cannot be read now
-    are left out."""
+    """Returns the cleaned titles of at most 500 books; unreadable ones are left out."""
     if not books:
         return {}
     wanted = ", ".join("?" * len(books))

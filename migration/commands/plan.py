@@ -1,5 +1,7 @@
-"""`--dry-run`: what would be sent, what would be refused, how long it may take. Sends
-nothing, writes only its log."""
+"""`--dry-run`: what would be sent or refused, and how long it may take.
+
+It sends nothing and writes only its log.
+"""
 
 import sys
 from collections import Counter
@@ -37,7 +39,9 @@ PAGE = 1000
 @dataclass(slots=True)
 class Plan:
     """Files and bytes by format that would be sent; files by reason that would not.
-    `longest` is in bytes."""
+
+    `longest` is in bytes.
+    """
 
     longest: int
     books: int = 0
@@ -60,7 +64,7 @@ class Plan:
 
 
 def refusal(file: BookFile, longest: int) -> str:
-    """Why a file would not arrive on a MyBookshelf2 server as it is shipped, or ""."""
+    """Returns why a standard MyBookshelf2 server would not accept a file, or ""."""
     if file.problem is not None:
         return file.problem.reason
     if file.id.format.lower() not in SHIPPED_FORMATS:
@@ -71,8 +75,10 @@ def refusal(file: BookFile, longest: int) -> str:
 
 
 def make(library: CalibreLibrary, options: Options, lock: LockWait) -> Plan:
-    """Reads the whole library, a page at a time; at most `limit` files are planned when
-    that is not 0."""
+    """Reads the whole library in pages.
+
+    Plans at most `limit` files unless that is 0.
+    """
     plan = Plan(options.max_content_length)
     after = 0
 
@@ -91,9 +97,11 @@ def make(library: CalibreLibrary, options: Options, lock: LockWait) -> Plan:
 
 
 def run(options: Options) -> ExitCode:
-    """Prints the plan. The log goes to the worker's log file when the state directory
-    is there."""
-    # rich is imported where a plan is shown, and not at every start of a worker.
+    """Prints the plan.
+
+    If the state directory exists, the log goes to the worker's log file there.
+    """
+    # rich is imported where a plan is shown, not at every start of a worker.
     from rich.console import Console
 
     console = Console()
@@ -125,8 +133,7 @@ def _say(sentence: str) -> None:
 
 
 def measured_rate(state_dir: Path) -> float:
-    """Files per minute of the newest pass in this state directory; 0 when nothing was
-    uploaded yet."""
+    """Returns the files per minute of the newest pass here; 0 before any upload."""
     found = totals.read(state_dir / LEDGER_NAME)
     if found is None or found.closed_at is None or not found.counts.uploaded:
         return 0.0

@@ -1,9 +1,9 @@
-"""`python -m migration.commands.retry`: failed files are pending again, all of them or
-those that are named.
+"""`python -m migration.commands.retry`: makes failed files pending again.
 
-A process of its own for whoever may not write the ledger. While the pass is open any
-worker takes the files up at once, because their ranges are opened again; when it is
-closed the next pass does."""
+All of them, or those named. It is a process of its own for programs that may not write
+the ledger. While the pass is open any worker takes the files up at once, because their
+ranges are reopened; otherwise the next pass does.
+"""
 
 import argparse
 import shlex
@@ -26,10 +26,10 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 def retry(state_dir: Path, files: Iterable[FileId] | None) -> int:
-    """Puts these failed files back to pending, every one when `files` is None; returns
-    how many were.
+    """Makes failed files pending, all of them when `files` is None.
 
-    Raises WrongLedger when there is no ledger, and what opening one raises.
+    Returns how many were. Raises WrongLedger when there is no ledger, and what opening
+    one raises.
     """
     path = state_dir / LEDGER_NAME
     if not path.exists():
@@ -47,8 +47,11 @@ def retry(state_dir: Path, files: Iterable[FileId] | None) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns 0 and says how many; 2 wrong usage or no ledger, 5 the ledger cannot be
-    written now, 9 it is damaged."""
+    """Prints how many files are pending again; returns the exit status.
+
+    0 done, 2 wrong usage or no ledger, 5 the ledger cannot be written now, 9 it is
+    damaged.
+    """
     parser = build_parser()
     given = parser.parse_args(argv)
     if bool(given.files) == given.all:
@@ -65,11 +68,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser; the settings' values stay texts, which the loader reads."""
+    """Returns the parser; values of settings stay text, which the loader parses."""
     parser = argparse.ArgumentParser(
         prog="python -m migration.commands.retry",
-        description="Puts failed files back to pending. The open pass, or else the "
-        "next one, tries them again.",
+        description="Makes failed files pending again. The open pass, or else the next "
+        "one, retries them.",
         epilog="exit status: 0 done; 2 wrong usage, or there is no ledger; 5 the "
         "ledger cannot be written now; "
         "9 it is damaged",
@@ -95,7 +98,7 @@ def _found(environment: Mapping[str, str], argv: Sequence[str] | None) -> Path:
 
 
 def file_id(text: str) -> FileId:
-    """`17:EPUB` as a FileId. Raises ArgumentTypeError."""
+    """Parses `17:EPUB`. Raises ArgumentTypeError."""
     book, colon, kind = text.partition(":")
     if not (colon and kind and book.isdecimal() and len(book) <= 18):
         raise argparse.ArgumentTypeError(

@@ -1,8 +1,9 @@
-"""`--verify` and `--recheck`: every file Calibre has against the server, by hash,
-through outages and interruptions.
+"""`--verify` and `--recheck`: compares every file Calibre has with the server, by hash.
 
-A line per file on stdout in the order of the library, progress and a summary on stderr.
-Files are read and asked about by a few threads; nothing is sent."""
+It survives outages and interruptions. One line per file goes to stdout in the order of
+the library, progress and a summary to stderr. A few threads read files and ask about
+them; nothing is sent.
+"""
 
 import functools
 import sys
@@ -32,11 +33,11 @@ T = TypeVar("T")
 
 #: Books listed at a time.
 PAGE = 500
-#: So many files for each thread are being compared, or wait to be reported.
+#: Files per thread that are being compared, or wait to be reported.
 AHEAD = 4
 #: Seconds between two lines of progress in the log, and between two saved positions.
 SHOW_SECONDS, SAVE_SECONDS = 10.0, 2.0
-#: Tries of one question, as of one file that is sent.
+#: Tries per request, as for a file that is sent.
 TRIES = 4
 
 
@@ -44,16 +45,16 @@ class Reads(Protocol):
     """Reads from the library, waiting while Calibre has it locked."""
 
     def __call__(self, read: Callable[[], T]) -> T:
-        """What `read` returns."""
+        """Returns what `read` returns."""
 
 
 def verify(opened: Resources, read: Reads) -> ExitCode:
-    """Compares every file; with `--recheck` puts what is missing back to pending.
-    Returns OK or SOME_FAILED.
+    """Compares every file; with `--recheck` makes missing ones pending again.
 
-    SOME_FAILED when anything is missing or not known. The summary is printed however it
-    ends. Raises Fatal, and Stopping after a signal; the same command then goes on where
-    this one stopped."""
+    Returns OK, or SOME_FAILED when anything is missing or not known. The summary is
+    printed however it ends. Raises Fatal, and Stopping after a signal; the same command
+    then continues where this one stopped.
+    """
     return Verification(opened, read).run()
 
 
@@ -84,11 +85,11 @@ class Verification:
             number for name, number in listed.items() if self._wants(name)
         )
         self._shown = time.monotonic()
-        # The first file is kept at once.
+        # The position after the first file is saved at once.
         self._saved = self._shown - SAVE_SECONDS
 
     def run(self) -> ExitCode:
-        """Compares what is left and tells how it went."""
+        """Compares what is left and returns the exit status."""
         ended = "Stopped"
         self._opened.tracker.set(status=Phase.MIGRATING)
         hands = Hands(self._options.parallel_uploads, self._opened.client.session.close)
@@ -110,7 +111,7 @@ class Verification:
     # -- where it begins and stops -----------------------------------------------------
 
     def _start(self) -> Position:
-        """Where the same comparison stopped, or the beginning."""
+        """Returns where the same comparison stopped, or the beginning."""
         found = totals.read(self._opened.ledger.path)
         what = {
             "library": self._opened.library.uuid,
@@ -134,13 +135,13 @@ class Verification:
         return kept
 
     def _save(self) -> None:
-        """Keeps the position; whatever is before it has been printed."""
+        """Saves the position; everything before it has been printed."""
         sys.stdout.flush()
         self._saved = time.monotonic()
         position.write(self._path, replace(self._position, at=self._opened.clock()))
 
     def _end(self, ended: str) -> None:
-        """The summary, and the position if something is left."""
+        """Prints the summary, and saves the position if something is left."""
         said = ", ".join(f"{self._counts[mark.name]} {WORDS[mark]}" for mark in Mark)
         back = f"; {self._back} are pending again" if self._options.recheck else ""
         begun = self._position.book_id
@@ -159,8 +160,7 @@ class Verification:
     # -- file by file ------------------------------------------------------------------
 
     def _verdicts(self, hands: Hands) -> Iterator[ComparisonResult]:
-        """The verdicts in the order of the library; some files are compared ahead of
-        the next one to report."""
+        """Yields the verdicts in library order, comparing some files ahead."""
         ahead: deque[Future[ComparisonResult]] = deque()
         for file in self._files():
             ahead.append(hands.submit(functools.partial(self._comparer.compare, file)))
@@ -170,7 +170,7 @@ class Verification:
             yield self._awaited(ahead.popleft())
 
     def _files(self) -> Iterator[BookFile]:
-        """The files that the user wants and that have no line yet."""
+        """Yields the wanted files that have no line yet."""
         begin, after = self._position, max(0, self._position.book_id - 1)
         while (page := self._read(functools.partial(self._page, after))) is not None:
             after, files = page
@@ -179,7 +179,7 @@ class Verification:
                     yield file
 
     def _page(self, after: int) -> tuple[int, list[BookFile]] | None:
-        """The files of the next books and the last of these; None at the end."""
+        """Returns the last of the next books and their files; None at the end."""
         last = self._opened.library.last_id_of_range(after, PAGE)
         return (
             None
@@ -188,14 +188,16 @@ class Verification:
         )
 
     def _wants(self, name: str) -> bool:
-        """Does the user want files of this format?"""
+        """Whether the user wants files of this format."""
         return not name.startswith("ORIGINAL_") and (
             not self._options.formats or name in self._options.formats
         )
 
     def _awaited(self, future: Future[ComparisonResult]) -> ComparisonResult:
-        """The verdict; the progress file goes on beating meanwhile. Raises Stopping
-        after a signal."""
+        """Waits for a verdict, updating the progress file.
+
+        Raises Stopping after a signal.
+        """
         while True:
             self._pool.check(0.0)
             self._opened.publish()
@@ -207,8 +209,10 @@ class Verification:
                     raise
 
     def _tell(self, verdict: ComparisonResult) -> None:
-        """One line; then it counts, and with `--recheck` what is missing is pending
-        again."""
+        """Prints and counts a verdict.
+
+        With `--recheck` makes a missing file pending again.
+        """
         sys.stdout.write(verdict.line(as_json=self._options.json) + "\n")
         if (
             self._options.recheck
@@ -219,8 +223,8 @@ class Verification:
                 verdict.file.id, verdict.digest
             )
         self._counts[verdict.mark.name] += 1
-        # What was not asked because the server is away is asked when the same command
-        # is given again.
+        # Files not asked about because the server is away are asked about by the next
+        # run of the same command.
         self._goes_on = self._goes_on and not verdict.gone
         if self._goes_on:
             after = self._position.after(verdict.file.id)
@@ -229,20 +233,19 @@ class Verification:
                 self._save()
         self._opened.tracker.compared(self._progress(), verdict.file.id.book_id)
 
-    # -- how it gets on ----------------------------------------------------------------
+    # -- progress ----------------------------------------------------------------------
 
     def _done(self) -> int:
         return self._counts.total()
 
     def _progress(self) -> Counts:
-        """In the words of the progress file: what is there is `duplicate`, what is not
-        `failed`."""
+        """Returns the progress file's counts: `duplicate` if there, else `failed`."""
         there, done = self._counts[Mark.THERE.name], self._done()
         total = max(self._total, done)
         return Counts(total, 0, there, 0, done - there, total - done)
 
     def _show(self) -> None:
-        """A line in the log every ten seconds."""
+        """Logs a line every ten seconds."""
         if time.monotonic() - self._shown < SHOW_SECONDS:
             return
         self._shown = time.monotonic()
@@ -259,7 +262,7 @@ class Verification:
         )
 
     def _waiting(self, waiting: bool) -> None:
-        """An outage begins or ends."""
+        """Reports that an outage begins or ends."""
         self._opened.tracker.set(status=Phase.WAITING if waiting else Phase.MIGRATING)
         if waiting:
             self._opened.log.warning(
@@ -270,8 +273,8 @@ class Verification:
 
     @staticmethod
     def _bar() -> "Progress":
-        """A bar on the terminal, unless the lines of the files go there too."""
-        # rich is imported where something is shown, and not at every start of a worker.
+        """Returns a progress bar, disabled if file lines go to the terminal."""
+        # rich is imported where something is shown, not at every start of a worker.
         from rich import progress
         from rich.console import Console
 
@@ -289,8 +292,7 @@ class Verification:
 
 
 def _policy(options: Options) -> RetryPolicy:
-    """How long an answer is waited for: as uploads do, and then for a server that is
-    away."""
+    """Retries as uploads do, and then waits for an unreachable server."""
     return RetryPolicy(
         options.retry_first_seconds,
         TRIES,

@@ -1,6 +1,8 @@
-"""The command line of the worker script: which command was asked for, and how it ends.
+"""The command line of the worker script: runs the chosen command.
 
-A command is imported when it is asked for: a worker starts without the others."""
+A command is imported only when it is chosen, so that a worker starts without the
+others.
+"""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,12 +20,12 @@ from migration.worker.threads.uploader_pool import Stopping
 
 T = TypeVar("T")
 
-#: Seconds for files in hand to end after a signal.
+#: Seconds that files in flight are given to finish after a signal.
 STOP_SECONDS = 7.0
 
 
 class Migrator(Protocol):
-    """The policy script, as far as a command needs it."""
+    """The interface of the policy script that commands use."""
 
     def check_api_connectivity(self) -> bool:
         """Logs in, waiting up to a minute."""
@@ -35,13 +37,13 @@ class Migrator(Protocol):
         """Asks the server, waiting while it does not answer."""
 
     def migrate(self) -> ExitCode:
-        """Sends every book of this worker's share."""
+        """Sends all books of this worker's share."""
 
 
 def worker(
     argv: Sequence[str], project: Path, make: Callable[[Parts], Migrator]
 ) -> int:
-    """Does what the command line asks for; returns the exit status."""
+    """Runs the command that was asked for; returns the exit status."""
     options = read_options(argv, project)
     if options.export_map is not None:
         from migration.commands import export_map
@@ -55,8 +57,10 @@ def worker(
 
 
 def _run(options: Options, make: Callable[[Parts], Migrator]) -> ExitCode:
-    """One worker from its start to its end, with its progress file and log. Raises
-    nothing deliberate."""
+    """Runs one worker from start to end, with its progress file and log.
+
+    Errors become an exit status; nothing is raised on purpose.
+    """
     with assemble(options) as opened:
         parts = put_together(opened)
         migrator = make(parts)
@@ -78,7 +82,7 @@ def _run(options: Options, make: Callable[[Parts], Migrator]) -> ExitCode:
         except MigrationError as error:
             code = explain_fatal(opened, error)
         except Exception as error:  # noqa: BLE001
-            # What nobody foresaw must not look like a worker that is done.
+            # An unforeseen error must not look like a worker that is done.
             code = explain_crash(opened, error)
         return code
 
@@ -95,7 +99,7 @@ def _command(migrator: Migrator, parts: Parts) -> ExitCode:
 
 
 def _open_pass(migrator: Migrator, parts: Parts) -> ExitCode:
-    """Opens a pass unless one is open; the work is left to workers that join."""
+    """Opens a pass unless one is open; its work is left to joining workers."""
     opened = parts.resources
     highest = migrator.read_library(opened.library.highest_book_id)
     listed = migrator.read_library(opened.library.file_count)

@@ -1,1 +1,1 @@
-"""How a book gets to the server."""
+"""The ways in which books get to the server."""

@@ -15,8 +15,10 @@ from migration.ledger.ledger import Ledger
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The same for all lanes; `clock` is the steady one, `account` accounts for one
-    file."""
+    """The collaborators that all lanes share.
+
+    `clock` is the steady clock, `account` accounts for one file.
+    """
 
     library: CalibreLibrary
     ledger: Ledger
@@ -37,6 +39,6 @@ class Context:
         log: logging.Logger,
         account: Account,
     ) -> "Context":
-        """With what is left out kept in `state_dir`."""
+        """Makes the context; what is left out is kept in `state_dir`."""
         left_out = LeftOut(ledger.notebook, current, state_dir, log)
         return cls(library, ledger, current, left_out, clock, log, account)

@@ -1,4 +1,4 @@
-"""What a lane is: a way for the books of a range to get to the server.
+"""The interface of a lane: a way for the books of a range to get to the server.
 
 Ledger, accounting, progress, monitor and comparison are the same for all lanes. A lane
 is made with the function that accounts for a file, and calls it with each file's proof.
@@ -16,9 +16,10 @@ from migration.server.payloads import Ebook
 class Tries:
     """What one book has met with in this process; `worker.failing` decides by it.
 
-    `stumbles` counts failures outside any file's attempt, while the server took other
-    files. `holds` counts how often the book was put off as the server asked for time,
-    with others settled since the last time (`processed_at_hold`)."""
+    `stumbles` counts failures outside any file's attempt, while the server accepted
+    other files. `holds` counts how often the book was deferred because the server asked
+    for time, with others settled since the last time (`processed_at_hold`).
+    """
 
     stumbles: int = 0
     holds: int = 0
@@ -27,13 +28,15 @@ class Tries:
 
 @dataclass(slots=True)
 class Work:
-    """One book and what is to be done for it. Files leave `files` when they are
-    settled.
+    """One book and what is to be done for it.
 
-    `begun` is the file whose attempt has been recorded and has not ended. `alone`: the
-    last worker died while it was at this book; nothing else is worked on meanwhile, so
-    that the next death is nobody else's fault. `made` is the book's ebook as it was
-    made in this attempt; `reopened`: it has got its working title back in this attempt.
+    Files leave `files` when they are settled.
+
+    `begun` is the file whose attempt has been recorded and has not ended. `alone` means
+    that the last worker died while it was at this book; nothing else is worked on
+    meanwhile, so that the next death cannot be blamed on another book. `made` is the
+    book's ebook as made in this attempt; `reopened` means that it was given its working
+    title back in this attempt.
     """
 
     book: Book
@@ -55,10 +58,11 @@ class Lane(Protocol):
     """Carries whole ranges of books. Called by the worker's main thread only."""
 
     def carry(self, works: Sequence[Work]) -> Sequence[Work]:
-        """Carries books of one range, as many as it can; returns those it cannot.
+        """Carries as many books of one range as it can; returns the others.
 
-        These go to the uploaders, which send them one by one through the API. A file
-        that was carried has been accounted for, with the server's receipt, when this
-        returns; a book that was carried has no open step in the ledger any more. After
-        `kill -9` at any instant the next process may call it with the same books.
-        Raises Transient, Fatal."""
+        The uploaders send those one by one through the API. A file that was carried has
+        been accounted for, with the server's receipt, when this returns; a book that
+        was carried has no open step in the ledger any more. After `kill -9` at any
+        instant the next process may call it with the same books. Raises Transient or
+        Fatal.
+        """

@@ -1,5 +1,4 @@
-"""What is left out although nothing fails: entered in the ledger, written down, and
-said once."""
+"""What is left out although nothing fails: recorded in the ledger, logged once."""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -27,24 +26,26 @@ class LeftOut:
     def notice_range(
         self, owned: Range, books: Collection[BookId], found: Sequence[notices.Notice]
     ) -> None:
-        """Says what the listing of a range shows that is not as it should be."""
+        """Records and logs what is unusual about the listing of a range."""
         for notice in self.notebook.notice_range(owned, books, found):
-            # What fails has its line already.
+            # What fails is logged already.
             if notice.kind is not notices.NoticeKind.AMBIGUOUS:
                 self._say(notice)
 
     def notice_book(self, book_id: BookId, found: Sequence[notices.Notice]) -> None:
-        """Says what working on a book has shown to be left out."""
+        """Records and logs what was found to be left out while working on a book."""
         for notice in self.notebook.notice_book(self.current.id, book_id, found):
             self._say(notice)
 
     def of_book(self, book: Book, no_cover: Rejected | None) -> None:
-        """Says what of a book that was worked on is left out; `no_cover` is why its
-        cover was not carried."""
+        """Records and logs what was left out while working on a book.
+
+        `no_cover` is why its cover was not carried.
+        """
         self.notice_book(book.id, notices.of_book(book, no_cover))
 
     def without_files(self, book: Book, metadata: EbookMetadata) -> notices.Notice:
-        """Writes down a book that is only metadata."""
+        """Records a book that is metadata only."""
         fields = not_carried.everything(book, metadata)
         record = not_carried.append(self.state_dir, book, fields, None)
         self.notebook.count_fields(self.current.id, fields)
@@ -53,8 +54,10 @@ class LeftOut:
     def there_already(
         self, book: Book, metadata: EbookMetadata, holder: EbookId | None
     ) -> None:
-        """Writes down a book whose files the server had; `holder` is the ebook that has
-        them."""
+        """Records a book whose files the server had.
+
+        `holder` is the ebook that has them.
+        """
         fields = not_carried.everything(book, metadata)
         written = self.notebook.recorded(book.id)
         record = not_carried.append(self.state_dir, book, fields, holder, written)
@@ -63,7 +66,7 @@ class LeftOut:
         self.notice_book(book.id, [notices.there_already(book.id, holder, record)])
 
     def of_ebook(self, book: Book, metadata: EbookMetadata, ebook_id: EbookId) -> None:
-        """Writes down what could not be carried of a book."""
+        """Records what could not be carried of a book."""
         not_carried.append(self.state_dir, book, metadata.not_carried, ebook_id)
 
     def _say(self, notice: notices.Notice) -> None:

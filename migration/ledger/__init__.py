@@ -1,2 +1,1 @@
-"""The ledger in SQLite: what became of every file, shared by all workers of one
-machine."""
+"""The ledger in SQLite: what became of every file, for all workers of a machine."""

@@ -4,10 +4,11 @@ from migration.ledger.ledger import Ledger
 
 
 class CurrentPass:
-    """Which pass it is, once the process has joined one; `id` is 0 before that.
+    """The pass the process has joined; `id` is 0 before that.
 
-    `rebuilt`: the ledger was lost before this pass, so the server may have ebooks of
-    ours that it does not know."""
+    `rebuilt` means that the ledger was lost before this pass, so the server may have
+    ebooks of ours that the ledger does not know.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -15,9 +16,10 @@ class CurrentPass:
         self.rebuilt = False
 
     def join(self, highest_id: int, *, may_open: bool, listed: int) -> bool:
-        """Joins the open pass; opens one when there is none and this worker may.
+        """Joins the open pass, or opens one if there is none and this worker may.
 
-        `listed` is how many files the library has. False when there is nothing to join.
+        `listed` is how many files the library has. Returns False when there is nothing
+        to join.
         """
         joined = self._ledger.passes.join(highest_id, may_open=may_open, listed=listed)
         if joined is None:
@@ -27,6 +29,8 @@ class CurrentPass:
         return True
 
     def count_orphan(self) -> None:
-        """Counts an upload that is never attached; the server cleans it up by
-        itself."""
+        """Counts an upload that is never attached.
+
+        The server cleans it up by itself.
+        """
         self._ledger.passes.tally(self.id, "orphaned", "upload")

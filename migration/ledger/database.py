@@ -1,5 +1,4 @@
-"""One SQLite connection to the ledger: short immediate transactions, and every SQLite
-failure as one of our errors."""
+"""One SQLite connection to the ledger: short transactions, translated errors."""
 
 import os
 import sqlite3
@@ -26,10 +25,10 @@ from migration.ledger.database_files import DatabaseFiles
 from migration.ledger.sqlite_errors import is_busy
 from migration.state_files.names import BACKUP_NAME, LEDGER_NAME
 
-#: How long one statement waits for another process's transaction, seconds. Ours last
-#: milliseconds; the main thread may not stand still for longer than this.
+#: How long one statement waits for another process's transaction, in seconds. Ours take
+#: milliseconds; the main thread must not block for longer than this.
 BUSY_SECONDS = 4.0
-#: How long a transaction waits for the lock in all.
+#: How long a transaction waits for the lock altogether, in seconds.
 PATIENCE_SECONDS = 120.0
 
 _NETWORK_FILE_SYSTEMS = frozenset(
@@ -60,15 +59,14 @@ _NETWORK_FILE_SYSTEMS = frozenset(
 
 
 class LedgerDatabase:
-    """The ledger file, shared by the threads of one process (one at a time) and by many
-    processes (WAL)."""
+    """The ledger file, shared by threads (one at a time) and processes (WAL)."""
 
     def __init__(self, path: Path, on_wait: Callable[[], None] = lambda: None) -> None:
-        """Opens or creates the ledger. Raises StateUnwritable, LedgerCorrupt,
-        WrongLedger (a newer schema).
+        """Opens or creates the ledger.
 
-        `on_wait` is called while another process is waited for, from whichever thread
-        waits."""
+        `on_wait` is called, from the waiting thread, while another process holds the
+        file. Raises StateUnwritable, LedgerCorrupt or WrongLedger (a newer schema).
+        """
         self.path = path
         self._on_wait = on_wait
         self._lock = threading.RLock()
@@ -92,22 +90,23 @@ class LedgerDatabase:
 
     @classmethod
     def below(cls, state_dir: Path, on_wait: Callable[[], None]) -> "LedgerDatabase":
-        """The ledger of a state directory."""
+        """Returns the ledger of a state directory."""
         return cls(state_dir / LEDGER_NAME, on_wait)
 
     def _prepare(self) -> None:
         connection = self._connection
         connection.row_factory = sqlite3.Row
         self._in_turn("PRAGMA journal_mode = WAL")
-        # FULL: an intention must be on the disk before the request it announces leaves,
-        # power cut or not.
+        # FULL: an intention must be on disk before its request leaves, even if the
+        # power fails.
         connection.execute("PRAGMA synchronous = FULL")
         self._waits_for_disk = True
         connection.execute("PRAGMA cache_size = -8192")
         with self.transaction():
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
-                # executescript would commit on its own: half a schema after a crash.
+                # executescript would commit by itself, leaving half a schema after a
+                # crash.
                 for statement in _statements(schema.TABLES):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {schema.VERSION}")
@@ -115,8 +114,10 @@ class LedgerDatabase:
                 self._upgrade(version)
 
     def _upgrade(self, version: int) -> None:
-        """Makes an older ledger one of this version, inside the caller's transaction.
-        Raises WrongLedger."""
+        """Upgrades an older ledger inside the caller's transaction.
+
+        Raises WrongLedger.
+        """
         for step in range(version, schema.VERSION):
             for statement in schema.UPGRADES.get(step, ()):
                 self._connection.execute(statement)
@@ -129,8 +130,10 @@ class LedgerDatabase:
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
-        """All or nothing, on the disk when the block ends; not `durable` survives this
-        process only. Not re-entrant."""
+        """Runs the block as one transaction, on disk when it ends. Not re-entrant.
+
+        If not `durable`, it survives the end of this process, but not a power cut.
+        """
         with self._lock, self._translated():
             if durable != self._waits_for_disk:
                 self._connection.execute(
@@ -147,19 +150,19 @@ class LedgerDatabase:
             yield
             self._connection.execute("COMMIT")
         except BaseException:
-            # A COMMIT that failed for want of space leaves the transaction open; one
-            # that SQLite itself rolled back does not.
+            # A COMMIT that fails for lack of space leaves the transaction open; after a
+            # rollback by SQLite itself it is closed.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
 
     def _in_turn(self, statement: str) -> None:
-        """Runs a statement that needs the file for itself, as soon as the other
-        processes let it.
+        """Runs a statement that needs the write lock, waiting for other processes.
 
-        A slow disk under several workers can keep the write lock busy for longer than
-        one wait; and where two connections turn a new file to WAL at once SQLite fails
-        one of them without any wait, lest both wait for ever."""
+        A slow disk under several workers can keep the lock busy for longer than one
+        wait; and where two connections turn a new file to WAL at once, SQLite fails one
+        of them without any wait, to avoid a deadlock.
+        """
         try:
             self._connection.execute(statement)
         except sqlite3.OperationalError as error:
@@ -180,13 +183,15 @@ class LedgerDatabase:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """For single SELECTs, fetched whole inside the block."""
+        """Yields the connection for single SELECTs, fetched inside the block."""
         with self._lock, self._translated():
             yield self._connection
 
     def back_up(self) -> None:
-        """Copies the whole file beside it, replaced atomically; other processes may go
-        on writing meanwhile."""
+        """Copies the whole file beside it, replaced atomically.
+
+        Other processes may go on writing meanwhile.
+        """
         target = self.path.with_name(BACKUP_NAME)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         with self._lock, _translated(target):
@@ -203,9 +208,9 @@ class LedgerDatabase:
                 temporary.unlink(missing_ok=True)
 
     def check_in_place(self) -> None:
-        """Raises LedgerCorrupt when the ledger was deleted, replaced, cut short or
-        overwritten under us.
+        """Raises LedgerCorrupt when the ledger's files were changed by something else.
 
+        They may have been deleted, replaced, truncated or overwritten. Raises
         StateUnwritable when the whole directory is gone.
         """
         trouble = self._files.trouble() if self._files is not None else ""
@@ -220,8 +225,10 @@ class LedgerDatabase:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """Failures of SQLite as ours; a file that was cut short under us is damage,
-        however SQLite puts it."""
+        """Translates SQLite's errors.
+
+        A truncated file is damage, whatever SQLite calls it.
+        """
         try:
             with _translated(self.path):
                 yield
@@ -231,12 +238,14 @@ class LedgerDatabase:
 
     @property
     def inode(self) -> int:
-        """The number of the file that was opened."""
+        """The inode of the file that was opened."""
         return self._files.inode if self._files is not None else 0
 
     def close(self) -> None:
-        """Closes the connection; the last process to do so folds the WAL into the
-        file."""
+        """Closes the connection.
+
+        The last process to do so merges the WAL into the file.
+        """
         with self._lock:
             self._connection.close()
             if self._files is not None:
@@ -247,10 +256,10 @@ class LedgerDatabase:
 def refuse_network_file_system(
     directory: Path, mounts: Mapping[str, str] | None = None
 ) -> None:
-    """Raises StateUnwritable on NFS, SMB and their like: SQLite's WAL needs shared
-    memory and honest locks.
+    """Raises StateUnwritable on NFS, SMB and the like.
 
-    `mounts` are file system types by mount point, those of this machine by default.
+    SQLite's WAL needs shared memory and reliable locks. `mounts` are file system types
+    by mount point, by default those of this machine.
     """
     if mounts is None:
         mounts = _mounts()

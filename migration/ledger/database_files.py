@@ -1,31 +1,31 @@
-"""The ledger's files as they lie on the disk: are they still the ones this process
-opened, and whole?
+"""Checks the ledger's files on disk: still those this process opened, and whole?
 
-SQLite would go on writing into a file that was deleted, and may not look again at one
-that was overwritten until much later. A look costs a few calls of the system and takes
-no lock."""
+SQLite would go on writing into a file that was deleted, and may not notice until much
+later that one was overwritten. A check costs a few system calls and takes no lock.
+"""
 
 import os
 import threading
 from pathlib import Path
 
 _DATABASE, _WAL = b"SQLite format 3\0", (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
-#: A WAL with less than its header has not been begun.
+#: A WAL shorter than its header has not been begun.
 _WAL_HEADER = 32
 
 
 class _Held:
-    """One descriptor for each ledger of this process.
+    """One descriptor for each ledger of this process, counted by users.
 
-    Closing any descriptor of a database ends all the locks that the process has on it,
-    those of its other connections too: so it is closed with the last."""
+    Closing any descriptor of a database drops all the locks the process has on it, also
+    those of its other connections; so it is closed with the last user.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open: dict[int, tuple[int, int]] = {}
 
     def take(self, path: Path) -> int:
-        """A descriptor for reading the file. Raises OSError."""
+        """Returns a descriptor for reading the file. Raises OSError."""
         with self._lock:
             known, users = self._open.get(path.stat().st_ino, (-1, 0))
             descriptor = known if users else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -33,7 +33,7 @@ class _Held:
             return descriptor
 
     def let_go(self, inode: int) -> None:
-        """One user less."""
+        """Drops one user of the descriptor, and closes it after the last."""
         with self._lock:
             descriptor, users = self._open.pop(inode)
             if users > 1:
@@ -46,13 +46,16 @@ _held = _Held()
 
 
 class DatabaseFiles:
-    """The database, its `-wal` and its `-shm`, from when SQLite has opened them until
-    it has closed them."""
+    """The database, its `-wal` and its `-shm`.
+
+    Used from when SQLite has opened them until it has closed them.
+    """
 
     def __init__(self, path: Path) -> None:
         """Raises OSError."""
         self.path = path
-        # What is held open keeps its inode number: no other file can be taken for it.
+        # A file that is held open keeps its inode number: no other file can be mistaken
+        # for it.
         self._directory = os.open(
             path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         )
@@ -65,17 +68,19 @@ class DatabaseFiles:
         self._seen: dict[str, tuple[int, int]] = {}
 
     def close(self) -> None:
-        """To be called after SQLite's connections are closed."""
+        """Releases the files; call it after SQLite's connections are closed."""
         _held.let_go(self.inode)
         os.close(self._directory)
 
     def directory_is_gone(self) -> bool:
-        """Was the directory itself deleted?"""
+        """Whether the directory itself was deleted."""
         return os.fstat(self._directory).st_nlink == 0
 
     def trouble(self) -> str:
-        """What has been done to the files under us, in words that follow the path; ""
-        when they are in place."""
+        """Says what was done to the files, in words that follow the path.
+
+        Returns "" if nothing.
+        """
         if _inode(self.path) != self.inode:
             return "was deleted or replaced while this worker was using it"
         if os.pread(self._database, len(_DATABASE), 0) != _DATABASE:
@@ -87,7 +92,7 @@ class DatabaseFiles:
         return ""
 
     def _changed(self, side: str) -> str:
-        """While SQLite has them open the files keep their inodes and never shrink."""
+        """While SQLite has them open, the files keep their inodes and never shrink."""
         path = self.path.with_name(self.path.name + side)
         known = self._seen.get(side)
         try:
@@ -116,7 +121,7 @@ def _inode(path: Path) -> int | None:
 
 
 def _is_wal(path: Path) -> bool:
-    """Has it a WAL's first bytes? A file that cannot be opened now says nothing."""
+    """Whether the file begins as a WAL does; True when it cannot be opened now."""
     try:
         with path.open("rb") as file:
             return file.read(4) in _WAL

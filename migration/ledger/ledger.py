@@ -1,8 +1,8 @@
-"""The ledger: every file of the library and what became of it, shared by all workers of
-one machine.
+"""The ledger: every file of the library and what became of it.
 
-`STATE_DIR/migration_ledger.db`, SQLite in WAL mode. It is bound to one Calibre library
-and one server. It alone makes `Known`, closes ranges and passes, and keeps the equation
+`STATE_DIR/migration_ledger.db`, SQLite in WAL mode, is shared by all workers of one
+machine and bound to one Calibre library and one server. Only the ledger makes `Known`,
+and closes ranges and passes. It keeps the equation
 
     discovered = uploaded + duplicate + skipped + failed + pending
 
@@ -28,7 +28,7 @@ from migration.state_files.owner import Owner, is_alive
 
 
 class Ledger:
-    """All the ledger can do for one worker process; safe to use from its threads."""
+    """What one worker process does with the ledger. Thread-safe."""
 
     def __init__(
         self,
@@ -40,25 +40,24 @@ class Ledger:
         library: LibraryView | None = None,
         on_wait: Callable[[], None] = lambda: None,
     ) -> None:
-        """Opens or makes the ledger. `settle` is how long a dead worker's last request
-        may still run on the server.
+        """Opens or creates the ledger.
 
-        `library` tells what a range must hold before it is closed; without one nothing
-        must. `on_wait` is called every few seconds while another process holds the
-        ledger up.
-
-        `clock` measures; what is shown to people (when a pass was opened) comes from
-        the wall clock."""
+        `settle` is how long a dead worker's last request may still run on the server.
+        `library` says which files a range must have before it is closed; without one,
+        none. `on_wait` is called every few seconds while another process holds the
+        ledger. `clock` is for measuring; times that are shown (when a pass was opened)
+        come from the wall clock.
+        """
         owned_by = str(owner)
         self._database = LedgerDatabase.below(state_dir, on_wait)
         self._state_dir = state_dir
         self._clock = clock
         self._settle = settle
-        #: Whose it is.
+        #: The library, server and user it belongs to.
         self.identity = Identity(self._database)
-        #: Which pass is open, and how far it is.
+        #: The open pass and its progress.
         self.passes = Passes(self._database)
-        #: The ranges of a pass and the files in them.
+        #: The ranges of a pass and their files.
         self.files = Files(
             self._database,
             state_dir,
@@ -67,25 +66,27 @@ class Ledger:
             self._is_alive,
             library or NoLibrary(),
         )
-        #: What became of each book on the server.
+        #: The state of each book on the server.
         self.books = Books(self._database, owned_by, clock)
-        #: Which files the server has.
+        #: The files known to be on the server.
         self.hashes = Hashes(self._database, owned_by, clock, settle, self._is_alive)
         #: What is left out although nothing fails.
         self.notebook = Notebook(self._database)
         #: What is left to do when every range of a pass is closed.
         self.end = PassEnd(self._database, owned_by, clock, self._is_alive)
-        #: What is believed of the server, and asked anew when it has lost files.
+        #: What is known of the server, and asked again when the server has lost files.
         self.doubts = Doubts(self._database)
 
     @property
     def path(self) -> Path:
-        """Where it is."""
+        """The path of the database."""
         return self._database.path
 
     def note(self, key: str, value: str | None = None) -> str:
-        """A small fact kept with the ledger; sets it when a value is given. Returns it,
-        or "" when unset."""
+        """Returns a small value kept with the ledger, "" when unset.
+
+        Sets it when one is given.
+        """
         if value is not None:
             with self._database.transaction() as db:
                 db.execute(
@@ -101,18 +102,19 @@ class Ledger:
 
     @property
     def rebuilt(self) -> bool:
-        """Was the ledger lost, and no pass closed since? Then the server may have
-        ebooks of ours it does not know."""
+        """Whether the ledger was lost and no pass has been closed since.
+
+        Then the server may have ebooks of ours that the ledger does not know.
+        """
         return self.note("rebuilt") == "1"
 
     def begin_rebuilt(self) -> None:
-        """The ledger was lost and this one is in its place, as of now."""
+        """Records that this ledger has just replaced a lost one."""
         self.note("rebuilt", "1")
         self.note("rebuilt_at", self._clock.stamp(self._clock()))
 
     def settles_at(self) -> datetime:
-        """Until when requests of workers that used the lost ledger may still run on the
-        server, by `clock`."""
+        """Returns until when requests of the lost ledger's workers may run."""
         since = self.note("rebuilt_at")
         return (
             self._clock.since(since) + self._settle
@@ -121,8 +123,10 @@ class Ledger:
         )
 
     def back_up(self, pass_id: int) -> None:
-        """A copy of the whole ledger beside it, once for a closed pass; what was lost
-        has been found by then."""
+        """Copies the whole ledger beside it, once per closed pass.
+
+        What was lost with an earlier ledger has been found again by then.
+        """
         if self.note("backed_up_pass") == str(pass_id):
             return
         self.note("rebuilt", "0")
@@ -130,17 +134,15 @@ class Ledger:
         self.note("backed_up_pass", str(pass_id))
 
     def check_in_place(self) -> None:
-        """Raises LedgerCorrupt when the ledger was deleted, cut short or overwritten
-        under us."""
+        """Raises LedgerCorrupt when something else changed the ledger's files."""
         self._database.check_in_place()
 
     @property
     def inode(self) -> int:
-        """The number of the file that is in use."""
+        """The inode of the file in use."""
         return self._database.inode
 
     def close(self) -> None:
-        """Closes the file."""
         self._database.close()
 
     def _is_alive(self, owner: str) -> bool:

@@ -1,5 +1,4 @@
-"""What the ledger takes and gives: ranges, how far files and books are, requests that
-must not be repeated."""
+"""The ledger's records: ranges, progress of files and books, and intentions."""
 
 import threading
 from collections.abc import Mapping, Set
@@ -18,8 +17,9 @@ NO_BOOK, NO_EBOOK = BookId(0), EbookId(0)
 class Range:
     """A range of book ids of one pass, both ends included, owned by this process.
 
-    `once_more`: a repaired script tries it, on which files may be tried again that no
-    other would take up."""
+    `once_more` means that a repaired script tries it, so files may be tried again that
+    would not be otherwise.
+    """
 
     pass_id: int
     first: int
@@ -29,25 +29,25 @@ class Range:
 
 
 class Stage(IntEnum):
-    """How far the work on a file got, in the order of its way."""
+    """The stages of the work on a file, in order."""
 
-    HASH = 1  #: its bytes are being read
-    CHECK = 2  #: the server is asked about them
-    UPLOAD = 3  #: they are being sent
-    METADATA = 4  #: the server reads their metadata
-    EBOOK = 5  #: the ebook is being made
+    HASH = 1  #: the bytes are being hashed
+    CHECK = 2  #: the server is asked whether it has them
+    UPLOAD = 3  #: the bytes are being sent
+    METADATA = 4  #: the server is reading the metadata
+    EBOOK = 5  #: the ebook is being created
     ATTACH = 6  #: the file is being attached
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What a range holds for this worker: files to be worked on, books to be finished,
-    and what was settled at once.
+    """What a range holds for a worker: files to do, books to finish, settled files.
 
-    `suspects` are files to be worked on whose last worker died while it was at them.
-    `gone` are files that had failed or were pending and that Calibre lists no more:
-    they have left the ledger. `moved` is by how much this changed the pass, for who
-    entered the range before."""
+    `suspects` are files to work on whose last worker died on them. `gone` are files
+    that had failed or were pending and that Calibre no longer lists: they have left the
+    ledger. `moved` is by how much this changed the pass's counters, for a worker that
+    registers the range again.
+    """
 
     todo: frozenset[FileId]
     suspects: frozenset[FileId]
@@ -62,14 +62,14 @@ class Step(IntFlag):
 
     NONE = 0
     TITLE = 1  #: the ebook still has its working title
-    # : Calibre's cover.jpg, in the place of whatever the server found in a file
+    #: Calibre's cover.jpg, which replaces what the server found in a file
     COVER = 2
     RATING = 4  #: Calibre's rating
     RECORD = 8  #: what could not be carried goes to not_carried.jsonl
 
 
 class Asked(StrEnum):
-    """A request that must not be repeated before it is known what became of it."""
+    """A request that must not be repeated before its fate is known."""
 
     CREATE = "create"  #: POST /api/ebooks under the working title
     ATTACH = "attach"  #: POST /api/ebooks/<id>/add-upload
@@ -77,7 +77,7 @@ class Asked(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Intention:
-    """A request that may have been sent, at a time of the steady clock.
+    """A request that may have been sent; `at` is a time of the steady clock.
 
     `upload_id`, `format` and `digest` belong to ATTACH.
     """
@@ -90,8 +90,10 @@ class Intention:
 
 
 class Intended:
-    """The ledger's word that an intention is on record: what lets one request leave,
-    once. Only `ledger.parts` makes one."""
+    """Proof that an intention is recorded, which permits one request, once.
+
+    Only `ledger.parts` makes one.
+    """
 
     def __init__(self, book_id: BookId, intention: Intention) -> None:
         self.book_id = book_id
@@ -100,8 +102,10 @@ class Intended:
         self._lock = threading.Lock()
 
     def spend(self, asked: Asked) -> None:
-        """The request leaves now. Raises PutAside when one has left before: what became
-        of it comes first."""
+        """Marks the request as sent.
+
+        Raises Deferred when it was sent before: its fate has to be found out first.
+        """
         with self._lock:
             fresh, self._fresh = self._fresh, False
         if not fresh or self.intention.asked is not asked:
@@ -112,12 +116,13 @@ class Intended:
 
 @dataclass(frozen=True, slots=True)
 class BookState:
-    """What the ledger knows of a book on the server; `ebook_id` is None until the
-    server has named it.
+    """What the ledger knows of a book on the server.
 
-    `title` is the one we gave it last, None before that and in a ledger of an older
-    version; `restore` the one that somebody else gave it, to be given back, while it
-    has its working title again for a further format."""
+    `ebook_id` is None until the server has named it. `title` is the title we gave it
+    last, None before that and in a ledger of an older version; `restore` is a title
+    given by a person, which is given back after the ebook has had its working title
+    again for a further format.
+    """
 
     working_title: str
     ebook_id: EbookId | None = None
@@ -129,11 +134,12 @@ class BookState:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Bytes and names are claimed. `ids` are the server's ids of the names it is known
-    to have.
+    """Bytes and names are claimed.
 
-    `fresh` is False when a claim was taken over from a dead worker, so the server must
-    be asked about the bytes."""
+    `ids` are the server's ids of names it is known to have. `fresh` is False when a
+    claim was taken over from a dead worker, so the server must be asked about the
+    bytes.
+    """
 
     fresh: bool
     ids: Mapping[tuple[str, str], int]
@@ -141,10 +147,10 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something on the server that should not be there. `kind` is the stable word of
-    the summary and docs/errors.md.
+    """Something on the server that should not be there.
 
-    `book_id` and `ebook_id` are 0 where no book or ebook in particular is meant.
+    `kind` is a stable term, used in the summary and in docs/errors.md. `book_id` and
+    `ebook_id` are 0 where none in particular is meant.
     """
 
     kind: str
@@ -155,12 +161,13 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One last look at the server, by this process alone.
+    """One last look at the server, taken by this process alone.
 
     Ebooks newer than `newest_before` (an id) may be this pass's; `first_made` is the
-    first one the ledger knows of, None when it knows none. `number` counts from 0 the
-    looks of this pass that set something right; `standing` is what an earlier pass
-    left."""
+    first one the ledger knows of, None when it knows none. `number` counts, from 0, the
+    looks of this pass that set something right; `standing` are the differences an
+    earlier pass left.
+    """
 
     pass_id: int
     newest_before: EbookId
@@ -173,20 +180,21 @@ class LibraryView(Protocol):
     """The library behind a ledger."""
 
     def listed(self, first: int, last: int) -> Set[FileId] | None:
-        """The files that were listed for exactly this range; None when it was not
-        read."""
+        """Returns the files listed for exactly this range.
+
+        Returns None when it was not read.
+        """
 
     def origins(self, first: int, last: int) -> Mapping[BookId, Origin]:
-        """By what the books of a range are known again."""
+        """Returns what identifies the books of a range."""
 
 
 class NoLibrary:
-    """For whoever only looks into the ledger."""
+    """A stand-in for uses that only read the ledger."""
 
     def listed(self, _first: int, _last: int) -> Set[FileId] | None:
-        """None of its files must have been entered."""
+        """Returns an empty set: no file has to be registered."""
         return frozenset()
 
     def origins(self, _first: int, _last: int) -> Mapping[BookId, Origin]:
-        """Nothing is known of its books."""
         return {}

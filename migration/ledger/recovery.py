@@ -1,9 +1,9 @@
-"""A ledger that is damaged or gone is set aside with a timestamp, never deleted and
-never silently started anew.
+"""A damaged or missing ledger is set aside with a timestamp and rebuilt.
 
-In its place comes the backup of the last closed pass, or an empty ledger. What the
-server got since is found again by hash, and its ebooks by their titles
-(`Ledger.rebuilt`)."""
+It is never deleted and never silently replaced by an empty one. The backup of the last
+closed pass takes its place, or an empty ledger. What the server got since is found
+again by hash, and its ebooks by their titles (`Ledger.rebuilt`).
+"""
 
 import logging
 import shutil
@@ -19,23 +19,24 @@ from migration.errors import LedgerCorrupt, StateUnwritable, WrongLedger
 from migration.ledger.ledger import Ledger
 from migration.state_files.names import BACKUP_NAME, LEDGER_NAME
 
-#: Written by a worker that met damage while it ran: the file may well open again and
-#: fail later. It holds the number of the file (its inode), so that the one that was put
-#: in its place since is not taken for it.
+#: Written by a worker that met damage while it ran: the file may open again and fail
+#: later. It contains the inode of the damaged file, so that its replacement is not
+#: taken for it.
 _MARK = "migration_ledger.damaged"
 _LOCK = "migration_ledger.rescue.lock"
-#: The number of the file that was put in a lost ledger's place.
+#: Contains the inode of the file that replaced a lost ledger.
 _REBUILT = "migration_ledger.rebuilt"
-#: What workers leave beside a ledger: without one, it was lost.
+#: Files that workers leave beside a ledger: when they are there without a ledger, it
+#: was lost.
 _TRACES = ("migration_progress_worker*.json", BACKUP_NAME)
 
 
 def mark_damaged(state_dir: Path, inode: int) -> None:
-    """Remembers for the next start that the ledger opened as file `inode` came to harm.
-    Raises StateUnwritable.
+    """Marks the ledger opened as file `inode` as damaged, for the next start.
 
-    Another file in its place is either the one it was rebuilt as, or one that nobody
-    knows."""
+    If another file is in its place, that is marked unless the ledger was rebuilt as it.
+    Raises StateUnwritable.
+    """
     path, present = state_dir / _MARK, _inode(state_dir)
     if present is None or (
         present != inode and _number(state_dir / _REBUILT) == str(present)
@@ -50,8 +51,10 @@ def mark_damaged(state_dir: Path, inode: int) -> None:
 def open_ledger(
     state_dir: Path, make: Callable[[], Ledger], log: logging.Logger
 ) -> Ledger:
-    """The ledger, or what can be put in its place. Raises StateUnwritable and what
-    `make` raises but LedgerCorrupt."""
+    """Opens the ledger, or rebuilds it.
+
+    Raises StateUnwritable and what `make` raises, except LedgerCorrupt.
+    """
     if not trouble(state_dir):
         try:
             return make()
@@ -61,7 +64,7 @@ def open_ledger(
         found = trouble(state_dir)
         if not found:
             try:
-                # Another worker may have been faster.
+                # Another worker may have rebuilt it already.
                 return make()
             except LedgerCorrupt:
                 found = "is damaged"
@@ -81,12 +84,14 @@ def open_ledger(
 
 
 def trouble(state_dir: Path) -> str:
-    """Why the ledger cannot be used as it lies there, in words that follow "The
-    ledger"; "" when it may be."""
+    """Says why the ledger cannot be used, in words that follow "The ledger".
+
+    Returns "" if it can.
+    """
     try:
         return _trouble(state_dir, state_dir / LEDGER_NAME)
     except OSError:
-        # Whoever opens it says why that cannot be.
+        # Opening it will report the reason.
         return ""
 
 
@@ -116,8 +121,10 @@ def _note_rebuilt(state_dir: Path, ledger: Ledger) -> None:
 
 
 def _is_marked(state_dir: Path) -> bool:
-    """Did a worker find the present file damaged? A mark for another file is out of
-    date."""
+    """Whether a worker found the present file damaged.
+
+    A mark for another file is stale.
+    """
     return _number(state_dir / _MARK) in ("", str(_inode(state_dir)))
 
 
@@ -129,7 +136,7 @@ def _inode(state_dir: Path) -> int | None:
 
 
 def _number(path: Path) -> str | None:
-    """What such a file says; None when it is not there."""
+    """Returns the content of a mark; None when it is missing."""
     try:
         return path.read_text("ascii", "replace").strip()
     except OSError:
@@ -155,8 +162,7 @@ def _replacement(
 
 
 def _set_aside(state_dir: Path) -> Path | None:
-    """Renames the ledger with its WAL; the timestamp is UTC. None when there is
-    nothing."""
+    """Renames the ledger with its WAL (timestamp in UTC); None when there is none."""
     stamp = utc_now().strftime("%Y%m%dT%H%M%S%fZ")
     aside = state_dir / f"migration_ledger.{stamp}.db"
     moved = None
@@ -174,7 +180,7 @@ def _set_aside(state_dir: Path) -> Path | None:
 
 @contextmanager
 def _alone(state_dir: Path) -> Iterator[None]:
-    """One worker at a time."""
+    """Holds a lock, so that one worker at a time rebuilds the ledger."""
     with ExitStack() as stack:
         try:
             stack.enter_context(lock.waiting(state_dir / _LOCK, mode=0o644))

@@ -1,10 +1,10 @@
-"""The ledger's tables. The number in `user_version` changes with every change here."""
+"""The ledger's tables. Every change here needs a new number in `user_version`."""
 
 VERSION = 3
 
-#: What stands on the server and should not, found by the last look at it before a pass
-#: was closed, and mended by nobody yet. pass_id is the pass that found it last; book_id
-#: 0 and ebook_id 0 mean none in particular.
+#: What is on the server and should not be, as found by the last look before a pass was
+#: closed and not corrected since. pass_id is the pass that found it last; book_id 0 and
+#: ebook_id 0 mean none in particular.
 DIFFERENCES = """
 CREATE TABLE differences (
     ebook_id INTEGER NOT NULL,
@@ -16,10 +16,10 @@ CREATE TABLE differences (
 ) WITHOUT ROWID;
 """
 
-#: What is left out or taken otherwise than recorded, though nothing fails for it
-#: (notices.NoticeKind). pass_id is the last pass that found it so; format is '' for what
-#: concerns the whole book; record is the hash of the book's last line in
-#: not_carried.jsonl, so that the same is not written again.
+#: What is left out or taken otherwise than recorded, although nothing fails for it
+#: (notices.NoticeKind). pass_id is the last pass that found it so; format is '' for
+#: what concerns the whole book; record is the hash of the book's last line in
+#: not_carried.jsonl, so that it is not written twice.
 NOTICES = """
 CREATE TABLE notices (
     book_id INTEGER NOT NULL,
@@ -33,8 +33,7 @@ CREATE TABLE notices (
 """
 NOTICES_INDEX = "CREATE INDEX notices_of_a_pass ON notices (pass_id, book_id);"
 
-#: What makes a ledger of an older version one of the next: statements by the version
-#: they start from.
+#: Statements that upgrade a ledger to the next version, by the version they start from.
 UPGRADES = {
     1: ("ALTER TABLE passes ADD COLUMN listed INTEGER",),
     2: (
@@ -47,8 +46,8 @@ UPGRADES = {
         "ALTER TABLE passes ADD COLUMN looks INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE passes ADD COLUMN looker TEXT",
         DIFFERENCES,
-        # An open pass was begun by a program that did not ask: the first ebook it
-        # carried to is where it began.
+        # An open pass was begun by a version that did not ask for the newest ebook: it
+        # began at the first ebook it uploaded to.
         "UPDATE passes SET creates = 1, newest_before = (SELECT MIN(ebook_id) - 1 "
         "FROM books JOIN files USING"
         " (book_id) WHERE files.pass_id = passes.id AND outcome = 'uploaded') WHERE "

@@ -1,8 +1,8 @@
-"""What a failure of SQLite on the ledger means: busy, damaged, or something else with
-its real cause.
+"""The meaning of an SQLite error on the ledger: busy, damaged, or something else.
 
-Only SQLite's own word that the file is malformed is damage. That a file cannot be
-opened, read or written says nothing about what is in it."""
+Only SQLite's own report that the file is malformed is damage. That a file cannot be
+opened, read or written says nothing about its content.
+"""
 
 import os
 import sqlite3
@@ -14,7 +14,7 @@ from common.files.system_errors import refusal, space_left
 from common.resources import resource_error
 from migration.errors import LedgerBusy, LedgerCorrupt, MigrationError, StateUnwritable
 
-#: The primary part of SQLite's result codes; the higher bits tell more.
+#: The primary part of SQLite's result codes; the higher bits add detail.
 _PRIMARY = 0xFF
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -28,23 +28,24 @@ _NOT_USABLE = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
-#: With less than this left, bytes, a failure is for want of space, whatever SQLite
+#: With fewer bytes than this left, a failure is for lack of space, whatever SQLite
 #: calls it.
 _NO_SPACE = 256 * 1024
 
 
 def is_busy(error: BaseException) -> bool:
-    """Does another process keep the file for itself?"""
+    """Whether another process has the file locked."""
     code: int = getattr(error, "sqlite_errorcode", 0)
     return code & _PRIMARY in _BUSY
 
 
 @contextmanager
 def translated(path: Path, busy: str, *, writing: bool) -> Iterator[None]:
-    """Failures of SQLite as ours.
+    """Translates SQLite's errors into ours.
 
-    Raises LedgerBusy with the words `busy`, LedgerCorrupt, StateUnwritable,
-    OutOfResources."""
+    Raises LedgerBusy with the message `busy`, LedgerCorrupt, StateUnwritable or
+    OutOfResources.
+    """
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -54,8 +55,7 @@ def translated(path: Path, busy: str, *, writing: bool) -> Iterator[None]:
 def meaning(
     error: sqlite3.DatabaseError, path: Path, busy: str, *, writing: bool
 ) -> MigrationError | sqlite3.DatabaseError:
-    """What SQLite's error on the ledger at `path` is; itself when it is a fault of the
-    program."""
+    """Returns our error for SQLite's error on `path`; a bug's error as it is."""
     code = getattr(error, "sqlite_errorcode", 0)
     if is_busy(error):
         return LedgerBusy(busy)
@@ -75,7 +75,7 @@ def meaning(
 
 
 def _cause(error: sqlite3.DatabaseError, path: Path, *, writing: bool) -> str:
-    """Why a file cannot be opened, read or written, with the way out."""
+    """Returns why a file cannot be opened, read or written, and what to do."""
     if not path.parent.is_dir():
         return f"there is no directory {path.parent}; give another --state-dir, or start again"
     for side in ("", "-wal", "-shm"):

@@ -1,5 +1,4 @@
-"""Read-only totals of a pass, for the worker's summary, the monitor, the dashboard and
-the report."""
+"""Read-only totals of a pass, for summary, monitor, dashboard and report."""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from migration.errors import LedgerBusy, LedgerCorrupt, OutOfResources, StateUnw
 from migration.ledger import sqlite_errors
 from migration.model import Counts, FileId
 
-#: What reading a ledger can raise: another process has it for itself, it is damaged (a
+#: What reading a ledger can raise: another process has it locked, it is damaged (a
 #: worker then rebuilds it), it cannot be opened, or this process is short of something.
 UNREADABLE = (LedgerBusy, LedgerCorrupt, StateUnwritable, OutOfResources)
 
@@ -22,8 +21,10 @@ _COUNTED = ("discovered", "uploaded", "duplicate", "skipped", "failed", "pending
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """One pass over the whole library, all workers together. Sizes are bytes; tallies
-    are by name."""
+    """One pass over the whole library, all workers together.
+
+    Sizes are in bytes; tallies are by name.
+    """
 
     pass_id: int
     opened_at: datetime
@@ -37,31 +38,30 @@ class Totals:
     claimed_to: int
     listed: int | None = None
     noticed: Mapping[str, int] = field(default_factory=dict)
-    #: What stands on the server and should not, by kind: not of one pass, but now.
+    #: Differences on the server by kind; of all passes, as of now.
     differences: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int | None:
-        """Files of the whole pass: counted once as it was opened; never less than what
-        was found since.
+        """The number of files in the whole pass, or None while it is not known.
 
-        None when nobody counted, for a pass that is open. A closed pass has what was
-        found."""
+        It is counted once when the pass is opened, and never less than what was found
+        since. For a closed pass it is what was found.
+        """
         if self.closed_at is not None:
             return self.counts.discovered
         return None if self.listed is None else max(self.listed, self.counts.discovered)
 
     def minutes(self, now: datetime) -> float:
-        """How long the pass took, or has taken until now."""
+        """Returns how many minutes the pass took, or has taken until now."""
         return max(0.0, ((self.closed_at or now) - self.opened_at).total_seconds() / 60)
 
 
 def read(ledger: Path, pass_id: int | None = None) -> Totals | None:
-    """The totals of a pass, the newest by default; None when there is no ledger or no
-    pass.
+    """Returns the totals of a pass, by default the newest; None without ledger or pass.
 
-    Raises what UNREADABLE lists: LedgerBusy while another process keeps the file for
-    itself, LedgerCorrupt …"""
+    Raises what UNREADABLE lists.
+    """
     if not _is_there(ledger):
         return None
     with translated(ledger), opened(ledger) as db:
@@ -69,8 +69,10 @@ def read(ledger: Path, pass_id: int | None = None) -> Totals | None:
 
 
 def proved(ledger: Path, pass_id: int) -> bool:
-    """Counts the rows of a pass one by one: do they agree with the counters, and does
-    the equation hold?"""
+    """Whether the rows of a pass agree with its counters, and the equation holds.
+
+    The rows are counted one by one.
+    """
     with translated(ledger), opened(ledger) as db:
         totals = _read(db, pass_id)
         rows = dict(
@@ -87,10 +89,9 @@ def proved(ledger: Path, pass_id: int) -> bool:
 
 
 def bound_to(ledger: Path) -> tuple[str, str]:
-    """The id of the library and the URL of the server a ledger belongs to; each "" when
-    it has none yet.
+    """Returns library id and server URL of a ledger; each "" when it has none yet.
 
-    Raises as `read`.
+    Raises as `read` does.
     """
     if not _is_there(ledger):
         return "", ""
@@ -109,8 +110,7 @@ def bound_to(ledger: Path) -> tuple[str, str]:
 
 
 def equation(totals: Totals, *, proved: bool) -> str:
-    """One line: the equation of the pass, whether the rows bear it out, and what stands
-    on the server all the same."""
+    """Returns one line: the equation, whether rows prove it, remaining differences."""
     counts = totals.counts
     state = "stays open" if totals.closed_at is None else "closed"
     return (
@@ -124,8 +124,10 @@ def equation(totals: Totals, *, proved: bool) -> str:
 
 
 def _standing(totals: Totals) -> str:
-    """What stands on the server and should not, as the end of a sentence; "" when
-    nothing does."""
+    """Returns the remaining differences as the end of a sentence.
+
+    Returns "" when there are none.
+    """
     if not totals.differences:
         return ""
     what = ", ".join(f"{n} {kind}" for kind, n in sorted(totals.differences.items()))
@@ -139,11 +141,12 @@ def _standing(totals: Totals) -> str:
 def settled(
     ledger: Path, pass_id: int, files: Sequence[FileId], first_id: int | None
 ) -> bool:
-    """Have these files their outcomes in this pass? Without files: is the range with
-    book `first_id` closed?
+    """Whether these files have outcomes in this pass.
 
-    What a worker hung on, asked again after it was restarted. Without both the answer
-    is no. Raises as `read`."""
+    Without files: whether the range with book `first_id` is closed; without both,
+    False. The monitor asks this, after a restart, about what a worker hung on. Raises
+    as `read` does.
+    """
     with translated(ledger), opened(ledger) as db:
         if files:
             return all(
@@ -165,8 +168,10 @@ def settled(
 
 
 def carried(ledger: Path, pass_id: int, files: Sequence[FileId]) -> bool:
-    """Are these files uploaded, or on the server already? Failed and skipped ones are
-    settled, but not that."""
+    """Whether these files are uploaded or were on the server already.
+
+    Failed and skipped ones are settled, but not carried.
+    """
     with translated(ledger), opened(ledger) as db:
         return all(
             db.execute(
@@ -180,7 +185,7 @@ def carried(ledger: Path, pass_id: int, files: Sequence[FileId]) -> bool:
 
 
 def not_carried_in(ledger: Path, pass_id: int, first_id: int, last_id: int) -> int:
-    """How many files of these books failed or were skipped in this pass."""
+    """Returns how many files of these books failed or were skipped in this pass."""
     with translated(ledger), opened(ledger) as db:
         row = db.execute(
             "SELECT COUNT(*) FROM files WHERE pass_id = ? AND book_id BETWEEN ? AND ?"
@@ -192,36 +197,38 @@ def not_carried_in(ledger: Path, pass_id: int, first_id: int, last_id: int) -> i
 
 @dataclass(frozen=True, slots=True)
 class LedgerFile:
-    """One ledger. Every question raises what `UNREADABLE` lists."""
+    """One ledger. Every method raises what `UNREADABLE` lists."""
 
     path: Path
 
     def newest(self) -> Totals | None:
-        """The newest pass; None when there is none."""
+        """Returns the newest pass; None when there is none."""
         return read(self.path)
 
     def proved(self, pass_id: int) -> bool:
-        """Do the rows of the pass agree with its counters?"""
+        """Whether the rows of the pass agree with its counters."""
         return proved(self.path, pass_id)
 
     def settled(
         self, pass_id: int, files: Sequence[FileId], first_id: int | None
     ) -> bool:
-        """Have these files their outcomes? Without files: is the range of this book
-        closed?"""
+        """Whether these files have outcomes.
+
+        Without files, whether the book's range is closed.
+        """
         return settled(self.path, pass_id, files, first_id)
 
     def carried(self, pass_id: int, files: Sequence[FileId]) -> bool:
-        """Are these files on the server?"""
+        """Whether these files are on the server."""
         return carried(self.path, pass_id, files)
 
     def not_carried_in(self, pass_id: int, first_id: int, last_id: int) -> int:
-        """How many files of these books failed or were skipped?"""
+        """Returns how many files of these books failed or were skipped."""
         return not_carried_in(self.path, pass_id, first_id, last_id)
 
 
 def translated(ledger: Path) -> AbstractContextManager[None]:
-    """What reading a ledger can raise, as one of UNREADABLE."""
+    """Translates errors of reading a ledger into those of UNREADABLE."""
     return sqlite_errors.translated(
         ledger, f"{ledger} is locked by another process", writing=False
     )
@@ -238,8 +245,10 @@ def _is_there(ledger: Path) -> bool:
 
 
 class opened:
-    """A read-only connection that is closed at the end; sqlite3's own context manager
-    only commits."""
+    """A read-only connection that is closed at the end.
+
+    sqlite3's own context manager only commits.
+    """
 
     def __init__(self, ledger: Path) -> None:
         self._ledger = ledger
@@ -257,7 +266,7 @@ class opened:
 
 def _read(db: sqlite3.Connection, pass_id: int | None) -> Totals | None:
     if db.execute("PRAGMA user_version").fetchone()[0] == 0:
-        # The worker that makes the ledger has not committed its tables yet.
+        # The worker that is creating the ledger has not committed its tables yet.
         return None
     row = db.execute(
         "SELECT * FROM passes WHERE id = COALESCE(?, (SELECT MAX(id) FROM passes))",
@@ -281,8 +290,8 @@ def _read(db: sqlite3.Connection, pass_id: int | None) -> Totals | None:
         sum(tallies.get("orphaned", {}).values()),
         row["highest_id"],
         row["claimed_to"],
-        # A ledger that no worker of this version has opened yet has no such column.
-        # A Row iterates over its values.
+        # A ledger that no worker of this version has opened yet lacks the column. A Row
+        # iterates over its values.
         row["listed"] if "listed" in row.keys() else None,  # noqa: SIM118
         {name: n for name, n in tallies.get("noticed", {}).items() if n > 0},
         _differences(db),
@@ -290,8 +299,10 @@ def _read(db: sqlite3.Connection, pass_id: int | None) -> Totals | None:
 
 
 def _differences(db: sqlite3.Connection) -> dict[str, int]:
-    """How many differences stand, by kind; none in a ledger that an older version
-    made."""
+    """Returns the number of differences by kind.
+
+    Returns None for a ledger of an older version.
+    """
     if (
         db.execute("SELECT 1 FROM sqlite_master WHERE name = 'differences'").fetchone()
         is None

@@ -1,13 +1,14 @@
-"""First and last name out of an author's name and sort, as Calibre computes one from
-the other.
+"""First and last name from an author's name and sort. Pure.
 
-Pure. Calibre's preference `author_sort_copy_method` decides what `authors.sort` holds:
-`comma` (the default) and `invert` make `Smith, John` of `John Smith`, `nocomma` makes
-`Smith John`, and `copy` repeats the name. The words below are Calibre's defaults."""
+Calibre computes the sort from the name. Its preference `author_sort_copy_method`
+decides what `authors.sort` holds: `comma` (the default) and `invert` turn `John Smith`
+into `Smith, John`, `nocomma` into `Smith John`, and `copy` repeats the name. The words
+below are Calibre's defaults.
+"""
 
 from migration.model import Author, PersonName
 
-#: Left out at the beginning of a name; kept, behind the first name, at its end.
+#: Prefixes are left out; suffixes are kept behind the first name.
 _PREFIXES = frozenset({"mr", "mrs", "ms", "dr", "prof"})
 _SUFFIXES = frozenset(
     {
@@ -43,17 +44,18 @@ _ORGANISATIONS = frozenset(
         "team",
     }
 )
-#: They belong to the last name where Calibre's `author_use_surname_prefixes` is on.
+#: These belong to the last name where Calibre's `author_use_surname_prefixes` is on.
 _PARTICLES = frozenset({"da", "de", "di", "la", "le", "van", "von"})
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
 
 
 def split(author: Author) -> PersonName:
-    """First and last name.
+    """Returns first and last name.
 
     A sort with a comma decides; one without is a name of one part (Plato, an
-    organisation). `sort` is "" where nobody has said how the name is sorted: then it is
-    split as Calibre's default would."""
+    organisation). An empty `sort` means that none was given: then the name is split as
+    Calibre's default would.
+    """
     name, sort = author.name.strip(), author.sort.strip()
     turned = _turned(name)
     if "," in name and sort.replace(",", "") in (
@@ -61,7 +63,7 @@ def split(author: Author) -> PersonName:
         name.replace(",", ""),
         _rotated(name),
     ):
-        # Calibre copies a name that has its comma already, or turns it once more.
+        # Calibre copies a name that already has a comma, or rotates it once more.
         return _at_comma(name)
     if not sort:
         return turned
@@ -75,8 +77,10 @@ def split(author: Author) -> PersonName:
 
 
 def _at_comma(text: str) -> PersonName:
-    """`Doe, Jane, Jr.` is Jane Jr. Doe; `John Smith, Jr.` is John Jr. Smith; `Acme,
-    Inc.` is one name."""
+    """Splits at commas: `Doe, Jane, Jr.` is Jane Jr. Doe, `Acme, Inc.` is one name.
+
+    `John Smith, Jr.` is John Jr. Smith.
+    """
     last, *rest = (part.strip() for part in text.split(","))
     more = " ".join(part for part in rest if part)
     if any(_bare(word) == "inc" for word in more.split()):
@@ -88,8 +92,10 @@ def _at_comma(text: str) -> PersonName:
 
 
 def _turned(name: str, *, particles: bool = False) -> PersonName:
-    """The last word that is no suffix is the last name; prefixes such as `Dr.` go, as
-    in Calibre."""
+    """Takes the last word that is not a suffix as the last name.
+
+    Prefixes such as `Dr.` are dropped, as in Calibre.
+    """
     words = _without_brackets(name).split()
     if len(words) < 2 or _ORGANISATIONS & {word.lower() for word in words}:
         return _whole(name)
@@ -111,8 +117,7 @@ def _turned(name: str, *, particles: bool = False) -> PersonName:
 
 
 def _rotated(name: str) -> str:
-    """What `invert` and `nocomma` make of a name that has a comma, without any
-    comma."""
+    """Returns what `invert` and `nocomma` make of a name with a comma."""
     return _joined(_turned(name)).replace(",", "")
 
 
@@ -129,8 +134,7 @@ def _bare(word: str) -> str:
 
 
 def _without_brackets(name: str) -> str:
-    """The name without what stands in brackets; one that is never closed hides the
-    rest."""
+    """Returns the name without bracketed parts; an unclosed bracket hides the rest."""
     kept: list[str] = []
     waiting: list[str] = []
     for sign in name:

@@ -1,9 +1,9 @@
-"""A Calibre book as MyBookshelf2 accepts it: names, language, genres, series, lengths.
-Pure.
+"""A Calibre book as MyBookshelf2 accepts it. Pure.
 
 Limits and naming rules are the server's (titles 256, names 128 characters, file names
-255 bytes, paths 512). Whatever has no place there goes to `EbookMetadata.not_carried`,
-by field, so that it is not lost."""
+255 bytes, paths 512). What has no place there goes to `EbookMetadata.not_carried`, by
+field, so that it is not lost.
+"""
 
 import functools
 import math
@@ -21,14 +21,14 @@ from migration.model import Author, Book, BookId, EbookMetadata, PersonName, Voc
 
 TITLE_LENGTH = 256
 NAME_LENGTH = 128
-#: A working title is at most this long, so that author, series and title together fit
-#: the server's paths.
+#: The longest working title, so that author, series and title together fit the server's
+#: paths.
 WORKING_LENGTH = 80
-#: Bytes that authors and series together may add to a server path.
+#: Bytes that authors and series together may add to a path on the server.
 PATH_BUDGET = 120
 INTEGER_LIMIT = 2**31 - 1
 
-#: The macrolanguages that langcodes does not go up to.
+#: Macrolanguages that langcodes does not map to.
 _MACROLANGUAGES = {"nb": "no", "nn": "no"}
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9 \-]+")
 _HIERARCHY = re.compile(r"[./|]|::| - |>")
@@ -37,8 +37,10 @@ _HIERARCHY = re.compile(r"[./|]|::| - |>")
 def make_metadata(
     book: Book, vocabulary: Vocabulary, *, default_language: str, library_uuid: str
 ) -> EbookMetadata:
-    """The book's metadata for the server. Raises Misconfigured when the server lacks
-    the default language."""
+    """Returns the book's metadata for the server.
+
+    Raises Misconfigured when the server lacks the default language.
+    """
     lost: dict[str, Json] = dict(book.extras)
     language, language_id, exact = server_language(
         book.languages, vocabulary.languages, default_language
@@ -71,11 +73,11 @@ def make_metadata(
 
 
 def working_title(title: str, library_uuid: str, book_id: BookId | int) -> str:
-    """A title no other ebook has, in letters, digits, blanks, `-` and `~` only: `Voina
-    i mir ~1a2b3c4d-17`.
+    """Returns a title that no other ebook has: `Voina i mir ~1a2b3c4d-17`.
 
-    `/`, `%` and `_` break the server's look-up by title; other scripts become blanks in
-    its directory names."""
+    It has letters, digits, blanks, `-` and `~` only: `/`, `%` and `_` break the
+    server's look-up by title, and other scripts become blanks in its directory names.
+    """
     mark = f"{_library_mark(library_uuid)}{book_id}"
     plain = _NOT_PLAIN.sub(" ", anyascii(sanitize_text(title[:TITLE_LENGTH])))
     head = " ".join(plain.split())[: WORKING_LENGTH - len(mark)].strip(" -")
@@ -83,13 +85,15 @@ def working_title(title: str, library_uuid: str, book_id: BookId | int) -> str:
 
 
 def plain_title(working_title: str) -> str:
-    """The working title without its mark: for a book whose true title the server
-    refuses."""
+    """Removes the mark from a working title, for a book whose true title is refused."""
     return working_title.rpartition(" ~")[0] or working_title
 
 
 def marked_book(title: str, library_uuid: str) -> BookId | None:
-    """The book that a working title of this library names; None for any other title."""
+    """Returns the book that a working title of this library names.
+
+    Returns None for other titles.
+    """
     _head, mark, number = title.rpartition(_library_mark(library_uuid))
     return (
         BookId(int(number)) if mark and re.fullmatch(r"[0-9]{1,18}", number) else None
@@ -101,7 +105,7 @@ def _library_mark(library_uuid: str) -> str:
 
 
 def person(author: Author) -> PersonName:
-    """First and last name (`author_names.split`), each cut to what the server holds."""
+    """Returns first and last name (`author_names.split`), cut to the server's limit."""
     name = author_names.split(author)
     return PersonName(name.last[:NAME_LENGTH].strip(), name.first[:NAME_LENGTH].strip())
 
@@ -109,12 +113,12 @@ def person(author: Author) -> PersonName:
 def server_language(
     codes: Sequence[str], known: Mapping[str, int], default: str
 ) -> tuple[str, int, bool]:
-    """The server's code and id for Calibre's codes, and whether it is the book's own
-    language.
+    """Returns the server's code and id for Calibre's codes, and whether they match.
 
-    The same language or its macrolanguage (`cmn` is `zh`), never a neighbour; a country
-    or a script counts only where the server makes the difference (`pt_BR` is `pt-BR`,
-    else `pt`). Raises Misconfigured when the default is needed and the server lacks it.
+    A match is the same language or its macrolanguage (`cmn` is `zh`), never a
+    neighbour; a country or a script counts only where the server distinguishes it
+    (`pt_BR` is `pt-BR`, else `pt`). Raises Misconfigured when the default is needed and
+    the server lacks it.
     """
     by_tag: dict[str, str] = {}
     for code in sorted(known, key=len):
@@ -137,12 +141,12 @@ def server_language(
 
 @functools.lru_cache(maxsize=4096)
 def language_tags(text: str) -> tuple[str, ...]:
-    """Standard tags of a language, the most exact first: `fr_FR` is fr-fr and fr, `ger`
-    is de.
+    """Returns standard tags of a language, most exact first: fr-fr and fr for `fr_FR`.
 
-    ISO 639-1, -2/B, -2/T and -3 codes in any case, with a country, a script or an
-    encoding (`fr_FR.UTF-8`), and the name that ISO gives (`German`); () for no
-    language."""
+    Accepts ISO 639-1, -2/B, -2/T and -3 codes in any case, with a country, a script or
+    an encoding (`fr_FR.UTF-8`), and ISO's names (`German`); returns () for anything
+    else.
+    """
     tag = text.strip().partition(".")[0].partition("@")[0].replace("_", "-").strip("-")
     primary = tag.partition("-")[0]
     standard = [_standard(part) for part in (tag, primary) if part]
@@ -153,9 +157,11 @@ def language_tags(text: str) -> tuple[str, ...]:
 
 
 def _standard(tag: str) -> str:
-    """The shortest form of a tag, or of its macrolanguage: rus -> ru, cmn -> zh; "" for
-    no tag."""
-    # Only here: its tables cost as much as the rest of a worker's start.
+    """Returns a tag's shortest form, or its macrolanguage's: rus -> ru, cmn -> zh.
+
+    "" when it is not a tag.
+    """
+    # Imported here, because its tables cost as much as the rest of a worker's start.
     import langcodes
     from langcodes.tag_parser import LanguageTagError
 
@@ -166,8 +172,8 @@ def _standard(tag: str) -> str:
 
 
 def _code_of_name(name: str) -> str:
-    """ISO 639-3 of a language's name, "" when ISO has none of that name."""
-    # Only here: importing it costs every worker 40 ms, and Calibre itself writes codes.
+    """Returns the ISO 639-3 code of a language's name, "" when ISO has no such name."""
+    # Imported here: it would cost every worker 40 ms, and Calibre itself writes codes.
     import pycountry
 
     try:
@@ -179,11 +185,11 @@ def _code_of_name(name: str) -> str:
 def server_genres(
     tags: Iterable[str], known: Mapping[str, int]
 ) -> tuple[tuple[tuple[int, str], ...], tuple[str, ...]]:
-    """The server's genres for Calibre's tags, without duplicates, and the tags that
-    have none.
+    """Returns the server's genres for Calibre's tags, and the tags without one.
 
-    By name whatever its case, then by synonym; a tag such as `Fiction.Fantasy` is tried
-    whole, then by its parts."""
+    Tags match by name in any case, then by synonym; one such as `Fiction.Fantasy` is
+    tried whole, then by its parts. There are no duplicates.
+    """
     spelled = {name.casefold(): name for name in known}
     found: dict[int, str] = {}
     unknown: list[str] = []
@@ -212,12 +218,12 @@ def _genre(tag: str, spelled: Mapping[str, str]) -> str | None:
 
 
 def too_long_for_paths(metadata: EbookMetadata) -> bool:
-    """Would authors and series push a file or directory name of the server over its
-    limits?
+    """Whether authors and series would exceed the server's limits for paths.
 
-    Names on the server: `<authors> - <series> <index> - <title>.<ext>`, 255 bytes each,
-    512 for the path. Up to three authors are spelled out. Such a book is created
-    without them; they come with the closing change."""
+    Names on the server are `<authors> - <series> <index> - <title>.<ext>`, 255 bytes
+    each and 512 for the path; up to three authors are spelled out. Such a book is
+    created without authors and series; they follow with the closing change.
+    """
     names = sum(
         len(f"{author.last} {author.first}") + 2 for author in metadata.authors[:3]
     )
@@ -231,7 +237,7 @@ def _cut(text: str, length: int, name: str, lost: dict[str, Json]) -> str:
 
 
 def _index(book: Book, lost: dict[str, Json]) -> int | None:
-    """The floor of the series index; what the floor loses is kept."""
+    """Returns the floor of the series index; what it loses is kept in `lost`."""
     index = book.series_index
     if index is None:
         return None
@@ -244,7 +250,7 @@ def _index(book: Book, lost: dict[str, Json]) -> int | None:
 
 
 def _rating(rating: float | None, lost: dict[str, Json]) -> int | None:
-    """Calibre's 0-10 as the server's 0-100; 0 is no rating in Calibre."""
+    """Converts Calibre's 0-10 to the server's 0-100; 0 means unrated in Calibre."""
     if rating is None or rating == 0:
         return None
     if not math.isfinite(rating) or not 0 < rating <= 10:

@@ -1,5 +1,7 @@
-"""Tags people use, and the genres of MyBookshelf2 they mean, best first. Keys are
-case-folded, without hyphens."""
+"""Common tags and the genres of MyBookshelf2 they mean, best first.
+
+Keys are case-folded, without hyphens.
+"""
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "sci fi": ("Science Fiction",),

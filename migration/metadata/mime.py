@@ -1,8 +1,9 @@
-"""The MIME types under which MyBookshelf2 knows the formats it ships; others are named
-after their extension.
+"""The MIME types under which MyBookshelf2 knows formats.
 
-`application/octet-stream` is never sent for anything but chm: the server takes it for
-chm whatever the extension, and then fails on the file."""
+Formats it does not ship are named after their extension. `application/octet-stream` is
+sent for chm only: the server takes it for chm whatever the extension, and then fails on
+the file.
+"""
 
 _MIME_TYPES = {
     "azw3": "application/x-mobi8-ebook",
@@ -26,11 +27,10 @@ _MIME_TYPES = {
 
 
 def mime_type(extension: str) -> str:
-    """The MIME type to send for a lower-case extension; plain ASCII whatever the
-    extension is."""
+    """Returns the MIME type for a lower-case extension; always plain ASCII."""
     safe = "".join(char for char in extension if char.isascii() and char.isalnum())
     return _MIME_TYPES.get(extension, f"application/x-format-{safe or 'none'}")
 
 
-#: The extensions MyBookshelf2 ships; a server may have been taught more.
+#: The extensions MyBookshelf2 ships; a server may know more.
 SHIPPED_FORMATS = frozenset(_MIME_TYPES)

@@ -1,5 +1,7 @@
-"""What the server cannot take, told before a byte is read or sent: by size and format
-alone. Pure."""
+"""Files the server cannot accept, by size and format, before a byte is read or sent.
+
+Pure.
+"""
 
 from common.sanitize import for_log
 from migration.errors import EmptyFile, TooBig, Unsupported
@@ -8,13 +10,15 @@ from migration.model import BookFile
 
 #: Bytes of multipart framing around a file; the server's limit counts the whole body.
 FRAMING_BYTES = 1024
-#: The longest extension a server could know.
+#: The longest extension a server could know, in characters.
 LONGEST_EXTENSION = 16
 
 
 def refuse_unsendable(file: BookFile, limit: int) -> None:
-    """Raises TooBig (`limit` is the server's, bytes of a whole body), EmptyFile or
-    Unsupported, with evidence."""
+    """Raises TooBig, EmptyFile or Unsupported, with evidence.
+
+    `limit` is the server's, in bytes of a whole body.
+    """
     with about(file.id):
         if file.size + FRAMING_BYTES > limit:
             raise TooBig(f"{file.size} bytes; the server accepts {limit} with framing")

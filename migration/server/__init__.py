@@ -1,2 +1,1 @@
-"""MyBookshelf2 over REST and WebSocket: the only maker of receipts, the only translator
-of its responses."""
+"""MyBookshelf2 over REST and WebSocket: the only code that makes receipts."""

@@ -1,11 +1,11 @@
-"""MyBookshelf2 over REST and WebSocket: the only maker of `Receipt`, the only
-translator of its answers into errors.
+"""The client of MyBookshelf2's REST API: makes receipts, turns answers into errors.
 
 What is no answer of the protocol never gets here: `responses` decides that, and
 `transport` raises. Most errors of this server come with HTTP 200 and a key `error`; see
 the traps in the protocol reference. Requests that must not be repeated blindly (create,
-attach) cannot be sent without the ledger's fresh intention, and raise ResponseLost when
-their answer is lost; the caller reconciles."""
+attach) require a fresh intention from the ledger, and raise ResponseLost when their
+answer is lost; the caller reconciles.
+"""
 
 import os
 import re
@@ -44,27 +44,29 @@ from migration.server.payloads import Ebook, EbookPage
 from migration.server.sequences import Sequence
 from migration.server.session import Session, accepted
 
-#: Ebooks of a page of a list; the server gives no more.
+#: Ebooks per page of a listing; the server returns no more.
 PAGE_SIZE = 100
 
 _EXISTING = re.compile(r"Existing source (\d+) in ebook .*\((\d+)\)", re.DOTALL)
 
 
 class SizedStream(Protocol):
-    """A file on its way: read like a stream, it knows how many bytes are left."""
+    """A readable stream that knows how many bytes are left."""
 
     @property
     def len(self) -> int:
         """Bytes still to be read."""
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
+        """Returns the next bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """What the server made of an upload: the identity of its bytes, the ids of our
-    names, whether it has a cover."""
+    """What the server made of an upload.
+
+    Its digest, the server's ids of our names, and whether it has a cover.
+    """
 
     upload_id: UploadId
     digest: Digest
@@ -81,20 +83,21 @@ class AttachedElsewhere(MigrationError):
 
 
 class BookshelfClient:
-    """One user's view of one server; safe to use from several threads."""
+    """One user's view of one server. Thread-safe."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self._ebooks, self._sources = Sequence("ebook"), Sequence("source")
 
     def probe(self) -> Transient | None:
-        """What is still wrong with the server, None when nothing is: app, database and
-        task engine are each asked.
+        """Returns what is still wrong with the server, or None.
 
-        Takes at most the time-outs of one request and of two tasks. Raises Fatal.
+        App, database and task engine are each asked, which takes at most the time-outs
+        of one request and two tasks. Raises Fatal.
         """
         try:
-            # With the token: without one it is refused before the database is asked.
+            # Sent with the token: without one the request is refused before the
+            # database is asked.
             accepted(self.session.call("GET", "/api/languages"))
             self.session.task(TaskEngine.probe)
         except Transient as error:
@@ -104,8 +107,10 @@ class BookshelfClient:
         return None
 
     def vocabulary(self) -> Vocabulary:
-        """The languages and genres the server can express; and how it treats
-        connections is found out."""
+        """Returns the languages and genres the server can express.
+
+        Also finds out how the server treats connections.
+        """
         self.session.http.learn_manners()
         languages = payloads.objects(self.session.call("GET", "/api/languages"))
         genres = payloads.objects(self.session.call("GET", "/api/genres"))
@@ -123,8 +128,10 @@ class BookshelfClient:
     # -- one file ----------------------------------------------------------------------
 
     def check(self, digest: Digest, extension: str) -> RemoteMatch | None:
-        """Asks before sending. Returns a RemoteMatch when the server has these bytes;
-        raises TooBig, Unsupported."""
+        """Asks whether the server would accept a file.
+
+        Returns a RemoteMatch when it has these bytes; raises TooBig or Unsupported.
+        """
         response = self.session.call(
             "POST",
             "/api/upload/check",
@@ -141,11 +148,11 @@ class BookshelfClient:
     def upload(
         self, outgoing: SizedStream, digest: Digest, extension: str
     ) -> str | RemoteMatch:
-        """Sends a file; returns the server's name for it, or a RemoteMatch when it has
-        these bytes already.
+        """Sends a file.
 
-        An upload that is never attached is cleaned up by the server, so this may be
-        repeated."""
+        Returns the server's name for it, or a RemoteMatch if it has these bytes. The
+        server cleans up an upload that is never attached, so this may be repeated.
+        """
         name = f"{digest.sha1}.{extension}"
         body = payloads.Multipart(name, outgoing, outgoing.len, mime_type(extension))
         response = self.session.call(
@@ -156,8 +163,7 @@ class BookshelfClient:
         return match or payloads.text(response.mapping(), "file")
 
     def extract(self, file: str, metadata: EbookMetadata) -> UploadId:
-        """Lets the server read the uploaded file's metadata, with Calibre's
-        proposed."""
+        """Has the server read the uploaded file's metadata, proposing Calibre's."""
         return UploadId(
             payloads.integer(
                 self.session.task(
@@ -167,8 +173,10 @@ class BookshelfClient:
         )
 
     def extracted(self, upload_id: UploadId) -> Extracted:
-        """What the server made of an upload. Raises ServerFault when it does not know
-        it any more."""
+        """Returns what the server made of an upload.
+
+        Raises ServerFault when the server no longer knows it.
+        """
         response = self.session.call("GET", f"/api/uploads-meta/{upload_id}")
         if response.status != 200:
             raise ServerFault(
@@ -187,16 +195,18 @@ class BookshelfClient:
     # -- one book ----------------------------------------------------------------------
 
     def find(self, title: str) -> list[EbookId]:
-        """The ebooks with exactly this title, as the server lists them; a working title
-        is unique, so at most one.
+        """Returns the ebooks with exactly this title, as the server lists them.
 
-        Raises Transient when nobody can tell: only a list says "not there".
+        A working title is unique, so there is at most one. Raises Transient when the
+        server cannot tell: only a listing can say "not there".
         """
         return lookup.find(lambda path: self.session.call("GET", path), title)
 
     def search(self, words: str) -> list[EbookId]:
-        """The first ebooks, 100 at most, whose authors, title and series have all these
-        words."""
+        """Returns the ids of the first 100 ebooks that have all these words.
+
+        The server searches titles, authors and series.
+        """
         response = accepted(
             self.session.call(
                 "GET", f"/api/search/{quote(words, safe='')}?page_size=100"
@@ -215,10 +225,10 @@ class BookshelfClient:
         *,
         bare: bool,
     ) -> EbookId:
-        """Makes the ebook under its working title; without authors and series when
-        `bare`.
+        """Makes the ebook under its working title.
 
-        Raises PutAside when the intention is not fresh; ResponseLost, RefusedByServer.
+        Without authors and series when `bare`. Raises Deferred when the intention is
+        not fresh, ResponseLost or RefusedByServer.
         """
         intended.spend(Asked.CREATE)
         before = self._ebooks.highest
@@ -233,8 +243,8 @@ class BookshelfClient:
         with about(intended.book_id):
             response = self.session.call("POST", "/api/ebooks", body)
             if response.error.startswith("Unknown id"):
-                # Of another database: the embedded server's word for what is HTTP 500
-                # on MyBookshelf2.
+                # An id from another database: the embedded server names it where
+                # MyBookshelf2 sends HTTP 500.
                 raise ResponseLost(
                     f"the server knows an id of ours no more: {response.error}",
                     still_running=False,
@@ -245,11 +255,12 @@ class BookshelfClient:
         )
 
     def attach(self, intended: Intended, ebook_id: EbookId) -> Receipt:
-        """Moves the upload that was intended into an ebook. Raises ResponseLost,
-        AttachedElsewhere, RefusedByServer.
+        """Moves the intended upload into an ebook.
 
-        PutAside when the intention is not fresh. HTTP 404 (no such ebook or upload) is
-        what a second try gets, so it too is ResponseLost: reconcile."""
+        Raises ResponseLost, AttachedElsewhere or RefusedByServer, and Deferred when the
+        intention is not fresh. A second try gets HTTP 404 (no such ebook or upload), so
+        that is ResponseLost too: reconcile.
+        """
         intended.spend(Asked.ATTACH)
         before = self._sources.highest
         upload_id, digest = intended.intention.upload_id, intended.intention.digest
@@ -270,7 +281,10 @@ class BookshelfClient:
     def _receipt(
         self, response: Response, ebook_id: EbookId, digest: Digest, before: int
     ) -> Receipt:
-        """What add-upload says; `before` was the highest source when it was asked."""
+        """Interprets the answer to add-upload.
+
+        `before` was the highest source before the request.
+        """
         if "already exists" in response.error:
             existing = _EXISTING.search(response.error)
             if existing is not None and int(existing[2]) == ebook_id:
@@ -290,11 +304,11 @@ class BookshelfClient:
         extension: str,
         upload_id: UploadId | None = None,
     ) -> Receipt | None:
-        """Reconciles a lost answer: the receipt when the server has these bytes and
-        this ebook holds them, else None.
+        """Reconciles a lost answer: the receipt if this ebook holds these bytes.
 
-        Raises AttachedElsewhere when it has them in another ebook, Transient when it
-        cannot be told."""
+        Returns None when the server does not have them. Raises AttachedElsewhere when
+        another ebook has them, Transient when that is not known.
+        """
         match = self.check(digest, extension)
         if match is None:
             return None
@@ -309,10 +323,10 @@ class BookshelfClient:
     def _attached_after_all(
         self, ebook_id: EbookId, digest: Digest, upload_id: UploadId
     ) -> Receipt:
-        """The server has the bytes and an ebook does not show them. Whether it went
-        there the upload itself tells.
+        """Asks for the upload again when the server's bytes are in no ebook.
 
-        One that was attached is gone, and another ebook that has the bytes is named.
+        An upload that was attached is gone; if another ebook has the bytes, the answer
+        names it.
         """
         response = self.session.call(
             "POST", f"/api/ebooks/{ebook_id}/add-upload", {"upload_id": upload_id}
@@ -326,8 +340,10 @@ class BookshelfClient:
         return self._receipt(response, ebook_id, digest, 0)
 
     def ebook(self, ebook_id: EbookId) -> Ebook | None:
-        """The ebook as it is now; None when the server itself says that there is
-        none."""
+        """Returns the ebook as it is now.
+
+        Returns None when the server itself says that it does not exist.
+        """
         response = self.session.call("GET", f"/api/ebooks/{ebook_id}")
         return (
             None
@@ -336,8 +352,10 @@ class BookshelfClient:
         )
 
     def newest(self, page: int, size: int = PAGE_SIZE) -> EbookPage:
-        """A page of the server's ebooks, newest first; pages count from 1, and one
-        after the last is empty."""
+        """Returns a page of the server's ebooks, newest first.
+
+        Pages count from 1; one after the last is empty.
+        """
         response = self.session.call(
             "GET", f"/api/ebooks?sort=-created&page={page}&page_size={size}"
         )
@@ -357,12 +375,12 @@ class BookshelfClient:
         title: str,
         bare: bool,
     ) -> None:
-        """Gives the ebook a title; authors and series too when it was made `bare`.
-        Raises ServerFault when stale.
+        """Sets the ebook's title; authors and series too when it was made `bare`.
 
-        An ebook that was guessed is asked for when the guess was wrong; the server has
-        changed nothing then. It is left alone when somebody else has given it a title
-        meanwhile."""
+        Raises ServerFault when its version is stale. If the version was a guess, the
+        ebook is read and changed again (the server has changed nothing yet), unless
+        another user has given it a title meanwhile.
+        """
         body: dict[str, Json] = {"title": title, "version_id": ebook.version}
         if bare:
             body |= {
@@ -390,7 +408,7 @@ class BookshelfClient:
         )
 
     def set_cover(self, ebook_id: EbookId, cover: IO[bytes]) -> None:
-        """Sends Calibre's cover.jpg and makes it the ebook's."""
+        """Sends Calibre's cover.jpg and makes it the ebook's cover."""
         size = cover.seek(0, os.SEEK_END)
         cover.seek(0)
         body = payloads.Multipart("cover.jpg", cover, size, "image/jpeg")
@@ -406,10 +424,9 @@ class BookshelfClient:
         )
 
     def delete(self, ebook_id: EbookId) -> None:
-        """Removes an ebook that was made and never got a file; one that is gone already
-        is fine.
+        """Deletes an ebook that never got a file; one that is gone already is fine.
 
-        It is looked at once more before. Raises ServerFault when it holds files.
+        It is read once more before. Raises ServerFault when it holds files.
         """
         ebook = self.ebook(ebook_id)
         if ebook is None:
@@ -423,7 +440,10 @@ class BookshelfClient:
             accepted(response)
 
     def _upload_verdict(self, response: Response, digest: Digest) -> RemoteMatch | None:
-        """What `check` and `upload` say of a file; None means yes."""
+        """Interprets the answer to `check` and `upload`.
+
+        None means that the file is accepted.
+        """
         error = response.error
         if response.status == 413 or "too big" in error:
             raise TooBig(f"the server accepts no file of {digest.size} bytes")

@@ -1,10 +1,11 @@
-"""Finding ebooks by their exact title, with the two look-ups that the server has.
+"""Finding ebooks by their exact title, with the two look-ups the server has.
 
-The index lists the titles that begin so: its answer proves that one is there, and that
-none is. It is HTTP 500 as soon as it would list a rated ebook on a server whose
-environment lacks simplejson, and it shows a hundred titles at most. The search takes
-words; what it finds is there, but it leaves out stop words, so that it finds nothing
-proves nothing."""
+The index lists titles by their beginning: its answer proves that a title is there, or
+that it is not. It fails with HTTP 500 whenever it would list a rated ebook on a server
+whose environment lacks simplejson, and it shows at most a hundred titles. The search
+takes words; what it finds is there, but it ignores stop words, so finding nothing
+proves nothing.
+"""
 
 import re
 from collections.abc import Callable
@@ -15,9 +16,9 @@ from migration.model import EbookId
 from migration.server import payloads
 from migration.server.http.responses import Response
 
-#: Ebooks of a page of the search, and the pages that are looked through.
+#: Ebooks per page of the search, and the most pages read.
 PAGE_SIZE, PAGES = 100, 5
-#: Words of a title that are searched for.
+#: The most words of a title to search for.
 WORDS = 12
 
 #: Sends a GET request with the token and returns the protocol's answer.
@@ -25,14 +26,14 @@ Get = Callable[[str], Response]
 
 
 def find(get: Get, title: str) -> list[EbookId]:
-    """The ebooks with exactly this title. Raises Unlisted when neither look-up can
-    tell, Transient as `get` does.
+    """Returns the ebooks with exactly this title.
 
-    A title is looked for by what stands before its first slash, which no path can hold.
+    The index is asked for what stands before the title's first slash, which no path can
+    hold. Raises Unlisted when neither look-up can tell, and Transient as `get` does.
     """
     prefix = title.partition("/")[0].strip()
     if not prefix.strip("."):
-        # No request can ask for it; such a title is never one of our working titles.
+        # No request can ask for it; one of our working titles is never like this.
         return []
     try:
         response = get(f"/api/ebooks/index/{quote(prefix, safe='')}")
@@ -51,8 +52,7 @@ def find(get: Get, title: str) -> list[EbookId]:
 
 
 def words_of(title: str) -> str:
-    """What the search is asked for: words and blanks alone, for punctuation breaks
-    it."""
+    """Returns a title's words for the search, without punctuation, which breaks it."""
     return " ".join(re.findall(r"\w+", title)[:WORDS])
 
 
@@ -62,7 +62,7 @@ def _searched(get: Get, title: str, why: str) -> list[EbookId]:
         response = get(f"/api/search/{quote(words)}?page={page}&page_size={PAGE_SIZE}")
         listed = response.mapping().get("items")
         if not isinstance(listed, list):
-            # A page after the last: by now the list is shorter.
+            # A page after the last: the list has become shorter.
             break
         if found := _exactly(response, title):
             return found

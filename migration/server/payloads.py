@@ -1,5 +1,4 @@
-"""What goes into the bodies of MyBookshelf2's requests, and what is read out of its
-responses."""
+"""Builds the bodies of MyBookshelf2's requests and reads those of its responses."""
 
 import uuid
 from collections.abc import Mapping
@@ -11,23 +10,24 @@ from migration.errors import ServerFault
 from migration.model import EbookId, EbookMetadata, PersonName, SourceId
 from migration.server.http.responses import Response
 
-#: Between the parts of a body; no book can know it. The same for all, so that a server
-#: parses the header once.
+#: Separates the parts of a body; random, so that no book contains it. It is the same
+#: for all requests, so that a server parses the header once.
 BOUNDARY = uuid.uuid4().hex
 
 
 class Readable(Protocol):
-    """What a body is read from."""
+    """What the content of a body is read from."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """The next bytes, b"" at the end."""
+        """Returns the next bytes, b"" at the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ebook:
-    """An ebook as the server shows it. `sources` are (source id, format, size).
+    """An ebook as the server shows it.
 
-    `guessed`: put together from what was asked and answered, so `version` may be wrong.
+    `sources` are (source id, format, size). `guessed` means that it was put together
+    from requests and answers, so `version` may be wrong.
     """
 
     id: EbookId
@@ -41,14 +41,16 @@ class Ebook:
     created_by: int | None = None
 
     def has_people(self) -> bool:
-        """Has it authors or a series?"""
+        """Whether it has authors or a series."""
         return bool(self.ids)
 
     def with_source(
         self, source: SourceId, extension: str, size: int, *, cover: bool
     ) -> "Ebook":
-        """The ebook after an upload was attached; taking the upload's cover is a
-        further version."""
+        """Returns the ebook after an upload was attached.
+
+        Taking over the upload's cover makes a further version.
+        """
         takes = cover and not self.cover
         held = (*self.sources, (source, extension, size))
         return replace(
@@ -58,7 +60,7 @@ class Ebook:
 
 @dataclass(frozen=True, slots=True)
 class ListedEbook:
-    """An ebook as a list shows it."""
+    """An ebook as a listing shows it."""
 
     id: EbookId
     title: str
@@ -66,21 +68,25 @@ class ListedEbook:
 
 @dataclass(frozen=True, slots=True)
 class EbookPage:
-    """A page of a list; `total` counts the ebooks of all its pages."""
+    """A page of a listing; `total` counts the ebooks of all its pages."""
 
     total: int
     ebooks: tuple[ListedEbook, ...]
 
 
 def made(ebook_id: EbookId, title: str, ids: Mapping[tuple[str, str], int]) -> Ebook:
-    """An ebook that has just been made, as the server would show it; `ids` are those it
-    was made with."""
+    """Returns a new ebook as the server would show it.
+
+    `ids` are those it was made with.
+    """
     return Ebook(ebook_id, 1, title, False, ids, (), guessed=True)
 
 
 class Multipart:
-    """A body of `multipart/form-data` with one part, `file`, streamed: never more of it
-    in memory than is asked for."""
+    """A streamed `multipart/form-data` body with one part, `file`.
+
+    Never more of it is in memory than is asked for.
+    """
 
     def __init__(self, name: str, content: Readable, size: int, mime: str) -> None:
         """`content` has `size` bytes left; `name` is plain ASCII without quotes."""
@@ -89,12 +95,11 @@ class Multipart:
         self._head = f"{head}Content-Type: {mime}\r\n\r\n".encode("ascii")
         self._tail = f"\r\n--{BOUNDARY}--\r\n".encode("ascii")
         self._content = content
-        #: Bytes of the whole body; what `requests` asks for.
+        #: The length of the whole body in bytes; `requests` asks for it.
         self.len = len(self._head) + size + len(self._tail)
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes: the head, the content in blocks, the tail with the last of
-        it."""
+        """Returns the next bytes: the head, the content in blocks, then the tail."""
         block = self._content.read(size)
         head, self._head = self._head, b""
         if block:
@@ -104,8 +109,10 @@ class Multipart:
 
 
 def proposed(metadata: EbookMetadata) -> dict[str, Json]:
-    """Calibre's metadata for the `metadata` task. Keys without a value are left out:
-    null breaks the task."""
+    """Returns Calibre's metadata for the `metadata` task.
+
+    Keys without a value are left out, since null breaks the task.
+    """
     keys: dict[str, Json] = {
         "title": metadata.working_title,
         "authors": [_person(author) for author in metadata.authors],
@@ -124,12 +131,12 @@ def _person(author: PersonName) -> dict[str, Json]:
 
 
 def author_key(author: PersonName) -> tuple[str, str]:
-    """The ledger's key of an author: kind and name."""
+    """Returns the ledger's key of an author: kind and name."""
     return "author", f"{author.last}, {author.first}" if author.first else author.last
 
 
 def name_keys(metadata: EbookMetadata) -> list[tuple[str, str]]:
-    """The names the metadata needs on the server: its authors and its series."""
+    """Returns the names the metadata needs on the server: authors and series."""
     of_series = [] if metadata.series is None else [("series", metadata.series)]
     return [author_key(author) for author in metadata.authors] + of_series
 
@@ -137,7 +144,7 @@ def name_keys(metadata: EbookMetadata) -> list[tuple[str, str]]:
 def authors(
     metadata: EbookMetadata, known_ids: Mapping[tuple[str, str], int]
 ) -> list[Json]:
-    """The authors: by id where the server knows them, else by name."""
+    """Returns the authors: by id where the server knows them, else by name."""
     result: list[Json] = []
     for author in metadata.authors:
         known = known_ids.get(author_key(author))
@@ -148,7 +155,7 @@ def authors(
 def series(
     metadata: EbookMetadata, known_ids: Mapping[tuple[str, str], int]
 ) -> dict[str, Json]:
-    """The series and index, as keys of a body; {} without a series."""
+    """Returns series and index as keys of a body; {} without a series."""
     if metadata.series is None:
         return {}
     known = known_ids.get(("series", metadata.series))
@@ -159,7 +166,7 @@ def series(
 
 
 def ids(entity: Mapping[str, Json]) -> dict[tuple[str, str], int]:
-    """The ids an ebook or an upload's meta names for its authors and its series."""
+    """Returns the ids of authors and series in an ebook or an upload's metadata."""
     found: dict[tuple[str, str], int] = {}
     people = entity.get("authors")
     for person in people if isinstance(people, list) else []:
@@ -175,7 +182,7 @@ def ids(entity: Mapping[str, Json]) -> dict[tuple[str, str], int]:
 
 
 def ebook(ebook_id: EbookId, body: Mapping[str, Json]) -> Ebook:
-    """An ebook from the server's answer. Raises ServerFault when it is none."""
+    """Parses an ebook. Raises ServerFault when the answer is not one."""
     sources = body.get("sources")
     return Ebook(
         ebook_id,
@@ -200,7 +207,7 @@ def ebook(ebook_id: EbookId, body: Mapping[str, Json]) -> Ebook:
 
 
 def listing(response: Response) -> EbookPage:
-    """A page of ebooks. Raises ServerFault when it is none."""
+    """Parses a page of ebooks. Raises ServerFault when the answer is not one."""
     found = [
         ListedEbook(EbookId(integer(item.get("id"))), text(item, "title"))
         for item in items(response)
@@ -217,7 +224,10 @@ def _number(value: Json) -> float | None:
 
 
 def objects(response: Response) -> list[dict[str, Json]]:
-    """The objects of a list. Raises ServerFault when the answer is no list."""
+    """Returns the objects of a list.
+
+    Raises ServerFault when the answer is not a list.
+    """
     if not isinstance(response.body, list):
         raise ServerFault(
             "the server's answer is not a list: "
@@ -227,8 +237,10 @@ def objects(response: Response) -> list[dict[str, Json]]:
 
 
 def items(response: Response) -> list[dict[str, Json]]:
-    """The objects of a page of a list. Raises ServerFault when the answer lists
-    nothing, not even nobody."""
+    """Returns the objects on a page of a listing; the page may be empty.
+
+    Raises ServerFault when the answer is not a listing.
+    """
     listed = response.mapping().get("items")
     if not isinstance(listed, list):
         raise ServerFault(
@@ -239,7 +251,7 @@ def items(response: Response) -> list[dict[str, Json]]:
 
 
 def text(body: Mapping[str, Json], key: str) -> str:
-    """A text of a body. Raises ServerFault when it is not there."""
+    """Returns a text from a body. Raises ServerFault when it is missing."""
     value = body.get(key)
     if not isinstance(value, str):
         raise ServerFault(f"the server's answer lacks {key!r}")
@@ -247,7 +259,7 @@ def text(body: Mapping[str, Json], key: str) -> str:
 
 
 def integer(value: Json) -> int:
-    """A whole number. Raises ServerFault for anything else."""
+    """Returns a whole number. Raises ServerFault for anything else."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise ServerFault(f"the server's answer has {value!r} where a number belongs")
     return value

@@ -1,8 +1,9 @@
-"""Optional: what the server has, read from its own PostgreSQL (`MBS2_DB_URI`),
-incrementally by id.
+"""Optional: the files the server has, read from its PostgreSQL (`MBS2_DB_URI`).
 
-The table is `source(id bigint, hash varchar(128), size integer, ebook_id bigint)`; hash
-is SHA-1 in lower-case hex. Only ever SELECTs."""
+They are read incrementally by id. The table is `source(id bigint, hash varchar(128),
+size integer, ebook_id bigint)`; the hash is SHA-1 in lower-case hex. Only SELECTs are
+sent.
+"""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,18 +18,19 @@ if TYPE_CHECKING:
 
 #: Rows read at a time.
 PAGE = 50_000
-#: Ids are given before their transaction commits, so the newest ones are read again.
+#: Ids are assigned before their transaction commits, so the newest ones are read again.
 OVERLAP = 1_000
 _NOTE = "server_db_last_id"
 
 
 def refresh(uri: str, ledger: Ledger, *, exactly: bool = False) -> int:
-    """Adds to the ledger what the server has got since the last time; returns how many
-    hashes were new.
+    """Adds to the ledger what is new on the server; returns how many hashes were new.
 
-    `exactly`: what the server has no longer is forgotten too, which takes one count of
-    its table, and reading it whole when files are gone. Raises ServerUnreachable when
-    the database does not answer, Misconfigured when it is not MyBookshelf2's."""
+    With `exactly`, what the server no longer has is forgotten too; that takes one count
+    of its table, and reading the whole table when files are gone. Raises
+    ServerUnreachable when the database does not answer, Misconfigured when it is not
+    MyBookshelf2's.
+    """
     new = _read_on(uri, ledger)
     if exactly:
         known = ledger.hashes.count()
@@ -49,7 +51,7 @@ def _read_on(uri: str, ledger: Ledger) -> int:
 
 
 def _count(uri: str) -> int:
-    """How many different files the server has, of those that `_sighting` would take."""
+    """Counts the server's different files among those that `_match` accepts."""
     with _translated(), _connected(uri) as db:
         row = db.execute(
             "SELECT COUNT(*) FROM (SELECT DISTINCT hash, size FROM source"
@@ -59,10 +61,9 @@ def _count(uri: str) -> int:
 
 
 def holders(uri: str, digests: Iterable[Digest]) -> dict[Digest, EbookId]:
-    """The ebooks that hold these files, by hash and size; without those that are not
-    there.
+    """Returns the ebooks that hold these files, by hash and size.
 
-    Raises as `refresh`.
+    Missing ones are left out. Raises as `refresh` does.
     """
     found = {}
     with _translated(), _connected(uri) as db:
@@ -106,7 +107,7 @@ def _connected(uri: str) -> "psycopg.Connection[tuple[Any, ...]]":
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """What the database can raise, as our errors."""
+    """Translates the database's errors into ours."""
     import psycopg
 
     try:
@@ -124,7 +125,7 @@ def _translated() -> Iterator[None]:
             f"MBS2_DB_URI is not a PostgreSQL URI that works: {type(error).__name__}"
         ) from error
     except psycopg.Error as error:
-        # The text of a connection error may hold the URI with its password.
+        # The text of a connection error may contain the URI with its password.
         raise ServerUnreachable(
             f"the server's database does not answer ({type(error).__name__})"
         ) from None

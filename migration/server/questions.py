@@ -1,8 +1,9 @@
-"""Questions to the server that outlive its outages: tried again, waited for, and given
-up with a word.
+"""Questions to the server that outlive its outages: retried, awaited, given up.
 
-As uploads are: after 2, 4 and 8 s; then, when the server does not answer at all, it is
-waited for. A question that it leaves open although it answers others stays open."""
+They are retried as uploads are, after 2, 4 and 8 s; then a server that does not answer
+at all is waited for. A question that stays open although the server answers others is
+left open.
+"""
 
 import threading
 import time
@@ -18,12 +19,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long an answer is waited for; all in seconds but `tries`.
+    """How long to wait for an answer; all in seconds except `tries` and `in_a_row`.
 
-    `first` is the wait before the second try, each further one is twice as long;
-    `probe` lies between two looks at a server that is away; `longest` is how long it
-    may be away. Questions that stay open `in_a_row` times are asked once each from then
-    on, until one is answered."""
+    `first` is the wait before the second try, and each further one is twice as long;
+    `probe` is the interval between probes of a server that is away, and `longest` how
+    long it may be away. After `in_a_row` open questions in a row each is asked only
+    once, until one is answered.
+    """
 
     first: float
     tries: int
@@ -33,8 +35,10 @@ class RetryPolicy:
 
 
 class Unanswered(Transient):
-    """The server left the question open; `gone`: because it has been away for too
-    long."""
+    """The server left the question open.
+
+    `gone`: because it has been away for too long.
+    """
 
     code = "unanswered"
 
@@ -44,8 +48,11 @@ class Unanswered(Transient):
 
 
 class Questions:
-    """Asks from several threads. `sleep` may raise; `waiting` is told True when an
-    outage begins, False at its end."""
+    """Asks questions, from several threads.
+
+    `sleep` may raise. `waiting` is called with True when an outage begins, and False
+    when it ends.
+    """
 
     def __init__(
         self,
@@ -63,8 +70,10 @@ class Questions:
         self._gone = ""
 
     def ask(self, question: Callable[[], T]) -> T:
-        """The answer. Raises Unanswered, and what `question` raises but for
-        Transient."""
+        """Returns the answer.
+
+        Raises Unanswered, and whatever `question` raises except Transient.
+        """
         for _outage in range(self._policy.tries):
             if self._gone:
                 raise Unanswered(f"not asked: {self._gone}", gone=True)
@@ -92,10 +101,10 @@ class Questions:
         return retrying(question)
 
     def _is_there(self) -> bool:
-        """Does the server answer, so that only this question stays open? Waits for one
-        that is away; False then.
+        """Whether the server answers, so that only this question stays open.
 
-        One thread waits, the others wait for it.
+        Waits for a server that is away, and returns False then. One thread waits for
+        the server, the others wait for that thread.
         """
         with self._outage:
             if self._gone:
@@ -114,7 +123,6 @@ class Questions:
 
 
 def _asked_for(state: "tenacity.RetryCallState") -> float:
-    """The seconds that a server which has trouble asked for with its answer
-    (`Retry-After`)."""
+    """Returns the seconds the server asked for with `Retry-After`, or 0."""
     error = state.outcome.exception() if state.outcome is not None else None
     return error.retry_after if isinstance(error, Transient) else 0.0

@@ -1,5 +1,4 @@
-"""One user's session with one server: the login, its token, and requests and tasks sent
-with it."""
+"""A user's session with a server: login, token, and requests and tasks with it."""
 
 import threading
 import time
@@ -25,15 +24,15 @@ from migration.server.http.transport import Body, HttpTransport
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: The access token is renewed this many seconds before it expires, or half way when it
-#: lives for less than twice that.
+#: The access token is renewed this many seconds before it expires, or at half its life
+#: if that is less than twice as long.
 RENEW_SECONDS = 600.0
-#: Seconds a token lives, as far as we go by it: what the server's default is, and what
-#: is taken for granted where it says nothing that can be right. One that expires
+#: The longest life of a token that we rely on (the server's default), and the life
+#: assumed when the token does not give a plausible one; seconds. A token that expires
 #: earlier is refused, and then we log in again.
 LONGEST_LIFE, USUAL_LIFE = 4 * 3600.0, 3600.0
-#: A fresh token that is refused this often in a row means that the user may not do it,
-#: not that it has expired.
+#: A fresh token refused this often in a row means that the user lacks permission, not
+#: that the token has expired.
 PERSISTENT_REFUSALS = 6
 
 
@@ -68,8 +67,10 @@ class Session:
         self.user_id = ""
 
     def login(self) -> None:
-        """Gets a new access token. Raises LoginRefused when the server itself says so,
-        and Transient."""
+        """Gets a new access token.
+
+        Raises LoginRefused when the server itself refuses it, and Transient.
+        """
         response = self.http.send(
             "POST",
             "/login",
@@ -89,8 +90,7 @@ class Session:
         self._token = token
 
     def silent(self) -> str:
-        """Which part of the server has answered nobody for too long, as a sentence, or
-        ""."""
+        """Names the part of the server that has been silent too long, or returns ""."""
         return self._backends.silent()
 
     def close(self) -> None:
@@ -99,14 +99,16 @@ class Session:
         self._engine.close()
 
     def access_token(self) -> str:
-        """A token that is good for some minutes; logs in when the last one is about to
-        expire. Raises LoginRefused."""
+        """Returns a token valid for some minutes more.
+
+        Logs in when it is about to expire. Raises LoginRefused.
+        """
         if not self._token or time.monotonic() > self._renew_at:
             self.login_again(self._token)
         return self._token
 
     def login_again(self, refused: str) -> None:
-        """Logs in unless another thread has done so since `refused` was sent."""
+        """Logs in, unless another thread has done so since `refused` was sent."""
         with self._login_lock:
             if self._token == refused:
                 self.login()
@@ -120,14 +122,15 @@ class Session:
         upload: tuple[Any, str] | None = None,
         once: bool = False,
     ) -> Response:
-        """Sends with the token; logs in again on 401, once. The server's own 401 was
-        certainly not carried out.
+        """Sends with the token; on 401 logs in again, once.
 
-        `once`: the body is a stream that cannot be sent a second time; then 401 is a
-        ServerFault, and the next try of the whole file finds a fresh token."""
+        A request answered 401 was certainly not carried out. `once` means that the body
+        is a stream that cannot be sent twice; then 401 is a ServerFault, and the next
+        try of the whole file finds a fresh token.
+        """
         token = self.access_token()
-        # A file takes as long as it takes: only small requests tell that nobody
-        # answers.
+        # An upload takes as long as it takes: only small requests show whether the
+        # server is silent.
         with nullcontext() if upload else self._backends.asking(Backend.APP):
             response = self.http.send(
                 method, path, body=body, upload=upload, token=token
@@ -162,8 +165,10 @@ class Session:
         *args: P.args,
         **more: P.kwargs,
     ) -> R:
-        """Lets the task engine do something; logs in again, once, when it refuses the
-        token."""
+        """Has the task engine do something.
+
+        Logs in again, once, when it refuses the token.
+        """
         try:
             return do(self._engine, *args, **more)
         except Unauthorized:
@@ -177,11 +182,12 @@ class Session:
 
 
 def renew_after(claims: Mapping[str, Json], now: float) -> float:
-    """Seconds after which a token that was given just now is to be renewed.
+    """Returns after how many seconds a token issued just now is to be renewed.
 
-    Its life is what it says of itself (`exp` less `iat`, both by the server's clock),
-    or else `exp` less our `now`, where that makes sense: the two clocks may be hours
-    apart."""
+    Its life is what the token says (`exp` less `iat`, both by the server's clock), or
+    else `exp` less our `now` where that is plausible: the two clocks may be hours
+    apart.
+    """
     expires, given = claims.get("exp"), claims.get("iat", now)
     life = USUAL_LIFE
     if (
@@ -194,8 +200,10 @@ def renew_after(claims: Mapping[str, Json], now: float) -> float:
 
 
 def task_urls(server: str, given: str = "") -> tuple[str, ...]:
-    """Where the task engine may be: the URL given, or else the server's own port,
-    `/ws`, then port 8080."""
+    """Returns where the task engine may be.
+
+    That is the URL given, or else `/ws` on the server's own port, then port 8080.
+    """
     if given:
         return (given.rstrip("/"),)
     parts = urlsplit(server)
@@ -208,8 +216,10 @@ def task_urls(server: str, given: str = "") -> tuple[str, ...]:
 
 
 def accepted(response: Response) -> Response:
-    """The answer itself when it says yes. Raises RefusedByServer with the server's
-    words."""
+    """Returns the response if the server accepted the request.
+
+    Raises RefusedByServer with the server's message.
+    """
     if response.error or response.status >= 400:
         raise RefusedByServer(
             f"the server says: {response.error or response.text or f'HTTP {response.status}'}"

@@ -1,1 +1,1 @@
-"""Finding state directories: those that are there, and the one that is meant."""
+"""Finding state directories: those that exist, and the one that is meant."""

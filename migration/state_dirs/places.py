@@ -14,7 +14,7 @@ from migration.model import Progress
 from migration.state_files import owner, progress
 from migration.state_files.names import BACKUP_NAME, LEDGER_NAME
 
-#: One of these makes a directory one of ours.
+#: A directory with one of these is a state directory of ours.
 _TRACES = (
     LEDGER_NAME,
     BACKUP_NAME,
@@ -28,15 +28,14 @@ Runs = Callable[[Path], bool]
 
 
 def workers_run(state_dir: Path) -> bool:
-    """Does a worker of this directory live?"""
+    """Whether a worker of this directory is alive."""
     return owner.any_alive(state_dir)
 
 
 def everywhere(
     environment: Mapping[str, str], project: Path, runs: Runs = workers_run
 ) -> list[Place]:
-    """Below the folder of state directories, in the index, in this checkout, the
-    demo."""
+    """Returns all state directories: those of `real` and the demo's."""
     demo = project / "demo" / "state"
     return [*real(environment, project, runs), *_looked_at([demo], {}, runs)]
 
@@ -44,7 +43,7 @@ def everywhere(
 def real(
     environment: Mapping[str, str], project: Path, runs: Runs = workers_run
 ) -> list[Place]:
-    """All but the demo's."""
+    """Returns those below the state root, in the index and in this checkout."""
     root = state_root(environment)
     uses = {use.state_dir: use for use in known_dirs.read(root)} if root else {}
     found = [*(_folders(root) if root else ()), *uses, project]
@@ -52,7 +51,7 @@ def real(
 
 
 def gone(environment: Mapping[str, str]) -> list[Use]:
-    """What the index has and the disk has not: deleted, or not mounted."""
+    """Returns index entries whose directories are gone: deleted or not mounted."""
     root = state_root(environment)
     uses = known_dirs.read(root) if root else []
     return [use for use in uses if not _is_ours(use.state_dir)]
@@ -68,7 +67,7 @@ def _folders(root: Path) -> list[Path]:
 def _looked_at(
     state_dirs: Iterable[Path], uses: Mapping[Path, Use], runs: Runs
 ) -> list[Place]:
-    """What each holds, once; a directory that is gone or holds nothing is left out."""
+    """Reads each directory once; one that is gone or holds no state is left out."""
     known = {use.state_dir.resolve(): use for use in uses.values()}
     places = {path.resolve(): None for path in state_dirs}
     return [_place(path, known.get(path), runs) for path in places if _is_ours(path)]
@@ -90,7 +89,7 @@ def _place(state_dir: Path, use: Use | None, runs: Runs) -> Place:
     embedded = _is_embedded(state_dir, server_url)
     server = EMBEDDED if embedded else canonical_server(server_url)
     if use and not server_url:
-        # Its ledger is gone, and is made anew there.
+        # Its ledger is gone, and will be rebuilt there.
         library_id, server = library_id or use.library_id, use.server
     used_at = use.used_at if use else _changed_at(state_dir)
     return Place(
@@ -99,8 +98,10 @@ def _place(state_dir: Path, use: Use | None, runs: Runs) -> Place:
 
 
 def _bound_to(state_dir: Path) -> tuple[str, str]:
-    """What the ledger, or else its backup, belongs to: a damaged one is rebuilt
-    later."""
+    """Returns what the ledger, or else its backup, belongs to.
+
+    A damaged ledger is rebuilt later.
+    """
     for name in (LEDGER_NAME, BACKUP_NAME):
         try:
             found = totals.bound_to(state_dir / name)
@@ -119,7 +120,7 @@ def _progress(state_dir: Path) -> Iterator[Progress]:
 
 
 def _is_embedded(state_dir: Path, server_url: str) -> bool:
-    """Does its ledger belong to the embedded server that is kept in the same place?"""
+    """Whether the ledger belongs to the embedded server kept in the same directory."""
     if not (state_dir / "bookshelf" / "bookshelf.db").is_file():
         return False
     record = read_json(state_dir / "bookshelf" / "server.json")
@@ -129,7 +130,10 @@ def _is_embedded(state_dir: Path, server_url: str) -> bool:
 
 
 def _changed_at(state_dir: Path) -> datetime:
-    """When a run wrote there last. Not by the ledger's WAL: to look at it makes one."""
+    """Returns when a run last wrote there.
+
+    The ledger's WAL does not count, because reading creates one.
+    """
     moments = [NEVER]
     for name in (LEDGER_NAME, "monitor_state.json", "migration_progress_worker*.json"):
         for path in state_dir.glob(name):

@@ -1,4 +1,4 @@
-"""The state directory that is meant where none was named."""
+"""Which state directory is meant when none was named."""
 
 import sqlite3
 import sys
@@ -23,13 +23,13 @@ from migration.calibre.connection import connect, readable
 from migration.errors import NotALibrary, StateDirUnclear
 from migration.state_dirs import places
 
-#: Seconds to wait for a Calibre that has locked its library, each time it is asked.
+#: Seconds to wait, each time, for a Calibre that has locked its library.
 _BUSY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A state directory for a migration; `place` when it holds one already."""
+    """A state directory for a migration; `place` is set when it holds one already."""
 
     state_dir: Path
     place: Place | None = None
@@ -43,10 +43,10 @@ def for_migration(
     project: Path,
     wait: Callable[[Callable[[], str]], str] = lambda work: work(),
 ) -> Chosen:
-    """The one of this library and this server, the embedded one by default.
+    """Chooses the one for this library and this server, by default the embedded one.
 
-    `wait` calls what reads the library's id, again if need be. Raises StateDirUnclear
-    without a home, LibraryUnreadable, LibraryBusy.
+    `wait` calls the function that reads the library's id, again if necessary. Raises
+    StateDirUnclear without a home directory, LibraryUnreadable or LibraryBusy.
     """
     known = places.real(environment, project)
     folder = library.expanduser().resolve()
@@ -80,7 +80,7 @@ def _going_on(place: Place, environment: Mapping[str, str], project: Path) -> st
 
 
 def _lost(lost: Sequence[Use], state_dir: Path) -> str:
-    """What is said when this migration was kept elsewhere before."""
+    """Returns the message for a migration that was kept elsewhere before, or ""."""
     if not lost:
         return ""
     return (
@@ -90,7 +90,7 @@ def _lost(lost: Sequence[Use], state_dir: Path) -> str:
 
 
 def _beside(known: list[Place], project: Path, state_dir: Path) -> str:
-    """What is said when there is other state in the checkout, and this is a new one."""
+    """Returns a new directory's message if the checkout holds other state, or ""."""
     old = next((place for place in known if place.state_dir == project), None)
     if old is None or state_dir.exists():
         return ""
@@ -104,10 +104,11 @@ def for_library(
     project: Path,
     command: str,
 ) -> Place | None:
-    """What is there of this library, on this server if one is named, for a command.
+    """Returns the migration of this library (and server, if named) for a command.
 
     The one whose workers run, or else the last one used; None when there is none.
-    Raises StateDirUnclear when several run, LibraryUnreadable."""
+    Raises StateDirUnclear when several run, and LibraryUnreadable.
+    """
     folder = library.expanduser().resolve()
     library_id = library_id_of(folder)
     name = None if server is None else canonical_server(server)
@@ -126,7 +127,7 @@ def for_command(
     command: str,
     runs: places.Runs = places.workers_run,
 ) -> Path:
-    """The one that runs, or else the last one used, which is said.
+    """Returns the migration that runs, or else the last one used, which it reports.
 
     `command` is what was called, for the list when several run. Raises StateDirUnclear,
     also when nothing was migrated yet.
@@ -142,9 +143,12 @@ def for_command(
 
 
 def library_id_of(library: Path) -> str:
-    """The id Calibre gave a library. Raises LibraryUnreadable, LibraryBusy."""
+    """Returns the id Calibre gave a library.
+
+    Raises LibraryUnreadable or LibraryBusy.
+    """
     with tempfile.TemporaryDirectory(prefix="calibre-library-") as private:
-        # Only where a crashed writer must be rolled back is a copy made there.
+        # A copy is made there only if a crashed writer must be rolled back.
         db, _copied = connect(library, Path(private), _BUSY_SECONDS)
         with closing(db), readable(library / "metadata.db"):
             return _library_id(db, library)

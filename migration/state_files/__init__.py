@@ -1,2 +1,1 @@
-"""The worker's files in the state directory, one module per format, in both
-directions."""
+"""The worker's files in the state directory: a module per format reads and writes."""

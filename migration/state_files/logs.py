@@ -1,10 +1,10 @@
-"""`migration_worker{N}.log`: how it is written, what is said in it, and how its lines
-are read again.
+"""`migration_worker{N}.log`: how it is written and how its lines are parsed.
 
-A line: `YYYY-MM-DD HH:MM:SS,mmm - LEVEL - message`, UTC. With LOG_FORMAT=json the same
-is written beside it as `migration_worker{N}.ndjson`, a JSON object per line, for
-programs. The sentences people and the monitor look for are made here, beside the
-patterns that find them."""
+A line is `YYYY-MM-DD HH:MM:SS,mmm - LEVEL - message`, in UTC. With LOG_FORMAT=json the
+same is also written to `migration_worker{N}.ndjson`, one JSON object per line, for
+programs. The messages that people and the monitor look for are made here, beside the
+patterns that find them.
+"""
 
 import json
 import logging
@@ -25,15 +25,16 @@ from common.sanitize import for_log
 from migration.errors import StateUnwritable
 from migration.model import Counts
 
-#: A log is rotated at this size, bytes; this many old ones stay.
+#: A log is rotated at this size in bytes; this many old ones are kept.
 MAX_BYTES, BACKUPS = 50_000_000, 5
-#: The longest message that is written whole.
+#: The longest message that is written in full, in characters.
 LONGEST = 4_000
-#: How an unforeseen error begins in the log, and how many of its places are named.
+#: The beginning of an unforeseen error in the log, and how many of its frames are
+#: named.
 INTERNAL_ERROR, CRASH_FRAMES = "Internal error:", 12
-#: Of the lines of NDJSON; new fields do not change it.
+#: The version of the NDJSON lines; new fields do not change it.
 JSON_SCHEMA = 1
-#: So many files of a list are named.
+#: At most this many files of a list are named.
 NAMED = 20
 #: Shorter values are too likely to be part of an innocent word.
 SHORTEST_SECRET = 4
@@ -53,12 +54,12 @@ class LogLine:
 
 
 def log_path(state_dir: Path, worker_id: int) -> Path:
-    """Where worker N's log is."""
+    """Returns the path of worker N's log."""
     return state_dir / f"migration_worker{worker_id}.log"
 
 
 def log_files(state_dir: Path) -> list[tuple[Path, int]]:
-    """Every log that is there with its worker's number, the rotated ones too."""
+    """Returns every existing log with its worker's number, rotated ones included."""
     found = [
         (path, _NAME.fullmatch(path.name))
         for path in sorted(state_dir.glob("migration_worker*.log*"))
@@ -67,7 +68,7 @@ def log_files(state_dir: Path) -> list[tuple[Path, int]]:
 
 
 def mask(secret: str) -> None:
-    """From now on this value is never written to a log."""
+    """Masks this value in every log from now on."""
     if len(secret) >= SHORTEST_SECRET:
         _secrets.add(secret)
 
@@ -75,10 +76,10 @@ def mask(secret: str) -> None:
 def configure(
     state_dir: Path, worker_id: int, *, console: bool, as_json: bool = False
 ) -> logging.Logger:
-    """The worker's logger: its file, rotated by size, and the terminal when `console`.
-    Raises StateUnwritable.
+    """Returns the worker's logger. Raises StateUnwritable.
 
-    `as_json`: also as NDJSON, in a file of its own.
+    It writes to the worker's file, rotated by size, to the terminal when `console`, and
+    with `as_json` also as NDJSON to a file of its own.
     """
     log = logging.getLogger("migration")
     log.setLevel(logging.INFO)
@@ -106,15 +107,17 @@ def configure(
 
 
 def internal_error(error: BaseException) -> str:
-    """An unforeseen error with where it was raised, innermost first: `Internal error: …
-    | File "…", line 1 in name`."""
+    """Describes an unforeseen error with its frames, innermost first.
+
+    `Internal error: … | File "…", line 1 in name`.
+    """
     frames = traceback.extract_tb(error.__traceback__)
     every = (
         f'File "{Path(frame.filename).name}", line {frame.lineno} in {frame.name}'
         for frame in reversed(frames)
     )
-    # A recursion is a thousand times the same place: each once, and the way there is
-    # still seen.
+    # A recursion repeats the same frames a thousand times: each is kept once, so the
+    # way there is still visible.
     places = list(dict.fromkeys(every))[:CRASH_FRAMES]
     return " | ".join(
         [
@@ -125,29 +128,32 @@ def internal_error(error: BaseException) -> str:
 
 
 def json_handler(log: Path, source: Mapping[str, Json]) -> logging.Handler:
-    """Writes NDJSON beside a log; `source` says in every line who wrote it. Raises
-    OSError."""
+    """Returns a handler that writes NDJSON beside a log. Raises OSError.
+
+    `source` is added to every line and says which program wrote it.
+    """
     handler = _QuietHandler(log.with_suffix(".ndjson"))
     handler.setFormatter(JsonFormatter(source))
     return handler
 
 
 class Formatter(logging.Formatter):
-    """One clean line per event, UTC, secrets masked; a traceback follows on one line
-    too."""
+    """One clean line per event, in UTC, with secrets masked.
+
+    A traceback is put on the same line.
+    """
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s - %(levelname)s - %(message)s")
         self.converter = time.gmtime
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of a record."""
         return (
             f"{self.formatTime(record)} - {record.levelname} - {self.message(record)}"
         )
 
     def message(self, record: logging.LogRecord) -> str:
-        """What is said, cleaned, without secrets."""
+        """Returns the message, cleaned and without secrets."""
         message = record.getMessage()
         if record.exc_info:
             message += " | " + self.formatException(record.exc_info).replace(
@@ -159,15 +165,16 @@ class Formatter(logging.Formatter):
 
 
 class JsonFormatter(Formatter):
-    """One JSON object per event: `schema`, `at` (ISO 8601 UTC), `level`, `message`, and
-    what the sentence says."""
+    """One JSON object per event.
+
+    `schema`, `at` (ISO 8601 UTC), `level`, `message`, and the values in the message.
+    """
 
     def __init__(self, source: Mapping[str, Json]) -> None:
         super().__init__()
         self._source = source
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of a record."""
         message = self.message(record)
         at = datetime.fromtimestamp(record.created, tz=UTC).isoformat(
             timespec="milliseconds"
@@ -183,8 +190,10 @@ class JsonFormatter(Formatter):
 
 
 class _QuietHandler(logging.handlers.RotatingFileHandler):
-    """A full disk must not end a migration because of its log: the first failure is
-    told on stderr, the rest is not."""
+    """A handler that reports the first failure to write on stderr, and no more.
+
+    A full disk must not end a migration because of its log.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(
@@ -207,7 +216,7 @@ class _QuietHandler(logging.handlers.RotatingFileHandler):
 
 
 def parse(line: str) -> LogLine | None:
-    """A line of the log; None when it is not one (a torn line after a crash)."""
+    """Parses a line of the log; None when it is not one (a torn line after a crash)."""
     match = _LINE.fullmatch(line.rstrip("\n"))
     if match is None:
         return None
@@ -220,7 +229,7 @@ def parse(line: str) -> LogLine | None:
     return LogLine(at, match[3], match[4])
 
 
-# -- what is said, and how it is found again -------------------------------------------
+# -- messages and the patterns that find them ------------------------------------------
 
 STARTS = re.compile(r"Worker (\d+) starts \(pid (\d+)\): ")
 QUERYING = re.compile(r"Querying Calibre database: books (\d+)-(\d+)")
@@ -234,7 +243,7 @@ HASH_REFRESH = re.compile(r"Hash refresh: (\d+) new hashes")
 API_CONNECTIVITY = re.compile(r"API connectivity: (OK|FAILED)")
 
 
-#: The sentences that are events for programs, with the names of what they say.
+#: The messages that are events for programs, with the names of their values.
 _EVENTS = (
     ("range_read", QUERYING, ("first", "last")),
     ("files_found", FOUND, ("files",)),
@@ -259,8 +268,10 @@ _TEXTS = frozenset({"file", "reason", "detail", "stage", "result"})
 
 
 def event(message: str) -> dict[str, Json]:
-    """`event` and what the sentence says, numbers as numbers; nothing for a sentence
-    that is for people only."""
+    """Returns `event` and the values of a message, numbers as numbers.
+
+    Returns {} for a message that is for people only.
+    """
     for name, pattern, names in _EVENTS:
         if match := pattern.match(message):
             said = zip(names, match.groups(), strict=True)
@@ -279,7 +290,7 @@ def _number(text: str) -> Json:
 
 
 def starts(worker_id: int, pid: int, library: Path, server: str) -> str:
-    """From here on the log is this process's."""
+    """This process begins to write the log."""
     return f"Worker {worker_id} starts (pid {pid}): {library} -> {server}"
 
 
@@ -294,7 +305,7 @@ def found(files: int) -> str:
 
 
 def processed_batch(first: int, last: int, files: int, settled: Counts) -> str:
-    """A range was entered in the ledger."""
+    """A range was registered in the ledger."""
     return (
         f"Processed batch: books {first}-{last}, {files} files, {settled.duplicate} "
         "duplicate at once, "
@@ -308,8 +319,10 @@ def uploaded(file: str, size: int, seconds: float) -> str:
 
 
 def no_longer_listed(files: Sequence[str]) -> str:
-    """Failed or pending files were removed in Calibre: they have left the ledger and
-    its counts."""
+    """Failed or pending files were removed in Calibre.
+
+    They have left the ledger and its counts.
+    """
     more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
     named = ", ".join(files[:NAMED])
     return f"No longer listed by Calibre, so no longer counted: {named}{more}"
@@ -326,7 +339,7 @@ def failed(file: str, reason: str, message: str) -> str:
 
 
 def average_rate(files_per_min: float) -> str:
-    """After every 100 uploads."""
+    """Logged after every 100 uploads."""
     return f"Average upload rate: {files_per_min:.1f} files/min"
 
 
@@ -336,12 +349,12 @@ def slow_upload(file: str, size: int, seconds: float, stage: str) -> str:
 
 
 def hash_refresh(new: int) -> str:
-    """What the server has was learned anew."""
+    """The hashes the server has were refreshed."""
     return f"Hash refresh: {new} new hashes"
 
 
 def api_connectivity(server: str, error: str) -> str:
-    """Did the server answer at start?"""
+    """Whether the server answered at start."""
     return (
         f"API connectivity: FAILED ({server}: {error})"
         if error

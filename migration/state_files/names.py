@@ -2,5 +2,5 @@
 
 #: The ledger, SQLite in WAL mode.
 LEDGER_NAME = "migration_ledger.db"
-#: Its copy of the last closed pass.
+#: The ledger's copy made at the end of the last closed pass.
 BACKUP_NAME = "migration_ledger.backup.db"

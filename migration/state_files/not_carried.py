@@ -1,13 +1,12 @@
-"""`not_carried.jsonl`: what Calibre knows of a book and the server has no place for,
-one line per book.
+"""`not_carried.jsonl`: what the server has no place for, one line per book.
 
 A line: {"book_id": 17, "ebook_id": 5, "title": "…", "not_carried": {"comments": "…"}}.
-
-`ebook_id` is the book's ebook. Of a book all of whose files were there already it is
-the ebook that holds them, or null when that was not found; of a book without files it
-is null. Of these two kinds all metadata is in the line, for none of it was carried. A
-book may have two lines, after a crash or when it has changed; the later one counts.
-Several workers append; each line is one write."""
+`ebook_id` is the book's ebook. For a book whose files were all on the server already it
+is the ebook that holds them, or null when that was not found; for a book without files
+it is null. For these two kinds the line has all metadata, since none of it was carried.
+A book may have two lines, after a crash or when it has changed; the later one counts.
+Several workers append; each line is one write.
+"""
 
 import hashlib
 import json
@@ -32,10 +31,9 @@ def append(
     ebook_id: EbookId | None,
     written: Collection[str] = (),
 ) -> str:
-    """Adds the book's line when there is something to keep; returns its hash, ""
-    without one. Raises StateUnwritable.
+    """Adds the book's line if there is something to keep; returns its hash, or "".
 
-    A line whose hash is among those `written` is there already.
+    A line whose hash is among those `written` is there already. Raises StateUnwritable.
     """
     if not fields:
         return ""
@@ -55,8 +53,7 @@ def append(
 
 
 def everything(book: Book, metadata: EbookMetadata) -> dict[str, Json]:
-    """All that Calibre knows of a book, by field: for a book of which nothing was
-    carried."""
+    """Returns what Calibre knows of a book not carried at all, by field."""
     fields: dict[str, Json] = {
         **{
             name: value

@@ -1,9 +1,10 @@
-"""Who owns a claim: boot id, pid namespace, pid, start time and worker id of one
-process, and whether it still lives.
+"""The owner of a claim, and whether that process is alive.
 
-There is no lease that runs out: a worker frozen by SIGSTOP may wake and finish its
-request, so only a process that can be proved dead loses what it owns. A pid alone
-proves nothing, because pids are recycled."""
+A process is identified by boot id, pid namespace, pid, start time and worker id. There
+is no lease that expires: a worker frozen by SIGSTOP may wake and finish its request, so
+only a process that can be proved dead loses what it owns. A pid alone proves nothing,
+because pids are recycled.
+"""
 
 import os
 from dataclasses import dataclass
@@ -20,8 +21,10 @@ from migration.errors import NoStartTime, StateUnwritable, WorkerIdTaken
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """One process of one boot of one machine; `started` is its start time in clock
-    ticks (Linux) or seconds."""
+    """One process of one boot of one machine.
+
+    `started` is its start time in clock ticks (Linux) or seconds.
+    """
 
     boot_id: str
     pid_namespace: str
@@ -34,18 +37,18 @@ class Owner:
 
     @classmethod
     def parse(cls, text: str) -> "Owner":
-        """The inverse of `str`. Raises ValueError for anything else."""
+        """Parses the output of `str`. Raises ValueError for anything else."""
         boot_id, pid_namespace, pid, started, worker_id = text.split("|")
         return cls(boot_id, pid_namespace, int(pid), started, int(worker_id))
 
     @property
     def birth(self) -> str:
-        """Which process it is, as `clock.birth_of` says it."""
+        """The identity of the process, as returned by `clock.birth_of`."""
         return f"{self.boot_id} {self.started}"
 
 
 def this_process(worker_id: int) -> Owner:
-    """The identity of the calling process."""
+    """Returns the identity of the calling process."""
     started = _started(os.getpid())
     if started is None:
         raise NoStartTime(
@@ -55,17 +58,22 @@ def this_process(worker_id: int) -> Owner:
 
 
 def lock_path(state_dir: Path, worker_id: int) -> Path:
-    """The lock beside the progress file of worker N."""
+    """Returns the path of worker N's lock, beside its progress file."""
     return state_dir / f"migration_worker{worker_id}.lock"
 
 
 class WorkerLock:
-    """Held by worker N for its whole life; the kernel lets go of it when the process
-    dies, whatever kills it."""
+    """Held by worker N for its whole life.
+
+    The kernel releases it however the process dies.
+    """
 
     def __init__(self, state_dir: Path, owner: Owner) -> None:
-        """Takes the lock. Raises WorkerIdTaken when a live worker holds it,
-        StateUnwritable when it cannot be made."""
+        """Takes the lock.
+
+        Raises WorkerIdTaken when a live worker holds it, and StateUnwritable when it
+        cannot be created.
+        """
         path = lock_path(state_dir, owner.worker_id)
         try:
             held = lock.take(path, mode=0o644)
@@ -88,37 +96,41 @@ class WorkerLock:
             raise StateUnwritable(f"cannot write {path}: {reason_of(error)}") from error
 
     def release(self) -> None:
-        """Lets go of the lock; the file stays, because removing it would race with the
-        next worker."""
+        """Releases the lock.
+
+        The file stays, because removing it would race with the next worker.
+        """
         os.close(self._fd)
 
 
 def is_alive(owner: Owner, state_dir: Path) -> bool:
-    """Could this process still act? False only when that is proved."""
+    """Whether this process could still act. False only when it is proved dead."""
     if owner.boot_id != boot_id():
         return False
     if owner.pid_namespace == _pid_namespace():
         return _started(owner.pid) == owner.started
     holder = lock.holder(lock_path(state_dir, owner.worker_id))
-    # Nobody holds it: whoever wrote it is dead.
+    # If the lock is free, the process that wrote it is dead.
     return holder is not None and holder.decode("ascii", "replace") == str(owner)
 
 
 def any_alive(state_dir: Path) -> bool:
-    """Does any worker of a state directory live?"""
+    """Whether any worker of a state directory is alive."""
     for path in sorted(state_dir.glob("migration_worker*.lock")):
         try:
             if is_alive(Owner.parse(path.read_text("ascii", "replace")), state_dir):
                 return True
         except (OSError, ValueError):
-            # Made a moment ago, and not written yet; or no lock of ours.
+            # Just created and not written yet, or not one of our locks.
             continue
     return False
 
 
 def birth_of_worker(state_dir: Path, worker_id: int, pid: int) -> str:
-    """Which process with this pid wrote worker N's lock last; "" when that was another
-    pid, or out of our sight."""
+    """Returns which process with this pid last wrote worker N's lock.
+
+    "" when it was another pid, or a process that cannot be seen from here.
+    """
     try:
         owner = Owner.parse(
             lock_path(state_dir, worker_id).read_text("ascii", "replace")
@@ -141,14 +153,16 @@ def _pid_namespace() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When the process started; None when it is gone or a zombie, which can do nothing
-    any more."""
+    """Returns when the process started; None when it is gone or a zombie.
+
+    A zombie cannot do anything any more.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
     except (FileNotFoundError, ProcessLookupError):
         return _started_by_psutil(pid) if not Path("/proc/self").exists() else None
-    # The command name is in parentheses and may hold blanks and parentheses itself; the
-    # fields follow the last one.
+    # The command name is in parentheses and may itself contain blanks and parentheses;
+    # the fields follow the last one.
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else fields[19]
 

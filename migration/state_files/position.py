@@ -1,9 +1,9 @@
-"""`migration_verify_worker{N}.json`: how far a comparison with the server got, so that
-the same command goes on there.
+"""`migration_verify_worker{N}.json`: how far a comparison with the server got.
 
-It counts only for the same comparison: library, server, user, formats, mode, and what
-the ledger had sent by then, for a later run may have sent what was missing. It is
-removed when the last file is compared."""
+The same command continues there. It is valid only for the same comparison: library,
+server, user, formats, mode, and what the ledger had sent by then, for a later run may
+have sent what was missing. It is removed when the last file is compared.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,16 +16,17 @@ from migration.errors import StateUnwritable
 from migration.model import FileId
 
 SCHEMA = 1
-#: One that was left alone for longer says nothing any more.
+#: An older position is ignored.
 KEPT = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far it got. `formats` are those of book `book_id` that have their line;
-    `counts` are files by mark.
+    """How far a comparison got.
 
-    `back` is how many were put back to pending; `at` is when it was written, aware UTC.
+    `formats` are those of book `book_id` that have been printed; `counts` are files by
+    mark, `back` is how many were made pending again, and `at` is when it was written
+    (timezone-aware, UTC).
     """
 
     what: Mapping[str, str]
@@ -36,19 +37,19 @@ class Position:
     back: int = 0
 
     def after(self, file: FileId) -> "Position":
-        """The position when the next file has its line too."""
+        """Returns the position after the next file."""
         earlier = self.formats if file.book_id == self.book_id else ()
         return replace(self, book_id=file.book_id, formats=(*earlier, file.format))
 
     def has(self, file: FileId) -> bool:
-        """Has this file its line?"""
+        """Whether this file has been printed."""
         return file.book_id < self.book_id or (
             file.book_id == self.book_id and file.format in self.formats
         )
 
 
 def path(state_dir: Path, worker_id: int) -> Path:
-    """Where worker N's is."""
+    """Returns the path of worker N's position."""
     return state_dir / f"migration_verify_worker{worker_id}.json"
 
 
@@ -67,8 +68,10 @@ def write(target: Path, position: Position) -> None:
 
 
 def read(target: Path, what: Mapping[str, str], now: datetime) -> Position | None:
-    """Where this same comparison stopped; None when it did not, or when that was
-    another one or is long ago."""
+    """Returns where this same comparison stopped.
+
+    Returns None if there is no valid position.
+    """
     found = _parsed(read_json(target))
     if (
         found is None
@@ -80,7 +83,7 @@ def read(target: Path, what: Mapping[str, str], now: datetime) -> Position | Non
 
 
 def forget(target: Path) -> None:
-    """The comparison came to its end. Raises StateUnwritable."""
+    """Removes the position of a finished comparison. Raises StateUnwritable."""
     try:
         target.unlink(missing_ok=True)
     except OSError as error:
@@ -88,7 +91,7 @@ def forget(target: Path) -> None:
 
 
 def _parsed(value: Json) -> Position | None:
-    """A position from its JSON; None for anything else."""
+    """Parses a position; None for anything else."""
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         return None
     what, counts, formats = value.get("what"), value.get("counts"), value.get("formats")

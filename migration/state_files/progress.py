@@ -1,5 +1,7 @@
-"""`migration_progress_worker{N}.json`: one worker's progress, written by it, read by
-monitor, dashboard and people."""
+"""`migration_progress_worker{N}.json`: one worker's progress.
+
+The worker writes it; monitor, dashboard and people read it.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,12 +18,12 @@ SCHEMA = 1
 
 
 def progress_path(state_dir: Path, worker_id: int) -> Path:
-    """Where worker N's progress is."""
+    """Returns the path of worker N's progress."""
     return state_dir / f"migration_progress_worker{worker_id}.json"
 
 
 def progress_paths(state_dir: Path) -> list[Path]:
-    """The progress files that are there, in the order of their names."""
+    """Returns the existing progress files, sorted by name."""
     return sorted(state_dir.glob("migration_progress_worker*.json"))
 
 
@@ -31,19 +33,23 @@ def write(path: Path, progress: Progress) -> None:
 
 
 def read(path: Path) -> Progress | None:
-    """The progress; None when the file is missing, cannot be parsed or has another
-    schema."""
+    """Returns the progress.
+
+    Returns None when the file is missing, unparsable or of another schema.
+    """
     return from_json(read_json(path))
 
 
 def birth_of_writer(state_dir: Path, seen: Progress) -> str:
-    """Which process wrote this (`clock.birth_of`), as the lock beside it says; "" when
-    it does not say."""
+    """Returns which process wrote this (`clock.birth_of`), by its lock.
+
+    Returns "" when unknown.
+    """
     return birth_of_worker(state_dir, seen.worker_id, seen.pid)
 
 
 def to_json(progress: Progress) -> dict[str, Json]:
-    """The fields of DESIGN section 7: times ISO 8601 UTC, sizes bytes."""
+    """Converts to JSON: times in ISO 8601 UTC, sizes in bytes."""
     error = progress.last_error
     return {
         "schema": progress.schema,
@@ -90,8 +96,10 @@ def to_json(progress: Progress) -> dict[str, Json]:
 
 
 def from_json(value: Json) -> Progress | None:
-    """The inverse of `to_json`; unknown keys are ignored, and what is no progress is
-    None."""
+    """The inverse of `to_json`.
+
+    Unknown keys are ignored; anything that is not a progress is None.
+    """
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         return None
     counts = value.get("counts")
@@ -104,7 +112,7 @@ _KEYS, _COUNTS = set(Progress.__dataclass_fields__), set(Counts.__dataclass_fiel
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A file being sent, as the file has it."""
+    """A file being sent, as the progress file has it."""
 
     file: str
     book_id: int
@@ -116,8 +124,11 @@ class _Sent:
 
 @cache
 def _reader() -> Callable[[Json], Progress | None]:
-    """From a JSON object to a progress. Only those who watch workers read: a worker's
-    start does not pay for cattrs, and `to_json` does without it."""
+    """Returns a converter from a JSON object to a progress.
+
+    Only readers use it: a worker's start does not pay for cattrs, since `to_json` does
+    without it.
+    """
     from common import codec
 
     made = codec.converter()

@@ -1,8 +1,8 @@
-"""`STATE_DIR/migration_reserved.json`: the books kept for one worker while a code fix
-is tried on it.
+"""`STATE_DIR/migration_reserved.json`: books reserved for a worker on trial.
 
-Written by the monitor, heeded by the ledger when a dead worker's ranges are taken over.
-It runs out by itself, so that a monitor that never comes back holds up no pass."""
+The monitor writes it; the ledger respects it when a dead worker's ranges are taken
+over. It expires by itself, so that a monitor that never comes back blocks no pass.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,8 +18,10 @@ _NAME = "migration_reserved.json"
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """The ranges of a pass with these books are worker `worker_id`'s until then, by the
-    steady clock."""
+    """Reserves the ranges of a pass that contain these books for one worker.
+
+    `until` is by the steady clock.
+    """
 
     pass_id: int
     books: frozenset[BookId]
@@ -28,7 +30,7 @@ class Reservation:
 
 
 def write(state_dir: Path, reservation: Reservation, clock: SteadyClock) -> None:
-    """Keeps the books. Raises StateUnwritable."""
+    """Writes the reservation. Raises StateUnwritable."""
     value: Json = {
         "pass_id": reservation.pass_id,
         "books": [*sorted(reservation.books)],
@@ -39,15 +41,15 @@ def write(state_dir: Path, reservation: Reservation, clock: SteadyClock) -> None
 
 
 def clear(state_dir: Path) -> None:
-    """Nothing is kept for anybody any more."""
+    """Removes the reservation."""
     (state_dir / _NAME).unlink(missing_ok=True)
 
 
 def read(state_dir: Path, clock: SteadyClock) -> Reservation | None:
-    """The books that are kept now; None when there is none, it has run out, or the file
-    cannot be read.
+    """Returns the current reservation.
 
-    One of before the machine was started has run out: the worker it was for is dead.
+    Returns None if there is none, or it is expired or unreadable. One from before the
+    machine's last boot has expired: the worker it was for is dead.
     """
     value = read_json(state_dir / _NAME)
     if not isinstance(value, dict):

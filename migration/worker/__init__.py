@@ -1,2 +1,1 @@
-"""One worker process: its assembly, uploader threads, work queue, limits and
-progress."""
+"""One worker process: assembly, uploader threads, work queue, limits and progress."""

@@ -1,4 +1,4 @@
-"""What became of each file: ledger first, then progress, then one log line."""
+"""Accounting of files: first the ledger, then the progress file, then one log line."""
 
 import logging
 from dataclasses import dataclass, field
@@ -14,31 +14,30 @@ from migration.state_files import logs
 from migration.worker.failing import ROUNDS, Blame, FailureStreak, Next, after_rounds
 from migration.worker.progress.tracker import Tracker
 
-#: The average rate is logged after every so many uploads.
+#: The average rate is logged once per this many uploads.
 RATE_EVERY = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Accounting:
-    """Settles files, gives them back, leaves them pending. Safe to use from several
-    threads."""
+    """Settles files, gives them back, or leaves them pending. Thread-safe."""
 
     ledger: Ledger
     tracker: Tracker
     current: CurrentPass
     log: logging.Logger
     streak: FailureStreak
-    #: What this run does not try again, in words, by book.
+    #: What this run does not try again, described in words, by book.
     left_pending: dict[BookId, str] = field(default_factory=dict)
 
     def account(self, work: Work, file: BookFile, result: UploadResult) -> None:
-        """Exactly once per file."""
+        """Records the outcome of a file. Called exactly once per file."""
         if (
             result.outcome is Outcome.DUPLICATE
             and self.ledger.books.get(work.book.id) is None
         ):
-            # Should the worker die after this file, the next one still writes down what
-            # is not carried.
+            # Should the worker die after this file, its successor must still record
+            # what is not carried.
             self.ledger.books.save(
                 work.book.id, BookState(work.metadata.working_title, steps=Step.RECORD)
             )
@@ -63,8 +62,10 @@ class Accounting:
                 self.log.warning(logs.failed(name, result.reason, result.message))
 
     def give_back(self, work: Work, *, counted: bool) -> int:
-        """The file that was begun is pending again, its attempt uncounted; returns its
-        failed rounds."""
+        """Makes the file that was begun pending again and releases the book.
+
+        The attempt is counted only if `counted`. Returns the file's failed rounds.
+        """
         rounds = (
             self.ledger.files.give_back(work.begun, counted=counted)
             if work.begun
@@ -75,8 +76,7 @@ class Accounting:
         return rounds
 
     def failed(self, work: Work, error: Transient) -> Next:
-        """The server failed on a book after all tries: counts it, and leaves pending
-        what failed too often."""
+        """Counts a server failure on a book; what failed too often stays pending."""
         blame = Blame.FILE if isinstance(error, FileChanged) else Blame.SERVER
         counted = self.streak.count(
             work.tries, str(error), blame=blame, in_attempt=work.begun is not None
@@ -91,12 +91,13 @@ class Accounting:
         return after
 
     def _leave_pending(self, work: Work, error: Transient, *, whole_book: bool) -> None:
-        """The server failed on this book again and again while it took others: this run
-        tries its file no more.
+        """Leaves a file pending on which the server failed again and again.
 
-        Nobody has refused it, so it stays pending and the pass stays open; what else
-        the book has is finished. `whole_book`: it fails outside any file (looking up a
-        lost answer, the closing steps), so it is left as it is."""
+        The server accepted other files meanwhile but has not refused this one, so it
+        stays pending and the pass stays open; the rest of the book is finished.
+        `whole_book` means that the failure was outside any file (looking up a lost
+        answer, the closing steps), so the book is left as it is.
+        """
         left = work.files[:] if whole_book else work.files[:1]
         for file in left:
             work.files.remove(file)

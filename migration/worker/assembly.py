@@ -1,5 +1,4 @@
-"""Opens what one worker process works with, in the order in which things can go wrong, and
-closes it."""
+"""Opens a worker's resources, in the order in which they can fail, and closes them."""
 
 import logging
 from collections.abc import Iterator
@@ -25,15 +24,17 @@ from migration.worker.threads.limits import RateLimiter
 from migration.worker.threads.uploader_pool import UploaderPool
 from migration.worker.threads.work_queue import WorkQueue
 
-#: So many bytes may go at once under --bwlimit, or a quarter of a second's worth if that
-#: is more.
+#: The burst allowed under --bwlimit, in bytes, unless a quarter of a second's worth is
+#: more.
 SMALLEST_BURST = 64 * 1024
 
 
 @contextmanager
 def assemble(options: Options) -> Iterator[Resources]:
-    """The resources of a worker, closed at the end. Exits with the error's status when
-    one cannot be opened."""
+    """Yields the resources of a worker and closes them at the end.
+
+    Exits with the error's status when one of them cannot be opened.
+    """
     started = start(options)
     log = started.log
     try:
@@ -55,7 +56,10 @@ def assemble(options: Options) -> Iterator[Resources]:
 
 
 def _session(options: Options) -> Session:
-    """Has not logged in yet. Raises Misconfigured without a password."""
+    """Returns a session that has not logged in yet.
+
+    Raises Misconfigured without a password.
+    """
     return Session(
         HttpTransport(options.server, options.answer_seconds),
         options.username,
@@ -66,7 +70,7 @@ def _session(options: Options) -> Session:
 
 
 def _open(options: Options, started: Started) -> Resources:
-    """The resources; whoever watches can see the worker from then on."""
+    """Opens the resources; from then on the worker has a progress file."""
     clock, log = SteadyClock(), started.log
     session = _session(options)
     client = BookshelfClient(session)
@@ -78,8 +82,8 @@ def _open(options: Options, started: Started) -> Resources:
     progress_file = ProgressFile(path, tracker, clock, log, needed=not options.verify)
     library = open_library(options, tracker, path, log)
     transport = opening.open_transport(options, library, client, log)
-    # A dead worker's request may still run on the server for so long: what it claimed
-    # is left alone meanwhile.
+    # A dead worker's request may go on running on the server for this long; its claims
+    # are left alone meanwhile.
     settle = timedelta(seconds=options.reconcile_after_seconds)
     ledger = opening.open_ledger_of(
         options,
@@ -110,7 +114,7 @@ def _open(options: Options, started: Started) -> Resources:
         clock,
         started.reserve,
     )
-    # Whoever watches must be able to tell a worker that hangs at its start from one
-    # that never started.
+    # The monitor must be able to tell a worker that hangs at its start from one that
+    # never started.
     opened.publish(now=True)
     return opened

@@ -1,4 +1,4 @@
-"""The end of a worker's part in a pass: the summary, and the exit status."""
+"""The end of a worker's part in a pass: summary and exit status."""
 
 import logging
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ from migration.ledger.tables import notices
 from migration.model import BookId, Outcome
 from migration.worker.progress.tracker import Tracker
 
-#: Books left pending that are named at the end; the log has named each of them before.
+#: The most books left pending that the summary names; the log has named each before.
 MOST_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """Proves and prints the equation of the pass, over the ledger."""
+    """Checks the equation of the pass against the ledger and logs it."""
 
     ledger: Ledger
     tracker: Tracker
@@ -27,7 +27,7 @@ class Conclusion:
     left_pending: Mapping[BookId, str]
 
     def conclude(self, *, limit_reached: bool, time_is_up: bool) -> ExitCode:
-        """Says how it ended, and returns it."""
+        """Logs how the worker's part ended and returns the exit status."""
         found = totals.read(self.ledger.path, self.current.id)
         if found is None:
             return ExitCode.PENDING
@@ -62,7 +62,7 @@ class Conclusion:
         )
 
     def _say_what_was_lost(self) -> None:
-        """How many files the server had lost, when it had."""
+        """Logs how many files the server had lost, if any."""
         lost = self.ledger.doubts.found_lost(self.current.id)
         if lost:
             self.log.warning(
@@ -71,8 +71,7 @@ class Conclusion:
             )
 
     def _tell_left_pending(self, equation: str) -> None:
-        """Which books are left, and why; the last word of a run that could not do
-        all."""
+        """Logs which books are left pending, and why."""
         self.log.info("%s", equation)
         for what in list(self.left_pending.values())[:MOST_NAMED]:
             self.log.error("Left pending: %s", what)
@@ -85,8 +84,7 @@ class Conclusion:
         )
 
     def _back_up(self) -> None:
-        """Copies the ledger of a closed pass; what is proved stays so without a
-        copy."""
+        """Backs up the ledger of a closed pass; a failure is only logged."""
         try:
             self.ledger.back_up(self.current.id)
         except StateUnwritable as error:

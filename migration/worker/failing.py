@@ -1,9 +1,10 @@
-"""What failures mean: an outage of the server, or trouble with one book. Pure, but for
-`FailureStreak`.
+"""What failures mean: an outage of the server, or trouble with one book.
 
 A server that is away fails on file after file; then the worker waits and counts nothing
-against a book. A server that fails on one book and takes others meanwhile has trouble
-with that book; after `ROUNDS` such failures this run tries it no more."""
+against a book. A server that fails on one book but accepts others has trouble with that
+book; after `ROUNDS` such failures this run tries it no more. All of it is pure except
+`FailureStreak`.
+"""
 
 import threading
 from dataclasses import dataclass, replace
@@ -11,41 +12,46 @@ from enum import Enum
 
 from migration.lanes.lane import Tries
 
-#: A file on which the server failed this often while it took others is left pending.
+#: A file on which the server failed this often, while it accepted others, is left
+#: pending.
 ROUNDS = 3
-#: A book waits this often because the server asks for time while it takes other files;
-#: then its failures count.
+#: How often a book may wait because the server asks for time while it accepts other
+#: files; after that its failures count.
 MOST_HOLDS = 20
-#: Files failing in a row that make it an outage.
+#: This many files failing in a row are an outage.
 OUTAGE_AFTER = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Failing:
-    """Failures in a row of this process; anything settled ends the row. `last` is the
-    last one's message."""
+    """Consecutive failures of this process; a settled file ends them.
+
+    `last` is the message of the latest failure.
+    """
 
     in_a_row: int = 0
     last: str = ""
 
     @property
     def is_outage(self) -> bool:
-        """Is it the server as a whole that fails?"""
+        """Whether the server as a whole is failing."""
         return self.in_a_row >= OUTAGE_AFTER
 
 
 class Blame(Enum):
-    """What failed."""
+    """What a failure is blamed on."""
 
-    SERVER = "server"  #: it failed on the book, or did not answer
-    # : the file was rewritten while it was sent, which says nothing of the server
+    SERVER = "server"  #: failed on the book, or did not answer
+    #: the file was rewritten while it was sent, which says nothing about the server
     FILE = "file"
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A failure was counted. `counts_for_book`: it is one of the book's rounds as
-    well."""
+    """The state after a failure was counted.
+
+    `counts_for_book`: it also counts as one of the book's rounds.
+    """
 
     failing: Failing
     tries: Tries
@@ -53,21 +59,21 @@ class Counted:
 
 
 class Next(Enum):
-    """What becomes of a book after a failure."""
+    """What to do with a book after a failure."""
 
     TRY_AGAIN = "try again"
-    # : this run tries the file no more, but the rest of the book
+    #: this run tries the file no more, but goes on with the rest of the book
     LEAVE_FILE = "leave the file"
-    LEAVE_BOOK = "leave the book"  #: this run tries nothing of the book any more
+    LEAVE_BOOK = "leave the book"  #: give up on the book for this run
 
 
 def after_failure(
     failing: Failing, tries: Tries, message: str, *, blame: Blame, in_attempt: bool
 ) -> Counted:
-    """Counts a failure. The first in a row counts for the book too: others went well
-    before it.
+    """Counts a failure.
 
-    `in_attempt`: a file was being sent; the ledger counts its rounds.
+    The first in a row counts against the book too, since others went well before it.
+    `in_attempt` means that a file was being sent; its rounds are counted by the ledger.
     """
     counts = failing.in_a_row == 0 or blame is Blame.FILE
     row = failing.in_a_row + (blame is Blame.SERVER)
@@ -76,18 +82,20 @@ def after_failure(
 
 
 def after_rounds(tries: Tries, rounds: int) -> Next:
-    """What to do with the book; `rounds` are those of the file that was being sent, 0
-    without one."""
+    """Decides what to do with the book.
+
+    `rounds` are those of the file that was being sent, or 0.
+    """
     if tries.stumbles >= ROUNDS:
         return Next.LEAVE_BOOK
     return Next.LEAVE_FILE if rounds >= ROUNDS else Next.TRY_AGAIN
 
 
 def after_hold(tries: Tries, processed: int) -> tuple[Tries, bool]:
-    """The server asks for time: may the book wait? Not for ever, when the server takes
-    other files meanwhile.
+    """Counts that the server asked for time, and decides whether the book may wait.
 
-    `processed` is how many files this process has settled.
+    It may not wait for ever while the server accepts other files. `processed` is how
+    many files this process has settled.
     """
     holds = tries.holds + (processed > tries.processed_at_hold)
     return replace(tries, holds=holds, processed_at_hold=processed), holds < MOST_HOLDS
@@ -102,11 +110,10 @@ class FailureStreak:
 
     @property
     def failing(self) -> Failing:
-        """As of now."""
         return self._failing
 
     def ends(self) -> None:
-        """Something was settled, or the server answers again."""
+        """Ends the streak: something was settled, or the server answers again."""
         with self._lock:
             self._failing = replace(self._failing, in_a_row=0)
 

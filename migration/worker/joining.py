@@ -1,4 +1,4 @@
-"""How a worker begins: whose ledger it is, and which pass it takes part in."""
+"""Binds a worker to its ledger and lets it join a pass."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,11 @@ from migration.worker.resources import Resources
 
 
 def bind(opened: Resources) -> None:
-    """Ties the ledger to this library, server and user; retries what failed when
-    asked to.
+    """Binds the ledger to this library, server and user; applies --retry-failed.
 
-    A restored library is adopted first when that was asked for. Raises WrongLedger,
-    LibraryBusy."""
+    Under --adopt-library a restored library is adopted first. Raises WrongLedger or
+    LibraryBusy.
+    """
     if opened.options.adopt_library:
         opened.log.info("%s", adopt(opened.ledger, opened.library))
     opened.ledger.identity.bind(
@@ -35,8 +35,10 @@ class Joining:
     current: CurrentPass
 
     def join(self, highest: int, listed: int) -> bool:
-        """Joins, given the library's highest book id and number of files; False when
-        there is nothing to join. Raises Stopping."""
+        """Joins, given the library's highest book id and number of files.
+
+        Returns False when there is no pass to join. Raises Stopping.
+        """
         opened = self.opened
         may_open = opened.ledger.rebuilt or not opened.options.join_only
         if not self.current.join(highest, may_open=may_open, listed=listed):
@@ -47,8 +49,10 @@ class Joining:
         return True
 
     def _let_requests_settle(self) -> None:
-        """After the ledger was lost: waits until no request is under way of which it
-        knows nothing any more."""
+        """Waits until requests from before a rebuilt ledger can no longer be running.
+
+        The ledger was lost and knows nothing of them.
+        """
         opened = self.opened
         seconds = (opened.ledger.settles_at() - opened.clock()).total_seconds()
         if seconds > 0:

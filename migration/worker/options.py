@@ -1,8 +1,8 @@
-"""The worker's command line: every option with help, default, unit and environment
-variable.
+"""The worker's command line.
 
-Order: option, environment, `auto_monitor/.env`, `.env`. The password never comes from
-an argument."""
+Values come from the option, the environment, `auto_monitor/.env` and `.env`, in this
+order. The password is never read from an argument.
+"""
 
 import argparse
 import shlex
@@ -50,11 +50,11 @@ exit status:
 
 @dataclass(frozen=True, kw_only=True)
 class Options(WorkerSettings):
-    """What one worker was asked to do: its settings, and what only the command line can
-    say.
+    """What one worker was asked to do: its settings and command-line modes.
 
-    `limit` 0 means no limit, `formats` empty means all (upper case). `max_duration` is
-    seconds, `bwlimit` bytes a second; 0 means no limit for each of these."""
+    An empty `formats` means all formats (upper case). `limit` is files, `max_duration`
+    seconds and `bwlimit` bytes per second; 0 means no limit for each of these.
+    """
 
     library: Path
     state_dir: Path
@@ -70,11 +70,11 @@ class Options(WorkerSettings):
 
     @property
     def log_json(self) -> bool:
-        """Are logs also written as NDJSON?"""
+        """Whether logs are also written as NDJSON."""
         return self.log_format == "json"
 
     def __repr__(self) -> str:
-        """Without the password and the database URI, which may hold one."""
+        """Leaves out the password, and the database URI, which may contain one."""
         return (
             f"Options(library={str(self.library)!r}, server={self.server!r}, "
             f"worker_id={self.worker_id})"
@@ -82,11 +82,11 @@ class Options(WorkerSettings):
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Keeps the examples as they are written."""
+    """A formatter that keeps the examples as they are written."""
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser; the settings' values stay texts, which the loader reads."""
+    """Returns the parser; values of settings stay text, which the loader parses."""
     parser = argparse.ArgumentParser(
         prog="bulk_migrate_calibre.py",
         description="Moves every file of a Calibre library to a MyBookshelf2 server, "
@@ -107,31 +107,30 @@ def _add_modes(parser: argparse.ArgumentParser) -> None:
     mode.add_argument(
         "--dry-run",
         action="store_true",
-        help="print the plan; send nothing, write nothing but the log",
+        help="print the plan; send nothing and write only the log",
     )
     mode.add_argument(
         "--retry-failed",
         action="store_true",
-        help="put failed files back to pending, then migrate",
+        help="make failed files pending again, then migrate",
     )
     mode.add_argument(
         "--verify",
         action="store_true",
         help="compare every file with the server by hash, a line each: = there, - "
-        "missing, ! unreadable, "
-        "x refused by the server, ? not known; interrupted, the same command goes on "
-        "where it stopped",
+        "missing, ! unreadable, x refused by the server, ? not known; after an "
+        "interruption the same command resumes where it stopped",
     )
     mode.add_argument(
         "--recheck",
         action="store_true",
-        help="as --verify, and put what the server no longer has back to pending",
+        help="as --verify, and make files pending again that the server no longer has",
     )
     mode.add_argument(
         "--open-pass",
         action="store_true",
         help="check library, server and state directory, open a pass unless one is "
-        "open, and end; then --join-only",
+        "open, and exit; for use before --join-only",
     )
     mode.add_argument(
         "--export-map",
@@ -145,9 +144,8 @@ def _add_switches(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--adopt-library",
         action="store_true",
-        help="go on with this ledger although Calibre has restored the library, "
-        "which gives it a new id; only when its "
-        "books are the same [environment: none]",
+        help="continue with this ledger after Calibre has restored the library, which "
+        "gives it a new id; only if its books are the same [environment: none]",
     )
     parser.add_argument(
         "--json",
@@ -157,14 +155,16 @@ def _add_switches(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--join-only",
         action="store_true",
-        help="join the open pass, never open one; for workers that others start "
-        "[environment: none]",
+        help="join the open pass but never open one; for workers started by other "
+        "programs [environment: none]",
     )
 
 
 def read_options(argv: Sequence[str], project: Path) -> Options:
-    """The options from the command line and the environment. Exits with 2 and a
-    sentence on wrong usage."""
+    """Returns the options from the command line and the environment.
+
+    Exits with status 2 and a message on wrong usage.
+    """
     parser = build_parser()
     offer_completion(parser)
     given = parser.parse_args(argv)
@@ -198,8 +198,10 @@ def _where(
     argv: Sequence[str],
     project: Path,
 ) -> tuple[Path, str]:
-    """The state directory, and the server as its ledger spells it. Exits with a
-    sentence when it cannot be told."""
+    """Returns the state directory, and the server as its ledger spells it.
+
+    Exits with a message when they cannot be determined.
+    """
     if values.state_dir is not None:
         return values.state_dir, values.server
     library = values.library or Path()
@@ -228,8 +230,10 @@ def _there(
     argv: Sequence[str],
     project: Path,
 ) -> Place | None:
-    """For what is about a migration that was begun: that one, whatever its server
-    unless one is named."""
+    """Finds the migration that was begun, for modes that need one.
+
+    It may be one to any server, unless a server is named.
+    """
     if not (
         given.verify
         or given.recheck
@@ -246,7 +250,7 @@ def _there(
 
 
 def password_of(options: Options) -> str:
-    """The password. Raises Misconfigured when none was given."""
+    """Returns the password. Raises Misconfigured when none was given."""
     if not options.password:
         raise NoPassword(
             f"no password for {options.username!r}: set MBS2_PASSWORD in the environment or in .env"

@@ -1,4 +1,4 @@
-"""What moves the books of one worker, put together from what its process has open."""
+"""The parts that move one worker's books, built on the resources of its process."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +19,7 @@ from migration.worker.threads.limits import Hold, RateLimiter, TimeLimit
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the policy decides about; each is complete when it is made."""
+    """What the policy decides about; each part is complete when it is made."""
 
     resources: Resources
     current: CurrentPass
@@ -37,7 +37,7 @@ class Parts:
 
 
 def put_together(opened: Resources) -> Parts:
-    """The parts of a worker that has these files, connections and threads."""
+    """Builds the parts of a worker with these resources."""
     options, ledger, clock, log = (
         opened.options,
         opened.ledger,

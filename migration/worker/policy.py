@@ -1,4 +1,4 @@
-"""What the policy script uses of the program, beside its errors and its nouns."""
+"""What the policy script uses of the program, besides errors and the model."""
 
 from migration.lanes.api.transfer import TransferObserver
 from migration.lanes.lane import Lane, Work

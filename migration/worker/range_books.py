@@ -1,5 +1,4 @@
-"""The books of a range as the server takes them, and what its listing shows that should
-not be so though nothing fails for it."""
+"""The books of a range as the server accepts them, and notices about its listing."""
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
@@ -15,8 +14,10 @@ from migration.model import Book, BookFile, BookId, EbookMetadata, Vocabulary
 
 @dataclass(frozen=True, slots=True)
 class WithoutFiles:
-    """Books of a range without files: their ids, the notices of those that are known as
-    such, and the others."""
+    """Books of a range without files.
+
+    Their ids, the notices of those known as such, and the other books.
+    """
 
     ids: Sequence[BookId]
     known: Sequence[notices.Notice]
@@ -33,7 +34,7 @@ class RangeBooks:
     default_language: str
 
     def metadata(self, book: Book, vocabulary: Vocabulary) -> EbookMetadata:
-        """The book's metadata as the server accepts it."""
+        """Returns the book's metadata as the server accepts it."""
         return ebook_metadata.make_metadata(
             book,
             vocabulary,
@@ -42,8 +43,10 @@ class RangeBooks:
         )
 
     def removed(self, ids: Set[BookId]) -> list[Book]:
-        """Books that were removed in Calibre while their ebooks were being made: what
-        there is must be finished."""
+        """Returns books removed from Calibre while their ebooks were being made.
+
+        Those ebooks have to be finished all the same.
+        """
         states = [(book_id, self.ledger.books.get(book_id)) for book_id in sorted(ids)]
         return [
             Book(
@@ -54,8 +57,10 @@ class RangeBooks:
         ]
 
     def without_files(self, owned: Range) -> WithoutFiles:
-        """The books of a range that are only metadata; those that are known as such are
-        not read again."""
+        """Returns the books of a range that are metadata only.
+
+        Those known as such are not read again.
+        """
         ids = self.library.books_without_files(owned.first, owned.last)
         known = self.ledger.notebook.noticed(
             owned.first, owned.last, notices.NoticeKind.WITHOUT_FILES
@@ -74,9 +79,10 @@ class RangeBooks:
         empty: WithoutFiles,
         vocabulary: Vocabulary,
     ) -> None:
-        """Says what the listing of a range shows that is not as it should be.
+        """Reports what is unusual about a range's listing.
 
-        `files` are those the user wants; a book without files is written down once."""
+        `files` are those the user wants; a book without files is recorded once.
+        """
         written = [
             self.left_out.without_files(book, self.metadata(book, vocabulary))
             for book in empty.others

@@ -1,4 +1,4 @@
-"""What one worker process has open: files, connections, threads."""
+"""The open resources of one worker process: files, connections, threads."""
 
 import logging
 from dataclasses import dataclass
@@ -39,13 +39,13 @@ class Resources:
         self.progress_file.publish(now=now)
 
     def end(self, phase: Phase) -> None:
-        """The last words: gives back what is unfinished, writes the final progress."""
+        """Gives back what is unfinished and writes the final progress."""
         self.ledger.files.release_ranges()
         self.tracker.set(status=phase)
         self.publish(now=True)
 
     def close(self) -> None:
-        """Lets go of the cluster, the ledger and the library."""
+        """Releases the cluster, the ledger and the library."""
         self.transport.close()
         self.ledger.close()
         self.library.close()

@@ -1,4 +1,4 @@
-"""After the ledger was lost: which ebooks on the server are ours."""
+"""Recognising our own ebooks on the server after the ledger was lost."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ class Adopter:
     log: logging.Logger
 
     def adopt(self, work: Work, digest: Digest, extension: str) -> None:
-        """The ebook that holds this file under this book's title is this book's."""
+        """Records the ebook that holds this file under the book's title."""
         if not self.current.rebuilt:
             return
         state = self.ledger.books.get(work.book.id)
@@ -46,11 +46,11 @@ class Adopter:
                     return
 
     def _found_or_warned(self, work: Work, title: str) -> list[EbookId]:
-        """The ebooks with this title; none, with a word in the log, when the server
-        cannot tell.
+        """Returns the ebooks with this title.
 
-        Then a file that is there is a duplicate all the same; only which ebook holds it
-        stays unknown."""
+        Returns None, with a warning, when the server cannot tell. The file is a
+        duplicate all the same; only the ebook that holds it stays unknown.
+        """
         try:
             return self.client.find(title)
         except Unlisted as error:
@@ -60,8 +60,11 @@ class Adopter:
             return []
 
     def _reopen_steps(self, work: Work, state: BookState) -> None:
-        """An ebook that the backup of a lost ledger calls finished may have been
-        reopened since."""
+        """Reopens an ebook that the backup of a lost ledger calls finished.
+
+        It may have been reopened after the backup was made: then it has its working
+        title.
+        """
         ebook = (
             None
             if state.ebook_id is None or state.steps

@@ -1,4 +1,4 @@
-"""The last steps of a book: true title, rating, cover. Each may be repeated."""
+"""The closing steps of a book: true title, rating, cover. Each may be repeated."""
 
 import logging
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ from migration.server.payloads import Ebook
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """What came of the last steps.
+    """The result of the closing steps.
 
-    `title` is the one that is ours, `refused` what the server refused, by field;
+    `title` is the title we gave, `refused` what the server refused, by field;
     `no_cover` says why the cover was not carried.
     """
 
@@ -31,15 +31,17 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class ClosingSteps:
-    """Takes them on the server."""
+    """Performs the closing steps on the server."""
 
     client: BookshelfClient
     library: CalibreLibrary
     log: logging.Logger
 
     def carry_rest(self, work: Work, state: BookState, ebook: Ebook) -> Closed:
-        """Title, rating and cover, as far as they are open. Raises Transient,
-        Rejected."""
+        """Sets title, rating and cover, as far as they are open.
+
+        Raises Transient or Rejected.
+        """
         metadata, title, refused = work.metadata, state.title, dict[str, str]()
         if Step.TITLE in state.steps:
             title = self._give_title(work, state, ebook)
@@ -52,7 +54,7 @@ class ClosingSteps:
                 refused["rating"] = sanitize.for_log(str(error))
         refusal = None
         if Step.COVER in state.steps and work.book.cover is not None:
-            # Last, so that no step after it has it sent again.
+            # The cover comes last, so that no later step causes it to be sent again.
             refusal = self._carry_cover(ebook.id, work.book.cover)
         if refusal is not None:
             refused["cover"] = sanitize.for_log(str(refusal))
@@ -61,12 +63,12 @@ class ClosingSteps:
         return Closed(title, refused, refusal)
 
     def _give_title(self, work: Work, state: BookState, ebook: Ebook) -> str | None:
-        """The true title, or the one somebody else gave before it was reopened; returns
-        the title that is ours.
+        """Sets the true title, or the one a person gave the ebook.
 
-        An ebook that has no working title any more keeps its title, and one that has
-        authors or a series keeps them: they are what a killed worker has given it, or
-        what a person has made of it meanwhile."""
+        Returns the title we gave. An ebook that no longer has its working title keeps
+        its title, and one that has authors or a series keeps them: they come from a
+        killed worker, or from a person's edits.
+        """
         metadata, kept = work.metadata, state.title or work.metadata.title
         bare = ebook_metadata.too_long_for_paths(metadata) and (
             ebook.guessed or not ebook.has_people()
@@ -85,8 +87,10 @@ class ClosingSteps:
         return title if title == metadata.title else state.title
 
     def _carry_cover(self, ebook_id: EbookId, path: bytes) -> Rejected | None:
-        """Calibre's cover takes the place of whatever the server found in a file;
-        returns why it did not."""
+        """Replaces the cover that the server found in a file.
+
+        Returns why it could not.
+        """
         try:
             with self.library.open_file(path) as held:
                 self.client.set_cover(ebook_id, cover.sendable(held))

@@ -1,5 +1,4 @@
-"""A file on its way to the server: a stream, hashed while it is read, never longer or
-shorter than announced."""
+"""A file being sent: a stream of the announced length, hashed as it is read."""
 
 import hashlib
 from collections.abc import Callable
@@ -8,15 +7,16 @@ from typing import BinaryIO
 from migration.errors import FileChanged
 from migration.model import Digest
 
-#: Bytes read at a time when a file is only hashed.
+#: Bytes per read when a file is only hashed.
 BLOCK = 1024 * 1024
 
 
 class FileStream:
-    """Reads exactly `size` bytes of a file. `moved(n)` is told of every n bytes read.
+    """Reads exactly `size` bytes of a file; calls `moved(n)` for every n bytes read.
 
-    `hashed` False leaves out the hash: the server's own of what it received tells the
-    same, and for a large file a second SHA-1 here costs more than sending it."""
+    With `hashed` False there is no hash: the server's own hash of what it received says
+    the same, and for a large file a second SHA-1 here costs more than sending it.
+    """
 
     def __init__(
         self,
@@ -34,12 +34,11 @@ class FileStream:
 
     @property
     def len(self) -> int:
-        """Bytes still to be read; what the multipart encoder asks for."""
+        """Bytes still to be read; the multipart encoder asks for it."""
         return self._left
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes, at most `size`. Raises FileChanged when the file ends
-        early."""
+        """Returns at most `size` bytes. Raises FileChanged when the file ends early."""
         wanted = self._left if size < 0 else min(size, self._left)
         if wanted == 0:
             return b""
@@ -55,8 +54,10 @@ class FileStream:
         return block
 
     def sent(self) -> Digest | None:
-        """The identity of the bytes that went out, None without a hash. Raises
-        FileChanged when not all were read."""
+        """Returns the digest of the bytes sent, None without a hash.
+
+        Raises FileChanged when not all were read.
+        """
         if self._left:
             raise FileChanged(f"{self._left} of {self._size} bytes were not sent")
         return (
@@ -65,8 +66,10 @@ class FileStream:
 
 
 def digest_of(file: BinaryIO, stopped: Callable[[], None]) -> Digest:
-    """SHA-1 and size of an open file, streamed. `stopped` is called between blocks and
-    may raise."""
+    """Hashes an open file, block by block.
+
+    `stopped` is called between blocks and may raise.
+    """
     sha1 = hashlib.sha1(usedforsecurity=False)
     size = 0
     while block := file.read(BLOCK):

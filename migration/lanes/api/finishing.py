@@ -1,4 +1,4 @@
-"""Closes a book: its last steps on the server, its record in the ledger."""
+"""Closing a book: its last steps on the server and its record in the ledger."""
 
 from dataclasses import dataclass, replace
 
@@ -18,8 +18,10 @@ from migration.server.payloads import Ebook, name_keys
 
 @dataclass(frozen=True, slots=True)
 class Finisher:
-    """What is done for a book when its files are attached. `db_uri`: the server's
-    database, or ""."""
+    """Finishes a book after its files are attached.
+
+    `db_uri` is the server's database, or "".
+    """
 
     client: BookshelfClient
     ledger: Ledger
@@ -29,8 +31,10 @@ class Finisher:
     db_uri: str
 
     def finish_book(self, work: Work) -> None:
-        """True title, cover, rating, and a record of what could not be carried.
-        Repeatable."""
+        """Sets true title, cover and rating, and records what is not carried.
+
+        Repeatable.
+        """
         state = self.ledger.books.get(work.book.id)
         if state is None or state.ebook_id is None:
             self._leave_to_others(work)
@@ -54,7 +58,7 @@ class Finisher:
         self._close(work, state, ebook)
 
     def _close(self, work: Work, state: BookState, ebook: Ebook) -> None:
-        """The last steps, then what is not carried, then the ledger."""
+        """Takes the closing steps, records fields not carried, updates the ledger."""
         closed = self.closing.carry_rest(work, state, ebook)
         metadata = replace(
             work.metadata, not_carried={**work.metadata.not_carried, **closed.refused}
@@ -75,12 +79,12 @@ class Finisher:
         )
 
     def _ebook_of(self, work: Work, ebook_id: EbookId) -> Ebook | None:
-        """The book's ebook with its title: as it was made in this attempt, or else as
-        the server says it is now.
+        """Returns the book's ebook, as made in this attempt or as the server shows it.
 
         What was made and attached in this attempt is known without asking. Its version
-        is a guess: when it is wrong the server refuses the title and changes nothing,
-        and then it is asked."""
+        is a guess: if it is wrong, the server refuses the title and changes nothing,
+        and is asked then.
+        """
         new, work.made = work.made, None
         return (
             new
@@ -89,8 +93,10 @@ class Finisher:
         )
 
     def _delete_empty(self, work: Work, ebook: Ebook) -> None:
-        """Deletes the book's ebook without a file, unless the server gave its receipt
-        for one. Raises Transient."""
+        """Deletes an ebook without a file, unless the server gave its receipt for one.
+
+        Raises Transient.
+        """
         if self.ledger.doubts.arrived_in(work.book.id, ebook.id):
             raise ServerFault(
                 f"the server shows ebook {ebook.id} without a file although it gave "
@@ -100,8 +106,10 @@ class Finisher:
         self.client.delete(ebook.id)
 
     def _leave_to_others(self, work: Work) -> None:
-        """No ebook of ours came of the book. Where its files were there already, its
-        metadata is written down."""
+        """Forgets a book that got no ebook of its own.
+
+        If its files were on the server already, its metadata is written down.
+        """
         files = self.ledger.notebook.files_elsewhere(work.book.id)
         if files:
             holder = holders.find(

@@ -1,8 +1,10 @@
-"""Which ebook of the server holds a file that was there before we came.
+"""Finding the ebook that holds a file which was on the server before us.
 
-The server's API tells whether it has a hash, not where. So: what the ledger knows, else
-the server's own database where that is given, else the ebooks with the book's title, of
-which one with a file of the same format and size is taken to be it."""
+The API tells whether the server has a hash, but not in which ebook. So the ledger is
+asked first, then the server's own database where it is given, and last the ebooks with
+the book's title; one of these that has a file of the same format and size is taken to
+be it.
+"""
 
 import re
 from collections.abc import Sequence
@@ -13,23 +15,23 @@ from migration.model import Digest, EbookId
 from migration.server import postgresql
 from migration.server.client import BookshelfClient
 
-#: Ebooks that are looked at for one book.
+#: The most ebooks that are looked at for one book.
 LOOKED_AT = 20
-#: Words of a title that are searched for: the server's own search fails on long texts.
+#: The most words of a title to search for; the server's search fails on long texts.
 WORDS = 8
 
-#: Files by format and identity.
+#: Files by format and digest.
 Files = Sequence[tuple[str, Digest]]
 
 
 def find(
     client: BookshelfClient, notebook: Notebook, db_uri: str, title: str, files: Files
 ) -> EbookId | None:
-    """The ebook that holds the first of these files whose ebook can be found; each is
-    remembered in the notebook.
+    """Returns the first ebook found to hold one of these files.
 
-    Raises Transient while the server is away; one that fails on the search itself does
-    not know."""
+    Each ebook found is remembered in the notebook. Raises Transient while the server is
+    away; when only its search fails, the ebook stays unknown.
+    """
     found = {
         digest: ebook
         for _name, digest in files
@@ -50,7 +52,7 @@ def _by_database(
     try:
         found = postgresql.holders(db_uri, [digest for _name, digest in files])
     except (Misconfigured, ServerUnreachable):
-        # A database that is away, or that lacks the column, leaves it to the titles.
+        # A database that is away, or lacks the column, leaves the search by title.
         return {}
     for digest, ebook in found.items():
         notebook.hold(digest, ebook)
@@ -77,13 +79,12 @@ def _by_title(
             if len(found) == len(files):
                 break
     except (Rejected, ServerFault):
-        # A server that fails on a search (it has such titles) must not keep the book
-        # from its end.
+        # A server that fails on a search (some titles make it fail) must not keep the
+        # book from being finished.
         return found
     return found
 
 
 def words_of(title: str) -> str:
-    """What is searched for: the first words of a title, without marks, which break the
-    server's search."""
+    """Returns a title's first words without marks, which break the search."""
     return " ".join(re.findall(r"[^\W_]+", title)[:WORDS])

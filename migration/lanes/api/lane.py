@@ -1,5 +1,4 @@
-"""The lane through the server's API, which every server has: one book after the other,
-file by file."""
+"""The lane through the server's API: one book after the other, file by file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,19 +27,19 @@ from migration.server.client import BookshelfClient
 
 @dataclass(frozen=True, slots=True)
 class ApiLimits:
-    """Numbers of the API lane.
+    """Limits of the API lane.
 
     `reconcile_after`: how long a request whose answer was lost may still run on the
-    server. `ask_first_bytes`: up to so many bytes a file is sent without asking first,
-    for the upload itself is the question."""
+    server. `ask_first_bytes`: a file of at most this many bytes is sent without asking
+    first, since the upload itself asks.
+    """
 
     reconcile_after: timedelta
     ask_first_bytes: int
 
 
 class ApiLane:
-    """What the uploaders do for one book through the API. Safe to use from several
-    threads."""
+    """Sends books through the API. Thread-safe."""
 
     def __init__(
         self,
@@ -50,7 +49,7 @@ class ApiLane:
         limits: ApiLimits,
         db_uri: str,
     ) -> None:
-        """`db_uri`: the server's database, or ""."""
+        """`db_uri` is the server's database, or ""."""
         ledger, current, log = given.ledger, given.current, given.log
         self._client = client
         self._transport = transport
@@ -73,16 +72,18 @@ class ApiLane:
         self._finisher = Finisher(
             client, ledger, current, closing, given.left_out, db_uri
         )
-        #: Was the last file that was sent, or asked about, on the server already?
+        #: Whether the file last sent or asked about was on the server already.
         self._last_was_there = False
 
     def carry(self, works: Sequence[Work]) -> Sequence[Work]:
-        """The API takes one book at a time: all are left to the uploaders."""
+        """Returns all books: the API takes one at a time, which the uploaders do."""
         return works
 
     def reconcile(self, work: Work) -> None:
-        """Finds out what became of a request whose answer was lost. Raises PutAside,
-        Transient."""
+        """Finds out what became of a request whose answer was lost.
+
+        Raises Deferred or Transient.
+        """
         self._reconciler.reconcile(work)
 
     def send(
@@ -95,11 +96,10 @@ class ApiLane:
         *,
         all_hashes_known: bool,
     ) -> UploadResult:
-        """Check, upload, metadata, ebook, attach: the protocol's way of a file the
-        ledger does not know.
+        """Takes a file through the protocol: check, upload, metadata, ebook, attach.
 
-        `all_hashes_known`: the ledger knows all that the server has. Raises Rejected,
-        Transient, PutAside.
+        The ledger does not know the file yet. `all_hashes_known` means that the ledger
+        knows everything the server has. Raises Rejected, Transient or Deferred.
         """
         extension = extension_of(file)
         watch.reach(Stage.CHECK)
@@ -124,14 +124,18 @@ class ApiLane:
 
     def finish_book(self, work: Work) -> None:
         """Closes a book: true title, cover, rating, a record of what is not carried.
-        Repeatable."""
+
+        Repeatable.
+        """
         self._finisher.finish_book(work)
 
     def _carry(
         self, work: Work, file: BookFile, digest: Digest, watch: TransferObserver
     ) -> UploadId | RemoteMatch:
-        """Bytes and metadata to the server. A task whose answer is lost may leave an
-        upload there: it is counted."""
+        """Sends the bytes and lets the server read their metadata.
+
+        If the task's answer is lost, an upload may stay behind; it is counted.
+        """
         try:
             return self._transport.carry(file, digest, work.metadata, watch)
         except ResponseLost:
@@ -141,11 +145,12 @@ class ApiLane:
     def _must_ask(
         self, digest: Digest, taken: Taken, *, all_hashes_known: bool
     ) -> bool:
-        """Is the server asked about the bytes before they are sent?
+        """Whether to ask the server about the bytes before sending them.
 
-        Not when all it has is known. A small file costs less to send than to ask about,
-        for the upload asks the same question of the bytes themselves; but where the
-        last answer was "already there", the next may well be too."""
+        There is no need when everything it has is known. A small file is cheaper to
+        send than to ask about, since the upload asks the same question; but if the last
+        file was on the server already, the next one may well be too.
+        """
         if not taken.fresh or self._current.rebuilt:
             return True
         if all_hashes_known:

@@ -1,4 +1,4 @@
-"""Whether an ebook on the server is a book's own."""
+"""Whether an ebook on the server belongs to a book."""
 
 from migration.lanes.lane import Work
 from migration.ledger.parts.doubts import Doubts
@@ -8,14 +8,14 @@ from migration.server.payloads import Ebook
 
 
 def titles_of_ours(work: Work, state: BookState) -> tuple[str, ...]:
-    """What we may have called the ebook; an older ledger does not know."""
+    """Returns the titles we may have given the ebook; an older ledger does not know."""
     if state.title is not None:
         return (state.title,)
     return (work.metadata.title, plain_title(state.working_title))
 
 
 def is_ours(work: Work, state: BookState, ebook: Ebook, doubts: Doubts) -> bool:
-    """Is it this book's, by its title or a file we sent?
+    """Whether the ebook is this book's, by its title or by a file we sent.
 
     A new server has other ebooks under the same numbers.
     """

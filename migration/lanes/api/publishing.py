@@ -1,5 +1,4 @@
-"""One book's ebook on the server: made once, whatever happens in between; each file
-attached to it.
+"""One book's ebook on the server: made exactly once, each file attached to it.
 
 Every request that must not be repeated is preceded by its intention in the ledger.
 """
@@ -25,7 +24,7 @@ from migration.server.payloads import made, name_keys
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
-    """Makes the ebook, or opens it again for a further format, and attaches files."""
+    """Makes the ebook, or reopens it for a further format, and attaches files."""
 
     client: BookshelfClient
     ledger: Ledger
@@ -35,7 +34,10 @@ class Publisher:
     reconciler: Reconciler
 
     def ensure_ebook(self, work: Work, ids: dict[tuple[str, str], int]) -> EbookId:
-        """The book's ebook, under its working title. Raises Transient, Rejected."""
+        """Returns the book's ebook, under its working title.
+
+        Raises Transient or Rejected.
+        """
         state = self.ledger.books.get(work.book.id) or BookState(
             work.metadata.working_title
         )
@@ -60,7 +62,7 @@ class Publisher:
     def _create(
         self, work: Work, state: BookState, ids: Mapping[tuple[str, str], int]
     ) -> EbookId:
-        """Asks for a new ebook, once."""
+        """Asks the server for a new ebook, exactly once."""
         asked = Intention(Asked.CREATE, self.clock())
         intended = self.ledger.books.intend(work.book.id, state, asked)
         try:
@@ -71,7 +73,7 @@ class Publisher:
                 bare=ebook_metadata.too_long_for_paths(work.metadata),
             )
         except ResponseLost as lost:
-            # An id of ours the server no longer knows shows itself as HTTP 500.
+            # An id of ours that the server no longer knows causes HTTP 500.
             self.ledger.books.forget_names(name_keys(work.metadata))
             self.reconciler.soon(work, replace(state, intention=asked), lost)
             raise
@@ -84,11 +86,11 @@ class Publisher:
         return ebook_id
 
     def _reopen(self, work: Work, state: BookState) -> EbookId | None:
-        """Gives an ebook its working title back, so that a further format gets a file
-        name; None when it is gone.
+        """Gives an ebook its working title back for a further format.
 
-        A title that is not the one we gave is somebody else's work: it is kept, and
-        given back at the end."""
+        Returns None when it is gone. The file's name is made of the title. A title that
+        we did not give is the work of a person: it is kept, and given back at the end.
+        """
         if state.ebook_id is None or work.made is not None or work.reopened:
             return state.ebook_id
         ebook = self.client.ebook(state.ebook_id)
@@ -109,8 +111,8 @@ class Publisher:
                     ebook, work.metadata, {}, title=state.working_title, bare=False
                 )
             except RefusedByServer as refusal:
-                # Somebody else's now: it keeps its title, and the file's name is made
-                # of that.
+                # Another user's now: the ebook keeps its title, of which the file's
+                # name is made.
                 self.log.info(
                     "Book %s: ebook %s keeps its title: %s",
                     work.book.id,
@@ -124,8 +126,10 @@ class Publisher:
     def attach(
         self, work: Work, file: BookFile, ebook_id: EbookId, extracted: Extracted
     ) -> UploadResult:
-        """Moves the upload into the ebook; the receipt is the proof. Raises Transient,
-        Rejected."""
+        """Moves the upload into the ebook; the receipt is the proof.
+
+        Raises Transient or Rejected.
+        """
         state = self.ledger.books.get(work.book.id) or BookState(
             work.metadata.working_title, ebook_id
         )

@@ -1,5 +1,4 @@
-"""Finds out what became of a request whose answer was lost, before it is ever sent
-again."""
+"""Finds out what became of a request whose answer was lost before resending it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,8 +19,10 @@ ALL_STEPS = Step.TITLE | Step.COVER | Step.RATING | Step.RECORD
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
-    """Creation of an ebook, attaching of a file. `after`: how long a request may still
-    run."""
+    """Reconciles the creation of an ebook and the attaching of a file.
+
+    `after` is how long a request may still run on the server.
+    """
 
     client: BookshelfClient
     ledger: Ledger
@@ -31,15 +32,16 @@ class Reconciler:
     account: Account
 
     def soon(self, work: Work, state: BookState, lost: ResponseLost) -> None:
-        """When the server is certainly through with a request, its fate may be looked
-        up at once."""
+        """Makes the request due now if the server has certainly finished it."""
         if not lost.still_running and state.intention is not None:
             asked = replace(state.intention, at=self.clock() - self.after)
             self.ledger.books.save(work.book.id, replace(state, intention=asked))
 
     def reconcile(self, work: Work) -> None:
-        """Looks up the book's last request, unless its answer is known. Raises
-        PutAside, Transient."""
+        """Finds out the fate of the book's last request, unless its answer is known.
+
+        Raises Deferred or Transient.
+        """
         state = self.ledger.books.get(work.book.id)
         if state is None or state.intention is None:
             return
@@ -55,8 +57,10 @@ class Reconciler:
             self._attached(work, state, state.intention)
 
     def _attached(self, work: Work, state: BookState, asked: Intention) -> None:
-        """Did the file arrive in the ebook? Then it is accounted for; else it will be
-        sent again."""
+        """Accounts for the file if it arrived in the ebook.
+
+        Otherwise it is sent again.
+        """
         file = next(
             (file for file in work.files if file.id.format == asked.format), None
         )
@@ -79,8 +83,10 @@ class Reconciler:
     def attached_elsewhere(
         self, work: Work, file: BookFile, elsewhere: AttachedElsewhere
     ) -> UploadResult:
-        """Somebody else's ebook got these bytes first: a duplicate, and our upload is
-        left to the server."""
+        """Settles a file as a duplicate: another ebook got these bytes first.
+
+        Our upload is left to the server's clean-up.
+        """
         self.current.count_orphan()
         known = self.ledger.hashes.learn_one(elsewhere.match)
         state = self.ledger.books.get(work.book.id)

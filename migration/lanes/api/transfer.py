@@ -1,10 +1,10 @@
-"""The heavy part of a file's way: its bytes are read, hashed, sent, and their metadata
-read by the server.
+"""The heavy work on a file: read, hash, send, and have the server read its metadata.
 
-A port with two implementations that pass one contract suite: `LocalCarrier` works in
-the calling thread, and `cluster.DaskCarrier` lets the machines of a Dask cluster do it.
-Whatever must happen once (ebook, attaching, title) and every proof of success stays
-with the process that owns the ledger."""
+A port with two implementations that pass one contract suite: `LocalTransport` works in
+the calling thread, and `migration.cluster` uses the machines of a Dask cluster.
+Whatever must happen exactly once (ebook, attaching, title) and every proof of success
+stays with the process that owns the ledger.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,15 +18,17 @@ from migration.ledger.records import Stage
 from migration.model import BookFile, Digest, EbookMetadata, RemoteMatch, UploadId
 from migration.server.client import BookshelfClient
 
-#: Up to so many bytes a file is hashed once more while it is sent, which costs less
+#: A file of at most this many bytes is hashed again while it is sent, which costs less
 #: than a further request.
 HASHED_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class TransferObserver:
-    """Who wants to know how a file fares: `reach` its stages, `moved` bytes;
-    `heed_stop` may raise to end it."""
+    """Callbacks that follow a file: `reach` its stages, `moved` bytes.
+
+    `heed_stop` may raise to end the work.
+    """
 
     reach: Callable[[Stage], None]
     moved: Callable[[int], None]
@@ -34,23 +36,25 @@ class TransferObserver:
 
 
 class Transport(Protocol):
-    """Does the heavy part of a file's way. Safe to use from several threads."""
+    """Does the heavy work on a file. Thread-safe."""
 
     def open(self) -> None:
-        """Gets ready, before the first file. Raises Fatal."""
+        """Gets ready before the first file. Raises Fatal."""
 
     def close(self) -> None:
-        """Lets go of everything, within seconds."""
+        """Releases everything, within seconds."""
 
     def hands(self) -> int:
-        """How many books are worth being worked on at the same time, as of now."""
+        """Returns how many books are worth working on at the same time, as of now."""
 
     def trouble(self) -> str:
-        """Why nothing can be carried at all now, as a sentence, or ""."""
+        """Returns a sentence saying why nothing can be sent now, or ""."""
 
     def identify(self, file: BookFile, watch: TransferObserver) -> Digest:
-        """SHA-1 and size of the file's bytes, as they are now. Raises Rejected,
-        Transient, MachineLost."""
+        """Returns SHA-1 and size of the file as it is now.
+
+        Raises Rejected, Transient or MachineLost.
+        """
 
     def carry(
         self,
@@ -59,16 +63,17 @@ class Transport(Protocol):
         metadata: EbookMetadata,
         watch: TransferObserver,
     ) -> UploadId | RemoteMatch:
-        """Sends the file and lets the server read its metadata, with Calibre's
-        proposed; its upload on the server.
+        """Sends the file and has the server read its metadata; returns the upload.
 
-        Returns a RemoteMatch when the server has these bytes. Raises FileChanged when
-        they are not those of `digest`, and Rejected, Transient, MachineLost. May be
-        repeated: an upload that is never attached harms nobody."""
+        Calibre's metadata is proposed to the server. Returns a RemoteMatch when the
+        server has these bytes. Raises FileChanged when they do not match `digest`, and
+        Rejected, Transient or MachineLost. May be repeated: an upload that is never
+        attached does no harm.
+        """
 
 
 class LocalTransport:
-    """In this process, in the calling thread."""
+    """Does the work in this process, in the calling thread."""
 
     def __init__(
         self, library: CalibreLibrary, client: BookshelfClient, hands: int
@@ -77,22 +82,19 @@ class LocalTransport:
         self._client = client
         self._hands = hands
 
-    def open(self) -> None:
-        """Is always ready."""
+    def open(self) -> None: ...
 
-    def close(self) -> None:
-        """Holds nothing."""
+    def close(self) -> None: ...
 
     def hands(self) -> int:
-        """As many as the user asked for."""
+        """Returns as many as the user asked for."""
         return self._hands
 
     def trouble(self) -> str:
-        """There is none of its own."""
+        """Returns "": it has no trouble of its own."""
         return ""
 
     def identify(self, file: BookFile, watch: TransferObserver) -> Digest:
-        """As the protocol says."""
         watch.reach(Stage.HASH)
         with about(file.id), self._library.open_file(file.path) as opened:
             return digest_of(opened, watch.heed_stop)
@@ -104,7 +106,6 @@ class LocalTransport:
         metadata: EbookMetadata,
         watch: TransferObserver,
     ) -> UploadId | RemoteMatch:
-        """As the protocol says."""
         watch.reach(Stage.UPLOAD)
         with about(file.id), self._library.open_file(file.path) as opened:
             return transmit(self._client, opened, file, digest, metadata, watch)
@@ -118,10 +119,10 @@ def transmit(
     metadata: EbookMetadata,
     watch: TransferObserver,
 ) -> UploadId | RemoteMatch:
-    """Streams the file, a small one hashed on the way: what leaves must be what was
-    identified.
+    """Streams the file; what leaves must be what was identified.
 
-    Of a large one the server's own hash tells that, before anything is attached.
+    A small file is hashed on the way. For a large one the server's own hash is compared
+    before anything is attached.
     """
     outgoing = FileStream(
         opened, digest.size, watch.moved, hashed=digest.size <= HASHED_BYTES
@@ -131,8 +132,8 @@ def transmit(
     )
     sent = outgoing.sent()
     if isinstance(uploaded, RemoteMatch) and sent is None:
-        # It has what was sent; whether that is what was identified only this question
-        # tells.
+        # The server has what was sent; only this question tells whether that is what
+        # was identified.
         uploaded = client.check(digest, extension_of(file))
     if isinstance(uploaded, RemoteMatch) and sent in (None, digest):
         return uploaded
@@ -143,5 +144,5 @@ def transmit(
 
 
 def extension_of(file: BookFile) -> str:
-    """The lower-case extension under which the server knows a format."""
+    """Returns the lower-case extension under which the server knows the format."""
     return file.id.format.lower()

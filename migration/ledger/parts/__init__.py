@@ -1,1 +1,1 @@
-"""The parts of the ledger, each over one database, and with its own transactions."""
+"""The parts of the ledger, all over one database, each with its own transactions."""

@@ -1,5 +1,7 @@
-"""Part of the ledger: what became of each book on the server, and the
-requests that must not be repeated."""
+"""The books part of the ledger: their state on the server, and their intentions.
+
+An intention is a recorded request that must not be repeated.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -14,9 +16,10 @@ from migration.model import (
 
 
 class Books:
-    """Books by their Calibre ids; safe to use from several threads.
+    """Books by Calibre id, safe to use from several threads.
 
-    Only it makes `Intended`."""
+    The only maker of `Intended`.
+    """
 
     def __init__(
         self, database: LedgerDatabase, owner: str, clock: SteadyClock
@@ -26,13 +29,12 @@ class Books:
         self._clock = clock
 
     def get(self, book_id: BookId) -> BookState | None:
-        """What is known of a book on the server."""
+        """Returns what is known of a book on the server."""
         with self._database.reading() as db:
             return books.read(db, book_id, self._clock)
 
     def save(self, book_id: BookId, state: BookState) -> None:
-        """Records a book's state; an intention is on the disk before its request
-        leaves."""
+        """Records a book's state; an intention is on disk when this returns."""
         with self._database.transaction(durable=state.intention is not None) as db:
             books.write(db, book_id, state, self._clock)
             if state.intention is not None:
@@ -41,10 +43,10 @@ class Books:
     def intend(
         self, book_id: BookId, state: BookState, intention: Intention
     ) -> Intended:
-        """Puts a request that must not be repeated on record, on the disk, before it
-        leaves; what lets it leave.
+        """Records, on disk, a request that must not be repeated.
 
-        Raises PutAside while an earlier one about the book has not been reconciled.
+        Returns the permit to send it. Raises Deferred while an earlier one about the
+        book has not been reconciled.
         """
         with self._database.transaction() as db:
             books.refuse_second(db, book_id, self._clock)
@@ -61,8 +63,7 @@ class Books:
         names: Mapping[tuple[str, str], int],
         not_carried: Iterable[str],
     ) -> None:
-        """The book is done: its state, the ids of its names on the server, and which
-        fields could not be carried."""
+        """Records a finished book: state, server ids, fields not carried."""
         with self._database.transaction(durable=False) as db:
             books.write(db, book_id, state, self._clock)
             db.executemany(
@@ -73,14 +74,13 @@ class Books:
             passes.tally(db, pass_id, "not_carried", dict.fromkeys(not_carried, 1))
 
     def forget(self, book_id: BookId) -> None:
-        """The book has no ebook on the server (any more), and nothing is in flight for
-        it."""
+        """Forgets a book that has no ebook on the server and nothing in flight."""
         with self._database.transaction(durable=False) as db:
             db.execute("DELETE FROM books WHERE book_id = ?", (book_id,))
             claims.release_book(db, self._owner, book_id)
 
     def let_go(self, book_id: BookId) -> None:
-        """Lets go of all claims for a book that is not being worked on now."""
+        """Releases all claims of a book that is not being worked on now."""
         with self._database.transaction(durable=False) as db:
             if (
                 db.execute(
@@ -92,6 +92,6 @@ class Books:
                 claims.release_book(db, self._owner, book_id)
 
     def forget_names(self, names: Iterable[tuple[str, str]]) -> None:
-        """The server no longer knows these names under the ids we had."""
+        """Forgets names that the server no longer knows under our ids."""
         with self._database.transaction() as db:
             db.executemany("DELETE FROM names WHERE kind = ? AND name = ?", list(names))

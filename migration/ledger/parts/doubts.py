@@ -1,9 +1,9 @@
-"""What the ledger believes of the server, and what becomes of it when the server has
-lost files it had.
+"""What the ledger knows of the server, and what happens when the server has lost files.
 
-Every worker begins with a question about a few settled files. When one is missing the
-server was restored from a backup, or another one stands at its address: then nothing
-that was known about it counts any more until it is asked."""
+Every worker begins by asking about a few settled files. If one is missing, the server
+was restored from a backup, or there is another one at its address: then nothing that
+was known about it counts until it is asked again.
+"""
 
 import random
 import sqlite3
@@ -13,27 +13,30 @@ from migration.ledger.database import LedgerDatabase
 from migration.ledger.tables import claims, passes
 from migration.model import BookId, Digest, EbookId, FileId, Outcome
 
-#: A file that the server is known to have, and its bytes.
+#: A file that the server is known to have, and its digest.
 Settled = tuple[FileId, Digest]
 
-#: Book numbers looked at from a drawn one on: gaps in the numbering are smaller.
+#: Width of the window of book ids that is searched from a random id on; gaps in the
+#: numbering are smaller.
 WINDOW = 1000
 
 _NOTE = "note:spot_check"
-#: What is kept of how far the server's own database was read.
+#: The note of how far the server's own database was read.
 _DATABASE_NOTE = "note:server_db_last_id"
 _SETTLED = "outcome IN ('uploaded', 'duplicate') AND sha1 IS NOT NULL"
 
 
 class Doubts:
-    """The settled files, asked about anew; safe to use from several threads."""
+    """Settled files, to be asked about again. Thread-safe."""
 
     def __init__(self, database: LedgerDatabase) -> None:
         self._database = database
 
     def verdict(self, pass_id: int) -> bool | None:
-        """Has the server lost files, as far as this pass has asked? None: nobody has
-        asked yet."""
+        """Whether this pass has found that the server lost files.
+
+        Returns None before anyone asked.
+        """
         with self._database.reading() as db:
             row = db.execute(
                 "SELECT value FROM meta WHERE key = ?", (_NOTE,)
@@ -42,14 +45,14 @@ class Doubts:
         return word == "lost" if known == str(pass_id) else None
 
     def sample(self, count: int) -> list[Settled]:
-        """At most so many settled files at random, each once."""
+        """Returns at most `count` random settled files, each once."""
         with self._database.reading() as db:
             ends = db.execute(
                 "SELECT (SELECT MIN(book_id) FROM files), (SELECT MAX(book_id) FROM files)"
             ).fetchone()
             found: dict[FileId, Digest] = {}
             for _ in range(2 * count if ends[0] is not None else 0):
-                # From a book number drawn at random on: the table is not read through.
+                # From a random book id on, so that the table is not read completely.
                 first = random.randint(ends[0], ends[1])  # noqa: S311 - no secret
                 row = db.execute(
                     "SELECT book_id, format, sha1, size FROM files WHERE book_id "  # noqa: S608
@@ -63,11 +66,11 @@ class Doubts:
         return list(found.items())
 
     def record(self, pass_id: int, *, lost: bool) -> None:
-        """What the questions of a process have shown; once the server has lost files
-        that stays so for the pass.
+        """Records whether a process found files lost.
 
-        Ranges of the pass that are closed already are opened again: their files may be
-        lost as well."""
+        Once True, it stays so for the pass. Ranges of the pass that are closed already
+        are reopened: their files may be lost as well.
+        """
         if self.verdict(pass_id):
             return
         with self._database.transaction() as db:
@@ -77,15 +80,14 @@ class Doubts:
                 (_NOTE, f"{pass_id} {word}"),
             )
             if lost:
-                # Ids of names may be those of others there by now.
+                # The ids of names may belong to others there by now.
                 for statement in ("DELETE FROM hashes", "DELETE FROM names"):
                     db.execute(statement)
                 db.execute("DELETE FROM meta WHERE key = ?", (_DATABASE_NOTE,))
                 passes.reopen_ranges(db, pass_id)
 
     def believed(self, pass_id: int, first: int, last: int) -> list[Settled]:
-        """The settled files of a range that nobody has seen on the server since it is
-        known to have lost some."""
+        """Returns a range's settled files not confirmed since the server lost some."""
         with self._database.reading() as db:
             rows = db.execute(
                 "SELECT book_id, format, sha1, size FROM files WHERE book_id "  # noqa: S608
@@ -101,7 +103,7 @@ class Doubts:
             ]
 
     def forget(self, pass_id: int, lost: Sequence[Settled]) -> None:
-        """The server no longer has these: they are pending again."""
+        """Makes files pending that the server has lost."""
         with self._database.transaction(durable=False) as db:
             for file, digest in lost:
                 claims.forget_hash(db, digest)
@@ -109,7 +111,7 @@ class Doubts:
             passes.tally(db, pass_id, "lost by the server", {"file": len(lost)})
 
     def found_lost(self, pass_id: int) -> int:
-        """How many files this pass found that the server has lost."""
+        """Returns how many lost files this pass has found."""
         with self._database.reading() as db:
             row = db.execute(
                 "SELECT COALESCE(SUM(n), 0) FROM tallies WHERE pass_id = ? AND kind "
@@ -119,7 +121,7 @@ class Doubts:
         return int(row[0])
 
     def arrived_in(self, book_id: BookId, ebook_id: EbookId) -> bool:
-        """Has the ledger the server's receipt for a file of this book in this ebook?"""
+        """Whether the ledger has the receipt for this book's file in this ebook."""
         with self._database.reading() as db:
             row = db.execute(
                 "SELECT EXISTS (SELECT 1 FROM files JOIN hashes USING (sha1, size) "
@@ -130,8 +132,7 @@ class Doubts:
         return bool(row[0])
 
     def sources(self, book_id: BookId) -> frozenset[tuple[int, str, int]]:
-        """The sources that were made on the server for a book: id, format as the server
-        writes it, size."""
+        """Returns a book's sources on the server: id, server's format, size."""
         with self._database.reading() as db:
             rows = db.execute(
                 "SELECT source_id, format, size FROM files WHERE book_id = ? AND "

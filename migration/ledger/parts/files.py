@@ -1,5 +1,4 @@
-"""Part of the ledger: the ranges of a pass and the files in them, from claim to
-outcome."""
+"""The files part of the ledger: ranges and their files, from claim to outcome."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -25,7 +24,7 @@ from migration.state_files.owner import Owner
 
 
 class Files:
-    """What a worker does with ranges and files; safe to use from several threads."""
+    """A worker's operations on ranges and files, safe to use from several threads."""
 
     def __init__(
         self,
@@ -36,8 +35,10 @@ class Files:
         is_alive: Callable[[str], bool],
         library: LibraryView,
     ) -> None:
-        """`is_alive` tells of a process by its owner string, `library` what a range
-        must hold."""
+        """`is_alive` says whether the process with an owner string is alive.
+
+        `library` has what a range must contain.
+        """
         self._database = database
         self._state_dir = state_dir
         self._owner = str(owner)
@@ -51,11 +52,11 @@ class Files:
     def claim_range(
         self, pass_id: int, last_id_after: Callable[[int], int | None]
     ) -> Range | None:
-        """The next range for this worker: a dead or released one first, then a new one;
-        None when there is none now.
+        """Claims the next range, preferably a dead or released one.
 
-        `last_id_after(after)` asks the library for the last id of the next range; it is
-        called outside any transaction, so a library that is busy holds up nobody else.
+        Returns None if there is none. `last_id_after(after)` asks the library for the
+        last id of the next range; it is called outside any transaction, so that a busy
+        library does not block other workers.
         """
         while True:
             kept = reservation.read(self._state_dir, self._clock)
@@ -83,12 +84,12 @@ class Files:
                 return claimed
 
     def close_range(self, owned: Range) -> bool:
-        """Closes a range whose files all have an outcome and whose books have no open
-        step; else False.
+        """Closes a range if its files all have an outcome and its books no open step.
 
-        Every file the library listed for exactly this range must have been entered:
-        whoever reads another range, or leaves books out, does not get it closed. Raises
-        Superseded when the range is not this process's any more."""
+        Every file that the library listed for exactly this range must have been
+        registered: reading another range, or leaving books out, does not close it.
+        Raises Superseded when the range no longer belongs to this process.
+        """
         listed = self._library.listed(owned.first, owned.last)
         if listed is None:
             return False
@@ -98,8 +99,7 @@ class Files:
             )
 
     def release_ranges(self) -> None:
-        """Gives back the ranges of this process, unfinished, for others to take at
-        once."""
+        """Releases this process's unfinished ranges for others to take at once."""
         with self._database.transaction(durable=False) as db:
             db.execute(
                 "UPDATE ranges SET owner = NULL WHERE owner = ? AND closed_at IS NULL",
@@ -109,15 +109,15 @@ class Files:
     def register(
         self, owned: Range, files: Sequence[tuple[BookFile, str]]
     ) -> Registration:
-        """Enters what the library returned for a range and settles at once what needs
-        no work.
+        """Registers what the library returned for a range.
 
-        Each file comes with the reason for which the user excluded it, or "". The same
-        size and mtime as when it was settled make a file `duplicate` without opening
-        it; a file that failed stays failed until it changes or `--retry-failed`.
-        Calling it again for a range that was interrupted changes nothing that is
-        settled. A range that is tried once more with a repaired script has one more
-        attempt for files that stopped their workers."""
+        Settles at once what needs no work. Each file comes with the reason for which
+        the user excluded it, or "". A file of the same size and mtime as when it was
+        settled is a `duplicate` without being opened; one that failed stays failed
+        until it changes or --retry-failed is given. Registering an interrupted range
+        again changes nothing that is settled. A range that is tried once more with a
+        repaired script has one more attempt for files that stopped their workers.
+        """
         with self._database.transaction(durable=False) as db:
             if binding.lacks(
                 db, owned.first, owned.last, len({file.id.book_id for file, _ in files})
@@ -126,34 +126,34 @@ class Files:
             return registration.register(db, owned, files)
 
     def begin(self, file: FileId) -> None:
-        """An attempt starts: written before the file is opened, so a file that kills
-        its worker is found out.
+        """Records that an attempt starts, before the file is opened.
 
-        Raises StoppedItsWorker when that has happened three times.
+        A file that kills its worker is found that way: raises StoppedItsWorker when
+        that has happened three times.
         """
         with self._database.transaction(durable=False) as db:
             registration.start(db, file)
 
     def reach(self, file: FileId, stage: Stage) -> None:
-        """The work on a file gets to a stage; written before anything is done there."""
+        """Records that a file reaches a stage, before anything is done there."""
         with self._database.transaction(durable=False) as db:
             registration.reach(db, file, stage)
 
     def give_back(self, file: FileId, *, counted: bool) -> int:
-        """The attempt ended without an outcome; nothing died. Returns how many counted
-        rounds the file has had.
+        """Records that an attempt ended without an outcome.
 
-        `counted` is True when the server failed on this file while it answers others.
+        Returns the file's counted rounds. `counted` is True when the server failed on
+        this file while it accepted others.
         """
         with self._database.transaction(durable=False) as db:
             return registration.put_back(db, file, counted=counted)
 
     def account(self, pass_id: int, result: UploadResult) -> bool:
-        """Records what became of a file; returns False when that is recorded already
-        (then nothing changes).
+        """Records the outcome of a file.
 
-        Raises ValueError when a failure's evidence speaks of something else than this
-        file."""
+        Returns False, changing nothing, if it has one already. Raises ValueError when a
+        failure's evidence is not about this file.
+        """
         evidence = result.proof if isinstance(result.proof, Evidence) else None
         proof = None if isinstance(result.proof, Evidence) else result.proof
         source_id = proof.source_id if isinstance(proof, Receipt) else None
@@ -192,15 +192,19 @@ class Files:
             return True
 
     def unlearn(self, file: FileId, digest: Digest) -> bool:
-        """The server no longer has these bytes: the file is pending again. Returns
-        False when it was not settled."""
+        """Makes a file pending whose bytes the server has lost.
+
+        Returns False if it was not settled.
+        """
         with self._database.transaction() as db:
             claims.forget_hash(db, digest)
             return passes.reopen_file(db, file, Outcome.UPLOADED, Outcome.DUPLICATE)
 
     def retry_failed(self) -> int:
-        """Puts every failed file back to pending; returns how many. Ranges of an open
-        pass are reopened for them."""
+        """Makes every failed file pending again; returns how many.
+
+        Ranges of an open pass are reopened for them.
+        """
         with self._database.transaction() as db:
             return passes.reopen_failed(db)
 

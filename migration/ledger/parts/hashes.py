@@ -1,4 +1,4 @@
-"""Part of the ledger: which files the server has, and whose turn it is to send one."""
+"""The hashes part of the ledger: files the server has, and claims to send others."""
 
 import sqlite3
 from collections.abc import Callable, Iterable
@@ -19,7 +19,10 @@ from migration.model import (
 
 
 class Hashes:
-    """What the server has; safe to use from several threads. Only it makes `Known`."""
+    """What the server has, safe to use from several threads.
+
+    The only maker of `Known`.
+    """
 
     def __init__(
         self,
@@ -29,7 +32,7 @@ class Hashes:
         settle: timedelta,
         is_alive: Callable[[str], bool],
     ) -> None:
-        """`settle` is how long a dead worker's last request may still run."""
+        """`settle` is how long a dead worker's last request may still be running."""
         self._database = database
         self._owner = owner
         self._clock = clock
@@ -37,14 +40,14 @@ class Hashes:
         self._is_alive = is_alive
 
     def __contains__(self, digest: object) -> bool:
-        """Is the server known to have these bytes?"""
+        """Whether the server is known to have these bytes."""
         if not isinstance(digest, Digest):
             return False
         with self._database.reading() as db:
             return claims.is_known(db, digest)
 
     def __len__(self) -> int:
-        """How many files the server is known to have, by the highest id given to one."""
+        """Returns roughly how many files the server has: the highest row id."""
         with self._database.reading() as db:
             return int(
                 db.execute("SELECT COALESCE(MAX(id), 0) FROM hashes").fetchone()[0]
@@ -53,11 +56,11 @@ class Hashes:
     def take(
         self, file: FileId, digest: Digest, names: Iterable[tuple[str, str]]
     ) -> Known | Taken:
-        """Claims bytes, and names the server does not have yet, all or nothing, for one
-        book.
+        """Claims one book's bytes and the names the server lacks yet, all or nothing.
 
-        Returns Known when the server has the bytes already. Raises PutAside while
-        others have them in flight."""
+        Returns Known when the server has the bytes already. Raises Deferred while other
+        books have them in flight.
+        """
         with self._database.transaction(durable=False) as db:
             db.execute(
                 "UPDATE files SET sha1 = ? WHERE book_id = ? AND format = ?",
@@ -90,22 +93,27 @@ class Hashes:
         )
 
     def learn(self, proofs: Iterable[Receipt | RemoteMatch]) -> tuple[int, list[Known]]:
-        """Remembers what the server has; returns how many were new, and the proofs to
-        account with."""
+        """Records files the server has.
+
+        Returns how many were new, and proofs to account with.
+        """
         told = list(proofs)
         with self._database.transaction(durable=False) as db:
             return claims.add_hashes(db, told), [Known(proof.digest) for proof in told]
 
     def learn_one(self, proof: Receipt | RemoteMatch) -> Known:
-        """Remembers one file the server has; idempotent."""
+        """Remembers one file the server has. Idempotent."""
         return self.learn([proof])[1][0]
 
     def count(self) -> int:
-        """How many files the server is known to have, counted one by one."""
+        """Counts the files the server is known to have, row by row."""
         with self._database.reading() as db:
             return int(db.execute("SELECT COUNT(*) FROM hashes").fetchone()[0])
 
     def forget_all(self) -> None:
-        """What the server has is to be learned anew; settled files stay settled."""
+        """Forgets what the server has, to be learned again.
+
+        Settled files stay settled.
+        """
         with self._database.transaction() as db:
             db.execute("DELETE FROM hashes")

@@ -1,4 +1,4 @@
-"""Part of the ledger: whose it is, and by what its books are known again."""
+"""The identity part of the ledger: whose it is, and how its books are recognised."""
 
 from collections.abc import Mapping
 
@@ -17,8 +17,10 @@ class Identity:
         self._database = database
 
     def bind(self, *, library: str, server: str, user: str) -> None:
-        """Ties a new ledger to a library (uuid), a server (URL) and a user (id). Raises
-        WrongLedger for any other."""
+        """Binds a new ledger to a library (uuid), a server (URL) and a user (id).
+
+        Raises WrongLedger when it is bound to others.
+        """
         wanted = {"library": library, "server": server, "user": user}
         with self._database.transaction() as db:
             binding.bind(db, self._database.path, wanted)
@@ -31,18 +33,22 @@ class Identity:
 
     @property
     def first_library(self) -> str:
-        """The uuid the library had when the ledger was begun; the working titles bear
-        its mark."""
+        """The library's uuid when the ledger was begun.
+
+        The working titles bear its mark.
+        """
         with self._database.reading() as db:
             return binding.first_library(db)
 
     def known_books(self, first: int, last: int) -> dict[BookId, binding.Remembered]:
-        """By what the books of a range that it has files of are known again."""
+        """Returns the identities of a range's books with files in the ledger."""
         with self._database.reading() as db:
             return binding.known(db, first, last)
 
     def adopt(self, library: str, renewed: Mapping[BookId, Origin]) -> None:
-        """Belongs to that library (uuid) from now on; only `adoption` calls this, with
-        its proof."""
+        """Binds the ledger to another library (uuid).
+
+        Only `adoption` calls this, with its proof.
+        """
         with self._database.transaction() as db:
             binding.adopt(db, library, renewed)

@@ -1,5 +1,7 @@
-"""Ranges that a worker gives up: some of their files stay pending in this run, and the
-pass stays open for them."""
+"""Ranges that a worker gives up because some of their files stay pending.
+
+The pass stays open for them.
+"""
 
 from collections.abc import Callable, Set
 
@@ -9,34 +11,37 @@ from migration.ledger.tables import passes
 
 
 class LeftRanges:
-    """What one process has given up; safe to use from several threads. Others, and the
-    next start, may take it."""
+    """The ranges one process has given up. Thread-safe.
+
+    Other processes, and the next start, may take them.
+    """
 
     def __init__(
         self, database: LedgerDatabase, owner: str, alive: Callable[[str], bool]
     ) -> None:
-        """`alive` tells whether the process with an owner string lives."""
+        """`alive` says whether the process with an owner string is alive."""
         self._database = database
         self._owner = owner
         self._alive = alive
         self._given_up: set[tuple[int, int]] = set()
 
     def give_up(self, owned: Range) -> None:
-        """Releases a range with files that stay pending; this process does not take it
-        again."""
+        """Releases a range with files that stay pending.
+
+        This process does not take it again.
+        """
         with self._database.transaction(durable=False) as db:
             passes.release(db, owned, self._owner)
             self._given_up.add((owned.pass_id, owned.first))
 
     def firsts(self, pass_id: int) -> Set[int]:
-        """The first book ids of the ranges of a pass that this process has given up."""
+        """Returns the first ids of the pass's ranges that this process gave up."""
         return {first for of_pass, first in self._given_up if of_pass == pass_id}
 
     def are_all(self, pass_id: int) -> bool:
-        """Is nothing open in the pass but ranges that this process has given up and
-        nobody holds?
+        """Whether all open ranges were given up here and no live process holds any.
 
-        Then waiting leads to nothing.
+        Then there is nothing to wait for.
         """
         with self._database.reading() as db:
             claimed_to, highest_id = passes.claimed_to(db, pass_id)

@@ -1,5 +1,4 @@
-"""What the ledger keeps of all that is left out though nothing fails: notices, and who
-holds what was there."""
+"""What the ledger keeps about things left out: notices, and which ebook holds what."""
 
 from collections.abc import Collection, Iterable, Sequence
 
@@ -11,7 +10,7 @@ from migration.model import BookId, Digest, EbookId
 
 
 class Notebook:
-    """Part of a ledger; safe to use from the threads of one process."""
+    """Part of a ledger. Thread-safe."""
 
     def __init__(self, database: LedgerDatabase) -> None:
         self._database = database
@@ -21,8 +20,10 @@ class Notebook:
     def notice_range(
         self, owned: Range, listed: Collection[BookId], found: Sequence[Notice]
     ) -> list[Notice]:
-        """Enters what the listing of a range shows; returns what has not been said in
-        this pass."""
+        """Records what the listing of a range shows.
+
+        Returns what is new in this pass.
+        """
         with self._database.transaction(durable=False) as db:
             return notices.settle_range(
                 db, owned.pass_id, owned.first, owned.last, listed, found
@@ -31,45 +32,41 @@ class Notebook:
     def notice_book(
         self, pass_id: int, book_id: BookId, found: Sequence[Notice]
     ) -> list[Notice]:
-        """Enters what working on a book has shown, forgets what it showed before;
-        returns the new."""
+        """Replaces what working on a book showed before; returns what is new."""
         with self._database.transaction(durable=False) as db:
             return notices.settle_book(db, pass_id, book_id, found)
 
     def noticed(self, first: int, last: int, kind: NoticeKind) -> dict[BookId, Notice]:
-        """The notices of a kind in a range, by book."""
+        """Returns the notices of a kind in a range, by book."""
         with self._database.reading() as db:
             return notices.of_kind(db, first, last, kind)
 
     def recorded(self, book_id: BookId) -> frozenset[str]:
-        """The lines of not_carried.jsonl that are known to be written for a book, as
-        their hashes."""
+        """Returns the hashes of a book's lines known to be in not_carried.jsonl."""
         with self._database.reading() as db:
             return frozenset(
                 row["record"] for row in notices.of(db, book_id) if row["record"]
             )
 
     def count_fields(self, pass_id: int, fields: Iterable[str]) -> None:
-        """One more book of which these fields are not carried."""
+        """Counts one more book of which these fields are not carried."""
         with self._database.transaction(durable=False) as db:
             passes.tally(db, pass_id, "not_carried", dict.fromkeys(fields, 1))
 
-    # -- who holds what ----------------------------------------------------------------
+    # -- which ebook holds what --------------------------------------------------------
 
     def hold(self, digest: Digest, ebook_id: EbookId) -> None:
-        """Remembers which ebook holds these bytes, which the server is known to
-        have."""
+        """Records which ebook holds these bytes, which the server is known to have."""
         with self._database.transaction(durable=False) as db:
             claims.hold(db, digest, ebook_id)
 
     def held_by(self, digest: Digest) -> EbookId | None:
-        """The ebook that is known to hold these bytes."""
+        """Returns the ebook that is known to hold these bytes."""
         with self._database.reading() as db:
             return claims.held_by(db, digest)
 
     def files_elsewhere(self, book_id: BookId) -> list[tuple[str, Digest]]:
-        """The files of a book that the server had already: format and identity of
-        each."""
+        """Returns format and digest of a book's files the server already had."""
         with self._database.reading() as db:
             rows = db.execute(
                 "SELECT format, sha1, size FROM files WHERE book_id = ? AND outcome = 'duplicate'"

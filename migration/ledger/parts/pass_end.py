@@ -1,10 +1,10 @@
-"""The end of a pass in the ledger: who takes the last look at the server, and what it
-found that nobody could mend.
+"""The end of a pass in the ledger: the last look, and differences it could not correct.
 
-A pass that asked the server for an ebook is closed only after such a look
-(`migration/checks/last_look.py`). One process takes it; when that process dies another
-one takes it anew, for whatever a look does can be done twice. What stands on the server
-and should not is kept from pass to pass until a look finds it gone."""
+A pass that asked the server for an ebook is closed only after a last look
+(`migration/checks/last_look.py`). One process takes it; when that process dies, another
+takes it again, for everything a look does can be done twice. A difference is kept from
+pass to pass until a look finds it gone.
+"""
 
 import sqlite3
 from collections.abc import Callable, Iterable
@@ -15,13 +15,12 @@ from migration.ledger.records import BookState, Difference, Look
 from migration.ledger.tables import books, passes
 from migration.model import BookId, EbookId
 
-#: The kind of a difference that says that the server did not show its ebooks.
+#: The kind of a difference that says that the server did not list its ebooks.
 UNSEEN = "not looked through"
 
 
 class PassEnd:
-    """What is left to do when every range of a pass is closed; safe to use from several
-    threads."""
+    """What is left to do when every range of a pass is closed. Thread-safe."""
 
     def __init__(
         self,
@@ -30,15 +29,14 @@ class PassEnd:
         clock: SteadyClock,
         alive: Callable[[str], bool],
     ) -> None:
-        """`alive` tells whether the process with an owner string lives."""
+        """`alive` says whether the process with an owner string is alive."""
         self._database = database
         self._owner = owner
         self._clock = clock
         self._alive = alive
 
     def knows_its_start(self, pass_id: int) -> bool:
-        """Is it recorded where the server's list of ebooks ended when the pass
-        began?"""
+        """Whether the server's newest ebook at the start of the pass is recorded."""
         with self._database.reading() as db:
             row = db.execute(
                 "SELECT newest_before FROM passes WHERE id = ?", (pass_id,)
@@ -46,12 +44,13 @@ class PassEnd:
         return row is None or row[0] is not None
 
     def record_start(self, pass_id: int, newest: EbookId, *, rebuilt: bool) -> None:
-        """Records the server's newest ebook (0: it has none) before this process asks
-        for one; the first word stays.
+        """Records the server's newest ebook (0 if it has none) before any is asked for.
 
-        After an earlier pass that could not look, its start is kept. `rebuilt`: the
-        ledger was lost, so any ebook of the server may be one of ours that nobody knows
-        of, and a look is due whatever this pass does."""
+        The first record stays. After an earlier pass that could not look, its start is
+        kept. `rebuilt` means that the ledger was lost, so any ebook of the server may
+        be one of ours that the ledger does not know, and a look is due whatever this
+        pass does.
+        """
         with self._database.transaction() as db:
             unseen = db.execute(
                 "SELECT MIN(newest_before) FROM passes WHERE id IN (SELECT pass_id "
@@ -66,13 +65,15 @@ class PassEnd:
             )
 
     def is_due(self, pass_id: int) -> bool:
-        """Is every range closed, and only the last look missing?"""
+        """Whether every range is closed and only the last look is missing."""
         with self._database.reading() as db:
             return passes.is_walked(db, pass_id)
 
     def take(self, pass_id: int) -> Look | None:
-        """The look, for this process; None when it is not due or a process that lives
-        is at it."""
+        """Takes the last look for this process; None if it is not due or taken.
+
+        A look counts as taken only while the process that took it is alive.
+        """
         with self._database.transaction() as db:
             if not passes.is_walked(db, pass_id):
                 return None
@@ -101,7 +102,7 @@ class PassEnd:
         )
 
     def arrived(self, book_id: BookId) -> bool:
-        """Has the ledger the server's receipt for a file of this book?"""
+        """Whether the ledger has the server's receipt for a file of this book."""
         with self._database.reading() as db:
             return bool(
                 db.execute(
@@ -113,8 +114,11 @@ class PassEnd:
             )
 
     def reopen(self, look: Look, book_id: BookId, state: BookState) -> bool:
-        """Gives a book back to the workers, with what is to be done; False when this
-        pass has no range with it."""
+        """Gives a book back to the workers.
+
+        Returns False when no range of this pass contains it. `state` says what is to be
+        done.
+        """
         with self._database.transaction() as db:
             opened = db.execute(
                 "UPDATE ranges SET closed_at = NULL, owner = NULL WHERE pass_id = ? "
@@ -126,8 +130,10 @@ class PassEnd:
             return bool(opened)
 
     def again(self, look: Look) -> None:
-        """The look set something right: another one follows when the books given back
-        are through."""
+        """Ends a look that set something right.
+
+        Another one follows when the books given back are done.
+        """
         with self._database.transaction() as db:
             db.execute(
                 "UPDATE passes SET looks = looks + 1, looker = NULL WHERE id = ? AND looker = ?",
@@ -135,8 +141,10 @@ class PassEnd:
             )
 
     def close(self, look: Look, differences: Iterable[Difference]) -> bool:
-        """Closes the pass with all that stands; False when the look was taken over or a
-        book came back meanwhile."""
+        """Closes the pass with the remaining differences.
+
+        Returns False when the look was taken over, or a book came back meanwhile.
+        """
         with self._database.transaction() as db:
             row = db.execute(
                 "SELECT looker FROM passes WHERE id = ?", (look.pass_id,)

@@ -1,4 +1,4 @@
-"""Part of the ledger: which pass is open, and how far it is."""
+"""The passes part of the ledger: the open pass and its progress."""
 
 from common.clock import utc_now
 from migration.ledger.database import LedgerDatabase
@@ -6,7 +6,7 @@ from migration.ledger.tables import passes, registration
 
 
 class Passes:
-    """Passes over the library; safe to use from several threads."""
+    """Passes over the library, safe to use from several threads."""
 
     def __init__(self, database: LedgerDatabase) -> None:
         self._database = database
@@ -14,11 +14,11 @@ class Passes:
     def join(
         self, highest_id: int, *, may_open: bool, listed: int | None = None
     ) -> int | None:
-        """The open pass; a new one up to `highest_id` when none is open and this worker
-        may open it; else None.
+        """Returns the open pass, or a new one up to `highest_id`.
 
-        `listed` is how many files the library has: the total of the pass, recorded
-        once."""
+        Returns None if it may not open one. `listed` is how many files the library has:
+        the total of the pass, recorded once.
+        """
         with self._database.transaction() as db:
             joined = passes.open_pass(db)
             if joined is None:
@@ -30,7 +30,7 @@ class Passes:
             return joined
 
     def is_closed(self, pass_id: int) -> bool:
-        """Has every range of the pass been closed?"""
+        """Whether the pass is closed."""
         with self._database.reading() as db:
             row = db.execute(
                 "SELECT closed_at FROM passes WHERE id = ?", (pass_id,)
@@ -38,13 +38,15 @@ class Passes:
         return row is None or row[0] is not None
 
     def remaining_ids(self, pass_id: int) -> int:
-        """How many book ids of the pass nobody has claimed yet; gaps in the numbering
-        count."""
+        """Returns how many book ids of the pass are not claimed yet.
+
+        Gaps in the ids count.
+        """
         with self._database.reading() as db:
             claimed_to, highest_id = passes.claimed_to(db, pass_id)
         return max(0, highest_id - claimed_to)
 
     def tally(self, pass_id: int, kind: str, name: str) -> None:
-        """Counts one more of something."""
+        """Adds one to a tally of the pass."""
         with self._database.transaction(durable=False) as db:
             passes.tally(db, pass_id, kind, {name: 1})

@@ -1,1 +1,1 @@
-"""What the ledger holds, a module per kind of record."""
+"""The ledger's records, one module per kind."""

@@ -1,5 +1,4 @@
-"""Whose ledger it is: the library, server and user it is bound to, and by what its
-books are known again.
+"""The library, server and user a ledger is bound to, and how books are recognised.
 
 Functions over an open transaction of the ledger; only `ledger.parts` calls them.
 """
@@ -13,16 +12,17 @@ from pathlib import Path
 from migration.errors import WrongLedger
 from migration.model import BookId, Origin
 
-#: Bytes of a folder's hash: enough to tell folders of one book id apart.
+#: Bytes of a folder's hash, enough to tell the folders of one book id apart.
 _FOLDER_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A book as the ledger has it: Calibre's uuid, a hash of its folder, and its files.
+    """A book as the ledger has it: Calibre's uuid, a hash of its folder, its files.
 
-    `uuid` and `folder` are empty for books entered by earlier versions; `files` are
-    (format, size in bytes, mtime in ns) of those that could be read."""
+    `uuid` and `folder` are empty for books registered by earlier versions; `files` are
+    (format, size in bytes, mtime in ns) of those that could be read.
+    """
 
     uuid: str
     folder: bytes
@@ -30,8 +30,10 @@ class Remembered:
 
 
 def bind(db: sqlite3.Connection, path: Path, wanted: Mapping[str, str]) -> None:
-    """Ties a new ledger to `library`, `server` and `user`. Raises WrongLedger for any
-    other."""
+    """Binds a new ledger to `library`, `server` and `user`.
+
+    Raises WrongLedger when it is bound to others.
+    """
     for key, value in wanted.items():
         db.execute(
             "INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", (key, value)
@@ -53,19 +55,20 @@ def _wrong(path: Path, key: str, bound: str, value: str) -> str:
 
 
 def library(db: sqlite3.Connection) -> str:
-    """The uuid of the library the ledger belongs to; "" for a new ledger."""
+    """Returns the uuid of the library the ledger belongs to; "" for a new ledger."""
     return _meta(db, "library")
 
 
 def first_library(db: sqlite3.Connection) -> str:
-    """The uuid the library had when the ledger was begun: the working titles bear its
-    mark for ever."""
+    """Returns the library's uuid when the ledger was begun.
+
+    The working titles bear its mark for ever.
+    """
     return _meta(db, "first_library") or library(db)
 
 
 def adopt(db: sqlite3.Connection, uuid: str, origins: Mapping[BookId, Origin]) -> None:
-    """From now on the ledger belongs to this library, with these books known by what
-    they are now."""
+    """Rebinds the ledger to this library, with these origins of its books."""
     db.execute(
         "INSERT OR IGNORE INTO meta (key, value) VALUES ('first_library', ?)",
         (library(db),),
@@ -75,7 +78,7 @@ def adopt(db: sqlite3.Connection, uuid: str, origins: Mapping[BookId, Origin]) -
 
 
 def lacks(db: sqlite3.Connection, first: int, last: int, books: int) -> bool:
-    """Are fewer than so many books of the range kept?"""
+    """Whether fewer than `books` origins are kept for the range."""
     span = (first, last)
     row = db.execute(
         "SELECT COUNT(*) FROM origins WHERE book_id BETWEEN ? AND ?", span
@@ -84,12 +87,12 @@ def lacks(db: sqlite3.Connection, first: int, last: int, books: int) -> bool:
 
 
 def remember(db: sqlite3.Connection, origins: Mapping[BookId, Origin]) -> None:
-    """Keeps by what books are known again; what is kept already stays."""
+    """Keeps the origins of books; those kept already stay."""
     _write(db, "IGNORE", origins)
 
 
 def known(db: sqlite3.Connection, first: int, last: int) -> dict[BookId, Remembered]:
-    """The books of a range that the ledger has files of."""
+    """Returns the books of a range that have files in the ledger."""
     files: dict[int, set[tuple[str, int, int]]] = {}
     span = (first, last)
     for book, form, size, mtime in db.execute(
@@ -111,7 +114,7 @@ def known(db: sqlite3.Connection, first: int, last: int) -> dict[BookId, Remembe
 
 
 def folder_hash(folder: bytes) -> bytes:
-    """What is kept of a folder; b"" for none."""
+    """Returns the hash that is kept of a folder; b"" for none."""
     return (
         hashlib.blake2b(folder, digest_size=_FOLDER_BYTES).digest() if folder else b""
     )
@@ -121,7 +124,7 @@ def _write(
     db: sqlite3.Connection, otherwise: str, origins: Mapping[BookId, Origin]
 ) -> None:
     db.executemany(
-        # Our own word.
+        # `otherwise` is a word of our own.
         f"INSERT OR {otherwise} INTO origins (book_id, uuid, folder) VALUES (?, ?, ?)",  # noqa: S608
         (
             (book, origin.uuid, folder_hash(origin.folder))

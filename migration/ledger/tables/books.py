@@ -1,5 +1,4 @@
-"""The state of one Calibre book on the server: its ebook, the steps still open, the
-request whose answer is awaited.
+"""A book's state on the server: its ebook, open steps, the request awaiting its answer.
 
 Functions over an open transaction of the ledger; only `ledger.parts` calls them.
 """
@@ -15,7 +14,7 @@ from migration.model import BookId, Digest, EbookId, UploadId
 def read(
     db: sqlite3.Connection, book_id: BookId, clock: SteadyClock
 ) -> BookState | None:
-    """The state of a book, None when it was never begun."""
+    """Returns the state of a book, None when it was never begun."""
     row = db.execute("SELECT * FROM books WHERE book_id = ?", (book_id,)).fetchone()
     if row is None:
         return None
@@ -40,8 +39,7 @@ def read(
 
 
 def refuse_second(db: sqlite3.Connection, book_id: BookId, clock: SteadyClock) -> None:
-    """Raises PutAside while what became of an earlier request about the book is not
-    known."""
+    """Raises Deferred while an earlier request's fate is unknown."""
     known = read(db, book_id, clock)
     if known is not None and known.intention is not None:
         raise Deferred(
@@ -53,8 +51,10 @@ def refuse_second(db: sqlite3.Connection, book_id: BookId, clock: SteadyClock) -
 def write(
     db: sqlite3.Connection, book_id: BookId, state: BookState, clock: SteadyClock
 ) -> None:
-    """Replaces the state of a book. The open pass counts the ebooks that were asked
-    for: a last look is due then."""
+    """Replaces the state of a book.
+
+    A request for a new ebook is counted in the open pass, which then needs a last look.
+    """
     intention = state.intention
     if intention is not None and intention.asked is Asked.CREATE:
         db.execute("UPDATE passes SET creates = creates + 1 WHERE closed_at IS NULL")
@@ -81,7 +81,7 @@ def write(
 
 
 def unfinished(db: sqlite3.Connection, first: int, last: int) -> list[BookId]:
-    """The books of a range with open steps or an unanswered request."""
+    """Returns the books of a range with open steps or an unanswered request."""
     rows = db.execute(
         "SELECT book_id FROM books WHERE book_id BETWEEN ? AND ? AND (steps != 0 OR "
         "intention IS NOT NULL)",

@@ -1,9 +1,10 @@
-"""What is in flight and what the server is known to have: hashes, names, and the claims
-on both.
+"""The claims: bytes and names in flight, and those the server is known to have.
 
-Functions over an open transaction of the ledger; only `ledger.parts` calls them. A claim
-is a row, because the real server has no unique constraint: two simultaneous uploads of
-the same bytes, or two simultaneous creations of one author, both succeed there."""
+Functions over an open transaction of the ledger; only `ledger.parts` calls them. A
+claim is a row because the real server has no unique constraint: two simultaneous
+uploads of the same bytes, or two simultaneous creations of one author, both succeed
+there.
+"""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -13,17 +14,17 @@ from common.clock import SteadyClock
 from migration.errors import Deferred
 from migration.model import BookId, Digest, EbookId, Known, Receipt, RemoteMatch
 
-#: Is the process with this owner string still alive?
+#: Whether the process with this owner string is alive.
 Alive = Callable[[str], bool]
 
 
 def hash_name(digest: Digest) -> str:
-    """The name under which bytes are claimed."""
+    """Returns the name under which bytes are claimed."""
     return f"{digest.sha1}:{digest.size}"
 
 
 def is_known(db: sqlite3.Connection, digest: Digest) -> bool:
-    """Does the ledger's list say that the server has these bytes?"""
+    """Whether the ledger lists these bytes as being on the server."""
     row = db.execute(
         "SELECT 1 FROM hashes WHERE sha1 = ? AND size = ?",
         (bytes.fromhex(digest.sha1), digest.size),
@@ -34,8 +35,10 @@ def is_known(db: sqlite3.Connection, digest: Digest) -> bool:
 def add_hashes(
     db: sqlite3.Connection, proofs: Sequence[Receipt | RemoteMatch | Known]
 ) -> int:
-    """Adds what the server has; returns how many were new. Which ebook holds it is kept
-    when the proof tells."""
+    """Adds what the server has, with the ebook where the proof names it.
+
+    Returns how many were new.
+    """
     rows = [
         (
             bytes.fromhex(proof.digest.sha1),
@@ -56,7 +59,7 @@ def add_hashes(
 
 
 def hold(db: sqlite3.Connection, digest: Digest, ebook_id: EbookId) -> None:
-    """These bytes, when the server is known to have them, are in this ebook."""
+    """Records which ebook holds these bytes, if the server is known to have them."""
     db.execute(
         "UPDATE hashes SET ebook_id = ? WHERE sha1 = ? AND size = ?",
         (ebook_id, bytes.fromhex(digest.sha1), digest.size),
@@ -64,7 +67,7 @@ def hold(db: sqlite3.Connection, digest: Digest, ebook_id: EbookId) -> None:
 
 
 def held_by(db: sqlite3.Connection, digest: Digest) -> EbookId | None:
-    """The ebook that is known to hold these bytes."""
+    """Returns the ebook that is known to hold these bytes."""
     row = db.execute(
         "SELECT ebook_id FROM hashes WHERE sha1 = ? AND size = ?",
         (bytes.fromhex(digest.sha1), digest.size),
@@ -73,7 +76,7 @@ def held_by(db: sqlite3.Connection, digest: Digest) -> EbookId | None:
 
 
 def forget_hash(db: sqlite3.Connection, digest: Digest) -> None:
-    """The server no longer has these bytes."""
+    """Forgets bytes that the server no longer has."""
     db.execute(
         "DELETE FROM hashes WHERE sha1 = ? AND size = ?",
         (bytes.fromhex(digest.sha1), digest.size),
@@ -81,7 +84,7 @@ def forget_hash(db: sqlite3.Connection, digest: Digest) -> None:
 
 
 def name_id(db: sqlite3.Connection, kind: str, name: str) -> int | None:
-    """The server's id of an author or a series, when the ledger knows it."""
+    """Returns the server's id of an author or a series, if the ledger knows it."""
     row = db.execute(
         "SELECT server_id FROM names WHERE kind = ? AND name = ?", (kind, name)
     ).fetchone()
@@ -99,12 +102,13 @@ def claim(
     alive: Alive,
     settle: timedelta,
 ) -> bool:
-    """Claims bytes or a name for one book; returns True when the claim was never held
-    by a process that died.
+    """Claims bytes or a name for one book.
 
-    Raises PutAside while somebody else holds it: a live process until it lets go, a
-    dead one for another book until `settle` has passed since its last request, which
-    may still be running on the server."""
+    Returns True if no dead process held the claim before. Raises Deferred while another
+    process holds it: a live one until it releases the claim; a dead one, for another
+    book, until `settle` has passed since its last request, which may still be running
+    on the server.
+    """
     now = clock()
     row = db.execute(
         "SELECT owner, book_id, since FROM claims WHERE kind = ? AND name = ?",
@@ -134,8 +138,10 @@ def claim(
 def touch(
     db: sqlite3.Connection, owner: str, book_id: BookId, clock: SteadyClock
 ) -> None:
-    """A request about this book leaves now: its claims may not be taken over before
-    that has settled."""
+    """Renews a book's claims when a request about it is sent.
+
+    They may not be taken over until that request has settled.
+    """
     db.execute(
         "UPDATE claims SET since = ? WHERE book_id = ? AND owner = ?",
         (clock.stamp(clock()), book_id, owner),
@@ -143,10 +149,10 @@ def touch(
 
 
 def release(db: sqlite3.Connection, kind: str, name: str) -> None:
-    """Lets go of one claim."""
+    """Releases one claim."""
     db.execute("DELETE FROM claims WHERE kind = ? AND name = ?", (kind, name))
 
 
 def release_book(db: sqlite3.Connection, owner: str, book_id: BookId) -> None:
-    """Lets go of every claim this process holds for a book."""
+    """Releases every claim this process holds for a book."""
     db.execute("DELETE FROM claims WHERE book_id = ? AND owner = ?", (book_id, owner))

@@ -1,13 +1,12 @@
-"""What is left out, or taken otherwise than Calibre records it, though no file fails
-for it.
+"""What is left out, or differs from Calibre's records, although no file fails for it.
 
-Each is kept in the ledger until it is so no longer, and counted in every pass: in the
-log when it is found, in the summary, in the report. What a listing shows is found again
-by each pass; what only working on a book shows stands until the book is worked on
-again.
+Each notice is kept in the ledger while it holds, and counted in every pass: in the log
+when it is found, in the summary, in the report. What a listing shows is found again by
+each pass; what only working on a book shows stands until the book is worked on again.
 
-Pure decisions, and functions over an open transaction of the ledger that carry them
-out."""
+The module has pure decisions, and functions over an open transaction of the ledger that
+apply them.
+"""
 
 import sqlite3
 from collections import Counter
@@ -20,9 +19,9 @@ from migration.errors import RefusedByServer, Rejected, TooBig
 from migration.ledger.tables import passes
 from migration.model import Book, BookFile, BookId, EbookId
 
-#: The longest message that is kept, characters.
+#: The longest message that is kept, in characters.
 LONGEST = 500
-#: Of the small counts of a pass.
+#: The kind of these counts among the tallies of a pass.
 TALLY = "noticed"
 
 
@@ -39,7 +38,7 @@ class NoticeKind(StrEnum):
     DATA_FILES = "extra data files not carried"
 
 
-#: What every reading of a range finds anew.
+#: What every reading of a range finds again.
 LISTED = frozenset(
     {
         NoticeKind.ADOPTED,
@@ -48,7 +47,7 @@ LISTED = frozenset(
         NoticeKind.WITHOUT_FILES,
     }
 )
-#: What somebody should look at.
+#: What the user should look at.
 WARNINGS = frozenset(
     {NoticeKind.CONFLICTED, NoticeKind.COVER_MISSING, NoticeKind.COVER_REFUSED}
 )
@@ -65,7 +64,7 @@ RECORDED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One of them. `format` is "" when it concerns the whole book.
+    """One notice; `format` is "" when it concerns the whole book.
 
     `record` is the hash of the book's line in not_carried.jsonl, "" without one.
     """
@@ -77,18 +76,18 @@ class Notice:
     record: str = ""
 
     def __str__(self) -> str:
-        """For the log."""
+        """The line for the log."""
         return (
             f"Book {self.book_id}{f'/{self.format}' if self.format else ''}: "
             f"{self.kind}: {self.message}"
         )
 
 
-# -- what there is to be said ----------------------------------------------------------
+# -- decisions -------------------------------------------------------------------------
 
 
 def of_files(files: Iterable[BookFile]) -> list[Notice]:
-    """The files that were not found as they are recorded."""
+    """Returns notices for files that were not found as they are recorded."""
     return [
         Notice(
             file.id.book_id, _kind(file), for_log(file.note, LONGEST), file.id.format
@@ -105,8 +104,10 @@ def _kind(file: BookFile) -> NoticeKind:
 
 
 def without_files(book: Book, record: str) -> Notice:
-    """A book that is only metadata; `record` is that of its line in
-    not_carried.jsonl."""
+    """Returns the notice of a book that is metadata only.
+
+    `record` belongs to its line in not_carried.jsonl.
+    """
     title = for_log(book.title, 120)
     return Notice(
         book.id,
@@ -117,7 +118,7 @@ def without_files(book: Book, record: str) -> Notice:
 
 
 def there_already(book_id: BookId, holder: EbookId | None, record: str) -> Notice:
-    """A book whose files are all in an ebook that is not its own."""
+    """Returns the notice of a book whose files are all in another ebook."""
     where = (
         f"ebook {holder}"
         if holder is not None
@@ -130,8 +131,10 @@ def there_already(book_id: BookId, holder: EbookId | None, record: str) -> Notic
 
 
 def of_book(book: Book, no_cover: Rejected | None) -> list[Notice]:
-    """What of a book that was worked on is left out; `no_cover` is why its cover was
-    not carried."""
+    """Returns what is left out of a book.
+
+    `no_cover` is why its cover was not carried.
+    """
     found = []
     if book.cover_problem is not None:
         found.append(
@@ -162,11 +165,11 @@ def settle_range(
     listed: Collection[BookId],
     found: Sequence[Notice],
 ) -> list[Notice]:
-    """Enters what the listing of a range shows; returns what this pass has not said
-    yet.
+    """Records what the listing of a range shows; returns what is new in this pass.
 
-    What the listing shows no longer, or of books that are not `listed` any more, is
-    forgotten; the rest stands."""
+    What the listing no longer shows is forgotten, as are notices of books that are not
+    `listed` any more; the rest stands.
+    """
     rows = db.execute(
         "SELECT book_id, kind, format, pass_id, message, record FROM notices WHERE "
         "book_id BETWEEN ? AND ?",
@@ -195,7 +198,7 @@ def settle_range(
 def settle_book(
     db: sqlite3.Connection, pass_id: int, book_id: BookId, found: Sequence[Notice]
 ) -> list[Notice]:
-    """Replaces what working on a book has shown before; returns what is new."""
+    """Replaces what working on a book showed before; returns what is new."""
     rows = [row for row in of(db, book_id) if row["kind"] not in LISTED]
     shown = {_key(notice) for notice in found}
     before = [from_row(row) for row in rows]
@@ -207,14 +210,14 @@ def settle_book(
 
 
 def of(db: sqlite3.Connection, book_id: BookId) -> list[sqlite3.Row]:
-    """The rows of one book."""
+    """Returns the rows of one book."""
     return db.execute("SELECT * FROM notices WHERE book_id = ?", (book_id,)).fetchall()
 
 
 def of_kind(
     db: sqlite3.Connection, first: int, last: int, kind: NoticeKind
 ) -> dict[BookId, Notice]:
-    """The notices of a kind in a range of books."""
+    """Returns the notices of a kind in a range of books."""
     rows = db.execute(
         "SELECT * FROM notices WHERE book_id BETWEEN ? AND ? AND kind = ?",
         (first, last, kind),
@@ -247,8 +250,10 @@ def _write(
     found: Iterable[Notice],
     before: Mapping[tuple[int, str, str], int],
 ) -> None:
-    """Writes notices of this pass; `before` says in which pass each was seen last, so
-    that none is counted twice."""
+    """Writes notices of this pass.
+
+    `before` holds the pass in which each was last seen, so that none is counted twice.
+    """
     new = Counter(
         notice.kind.value for notice in found if before.get(_key(notice)) != pass_id
     )
@@ -268,7 +273,7 @@ def _key(notice: Notice) -> tuple[int, str, str]:
 
 
 def from_row(row: sqlite3.Row) -> Notice:
-    """A notice as its row has it."""
+    """Makes a notice from its row."""
     return Notice(
         BookId(row["book_id"]),
         NoticeKind(row["kind"]),
@@ -279,7 +284,7 @@ def from_row(row: sqlite3.Row) -> Notice:
 
 
 def sentence(kind: str, n: int) -> str:
-    """One line of a pass's end in the log: how many, and where the details are."""
+    """Returns a log line for the end of a pass: how many, and where the details are."""
     where = (
         "not_carried.jsonl and the report"
         if kind in RECORDED

@@ -1,5 +1,4 @@
-"""Passes over the library and the ranges of book ids they consist of; the counters and
-small tallies of a pass.
+"""Passes over the library, their ranges of book ids, and a pass's counters and tallies.
 
 Functions over an open transaction of the ledger; only `ledger.parts` calls them.
 """
@@ -12,20 +11,22 @@ from migration.ledger.records import Range
 from migration.ledger.tables import books
 from migration.model import BookId, FileId, Outcome
 
-#: Failed files, told so that SQLite sees that the index of unfinished files has them:
-#: it compares the words.
+#: Failed files. The first condition repeats that of the index of unfinished files,
+#: since SQLite compares the text to see that it can use the index.
 FAILED = "outcome IN ('failed', 'pending') AND outcome = 'failed'"
 
 
 def open_pass(db: sqlite3.Connection) -> int | None:
-    """The id of the open pass."""
+    """Returns the id of the open pass."""
     row = db.execute("SELECT id FROM passes WHERE closed_at IS NULL").fetchone()
     return None if row is None else int(row[0])
 
 
 def begin(db: sqlite3.Connection, highest_id: int, now: str, listed: int | None) -> int:
-    """Opens a pass up to `highest_id`; `listed` is how many files the library has now,
-    None when nobody counted."""
+    """Opens a pass up to `highest_id`.
+
+    `listed` is how many files the library has now, None when not counted.
+    """
     cursor = db.execute(
         "INSERT INTO passes (opened_at, highest_id, listed) VALUES (?, ?, ?)",
         (now, max(highest_id, 0), listed),
@@ -34,7 +35,7 @@ def begin(db: sqlite3.Connection, highest_id: int, now: str, listed: int | None)
 
 
 def count_late(db: sqlite3.Connection, pass_id: int, listed: int | None) -> None:
-    """The total of a pass that was opened without one."""
+    """Records the total of a pass that was opened without one."""
     db.execute(
         "UPDATE passes SET listed = ? WHERE id = ? AND listed IS NULL",
         (listed, pass_id),
@@ -42,7 +43,7 @@ def count_late(db: sqlite3.Connection, pass_id: int, listed: int | None) -> None
 
 
 def claimed_to(db: sqlite3.Connection, pass_id: int) -> tuple[int, int]:
-    """Up to which book id ranges were claimed, and the highest id of the pass."""
+    """Returns the book id up to which ranges are claimed, and the highest id."""
     row = db.execute(
         "SELECT claimed_to, highest_id FROM passes WHERE id = ?", (pass_id,)
     ).fetchone()
@@ -52,8 +53,10 @@ def claimed_to(db: sqlite3.Connection, pass_id: int) -> tuple[int, int]:
 def claim_new(
     db: sqlite3.Connection, pass_id: int, after: int, last: int, owner: str
 ) -> Range | None:
-    """Claims the books after `after` up to `last`; None when somebody else was
-    faster."""
+    """Claims the books after `after` up to `last`.
+
+    Returns None when another worker was faster.
+    """
     moved = db.execute(
         "UPDATE passes SET claimed_to = ? WHERE id = ? AND claimed_to = ?",
         (last, pass_id, after),
@@ -76,10 +79,11 @@ def take_over(
     mine: bool,
     given_up: Set[int] = frozenset(),
 ) -> Range | None:
-    """The first open range that was released or whose owner is dead, now `owner`'s.
+    """Claims the first open range that was released or whose owner is dead.
 
-    The ranges with books `kept` are left alone, or, when they are kept for `owner`
-    (`mine`), taken first. Those whose first ids are `given_up` are not taken."""
+    Ranges with books in `kept` are left alone or, when they are kept for `owner`
+    (`mine`), taken first. Ranges whose first ids are `given_up` are not taken.
+    """
     rows = db.execute(
         "SELECT first_id, last_id, owner FROM ranges WHERE pass_id = ? AND closed_at "
         "IS NULL ORDER BY first_id",
@@ -116,10 +120,10 @@ def take_over(
 def close_range(
     db: sqlite3.Connection, owned: Range, owner: str, now: str, listed: Set[FileId]
 ) -> bool:
-    """Closes a range when all files `listed` for it have their outcomes and no step is
-    open; else False.
+    """Closes a range if all files `listed` for it have outcomes and no step is open.
 
-    It may have more files: those that arrived and were removed in Calibre since.
+    Otherwise returns False. The range may have more files: those that arrived and were
+    removed in Calibre since.
     """
     pending = db.execute(
         "SELECT 1 FROM files WHERE outcome = 'pending' AND book_id BETWEEN ? AND ? "
@@ -127,7 +131,7 @@ def close_range(
         (owned.first, owned.last, owned.pass_id),
     ).fetchone()
     rows = db.cursor()
-    # Plain tuples: there are as many as the library has files.
+    # Plain tuples are cheaper: there are as many rows as the library has files.
     rows.row_factory = None
     rows.execute(
         "SELECT book_id, format FROM files WHERE book_id BETWEEN ? AND ? AND pass_id = ?",
@@ -151,7 +155,7 @@ def close_range(
 
 
 def release(db: sqlite3.Connection, owned: Range, owner: str) -> None:
-    """Whoever wants the range may have it."""
+    """Releases a range for any worker to take."""
     db.execute(
         "UPDATE ranges SET owner = NULL WHERE pass_id = ? AND first_id = ? AND owner "
         "= ? AND closed_at IS NULL",
@@ -160,8 +164,7 @@ def release(db: sqlite3.Connection, owned: Range, owner: str) -> None:
 
 
 def open_ranges(db: sqlite3.Connection, pass_id: int) -> list[tuple[int, str | None]]:
-    """The first id and the owner of every range of a pass that was claimed and is not
-    closed."""
+    """Returns first id and owner of a pass's ranges that are not closed."""
     rows = db.execute(
         "SELECT first_id, owner FROM ranges WHERE pass_id = ? AND closed_at IS NULL",
         (pass_id,),
@@ -170,8 +173,7 @@ def open_ranges(db: sqlite3.Connection, pass_id: int) -> list[tuple[int, str | N
 
 
 def is_walked(db: sqlite3.Connection, pass_id: int) -> bool:
-    """Is every range up to the pass's highest id closed, and the pass itself not
-    yet?"""
+    """Whether every range up to the pass's highest id is closed, but not the pass."""
     row = db.execute(
         "SELECT 1 FROM passes WHERE id = ? AND closed_at IS NULL AND claimed_to >= highest_id"
         " AND NOT EXISTS (SELECT 1 FROM ranges WHERE pass_id = passes.id AND closed_at IS NULL)",
@@ -181,8 +183,7 @@ def is_walked(db: sqlite3.Connection, pass_id: int) -> bool:
 
 
 def close_when_done(db: sqlite3.Connection, pass_id: int, now: str) -> None:
-    """Closes the pass when every range up to its highest id is closed and no look at
-    the server is due before.
+    """Closes the pass if every range is closed and no last look is due.
 
     A pass that asked the server for no ebook has left none behind.
     """
@@ -200,13 +201,15 @@ def close(db: sqlite3.Connection, pass_id: int, now: str) -> None:
         "UPDATE passes SET closed_at = ? WHERE id = ? AND closed_at IS NULL",
         (now, pass_id),
     )
-    # Ranges of closed passes tell nothing any more.
+    # Ranges of closed passes are not needed any more.
     db.execute("DELETE FROM ranges WHERE pass_id <= ?", (pass_id,))
 
 
 def reopen_ranges(db: sqlite3.Connection, pass_id: int) -> None:
-    """Every closed range of a pass that is open can be claimed again; what is settled
-    in it stays settled."""
+    """Makes every closed range of an open pass claimable.
+
+    Settled files stay settled.
+    """
     db.execute(
         "UPDATE ranges SET closed_at = NULL, owner = NULL WHERE pass_id = ? AND "
         "closed_at IS NOT NULL",
@@ -215,13 +218,15 @@ def reopen_ranges(db: sqlite3.Connection, pass_id: int) -> None:
 
 
 def reopen_failed(db: sqlite3.Connection) -> int:
-    """Every failed file is pending again; returns how many. Ranges of an open pass are
-    opened for them."""
+    """Makes every failed file pending again; returns how many.
+
+    Ranges of an open pass are reopened for them.
+    """
     pass_id = open_pass(db)
     if pass_id is not None:
         _open_ranges_of_failed(db, pass_id)
     return db.execute(
-        # Our own words.
+        # `FAILED` is a constant of our own.
         f"UPDATE files SET outcome = 'pending', attempts = 0, rounds = 0 WHERE {FAILED}"  # noqa: S608
     ).rowcount
 
@@ -243,8 +248,10 @@ def _open_ranges_of_failed(db: sqlite3.Connection, pass_id: int) -> None:
 
 
 def reopen_file(db: sqlite3.Connection, file: FileId, *outcomes: Outcome) -> bool:
-    """A file with one of these outcomes is pending again, its range open when its pass
-    is; False for any other file."""
+    """Makes a file with one of these outcomes pending again; False for any other.
+
+    Its range is reopened if its pass is open.
+    """
     row = db.execute(
         "SELECT outcome, pass_id, reason FROM files WHERE book_id = ? AND format = ?",
         (file.book_id, file.format),
@@ -273,7 +280,7 @@ def reopen_file(db: sqlite3.Connection, file: FileId, *outcomes: Outcome) -> boo
 def count(
     db: sqlite3.Connection, pass_id: int, discovered: int, deltas: Mapping[Outcome, int]
 ) -> None:
-    """Moves the counters of a pass."""
+    """Adds to the counters of a pass."""
     full = {outcome.value: deltas.get(outcome, 0) for outcome in Outcome}
     db.execute(
         "UPDATE passes SET discovered = discovered + :discovered, uploaded = uploaded + :uploaded,"
@@ -287,7 +294,7 @@ def count(
 def tally(
     db: sqlite3.Connection, pass_id: int, kind: str, counts: Mapping[str, int]
 ) -> None:
-    """Adds to the small counts of a pass."""
+    """Adds to the tallies of a pass."""
     db.executemany(
         "INSERT INTO tallies (pass_id, kind, name, n) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (pass_id, kind, name) DO UPDATE SET n = n + excluded.n",
@@ -296,7 +303,7 @@ def tally(
 
 
 def drop_empty_tallies(db: sqlite3.Connection, pass_id: int) -> None:
-    """Reasons for which no file fails any more are not listed."""
+    """Removes reasons for which no file fails any more."""
     db.execute(
         "DELETE FROM tallies WHERE pass_id = ? AND kind = 'failed' AND n <= 0",
         (pass_id,),

@@ -1,4 +1,4 @@
-"""Entering a range's files in the ledger, and settling at once those that need no work.
+"""Enters a range's files in the ledger and settles at once those that need no work.
 
 A function over an open transaction of the ledger; only `ledger.parts` calls it.
 """
@@ -20,14 +20,14 @@ from migration.ledger.records import Range, Registration, Stage
 from migration.ledger.tables import books, passes
 from migration.model import BookFile, BookId, Counts, Digest, FileId, Outcome
 
-#: A file whose worker died this often while working on it is not tried again.
+#: A file on which this many workers died is not tried again.
 MAX_ATTEMPTS = 3
-#: What is said of such a file.
+#: The message for such a file.
 DIED = f"its worker died {MAX_ATTEMPTS} times while working on it"
 
-#: Reasons that may have gone away by themselves: such a file is tried again in the next
-#: pass. The last one is what earlier versions said of a file on which the server kept
-#: failing; nobody had refused it.
+#: Reasons that may have passed by themselves: such a file is tried again in the next
+#: pass. The last one is what earlier versions recorded for a file on which the server
+#: kept failing without refusing it.
 _TRY_AGAIN = frozenset(
     {MissingFile.reason, EmptyFile.reason, Unreadable.reason, "server error"}
 )
@@ -38,7 +38,7 @@ _WRITE = (
     " attempts, rounds, furthest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
-#: The common case of a further pass, told by size and time alone.
+#: The common case of a further pass, decided by size and mtime alone.
 _SETTLE = (
     "UPDATE files SET outcome = 'duplicate', pass_id = ?, reason = '', message = '', "
     "attempts = 0, furthest = 0,"
@@ -56,7 +56,7 @@ _NOT_SETTLED_HERE = (
 
 @dataclass(frozen=True, slots=True)
 class _Settlement:
-    """What can be said of a file without opening it."""
+    """What can be said about a file without opening it."""
 
     outcome: Outcome
     reason: str = ""
@@ -69,7 +69,6 @@ _PENDING = _Settlement(Outcome.PENDING)
 def register(
     db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, str]]
 ) -> Registration:
-    """See `Files.register`."""
     entry = _Entry(Counter(), Counter(), [], [], [])
     unchanged = _settle_unchanged(db, owned, files)
     entry.discovered = entry.moves[Outcome.DUPLICATE] = unchanged
@@ -107,8 +106,7 @@ def register(
 
 @dataclass(slots=True)
 class _Entry:
-    """What is found out about a range: counters to move, rows to write, files to work
-    on."""
+    """What was found out about a range: counters, rows, files to work on."""
 
     moves: Counter[Outcome]
     reasons: Counter[str]
@@ -123,8 +121,10 @@ class _Entry:
 def _settle_unchanged(
     db: sqlite3.Connection, owned: Range, files: Sequence[tuple[BookFile, str]]
 ) -> int:
-    """What the server has and nobody touched is `duplicate` in this pass: one statement
-    for all; returns how many."""
+    """Settles unchanged files that the server has as `duplicate`; returns how many.
+
+    One statement does it for all.
+    """
     plain = (
         (
             owned.pass_id,
@@ -146,7 +146,7 @@ def _enter_rest(
     files: Sequence[tuple[BookFile, str]],
     entry: _Entry,
 ) -> None:
-    """Enters, one by one, the files that have no outcome in this pass yet."""
+    """Registers, one by one, the files that have no outcome in this pass yet."""
     span = (owned.first, owned.last, owned.pass_id)
     done = {
         tuple(row)
@@ -168,7 +168,7 @@ def _enter_rest(
             entry.todo.append(file.id)
             if row is not None and row["attempts"]:
                 entry.suspects.append(file.id)
-                # Its bytes were on the server when the worker died, and nothing says
+                # Its bytes were on the server when the worker died, and nothing shows
                 # that they were attached.
                 entry.orphans += Stage.METADATA <= row["furthest"] < Stage.ATTACH
         elif verdict.outcome is Outcome.FAILED:
@@ -181,8 +181,10 @@ def _enter_rest(
 
 
 def put_back(db: sqlite3.Connection, file: FileId, *, counted: bool) -> int:
-    """The attempt ended without an outcome and without a death; returns the file's
-    counted rounds."""
+    """Ends an attempt without an outcome and without a death.
+
+    Returns the counted rounds.
+    """
     row = db.execute(
         "UPDATE files SET attempts = MAX(attempts - 1, 0), rounds = rounds + ?"
         " WHERE book_id = ? AND format = ? RETURNING rounds",
@@ -192,8 +194,10 @@ def put_back(db: sqlite3.Connection, file: FileId, *, counted: bool) -> int:
 
 
 def start(db: sqlite3.Connection, file: FileId) -> None:
-    """An attempt starts. Raises StoppedItsWorker when three workers died on this
-    file."""
+    """Counts an attempt.
+
+    Raises StoppedItsWorker when three workers died on this file.
+    """
     row = db.execute(
         "UPDATE files SET attempts = attempts + 1 WHERE book_id = ? AND format = ? "
         "RETURNING attempts",
@@ -205,8 +209,7 @@ def start(db: sqlite3.Connection, file: FileId) -> None:
 
 
 def check_evidence(db: sqlite3.Connection, file: FileId, evidence: Evidence) -> None:
-    """Raises ValueError when the evidence is about something else: another file,
-    another book, other bytes."""
+    """Raises ValueError when the evidence is about another file, book or bytes."""
     row = db.execute(
         "SELECT sha1 FROM files WHERE book_id = ? AND format = ?",
         (file.book_id, file.format),
@@ -220,8 +223,11 @@ def check_evidence(db: sqlite3.Connection, file: FileId, evidence: Evidence) -> 
 
 
 def reach(db: sqlite3.Connection, file: FileId, stage: Stage) -> None:
-    """The file gets as far as this; further than ever before means that earlier deaths
-    were not the file's doing."""
+    """Records that a file reaches a stage.
+
+    Getting further than ever before means that earlier deaths were not caused by the
+    file.
+    """
     db.execute(
         "UPDATE files SET attempts = MIN(attempts, 1), furthest = ? WHERE book_id = "
         "? AND format = ? AND furthest < ?",
@@ -235,11 +241,11 @@ def _forget_gone(
     files: Sequence[tuple[BookFile, str]],
     entry: _Entry,
 ) -> tuple[FileId, ...]:
-    """Files that failed or are pending leave the ledger when the library lists them no
-    more.
+    """Removes files that failed or are pending when the library no longer lists them.
 
-    Those of this pass leave its counters too: somebody removed them in Calibre since
-    they were entered. What arrived stays, for it is on the server."""
+    Those of this pass leave its counters too: they were removed in Calibre after being
+    registered. What arrived stays, for it is on the server.
+    """
     listed = {(file.id.book_id, file.id.format) for file, _excluded in files}
     rows = db.execute(
         "SELECT book_id, format, outcome, pass_id, reason FROM files"
@@ -260,8 +266,10 @@ def _forget_gone(
 
 
 def forget_beyond(db: sqlite3.Connection, highest_id: int) -> None:
-    """The same for books above the library's highest id, which are in no range of a
-    pass."""
+    """Removes such files of books above the library's highest id.
+
+    Those are in no range of a pass.
+    """
     db.execute(
         "DELETE FROM files WHERE outcome IN ('failed', 'pending') AND book_id > ?",
         (highest_id,),
@@ -283,7 +291,7 @@ def _at_once(
 
 
 def _as_before(row: sqlite3.Row, *, once_more: bool) -> _Settlement:
-    """What becomes of a file that has not changed since the row was written."""
+    """Returns the verdict on a file that has not changed since the row was written."""
     if row["outcome"] in (Outcome.UPLOADED, Outcome.DUPLICATE):
         return _Settlement(Outcome.DUPLICATE)
     if row["outcome"] == Outcome.FAILED and row["reason"] not in _TRY_AGAIN:
@@ -300,10 +308,10 @@ def _same(file: BookFile, row: sqlite3.Row) -> bool:
 def _row(
     file: BookFile, verdict: _Settlement, row: sqlite3.Row | None, pass_id: int
 ) -> tuple[object, ...]:
-    """The file's row; what was known of the same bytes is kept."""
+    """Returns the file's row, keeping what was known of the same bytes."""
     known: tuple[object, ...] = (None, None, 0, 0, 0)
     if row is not None and _same(file, row):
-        # Never so many that the attempt it is pending for is refused.
+        # Never so many that the attempt it is pending for would be refused.
         attempts = (
             min(row["attempts"], MAX_ATTEMPTS - 1)
             if verdict.outcome is Outcome.PENDING

@@ -1,8 +1,9 @@
-"""Who of the server's parts is being waited for, and who has said nothing for too long.
+"""Which parts of the server are being waited for, and which have been silent too long.
 
 A server is several programs: its app answers REST, its task engine the WebSocket, and
 both need the database. One of them can be gone, or hang, while the others answer.
-`silent` decides, pure; `Backends` remembers, for all threads."""
+`silent` decides and is pure; `Backends` keeps the times, for all threads.
+"""
 
 import threading
 import time
@@ -23,8 +24,7 @@ class Backend(StrEnum):
 
 @dataclass(slots=True)
 class Waiting:
-    """Since when somebody waits for a part (steady clock, one entry for each), and when
-    it answered anybody last."""
+    """When requests to a part began and when it last answered (steady clock)."""
 
     since: list[float] = field(default_factory=list)
     heard: float = float("-inf")
@@ -33,7 +33,7 @@ class Waiting:
 def silent(
     parts: Mapping[Backend, Waiting], now: float, after: float = Waits.silent_seconds
 ) -> str:
-    """A sentence when a part answers nobody who waits for it, or ""."""
+    """Returns a sentence when a part has not answered its pending requests, or ""."""
     for backend, waiting in parts.items():
         if waiting.since:
             seconds = now - max(min(waiting.since), waiting.heard)
@@ -50,8 +50,10 @@ def silent(
 
 
 class Backends:
-    """Thread-safe. Every request is made inside `asking`; whatever comes from a part is
-    `heard`."""
+    """Thread-safe record of pending requests and of the last answers.
+
+    Every request is made inside `asking`; `heard` records whatever comes from a part.
+    """
 
     def __init__(self, silent_seconds: float = Waits.silent_seconds) -> None:
         self._lock = threading.Lock()
@@ -60,7 +62,7 @@ class Backends:
 
     @contextmanager
     def asking(self, backend: Backend) -> Iterator[None]:
-        """Somebody waits for this part for as long as the block runs."""
+        """Counts a pending request to this part while the block runs."""
         began = time.monotonic()
         with self._lock:
             self._parts[backend].since.append(began)
@@ -71,11 +73,11 @@ class Backends:
                 self._parts[backend].since.remove(began)
 
     def heard(self, backend: Backend) -> None:
-        """This part said something, whatever it was."""
+        """Records that this part sent something, whatever it was."""
         with self._lock:
             self._parts[backend].heard = time.monotonic()
 
     def silent(self) -> str:
-        """Which part answers nobody, as a sentence, or ""."""
+        """Returns a sentence naming a part that has been silent too long, or ""."""
         with self._lock:
             return silent(self._parts, time.monotonic(), self._silent_seconds)

@@ -1,9 +1,10 @@
-"""The server's task engine over WebSocket (MYBOOKSHELF2.md section 4): call a task,
-wait for its result.
+"""The client of the server's task engine: calls a task and waits for its result.
 
-Malformed calls get no answer at all, so every wait has an end (`frames`). With a
-`session_id` the engine keeps results for 60 s while the connection is gone: a call
-survives a reconnect, but not the end of the engine that knew it."""
+It speaks WebSocket (MYBOOKSHELF2.md section 4). Malformed calls get no answer at all,
+so every wait has an end (`frames`). With a `session_id` the engine keeps results for 60
+s while the connection is gone: a call survives a reconnect, but not the end of the
+engine that knew it.
+"""
 
 import json
 import threading
@@ -43,25 +44,27 @@ from migration.server.engine.socket import (
 
 __all__ = ["TaskEngine", "Unauthorized"]
 
-#: A probe is not given longer than this, seconds: the next one is due soon.
+#: Time-outs of a probe, in seconds. They are short because the next probe is due soon.
 PROBE_TIMEOUTS = TaskTimeouts(
     accept=10.0, queue=30.0, run=30.0, settle=5.0, ping=5.0, silent=15.0, resume=5.0
 )
-#: Seconds after which an idle connection is not trusted any more but opened anew.
+#: After this many idle seconds a connection is replaced.
 IDLE_SECONDS = 600.0
-#: Seconds between attempts to open a connection again.
+#: Seconds between attempts to reconnect.
 _AGAIN_SECONDS = 2.0
 #: A call that goes through the queue as every other does and changes nothing: without
 #: its argument it ends at once.
 _NOTHING: tuple[str, list[Json]] = ("metadata", [])
-#: A call that looks into the database and changes nothing: there is no source 0. Not
-#: every server has this task.
+#: A call that reads the database and changes nothing: there is no source 0. Not every
+#: server has this task.
 _LOOK: tuple[str, list[Json]] = ("convert", [0, "epub"])
 
 
 def task_timeouts(task_seconds: float) -> TaskTimeouts:
-    """With a task that runs no longer than this. The server itself gives one 60 s, and
-    10 for a cover."""
+    """Returns the time-outs for tasks that run at most `task_seconds`.
+
+    The server itself gives a task 60 s, and 10 s for a cover.
+    """
     return TaskTimeouts(
         accept=30.0,
         queue=1800.0,
@@ -74,7 +77,7 @@ def task_timeouts(task_seconds: float) -> TaskTimeouts:
 
 
 class _Overdue(Exception):
-    """No frame came in time."""
+    """No frame arrived in time."""
 
 
 @dataclass(slots=True)
@@ -85,8 +88,10 @@ class _Connection:
     calls: int = 0
 
     def send(self, name: str, args: list[Json], seconds: float) -> int:
-        """Calls a task; returns the number of the call. Raises OSError,
-        WebSocketException."""
+        """Calls a task; returns the number of the call.
+
+        Raises OSError or WebSocketException.
+        """
         self.calls += 1
         self.socket.settimeout(seconds)
         self.socket.send(json.dumps([self.calls, name, {"args": args}]))
@@ -95,7 +100,7 @@ class _Connection:
 
 
 class TaskEngine:
-    """Calls tasks; each thread has a connection of its own."""
+    """Calls tasks; each thread has its own connection."""
 
     def __init__(
         self,
@@ -104,8 +109,10 @@ class TaskEngine:
         backends: Backends | None = None,
         timeouts: TaskTimeouts | None = None,
     ) -> None:
-        """`urls` are tried in their order until one accepts a connection; `token` gives
-        the access token."""
+        """`urls` are tried in order until one accepts a connection.
+
+        `token` returns the access token.
+        """
         self._urls = urls
         self._token = token
         self._backends = backends or Backends()
@@ -115,11 +122,12 @@ class TaskEngine:
         self._passed = (float("-inf"), float("-inf"))
 
     def call(self, name: str, args: list[Json]) -> Json:
-        """The result of a task, an id. Raises RefusedByServer when the task refuses
-        this file, Unauthorized.
+        """Returns the result of a task, an id.
 
-        Raises ServerUnreachable when the call certainly did not start, AnswerLost when
-        it may have, ServerFault when the engine failed for reasons of its own."""
+        Raises RefusedByServer when the task refuses this file, Unauthorized,
+        ServerUnreachable when the call certainly did not start, ResponseLost when it
+        may have, and ServerFault when the engine failed for reasons of its own.
+        """
         with self._backends.asking(Backend.ENGINE):
             end = self._ended(name, args, self._timeouts)
         if end.kind is FrameKind.SUCCESS:
@@ -130,8 +138,10 @@ class TaskEngine:
         raise ServerFault(message)
 
     def probe(self) -> None:
-        """Asks whether the engine runs tasks, and whether it has its database. Raises
-        Transient, Unauthorized."""
+        """Checks that the engine runs tasks and reaches its database.
+
+        Raises Transient or Unauthorized.
+        """
         began = time.monotonic()
         try:
             self._ended(*_NOTHING, PROBE_TIMEOUTS)
@@ -153,7 +163,7 @@ class TaskEngine:
             self._local.connection = None
             connection.socket.close(timeout=0)
 
-    # -- how ---------------------------------------------------------------------------
+    # -- frames and connections --------------------------------------------------------
 
     def _ended(self, name: str, args: list[Json], timeouts: TaskTimeouts) -> Frame:
         """Calls a task; returns the frame it ended with."""
@@ -203,11 +213,12 @@ class TaskEngine:
     def _next(
         self, socket: EngineSocket, call: CallState, timeouts: TaskTimeouts
     ) -> Frame:
-        """The next frame that says something. Raises _Overdue, and OSError or
-        WebSocketException for a dead connection.
+        """Returns the next meaningful frame.
 
-        A connection may be dead without a word; so after some silence it is pinged,
-        which an engine that lives answers."""
+        Raises _Overdue, and OSError or WebSocketException for a dead connection. A
+        connection may die silently; so after some silence it is pinged, which a live
+        engine answers.
+        """
         while True:
             now = time.monotonic()
             call = call.passed_by(*self._passed)
@@ -233,11 +244,11 @@ class TaskEngine:
                 self._backends.heard(Backend.ENGINE)
 
     def _resume(self, connection: _Connection, timeouts: TaskTimeouts) -> int:
-        """Connects again under the same session, so that a result sent meanwhile is not
-        lost, and calls a witness.
+        """Reconnects under the same session and calls a witness; returns its number.
 
-        Returns the witness's number. Raises ServerUnreachable: EngineGone at once, for
-        nobody knows the call any more."""
+        A result sent meanwhile is not lost that way. Raises ServerUnreachable:
+        EngineGone at once, since then the call has been forgotten.
+        """
         connection.socket.close(timeout=0)
         give_up = time.monotonic() + timeouts.resume
         while True:
@@ -257,8 +268,7 @@ class TaskEngine:
 
     def _connected(self) -> _Connection:
         connection: _Connection | None = getattr(self._local, "connection", None)
-        # An engine that was restarted meanwhile has ended it: a call would be lost that
-        # way.
+        # An engine that was restarted meanwhile has closed it: the call would be lost.
         if (
             connection is not None
             and time.monotonic() - connection.used < IDLE_SECONDS
@@ -273,8 +283,8 @@ class TaskEngine:
 
     def _open(self, session: str) -> EngineSocket:
         def found(url: str) -> None:
-            # Where it was found once it is looked for from now on: another port may be
-            # somebody else's.
+            # Once the engine was found, only that URL is used: on another port there
+            # may be another service.
             self._urls = (url,)
 
         return connect(self._urls, self._token(), session, found)

@@ -1,9 +1,10 @@
-"""The frames of the task engine and how long to wait for the next one. Pure: times are
-seconds of a steady clock.
+"""The frames of the task engine, and how long to wait for the next one. Pure.
 
-`["r", id, task]` accepted, `["m", id, {"status": …}]` how it goes, `["e", id, text,
-trace]` no such task. What is not exactly one of these says nothing, however often it
-comes: it moves no deadline."""
+Times are seconds of a steady clock. `["r", id, task]` means accepted, `["m", id,
+{"status": …}]` reports progress or the end, and `["e", id, text, trace]` means that
+there is no such task. Anything else says nothing, however often it comes: it moves no
+deadline.
+"""
 
 import json
 from dataclasses import dataclass, replace
@@ -11,24 +12,24 @@ from enum import Enum, auto
 
 from common.json_value import Json
 
-#: The largest frame that is read, bytes. An error may quote a whole book's metadata,
+#: The largest frame accepted, in bytes. An error may quote a whole book's metadata,
 #: twice.
 FRAME_BYTES = 4_000_000
 
 
 class FrameKind(Enum):
-    """What a frame says of its call."""
+    """What a frame says about its call."""
 
     ACCEPTED = auto()
     STARTED = auto()
     SUCCESS = auto()
     ERROR = auto()  #: the task ended with an error
-    UNKNOWN = auto()  #: there is no task: the call itself was refused
+    UNKNOWN = auto()  #: no task: the call itself was refused
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame. `value` is the result, or the error's text."""
+    """One frame; `value` is the result or the error's text."""
 
     call: int
     kind: FrameKind
@@ -37,24 +38,25 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class TaskTimeouts:
-    """Seconds to wait for each thing."""
+    """Seconds to wait in each state."""
 
     accept: float  #: for the engine to accept a call
-    queue: float  #: for an accepted call to have its turn: an administrator's come last
-    run: float  #: for a task that was started to end
-    # : for a call the engine may have forgotten to end, once a later one had its turn
+    queue: float  #: for an accepted call to start; administrators' come last
+    run: float  #: for a started task to end
+    #: for a call the engine may have forgotten to end, once a later call had its turn
     settle: float
-    ping: float  #: after so long a silence the connection is tried
-    silent: float  #: without a byte for so long, an answered ping included, it is dead
-    resume: float  #: for which the engine keeps what it could not send
+    ping: float  #: after such a silence the connection is tested
+    silent: float  #: after so long without a byte, even a pong, it is dead
+    resume: float  #: how long the engine keeps what it could not send
 
 
 @dataclass(frozen=True, slots=True)
 class CallState:
     """What is known of a call that has not ended.
 
-    `resumed`: when its connection was opened anew; `overtaken`: when a later call on
-    that one had its turn."""
+    `resumed` is when its connection was reopened, `overtaken` when a later call on that
+    connection had its turn.
+    """
 
     sent: float
     accepted: float | None = None
@@ -64,15 +66,20 @@ class CallState:
     overtaken: float | None = None
 
     def after(self, kind: FrameKind, now: float) -> "CallState":
-        """What is known after a frame of this call. The first of each kind counts."""
+        """Returns the state after a frame of this call.
+
+        The first of each kind counts.
+        """
         heard = self if self.accepted is not None else replace(self, accepted=now)
         if kind is FrameKind.STARTED and heard.started is None:
             return replace(heard, started=now)
         return heard
 
     def after_witness(self, frame: "Frame", now: float) -> "CallState":
-        """What is known after a frame of the later call, the witness. A full queue says
-        nothing of who is in it."""
+        """Returns the state after a frame of the later call, the witness.
+
+        A full queue does not say which calls are in it.
+        """
         if frame.kind is FrameKind.ACCEPTED or (
             frame.kind is FrameKind.UNKNOWN and "QueueFull" in str(frame.value)
         ):
@@ -80,11 +87,11 @@ class CallState:
         return self if self.overtaken is not None else replace(self, overtaken=now)
 
     def passed_by(self, began: float, ended: float) -> "CallState":
-        """What is known after a call that began at `began`, on whatever connection, has
-        had its turn and ended.
+        """Returns the state once a call begun at `began` has ended on any connection.
 
-        One that was sent before and still has not had its own is not in the queue any
-        more."""
+        A call that was sent before it, and still has not had its turn, is not in the
+        queue any more.
+        """
         if (
             self.accepted is None
             or self.started is not None
@@ -95,17 +102,17 @@ class CallState:
         return replace(self, resumed=self.resumed or began, overtaken=ended)
 
     def gone(self, now: float) -> "CallState":
-        """What is known after the connection was opened anew: the engine may be another
-        one."""
+        """Returns the state after a reconnect: the engine may be a new one."""
         return replace(self, resumed=now, asked=None, overtaken=None)
 
 
 def gives_up_at(call: CallState, timeouts: TaskTimeouts) -> float:
-    """When the answer counts as lost.
+    """Returns when the answer counts as lost.
 
-    After a reconnect the engine may be a new one, which does not know the call. Calls
-    of one user have their turns in their order: once a later one had its turn, this one
-    is running, or has ended, or is unknown."""
+    After a reconnect the engine may be a new one, which does not know the call. A
+    user's calls have their turns in order: once a later one had its turn, this one is
+    running, has ended, or is unknown.
+    """
     if call.accepted is None:
         return call.sent + timeouts.accept
     limit = (
@@ -123,7 +130,7 @@ def gives_up_at(call: CallState, timeouts: TaskTimeouts) -> float:
 
 
 def parse(data: bytes) -> Frame | None:
-    """The frame in a text message, None when it is none that says anything."""
+    """Parses a text message; returns None when it says nothing."""
     try:
         frame = json.loads(data) if len(data) <= FRAME_BYTES else None
     except (ValueError, RecursionError):
@@ -156,5 +163,5 @@ def _update(call: int, payload: dict[str, Json]) -> Frame | None:
 
 
 def _is_number(value: Json) -> bool:
-    """Both tasks a migration calls have an id as their result."""
+    """Both tasks that a migration calls return an id."""
     return type(value) is int and 0 < value < 2**63

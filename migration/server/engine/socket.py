@@ -1,5 +1,4 @@
-"""A WebSocket connection whose messages are bounded, in bytes and in time, however they
-drip."""
+"""A WebSocket connection whose messages are bounded in bytes and in time."""
 
 import select
 import time
@@ -15,10 +14,9 @@ from migration.errors import ServerUnreachable
 from migration.server.engine.frames import FRAME_BYTES
 from migration.server.http.transport import CONNECT_SECONDS
 
-#: Bytes of frame headers and control frames beside a message.
+#: Bytes of frame headers and control frames allowed beside a message.
 _OVERHEAD = 64 * 1024
-#: How the task engine, and no proxy before it, begins to say that it does not take a
-#: token.
+#: How the task engine's refusal of a token begins; a proxy's does not.
 _REFUSES_TOKEN = b"401: Unauthorized"
 
 
@@ -27,24 +25,20 @@ class Unauthorized(Exception):
 
 
 class EngineGone(ServerUnreachable):
-    """Nothing listens there, or only a proxy that says so: what the engine had in hand
-    it has forgotten."""
+    """Nothing listens there, or a proxy says so: the engine lost all its calls."""
 
 
 class EngineSocket(websocket.WebSocket):
-    """A connection; `heard` is the steady time at which bytes came last, of whatever
-    kind."""
+    """A connection; `heard` is the steady time at which it last received any bytes."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
-        """As the base class."""
         super().__init__(*args, **more)
         self.heard = time.monotonic()
         self._until = float("inf")
         self._left = FRAME_BYTES + _OVERHEAD
 
     def ended(self) -> bool:
-        """Is a connection that was left alone of no use any more: closed, or something
-        came that nobody waits for?"""
+        """Whether an idle connection is unusable: closed, or with unexpected data."""
         if self.sock is None:
             return True
         poll = select.poll()
@@ -52,11 +46,12 @@ class EngineSocket(websocket.WebSocket):
         return bool(poll.poll(0))
 
     def message(self, until: float) -> bytes:
-        """The next text message, b"" for one of another kind. Raises TimeoutError at
-        `until`, of the steady clock.
+        """Returns the next text message, b"" for one of another kind.
 
-        A message that has begun to arrive is gone on with by the next call. Raises
-        OSError and WebSocketException when the connection is at its end."""
+        Raises TimeoutError at `until` (steady clock); the next call continues a message
+        that has begun to arrive. Raises OSError or WebSocketException when the
+        connection is at its end.
+        """
         self._until = until
         try:
             opcode, data = self.recv_data(control_frame=True)
@@ -86,10 +81,11 @@ class EngineSocket(websocket.WebSocket):
 def connect(
     urls: tuple[str, ...], token: str, session: str, found: Callable[[str], None]
 ) -> EngineSocket:
-    """A connection to the first of `urls` that takes one; `found` is told which.
+    """Connects to the first of `urls` that accepts; calls `found` with it.
 
-    Raises Unauthorized, EngineGone when nothing is there, ServerUnreachable. No
-    redirect is followed: the token is in the query."""
+    Raises Unauthorized, EngineGone when nothing is there, or ServerUnreachable.
+    Redirects are not followed, since the token is in the query.
+    """
     query = urlencode({"token": token, "session_id": session})
     failures, refused, gone = [], 0, 0
     for url in urls:
@@ -114,8 +110,8 @@ def connect(
             OverflowError,
             MemoryError,
         ) as error:
-            # The last three: a length the other side made up for the page that says no.
-            # That is no lack of ours.
+            # The last three come from a length that the other side made up for its
+            # error page, not from a shortage of ours.
             if isinstance(error, OSError | websocket.WebSocketException):
                 raise_if_exhausted(error)
             gone += isinstance(error, ConnectionRefusedError)
@@ -131,7 +127,7 @@ def connect(
 
 
 def cause(error: BaseException) -> str:
-    """An error of a connection in a few words."""
+    """Describes a connection error in a few words."""
     if isinstance(error, websocket.WebSocketConnectionClosedException):
         return "connection closed"
     if isinstance(error, ConnectionRefusedError):

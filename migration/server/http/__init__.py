@@ -1,1 +1,1 @@
-"""Requests and responses: sending, time, and what counts as an answer."""
+"""Requests and responses: sending, time limits, and what counts as an answer."""

@@ -1,5 +1,8 @@
-"""HTTP answers that must be whole within their time-out: a byte every five seconds is
-no way round it."""
+"""HTTP responses that must be complete within their time-out.
+
+An ordinary time-out applies to each read, so a server that sends a byte every five
+seconds would evade it.
+"""
 
 import http.client
 import io
@@ -10,14 +13,16 @@ from typing import Any
 import urllib3
 from requests.adapters import HTTPAdapter
 
-#: Bytes of a body read and sent at a time; 16 KB, as usual, cost more for large books
+#: Bytes of a body read and sent at a time; the usual 16 KB cost more for large books
 #: than hashing them.
 BLOCK_BYTES = 256 * 1024
 
 
 class _Punctual(io.RawIOBase):
-    """What comes from a socket until a moment; every wait is cut to the time that is
-    left."""
+    """A socket's stream that ends at a deadline.
+
+    Each wait is limited to the time left.
+    """
 
     def __init__(
         self, raw: io.RawIOBase, connection: socket.socket, seconds: float
@@ -27,11 +32,10 @@ class _Punctual(io.RawIOBase):
         self._deadline = time.monotonic() + seconds
 
     def readable(self) -> bool:
-        """It is."""
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        """The next bytes. Raises TimeoutError when the time is up."""
+        """Reads the next bytes. Raises TimeoutError when the time is up."""
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the answer was not whole in time")
@@ -39,14 +43,16 @@ class _Punctual(io.RawIOBase):
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
-        """Lets go of the socket."""
+        """Closes the socket's stream."""
         self._raw.close()
         super().close()
 
 
 class PunctualResponse(http.client.HTTPResponse):
-    """Headers and body must be there within the connection's time-out, counted from the
-    end of the request."""
+    """A response that must be complete within the connection's time-out.
+
+    The time counts from the end of the request.
+    """
 
     def __init__(self, connection: socket.socket, *args: Any, **more: Any) -> None:
         super().__init__(connection, *args, **more)
@@ -73,15 +79,15 @@ class _SecurePool(urllib3.HTTPSConnectionPool):
 
 
 class PunctualAdapter(HTTPAdapter):
-    """For a session of `requests`: punctual answers, bodies in larger blocks."""
+    """An adapter for `requests`: responses with a deadline, bodies in larger blocks."""
 
     def init_poolmanager(self, *args: Any, **more: Any) -> None:
-        """As the base class, with our connections."""
+        """Makes the base class use our connections."""
         super().init_poolmanager(*args, **more, blocksize=BLOCK_BYTES)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
 
     def proxy_manager_for(self, proxy: str, **more: Any) -> Any:
-        """As the base class, with our connections."""
+        """Makes the base class use our connections."""
         manager = super().proxy_manager_for(proxy, **more)
         manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
         return manager

@@ -1,13 +1,13 @@
-"""What counts as an answer of MyBookshelf2: status, content type and shape, route by
-route. Pure.
+"""What counts as an answer of MyBookshelf2: status, content type and shape. Pure.
 
-Between the worker and the server stand proxies, portals and gateways, and behind the
+Between the worker and the server are proxies, portals and gateways, and behind the
 server a database; each of them answers too. What is not the protocol's own answer says
-nothing: neither "done" nor "not there" nor "refused". `ROUTES` is the protocol; whoever
-adds a request adds its row.
+nothing: neither "done" nor "not there" nor "refused". `ROUTES` is the protocol; a new
+request needs a row there.
 
-Errors of the server come with HTTP 200 and a key `error`, or with a status: "resource"
-routes then answer JSON, "plain" ones a small HTML page."""
+The server's errors come with HTTP 200 and a key `error`, or with a status: "resource"
+routes then answer JSON, "plain" ones a small HTML page.
+"""
 
 import json
 import math
@@ -35,17 +35,18 @@ from migration.server.http.shapes import (
     vocabulary,
 )
 
-#: The longest wait a `Retry-After` may ask for, seconds.
+#: The longest wait a `Retry-After` may ask for, in seconds.
 LONGEST_WAIT = 900.0
-#: Bytes of an answer that are read; the longest of the protocol, a page of ebooks, has
-#: some 100 KB.
+#: The most bytes of an answer that are read; the longest of the protocol, a page of
+#: ebooks, has some 100 KB.
 LARGEST = 4 * 1024 * 1024
 #: How deep an answer may be nested; those of the protocol are 5 deep.
 DEEPEST = 32
 _HIGHEST = 2**63
 
 _DENIED, _GONE = "Access denied", "The requested URL was not found on the server"
-#: What looks like a token: of the server's kind, or anything long that no sentence has.
+#: What looks like a token: of the server's kind, or anything longer than a word of a
+#: sentence.
 _TOKEN = re.compile(r"[\w+/=-]+\.[\w+/=-]{8,}\.[\w+/=-]+|[\w+/=-]{40,}")
 _PAGE = re.compile(
     r"\s*<!doctype html[^>]*>\s*(?:<html "
@@ -57,8 +58,10 @@ _PAGE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class RawResponse:
-    """A response as it was received. Names of `headers` are in lower case; `defect`
-    says why `body` is not whole."""
+    """A response as received.
+
+    Names of `headers` are in lower case; `defect` says why `body` is not complete.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -73,21 +76,22 @@ class RawResponse:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer of the protocol. `body` is its JSON, or None when it is a page; `text`
-    that page's cleaned sentence."""
+    """An answer of the protocol.
+
+    `body` is its JSON, or None for a page; `text` is the page's cleaned sentence.
+    """
 
     status: int
     body: Json
     text: str = ""
 
     def mapping(self) -> dict[str, Json]:
-        """The body when it is a JSON object, else {}."""
+        """Returns the body if it is a JSON object, else {}."""
         return self.body if isinstance(self.body, dict) else {}
 
     @property
     def error(self) -> str:
-        """The server's `error` with its details (application errors come with HTTP
-        200), or ""."""
+        """The server's `error` with its details, or ""."""
         body = self.mapping()
         if "error" not in body:
             return ""
@@ -102,11 +106,12 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class InvalidResponse:
-    """What came says nothing. `reason` completes "… answered with"; `retry_after` is
-    seconds, 0 when nobody asked.
+    """A response that says nothing.
 
-    `over`: it is the server's own word all the same, so the request is not running any
-    more."""
+    `reason` completes "… answered with"; `retry_after` is in seconds, 0 when it was not
+    asked for. `over` means that it comes from the server itself all the same, so the
+    request is not running any more.
+    """
 
     reason: str
     retry_after: float = 0.0
@@ -117,9 +122,10 @@ class InvalidResponse:
 class Route:
     """One request of the protocol.
 
-    `shape` tells what a good answer lacks; `errors` are the beginnings of the errors
-    that are about what was sent; `refusals` the statuses by which the server itself
-    says no; `once`: it must not be repeated before it is known what became of it."""
+    `shape` returns what a good answer lacks; `errors` are the beginnings of errors
+    about what was sent; `refusals` are the statuses by which the server itself refuses;
+    `once` means that the request must not be repeated before its fate is known.
+    """
 
     method: str
     path: re.Pattern[str]
@@ -130,7 +136,7 @@ class Route:
     once: bool = False
 
     def ids(self, path: str) -> tuple[int, ...]:
-        """The numbers in a path of this route."""
+        """Returns the numbers in a path of this route."""
         found = self.path.fullmatch(path.partition("?")[0])
         return tuple(int(part) for part in found.groups()) if found else ()
 
@@ -193,8 +199,7 @@ ROUTES = (
 
 
 def route_of(method: str, path: str) -> Route:
-    """The route of a request. Raises LookupError for one that the protocol does not
-    have."""
+    """Returns the route of a request; raises LookupError if it has none."""
     bare = path.partition("?")[0]
     for route in ROUTES:
         if route.method == method and route.path.fullmatch(bare):
@@ -208,8 +213,10 @@ def route_of(method: str, path: str) -> Route:
 def assess(
     route: Route, path: str, raw: RawResponse, now: datetime
 ) -> Response | InvalidResponse:
-    """Is it the answer of the protocol to a request of this route? `now` is aware, for
-    a date in `Retry-After`."""
+    """Decides whether a response is the protocol's answer to a request of this route.
+
+    `now` is timezone-aware; a date in `Retry-After` is compared with it.
+    """
     verdict = _assessed(route, path, raw)
     if isinstance(verdict, Response):
         return verdict
@@ -257,8 +264,8 @@ def _yes_or_error(
 
 # -- refusal or trouble ----------------------------------------------------------------
 
-#: Database errors that are about the values that were sent: names of PostgreSQL's and
-#: Python's classes.
+#: Database errors about the values that were sent: class names of PostgreSQL and
+#: Python.
 _ABOUT_VALUES = frozenset(
     {
         "IntegrityError",
@@ -279,7 +286,7 @@ _ABOUT_VALUES = frozenset(
 )
 _AUTOFLUSH = re.compile(r"\A\s*\(raised as a result of [^)]*\)")
 _CLASS = re.compile(r"\s*\((?:\w+\.)*(\w+)\)")
-#: The same without a class: what the message begins with.
+#: The same without a class: how the message begins.
 _VALUE = re.compile(
     r"null value in column|duplicate key value violates|value too long|a string "
     r"literal cannot contain nul"
@@ -292,8 +299,7 @@ _VALUE = re.compile(
 
 
 def refuses(route: Route, error: Json, details: Json) -> bool:
-    """Is this `error` the server's no to what was sent? Everything else tells of
-    trouble of its own."""
+    """Whether this `error` refuses what was sent; any other is the server's trouble."""
     if not isinstance(error, str):
         return False
     if error.casefold().startswith("database error"):
@@ -302,26 +308,32 @@ def refuses(route: Route, error: Json, details: Json) -> bool:
 
 
 def _about_values(details: str) -> bool:
-    """By the class or the beginning alone: what follows quotes the statement, titles
-    and all."""
+    """Whether a database error is about values.
+
+    Only its class or its beginning counts: the rest quotes the statement, titles
+    included.
+    """
     said = _AUTOFLUSH.sub("", details, count=1)
     found = _CLASS.match(said)
     return found[1] in _ABOUT_VALUES if found else bool(_VALUE.match(said.lstrip()))
 
 
-# -- the server's own words ------------------------------------------------------------
+# -- the server's own answers ----------------------------------------------------------
 
 
 def _own_words(route: Route, raw: RawResponse) -> Response | None:
-    """The answer when a status other than 200 comes from the server itself, as far as
-    that can be told."""
+    """Returns the answer if a status other than 200 comes from the server itself.
+
+    As far as that can be determined; else None.
+    """
     status = raw.status
     if status == 413 and status in route.refusals:
-        # Whoever sets the limit, the server or its proxy: a file of this size does not
+        # Whether the server or its proxy sets the limit: a file of this size does not
         # get through.
         return Response(status, None, _sentence(raw))
     if "www-authenticate" in raw.headers:
-        # The server never sends it; a proxy that wants a login of its own does.
+        # The server never sends this header; a proxy that wants a login of its own
+        # does.
         return None
     if raw.kind != "application/json":
         return _own_page(raw) if route.plain else None
@@ -341,23 +353,24 @@ def _own_page(raw: RawResponse) -> Response | None:
     page = _PAGE.fullmatch(raw.body.decode("utf-8", "replace"))
     if raw.kind != "text/html" or page is None or int(page[1]) != raw.status:
         return None
-    # Of a missing upload the page says no more than any other; only its form tells
-    # whose it is.
+    # For a missing upload the page says no more than any other; only its form shows
+    # that it is the server's.
     if raw.status == 401 and _DENIED not in page[2]:
         return None
     return Response(raw.status, None, _sentence(raw))
 
 
 def _fits(status: int, message: str) -> bool:
-    """Gateways answer JSON with a `message` too; the server's own sentences for these
-    statuses are known."""
+    """Whether a message begins as the server's own; gateways answer JSON too."""
     begins = {401: _DENIED, 403: _DENIED, 404: _GONE}.get(status, "")
     return message.startswith(begins)
 
 
 def _sentence(raw: RawResponse) -> str:
-    """What a page or a body says, cleaned and short. JSON is never quoted: it may be a
-    login's, with its token."""
+    """Returns what a page or a body says, cleaned and short.
+
+    JSON is never quoted: it may be a login's, with its token.
+    """
     text = raw.body[:65536].decode("utf-8", "replace")
     if text.lstrip()[:1] in tuple('{["'):
         return "JSON"
@@ -374,7 +387,7 @@ def _sentence(raw: RawResponse) -> str:
 
 
 def _redirect(location: str) -> str:
-    """Where it leads, without what a login or a query may hold."""
+    """Describes a redirect, without what a login or a query may contain."""
     try:
         parts = urlsplit(location)
         host = parts.netloc.rpartition("@")[2]
@@ -391,13 +404,16 @@ def _redirect(location: str) -> str:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float:
-    """Seconds to leave the server alone, from `Retry-After` as a number or a date, at
-    most `LONGEST_WAIT`; else 0."""
+    """Returns the seconds that `Retry-After` asks for, as a number or a date.
+
+    At most `LONGEST_WAIT`; 0 without one.
+    """
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]+", value):
         return min(float(value[:12]), LONGEST_WAIT)
     until, sent = _date(value), _date(headers.get("date", ""))
-    # By the sender's own clock where it says what that shows: ours may be an hour off.
+    # Measured by the sender's own clock where it sends its date: ours may be an hour
+    # off.
     seconds = (until - (sent or now)).total_seconds() if until is not None else 0.0
     return min(max(seconds, 0.0), LONGEST_WAIT)
 
@@ -410,15 +426,16 @@ def _date(value: str) -> datetime | None:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-# -- JSON from strangers ---------------------------------------------------------------
+# -- untrusted JSON --------------------------------------------------------------------
 
 
 def parsed(body: bytes) -> Json:
-    """The JSON of an answer. Raises ValueError when it is none, or nothing that can be
-    worked with safely.
+    """Parses the JSON of an answer.
 
-    Bounded: depth (`DEEPEST`), whole numbers (64 bits, as the server's), finite
-    fractions, no lone surrogates, no key twice in one object."""
+    Raises ValueError when it is not JSON, or not safe to work with. Bounds: depth
+    (`DEEPEST`), whole numbers (64 bits, as the server's), finite fractions, no lone
+    surrogates, no duplicate keys.
+    """
     try:
         value: Json = json.loads(
             body.decode("utf-8"),

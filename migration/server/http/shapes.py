@@ -1,9 +1,9 @@
-"""The shapes of the server's answers: which keys a route promises, and of what kind.
-Pure.
+"""The shapes of the server's answers: the keys a route promises, and their types. Pure.
 
 A shape is a function of an answer's JSON and the numbers in the request's path; it
-returns what is lacking, as words for a message, or "". What it lets through the client
-may read without checking."""
+returns what is missing, as words for a message, or "". The client may read what it
+accepts without checking.
+"""
 
 import base64
 import json
@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from common.json_value import Json
 
-#: (the JSON, the numbers in the path) -> what is lacking, or "".
+#: (the JSON, the numbers in the path) -> what is missing, or "".
 Shape = Callable[[Json, tuple[int, ...]], str]
 Is = Callable[[Json], bool]
 
@@ -22,21 +22,21 @@ _SHA1 = re.compile(r"[0-9a-f]{40}")
 
 
 def is_id(value: Json) -> bool:
-    """A positive whole number of the database."""
+    """Whether the value is a positive 64-bit whole number."""
     return (
         isinstance(value, int) and not isinstance(value, bool) and 0 < value < _HIGHEST
     )
 
 
 def is_size(value: Json) -> bool:
-    """A number of something, 0 or more."""
+    """Whether the value is a 64-bit whole number, 0 or more."""
     return (
         isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _HIGHEST
     )
 
 
 def is_text(value: Json) -> bool:
-    """Text, not empty."""
+    """Whether the value is non-empty text."""
     return isinstance(value, str) and value != ""
 
 
@@ -69,12 +69,12 @@ def _is_hash(value: Json) -> bool:
 
 
 def _absent_or(kind: Is) -> Is:
-    """The server leaves out what is null."""
+    """Allows None, because the server leaves out what is null."""
     return lambda value: value is None or kind(value)
 
 
 def _list_of(**keys: Is) -> Is:
-    """A list of objects with these keys."""
+    """Checks for a list of objects with these keys."""
 
     def fits(value: Json) -> bool:
         return isinstance(value, list) and all(
@@ -93,9 +93,10 @@ def _is(wanted: Json) -> Is:
 
 
 def _object(*, itself: bool = False, alone: bool = False, **keys: Is) -> Shape:
-    """An object with these keys; `alone`: with no others.
+    """Returns the shape of an object with these keys; if `alone`, with no others.
 
-    `itself`: its `id` is the first number of the path, so it is not another's answer.
+    `itself` means that its `id` is the first number of the path, so it is not the
+    answer to another request.
     """
 
     def lacks(body: Json, ids: tuple[int, ...]) -> str:
@@ -114,8 +115,10 @@ def _object(*, itself: bool = False, alone: bool = False, **keys: Is) -> Shape:
 
 
 def vocabulary(name: str) -> Shape:
-    """A list of ids with their names; an empty one would leave nothing a book could be
-    given."""
+    """Returns the shape of a list of ids with names.
+
+    An empty list does not fit: it would leave nothing a book could be given.
+    """
     fits = _list_of(id=is_id, **{name: is_text})
     return lambda body, _ids: (
         "" if body and fits(body) else f"no list of 'id' and {name!r}"
@@ -123,8 +126,10 @@ def vocabulary(name: str) -> Shape:
 
 
 def claims(token: str) -> dict[str, Json]:
-    """The claims of a JWT, unverified: they tell when to renew it and which user we
-    are. {} for anything else."""
+    """Returns the claims of a JWT, unverified; {} for anything else.
+
+    They say when to renew the token and which user we are.
+    """
     try:
         payload = token.split(".")[1]
         found = json.loads(
@@ -163,7 +168,7 @@ _ITEMS = _list_of(id=is_id, title=_is_any_text)
 INDEX = _object(items=_ITEMS, total=is_size)
 LIST = _object(page=is_id, page_size=is_id, total=is_size, items=_ITEMS)
 CREATED = _object(itself=True, id=is_id, success=_is(True))
-# So little would be in many a foreign answer too.
+# Many a foreign answer would have this much too.
 SOURCE = _object(alone=True, id=is_id)
 RATED = _object(itself=True, id=is_id, rating=_is_rating)
 EBOOK = _object(

@@ -1,7 +1,6 @@
-"""HTTP to the server: one session per thread, bounds on every answer, failures as our
-errors.
+"""HTTP to the server: one session per thread, bounded answers, failures as our errors.
 
-What counts as an answer is decided by `answers`; everything else is an error here.
+`responses` decides what counts as an answer; everything else is an error here.
 """
 
 import http.client
@@ -39,10 +38,10 @@ from migration.server.http.responses import (
 
 #: Seconds to wait for a connection.
 CONNECT_SECONDS = 5.0
-#: Seconds within which a server that ends a connection after its answer has ended it.
+#: Seconds within which a server that closes connections after its answers has done so.
 CLOSE_SECONDS = 0.3
-#: An upload's answer has so many times as long, from the end of the body on: the server
-#: hashes and stores all of it.
+#: An upload's answer may take this many times as long, counted from the end of the
+#: body: the server hashes and stores all of it.
 UPLOAD_TIMES = 10
 #: Bytes of an answer read at a time.
 _BLOCK = 64 * 1024
@@ -51,14 +50,18 @@ Body = dict[str, Json] | None
 
 
 class HttpTransport:
-    """Sends requests below one base URL. Thread-safe: each thread has its own session
-    and connection."""
+    """Sends requests below one base URL.
+
+    Thread-safe: each thread has its own session and connection.
+    """
 
     def __init__(
         self, base_url: str, answer_seconds: float = Waits.answer_seconds
     ) -> None:
-        """Within `answer_seconds` an answer must be whole. Raises Misconfigured when
-        the URL is not http(s)."""
+        """An answer must be complete within `answer_seconds`.
+
+        Raises Misconfigured when the URL is not http(s).
+        """
         if not base_url.startswith(("http://", "https://")):
             raise WrongServerUrl(
                 f"{base_url!r} is not a server URL; give one such as http://127.0.0.1:6006"
@@ -70,12 +73,12 @@ class HttpTransport:
         self._closes_silently = False
 
     def learn_manners(self) -> None:
-        """Finds out whether the server closes connections without saying so, as uwsgi's
-        http-socket does.
+        """Finds out whether the server closes connections silently, as uwsgi does.
 
         A request on such a connection may be lost on the way, and one that must not be
-        repeated would have to be reconciled each time; then every request gets a
-        connection of its own."""
+        repeated would have to be reconciled each time. For such a server every request
+        gets its own connection.
+        """
         if not self._proxies:
             self._closes_silently = closes_silently(self.base_url)
 
@@ -88,13 +91,14 @@ class HttpTransport:
         upload: tuple[IO[bytes] | Any, str] | None = None,
         token: str = "",
     ) -> Response:
-        """One request and its answer. `upload` is a readable body with its content
-        type.
+        """Sends one request and returns its answer.
 
-        Raises ServerUnreachable when it certainly did not act or may be repeated,
-        ServerFault when what came is no answer, AnswerLost instead of both when a
-        request of a route that must not be repeated may have been carried out. Each
-        carries the server's `Retry-After`. OutOfResources."""
+        `upload` is a readable body with its content type. Raises ServerUnreachable when
+        the server certainly did not act or the request may be repeated, and ServerFault
+        when the response is no answer; for a route that must not be repeated,
+        ResponseLost instead of either if the request may have been carried out. Each
+        carries the server's `Retry-After`. Raises OutOfResources.
+        """
         route = responses.route_of(method, path)
         what = f"{method} {self.base_url}{path}"
         headers = {"Accept-Encoding": "identity", "Cache-Control": "no-cache"} | (
@@ -152,8 +156,8 @@ class HttpTransport:
                 )
         finally:
             if self._closes_silently:
-                # The answer may come before the end of its connection does: it must not
-                # be taken for the next request.
+                # The answer may arrive before the connection's end does; the next
+                # request must not use it.
                 self.close()
 
     def _session(self) -> requests.Session:
@@ -162,8 +166,8 @@ class HttpTransport:
             session = requests.Session()
             for scheme in ("http://", "https://"):
                 session.mount(scheme, PunctualAdapter())
-            # Proxies of the environment were looked up once; doing it again for every
-            # request costs more than sending.
+            # The environment's proxies were looked up once; doing so for every request
+            # costs more than sending it.
             session.trust_env = False
             session.proxies.update(self._proxies)
             self._local.session = session
@@ -171,19 +175,19 @@ class HttpTransport:
 
 
 def _never_asked(path: str) -> str:
-    """The path with a word that no cache has seen; many heed no `Cache-Control`, and
-    the server ignores the word.
+    """Adds a parameter that no cache has seen; the server ignores it.
 
-    What is asked decides whether an ebook is made, deleted or done, so an answer of
-    before says nothing."""
+    Many caches ignore `Cache-Control`, and the answer decides whether an ebook is made,
+    deleted or done, so an old one must not be used.
+    """
     return f"{path}{'&' if '?' in path else '?'}_={uuid.uuid4().hex}"
 
 
 def closes_silently(base_url: str) -> bool:
-    """Does the server end a connection after an answer that does not say so? False when
-    that cannot be told.
+    """Whether the server closes a connection after an answer that does not announce it.
 
-    What is no answer of the server, such as a portal's page, tells nothing about it.
+    False when that cannot be determined. A response that is not the server's, such as a
+    portal's page, proves nothing about it.
     """
     parts = urlsplit(base_url)
     kind = (
@@ -220,8 +224,10 @@ def closes_silently(base_url: str) -> bool:
 def _whole(
     status: int, headers: dict[str, str], blocks: Iterator[bytes]
 ) -> RawResponse:
-    """The body with its head, as far as it is worth reading: no more than
-    `responses.LARGEST` bytes are kept."""
+    """Reads a body of at most `responses.LARGEST` bytes.
+
+    Returns it with status and headers.
+    """
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         return RawResponse(
@@ -253,7 +259,8 @@ def _fault(verdict: InvalidResponse, what: str, route: Route) -> Transient:
 
 
 def _failure(error: Exception, what: str, route: Route) -> Transient:
-    # A process that cannot open a connection must not take that for an outage and wait.
+    # A process that cannot open a connection for lack of resources must not take that
+    # for an outage and wait.
     raise_if_exhausted(error)
     message = f"{for_log(what, 200)}: {_cause(error)}"
     if route.once and not (

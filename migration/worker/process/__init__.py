@@ -1,1 +1,1 @@
-"""The process around the work: how it starts, what it opens, how it ends."""
+"""The worker process: how it starts, what it opens, how it ends."""

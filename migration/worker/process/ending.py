@@ -1,4 +1,4 @@
-"""Why a worker ends, in its log, its progress file and its exit status."""
+"""Reports why a worker ends, in its log, progress file and exit status."""
 
 import logging
 import sys
@@ -27,11 +27,11 @@ from migration.worker.resources import Resources
 
 
 def explain_fatal(opened: Resources, error: MigrationError) -> ExitCode:
-    """Says why the worker ends, in the log, the progress file and the exit status."""
+    """Reports why the worker ends: log, progress file and exit status."""
     shortage = resource_error(error)
     if shortage is not None:
-        # Whatever it was taken for on its way here: neither a book, nor the ledger, nor
-        # a directory is to blame.
+        # Whatever it was reported as on its way here, neither a book, nor the ledger,
+        # nor a directory is to blame.
         return _explain_internal(opened, error, shortage)
     opened.log.critical("%s", told(error))
     if isinstance(error, LedgerCorrupt) and not opened.options.verify:
@@ -41,11 +41,11 @@ def explain_fatal(opened: Resources, error: MigrationError) -> ExitCode:
 
 
 def explain_crash(opened: Resources, error: Exception) -> ExitCode:
-    """An error nobody foresaw, a fault of the program: said as `explain_fatal` does;
-    the status is its own, 70.
+    """Reports an unforeseen error as `explain_fatal` does; the exit status is 70.
 
-    Python's own status would be 1, by which the monitor knows a worker that has done
-    its part."""
+    Python's own status would be 1, which tells the monitor that the worker has done its
+    part.
+    """
     return _explain_internal(opened, error, resource_error(error))
 
 
@@ -55,7 +55,7 @@ def _explain_internal(
     opened.reserve.release()
     opened.log.critical("%s", _unforeseen(error))
     if shortage is not None:
-        # Last, because the last line is the one people look at; its place is in the
+        # Logged last, because people read the last line first; the traceback is in the
         # line before.
         opened.log.critical("%s", told(shortage))
     _end(opened, shortage or error)
@@ -63,8 +63,7 @@ def _explain_internal(
 
 
 def _mark(opened: Resources) -> None:
-    """Lets the next start know that the ledger is damaged, should it open without
-    showing it."""
+    """Marks the ledger as damaged, in case it opens normally at the next start."""
     try:
         mark_damaged(opened.options.state_dir, opened.ledger.inode)
     except StateUnwritable as second:
@@ -72,8 +71,10 @@ def _mark(opened: Resources) -> None:
 
 
 def _end(opened: Resources, error: Exception) -> None:
-    """The error in the progress file, the claims given back; what cannot be done any
-    more is said."""
+    """Writes the error to the progress file and gives the claims back.
+
+    Logs what fails.
+    """
     opened.tracker.failed_with(error)
     try:
         opened.end(Phase.FAILED)
@@ -82,7 +83,10 @@ def _end(opened: Resources, error: Exception) -> None:
 
 
 def reason(error: Exception) -> str:
-    """Why there is no worker: a sentence of ours, or a fault of ours with its place."""
+    """Returns the error's message.
+
+    For an unforeseen error, with the place of the fault.
+    """
     return told(error) if isinstance(error, MigrationError) else _unforeseen(error)
 
 
@@ -91,8 +95,7 @@ def _unforeseen(error: Exception) -> str:
 
 
 def leave_word(options: Options, shortage: OutOfResources, log: logging.Logger) -> None:
-    """A worker that could not begin for want of something says so in its progress file,
-    as one that ran does."""
+    """Writes a progress file for a worker that ran out of resources before it began."""
     said = LastError(type(shortage).__name__, str(shortage), utc_now())
     last = replace(first_progress(options), status=Phase.FAILED, last_error=said)
     try:
@@ -104,7 +107,7 @@ def leave_word(options: Options, shortage: OutOfResources, log: logging.Logger) 
 
 
 def refused(error: Exception) -> SystemExit:
-    """Says on stderr why there is no worker; what to raise."""
+    """Reports on stderr why no worker starts; returns the exception to raise."""
     named = resource_error(error) or error
     sys.stderr.write(f"{reason(named)}\n")
     return SystemExit(
@@ -113,7 +116,7 @@ def refused(error: Exception) -> SystemExit:
 
 
 def first_progress(options: Options) -> Progress:
-    """What a worker shows before it has done anything."""
+    """Returns the progress of a worker that has not done anything yet."""
     now = utc_now()
     process = psutil.Process()
     return Progress(

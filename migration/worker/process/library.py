@@ -18,11 +18,11 @@ from migration.worker.progress.tracker import Tracker
 def open_library(
     options: Options, tracker: Tracker, progress_path: Path, log: logging.Logger
 ) -> CalibreLibrary:
-    """The library; while Calibre has it locked it is waited for, visibly, as in the
-    middle of a run.
+    """Opens the library, waiting while Calibre has it locked, with a visible status.
 
-    Without end by a worker, for as long as a person can be asked to wait by everything
-    else."""
+    A worker waits without limit; --verify and --open-pass, for which a person may be
+    waiting, only `library_lock_seconds`.
+    """
     last = 0.0
 
     def say(sentence: str) -> None:

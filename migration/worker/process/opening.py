@@ -1,4 +1,4 @@
-"""Opens the ledger, which may be damaged, and the cluster, which may not be installed."""
+"""Opens the ledger, which may be damaged, and the cluster, if it is installed."""
 
 import logging
 from collections.abc import Callable
@@ -20,8 +20,10 @@ from migration.worker.options import Options
 def open_ledger_of(
     options: Options, make: Callable[[], Ledger], log: logging.Logger
 ) -> Ledger:
-    """The ledger, rebuilt when need be; whoever only compares leaves a damaged one as
-    it is. Raises Fatal."""
+    """Opens the ledger, rebuilding it if necessary. Raises Fatal.
+
+    A plain --verify leaves a damaged ledger as it is.
+    """
     return (
         make()
         if options.verify and not options.recheck
@@ -35,13 +37,15 @@ def open_transport(
     client: BookshelfClient,
     log: logging.Logger,
 ) -> Transport:
-    """What does the heavy work: this process, or a Dask cluster. Raises
-    ClusterUnusable."""
+    """Returns what does the heavy work: this process or a Dask cluster.
+
+    Raises ClusterUnusable.
+    """
     if not options.cluster:
         return LocalTransport(library, client, options.parallel_uploads)
     try:
-        # Only here: Dask is an option, and importing it costs every worker a second and
-        # 60 MB.
+        # Imported here because Dask is optional, and importing it would cost every
+        # worker a second and 60 MB.
         from migration.cluster.coordinator import DaskTransport
         from migration.cluster.messages import ClusterPlan
     except ImportError as error:

@@ -1,5 +1,4 @@
-"""How much of the machine a worker takes: nice and ionice of its own process, so that
-other programs go first."""
+"""The priority of a worker's own process (nice and ionice), so that others go first."""
 
 import psutil
 
@@ -9,8 +8,10 @@ _CLASSES = {"idle": "IOPRIO_CLASS_IDLE", "best-effort": "IOPRIO_CLASS_BE"}
 
 
 def lower(nice: int, ionice: tuple[str, int] | None) -> None:
-    """Sets both for this process. Raises Misconfigured when the system does not allow
-    it or does not know it."""
+    """Sets nice and ionice for this process.
+
+    Raises Misconfigured when the system does not allow or does not know them.
+    """
     process = psutil.Process()
     try:
         if nice:

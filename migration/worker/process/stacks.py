@@ -1,12 +1,12 @@
-"""`migration_worker{N}.stack`: where the threads of a worker are, written when somebody
-asks by a signal.
+"""`migration_worker{N}.stack`: the Python stacks of a worker, written on a signal.
 
-SIGUSR1 is waited for by a thread of its own, which reads the frames while it holds the
-interpreter's lock, as Python code may: no frame goes away under it, and it works
-whatever the other threads wait for. A thread that keeps that lock, in C, holds it up;
-then, and only then, SIGUSR2 has faulthandler write without the lock. Done to Python
-code that runs, that reads frames while they change and crashes the process (CPython
-3.11, seven threads in short calls: within six)."""
+A separate thread waits for SIGUSR1 and reads the frames while it holds the GIL, as
+Python code may: no frame disappears meanwhile, and it works whatever the other threads
+wait for. A thread that keeps the GIL, in C code, blocks it; then, and only then,
+SIGUSR2 has faulthandler write without the GIL. Used on running Python code, that would
+read frames while they change and crash the process (CPython 3.11, seven threads making
+short calls: within six tries).
+"""
 
 import contextlib
 import faulthandler
@@ -24,22 +24,23 @@ from migration.errors import StateUnwritable
 
 #: Asks for the stacks.
 ASK = signal.SIGUSR1
-#: Asks again, when no answer came: a thread is in C code that never lets Python go on.
+#: Asks again when there was no answer: a thread in C code holds the GIL.
 INSIST = signal.SIGUSR2
-#: Frames of one thread that are written.
+#: The most frames written for one thread.
 DEEPEST = 100
 
 
 def stack_path(state_dir: Path, worker_id: int) -> Path:
-    """Where worker N writes the Python stacks of its threads when it is asked to."""
+    """Returns where worker N writes the stacks of its threads on request."""
     return state_dir / f"migration_worker{worker_id}.stack"
 
 
 def write_on_signal(state_dir: Path, worker_id: int) -> None:
-    """From now on ASK and INSIST append the stack of every thread to `stack_path`.
+    """Makes ASK and INSIST append the stack of every thread to `stack_path`.
 
-    To be called in the main thread, before any other is started: they all inherit that
-    ASK is left to one of them. Raises StateUnwritable."""
+    Call it in the main thread before starting any other: they inherit the mask that
+    leaves ASK to one thread. Raises StateUnwritable.
+    """
     path = stack_path(state_dir, worker_id)
     try:
         descriptor = os.open(
@@ -50,7 +51,7 @@ def write_on_signal(state_dir: Path, worker_id: int) -> None:
     except OSError as error:
         raise_if_exhausted(error)
         raise StateUnwritable(f"cannot write {path}: {reason_of(error)}") from error
-    # Without a handler a thread that does not inherit the mask would end the process.
+    # Without a handler, a thread that does not inherit the mask would end the process.
     signal.signal(ASK, lambda _number, _frame: None)
     signal.pthread_sigmask(signal.SIG_BLOCK, {ASK})
     faulthandler.register(INSIST, file=descriptor, all_threads=True)
@@ -62,13 +63,13 @@ def write_on_signal(state_dir: Path, worker_id: int) -> None:
 def _write_when_asked(descriptor: int) -> None:
     while True:
         signal.sigwait({ASK})
-        # A disk that is full takes no stack now, perhaps the next time.
+        # If the disk is full the stack is lost; the next one may succeed.
         with contextlib.suppress(OSError):
             os.write(descriptor, "\n".join(_lines()).encode("utf-8", "replace") + b"\n")
 
 
 def _lines() -> Iterator[str]:
-    """As faulthandler writes them: the main thread last, innermost frames first."""
+    """Formats stacks as faulthandler does: main thread last, innermost frames first."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     frames = sys._current_frames()
     del frames[threading.get_ident()]

@@ -18,7 +18,7 @@ from migration.worker.process.ending import refused
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A process that may work: nobody else has its worker id, and its log is open."""
+    """A process that holds its worker id and has its log open."""
 
     owner: Owner
     lock: WorkerLock
@@ -27,8 +27,10 @@ class Started:
 
 
 def start(options: Options) -> Started:
-    """Takes the steps in the order in which things can go wrong. Exits with the error's
-    status when one cannot be taken."""
+    """Takes the first steps in the order in which they can fail.
+
+    Exits with the error's status when one cannot be taken.
+    """
     try:
         make_state_dir(options.state_dir)
     except OSError as error:
@@ -49,14 +51,16 @@ def start(options: Options) -> Started:
         stacks.write_on_signal(options.state_dir, options.worker_id)
         return Started(owner, lock, log, Reserve())
     except Exception as error:
-        # Whatever it is: Python's own status would be 1, by which the monitor knows a
-        # worker that has done its part.
+        # Python's own status would be 1, which tells the monitor that the worker has
+        # done its part.
         raise refused(error) from error
 
 
 def _clear_the_way(options: Options) -> list[str]:
-    """Moves directories away that stand where this worker's files belong; says which.
-    Raises StateUnwritable."""
+    """Moves away directories that stand where this worker's files belong.
+
+    Returns messages. Raises StateUnwritable.
+    """
     moved = []
     own = (
         place(options.state_dir, options.worker_id)

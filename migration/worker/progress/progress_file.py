@@ -12,7 +12,7 @@ from migration.worker.progress.tracker import Tracker
 
 
 class ProgressFile:
-    """What whoever watches the worker reads."""
+    """The progress file, which the monitor and the dashboard read."""
 
     def __init__(
         self,
@@ -23,8 +23,7 @@ class ProgressFile:
         *,
         needed: bool,
     ) -> None:
-        """Not `needed`: the worker goes on when the file cannot be written, and says so
-        once."""
+        """Unless `needed`, an unwritable file is reported once, then ignored."""
         self._path = path
         self._tracker = tracker
         self._clock = clock
@@ -34,8 +33,10 @@ class ProgressFile:
         self._told = False
 
     def publish(self, *, now: bool = False) -> None:
-        """Writes it, unless that was done within the last second. Raises
-        StateUnwritable."""
+        """Writes the file, unless that was done within the last second.
+
+        Raises StateUnwritable.
+        """
         moment = self._clock()
         if now or self._last is None or (moment - self._last).total_seconds() >= 1:
             self._last = moment

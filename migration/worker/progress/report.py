@@ -1,5 +1,7 @@
-"""The totals of a pass in words and as a table, for people. Pure but for the rendering,
-which rich does."""
+"""The totals of a pass in words and as a table.
+
+Pure, except for the rendering, which rich does.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,7 +16,7 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def size_in_words(size: float) -> str:
-    """1234567 -> '1.2 MB' (powers of 1000)."""
+    """Formats bytes in powers of 1000: 1234567 -> '1.2 MB'."""
     for unit in _UNITS:
         if size < 1000 or unit == _UNITS[-1]:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
@@ -23,7 +25,7 @@ def size_in_words(size: float) -> str:
 
 
 def minutes_in_words(minutes: float) -> str:
-    """0.5 -> '30 s', 90 -> '1 h 30 min'."""
+    """Formats minutes: 0.5 -> '30 s', 90 -> '1 h 30 min'."""
     seconds = round(minutes * 60)
     if seconds < 100:
         return f"{seconds} s"
@@ -32,9 +34,11 @@ def minutes_in_words(minutes: float) -> str:
 
 
 def summary(totals: Totals, now: datetime) -> "RenderableType":
-    """The table shown at the end of a pass: files by outcome, failures by reason, what
-    was left out."""
-    # rich is imported where something is drawn, and not at every start of a worker.
+    """Returns the table shown at the end of a pass.
+
+    It has files by outcome, failures by reason, and what was left out.
+    """
+    # rich is imported only where something is drawn, not at every start of a worker.
     from rich import box
     from rich.console import Group
     from rich.table import Table
@@ -80,7 +84,7 @@ def _noticed(totals: Totals) -> "list[RenderableType]":
 
 
 def _counted(title: str, counts: Mapping[str, int]) -> "list[RenderableType]":
-    """A table of what there is most of first; nothing when there is none."""
+    """Returns a table of the counts, largest first; nothing when there are none."""
     if not counts:
         return []
     from rich import box

@@ -1,5 +1,4 @@
-"""What one worker process has done so far: the mutable side of its progress file, safe
-to use from its threads."""
+"""What one worker has done so far: the thread-safe state behind its progress file."""
 
 import threading
 from collections import Counter, deque
@@ -11,7 +10,7 @@ from datetime import datetime, timedelta
 from common.sanitize import for_log
 from migration.model import Counts, Current, FileId, LastError, Outcome, Phase, Progress
 
-#: The rate is that of the files settled by work within this time.
+#: The rate counts the files settled by work within this time.
 RATE_WINDOW = timedelta(minutes=5)
 
 
@@ -28,29 +27,27 @@ class _Sending:
 
 
 class Sending:
-    """One file being worked on: told of bytes and stages by the thread that does the
-    work."""
+    """A file being sent; the sending thread reports its bytes and stages."""
 
     def __init__(self, tracker: "Tracker", entry: _Sending) -> None:
         self._tracker = tracker
         self._entry = entry
 
     def sent(self, count: int) -> None:
-        """That many bytes left for the server."""
+        """Records that `count` bytes were sent."""
         self._entry.bytes_sent += count
         self._tracker.advance()
         self._tracker.limiter(count)
 
     def stage(self, name: str) -> None:
-        """What is being done from now on."""
+        """Records that the file has entered a stage."""
         self._leave_stage()
         self._entry.stage = name
         if name == "upload":
             self._entry.bytes_sent = 0
 
     def slowest_stage(self) -> str:
-        """The stage that has taken longest so far; for the warning about a slow
-        upload."""
+        """Returns the stage that has taken longest so far."""
         self._leave_stage()
         return max(
             self._entry.spent, key=lambda name: self._entry.spent[name], default=""
@@ -65,8 +62,10 @@ class Sending:
 
 
 class Tracker:
-    """Counts, times and files in hand; `snapshot` makes the frozen value that is
-    written."""
+    """Counts, times and files in flight.
+
+    `snapshot` returns the frozen value to write.
+    """
 
     def __init__(
         self,
@@ -75,11 +74,11 @@ class Tracker:
         clock: Callable[[], datetime],
         limiter: Callable[[int], None],
     ) -> None:
-        """`shown` is the wall clock, for the times that are written down; `clock` is
-        steady, for what is measured.
+        """Times that are written come from `shown`, the wall clock; `clock` is steady.
 
-        `limiter` is told of every so many bytes before the next are read: a limit of
-        the bandwidth waits there."""
+        `limiter` is called with the number of bytes before more are read; a bandwidth
+        limit waits there.
+        """
         self._lock = threading.Lock()
         self._base = start
         self._shown = shown
@@ -92,24 +91,26 @@ class Tracker:
         self.limiter = limiter
 
     def now(self) -> datetime:
-        """The time of the steady clock."""
+        """Returns the time of the steady clock."""
         return self._clock()
 
     def set(self, **changes: object) -> None:
-        """Replaces fields of the progress, by their names there."""
+        """Replaces fields of the progress by name."""
         with self._lock:
-            # Names are checked by replace.
+            # `replace` checks the names.
             self._base = replace(self._base, **changes)  # type: ignore[arg-type]
 
     def advance(self) -> None:
-        """Bytes moved to the server."""
+        """Records that bytes moved to the server."""
         now = self._shown()
         with self._lock:
             self._base = replace(self._base, last_progress_at=now)
 
     def range_read(self, first: int, last: int, settled: Counts, new: int) -> None:
-        """A range was read for the first time; reading one again must not look like
-        progress."""
+        """Counts a range that was read for the first time.
+
+        Reading one again must not look like progress.
+        """
         with self._lock:
             self._counts.update(
                 discovered=settled.discovered,
@@ -126,7 +127,7 @@ class Tracker:
                 self._base = replace(self._base, status=Phase.MIGRATING)
 
     def settled(self, book_id: int, outcome: Outcome, size: int) -> int:
-        """A file got its outcome; returns how many of this process have it now."""
+        """Counts a settled file; returns how many of this process have that outcome."""
         now = self._shown()
         with self._lock:
             self._counts[outcome] += 1
@@ -150,8 +151,10 @@ class Tracker:
             return self._counts[outcome]
 
     def compared(self, counts: Counts, book_id: int) -> None:
-        """`--verify`: a further file has been compared; `counts` are all files so
-        far."""
+        """Records the counts of `--verify` after a further file.
+
+        `counts` covers all so far.
+        """
         now = self._clock()
         with self._lock:
             self._counts = Counter(
@@ -164,18 +167,18 @@ class Tracker:
             )
 
     def slow(self) -> None:
-        """An upload took longer than it should."""
+        """Counts a slow upload."""
         with self._lock:
             self._base = replace(self._base, slow_uploads=self._base.slow_uploads + 1)
 
     def failed_with(self, error: BaseException) -> None:
-        """Remembers the last error."""
+        """Records the last error."""
         last = LastError(type(error).__name__, for_log(str(error)), self._shown())
         self.set(last_error=last)
 
     @contextmanager
     def sending(self, file_id: FileId, file: str, size: int) -> Iterator[Sending]:
-        """The file is in the list of current files for as long as the block runs."""
+        """Lists the file among the current files while the block runs."""
         entry = _Sending(file_id, file, size, self._shown(), self._clock())
         with self._lock:
             self._sending[id(entry)] = entry
@@ -187,17 +190,17 @@ class Tracker:
 
     @property
     def processed(self) -> int:
-        """Files settled by this process, whatever became of them."""
+        """The number of files settled by this process, whatever the outcome."""
         with self._lock:
             return self._processed
 
     def count(self, outcome: Outcome) -> int:
-        """Files of this process with that outcome."""
+        """Returns the number of files of this process with that outcome."""
         with self._lock:
             return self._counts[outcome]
 
     def snapshot(self) -> Progress:
-        """The progress as of now."""
+        """Returns the progress as of now."""
         now = self._clock()
         with self._lock:
             while self._settled and self._settled[0] < now - RATE_WINDOW:

@@ -1,9 +1,10 @@
-"""How fast one process may go: bytes a second, files a minute. Pure: `now` in, seconds
-to wait out.
+"""Rate limits of one process: bytes per second, files per minute.
 
-A limit holds over any time: within T seconds no more than `burst + rate * T` goes
-through, and the burst is what one second allows (or one file), so that a limit is not
-first saved up and then spent at once."""
+A limit holds over any interval: within T seconds no more than `burst + rate * T`
+passes, and the burst is what one second allows (or one file), so that allowance is not
+first saved up and then spent at once. The token bucket is pure: it takes the time and
+returns the seconds to wait.
+"""
 
 import threading
 from collections.abc import Callable
@@ -12,14 +13,16 @@ from datetime import datetime, timedelta
 
 from migration.errors import Deferred
 
-#: The longest single sleep, seconds: whoever waits must notice a signal.
+#: The longest single sleep, in seconds, so that a waiting thread notices a signal.
 LONGEST_SLEEP = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class TokenBucket:
-    """`rate` per second, at most `burst` at once; `level` is what may go now, below 0
-    while a debt is paid off."""
+    """A bucket refilled with `rate` per second up to `burst`.
+
+    `level` is what may pass now; below 0 it is a debt being paid off.
+    """
 
     rate: float
     burst: float
@@ -27,10 +30,10 @@ class TokenBucket:
     at: float
 
     def take(self, amount: float, now: float) -> tuple["TokenBucket", float]:
-        """The bucket after `amount` went through, and the seconds to wait before it
-        may.
+        """Takes `amount`; returns the new bucket and how many seconds to wait first.
 
-        More than `burst` at once is a debt that is paid off before anything else goes.
+        More than `burst` at once leaves a debt, which is paid off before anything else
+        passes.
         """
         level = (
             min(self.burst, self.level + max(0.0, now - self.at) * self.rate) - amount
@@ -41,12 +44,12 @@ class TokenBucket:
 
 
 def bucket(rate: float, burst: float, now: float) -> TokenBucket:
-    """A full bucket."""
+    """Returns a full bucket."""
     return TokenBucket(rate, burst, burst, now)
 
 
 class RateLimiter:
-    """A limit shared by the threads of a process; `rate` 0 is no limit."""
+    """A rate limit shared by the threads of a process; a `rate` of 0 means no limit."""
 
     def __init__(
         self,
@@ -55,16 +58,15 @@ class RateLimiter:
         now: Callable[[], float],
         sleep: Callable[[float], None],
     ) -> None:
-        """`now` is a monotonic clock in seconds; `sleep` may raise to end the
-        waiting."""
+        """`now` is a monotonic clock in seconds; `sleep` may raise to end the wait."""
         self._now, self._sleep = now, sleep
         self._lock = threading.Lock()
-        #: Threads that wait now.
+        #: The number of threads waiting now.
         self.waiting = 0
         self._bucket = bucket(rate, burst, now()) if rate else None
 
     def wait(self, amount: float) -> None:
-        """Returns when `amount` may go."""
+        """Blocks until `amount` may pass."""
         if self._bucket is None:
             return
         with self._lock:
@@ -80,27 +82,30 @@ class RateLimiter:
 
 
 class Hold:
-    """How long somebody asked to be left alone, by any thread; the longest counts."""
+    """The time for which sending was asked to stop, by any thread.
+
+    The longest one counts.
+    """
 
     def __init__(self, now: Callable[[], float]) -> None:
-        """`now` gives steady seconds."""
+        """`now` is a monotonic clock in seconds."""
         self._now = now
         self._lock = threading.Lock()
         self._until = now()
 
     def ask(self, seconds: float) -> None:
-        """So many seconds from now on."""
+        """Holds for `seconds` from now on, or longer if that was asked before."""
         with self._lock:
             self._until = max(self._until, self._now() + seconds)
 
     def left(self) -> float:
-        """Seconds until it is over; 0 when it is."""
+        """Returns the seconds that are left; 0 when the hold is over."""
         with self._lock:
             return max(0.0, self._until - self._now())
 
 
 class TimeLimit:
-    """How long a process may work; 0 seconds is no limit."""
+    """How long a process may work; 0 seconds means no limit."""
 
     def __init__(
         self,
@@ -113,12 +118,14 @@ class TimeLimit:
         self._ends_at = clock() + timedelta(seconds=seconds) if seconds else None
 
     def is_up(self) -> bool:
-        """Has this process worked for as long as it was asked to?"""
+        """Whether --max-duration is over."""
         return self._ends_at is not None and self._clock() >= self._ends_at
 
     def pause(self, seconds: float) -> None:
-        """Waits before a file is begun. Raises Deferred when the time is up meanwhile:
-        the book is given back."""
+        """Waits before a file is begun.
+
+        Raises Deferred when the time is up meanwhile: the book is given back.
+        """
         self._sleep(seconds)
         if self.is_up():
             raise Deferred("the time is up", None)

@@ -1,5 +1,4 @@
-"""The uploader threads of one worker, and the main thread's ways of waiting for them
-without standing still."""
+"""The uploader threads of one worker, and how the main thread waits for them."""
 
 import signal
 import threading
@@ -15,20 +14,19 @@ from migration.worker.threads.work_queue import WorkQueue
 
 T = TypeVar("T")
 
-#: How often the main thread looks around while it waits, seconds.
+#: Seconds between heartbeats while the main thread waits.
 BEAT_SECONDS = 0.5
 
 
 class Stopping(Exception):
-    """The worker was asked to stop; whatever is in hand is given back."""
+    """The worker was asked to stop; files and books in flight are given back."""
 
 
 class UploaderPool:
-    """N threads, each taking a book after the other from `queue`. The first failure of
-    one ends all."""
+    """Threads that take books from `queue`. The first one to fail stops them all."""
 
     def __init__(self, queue: WorkQueue, leave: Callable[[], None], size: int) -> None:
-        """`leave` is called by each thread at its end."""
+        """Each thread calls `leave` before it ends."""
         self.queue = queue
         self._leave = leave
         self.size = size
@@ -40,7 +38,7 @@ class UploaderPool:
     def start(self, handle: Callable[[Work], None]) -> None:
         """Starts the threads; each calls `handle` with one book after the other.
 
-        They are daemons: a hanging request must not hold up the end of the process.
+        They are daemons: a hanging request must not delay the end of the process.
         """
         while len(self._threads) < self.size:
             name = f"uploader-{len(self._threads) + 1}"
@@ -51,7 +49,7 @@ class UploaderPool:
             thread.start()
 
     def grow(self, size: int, handle: Callable[[Work], None]) -> bool:
-        """Makes it at least `size` threads; True when there are more than before."""
+        """Grows the pool to `size` threads; returns whether it grew."""
         grows = size > self.size
         self.size = max(size, self.size)
         if self._threads:
@@ -63,7 +61,7 @@ class UploaderPool:
             while (work := self.queue.get()) is not None:
                 handle(work)
         except BaseException as error:  # noqa: BLE001
-            # A thread has nobody to raise to; `check` raises it again.
+            # A thread has no caller to raise to; `check` raises the error again.
             self._failure = self._failure or error
             self.queue.stop()
         finally:
@@ -81,22 +79,24 @@ class UploaderPool:
             raise self._failure
 
     def rest(self, seconds: float, beat: Callable[[], None]) -> None:
-        """Waits that long, calling `beat` all the time. Raises as `check`."""
+        """Waits `seconds`, calling `beat` meanwhile. Raises as `check` does."""
         while seconds > 0:
             self.check(min(seconds, BEAT_SECONDS))
             beat()
             seconds -= BEAT_SECONDS
 
     def meanwhile(self, work: Callable[[], T], beat: Callable[[], None]) -> T:
-        """Lets another thread do something slow, calling `beat` all the time; returns
-        or raises what it did."""
+        """Runs `work` in another thread, calling `beat` meanwhile.
+
+        Returns or raises its result.
+        """
         future: Future[T] = Future()
 
         def run() -> None:
             try:
                 future.set_result(work())
             except BaseException as error:  # noqa: BLE001
-                # Handed to the main thread, which raises it.
+                # Passed to the main thread, which raises it.
                 future.set_exception(error)
 
         threading.Thread(target=run, name="meanwhile", daemon=True).start()
@@ -111,8 +111,7 @@ class UploaderPool:
                 raise Stopping
 
     def end(self, seconds: float, give_back: Callable[[Work], object]) -> None:
-        """Takes no new book, waits for the books in hand, gives back those that do not
-        end in time."""
+        """Stops taking books, waits for those in flight, gives back the rest."""
         self._stop.set()
         self.queue.stop()
         self.queue.drop_waiting()
@@ -121,7 +120,7 @@ class UploaderPool:
             give_back(work)
 
     def dismiss(self) -> None:
-        """Ends the threads; there is nothing left to do."""
+        """Ends the threads when there is nothing left to do."""
         self.queue.stop()
         for thread in self._threads:
             thread.join(5.0)
@@ -141,8 +140,10 @@ class UploaderPool:
     # -- signals -----------------------------------------------------------------------
 
     def stop_on_signals(self) -> Callable[[], ExitCode]:
-        """SIGTERM and SIGINT ask to stop; a second one ends at once. Returns what tells
-        the exit status."""
+        """Makes SIGTERM and SIGINT stop the worker; a second signal ends it at once.
+
+        Returns a function that gives the exit status.
+        """
 
         def handle(number: int, _frame: FrameType | None) -> None:
             if self._stop.is_set():
@@ -156,11 +157,10 @@ class UploaderPool:
 
 
 class Hands:
-    """A few threads that do whatever they are handed, in that order. Daemons, as the
-    uploaders are."""
+    """A few daemon threads that run submitted tasks in order."""
 
     def __init__(self, size: int, leave: Callable[[], None]) -> None:
-        """`leave` is called by each thread at its end."""
+        """Each thread calls `leave` before it ends."""
         self.size = size
         self._leave = leave
         self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -170,7 +170,7 @@ class Hands:
             ).start()
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Hands over some work; the future has what it returned or raised."""
+        """Submits a task; the future holds what it returned or raised."""
         future: Future[T] = Future()
 
         def run() -> None:
@@ -183,7 +183,7 @@ class Hands:
         return future
 
     def dismiss(self) -> None:
-        """Each thread ends after what it is at, and what was handed over before."""
+        """Lets each thread end after its current task and those submitted before."""
         for _ in range(self.size):
             self._tasks.put(None)
 

@@ -1,5 +1,4 @@
-"""The books of one range, handed to the uploader threads: what is ready, in progress
-and deferred."""
+"""The books in work: ready, in progress and deferred."""
 
 import threading
 from collections import deque
@@ -8,12 +7,12 @@ from datetime import datetime, timedelta
 
 from migration.lanes.lane import Work
 
-#: A book deferred without a time is looked at again after this.
+#: A book deferred without a time becomes ready again after this.
 SOON = timedelta(seconds=0.25)
 
 
 class WorkQueue:
-    """Thread-safe; `paused` and `stopped` keep every thread from taking a new book."""
+    """A thread-safe queue; no thread takes a new book while it is paused or stopped."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
@@ -31,8 +30,7 @@ class WorkQueue:
             self._changed.notify_all()
 
     def get(self) -> Work | None:
-        """The next book, waiting for one; None when there will be no more for this
-        thread."""
+        """Waits for the next book and returns it; None when there will be no more."""
         with self._changed:
             while not self._stopped:
                 if not self._paused:
@@ -46,46 +44,47 @@ class WorkQueue:
             return None
 
     def done(self, work: Work) -> None:
-        """The book is finished."""
+        """Removes a finished book."""
         with self._changed:
             self._active.remove(work)
             self._changed.notify_all()
 
     def defer(self, work: Work, until: datetime | None) -> None:
-        """The book is ready again at `until`, or soon."""
+        """Makes the book ready again at `until`, or soon."""
         with self._changed:
             self._active.remove(work)
             self._deferred.append((until or self._clock() + SOON, work))
             self._changed.notify_all()
 
     def drop_waiting(self) -> None:
-        """Forgets the books nobody has begun; used when a limit is reached or the
-        worker stops."""
+        """Drops the books that were not begun, at a limit or when the worker stops."""
         with self._changed:
             self._ready.clear()
             self._deferred.clear()
             self._changed.notify_all()
 
     def wait(self, seconds: float) -> bool:
-        """Waits until everything is through, at most `seconds`; True when it is."""
+        """Waits at most `seconds` for all books; returns whether all are done."""
         with self._changed:
             self._changed.wait_for(self._through, seconds)
             return self._through()
 
     def rest(self, seconds: float) -> None:
-        """Waits until something changes, at most `seconds`; not at all when everything
-        is through."""
+        """Waits at most `seconds` for a change.
+
+        Returns at once when all books are done.
+        """
         with self._changed:
             if not self._through():
                 self._changed.wait(seconds)
 
     def has_room(self, size: int) -> bool:
-        """Are fewer than `size` books ready to be taken?"""
+        """Whether fewer than `size` books are ready."""
         with self._changed:
             return len(self._ready) < size
 
     def holds(self, first: int, last: int) -> bool:
-        """Is a book with one of these ids ready, deferred or being worked on?"""
+        """Whether a book with one of these ids is ready, deferred or in progress."""
         with self._changed:
             aside = (work for _until, work in self._deferred)
             return any(
@@ -94,24 +93,24 @@ class WorkQueue:
             )
 
     def pause(self, paused: bool) -> None:
-        """No thread takes a new book while paused."""
+        """Keeps threads from taking a new book while `paused`."""
         with self._changed:
             self._paused = paused
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Every thread ends after the book it is at."""
+        """Makes every thread end after its current book."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
 
     def active(self) -> list[Work]:
-        """The books being worked on."""
+        """Returns the books in progress."""
         with self._changed:
             return list(self._active)
 
     def idle(self) -> bool:
-        """Is everything that is left deferred, so that nothing can be done but wait?"""
+        """Whether all remaining books are deferred, so that waiting is all to do."""
         with self._changed:
             return bool(self._deferred) and not self._ready and not self._active
 
