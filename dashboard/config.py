@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import argcomplete
-
 from auto_monitor.cli.daemon import something_runs
 from auto_monitor.config import PROJECT
 from common.clock import birth_of
+from common.completion import offer_completion
 from common.errors import StateDirUnclear
 from common.files.json_files import read_json
 from common.settings.command_line import add_options, complete, or_exit
@@ -95,7 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
 def read_config(argv: Sequence[str] | None = None) -> DashboardConfig:
     """The configuration. Exits with 2 and a sentence on wrong usage."""
     parser = build_parser()
-    argcomplete.autocomplete(parser)
+    offer_completion(parser)
     given = parser.parse_args(argv)
     if given.pass_id is not None and not given.report:
         parser.error("--pass goes with --report")

@@ -7,8 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import argcomplete
-
+from common.completion import offer_completion
 from common.errors import StateDirUnclear, told
 from common.settings.load import texts_of
 from common.state_dir import several
@@ -74,7 +73,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
         action="store_true",
         help="stop the monitor; workers, dashboard and server go on",
     )
-    argcomplete.autocomplete(parser)
+    offer_completion(parser)
     return parser.parse_args(words)
 
 

@@ -13,13 +13,12 @@ import freezegun
 import hypothesis
 import pytest
 
-from tests.support.environment import FIXTURES, OUR_SETTINGS, end
+from tests.support.environment import FIXTURES, OUR_SETTINGS, PROJECT, end
 from tests.support.machine.home import Home
 from tests.support.migration.workers import Workers
 from tests.support.servers.shelf import Shelf, start_shelf
 
-# Without its bytecode every process of a test would compile two hundred modules, and
-# every process of pytest all tests.
+# Without bytecode every process of pytest would compile all tests.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
@@ -35,6 +34,32 @@ freezegun.configure(extend_ignore_list=["settings"])
 
 # Before anything is started: even the fixtures of a whole session get no other home.
 HOME = Home()
+
+
+#: What a test may take that says nothing else (`timeout` in pyproject.toml).
+DEFAULT_SECONDS = 300.0
+#: Folders of tests, those whose tests take longest first.
+_LONGEST_FIRST = ("e2e", "integration", "harness", "contract", "unit")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Side by side the long tests begin first: no process is left alone with one at the
+    end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> tuple[float, int]:
+    """By the time it may take, then by where it is."""
+    limit = item.get_closest_marker("timeout")
+    folder = item.path.relative_to(PROJECT / "tests").parts[0]
+    return (
+        -float(limit.args[0]) if limit and limit.args else -DEFAULT_SECONDS,
+        _LONGEST_FIRST.index(folder),
+    )
 
 
 def pytest_collection_finish() -> None:

@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import argcomplete
-
 from auto_monitor import config
 from auto_monitor.config import Misconfigured
+from common.completion import offer_completion
 from common.settings.command_line import add_options, options_of, or_exit
 from common.settings.load import Option, load, sources
 from common.settings.monitor import MonitorSettings
@@ -220,7 +219,7 @@ def read_arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, s
     Exits with 2 on wrong usage.
     """
     parser = build_parser()
-    argcomplete.autocomplete(parser)
+    offer_completion(parser)
     given = parser.parse_args(argv)
     if (given.watch or given.json) and not given.status:
         parser.error("--watch and --json go with --status")

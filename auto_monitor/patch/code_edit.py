@@ -18,6 +18,7 @@ import textwrap
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from auto_monitor.patch.edit_text import EditRefused as EditRefused
 from auto_monitor.patch.edit_text import is_whole, nearest, split_hunks
@@ -201,17 +202,10 @@ def _function(lines: Sequence[str], block: _Block) -> _Change:
     given = tree.body[0]
     first, last = _span(given)
     new = text.split("\n")[first - 1 : last]
-    found = [
-        node
-        for node in ast.walk(_parsed("\n".join(lines), "the script"))
-        if _is_function(node, given.name)
-    ]
+    functions = _functions_of("\n".join(lines))
+    found = [node for node in functions if node.name == given.name]
     if len(found) != 1:
-        names = [
-            node.name
-            for node in ast.walk(ast.parse("\n".join(lines)))
-            if isinstance(node, ast.FunctionDef)
-        ]
+        names = [node.name for node in functions if isinstance(node, ast.FunctionDef)]
         nearest = (
             ", ".join(difflib.get_close_matches(given.name, names, 3, 0.5)) or "none"
         )
@@ -270,9 +264,13 @@ def _parses(text: str) -> bool:
     return True
 
 
-def _is_function(node: ast.AST, name: str) -> bool:
-    return (
-        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
+@lru_cache(maxsize=1)
+def _functions_of(script: str) -> tuple[ast.FunctionDef | ast.AsyncFunctionDef, ...]:
+    """All there are; every answer of a case is about the same script."""
+    return tuple(
+        node
+        for node in ast.walk(_parsed(script, "the script"))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     )
 
 

@@ -9,7 +9,7 @@ import ast
 import difflib
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from auto_monitor.patch.vocabulary import (
@@ -125,7 +125,16 @@ def objections(before: str, after: str) -> list[str]:
     """Why this change of the script is not allowed; empty when it is. Both texts are
     Python that parses."""
     old, new = ast.parse(before), ast.parse(after)
-    found = list(_outside(old, new))
+    mine, theirs = _functions(old), _functions(new)
+    changed = [
+        (was, becomes)
+        for was, becomes in zip(mine, theirs, strict=False)
+        if ast.dump(was) != ast.dump(becomes)
+    ]
+    if [node.name for node in mine] != [node.name for node in theirs]:
+        found = ["functions were added, removed, renamed or moved"]
+    else:
+        found = list(_outside(old, new, changed))
     lines = sum(
         line[:1] in "+-"
         for line in difflib.ndiff(before.splitlines(), after.splitlines())
@@ -134,20 +143,17 @@ def objections(before: str, after: str) -> list[str]:
         found.append(f"{lines} lines change; at most {MOST_LINES} may")
     if found:
         return found
-    for mine, theirs in zip(_functions(old), _functions(new), strict=True):
-        if ast.dump(mine) != ast.dump(theirs):
-            found += [f"{mine.name}: {text}" for text in _inside(mine, theirs)]
+    for was, becomes in changed:
+        found += [f"{was.name}: {text}" for text in _inside(was, becomes)]
     return found
 
 
-def _outside(old: ast.Module, new: ast.Module) -> Iterator[str]:
+def _outside(
+    old: ast.Module, new: ast.Module, changed: Sequence[tuple[Function, Function]]
+) -> Iterator[str]:
     """Everything but the bodies of functions that may be changed stays as it is."""
-    mine, theirs = _functions(old), _functions(new)
-    if [node.name for node in mine] != [node.name for node in theirs]:
-        yield "functions were added, removed, renamed or moved"
-        return
-    for was, becomes in zip(mine, theirs, strict=True):
-        if ast.dump(was) != ast.dump(becomes) and was.name not in PATCHABLE:
+    for was, becomes in changed:
+        if was.name not in PATCHABLE:
             allowed = ", ".join(sorted(PATCHABLE))
             yield f"{was.name} must not be changed; a fix may change only {allowed}"
         if _head(was) != _head(becomes):
@@ -262,11 +268,10 @@ def _shapes(old: Function, new: Function) -> Iterator[str]:
     parents = {
         child: node for node in ast.walk(new) for child in ast.iter_child_nodes(node)
     }
+    strange = {node for node in ast.walk(new) if ast.dump(node) not in known}
     for node in ast.walk(new):
         parent = parents.get(node)
-        if ast.dump(node) not in known or (
-            parent is not None and ast.dump(parent) not in known
-        ):
+        if node in strange or parent in strange:
             objection = _whole(node, parent) or _risky(node, local)
             if objection:
                 yield objection

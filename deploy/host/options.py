@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import argcomplete
 from rich.console import Console
 
 from auto_monitor.cli.command_line import names
 from auto_monitor.config import Misconfigured, require_llm_key
 from auto_monitor.config import check as check_settings
+from common.completion import offer_completion
 from common.settings.command_line import add_options, complete
 from common.settings.load import load, sources
 from common.settings.programs import StartSettings
@@ -32,7 +32,7 @@ def read_job(
     """What is to be run, and how; its server runs. Exits with 2 on wrong usage. Raises
     CannotStart, Fatal, OSError."""
     parser = build_parser()
-    argcomplete.autocomplete(parser)
+    offer_completion(parser)
     given = parser.parse_args(argv)
     found = complete(given, StartSettings, sources(PROJECT, os.environ))
     values, environment = load(StartSettings, found), found.texts()

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import argcomplete
-
+from common.completion import offer_completion
 from common.errors import told
 from common.exit_status import ExitCode
 from common.settings.command_line import add_options, complete, or_exit
@@ -168,7 +167,7 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
     """The options from the command line and the environment. Exits with 2 and a
     sentence on wrong usage."""
     parser = build_parser()
-    argcomplete.autocomplete(parser)
+    offer_completion(parser)
     given = parser.parse_args(argv)
     found, values = or_exit(lambda: _settings(given, project))
     if values.library is None:

@@ -13,6 +13,7 @@ DEAR = frozenset(
     {
         "PIL",
         "aiohttp",
+        "argcomplete",
         "cattrs",
         "dask",
         "distributed",
