@@ -1,12 +1,12 @@
-"""Settings of the server, shared by MyBookshelf2's containers, the embedded server and
-the worker.
+"""Settings of the server, as MyBookshelf2's containers read them.
 
 MyBookshelf2 imports this file in place of its own (docs/deployment.md), so the names
 are its names, and every Python it runs on reads this: nothing newer than 3.6, nothing
 but the standard library. Each value can be overridden by the environment: by the
 `MBS2_` variable named beside it, otherwise by a variable of its own name. The secrets
-and the database have no value here and are asked for when the server reads them: the
-worker and the embedded server need none."""
+and the database have no value here and are asked for when the server reads them.
+
+The embedded server and the worker have theirs from `common/settings/`."""
 
 import logging
 import os

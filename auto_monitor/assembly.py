@@ -102,7 +102,7 @@ def real_world(
         config.ends_at(),
     )
     workers = Workers(command, grace_seconds=config.KILL_GRACE_SECONDS)
-    webhook = settings.environment.get("ALERT_WEBHOOK_URL", "")
+    webhook = settings.alert_webhook_url
     return World(
         clock=clock,
         wall=utc_now,

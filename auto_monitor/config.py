@@ -6,7 +6,6 @@ written from it. A value that makes no sense is reported by `check`."""
 
 import os
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -132,9 +131,9 @@ def check_together(given: MonitorSettings) -> None:
         raise Misconfigured("\n".join(problems))
 
 
-def require_llm_key(given: Mapping[str, str]) -> None:
+def require_llm_key(given: MonitorSettings) -> None:
     """Raises Misconfigured when there is nobody to ask."""
-    if not (given.get("OPENAI_API_KEY") or given.get("OPENAI_BASE_URL")):
+    if not (given.openai_api_key or given.openai_base_url):
         raise Misconfigured(
             "--llm-enabled needs OPENAI_API_KEY (or OPENAI_BASE_URL of a server of "
             "your own) in auto_monitor/.env "

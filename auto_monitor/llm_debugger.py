@@ -38,6 +38,7 @@ from common.files.json_files import write_json
 from common.files.tail import last_bytes
 from common.json_value import Json
 from common.sanitize import sanitize_text
+from common.settings.monitor import LLM_VARIABLES
 from migration.state_files import logs
 
 #: Bytes of the log's end that are looked at, and functions whose source is shown.
@@ -49,11 +50,7 @@ REUSE = timedelta(hours=24)
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+) in (\w+)')
 _OF_THE_JOB = (
-    "OPENAI_",
-    "CODE_FIX_MIN_CONFIDENCE",
-    "ENABLE_CODE_FIXES",
-    "GATE_SECONDS",
-    "LLM_JOB_SECONDS",
+    *LLM_VARIABLES,
     "SSL_",
     "HTTPS_PROXY",
     "https_proxy",

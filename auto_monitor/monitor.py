@@ -46,7 +46,8 @@ from common.clock import SteadyClock
 from common.errors import Fatal, told
 from common.files.json_files import StateUnwritable, make_state_dir
 from common.sd_notify import Notifier
-from common.settings.load import texts_of
+from common.settings.load import load, sources
+from common.settings.shared import Library
 from migration.ledger import totals
 from migration.ledger.totals import Totals
 
@@ -296,8 +297,7 @@ def get_disk_io_utilization(library: Path | None = None) -> float | None:
     Without `library`, the one that CALIBRE_LIBRARY names. Takes less than a second:
     iostat's figure when it has one by then, else that of the kernel's counters, from
     which iostat's comes too."""
-    named = texts_of(config.PROJECT).get("CALIBRE_LIBRARY")
-    path = library or (Path(named).expanduser() if named else None)
+    path = library or load(Library, sources(config.PROJECT, os.environ)).library
     if path is None:
         return None
     meter = LibraryDiskMeter(path, seconds=config.IOSTAT_SECONDS)

@@ -18,6 +18,7 @@ import psutil
 
 from auto_monitor.model import Identity
 from common.clock import birth_of, utc_now
+from common.settings.load import READ_FILES
 from common.settings.setting import settings_of
 from common.settings.worker import WorkerSettings
 from migration.worker.process import stacks
@@ -192,6 +193,8 @@ class WorkerCommand:
             given["MIGRATE_MAX_DURATION"] = str(
                 max(1, math.ceil(self.until - time.monotonic()))
             )
+        # It need not look for the files again: all that they say to it is here.
+        given[READ_FILES] = "0"
         return {
             **inherited,
             **given,

@@ -2,7 +2,6 @@
 variable."""
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,8 +14,7 @@ from common.clock import birth_of
 from common.completion import offer_completion
 from common.errors import StateDirUnclear
 from common.files.json_files import read_json
-from common.settings.command_line import add_options, complete, or_exit
-from common.settings.load import Sources, load, sources
+from common.settings.command_line import add_options, read_settings
 from common.settings.programs import DashboardSettings
 from common.state_dir import HELP_FOUND
 from migration.state_dirs import resolve
@@ -98,7 +96,7 @@ def read_config(argv: Sequence[str] | None = None) -> DashboardConfig:
     given = parser.parse_args(argv)
     if given.pass_id is not None and not given.report:
         parser.error("--pass goes with --report")
-    found, values = or_exit(lambda: _settings(given))
+    values, found = read_settings(given, DashboardSettings)
     return DashboardConfig(
         _state_dir(values.state_dir, found.texts(), argv, parser),
         values.host,
@@ -110,11 +108,6 @@ def read_config(argv: Sequence[str] | None = None) -> DashboardConfig:
         Path(given.report).expanduser().resolve() if given.report else None,
         given.pass_id,
     )
-
-
-def _settings(given: argparse.Namespace) -> tuple[Sources, DashboardSettings]:
-    found = complete(given, DashboardSettings, sources(PROJECT, os.environ))
-    return found, load(DashboardSettings, found)
 
 
 def _state_dir(

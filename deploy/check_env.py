@@ -8,8 +8,8 @@ import argparse
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
-from common.settings.load import texts_of
-from deploy import PROJECT
+from common.settings.command_line import read_settings
+from common.settings.programs import CheckEnvSettings
 
 _HOW = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
 #: By profile: the variable, and what it is.
@@ -45,32 +45,37 @@ def missing(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints a line for each; returns 1 when something is missing."""
-    environment = texts_of(PROJECT)
+    values, found = read_settings(read_arguments(argv), CheckEnvSettings)
+    profiles = [name for name in NEEDED if name in values.profiles]
+    lacking = missing(found.texts(), profiles)
+    for name, what in lacking:
+        sys.stderr.write(f"{name} is missing in .env: {what}\n")
+    return 1 if lacking else 0
+
+
+def read_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The arguments; the profiles as the variable has them."""
+    given = build_parser().parse_args(argv)
+    given.profiles = ",".join(given.profiles)
+    return given
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser; the settings' values stay texts, which the loader reads."""
     parser = argparse.ArgumentParser(
         prog="python -m deploy.check_env",
         description="Says what .env lacks for profiles of docker-compose.yml.",
         epilog="Exit status: 0 nothing is missing, 1 something is, 2 wrong usage.",
         allow_abbrev=False,
     )
-    usual = environment.get("COMPOSE_PROFILES") or "embedded,migrate"
     parser.add_argument(
         "profiles",
         nargs="*",
         metavar="PROFILE",
-        default=usual.split(","),
         help="server, embedded, migrate [default: embedded migrate; environment: "
         "COMPOSE_PROFILES, by commas]",
     )
-    given = parser.parse_args(argv)
-    strange = sorted(set(given.profiles) - set(NEEDED))
-    if strange:
-        parser.error(
-            f"{', '.join(strange)}: no such profile; there are {', '.join(filter(None, NEEDED))}"
-        )
-    lacking = missing(environment, given.profiles)
-    for name, what in lacking:
-        sys.stderr.write(f"{name} is missing in .env: {what}\n")
-    return 1 if lacking else 0
+    return parser
 
 
 if __name__ == "__main__":

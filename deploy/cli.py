@@ -68,7 +68,10 @@ def command_line(given: Sequence[str]) -> list[str] | None:
 
 
 def usage() -> str:
-    """The subcommands, a line each."""
+    """The subcommands, a line each, and where settings are looked for."""
+    # Imported here: whoever becomes another program need not pay for it.
+    from common.settings.load import FILES
+
     lines = [f"  {name:10} {what}" for name, (what, _) in SUBCOMMANDS.items()]
     return "\n".join(
         [
@@ -77,6 +80,8 @@ def usage() -> str:
             *lines,
             "",
             "calibre-to-mbs2 COMMAND --help explains the options of one.",
+            "Settings come from options, then the environment, then these files:",
+            *(f"  {PROJECT / name}" for name in FILES),
             "",
         ]
     )

@@ -1,7 +1,6 @@
 """`./start.sh`: checks library and server, opens a pass, starts the monitor, which
 starts the workers."""
 
-import os
 import shlex
 import subprocess
 import sys
@@ -15,10 +14,10 @@ from auto_monitor.processes import WorkerCommand, Workers
 from common import state_dir
 from common.clock import utc_now
 from common.errors import told
-from common.settings.load import texts_of
+from common.settings.programs import DashboardSettings
 from deploy import PROJECT
 from deploy.host import board, display, processes, state
-from deploy.host.children import AlreadyWatched, CannotStart, clean_environment
+from deploy.host.children import AlreadyWatched, CannotStart, environment_for
 from deploy.host.job import SCRIPT, Job, Mode, environment_of
 from deploy.host.monitor_process import become_monitor, running_workers, start_monitor
 from deploy.host.opening import open_pass
@@ -114,7 +113,9 @@ def _leave_traces(job: Job, console: Console) -> None:
         state_dir.EMBEDDED if job.embedded else state_dir.canonical_server(job.server)
     )
     use = state.use_of(job.state_dir, job.library, server, utc_now())
-    for text in state.leave_traces(use, job.workers, texts_of(PROJECT), PROJECT):
+    checkout = PROJECT if job.values.checkout_links else None
+    texts = job.found.texts()
+    for text in state.leave_traces(use, job.workers, texts, checkout):
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -125,9 +126,10 @@ def _serve_page(job: Job, console: Console, undo: ExitStack) -> None:
         return
     if not board.runs(job.state_dir):
         undo.callback(_stop_page, job.state_dir)
-    named = {k: v for k, v in texts_of(PROJECT).items() if k.startswith("DASHBOARD_")}
+    around = environment_for(job.found, DashboardSettings)
+    any_port = job.found.find("DASHBOARD_PORT") is None
     try:
-        link = board.link(job.state_dir, {**clean_environment(), **named})
+        link = board.link(job.state_dir, around, any_port=any_port)
     except (board.NoDashboard, OSError, subprocess.SubprocessError) as error:
         console.print(
             f"There is no page to watch: {told(error)}",
@@ -152,18 +154,13 @@ def _stop_page(state_dir: Path) -> None:
 
 def _start_workers(job: Job, console: Console, undo: ExitStack) -> int:
     """--no-monitor: the workers alone."""
-    own = {
-        key: value
-        for key, value in environment_of(job).items()
-        if key not in os.environ or key in job.login
-    }
     command = WorkerCommand(
         SCRIPT,
         job.library,
         job.server,
         job.state_dir,
         PROJECT,
-        own,
+        environment_of(job),
     )
     supervisor = Workers(command, grace_seconds=STOP_SECONDS)
     for number in range(1, job.workers + 1):

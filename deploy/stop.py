@@ -9,7 +9,8 @@ from pathlib import Path
 
 from common.completion import offer_completion
 from common.errors import StateDirUnclear, told
-from common.settings.load import texts_of
+from common.settings.command_line import read_settings
+from common.settings.shared import StateDir
 from common.state_dir import several
 from deploy import PROJECT
 from deploy.host.processes import (
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Returns 0 when nothing that was meant runs any more, 2 when it is not clear what
     is meant."""
     words = sys.argv[1:] if argv is None else list(argv)
-    given = _parse(words)
+    given = build_parser().parse_args(words)
     try:
         state_dirs = _meant(given, words)
     except StateDirUnclear as unclear:
@@ -44,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parse(words: Sequence[str]) -> argparse.Namespace:
+def build_parser() -> argparse.ArgumentParser:
+    """The parser; the settings' values stay texts, which the loader reads."""
     parser = argparse.ArgumentParser(
         prog="./stop.sh",
         description="Stops the monitor, the workers, the dashboard, then the "
@@ -74,26 +76,21 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
         help="stop the monitor; workers, dashboard and server go on",
     )
     offer_completion(parser)
-    return parser.parse_args(words)
+    return parser
 
 
 def _meant(given: argparse.Namespace, words: Sequence[str]) -> list[Path]:
     """The state directories to stop what runs on. Raises StateDirUnclear."""
-    environment = texts_of(PROJECT)
-    named = given.state_dir or (None if given.all else environment.get("STATE_DIR"))
-    if named:
-        return [Path(named).expanduser().resolve()]
+    values, found = read_settings(given, StateDir)
+    named = [values.state_dir.resolve()] if values.state_dir else []
+    if named and not given.all:
+        return named
     runs = _monitor_runs if given.monitor_only else _something_runs
-    running = [
-        place for place in places.everywhere(environment, PROJECT, runs) if place.runs
-    ]
+    known = places.everywhere(found.texts(), PROJECT, runs)
+    running = [place for place in known if place.runs]
     if len(running) > 1 and not given.all:
         raise StateDirUnclear(several(running, shlex.join(["./stop.sh", *words])))
-    found = [place.state_dir for place in running]
-    also = environment.get("STATE_DIR")
-    return list(
-        dict.fromkeys([*found, *([Path(also).expanduser().resolve()] if also else [])])
-    )
+    return list(dict.fromkeys([*(place.state_dir for place in running), *named]))
 
 
 def _monitor_runs(state_dir: Path) -> bool:

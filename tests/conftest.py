@@ -13,7 +13,7 @@ import freezegun
 import hypothesis
 import pytest
 
-from tests.support.environment import FIXTURES, OUR_SETTINGS, PROJECT, end
+from tests.support.environment import FIXTURES, PROJECT, end, is_a_persons
 from tests.support.machine.home import Home
 from tests.support.migration.workers import Workers
 from tests.support.servers.shelf import Shelf, start_shelf
@@ -73,8 +73,9 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the person who runs the tests reaches a test, and no test a home
     that another one used."""
     for key in list(os.environ):
-        if key.startswith(OUR_SETTINGS):
+        if is_a_persons(key):
             monkeypatch.delenv(key)
+    monkeypatch.setenv("READ_ENV_FILES", "0")
     monkeypatch.setenv("HOME", str(HOME.fresh()))
 
 

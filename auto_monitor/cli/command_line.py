@@ -12,8 +12,10 @@ from auto_monitor import config
 from auto_monitor.config import Misconfigured
 from common.completion import offer_completion
 from common.settings.command_line import add_options, options_of, or_exit
-from common.settings.load import Option, load, sources
-from common.settings.monitor import MonitorSettings
+from common.settings.load import Option, Sources, check, load, sources
+from common.settings.monitor import MonitorSettings, Script
+from common.settings.shared import StateDir
+from common.settings.worker import WorkerSettings
 from common.state_dir import HELP_BEGUN
 from migration.state_dirs import resolve
 
@@ -52,6 +54,7 @@ class Settings:
     stop_workers: bool = False
     quiet: bool = False
     target_given: bool = False
+    alert_webhook_url: str = field(default="", repr=False)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -135,6 +138,7 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
 def settings_of(given: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
     """The settings of a monitor that is to run. Raises Misconfigured, WrongSetting."""
     values = load(MonitorSettings, given.found)
+    check(given.found, WorkerSettings)
     config.check_together(values)
     if values.library is None:
         raise Misconfigured("no library: give --library DIR or set CALIBRE_LIBRARY")
@@ -152,9 +156,9 @@ def settings_of(given: argparse.Namespace, environment: Mapping[str, str]) -> Se
             f"--workers {values.target_worker_count} is not between {values.min_worker_count} and "
             f"{values.max_worker_count}"
         )
-    script = script_of(environment)
+    script = script_of(given.found)
     if given.llm_enabled:
-        config.require_llm_key(environment)
+        config.require_llm_key(values)
     return Settings(
         library=library,
         server=values.server,
@@ -168,21 +172,15 @@ def settings_of(given: argparse.Namespace, environment: Mapping[str, str]) -> Se
         once=given.once,
         stop_workers=given.stop_workers,
         quiet=given.quiet,
+        alert_webhook_url=values.alert_webhook_url,
         target_given=given.found.given("TARGET_WORKER_COUNT"),
         environment=environment,
     )
 
 
-def script_of(environment: Mapping[str, str]) -> Path:
-    """The worker script, absolute. Raises Misconfigured."""
-    script = (
-        Path(
-            environment.get("WORKER_SCRIPT")
-            or config.PROJECT / "bulk_migrate_calibre.py"
-        )
-        .expanduser()
-        .resolve()
-    )
+def script_of(found: Sources) -> Path:
+    """The worker script, absolute. Raises Misconfigured, WrongSetting."""
+    script = load(Script, found).worker_script.resolve()
     if not script.is_file():
         raise Misconfigured(
             f"there is no worker script {script}; is WORKER_SCRIPT right?"
@@ -207,11 +205,6 @@ def state_dir_of(
     return Path(given.state_dir).expanduser().resolve()
 
 
-def names(argv: Sequence[str], option: str) -> bool:
-    """Was this option given, as against its default or its environment variable?"""
-    return any(text == option or text.startswith(f"{option}=") for text in argv)
-
-
 def read_arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]:
     """The arguments, with where settings come from as `found`, and the environment that
     results.
@@ -229,9 +222,8 @@ def read_arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, s
     given.found = found.with_options(
         options_of(given, MonitorSettings) | _threshold(given.threshold)
     )
-    environment = given.found.texts()
-    given.state_dir = environment.get("STATE_DIR")
-    return given, environment
+    given.state_dir = or_exit(lambda: load(StateDir, given.found)).state_dir
+    return given, given.found.texts()
 
 
 def _threshold(minutes: str | None) -> dict[str, Option]:

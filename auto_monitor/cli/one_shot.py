@@ -40,7 +40,7 @@ def carry_out(
 
         return live.show(state_dir, as_json=given.json, watch=given.watch)
     if given.rollback:
-        sys.stdout.write(roll_back(script_of(environment), state_dir))
+        sys.stdout.write(roll_back(script_of(given.found), state_dir))
         return 0
     commands.leave(
         state_dir, commands.Command(commands.CommandKind.RESUME, given.resume)

@@ -33,10 +33,8 @@ from auto_monitor.record.answers import StoredAnswer
 from common.files.json_files import read_json
 from common.json_value import Json
 from common.sanitize import for_log
-
-#: Used when OPENAI_MODEL is not set.
-MODEL = "gpt-4o-mini"
-
+from common.settings.load import load, sources
+from common.settings.monitor import Llm
 
 #: Calls of one job, and among them answers that cannot be read, and code fixes that are
 #: refused.
@@ -69,11 +67,12 @@ def propose_only(_reply: str) -> Candidate:
 def ask(evidence: dict[str, Json], apply: Apply) -> StoredAnswer:
     """The answer to one question. What is wrong with a reply is said in the next call,
     until the calls are used up."""
-    result = StoredAnswer(model=os.environ.get("OPENAI_MODEL") or MODEL)
+    given = load(Llm, sources(config.PROJECT, os.environ))
+    result = StoredAnswer(model=given.openai_model)
     talk, unreadable, refused = list(messages(evidence)), 0, 0
     client = openai.OpenAI(
-        api_key=os.environ.get("OPENAI_API_KEY") or "none",
-        base_url=os.environ.get("OPENAI_BASE_URL") or None,
+        api_key=given.openai_api_key or "none",
+        base_url=given.openai_base_url or None,
         timeout=config.OPENAI_TIMEOUT_SECONDS,
         max_retries=0,
     )

@@ -12,7 +12,6 @@ from typing import Any
 
 from aiohttp import web
 
-import settings
 from bookshelf.api import pictures
 from bookshelf.application import SHELF, Shelf, require_user
 from bookshelf.errors import NOT_FOUND, ApplicationError, HttpError, json_answer
@@ -54,7 +53,7 @@ async def upload(request: web.Request) -> web.Response:
     """POST /api/upload: one multipart part `file`, streamed to the disk."""
     await require_user(request)
     shelf = request.app[SHELF]
-    part = await file_part(request)
+    part = await file_part(request, shelf.config.max_content_length)
     name = safe_name(part.filename)
     if not part.filename:
         raise ApplicationError("no file")
@@ -74,12 +73,13 @@ async def upload(request: web.Request) -> web.Response:
 async def upload_cover(request: web.Request) -> web.Response:
     """POST /api/upload-cover: a picture for the task `cover`."""
     await require_user(request)
-    part = await file_part(request)
+    shelf = request.app[SHELF]
+    part = await file_part(request, shelf.config.max_content_length)
     if not part.content_type.startswith("image/"):
         raise ApplicationError(f"Invalid file type {part.content_type}")
     path = await _receive(
         part,
-        request.app[SHELF].files.new_upload("cover_in.jpg"),
+        shelf.files.new_upload("cover_in.jpg"),
         lambda _sha1, _size: None,
     )
     return json_answer({"file": f"{path.parent.name}/{path.name}", "result": "ok"})
@@ -230,7 +230,7 @@ def _acceptable(
     shelf: Shelf, mime: str, extension: str | None, size: int, sha1: str | None
 ) -> None:
     """The server's verdict on a file, in its order. Raises ApplicationError."""
-    if size > settings.MAX_CONTENT_LENGTH:
+    if size > shelf.config.max_content_length:
         raise ApplicationError("file too big")
     if vocabulary.format_of(mime, extension) is None:
         raise ApplicationError(f"unsupported file type {mime}, extension {extension}")

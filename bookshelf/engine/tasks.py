@@ -14,7 +14,6 @@ from typing import Any, cast
 
 from aiohttp import WSMsgType, web
 
-import settings
 from bookshelf.access.users import User, load_user
 from bookshelf.application import SHELF, Shelf
 from bookshelf.content import covers, extract
@@ -285,8 +284,9 @@ async def cover(shelf: Shelf, user: User, args: list[Any]) -> int:
 
     shelf.database.look(known)
     try:
-        if path.stat().st_size > settings.MAX_COVER_FILE_SIZE:
-            raise covers.BadPicture(f"larger than {settings.MAX_COVER_FILE_SIZE} bytes")
+        largest = shelf.config.max_cover_file_size
+        if path.stat().st_size > largest:
+            raise covers.BadPicture(f"larger than {largest} bytes")
         picture = await asyncio.to_thread(covers.make, path.read_bytes())
     except covers.BadPicture as error:
         raise TaskError("Cover resizing failed") from error

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-import settings
 from bookshelf.application import SHELF
 from bookshelf.errors import TOO_LARGE, ApplicationError, HttpError, json_answer
 from bookshelf.http.bodies import BODY_BYTES
@@ -93,9 +92,8 @@ async def _limited(request: web.Request, handler: Handler) -> web.StreamResponse
     shelf = request.app[SHELF]
     shelf.database.check()
     large = request.method == "POST" and request.path in _UPLOADS
-    if (request.content_length or 0) > (
-        settings.MAX_CONTENT_LENGTH if large else BODY_BYTES
-    ):
+    longest = shelf.config.max_content_length if large else BODY_BYTES
+    if (request.content_length or 0) > longest:
         raise HttpError(413, TOO_LARGE)
     if request.headers.get("Content-Encoding", "identity").strip().lower() not in (
         "",

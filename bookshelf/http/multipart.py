@@ -6,7 +6,6 @@ from email.message import Message
 
 from aiohttp import web
 
-import settings
 from bookshelf.errors import NOT_UNDERSTOOD, TOO_LARGE, HttpError
 from bookshelf.http.bodies import BodyStream
 
@@ -55,12 +54,15 @@ class FilePart:
             rest = await self._stream.block()
 
 
-async def file_part(request: web.Request) -> FilePart:
-    """The part of a request that uploads one file. Raises HttpError: 400, 408, 413."""
+async def file_part(request: web.Request, longest: int) -> FilePart:
+    """The part of a request that uploads one file, in a body of at most `longest` bytes.
+
+    Raises HttpError: 400, 408, 413.
+    """
     if request.content_type != "multipart/form-data":
         raise HttpError(400, NOT_UNDERSTOOD)
     delimiter = b"\r\n--" + _boundary(request.headers["Content-Type"])
-    stream = BodyStream(request, settings.MAX_CONTENT_LENGTH)
+    stream = BodyStream(request, longest)
     # The first delimiter may stand at the very beginning.
     pending = b"\r\n"
     while (end := _end_of_head(pending, delimiter)) < 0:

@@ -2,16 +2,20 @@
 values."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from common.errors import told
 from common.exit_status import ExitCode
-from common.settings.load import Option, Sources, WrongSetting
+from common.settings.load import Option, Sources, WrongSetting, load, sources
 from common.settings.setting import Setting, settings_of
+from common.settings.shared import PROJECT
 
 T = TypeVar("T")
+M = TypeVar("M")
 
 
 def add_options(
@@ -56,6 +60,21 @@ def options_of(given: argparse.Namespace, model: type) -> dict[str, Option]:
     return found
 
 
+def read_settings(
+    given: argparse.Namespace, model: type[M], project: Path = PROJECT
+) -> tuple[M, Sources]:
+    """The settings of a program, and where they are from.
+
+    Ends the process with a line for each wrong one, and 2.
+    """
+
+    def read() -> tuple[M, Sources]:
+        found = sources(project, os.environ).with_options(options_of(given, model))
+        return load(model, found), found
+
+    return or_exit(read)
+
+
 def or_exit(work: Callable[[], T]) -> T:
     """What `work` returns; ends the process with a line for each wrong setting, and
     2."""
@@ -69,8 +88,3 @@ def exit_with(error: WrongSetting) -> NoReturn:
     """Says what is wrong and ends the process."""
     sys.stderr.write(f"{told(error)}\n")
     raise SystemExit(int(ExitCode.USAGE)) from error
-
-
-def complete(given: argparse.Namespace, model: type, found: Sources) -> Sources:
-    """The sources with what the command line says before everything else."""
-    return found.with_options(options_of(given, model))

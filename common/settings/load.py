@@ -4,7 +4,6 @@ Option, environment, `auto_monitor/.env`, `.env`, default: the first that says s
 counts, and only that is read. An empty text says nothing.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TypeVar
 from common.errors import Fatal
 from common.exit_status import ExitCode
 from common.sanitize import for_log
+from common.settings import kinds
 from common.settings.setting import Setting, settings_of
 
 M = TypeVar("M")
@@ -89,29 +89,33 @@ class Sources:
         found = {name: self.find(name) for name in names | set(self._options)}
         return {name: text[0] for name, text in found.items() if text is not None}
 
-    def handed_on(self, model: type) -> dict[str, str]:
-        """What another program that has this model is to be told, by variable."""
+    def handed_on(self, *models: type) -> dict[str, str]:
+        """What another program that has these models is to be told, by variable.
+
+        That is all of it: the program need not read the files again.
+        """
         texts = self.texts()
-        names = [one.variable for one in settings_of(model)]
-        return {name: texts[name] for name in names if name in texts}
+        names = {one.variable for model in models for one in settings_of(model)}
+        return {name: texts[name] for name in sorted(names & set(texts))} | {
+            READ_FILES: "0"
+        }
 
 
 def sources(project: Path, environment: Mapping[str, str]) -> Sources:
     """The environment and the files of the project. Raises WrongSetting."""
     found = [Source("the environment", dict(environment))]
-    if environment.get(READ_FILES, "").strip() != "0":
+    if _reads_files(environment.get(READ_FILES, "")):
         paths = (project / name for name in FILES)
         found += [Source(str(path), _texts(path)) for path in paths if path.is_file()]
     return Sources(*found)
 
 
-def texts_of(project: Path) -> dict[str, str]:
-    """Every variable that the environment or a file of the project names, with the text
-    that counts.
-
-    Raises WrongSetting.
-    """
-    return sources(project, os.environ).texts()
+def _reads_files(text: str) -> bool:
+    try:
+        return kinds.switch().read(text.strip() or "1")
+    except ValueError:
+        # It is refused when the settings are read, with all others that are wrong.
+        return True
 
 
 def _texts(path: Path) -> dict[str, str]:
@@ -136,6 +140,16 @@ def load(model: type[M], given: Sources) -> M:
     if wrong:
         raise WrongSetting("\n".join(wrong))
     return values
+
+
+def check(given: Sources, *models: type) -> None:
+    """Raises WrongSetting, with a line for each wrong setting of these programs.
+
+    For whoever hands them on: only here it is known where they come from.
+    """
+    wrong = dict.fromkeys(line for model in models for line in read(model, given)[1])
+    if wrong:
+        raise WrongSetting("\n".join(wrong))
 
 
 def read(model: type[M], given: Sources) -> tuple[M, list[str]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from common.settings import kinds
-from common.settings.setting import setting
+from common.settings.setting import setting, settings_of
 from common.settings.shared import (
     DAY,
     PROJECT,
@@ -211,13 +211,13 @@ class Llm:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class MonitorSettings(
-    TimeLimit, LogFormat, Llm, Healing, Scaling, StateDir, Server, Library
-):
-    """All of the monitor's; what is the worker's it only hands on."""
+#: What the process that asks the LLM is told of the monitor's settings.
+LLM_VARIABLES = tuple(one.variable for one in settings_of(Llm))
 
-    WITHOUT_OPTION: ClassVar[frozenset[str]] = frozenset({"log_format", "max_duration"})
+
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """What workers are."""
 
     worker_script: Path = setting(
         kinds.path(),
@@ -226,6 +226,16 @@ class MonitorSettings(
         default_text="bulk_migrate_calibre.py here",
         what="the script that workers run, and that a code fix replaces",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorSettings(
+    Script, TimeLimit, LogFormat, Llm, Healing, Scaling, StateDir, Server, Library
+):
+    """All of the monitor's; what is the worker's it only hands on."""
+
+    WITHOUT_OPTION: ClassVar[frozenset[str]] = frozenset({"log_format", "max_duration"})
+
     alert_webhook_url: str = setting(
         kinds.url("http", "https", example="https://hooks.example/migration"),
         "",

@@ -1,4 +1,4 @@
-"""Settings of the smaller programs, and which program has which model."""
+"""Settings of the smaller programs."""
 
 import os
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import ClassVar
 
 from common.settings import kinds
-from common.settings.monitor import MonitorSettings
 from common.settings.setting import setting
 from common.settings.shared import (
     DAY,
@@ -20,7 +19,6 @@ from common.settings.shared import (
     UploadLimit,
     User,
 )
-from common.settings.worker import WorkerSettings
 
 _HOUR_MS = 3_600_000
 
@@ -76,7 +74,30 @@ class ForTests:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BookshelfSettings(Files, User, UploadLimit, ForTests):
+class Capacity(UploadLimit):
+    """What the embedded server takes; whoever starts it hands this on."""
+
+    task_slots: int = setting(
+        kinds.whole(1, 1000),
+        os.cpu_count() or 1,
+        variable="BOOKSHELF_TASK_SLOTS",
+        option="--task-slots",
+        metavar="N",
+        container=False,
+        default_text="number of processors",
+        what="tasks at the same time",
+    )
+    max_cover_file_size: int = setting(
+        kinds.whole(1, 2**40),
+        10 * 1024 * 1024,
+        unit="bytes",
+        container=False,
+        what="the largest picture that a cover is made of",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BookshelfSettings(Files, User, Capacity, ForTests):
     """All of the embedded server's."""
 
     WITHOUT_OPTION: ClassVar[frozenset[str]] = frozenset({"username"})
@@ -107,23 +128,6 @@ class BookshelfSettings(Files, User, UploadLimit, ForTests):
         metavar="P",
         container=False,
         what="port to listen on, 0 for any free one",
-    )
-    task_slots: int = setting(
-        kinds.whole(1, 1000),
-        os.cpu_count() or 1,
-        variable="BOOKSHELF_TASK_SLOTS",
-        option="--task-slots",
-        metavar="N",
-        container=False,
-        default_text="number of processors",
-        what="tasks at the same time",
-    )
-    max_cover_file_size: int = setting(
-        kinds.whole(1, 2**40),
-        10 * 1024 * 1024,
-        unit="bytes",
-        container=False,
-        what="the largest picture that a cover is made of",
     )
 
 
@@ -166,7 +170,9 @@ class StartSettings(
 ):
     """What ./start.sh decides by; the rest it hands on."""
 
-    WITHOUT_OPTION: ClassVar[frozenset[str]] = frozenset({"ws_url", "username"})
+    WITHOUT_OPTION: ClassVar[frozenset[str]] = frozenset(
+        {"ws_url", "username", "db_uri"}
+    )
 
     workers: int = setting(
         kinds.whole(1, 8),
@@ -182,11 +188,6 @@ class StartSettings(
         container=False,
         what="1: links to the logs of the last run in the checkout; 0: none",
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class StopSettings(StateDir):
-    """All of ./stop.sh's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,23 +210,12 @@ class PrepareSettings(Files, Database):
 class CheckEnvSettings(Files):
     """All of deploy.check_env's own."""
 
-    profiles: str = setting(
-        kinds.text("profiles such as embedded,migrate", r"[a-z]+(?:\s*,\s*[a-z]+)*"),
-        "embedded,migrate",
+    POSITIONAL: ClassVar[str] = "profiles"
+
+    profiles: frozenset[str] = setting(
+        kinds.some_of("embedded", "migrate", "server"),
+        frozenset({"embedded", "migrate"}),
         variable="COMPOSE_PROFILES",
         container=False,
         what="which services of docker-compose.yml are started; Compose reads it too",
     )
-
-
-#: What docs call each program.
-PROGRAMS: dict[str, type] = {
-    "worker": WorkerSettings,
-    "monitor": MonitorSettings,
-    "embedded server": BookshelfSettings,
-    "dashboard": DashboardSettings,
-    "start.sh": StartSettings,
-    "stop.sh": StopSettings,
-    "prepare_server": PrepareSettings,
-    "check_env": CheckEnvSettings,
-}

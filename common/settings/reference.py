@@ -4,9 +4,31 @@ docker-compose.yml."""
 import re
 from pathlib import Path
 
-from common.settings.programs import PROGRAMS
+from common.settings.monitor import MonitorSettings
+from common.settings.programs import (
+    BookshelfSettings,
+    CheckEnvSettings,
+    DashboardSettings,
+    PrepareSettings,
+    StartSettings,
+)
 from common.settings.setting import Setting, settings_of
-from common.settings.shared import PROJECT
+from common.settings.shared import PROJECT, StateDir
+from common.settings.worker import WorkerSettings
+
+#: What docs call each program, and the settings that it has.
+PROGRAMS: dict[str, type] = {
+    "worker": WorkerSettings,
+    "monitor": MonitorSettings,
+    "embedded server": BookshelfSettings,
+    "dashboard": DashboardSettings,
+    "start.sh": StartSettings,
+    "stop.sh": StateDir,
+    "retry": StateDir,
+    "container": StateDir,
+    "prepare_server": PrepareSettings,
+    "check_env": CheckEnvSettings,
+}
 
 PAGE = PROJECT / "docs" / "settings.md"
 COMPOSE = PROJECT / "docker-compose.yml"
@@ -24,8 +46,12 @@ text says nothing. The monitor hands the worker's settings on to the workers, an
 
 A value that is not allowed is one line on standard error, with the name, the value, what is
 allowed and where the value comes from; the program ends with status 2. Values of settings
-marked "secret" are never shown. Two exceptions: the embedded server takes its settings from
-options and the environment only, and it and `prepare_server` word a wrong one themselves.
+marked "secret" are never shown.
+
+Who starts a program decides for it: `start.sh` reads the files and hands on to the monitor,
+the dashboard and the embedded server what is theirs, and the monitor does so for the
+workers; these do not look for the files again (`READ_ENV_FILES=0`). So what the files say of
+another server (`MBS2_…`) never reaches a migration to the embedded one.
 
 The server's own settings, which MyBookshelf2 reads, are in `settings.py` and in
 [deployment.md](deployment.md).

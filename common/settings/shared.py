@@ -116,6 +116,8 @@ class Database:
         kinds.verbatim(),
         "",
         variable="MBS2_DB_URI",
+        option="--db-uri",
+        metavar="URI",
         secret=True,
         container=False,
         what="URI of the server's PostgreSQL, for its list of file hashes and for "
@@ -139,7 +141,10 @@ class Engine:
 
 @dataclass(frozen=True, kw_only=True)
 class UploadLimit:
-    """settings.py has the same for MyBookshelf2."""
+    """settings.py has the same for MyBookshelf2, which gets nothing of ours but that file.
+
+    It cannot be read here: importing it ends the process on a wrong value. So the number
+    stands twice, and a test compares them."""
 
     max_content_length: int = setting(
         kinds.whole(1, 2**50),

@@ -245,3 +245,5 @@ class WorkerSettings(
     """All of a worker's. --help shows the last base first."""
 
     POSITIONAL: ClassVar[str] = "library"
+    #: It may hold a password.
+    WITHOUT_OPTION: ClassVar[frozenset[str]] = frozenset({"db_uri"})

@@ -22,11 +22,11 @@ class NoDashboard(CodedError):
     code = "no-dashboard"
 
 
-def link(state_dir: Path, environment: Mapping[str, str]) -> str:
+def link(state_dir: Path, environment: Mapping[str, str], *, any_port: bool) -> str:
     """A link that works once, to a dashboard that runs from now on. Raises
     NoDashboard."""
     if not runs(state_dir):
-        _start(state_dir, environment)
+        _start(state_dir, environment, any_port=any_port)
     command = [
         sys.executable,
         "-m",
@@ -55,15 +55,11 @@ def runs(state_dir: Path) -> bool:
     return known is not None and known[0].running() is not None
 
 
-def _start(state_dir: Path, environment: Mapping[str, str]) -> None:
+def _start(state_dir: Path, environment: Mapping[str, str], *, any_port: bool) -> None:
     """On its port, or on any free one when that is taken: another migration may be
     running on this machine."""
     wrong = _try(state_dir, environment)
-    if (
-        wrong is not None
-        and "cannot listen" in wrong
-        and not environment.get("DASHBOARD_PORT")
-    ):
+    if wrong is not None and "cannot listen" in wrong and any_port:
         wrong = _try(state_dir, environment, "--port", "0")
     if wrong is not None:
         raise NoDashboard(wrong)

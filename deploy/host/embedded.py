@@ -3,16 +3,17 @@
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from common.settings.load import READ_FILES
 from deploy import PROJECT
 from deploy.host import processes
 from deploy.host.children import (
     CannotStart,
     LoginFileUnusable,
     ServerNotStarted,
-    clean_environment,
     end_child,
 )
 
@@ -21,20 +22,22 @@ START_SECONDS = 30.0
 
 
 def embedded_server(
-    data_dir: Path, login: dict[str, str], undo: ExitStack
+    data_dir: Path, environment: Mapping[str, str], undo: ExitStack
 ) -> tuple[str, dict[str, str], Path]:
     """Starts the embedded server unless it runs; returns its URL, its login and the
     file the login is in.
 
-    It gets the port it had the last time, because the ledger is bound to the URL.
+    `environment` has all of its settings, and the login that its first user gets. Its
+    port is that of the last time, because the ledger is bound to the URL.
     `undo` stops it again, if this call has started it. Raises CannotStart, OSError."""
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     known = processes.server(data_dir)
     if known is None or known[0].running() is None:
-        known = _start(data_dir, known[1].rpartition(":")[2] if known else "0", login)
+        port = known[1].rpartition(":")[2] if known else "0"
+        known = _start(data_dir, port, environment)
         undo.callback(processes.stop, [known[0]])
     credentials = data_dir / "credentials"
-    # Empty, not left out: .env may name those of another server.
+    # Empty, not left out: who inherits an environment may have another server's in it.
     return (
         known[1],
         {**_login(credentials), "MBS2_WS_URL": "", "MBS2_DB_URI": ""},
@@ -76,7 +79,7 @@ def _without_login(credentials: Path, why: str) -> CannotStart:
 
 
 def _start(
-    data_dir: Path, port: str, login: dict[str, str]
+    data_dir: Path, port: str, environment: Mapping[str, str]
 ) -> tuple[processes.Recorded, str]:
     log = data_dir / "server.log"
     command = [
@@ -92,7 +95,8 @@ def _start(
         child = subprocess.Popen(
             command,
             cwd=PROJECT,
-            env={**clean_environment(), **login},
+            # The login in .env is that of another server.
+            env={**environment, READ_FILES: "0"},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

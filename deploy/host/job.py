@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from auto_monitor.config import check_together
 from common import state_dir
-from common.settings.programs import StartSettings
+from common.settings.load import Sources, check, load
+from common.settings.monitor import MonitorSettings
+from common.settings.programs import Capacity, StartSettings
+from common.settings.worker import WorkerSettings
 from deploy import PROJECT
-from deploy.host.children import clean_environment
+from deploy.host.children import environment_for
 
 SCRIPT = PROJECT / "bulk_migrate_calibre.py"
 
@@ -24,14 +28,15 @@ class Job:
     login_file: Path | None
     workers: int
     workers_given: bool
+    #: Of the monitor and the workers, whatever is said elsewhere.
     settings: dict[str, str]
+    values: StartSettings
+    found: Sources
     llm_enabled: bool = False
     dashboard: bool = True
     adopt_library: bool = False
     #: The state directory was named: it is not found without its name.
     state_dir_named: bool = False
-    #: How long the library is waited for while Calibre has it locked.
-    lock_seconds: float = StartSettings.library_lock_seconds
 
     @property
     def embedded(self) -> bool:
@@ -69,11 +74,20 @@ def worker_command(job: Job, number: int) -> list[str]:
     ]
 
 
+def check_for_all(found: Sources) -> MonitorSettings:
+    """The monitor's settings. What a program would refuse is refused here, before
+    anything is started for it: raises WrongSetting, Misconfigured."""
+    check(found, MonitorSettings, WorkerSettings, Capacity)
+    of_monitor = load(MonitorSettings, found)
+    check_together(of_monitor)
+    return of_monitor
+
+
 def environment_of(job: Job) -> dict[str, str]:
     """The environment of monitor and workers: secrets travel there, never on a command
     line."""
     return {
-        **clean_environment(),
+        **environment_for(job.found, MonitorSettings, WorkerSettings),
         **job.settings,
         **job.login,
         "CALIBRE_LIBRARY": str(job.library),

@@ -43,7 +43,7 @@ def open_pass(job: Job) -> int:
 def _hear_out(child: "subprocess.Popen[str]", job: Job) -> str:
     """What the worker that opens the pass said by its end; tells meanwhile what it
     waits for. Raises CannotStart."""
-    seconds = job.lock_seconds + OPEN_SECONDS
+    seconds = job.values.library_lock_seconds + OPEN_SECONDS
     deadline, told = time.monotonic() + seconds, ""
     while time.monotonic() < deadline:
         try:

@@ -1,8 +1,7 @@
 """The command line of `./start.sh`, and the job it asks for."""
 
 import argparse
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -10,17 +9,17 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from auto_monitor.cli.command_line import names
 from auto_monitor.config import Misconfigured, require_llm_key
-from auto_monitor.config import check as check_settings
 from common.completion import offer_completion
-from common.settings.command_line import add_options, complete
-from common.settings.load import load, sources
-from common.settings.programs import StartSettings
+from common.settings.command_line import add_options, read_settings
+from common.settings.load import Sources
+from common.settings.programs import Capacity, StartSettings
+from common.settings.shared import Database, Engine, User
 from deploy import PROJECT
 from deploy.host import state
+from deploy.host.children import environment_for
 from deploy.host.embedded import embedded_server
-from deploy.host.job import Job, Mode
+from deploy.host.job import Job, Mode, check_for_all
 from migration.state_dirs.resolve import Chosen
 
 DEMO = PROJECT / "demo"
@@ -34,27 +33,25 @@ def read_job(
     parser = build_parser()
     offer_completion(parser)
     given = parser.parse_args(argv)
-    found = complete(given, StartSettings, sources(PROJECT, os.environ))
-    values, environment = load(StartSettings, found), found.texts()
-    # What the monitor would refuse is refused before anything is started for it.
-    check_settings()
+    values, found = read_settings(given, StartSettings)
+    of_monitor = check_for_all(found)
     if given.llm_enabled:
-        require_llm_key(environment)
+        require_llm_key(of_monitor)
     if given.adopt_library and (given.demo or given.dry_run):
         parser.error(
             "--adopt-library starts a migration: leave out --demo and --dry-run"
         )
     if given.demo:
-        if names(argv, "--state-dir"):
+        if found.given("STATE_DIR"):
             parser.error(
                 "--demo keeps everything in demo/state/: leave out --state-dir"
             )
-        return _demo(given, environment, undo), Mode.DEMO
+        return _demo(given, values, found, undo), Mode.DEMO
     if values.library is None:
         parser.error("name your library: --library DIR (or try it with --demo)")
     library = _library(values.library.resolve())
-    chosen = _state_dir(values, library, environment, console)
-    server = _server(values, chosen, environment, undo)
+    chosen = _state_dir(values, library, found, console)
+    server = _server(values, chosen, found, undo)
     job = Job(
         library,
         chosen.state_dir,
@@ -62,11 +59,12 @@ def read_job(
         workers=values.workers,
         workers_given=found.given("TARGET_WORKER_COUNT"),
         settings={},
+        values=values,
+        found=found,
         llm_enabled=given.llm_enabled,
         dashboard=not given.no_dashboard,
         adopt_library=given.adopt_library,
         state_dir_named=values.state_dir is not None,
-        lock_seconds=values.library_lock_seconds,
     )
     return job, _mode(given)
 
@@ -81,11 +79,13 @@ class _ChosenServer(NamedTuple):
 
 
 def _demo(
-    given: argparse.Namespace, environment: Mapping[str, str], undo: ExitStack
+    given: argparse.Namespace, values: StartSettings, found: Sources, undo: ExitStack
 ) -> Job:
     """The shipped library, to a server of its own; everything in demo/state/."""
     state.prepare(DEMO / "state", PROJECT)
-    url, login, file = embedded_server(DEMO / "state" / "bookshelf", {}, undo)
+    around = environment_for(found, Capacity)
+    url, login, file = embedded_server(DEMO / "state" / "bookshelf", around, undo)
+    interval = found.find("CHECK_INTERVAL_SECONDS") or ("2",)
     return Job(
         DEMO / "library",
         DEMO / "state",
@@ -94,10 +94,9 @@ def _demo(
         file,
         workers=2,
         workers_given=True,
-        settings={
-            "BATCH_SIZE": "8",
-            "CHECK_INTERVAL_SECONDS": environment.get("CHECK_INTERVAL_SECONDS", "2"),
-        },
+        settings={"BATCH_SIZE": "8", "CHECK_INTERVAL_SECONDS": interval[0]},
+        values=values,
+        found=found,
         llm_enabled=given.llm_enabled,
         dashboard=not given.no_dashboard,
     )
@@ -112,13 +111,10 @@ def _library(library: Path) -> Path:
 
 
 def _state_dir(
-    values: StartSettings,
-    library: Path,
-    environment: Mapping[str, str],
-    console: Console,
+    values: StartSettings, library: Path, found: Sources, console: Console
 ) -> Chosen:
     say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
-    chosen = state.choose(values, library, environment, PROJECT, say)
+    chosen = state.choose(values, library, found.texts(), PROJECT, say)
     warning = state.prepare(chosen.state_dir, PROJECT)
     if warning:
         say(warning)
@@ -126,20 +122,15 @@ def _state_dir(
 
 
 def _server(
-    values: StartSettings,
-    chosen: Chosen,
-    environment: Mapping[str, str],
-    undo: ExitStack,
+    values: StartSettings, chosen: Chosen, found: Sources, undo: ExitStack
 ) -> _ChosenServer:
     """The one that was named, or else an embedded one, which is started."""
-    user = ("MBS2_USERNAME", "MBS2_PASSWORD")
-    ours = (*user, "MBS2_WS_URL", "MBS2_DB_URI") if values.server else user
-    login = {key: environment[key] for key in ours if environment.get(key)}
     if values.server:
         # As its ledger spells it, which knows no other spelling.
         url = (chosen.place and chosen.place.server_url) or values.server
-        return _ChosenServer(url, login, None)
-    return _ChosenServer(*embedded_server(chosen.state_dir / "bookshelf", login, undo))
+        return _ChosenServer(url, found.handed_on(User, Engine, Database), None)
+    around = environment_for(found, Capacity) | found.handed_on(User)
+    return _ChosenServer(*embedded_server(chosen.state_dir / "bookshelf", around, undo))
 
 
 def _mode(given: argparse.Namespace) -> Mode:

@@ -22,9 +22,6 @@ from migration.state_dirs.resolve import Chosen
 from migration.state_files.logs import log_files, log_path
 from migration.state_files.names import LEDGER_NAME
 
-#: 0: no links in the checkout, as where it belongs to a service or to the tests.
-LINKS = "CHECKOUT_LINKS"
-
 
 def choose(
     given: StartSettings,
@@ -76,18 +73,21 @@ def use_of(state_dir: Path, library: Path, server: str, now: datetime) -> Use:
 
 
 def leave_traces(
-    use: Use, workers: int, environment: Mapping[str, str], project: Path
+    use: Use,
+    workers: int,
+    environment: Mapping[str, str],
+    checkout: Path | None,
 ) -> list[str]:
-    """Notes the directory and links its logs in the checkout; says what was not
-    possible.
+    """Notes the directory and links its logs in the checkout, if it has one; says what
+    was not possible.
 
     Nothing here stops a start.
     """
     told = [_note(use, environment)]
     state_dir = use.state_dir
-    if state_dir != project and environment.get(LINKS) != "0":
+    if checkout not in (None, state_dir):
         names = _files(state_dir, workers, use.used_at, told.append)
-        told.append(_unlinked(links.point(project, state_dir, names), project))
+        told.append(_unlinked(links.point(checkout, state_dir, names), checkout))
     return [text for text in told if text]
 
 

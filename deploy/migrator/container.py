@@ -5,6 +5,7 @@ The worker script is kept on the state volume, where a code fix can replace it: 
 image itself is read-only. Then `start.sh --foreground` as a child: the monitor, which
 starts the workers. Signals are passed on."""
 
+import argparse
 import hashlib
 import os
 import signal
@@ -18,6 +19,8 @@ from types import FrameType
 from common.clock import utc_now
 from common.errors import with_code
 from common.files.json_files import StateUnwritable, write_bytes
+from common.settings.command_line import add_options, read_settings
+from common.settings.shared import StateDir
 from deploy import PROJECT
 from migration.errors import ExitCode
 
@@ -30,7 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     So Docker's `on-failure` lets a finished migration rest, and goes on with an
     interrupted one when the host is up."""
-    state_dir = Path(os.environ.get("STATE_DIR", "/state"))
+    options = sys.argv[1:] if argv is None else list(argv)
+    given, _ = build_parser().parse_known_args(options)
+    values, _ = read_settings(given, StateDir)
+    state_dir = values.state_dir or Path("/state")
     try:
         script, said = place_script(PROJECT / SCRIPT, state_dir, utc_now())
     except StateUnwritable as error:
@@ -42,7 +48,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(ExitCode.STATE)
     if said:
         sys.stderr.write(f"{said}\n")
-    options = sys.argv[1:] if argv is None else list(argv)
     child = subprocess.Popen(
         [sys.executable, "-m", "deploy.launch", "--foreground", *options],
         cwd=PROJECT,
@@ -51,6 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = _pass_signals_on(child)
     status = child.wait()
     return 128 + asked[0] if asked and status == 0 else status
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """What this program itself wants to know; ./start.sh is given all of it, too."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    add_options(parser, StateDir)
+    return parser
 
 
 def _pass_signals_on(child: "subprocess.Popen[bytes]") -> list[int]:

@@ -17,13 +17,13 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from common.errors import CodedError, told
 from common.sanitize import for_log
-from common.settings.load import texts_of
-from deploy import PROJECT
+from common.settings.command_line import add_options, read_settings
+from common.settings.programs import PrepareSettings
 from migration.errors import ExitCode
 
 SCRIPT = Path(__file__).with_name("prepare_server.sql")
-#: Seconds to connect; seconds to wait for a lock, by default.
-CONNECT_SECONDS, LOCK_SECONDS = 10, 60.0
+#: Seconds to connect.
+CONNECT_SECONDS = 10
 #: What somebody else adds between a question and its answer makes the answer wrong:
 #: then it is asked again.
 ROUNDS = 3
@@ -63,18 +63,13 @@ class Statement:
 
 def main() -> int:
     """Returns the exit status; see the epilog of --help."""
-    environment = texts_of(PROJECT)
-    parser = build_parser(environment)
+    parser = build_parser()
     given = parser.parse_args()
-    uri = given.db_uri or environment.get("MBS2_DB_URI")
-    if not uri:
+    values, _ = read_settings(given, PrepareSettings)
+    if not values.db_uri:
         parser.error("no database given: set MBS2_DB_URI in the environment or in .env")
-    if not 0.1 <= given.lock_timeout <= 86_400:
-        parser.error(
-            f"--lock-timeout {given.lock_timeout:g} is not between 0.1 and 86400"
-        )
     try:
-        run(uri, lock_seconds=given.lock_timeout, dry_run=given.dry_run)
+        run(values.db_uri, lock_seconds=values.lock_timeout, dry_run=given.dry_run)
     except NotPrepared as error:
         sys.stderr.write(f"{told(error)}\n")
         return int(error.exit_code)
@@ -84,8 +79,8 @@ def main() -> int:
     return 0
 
 
-def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
-    """The parser, with the defaults that this environment gives."""
+def build_parser() -> argparse.ArgumentParser:
+    """The parser; the settings' values stay texts, which the loader reads."""
     parser = argparse.ArgumentParser(
         prog="python -m deploy.prepare_server",
         description="Prepares the PostgreSQL of a MyBookshelf2 server for a "
@@ -115,14 +110,7 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         help="URI of the server's PostgreSQL: postgresql://USER@HOST:PORT/DATABASE "
         "[no default; environment: MBS2_DB_URI]",
     )
-    parser.add_argument(
-        "--lock-timeout",
-        type=float,
-        metavar="S",
-        default=environment.get("PREPARE_LOCK_SECONDS", str(LOCK_SECONDS)),
-        help="seconds to wait for transactions that are open on the server; it works on meanwhile "
-        "[default: 60; environment: PREPARE_LOCK_SECONDS]",
-    )
+    add_options(parser, PrepareSettings, without={"db_uri"})
     parser.add_argument(
         "--dry-run",
         action="store_true",
@@ -131,7 +119,12 @@ def build_parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     return parser
 
 
-def run(uri: str, *, lock_seconds: float = LOCK_SECONDS, dry_run: bool = False) -> None:
+def run(
+    uri: str,
+    *,
+    lock_seconds: float = PrepareSettings.lock_timeout,
+    dry_run: bool = False,
+) -> None:
     """Connects, prepares, and says on standard output what was done and what was there.
     Raises NotPrepared."""
     with connect(uri, lock_seconds, dry_run=dry_run) as db:

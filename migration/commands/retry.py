@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from common.errors import told
-from common.settings.load import texts_of
+from common.settings.command_line import read_settings
+from common.settings.shared import StateDir
 from common.state_dir import HELP_FOUND
 from migration.errors import ExitCode, Fatal, MigrationError, NothingMigrated
 from migration.ledger.database import LedgerDatabase
@@ -48,7 +49,23 @@ def retry(state_dir: Path, files: Iterable[FileId] | None) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns 0 and says how many; 2 wrong usage or no ledger, 5 the ledger cannot be
     written now, 9 it is damaged."""
-    environment = texts_of(PROJECT)
+    parser = build_parser()
+    given = parser.parse_args(argv)
+    if bool(given.files) == given.all:
+        parser.error("name files, or give --all")
+    values, found = read_settings(given, StateDir)
+    try:
+        state_dir = values.state_dir or _found(found.texts(), argv)
+        done = retry(state_dir, None if given.all else given.files)
+    except MigrationError as error:
+        sys.stderr.write(f"{told(error)}\n")
+        return int(error.exit_code if isinstance(error, Fatal) else ExitCode.STATE)
+    sys.stdout.write(f"{done} files are pending again\n")
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser; the settings' values stay texts, which the loader reads."""
     parser = argparse.ArgumentParser(
         prog="python -m migration.commands.retry",
         description="Puts failed files back to pending. The open pass, or else the "
@@ -66,33 +83,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="such as 17:EPUB [no default; environment: none]",
     )
     parser.add_argument("--all", action="store_true", help="every failed file")
-    parser.add_argument(
-        "--state-dir",
-        metavar="DIR",
-        default=environment.get("STATE_DIR") or None,
-        help=HELP_FOUND,
-    )
-    given = parser.parse_args(argv)
-    if bool(given.files) == given.all:
-        parser.error("name files, or give --all")
-    try:
-        done = retry(
-            _state_dir(given, environment, argv), None if given.all else given.files
-        )
-    except MigrationError as error:
-        sys.stderr.write(f"{told(error)}\n")
-        return int(error.exit_code if isinstance(error, Fatal) else ExitCode.STATE)
-    sys.stdout.write(f"{done} files are pending again\n")
-    return 0
+    parser.add_argument("--state-dir", metavar="DIR", default=None, help=HELP_FOUND)
+    return parser
 
 
-def _state_dir(
-    given: argparse.Namespace,
-    environment: Mapping[str, str],
-    argv: Sequence[str] | None,
-) -> Path:
-    if given.state_dir:
-        return Path(given.state_dir).expanduser()
+def _found(environment: Mapping[str, str], argv: Sequence[str] | None) -> Path:
+    """The one of the migration that runs, or else of the last one."""
     words = sys.argv[1:] if argv is None else argv
     command = shlex.join([".venv/bin/python", "-m", "migration.commands.retry", *words])
     return resolve.for_command(environment, PROJECT, command)

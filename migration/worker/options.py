@@ -5,7 +5,6 @@ Order: option, environment, `auto_monitor/.env`, `.env`. The password never come
 an argument."""
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -15,8 +14,8 @@ from pathlib import Path
 from common.completion import offer_completion
 from common.errors import told
 from common.exit_status import ExitCode
-from common.settings.command_line import add_options, complete, or_exit
-from common.settings.load import Sources, load, sources
+from common.settings.command_line import add_options, read_settings
+from common.settings.load import Sources
 from common.settings.setting import settings_of
 from common.settings.worker import WorkerSettings
 from common.state_dir import HELP_BEGUN, Place
@@ -169,7 +168,7 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
     parser = build_parser()
     offer_completion(parser)
     given = parser.parse_args(argv)
-    found, values = or_exit(lambda: _settings(given, project))
+    values, found = read_settings(given, WorkerSettings, project)
     if values.library is None:
         parser.error(
             "no library given: name the folder with metadata.db, or set CALIBRE_LIBRARY"
@@ -190,13 +189,6 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
         open_pass=given.open_pass,
         adopt_library=given.adopt_library,
     )
-
-
-def _settings(
-    given: argparse.Namespace, project: Path
-) -> tuple[Sources, WorkerSettings]:
-    found = complete(given, WorkerSettings, sources(project, os.environ))
-    return found, load(WorkerSettings, found)
 
 
 def _where(

@@ -20,11 +20,21 @@ pytestmark = pytest.mark.e2e
 #: Enough that a migration is still under way when the next button is pressed, one file
 #: at a time.
 BOOKS = 800
+#: A .env as it stands in the checkout of somebody who has a server.
+OF_ANOTHER_SERVER = """
+MBS2_SERVER=http://127.0.0.1:9
+MBS2_WS_URL=ws://127.0.0.1:9/ws
+MBS2_USERNAME=me
+MBS2_PASSWORD=of another server
+MBS2_DB_URI=postgresql://me:secret@127.0.0.1:9/ebooks
+BOOKSHELF_PORT=9
+"""
 
 
 def test_the_demo_runs_twice_and_stops(clone: Path) -> None:
     """First everything arrives, then everything is a duplicate; the server stays until
-    ./stop.sh."""
+    ./stop.sh. What .env says of another server reaches nobody."""
+    (clone / ".env").write_text(OF_ANOTHER_SERVER, "utf-8")
     expected = json.loads((clone / "demo" / "expected.json").read_text("utf-8"))
     ledger = clone / "demo" / "state" / "migration_ledger.db"
     for number, run in ((1, "first_run"), (2, "second_run")):
@@ -44,6 +54,9 @@ def test_the_demo_runs_twice_and_stops(clone: Path) -> None:
     server = processes.server(clone / "demo" / "state" / "bookshelf")
     assert server is not None
     assert server[0].running() is not None
+    login = (clone / "demo" / "state" / "bookshelf" / "credentials").read_text("utf-8")
+    assert "username=admin\n" in login
+    assert "of another server" not in login
     with urllib.request.urlopen(server[1] + "/login", timeout=30) as page:
         assert b"Log in" in page.read()
     stopped = press(clone, "./stop.sh")

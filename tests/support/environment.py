@@ -7,68 +7,37 @@ from pathlib import Path
 
 import pytest
 
+from common.settings.reference import PROGRAMS
+from common.settings.setting import settings_of
+
 PROJECT = Path(__file__).resolve().parents[2]
 FIXTURES = PROJECT / "tests" / "fixtures"
 USERNAME, PASSWORD = "admin", "correct horse battery"
 
-#: Settings that are the person's who runs the tests.
-OUR_SETTINGS = (
-    "MBS2_",
-    "BOOKSHELF_",
-    "MIGRATE_",
-    "CALIBRE_LIBRARY",
-    "LIBRARY_BUSY",
-    "LIBRARY_LOCK",
-    "STATE_DIR",
-    "XDG_STATE_HOME",
-    "CHECKOUT_LINKS",
-    "WORKER_ID",
-    "WORKER_NICE",
-    "WORKER_IONICE",
-    "MAX_FILES_PER_MIN",
-    "ASK_FIRST",
-    "BATCH_SIZE",
-    "PARALLEL_",
-    "DEFAULT_LANGUAGE",
-    "MAX_CONTENT_LENGTH",
-    "RECONCILE_AFTER",
-    "RETRY_FIRST",
-    "LAST_LOOK_",
-    "PROBE_",
-    "SILENT_",
-    "PREPARE_",
-    "START_SECONDS",
-    "VERIFY_PATIENCE",
-    "TASK_SECONDS",
-    "ANSWER_SECONDS",
-    "OPENAI_",
-    "ALERT_",
-    "DASK_",
-    "WORKER_SCRIPT",
-    "CHECK_INTERVAL",
-    "STUCK_",
-    "DISCOVERY_",
-    "COOLDOWN",
-    "SUCCESS_",
-    "TARGET_WORKER",
-    "IOSTAT_",
-    "DASHBOARD_",
-    "LOG_FORMAT",
-    "REPORT_SECONDS",
+_SETTINGS = frozenset(
+    one.variable for model in PROGRAMS.values() for one in settings_of(model)
 )
+#: What else is a person's: of MyBookshelf2, of libraries, and where state is kept.
+_OTHERS = ("MBS2_", "OPENAI_", "DASK_", "XDG_STATE_HOME")
+
+
+#: A person's .env is for migrations. Set before the first module of ours reads settings.
+os.environ["READ_ENV_FILES"] = "0"
+
+
+def is_a_persons(name: str) -> bool:
+    """Is this variable a setting of the person who runs the tests?"""
+    return name in _SETTINGS or name.startswith(_OTHERS)
 
 
 def clean_environment(**more: str) -> dict[str, str]:
     """The environment without settings of the person who runs the tests, and with
     bytecode: without it every process would compile two hundred modules."""
-    kept = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith((*OUR_SETTINGS, "PYTHONDONTWRITEBYTECODE"))
-    }
+    kept = {key: text for key, text in os.environ.items() if not is_a_persons(key)}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     # Nothing on loopback arrives late unless a test says so. The links in the checkout
-    # are a person's.
-    ours = {"LAST_LOOK_SECONDS": "0.1", "CHECKOUT_LINKS": "0"}
+    # and its .env are a person's.
+    ours = {"LAST_LOOK_SECONDS": "0.1", "CHECKOUT_LINKS": "0", "READ_ENV_FILES": "0"}
     return {
         **kept,
         "PYTHONPATH": str(PROJECT),

@@ -555,7 +555,10 @@ def test_the_option_comes_before_the_environment(server: Postgres, uri: str) -> 
         "no database given: set MBS2_DB_URI in the environment or in .env" in said,
     ) == (2, True)
     code, said = prepare(uri, PREPARE_LOCK_SECONDS="0")
-    assert (code, "--lock-timeout 0 is not between 0.1 and 86400" in said) == (2, True)
+    assert code == 2
+    assert "PREPARE_LOCK_SECONDS='0' is not a number from 0.1 to 86400 (s" in said
+    code, said = prepare(uri, "--lock-timeout", "0")
+    assert (code, "it comes from option --lock-timeout" in said) == (2, True)
 
 
 def test_a_server_that_takes_no_changes(server: Postgres, uri: str) -> None:

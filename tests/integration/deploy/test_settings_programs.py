@@ -12,6 +12,7 @@ from common.settings.load import sources
 from common.settings.setting import settings_of
 from common.settings.worker import WorkerSettings
 from tests.support.environment import PROJECT, clean_environment
+from tests.support.machine.checkoutkit import make_checkout
 
 pytestmark = pytest.mark.integration
 
@@ -20,6 +21,24 @@ WORKER = ["bulk_migrate_calibre.py", LIBRARY, "--dry-run"]
 MONITOR = ["auto_monitor/monitor.py", "--library", LIBRARY, "--once", "--dry-run"]
 START = ["-m", "deploy.launch", "--library", LIBRARY]
 DASHBOARD = ["-m", "dashboard", "--link"]
+BOOKSHELF = ["-m", "bookshelf", "--data-dir", "/nonexistent"]
+STOP = ["-m", "deploy.stop"]
+RETRY = ["-m", "migration.commands.retry", "--all"]
+CONTAINER = ["-m", "deploy.migrator.container"]
+PREPARE = ["-m", "deploy.prepare_server", "--dry-run"]
+CHECK_ENV = ["-m", "deploy.check_env"]
+EVERY_PROGRAM = [
+    WORKER,
+    MONITOR,
+    START,
+    DASHBOARD,
+    BOOKSHELF,
+    STOP,
+    RETRY,
+    CONTAINER,
+    PREPARE,
+    CHECK_ENV,
+]
 
 #: program, variable, text, what is allowed
 WRONG = [
@@ -47,6 +66,42 @@ WRONG = [
         "soon",
         "is not a number from 0.1 to 86400 (seconds)",
     ),
+    (START, "PROBE_SECONDS", "x", "is not a number from 0.01 to 3600 (seconds)"),
+    (START, "BOOKSHELF_TASK_SLOTS", "0", "is not a whole number from 1 to 1000"),
+    (MONITOR, "PROBE_SECONDS", "x", "is not a number from 0.01 to 3600 (seconds)"),
+    (BOOKSHELF, "BOOKSHELF_PORT", "99999", "is not a whole number from 0 to 65535"),
+    (BOOKSHELF, "BOOKSHELF_DELAY_MS", "-1", "is not a whole number from 0 to 3600000"),
+    (BOOKSHELF, "MAX_CONTENT_LENGTH", "500 MB", "is not a whole number from 1 to "),
+    (PREPARE, "PREPARE_LOCK_SECONDS", "0", "is not a number from 0.1 to 86400 (sec"),
+    (
+        CHECK_ENV,
+        "COMPOSE_PROFILES",
+        "migrate,servers",
+        "is not one or more of embedded, migrate, server, between commas",
+    ),
+    *[
+        (program, "READ_ENV_FILES", "maybe", "is not 1 or 0")
+        for program in EVERY_PROGRAM
+    ],
+]
+
+
+#: A text that no setting allows: not even a path, as there is no such user.
+NONSENSE = "~nobody-has-this-name/x"
+#: program, file, variable
+IN_FILES = [
+    (WORKER, ".env", "PROBE_SECONDS"),
+    (MONITOR, "auto_monitor/.env", "PROBE_SECONDS"),
+    (MONITOR, ".env", "STUCK_THRESHOLD_SECONDS"),
+    (START, ".env", "PROBE_SECONDS"),
+    (DASHBOARD, "auto_monitor/.env", "DASHBOARD_PORT"),
+    (BOOKSHELF, ".env", "MAX_COVER_FILE_SIZE"),
+    (PREPARE, ".env", "PREPARE_LOCK_SECONDS"),
+    (CHECK_ENV, ".env", "COMPOSE_PROFILES"),
+    *[
+        (program, "auto_monitor/.env", "STATE_DIR")
+        for program in (STOP, RETRY, CONTAINER)
+    ],
 ]
 
 
@@ -78,8 +133,11 @@ def test_a_wrong_value_is_one_line_and_exit_2(
 
 
 def test_a_wrong_option_is_one_line_that_names_it(tmp_path: Path) -> None:
-    """Of the worker and of the monitor."""
+    """Of those that have some."""
     for arguments, option in (
+        (BOOKSHELF, "--port"),
+        (PREPARE, "--lock-timeout"),
+        (START, "--workers"),
         (WORKER, "--parallel-uploads"),
         (MONITOR, "--check-interval"),
         (MONITOR, "--threshold"),
@@ -110,7 +168,33 @@ def test_the_monitor_hands_every_setting_of_a_worker_on(tmp_path: Path) -> None:
     )
     told = command.surroundings()
     assert set(names) - FOR_WORKERS == {"CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID"}
-    assert told["TASK_SECONDS"] == "5"
+    # It is told everything, so that it looks for no file.
+    assert (told["TASK_SECONDS"], told["READ_ENV_FILES"]) == ("5", "0")
     assert {
         name for name in names if told.get(name) == "from-the-file"
-    } == FOR_WORKERS - {"TASK_SECONDS"}
+    } == FOR_WORKERS - {"TASK_SECONDS", "READ_ENV_FILES"}
+
+
+def test_a_wrong_value_in_a_file_is_one_line_that_names_the_file(
+    tmp_path: Path,
+) -> None:
+    """In every program; also where one hands it on to another."""
+    checkout = make_checkout(tmp_path / "checkout")
+    for arguments, file, name in IN_FILES:
+        for other in (".env", "auto_monitor/.env"):
+            (checkout / other).write_text(
+                f"{name}={NONSENSE}\n" if other == file else ""
+            )
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            env=clean_environment(PYTHONPATH=str(checkout), READ_ENV_FILES="1"),
+            cwd=checkout,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        [line] = done.stderr.splitlines()
+        said = line.partition(" is not ")[0]
+        assert (done.returncode, said) == (2, f"{name}={NONSENSE!r}")
+        assert line.endswith(f"; it comes from {checkout / file} [wrong-setting]")

@@ -160,10 +160,10 @@ def test_ctrl_c_leaves_nothing(start: Start) -> None:
 def test_what_ran_before_goes_on(start: Start) -> None:
     """A server of an earlier start is not this start's to stop."""
     command = (
-        "import sys; from deploy.host import embedded as e; from pathlib import "
+        "import os, sys; from deploy.host import embedded as e; from pathlib import "
         "Path; from contextlib import ExitStack"
     )
-    command += "; e.embedded_server(Path(sys.argv[1]), {}, ExitStack())"
+    command += "; e.embedded_server(Path(sys.argv[1]), os.environ, ExitStack())"
     subprocess.run(
         [sys.executable, "-c", command, str(start.state / "bookshelf")],
         cwd=PROJECT,

@@ -344,8 +344,10 @@ import sys
 from pathlib import Path
 from contextlib import ExitStack
 from deploy.host import embedded, processes
+from common.settings.load import Sources
+from deploy.host.children import environment_for
 folder = Path(sys.argv[1])
-embedded.embedded_server(folder, {}, ExitStack())
+embedded.embedded_server(folder, environment_for(Sources()), ExitStack())
 print(processes.stop([processes.server(folder)[0]]))
 """
 

@@ -51,7 +51,7 @@ def press(
         for key, value in clean_environment().items()
         if not key.startswith("PYTHON")
     }
-    environment["CHECKOUT_LINKS"] = "1"
+    environment |= {"CHECKOUT_LINKS": "1", "READ_ENV_FILES": "1"}
     environment |= {key: value for key, value in more.items() if value is not None}
     for key in [key for key, value in more.items() if value is None]:
         environment.pop(key, None)

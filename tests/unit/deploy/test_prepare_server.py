@@ -104,7 +104,7 @@ def test_only_answers_change_anything() -> None:
 
 def test_every_option_has_help_with_default_and_environment() -> None:
     """And the help says where the password belongs."""
-    for action in build_parser({})._actions:
+    for action in build_parser()._actions:
         assert action.help
         if action.nargs != 0:
             assert re.search(
@@ -112,5 +112,5 @@ def test_every_option_has_help_with_default_and_environment() -> None:
                 action.help,
             ), action.dest
     assert "everybody on this machine can read a command line" in " ".join(
-        build_parser({}).format_help().split()
+        build_parser().format_help().split()
     )

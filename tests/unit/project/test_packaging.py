@@ -70,3 +70,4 @@ def test_without_a_command_the_commands_are_listed(
     shown = "".join(capsys.readouterr())
     assert said in shown
     assert all(f"\n  {name} " in shown for name in cli.SUBCOMMANDS)
+    assert f"\n  {PROJECT}/auto_monitor/.env\n  {PROJECT}/.env\n" in shown

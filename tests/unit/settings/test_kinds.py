@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from common.settings import kinds
 from common.settings.kinds import Kind
-from common.settings.programs import PROGRAMS
+from common.settings.reference import PROGRAMS
 from common.settings.setting import Setting, settings_of
 
 ALL = sorted(

@@ -13,12 +13,14 @@ from common.settings.load import (
     Source,
     Sources,
     WrongSetting,
+    check,
     load,
     read,
     sources,
 )
-from common.settings.programs import PROGRAMS, BookshelfSettings, StartSettings
-from common.settings.setting import Setting, settings_of
+from common.settings.programs import BookshelfSettings, StartSettings
+from common.settings.reference import PROGRAMS
+from common.settings.setting import settings_of
 from common.settings.worker import WorkerSettings
 
 #: The sources in their order, with the value that each gives PROBE_SECONDS.
@@ -153,6 +155,9 @@ def test_the_values_are_frozen_and_secrets_are_not_shown() -> None:
 def test_files_can_be_left_unread(project: Path) -> None:
     """READ_ENV_FILES=0: whoever starts a program has decided everything."""
     (project / ".env").write_text("BATCH_SIZE=7\n", "utf-8")
+    for text in ("0", "no", " off "):
+        unread = sources(project, {"READ_ENV_FILES": text})
+        assert load(WorkerSettings, unread).batch_size == 1000
     assert (
         load(WorkerSettings, sources(project, {"READ_ENV_FILES": "0"})).batch_size
         == 1000
@@ -169,6 +174,26 @@ def test_a_file_that_cannot_be_read_is_named(project: Path) -> None:
         sources(project, {})
 
 
+def test_whoever_hands_on_checks_for_all_programs(project: Path) -> None:
+    """Each wrong setting once, with its source: the other program would not know it."""
+    (project / ".env").write_text("TASK_SECONDS=x\nMAX_CONTENT_LENGTH=0\n", "utf-8")
+    found = sources(project, {"BATCH_SIZE": "0"})
+    with pytest.raises(WrongSetting) as caught:
+        check(found, WorkerSettings, BookshelfSettings)
+    lines = sorted(str(caught.value).splitlines())
+    assert [line.partition("=")[0] for line in lines] == [
+        "BATCH_SIZE",
+        "MAX_CONTENT_LENGTH",
+        "TASK_SECONDS",
+    ]
+    assert [line.endswith(f"from {project / '.env'}") for line in lines] == [
+        False,
+        True,
+        True,
+    ]
+    check(Sources(), WorkerSettings, BookshelfSettings)
+
+
 def test_what_is_handed_on_is_what_counts(project: Path) -> None:
     """Of every source, and of nothing but the other program's settings."""
     (project / ".env").write_text(
@@ -180,6 +205,7 @@ def test_what_is_handed_on_is_what_counts(project: Path) -> None:
         "TASK_SECONDS": "5",
         "BATCH_SIZE": "7",
         "MBS2_SERVER": "http://nas:1",
+        "READ_ENV_FILES": "0",
     }
 
 
@@ -193,64 +219,12 @@ def test_one_variable_means_the_same_to_every_program() -> None:
 
 
 def test_settings_py_has_the_same_defaults() -> None:
-    """MyBookshelf2 reads that file; the embedded server and the worker have the
-    model."""
+    """MyBookshelf2 reads that file, the embedded server and the worker have the model.
+
+    Each has its own number: a container of MyBookshelf2 has nothing of ours but that one
+    file, and the model may not import it, because it ends the process on a wrong value."""
     assert BookshelfSettings().max_content_length == of_server.MAX_CONTENT_LENGTH
     assert BookshelfSettings().max_cover_file_size == of_server.MAX_COVER_FILE_SIZE
-
-
-#: A text other than the default for each kind of value, by what is allowed.
-OTHER = {
-    "1 or 0": ("1", "0"),
-    "text or json": ("json",),
-    "idle, or best-effort:0 to best-effort:7": ("idle",),
-}
-PLAIN = (
-    "3",
-    "0.5",
-    "5",
-    "7m",
-    "http://nas:1",
-    "ws://nas:1/ws",
-    "local:3",
-    "word",
-    "epub",
-    "embedded",
-)
-
-
-@pytest.mark.parametrize(
-    ("model", "one"),
-    [
-        (model, one)
-        for model in PROGRAMS.values()
-        for one in settings_of(model)
-        if one.variable != "READ_ENV_FILES"
-    ],
-    ids=lambda part: getattr(part, "variable", getattr(part, "__name__", "")),
-)
-@pytest.mark.parametrize("file", ["auto_monitor/.env", ".env"])
-def test_every_setting_of_every_program_counts_in_every_file(
-    project: Path, model: type, one: Setting, file: str
-) -> None:
-    """Generated from the model: a value that is not the default arrives."""
-
-    def read_or_default(text: str) -> object:
-        try:
-            return one.kind.read(text)
-        except ValueError:
-            return one.default
-
-    texts = [
-        text
-        for text in OTHER.get(one.kind.allowed, PLAIN)
-        if read_or_default(text) != one.default
-    ]
-    assert texts, f"no text for {one.variable}: {one.kind.allowed}"
-    (project / file).write_text(f"{one.variable}={texts[0]}\n", "utf-8")
-    assert getattr(load(model, sources(project, {})), one.field) == one.kind.read(
-        texts[0]
-    )
 
 
 def test_without_a_server_one_is_started() -> None:

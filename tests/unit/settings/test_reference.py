@@ -4,8 +4,7 @@ docker-compose.yml."""
 import pytest
 import yaml
 
-from common.settings.programs import PROGRAMS
-from common.settings.reference import COMPOSE, compose, rows, written
+from common.settings.reference import COMPOSE, PROGRAMS, compose, rows, written
 from common.settings.setting import settings_of
 
 
@@ -35,7 +34,15 @@ def test_every_variable_is_listed_once() -> None:
     assert listed == sorted(set(listed))
     assert len(listed) > 80
     state_dir = dict(rows())["STATE_DIR"]
-    assert set(state_dir) == {"worker", "monitor", "dashboard", "start.sh", "stop.sh"}
+    assert set(state_dir) == {
+        "worker",
+        "monitor",
+        "dashboard",
+        "start.sh",
+        "stop.sh",
+        "retry",
+        "container",
+    }
 
 
 def test_a_compose_file_without_the_place_is_refused() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.settings.quantities import parse_bandwidth, parse_duration
+from common.settings.kinds import parse_bandwidth, parse_duration
 from migration.errors import Deferred
 from migration.worker.threads.limits import Hold, RateLimiter, TimeLimit, bucket
 
