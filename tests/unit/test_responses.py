@@ -81,6 +81,13 @@ SAID: list[tuple[Raw, InvalidResponse]] = [
     (as_json({"token": "x"}, 502), InvalidResponse("HTTP 502 JSON")),
     (Raw(503, b""), InvalidResponse("HTTP 503")),
     (
+        Raw(300, b""),
+        InvalidResponse(
+            "a redirect to nowhere; a proxy or a portal stands before the server, or "
+            "--server should name another address"
+        ),
+    ),
+    (
         page(302, location="http://portal.example/login?token=secret"),
         InvalidResponse(
             "a redirect to http://portal.example/login; a proxy or a portal stands "
