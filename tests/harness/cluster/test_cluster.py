@@ -3,8 +3,9 @@ worker does with it, and what it makes of machines that cannot work."""
 
 import gc
 import logging
+import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,17 @@ import distributed
 import pytest
 
 from common.settings.worker import Waits
+from migration.calibre.library import CalibreLibrary
 from migration.cluster.borrowed import client_of
+from migration.cluster.coordinator import DaskTransport
 from migration.cluster.machines import FAILURES, Machines
-from migration.cluster.messages import Endpoints
+from migration.cluster.messages import ClusterPlan, Endpoints
 from migration.errors import ClusterUnusable, MachineLost
+from migration.lanes.api.transfer import TransferObserver
 from migration.model import Counts
+from migration.server.client import BookshelfClient
+from migration.server.http.transport import HttpTransport
+from migration.server.session import Session
 from tests.support.libraries.librarykit import Library, Made, epub, epubs
 from tests.support.libraries.truth import look, troubles
 from tests.support.migration.workerkit import FAST, counts_of
@@ -201,3 +208,59 @@ def test_a_machine_that_is_blind_or_deaf_is_named(
             made.open(20.0)
     finally:
         made.close()
+
+
+# -- machines that read something else -------------------------------------------------
+
+
+def lose(path: Path) -> None:
+    """The file is not there."""
+    path.unlink()
+
+
+def shorten(path: Path) -> None:
+    """The file is another one."""
+    path.write_bytes(b"short")
+
+
+ELSEWHERE = [
+    pytest.param(lose, "it cannot read what this one can", id="not there"),
+    pytest.param(shorten, "has another size or time than the one here", id="another"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), ELSEWHERE)
+def test_a_machine_whose_mount_differs_gets_no_work(
+    tmp_path: Path,
+    cluster: Any,
+    library: Library,
+    shelf: Shelf,
+    change: Callable[[Path], None],
+    words: str,
+) -> None:
+    """It is the machine that is to blame, not the file, which this one can read."""
+    elsewhere = tmp_path / "mounted"
+    shutil.copytree(library.root, elsewhere)
+    read = CalibreLibrary(library.root, tmp_path)
+    session = Session(
+        HttpTransport(shelf.url), shelf.username, shelf.password, (shelf.ws_url,)
+    )
+    session.login()
+    plan = ClusterPlan(
+        cluster.scheduler_address, elsewhere, (shelf.ws_url,), ship=False, waits=Waits()
+    )
+    log = logging.getLogger("mounted")
+    transport = DaskTransport(plan, read, BookshelfClient(session), log)
+    transport.open()
+    try:
+        [book] = read.read_books(1, 1)
+        path = library.file(1)
+        change(elsewhere / path.relative_to(library.root))
+        observer = TransferObserver(lambda _: None, lambda _: None, lambda: None)
+        with pytest.raises(MachineLost, match=words):
+            transport.identify(book.files[0], observer)
+        assert transport.trouble().startswith("No machine of the Dask cluster")
+    finally:
+        transport.close()
+        session.close()
+        read.close()
