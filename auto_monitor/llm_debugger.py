@@ -138,7 +138,15 @@ class LlmDebugger:
 
     def evidence(self, facts: Facts) -> dict[str, Json]:
         """Returns everything the LLM is shown, free of secrets."""
-        lines = _last_lines(logs.log_path(self.state_dir, facts.worker_id), self.lines)
+        values = secret_values(self.environment)
+        # Before they are counted as alike: a secret whose digits are replaced is no
+        # longer recognized by its value.
+        lines = [
+            redact(line, values)
+            for line in _last_lines(
+                logs.log_path(self.state_dir, facts.worker_id), self.lines
+            )
+        ]
         stack = sanitize_text(facts.stack, multiline=True) or crash_places(lines)
         busy = facts.disk_utilization
         shown: dict[str, Json] = {
@@ -155,7 +163,6 @@ class LlmDebugger:
             "source_of_functions": {**sources(stack, self.script)},
             "last_log_lines": list(templates(lines)),
         }
-        values = secret_values(self.environment)
         cleaned: dict[str, Json] = json.loads(
             json.dumps(shown, ensure_ascii=False), parse_constant=lambda _name: None
         )

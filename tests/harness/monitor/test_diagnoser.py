@@ -79,6 +79,17 @@ def test_the_evidence_has_signs_stack_and_source_and_no_secret(
     assert KEY not in json.dumps(shown)
 
 
+def test_a_secret_with_digits_is_gone_from_lines_that_repeat(
+    debugger: LlmDebugger, tmp_path: Path
+) -> None:
+    """Its digits would be replaced with all others, and the rest shown."""
+    password = "tom4jerry99"
+    asking = replace(debugger, environment={"MBS2_PASSWORD": password})
+    lines = [f"2026-11-24 12:00:0{n},000 - ERROR - {n}: {password}" for n in range(3)]
+    logs.log_path(tmp_path, 3).write_text("\n".join(lines) + "\n")
+    assert asking.evidence(FACTS)["last_log_lines"] == ["3 x ERROR #: [secret]"]
+
+
 def test_the_place_of_a_crash_stands_in_for_a_stack(
     debugger: LlmDebugger, tmp_path: Path
 ) -> None:
