@@ -13,7 +13,8 @@ from tests.support.libraries.librarykit import Library, epub, epubs
 from tests.support.migration.workers import Workers
 from tests.support.servers.shelf import Shelf
 
-pytestmark = pytest.mark.integration
+# calibredb refuses to run twice at the same time, whatever the libraries.
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("calibredb")]
 CALIBRE = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
 
 

@@ -60,6 +60,7 @@ def test_an_unreadable_file_is_reported_when_it_is_opened(library: Library) -> N
     assert issubclass(Unreadable, Rejected)
 
 
+@pytest.mark.xdist_group("calibredb")
 def test_calibre_can_use_the_library_while_it_is_open(library: Library) -> None:
     """`calibredb list` works beside an open reader."""
     needs("calibredb")

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from migration.ledger import totals
-from migration.model import Counts, Phase
-from migration.state_files import progress
+from migration.model import Counts
 from tests.support.libraries.librarykit import Library, Made, epub
 from tests.support.libraries.truth import look, troubles
 from tests.support.migration.workerkit import wait_for
@@ -42,12 +41,10 @@ def write(path: Path, words: str) -> None:
 
 
 def waits(workers: Workers) -> bool:
-    """Has a worker noticed, so that it waits for the server?"""
-    seen = (
-        progress.read(progress.progress_path(workers.state_dir, number))
-        for number in (1, 2)
-    )
-    return any(now is not None and now.status is Phase.WAITING for now in seen)
+    """Has a worker said that it waits for the server? One may also be `waiting` for the
+    books of the other."""
+    logs = workers.state_dir.glob("migration_worker*.log")
+    return any("waiting until it answers" in log.read_text("utf-8") for log in logs)
 
 
 def run_through(
