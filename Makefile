@@ -3,9 +3,11 @@ PYTHON ?= .venv/bin/python
 
 .PHONY: check test lint types layers format
 
-# A contributor's ring: decisions, protocol and orchestration; no library, little waiting.
+# A contributor's ring: decisions, protocol and orchestration. Some tests wait, so twice as
+# many processes as there are processors.
+PROCESSES ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 test:
-	$(PYTHON) -m pytest -q -n logical --dist loadgroup \
+	$(PYTHON) -m pytest -q -n $(PROCESSES) --dist loadgroup \
 		tests/unit tests/contract $(wildcard tests/harness)
 
 # Lines that unit and harness tests reach, by package; fails below the bounds.

@@ -65,6 +65,12 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"))
 
 
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Everything in a file of the program, walked once for all tests."""
+    return tuple(ast.walk(tree(path)))
+
+
 def name(path: Path) -> str:
     """The path below the project."""
     return str(path.relative_to(PROJECT))
@@ -77,7 +83,7 @@ def test_only_its_maker_makes_a_proof(proof: str) -> None:
     found = {
         name(path)
         for path in sources()
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.Call)
         and proof in (getattr(node.func, "id", ""), getattr(node.func, "attr", ""))
     }
@@ -87,9 +93,9 @@ def test_only_its_maker_makes_a_proof(proof: str) -> None:
 def test_the_worker_knows_no_server_and_no_monitor() -> None:
     """The script imports the substrate and the settings, nothing else of ours."""
     script = tree(PROJECT / "bulk_migrate_calibre.py")
-    nodes = list(ast.walk(script))
-    modules = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
-    for node in nodes:
+    found = list(ast.walk(script))
+    modules = {node.module or "" for node in found if isinstance(node, ast.ImportFrom)}
+    for node in found:
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
     modules = {module.split(".")[0] for module in modules}
@@ -123,7 +129,7 @@ def test_functions_fit_a_screen_and_modules_a_head(path: Path) -> None:
     text = path.read_text("utf-8")
     long = [
         f"{node.name} ({node.end_lineno - node.lineno + 1})"
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.end_lineno is not None
         and node.end_lineno - node.lineno + 1 > LONGEST_FUNCTION
@@ -139,7 +145,7 @@ def test_functions_fit_a_screen_and_modules_a_head(path: Path) -> None:
 def ours(path: Path) -> set[str]:
     """The modules of the project that a file imports."""
     found: set[str] = set()
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
