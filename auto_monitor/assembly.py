@@ -128,14 +128,8 @@ def parts_of(
     settings: Settings, limits: Policies, say: ActionLog, world: World
 ) -> MonitorParts:
     """Makes the parts of a monitor in a given world."""
-    target, files, seen = limits.scaling.target, world.recorded, world.observed
-    memory = Memory(
-        MonitorState(target, target, world.clock()),
-        files.state_file,
-        writes=not settings.dry_run,
-        tell=say.error,
-        wall=world.wall,
-    )
+    files, seen = world.recorded, world.observed
+    memory = _memory(settings, limits, say, world)
     cases = Cases(files.history, say, world.wall)
     supervisor = Supervisor(
         world.acted_on.processes,
@@ -175,6 +169,19 @@ def parts_of(
         report=world.acted_on.report,
         command_handler=asked_by_people,
         diagnoser=world.diagnoser,
+    )
+
+
+def _memory(
+    settings: Settings, limits: Policies, say: ActionLog, world: World
+) -> Memory:
+    target = limits.scaling.target
+    return Memory(
+        MonitorState(target, target, world.clock()),
+        world.recorded.state_file,
+        writes=not settings.dry_run,
+        tell=say.error,
+        wall=world.wall,
     )
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from auto_monitor.decide import healing
 from auto_monitor.model import (
     Afterwards,
-    Case,
     CorrelatedFailure,
     HistoryEntry,
     WorkerStanding,
@@ -268,14 +267,6 @@ class Cases:
             for number in sorted(self._standings)
             if (entry := self.of(number)) is not None
         ]
-
-    def by_worker(self) -> dict[int, Case]:
-        """Returns only the cases, by worker."""
-        return {
-            entry.worker_id: entry.case
-            for entry in self.open_entries()
-            if entry.case is not None
-        }
 
     def trial(self) -> HistoryEntry | None:
         """Returns the attempt whose candidate is being tried."""

@@ -15,7 +15,6 @@ from auto_monitor.record.samples import Sample
 from common.json_value import Json
 from common.sanitize import for_log
 from dashboard.reading.series import Estimate, SampleSeries, estimate
-from migration.ledger import totals
 from migration.state_files.names import LEDGER_NAME
 
 
@@ -115,16 +114,6 @@ class StateReader:
                 mark,
             )
         return self._fixes
-
-    def ledger_totals(self, pass_id: int | None = None) -> totals.Totals | None:
-        """Returns the totals of a pass, by default the newest.
-
-        Returns None if unreadable now.
-        """
-        try:
-            return totals.read(self.ledger, pass_id)
-        except totals.UNREADABLE:
-            return None
 
     def _version(self) -> str:
         """Returns a value that changes whenever the history does."""

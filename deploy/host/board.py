@@ -12,7 +12,7 @@ from pathlib import Path
 from common.errors import CodedError
 from deploy import PROJECT
 from deploy.host import processes
-from deploy.host.children import end_child
+from deploy.host.children import end_child, ended_on_error
 
 #: Seconds within which it must listen.
 START_SECONDS = 20.0
@@ -92,13 +92,9 @@ def _try(state_dir: Path, environment: Mapping[str, str], *options: str) -> str 
             stderr=output,
             start_new_session=True,
         )
-    try:
+    with ended_on_error(child):
         if _listens(state_dir, child):
             return None
-    except BaseException:
-        # Ctrl-C included: the child has its own session and would not notice it.
-        end_child(child)
-        raise
     if child.poll() is None:
         end_child(child)
         return f"it did not listen within {START_SECONDS:g} s"

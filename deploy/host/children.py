@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from common import sd_notify
 from common.errors import CodedError
@@ -55,6 +57,19 @@ def environment_for(found: Sources, *models: type) -> dict[str, str]:
     told = {**others, **found.handed_on(*models)}
     foreign = (_OF_A_SERVER, *sd_notify.VARIABLES)
     return {name: text for name, text in told.items() if not name.startswith(foreign)}
+
+
+@contextmanager
+def ended_on_error(child: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Ends a process when waiting for it to come up fails or is interrupted.
+
+    It has a session of its own and would not notice Ctrl-C.
+    """
+    try:
+        yield
+    except BaseException:
+        end_child(child)
+        raise
 
 
 def end_child(child: "subprocess.Popen[bytes]", seconds: float = 10.0) -> None:

@@ -14,7 +14,7 @@ from deploy.host.children import (
     CannotStart,
     LoginFileUnusable,
     ServerNotStarted,
-    end_child,
+    ended_on_error,
 )
 
 #: Seconds within which it must listen.
@@ -106,12 +106,8 @@ def _start(
             stderr=output,
             start_new_session=True,
         )
-    try:
+    with ended_on_error(child):
         return _await(data_dir, child, log)
-    except BaseException:
-        # Ctrl-C included: the child has its own session and would not notice it.
-        end_child(child)
-        raise
 
 
 def _await(

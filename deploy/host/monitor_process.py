@@ -11,7 +11,7 @@ from pathlib import Path
 from common import sd_notify
 from deploy import PROJECT
 from deploy.host import processes
-from deploy.host.children import CannotStart, end_child
+from deploy.host.children import CannotStart, end_child, ended_on_error
 from deploy.host.job import Job, environment_of
 
 #: Seconds the monitor is given to come up.
@@ -66,13 +66,9 @@ def start_monitor(job: Job, undo: ExitStack) -> "subprocess.Popen[bytes]":
             stderr=said,
             start_new_session=True,
         )
-    try:
+    with ended_on_error(child):
         if _comes_up(job, child):
             return child
-    except BaseException:
-        # Ctrl-C included: the child has its own session and would not notice it.
-        end_child(child)
-        raise
     end_child(child)
     last = output.read_text(errors="replace").strip().splitlines()
     raise CannotStart(

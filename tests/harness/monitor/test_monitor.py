@@ -16,6 +16,7 @@ from tests.support.monitor.harness import (
     Died,
     FakeDiagnoser,
     Harness,
+    cases_of,
 )
 
 SHIPPED, TRIED = "bulk_migrate_calibre.py", CANDIDATE.name
@@ -599,7 +600,7 @@ def test_the_case_is_in_the_history_alone() -> None:
     made.clock.move(1)
     made.state_file.kept = None
     assert made.new_monitor().begin()
-    assert made.monitor.parts.cases.by_worker() == {1: entry.case}
+    assert cases_of(made.monitor.parts.cases) == {1: entry.case}
 
 
 # -- the end ---------------------------------------------------------------------------

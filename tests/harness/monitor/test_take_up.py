@@ -29,6 +29,7 @@ from auto_monitor.record.history import HistoryFile, history_path
 from auto_monitor.record.state_file import MonitorStateFile, state_path
 from migration.model import BookId, FileId
 from tests.support.migration.fakes import ToldClock
+from tests.support.monitor.harness import cases_of
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ENTRY = HistoryEntry(
@@ -151,7 +152,7 @@ def test_what_was_left_half_done(
     def act(parts: MonitorParts) -> None:
         found = parts.cases.standing(1)
         assert (found.attempts, found.last_attempt_at, found.paused) == (1, NOW, False)
-        assert parts.cases.by_worker() == ({} if open_case is None else {1: open_case})
+        assert cases_of(parts.cases) == ({} if open_case is None else {1: open_case})
 
     taken_up(tmp_path, act)
     assert history.entries() == [replace(told, case=open_case)]

@@ -19,6 +19,7 @@ from auto_monitor.fix_applier import NotOurs
 from auto_monitor.model import (
     Assessment,
     Candidate,
+    Case,
     HistoryEntry,
     InFlight,
     MonitorState,
@@ -31,6 +32,7 @@ from auto_monitor.monitor import Monitor
 from auto_monitor.observe.assembly import Observed
 from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.assembly import MonitorFiles
+from auto_monitor.record.history import Cases
 from auto_monitor.record.samples import Sample
 from common.files.json_files import StateUnwritable
 from migration.ledger.totals import Totals
@@ -445,6 +447,15 @@ class FakeDiagnoser:
 
     def finish(self) -> None:
         """Nothing runs."""
+
+
+def cases_of(cases: Cases) -> dict[int, Case]:
+    """The open cases, by worker."""
+    return {
+        entry.worker_id: entry.case
+        for entry in cases.open_entries()
+        if entry.case is not None
+    }
 
 
 class _Lines(logging.Handler):

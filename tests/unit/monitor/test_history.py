@@ -25,6 +25,7 @@ from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.history import Cases, HistoryFile, standings_in
 from auto_monitor.record.state_file import MonitorStateFile, not_after
 from tests.support.environment import PROJECT
+from tests.support.monitor.harness import cases_of
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ENTRY = HistoryEntry(NOW.isoformat(), 2, 1, "stuck", 6.1, "migrating", "no progress")
@@ -157,7 +158,7 @@ def test_an_open_attempt_is_read_as_it_was_written(
     assert standings_in(history.path) == {2: WorkerStanding(attempts=1, entry=entry)}
     cases = Cases(history, ActionLog(LOG, LOG, dry_run=False))
     cases.load(NOW)
-    assert cases.by_worker() == {2: replace(case, acted_at=min(case.acted_at, NOW))}
+    assert cases_of(cases) == {2: replace(case, acted_at=min(case.acted_at, NOW))}
     assert cases.standing(2).last_attempt_at == NOW
 
 
