@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,8 @@ from common.completion import offer_completion
 from common.settings.command_line import add_options, read_settings
 from common.settings.load import Sources
 from common.settings.programs import Capacity, StartSettings
+from common.settings.selecting import Selecting
+from common.settings.setting import settings_of
 from common.settings.shared import Database, Engine, User
 from deploy import PROJECT
 from deploy.host import state
@@ -87,6 +90,9 @@ def _demo(
     around = environment_for(found, Capacity)
     url, login, file = embedded_server(DEMO / "state" / "bookshelf", around, undo)
     interval = found.find("CHECK_INTERVAL_SECONDS") or ("2",)
+    # What is selected of a library elsewhere is not in the demo's.
+    elsewhere = [one for one in settings_of(Selecting) if not found.given(one.variable)]
+    values = replace(values, **{one.field: one.default for one in elsewhere})
     return Job(
         DEMO / "library",
         DEMO / "state",
@@ -95,7 +101,11 @@ def _demo(
         file,
         workers=2,
         workers_given=True,
-        settings={"BATCH_SIZE": "8", "CHECK_INTERVAL_SECONDS": interval[0]},
+        settings={
+            "BATCH_SIZE": "8",
+            "CHECK_INTERVAL_SECONDS": interval[0],
+            **{one.variable: "" for one in elsewhere},
+        },
         values=values,
         found=found,
         llm_enabled=given.llm_enabled,
@@ -151,7 +161,8 @@ def build_parser() -> argparse.ArgumentParser:
         "starts the monitor, which starts "
         "the workers, keeps them going and ends when everything is accounted for.",
         epilog="examples:\n  ./start.sh --demo\n  ./start.sh --library ~/Calibre\n"
-        "  MBS2_PASSWORD=… ./start.sh --library ~/Calibre --server http://nas:6006 --workers 4\n\n"
+        "  MBS2_PASSWORD=… ./start.sh --library ~/Calibre --server http://nas:6006 --workers 4\n"
+        "  ./start.sh --library ~/Calibre --tag Fantasy --tag Horror --not-format pdf\n\n"
         "exit status: 0 the monitor runs (--demo, --foreground: everything is "
         "accounted for); 2 wrong usage, or a "
         "monitor is running already; 3 the server does not answer or refuses the "
