@@ -14,14 +14,20 @@ from bookshelf.errors import ApplicationError, HttpError, json_answer
 from bookshelf.http.bodies import NOTE_BYTES, json_object
 from bookshelf.storage import shelves
 from bookshelf.storage.catalogue import INTEGER
-from bookshelf.storage.shelves import Owner
+from bookshelf.storage.shelves import Owner, Visitor
 
 _NUMBER = r"{id:\d{1,18}}"
 
 
+async def _visitor(request: web.Request) -> Visitor:
+    """Returns who asks. Raises HttpError(401)."""
+    user = await require_user(request)
+    return Visitor(user.id, user.may("superuser"))
+
+
 async def _list(request: web.Request) -> web.Response:
     """GET /api/bookshelves/mine, .../others."""
-    user = await require_user(request)
+    user = await _visitor(request)
     page = page_of(request, "")
     owner = Owner(user.id, others=request.match_info["kind"] == "others")
     part = request.query.get("filter", "")
@@ -34,7 +40,7 @@ async def _list(request: web.Request) -> web.Response:
 
 async def _create(request: web.Request) -> web.Response:
     """POST /api/bookshelves/mine."""
-    user = await require_user(request)
+    user = await _visitor(request)
     body = await json_object(request, limit=NOTE_BYTES)
     if body.get("id") is not None:
         raise ApplicationError("Invalid data", "id is given by the server")
@@ -47,7 +53,7 @@ async def _create(request: web.Request) -> web.Response:
 
 async def _index(request: web.Request) -> web.Response:
     """GET /api/bookshelves/mine/index/<prefix>."""
-    user = await require_user(request)
+    user = await _visitor(request)
     prefix = request.match_info["prefix"]
     return json_answer(
         await request.app[SHELF].database.read(
@@ -58,7 +64,7 @@ async def _index(request: web.Request) -> web.Response:
 
 async def _get(request: web.Request) -> web.Response:
     """GET /api/bookshelves/<id>."""
-    user = await require_user(request)
+    user = await _visitor(request)
     return json_answer(
         request.app[SHELF].database.look(
             lambda db: shelves.shelf(db, _number(request), user)
@@ -68,7 +74,7 @@ async def _get(request: web.Request) -> web.Response:
 
 async def _add(request: web.Request) -> web.Response:
     """POST /api/bookshelves/<id>/add: an ebook or a series, with a note."""
-    user = await require_user(request)
+    user = await _visitor(request)
     shelf_id, body = _number(request), await json_object(request, limit=NOTE_BYTES)
     thing, columns = _thing(body), shelves.checked_item(body)
     await request.app[SHELF].database.write(
@@ -92,7 +98,7 @@ def _thing(body: dict[str, Any]) -> tuple[str, int]:
 
 async def _items(request: web.Request) -> web.Response:
     """GET /api/bookshelves/<id>/items."""
-    user = await require_user(request)
+    user = await _visitor(request)
     page = page_of(request, "")
     return json_answer(
         await request.app[SHELF].database.read(
@@ -103,7 +109,7 @@ async def _items(request: web.Request) -> web.Response:
 
 async def _with_ebook(request: web.Request) -> web.Response:
     """GET /api/bookshelves/with-ebook/<ebook id>."""
-    user = await require_user(request)
+    user = await _visitor(request)
     return json_answer(
         request.app[SHELF].database.look(
             lambda db: shelves.with_ebook(db, _number(request), user)
@@ -122,7 +128,7 @@ async def _change_item(request: web.Request) -> web.Response:
 
 
 async def _change(request: web.Request, table: str) -> web.Response:
-    user = await require_user(request)
+    user = await _visitor(request)
     number, body = _number(request), await json_object(request, limit=NOTE_BYTES)
     columns = (
         shelves.checked(body, partial=True)
@@ -147,7 +153,7 @@ async def _delete_item(request: web.Request) -> web.Response:
 
 
 async def _delete(request: web.Request, table: str) -> web.Response:
-    user = await require_user(request)
+    user = await _visitor(request)
     number = _number(request)
     await request.app[SHELF].database.write(
         lambda db: shelves.delete(db, table, number, user)

@@ -8,7 +8,6 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-from bookshelf.access.users import User
 from bookshelf.errors import FOREIGN_KEY, NOT_FOUND, ApplicationError, HttpError
 from bookshelf.storage import views
 from bookshelf.storage.catalogue import INTEGER, now
@@ -34,6 +33,14 @@ ITEM_SORTS = {
     "-created": "id DESC",
 }
 _DENIED = "Access denied"
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who looks at shelves or changes them."""
+
+    id: int
+    superuser: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +147,7 @@ def add(
     shelf_id: int,
     thing: tuple[str, int],
     columns: Json,
-    user: User,
+    user: Visitor,
 ) -> None:
     """Puts an ebook or a series on a shelf; one that is on it stays as it is.
 
@@ -176,7 +183,7 @@ def change(
     number: int,
     columns: Json,
     version: Any,
-    user: User,
+    user: Visitor,
 ) -> None:
     """Changes a shelf (`bookshelf`) or an item (`bookshelf_item`).
 
@@ -206,7 +213,7 @@ def change(
     )
 
 
-def delete(db: sqlite3.Connection, table: str, number: int, user: User) -> None:
+def delete(db: sqlite3.Connection, table: str, number: int, user: Visitor) -> None:
     """Deletes a shelf with its items, or one item.
 
     Raises HttpError: 404 without it, 403 without the role superuser.
@@ -231,7 +238,7 @@ def hold(db: sqlite3.Connection, ebook_id: int) -> bool:
 # -- reading ---------------------------------------------------------------------------
 
 
-def shelf(db: sqlite3.Connection, shelf_id: int, user: User) -> Json:
+def shelf(db: sqlite3.Connection, shelf_id: int, user: Visitor) -> Json:
     """Returns a shelf. Raises HttpError: 404 without it, 403 when it is not for them."""
     row = _visible(db, shelf_id, user)
     return views.present(
@@ -279,7 +286,7 @@ def index(db: sqlite3.Connection, owner: Owner, prefix: str) -> Json:
     return {"total": total, "items": [_named(db, row) for row in rows]}
 
 
-def items(db: sqlite3.Connection, shelf_id: int, user: User, page: Page) -> Json:
+def items(db: sqlite3.Connection, shelf_id: int, user: Visitor, page: Page) -> Json:
     """Returns a page of a shelf's items."""
     _visible(db, shelf_id, user)
     total = db.execute(
@@ -293,7 +300,7 @@ def items(db: sqlite3.Connection, shelf_id: int, user: User, page: Page) -> Json
     return views.paged(page, total, [_item(db, row) for row in rows])
 
 
-def with_ebook(db: sqlite3.Connection, ebook_id: int, user: User) -> Json:
+def with_ebook(db: sqlite3.Connection, ebook_id: int, user: Visitor) -> Json:
     """Returns at most 100 shelves that hold an ebook: one's own, and public ones.
 
     MyBookshelf2 also names the private ones of others.
@@ -315,7 +322,7 @@ def _row(db: sqlite3.Connection, table: str, number: int) -> sqlite3.Row | None:
     return row
 
 
-def _visible(db: sqlite3.Connection, shelf_id: int, user: User) -> sqlite3.Row:
+def _visible(db: sqlite3.Connection, shelf_id: int, user: Visitor) -> sqlite3.Row:
     row = _row(db, "bookshelf", shelf_id)
     if row is None:
         raise HttpError(404, NOT_FOUND)
@@ -324,8 +331,8 @@ def _visible(db: sqlite3.Connection, shelf_id: int, user: User) -> sqlite3.Row:
     return row
 
 
-def _must_be_superuser(user: User) -> None:
-    if not user.may("superuser"):
+def _must_be_superuser(user: Visitor) -> None:
+    if not user.superuser:
         raise HttpError(403, _DENIED)
 
 
