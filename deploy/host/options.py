@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -15,14 +14,12 @@ from common.completion import offer_completion
 from common.settings.command_line import add_options, read_settings
 from common.settings.load import Sources
 from common.settings.programs import Capacity, StartSettings
-from common.settings.selecting import Selecting
-from common.settings.setting import settings_of
 from common.settings.shared import Database, Engine, User
 from deploy import PROJECT
 from deploy.host import state
 from deploy.host.children import environment_for
 from deploy.host.embedded import embedded_server
-from deploy.host.job import Job, Mode, check_for_all
+from deploy.host.job import Job, Mode, check_for_all, without_selection
 from migration.state_dirs.resolve import Chosen
 
 DEMO = PROJECT / "demo"
@@ -104,7 +101,7 @@ def _demo(
         settings={
             "BATCH_SIZE": "8",
             "CHECK_INTERVAL_SECONDS": interval[0],
-            **{one.variable: "" for one in elsewhere},
+            **unselected,
         },
         values=values,
         found=found,

@@ -216,18 +216,7 @@ class CalibreLibrary:
 
     def _books(self, first: int, last: int, only: frozenset[int] | None) -> list[Book]:
         span = (first, last)
-        names = ", ".join(
-            name if name in self._columns["books"] else f"NULL AS {name}"
-            for name in _BOOK_COLUMNS
-        )
-        chosen = Where() if only is not None else self._selected.where.with_files
-        rows = self._query(
-            # Column names of our own.
-            f"SELECT id, {names} FROM books WHERE id BETWEEN ? AND ?{chosen.books} "  # noqa: S608
-            "ORDER BY id",
-            (*span, *chosen.of_books),
-            f"books {first}-{last}",
-        )
+        rows = self._rows(span, everything=only is not None)
         files = self._listing.files(first, last, only)
         authors = self._linked("authors", "author", ("name", "sort"), span)
         series = self._linked("series", "series", ("name",), span)
@@ -269,6 +258,21 @@ class CalibreLibrary:
                 )
             )
         return books
+
+    def _rows(self, span: tuple[int, int], *, everything: bool) -> Rows:
+        """Returns id and columns of the books of a range, or of those selected."""
+        names = ", ".join(
+            name if name in self._columns["books"] else f"NULL AS {name}"
+            for name in _BOOK_COLUMNS
+        )
+        chosen = Where() if everything else self._selected.where.with_files
+        return self._query(
+            # Column names of our own.
+            f"SELECT id, {names} FROM books WHERE id BETWEEN ? AND ?{chosen.books} "  # noqa: S608
+            "ORDER BY id",
+            (*span, *chosen.of_books),
+            f"books {span[0]}-{span[1]}",
+        )
 
     def open_file(self, path: bytes) -> BinaryIO:
         """Opens a file of the library.

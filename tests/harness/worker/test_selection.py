@@ -1,12 +1,18 @@
 """A pass about a selection: what is in it, what is outside, who may join it."""
 
+import io
 import json
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+import jsonschema
 import pytest
+from rich.console import Console
 
+from auto_monitor.cli import status, status_table
+from dashboard.report import report
 from migration.ledger import totals
 from migration.model import Counts
 from migration.state_files.names import LEDGER_NAME
@@ -203,3 +209,20 @@ def test_verify_compares_only_what_is_selected(case: Case) -> None:
         (6, "EPUB", "="),
         (6, "PDF", "="),
     ]
+
+
+def test_status_and_report_name_the_selection(case: Case) -> None:
+    """As of when the pass was opened."""
+    assert case.run("--author", "author 1")[0] == 0
+    state, now = case.workers.state_dir, datetime.now(UTC)
+    shown = status.collect(state, now).totals
+    about = "selection: author author 1; 4 of 6 books are outside"
+    assert shown is not None
+    assert shown.selection == about
+    value = report.collect(state, now)
+    assert value["selection"] == {"words": "author author 1", "books": 6, "outside": 4}
+    schema = json.loads((report.HERE / "report.schema.json").read_text("utf-8"))
+    jsonschema.validate(value, schema)
+    console = Console(file=io.StringIO(), width=200)
+    status_table.draw(status.collect(state, now), console)
+    assert about in console.file.getvalue()  # type: ignore[attr-defined]
