@@ -87,9 +87,7 @@ def _demo(
     around = environment_for(found, Capacity)
     url, login, file = embedded_server(DEMO / "state" / "bookshelf", around, undo)
     interval = found.find("CHECK_INTERVAL_SECONDS") or ("2",)
-    # What is selected of a library elsewhere is not in the demo's.
-    elsewhere = [one for one in settings_of(Selecting) if not found.given(one.variable)]
-    values = replace(values, **{one.field: one.default for one in elsewhere})
+    values, unselected = without_selection(values, found)
     return Job(
         DEMO / "library",
         DEMO / "state",
