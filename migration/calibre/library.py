@@ -34,6 +34,7 @@ _UNDEFINED_DATE = "0101-01-01"
 #: Columns of the table `books`; those that a schema lacks are read as NULL.
 _BOOK_COLUMNS = (
     "title",
+    "sort",
     "timestamp",
     "pubdate",
     "series_index",
@@ -232,11 +233,9 @@ class CalibreLibrary:
                 Book(
                     id=book_id,
                     title=_text(values["title"]),
+                    title_sort=_text(values["sort"]),
                     authors=_authors(authors[book_id], copied=self._sorts_are_copies),
-                    series=next(
-                        (name for row in series[book_id] if (name := _text(row[0]))),
-                        None,
-                    ),
+                    series=_first(series[book_id]),
                     series_index=_real(values["series_index"]),
                     languages=_texts(languages[book_id]),
                     tags=tuple(sorted(_texts(tags[book_id]), key=str.casefold)),
@@ -448,6 +447,11 @@ def _by_book(rows: Rows) -> dict[int, Rows]:
     for row in rows:
         grouped[_integer(row[0]) or 0].append(row[1:])
     return grouped
+
+
+def _first(rows: Rows) -> str | None:
+    """Returns the first text that is not empty."""
+    return next((text for row in rows if (text := _text(row[0]))), None)
 
 
 def _authors(rows: Rows, *, copied: bool) -> tuple[Author, ...]:
