@@ -139,7 +139,8 @@ class Book:
     None, `cover` is the path of cover.jpg below the library if Calibre records one; if
     that cannot be used it is None and `cover_problem` says why. `extras` holds, by
     field name, what the server has no place for (comments, identifiers, publisher,
-    dates, custom columns), as JSON values.
+    dates, custom columns), as JSON values. `title_sort` is the title as Calibre sorts
+    it (`Raven, The`), "" where it does not say.
     """
 
     id: BookId
@@ -154,6 +155,7 @@ class Book:
     cover_problem: Problem | None = None
     files: tuple[BookFile, ...] = ()
     extras: dict[str, Json] = field(default_factory=dict)
+    title_sort: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,14 @@ class ForTests:
         container=False,
         what="for tests: no unique constraints, as in MyBookshelf2",
     )
+    protocol_only: bool = setting(
+        kinds.switch(),
+        False,
+        variable="BOOKSHELF_PROTOCOL_ONLY",
+        option="--protocol-only",
+        container=False,
+        what="for tests: says of no field that MyBookshelf2 lacks",
+    )
     delay_ms: int = setting(
         kinds.whole(0, _HOUR_MS),
         0,

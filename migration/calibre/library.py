@@ -43,6 +43,7 @@ from migration.model import Book, BookFile, BookId, FileId, Origin, Problem
 #: Columns of the table `books`; those that a schema lacks are read as NULL.
 _BOOK_COLUMNS = (
     "title",
+    "sort",
     "timestamp",
     "pubdate",
     "series_index",
@@ -237,6 +238,7 @@ class CalibreLibrary:
                 Book(
                     id=book_id,
                     title=text_of(values["title"]),
+                    title_sort=text_of(values["sort"]),
                     authors=authors_of(authors[book_id], copied=self._sorts_are_copies),
                     series=next(
                         (name for row in series[book_id] if (name := text_of(row[0]))),

@@ -1,9 +1,11 @@
 """The closing steps of a book: true title, rating, cover. Each may be repeated."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from common import sanitize
+from common.json_value import Json
 from migration.calibre import cover
 from migration.calibre.library import CalibreLibrary
 from migration.errors import Rejected
@@ -12,6 +14,7 @@ from migration.ledger.records import BookState, Step
 from migration.metadata import ebook_metadata
 from migration.metadata.ebook_metadata import plain_title
 from migration.model import EbookId
+from migration.server import calibre_fields
 from migration.server.client import BookshelfClient
 from migration.server.payloads import Ebook
 
@@ -21,12 +24,19 @@ class Closed:
     """The result of the closing steps.
 
     `title` is the title we gave, `refused` what the server refused, by field;
-    `no_cover` says why the cover was not carried.
+    `no_cover` says why the cover was not carried; `carried` are fields MyBookshelf2
+    lacks that this server has taken.
     """
 
     title: str | None
     refused: dict[str, str]
     no_cover: Rejected | None
+    carried: frozenset[str] = frozenset()
+
+    def not_carried(self, lost: Mapping[str, Json]) -> dict[str, Json]:
+        """Returns what has no place on this server, of what has none on MyBookshelf2."""
+        all_lost = {**lost, **self.refused}
+        return {name: all_lost[name] for name in all_lost if name not in self.carried}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,9 @@ class ClosingSteps:
                 self.client.rate(ebook.id, metadata.rating)
             except Rejected as error:
                 refused["rating"] = sanitize.for_log(str(error))
+        carried = frozenset[str]()
+        if Step.RECORD in state.steps and self.client.session.takes_calibre_fields():
+            carried = self._carry_calibre_fields(work, ebook.id, refused)
         refusal = None
         if Step.COVER in state.steps and work.book.cover is not None:
             # The cover comes last, so that no later step causes it to be sent again.
@@ -60,7 +73,24 @@ class ClosingSteps:
             refused["cover"] = sanitize.for_log(str(refusal))
         elif work.book.cover_problem is not None:
             refused["cover"] = work.book.cover_problem.message
-        return Closed(title, refused, refusal)
+        return Closed(title, refused, refusal, carried)
+
+    def _carry_calibre_fields(
+        self, work: Work, ebook_id: EbookId, refused: dict[str, str]
+    ) -> frozenset[str]:
+        """Sends what only the embedded server has a place for; returns the fields.
+
+        What it refuses is entered in `refused`.
+        """
+        fields = calibre_fields.of_book(work.book)
+        if fields == calibre_fields.NOTHING:
+            return frozenset()
+        try:
+            calibre_fields.send(self.client.session, ebook_id, fields)
+        except Rejected as error:
+            refused["calibre fields"] = sanitize.for_log(str(error))
+            return frozenset()
+        return calibre_fields.carried(work.book)
 
     def _give_title(self, work: Work, state: BookState, ebook: Ebook) -> str | None:
         """Sets the true title, or the one a person gave the ebook.

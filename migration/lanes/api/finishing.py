@@ -61,7 +61,7 @@ class Finisher:
         """Takes the closing steps, records fields not carried, updates the ledger."""
         closed = self.closing.carry_rest(work, state, ebook)
         metadata = replace(
-            work.metadata, not_carried={**work.metadata.not_carried, **closed.refused}
+            work.metadata, not_carried=closed.not_carried(work.metadata.not_carried)
         )
         record = Step.RECORD in state.steps
         if record:

@@ -93,6 +93,17 @@ ROUTES = (
     _route("PATCH", "/api/ebooks/<id>", CREATED, "R", 400, 401, 403, errors=_ON_EBOOKS),
     _route("DELETE", "/api/ebooks/<id>", CREATED, "R", 401, 403, 404),
     _route(
+        "PUT",
+        "/api/ebooks/<id>/calibre",
+        CREATED,
+        "R",
+        400,
+        401,
+        403,
+        404,
+        errors=("invalid data",),
+    ),
+    _route(
         "POST",
         "/api/ebooks/<id>/add-upload",
         SOURCE,
