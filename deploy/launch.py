@@ -20,6 +20,7 @@ from common.settings.programs import DashboardSettings
 from deploy import PROJECT
 from deploy.host import board, display, processes, state
 from deploy.host.children import AlreadyWatched, CannotStart, environment_for
+from deploy.host.dry_run import become_dry_run
 from deploy.host.job import SCRIPT, Job, Mode, environment_of
 from deploy.host.monitor_process import become_monitor, running_workers, start_monitor
 from deploy.host.opening import (
@@ -73,14 +74,14 @@ def _start(undo: ExitStack) -> int:
 
 
 def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
+    if mode is Mode.DRY_RUN:
+        become_dry_run(job)
     watching = processes.monitor(job.state_dir)
     if watching:
         raise AlreadyWatched(
             f"a monitor is already running (pid {watching.pid}) on {job.state_dir}; "
             f"./stop.sh{job.option} ends it"
         )
-    if mode is Mode.DRY_RUN:
-        return become_monitor(job, "--dry-run")
     job, code = _with_pass(job, console)
     if code:
         return code

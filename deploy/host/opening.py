@@ -12,13 +12,13 @@ from dataclasses import replace
 from common.clock import utc_now
 from deploy.host.children import CannotStart
 from deploy.host.job import Job, environment_of, worker_command
-from migration.calibre.selection import EVERYTHING, asked, from_json
+from migration.calibre.selection import asked
 from migration.errors import ExitCode
 from migration.ledger import totals
 from migration.model import Phase
 from migration.state_files import progress
 from migration.state_files.names import LEDGER_NAME
-from migration.worker.selecting import refuse_another
+from migration.worker.selecting import of_scope, refuse_another
 
 #: Seconds to wait for a real server before reporting that it does not answer.
 CHECK_SECONDS = "15"
@@ -59,8 +59,7 @@ def refuse_another_selection(job: Job) -> None:
     found = _open_pass(job)
     wanted = asked(job.values, utc_now())
     if found is not None and wanted:
-        theirs = EVERYTHING if found.scope is None else from_json(found.scope.selection)
-        refuse_another(wanted, theirs, found.pass_id)
+        refuse_another(wanted, of_scope(found.scope), found.pass_id)
 
 
 def with_selection(job: Job) -> tuple[Job, str]:
@@ -72,7 +71,7 @@ def with_selection(job: Job) -> tuple[Job, str]:
     found = _open_pass(job)
     if found is None or found.scope is None:
         return job, ""
-    theirs = from_json(found.scope.selection)
+    theirs = of_scope(found.scope)
     goes_on = "" if asked(job.values, utc_now()) else ", with which it goes on"
     return (
         replace(job, settings={**job.settings, **theirs.variables()}),

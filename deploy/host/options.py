@@ -48,12 +48,12 @@ def read_job(
             parser.error(
                 "--demo keeps everything in demo/state/: leave out --state-dir"
             )
-        return _demo(given, values, found, undo), Mode.DEMO
+        demo = _demo(given, values, found, undo)
+        return demo, Mode.DRY_RUN if given.dry_run else Mode.DEMO
     if values.library is None:
         parser.error("name your library: --library DIR (or try it with --demo)")
     library = _library(values.library.resolve())
-    chosen = _state_dir(values, library, found, console)
-    server = _server(values, chosen, found, undo)
+    chosen, server = _where(given, values, library, found, console, undo)
     job = Job(
         library,
         chosen.state_dir,
@@ -66,9 +66,27 @@ def read_job(
         llm_enabled=given.llm_enabled,
         dashboard=not given.no_dashboard,
         adopt_library=given.adopt_library,
+        as_json=given.json,
         state_dir_named=values.state_dir is not None,
     )
     return job, _mode(given)
+
+
+def _where(
+    given: argparse.Namespace,
+    values: StartSettings,
+    library: Path,
+    found: Sources,
+    console: Console,
+    undo: ExitStack,
+) -> "tuple[Chosen, _ChosenServer]":
+    """Returns state directory and server; for a dry run nothing is made or started."""
+    if given.dry_run:
+        aside = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+        chosen = state.choose(values, library, found.texts(), PROJECT, aside.print)
+        return chosen, _ChosenServer(values.server or "", {}, None)
+    chosen = _state_dir(values, library, found, console)
+    return chosen, _server(values, chosen, found, undo)
 
 
 class _ChosenServer(NamedTuple):
@@ -83,17 +101,18 @@ def _demo(
     given: argparse.Namespace, values: StartSettings, found: Sources, undo: ExitStack
 ) -> Job:
     """Returns the job of the shipped library with its own server, in demo/state/."""
-    state.prepare(DEMO / "state", PROJECT)
-    around = environment_for(found, Capacity)
-    url, login, file = embedded_server(DEMO / "state" / "bookshelf", around, undo)
+    server = _ChosenServer("", {}, None)
+    if not given.dry_run:
+        state.prepare(DEMO / "state", PROJECT)
+        around = environment_for(found, Capacity)
+        place = DEMO / "state" / "bookshelf"
+        server = _ChosenServer(*embedded_server(place, around, undo))
     interval = found.find("CHECK_INTERVAL_SECONDS") or ("2",)
     values, unselected = without_selection(values, found)
     return Job(
         DEMO / "library",
         DEMO / "state",
-        url,
-        login,
-        file,
+        *server,
         workers=2,
         workers_given=True,
         settings={
@@ -105,6 +124,7 @@ def _demo(
         found=found,
         llm_enabled=given.llm_enabled,
         dashboard=not given.no_dashboard,
+        as_json=given.json,
     )
 
 
@@ -157,6 +177,7 @@ def build_parser() -> argparse.ArgumentParser:
         "the workers, keeps them going and ends when everything is accounted for.",
         epilog="examples:\n  ./start.sh --demo\n  ./start.sh --library ~/Calibre\n"
         "  MBS2_PASSWORD=… ./start.sh --library ~/Calibre --server http://nas:6006 --workers 4\n"
+        "  ./start.sh --library ~/Calibre --dry-run\n"
         "  ./start.sh --library ~/Calibre --tag Fantasy --tag Horror --not-format pdf\n\n"
         "exit status: 0 the monitor runs (--demo, --foreground: everything is "
         "accounted for); 2 wrong usage, or a "
@@ -191,6 +212,9 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="do not serve the page on DASHBOARD_HOST:DASHBOARD_PORT",
     )
+    parser.add_argument(
+        "--json", action="store_true", help="with --dry-run: one JSON object"
+    )
     _add_modes(parser)
     return parser
 
@@ -200,7 +224,8 @@ def _add_modes(parser: argparse.ArgumentParser) -> None:
     mode.add_argument(
         "--dry-run",
         action="store_true",
-        help="observe, and say what the monitor would do",
+        help="say what a run would do now, from the library and the ledger; start, send "
+        "and write nothing (the monitor's own: auto_monitor/monitor.py --dry-run)",
     )
     mode.add_argument(
         "--foreground",
