@@ -160,7 +160,21 @@ class WorkerCommand:
 
         Workers only join a pass; passwords are in the environment.
         """
-        line = [
+        line = [*self._line(worker_id, script), "--join-only"]
+        if parallel_uploads is not None:
+            line += ["--parallel-uploads", str(parallel_uploads)]
+        if batch_size is not None:
+            line += ["--batch-size", str(batch_size)]
+        if retry_failed:
+            line.append("--retry-failed")
+        return line
+
+    def opening_line(self) -> list[str]:
+        """Returns the arguments of the worker that checks everything and opens a pass."""
+        return [*self._line(1, self.script), "--open-pass"]
+
+    def _line(self, worker_id: int, script: Path) -> list[str]:
+        return [
             sys.executable,
             str(script),
             str(self.library),
@@ -170,15 +184,7 @@ class WorkerCommand:
             str(worker_id),
             "--state-dir",
             str(self.state_dir),
-            "--join-only",
         ]
-        if parallel_uploads is not None:
-            line += ["--parallel-uploads", str(parallel_uploads)]
-        if batch_size is not None:
-            line += ["--batch-size", str(batch_size)]
-        if retry_failed:
-            line.append("--retry-failed")
-        return line
 
     def surroundings(self) -> dict[str, str]:
         """Returns the environment of a worker, without what is only the monitor's."""

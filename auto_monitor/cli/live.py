@@ -120,7 +120,7 @@ def _progress(value: Status, now: datetime) -> RenderableType:
         total=found.total or None, completed=found.settled, complete_style="green"
     )
     return Panel(
-        Group(Padding(bar, 0), line, facts, _monitor(value)),
+        Group(Padding(bar, 0), line, facts, _monitor(value), *_watch(value)),
         title=f"Pass {found.pass_id}: {share}",
         title_align="left",
         box=box.ROUNDED,
@@ -140,6 +140,10 @@ def _monitor(value: Status) -> Text:
         f"; {value.desired_workers} of {value.target_workers} workers desired; disk "
     )
     return text.append("not measured" if busy is None else f"{busy:.0f} % busy")
+
+
+def _watch(value: Status) -> list[Text]:
+    return [] if value.watch is None else [Text(f"Library: {value.watch.text}")]
 
 
 def _span(seconds: float) -> str:

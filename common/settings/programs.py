@@ -18,6 +18,7 @@ from common.settings.shared import (
     StateDir,
     UploadLimit,
     User,
+    Watching,
 )
 
 _HOUR_MS = 3_600_000
@@ -167,7 +168,7 @@ class DashboardSettings(StateDir):
 
 @dataclass(frozen=True, kw_only=True)
 class StartSettings(
-    LibraryLock, Database, User, Engine, ServerOrOurs, Library, StateDir
+    LibraryLock, Database, User, Engine, ServerOrOurs, Library, StateDir, Watching
 ):
     """The settings that ./start.sh uses itself; it passes on the rest."""
 

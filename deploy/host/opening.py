@@ -4,17 +4,12 @@ import subprocess
 import sys
 import time
 
+from auto_monitor.act.opening import CHECK_SECONDS, OPEN_SECONDS
 from deploy.host.children import CannotStart
 from deploy.host.job import Job, environment_of, worker_command
 from migration.errors import ExitCode
 from migration.model import Phase
 from migration.state_files import progress
-
-#: Seconds to wait for a real server before reporting that it does not answer.
-CHECK_SECONDS = "15"
-#: Seconds for all checks before the monitor starts, besides the worker's wait for
-#: Calibre.
-OPEN_SECONDS = 30.0
 
 
 def open_pass(job: Job) -> int:
@@ -24,7 +19,7 @@ def open_pass(job: Job) -> int:
     """
     adopt = ["--adopt-library"] if job.adopt_library else []
     child = subprocess.Popen(
-        [*worker_command(job, 1), "--open-pass", *adopt],
+        [*worker_command(job).opening_line(), *adopt],
         env={"START_SECONDS": CHECK_SECONDS, **environment_of(job)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
