@@ -203,11 +203,12 @@ class Monitor:
         watcher = self.parts.rounds.watcher
         assert watcher is not None
         watcher.hear(now)
-        found, ours = self.totals(), watcher.ready
-        is_open = found is not None and found.closed_at is None
+        # Until it has ended, the worker that opens a pass has the place of another.
+        found = None if watcher.opener.runs else self.totals()
+        ours = watcher.ready
         if (
             found is not None
-            and is_open
+            and found.closed_at is None
             and (ours or found.opened_at != self.memory.state.pass_opened_at)
         ):
             self.rests = False

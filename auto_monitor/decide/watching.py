@@ -171,8 +171,8 @@ def _number(count: int, noun: str) -> str:
 
 
 def _span(span: timedelta) -> str:
-    seconds = round(span.total_seconds())
+    seconds = span.total_seconds()
     if seconds < 120:
-        return f"{seconds} s"
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{round(minutes / 60)} h"

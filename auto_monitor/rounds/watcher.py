@@ -81,7 +81,8 @@ class Watcher:
 
     def _open(self, mark: str, now: datetime) -> None:
         self.action_log.act("Opening a pass: the library has changed and is quiet")
-        self._mark = mark
+        # A pass that goes on has begun with the library as it was then.
+        self._mark = self.known.carried if self.known.owed else mark
         try:
             self.opener.start()
         except OSError as error:
@@ -122,12 +123,14 @@ class Watcher:
 
     def _tell(self, key: str, text: str) -> None:
         """Alerts people, once for each trouble."""
+        record = self.memory.state.watch
+        known = record is not None and record.trouble == text
         self._note(trouble=text)
-        if key == self._told:
-            self.action_log.once("watch trouble", text)
-            return
-        self._told = key
-        self.alerts.tell(text)
+        if key != self._told:
+            self._told = key
+            self.alerts.tell(text)
+        elif not known:
+            self.action_log.warning("%s", text)
 
     def refuse(self, text: str, now: datetime, *, owed: bool, key: str = "") -> None:
         """A pass could not be opened or worked on: told once, tried again later."""

@@ -83,6 +83,20 @@ def test_the_first_pass_runs_when_there_was_none() -> None:
     assert made.opener.opened == 1
 
 
+def test_no_worker_starts_before_the_one_that_opens_the_pass_has_ended() -> None:
+    """It has the place of worker 1, and looks like it."""
+    made = Watched(None)
+    made.opener.lasts = True
+    made.watch(5)
+    assert made.newest.pass_id == 1
+    assert (made.processes.started, made.found) == ([], "a pass is being opened")
+    assert not made.monitor.wanted_soon()
+    made.opener.lasts = False
+    assert made.monitor.wanted_soon()
+    made.watch(1)
+    assert sorted(made.processes.alive) == [1, 2]
+
+
 def test_it_looks_every_quarter_of_an_hour() -> None:
     """Not more often: a share of another machine may be asleep."""
     made = settled()
@@ -212,6 +226,25 @@ def test_workers_that_all_end_for_good_are_tried_again_at_the_next_look() -> Non
     made.close()
     made.watch(1)
     assert made.found == "no change since pass 2 (100 files new)"
+
+
+def test_what_is_changed_while_nobody_works_on_a_pass_belongs_to_the_next() -> None:
+    """The pass that goes on knows nothing of books that are newer than it is."""
+    made = settled()
+    made.library.change()
+    made.watch(18)
+    for number in list(made.processes.alive):
+        made.processes.end(number, 4)
+    made.watch(1)
+    made.library.change()
+    made.watch(18)
+    assert (made.found, made.newest.pass_id) == ("pass 2 is under way", 2)
+    made.close()
+    made.watch(4)
+    assert made.newest.pass_id == 3
+    made.close()
+    made.watch(60)
+    assert made.newest.pass_id == 3
 
 
 def test_across_a_restart_nothing_is_done_twice() -> None:

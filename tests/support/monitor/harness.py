@@ -321,12 +321,13 @@ class FakeOpener:
     runs: bool = False
     opened: int = 0
     refuses: bool = False
+    lasts: bool = False
     ends: Opened = field(default_factory=lambda: Opened(0))
 
     @property
     def over(self) -> bool:
-        """It takes no time."""
-        return True
+        """Unless it is told to last."""
+        return not self.lasts
 
     def start(self) -> None:
         """Opens a pass, unless one is open."""
@@ -341,7 +342,9 @@ class FakeOpener:
         self.ledger.found = replace(OPEN, pass_id=number, opened_at=self.clock())
 
     def result(self) -> Opened | None:
-        """Over."""
+        """How it was told to end."""
+        if self.lasts:
+            return None
         self.runs = False
         return self.ends
 
