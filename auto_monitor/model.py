@@ -236,12 +236,14 @@ class WatchRecord:
     """What `--watch` shows, and what of it survives a restart.
 
     `carried` is the library's mark when the newest pass was opened, "" when that is not
-    known. `every` is in seconds; times are the wall clock's. `found` is what the last
-    look found, `trouble` what stands in the way, each in words.
+    known; `asked` stands for the settings of its workers. `every` is in seconds; times
+    are the wall clock's. `found` is what the last look found, `trouble` what stands in
+    the way, each in words.
     """
 
     every: float
     carried: str = ""
+    asked: str = ""
     looked_at: datetime | None = None
     next_look_at: datetime | None = None
     found: str = ""

@@ -86,8 +86,8 @@ class Monitor:
         same = found is not None and left and left.pass_opened_at == found.opened_at
         if watcher is not None:
             record = left.watch if left is not None and same else None
-            known = record.carried if record else self.settings.library_mark
-            watcher.begin(known, found)
+            asked, mark = self.settings.asked, self.settings.library_mark
+            watcher.begin(record, found, asked, mark)
         if found is not None and is_open:
             self.begin_pass(found, left if same else None, known_since=left is not None)
             if watcher is not None:

@@ -23,7 +23,11 @@ from deploy.host import board, display, processes, state
 from deploy.host.children import AlreadyWatched, CannotStart, environment_for
 from deploy.host.job import Job, Mode, worker_command
 from deploy.host.monitor_process import become_monitor, running_workers, start_monitor
-from deploy.host.opening import open_pass
+from deploy.host.opening import (
+    open_pass,
+    refuse_another_selection,
+    with_selection,
+)
 from deploy.host.options import read_job
 from migration.errors import ExitCode, Fatal
 from migration.state_files.names import LEDGER_NAME
@@ -79,12 +83,9 @@ def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
         )
     if mode is Mode.DRY_RUN:
         return become_monitor(job, "--dry-run")
-    mark: tuple[str, ...] = ()
-    if _needs_pass(job, mode):
-        # Before the pass: what is changed while it is opened belongs to the next.
-        mark = _mark(job)
-        if refused := open_pass(job):
-            return refused
+    job, mark, code = _with_pass(job, mode, console)
+    if code:
+        return code
     if mode is not Mode.DEMO:
         _leave_traces(job, console)
     _serve_page(job, console, undo)
@@ -108,6 +109,28 @@ def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
     )
     _say_where(job, console)
     return 0
+
+
+def _with_pass(
+    job: Job, mode: Mode, console: Console
+) -> tuple[Job, tuple[str, ...], int]:
+    """Has a pass opened when one is needed.
+
+    Returns the job with the pass's selection, the monitor's option that says with what
+    library it began, and the status of a worker that could not open one.
+    """
+    refuse_another_selection(job)
+    mark: tuple[str, ...] = ()
+    if _needs_pass(job, mode):
+        # Before the pass: what is changed while it is opened belongs to the next.
+        mark = _mark(job)
+        if code := open_pass(job):
+            return job, (), code
+    selected, about = with_selection(job)
+    if about:
+        console.print(about, markup=False, highlight=False, soft_wrap=True)
+    # The next passes of a monitor that stays are about what is asked for now.
+    return job if job.watch else selected, mark, 0
 
 
 def _needs_pass(job: Job, mode: Mode) -> bool:

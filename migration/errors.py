@@ -21,13 +21,14 @@
     │   │                    `--retry-failed` tries again
     │   ├── TooBig  Unsupported  EmptyFile  Unreadable  OutsideLibrary  NotRegular
     │   ├── MissingFile  AmbiguousFile
-    │   ├── RefusedByServer  StoppedItsWorker
+    │   ├── RefusedByServer  SuperuserMissing  StoppedItsWorker
     │   └── BadCover             of a book's cover only; its files go on
     └── Fatal                stop at once with a clear message and the exit code of the class
         ├── StateDirUnclear                                2
         ├── Misconfigured                                  2
         │   ├── NoPassword  WrongServerUrl  LanguageMissing
-        │   └── ServerDatabaseUnusable  PriorityRefused  ClusterUnusable
+        │   ├── ServerDatabaseUnusable  PriorityRefused  ClusterUnusable
+        │   └── NotInLibrary  AnotherSelection
         ├── WrongLedger                                    2
         │   └── NotAdopted  LedgerOfAnotherVersion  NothingMigrated
         ├── ServerNeverAnswered  LoginRefused              3
@@ -270,6 +271,12 @@ class RefusedByServer(Rejected):
     reason = "refused by the server"
 
 
+class SuperuserMissing(RefusedByServer):
+    """The user may not change or remove items of shelves, or shelves."""
+
+    code = "superuser-missing"
+
+
 class StoppedItsWorker(Rejected):
     """The worker died three times while working on this file."""
 
@@ -322,6 +329,18 @@ class PriorityRefused(Misconfigured):
     """The system does not allow or know this priority."""
 
     code = "priority-refused"
+
+
+class NotInLibrary(Misconfigured):
+    """A name that books are selected by is not in the library."""
+
+    code = "not-in-the-library"
+
+
+class AnotherSelection(Misconfigured):
+    """A pass with another selection is open."""
+
+    code = "another-selection"
 
 
 class ClusterUnusable(Misconfigured):

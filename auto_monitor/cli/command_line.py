@@ -1,6 +1,7 @@
 """The monitor's command line."""
 
 import argparse
+import hashlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from common.completion import offer_completion
 from common.settings.command_line import add_options, options_of, or_exit
 from common.settings.load import Option, Sources, check, load, sources
 from common.settings.monitor import MonitorSettings, Script
+from common.settings.setting import settings_of as settings_of_model
 from common.settings.shared import StateDir
 from common.settings.worker import WorkerSettings
 from common.state_dir import HELP_BEGUN
@@ -43,7 +45,7 @@ class Settings:
     `target_given` means that the number of workers was given on the command line, so
     that it overrides the remembered one. `watching` is None when the monitor ends with
     the pass; `library_mark` is the library's mark when the newest pass was opened, if
-    whoever opened it knows it.
+    whoever opened it knows it, `asked` stands for the settings of the workers.
     """
 
     library: Path
@@ -63,6 +65,7 @@ class Settings:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     watching: WatchPolicy | None = None
     library_mark: str = ""
+    asked: str = ""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -201,7 +204,22 @@ def settings_of(given: argparse.Namespace, environment: Mapping[str, str]) -> Se
         environment=environment,
         watching=watching,
         library_mark=given.library_mark,
+        asked=asked_of_workers(environment),
     )
+
+
+def asked_of_workers(environment: Mapping[str, str]) -> str:
+    """Returns a text that changes when a pass would be about something else.
+
+    That is any setting of the workers but the server and its login, which the ledger is
+    bound to and which are secret.
+    """
+    given = [
+        f"{one.variable}={environment[one.variable]}"
+        for one in settings_of_model(WorkerSettings)
+        if environment.get(one.variable) and not one.variable.startswith("MBS2_")
+    ]
+    return hashlib.sha256("\n".join(sorted(given)).encode()).hexdigest()[:16]
 
 
 def _watch_policy(

@@ -38,17 +38,21 @@ class Watcher:
     _stirred: bool = False
     _told: str = ""
 
-    def begin(self, carried: str, newest: Totals | None) -> None:
+    def begin(
+        self, left: WatchRecord | None, newest: Totals | None, asked: str, mark: str
+    ) -> None:
         """Begins to watch.
 
-        `carried` is the library's mark when the newest pass was opened, "" when that is
-        not known.
+        `left` is what an earlier monitor remembered of the newest pass. Without it, or
+        when something else is asked for now, the pass began with a library of `mark`,
+        "" when that is not known.
         """
+        known = left is not None and left.asked == asked
+        carried = left.carried if left is not None and known else mark
         self.known = Library(carried=carried)
         self._describe(newest)
-        self.memory.change(
-            watch=WatchRecord(self.policy.every.total_seconds(), carried)
-        )
+        record = WatchRecord(self.policy.every.total_seconds(), carried, asked)
+        self.memory.change(watch=record)
         self.action_log.info(
             "Watching the library: a look every %g s, and at once when it is changed "
             "on this machine; a pass when it was left alone for %g s",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bookshelf.storage import vocabulary
+from bookshelf.storage.additions import ADDITIONS
 from bookshelf.storage.file_watch import DatabaseGone, FileWatch
 
 T = TypeVar("T")
@@ -93,13 +94,6 @@ CREATE VIRTUAL TABLE ebook_text USING fts5 (
     text, tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3'
 );
 """
-
-#: Sessions that were logged out; added later, and ignored by a server that does not
-#: know them.
-_ENDED_SESSION = (
-    "CREATE TABLE IF NOT EXISTS ended_session (session TEXT PRIMARY "
-    "KEY, until REAL NOT NULL)"
-)
 
 #: Constraints that MyBookshelf2 lacks; dropped in permissive mode.
 _UNIQUE = (
@@ -344,7 +338,8 @@ def _open(path: Path, permissive: bool) -> sqlite3.Connection:
         )
         if bumped.rowcount == 0:
             db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('upload', 0)")
-        db.execute(_ENDED_SESSION)
+        for statement in ADDITIONS:
+            db.execute(statement)
         for statement in _UNIQUE:
             name = statement.split()[4]
             db.execute(

@@ -66,6 +66,9 @@ class Step(IntFlag):
     COVER = 2
     RATING = 4  #: Calibre's rating
     RECORD = 8  #: what could not be carried goes to not_carried.jsonl
+    #: Calibre has changed the book, or nobody has compared it: compare, and send what
+    #: changed
+    UPDATE = 16
 
 
 class Asked(StrEnum):

@@ -1,6 +1,6 @@
 """The ledger's tables. Every change here needs a new number in `user_version`."""
 
-VERSION = 3
+VERSION = 4
 
 #: What is on the server and should not be, as found by the last look before a pass was
 #: closed and not corrected since. pass_id is the pass that found it last; book_id 0 and
@@ -33,6 +33,77 @@ CREATE TABLE notices (
 """
 NOTICES_INDEX = "CREATE INDEX notices_of_a_pass ON notices (pass_id, book_id);"
 
+#: What was carried of each book, and what the server showed right after (JSON of
+#: metadata.compare.Fields; `server` only has the fields that differ). pass_id is the
+#: pass that last worked on the book. version is the ebook's version_id, cover the SHA-1
+#: of the server's cover, "" without one.
+CARRIED = """
+CREATE TABLE carried (
+    book_id INTEGER PRIMARY KEY,
+    pass_id INTEGER NOT NULL,
+    fields TEXT NOT NULL,
+    server TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    cover TEXT NOT NULL
+);
+"""
+CARRIED_INDEX = "CREATE INDEX carried_in_a_pass ON carried (pass_id, book_id);"
+
+#: Differences between Calibre and the server that were reported and stand
+#: (records.Standing). calibre and server are the values as they are shown.
+STANDING = """
+CREATE TABLE standing (
+    book_id INTEGER NOT NULL,
+    field TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    calibre TEXT NOT NULL,
+    server TEXT NOT NULL,
+    pass_id INTEGER NOT NULL,
+    PRIMARY KEY (book_id, field)
+) WITHOUT ROWID;
+"""
+
+#: Sources made by us for bytes that Calibre has replaced since; each is deleted once
+#: the new bytes are seen in the same ebook.
+REPLACED = """
+CREATE TABLE replaced (
+    book_id INTEGER NOT NULL,
+    format TEXT NOT NULL,
+    source_id INTEGER NOT NULL,
+    sha1 BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    PRIMARY KEY (book_id, format, source_id)
+) WITHOUT ROWID;
+"""
+
+#: What a pass made on the server (records.MadeKind), so that it can be undone. detail
+#: is JSON: what tells whether somebody changed it since.
+MADE = """
+CREATE TABLE made (
+    kind TEXT NOT NULL,
+    server_id INTEGER NOT NULL,
+    book_id INTEGER NOT NULL,
+    pass_id INTEGER NOT NULL,
+    detail TEXT NOT NULL,
+    PRIMARY KEY (kind, server_id)
+) WITHOUT ROWID;
+"""
+MADE_INDEX = "CREATE INDEX made_in_a_pass ON made (pass_id);"
+
+#: Bookshelves of ours by name, and the items we put on them; note is a hash of the
+#: item's note as we wrote it.
+SHELVES = """
+CREATE TABLE shelves (name TEXT PRIMARY KEY, server_id INTEGER NOT NULL) WITHOUT ROWID;
+"""
+SHELF_ITEMS = """
+CREATE TABLE shelf_items (
+    book_id INTEGER NOT NULL,
+    shelf_id INTEGER NOT NULL,
+    note TEXT NOT NULL,
+    PRIMARY KEY (book_id, shelf_id)
+) WITHOUT ROWID;
+"""
+
 #: Statements that upgrade a ledger to the next version, by the version they start from.
 UPGRADES = {
     1: ("ALTER TABLE passes ADD COLUMN listed INTEGER",),
@@ -60,9 +131,23 @@ UPGRADES = {
         " WHERE files.source_id IS NOT NULL AND hashes.sha1 = files.sha1 AND "
         "hashes.size = files.size",
     ),
+    3: (
+        # NULL, so that every book is compared once with the server.
+        "ALTER TABLE files ADD COLUMN modified BLOB",
+        "ALTER TABLE passes ADD COLUMN selection TEXT NOT NULL DEFAULT ''",
+        CARRIED,
+        CARRIED_INDEX,
+        STANDING,
+        REPLACED,
+        MADE,
+        MADE_INDEX,
+        SHELVES,
+        SHELF_ITEMS,
+    ),
 }
 
 TABLES = f"""{DIFFERENCES}{NOTICES}{NOTICES_INDEX}
+{CARRIED}{CARRIED_INDEX}{STANDING}{REPLACED}{MADE}{MADE_INDEX}{SHELVES}{SHELF_ITEMS}
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 -- One walk over the whole library. The counters are the equation of DESIGN section 4;
@@ -89,7 +174,9 @@ CREATE TABLE passes (
     newest_before INTEGER,
     creates INTEGER NOT NULL DEFAULT 0,
     looks INTEGER NOT NULL DEFAULT 0,
-    looker TEXT
+    looker TEXT,
+    -- which books the pass is about (JSON); '' is all of them
+    selection TEXT NOT NULL DEFAULT ''
 );
 CREATE UNIQUE INDEX one_open_pass ON passes (closed_at IS NULL) WHERE closed_at IS NULL;
 
@@ -106,7 +193,9 @@ CREATE INDEX open_ranges ON ranges (pass_id, first_id) WHERE closed_at IS NULL;
 
 -- pass_id is the pass in which the outcome was found. attempts counts the workers that
 -- died on the file without getting it any further than it had been before; furthest is
--- how far it ever got (ledger.records.Stage).
+-- how far it ever got (ledger.records.Stage). modified is the book's
+-- books.last_modified in metadata.db when its metadata was last carried or compared;
+-- NULL or another value: the book has to be compared.
 CREATE TABLE files (
     book_id INTEGER NOT NULL,
     format TEXT NOT NULL,
@@ -121,6 +210,7 @@ CREATE TABLE files (
     rounds INTEGER NOT NULL DEFAULT 0,
     reason TEXT NOT NULL DEFAULT '',
     message TEXT NOT NULL DEFAULT '',
+    modified BLOB,
     PRIMARY KEY (book_id, format)
 ) WITHOUT ROWID;
 CREATE INDEX unfinished_files ON files (outcome, book_id) WHERE outcome IN ('failed', 'pending');

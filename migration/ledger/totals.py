@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 from common.files.system_errors import reason_of
 from migration.errors import LedgerBusy, LedgerCorrupt, OutOfResources, StateUnwritable
 from migration.ledger import sqlite_errors
+from migration.ledger.scope import Scope, parse
 from migration.model import Counts, FileId
 
 #: What reading a ledger can raise: another process has it locked, it is damaged (a
@@ -40,6 +41,8 @@ class Totals:
     noticed: Mapping[str, int] = field(default_factory=dict)
     #: Differences on the server by kind; of all passes, as of now.
     differences: Mapping[str, int] = field(default_factory=dict)
+    #: Which books the pass is about; None for all.
+    scope: Scope | None = None
 
     @property
     def total(self) -> int | None:
@@ -119,6 +122,7 @@ def equation(totals: Totals, *, proved: bool) -> str:
         f"{counts.duplicate} + skipped {counts.skipped} + failed {counts.failed} + "
         f"pending {counts.pending} "
         f"({'proved row by row' if proved else 'THE ROWS DO NOT AGREE: please report this'})"
+        f"{f'; {totals.scope}' if totals.scope else ''}"
         f"{_standing(totals)}"
     )
 
@@ -295,7 +299,20 @@ def _read(db: sqlite3.Connection, pass_id: int | None) -> Totals | None:
         row["listed"] if "listed" in row.keys() else None,  # noqa: SIM118
         {name: n for name, n in tallies.get("noticed", {}).items() if n > 0},
         _differences(db),
+        _scope(row),
     )
+
+
+def _scope(row: sqlite3.Row) -> Scope | None:
+    """Returns which books a pass is about.
+
+    An unknown form, of a newer version, is no reason not to show its numbers.
+    """
+    if "selection" not in row.keys():  # noqa: SIM118 - a Row iterates over its values
+        return None
+    with suppress(ValueError):
+        return parse(row["selection"])
+    return None
 
 
 def _differences(db: sqlite3.Connection) -> dict[str, int]:

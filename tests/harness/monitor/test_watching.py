@@ -265,6 +265,19 @@ def test_across_a_restart_nothing_is_done_twice() -> None:
     assert made.opener.opened == 2
 
 
+def test_other_settings_are_a_reason_for_a_pass() -> None:
+    """Another selection, for example: the library is the same, the books are others."""
+    made = settled()
+    made.settings = replace(made.settings, asked="others")
+    assert made.new_monitor().begin()
+    made.watch(3)
+    assert made.newest.pass_id == 2
+    made.close()
+    assert made.new_monitor().begin()
+    made.watch(30)
+    assert made.newest.pass_id == 2
+
+
 def test_a_change_while_no_monitor_ran_is_found_at_the_start() -> None:
     """Its first look comes at once."""
     made = settled()

@@ -1,0 +1,42 @@
+"""Tables and indexes that came later; a data directory gets them when it is opened.
+
+A server that does not know them ignores them, so the schema's version stays.
+"""
+
+#: Sessions that were logged out.
+_ENDED_SESSION = (
+    "CREATE TABLE IF NOT EXISTS ended_session (session TEXT PRIMARY "
+    "KEY, until REAL NOT NULL)"
+)
+
+#: An ebook on a shelf cannot be deleted, as on the real server; a shelf takes its items
+#: along.
+_BOOKSHELVES = (
+    """
+    CREATE TABLE IF NOT EXISTS bookshelf (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, folded TEXT NOT NULL,
+        description TEXT, public INTEGER NOT NULL DEFAULT 1,
+        created TEXT NOT NULL, modified TEXT NOT NULL, created_by INTEGER NOT NULL,
+        modified_by INTEGER NOT NULL, version_id INTEGER NOT NULL DEFAULT 1
+    )
+    """,
+    """
+    CREATE INDEX IF NOT EXISTS bookshelf_by_owner ON bookshelf (created_by, folded)
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS bookshelf_item (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        bookshelf_id INTEGER NOT NULL REFERENCES bookshelf ON DELETE CASCADE,
+        ebook_id INTEGER REFERENCES ebook, series_id INTEGER REFERENCES series,
+        note TEXT, place INTEGER,
+        created TEXT NOT NULL, modified TEXT NOT NULL, created_by INTEGER NOT NULL,
+        modified_by INTEGER NOT NULL, version_id INTEGER NOT NULL DEFAULT 1,
+        UNIQUE (bookshelf_id, ebook_id), UNIQUE (bookshelf_id, series_id)
+    )
+    """,
+    """
+    CREATE INDEX IF NOT EXISTS shelf_item_of_ebook ON bookshelf_item (ebook_id)
+    """,
+)
+
+ADDITIONS = (_ENDED_SESSION, *_BOOKSHELVES)
