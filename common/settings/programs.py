@@ -225,7 +225,7 @@ class CheckEnvSettings(Files):
     POSITIONAL: ClassVar[str] = "profiles"
 
     profiles: frozenset[str] = setting(
-        kinds.some_of("embedded", "migrate", "server"),
+        kinds.some_of("embedded", "migrate", "server", "watch"),
         frozenset({"embedded", "migrate"}),
         variable="COMPOSE_PROFILES",
         container=False,

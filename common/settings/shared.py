@@ -194,6 +194,7 @@ class Watching:
         kinds.switch(),
         False,
         option="--watch",
+        container=False,
         what="1: stay, and run another pass whenever the library has changed; 0: end "
         "when the pass is closed",
     )
