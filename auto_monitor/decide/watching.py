@@ -129,10 +129,12 @@ def refused(known: Library, now: datetime, *, owed: bool) -> Library:
 
 def came_to(found: Totals) -> str:
     """Returns what a pass came to, as far as people wait for it."""
-    failed = f", {_number(found.counts.failed, 'file')} failed"
-    return f"{_number(found.counts.uploaded, 'file')} new" + (
-        failed if found.counts.failed else ""
-    )
+    parts = [f"{_number(found.counts.uploaded, 'file')} new"]
+    if changed := found.updated.get("book", 0):
+        parts.append(f"{_number(changed, 'book')} changed")
+    if found.counts.failed:
+        parts.append(f"{_number(found.counts.failed, 'file')} failed")
+    return ", ".join(parts)
 
 
 def said(known: Library, newest: str, policy: WatchPolicy) -> str:

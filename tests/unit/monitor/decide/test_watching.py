@@ -270,3 +270,5 @@ def test_one_line_says_it_all() -> None:
     )
     one = replace(CLOSED, counts=Counts(9, 1, 5, 0, 2, 1))
     assert watching.came_to(one) == "1 file new, 2 files failed"
+    one = replace(CLOSED, updated={"book": 2, "title": 1})
+    assert watching.came_to(one) == "4 files new, 2 books changed"
