@@ -43,7 +43,7 @@ class Totals:
     differences: Mapping[str, int] = field(default_factory=dict)
     #: Which books the pass is about; None for all.
     scope: Scope | None = None
-    #: Books and fields that the pass sent because Calibre had changed them.
+    #: Books whose metadata was sent again, under "book", and how often each field was.
     updated: Mapping[str, int] = field(default_factory=dict)
 
     @property
