@@ -43,6 +43,8 @@ class Totals:
     differences: Mapping[str, int] = field(default_factory=dict)
     #: Which books the pass is about; None for all.
     scope: Scope | None = None
+    #: Books whose metadata was sent again, under "book", and how often each field was.
+    updated: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int | None:
@@ -303,6 +305,7 @@ def _read(db: sqlite3.Connection, pass_id: int | None) -> Totals | None:
         {name: n for name, n in tallies.get("noticed", {}).items() if n > 0},
         _differences(db),
         _scope(row),
+        tallies.get("updated", {}),
     )
 
 
