@@ -21,10 +21,10 @@ from common.settings.programs import DashboardSettings
 from deploy import PROJECT
 from deploy.host import board, display, processes, state
 from deploy.host.children import AlreadyWatched, CannotStart, environment_for
-from deploy.host.dry_run import become_dry_run
 from deploy.host.job import Job, Mode, worker_command
 from deploy.host.monitor_process import become_monitor, running_workers, start_monitor
 from deploy.host.opening import (
+    become_dry_run,
     open_pass,
     refuse_another_selection,
     with_selection,

@@ -3,16 +3,18 @@
 What is started then works on the selection of the open pass.
 """
 
+import os
 import subprocess
 import sys
 import time
 from contextlib import suppress
 from dataclasses import replace
+from typing import NoReturn
 
 from auto_monitor.act.opening import CHECK_SECONDS, OPEN_SECONDS
 from common.clock import utc_now
 from deploy.host.children import CannotStart
-from deploy.host.job import Job, environment_of, worker_command
+from deploy.host.job import SCRIPT, Job, environment_of, worker_command
 from migration.calibre.selection import asked
 from migration.errors import ExitCode
 from migration.ledger import totals
@@ -110,3 +112,21 @@ def _hear_out(child: "subprocess.Popen[str]", job: Job) -> str:
         # the worker with 4 by now.
         ExitCode.SERVER,
     )
+
+
+def become_dry_run(job: Job) -> NoReturn:
+    """Replaces this process by a worker that says what a run would do.
+
+    Nothing is started besides: no server, no pass, no monitor.
+    """
+    sys.stdout.flush()
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        str(job.library),
+        "--dry-run",
+        "--state-dir",
+        str(job.state_dir),
+        *(["--json"] if job.as_json else []),
+    ]
+    os.execve(sys.executable, command, environment_of(job))  # noqa: S606

@@ -228,14 +228,14 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="do not serve the page on DASHBOARD_HOST:DASHBOARD_PORT",
     )
-    parser.add_argument(
-        "--json", action="store_true", help="with --dry-run: one JSON object"
-    )
     _add_modes(parser)
     return parser
 
 
 def _add_modes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json", action="store_true", help="with --dry-run: one JSON object"
+    )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument(
         "--dry-run",
