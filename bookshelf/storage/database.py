@@ -101,6 +101,10 @@ _ENDED_SESSION = (
     "KEY, until REAL NOT NULL)"
 )
 
+#: When an author was made; added later, and not known of earlier ones.
+_AUTHOR_COLUMNS = "PRAGMA table_info(author)"
+_AUTHOR_CREATED = "ALTER TABLE author ADD COLUMN created TEXT"
+
 #: Constraints that MyBookshelf2 lacks; dropped in permissive mode.
 _UNIQUE = (
     "CREATE UNIQUE INDEX {} one_source ON source (hash, size)",
@@ -345,6 +349,10 @@ def _open(path: Path, permissive: bool) -> sqlite3.Connection:
         if bumped.rowcount == 0:
             db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('upload', 0)")
         db.execute(_ENDED_SESSION)
+        if not any(
+            row["name"] == "created" for row in db.execute(_AUTHOR_COLUMNS).fetchall()
+        ):
+            db.execute(_AUTHOR_CREATED)
         for statement in _UNIQUE:
             name = statement.split()[4]
             db.execute(

@@ -72,6 +72,18 @@ class Work:
         metavar="CODE",
         what="language code for books whose language the server does not have",
     )
+    audit: str = setting(
+        kinds.text(
+            "all, off, auto, or a percentage such as 1%",
+            r"all|off|auto|(?:100|[1-9][0-9]?|[0-9]{0,2}\.[0-9]{0,2}[1-9])%",
+        ),
+        "auto",
+        option="--audit",
+        metavar="HOW",
+        what="how many of the books a pass changed are read back before it is closed: "
+        "all, off, a percentage such as 1%, or auto: all up to 500, of more 1 % and at "
+        "least 200",
+    )
     rate: float = setting(
         kinds.number(0, 1e9),
         0.0,

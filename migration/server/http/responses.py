@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from common.json_value import Json
 from common.sanitize import for_log
 from migration.server.http.shapes import (
+    AUTHOR,
     CREATED,
     EBOOK,
     INDEX,
@@ -180,6 +181,7 @@ ROUTES = (
     _route("GET", "/api/search/<text>", LIST, "R", 400, 401, 404),
     _route("POST", "/api/ebooks", CREATED, "R", 400, 401, errors=_ON_EBOOKS, once=True),
     _route("GET", "/api/ebooks/<id>", EBOOK, "R", 401, 404),
+    _route("GET", "/api/authors/<id>", AUTHOR, "R", 401, 404),
     _route("PATCH", "/api/ebooks/<id>", CREATED, "R", 400, 401, 403, errors=_ON_EBOOKS),
     _route("DELETE", "/api/ebooks/<id>", CREATED, "R", 401, 403, 404),
     _route(

@@ -171,6 +171,12 @@ CREATED = _object(itself=True, id=is_id, success=_is(True))
 # Many a foreign answer would have this much too.
 SOURCE = _object(alone=True, id=is_id)
 RATED = _object(itself=True, id=is_id, rating=_is_rating)
+AUTHOR = _object(
+    itself=True,
+    id=is_id,
+    last_name=_is_any_text,
+    ebooks=_absent_or(lambda value: isinstance(value, list)),
+)
 EBOOK = _object(
     itself=True,
     id=is_id,
