@@ -67,6 +67,8 @@ NOT_UNDERSTOOD = (
     "The browser (or proxy) sent a request that this server could not understand."
 )
 TOO_LARGE = "The data value transmitted exceeds the capacity limit."
+#: What MyBookshelf2's database refuses without a word is HTTP 500 there.
+FOREIGN_KEY = "Internal Server Error: a foreign key is violated"
 NOT_FOUND = "The requested URL was not found on the server."
 
 

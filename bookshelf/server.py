@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from bookshelf.api import ebooks
+from bookshelf.api import bookshelves, ebooks
 from bookshelf.access import tokens, users
 from bookshelf.storage import housekeeping
 from bookshelf.api import login
@@ -96,6 +96,7 @@ def routes(engine: Engine) -> list[web.RouteDef]:
         web.get("/api/{kind:authors|series}", ebooks.list_named),
         web.get(rf"/api/{{kind:authors|series}}/{number}", ebooks.list_named),
         web.get("/api/{kind:languages|genres}", ebooks.vocabulary),
+        *bookshelves.routes(),
     ]
 
 

@@ -21,7 +21,7 @@
     │   │                    `--retry-failed` tries again
     │   ├── TooBig  Unsupported  EmptyFile  Unreadable  OutsideLibrary  NotRegular
     │   ├── MissingFile  AmbiguousFile
-    │   ├── RefusedByServer  StoppedItsWorker
+    │   ├── RefusedByServer  SuperuserMissing  StoppedItsWorker
     │   └── BadCover             of a book's cover only; its files go on
     └── Fatal                stop at once with a clear message and the exit code of the class
         ├── StateDirUnclear                                2
@@ -268,6 +268,12 @@ class RefusedByServer(Rejected):
 
     code = "refused-by-the-server"
     reason = "refused by the server"
+
+
+class SuperuserMissing(RefusedByServer):
+    """The user may not change or remove items of shelves, or shelves."""
+
+    code = "superuser-missing"
 
 
 class StoppedItsWorker(Rejected):

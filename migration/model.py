@@ -20,6 +20,8 @@ BookId = NewType("BookId", int)
 EbookId = NewType("EbookId", int)
 SourceId = NewType("SourceId", int)
 UploadId = NewType("UploadId", int)
+ShelfId = NewType("ShelfId", int)
+ItemId = NewType("ItemId", int)
 
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 

@@ -75,6 +75,30 @@ ROUTES: tuple[tuple[str, str, Any], ...] = (
     ("GET", "/api/series/{}", None),
     ("GET", "/api/languages", None),
     ("GET", "/api/genres", None),
+    ("GET", "/api/bookshelves/mine", None),
+    ("GET", "/api/bookshelves/others", None),
+    (
+        "POST",
+        "/api/bookshelves/mine",
+        {"name": "S", "description": "d", "public": False},
+    ),
+    ("GET", "/api/bookshelves/mine/index/{text}", None),
+    ("GET", "/api/bookshelves/with-ebook/{}", None),
+    ("GET", "/api/bookshelves/{}", None),
+    (
+        "PATCH",
+        "/api/bookshelves/{}",
+        {"name": "S", "description": "d", "public": True, "version_id": 1},
+    ),
+    ("DELETE", "/api/bookshelves/{}", None),
+    (
+        "POST",
+        "/api/bookshelves/{}/add",
+        {"ebook": {"id": 1}, "series": {"id": 1}, "note": "n", "order": 1},
+    ),
+    ("GET", "/api/bookshelves/{}/items", None),
+    ("PATCH", "/api/bookshelf-items/{}", {"note": "n", "order": 2, "version_id": 1}),
+    ("DELETE", "/api/bookshelf-items/{}", None),
 )
 
 IDS = (

@@ -8,9 +8,15 @@ from aiohttp import web
 from bookshelf.access.users import User
 from bookshelf.api import pictures
 from bookshelf.application import SHELF, require_user
-from bookshelf.errors import NOT_FOUND, ApplicationError, HttpError, json_answer
+from bookshelf.errors import (
+    FOREIGN_KEY,
+    NOT_FOUND,
+    ApplicationError,
+    HttpError,
+    json_answer,
+)
 from bookshelf.http.bodies import json_object
-from bookshelf.storage import catalogue, views
+from bookshelf.storage import catalogue, shelves, views
 
 # -- ebooks ----------------------------------------------------------------------------
 
@@ -67,6 +73,9 @@ async def delete_ebook(request: web.Request) -> web.Response:
         ):
             raise HttpError(404, NOT_FOUND)
         _owned(db, ebook_id, user)
+        if shelves.hold(db, ebook_id):
+            # As on the real server: an item of a shelf keeps its ebook.
+            raise HttpError(500, FOREIGN_KEY)
         return catalogue.delete(db, ebook_id)
 
     for sha1, extension in await shelf.database.write(work):
@@ -103,9 +112,8 @@ async def rate_ebook(request: web.Request) -> web.Response:
         return views.ebook(db, ebook_id, user.id)
 
     after = await request.app[SHELF].database.write(work)
-    return json_answer(
-        {key: after[key] for key in ("id", "rating", "rating_count") if key in after}
-    )
+    rating, count = after.get("rating"), after.get("rating_count", 0)
+    return json_answer({"id": ebook_id, "rating": rating, "rating_count": count})
 
 
 async def delete_source(request: web.Request) -> web.Response:
@@ -275,8 +283,11 @@ def _picture(path: Path | None) -> web.FileResponse:
     )
 
 
-def page_of(request: web.Request) -> views.Page:
-    """Returns page, page_size and sort of the query. Raises HttpError(400)."""
+def page_of(request: web.Request, sort: str = "title") -> views.Page:
+    """Returns page, page_size and sort of the query, or else `sort`.
+
+    Raises HttpError(400).
+    """
     given = request.query.get("page", "1"), request.query.get("page_size", "10")
     if any(len(text) > DIGITS for text in given):
         raise HttpError(400, "Invalid page")
@@ -288,7 +299,7 @@ def page_of(request: web.Request) -> views.Page:
         raise HttpError(400, "Not positive number page")
     if size > views.MAX_PAGE_SIZE:
         raise HttpError(400, "Page size bigger then maximum")
-    return views.Page(number, size, request.query.get("sort", "title"))
+    return views.Page(number, size, request.query.get("sort", sort))
 
 
 def _number(request: web.Request) -> int:

@@ -12,6 +12,9 @@ from bookshelf.errors import TOO_LARGE, ApplicationError, HttpError
 
 #: The longest body of a request other than an upload.
 BODY_BYTES = 64 * 1024
+#: The same for a shelf's item: MyBookshelf2 takes notes of 200,000 characters, each of
+#: which JSON may write with twelve.
+NOTE_BYTES = 4 * 1024 * 1024
 #: A sender must transfer this many bytes in this many seconds, or finish its body. A
 #: slow line is much faster; a client that only wants to hold the connection is not.
 STALL_SECONDS, STALL_BYTES = 60.0, 64 * 1024
@@ -62,12 +65,12 @@ class BodyStream:
         return data
 
 
-async def _text(request: web.Request) -> str:
+async def _text(request: web.Request, limit: int = BODY_BYTES) -> str:
     """Returns a whole body as text. Raises HttpError."""
     charset = request.charset or "utf-8"
     if charset.lower() not in ("utf-8", "utf8", "us-ascii", "ascii"):
         raise HttpError(415, "Unsupported charset, only UTF-8 is taken")
-    stream, body = BodyStream(request, BODY_BYTES), bytearray()
+    stream, body = BodyStream(request, limit), bytearray()
     while data := await stream.block():
         body += data
     try:
@@ -77,7 +80,10 @@ async def _text(request: web.Request) -> str:
 
 
 async def json_object(
-    request: web.Request, *, otherwise: str = "Invalid or missing data"
+    request: web.Request,
+    *,
+    otherwise: str = "Invalid or missing data",
+    limit: int = BODY_BYTES,
 ) -> dict[str, Any]:
     """Returns the object that a request sends as JSON.
 
@@ -87,7 +93,7 @@ async def json_object(
     if request.content_type != "application/json":
         raise HttpError(400, otherwise)
     try:
-        body = parse_json(await _text(request))
+        body = parse_json(await _text(request, limit))
     except ValueError as error:
         raise HttpError(400, f"Failed to decode JSON object: {error}") from None
     if isinstance(body, list):

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from bookshelf.application import SHELF
 from bookshelf.errors import TOO_LARGE, ApplicationError, HttpError, json_answer
-from bookshelf.http.bodies import BODY_BYTES
+from bookshelf.http.bodies import BODY_BYTES, NOTE_BYTES
 from bookshelf.storage.file_watch import DatabaseGone
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -29,12 +29,16 @@ _PLAIN = (
     "/api/upload/",
     "/api/upload-cover",
     "/api/ebooks/index/",
+    "/api/bookshelves/mine/index/",
+    "/api/bookshelves/with-ebook/",
     "/thumb/",
     "/api/download/",
 )
-_PLAIN_ENDS = ("/api/upload", "/add-upload", "/rate", "/cover")
+_PLAIN_ENDS = ("/api/upload", "/add-upload", "/rate", "/cover", "/add", "/items")
 #: Routes that accept large bodies.
 _UPLOADS = ("/api/upload", "/api/upload-cover")
+#: Routes that accept notes.
+_SHELVES = ("/api/bookshelves/", "/api/bookshelf-items/")
 
 
 def secure(response: web.StreamResponse) -> None:
@@ -90,9 +94,7 @@ async def _limited(request: web.Request, handler: Handler) -> web.StreamResponse
     """Handles a request unless the database is gone or the body is unacceptable."""
     shelf = request.app[SHELF]
     shelf.database.check()
-    large = request.method == "POST" and request.path in _UPLOADS
-    longest = shelf.config.max_content_length if large else BODY_BYTES
-    if (request.content_length or 0) > longest:
+    if (request.content_length or 0) > _longest(request):
         raise HttpError(413, TOO_LARGE)
     if request.headers.get("Content-Encoding", "identity").strip().lower() not in (
         "",
@@ -102,6 +104,13 @@ async def _limited(request: web.Request, handler: Handler) -> web.StreamResponse
     if request.path.startswith("/api"):
         await asyncio.sleep(shelf.config.delay_seconds)
     return await handler(request)
+
+
+def _longest(request: web.Request) -> int:
+    """Returns how many bytes the body of this request may have."""
+    if request.method == "POST" and request.path in _UPLOADS:
+        return request.app[SHELF].config.max_content_length
+    return NOTE_BYTES if request.path.startswith(_SHELVES) else BODY_BYTES
 
 
 def _closing(answer: web.Response, request: web.Request) -> web.Response:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bookshelf.storage import vocabulary
+from bookshelf.storage import additions, vocabulary
 from bookshelf.storage.file_watch import DatabaseGone, FileWatch
 
 T = TypeVar("T")
@@ -93,17 +93,6 @@ CREATE VIRTUAL TABLE ebook_text USING fts5 (
     text, tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3'
 );
 """
-
-#: Sessions that were logged out; added later, and ignored by a server that does not
-#: know them.
-_ENDED_SESSION = (
-    "CREATE TABLE IF NOT EXISTS ended_session (session TEXT PRIMARY "
-    "KEY, until REAL NOT NULL)"
-)
-
-#: When an author was made; added later, and not known of earlier ones.
-_AUTHOR_COLUMNS = "PRAGMA table_info(author)"
-_AUTHOR_CREATED = "ALTER TABLE author ADD COLUMN created TEXT"
 
 #: Constraints that MyBookshelf2 lacks; dropped in permissive mode.
 _UNIQUE = (
@@ -348,11 +337,7 @@ def _open(path: Path, permissive: bool) -> sqlite3.Connection:
         )
         if bumped.rowcount == 0:
             db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('upload', 0)")
-        db.execute(_ENDED_SESSION)
-        if not any(
-            row["name"] == "created" for row in db.execute(_AUTHOR_COLUMNS).fetchall()
-        ):
-            db.execute(_AUTHOR_CREATED)
+        additions.add(db)
         for statement in _UNIQUE:
             name = statement.split()[4]
             db.execute(

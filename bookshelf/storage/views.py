@@ -43,8 +43,8 @@ def ebook(db: sqlite3.Connection, ebook_id: int, user_id: int) -> Json:
         "SELECT rating, description FROM ebook_rating WHERE ebook_id = ? AND user_id = ?",
         (ebook_id, user_id),
     ).fetchone()
-    body = _brief(db, [row])[0]
-    return _present(
+    body = brief(db, [row])[0]
+    return present(
         {
             **body,
             "genres": _genres(db, ebook_id),
@@ -69,7 +69,7 @@ def sources(db: sqlite3.Connection, ebook_id: int) -> list[Json]:
         (ebook_id,),
     ).fetchall()
     return [
-        _present(
+        present(
             {
                 "id": row["id"],
                 "location": row["location"],
@@ -105,7 +105,7 @@ def ebooks(
         f"SELECT * FROM ebook WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?",  # noqa: S608 - ours
         (*parameters, page.size, (page.number - 1) * page.size),
     ).fetchall()
-    return _paged(page, total, _brief(db, rows))
+    return paged(page, total, brief(db, rows))
 
 
 def search(db: sqlite3.Connection, text: str, page: Page) -> Json:
@@ -115,7 +115,7 @@ def search(db: sqlite3.Connection, text: str, page: Page) -> Json:
     """
     words = re.findall(r"\w+", text)
     if not words:
-        return _paged(page, 0, [])
+        return paged(page, 0, [])
     query = " AND ".join(f'"{word}"*' for word in words[:20])
     return ebooks(
         db,
@@ -145,7 +145,7 @@ def index(db: sqlite3.Connection, kind: str, prefix: str) -> Json:
         bounds,
     ).fetchall()
     if kind == "ebook":
-        items = _brief(db, rows)
+        items = brief(db, rows)
     elif kind == "author":
         items = [author(row) for row in rows]
     else:
@@ -164,7 +164,7 @@ def named(db: sqlite3.Connection, kind: str, page: Page) -> Json:
         author(row) if kind == "author" else {"id": row["id"], "title": row["title"]}
         for row in rows
     ]
-    return _paged(page, total, items)
+    return paged(page, total, items)
 
 
 def one_named(db: sqlite3.Connection, kind: str, number: int) -> Json:
@@ -182,12 +182,12 @@ def one_named(db: sqlite3.Connection, kind: str, number: int) -> Json:
         "SELECT ebook_id FROM ebook_authors WHERE author_id = ?", (number,)
     ).fetchall()
     made = {"created": row["created"], "ebooks": [ebook[0] for ebook in held]}
-    return {**author(row), **_present(made)}
+    return {**author(row), **present(made)}
 
 
 def author(row: sqlite3.Row) -> Json:
     """Returns an author without the fields that are not known."""
-    return _present(
+    return present(
         {
             "id": row["id"],
             "last_name": row["last_name"],
@@ -217,14 +217,14 @@ def upload(db: sqlite3.Connection, upload_id: int, meta: Any) -> Json:
     }
 
 
-def _brief(db: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> list[Json]:
+def brief(db: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> list[Json]:
     """Returns what a list shows of each ebook."""
     languages = {
         row["id"]: dict(row)
         for row in db.execute("SELECT id, code, name FROM language").fetchall()
     }
     return [
-        _present(
+        present(
             {
                 "id": row["id"],
                 "title": row["title"],
@@ -266,11 +266,11 @@ def _series(db: sqlite3.Connection, series_id: int | None) -> Json | None:
     return dict(row) if row else None
 
 
-def _paged(page: Page, total: int, items: list[Json]) -> Json:
+def paged(page: Page, total: int, items: list[Json]) -> Json:
     if not items and page.number > 1:
         raise HttpError(404, NOT_FOUND)
     return {"page": page.number, "page_size": page.size, "total": total, "items": items}
 
 
-def _present(body: Json) -> Json:
+def present(body: Json) -> Json:
     return {key: value for key, value in body.items() if value is not None}

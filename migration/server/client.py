@@ -401,7 +401,16 @@ class BookshelfClient:
 
     def rate(self, ebook_id: EbookId, rating: int) -> None:
         """Sets this user's rating, 0-100."""
-        accepted(
+        answer = self._rate(ebook_id, rating)
+        if answer.mapping().get("rating") is None:
+            raise ServerFault(f"ebook {ebook_id} was rated and has no rating")
+
+    def unrate(self, ebook_id: EbookId) -> None:
+        """Takes this user's rating back; none is fine."""
+        self._rate(ebook_id, None)
+
+    def _rate(self, ebook_id: EbookId, rating: int | None) -> Response:
+        return accepted(
             self.session.call(
                 "POST", f"/api/ebooks/{ebook_id}/rate", {"rating": rating}
             )
@@ -436,6 +445,12 @@ class BookshelfClient:
                 f"ebook {ebook_id} holds files after all; it is not deleted"
             )
         response = self.session.call("DELETE", f"/api/ebooks/{ebook_id}")
+        if response.status != 404:
+            accepted(response)
+
+    def delete_source(self, source_id: SourceId) -> None:
+        """Deletes a file; one that is gone already is fine."""
+        response = self.session.call("DELETE", f"/api/sources/{source_id}")
         if response.status != 404:
             accepted(response)
 

@@ -31,6 +31,8 @@ RENEW_SECONDS = 600.0
 #: assumed when the token does not give a plausible one; seconds. A token that expires
 #: earlier is refused, and then we log in again.
 LONGEST_LIFE, USUAL_LIFE = 4 * 3600.0, 3600.0
+#: The role that may change and remove what others made, and items of shelves.
+SUPERUSER = "superuser"
 #: A fresh token refused this often in a row means that the user lacks permission, not
 #: that the token has expired.
 PERSISTENT_REFUSALS = 6
@@ -65,6 +67,7 @@ class Session:
             task_timeouts(waits.task_seconds),
         )
         self.user_id = ""
+        self.roles: frozenset[str] = frozenset()
 
     def login(self) -> None:
         """Gets a new access token.
@@ -86,6 +89,8 @@ class Session:
         token = payloads.text(response.mapping(), "access_token")
         claims = shapes.claims(token)
         self.user_id = str(claims["id"])
+        roles = claims.get("roles")
+        self.roles = frozenset(map(str, roles if isinstance(roles, list) else ()))
         self._renew_at = time.monotonic() + renew_after(claims, time.time())
         self._token = token
 
@@ -106,6 +111,14 @@ class Session:
         if not self._token or time.monotonic() > self._renew_at:
             self.login_again(self._token)
         return self._token
+
+    def is_superuser(self) -> bool:
+        """Whether the user may change and remove what is on shelves.
+
+        Logs in when it has not yet.
+        """
+        self.access_token()
+        return SUPERUSER in self.roles
 
     def login_again(self, refused: str) -> None:
         """Logs in, unless another thread has done so since `refused` was sent."""

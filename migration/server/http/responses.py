@@ -2,7 +2,7 @@
 
 Between the worker and the server are proxies, portals and gateways, and behind the
 server a database; each of them answers too. What is not the protocol's own answer says
-nothing: neither "done" nor "not there" nor "refused". `ROUTES` is the protocol; a new
+nothing: neither "done" nor "not there" nor "refused". `routes` is the protocol; a new
 request needs a row there.
 
 The server's errors come with HTTP 200 and a key `error`, or with a status: "resource"
@@ -20,21 +20,9 @@ from urllib.parse import urlsplit
 
 from common.json_value import Json
 from common.sanitize import for_log
-from migration.server.http.shapes import (
-    AUTHOR,
-    CREATED,
-    EBOOK,
-    INDEX,
-    LIST,
-    RATED,
-    SOURCE,
-    TOKEN,
-    UPLOAD,
-    UPLOADED,
-    VERDICT,
-    Shape,
-    vocabulary,
-)
+from migration.server.http.routes import ROUTES as ROUTES
+from migration.server.http.routes import Route as Route
+from migration.server.http.routes import route_of as route_of
 
 #: The longest wait a `Retry-After` may ask for, in seconds.
 LONGEST_WAIT = 900.0
@@ -117,99 +105,6 @@ class InvalidResponse:
     reason: str
     retry_after: float = 0.0
     over: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One request of the protocol.
-
-    `shape` returns what a good answer lacks; `errors` are the beginnings of errors
-    about what was sent; `refusals` are the statuses by which the server itself refuses;
-    `once` means that the request must not be repeated before its fate is known.
-    """
-
-    method: str
-    path: re.Pattern[str]
-    shape: Shape
-    plain: bool
-    refusals: frozenset[int]
-    errors: tuple[str, ...] = ()
-    once: bool = False
-
-    def ids(self, path: str) -> tuple[int, ...]:
-        """Returns the numbers in a path of this route."""
-        found = self.path.fullmatch(path.partition("?")[0])
-        return tuple(int(part) for part in found.groups()) if found else ()
-
-
-_ON_FILES = ("file too big", "unsupported file type", "file already exists", "no file")
-_ON_COVERS = ("invalid file type", "file too big", "no file")
-_ON_EBOOKS = (
-    "invalid data",
-    "version_id missing",
-    "stalled record",
-    "value must be list",
-)
-
-
-def _route(
-    method: str,
-    path: str,
-    shape: Shape,
-    kind: str,
-    *refusals: int,
-    errors: tuple[str, ...] = (),
-    once: bool = False,
-) -> Route:
-    pattern = re.compile(path.replace("<id>", r"(\d+)").replace("<text>", ".+"))
-    return Route(method, pattern, shape, kind == "P", frozenset(refusals), errors, once)
-
-
-#: Every request the worker sends. R: errors with a status are JSON; P: they are pages.
-ROUTES = (
-    _route("POST", "/login", TOKEN, "P", 400, errors=("invalid login",)),
-    _route("GET", "/api/languages", vocabulary("code"), "R", 401),
-    _route("GET", "/api/genres", vocabulary("name"), "R", 401),
-    _route("POST", "/api/upload/check", VERDICT, "P", 400, 401, errors=_ON_FILES),
-    _route("POST", "/api/upload", UPLOADED, "P", 400, 401, 413, errors=_ON_FILES),
-    _route(
-        "POST", "/api/upload-cover", UPLOADED, "P", 400, 401, 413, errors=_ON_COVERS
-    ),
-    _route("GET", "/api/uploads-meta/<id>", UPLOAD, "R", 401, 404),
-    _route("GET", "/api/ebooks/index/<text>", INDEX, "P", 401),
-    _route("GET", "/api/ebooks", LIST, "R", 400, 401, 404),
-    _route("GET", "/api/search/<text>", LIST, "R", 400, 401, 404),
-    _route("POST", "/api/ebooks", CREATED, "R", 400, 401, errors=_ON_EBOOKS, once=True),
-    _route("GET", "/api/ebooks/<id>", EBOOK, "R", 401, 404),
-    _route("GET", "/api/authors/<id>", AUTHOR, "R", 401, 404),
-    _route("PATCH", "/api/ebooks/<id>", CREATED, "R", 400, 401, 403, errors=_ON_EBOOKS),
-    _route("DELETE", "/api/ebooks/<id>", CREATED, "R", 401, 403, 404),
-    _route(
-        "POST",
-        "/api/ebooks/<id>/add-upload",
-        SOURCE,
-        "P",
-        400,
-        401,
-        404,
-        errors=("file already",),
-        once=True,
-    ),
-    _route("POST", "/api/ebooks/<id>/rate", RATED, "P", 400, 401, 404),
-    _route("DELETE", "/api/sources/<id>", CREATED, "R", 401, 403, 404),
-)
-
-
-def route_of(method: str, path: str) -> Route:
-    """Returns the route of a request; raises LookupError if it has none."""
-    bare = path.partition("?")[0]
-    for route in ROUTES:
-        if route.method == method and route.path.fullmatch(bare):
-            return route
-    raise LookupError(
-        f"{method} {bare} is no request of the protocol; enter it in "
-        "migration/server/http/responses.py"
-    )
 
 
 def assess(

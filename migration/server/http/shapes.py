@@ -92,6 +92,10 @@ def _is(wanted: Json) -> Is:
     )
 
 
+def _is_none_left(value: Json) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value == 0
+
+
 def _object(*, itself: bool = False, alone: bool = False, **keys: Is) -> Shape:
     """Returns the shape of an object with these keys; if `alone`, with no others.
 
@@ -170,7 +174,52 @@ LIST = _object(page=is_id, page_size=is_id, total=is_size, items=_ITEMS)
 CREATED = _object(itself=True, id=is_id, success=_is(True))
 # Many a foreign answer would have this much too.
 SOURCE = _object(alone=True, id=is_id)
-RATED = _object(itself=True, id=is_id, rating=_is_rating)
+_RATED = _object(itself=True, id=is_id, rating=_is_rating)
+_UNRATED = _object(itself=True, id=is_id, rating=_is(None), rating_count=_is_none_left)
+
+
+def _rated(body: Json, ids: tuple[int, ...]) -> str:
+    """Fits a rating, and null where no rating is left."""
+    return _RATED(body, ids) if _UNRATED(body, ids) else ""
+
+
+RATED: Shape = _rated
+_NAMED = _list_of(id=is_id, name=_is_any_text, owner=_absent_or(_is_any_text))
+SHELF_INDEX = _object(items=_NAMED, total=is_size)
+SHELVES = _object(
+    page=is_id,
+    page_size=is_id,
+    total=is_size,
+    items=_list_of(
+        id=is_id,
+        name=_is_any_text,
+        items_count=_absent_or(is_size),
+        description=_absent_or(_is_any_text),
+    ),
+)
+SHELF = _object(
+    itself=True,
+    id=is_id,
+    version_id=is_id,
+    name=_is_any_text,
+    public=_absent_or(_is_flag),
+    items_count=_absent_or(is_size),
+    description=_absent_or(_is_any_text),
+)
+SHELVED = _object(itself=True, alone=True, id=is_id)
+SHELF_ITEMS = _object(
+    page=is_id,
+    page_size=is_id,
+    total=is_size,
+    items=_list_of(
+        id=is_id,
+        version_id=is_id,
+        note=_absent_or(_is_any_text),
+        ebook=_absent_or(
+            lambda value: isinstance(value, dict) and is_id(value.get("id"))
+        ),
+    ),
+)
 AUTHOR = _object(
     itself=True,
     id=is_id,

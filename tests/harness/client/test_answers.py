@@ -28,7 +28,17 @@ from migration.errors import (
 )
 from migration.ledger.ledger import Ledger
 from migration.ledger.records import Asked, BookState, Intention
-from migration.model import BookId, Digest, EbookId, EbookMetadata, UploadId
+from migration.model import (
+    BookId,
+    Digest,
+    EbookId,
+    EbookMetadata,
+    ItemId,
+    ShelfId,
+    SourceId,
+    UploadId,
+)
+from migration.server.bookshelves import Bookshelves, ShelfItem
 from migration.server.client import BookshelfClient
 from migration.server.http.responses import LARGEST
 from migration.server.http.transport import HttpTransport, closes_silently
@@ -282,6 +292,26 @@ def calls(
         "newest": lambda: client.newest(1),
         "rate": lambda: client.rate(EbookId(5), 80),
         "delete": lambda: client.delete(EbookId(5)),
+        "unrate": lambda: client.unrate(EbookId(5)),
+        "delete source": lambda: client.delete_source(SourceId(9)),
+        **calls_of_shelves(Bookshelves(client.session)),
+    }
+
+
+def calls_of_shelves(shelves: Bookshelves) -> dict[str, Callable[[], object]]:
+    """Every call of the shelves' part."""
+    item = ShelfItem(ItemId(8), 1, "", EbookId(5))
+    return {
+        "mine": lambda: list(shelves.mine()),
+        "find shelf": lambda: shelves.find("Read"),
+        "get shelf": lambda: shelves.get(ShelfId(3)),
+        "create shelf": lambda: shelves.create("Read", public=False),
+        "items": lambda: list(shelves.items(ShelfId(3))),
+        "add": lambda: shelves.add(ShelfId(3), EbookId(5), "note"),
+        "with ebook": lambda: shelves.with_ebook(EbookId(5)),
+        "change note": lambda: shelves.change_note(item, "new"),
+        "remove item": lambda: shelves.remove_item(ItemId(8)),
+        "delete shelf": lambda: shelves.delete(ShelfId(3)),
     }
 
 
@@ -306,6 +336,23 @@ def test_an_ebook_that_holds_a_file_is_not_deleted(
         stand_in(as_json(EBOOK)).delete(EbookId(5))
 
 
+def test_a_rating_that_is_not_there_afterwards_is_no_answer(
+    stand_in: Callable[[Raw], BookshelfClient],
+) -> None:
+    """To the one who took it back it is."""
+    client = stand_in(as_json({"id": 5, "rating": None, "rating_count": 0}))
+    client.unrate(EbookId(5))
+    with pytest.raises(ServerFault, match="was rated and has no rating"):
+        client.rate(EbookId(5), 80)
+
+
+def test_a_file_that_is_gone_is_deleted(
+    stand_in: Callable[[Raw], BookshelfClient],
+) -> None:
+    """By whomever."""
+    stand_in(as_json({"message": GONE}, 404)).delete_source(SourceId(9))
+
+
 def test_an_id_that_was_there_before_is_not_of_what_was_made_now() -> None:
     """Ids only grow; two requests at the same time may come back in any order."""
     ebooks = Sequence("ebook")
@@ -327,7 +374,8 @@ def test_no_call_of_the_client_takes_anything_else_for_an_answer(
         for name, call in calls(client, ledger, number := number + 1).items():
             with pytest.raises(Transient) as caught:
                 call()
-            expected = ResponseLost if name in ("create", "attach") else ServerFault
+            once = ("create", "attach", "create shelf")
+            expected = ResponseLost if name in once else ServerFault
             assert type(caught.value) is expected, (kind, name, caught.value)
         assert isinstance(client.probe(), Transient), kind
         assert not closes_silently(client.session.server), kind

@@ -4,6 +4,7 @@ or not at all."""
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +151,21 @@ def test_ids_of_uploads_never_come_back(tmp_path: Path) -> None:
 
     first = with_database(tmp_path / "x.db", use)
     assert with_database(tmp_path / "x.db", use) > first + UPLOADS_LOST_AT_MOST
+
+
+def test_a_database_of_before_gets_what_came_later(tmp_path: Path) -> None:
+    """With all that is in it; twice changes nothing."""
+    path = tmp_path / "bookshelf.db"
+    with_database(path, lambda database: database.write(add("T1")))
+    with closing(sqlite3.connect(path)) as db:
+        for table in ("bookshelf_item", "bookshelf", "ended_session"):
+            db.execute(f"DROP TABLE {table}")
+        db.commit()
+
+    async def use(database: Database) -> tuple[list[str], int]:
+        count = "SELECT COUNT(*) FROM bookshelf JOIN bookshelf_item, ended_session"
+        found = database.look(lambda db: db.execute(count).fetchone()[0])
+        return database.look(names), int(found)
+
+    for _ in range(2):
+        assert with_database(path, use) == (["T1"], 0)

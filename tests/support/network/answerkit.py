@@ -35,6 +35,8 @@ PAGE: dict[str, Json] = {
     "total": 1,
     "items": [{"id": 5, "title": "w ~1-5"}],
 }
+SHELF: dict[str, Json] = {"id": 3, "name": "Read", "owner": "me"}
+ITEM: dict[str, Json] = {"id": 8, "version_id": 1, "ebook": {"id": 5, "title": "w"}}
 
 #: Method, path, a good answer, and a key without which it is none ("" for a list).
 ROUTES: list[tuple[str, str, Json, str]] = [
@@ -65,6 +67,31 @@ ROUTES: list[tuple[str, str, Json, str]] = [
         "rating",
     ),
     ("DELETE", "/api/sources/9", {"id": 9, "success": True}, "success"),
+    (
+        "GET",
+        "/api/bookshelves/mine?sort=name",
+        {"page": 1, "page_size": 10, "total": 1, "items": [SHELF]},
+        "items",
+    ),
+    ("POST", "/api/bookshelves/mine", {"id": 3, "success": True}, "id"),
+    (
+        "GET",
+        "/api/bookshelves/mine/index/Read",
+        {"items": [SHELF], "total": 1},
+        "total",
+    ),
+    ("GET", "/api/bookshelves/with-ebook/5", {"items": [SHELF], "total": 1}, "items"),
+    ("GET", "/api/bookshelves/3", {**SHELF, "version_id": 1}, "id"),
+    ("DELETE", "/api/bookshelves/3", {"id": 3, "success": True}, "success"),
+    ("POST", "/api/bookshelves/3/add", {"id": 3}, "id"),
+    (
+        "GET",
+        "/api/bookshelves/3/items?sort=created",
+        {"page": 1, "page_size": 10, "total": 1, "items": [ITEM]},
+        "items",
+    ),
+    ("PATCH", "/api/bookshelf-items/8", {"id": 8, "success": True}, "id"),
+    ("DELETE", "/api/bookshelf-items/8", {"id": 8, "success": True}, "success"),
 ]
 
 

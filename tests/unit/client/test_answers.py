@@ -107,7 +107,11 @@ def test_every_request_of_the_client_is_in_the_tables() -> None:
     once = {
         (route.method, route.path.pattern) for route in responses.ROUTES if route.once
     }
-    assert once == {("POST", "/api/ebooks"), ("POST", r"/api/ebooks/(\d+)/add-upload")}
+    assert once == {
+        ("POST", "/api/ebooks"),
+        ("POST", r"/api/ebooks/(\d+)/add-upload"),
+        ("POST", "/api/bookshelves/mine"),
+    }
 
 
 OWN = [
@@ -149,6 +153,14 @@ OWN = [
         ),
     ),
     ("POST", "/api/ebooks/5/add-upload", own_page(404, GONE)),
+    ("POST", "/api/bookshelves/mine", as_json({"error": "Invalid data"})),
+    ("POST", "/api/bookshelves/3/add", own_page(404, GONE)),
+    ("GET", "/api/bookshelves/3/items?page=9", own_page(404, GONE)),
+    ("GET", "/api/bookshelves/mine?page=9", as_json({"message": GONE}, 404)),
+    ("PATCH", "/api/bookshelf-items/8", as_json({"error": "Stalled record"})),
+    ("PATCH", "/api/bookshelf-items/8", as_json({"message": "Access denied"}, 403)),
+    ("DELETE", "/api/bookshelf-items/8", as_json({"message": "Access denied"}, 403)),
+    ("DELETE", "/api/bookshelves/3", as_json({"message": "Access denied"}, 403)),
     (
         "POST",
         "/api/ebooks/5/add-upload",
@@ -260,6 +272,20 @@ def test_a_database_error_is_a_refusal_only_when_it_is_about_the_values(
         ("GET", "/api/uploads-meta/8", UPLOAD),
         ("PATCH", "/api/ebooks/6", {"id": 5, "success": True}),
         ("POST", "/api/ebooks/6/rate", {"id": 5, "rating": 1.0}),
+        ("POST", "/api/bookshelves/4/add", {"id": 3}),
+        ("POST", "/api/bookshelves/3/add", {"id": 3, "status": "maintenance"}),
+        ("GET", "/api/bookshelves/4", {"id": 3, "name": "Read", "version_id": 1}),
+        ("GET", "/api/bookshelves/3", {"id": 3, "version_id": 1}),
+        (
+            "GET",
+            "/api/bookshelves/3/items",
+            {
+                "page": 1,
+                "page_size": 10,
+                "total": 1,
+                "items": [{"id": 8, "version_id": 1, "ebook": {"title": "w"}}],
+            },
+        ),
         ("POST", "/api/ebooks", {"id": 2**63, "success": True}),
         ("POST", "/api/ebooks", {"id": 0, "success": True}),
         ("POST", "/api/ebooks", {"id": True, "success": True}),

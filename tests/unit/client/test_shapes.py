@@ -65,6 +65,22 @@ RATED = {"id": 5, "rating": 65.25}
         ({**RATED, "rating": -0.5}, (5,), "'rating' missing or of another type"),
         ({**RATED, "rating": True}, (5,), "'rating' missing or of another type"),
         ({}, (5,), "'id', 'rating' missing or of another type"),
+        ({"id": 5, "rating": None, "rating_count": 0}, (5,), ""),
+        (
+            {"id": 5, "rating": None, "rating_count": 0},
+            (6,),
+            "'rating' missing or of another type",
+        ),
+        (
+            {"id": 5, "rating": None, "rating_count": 1},
+            (5,),
+            "'rating' missing or of another type",
+        ),
+        (
+            {"id": 5, "rating": None},
+            (5,),
+            "'rating' missing or of another type",
+        ),
     ],
 )
 def test_a_rating_is_about_the_ebook_that_was_asked_for(

@@ -1,0 +1,56 @@
+"""Tables, indexes and columns that came later; a data directory gets them when it is opened.
+
+A server that does not know them ignores them, so the schema's version stays.
+"""
+
+import sqlite3
+
+#: Sessions that were logged out.
+_ENDED_SESSION = (
+    "CREATE TABLE IF NOT EXISTS ended_session (session TEXT PRIMARY "
+    "KEY, until REAL NOT NULL)"
+)
+
+#: An ebook on a shelf cannot be deleted, as on the real server; a shelf takes its items
+#: along.
+_BOOKSHELVES = (
+    """
+    CREATE TABLE IF NOT EXISTS bookshelf (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, folded TEXT NOT NULL,
+        description TEXT, public INTEGER NOT NULL DEFAULT 1,
+        created TEXT NOT NULL, modified TEXT NOT NULL, created_by INTEGER NOT NULL,
+        modified_by INTEGER NOT NULL, version_id INTEGER NOT NULL DEFAULT 1
+    )
+    """,
+    """
+    CREATE INDEX IF NOT EXISTS bookshelf_by_owner ON bookshelf (created_by, folded)
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS bookshelf_item (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        bookshelf_id INTEGER NOT NULL REFERENCES bookshelf ON DELETE CASCADE,
+        ebook_id INTEGER REFERENCES ebook, series_id INTEGER REFERENCES series,
+        note TEXT, place INTEGER,
+        created TEXT NOT NULL, modified TEXT NOT NULL, created_by INTEGER NOT NULL,
+        modified_by INTEGER NOT NULL, version_id INTEGER NOT NULL DEFAULT 1,
+        UNIQUE (bookshelf_id, ebook_id), UNIQUE (bookshelf_id, series_id)
+    )
+    """,
+    """
+    CREATE INDEX IF NOT EXISTS shelf_item_of_ebook ON bookshelf_item (ebook_id)
+    """,
+)
+
+_STATEMENTS = (_ENDED_SESSION, *_BOOKSHELVES)
+
+#: When an author was made; NULL for those made before this column.
+_AUTHOR_COLUMNS = "PRAGMA table_info(author)"
+_AUTHOR_CREATED = "ALTER TABLE author ADD COLUMN created TEXT"
+
+
+def add(db: sqlite3.Connection) -> None:
+    """Adds to an open transaction's database what it does not have yet."""
+    for statement in _STATEMENTS:
+        db.execute(statement)
+    if "created" not in {row[1] for row in db.execute(_AUTHOR_COLUMNS).fetchall()}:
+        db.execute(_AUTHOR_CREATED)
