@@ -9,6 +9,7 @@ from common.settings import kinds
 from common.settings.setting import setting
 from common.settings.shared import (
     DAY,
+    Auditing,
     Database,
     Engine,
     Files,
@@ -167,7 +168,7 @@ class DashboardSettings(StateDir):
 
 @dataclass(frozen=True, kw_only=True)
 class StartSettings(
-    LibraryLock, Database, User, Engine, ServerOrOurs, Library, StateDir
+    Auditing, LibraryLock, Database, User, Engine, ServerOrOurs, Library, StateDir
 ):
     """The settings that ./start.sh uses itself; it passes on the rest."""
 

@@ -8,6 +8,7 @@ from common.settings import kinds
 from common.settings.setting import setting
 from common.settings.shared import (
     DAY,
+    Auditing,
     Database,
     Engine,
     Library,
@@ -71,18 +72,6 @@ class Work:
         option="--default-language",
         metavar="CODE",
         what="language code for books whose language the server does not have",
-    )
-    audit: str = setting(
-        kinds.text(
-            "all, off, auto, or a percentage such as 1%",
-            r"all|off|auto|(?:100|[1-9][0-9]?|[0-9]{0,2}\.[0-9]{0,2}[1-9])%",
-        ),
-        "auto",
-        option="--audit",
-        metavar="HOW",
-        what="how many of the books a pass changed are read back before it is closed: "
-        "all, off, a percentage such as 1%, or auto: all up to 500, of more 1 % and at "
-        "least 200",
     )
     rate: float = setting(
         kinds.number(0, 1e9),
@@ -251,6 +240,7 @@ class WorkerSettings(
     LogFormat,
     Cluster,
     Limits,
+    Auditing,
     Work,
     Database,
     User,

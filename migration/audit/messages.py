@@ -5,6 +5,7 @@ means that the worker is gone. The audit writes to its standard output.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -106,10 +107,15 @@ class Failed:
     why: str
 
 
+#: Seconds between two signs of life while nothing is told.
+ALIVE_SECONDS = 5.0
+
 Message = Begun | Checked | Waiting | Alive | Done | Failed | Finding
 _MESSAGES = {
     kind.__name__: kind for kind in (Begun, Checked, Waiting, Alive, Done, Failed)
 }
+#: Tells the worker.
+Tell = Callable[[Message], None]
 
 
 def line(message: Message) -> str:

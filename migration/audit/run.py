@@ -1,36 +1,25 @@
 """One audit from its order to its last book; whatever it has to say it tells."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
-from math import inf
 
 from common.sanitize import for_log
 from migration.audit import sampling
 from migration.audit.auditor import Auditor
 from migration.audit.findings import KINDS
 from migration.audit.library_side import LibrarySide
-from migration.audit.messages import Alive, Begun, Message, Order, Waiting
-from migration.audit.server_side import ServerSide
+from migration.audit.messages import ALIVE_SECONDS, Alive, Begun, Order, Tell, Waiting
+from migration.audit.server_side import server_of
 from migration.calibre.library import CalibreLibrary
 from migration.errors import LibraryBusy
 from migration.ledger import changed
 from migration.model import BookId
-from migration.server.client import BookshelfClient
-from migration.server.http.transport import HttpTransport
-from migration.server.questions import Questions, RetryPolicy
-from migration.server.session import Session, task_urls
 from migration.state_files.names import LEDGER_NAME
 
-#: Tries per question, as for a file that is sent.
-TRIES = 4
-#: Seconds between two signs of life while nothing is told.
-ALIVE_SECONDS = 5.0
 #: Seconds between two tries to open a library that Calibre has locked.
 LOCKED_SECONDS = 2.0
-
-Tell = Callable[[Message], None]
 
 
 def audit(order: Order, tell: Tell) -> None:
@@ -38,29 +27,18 @@ def audit(order: Order, tell: Tell) -> None:
     chosen = _chosen(order, tell)
     if not chosen:
         return
-    session = Session(
-        HttpTransport(order.server, order.waits.answer_seconds),
-        order.username,
-        order.password,
-        task_urls(order.server, order.ws_url),
-        order.waits,
-    )
-    client = BookshelfClient(session)
-    try:
-        server = ServerSide(client, _questions(order, client, tell), order.db_uri)
-        with closing(_library(order, tell)) as library:
-            auditor = Auditor(
-                LibrarySide(library, partial(_wait, tell), _SignsOfLife(tell)),
-                server,
-                order.state_dir / LEDGER_NAME,
-                server.vocabulary(),
-                order.default_language,
-                order.formats,
-                tell,
-            )
-            auditor.read_back(chosen)
-    finally:
-        session.close()
+    server = server_of(order, tell)
+    with closing(server), closing(_library(order, tell)) as library:
+        auditor = Auditor(
+            LibrarySide(library, partial(_wait, tell), _SignsOfLife(tell)),
+            server,
+            order.state_dir / LEDGER_NAME,
+            server.vocabulary(),
+            order.default_language,
+            order.formats,
+            tell,
+        )
+        auditor.read_back(chosen)
 
 
 def _chosen(order: Order, tell: Tell) -> Sequence[BookId]:
@@ -90,23 +68,6 @@ def _library(order: Order, tell: Tell) -> CalibreLibrary:
             )
         except LibraryBusy as error:
             _wait(tell, str(error), LOCKED_SECONDS)
-
-
-def _questions(order: Order, client: BookshelfClient, tell: Tell) -> Questions:
-    """Returns what asks until the server answers, however long that takes."""
-    waits = order.waits
-    policy = RetryPolicy(waits.retry_first_seconds, TRIES, waits.probe_seconds, inf)
-
-    def waiting(begins: bool) -> None:
-        tell(Waiting(f"{order.server} does not answer" if begins else ""))
-
-    def sleep(seconds: float) -> None:
-        while seconds > 0:
-            tell(Alive())
-            time.sleep(min(seconds, ALIVE_SECONDS))
-            seconds -= ALIVE_SECONDS
-
-    return Questions(lambda: client.probe() is None, sleep, policy, waiting)
 
 
 class _SignsOfLife:

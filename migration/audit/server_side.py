@@ -1,23 +1,29 @@
 """The audit's questions to the server: ebooks, authors, and whether it has a file.
 
-Each is asked until the server answers. Thread-safe as its client.
+Each is asked until the server answers.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from common.json_value import Json
 from migration.audit import seen
+from migration.audit.messages import ALIVE_SECONDS, Alive, Order, Tell, Waiting
 from migration.audit.seen import Birth, Seen
 from migration.errors import Rejected, TooBig, Unsupported
 from migration.model import Digest, EbookId, Vocabulary
 from migration.server import postgresql
 from migration.server.client import BookshelfClient
-from migration.server.questions import Questions
-from migration.server.session import accepted
+from migration.server.http.transport import HttpTransport
+from migration.server.questions import Questions, RetryPolicy
+from migration.server.session import Session, accepted, task_urls
 
 #: A format that every server accepts: with it the question is about the bytes alone.
 ANY_FORMAT = "epub"
+#: Tries per question, as for a file that is sent.
+TRIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,10 @@ class ServerSide:
     client: BookshelfClient
     questions: Questions
     db_uri: str
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.client.session.close()
 
     def vocabulary(self) -> Vocabulary:
         """Returns the languages and genres of the server."""
@@ -75,3 +85,33 @@ class ServerSide:
             except Rejected:
                 return False
         return False
+
+
+def server_of(order: Order, tell: Tell) -> ServerSide:
+    """Returns the server of an order; nothing is sent yet."""
+    session = Session(
+        HttpTransport(order.server, order.waits.answer_seconds),
+        order.username,
+        order.password,
+        task_urls(order.server, order.ws_url),
+        order.waits,
+    )
+    client = BookshelfClient(session)
+    return ServerSide(client, _questions(order, client, tell), order.db_uri)
+
+
+def _questions(order: Order, client: BookshelfClient, tell: Tell) -> Questions:
+    """Returns what asks until the server answers, however long that takes."""
+    waits = order.waits
+    policy = RetryPolicy(waits.retry_first_seconds, TRIES, waits.probe_seconds, inf)
+
+    def waiting(begins: bool) -> None:
+        tell(Waiting(f"{order.server} does not answer" if begins else ""))
+
+    def sleep(seconds: float) -> None:
+        while seconds > 0:
+            tell(Alive())
+            time.sleep(min(seconds, ALIVE_SECONDS))
+            seconds -= ALIVE_SECONDS
+
+    return Questions(lambda: client.probe() is None, sleep, policy, waiting)

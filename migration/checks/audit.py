@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 
 from migration.audit import messages
 from migration.audit.child import AuditBroke, AuditChild
-from migration.audit.findings import KINDS, Finding, Kind
+from migration.audit.findings import KINDS as KINDS
+from migration.audit.findings import Finding, Kind
 from migration.audit.messages import Order
 from migration.audit.sampling import OFF
-from migration.ledger.ledger import Ledger
+from migration.ledger.parts.pass_end import PassEnd
 from migration.ledger.records import Audited, AuditState, Difference, Look
 
 #: How often the audit is tried.
@@ -33,13 +34,13 @@ class AuditResult:
 
 @dataclass(frozen=True, slots=True)
 class PassAudit:
-    """Audits passes of one ledger.
+    """Audits the passes of one ledger.
 
     `heed` may raise to stop; `moved` is called after each book.
     """
 
-    ledger: Ledger
-    order: Callable[[], Order]
+    end: PassEnd
+    order: Order
     log: logging.Logger
     heed: Callable[[], None]
     moved: Callable[[], None]
@@ -49,16 +50,15 @@ class PassAudit:
 
         Raises what `heed` raises.
         """
-        order = self.order()
         before = tuple(one for one in look.standing if one.kind in KINDS)
-        if not before and not self.ledger.end.has_changed_books(look.pass_id):
+        if not before and not self.end.has_changed_books(look.pass_id):
             return AuditResult(Audited())
-        if order.audit == OFF:
+        if self.order.audit == OFF:
             return AuditResult(Audited(AuditState.OFF), before)
         broke = ""
         for _try in range(TRIES):
             try:
-                return self._told(order)
+                return self._told()
             except AuditBroke as error:
                 broke = str(error)
                 self.log.warning("The audit failed: %s", broke)
@@ -68,11 +68,11 @@ class PassAudit:
             Audited(AuditState.BROKEN), (*told, Difference(Kind.NOT_AUDITED, said))
         )
 
-    def _told(self, order: Order) -> AuditResult:
+    def _told(self) -> AuditResult:
         """Returns what one child tells. Raises AuditBroke."""
-        waits = order.waits
+        waits = self.order.waits
         longest = 2 * (waits.answer_seconds + waits.task_seconds)
-        child = AuditChild(order, SILENCE_SECONDS + longest, self.heed)
+        child = AuditChild(self.order, SILENCE_SECONDS + longest, self.heed)
         found, audited = list[Difference](), Audited(AuditState.PROVED)
         for message in child.messages():
             match message:

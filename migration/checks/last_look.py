@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from common.sanitize import for_log
-from migration.audit.findings import KINDS as AUDITED_KINDS
 from migration.calibre.library import CalibreLibrary
 from migration.checks import leftovers
+from migration.checks.audit import KINDS as AUDITED_KINDS
 from migration.checks.audit import AuditResult
 from migration.checks.leftovers import Decision, Fate, Leftover
 from migration.errors import Rejected, ServerFault, Unlisted

@@ -3,15 +3,10 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from common.settings.setting import part
-from common.settings.worker import Waits
-from migration.audit.messages import Order
-from migration.checks.audit import PassAudit
-from migration.checks.last_look import LastLook
-from migration.checks.spot_check import SpotCheck
 from migration.lanes.api.lane import ApiLane, ApiLimits
 from migration.lanes.context import Context
 from migration.ledger.current_pass import CurrentPass
+from migration.worker import checking
 from migration.worker.accounting import Accounting
 from migration.worker.conclusion import Conclusion
 from migration.worker.failing import FailureStreak
@@ -32,40 +27,12 @@ class Parts:
     accounting: Accounting
     api: ApiLane
     range_books: RangeBooks
-    spot_check: SpotCheck
-    last_look: LastLook
+    spot_check: checking.SpotCheck
+    last_look: checking.LastLook
     conclusion: Conclusion
     hold: Hold
     time_limit: TimeLimit
     file_limiter: RateLimiter
-
-
-def _audit(opened: Resources) -> PassAudit:
-    """Returns the audit of a pass, with the settings of this worker."""
-    options = opened.options
-
-    def order() -> Order:
-        return Order(
-            options.library,
-            options.state_dir,
-            options.server,
-            options.ws_url,
-            options.username,
-            options.password,
-            options.db_uri,
-            options.audit,
-            options.default_language,
-            options.formats,
-            part(Waits, options),
-        )
-
-    return PassAudit(
-        opened.ledger,
-        order,
-        opened.log,
-        opened.pool.heed_stop,
-        opened.tracker.advance,
-    )
 
 
 def put_together(opened: Resources) -> Parts:
@@ -94,8 +61,8 @@ def put_together(opened: Resources) -> Parts:
         accounting,
         ApiLane(context, client, opened.transport, limits, options.db_uri),
         RangeBooks(library, ledger, context.left_out, options.default_language),
-        SpotCheck(client, ledger, log, pool.heed_stop, opened.tracker.advance),
-        LastLook(client, ledger, library, log, pool.sleep, _audit(opened)),
+        checking.spot_check(opened),
+        checking.last_look(opened),
         Conclusion(ledger, opened.tracker, current, log, accounting.left_pending),
         Hold(clock.seconds),
         time_limit,
