@@ -22,7 +22,11 @@ from deploy.host import board, display, processes, state
 from deploy.host.children import AlreadyWatched, CannotStart, environment_for
 from deploy.host.job import SCRIPT, Job, Mode, environment_of
 from deploy.host.monitor_process import become_monitor, running_workers, start_monitor
-from deploy.host.opening import open_pass
+from deploy.host.opening import (
+    open_pass,
+    refuse_another_selection,
+    with_selection,
+)
 from deploy.host.options import read_job
 from migration.errors import ExitCode, Fatal
 from migration.worker.progress import report
@@ -77,15 +81,9 @@ def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
         )
     if mode is Mode.DRY_RUN:
         return become_monitor(job, "--dry-run")
-    if not running_workers(job.state_dir):
-        opened = open_pass(job)
-        if opened:
-            return opened
-    elif job.adopt_library:
-        raise CannotStart(
-            f"workers are running on {job.state_dir}; ./stop.sh{job.option} ends "
-            "them, then --adopt-library"
-        )
+    job, code = _with_pass(job, console)
+    if code:
+        return code
     if mode is not Mode.DEMO:
         _leave_traces(job, console)
     _serve_page(job, console, undo)
@@ -108,6 +106,27 @@ def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
     )
     _say_where(job, console)
     return 0
+
+
+def _with_pass(job: Job, console: Console) -> tuple[Job, int]:
+    """Has a pass opened, unless workers are at one; returns the job with its selection.
+
+    And the status of a worker that could not open one.
+    """
+    refuse_another_selection(job)
+    if not running_workers(job.state_dir):
+        code = open_pass(job)
+        if code:
+            return job, code
+    elif job.adopt_library:
+        raise CannotStart(
+            f"workers are running on {job.state_dir}; ./stop.sh{job.option} ends "
+            "them, then --adopt-library"
+        )
+    job, about = with_selection(job)
+    if about:
+        console.print(about, markup=False, highlight=False, soft_wrap=True)
+    return job, 0
 
 
 def _leave_traces(job: Job, console: Console) -> None:

@@ -27,7 +27,8 @@
         ├── StateDirUnclear                                2
         ├── Misconfigured                                  2
         │   ├── NoPassword  WrongServerUrl  LanguageMissing
-        │   └── ServerDatabaseUnusable  PriorityRefused  ClusterUnusable
+        │   ├── ServerDatabaseUnusable  PriorityRefused  ClusterUnusable
+        │   └── NotInLibrary  AnotherSelection
         ├── WrongLedger                                    2
         │   └── NotAdopted  LedgerOfAnotherVersion  NothingMigrated
         ├── ServerNeverAnswered  LoginRefused              3
@@ -328,6 +329,18 @@ class PriorityRefused(Misconfigured):
     """The system does not allow or know this priority."""
 
     code = "priority-refused"
+
+
+class NotInLibrary(Misconfigured):
+    """A name that books are selected by is not in the library."""
+
+    code = "not-in-the-library"
+
+
+class AnotherSelection(Misconfigured):
+    """A pass with another selection is open."""
+
+    code = "another-selection"
 
 
 class ClusterUnusable(Misconfigured):

@@ -120,7 +120,13 @@ def _progress(value: Status, now: datetime) -> RenderableType:
         total=found.total or None, completed=found.settled, complete_style="green"
     )
     return Panel(
-        Group(Padding(bar, 0), line, facts, _monitor(value)),
+        Group(
+            Padding(bar, 0),
+            line,
+            facts,
+            *([Text(found.selection)] if found.selection else []),
+            _monitor(value),
+        ),
         title=f"Pass {found.pass_id}: {share}",
         title_align="left",
         box=box.ROUNDED,

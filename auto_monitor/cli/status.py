@@ -91,6 +91,7 @@ class PassStatus:
     noticed: Mapping[str, int]
     bytes_uploaded: int
     books_claimed_percent: float
+    selection: str | None = None
 
     @property
     def settled(self) -> int:
@@ -266,6 +267,7 @@ def _pass(found: Totals) -> PassStatus:
         noticed=found.noticed,
         bytes_uploaded=found.bytes_uploaded,
         books_claimed_percent=claimed,
+        selection=None if found.scope is None else str(found.scope),
     )
 
 

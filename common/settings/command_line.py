@@ -12,6 +12,7 @@ from typing import NoReturn, TypeVar
 
 from common.errors import told
 from common.exit_status import ExitCode
+from common.settings import kinds
 from common.settings.load import Option, Sources, WrongSetting, load, sources
 from common.settings.setting import Setting, settings_of
 from common.settings.shared import PROJECT
@@ -37,6 +38,16 @@ def _add(parser: argparse.ArgumentParser, one: Setting) -> None:
         parser.add_argument(
             one.field, nargs="?", default=None, metavar=one.option, help=one.help
         )
+    elif one.repeats:
+        parser.add_argument(
+            one.option,
+            dest=one.field,
+            default=None,
+            action="append",
+            type=_said,
+            metavar=one.metavar,
+            help=one.help,
+        )
     elif one.metavar:
         parser.add_argument(
             one.option, dest=one.field, default=None, metavar=one.metavar, help=one.help
@@ -52,11 +63,20 @@ def _add(parser: argparse.ArgumentParser, one: Setting) -> None:
         )
 
 
+def _said(text: str) -> str:
+    """Refuses an empty text: a selection of nothing must not become one of all."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("an empty text selects nothing")
+    return text
+
+
 def options_of(given: argparse.Namespace, model: type) -> dict[str, Option]:
     """Returns what the command line gives, by variable."""
     found = {}
     for one in settings_of(model):
         text = getattr(given, one.field, None)
+        if isinstance(text, list):
+            text = kinds.joined(text)
         if isinstance(text, str):
             found[one.variable] = Option(one.option or f"--{one.field}", text)
     return found

@@ -1,7 +1,7 @@
 """Kinds of values a setting can have: what is allowed, and how text is parsed. Pure."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -9,8 +9,9 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 #: The longest text a setting may have, in characters; an environment can hold
-#: megabytes.
+#: megabytes. A list of names may be longer.
 LONGEST = 4096
+LONGEST_LIST = 32_768
 
 _NUMBER = re.compile(
     r"[+-]?(?:[0-9]{1,18}\.?[0-9]{0,18}|\.[0-9]{1,18})(?:[eE][+-]?[0-9]{1,2})?"
@@ -155,6 +156,37 @@ def some_of(*allowed: str) -> Kind[frozenset[str]]:
         return found
 
     return Kind(f"one or more of {', '.join(allowed)}, between commas", read)
+
+
+def several(allowed: str, read: Callable[[str], Iterable[T]]) -> Kind[tuple[T, ...]]:
+    """Values of an option that may be given several times; in a variable between `;`.
+
+    `\\;` is a semicolon that belongs to a value. `read` may make several of one.
+    """
+
+    def read_all(given: str) -> tuple[T, ...]:
+        if len(given) > LONGEST_LIST or "\0" in given:
+            raise ValueError(given)
+        texts = [part.strip() for part in _parts(given)]
+        found = [value for part in texts if part for value in read(part)]
+        if not found:
+            raise ValueError(given)
+        return tuple(dict.fromkeys(found))
+
+    return Kind(f"{allowed}; several between ;", read_all)
+
+
+def joined(texts: Iterable[str]) -> str:
+    """Returns what `several` takes apart into these texts."""
+    return ";".join(text.replace("\\", "\\\\").replace(";", "\\;") for text in texts)
+
+
+def _parts(given: str) -> list[str]:
+    """Splits at semicolons without a backslash."""
+    return [
+        re.sub(r"\\(.)", r"\1", part)
+        for part in re.findall(r"((?:\\.|[^;\\])+)", given, re.DOTALL)
+    ]
 
 
 def duration(longest: float) -> Kind[float]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from common.settings import kinds
+from common.settings.selecting import Selecting
 from common.settings.setting import setting
 from common.settings.shared import (
     DAY,
@@ -168,7 +169,15 @@ class DashboardSettings(StateDir):
 
 @dataclass(frozen=True, kw_only=True)
 class StartSettings(
-    Auditing, LibraryLock, Database, User, Engine, ServerOrOurs, Library, StateDir
+    Auditing,
+    LibraryLock,
+    Selecting,
+    Database,
+    User,
+    Engine,
+    ServerOrOurs,
+    Library,
+    StateDir,
 ):
     """The settings that ./start.sh uses itself; it passes on the rest."""
 

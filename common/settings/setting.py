@@ -32,6 +32,7 @@ class Setting:
     default_text: str
     secret: bool
     container: bool
+    repeats: bool = False
 
     @property
     def help(self) -> str:
@@ -54,11 +55,13 @@ def setting(  # noqa: PLR0913 - each says one thing about a setting, by name
     default_text: str | None = None,
     secret: bool = False,
     container: bool = True,
+    repeats: bool = False,
 ) -> T | D:
     """Declares a setting as the default of a dataclass's field.
 
     With `container` False it is not passed to the migrator container, which has its own
     value or no use for it. A secret is never shown, neither in an error nor by `repr`.
+    An option that `repeats` may be given several times; its kind is one of `several`.
     """
     shown = _shown(default) if default_text is None else default_text
     declared = Setting(
@@ -73,6 +76,7 @@ def setting(  # noqa: PLR0913 - each says one thing about a setting, by name
         shown,
         secret,
         container,
+        repeats,
     )
     made: Any = dataclasses.field(
         default=default, repr=not secret, metadata={_KEY: declared}
@@ -113,7 +117,7 @@ def part(model: type[T], values: object) -> T:
 
 def _shown(default: object) -> str:
     match default:
-        case None | "":
+        case None | "" | ():
             return ""
         case bool():
             return str(int(default))

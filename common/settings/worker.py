@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from common.settings import kinds
+from common.settings.selecting import Selecting
 from common.settings.setting import setting
 from common.settings.shared import (
     DAY,
@@ -64,7 +65,8 @@ class Work:
         variable="MIGRATE_FORMATS",
         option="--formats",
         metavar="A,B",
-        what="only these formats, such as epub,pdf; all if not given",
+        what="only these formats, such as epub,pdf; all if not given. Other files "
+        "count as skipped; --format leaves them out of the run",
     )
     default_language: str = setting(
         kinds.text(),
@@ -241,6 +243,7 @@ class WorkerSettings(
     Cluster,
     Limits,
     Auditing,
+    Selecting,
     Work,
     Database,
     User,

@@ -116,6 +116,13 @@ def _summary(found: Totals, proved: bool | None, now: datetime) -> dict[str, Jso
             "closed_at": found.closed_at.isoformat() if found.closed_at else None,
             "seconds": round(minutes * 60, 1),
         },
+        "selection": None
+        if found.scope is None
+        else {
+            "words": found.scope.words,
+            "books": found.scope.books,
+            "outside": found.scope.outside,
+        },
         "total": found.total,
         "counts": numbers,
         "balanced": counts.balanced(),

@@ -1,7 +1,7 @@
 """The job of `./start.sh`, and what the programs it starts need for it."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
@@ -10,6 +10,8 @@ from common import state_dir
 from common.settings.load import Sources, check, load
 from common.settings.monitor import MonitorSettings
 from common.settings.programs import Capacity, StartSettings
+from common.settings.selecting import Selecting
+from common.settings.setting import settings_of
 from common.settings.worker import WorkerSettings
 from deploy import PROJECT
 from deploy.host.children import environment_for
@@ -81,6 +83,20 @@ def check_for_all(found: Sources) -> MonitorSettings:
     of_monitor = load(MonitorSettings, found)
     check_together(of_monitor)
     return of_monitor
+
+
+def without_selection(
+    values: StartSettings, found: Sources
+) -> tuple[StartSettings, dict[str, str]]:
+    """Returns the settings of the demo, and what has to be said to its programs.
+
+    What `.env` selects of a library elsewhere is not in the demo's; options count.
+    """
+    elsewhere = [one for one in settings_of(Selecting) if not found.given(one.variable)]
+    return (
+        replace(values, **{one.field: one.default for one in elsewhere}),
+        {one.variable: "" for one in elsewhere},
+    )
 
 
 def environment_of(job: Job) -> dict[str, str]:

@@ -1,14 +1,24 @@
-"""Has a worker check library and server and open a pass before anything else starts."""
+"""Has a worker check library and server and open a pass before anything else starts.
+
+What is started then works on the selection of the open pass.
+"""
 
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from dataclasses import replace
 
+from common.clock import utc_now
 from deploy.host.children import CannotStart
 from deploy.host.job import Job, environment_of, worker_command
+from migration.calibre.selection import EVERYTHING, asked, from_json
 from migration.errors import ExitCode
+from migration.ledger import totals
 from migration.model import Phase
 from migration.state_files import progress
+from migration.state_files.names import LEDGER_NAME
+from migration.worker.selecting import refuse_another
 
 #: Seconds to wait for a real server before reporting that it does not answer.
 CHECK_SECONDS = "15"
@@ -39,6 +49,42 @@ def open_pass(job: Job) -> int:
     if child.returncode:
         sys.stderr.write(f"{said[-1] if said else 'The worker said nothing'}\n")
     return child.returncode
+
+
+def refuse_another_selection(job: Job) -> None:
+    """Raises AnotherSelection when a pass is open with another one than is asked for.
+
+    The worker that opens a pass does so too; but with workers running none is asked.
+    """
+    found = _open_pass(job)
+    wanted = asked(job.values, utc_now())
+    if found is not None and wanted:
+        theirs = EVERYTHING if found.scope is None else from_json(found.scope.selection)
+        refuse_another(wanted, theirs, found.pass_id)
+
+
+def with_selection(job: Job) -> tuple[Job, str]:
+    """Returns the job with the open pass's selection, and a sentence about it.
+
+    Should the ledger be lost, a worker opens a pass about the same books and not about
+    the whole library.
+    """
+    found = _open_pass(job)
+    if found is None or found.scope is None:
+        return job, ""
+    theirs = from_json(found.scope.selection)
+    goes_on = "" if asked(job.values, utc_now()) else ", with which it goes on"
+    return (
+        replace(job, settings={**job.settings, **theirs.variables()}),
+        f"Pass {found.pass_id} has a {found.scope}{goes_on}.",
+    )
+
+
+def _open_pass(job: Job) -> totals.Totals | None:
+    with suppress(*totals.UNREADABLE):
+        found = totals.read(job.state_dir / LEDGER_NAME)
+        return None if found is None or found.closed_at is not None else found
+    return None
 
 
 def _hear_out(child: "subprocess.Popen[str]", job: Job) -> str:

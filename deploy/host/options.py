@@ -19,7 +19,7 @@ from deploy import PROJECT
 from deploy.host import state
 from deploy.host.children import environment_for
 from deploy.host.embedded import embedded_server
-from deploy.host.job import Job, Mode, check_for_all
+from deploy.host.job import Job, Mode, check_for_all, without_selection
 from migration.state_dirs.resolve import Chosen
 
 DEMO = PROJECT / "demo"
@@ -87,6 +87,7 @@ def _demo(
     around = environment_for(found, Capacity)
     url, login, file = embedded_server(DEMO / "state" / "bookshelf", around, undo)
     interval = found.find("CHECK_INTERVAL_SECONDS") or ("2",)
+    values, unselected = without_selection(values, found)
     return Job(
         DEMO / "library",
         DEMO / "state",
@@ -95,7 +96,11 @@ def _demo(
         file,
         workers=2,
         workers_given=True,
-        settings={"BATCH_SIZE": "8", "CHECK_INTERVAL_SECONDS": interval[0]},
+        settings={
+            "BATCH_SIZE": "8",
+            "CHECK_INTERVAL_SECONDS": interval[0],
+            **unselected,
+        },
         values=values,
         found=found,
         llm_enabled=given.llm_enabled,
@@ -151,7 +156,8 @@ def build_parser() -> argparse.ArgumentParser:
         "starts the monitor, which starts "
         "the workers, keeps them going and ends when everything is accounted for.",
         epilog="examples:\n  ./start.sh --demo\n  ./start.sh --library ~/Calibre\n"
-        "  MBS2_PASSWORD=… ./start.sh --library ~/Calibre --server http://nas:6006 --workers 4\n\n"
+        "  MBS2_PASSWORD=… ./start.sh --library ~/Calibre --server http://nas:6006 --workers 4\n"
+        "  ./start.sh --library ~/Calibre --tag Fantasy --tag Horror --not-format pdf\n\n"
         "exit status: 0 the monitor runs (--demo, --foreground: everything is "
         "accounted for); 2 wrong usage, or a "
         "monitor is running already; 3 the server does not answer or refuses the "

@@ -6,7 +6,6 @@ bytes and is decoded by one rule (invalid UTF-8 becomes U+FFFD); a value of the 
 type is left out, not trusted.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Collection
 from pathlib import Path
@@ -19,6 +18,18 @@ from migration.calibre import connection
 from migration.calibre.custom_columns import CustomColumns
 from migration.calibre.listing import ListedFormat, Listing, folder_of
 from migration.calibre.paths import Found, Tree, shown
+from migration.calibre.selected import SelectedBooks
+from migration.calibre.selection import Selection, Where
+from migration.calibre.values import (
+    Rows,
+    authors_of,
+    by_book,
+    dates_of,
+    integer_of,
+    real_of,
+    text_of,
+    texts_of,
+)
 from migration.errors import (
     EmptyFile,
     LibraryReplaced,
@@ -27,10 +38,8 @@ from migration.errors import (
     NotALibrary,
     Rejected,
 )
-from migration.model import Author, Book, BookFile, BookId, FileId, Origin, Problem
+from migration.model import Book, BookFile, BookId, FileId, Origin, Problem
 
-#: Calibre's value for an unknown date.
-_UNDEFINED_DATE = "0101-01-01"
 #: Columns of the table `books`; those that a schema lacks are read as NULL.
 _BOOK_COLUMNS = (
     "title",
@@ -51,7 +60,6 @@ _SORTS = (
     "name, sort FROM authors"
     " WHERE name LIKE '_% _%' AND name NOT LIKE '%|%' ORDER BY id DESC LIMIT ?)"
 )
-Rows = list[tuple[object, ...]]
 
 
 class CalibreLibrary:
@@ -68,6 +76,7 @@ class CalibreLibrary:
         self._live = connection.Live(self.root, private_dir, busy_timeout_seconds)
         self._path = self._live.path
         self._met = True
+        self._selected = SelectedBooks(self._query, {})
         try:
             self._tree = Tree(self.root)
             self._learn_schema()
@@ -87,8 +96,12 @@ class CalibreLibrary:
         self._columns = self._schema()
         self._sorts_are_copies = self._copied_sorts()
         self._custom = CustomColumns(self._query, self._columns)
+        self._selected.meet(self._columns)
         self._listing = Listing(
-            self._query, self._tree, has_uuids="uuid" in self._columns["books"]
+            self._query,
+            self._tree,
+            self._selected,
+            has_uuids="uuid" in self._columns["books"],
         )
 
     def _meet_again(self) -> None:
@@ -124,30 +137,33 @@ class CalibreLibrary:
         self._live.close()
         self._tree.close()
 
+    @property
+    def selection(self) -> Selection:
+        """Which books are read where it is not said which."""
+        return self._selected.selection
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether that is not all of them."""
+        return bool(self._selected.selection)
+
+    @property
+    def selected(self) -> SelectedBooks:
+        """The ids and numbers of these books."""
+        return self._selected
+
+    def select(self, selection: Selection) -> None:
+        """Reads only these books from now on."""
+        self._selected = SelectedBooks(self._query, self._columns, selection)
+        self._learn_schema()
+
     def highest_book_id(self) -> int:
         """Returns the highest book id, 0 for an empty library."""
-        return (
-            _integer(
-                self._query("SELECT MAX(id) FROM books", (), "the highest book id")[0][
-                    0
-                ]
-            )
-            or 0
-        )
+        return self._selected.highest_id()
 
     def file_count(self) -> int:
-        """Returns how many files (formats of books) the library lists.
-
-        It takes one query over an index.
-        """
-        return (
-            _integer(
-                self._query("SELECT COUNT(*) FROM data", (), "the number of files")[0][
-                    0
-                ]
-            )
-            or 0
-        )
+        """Returns how many files (formats of books) the library lists."""
+        return self._selected.file_count()
 
     def formats(self) -> dict[str, int]:
         """Counts the library's files of each format, named as in `FileId`."""
@@ -155,12 +171,7 @@ class CalibreLibrary:
 
     def last_id_of_range(self, after: int, limit: int) -> int | None:
         """Returns the id of the last of the `limit` books after `after`, or None."""
-        rows = self._query(
-            "SELECT MAX(id) FROM (SELECT id FROM books WHERE id > ? ORDER BY id LIMIT ?)",
-            (after, limit),
-            f"the next {limit} books after {after}",
-        )
-        return _integer(rows[0][0])
+        return self._selected.last_id_after(after, limit)
 
     def list_formats(self, first: int, last: int) -> list[ListedFormat]:
         """Returns every format of these books as Calibre records it; reads no files.
@@ -182,15 +193,15 @@ class CalibreLibrary:
 
     def books_without_files(self, first: int, last: int) -> list[BookId]:
         """Returns the books of a range without any format. Raises LibraryUnreadable."""
-        return self._listing.without_files(first, last)
+        return self._selected.without_files(first, last)
 
     def read_books(
         self, first: int, last: int, only: Collection[int] | None = None
     ) -> list[Book]:
         """Returns the books from `first` to `last` by id, each with all its formats.
 
-        With `only`, just these. A bounded number of queries, each fetched whole. Raises
-        LibraryUnreadable.
+        Those that are selected or, with `only`, just these. A bounded number of
+        queries, each fetched whole. Raises LibraryUnreadable.
         """
         if only is not None:
             wanted = [number for number in only if first <= number <= last]
@@ -205,13 +216,7 @@ class CalibreLibrary:
 
     def _books(self, first: int, last: int, only: frozenset[int] | None) -> list[Book]:
         span = (first, last)
-        names = ", ".join(
-            name if name in self._columns["books"] else f"NULL AS {name}"
-            for name in _BOOK_COLUMNS
-        )
-        # Column names of our own.
-        of_range = f"SELECT id, {names} FROM books WHERE id BETWEEN ? AND ? ORDER BY id"  # noqa: S608
-        rows = self._query(of_range, span, f"books {first}-{last}")
+        rows = self._rows(span, everything=only is not None)
         files = self._listing.files(first, last, only)
         authors = self._linked("authors", "author", ("name", "sort"), span)
         series = self._linked("series", "series", ("name",), span)
@@ -222,7 +227,7 @@ class CalibreLibrary:
         custom = self._custom.read(span)
         books = []
         for row in rows:
-            book_id = BookId(_integer(row[0]) or 0)
+            book_id = BookId(integer_of(row[0]) or 0)
             if only is not None and book_id not in only:
                 continue
             values = dict(zip(_BOOK_COLUMNS, row[1:], strict=True))
@@ -231,21 +236,21 @@ class CalibreLibrary:
             books.append(
                 Book(
                     id=book_id,
-                    title=_text(values["title"]),
-                    authors=_authors(authors[book_id], copied=self._sorts_are_copies),
+                    title=text_of(values["title"]),
+                    authors=authors_of(authors[book_id], copied=self._sorts_are_copies),
                     series=next(
-                        (name for row in series[book_id] if (name := _text(row[0]))),
+                        (name for row in series[book_id] if (name := text_of(row[0]))),
                         None,
                     ),
-                    series_index=_real(values["series_index"]),
-                    languages=_texts(languages[book_id]),
-                    tags=tuple(sorted(_texts(tags[book_id]), key=str.casefold)),
-                    rating=next((_real(row[0]) for row in ratings[book_id]), None),
+                    series_index=real_of(values["series_index"]),
+                    languages=texts_of(languages[book_id]),
+                    tags=tuple(sorted(texts_of(tags[book_id]), key=str.casefold)),
+                    rating=next((real_of(row[0]) for row in ratings[book_id]), None),
                     cover=cover,
                     cover_problem=cover_problem,
                     files=tuple(files.get(book_id, ())),
                     extras={
-                        **_dates(values),
+                        **dates_of(values),
                         **extras[book_id],
                         **custom[book_id],
                         **self._data_files(folder),
@@ -253,6 +258,21 @@ class CalibreLibrary:
                 )
             )
         return books
+
+    def _rows(self, span: tuple[int, int], *, everything: bool) -> Rows:
+        """Returns id and columns of the books of a range, or of those selected."""
+        names = ", ".join(
+            name if name in self._columns["books"] else f"NULL AS {name}"
+            for name in _BOOK_COLUMNS
+        )
+        chosen = Where() if everything else self._selected.where.with_files
+        return self._query(
+            # Column names of our own.
+            f"SELECT id, {names} FROM books WHERE id BETWEEN ? AND ?{chosen.books} "  # noqa: S608
+            "ORDER BY id",
+            (*span, *chosen.of_books),
+            f"books {span[0]}-{span[1]}",
+        )
 
     def open_file(self, path: bytes) -> BinaryIO:
         """Opens a file of the library.
@@ -288,14 +308,14 @@ class CalibreLibrary:
         Raises LibraryUnreadable when this is not a Calibre library.
         """
         tables = [
-            _text(row[0])
+            text_of(row[0])
             for row in self._query(
                 "SELECT name FROM sqlite_master WHERE type = 'table'"
             )
         ]
         columns = {
             table: frozenset(
-                _text(row[0])
+                text_of(row[0])
                 for row in self._query(
                     "SELECT name FROM pragma_table_info(?)", (table,)
                 )
@@ -320,7 +340,7 @@ class CalibreLibrary:
             if "library_id" in self._columns
             else []
         )
-        uuid = _text(rows[0][0]) if rows else ""
+        uuid = text_of(rows[0][0]) if rows else ""
         if not uuid:
             raise NotALibrary(
                 f"{self._path} has no library id; open the library once in Calibre, "
@@ -338,7 +358,7 @@ class CalibreLibrary:
         if not {"name", "sort"} <= self._columns.get("authors", frozenset()):
             return False
         copied, turned = self._query(_SORTS, (_AUTHORS_LOOKED_AT,))[0]
-        return 0 < (_real(copied) or 0.0) >= (_real(turned) or 0.0)
+        return 0 < (real_of(copied) or 0.0) >= (real_of(turned) or 0.0)
 
     def _grouped(
         self, table: str, columns: tuple[str, ...], span: tuple[int, int], order: str
@@ -350,7 +370,7 @@ class CalibreLibrary:
             f"SELECT book, {', '.join(columns)} FROM {table} WHERE book BETWEEN ? "  # noqa: S608
             f"AND ? ORDER BY book, {order}"
         )
-        return _by_book(self._query(sql, span, f"books {span[0]}-{span[1]}"))
+        return by_book(self._query(sql, span, f"books {span[0]}-{span[1]}"))
 
     def _linked(
         self, table: str, link: str, columns: tuple[str, ...], span: tuple[int, int]
@@ -368,7 +388,7 @@ class CalibreLibrary:
         order = (
             "l.item_order, l.id" if "item_order" in self._columns[between] else "l.id"
         )
-        return _by_book(
+        return by_book(
             self._query(
                 f"SELECT l.book, {wanted} FROM {between} l JOIN {table} n ON n.id = "  # noqa: S608
                 f"l.{link}"
@@ -388,12 +408,12 @@ class CalibreLibrary:
             "identifiers", ("type", "val"), span, "type"
         ).items():
             extras[book]["identifiers"] = {
-                _text(kind): _text(value) for kind, value in rows
+                text_of(kind): text_of(value) for kind, value in rows
             }
         for book, rows in self._linked(
             "publishers", "publisher", ("name",), span
         ).items():
-            extras[book]["publisher"] = _text(rows[0][0])
+            extras[book]["publisher"] = text_of(rows[0][0])
         return extras
 
     # -- files -------------------------------------------------------------------------
@@ -441,59 +461,3 @@ class CalibreLibrary:
             if names
             else {}
         )
-
-
-def _by_book(rows: Rows) -> dict[int, Rows]:
-    grouped: dict[int, Rows] = defaultdict(list)
-    for row in rows:
-        grouped[_integer(row[0]) or 0].append(row[1:])
-    return grouped
-
-
-def _authors(rows: Rows, *, copied: bool) -> tuple[Author, ...]:
-    """Returns the authors; Calibre stores a comma in a name as `|`.
-
-    A sort that only repeats the name is left out where Calibre copies them.
-    """
-    authors = []
-    for name, sort in rows:
-        shown_name = _text(name).replace("|", ",").strip()
-        if shown_name:
-            shown_sort = _text(sort).replace("|", ",").strip()
-            says_nothing = copied and shown_sort == shown_name
-            authors.append(Author(shown_name, "" if says_nothing else shown_sort))
-    return tuple(dict.fromkeys(authors))
-
-
-def _dates(values: dict[str, object]) -> dict[str, Json]:
-    dates: dict[str, Json] = {}
-    for name in ("pubdate", "timestamp", "uuid"):
-        text = _text(values[name])
-        if text and not text.startswith(_UNDEFINED_DATE):
-            dates[name] = text
-    return dates
-
-
-def _texts(rows: Rows) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(text for row in rows if (text := _text(row[0]))))
-
-
-def _text(value: object) -> str:
-    """Returns the text of a column, whatever type SQLite let in; "" for NULL."""
-    if value is None:
-        return ""
-    return sanitize_text(value if isinstance(value, bytes | str) else str(value))
-
-
-def _integer(value: object) -> int | None:
-    return value if isinstance(value, int) else None
-
-
-def _real(value: object) -> float | None:
-    """Returns a number or None.
-
-    Infinities stay, since the metadata reports what is lost.
-    """
-    if isinstance(value, int | float):
-        return None if isinstance(value, float) and math.isnan(value) else float(value)
-    return None

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from common.sanitize import sanitize_text
 from migration.calibre.paths import Tree, shown
+from migration.calibre.selected import SelectedBooks
+from migration.calibre.selection import Where
 from migration.errors import (
     AmbiguousFile,
     EmptyFile,
@@ -39,14 +41,9 @@ PAUSE_SECONDS = 0.5
 _LISTING = (
     "SELECT books.id, data.format, books.path, data.name, books.uuid"
     " FROM books CROSS JOIN data ON data.book = books.id"
-    " WHERE books.id BETWEEN ? AND ? ORDER BY books.id"
+    " WHERE books.id BETWEEN ? AND ?"
 )
-_COUNTED = "SELECT format, COUNT(*) FROM data GROUP BY format"
-_WITHOUT_FILES = (
-    "SELECT id FROM books WHERE id BETWEEN ? AND ? AND NOT EXISTS (SELECT 1 FROM "
-    "data WHERE data.book = books.id)"
-    " ORDER BY id"
-)
+_ORDERED = " ORDER BY books.id"
 Rows = list[tuple[object, ...]]
 
 
@@ -76,6 +73,7 @@ class Listing:
         self,
         query: Callable[..., Rows],
         tree: Tree,
+        selected: SelectedBooks | None = None,
         *,
         has_uuids: bool,
         pause: Callable[[float], None] = time.sleep,
@@ -83,6 +81,7 @@ class Listing:
         self._query = query
         self._pause = pause
         self._tree = tree
+        self._selected = selected or SelectedBooks(query, {})
         self._listed: dict[tuple[int, int], frozenset[FileId]] = {}
         self._last: tuple[tuple[int, int], dict[int, list[ListedFormat]]] = ((0, 0), {})
         self._sql = _LISTING if has_uuids else _LISTING.replace("books.uuid", "NULL")
@@ -108,9 +107,19 @@ class Listing:
             del self._listed[next(iter(self._listed))]
         self._listed[first, last] = frozenset(file.id for file in files)
 
-    def formats(self, first: int, last: int) -> list[ListedFormat]:
-        """Returns the books' formats, book by book: one query, fetched whole."""
-        rows = self._query(self._sql, (first, last), f"books {first}-{last}")
+    def formats(
+        self, first: int, last: int, only: Collection[int] | None = None
+    ) -> list[ListedFormat]:
+        """Returns the books' formats, book by book: one query, fetched whole.
+
+        Of those that are selected, unless it is known which books are wanted.
+        """
+        chosen = self._selected.where if only is None else Where()
+        rows = self._query(
+            f"{self._sql}{chosen.books}{chosen.files}{_ORDERED}",
+            (first, last, *chosen.of_books, *chosen.of_files),
+            f"books {first}-{last}",
+        )
         return [
             # Checked where they are used.
             ListedFormat(book, *_format(recorded), folder, stem, uuid)  # type: ignore[arg-type]
@@ -118,28 +127,20 @@ class Listing:
         ]
 
     def counted(self) -> dict[str, int]:
-        """Returns how many files of each format the whole library lists.
-
-        It takes one query over an index.
-        """
+        """Returns how many files of each format there are."""
         counted: dict[str, int] = {}
-        for recorded, number in self._query(_COUNTED, (), "the number of files"):
+        for recorded, number in self._selected.formats_counted():
             name = _format(recorded)[0]
             counted[name] = counted.get(name, 0) + (
                 number if isinstance(number, int) else 0
             )
         return counted
 
-    def without_files(self, first: int, last: int) -> list[BookId]:
-        """Returns the books of a range without any format: one query over an index."""
-        rows = self._query(_WITHOUT_FILES, (first, last), f"books {first}-{last}")
-        return [BookId(row[0]) for row in rows if isinstance(row[0], int)]
-
     def files(
         self, first: int, last: int, only: Collection[int] | None = None
     ) -> dict[int, list[BookFile]]:
         """Returns the files of each book that has any, in the order of sending."""
-        listed = _by_book(self.formats(first, last), only)
+        listed = _by_book(self.formats(first, last, only), only)
         plain: set[bytes] = set()
         found = {book: self._look(rows, plain) for book, rows in listed.items()}
         for _ in range(LOOKS - 1):
@@ -155,7 +156,7 @@ class Listing:
             if any(self._tree.changed_lately(path) for path in lost.values()):
                 # Calibre moves a folder first and updates metadata.db right after.
                 self._pause(PAUSE_SECONDS)
-            again = _by_book(self.formats(first, last), only)
+            again = _by_book(self.formats(first, last, only), only)
             moved = [book for book in lost if again.get(book) != listed[book]]
             if not moved:
                 break

@@ -118,6 +118,7 @@ class Verification:
             "server": self._opened.client.session.server,
             "user": self._opened.client.session.user_id,
             "formats": ",".join(sorted(self._options.formats)),
+            "selection": str(self._opened.library.selection),
             "mode": "recheck" if self._options.recheck else "verify",
             "sent": f"pass {found.pass_id}, {found.bytes_uploaded} bytes"
             if found

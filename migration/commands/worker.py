@@ -16,6 +16,7 @@ from migration.worker.joining import bind
 from migration.worker.options import Options, read_options
 from migration.worker.parts import Parts, put_together
 from migration.worker.process.ending import explain_crash, explain_fatal
+from migration.worker.selecting import agree, scope_of
 from migration.worker.threads.uploader_pool import Stopping
 
 T = TypeVar("T")
@@ -103,7 +104,10 @@ def _open_pass(migrator: Migrator, parts: Parts) -> ExitCode:
     opened = parts.resources
     highest = migrator.read_library(opened.library.highest_book_id)
     listed = migrator.read_library(opened.library.file_count)
-    pass_id = opened.ledger.passes.join(highest, may_open=True, listed=listed)
+    scope = migrator.read_library(partial(scope_of, opened.library))
+    pass_id = opened.ledger.passes.join(
+        highest, may_open=True, listed=listed, scope=scope
+    )
     opened.log.info(
         "Pass %s is open up to book %d; the library lists %d files",
         pass_id,
@@ -111,5 +115,6 @@ def _open_pass(migrator: Migrator, parts: Parts) -> ExitCode:
         listed,
     )
     if pass_id is not None:
+        migrator.read_library(partial(agree, opened, pass_id))
         migrator.ask_server(partial(parts.spot_check.begin, pass_id))
     return ExitCode.OK

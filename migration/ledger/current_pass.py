@@ -15,13 +15,17 @@ class CurrentPass:
         self.id = 0
         self.rebuilt = False
 
-    def join(self, highest_id: int, *, may_open: bool, listed: int) -> bool:
+    def join(
+        self, highest_id: int, *, may_open: bool, listed: int, scope: str = ""
+    ) -> bool:
         """Joins the open pass, or opens one if there is none and this worker may.
 
-        `listed` is how many files the library has. Returns False when there is nothing
-        to join.
+        `listed` is how many files the library has, `scope` which books a new pass is
+        about. Returns False when there is nothing to join.
         """
-        joined = self._ledger.passes.join(highest_id, may_open=may_open, listed=listed)
+        joined = self._ledger.passes.join(
+            highest_id, may_open=may_open, listed=listed, scope=scope
+        )
         if joined is None:
             return False
         self.id = joined

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from common.files.system_errors import reason_of
 from migration.errors import LedgerBusy, LedgerCorrupt, OutOfResources, StateUnwritable
 from migration.ledger import sqlite_errors
 from migration.ledger.records import Audited, AuditState
+from migration.ledger.scope import Scope, parse
 from migration.ledger.tables import passes
 from migration.model import Counts, FileId
 
@@ -46,6 +47,8 @@ class Totals:
     differences: Mapping[str, int] = field(default_factory=dict)
     #: What was read back before the pass was closed.
     audited: Audited = NOT_READ_BACK
+    #: Which books the pass is about; None for all.
+    scope: Scope | None = None
 
     @property
     def total(self) -> int | None:
@@ -125,6 +128,7 @@ def equation(totals: Totals, *, proved: bool) -> str:
         f"{counts.duplicate} + skipped {counts.skipped} + failed {counts.failed} + "
         f"pending {counts.pending} "
         f"({'proved row by row' if proved else 'THE ROWS DO NOT AGREE: please report this'})"
+        f"{f'; {totals.scope}' if totals.scope else ''}"
         f"{read_back(totals.audited)}{_standing(totals)}"
     )
 
@@ -318,7 +322,20 @@ def _read(db: sqlite3.Connection, pass_id: int | None) -> Totals | None:
         {name: n for name, n in tallies.get("noticed", {}).items() if n > 0},
         _differences(db),
         passes.audit_of(row["audit"] if "audit" in row.keys() else ""),  # noqa: SIM118
+        _scope(row),
     )
+
+
+def _scope(row: sqlite3.Row) -> Scope | None:
+    """Returns which books a pass is about.
+
+    An unknown form, of a newer version, is no reason not to show its numbers.
+    """
+    if "selection" not in row.keys():  # noqa: SIM118 - a Row iterates over its values
+        return None
+    with suppress(ValueError):
+        return parse(row["selection"])
+    return None
 
 
 def _differences(db: sqlite3.Connection) -> dict[str, int]:

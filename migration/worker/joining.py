@@ -4,14 +4,17 @@ from dataclasses import dataclass
 
 from migration.checks.adoption import adopt
 from migration.ledger.current_pass import CurrentPass
+from migration.ledger.scope import parse
 from migration.model import Phase
+from migration.worker import selecting
 from migration.worker.resources import Resources
 
 
 def bind(opened: Resources) -> None:
     """Binds the ledger to this library, server and user; applies --retry-failed.
 
-    Under --adopt-library a restored library is adopted first. Raises WrongLedger or
+    Under --adopt-library a restored library is adopted first. From then on the library
+    is read by the selection. Raises WrongLedger, AnotherSelection, NotInLibrary or
     LibraryBusy.
     """
     if opened.options.adopt_library:
@@ -21,9 +24,13 @@ def bind(opened: Resources) -> None:
         server=opened.client.session.server,
         user=opened.client.session.user_id,
     )
+    selecting.choose(opened)
     if opened.options.retry_failed:
+        library = opened.library
+        chosen = library.selected.those_of if library.narrowed else None
         opened.log.info(
-            "%d failed files are pending again", opened.ledger.files.retry_failed()
+            "%d failed files are pending again",
+            opened.ledger.files.retry_failed(chosen),
         )
 
 
@@ -41,9 +48,15 @@ class Joining:
         """
         opened = self.opened
         may_open = opened.ledger.rebuilt or not opened.options.join_only
-        if not self.current.join(highest, may_open=may_open, listed=listed):
+        scope = selecting.scope_of(opened.library) if may_open else ""
+        if not self.current.join(
+            highest, may_open=may_open, listed=listed, scope=scope
+        ):
             opened.log.info("No pass is open and this worker only joins: nothing to do")
             return False
+        selecting.agree(opened, self.current.id)
+        if kept := parse(opened.ledger.passes.scope(self.current.id)):
+            opened.log.info("Pass %d has a %s", self.current.id, kept)
         self._let_requests_settle()
         opened.tracker.set(run_id=self.current.id, status=Phase.DISCOVERING)
         return True

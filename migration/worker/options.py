@@ -30,6 +30,9 @@ examples:
       what would be sent, what the server would refuse, how long it may take
   python bulk_migrate_calibre.py ~/Calibre --limit 10 --formats epub,pdf
       try it with ten files
+  python bulk_migrate_calibre.py ~/Calibre --tag Fantasy --not-author "Doe, Jane"
+      only what is selected: different options all have to hold, and one given
+      twice is met by either value
   python bulk_migrate_calibre.py ~/Calibre --retry-failed
       try again what failed
   python bulk_migrate_calibre.py ~/Calibre --cluster tcp://scheduler:8786

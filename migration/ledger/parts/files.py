@@ -1,7 +1,7 @@
 """The files part of the ledger: ranges and their files, from claim to outcome."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 
 from common.clock import SteadyClock, utc_now
@@ -119,8 +119,10 @@ class Files:
         repaired script has one more attempt for files that stopped their workers.
         """
         with self._database.transaction(durable=False) as db:
-            if binding.lacks(
-                db, owned.first, owned.last, len({file.id.book_id for file, _ in files})
+            books = len({file.id.book_id for file, _ in files})
+            # A selection's books may be as many as those kept, and yet others.
+            if passes.scope(db, owned.pass_id) or binding.lacks(
+                db, owned.first, owned.last, books
             ):
                 binding.remember(db, self._library.origins(owned.first, owned.last))
             return registration.register(db, owned, files)
@@ -200,13 +202,31 @@ class Files:
             claims.forget_hash(db, digest)
             return passes.reopen_file(db, file, Outcome.UPLOADED, Outcome.DUPLICATE)
 
-    def retry_failed(self) -> int:
+    def retry_failed(
+        self, chosen: Callable[[Sequence[BookId]], Set[BookId]] | None = None
+    ) -> int:
         """Makes every failed file pending again; returns how many.
 
+        Only those of books that are `chosen`, which is asked outside any transaction.
         Ranges of an open pass are reopened for them.
         """
-        with self._database.transaction() as db:
-            return passes.reopen_failed(db)
+        if chosen is None:
+            with self._database.transaction() as db:
+                return passes.reopen_failed(db)
+        again, after = 0, BookId(0)
+        while True:
+            with self._database.reading() as db:
+                files = passes.failed_after(db, after)
+            if not files:
+                return again
+            books = list(dict.fromkeys(file.book_id for file in files))
+            after, wanted = books[-1], chosen(books)
+            with self._database.transaction() as db:
+                again += sum(
+                    passes.reopen_file(db, file, Outcome.FAILED)
+                    for file in files
+                    if file.book_id in wanted
+                )
 
     @staticmethod
     def _end_intention(db: sqlite3.Connection, book_id: BookId) -> None:

@@ -12,22 +12,41 @@ class Passes:
         self._database = database
 
     def join(
-        self, highest_id: int, *, may_open: bool, listed: int | None = None
+        self,
+        highest_id: int,
+        *,
+        may_open: bool,
+        listed: int | None = None,
+        scope: str = "",
     ) -> int | None:
         """Returns the open pass, or a new one up to `highest_id`.
 
         Returns None if it may not open one. `listed` is how many files the library has:
-        the total of the pass, recorded once.
+        the total of the pass, recorded once. `scope` says which books a new pass is
+        about, "" for all.
         """
         with self._database.transaction() as db:
             joined = passes.open_pass(db)
             if joined is None:
                 if not may_open:
                     return None
-                registration.forget_beyond(db, highest_id)
-                return passes.begin(db, highest_id, utc_now().isoformat(), listed)
+                if not scope:
+                    registration.forget_beyond(db, highest_id)
+                now = utc_now().isoformat()
+                return passes.begin(db, highest_id, now, listed, scope)
             passes.count_late(db, joined, listed)
             return joined
+
+    def open_scope(self) -> tuple[int, str] | None:
+        """Returns the open pass and which books it is about; None when none is open."""
+        with self._database.reading() as db:
+            pass_id = passes.open_pass(db)
+            return None if pass_id is None else (pass_id, passes.scope(db, pass_id))
+
+    def scope(self, pass_id: int) -> str:
+        """Returns which books a pass is about, "" for all."""
+        with self._database.reading() as db:
+            return passes.scope(db, pass_id)
 
     def is_closed(self, pass_id: int) -> bool:
         """Whether the pass is closed."""

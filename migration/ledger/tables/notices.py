@@ -168,13 +168,16 @@ def settle_range(
     """Records what the listing of a range shows; returns what is new in this pass.
 
     What the listing no longer shows is forgotten, as are notices of books that are not
-    `listed` any more; the rest stands.
+    `listed` any more; the rest stands. In a pass about a selection a book that is not
+    listed may only be outside: nothing is said about it.
     """
     rows = db.execute(
         "SELECT book_id, kind, format, pass_id, message, record FROM notices WHERE "
         "book_id BETWEEN ? AND ?",
         (first, last),
     ).fetchall()
+    if rows and passes.scope(db, pass_id):
+        rows = [row for row in rows if row["book_id"] in listed]
     if not rows and not found:
         return []
     said = {

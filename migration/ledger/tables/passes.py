@@ -17,6 +17,9 @@ from migration.model import BookId, FileId, Outcome
 #: since SQLite compares the text to see that it can use the index.
 FAILED = "outcome IN ('failed', 'pending') AND outcome = 'failed'"
 
+#: Books whose failed files are looked at in one transaction.
+BOOKS_AT_A_TIME = 500
+
 
 def open_pass(db: sqlite3.Connection) -> int | None:
     """Returns the id of the open pass."""
@@ -24,16 +27,30 @@ def open_pass(db: sqlite3.Connection) -> int | None:
     return None if row is None else int(row[0])
 
 
-def begin(db: sqlite3.Connection, highest_id: int, now: str, listed: int | None) -> int:
+def begin(
+    db: sqlite3.Connection,
+    highest_id: int,
+    now: str,
+    listed: int | None,
+    scope: str = "",
+) -> int:
     """Opens a pass up to `highest_id`.
 
-    `listed` is how many files the library has now, None when not counted.
+    `listed` is how many files the library has now, None when not counted; `scope` says
+    which books it is about (records.Scope), "" for all.
     """
     cursor = db.execute(
-        "INSERT INTO passes (opened_at, highest_id, listed) VALUES (?, ?, ?)",
-        (now, max(highest_id, 0), listed),
+        "INSERT INTO passes (opened_at, highest_id, listed, selection) "
+        "VALUES (?, ?, ?, ?)",
+        (now, max(highest_id, 0), listed, scope),
     )
     return int(cursor.lastrowid or 0)
+
+
+def scope(db: sqlite3.Connection, pass_id: int) -> str:
+    """Returns which books a pass is about, as `begin` was told."""
+    row = db.execute("SELECT selection FROM passes WHERE id = ?", (pass_id,)).fetchone()
+    return "" if row is None else str(row[0])
 
 
 def count_late(db: sqlite3.Connection, pass_id: int, listed: int | None) -> None:
@@ -253,6 +270,17 @@ def reopen_failed(db: sqlite3.Connection) -> int:
         # `FAILED` is a constant of our own.
         f"UPDATE files SET outcome = 'pending', attempts = 0, rounds = 0 WHERE {FAILED}"  # noqa: S608
     ).rowcount
+
+
+def failed_after(db: sqlite3.Connection, after: BookId) -> list[FileId]:
+    """Returns the failed files of the next books that have any, whole books."""
+    rows = db.execute(
+        f"SELECT book_id, format FROM files WHERE {FAILED} AND book_id IN "  # noqa: S608
+        f"(SELECT DISTINCT book_id FROM files WHERE {FAILED} AND book_id > ? "
+        "ORDER BY book_id LIMIT ?) ORDER BY book_id, format",
+        (after, BOOKS_AT_A_TIME),
+    ).fetchall()
+    return [FileId(BookId(row[0]), row[1]) for row in rows]
 
 
 def _open_ranges_of_failed(db: sqlite3.Connection, pass_id: int) -> None:

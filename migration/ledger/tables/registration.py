@@ -45,6 +45,9 @@ _SETTLE = (
     " rounds = 0 WHERE book_id = ? AND format = ? AND size = ? AND mtime_ns = ? AND pass_id != ?"
     " AND outcome IN ('uploaded', 'duplicate')"
 )
+_FORGET = "DELETE FROM files WHERE book_id = ? AND format = ?"
+#: There is no pass 0.
+_PUT_OUTSIDE = "UPDATE files SET pass_id = 0 WHERE book_id = ? AND format = ?"
 _SETTLED_HERE = (
     "FROM files WHERE book_id BETWEEN ? AND ? AND pass_id = ? AND outcome != 'pending'"
 )
@@ -244,7 +247,8 @@ def _forget_gone(
     """Removes files that failed or are pending when the library no longer lists them.
 
     Those of this pass leave its counters too: they were removed in Calibre after being
-    registered. What arrived stays, for it is on the server.
+    registered. What arrived stays, for it is on the server. In a pass about a selection
+    a file that is not listed may only be outside: it leaves the pass, not the ledger.
     """
     listed = {(file.id.book_id, file.id.format) for file, _excluded in files}
     rows = db.execute(
@@ -253,6 +257,8 @@ def _forget_gone(
         (owned.first, owned.last),
     ).fetchall()
     gone = [row for row in rows if (row["book_id"], row["format"]) not in listed]
+    if narrowed := bool(gone) and passes.scope(db, owned.pass_id) != "":
+        gone = [row for row in gone if row["pass_id"] == owned.pass_id]
     for row in gone:
         if row["pass_id"] != owned.pass_id:
             continue
@@ -261,7 +267,7 @@ def _forget_gone(
         if row["outcome"] == Outcome.FAILED:
             entry.reasons[row["reason"]] -= 1
     keys = [(row["book_id"], row["format"]) for row in gone]
-    db.executemany("DELETE FROM files WHERE book_id = ? AND format = ?", keys)
+    db.executemany(_PUT_OUTSIDE if narrowed else _FORGET, keys)
     return tuple(FileId(BookId(book), form) for book, form in keys)
 
 

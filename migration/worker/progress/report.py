@@ -66,6 +66,7 @@ def summary(totals: Totals, now: datetime) -> "RenderableType":
         )
     return Group(
         Text(f"Pass {totals.pass_id}", style="bold"),
+        *([Text(str(totals.scope))] if totals.scope else []),
         table,
         *_not_carried(totals),
         *_noticed(totals),

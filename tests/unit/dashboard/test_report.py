@@ -25,6 +25,7 @@ VALUE: dict[str, Json] = {
         "closed_at": START.isoformat(),
         "seconds": 90.0,
     },
+    "selection": None,
     "total": 5,
     "counts": {
         "discovered": 5,
@@ -138,6 +139,10 @@ def test_the_page_needs_nothing_else_and_runs_nothing() -> None:
         ({"monitor": []}, "Nothing had to be repaired."),
         ({"slowest": []}, "The logs name no upload"),
         ({"total": None, "files_per_min": None}, "not counted"),
+        (
+            {"selection": {"words": "tag <b>", "books": 1200, "outside": 1160}},
+            "Selection: <bdi>tag &lt;b&gt;</bdi>; 1,160 of 1,200 books are outside.",
+        ),
     ],
 )
 def test_what_is_not_there_is_said(change: dict[str, Json], sentence: str) -> None:

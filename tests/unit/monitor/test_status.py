@@ -85,7 +85,7 @@ PRINTED = """
   "counts": {"discovered": 10, "uploaded": 4, "duplicate": 0, "skipped": 0, "failed": 1,
              "pending": 5},
   "total": 12, "failed": {"empty": 1}, "not_carried": {"series": 2}, "noticed": {},
-  "bytes_uploaded": 500, "books_claimed_percent": 50.0},
+  "bytes_uploaded": 500, "books_claimed_percent": 50.0, "selection": null},
  "rate_files_per_min": 210.5, "eta_seconds": 120.0}
 """
 
