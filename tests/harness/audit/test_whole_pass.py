@@ -14,7 +14,7 @@ from migration.ledger.records import Audited, AuditState, Look
 from migration.model import EbookId
 from migration.state_files.owner import this_process
 from tests.support.libraries.librarykit import Library, epubs
-from tests.support.migration.auditkit import order_for, patch
+from tests.support.migration.auditkit import not_audited_yet, order_for, patch
 from tests.support.network.proxy import Decision, Do, Proxy
 from tests.support.servers.inprocess import LocalWorkers
 from tests.support.servers.shelf import Shelf
@@ -115,6 +115,7 @@ def test_an_audit_that_fails_twice_is_told(
 ) -> None:
     """With the reason; the pass is closed as not audited then."""
     assert workers.run(library.root, shelf, **FAST)[0] == 0
+    not_audited_yet(workers.state_dir)
     ledger = Ledger(workers.state_dir, this_process(9), SteadyClock())
     order = replace(
         order_for(library, shelf, workers.state_dir), library=workers.state_dir

@@ -17,7 +17,7 @@ from migration.audit.messages import Begun, Done, Failed, Message, Order
 from migration.worker.threads.uploader_pool import Stopping
 from tests.support.environment import PROJECT, clean_environment
 from tests.support.libraries.librarykit import Library, epubs
-from tests.support.migration.auditkit import carry, order_for
+from tests.support.migration.auditkit import not_audited_yet, order_for
 from tests.support.migration.workerkit import FAST, wait_for
 from tests.support.migration.workers import Workers
 from tests.support.servers.shelf import Shelf
@@ -30,7 +30,7 @@ def order(tmp_path: Path, shelf: Shelf, workers: Workers) -> Order:
     library.add(*epubs(range(3)))
     code, said = workers.run(library.root, shelf, AUDIT="off", **FAST)
     assert code == 0, said
-    carry(library, workers.state_dir)
+    not_audited_yet(workers.state_dir)
     return order_for(library, shelf, workers.state_dir)
 
 

@@ -89,24 +89,9 @@ def ebook_of(state_dir: Path, book: int) -> int:
         return int(row.fetchone()[0])
 
 
-def carry(library: Library, state_dir: Path) -> None:
-    """Every book counts as carried in the first pass, as Calibre has it now."""
-    modified = library.sql("SELECT id, last_modified FROM books")
-    ledger_sql(
-        state_dir,
-        *(
-            ("UPDATE files SET modified = ? WHERE book_id = ?", (_bytes(when), book))
-            for book, when in modified
-        ),
-        *(
-            ("INSERT OR REPLACE INTO carried VALUES (?, 1, '{}', '{}', 1, '')", (book,))
-            for book, _when in modified
-        ),
-    )
-
-
-def _bytes(value: object) -> bytes:
-    return str(value).encode()
+def not_audited_yet(state_dir: Path) -> None:
+    """Makes every pass one that nobody has audited."""
+    ledger_sql(state_dir, ("UPDATE passes SET audit = ''", ()))
 
 
 def ids(*numbers: int) -> tuple[BookId, ...]:
