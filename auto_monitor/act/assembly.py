@@ -9,6 +9,7 @@ from pathlib import Path
 from auto_monitor import config, ports
 from auto_monitor.act import final_report
 from auto_monitor.act.alerts import WebhookAlerts
+from auto_monitor.act.comparer import ProcessComparer
 from auto_monitor.act.reservations import TrialReservations
 from auto_monitor.fix_applier import WorkerScript
 from auto_monitor.processes import Workers
@@ -25,6 +26,7 @@ class ActedOn:
     reservations: ports.Reservations
     alerts: ports.Alerts
     report: Callable[[], None]
+    comparer: ports.TrialComparer
 
 
 def real(
@@ -44,4 +46,5 @@ def real(
             say,
             config.REPORT_SECONDS,
         ),
+        comparer=ProcessComparer(workers.command),
     )

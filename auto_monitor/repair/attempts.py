@@ -185,6 +185,13 @@ class Attempts:
             conclusion = machine.after_look(entry, signs, now, policy)
             if conclusion is not None and conclusion.propose:
                 self.remedies.propose(entry, case)
+            if conclusion is not None and machine.is_to_be_compared(case, conclusion):
+                # It helped; promoted is only what carries books as they are in Calibre.
+                found = self.code_fixes.differences(entry)
+                if found is None:
+                    continue
+                if found:
+                    conclusion = CaseOutcome(False, found)
             if conclusion is not None:
                 self._close(entry, conclusion)
 

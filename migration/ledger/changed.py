@@ -130,6 +130,21 @@ def books(ledger: Path, ids: Sequence[BookId]) -> dict[BookId, ChangedBook]:
     }
 
 
+def carried_by(ledger: Path, pass_id: int, owner: str, most: int) -> list[BookId]:
+    """Returns the last books of an open pass that are in ranges of this process.
+
+    Raises what `UNREADABLE` lists.
+    """
+    with translated(ledger), opened(ledger) as db:
+        rows = db.execute(
+            "SELECT carried.book_id FROM ranges JOIN carried ON carried.pass_id = "
+            "ranges.pass_id AND carried.book_id BETWEEN first_id AND last_id WHERE "
+            "ranges.pass_id = ? AND owner = ? ORDER BY carried.book_id DESC LIMIT ?",
+            (pass_id, owner, most),
+        ).fetchall()
+    return sorted(BookId(row[0]) for row in rows)
+
+
 def _file(row: sqlite3.Row) -> ChangedFile:
     return ChangedFile(
         FileId(BookId(row["book_id"]), row["format"]),

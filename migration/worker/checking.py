@@ -6,6 +6,7 @@ from migration.audit.messages import Order
 from migration.checks.audit import PassAudit
 from migration.checks.last_look import LastLook as LastLook
 from migration.checks.spot_check import SpotCheck as SpotCheck
+from migration.model import BookId
 from migration.worker.options import Options
 from migration.worker.resources import Resources
 
@@ -43,8 +44,8 @@ def _audit(opened: Resources) -> PassAudit:
     )
 
 
-def order_of(options: Options) -> Order:
-    """Returns the order to audit what this worker's pass has changed."""
+def order_of(options: Options, books: tuple[BookId, ...] | None = None) -> Order:
+    """Returns the order to audit these books, or what the pass has changed."""
     return Order(
         options.library.expanduser().resolve(),
         options.state_dir.resolve(),
@@ -57,4 +58,5 @@ def order_of(options: Options) -> Order:
         options.default_language,
         options.formats,
         part(Waits, options),
+        books,
     )

@@ -277,6 +277,19 @@ class FakeLedger:
 
 
 @dataclass
+class FakeComparer:
+    """What was found of what a trial's script has carried; None takes longer."""
+
+    found: str | None = ""
+    asked: list[tuple[str, int, int]] = field(default_factory=list)
+
+    def differences(self, trial: str, pass_id: int, worker_id: int) -> str | None:
+        """As was told."""
+        self.asked.append((trial, pass_id, worker_id))
+        return self.found
+
+
+@dataclass
 class FakeHistory:
     """The history in memory; `dies_after` so many writes the monitor is killed."""
 
@@ -482,6 +495,7 @@ class Harness:
             FakeStateFile(),
             FakeScript(),
         )
+        self.comparer = FakeComparer()
         self.evidence, self.reservations, self.alerts = (
             FakeEvidence(),
             FakeReservations(),
@@ -535,6 +549,7 @@ class Harness:
                 self.reservations,
                 self.alerts,
                 lambda: self.reports.append(self.clock()),
+                self.comparer,
             ),
             diagnoser=self.diagnoser,
         )
