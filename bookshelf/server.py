@@ -12,7 +12,7 @@ from bookshelf.access import tokens, users
 from bookshelf.storage import housekeeping
 from bookshelf.api import login
 from bookshelf.http import middleware
-from bookshelf.web import pages
+from bookshelf.web import pages, shelf_pages
 from bookshelf.api import uploads
 from bookshelf.application import SHELF, Shelf
 from bookshelf.access.tokens import Tokens
@@ -43,7 +43,10 @@ def make_application(config: ServerConfig) -> web.Application:
     # Trouble comes last, so that what it raises is reported like everything else.
     middlewares = [middleware.answers, *([trouble.middleware] if trouble else [])]
     app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES)
-    app[SHELF] = Shelf(config, database, files, Tokens(config.data_dir, ended), trouble=trouble)
+    # Says that PUT /api/ebooks/<id>/calibre is there.
+    more = {} if config.protocol_only else {"calibre_fields": True}
+    made = Tokens(config.data_dir, ended, more)
+    app[SHELF] = Shelf(config, database, files, made, trouble=trouble)
     app[ENGINE] = Engine(config.task_slots)
     if trouble is not None:
         trouble.ended = app[ENGINE].forget
@@ -69,6 +72,9 @@ def routes(engine: Engine) -> list[web.RouteDef]:
     return [
         web.get("/", pages.home),
         web.get(f"/book/{number}", pages.book),
+        web.get(rf"/{{kind:author|series}}/{number}", pages.listed),
+        web.get("/shelves", shelf_pages.shelves),
+        web.get(f"/shelf/{number}", shelf_pages.shelf),
         web.get("/login", pages.login_form),
         web.post("/login", _login),
         web.post("/logout", pages.logout),
@@ -90,6 +96,8 @@ def routes(engine: Engine) -> list[web.RouteDef]:
         web.post(f"/api/ebooks/{number}/add-upload", uploads.add_upload),
         web.post(f"/api/ebooks/{number}/rate", ebooks.rate_ebook),
         web.get(f"/api/ebooks/{number}/cover", ebooks.cover),
+        web.get(f"/api/ebooks/{number}/calibre", ebooks.calibre_fields),
+        web.put(f"/api/ebooks/{number}/calibre", ebooks.set_calibre_fields),
         web.delete(f"/api/sources/{number}", ebooks.delete_source),
         web.get(f"/api/download/{number}", ebooks.download),
         web.get("/api/search/{text}", ebooks.search),

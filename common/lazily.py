@@ -3,10 +3,11 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["jinja2", "pycountry", "tenacity"]
+__all__ = ["jinja2", "nh3", "pycountry", "tenacity"]
 
 if TYPE_CHECKING:
     import jinja2
+    import nh3
     import pycountry
     import tenacity
 else:
@@ -25,6 +26,8 @@ else:
 
     # For HTML pages, which the embedded server shows only to people.
     jinja2 = _Module("jinja2")
+    # For HTML that came with books.
+    nh3 = _Module("nh3")
     pycountry = _Module("pycountry")
     # Imports asyncio, and tornado where that is installed.
     tenacity = _Module("tenacity")

@@ -106,6 +106,7 @@ class BookFile:
     problem: "Problem | None" = None
     note: str = ""
     conflicted: bool = False
+    modified: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,10 @@ class Book:
     None, `cover` is the path of cover.jpg below the library if Calibre records one; if
     that cannot be used it is None and `cover_problem` says why. `extras` holds, by
     field name, what the server has no place for (comments, identifiers, publisher,
-    dates, custom columns), as JSON values.
+    dates, custom columns), as JSON values. `title_sort` is the title as Calibre sorts
+    it (`Raven, The`), "" where it does not say. `modified` is Calibre's `last_modified`
+    as metadata.db has it; any other value means that the book was changed. `removed` is
+    a book that Calibre does not have any more: only its title is known.
     """
 
     id: BookId
@@ -154,6 +158,9 @@ class Book:
     cover_problem: Problem | None = None
     files: tuple[BookFile, ...] = ()
     extras: dict[str, Json] = field(default_factory=dict)
+    title_sort: str = ""
+    modified: bytes = b""
+    removed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

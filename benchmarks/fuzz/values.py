@@ -11,6 +11,10 @@ from urllib.parse import quote
 ROUTES: tuple[tuple[str, str, Any], ...] = (
     ("GET", "/", None),
     ("GET", "/book/{}", None),
+    ("GET", "/author/{}", None),
+    ("GET", "/series/{}", None),
+    ("GET", "/shelves", None),
+    ("GET", "/shelf/{}", None),
     ("GET", "/login", None),
     (
         "POST",
@@ -66,6 +70,17 @@ ROUTES: tuple[tuple[str, str, Any], ...] = (
     ("POST", "/api/ebooks/{}/add-upload", {"upload_id": 1, "quality": 5.5}),
     ("POST", "/api/ebooks/{}/rate", {"rating": 50, "description": "d"}),
     ("GET", "/api/ebooks/{}/cover", None),
+    ("GET", "/api/ebooks/{}/calibre", None),
+    (
+        "PUT",
+        "/api/ebooks/{}/calibre",
+        {
+            "comments": "<p>c",
+            "identifiers": {"isbn": "1"},
+            "series_index": 0.5,
+            "sort": "T, A",
+        },
+    ),
     ("DELETE", "/api/sources/{}", None),
     ("GET", "/api/download/{}", None),
     ("GET", "/api/search/{text}", None),

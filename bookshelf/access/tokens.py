@@ -31,11 +31,19 @@ log = logging.getLogger(__name__)
 class Tokens:
     """Makes and checks tokens with the secrets of one data directory."""
 
-    def __init__(self, data_dir: Path, ended: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        ended: Mapping[str, float],
+        more: Mapping[str, bool] | None = None,
+    ) -> None:
         """Reads the secrets, or makes them (mode 0600).
 
         `ended` are sessions that were logged out, as read by the function `ended`.
+        `more` are claims of every access token: what this server has beyond
+        MyBookshelf2.
         """
+        self._more = dict(more or {})
         self._access, self._refresh = _secrets(data_dir / "secrets.json")
         self._checked: dict[str, tuple[int, float]] = {}
         self._ended = dict(ended)
@@ -47,6 +55,7 @@ class Tokens:
             "user_name": user.name,
             "email": user.email,
             "roles": user.roles,
+            **self._more,
             **more,
         }
         return jwt.encode(

@@ -15,7 +15,8 @@ from bookshelf.errors import (
     HttpError,
     json_answer,
 )
-from bookshelf.http.bodies import json_object
+from bookshelf.http.bodies import NOTE_BYTES, json_object
+from bookshelf.storage import calibre_fields as calibre_fields_of
 from bookshelf.storage import catalogue, shelves, views
 
 # -- ebooks ----------------------------------------------------------------------------
@@ -56,6 +57,30 @@ async def change_ebook(request: web.Request) -> web.Response:
     def work(db: Any) -> None:
         _owned(db, ebook_id, user)
         catalogue.update(db, ebook_id, change, body.get("version_id"), user.id)
+
+    await request.app[SHELF].database.write(work)
+    return json_answer({"id": ebook_id, "success": True})
+
+
+async def calibre_fields(request: web.Request) -> web.Response:
+    """GET /api/ebooks/<id>/calibre: what only this server has a place for."""
+    await require_user(request)
+    ebook_id = _number(request)
+    fields = request.app[SHELF].database.look(
+        lambda db: calibre_fields_of.stored(db, ebook_id)
+    )
+    return json_answer({"id": ebook_id, **fields.as_json()})
+
+
+async def set_calibre_fields(request: web.Request) -> web.Response:
+    """PUT /api/ebooks/<id>/calibre: all of them at once."""
+    user = await require_user(request)
+    ebook_id, body = _number(request), await json_object(request, limit=NOTE_BYTES)
+    fields = calibre_fields_of.checked(body)
+
+    def work(db: Any) -> None:
+        _owned(db, ebook_id, user)
+        calibre_fields_of.store(db, ebook_id, fields)
 
     await request.app[SHELF].database.write(work)
     return json_answer({"id": ebook_id, "success": True})

@@ -37,7 +37,7 @@ _PLAIN = (
 _PLAIN_ENDS = ("/api/upload", "/add-upload", "/rate", "/cover", "/add", "/items")
 #: Routes that accept large bodies.
 _UPLOADS = ("/api/upload", "/api/upload-cover")
-#: Routes that accept notes.
+#: Routes that accept notes; comments are as long.
 _SHELVES = ("/api/bookshelves/", "/api/bookshelf-items/")
 
 
@@ -110,7 +110,8 @@ def _longest(request: web.Request) -> int:
     """Returns how many bytes the body of this request may have."""
     if request.method == "POST" and request.path in _UPLOADS:
         return request.app[SHELF].config.max_content_length
-    return NOTE_BYTES if request.path.startswith(_SHELVES) else BODY_BYTES
+    long = request.path.startswith(_SHELVES) or request.path.endswith("/calibre")
+    return NOTE_BYTES if long else BODY_BYTES
 
 
 def _closing(answer: web.Response, request: web.Request) -> web.Response:

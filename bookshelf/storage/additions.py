@@ -41,7 +41,47 @@ _BOOKSHELVES = (
     """,
 )
 
-_STATEMENTS = (_ENDED_SESSION, *_BOOKSHELVES)
+#: Calibre's fields that MyBookshelf2 has no place for; the comments are plain text.
+_CALIBRE_FIELDS = """
+    CREATE TABLE IF NOT EXISTS calibre_fields (
+        ebook_id INTEGER PRIMARY KEY REFERENCES ebook ON DELETE CASCADE,
+        comments TEXT NOT NULL, identifiers TEXT NOT NULL, series_index REAL,
+        sort TEXT NOT NULL
+    )
+"""
+
+#: By what pages list ebooks: the sort title, or else the title. It is a table of its
+#: own, kept by triggers, so that an earlier server keeps it too.
+_ORDER = (
+    """
+    CREATE TABLE IF NOT EXISTS ebook_order (
+        ebook_id INTEGER PRIMARY KEY REFERENCES ebook ON DELETE CASCADE,
+        sorted TEXT NOT NULL
+    )
+    """,
+    """
+    CREATE INDEX IF NOT EXISTS ebook_by_order ON ebook_order (sorted, ebook_id)
+    """,
+    """
+    CREATE TRIGGER IF NOT EXISTS ebook_order_of_new AFTER INSERT ON ebook BEGIN
+        INSERT INTO ebook_order VALUES (new.id, new.folded);
+    END
+    """,
+    """
+    CREATE TRIGGER IF NOT EXISTS ebook_order_of_title AFTER UPDATE OF folded ON ebook
+    WHEN new.folded != old.folded
+    AND NOT EXISTS (SELECT 1 FROM calibre_fields WHERE ebook_id = new.id AND sort != '')
+    BEGIN
+        UPDATE ebook_order SET sorted = new.folded WHERE ebook_id = new.id;
+    END
+    """,
+    """
+    INSERT INTO ebook_order SELECT id, folded FROM ebook
+    WHERE id > (SELECT IFNULL(MAX(ebook_id), 0) FROM ebook_order)
+    """,
+)
+
+_STATEMENTS = (_ENDED_SESSION, *_BOOKSHELVES, _CALIBRE_FIELDS, *_ORDER)
 
 #: When an author was made; NULL for those made before this column.
 _AUTHOR_COLUMNS = "PRAGMA table_info(author)"

@@ -18,6 +18,7 @@ from common.settings.shared import (
     LibraryLock,
     ServerOrOurs,
     StateDir,
+    Updates,
     UploadLimit,
     User,
 )
@@ -36,6 +37,14 @@ class ForTests:
         option="--permissive",
         container=False,
         what="for tests: no unique constraints, as in MyBookshelf2",
+    )
+    protocol_only: bool = setting(
+        kinds.switch(),
+        False,
+        variable="BOOKSHELF_PROTOCOL_ONLY",
+        option="--protocol-only",
+        container=False,
+        what="for tests: says of no field that MyBookshelf2 lacks",
     )
     delay_ms: int = setting(
         kinds.whole(0, _HOUR_MS),
@@ -170,6 +179,7 @@ class DashboardSettings(StateDir):
 @dataclass(frozen=True, kw_only=True)
 class StartSettings(
     Auditing,
+    Updates,
     LibraryLock,
     Selecting,
     Database,

@@ -18,6 +18,7 @@ from common.settings.shared import (
     Server,
     StateDir,
     TimeLimit,
+    Updates,
     UploadLimit,
     User,
 )
@@ -82,6 +83,20 @@ class Work:
         option="--rate",
         metavar="R",
         what="files per minute for the estimate of --dry-run, 0 for the measured rate",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparing:
+    """How books that have changed since the last run are updated."""
+
+    compare_per_min: float = setting(
+        kinds.number(0, 1e9),
+        3000.0,
+        option="--compare-per-min",
+        metavar="N",
+        what="books per minute that this process compares with the server because an "
+        "earlier version did not record what it had sent, 0 for no limit",
     )
 
 
@@ -243,6 +258,8 @@ class WorkerSettings(
     Cluster,
     Limits,
     Auditing,
+    Comparing,
+    Updates,
     Selecting,
     Work,
     Database,

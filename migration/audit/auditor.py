@@ -1,7 +1,7 @@
 """Reads changed books back, one after the other, and says what differs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -23,7 +23,10 @@ _ORIGINAL = "ORIGINAL_"
 
 @dataclass(frozen=True, slots=True)
 class Auditor:
-    """Compares a library with a server. `formats` are those the user wants, or all."""
+    """Compares a library with a server.
+
+    `formats` are those the user wants, or all; `ratings` whether they are carried.
+    """
 
     library: LibrarySide
     server: ServerSide
@@ -31,6 +34,7 @@ class Auditor:
     vocabulary: Vocabulary
     default_language: str
     formats: frozenset[str]
+    ratings: bool
     tell: Callable[[Message], None]
 
     def read_back(self, ids: Sequence[BookId]) -> None:
@@ -78,6 +82,8 @@ class Auditor:
 
     def _of_metadata(self, known: ChangedBook, book: Book, seen: Seen) -> list[Finding]:
         wanted = expectation.expected(book, self.vocabulary, self.default_language)
+        if not self.ratings:
+            wanted = replace(wanted, rating=None)
         found = findings.compare(book.id, wanted, seen, known.reported)
         if not any(one.kind is Kind.AUTHORS for one in found):
             found += self._of_order(book.id, wanted, seen)

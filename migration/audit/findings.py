@@ -13,6 +13,8 @@ from migration.model import BookId, EbookId
 
 #: The longest value that is quoted, in characters.
 QUOTED = 120
+#: So much of a value is kept with a reported difference (`lanes.api.updating.SHOWN`).
+REPORTED = 200
 #: The order of this many authors of a book is looked at.
 MOST_ORDERED = 8
 
@@ -64,7 +66,7 @@ def compare(
     return [
         _finding(kind, book_id, seen, should, field)
         for kind, field, should in _wrong(wanted, seen)
-        if reported.get(field.value) != seen.shown(field)
+        if reported.get(field.value) != for_log(seen.shown(field), REPORTED)
     ]
 
 

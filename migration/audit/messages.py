@@ -36,6 +36,7 @@ class Order:
     audit: str
     default_language: str
     formats: frozenset[str]
+    ratings: bool
     waits: Waits
     books: tuple[BookId, ...] | None = None
 

@@ -36,6 +36,7 @@ def audit(order: Order, tell: Tell) -> None:
             server.vocabulary(),
             order.default_language,
             order.formats,
+            order.ratings,
             tell,
         )
         auditor.read_back(chosen)

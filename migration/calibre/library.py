@@ -16,7 +16,7 @@ from common.resources import raise_if_exhausted
 from common.sanitize import sanitize_json, sanitize_text
 from migration.calibre import connection
 from migration.calibre.custom_columns import CustomColumns
-from migration.calibre.listing import ListedFormat, Listing, folder_of
+from migration.calibre.listing import ListedFormat, Listing, bytes_of, folder_of
 from migration.calibre.paths import Found, Tree, shown
 from migration.calibre.selected import SelectedBooks
 from migration.calibre.selection import Selection, Where
@@ -43,12 +43,14 @@ from migration.model import Book, BookFile, BookId, FileId, Origin, Problem
 #: Columns of the table `books`; those that a schema lacks are read as NULL.
 _BOOK_COLUMNS = (
     "title",
+    "sort",
     "timestamp",
     "pubdate",
     "series_index",
     "path",
     "has_cover",
     "uuid",
+    "last_modified",
 )
 
 #: At most this many files of a book's folder `data` are listed.
@@ -97,12 +99,8 @@ class CalibreLibrary:
         self._sorts_are_copies = self._copied_sorts()
         self._custom = CustomColumns(self._query, self._columns)
         self._selected.meet(self._columns)
-        self._listing = Listing(
-            self._query,
-            self._tree,
-            self._selected,
-            has_uuids="uuid" in self._columns["books"],
-        )
+        lacks = {"uuid", "last_modified"} - self._columns["books"]
+        self._listing = Listing(self._query, self._tree, self._selected, lacks=lacks)
 
     def _meet_again(self) -> None:
         """Checks that a replaced metadata.db still belongs to the same library."""
@@ -237,11 +235,9 @@ class CalibreLibrary:
                 Book(
                     id=book_id,
                     title=text_of(values["title"]),
+                    title_sort=text_of(values["sort"]),
                     authors=authors_of(authors[book_id], copied=self._sorts_are_copies),
-                    series=next(
-                        (name for row in series[book_id] if (name := text_of(row[0]))),
-                        None,
-                    ),
+                    series=next(iter(texts_of(series[book_id])), None),
                     series_index=real_of(values["series_index"]),
                     languages=texts_of(languages[book_id]),
                     tags=tuple(sorted(texts_of(tags[book_id]), key=str.casefold)),
@@ -255,6 +251,7 @@ class CalibreLibrary:
                         **custom[book_id],
                         **self._data_files(folder),
                     },
+                    modified=bytes_of(values["last_modified"]),
                 )
             )
         return books

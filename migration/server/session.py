@@ -68,6 +68,7 @@ class Session:
         )
         self.user_id = ""
         self.roles: frozenset[str] = frozenset()
+        self._calibre_fields = False
 
     def login(self) -> None:
         """Gets a new access token.
@@ -91,6 +92,7 @@ class Session:
         self.user_id = str(claims["id"])
         roles = claims.get("roles")
         self.roles = frozenset(map(str, roles if isinstance(roles, list) else ()))
+        self._calibre_fields = claims.get("calibre_fields") is True
         self._renew_at = time.monotonic() + renew_after(claims, time.time())
         self._token = token
 
@@ -119,6 +121,14 @@ class Session:
         """
         self.access_token()
         return SUPERUSER in self.roles
+
+    def takes_calibre_fields(self) -> bool:
+        """Whether the server has fields beyond MyBookshelf2's: the embedded one says so.
+
+        Logs in when it has not yet.
+        """
+        self.access_token()
+        return self._calibre_fields
 
     def login_again(self, refused: str) -> None:
         """Logs in, unless another thread has done so since `refused` was sent."""

@@ -57,6 +57,7 @@ def order_of(options: Options, books: tuple[BookId, ...] | None = None) -> Order
         options.audit,
         options.default_language,
         options.formats,
+        options.ratings == "on",
         part(Waits, options),
         books,
     )

@@ -1,17 +1,20 @@
 """The closing steps of a book: true title, rating, cover. Each may be repeated."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from common import sanitize
-from migration.calibre import cover
+from common.json_value import Json
 from migration.calibre.library import CalibreLibrary
 from migration.errors import Rejected
+from migration.lanes.api.book_cover import BookCover
 from migration.lanes.lane import Work
 from migration.ledger.records import BookState, Step
 from migration.metadata import ebook_metadata
 from migration.metadata.ebook_metadata import plain_title
 from migration.model import EbookId
+from migration.server import calibre_fields
 from migration.server.client import BookshelfClient
 from migration.server.payloads import Ebook
 
@@ -21,12 +24,19 @@ class Closed:
     """The result of the closing steps.
 
     `title` is the title we gave, `refused` what the server refused, by field;
-    `no_cover` says why the cover was not carried.
+    `no_cover` says why the cover was not carried; `carried` are fields MyBookshelf2
+    lacks that this server has taken.
     """
 
     title: str | None
     refused: dict[str, str]
     no_cover: Rejected | None
+    carried: frozenset[str] = frozenset()
+
+    def not_carried(self, lost: Mapping[str, Json]) -> dict[str, Json]:
+        """Returns what has no place on this server, of what has none on MyBookshelf2."""
+        all_lost = {**lost, **self.refused}
+        return {name: all_lost[name] for name in all_lost if name not in self.carried}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +44,15 @@ class ClosingSteps:
     """Performs the closing steps on the server."""
 
     client: BookshelfClient
-    library: CalibreLibrary
+    cover: BookCover
     log: logging.Logger
+
+    @classmethod
+    def of(
+        cls, client: BookshelfClient, library: CalibreLibrary, log: logging.Logger
+    ) -> "ClosingSteps":
+        """Makes the steps; covers are read from the library."""
+        return cls(client, BookCover(client, library), log)
 
     def carry_rest(self, work: Work, state: BookState, ebook: Ebook) -> Closed:
         """Sets title, rating and cover, as far as they are open.
@@ -52,15 +69,38 @@ class ClosingSteps:
                 self.client.rate(ebook.id, metadata.rating)
             except Rejected as error:
                 refused["rating"] = sanitize.for_log(str(error))
+        carried = frozenset[str]()
+        if (
+            Step.RECORD | Step.UPDATE
+        ) & state.steps and self.client.session.takes_calibre_fields():
+            new = Step.RECORD in state.steps
+            carried = self._carry_calibre_fields(work, ebook.id, refused, new=new)
         refusal = None
         if Step.COVER in state.steps and work.book.cover is not None:
             # The cover comes last, so that no later step causes it to be sent again.
-            refusal = self._carry_cover(ebook.id, work.book.cover)
+            refusal = self.cover.carry(ebook.id, work.book.cover)
         if refusal is not None:
             refused["cover"] = sanitize.for_log(str(refusal))
         elif work.book.cover_problem is not None:
             refused["cover"] = work.book.cover_problem.message
-        return Closed(title, refused, refusal)
+        return Closed(title, refused, refusal, carried)
+
+    def _carry_calibre_fields(
+        self, work: Work, ebook_id: EbookId, refused: dict[str, str], *, new: bool
+    ) -> frozenset[str]:
+        """Sends what only the embedded server has a place for; returns the fields.
+
+        What it refuses is entered in `refused`. A new ebook has nothing to be removed.
+        """
+        fields = calibre_fields.of_book(work.book)
+        if new and fields == calibre_fields.NOTHING:
+            return frozenset()
+        try:
+            calibre_fields.send(self.client.session, ebook_id, fields)
+        except Rejected as error:
+            refused["calibre fields"] = sanitize.for_log(str(error))
+            return frozenset()
+        return calibre_fields.carried(work.book)
 
     def _give_title(self, work: Work, state: BookState, ebook: Ebook) -> str | None:
         """Sets the true title, or the one a person gave the ebook.
@@ -85,15 +125,3 @@ class ClosingSteps:
             self.client.change(ebook, metadata, {}, title=title, bare=False)
             return title
         return title if title == metadata.title else state.title
-
-    def _carry_cover(self, ebook_id: EbookId, path: bytes) -> Rejected | None:
-        """Replaces the cover that the server found in a file.
-
-        Returns why it could not.
-        """
-        try:
-            with self.library.open_file(path) as held:
-                self.client.set_cover(ebook_id, cover.sendable(held))
-        except Rejected as refusal:
-            return refusal
-        return None

@@ -12,6 +12,7 @@ from migration.server.http.shapes import (
     EBOOK,
     INDEX,
     LIST,
+    PICTURE,
     RATED,
     SHELF,
     SHELF_INDEX,
@@ -34,7 +35,9 @@ class Route:
 
     `shape` returns what a good answer lacks; `errors` are the beginnings of errors
     about what was sent; `refusals` are the statuses by which the server itself refuses;
-    `once` means that the request must not be repeated before its fate is known.
+    `once` means that the request must not be repeated before its fate is known;
+    `picture` that a good answer is a picture, of which the body of the `Response` has
+    the `sha1`.
     """
 
     method: str
@@ -44,6 +47,7 @@ class Route:
     refusals: frozenset[int]
     errors: tuple[str, ...] = ()
     once: bool = False
+    picture: bool = False
 
     def ids(self, path: str) -> tuple[int, ...]:
         """Returns the numbers in a path of this route."""
@@ -70,9 +74,19 @@ def _route(
     *refusals: int,
     errors: tuple[str, ...] = (),
     once: bool = False,
+    picture: bool = False,
 ) -> Route:
     pattern = re.compile(path.replace("<id>", r"(\d+)").replace("<text>", ".+"))
-    return Route(method, pattern, shape, kind == "P", frozenset(refusals), errors, once)
+    return Route(
+        method,
+        pattern,
+        shape,
+        kind == "P",
+        frozenset(refusals),
+        errors,
+        once,
+        picture,
+    )
 
 
 #: Every request the worker sends. R: errors with a status are JSON; P: they are pages.
@@ -92,8 +106,20 @@ ROUTES = (
     _route("POST", "/api/ebooks", CREATED, "R", 400, 401, errors=_ON_EBOOKS, once=True),
     _route("GET", "/api/ebooks/<id>", EBOOK, "R", 401, 404),
     _route("GET", "/api/authors/<id>", AUTHOR, "R", 401, 404),
+    _route("GET", "/api/ebooks/<id>/cover", PICTURE, "P", 401, 404, picture=True),
     _route("PATCH", "/api/ebooks/<id>", CREATED, "R", 400, 401, 403, errors=_ON_EBOOKS),
     _route("DELETE", "/api/ebooks/<id>", CREATED, "R", 401, 403, 404),
+    _route(
+        "PUT",
+        "/api/ebooks/<id>/calibre",
+        CREATED,
+        "R",
+        400,
+        401,
+        403,
+        404,
+        errors=("invalid data",),
+    ),
     _route(
         "POST",
         "/api/ebooks/<id>/add-upload",

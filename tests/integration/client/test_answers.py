@@ -34,6 +34,7 @@ CELLS = (
     Cell("ebook", "404", acted=False),
     Cell("title", "redirect", acted=False, times=2),
     Cell("rate", "foreign JSON", acted=False),
+    Cell("calibre", "page", acted=True, times=2),
     Cell("delete", "504", acted=True),
 )
 

@@ -31,6 +31,7 @@ def order_for(library: Library, shelf: Shelf, state_dir: Path, **more: object) -
         "audit": "auto",
         "default_language": "en",
         "formats": frozenset(),
+        "ratings": True,
         "waits": WAITS,
         **more,
     }

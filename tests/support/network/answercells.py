@@ -153,6 +153,7 @@ ROUTES: Mapping[str, Route] = {
     "ebook": Route("GET", r"/api/ebooks/\d+", _ATTACH_LOST),
     "title": Route("PATCH", r"/api/ebooks/\d+"),
     "rate": Route("POST", r"/api/ebooks/\d+/rate"),
+    "calibre": Route("PUT", r"/api/ebooks/\d+/calibre"),
     "cover": Route("POST", "/api/upload-cover"),
     "list": Route("GET", "/api/ebooks"),
     "delete": Route("DELETE", r"/api/ebooks/\d+", ("POST", "/api/ebooks", Do.TWICE)),
@@ -345,6 +346,9 @@ def small_library(root: Path, seed: int) -> Library:
     Image.new("RGB", (60, 90), (seed % 256, 40, 90)).save(picture, "JPEG")
     library.file(number).with_name("cover.jpg").write_bytes(picture.getvalue())
     library.sql("UPDATE books SET has_cover = 1 WHERE id = ?", (number,))
+    library.sql(
+        "INSERT INTO comments (book, text) VALUES (?, '<p>About war</p>')", (number,)
+    )
     return library
 
 

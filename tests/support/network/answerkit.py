@@ -65,6 +65,7 @@ ROUTES: list[tuple[str, str, Json, str]] = [
     ),
     ("PATCH", "/api/ebooks/5", {"id": 5, "success": True}, "success"),
     ("DELETE", "/api/ebooks/5", {"id": 5, "success": True}, "id"),
+    ("PUT", "/api/ebooks/5/calibre", {"id": 5, "success": True}, "success"),
     ("POST", "/api/ebooks/5/add-upload", {"id": 41}, "id"),
     (
         "POST",
