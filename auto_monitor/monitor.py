@@ -44,7 +44,6 @@ from auto_monitor.model import (
 )
 from auto_monitor.observe.disk import LibraryDiskMeter
 from auto_monitor.record import action_log
-from auto_monitor.repair import wrong_result
 from common.clock import SteadyClock
 from common.errors import Fatal, told
 from common.files.json_files import StateUnwritable, make_state_dir
@@ -255,7 +254,7 @@ class Monitor:
         """Ends a closed pass: stops the remaining workers and reports the result."""
         if not self.settings.dry_run:
             self.parts.supervisor.dismiss()
-        self._end_attempts(found)
+        self.parts.attempts.end_with_pass(found.pass_id, found.differences)
         proved = self.parts.ledger.proved(found.pass_id)
         failed = "".join(
             f"; {count} {reason}" for reason, count in sorted(found.failed.items())
@@ -269,26 +268,6 @@ class Monitor:
         self.memory.save(ended="completed")
         if not self.settings.dry_run:
             self.parts.report()
-
-    def _end_attempts(self, found: Totals) -> None:
-        """Ends the open attempts; a wrong result is a case of its own."""
-        wrong = wrong_result.wrong(found.differences)
-        for entry in self.parts.cases.open_entries():
-            if wrong and entry.case is not None and entry.case.candidate is not None:
-                self.parts.attempts.conclude(
-                    entry.worker_id,
-                    False,
-                    f"the audit of the pass found: {', '.join(wrong)}",
-                )
-            self.parts.attempts.conclude(entry.worker_id, True, "the pass is closed")
-        case = wrong_result.case_of(
-            found,
-            min((one.worker_id for one in self.memory.wanted()), default=1),
-            self.parts.wall().isoformat(),
-            self.parts.cases.entries(),
-        )
-        if case is not None:
-            self.parts.cases.record(case)
 
     def give_up(self, record: WorkerRecord) -> None:
         """Ends when no worker is left and none may be restarted."""

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from auto_monitor.decide.diagnosis import FixType
 from auto_monitor.model import Afterwards, HistoryEntry, Trigger
 from migration.audit.findings import KINDS
-from migration.ledger.totals import Totals
 
 _TO_DO = (
     "nothing is restarted for it; the worker's log names each book, docs/errors.md says "
@@ -27,13 +26,18 @@ def wrong(differences: Mapping[str, int]) -> dict[str, int]:
 
 
 def case_of(
-    found: Totals, worker_id: int, timestamp: str, earlier: Iterable[HistoryEntry]
+    pass_id: int,
+    differences: Mapping[str, int],
+    earlier: Iterable[HistoryEntry],
+    *,
+    worker_id: int,
+    timestamp: str,
 ) -> HistoryEntry | None:
     """Returns the case of a pass that was closed; None if nothing is wrong.
 
     It counts as no attempt on the worker.
     """
-    kinds = wrong(found.differences)
+    kinds = wrong(differences)
     if not kinds:
         return None
     after_a_fix = any(map(_is_installed_fix, earlier))
@@ -45,7 +49,7 @@ def case_of(
         trigger=Trigger.WRONG_RESULT.value,
         minutes_stuck=0.0,
         status_before="completed",
-        root_cause=f"wrong result: the audit of pass {found.pass_id} found {what}",
+        root_cause=f"wrong result: the audit of pass {pass_id} found {what}",
         description=_TO_DO,
         verified=False,
         reason=f"told{_AFTER_A_FIX if after_a_fix else ''}",
