@@ -128,8 +128,8 @@ def equation(totals: Totals, *, proved: bool) -> str:
         f"{counts.duplicate} + skipped {counts.skipped} + failed {counts.failed} + "
         f"pending {counts.pending} "
         f"({'proved row by row' if proved else 'THE ROWS DO NOT AGREE: please report this'})"
-        f"{f'; {totals.scope}' if totals.scope else ''}"
-        f"{read_back(totals.audited)}{_standing(totals)}"
+        f"{read_back(totals.audited)}{f'; {totals.scope}' if totals.scope else ''}"
+        f"{_standing(totals)}"
     )
 
 
