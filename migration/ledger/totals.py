@@ -49,6 +49,8 @@ class Totals:
     audited: Audited = NOT_READ_BACK
     #: Which books the pass is about; None for all.
     scope: Scope | None = None
+    #: Books whose metadata was sent again, under "book", and how often each field was.
+    updated: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int | None:
@@ -323,6 +325,7 @@ def _read(db: sqlite3.Connection, pass_id: int | None) -> Totals | None:
         _differences(db),
         passes.audit_of(row["audit"] if "audit" in row.keys() else ""),  # noqa: SIM118
         _scope(row),
+        tallies.get("updated", {}),
     )
 
 
