@@ -50,7 +50,7 @@ def worker(
         from migration.commands import export_map
 
         return int(export_map.run(options.state_dir, options.export_map))
-    if options.dry_run:
+    if options.dry_run and options.undo is None:
         from migration.commands import plan
 
         return int(plan.run(options))
@@ -92,6 +92,10 @@ def _command(migrator: Migrator, parts: Parts) -> ExitCode:
     options = parts.resources.options
     if options.open_pass:
         return _open_pass(migrator, parts)
+    if options.undo is not None:
+        from migration.commands import undo
+
+        return undo.undo(parts.resources, migrator.ask_server)
     if options.verify:
         from migration.commands import verify
 
