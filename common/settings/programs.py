@@ -20,6 +20,7 @@ from common.settings.shared import (
     Updates,
     UploadLimit,
     User,
+    Watching,
 )
 
 _HOUR_MS = 3_600_000
@@ -186,6 +187,7 @@ class StartSettings(
     ServerOrOurs,
     Library,
     StateDir,
+    Watching,
 ):
     """The settings that ./start.sh uses itself; it passes on the rest."""
 
@@ -233,7 +235,7 @@ class CheckEnvSettings(Files):
     POSITIONAL: ClassVar[str] = "profiles"
 
     profiles: frozenset[str] = setting(
-        kinds.some_of("embedded", "migrate", "server"),
+        kinds.some_of("embedded", "migrate", "server", "watch"),
         frozenset({"embedded", "migrate"}),
         variable="COMPOSE_PROFILES",
         container=False,

@@ -23,7 +23,6 @@ from migration.ledger.parts.identity import Identity
 from migration.ledger.parts.notebook import Notebook
 from migration.ledger.parts.pass_end import PassEnd
 from migration.ledger.parts.passes import Passes
-from migration.ledger.parts.undoing import Undoing
 from migration.ledger.records import LibraryView, NoLibrary
 from migration.state_files.owner import Owner, is_alive
 
@@ -78,7 +77,7 @@ class Ledger:
         #: What is left to do when every range of a pass is closed.
         self.end = PassEnd(self._database, owned_by, clock, self._is_alive)
         #: What passes made, until it is taken back.
-        self.undoing = Undoing(self._database)
+        self.undoing = self.passes.undoing
         #: What is known of the server, and asked again when the server has lost files.
         self.doubts = Doubts(self._database)
 

@@ -43,6 +43,8 @@ class Totals:
     differences: Mapping[str, int] = field(default_factory=dict)
     #: Which books the pass is about; None for all.
     scope: Scope | None = None
+    #: Books whose metadata was sent again, under "book", and how often each field was.
+    updated: Mapping[str, int] = field(default_factory=dict)
     #: The pass that this one undoes; None for a migration.
     undoes: int | None = None
     #: What was deleted on the server because somebody asked, by kind; and what of it
@@ -334,6 +336,7 @@ def _read(db: sqlite3.Connection, pass_id: int | None) -> Totals | None:
         {name: n for name, n in tallies.get("noticed", {}).items() if n > 0},
         _differences(db),
         _scope(row),
+        tallies.get("updated", {}),
         # As `listed`.
         row["undoes"] if "undoes" in row.keys() else None,  # noqa: SIM118
         tallies.get("deleted", {}),

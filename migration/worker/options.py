@@ -166,7 +166,7 @@ def _add_switches(parser: argparse.ArgumentParser) -> None:
         help="take back from the server what this pass made there (its number is in "
         "the log and --status) and nobody has changed or used since, a line each: - "
         "deleted, = stays and why; with --dry-run it only lists; after an interruption "
-        "the same command goes on [environment: none]",
+        "the same command goes on [no default; environment: none]",
     )
     parser.add_argument(
         "--adopt-library",

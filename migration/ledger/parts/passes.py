@@ -4,7 +4,7 @@ import sqlite3
 
 from common.clock import utc_now
 from migration.ledger.database import LedgerDatabase
-from migration.ledger.parts.undoing import refuse_open_undo
+from migration.ledger.parts.undoing import Undoing, refuse_open_undo
 from migration.ledger.tables import carried, notices, passes, registration
 
 #: Above every id that SQLite assigns.
@@ -16,6 +16,8 @@ class Passes:
 
     def __init__(self, database: LedgerDatabase) -> None:
         self._database = database
+        #: What passes made, until it is taken back.
+        self.undoing = Undoing(database)
 
     def join(
         self,

@@ -87,7 +87,9 @@ def test_what_anybody_touched_stays_byte_for_byte(
     assert sorted(ids(owner)) == made
     code, said = workers.run(library.root, shared, "--undo", "1", "--json", **FAST)
     assert code == 1
-    done = {row["server_id"]: row["reason"] for row in rows(said) if row["kind"] == "ebook"}
+    done = {
+        row["server_id"]: row["reason"] for row in rows(said) if row["kind"] == "ebook"
+    }
     assert {n: why for n, why in done.items() if why} == {
         n: why for why, n in touched.items()
     }

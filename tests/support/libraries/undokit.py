@@ -57,7 +57,9 @@ def kept(server: Server, ebook_id: int) -> Kept:
         source["id"]: _sha1(server.call("GET", f"/api/download/{source['id']}"))
         for source in record["sources"]
     }
-    return Kept(record, files, _sha1(server.call("GET", f"/api/ebooks/{ebook_id}/cover")))
+    return Kept(
+        record, files, _sha1(server.call("GET", f"/api/ebooks/{ebook_id}/cover"))
+    )
 
 
 def _sha1(answer: requests.Response) -> str:
@@ -79,12 +81,16 @@ def edit_title(owner: Server, _other: Server, ebook_id: int) -> None:
 
 def rate_it(_owner: Server, other: Server, ebook_id: int) -> None:
     """Another user rates it."""
-    other.call("POST", f"/api/ebooks/{ebook_id}/rate", {"rating": 60}).raise_for_status()
+    other.call(
+        "POST", f"/api/ebooks/{ebook_id}/rate", {"rating": 60}
+    ).raise_for_status()
 
 
 def rate_it_again(owner: Server, _other: Server, ebook_id: int) -> None:
     """The login's user gives it another rating."""
-    owner.call("POST", f"/api/ebooks/{ebook_id}/rate", {"rating": 37}).raise_for_status()
+    owner.call(
+        "POST", f"/api/ebooks/{ebook_id}/rate", {"rating": 37}
+    ).raise_for_status()
 
 
 def shelve_it(_owner: Server, other: Server, ebook_id: int) -> None:
