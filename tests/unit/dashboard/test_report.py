@@ -161,7 +161,10 @@ def test_the_page_needs_nothing_else_and_runs_nothing() -> None:
         ),
         ({"undoes": 3}, "It undid pass 3: nothing was migrated."),
         ({"undoes": 3, "deleted": {"ebook": 2}}, "Made by pass 3"),
-        ({"stays": {"somebody else has rated it": 2}}, "stays: somebody else has rated"),
+        (
+            {"stays": {"somebody else has rated it": 2}},
+            "stays: somebody else has rated",
+        ),
     ],
 )
 def test_what_is_not_there_is_said(change: dict[str, Json], sentence: str) -> None:
