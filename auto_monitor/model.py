@@ -145,6 +145,8 @@ class Trigger(StrEnum):
     STUCK = "stuck"
     STOPPED = "stopped"
     ALL_FAILING = "all_failing"
+    #: the audit of a pass found a difference between Calibre and the server
+    WRONG_RESULT = "wrong_result"
 
 
 @dataclass(frozen=True, slots=True)

@@ -284,8 +284,7 @@ class Monitor:
         """Ends a closed pass: stops the remaining workers and reports the result."""
         if not self.settings.dry_run:
             self.parts.supervisor.dismiss()
-        for entry in self.parts.cases.open_entries():
-            self.parts.attempts.conclude(entry.worker_id, True, "the pass is closed")
+        self.parts.attempts.end_with_pass(found.pass_id, found.differences)
         proved = self.parts.ledger.proved(found.pass_id)
         failed = "".join(
             f"; {count} {reason}" for reason, count in sorted(found.failed.items())

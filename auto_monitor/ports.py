@@ -241,6 +241,17 @@ class LedgerReader(Protocol):
         ...
 
 
+class TrialComparer(Protocol):
+    """Compares what a script on trial has carried with the server."""
+
+    def differences(self, trial: str, pass_id: int, worker_id: int) -> str | None:
+        """Returns what differs, "" for nothing; None while that is being found out.
+
+        `trial` is the attempt's key.
+        """
+        ...
+
+
 class History(Protocol):
     """All attempts ever made, one entry each: the durable record."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from auto_monitor import config, ports
 from auto_monitor.act import final_report
 from auto_monitor.act.alerts import WebhookAlerts
+from auto_monitor.act.comparer import ProcessComparer
 from auto_monitor.act.opening import OpeningProcess
 from auto_monitor.act.reservations import TrialReservations
 from auto_monitor.fix_applier import WorkerScript
@@ -27,6 +28,7 @@ class ActedOn:
     alerts: ports.Alerts
     opener: ports.PassOpener
     report: Callable[[], None]
+    comparer: ports.TrialComparer
 
 
 def real(
@@ -49,4 +51,5 @@ def real(
             say,
             config.REPORT_SECONDS,
         ),
+        comparer=ProcessComparer(workers.command),
     )

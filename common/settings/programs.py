@@ -10,6 +10,7 @@ from common.settings.selecting import Selecting
 from common.settings.setting import setting
 from common.settings.shared import (
     DAY,
+    Auditing,
     Database,
     Engine,
     Files,
@@ -178,6 +179,7 @@ class DashboardSettings(StateDir):
 
 @dataclass(frozen=True, kw_only=True)
 class StartSettings(
+    Auditing,
     Updates,
     LibraryLock,
     Selecting,

@@ -230,6 +230,24 @@ class LibraryLock:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Auditing:
+    """How much of what a pass changed is read back before it is closed."""
+
+    audit: str = setting(
+        kinds.text(
+            "all, off, auto, or a percentage such as 1%",
+            r"all|off|auto|(?:100|[1-9][0-9]?|[0-9]{0,2}\.[0-9]{0,2}[1-9])%",
+        ),
+        "auto",
+        option="--audit",
+        metavar="HOW",
+        what="how many of the books a pass changed are read back before it is closed: "
+        "all, off, a percentage such as 1%, or auto: all up to 500, of more 1 % and at "
+        "least 200",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Updates:
     """What a further run does about books that were changed since."""
 

@@ -178,8 +178,8 @@ def build_parser() -> argparse.ArgumentParser:
         "accounted for); 2 wrong usage, or a "
         "monitor is running already; 3 the server does not answer or refuses the "
         "login; 4 the library cannot be read; "
-        "5 the state directory cannot be written; 8 --demo: something stands on the "
-        "server that should not; 130 Ctrl-C",
+        "5 the state directory cannot be written; 8 --demo: the audit found a "
+        "difference, or something stands on the server that should not; 130 Ctrl-C",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

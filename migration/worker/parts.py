@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from migration.checks.last_look import LastLook
-from migration.checks.spot_check import SpotCheck
 from migration.lanes.api.lane import ApiLane, ApiLimits
 from migration.lanes.context import Context
 from migration.ledger.current_pass import CurrentPass
+from migration.worker import checking
 from migration.worker.accounting import Accounting
 from migration.worker.conclusion import Conclusion
 from migration.worker.failing import FailureStreak
@@ -28,8 +27,8 @@ class Parts:
     accounting: Accounting
     api: ApiLane
     range_books: RangeBooks
-    spot_check: SpotCheck
-    last_look: LastLook
+    spot_check: checking.SpotCheck
+    last_look: checking.LastLook
     conclusion: Conclusion
     hold: Hold
     time_limit: TimeLimit
@@ -75,8 +74,8 @@ def put_together(opened: Resources) -> Parts:
             options.default_language,
             ratings=limits.ratings,
         ),
-        SpotCheck(client, ledger, log, pool.heed_stop, opened.tracker.advance),
-        LastLook(client, ledger, library, log, pool.sleep),
+        checking.spot_check(opened),
+        checking.last_look(opened),
         Conclusion(ledger, opened.tracker, current, log, accounting.left_pending),
         Hold(clock.seconds),
         time_limit,

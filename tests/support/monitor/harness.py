@@ -280,6 +280,19 @@ class FakeLedger:
 
 
 @dataclass
+class FakeComparer:
+    """What was found of what a trial's script has carried; None takes longer."""
+
+    found: str | None = ""
+    asked: list[tuple[str, int, int]] = field(default_factory=list)
+
+    def differences(self, trial: str, pass_id: int, worker_id: int) -> str | None:
+        """As was told."""
+        self.asked.append((trial, pass_id, worker_id))
+        return self.found
+
+
+@dataclass
 class FakeLibrary:
     """The library as it is set: `change` is somebody's edit, seen at once if `tells`."""
 
@@ -563,6 +576,7 @@ class Harness:
             FakeStateFile(),
             FakeScript(),
         )
+        self.comparer = FakeComparer()
         self.evidence, self.reservations, self.alerts = (
             FakeEvidence(),
             FakeReservations(),
@@ -625,6 +639,7 @@ class Harness:
                 self.alerts,
                 self.opener,
                 lambda: self.reports.append(self.clock()),
+                self.comparer,
             ),
             diagnoser=self.diagnoser,
         )
