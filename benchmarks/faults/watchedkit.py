@@ -18,6 +18,9 @@ from tests.support.libraries.updatekit import picture
 #: Tags that the embedded server has genres for.
 GENRES = ("Adventure", "Horror", "War", "Fantasy", "Nature")
 
+#: What calibredb says when another one runs on this machine.
+ANOTHER = "calibre program is running"
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -146,11 +149,25 @@ class Calibre:
     calls: list[tuple[str, int, float]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     made: int = 0
+    #: How often another Calibre of this machine was in the way.
+    others: int = 0
 
     def call(self, *words: str) -> None:
         """One command."""
         began = time.monotonic()
-        done = subprocess.run(
+        done = self._calibredb(*words)
+        while ANOTHER in done.stderr and time.monotonic() - began < 60:
+            # Calibre's own rule, whatever the libraries; no matter of ours.
+            time.sleep(1)
+            began, self.others = began + 1, self.others + 1
+            done = self._calibredb(*words)
+        took = time.monotonic() - began
+        self.calls.append((words[0], done.returncode, took))
+        if done.returncode:
+            self.said.append(f"{' '.join(words)}: {done.stderr.strip()[-300:]}")
+
+    def _calibredb(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
             ["calibredb", *words, "--with-library", str(self.library.root)],
             env=clean_environment(QT_QPA_PLATFORM="offscreen"),
             capture_output=True,
@@ -158,10 +175,6 @@ class Calibre:
             timeout=120,
             check=False,
         )
-        took = time.monotonic() - began
-        self.calls.append((words[0], done.returncode, took))
-        if done.returncode:
-            self.said.append(f"{' '.join(words)}: {done.stderr.strip()[-300:]}")
 
     def change(self) -> str:
         """Changes something at random; returns what."""
