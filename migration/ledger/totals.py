@@ -282,8 +282,11 @@ class opened:
         self._ledger = ledger
 
     def __enter__(self) -> sqlite3.Connection:
+        # Opened in the ordinary way, SQLite would leave its WAL files beside a ledger
+        # that nobody has open. Without a WAL the ledger is all in its file.
+        alone = "" if Path(f"{self._ledger}-wal").exists() else "&immutable=1"
         self._db = sqlite3.connect(
-            f"{self._ledger.absolute().as_uri()}?mode=ro", uri=True, timeout=4.0
+            f"{self._ledger.absolute().as_uri()}?mode=ro{alone}", uri=True, timeout=4.0
         )
         self._db.row_factory = sqlite3.Row
         return self._db

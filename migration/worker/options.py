@@ -27,7 +27,8 @@ examples:
   python bulk_migrate_calibre.py ~/Calibre --server http://127.0.0.1:6006 --username admin
       migrate everything; MBS2_PASSWORD is in the environment or in .env
   python bulk_migrate_calibre.py ~/Calibre --dry-run
-      what would be sent, what the server would refuse, how long it may take
+      what a run would do now: what is new, changed in Calibre, refused, and how long
+      it may take; --json for programs
   python bulk_migrate_calibre.py ~/Calibre --limit 10 --formats epub,pdf
       try it with ten files
   python bulk_migrate_calibre.py ~/Calibre --tag Fantasy --not-author "Doe, Jane"
@@ -111,7 +112,8 @@ def _add_modes(parser: argparse.ArgumentParser) -> None:
     mode.add_argument(
         "--dry-run",
         action="store_true",
-        help="print the plan; send nothing and write only the log",
+        help="say what a run would do now: new, changed, replaced and removed books and "
+        "files; ask only library and ledger, send and write nothing",
     )
     mode.add_argument(
         "--retry-failed",
@@ -154,7 +156,8 @@ def _add_switches(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json",
         action="store_true",
-        help="with --verify or --recheck: one JSON object per line",
+        help="with --verify or --recheck: one JSON object per line; with --dry-run: one "
+        "object",
     )
     parser.add_argument(
         "--join-only",
@@ -215,9 +218,11 @@ def _where(
             chosen = resolve.for_migration(
                 library, values.server, found.texts(), project
             )
-            sys.stderr.write(
-                f"{chosen.note or f'The state is in {chosen.state_dir}'}\n"
-            )
+            if not given.dry_run:
+                # Nothing is there, and a dry run makes nothing.
+                sys.stderr.write(
+                    f"{chosen.note or f'The state is in {chosen.state_dir}'}\n"
+                )
             place = chosen.place or Place(chosen.state_dir)
     except MigrationError as error:
         sys.stderr.write(f"{told(error)}\n")
