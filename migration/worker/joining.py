@@ -31,6 +31,8 @@ def bind(opened: Resources) -> None:
         server=opened.client.session.server,
         user=opened.client.session.user_id,
     )
+    if opened.options.undo is not None:
+        return
     selecting.choose(opened)
     _compare_again(opened)
     if opened.options.retry_failed:

@@ -40,6 +40,8 @@ examples:
       let the machines of a Dask cluster read, hash and send the files
   python bulk_migrate_calibre.py ~/Calibre --verify
       prove by hash that the server has every file
+  python bulk_migrate_calibre.py ~/Calibre --undo 3 --dry-run
+      what of pass 3 would be taken back from the server; without --dry-run: do it
 
 exit status:
   0 all accounted for, none failed    1 all accounted for, some failed
@@ -65,6 +67,7 @@ class Options(WorkerSettings):
     state_dir: Path
     dry_run: bool = False
     retry_failed: bool = False
+    undo: int | None = None
     verify: bool = False
     recheck: bool = False
     json: bool = False
@@ -84,6 +87,18 @@ class Options(WorkerSettings):
             f"Options(library={str(self.library)!r}, server={self.server!r}, "
             f"worker_id={self.worker_id})"
         )
+
+
+#: Modes that --undo cannot be combined with.
+_NOT_WITH_UNDO = (
+    "retry_failed",
+    "verify",
+    "recheck",
+    "open_pass",
+    "export_map",
+    "join_only",
+    "adopt_library",
+)
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -148,6 +163,15 @@ def _add_modes(parser: argparse.ArgumentParser) -> None:
 
 def _add_switches(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
+        "--undo",
+        type=_pass_number,
+        metavar="PASS",
+        help="take back from the server what this pass made there (its number is in "
+        "the log and --status) and nobody has changed or used since, a line each: - "
+        "deleted, = stays and why; with --dry-run it only lists; after an interruption "
+        "the same command goes on [no default; environment: none]",
+    )
+    parser.add_argument(
         "--adopt-library",
         action="store_true",
         help="continue with this ledger after Calibre has restored the library, which "
@@ -156,8 +180,8 @@ def _add_switches(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json",
         action="store_true",
-        help="with --verify or --recheck: one JSON object per line; with --dry-run: one "
-        "object",
+        help="with --verify, --recheck or --undo: one JSON object per line; with "
+        "--dry-run alone: one object",
     )
     parser.add_argument(
         "--join-only",
@@ -165,6 +189,12 @@ def _add_switches(parser: argparse.ArgumentParser) -> None:
         help="join the open pass but never open one; for workers started by other "
         "programs [environment: none]",
     )
+
+
+def _pass_number(text: str) -> int:
+    if not text.isdecimal() or len(text) > 18 or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not the number of a pass")
+    return int(text)
 
 
 def read_options(argv: Sequence[str], project: Path) -> Options:
@@ -175,6 +205,8 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
     parser = build_parser()
     offer_completion(parser)
     given = parser.parse_args(argv)
+    if given.undo is not None and any(vars(given)[mode] for mode in _NOT_WITH_UNDO):
+        parser.error("--undo goes with --dry-run and --json, not with another mode")
     values, found = read_settings(given, WorkerSettings, project)
     if values.library is None:
         parser.error(
@@ -188,6 +220,7 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
         **{**settings, "state_dir": state_dir, "server": server.rstrip("/")},
         dry_run=given.dry_run,
         retry_failed=given.retry_failed,
+        undo=given.undo,
         verify=given.verify or given.recheck,
         recheck=given.recheck,
         json=given.json,
@@ -248,6 +281,7 @@ def _there(
         or given.recheck
         or given.retry_failed
         or given.dry_run
+        or given.undo is not None
         or given.export_map
     ):
         return None
