@@ -106,6 +106,7 @@ class BookFile:
     problem: "Problem | None" = None
     note: str = ""
     conflicted: bool = False
+    modified: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,9 @@ class Book:
     that cannot be used it is None and `cover_problem` says why. `extras` holds, by
     field name, what the server has no place for (comments, identifiers, publisher,
     dates, custom columns), as JSON values. `title_sort` is the title as Calibre sorts
-    it (`Raven, The`), "" where it does not say.
+    it (`Raven, The`), "" where it does not say. `modified` is Calibre's `last_modified`
+    as metadata.db has it; any other value means that the book was changed. `removed` is
+    a book that Calibre does not have any more: only its title is known.
     """
 
     id: BookId
@@ -156,6 +159,8 @@ class Book:
     files: tuple[BookFile, ...] = ()
     extras: dict[str, Json] = field(default_factory=dict)
     title_sort: str = ""
+    modified: bytes = b""
+    removed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from common.settings.shared import (
     LibraryLock,
     ServerOrOurs,
     StateDir,
+    Updates,
     UploadLimit,
     User,
 )
@@ -176,7 +177,15 @@ class DashboardSettings(StateDir):
 
 @dataclass(frozen=True, kw_only=True)
 class StartSettings(
-    LibraryLock, Selecting, Database, User, Engine, ServerOrOurs, Library, StateDir
+    Updates,
+    LibraryLock,
+    Selecting,
+    Database,
+    User,
+    Engine,
+    ServerOrOurs,
+    Library,
+    StateDir,
 ):
     """The settings that ./start.sh uses itself; it passes on the rest."""
 

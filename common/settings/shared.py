@@ -196,3 +196,27 @@ class LibraryLock:
         unit="seconds",
         what="how long ./start.sh, --verify and --dry-run wait for a locked library",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Updates:
+    """What a further run does about books that were changed since."""
+
+    prefer: str = setting(
+        kinds.choice("calibre", "server"),
+        "server",
+        variable="MIGRATE_PREFER",
+        option="--prefer",
+        metavar="SIDE",
+        what="calibre or server: whose value stays where a field of a book was "
+        "changed in both since the last run",
+    )
+    ratings: str = setting(
+        kinds.choice("on", "off"),
+        "on",
+        variable="MIGRATE_RATINGS",
+        option="--ratings",
+        metavar="WORD",
+        what="off: carry no ratings; on a MyBookshelf2 a rated ebook cannot be deleted "
+        "or merged",
+    )

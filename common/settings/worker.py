@@ -17,6 +17,7 @@ from common.settings.shared import (
     Server,
     StateDir,
     TimeLimit,
+    Updates,
     UploadLimit,
     User,
 )
@@ -81,6 +82,20 @@ class Work:
         option="--rate",
         metavar="R",
         what="files per minute for the estimate of --dry-run, 0 for the measured rate",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparing:
+    """How books that have changed since the last run are updated."""
+
+    compare_per_min: float = setting(
+        kinds.number(0, 1e9),
+        3000.0,
+        option="--compare-per-min",
+        metavar="N",
+        what="books per minute that this process compares with the server because an "
+        "earlier version did not record what it had sent, 0 for no limit",
     )
 
 
@@ -241,6 +256,8 @@ class WorkerSettings(
     LogFormat,
     Cluster,
     Limits,
+    Comparing,
+    Updates,
     Selecting,
     Work,
     Database,

@@ -16,7 +16,7 @@ from common.resources import raise_if_exhausted
 from common.sanitize import sanitize_json, sanitize_text
 from migration.calibre import connection
 from migration.calibre.custom_columns import CustomColumns
-from migration.calibre.listing import ListedFormat, Listing, folder_of
+from migration.calibre.listing import ListedFormat, Listing, bytes_of, folder_of
 from migration.calibre.paths import Found, Tree, shown
 from migration.calibre.selected import SelectedBooks
 from migration.calibre.selection import Selection, Where
@@ -50,6 +50,7 @@ _BOOK_COLUMNS = (
     "path",
     "has_cover",
     "uuid",
+    "last_modified",
 )
 
 #: At most this many files of a book's folder `data` are listed.
@@ -98,12 +99,8 @@ class CalibreLibrary:
         self._sorts_are_copies = self._copied_sorts()
         self._custom = CustomColumns(self._query, self._columns)
         self._selected.meet(self._columns)
-        self._listing = Listing(
-            self._query,
-            self._tree,
-            self._selected,
-            has_uuids="uuid" in self._columns["books"],
-        )
+        lacks = {"uuid", "last_modified"} - self._columns["books"]
+        self._listing = Listing(self._query, self._tree, self._selected, lacks=lacks)
 
     def _meet_again(self) -> None:
         """Checks that a replaced metadata.db still belongs to the same library."""
@@ -240,10 +237,7 @@ class CalibreLibrary:
                     title=text_of(values["title"]),
                     title_sort=text_of(values["sort"]),
                     authors=authors_of(authors[book_id], copied=self._sorts_are_copies),
-                    series=next(
-                        (name for row in series[book_id] if (name := text_of(row[0]))),
-                        None,
-                    ),
+                    series=next(iter(texts_of(series[book_id])), None),
                     series_index=real_of(values["series_index"]),
                     languages=texts_of(languages[book_id]),
                     tags=tuple(sorted(texts_of(tags[book_id]), key=str.casefold)),
@@ -257,6 +251,7 @@ class CalibreLibrary:
                         **custom[book_id],
                         **self._data_files(folder),
                     },
+                    modified=bytes_of(values["last_modified"]),
                 )
             )
         return books

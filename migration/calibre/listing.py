@@ -39,7 +39,8 @@ LOOKS = 4
 PAUSE_SECONDS = 0.5
 
 _LISTING = (
-    "SELECT books.id, data.format, books.path, data.name, books.uuid"
+    "SELECT books.id, data.format, books.path, data.name, books.uuid, "
+    "books.last_modified"
     " FROM books CROSS JOIN data ON data.book = books.id"
     " WHERE books.id BETWEEN ? AND ?"
 )
@@ -51,7 +52,7 @@ class ListedFormat(NamedTuple):
     """A format as Calibre records it.
 
     `format` is as in `FileId`, `rank` gives the order of sending, `extension` has no
-    dot; `folder`, `stem` and `uuid` have whatever type SQLite let in.
+    dot; `folder`, `stem`, `uuid` and `modified` have whatever type SQLite let in.
     """
 
     book: int
@@ -61,12 +62,14 @@ class ListedFormat(NamedTuple):
     folder: object
     stem: object
     uuid: object
+    modified: object = b""
 
 
 class Listing:
     """The listing of one library.
 
-    `query(sql, parameters, what)` runs one SELECT and returns all its rows.
+    `query(sql, parameters, what)` runs one SELECT and returns all its rows; `lacks` are
+    columns of `books` that this schema does not have.
     """
 
     def __init__(
@@ -75,7 +78,7 @@ class Listing:
         tree: Tree,
         selected: SelectedBooks | None = None,
         *,
-        has_uuids: bool,
+        lacks: Collection[str],
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._query = query
@@ -84,7 +87,9 @@ class Listing:
         self._selected = selected or SelectedBooks(query, {})
         self._listed: dict[tuple[int, int], frozenset[FileId]] = {}
         self._last: tuple[tuple[int, int], dict[int, list[ListedFormat]]] = ((0, 0), {})
-        self._sql = _LISTING if has_uuids else _LISTING.replace("books.uuid", "NULL")
+        self._sql = _LISTING
+        for column in lacks:
+            self._sql = self._sql.replace(f"books.{column}", "NULL")
 
     def listed(self, first: int, last: int) -> frozenset[FileId] | None:
         """Returns the files found by the last reading of exactly these books.
@@ -122,8 +127,8 @@ class Listing:
         )
         return [
             # Checked where they are used.
-            ListedFormat(book, *_format(recorded), folder, stem, uuid)  # type: ignore[arg-type]
-            for book, recorded, folder, stem, uuid in rows
+            ListedFormat(book, *_format(recorded), folder, stem, uuid, modified)  # type: ignore[arg-type]
+            for book, recorded, folder, stem, uuid, modified in rows
         ]
 
     def counted(self) -> dict[str, int]:
@@ -175,13 +180,17 @@ class Listing:
             if file.problem is None and any(other.path == file.path for other in files):
                 message = f"{shown(file.path)} is another format's file"
                 file = BookFile(
-                    file.id, file.path, problem=Problem(MissingFile.reason, message)
+                    file.id,
+                    file.path,
+                    problem=Problem(MissingFile.reason, message),
+                    modified=file.modified,
                 )
             files.append(file)
         return files
 
     def _file(self, row: ListedFormat, plain: set[bytes]) -> BookFile:
         file_id = FileId(BookId(row.book), row.format)
+        modified = bytes_of(row.modified)
         folder, stem = folder_of(row.folder), bytes_of(row.stem)
         try:
             if not stem:
@@ -195,12 +204,19 @@ class Listing:
             )
             note = str(error) if isinstance(error, AmbiguousFile) else ""
             return BookFile(
-                file_id, recorded, problem=Problem(error.reason, str(error)), note=note
+                file_id,
+                recorded,
+                problem=Problem(error.reason, str(error)),
+                note=note,
+                modified=modified,
             )
         if found.size == 0:
             message = f"{shown(found.path)} has 0 bytes"
             return BookFile(
-                file_id, found.path, problem=Problem(EmptyFile.reason, message)
+                file_id,
+                found.path,
+                problem=Problem(EmptyFile.reason, message),
+                modified=modified,
             )
         return BookFile(
             file_id,
@@ -209,6 +225,7 @@ class Listing:
             found.mtime_ns,
             note=found.note,
             conflicted=found.conflicted,
+            modified=modified,
         )
 
 

@@ -7,6 +7,7 @@ first, and again whenever Calibre has changed metadata.db.
 import difflib
 import heapq
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
@@ -29,6 +30,8 @@ from migration.model import BookId
 
 #: Names read at a time.
 PAGE = 5_000
+#: Books gone through by one query.
+WINDOW = 100_000
 #: How many names like an unknown one are shown, and how much alike they are.
 NEAR, LIKENESS = 3, 0.6
 
@@ -55,6 +58,15 @@ class NotFound:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Survey:
+    """What is selected: the highest id, the number of books, files by recorded format."""
+
+    highest: int
+    books: int
+    formats: Counter[object]
+
+
 class SelectedBooks:
     """Ids and numbers of the books in question.
 
@@ -73,10 +85,11 @@ class SelectedBooks:
         self._columns = columns
         self._version: object = None
         self._where = Where()
+        self._surveyed: tuple[object, _Survey] | None = None
 
     def meet(self, columns: Mapping[str, Set[str]]) -> None:
         """Begins anew with the tables of a metadata.db that took the other's place."""
-        self._columns, self._version = columns, None
+        self._columns, self._version, self._surveyed = columns, None, None
 
     @property
     def where(self) -> Where:
@@ -103,56 +116,95 @@ class SelectedBooks:
 
     def highest_id(self) -> int:
         """Returns the highest of their ids, 0 when there are none."""
-        if not self.selection:
-            sql, given = "SELECT MAX(id) FROM books", ()
-            return self._number(sql, given, "the highest book id")
-        chosen = self.where.with_files
-        return self._number(
-            f"SELECT id FROM books WHERE 1{chosen.books} ORDER BY id DESC LIMIT 1",  # noqa: S608 - our own words
-            chosen.of_books,
-            "the highest book id",
-        )
+        if self.selection:
+            return self._survey().highest
+        return self._number("SELECT MAX(id) FROM books", "the highest book id")
 
     def book_count(self, *, selected: bool) -> int:
         """Returns how many books there are, all of them or only those selected."""
-        chosen = self.where.with_files if selected else Where()
-        return self._number(
-            f"SELECT COUNT(*) FROM books WHERE 1{chosen.books}",  # noqa: S608 - our own words
-            chosen.of_books,
-            "the number of books",
-        )
+        if self.selection and selected:
+            return self._survey().books
+        return self._number("SELECT COUNT(*) FROM books", "the number of books")
 
     def file_count(self) -> int:
-        """Returns how many files they have: one query over an index."""
-        if not self.selection:
-            return self._number("SELECT COUNT(*) FROM data", (), "the number of files")
-        source, given = self._data()
-        sql = f"SELECT COUNT(*) FROM {source}"  # noqa: S608 - our own words
-        return self._number(sql, given, "the number of files")
+        """Returns how many files they have."""
+        if self.selection:
+            return self._survey().formats.total()
+        return self._number("SELECT COUNT(*) FROM data", "the number of files")
+
+    def formats_counted(self) -> Rows:
+        """Returns each recorded format with the number of its files."""
+        if self.selection:
+            return list(self._survey().formats.items())
+        sql = "SELECT format, COUNT(*) FROM data GROUP BY format"
+        return self._query(sql, (), "the number of files")
 
     def last_id_after(self, after: int, limit: int) -> int | None:
-        """Returns the id of the last of the `limit` books after `after`, or None."""
-        chosen = self.where.with_files
+        """Returns up to which id the next `limit` books after `after` are, or None.
+
+        Fewer where the selected ones are few: no query goes through more of a library
+        than it can in a moment.
+        """
+        if not self.selection:
+            return self._next_id(after, limit)
+        chosen, last = self.where.with_files, None
+        for window in (2 * limit, WINDOW):
+            last = self._next_id(after, window)
+            number, highest = self._query(
+                "SELECT COUNT(*), MAX(id) FROM (SELECT id FROM books WHERE id > ? AND "  # noqa: S608 - our own words
+                f"id <= ?{chosen.books} ORDER BY id LIMIT ?)",
+                (after, last, *chosen.of_books, limit),
+                f"the next {limit} books after {after}",
+            )[0]
+            if number == limit and isinstance(highest, int):
+                return highest
+        return last
+
+    def _windows(self, after: int) -> Iterator[tuple[int, int]]:
+        """Yields spans of ids whose books one query may go through.
+
+        A query over a large library would take longer than Calibre waits for it.
+        """
+        while (last := self._next_id(after, WINDOW)) is not None:
+            yield after + 1, last
+            after = last
+
+    def _next_id(self, after: int, limit: int) -> int | None:
         rows = self._query(
-            "SELECT MAX(id) FROM (SELECT id FROM books WHERE id > ?"  # noqa: S608 - our own words
-            f"{chosen.books} ORDER BY id LIMIT ?)",
-            (after, *chosen.of_books, limit),
+            "SELECT MAX(id) FROM (SELECT id FROM books WHERE id > ? ORDER BY id LIMIT ?)",
+            (after, limit),
             f"the next {limit} books after {after}",
         )
         found = rows[0][0]
         return found if isinstance(found, int) else None
 
-    def formats_counted(self) -> Rows:
-        """Returns each recorded format with the number of its files."""
-        if not self.selection:
-            sql, given = "SELECT format, COUNT(*) FROM data GROUP BY format", ()
-            return self._query(sql, given, "the number of files")
-        source, chosen = self._data()
-        return self._query(
-            f"SELECT format, COUNT(*) FROM {source} GROUP BY format",  # noqa: S608 - our own words
-            chosen,
-            "the number of files",
-        )
+    def _survey(self) -> "_Survey":
+        """Counts what is selected, unless metadata.db has not changed since."""
+        chosen = self.where
+        if self._surveyed is not None and self._surveyed[0] == self._version:
+            return self._surveyed[1]
+        books, highest, formats = 0, 0, Counter[object]()
+        of_books = chosen.with_files
+        for span in self._windows(0):
+            number, last = self._query(
+                "SELECT COUNT(*), MAX(id) FROM books WHERE id BETWEEN ? AND ?"  # noqa: S608 - our own words
+                f"{of_books.books}",
+                (*span, *of_books.of_books),
+                "the number of books",
+            )[0]
+            if isinstance(number, int) and isinstance(last, int):
+                books, highest = books + number, last
+            for recorded, files in self._query(
+                "SELECT data.format, COUNT(*) FROM books CROSS JOIN data ON "  # noqa: S608 - our own words
+                "data.book = books.id WHERE books.id BETWEEN ? AND ?"
+                f"{chosen.books}{chosen.files} GROUP BY data.format",
+                (*span, *chosen.of_books, *chosen.of_files),
+                "the number of files",
+            ):
+                formats[recorded] += files if isinstance(files, int) else 0
+        survey = _Survey(highest, books, formats)
+        self._surveyed = self._version, survey
+        return survey
 
     def without_files(self, first: int, last: int) -> list[BookId]:
         """Returns the books of a range without any format: one query over an index."""
@@ -178,17 +230,8 @@ class SelectedBooks:
         )
         return frozenset(BookId(row[0]) for row in rows if isinstance(row[0], int))
 
-    def _data(self) -> tuple[str, tuple[object, ...]]:
-        chosen = self.where
-        return (
-            "data JOIN books ON books.id = data.book "
-            f"WHERE 1{chosen.books}{chosen.files}",
-            (*chosen.of_books, *chosen.of_files),
-        )
-
-    def _number(self, sql: str, given: tuple[object, ...], what: str) -> int:
-        rows = self._query(sql, given, what)
-        found = rows[0][0] if rows else None
+    def _number(self, sql: str, what: str) -> int:
+        found = self._query(sql, (), what)[0][0]
         return found if isinstance(found, int) else 0
 
     # -- names -------------------------------------------------------------------------

@@ -68,6 +68,8 @@ class Ledger:
         )
         #: The state of each book on the server.
         self.books = Books(self._database, owned_by, clock)
+        #: What was carried of each book, and what stands since.
+        self.carried = self.books.carried
         #: The files known to be on the server.
         self.hashes = Hashes(self._database, owned_by, clock, settle, self._is_alive)
         #: What is left out although nothing fails.

@@ -8,7 +8,18 @@ from enum import IntEnum, IntFlag, StrEnum
 from typing import Protocol
 
 from migration.errors import Deferred
-from migration.model import BookId, Counts, Digest, EbookId, FileId, Origin, UploadId
+from migration.metadata.compare import Base, Field
+from migration.model import (
+    BookId,
+    Counts,
+    Digest,
+    EbookId,
+    FileId,
+    Origin,
+    Outcome,
+    SourceId,
+    UploadId,
+)
 
 NO_BOOK, NO_EBOOK = BookId(0), EbookId(0)
 
@@ -133,6 +144,71 @@ class BookState:
     intention: Intention | None = None
     title: str | None = None
     restore: str | None = None
+
+
+class StandingKind(StrEnum):
+    """Why a difference between Calibre and the server stands."""
+
+    CONFLICT = "conflict"  #: both sides changed the field; `--prefer` decided
+    KEPT = "kept"  #: only the server changed it
+    REFUSED = "refused"  #: the server does not take Calibre's value
+    #: both sides changed the field, and Calibre's value was sent: the values are equal
+    OVERWRITTEN = "overwritten"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A reported difference; both values are texts, cleaned and cut.
+
+    `pass_id` is the pass that reported it first with these values.
+    """
+
+    field: Field
+    kind: StandingKind
+    calibre: str
+    server: str
+    pass_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What is known of a book's ebook since it was last worked on.
+
+    `version` is the ebook's then; `extras` is a hash of what is known besides the
+    compared fields.
+    """
+
+    base: Base
+    version: int
+    standing: tuple[Standing, ...] = ()
+    extras: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """A source of ours, with its digest, whose file has other bytes in Calibre now."""
+
+    file: FileId
+    source_id: SourceId
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What the ledger knows of a file; `source_id` only if we sent it."""
+
+    outcome: Outcome
+    digest: Digest | None
+    source_id: SourceId | None
+
+
+class MadeKind(StrEnum):
+    """What a pass can make on the server."""
+
+    EBOOK = "ebook"
+    SOURCE = "source"
+    SHELF = "shelf"
+    ITEM = "item"
 
 
 @dataclass(frozen=True, slots=True)

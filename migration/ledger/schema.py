@@ -76,6 +76,12 @@ CREATE TABLE replaced (
 ) WITHOUT ROWID;
 """
 
+#: Files that count as being there by another book's source.
+BORROWED_INDEX = (
+    "CREATE INDEX borrowed_files ON files (sha1) "
+    "WHERE source_id IS NULL AND sha1 IS NOT NULL;"
+)
+
 #: What a pass made on the server (records.MadeKind), so that it can be undone. detail
 #: is JSON: what tells whether somebody changed it since.
 MADE = """
@@ -139,6 +145,7 @@ UPGRADES = {
         CARRIED_INDEX,
         STANDING,
         REPLACED,
+        BORROWED_INDEX,
         MADE,
         MADE_INDEX,
         SHELVES,
@@ -214,6 +221,7 @@ CREATE TABLE files (
     PRIMARY KEY (book_id, format)
 ) WITHOUT ROWID;
 CREATE INDEX unfinished_files ON files (outcome, book_id) WHERE outcome IN ('failed', 'pending');
+{BORROWED_INDEX}
 
 -- One ebook per Calibre book. steps: what is still to be done after its files are
 -- attached (bits of records.Step). intention: what the server may have been asked to do

@@ -87,6 +87,8 @@ class BookshelfClient:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        #: What `vocabulary` returned last.
+        self.known_vocabulary = Vocabulary({}, {})
         self._ebooks, self._sources = Sequence("ebook"), Sequence("source")
 
     def probe(self) -> Transient | None:
@@ -114,7 +116,7 @@ class BookshelfClient:
         self.session.http.learn_manners()
         languages = payloads.objects(self.session.call("GET", "/api/languages"))
         genres = payloads.objects(self.session.call("GET", "/api/genres"))
-        return Vocabulary(
+        self.known_vocabulary = Vocabulary(
             {
                 str(item.get("code")): payloads.integer(item.get("id"))
                 for item in languages
@@ -124,6 +126,7 @@ class BookshelfClient:
                 for item in genres
             },
         )
+        return self.known_vocabulary
 
     # -- one file ----------------------------------------------------------------------
 

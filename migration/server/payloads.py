@@ -3,16 +3,19 @@
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from common.json_value import Json
 from migration.errors import ServerFault
+from migration.metadata.compare import Fields
 from migration.model import EbookId, EbookMetadata, PersonName, SourceId
 from migration.server.http.responses import Response
 
 #: Separates the parts of a body; random, so that no book contains it. It is the same
 #: for all requests, so that a server parses the header once.
 BOUNDARY = uuid.uuid4().hex
+#: The fields of an ebook that nobody has read.
+NO_FIELDS = Fields()
 
 
 class Readable(Protocol):
@@ -27,7 +30,8 @@ class Ebook:
     """An ebook as the server shows it.
 
     `sources` are (source id, format, size). `guessed` means that it was put together
-    from requests and answers, so `version` may be wrong.
+    from requests and answers, so `version` may be wrong. `fields` are the values that
+    are compared; the picture of the cover is not among them.
     """
 
     id: EbookId
@@ -39,6 +43,7 @@ class Ebook:
     rating: float | None = None
     guessed: bool = False
     created_by: int | None = None
+    fields: Fields = NO_FIELDS
 
     def has_people(self) -> bool:
         """Whether it has authors or a series."""
@@ -203,7 +208,47 @@ def ebook(ebook_id: EbookId, body: Mapping[str, Json]) -> Ebook:
         created_by=None
         if body.get("created_by") is None
         else integer(body["created_by"]),
+        fields=_fields(body),
     )
+
+
+def _fields(body: Mapping[str, Json]) -> Fields:
+    """Returns the values that are compared; what is not shown is not set."""
+    its_series, language = body.get("series"), body.get("language")
+    index = body.get("series_index")
+    return Fields(
+        title=str(body.get("title") or ""),
+        authors=tuple(
+            PersonName(
+                str(one.get("last_name") or ""), str(one.get("first_name") or "")
+            )
+            for one in _objects(body.get("authors"))
+        ),
+        series=str(its_series.get("title") or "") or None
+        if isinstance(its_series, dict)
+        else None,
+        series_index=index if _is_whole(index) else None,
+        language=str(language.get("code") or "") if isinstance(language, dict) else "",
+        genres=frozenset(
+            str(one.get("name") or "") for one in _objects(body.get("genres"))
+        ),
+        rating=_number(body.get("my_rating")),
+        formats=frozenset(
+            str(one.get("format") or "") for one in _objects(body.get("sources"))
+        ),
+    )
+
+
+def _objects(value: Json) -> list[dict[str, Json]]:
+    return (
+        [one for one in value if isinstance(one, dict)]
+        if isinstance(value, list)
+        else []
+    )
+
+
+def _is_whole(value: Json) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def listing(response: Response) -> EbookPage:

@@ -260,11 +260,12 @@ _EVENTS = (
         re.compile(r"Slow upload: (.*), (\d+) bytes, (\d+) s, most of it in (\w+)"),
         ("file", "bytes", "seconds", "stage"),
     ),
+    ("updated", re.compile(r"Updated book (.*): ([^:]*)"), ("book", "fields")),
     ("average_rate", AVERAGE_RATE, ("files_per_min",)),
     ("hash_refresh", HASH_REFRESH, ("new",)),
     ("api_connectivity", API_CONNECTIVITY, ("result",)),
 )
-_TEXTS = frozenset({"file", "reason", "detail", "stage", "result"})
+_TEXTS = frozenset({"file", "reason", "detail", "stage", "result", "book", "fields"})
 
 
 def event(message: str) -> dict[str, Json]:
@@ -316,6 +317,11 @@ def processed_batch(first: int, last: int, files: int, settled: Counts) -> str:
 def uploaded(file: str, size: int, seconds: float) -> str:
     """A file arrived, with the server's receipt."""
     return f"Uploaded {file} ({size} bytes, {seconds:.1f} s)"
+
+
+def updated(book: str, fields: Sequence[str]) -> str:
+    """What Calibre has changed of a book was sent."""
+    return f"Updated book {book}: {', '.join(fields)}"
 
 
 def no_longer_listed(files: Sequence[str]) -> str:

@@ -1,10 +1,12 @@
 """Binds a worker to its ledger and lets it join a pass."""
 
+import hashlib
 from dataclasses import dataclass
 
 from migration.checks.adoption import adopt
 from migration.ledger.current_pass import CurrentPass
 from migration.ledger.scope import parse
+from migration.metadata.compare import Prefer
 from migration.model import Phase
 from migration.worker import selecting
 from migration.worker.resources import Resources
@@ -25,6 +27,7 @@ def bind(opened: Resources) -> None:
         user=opened.client.session.user_id,
     )
     selecting.choose(opened)
+    _compare_again(opened)
     if opened.options.retry_failed:
         library = opened.library
         chosen = library.selected.those_of if library.narrowed else None
@@ -32,6 +35,30 @@ def bind(opened: Resources) -> None:
             "%d failed files are pending again",
             opened.ledger.files.retry_failed(chosen),
         )
+
+
+def _compare_again(opened: Resources) -> None:
+    """Has books compared once more that this run carries otherwise than the last.
+
+    They are compared with what was carried; the server is only asked about those that
+    differ.
+    """
+    options, ledger = opened.options, opened.ledger
+    vocabulary = opened.client.known_vocabulary
+    shaping = (
+        sorted(vocabulary.languages.items()),
+        sorted(vocabulary.genres.items()),
+        options.default_language,
+        options.ratings,
+    )
+    digest = hashlib.sha1(repr(shaping).encode(), usedforsecurity=False).hexdigest()
+    if ledger.carried.carry_with(digest):
+        opened.log.info(
+            "The server's languages or genres, or the settings of what is carried, "
+            "have changed: every book is compared with what was sent"
+        )
+    if options.prefer == Prefer.CALIBRE:
+        ledger.carried.reopen_conflicts()
 
 
 @dataclass(frozen=True, slots=True)

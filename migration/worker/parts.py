@@ -50,10 +50,17 @@ def put_together(opened: Resources) -> Parts:
     context = Context.of(
         library, ledger, current, options.state_dir, clock, log, accounting.account
     )
-    limits = ApiLimits(
-        timedelta(seconds=options.reconcile_after_seconds), options.ask_first_bytes
-    )
     time_limit = TimeLimit(options.max_duration, clock, pool.sleep)
+    comparing = RateLimiter(
+        options.compare_per_min / 60, 1.0, clock.seconds, time_limit.pause
+    )
+    limits = ApiLimits(
+        timedelta(seconds=options.reconcile_after_seconds),
+        options.ask_first_bytes,
+        options.prefer,
+        options.ratings == "on",
+        lambda: comparing.wait(1),
+    )
     return Parts(
         opened,
         current,
@@ -61,7 +68,13 @@ def put_together(opened: Resources) -> Parts:
         streak,
         accounting,
         ApiLane(context, client, opened.transport, limits, options.db_uri),
-        RangeBooks(library, ledger, context.left_out, options.default_language),
+        RangeBooks(
+            library,
+            ledger,
+            context.left_out,
+            options.default_language,
+            ratings=limits.ratings,
+        ),
         SpotCheck(client, ledger, log, pool.heed_stop, opened.tracker.advance),
         LastLook(client, ledger, library, log, pool.sleep),
         Conclusion(ledger, opened.tracker, current, log, accounting.left_pending),

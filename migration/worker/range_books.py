@@ -1,7 +1,7 @@
 """The books of a range as the server accepts them, and notices about its listing."""
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from migration.calibre.library import CalibreLibrary
 from migration.lanes.left_out import LeftOut
@@ -32,15 +32,20 @@ class RangeBooks:
     ledger: Ledger
     left_out: LeftOut
     default_language: str
+    ratings: bool = True
 
     def metadata(self, book: Book, vocabulary: Vocabulary) -> EbookMetadata:
         """Returns the book's metadata as the server accepts it."""
-        return ebook_metadata.make_metadata(
+        made = ebook_metadata.make_metadata(
             book,
             vocabulary,
             default_language=self.default_language,
             library_uuid=self.ledger.identity.first_library,
         )
+        if self.ratings or made.rating is None:
+            return made
+        lost = {**made.not_carried, "rating": book.rating}
+        return replace(made, rating=None, not_carried=lost)
 
     def removed(self, ids: Set[BookId]) -> list[Book]:
         """Returns books removed from Calibre while their ebooks were being made.
@@ -50,7 +55,9 @@ class RangeBooks:
         states = [(book_id, self.ledger.books.get(book_id)) for book_id in sorted(ids)]
         return [
             Book(
-                book_id, state.title or ebook_metadata.plain_title(state.working_title)
+                book_id,
+                state.title or ebook_metadata.plain_title(state.working_title),
+                removed=True,
             )
             for book_id, state in states
             if state
@@ -87,5 +94,15 @@ class RangeBooks:
             self.left_out.without_files(book, self.metadata(book, vocabulary))
             for book in empty.others
         ]
-        found = [*notices.of_files(files), *empty.known, *written]
-        self.left_out.notice_range(owned, books | set(empty.ids), found)
+        # What a selection leaves out has not left Calibre.
+        gone = (
+            []
+            if self.library.narrowed
+            else self.ledger.carried.left(owned.pass_id, owned.first, owned.last)
+        )
+        listed = books | set(empty.ids)
+        left = notices.of_left(gone, listed)
+        found = [*notices.of_files(files), *empty.known, *written, *left]
+        self.left_out.notice_range(
+            owned, listed | {file.book_id for file in gone}, found
+        )

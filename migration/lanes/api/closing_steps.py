@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from common import sanitize
 from common.json_value import Json
-from migration.calibre import cover
 from migration.calibre.library import CalibreLibrary
 from migration.errors import Rejected
+from migration.lanes.api.book_cover import BookCover
 from migration.lanes.lane import Work
 from migration.ledger.records import BookState, Step
 from migration.metadata import ebook_metadata
@@ -44,8 +44,15 @@ class ClosingSteps:
     """Performs the closing steps on the server."""
 
     client: BookshelfClient
-    library: CalibreLibrary
+    cover: BookCover
     log: logging.Logger
+
+    @classmethod
+    def of(
+        cls, client: BookshelfClient, library: CalibreLibrary, log: logging.Logger
+    ) -> "ClosingSteps":
+        """Makes the steps; covers are read from the library."""
+        return cls(client, BookCover(client, library), log)
 
     def carry_rest(self, work: Work, state: BookState, ebook: Ebook) -> Closed:
         """Sets title, rating and cover, as far as they are open.
@@ -63,12 +70,15 @@ class ClosingSteps:
             except Rejected as error:
                 refused["rating"] = sanitize.for_log(str(error))
         carried = frozenset[str]()
-        if Step.RECORD in state.steps and self.client.session.takes_calibre_fields():
-            carried = self._carry_calibre_fields(work, ebook.id, refused)
+        if (
+            Step.RECORD | Step.UPDATE
+        ) & state.steps and self.client.session.takes_calibre_fields():
+            new = Step.RECORD in state.steps
+            carried = self._carry_calibre_fields(work, ebook.id, refused, new=new)
         refusal = None
         if Step.COVER in state.steps and work.book.cover is not None:
             # The cover comes last, so that no later step causes it to be sent again.
-            refusal = self._carry_cover(ebook.id, work.book.cover)
+            refusal = self.cover.carry(ebook.id, work.book.cover)
         if refusal is not None:
             refused["cover"] = sanitize.for_log(str(refusal))
         elif work.book.cover_problem is not None:
@@ -76,14 +86,14 @@ class ClosingSteps:
         return Closed(title, refused, refusal, carried)
 
     def _carry_calibre_fields(
-        self, work: Work, ebook_id: EbookId, refused: dict[str, str]
+        self, work: Work, ebook_id: EbookId, refused: dict[str, str], *, new: bool
     ) -> frozenset[str]:
         """Sends what only the embedded server has a place for; returns the fields.
 
-        What it refuses is entered in `refused`.
+        What it refuses is entered in `refused`. A new ebook has nothing to be removed.
         """
         fields = calibre_fields.of_book(work.book)
-        if fields == calibre_fields.NOTHING:
+        if new and fields == calibre_fields.NOTHING:
             return frozenset()
         try:
             calibre_fields.send(self.client.session, ebook_id, fields)
@@ -115,15 +125,3 @@ class ClosingSteps:
             self.client.change(ebook, metadata, {}, title=title, bare=False)
             return title
         return title if title == metadata.title else state.title
-
-    def _carry_cover(self, ebook_id: EbookId, path: bytes) -> Rejected | None:
-        """Replaces the cover that the server found in a file.
-
-        Returns why it could not.
-        """
-        try:
-            with self.library.open_file(path) as held:
-                self.client.set_cover(ebook_id, cover.sendable(held))
-        except Rejected as refusal:
-            return refusal
-        return None

@@ -1,10 +1,11 @@
 """Closing a book: its last steps on the server and its record in the ledger."""
 
-from dataclasses import dataclass, replace
+import logging
+from dataclasses import dataclass
 
 from migration.errors import ServerFault
 from migration.lanes.api import holders
-from migration.lanes.api.closing_steps import ClosingSteps
+from migration.lanes.api.closing import Closer
 from migration.lanes.api.ownership import is_ours
 from migration.lanes.lane import Work
 from migration.lanes.left_out import LeftOut
@@ -13,12 +14,12 @@ from migration.ledger.ledger import Ledger
 from migration.ledger.records import BookState, Step
 from migration.model import EbookId
 from migration.server.client import BookshelfClient
-from migration.server.payloads import Ebook, name_keys
+from migration.server.payloads import Ebook
 
 
 @dataclass(frozen=True, slots=True)
 class Finisher:
-    """Finishes a book after its files are attached.
+    """Finishes a book: after its files are attached, or when Calibre has changed it.
 
     `db_uri` is the server's database, or "".
     """
@@ -26,14 +27,15 @@ class Finisher:
     client: BookshelfClient
     ledger: Ledger
     current: CurrentPass
-    closing: ClosingSteps
+    closer: Closer
     left_out: LeftOut
+    log: logging.Logger
     db_uri: str
 
     def finish_book(self, work: Work) -> None:
-        """Sets true title, cover and rating, and records what is not carried.
+        """Sets true title, cover and rating, or sends what changed in Calibre.
 
-        Repeatable.
+        Records what is not carried. Repeatable.
         """
         state = self.ledger.books.get(work.book.id)
         if state is None or state.ebook_id is None:
@@ -42,6 +44,9 @@ class Finisher:
         if state.steps is Step.NONE:
             self.ledger.books.let_go(work.book.id)
             return
+        if state.steps is Step.UPDATE and self.closer.is_current(work):
+            self.closer.finish(work, state)
+            return
         ebook = self._ebook_of(work, state.ebook_id)
         if (
             ebook is not None
@@ -49,34 +54,26 @@ class Finisher:
             and not is_ours(work, state, ebook, self.ledger.doubts)
         ):
             ebook = None
+        if state.steps is Step.UPDATE and (ebook is None or not ebook.sources):
+            self._gone(work, state)
+            return
         if ebook is None or not ebook.sources:
             # Nothing was attached: an ebook without a file must not stay.
             if ebook is not None:
                 self._delete_empty(work, ebook)
             self._leave_to_others(work)
             return
-        self._close(work, state, ebook)
+        self.closer.close(work, state, ebook)
 
-    def _close(self, work: Work, state: BookState, ebook: Ebook) -> None:
-        """Takes the closing steps, records fields not carried, updates the ledger."""
-        closed = self.closing.carry_rest(work, state, ebook)
-        metadata = replace(
-            work.metadata, not_carried=closed.not_carried(work.metadata.not_carried)
-        )
-        record = Step.RECORD in state.steps
-        if record:
-            self.left_out.of_ebook(work.book, metadata, ebook.id)
-        if record or Step.COVER in state.steps:
-            self.left_out.of_book(work.book, closed.no_cover)
-        self.ledger.books.finish(
-            self.current.id,
+    def _gone(self, work: Work, state: BookState) -> None:
+        """Leaves a book alone whose ebook somebody removed from the server."""
+        self.log.warning(
+            "Book %d: its ebook %s was removed from the server; it is not sent again "
+            "(--recheck makes its files pending)",
             work.book.id,
-            replace(state, steps=Step.NONE, title=closed.title, restore=None),
-            names={
-                key: ebook.ids[key] for key in name_keys(metadata) if key in ebook.ids
-            },
-            not_carried=metadata.not_carried if record else (),
+            state.ebook_id,
         )
+        self.closer.finish(work, state)
 
     def _ebook_of(self, work: Work, ebook_id: EbookId) -> Ebook | None:
         """Returns the book's ebook, as made in this attempt or as the server shows it.
@@ -117,3 +114,4 @@ class Finisher:
             )
             self.left_out.there_already(work.book, work.metadata, holder)
         self.ledger.books.forget(work.book.id)
+        self.ledger.carried.settle(work.book.id, work.book.modified)

@@ -1,12 +1,12 @@
 """The lane through the server's API: one book after the other, file by file."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from migration.errors import ResponseLost, ServerFault
 from migration.lanes.api.adopting import Adopter
-from migration.lanes.api.closing_steps import ClosingSteps
+from migration.lanes.api.closing import Closer
 from migration.lanes.api.finishing import Finisher
 from migration.lanes.api.publishing import Publisher
 from migration.lanes.api.reconciling import Reconciler
@@ -27,15 +27,18 @@ from migration.server.client import BookshelfClient
 
 @dataclass(frozen=True, slots=True)
 class ApiLimits:
-    """Limits of the API lane.
+    """Limits and rules of the API lane.
 
     `reconcile_after`: how long a request whose answer was lost may still run on the
     server. `ask_first_bytes`: a file of at most this many bytes is sent without asking
-    first, since the upload itself asks.
+    first, since the upload itself asks. The rest are those of `updating.UpdateRules`.
     """
 
     reconcile_after: timedelta
     ask_first_bytes: int
+    prefer: str
+    ratings: bool
+    throttle: Callable[[], None]
 
 
 class ApiLane:
@@ -68,9 +71,11 @@ class ApiLane:
             client, ledger, current, given.clock, log, self._reconciler
         )
         self._adopter = Adopter(client, ledger, current, log)
-        closing = ClosingSteps(client, given.library, log)
+        closer = Closer(
+            given, client, limits.prefer, limits.throttle, ratings=limits.ratings
+        )
         self._finisher = Finisher(
-            client, ledger, current, closing, given.left_out, db_uri
+            client, ledger, current, closer, given.left_out, log, db_uri
         )
         #: Whether the file last sent or asked about was on the server already.
         self._last_was_there = False

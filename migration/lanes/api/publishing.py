@@ -81,7 +81,7 @@ class Publisher:
             self.ledger.books.save(work.book.id, replace(state, intention=None))
             raise
         created = BookState(work.metadata.working_title, ebook_id, ALL_STEPS)
-        self.ledger.books.save(work.book.id, created)
+        self.ledger.books.made(self.current.id, work.book.id, created)
         work.made = made(ebook_id, work.metadata.working_title, ids)
         return ebook_id
 

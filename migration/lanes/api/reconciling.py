@@ -52,7 +52,7 @@ class Reconciler:
             found = self.client.find(state.working_title)
             steps = ALL_STEPS if found else state.steps
             done = BookState(state.working_title, found[0] if found else None, steps)
-            self.ledger.books.save(work.book.id, done)
+            self.ledger.books.made(self.current.id, work.book.id, done)
         else:
             self._attached(work, state, state.intention)
 

@@ -8,8 +8,16 @@ from dataclasses import replace
 
 from common.clock import SteadyClock
 from migration.ledger.database import LedgerDatabase
-from migration.ledger.records import BookState, Intended, Intention
+from migration.ledger.parts.carried import CarriedBooks
+from migration.ledger.records import (
+    BookState,
+    Carried,
+    Intended,
+    Intention,
+    MadeKind,
+)
 from migration.ledger.tables import books, claims, passes
+from migration.ledger.tables import carried as values
 from migration.model import (
     BookId,
 )
@@ -27,6 +35,8 @@ class Books:
         self._database = database
         self._owner = owner
         self._clock = clock
+        #: What was carried of each book, and what stands since.
+        self.carried = CarriedBooks(database)
 
     def get(self, book_id: BookId) -> BookState | None:
         """Returns what is known of a book on the server."""
@@ -62,10 +72,19 @@ class Books:
         *,
         names: Mapping[tuple[str, str], int],
         not_carried: Iterable[str],
+        carried: Carried | None = None,
+        modified: bytes = b"",
     ) -> None:
-        """Records a finished book: state, server ids, fields not carried."""
+        """Records a finished book: state, server ids, fields not carried.
+
+        `carried` are its values on both sides, as Calibre had them at `modified`; None
+        when they are those recorded before.
+        """
         with self._database.transaction(durable=False) as db:
             books.write(db, book_id, state, self._clock)
+            if carried is not None:
+                values.write(db, pass_id, book_id, carried)
+            values.settle(db, book_id, modified)
             db.executemany(
                 "INSERT OR REPLACE INTO names (kind, name, server_id) VALUES (?, ?, ?)",
                 ((kind, name, server_id) for (kind, name), server_id in names.items()),
@@ -73,10 +92,20 @@ class Books:
             claims.release_book(db, self._owner, book_id)
             passes.tally(db, pass_id, "not_carried", dict.fromkeys(not_carried, 1))
 
+    def made(self, pass_id: int, book_id: BookId, state: BookState) -> None:
+        """Records the ebook that a request of ours has made."""
+        with self._database.transaction(durable=False) as db:
+            books.write(db, book_id, state, self._clock)
+            if state.ebook_id is not None:
+                values.made(db, pass_id, MadeKind.EBOOK, state.ebook_id, book_id)
+
     def forget(self, book_id: BookId) -> None:
         """Forgets a book that has no ebook on the server and nothing in flight."""
         with self._database.transaction(durable=False) as db:
             db.execute("DELETE FROM books WHERE book_id = ?", (book_id,))
+            db.execute("DELETE FROM carried WHERE book_id = ?", (book_id,))
+            db.execute("DELETE FROM standing WHERE book_id = ?", (book_id,))
+            db.execute("DELETE FROM replaced WHERE book_id = ?", (book_id,))
             claims.release_book(db, self._owner, book_id)
 
     def let_go(self, book_id: BookId) -> None:

@@ -132,12 +132,16 @@ class Doubts:
         return bool(row[0])
 
     def sources(self, book_id: BookId) -> frozenset[tuple[int, str, int]]:
-        """Returns a book's sources on the server: id, server's format, size."""
+        """Returns a book's sources on the server: id, server's format, size.
+
+        Those of files that Calibre has replaced since are among them.
+        """
         with self._database.reading() as db:
             rows = db.execute(
                 "SELECT source_id, format, size FROM files WHERE book_id = ? AND "
-                "source_id IS NOT NULL",
-                (book_id,),
+                "source_id IS NOT NULL UNION ALL SELECT source_id, format, size FROM "
+                "replaced WHERE book_id = ?",
+                (book_id, book_id),
             ).fetchall()
         return frozenset(
             (row["source_id"], row["format"].lower(), row["size"]) for row in rows

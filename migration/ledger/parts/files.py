@@ -1,6 +1,5 @@
 """The files part of the ledger: ranges and their files, from claim to outcome."""
 
-import sqlite3
 from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 
@@ -8,7 +7,12 @@ from common.clock import SteadyClock, utc_now
 from migration.errors import Evidence
 from migration.ledger.database import LedgerDatabase
 from migration.ledger.parts.left_ranges import LeftRanges
-from migration.ledger.records import LibraryView, Range, Registration, Stage
+from migration.ledger.records import (
+    LibraryView,
+    Range,
+    Registration,
+    Stage,
+)
 from migration.ledger.tables import binding, claims, passes, registration
 from migration.model import (
     BookFile,
@@ -158,25 +162,10 @@ class Files:
         """
         evidence = result.proof if isinstance(result.proof, Evidence) else None
         proof = None if isinstance(result.proof, Evidence) else result.proof
-        source_id = proof.source_id if isinstance(proof, Receipt) else None
         with self._database.transaction(durable=False) as db:
             if evidence is not None:
                 registration.check_evidence(db, result.file, evidence)
-            settled = db.execute(
-                "UPDATE files SET outcome = ?, reason = ?, message = ?, attempts = 0, rounds = 0,"
-                " sha1 = COALESCE(?, sha1), source_id = COALESCE(?, source_id)"
-                " WHERE book_id = ? AND format = ? AND outcome = 'pending' AND pass_id = ?",
-                (
-                    result.outcome,
-                    result.reason,
-                    result.message,
-                    bytes.fromhex(proof.digest.sha1) if proof else None,
-                    source_id,
-                    result.file.book_id,
-                    result.file.format,
-                    pass_id,
-                ),
-            ).rowcount
+            settled = registration.account(db, pass_id, result, proof)
             if proof:
                 claims.add_hashes(db, [proof])
                 claims.release(db, "hash", claims.hash_name(proof.digest))
@@ -184,11 +173,7 @@ class Files:
                 return False
             passes.count(db, pass_id, 0, {result.outcome: 1, Outcome.PENDING: -1})
             if isinstance(proof, Receipt):
-                db.execute(
-                    "UPDATE passes SET bytes_uploaded = bytes_uploaded + ? WHERE id = ?",
-                    (proof.digest.size, pass_id),
-                )
-                self._end_intention(db, result.file.book_id)
+                registration.received(db, pass_id, result.file, proof)
             if result.reason:
                 passes.tally(db, pass_id, result.outcome, {result.reason: 1})
             return True
@@ -227,12 +212,3 @@ class Files:
                     for file in files
                     if file.book_id in wanted
                 )
-
-    @staticmethod
-    def _end_intention(db: sqlite3.Connection, book_id: BookId) -> None:
-        db.execute(
-            "UPDATE books SET intention = NULL, intended_at = NULL, upload_id = "
-            "NULL, format = NULL, sha1 = NULL,"
-            " size = NULL WHERE book_id = ?",
-            (book_id,),
-        )

@@ -69,14 +69,29 @@ class Hashes:
             if claims.is_known(db, digest):
                 return Known(digest)
             fresh = self._claim(db, "hash", claims.hash_name(digest), file.book_id)
-            ids = {}
-            for kind, name in sorted(set(names)):
-                known = claims.name_id(db, kind, name)
-                if known is None:
-                    self._claim(db, kind, name, file.book_id)
-                else:
-                    ids[kind, name] = known
-            return Taken(fresh, ids)
+            return Taken(fresh, self._take_names(db, file.book_id, names))
+
+    def take_names(
+        self, book_id: BookId, names: Iterable[tuple[str, str]]
+    ) -> dict[tuple[str, str], int]:
+        """Claims the names that the server lacks; returns the ids of the others.
+
+        Raises Deferred while another book has one of them in flight.
+        """
+        with self._database.transaction(durable=False) as db:
+            return self._take_names(db, book_id, names)
+
+    def _take_names(
+        self, db: sqlite3.Connection, book_id: BookId, names: Iterable[tuple[str, str]]
+    ) -> dict[tuple[str, str], int]:
+        ids = {}
+        for kind, name in sorted(set(names)):
+            known = claims.name_id(db, kind, name)
+            if known is None:
+                self._claim(db, kind, name, book_id)
+            else:
+                ids[kind, name] = known
+        return ids
 
     def _claim(
         self, db: sqlite3.Connection, kind: str, name: str, book_id: BookId

@@ -1,5 +1,6 @@
 """What the ledger keeps about things left out: notices, and which ebook holds what."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 from migration.ledger.database import LedgerDatabase
@@ -52,6 +53,16 @@ class Notebook:
         """Counts one more book of which these fields are not carried."""
         with self._database.transaction(durable=False) as db:
             passes.tally(db, pass_id, "not_carried", dict.fromkeys(fields, 1))
+
+    def count_updates(
+        self, pass_id: int, fields: Iterable[str], stands: Iterable[str]
+    ) -> None:
+        """Counts one compared book: the fields sent, the differences reported."""
+        sent = dict.fromkeys(fields, 1)
+        with self._database.transaction(durable=False) as db:
+            if sent:
+                passes.tally(db, pass_id, "updated", {**sent, "book": 1})
+            passes.tally(db, pass_id, "reported", Counter(stands))
 
     # -- which ebook holds what --------------------------------------------------------
 

@@ -1,8 +1,13 @@
 """The passes part of the ledger: the open pass and its progress."""
 
+import sqlite3
+
 from common.clock import utc_now
 from migration.ledger.database import LedgerDatabase
-from migration.ledger.tables import passes, registration
+from migration.ledger.tables import carried, notices, passes, registration
+
+#: Above every id that SQLite assigns.
+_NO_END = 2**63 - 1
 
 
 class Passes:
@@ -30,12 +35,25 @@ class Passes:
             if joined is None:
                 if not may_open:
                     return None
+                now = utc_now().isoformat()
+                begun = passes.begin(db, highest_id, now, listed, scope)
                 if not scope:
                     registration.forget_beyond(db, highest_id)
-                now = utc_now().isoformat()
-                return passes.begin(db, highest_id, now, listed, scope)
+                    self._notice_beyond(db, begun, highest_id)
+                return begun
             passes.count_late(db, joined, listed)
             return joined
+
+    @staticmethod
+    def _notice_beyond(db: sqlite3.Connection, pass_id: int, highest_id: int) -> None:
+        """Notices books that were the last of the library and have left it.
+
+        No range of the pass contains them.
+        """
+        gone = carried.left(db, pass_id, highest_id + 1, _NO_END)
+        books = {file.book_id for file in gone}
+        found = notices.of_left(gone, frozenset())
+        notices.settle_range(db, pass_id, highest_id + 1, _NO_END, books, found)
 
     def open_scope(self) -> tuple[int, str] | None:
         """Returns the open pass and which books it is about; None when none is open."""

@@ -17,7 +17,7 @@ from enum import StrEnum
 from common.sanitize import for_log
 from migration.errors import RefusedByServer, Rejected, TooBig
 from migration.ledger.tables import passes
-from migration.model import Book, BookFile, BookId, EbookId
+from migration.model import Book, BookFile, BookId, EbookId, FileId
 
 #: The longest message that is kept, in characters.
 LONGEST = 500
@@ -36,6 +36,8 @@ class NoticeKind(StrEnum):
     COVER_MISSING = "cover missing, empty or no picture"
     COVER_REFUSED = "cover refused by the server"
     DATA_FILES = "extra data files not carried"
+    LEFT_BOOK = "book no longer in Calibre, still on the server"
+    LEFT_FORMAT = "format no longer in Calibre, still on the server"
 
 
 #: What every reading of a range finds again.
@@ -45,6 +47,8 @@ LISTED = frozenset(
         NoticeKind.CONFLICTED,
         NoticeKind.AMBIGUOUS,
         NoticeKind.WITHOUT_FILES,
+        NoticeKind.LEFT_BOOK,
+        NoticeKind.LEFT_FORMAT,
     }
 )
 #: What the user should look at.
@@ -101,6 +105,30 @@ def _kind(file: BookFile) -> NoticeKind:
     if file.problem is not None:
         return NoticeKind.AMBIGUOUS
     return NoticeKind.CONFLICTED if file.conflicted else NoticeKind.ADOPTED
+
+
+def of_left(files: Iterable[FileId], listed: Collection[BookId]) -> list[Notice]:
+    """Returns notices for files that were carried and have left Calibre since.
+
+    `listed` are the books that are still there.
+    """
+    found: dict[tuple[BookId, str], Notice] = {}
+    for file in files:
+        if file.book_id in listed:
+            notice = Notice(
+                file.book_id,
+                NoticeKind.LEFT_FORMAT,
+                "removed in Calibre; nothing is deleted on the server unasked",
+                file.format,
+            )
+        else:
+            notice = Notice(
+                file.book_id,
+                NoticeKind.LEFT_BOOK,
+                "removed in Calibre; nothing is deleted on the server unasked",
+            )
+        found[notice.book_id, notice.format] = notice
+    return list(found.values())
 
 
 def without_files(book: Book, record: str) -> Notice:

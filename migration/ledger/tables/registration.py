@@ -6,7 +6,7 @@ A function over an open transaction of the ledger; only `ledger.parts` calls it.
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from migration.errors import (
     EmptyFile,
@@ -16,9 +16,19 @@ from migration.errors import (
     Unreadable,
 )
 from migration.evidence import about
-from migration.ledger.records import Range, Registration, Stage
-from migration.ledger.tables import books, passes
-from migration.model import BookFile, BookId, Counts, Digest, FileId, Outcome
+from migration.ledger.records import MadeKind, Range, Registration, Stage
+from migration.ledger.tables import books, carried, passes
+from migration.model import (
+    BookFile,
+    BookId,
+    Counts,
+    Digest,
+    FileId,
+    Known,
+    Outcome,
+    Receipt,
+    UploadResult,
+)
 
 #: A file on which this many workers died is not tried again.
 MAX_ATTEMPTS = 3
@@ -34,16 +44,16 @@ _TRY_AGAIN = frozenset(
 
 _WRITE = (
     "INSERT OR REPLACE INTO files (book_id, format, size, mtime_ns, outcome, "
-    "pass_id, reason, message, sha1, source_id,"
-    " attempts, rounds, furthest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "pass_id, reason, message, modified, sha1, source_id,"
+    " attempts, rounds, furthest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
-#: The common case of a further pass, decided by size and mtime alone.
+#: The common case of a further pass, decided by size, mtime and last_modified alone.
 _SETTLE = (
     "UPDATE files SET outcome = 'duplicate', pass_id = ?, reason = '', message = '', "
     "attempts = 0, furthest = 0,"
     " rounds = 0 WHERE book_id = ? AND format = ? AND size = ? AND mtime_ns = ? AND pass_id != ?"
-    " AND outcome IN ('uploaded', 'duplicate')"
+    " AND modified = ? AND outcome IN ('uploaded', 'duplicate')"
 )
 _FORGET = "DELETE FROM files WHERE book_id = ? AND format = ?"
 #: There is no pass 0.
@@ -80,6 +90,8 @@ def register(
     found = entry.discovered
     gone = _forget_gone(db, owned, files, entry)
     db.executemany(_WRITE, entry.changed)
+    carried.keep_replaced(db, entry.replaced)
+    carried.mark(db, entry.edited)
     passes.count(db, owned.pass_id, entry.discovered, entry.moves)
     passes.tally(db, owned.pass_id, "failed", entry.reasons)
     if gone:
@@ -96,7 +108,10 @@ def register(
         failed=moves[Outcome.FAILED],
         pending=moves[Outcome.PENDING],
     )
-    unfinished = frozenset(books.unfinished(db, owned.first, owned.last))
+    # Edited books without an ebook of their own have only a record to renew.
+    unfinished = frozenset(
+        [*entry.recorded, *books.unfinished(db, owned.first, owned.last)]
+    )
     return Registration(
         frozenset(entry.todo),
         frozenset(entry.suspects),
@@ -109,13 +124,21 @@ def register(
 
 @dataclass(slots=True)
 class _Entry:
-    """What was found out about a range: counters, rows, files to work on."""
+    """What was found out about a range: counters, rows, files to work on.
+
+    `edited` are books that Calibre has changed since they were carried, or that have a
+    new file; `recorded` those of them whose files the server had already; `replaced`
+    are the rows of files with other bytes than those we sent.
+    """
 
     moves: Counter[Outcome]
     reasons: Counter[str]
     changed: list[tuple[object, ...]]
     todo: list[FileId]
     suspects: list[FileId]
+    edited: set[BookId] = field(default_factory=set)
+    recorded: set[BookId] = field(default_factory=set)
+    replaced: list[sqlite3.Row] = field(default_factory=list)
     discovered: int = 0
     failed: int = 0
     orphans: int = 0
@@ -136,6 +159,7 @@ def _settle_unchanged(
             file.size,
             file.mtime_ns,
             owned.pass_id,
+            file.modified,
         )
         for file, excluded in files
         if not excluded and file.problem is None
@@ -167,6 +191,7 @@ def _enter_rest(
         row = rows.get(key)
         again = row is not None and row["pass_id"] == owned.pass_id
         verdict = _at_once(file, excluded, row, once_more=owned.once_more)
+        _note_edit(file, verdict, row, entry)
         if verdict.outcome is Outcome.PENDING:
             entry.todo.append(file.id)
             if row is not None and row["attempts"]:
@@ -181,6 +206,22 @@ def _enter_rest(
         entry.moves[Outcome.PENDING] -= again
         entry.moves[verdict.outcome] += 1
         entry.changed.append(_row(file, verdict, row, owned.pass_id))
+
+
+def _note_edit(
+    file: BookFile, verdict: _Settlement, row: sqlite3.Row | None, entry: _Entry
+) -> None:
+    """Notes that the book has to be compared, or that the file's bytes are replaced."""
+    if verdict.outcome is Outcome.PENDING:
+        entry.edited.add(file.id.book_id)
+        if row is not None and not _same(file, row) and row["source_id"] is not None:
+            entry.replaced.append(row)
+    elif verdict.outcome is Outcome.DUPLICATE and (
+        row is None or row["modified"] != file.modified
+    ):
+        entry.edited.add(file.id.book_id)
+        if row is not None and row["source_id"] is None:
+            entry.recorded.add(file.id.book_id)
 
 
 def put_back(db: sqlite3.Connection, file: FileId, *, counted: bool) -> int:
@@ -223,6 +264,58 @@ def check_evidence(db: sqlite3.Connection, file: FileId, evidence: Evidence) -> 
         raise ValueError(
             f"{file} cannot fail for {evidence.reason!r} of {evidence.about}"
         )
+
+
+def account(
+    db: sqlite3.Connection,
+    pass_id: int,
+    result: UploadResult,
+    proof: Receipt | Known | None,
+) -> bool:
+    """Writes the outcome of a pending file; returns False when it has one already."""
+    return bool(
+        db.execute(
+            "UPDATE files SET outcome = ?, reason = ?, message = ?, attempts = 0, "
+            "rounds = 0, sha1 = COALESCE(?, sha1), source_id = COALESCE(?, source_id)"
+            " WHERE book_id = ? AND format = ? AND outcome = 'pending' AND pass_id = ?",
+            (
+                result.outcome,
+                result.reason,
+                result.message,
+                bytes.fromhex(proof.digest.sha1) if proof else None,
+                proof.source_id if isinstance(proof, Receipt) else None,
+                result.file.book_id,
+                result.file.format,
+                pass_id,
+            ),
+        ).rowcount
+    )
+
+
+def received(
+    db: sqlite3.Connection, pass_id: int, file: FileId, receipt: Receipt
+) -> None:
+    """Records what the server gave its receipt for, and ends its intention."""
+    db.execute(
+        "UPDATE passes SET bytes_uploaded = bytes_uploaded + ? WHERE id = ?",
+        (receipt.digest.size, pass_id),
+    )
+    carried.made(
+        db,
+        pass_id,
+        MadeKind.SOURCE,
+        receipt.source_id,
+        file.book_id,
+        format=file.format,
+        sha1=receipt.digest.sha1,
+        size=receipt.digest.size,
+    )
+    db.execute(
+        "UPDATE books SET intention = NULL, intended_at = NULL, upload_id = "
+        "NULL, format = NULL, sha1 = NULL,"
+        " size = NULL WHERE book_id = ?",
+        (file.book_id,),
+    )
 
 
 def reach(db: sqlite3.Connection, file: FileId, stage: Stage) -> None:
@@ -314,7 +407,14 @@ def _same(file: BookFile, row: sqlite3.Row) -> bool:
 def _row(
     file: BookFile, verdict: _Settlement, row: sqlite3.Row | None, pass_id: int
 ) -> tuple[object, ...]:
-    """Returns the file's row, keeping what was known of the same bytes."""
+    """Returns the file's row, keeping what was known of the same bytes.
+
+    What is on the server, or is to get there, keeps its mark until the whole book was
+    compared.
+    """
+    modified: bytes | None = file.modified
+    if verdict.outcome in (Outcome.PENDING, Outcome.DUPLICATE):
+        modified = None if row is None else row["modified"]
     known: tuple[object, ...] = (None, None, 0, 0, 0)
     if row is not None and _same(file, row):
         # Never so many that the attempt it is pending for would be refused.
@@ -340,5 +440,6 @@ def _row(
         pass_id,
         verdict.reason,
         verdict.message,
+        modified,
         *known,
     )

@@ -9,8 +9,8 @@ The server's errors come with HTTP 200 and a key `error`, or with a status: "res
 routes then answer JSON, "plain" ones a small HTML page.
 """
 
+import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,15 +23,15 @@ from common.sanitize import for_log
 from migration.server.http.routes import ROUTES as ROUTES
 from migration.server.http.routes import Route as Route
 from migration.server.http.routes import route_of as route_of
+from migration.server.http.untrusted import parsed
 
 #: The longest wait a `Retry-After` may ask for, in seconds.
 LONGEST_WAIT = 900.0
 #: The most bytes of an answer that are read; the longest of the protocol, a page of
 #: ebooks, has some 100 KB.
 LARGEST = 4 * 1024 * 1024
-#: How deep an answer may be nested; those of the protocol are 5 deep.
-DEEPEST = 32
-_HIGHEST = 2**63
+#: The same for a cover, which some servers keep as it was sent.
+LARGEST_PICTURE = 64 * 1024 * 1024
 
 _DENIED, _GONE = "Access denied", "The requested URL was not found on the server"
 #: What looks like a token: of the server's kind, or anything longer than a word of a
@@ -141,6 +141,8 @@ def _assessed(route: Route, path: str, raw: RawResponse) -> Response | InvalidRe
 def _yes_or_error(
     route: Route, path: str, raw: RawResponse
 ) -> Response | InvalidResponse:
+    if route.picture:
+        return _picture(raw)
     if raw.kind != "application/json":
         shown = for_log(raw.kind, 60) or "no content type"
         return InvalidResponse(
@@ -157,6 +159,16 @@ def _yes_or_error(
         return InvalidResponse(f"trouble of its own: {response.error}", over=True)
     lack = route.shape(body, route.ids(path))
     return InvalidResponse(f"JSON of another kind: {lack}") if lack else response
+
+
+def _picture(raw: RawResponse) -> Response | InvalidResponse:
+    """Returns what is kept of a picture: the SHA-1 of its bytes."""
+    if not raw.kind.startswith("image/") or not raw.body:
+        shown = for_log(raw.kind, 60) or "no content type"
+        return InvalidResponse(f"{shown} instead of a picture")
+    return Response(
+        200, {"sha1": hashlib.sha1(raw.body, usedforsecurity=False).hexdigest()}
+    )
 
 
 # -- refusal or trouble ----------------------------------------------------------------
@@ -321,69 +333,3 @@ def _date(value: str) -> datetime | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
-
-
-# -- untrusted JSON --------------------------------------------------------------------
-
-
-def parsed(body: bytes) -> Json:
-    """Parses the JSON of an answer.
-
-    Raises ValueError when it is not JSON, or not safe to work with. Bounds: depth
-    (`DEEPEST`), whole numbers (64 bits, as the server's), finite fractions, no lone
-    surrogates, no duplicate keys.
-    """
-    try:
-        value: Json = json.loads(
-            body.decode("utf-8"),
-            parse_int=_whole,
-            parse_float=_finite,
-            parse_constant=_no_number,
-            object_pairs_hook=_said_once,
-        )
-        if _too_deep(value):
-            raise ValueError(f"it is nested more than {DEEPEST} deep")
-        if b"\\u" in body:
-            json.dumps(value, ensure_ascii=False).encode()
-    except RecursionError:
-        raise ValueError(f"it is nested more than {DEEPEST} deep") from None
-    return value
-
-
-def _said_once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key is in it twice")
-    return found
-
-
-def _whole(digits: str) -> int:
-    number = int(digits) if len(digits) <= 20 else _HIGHEST
-    if not -_HIGHEST <= number < _HIGHEST:
-        raise ValueError(f"{digits[:20]}… is too large a number")
-    return number
-
-
-def _finite(digits: str) -> float:
-    number = float(digits) if len(digits) <= 400 else math.inf
-    if not math.isfinite(number):
-        raise ValueError(f"{digits[:20]} is too large a number")
-    return number
-
-
-def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is no number")
-
-
-def _too_deep(value: Json) -> bool:
-    level: list[Json] = [value]
-    for _ in range(DEEPEST):
-        level = [
-            child
-            for item in level
-            if isinstance(item, dict | list)
-            for child in (item.values() if isinstance(item, dict) else item)
-        ]
-        if not level:
-            return False
-    return any(isinstance(item, dict | list) for item in level)

@@ -11,6 +11,7 @@ from migration.server.http.shapes import (
     EBOOK,
     INDEX,
     LIST,
+    PICTURE,
     RATED,
     SHELF,
     SHELF_INDEX,
@@ -33,7 +34,9 @@ class Route:
 
     `shape` returns what a good answer lacks; `errors` are the beginnings of errors
     about what was sent; `refusals` are the statuses by which the server itself refuses;
-    `once` means that the request must not be repeated before its fate is known.
+    `once` means that the request must not be repeated before its fate is known;
+    `picture` that a good answer is a picture, of which the body of the `Response` has
+    the `sha1`.
     """
 
     method: str
@@ -43,6 +46,7 @@ class Route:
     refusals: frozenset[int]
     errors: tuple[str, ...] = ()
     once: bool = False
+    picture: bool = False
 
     def ids(self, path: str) -> tuple[int, ...]:
         """Returns the numbers in a path of this route."""
@@ -69,9 +73,19 @@ def _route(
     *refusals: int,
     errors: tuple[str, ...] = (),
     once: bool = False,
+    picture: bool = False,
 ) -> Route:
     pattern = re.compile(path.replace("<id>", r"(\d+)").replace("<text>", ".+"))
-    return Route(method, pattern, shape, kind == "P", frozenset(refusals), errors, once)
+    return Route(
+        method,
+        pattern,
+        shape,
+        kind == "P",
+        frozenset(refusals),
+        errors,
+        once,
+        picture,
+    )
 
 
 #: Every request the worker sends. R: errors with a status are JSON; P: they are pages.
@@ -90,6 +104,7 @@ ROUTES = (
     _route("GET", "/api/search/<text>", LIST, "R", 400, 401, 404),
     _route("POST", "/api/ebooks", CREATED, "R", 400, 401, errors=_ON_EBOOKS, once=True),
     _route("GET", "/api/ebooks/<id>", EBOOK, "R", 401, 404),
+    _route("GET", "/api/ebooks/<id>/cover", PICTURE, "P", 401, 404, picture=True),
     _route("PATCH", "/api/ebooks/<id>", CREATED, "R", 400, 401, 403, errors=_ON_EBOOKS),
     _route("DELETE", "/api/ebooks/<id>", CREATED, "R", 401, 403, 404),
     _route(

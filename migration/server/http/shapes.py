@@ -174,6 +174,7 @@ LIST = _object(page=is_id, page_size=is_id, total=is_size, items=_ITEMS)
 CREATED = _object(itself=True, id=is_id, success=_is(True))
 # Many a foreign answer would have this much too.
 SOURCE = _object(alone=True, id=is_id)
+PICTURE = _object(sha1=_is_hash)
 _RATED = _object(itself=True, id=is_id, rating=_is_rating)
 _UNRATED = _object(itself=True, id=is_id, rating=_is(None), rating_count=_is_none_left)
 

@@ -114,6 +114,7 @@ class HttpTransport:
                 headers,
                 body,
                 data,
+                responses.LARGEST_PICTURE if route.picture else responses.LARGEST,
             )
         except (
             requests.RequestException,
@@ -134,7 +135,13 @@ class HttpTransport:
             self._local.session = None
 
     def _exchange(
-        self, method: str, path: str, headers: dict[str, str], body: Body, data: Any
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: Body,
+        data: Any,
+        largest: int,
     ) -> RawResponse:
         if self._closes_silently:
             headers["Connection"] = "close"
@@ -152,7 +159,10 @@ class HttpTransport:
             ) as raw:
                 names = {name.lower(): value for name, value in raw.headers.items()}
                 return _whole(
-                    raw.status_code, names, raw.raw.stream(_BLOCK, decode_content=False)
+                    raw.status_code,
+                    names,
+                    raw.raw.stream(_BLOCK, decode_content=False),
+                    largest,
                 )
         finally:
             if self._closes_silently:
@@ -204,7 +214,8 @@ def closes_silently(base_url: str) -> bool:
         )
         response = connection.getresponse()
         names = {name.lower(): value for name, value in response.getheaders()}
-        raw = _whole(response.status, names, iter(lambda: response.read(_BLOCK), b""))
+        blocks = iter(lambda: response.read(_BLOCK), b"")
+        raw = _whole(response.status, names, blocks, responses.LARGEST)
         verdict = responses.assess(
             responses.route_of("GET", path), path, raw, utc_now()
         )
@@ -222,9 +233,9 @@ def closes_silently(base_url: str) -> bool:
 
 
 def _whole(
-    status: int, headers: dict[str, str], blocks: Iterator[bytes]
+    status: int, headers: dict[str, str], blocks: Iterator[bytes], largest: int
 ) -> RawResponse:
-    """Reads a body of at most `responses.LARGEST` bytes.
+    """Reads a body of at most `largest` bytes.
 
     Returns it with status and headers.
     """
@@ -239,12 +250,12 @@ def _whole(
     body = bytearray()
     for block in blocks:
         body += block
-        if len(body) > responses.LARGEST:
+        if len(body) > largest:
             return RawResponse(
                 status,
                 headers,
                 b"",
-                f"HTTP {status} and more than {responses.LARGEST} bytes",
+                f"HTTP {status} and more than {largest} bytes",
             )
     return RawResponse(status, headers, bytes(body))
 

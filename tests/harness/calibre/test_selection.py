@@ -243,6 +243,7 @@ def test_sql_selects_what_a_plain_filter_selects(
     inside = [entry for entry in library if is_selected(entry, selection)]
     ids = [entry.id for entry in inside]
     later = [number for number in ids if number > after][:3]
+    beyond = [entry.id for entry in library if entry.id > after]
     files = [form for entry in library for form in selected_files(entry, selection)]
     chosen = books.where
     listed = db.execute(
@@ -267,7 +268,7 @@ def test_sql_selects_what_a_plain_filter_selects(
         len(ids),
         len(library),
         len(files),
-        later[-1] if later else None,
+        later[-1] if len(later) == 3 else max(beyond, default=None),
         set(ids),
         {form: files.count(form) for form in files},
         [

@@ -172,7 +172,7 @@ def test_metadata_db_is_asked_once_more_before_a_file_is_missing(
     restless = Restless(library, *changes)
     tree = Tree(library.root)
     pauses: list[float] = []
-    listing = Listing(restless.query, tree, has_uuids=True, pause=pauses.append)
+    listing = Listing(restless.query, tree, lacks=(), pause=pauses.append)
     files = listing.files(1, 9)
     tree.close()
     assert restless.listings == listings
@@ -202,7 +202,7 @@ def test_calibre_is_given_time_to_tell_of_a_folder_that_it_has_just_moved(
         pauses.append(seconds)
         library.sql("UPDATE books SET path = 'Author/New (1)' WHERE id = 1")
 
-    listing = Listing(restless.query, tree, has_uuids=True, pause=meanwhile)
+    listing = Listing(restless.query, tree, lacks=(), pause=meanwhile)
     assert [
         file.problem for files in listing.files(1, 9).values() for file in files
     ] == [None, None]

@@ -24,8 +24,8 @@ DEATHS = [
     ),
     pytest.param("publishing.py", "work.reopened = True", id="with the working title"),
     pytest.param(
-        "finishing.py",
-        "metadata = replace(\n            work.metadata, not_carried=",
+        "closing.py",
+        "metadata = replace(work.metadata, not_carried=",
         id="after the title was given back",
     ),
 ]

@@ -1,6 +1,7 @@
 """The gate before the client: every route of the protocol against every kind of what is
 no answer."""
 
+import hashlib
 import json
 import pickle
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ import pytest
 
 from common.json_value import Json
 from migration.errors import ResponseLost, ServerFault, ServerUnreachable, Transient
-from migration.server.http import responses, shapes
+from migration.server.http import responses, shapes, untrusted
 from migration.server.http.responses import InvalidResponse, RawResponse, Response
 from tests.support.network.answerkit import (
     CLAIMS,
@@ -90,10 +91,42 @@ def test_what_is_no_answer_says_nothing(
     }.get(kind, 0.0)
 
 
+@pytest.mark.parametrize(
+    ("raw", "found"),
+    [
+        (Raw(200, b"\xff\xd8x", {"content-type": "image/jpeg"}), True),
+        (Raw(200, b"\x89PNG", {"content-type": "image/png"}), True),
+        (own_page(404, GONE), None),
+        (Raw(200, b"", {"content-type": "image/jpeg"}), False),
+        (Raw(200, b"<p>login</p>", {"content-type": "text/html"}), False),
+        (as_json({"error": "no"}), False),
+        (page(404), False),
+        (page(503), False),
+        (Raw(302, b"", {"location": "http://portal/"}), False),
+    ],
+)
+def test_a_cover_is_a_picture(raw: Raw, found: bool | None) -> None:
+    """Its SHA-1 is kept; None: the server says that there is none."""
+    verdict = assessed("GET", "/api/ebooks/5/cover", raw)
+    if found is False:
+        assert isinstance(verdict, InvalidResponse)
+        return
+    assert isinstance(verdict, Response)
+    if found:
+        sha1 = hashlib.sha1(raw.body, usedforsecurity=False).hexdigest()
+        assert verdict == Response(200, {"sha1": sha1})
+    else:
+        assert verdict.status == 404
+
+
 def test_every_request_of_the_client_is_in_the_tables() -> None:
     """A route without a row would have no gate, and one without a good answer here
     would not be tried."""
-    assert {(route.method, route.path.pattern) for route in responses.ROUTES} == {
+    assert {
+        (route.method, route.path.pattern)
+        for route in responses.ROUTES
+        if not route.picture
+    } == {
         (
             responses.route_of(method, path).method,
             responses.route_of(method, path).path.pattern,
@@ -398,14 +431,14 @@ def test_retry_after_in_seconds_and_as_a_date(
 def test_json_of_strangers_is_bounded(body: bytes) -> None:
     """Depth, numbers, characters: nothing that breaks later what passes here."""
     with pytest.raises(ValueError, match=r"\S"):
-        responses.parsed(body)
+        untrusted.parsed(body)
 
 
 def test_json_of_the_server_is_read() -> None:
     """What the protocol has: five deep, 64 bits, escaped letters."""
     deep = b"[" * 32 + b"]" * 32
-    assert responses.parsed(deep) is not None
-    assert responses.parsed(
+    assert untrusted.parsed(deep) is not None
+    assert untrusted.parsed(
         b'[9223372036854775807, -1.5e3, "\\u041a\\u043e\\u0442", true, null]'
     ) == [
         2**63 - 1,

@@ -6,13 +6,12 @@ import pytest
 
 from common.json_value import Json
 from migration.server.http.responses import (
-    DEEPEST,
     InvalidResponse,
     Response,
     assess,
-    parsed,
     route_of,
 )
+from migration.server.http.untrusted import DEEPEST, parsed
 from tests.support.network.answerkit import Raw, as_json, own_page, page
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -48,6 +48,8 @@ OPTIONS = [(program, one) for program, one in SETTINGS if one.option]
 OTHER = {
     "1 or 0": ("1", "0"),
     "text or json": ("json",),
+    "calibre or server": ("calibre",),
+    "on or off": ("off",),
     "idle, or best-effort:0 to best-effort:7": ("idle",),
 }
 #: What no kind of setting allows in an environment or a file of sane size.

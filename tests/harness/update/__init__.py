@@ -1,0 +1,1 @@
+"""A further run is an update."""
