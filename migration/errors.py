@@ -325,6 +325,12 @@ class ServerDatabaseUnusable(Misconfigured):
     code = "server-database-unusable"
 
 
+class ShelfColumnUnusable(Misconfigured):
+    """A custom column that should become shelves does not exist or cannot."""
+
+    code = "shelf-column-unusable"
+
+
 class PriorityRefused(Misconfigured):
     """The system does not allow or know this priority."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from common.json_value import Json
 from common.plain_text import plain_text
 from common.sanitize import sanitize_text
-from migration.model import Book, EbookMetadata, ShelfId
+from migration.model import Book, EbookMetadata, ItemId, ShelfId
 
 #: The longest name of a shelf, and the longest note MyBookshelf2's own pages take.
 NAME_LENGTH, NOTE_LENGTH = 256, 10_000
@@ -82,7 +82,7 @@ def wanted(
         if label in book.extras:
             value = book.extras[label]
             named: Json = column_names.get(label, label[1:]) if value is True else value
-            values = named if isinstance(named, list) else [named]
+            values: list[Json] = named if isinstance(named, list) else [named]
             found += _names(values, whole=(label, carried))
     note, whole = _note(book) if choice.notes and found else ("", False)
     if whole:
@@ -100,10 +100,9 @@ def _names(values: list[Json], *, whole: tuple[str, set[str]]) -> list[str]:
         if value is False:
             # Not to be on the shelf says it.
             continue
-        if isinstance(value, dict):
-            # The index of a series has no place on a shelf.
-            value, lost = value.get("series"), True
-        name = sanitize_text(value) if isinstance(value, str) else ""
+        # The index of a series has no place on a shelf.
+        text = value.get("series") if isinstance(value, dict) else value
+        name = sanitize_text(text) if isinstance(text, str) else ""
         short = name[:NAME_LENGTH].strip()
         lost = lost or short != value
         if short:
@@ -134,11 +133,13 @@ def fingerprint(note: str) -> str:
 class MadeItem:
     """An item we made. `note` is its fingerprint.
 
-    `pending` means that it was about to be made, and nothing is known since.
+    `pending` means that it was about to be made, and nothing is known since; `id` is
+    the server's, None when that is not known.
     """
 
     note: str
     pending: bool = False
+    id: ItemId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ class Plan:
     """What to do about one book, shelf by shelf.
 
     `settle` are items that turned out to be made, `forget` those of ours that somebody
-    removed and nobody wants back.
+    removed and nobody wants back; `left_off` are shelves somebody took the book off.
     """
 
     add: frozenset[ShelfId] = frozenset()
@@ -154,6 +155,7 @@ class Plan:
     remove: frozenset[ShelfId] = frozenset()
     renote: frozenset[ShelfId] = frozenset()
     forget: frozenset[ShelfId] = frozenset()
+    left_off: frozenset[ShelfId] = frozenset()
 
     @property
     def needs_role(self) -> frozenset[ShelfId]:
@@ -175,28 +177,45 @@ def decide(
     hers = fingerprint(note)
     ours, gone = frozenset(made), frozenset(made) - present
     pending = frozenset(shelf for shelf, item in made.items() if item.pending)
-    others = frozenset(
-        shelf for shelf, item in made.items() if not item.pending and item.note != hers
-    )
+    others = frozenset(shelf for shelf, item in made.items() if item.note != hers)
     return Plan(
         add=belongs - present - (ours - pending),
         settle=belongs & pending & present,
         remove=(ours - belongs) & present,
         renote=belongs & others & present,
         forget=gone - belongs,
+        left_off=(belongs & gone) - pending,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What is true after a plan was carried out, for the record and the report."""
+    """What is true after a plan was carried out, for the record and the report.
+
+    `names` are the shelves the book belongs on, `on_server` those of them and of ours
+    that it is on; `carried` as in `Wanted`. `unallowed` are shelves left as they are
+    for want of the role superuser, `kept` those where somebody's change stays;
+    `refused` holds the server's words by shelf.
+    """
 
     names: frozenset[str] = frozenset()
     on_server: frozenset[str] = frozenset()
     carried: frozenset[str] = frozenset()
-    #: Shelves that were left as they are for want of the role superuser.
     unallowed: tuple[str, ...] = ()
-    #: Shelves with an item whose note somebody changed.
-    edited: tuple[str, ...] = ()
-    #: Shelves the server refuses, with its words.
+    kept: tuple[str, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
+
+    def sentences(self) -> list[str]:
+        """Returns what a person should know, one sentence for each kind."""
+        found = [f"the shelf {name!r}: {why}" for name, why in self.refused.items()]
+        if self.unallowed:
+            found.append(
+                "without the role superuser nothing is changed or removed on "
+                f"{', '.join(map(repr, self.unallowed))}"
+            )
+        if self.kept:
+            found.append(
+                "what somebody changed stays as it is on "
+                f"{', '.join(map(repr, self.kept))}"
+            )
+        return found

@@ -50,6 +50,10 @@ class Bookshelves:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    def may_change(self) -> bool:
+        """Whether the user may change and remove items, and shelves."""
+        return self._session.is_superuser()
+
     def mine(self) -> Iterator[Bookshelf]:
         """Yields all shelves of this user, by name."""
         path = f"/api/bookshelves/mine?sort=name&page_size={SHELVES_PER_PAGE}"

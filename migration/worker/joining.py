@@ -8,7 +8,8 @@ from migration.ledger.current_pass import CurrentPass
 from migration.ledger.scope import parse
 from migration.metadata.compare import Prefer
 from migration.model import Phase
-from migration.worker import selecting
+from migration.server import postgresql
+from migration.worker import selecting, shelf_settings
 from migration.worker.resources import Resources
 
 
@@ -27,6 +28,7 @@ def bind(opened: Resources) -> None:
         user=opened.client.session.user_id,
     )
     selecting.choose(opened)
+    shelf_settings.check(opened)
     _compare_again(opened)
     if opened.options.retry_failed:
         library = opened.library
@@ -50,6 +52,9 @@ def _compare_again(opened: Resources) -> None:
         sorted(vocabulary.genres.items()),
         options.default_language,
         options.ratings,
+        shelf_settings.choice_of(options),
+        opened.client.session.is_superuser(),
+        postgresql.synonyms_known(ledger),
     )
     digest = hashlib.sha1(repr(shaping).encode(), usedforsecurity=False).hexdigest()
     if ledger.carried.carry_with(digest):

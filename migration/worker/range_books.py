@@ -10,6 +10,7 @@ from migration.ledger.records import Range
 from migration.ledger.tables import notices
 from migration.metadata import ebook_metadata
 from migration.model import Book, BookFile, BookId, EbookMetadata, Vocabulary
+from migration.server import postgresql
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,10 @@ class RangeBooks:
 
     def metadata(self, book: Book, vocabulary: Vocabulary) -> EbookMetadata:
         """Returns the book's metadata as the server accepts it."""
+        synonyms = postgresql.synonyms_known(self.ledger)
         made = ebook_metadata.make_metadata(
             book,
-            vocabulary,
+            replace(vocabulary, synonyms=synonyms),
             default_language=self.default_language,
             library_uuid=self.ledger.identity.first_library,
         )

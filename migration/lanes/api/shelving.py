@@ -1,4 +1,4 @@
-"""Puts books on shelves and keeps them in step. Repeatable.
+"""Puts books on shelves and keeps them in step. Thread-safe; repeatable.
 
 `metadata.shelves` decides. An item is recorded before it is asked for, so that a killed
 worker's items are known as ours; a name is claimed while its shelf is made.
@@ -6,13 +6,18 @@ worker's items are known as ours; a name is claimed while its shelf is made.
 
 import logging
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 
+from common.json_value import Json
 from common.sanitize import for_log
 from migration.errors import Deferred, RefusedByServer, ResponseLost, ServerFault
-from migration.ledger.parts.shelves import Shelves
+from migration.lanes.lane import Work
+from migration.ledger.ledger import Ledger
+from migration.ledger.records import Carried, Standing, StandingKind
+from migration.metadata.compare import Field
 from migration.metadata.shelves import (
+    MadeItem,
     Outcome,
     Plan,
     ShelfChoice,
@@ -21,130 +26,161 @@ from migration.metadata.shelves import (
     fingerprint,
     wanted,
 )
-from migration.model import Book, BookId, EbookId, EbookMetadata, ItemId, ShelfId
+from migration.model import EbookId, ShelfId
 from migration.server.bookshelves import Bookshelves, ShelfItem
 
 #: By this a shelf whose making was lost is known again as ours.
 DESCRIPTION = "From Calibre"
-#: The newest items of a shelf, among which one just made is looked for.
+#: How many of a shelf's newest items are looked at for one just made.
 NEWEST = (2, 20)
-
-
-@dataclass(frozen=True, slots=True)
-class _Book:
-    """One book that is shelved: what it is on the server, where it belongs."""
-
-    id: BookId
-    ebook_id: EbookId
-    pass_id: int
-    note: str
-    made: Mapping[ShelfId, ItemId]
+#: The longest list of shelves in a report, in characters.
+SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Shelver:
-    """Shelves books. Thread-safe.
-
-    `columns` are the names of custom columns by label.
-    """
+    """Shelves books; `columns` returns the names of custom columns by label."""
 
     shelves: Bookshelves
-    ledger: Shelves
+    ledger: Ledger
     choice: ShelfChoice
-    columns: Mapping[str, str]
-    superuser: bool
+    columns: Callable[[], Mapping[str, str]]
     log: logging.Logger
     _making: threading.Lock = field(default_factory=threading.Lock)
 
-    def wanted(self, book: Book, metadata: EbookMetadata) -> Wanted:
+    def wanted(self, work: Work) -> Wanted:
         """Returns where a book belongs."""
         if not self.choice.any:
             return Wanted()
-        return wanted(book, metadata, self.choice, self.columns)
+        return wanted(work.book, work.metadata, self.choice, self.columns())
 
-    def shelve(
-        self, book: Book, metadata: EbookMetadata, ebook_id: EbookId, pass_id: int
-    ) -> Outcome:
-        """Puts the book's ebook where it belongs, and takes it off where it does not.
+    def is_current(self, work: Work) -> bool:
+        """Whether the book belongs where it did when it was carried; asks nobody."""
+        known = self.ledger.carried.get(work.book.id)
+        if not self.choice.any or known is None:
+            return True
+        aim = self.wanted(work)
+        notes = {item.note for item in self.ledger.shelves.items(work.book.id).values()}
+        waits = any(
+            one.field is Field.SHELVES and one.kind is StandingKind.REFUSED
+            for one in known.standing
+        )
+        return (
+            known.base.calibre.shelves == aim.names
+            and notes <= {fingerprint(aim.note)}
+            and not (waits and self.shelves.may_change())
+        )
+
+    def carry(
+        self,
+        work: Work,
+        ebook_id: EbookId,
+        pass_id: int,
+        carried: Carried,
+        lost: Mapping[str, Json],
+    ) -> tuple[Carried, dict[str, Json]]:
+        """Puts a book's ebook where it belongs.
+
+        Returns what was carried with it, and what was not. Raises Transient or
+        Deferred.
+        """
+        outcome = self.shelve(work, ebook_id, pass_id)
+        before = next(
+            (
+                one
+                for one in self.ledger.carried.standing(work.book.id)
+                if one.field is Field.SHELVES
+            ),
+            None,
+        )
+        stands = _standing(outcome, before, pass_id)
+        if stands is not None and stands is not before:
+            for sentence in outcome.sentences():
+                self.log.warning(
+                    "Book %s %r: %s",
+                    work.book.id,
+                    for_log(work.book.title, 120),
+                    for_log(sentence, SHOWN * 2),
+                )
+        base = replace(
+            carried.base,
+            calibre=replace(carried.base.calibre, shelves=outcome.names),
+            server=replace(carried.base.server, shelves=outcome.on_server),
+        )
+        others = [one for one in carried.standing if one.field is not Field.SHELVES]
+        standing = (*others, *([stands] if stands else []))
+        kept = {name: lost[name] for name in lost if name not in outcome.carried}
+        return replace(carried, base=base, standing=standing), kept
+
+    def shelve(self, work: Work, ebook_id: EbookId, pass_id: int) -> Outcome:
+        """Puts the ebook on the shelves it is missing on, and takes it off others.
 
         Raises Transient or Deferred.
         """
-        aim = self.wanted(book, metadata)
-        made = self.ledger.items(book.id)
+        aim = self.wanted(work)
+        made = self.ledger.shelves.items(work.book.id)
         if not self.choice.any or not (aim.names or made):
             return Outcome()
-        ids, refused = self._ids(aim, book.id, pass_id)
-        present = self.shelves.with_ebook(ebook_id)
+        ids, refused = self._ids(work, aim.names, pass_id)
+        present = frozenset(self.shelves.with_ebook(ebook_id))
         belongs = frozenset(ids.values())
-        plan = decide(belongs, aim.note, made, frozenset(present))
-        one = _Book(
-            book.id, ebook_id, pass_id, aim.note, self.ledger.made_items(book.id)
-        )
-        self._add(one, plan)
-        known = {shelf_id: item.note for shelf_id, item in made.items()}
-        self.ledger.settle(
-            pass_id,
-            book.id,
-            {shelf_id: known[shelf_id] for shelf_id in plan.settle},
-            {},
-        )
-        self.ledger.drop(book.id, plan.forget, [])
-        removed, edited = self._as_superuser(one, plan, known)
+        plan = decide(belongs, aim.note, made, present)
+        one = _Items(self, work, ebook_id, pass_id, aim.note, made)
+        one.add(plan.add)
+        one.settle(plan)
+        may = self.shelves.may_change()
+        removed, theirs = one.change(plan) if may else (frozenset[ShelfId](), [])
         names = {
-            **self.ledger.names_of([*made, *belongs]),
+            **self.ledger.shelves.names_of([*made, *belongs]),
             **{number: name for name, number in ids.items()},
         }
-        there = ((frozenset(present) | plan.add) - removed) & names.keys()
-        unallowed = () if self.superuser else plan.needs_role
+        there = ((present | plan.add) - removed) & (belongs | frozenset(made))
         return Outcome(
             aim.names,
-            frozenset(names[number] for number in there),
+            _named(names, there),
             aim.carried if not refused else frozenset(),
-            _sorted(names, unallowed),
-            _sorted(names, edited),
+            tuple(sorted(_named(names, [] if may else plan.needs_role))),
+            tuple(sorted(_named(names, [*theirs, *plan.left_off]))),
             refused,
         )
 
     # -- shelves -----------------------------------------------------------------------
 
     def _ids(
-        self, aim: Wanted, book_id: BookId, pass_id: int
+        self, work: Work, names: frozenset[str], pass_id: int
     ) -> tuple[dict[str, ShelfId], dict[str, str]]:
         """Returns the shelves by name, making those that are missing; and refusals."""
-        found = self.ledger.known(aim.names)
-        refused = {}
-        for name in sorted(aim.names - found.keys()):
+        found, refused = self.ledger.shelves.known(names), {}
+        for name in sorted(names - found.keys()):
             try:
                 with self._making:
-                    found[name] = self._shelf(name, book_id, pass_id)
+                    found[name] = self._shelf(work, name, pass_id)
             except RefusedByServer as error:
                 refused[name] = for_log(str(error))
         return found, refused
 
-    def _shelf(self, name: str, book_id: BookId, pass_id: int) -> ShelfId:
+    def _shelf(self, work: Work, name: str, pass_id: int) -> ShelfId:
         """Finds a shelf, or makes it. Raises Deferred, Transient, RefusedByServer."""
-        known = self.ledger.known([name])
-        if name in known:
+        ledger, book_id = self.ledger.shelves, work.book.id
+        if name in (known := ledger.known([name])):
             return known[name]
-        lost = self.ledger.claim(name)
+        lost = ledger.claim(name)
         try:
             there = self.shelves.find(name)
             if there:
                 ours = lost and self._is_ours(there[0])
-                self.ledger.keep(name, there[0], pass_id, book_id, made=ours)
+                ledger.keep(name, there[0], pass_id, book_id, made=ours)
                 return there[0]
             made = self.shelves.create(
                 name, public=self.choice.public, description=DESCRIPTION
             )
         except ResponseLost as error:
             # The claim stays, and says until when that request may be running.
-            raise Deferred(
-                f"the answer to making the shelf {name!r}: {error}"
-            ) from error
+            raise Deferred(f"making the shelf {name!r}: {error}") from error
         except BaseException:
-            self.ledger.release(name)
+            ledger.release(name)
             raise
-        self.ledger.keep(name, made, pass_id, book_id, made=True)
+        ledger.keep(name, made, pass_id, book_id, made=True)
         self.log.info("Made the shelf %r", name)
         return made
 
@@ -152,64 +188,104 @@ class Shelver:
         shelf = self.shelves.get(shelf_id)
         return shelf is not None and shelf.description == DESCRIPTION
 
-    # -- items -------------------------------------------------------------------------
 
-    def _add(self, one: _Book, plan: Plan) -> None:
-        """Puts the ebook on the shelves it is missing on."""
-        if not plan.add:
+@dataclass(frozen=True, slots=True)
+class _Items:
+    """The items of one book; `made` are those of ours as they were before."""
+
+    shelver: Shelver
+    work: Work
+    ebook_id: EbookId
+    pass_id: int
+    note: str
+    made: Mapping[ShelfId, MadeItem]
+
+    def add(self, ids: frozenset[ShelfId]) -> None:
+        """Puts the ebook on shelves."""
+        if not ids:
             return
-        self.ledger.intend(one.id, plan.add, one.note)
-        ids = {}
-        for shelf_id in sorted(plan.add):
-            if not self.shelves.add(shelf_id, one.ebook_id, one.note):
-                self.ledger.forget(shelf_id)
+        ledger, shelves = self.shelver.ledger.shelves, self.shelver.shelves
+        ledger.intend(self.work.book.id, ids, self.note)
+        new = {}
+        for shelf_id in sorted(ids):
+            if not shelves.add(shelf_id, self.ebook_id, self.note):
+                ledger.forget(shelf_id)
                 raise ServerFault(
                     f"shelf {shelf_id} was deleted on the server; another one is made"
                 )
-            item = self._newest(shelf_id, one.ebook_id)
-            if item is not None:
-                ids[shelf_id] = item.id
-        notes = dict.fromkeys(plan.add, fingerprint(one.note))
-        self.ledger.settle(one.pass_id, one.id, notes, ids)
+            item = self._newest(shelf_id)
+            number = None if item is None else item.id
+            new[shelf_id] = MadeItem(fingerprint(self.note), id=number)
+        ledger.settle(self.pass_id, self.work.book.id, new, new=True)
 
-    def _newest(self, shelf_id: ShelfId, ebook_id: EbookId) -> ShelfItem | None:
+    def _newest(self, shelf_id: ShelfId) -> ShelfItem | None:
         """Returns the ebook's item if it is among the newest, as one just made is."""
         for count in NEWEST:
-            for item in self.shelves.newest(shelf_id, count):
-                if item.ebook_id == ebook_id:
+            for item in self.shelver.shelves.newest(shelf_id, count):
+                if item.ebook_id == self.ebook_id:
                     return item
         return None
 
-    def _as_superuser(
-        self, one: _Book, plan: Plan, known: Mapping[ShelfId, str]
-    ) -> tuple[frozenset[ShelfId], list[ShelfId]]:
-        """Removes items and changes notes, where the user may.
+    def settle(self, plan: Plan) -> None:
+        """Records what turned out to be there, and what is gone."""
+        ledger, book_id = self.shelver.ledger.shelves, self.work.book.id
+        found = {}
+        for shelf_id in plan.settle:
+            item = self.shelver.shelves.item(shelf_id, self.ebook_id)
+            number = None if item is None else item.id
+            found[shelf_id] = MadeItem(self.made[shelf_id].note, id=number)
+        ledger.settle(self.pass_id, book_id, found, new=True)
+        ledger.drop(book_id, {one: self.made[one] for one in plan.forget})
+
+    def change(self, plan: Plan) -> tuple[frozenset[ShelfId], list[ShelfId]]:
+        """Removes items and changes notes, which needs the role superuser.
 
         Returns the shelves the ebook is off now, and those whose item is somebody's by
         now: its note is not ours.
         """
-        removed, edited = set[ShelfId](), []
-        for shelf_id in sorted(plan.needs_role) if self.superuser else ():
-            item = self.shelves.item(shelf_id, one.ebook_id, one.made.get(shelf_id))
-            is_theirs = item is not None and fingerprint(item.note) != known[shelf_id]
+        ledger, shelves = self.shelver.ledger.shelves, self.shelver.shelves
+        removed, theirs = set[ShelfId](), []
+        for shelf_id in sorted(plan.needs_role):
+            ours = self.made[shelf_id]
+            item = shelves.item(shelf_id, self.ebook_id, ours.id)
+            is_theirs = item is not None and fingerprint(item.note) != ours.note
             if is_theirs:
-                edited.append(shelf_id)
+                theirs.append(shelf_id)
             if shelf_id in plan.renote:
                 if item is not None and not is_theirs:
-                    self.shelves.change_note(item, one.note)
-                note = {shelf_id: fingerprint(one.note)}
-                self.ledger.settle(one.pass_id, one.id, note, {})
+                    shelves.change_note(item, self.note)
+                after = replace(ours, note=fingerprint(self.note), pending=False)
+                ledger.settle(self.pass_id, self.work.book.id, {shelf_id: after})
                 continue
-            if item is not None and not is_theirs:
-                self.shelves.remove_item(item.id)
             if not is_theirs:
                 removed.add(shelf_id)
-            gone = [one.made[shelf_id]] if shelf_id in one.made else []
-            self.ledger.drop(one.id, [shelf_id], gone)
-        return frozenset(removed), edited
+                if item is not None:
+                    shelves.remove_item(item.id)
+            ledger.drop(self.work.book.id, {shelf_id: ours})
+        return frozenset(removed), theirs
 
 
-def _sorted(
-    names: Mapping[ShelfId, str], ids: "frozenset[ShelfId] | list[ShelfId] | tuple[()]"
-) -> tuple[str, ...]:
-    return tuple(sorted(names.get(shelf_id, str(shelf_id)) for shelf_id in ids))
+def _named(names: Mapping[ShelfId, str], ids: Collection[ShelfId]) -> frozenset[str]:
+    return frozenset(names.get(shelf_id, f"shelf {shelf_id}") for shelf_id in ids)
+
+
+def _standing(
+    outcome: Outcome, before: Standing | None, pass_id: int
+) -> Standing | None:
+    """Returns the difference that stands after all, as it was reported if it was."""
+    if outcome.unallowed or outcome.refused:
+        kind = StandingKind.REFUSED
+    elif outcome.kept:
+        kind = StandingKind.KEPT
+    elif before is not None and outcome.names != outcome.on_server:
+        return before
+    else:
+        return None
+    calibre, server = (
+        for_log(", ".join(sorted(names)), SHOWN)
+        for names in (outcome.names, outcome.on_server)
+    )
+    now = Standing(Field.SHELVES, kind, calibre, server, pass_id)
+    if before is not None and replace(before, pass_id=pass_id) == now:
+        return before
+    return now

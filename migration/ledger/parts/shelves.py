@@ -8,7 +8,7 @@ from migration.ledger.database import LedgerDatabase
 from migration.ledger.records import MadeKind
 from migration.ledger.tables import carried, shelves
 from migration.metadata.shelves import MadeItem, fingerprint
-from migration.model import BookId, ItemId, ShelfId
+from migration.model import BookId, ShelfId
 
 
 class Shelves:
@@ -83,16 +83,6 @@ class Shelves:
         with self._database.reading() as db:
             return shelves.items_of(db, book_id)
 
-    def made_items(self, book_id: BookId) -> dict[ShelfId, ItemId]:
-        """Returns the server's ids of the book's items, as far as they are known."""
-        with self._database.reading() as db:
-            return {
-                ShelfId(shelf_id): ItemId(item_id)
-                for item_id, shelf_id in carried.made_for(
-                    db, MadeKind.ITEM, book_id, "shelf"
-                )
-            }
-
     def intend(self, book_id: BookId, ids: Collection[ShelfId], note: str) -> None:
         """Records that a book is about to be put on these shelves."""
         with self._database.transaction() as db:
@@ -104,33 +94,29 @@ class Shelves:
         self,
         pass_id: int,
         book_id: BookId,
-        notes: Mapping[ShelfId, str],
-        ids: Mapping[ShelfId, ItemId],
+        items: Mapping[ShelfId, MadeItem],
+        *,
+        new: bool = False,
     ) -> None:
-        """Records items that are there, by the fingerprints of their notes.
-
-        `ids` are the server's, of items made now.
-        """
+        """Records items that are there; `new` are made in this pass."""
         with self._database.transaction(durable=False) as db:
-            for shelf_id, note in notes.items():
-                shelves.write_item(db, book_id, shelf_id, MadeItem(note))
-            for shelf_id, item_id in ids.items():
-                carried.made(
-                    db,
-                    pass_id,
-                    MadeKind.ITEM,
-                    item_id,
-                    book_id,
-                    shelf=shelf_id,
-                    note=notes[shelf_id],
-                )
+            for shelf_id, item in items.items():
+                shelves.write_item(db, book_id, shelf_id, item)
+                if new and item.id is not None:
+                    carried.made(
+                        db,
+                        pass_id,
+                        MadeKind.ITEM,
+                        item.id,
+                        book_id,
+                        shelf=shelf_id,
+                        note=item.note,
+                    )
 
-    def drop(
-        self, book_id: BookId, ids: Collection[ShelfId], gone: Collection[ItemId]
-    ) -> None:
-        """Forgets items that are not ours any more; `gone` are not on the server."""
+    def drop(self, book_id: BookId, items: Mapping[ShelfId, MadeItem]) -> None:
+        """Forgets items that are not ours any more, or not there."""
         with self._database.transaction(durable=False) as db:
-            for shelf_id in ids:
+            for shelf_id, item in items.items():
                 shelves.drop_item(db, book_id, shelf_id)
-            for item_id in gone:
-                carried.made_is_gone(db, MadeKind.ITEM, item_id)
+                if item.id is not None:
+                    carried.made_is_gone(db, MadeKind.ITEM, item.id)

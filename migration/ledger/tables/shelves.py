@@ -13,7 +13,7 @@ from common.clock import SteadyClock
 from migration.errors import Deferred
 from migration.ledger.tables.claims import Alive
 from migration.metadata.shelves import MadeItem
-from migration.model import BookId, ShelfId
+from migration.model import BookId, ItemId, ShelfId
 
 _KIND = "shelf"
 #: Before the fingerprint of a note whose item is about to be made.
@@ -91,11 +91,13 @@ def forget(db: sqlite3.Connection, shelf_id: ShelfId) -> None:
 def items_of(db: sqlite3.Connection, book_id: BookId) -> dict[ShelfId, MadeItem]:
     """Returns the items of a book that we made or were about to make."""
     rows = db.execute(
-        "SELECT shelf_id, note FROM shelf_items WHERE book_id = ?", (book_id,)
+        "SELECT shelf_id, note, item_id FROM shelf_items WHERE book_id = ?", (book_id,)
     ).fetchall()
     return {
-        ShelfId(row[0]): MadeItem(
-            row[1].removeprefix(_PENDING), row[1].startswith(_PENDING)
+        ShelfId(row["shelf_id"]): MadeItem(
+            row["note"].removeprefix(_PENDING),
+            pending=row["note"].startswith(_PENDING),
+            id=ItemId(row["item_id"]) if row["item_id"] else None,
         )
         for row in rows
     }
@@ -107,8 +109,9 @@ def write_item(
     """Records an item: about to be made, made, or with another note."""
     mark = _PENDING if item.pending else ""
     db.execute(
-        "INSERT OR REPLACE INTO shelf_items (book_id, shelf_id, note) VALUES (?, ?, ?)",
-        (book_id, shelf_id, f"{mark}{item.note}"),
+        "INSERT OR REPLACE INTO shelf_items (book_id, shelf_id, note, item_id) VALUES "
+        "(?, ?, ?, ?)",
+        (book_id, shelf_id, f"{mark}{item.note}", item.id or 0),
     )
 
 
