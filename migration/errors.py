@@ -28,7 +28,7 @@
         ├── Misconfigured                                  2
         │   ├── NoPassword  WrongServerUrl  LanguageMissing
         │   ├── ServerDatabaseUnusable  PriorityRefused  ClusterUnusable
-        │   └── NotInLibrary  AnotherSelection
+        │   └── NotInLibrary  AnotherSelection  ShelfColumnUnusable
         ├── WrongLedger                                    2
         │   └── NotAdopted  LedgerOfAnotherVersion  NothingMigrated
         ├── ServerNeverAnswered  LoginRefused              3

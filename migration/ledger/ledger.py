@@ -23,7 +23,6 @@ from migration.ledger.parts.identity import Identity
 from migration.ledger.parts.notebook import Notebook
 from migration.ledger.parts.pass_end import PassEnd
 from migration.ledger.parts.passes import Passes
-from migration.ledger.parts.shelves import Shelves
 from migration.ledger.records import LibraryView, NoLibrary
 from migration.state_files.owner import Owner, is_alive
 
@@ -71,10 +70,10 @@ class Ledger:
         self.books = Books(self._database, owned_by, clock)
         #: What was carried of each book, and what stands since.
         self.carried = self.books.carried
-        #: Bookshelves of ours, and the items on them.
-        self.shelves = Shelves(self._database, owned_by, clock, settle, self._is_alive)
         #: The files known to be on the server.
         self.hashes = Hashes(self._database, owned_by, clock, settle, self._is_alive)
+        #: Bookshelves of ours, and the items on them.
+        self.shelves = self.hashes.shelves
         #: What is left out although nothing fails.
         self.notebook = Notebook(self._database)
         #: What is left to do when every range of a pass is closed.

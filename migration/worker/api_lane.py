@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from migration.lanes.api.lane import ApiLane, ApiLimits
 from migration.lanes.api.shelving import Shelver
@@ -29,7 +30,7 @@ def put_together(
         Bookshelves(opened.client.session),
         ledger,
         shelf_settings.choice_of(options),
-        lambda: shelf_settings.column_names(opened.library),
+        partial(shelf_settings.column_names, opened.library),
         log,
     )
     context = Context(

@@ -155,6 +155,7 @@ ROUTES: Mapping[str, Route] = {
     "rate": Route("POST", r"/api/ebooks/\d+/rate"),
     "calibre": Route("PUT", r"/api/ebooks/\d+/calibre"),
     "cover": Route("POST", "/api/upload-cover"),
+    "cover shown": Route("GET", r"/api/ebooks/\d+/cover"),
     "list": Route("GET", "/api/ebooks"),
     "shelf": Route("POST", "/api/bookshelves/mine"),
     "shelf index": Route("GET", "/api/bookshelves/mine/index/.*"),

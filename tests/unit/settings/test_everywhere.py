@@ -50,6 +50,7 @@ OTHER = {
     "text or json": ("json",),
     "calibre or server": ("calibre",),
     "on or off": ("off",),
+    "none, or tags, comments and #columns between commas": ("none",),
     "idle, or best-effort:0 to best-effort:7": ("idle",),
 }
 #: What no kind of setting allows in an environment or a file of sane size.
