@@ -37,9 +37,7 @@ from auto_monitor.record.memory import Memory
 from auto_monitor.repair import assembly as repairing
 from auto_monitor.repair.assembly import Trunk
 from auto_monitor.repair.attempts import Attempts
-from auto_monitor.rounds.healer import Healer
-from auto_monitor.rounds.sampler import Sampler
-from auto_monitor.rounds.scaler import Scaler
+from auto_monitor.rounds.assembly import Around, Rounds, rounds
 from common.clock import SteadyClock, utc_now
 
 
@@ -71,14 +69,12 @@ class MonitorParts:
     cases: Cases
     observer: Observer
     attempts: Attempts
-    healer: Healer
-    scaler: Scaler
+    rounds: Rounds
     ledger: LedgerReader
     meter: DiskMeter
     alerts: Alerts
     action_log: ActionLog
     state_file: StateFile
-    sampler: Sampler
     report: Callable[[], None]
     command_handler: Commands | None = None
     diagnoser: Diagnoser | None = None
@@ -158,14 +154,18 @@ def parts_of(
         cases=cases,
         observer=seen.observer,
         attempts=attempts,
-        healer=_healer(settings, limits, seen, attempts, memory),
-        scaler=_scaler(limits, seen, attempts, memory),
+        rounds=rounds(
+            Around(seen, world.acted_on, files, world.wall, world.diagnoser),
+            limits,
+            attempts,
+            settings.server,
+            settings.watching,
+        ),
         ledger=seen.ledger,
         meter=seen.meter,
         alerts=world.acted_on.alerts,
         action_log=say,
         state_file=files.state_file,
-        sampler=Sampler(memory, say, files.keep_sample, world.wall),
         report=world.acted_on.report,
         command_handler=asked_by_people,
         diagnoser=world.diagnoser,
@@ -182,40 +182,6 @@ def _memory(
         writes=not settings.dry_run,
         tell=say.error,
         wall=world.wall,
-    )
-
-
-def _healer(
-    settings: Settings,
-    limits: Policies,
-    seen: Observed,
-    attempts: Attempts,
-    memory: Memory,
-) -> Healer:
-    return Healer(
-        attempts,
-        memory,
-        attempts.action_log,
-        seen.server,
-        seen.disk,
-        limits.healing,
-        settings.server,
-        limits.probe_seconds,
-    )
-
-
-def _scaler(
-    limits: Policies, seen: Observed, attempts: Attempts, memory: Memory
-) -> Scaler:
-    return Scaler(
-        attempts.supervisor,
-        memory,
-        attempts,
-        seen.meter,
-        attempts.action_log,
-        limits.scaling,
-        limits.scale_every,
-        limits.measuring,
     )
 
 

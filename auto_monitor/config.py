@@ -113,6 +113,8 @@ CHILD_SECONDS = GIVEN.child_seconds
 REPORT_SECONDS = GIVEN.report_seconds
 #: Seconds that workers are given to end by themselves when the pass has closed.
 CLOSING_SECONDS = GIVEN.closing_seconds
+#: Seconds that the worker which opens a pass waits for a library that Calibre locks.
+LIBRARY_LOCK_SECONDS = GIVEN.library_lock_seconds
 
 
 def check() -> None:
@@ -137,6 +139,10 @@ def check_together(given: MonitorSettings) -> None:
     if given.disk_io_normal_threshold > given.disk_io_saturated_threshold:
         problems.append(
             "DISK_IO_NORMAL_THRESHOLD is more than DISK_IO_SATURATED_THRESHOLD"
+        )
+    if given.watch and given.max_duration:
+        problems.append(
+            "--watch has no end, so MIGRATE_MAX_DURATION does not go with it"
         )
     if problems:
         raise Misconfigured("\n".join(problems))

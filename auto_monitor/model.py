@@ -145,6 +145,8 @@ class Trigger(StrEnum):
     STUCK = "stuck"
     STOPPED = "stopped"
     ALL_FAILING = "all_failing"
+    #: the audit of a pass found a difference between Calibre and the server
+    WRONG_RESULT = "wrong_result"
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +222,37 @@ class CorrelatedFailure:
 
 
 @dataclass(frozen=True, slots=True)
+class LibrarySeen:
+    """The library's database at one look.
+
+    `mark` changes whenever its files do. It is "" when they cannot be used now, for the
+    reason in `trouble`.
+    """
+
+    mark: str = ""
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchRecord:
+    """What `--watch` shows, and what of it survives a restart.
+
+    `carried` is the library's mark when the newest pass was opened, "" when that is not
+    known; `asked` stands for the settings of its workers. `every` is in seconds; times
+    are the wall clock's. `found` is what the last look found, `trouble` what stands in
+    the way, each in words.
+    """
+
+    every: float
+    carried: str = ""
+    asked: str = ""
+    looked_at: datetime | None = None
+    next_look_at: datetime | None = None
+    found: str = ""
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class MonitorState:
     """The state that survives a restart, besides the history.
 
@@ -238,6 +271,8 @@ class MonitorState:
     pass_opened_at: datetime | None = None
     correlated_since: datetime | None = None
     workers: Mapping[int, WorkerRecord] = field(default_factory=dict)
+    #: None when the monitor ends with the pass.
+    watch: WatchRecord | None = None
     schema: int = 2
 
 

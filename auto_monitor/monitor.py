@@ -37,7 +37,6 @@ from auto_monitor.fix_applier import FixRefused
 from auto_monitor.model import (
     Afterwards,
     Assessment,
-    Health,
     MonitorState,
     WorkerRecord,
     WorkerSnapshot,
@@ -65,26 +64,50 @@ class Monitor:
         self.closed_since: datetime | None = None
         self.snapshots: Mapping[int, WorkerSnapshot] = {}
         self.exit_code = 0
+        #: Under --watch: no pass is worked on, the library is looked at.
+        self.rests = False
 
     # -- one round ---------------------------------------------------------------------
 
     def begin(self) -> bool:
-        """Takes over from an earlier monitor; returns False when no pass is open."""
+        """Takes over from an earlier monitor; returns False when nothing is to watch."""
         now, file = self.parts.clock(), self.parts.state_file
         left, warning = (file.read(), "") if self.settings.dry_run else file.load(now)
         if warning:
             self.say.warning("%s", warning)
-        found = self.totals()
-        if found is None or found.closed_at is not None:
+        found, watcher = self.totals(), self.parts.rounds.watcher
+        is_open = found is not None and found.closed_at is None
+        if not is_open and watcher is None:
             self.say.info("No pass is open: nothing to watch. ./start.sh opens one.")
             return False
         self.parts.cases.load(now, file.taken_over)
         if not self.settings.dry_run:
             self.parts.cases.begin()
-        if left is not None and left.pass_opened_at == found.opened_at:
+        same = found is not None and left and left.pass_opened_at == found.opened_at
+        if watcher is not None:
+            record = left.watch if left is not None and same else None
+            asked, mark = self.settings.asked, self.settings.library_mark
+            watcher.begin(record, found, asked, mark)
+        if found is not None and is_open:
+            self.begin_pass(found, left if same else None, known_since=left is not None)
+            if watcher is not None:
+                watcher.working(found, ours=True)
+        else:
+            self.rest(found)
+        return True
+
+    def begin_pass(
+        self, found: Totals, left: MonitorState | None, *, known_since: bool
+    ) -> None:
+        """Begins to watch an open pass; `left` is what was remembered of this one.
+
+        `known_since` is False when nothing at all was remembered: then only attempts
+        made before the pass count for nothing.
+        """
+        if left is not None:
             self.take_over(left)
         else:
-            self.parts.cases.release(found.opened_at if left is None else None)
+            self.parts.cases.release(None if known_since else found.opened_at)
         self.memory.change(
             pass_opened_at=found.opened_at, check_interval=self.settings.check_interval
         )
@@ -100,7 +123,14 @@ class Monitor:
         if not self.settings.dry_run:
             self.parts.attempts.take_up(found.pass_id)
         self.parts.supervisor.fill_up()
-        return True
+
+    def rest(self, found: Totals | None) -> None:
+        """Begins to look at the library: no pass is worked on until it has changed."""
+        self.rests, self.closed_since = True, None
+        self.memory.change(
+            pass_opened_at=found.opened_at if found is not None else None,
+            check_interval=self.settings.check_interval,
+        )
 
     def take_over(self, left: MonitorState) -> None:
         """Restores what an earlier monitor remembered.
@@ -115,7 +145,12 @@ class Monitor:
             for record in left.workers.values()
         }
         self.memory.state = replace(
-            left, desired=desired, target=target, workers=workers, ended=""
+            left,
+            desired=desired,
+            target=target,
+            workers=workers,
+            ended="",
+            watch=self.memory.state.watch,
         )
         for record in self.memory.records():
             if not record.wanted:
@@ -132,6 +167,9 @@ class Monitor:
         now, parts = self.parts.clock(), self.parts
         if parts.command_handler is not None:
             parts.command_handler.carry_out()
+        if self.rests:
+            self.look_at_library(now)
+            return False
         parts.supervisor.adopt(parts.observer)
         found = self.totals()
         self.snapshots = snapshots = self.look(now)
@@ -139,16 +177,16 @@ class Monitor:
             number: assess(seen, now, parts.policies.detection)
             for number, seen in snapshots.items()
         }
-        self.note(snapshots, assessments, now)
+        parts.rounds.noter.note(snapshots, assessments, now)
         parts.attempts.verify(snapshots, assessments, now, parts.policies.healing)
-        parts.sampler.take(found, assessments)
+        parts.rounds.sampler.take(found, assessments)
         end = ending(self.watched(found, assessments), now, parts.policies.closing)
         if self.ends(end, found, now):
-            return True
+            return not self.rests
         if self.closed_since is None and not parts.supervisor.time_is_up():
             acted = self.scale_workers_based_on_disk_io(assessments, now)
             parts.supervisor.fill_up()
-            parts.healer.heal(
+            parts.rounds.healer.heal(
                 snapshots,
                 {
                     n: assessment
@@ -160,6 +198,27 @@ class Monitor:
         self.memory.save()
         return False
 
+    def look_at_library(self, now: datetime) -> None:
+        """One round between two passes; workers start when a pass has been opened."""
+        watcher = self.parts.rounds.watcher
+        assert watcher is not None
+        watcher.hear(now)
+        # Until it has ended, the worker that opens a pass has the place of another.
+        found = None if watcher.opener.runs else self.totals()
+        ours = watcher.ready
+        if (
+            found is not None
+            and found.closed_at is None
+            and (ours or found.opened_at != self.memory.state.pass_opened_at)
+        ):
+            self.rests = False
+            self.memory.change(workers={})
+            self.begin_pass(found, None, known_since=True)
+            watcher.working(found, ours=ours)
+        else:
+            watcher.look(now)
+        self.memory.save()
+
     def look(self, now: datetime) -> dict[int, WorkerSnapshot]:
         """Observes every worker that was started.
 
@@ -170,18 +229,18 @@ class Monitor:
             record.worker_id: self.parts.observer.look(record, now)
             for record in records
         }
-        return self.parts.healer.excuse(seen, now, self.parts.policies.detection)
+        return self.parts.rounds.healer.excuse(seen, now, self.parts.policies.detection)
 
     def wanted_soon(self) -> bool:
         """Whether something should be handled before the next round.
 
         Cheap enough to ask every second.
         """
-        ended = self.parts.supervisor.workers.reap()
-        return ended or (
-            self.parts.command_handler is not None
-            and self.parts.command_handler.waiting()
-        )
+        parts = self.parts
+        ended = parts.supervisor.workers.reap()
+        asked = parts.command_handler is not None and parts.command_handler.waiting()
+        looks = parts.rounds.watcher if self.rests else None
+        return ended or asked or (looks is not None and looks.soon(parts.clock()))
 
     def totals(self) -> Totals | None:
         """Returns the newest pass of the ledger; None when it cannot be read now."""
@@ -190,37 +249,6 @@ class Monitor:
         except totals.UNREADABLE as error:
             self.say.once("ledger", f"The totals cannot be read now: {error}")
             return None
-
-    def note(
-        self,
-        snapshots: Mapping[int, WorkerSnapshot],
-        assessments: Mapping[int, Assessment],
-        now: datetime,
-    ) -> None:
-        """Logs changes and records since when a worker is suspect and how it ended."""
-        for number, seen in snapshots.items():
-            assessment, record = assessments[number], self.memory.record(number)
-            suspect = (
-                (record.suspect_since or now)
-                if assessment.health is Health.STUCK
-                else None
-            )
-            kept = (
-                record.suspect_since
-                if self.parts.cases.of(number) is not None
-                else suspect
-            )
-            self.memory.remember(
-                replace(record, suspect_since=kept, exit_code=seen.exit_code)
-            )
-            if self.parts.diagnoser is not None and not assessment.is_a_riddle:
-                self.parts.diagnoser.forget(number)
-            text = f"Worker {number} is {assessment.health.value}: {assessment.reason}"
-            if (
-                self.say.once(f"worker {number}", text, assessment.health.value)
-                and assessment.health is Health.ENDED
-            ):
-                self.parts.alerts.tell(f"{text}; a restart cannot mend that")
 
     def watched(
         self, found: Totals | None, assessments: Mapping[int, Assessment]
@@ -242,20 +270,21 @@ class Monitor:
         elif end is Ending.NEWER_OPEN and found is not None:
             self.say.warning("Pass %d is watched from now on", found.pass_id)
             self.memory.change(pass_opened_at=found.opened_at)
+            if self.parts.rounds.watcher is not None:
+                self.parts.rounds.watcher.working(found, ours=False)
         elif end is Ending.CLOSED and found is not None:
-            self.finish(found)
+            self.finish(found, now)
         elif end is Ending.TIME_IS_UP:
             self.exit_code = self.parts.supervisor.leave_open()
         elif end is Ending.HOPELESS:
-            self.give_up(self.memory.wanted()[0])
+            self.give_up(self.memory.wanted()[0], now)
         return end in (Ending.CLOSED, Ending.TIME_IS_UP, Ending.HOPELESS)
 
-    def finish(self, found: Totals) -> None:
+    def finish(self, found: Totals, now: datetime) -> None:
         """Ends a closed pass: stops the remaining workers and reports the result."""
         if not self.settings.dry_run:
             self.parts.supervisor.dismiss()
-        for entry in self.parts.cases.open_entries():
-            self.parts.attempts.conclude(entry.worker_id, True, "the pass is closed")
+        self.parts.attempts.end_with_pass(found.pass_id, found.differences)
         proved = self.parts.ledger.proved(found.pass_id)
         failed = "".join(
             f"; {count} {reason}" for reason, count in sorted(found.failed.items())
@@ -266,13 +295,33 @@ class Monitor:
             else self.parts.alerts.tell
         )
         tell(f"{totals.equation(found, proved=proved)}{failed}")
-        self.memory.save(ended="completed")
+        watcher = self.parts.rounds.watcher
+        self.memory.save(ended="completed" if watcher is None else "")
         if not self.settings.dry_run:
             self.parts.report()
+        if watcher is not None:
+            self.rest(found)
+            watcher.closed(found, now)
+            self.memory.save()
 
-    def give_up(self, record: WorkerRecord) -> None:
-        """Ends when no worker is left and none may be restarted."""
-        self.exit_code = record.exit_code or 2
+    def give_up(self, record: WorkerRecord, now: datetime) -> None:
+        """Ends when no worker is left and none may be restarted.
+
+        Under --watch nothing ends: the workers are tried again at the next look.
+        """
+        code = record.exit_code or 2
+        if self.parts.rounds.watcher is not None:
+            self.rests = True
+            self.parts.rounds.watcher.refuse(
+                f"Every worker ended with status {code}; see "
+                f"migration_worker{record.worker_id}.log",
+                now,
+                owed=True,
+                key=f"workers {code}",
+            )
+            self.memory.save()
+            return
+        self.exit_code = code
         self.parts.alerts.tell(
             f"Every worker ended with status {self.exit_code}, which a restart cannot mend; see "
             f"migration_worker{record.worker_id}.log. When it is mended, ./start.sh goes on."
@@ -283,12 +332,12 @@ class Monitor:
         self, assessments: Mapping[int, Assessment], now: datetime
     ) -> set[int]:
         """Changes the number of workers by at most one; returns the ids it acted on."""
-        return self.parts.scaler.scale(assessments, self.snapshots, now)
+        return self.parts.rounds.scaler.scale(assessments, self.snapshots, now)
 
     def prepare(self, seconds: float) -> None:
         """Starts measurements for the next round, `seconds` away."""
         left = timedelta(seconds=seconds)
-        self.parts.scaler.prepare(self.parts.clock() + left, left)
+        self.parts.rounds.scaler.prepare(self.parts.clock() + left, left)
 
 
 # -- stable public names ---------------------------------------------------------------
@@ -362,6 +411,8 @@ def run(settings: Settings, service: Notifier) -> int:
         monitor.parts.alerts.finish(15.0)
         if monitor.parts.diagnoser is not None:
             monitor.parts.diagnoser.finish()
+        if monitor.parts.rounds.watcher is not None:
+            monitor.parts.rounds.watcher.finish()
         return monitor.exit_code
 
 
@@ -379,6 +430,7 @@ def watch(
                     monitor.memory.state,
                     monitor.parts.cases.standings(),
                     monitor.totals(),
+                    monitor.parts.wall(),
                 )
             )
         except StateUnwritable as error:

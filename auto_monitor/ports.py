@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +14,7 @@ from auto_monitor.model import (
     Assessment,
     Candidate,
     HistoryEntry,
+    LibrarySeen,
     MonitorState,
     Opinion,
     ProcessIdentity,
@@ -24,6 +26,15 @@ from migration.ledger.totals import UNREADABLE, Totals
 from migration.model import BookId, FileId
 
 Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """How the process that opens a pass ended: its exit status and its last words."""
+
+    code: int
+    said: str = ""
+
 
 __all__ = [
     "UNREADABLE",  # what every question to the ledger raises
@@ -37,7 +48,10 @@ __all__ = [
     "EvidenceStore",
     "History",
     "LedgerReader",
+    "LibraryProbe",
     "Observer",
+    "Opened",
+    "PassOpener",
     "Processes",
     "Reservations",
     "Script",
@@ -156,6 +170,48 @@ class DiskProbe(Protocol):
         ...
 
 
+class LibraryProbe(Protocol):
+    """Notices that somebody changes the library, without ever locking it."""
+
+    def look(self) -> LibrarySeen:
+        """Returns what is there now."""
+        ...
+
+    def stirred(self) -> bool:
+        """Whether something was written on this machine since the last call."""
+        ...
+
+    def close(self) -> None:
+        """Ends listening."""
+        ...
+
+
+class PassOpener(Protocol):
+    """Opens a pass through a process of its own: the monitor never writes the ledger."""
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and its end has not been asked for."""
+        ...
+
+    def start(self) -> None:
+        """Starts it. Raises OSError."""
+        ...
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, or its time is over."""
+        ...
+
+    def result(self) -> Opened | None:
+        """Returns how it ended; None while it runs. Never waits."""
+        ...
+
+    def close(self) -> None:
+        """Ends it if it runs."""
+        ...
+
+
 class LedgerReader(Protocol):
     """What the workers have recorded. Every method raises what UNREADABLE lists."""
 
@@ -182,6 +238,17 @@ class LedgerReader(Protocol):
 
     def not_carried_in(self, pass_id: int, first_id: int, last_id: int) -> int:
         """Returns how many files of these books failed or were skipped."""
+        ...
+
+
+class TrialComparer(Protocol):
+    """Compares what a script on trial has carried with the server."""
+
+    def differences(self, trial: str, pass_id: int, worker_id: int) -> str | None:
+        """Returns what differs, "" for nothing; None while that is being found out.
+
+        `trial` is the attempt's key.
+        """
         ...
 
 

@@ -33,6 +33,8 @@ _TOLD = {"CALIBRE_LIBRARY", "STATE_DIR", "WORKER_ID"}
 #: Settings passed to a worker through its environment: all others, wherever the monitor
 #: has them from.
 FOR_WORKERS = frozenset(one.variable for one in settings_of(WorkerSettings)) - _TOLD
+#: The option of a worker that only opens a pass.
+OPEN_PASS = "--open-pass"  # noqa: S105 - no password
 _NOT_FOR_WORKERS = (
     "OPENAI_",
     "ALERT_",
@@ -160,7 +162,21 @@ class WorkerCommand:
 
         Workers only join a pass; passwords are in the environment.
         """
-        line = [
+        line = [*self._line(worker_id, script), "--join-only"]
+        if parallel_uploads is not None:
+            line += ["--parallel-uploads", str(parallel_uploads)]
+        if batch_size is not None:
+            line += ["--batch-size", str(batch_size)]
+        if retry_failed:
+            line.append("--retry-failed")
+        return line
+
+    def opening_line(self) -> list[str]:
+        """Returns the arguments of the worker that checks everything and opens a pass."""
+        return [*self._line(1, self.script), OPEN_PASS]
+
+    def _line(self, worker_id: int, script: Path) -> list[str]:
+        return [
             sys.executable,
             str(script),
             str(self.library),
@@ -170,15 +186,7 @@ class WorkerCommand:
             str(worker_id),
             "--state-dir",
             str(self.state_dir),
-            "--join-only",
         ]
-        if parallel_uploads is not None:
-            line += ["--parallel-uploads", str(parallel_uploads)]
-        if batch_size is not None:
-            line += ["--batch-size", str(batch_size)]
-        if retry_failed:
-            line.append("--retry-failed")
-        return line
 
     def surroundings(self) -> dict[str, str]:
         """Returns the environment of a worker, without what is only the monitor's."""
@@ -280,8 +288,11 @@ class Workers:
     def _is_worker(self, arguments: list[str], worker_id: int) -> bool:
         """Whether this is a command line of worker N on our state directory.
 
-        What it does not name came from the environment.
+        What it does not name came from the environment. One that only opens a pass is
+        none: when it has, there is work that nobody does.
         """
+        if OPEN_PASS in arguments:
+            return False
         script = any(
             Path(text).name.startswith(self.command.script.stem)
             for text in arguments[1:3]

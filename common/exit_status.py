@@ -15,7 +15,9 @@ class ExitCode(IntEnum):
     STATE = 5  #: state directory not writable
     PENDING = 6  #: ended with files pending
     TAKEN = 7  #: this worker id is already running
-    DIFFERENCE = 8  #: closed, but something is on the server that should not be
+    #: closed, but the audit found a difference, or something is on the server that
+    #: should not be
+    DIFFERENCE = 8
     DAMAGED = 9  #: the ledger was damaged and set aside: start again
     INTERNAL = 70  #: internal error
     SIGINT = 130  #: stopped by SIGINT after saving

@@ -20,6 +20,7 @@ NEEDED: dict[str, dict[str, str]] = {
     },
     "embedded": {},
     "migrate": {},
+    "watch": {},
     "server": {
         "MBS2_CODE": "your checkout of MyBookshelf2",
         "POSTGRES_PASSWORD": f"the password of the database's superuser; {_HOW}",
@@ -72,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
         "profiles",
         nargs="*",
         metavar="PROFILE",
-        help="server, embedded, migrate [default: embedded migrate; environment: "
+        help="server, embedded, migrate, watch [default: embedded migrate; environment: "
         "COMPOSE_PROFILES, by commas]",
     )
     return parser

@@ -12,7 +12,8 @@ from pathlib import Path
 from rich.console import Console
 
 from auto_monitor.config import Misconfigured
-from auto_monitor.processes import WorkerCommand, Workers
+from auto_monitor.observe.library import seen_in
+from auto_monitor.processes import Workers
 from common import state_dir
 from common.clock import utc_now
 from common.errors import told
@@ -20,7 +21,7 @@ from common.settings.programs import DashboardSettings
 from deploy import PROJECT
 from deploy.host import board, display, processes, state
 from deploy.host.children import AlreadyWatched, CannotStart, environment_for
-from deploy.host.job import SCRIPT, Job, Mode, environment_of
+from deploy.host.job import Job, Mode, worker_command
 from deploy.host.monitor_process import become_monitor, running_workers, start_monitor
 from deploy.host.opening import (
     open_pass,
@@ -29,6 +30,7 @@ from deploy.host.opening import (
 )
 from deploy.host.options import read_job
 from migration.errors import ExitCode, Fatal
+from migration.state_files.names import LEDGER_NAME
 from migration.worker.progress import report
 
 #: Seconds a worker is given to end.
@@ -81,7 +83,7 @@ def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
         )
     if mode is Mode.DRY_RUN:
         return become_monitor(job, "--dry-run")
-    job, code = _with_pass(job, console)
+    job, mark, code = _with_pass(job, mode, console)
     if code:
         return code
     if mode is not Mode.DEMO:
@@ -90,13 +92,14 @@ def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
     if mode is Mode.NO_MONITOR:
         return _start_workers(job, console, undo)
     if mode is Mode.FOREGROUND:
-        return become_monitor(job, "--stop-workers")
-    daemon = start_monitor(job, undo)
+        return become_monitor(job, "--stop-workers", *mark)
+    daemon = start_monitor(job, undo, *mark)
     if mode is Mode.DEMO:
         return _watch_demo(job, daemon, console)
+    stays = " It stays, and migrates what changes in the library." if job.watch else ""
     console.print(
-        f"The monitor runs (pid {daemon.pid}) and keeps {job.workers} workers at it. "
-        "Follow it with\n"
+        f"The monitor runs (pid {daemon.pid}) and keeps {job.workers} workers at it."
+        f"{stays} Follow it with\n"
         f"  tail -f {shlex.quote(str(job.state_dir / 'monitor.log'))}\n"
         f"  ./.venv/bin/python auto_monitor/monitor.py --status --watch{job.option}\n"
         f"and end everything with ./stop.sh{job.option}; the next ./start.sh goes on.",
@@ -108,25 +111,55 @@ def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
     return 0
 
 
-def _with_pass(job: Job, console: Console) -> tuple[Job, int]:
-    """Has a pass opened, unless workers are at one; returns the job with its selection.
+def _with_pass(
+    job: Job, mode: Mode, console: Console
+) -> tuple[Job, tuple[str, ...], int]:
+    """Has a pass opened when one is needed.
 
-    And the status of a worker that could not open one.
+    Returns the job with the pass's selection, the monitor's option that says with what
+    library it began, and the status of a worker that could not open one.
     """
     refuse_another_selection(job)
-    if not running_workers(job.state_dir):
-        code = open_pass(job)
-        if code:
-            return job, code
-    elif job.adopt_library:
-        raise CannotStart(
-            f"workers are running on {job.state_dir}; ./stop.sh{job.option} ends "
-            "them, then --adopt-library"
-        )
-    job, about = with_selection(job)
+    mark: tuple[str, ...] = ()
+    if _needs_pass(job, mode):
+        # Before the pass: what is changed while it is opened belongs to the next.
+        mark = _mark(job)
+        if code := open_pass(job):
+            return job, (), code
+    selected, about = with_selection(job)
     if about:
         console.print(about, markup=False, highlight=False, soft_wrap=True)
-    return job, 0
+    # The next passes of a monitor that stays are about what is asked for now.
+    return job if job.watch else selected, mark, 0
+
+
+def _needs_pass(job: Job, mode: Mode) -> bool:
+    """Whether a pass is to be opened here, or joined: not while workers are at one.
+
+    A service that watches a library comes up again in whatever state library and server
+    are after a reboot: the monitor waits for them, and opens a pass when there is
+    reason to. A person at a terminal is told.
+    """
+    if running_workers(job.state_dir):
+        if job.adopt_library:
+            raise CannotStart(
+                f"workers are running on {job.state_dir}; ./stop.sh{job.option} ends "
+                "them, then --adopt-library"
+            )
+        return False
+    known = (job.state_dir / LEDGER_NAME).exists() and not job.adopt_library
+    return not (job.watch and mode is Mode.FOREGROUND and known)
+
+
+def _mark(job: Job) -> tuple[str, ...]:
+    """The option that tells the monitor what the library was when the pass was opened.
+
+    Not for a pass that is open already: what it was then is not known here.
+    """
+    found = display.totals_of(job.state_dir)
+    if not job.watch or (found is not None and found.closed_at is None):
+        return ()
+    return ("--library-mark", seen_in(job.library).mark)
 
 
 def _leave_traces(job: Job, console: Console) -> None:
@@ -177,15 +210,7 @@ def _stop_page(state_dir: Path) -> None:
 
 def _start_workers(job: Job, console: Console, undo: ExitStack) -> int:
     """Starts only the workers (--no-monitor)."""
-    command = WorkerCommand(
-        SCRIPT,
-        job.library,
-        job.server,
-        job.state_dir,
-        PROJECT,
-        environment_of(job),
-    )
-    supervisor = Workers(command, grace_seconds=STOP_SECONDS)
+    supervisor = Workers(worker_command(job), grace_seconds=STOP_SECONDS)
     for number in range(1, job.workers + 1):
         undo.callback(supervisor.stop, supervisor.start(number), number)
     console.print(

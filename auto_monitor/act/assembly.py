@@ -9,6 +9,8 @@ from pathlib import Path
 from auto_monitor import config, ports
 from auto_monitor.act import final_report
 from auto_monitor.act.alerts import WebhookAlerts
+from auto_monitor.act.comparer import ProcessComparer
+from auto_monitor.act.opening import OpeningProcess
 from auto_monitor.act.reservations import TrialReservations
 from auto_monitor.fix_applier import WorkerScript
 from auto_monitor.processes import Workers
@@ -24,7 +26,9 @@ class ActedOn:
     script: ports.Script
     reservations: ports.Reservations
     alerts: ports.Alerts
+    opener: ports.PassOpener
     report: Callable[[], None]
+    comparer: ports.TrialComparer
 
 
 def real(
@@ -37,6 +41,9 @@ def real(
         script=WorkerScript(workers.command.script, state_dir),
         reservations=TrialReservations(state_dir, clock, trial),
         alerts=WebhookAlerts(webhook, say),
+        opener=OpeningProcess(
+            workers.command, lock_seconds=config.LIBRARY_LOCK_SECONDS
+        ),
         report=partial(
             final_report.write_report,
             state_dir,
@@ -44,4 +51,5 @@ def real(
             say,
             config.REPORT_SECONDS,
         ),
+        comparer=ProcessComparer(workers.command),
     )

@@ -1,18 +1,22 @@
 """The monitor's command line."""
 
 import argparse
+import hashlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from auto_monitor import config
 from auto_monitor.config import Misconfigured
+from auto_monitor.decide.watching import WatchPolicy
 from common.completion import offer_completion
 from common.settings.command_line import add_options, options_of, or_exit
 from common.settings.load import Option, Sources, check, load, sources
 from common.settings.monitor import MonitorSettings, Script
+from common.settings.setting import settings_of as settings_of_model
 from common.settings.shared import StateDir
 from common.settings.worker import WorkerSettings
 from common.state_dir import HELP_BEGUN
@@ -24,6 +28,7 @@ examples:
   python auto_monitor/monitor.py --resume 2          resume worker 2, which is paused
   python auto_monitor/monitor.py --rollback          revert the newest code fix
   python auto_monitor/monitor.py --dry-run --once    show what would be done now
+  python auto_monitor/monitor.py --watch             stay; migrate what changes
 
 exit status:
   0 the pass is closed, or the monitor was asked to stop, or a command was carried out
@@ -38,7 +43,9 @@ class Settings:
     """What one monitor was asked to do. Intervals and thresholds are in seconds.
 
     `target_given` means that the number of workers was given on the command line, so
-    that it overrides the remembered one.
+    that it overrides the remembered one. `watching` is None when the monitor ends with
+    the pass; `library_mark` is the library's mark when the newest pass was opened, if
+    whoever opened it knows it, `asked` stands for the settings of the workers.
     """
 
     library: Path
@@ -56,6 +63,9 @@ class Settings:
     target_given: bool = False
     alert_webhook_url: str = field(default="", repr=False)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    watching: WatchPolicy | None = None
+    library_mark: str = ""
+    asked: str = ""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -64,13 +74,14 @@ def build_parser() -> argparse.ArgumentParser:
         prog="monitor.py",
         description="Watches the workers of a migration: restarts those that are "
         "stuck or stopped, scales their number "
-        "with the disk, and ends when the pass is closed.",
+        "with the disk, and ends when the pass is closed. With --watch it stays, and "
+        "has another pass run whenever the library has changed.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
 
-    add_options(parser, MonitorSettings, without={"state_dir"})
+    add_options(parser, MonitorSettings, without={"state_dir", "watch"})
     parser.add_argument("--state-dir", metavar="DIR", default=None, help=HELP_BEGUN)
     parser.add_argument(
         "--threshold",
@@ -130,8 +141,19 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--watch",
-        action="store_true",
-        help="with --status: keep updating until Ctrl-C or the pass is closed",
+        action="store_const",
+        dest="watch",
+        const="1",
+        help="stay, and have another pass run whenever the library has changed "
+        "[default: 0; environment: WATCH]; with --status: keep updating until Ctrl-C "
+        "or the pass is closed",
+    )
+    parser.add_argument(
+        "--library-mark",
+        metavar="TEXT",
+        default="",
+        help="with --watch: what ./start.sh saw of the library's files before it opened "
+        "the pass [no default; environment: none]",
     )
 
 
@@ -146,7 +168,9 @@ def settings_of(given: argparse.Namespace, environment: Mapping[str, str]) -> Se
     if values.library is None:
         raise Misconfigured("no library: give --library DIR or set CALIBRE_LIBRARY")
     library = values.library.resolve()
-    if not (library / "metadata.db").is_file():
+    watching = _watch_policy(given, values)
+    # Under --watch a library that is away for a while is waited for.
+    if watching is None and not (library / "metadata.db").is_file():
         raise Misconfigured(
             f"{library} has no metadata.db; name the folder of a Calibre library"
         )
@@ -178,6 +202,38 @@ def settings_of(given: argparse.Namespace, environment: Mapping[str, str]) -> Se
         alert_webhook_url=values.alert_webhook_url,
         target_given=given.found.given("TARGET_WORKER_COUNT"),
         environment=environment,
+        watching=watching,
+        library_mark=given.library_mark,
+        asked=asked_of_workers(environment),
+    )
+
+
+def asked_of_workers(environment: Mapping[str, str]) -> str:
+    """Returns a text that changes when a pass would be about something else.
+
+    That is any setting of the workers but the server and its login, which the ledger is
+    bound to and which are secret.
+    """
+    given = [
+        f"{one.variable}={environment[one.variable]}"
+        for one in settings_of_model(WorkerSettings)
+        if environment.get(one.variable) and not one.variable.startswith("MBS2_")
+    ]
+    return hashlib.sha256("\n".join(sorted(given)).encode()).hexdigest()[:16]
+
+
+def _watch_policy(
+    given: argparse.Namespace, values: MonitorSettings
+) -> WatchPolicy | None:
+    """When to look at the library; None when the monitor ends with the pass.
+
+    A dry run and a single check never stay, whatever WATCH says.
+    """
+    if not values.watch or given.dry_run or given.once:
+        return None
+    return WatchPolicy(
+        timedelta(seconds=values.watch_every_seconds),
+        timedelta(seconds=values.watch_quiet_seconds),
     )
 
 
@@ -216,10 +272,12 @@ def read_arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, s
     parser = build_parser()
     offer_completion(parser)
     given = parser.parse_args(argv)
-    if (given.watch or given.json) and not given.status:
-        parser.error("--watch and --json go with --status")
+    if given.json and not given.status:
+        parser.error("--json goes with --status")
     if given.watch and given.json:
         parser.error("--watch is for people, --json for programs: give one of them")
+    if given.watch and (given.dry_run or given.once):
+        parser.error("--watch stays: leave out --dry-run and --once")
     found = or_exit(lambda: sources(config.PROJECT, os.environ))
     given.found = found.with_options(
         options_of(given, MonitorSettings) | _threshold(given.threshold)

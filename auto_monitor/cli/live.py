@@ -126,6 +126,7 @@ def _progress(value: Status, now: datetime) -> RenderableType:
             facts,
             *([Text(found.selection)] if found.selection else []),
             _monitor(value),
+            *_watch(value),
         ),
         title=f"Pass {found.pass_id}: {share}",
         title_align="left",
@@ -146,6 +147,10 @@ def _monitor(value: Status) -> Text:
         f"; {value.desired_workers} of {value.target_workers} workers desired; disk "
     )
     return text.append("not measured" if busy is None else f"{busy:.0f} % busy")
+
+
+def _watch(value: Status) -> list[Text]:
+    return [] if value.watch is None else [Text(f"Library: {value.watch.text}")]
 
 
 def _span(seconds: float) -> str:

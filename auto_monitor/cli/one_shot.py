@@ -38,7 +38,7 @@ def carry_out(
         # Imported here, because a running monitor draws nothing.
         from auto_monitor.cli import live
 
-        return live.show(state_dir, as_json=given.json, watch=given.watch)
+        return live.show(state_dir, as_json=given.json, watch=bool(given.watch))
     if given.rollback:
         sys.stdout.write(roll_back(script_of(given.found), state_dir))
         return 0

@@ -9,7 +9,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from auto_monitor.cli import daemon
-from auto_monitor.model import MonitorState, WorkerRecord, WorkerStanding, age, rests
+from auto_monitor.decide import watching
+from auto_monitor.model import (
+    MonitorState,
+    WatchRecord,
+    WorkerRecord,
+    WorkerStanding,
+    age,
+    rests,
+)
 from auto_monitor.observe.disk import io_pressure
 from auto_monitor.record.history import history_path, standings_in
 from auto_monitor.record.json_files import converter
@@ -100,6 +108,22 @@ class PassStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchStatus:
+    """Under `--watch`: when the library was last looked at, and what was found.
+
+    `text` is all of it in one line; `trouble` is what stands in the way, or "".
+    """
+
+    looked_at: datetime | None
+    looked_age_seconds: float | None
+    next_look_at: datetime | None
+    every_seconds: float
+    found: str
+    trouble: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The whole status: ages and times in seconds, rates per minute."""
 
@@ -116,6 +140,8 @@ class Status:
     totals: PassStatus | None
     rate_files_per_min: float
     eta_seconds: float | None
+    #: None when the monitor ends, or ended, with the pass.
+    watch: WatchStatus | None = None
 
 
 def to_json(status: Status) -> dict[str, Json]:
@@ -152,6 +178,21 @@ def collect(state_dir: Path, now: datetime) -> Status:
         totals=None if found is None else _pass(found),
         rate_files_per_min=round(rate, 1),
         eta_seconds=_eta(found, rate),
+        watch=_watch(state.watch, now) if state and state.watch else None,
+    )
+
+
+def _watch(record: WatchRecord, now: datetime) -> WatchStatus:
+    looked = record.looked_at
+    ago = None if looked is None else round(age(looked, now).total_seconds(), 1)
+    return WatchStatus(
+        looked_at=looked,
+        looked_age_seconds=ago,
+        next_look_at=record.next_look_at,
+        every_seconds=record.every,
+        found=record.found,
+        trouble=record.trouble,
+        text=watching.sentence(record, now),
     )
 
 
@@ -290,9 +331,14 @@ def _eta(found: Totals | None, rate: float) -> float | None:
 
 
 def line(
-    state: MonitorState, standings: Mapping[int, WorkerStanding], found: Totals | None
+    state: MonitorState,
+    standings: Mapping[int, WorkerStanding],
+    found: Totals | None,
+    now: datetime,
 ) -> str:
     """Returns the migration in one line without book names, for systemd."""
+    if state.watch is not None and (found is None or found.closed_at is not None):
+        return watching.sentence(state.watch, now)
     workers = [record for record in state.workers.values() if record.wanted]
     paused = sum(
         rests(record, standings.get(record.worker_id, WorkerStanding()))

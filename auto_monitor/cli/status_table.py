@@ -35,6 +35,8 @@ def draw(value: Status, console: Console) -> None:
     age = monitor.heartbeat_age_seconds
     beat = "" if age is None else f", last look {age:.0f} s ago"
     console.print(Text(f"Monitor: {lives}{late}{beat}"))
+    if value.watch is not None:
+        console.print(Text(f"Library: {value.watch.text}"))
     console.print(
         Text(
             f"Workers desired: {value.desired_workers} of {value.target_workers}; disk: "

@@ -6,6 +6,7 @@ from pathlib import Path
 from auto_monitor import ports
 from auto_monitor.config import Policies
 from auto_monitor.observe import disk, server
+from auto_monitor.observe.library import LibraryFiles
 from auto_monitor.observe.workers import WorkerObserver
 from auto_monitor.processes import Workers
 from migration.ledger.totals import LedgerFile
@@ -21,6 +22,7 @@ class Observed:
     meter: ports.DiskMeter
     disk: ports.DiskProbe
     ledger: ports.LedgerReader
+    library: ports.LibraryProbe
 
 
 def real(
@@ -37,4 +39,5 @@ def real(
         ),
         disk=disk.LibraryDiskProbe(library),
         ledger=LedgerFile(state_dir / LEDGER_NAME),
+        library=LibraryFiles(library, seconds=limits.probe_seconds),
     )

@@ -44,6 +44,7 @@ def attempts(
         acted_on.reservations,
         trunk.action_log,
         acted_on.alerts,
+        acted_on.comparer,
     )
     remedies = Remedies(code_fixes, evidence, trunk.action_log)
     consultation = None

@@ -33,6 +33,7 @@ from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.history import Cases
 from auto_monitor.record.memory import Memory
 from auto_monitor.repair import case as machine
+from auto_monitor.repair import wrong_result
 from auto_monitor.repair.case import CaseOutcome, GoOn
 from auto_monitor.repair.code_fixes import CodeFixes
 from auto_monitor.repair.consultation import Consultation
@@ -185,6 +186,13 @@ class Attempts:
             conclusion = machine.after_look(entry, signs, now, policy)
             if conclusion is not None and conclusion.propose:
                 self.remedies.propose(entry, case)
+            if conclusion is not None and machine.is_to_be_compared(case, conclusion):
+                # It helped; promoted is only what carries books as they are in Calibre.
+                found = self.code_fixes.differences(entry)
+                if found is None:
+                    continue
+                if found:
+                    conclusion = CaseOutcome(False, found)
             if conclusion is not None:
                 self._close(entry, conclusion)
 
@@ -193,6 +201,28 @@ class Attempts:
         entry = self.cases.of(number)
         if entry is not None:
             self._close(entry, CaseOutcome(verified, reason))
+
+    def end_with_pass(self, pass_id: int, differences: Mapping[str, int]) -> None:
+        """Closes every attempt: the pass is closed, with these differences by kind.
+
+        A wrong result is a case of its own; a script on trial is not promoted then.
+        """
+        wrong = wrong_result.wrong(differences)
+        for entry in self.cases.open_entries():
+            if wrong and entry.case is not None and entry.case.candidate is not None:
+                said = f"the audit of the pass found {', '.join(wrong)}"
+                self.conclude(entry.worker_id, False, said)
+            self.conclude(entry.worker_id, True, "the pass is closed")
+        number = min((one.worker_id for one in self.memory.wanted()), default=1)
+        case = wrong_result.case_of(
+            pass_id,
+            differences,
+            self.cases.entries(),
+            worker_id=number,
+            timestamp=self.wall().isoformat(),
+        )
+        if case is not None:
+            self.cases.record(case)
 
     def _signs(
         self,

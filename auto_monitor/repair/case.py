@@ -178,6 +178,15 @@ def _on_trial(
     return None
 
 
+def is_to_be_compared(case: Case, conclusion: CaseOutcome) -> bool:
+    """Whether a candidate helped whose work nobody has compared yet."""
+    return (
+        case.candidate is not None
+        and case.stage is not CaseStage.PROMOTING
+        and bool(conclusion.verified)
+    )
+
+
 def after_restart(
     entry: HistoryEntry, pass_id: int | None, *, runs_candidate: bool
 ) -> tuple[GoOn, str]:

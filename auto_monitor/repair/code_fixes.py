@@ -9,7 +9,13 @@ from pathlib import Path
 
 from auto_monitor import fix_applier
 from auto_monitor.model import Candidate, Case, HistoryEntry, InFlight, Trigger
-from auto_monitor.ports import Alerts, LedgerReader, Reservations, Script
+from auto_monitor.ports import (
+    Alerts,
+    LedgerReader,
+    Reservations,
+    Script,
+    TrialComparer,
+)
 from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.history import Cases, HistoryFile, history_path
 from common.clock import utc_now
@@ -28,6 +34,7 @@ class CodeFixes:
     reservations: Reservations
     action_log: ActionLog
     alerts: Alerts
+    comparer: TrialComparer
 
     def objection(self, candidate: Candidate) -> str:
         """Returns why this candidate may not be tried now; "" when it may."""
@@ -97,6 +104,18 @@ class CodeFixes:
         # must have arrived.
         return lost < before or (
             lost == before and entry.trigger != Trigger.ALL_FAILING
+        )
+
+    def differences(self, entry: HistoryEntry) -> str | None:
+        """Returns how what the candidate carried differs from Calibre; "" for not.
+
+        None while that is being found out, by a process that runs the shipped code.
+        """
+        in_flight = entry.case.in_flight if entry.case is not None else InFlight()
+        if in_flight.pass_id is None:
+            return ""
+        return self.comparer.differences(
+            str(entry.key), in_flight.pass_id, entry.worker_id
         )
 
     def promote(self, candidate: Candidate) -> str:

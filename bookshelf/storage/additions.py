@@ -1,7 +1,9 @@
-"""Tables and indexes that came later; a data directory gets them when it is opened.
+"""Tables, indexes and columns that came later; a data directory gets them when it is opened.
 
 A server that does not know them ignores them, so the schema's version stays.
 """
+
+import sqlite3
 
 #: Sessions that were logged out.
 _ENDED_SESSION = (
@@ -79,4 +81,16 @@ _ORDER = (
     """,
 )
 
-ADDITIONS = (_ENDED_SESSION, *_BOOKSHELVES, _CALIBRE_FIELDS, *_ORDER)
+_STATEMENTS = (_ENDED_SESSION, *_BOOKSHELVES, _CALIBRE_FIELDS, *_ORDER)
+
+#: When an author was made; NULL for those made before this column.
+_AUTHOR_COLUMNS = "PRAGMA table_info(author)"
+_AUTHOR_CREATED = "ALTER TABLE author ADD COLUMN created TEXT"
+
+
+def add(db: sqlite3.Connection) -> None:
+    """Adds to an open transaction's database what it does not have yet."""
+    for statement in _STATEMENTS:
+        db.execute(statement)
+    if "created" not in {row[1] for row in db.execute(_AUTHOR_COLUMNS).fetchall()}:
+        db.execute(_AUTHOR_CREATED)

@@ -211,7 +211,7 @@ def create(db: sqlite3.Connection, change: Change, user_id: int) -> int:
         ),
     ).lastrowid
     assert ebook_id is not None
-    _link_authors(db, ebook_id, change)
+    _link_authors(db, ebook_id, change, stamp)
     _link_genres(db, ebook_id, change)
     index_text(db, ebook_id)
     return ebook_id
@@ -258,7 +258,7 @@ def update(
     )
     if "authors" in change.given:
         db.execute("DELETE FROM ebook_authors WHERE ebook_id = ?", (ebook_id,))
-        _link_authors(db, ebook_id, change)
+        _link_authors(db, ebook_id, change, values["modified"])
     if "genres" in change.given:
         db.execute("DELETE FROM ebook_genres WHERE ebook_id = ?", (ebook_id,))
         _link_genres(db, ebook_id, change)
@@ -380,11 +380,13 @@ def _must_exist(
             raise ApplicationError("Database error", otherwise)
 
 
-def _link_authors(db: sqlite3.Connection, ebook_id: int, change: Change) -> None:
+def _link_authors(
+    db: sqlite3.Connection, ebook_id: int, change: Change, stamp: str
+) -> None:
     for author in change.authors:
         db.execute(
             "INSERT OR IGNORE INTO ebook_authors VALUES (?, ?)",
-            (ebook_id, _author_id(db, author)),
+            (ebook_id, _author_id(db, author, stamp)),
         )
 
 
@@ -403,7 +405,7 @@ def _link_genres(db: sqlite3.Connection, ebook_id: int, change: Change) -> None:
     )
 
 
-def _author_id(db: sqlite3.Connection, author: dict[str, Any]) -> int:
+def _author_id(db: sqlite3.Connection, author: dict[str, Any], stamp: str) -> int:
     if author.get("id") is not None:
         row = db.execute(
             "SELECT id FROM author WHERE id = ?", (author["id"],)
@@ -419,8 +421,8 @@ def _author_id(db: sqlite3.Connection, author: dict[str, Any]) -> int:
         return int(row[0])
     full = folded(f"{last}, {first}" if first else last)
     made = db.execute(
-        "INSERT INTO author (last_name, first_name, folded) VALUES (?, ?, ?)",
-        (last, first, full),
+        "INSERT INTO author (last_name, first_name, folded, created) VALUES (?, ?, ?, ?)",
+        (last, first, full, stamp),
     )
     return int(made.lastrowid or 0)
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bookshelf.storage import vocabulary
-from bookshelf.storage.additions import ADDITIONS
+from bookshelf.storage import additions, vocabulary
 from bookshelf.storage.file_watch import DatabaseGone, FileWatch
 
 T = TypeVar("T")
@@ -338,8 +337,7 @@ def _open(path: Path, permissive: bool) -> sqlite3.Connection:
         )
         if bumped.rowcount == 0:
             db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('upload', 0)")
-        for statement in ADDITIONS:
-            db.execute(statement)
+        additions.add(db)
         for statement in _UNIQUE:
             name = statement.split()[4]
             db.execute(

@@ -181,7 +181,8 @@ def one_named(db: sqlite3.Connection, kind: str, number: int) -> Json:
     held = db.execute(
         "SELECT ebook_id FROM ebook_authors WHERE author_id = ?", (number,)
     ).fetchall()
-    return {**author(row), "ebooks": [ebook_row[0] for ebook_row in held]}
+    made = {"created": row["created"], "ebooks": [ebook[0] for ebook in held]}
+    return {**author(row), **present(made)}
 
 
 def author(row: sqlite3.Row) -> Json:

@@ -228,6 +228,19 @@ def duration(longest: float) -> Kind[float]:
     return Kind("a duration such as 90, 45s, 30m or 1h30m, of at most 10 years", read)
 
 
+def interval(shortest: float, longest: float) -> Kind[float]:
+    """Seconds between two events, given as 90, 45s, 15m or 1h30m."""
+
+    def read(given: str) -> float:
+        seconds = parse_duration(given)
+        if not shortest <= seconds <= longest:
+            raise ValueError(given)
+        return seconds
+
+    bounds = f"from {_plain(shortest)} to {_plain(longest)} seconds"
+    return Kind(f"a duration such as 90, 45s, 15m or 1h30m, {bounds}", read)
+
+
 def bandwidth() -> Kind[float]:
     """Bytes per second, given as 512K, 1.5M or 2G; 0 means no limit."""
 

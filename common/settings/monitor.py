@@ -10,10 +10,12 @@ from common.settings.shared import (
     DAY,
     PROJECT,
     Library,
+    LibraryLock,
     LogFormat,
     Server,
     StateDir,
     TimeLimit,
+    Watching,
 )
 
 
@@ -239,7 +241,17 @@ class Script:
 
 @dataclass(frozen=True, kw_only=True)
 class MonitorSettings(
-    Script, TimeLimit, LogFormat, Llm, Healing, Scaling, StateDir, Server, Library
+    Script,
+    TimeLimit,
+    LibraryLock,
+    LogFormat,
+    Llm,
+    Healing,
+    Scaling,
+    StateDir,
+    Server,
+    Library,
+    Watching,
 ):
     """All settings of the monitor; the worker's are only passed on."""
 

@@ -10,6 +10,7 @@ from common.settings.selecting import Selecting
 from common.settings.setting import setting
 from common.settings.shared import (
     DAY,
+    Auditing,
     Database,
     Engine,
     Files,
@@ -20,6 +21,7 @@ from common.settings.shared import (
     Updates,
     UploadLimit,
     User,
+    Watching,
 )
 
 _HOUR_MS = 3_600_000
@@ -177,6 +179,7 @@ class DashboardSettings(StateDir):
 
 @dataclass(frozen=True, kw_only=True)
 class StartSettings(
+    Auditing,
     Updates,
     LibraryLock,
     Selecting,
@@ -186,6 +189,7 @@ class StartSettings(
     ServerOrOurs,
     Library,
     StateDir,
+    Watching,
 ):
     """The settings that ./start.sh uses itself; it passes on the rest."""
 
@@ -233,7 +237,7 @@ class CheckEnvSettings(Files):
     POSITIONAL: ClassVar[str] = "profiles"
 
     profiles: frozenset[str] = setting(
-        kinds.some_of("embedded", "migrate", "server"),
+        kinds.some_of("embedded", "migrate", "server", "watch"),
         frozenset({"embedded", "migrate"}),
         variable="COMPOSE_PROFILES",
         container=False,

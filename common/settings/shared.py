@@ -187,6 +187,37 @@ class TimeLimit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Watching:
+    """Whether the monitor stays, and migrates again when the library has changed."""
+
+    watch: bool = setting(
+        kinds.switch(),
+        False,
+        option="--watch",
+        container=False,
+        what="1: stay, and run another pass whenever the library has changed; 0: end "
+        "when the pass is closed",
+    )
+    watch_every_seconds: float = setting(
+        kinds.interval(0.1, 30 * DAY),
+        900.0,
+        unit="seconds without a unit",
+        option="--every",
+        metavar="TIME",
+        default_text="15m",
+        what="with --watch: how long until the next look at the library (90, 45s, 15m, "
+        "1h30m); a change made on this machine is noticed at once",
+    )
+    watch_quiet_seconds: float = setting(
+        kinds.number(0, DAY),
+        60.0,
+        unit="seconds",
+        what="with --watch: how long the library must not have changed before a pass "
+        "is run",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class LibraryLock:
     """How long commands wait for a library that Calibre has locked."""
 
@@ -225,6 +256,24 @@ class Shelving:
         False,
         option="--public-shelves",
         what="new shelves are public, not private",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Auditing:
+    """How much of what a pass changed is read back before it is closed."""
+
+    audit: str = setting(
+        kinds.text(
+            "all, off, auto, or a percentage such as 1%",
+            r"all|off|auto|(?:100|[1-9][0-9]?|[0-9]{0,2}\.[0-9]{0,2}[1-9])%",
+        ),
+        "auto",
+        option="--audit",
+        metavar="HOW",
+        what="how many of the books a pass changed are read back before it is closed: "
+        "all, off, a percentage such as 1%, or auto: all up to 500, of more 1 % and at "
+        "least 200",
     )
 
 

@@ -9,6 +9,7 @@ from common.settings.selecting import Selecting
 from common.settings.setting import setting
 from common.settings.shared import (
     DAY,
+    Auditing,
     Database,
     Engine,
     Library,
@@ -256,6 +257,7 @@ class WorkerSettings(
     LogFormat,
     Cluster,
     Limits,
+    Auditing,
     Comparing,
     Updates,
     Selecting,

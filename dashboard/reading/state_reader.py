@@ -170,11 +170,15 @@ class StateReader:
 
 
 def _state(value: Status) -> str:
-    """Returns one word for the whole: none, running, waiting, stopped or finished."""
+    """Returns one word for the whole.
+
+    none, running, waiting, stopped, finished or, when the monitor stays, watching.
+    """
+    watches = value.watch is not None and value.monitor.alive
     if value.totals is None:
-        return "none"
+        return "watching" if watches else "none"
     if value.totals.closed_at is not None:
-        return "finished"
+        return "watching" if watches else "finished"
     phases = {worker.status for worker in value.workers if worker.lives}
     if not phases:
         return "stopped"

@@ -29,7 +29,7 @@ from migration.worker.progress.report import minutes_in_words, size_in_words
 SCHEMA = 1
 #: The most failed files listed; all of them are on the page and in the ledger.
 MOST_FAILED = 1000
-#: The most books with something left out that are listed.
+#: The most books with something left out, and the most edits, that are listed.
 MOST_NOTICED = 1000
 HERE = Path(__file__).parent
 
@@ -74,6 +74,7 @@ def collect(
         )
         failed = _failed(reader, found)
         noticed = _noticed(reader, found) | _standing(reader, found)
+        edited = _edits(reader, found)
     except totals.UNREADABLE as error:
         raise NothingToReport(str(error)) from error
     slow, complete = slowest(state_dir, found.opened_at)
@@ -95,6 +96,7 @@ def collect(
         "server": state.server,
         **_summary(found, proved, now),
         **failed,
+        **edited,
         "not_carried": {name: found.not_carried[name] for name in by_size},
         **noticed,
         "slowest": [{**asdict(upload), "at": upload.at.isoformat()} for upload in slow],
@@ -183,6 +185,15 @@ def _standing(reader: StateReader, found: Totals) -> dict[str, Json]:
             for row in rows
         ],
         "differences_complete": len(rows) < MOST_NOTICED,
+    }
+
+
+def _edits(reader: StateReader, found: Totals) -> dict[str, Json]:
+    rows = failures.edits(reader.ledger, found.pass_id, MOST_NOTICED)
+    return {
+        "updated": {**found.updated},
+        "edits": [{**asdict(row)} for row in rows],
+        "edits_complete": len(rows) < MOST_NOTICED,
     }
 
 

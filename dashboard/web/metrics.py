@@ -50,6 +50,7 @@ class _Snapshot(Collector):
             yield from _pass(self._now.status.totals)
             yield from _speed(self._now)
         yield from _monitor(self._now)
+        yield from _watch(self._now)
         yield from _workers(self._now.status.workers)
         fixes = Counter((entry.fix_type, verdict(entry)) for entry in self._fixes)
         yield _gauge(
@@ -141,6 +142,28 @@ def _monitor(now: Snapshot) -> Iterator[Metric]:
             "migration_workers_desired",
             "Workers that should run.",
             found.desired_workers,
+        )
+
+
+def _watch(now: Snapshot) -> Iterator[Metric]:
+    watch = now.status.watch
+    yield _single(
+        "migration_watch_active",
+        "1 while the monitor stays and looks at the library (--watch).",
+        float(watch is not None and now.status.monitor.alive),
+    )
+    if watch is None:
+        return
+    yield _single(
+        "migration_watch_trouble",
+        "1 when the library cannot be read, or no pass can be run.",
+        float(bool(watch.trouble)),
+    )
+    if watch.looked_age_seconds is not None:
+        yield _single(
+            "migration_watch_look_age_seconds",
+            "Seconds since the library was last looked at.",
+            watch.looked_age_seconds,
         )
 
 

@@ -1,11 +1,11 @@
 """The job of `./start.sh`, and what the programs it starts need for it."""
 
-import sys
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
 from auto_monitor.config import check_together
+from auto_monitor.processes import WorkerCommand
 from common import state_dir
 from common.settings.load import Sources, check, load
 from common.settings.monitor import MonitorSettings
@@ -37,6 +37,8 @@ class Job:
     llm_enabled: bool = False
     dashboard: bool = True
     adopt_library: bool = False
+    #: Whether the monitor stays when a pass is closed.
+    watch: bool = False
     #: Whether the state directory was named: then commands need its name to find it.
     state_dir_named: bool = False
 
@@ -61,19 +63,11 @@ class Mode(Enum):
     DEMO = "the demo, shown until it is done"
 
 
-def worker_command(job: Job, number: int) -> list[str]:
-    """Returns the command line of a worker."""
-    return [
-        sys.executable,
-        str(SCRIPT),
-        str(job.library),
-        "--server",
-        job.server,
-        "--worker-id",
-        str(number),
-        "--state-dir",
-        str(job.state_dir),
-    ]
+def worker_command(job: Job) -> WorkerCommand:
+    """Returns how workers are started."""
+    return WorkerCommand(
+        SCRIPT, job.library, job.server, job.state_dir, PROJECT, environment_of(job)
+    )
 
 
 def check_for_all(found: Sources) -> MonitorSettings:
@@ -112,5 +106,6 @@ def environment_of(job: Job) -> dict[str, str]:
         "MBS2_SERVER": job.server,
         "STATE_DIR": str(job.state_dir),
         "TARGET_WORKER_COUNT": str(job.workers),
+        "WATCH": str(int(job.watch)),
         "PYTHONUNBUFFERED": "1",
     }

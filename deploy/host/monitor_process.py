@@ -22,16 +22,19 @@ def _monitor_command(job: Job, *options: str) -> list[str]:
     llm = ["--llm-enabled"] if job.llm_enabled else []
     # A number given now takes precedence over the one an earlier monitor remembers.
     workers = ["--workers", str(job.workers)] if job.workers_given else []
+    # So that a list of processes shows it, and the next start by hand knows it.
+    watch = ["--watch"] if job.watch and "--dry-run" not in options else []
     return [
         sys.executable,
         str(PROJECT / "auto_monitor" / "monitor.py"),
         *options,
+        *watch,
         *workers,
         *llm,
     ]
 
 
-def become_monitor(job: Job, option: str) -> int:
+def become_monitor(job: Job, *options: str) -> int:
     """Replaces this process by the monitor."""
     sys.stdout.flush()
     # The process stays the same: under systemd it is the service, and reports for it.
@@ -40,12 +43,14 @@ def become_monitor(job: Job, option: str) -> int:
     }
     os.execve(  # noqa: S606
         sys.executable,
-        _monitor_command(job, option),
+        _monitor_command(job, *options),
         {**environment_of(job), **service},
     )
 
 
-def start_monitor(job: Job, undo: ExitStack) -> "subprocess.Popen[bytes]":
+def start_monitor(
+    job: Job, undo: ExitStack, *options: str
+) -> "subprocess.Popen[bytes]":
     """Starts the monitor in its own session.
 
     Raises CannotStart, with its output, when it does not come up.
@@ -58,7 +63,7 @@ def start_monitor(job: Job, undo: ExitStack) -> "subprocess.Popen[bytes]":
     )
     with output.open("wb") as said:
         child = subprocess.Popen(
-            _monitor_command(job, "--quiet"),
+            _monitor_command(job, "--quiet", *options),
             cwd=PROJECT,
             env=environment_of(job),
             stdin=subprocess.DEVNULL,

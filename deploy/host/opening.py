@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 
+from auto_monitor.act.opening import CHECK_SECONDS, OPEN_SECONDS
 from common.clock import utc_now
 from deploy.host.children import CannotStart
 from deploy.host.job import Job, environment_of, worker_command
@@ -20,12 +21,6 @@ from migration.state_files import progress
 from migration.state_files.names import LEDGER_NAME
 from migration.worker.selecting import refuse_another
 
-#: Seconds to wait for a real server before reporting that it does not answer.
-CHECK_SECONDS = "15"
-#: Seconds for all checks before the monitor starts, besides the worker's wait for
-#: Calibre.
-OPEN_SECONDS = 30.0
-
 
 def open_pass(job: Job) -> int:
     """Checks library, server, login and state directory, and opens a pass.
@@ -34,7 +29,7 @@ def open_pass(job: Job) -> int:
     """
     adopt = ["--adopt-library"] if job.adopt_library else []
     child = subprocess.Popen(
-        [*worker_command(job, 1), "--open-pass", *adopt],
+        [*worker_command(job).opening_line(), *adopt],
         env={"START_SECONDS": CHECK_SECONDS, **environment_of(job)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

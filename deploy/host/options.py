@@ -39,19 +39,15 @@ def read_job(
     of_monitor = check_for_all(found)
     if given.llm_enabled:
         require_llm_key(of_monitor)
-    if given.adopt_library and (given.demo or given.dry_run):
-        parser.error(
-            "--adopt-library starts a migration: leave out --demo and --dry-run"
-        )
+    _refuse(parser, given, found)
     if given.demo:
-        if found.given("STATE_DIR"):
-            parser.error(
-                "--demo keeps everything in demo/state/: leave out --state-dir"
-            )
         return _demo(given, values, found, undo), Mode.DEMO
     if values.library is None:
         parser.error("name your library: --library DIR (or try it with --demo)")
-    library = _library(values.library.resolve())
+    mode = _mode(given)
+    # A setting of this machine, unlike the option, gives way to what is asked for now.
+    watch = values.watch and mode in (Mode.DAEMON, Mode.FOREGROUND)
+    library = _library(values.library.resolve(), waits=watch and state.is_known(values))
     chosen = _state_dir(values, library, found, console)
     server = _server(values, chosen, found, undo)
     job = Job(
@@ -66,9 +62,27 @@ def read_job(
         llm_enabled=given.llm_enabled,
         dashboard=not given.no_dashboard,
         adopt_library=given.adopt_library,
+        watch=watch,
         state_dir_named=values.state_dir is not None,
     )
-    return job, _mode(given)
+    return job, mode
+
+
+def _refuse(
+    parser: argparse.ArgumentParser, given: argparse.Namespace, found: Sources
+) -> None:
+    """Exits with 2 when options contradict each other."""
+    if given.adopt_library and (given.demo or given.dry_run):
+        parser.error(
+            "--adopt-library starts a migration: leave out --demo and --dry-run"
+        )
+    if given.watch and (given.demo or given.dry_run or given.no_monitor):
+        parser.error(
+            "--watch is the monitor's, on a library of yours: leave out --demo, "
+            "--dry-run and --no-monitor"
+        )
+    if given.demo and found.given("STATE_DIR"):
+        parser.error("--demo keeps everything in demo/state/: leave out --state-dir")
 
 
 class _ChosenServer(NamedTuple):
@@ -108,8 +122,8 @@ def _demo(
     )
 
 
-def _library(library: Path) -> Path:
-    if not (library / "metadata.db").is_file():
+def _library(library: Path, *, waits: bool) -> Path:
+    if not waits and not (library / "metadata.db").is_file():
         raise Misconfigured(
             f"{library} has no metadata.db; name the folder of a Calibre library"
         )
@@ -154,16 +168,18 @@ def build_parser() -> argparse.ArgumentParser:
         prog="./start.sh",
         description="Moves a Calibre library to a MyBookshelf2 server, unattended: "
         "starts the monitor, which starts "
-        "the workers, keeps them going and ends when everything is accounted for.",
+        "the workers, keeps them going and ends when everything is accounted for. With "
+        "--watch it stays, and migrates what changes in the library.",
         epilog="examples:\n  ./start.sh --demo\n  ./start.sh --library ~/Calibre\n"
         "  MBS2_PASSWORD=… ./start.sh --library ~/Calibre --server http://nas:6006 --workers 4\n"
-        "  ./start.sh --library ~/Calibre --tag Fantasy --tag Horror --not-format pdf\n\n"
+        "  ./start.sh --library ~/Calibre --tag Fantasy --tag Horror --not-format pdf\n"
+        "  ./start.sh --library ~/Calibre --watch --every 15m\n\n"
         "exit status: 0 the monitor runs (--demo, --foreground: everything is "
         "accounted for); 2 wrong usage, or a "
         "monitor is running already; 3 the server does not answer or refuses the "
         "login; 4 the library cannot be read; "
-        "5 the state directory cannot be written; 8 --demo: something stands on the "
-        "server that should not; 130 Ctrl-C",
+        "5 the state directory cannot be written; 8 --demo: the audit found a "
+        "difference, or something stands on the server that should not; 130 Ctrl-C",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -45,6 +45,17 @@ def choose(
     return chosen
 
 
+def is_known(given: StartSettings) -> bool:
+    """Whether something was migrated here before: then the library is one, wherever it
+    may be now.
+
+    Without a named state directory that cannot be known: the default depends on what is
+    in the library.
+    """
+    place = given.state_dir
+    return place is not None and (place.resolve() / LEDGER_NAME).exists()
+
+
 def prepare(state_dir: Path, project: Path) -> str:
     """Creates the directory, private to this user.
 

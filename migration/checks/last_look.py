@@ -4,8 +4,9 @@ It is a search for ebooks that still have a working title. The server's newest e
 are paged through, a hundred at a time, back to where the pass began. That finds an
 ebook left by a request that was delivered twice, one that never got its title, and one
 that the ledger forgot. An empty one is deleted; otherwise the book is given back to the
-workers. What cannot be set right is reported, and the pass ends with exit status 8. All
-of it may be done twice: a worker that takes over from a killed one starts again.
+workers. What cannot be set right is reported, and the pass ends with exit status 8.
+When nothing is left to set right, what the pass changed is read back (`checks/audit`).
+All of it may be done twice: a worker that takes over from a killed one starts again.
 """
 
 import logging
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from common.sanitize import for_log
 from migration.calibre.library import CalibreLibrary
 from migration.checks import leftovers
+from migration.checks.audit import KINDS as AUDITED_KINDS
+from migration.checks.audit import AuditResult
 from migration.checks.leftovers import Decision, Fate, Leftover
 from migration.errors import Rejected, ServerFault, Unlisted
 from migration.ledger.ledger import Ledger
@@ -36,7 +39,8 @@ LIST_TRIES = 5
 class LastLook:
     """Takes the last look of a pass.
 
-    `sleep` waits that many seconds, and may raise to stop.
+    `sleep` waits that many seconds, and may raise to stop. `audit` reads back what the
+    pass has changed.
     """
 
     client: BookshelfClient
@@ -44,6 +48,7 @@ class LastLook:
     library: CalibreLibrary
     log: logging.Logger
     sleep: Callable[[float], None]
+    audit: Callable[[Look], AuditResult]
 
     def begin(self, pass_id: int) -> None:
         """Records how far a later look must page back, unless that is known.
@@ -97,7 +102,12 @@ class LastLook:
             for ebook in listed
             if ebook_metadata.marked_book(ebook.title, uuid) is not None
         }
-        return sorted(marked | {one.ebook_id for one in look.standing if one.ebook_id})
+        before = {
+            one.ebook_id
+            for one in look.standing
+            if one.ebook_id and one.kind not in AUDITED_KINDS
+        }
+        return sorted(marked | before)
 
     def _listed(self, look: Look) -> Iterator[ListedEbook]:
         """Yields the server's ebooks, newest first, back to the pass's first one.
@@ -225,9 +235,11 @@ class LastLook:
         return f"the server fails to delete it ({fault})"
 
     def _close(self, look: Look, differences: list[Difference]) -> None:
-        """Closes the pass and logs each difference."""
-        if self.ledger.end.close(look, differences):
-            for difference in differences:
+        """Has the pass audited and closes it; logs each difference."""
+        result = self.audit(look)
+        found = [*differences, *result.differences]
+        if self.ledger.end.close(look, found, result.audited):
+            for difference in found:
                 self.log.error(
                     "On the server stands a difference (%s): %s",
                     difference.kind,

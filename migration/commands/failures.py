@@ -14,6 +14,7 @@ from pathlib import Path
 
 from common.sanitize import sanitize_text
 from migration.calibre.connection import NAME, open_read_only
+from migration.ledger.edits import standing as standing_edits
 from migration.ledger.tables.notices import Notice, from_row
 from migration.ledger.tables.passes import FAILED
 from migration.ledger.totals import opened, translated
@@ -128,6 +129,10 @@ def standing(ledger: Path, pass_id: int, limit: int) -> list[Standing]:
             (pass_id, limit),
         ).fetchall()
     return [Standing(*row) for row in rows]
+
+
+#: The first reported differences of a ledger: `(ledger, pass_id, limit)`.
+edits = standing_edits
 
 
 def titles(library: Path, books: Sequence[BookId]) -> Mapping[BookId, str]:

@@ -238,6 +238,30 @@ class Difference:
     ebook_id: EbookId = NO_EBOOK
 
 
+class AuditState(StrEnum):
+    """How much of what a pass changed was read back before it was closed."""
+
+    NOTHING = ""  #: it changed nothing
+    PROVED = "proved"  #: everything
+    SAMPLED = "sampled"  #: some books, chosen at random
+    OFF = "off"  #: nothing: the user said so
+    BROKEN = "not audited"  #: nothing: the audit failed; that is a difference
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """The audit of a pass: books it changed, books read back.
+
+    `left` of them were not compared, because Calibre has changed them since they were
+    carried: they are the next pass's work.
+    """
+
+    state: AuditState = AuditState.NOTHING
+    changed: int = 0
+    read: int = 0
+    left: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """One last look at the server, taken by this process alone.

@@ -143,6 +143,7 @@ UPGRADES = {
         # NULL, so that every book is compared once with the server.
         "ALTER TABLE files ADD COLUMN modified BLOB",
         "ALTER TABLE passes ADD COLUMN selection TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE passes ADD COLUMN audit TEXT NOT NULL DEFAULT ''",
         CARRIED,
         CARRIED_INDEX,
         STANDING,
@@ -185,7 +186,9 @@ CREATE TABLE passes (
     looks INTEGER NOT NULL DEFAULT 0,
     looker TEXT,
     -- which books the pass is about (JSON); '' is all of them
-    selection TEXT NOT NULL DEFAULT ''
+    selection TEXT NOT NULL DEFAULT '',
+    -- what was read back before it was closed (JSON of records.Audited); '' is nothing
+    audit TEXT NOT NULL DEFAULT ''
 );
 CREATE UNIQUE INDEX one_open_pass ON passes (closed_at IS NULL) WHERE closed_at IS NULL;
 

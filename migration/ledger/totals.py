@@ -10,12 +10,16 @@ from pathlib import Path
 from common.files.system_errors import reason_of
 from migration.errors import LedgerBusy, LedgerCorrupt, OutOfResources, StateUnwritable
 from migration.ledger import sqlite_errors
+from migration.ledger.records import Audited, AuditState
 from migration.ledger.scope import Scope, parse
+from migration.ledger.tables import passes
 from migration.model import Counts, FileId
 
 #: What reading a ledger can raise: another process has it locked, it is damaged (a
 #: worker then rebuilds it), it cannot be opened, or this process is short of something.
 UNREADABLE = (LedgerBusy, LedgerCorrupt, StateUnwritable, OutOfResources)
+
+NOT_READ_BACK = Audited()
 
 _COUNTED = ("discovered", "uploaded", "duplicate", "skipped", "failed", "pending")
 
@@ -41,8 +45,12 @@ class Totals:
     noticed: Mapping[str, int] = field(default_factory=dict)
     #: Differences on the server by kind; of all passes, as of now.
     differences: Mapping[str, int] = field(default_factory=dict)
+    #: What was read back before the pass was closed.
+    audited: Audited = NOT_READ_BACK
     #: Which books the pass is about; None for all.
     scope: Scope | None = None
+    #: Books whose metadata was sent again, under "book", and how often each field was.
+    updated: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int | None:
@@ -122,9 +130,25 @@ def equation(totals: Totals, *, proved: bool) -> str:
         f"{counts.duplicate} + skipped {counts.skipped} + failed {counts.failed} + "
         f"pending {counts.pending} "
         f"({'proved row by row' if proved else 'THE ROWS DO NOT AGREE: please report this'})"
-        f"{f'; {totals.scope}' if totals.scope else ''}"
+        f"{read_back(totals.audited)}{f'; {totals.scope}' if totals.scope else ''}"
         f"{_standing(totals)}"
     )
+
+
+def read_back(audited: Audited) -> str:
+    """Returns how much was read back as the end of a sentence; "" for nothing."""
+    books = f"{audited.changed} changed books"
+    left = (
+        f", {audited.left} of them changed in Calibre since: the next pass's work"
+        if audited.left
+        else ""
+    )
+    return {
+        AuditState.PROVED: f"; all {books} read back from the server{left}: proved",
+        AuditState.SAMPLED: f"; {audited.read} of {books} read back from the "
+        f"server{left}: sampled",
+        AuditState.OFF: "; not audited (--audit off)",
+    }.get(audited.state, "")
 
 
 def _standing(totals: Totals) -> str:
@@ -299,7 +323,9 @@ def _read(db: sqlite3.Connection, pass_id: int | None) -> Totals | None:
         row["listed"] if "listed" in row.keys() else None,  # noqa: SIM118
         {name: n for name, n in tallies.get("noticed", {}).items() if n > 0},
         _differences(db),
+        passes.audit_of(row["audit"] if "audit" in row.keys() else ""),  # noqa: SIM118
         _scope(row),
+        tallies.get("updated", {}),
     )
 
 

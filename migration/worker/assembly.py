@@ -51,6 +51,7 @@ def assemble(options: Options) -> Iterator[Resources]:
         yield opened
     finally:
         opened.close()
+        started.reserve.release()
         started.lock.release()
         logging.shutdown()
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from migration.errors import ExitCode, StateUnwritable
-from migration.ledger import totals
+from migration.ledger import edits, totals
 from migration.ledger.current_pass import CurrentPass
 from migration.ledger.ledger import Ledger
 from migration.ledger.tables import notices
@@ -52,6 +52,9 @@ class Conclusion:
         say = self.log.error if found.differences else self.log.info
         say(self._equation(found))
         self._say_what_was_lost()
+        stands = edits.counts(self.ledger.path, self.current.id)
+        for sentence in edits.sentences(found.updated, stands):
+            self.log.info(sentence)
         for kind, number in sorted(found.noticed.items()):
             self.log.info(notices.sentence(kind, number))
         self._back_up()

@@ -45,7 +45,8 @@ exit status:
   2 wrong usage or configuration      3 server unreachable or login refused
   4 library unreadable                5 state directory not writable
   6 ended with files pending          7 this worker id is already running
-  8 closed, but something stands on the server that should not
+  8 closed, but the audit found a difference, or something stands on the server
+    that should not
   9 ledger damaged, set aside at the next start
   70 internal error                   130, 143 stopped by a signal after saving
 """

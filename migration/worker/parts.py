@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 
-from migration.checks.last_look import LastLook
-from migration.checks.spot_check import SpotCheck
 from migration.lanes.api.lane import ApiLane
 from migration.ledger.current_pass import CurrentPass
-from migration.worker import api_lane
+from migration.worker import api_lane, checking
 from migration.worker.accounting import Accounting
 from migration.worker.conclusion import Conclusion
 from migration.worker.failing import FailureStreak
@@ -27,8 +25,8 @@ class Parts:
     accounting: Accounting
     api: ApiLane
     range_books: RangeBooks
-    spot_check: SpotCheck
-    last_look: LastLook
+    spot_check: checking.SpotCheck
+    last_look: checking.LastLook
     conclusion: Conclusion
     hold: Hold
     time_limit: TimeLimit
@@ -43,7 +41,7 @@ def put_together(opened: Resources) -> Parts:
         opened.clock,
         opened.log,
     )
-    client, library, pool = opened.client, opened.library, opened.pool
+    library, pool = opened.library, opened.pool
     current, streak = CurrentPass(ledger), FailureStreak()
     accounting = Accounting(ledger, opened.tracker, current, log, streak)
     time_limit = TimeLimit(options.max_duration, clock, pool.sleep)
@@ -67,8 +65,8 @@ def put_together(opened: Resources) -> Parts:
             options.default_language,
             ratings=options.ratings == "on",
         ),
-        SpotCheck(client, ledger, log, pool.heed_stop, opened.tracker.advance),
-        LastLook(client, ledger, library, log, pool.sleep),
+        checking.spot_check(opened),
+        checking.last_look(opened),
         Conclusion(ledger, opened.tracker, current, log, accounting.left_pending),
         Hold(clock.seconds),
         time_limit,

@@ -3,7 +3,7 @@ import { $, bytes, command, count, decimal, el, span, text } from "./dom.js";
 
 const STATES = {
   running: ["Running", "good"], waiting: ["Waiting", "warn"], stopped: ["Stopped", "bad"], finished: ["Finished", "good"],
-  none: ["Not started", ""], unreadable: ["No data", "bad"],
+  watching: ["Watching", "good"], none: ["Not started", ""], unreadable: ["No data", "bad"],
 };
 const OUTCOMES = [["uploaded", "uploaded"], ["duplicate", "there already"], ["skipped", "skipped"], ["failed", "failed"]];
 const CSS = { failed: "failed-files" };
@@ -90,6 +90,9 @@ function showMonitor(now) {
   const words = alive ? `Monitor runs${beat}${stale ? ": stale" : ""}` : ended === "completed" ? "Monitor is done" : "No monitor runs";
   text($("monitor"), words);
   $("monitor").className = wrong ? "beat bad" : "beat";
+  $("watch").hidden = !now.watch;
+  text($("watch"), now.watch ? `Library: ${now.watch.text}` : "");
+  $("watch").className = now.watch && now.watch.trouble ? "aside bad" : "aside";
 }
 
 // -- workers ---------------------------------------------------------------------------------------------------

@@ -11,12 +11,21 @@ from collections.abc import Callable, Iterable
 
 from common.clock import SteadyClock, utc_now
 from migration.ledger.database import LedgerDatabase
-from migration.ledger.records import BookState, Difference, Look
+from migration.ledger.records import (
+    Audited,
+    AuditState,
+    BookState,
+    Difference,
+    Look,
+)
 from migration.ledger.tables import books, passes
 from migration.model import BookId, EbookId
 
 #: The kind of a difference that says that the server did not list its ebooks.
 UNSEEN = "not looked through"
+#: The kind of a difference that says that what the pass changed was not read back.
+NOT_AUDITED = "not audited"
+NOBODY_LOOKED = "the pass was closed without reading back what it changed"
 
 
 class PassEnd:
@@ -101,6 +110,11 @@ class PassEnd:
             tuple(map(_difference, standing)),
         )
 
+    def has_changed_books(self, pass_id: int) -> bool:
+        """Whether a book was carried in this pass."""
+        with self._database.reading() as db:
+            return passes.has_changed_books(db, pass_id)
+
     def arrived(self, book_id: BookId) -> bool:
         """Whether the ledger has the server's receipt for a file of this book."""
         with self._database.reading() as db:
@@ -140,10 +154,17 @@ class PassEnd:
                 (look.pass_id, self._owner),
             )
 
-    def close(self, look: Look, differences: Iterable[Difference]) -> bool:
+    def close(
+        self,
+        look: Look,
+        differences: Iterable[Difference],
+        audited: Audited | None = None,
+    ) -> bool:
         """Closes the pass with the remaining differences.
 
         Returns False when the look was taken over, or a book came back meanwhile.
+        Without an audit a pass that has changed books is closed with the difference
+        that says so, whoever asks for it.
         """
         with self._database.transaction() as db:
             row = db.execute(
@@ -151,6 +172,9 @@ class PassEnd:
             ).fetchone()
             if row["looker"] != self._owner or not passes.is_walked(db, look.pass_id):
                 return False
+            if audited is None and passes.has_changed_books(db, look.pass_id):
+                audited = Audited(AuditState.BROKEN)
+                differences = [*differences, Difference(NOT_AUDITED, NOBODY_LOOKED)]
             db.execute("DELETE FROM differences")
             db.executemany(
                 "INSERT OR REPLACE INTO differences (ebook_id, book_id, kind, "
@@ -160,6 +184,7 @@ class PassEnd:
                     for one in differences
                 ],
             )
+            passes.record_audit(db, look.pass_id, audited or Audited())
             passes.close(db, look.pass_id, utc_now().isoformat())
             return True
 

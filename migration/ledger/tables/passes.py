@@ -3,11 +3,13 @@
 Functions over an open transaction of the ledger; only `ledger.parts` calls them.
 """
 
+import json
 import sqlite3
 from collections.abc import Callable, Mapping, Set
+from dataclasses import asdict
 
 from migration.errors import Superseded
-from migration.ledger.records import Range
+from migration.ledger.records import Audited, AuditState, Range
 from migration.ledger.tables import books
 from migration.model import BookId, FileId, Outcome
 
@@ -202,10 +204,12 @@ def is_walked(db: sqlite3.Connection, pass_id: int) -> bool:
 def close_when_done(db: sqlite3.Connection, pass_id: int, now: str) -> None:
     """Closes the pass if every range is closed and no last look is due.
 
-    A pass that asked the server for no ebook has left none behind.
+    A pass that asked the server for no ebook and changed none has left nothing to look
+    at.
     """
     look_due = db.execute(
-        "SELECT creates > 0 OR EXISTS (SELECT 1 FROM differences) FROM passes WHERE id = ?",
+        "SELECT creates > 0 OR EXISTS (SELECT 1 FROM differences) OR EXISTS (SELECT 1 "
+        "FROM carried WHERE pass_id = passes.id) FROM passes WHERE id = ?",
         (pass_id,),
     ).fetchone()
     if look_due is not None and not look_due[0] and is_walked(db, pass_id):
@@ -220,6 +224,26 @@ def close(db: sqlite3.Connection, pass_id: int, now: str) -> None:
     )
     # Ranges of closed passes are not needed any more.
     db.execute("DELETE FROM ranges WHERE pass_id <= ?", (pass_id,))
+
+
+def has_changed_books(db: sqlite3.Connection, pass_id: int) -> bool:
+    """Whether a book was carried in this pass."""
+    row = db.execute("SELECT 1 FROM carried WHERE pass_id = ?", (pass_id,)).fetchone()
+    return row is not None
+
+
+def record_audit(db: sqlite3.Connection, pass_id: int, audited: Audited) -> None:
+    """Records what was read back before the pass is closed."""
+    db.execute(
+        "UPDATE passes SET audit = ? WHERE id = ?",
+        (json.dumps(asdict(audited)), pass_id),
+    )
+
+
+def audit_of(text: str) -> Audited:
+    """Reads what `record_audit` wrote; nothing was read back when there is none."""
+    values = json.loads(text) if text else {}
+    return Audited(**{**values, "state": AuditState(values.get("state", ""))})
 
 
 def reopen_ranges(db: sqlite3.Connection, pass_id: int) -> None:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from migration.server.http.shapes import (
+    AUTHOR,
     CREATED,
     EBOOK,
     INDEX,
@@ -104,6 +105,7 @@ ROUTES = (
     _route("GET", "/api/search/<text>", LIST, "R", 400, 401, 404),
     _route("POST", "/api/ebooks", CREATED, "R", 400, 401, errors=_ON_EBOOKS, once=True),
     _route("GET", "/api/ebooks/<id>", EBOOK, "R", 401, 404),
+    _route("GET", "/api/authors/<id>", AUTHOR, "R", 401, 404),
     _route("GET", "/api/ebooks/<id>/cover", PICTURE, "P", 401, 404, picture=True),
     _route("PATCH", "/api/ebooks/<id>", CREATED, "R", 400, 401, 403, errors=_ON_EBOOKS),
     _route("DELETE", "/api/ebooks/<id>", CREATED, "R", 401, 403, 404),

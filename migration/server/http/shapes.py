@@ -221,6 +221,12 @@ SHELF_ITEMS = _object(
         ),
     ),
 )
+AUTHOR = _object(
+    itself=True,
+    id=is_id,
+    last_name=is_text,
+    ebooks=_absent_or(lambda value: isinstance(value, list)),
+)
 EBOOK = _object(
     itself=True,
     id=is_id,

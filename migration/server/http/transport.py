@@ -225,7 +225,10 @@ def closes_silently(base_url: str) -> bool:
             or connection.sock is None
         ):
             return False
-        return bool(select.select([connection.sock], [], [], CLOSE_SECONDS)[0])
+        # Not select(), which fails on descriptors of 1024 and more.
+        readable = select.poll()
+        readable.register(connection.sock, select.POLLIN)
+        return bool(readable.poll(CLOSE_SECONDS * 1000))
     except (OSError, http.client.HTTPException):
         return False
     finally:

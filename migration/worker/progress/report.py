@@ -68,6 +68,7 @@ def summary(totals: Totals, now: datetime) -> "RenderableType":
         Text(f"Pass {totals.pass_id}", style="bold"),
         *([Text(str(totals.scope))] if totals.scope else []),
         table,
+        *_counted("Updated, by field", totals.updated),
         *_not_carried(totals),
         *_noticed(totals),
     )

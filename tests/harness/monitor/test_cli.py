@@ -9,6 +9,7 @@ import pytest
 
 from auto_monitor import monitor
 from auto_monitor.cli import commands
+from auto_monitor.cli.command_line import asked_of_workers
 from auto_monitor.cli.commands import Command, CommandKind
 from common.exit_status import ExitCode
 from migration.model import Phase
@@ -156,3 +157,52 @@ def test_a_state_directory_that_cannot_be_made(state: State) -> None:
     code, said = call_main(monitor.main, given, **told)
     assert code in (2, ExitCode.STATE), said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--watch", "--dry-run"], "--watch stays: leave out --dry-run and --once"),
+        (["--watch", "--once"], "--watch stays: leave out --dry-run and --once"),
+        (["--watch", "--every", "0"], "--every"),
+        (["--watch", "--every", "soon"], "a duration such as 90, 45s, 15m or 1h30m"),
+        (["--watch", "--status", "--json"], "--watch is for people"),
+        (["--json"], "--json goes with --status"),
+    ],
+)
+def test_options_of_watching_that_make_no_sense(
+    state: State, options: list[str], why: str
+) -> None:
+    """A sentence, and 2."""
+    code, said = run(state, *options)
+    assert code == 2
+    assert why in said
+
+
+def test_a_watch_has_no_time_limit(state: State) -> None:
+    """The two say opposite things."""
+    code, said = run(state, "--watch", MIGRATE_MAX_DURATION="1h")
+    assert (code, "--watch has no end" in said) == (2, True)
+
+
+def test_what_the_watch_found_is_shown(state: State) -> None:
+    """On one line, also when the monitor has died; older state files have none."""
+    assert "Library:" not in run(state, "--status")[1]
+    path = state.folder / "monitor_state.json"
+    kept = json.loads(path.read_bytes())
+    assert json.loads(run(state, "--status", "--json")[1])["watch"] is None
+    looked = {"looked_at": "2026-01-01T00:00:00+00:00", "found": "no change"}
+    path.write_text(json.dumps({**kept, "watch": {"every": 900.0, **looked}}))
+    text = run(state, "--status")[1]
+    assert "Library: watching; looked " in text
+    assert "ago: no change" in text
+    found = json.loads(run(state, "--status", "--json")[1])["watch"]
+    assert (found["every_seconds"], found["found"]) == (900.0, "no change")
+
+
+def test_what_is_asked_of_workers_shows_in_one_word() -> None:
+    """Without secrets, and without what has nothing to do with the books."""
+    plain = asked_of_workers({})
+    assert plain == asked_of_workers({"MBS2_PASSWORD": "secret", "PATH": "/bin"})
+    assert plain == asked_of_workers({"MIGRATE_FORMATS": ""})
+    assert plain != asked_of_workers({"MIGRATE_FORMATS": "epub"})

@@ -16,6 +16,7 @@ from migration.model import BookId, FileId
 from tests.support.monitor.harness import (
     NOON,
     FakeAlerts,
+    FakeComparer,
     FakeHistory,
     FakeLedger,
     FakeReservations,
@@ -79,6 +80,7 @@ class Trial:
     ledger: FakeLedger = field(default_factory=FakeLedger)
     reservations: FakeReservations = field(default_factory=FakeReservations)
     alerts: FakeAlerts = field(default_factory=FakeAlerts)
+    comparer: FakeComparer = field(default_factory=FakeComparer)
     said: Lines = field(default_factory=Lines)
 
     def __post_init__(self) -> None:
@@ -93,6 +95,7 @@ class Trial:
             self.reservations,
             action_log,
             self.alerts,
+            self.comparer,
         )
 
 

@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("compose")]
 COMPOSE = PROJECT / "docker-compose.yml"
 #: The services that belong together.
 SERVER, EMBEDDED, MIGRATE = {"db", "backend", "app"}, {"bookshelf"}, {"migrator"}
+WATCH = {"watcher"}
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +59,14 @@ def test_profiles(services: dict[str, dict[str, Any]]) -> None:
             for name, service in services.items()
             if service["profiles"] == [profile]
         }
-        for profile in ("server", "embedded", "migrate")
+        for profile in ("server", "embedded", "migrate", "watch")
     }
-    assert by_profile == {"server": SERVER, "embedded": EMBEDDED, "migrate": MIGRATE}
+    assert by_profile == {
+        "server": SERVER,
+        "embedded": EMBEDDED,
+        "migrate": MIGRATE,
+        "watch": WATCH,
+    }
     assert {
         name: needed["required"]
         for name, needed in services["migrator"]["depends_on"].items()
@@ -68,6 +74,18 @@ def test_profiles(services: dict[str, dict[str, Any]]) -> None:
         "bookshelf": False,
         "app": False,
     }
+
+
+def test_the_watcher_is_a_migrator_that_stays(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    """Also after a reboot, and whatever it met; all else is the same."""
+    differ = {"profiles", "restart", "command"}
+    watcher, migrator = services["watcher"], services["migrator"]
+    assert {name for name in watcher if watcher[name] != migrator[name]} == differ
+    assert set(watcher) == set(migrator)
+    assert watcher["restart"] == "unless-stopped"
+    assert "container --watch " in watcher["command"]
 
 
 def test_every_service_is_kept_up_and_watched(
@@ -92,7 +110,7 @@ def test_who_may_write_where(services: dict[str, dict[str, Any]]) -> None:
         for mount in service.get("volumes", []):
             assert mount["type"] == "volume" or mount["read_only"], (name, mount)
             assert "docker.sock" not in str(mount)
-    for name in EMBEDDED | MIGRATE:
+    for name in EMBEDDED | MIGRATE | WATCH:
         service = services[name]
         assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
         assert "no-new-privileges:true" in service["security_opt"]

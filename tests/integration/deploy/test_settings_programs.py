@@ -77,7 +77,7 @@ WRONG = [
         CHECK_ENV,
         "COMPOSE_PROFILES",
         "migrate,servers",
-        "is not one or more of embedded, migrate, server, between commas",
+        "is not one or more of embedded, migrate, server, watch, between commas",
     ),
     *[
         (program, "READ_ENV_FILES", "maybe", "is not 1 or 0")

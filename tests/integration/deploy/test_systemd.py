@@ -24,11 +24,12 @@ from tests.support.servers.shelf import start_shelf
 pytestmark = pytest.mark.integration
 UNITS = PROJECT / "deploy" / "systemd"
 MONITOR, BOOKSHELF = "calibre-migration-monitor.service", "calibre-bookshelf.service"
+WATCH = "calibre-migration-watch.service"
 #: Where the units expect the project.
 INSTALLED = "/opt/calibre-migration"
 #: The exposure that `systemd-analyze security` may find, in tenths of its points (100
 #: is the worst).
-EXPOSURE = {MONITOR: 32, BOOKSHELF: 15}
+EXPOSURE = {MONITOR: 32, WATCH: 32, BOOKSHELF: 15}
 
 
 def setting(unit: str, name: str) -> str:
@@ -51,7 +52,7 @@ def installed(tmp_path: Path) -> Path:
     place.mkdir()
     (place / ".venv").mkdir()
     (place / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
-    for unit in (MONITOR, BOOKSHELF):
+    for unit in EXPOSURE:
         text = (UNITS / unit).read_text("utf-8")
         assert INSTALLED in text
         (tmp_path / unit).write_text(text.replace(INSTALLED, str(place)), "utf-8")
@@ -72,7 +73,7 @@ def verified(path: Path) -> tuple[int, list[str]]:
     ]
 
 
-@pytest.mark.parametrize("unit", [MONITOR, BOOKSHELF])
+@pytest.mark.parametrize("unit", list(EXPOSURE))
 def test_systemd_understands_the_unit(installed: Path, unit: str) -> None:
     """Every setting, and the programs are there."""
     assert verified(installed / unit) == (0, [])
@@ -92,7 +93,7 @@ def test_systemd_would_say_what_it_does_not_understand(installed: Path) -> None:
     assert any("/bin/none" in line for line in said)
 
 
-@pytest.mark.parametrize("unit", [MONITOR, BOOKSHELF])
+@pytest.mark.parametrize("unit", list(EXPOSURE))
 def test_little_is_exposed(installed: Path, unit: str) -> None:
     """By systemd's own count; a newer systemd may count otherwise, so there is some
     room."""
@@ -116,6 +117,26 @@ def test_the_monitor_is_not_restarted_where_that_cannot_help() -> None:
         int(word) for word in setting(MONITOR, "RestartPreventExitStatus").split()
     } == FOR_GOOD
     assert setting(MONITOR, "Restart") == "on-failure"
+
+
+def test_the_watch_is_the_monitor_that_stays() -> None:
+    """It may do the same; it is restarted after whatever a late mount can cause."""
+    ours, theirs = (
+        {
+            line
+            for line in (UNITS / unit).read_text("utf-8").splitlines()
+            if line and not line.startswith("#")
+        }
+        for unit in (WATCH, MONITOR)
+    )
+    assert {line.partition("=")[0] for line in ours - theirs} == {
+        "Description",
+        "Conflicts",
+        "ExecStart",
+        "RestartPreventExitStatus",
+    }
+    assert setting(WATCH, "RestartPreventExitStatus") == "2"
+    assert setting(WATCH, "ExecStart").endswith("-m deploy.launch --foreground --watch")
 
 
 def test_the_watchdog_outwaits_the_longest_look() -> None:

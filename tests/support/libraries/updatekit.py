@@ -17,6 +17,7 @@ FAST = {
     "PROBE_SECONDS": "0.2",
     "RECONCILE_AFTER_SECONDS": "0.5",
     "LAST_LOOK_SECONDS": "0",
+    "AUDIT": "auto",
 }
 BOOK = Made(
     title="The Silent Harbour",

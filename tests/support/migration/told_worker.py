@@ -265,5 +265,7 @@ def _options(folder: Path, url: str, more: tuple[str, ...]) -> Options:
         str(state),
         "--parallel-uploads",
         "1",
+        "--audit",
+        "off",
     ]
     return read_options([*common, *more], folder)

@@ -15,6 +15,7 @@ from auto_monitor.decide.detection import DetectionPolicy
 from auto_monitor.decide.diagnosis import Answer, Facts
 from auto_monitor.decide.healing import HealingPolicy
 from auto_monitor.decide.scaling import ScalingPolicy
+from auto_monitor.decide.watching import WatchPolicy
 from auto_monitor.fix_applier import NotOurs
 from auto_monitor.model import (
     Assessment,
@@ -22,6 +23,7 @@ from auto_monitor.model import (
     Case,
     HistoryEntry,
     InFlight,
+    LibrarySeen,
     MonitorState,
     Opinion,
     ProcessIdentity,
@@ -30,6 +32,7 @@ from auto_monitor.model import (
 )
 from auto_monitor.monitor import Monitor
 from auto_monitor.observe.assembly import Observed
+from auto_monitor.ports import Opened
 from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.assembly import MonitorFiles
 from auto_monitor.record.history import Cases
@@ -277,6 +280,93 @@ class FakeLedger:
 
 
 @dataclass
+class FakeComparer:
+    """What was found of what a trial's script has carried; None takes longer."""
+
+    found: str | None = ""
+    asked: list[tuple[str, int, int]] = field(default_factory=list)
+
+    def differences(self, trial: str, pass_id: int, worker_id: int) -> str | None:
+        """As was told."""
+        self.asked.append((trial, pass_id, worker_id))
+        return self.found
+
+
+@dataclass
+class FakeLibrary:
+    """The library as it is set: `change` is somebody's edit, seen at once if `tells`."""
+
+    version: int = 0
+    trouble: str = ""
+    tells: bool = False
+    looks: int = 0
+    waits: bool = False
+
+    def change(self) -> None:
+        """Somebody writes."""
+        self.version += 1
+        self.waits = self.tells
+
+    def look(self) -> LibrarySeen:
+        """As set."""
+        self.looks += 1
+        if self.trouble:
+            return LibrarySeen(trouble=self.trouble)
+        return LibrarySeen(f"mark {self.version}")
+
+    def stirred(self) -> bool:
+        """Once for each change."""
+        waits, self.waits = self.waits, False
+        return waits
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@dataclass
+class FakeOpener:
+    """Opens the next pass in the ledger at once; or ends as it is told."""
+
+    ledger: FakeLedger
+    clock: ToldClock
+    code: int = 0
+    said: str = ""
+    runs: bool = False
+    opened: int = 0
+    refuses: bool = False
+    lasts: bool = False
+    ends: Opened = field(default_factory=lambda: Opened(0))
+
+    @property
+    def over(self) -> bool:
+        """Unless it is told to last."""
+        return not self.lasts
+
+    def start(self) -> None:
+        """Opens a pass, unless one is open."""
+        if self.refuses:
+            raise OSError(11, "Resource temporarily unavailable")
+        self.runs, self.ends = True, Opened(self.code, self.said)
+        self.opened += 1
+        newest = self.ledger.found
+        if self.code or (newest is not None and newest.closed_at is None):
+            return
+        number = 1 if newest is None else newest.pass_id + 1
+        self.ledger.found = replace(OPEN, pass_id=number, opened_at=self.clock())
+
+    def result(self) -> Opened | None:
+        """How it was told to end."""
+        if self.lasts:
+            return None
+        self.runs = False
+        return self.ends
+
+    def close(self) -> None:
+        """Over."""
+        self.runs = False
+
+
+@dataclass
 class FakeHistory:
     """The history in memory; `dies_after` so many writes the monitor is killed."""
 
@@ -471,7 +561,11 @@ class Harness:
     """A world of fakes, and one monitor after the other in it."""
 
     def __init__(
-        self, workers: int = 4, *, diagnoser: FakeDiagnoser | None = None
+        self,
+        workers: int = 4,
+        *,
+        diagnoser: FakeDiagnoser | None = None,
+        watching: WatchPolicy | None = None,
     ) -> None:
         self.clock = ToldClock(NOON)
         self.processes = FakeProcesses(self.clock)
@@ -482,11 +576,14 @@ class Harness:
             FakeStateFile(),
             FakeScript(),
         )
+        self.comparer = FakeComparer()
         self.evidence, self.reservations, self.alerts = (
             FakeEvidence(),
             FakeReservations(),
             FakeAlerts(),
         )
+        self.library = FakeLibrary()
+        self.opener = FakeOpener(self.ledger, self.clock)
         self.writes = Writes()
         for neighbour in (
             self.processes,
@@ -507,6 +604,7 @@ class Harness:
             workers,
             60,
             300,
+            watching=watching,
         )
         self.policies = replace(
             POLICIES, scaling=replace(POLICIES.scaling, target=workers)
@@ -524,7 +622,12 @@ class Harness:
             clock=self.clock,
             wall=self.clock,
             observed=Observed(
-                self.observer, self.server, self.disk, self.disk, self.ledger
+                self.observer,
+                self.server,
+                self.disk,
+                self.disk,
+                self.ledger,
+                self.library,
             ),
             recorded=MonitorFiles(
                 self.history, self.state_file, self.evidence, self.samples.append
@@ -534,7 +637,9 @@ class Harness:
                 self.script,
                 self.reservations,
                 self.alerts,
+                self.opener,
                 lambda: self.reports.append(self.clock()),
+                self.comparer,
             ),
             diagnoser=self.diagnoser,
         )

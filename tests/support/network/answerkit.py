@@ -57,6 +57,12 @@ ROUTES: list[tuple[str, str, Json, str]] = [
     ("GET", "/api/search/w", PAGE, "items"),
     ("POST", "/api/ebooks", {"id": 5, "success": True}, "id"),
     ("GET", "/api/ebooks/5", EBOOK, "sources"),
+    (
+        "GET",
+        "/api/authors/4",
+        {"id": 4, "last_name": "Doe", "created": "2026-11-23", "ebooks": [5]},
+        "last_name",
+    ),
     ("PATCH", "/api/ebooks/5", {"id": 5, "success": True}, "success"),
     ("DELETE", "/api/ebooks/5", {"id": 5, "success": True}, "id"),
     ("PUT", "/api/ebooks/5/calibre", {"id": 5, "success": True}, "success"),

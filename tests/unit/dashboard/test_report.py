@@ -51,6 +51,18 @@ VALUE: dict[str, Json] = {
         }
     ],
     "failed_files_complete": False,
+    "updated": {"book": 2, "series_index": 1, "title": 1},
+    "edits": [
+        {
+            "book_id": 1,
+            "field": "title",
+            "kind": "conflict",
+            "calibre": HOSTILE[0],
+            "server": HOSTILE[0],
+            "pass_id": 1,
+        }
+    ],
+    "edits_complete": False,
     "not_carried": {HOSTILE[0]: 4},
     "slowest_complete": False,
     "noticed": {"book without files": 1},
@@ -106,7 +118,7 @@ def test_the_page_needs_nothing_else_and_runs_nothing() -> None:
     """No script, no reference to anything; hostile text is text wherever it stands."""
     page = render(VALUE)
     assert "<script" not in page
-    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 10
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 12
     assert re.findall(r'(?:src|href)="[^"]*"', page) == []
     assert "url(" not in page
     assert page.count("<svg") == 3, "the disk could not be measured"
@@ -133,6 +145,7 @@ def test_the_page_needs_nothing_else_and_runs_nothing() -> None:
             "still open",
         ),
         ({"failed": {}}, "No file failed."),
+        ({"updated": {}}, "Nothing that was carried before had changed in Calibre."),
         ({"not_carried": {}}, "Everything the books say was carried."),
         ({"noticed": {}, "notices": []}, "Nothing was."),
         ({"rate": []}, "There are no samples of this pass"),

@@ -8,6 +8,7 @@ from auto_monitor.cli.status import (
     MonitorStatus,
     PassStatus,
     Status,
+    WatchStatus,
     WorkerStatus,
     to_json,
 )
@@ -62,6 +63,7 @@ STATUS = Status(
     ),
     rate_files_per_min=210.5,
     eta_seconds=120.0,
+    watch=WatchStatus(NOW, 0.0, NOW, 900.0, "no change", "", "watching; looked"),
 )
 PRINTED = """
 {"schema": 1, "at": "2026-11-24T12:00:00+00:00",
@@ -86,7 +88,10 @@ PRINTED = """
              "pending": 5},
   "total": 12, "failed": {"empty": 1}, "not_carried": {"series": 2}, "noticed": {},
   "bytes_uploaded": 500, "books_claimed_percent": 50.0, "selection": null},
- "rate_files_per_min": 210.5, "eta_seconds": 120.0}
+ "rate_files_per_min": 210.5, "eta_seconds": 120.0,
+ "watch": {"looked_at": "2026-11-24T12:00:00+00:00", "looked_age_seconds": 0.0,
+  "next_look_at": "2026-11-24T12:00:00+00:00", "every_seconds": 900.0, "found": "no change",
+  "trouble": "", "text": "watching; looked"}}
 """
 
 

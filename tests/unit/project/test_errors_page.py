@@ -29,6 +29,7 @@ ROOTS = {
 #: Exceptions that no person meets, and why.
 INTERNAL = {
     "AttachedElsewhere": "the lane takes the file for a duplicate",
+    "AuditBroke": "the pass is closed as `not audited`",
     "BadPicture": "the embedded server shows no cover then, or says TaskError",
     "EditRefused": "FixRefused says its words",
     "NeedsRecovery": "the library is copied and recovered",

@@ -48,6 +48,7 @@ OPTIONS = [(program, one) for program, one in SETTINGS if one.option]
 OTHER = {
     "1 or 0": ("1", "0"),
     "text or json": ("json",),
+    "all, off, auto, or a percentage such as 1%": ("off",),
     "calibre or server": ("calibre",),
     "on or off": ("off",),
     "none, or tags, comments and #columns between commas": ("none",),

@@ -1,0 +1,62 @@
+"""A pass whose audit found a difference: the case "wrong result". Pure.
+
+It is told and recorded, and nothing is restarted for it: a restart would send the same
+again.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from auto_monitor.decide.diagnosis import FixType
+from auto_monitor.model import Afterwards, HistoryEntry, Trigger
+from migration.audit.findings import KINDS
+
+_TO_DO = (
+    "nothing is restarted for it; the worker's log names each book, docs/errors.md says "
+    "what to do"
+)
+_AFTER_A_FIX = (
+    "; a code fix was installed: monitor.py --rollback takes it back, and the next pass "
+    "reads these books again"
+)
+
+
+def wrong(differences: Mapping[str, int]) -> dict[str, int]:
+    """Returns the differences that an audit found, by kind."""
+    return {kind: n for kind, n in sorted(differences.items()) if kind in KINDS}
+
+
+def case_of(
+    pass_id: int,
+    differences: Mapping[str, int],
+    earlier: Iterable[HistoryEntry],
+    *,
+    worker_id: int,
+    timestamp: str,
+) -> HistoryEntry | None:
+    """Returns the case of a pass that was closed; None if nothing is wrong.
+
+    It counts as no attempt on the worker.
+    """
+    kinds = wrong(differences)
+    if not kinds:
+        return None
+    after_a_fix = any(map(_is_installed_fix, earlier))
+    what = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+    return HistoryEntry(
+        timestamp=timestamp,
+        worker_id=worker_id,
+        attempt=0,
+        trigger=Trigger.WRONG_RESULT.value,
+        minutes_stuck=0.0,
+        status_before="completed",
+        root_cause=f"wrong result: the audit of pass {pass_id} found {what}",
+        description=_TO_DO,
+        verified=False,
+        reason=f"told{_AFTER_A_FIX if after_a_fix else ''}",
+        afterwards=Afterwards.RELEASED,
+    )
+
+
+def _is_installed_fix(entry: HistoryEntry) -> bool:
+    of_code = entry.fix_type == FixType.CODE_FIX.value
+    return of_code and bool(entry.verified) and not entry.rolled_back

@@ -1,0 +1,54 @@
+"""The part of a round that logs how workers have changed, and remembers it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from auto_monitor.model import Assessment, Health, WorkerSnapshot
+from auto_monitor.ports import Alerts, Diagnoser
+from auto_monitor.record.action_log import ActionLog
+from auto_monitor.record.history import Cases
+from auto_monitor.record.memory import Memory
+
+
+@dataclass(frozen=True, slots=True)
+class Noter:
+    """Notes the workers of a round; `told` says whether people know of trouble."""
+
+    memory: Memory
+    cases: Cases
+    action_log: ActionLog
+    alerts: Alerts
+    diagnoser: Diagnoser | None
+    told: Callable[[], bool]
+
+    def note(
+        self,
+        snapshots: Mapping[int, WorkerSnapshot],
+        assessments: Mapping[int, Assessment],
+        now: datetime,
+    ) -> None:
+        """Logs changes and records since when a worker is suspect and how it ended."""
+        for number, seen in snapshots.items():
+            assessment, record = assessments[number], self.memory.record(number)
+            suspect = (
+                (record.suspect_since or now)
+                if assessment.health is Health.STUCK
+                else None
+            )
+            kept = (
+                record.suspect_since if self.cases.of(number) is not None else suspect
+            )
+            self.memory.remember(
+                replace(record, suspect_since=kept, exit_code=seen.exit_code)
+            )
+            if self.diagnoser is not None and not assessment.is_a_riddle:
+                self.diagnoser.forget(number)
+            self._say(number, assessment)
+
+    def _say(self, number: int, assessment: Assessment) -> None:
+        text = f"Worker {number} is {assessment.health.value}: {assessment.reason}"
+        new = self.action_log.once(f"worker {number}", text, assessment.health.value)
+        # Under --watch workers are tried again: that it did not work is told once.
+        if new and assessment.health is Health.ENDED and not self.told():
+            self.alerts.tell(f"{text}; a restart cannot mend that")

@@ -1,0 +1,63 @@
+"""A worker's checks of the server, with its settings: at the start and at the end."""
+
+from common.settings.setting import part
+from common.settings.worker import Waits
+from migration.audit.messages import Order
+from migration.checks.audit import PassAudit
+from migration.checks.last_look import LastLook as LastLook
+from migration.checks.spot_check import SpotCheck as SpotCheck
+from migration.model import BookId
+from migration.worker.options import Options
+from migration.worker.resources import Resources
+
+
+def spot_check(opened: Resources) -> SpotCheck:
+    """Returns the check at the start."""
+    return SpotCheck(
+        opened.client,
+        opened.ledger,
+        opened.log,
+        opened.pool.heed_stop,
+        opened.tracker.advance,
+    )
+
+
+def last_look(opened: Resources) -> LastLook:
+    """Returns the last look, which has the pass audited."""
+    return LastLook(
+        opened.client,
+        opened.ledger,
+        opened.library,
+        opened.log,
+        opened.pool.sleep,
+        _audit(opened),
+    )
+
+
+def _audit(opened: Resources) -> PassAudit:
+    return PassAudit(
+        opened.ledger.end,
+        order_of(opened.options),
+        opened.log,
+        opened.pool.heed_stop,
+        opened.tracker.advance,
+    )
+
+
+def order_of(options: Options, books: tuple[BookId, ...] | None = None) -> Order:
+    """Returns the order to audit these books, or what the pass has changed."""
+    return Order(
+        options.library.expanduser().resolve(),
+        options.state_dir.resolve(),
+        options.server,
+        options.ws_url,
+        options.username,
+        options.password,
+        options.db_uri,
+        options.audit,
+        options.default_language,
+        options.formats,
+        options.ratings == "on",
+        part(Waits, options),
+        books,
+    )
