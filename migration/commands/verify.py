@@ -1,4 +1,4 @@
-"""`--verify` and `--recheck`: compares every file Calibre has with the server, by hash.
+"""`--verify` and `--recheck`: compares every file by hash, and every book by field.
 
 It survives outages and interruptions. One line per file goes to stdout in the order of
 the library, progress and a summary to stderr. A few threads read files and ask about
@@ -9,15 +9,16 @@ import functools
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from migration.commands.comparison import WORDS, Comparer, ComparisonResult, Mark
-from migration.errors import ExitCode
+from migration.commands.field_check import FieldChecker, FieldResult
+from migration.errors import ExitCode, MigrationError
 from migration.ledger import totals
-from migration.model import BookFile, Counts, Phase
+from migration.model import Book, BookFile, Counts, FileId, Phase
 from migration.server.questions import Questions, RetryPolicy
 from migration.state_files import position
 from migration.state_files.position import Position
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: What makes the exit status 1: differences that a run reported are none of it.
+_WRONG = (Mark.MISSING.name, Mark.NOT_KNOWN.name, "DIFFERENT", "UNKNOWN_FIELDS")
+
 #: Books listed at a time.
 PAGE = 500
 #: Files per thread that are being compared, or wait to be reported.
@@ -39,6 +43,11 @@ AHEAD = 4
 SHOW_SECONDS, SAVE_SECONDS = 10.0, 2.0
 #: Tries per request, as for a file that is sent.
 TRIES = 4
+
+
+#: What is said of the fields of a book, or why nothing is.
+FieldVerdict = Sequence[FieldResult] | MigrationError
+Verdict = tuple[ComparisonResult, FieldVerdict]
 
 
 class Reads(Protocol):
@@ -72,6 +81,13 @@ class Verification:
             _policy(opened.options),
             self._waiting,
         )
+        self._fields = FieldChecker(
+            opened.client,
+            opened.ledger,
+            questions,
+            opened.options,
+            opened.ledger.identity.first_library,
+        )
         self._comparer = Comparer(
             opened.library, opened.client, opened.ledger.path, questions, pool.heed_stop
         )
@@ -98,14 +114,14 @@ class Verification:
                 task = bar.add_task(
                     "compared", total=self._total, completed=self._done()
                 )
-                for verdict in self._verdicts(hands):
-                    self._tell(verdict)
+                for verdict, fields in self._verdicts(hands):
+                    self._tell(verdict, fields)
                     bar.update(task, completed=self._done())
             ended = "" if self._goes_on else "The server did not come back"
         finally:
             hands.dismiss()
             self._end(ended)
-        failed = self._counts[Mark.MISSING.name] or self._counts[Mark.NOT_KNOWN.name]
+        failed = any(self._counts[name] for name in _WRONG)
         return ExitCode.SOME_FAILED if failed else ExitCode.OK
 
     # -- where it begins and stops -----------------------------------------------------
@@ -152,7 +168,7 @@ class Verification:
             else ""
         )
         sys.stdout.flush()
-        sys.stderr.write(f"{left}{said}{back}\n")
+        sys.stderr.write(f"{self._said_of_fields()}\n{left}{said}{back}\n")
         if not ended:
             position.forget(self._path)
         elif begun:
@@ -160,33 +176,47 @@ class Verification:
 
     # -- file by file ------------------------------------------------------------------
 
-    def _verdicts(self, hands: Hands) -> Iterator[ComparisonResult]:
+    def _verdicts(self, hands: Hands) -> Iterator[Verdict]:
         """Yields the verdicts in library order, comparing some files ahead."""
-        ahead: deque[Future[ComparisonResult]] = deque()
-        for file in self._files():
-            ahead.append(hands.submit(functools.partial(self._comparer.compare, file)))
+        ahead: deque[Future[Verdict]] = deque()
+        for file, book in self._files():
+            ahead.append(hands.submit(functools.partial(self._compare, file, book)))
             while len(ahead) >= AHEAD * hands.size or (ahead and ahead[0].done()):
                 yield self._awaited(ahead.popleft())
         while ahead:
             yield self._awaited(ahead.popleft())
 
-    def _files(self) -> Iterator[BookFile]:
-        """Yields the wanted files that have no line yet."""
+    def _compare(self, file: BookFile, book: Book | None) -> Verdict:
+        """Compares one file, and the fields of its book with the first of them."""
+        fields = () if book is None else self._fields.compare(book)
+        return self._comparer.compare(file), fields
+
+    def _files(self) -> Iterator[tuple[BookFile, Book | None]]:
+        """Yields the wanted files that have no line yet, the first with its book."""
         begin, after = self._position, max(0, self._position.book_id - 1)
         while (page := self._read(functools.partial(self._page, after))) is not None:
-            after, files = page
+            after, files, books = page
             for file in files:
-                if self._wants(file.id.format) and not begin.has(file.id):
-                    yield file
+                if not self._wants(file.id.format):
+                    continue
+                # A book that was begun has had its fields compared.
+                book = books.pop(file.id.book_id, None)
+                if not begin.has(file.id):
+                    yield file, book
 
-    def _page(self, after: int) -> tuple[int, list[BookFile]] | None:
-        """Returns the last of the next books and their files; None at the end."""
-        last = self._opened.library.last_id_of_range(after, PAGE)
-        return (
-            None
-            if last is None
-            else (last, self._opened.library.read_files(after + 1, last))
-        )
+    def _page(self, after: int) -> tuple[int, list[BookFile], dict[int, Book]] | None:
+        """Returns the last of the next books, their files, and the books.
+
+        None at the end.
+        """
+        library = self._opened.library
+        last = library.last_id_of_range(after, PAGE)
+        if last is None:
+            return None
+        files = library.read_files(after + 1, last)
+        wanted = {file.id.book_id for file in files}
+        books = library.read_books(after + 1, last, wanted)
+        return last, files, {book.id: book for book in books}
 
     def _wants(self, name: str) -> bool:
         """Whether the user wants files of this format."""
@@ -194,7 +224,7 @@ class Verification:
             not self._options.formats or name in self._options.formats
         )
 
-    def _awaited(self, future: Future[ComparisonResult]) -> ComparisonResult:
+    def _awaited(self, future: Future[Verdict]) -> Verdict:
         """Waits for a verdict, updating the progress file.
 
         Raises Stopping after a signal.
@@ -209,11 +239,12 @@ class Verification:
                 if future.done():
                     raise
 
-    def _tell(self, verdict: ComparisonResult) -> None:
+    def _tell(self, verdict: ComparisonResult, fields: FieldVerdict) -> None:
         """Prints and counts a verdict.
 
         With `--recheck` makes a missing file pending again.
         """
+        self._tell_fields(verdict.file.id, fields)
         sys.stdout.write(verdict.line(as_json=self._options.json) + "\n")
         if (
             self._options.recheck
@@ -234,10 +265,31 @@ class Verification:
                 self._save()
         self._opened.tracker.compared(self._progress(), verdict.file.id.book_id)
 
+    def _tell_fields(self, file: FileId, fields: FieldVerdict) -> None:
+        """Prints and counts the differences of a book's fields."""
+        if isinstance(fields, MigrationError):
+            self._counts["UNKNOWN_FIELDS"] += 1
+            self._opened.log.warning(
+                "Book %d: its fields could not be compared: %s", file.book_id, fields
+            )
+            return
+        for one in fields:
+            sys.stdout.write(one.line(as_json=self._options.json) + "\n")
+            self._counts[one.name] += 1
+
+    def _said_of_fields(self) -> str:
+        """Returns how many fields differ, in words."""
+        unknown = self._counts["UNKNOWN_FIELDS"]
+        more = f", {unknown} books not compared" if unknown else ""
+        return (
+            f"{self._counts['DIFFERENT']} fields differ; {self._counts['REPORTED']} "
+            f"more do and were reported by a run{more}"
+        )
+
     # -- progress ----------------------------------------------------------------------
 
     def _done(self) -> int:
-        return self._counts.total()
+        return sum(self._counts[mark.name] for mark in Mark)
 
     def _progress(self) -> Counts:
         """Returns the progress file's counts: `duplicate` if there, else `failed`."""

@@ -115,7 +115,7 @@ def differences(
     found = [
         Difference(field, book.shown(field), ebook.shown(field))
         for field in over
-        if book.of(field) != ebook.of(field)
+        if field is not Field.COVER and book.of(field) != ebook.of(field)
     ]
     if bool(book.cover) and not ebook.cover:
         found.append(
