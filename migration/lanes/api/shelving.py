@@ -11,7 +11,13 @@ from dataclasses import dataclass, field, replace
 
 from common.json_value import Json
 from common.sanitize import for_log
-from migration.errors import Deferred, RefusedByServer, ResponseLost, ServerFault
+from migration.errors import (
+    Deferred,
+    RefusedByServer,
+    ResponseLost,
+    ServerFault,
+    SuperuserMissing,
+)
 from migration.lanes.lane import Work
 from migration.ledger.ledger import Ledger
 from migration.ledger.records import Carried, Standing, StandingKind
@@ -33,6 +39,8 @@ from migration.server.bookshelves import Bookshelves, ShelfItem
 DESCRIPTION = "From Calibre"
 #: How many of a shelf's newest items are looked at for one just made.
 NEWEST = (2, 20)
+#: The most shelves of an ebook that the server names.
+MOST_NAMED = 100
 #: The longest list of shelves in a report, in characters.
 SHOWN = 200
 
@@ -122,25 +130,26 @@ class Shelver:
         if not self.choice.any or not (aim.names or made):
             return Outcome()
         ids, refused = self._ids(work, aim.names, pass_id)
-        present = frozenset(self.shelves.with_ebook(ebook_id))
         belongs = frozenset(ids.values())
-        plan = decide(belongs, aim.note, made, present)
-        one = _Items(self, work, ebook_id, pass_id, aim.note, made)
-        one.add(plan.add)
-        one.settle(plan)
-        may = self.shelves.may_change()
-        removed, theirs = one.change(plan) if may else (frozenset[ShelfId](), [])
         names = {
             **self.ledger.shelves.names_of([*made, *belongs]),
             **{number: name for name, number in ids.items()},
         }
-        there = ((present | plan.add) - removed) & (belongs | frozenset(made))
+        one = _Items(self, work, ebook_id, pass_id, aim.note, made)
+        present = one.present(belongs)
+        plan = decide(belongs, aim.note, made, present)
+        not_taken = one.add(plan.add)
+        refused |= {names[number]: why for number, why in not_taken.items()}
+        one.settle(plan)
+        changed = one.change(plan)
+        added = plan.add - not_taken.keys()
+        there = ((present | added) - changed.removed) & names.keys()
         return Outcome(
             aim.names,
             _named(names, there),
             aim.carried if not refused else frozenset(),
-            tuple(sorted(_named(names, [] if may else plan.needs_role))),
-            tuple(sorted(_named(names, [*theirs, *plan.left_off]))),
+            tuple(sorted(_named(names, changed.unallowed))),
+            tuple(sorted(_named(names, [*changed.theirs, *plan.left_off]))),
             refused,
         )
 
@@ -200,15 +209,36 @@ class _Items:
     note: str
     made: Mapping[ShelfId, MadeItem]
 
-    def add(self, ids: frozenset[ShelfId]) -> None:
-        """Puts the ebook on shelves."""
+    def present(self, belongs: frozenset[ShelfId]) -> frozenset[ShelfId]:
+        """Returns the shelves the ebook is on, as far as they matter.
+
+        The server names a hundred at most; the others are looked at one by one.
+        """
+        shelves = self.shelver.shelves
+        found = frozenset(shelves.with_ebook(self.ebook_id))
+        if len(found) < MOST_NAMED:
+            return found
+        return found | {
+            shelf_id
+            for shelf_id in (belongs | self.made.keys()) - found
+            if shelves.item(shelf_id, self.ebook_id) is not None
+        }
+
+    def add(self, ids: frozenset[ShelfId]) -> dict[ShelfId, str]:
+        """Puts the ebook on shelves; returns the server's words where it refuses."""
         if not ids:
-            return
+            return {}
         ledger, shelves = self.shelver.ledger.shelves, self.shelver.shelves
-        ledger.intend(self.work.book.id, ids, self.note)
-        new = {}
+        book_id = self.work.book.id
+        ledger.intend(book_id, ids, self.note)
+        new, refused = {}, {}
         for shelf_id in sorted(ids):
-            if not shelves.add(shelf_id, self.ebook_id, self.note):
+            try:
+                there = shelves.add(shelf_id, self.ebook_id, self.note)
+            except RefusedByServer as error:
+                refused[shelf_id] = for_log(str(error))
+                continue
+            if not there:
                 ledger.forget(shelf_id)
                 raise ServerFault(
                     f"shelf {shelf_id} was deleted on the server; another one is made"
@@ -216,7 +246,9 @@ class _Items:
             item = self._newest(shelf_id)
             number = None if item is None else item.id
             new[shelf_id] = MadeItem(fingerprint(self.note), id=number)
-        ledger.settle(self.pass_id, self.work.book.id, new, new=True)
+        ledger.settle(self.pass_id, book_id, new, new=True)
+        ledger.drop(book_id, {shelf_id: MadeItem("") for shelf_id in refused})
+        return refused
 
     def _newest(self, shelf_id: ShelfId) -> ShelfItem | None:
         """Returns the ebook's item if it is among the newest, as one just made is."""
@@ -237,32 +269,52 @@ class _Items:
         ledger.settle(self.pass_id, book_id, found, new=True)
         ledger.drop(book_id, {one: self.made[one] for one in plan.forget})
 
-    def change(self, plan: Plan) -> tuple[frozenset[ShelfId], list[ShelfId]]:
-        """Removes items and changes notes, which needs the role superuser.
+    def change(self, plan: Plan) -> "_Changed":
+        """Removes items and changes notes, which needs the role superuser."""
+        changed = _Changed()
+        for shelf_id in sorted(plan.needs_role):
+            if not self.shelver.shelves.may_change():
+                changed.unallowed.add(shelf_id)
+                continue
+            try:
+                self._change(shelf_id, changed, keeps=shelf_id in plan.renote)
+            except SuperuserMissing:
+                changed.unallowed.add(shelf_id)
+            except RefusedByServer:
+                # Somebody changed it this very moment.
+                changed.theirs.add(shelf_id)
+        return changed
 
-        Returns the shelves the ebook is off now, and those whose item is somebody's by
-        now: its note is not ours.
+    def _change(self, shelf_id: ShelfId, changed: "_Changed", *, keeps: bool) -> None:
+        """Changes the note of an item, or removes it unless the book `keeps` it.
+
+        An item whose note is not ours any more is somebody's.
         """
         ledger, shelves = self.shelver.ledger.shelves, self.shelver.shelves
-        removed, theirs = set[ShelfId](), []
-        for shelf_id in sorted(plan.needs_role):
-            ours = self.made[shelf_id]
-            item = shelves.item(shelf_id, self.ebook_id, ours.id)
-            is_theirs = item is not None and fingerprint(item.note) != ours.note
-            if is_theirs:
-                theirs.append(shelf_id)
-            if shelf_id in plan.renote:
-                if item is not None and not is_theirs:
-                    shelves.change_note(item, self.note)
-                after = replace(ours, note=fingerprint(self.note), pending=False)
-                ledger.settle(self.pass_id, self.work.book.id, {shelf_id: after})
-                continue
-            if not is_theirs:
-                removed.add(shelf_id)
-                if item is not None:
-                    shelves.remove_item(item.id)
+        ours = self.made[shelf_id]
+        item = shelves.item(shelf_id, self.ebook_id, ours.id)
+        if item is not None and fingerprint(item.note) != ours.note:
+            changed.theirs.add(shelf_id)
+        elif item is not None and keeps:
+            shelves.change_note(item, self.note)
+        elif not keeps:
+            changed.removed.add(shelf_id)
+            if item is not None:
+                shelves.remove_item(item.id)
+        if keeps:
+            after = replace(ours, note=fingerprint(self.note), pending=False)
+            ledger.settle(self.pass_id, self.work.book.id, {shelf_id: after})
+        else:
             ledger.drop(self.work.book.id, {shelf_id: ours})
-        return frozenset(removed), theirs
+
+
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """What came of changes: `theirs` are items that are somebody's by now."""
+
+    removed: set[ShelfId] = field(default_factory=set)
+    theirs: set[ShelfId] = field(default_factory=set)
+    unallowed: set[ShelfId] = field(default_factory=set)
 
 
 def _named(names: Mapping[ShelfId, str], ids: Collection[ShelfId]) -> frozenset[str]:

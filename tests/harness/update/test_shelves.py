@@ -14,6 +14,7 @@ from tests.support.libraries import calibre_edits as calibre
 from tests.support.libraries.librarykit import Library, Made, epub
 from tests.support.libraries.updatekit import FAST
 from tests.support.migration.workerkit import lines_of
+from tests.support.network.proxy import Answer, Decision, Do, Proxy
 from tests.support.servers.firstuser import seed
 from tests.support.servers.inprocess import LocalWorkers
 from tests.support.servers.shelf import Shelf
@@ -284,6 +285,95 @@ def test_without_the_role_shelves_are_filled_but_not_emptied(
     }
     admin.http.close()
     server.http.close()
+
+
+def test_a_book_on_more_shelves_than_the_server_names(
+    tmp_path: Path, shelf: Shelf, workers: LocalWorkers
+) -> None:
+    """It is on all of them once; what leaves Calibre leaves them."""
+    many = Library(tmp_path / "many")
+    names = [f"Tag {number:03}" for number in range(130)]
+    many.add(Made(title="One", tags=tuple(names), files={"EPUB": epub(1)}))
+    for kept in (names, names[5:], names[5:]):
+        tags(many, 1, *kept)
+        assert workers.run(many.root, shelf, **FAST)[0] == 0
+        server = client(shelf)
+        mine = [
+            server.call(
+                "GET", f"/api/bookshelves/mine?page_size=100&sort=name&page={page}"
+            ).json()["items"]
+            for page in (1, 2)
+        ]
+        server.http.close()
+        counts = {one["name"]: one["items_count"] for part in mine for one in part}
+        assert counts == {name: int(name in kept) for name in names}
+    assert not [line for line in lines_of(workers) if "somebody changed" in line]
+
+
+def test_a_shelf_that_takes_nothing_is_reported(
+    library: Library, shelf: Shelf, workers: LocalWorkers
+) -> None:
+    """The book arrives all the same; a later run tries again."""
+    refusing = [True]
+
+    def decide(method: str, path: str) -> Decision:
+        if refusing and method == "POST" and path.endswith("/add"):
+            return Answer(
+                400,
+                "<!DOCTYPE html>\n<title>400</title>\n<h1>400</h1>\n<p>Not there</p>\n",
+            )
+        return Do.PASS
+
+    proxy = Proxy(shelf.url, decide)
+    behind = Shelf(proxy.url, shelf.data_dir, None)
+    assert workers.run(library.root, behind, **FAST)[0] == 0
+    said = [line for line in lines_of(workers) if "'Sea': the server says" in line]
+    assert len(said) == 2
+    assert "Not there" in said[0]
+    server = client(shelf)
+    assert shown(server) == {"Sea": {}, "To read": {}}
+    refusing.clear()
+    calibre.touch(library, 1)
+    assert workers.run(library.root, behind, **FAST)[0] == 0
+    assert shown(server)["Sea"] == {"One": "About the sea"}
+    server.http.close()
+    proxy.stop()
+
+
+@pytest.mark.parametrize("how", [Do.CUT, Do.RESET])
+@pytest.mark.parametrize("where", ["/mine", "/add"])
+def test_a_lost_answer_is_looked_up_not_repeated(
+    library: Library, shelf: Shelf, workers: LocalWorkers, where: str, how: Do
+) -> None:
+    """One shelf, one item, both known as ours whether the server heard of it or not."""
+    lost = [where, where]
+
+    def decide(method: str, path: str) -> Decision:
+        if lost and method == "POST" and path.endswith(lost[-1]):
+            lost.pop()
+            return how
+        return Do.PASS
+
+    proxy = Proxy(shelf.url, decide)
+    behind = Shelf(proxy.url, shelf.data_dir, None)
+    assert workers.run(library.root, behind, **FAST)[0] == 0
+    assert not lost
+    server = client(shelf)
+    assert shown(server) == {
+        "Sea": {"One": "About the sea", "Two": ""},
+        "To read": {"One": "About the sea"},
+    }
+    with closing(sqlite3.connect(workers.state_dir / "migration_ledger.db")) as db:
+        made = dict(
+            db.execute("SELECT kind, COUNT(*) FROM made GROUP BY kind").fetchall()
+        )
+    assert (made["shelf"], made["item"]) == (2, 3)
+    tags(library, 1)
+    tags(library, 2)
+    assert workers.run(library.root, behind, **FAST)[0] == 0
+    assert shown(server) == {"Sea": {}, "To read": {}}
+    server.http.close()
+    proxy.stop()
 
 
 def test_a_shelf_that_was_deleted_is_made_again_for_books_that_come(
