@@ -387,6 +387,7 @@ def differences(library: Library, shelf: Shelf, before: int) -> list[str]:
         hashlib.sha1(path.read_bytes()).hexdigest()
         for path in library.root.rglob("file.*")
     }
+    [(tagged,)] = library.sql("SELECT COUNT(*) FROM books_tags_link")
     with closing(sqlite3.connect(shelf.data_dir / "bookshelf.db")) as db:
         found = db.execute(
             "SELECT title, rating, (SELECT title FROM series WHERE id = series_id), "
@@ -401,10 +402,8 @@ def differences(library: Library, shelf: Shelf, before: int) -> list[str]:
             )
         ]
         on_shelves = db.execute(
-            "SELECT COUNT(DISTINCT bookshelf_id), COUNT(*) FROM bookshelf_item WHERE "
-            "ebook_id > ?",
-            (before,),
-        ).fetchone()
+            "SELECT COUNT(*) FROM bookshelf_item WHERE ebook_id > ?", (before,)
+        ).fetchone()[0]
         shelves_twice = db.execute(
             "SELECT COUNT(*) - COUNT(DISTINCT name) FROM bookshelf"
         ).fetchone()[0]
@@ -422,7 +421,7 @@ def differences(library: Library, shelf: Shelf, before: int) -> list[str]:
         "empty ebooks": len(empty),
         "working titles": sum(" ~" in row[0] for row in found),
         "shelves twice": shelves_twice,
-        "items missing or twice": abs(on_shelves[0] - 1) + abs(on_shelves[1] - 1),
+        "items missing or twice": abs(on_shelves - tagged),
     }
     told = [f"{n} {what}" for what, n in wrong.items() if n]
     covers_apart = [row[:3] for row in shown] == [row[:3] for row in wanted]
