@@ -24,6 +24,7 @@ from deploy.host.children import AlreadyWatched, CannotStart, environment_for
 from deploy.host.job import Job, Mode, worker_command
 from deploy.host.monitor_process import become_monitor, running_workers, start_monitor
 from deploy.host.opening import (
+    become_dry_run,
     open_pass,
     refuse_another_selection,
     with_selection,
@@ -75,14 +76,14 @@ def _start(undo: ExitStack) -> int:
 
 
 def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
+    if mode is Mode.DRY_RUN:
+        become_dry_run(job)
     watching = processes.monitor(job.state_dir)
     if watching:
         raise AlreadyWatched(
             f"a monitor is already running (pid {watching.pid}) on {job.state_dir}; "
             f"./stop.sh{job.option} ends it"
         )
-    if mode is Mode.DRY_RUN:
-        return become_monitor(job, "--dry-run")
     job, mark, code = _with_pass(job, mode, console)
     if code:
         return code

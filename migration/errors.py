@@ -28,7 +28,8 @@
         ├── Misconfigured                                  2
         │   ├── NoPassword  WrongServerUrl  LanguageMissing
         │   ├── ServerDatabaseUnusable  PriorityRefused  ClusterUnusable
-        │   └── NotInLibrary  AnotherSelection  ShelfColumnUnusable
+        │   ├── NotInLibrary  AnotherSelection
+        │   └── NothingToUndo  PassIsOpen  ShelfColumnUnusable
         ├── WrongLedger                                    2
         │   └── NotAdopted  LedgerOfAnotherVersion  NothingMigrated
         ├── ServerNeverAnswered  LoginRefused              3
@@ -347,6 +348,18 @@ class AnotherSelection(Misconfigured):
     """A pass with another selection is open."""
 
     code = "another-selection"
+
+
+class NothingToUndo(Misconfigured):
+    """There is no such pass, or nothing is recorded of what it made."""
+
+    code = "nothing-to-undo"
+
+
+class PassIsOpen(Misconfigured):
+    """A pass is open, or programs of this migration run, or an undo is unfinished."""
+
+    code = "pass-is-open"
 
 
 class ClusterUnusable(Misconfigured):

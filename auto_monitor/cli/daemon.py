@@ -17,6 +17,7 @@ from auto_monitor.processes import identity_of, running
 from auto_monitor.record.action_log import ActionLog
 from common.errors import CodedError
 from migration.state_dirs.places import workers_run
+from migration.state_files.names import MONITOR_PID
 
 
 class AlreadyRunning(CodedError):
@@ -27,7 +28,7 @@ class AlreadyRunning(CodedError):
 
 def pid_path(state_dir: Path) -> Path:
     """Returns the path of the monitor's pid file."""
-    return state_dir / "monitor.pid"
+    return state_dir / MONITOR_PID
 
 
 class MonitorLock:

@@ -4,7 +4,7 @@ It is a value, converted to JSON only for output. Read-only.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -100,6 +100,11 @@ class PassStatus:
     bytes_uploaded: int
     books_claimed_percent: float
     selection: str | None = None
+    undoes: int | None = None
+    deleted: Mapping[str, int] = field(default_factory=dict)
+    stays: Mapping[str, int] = field(default_factory=dict)
+    #: One line about what was deleted on the server, "" when nothing was.
+    deletions: str = ""
 
     @property
     def settled(self) -> int:
@@ -309,6 +314,12 @@ def _pass(found: Totals) -> PassStatus:
         bytes_uploaded=found.bytes_uploaded,
         books_claimed_percent=claimed,
         selection=None if found.scope is None else str(found.scope),
+        undoes=found.undoes,
+        deleted=found.deleted,
+        stays=found.stays,
+        deletions=totals.deletions(found)
+        if found.undoes is None
+        else totals.undo_of(found),
     )
 
 

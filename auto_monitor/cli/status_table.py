@@ -46,7 +46,11 @@ def draw(value: Status, console: Console) -> None:
     if found is not None:
         counts = ", ".join(f"{n} {name}" for name, n in asdict(found.counts).items())
         about = f"; {found.selection}" if found.selection else ""
-        console.print(Text(f"Pass {found.pass_id}: {counts}{about}"))
+        if found.undoes is None:
+            line = f"Pass {found.pass_id}: {counts}{about}{found.deletions}"
+        else:
+            line = found.deletions
+        console.print(Text(line))
     eta = value.eta_seconds
     rest = "" if eta is None else f", about {timedelta(seconds=eta)} to go"
     console.print(Text(f"Rate: {value.rate_files_per_min} files/min{rest}"))

@@ -76,7 +76,9 @@ def rounds(
             say,
             around.acted_on.alerts,
             around.diagnoser,
-            told=lambda: watcher is not None and watcher.told,
+            excused=lambda: (
+                watcher is not None and (watcher.told or watcher.unsettled())
+            ),
         ),
         watcher=watcher,
     )

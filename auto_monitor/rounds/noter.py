@@ -13,14 +13,18 @@ from auto_monitor.record.memory import Memory
 
 @dataclass(frozen=True, slots=True)
 class Noter:
-    """Notes the workers of a round; `told` says whether people know of trouble."""
+    """Notes the workers of a round.
+
+    `excused` says whether people need not be told of one that has ended for good: they
+    know already, or the library is being changed.
+    """
 
     memory: Memory
     cases: Cases
     action_log: ActionLog
     alerts: Alerts
     diagnoser: Diagnoser | None
-    told: Callable[[], bool]
+    excused: Callable[[], bool]
 
     def note(
         self,
@@ -49,6 +53,5 @@ class Noter:
     def _say(self, number: int, assessment: Assessment) -> None:
         text = f"Worker {number} is {assessment.health.value}: {assessment.reason}"
         new = self.action_log.once(f"worker {number}", text, assessment.health.value)
-        # Under --watch workers are tried again: that it did not work is told once.
-        if new and assessment.health is Health.ENDED and not self.told():
+        if new and assessment.health is Health.ENDED and not self.excused():
             self.alerts.tell(f"{text}; a restart cannot mend that")

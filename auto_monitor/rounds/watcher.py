@@ -108,7 +108,6 @@ class Watcher:
             key=f"opening {ended.code}",
             owed=False,
         )
-        self._show(now)
 
     def _say(self, now: datetime) -> None:
         """Logs what has changed since the last look; alerts when trouble lasts."""
@@ -137,12 +136,29 @@ class Watcher:
             self.action_log.warning("%s", text)
 
     def refuse(self, text: str, now: datetime, *, owed: bool, key: str = "") -> None:
-        """A pass could not be opened or worked on: told once, tried again later."""
+        """A pass could not be opened or worked on: told once, tried again later.
+
+        Not told while somebody writes the library, which may be the reason: then it is
+        tried again as soon as that is over.
+        """
+        if self.unsettled():
+            seen = self.library.look()
+            known = watching.noted(self.known, seen, now, stirred=True)
+            self.known = replace(known, owed=known.owed or owed)
+            self.action_log.warning("%s; the library is being changed", text)
+            self._show(now)
+            return
         self.known = watching.refused(self.known, now, owed=owed)
         self._tell(
             key or text,
             f"{text}. Tried again at the next look, and when the library changes",
         )
+        self._show(now)
+
+    def unsettled(self) -> bool:
+        """Whether the library cannot be read now, or is not as it was last seen."""
+        seen, before = self.library.look(), self.known.seen
+        return not seen.mark or (before is not None and before.mark != seen.mark)
 
     @property
     def told(self) -> bool:

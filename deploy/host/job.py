@@ -37,6 +37,8 @@ class Job:
     llm_enabled: bool = False
     dashboard: bool = True
     adopt_library: bool = False
+    #: Whether --dry-run is for a program.
+    as_json: bool = False
     #: Whether the monitor stays when a pass is closed.
     watch: bool = False
     #: Whether the state directory was named: then commands need its name to find it.
@@ -58,7 +60,7 @@ class Mode(Enum):
 
     DAEMON = "the monitor in the background"
     FOREGROUND = "the monitor in the foreground"
-    DRY_RUN = "the monitor in the foreground, touching nothing"
+    DRY_RUN = "nothing: what a run would do is said"
     NO_MONITOR = "workers only"
     DEMO = "the demo, shown until it is done"
 

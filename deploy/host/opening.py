@@ -3,23 +3,25 @@
 What is started then works on the selection of the open pass.
 """
 
+import os
 import subprocess
 import sys
 import time
 from contextlib import suppress
 from dataclasses import replace
+from typing import NoReturn
 
 from auto_monitor.act.opening import CHECK_SECONDS, OPEN_SECONDS
 from common.clock import utc_now
 from deploy.host.children import CannotStart
-from deploy.host.job import Job, environment_of, worker_command
-from migration.calibre.selection import EVERYTHING, asked, from_json
+from deploy.host.job import SCRIPT, Job, environment_of, worker_command
+from migration.calibre.selection import asked
 from migration.errors import ExitCode
 from migration.ledger import totals
 from migration.model import Phase
 from migration.state_files import progress
 from migration.state_files.names import LEDGER_NAME
-from migration.worker.selecting import refuse_another
+from migration.worker.selecting import of_scope, refuse_another
 
 
 def open_pass(job: Job) -> int:
@@ -54,8 +56,7 @@ def refuse_another_selection(job: Job) -> None:
     found = _open_pass(job)
     wanted = asked(job.values, utc_now())
     if found is not None and wanted:
-        theirs = EVERYTHING if found.scope is None else from_json(found.scope.selection)
-        refuse_another(wanted, theirs, found.pass_id)
+        refuse_another(wanted, of_scope(found.scope), found.pass_id)
 
 
 def with_selection(job: Job) -> tuple[Job, str]:
@@ -67,7 +68,7 @@ def with_selection(job: Job) -> tuple[Job, str]:
     found = _open_pass(job)
     if found is None or found.scope is None:
         return job, ""
-    theirs = from_json(found.scope.selection)
+    theirs = of_scope(found.scope)
     goes_on = "" if asked(job.values, utc_now()) else ", with which it goes on"
     return (
         replace(job, settings={**job.settings, **theirs.variables()}),
@@ -111,3 +112,21 @@ def _hear_out(child: "subprocess.Popen[str]", job: Job) -> str:
         # the worker with 4 by now.
         ExitCode.SERVER,
     )
+
+
+def become_dry_run(job: Job) -> NoReturn:
+    """Replaces this process by a worker that says what a run would do.
+
+    Nothing is started besides: no server, no pass, no monitor.
+    """
+    sys.stdout.flush()
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        str(job.library),
+        "--dry-run",
+        "--state-dir",
+        str(job.state_dir),
+        *(["--json"] if job.as_json else []),
+    ]
+    os.execve(sys.executable, command, environment_of(job))  # noqa: S606

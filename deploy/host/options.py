@@ -41,15 +41,15 @@ def read_job(
         require_llm_key(of_monitor)
     _refuse(parser, given, found)
     if given.demo:
-        return _demo(given, values, found, undo), Mode.DEMO
+        demo = _demo(given, values, found, undo)
+        return demo, Mode.DRY_RUN if given.dry_run else Mode.DEMO
     if values.library is None:
         parser.error("name your library: --library DIR (or try it with --demo)")
     mode = _mode(given)
     # A setting of this machine, unlike the option, gives way to what is asked for now.
     watch = values.watch and mode in (Mode.DAEMON, Mode.FOREGROUND)
     library = _library(values.library.resolve(), waits=watch and state.is_known(values))
-    chosen = _state_dir(values, library, found, console)
-    server = _server(values, chosen, found, undo)
+    chosen, server = _where(given, values, library, found, console, undo)
     job = Job(
         library,
         chosen.state_dir,
@@ -62,6 +62,7 @@ def read_job(
         llm_enabled=given.llm_enabled,
         dashboard=not given.no_dashboard,
         adopt_library=given.adopt_library,
+        as_json=given.json,
         watch=watch,
         state_dir_named=values.state_dir is not None,
     )
@@ -85,6 +86,23 @@ def _refuse(
         parser.error("--demo keeps everything in demo/state/: leave out --state-dir")
 
 
+def _where(
+    given: argparse.Namespace,
+    values: StartSettings,
+    library: Path,
+    found: Sources,
+    console: Console,
+    undo: ExitStack,
+) -> "tuple[Chosen, _ChosenServer]":
+    """Returns state directory and server; for a dry run nothing is made or started."""
+    if given.dry_run:
+        aside = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+        chosen = state.choose(values, library, found.texts(), PROJECT, aside.print)
+        return chosen, _ChosenServer(values.server or "", {}, None)
+    chosen = _state_dir(values, library, found, console)
+    return chosen, _server(values, chosen, found, undo)
+
+
 class _ChosenServer(NamedTuple):
     """URL, login, and the file with the login if it is ours."""
 
@@ -97,17 +115,18 @@ def _demo(
     given: argparse.Namespace, values: StartSettings, found: Sources, undo: ExitStack
 ) -> Job:
     """Returns the job of the shipped library with its own server, in demo/state/."""
-    state.prepare(DEMO / "state", PROJECT)
-    around = environment_for(found, Capacity)
-    url, login, file = embedded_server(DEMO / "state" / "bookshelf", around, undo)
+    server = _ChosenServer("", {}, None)
+    if not given.dry_run:
+        state.prepare(DEMO / "state", PROJECT)
+        around = environment_for(found, Capacity)
+        place = DEMO / "state" / "bookshelf"
+        server = _ChosenServer(*embedded_server(place, around, undo))
     interval = found.find("CHECK_INTERVAL_SECONDS") or ("2",)
     values, unselected = without_selection(values, found)
     return Job(
         DEMO / "library",
         DEMO / "state",
-        url,
-        login,
-        file,
+        *server,
         workers=2,
         workers_given=True,
         settings={
@@ -119,6 +138,7 @@ def _demo(
         found=found,
         llm_enabled=given.llm_enabled,
         dashboard=not given.no_dashboard,
+        as_json=given.json,
     )
 
 
@@ -172,6 +192,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--watch it stays, and migrates what changes in the library.",
         epilog="examples:\n  ./start.sh --demo\n  ./start.sh --library ~/Calibre\n"
         "  MBS2_PASSWORD=… ./start.sh --library ~/Calibre --server http://nas:6006 --workers 4\n"
+        "  ./start.sh --library ~/Calibre --dry-run\n"
         "  ./start.sh --library ~/Calibre --tag Fantasy --tag Horror --not-format pdf\n"
         "  ./start.sh --library ~/Calibre --watch --every 15m\n\n"
         "exit status: 0 the monitor runs (--demo, --foreground: everything is "
@@ -212,11 +233,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_modes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json", action="store_true", help="with --dry-run: one JSON object"
+    )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument(
         "--dry-run",
         action="store_true",
-        help="observe, and say what the monitor would do",
+        help="say what a run would do now, from the library and the ledger; start, send "
+        "and write nothing (the monitor's own: auto_monitor/monitor.py --dry-run)",
     )
     mode.add_argument(
         "--foreground",

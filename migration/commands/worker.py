@@ -7,8 +7,8 @@ others.
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
 
+from migration.commands.connected import Migrator, command
 from migration.errors import ExitCode, MigrationError
 from migration.model import Phase
 from migration.worker.assembly import assemble
@@ -16,29 +16,10 @@ from migration.worker.joining import bind
 from migration.worker.options import Options, read_options
 from migration.worker.parts import Parts, put_together
 from migration.worker.process.ending import explain_crash, explain_fatal
-from migration.worker.selecting import agree, scope_of
 from migration.worker.threads.uploader_pool import Stopping
-
-T = TypeVar("T")
 
 #: Seconds that files in flight are given to finish after a signal.
 STOP_SECONDS = 7.0
-
-
-class Migrator(Protocol):
-    """The interface of the policy script that commands use."""
-
-    def check_api_connectivity(self) -> bool:
-        """Logs in, waiting up to a minute."""
-
-    def read_library(self, read: Callable[[], T]) -> T:
-        """Reads from the library, waiting while Calibre has it locked."""
-
-    def ask_server(self, ask: Callable[[], T]) -> T:
-        """Asks the server, waiting while it does not answer."""
-
-    def migrate(self) -> ExitCode:
-        """Sends all books of this worker's share."""
 
 
 def worker(
@@ -50,7 +31,7 @@ def worker(
         from migration.commands import export_map
 
         return int(export_map.run(options.state_dir, options.export_map))
-    if options.dry_run:
+    if options.dry_run and options.undo is None:
         from migration.commands import plan
 
         return int(plan.run(options))
@@ -69,7 +50,7 @@ def _run(options: Options, make: Callable[[Parts], Migrator]) -> ExitCode:
         try:
             migrator.check_api_connectivity()
             migrator.read_library(partial(bind, opened))
-            code = _command(migrator, parts)
+            code = command(migrator, parts)
             opened.end(
                 Phase.COMPLETED if code is not ExitCode.PENDING else Phase.STOPPED
             )
@@ -86,35 +67,3 @@ def _run(options: Options, make: Callable[[Parts], Migrator]) -> ExitCode:
             # An unforeseen error must not look like a worker that is done.
             code = explain_crash(opened, error)
         return code
-
-
-def _command(migrator: Migrator, parts: Parts) -> ExitCode:
-    options = parts.resources.options
-    if options.open_pass:
-        return _open_pass(migrator, parts)
-    if options.verify:
-        from migration.commands import verify
-
-        return verify.verify(parts.resources, migrator.read_library)
-    return migrator.migrate()
-
-
-def _open_pass(migrator: Migrator, parts: Parts) -> ExitCode:
-    """Opens a pass unless one is open; its work is left to joining workers."""
-    opened = parts.resources
-    highest = migrator.read_library(opened.library.highest_book_id)
-    listed = migrator.read_library(opened.library.file_count)
-    scope = migrator.read_library(partial(scope_of, opened.library))
-    pass_id = opened.ledger.passes.join(
-        highest, may_open=True, listed=listed, scope=scope
-    )
-    opened.log.info(
-        "Pass %s is open up to book %d; the library lists %d files",
-        pass_id,
-        highest,
-        listed,
-    )
-    if pass_id is not None:
-        migrator.read_library(partial(agree, opened, pass_id))
-        migrator.ask_server(partial(parts.spot_check.begin, pass_id))
-    return ExitCode.OK

@@ -78,6 +78,8 @@ class Ledger:
         self.notebook = Notebook(self._database)
         #: What is left to do when every range of a pass is closed.
         self.end = PassEnd(self._database, owned_by, clock, self._is_alive)
+        #: What passes made, until it is taken back.
+        self.undoing = self.passes.undoing
         #: What is known of the server, and asked again when the server has lost files.
         self.doubts = Doubts(self._database)
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import IntEnum, IntFlag, StrEnum
 from typing import Protocol
 
+from common.json_value import Json
 from migration.errors import Deferred
 from migration.metadata.compare import Base, Field
 from migration.model import (
@@ -209,6 +210,17 @@ class MadeKind(StrEnum):
     SOURCE = "source"
     SHELF = "shelf"
     ITEM = "item"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Something that a pass has made on the server, for a book; `detail` is JSON."""
+
+    kind: MadeKind
+    server_id: int
+    book_id: BookId
+    pass_id: int
+    detail: Mapping[str, Json]
 
 
 @dataclass(frozen=True, slots=True)

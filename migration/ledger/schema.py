@@ -94,7 +94,12 @@ CREATE TABLE made (
     PRIMARY KEY (kind, server_id)
 ) WITHOUT ROWID;
 """
-MADE_INDEX = "CREATE INDEX made_in_a_pass ON made (pass_id);"
+MADE_INDEX = "CREATE INDEX made_in_a_pass ON made (pass_id, book_id);"
+
+#: The pass that a pass undoes (--undo); NULL for a migration.
+UNDOES = "ALTER TABLE passes ADD COLUMN undoes INTEGER;"
+#: The pass that found a notice first.
+SINCE = "ALTER TABLE notices ADD COLUMN since INTEGER NOT NULL DEFAULT 0;"
 
 #: Bookshelves of ours by name, and the items we put on them; note is a hash of the
 #: item's note as we wrote it, after a `?` as long as it is not known to be there;
@@ -153,10 +158,13 @@ UPGRADES = {
         MADE_INDEX,
         SHELVES,
         SHELF_ITEMS,
+        UNDOES,
+        SINCE,
     ),
 }
 
 TABLES = f"""{DIFFERENCES}{NOTICES}{NOTICES_INDEX}
+{SINCE}
 {CARRIED}{CARRIED_INDEX}{STANDING}{REPLACED}{MADE}{MADE_INDEX}{SHELVES}{SHELF_ITEMS}
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
@@ -190,6 +198,7 @@ CREATE TABLE passes (
     -- what was read back before it was closed (JSON of records.Audited); '' is nothing
     audit TEXT NOT NULL DEFAULT ''
 );
+{UNDOES}
 CREATE UNIQUE INDEX one_open_pass ON passes (closed_at IS NULL) WHERE closed_at IS NULL;
 
 -- owner NULL: released, anybody may take it.

@@ -51,6 +51,12 @@ class Totals:
     scope: Scope | None = None
     #: Books whose metadata was sent again, under "book", and how often each field was.
     updated: Mapping[str, int] = field(default_factory=dict)
+    #: The pass that this one undoes; None for a migration.
+    undoes: int | None = None
+    #: What was deleted on the server because somebody asked, by kind; and what of it
+    #: stays, by reason.
+    deleted: Mapping[str, int] = field(default_factory=dict)
+    stays: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int | None:
@@ -123,6 +129,8 @@ def bound_to(ledger: Path) -> tuple[str, str]:
 def equation(totals: Totals, *, proved: bool) -> str:
     """Returns one line: the equation, whether rows prove it, remaining differences."""
     counts = totals.counts
+    if totals.undoes is not None:
+        return f"{undo_of(totals)}{_standing(totals)}"
     state = "stays open" if totals.closed_at is None else "closed"
     return (
         f"Pass {totals.pass_id} {state}: discovered {counts.discovered} = uploaded "
@@ -131,8 +139,34 @@ def equation(totals: Totals, *, proved: bool) -> str:
         f"pending {counts.pending} "
         f"({'proved row by row' if proved else 'THE ROWS DO NOT AGREE: please report this'})"
         f"{read_back(totals.audited)}{f'; {totals.scope}' if totals.scope else ''}"
+        f"{deletions(totals)}"
         f"{_standing(totals)}"
     )
+
+
+def undo_of(totals: Totals) -> str:
+    """Returns one line about a pass that undoes another."""
+    did = "is undoing" if totals.closed_at is None else "undid"
+    done = _listed(totals.deleted) or "nothing"
+    return (
+        f"Pass {totals.pass_id} {did} pass {totals.undoes}: {done} taken back, "
+        f"{sum(totals.stays.values())} stay"
+    )
+
+
+def deletions(totals: Totals) -> str:
+    """Returns what --delete-removed did as the end of a sentence, "" for nothing."""
+    if not (totals.deleted or totals.stays):
+        return ""
+    done = _listed(totals.deleted) or "nothing"
+    return (
+        f"; removed in Calibre: {done} deleted on the server, "
+        f"{sum(totals.stays.values())} stay"
+    )
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items()))
 
 
 def read_back(audited: Audited) -> str:
@@ -282,8 +316,11 @@ class opened:
         self._ledger = ledger
 
     def __enter__(self) -> sqlite3.Connection:
+        # Opened in the ordinary way, SQLite would leave its WAL files beside a ledger
+        # that nobody has open. Without a WAL the ledger is all in its file.
+        alone = "" if Path(f"{self._ledger}-wal").exists() else "&immutable=1"
         self._db = sqlite3.connect(
-            f"{self._ledger.absolute().as_uri()}?mode=ro", uri=True, timeout=4.0
+            f"{self._ledger.absolute().as_uri()}?mode=ro{alone}", uri=True, timeout=4.0
         )
         self._db.row_factory = sqlite3.Row
         return self._db
@@ -326,6 +363,10 @@ def _read(db: sqlite3.Connection, pass_id: int | None) -> Totals | None:
         passes.audit_of(row["audit"] if "audit" in row.keys() else ""),  # noqa: SIM118
         _scope(row),
         tallies.get("updated", {}),
+        # As `listed`.
+        row["undoes"] if "undoes" in row.keys() else None,  # noqa: SIM118
+        tallies.get("deleted", {}),
+        tallies.get("stays", {}),
     )
 
 

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeGuard
 
 from common.json_value import Json
@@ -31,7 +31,8 @@ class Ebook:
 
     `sources` are (source id, format, size). `guessed` means that it was put together
     from requests and answers, so `version` may be wrong. `fields` are the values that
-    are compared; the picture of the cover is not among them.
+    are compared; the picture of the cover is not among them. `owners` says who added
+    each source, `rating_count` how many users have rated it.
     """
 
     id: EbookId
@@ -44,6 +45,9 @@ class Ebook:
     guessed: bool = False
     created_by: int | None = None
     fields: Fields = NO_FIELDS
+    owners: Mapping[SourceId, int | None] = field(default_factory=dict)
+    modified_by: int | None = None
+    rating_count: int = 0
 
     def has_people(self) -> bool:
         """Whether it has authors or a series."""
@@ -209,7 +213,17 @@ def ebook(ebook_id: EbookId, body: Mapping[str, Json]) -> Ebook:
         if body.get("created_by") is None
         else integer(body["created_by"]),
         fields=_fields(body),
+        owners={
+            SourceId(integer(source.get("id"))): _user(source.get("created_by"))
+            for source in _objects(sources)
+        },
+        modified_by=_user(body.get("modified_by")),
+        rating_count=int(_number(body.get("rating_count")) or 0),
     )
+
+
+def _user(value: Json) -> int | None:
+    return value if _is_whole(value) else None
 
 
 def _fields(body: Mapping[str, Json]) -> Fields:

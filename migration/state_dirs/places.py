@@ -12,13 +12,13 @@ from common.state_dir import EMBEDDED, NEVER, Place, canonical_server, state_roo
 from migration.ledger import totals
 from migration.model import Progress
 from migration.state_files import owner, progress
-from migration.state_files.names import BACKUP_NAME, LEDGER_NAME
+from migration.state_files.names import BACKUP_NAME, LEDGER_NAME, MONITOR_PID
 
 #: A directory with one of these is a state directory of ours.
 _TRACES = (
     LEDGER_NAME,
     BACKUP_NAME,
-    "monitor.pid",
+    MONITOR_PID,
     "monitor_state.json",
     "migration_progress_worker*.json",
     "bookshelf/server.json",

@@ -114,9 +114,12 @@ def is_alive(owner: Owner, state_dir: Path) -> bool:
     return holder is not None and holder.decode("ascii", "replace") == str(owner)
 
 
-def any_alive(state_dir: Path) -> bool:
-    """Whether any worker of a state directory is alive."""
+def any_alive(state_dir: Path, *, besides: int = 0) -> bool:
+    """Whether any worker of a state directory is alive, `besides` the one so numbered."""
+    mine = lock_path(state_dir, besides)
     for path in sorted(state_dir.glob("migration_worker*.lock")):
+        if path == mine:
+            continue
         try:
             if is_alive(Owner.parse(path.read_text("ascii", "replace")), state_dir):
                 return True

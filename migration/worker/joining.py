@@ -1,16 +1,21 @@
 """Binds a worker to its ledger and lets it join a pass."""
 
 import hashlib
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 
 from migration.checks.adoption import adopt
 from migration.ledger.current_pass import CurrentPass
 from migration.ledger.scope import parse
 from migration.metadata.compare import Prefer
-from migration.model import Phase
+from migration.model import Phase, Vocabulary
 from migration.server import postgresql
 from migration.worker import selecting, shelf_settings
+from migration.worker.options import Options
 from migration.worker.resources import Resources
+
+#: The ledger's note of the server's languages and genres.
+VOCABULARY = "vocabulary"
 
 
 def bind(opened: Resources) -> None:
@@ -27,6 +32,8 @@ def bind(opened: Resources) -> None:
         server=opened.client.session.server,
         user=opened.client.session.user_id,
     )
+    if opened.options.undo is not None:
+        return
     selecting.choose(opened)
     shelf_settings.check(opened)
     _compare_again(opened)
@@ -46,24 +53,59 @@ def _compare_again(opened: Resources) -> None:
     differ.
     """
     options, ledger = opened.options, opened.ledger
-    vocabulary = opened.client.known_vocabulary
-    shaping = (
-        sorted(vocabulary.languages.items()),
-        sorted(vocabulary.genres.items()),
-        options.default_language,
-        options.ratings,
-        shelf_settings.choice_of(options),
-        opened.client.session.is_superuser(),
-        postgresql.synonyms_known(ledger),
+    vocabulary = replace(
+        opened.client.known_vocabulary, synonyms=postgresql.synonyms_known(ledger)
     )
-    digest = hashlib.sha1(repr(shaping).encode(), usedforsecurity=False).hexdigest()
-    if ledger.carried.carry_with(digest):
+    kept = vocabulary_text(vocabulary)
+    if ledger.note(VOCABULARY) != kept:
+        # For --dry-run, which does not ask the server.
+        ledger.note(VOCABULARY, kept)
+    if ledger.carried.carry_with(carried_with(vocabulary, options)):
         opened.log.info(
             "The server's languages or genres, or the settings of what is carried, "
             "have changed: every book is compared with what was sent"
         )
     if options.prefer == Prefer.CALIBRE:
         ledger.carried.reopen_conflicts()
+    if opened.client.session.is_superuser():
+        # What an earlier run was not allowed to do.
+        ledger.carried.reopen_shelves()
+
+
+def carried_with(vocabulary: Vocabulary, options: Options) -> str:
+    """Returns a hash of what shapes what is carried of a book."""
+    shaping = (
+        sorted(vocabulary.languages.items()),
+        sorted(vocabulary.genres.items()),
+        options.default_language,
+        sorted(vocabulary.synonyms.items()),
+        options.ratings,
+        shelf_settings.choice_of(options),
+    )
+    return hashlib.sha1(repr(shaping).encode(), usedforsecurity=False).hexdigest()
+
+
+def vocabulary_text(vocabulary: Vocabulary) -> str:
+    """Returns the server's words as the ledger keeps them."""
+    return json.dumps(
+        {
+            "languages": vocabulary.languages,
+            "genres": vocabulary.genres,
+            "synonyms": vocabulary.synonyms,
+        },
+        ensure_ascii=False,
+        sort_keys=True,
+    )
+
+
+def vocabulary_of(text: str) -> Vocabulary | None:
+    """Returns the words that the ledger keeps; None when it keeps none."""
+    if not text:
+        return None
+    kept = json.loads(text)
+    return Vocabulary(
+        dict(kept["languages"]), dict(kept["genres"]), dict(kept.get("synonyms", {}))
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,8 @@ examples:
   python bulk_migrate_calibre.py ~/Calibre --server http://127.0.0.1:6006 --username admin
       migrate everything; MBS2_PASSWORD is in the environment or in .env
   python bulk_migrate_calibre.py ~/Calibre --dry-run
-      what would be sent, what the server would refuse, how long it may take
+      what a run would do now: what is new, changed in Calibre, refused, and how long
+      it may take; --json for programs
   python bulk_migrate_calibre.py ~/Calibre --limit 10 --formats epub,pdf
       try it with ten files
   python bulk_migrate_calibre.py ~/Calibre --tag Fantasy --not-author "Doe, Jane"
@@ -39,6 +40,8 @@ examples:
       let the machines of a Dask cluster read, hash and send the files
   python bulk_migrate_calibre.py ~/Calibre --verify
       prove by hash that the server has every file
+  python bulk_migrate_calibre.py ~/Calibre --undo 3 --dry-run
+      what of pass 3 would be taken back from the server; without --dry-run: do it
 
 exit status:
   0 all accounted for, none failed    1 all accounted for, some failed
@@ -64,6 +67,7 @@ class Options(WorkerSettings):
     state_dir: Path
     dry_run: bool = False
     retry_failed: bool = False
+    undo: int | None = None
     verify: bool = False
     recheck: bool = False
     json: bool = False
@@ -83,6 +87,18 @@ class Options(WorkerSettings):
             f"Options(library={str(self.library)!r}, server={self.server!r}, "
             f"worker_id={self.worker_id})"
         )
+
+
+#: Modes that --undo cannot be combined with.
+_NOT_WITH_UNDO = (
+    "retry_failed",
+    "verify",
+    "recheck",
+    "open_pass",
+    "export_map",
+    "join_only",
+    "adopt_library",
+)
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -111,7 +127,8 @@ def _add_modes(parser: argparse.ArgumentParser) -> None:
     mode.add_argument(
         "--dry-run",
         action="store_true",
-        help="print the plan; send nothing and write only the log",
+        help="say what a run would do now: new, changed, replaced and removed books and "
+        "files; ask only library and ledger, send and write nothing",
     )
     mode.add_argument(
         "--retry-failed",
@@ -146,6 +163,15 @@ def _add_modes(parser: argparse.ArgumentParser) -> None:
 
 def _add_switches(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
+        "--undo",
+        type=_pass_number,
+        metavar="PASS",
+        help="take back from the server what this pass made there (its number is in "
+        "the log and --status) and nobody has changed or used since, a line each: - "
+        "deleted, = stays and why; with --dry-run it only lists; after an interruption "
+        "the same command goes on [no default; environment: none]",
+    )
+    parser.add_argument(
         "--adopt-library",
         action="store_true",
         help="continue with this ledger after Calibre has restored the library, which "
@@ -154,7 +180,8 @@ def _add_switches(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json",
         action="store_true",
-        help="with --verify or --recheck: one JSON object per line",
+        help="with --verify, --recheck or --undo: one JSON object per line; with "
+        "--dry-run alone: one object",
     )
     parser.add_argument(
         "--join-only",
@@ -162,6 +189,12 @@ def _add_switches(parser: argparse.ArgumentParser) -> None:
         help="join the open pass but never open one; for workers started by other "
         "programs [environment: none]",
     )
+
+
+def _pass_number(text: str) -> int:
+    if not text.isdecimal() or len(text) > 18 or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not the number of a pass")
+    return int(text)
 
 
 def read_options(argv: Sequence[str], project: Path) -> Options:
@@ -172,6 +205,8 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
     parser = build_parser()
     offer_completion(parser)
     given = parser.parse_args(argv)
+    if given.undo is not None and any(vars(given)[mode] for mode in _NOT_WITH_UNDO):
+        parser.error("--undo goes with --dry-run and --json, not with another mode")
     values, found = read_settings(given, WorkerSettings, project)
     if values.library is None:
         parser.error(
@@ -185,6 +220,7 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
         **{**settings, "state_dir": state_dir, "server": server.rstrip("/")},
         dry_run=given.dry_run,
         retry_failed=given.retry_failed,
+        undo=given.undo,
         verify=given.verify or given.recheck,
         recheck=given.recheck,
         json=given.json,
@@ -215,9 +251,11 @@ def _where(
             chosen = resolve.for_migration(
                 library, values.server, found.texts(), project
             )
-            sys.stderr.write(
-                f"{chosen.note or f'The state is in {chosen.state_dir}'}\n"
-            )
+            if not given.dry_run:
+                # Nothing is there, and a dry run makes nothing.
+                sys.stderr.write(
+                    f"{chosen.note or f'The state is in {chosen.state_dir}'}\n"
+                )
             place = chosen.place or Place(chosen.state_dir)
     except MigrationError as error:
         sys.stderr.write(f"{told(error)}\n")
@@ -243,6 +281,7 @@ def _there(
         or given.recheck
         or given.retry_failed
         or given.dry_run
+        or given.undo is not None
         or given.export_map
     ):
         return None

@@ -13,6 +13,27 @@ from migration.model import Book, BookFile, BookId, EbookMetadata, Vocabulary
 from migration.server import postgresql
 
 
+def metadata_of(
+    book: Book,
+    vocabulary: Vocabulary,
+    default_language: str,
+    *,
+    library_uuid: str,
+    ratings: bool,
+) -> EbookMetadata:
+    """Returns a book's metadata as the server accepts it, with ratings if wanted."""
+    made = ebook_metadata.make_metadata(
+        book,
+        vocabulary,
+        default_language=default_language,
+        library_uuid=library_uuid,
+    )
+    if ratings or made.rating is None:
+        return made
+    lost = {**made.not_carried, "rating": book.rating}
+    return replace(made, rating=None, not_carried=lost)
+
+
 @dataclass(frozen=True, slots=True)
 class WithoutFiles:
     """Books of a range without files.
@@ -37,17 +58,13 @@ class RangeBooks:
 
     def metadata(self, book: Book, vocabulary: Vocabulary) -> EbookMetadata:
         """Returns the book's metadata as the server accepts it."""
-        synonyms = postgresql.synonyms_known(self.ledger)
-        made = ebook_metadata.make_metadata(
+        return metadata_of(
             book,
-            replace(vocabulary, synonyms=synonyms),
-            default_language=self.default_language,
+            replace(vocabulary, synonyms=postgresql.synonyms_known(self.ledger)),
+            self.default_language,
             library_uuid=self.ledger.identity.first_library,
+            ratings=self.ratings,
         )
-        if self.ratings or made.rating is None:
-            return made
-        lost = {**made.not_carried, "rating": book.rating}
-        return replace(made, rating=None, not_carried=lost)
 
     def removed(self, ids: Set[BookId]) -> list[Book]:
         """Returns books removed from Calibre while their ebooks were being made.

@@ -58,7 +58,11 @@ def refuse_another(wanted: Selection, theirs: Selection, pass_id: int) -> None:
 
 def of_pass(text: str) -> Selection:
     """Returns the selection that a pass keeps."""
-    kept = parse(text)
+    return of_scope(parse(text))
+
+
+def of_scope(kept: Scope | None) -> Selection:
+    """Returns the selection of a pass's scope."""
     return EVERYTHING if kept is None else from_json(kept.selection)
 
 

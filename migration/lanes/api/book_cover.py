@@ -13,6 +13,21 @@ from migration.model import Book, EbookId
 from migration.server.client import BookshelfClient
 
 
+def cover_digest(library: CalibreLibrary, book: Book) -> str | None:
+    """Returns the SHA-1 of Calibre's cover, "" when it records none.
+
+    None when it cannot be read now: then nothing is known of it.
+    """
+    if book.cover is None:
+        return None if book.cover_problem is not None else ""
+    try:
+        with library.open_file(book.cover) as held:
+            return digest_of(held, lambda: None).sha1
+    except (Rejected, OSError) as error:
+        raise_if_exhausted(error)
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class BookCover:
     """Reads covers from the library and sends them. Thread-safe."""
@@ -25,14 +40,7 @@ class BookCover:
 
         None when it cannot be read now: then nothing is known of it.
         """
-        if book.cover is None:
-            return None if book.cover_problem is not None else ""
-        try:
-            with self.library.open_file(book.cover) as held:
-                return digest_of(held, lambda: None).sha1
-        except (Rejected, OSError) as error:
-            raise_if_exhausted(error)
-            return None
+        return cover_digest(self.library, book)
 
     def is_older(self, book: Book, moment: datetime) -> bool:
         """Whether Calibre's cover was certainly written before this moment."""

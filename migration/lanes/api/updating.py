@@ -148,7 +148,9 @@ class Updater:
         `refused` is what the server refused, by field.
         """
         calibre = self._values(work, None)
-        cover = self.editor.cover(ebook.id) if calibre.cover else ""
+        # Also one that the server found in a file: its change is seen by --undo.
+        shows = calibre.cover or ebook.cover
+        cover = self.editor.cover(ebook.id) if shows else ""
         server = replace(ebook.fields, cover=cover, formats=calibre.formats)
         standing = tuple(
             _standing(field, StandingKind.REFUSED, calibre, server, pass_id)

@@ -4,6 +4,7 @@ import sqlite3
 
 from common.clock import utc_now
 from migration.ledger.database import LedgerDatabase
+from migration.ledger.parts.undoing import Undoing, refuse_open_undo
 from migration.ledger.tables import carried, notices, passes, registration
 
 #: Above every id that SQLite assigns.
@@ -15,6 +16,8 @@ class Passes:
 
     def __init__(self, database: LedgerDatabase) -> None:
         self._database = database
+        #: What passes made, until it is taken back.
+        self.undoing = Undoing(database)
 
     def join(
         self,
@@ -26,7 +29,8 @@ class Passes:
     ) -> int | None:
         """Returns the open pass, or a new one up to `highest_id`.
 
-        Returns None if it may not open one. `listed` is how many files the library has:
+        Returns None if it may not open one. Raises PassIsOpen while an undo is
+        unfinished. `listed` is how many files the library has:
         the total of the pass, recorded once. `scope` says which books a new pass is
         about, "" for all.
         """
@@ -41,6 +45,7 @@ class Passes:
                     registration.forget_beyond(db, highest_id)
                     self._notice_beyond(db, begun, highest_id)
                 return begun
+            refuse_open_undo(db, joined)
             passes.count_late(db, joined, listed)
             return joined
 

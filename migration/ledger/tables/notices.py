@@ -245,6 +245,30 @@ def of(db: sqlite3.Connection, book_id: BookId) -> list[sqlite3.Row]:
     return db.execute("SELECT * FROM notices WHERE book_id = ?", (book_id,)).fetchall()
 
 
+def left_for_long(db: sqlite3.Connection, pass_id: int) -> list[FileId]:
+    """Returns what had left Calibre before this pass, and is missing again in it.
+
+    The format is "" for a whole book.
+    """
+    rows = db.execute(
+        "SELECT book_id, format FROM notices WHERE pass_id = ? AND since BETWEEN 1 AND "
+        "? AND kind IN (?, ?) ORDER BY book_id, format",
+        (pass_id, pass_id - 1, NoticeKind.LEFT_BOOK, NoticeKind.LEFT_FORMAT),
+    ).fetchall()
+    return [FileId(BookId(row[0]), row[1]) for row in rows]
+
+
+def drop_left(db: sqlite3.Connection, pass_id: int, file: FileId) -> None:
+    """Forgets that a book, or a format of it, has left Calibre: it left the server."""
+    kind = NoticeKind.LEFT_FORMAT if file.format else NoticeKind.LEFT_BOOK
+    rows = [
+        row
+        for row in of(db, file.book_id)
+        if row["kind"] == kind and row["format"] == file.format
+    ]
+    _forget(db, pass_id, rows)
+
+
 def of_kind(
     db: sqlite3.Connection, first: int, last: int, kind: NoticeKind
 ) -> dict[BookId, Notice]:
@@ -289,8 +313,9 @@ def _write(
         notice.kind.value for notice in found if before.get(_key(notice)) != pass_id
     )
     db.executemany(
-        "INSERT OR REPLACE INTO notices (book_id, kind, format, pass_id, message, "
-        "record) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO notices (book_id, kind, format, pass_id, message, record, since) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?4) ON CONFLICT (book_id, kind, format) DO "
+        "UPDATE SET pass_id = ?4, message = ?5, record = ?6",
         [
             (note.book_id, note.kind, note.format, pass_id, note.message, note.record)
             for note in found

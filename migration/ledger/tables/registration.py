@@ -375,6 +375,14 @@ def forget_beyond(db: sqlite3.Connection, highest_id: int) -> None:
     )
 
 
+def foreseen(
+    file: BookFile, excluded: str, row: sqlite3.Row | None
+) -> tuple[Outcome, str]:
+    """Returns what `register` would settle a file as, and the reason."""
+    verdict = _at_once(file, excluded, row, once_more=False)
+    return verdict.outcome, verdict.reason
+
+
 def _at_once(
     file: BookFile, excluded: str, row: sqlite3.Row | None, *, once_more: bool
 ) -> _Settlement:

@@ -38,7 +38,7 @@ def open_library(
             progress.write(progress_path, tracker.snapshot())
 
     private = options.state_dir / "migration_library_copy"
-    awaited = options.verify or options.open_pass
+    awaited = options.verify or options.open_pass or options.undo is not None
     wait = LockWait(
         say, beat, seconds=options.library_lock_seconds if awaited else None
     )

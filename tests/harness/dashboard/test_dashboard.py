@@ -1,10 +1,12 @@
 """The dashboard over a state directory: who is let in, what is refused, what it says."""
 
 import json
+import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,8 +15,11 @@ import requests
 
 from auto_monitor.cli import commands
 from auto_monitor.cli.commands import Command, CommandKind
+from auto_monitor.model import WatchRecord
 from auto_monitor.processes import identity_of
+from common.clock import utc_now
 from migration.model import BookId, FileId
+from migration.state_files.names import LEDGER_NAME
 from tests.support.environment import end
 from tests.support.migration.statekit import HOSTILE, State, under_way
 from tests.support.migration.workerkit import wait_for
@@ -275,6 +280,36 @@ def test_the_status_has_the_honest_total_and_every_worker(board: Running) -> Non
     assert [one["attempts"] for one in now["workers"]] == [0, 0, 3]
     assert now["eta"] is None, "nothing is known of the rate yet"
     assert now["thresholds"] == {"saturated": 90, "normal": 50}
+
+
+def test_a_watch_is_shown_to_people_and_to_prometheus(
+    state: State, boards: Callable[..., Running], monitor_alive: None
+) -> None:
+    """When the library was looked at, what was found, and what stands in the way."""
+    with closing(sqlite3.connect(state.folder / LEDGER_NAME)) as db, db:
+        db.execute("UPDATE passes SET closed_at = ?", (utc_now().isoformat(),))
+    record = WatchRecord(900.0, looked_at=utc_now(), found="no change", trouble="oh")
+    state.monitor(3, watch=record)
+    visitor = boards(state.folder).visitor()
+    now = visitor.get("/api/status").json()
+    assert (now["state"], now["watch"]["found"]) == ("watching", "no change")
+    metrics = visitor.get("/metrics").text
+    assert "migration_watch_active 1.0" in metrics
+    assert "migration_watch_trouble 1.0" in metrics
+    assert "migration_watch_look_age_seconds " in metrics
+
+
+def test_without_a_watch_it_is_finished(
+    state: State, boards: Callable[..., Running]
+) -> None:
+    """Prometheus is told so, too; a watch without a monitor is none."""
+    with closing(sqlite3.connect(state.folder / LEDGER_NAME)) as db, db:
+        db.execute("UPDATE passes SET closed_at = ?", (utc_now().isoformat(),))
+    visitor = boards(state.folder).visitor()
+    assert visitor.get("/api/status").json()["state"] == "finished"
+    metrics = visitor.get("/metrics").text
+    assert "migration_watch_active 0.0" in metrics
+    assert "migration_watch_trouble" not in metrics
 
 
 def test_the_history_is_listed_and_shown_whole(board: Running) -> None:

@@ -94,6 +94,19 @@ def test_every_change_on_this_machine_is_heard_once(
     assert not files.stirred()
 
 
+def test_without_events_a_look_is_enough(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On another system, or for a writer on another machine."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    files = LibraryFiles(library.root, seconds=20)
+    before = files.look()
+    library.sql("UPDATE books SET title = 'X'")
+    assert not files.stirred()
+    assert files.look().mark not in ("", before.mark)
+    files.close()
+
+
 @heard
 def test_a_library_that_is_replaced_as_a_whole_is_heard_again(
     library: Library, files: LibraryFiles, tmp_path: Path

@@ -228,6 +228,58 @@ def test_workers_that_all_end_for_good_are_tried_again_at_the_next_look() -> Non
     assert made.found == "no change since pass 2 (100 files new)"
 
 
+def test_a_library_that_is_replaced_in_mid_pass_is_no_alert() -> None:
+    """The workers end for good; it is whole again soon, and the pass goes on."""
+    made = settled()
+    made.library.change()
+    made.watch(18)
+    told = len(made.alerts.told)
+    made.library.trouble = "metadata.db is not there"
+    for number in list(made.processes.alive):
+        made.processes.end(number, 4)
+    made.watch(1)
+    assert made.found == "the library cannot be read: metadata.db is not there"
+    made.library.trouble = ""
+    made.library.change()
+    made.watch(4)
+    assert (made.newest.pass_id, made.found) == (2, "pass 2 is under way")
+    assert made.alerts.told[told:] == []
+    made.close()
+    made.watch(4)
+    assert made.newest.pass_id == 3
+
+
+def test_a_library_that_stays_away_in_mid_pass_is_told_of_once() -> None:
+    """As one that goes away between two passes."""
+    made = settled()
+    made.library.change()
+    made.watch(18)
+    told = len(made.alerts.told)
+    made.library.trouble = "metadata.db is not there"
+    for number in list(made.processes.alive):
+        made.processes.end(number, 4)
+    made.watch(60)
+    assert made.alerts.told[told:] == [
+        "The library cannot be read: metadata.db is not there; it is waited for"
+    ]
+
+
+def test_a_file_that_is_replaced_while_a_pass_is_opened_is_no_alert() -> None:
+    """Nor is anything waited for but quiet."""
+    made = settled()
+    told = len(made.alerts.told)
+    made.library.change()
+    made.opener.code, made.opener.said = 2, "there is no metadata.db"
+    made.library.waits = True
+    made.watch(2)
+    assert made.opener.runs
+    made.library.change()
+    made.opener.code = 0
+    made.watch(4)
+    assert made.newest.pass_id == 2
+    assert made.alerts.told[told:] == []
+
+
 def test_what_is_changed_while_nobody_works_on_a_pass_belongs_to_the_next() -> None:
     """The pass that goes on knows nothing of books that are newer than it is."""
     made = settled()

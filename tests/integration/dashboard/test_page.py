@@ -2,6 +2,7 @@
 and over a real migration."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from selenium.webdriver.common.keys import Keys
 
 from auto_monitor.cli import commands
 from auto_monitor.cli.commands import Command, CommandKind
+from auto_monitor.model import WatchRecord
 from migration.model import BookId, Counts, FileId, Phase
 from tests.support.environment import end
 from tests.support.libraries.librarykit import Library, Made, epub, epubs
@@ -118,6 +120,26 @@ def test_hostile_text_breaks_nothing(
         assert chrome.execute_script(
             "return document.documentElement.scrollWidth <= innerWidth"
         ), size
+    assert troubles(chrome) == []
+
+
+def test_a_watch_is_one_line_and_none_without(
+    chrome: Chrome, boards: Callable[[Path], Started], tmp_path: Path
+) -> None:
+    """What the last look found; in the colour of trouble when there is some."""
+    state = busy_state(tmp_path / "state", workers=1)
+    board = boards(state.folder)
+    show(chrome, board)
+    line = chrome.find_element(By.ID, "watch")
+    assert not line.is_displayed()
+    record = WatchRecord(900.0, looked_at=state.now, found="no change since pass 8")
+    state.monitor(1, watch=record)
+    wait(chrome, lambda page: "no change since pass 8" in text_of(page, "#watch"))
+    assert line.text.startswith("Library: watching; looked ")
+    assert line.get_attribute("class") == "aside"
+    state.monitor(1, watch=replace(record, trouble="It cannot be read"))
+    wait(chrome, lambda page: "It cannot be read" in text_of(page, "#watch"))
+    assert line.get_attribute("class") == "aside bad"
     assert troubles(chrome) == []
 
 

@@ -313,6 +313,75 @@ def test_a_monitor_that_hangs_in_a_look_gives_no_sign_of_life(
     watch.all_arrived_once()
 
 
+def test_a_watch_stays_ready_and_says_what_it_found(
+    watch: Watch, manager: Manager
+) -> None:
+    """Between two passes, too, the loop gives signs of life; TERM ends it."""
+    watch.more |= {**manager.environment(), "WATCH_EVERY_SECONDS": "600"}
+    watch.more["WATCH_QUIET_SECONDS"] = "0.2"
+    process = watch.start("--watch", "--workers", "2")
+    # The pass was opened by hand, so another one follows.
+    wait_for(
+        lambda: any(
+            line.startswith("STATUS=watching; looked ") and "since pass 2" in line
+            for line in (manager.received(), manager.all)[1]
+        ),
+        120,
+    )
+    beats(manager, 3)
+    process.terminate()
+    _out, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    manager.received()
+    assert (manager.all[0], manager.all[-1]) == ("READY=1", "STOPPING=1")
+    watch.all_arrived_once(again=True)
+
+
+def test_a_watch_comes_up_before_its_library(watch: Watch, manager: Manager) -> None:
+    """After a reboot: what the unit starts waits for a late mount, and for no server
+    either; an unknown library is an error."""
+    away = watch.library.root.rename(watch.state.parent / "away")
+    environment = {
+        **watch.environment(),
+        **manager.environment(),
+        "TARGET_WORKER_COUNT": "1",
+        "WATCH_QUIET_SECONDS": "0.5",
+        "WATCH_EVERY_SECONDS": "1",
+    }
+    command = [
+        sys.executable if part == f"{INSTALLED}/.venv/bin/python" else part
+        for part in setting(WATCH, "ExecStart").split()
+    ]
+    refused = subprocess.run(
+        command,
+        cwd=PROJECT,
+        env={**environment, "STATE_DIR": str(watch.state.parent / "other")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert "has no metadata.db" in refused.stderr
+    process = subprocess.Popen(
+        [*command, "--no-dashboard"],
+        cwd=PROJECT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    watch.running.append(process)
+    wait_for(lambda: manager.has("READY=1"), 120)
+    log = watch.state / "monitor.log"
+    wait_for(lambda: "Every worker ended with status 4" in log.read_text(), 120)
+    away.rename(watch.library.root)
+    wait_for(lambda: "Pass 1 closed" in log.read_text(), 120)
+    process.terminate()
+    assert process.wait(60) == 0
+    watch.all_arrived_once(again=True)
+
+
 def test_what_systemd_starts_becomes_the_monitor(
     watch: Watch, manager: Manager
 ) -> None:

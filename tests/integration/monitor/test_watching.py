@@ -4,8 +4,10 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from migration.ledger import totals
 from migration.ledger.totals import Totals
 from tests.support.environment import PROJECT, clean_environment, end, needs
+from tests.support.libraries import calibre_edits
 from tests.support.libraries.calibreside import locked
 from tests.support.libraries.librarykit import Library, epub, epubs
 from tests.support.libraries.truth import look, troubles
@@ -102,6 +105,31 @@ def test_what_is_added_arrives_and_the_status_says_so(staying: Staying) -> None:
     monitor.terminate()
     assert monitor.wait(30) == 0
     assert [child for child in psutil.process_iter() if is_ours(child, staying)] == []
+
+
+def titles(shelf: Shelf) -> set[str]:
+    """The titles that the server shows."""
+    with closing(sqlite3.connect(shelf.data_dir / "bookshelf.db")) as db:
+        return {str(title) for (title,) in db.execute("SELECT title FROM ebook")}
+
+
+def test_what_is_edited_arrives_and_what_is_removed_stays(staying: Staying) -> None:
+    """A title, another one's bytes; a book that leaves Calibre is kept, and listed."""
+    staying.stay()
+    staying.settles(1)
+    calibre_edits.set_title(staying.library, 1, "Edited")
+    new = epub(300, title="Book 1")
+    calibre_edits.replace_file(staying.library, 2, new)
+    staying.files[1] = new
+    staying.settles(2)
+    wait_for(lambda: "Edited" in titles(staying.shelf))
+    staying.says("(1 file new, 1 book changed)")
+    calibre_edits.remove_book(staying.library, 3)
+    staying.settles(3)
+    assert len(titles(staying.shelf)) == BOOKS
+    newest = staying.newest()
+    assert newest is not None
+    assert newest.noticed == {"book no longer in Calibre, still on the server": 1}
 
 
 def is_ours(process: psutil.Process, staying: Staying) -> bool:
@@ -197,16 +225,13 @@ def test_across_a_reboot_an_open_pass_goes_on_and_a_closed_one_is_not_repeated(
 
 @pytest.mark.xdist_group("calibredb")
 def test_calibre_itself_works_beside_it(staying: Staying, tmp_path: Path) -> None:
-    """`calibredb add` ends with 0 every time, and what it adds arrives."""
+    """`calibredb` ends with 0 every time; what it adds and edits arrives, what it
+    removes stays."""
     needs("calibredb")
-    staying.stay()
-    staying.settles(1)
-    for number in range(200, 203):
-        data = epub(number, title=f"New {number}", cover=b"")
-        book = tmp_path / f"{number}.epub"
-        book.write_bytes(data)
+
+    def calibredb(*words: str) -> None:
         done = subprocess.run(
-            ["calibredb", "add", str(book), "--with-library", staying.library.root],
+            ["calibredb", *words, "--with-library", str(staying.library.root)],
             env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
             capture_output=True,
             text=True,
@@ -214,8 +239,18 @@ def test_calibre_itself_works_beside_it(staying: Staying, tmp_path: Path) -> Non
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        staying.files.append(data)
-        staying.settles(2)
+
+    staying.stay()
+    staying.settles(1)
+    book = tmp_path / "new.epub"
+    book.write_bytes(epub(200, title="New", cover=b""))
+    calibredb("add", str(book))
+    calibredb("set_metadata", "--field", "title:From Calibre", "1")
+    calibredb("remove", "--permanent", "2")
+    staying.files.append(book.read_bytes())
+    staying.settles(2)
+    wait_for(lambda: {"New", "From Calibre"} <= titles(staying.shelf))
+    assert len(titles(staying.shelf)) == BOOKS + 1
 
 
 def test_start_sh_starts_and_stop_sh_ends_it(staying: Staying) -> None:

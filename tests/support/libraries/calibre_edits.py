@@ -79,6 +79,17 @@ def replace_file(
     touch(library, book_id)
 
 
+def add_file(library: Library, book_id: int, data: bytes, kind: str) -> None:
+    """One more format of a book."""
+    first = library.file(book_id)
+    first.with_suffix(f".{kind.lower()}").write_bytes(data)
+    library.sql(
+        "INSERT INTO data (book, format, uncompressed_size, name) VALUES (?, ?, ?, ?)",
+        (book_id, kind, len(data), first.stem),
+    )
+    touch(library, book_id)
+
+
 def remove_book(library: Library, book_id: int) -> None:
     """The book, its files and its links."""
     for path in library.file(book_id).parent.glob("*"):

@@ -122,8 +122,8 @@ class Watch:
         assert seen is not None
         return psutil.Process(seen.pid)
 
-    def all_arrived_once(self) -> None:
-        """Every file, by hash; the equation."""
+    def all_arrived_once(self, *, again: bool = False) -> None:
+        """Every file, by hash; the equation. `again`: later passes found it there."""
         assert (
             troubles(
                 look(self.shelf.data_dir),
@@ -133,7 +133,8 @@ class Watch:
         )
         found = totals.read(self.state / "migration_ledger.db")
         assert found is not None
-        assert (found.counts.discovered, found.counts.uploaded) == (BOOKS, BOOKS)
+        assert found.counts.discovered == BOOKS
+        assert again or found.counts.uploaded == BOOKS
         assert totals.proved(self.state / "migration_ledger.db", found.pass_id)
 
     def patched(self, function: str, fault: str) -> None:

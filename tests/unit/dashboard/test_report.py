@@ -26,6 +26,9 @@ VALUE: dict[str, Json] = {
         "seconds": 90.0,
     },
     "selection": None,
+    "undoes": None,
+    "deleted": {},
+    "stays": {},
     "total": 5,
     "counts": {
         "discovered": 5,
@@ -155,6 +158,12 @@ def test_the_page_needs_nothing_else_and_runs_nothing() -> None:
         (
             {"selection": {"words": "tag <b>", "books": 1200, "outside": 1160}},
             "Selection: <bdi>tag &lt;b&gt;</bdi>; 1,160 of 1,200 books are outside.",
+        ),
+        ({"undoes": 3}, "It undid pass 3: nothing was migrated."),
+        ({"undoes": 3, "deleted": {"ebook": 2}}, "Made by pass 3"),
+        (
+            {"stays": {"somebody else has rated it": 2}},
+            "stays: somebody else has rated",
         ),
     ],
 )

@@ -1,0 +1,1 @@
+"""Taking a pass back from the server."""

@@ -1,0 +1,201 @@
+"""`--undo`: what a pass made and nobody touched goes; all else stays byte for byte."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from migration.ledger import totals
+from migration.state_files.names import LEDGER_NAME
+from tests.support.environment import PASSWORD, USERNAME
+from tests.support.libraries import calibre_edits as calibre
+from tests.support.libraries.librarykit import Library, Made, epub, epubs
+from tests.support.libraries.undokit import READER, TOUCHES, ids, kept, login
+from tests.support.libraries.updatekit import FAST, library_of, picture
+from tests.support.migration.workerkit import counts_of
+from tests.support.servers.firstuser import seed
+from tests.support.servers.inprocess import LocalShelf, LocalWorkers
+from tests.support.servers.shelf import Shelf
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Iterator[Shelf]:
+    """A server with a second user."""
+    data_dir = tmp_path / "shared"
+    seed(data_dir, USERNAME, PASSWORD, users=(READER,))
+    with LocalShelf(data_dir) as server:
+        yield server.shelf
+
+
+def rows(said: str) -> list[dict[str, object]]:
+    """What `--json` printed."""
+    return [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+
+
+def test_what_nobody_touched_goes_and_can_be_sent_again(
+    tmp_path: Path, shared: Shelf, workers: LocalWorkers
+) -> None:
+    library = library_of(tmp_path / "library")
+    library.add(*epubs(range(2, 6)))
+    owner = login(shared)
+    older = owner.with_file(epub(99))[0]
+    before = kept(owner, older)
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    assert len(ids(owner)) == 6
+    assert workers.run(library.root, shared, "--undo", "1", **FAST)[0] == 0
+    assert ids(owner) == [older]
+    assert kept(owner, older) == before
+    found = totals.read(workers.state_dir / LEDGER_NAME)
+    assert found is not None
+    assert (found.pass_id, found.undoes, dict(found.deleted)) == (2, 1, {"ebook": 5})
+    assert found.counts.balanced()
+    assert totals.proved(workers.state_dir / LEDGER_NAME, 2)
+    # Nothing is believed to be there.
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    assert counts_of(workers).uploaded == 5
+    assert len(ids(owner)) == 6
+
+
+def test_what_anybody_touched_stays_byte_for_byte(
+    tmp_path: Path, shared: Shelf, workers: LocalWorkers
+) -> None:
+    library = library_of(tmp_path / "library")
+    library.add(*epubs(range(2, len(TOUCHES) + 3)))
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    owner, other = login(shared), login(shared, READER)
+    made = ids(owner)
+    touched = dict(zip(TOUCHES, made[1:], strict=False))
+    for reason, ebook_id in touched.items():
+        TOUCHES[reason](owner, other, ebook_id)
+    before = {ebook_id: kept(owner, ebook_id) for ebook_id in touched.values()}
+    code, said = workers.run(
+        library.root, shared, "--undo", "1", "--dry-run", "--json", **FAST
+    )
+    assert code == 1
+    foretold = {
+        row["server_id"]: (row["fate"], row["reason"])
+        for row in rows(said)
+        if row["kind"] == "ebook"
+    }
+    # Nobody can see the private shelf of somebody else before the server refuses.
+    secret = touched["the server does not delete it"]
+    assert foretold == {
+        **dict.fromkeys(made, ("goes", None)),
+        **{n: ("stays", why) for why, n in touched.items() if n != secret},
+    }
+    assert sorted(ids(owner)) == made
+    code, said = workers.run(library.root, shared, "--undo", "1", "--json", **FAST)
+    assert code == 1
+    done = {
+        row["server_id"]: row["reason"] for row in rows(said) if row["kind"] == "ebook"
+    }
+    assert {n: why for n, why in done.items() if why} == {
+        n: why for why, n in touched.items()
+    }
+    assert sorted(ids(owner)) == sorted(touched.values())
+    assert {number: kept(owner, number) for number in before} == before
+
+
+def test_a_rating_of_ours_is_given_back_where_the_server_refuses(
+    tmp_path: Path, shared: Shelf, workers: LocalWorkers
+) -> None:
+    library = library_of(tmp_path / "library")
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    owner, other = login(shared), login(shared, READER)
+    [made] = ids(owner)
+    TOUCHES["the server does not delete it"](owner, other, made)
+    before = kept(owner, made)
+    assert before.record["my_rating"] == 80
+    assert workers.run(library.root, shared, "--undo", "1", **FAST)[0] == 1
+    after = kept(owner, made)
+    assert after == before
+
+
+def test_a_file_added_to_an_older_ebook_goes_alone(
+    tmp_path: Path, shared: Shelf, workers: LocalWorkers
+) -> None:
+    library = Library(tmp_path / "library")
+    library.add(*epubs([1]))
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    owner = login(shared)
+    [ebook] = ids(owner)
+    first = kept(owner, ebook).files
+    calibre.add_file(library, 1, b"text " * 40, "TXT")
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    assert len(kept(owner, ebook).files) == 2
+    # The pass that made the ebook cannot be undone before the one that added to it.
+    code, said = workers.run(library.root, shared, "--undo", "1", **FAST)
+    assert (code, "pass 2" in said) == (1, True)
+    assert workers.run(library.root, shared, "--undo", "2", **FAST)[0] == 0
+    assert kept(owner, ebook).files == first
+    assert workers.run(library.root, shared, "--undo", "1", **FAST)[0] == 0
+    assert ids(owner) == []
+
+
+def test_the_only_file_of_an_older_ebook_stays(
+    tmp_path: Path, shared: Shelf, workers: LocalWorkers
+) -> None:
+    library = Library(tmp_path / "library")
+    library.add(*epubs([1]))
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    calibre.replace_file(library, 1, epub(5))
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    code, said = workers.run(library.root, shared, "--undo", "2", **FAST)
+    assert (code, "its ebook would have no file" in said) == (1, True)
+    assert len(ids(login(shared))) == 1
+
+
+def test_edits_of_older_ebooks_are_not_taken_back(
+    tmp_path: Path, shared: Shelf, workers: LocalWorkers
+) -> None:
+    library = library_of(tmp_path / "library")
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    calibre.set_title(library, 1, "Later")
+    calibre.set_cover(library, 1, picture("blue"))
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    owner = login(shared)
+    code, said = workers.run(library.root, shared, "--undo", "2", "--dry-run", **FAST)
+    assert (code, "edits of 1 books" in said) == (0, True)
+    assert workers.run(library.root, shared, "--undo", "2", **FAST)[0] == 0
+    [ebook] = ids(owner)
+    assert kept(owner, ebook).record["title"] == "Later"
+    # What we changed ourselves since does not keep an ebook.
+    assert workers.run(library.root, shared, "--undo", "1", **FAST)[0] == 0
+    assert ids(owner) == []
+
+
+def test_the_same_bytes_of_another_book_are_sent_again(
+    tmp_path: Path, shared: Shelf, workers: LocalWorkers
+) -> None:
+    library = Library(tmp_path / "library")
+    library.add(Made(title="One", files={"EPUB": epub(1)}))
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    library.add(Made(title="Two", files={"EPUB": epub(1)}))
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    assert workers.run(library.root, shared, "--undo", "1", **FAST)[0] == 0
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    assert (counts_of(workers).uploaded, counts_of(workers).duplicate) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--undo", "7"), "there is no pass 7: the last one is pass 1"),
+        (("--undo", "0"), "not the number of a pass"),
+        (("--undo", "1", "--verify"), "not with another mode"),
+    ],
+)
+def test_what_cannot_be_undone_is_refused(
+    tmp_path: Path,
+    shared: Shelf,
+    workers: LocalWorkers,
+    options: tuple[str, ...],
+    says: str,
+) -> None:
+    library = Library(tmp_path / "library")
+    library.add(*epubs([1]))
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    code, said = workers.run(library.root, shared, *options, **FAST)
+    assert (code, says in said) == (2, True)
+    assert len(ids(login(shared))) == 1
