@@ -50,9 +50,7 @@ class Ledger:
         """
         owned_by = str(owner)
         self._database = LedgerDatabase.below(state_dir, on_wait)
-        self._state_dir = state_dir
-        self._clock = clock
-        self._settle = settle
+        self._state_dir, self._clock, self._settle = state_dir, clock, settle
         #: The library, server and user it belongs to.
         self.identity = Identity(self._database)
         #: The open pass and its progress.
