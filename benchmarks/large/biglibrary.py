@@ -230,9 +230,10 @@ def make_ledger(
         end = open_from or 2**62
         outcome, current = ("duplicate", 2) if open_from else ("uploaded", 1)
         db.execute(
-            "INSERT INTO files (book_id, format, size, mtime_ns, outcome, pass_id, sha1, source_id)"
-            " SELECT book, format, uncompressed_size, ?, ?, ?, randomblob(20), id "
-            "FROM library.data WHERE book < ?"
+            "INSERT INTO files (book_id, format, size, mtime_ns, outcome, pass_id, sha1, "
+            "source_id, modified) SELECT book, format, uncompressed_size, ?, ?, ?, "
+            "randomblob(20), data.id, CAST(last_modified AS BLOB) FROM library.data "
+            "JOIN library.books ON books.id = book WHERE book < ?"
             " ORDER BY book, format",
             (MTIME_NS, outcome, current, end),
         )
@@ -240,6 +241,14 @@ def make_ledger(
             "INSERT INTO books (book_id, working_title, ebook_id)"
             " SELECT id, title || ' ~00000000-' || id, id FROM library.books WHERE id < ?",
             (end,),
+        )
+        db.execute(
+            "INSERT INTO carried (book_id, pass_id, fields, server, version, cover)"
+            " SELECT id, ?, json_object('title', title, 'language', 'en', 'series', "
+            "NULL, 'authors', json_array(json_array('Writer', author_sort)), "
+            "'rating', NULL, 'extras', hex(randomblob(8))), '{}', 2, '' "
+            "FROM library.books WHERE id < ?",
+            (current, end),
         )
         db.execute(
             "INSERT INTO hashes (sha1, size) SELECT sha1, size FROM files ORDER BY sha1"

@@ -25,6 +25,7 @@ from benchmarks.large import biglibrary
 from benchmarks.table import Table
 from migration.calibre.library import CalibreLibrary
 from tests.support.environment import PASSWORD, PROJECT, clean_environment, end
+from tests.support.libraries import calibre_edits
 from tests.support.servers.shelf import Shelf, start_shelf
 
 PAGE = 1000
@@ -184,6 +185,7 @@ class Scale:
         )
         self.first_upload()
         self.settled()
+        self.edited()
         self.rates()
 
     def make(self) -> None:
@@ -252,9 +254,42 @@ class Scale:
         finally:
             end(shelf.process)
 
+    def edited(self) -> None:
+        """One title edited in Calibre, after a pass that uploaded the last books: found
+        and sent by a pass over everything."""
+        shelf = start_shelf(self.folder / "shelf_edited")
+        try:
+            state_dir = self.state(self.folder / "big_end", shelf)
+            worker = Worker(self.library, shelf, state_dir)
+            worker.watch(lambda: False, 600)
+            assert worker.process.returncode == 0
+            worker.end()
+            calibre_edits.edit_title(self.library, self.books, "Edited in Calibre")
+            wall, memory = self.walk(shelf, state_dir)
+            with shelf.session() as session:
+                found = session.get(
+                    f"{shelf.url}/api/search/Edited%20Calibre", timeout=60
+                ).json()["total"]
+            self.table.add(
+                "one edit found and sent by a pass over everything",
+                f"{wall:.1f} s, {memory:.0f} MB, {found} found there",
+                "60 s, 120 MB",
+                found == 1 and wall <= 60 and memory <= 120,
+            )
+            shutil.rmtree(state_dir)
+        finally:
+            end(shelf.process)
+
     def settled_pass(self, shelf: Shelf) -> tuple[float, float]:
         """Wall seconds until all workers have ended, and the largest memory."""
         state_dir = self.state(self.folder / "settled", shelf)
+        found = self.walk(shelf, state_dir)
+        shutil.rmtree(state_dir)
+        return found
+
+    def walk(self, shelf: Shelf, state_dir: Path) -> tuple[float, float]:
+        """One pass; wall seconds until all workers have ended, and the largest
+        memory."""
         workers = [
             Worker(self.library, shelf, state_dir, "--worker-id", str(number + 1))
             for number in range(self.workers)
@@ -264,7 +299,6 @@ class Scale:
         memory = max(worker.peak_mb for worker in workers)
         for worker in workers:
             worker.end()
-        shutil.rmtree(state_dir)
         return wall, memory
 
     def killed(self, shelf: Shelf) -> None:

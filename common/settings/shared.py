@@ -299,3 +299,23 @@ class Updates(Shelving):
         what="off: carry no ratings; on a MyBookshelf2 a rated ebook cannot be deleted "
         "or merged",
     )
+    delete_removed: bool = setting(
+        kinds.switch(),
+        False,
+        variable="MIGRATE_DELETE_REMOVED",
+        option="--delete-removed",
+        container=False,
+        what="at the end of the pass delete on the server what was missing in Calibre in "
+        "this pass and in an earlier one, if nobody has touched it there; never with a "
+        "selection or --watch",
+    )
+    max_delete: int = setting(
+        kinds.whole(0, 10**12),
+        0,
+        variable="MIGRATE_MAX_DELETE",
+        option="--max-delete",
+        metavar="N",
+        container=False,
+        what="with --delete-removed: if more books than this had to go, none goes; 0 "
+        "for 20, or 1 % of the library if that is less",
+    )

@@ -63,15 +63,17 @@ def with_selection(job: Job) -> tuple[Job, str]:
     """Returns the job with the open pass's selection, and a sentence about it.
 
     Should the ledger be lost, a worker opens a pass about the same books and not about
-    the whole library.
+    the whole library. A monitor that stays opens further passes: those are about what
+    was asked for.
     """
     found = _open_pass(job)
     if found is None or found.scope is None:
         return job, ""
     theirs = of_scope(found.scope)
     goes_on = "" if asked(job.values, utc_now()) else ", with which it goes on"
+    kept = {} if job.watch else theirs.variables()
     return (
-        replace(job, settings={**job.settings, **theirs.variables()}),
+        replace(job, settings={**job.settings, **kept}),
         f"Pass {found.pass_id} has a {found.scope}{goes_on}.",
     )
 

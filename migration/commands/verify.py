@@ -140,6 +140,12 @@ class Verification:
             if found
             else "",
         }
+        if found is not None and found.scope and not self._opened.library.narrowed:
+            self._opened.log.warning(
+                "The last pass had a %s. This compares the whole library; give the "
+                "same options to compare only what it was about",
+                found.scope,
+            )
         kept = position.read(self._path, what, self._opened.clock())
         if kept is None:
             return Position(what, self._opened.clock())

@@ -131,6 +131,8 @@ class Joining:
         selecting.agree(opened, self.current.id)
         if kept := parse(opened.ledger.passes.scope(self.current.id)):
             opened.log.info("Pass %d has a %s", self.current.id, kept)
+        elif opened.options.delete_removed:
+            opened.ledger.undoing.ask_removal(self.current.id)
         self._let_requests_settle()
         opened.tracker.set(run_id=self.current.id, status=Phase.DISCOVERING)
         return True

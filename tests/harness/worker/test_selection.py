@@ -209,6 +209,9 @@ def test_verify_compares_only_what_is_selected(case: Case) -> None:
         (6, "EPUB", "="),
         (6, "PDF", "="),
     ]
+    code, said = case.run("--verify")
+    assert code == 1
+    assert "selection: ids 1,6; 4 of 6 books are outside. This compares" in said
 
 
 def test_status_and_report_name_the_selection(case: Case) -> None:

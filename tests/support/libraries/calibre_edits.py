@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from tests.support.libraries.librarykit import Library, link
 
@@ -24,6 +25,13 @@ def set_title(library: Library, book_id: int, title: str) -> None:
     """The title."""
     library.sql("UPDATE books SET title = ? WHERE id = ?", (title, book_id))
     touch(library, book_id)
+
+
+def edit_title(root: Path, book_id: int, title: str) -> None:
+    """The title of a book of any library."""
+    library = Library.__new__(Library)
+    library.root = root
+    set_title(library, book_id, title)
 
 
 def set_names(

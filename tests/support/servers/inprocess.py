@@ -110,7 +110,11 @@ class LocalWorkers:
     ) -> tuple[int, str]:
         """Runs a worker to its end; returns its exit status and what it said."""
         where = ["--server", shelf.url, "--state-dir", str(self.state_dir)]
-        told = {"MBS2_PASSWORD": shelf.password, **environment}
+        told = {
+            "MBS2_USERNAME": shelf.username,
+            "MBS2_PASSWORD": shelf.password,
+            **environment,
+        }
         given = [str(library), *where, *options]
         return call_main(bulk_migrate_calibre.main, given, **told)
 
