@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from common.files import lock
-from migration.checks.taking_back import note_hash
 from migration.ledger import totals
+from migration.metadata.shelves import fingerprint
 from migration.state_files.names import LEDGER_NAME
 from migration.state_files.owner import WorkerLock, lock_path, this_process
 from tests.support.environment import PASSWORD, USERNAME
@@ -218,7 +218,7 @@ def shelved(
     item = {"ebook": {"id": ebook_id}, "note": note}
     owner.call("POST", f"/api/bookshelves/{shelf}/add", item).raise_for_status()
     [one] = owner.call("GET", f"/api/bookshelves/{shelf}/items").json()["items"]
-    hashed = note_hash(note)
+    hashed = fingerprint(note)
     detail = json.dumps({"shelf": shelf, "note": hashed})
     rows: list[tuple[str, tuple[object, ...]]] = [
         ("INSERT INTO shelves VALUES (?, ?)", ("Adventure", shelf)),
@@ -357,3 +357,36 @@ def test_an_undone_pass_can_be_undone_again_and_the_undo_cannot(
         assert workers.run(library.root, shared, "--undo", "1", **FAST)[0] == 0
     code, said = workers.run(library.root, shared, "--undo", "2", **FAST)
     assert (code, "pass 2 undid pass 1" in said) == (2, True)
+
+
+def test_the_shelves_of_a_pass(
+    tmp_path: Path, shared: Shelf, workers: LocalWorkers
+) -> None:
+    """Tags become shelves; those that a person fills stay, with what is on them."""
+    library = Library(tmp_path / "library")
+    library.add(
+        Made(title="One", files={"EPUB": epub(1)}, tags=("Sea", "Fog")),
+        Made(title="Two", files={"EPUB": epub(2)}, tags=("Sea",)),
+    )
+    owner = login(shared)
+    older = owner.with_file(epub(99))[0]
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    mine = owner.call("GET", "/api/bookshelves/mine").json()["items"]
+    named = {one["name"]: one["id"] for one in mine}
+    assert named.keys() == {"Sea", "Fog"}
+    item = {"ebook": {"id": older}}
+    owner.call("POST", f"/api/bookshelves/{named['Fog']}/add", item).raise_for_status()
+    code, said = workers.run(
+        library.root, shared, "--undo", "1", "--dry-run", "--json", **FAST
+    )
+    assert code == 1
+    stay = [row["name"] for row in rows(said) if row["reason"] and row["server_id"]]
+    assert stay == ["Fog"]
+    assert workers.run(library.root, shared, "--undo", "1", **FAST)[0] == 1
+    assert ids(owner) == [older]
+    mine = owner.call("GET", "/api/bookshelves/mine").json()["items"]
+    assert [(one["name"], one["items_count"]) for one in mine] == [("Fog", 1)]
+    # A later run makes them again, and uses the one that stayed.
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    mine = owner.call("GET", "/api/bookshelves/mine").json()["items"]
+    assert {one["name"]: one["items_count"] for one in mine} == {"Fog": 2, "Sea": 2}
