@@ -106,8 +106,8 @@ def explained(ledger: Path, sql: str) -> list[str]:
     with closing(sqlite3.connect(ledger)) as db:
         names = set(re.findall(r":(\w+)", sql))
         numbered = [int(number) for number in re.findall(r"\?(\d+)", sql)]
-        places = max(numbered, default=sql.count("?"))
-        values: Any = dict.fromkeys(names) if names else [None] * places
+        number = max(numbered, default=sql.count("?"))
+        values: Any = dict.fromkeys(names) if names else [None] * number
         return [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
 
 
