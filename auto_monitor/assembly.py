@@ -87,6 +87,10 @@ def put_together(
     return parts_of(settings, limits, say, real_world(settings, limits, say, clock))
 
 
+#: What workers are told under --watch.
+NEVER_DELETE = {"MIGRATE_DELETE_REMOVED": "0"}
+
+
 def real_world(
     settings: Settings, limits: Policies, say: ActionLog, clock: SteadyClock
 ) -> World:
@@ -97,7 +101,8 @@ def real_world(
         settings.server,
         settings.state_dir,
         config.PROJECT,
-        settings.environment,
+        # Nothing is ever deleted under --watch, whatever the settings say.
+        {**settings.environment, **(NEVER_DELETE if settings.watching else {})},
         config.ends_at(),
     )
     workers = Workers(command, grace_seconds=config.KILL_GRACE_SECONDS)

@@ -29,7 +29,7 @@
         │   ├── NoPassword  WrongServerUrl  LanguageMissing
         │   ├── ServerDatabaseUnusable  PriorityRefused  ClusterUnusable
         │   ├── NotInLibrary  AnotherSelection
-        │   └── NothingToUndo  PassIsOpen
+        │   └── NothingToUndo  PassIsOpen  ShelfColumnUnusable
         ├── WrongLedger                                    2
         │   └── NotAdopted  LedgerOfAnotherVersion  NothingMigrated
         ├── ServerNeverAnswered  LoginRefused              3
@@ -324,6 +324,12 @@ class ServerDatabaseUnusable(Misconfigured):
     """MBS2_DB_URI does not lead to MyBookshelf2's database."""
 
     code = "server-database-unusable"
+
+
+class ShelfColumnUnusable(Misconfigured):
+    """A custom column that should become shelves does not exist or cannot."""
+
+    code = "shelf-column-unusable"
 
 
 class PriorityRefused(Misconfigured):

@@ -175,11 +175,13 @@ class PersonName:
 class Vocabulary:
     """Language codes and genre names that the server knows, with their ids.
 
-    Genres are spelled as the server spells them.
+    Genres are spelled as the server spells them; `synonyms` are its names of genres by
+    other names.
     """
 
     languages: dict[str, int]
     genres: dict[str, int]
+    synonyms: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from typing import IO
 
 from auto_monitor.processes import WorkerCommand
 from common.exit_status import ExitCode
-from common.files import lock
 from migration.ledger import changed
 from migration.ledger.totals import UNREADABLE
 from migration.state_files.names import LEDGER_NAME
@@ -47,14 +46,11 @@ class ProcessComparer:
         if job is None:
             try:
                 books = self._books(pass_id, worker_id)
-            except UNREADABLE as error:
-                return f"what it carried cannot be compared: {error}"
-            if not books:
-                return ""
-            try:
+                if not books:
+                    return ""
                 self._jobs[trial] = self._started(books)
-            except OSError as error:
-                return f"what it carried cannot be compared: {error.strerror}"
+            except (*UNREADABLE, OSError) as error:
+                return f"what it carried cannot be compared: {error}"
             return None
         code = job.process.poll()
         if code is None:
@@ -63,11 +59,12 @@ class ProcessComparer:
         return _verdict(job, code)
 
     def _books(self, pass_id: int, worker_id: int) -> list[int]:
-        """Returns the books that the worker's present process has carried."""
+        """Returns the books that the worker's last process has carried.
+
+        Its name is in the worker's lock, also after its end. Raises OSError.
+        """
         state_dir = self.command.state_dir
-        owner = (lock.holder(lock_path(state_dir, worker_id)) or b"").decode(
-            "ascii", "replace"
-        )
+        owner = lock_path(state_dir, worker_id).read_text("ascii", "replace")
         found = changed.carried_by(
             state_dir / LEDGER_NAME, pass_id, owner.strip(), MOST
         )

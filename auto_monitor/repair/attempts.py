@@ -13,6 +13,7 @@ from auto_monitor.decide.healing import HealingPolicy, Signs
 from auto_monitor.model import (
     Afterwards,
     Assessment,
+    Candidate,
     Case,
     HistoryEntry,
     InFlight,
@@ -211,7 +212,7 @@ class Attempts:
         for entry in self.cases.open_entries():
             if wrong and entry.case is not None and entry.case.candidate is not None:
                 said = f"the audit of the pass found {', '.join(wrong)}"
-                self.conclude(entry.worker_id, False, said)
+                self._close(entry, CaseOutcome(False, said), start_again=False)
             self.conclude(entry.worker_id, True, "the pass is closed")
         number = min((one.worker_id for one in self.memory.wanted()), default=1)
         case = wrong_result.case_of(
@@ -261,10 +262,17 @@ class Attempts:
         except UNREADABLE:
             return False
 
-    def _close(self, entry: HistoryEntry, conclusion: CaseOutcome) -> None:
+    def _close(
+        self,
+        entry: HistoryEntry,
+        conclusion: CaseOutcome,
+        *,
+        start_again: bool = True,
+    ) -> None:
         """Writes the verdict to the history first.
 
-        It holds for the worker and for those that wait for it.
+        It holds for the worker and for those that wait for it. With `start_again` a
+        worker whose candidate is dropped goes on with the script in place.
         """
         if self.action_log.dry_run:
             return
@@ -273,11 +281,7 @@ class Attempts:
             entry.case.candidate if entry.case is not None else None,
         )
         if candidate is not None and conclusion.verified:
-            self.cases.record(machine.promoting(entry))
-            conclusion = replace(
-                conclusion,
-                reason=f"{conclusion.reason}; {self.code_fixes.promote(candidate)}",
-            )
+            conclusion = self._promoted(entry, candidate, conclusion)
         back = candidate is not None and not conclusion.verified
         if back and candidate is not None:
             # The worker is ended before the verdict is written: should the monitor die
@@ -304,8 +308,15 @@ class Attempts:
             self.memory.save()
         if candidate is not None:
             self.code_fixes.release()
-        if back:
+        if back and start_again:
             self._back_to_the_script(number)
+
+    def _promoted(
+        self, entry: HistoryEntry, candidate: Candidate, conclusion: CaseOutcome
+    ) -> CaseOutcome:
+        self.cases.record(machine.promoting(entry))
+        said = self.code_fixes.promote(candidate)
+        return replace(conclusion, reason=f"{conclusion.reason}; {said}")
 
     def _back_to_the_script(self, number: int) -> None:
         record = self.memory.record(number)

@@ -176,6 +176,33 @@ def several(allowed: str, read: Callable[[str], Iterable[T]]) -> Kind[tuple[T, .
     return Kind(f"{allowed}; several between ;", read_all)
 
 
+_LABEL = re.compile(r"#?[a-z_][a-z0-9_]{0,127}")
+
+
+def column_labels(given: str) -> list[str]:
+    """Returns labels of Calibre's custom columns, with their `#`. Raises ValueError."""
+    found = [part.strip() for part in given.split(",")]
+    if not all(_LABEL.fullmatch(label) for label in found):
+        raise ValueError(given)
+    return [f"#{label.removeprefix('#')}" for label in found]
+
+
+def shelves() -> Kind[tuple[str, ...]]:
+    """What becomes bookshelves: words and labels between commas, or none."""
+
+    def read(given: str) -> tuple[str, ...]:
+        parts = list(dict.fromkeys(part.strip() for part in given.split(",")))
+        if parts == ["none"]:
+            return ()
+        words = [part for part in parts if part in ("tags", "comments")]
+        labels = [part for part in parts if part.startswith("#")]
+        if len(words) + len(labels) != len(parts):
+            raise ValueError(given)
+        return (*words, *(column_labels(",".join(labels)) if labels else ()))
+
+    return Kind("none, or tags, comments and #columns between commas", read)
+
+
 def joined(texts: Iterable[str]) -> str:
     """Returns what `several` takes apart into these texts."""
     return ";".join(text.replace("\\", "\\\\").replace(";", "\\;") for text in texts)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from common.settings import kinds
 from common.settings.kinds import Kind
-from common.settings.setting import setting
+from common.settings.setting import setting, settings_of
 
 #: The highest id that SQLite can hold.
 _HIGHEST_ID = 2**63 - 1
@@ -179,3 +179,8 @@ class Selecting:
         "WHEN",
         "only books last modified in Calibre before then",
     )
+
+
+def selects(values: Selecting) -> bool:
+    """Whether anything is selected by."""
+    return any(getattr(values, one.field) for one in settings_of(Selecting))

@@ -230,6 +230,36 @@ class LibraryLock:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shelving:
+    """What becomes bookshelves."""
+
+    shelves: tuple[str, ...] = setting(
+        kinds.shelves(),
+        ("tags", "comments"),
+        variable="SHELVES",
+        option="--shelves",
+        metavar="A,B",
+        what="what becomes bookshelves: tags (those without a genre), #column; comments "
+        "(as notes of the items); none",
+    )
+    shelf_columns: tuple[str, ...] = setting(
+        kinds.several("labels of custom columns such as #read", kinds.column_labels),
+        (),
+        option="--shelf-column",
+        metavar="LABEL",
+        repeats=True,
+        what="a custom column that becomes bookshelves, too: one of its name for yes/no, "
+        "one per value for texts, lists and series",
+    )
+    public_shelves: bool = setting(
+        kinds.switch(),
+        False,
+        option="--public-shelves",
+        what="new shelves are public, not private",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Auditing:
     """How much of what a pass changed is read back before it is closed."""
 
@@ -248,7 +278,7 @@ class Auditing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Updates:
+class Updates(Shelving):
     """What a further run does about books that were changed since."""
 
     prefer: str = setting(
@@ -268,4 +298,24 @@ class Updates:
         metavar="WORD",
         what="off: carry no ratings; on a MyBookshelf2 a rated ebook cannot be deleted "
         "or merged",
+    )
+    delete_removed: bool = setting(
+        kinds.switch(),
+        False,
+        variable="MIGRATE_DELETE_REMOVED",
+        option="--delete-removed",
+        container=False,
+        what="at the end of the pass delete on the server what was missing in Calibre in "
+        "this pass and in an earlier one, if nobody has touched it there; never with a "
+        "selection or --watch",
+    )
+    max_delete: int = setting(
+        kinds.whole(0, 10**12),
+        0,
+        variable="MIGRATE_MAX_DELETE",
+        option="--max-delete",
+        metavar="N",
+        container=False,
+        what="with --delete-removed: if more books than this had to go, none goes; 0 "
+        "for 20, or 1 % of the library if that is less",
     )

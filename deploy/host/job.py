@@ -10,7 +10,7 @@ from common import state_dir
 from common.settings.load import Sources, check, load
 from common.settings.monitor import MonitorSettings
 from common.settings.programs import Capacity, StartSettings
-from common.settings.selecting import Selecting
+from common.settings.selecting import Selecting, selects
 from common.settings.setting import settings_of
 from common.settings.worker import WorkerSettings
 from deploy import PROJECT
@@ -79,6 +79,20 @@ def check_for_all(found: Sources) -> MonitorSettings:
     of_monitor = load(MonitorSettings, found)
     check_together(of_monitor)
     return of_monitor
+
+
+def why_not_delete(values: StartSettings) -> str:
+    """Returns why nothing may be deleted although it is asked for, or ""."""
+    if not values.delete_removed:
+        return ""
+    if values.watch:
+        return (
+            "--delete-removed does not go with --watch, which never deletes: start once "
+            "without --watch"
+        )
+    if selects(values):
+        return "--delete-removed is about the whole library: leave out the selection"
+    return ""
 
 
 def without_selection(

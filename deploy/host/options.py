@@ -19,7 +19,13 @@ from deploy import PROJECT
 from deploy.host import state
 from deploy.host.children import environment_for
 from deploy.host.embedded import embedded_server
-from deploy.host.job import Job, Mode, check_for_all, without_selection
+from deploy.host.job import (
+    Job,
+    Mode,
+    check_for_all,
+    why_not_delete,
+    without_selection,
+)
 from migration.state_dirs.resolve import Chosen
 
 DEMO = PROJECT / "demo"
@@ -40,6 +46,8 @@ def read_job(
     if given.llm_enabled:
         require_llm_key(of_monitor)
     _refuse(parser, given, found)
+    if why := why_not_delete(values):
+        parser.error(why)
     if given.demo:
         demo = _demo(given, values, found, undo)
         return demo, Mode.DRY_RUN if given.dry_run else Mode.DEMO

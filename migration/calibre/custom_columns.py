@@ -20,6 +20,7 @@ Rows = list[tuple[object, ...]]
 class _Column:
     number: int
     label: str
+    name: str
     datatype: str
     multiple: bool
     normalized: bool
@@ -37,6 +38,13 @@ class CustomColumns:
         self._query = query
         self._tables = tables
         self._columns = self._known() if "custom_columns" in tables else []
+
+    def named(self) -> dict[str, tuple[str, str]]:
+        """Returns name and datatype of each column, by `#label`."""
+        return {
+            f"#{column.label}": (column.name or column.label, column.datatype)
+            for column in self._columns
+        }
 
     def read(self, span: tuple[int, int]) -> dict[int, dict[str, Json]]:
         """Returns the values of the books of a range, by book and `#label`."""
@@ -62,7 +70,8 @@ class CustomColumns:
 
     def _known(self) -> list[_Column]:
         rows = self._query(
-            "SELECT id, label, datatype, is_multiple, normalized FROM custom_columns "
+            "SELECT id, label, name, datatype, is_multiple, normalized FROM "
+            "custom_columns "
             "WHERE mark_for_delete = 0"
             " ORDER BY id"
         )
@@ -70,11 +79,12 @@ class CustomColumns:
             _Column(
                 number,
                 _plain(label),
+                _plain(name),
                 _plain(datatype),
                 bool(multiple),
                 bool(normalized),
             )
-            for number, label, datatype, multiple, normalized in rows
+            for number, label, name, datatype, multiple, normalized in rows
             if isinstance(number, int)
             and _plain(datatype) != "composite"
             and f"custom_column_{number}" in self._tables

@@ -271,6 +271,10 @@ class CalibreLibrary:
             f"books {span[0]}-{span[1]}",
         )
 
+    def custom_columns(self) -> dict[str, tuple[str, str]]:
+        """Returns name and datatype of each custom column, by `#label`."""
+        return self._custom.named()
+
     def open_file(self, path: bytes) -> BinaryIO:
         """Opens a file of the library.
 

@@ -30,6 +30,8 @@ from migration.model import BookId
 
 #: Names read at a time.
 PAGE = 5_000
+#: Uuids looked for by one query.
+UUIDS = 500
 #: Books gone through by one query.
 WINDOW = 100_000
 #: How many names like an unknown one are shown, and how much alike they are.
@@ -125,6 +127,20 @@ class SelectedBooks:
         if self.selection and selected:
             return self._survey().books
         return self._number("SELECT COUNT(*) FROM books", "the number of books")
+
+    def with_uuid(self, uuids: Sequence[str]) -> dict[str, BookId]:
+        """Returns which of the whole library's books have these uuids."""
+        found: dict[str, BookId] = {}
+        for begin in range(0, len(uuids), UUIDS):
+            some = tuple(uuids[begin : begin + UUIDS])
+            marks = ", ".join("?" * len(some))
+            rows = self._query(
+                f"SELECT uuid, id FROM books WHERE uuid IN ({marks})",  # noqa: S608 - marks
+                some,
+                "the books of some uuids",
+            )
+            found |= {text_of(row[0]): BookId(int(str(row[1]))) for row in rows}
+        return found
 
     def file_count(self) -> int:
         """Returns how many files they have."""

@@ -49,6 +49,8 @@ class LastLook:
     log: logging.Logger
     sleep: Callable[[float], None]
     audit: Callable[[Look], AuditResult]
+    #: Deletes what has left Calibre, if that was asked for; takes the pass.
+    delete_removed: Callable[[int], None] = lambda _pass_id: None
 
     def begin(self, pass_id: int) -> None:
         """Records how far a later look must page back, unless that is known.
@@ -235,7 +237,11 @@ class LastLook:
         return f"the server fails to delete it ({fault})"
 
     def _close(self, look: Look, differences: list[Difference]) -> None:
-        """Has the pass audited and closes it; logs each difference."""
+        """Has the pass audited and closes it; logs each difference.
+
+        What has left Calibre is deleted first.
+        """
+        self.delete_removed(look.pass_id)
         result = self.audit(look)
         found = [*differences, *result.differences]
         if self.ledger.end.close(look, found, result.audited):

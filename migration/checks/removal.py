@@ -52,6 +52,9 @@ class Reason(StrEnum):
     WITH_EBOOK = "its ebook stays"
     REFUSED = "the server does not delete it"
     IN_LIBRARY = "the library still has it"
+    NO_UUID = "its uuid is not known"
+    NOT_OUR_EBOOK = "it is in no ebook of ours"
+    TOO_MANY = "more would have to go than --max-delete allows"
     NO_ROUTE = "the server has no request that deletes it"
 
 

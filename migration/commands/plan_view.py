@@ -20,6 +20,10 @@ NOT_ASKED = (
     "the server was not asked: what it has already is not sent again, and a field that "
     "somebody changed there as well stays as it is there (--prefer)"
 )
+REMOVAL = (
+    "which of those removed in Calibre --delete-removed would delete: only those that "
+    "are missing in two passes, and that nobody has touched on the server"
+)
 NO_LEDGER = "nothing was migrated with this state directory yet: everything is new"
 
 
@@ -43,7 +47,10 @@ class Shown:
     @property
     def not_known(self) -> list[str]:
         """What the figures leave open, as sentences."""
-        return [*self.plan.not_known, NOT_ASKED if self.ledger else NO_LEDGER]
+        found = [*self.plan.not_known, NOT_ASKED if self.ledger else NO_LEDGER]
+        if self.options.delete_removed and self.plan.files["removed"]:
+            found.append(REMOVAL)
+        return found
 
 
 # -- for programs ----------------------------------------------------------------------

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from migration.calibre.library import CalibreLibrary
+from migration.lanes.api.shelving import Shelver
 from migration.lanes.lane import Account
 from migration.lanes.left_out import LeftOut
 from migration.ledger.current_pass import CurrentPass
@@ -17,7 +17,8 @@ from migration.ledger.ledger import Ledger
 class Context:
     """The collaborators that all lanes share.
 
-    `clock` is the steady clock, `account` accounts for one file.
+    `clock` is the steady clock, `account` accounts for one file, `shelver` puts books
+    on shelves.
     """
 
     library: CalibreLibrary
@@ -27,18 +28,4 @@ class Context:
     clock: Callable[[], datetime]
     log: logging.Logger
     account: Account
-
-    @classmethod
-    def of(
-        cls,
-        library: CalibreLibrary,
-        ledger: Ledger,
-        current: CurrentPass,
-        state_dir: Path,
-        clock: Callable[[], datetime],
-        log: logging.Logger,
-        account: Account,
-    ) -> "Context":
-        """Makes the context; what is left out is kept in `state_dir`."""
-        left_out = LeftOut(ledger.notebook, current, state_dir, log)
-        return cls(library, ledger, current, left_out, clock, log, account)
+    shelver: Shelver

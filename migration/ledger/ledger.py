@@ -50,9 +50,7 @@ class Ledger:
         """
         owned_by = str(owner)
         self._database = LedgerDatabase.below(state_dir, on_wait)
-        self._state_dir = state_dir
-        self._clock = clock
-        self._settle = settle
+        self._state_dir, self._clock, self._settle = state_dir, clock, settle
         #: The library, server and user it belongs to.
         self.identity = Identity(self._database)
         #: The open pass and its progress.
@@ -72,6 +70,8 @@ class Ledger:
         self.carried = self.books.carried
         #: The files known to be on the server.
         self.hashes = Hashes(self._database, owned_by, clock, settle, self._is_alive)
+        #: Bookshelves of ours, and the items on them.
+        self.shelves = self.hashes.shelves
         #: What is left out although nothing fails.
         self.notebook = Notebook(self._database)
         #: What is left to do when every range of a pass is closed.

@@ -102,7 +102,8 @@ UNDOES = "ALTER TABLE passes ADD COLUMN undoes INTEGER;"
 SINCE = "ALTER TABLE notices ADD COLUMN since INTEGER NOT NULL DEFAULT 0;"
 
 #: Bookshelves of ours by name, and the items we put on them; note is a hash of the
-#: item's note as we wrote it.
+#: item's note as we wrote it, after a `?` as long as it is not known to be there;
+#: item_id is the server's, 0 when it is not known.
 SHELVES = """
 CREATE TABLE shelves (name TEXT PRIMARY KEY, server_id INTEGER NOT NULL) WITHOUT ROWID;
 """
@@ -111,6 +112,7 @@ CREATE TABLE shelf_items (
     book_id INTEGER NOT NULL,
     shelf_id INTEGER NOT NULL,
     note TEXT NOT NULL,
+    item_id INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (book_id, shelf_id)
 ) WITHOUT ROWID;
 """

@@ -49,7 +49,9 @@ def make_metadata(
         lost["language"] = list(book.languages)
     elif len(book.languages) > 1:
         lost["further languages"] = list(book.languages[1:])
-    genres, unknown_tags = server_genres(book.tags, vocabulary.genres)
+    genres, unknown_tags = server_genres(
+        book.tags, vocabulary.genres, vocabulary.synonyms
+    )
     if unknown_tags:
         lost["tags"] = list(unknown_tags)
     title = _cut(book.title or "Untitled", TITLE_LENGTH, "title", lost)
@@ -183,14 +185,23 @@ def _code_of_name(name: str) -> str:
 
 
 def server_genres(
-    tags: Iterable[str], known: Mapping[str, int]
+    tags: Iterable[str],
+    known: Mapping[str, int],
+    synonyms: Mapping[str, str] | None = None,
 ) -> tuple[tuple[tuple[int, str], ...], tuple[str, ...]]:
     """Returns the server's genres for Calibre's tags, and the tags without one.
 
-    Tags match by name in any case, then by synonym; one such as `Fiction.Fantasy` is
-    tried whole, then by its parts. There are no duplicates.
+    Tags match by name in any case, then by the server's synonyms, then by ours; one
+    such as `Fiction.Fantasy` is tried whole, then by its parts. There are no
+    duplicates.
     """
-    spelled = {name.casefold(): name for name in known}
+    named = {name.casefold(): name for name in known}
+    others = {
+        other.strip().casefold(): named[name.strip().casefold()]
+        for other, name in (synonyms or {}).items()
+        if name.strip().casefold() in named
+    }
+    spelled = {**others, **named}
     found: dict[int, str] = {}
     unknown: list[str] = []
     for tag in tags:

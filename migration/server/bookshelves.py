@@ -50,6 +50,10 @@ class Bookshelves:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    def may_change(self) -> bool:
+        """Whether the user may change and remove items, and shelves."""
+        return self._session.is_superuser()
+
     def mine(self) -> Iterator[Bookshelf]:
         """Yields all shelves of this user, by name."""
         path = f"/api/bookshelves/mine?sort=name&page_size={SHELVES_PER_PAGE}"
@@ -91,17 +95,67 @@ class Bookshelves:
         response = accepted(self._session.call("POST", "/api/bookshelves/mine", body))
         return ShelfId(payloads.integer(response.mapping().get("id")))
 
-    def items(self, shelf_id: ShelfId, *, newest: bool = False) -> Iterator[ShelfItem]:
-        """Yields a shelf's items in the order they were put there, or `newest` first.
+    def items(self, shelf_id: ShelfId) -> Iterator[ShelfItem]:
+        """Yields a shelf's items in the order they were put there.
 
         Those of a shelf that does not exist are none.
         """
-        sort = "-created" if newest else "created"
-        path = (
-            f"/api/bookshelves/{shelf_id}/items?sort={sort}&page_size={ITEMS_PER_PAGE}"
-        )
+        path = f"{_items(shelf_id)}&page_size={ITEMS_PER_PAGE}"
         for item in self._paged(path, ITEMS_PER_PAGE):
             yield _item(item)
+
+    def newest(self, shelf_id: ShelfId, count: int) -> list[ShelfItem]:
+        """Returns at most so many items of a shelf, the newest first: one request."""
+        path = f"{_items(shelf_id, '-created')}&page_size={count}&page=1"
+        response = self._session.call("GET", path)
+        if response.status == 404:
+            return []
+        return [_item(item) for item in payloads.items(accepted(response))]
+
+    def item(
+        self, shelf_id: ShelfId, ebook_id: EbookId, item_id: ItemId | None = None
+    ) -> ShelfItem | None:
+        """Returns an ebook's item on a shelf, or None when it is not there.
+
+        With its id its page is searched by halving, as ids grow; without, or if that
+        does not find it, the whole shelf is read.
+        """
+        near = self._page_of(shelf_id, item_id) if item_id is not None else []
+        found = next((item for item in near if item.ebook_id == ebook_id), None)
+        if found is not None:
+            return found
+        every = self.items(shelf_id)
+        return next((item for item in every if item.ebook_id == ebook_id), None)
+
+    def _page_of(self, shelf_id: ShelfId, item_id: ItemId) -> list[ShelfItem]:
+        """Returns the page on which an item is, if it is there."""
+        low, high, page = (
+            1,
+            -(-self._total(shelf_id) // ITEMS_PER_PAGE),
+            list[ShelfItem](),
+        )
+        while low <= high:
+            middle = (low + high) // 2
+            path = f"{_items(shelf_id)}&page_size={ITEMS_PER_PAGE}&page={middle}"
+            response = self._session.call("GET", path)
+            # A page that is gone: the shelf has become shorter.
+            listed = (
+                [] if response.status == 404 else payloads.items(accepted(response))
+            )
+            page = [_item(item) for item in listed]
+            if not page or item_id < page[0].id:
+                high = middle - 1
+            elif item_id > page[-1].id:
+                low = middle + 1
+            else:
+                break
+        return page
+
+    def _total(self, shelf_id: ShelfId) -> int:
+        response = self._session.call("GET", f"{_items(shelf_id)}&page_size=1")
+        if response.status == 404:
+            return 0
+        return payloads.integer(accepted(response).mapping().get("total"))
 
     def add(self, shelf_id: ShelfId, ebook_id: EbookId, note: str = "") -> bool:
         """Puts an ebook on a shelf; one that is on it stays as it is, with its note.
@@ -165,6 +219,10 @@ class Bookshelves:
             if len(listed) < size:
                 return
             number += 1
+
+
+def _items(shelf_id: ShelfId, sort: str = "created") -> str:
+    return f"/api/bookshelves/{shelf_id}/items?sort={sort}"
 
 
 def _allowed(send: Callable[[], Response]) -> Response:

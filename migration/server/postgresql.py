@@ -5,10 +5,14 @@ size integer, ebook_id bigint)`; the hash is SHA-1 in lower-case hex. Only SELEC
 sent.
 """
 
+import functools
+import json
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from common.sanitize import sanitize_text
 from migration.errors import ServerDatabaseUnusable, ServerUnreachable
 from migration.ledger.ledger import Ledger
 from migration.model import Digest, EbookId, RemoteMatch
@@ -21,6 +25,8 @@ PAGE = 50_000
 #: Ids are assigned before their transaction commits, so the newest ones are read again.
 OVERLAP = 1_000
 _NOTE = "server_db_last_id"
+_SYNONYMS_NOTE = "server_synonyms"
+log = logging.getLogger(__name__)
 
 
 def refresh(uri: str, ledger: Ledger, *, exactly: bool = False) -> int:
@@ -32,6 +38,7 @@ def refresh(uri: str, ledger: Ledger, *, exactly: bool = False) -> int:
     MyBookshelf2's.
     """
     new = _read_on(uri, ledger)
+    _read_synonyms(uri, ledger)
     if exactly:
         known = ledger.hashes.count()
         if _count(uri) < known:
@@ -39,6 +46,41 @@ def refresh(uri: str, ledger: Ledger, *, exactly: bool = False) -> int:
             ledger.note(_NOTE, "0")
             _read_on(uri, ledger)
     return new
+
+
+def synonyms_known(ledger: Ledger) -> dict[str, str]:
+    """Returns the server's names of genres by other names, as last read."""
+    return _synonyms(ledger.note(_SYNONYMS_NOTE))
+
+
+@functools.lru_cache(maxsize=4)
+def _synonyms(text: str) -> dict[str, str]:
+    return {str(k): str(v) for k, v in json.loads(text).items()} if text else {}
+
+
+def _read_synonyms(uri: str, ledger: Ledger) -> None:
+    """Reads what other names the server knows for its genres (category GNR).
+
+    A user who may not read that table is no trouble: MyBookshelf2's own are known.
+    """
+    import psycopg
+
+    try:
+        with _translated("synonym"), _connected(uri) as db:
+            rows = db.execute(
+                "SELECT other_name, our_name FROM synonym WHERE category = 'GNR' "
+                "ORDER BY id"
+            ).fetchall()
+    except ServerDatabaseUnusable as error:
+        if not isinstance(
+            error.__cause__,
+            psycopg.errors.UndefinedTable | psycopg.errors.InsufficientPrivilege,
+        ):
+            raise
+        log.info("%s; genres are matched without its synonyms", error)
+        rows = []
+    found = {sanitize_text(other): sanitize_text(ours) for other, ours in rows}
+    ledger.note(_SYNONYMS_NOTE, json.dumps(found, sort_keys=True))
 
 
 def _read_on(uri: str, ledger: Ledger) -> int:
@@ -106,19 +148,20 @@ def _connected(uri: str) -> "psycopg.Connection[tuple[Any, ...]]":
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    """Translates the database's errors into ours."""
+def _translated(table: str = "source") -> Iterator[None]:
+    """Translates the database's errors into ours; `table` is what is read."""
     import psycopg
 
     try:
         yield
     except psycopg.errors.UndefinedTable as error:
         raise ServerDatabaseUnusable(
-            "the database of MBS2_DB_URI has no table 'source': it is not MyBookshelf2's"
+            f"the database of MBS2_DB_URI has no table {table!r}: it is not "
+            "MyBookshelf2's"
         ) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise ServerDatabaseUnusable(
-            "the user of MBS2_DB_URI may not read the table 'source'; grant it SELECT"
+            f"the user of MBS2_DB_URI may not read the table {table!r}; grant it SELECT"
         ) from error
     except psycopg.ProgrammingError as error:
         raise ServerDatabaseUnusable(

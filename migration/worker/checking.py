@@ -1,10 +1,13 @@
 """A worker's checks of the server, with its settings: at the start and at the end."""
 
+from collections.abc import Callable
+
 from common.settings.setting import part
 from common.settings.worker import Waits
 from migration.audit.messages import Order
 from migration.checks.audit import PassAudit
 from migration.checks.last_look import LastLook as LastLook
+from migration.checks.removed import RemovedBooks
 from migration.checks.spot_check import SpotCheck as SpotCheck
 from migration.model import BookId
 from migration.worker.options import Options
@@ -31,7 +34,22 @@ def last_look(opened: Resources) -> LastLook:
         opened.log,
         opened.pool.sleep,
         _audit(opened),
+        _delete_removed(opened),
     )
+
+
+def _delete_removed(opened: Resources) -> Callable[[int], None]:
+    """Returns what deletes the books that have left Calibre, if that is asked for."""
+    if not opened.options.delete_removed:
+        return lambda _pass_id: None
+    return RemovedBooks(
+        opened.client,
+        opened.ledger,
+        opened.library,
+        opened.log,
+        opened.pool.sleep,
+        opened.options.max_delete,
+    ).delete
 
 
 def _audit(opened: Resources) -> PassAudit:

@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from migration.checks.adoption import adopt
 from migration.ledger.current_pass import CurrentPass
 from migration.ledger.scope import parse
 from migration.metadata.compare import Prefer
 from migration.model import Phase, Vocabulary
-from migration.worker import selecting
+from migration.server import postgresql
+from migration.worker import selecting, shelf_settings
 from migration.worker.options import Options
 from migration.worker.resources import Resources
 
@@ -34,6 +35,7 @@ def bind(opened: Resources) -> None:
     if opened.options.undo is not None:
         return
     selecting.choose(opened)
+    shelf_settings.check(opened)
     _compare_again(opened)
     if opened.options.retry_failed:
         library = opened.library
@@ -51,7 +53,9 @@ def _compare_again(opened: Resources) -> None:
     differ.
     """
     options, ledger = opened.options, opened.ledger
-    vocabulary = opened.client.known_vocabulary
+    vocabulary = replace(
+        opened.client.known_vocabulary, synonyms=postgresql.synonyms_known(ledger)
+    )
     kept = vocabulary_text(vocabulary)
     if ledger.note(VOCABULARY) != kept:
         # For --dry-run, which does not ask the server.
@@ -63,6 +67,9 @@ def _compare_again(opened: Resources) -> None:
         )
     if options.prefer == Prefer.CALIBRE:
         ledger.carried.reopen_conflicts()
+    if opened.client.session.is_superuser():
+        # What an earlier run was not allowed to do.
+        ledger.carried.reopen_shelves()
 
 
 def carried_with(vocabulary: Vocabulary, options: Options) -> str:
@@ -71,7 +78,9 @@ def carried_with(vocabulary: Vocabulary, options: Options) -> str:
         sorted(vocabulary.languages.items()),
         sorted(vocabulary.genres.items()),
         options.default_language,
+        sorted(vocabulary.synonyms.items()),
         options.ratings,
+        shelf_settings.choice_of(options),
     )
     return hashlib.sha1(repr(shaping).encode(), usedforsecurity=False).hexdigest()
 
@@ -79,7 +88,11 @@ def carried_with(vocabulary: Vocabulary, options: Options) -> str:
 def vocabulary_text(vocabulary: Vocabulary) -> str:
     """Returns the server's words as the ledger keeps them."""
     return json.dumps(
-        {"languages": vocabulary.languages, "genres": vocabulary.genres},
+        {
+            "languages": vocabulary.languages,
+            "genres": vocabulary.genres,
+            "synonyms": vocabulary.synonyms,
+        },
         ensure_ascii=False,
         sort_keys=True,
     )
@@ -90,7 +103,9 @@ def vocabulary_of(text: str) -> Vocabulary | None:
     if not text:
         return None
     kept = json.loads(text)
-    return Vocabulary(dict(kept["languages"]), dict(kept["genres"]))
+    return Vocabulary(
+        dict(kept["languages"]), dict(kept["genres"]), dict(kept.get("synonyms", {}))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +131,8 @@ class Joining:
         selecting.agree(opened, self.current.id)
         if kept := parse(opened.ledger.passes.scope(self.current.id)):
             opened.log.info("Pass %d has a %s", self.current.id, kept)
+        elif opened.options.delete_removed:
+            opened.ledger.undoing.ask_removal(self.current.id)
         self._let_requests_settle()
         opened.tracker.set(run_id=self.current.id, status=Phase.DISCOVERING)
         return True

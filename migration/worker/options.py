@@ -16,6 +16,7 @@ from common.errors import told
 from common.exit_status import ExitCode
 from common.settings.command_line import add_options, read_settings
 from common.settings.load import Sources
+from common.settings.selecting import selects
 from common.settings.setting import settings_of
 from common.settings.worker import WorkerSettings
 from common.state_dir import HELP_BEGUN, Place
@@ -211,6 +212,10 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
     if values.library is None:
         parser.error(
             "no library given: name the folder with metadata.db, or set CALIBRE_LIBRARY"
+        )
+    if values.delete_removed and selects(values):
+        parser.error(
+            "--delete-removed is about the whole library: leave out the selection"
         )
     state_dir, server = _where(given, values, found, argv, project)
     settings = {

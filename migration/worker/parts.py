@@ -1,12 +1,10 @@
 """The parts that move one worker's books, built on the resources of its process."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 
-from migration.lanes.api.lane import ApiLane, ApiLimits
-from migration.lanes.context import Context
+from migration.lanes.api.lane import ApiLane
 from migration.ledger.current_pass import CurrentPass
-from migration.worker import checking
+from migration.worker import api_lane, checking
 from migration.worker.accounting import Accounting
 from migration.worker.conclusion import Conclusion
 from migration.worker.failing import FailureStreak
@@ -43,22 +41,15 @@ def put_together(opened: Resources) -> Parts:
         opened.clock,
         opened.log,
     )
-    client, library, pool = opened.client, opened.library, opened.pool
+    library, pool = opened.library, opened.pool
     current, streak = CurrentPass(ledger), FailureStreak()
     accounting = Accounting(ledger, opened.tracker, current, log, streak)
-    context = Context.of(
-        library, ledger, current, options.state_dir, clock, log, accounting.account
-    )
     time_limit = TimeLimit(options.max_duration, clock, pool.sleep)
     comparing = RateLimiter(
         options.compare_per_min / 60, 1.0, clock.seconds, time_limit.pause
     )
-    limits = ApiLimits(
-        timedelta(seconds=options.reconcile_after_seconds),
-        options.ask_first_bytes,
-        options.prefer,
-        options.ratings == "on",
-        lambda: comparing.wait(1),
+    context, api = api_lane.put_together(
+        opened, current, accounting.account, lambda: comparing.wait(1)
     )
     return Parts(
         opened,
@@ -66,13 +57,13 @@ def put_together(opened: Resources) -> Parts:
         Joining(opened, current),
         streak,
         accounting,
-        ApiLane(context, client, opened.transport, limits, options.db_uri),
+        api,
         RangeBooks(
             library,
             ledger,
             context.left_out,
             options.default_language,
-            ratings=limits.ratings,
+            ratings=options.ratings == "on",
         ),
         checking.spot_check(opened),
         checking.last_look(opened),

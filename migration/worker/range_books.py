@@ -10,6 +10,7 @@ from migration.ledger.records import Range
 from migration.ledger.tables import notices
 from migration.metadata import ebook_metadata
 from migration.model import Book, BookFile, BookId, EbookMetadata, Vocabulary
+from migration.server import postgresql
 
 
 def metadata_of(
@@ -59,7 +60,7 @@ class RangeBooks:
         """Returns the book's metadata as the server accepts it."""
         return metadata_of(
             book,
-            vocabulary,
+            replace(vocabulary, synonyms=postgresql.synonyms_known(self.ledger)),
             self.default_language,
             library_uuid=self.ledger.identity.first_library,
             ratings=self.ratings,

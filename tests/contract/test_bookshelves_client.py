@@ -90,8 +90,28 @@ def test_all_pages_of_a_shelf_are_read(
     assert [item.ebook_id for item in shelves.items(shelf)] == ebooks
     ebooks.append(EbookId(server.ebook()))
     shelves.add(shelf, ebooks[-1])
-    newest = [item.ebook_id for item in shelves.items(shelf, newest=True)]
-    assert newest == ebooks[::-1]
+    assert [item.ebook_id for item in shelves.newest(shelf, 2)] == ebooks[:-3:-1]
+    assert len(shelves.newest(shelf, 100)) == 21
+    assert shelves.newest(ShelfId(999_999_999), 2) == []
+
+
+def test_an_item_is_found_by_its_ebook_on_a_long_shelf(
+    server: Server, shelves_of: Callable[[Server], Bookshelves]
+) -> None:
+    """With its id, with another's, and without one; whatever page it is on."""
+    shelves = shelves_of(server)
+    shelf = shelves.create(_name(), public=False)
+    ebooks = [EbookId(server.ebook()) for _ in range(63)]
+    for ebook in ebooks:
+        shelves.add(shelf, ebook)
+    items = list(shelves.items(shelf))
+    assert [item.ebook_id for item in items] == ebooks
+    for place in (0, 19, 20, 39, 41, 59, 60, 62):
+        item = items[place]
+        for known in (item.id, items[30].id, None):
+            assert shelves.item(shelf, ebooks[place], known) == item
+    assert shelves.item(shelf, EbookId(server.ebook()), items[5].id) is None
+    assert shelves.item(ShelfId(999_999_999), ebooks[0], items[0].id) is None
 
 
 def test_a_superuser_changes_notes_and_empties_shelves(

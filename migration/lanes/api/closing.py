@@ -39,13 +39,16 @@ class Closer:
         self.closing = ClosingSteps.of(client, given.library, given.log)
         self.updater = Updater(given.ledger, self.closing, rules)
         self.replacer = Replacer(client, given.ledger)
+        self.shelver = given.shelver
 
     def is_current(self, work: Work) -> bool:
         """Whether nothing that is carried has changed since; asks nobody.
 
         Waits its turn before a book is compared of which nothing is recorded.
         """
-        if work.book.removed or self.updater.is_current(work):
+        if work.book.removed or (
+            self.updater.is_current(work) and self.shelver.is_current(work)
+        ):
             return True
         if self.ledger.carried.get(work.book.id) is None:
             self.updater.rules.throttle()
@@ -88,6 +91,9 @@ class Closer:
             title = work.metadata.title if Field.TITLE in updated.sent else title
             refused = {field.value: why for field, why in updated.refused.items()}
         lost = closed.not_carried({**work.metadata.not_carried, **refused})
+        carried, lost = self.shelver.carry(
+            work, ebook.id, self.current.id, carried, lost
+        )
         metadata = replace(work.metadata, not_carried=lost)
         if record:
             self.left_out.of_ebook(work.book, metadata, ebook.id)

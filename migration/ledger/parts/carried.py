@@ -69,6 +69,11 @@ class CarriedBooks:
         with self._database.transaction() as db:
             return carried.reopen_conflicts(db)
 
+    def reopen_shelves(self) -> int:
+        """Makes books be compared again whose shelves could not be changed before."""
+        with self._database.transaction() as db:
+            return carried.reopen_shelves(db)
+
     # -- replaced files ----------------------------------------------------------------
 
     def replaced(self, book_id: BookId) -> list[Replaced]:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from common.clock import SteadyClock
 from migration.ledger.database import LedgerDatabase
+from migration.ledger.parts.shelves import Shelves
 from migration.ledger.records import Taken
 from migration.ledger.tables import claims
 from migration.model import (
@@ -38,6 +39,8 @@ class Hashes:
         self._clock = clock
         self._settle = settle
         self._is_alive = is_alive
+        #: Shelves are claimed by name as authors are.
+        self.shelves = Shelves(database, owner, clock, settle, is_alive)
 
     def __contains__(self, digest: object) -> bool:
         """Whether the server is known to have these bytes."""

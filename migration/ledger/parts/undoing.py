@@ -111,10 +111,22 @@ class Undoing:
             }
         return {book: str(row[0]) for book, row in found.items() if row and row[0]}
 
-    def drop_left(self, pass_id: int, file: FileId) -> None:
-        """Forgets that something has left Calibre: it has left the server too."""
-        with self._database.transaction(durable=False) as db:
-            notices.drop_left(db, pass_id, file)
+    def ask_removal(self, pass_id: int) -> None:
+        """Records that this pass is to delete what has left Calibre."""
+        with self._database.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
+                (passes.REMOVAL_ASKED, str(pass_id)),
+            )
+
+    def source_of(self, file: FileId) -> SourceId | None:
+        """Returns the source that we made for a file."""
+        with self._database.reading() as db:
+            row = db.execute(
+                "SELECT source_id FROM files WHERE book_id = ? AND format = ?",
+                (file.book_id, file.format),
+            ).fetchone()
+        return None if row is None or row[0] is None else SourceId(row[0])
 
     def tell_stays(self, pass_id: int, stays: Mapping[str, int]) -> None:
         """Records what stays of what should have been deleted, by reason."""
@@ -148,6 +160,7 @@ class Undoing:
         """
         with self._database.transaction() as db:
             undoing.forget_ebook(db, book_id, ebook_id, sources)
+            notices.drop_left(db, pass_id, book_id, [""])
             passes.tally(db, pass_id, undoing.DELETED, {what: 1})
 
     def source_is_gone(
@@ -155,7 +168,8 @@ class Undoing:
     ) -> None:
         """Records that one file is gone: it can be sent again."""
         with self._database.transaction() as db:
-            undoing.forget_source(db, book_id, source_id)
+            formats = undoing.forget_source(db, book_id, source_id)
+            notices.drop_left(db, pass_id, book_id, formats)
             passes.tally(db, pass_id, undoing.DELETED, {what: 1})
 
     def item_is_gone(

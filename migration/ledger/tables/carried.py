@@ -114,6 +114,15 @@ def reopen_conflicts(db: sqlite3.Connection) -> int:
     ).rowcount
 
 
+def reopen_shelves(db: sqlite3.Connection) -> int:
+    """Makes books be compared again whose shelves could not be changed before."""
+    return db.execute(
+        "UPDATE files SET modified = NULL WHERE book_id IN (SELECT book_id FROM "
+        "standing WHERE field = ? AND kind = ?)",
+        (Field.SHELVES, StandingKind.REFUSED),
+    ).rowcount
+
+
 # -- replaced files --------------------------------------------------------------------
 
 

@@ -258,13 +258,15 @@ def left_for_long(db: sqlite3.Connection, pass_id: int) -> list[FileId]:
     return [FileId(BookId(row[0]), row[1]) for row in rows]
 
 
-def drop_left(db: sqlite3.Connection, pass_id: int, file: FileId) -> None:
-    """Forgets that a book, or a format of it, has left Calibre: it left the server."""
-    kind = NoticeKind.LEFT_FORMAT if file.format else NoticeKind.LEFT_BOOK
+def drop_left(
+    db: sqlite3.Connection, pass_id: int, book_id: BookId, formats: Collection[str]
+) -> None:
+    """Forgets that these formats have left Calibre: they left the server; "" is all."""
+    kinds = (NoticeKind.LEFT_BOOK, NoticeKind.LEFT_FORMAT)
     rows = [
         row
-        for row in of(db, file.book_id)
-        if row["kind"] == kind and row["format"] == file.format
+        for row in of(db, book_id)
+        if row["kind"] in kinds and ("" in formats or row["format"] in formats)
     ]
     _forget(db, pass_id, rows)
 

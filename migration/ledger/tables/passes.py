@@ -17,6 +17,9 @@ from migration.model import BookId, FileId, Outcome
 #: since SQLite compares the text to see that it can use the index.
 FAILED = "outcome IN ('failed', 'pending') AND outcome = 'failed'"
 
+#: The key of the pass that is to delete what has left Calibre.
+REMOVAL_ASKED = "note:delete_removed"
+
 #: Books whose failed files are looked at in one transaction.
 BOOKS_AT_A_TIME = 500
 
@@ -205,12 +208,13 @@ def close_when_done(db: sqlite3.Connection, pass_id: int, now: str) -> None:
     """Closes the pass if every range is closed and no last look is due.
 
     A pass that asked the server for no ebook and changed none has left nothing to look
-    at.
+    at, unless it is to delete what has left Calibre.
     """
     look_due = db.execute(
         "SELECT creates > 0 OR EXISTS (SELECT 1 FROM differences) OR EXISTS (SELECT 1 "
-        "FROM carried WHERE pass_id = passes.id) FROM passes WHERE id = ?",
-        (pass_id,),
+        "FROM carried WHERE pass_id = passes.id) OR EXISTS (SELECT 1 FROM meta WHERE "
+        "key = ? AND value = CAST(passes.id AS TEXT)) FROM passes WHERE id = ?",
+        (REMOVAL_ASKED, pass_id),
     ).fetchone()
     if look_due is not None and not look_due[0] and is_walked(db, pass_id):
         close(db, pass_id, now)

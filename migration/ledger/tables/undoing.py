@@ -123,11 +123,14 @@ def forget_ebook(
     carried.made_is_gone(db, MadeKind.EBOOK, ebook_id)
 
 
-def forget_source(db: sqlite3.Connection, book_id: BookId, source_id: SourceId) -> None:
-    """Forgets a file of a book: a later run sends it again."""
+def forget_source(
+    db: sqlite3.Connection, book_id: BookId, source_id: SourceId
+) -> set[str]:
+    """Forgets a file of a book: a later run sends it again. Returns its format."""
     rows = db.execute(
-        "SELECT sha1, size FROM files WHERE book_id = ?1 AND source_id = ?2 UNION "
-        "SELECT sha1, size FROM replaced WHERE book_id = ?1 AND source_id = ?2",
+        "SELECT format, sha1, size FROM files WHERE book_id = ?1 AND source_id = ?2 "
+        "UNION SELECT format, sha1, size FROM replaced WHERE book_id = ?1 AND "
+        "source_id = ?2",
         (book_id, source_id),
     ).fetchall()
     for row in rows:
@@ -138,6 +141,7 @@ def forget_source(db: sqlite3.Connection, book_id: BookId, source_id: SourceId) 
             (book_id, source_id),
         )
     carried.made_is_gone(db, MadeKind.SOURCE, source_id)
+    return {str(row["format"]) for row in rows}
 
 
 def forget_item(

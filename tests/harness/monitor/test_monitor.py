@@ -319,6 +319,54 @@ def test_a_candidate_that_helps_is_promoted() -> None:
     assert made.reservations.kept == {}
 
 
+def test_what_a_candidate_carried_is_compared_before_it_is_promoted() -> None:
+    """The verdict waits for the comparison, which another process makes."""
+    made = fixed()
+    made.rounds(5)
+    made.comparer.found = None
+    cured(made)
+    made.rounds(3)
+    (entry,) = made.entries()
+    assert (entry.verified, made.script.now) == (None, "shipped")
+    assert set(made.comparer.asked) == {(entry.key, 7, 1)}
+    made.comparer.found = ""
+    made.rounds(1)
+    (entry,) = made.entries()
+    assert (entry.verified, made.script.now) == (True, "repaired")
+
+
+def test_a_pass_with_a_wrong_result_promotes_nothing_and_is_a_case() -> None:
+    """Told and recorded; nobody is restarted for it."""
+    made = fixed()
+    made.rounds(5)
+    made.comparer.found = None
+    cured(made)
+    made.rounds(1)
+    assert made.ledger.found is not None
+    made.ledger.found = replace(
+        made.ledger.found, closed_at=made.clock(), differences={"wrong title": 2}
+    )
+    before = len(made.processes.started)
+    made.rounds(2)
+    tried, case = made.entries()
+    assert (tried.verified, tried.rolled_back, made.script.now) == (
+        False,
+        True,
+        "shipped",
+    )
+    assert tried.reason == "the audit of the pass found wrong title"
+    assert (case.trigger, case.verified, case.applied) == ("wrong_result", False, False)
+    assert case.root_cause == "wrong result: the audit of pass 7 found 2 wrong title"
+    assert len(made.processes.started) == before
+    assert any("2 wrong title" in told for told in made.alerts.told)
+
+
+def differs(made: Harness) -> None:
+    """What hung gets on, but not everything was sent as it is in Calibre."""
+    made.comparer.found = "what it carried differs from Calibre: x"
+    cured(made)
+
+
 DROPPED: list[tuple[str, Callable[[Harness], None], bool | None, str]] = [
     (
         "it hangs again",
@@ -331,6 +379,12 @@ DROPPED: list[tuple[str, Callable[[Harness], None], bool | None, str]] = [
         lambda made: cured(made, "skipped"),
         False,
         "file 12/EPUB is settled, but did not arrive",
+    ),
+    (
+        "what it carried differs",
+        differs,
+        False,
+        "what it carried differs from Calibre: x",
     ),
     (
         "it dies",

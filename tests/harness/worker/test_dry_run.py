@@ -256,6 +256,16 @@ def test_words_for_people(case: Case) -> None:
         assert words in said, said
 
 
+def test_what_would_be_deleted_is_not_known(case: Case) -> None:
+    """The server decides, book by book; nothing is promised."""
+    book_removed(case.library)
+    plan = json.loads(case.run("--dry-run", "--json", "--delete-removed"))
+    assert plan["books"]["removed"] == 1
+    assert any("--delete-removed would delete" in why for why in plan["not_known"])
+    plan = json.loads(case.run("--dry-run", "--json"))
+    assert not any("--delete-removed" in why for why in plan["not_known"])
+
+
 def test_an_older_ledger_says_what_is_not_known(case: Case) -> None:
     """Without the server's words only the number of changed books is known."""
     title(case.library)

@@ -36,6 +36,13 @@ CELLS = (
     Cell("rate", "foreign JSON", acted=False),
     Cell("calibre", "page", acted=True, times=2),
     Cell("delete", "504", acted=True),
+    Cell("shelf", "page", acted=True),
+    Cell("shelf", "cut JSON", acted=True, times=2),
+    Cell("shelf", "429, in a second", acted=False),
+    Cell("shelf index", "404", acted=False),
+    Cell("shelves of", "foreign JSON", acted=False),
+    Cell("add", "502", acted=True, times=2),
+    Cell("items", "empty object", acted=False),
 )
 
 
@@ -86,8 +93,15 @@ def test_the_table_has_every_request_of_the_worker() -> None:
         path = known.path.pattern.replace(r"(\d+)", "1").replace(".+", "x")
         if not any(route.matches(known.method, path) for route in ROUTES.values()):
             missing.append(f"{known.method} {path}")
-    assert {one for one in missing if "shel" not in one} <= {
+    assert set(missing) <= {
         "GET /api/search/x",
         "DELETE /api/sources/1",
+        # What only an update or the audit does, and who looks after a lost answer.
+        "GET /api/authors/1",
+        "GET /api/bookshelves/mine",
+        "GET /api/bookshelves/1",
+        "DELETE /api/bookshelves/1",
+        "PATCH /api/bookshelf-items/1",
+        "DELETE /api/bookshelf-items/1",
     }
     assert len(KINDS) * len(ROUTES) >= 60

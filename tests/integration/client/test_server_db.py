@@ -89,6 +89,30 @@ def test_what_the_server_has_lost_is_forgotten_when_asked_exactly(
     ledger.close()
 
 
+def test_the_servers_other_names_of_genres_are_read(
+    database: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those of genres, not of languages; again at each refresh. Without the table, and
+    without the right to read it, there are none, with a word."""
+    ledger = Ledger(tmp_path, this_process(1), SteadyClock())
+    caplog.set_level("INFO")
+    postgresql.refresh(database, ledger)
+    assert postgresql.synonyms_known(ledger) == {}
+    assert "no table 'synonym'" in caplog.text
+    with psycopg.connect(database, autocommit=True) as db:
+        db.execute(
+            "CREATE TABLE synonym (id bigserial PRIMARY KEY, other_name varchar(512), "
+            "our_name varchar(512), category char(3))"
+        )
+        db.execute(
+            "INSERT INTO synonym (other_name, our_name, category) VALUES "
+            "('Whodunit', 'Crime/Mystery', 'GNR'), ('eng', 'en', 'LNG')"
+        )
+    postgresql.refresh(database, ledger)
+    assert postgresql.synonyms_known(ledger) == {"Whodunit": "Crime/Mystery"}
+    ledger.close()
+
+
 def test_what_is_wrong_is_named_without_the_password(
     database: str, tmp_path: Path
 ) -> None:

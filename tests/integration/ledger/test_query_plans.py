@@ -105,7 +105,9 @@ def explained(ledger: Path, sql: str) -> list[str]:
     """The steps of a statement's plan; its placeholders are bound to NULL."""
     with closing(sqlite3.connect(ledger)) as db:
         names = set(re.findall(r":(\w+)", sql))
-        values: Any = dict.fromkeys(names) if names else [None] * sql.count("?")
+        numbered = [int(number) for number in re.findall(r"\?(\d+)", sql)]
+        number = max(numbered, default=sql.count("?"))
+        values: Any = dict.fromkeys(names) if names else [None] * number
         return [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
 
 

@@ -280,6 +280,9 @@ def test_start_sh_starts_and_stop_sh_ends_it(staying: Staying) -> None:
         done = run("deploy.launch", "--watch", wrong)
         assert done.returncode == 2
         assert "--watch is the monitor's, on a library of yours" in done.stderr
+    done = run("deploy.launch", "--watch", "--delete-removed")
+    assert done.returncode == 2
+    assert "--delete-removed does not go with --watch" in done.stderr
     done = run("deploy.launch", "--watch", "--every", "2s", "--no-dashboard")
     assert done.returncode == 0, done.stderr
     assert "It stays, and migrates what changes in the library." in done.stdout

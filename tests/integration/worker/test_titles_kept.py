@@ -1,15 +1,14 @@
 """A further format for a book whose ebook somebody has edited on the server: the edit
 outlives it."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.support.environment import PROJECT
 from tests.support.libraries.editedkit import FAST, add_format, ebook, edit, library_of
 from tests.support.libraries.librarykit import epub
 from tests.support.libraries.truth import look, troubles
+from tests.support.migration.killing import killed_at
 from tests.support.migration.workers import Workers
 from tests.support.servers.shelf import Shelf
 
@@ -46,20 +45,3 @@ def test_a_worker_that_is_killed_in_between_gives_it_back(
     assert workers.run(library.root, shelf, **FAST)[0] == 0
     assert ebook(shelf)["title"] == "The Art of Reading"
     assert troubles(look(shelf.data_dir), contents) == []
-
-
-def killed_at(tmp_path: Path, module: str, place: str) -> Path:
-    """A copy of the worker whose API lane kills it at the statement that begins with
-    `place`."""
-    program = tmp_path / "program"
-    shutil.copytree(PROJECT / "migration", program / "migration")
-    lane = program / "migration" / "lanes" / "api" / module
-    before, found, after = lane.read_text("utf-8").partition(place)
-    assert found
-    assert place not in after
-    indent = before.rpartition("\n")[2]
-    lane.write_text(
-        f"{before}__import__('os').kill(__import__('os').getpid(), 9)\n{indent}{found}{after}",
-        "utf-8",
-    )
-    return Path(shutil.copy(PROJECT / "bulk_migrate_calibre.py", program))

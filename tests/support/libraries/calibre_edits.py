@@ -1,7 +1,7 @@
 """Edits of a library as Calibre makes them: each sets the book's `last_modified`."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.support.libraries.librarykit import Library, link
@@ -104,3 +104,72 @@ def remove_book(library: Library, book_id: int) -> None:
         path.unlink()
     library.sql("DELETE FROM data WHERE book = ?", (book_id,))
     library.sql("DELETE FROM books WHERE id = ?", (book_id,))
+
+
+def add_column(
+    library: Library,
+    label: str,
+    datatype: str,
+    name: str,
+    values: Mapping[int, object],
+) -> None:
+    """A custom column as Calibre makes it; several values of a book are a tuple."""
+    several = any(isinstance(value, tuple) for value in values.values())
+    shared = datatype in ("text", "enumeration", "series")
+    db = library.connect()
+    with db:
+        number = db.execute(
+            "INSERT INTO custom_columns (label, name, datatype, mark_for_delete, "
+            "editable, display, is_multiple, normalized) VALUES (?, ?, ?, 0, 1, '{}', "
+            "?, ?)",
+            (label, name, datatype, several, shared),
+        ).lastrowid
+        table, joins = f"custom_column_{number}", f"books_custom_column_{number}_link"
+        if shared:
+            db.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, value TEXT)")
+            db.execute(
+                f"CREATE TABLE {joins} (id INTEGER PRIMARY KEY, book INTEGER, "
+                "value INTEGER, extra REAL)"
+            )
+        else:
+            db.execute(
+                f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, book INTEGER, value)"
+            )
+    db.close()
+    for book_id, value in values.items():
+        set_column(library, book_id, label, value)
+
+
+def set_column(library: Library, book_id: int, label: str, value: object) -> None:
+    """The value of a custom column; None removes it."""
+    [(number, shared)] = library.sql(
+        "SELECT id, normalized FROM custom_columns WHERE label = ?", (label,)
+    )
+    table, joins = f"custom_column_{number}", f"books_custom_column_{number}_link"
+    values = value if isinstance(value, tuple) else () if value is None else (value,)
+    db = library.connect()
+    with db:
+        db.execute(
+            f"DELETE FROM {joins if shared else table} WHERE book = ?", (book_id,)
+        )
+        for one in values:
+            if not shared:
+                db.execute(
+                    f"INSERT INTO {table} (book, value) VALUES (?, ?)", (book_id, one)
+                )
+                continue
+            known = db.execute(
+                f"SELECT id FROM {table} WHERE value = ?", (one,)
+            ).fetchone()
+            value_id = (
+                known[0]
+                if known
+                else db.execute(
+                    f"INSERT INTO {table} (value) VALUES (?)", (one,)
+                ).lastrowid
+            )
+            db.execute(
+                f"INSERT INTO {joins} (book, value) VALUES (?, ?)", (book_id, value_id)
+            )
+    db.close()
+    touch(library, book_id)

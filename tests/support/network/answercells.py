@@ -155,7 +155,13 @@ ROUTES: Mapping[str, Route] = {
     "rate": Route("POST", r"/api/ebooks/\d+/rate"),
     "calibre": Route("PUT", r"/api/ebooks/\d+/calibre"),
     "cover": Route("POST", "/api/upload-cover"),
+    "cover shown": Route("GET", r"/api/ebooks/\d+/cover"),
     "list": Route("GET", "/api/ebooks"),
+    "shelf": Route("POST", "/api/bookshelves/mine"),
+    "shelf index": Route("GET", "/api/bookshelves/mine/index/.*"),
+    "shelves of": Route("GET", r"/api/bookshelves/with-ebook/\d+"),
+    "add": Route("POST", r"/api/bookshelves/\d+/add"),
+    "items": Route("GET", r"/api/bookshelves/\d+/items"),
     "delete": Route("DELETE", r"/api/ebooks/\d+", ("POST", "/api/ebooks", Do.TWICE)),
 }
 
@@ -338,6 +344,7 @@ def small_library(root: Path, seed: int) -> Library:
         ),
         Made(
             title=f"Harbour Tales {seed}",
+            tags=(f"Sea {seed}",),
             rating=6,
             files={"EPUB": epub(seed + 1), "TXT": f"Text {seed} ".encode() * 90},
         ),
@@ -380,6 +387,7 @@ def differences(library: Library, shelf: Shelf, before: int) -> list[str]:
         hashlib.sha1(path.read_bytes()).hexdigest()
         for path in library.root.rglob("file.*")
     }
+    [(tagged,)] = library.sql("SELECT COUNT(*) FROM books_tags_link")
     with closing(sqlite3.connect(shelf.data_dir / "bookshelf.db")) as db:
         found = db.execute(
             "SELECT title, rating, (SELECT title FROM series WHERE id = series_id), "
@@ -393,6 +401,12 @@ def differences(library: Library, shelf: Shelf, before: int) -> list[str]:
                 "SELECT hash FROM source WHERE ebook_id > ?", (before,)
             )
         ]
+        on_shelves = db.execute(
+            "SELECT COUNT(*) FROM bookshelf_item WHERE ebook_id > ?", (before,)
+        ).fetchone()[0]
+        shelves_twice = db.execute(
+            "SELECT COUNT(*) - COUNT(DISTINCT name) FROM bookshelf"
+        ).fetchone()[0]
         empty = [
             row
             for row in found
@@ -406,6 +420,8 @@ def differences(library: Library, shelf: Shelf, before: int) -> list[str]:
         "sources twice": len(sources) - len(set(sources)),
         "empty ebooks": len(empty),
         "working titles": sum(" ~" in row[0] for row in found),
+        "shelves twice": shelves_twice,
+        "items missing or twice": abs(on_shelves - tagged),
     }
     told = [f"{n} {what}" for what, n in wrong.items() if n]
     covers_apart = [row[:3] for row in shown] == [row[:3] for row in wanted]

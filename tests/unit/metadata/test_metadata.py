@@ -576,3 +576,34 @@ def test_a_title_is_cut_beyond_what_the_server_holds(length: int, cut: bool) -> 
     """And only then kept as a whole."""
     made = metadata(Book(BookId(1), "t" * length))
     assert (len(made.title), "title" in made.not_carried) == (256, cut)
+
+
+@pytest.mark.parametrize(
+    ("tag", "genres", "unknown"),
+    [
+        ("Whodunit", ("Crime/Mystery",), ()),
+        ("whodunit ", ("Crime/Mystery",), ()),
+        # The server's word counts more than ours.
+        ("SF", ("Space Opera",), ()),
+        # A genre that the server does not have is none.
+        ("Lost", (), ("Lost",)),
+        # A genre is itself, whatever a synonym says.
+        ("Horror", ("Horror",), ()),
+        ("Sci-Fi", ("Science Fiction",), ()),
+        ("Humor", ("Humor/Satire",), ()),
+        ("Satire", ("Humor/Satire",), ()),
+    ],
+)
+def test_the_servers_synonyms_of_genres_are_honoured(
+    tag: str, genres: tuple[str, ...], unknown: tuple[str, ...]
+) -> None:
+    """Before ours; those MyBookshelf2 ships are known without its database."""
+    synonyms = {
+        "Whodunit": "crime/mystery",
+        "SF": "Space Opera",
+        "Lost": "No such genre",
+        "Horror": "Fantasy",
+    }
+    known = {**REAL.genres, "Crime/Mystery": 7, "Horror": 13, "Space Opera": 51}
+    found, rest = server_genres([tag], known, synonyms)
+    assert (tuple(name for _id, name in found), rest) == (genres, unknown)

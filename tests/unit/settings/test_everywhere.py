@@ -51,6 +51,7 @@ OTHER = {
     "all, off, auto, or a percentage such as 1%": ("off",),
     "calibre or server": ("calibre",),
     "on or off": ("off",),
+    "none, or tags, comments and #columns between commas": ("none",),
     "idle, or best-effort:0 to best-effort:7": ("idle",),
 }
 #: What no kind of setting allows in an environment or a file of sane size.

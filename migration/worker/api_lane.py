@@ -1,0 +1,54 @@
+"""The lane through the API, built on the resources of a worker's process."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+
+from migration.lanes.api.lane import ApiLane, ApiLimits
+from migration.lanes.api.shelving import Shelver
+from migration.lanes.context import Context
+from migration.lanes.lane import Account
+from migration.lanes.left_out import LeftOut
+from migration.ledger.current_pass import CurrentPass
+from migration.server.bookshelves import Bookshelves
+from migration.worker import shelf_settings
+from migration.worker.resources import Resources
+
+
+def put_together(
+    opened: Resources,
+    current: CurrentPass,
+    account: Account,
+    throttle: Callable[[], None],
+) -> tuple[Context, ApiLane]:
+    """Returns what all lanes share, and the lane.
+
+    `throttle` is called before a book is compared of which nothing is recorded.
+    """
+    options, ledger, log = opened.options, opened.ledger, opened.log
+    shelver = Shelver(
+        Bookshelves(opened.client.session),
+        ledger,
+        shelf_settings.choice_of(options),
+        partial(shelf_settings.column_names, opened.library),
+        log,
+    )
+    context = Context(
+        opened.library,
+        ledger,
+        current,
+        LeftOut(ledger.notebook, current, options.state_dir, log),
+        opened.clock,
+        log,
+        account,
+        shelver,
+    )
+    limits = ApiLimits(
+        timedelta(seconds=options.reconcile_after_seconds),
+        options.ask_first_bytes,
+        options.prefer,
+        options.ratings == "on",
+        throttle,
+    )
+    lane = ApiLane(context, opened.client, opened.transport, limits, options.db_uri)
+    return context, lane
