@@ -188,6 +188,12 @@ def _standing(reader: StateReader, found: Totals) -> dict[str, Json]:
             for row in rows
         ],
         "differences_complete": len(rows) < MOST_NOTICED,
+        "audit": {
+            "state": found.audited.state.value,
+            "changed": found.audited.changed,
+            "read": found.audited.read,
+            "left": found.audited.left,
+        },
     }
 
 

@@ -58,6 +58,10 @@ def summary(totals: Totals, now: datetime) -> "RenderableType":
     table.add_row("time", minutes_in_words(minutes))
     settled = counts.discovered - counts.pending
     table.add_row("files/min", f"{settled / minutes:.0f}" if minutes else "-")
+    audited = totals.audited
+    if audited.state:
+        of = f" ({audited.read} of {audited.changed} books)" if audited.read else ""
+        table.add_row("changes read back", f"{audited.state}{of}")
     for kind, n in sorted(totals.differences.items()):
         table.add_row(Text(f"on the server: {kind}"), str(n), style="bold red")
     if totals.orphaned_uploads:

@@ -134,6 +134,7 @@ def test_files_covers_ratings_and_whole_ebooks(migrated: Migrated) -> None:
     migrated.on_server(
         ("DELETE FROM source WHERE ebook_id = ? AND format_id = 2", (ebook,)),
         ("DELETE FROM ebook_rating WHERE ebook_id = ?", (ebook,)),
+        ("DELETE FROM bookshelf_item WHERE ebook_id = ?", (ebook,)),
     )
     assert migrated.found() == [
         (1, "wrong rating"),
