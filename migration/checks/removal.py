@@ -90,8 +90,9 @@ class SeenEbook:
 
     `ebook` is as the server shows it now, None when it is gone; `ours` are the sources
     that go with it, `passes` the pass of each other one that we made. `cover` is the
-    SHA-1 of the server's picture, `neighbours` other ebooks in its folder, `shelves` the
-    names of the shelves it is on, by id, each None while nobody has asked. `our_shelves` are those it is on because of us;
+    SHA-1 of the server's picture, `neighbours` other ebooks in its folder, `shelves`
+    the names of the shelves it is on, by id, each None while nobody has asked.
+    `our_shelves` are those it is on because of us;
     `taken` is our rating if it was taken back already.
     """
 

@@ -11,8 +11,8 @@ from migration.errors import Misconfigured
 from migration.metadata.ebook_metadata import (
     PATH_BUDGET,
     WORKING_LENGTH,
-    make_metadata,
     has_mark,
+    make_metadata,
     marked_book,
     person,
     plain_title,
