@@ -4,8 +4,7 @@
 is deleted, and one that is gone is only forgotten.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 
 from common.sanitize import for_log
@@ -25,6 +24,7 @@ from migration.errors import Rejected, ServerFault, SuperuserMissing
 from migration.ledger.ledger import Ledger
 from migration.ledger.records import Made, MadeKind
 from migration.ledger.tables.undoing import RATING
+from migration.metadata.shelves import fingerprint
 from migration.model import BookId, EbookId, ItemId, ShelfId, SourceId
 from migration.server.bookshelves import Bookshelves, ShelfItem
 from migration.server.client import BookshelfClient
@@ -139,7 +139,7 @@ class TakeBack:
             self._passes(source_id for source_id in shown if source_id not in it.ours),
             self.client.session.user_id,
             self.client.session.is_superuser(),
-            our_shelves=frozenset(self.ledger.undoing.items(it.book_id)),
+            our_shelves=frozenset(self.ledger.shelves.items(it.book_id)),
             taken=taken if isinstance(taken, int | float) else None,
         )
         verdict = removal.of_ebook(seen)
@@ -169,13 +169,14 @@ class TakeBack:
         self, it: EbookToGo, seen: SeenEbook
     ) -> dict[ShelfId, ShelfItem] | Verdict:
         """Returns our items with the ebook, or why it stays because of one."""
-        made = self.ledger.undoing.items(it.book_id)
+        made = self.ledger.shelves.items(it.book_id)
         found: dict[ShelfId, ShelfItem] = {}
         for number, name in (seen.shelves or {}).items():
-            item = self._item(ShelfId(number), it.ebook_id)
+            known = made[ShelfId(number)]
+            item = self._shelves.item(ShelfId(number), it.ebook_id, known.id)
             if item is None:
                 continue
-            if note_hash(item.note) != made.get(number, "").removeprefix("?"):
+            if fingerprint(item.note) != known.note:
                 return stays(Reason.SHELVED, f"note on {for_log(name, 60)!r}")
             found[ShelfId(number)] = item
         return found
@@ -235,12 +236,19 @@ class TakeBack:
 
     def _take_off(self, made: Made, ebook_id: EbookId | None) -> Verdict:
         shelf_id = ShelfId(int(str(made.detail.get("shelf", 0))))
-        found = None if ebook_id is None else self._item(shelf_id, ebook_id)
-        is_ours = found is not None and found.id == made.server_id
+        item_id = ItemId(made.server_id)
+        found = (
+            None
+            if ebook_id is None
+            else self._shelves.item(shelf_id, ebook_id, item_id)
+        )
+        is_ours = found is not None and found.id == item_id
+        # A later pass may have changed the note.
+        known = self.ledger.shelves.items(made.book_id).get(shelf_id)
         verdict = removal.of_item(
             SeenItem(
-                note_hash(found.note) if found is not None and is_ours else None,
-                str(made.detail.get("note", "")),
+                fingerprint(found.note) if found is not None and is_ours else None,
+                known.note if known else str(made.detail.get("note", "")),
                 self.client.session.is_superuser(),
             )
         )
@@ -254,26 +262,25 @@ class TakeBack:
         )
         return verdict
 
-    def _item(self, shelf_id: ShelfId, ebook_id: EbookId) -> ShelfItem | None:
-        every = self._shelves.items(shelf_id)
-        return next((item for item in every if item.ebook_id == ebook_id), None)
+    def shelf(self, made: Made, items: Set[ItemId], ebooks: Set[EbookId]) -> Verdict:
+        """Deletes a shelf of ours.
 
-    def shelf(self, made: Made, going: frozenset[ItemId]) -> Verdict:
-        """Deletes a shelf of ours; `going` are the items that go, or are gone."""
-        return self._attempt(lambda: self._shelf(made, going))
+        `items` and `ebooks` are those that go, or are gone.
+        """
+        return self._attempt(lambda: self._shelf(made, items, ebooks))
 
-    def _shelf(self, made: Made, going: frozenset[ItemId]) -> Verdict:
+    def _shelf(self, made: Made, going: Set[ItemId], ebooks: Set[EbookId]) -> Verdict:
         shelf_id = ShelfId(made.server_id)
         shown = self._shelves.get(shelf_id)
-        items = (
-            frozenset(one.id for one in self._shelves.items(shelf_id)) if shown else ()
-        )
+        items = [*self._shelves.items(shelf_id)] if shown else []
         verdict = removal.of_shelf(
             SeenShelf(
                 shown.name if shown else None,
                 str(made.detail.get("name", "")),
-                frozenset(items),
-                going,
+                frozenset(one.id for one in items),
+                frozenset(
+                    one.id for one in items if one.id in going or one.ebook_id in ebooks
+                ),
                 self.client.session.is_superuser(),
             )
         )
@@ -284,8 +291,3 @@ class TakeBack:
         what = MadeKind.SHELF if verdict.fate is Fate.GOES else GONE_ALREADY
         self.ledger.undoing.shelf_is_gone(self.pass_id, shelf_id, what)
         return verdict
-
-
-def note_hash(note: str) -> str:
-    """Returns the hash by which a note is known as the one we wrote."""
-    return hashlib.sha1(note.encode(), usedforsecurity=False).hexdigest()[:16]

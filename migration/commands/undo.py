@@ -86,6 +86,7 @@ class _Undo:
     stays: Counter[str] = field(default_factory=Counter)
     names: set[tuple[str, str]] = field(default_factory=set)
     off: set[ItemId] = field(default_factory=set)
+    gone: set[EbookId] = field(default_factory=set)
 
     def run(self) -> ExitCode:
         """Goes through everything the pass made."""
@@ -95,8 +96,7 @@ class _Undo:
             self.opened.publish()
         taker = self._taker()
         for made in self.opened.ledger.undoing.shelves(self.undone):
-            going = frozenset(self.off)
-            verdict = self.ask(partial(taker.shelf, made, going))
+            verdict = self.ask(partial(taker.shelf, made, self.off, self.gone))
             self._tell(made, str(made.detail.get("name", "")), verdict)
         self._tell_names()
         if self.act:
@@ -165,8 +165,11 @@ class _Undo:
     def _tell(self, made: Made, name: str, verdict: Verdict) -> None:
         """Prints and counts what becomes of one thing."""
         self.made[made.kind] += 1
-        if made.kind is MadeKind.ITEM and verdict.fate is not Fate.STAYS:
-            self.off.add(ItemId(made.server_id))
+        if verdict.fate is not Fate.STAYS:
+            if made.kind is MadeKind.ITEM:
+                self.off.add(ItemId(made.server_id))
+            elif made.kind is MadeKind.EBOOK:
+                self.gone.add(EbookId(made.server_id))
         if verdict.fate is Fate.STAYS and verdict.reason is not None:
             self.stays[verdict.reason] += 1
         else:

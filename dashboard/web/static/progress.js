@@ -66,6 +66,8 @@ function showFacts(now, found) {
     [found.closed_at ? "Took" : "Running for"]: span((end - new Date(found.opened_at)) / 1000),
     "Pass": String(found.pass_id),
     "State disk": `${decimal(now.state_disk.used_percent, 0)} % full`,
+    // Names of tags and authors: shown as text, like everything else.
+    ...(found.selection ? { "Selection": found.selection.replace(/^selection: /, "") } : {}),
   };
   const list = $("facts");
   if (list.children.length !== Object.keys(facts).length) {

@@ -60,14 +60,6 @@ class Undoing:
         with self._database.reading() as db:
             return undoing.find(db, kind, server_id)
 
-    def items(self, book_id: BookId) -> dict[int, str]:
-        """Returns the shelves a book is on because of us: the hash of each note."""
-        with self._database.reading() as db:
-            rows = db.execute(
-                "SELECT shelf_id, note FROM shelf_items WHERE book_id = ?", (book_id,)
-            ).fetchall()
-        return {int(row[0]): str(row[1]) for row in rows}
-
     def borrowers(self, digest: Digest, owner: FileId) -> list[BookId]:
         """Returns books with other files that are there because of these bytes."""
         with self._database.reading() as db:

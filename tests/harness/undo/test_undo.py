@@ -1,13 +1,19 @@
 """`--undo`: what a pass made and nobody touched goes; all else stays byte for byte."""
 
 import json
+import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from common.files import lock
 from migration.ledger import totals
+from migration.metadata.shelves import fingerprint
 from migration.state_files.names import LEDGER_NAME
+from migration.state_files.owner import WorkerLock, lock_path, this_process
 from tests.support.environment import PASSWORD, USERNAME
 from tests.support.libraries import calibre_edits as calibre
 from tests.support.libraries.librarykit import Library, Made, epub, epubs
@@ -199,3 +205,188 @@ def test_what_cannot_be_undone_is_refused(
     code, said = workers.run(library.root, shared, *options, **FAST)
     assert (code, says in said) == (2, True)
     assert len(ids(login(shared))) == 1
+
+
+def shelved(
+    workers: LocalWorkers, shared: Shelf, note: str = "ours"
+) -> tuple[int, int]:
+    """Puts book 1 on a shelf as pass 1 would; returns the shelf and its ebook."""
+    owner = login(shared)
+    ebook_id = ids(owner)[0]
+    body = {"name": "Adventure", "public": False}
+    shelf = owner.call("POST", "/api/bookshelves/mine", body).json()["id"]
+    item = {"ebook": {"id": ebook_id}, "note": note}
+    owner.call("POST", f"/api/bookshelves/{shelf}/add", item).raise_for_status()
+    [one] = owner.call("GET", f"/api/bookshelves/{shelf}/items").json()["items"]
+    hashed = fingerprint(note)
+    detail = json.dumps({"shelf": shelf, "note": hashed})
+    rows: list[tuple[str, tuple[object, ...]]] = [
+        ("INSERT INTO shelves VALUES (?, ?)", ("Adventure", shelf)),
+        (
+            "INSERT INTO shelf_items (book_id, shelf_id, note) VALUES (1, ?, ?)",
+            (shelf, hashed),
+        ),
+        ("INSERT INTO made VALUES ('item', ?, 1, 1, ?)", (one["id"], detail)),
+        (
+            "INSERT INTO made VALUES ('shelf', ?, 1, 1, ?)",
+            (shelf, json.dumps({"name": "Adventure"})),
+        ),
+    ]
+    with closing(sqlite3.connect(workers.state_dir / LEDGER_NAME)) as db, db:
+        for statement, values in rows:
+            db.execute(statement, values)
+    return shelf, ebook_id
+
+
+def the_role(shared: Shelf, role: str) -> None:
+    """Gives the login's user another role."""
+    with closing(sqlite3.connect(shared.data_dir / "bookshelf.db")) as db, db:
+        db.execute("UPDATE user SET role = ? WHERE user_name = ?", (role, USERNAME))
+
+
+def test_shelves_and_what_is_on_them(
+    tmp_path: Path, shared: Shelf, workers: LocalWorkers
+) -> None:
+    library = library_of(tmp_path / "library")
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    shelf, ebook_id = shelved(workers, shared)
+    owner = login(shared)
+    # Without the role superuser nobody takes anything off a shelf.
+    the_role(shared, "user")
+    code, said = workers.run(library.root, shared, "--undo", "1", "--json", **FAST)
+    assert code == 1
+    assert {
+        row["reason"] for row in rows(said) if row["kind"] in ("ebook", "shelf")
+    } == {
+        "the user lacks the role superuser",
+        "the shelf holds something else",
+    }
+    assert ids(owner) == [ebook_id]
+    the_role(shared, "superuser")
+    code, said = workers.run(
+        library.root, shared, "--undo", "1", "--dry-run", "--json", **FAST
+    )
+    assert (code, [row["fate"] for row in rows(said) if row["server_id"]]) == (
+        0,
+        ["goes"] * 4,
+    )
+    assert workers.run(library.root, shared, "--undo", "1", **FAST)[0] == 0
+    assert ids(owner) == []
+    assert owner.call("GET", f"/api/bookshelves/{shelf}").status_code == 404
+
+
+def test_a_note_that_somebody_changed_keeps_ebook_and_shelf(
+    tmp_path: Path, shared: Shelf, workers: LocalWorkers
+) -> None:
+    library = library_of(tmp_path / "library")
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    shelf, ebook_id = shelved(workers, shared)
+    owner = login(shared)
+    [item] = owner.call("GET", f"/api/bookshelves/{shelf}/items").json()["items"]
+    body = {"version_id": item["version_id"], "note": "mine"}
+    owner.call("PATCH", f"/api/bookshelf-items/{item['id']}", body).raise_for_status()
+    before = kept(owner, ebook_id)
+    code, said = workers.run(library.root, shared, "--undo", "1", **FAST)
+    assert (code, "note on 'Adventure'" in said) == (1, True)
+    assert kept(owner, ebook_id) == before
+    [item] = owner.call("GET", f"/api/bookshelves/{shelf}/items").json()["items"]
+    assert item["note"] == "mine"
+
+
+def test_a_place_on_a_shelf_goes_from_an_older_ebook(
+    tmp_path: Path, shared: Shelf, workers: LocalWorkers
+) -> None:
+    library = library_of(tmp_path / "library")
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    shelf, ebook_id = shelved(workers, shared)
+    library.add(*epubs([2]))
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    with closing(sqlite3.connect(workers.state_dir / LEDGER_NAME)) as db, db:
+        db.execute("UPDATE made SET pass_id = 2 WHERE kind IN ('item', 'shelf')")
+    owner = login(shared)
+    assert workers.run(library.root, shared, "--undo", "2", **FAST)[0] == 0
+    assert ids(owner) == [ebook_id]
+    assert owner.call("GET", f"/api/bookshelves/{shelf}").status_code == 404
+
+
+def test_nothing_is_undone_while_something_runs(
+    tmp_path: Path, shared: Shelf, workers: LocalWorkers
+) -> None:
+    library = Library(tmp_path / "library")
+    library.add(*epubs([1]))
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    state = workers.state_dir
+
+    def refused() -> str:
+        code, said = workers.run(library.root, shared, "--undo", "1", **FAST)
+        assert code == 2
+        return said
+
+    monitor = lock.take(state / "monitor.pid")
+    assert monitor is not None
+    assert "a monitor runs on" in refused()
+    os.close(monitor)
+    worker = WorkerLock(state, this_process(2))
+    assert "a worker runs on" in refused()
+    worker.release()
+    lock_path(state, 2).unlink()
+    assert workers.run(library.root, shared, "--open-pass", **FAST)[0] == 0
+    assert "pass 2 is open: let it end first" in refused()
+    assert len(ids(login(shared))) == 1
+
+
+def test_a_pass_of_an_earlier_version_recorded_nothing(
+    tmp_path: Path, shared: Shelf, workers: LocalWorkers
+) -> None:
+    library = Library(tmp_path / "library")
+    library.add(*epubs([1]))
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    with closing(sqlite3.connect(workers.state_dir / LEDGER_NAME)) as db, db:
+        db.execute("DELETE FROM made")
+    code, said = workers.run(library.root, shared, "--undo", "1", **FAST)
+    assert (code, "by an earlier version" in said) == (2, True)
+
+
+def test_an_undone_pass_can_be_undone_again_and_the_undo_cannot(
+    tmp_path: Path, shared: Shelf, workers: LocalWorkers
+) -> None:
+    library = Library(tmp_path / "library")
+    library.add(*epubs([1]))
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    for _ in range(2):
+        assert workers.run(library.root, shared, "--undo", "1", **FAST)[0] == 0
+    code, said = workers.run(library.root, shared, "--undo", "2", **FAST)
+    assert (code, "pass 2 undid pass 1" in said) == (2, True)
+
+
+def test_the_shelves_of_a_pass(
+    tmp_path: Path, shared: Shelf, workers: LocalWorkers
+) -> None:
+    """Tags become shelves; those that a person fills stay, with what is on them."""
+    library = Library(tmp_path / "library")
+    library.add(
+        Made(title="One", files={"EPUB": epub(1)}, tags=("Sea", "Fog")),
+        Made(title="Two", files={"EPUB": epub(2)}, tags=("Sea",)),
+    )
+    owner = login(shared)
+    older = owner.with_file(epub(99))[0]
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    mine = owner.call("GET", "/api/bookshelves/mine").json()["items"]
+    named = {one["name"]: one["id"] for one in mine}
+    assert named.keys() == {"Sea", "Fog"}
+    item = {"ebook": {"id": older}}
+    owner.call("POST", f"/api/bookshelves/{named['Fog']}/add", item).raise_for_status()
+    code, said = workers.run(
+        library.root, shared, "--undo", "1", "--dry-run", "--json", **FAST
+    )
+    assert code == 1
+    stay = [row["name"] for row in rows(said) if row["reason"] and row["server_id"]]
+    assert stay == ["Fog"]
+    assert workers.run(library.root, shared, "--undo", "1", **FAST)[0] == 1
+    assert ids(owner) == [older]
+    mine = owner.call("GET", "/api/bookshelves/mine").json()["items"]
+    assert [(one["name"], one["items_count"]) for one in mine] == [("Fog", 1)]
+    # A later run makes them again, and uses the one that stayed.
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    mine = owner.call("GET", "/api/bookshelves/mine").json()["items"]
+    assert {one["name"]: one["items_count"] for one in mine} == {"Fog": 2, "Sea": 2}

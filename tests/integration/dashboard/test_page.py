@@ -13,6 +13,7 @@ from selenium.webdriver.common.keys import Keys
 from auto_monitor.cli import commands
 from auto_monitor.cli.commands import Command, CommandKind
 from auto_monitor.model import WatchRecord
+from migration.ledger.scope import Scope
 from migration.model import BookId, Counts, FileId, Phase
 from tests.support.environment import end
 from tests.support.libraries.librarykit import Library, Made, epub, epubs
@@ -140,6 +141,18 @@ def test_a_watch_is_one_line_and_none_without(
     state.monitor(1, watch=replace(record, trouble="It cannot be read"))
     wait(chrome, lambda page: "It cannot be read" in text_of(page, "#watch"))
     assert line.get_attribute("class") == "aside bad"
+    assert troubles(chrome) == []
+
+
+def test_the_selection_of_a_pass_is_shown(
+    tmp_path: Path, chrome: Chrome, boards: Callable[[Path], Started]
+) -> None:
+    """As text, whatever a tag is called."""
+    state = State(tmp_path / "state")
+    scope = Scope({}, f"tag {HOSTILE[0]}", 200, 160)
+    state.sql("UPDATE passes SET selection = ?", (scope.text(),))
+    show(chrome, boards(state.folder))
+    wait(chrome, lambda page: "160 of 200 books" in text_of(page, "#facts"))
     assert troubles(chrome) == []
 
 

@@ -3,12 +3,22 @@ them, and what of them is there afterwards."""
 
 import hashlib
 import io
-from dataclasses import dataclass
+import random
+import subprocess
+import threading
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import requests
 
 from tests.support.environment import PASSWORD, USERNAME
+from tests.support.libraries.librarykit import Library, Made
+from tests.support.libraries.librarykit import epub as book_file
+from tests.support.libraries.updatekit import FAST
+from tests.support.migration.workers import Workers
+from tests.support.network.proxy import Decision, Do, Proxy
 from tests.support.servers.shelf import Shelf
 from tests.support.servers.shelfkit import Server, epub, jpeg
 
@@ -142,3 +152,126 @@ TOUCHES = {
     "its cover was changed": change_cover,
     "its files were changed": remove_file,
 }
+
+
+# -- undone by workers that are killed -------------------------------------------------
+
+#: Where a worker that undoes is killed: (method, part of the path).
+STEPS = (
+    ("GET", "/api/ebooks/"),
+    ("GET", "/cover"),
+    ("GET", "/with-ebook/"),
+    ("POST", "/rate"),
+    ("DELETE", "/api/ebooks/"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What is to be undone: a library and a server, with `older` ebooks on it, and how
+    many books of the pass are touched, each in every way."""
+
+    books: int
+    older: int
+    touched: int
+    kills: int
+    seed: int
+
+
+class KilledUndo:
+    """A pass of many books on a server with older ones, which killed workers undo."""
+
+    def __init__(self, root: Path, shelf: Shelf, what: Undone) -> None:
+        self._rnd = random.Random(what.seed)
+        self._what = what
+        self._lock = threading.Lock()
+        self._aim: tuple[str, str] | None = None
+        self._countdown = 0
+        self._victim: subprocess.Popen[str] | None = None
+        self.proxy = Proxy(shelf.url, self._decide)
+        self.shelf = replace(shelf, url=self.proxy.url)
+        self.library = Library(root / "library")
+        self.workers = Workers(root / "state")
+        self.owner, self.other = login(shelf), login(shelf, READER)
+        self.kept: dict[int, Kept] = {}
+        #: Kills that struck, by step.
+        self.struck: Counter[tuple[str, str]] = Counter()
+
+    def prepare(self) -> None:
+        """Older ebooks, the pass, what people do then; and what of it is there."""
+        for number in range(self._what.older):
+            who = self.other if number % 5 == 0 else self.owner
+            ebook_id, _source = who.with_file(epub(), title=f"Older {number}")
+            if number % 3 == 0:
+                rate_it(self.owner, self.other, ebook_id)
+        before = ids(self.owner)
+        self.library.add(
+            *(
+                Made(
+                    title=f"Book {number}",
+                    authors=((f"Writer {number % 7}", f"{number % 7}, Writer"),),
+                    files={"EPUB": book_file(number, padding=3000)},
+                    rating=number % 3 * 4,
+                )
+                for number in range(self._what.books)
+            )
+        )
+        code, said = self.workers.run(self.library.root, self.shelf, **FAST)
+        assert code == 0, said
+        made = sorted(set(ids(self.owner)) - set(before))
+        assert len(made) == self._what.books
+        touched = self._rnd.sample(made, self._what.touched * len(TOUCHES))
+        for place, ebook_id in enumerate(touched):
+            [*TOUCHES.values()][place % len(TOUCHES)](self.owner, self.other, ebook_id)
+        self.kept = {number: kept(self.owner, number) for number in [*before, *touched]}
+
+    def _decide(self, method: str, path: str) -> Decision:
+        """Kills the worker at the drawn step; the server acts, or never hears of it."""
+        with self._lock:
+            aim, victim = self._aim, self._victim
+            if aim is None or victim is None or method != aim[0] or aim[1] not in path:
+                return Do.PASS
+            self._countdown -= 1
+            if self._countdown > 0:
+                return Do.PASS
+            self._aim = None
+            self.struck[aim] += 1
+        victim.kill()
+        return self._rnd.choice([Do.CUT, Do.RESET])
+
+    def undo(self) -> tuple[int, str]:
+        """Undoes the pass, killed again and again; returns how the last one ended."""
+        for number in range(self._what.kills + 1):
+            with self._lock:
+                last = number == self._what.kills
+                self._aim = None if last else self._rnd.choice(STEPS)
+                self._countdown = self._rnd.randint(1, 6)
+                self._victim = self.workers.start(
+                    self.library.root, self.shelf, "--undo", "1", **FAST
+                )
+            code, said = self.workers.finish(self._victim)
+            if code >= 0:
+                return code, said
+        raise AssertionError("unreachable: the last one is not killed")
+
+    def aim_once(self, step: tuple[str, str], after: int) -> None:
+        """Has one worker killed while it undoes, when this step comes by so often."""
+        with self._lock:
+            self._aim, self._countdown = step, after
+            self._victim = self.workers.start(
+                self.library.root, self.shelf, "--undo", "1", **FAST
+            )
+        code, said = self.workers.finish(self._victim)
+        assert code < 0, said
+
+    def wrong(self) -> list[str]:
+        """What is not as it was, or still there; [] when nothing is."""
+        there = ids(self.owner)
+        found = [f"ebook {n} is gone" for n in self.kept if n not in there]
+        found += [f"ebook {n} is still there" for n in there if n not in self.kept]
+        found += [
+            f"ebook {n} is not as it was: {kept(self.owner, n)} != {was}"
+            for n, was in self.kept.items()
+            if n in there and kept(self.owner, n) != was
+        ]
+        return found
