@@ -1,7 +1,7 @@
 """A library that is worked on for an hour beside `./start.sh --watch`: does everything
 arrive, and is Calibre ever refused?
 
-    python -m benchmarks.faults.watch_hour [--minutes 60] [--every 20] [--seed 1]
+    python -m benchmarks.faults.watch_hour [--minutes 60] [--every 20] [--deaf]
 
 A script adds, edits, removes and embeds with calibredb, at random, in bursts with
 pauses between. Now and then the library is locked for some seconds, `metadata.db` is
@@ -9,8 +9,9 @@ replaced as tools that synchronise do (gone, half there, whole), or monitor and 
 are killed with SIGKILL and started again. The server must show every book as Calibre
 has it within two looks (2 x `--every`) of the last change, what was removed must still
 be there, and every calibredb must end with 0. The time is shortened by settings: a look
-every 20 s stands for one every 15 minutes, 2 s of quiet for a minute. Exit status 1
-when a goal is missed."""
+every 20 s stands for one every 15 minutes, 2 s of quiet for a minute. With `--deaf`
+the system tells of no change, as for writers on other machines: only looks find them.
+Exit status 1 when a goal is missed."""
 
 import argparse
 import random
@@ -63,6 +64,7 @@ class House:
 
     folder: Path
     every: float
+    deaf: bool = False
     #: Seconds from the end of a burst until everything was there.
     arrivals: list[float] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
@@ -78,6 +80,7 @@ class House:
         words = ["--watch", "--every", f"{self.every:g}s", "--no-dashboard"]
         environment = clean_environment(
             **SETTINGS,
+            **({"PYTHONPATH": f"{self._deaf()}:{PROJECT}"} if self.deaf else {}),
             CALIBRE_LIBRARY=str(self.library.root),
             MBS2_SERVER=self.shelf.url,
             MBS2_PASSWORD=PASSWORD,
@@ -97,6 +100,15 @@ class House:
             stdout=subprocess.DEVNULL,
             timeout=180,
         )
+
+    def _deaf(self) -> Path:
+        """A folder with an inotify that is not there."""
+        folder = self.folder / "deaf"
+        folder.mkdir(exist_ok=True)
+        text = "class flags:\n    def __getattr__(self, name): return 1\n"
+        text += "flags = flags()\ndef INotify(): raise OSError(24, 'too many')\n"
+        (folder / "inotify_simple.py").write_text(text)
+        return folder
 
     def reboot(self) -> None:
         """Power is lost, and everything starts again."""
@@ -211,11 +223,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--every", type=float, default=20, help="seconds")
+    parser.add_argument("--deaf", action="store_true", help="no inotify")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="a folder for all of it")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="watched-") as folder:
-        house = House(given.keep or Path(folder), given.every)
+        house = House(given.keep or Path(folder), given.every, deaf=given.deaf)
         rng = random.Random(given.seed)
         calibre = Calibre(house.library, house.folder, rng)
         try:

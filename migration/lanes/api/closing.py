@@ -10,7 +10,7 @@ from migration.lanes.api.replacing import Replacer
 from migration.lanes.api.updating import Updated, Updater, UpdateRules, sentence
 from migration.lanes.context import Context
 from migration.lanes.lane import Work
-from migration.ledger.records import BookState, Step
+from migration.ledger.records import BookState, Carried, Step
 from migration.metadata.compare import Field, Prefer
 from migration.server.client import BookshelfClient
 from migration.server.payloads import Ebook, name_keys
@@ -80,13 +80,14 @@ class Closer:
             self.log.warning("Book %d: %s", work.book.id, why)
         record = bool((Step.RECORD | Step.UPDATE) & state.steps)
         title, refused = closed.title, dict[str, str]()
+        before, updated = None, None
         if Step.RECORD in state.steps:
             carried = self.updater.published(
                 work, shown, closed.refused, self.current.id
             )
         else:
+            before = self.ledger.carried.get(work.book.id)
             updated = self.updater.update(work, shown, self.current.id)
-            self._tell(work, updated)
             carried = updated.carried
             title = work.metadata.title if Field.TITLE in updated.sent else title
             refused = {field.value: why for field, why in updated.refused.items()}
@@ -94,6 +95,8 @@ class Closer:
         carried, lost = self.shelver.carry(
             work, ebook.id, self.current.id, carried, lost
         )
+        if updated is not None:
+            self._tell(work, updated, before, carried)
         metadata = replace(work.metadata, not_carried=lost)
         if record:
             self.left_out.of_ebook(work.book, metadata, ebook.id)
@@ -111,10 +114,24 @@ class Closer:
             modified=work.book.modified,
         )
 
-    def _tell(self, work: Work, updated: Updated) -> None:
-        """Logs and counts what an update did."""
+    def _tell(
+        self, work: Work, updated: Updated, before: Carried | None, now: Carried
+    ) -> None:
+        """Logs and counts what an update did.
+
+        A title may have arrived with a further file, shelves have requests of their
+        own.
+        """
         name = f"{work.book.id} {for_log(work.book.title, 120)!r}"
         sent, new = [*updated.sent], updated.new_in(self.current.id)
+        sent += [
+            field
+            for field in (Field.TITLE, Field.SHELVES)
+            if before is not None
+            and field not in sent
+            and before.base.calibre.of(field) != now.base.calibre.of(field)
+            and now.base.calibre.of(field) == now.base.server.of(field)
+        ]
         if sent:
             self.log.info(logs.updated(name, [field.value for field in sent]))
         for one in new:

@@ -114,3 +114,17 @@ def test_what_left_calibre_stays_and_is_listed(
         assert found.counts.discovered == 3
     assert len(Server(shelf.url, shelf.session()).ebooks()) == 5
     assert any("Book 2: book no longer in Calibre" in one for one in lines_of(workers))
+
+
+def test_a_title_that_arrives_with_a_file_and_a_shelf_are_named(
+    tmp_path: Path, shelf: Shelf, workers: LocalWorkers
+) -> None:
+    """The ebook is reopened for the file, and shelves have requests of their own."""
+    library = Library(tmp_path / "library")
+    library.add(Made(title="One", files={"EPUB": epub(1)}, tags=("to read",)))
+    assert workers.run(library.root, shelf, **FAST)[0] == 0
+    calibre.set_title(library, 1, "New")
+    calibre.set_names(library, 1, "tags", [("read",)])
+    calibre.replace_file(library, 1, epub(2))
+    assert workers.run(library.root, shelf, **FAST)[0] == 0
+    assert "Updated book 1 'New': title, shelves" in lines_of(workers)
