@@ -87,10 +87,6 @@ def put_together(
     return parts_of(settings, limits, say, real_world(settings, limits, say, clock))
 
 
-#: What workers are told under --watch.
-NEVER_DELETE = {"MIGRATE_DELETE_REMOVED": "0"}
-
-
 def real_world(
     settings: Settings, limits: Policies, say: ActionLog, clock: SteadyClock
 ) -> World:
@@ -101,9 +97,9 @@ def real_world(
         settings.server,
         settings.state_dir,
         config.PROJECT,
-        # Nothing is ever deleted under --watch, whatever the settings say.
-        {**settings.environment, **(NEVER_DELETE if settings.watching else {})},
+        settings.environment,
         config.ends_at(),
+        watching=settings.watching is not None,
     )
     workers = Workers(command, grace_seconds=config.KILL_GRACE_SECONDS)
     webhook = settings.alert_webhook_url

@@ -134,7 +134,7 @@ class WorkerCommand:
     """How workers are started: the script (replaced by a promoted fix) and arguments.
 
     `until` is the time of the steady clock (`time.monotonic`) from which no worker may
-    take a new book; None means no limit.
+    take a new book; None means no limit. Under `watching` workers never delete.
     """
 
     script: Path
@@ -144,6 +144,7 @@ class WorkerCommand:
     project: Path
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     until: float | None = None
+    watching: bool = False
 
     def time_is_up(self) -> bool:
         """Whether the time set by MIGRATE_MAX_DURATION is over."""
@@ -204,6 +205,8 @@ class WorkerCommand:
             given["MIGRATE_MAX_DURATION"] = str(
                 max(1, math.ceil(self.until - time.monotonic()))
             )
+        if self.watching:
+            given["MIGRATE_DELETE_REMOVED"] = "0"
         # It need not look for the files again: all that they say to it is here.
         given[READ_FILES] = "0"
         return {

@@ -89,6 +89,17 @@ def test_the_environment_of_a_worker(
     assert not {"STATE_DIR", "WORKER_ID", "MIGRATE_MAX_DURATION"} & set(told)
 
 
+def test_nothing_is_deleted_under_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever option, environment and files say."""
+    monkeypatch.setenv("MIGRATE_DELETE_REMOVED", "1")
+    made = command(tmp_path, MIGRATE_DELETE_REMOVED="1")
+    assert made.surroundings()["MIGRATE_DELETE_REMOVED"] == "1"
+    watching = replace(made, watching=True)
+    assert watching.surroundings()["MIGRATE_DELETE_REMOVED"] == "0"
+
+
 def test_what_is_left_of_the_time(tmp_path: Path) -> None:
     """A worker gets the rest, rounded up, and never nothing."""
     now = time.monotonic()
