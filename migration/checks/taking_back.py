@@ -24,13 +24,11 @@ from migration.errors import Rejected, ServerFault, SuperuserMissing
 from migration.ledger.ledger import Ledger
 from migration.ledger.records import Made, MadeKind
 from migration.ledger.tables.undoing import RATING
-from migration.metadata.ebook_metadata import has_mark
 from migration.metadata.shelves import fingerprint
 from migration.model import BookId, EbookId, ItemId, ShelfId, SourceId
 from migration.server.bookshelves import Bookshelves, ShelfItem
 from migration.server.client import BookshelfClient
 from migration.server.editing import Editor
-from migration.server.payloads import Ebook
 from migration.server.session import accepted
 
 #: A server that fails this often on one thing, but answers otherwise, will not do it.
@@ -147,29 +145,30 @@ class TakeBack:
         verdict = removal.of_ebook(seen)
         if verdict.fate is Fate.GOES:
             cover = Editor(self.client.session).cover(it.ebook_id)
-            seen = replace(seen, cover=cover, neighbours=self._neighbours(it, ebook))
+            seen = replace(seen, cover=cover, neighbours=self._neighbours(it, seen))
             verdict = removal.of_ebook(seen)
         if verdict.fate is Fate.GOES:
             seen = replace(seen, shelves=self._on_shelves(it.ebook_id))
             verdict = removal.of_ebook(seen)
         return seen, verdict
 
-    def _neighbours(self, it: EbookToGo, ebook: Ebook | None) -> frozenset[EbookId]:
+    def _neighbours(self, it: EbookToGo, seen: SeenEbook) -> frozenset[EbookId]:
         """Returns other ebooks whose files are in the same folder.
 
         MyBookshelf2 keeps one cover per folder, and deletes it with either ebook. Our
         folders are named after working titles, so only another migration of the same
         library can be in one: by another user, of the same books with other bytes.
         """
-        state = self.ledger.books.get(it.book_id)
-        if ebook is None or state is None:
+        ebook, state = seen.ebook, self.ledger.books.get(it.book_id)
+        if ebook is None or state is None or not ebook.folders:
             return frozenset()
-        ours = {one for one in ebook.folders if has_mark(one)}
-        titles = {ebook.title, state.working_title} if ours else set()
+        titles = {ebook.title, state.working_title}
         named = {found for title in titles for found in self.client.find(title)}
         others = [self.client.ebook(found) for found in sorted(named - {ebook.id})]
         return frozenset(
-            other.id for other in others if other is not None and other.folders & ours
+            other.id
+            for other in others
+            if other is not None and other.folders & ebook.folders
         )
 
     def _passes(self, sources: Iterable[SourceId]) -> dict[SourceId, int]:
