@@ -1,5 +1,6 @@
 """Which fields of a book Calibre has changed since they were carried, for a dry run."""
 
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Self
 
@@ -7,13 +8,14 @@ from migration.calibre.library import CalibreLibrary
 from migration.lanes.api.book_cover import cover_digest
 from migration.lanes.api.updating import extras_of
 from migration.lanes.lane import Work
-from migration.ledger.reader import LedgerReader
 from migration.ledger.records import Carried, StandingKind
 from migration.metadata.compare import MERGED, Field, Fields, Prefer, of_metadata
+from migration.metadata.shelves import ShelfChoice, Wanted, fingerprint, wanted
 from migration.model import Book, Vocabulary
 from migration.worker.joining import VOCABULARY, carried_with, vocabulary_of
 from migration.worker.options import Options
 from migration.worker.range_books import metadata_of
+from migration.worker.shelf_settings import choice_of, column_names
 
 
 def changed_fields(known: Carried, now: Fields, prefer: str) -> list[Field]:
@@ -32,6 +34,15 @@ def changed_fields(known: Carried, now: Fields, prefer: str) -> list[Field]:
 
 
 @dataclass(frozen=True, slots=True)
+class Edited:
+    """What has changed of a book: fields to be sent, its shelves, what is not carried."""
+
+    fields: tuple[Field, ...]
+    shelves: bool
+    record: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Edits:
     """Compares books with what was carried of them.
 
@@ -44,22 +55,23 @@ class Edits:
     options: Options
     vocabulary: Vocabulary | None
     of_all: bool
+    choice: ShelfChoice
+    columns: Mapping[str, str]
 
     @classmethod
     def of(
-        cls, library: CalibreLibrary, ledger: LedgerReader, options: Options
+        cls, library: CalibreLibrary, note: Callable[[str], str], options: Options
     ) -> Self:
-        """Reads the ledger's notes about the server."""
-        vocabulary = vocabulary_of(ledger.note(f"note:{VOCABULARY}"))
-        before = ledger.note("note:carried_with")
+        """`note` reads what the ledger noted about the server."""
+        vocabulary = vocabulary_of(note(f"note:{VOCABULARY}"))
+        before = note("note:carried_with")
         other = vocabulary is not None and before != carried_with(vocabulary, options)
-        return cls(library, options, vocabulary, other)
+        choice = choice_of(options)
+        columns = column_names(library) if choice.columns else {}
+        return cls(library, options, vocabulary, other, choice, columns)
 
-    def fields(self, book: Book, known: Carried) -> list[Field] | None:
-        """Returns the fields that would be sent.
-
-        Empty when only what is not carried has changed, None when nothing has.
-        """
+    def of_book(self, book: Book, known: Carried, notes: Set[str]) -> Edited:
+        """Returns what has changed; `notes` are those of its shelf items, as hashes."""
         assert self.vocabulary is not None
         ratings = self.options.ratings == "on"
         metadata = metadata_of(
@@ -74,7 +86,15 @@ class Edits:
         changed = changed_fields(
             known, of_metadata(metadata, cover), self.options.prefer
         )
-        found = [one for one in changed if ratings or one is not Field.RATING]
-        if found or extras_of(Work(book, metadata, [])) != known.extras:
-            return found
-        return None
+        aim = Wanted()
+        if self.choice.any:
+            aim = wanted(book, metadata, self.choice, self.columns)
+        return Edited(
+            tuple(one for one in changed if ratings or one is not Field.RATING),
+            shelves=self.choice.any
+            and (
+                aim.names != known.base.calibre.shelves
+                or not notes <= {fingerprint(aim.note)}
+            ),
+            record=extras_of(Work(book, metadata, [])) != known.extras,
+        )

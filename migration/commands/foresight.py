@@ -83,7 +83,7 @@ class Foresight:
         self._ledger = ledger
         self._options = options
         self._lock = lock
-        self._edits = Edits.of(library, ledger, options)
+        self._edits = Edits.of(library, ledger.note, options)
         found = ledger.open_pass()
         self._open = 0 if found is None else found.pass_id
         self._highest = NO_END if found is None else found.highest_id
@@ -212,11 +212,15 @@ class Foresight:
             self._plan.books["changed"] += len(wanted)
             return
         read = partial(self._library.read_books, first, last, wanted)
+        notes = self._ledger.notes_of_items(wanted)
         for book in self._lock.read(read):
-            fields = self._edits.fields(book, carried[book.id])
-            self._plan.books["changed"] += bool(fields)
-            self._plan.fields.update(one.value for one in fields or ())
-            self._plan.books["recorded anew"] += fields == []
+            found = self._edits.of_book(
+                book, carried[book.id], notes.get(book.id, frozenset())
+            )
+            self._plan.books["changed"] += bool(found.fields)
+            self._plan.fields.update(one.value for one in found.fields)
+            self._plan.books["reshelved"] += found.shelves
+            self._plan.books["recorded anew"] += found.record and not found.fields
 
 
 def _what(row: sqlite3.Row | None) -> str:

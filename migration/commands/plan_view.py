@@ -61,6 +61,7 @@ BOOKS = {
     "new": "new",
     "changed": "changed",
     "to_compare": "to be compared",
+    "reshelved": "reshelved",
     "recorded_anew": "recorded anew",
     "unfinished": "unfinished",
     "without_files": "without files",
@@ -117,6 +118,7 @@ def as_json(shown: Shown) -> dict[str, Json]:
 _SENT = ("new", "replaced", "tried again")
 _OF_BOOKS = {
     "to be compared": "books to be compared with the server",
+    "reshelved": "books whose shelves or notes change",
     "recorded anew": "books of which only the record changes",
     "unfinished": "books left unfinished",
     "removed": "books removed in Calibre, which stay on the server",

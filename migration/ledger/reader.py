@@ -10,7 +10,7 @@ from pathlib import Path
 
 from migration.ledger import totals
 from migration.ledger.records import Carried, StandingKind
-from migration.ledger.tables import carried
+from migration.ledger.tables import carried, shelves
 from migration.model import BookId, FileId, Outcome
 
 #: The end of all book ids.
@@ -125,6 +125,18 @@ class LedgerReader:
         with totals.translated(self._path), totals.opened(self._path) as db:
             found = {book: carried.read(db, book) for book in books}
         return {book: known for book, known in found.items() if known is not None}
+
+    def notes_of_items(self, books: Collection[BookId]) -> dict[BookId, frozenset[str]]:
+        """Returns the notes, as hashes, of the shelf items of these books."""
+        if "item_id" not in self._tables.get("shelf_items", frozenset()):
+            return {}
+        with totals.translated(self._path), totals.opened(self._path) as db:
+            return {
+                book: frozenset(
+                    item.note for item in shelves.items_of(db, book).values()
+                )
+                for book in books
+            }
 
     def _text(self, sql: str, given: object) -> str:
         if not self.is_there:

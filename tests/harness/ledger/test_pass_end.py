@@ -9,9 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from migration.ledger import totals
 from migration.ledger.ledger import Ledger
-from migration.ledger.parts.pass_end import UNSEEN
-from migration.ledger.records import Asked, BookState, Difference, Intention, Look, Step
+from migration.ledger.parts.pass_end import NOT_AUDITED, UNSEEN
+from migration.ledger.records import (
+    Asked,
+    Audited,
+    AuditState,
+    BookState,
+    Difference,
+    Intention,
+    Look,
+    Step,
+)
 from migration.model import BookId, EbookId
 from migration.state_files.names import LEDGER_NAME
 from migration.state_files.owner import this_process
@@ -201,3 +211,37 @@ def test_an_open_pass_of_the_version_before_is_looked_through_too(
         assert (look.newest_before, look.first_made) == (49, 50)
     finally:
         ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("audited", "differences"),
+    [
+        pytest.param(None, {NOT_AUDITED: 1}, id="nobody has looked"),
+        pytest.param(Audited(AuditState.PROVED, 1, 1, 0), {}, id="all read back"),
+        pytest.param(Audited(AuditState.OFF), {}, id="the user said so"),
+    ],
+)
+def test_a_pass_that_changed_books_never_closes_as_if_it_had_been_audited(
+    opened: Callable[[int], Ledger],
+    audited: Audited | None,
+    differences: dict[str, int],
+) -> None:
+    """Whoever asks for it: without an audit that is a difference of its own."""
+    ledger = opened(1)
+    pass_id = ledger.passes.join(1, may_open=True)
+    assert pass_id is not None
+    with closing(sqlite3.connect(ledger.path)) as db, db:
+        db.execute("INSERT INTO carried VALUES (1, ?, '{}', '{}', 1, '')", (pass_id,))
+    assert ledger.end.has_changed_books(pass_id)
+    owned = ledger.files.claim_range(pass_id, lambda _after: 1)
+    assert owned is not None
+    assert ledger.files.close_range(owned)
+    assert (ledger.passes.is_closed(pass_id), ledger.end.is_due(pass_id)) == (
+        False,
+        True,
+    )
+    assert ledger.end.close(take(ledger, pass_id), [], audited)
+    found = totals.read(ledger.path)
+    assert found is not None
+    assert found.differences == differences
+    assert found.audited == (audited or Audited(AuditState.BROKEN))

@@ -256,6 +256,30 @@ def test_words_for_people(case: Case) -> None:
         assert words in said, said
 
 
+def test_shelves_are_foretold(case: Case) -> None:
+    """A tag without a genre is a shelf, a comment the note there."""
+
+    def reshelved() -> int:
+        books = json.loads(case.run("--dry-run", "--json"))["books"]
+        return int(books["reshelved"])
+
+    with closing(case.library.connect()) as db, db:
+        link(db, 2, "tags", "tag", ("name",), ("Curious",))
+    touched(case.library, 2)
+    only_the_time(case.library)
+    assert reshelved() == 1
+    case.run()
+    assert reshelved() == 0
+    touched(
+        case.library, 2, ("INSERT INTO comments (book, text) VALUES (2, ?)", "A note")
+    )
+    library_time = "UPDATE books SET last_modified = ? WHERE id = 2"
+    case.library.sql(library_time, ("2031-01-01 00:00:00+00:00",))
+    assert reshelved() == 1
+    case.run()
+    assert reshelved() == 0
+
+
 def test_what_would_be_deleted_is_not_known(case: Case) -> None:
     """The server decides, book by book; nothing is promised."""
     book_removed(case.library)
