@@ -79,7 +79,9 @@ def test_the_report_is_there_when_the_pass_is_closed(
         {"empty": 1},
         "empty",
     )
-    assert value["not_carried"]["comments"] == 1
+    # The embedded server takes comments, and no dates.
+    assert "comments" not in value["not_carried"]
+    assert value["not_carried"]["timestamp"] == 61
     assert len(value["slowest"]) == MOST
     assert value["slowest"] == sorted(value["slowest"], key=lambda one: -one["seconds"])
     assert value["slowest_complete"]
