@@ -11,7 +11,7 @@ from enum import StrEnum
 from common.sanitize import for_log
 from migration.ledger.records import Carried, StandingKind
 from migration.metadata.compare import MERGED, Field
-from migration.model import ItemId, SourceId
+from migration.model import EbookId, ItemId, SourceId
 from migration.server.payloads import Ebook
 
 #: What stands because somebody edited the ebook.
@@ -40,6 +40,7 @@ class Reason(StrEnum):
     NOT_RECORDED = "what was sent is not recorded"
     EDITED = "somebody has changed it"
     COVER = "its cover was changed"
+    FOLDER = "another ebook has the same folder"
     OWN_RATING = "your rating of it was changed"
     RATED = "somebody else has rated it"
     SHELVED = "it is on a shelf of somebody else"
@@ -89,8 +90,9 @@ class SeenEbook:
 
     `ebook` is as the server shows it now, None when it is gone; `ours` are the sources
     that go with it, `passes` the pass of each other one that we made. `cover` is the
-    SHA-1 of the server's picture, `shelves` the names of the shelves it is on, by id,
-    each None while nobody has asked. `our_shelves` are those it is on because of us;
+    SHA-1 of the server's picture, `neighbours` other ebooks in its folder, `shelves`
+    the names of the shelves it is on, by id, each None while nobody has asked.
+    `our_shelves` are those it is on because of us;
     `taken` is our rating if it was taken back already.
     """
 
@@ -101,6 +103,7 @@ class SeenEbook:
     user_id: str
     superuser: bool
     cover: str | None = None
+    neighbours: frozenset[EbookId] | None = None
     shelves: Mapping[int, str] | None = None
     our_shelves: frozenset[int] = frozenset()
     taken: float | None = None
@@ -118,6 +121,7 @@ def of_ebook(seen: SeenEbook) -> Verdict:
         or _by_values(seen, ebook)
         or _by_ratings(seen, ebook)
         or _by_cover(seen)
+        or _by_folder(seen)
         or _by_shelves(seen)
         or GOES
     )
@@ -172,6 +176,12 @@ def _by_cover(seen: SeenEbook) -> Verdict | None:
     before = "" if seen.known is None else seen.known.base.server.cover
     unknown = seen.cover is None
     return None if unknown or seen.cover == before else stays(Reason.COVER)
+
+
+def _by_folder(seen: SeenEbook) -> Verdict | None:
+    if not seen.neighbours:
+        return None
+    return stays(Reason.FOLDER, f"ebook {min(seen.neighbours)}")
 
 
 def _by_shelves(seen: SeenEbook) -> Verdict | None:

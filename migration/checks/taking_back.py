@@ -145,12 +145,31 @@ class TakeBack:
         verdict = removal.of_ebook(seen)
         if verdict.fate is Fate.GOES:
             cover = Editor(self.client.session).cover(it.ebook_id)
-            seen = replace(seen, cover=cover)
+            seen = replace(seen, cover=cover, neighbours=self._neighbours(it, seen))
             verdict = removal.of_ebook(seen)
         if verdict.fate is Fate.GOES:
             seen = replace(seen, shelves=self._on_shelves(it.ebook_id))
             verdict = removal.of_ebook(seen)
         return seen, verdict
+
+    def _neighbours(self, it: EbookToGo, seen: SeenEbook) -> frozenset[EbookId]:
+        """Returns other ebooks whose files are in the same folder.
+
+        MyBookshelf2 keeps one cover per folder, and deletes it with either ebook. Our
+        folders are named after working titles, so only another migration of the same
+        library can be in one: by another user, of the same books with other bytes.
+        """
+        ebook, state = seen.ebook, self.ledger.books.get(it.book_id)
+        if ebook is None or state is None or not ebook.folders:
+            return frozenset()
+        titles = {ebook.title, state.working_title}
+        named = {found for title in titles for found in self.client.find(title)}
+        others = [self.client.ebook(found) for found in sorted(named - {ebook.id})]
+        return frozenset(
+            other.id
+            for other in others
+            if other is not None and other.folders & ebook.folders
+        )
 
     def _passes(self, sources: Iterable[SourceId]) -> dict[SourceId, int]:
         """Returns which pass sent each of these sources, of those some pass sent."""

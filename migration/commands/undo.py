@@ -30,6 +30,12 @@ T = TypeVar("T")
 
 #: The most names of authors and series that are listed.
 MOST_NAMES = 1000
+_PLURALS = {
+    MadeKind.EBOOK: "ebooks",
+    MadeKind.SOURCE: "files",
+    MadeKind.SHELF: "shelves",
+    MadeKind.ITEM: "places on shelves",
+}
 _MARKS = {Fate.GOES: "-", Fate.STAYS: "=", Fate.GONE: "."}
 
 
@@ -81,7 +87,7 @@ class _Undo:
     undone: int
     pass_id: int
     act: bool
-    made: Counter[str] = field(default_factory=Counter)
+    made: Counter[MadeKind] = field(default_factory=Counter)
     goes: Counter[str] = field(default_factory=Counter)
     stays: Counter[str] = field(default_factory=Counter)
     names: set[tuple[str, str]] = field(default_factory=set)
@@ -223,7 +229,9 @@ class _Undo:
         """Prints, on stderr, how much goes and how much stays, and why."""
         sys.stdout.flush()
         did = "taken back" if self.act else "would be taken back"
-        made = ", ".join(f"{n} {kind}s" for kind, n in sorted(self.made.items()))
+        made = ", ".join(
+            f"{n} {_PLURALS.get(kind, kind)}" for kind, n in sorted(self.made.items())
+        )
         lines = [
             f"Pass {self.undone} made {made or 'nothing that is still there'}: "
             f"{self.goes.total()} {did}, {self.stays.total()} stay"

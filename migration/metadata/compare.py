@@ -187,7 +187,7 @@ def merge(
         field: _fate(
             base.calibre.of(field) != calibre.of(field),
             _is_edit(server.of(field), base.server.of(field), base.calibre.of(field)),
-            field is not Field.COVER and server.of(field) == calibre.of(field),
+            _is_same(field, server, calibre),
             prefer,
         )
         for field in MERGED
@@ -223,6 +223,13 @@ def _series_as_one(
 def _is_edit(now: object, before: object, carried: object) -> bool:
     """Whether somebody's edit is on the server; Calibre's value of then is nobody's."""
     return now not in (before, carried)
+
+
+def _is_same(field: Field, server: Fields, calibre: Fields) -> bool:
+    """Whether both sides show the same. Pictures never do, but both may have none."""
+    if field is Field.COVER:
+        return not server.cover and not calibre.cover
+    return server.of(field) == calibre.of(field)
 
 
 def _fate(ours: bool, theirs: bool, equal: bool, prefer: Prefer) -> Fate:

@@ -31,6 +31,8 @@ INTEGER_LIMIT = 2**31 - 1
 #: Macrolanguages that langcodes does not map to.
 _MACROLANGUAGES = {"nb": "no", "nn": "no"}
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9 \-]+")
+#: The mark of a working title: part of a library's uuid, a book.
+_MARKED = re.compile(r" ~[A-Za-z0-9 -]{1,8}-[0-9]+")
 _HIERARCHY = re.compile(r"[./|]|::| - |>")
 
 
@@ -89,6 +91,11 @@ def working_title(title: str, library_uuid: str, book_id: BookId | int) -> str:
 def plain_title(working_title: str) -> str:
     """Removes the mark from a working title, for a book whose true title is refused."""
     return working_title.rpartition(" ~")[0] or working_title
+
+
+def has_mark(folder: str) -> bool:
+    """Whether the server named this folder after a working title, of any library."""
+    return _MARKED.search(folder) is not None
 
 
 def marked_book(title: str, library_uuid: str) -> BookId | None:

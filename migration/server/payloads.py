@@ -8,6 +8,7 @@ from typing import Protocol, TypeGuard
 from common.json_value import Json
 from migration.errors import ServerFault
 from migration.metadata.compare import Fields
+from migration.metadata.ebook_metadata import has_mark
 from migration.model import EbookId, EbookMetadata, PersonName, SourceId
 from migration.server.http.responses import Response
 
@@ -32,7 +33,8 @@ class Ebook:
     `sources` are (source id, format, size). `guessed` means that it was put together
     from requests and answers, so `version` may be wrong. `fields` are the values that
     are compared; the picture of the cover is not among them. `owners` says who added
-    each source, `rating_count` how many users have rated it.
+    each source, `rating_count` how many users have rated it; `folders` are those on the
+    server's disk that its files are in, if they are named after a working title.
     """
 
     id: EbookId
@@ -48,6 +50,7 @@ class Ebook:
     owners: Mapping[SourceId, int | None] = field(default_factory=dict)
     modified_by: int | None = None
     rating_count: int = 0
+    folders: frozenset[str] = frozenset()
 
     def has_people(self) -> bool:
         """Whether it has authors or a series."""
@@ -219,7 +222,12 @@ def ebook(ebook_id: EbookId, body: Mapping[str, Json]) -> Ebook:
         },
         modified_by=_user(body.get("modified_by")),
         rating_count=int(_number(body.get("rating_count")) or 0),
+        folders=frozenset(filter(has_mark, map(_folder, _objects(sources)))),
     )
+
+
+def _folder(source: Mapping[str, Json]) -> str:
+    return str(source.get("location") or "").rpartition("/")[0]
 
 
 def _user(value: Json) -> int | None:

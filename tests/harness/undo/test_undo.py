@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -137,6 +138,27 @@ def test_a_file_added_to_an_older_ebook_goes_alone(
     assert kept(owner, ebook).files == first
     assert workers.run(library.root, shared, "--undo", "1", **FAST)[0] == 0
     assert ids(owner) == []
+
+
+def test_an_ebook_in_the_folder_of_somebody_elses_stays(
+    tmp_path: Path, shared: Shelf, workers: LocalWorkers
+) -> None:
+    # Another user moves a copy of the library, in which the files have other bytes: on
+    # a MyBookshelf2 both ebooks of a book have one folder, and one picture in it.
+    library = library_of(tmp_path / "library")
+    assert workers.run(library.root, shared, **FAST)[0] == 0
+    copied = shutil.copytree(library.root, tmp_path / "copy")
+    with (copied / library.file(1).relative_to(library.root)).open("ab") as file:
+        file.write(b"more")
+    others = LocalWorkers(tmp_path / "others")
+    assert others.run(copied, shared, "--username", READER, **FAST)[0] == 0
+    owner = login(shared)
+    mine, theirs = ids(owner)
+    before = kept(owner, mine), kept(owner, theirs)
+    code, said = workers.run(library.root, shared, "--undo", "1", **FAST)
+    assert code == 1
+    assert f"another ebook has the same folder (ebook {theirs})" in said
+    assert (kept(owner, mine), kept(owner, theirs)) == before
 
 
 def test_the_only_file_of_an_older_ebook_stays(

@@ -31,9 +31,12 @@ BOOK = Made(
 
 
 def picture(colour: str) -> bytes:
-    """A JPEG of one colour."""
-    made = io.BytesIO()
-    Image.new("RGB", (60, 90), colour).save(made, "JPEG", quality=95)
+    """A JPEG of this colour and white, in squares: the real server trims edges of one
+    colour, of a picture in one colour all."""
+    made, shown = io.BytesIO(), Image.new("RGB", (60, 90), "white")
+    for corner in ((0, 0), (30, 30), (0, 60)):
+        shown.paste(Image.new("RGB", (30, 30), colour), corner)
+    shown.save(made, "JPEG", quality=95)
     return made.getvalue()
 
 

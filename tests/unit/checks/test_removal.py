@@ -138,6 +138,8 @@ BOTH: dict[str, Any] = {
         ),
         (known(cover="other"), Reason.COVER),
         (known(cover=""), Reason.COVER),
+        (known(neighbours=frozenset()), None),
+        (known(neighbours=frozenset({EbookId(8)})), Reason.FOLDER),
         (known(shelves={1: "Ours", 2: "Theirs"}), Reason.SHELVED),
         (known(superuser=False), Reason.ROLE),
     ],

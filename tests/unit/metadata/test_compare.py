@@ -138,6 +138,12 @@ def test_the_merge_of_one_field(field: Field, prefer: Prefer) -> None:
     assert fate(new, new) is alike
 
 
+def test_a_cover_that_neither_side_has_any_more_is_no_conflict() -> None:
+    bare = replace(BOOK, cover="")
+    fates = merge(Base(BOOK, BOOK), bare, bare, Prefer.SERVER)
+    assert set(fates.values()) == {Fate.SAME}
+
+
 def test_series_and_index_have_one_fate() -> None:
     base = Base(BOOK, BOOK)
     server = replace(BOOK, series_index=5)

@@ -11,6 +11,7 @@ from migration.errors import Misconfigured
 from migration.metadata.ebook_metadata import (
     PATH_BUDGET,
     WORKING_LENGTH,
+    has_mark,
     make_metadata,
     marked_book,
     person,
@@ -538,6 +539,16 @@ def test_a_working_title_without_its_mark(title: str, plain: str) -> None:
 def test_whose_title_it_is(title: str, book: int | None) -> None:
     """By the mark of this library."""
     assert marked_book(title, UUID) == book
+
+
+@given(st.text(), st.integers(1, 10**9))
+def test_a_folder_named_after_a_working_title(title: str, book: int) -> None:
+    assert has_mark(f"Jane Doe/{working_title(title, UUID, book)}(en)")
+
+
+@pytest.mark.parametrize("folder", ["", "Jane Doe/A Book(en)", "A ~ B/x-17 ~y-", "~-1"])
+def test_any_other_folder(folder: str) -> None:
+    assert not has_mark(folder)
 
 
 @pytest.mark.parametrize(("more", "long"), [(0, False), (1, True)])
