@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from common.json_value import Json
-from migration.errors import RefusedByServer, SuperuserMissing
+from migration.errors import RefusedByServer, ServerFault, SuperuserMissing
 from migration.model import EbookId, ItemId, ShelfId
 from migration.server import payloads
 from migration.server.http.responses import Response
@@ -21,6 +21,8 @@ from migration.server.session import Session, accepted
 SHELVES_PER_PAGE, ITEMS_PER_PAGE = 100, 20
 #: The longest name of a shelf.
 NAME_LENGTH = 256
+#: How often an add is tried: as many as may be under way for one shelf.
+ADDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +163,18 @@ class Bookshelves:
         """Puts an ebook on a shelf; one that is on it stays as it is, with its note.
 
         Returns whether the shelf exists. An ebook that does not is a ServerFault, as
-        the server tells nobody.
+        the server tells nobody. To a MyBookshelf2 this is a change of the shelf: of
+        several at the same moment all but one fail with HTTP 500, and are made again.
         """
+        for _ in range(ADDS - 1):
+            try:
+                return self._add(shelf_id, ebook_id, note)
+            except ServerFault as fault:
+                if fault.retry_after:
+                    raise
+        return self._add(shelf_id, ebook_id, note)
+
+    def _add(self, shelf_id: ShelfId, ebook_id: EbookId, note: str) -> bool:
         body: dict[str, Json] = {"ebook": {"id": ebook_id}}
         if note:
             body["note"] = note

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -53,6 +54,19 @@ def test_a_shelf_is_made_found_and_filled(
     assert (item.note, item.ebook_id) == ("first", ebook)
     assert shelves.with_ebook(ebook) == {shelf: name}
     assert Bookshelf(shelf, name, "From Calibre", None, 1) in shelves.mine()
+
+
+def test_a_shelf_is_filled_by_several_at_the_same_moment(
+    server: Server, shelves_of: Callable[[Server], Bookshelves]
+) -> None:
+    """A MyBookshelf2 answers all but one of them with HTTP 500."""
+    shelf = shelves_of(server).create(_name(), public=False)
+    ebooks = [EbookId(server.ebook()) for _ in range(6)]
+    each = [shelves_of(server) for _ in ebooks]
+    with ThreadPoolExecutor(len(ebooks)) as pool:
+        added = pool.map(lambda one, ebook: one.add(shelf, ebook), each, ebooks)
+        assert list(added) == [True] * len(ebooks)
+    assert {item.ebook_id for item in each[0].items(shelf)} == set(ebooks)
 
 
 @pytest.mark.parametrize(
