@@ -89,12 +89,11 @@ class Edits:
         aim = Wanted()
         if self.choice.any:
             aim = wanted(book, metadata, self.choice, self.columns)
+        moves = self.choice.any and aim.names != known.base.calibre.shelves
+        other_note = self.choice.any and not notes <= {fingerprint(aim.note)}
+        fields = tuple(one for one in changed if ratings or one is not Field.RATING)
         return Edited(
-            tuple(one for one in changed if ratings or one is not Field.RATING),
-            shelves=self.choice.any
-            and (
-                aim.names != known.base.calibre.shelves
-                or not notes <= {fingerprint(aim.note)}
-            ),
+            (*fields, Field.SHELVES) if moves else fields,
+            shelves=moves or other_note,
             record=extras_of(Work(book, metadata, [])) != known.extras,
         )
