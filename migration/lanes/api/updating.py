@@ -214,19 +214,22 @@ class Updater:
         it is; of any other it is not known who changed it.
         """
         begun = None if self.ledger.rebuilt else self.ledger.carried.begun_at()
+        # What the server made of a picture does not tell whose it is.
+        alike = replace(server, cover=calibre.cover)
         if begun is not None and is_before(book.modified, begun):
-            return merge(Base(calibre, calibre), server, calibre, self.rules.prefer)
-        fates = merge(None, server, calibre, self.rules.prefer)
-        if begun is not None and self.closing.cover.is_older(book, begun):
-            fates[Field.COVER] = Fate.SAME
-        return fates
+            return merge(Base(calibre, calibre), alike, calibre, self.rules.prefer)
+        as_sent = begun is not None and self.closing.cover.is_older(book, begun)
+        shown = alike if as_sent or not calibre.cover else server
+        return merge(None, shown, calibre, self.rules.prefer)
 
     def _server_cover(
         self, known: Carried | None, calibre: Fields, ebook: Ebook
     ) -> str:
         """Returns the SHA-1 of the server's cover; read only where it decides."""
         if known is None:
-            return calibre.cover
+            # It is what a later change of the cover is told by.
+            shows = calibre.cover or ebook.cover
+            return self.editor.cover(ebook.id) if shows else ""
         before = known.base
         if calibre.cover == before.calibre.cover or not before.server.cover:
             return before.server.cover
