@@ -20,6 +20,8 @@ BookId = NewType("BookId", int)
 EbookId = NewType("EbookId", int)
 SourceId = NewType("SourceId", int)
 UploadId = NewType("UploadId", int)
+#: Above every id that SQLite assigns.
+NO_END = BookId(2**63 - 1)
 ShelfId = NewType("ShelfId", int)
 ItemId = NewType("ItemId", int)
 
@@ -34,6 +36,10 @@ class Outcome(StrEnum):
     SKIPPED = "skipped"  #: the user excluded it: `--formats`, or Calibre's ORIGINAL_*
     FAILED = "failed"  #: with a reason
     PENDING = "pending"  #: not settled yet
+
+
+#: The outcomes of a file that is on the server.
+ARRIVED = frozenset({Outcome.UPLOADED, Outcome.DUPLICATE})
 
 
 class Phase(StrEnum):

@@ -201,6 +201,37 @@ def make_library(root: Path, books: int, *, real: int) -> None:
             share.result()
 
 
+def _enter_books(db: sqlite3.Connection, open_from: int | None) -> None:
+    """Every book of the attached library as if it had been sent: files, ebooks, what
+    was carried, hashes."""
+    end = open_from or 2**62
+    outcome, current = ("duplicate", 2) if open_from else ("uploaded", 1)
+    db.execute(
+        "INSERT INTO files (book_id, format, size, mtime_ns, outcome, pass_id, sha1, "
+        "source_id, modified) SELECT book, format, uncompressed_size, ?, ?, ?, "
+        "randomblob(20), data.id, CAST(last_modified AS BLOB) FROM library.data "
+        "JOIN library.books ON books.id = book WHERE book < ?"
+        " ORDER BY book, format",
+        (MTIME_NS, outcome, current, end),
+    )
+    db.execute(
+        "INSERT INTO books (book_id, working_title, ebook_id)"
+        " SELECT id, title || ' ~00000000-' || id, id FROM library.books WHERE id < ?",
+        (end,),
+    )
+    db.execute(
+        "INSERT INTO carried (book_id, pass_id, fields, server, version, cover)"
+        " SELECT id, ?, json_object('title', title, 'language', 'en', 'series', "
+        "NULL, 'authors', json_array(json_array('Writer', author_sort)), "
+        "'rating', NULL, 'extras', hex(randomblob(8))), '{}', 2, '' "
+        "FROM library.books WHERE id < ?",
+        (current, end),
+    )
+    db.execute(
+        "INSERT INTO hashes (sha1, size) SELECT sha1, size FROM files ORDER BY sha1"
+    )
+
+
 def make_ledger(
     root: Path,
     state_dir: Path,
@@ -227,32 +258,7 @@ def make_ledger(
         db.execute(f"PRAGMA user_version = {schema.VERSION}")
         db.execute("ATTACH ? AS library", (str(root / "metadata.db"),))
         db.execute("BEGIN")
-        end = open_from or 2**62
-        outcome, current = ("duplicate", 2) if open_from else ("uploaded", 1)
-        db.execute(
-            "INSERT INTO files (book_id, format, size, mtime_ns, outcome, pass_id, sha1, "
-            "source_id, modified) SELECT book, format, uncompressed_size, ?, ?, ?, "
-            "randomblob(20), data.id, CAST(last_modified AS BLOB) FROM library.data "
-            "JOIN library.books ON books.id = book WHERE book < ?"
-            " ORDER BY book, format",
-            (MTIME_NS, outcome, current, end),
-        )
-        db.execute(
-            "INSERT INTO books (book_id, working_title, ebook_id)"
-            " SELECT id, title || ' ~00000000-' || id, id FROM library.books WHERE id < ?",
-            (end,),
-        )
-        db.execute(
-            "INSERT INTO carried (book_id, pass_id, fields, server, version, cover)"
-            " SELECT id, ?, json_object('title', title, 'language', 'en', 'series', "
-            "NULL, 'authors', json_array(json_array('Writer', author_sort)), "
-            "'rating', NULL, 'extras', hex(randomblob(8))), '{}', 2, '' "
-            "FROM library.books WHERE id < ?",
-            (current, end),
-        )
-        db.execute(
-            "INSERT INTO hashes (sha1, size) SELECT sha1, size FROM files ORDER BY sha1"
-        )
+        _enter_books(db, open_from)
         files, highest = (
             db.execute("SELECT COUNT(*) FROM files").fetchone()[0],
             db.execute("SELECT MAX(id) FROM library.books").fetchone()[0],
@@ -279,6 +285,24 @@ def make_ledger(
         db.execute("COMMIT")
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     return int(files)
+
+
+def fill_server(data_dir: Path, state_dir: Path) -> None:
+    """Gives an embedded server that does not run rows for every file of a ledger: a
+    worker asks about some of them when it starts. The bytes are not there."""
+    with closing(sqlite3.connect(data_dir / "bookshelf.db", timeout=60)) as db, db:
+        # Millions of hashes in no order: the index has to fit the cache.
+        db.execute("PRAGMA cache_size = -800000")
+        db.execute("ATTACH ? AS ledger", (str(state_dir / "migration_ledger.db"),))
+        db.execute(
+            "INSERT INTO ebook (title, folded, language_id, created, modified, "
+            "created_by, modified_by) VALUES ('All of it', 'all of it', 1, '', '', 1, 1)"
+        )
+        db.execute(
+            "INSERT INTO source (ebook_id, format_id, size, hash, location, created, "
+            "modified, created_by) SELECT last_insert_rowid(), 1, size, "
+            "lower(hex(sha1)), '', '', '', 1 FROM ledger.files ORDER BY sha1"
+        )
 
 
 def remove(root: Path) -> None:

@@ -172,6 +172,12 @@ class Scale:
                 )
         return state_dir
 
+    def server(self, name: str, ledger: str) -> Shelf:
+        """A server of its own that has every file of a ledger."""
+        end(start_shelf(self.folder / name).process)
+        biglibrary.fill_server(self.folder / name, self.folder / ledger)
+        return start_shelf(self.folder / name)
+
     def run(self) -> None:
         """All of it."""
         self.make()
@@ -230,7 +236,7 @@ class Scale:
     def settled(self) -> None:
         """A pass over what is all settled, twice: the first warms the caches (or is
         cold); then one that is killed."""
-        shelf = start_shelf(self.folder / "shelf")
+        shelf = self.server("shelf", "settled")
         try:
             if self.cold:
                 subprocess.run(["sync"], check=True)
@@ -257,7 +263,7 @@ class Scale:
     def edited(self) -> None:
         """One title edited in Calibre, after a pass that uploaded the last books: found
         and sent by a pass over everything."""
-        shelf = start_shelf(self.folder / "shelf_edited")
+        shelf = self.server("shelf_edited", "big_end")
         try:
             state_dir = self.state(self.folder / "big_end", shelf)
             worker = Worker(self.library, shelf, state_dir)
@@ -358,7 +364,7 @@ class Scale:
         """Files per second, bytes written per file, and the size of the progress file,
         at the end of a library."""
         library = self.library if which == "big_end" else self.small
-        shelf = start_shelf(self.folder / f"shelf-{which}-{self.states}")
+        shelf = self.server(f"shelf-{which}-{self.states}", which)
         state_dir = self.state(self.folder / which, shelf)
         worker = Worker(library, shelf, state_dir, "--join-only", "--formats", "epub")
         try:

@@ -15,7 +15,7 @@ from migration.errors import Rejected
 from migration.ledger import changed
 from migration.ledger.changed import ChangedBook
 from migration.metadata.compare import Field
-from migration.model import Book, BookFile, BookId, Digest, Outcome, Vocabulary
+from migration.model import ARRIVED, Book, BookFile, BookId, Digest, Outcome, Vocabulary
 from migration.server.questions import Unanswered
 
 _ORIGINAL = "ORIGINAL_"
@@ -127,7 +127,7 @@ class Auditor:
             if entry.outcome is Outcome.SKIPPED and self._is_wanted(file):
                 said = f"{file.id} was skipped, and nobody asked for that"
                 found.append(about(Kind.LEFT_OUT, book.id, known.ebook_id, said))
-            if entry.outcome not in (Outcome.UPLOADED, Outcome.DUPLICATE):
+            if entry.outcome not in ARRIVED:
                 continue
             if (entry.size, entry.mtime_ns) != (file.size, file.mtime_ns):
                 continue

@@ -13,8 +13,6 @@ from migration.model import BookId, EbookId
 
 #: The longest value that is quoted, in characters.
 QUOTED = 120
-#: So much of a value is kept with a reported difference (`lanes.api.updating.SHOWN`).
-REPORTED = 200
 #: The order of this many authors of a book is looked at.
 MOST_ORDERED = 8
 
@@ -66,7 +64,7 @@ def compare(
     return [
         _finding(kind, book_id, seen, should, field)
         for kind, field, should in _wrong(wanted, seen)
-        if reported.get(field.value) != for_log(seen.shown(field), REPORTED)
+        if reported.get(field.value) != seen.fields.reported(field)
     ]
 
 
@@ -104,9 +102,7 @@ def _same_people(wanted: Expected, seen: Seen) -> bool:
 def _finding(
     kind: Kind, book_id: BookId, seen: Seen, should: str, field: Field
 ) -> Finding:
-    message = (
-        f"the server has {_quoted(seen.shown(field))}, and Calibre {_quoted(should)}"
-    )
+    message = f"the server has {_quoted(seen.fields.shown(field))}, and Calibre {_quoted(should)}"
     return about(kind, book_id, seen.id, message)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from common.json_value import Json
-from migration.metadata.compare import Field, Fields
+from migration.metadata.compare import Fields
 from migration.model import EbookId, PersonName
 
 
@@ -37,8 +37,9 @@ class Seen:
     files: frozenset[tuple[str, int]]
     created: str
 
-    def shown(self, field: Field) -> str:
-        """Returns a field in the words in which differences are reported."""
+    @property
+    def fields(self) -> Fields:
+        """The values, for the words in which differences are reported."""
         return Fields(
             title=self.title,
             authors=tuple(PersonName(one.last, one.first) for one in self.authors),
@@ -47,7 +48,7 @@ class Seen:
             language=self.language,
             genres=self.genres,
             rating=self.rating,
-        ).shown(field)
+        )
 
 
 @dataclass(frozen=True, slots=True)

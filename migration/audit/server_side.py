@@ -13,6 +13,7 @@ from migration.audit import seen
 from migration.audit.messages import ALIVE_SECONDS, Alive, Order, Tell, Waiting
 from migration.audit.seen import Birth, Seen
 from migration.errors import Rejected, TooBig, Unsupported
+from migration.metadata.mime import ANY_FORMAT
 from migration.model import Digest, EbookId, Vocabulary
 from migration.server import postgresql
 from migration.server.client import BookshelfClient
@@ -20,8 +21,6 @@ from migration.server.http.transport import HttpTransport
 from migration.server.questions import Questions, RetryPolicy
 from migration.server.session import Session, accepted, task_urls
 
-#: A format that every server accepts: with it the question is about the bytes alone.
-ANY_FORMAT = "epub"
 #: Tries per question, as for a file that is sent.
 TRIES = 4
 

@@ -15,7 +15,7 @@ from migration.calibre.library import CalibreLibrary
 from migration.errors import NotAdopted
 from migration.ledger.ledger import Ledger
 from migration.ledger.tables.binding import Remembered, folder_hash
-from migration.model import BookFile, BookId, Origin
+from migration.model import NO_END, BookFile, BookId, Origin
 
 #: Books compared at a time.
 PAGE = 1000
@@ -24,8 +24,6 @@ PAGE = 1000
 _CHANGED_ONE_IN = 10
 #: At most this many differing books are named.
 _NAMED = 5
-#: Above every id that SQLite assigns.
-_NO_END = 2**63 - 1
 
 
 class Finding(StrEnum):
@@ -142,7 +140,7 @@ def _compared(
     after = 0
     while True:
         last = library.last_id_of_range(after, PAGE)
-        end = _NO_END if last is None else last
+        end = NO_END if last is None else last
         there = {} if last is None else _stamps(library.read_files(after + 1, last))
         origins = {} if last is None else library.origins(after + 1, last)
         for book, known in ledger.identity.known_books(after + 1, end).items():

@@ -120,7 +120,8 @@ class RemovedBooks:
         if not file.format:
             others = self._others(file, ours)
             return stays(Reason.SHARED, others) if others else taker.ebook(it)
-        source_id = self.ledger.undoing.source_of(file)
+        known = self.ledger.carried.file(file)
+        source_id = None if known is None else known.source_id
         if source_id is None or source_id not in ours:
             return stays(Reason.NOT_OUR_EBOOK)
         one = {source_id: ours[source_id]}
@@ -133,7 +134,7 @@ class RemovedBooks:
         for source_id in sources:
             digest = self.ledger.undoing.digest(file.book_id, source_id)
             if digest is not None:
-                found.update(self.ledger.undoing.borrowers(digest, file))
+                found.update(self.ledger.carried.borrowers(digest, file))
         return ", ".join(f"book {book}" for book in sorted(found)[:5])
 
     def _stays(self, file: FileId, title: str, verdict: Verdict) -> None:

@@ -29,7 +29,6 @@ from migration.model import BookId, EbookId, ItemId, ShelfId, SourceId
 from migration.server.bookshelves import Bookshelves, ShelfItem
 from migration.server.client import BookshelfClient
 from migration.server.editing import Editor
-from migration.server.session import accepted
 
 #: A server that fails this often on one thing, but answers otherwise, will not do it.
 TRIES = 3
@@ -121,7 +120,7 @@ class TakeBack:
             now = replace(now, shelves=self._on_shelves(it.ebook_id))
         verdict = removal.of_ebook(now)
         if verdict.fate is Fate.GOES:
-            self._delete(it.ebook_id)
+            self.client.delete_whole(it.ebook_id)
         return verdict
 
     def _judged(self, it: EbookToGo) -> tuple[SeenEbook, Verdict]:
@@ -199,11 +198,6 @@ class TakeBack:
                 return stays(Reason.SHELVED, f"note on {for_log(name, 60)!r}")
             found[ShelfId(number)] = item
         return found
-
-    def _delete(self, ebook_id: EbookId) -> None:
-        response = self.client.session.call("DELETE", f"/api/ebooks/{ebook_id}")
-        if response.status != 404:
-            accepted(response)
 
     def _give_back(self, it: EbookToGo, off: Mapping[ShelfId, ShelfItem]) -> None:
         """Gives an ebook that stays its rating and its places on shelves again."""

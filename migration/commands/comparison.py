@@ -14,14 +14,13 @@ from migration.calibre.library import CalibreLibrary
 from migration.commands import failures
 from migration.errors import RefusedByServer, Rejected, TooBig, Transient, Unsupported
 from migration.lanes.api.file_stream import digest_of
+from migration.metadata.mime import ANY_FORMAT
 from migration.model import BookFile, Digest, Outcome
 from migration.server.client import BookshelfClient
 from migration.server.questions import Questions, Unanswered
 
 #: The server's refusals, by their reasons in the ledger.
 _REFUSALS = frozenset({TooBig.reason, Unsupported.reason, RefusedByServer.reason})
-#: A format that every server accepts: with it the question is about the bytes alone.
-_ANY = "epub"
 
 
 class Mark(StrEnum):
@@ -121,7 +120,7 @@ class Comparer:
 
     def _asked(self, file: BookFile, digest: Digest) -> ComparisonResult:
         answer = self._answer(digest, file.id.format.lower())
-        if isinstance(answer, Unsupported) and self._answer(digest, _ANY) is True:
+        if isinstance(answer, Unsupported) and self._answer(digest, ANY_FORMAT) is True:
             # An unsupported format says nothing about the bytes: the server may have
             # them under another one.
             answer = True

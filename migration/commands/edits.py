@@ -12,7 +12,7 @@ from migration.ledger.records import Carried, StandingKind
 from migration.metadata.compare import MERGED, Field, Fields, Prefer, of_metadata
 from migration.metadata.shelves import ShelfChoice, Wanted, fingerprint, wanted
 from migration.model import Book, Vocabulary
-from migration.worker.joining import VOCABULARY, carried_with, vocabulary_of
+from migration.worker.comparing import VOCABULARY, carried_with, vocabulary_of
 from migration.worker.options import Options
 from migration.worker.range_books import metadata_of
 from migration.worker.shelf_settings import choice_of, column_names

@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 from common.sanitize import for_log
 from migration.errors import MigrationError, Rejected, Transient
 from migration.ledger.ledger import Ledger
-from migration.metadata.compare import Difference, Field, differences, of_metadata
+from migration.metadata.compare import (
+    REPORTED,
+    Difference,
+    Field,
+    differences,
+    of_metadata,
+)
 from migration.metadata.ebook_metadata import make_metadata
 from migration.model import Book, EbookId
 from migration.server.client import BookshelfClient
@@ -16,8 +22,6 @@ from migration.worker.options import Options
 
 #: The fields that are compared; files are compared by hash, shelves by themselves.
 _FIELDS = tuple(field for field in Field if field not in (Field.FORMATS, Field.SHELVES))
-#: The longest value in a line.
-_SHOWN = 200
 #: What stands for a cover on the server.
 _A_COVER = "there"
 
@@ -42,8 +46,8 @@ class FieldResult:
     def line(self, *, as_json: bool) -> str:
         """Formats the difference for output; values are cleaned and cut."""
         field = self.difference.field.value
-        calibre = for_log(self.difference.calibre, _SHOWN)
-        server = for_log(self.difference.server, _SHOWN)
+        calibre = for_log(self.difference.calibre, REPORTED)
+        server = for_log(self.difference.server, REPORTED)
         if not as_json:
             reported = f" (reported: {self.reported})" if self.reported else ""
             return f"~ {self.book_id} {field}: Calibre {calibre!r}, server {server!r}{reported}"

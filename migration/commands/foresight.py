@@ -12,11 +12,11 @@ from migration.calibre.library import CalibreLibrary
 from migration.calibre.lock_wait import LockWait
 from migration.commands.edits import Edits
 from migration.errors import EmptyFile, TooBig, Unsupported
-from migration.ledger.reader import NO_END, KnownBooks, LedgerReader
+from migration.ledger.reader import KnownBooks, LedgerReader
 from migration.ledger.tables.registration import foreseen
 from migration.metadata.compare import Prefer
 from migration.metadata.mime import SHIPPED_FORMATS
-from migration.model import BookFile, BookId, FileId, Outcome
+from migration.model import ARRIVED, NO_END, BookFile, BookId, FileId, Outcome
 from migration.worker.options import Options
 
 #: Books read at a time.
@@ -227,5 +227,5 @@ def _what(row: sqlite3.Row | None) -> str:
     """Returns what a file to be sent is: new, tried again, or with other bytes."""
     if row is None:
         return "new"
-    arrived = row["outcome"] in (Outcome.UPLOADED, Outcome.DUPLICATE)
+    arrived = row["outcome"] in ARRIVED
     return "replaced" if arrived else "tried again"

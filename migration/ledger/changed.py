@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migration.ledger.totals import opened, translated
-from migration.model import BookId, EbookId, FileId, Outcome
+from migration.model import ARRIVED, BookId, EbookId, FileId, Outcome
 
 #: Books that are read at a time.
 PAGE = 200
@@ -55,9 +55,7 @@ class ChangedBook:
     def is_as_carried(self, modified: bytes) -> bool:
         """Whether Calibre's book is the one that was carried, by its last_modified."""
         held = [
-            file.modified
-            for file in self.files.values()
-            if file.outcome in (Outcome.UPLOADED, Outcome.DUPLICATE)
+            file.modified for file in self.files.values() if file.outcome in ARRIVED
         ]
         return bool(held) and all(one == modified for one in held)
 

@@ -11,11 +11,7 @@ from pathlib import Path
 from migration.ledger import totals
 from migration.ledger.records import Carried, StandingKind
 from migration.ledger.tables import carried, shelves
-from migration.model import BookId, FileId, Outcome
-
-#: The end of all book ids.
-NO_END = 2**63 - 1
-_ARRIVED = (Outcome.UPLOADED, Outcome.DUPLICATE)
+from migration.model import ARRIVED, BookId, FileId
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +28,7 @@ class KnownBooks:
 
     def arrived(self) -> list[FileId]:
         """Returns the files that are on the server."""
-        return [file for file, row in self.files.items() if row["outcome"] in _ARRIVED]
+        return [file for file, row in self.files.items() if row["outcome"] in ARRIVED]
 
 
 class LedgerReader:

@@ -10,7 +10,11 @@ from enum import StrEnum
 from typing import Any
 
 from common.json_value import Json
+from common.sanitize import for_log
 from migration.model import EbookMetadata, PersonName
+
+#: The longest value in a report, in characters.
+REPORTED = 200
 
 
 class Field(StrEnum):
@@ -66,6 +70,13 @@ class Fields:
     def shown(self, field: Field) -> str:
         """Returns a field as text for people; it is not cleaned."""
         return _SHOWN.get(field, _plain)(getattr(self, field.value))
+
+    def reported(self, field: Field) -> str:
+        """Returns a field as a report shows it: cleaned and cut.
+
+        By this text a value is recognised as the one that was reported.
+        """
+        return for_log(self.shown(field), REPORTED)
 
 
 def _plain(value: object) -> str:

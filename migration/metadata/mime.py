@@ -32,5 +32,7 @@ def mime_type(extension: str) -> str:
     return _MIME_TYPES.get(extension, f"application/x-format-{safe or 'none'}")
 
 
+#: A format that every server accepts: asked with it, a question is about bytes alone.
+ANY_FORMAT = "epub"
 #: The extensions MyBookshelf2 ships; a server may know more.
 SHIPPED_FORMATS = frozenset(_MIME_TYPES)

@@ -40,39 +40,40 @@ class Editor:
         it was read, Transient.
         """
         refused: dict[Field, str] = {}
-        version = ebook.version
-        for group in _TOGETHER:
-            wanted = [field for field in Field if field in group & set(sent)]
+        version: int | None = ebook.version
+        groups = [
+            [field for field in Field if field in set(sent) & one] for one in _TOGETHER
+        ]
+        while groups:
+            wanted = groups.pop(0)
             if not wanted:
                 continue
+            if version is None:
+                version = self._version(ebook.id)
+            body: dict[str, Json] = {"version_id": version}
+            for field in wanted:
+                body |= _keys(field, metadata, ids)
             try:
-                version = self._patch(ebook.id, version, metadata, ids, wanted)
-            except RefusedByServer:
-                for field in wanted:
-                    try:
-                        version = self._patch(ebook.id, version, metadata, ids, [field])
-                    except RefusedByServer as refusal:
-                        refused[field] = str(refusal)
+                self._patch(ebook.id, body)
+            except RefusedByServer as refusal:
+                if len(wanted) > 1:
+                    # One by one, so that only what is refused is left out.
+                    groups = [[field] for field in wanted] + groups
+                else:
+                    refused[wanted[0]] = str(refusal)
+            else:
+                version = None
         return refused
 
-    def _patch(
-        self,
-        ebook_id: EbookId,
-        version: int,
-        metadata: EbookMetadata,
-        ids: Mapping[tuple[str, str], int],
-        wanted: Collection[Field],
-    ) -> int:
-        """Sends one change; returns the version the ebook has after it."""
-        body: dict[str, Json] = {"version_id": version}
-        for field in wanted:
-            body |= _keys(field, metadata, ids)
+    def _patch(self, ebook_id: EbookId, body: dict[str, Json]) -> None:
         response = self.session.call("PATCH", f"/api/ebooks/{ebook_id}", body)
         if "Stalled record" in response.error:
             raise ServerFault(
                 f"ebook {ebook_id} was changed by somebody else meanwhile"
             )
         accepted(response)
+
+    def _version(self, ebook_id: EbookId) -> int:
         now = self.session.call("GET", f"/api/ebooks/{ebook_id}")
         return payloads.ebook(ebook_id, accepted(now).mapping()).version
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.network.proxy import Decision, Proxy
 from tests.support.servers.boardkit import Running
 from tests.support.servers.inprocess import LocalBoard, LocalShelf, LocalWorkers, Server
 from tests.support.servers.shelf import Shelf
@@ -45,3 +46,17 @@ def boards(servers: list[Server]) -> Callable[..., Running]:
 def workers(tmp_path: Path) -> LocalWorkers:
     """Workers on a state directory of the test's own."""
     return LocalWorkers(tmp_path / "state")
+
+
+@pytest.fixture
+def proxies() -> Iterator[Callable[..., Shelf]]:
+    """Puts proxies in front of servers; all are stopped after the test."""
+    made: list[Proxy] = []
+
+    def front(shelf: Shelf, decide: Callable[[str, str], Decision]) -> Shelf:
+        made.append(Proxy(shelf.url, decide))
+        return Shelf(made[-1].url, shelf.data_dir, None)
+
+    yield front
+    for proxy in made:
+        proxy.stop()

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from migration.errors import Rejected
 from migration.ledger.ledger import Ledger
 from migration.ledger.records import FileState, Replaced
-from migration.model import Outcome
+from migration.model import ARRIVED, Outcome
 from migration.server.client import BookshelfClient
 from migration.server.payloads import Ebook
-
-_ARRIVED = (Outcome.UPLOADED, Outcome.DUPLICATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +43,12 @@ class Replacer:
 
     def _why_kept(self, ebook: Ebook, old: Replaced, now: FileState) -> str:
         """Returns why the old source must stay, or ""."""
-        if now.outcome not in _ARRIVED or now.digest is None:
+        if now.outcome not in ARRIVED or now.digest is None:
             return "the new one has not arrived"
         shown = {source_id: size for source_id, _name, size in ebook.sources}
         if now.source_id is None or shown.get(now.source_id) != now.digest.size:
             return "the new one is not in this ebook"
-        others = self.ledger.carried.others_with(old)
+        others = self.ledger.carried.borrowers(old.digest, old.file)
         if others:
             named = ", ".join(str(number) for number in others[:5])
             return f"it is also the file of book {named}"

@@ -21,7 +21,7 @@ from migration.errors import (
 from migration.lanes.lane import Work
 from migration.ledger.ledger import Ledger
 from migration.ledger.records import Carried, Standing, StandingKind
-from migration.metadata.compare import Field
+from migration.metadata.compare import Field, Fields
 from migration.metadata.shelves import (
     MadeItem,
     Outcome,
@@ -41,8 +41,8 @@ DESCRIPTION = "From Calibre"
 NEWEST = (2, 20)
 #: The most shelves of an ebook that the server names.
 MOST_NAMED = 100
-#: The longest list of shelves in a report, in characters.
-SHOWN = 200
+#: The longest sentence about a book's shelves in the log, in characters.
+LONGEST = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Shelver:
                     "Book %s %r: %s",
                     work.book.id,
                     for_log(work.book.title, 120),
-                    for_log(sentence, SHOWN * 2),
+                    for_log(sentence, LONGEST),
                 )
         base = replace(
             carried.base,
@@ -334,7 +334,7 @@ def _standing(
     else:
         return None
     calibre, server = (
-        for_log(", ".join(sorted(names)), SHOWN)
+        Fields(shelves=names).reported(Field.SHELVES)
         for names in (outcome.names, outcome.on_server)
     )
     now = Standing(Field.SHELVES, kind, calibre, server, pass_id)

@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
-from common.sanitize import for_log
 from migration.errors import Rejected
 from migration.lanes.api.closing_steps import ClosingSteps
 from migration.lanes.lane import Work
@@ -32,8 +31,6 @@ from migration.model import Book
 from migration.server.editing import Editor
 from migration.server.payloads import Ebook, name_keys
 
-#: The longest value shown in a report, in characters.
-SHOWN = 200
 #: Why a difference stands, by the field's fate.
 _STANDS = {
     Fate.KEEP: StandingKind.KEPT,
@@ -171,8 +168,9 @@ class Updater:
         server = replace(ebook.fields, cover=cover, formats=calibre.formats)
         fates = self._fates(work.book, known, server, calibre)
         refused = self._send(work, ebook, calibre, fates)
-        shown = self.closing.client.ebook(ebook.id) or ebook
-        if fates.get(Field.COVER) in SENT and Field.COVER not in refused:
+        sent = {field for field, fate in fates.items() if fate in SENT}
+        shown = (self.closing.client.ebook(ebook.id) if sent else None) or ebook
+        if Field.COVER in sent - refused.keys():
             cover = self.editor.cover(ebook.id)
         after = replace(shown.fields, cover=cover, formats=calibre.formats)
         standing = self._standing(known, calibre, server, fates, refused, pass_id)
@@ -190,18 +188,15 @@ class Updater:
             fates = self._first_fates(book, server, calibre)
         else:
             fates = merge(known.base, server, calibre, self.rules.prefer)
-        open_conflicts = {
-            one.field
-            for one in (known.standing if known else ())
-            if one.kind is StandingKind.CONFLICT
-            and one.server == _shown(server, one.field)
-        }
-        if self.rules.prefer is Prefer.CALIBRE:
+        if known is not None and self.rules.prefer is Prefer.CALIBRE:
             # A conflict of an earlier run, which is decided now.
             fates |= {
-                field: Fate.CONFLICT_SEND
-                for field in open_conflicts
-                if fates[field] is Fate.SAME and server.of(field) != calibre.of(field)
+                one.field: Fate.CONFLICT_SEND
+                for one in known.standing
+                if one.kind is StandingKind.CONFLICT
+                and one.server == server.reported(one.field)
+                and fates[one.field] is Fate.SAME
+                and server.of(one.field) != calibre.of(one.field)
             }
         return {field: fates[field] for field in fields}
 
@@ -315,11 +310,9 @@ def _differs(field: Field, calibre: Fields, server: Fields) -> bool:
 def _standing(
     field: Field, kind: StandingKind, calibre: Fields, server: Fields, pass_id: int
 ) -> Standing:
-    return Standing(field, kind, _shown(calibre, field), _shown(server, field), pass_id)
-
-
-def _shown(values: Fields, field: Field) -> str:
-    return for_log(values.shown(field), SHOWN)
+    return Standing(
+        field, kind, calibre.reported(field), server.reported(field), pass_id
+    )
 
 
 def extras_of(work: Work) -> str:

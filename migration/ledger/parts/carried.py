@@ -11,7 +11,7 @@ from migration.ledger.records import (
     Standing,
 )
 from migration.ledger.tables import carried, claims
-from migration.model import BookId, FileId
+from migration.model import BookId, Digest, FileId
 
 _NOTE = "note:carried_with"
 
@@ -86,10 +86,14 @@ class CarriedBooks:
         with self._database.reading() as db:
             return carried.file_state(db, file)
 
-    def others_with(self, old: Replaced) -> list[BookId]:
-        """Returns other books whose files count as being there by these bytes."""
+    def borrowers(self, digest: Digest, owner: FileId) -> list[BookId]:
+        """Returns books with other files that are there because of these bytes.
+
+        `owner` is the file that has them as its own; its format is "" for all of its
+        book.
+        """
         with self._database.reading() as db:
-            return list(carried.others_with(db, old))
+            return carried.borrowers(db, digest, owner)
 
     def restore_source(self, old: Replaced) -> None:
         """Gives a file its source back: its bytes turned out to be the same."""

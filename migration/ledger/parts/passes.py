@@ -6,9 +6,7 @@ from common.clock import utc_now
 from migration.ledger.database import LedgerDatabase
 from migration.ledger.parts.undoing import Undoing, refuse_open_undo
 from migration.ledger.tables import carried, notices, passes, registration
-
-#: Above every id that SQLite assigns.
-_NO_END = 2**63 - 1
+from migration.model import NO_END
 
 
 class Passes:
@@ -55,10 +53,10 @@ class Passes:
 
         No range of the pass contains them.
         """
-        gone = carried.left(db, pass_id, highest_id + 1, _NO_END)
+        gone = carried.left(db, pass_id, highest_id + 1, NO_END)
         books = {file.book_id for file in gone}
         found = notices.of_left(gone, frozenset())
-        notices.settle_range(db, pass_id, highest_id + 1, _NO_END, books, found)
+        notices.settle_range(db, pass_id, highest_id + 1, NO_END, books, found)
 
     def open_scope(self) -> tuple[int, str] | None:
         """Returns the open pass and which books it is about; None when none is open."""

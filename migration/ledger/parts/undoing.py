@@ -8,7 +8,7 @@ from migration.errors import NothingToUndo, PassIsOpen
 from migration.ledger.database import LedgerDatabase
 from migration.ledger.records import Made, MadeKind
 from migration.ledger.tables import notices, passes, undoing
-from migration.model import BookId, Digest, EbookId, FileId, SourceId
+from migration.model import BookId, Digest, EbookId, FileId, ShelfId, SourceId
 
 
 class Undoing:
@@ -36,11 +36,7 @@ class Undoing:
     def end(self, pass_id: int, stays: Mapping[str, int]) -> None:
         """Closes the pass; `stays` counts what stays, by reason."""
         with self._database.transaction() as db:
-            db.execute(
-                "DELETE FROM tallies WHERE pass_id = ? AND kind = ?",
-                (pass_id, undoing.STAYS),
-            )
-            passes.tally(db, pass_id, undoing.STAYS, stays)
+            undoing.tell_stays(db, pass_id, stays)
             passes.close(db, pass_id, utc_now().isoformat())
 
     # -- what a pass made --------------------------------------------------------------
@@ -59,11 +55,6 @@ class Undoing:
         """Returns the record of one thing, if some pass made it."""
         with self._database.reading() as db:
             return undoing.find(db, kind, server_id)
-
-    def borrowers(self, digest: Digest, owner: FileId) -> list[BookId]:
-        """Returns books with other files that are there because of these bytes."""
-        with self._database.reading() as db:
-            return undoing.borrowers(db, digest.sha1, digest.size, owner)
 
     def digest(self, book_id: BookId, source_id: SourceId) -> Digest | None:
         """Returns the bytes of a source of ours, if they are known."""
@@ -111,23 +102,10 @@ class Undoing:
                 (passes.REMOVAL_ASKED, str(pass_id)),
             )
 
-    def source_of(self, file: FileId) -> SourceId | None:
-        """Returns the source that we made for a file."""
-        with self._database.reading() as db:
-            row = db.execute(
-                "SELECT source_id FROM files WHERE book_id = ? AND format = ?",
-                (file.book_id, file.format),
-            ).fetchone()
-        return None if row is None or row[0] is None else SourceId(row[0])
-
     def tell_stays(self, pass_id: int, stays: Mapping[str, int]) -> None:
         """Records what stays of what should have been deleted, by reason."""
         with self._database.transaction(durable=False) as db:
-            db.execute(
-                "DELETE FROM tallies WHERE pass_id = ? AND kind = ?",
-                (pass_id, undoing.STAYS),
-            )
-            passes.tally(db, pass_id, undoing.STAYS, stays)
+            undoing.tell_stays(db, pass_id, stays)
 
     # -- what is gone ------------------------------------------------------------------
 
@@ -165,14 +143,14 @@ class Undoing:
             passes.tally(db, pass_id, undoing.DELETED, {what: 1})
 
     def item_is_gone(
-        self, pass_id: int, book_id: BookId, item_id: int, shelf_id: int, what: str
+        self, pass_id: int, book_id: BookId, item_id: int, shelf_id: ShelfId, what: str
     ) -> None:
         """Records that a book is off a shelf."""
         with self._database.transaction() as db:
             undoing.forget_item(db, book_id, item_id, shelf_id)
             passes.tally(db, pass_id, undoing.DELETED, {what: 1})
 
-    def shelf_is_gone(self, pass_id: int, shelf_id: int, what: str) -> None:
+    def shelf_is_gone(self, pass_id: int, shelf_id: ShelfId, what: str) -> None:
         """Records that a shelf is gone."""
         with self._database.transaction() as db:
             undoing.forget_shelf(db, shelf_id)

@@ -5,7 +5,7 @@ Functions over an open transaction of the ledger; only `ledger.parts` calls them
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 from migration.ledger.records import (
     Carried,
@@ -17,7 +17,7 @@ from migration.ledger.records import (
     Step,
 )
 from migration.metadata.compare import Base, Field, from_json, only_different, to_json
-from migration.model import BookId, Digest, EbookId, FileId, Outcome, SourceId
+from migration.model import BookId, Digest, FileId, Outcome, SourceId
 
 #: The key of `Carried.extras` beside the fields.
 _EXTRAS = "extras"
@@ -186,20 +186,17 @@ def drop_replaced(db: sqlite3.Connection, old: Replaced) -> None:
     )
 
 
-def others_with(db: sqlite3.Connection, old: Replaced) -> Sequence[BookId]:
-    """Returns other books whose files count as being there because of these bytes.
+def borrowers(db: sqlite3.Connection, digest: Digest, owner: FileId) -> list[BookId]:
+    """Returns books with other files that are there because of these bytes.
 
-    They have no source of their own: the server has the bytes once.
+    They have no source of their own: the server has the bytes once. `owner` is the file
+    that has them as its own; its format is "" for all of its book.
     """
     rows = db.execute(
-        "SELECT DISTINCT book_id FROM files WHERE source_id IS NULL AND sha1 = ? AND "
-        "size = ? AND outcome = 'duplicate' AND NOT (book_id = ? AND format = ?)",
-        (
-            bytes.fromhex(old.digest.sha1),
-            old.digest.size,
-            old.file.book_id,
-            old.file.format,
-        ),
+        "SELECT DISTINCT book_id FROM files WHERE source_id IS NULL AND sha1 = ?1 AND "
+        "size = ?2 AND outcome = 'duplicate' AND NOT (book_id = ?3 AND ?4 IN ('', "
+        "format)) ORDER BY book_id",
+        (bytes.fromhex(digest.sha1), digest.size, owner.book_id, owner.format),
     ).fetchall()
     return [BookId(row[0]) for row in rows]
 
@@ -236,14 +233,6 @@ def left(db: sqlite3.Connection, pass_id: int, first: int, last: int) -> list[Fi
         (first, last, pass_id),
     ).fetchall()
     return [FileId(BookId(row[0]), row[1]) for row in rows]
-
-
-def ebook_of(db: sqlite3.Connection, book_id: BookId) -> EbookId | None:
-    """Returns the book's ebook."""
-    row = db.execute(
-        "SELECT ebook_id FROM books WHERE book_id = ?", (book_id,)
-    ).fetchone()
-    return None if row is None or row[0] is None else EbookId(row[0])
 
 
 def _text(value: object) -> str:

@@ -19,6 +19,7 @@ from migration.evidence import about
 from migration.ledger.records import MadeKind, Range, Registration, Stage
 from migration.ledger.tables import books, carried, passes
 from migration.model import (
+    ARRIVED,
     BookFile,
     BookId,
     Counts,
@@ -399,7 +400,7 @@ def _at_once(
 
 def _as_before(row: sqlite3.Row, *, once_more: bool) -> _Settlement:
     """Returns the verdict on a file that has not changed since the row was written."""
-    if row["outcome"] in (Outcome.UPLOADED, Outcome.DUPLICATE):
+    if row["outcome"] in ARRIVED:
         return _Settlement(Outcome.DUPLICATE)
     if row["outcome"] == Outcome.FAILED and row["reason"] not in _TRY_AGAIN:
         return _Settlement(Outcome.FAILED, row["reason"], row["message"])

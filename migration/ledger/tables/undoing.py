@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 
 from common.json_value import Json
 from migration.ledger.records import Made, MadeKind
-from migration.ledger.tables import carried, claims
-from migration.model import BookId, Digest, EbookId, FileId, SourceId
+from migration.ledger.tables import carried, claims, passes
+from migration.ledger.tables import shelves as of_shelves
+from migration.model import BookId, Digest, EbookId, ShelfId, SourceId
 
 #: What a pass deleted, what stays, among its tallies.
 DELETED, STAYS = "deleted", "stays"
@@ -67,6 +68,12 @@ def anything(db: sqlite3.Connection, pass_id: int) -> bool:
     """Whether anything is recorded that a pass made and that was not taken back."""
     row = db.execute("SELECT 1 FROM made WHERE pass_id = ? LIMIT 1", (pass_id,))
     return row.fetchone() is not None
+
+
+def tell_stays(db: sqlite3.Connection, pass_id: int, stays: Mapping[str, int]) -> None:
+    """Records what stays of what should have been deleted, by reason."""
+    db.execute("DELETE FROM tallies WHERE pass_id = ? AND kind = ?", (pass_id, STAYS))
+    passes.tally(db, pass_id, STAYS, stays)
 
 
 def keep_rating(
@@ -145,20 +152,16 @@ def forget_source(
 
 
 def forget_item(
-    db: sqlite3.Connection, book_id: BookId, item_id: int, shelf_id: int
+    db: sqlite3.Connection, book_id: BookId, item_id: int, shelf_id: ShelfId
 ) -> None:
     """Forgets that a book is on a shelf."""
-    db.execute(
-        "DELETE FROM shelf_items WHERE book_id = ? AND shelf_id = ?",
-        (book_id, shelf_id),
-    )
+    of_shelves.drop_item(db, book_id, shelf_id)
     carried.made_is_gone(db, MadeKind.ITEM, item_id)
 
 
-def forget_shelf(db: sqlite3.Connection, shelf_id: int) -> None:
+def forget_shelf(db: sqlite3.Connection, shelf_id: ShelfId) -> None:
     """Forgets a shelf."""
-    db.execute("DELETE FROM shelves WHERE server_id = ?", (shelf_id,))
-    db.execute("DELETE FROM shelf_items WHERE shelf_id = ?", (shelf_id,))
+    of_shelves.forget(db, shelf_id)
     carried.made_is_gone(db, MadeKind.SHELF, shelf_id)
 
 
@@ -172,22 +175,6 @@ def _forget_bytes(db: sqlite3.Connection, sha1: bytes | None, size: int) -> None
         "outcome = 'duplicate'",
         (sha1, size),
     )
-
-
-def borrowers(
-    db: sqlite3.Connection, sha1: str, size: int, owner: FileId
-) -> list[BookId]:
-    """Returns books with other files that are there because of these bytes.
-
-    `owner` is the file that has them as its own; its format is "" for all of its book.
-    """
-    rows = db.execute(
-        "SELECT DISTINCT book_id FROM files WHERE source_id IS NULL AND sha1 = ?1 AND "
-        "size = ?2 AND outcome = 'duplicate' AND NOT (book_id = ?3 AND ?4 IN ('', "
-        "format)) ORDER BY book_id",
-        (bytes.fromhex(sha1), size, owner.book_id, owner.format),
-    ).fetchall()
-    return [BookId(row[0]) for row in rows]
 
 
 def _made(row: sqlite3.Row) -> Made:

@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from migration.audit.findings import Finding
 from migration.audit.messages import Checked, Message, Waiting
 from tests.support.libraries.librarykit import Library, epubs
 from tests.support.migration.auditkit import not_audited_yet, order_for, words
-from tests.support.network.proxy import Answer, Decision, Do, Proxy
+from tests.support.network.proxy import Answer, Decision, Do
 from tests.support.servers.inprocess import LocalWorkers
 from tests.support.servers.shelf import Shelf
 
@@ -28,20 +28,6 @@ def library(tmp_path: Path, shelf: Shelf, workers: LocalWorkers) -> Library:
     assert workers.run(made.root, shelf, **FAST)[0] == 0
     not_audited_yet(workers.state_dir)
     return made
-
-
-@pytest.fixture
-def proxies() -> Iterator[Callable[..., Shelf]]:
-    """Puts proxies in front of servers; all are stopped after the test."""
-    made: list[Proxy] = []
-
-    def front(shelf: Shelf, decide: Callable[[str, str], Decision]) -> Shelf:
-        made.append(Proxy(shelf.url, decide))
-        return Shelf(made[-1].url, shelf.data_dir, None)
-
-    yield front
-    for proxy in made:
-        proxy.stop()
 
 
 def test_a_server_that_is_away_is_waited_for(

@@ -1,6 +1,6 @@
 """A pass is audited before it is closed: what its workers say, and how they end."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from migration.model import EbookId
 from migration.state_files.owner import this_process
 from tests.support.libraries.librarykit import Library, epubs
 from tests.support.migration.auditkit import not_audited_yet, order_for, patch
-from tests.support.network.proxy import Decision, Do, Proxy
+from tests.support.network.proxy import Decision, Do
 from tests.support.servers.inprocess import LocalWorkers
 from tests.support.servers.shelf import Shelf
 
@@ -33,20 +33,6 @@ def library(tmp_path: Path) -> Library:
     made = Library(tmp_path / "library")
     made.add(*epubs(range(3)))
     return made
-
-
-@pytest.fixture
-def proxies() -> Iterator[Callable[..., Shelf]]:
-    """Puts proxies in front of servers; all are stopped after the test."""
-    made: list[Proxy] = []
-
-    def front(shelf: Shelf, decide: Callable[[str, str], Decision]) -> Shelf:
-        made.append(Proxy(shelf.url, decide))
-        return Shelf(made[-1].url, shelf.data_dir, None)
-
-    yield front
-    for proxy in made:
-        proxy.stop()
 
 
 def last_pass(workers: LocalWorkers) -> totals.Totals:

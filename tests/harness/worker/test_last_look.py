@@ -2,7 +2,7 @@
 does about it, what it says."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from migration.metadata.ebook_metadata import working_title
 from migration.model import BookId
 from tests.support.libraries.librarykit import Library, epubs
 from tests.support.libraries.truth import look, troubles
-from tests.support.network.proxy import Answer, Decision, Do, Proxy
+from tests.support.network.proxy import Answer, Decision, Do
 from tests.support.servers.inprocess import LocalWorkers
 from tests.support.servers.shelf import Shelf
 
@@ -23,20 +23,6 @@ FAST = {
     "PROBE_SECONDS": "0.2",
     "RECONCILE_AFTER_SECONDS": "1",
 }
-
-
-@pytest.fixture
-def proxies() -> Iterator[Callable[..., Shelf]]:
-    """Puts proxies in front of servers; all are stopped after the test."""
-    made: list[Proxy] = []
-
-    def front(shelf: Shelf, decide: Callable[[str, str], Decision]) -> Shelf:
-        made.append(Proxy(shelf.url, decide))
-        return Shelf(made[-1].url, shelf.data_dir, None)
-
-    yield front
-    for proxy in made:
-        proxy.stop()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from migration.audit import expectation, messages, sampling
 from migration.audit.findings import (
     KINDS,
-    REPORTED,
     Finding,
     Kind,
     in_doubt,
@@ -23,7 +22,6 @@ from migration.audit.messages import (
     Waiting,
 )
 from migration.audit.seen import Birth, Seen, SeenAuthor, birth, ebook
-from migration.lanes.api import updating
 from migration.ledger.parts.pass_end import NOT_AUDITED
 from migration.model import Author, Book, BookId, EbookId, Vocabulary
 
@@ -85,10 +83,9 @@ def test_what_is_no_message_is_none(line: bytes) -> None:
 
 
 def test_the_terms_are_those_of_others() -> None:
-    """The ledger's word for a pass that nobody audited; how much of a value is kept."""
+    """The ledger's word for a pass that nobody audited."""
     assert NOT_AUDITED == Kind.NOT_AUDITED
     assert NOT_AUDITED in KINDS
-    assert REPORTED == updating.SHOWN
 
 
 BOOK = Book(
