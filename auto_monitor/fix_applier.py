@@ -62,12 +62,28 @@ class Workshop:
         Raises FixRefused, sandbox.Unavailable or StateUnwritable.
         """
         source = self.script.read_bytes()
+        return self._made(source, self.edit(source.decode("utf-8"), reply))
+
+    def as_asked(self, change: str, *, whole: bool) -> Candidate:
+        """Makes a candidate of a change, or of a whole script, that a person asks for.
+
+        Where no gate can be had it is not tried, and says so. Raises FixRefused or
+        StateUnwritable.
+        """
+        source = self.script.read_bytes()
+        text = change if whole else self.edit(source.decode("utf-8"), change)
+        try:
+            return self._made(source, text)
+        except Unavailable as error:
+            untried = f"not tried before, as a person asked: {error}"
+            return self._made(source, text, untried=untried)
+
+    def _made(self, source: bytes, text: str, *, untried: str = "") -> Candidate:
         backup = self.back_up(source)
-        text = self.edit(source.decode("utf-8"), reply)
         path = self.keep_candidate(text)
         self.compile(path)
         self.guard(source.decode("utf-8"), text)
-        how = self.gate(path)
+        how = untried or self.gate(path)
         return Candidate(
             path.name,
             backup,
@@ -335,6 +351,7 @@ def diff(before: bytes, after: str) -> str:
 
 
 __all__ = [
+    "Candidate",
     "FixRefused",
     "NotOurs",
     "Unavailable",
