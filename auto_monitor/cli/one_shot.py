@@ -12,6 +12,8 @@ from auto_monitor.cli.command_line import script_of
 from auto_monitor.cli.daemon import something_runs
 from auto_monitor.fix_applier import Workshop
 from auto_monitor.repair import by_hand
+from common.settings.load import load
+from common.settings.shared import Library
 from migration.state_dirs import resolve
 
 
@@ -46,7 +48,11 @@ def carry_out(
         return 0
     if given.apply:
         workshop = Workshop(
-            script_of(given.found), config.PROJECT, state_dir, config.GATE_SECONDS
+            script_of(given.found),
+            config.PROJECT,
+            state_dir,
+            config.GATE_SECONDS,
+            load(Library, given.found).library,
         )
         sys.stdout.write(by_hand.apply(workshop, given.apply))
         return 0

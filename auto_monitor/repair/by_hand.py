@@ -43,7 +43,8 @@ def apply(workshop: Workshop, proposal: str) -> str:
     """Puts a proposed change in place, as a person asks; returns a message.
 
     It is edited, guarded and passes the gate as every code fix; only the trial on a
-    worker is left out, and the gate where there is no sandbox. Raises FixRefused, StateUnwritable or OSError.
+    worker is left out, and the gate where there is no sandbox. Raises FixRefused,
+    StateUnwritable or OSError.
     """
     script, state_dir = workshop.script, workshop.state_dir
     path = fix_applier.folder_of(state_dir, "proposals") / Path(proposal).name
