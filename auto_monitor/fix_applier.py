@@ -206,6 +206,11 @@ class WorkerScript:
         """Returns the hash of the installed script; "" when it cannot be read."""
         return in_place(self.path)
 
+    @property
+    def shipped(self) -> bool:
+        """Whether the installed script is the released one."""
+        return is_release(self.path, self.state_dir)
+
     def has(self, candidate: Candidate) -> bool:
         """Whether the candidate's file still exists."""
         return self.path_of(candidate).is_file()
@@ -323,6 +328,27 @@ def folder_of(state_dir: Path, name: str) -> Path:
 def _candidates(state_dir: Path) -> Iterator[str]:
     for path in folder_of(state_dir, "candidates").glob("*.py"):
         yield in_place(path)
+
+
+def is_release(script: Path, state_dir: Path) -> bool:
+    """Whether a script is the released one: no code fix has made it."""
+    return in_place(script) not in set(_candidates(state_dir))
+
+
+def release_of(script: Path, project: Path, state_dir: Path) -> tuple[str, bytes]:
+    """Returns the released script and where it was found: here, or among the backups.
+
+    Raises FixRefused when it is not on this machine any more.
+    """
+    shipped = project / script.name
+    for path in (script, shipped, *backups(state_dir, script)):
+        if path.is_file() and is_release(path, state_dir):
+            return path.name, path.read_bytes()
+    raise FixRefused(
+        f"the released {script.name} is not here any more: neither in {project} nor "
+        f"in {folder_of(state_dir, 'backups')}; in a git checkout: git diff -- "
+        f"{script.name}"
+    )
 
 
 def how_to_keep(script: Path) -> str:

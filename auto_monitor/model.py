@@ -265,6 +265,20 @@ class WatchRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangedScript:
+    """A worker script that is not the released one.
+
+    `since` is when the newest code fix was made, "" when it is none of ours; `added` and
+    `removed` are its lines.
+    """
+
+    name: str
+    since: str = ""
+    added: int = 0
+    removed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class MonitorState:
     """The state that survives a restart, besides the history.
 
@@ -285,6 +299,8 @@ class MonitorState:
     workers: Mapping[int, WorkerRecord] = field(default_factory=dict)
     #: None when the monitor ends with the pass.
     watch: WatchRecord | None = None
+    #: None while the released script is in place.
+    changed_script: ChangedScript | None = None
     schema: int = 2
 
 

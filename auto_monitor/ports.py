@@ -355,6 +355,11 @@ class Script(Protocol):
         """Returns the hash of the installed script; "" when it cannot be read."""
         ...
 
+    @property
+    def shipped(self) -> bool:
+        """Whether the installed script is the released one."""
+        ...
+
     def has(self, candidate: Candidate) -> bool:
         """Whether the candidate's file still exists."""
         ...

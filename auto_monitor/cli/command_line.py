@@ -27,6 +27,7 @@ examples:
   python auto_monitor/monitor.py --status --watch    show the progress, live
   python auto_monitor/monitor.py --resume 2          resume worker 2, which is paused
   python auto_monitor/monitor.py --rollback          revert the newest code fix
+  python auto_monitor/monitor.py --diff              show what code fixes have changed
   python auto_monitor/monitor.py --apply FILE        put a proposed code fix in place
   python auto_monitor/monitor.py --dry-run --once    show what would be done now
   python auto_monitor/monitor.py --watch             stay; migrate what changes
@@ -137,6 +138,12 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="restore the newest backup of the worker script, and exit; a script that "
         "somebody else has changed is left alone",
+    )
+    command.add_argument(
+        "--diff",
+        action="store_true",
+        help="show what the worker script in place differs in from the release, and how "
+        "to keep or drop it",
     )
     command.add_argument(
         "--apply",

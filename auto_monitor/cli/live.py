@@ -150,7 +150,8 @@ def _monitor(value: Status) -> Text:
 
 
 def _watch(value: Status) -> list[Text]:
-    return [] if value.watch is None else [Text(f"Library: {value.watch.text}")]
+    found = [] if value.watch is None else [Text(f"Library: {value.watch.text}")]
+    return found + ([Text(value.changed_script)] if value.changed_script else [])
 
 
 def _span(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""`monitor.py --status`, `--resume`, `--rollback`, `--apply`: one report or command."""
+"""`monitor.py --status`, `--resume`, `--rollback`, `--diff`, `--apply`: one command."""
 
 import argparse
 import shlex
@@ -19,7 +19,7 @@ from migration.state_dirs import resolve
 
 def is_asked_for(given: argparse.Namespace) -> bool:
     """Whether such an option was given, so that no monitor is to run."""
-    asked = (given.status, given.rollback, given.apply)
+    asked = (given.status, given.rollback, given.diff, given.apply)
     return any(asked) or given.resume is not None
 
 
@@ -45,6 +45,10 @@ def carry_out(
         return live.show(state_dir, as_json=given.json, watch=bool(given.watch))
     if given.rollback:
         sys.stdout.write(by_hand.roll_back(script_of(given.found), state_dir))
+        return 0
+    if given.diff:
+        script = script_of(given.found)
+        sys.stdout.write(by_hand.difference(script, config.PROJECT, state_dir))
         return 0
     if given.apply:
         workshop = Workshop(

@@ -37,6 +37,8 @@ def draw(value: Status, console: Console) -> None:
     console.print(Text(f"Monitor: {lives}{late}{beat}"))
     if value.watch is not None:
         console.print(Text(f"Library: {value.watch.text}"))
+    if value.changed_script:
+        console.print(Text(value.changed_script))
     console.print(
         Text(
             f"Workers desired: {value.desired_workers} of {value.target_workers}; disk: "

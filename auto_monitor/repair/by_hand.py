@@ -39,6 +39,27 @@ def roll_back(script: Path, state_dir: Path) -> str:
     )
 
 
+def difference(script: Path, project: Path, state_dir: Path) -> str:
+    """Returns what the script in place differs in from the release; a message.
+
+    Raises FixRefused or OSError.
+    """
+    name, shipped = fix_applier.release_of(script, project, state_dir)
+    found = fix_applier.diff(shipped, script.read_text("utf-8"))
+    if not found:
+        return f"{script} is the released one.\n"
+    since = [
+        f"{entry.timestamp}: {for_log(entry.root_cause)}"
+        for entry in HistoryFile(history_path(state_dir)).entries()
+        if entry.promoted and not entry.rolled_back
+    ]
+    told = "".join(f"code fix of {one}\n" for one in since)
+    return (
+        f"{script} differs from the release ({name}):\n{told}\n{found}\n\n"
+        f"{fix_applier.how_to_keep(script)}.\n"
+    )
+
+
 def apply(workshop: Workshop, proposal: str) -> str:
     """Puts a proposed change in place, as a person asks; returns a message.
 

@@ -76,6 +76,7 @@ def rounds(
             say,
             around.acted_on.alerts,
             around.diagnoser,
+            around.acted_on.script,
             excused=lambda: (
                 watcher is not None and (watcher.told or watcher.unsettled())
             ),

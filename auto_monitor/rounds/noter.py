@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from auto_monitor.decide import changed
 from auto_monitor.model import Assessment, Health, WorkerSnapshot
-from auto_monitor.ports import Alerts, Diagnoser
+from auto_monitor.ports import Alerts, Diagnoser, Script
 from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.history import Cases
 from auto_monitor.record.memory import Memory
@@ -24,6 +25,7 @@ class Noter:
     action_log: ActionLog
     alerts: Alerts
     diagnoser: Diagnoser | None
+    script: Script
     excused: Callable[[], bool]
 
     def note(
@@ -33,6 +35,7 @@ class Noter:
         now: datetime,
     ) -> None:
         """Logs changes and records since when a worker is suspect and how it ended."""
+        self._note_script()
         for number, seen in snapshots.items():
             assessment, record = assessments[number], self.memory.record(number)
             suspect = (
@@ -49,6 +52,20 @@ class Noter:
             if self.diagnoser is not None and not assessment.is_a_riddle:
                 self.diagnoser.forget(number)
             self._say(number, assessment)
+
+    def _note_script(self) -> None:
+        """Records whether the workers' script is the released one; says when not."""
+        found = changed.changed(
+            self.cases.entries(),
+            self.script.name,
+            self.script.digest(),
+            shipped=self.script.shipped,
+        )
+        self.memory.change(changed_script=found)
+        if found is None:
+            self.action_log.forget("script")
+        else:
+            self.action_log.once("script", changed.sentence(found))
 
     def _say(self, number: int, assessment: Assessment) -> None:
         text = f"Worker {number} is {assessment.health.value}: {assessment.reason}"

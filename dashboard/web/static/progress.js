@@ -95,6 +95,8 @@ function showMonitor(now) {
   $("watch").hidden = !now.watch;
   text($("watch"), now.watch ? `Library: ${now.watch.text}` : "");
   $("watch").className = now.watch && now.watch.trouble ? "aside bad" : "aside";
+  $("script").hidden = !now.changed_script;
+  text($("script"), now.changed_script || "");
 }
 
 // -- workers ---------------------------------------------------------------------------------------------------

@@ -79,6 +79,17 @@ def test_a_proposal_is_put_in_place_and_taken_back(workshop: Quick) -> None:
     assert workshop.script.read_text("utf-8") == CHANGED
 
 
+def test_what_differs_from_the_release(workshop: Quick) -> None:
+    """With the code fixes that made it, and how to keep or drop it."""
+    place = (workshop.script, workshop.project, workshop.state_dir)
+    assert by_hand.difference(*place) == f"{workshop.script} is the released one.\n"
+    by_hand.apply(workshop, proposal(workshop))
+    said = by_hand.difference(*place)
+    assert f"\n-{OLD}\n+{NEW}\n" in said
+    assert ": the limit is zero\n" in said
+    assert "monitor.py --rollback takes it back" in said
+
+
 def test_without_a_sandbox_a_person_may_decide(workshop: Quick) -> None:
     """It is said, and recorded."""
     here = Quick(

@@ -207,6 +207,20 @@ def promoted() -> Harness:
     return made
 
 
+def test_a_changed_script_is_told_until_the_end() -> None:
+    """In the state, which --status and the dashboard show, and at the end of the run."""
+    made = promoted()
+    made.rounds(1)
+    kept = made.state_file.kept
+    assert kept is not None
+    assert kept.changed_script is not None
+    entry = made.entries()[0]
+    assert kept.changed_script.since == entry.timestamp
+    pass_closed(made)
+    made.rounds(2)
+    assert f". A code fix runs since {entry.timestamp}: " in made.alerts.told[-1]
+
+
 def test_the_same_trouble_again_takes_a_code_fix_back() -> None:
     """By itself: recorded, told, the attempt counts."""
     made = promoted()

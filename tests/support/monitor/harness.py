@@ -485,6 +485,11 @@ class FakeScript:
         """As set."""
         return self.now
 
+    @property
+    def shipped(self) -> bool:
+        """By its name."""
+        return self.now == "shipped"
+
     def has(self, candidate: Candidate) -> bool:
         """As set."""
         return self.there

@@ -1,0 +1,46 @@
+"""Whether the worker script in place is the released one, in words. Pure."""
+
+from collections.abc import Iterable
+
+from auto_monitor.model import ChangedScript, HistoryEntry
+
+
+def changed(
+    entries: Iterable[HistoryEntry], name: str, digest: str, *, shipped: bool
+) -> ChangedScript | None:
+    """Returns what is known of a script that is not the released one; None for that one.
+
+    `entries` are oldest first; `digest` is the script's hash, "" when it cannot be read.
+    """
+    if shipped or not digest:
+        return None
+    fixes = [
+        entry
+        for entry in entries
+        if entry.script_after == digest and entry.promoted and not entry.rolled_back
+    ]
+    if not fixes:
+        return ChangedScript(name)
+    newest = fixes[-1]
+    lines = newest.code_changes.full.splitlines() if newest.code_changes else []
+    body = [line for line in lines if not line.startswith(("---", "+++"))]
+    return ChangedScript(
+        name,
+        newest.timestamp,
+        sum(line.startswith("+") for line in body),
+        sum(line.startswith("-") for line in body),
+    )
+
+
+def sentence(script: ChangedScript | None) -> str:
+    """Returns one line for people; "" for the released script."""
+    if script is None:
+        return ""
+    shows = "monitor.py --diff shows what differs from the release"
+    if not script.since:
+        return f"The workers' script {script.name} is not the released one; {shows}"
+    return (
+        f"A code fix runs since {script.since}: {script.name} was changed (the last one: "
+        f"+{script.added} -{script.removed} lines); {shows}, monitor.py --rollback takes "
+        "the last one back"
+    )
