@@ -30,7 +30,7 @@ from auto_monitor.cli.daemon import (
     keep_place,
     stop_on_signals,
 )
-from auto_monitor.decide import changed, scaling
+from auto_monitor.decide import scaling
 from auto_monitor.decide.detection import assess
 from auto_monitor.decide.ending import Ending, Watched, ending
 from auto_monitor.fix_applier import FixRefused
@@ -304,9 +304,9 @@ class Monitor:
             if proved and not found.differences
             else self.parts.alerts.tell
         )
-        script = changed.sentence(self.memory.state.changed_script)
-        script = f". {script}" if script else ""
-        tell(f"{totals.equation(found, proved=proved)}{failed}{script}")
+        script = self.memory.state.changed_script
+        changed = "" if script is None else f". {script}"
+        tell(f"{totals.equation(found, proved=proved)}{failed}{changed}")
         watcher = self.parts.rounds.watcher
         self.memory.save(ended="completed" if watcher is None else "")
         if not self.settings.dry_run:

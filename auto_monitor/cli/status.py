@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from auto_monitor.cli import daemon
-from auto_monitor.decide import changed, watching
+from auto_monitor.decide import watching
 from auto_monitor.model import (
     MonitorState,
     WatchRecord,
@@ -186,7 +186,7 @@ def collect(state_dir: Path, now: datetime) -> Status:
         rate_files_per_min=round(rate, 1),
         eta_seconds=_eta(found, rate),
         watch=_watch(state.watch, now) if state and state.watch else None,
-        changed_script=changed.sentence(state.changed_script) if state else "",
+        changed_script=str(state.changed_script or "") if state else "",
     )
 
 

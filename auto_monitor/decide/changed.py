@@ -1,4 +1,4 @@
-"""Whether the worker script in place is the released one, in words. Pure."""
+"""Whether the worker script in place is the released one. Pure."""
 
 from collections.abc import Iterable
 
@@ -29,18 +29,4 @@ def changed(
         newest.timestamp,
         sum(line.startswith("+") for line in body),
         sum(line.startswith("-") for line in body),
-    )
-
-
-def sentence(script: ChangedScript | None) -> str:
-    """Returns one line for people; "" for the released script."""
-    if script is None:
-        return ""
-    shows = "monitor.py --diff shows what differs from the release"
-    if not script.since:
-        return f"The workers' script {script.name} is not the released one; {shows}"
-    return (
-        f"A code fix runs since {script.since}: {script.name} was changed (the last one: "
-        f"+{script.added} -{script.removed} lines); {shows}, monitor.py --rollback takes "
-        "the last one back"
     )

@@ -65,7 +65,7 @@ class Noter:
         if found is None:
             self.action_log.forget("script")
         else:
-            self.action_log.once("script", changed.sentence(found))
+            self.action_log.once("script", str(found))
 
     def _say(self, number: int, assessment: Assessment) -> None:
         text = f"Worker {number} is {assessment.health.value}: {assessment.reason}"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from auto_monitor.decide.changed import changed, sentence
+from auto_monitor.decide.changed import changed
 from auto_monitor.model import ChangedScript, CodeChanges, HistoryEntry
 
 DIFF = "--- before\n+++ after\n@@ -1 +1,2 @@\n-    a\n+    b\n+    c"
@@ -61,12 +61,11 @@ def test_what_is_known_of_the_script(
 
 def test_the_words() -> None:
     """Since when, how much, and what to do."""
-    assert sentence(None) == ""
-    assert sentence(ChangedScript(NAME)) == (
+    assert str(ChangedScript(NAME)) == (
         "The workers' script worker.py is not the released one; monitor.py --diff shows "
         "what differs from the release"
     )
-    assert sentence(KNOWN) == (
+    assert str(KNOWN) == (
         "A code fix runs since 2026-11-24T12:00:00+00:00: worker.py was changed (the last "
         "one: +2 -1 lines); monitor.py --diff shows what differs from the release, "
         "monitor.py --rollback takes the last one back"
