@@ -63,7 +63,9 @@ class WorkerSnapshot:
     `repeated_range` is a range that was read twice or more without a new one since;
     `all_failing_since` is when a file was last seen to arrive or to be in flight, if
     files have failed since; `last_words` is the error, with class and message, that a
-    failed worker left in its progress file, and `error_class` its class alone.
+    failed worker left in its progress file, and `error_class` its class alone; `crash`
+    are the frames of an unforeseen one, a line each, as the worker's substrate wrote
+    them.
     """
 
     worker_id: int
@@ -78,6 +80,7 @@ class WorkerSnapshot:
     all_failing_since: datetime | None = None
     last_words: str = ""
     error_class: str = ""
+    crash: str = ""
 
     @property
     def waits(self) -> bool:
@@ -358,7 +361,8 @@ class HistoryEntry:
     """One attempt in `auto_fix_history.json` (DESIGN section 7).
 
     It is rewritten as its fields are filled. `timestamp` is ISO 8601 UTC; `confidence`
-    is 0-1; `verified` is None while not known; `evidence` is the name of a file;
+    is 0-1; `verified` is None while not known; `tokens` and `calls` are what the LLM's
+    answer has cost this attempt, nothing when another's was used; `evidence` is the name of a file;
     `fingerprint` is what attempts against the same trouble have in common; `case` is
     there until the verdict; `correlated` means that several workers hung together and
     this one was treated alone first.
@@ -385,6 +389,7 @@ class HistoryEntry:
     llm_used: bool = False
     model: str | None = None
     tokens: int | None = None
+    calls: int | None = None
     recurring: bool = False
     occurrences: int = 1
     evidence: str | None = None

@@ -312,11 +312,16 @@ class Current:
 
 @dataclass(frozen=True, slots=True)
 class LastError:
-    """The last error of a worker: class name, one cleaned line, time."""
+    """The last error of a worker: class name, one cleaned line, time.
+
+    `places` are the frames of an unforeseen error, our own first: only the substrate
+    writes them, so no text of a server or a book can pass for them.
+    """
 
     error_class: str
     message: str
     at: datetime
+    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

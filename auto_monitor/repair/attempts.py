@@ -339,7 +339,7 @@ class Attempts:
         """
         record = self.memory.record(assessment.worker_id)
         gone = machine.trigger_of(assessment) is Trigger.STOPPED
-        stack = "" if gone else self.supervisor.stack(record.worker_id)
+        stack = seen.crash if gone else self.supervisor.stack(record.worker_id)
         attempt = self.cases.standing(record.worker_id).attempts + 1
         entry = machine.opened(
             assessment,

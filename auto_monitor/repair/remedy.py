@@ -33,6 +33,7 @@ class Remedies:
             llm_used=True,
             model=answer.model or None,
             tokens=answer.tokens or None,
+            calls=answer.calls or None,
         )
         if found is None:
             self.action_log.warning(

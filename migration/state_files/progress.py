@@ -89,6 +89,7 @@ def to_json(progress: Progress) -> dict[str, Json]:
             "class": error.error_class,
             "message": error.message,
             "at": _stamp(error.at),
+            **({"places": list(error.places)} if error.places else {}),
         },
         "library": progress.library,
         "server": progress.server,

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -171,9 +171,11 @@ class Tracker:
         with self._lock:
             self._base = replace(self._base, slow_uploads=self._base.slow_uploads + 1)
 
-    def failed_with(self, error: BaseException) -> None:
-        """Records the last error."""
-        last = LastError(type(error).__name__, for_log(str(error)), self._shown())
+    def failed_with(self, error: BaseException, places: Sequence[str] = ()) -> None:
+        """Records the last error; with the frames of an unforeseen one."""
+        last = LastError(
+            type(error).__name__, for_log(str(error)), self._shown(), tuple(places)
+        )
         self.set(last_error=last)
 
     @contextmanager

@@ -37,7 +37,8 @@ PROGRESS = st.builds(
     current=st.lists(
         st.builds(Current, TEXTS, NUMBERS, NUMBERS, TIMES), max_size=3
     ).map(tuple),
-    last_error=st.none() | st.builds(LastError, TEXTS, TEXTS, TIMES),
+    last_error=st.none()
+    | st.builds(LastError, TEXTS, TEXTS, TIMES, st.just(()) | st.tuples(TEXTS)),
 )
 
 
