@@ -94,6 +94,7 @@ def evidence(
                 "fix": one.fix,
                 "result": one.result,
                 "checks": one.checks,
+                "its_stacks": _stacks(one.stack),
                 "change": _texts(one.change[:LONGEST_CHANGE].splitlines()),
             }
             for one in facts.earlier

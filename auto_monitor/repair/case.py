@@ -304,6 +304,7 @@ def tried(
             result=entry.reason,
             change=entry.code_changes.full if entry.code_changes else "",
             checks=entry.validation or "",
+            stack=entry.stack,
             alike=entry.fingerprint == mark,
         )
         for entry in found[-MOST_TRIED:]

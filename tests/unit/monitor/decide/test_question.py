@@ -109,12 +109,13 @@ def test_ages_disk_and_the_last_error_are_told() -> None:
 
 def test_what_was_tried_is_told_with_its_change() -> None:
     """And what guard, gate and the trial said."""
-    earlier = [Tried("code_fix", "hung in identify", "-a\n+b", "passed the gate")]
+    earlier = [Tried("code_fix", "not settled", "-a\n+b", "passed", "a\nb")]
     assert shown(replace(FACTS, earlier=earlier))["tried_before"] == [
         {
             "fix": "code_fix",
-            "result": "hung in identify",
-            "checks": "passed the gate",
+            "result": "not settled",
+            "checks": "passed",
+            "its_stacks": [{"threads": 1, "names": [], "innermost_first": ["a", "b"]}],
             "change": ["-a", "+b"],
         }
     ]
@@ -173,7 +174,7 @@ def test_no_part_of_it_has_a_secret(value: str) -> None:
         reason=value,
         in_hand=value,
         stack=f'File "{value}", line 1 in f',
-        earlier=[Tried(value, value, value, value)],
+        earlier=[Tried(value, value, value, value, value)],
         causes={value: 1},
         error=value,
         crash=value,

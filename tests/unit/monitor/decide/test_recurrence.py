@@ -127,6 +127,7 @@ def test_what_was_tried_in_vain_is_told() -> None:
         fix_type="code_fix",
         reason="not settled",
         validation="the gate said no",
+        stack="in works",
         code_changes=CodeChanges("-a", "-a\n+b"),
         verified=False,
     )
@@ -137,7 +138,7 @@ def test_what_was_tried_in_vain_is_told() -> None:
         entry("a", "open"),
         other,
     ]
-    fix = Tried("code_fix", "not settled", "-a\n+b", "the gate said no")
+    fix = Tried("code_fix", "not settled", "-a\n+b", "the gate said no", "in works")
     assert tried(history, [other], "a", 0) == [fix]
     assert tried(history, [other], "a", 1) == [
         fix,
