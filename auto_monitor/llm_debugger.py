@@ -28,6 +28,7 @@ from auto_monitor.decide.redact import redact
 from auto_monitor.decide.secret_values import secret_values
 from auto_monitor.fix_applier import in_place
 from auto_monitor.model import Opinion
+from auto_monitor.observe.llm import LlmProbe
 from auto_monitor.observe.surroundings import surroundings
 from auto_monitor.record import answers
 from common.clock import utc_now
@@ -82,7 +83,19 @@ class LlmDebugger:
     clock: Callable[[], datetime]
     lines: int
     saturated: float
+    probe: LlmProbe | None = None
     _questions: list[_Question] = field(default_factory=list)
+    _trouble: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the LLM does not answer, "" when it does; None while it is not known.
+
+        By the newest question, before the first by the look at the monitor's start.
+        """
+        if self._trouble is not None or self.probe is None:
+            return self._trouble
+        return self.probe.trouble
 
     def asked(self, worker_id: int) -> bool:
         """Whether a question about this worker has been asked, answered or not."""
@@ -219,6 +232,8 @@ class LlmDebugger:
         one.job = None
         answer = self._read(self._answer_path(one.key))
         one.answer = answer or Answer(failure="the job ended without an answer")
+        # One that was read, useful or not, came from an LLM that answers.
+        self._trouble = "" if one.answer.calls else one.answer.failure
         return one.answer
 
     def _answer_path(self, key: str) -> Path:

@@ -276,6 +276,8 @@ class MonitorState:
     workers: Mapping[int, WorkerRecord] = field(default_factory=dict)
     #: None when the monitor ends with the pass.
     watch: WatchRecord | None = None
+    #: Why the LLM does not answer, "" when it does; None when nobody has asked it.
+    llm: str | None = None
     schema: int = 2
 
 

@@ -276,6 +276,25 @@ def test_an_answer_that_takes_long_is_waited_for() -> None:
     assert diagnoser.about == set()
 
 
+def test_an_llm_that_does_not_answer_is_said_once() -> None:
+    """In the log and for --status; and when it answers again."""
+    diagnoser = FakeDiagnoser(trouble=None)
+    made = begun(1, diagnoser)
+    said, state = made.said.lines, made.monitor.memory
+    made.rounds(1)
+    assert state.state.llm is None
+    diagnoser.trouble = "HTTP 503"
+    made.rounds(3)
+    line = (
+        "The LLM does not answer: HTTP 503. Until it does, workers are restarted "
+        "without its diagnosis"
+    )
+    assert (said.count(line), state.state.llm) == (1, "HTTP 503")
+    diagnoser.trouble = ""
+    made.rounds(3)
+    assert (said.count("The LLM answers again"), state.state.llm) == (1, "")
+
+
 def test_settings_of_its_own_stay_with_a_worker() -> None:
     """Also at its next starts."""
     made = begun(1, FakeDiagnoser(said(FixType.CONFIG_FIX)))

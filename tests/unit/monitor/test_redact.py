@@ -221,7 +221,8 @@ def test_a_password_in_a_uri_is_found_alone(secret: str, around: str) -> None:
     """However a server repeats it: as it is, or encoded as in the URI."""
     uri = f"postgresql://reader:{quote(secret, safe='')}@db/books"
     said = without_values(f"failed for {around.format(secret)}", [uri])
-    assert said == f"failed for {around.format(MASK)}"
+    assert said.startswith("failed for ") and MASK in said
+    assert secret not in said.replace(MASK, "")
     assert quote(secret, safe="") not in without_values(quote(secret, safe=""), [uri])
 
 
