@@ -360,8 +360,11 @@ class HistoryEntry:
     It is rewritten as its fields are filled. `timestamp` is ISO 8601 UTC; `confidence`
     is 0-1; `verified` is None while not known; `evidence` is the name of a file;
     `fingerprint` is what attempts against the same trouble have in common; `case` is
-    there until the verdict; `correlated` means that several workers hung together and
-    this one was treated alone first.
+    there until the verdict, and for a promoted code fix until its probation is over;
+    `correlated` means that several workers hung together and this one was treated alone
+    first. `script_before` and `script_after` are the SHA-256 of the worker script
+    without and with a code fix; `promoted` means that it was put in place; `stack` is
+    where its candidate was when it was dropped.
     """
 
     timestamp: str
@@ -377,18 +380,23 @@ class HistoryEntry:
     code_changes: CodeChanges | None = None
     config_changes: Mapping[str, Json] | None = None
     backup: str | None = None
+    script_before: str | None = None
+    script_after: str | None = None
     applied: bool = False
     validation: str | None = None
     verified: bool | None = None
+    promoted: bool = False
     rolled_back: bool = False
     reason: str = ""
     llm_used: bool = False
     model: str | None = None
     tokens: int | None = None
+    calls: int | None = None
     recurring: bool = False
     occurrences: int = 1
     evidence: str | None = None
     fingerprint: str = ""
+    stack: str = ""
     case: Case | None = None
     correlated: bool = False
     afterwards: Afterwards = Afterwards.NOTHING

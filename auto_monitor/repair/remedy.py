@@ -33,6 +33,7 @@ class Remedies:
             llm_used=True,
             model=answer.model or None,
             tokens=answer.tokens or None,
+            calls=answer.calls or None,
         )
         if found is None:
             self.action_log.warning(
@@ -82,7 +83,14 @@ class Remedies:
         """
         code = case.candidate.diff if case.candidate is not None else ""
         plain = replace(case, candidate=None, lost_before=None)
-        entry = replace(entry, fix_type=FixType.RESTART.value, backup=None, case=plain)
+        entry = replace(
+            entry,
+            fix_type=FixType.RESTART.value,
+            backup=None,
+            script_before=None,
+            script_after=None,
+            case=plain,
+        )
         return self._proposed(entry, code, f"proposed only: {why}")
 
     def _configured(
@@ -133,6 +141,8 @@ class Remedies:
             fix_type=FixType.CODE_FIX.value,
             code_changes=_changes(candidate.diff),
             backup=candidate.backup,
+            script_before=candidate.before,
+            script_after=candidate.after,
             validation=candidate.validation,
             case=case,
         )
