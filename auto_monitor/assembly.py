@@ -17,8 +17,8 @@ from auto_monitor.config import Policies
 from auto_monitor.llm_debugger import LlmDebugger
 from auto_monitor.model import MonitorState
 from auto_monitor.observe import assembly as observing
+from auto_monitor.observe import llm
 from auto_monitor.observe.assembly import Observed
-from auto_monitor.observe.llm import LlmProbe, fetch
 from auto_monitor.ports import (
     Alerts,
     Clock,
@@ -40,8 +40,6 @@ from auto_monitor.repair.assembly import Trunk
 from auto_monitor.repair.attempts import Attempts
 from auto_monitor.rounds.assembly import Around, Rounds, rounds
 from common.clock import SteadyClock, utc_now
-from common.settings.load import load, sources
-from common.settings.monitor import Llm
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +207,7 @@ def _command_handler(
 
 def _debugger(settings: Settings, clock: SteadyClock) -> LlmDebugger:
     """Returns the client that asks an LLM; whether that answers is looked at now."""
-    probe = LlmProbe(load(Llm, sources(config.PROJECT, settings.environment)), fetch)
+    probe = llm.probe(config.PROJECT, settings.environment)
     if not settings.dry_run:
         probe.begin()
     return LlmDebugger(
@@ -221,5 +219,5 @@ def _debugger(settings: Settings, clock: SteadyClock) -> LlmDebugger:
         clock,
         config.LOG_LINES_TO_ANALYZE,
         config.DISK_IO_SATURATED_THRESHOLD,
-        probe,
+        at_start=lambda: probe.trouble,
     )

@@ -28,7 +28,6 @@ from auto_monitor.decide.redact import redact
 from auto_monitor.decide.secret_values import secret_values
 from auto_monitor.fix_applier import in_place
 from auto_monitor.model import Opinion
-from auto_monitor.observe.llm import LlmProbe
 from auto_monitor.observe.surroundings import surroundings
 from auto_monitor.record import answers
 from common.clock import utc_now
@@ -72,7 +71,8 @@ class _Question:
 class LlmDebugger:
     """Asks one question for all workers that hang or crash alike.
 
-    `clock` is the monitor's steady clock.
+    `clock` is the monitor's steady clock. `at_start` says what a look at the monitor's
+    start has found (`trouble`).
     """
 
     state_dir: Path
@@ -83,7 +83,7 @@ class LlmDebugger:
     clock: Callable[[], datetime]
     lines: int
     saturated: float
-    probe: LlmProbe | None = None
+    at_start: Callable[[], str | None] = lambda: None
     _questions: list[_Question] = field(default_factory=list)
     _trouble: str | None = None
 
@@ -93,9 +93,7 @@ class LlmDebugger:
 
         By the newest question, before the first by the look at the monitor's start.
         """
-        if self._trouble is not None or self.probe is None:
-            return self._trouble
-        return self.probe.trouble
+        return self.at_start() if self._trouble is None else self._trouble
 
     def asked(self, worker_id: int) -> bool:
         """Whether a question about this worker has been asked, answered or not."""

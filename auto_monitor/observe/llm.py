@@ -5,11 +5,13 @@ the start than when a worker hangs in the night.
 """
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from common.json_value import Json
 from common.sanitize import for_log
+from common.settings.load import load, sources
 from common.settings.monitor import Llm
 
 #: Where the SDK goes without OPENAI_BASE_URL.
@@ -47,6 +49,11 @@ class LlmProbe:
             self._said = f"no connection ({type(error).__name__})"
             return
         self._said = verdict(status, body, self.given.openai_model)
+
+
+def probe(project: Path, environment: Mapping[str, str]) -> LlmProbe:
+    """Returns one for the LLM that will be asked."""
+    return LlmProbe(load(Llm, sources(project, environment)), fetch)
 
 
 def verdict(status: int, body: Json, model: str) -> str:
