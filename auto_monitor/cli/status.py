@@ -149,6 +149,8 @@ class Status:
     watch: WatchStatus | None = None
     #: One line when the workers' script is not the released one, else "".
     changed_script: str = ""
+    #: Why the LLM does not answer, "" when it does; None when it is not asked, or not yet.
+    llm: str | None = None
 
 
 def to_json(status: Status) -> dict[str, Json]:
@@ -187,6 +189,7 @@ def collect(state_dir: Path, now: datetime) -> Status:
         eta_seconds=_eta(found, rate),
         watch=_watch(state.watch, now) if state and state.watch else None,
         changed_script=str(state.changed_script or "") if state else "",
+        llm=state.llm if state else None,
     )
 
 

@@ -39,6 +39,10 @@ def draw(value: Status, console: Console) -> None:
         console.print(Text(f"Library: {value.watch.text}"))
     if value.changed_script:
         console.print(Text(value.changed_script))
+    if value.llm is not None:
+        console.print(
+            Text(f"LLM: {value.llm and 'DOES NOT ANSWER: '}{value.llm or 'answers'}")
+        )
     console.print(
         Text(
             f"Workers desired: {value.desired_workers} of {value.target_workers}; disk: "
