@@ -13,16 +13,16 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from auto_monitor.decide.changed import tried_before
 from auto_monitor.model import Candidate
 from auto_monitor.patch import code_edit, gate, guard
-from auto_monitor.patch.gate import Sample
+from auto_monitor.patch.gate import sample_of
 from auto_monitor.patch.sandbox import Unavailable
+from auto_monitor.record.history import HistoryFile, history_path
 from common.clock import utc_now
 from common.errors import CodedError
 from common.files import durable
 from common.files.json_files import write_bytes
-from migration.ledger import arrivals, totals
-from migration.state_files.names import LEDGER_NAME
 
 #: Backups and candidates that are kept.
 NEWEST = 50
@@ -69,7 +69,13 @@ class Workshop:
         Raises FixRefused, sandbox.Unavailable or StateUnwritable.
         """
         source = self.script.read_bytes()
-        return self._made(source, self.edit(source.decode("utf-8"), reply))
+        text = self.edit(source.decode("utf-8"), reply)
+        # Told at once, so that the next round brings another change.
+        history = HistoryFile(history_path(self.state_dir))
+        known = tried_before(digest(text.encode("utf-8")), history.entries())
+        if known:
+            raise FixRefused(known)
+        return self._made(source, text)
 
     def as_asked(self, change: str, *, whole: bool) -> Candidate:
         """Makes a candidate of a change, or of a whole script, that a person asks for.
@@ -168,22 +174,12 @@ class Workshop:
                 self.project,
                 self.folder("gate") / uuid.uuid4().hex[:8],
                 self.seconds,
-                self._sample(),
+                sample_of(self.library, self.state_dir),
             )
         except gate.NotPassed as refusal:
             raise FixRefused(
                 f"the candidate did not pass the gate: {refusal}"
             ) from None
-
-    def _sample(self) -> Sample | None:
-        """Returns which books of the user's are copied; None where nobody can say."""
-        if self.library is None:
-            return None
-        try:
-            first = arrivals.next_book(self.state_dir / LEDGER_NAME)
-        except totals.UNREADABLE:
-            return None
-        return None if first is None else Sample(self.library, first)
 
     def folder(self, name: str) -> Path:
         """Returns `STATE_DIR/auto_monitor/<name>`."""

@@ -1,4 +1,4 @@
-"""Whether the worker script in place is the released one. Pure."""
+"""Which script is in place, and what became of a change of it. Pure."""
 
 from collections.abc import Iterable
 
@@ -30,3 +30,18 @@ def changed(
         sum(line.startswith("+") for line in body),
         sum(line.startswith("-") for line in body),
     )
+
+
+def tried_before(after: str, entries: Iterable[HistoryEntry]) -> str:
+    """Returns what became of this very change when it was tried; "" if it was not.
+
+    One about which nothing was shown may be tried again.
+    """
+    for entry in reversed(list(entries)):
+        if entry.script_after != after or entry.is_open:
+            continue
+        if entry.rolled_back and entry.verified is False:
+            return f"the same change was tried at {entry.timestamp} and taken back: {entry.reason}"
+        if entry.promoted and not entry.rolled_back:
+            return f"the same change was put in place at {entry.timestamp}"
+    return ""

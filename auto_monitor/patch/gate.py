@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from auto_monitor.patch import sandbox, sandboxed
+from migration.ledger import arrivals, totals
+from migration.state_files.names import LEDGER_NAME
 
 #: What a worker and an embedded server need of the project; only files of these kinds,
 #: so that no data or secret of a user is copied.
@@ -60,6 +62,17 @@ class Sample:
 
     library: Path
     first: int
+
+
+def sample_of(library: Path | None, state_dir: Path) -> Sample | None:
+    """Returns which books of the user's are copied; None where nobody can say."""
+    if library is None:
+        return None
+    try:
+        first = arrivals.next_book(state_dir / LEDGER_NAME)
+    except totals.UNREADABLE:
+        return None
+    return None if first is None else Sample(library, first)
 
 
 def check(

@@ -192,21 +192,6 @@ def probation_over(entry: HistoryEntry, said: str = "") -> HistoryEntry:
     return replace(entry, reason=reason, case=None)
 
 
-def tried_before(after: str, entries: Iterable[HistoryEntry]) -> str:
-    """Returns what became of this very change when it was tried; "" if it was not.
-
-    One about which nothing was shown may be tried again.
-    """
-    for entry in reversed(list(entries)):
-        if entry.script_after != after or entry.is_open:
-            continue
-        if entry.rolled_back and entry.verified is False:
-            return f"the same change was tried at {entry.timestamp} and taken back: {entry.reason}"
-        if entry.promoted and not entry.rolled_back:
-            return f"the same change was put in place at {entry.timestamp}"
-    return ""
-
-
 # -- what comes next -----------------------------------------------------------------
 
 

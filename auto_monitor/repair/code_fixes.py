@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from auto_monitor import fix_applier
 from auto_monitor.decide import trial
+from auto_monitor.decide.changed import tried_before
 from auto_monitor.decide.trial import Arrival, Since
 from auto_monitor.model import (
     Candidate,
@@ -50,7 +51,7 @@ class CodeFixes:
         """Returns why this candidate may not be tried now; "" when it may."""
         if self.cases.trial() is not None:
             return "another code fix is being tried"
-        known = machine.tried_before(candidate.after, self.cases.entries())
+        known = tried_before(candidate.after, self.cases.entries())
         if known:
             return known
         if self.script.digest() != candidate.before:

@@ -1,7 +1,7 @@
 """What a person does about the worker script: `--apply`, `--rollback`; with files."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from auto_monitor.patch.sandbox import Unavailable
 from auto_monitor.record.evidence import propose
 from auto_monitor.record.history import HistoryFile, history_path
 from auto_monitor.repair import by_hand
+from common.clock import utc_now
 from common.files import durable
 from tests.support.monitor.editkit import SCRIPT, as_strings
 from tests.support.monitor.editkit import workshop as made_workshop
@@ -143,6 +144,24 @@ def test_how_to_keep_a_change_in_a_checkout(workshop: Quick, tmp_path: Path) -> 
     assert "`git checkout -- bulk_migrate_calibre.py` drops it" in (
         fix_applier.how_to_keep(workshop.script)
     )
+
+
+def test_what_was_dropped_is_refused_at_once(workshop: Quick) -> None:
+    """So that the LLM is asked for another change; a person may still want it."""
+    history = HistoryFile(history_path(workshop.state_dir))
+    entry = HistoryEntry("then", 2, 1, "stuck", 5.0, "migrating", "a loop")
+    dropped = replace(
+        entry,
+        script_after=digest(CHANGED.encode()),
+        verified=False,
+        rolled_back=True,
+        reason="it hangs",
+    )
+    history.record(dropped, utc_now())
+    with pytest.raises(FixRefused, match="was tried at then and taken back: it hangs"):
+        workshop.apply(as_strings(OLD, NEW))
+    by_hand.apply(workshop, proposal(workshop))
+    assert workshop.script.read_text("utf-8") == CHANGED
 
 
 class Died(Exception):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from auto_monitor.decide.changed import tried_before
 from auto_monitor.decide.healing import HealingPolicy, Signs
 from auto_monitor.decide.trial import Arrival, TrialSigns
 from auto_monitor.model import (
@@ -32,7 +33,6 @@ from auto_monitor.repair.case import (
     resumed,
     started,
     taken_back,
-    tried_before,
 )
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
