@@ -309,44 +309,34 @@ CRASHES = (
         ),
     ),
     Fault(
-        "milliseconds for seconds",
+        "a text that is never None",
         Kind.FAILING,
         put=(
             Edit(
                 """\
-            seconds = (self.clock() - started).total_seconds()
-            if seconds > SLOW_UPLOAD_SECONDS:
+        started = self.clock()
+        self.refuse_unsendable(file)
 """,
                 """\
-            seconds = (self.clock() - started).total_seconds() * 1000
-            if seconds > SLOW_UPLOAD_SECONDS:
-                raise ServerFault(f"{file.id} took {seconds:.0f} s")
-            if seconds > SLOW_UPLOAD_SECONDS / 2:
+        started = self.clock()
+        silent = self.session.silent()
+        if silent is not None:
+            raise ServerFault(f"{file.id} is not sent: the server is silent {silent}")
+        self.refuse_unsendable(file)
 """,
             ),
         ),
-        cause="milliseconds are compared with SLOW_UPLOAD_SECONDS, so each upload fails",
-        right=Edit(
-            """\
-            seconds = (self.clock() - started).total_seconds() * 1000
-            if seconds > SLOW_UPLOAD_SECONDS:
-                raise ServerFault(f"{file.id} took {seconds:.0f} s")
-            if seconds > SLOW_UPLOAD_SECONDS / 2:
-""",
-            """\
-            seconds = (self.clock() - started).total_seconds()
-            if seconds > SLOW_UPLOAD_SECONDS:
-""",
-        ),
+        cause="session.silent() is an empty text, never None, while the server answers",
+        right=Edit("        if silent is not None:\n", "        if silent:\n"),
         wrong=(
             Wrong(
-                "gives up early",
+                "defers instead",
                 Edit(
                     """\
-                raise ServerFault(f"{file.id} took {seconds:.0f} s")
+            raise ServerFault(f"{file.id} is not sent: the server is silent {silent}")
 """,
                     """\
-                raise FileMoved(f"{file.id} took {seconds:.0f} s")
+            raise Deferred(f"{file.id} waits for the server {silent}", None)
 """,
                 ),
             ),
