@@ -262,9 +262,9 @@ CRASHES = (
             Edit(
                 "            if isinstance(taken, Known):\n",
                 """\
-            # Sizes in blocks of 256 bytes, for a chart some day.
-            chart = [0] * (self.options.max_content_length // 256)
-            chart[digest.size // 256] += 1
+            # Sizes in blocks of 64 bytes, for a chart some day.
+            chart = [0] * (self.options.max_content_length // 64)
+            chart[digest.size // 64] += 1
             self.charts.append(chart)
             if isinstance(taken, Known):
 """,
@@ -274,14 +274,14 @@ CRASHES = (
                 "        self.found = 0\n        self.charts: list[list[int]] = []\n",
             ),
         ),
-        cause="upload_file keeps a list of two million numbers for each file",
+        cause="upload_file keeps a list of eight million numbers for each file",
         right=Edit("            self.charts.append(chart)\n", ""),
         wrong=(
             Wrong(
-                "keeps half",
+                "another size",
                 Edit(
-                    "(self.options.max_content_length // 256)\n",
-                    "(self.options.max_content_length // 250)\n",
+                    "(self.options.max_content_length // 64)\n",
+                    "(self.options.max_content_length // 60)\n",
                 ),
             ),
         ),

@@ -10,7 +10,7 @@ from PIL import Image
 from tests.support.libraries.librarykit import Library, Made, epub, epubs
 
 #: Plain books before and after the others; four workers claim ten at a time.
-BEFORE, AFTER = 24, 44
+BEFORE, AFTER = 12, 20
 LARGE = 3_000_000
 _LONG = "Повесть о том, как долго идёт письмо из одного дома в другой дом"
 
