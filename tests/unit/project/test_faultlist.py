@@ -5,9 +5,7 @@ from collections import Counter
 
 import pytest
 
-from auto_monitor.decide.diagnosis import parse
-from auto_monitor.patch import code_edit
-from benchmarks.faults.faultlist import FAULTS, Fault, Kind, replies
+from benchmarks.faults.faultlist import FAULTS, Fault, Kind
 from tests.support.monitor.brokenkit import SHIPPED
 
 
@@ -30,24 +28,3 @@ def test_a_fault_and_its_answers_are_python(fault: Fault) -> None:
         compile(text, "bulk_migrate_calibre.py", "exec")
     assert len(set(texts[1:])) == len(texts[1:])
     assert broken != SHIPPED
-
-
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_an_answer_is_understood_in_every_shape(fault: Fault) -> None:
-    """The edit of each is the right one."""
-    broken = fault.broken(SHIPPED)
-    wanted = fault.repair().of(broken)
-    missed = {
-        shape
-        for shape in replies.SHAPES
-        if understood(replies.right(fault, broken, shape), broken) != wanted
-    }
-    assert missed == set()
-
-
-def understood(reply: str, broken: str) -> str:
-    """What becomes of the script; the refusal when the edit is refused."""
-    try:
-        return code_edit.apply(broken, parse(reply).code)
-    except code_edit.EditRefused as refused:
-        return str(refused)
