@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from auto_monitor.usage import Leak
 from common.json_value import Json
 from migration.model import FileId, Phase
 
@@ -63,7 +64,12 @@ class WorkerSnapshot:
     `repeated_range` is a range that was read twice or more without a new one since;
     `all_failing_since` is when a file was last seen to arrive or to be in flight, if
     files have failed since; `last_words` is the error, with class and message, that a
-    failed worker left in its progress file, and `error_class` its class alone.
+    failed worker left in its progress file, and `error_class` its class alone;
+    `fruitless` is how many files in a row have failed without a reason that anybody
+    gave; `quiet_since`, of one that has waited since it last got on: since when
+    nothing shows what for;
+    `leak` is what it will run out of, `growing` whether anything it uses grows steadily;
+    `killed_for_memory`: by the kernel.
     """
 
     worker_id: int
@@ -78,6 +84,11 @@ class WorkerSnapshot:
     all_failing_since: datetime | None = None
     last_words: str = ""
     error_class: str = ""
+    fruitless: int = 0
+    quiet_since: datetime | None = None
+    leak: Leak | None = None
+    growing: bool = False
+    killed_for_memory: bool = False
 
     @property
     def waits(self) -> bool:
@@ -104,6 +115,12 @@ class Cause(StrEnum):
     NO_SIGN_OF_LIFE = "no_sign_of_life"
     SAME_RANGE_AGAIN = "same_range_again"
     ALL_FAILING = "all_failing"
+    ALL_WAITING = "all_waiting"
+    LEAK_OF_MEMORY = "leak_of_memory"
+    LEAK_OF_FILES = "leak_of_files"
+    OUT_OF_MEMORY = "out_of_memory"
+    OUT_OF_FILES = "out_of_files"
+    ENDLESS_RECURSION = "endless_recursion"
     EXIT_STATUS = "exit_status"
     SIGNAL = "signal"
     VANISHED = "vanished"
@@ -131,6 +148,11 @@ class Assessment:
     what: str = ""
 
     @property
+    def leaks(self) -> bool:
+        """Whether it works, but will run out of something."""
+        return self.cause in (Cause.LEAK_OF_MEMORY, Cause.LEAK_OF_FILES)
+
+    @property
     def is_a_riddle(self) -> bool:
         """Whether it is worth asking for the cause."""
         return self.health is Health.STUCK or self.crashed
@@ -145,6 +167,7 @@ class Trigger(StrEnum):
     STUCK = "stuck"
     STOPPED = "stopped"
     ALL_FAILING = "all_failing"
+    LEAKING = "leaking"
     #: the audit of a pass found a difference between Calibre and the server
     WRONG_RESULT = "wrong_result"
 

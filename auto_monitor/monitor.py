@@ -173,10 +173,13 @@ class Monitor:
         parts.supervisor.adopt(parts.observer)
         found = self.totals()
         self.snapshots = snapshots = self.look(now)
-        assessments = {
-            number: assess(seen, now, parts.policies.detection)
-            for number, seen in snapshots.items()
-        }
+        limits = parts.policies.detection
+        assessments = parts.rounds.healer.find_standstill(
+            snapshots,
+            {number: assess(seen, now, limits) for number, seen in snapshots.items()},
+            now,
+            limits,
+        )
         parts.rounds.noter.note(snapshots, assessments, now)
         parts.attempts.verify(snapshots, assessments, now, parts.policies.healing)
         parts.rounds.sampler.take(found, assessments)

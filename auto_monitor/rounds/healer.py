@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from auto_monitor.decide import healing
+from auto_monitor.decide import healing, standstill
 from auto_monitor.decide.detection import DetectionPolicy, is_all_failing
 from auto_monitor.decide.healing import HealingPolicy
 from auto_monitor.model import (
@@ -53,9 +53,26 @@ class Healer:
         if not asked or (self.server.answers_now(now) and self.server.has_settled(now)):
             return snapshots
         return {
-            number: replace(seen, all_failing_since=None)
+            number: replace(seen, all_failing_since=None, fruitless=0)
             for number, seen in snapshots.items()
         }
+
+    def find_standstill(
+        self,
+        snapshots: Mapping[int, WorkerSnapshot],
+        assessments: dict[int, Assessment],
+        now: datetime,
+        policy: DetectionPolicy,
+    ) -> dict[int, Assessment]:
+        """Returns the verdicts, changed where all workers wait for each other.
+
+        The server is asked only then: while it is away there is something to wait for.
+        """
+        found = standstill.all_wait(snapshots, assessments, now, policy)
+        answers = found and self.server.answers_now(now)
+        if not answers or not self.server.has_settled(now):
+            return assessments
+        return {**assessments, **found}
 
     def heal(
         self,
