@@ -31,7 +31,6 @@ from auto_monitor.cli.daemon import (
     stop_on_signals,
 )
 from auto_monitor.decide import scaling
-from auto_monitor.decide.detection import assess
 from auto_monitor.decide.ending import Ending, Watched, ending
 from auto_monitor.fix_applier import FixRefused
 from auto_monitor.model import (
@@ -173,15 +172,17 @@ class Monitor:
         parts.supervisor.adopt(parts.observer)
         found = self.totals()
         self.snapshots = snapshots = self.look(now)
-        limits = parts.policies.detection
-        assessments = parts.rounds.healer.find_standstill(
-            snapshots,
-            {number: assess(seen, now, limits) for number, seen in snapshots.items()},
-            now,
-            limits,
+        assessments = parts.rounds.healer.assess(
+            snapshots, now, parts.policies.detection
         )
         parts.rounds.noter.note(snapshots, assessments, now)
-        parts.attempts.verify(snapshots, assessments, now, parts.policies.healing)
+        parts.attempts.verify(
+            snapshots,
+            assessments,
+            now,
+            parts.policies.healing,
+            over=found is not None and found.closed_at is not None,
+        )
         parts.rounds.sampler.take(found, assessments)
         end = ending(self.watched(found, assessments), now, parts.policies.closing)
         if self.ends(end, found, now):
@@ -276,6 +277,10 @@ class Monitor:
             if self.parts.rounds.watcher is not None:
                 self.parts.rounds.watcher.working(found, ours=False)
         elif end is Ending.CLOSED and found is not None:
+            if self.parts.attempts.compares(found.differences):
+                # What a script on trial has carried is still being compared.
+                self.closed_since = self.closed_since or now
+                return False
             self.finish(found, now)
         elif end is Ending.TIME_IS_UP:
             self.exit_code = self.parts.supervisor.leave_open()

@@ -119,6 +119,7 @@ class _Memory:
     looked: bool = False
     writer: int | None = None
     resources: ResourceWatch | None = None
+    crash: str = ""
 
 
 class WorkerObserver:
@@ -194,6 +195,7 @@ class WorkerObserver:
             killed_for_memory=not alive
             and watch is not None
             and watch.was_killed(exit_code),
+            crash=memory.crash,
         )
 
     def _memory(self, record: WorkerRecord) -> _Memory:
@@ -311,6 +313,8 @@ class WorkerObserver:
                 # What an earlier process of this worker wrote says nothing about this
                 # one.
                 continue
+            if line.message.startswith(logs.INTERNAL_ERROR):
+                memory.crash = line.message.replace(" | ", "\n")
             moved = False
             if match := logs.QUERYING.match(line.message) or logs.PROCESSED_BATCH.match(
                 line.message

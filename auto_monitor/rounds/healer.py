@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from auto_monitor.decide import healing, standstill
-from auto_monitor.decide.detection import DetectionPolicy, is_all_failing
+from auto_monitor.decide import detection, healing, standstill
+from auto_monitor.decide.detection import DetectionPolicy
 from auto_monitor.decide.healing import HealingPolicy
 from auto_monitor.model import (
     Assessment,
@@ -49,7 +49,7 @@ class Healer:
         policy: DetectionPolicy,
     ) -> dict[int, WorkerSnapshot]:
         """Excuses workers whose files all fail, while the server is really away."""
-        asked = any(is_all_failing(seen, now, policy) for seen in snapshots.values())
+        asked = any(detection.is_all_failing(seen, now, policy) for seen in snapshots.values())
         if not asked or (self.server.answers_now(now) and self.server.has_settled(now)):
             return snapshots
         return {
@@ -57,17 +57,20 @@ class Healer:
             for number, seen in snapshots.items()
         }
 
-    def find_standstill(
+    def assess(
         self,
         snapshots: Mapping[int, WorkerSnapshot],
-        assessments: dict[int, Assessment],
         now: datetime,
         policy: DetectionPolicy,
     ) -> dict[int, Assessment]:
-        """Returns the verdicts, changed where all workers wait for each other.
+        """Returns the verdict on each worker, and on all that wait for each other.
 
         The server is asked only then: while it is away there is something to wait for.
         """
+        assessments = {
+            number: detection.assess(seen, now, policy)
+            for number, seen in snapshots.items()
+        }
         found = standstill.all_wait(snapshots, assessments, now, policy)
         answers = found and self.server.answers_now(now)
         if not answers or not self.server.has_settled(now):
@@ -81,13 +84,7 @@ class Healer:
         now: datetime,
     ) -> None:
         """Decides about all workers together, then treats them one by one."""
-        records, cases = self.memory.state.workers, self.attempts.cases
-        decisions = [
-            healing.treat(
-                assessment, records[number], cases.standing(number), now, self.policy
-            )
-            for number, assessment in assessments.items()
-        ]
+        decisions = self._decisions(assessments, now)
         correlated = self._correlated(assessments, now)
         around = healing.Surroundings()
         if any(
@@ -115,6 +112,30 @@ class Healer:
                 now,
                 correlated,
             )
+
+    def _decisions(
+        self, assessments: Mapping[int, Assessment], now: datetime
+    ) -> list[HealingDecision]:
+        """Decides about each worker by itself, and by the trial of a code fix."""
+        records, cases = self.memory.state.workers, self.attempts.cases
+        on_trial = cases.trial()
+        trying = None if on_trial is None else on_trial.worker_id
+        outdated = self.attempts.supervisor.outdated
+        decisions = (
+            healing.treat(
+                assessment,
+                records[number],
+                cases.standing(number),
+                now,
+                self.policy,
+                outdated=outdated(records[number]),
+            )
+            for number, assessment in assessments.items()
+        )
+        return [
+            healing.wait_for_trial(decision, assessments[decision.worker_id], trying)
+            for decision in decisions
+        ]
 
     def _correlated(
         self, assessments: Mapping[int, Assessment], now: datetime
