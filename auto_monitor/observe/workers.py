@@ -245,7 +245,7 @@ class WorkerObserver:
             # Nothing has to move while it waits; the time counts from the end of the
             # wait.
             memory.progress_seen_at = max(
-                memory.progress_seen_at or now, memory.beat_seen_at or now
+                memory.progress_seen_at or now, memory.beat_seen_at
             )
 
     def _note_steps(self, memory: _Memory, now: datetime) -> None:

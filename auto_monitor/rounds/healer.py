@@ -49,7 +49,9 @@ class Healer:
         policy: DetectionPolicy,
     ) -> dict[int, WorkerSnapshot]:
         """Excuses workers whose files all fail, while the server is really away."""
-        asked = any(detection.is_all_failing(seen, now, policy) for seen in snapshots.values())
+        asked = any(
+            detection.is_all_failing(seen, now, policy) for seen in snapshots.values()
+        )
         if not asked or (self.server.answers_now(now) and self.server.has_settled(now)):
             return snapshots
         return {
