@@ -191,6 +191,8 @@ class WorkerRecord:
     exit_code: int | None = None
     suspect_since: datetime | None = None
     paused_by_hand: bool = False
+    #: What is wrong with a suspect one, without times.
+    suspect_of: str = ""
     script: str = ""
 
 

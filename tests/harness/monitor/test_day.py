@@ -292,3 +292,16 @@ def test_one_that_works_is_what_the_others_wait_for(tmp_path: Path) -> None:
         all_wait(day, 2, minute)
         day.minute()
     assert day.alarms() == []
+
+
+def test_what_is_wrong_is_remembered_for_those_who_ask(tmp_path: Path) -> None:
+    """`--status` and the dashboard read it; it is over when the worker is well."""
+    day = Day(tmp_path)
+    day.made.disk.there = False
+    kept = []
+    for happens in [leaks_files] * 24 + [audit, arrives]:
+        for worker in (1, 2):
+            happens(day, worker, len(kept))
+        day.minute()
+        kept.append(day.made.monitor.memory.record(1).suspect_of)
+    assert [kept[20], kept[23], kept[-1]] == ["", "it opens ever more files", ""]
