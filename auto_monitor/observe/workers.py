@@ -119,7 +119,6 @@ class _Memory:
     looked: bool = False
     writer: int | None = None
     resources: ResourceWatch | None = None
-    crash: str = ""
 
 
 class WorkerObserver:
@@ -195,7 +194,7 @@ class WorkerObserver:
             killed_for_memory=not alive
             and watch is not None
             and watch.was_killed(exit_code),
-            crash=memory.crash,
+            crash=crash_of(seen),
         )
 
     def _memory(self, record: WorkerRecord) -> _Memory:
@@ -313,8 +312,6 @@ class WorkerObserver:
                 # What an earlier process of this worker wrote says nothing about this
                 # one.
                 continue
-            if line.message.startswith(logs.INTERNAL_ERROR):
-                memory.crash = line.message.replace(" | ", "\n")
             moved = False
             if match := logs.QUERYING.match(line.message) or logs.PROCESSED_BATCH.match(
                 line.message
@@ -381,6 +378,16 @@ def last_words(seen: Progress | None) -> str:
     if seen is None or seen.status is not Phase.FAILED or seen.last_error is None:
         return ""
     return f"{seen.last_error.error_class}: {for_log(seen.last_error.message, LONGEST_WORDS)}"
+
+
+def crash_of(seen: Progress | None) -> str:
+    """Returns where the unforeseen error of a worker that failed was raised, or "".
+
+    It is read from the progress file alone: anything may stand in a log line.
+    """
+    failed = seen is not None and seen.status is Phase.FAILED
+    error = seen.last_error if seen is not None and failed else None
+    return "" if error is None else "\n".join(map(for_log, error.places))
 
 
 def in_flight(seen: Progress | None) -> InFlight:
