@@ -298,7 +298,7 @@ def test_what_is_wrong_is_remembered_for_those_who_ask(tmp_path: Path) -> None:
     """`--status` and the dashboard read it; it is over when the worker is well."""
     day = Day(tmp_path)
     day.made.disk.there = False
-    kept = []
+    kept: list[str] = []
     for happens in [leaks_files] * 24 + [audit, arrives]:
         for worker in (1, 2):
             happens(day, worker, len(kept))
