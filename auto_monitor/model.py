@@ -289,31 +289,6 @@ class WatchRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class ChangedScript:
-    """A worker script that is not the released one.
-
-    `since` is when the newest code fix was made, "" when it is none of ours; `added` and
-    `removed` are its lines.
-    """
-
-    name: str
-    since: str = ""
-    added: int = 0
-    removed: int = 0
-
-    def __str__(self) -> str:
-        """One line for people."""
-        shows = "monitor.py --diff shows what differs from the release"
-        if not self.since:
-            return f"The workers' script {self.name} is not the released one; {shows}"
-        return (
-            f"A code fix runs since {self.since}: {self.name} was changed (the last one: "
-            f"+{self.added} -{self.removed} lines); {shows}, monitor.py --rollback takes "
-            "the last one back"
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class MonitorState:
     """The state that survives a restart, besides the history.
 
@@ -334,8 +309,8 @@ class MonitorState:
     workers: Mapping[int, WorkerRecord] = field(default_factory=dict)
     #: None when the monitor ends with the pass.
     watch: WatchRecord | None = None
-    #: None while the released script is in place.
-    changed_script: ChangedScript | None = None
+    #: What people read of a changed worker script, "" while the released one is in place.
+    changed_script: str = ""
     #: Why the LLM does not answer, "" when it does; None when nobody has asked it.
     llm: str | None = None
     schema: int = 2

@@ -303,7 +303,7 @@ class Monitor:
             else self.parts.alerts.tell
         )
         script = self.memory.state.changed_script
-        changed = "" if script is None else f". {script}"
+        changed = f". {script}" if script else ""
         tell(f"{totals.equation(found, proved=proved)}{failed}{changed}")
         watcher = self.parts.rounds.watcher
         self.memory.save(ended="completed" if watcher is None else "")

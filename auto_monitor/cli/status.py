@@ -190,7 +190,7 @@ def collect(state_dir: Path, now: datetime) -> Status:
         rate_files_per_min=round(rate, 1),
         eta_seconds=_eta(found, rate),
         watch=_watch(state.watch, now) if state and state.watch else None,
-        changed_script=str(state.changed_script or "") if state else "",
+        changed_script=state.changed_script if state else "",
         llm=state.llm if state else None,
     )
 

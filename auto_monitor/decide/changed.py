@@ -1,8 +1,34 @@
 """Which script is in place, and what became of a change of it. Pure."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from auto_monitor.model import ChangedScript, HistoryEntry
+from auto_monitor.model import HistoryEntry
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedScript:
+    """A worker script that is not the released one.
+
+    `since` is when the newest code fix was made, "" when it is none of ours; `added` and
+    `removed` are its lines.
+    """
+
+    name: str
+    since: str = ""
+    added: int = 0
+    removed: int = 0
+
+    def __str__(self) -> str:
+        """One line for people."""
+        shows = "monitor.py --diff shows what differs from the release"
+        if not self.since:
+            return f"The workers' script {self.name} is not the released one; {shows}"
+        return (
+            f"A code fix runs since {self.since}: {self.name} was changed (the last one: "
+            f"+{self.added} -{self.removed} lines); {shows}, monitor.py --rollback takes "
+            "the last one back"
+        )
 
 
 def changed(

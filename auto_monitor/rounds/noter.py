@@ -67,7 +67,7 @@ class Noter:
             self.script.digest(),
             shipped=self.script.shipped,
         )
-        self.memory.change(changed_script=found)
+        self.memory.change(changed_script="" if found is None else str(found))
         if found is None:
             self.action_log.forget("script")
         else:

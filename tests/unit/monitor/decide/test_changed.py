@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from auto_monitor.decide.changed import changed
-from auto_monitor.model import ChangedScript, CodeChanges, HistoryEntry
+from auto_monitor.decide.changed import ChangedScript, changed
+from auto_monitor.model import CodeChanges, HistoryEntry
 
 DIFF = "--- before\n+++ after\n@@ -1 +1,2 @@\n-    a\n+    b\n+    c"
 FIX = HistoryEntry(
