@@ -80,8 +80,7 @@ class Tried:
     """An attempt against the same trouble that did not help.
 
     `change` is the diff of a code fix, `checks` what guard and gate said of it, `result`
-    what became of it, `stack` where its candidate was when it was dropped. One that is
-    not `alike` was made against other trouble of this worker.
+    what became of it, `stack` where its candidate was when it was dropped.
     """
 
     fix: str
@@ -89,7 +88,6 @@ class Tried:
     change: str = ""
     checks: str = ""
     stack: str = ""
-    alike: bool = True
 
 
 @dataclass(frozen=True, slots=True)
