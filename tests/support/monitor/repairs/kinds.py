@@ -36,7 +36,7 @@ class Repair:
     def broken(self, script: str) -> str:
         """Returns the script with the fault in it."""
         for hunk in self.hunks:
-            script = _once(script, hunk.shipped, hunk.broken)
+            script = replace_once(script, hunk.shipped, hunk.broken)
         return script
 
     def repaired(self, script: str) -> str:
@@ -44,11 +44,12 @@ class Repair:
         script = self.broken(script)
         for hunk in self.hunks:
             if hunk.repaired is not None:
-                script = _once(script, hunk.broken, hunk.repaired)
+                script = replace_once(script, hunk.broken, hunk.repaired)
         return script
 
 
-def _once(text: str, old: str, new: str) -> str:
+def replace_once(text: str, old: str, new: str) -> str:
+    """Replaces what occurs exactly once."""
     if text.count(old) != 1:
         raise ValueError(f"{text.count(old)} times in the script: {old!r}")
     return text.replace(old, new)
