@@ -110,7 +110,7 @@ DENIED = names(
     "delete delete_whole delete_source forget forget_all forget_names unlearn "
     "retry_failed adopt bind undoing doubts "
     "http access_token call task password db_uri "
-    "mro with_traceback obj format_map exec_module load_module import_module modules "
+    "mro obj format_map exec_module load_module import_module modules "
     "builtins environ environb opened resources"
 )
 

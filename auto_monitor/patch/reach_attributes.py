@@ -102,11 +102,22 @@ def _of_value(node: ast.Attribute, view: View) -> str:
     """Looks at an attribute of what is, for all that is known, a value."""
     if node.attr in NAMED and asks_type(node.value):
         return ""
+    if node.attr == "__traceback__" and _is_passed_on(view.above(node)):
+        return ""
     if is_denied(node.attr):
         return f".{node.attr} is not allowed"
     if node.attr == "format":
         return _format(node, view)
     return _replaced(node, view) if node.attr == "replace" else ""
+
+
+def _is_passed_on(above: ast.AST | None) -> bool:
+    """Whether a traceback goes from one error to another, and nowhere else."""
+    return (
+        isinstance(above, ast.Call)
+        and isinstance(above.func, ast.Attribute)
+        and above.func.attr == "with_traceback"
+    )
 
 
 def _format(node: ast.Attribute, view: View) -> str:

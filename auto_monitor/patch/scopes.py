@@ -277,9 +277,11 @@ def _bindings(
             said = _change(node, above)
             if said:
                 found.setdefault(node.id, set()).add(said)
-        elif isinstance(
-            node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar | ast.FunctionDef
-        ):
+        elif isinstance(node, ast.ExceptHandler):
+            if node.name:
+                caught = ast.dump(node.type) if node.type else ""
+                found.setdefault(node.name, set()).add(caught)
+        elif isinstance(node, ast.MatchAs | ast.MatchStar | ast.FunctionDef):
             if node.name and node is not function:
                 found.setdefault(node.name, set()).add(ast.dump(node))
         elif isinstance(node, ast.arguments) and above.get(node) is not function:

@@ -1,13 +1,13 @@
 """The tables of the guard: what it must refuse, what it must let pass, and its rates."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from auto_monitor.patch import code_edit, guard, source
 from auto_monitor.patch.offered import names
 from tests.support.monitor import hostile
-from tests.support.monitor.editkit import SOURCE, fenced, functions
+from tests.support.monitor.editkit import fenced, functions
+from tests.support.monitor.repairs import SCRIPT
 from tests.support.monitor.repairs.kinds import Repair, Told, replace_once
 
 #: Methods left in the small script, in which hostile lines are tried.
@@ -25,7 +25,7 @@ class Tried:
     objections: list[str]
 
 
-def small(script: str = SOURCE) -> str:
+def small(script: str = SCRIPT) -> str:
     """The script with few of its methods: the guard is as strict, and quicker."""
     found = source.read(script.encode())
     gone = [
@@ -59,9 +59,9 @@ def hostile_lines(kind: str) -> Iterator[Tried]:
 def hostile_changes() -> Iterator[Tried]:
     """Tries changes elsewhere, and in scripts that hold more because of a fault."""
     for name, hunk in hostile.CHANGES.items():
-        after = replace_once(SOURCE, hunk.shipped, hunk.broken)
+        after = replace_once(SCRIPT, hunk.shipped, hunk.broken)
         yield Tried(
-            "elsewhere", name, guard.objections(SOURCE.encode(), after.encode())
+            "elsewhere", name, guard.objections(SCRIPT.encode(), after.encode())
         )
     script = small()
     for name, (more, fault, answer) in hostile.LATER.items():
@@ -73,7 +73,7 @@ def hostile_changes() -> Iterator[Tried]:
         )
 
 
-def answer_of(repair: Repair, script: str = SOURCE) -> str:
+def answer_of(repair: Repair, script: str = SCRIPT) -> str:
     """A repair as an LLM writes it: the functions that change, whole."""
     before, after = repair.broken(script), repair.repaired(script)
     old, new = functions(before), functions(after)
@@ -89,7 +89,7 @@ def answer_of(repair: Repair, script: str = SOURCE) -> str:
     return "".join(blocks)
 
 
-def tried(repair: Repair, script: str = SOURCE) -> Tried:
+def tried(repair: Repair, script: str = SCRIPT) -> Tried:
     """Tries a repair as an answer: the edit, then the guard."""
     before = repair.broken(script).encode()
     try:
@@ -99,8 +99,3 @@ def tried(repair: Repair, script: str = SOURCE) -> Tried:
     if after.decode() != repair.repaired(script):
         return Tried("repair", repair.name, ["another script than the repair makes"])
     return Tried("repair", repair.name, guard.objections(before, after))
-
-
-def chains(script: str = SOURCE) -> list[str]:
-    """What the script uses of its worker, such as `self.ledger.files.begin`."""
-    return sorted(set(re.findall(r"\bself(?:\.[a-z]\w*)+", script)))

@@ -7,7 +7,7 @@ import pytest
 from auto_monitor.patch import guard, offered, source
 from tests.support.monitor import guardkit, hostile
 from tests.support.monitor.editkit import SOURCE, functions
-from tests.support.monitor.repairs import ALL, GIVEN, OURS
+from tests.support.monitor.repairs import ALL, GIVEN, OURS, SCRIPT
 from tests.support.monitor.repairs.kinds import Repair, replace_once
 
 #: What an engineer would write and the guard does not allow: it deletes a file.
@@ -21,7 +21,7 @@ def objections(before: str, after: str) -> list[str]:
 
 def changed(old: str, new: str) -> str:
     """The worker with one text for another."""
-    return replace_once(SOURCE, old, new)
+    return replace_once(SCRIPT, old, new)
 
 
 @pytest.mark.parametrize("kind", hostile.LINES)
@@ -59,20 +59,20 @@ def test_false_refusals_are_few() -> None:
 
 
 RIGHT = {
-    "nothing": lambda: SOURCE,
+    "nothing": lambda: SCRIPT,
     "a deadline": lambda: guardkit.with_first_lines(
-        SOURCE,
+        SCRIPT,
         "next_range",
         "tries = 0\nwhile tries < 3:\n    self.tick(1.0)\n    tries += 1",
     ),
     "a message": lambda: guardkit.with_first_lines(
-        SOURCE, "tick", "self.log.info('see http://example.org/x, %s', seconds)"
+        SCRIPT, "tick", "self.log.info('see http://example.org/x, %s', seconds)"
     ),
     "a smaller share": lambda: changed(
         "self.ledger.passes.remaining_ids(self.pass_id) // 8",
         "self.ledger.passes.remaining_ids(self.pass_id) // 16",
     ),
-    "a comment": lambda: guardkit.with_first_lines(SOURCE, "tick", "# nothing else"),
+    "a comment": lambda: guardkit.with_first_lines(SCRIPT, "tick", "# nothing else"),
     "fewer tries": lambda: changed(
         "stop=tenacity.stop_after_attempt(TRIES)", "stop=tenacity.stop_after_attempt(2)"
     ),
@@ -80,31 +80,36 @@ RIGHT = {
         "self.pool.queue.rest(0.5)", "self.pool.queue.rest(0.2)"
     ),
     "a short name for a part": lambda: guardkit.with_first_lines(
-        SOURCE, "look_after", "queue = self.pool.queue\nqueue.rest(0.1)"
+        SCRIPT, "look_after", "queue = self.pool.queue\nqueue.rest(0.1)"
     ),
     "a function inside": lambda: guardkit.with_first_lines(
-        SOURCE,
+        SCRIPT,
         "tick",
         "def due(seconds: float) -> bool:\n    return seconds > 0.0\n\n"
         "self.log.debug('%s', due(seconds))",
     ),
     "a clean-up that raises on": lambda: guardkit.with_first_lines(
-        SOURCE,
+        SCRIPT,
         "tick",
         "try:\n    self.publish()\nexcept Exception:\n    self.pool.queue.pause(False)\n"
         "    raise",
     ),
     "the class of an error": lambda: guardkit.with_first_lines(
-        SOURCE, "put_off", "self.log.info('%s', type(error).__name__)"
+        SCRIPT, "put_off", "self.log.info('%s', type(error).__name__)"
     ),
     "an attribute that may be missing": lambda: guardkit.with_first_lines(
-        SOURCE, "put_off", "self.log.info('%s', getattr(error, 'errno', None))"
+        SCRIPT, "put_off", "self.log.info('%s', getattr(error, 'errno', None))"
+    ),
+    "the traceback of another error": lambda: guardkit.with_first_lines(
+        SCRIPT,
+        "put_off",
+        "self.tracker.failed_with(ServerFault('x').with_traceback(error.__traceback__))",
     ),
     "a text with fields": lambda: guardkit.with_first_lines(
-        SOURCE, "tick", "self.log.info('{:.1f} {x}'.format(seconds, x=1))"
+        SCRIPT, "tick", "self.log.info('{:.1f} {x}'.format(seconds, x=1))"
     ),
     "an attribute of its own": lambda: guardkit.with_first_lines(
-        SOURCE, "tick", "self.ticks = getattr(self.found, 'real', 0) + 1"
+        SCRIPT, "tick", "self.ticks = getattr(self.found, 'real', 0) + 1"
     ),
 }
 
@@ -112,13 +117,13 @@ RIGHT = {
 @pytest.mark.parametrize("case", RIGHT)
 def test_ordinary_python_is_free(case: str) -> None:
     """Inside functions."""
-    assert objections(SOURCE, RIGHT[case]()) == []
+    assert objections(SCRIPT, RIGHT[case]()) == []
 
 
 def test_a_fix_is_small() -> None:
     """Whatever its lines are."""
     more = "\n".join(f"x{n} = {n}" for n in range(offered.MOST_LINES + 1))
-    found = objections(SOURCE, guardkit.with_first_lines(SOURCE, "next_range", more))
+    found = objections(SCRIPT, guardkit.with_first_lines(SCRIPT, "next_range", more))
     assert found == ["121 lines change; at most 120 may"]
 
 
