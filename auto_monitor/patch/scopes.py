@@ -273,22 +273,28 @@ def _bindings(
     """Returns, for each name, how it gets its values and how they are changed."""
     found: dict[str, set[str]] = {}
     for node in ast.walk(function):
-        if isinstance(node, ast.Name) and not is_self(node):
-            said = _change(node, above)
-            if said:
-                found.setdefault(node.id, set()).add(said)
-        elif isinstance(node, ast.ExceptHandler):
-            if node.name:
-                caught = ast.dump(node.type) if node.type else ""
-                found.setdefault(node.name, set()).add(caught)
-        elif isinstance(node, ast.MatchAs | ast.MatchStar | ast.FunctionDef):
-            if node.name and node is not function:
-                found.setdefault(node.name, set()).add(ast.dump(node))
-        elif isinstance(node, ast.arguments) and above.get(node) is not function:
-            for part in ast.walk(node):
-                if isinstance(part, ast.arg):
-                    found.setdefault(part.arg, set()).add(ast.dump(node))
+        if node is not function and node is not function.args:
+            for name, how in _binds(node, above):
+                found.setdefault(name, set()).add(how)
     return {name: frozenset(how) for name, how in found.items()}
+
+
+def _binds(
+    node: ast.AST, above: Mapping[ast.AST, ast.AST]
+) -> Iterator[tuple[str, str]]:
+    """Yields the names that one node gives a value, or changes."""
+    if isinstance(node, ast.Name) and not is_self(node):
+        said = _change(node, above)
+        if said:
+            yield node.id, said
+    elif isinstance(node, ast.ExceptHandler):
+        yield node.name or "", ast.dump(node.type) if node.type else ""
+    elif isinstance(node, ast.MatchAs | ast.MatchStar | ast.FunctionDef):
+        yield node.name or "", ast.dump(node)
+    elif isinstance(node, ast.arguments):
+        for part in ast.walk(node):
+            if isinstance(part, ast.arg):
+                yield part.arg, ast.dump(node)
 
 
 def _change(node: ast.expr, above: Mapping[ast.AST, ast.AST]) -> str:
