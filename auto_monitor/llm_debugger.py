@@ -289,6 +289,7 @@ class LlmDebugger:
         for old in paths[:-NEWEST]:
             old.unlink(missing_ok=True)
             old.with_suffix(".question").unlink(missing_ok=True)
+            old.with_suffix(".lock").unlink(missing_ok=True)
         calls = spent(self.state_dir, timedelta(hours=1))[0]
         tokens = spent(self.state_dir, timedelta(days=1))[1]
         if calls >= self.budget.calls_per_hour:

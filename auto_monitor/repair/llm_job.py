@@ -12,6 +12,7 @@ reason, at most twice.
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from auto_monitor.fix_applier import FixRefused, Unavailable, Workshop
 from auto_monitor.model import Candidate
 from auto_monitor.record import answers
 from auto_monitor.record.answers import StoredAnswer
+from common.files import lock
 from common.files.json_files import read_json
 from common.json_value import Json
 from common.sanitize import for_log
@@ -54,11 +56,21 @@ def main() -> int:
     state_dir = answer.parent.parent.parent
     library = load(Library, sources(config.PROJECT, os.environ)).library
     workshop = Workshop(script, config.PROJECT, state_dir, config.GATE_SECONDS, library)
-    answers.write(
-        answer,
-        ask(evidence, workshop.apply if config.ENABLE_CODE_FIXES else propose_only),
-    )
+    apply = workshop.apply if config.ENABLE_CODE_FIXES else propose_only
+    once(answer, lambda: ask(evidence, apply))
     return 0
+
+
+def once(answer: Path, asked: Callable[[], StoredAnswer]) -> None:
+    """Writes the answer, unless another job has answered the question meanwhile.
+
+    The job of a monitor that was killed goes on: its answer is this one's too, and
+    nobody pays twice or runs two gates for one question.
+    """
+    began = time.time()
+    with lock.waiting(answer.with_suffix(".lock")):
+        if not (answer.exists() and answer.stat().st_mtime >= began):
+            answers.write(answer, asked())
 
 
 def propose_only(_reply: str) -> Candidate:

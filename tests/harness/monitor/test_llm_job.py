@@ -1,6 +1,7 @@
 """The job that asks the LLM, against a server that answers from a script."""
 
 import json
+import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from auto_monitor.record import answers
+from auto_monitor.record.answers import StoredAnswer
 from auto_monitor.repair import llm_job
 from tests.support.monitor.editkit import SCRIPT, as_strings
 from tests.support.monitor.llmkit import Reply, ScriptedLlm, decision
@@ -123,3 +126,22 @@ def test_a_question_that_is_none(tmp_path: Path) -> None:
     assert call_main(llm_job.main, given)[0] == 2
     signal.alarm(0)
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(("later", "calls"), [(3600, 0), (-3600, 1)])
+def test_one_job_answers_a_question(tmp_path: Path, later: int, calls: int) -> None:
+    """What the job of a killed monitor has answered meanwhile is not asked again; an
+    older answer is."""
+    answer, asked = tmp_path / "x.json", list[int]()
+    answers.write(answer, StoredAnswer(model="first"))
+    moment = answer.stat().st_mtime + later
+    os.utime(answer, (moment, moment))
+
+    def ask() -> StoredAnswer:
+        asked.append(1)
+        return StoredAnswer(model="second")
+
+    llm_job.once(answer, ask)
+    found = answers.read(answer)
+    assert found is not None
+    assert (len(asked), found.model) == (calls, "second" if calls else "first")
