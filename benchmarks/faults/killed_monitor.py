@@ -8,6 +8,7 @@ last one the case comes to its end. A case that has ended is begun anew until al
 are used up."""
 
 import argparse
+import contextlib
 import json
 import random
 import subprocess
@@ -15,6 +16,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+import psutil
 
 from tests.support.environment import end
 from tests.support.monitor.brokenkit import SHIPPED, Broken, right_answer
@@ -38,7 +41,7 @@ def main() -> int:
     print("| --- | --- | --- | --- | --- | --- |")
     while left > 0:
         number += 1
-        with tempfile.TemporaryDirectory() as name:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
             killed, row = case(Path(name), chance, left)
         left -= killed
         broken += "NO" in row[-1]
@@ -92,6 +95,15 @@ def case(folder: Path, chance: random.Random, left: int) -> tuple[int, tuple[str
         if hasattr(made, "llm"):
             made.llm.stop()
         end(shelf.process)
+        end_left(folder)
+
+
+def end_left(folder: Path) -> None:
+    """Ends jobs and workers that killed monitors have left: those of this folder."""
+    for process in psutil.process_iter(["cmdline"]):
+        if any(str(folder) in text for text in process.info["cmdline"] or ()):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def wait(monitor: "subprocess.Popen[str]", seconds: float) -> None:
