@@ -11,7 +11,7 @@ from migration.lanes.lane import Work
 from migration.model import BookFile, Counts, Digest
 from tests.support.libraries.librarykit import Made, epub, epubs
 from tests.support.libraries.truth import look
-from tests.support.migration.told_worker import NOW, FaultyTransport, WorkerHarness
+from tests.support.migration.told_worker import NOW, WorkerHarness
 from tests.support.migration.workerkit import wait_for
 from tests.support.servers.shelf import Shelf
 
@@ -111,9 +111,8 @@ def test_a_file_that_stays_missing_fails_with_its_evidence(
             looks.append(file)
             raise MissingFile("Book 0.epub is not there")
 
-    def prepare(migrator: CalibreMigrator) -> None:
-        assert isinstance(migrator.transport, FaultyTransport)
-        migrator.transport.missing = missing
+    def prepare(_migrator: CalibreMigrator) -> None:
+        worker.transport.missing = missing
 
     assert (worker.run(prepare), worker.counts) == (
         ExitCode.SOME_FAILED,
