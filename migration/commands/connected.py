@@ -82,5 +82,5 @@ def _open_pass(migrator: Migrator, parts: Parts) -> ExitCode:
     )
     if pass_id is not None:
         answered(migrator.read_library, partial(agree, opened, pass_id))
-        answered(migrator.ask_server, partial(parts.first_check.begin, pass_id))
+        answered(migrator.ask_server, partial(parts.checked.first_check.begin, pass_id))
     return ExitCode.OK

@@ -10,13 +10,12 @@ from pathlib import Path
 
 from migration.commands.connected import Migrator, answered, command
 from migration.errors import ExitCode, FalseClaim, MigrationError
-from migration.model import Phase
 from migration.release import script_of
 from migration.worker.assembly import assemble
 from migration.worker.joining import bind
 from migration.worker.options import Options, read_options
 from migration.worker.parts import Parts, put_together
-from migration.worker.process.ending import explain_crash, explain_fatal
+from migration.worker.process.ending import end, explain_crash, explain_fatal
 from migration.worker.process.final import FinalStatus
 from migration.worker.threads.uploader_pool import Stopping
 
@@ -66,15 +65,13 @@ def _run(options: Options, make: Callable[[Parts], Migrator], script: str) -> Ex
             migrator.check_api_connectivity()
             answered(migrator.read_library, partial(bind, opened))
             code = command(migrator, parts)
-            opened.end(
-                Phase.COMPLETED if code is not ExitCode.PENDING else Phase.STOPPED
-            )
+            end(opened, done=code is not ExitCode.PENDING)
         except Stopping:
             opened.pool.end(
                 STOP_SECONDS,
                 lambda work: parts.accounting.give_back(work, counted=False),
             )
-            opened.end(Phase.STOPPED)
+            end(opened, done=False)
             code = signals()
         except MigrationError as error:
             code = explain_fatal(opened, error)

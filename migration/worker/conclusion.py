@@ -79,6 +79,8 @@ class Conclusion:
         """Returns the exit status and the totals of the pass."""
         if self.current.none_open:
             return ExitCode.OK, None
+        if not self.current.id:
+            raise FalseClaim("the worker's script ended without taking part in a pass")
         self.ledger.check_in_place()
         found = totals.read(self.ledger.path, self.current.id)
         if found is not None and found.closed_at is not None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from migration.ledger.current_pass import CurrentPass
-from migration.worker import api_lane, checking
+from migration.worker import api_lane
 from migration.worker.accounting import Accounting
 from migration.worker.checked import parts as checked_parts
 from migration.worker.checked.accounting import CheckedAccounting
@@ -22,8 +22,8 @@ class Parts:
     """What the policy decides about; each part is complete when it is made.
 
     The script is given `resources` for what it may use freely: options, log, threads,
-    progress. Whatever proves something it holds as a checked part. `first_check` and
-    `conclusion` are for the program itself.
+    progress. Whatever proves something it holds as a checked part. `conclusion` is for
+    the program itself.
     """
 
     resources: Resources
@@ -37,7 +37,6 @@ class Parts:
     hold: Hold
     time_limit: TimeLimit
     file_limiter: RateLimiter
-    first_check: checking.SpotCheck
 
 
 def put_together(opened: Resources, changed_script: str) -> Parts:
@@ -62,10 +61,7 @@ def put_together(opened: Resources, changed_script: str) -> Parts:
     context, api = api_lane.put_together(
         opened, transport, current, accounting.account, lambda: comparing.wait(1)
     )
-    first_check = checking.spot_check(opened)
-    checked = checked_parts.put_together(
-        opened, observed, current, context.left_out, first_check
-    )
+    checked = checked_parts.put_together(opened, observed, current, context.left_out)
     stops = Stops(options.limit, time_limit, observed)
     return Parts(
         opened,
@@ -81,5 +77,4 @@ def put_together(opened: Resources, changed_script: str) -> Parts:
         RateLimiter(
             options.max_files_per_min / 60, 1.0, clock.seconds, time_limit.pause
         ),
-        first_check,
     )

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from migration.checks.spot_check import SpotCheck
 from migration.lanes.left_out import LeftOut
 from migration.ledger.current_pass import CurrentPass
 from migration.worker import checking
@@ -29,7 +28,10 @@ from migration.worker.resources import Resources
 
 @dataclass(frozen=True, slots=True)
 class CheckedParts:
-    """What the script holds of library, ledger and server."""
+    """What the script holds of library, ledger and server.
+
+    `first_check` is for a pass that this process opens and does not join.
+    """
 
     library: CheckedLibrary
     ledger: CheckedLedger
@@ -38,6 +40,7 @@ class CheckedParts:
     range_books: CheckedRangeBooks
     spot_check: CheckedSpotCheck
     last_look: CheckedLastLook
+    first_check: checking.SpotCheck
 
 
 def put_together(
@@ -45,11 +48,10 @@ def put_together(
     observed: Observed,
     current: CurrentPass,
     left_out: LeftOut,
-    first_check: SpotCheck,
 ) -> CheckedParts:
     """Builds what the script holds."""
     options, ledger, client = opened.options, opened.ledger, opened.client
-    ranges = Ranges()
+    ranges, first_check = Ranges(), checking.spot_check(opened)
     library = CheckedLibrary(opened.library, observed)
     files = CheckedFiles(
         ledger, library, observed, ranges, options.formats, bool(options.limit)
@@ -79,4 +81,5 @@ def put_together(
         ),
         CheckedSpotCheck(first_check, current, ranges),
         CheckedLastLook(checking.last_look(opened), current, end),
+        first_check,
     )

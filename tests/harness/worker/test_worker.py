@@ -1,12 +1,14 @@
 """One worker in this process: its decisions together, on a told clock."""
 
 from collections.abc import Callable, Sequence
+from hashlib import sha1
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bulk_migrate_calibre import CalibreMigrator
-from migration.errors import ExitCode, MissingFile, ServerFault
+from migration.errors import ExitCode, MissingFile, ServerFault, Transient
 from migration.lanes.lane import Work
 from migration.model import BookFile, Counts, Digest
 from tests.support.libraries.librarykit import Made, epub, epubs
@@ -168,6 +170,29 @@ def test_a_lost_answer_is_looked_up_not_repeated(
     assert seconds_passed(worker) >= 40
     truth = look(tmp_path / "shelf")
     assert (truth.ebooks, truth.working_titles, truth.hashes.total()) == (2, 0, 2)
+
+
+def test_a_file_replaced_while_its_answer_was_lost_is_sent_anew(
+    make: Callable[..., WorkerHarness], tmp_path: Path
+) -> None:
+    """What arrived is the old one: it goes when the new one is there."""
+    worker = make(1)
+    worker.client.loses_answer("attach")
+
+    def dies(migrator: Any) -> None:
+        def trouble(_work: Work, _error: Transient) -> None:
+            raise RuntimeError("killed")
+
+        migrator.trouble = trouble
+
+    with pytest.raises(RuntimeError, match="killed"):
+        worker.run(dies)
+    new = epub(77, padding=900)
+    worker.library.file(1).write_bytes(new)
+    assert (worker.run(), worker.counts) == (ExitCode.OK, Counts(1, 1))
+    truth = look(tmp_path / "shelf")
+    assert dict(truth.hashes) == {sha1(new).hexdigest(): 1}
+    assert (truth.ebooks, truth.working_titles) == (1, 0)
 
 
 class WholeRange:

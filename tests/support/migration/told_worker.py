@@ -173,6 +173,8 @@ class WorkerHarness:
         self.log.setLevel(logging.INFO)
         self.log.addHandler(_Lines(self.lines))
         self.log.propagate = False
+        #: The hash of a changed script that it runs.
+        self.changed_script = ""
         self.migrator: CalibreMigrator
         self.transport: FaultyTransport
 
@@ -210,7 +212,7 @@ class WorkerHarness:
             self.clock,
             Reserve(0),
         )
-        parts = put_together(resources, "")
+        parts = put_together(resources, self.changed_script)
         self.migrator = CalibreMigrator(parts)
         prepare(self.migrator)
         try:
@@ -231,8 +233,7 @@ class WorkerHarness:
 
     def _counts(self, ledger: Ledger) -> Counts:
         found = totals.read(ledger.path)
-        assert found is not None
-        return found.counts
+        return found.counts if found else Counts()
 
     def _first_progress(self) -> Progress:
         return Progress(
