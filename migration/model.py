@@ -42,6 +42,16 @@ class Outcome(StrEnum):
 ARRIVED = frozenset({Outcome.UPLOADED, Outcome.DUPLICATE})
 
 
+class Fate(StrEnum):
+    """What became of a file, as seen from the worker that had it in hand."""
+
+    PENDING = "pending"
+    ARRIVED = "arrived"  #: on the server, through this worker
+    BY_ANOTHER = "by another"  #: on the server, through another worker
+    REFUSED = "refused"  #: the server itself does not take it
+    LOST = "lost"  #: failed for another reason, skipped, or gone
+
+
 class Phase(StrEnum):
     """The worker's `status` in its progress file."""
 
@@ -312,16 +322,25 @@ class Current:
 
 @dataclass(frozen=True, slots=True)
 class LastError:
-    """The last error of a worker: class name, one cleaned line, time."""
+    """The last error of a worker: class name, one cleaned line, time.
+
+    `retry_after` is how many seconds the server asked to wait; 0 when it did not.
+    """
 
     error_class: str
     message: str
     at: datetime
+    retry_after: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The content of one worker's progress file. Counts are files of this process."""
+    """The content of one worker's progress file. Counts are files of this process.
+
+    `steps` counts the steps forward of this process, never the same one twice; None in
+    files of older versions. `fruitless` is how many files in a row have ended without
+    an outcome that anything explains, since one last arrived.
+    """
 
     worker_id: int
     pid: int
@@ -344,4 +363,6 @@ class Progress:
     batch_size: int = 1
     current: tuple[Current, ...] = ()
     last_error: LastError | None = None
+    steps: int | None = None
+    fruitless: int = 0
     schema: int = 1

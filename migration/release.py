@@ -14,7 +14,7 @@ from pathlib import Path
 #: The worker script, below the project's folder.
 SCRIPT = "bulk_migrate_calibre.py"
 #: SHA-256 of the released script.
-SHIPPED = "b98d286e16b8fba8890f008ec7cbfd65aafdd3c74b2012067c747b46ce763519"
+SHIPPED = "8a7662a36e852ec1b7680de0c5678a5690f6bdec3f26a1cb7151144b68c6567f"
 
 
 def hash_of(path: Path) -> str:

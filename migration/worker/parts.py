@@ -53,6 +53,7 @@ def put_together(opened: Resources, changed_script: str) -> Parts:
     observed, pool = Observed(), opened.pool
     current, streak = CurrentPass(ledger, changed_script), FailureStreak()
     accounting = Accounting(ledger, opened.tracker, current, log, streak, observed.done)
+    pool.queue.on_done = accounting.dropped
     time_limit = TimeLimit(options.max_duration, clock, pool.sleep)
     comparing = RateLimiter(
         options.compare_per_min / 60, 1.0, clock.seconds, time_limit.pause
