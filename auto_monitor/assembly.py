@@ -17,6 +17,7 @@ from auto_monitor.config import Policies
 from auto_monitor.llm_debugger import LlmDebugger
 from auto_monitor.model import MonitorState
 from auto_monitor.observe import assembly as observing
+from auto_monitor.observe import llm
 from auto_monitor.observe.assembly import Observed
 from auto_monitor.ports import (
     Alerts,
@@ -205,7 +206,10 @@ def _command_handler(
 
 
 def _debugger(settings: Settings, clock: SteadyClock) -> LlmDebugger:
-    """Returns the client that asks an LLM."""
+    """Returns the client that asks an LLM; whether that answers is looked at now."""
+    probe = llm.probe(config.PROJECT, settings.environment)
+    if not settings.dry_run:
+        probe.begin()
     return LlmDebugger(
         settings.state_dir,
         settings.script,
@@ -215,4 +219,5 @@ def _debugger(settings: Settings, clock: SteadyClock) -> LlmDebugger:
         clock,
         config.LOG_LINES_TO_ANALYZE,
         config.DISK_IO_SATURATED_THRESHOLD,
+        at_start=lambda: probe.trouble,
     )

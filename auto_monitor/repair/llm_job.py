@@ -36,6 +36,7 @@ from common.json_value import Json
 from common.sanitize import for_log
 from common.settings.load import load, sources
 from common.settings.monitor import Llm
+from common.settings.shared import Library
 
 #: Calls of one job; unusable answers among them; refused code fixes among them.
 CALLS, UNREADABLE, ROUNDS = 5, 2, 3
@@ -51,7 +52,8 @@ def main() -> int:
     if not isinstance(evidence, dict):
         return 2
     state_dir = answer.parent.parent.parent
-    workshop = Workshop(script, config.PROJECT, state_dir, config.GATE_SECONDS)
+    library = load(Library, sources(config.PROJECT, os.environ)).library
+    workshop = Workshop(script, config.PROJECT, state_dir, config.GATE_SECONDS, library)
     answers.write(
         answer,
         ask(evidence, workshop.apply if config.ENABLE_CODE_FIXES else propose_only),

@@ -254,6 +254,26 @@ def test_an_answer_that_takes_long_is_waited_for() -> None:
     assert diagnoser.about == set()
 
 
+def test_an_llm_that_does_not_answer_is_said_once() -> None:
+    """In the log and for --status; and when it answers again."""
+    diagnoser = FakeDiagnoser(trouble=None)
+    made = begun(1, diagnoser)
+    kept: list[str | None] = []
+    for trouble in (None, "HTTP 503", "HTTP 503", "", ""):
+        diagnoser.trouble = trouble
+        made.rounds(1)
+        kept.append(made.monitor.memory.state.llm)
+    line = (
+        "The LLM does not answer: HTTP 503. Until it does, workers are restarted "
+        "without its diagnosis"
+    )
+    assert kept == [None, "HTTP 503", "HTTP 503", "", ""]
+    assert [made.said.lines.count(one) for one in (line, "The LLM answers again")] == [
+        1,
+        1,
+    ]
+
+
 def test_settings_of_its_own_stay_with_a_worker() -> None:
     """Also at its next starts."""
     made = begun(1, FakeDiagnoser(said(FixType.CONFIG_FIX)))
@@ -574,6 +594,26 @@ def is_repaired(made: Harness) -> None:
     assert sorted(made.processes.alive) == [1]
 
 
+def again_after_ten(made: Harness, minute: int) -> None:
+    """A code fix helped, and then the same trouble came again."""
+    if minute == 6:
+        cured(made)
+    if minute == 10:
+        made.ledger.outcomes.clear()
+        made.hang(1)
+
+
+def is_taken_back(made: Harness) -> None:
+    """Once, and recorded; the same change is not tried again."""
+    (fix,) = (entry for entry in made.entries() if entry.fix_type == "code_fix")
+    assert (made.script.now, fix.promoted, fix.rolled_back) == ("shipped", True, True)
+    assert (fix.verified, fix.case) == (False, None)
+    assert "taken back: " in fix.reason
+    assert None not in [entry.verified for entry in made.entries()]
+    assert made.reservations.kept == {}
+    assert made.monitor.parts.cases.standing(1).paused
+
+
 KILLED: list[
     tuple[str, Callable[[], Harness], int, Cure, Callable[[Harness], None]]
 ] = [
@@ -581,6 +621,7 @@ KILLED: list[
     ("many together", many_stuck_workers, 20, the_first_one_first, all_helped),
     ("settings of its own", one_with_settings, 14, after_six, has_its_settings),
     ("a code fix", fixed, 14, after_six, is_repaired),
+    ("a code fix on probation", fixed, 60, again_after_ten, is_taken_back),
 ]
 
 
