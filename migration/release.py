@@ -14,7 +14,7 @@ from pathlib import Path
 #: The worker script, below the project's folder.
 SCRIPT = "bulk_migrate_calibre.py"
 #: SHA-256 of the released script.
-SHIPPED = "8a7662a36e852ec1b7680de0c5678a5690f6bdec3f26a1cb7151144b68c6567f"
+SHIPPED = "d9c347b0e30cef5eb19d4d2360d440fc3e75c0a33262405e41ce90bd3d59a3b3"
 
 
 def hash_of(path: Path) -> str:
