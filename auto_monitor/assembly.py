@@ -28,6 +28,7 @@ from auto_monitor.ports import (
     Observer,
     StateFile,
 )
+from auto_monitor.patch import confinement
 from auto_monitor.processes import WorkerCommand, Workers
 from auto_monitor.record import assembly as recording
 from auto_monitor.record.action_log import ActionLog
@@ -84,6 +85,8 @@ def put_together(
     settings: Settings, limits: Policies, say: ActionLog, clock: SteadyClock
 ) -> MonitorParts:
     """Makes the parts of a real monitor; `clock` is the steady clock of decisions."""
+    if settings.llm_enabled and config.ENABLE_CODE_FIXES:
+        say.info("Code fixes are %s", confinement.here())
     return parts_of(settings, limits, say, real_world(settings, limits, say, clock))
 
 

@@ -147,6 +147,8 @@ class Status:
     eta_seconds: float | None
     #: None when the monitor ends, or ended, with the pass.
     watch: WatchStatus | None = None
+    #: What this system can enforce on a script that an LLM has changed.
+    code_fixes: str = ""
 
 
 def to_json(status: Status) -> dict[str, Json]:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from auto_monitor.patch import sandbox, sandboxed
+from auto_monitor.patch import sandbox
 
 #: What a worker and an embedded server need of the project; only files of these kinds,
 #: so that no data or secret of a user is copied.
@@ -145,7 +145,7 @@ def _trial(script: Path, folder: Path, name: str, seconds: float) -> dict[str, A
     environment = {
         "PATH": "/usr/bin:/bin",
         "LANG": "C.UTF-8",
-        "PYTHONPATH": str(sandboxed.INSIDE / "project"),
+        "PYTHONPATH": str(sandbox.INSIDE / "project"),
         "HOME": "/tmp",  # noqa: S108 - of the sandbox
         "PYTHONDONTWRITEBYTECODE": "1",
         "RETRY_FIRST_SECONDS": "0.2",
@@ -155,8 +155,8 @@ def _trial(script: Path, folder: Path, name: str, seconds: float) -> dict[str, A
         sandbox.python(),
         "-m",
         "demo.trial",
-        f"{sandboxed.INSIDE}/{name}.py",
-        f"{sandboxed.INSIDE}/{name}",
+        f"{sandbox.INSIDE}/{name}.py",
+        f"{sandbox.INSIDE}/{name}",
     ]
     done = sandbox.run(command, folder, environment, seconds)
     if done.returncode in (-9, 137):
