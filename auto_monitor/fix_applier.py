@@ -9,6 +9,7 @@ import hashlib
 import py_compile
 import stat
 import uuid
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -186,6 +187,18 @@ class WorkerScript:
         """
         promote(self.path, self.state_dir, candidate)
 
+    def take_back(self, candidate: Candidate) -> None:
+        """Puts the script before the candidate in place again; repeatable.
+
+        Raises NotOurs or OSError.
+        """
+        take_back(self.path, self.state_dir, candidate)
+
+    @property
+    def advice(self) -> str:
+        """How a person keeps or drops a changed script."""
+        return how_to_keep(self.path)
+
 
 # -- installing and rolling back -------------------------------------------------------
 
@@ -217,26 +230,79 @@ def promote(script: Path, state_dir: Path, candidate: Candidate) -> None:
     replace(script, data)
 
 
-def roll_back(script: Path, state_dir: Path) -> str:
+def take_back(script: Path, state_dir: Path, candidate: Candidate) -> None:
+    """Puts the script that a candidate was made from in place again; repeatable.
+
+    What it was is kept among the proposals. Raises NotOurs or OSError.
+    """
+    found = in_place(script)
+    if found == candidate.before:
+        return
+    if found != candidate.after:
+        raise NotOurs(f"{script} was changed by somebody else: nothing was overwritten")
+    data = (folder_of(state_dir, "backups") / Path(candidate.backup).name).read_bytes()
+    if digest(data) != candidate.before:
+        raise NotOurs(f"the backup {candidate.backup} is not what it was")
+    keep_taken_back(script, state_dir)
+    replace(script, data)
+
+
+def roll_back(script: Path, state_dir: Path, ours: Collection[str] = ()) -> str:
     """Restores the newest backup that differs from the script; returns its name.
 
-    Raises FixRefused or OSError.
+    Only where the script in place was made by a code fix: its hash is among `ours`, or
+    it is a candidate. Raises FixRefused or OSError.
     """
     now = script.read_bytes()
-    for path in reversed(backups(state_dir, script)):
-        data = path.read_bytes()
-        if data != now:
-            write_bytes(
-                state_dir
-                / "auto_monitor"
-                / "proposals"
-                / f"{script.name}.{utc_now():%Y%m%dT%H%M%SZ}.taken-back",
-                now,
-            )
-            replace(script, data)
-            return path.name
-    raise NothingToRollBack(
-        f"no backup in {state_dir / 'auto_monitor' / 'backups'} differs from {script}"
+    older = [
+        (path.name, data)
+        for path in reversed(backups(state_dir, script))
+        if (data := path.read_bytes()) != now
+    ]
+    if not older:
+        raise NothingToRollBack(
+            f"no backup in {folder_of(state_dir, 'backups')} differs from {script}"
+        )
+    if digest(now) not in {*ours, *_candidates(state_dir)}:
+        raise NothingToRollBack(
+            f"{script} is no code fix of ours, or somebody has changed it since: nothing "
+            f"was overwritten. The backups are in {folder_of(state_dir, 'backups')}"
+        )
+    name, data = older[0]
+    keep_taken_back(script, state_dir)
+    replace(script, data)
+    return name
+
+
+def keep_taken_back(script: Path, state_dir: Path) -> str:
+    """Keeps the script in place among the proposals; returns the file's name."""
+    name = f"{script.name}.{utc_now():%Y%m%dT%H%M%S.%fZ}.taken-back"
+    write_bytes(folder_of(state_dir, "proposals") / name, script.read_bytes())
+    return name
+
+
+def folder_of(state_dir: Path, name: str) -> Path:
+    """Returns `STATE_DIR/auto_monitor/<name>`."""
+    return state_dir / "auto_monitor" / name
+
+
+def _candidates(state_dir: Path) -> Iterator[str]:
+    for path in folder_of(state_dir, "candidates").glob("*.py"):
+        yield in_place(path)
+
+
+def how_to_keep(script: Path) -> str:
+    """Returns how a person keeps or drops a changed script."""
+    said = (
+        "monitor.py --diff shows what differs from the release, monitor.py --rollback "
+        "takes it back"
+    )
+    if not any((folder / ".git").exists() for folder in script.resolve().parents):
+        return said
+    return (
+        f"{said}. In a git checkout: `git diff -- {script.name}` shows it, `git commit "
+        f"{script.name}` keeps it, `git checkout -- {script.name}` drops it; until then "
+        "git pull refuses a release that changes this file"
     )
 
 

@@ -238,7 +238,7 @@ class LlmDebugger:
         stored = answers.read(path)
         if stored is None:
             return None
-        plain = Answer(model=stored.model, tokens=stored.tokens)
+        plain = Answer(model=stored.model, tokens=stored.tokens, calls=stored.calls)
         if stored.diagnosis is None:
             return replace(plain, failure=stored.error or "no answer")
         secrets = secret_values(self.environment)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from common.json_value import Json
+from migration.ledger.arrivals import Baseline
 from migration.model import FileId, Phase
 
 
@@ -63,7 +64,8 @@ class WorkerSnapshot:
     `repeated_range` is a range that was read twice or more without a new one since;
     `all_failing_since` is when a file was last seen to arrive or to be in flight, if
     files have failed since; `last_words` is the error, with class and message, that a
-    failed worker left in its progress file, and `error_class` its class alone.
+    failed worker left in its progress file, and `error_class` its class alone; `crash`
+    is what its log has of an unforeseen error, with its frames.
     """
 
     worker_id: int
@@ -78,6 +80,7 @@ class WorkerSnapshot:
     all_failing_since: datetime | None = None
     last_words: str = ""
     error_class: str = ""
+    crash: str = ""
 
     @property
     def waits(self) -> bool:
@@ -155,7 +158,8 @@ class WorkerRecord:
 
     `wanted` means that it counts towards the desired number; a worker that was scaled
     down does not. `paused_by_hand` means that a user paused it, which is not an attempt
-    and so not in the history.
+    and so not in the history. `script` is the SHA-256 of the script that its process was
+    started with, "" when a user started it.
     """
 
     worker_id: int
@@ -164,6 +168,7 @@ class WorkerRecord:
     exit_code: int | None = None
     suspect_since: datetime | None = None
     paused_by_hand: bool = False
+    script: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,15 +195,18 @@ class CaseStage(StrEnum):
     #: the worker was started again, with the candidate if there is one
     STARTED = "started"
     PROMOTING = "promoting"  #: the candidate helped and is being installed
+    #: the verdict is there, and the candidate is in place: until the pass is closed the
+    #: same trouble takes it back
+    PROBATION = "probation"
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """An attempt without a verdict, kept in its history entry until there is one.
 
-    `candidate` is the code fix on trial. `lost_before` is how many files of the range
-    had failed or were skipped when the trial began; None when the worker hung on no
-    range.
+    `candidate` is the code fix on trial; what arrives is counted from `baseline` on.
+    `awaited` are the files it hung on that had no outcome then, `lost_before` how many
+    files of the range had failed or were skipped; None when it hung on no range.
     """
 
     acted_at: datetime
@@ -206,6 +214,8 @@ class Case:
     stage: CaseStage = CaseStage.RECORDED
     candidate: Candidate | None = None
     lost_before: int | None = None
+    baseline: Baseline | None = None
+    awaited: tuple[FileId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,8 +370,11 @@ class HistoryEntry:
     It is rewritten as its fields are filled. `timestamp` is ISO 8601 UTC; `confidence`
     is 0-1; `verified` is None while not known; `evidence` is the name of a file;
     `fingerprint` is what attempts against the same trouble have in common; `case` is
-    there until the verdict; `correlated` means that several workers hung together and
-    this one was treated alone first.
+    there until the verdict, and for a promoted code fix until its probation is over;
+    `correlated` means that several workers hung together and this one was treated alone
+    first. `script_before` and `script_after` are the SHA-256 of the worker script
+    without and with a code fix; `promoted` means that it was put in place; `stack` is
+    where its candidate was when it was dropped.
     """
 
     timestamp: str
@@ -377,18 +390,23 @@ class HistoryEntry:
     code_changes: CodeChanges | None = None
     config_changes: Mapping[str, Json] | None = None
     backup: str | None = None
+    script_before: str | None = None
+    script_after: str | None = None
     applied: bool = False
     validation: str | None = None
     verified: bool | None = None
+    promoted: bool = False
     rolled_back: bool = False
     reason: str = ""
     llm_used: bool = False
     model: str | None = None
     tokens: int | None = None
+    calls: int | None = None
     recurring: bool = False
     occurrences: int = 1
     evidence: str | None = None
     fingerprint: str = ""
+    stack: str = ""
     case: Case | None = None
     correlated: bool = False
     afterwards: Afterwards = Afterwards.NOTHING

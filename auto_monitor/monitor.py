@@ -178,7 +178,13 @@ class Monitor:
             for number, seen in snapshots.items()
         }
         parts.rounds.noter.note(snapshots, assessments, now)
-        parts.attempts.verify(snapshots, assessments, now, parts.policies.healing)
+        parts.attempts.verify(
+            snapshots,
+            assessments,
+            now,
+            parts.policies.healing,
+            over=found is not None and found.closed_at is not None,
+        )
         parts.rounds.sampler.take(found, assessments)
         end = ending(self.watched(found, assessments), now, parts.policies.closing)
         if self.ends(end, found, now):
@@ -273,6 +279,10 @@ class Monitor:
             if self.parts.rounds.watcher is not None:
                 self.parts.rounds.watcher.working(found, ours=False)
         elif end is Ending.CLOSED and found is not None:
+            if self.parts.attempts.compares(found.differences):
+                # What a script on trial has carried is still being compared.
+                self.closed_since = self.closed_since or now
+                return False
             self.finish(found, now)
         elif end is Ending.TIME_IS_UP:
             self.exit_code = self.parts.supervisor.leave_open()

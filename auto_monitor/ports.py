@@ -22,8 +22,9 @@ from auto_monitor.model import (
     WorkerSnapshot,
 )
 from common.files.json_files import UNWRITABLE
+from migration.ledger.arrivals import Baseline
 from migration.ledger.totals import UNREADABLE, Totals
-from migration.model import BookId, FileId
+from migration.model import BookId, Fate, FileId
 
 Clock = Callable[[], datetime]
 
@@ -47,6 +48,7 @@ __all__ = [
     "DiskProbe",
     "EvidenceStore",
     "History",
+    "Incomparable",
     "LedgerReader",
     "LibraryProbe",
     "Observer",
@@ -232,8 +234,18 @@ class LedgerReader(Protocol):
         """
         ...
 
-    def carried(self, pass_id: int, files: Sequence[FileId]) -> bool:
-        """Whether these files are on the server."""
+    def baseline(self, pass_id: int, worker_id: int) -> Baseline:
+        """Returns what has arrived until now, for a trial on worker N."""
+        ...
+
+    def since(self, then: Baseline, worker_id: int) -> Mapping[int, int]:
+        """Returns the files that arrived since through worker N, by range."""
+        ...
+
+    def fates(
+        self, pass_id: int, worker_id: int, files: Sequence[FileId]
+    ) -> Mapping[FileId, Fate]:
+        """Returns what became of these files, as seen from worker N."""
         ...
 
     def not_carried_in(self, pass_id: int, first_id: int, last_id: int) -> int:
@@ -241,13 +253,25 @@ class LedgerReader(Protocol):
         ...
 
 
+class Incomparable(Exception):
+    """What a trial has carried cannot be compared now; the message says why."""
+
+
 class TrialComparer(Protocol):
     """Compares what a script on trial has carried with the server."""
 
-    def differences(self, trial: str, pass_id: int, worker_id: int) -> str | None:
+    @property
+    def busy(self) -> bool:
+        """Whether a comparison is under way."""
+        ...
+
+    def differences(
+        self, trial: str, pass_id: int, worker_id: int, besides: Collection[int] = ()
+    ) -> str | None:
         """Returns what differs, "" for nothing; None while that is being found out.
 
-        `trial` is the attempt's key.
+        `trial` is the attempt's key; `besides` are books carried before it. Raises
+        Incomparable; the next call tries again.
         """
         ...
 
@@ -346,6 +370,18 @@ class Script(Protocol):
         """
         ...
 
+    def take_back(self, candidate: Candidate) -> None:
+        """Puts the script before the candidate in place again; repeatable.
+
+        Raises NotOurs or OSError.
+        """
+        ...
+
+    @property
+    def advice(self) -> str:
+        """How a person keeps or drops a changed script, in a sentence or two."""
+        ...
+
 
 class Reservations(Protocol):
     """Books reserved for the worker on which a candidate is tried."""
@@ -365,8 +401,8 @@ class Reservations(Protocol):
 class Alerts(Protocol):
     """Alerts people without blocking."""
 
-    def tell(self, text: str) -> None:
-        """Reports that something is wrong."""
+    def tell(self, text: str, diff: str = "") -> None:
+        """Reports that something is wrong, or was changed: with the `diff`."""
         ...
 
     def announce(self, text: str) -> None:

@@ -42,6 +42,16 @@ class Outcome(StrEnum):
 ARRIVED = frozenset({Outcome.UPLOADED, Outcome.DUPLICATE})
 
 
+class Fate(StrEnum):
+    """What became of a file, as seen from the worker that had it in hand."""
+
+    PENDING = "pending"
+    ARRIVED = "arrived"  #: on the server, through this worker
+    BY_ANOTHER = "by another"  #: on the server, through another worker
+    REFUSED = "refused"  #: the server itself does not take it
+    LOST = "lost"  #: failed for another reason, skipped, or gone
+
+
 class Phase(StrEnum):
     """The worker's `status` in its progress file."""
 

@@ -6,10 +6,12 @@ import requests
 
 from auto_monitor.record.action_log import ActionLog
 from common.lazily import tenacity
-from common.sanitize import for_log
+from common.sanitize import for_log, sanitize_text
 
 #: Seconds to connect and to answer; number of tries.
 TIMEOUTS, TRIES = (5.0, 10.0), 3
+#: The most of a diff that is sent, in characters; the log has all of it.
+LONGEST_DIFF = 3000
 
 
 class WebhookAlerts:
@@ -27,21 +29,24 @@ class WebhookAlerts:
         self._log = action_log
         self._threads: list[threading.Thread] = []
 
-    def tell(self, text: str) -> None:
-        """Logs the text as an error and sends it in the background."""
+    def tell(self, text: str, diff: str = "") -> None:
+        """Logs the text as an error and sends it in the background, with the `diff`."""
         self._log.error("%s", text)
-        self._send_later(text)
+        self._log.show(diff)
+        self._send_later(text, diff)
 
     def announce(self, text: str) -> None:
         """Logs the text as information and sends it in the background."""
         self._log.info("%s", text)
         self._send_later(text)
 
-    def _send_later(self, text: str) -> None:
+    def _send_later(self, text: str, diff: str = "") -> None:
         if self._url:
+            shown = sanitize_text(diff, multiline=True)[:LONGEST_DIFF]
+            body = "\n\n".join(filter(None, (for_log(text, 2000), shown)))
             thread = threading.Thread(
                 target=self._send,
-                args=(for_log(text, 2000),),
+                args=(body,),
                 name="alert",
                 daemon=True,
             )

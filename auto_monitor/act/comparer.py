@@ -7,10 +7,12 @@ ends itself after some minutes. The monitor only looks whether it is done.
 import subprocess
 import sys
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from auto_monitor.ports import Incomparable
 from auto_monitor.processes import WorkerCommand
 from common.exit_status import ExitCode
 from migration.ledger import changed
@@ -22,6 +24,7 @@ from migration.state_files.owner import lock_path
 MOST = 500
 #: Bytes of differences that are kept.
 KEPT = 4000
+_CANNOT = "what it carried cannot be compared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +40,28 @@ class ProcessComparer:
     command: WorkerCommand
     _jobs: dict[str, _Job] = field(default_factory=dict)
 
-    def differences(self, trial: str, pass_id: int, worker_id: int) -> str | None:
+    @property
+    def busy(self) -> bool:
+        """Whether a comparison is under way."""
+        return bool(self._jobs)
+
+    def differences(
+        self, trial: str, pass_id: int, worker_id: int, besides: Collection[int] = ()
+    ) -> str | None:
         """Returns what differs, "" for nothing; None while that is being found out.
 
-        `trial` is the attempt's key. What cannot be compared differs.
+        `trial` is the attempt's key; `besides` are books that were carried before it.
+        Raises Incomparable; the next call tries again.
         """
         job = self._jobs.get(trial)
         if job is None:
             try:
-                books = self._books(pass_id, worker_id)
+                books = self._books(pass_id, worker_id, besides)
                 if not books:
                     return ""
                 self._jobs[trial] = self._started(books)
             except (*UNREADABLE, OSError) as error:
-                return f"what it carried cannot be compared: {error}"
+                raise Incomparable(f"{_CANNOT}: {error}") from error
             return None
         code = job.process.poll()
         if code is None:
@@ -58,7 +69,9 @@ class ProcessComparer:
         del self._jobs[trial]
         return _verdict(job, code)
 
-    def _books(self, pass_id: int, worker_id: int) -> list[int]:
+    def _books(
+        self, pass_id: int, worker_id: int, besides: Collection[int]
+    ) -> list[int]:
         """Returns the books that the worker's last process has carried.
 
         Its name is in the worker's lock, also after its end. Raises OSError.
@@ -66,9 +79,10 @@ class ProcessComparer:
         state_dir = self.command.state_dir
         owner = lock_path(state_dir, worker_id).read_text("ascii", "replace")
         found = changed.carried_by(
-            state_dir / LEDGER_NAME, pass_id, owner.strip(), MOST
+            state_dir / LEDGER_NAME, pass_id, owner.strip(), MOST + len(besides)
         )
-        return [int(book) for book in found]
+        known = frozenset(besides)
+        return [int(book) for book in found if book not in known][-MOST:]
 
     def _started(self, books: list[int]) -> _Job:
         # Closed with the verdict.
@@ -107,4 +121,4 @@ def _verdict(job: _Job, code: int) -> str:
     if code == ExitCode.DIFFERENCE:
         more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
         return f"what it carried differs from Calibre: {lines[0]}{more}"
-    return f"what it carried cannot be compared: {lines[-1]}"
+    raise Incomparable(f"{_CANNOT}: {lines[-1]}")

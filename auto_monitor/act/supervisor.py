@@ -57,7 +57,9 @@ class Supervisor:
                 identity.pid,
             )
             self._memory.remember(
-                replace(record, identity=identity, exit_code=None, wanted=True)
+                replace(
+                    record, identity=identity, exit_code=None, wanted=True, script=""
+                )
             )
 
     def fill_up(self) -> None:
@@ -84,6 +86,9 @@ class Supervisor:
     def start(self, number: int) -> ProcessIdentity | None:
         """Starts worker N; returns None when that was impossible."""
         record, standing = self._memory.record(number), self._cases.standing(number)
+        tried = standing.case.candidate if standing.case is not None else None
+        # Before the start: what is put in place meanwhile is not what it runs.
+        script = self._script.digest() if tried is None else tried.after
         try:
             identity = self.workers.start(
                 number,
@@ -98,7 +103,13 @@ class Supervisor:
             )
             return None
         self._memory.remember(
-            replace(record, wanted=True, identity=identity, exit_code=None)
+            replace(
+                record,
+                wanted=True,
+                identity=identity,
+                exit_code=None,
+                script=script,
+            )
         )
         self._action_log.done(f"Worker {number} runs as pid {identity.pid}")
         return identity
@@ -125,6 +136,11 @@ class Supervisor:
     def runs(self, number: int, name: str) -> bool:
         """Whether worker N runs the script of this name."""
         return self.workers.runs(self._memory.record(number).identity, number, name)
+
+    def outdated(self, record: WorkerRecord) -> bool:
+        """Whether the worker runs neither the script in place nor its candidate."""
+        now = self._script.digest()
+        return "" not in (record.script, now) and record.script != now
 
     def kill(self, number: int) -> bool:
         """Ends worker N: SIGTERM, then SIGKILL to its own process group.

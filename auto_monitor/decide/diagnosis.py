@@ -71,6 +71,7 @@ class Answer:
     pending: bool = False
     model: str = ""
     tokens: int = 0
+    calls: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,9 +58,7 @@ class Signs:
 
     `settled`: whether what it hung on has its outcome. `moving`: whether work has moved
     since the attempt. `waiting`: for the server or for other workers, which proves
-    nothing either way. `health` and `away` are from the present verdict. `arrived`: for
-    a code fix on trial, whether what it hung on has really arrived, which a settled
-    file need not have.
+    nothing either way. `health` and `away` are from the present verdict.
     """
 
     settled: bool
@@ -68,7 +66,6 @@ class Signs:
     waiting: bool
     health: Health
     away: bool = False
-    arrived: bool = True
 
 
 def verify(
@@ -189,8 +186,13 @@ def treat(
     standing: WorkerStanding,
     now: datetime,
     policy: HealingPolicy,
+    *,
+    outdated: bool = False,
 ) -> HealingDecision:
-    """Returns what this worker needs by itself, ignoring the others."""
+    """Returns what this worker needs by itself, ignoring the others.
+
+    `outdated`: its process runs another script than the one in place.
+    """
     if (
         assessment.health not in (Health.STUCK, Health.STOPPED)
         or rests(record, standing)
@@ -203,7 +205,34 @@ def treat(
         return HealingDecision(
             assessment.worker_id, Treatment.RESUME, "the server answers again"
         )
+    if outdated and standing.case is None and assessment.is_a_riddle:
+        # Its trouble is that of another script: no question, and no attempt.
+        return HealingDecision(
+            assessment.worker_id,
+            Treatment.RESUME,
+            "it ran a script that is no longer in place",
+        )
     return _attempt(assessment, standing, now, policy)
+
+
+def wait_for_trial(
+    decision: HealingDecision, assessment: Assessment, on_trial: int | None
+) -> HealingDecision:
+    """Holds a worker back while another tries a code fix, which may be its own too.
+
+    It is not restarted on the script that is known to be bad, and no attempt is used up.
+    """
+    if (
+        on_trial in (None, decision.worker_id)
+        or not assessment.is_a_riddle
+        or decision.treatment not in (Treatment.RESTART, Treatment.PAUSE)
+    ):
+        return decision
+    return replace(
+        decision,
+        treatment=Treatment.HOLD,
+        reason=f"waiting for the verdict on the code fix that worker {on_trial} tries",
+    )
 
 
 def _attempt(

@@ -9,7 +9,7 @@ from auto_monitor.observe import disk, server
 from auto_monitor.observe.library import LibraryFiles
 from auto_monitor.observe.workers import WorkerObserver
 from auto_monitor.processes import Workers
-from migration.ledger.totals import LedgerFile
+from migration.ledger.watched import LedgerFile
 from migration.state_files.names import LEDGER_NAME
 
 

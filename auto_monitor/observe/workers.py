@@ -105,6 +105,7 @@ class _Memory:
     repeated: str = ""
     looked: bool = False
     writer: int | None = None
+    crash: str = ""
 
 
 class WorkerObserver:
@@ -164,6 +165,7 @@ class WorkerObserver:
             error_class=seen.last_error.error_class
             if seen and last_words(seen) and seen.last_error
             else "",
+            crash=memory.crash,
         )
 
     def _memory(self, record: WorkerRecord) -> _Memory:
@@ -263,6 +265,8 @@ class WorkerObserver:
                 # What an earlier process of this worker wrote says nothing about this
                 # one.
                 continue
+            if line.message.startswith(logs.INTERNAL_ERROR):
+                memory.crash = line.message.replace(" | ", "\n")
             moved = False
             if match := logs.QUERYING.match(line.message) or logs.PROCESSED_BATCH.match(
                 line.message

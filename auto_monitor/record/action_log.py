@@ -43,6 +43,11 @@ class ActionLog:
         self._actions.info("%s", text)
         return True
 
+    def show(self, lines: str) -> None:
+        """Logs text of several lines as it is, indentation included."""
+        for line in lines.splitlines():
+            self._log.info("  %s", line, extra={logs.AS_IT_IS: True})
+
     def done(self, text: str) -> None:
         """Logs the result of an action."""
         self._actions.info("%s", text)

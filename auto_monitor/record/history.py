@@ -108,6 +108,7 @@ class HistoryFile:
                     entry,
                     rolled_back=True,
                     reason=f"{entry.reason}; taken back by hand",
+                    case=None,
                 ),
                 now,
             )

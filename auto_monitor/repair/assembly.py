@@ -12,6 +12,7 @@ from auto_monitor.repair.attempts import Attempts
 from auto_monitor.repair.code_fixes import CodeFixes
 from auto_monitor.repair.consultation import Consultation
 from auto_monitor.repair.remedy import Remedies
+from auto_monitor.repair.trials import Trials
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,15 @@ def attempts(
         memory=trunk.memory,
         cases=trunk.cases,
         consultation=consultation,
-        remedies=remedies,
         code_fixes=code_fixes,
+        trials=Trials(
+            trunk.supervisor,
+            trunk.memory,
+            trunk.cases,
+            code_fixes,
+            remedies,
+            trunk.action_log,
+        ),
         ledger=ledger,
         evidence=evidence,
         action_log=trunk.action_log,

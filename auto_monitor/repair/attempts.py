@@ -38,7 +38,7 @@ from auto_monitor.repair import wrong_result
 from auto_monitor.repair.case import CaseOutcome, GoOn
 from auto_monitor.repair.code_fixes import CodeFixes
 from auto_monitor.repair.consultation import Consultation
-from auto_monitor.repair.remedy import Remedies
+from auto_monitor.repair.trials import Trials
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ class Attempts:
     memory: Memory
     cases: Cases
     consultation: Consultation | None
-    remedies: Remedies
     code_fixes: CodeFixes
+    trials: Trials
     ledger: LedgerReader
     evidence: EvidenceStore
     action_log: ActionLog
@@ -78,6 +78,10 @@ class Attempts:
         """
         number = assessment.worker_id
         asked = None if self.action_log.dry_run else self.consultation
+        if not self.action_log.dry_run and self.trials.took_back(assessment, seen):
+            # It runs a script that is no longer in place: the next look starts it with
+            # the one that is, which is no attempt.
+            return
         if asked is not None and asked.awaits(assessment, seen, now):
             self.action_log.once(
                 f"asking {number}",
@@ -97,14 +101,14 @@ class Attempts:
         self._start_anew(entry)
 
     def resume(self, number: int, reason: str) -> None:
-        """Starts a worker that only waited for something.
+        """Starts a worker that only waited for something, or runs an older script.
 
         This does not count as an attempt. The time of an open attempt starts over.
         """
-        if (
-            not self.action_log.act(f"Starting worker {number}: {reason}")
-            or self.supervisor.start(number) is None
-        ):
+        if not self.action_log.act(f"Starting worker {number}: {reason}"):
+            return
+        self.supervisor.kill(number)
+        if self.supervisor.start(number) is None:
             return
         entry = self.cases.of(number)
         if entry is not None:
@@ -142,6 +146,7 @@ class Attempts:
         for entry in self.cases.entries():
             if entry.verified is None and not entry.reason:
                 self._take_up(self.cases.of(entry.worker_id), entry, pass_id)
+        self.code_fixes.end_probation(pass_id)
         if self.cases.trial() is None:
             self.code_fixes.release()
 
@@ -158,7 +163,10 @@ class Attempts:
         if move is GoOn.CLOSE and entry.case is None:
             self.cases.record(machine.closed(entry, CaseOutcome(False, why)))
         elif move is GoOn.CLOSE:
-            self._close(entry, CaseOutcome(False, why))
+            # Of a candidate nothing was shown: it is left to a person.
+            self._close(entry, CaseOutcome(None if candidate else False, why))
+        elif move is GoOn.PROMOTE:
+            self._close(entry, CaseOutcome(True, why))
         elif candidate is not None:
             self.code_fixes.reserve(entry)
         if move is GoOn.START:
@@ -175,27 +183,35 @@ class Attempts:
         assessments: Mapping[int, Assessment],
         now: datetime,
         policy: HealingPolicy,
+        *,
+        over: bool = False,
     ) -> None:
-        """Checks whether the attempts in progress have helped."""
+        """Checks whether the attempts in progress have helped.
+
+        `over`: the pass is closed, so trials are judged by what has arrived.
+        """
         for entry in self.cases.open_entries():
             number, case = entry.worker_id, entry.case
             if case is None or number not in snapshots:
                 continue
-            signs = self._signs(
-                entry, case, snapshots[number], assessments[number], now, policy
-            )
-            conclusion = machine.after_look(entry, signs, now, policy)
-            if conclusion is not None and conclusion.propose:
-                self.remedies.propose(entry, case)
-            if conclusion is not None and machine.is_to_be_compared(case, conclusion):
-                # It helped; promoted is only what carries books as they are in Calibre.
-                found = self.code_fixes.differences(entry)
-                if found is None:
-                    continue
-                if found:
-                    conclusion = CaseOutcome(False, found)
+            seen, assessment = snapshots[number], assessments[number]
+            if case.candidate is None:
+                signs = self._signs(entry, case, seen, assessment, now, policy)
+                conclusion = machine.after_look(entry, signs, now, policy)
+            else:
+                conclusion = self.trials.verdict(
+                    entry, seen, assessment, now, policy, over=over
+                )
             if conclusion is not None:
                 self._close(entry, conclusion)
+
+    def compares(self, differences: Mapping[str, int]) -> bool:
+        """Whether the verdict on a trial waits for what another process finds.
+
+        Not where the audit of the pass has found a difference: that is a verdict.
+        """
+        busy = self.cases.trial() is not None and self.code_fixes.comparer.busy
+        return busy and not wrong_result.wrong(differences)
 
     def conclude(self, number: int, verified: bool | None, reason: str) -> None:
         """Closes the attempt on this worker, if any, for an external reason."""
@@ -206,14 +222,20 @@ class Attempts:
     def end_with_pass(self, pass_id: int, differences: Mapping[str, int]) -> None:
         """Closes every attempt: the pass is closed, with these differences by kind.
 
-        A wrong result is a case of its own; a script on trial is not promoted then.
+        A wrong result is a case of its own; a script on trial that nobody could judge
+        is not promoted, but left to a person.
         """
         wrong = wrong_result.wrong(differences)
         for entry in self.cases.open_entries():
-            if wrong and entry.case is not None and entry.case.candidate is not None:
-                said = f"the audit of the pass found {', '.join(wrong)}"
-                self._close(entry, CaseOutcome(False, said), start_again=False)
-            self.conclude(entry.worker_id, True, "the pass is closed")
+            if entry.case is None or entry.case.candidate is None:
+                self._close(entry, CaseOutcome(True, "the pass is closed"))
+                continue
+            said = f"the audit of the pass found {', '.join(wrong)}"
+            outcome = CaseOutcome(None, "inconclusive: the pass is closed")
+            outcome = CaseOutcome(False, said) if wrong else outcome
+            self._close(entry, outcome, start_again=False)
+        if not self.action_log.dry_run:
+            self.code_fixes.end_probation()
         number = min((one.worker_id for one in self.memory.wanted()), default=1)
         case = wrong_result.case_of(
             pass_id,
@@ -235,7 +257,7 @@ class Attempts:
         policy: HealingPolicy,
     ) -> Signs:
         settled = self._settled(case.in_flight, seen)
-        if entry.trigger == Trigger.ALL_FAILING and case.candidate is None:
+        if entry.trigger == Trigger.ALL_FAILING:
             settled = seen.settled and seen.all_failing_since is None
         return Signs(
             settled=settled,
@@ -243,7 +265,6 @@ class Attempts:
             waiting=seen.waits,
             health=assessment.health,
             away=assessment.away,
-            arrived=case.candidate is None or self.code_fixes.arrived(entry, case),
         )
 
     def _settled(self, in_flight: InFlight, seen: WorkerSnapshot) -> bool:
@@ -282,6 +303,8 @@ class Attempts:
         )
         if candidate is not None and conclusion.verified:
             conclusion = self._promoted(entry, candidate, conclusion)
+        elif candidate is not None and conclusion.verified is None:
+            self.trials.remedies.propose(entry, candidate)
         back = candidate is not None and not conclusion.verified
         if back and candidate is not None:
             # The worker is ended before the verdict is written: should the monitor die
@@ -315,8 +338,9 @@ class Attempts:
         self, entry: HistoryEntry, candidate: Candidate, conclusion: CaseOutcome
     ) -> CaseOutcome:
         self.cases.record(machine.promoting(entry))
-        said = self.code_fixes.promote(candidate)
-        return replace(conclusion, reason=f"{conclusion.reason}; {said}")
+        promoted, said = self.code_fixes.promote(candidate)
+        reason = f"{conclusion.reason}; {said}"
+        return replace(conclusion, reason=reason, promoted=promoted)
 
     def _back_to_the_script(self, number: int) -> None:
         record = self.memory.record(number)
@@ -338,8 +362,7 @@ class Attempts:
         From here on it counts, even if the monitor dies right away.
         """
         record = self.memory.record(assessment.worker_id)
-        gone = machine.trigger_of(assessment) is Trigger.STOPPED
-        stack = "" if gone else self.supervisor.stack(record.worker_id)
+        stack = self.trials.stack(assessment, seen)
         attempt = self.cases.standing(record.worker_id).attempts + 1
         entry = machine.opened(
             assessment,
@@ -349,20 +372,16 @@ class Attempts:
             attempt,
             correlated=correlated,
         )
-        script = self.code_fixes.script.path.stem
-        mark = machine.fingerprint(assessment, seen, stack, script)
+        mark = self.trials.fingerprint(assessment, seen, stack)
         entry = machine.recognised(entry, mark, self.cases.entries())
         entry = replace(entry, evidence=self._keep_evidence(assessment, seen, stack))
         if self.consultation is not None:
             entry = self.consultation.applied(entry, assessment, seen, now)
-        if (
-            not self.cases.record(entry)
-            and entry.case is not None
-            and entry.case.candidate is not None
-        ):
+        tried = entry.case is not None and entry.case.candidate is not None
+        if not self.cases.record(entry) and tried:
             # A monitor that ends in the middle of a trial must find what it was doing.
-            entry = self.remedies.only_proposed(
-                entry, entry.case, "auto_fix_history.json cannot be written"
+            entry = self.trials.remedies.only_proposed(
+                entry, "auto_fix_history.json cannot be written"
             )
             self.cases.record(entry)
         self.memory.remember(replace(record, suspect_since=record.suspect_since or now))

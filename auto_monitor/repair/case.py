@@ -3,7 +3,9 @@ promoting, closed. Is it the same trouble as before? Pure.
 
 opened --> recorded --started--> started --after_look--> closed
     |                    |
-    |                    +-- trial helped --> promoting --promoted--> closed
+    |                    +-- trial helped --> promoting --> closed, on probation
+    |                            probation: the same again --taken_back--> not verified
+    |                                       the pass is over --probation_over-->
     +-- after_restart: a monitor that comes anew goes on from what is written
 """
 
@@ -16,19 +18,26 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from auto_monitor.decide import healing
+from auto_monitor.decide import healing, trial
 from auto_monitor.decide.diagnosis import FixType
 from auto_monitor.decide.healing import HealingPolicy, Signs
+from auto_monitor.decide.trial import TrialSigns
 from auto_monitor.model import (
     Assessment,
     Case,
     CaseStage,
+    Cause,
     Health,
     HistoryEntry,
     Trigger,
     WorkerSnapshot,
     age,
 )
+
+#: The most of a stack that an entry keeps, in characters.
+LONGEST_STACK = 6000
+#: Why a candidate is put in place by a monitor that comes anew.
+PUT_IN_PLACE = "it was being put in place when the monitor ended"
 
 _FRAME = re.compile(r'File "(?:[^"]*/)?([^"/]+)", line \d+ in (\w+)')
 
@@ -37,12 +46,14 @@ _FRAME = re.compile(r'File "(?:[^"]*/)?([^"/]+)", line \d+ in (\w+)')
 class CaseOutcome:
     """A verdict: the attempt helped, did not help, or (None) cannot be judged.
 
-    `propose` means that its change is left to a person.
+    `promoted`: its candidate is in place. `stack` is where a candidate that is dropped
+    was.
     """
 
     verified: bool | None
     reason: str
-    propose: bool = False
+    promoted: bool = False
+    stack: str = ""
 
 
 class GoOn(StrEnum):
@@ -50,6 +61,7 @@ class GoOn(StrEnum):
 
     LOOK = "look"  #: its verdict is still due
     START = "start"  #: the candidate is not running and must be started
+    PROMOTE = "promote"  #: the candidate helped and is put in place
     CLOSE = "close"  #: nothing was done, nothing is left to do
 
 
@@ -119,20 +131,81 @@ def promoting(entry: HistoryEntry) -> HistoryEntry:
 def closed(entry: HistoryEntry, conclusion: CaseOutcome) -> HistoryEntry:
     """Returns the entry with its verdict.
 
-    A candidate that did not help counts as rolled back.
+    A candidate that did not help counts as rolled back; one that is in place is on
+    probation.
     """
-    taken_back = (
-        entry.case is not None
-        and entry.case.candidate is not None
-        and not conclusion.verified
-    )
+    case = entry.case
+    on_trial = case is not None and case.candidate is not None
+    kept = None
+    if case is not None and conclusion.promoted:
+        kept = replace(case, stage=CaseStage.PROBATION)
     return replace(
         entry,
         verified=conclusion.verified,
         reason=conclusion.reason,
-        rolled_back=taken_back,
+        promoted=conclusion.promoted,
+        rolled_back=on_trial and not conclusion.verified,
+        stack=conclusion.stack[:LONGEST_STACK],
+        case=kept,
+    )
+
+
+def is_on_probation(entry: HistoryEntry) -> bool:
+    """Whether the entry's code fix is in place, and the same trouble takes it back."""
+    case = entry.case
+    return (
+        case is not None and case.stage is CaseStage.PROBATION and not entry.rolled_back
+    )
+
+
+def is_again(
+    entry: HistoryEntry, mark: str, assessment: Assessment, seen: WorkerSnapshot
+) -> bool:
+    """Whether this is the trouble that the entry's code fix was made for.
+
+    By its fingerprint; or its range is read over and over: what crashed there was only
+    left out.
+    """
+    if mark and mark == entry.fingerprint:
+        return True
+    hung_in = entry.case.in_flight.range if entry.case is not None else None
+    loops = assessment.cause is Cause.SAME_RANGE_AGAIN and not seen.in_flight.files
+    return loops and hung_in is not None and seen.in_flight.range == hung_in
+
+
+def taken_back(entry: HistoryEntry, why: str) -> HistoryEntry:
+    """Returns the entry of a code fix that was in place and is not any more.
+
+    It did not help after all, so its attempt counts.
+    """
+    return replace(
+        entry,
+        verified=False,
+        rolled_back=True,
+        reason=f"{entry.reason}; taken back: {why}",
         case=None,
     )
+
+
+def probation_over(entry: HistoryEntry, said: str = "") -> HistoryEntry:
+    """Returns the entry of a code fix that stays in place."""
+    reason = f"{entry.reason}; {said}" if said else entry.reason
+    return replace(entry, reason=reason, case=None)
+
+
+def tried_before(after: str, entries: Iterable[HistoryEntry]) -> str:
+    """Returns what became of this very change when it was tried; "" if it was not.
+
+    One about which nothing was shown may be tried again.
+    """
+    for entry in reversed(list(entries)):
+        if entry.script_after != after or entry.is_open:
+            continue
+        if entry.rolled_back and entry.verified is False:
+            return f"the same change was tried at {entry.timestamp} and taken back: {entry.reason}"
+        if entry.promoted and not entry.rolled_back:
+            return f"the same change was put in place at {entry.timestamp}"
+    return ""
 
 
 # -- what comes next -----------------------------------------------------------------
@@ -141,14 +214,8 @@ def closed(entry: HistoryEntry, conclusion: CaseOutcome) -> HistoryEntry:
 def after_look(
     entry: HistoryEntry, signs: Signs, now: datetime, policy: HealingPolicy
 ) -> CaseOutcome | None:
-    """Returns the verdict that a check allows; None while it is too early."""
+    """Returns the verdict on a restart that a check allows; None while it is too early."""
     case = _case(entry)
-    if case.stage is CaseStage.PROMOTING:
-        return CaseOutcome(True, "it was being put in place when the monitor ended")
-    if case.candidate is not None:
-        verdict = _on_trial(case, signs, now, policy)
-        if verdict is not None:
-            return verdict
     helped = healing.verify(case, signs, now, policy)
     if helped is None:
         return None
@@ -161,21 +228,15 @@ def after_look(
     )
 
 
-def _on_trial(
-    case: Case, signs: Signs, now: datetime, policy: HealingPolicy
+def after_trial(
+    entry: HistoryEntry, signs: TrialSigns, now: datetime, policy: HealingPolicy
 ) -> CaseOutcome | None:
-    """Returns outcomes only a candidate can have: skipped books, or no verdict."""
-    due = (
-        signs.health is Health.FINISHED
-        or age(case.acted_at, now) >= policy.verification
-    )
-    if signs.settled and due and not signs.arrived:
-        return CaseOutcome(False, f"{case.in_flight} is settled, but did not arrive")
-    if signs.health is Health.FINISHED:
-        return CaseOutcome(
-            None, "inconclusive: the worker has done its part meanwhile", propose=True
-        )
-    return None
+    """Returns the verdict on a candidate that a check allows; None as above."""
+    case = _case(entry)
+    if case.stage is CaseStage.PROMOTING:
+        return CaseOutcome(True, PUT_IN_PLACE)
+    judged = trial.verdict(case, signs, now, policy)
+    return None if judged is None else CaseOutcome(judged.helped, judged.reason)
 
 
 def is_to_be_compared(case: Case, conclusion: CaseOutcome) -> bool:
@@ -198,6 +259,9 @@ def after_restart(
     if case is None:
         return GoOn.CLOSE, "the monitor ended before anything was done"
     if case.in_flight.pass_id not in (None, pass_id):
+        if case.stage is CaseStage.PROMOTING:
+            # It may be in place already.
+            return GoOn.PROMOTE, PUT_IN_PLACE
         return GoOn.CLOSE, "the pass it belonged to is over"
     if case.candidate is not None:
         waits = case.stage is CaseStage.PROMOTING or runs_candidate

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from auto_monitor.decide.diagnosis import Answer, FixType
 from auto_monitor.model import Candidate, Case, CodeChanges, HistoryEntry
-from auto_monitor.ports import EvidenceStore
+from auto_monitor.ports import UNWRITABLE, EvidenceStore
 from auto_monitor.record.action_log import ActionLog
 from auto_monitor.repair.code_fixes import CodeFixes
 from common.sanitize import sanitize_text
@@ -33,6 +33,7 @@ class Remedies:
             llm_used=True,
             model=answer.model or None,
             tokens=answer.tokens or None,
+            calls=answer.calls or None,
         )
         if found is None:
             self.action_log.warning(
@@ -62,27 +63,42 @@ class Remedies:
                 return self._tried_or_proposed(entry, answer)
         return entry
 
-    def propose(self, entry: HistoryEntry, case: Case) -> None:
+    def propose(self, entry: HistoryEntry, candidate: Candidate) -> None:
         """Keeps a candidate that could not be judged, for a person."""
-        if case.candidate is not None:
+        try:
             name = self.evidence.propose(
-                entry.worker_id, "inconclusive", case.candidate.diff
+                entry.worker_id, "inconclusive", candidate.diff
             )
-            self.action_log.info(
-                "Worker %d: its code fix is kept in auto_monitor/proposals/%s",
-                entry.worker_id,
-                name,
-            )
+        except UNWRITABLE as error:
+            self.action_log.once("proposal", str(error))
+            return
+        self.action_log.info(
+            "Worker %d: its code fix is kept in auto_monitor/proposals/%s; "
+            "monitor.py --apply %s puts it in place",
+            entry.worker_id,
+            name,
+            name,
+        )
 
-    def only_proposed(self, entry: HistoryEntry, case: Case, why: str) -> HistoryEntry:
+    def only_proposed(self, entry: HistoryEntry, why: str) -> HistoryEntry:
         """Returns the entry without its trial.
 
         The worker is restarted with the installed script, and the change is kept for a
         person.
         """
+        case = entry.case
+        if case is None:
+            return entry
         code = case.candidate.diff if case.candidate is not None else ""
-        plain = replace(case, candidate=None, lost_before=None)
-        entry = replace(entry, fix_type=FixType.RESTART.value, backup=None, case=plain)
+        plain = Case(case.acted_at, case.in_flight, case.stage)
+        entry = replace(
+            entry,
+            fix_type=FixType.RESTART.value,
+            backup=None,
+            script_before=None,
+            script_after=None,
+            case=plain,
+        )
         return self._proposed(entry, code, f"proposed only: {why}")
 
     def _configured(
@@ -119,20 +135,17 @@ class Remedies:
 
     def _on_trial(self, entry: HistoryEntry, candidate: Candidate) -> HistoryEntry:
         self.action_log.info("Worker %d: the change of the code:", entry.worker_id)
-        for line in candidate.diff.splitlines():
-            self.action_log.info("  %s", line)
+        self.action_log.show(candidate.diff)
         case = entry.case
         if case is not None:
-            case = replace(
-                case,
-                candidate=candidate,
-                lost_before=self.code_fixes.lost(case.in_flight),
-            )
+            case = replace(self.code_fixes.begun(entry, case), candidate=candidate)
         return replace(
             entry,
             fix_type=FixType.CODE_FIX.value,
             code_changes=_changes(candidate.diff),
             backup=candidate.backup,
+            script_before=candidate.before,
+            script_after=candidate.after,
             validation=candidate.validation,
             case=case,
         )
@@ -145,12 +158,12 @@ class Remedies:
         name = self.evidence.propose(entry.worker_id, entry.root_cause, code)
         self.action_log.info(
             "Worker %d: a change of the code is kept in auto_monitor/proposals/%s, "
-            "not applied (%s): %s",
+            "not applied (%s):",
             entry.worker_id,
             name,
             reason,
-            code,
         )
+        self.action_log.show(code)
         return replace(
             entry,
             code_changes=_changes(code),

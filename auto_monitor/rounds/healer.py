@@ -64,13 +64,7 @@ class Healer:
         now: datetime,
     ) -> None:
         """Decides about all workers together, then treats them one by one."""
-        records, cases = self.memory.state.workers, self.attempts.cases
-        decisions = [
-            healing.treat(
-                assessment, records[number], cases.standing(number), now, self.policy
-            )
-            for number, assessment in assessments.items()
-        ]
+        decisions = self._decisions(assessments, now)
         correlated = self._correlated(assessments, now)
         around = healing.Surroundings()
         if any(
@@ -98,6 +92,30 @@ class Healer:
                 now,
                 correlated,
             )
+
+    def _decisions(
+        self, assessments: Mapping[int, Assessment], now: datetime
+    ) -> list[HealingDecision]:
+        """Decides about each worker by itself, and by the trial of a code fix."""
+        records, cases = self.memory.state.workers, self.attempts.cases
+        on_trial = cases.trial()
+        trying = None if on_trial is None else on_trial.worker_id
+        outdated = self.attempts.supervisor.outdated
+        decisions = (
+            healing.treat(
+                assessment,
+                records[number],
+                cases.standing(number),
+                now,
+                self.policy,
+                outdated=outdated(records[number]),
+            )
+            for number, assessment in assessments.items()
+        )
+        return [
+            healing.wait_for_trial(decision, assessments[decision.worker_id], trying)
+            for decision in decisions
+        ]
 
     def _correlated(
         self, assessments: Mapping[int, Assessment], now: datetime

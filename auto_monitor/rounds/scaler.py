@@ -150,6 +150,13 @@ class Scaler:
                 self.supervisor.start(number)
                 self.memory.change(desired=decision.desired, last_scale_up_at=now)
             return
+        trial = self.attempts.cases.trial()
+        if trial is not None and trial.worker_id == number:
+            self.action_log.once(
+                "scaling a trial",
+                f"Worker {number} tries a code fix: it is not stopped",
+            )
+            return
         if not self.action_log.act(f"Stopping worker {number}: {decision.reason}"):
             return
         self.supervisor.kill(number)

@@ -229,23 +229,6 @@ def settled(
         return bool(closed[0])
 
 
-def carried(ledger: Path, pass_id: int, files: Sequence[FileId]) -> bool:
-    """Whether these files are uploaded or were on the server already.
-
-    Failed and skipped ones are settled, but not carried.
-    """
-    with translated(ledger), opened(ledger) as db:
-        return all(
-            db.execute(
-                "SELECT 1 FROM files WHERE book_id = ? AND format = ? AND pass_id >= "
-                "? AND outcome IN"
-                " ('uploaded', 'duplicate')",
-                (file.book_id, file.format, pass_id),
-            ).fetchone()
-            for file in files
-        )
-
-
 def not_carried_in(ledger: Path, pass_id: int, first_id: int, last_id: int) -> int:
     """Returns how many files of these books failed or were skipped in this pass."""
     with translated(ledger), opened(ledger) as db:
@@ -255,38 +238,6 @@ def not_carried_in(ledger: Path, pass_id: int, first_id: int, last_id: int) -> i
             (pass_id, first_id, last_id),
         ).fetchone()
         return int(row[0])
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerFile:
-    """One ledger. Every method raises what `UNREADABLE` lists."""
-
-    path: Path
-
-    def newest(self) -> Totals | None:
-        """Returns the newest pass; None when there is none."""
-        return read(self.path)
-
-    def proved(self, pass_id: int) -> bool:
-        """Whether the rows of the pass agree with its counters."""
-        return proved(self.path, pass_id)
-
-    def settled(
-        self, pass_id: int, files: Sequence[FileId], first_id: int | None
-    ) -> bool:
-        """Whether these files have outcomes.
-
-        Without files, whether the book's range is closed.
-        """
-        return settled(self.path, pass_id, files, first_id)
-
-    def carried(self, pass_id: int, files: Sequence[FileId]) -> bool:
-        """Whether these files are on the server."""
-        return carried(self.path, pass_id, files)
-
-    def not_carried_in(self, pass_id: int, first_id: int, last_id: int) -> int:
-        """Returns how many files of these books failed or were skipped."""
-        return not_carried_in(self.path, pass_id, first_id, last_id)
 
 
 def translated(ledger: Path) -> AbstractContextManager[None]:

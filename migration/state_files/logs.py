@@ -23,7 +23,7 @@ from pathlib import Path
 from common.files.system_errors import reason_of
 from common.json_value import Json
 from common.resources import raise_if_exhausted
-from common.sanitize import for_log
+from common.sanitize import for_log, sanitize_text
 from migration.errors import StateUnwritable
 from migration.model import Counts
 
@@ -31,6 +31,8 @@ from migration.model import Counts
 MAX_BYTES, BACKUPS = 50_000_000, 5
 #: The longest message that is written in full, in characters.
 LONGEST = 4_000
+#: The attribute of a record whose blanks mean something: a line of code.
+AS_IT_IS = "as_it_is"
 #: The beginning of an unforeseen error in the log, and how many of its frames are
 #: named.
 INTERNAL_ERROR, CRASH_FRAMES = "Internal error:", 12
@@ -163,6 +165,8 @@ class Formatter(logging.Formatter):
             )
         for secret in _secrets:
             message = message.replace(secret, "***")
+        if getattr(record, AS_IT_IS, False):
+            return sanitize_text(message, multiline=True).replace("\n", " ")[:LONGEST]
         return for_log(message, LONGEST)
 
 

@@ -6,23 +6,33 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from auto_monitor.decide.healing import HealingPolicy, Signs
+from auto_monitor.decide.trial import Arrival, TrialSigns
 from auto_monitor.model import (
+    Assessment,
     Candidate,
     Case,
     CaseStage,
+    Cause,
     Health,
     HistoryEntry,
     InFlight,
+    WorkerSnapshot,
 )
 from auto_monitor.repair.case import (
     CaseOutcome,
     GoOn,
     after_look,
     after_restart,
+    after_trial,
     closed,
+    is_again,
+    is_on_probation,
+    probation_over,
     promoting,
     resumed,
     started,
+    taken_back,
+    tried_before,
 )
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -51,14 +61,14 @@ def test_the_steps_forward() -> None:
         TRIAL, case=replace(CASE, candidate=CANDIDATE, stage=CaseStage.PROMOTING)
     )
     assert started(halfway, NOW) == replace(halfway, applied=True)
-    for entry, verified, taken_back in (
+    for entry, verified, back in (
         (ENTRY, False, False),
         (TRIAL, True, False),
         (TRIAL, None, True),
     ):
         outcome = CaseOutcome(verified, "why")
         ended = replace(
-            entry, verified=verified, reason="why", rolled_back=taken_back, case=None
+            entry, verified=verified, reason="why", rolled_back=back, case=None
         )
         assert closed(entry, outcome) == ended
     with pytest.raises(AssertionError):
@@ -69,10 +79,9 @@ def signs(
     settled: bool = False,
     moving: bool = False,
     health: Health = Health.WORKING,
-    arrived: bool = True,
 ) -> Signs:
     """After an attempt."""
-    return Signs(settled, moving, False, health, arrived=arrived)
+    return Signs(settled, moving, False, health)
 
 
 PROMOTING = promoting(TRIAL)
@@ -107,44 +116,6 @@ LOOKS = [
         0,
         CaseOutcome(True, "the worker has done its part"),
     ),
-    ("a trial, too early", TRIAL, signs(settled=True, arrived=False), 1, None),
-    (
-        "a trial that skips",
-        TRIAL,
-        signs(settled=True, arrived=False),
-        2,
-        CaseOutcome(False, "books 1-9 is settled, but did not arrive"),
-    ),
-    (
-        "a trial that helped",
-        TRIAL,
-        signs(settled=True),
-        2,
-        CaseOutcome(True, "books 1-9 is settled, the worker is working"),
-    ),
-    (
-        "a trial, finished",
-        TRIAL,
-        signs(settled=True, health=Health.FINISHED),
-        0,
-        CaseOutcome(
-            None, "inconclusive: the worker has done its part meanwhile", propose=True
-        ),
-    ),
-    (
-        "a trial that skips, finished",
-        TRIAL,
-        signs(settled=True, arrived=False, health=Health.FINISHED),
-        0,
-        CaseOutcome(False, "books 1-9 is settled, but did not arrive"),
-    ),
-    (
-        "being promoted",
-        PROMOTING,
-        signs(health=Health.STUCK),
-        0,
-        CaseOutcome(True, "it was being put in place when the monitor ended"),
-    ),
 ]
 
 
@@ -160,6 +131,137 @@ def test_what_a_look_says(
     assert after_look(entry, seen, NOW + minutes * MINUTE, POLICY) == outcome
 
 
+TRIALS = [
+    ("too early", TRIAL, TrialSigns(Arrival.LOST, Health.WORKING), 1, None),
+    (
+        "it skips",
+        TRIAL,
+        TrialSigns(Arrival.LOST, Health.WORKING),
+        2,
+        CaseOutcome(False, "books 1-9 is settled, but did not arrive"),
+    ),
+    (
+        "it helped",
+        TRIAL,
+        TrialSigns(Arrival.ARRIVED, Health.WORKING),
+        2,
+        CaseOutcome(True, "books 1-9 has arrived"),
+    ),
+    (
+        "it skips, finished",
+        TRIAL,
+        TrialSigns(Arrival.LOST, Health.FINISHED),
+        0,
+        CaseOutcome(False, "books 1-9 is settled, but did not arrive"),
+    ),
+    (
+        "being promoted",
+        PROMOTING,
+        TrialSigns(Arrival.UNKNOWN, Health.STUCK),
+        0,
+        CaseOutcome(True, "it was being put in place when the monitor ended"),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("entry", "seen", "minutes", "outcome"),
+    [r[1:] for r in TRIALS],
+    ids=[r[0] for r in TRIALS],
+)
+def test_what_a_look_says_of_a_trial(
+    entry: HistoryEntry, seen: TrialSigns, minutes: float, outcome: CaseOutcome | None
+) -> None:
+    """Row by row; tests/unit/monitor/decide/test_trial.py has them all."""
+    assert after_trial(entry, seen, NOW + minutes * MINUTE, POLICY) == outcome
+
+
+AGAIN = replace(PROMOTING, fingerprint="f", reason="it has arrived")
+ON_PROBATION = closed(AGAIN, CaseOutcome(True, "it has arrived", promoted=True))
+
+
+def test_a_code_fix_that_is_in_place_is_on_probation() -> None:
+    """Until its pass is over, or it is taken back: then its attempt did not help."""
+    assert (ON_PROBATION.verified, ON_PROBATION.promoted) == (True, True)
+    assert is_on_probation(ON_PROBATION)
+    assert not ON_PROBATION.is_open
+    over = probation_over(ON_PROBATION)
+    assert over == replace(ON_PROBATION, case=None)
+    back = taken_back(ON_PROBATION, "again")
+    assert back == replace(
+        over,
+        verified=False,
+        rolled_back=True,
+        reason="it has arrived; taken back: again",
+    )
+    assert not any(map(is_on_probation, (over, back, PROMOTING, ENTRY)))
+
+
+SEEN = WorkerSnapshot(3, True, NOW, NOW, in_flight=HAND)
+LOOP = Assessment(3, Health.STUCK, NOW, "", cause=Cause.SAME_RANGE_AGAIN)
+HANGS = replace(LOOP, cause=Cause.NO_PROGRESS)
+SAME = [
+    ("the same fingerprint", "f", HANGS, SEEN, True),
+    ("another", "g", HANGS, SEEN, False),
+    ("none", "", HANGS, SEEN, False),
+    ("its range over and over: what crashed is left out", "g", LOOP, SEEN, True),
+    (
+        "another range over and over",
+        "g",
+        LOOP,
+        replace(SEEN, in_flight=InFlight(7, (), (10, 20))),
+        False,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("mark", "assessment", "seen", "again"),
+    [r[1:] for r in SAME],
+    ids=[r[0] for r in SAME],
+)
+def test_whether_it_is_the_same_trouble(
+    mark: str, assessment: Assessment, seen: WorkerSnapshot, again: bool
+) -> None:
+    """Row by row."""
+    assert is_again(ON_PROBATION, mark, assessment, seen) is again
+
+
+DROPPED = replace(
+    closed(TRIAL, CaseOutcome(False, "it hangs")),
+    script_after="after",
+    timestamp="then",
+)
+TRIED = [
+    ("never", [ENTRY], ""),
+    (
+        "dropped",
+        [DROPPED],
+        "the same change was tried at then and taken back: it hangs",
+    ),
+    ("not judged", [replace(DROPPED, verified=None)], ""),
+    ("on trial now", [replace(TRIAL, script_after="after")], ""),
+    (
+        "in place",
+        [replace(ON_PROBATION, script_after="after", timestamp="then")],
+        "the same change was put in place at then",
+    ),
+    (
+        "dropped, and then another",
+        [DROPPED, replace(DROPPED, script_after="b")],
+        "the same change was tried at then and taken back: it hangs",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"), [r[1:] for r in TRIED], ids=[r[0] for r in TRIED]
+)
+def test_what_became_of_the_same_change(entries: list[HistoryEntry], said: str) -> None:
+    """Row by row."""
+    assert tried_before("after", entries) == said
+
+
 RESTARTS = [
     (
         "recorded, no case",
@@ -172,6 +274,20 @@ RESTARTS = [
         replace(ENTRY, case=replace(CASE, in_flight=replace(HAND, pass_id=6))),
         False,
         (GoOn.CLOSE, "the pass it belonged to is over"),
+    ),
+    (
+        "of another pass, being promoted",
+        replace(
+            PROMOTING,
+            case=replace(
+                CASE,
+                candidate=CANDIDATE,
+                stage=CaseStage.PROMOTING,
+                in_flight=replace(HAND, pass_id=6),
+            ),
+        ),
+        False,
+        (GoOn.PROMOTE, "it was being put in place when the monitor ended"),
     ),
     ("a restart", ENTRY, False, (GoOn.LOOK, "")),
     (

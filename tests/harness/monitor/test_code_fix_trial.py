@@ -1,18 +1,27 @@
 """A code fix on trial: whether it may begin, whether it helped, installing it."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from auto_monitor.model import Candidate, Case, HistoryEntry, InFlight, Trigger
+from auto_monitor.decide.trial import Arrival
+from auto_monitor.model import (
+    Candidate,
+    Case,
+    HistoryEntry,
+    InFlight,
+    Trigger,
+    WorkerSnapshot,
+)
 from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.history import Cases
 from auto_monitor.repair.code_fixes import CodeFixes
 from common.files.json_files import StateUnwritable
 from migration.errors import LedgerBusy
-from migration.model import BookId, FileId
+from migration.model import BookId, Fate, FileId
 from tests.support.monitor.harness import (
     NOON,
     FakeAlerts,
@@ -33,7 +42,9 @@ RANGE = InFlight(1, (), (5, 9))
 class NoLedger(FakeLedger):
     """A ledger that cannot be read."""
 
-    def carried(self, pass_id: int, files: object) -> bool:
+    def fates(
+        self, pass_id: int, worker_id: int, files: Sequence[FileId]
+    ) -> Mapping[FileId, Fate]:
         """Fails."""
         raise LedgerBusy("the ledger is busy")
 
@@ -99,11 +110,9 @@ class Trial:
         )
 
 
-def attempt(
-    in_flight: InFlight, trigger: Trigger = Trigger.STUCK, before: int | None = None
-) -> HistoryEntry:
+def attempt(in_flight: InFlight, trigger: Trigger = Trigger.STUCK) -> HistoryEntry:
     """An attempt with the candidate on trial."""
-    case = Case(NOON, in_flight, candidate=CANDIDATE, lost_before=before)
+    case = Case(NOON, in_flight, candidate=CANDIDATE)
     entry = HistoryEntry(NOON.isoformat(), 2, 1, trigger, 5.0, "migrating", "a loop")
     return replace(entry, case=case)
 
@@ -173,45 +182,105 @@ def test_a_reservation_that_cannot_be_written_is_logged() -> None:
     ]
 
 
+OTHER = FileId(BookId(8), "EPUB")
 UPLOADED = FakeLedger(outcomes={FILE: "uploaded"})
 FAILED = FakeLedger(outcomes={FILE: "failed"})
 STUCK, ALL_FAILING = Trigger.STUCK, Trigger.ALL_FAILING
+SEEN = WorkerSnapshot(2, True, NOON, NOON)
 ARRIVED = [
-    ("no pass when it hung", InFlight(), STUCK, None, FAILED, True),
-    ("its file is uploaded", FILES, STUCK, 0, UPLOADED, True),
-    ("its file has failed", FILES, STUCK, 9, FAILED, False),
-    ("the ledger cannot be read", FILES, STUCK, 0, NoLedger(), False),
-    ("neither file nor range", RANGE, STUCK, None, FAILED, True),
-    ("fewer lost than before", RANGE, ALL_FAILING, 2, FAILED, True),
-    ("as many lost as before", RANGE, STUCK, 1, FAILED, True),
-    ("as many, where all failed", RANGE, ALL_FAILING, 1, FAILED, False),
-    ("more lost than before", RANGE, STUCK, 0, FAILED, False),
-    ("a range nobody can count", RANGE, STUCK, 5, NoLedger(), False),
+    ("its file is uploaded", FILES, STUCK, {}, {FILE: "uploaded"}, Arrival.ARRIVED),
+    ("its file has failed", FILES, STUCK, {}, {FILE: "failed"}, Arrival.LOST),
+    ("its file is pending", FILES, STUCK, {}, {OTHER: "uploaded"}, Arrival.NOT_YET),
+    (
+        "it was there before: the next one tells",
+        FILES,
+        STUCK,
+        {FILE: "uploaded"},
+        {FILE: "uploaded"},
+        Arrival.NOT_YET,
+    ),
+    (
+        "it was there before, and the next one is",
+        FILES,
+        STUCK,
+        {FILE: "uploaded"},
+        {FILE: "uploaded", OTHER: "uploaded"},
+        Arrival.ARRIVED,
+    ),
+    (
+        "no pass when it hung",
+        InFlight(),
+        STUCK,
+        {},
+        {OTHER: "uploaded"},
+        Arrival.ARRIVED,
+    ),
+    ("nothing since", InFlight(), STUCK, {}, {}, Arrival.NOT_YET),
+    ("a range, nothing since", RANGE, STUCK, {}, {FILE: "failed"}, Arrival.NOT_YET),
+    (
+        "fewer lost than before",
+        RANGE,
+        ALL_FAILING,
+        {FILE: "failed", OTHER: "failed"},
+        {FILE: "failed"},
+        Arrival.ARRIVED,
+    ),
+    (
+        "as many, where all failed",
+        RANGE,
+        ALL_FAILING,
+        {FILE: "failed"},
+        {FILE: "failed"},
+        Arrival.NOT_YET,
+    ),
+    (
+        "more lost than before is no fault of a script: some arrived",
+        RANGE,
+        STUCK,
+        {},
+        {FILE: "failed", OTHER: "uploaded"},
+        Arrival.ARRIVED,
+    ),
 ]
 
 
 @pytest.mark.parametrize(
-    ("in_flight", "trigger", "before", "ledger", "arrived"),
+    ("in_flight", "trigger", "before", "after", "found"),
     [row[1:] for row in ARRIVED],
     ids=[row[0] for row in ARRIVED],
 )
 def test_whether_what_it_hung_on_has_arrived(
     in_flight: InFlight,
     trigger: Trigger,
-    before: int | None,
-    ledger: FakeLedger,
-    arrived: bool,
+    before: dict[FileId, str],
+    after: dict[FileId, str],
+    found: Arrival,
 ) -> None:
-    """Failed, skipped and left out do not count."""
-    entry = attempt(in_flight, trigger, before)
+    """Since the trial began; failed, skipped and left out do not count."""
+    ledger = FakeLedger(outcomes=before, open_first=5)
+    trial = Trial(ledger=ledger)
+    entry = attempt(in_flight, trigger)
     assert entry.case is not None
-    assert Trial(ledger=ledger).fixes.arrived(entry, entry.case) is arrived
+    case = trial.fixes.begun(entry, entry.case)
+    ledger.outcomes = after
+    assert trial.fixes.arrival(entry, case, SEEN) is found
+
+
+def test_a_ledger_that_cannot_be_read_says_nothing() -> None:
+    """Neither when the trial begins nor later."""
+    trial = Trial(ledger=NoLedger())
+    entry = attempt(FILES)
+    assert entry.case is not None
+    assert trial.fixes.begun(entry, entry.case) == entry.case
+    assert trial.fixes.arrival(entry, entry.case, SEEN) is Arrival.UNKNOWN
+    began = Trial().fixes.begun(entry, entry.case)
+    assert trial.fixes.arrival(entry, began, SEEN) is Arrival.UNKNOWN
+    assert trial.said.lines == ["The ledger cannot be read now: the ledger is busy"]
 
 
 LOST = [
     (RANGE, FAILED, 1),
     (RANGE, UPLOADED, 0),
-    (RANGE, NoLedger(), None),
     (InFlight(1, (FILE,)), FAILED, None),
     (InFlight(None, (), (5, 9)), FAILED, None),
 ]
@@ -222,7 +291,9 @@ def test_how_many_files_a_range_has_lost(
     in_flight: InFlight, ledger: FakeLedger, lost: int | None
 ) -> None:
     """None where that cannot be said."""
-    assert Trial(ledger=ledger).fixes.lost(in_flight) == lost
+    entry = attempt(in_flight)
+    assert entry.case is not None
+    assert Trial(ledger=ledger).fixes.begun(entry, entry.case).lost_before == lost
 
 
 PROMOTED: list[tuple[str, FakeScript, str, list[str] | None]] = [
@@ -260,6 +331,8 @@ def test_a_repair_that_helped_is_installed(
 ) -> None:
     """Or a person is told why not."""
     trial = Trial(script)
-    assert trial.fixes.promote(CANDIDATE) == said
-    assert trial.alerts.told == ([said] if told is None else told)
-    assert (script.now == "repaired") is (told is not None)
+    there = told is not None
+    assert trial.fixes.promote(CANDIDATE) == (there, said)
+    changed = f"The program's code was changed: {said}. monitor.py --diff shows it"
+    assert trial.alerts.told == [changed if there else said]
+    assert (script.now == "repaired") is there

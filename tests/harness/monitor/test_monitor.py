@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from auto_monitor.decide.diagnosis import Answer, Diagnosis, FixType
-from auto_monitor.model import CaseStage, HistoryEntry, Opinion
+from auto_monitor.decide.diagnosis import FixType
+from auto_monitor.model import Candidate, CaseStage, HistoryEntry, Opinion
 from migration.model import Phase
 from tests.support.monitor.harness import (
     CANDIDATE,
@@ -18,26 +18,14 @@ from tests.support.monitor.harness import (
     Harness,
     cases_of,
 )
+from tests.support.monitor.trialkit import begun, cured, done, fixed, said
 
 SHIPPED, TRIED = "bulk_migrate_calibre.py", CANDIDATE.name
-
-
-def begun(workers: int = 4, diagnoser: FakeDiagnoser | None = None) -> Harness:
-    """A monitor that has started its workers."""
-    made = Harness(workers, diagnoser=diagnoser)
-    assert made.monitor.begin()
-    return made
 
 
 def verdicts(entries: list[HistoryEntry]) -> list[tuple[int, int, bool | None]]:
     """Worker, attempt, verdict."""
     return [(entry.worker_id, entry.attempt, entry.verified) for entry in entries]
-
-
-def cured(made: Harness, outcome: str = "uploaded") -> None:
-    """Whatever hung gets on, and the file it hung on has its outcome."""
-    made.observer.hangs.clear()
-    made.ledger.outcomes[FILE] = outcome
 
 
 # -- one worker ------------------------------------------------------------------------
@@ -247,16 +235,6 @@ def test_the_llm_is_asked_before_a_worker_is_taken_away(
 # -- what the LLM says -----------------------------------------------------------------
 
 
-def said(fix: FixType, **more: object) -> Answer:
-    """An answer with this fix."""
-    changes = {"parallel_uploads": 1} if fix is FixType.CONFIG_FIX else {}
-    found = Diagnosis(
-        "it waits for ever", fix, 0.9, "bound the loop", changes, "def x(): ...", None
-    )
-    # Fields of the answer.
-    return replace(Answer(found, model="m", tokens=100), **more)  # type: ignore[arg-type]
-
-
 def test_an_answer_that_takes_long_is_waited_for() -> None:
     """Nothing is done meanwhile; then the restart has its diagnosis."""
     diagnoser = FakeDiagnoser()
@@ -290,13 +268,6 @@ def test_settings_of_its_own_stay_with_a_worker() -> None:
     assert (len(made.processes.started), made.processes.settings[1]) == (3, (1, None))
 
 
-def fixed() -> Harness:
-    """One worker that hangs, and a candidate for it."""
-    made = begun(1, FakeDiagnoser(said(FixType.CODE_FIX, candidate=CANDIDATE)))
-    made.hang(1)
-    return made
-
-
 def test_a_candidate_that_helps_is_promoted() -> None:
     """Tried by this worker alone, its books kept for it; then everybody's script."""
     made = fixed()
@@ -309,14 +280,19 @@ def test_a_candidate_that_helps_is_promoted() -> None:
     cured(made)
     made.rounds(2)
     (entry,) = made.entries()
-    assert (entry.verified, entry.rolled_back, entry.case, made.script.now) == (
+    assert (entry.verified, entry.promoted, entry.rolled_back, made.script.now) == (
+        True,
         True,
         False,
-        None,
         "repaired",
     )
+    assert entry.case is not None
+    assert (entry.is_open, entry.case.stage) == (False, CaseStage.PROBATION)
+    assert (entry.script_before, entry.script_after) == ("shipped", "repaired")
     assert "is now the repaired one; backup backup" in entry.reason
     assert made.reservations.kept == {}
+    assert made.alerts.told[-1].startswith("The program's code was changed: ")
+    assert made.alerts.diffs[-1] == CANDIDATE.diff
 
 
 def test_what_a_candidate_carried_is_compared_before_it_is_promoted() -> None:
@@ -372,7 +348,7 @@ DROPPED: list[tuple[str, Callable[[Harness], None], bool | None, str]] = [
         "it hangs again",
         lambda made: None,
         False,
-        "file 12/EPUB is not settled, the worker is stuck",
+        "file 12/EPUB has not arrived, the worker is stuck",
     ),
     (
         "it skips the book",
@@ -390,7 +366,13 @@ DROPPED: list[tuple[str, Callable[[Harness], None], bool | None, str]] = [
         "it dies",
         lambda made: made.processes.end(1, 70),
         False,
-        "file 12/EPUB is not settled, the worker is stopped",
+        "file 12/EPUB has not arrived, the worker is stopped",
+    ),
+    (
+        "it does its part, and this was none of it",
+        lambda made: done(made, ""),
+        False,
+        "file 12/EPUB has not arrived, and there is nothing left to do",
     ),
 ]
 
@@ -414,22 +396,16 @@ def test_a_candidate_that_does_not_help_is_dropped(
     assert made.processes.started[-1] == (1, SHIPPED)
 
 
-def test_a_candidate_nobody_can_judge_is_left_to_a_person() -> None:
-    """The worker has done its part meanwhile."""
-    made = fixed()
-    made.rounds(5)
-    made.observer.phases[1] = Phase.COMPLETED
-    made.processes.end(1, 0)
-    made.rounds(1)
-    (entry,) = made.entries()
-    assert (entry.verified, entry.rolled_back) == (None, True)
-    assert (made.evidence.proposed, made.script.now) == ([CANDIDATE.diff], "shipped")
+def answered(made: Harness, candidate: Candidate) -> None:
+    """The LLM's answer is another one."""
+    assert made.diagnoser is not None
+    made.diagnoser.answer = said(FixType.CODE_FIX, candidate=candidate)
 
 
 OBJECTIONS: list[tuple[str, Callable[[Harness], None]]] = [
     (
         "bulk_migrate_calibre.py was changed since the fix was made",
-        lambda made: setattr(made.script, "now", "pulled"),
+        lambda made: answered(made, replace(CANDIDATE, before="older")),
     ),
     ("the candidate is gone", lambda made: setattr(made.script, "there", False)),
 ]

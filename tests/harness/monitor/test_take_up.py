@@ -207,6 +207,7 @@ def test_an_upgrade_in_mid_run_loses_nothing(tmp_path: Path) -> None:
 
 OURS = {
     "worker_id",
+    "script",
     "wanted",
     "identity",
     "exit_code",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from auto_monitor.act.comparer import ProcessComparer
+from auto_monitor.ports import Incomparable
 from auto_monitor.processes import WorkerCommand
 from migration.state_files.owner import lock_path
 from tests.support.environment import PROJECT
@@ -45,13 +46,15 @@ def comparer(tmp_path: Path, shelf: Shelf, workers: Workers) -> ProcessComparer:
     )
 
 
-def verdict(comparer: ProcessComparer, trial: str, worker_id: int = 1) -> str:
+def verdict(
+    comparer: ProcessComparer, trial: str, besides: tuple[int, ...] = ()
+) -> str:
     """Asks until there is one; the first answer is never waited for."""
-    found: list[str | None] = [comparer.differences(trial, 1, worker_id)]
+    found: list[str | None] = [comparer.differences(trial, 1, 1, besides)]
 
     def is_known() -> bool:
         if found[-1] is None:
-            found.append(comparer.differences(trial, 1, worker_id))
+            found.append(comparer.differences(trial, 1, 1, besides))
         return found[-1] is not None
 
     wait_for(is_known)
@@ -80,8 +83,21 @@ def test_nothing_carried_is_nothing_to_compare(comparer: ProcessComparer) -> Non
 def test_what_cannot_be_compared_is_no_success(
     comparer: ProcessComparer, tmp_path: Path
 ) -> None:
-    """With the reason."""
-    (tmp_path / "library" / "metadata.db").unlink()
-    said = verdict(comparer, "trial")
-    assert said.startswith("what it carried cannot be compared: ")
-    assert "metadata.db" in said
+    """With the reason; the next question tries again."""
+    database = tmp_path / "library" / "metadata.db"
+    away = database.rename(database.with_name("away"))
+    with pytest.raises(Incomparable) as caught:
+        verdict(comparer, "trial")
+    assert str(caught.value).startswith("what it carried cannot be compared: ")
+    assert "metadata.db" in str(caught.value)
+    away.rename(database)
+    assert verdict(comparer, "trial") == ""
+
+
+def test_what_was_carried_before_the_trial_is_left_out(
+    comparer: ProcessComparer, shelf: Shelf
+) -> None:
+    """It is not the candidate's."""
+    patch(shelf, ebook_of(comparer.command.state_dir, 1), title="Planted")
+    assert verdict(comparer, "other", besides=(1,)) == ""
+    assert "of book 1" in verdict(comparer, "own", besides=(2,))

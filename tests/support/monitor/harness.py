@@ -32,14 +32,15 @@ from auto_monitor.model import (
 )
 from auto_monitor.monitor import Monitor
 from auto_monitor.observe.assembly import Observed
-from auto_monitor.ports import Opened
+from auto_monitor.ports import Incomparable, Opened
 from auto_monitor.record.action_log import ActionLog
 from auto_monitor.record.assembly import MonitorFiles
 from auto_monitor.record.history import Cases
 from auto_monitor.record.samples import Sample
 from common.files.json_files import StateUnwritable
+from migration.ledger.arrivals import Baseline
 from migration.ledger.totals import Totals
-from migration.model import BookId, Counts, FileId, Phase
+from migration.model import BookId, Counts, Fate, FileId, Phase
 from tests.support.migration.fakes import ToldClock
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -255,6 +256,7 @@ class FakeLedger:
 
     found: Totals | None = OPEN
     outcomes: dict[FileId, str] = field(default_factory=dict)
+    open_first: int = 1
 
     def newest(self) -> Totals | None:
         """The pass."""
@@ -270,9 +272,29 @@ class FakeLedger:
         """Every one has an outcome."""
         return bool(files) and all(file in self.outcomes for file in files)
 
-    def carried(self, pass_id: int, files: Sequence[FileId]) -> bool:
-        """Every one is uploaded."""
-        return all(self.outcomes.get(file) == "uploaded" for file in files)
+    def baseline(self, pass_id: int, worker_id: int) -> Baseline:
+        """The range in hand is open."""
+        return Baseline(pass_id, 100, {self.open_first: self._arrived()})
+
+    def since(self, then: Baseline, worker_id: int) -> Mapping[int, int]:
+        """All that was uploaded since is of that range."""
+        return {first: self._arrived() - n for first, n in then.arrived.items()}
+
+    def _arrived(self) -> int:
+        return sum(outcome == "uploaded" for outcome in self.outcomes.values())
+
+    def fates(
+        self, pass_id: int, worker_id: int, files: Sequence[FileId]
+    ) -> Mapping[FileId, Fate]:
+        """Uploaded is arrived, any other outcome lost."""
+        known = {
+            "uploaded": Fate.ARRIVED,
+            "by another": Fate.BY_ANOTHER,
+            "": Fate.PENDING,
+        }
+        return {
+            file: known.get(self.outcomes.get(file, ""), Fate.LOST) for file in files
+        }
 
     def not_carried_in(self, pass_id: int, first_id: int, last_id: int) -> int:
         """The others."""
@@ -284,11 +306,18 @@ class FakeComparer:
     """What was found of what a trial's script has carried; None takes longer."""
 
     found: str | None = ""
+    fails: str = ""
+    busy: bool = False
     asked: list[tuple[str, int, int]] = field(default_factory=list)
 
-    def differences(self, trial: str, pass_id: int, worker_id: int) -> str | None:
+    def differences(
+        self, trial: str, pass_id: int, worker_id: int, besides: Collection[int] = ()
+    ) -> str | None:
         """As was told."""
         self.asked.append((trial, pass_id, worker_id))
+        if self.fails:
+            raise Incomparable(self.fails)
+        self.busy = self.found is None
         return self.found
 
 
@@ -464,12 +493,22 @@ class FakeScript:
         """By its name."""
         return Path(candidate.name)
 
+    advice: str = "monitor.py --diff shows it"
+
     def promote(self, candidate: Candidate) -> None:
         """As the real one: repeatable, and never over somebody else's."""
+        self._becomes(candidate, candidate.after)
+
+    def take_back(self, candidate: Candidate) -> None:
+        """The other way."""
+        self._becomes(candidate, candidate.before)
+
+    def _becomes(self, candidate: Candidate, script: str) -> None:
         if self.now not in (candidate.before, candidate.after):
             raise NotOurs(self.now)
-        self.now = candidate.after
-        self.all.one()
+        if self.now != script:
+            self.now = script
+            self.all.one()
 
 
 @dataclass
@@ -495,10 +534,12 @@ class FakeAlerts:
     """What a person was told."""
 
     told: list[str] = field(default_factory=list)
+    diffs: list[str] = field(default_factory=list)
 
-    def tell(self, text: str) -> None:
-        """Something is wrong."""
+    def tell(self, text: str, diff: str = "") -> None:
+        """Something is wrong, or was changed."""
         self.told.append(text)
+        self.diffs.append(diff)
 
     def announce(self, text: str) -> None:
         """Good news."""

@@ -52,8 +52,9 @@ def test_an_entry_is_added_once_and_rewritten(tmp_path: Path) -> None:
     keys = set(json.loads(history.path.read_bytes())[0])
     promised = """timestamp worker_id attempt trigger minutes_stuck status_before
         root_cause fix_type confidence description code_changes config_changes backup
-        applied validation verified rolled_back reason llm_used model tokens recurring
-        occurrences evidence fingerprint case correlated afterwards"""
+        script_before script_after applied validation verified promoted rolled_back
+        reason llm_used model tokens calls recurring occurrences evidence fingerprint
+        stack case correlated afterwards"""
     assert keys == set(promised.split())
 
 
