@@ -459,6 +459,7 @@ class CalibreMigrator:
                 return self.pool.meanwhile(read, self.publish)
             except LibraryBusy as error:
                 self.log.warning("%s; waiting for it", error)
+                self.tracker.failed_with(error)
                 self.tracker.set(status=Phase.WAITING)
                 self.pool.rest(self.options.retry_first_seconds, self.publish)
                 self.at_work()
@@ -470,6 +471,7 @@ class CalibreMigrator:
                 return self.read_library(ask)
             except Transient as error:
                 self.log.warning("%s; waiting until the server answers", error)
+                self.tracker.failed_with(error)
                 self.tracker.set(status=Phase.WAITING)
                 self.pool.rest(
                     max(self.options.probe_seconds, error.retry_after), self.publish
@@ -495,6 +497,7 @@ class CalibreMigrator:
                         f"{self.options.start_seconds:g} s ({error}); is it "
                         "running, and is --server right?"
                     ) from error
+                self.tracker.failed_with(error)
                 deadline = max(
                     deadline, self.clock() + timedelta(seconds=error.retry_after)
                 )
@@ -585,7 +588,8 @@ class CalibreMigrator:
         except Rejected as error:
             # It concerns the book rather than a file: the server refuses its closing
             # steps.
-            self.trouble(work, ServerFault(f"refused: {error}"))
+            fault = ServerFault(f"refused: {error}")
+            self.trouble(work, fault.with_traceback(error.__traceback__))
         else:
             self.pool.queue.done(work)
 

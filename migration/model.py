@@ -322,16 +322,25 @@ class Current:
 
 @dataclass(frozen=True, slots=True)
 class LastError:
-    """The last error of a worker: class name, one cleaned line, time."""
+    """The last error of a worker: class name, one cleaned line, time.
+
+    `retry_after` is how many seconds the server asked to wait; 0 when it did not.
+    """
 
     error_class: str
     message: str
     at: datetime
+    retry_after: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The content of one worker's progress file. Counts are files of this process."""
+    """The content of one worker's progress file. Counts are files of this process.
+
+    `steps` counts the steps forward of this process, never the same one twice; None in
+    files of older versions. `fruitless` is how many files in a row have ended without
+    an outcome that anything explains, since one last arrived.
+    """
 
     worker_id: int
     pid: int
@@ -354,4 +363,6 @@ class Progress:
     batch_size: int = 1
     current: tuple[Current, ...] = ()
     last_error: LastError | None = None
+    steps: int | None = None
+    fruitless: int = 0
     schema: int = 1

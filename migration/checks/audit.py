@@ -8,6 +8,7 @@ from ending, and nobody would be told. The next pass reads back what this one ch
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from migration.audit import messages
 from migration.audit.child import AuditBroke, AuditChild
@@ -36,14 +37,15 @@ class AuditResult:
 class PassAudit:
     """Audits the passes of one ledger.
 
-    `heed` may raise to stop; `moved` is called after each book.
+    `heed` may raise to stop; `moved` is called after each book with the numbers of the
+    look, the try and the book.
     """
 
     end: PassEnd
     order: Order
     log: logging.Logger
     heed: Callable[[], None]
-    moved: Callable[[], None]
+    moved: Callable[[int, int, int], None]
 
     def __call__(self, look: Look) -> AuditResult:
         """Reads back what a pass changed, and what an earlier audit found.
@@ -56,9 +58,9 @@ class PassAudit:
         if self.order.audit == OFF:
             return AuditResult(Audited(AuditState.OFF), before)
         broke = ""
-        for _try in range(TRIES):
+        for tried in range(TRIES):
             try:
-                return self._told()
+                return self._told(partial(self.moved, look.number, tried))
             except AuditBroke as error:
                 broke = str(error)
                 self.log.warning("The audit failed: %s", broke)
@@ -68,12 +70,12 @@ class PassAudit:
             Audited(AuditState.BROKEN), (*told, Difference(Kind.NOT_AUDITED, said))
         )
 
-    def _told(self) -> AuditResult:
+    def _told(self, moved: Callable[[int], None]) -> AuditResult:
         """Returns what one child tells. Raises AuditBroke."""
         waits = self.order.waits
         longest = 2 * (waits.answer_seconds + waits.task_seconds)
         child = AuditChild(self.order, SILENCE_SECONDS + longest, self.heed)
-        found, audited = list[Difference](), Audited(AuditState.PROVED)
+        found, audited, books = list[Difference](), Audited(AuditState.PROVED), 0
         for message in child.messages():
             match message:
                 case messages.Begun(changed, chosen):
@@ -88,7 +90,8 @@ class PassAudit:
                     )
                 case messages.Checked(left):
                     audited = replace(audited, left=audited.left + left)
-                    self.moved()
+                    books += 1
+                    moved(books)
                 case messages.Waiting(why):
                     if why:
                         self.log.warning("The audit waits: %s", why)

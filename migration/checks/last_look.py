@@ -51,6 +51,8 @@ class LastLook:
     audit: Callable[[Look], AuditResult]
     #: Deletes what has left Calibre, if that was asked for; takes the pass.
     delete_removed: Callable[[int], None] = lambda _pass_id: None
+    #: Called with the numbers of the look and of each page of the listing it has read.
+    moved: Callable[[int, int], None] = lambda _look, _page: None
 
     def begin(self, pass_id: int) -> None:
         """Records how far a later look must page back, unless that is known.
@@ -122,6 +124,7 @@ class LastLook:
         while True:
             page += 1
             listing = self._page(page, PAGE_SIZE)
+            self.moved(look.number, page)
             yield from listing.ebooks
             ids = {ebook.id for ebook in listing.ebooks}
             wanted = None if wanted in ids else wanted

@@ -40,6 +40,8 @@ class RemovedBooks:
     log: logging.Logger
     sleep: Callable[[float], None]
     max_delete: int
+    #: Called with each thing that was looked at.
+    moved: Callable[[FileId], None] = lambda _file: None
     stays: Counter[str] = field(default_factory=Counter)
 
     def delete(self, pass_id: int) -> None:
@@ -68,6 +70,7 @@ class RemovedBooks:
             taker = TakeBack(self.client, self.ledger, self.sleep, pass_id, act=True)
             for file in wanted:
                 self._one(file, taker)
+                self.moved(file)
         self.ledger.undoing.tell_stays(pass_id, self.stays)
 
     def _wanted(self, left: list[FileId]) -> list[FileId]:

@@ -13,6 +13,7 @@ from migration.errors import Rejected
 from migration.ledger.ledger import Ledger
 from migration.ledger.parts.doubts import Settled
 from migration.ledger.records import Range
+from migration.model import FileId
 from migration.server.client import BookshelfClient
 
 #: Settled files that are asked about before a pass.
@@ -25,14 +26,14 @@ BLOCK = 100
 class SpotCheck:
     """Asks the server about settled files.
 
-    `heed_stop` may raise; `moved` is called after each answer.
+    `heed_stop` may raise; `moved` is called with each file after the answer about it.
     """
 
     client: BookshelfClient
     ledger: Ledger
     log: logging.Logger
     heed_stop: Callable[[], None]
-    moved: Callable[[], None]
+    moved: Callable[[FileId], None]
 
     def begin(self, pass_id: int) -> None:
         """Asks about a few files, unless this pass already knows of lost files.
@@ -74,7 +75,7 @@ class SpotCheck:
                 self.heed_stop()
                 if not self._is_there(settled):
                     lost.append(settled)
-                self.moved()
+                self.moved(settled[0])
                 if len(lost) >= BLOCK:
                     doubts.forget(pass_id, lost)
                     lost = []

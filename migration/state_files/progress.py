@@ -89,9 +89,12 @@ def to_json(progress: Progress) -> dict[str, Json]:
             "class": error.error_class,
             "message": error.message,
             "at": _stamp(error.at),
+            "retry_after": error.retry_after,
         },
         "library": progress.library,
         "server": progress.server,
+        "steps": progress.steps,
+        "fruitless": progress.fruitless,
     }
 
 
@@ -107,7 +110,10 @@ def from_json(value: Json) -> Progress | None:
     return _reader()(value) if whole and value.keys() >= _KEYS else None
 
 
-_KEYS, _COUNTS = set(Progress.__dataclass_fields__), set(Counts.__dataclass_fields__)
+#: What files of older versions lack.
+_NEWER = {"steps", "fruitless"}
+_KEYS = set(Progress.__dataclass_fields__) - _NEWER
+_COUNTS = set(Counts.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,14 @@ from migration.ledger.ledger import Ledger
 from migration.ledger.records import BookState, Step
 from migration.model import BookFile, BookId, Outcome, UploadResult
 from migration.state_files import logs
-from migration.worker.failing import ROUNDS, Blame, FailureStreak, Next, after_rounds
+from migration.worker.failing import (
+    ROUNDS,
+    Blame,
+    FailureStreak,
+    Next,
+    after_rounds,
+    is_explained,
+)
 from migration.worker.progress.tracker import Tracker
 
 #: The average rate is logged once per this many uploads.
@@ -47,6 +54,7 @@ class Accounting:
         if not recorded:
             return
         self.streak.ends()
+        self.tracker.over(file.id)
         count = self.tracker.settled(file.id.book_id, result.outcome, file.size)
         name = f"{file.id} {sanitize.for_log(work.book.title, 120)!r}"
         match result.outcome:
@@ -60,6 +68,11 @@ class Accounting:
                 self.log.info(logs.duplicate(name))
             case _:
                 self.log.warning(logs.failed(name, result.reason, result.message))
+
+    def dropped(self, work: Work) -> None:
+        """Counts the files of a book that is called done without their outcome."""
+        for _file in work.files:
+            self.tracker.fruitless()
 
     def give_back(self, work: Work, *, counted: bool) -> int:
         """Makes the file that was begun pending again and releases the book.
@@ -77,6 +90,8 @@ class Accounting:
 
     def failed(self, work: Work, error: Transient) -> Next:
         """Counts a server failure on a book; what failed too often stays pending."""
+        if not is_explained(error):
+            self.tracker.fruitless()
         blame = Blame.FILE if isinstance(error, FileChanged) else Blame.SERVER
         counted = self.streak.count(
             work.tries, str(error), blame=blame, in_attempt=work.begun is not None

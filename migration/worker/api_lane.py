@@ -50,5 +50,12 @@ def put_together(
         options.ratings == "on",
         throttle,
     )
-    lane = ApiLane(context, opened.client, opened.transport, limits, options.db_uri)
+    lane = ApiLane(
+        context,
+        opened.client,
+        opened.transport,
+        limits,
+        options.db_uri,
+        lambda book: opened.tracker.reach(("book", book), (0, 0)),
+    )
     return context, lane

@@ -21,7 +21,7 @@ def spot_check(opened: Resources) -> SpotCheck:
         opened.ledger,
         opened.log,
         opened.pool.heed_stop,
-        opened.tracker.advance,
+        lambda file: opened.tracker.reach(("asked", file), (0, 0)),
     )
 
 
@@ -35,6 +35,7 @@ def last_look(opened: Resources) -> LastLook:
         opened.pool.sleep,
         _audit(opened),
         _delete_removed(opened),
+        lambda look, page: opened.tracker.reach(("listed", look), (0, page)),
     )
 
 
@@ -49,6 +50,7 @@ def _delete_removed(opened: Resources) -> Callable[[int], None]:
         opened.log,
         opened.pool.sleep,
         opened.options.max_delete,
+        lambda file: opened.tracker.reach(("removed", file), (0, 0)),
     ).delete
 
 
@@ -58,7 +60,9 @@ def _audit(opened: Resources) -> PassAudit:
         order_of(opened.options),
         opened.log,
         opened.pool.heed_stop,
-        opened.tracker.advance,
+        lambda look, tried, book: opened.tracker.reach(
+            ("audited", look, tried), (0, book)
+        ),
     )
 
 

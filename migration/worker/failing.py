@@ -10,6 +10,13 @@ import threading
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from migration.errors import (
+    Rejected,
+    ResponseLost,
+    ServerFault,
+    ServerUnreachable,
+    TokenRefused,
+)
 from migration.lanes.lane import Tries
 
 #: A file on which the server failed this often, while it accepted others, is left
@@ -99,6 +106,26 @@ def after_hold(tries: Tries, processed: int) -> tuple[Tries, bool]:
     """
     holds = tries.holds + (processed > tries.processed_at_hold)
     return replace(tries, holds=holds, processed_at_hold=processed), holds < MOST_HOLDS
+
+
+#: What the server, or the way to it, is the cause of.
+_SERVERS_WORD = (ServerUnreachable, ServerFault, ResponseLost, TokenRefused, Rejected)
+#: Where such an error has to come from to be believed.
+_TRUSTED = ("migration.server.", "migration.lanes.", "migration.cluster.")
+
+
+def is_explained(error: BaseException) -> bool:
+    """Whether a failure is the server's, shown by trusted code.
+
+    An error that the policy script raises by itself explains nothing, whatever it is
+    called.
+    """
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    if place is None or not isinstance(error, _SERVERS_WORD):
+        return False
+    return str(place.tb_frame.f_globals.get("__name__", "")).startswith(_TRUSTED)
 
 
 class FailureStreak:

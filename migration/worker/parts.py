@@ -44,6 +44,7 @@ def put_together(opened: Resources) -> Parts:
     library, pool = opened.library, opened.pool
     current, streak = CurrentPass(ledger), FailureStreak()
     accounting = Accounting(ledger, opened.tracker, current, log, streak)
+    pool.queue.on_done = accounting.dropped
     time_limit = TimeLimit(options.max_duration, clock, pool.sleep)
     comparing = RateLimiter(
         options.compare_per_min / 60, 1.0, clock.seconds, time_limit.pause

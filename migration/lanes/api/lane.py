@@ -16,6 +16,7 @@ from migration.lanes.lane import Work
 from migration.ledger.records import Stage, Taken
 from migration.model import (
     BookFile,
+    BookId,
     Digest,
     Outcome,
     RemoteMatch,
@@ -51,13 +52,15 @@ class ApiLane:
         transport: Transport,
         limits: ApiLimits,
         db_uri: str,
+        finished: Callable[[BookId], None] = lambda _book: None,
     ) -> None:
-        """`db_uri` is the server's database, or ""."""
+        """`db_uri` is the server's database, or ""; `finished` is told each book."""
         ledger, current, log = given.ledger, given.current, given.log
         self._client = client
         self._transport = transport
         self._current = current
         self._limits = limits
+        self._finished = finished
         self._hashes = ledger.hashes
         self._reconciler = Reconciler(
             client,
@@ -133,6 +136,7 @@ class ApiLane:
         Repeatable.
         """
         self._finisher.finish_book(work)
+        self._finished(work.book.id)
 
     def _carry(
         self, work: Work, file: BookFile, digest: Digest, watch: TransferObserver

@@ -1,17 +1,25 @@
 """What one worker has done so far: the thread-safe state behind its progress file."""
 
 import threading
+import weakref
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from common.sanitize import for_log
+from migration.errors import Deferred, Transient
+from migration.ledger.records import Stage
 from migration.model import Counts, Current, FileId, LastError, Outcome, Phase, Progress
+from migration.worker.progress.furthest import Furthest, Mark
 
 #: The rate counts the files settled by work within this time.
 RATE_WINDOW = timedelta(minutes=5)
+#: What may be said of a worker; whether its work moves follows from the work alone.
+_MAY_BE_SET = frozenset({"status", "run_id", "range", "parallel_uploads"})
+#: The stages of a file in order, by the names under which they are reported.
+_RANKS = {stage.name.lower(): int(stage) for stage in Stage}
 
 
 @dataclass(slots=True)
@@ -36,7 +44,7 @@ class Sending:
     def sent(self, count: int) -> None:
         """Records that `count` bytes were sent."""
         self._entry.bytes_sent += count
-        self._tracker.advance()
+        self._tracker.reach(self._entry.id, self._mark())
         self._tracker.limiter(count)
 
     def stage(self, name: str) -> None:
@@ -45,6 +53,7 @@ class Sending:
         self._entry.stage = name
         if name == "upload":
             self._entry.bytes_sent = 0
+        self._tracker.reach(self._entry.id, self._mark())
 
     def slowest_stage(self) -> str:
         """Returns the stage that has taken longest so far."""
@@ -52,6 +61,9 @@ class Sending:
         return max(
             self._entry.spent, key=lambda name: self._entry.spent[name], default=""
         )
+
+    def _mark(self) -> Mark:
+        return _RANKS.get(self._entry.stage, 0), self._entry.bytes_sent
 
     def _leave_stage(self) -> None:
         now, entry = self._tracker.now(), self._entry
@@ -88,6 +100,8 @@ class Tracker:
         self._sending: dict[int, _Sending] = {}
         self._settled: deque[datetime] = deque()
         self._processed = 0
+        self._furthest = Furthest()
+        self._last_failure: Callable[[], BaseException | None] = lambda: None
         self.limiter = limiter
 
     def now(self) -> datetime:
@@ -95,16 +109,29 @@ class Tracker:
         return self._clock()
 
     def set(self, **changes: object) -> None:
-        """Replaces fields of the progress by name."""
+        """Replaces fields of the progress by name.
+
+        Raises TypeError for those that follow from the work.
+        """
+        if not _MAY_BE_SET.issuperset(changes):
+            raise TypeError(f"only {', '.join(sorted(_MAY_BE_SET))} can be set")
         with self._lock:
-            # `replace` checks the names.
             self._base = replace(self._base, **changes)  # type: ignore[arg-type]
 
-    def advance(self) -> None:
-        """Records that bytes moved to the server."""
+    def reach(self, piece: Hashable, mark: Mark) -> None:
+        """Records how far a piece of work has got.
+
+        It is progress only if it has never got so far before: a worker that goes in
+        circles must not look healthy.
+        """
         now = self._shown()
         with self._lock:
-            self._base = replace(self._base, last_progress_at=now)
+            if self._furthest.reach(piece, mark):
+                self._step(now)
+
+    def _step(self, now: datetime) -> None:
+        base = self._base
+        self._base = replace(base, last_progress_at=now, steps=(base.steps or 0) + 1)
 
     def range_read(self, first: int, last: int, settled: Counts, new: int) -> None:
         """Counts a range that was read for the first time.
@@ -121,8 +148,8 @@ class Tracker:
             )
             self._processed += settled.duplicate + settled.skipped + settled.failed
             self._base = replace(self._base, range=(first, last))
-            if settled.discovered:
-                self._base = replace(self._base, last_progress_at=self._shown())
+            if settled.discovered and self._furthest.reach((first, last), (0, 0)):
+                self._step(self._shown())
             if self._processed and self._base.status is Phase.DISCOVERING:
                 self._base = replace(self._base, status=Phase.MIGRATING)
 
@@ -143,11 +170,13 @@ class Tracker:
             self._base = replace(
                 self._base,
                 status=status,
-                last_progress_at=now,
                 last_processed_book_id=book_id,
                 last_upload_at=now if uploaded else self._base.last_upload_at,
                 bytes_uploaded=self._base.bytes_uploaded + (size if uploaded else 0),
+                # A refusal proves nothing about the files that fail without one.
+                fruitless=self._base.fruitless if outcome is Outcome.FAILED else 0,
             )
+            self._step(now)
             return self._counts[outcome]
 
     def compared(self, counts: Counts, book_id: int) -> None:
@@ -162,28 +191,56 @@ class Tracker:
             )
             self._processed = counts.discovered - counts.pending
             self._settled.append(now)
-            self._base = replace(
-                self._base, last_progress_at=now, last_processed_book_id=book_id
-            )
+            self._base = replace(self._base, last_processed_book_id=book_id)
+            self._step(now)
 
     def slow(self) -> None:
         """Counts a slow upload."""
         with self._lock:
             self._base = replace(self._base, slow_uploads=self._base.slow_uploads + 1)
 
+    def over(self, file_id: FileId) -> None:
+        """Forgets how far a file had got: it is settled."""
+        with self._lock:
+            self._furthest.forget(file_id)
+
+    def fruitless(self) -> None:
+        """Counts a file that has ended without an outcome, and nothing explains it."""
+        with self._lock:
+            self._base = replace(self._base, fruitless=self._base.fruitless + 1)
+
     def failed_with(self, error: BaseException) -> None:
-        """Records the last error."""
-        last = LastError(type(error).__name__, for_log(str(error)), self._shown())
-        self.set(last_error=last)
+        """Records the last error; the same one reported again is not a new one."""
+        asked = error.retry_after if isinstance(error, Transient) else 0.0
+        with self._lock:
+            if self._last_failure() is error:
+                return
+            try:
+                self._last_failure = weakref.ref(error)
+            except TypeError:
+                # Python's own errors cannot be referred to without being kept alive.
+                self._last_failure = lambda: None
+            last = LastError(
+                type(error).__name__, for_log(str(error)), self._shown(), asked
+            )
+            self._base = replace(self._base, last_error=last)
 
     @contextmanager
     def sending(self, file_id: FileId, file: str, size: int) -> Iterator[Sending]:
-        """Lists the file among the current files while the block runs."""
+        """Lists the file among the current files while the block runs.
+
+        After an attempt that failed, its bytes count once more, but not for ever.
+        """
         entry = _Sending(file_id, file, size, self._shown(), self._clock())
         with self._lock:
             self._sending[id(entry)] = entry
+            self._furthest.begin(file_id, size)
         try:
             yield Sending(self, entry)
+        except (Transient, Deferred):
+            with self._lock:
+                self._furthest.begin_anew(file_id)
+            raise
         finally:
             with self._lock:
                 del self._sending[id(entry)]

@@ -22,6 +22,8 @@ class WorkQueue:
         self._active: list[Work] = []
         self._paused = False
         self._stopped = False
+        #: Told of every book that is done.
+        self.on_done: Callable[[Work], None] = lambda _work: None
 
     def load(self, works: Iterable[Work]) -> None:
         """Adds the books of a range."""
@@ -45,6 +47,7 @@ class WorkQueue:
 
     def done(self, work: Work) -> None:
         """Removes a finished book."""
+        self.on_done(work)
         with self._changed:
             self._active.remove(work)
             self._changed.notify_all()

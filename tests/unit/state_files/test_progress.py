@@ -37,7 +37,9 @@ PROGRESS = st.builds(
     current=st.lists(
         st.builds(Current, TEXTS, NUMBERS, NUMBERS, TIMES), max_size=3
     ).map(tuple),
-    last_error=st.none() | st.builds(LastError, TEXTS, TEXTS, TIMES),
+    last_error=st.none() | st.builds(LastError, TEXTS, TEXTS, TIMES, st.floats(0, 900)),
+    steps=st.none() | NUMBERS,
+    fruitless=NUMBERS,
 )
 
 
@@ -74,6 +76,8 @@ def test_the_fields_are_those_of_the_promise() -> None:
         "last_error",
         "library",
         "server",
+        "steps",
+        "fruitless",
     ]
     assert written["updated_at"] == "2026-11-24T00:00:00+00:00"
     assert written["counts"] == dict.fromkeys(
@@ -92,3 +96,17 @@ def test_unknown_keys_are_ignored() -> None:
     now = datetime(2026, 11, 24, tzinfo=UTC)
     progress = Progress(1, 2, now, Phase.WAITING, now, now, "/lib", "http://x")
     assert from_json({**to_json(progress), "news": 1}) == progress
+
+
+def test_a_file_of_an_older_version_is_read() -> None:
+    """It knows neither steps nor what failed without a reason, nor what was asked."""
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    error = LastError("ServerFault", "no", now)
+    progress = Progress(
+        1, 2, now, Phase.WAITING, now, now, "/lib", "http://x", last_error=error
+    )
+    older = to_json(progress)
+    del older["steps"], older["fruitless"]
+    assert isinstance(older["last_error"], dict)
+    del older["last_error"]["retry_after"]
+    assert from_json(older) == progress

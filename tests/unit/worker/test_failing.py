@@ -2,6 +2,13 @@
 
 import pytest
 
+from migration.errors import (
+    FileChanged,
+    RefusedByServer,
+    ResponseLost,
+    ServerFault,
+    ServerUnreachable,
+)
 from migration.lanes.lane import Tries
 from migration.worker.failing import (
     MOST_HOLDS,
@@ -15,6 +22,7 @@ from migration.worker.failing import (
     after_failure,
     after_hold,
     after_rounds,
+    is_explained,
 )
 
 CALM = Failing()
@@ -164,3 +172,42 @@ def test_anything_that_is_settled_ends_the_row() -> None:
     assert streak.count(
         Tries(), "d", blame=Blame.SERVER, in_attempt=True
     ).counts_for_book
+
+
+def raised_in(module: str, error: Exception) -> Exception:
+    """The error as code of that module raises it, passed on by this one."""
+    namespace: dict[str, object] = {"__name__": module, "error": error}
+    try:
+        exec("def fail(): raise error\nfail()", namespace)
+    except type(error) as raised:
+        return raised
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("module", "error", "explained"),
+    [
+        ("migration.server.http.routes", ServerFault("HTTP 500"), True),
+        ("migration.server.client", RefusedByServer("no"), True),
+        ("migration.lanes.api.lane", ResponseLost("no answer"), True),
+        ("migration.cluster.coordinator", ServerUnreachable("reset"), True),
+        ("migration.lanes.api.transfer", FileChanged("rewritten"), False),
+        ("migration.server.http.routes", ValueError("x"), False),
+        ("__main__", ServerFault("HTTP 500"), False),
+        ("bulk_migrate_calibre", RefusedByServer("no"), False),
+    ],
+    ids=lambda value: str(value) if isinstance(value, str) else repr(value),
+)
+def test_who_explains_a_failure(module: str, error: Exception, explained: bool) -> None:
+    """The server, by trusted code; nothing that the policy script makes up."""
+    assert is_explained(raised_in(module, error)) == explained
+
+
+def test_an_error_that_nobody_raised_explains_nothing_unless_it_stands_for_one() -> (
+    None
+):
+    """The script names a refused book a fault, with the place of the refusal."""
+    refusal = raised_in("migration.server.client", RefusedByServer("no"))
+    made = ServerFault("refused: no")
+    assert not is_explained(made)
+    assert is_explained(made.with_traceback(refusal.__traceback__))

@@ -2,7 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from migration.errors import Deferred, ServerFault, Transient
 from migration.model import BookId, Counts, Current, FileId, Outcome, Phase, Progress
+from migration.worker.progress.furthest import FRESH_STARTS
 from migration.worker.progress.tracker import Tracker
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -93,3 +97,111 @@ def test_the_slowest_stage_is_named() -> None:
             sending.stage(name)
             clock.move(seconds)
         assert sending.slowest_stage() == "upload"
+
+
+def send(made: Tracker, upto: int, size: int = 100) -> None:
+    """Sends the first bytes of the file, in steps of ten."""
+    with made.sending(FILE, "x.epub", size) as sending:
+        sending.stage("upload")
+        for _ in range(upto // 10):
+            sending.sent(10)
+
+
+def steps(made: Tracker) -> int:
+    """How many steps forward it has made."""
+    return made.snapshot().steps or 0
+
+
+def test_the_same_bytes_sent_again_are_no_progress() -> None:
+    """Opened anew, or from the first stage on; only what lies beyond is."""
+    made, clock = tracker()
+    send(made, 60)
+    first = steps(made)
+    assert first == 7
+    clock.move(60)
+    for _ in range(5):
+        send(made, 60)
+        with made.sending(FILE, "x.epub", 100) as sending:
+            sending.stage("hash")
+            sending.stage("check")
+    assert (steps(made), made.snapshot().last_progress_at) == (first, NOW)
+    send(made, 70)
+    assert (steps(made), made.snapshot().last_progress_at) == (first + 1, clock.now)
+
+
+@pytest.mark.parametrize("error", [ServerFault("no"), Deferred("later")], ids=repr)
+def test_what_failed_may_be_sent_again_but_not_for_ever(
+    error: Transient | Deferred,
+) -> None:
+    """Its bytes count for each of the tries that a file has, and then no more."""
+    made, _clock = tracker()
+    counted = []
+    for _ in range(FRESH_STARTS + 3):
+        before = steps(made)
+        with pytest.raises(type(error)), made.sending(FILE, "x", 100) as sending:
+            sending.stage("upload")
+            sending.sent(50)
+            raise error
+        counted.append(steps(made) - before)
+    assert counted == [2] * (FRESH_STARTS + 1) + [0, 0]
+
+
+def test_a_file_that_was_replaced_or_settled_is_another_one() -> None:
+    """Calibre rewrote it; or the server has lost it, and it is sent once more."""
+    made, _clock = tracker()
+    send(made, 60)
+    before = steps(made)
+    send(made, 60, size=200)
+    assert steps(made) == before + 7
+    made.over(FILE)
+    send(made, 60, size=200)
+    assert steps(made) == before + 14
+
+
+def test_any_other_piece_of_work_counts_once() -> None:
+    """A book, a page of a list, a range that is called new again."""
+    made, _clock = tracker()
+    for _ in range(3):
+        made.reach(("book", BookId(1)), (0, 0))
+        for page in range(4):
+            made.reach(("listed", 1), (0, page))
+        made.range_read(1, 10, Counts(5, 0, 0, 0, 0, 5), 5)
+    assert steps(made) == 6
+
+
+def test_nobody_sets_what_follows_from_the_work() -> None:
+    """A change of the script cannot just say that it gets on."""
+    made, clock = tracker()
+    for name in ("last_progress_at", "updated_at", "steps", "counts", "fruitless"):
+        with pytest.raises(TypeError, match="can be set"):
+            made.set(**{name: clock()})
+
+
+def test_an_error_that_is_reported_again_is_not_a_new_one() -> None:
+    """Whoever waits for a server has to ask it."""
+    made, clock = tracker()
+    error = ServerFault("no", retry_after=30)
+    made.failed_with(error)
+    clock.move(60)
+    made.failed_with(error)
+    seen = made.snapshot().last_error
+    assert seen is not None
+    assert (seen.at, seen.retry_after) == (NOW, 30)
+    made.failed_with(ServerFault("no"))
+    made.failed_with(ValueError("x"))
+    seen = made.snapshot().last_error
+    assert seen is not None
+    assert (seen.at, seen.error_class, seen.retry_after) == (clock.now, "ValueError", 0)
+
+
+def test_what_failed_without_a_reason_is_counted_until_a_file_arrives() -> None:
+    """A refusal is no arrival and no such failure."""
+    made, _clock = tracker()
+    counted = []
+    for outcome in (None, None, Outcome.FAILED, None, Outcome.DUPLICATE, None):
+        if outcome is None:
+            made.fruitless()
+        else:
+            made.settled(7, outcome, 1)
+        counted.append(made.snapshot().fruitless)
+    assert counted == [1, 2, 2, 3, 0, 1]
