@@ -15,9 +15,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from auto_monitor.processes import WorkerCommand, Workers
 from migration.confinement import kernel
-from migration.confinement.start import LAUNCHER
+from migration.confinement.start import CANDIDATES, LAUNCHER
+from migration.state_files.owner import Owner, is_alive, lock_path
 from tests.support.environment import PROJECT, clean_environment
+from tests.support.migration.workerkit import wait_for
 
 pytestmark = [
     pytest.mark.integration,
@@ -273,3 +276,55 @@ def test_another_user_is_confined_as_well(server: int) -> None:
         check(probed(folder, server, "nobody")[0])
     finally:
         shutil.rmtree(folder)
+
+
+ASLEEP = """
+import sys, time
+from pathlib import Path
+from migration.state_files.owner import WorkerLock, this_process
+from migration.worker.process import stacks
+
+state = Path(sys.argv[sys.argv.index("--state-dir") + 1])
+lock = WorkerLock(state, this_process(1))
+stacks.write_on_signal(state, 1)
+(state / "migration_progress_worker1.json").write_text("ready")
+time.sleep(60)
+"""
+
+
+def test_the_monitor_knows_a_confined_worker(tmp_path: Path, server: int) -> None:
+    """It is worker N under the pid it was started with, owns what it claims, tells its
+    stacks, and ends with its broker."""
+    state = tmp_path / "state"
+    folder = state / CANDIDATES
+    folder.mkdir(parents=True)
+    script = folder / "bulk_migrate_calibre.1.py"
+    script.write_text(ASLEEP)
+    library = tmp_path / "library"
+    library.mkdir()
+    command = WorkerCommand(
+        PROJECT / "bulk_migrate_calibre.py",
+        library,
+        f"http://127.0.0.1:{server}",
+        state,
+        PROJECT,
+    )
+    workers = Workers(command, grace_seconds=20)
+    identity = workers.start(1, script=script)
+    try:
+        progress = state / "migration_progress_worker1.json"
+        wait_for(lambda: progress.exists() and progress.read_text() == "ready", 60)
+        other = Workers(command, grace_seconds=20)
+        found = other.find(identity, 1)
+        assert found is not None
+        assert other.find(identity, 2) is None
+        assert other.runs(identity, 1, script.name)
+        owner = Owner.parse(lock_path(state, 1).read_text())
+        assert owner.pid == identity.pid
+        assert is_alive(owner, state)
+        assert script.name in other.take_stack(identity, 1, 20)
+        (broker,) = found.children()
+    finally:
+        assert workers.stop(identity, 1)
+    wait_for(lambda: not broker.is_running(), 20)
+    assert not is_alive(owner, state)
