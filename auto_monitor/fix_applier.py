@@ -15,11 +15,14 @@ from pathlib import Path
 
 from auto_monitor.model import Candidate
 from auto_monitor.patch import code_edit, gate, guard
+from auto_monitor.patch.gate import Sample
 from auto_monitor.patch.sandbox import Unavailable
 from common.clock import utc_now
 from common.errors import CodedError
 from common.files import durable
 from common.files.json_files import write_bytes
+from migration.ledger import arrivals, totals
+from migration.state_files.names import LEDGER_NAME
 
 #: Backups and candidates that are kept.
 NEWEST = 50
@@ -49,12 +52,16 @@ class NotOurs(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """Makes fixes of one script; the gate may take `seconds`."""
+    """Makes fixes of one script; the gate may take `seconds`.
+
+    With a `library` it also tries them on a copy of books that are to be done next.
+    """
 
     script: Path
     project: Path
     state_dir: Path
     seconds: float
+    library: Path | None = None
 
     def apply(self, reply: str) -> Candidate:
         """Makes a candidate of the reply's edit; the installed script is not touched.
@@ -62,12 +69,28 @@ class Workshop:
         Raises FixRefused, sandbox.Unavailable or StateUnwritable.
         """
         source = self.script.read_bytes()
+        return self._made(source, self.edit(source.decode("utf-8"), reply))
+
+    def as_asked(self, change: str, *, whole: bool) -> Candidate:
+        """Makes a candidate of a change, or of a whole script, that a person asks for.
+
+        Where no gate can be had it is not tried, and says so. Raises FixRefused or
+        StateUnwritable.
+        """
+        source = self.script.read_bytes()
+        text = change if whole else self.edit(source.decode("utf-8"), change)
+        try:
+            return self._made(source, text)
+        except Unavailable as error:
+            untried = f"not tried before, as a person asked: {error}"
+            return self._made(source, text, untried=untried)
+
+    def _made(self, source: bytes, text: str, *, untried: str = "") -> Candidate:
         backup = self.back_up(source)
-        text = self.edit(source.decode("utf-8"), reply)
         path = self.keep_candidate(text)
         self.compile(path)
         self.guard(source.decode("utf-8"), text)
-        how = self.gate(path)
+        how = untried or self.gate(path)
         return Candidate(
             path.name,
             backup,
@@ -133,7 +156,7 @@ class Workshop:
             raise FixRefused("the change is not allowed: " + "; ".join(objections[:8]))
 
     def gate(self, path: Path) -> str:
-        """Migrates the demo library in the sandbox.
+        """Migrates the demo library, and a copy of next books, in the sandbox.
 
         Returns a description of the result. Raises FixRefused when the candidate does
         not pass.
@@ -145,11 +168,22 @@ class Workshop:
                 self.project,
                 self.folder("gate") / uuid.uuid4().hex[:8],
                 self.seconds,
+                self._sample(),
             )
         except gate.NotPassed as refusal:
             raise FixRefused(
                 f"the candidate did not pass the gate: {refusal}"
             ) from None
+
+    def _sample(self) -> Sample | None:
+        """Returns which books of the user's are copied; None where nobody can say."""
+        if self.library is None:
+            return None
+        try:
+            first = arrivals.next_book(self.state_dir / LEDGER_NAME)
+        except totals.UNREADABLE:
+            return None
+        return None if first is None else Sample(self.library, first)
 
     def folder(self, name: str) -> Path:
         """Returns `STATE_DIR/auto_monitor/<name>`."""
@@ -335,6 +369,7 @@ def diff(before: bytes, after: str) -> str:
 
 
 __all__ = [
+    "Candidate",
     "FixRefused",
     "NotOurs",
     "Unavailable",

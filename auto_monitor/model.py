@@ -150,6 +150,8 @@ class Trigger(StrEnum):
     ALL_FAILING = "all_failing"
     #: the audit of a pass found a difference between Calibre and the server
     WRONG_RESULT = "wrong_result"
+    #: a person has put a proposed change in place
+    BY_HAND = "by_hand"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
-"""`python -m demo.trial SCRIPT FOLDER`: migrates the demo library with a worker script
-and says what arrived.
+"""`python -m demo.trial SCRIPT FOLDER LIBRARY STILL`: migrates a library with a worker
+script and says what arrived.
 
 The server is an embedded one of its own. What arrived is read from the server's
-database and files, not from what the script says about itself. One JSON object on
-standard output; status 0 when the script came to its end."""
+database and files, not from what the script says about itself. A script that has not
+moved for STILL seconds is ended; how far it got is said all the same. One JSON object on
+standard output."""
 
 import hashlib
 import json
@@ -18,15 +19,20 @@ from pathlib import Path
 
 from migration.ledger import totals
 from migration.state_files.names import LEDGER_NAME
+from migration.state_files.progress import progress_paths
+from migration.state_files.progress import read as read_progress
 
 DEMO = Path(__file__).resolve().parent
 #: Seconds for the server to listen.
 START_SECONDS = 30.0
+#: Seconds between two looks at a script.
+LOOK_SECONDS = 0.3
 
 
 def main() -> int:
-    """Returns 0 when the script came to its end, 1 when not."""
-    script, folder = Path(sys.argv[1]), Path(sys.argv[2])
+    """Returns 0; what became of the script is in the object."""
+    script, folder, library = (Path(text) for text in sys.argv[1:4])
+    still = float(sys.argv[4])
     folder.mkdir(parents=True)
     login = {"MBS2_USERNAME": "trial", "MBS2_PASSWORD": secrets.token_urlsafe(16)}
     environment = {**os.environ, **login, "PYTHONPATH": str(DEMO.parent)}
@@ -47,27 +53,73 @@ def main() -> int:
     )
     try:
         url = _url(folder / "shelf")
-        done = subprocess.run(
-            [
-                sys.executable,
-                str(script),
-                str(DEMO / "library"),
-                "--server",
-                url,
-                "--state-dir",
-                str(folder / "state"),
-            ],
-            env=environment,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
+        began = time.monotonic()
+        status, moved = _run(script, folder, library, url, environment, still)
     finally:
         server.terminate()
         server.wait(30)
-    json.dump({"status": done.returncode, **what_arrived(folder)}, sys.stdout)
+    arrived = what_arrived(folder)
+    json.dump({"status": status, "seconds": moved - began, **arrived}, sys.stdout)
     return 0
+
+
+def _run(
+    script: Path,
+    folder: Path,
+    library: Path,
+    url: str,
+    environment: dict[str, str],
+    still: float,
+) -> tuple[int | None, float]:
+    """Runs the script; returns its exit status, and when it last moved.
+
+    None when it was ended because it did not move any more.
+    """
+    worker = subprocess.Popen(
+        [
+            sys.executable,
+            str(script),
+            str(library),
+            "--server",
+            url,
+            "--state-dir",
+            str(folder / "state"),
+            "--audit",
+            "all",
+        ],
+        env=environment,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    mark, moved = _mark(folder), time.monotonic()
+    try:
+        while worker.poll() is None:
+            time.sleep(LOOK_SECONDS)
+            now = _mark(folder)
+            if now != mark:
+                mark, moved = now, time.monotonic()
+            if time.monotonic() - moved > still:
+                return None, moved
+        return worker.returncode, time.monotonic()
+    finally:
+        if worker.poll() is None:
+            worker.kill()
+            worker.wait(10)
+
+
+def _mark(folder: Path) -> object:
+    """Returns what changes as long as the script gets on: its counts, its progress."""
+    try:
+        found = totals.read(folder / "state" / LEDGER_NAME)
+    except totals.UNREADABLE:
+        found = None
+    moved = None
+    for path in progress_paths(folder / "state"):
+        seen = read_progress(path)
+        moved = None if seen is None else (seen.last_progress_at, seen.status)
+    return (None if found is None else (found.counts, found.audited), moved)
 
 
 def _url(data_dir: Path) -> str:
@@ -82,10 +134,21 @@ def _url(data_dir: Path) -> str:
 
 def what_arrived(folder: Path) -> dict[str, object]:
     """Counts by the ledger, and every ebook with its people, its series and the hashes
-    of its files' real bytes."""
+    of its files' real bytes; which Calibre book it is, and whether it is finished. Of
+    which Calibre books the audit found a difference."""
     found = totals.read(folder / "state" / LEDGER_NAME)
     if found is None:
-        return {"counts": {}, "books": []}
+        return {"counts": {}, "books": [], "wrong": []}
+    with closing(sqlite3.connect(folder / "state" / LEDGER_NAME)) as db:
+        carried = {
+            ebook: (book, not steps and intention is None)
+            for book, ebook, steps, intention in db.execute(
+                "SELECT book_id, ebook_id, steps, intention FROM books"
+            )
+        }
+        wrong = sorted(
+            {row[0] for row in db.execute("SELECT book_id FROM differences")}
+        )
     counts = {
         name: getattr(found.counts, name)
         for name in ("discovered", "uploaded", "duplicate", "skipped", "pending")
@@ -93,7 +156,7 @@ def what_arrived(folder: Path) -> dict[str, object]:
     with closing(sqlite3.connect(folder / "shelf" / "bookshelf.db")) as db:
         db.row_factory = sqlite3.Row
         books = [
-            _book(db, row, folder / "shelf" / "books")
+            _book(db, row, folder / "shelf" / "books", carried)
             for row in db.execute("SELECT * FROM ebook ORDER BY id")
         ]
     proved = totals.proved(folder / "state" / LEDGER_NAME, found.pass_id)
@@ -102,11 +165,17 @@ def what_arrived(folder: Path) -> dict[str, object]:
         "counts": {**counts, "failed": dict(found.failed)},
         "closed": closed,
         "proved": proved,
+        "wrong": wrong,
         "books": sorted(books, key=lambda book: json.dumps(book, sort_keys=True)),
     }
 
 
-def _book(db: sqlite3.Connection, row: sqlite3.Row, files: Path) -> dict[str, object]:
+def _book(
+    db: sqlite3.Connection,
+    row: sqlite3.Row,
+    files: Path,
+    carried: dict[int, tuple[int, bool]],
+) -> dict[str, object]:
     def all_of(sql: str) -> list[str]:
         return sorted(
             " ".join(str(value) for value in found)
@@ -120,10 +189,13 @@ def _book(db: sqlite3.Connection, row: sqlite3.Row, files: Path) -> dict[str, ob
     ):
         data = (files / source[:2] / source).read_bytes()
         hashes.append(f"{hashlib.sha1(data).hexdigest()}.{source.rpartition('.')[2]}")
+    book, done = carried.get(row["id"], (None, False))
     shown = ("title", "language_id", "series_index", "rating", "cover")
     return {
         **{name: row[name] for name in shown},
         "files": hashes,
+        "book": book,
+        "done": done,
         "authors": all_of(
             "SELECT first_name, last_name FROM ebook_authors JOIN author a ON a.id = "
             "author_id WHERE ebook_id = ?"

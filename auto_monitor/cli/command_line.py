@@ -27,6 +27,7 @@ examples:
   python auto_monitor/monitor.py --status --watch    show the progress, live
   python auto_monitor/monitor.py --resume 2          resume worker 2, which is paused
   python auto_monitor/monitor.py --rollback          revert the newest code fix
+  python auto_monitor/monitor.py --apply FILE        put a proposed code fix in place
   python auto_monitor/monitor.py --dry-run --once    show what would be done now
   python auto_monitor/monitor.py --watch             stay; migrate what changes
 
@@ -134,7 +135,14 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--rollback",
         action="store_true",
-        help="restore the newest backup of the worker script, and exit",
+        help="restore the newest backup of the worker script, and exit; a script that "
+        "somebody else has changed is left alone",
+    )
+    command.add_argument(
+        "--apply",
+        metavar="PROPOSAL",
+        help="put a change from auto_monitor/proposals/ in place, and exit: it must pass "
+        "guard and, where there is a sandbox, gate [no default; environment: none]",
     )
     parser.add_argument(
         "--json", action="store_true", help="with --status: one JSON object"

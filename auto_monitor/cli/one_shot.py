@@ -1,4 +1,4 @@
-"""`monitor.py --status`, `--resume` and `--rollback`: one report or command."""
+"""`monitor.py --status`, `--resume`, `--rollback`, `--apply`: one report or command."""
 
 import argparse
 import shlex
@@ -10,13 +10,17 @@ from auto_monitor import config
 from auto_monitor.cli import commands
 from auto_monitor.cli.command_line import script_of
 from auto_monitor.cli.daemon import something_runs
-from auto_monitor.repair.code_fixes import roll_back
+from auto_monitor.fix_applier import Workshop
+from auto_monitor.repair import by_hand
+from common.settings.load import load
+from common.settings.shared import Library
 from migration.state_dirs import resolve
 
 
 def is_asked_for(given: argparse.Namespace) -> bool:
     """Whether such an option was given, so that no monitor is to run."""
-    return bool(given.status or given.rollback or given.resume is not None)
+    asked = (given.status, given.rollback, given.apply)
+    return any(asked) or given.resume is not None
 
 
 def carry_out(
@@ -40,7 +44,17 @@ def carry_out(
 
         return live.show(state_dir, as_json=given.json, watch=bool(given.watch))
     if given.rollback:
-        sys.stdout.write(roll_back(script_of(given.found), state_dir))
+        sys.stdout.write(by_hand.roll_back(script_of(given.found), state_dir))
+        return 0
+    if given.apply:
+        workshop = Workshop(
+            script_of(given.found),
+            config.PROJECT,
+            state_dir,
+            config.GATE_SECONDS,
+            load(Library, given.found).library,
+        )
+        sys.stdout.write(by_hand.apply(workshop, given.apply))
         return 0
     commands.leave(
         state_dir, commands.Command(commands.CommandKind.RESUME, given.resume)

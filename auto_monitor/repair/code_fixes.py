@@ -6,7 +6,6 @@ monitor started later can continue.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from auto_monitor import fix_applier
 from auto_monitor.decide import trial
@@ -29,9 +28,8 @@ from auto_monitor.ports import (
     TrialComparer,
 )
 from auto_monitor.record.action_log import ActionLog
-from auto_monitor.record.history import Cases, HistoryFile, history_path
+from auto_monitor.record.history import Cases
 from auto_monitor.repair import case as machine
-from common.clock import utc_now
 from migration.ledger.arrivals import Baseline
 from migration.model import BookId, Fate
 
@@ -245,19 +243,3 @@ class CodeFixes:
     def release(self) -> None:
         """Removes the reservations after a trial."""
         self.reservations.clear()
-
-
-def roll_back(script: Path, state_dir: Path) -> str:
-    """Restores the newest backup of the script, by hand; returns a message.
-
-    Raises FixRefused or OSError.
-    """
-    history = HistoryFile(history_path(state_dir))
-    ours = {entry.script_after or "" for entry in history.entries() if entry.promoted}
-    name = fix_applier.roll_back(script, state_dir, ours)
-    history.mark_rolled_back(name, utc_now())
-    return (
-        f"{script} is the backup {name} again; what it was is in "
-        f"{state_dir / 'auto_monitor' / 'proposals'}. Workers "
-        "that run keep what they have until they are started again: ./stop.sh, ./start.sh\n"
-    )

@@ -38,6 +38,7 @@ from common.json_value import Json
 from common.sanitize import for_log
 from common.settings.load import load, sources
 from common.settings.monitor import Llm
+from common.settings.shared import Library
 
 #: Calls of one job; unusable answers among them; refused code fixes among them.
 CALLS, UNREADABLE, ROUNDS = 5, 2, 3
@@ -53,7 +54,8 @@ def main() -> int:
     if not isinstance(evidence, dict):
         return 2
     state_dir = answer.parent.parent.parent
-    workshop = Workshop(script, config.PROJECT, state_dir, config.GATE_SECONDS)
+    library = load(Library, sources(config.PROJECT, os.environ)).library
+    workshop = Workshop(script, config.PROJECT, state_dir, config.GATE_SECONDS, library)
     refused = why_not()
     apply = partial(propose_only, refused) if refused else workshop.apply
     answers.write(answer, ask(evidence, apply))

@@ -83,6 +83,20 @@ def fates(
         return {file: _fate(db, pass_id, worker_id, file) for file in files}
 
 
+def next_book(ledger: Path) -> int | None:
+    """Returns the first book of the newest pass that has a file to do.
+
+    Or the one after the last range that was claimed; None without a pass. Raises what
+    `totals.UNREADABLE` lists.
+    """
+    with translated(ledger), opened(ledger) as db:
+        row = db.execute(
+            "SELECT COALESCE((SELECT MIN(book_id) FROM files WHERE outcome = 'pending'), "
+            "claimed_to + 1) FROM passes ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+    return None if row is None else int(row[0])
+
+
 def _fate(db: sqlite3.Connection, pass_id: int, worker_id: int, file: FileId) -> Fate:
     row = db.execute(
         "SELECT outcome, reason FROM files WHERE book_id = ? AND format = ? AND "

@@ -12,6 +12,7 @@ import pytest
 
 from auto_monitor.patch import gate, sandbox
 from tests.support.environment import PROJECT
+from tests.support.libraries.librarykit import Library, epubs
 
 EXPECTED: dict[str, Any] = json.loads(
     (PROJECT / "demo" / "expected.json").read_text("utf-8")
@@ -22,11 +23,12 @@ def good() -> dict[str, Any]:
     """What a trial says in which everything arrived."""
     wanted = EXPECTED["first_run"]
     refused, books, seen = wanted["failed"].get("unsupported", 0), [], set()
-    for book in EXPECTED["books"].values():
+    for number, book in enumerate(EXPECTED["books"].values(), 1):
         hashes = [file["sha1"] for file in book["formats"].values()]
         files = [f"{sha1}.epub" for sha1 in hashes if sha1 not in seen]
         seen |= set(hashes)
-        books.append({"title": book["title"], "files": files})
+        known = {"book": number, "done": True}
+        books.append({"title": book["title"], "files": files, **known})
     left = sum(len(book["files"]) for book in books) - wanted["uploaded"]
     assert left == refused
     for book in books:
@@ -35,7 +37,8 @@ def good() -> dict[str, Any]:
             left -= 1
     names = ("discovered", "uploaded", "duplicate", "failed")
     counts = {name: wanted[name] for name in names}
-    return {"counts": counts, "closed": True, "proved": True, "books": books}
+    ended = {"closed": True, "proved": True, "wrong": [], "seconds": 8.0}
+    return {"counts": counts, "books": books, **ended}
 
 
 def lost_file(found: dict[str, Any]) -> None:
@@ -63,6 +66,7 @@ SPOILED: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (wrong_bytes, "files arrived with the right bytes"),
     (lost_titles, "titles are missing"),
     (lambda found: found.clear(), "did not come to its end"),
+    (lambda found: found.update(wrong=[3]), "1 books are not as they are in Calibre"),
 ]
 
 
@@ -113,6 +117,8 @@ class Gate:
         self.project = project
         self.folder = project.parent / "gate" / "1"
         self.says: dict[str, Said] = {}
+        self.seconds: dict[str, float] = {}
+        self.sample: gate.Sample | None = None
         self.copied: list[str] = []
         monkeypatch.setattr(sandbox, "run", self._run)
 
@@ -120,7 +126,9 @@ class Gate:
         """How the candidate did."""
         candidate, current = self.project / "candidate.py", self.project / "current.py"
         try:
-            return gate.check(candidate, current, self.project, self.folder, 60)
+            return gate.check(
+                candidate, current, self.project, self.folder, 60, self.sample
+            )
         finally:
             assert not self.folder.exists()
 
@@ -138,7 +146,9 @@ class Gate:
             if path.is_file()
         )
         assert not [name for name in environment if name.startswith("MBS2")]
-        status, said = self.says[Path(command[-1]).name]
+        name = Path(command[4]).name
+        self.seconds[name] = seconds
+        status, said = self.says[name]
         text = said if isinstance(said, str) else json.dumps(said)
         return subprocess.CompletedProcess(command, status, text.encode(), b"a\nb\n")
 
@@ -153,7 +163,9 @@ def trials(project: Path, monkeypatch: pytest.MonkeyPatch) -> Gate:
 
 def test_a_candidate_that_does_as_the_script_in_place_passes(trials: Gate) -> None:
     """Only code and the demo library are in the sandbox."""
-    assert trials.check().endswith("s as expected and as with the script in place")
+    assert trials.check() == (
+        "the demo library arrived as expected in 8.0 s, as with the script in place"
+    )
     assert trials.copied == [
         "bookshelf/c.html",
         "common/a.py",
@@ -176,8 +188,8 @@ def test_the_script_in_place_may_be_the_broken_one(trials: Gate, said: Said) -> 
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ((-9, ""), "was not migrated within 60 s"),
-        ((137, ""), "was not migrated within 60 s"),
+        ((-9, ""), "the demo library was not migrated within 60 s"),
+        ((137, ""), "the demo library was not migrated within 60 s"),
         ((1, good()), "the trial ended with 1: b"),
         ((0, "no JSON"), "the trial ended with 0: b"),
         ((0, []), "the trial ended with 0: b"),
@@ -192,13 +204,154 @@ def test_a_candidate_that_does_not_pass(trials: Gate, said: Said, words: str) ->
         trials.check()
 
 
+def retitled(found: dict[str, Any], *numbers: int) -> dict[str, Any]:
+    """These books have another title."""
+    for book in found["books"]:
+        if book["book"] in numbers:
+            book["title"] = "Another"
+    return found
+
+
+def not_done(found: dict[str, Any], *numbers: int) -> dict[str, Any]:
+    """These books were not finished, and the pass neither."""
+    for book in found["books"]:
+        if book["book"] in numbers:
+            book |= {"done": False, "title": "under way"}
+    return {**found, "closed": False}
+
+
 def test_another_result_than_that_of_the_script_in_place(trials: Gate) -> None:
     """Even where both are as expected."""
     other = good()
-    other["books"].reverse()
+    other["books"][2]["language_id"] = 7
     trials.says["current"] = (0, other)
-    with pytest.raises(gate.NotPassed, match="arrives otherwise"):
+    with pytest.raises(gate.NotPassed, match="1 books arrive otherwise"):
         trials.check()
+
+
+ALIKE = [
+    ("alike", good(), good(), []),
+    ("the old one says nothing", None, good(), []),
+    (
+        "as far as the old one got",
+        not_done(good(), 4, 5),
+        retitled(good(), 4),
+        [],
+    ),
+    (
+        "a book that the old one has finished",
+        not_done(good(), 5),
+        retitled(good(), 4, 6),
+        ["2 books arrive otherwise than with the script in place"],
+    ),
+    (
+        "a book that the old one gets wrong",
+        {**good(), "wrong": [4]},
+        retitled(good(), 4),
+        [],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("before", "found", "problems"), [r[1:] for r in ALIKE], ids=[r[0] for r in ALIKE]
+)
+def test_decisions_are_compared_where_the_old_one_got_that_far(
+    before: dict[str, Any] | None, found: dict[str, Any], problems: list[str]
+) -> None:
+    """Row by row."""
+    assert gate.otherwise(before, found) == problems
+
+
+def got(seconds: float, uploaded: int, discovered: int) -> dict[str, Any]:
+    """How far a script got in so long."""
+    return {
+        "seconds": seconds,
+        "counts": {"uploaded": uploaded, "duplicate": 0, "discovered": discovered},
+    }
+
+
+LIMITS = [
+    ("nothing is known", None, 60.0),
+    ("a quick machine", got(8.0, 50, 50), 60.0),
+    ("a slow machine", got(40.0, 50, 50), 120.0),
+    ("half of it in so long", got(20.0, 25, 50), 120.0),
+    ("no file", got(30.0, 0, 50), 90.0),
+    ("never without end", got(500.0, 1, 50), 240.0),
+]
+
+
+@pytest.mark.parametrize(
+    ("before", "seconds"), [r[1:] for r in LIMITS], ids=[r[0] for r in LIMITS]
+)
+def test_the_time_is_what_the_script_in_place_needs(
+    before: dict[str, Any] | None, seconds: float
+) -> None:
+    """Three times that, at least GATE_SECONDS."""
+    assert gate.limit(before, 60) == seconds
+
+
+@pytest.fixture
+def sampled(trials: Gate, tmp_path: Path) -> Gate:
+    """The user's next books are tried too."""
+    Library(tmp_path / "library").add(*epubs(range(3)))
+    trials.sample = gate.Sample(tmp_path / "library", 1)
+    (trials.project / "demo" / "sample.py").write_bytes(
+        (PROJECT / "demo" / "sample.py").read_bytes()
+    )
+    trials.says |= {"candidate-sample": (0, good()), "current-sample": (0, good())}
+    return trials
+
+
+def test_the_user_s_next_books_are_tried_too(sampled: Gate) -> None:
+    """Copied, with their files."""
+    assert sampled.check().endswith(
+        "; 3 books of this library in 8.0 s, as with the script in place"
+    )
+
+
+STUCK = not_done({**good(), "counts": {"uploaded": 3, "discovered": 9}}, 5)
+OF_THE_SAMPLE = [
+    ("broken, repaired", STUCK, good(), ""),
+    (
+        "otherwise",
+        good(),
+        retitled(good(), 3),
+        "3 books of this library: 1 books arrive",
+    ),
+    ("it does not end", good(), STUCK, "the pass did not come to its end"),
+    ("it gets no further", STUCK, STUCK, "gets no further than the script in place"),
+    (
+        "neither ends, and it gets further",
+        STUCK,
+        {**STUCK, "counts": {"uploaded": 5, "discovered": 9}},
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("before", "found", "why"),
+    [r[1:] for r in OF_THE_SAMPLE],
+    ids=[r[0] for r in OF_THE_SAMPLE],
+)
+def test_what_becomes_of_the_user_s_books(
+    sampled: Gate, before: dict[str, Any], found: dict[str, Any], why: str
+) -> None:
+    """They must come to their end, unless the old one does not get there either."""
+    sampled.says |= {"current-sample": (0, before), "candidate-sample": (0, found)}
+    if not why:
+        sampled.check()
+        return
+    with pytest.raises(gate.NotPassed, match=why):
+        sampled.check()
+
+
+def test_a_library_that_cannot_be_copied_refuses_nothing(sampled: Gate) -> None:
+    """The demo library alone is tried then."""
+    assert sampled.sample is not None
+    (sampled.sample.library / "metadata.db").unlink()
+    assert "books of this library" not in sampled.check()
 
 
 def test_what_killed_trials_left_is_removed(trials: Gate) -> None:

@@ -574,6 +574,26 @@ def is_repaired(made: Harness) -> None:
     assert sorted(made.processes.alive) == [1]
 
 
+def again_after_ten(made: Harness, minute: int) -> None:
+    """A code fix helped, and then the same trouble came again."""
+    if minute == 6:
+        cured(made)
+    if minute == 10:
+        made.ledger.outcomes.clear()
+        made.hang(1)
+
+
+def is_taken_back(made: Harness) -> None:
+    """Once, and recorded; the same change is not tried again."""
+    (fix,) = (entry for entry in made.entries() if entry.fix_type == "code_fix")
+    assert (made.script.now, fix.promoted, fix.rolled_back) == ("shipped", True, True)
+    assert (fix.verified, fix.case) == (False, None)
+    assert "taken back: " in fix.reason
+    assert None not in [entry.verified for entry in made.entries()]
+    assert made.reservations.kept == {}
+    assert made.monitor.parts.cases.standing(1).paused
+
+
 KILLED: list[
     tuple[str, Callable[[], Harness], int, Cure, Callable[[Harness], None]]
 ] = [
@@ -581,6 +601,7 @@ KILLED: list[
     ("many together", many_stuck_workers, 20, the_first_one_first, all_helped),
     ("settings of its own", one_with_settings, 14, after_six, has_its_settings),
     ("a code fix", fixed, 14, after_six, is_repaired),
+    ("a code fix on probation", fixed, 60, again_after_ten, is_taken_back),
 ]
 
 
