@@ -17,7 +17,9 @@ from auto_monitor.config import Policies
 from auto_monitor.llm_debugger import LlmDebugger
 from auto_monitor.model import MonitorState
 from auto_monitor.observe import assembly as observing
+from auto_monitor.observe import llm
 from auto_monitor.observe.assembly import Observed
+from auto_monitor.patch import confinement
 from auto_monitor.ports import (
     Alerts,
     Clock,
@@ -28,7 +30,6 @@ from auto_monitor.ports import (
     Observer,
     StateFile,
 )
-from auto_monitor.patch import confinement
 from auto_monitor.processes import WorkerCommand, Workers
 from auto_monitor.record import assembly as recording
 from auto_monitor.record.action_log import ActionLog
@@ -208,7 +209,10 @@ def _command_handler(
 
 
 def _debugger(settings: Settings, clock: SteadyClock) -> LlmDebugger:
-    """Returns the client that asks an LLM."""
+    """Returns the client that asks an LLM; whether that answers is looked at now."""
+    probe = llm.probe(config.PROJECT, settings.environment)
+    if not settings.dry_run:
+        probe.begin()
     return LlmDebugger(
         settings.state_dir,
         settings.script,
@@ -218,4 +222,5 @@ def _debugger(settings: Settings, clock: SteadyClock) -> LlmDebugger:
         clock,
         config.LOG_LINES_TO_ANALYZE,
         config.DISK_IO_SATURATED_THRESHOLD,
+        at_start=lambda: probe.trouble,
     )

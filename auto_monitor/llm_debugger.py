@@ -1,24 +1,21 @@
-"""Evidence about a hung worker becomes a question to the LLM, its answer a Diagnosis.
+"""Evidence about a worker becomes a question to the LLM, its answer a Diagnosis.
 
 The monitor never waits for it: each question is a job, a child process with a deadline.
-Answers are kept by the fingerprint of their evidence, so that the same trouble is not
-paid for twice, and so that the budget is a sum over files.
+Answers are kept by what makes their question, so that the same trouble is not paid for
+twice, by this worker or another, and so that the budget is a sum over files.
 """
 
-import ast
 import contextlib
-import hashlib
-import json
 import os
-import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from auto_monitor.decide import question
 from auto_monitor.decide.diagnosis import (
     Answer,
     Budget,
@@ -26,29 +23,23 @@ from auto_monitor.decide.diagnosis import (
     FixType,
     UnreadableReply,
     checked_again,
-    patterns,
-    templates,
 )
-from auto_monitor.decide.redact import redact, secret_values
+from auto_monitor.decide.redact import redact
+from auto_monitor.decide.secret_values import secret_values
 from auto_monitor.fix_applier import in_place
 from auto_monitor.model import Opinion
+from auto_monitor.observe.surroundings import surroundings
 from auto_monitor.record import answers
 from common.clock import utc_now
 from common.files.json_files import write_json
-from common.files.tail import last_bytes
 from common.json_value import Json
-from common.sanitize import sanitize_text
 from common.settings.monitor import LLM_VARIABLES
-from migration.state_files import logs
 
-#: Bytes read from the log's end, and functions whose source is shown.
-LOG_BYTES, FUNCTIONS = 400_000, 3
 #: Answers that are kept.
 NEWEST = 500
 #: How long an answer may be reused.
 REUSE = timedelta(hours=24)
 
-_FRAME = re.compile(r'File "([^"]+)", line (\d+) in (\w+)')
 _OF_THE_JOB = (
     *LLM_VARIABLES,
     # The gate copies some of the books that are to be done next.
@@ -65,13 +56,26 @@ _OF_THE_JOB = (
 class _Job:
     process: "subprocess.Popen[bytes]"
     began: datetime
-    fingerprint: str
-    facts: Facts
+
+
+@dataclass(slots=True)
+class _Question:
+    """What workers that hang or crash alike are asked about, once."""
+
+    key: str
+    asker: int
+    about: set[int]
+    job: _Job | None = None
+    answer: Answer | None = None
 
 
 @dataclass(slots=True)
 class LlmDebugger:
-    """Asks one question at a time per worker; `clock` is the monitor's steady clock."""
+    """Asks one question for all workers that hang or crash alike.
+
+    `clock` is the monitor's steady clock. `at_start` says what a look at the monitor's
+    start has found (`trouble`).
+    """
 
     state_dir: Path
     script: Path
@@ -81,44 +85,70 @@ class LlmDebugger:
     clock: Callable[[], datetime]
     lines: int
     saturated: float
-    _jobs: dict[int, _Job] = field(default_factory=dict)
-    _answers: dict[int, Answer] = field(default_factory=dict)
+    at_start: Callable[[], str | None] = lambda: None
+    _questions: list[_Question] = field(default_factory=list)
+    _trouble: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the LLM does not answer, "" when it does; None while it is not known.
+
+        By the newest question, before the first by the look at the monitor's start.
+        """
+        return self.at_start() if self._trouble is None else self._trouble
 
     def asked(self, worker_id: int) -> bool:
         """Whether a question about this worker has been asked, answered or not."""
-        return worker_id in self._jobs or worker_id in self._answers
+        return self._question(worker_id) is not None
 
     def forget(self, worker_id: int) -> None:
-        """Drops what was asked about a worker whose trouble is over or has changed."""
-        self._answers.pop(worker_id, None)
-        job = self._jobs.pop(worker_id, None)
-        if job is not None:
-            _end(job)
+        """Drops what was asked about a worker whose trouble is over or has changed.
+
+        Others that wait for the same answer go on waiting.
+        """
+        one = self._question(worker_id)
+        if one is None:
+            return
+        one.about.discard(worker_id)
+        if not one.about:
+            self._questions.remove(one)
+            if one.job is not None:
+                _end(one.job)
 
     def diagnose(self, facts: Facts) -> Answer:
         """Returns the answer about a worker; pending while the job runs.
 
-        The answer stays the same until `forget`.
+        The answer stays the same until `forget`. Only the worker that was asked about
+        first bears the cost.
         """
-        answer = self._answers.get(facts.worker_id) or self._ask(facts)
-        if not answer.pending:
-            self._answers[facts.worker_id] = answer
-        return answer
+        one = self._question(facts.worker_id) or self._asked(facts)
+        answer = one.answer or self._look(one)
+        mine = answer.pending or one.asker == facts.worker_id
+        return answer if mine else replace(answer, tokens=0, calls=0)
 
-    def _ask(self, facts: Facts) -> Answer:
-        job = self._jobs.get(facts.worker_id)
-        if job is not None:
-            return self._look(job)
-        evidence = self.evidence(facts)
-        fingerprint = fingerprint_of(evidence, self.script)
-        known = self._known(fingerprint)
+    def _question(self, worker_id: int) -> _Question | None:
+        return next((one for one in self._questions if worker_id in one.about), None)
+
+    def _asked(self, facts: Facts) -> _Question:
+        """Returns the question about this worker, which another may have raised."""
+        around, number = self._around(facts), facts.worker_id
+        key = question.key_of(facts, around)
+        for one in self._questions:
+            if one.key == key:
+                one.about.add(number)
+                return one
+        new = _Question(key, number, {number})
+        self._questions.append(new)
+        known = self._known(key)
+        refusal = "" if known is not None else self._over_budget()
         if known is not None:
-            return known
-        refusal = self._over_budget()
-        if refusal:
-            return Answer(failure=refusal)
-        self._start(facts, evidence, fingerprint)
-        return Answer(pending=True)
+            new.answer = replace(known, tokens=0, calls=0)
+        elif refusal:
+            new.answer = Answer(failure=refusal)
+        else:
+            shown = question.evidence(facts, around, utc_now(), self._secrets())
+            new.job = self._start(shown, key)
+        return new
 
     def disk_is_the_cause(self, facts: Facts) -> Opinion:
         """Returns what the diagnosis of a stuck worker says about the disk."""
@@ -133,51 +163,37 @@ class LlmDebugger:
 
     def finish(self) -> None:
         """Ends the jobs that still run."""
-        for worker_id in list(self._jobs):
-            self.forget(worker_id)
+        for one in self._questions:
+            if one.job is not None:
+                _end(one.job)
+        self._questions.clear()
 
     # -- evidence ----------------------------------------------------------------------
 
     def evidence(self, facts: Facts) -> dict[str, Json]:
         """Returns everything the LLM is shown, free of secrets."""
-        values = secret_values(self.environment)
-        # Before they are counted as alike: a secret whose digits are replaced is no
-        # longer recognized by its value.
-        lines = [
-            redact(line, values)
-            for line in _last_lines(
-                logs.log_path(self.state_dir, facts.worker_id), self.lines
-            )
-        ]
-        stack = sanitize_text(facts.stack, multiline=True) or crash_places(lines)
-        busy = facts.disk_utilization
-        shown: dict[str, Json] = {
-            "verdict": facts.reason,
-            "minutes_stuck": facts.minutes_stuck,
-            "phase": facts.phase,
-            "in_hand": facts.in_hand,
-            "disk_utilization_percent": busy,
-            "disk_saturated": None if busy is None else busy >= self.saturated,
-            "error_patterns": {**patterns(lines)},
-            "earlier_attempts": list(facts.earlier),
-            "root_causes_before": {**facts.causes},
-            "python_stack": list(stack.splitlines()),
-            "source_of_functions": {**sources(stack, self.script)},
-            "last_log_lines": list(templates(lines)),
-        }
-        cleaned: dict[str, Json] = json.loads(
-            json.dumps(shown, ensure_ascii=False), parse_constant=lambda _name: None
+        return question.evidence(facts, self._around(facts), utc_now(), self._secrets())
+
+    def key(self, facts: Facts) -> str:
+        """Returns what makes this question; alike workers have the same."""
+        return question.key_of(facts, self._around(facts))
+
+    def _around(self, facts: Facts) -> question.Surroundings:
+        return surroundings(
+            self.state_dir, facts.worker_id, self.script, self.lines, self.saturated
         )
-        return {name: _clean(value, values) for name, value in cleaned.items()}
+
+    def _secrets(self) -> frozenset[str]:
+        return secret_values(self.environment)
 
     # -- jobs --------------------------------------------------------------------------
 
     def _folder(self) -> Path:
         return answers.answers_dir(self.state_dir)
 
-    def _start(self, facts: Facts, evidence: dict[str, Json], fingerprint: str) -> None:
-        question = self._folder() / f"{fingerprint}.question"
-        write_json(question, evidence)
+    def _start(self, evidence: dict[str, Json], key: str) -> _Job:
+        asked = self._folder() / f"{key}.question"
+        write_json(asked, evidence)
         ours = {
             key: value
             for key, value in os.environ.items()
@@ -193,8 +209,8 @@ class LlmDebugger:
                 sys.executable,
                 "-m",
                 "auto_monitor.repair.llm_job",
-                str(question),
-                str(self._answer_path(fingerprint)),
+                str(asked),
+                str(self._answer_path(key)),
                 str(self.script),
             ],
             env={**ours, **given, "PYTHONPATH": str(self.project)},
@@ -204,23 +220,27 @@ class LlmDebugger:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self._jobs[facts.worker_id] = _Job(process, self.clock(), fingerprint, facts)
+        return _Job(process, self.clock())
 
-    def _look(self, job: _Job) -> Answer:
+    def _look(self, one: _Question) -> Answer:
         """Returns the job's answer; pending while it runs within its time."""
-        if job.process.poll() is None:
+        job = one.job
+        if job is not None and job.process.poll() is None:
             if (self.clock() - job.began).total_seconds() < self.budget.job_seconds:
                 return Answer(pending=True)
             _end(job)
-        del self._jobs[job.facts.worker_id]
-        answer = self._read(self._answer_path(job.fingerprint))
-        return answer or Answer(failure="the job ended without an answer")
+        one.job = None
+        answer = self._read(self._answer_path(one.key))
+        one.answer = answer or Answer(failure="the job ended without an answer")
+        # One that was read, useful or not, came from an LLM that answers.
+        self._trouble = "" if one.answer.calls else one.answer.failure
+        return one.answer
 
-    def _answer_path(self, fingerprint: str) -> Path:
-        return self._folder() / f"{fingerprint}.json"
+    def _answer_path(self, key: str) -> Path:
+        return self._folder() / f"{key}.json"
 
-    def _known(self, fingerprint: str) -> Answer | None:
-        path = self._answer_path(fingerprint)
+    def _known(self, key: str) -> Answer | None:
+        path = self._answer_path(key)
         if not path.exists() or utc_now() - _written(path) > REUSE:
             return None
         answer = self._read(path)
@@ -243,7 +263,7 @@ class LlmDebugger:
         plain = Answer(model=stored.model, tokens=stored.tokens, calls=stored.calls)
         if stored.diagnosis is None:
             return replace(plain, failure=stored.error or "no answer")
-        secrets = secret_values(self.environment)
+        secrets = self._secrets()
         try:
             diagnosis = checked_again(stored.diagnosis)
         except UnreadableReply as why:
@@ -294,101 +314,11 @@ def spent(state_dir: Path, within: timedelta | None = None) -> tuple[int, int]:
     return calls, tokens
 
 
-def fingerprint_of(evidence: Mapping[str, Json], script: Path) -> str:
-    """Returns what identifies trouble: place, signs, earlier attempts; not the books.
-
-    The place is the unordered set of the script's functions that the threads are in.
-    What these call differs from check to check when a thread spins. Only a stack
-    without the script counts as it is.
-    """
-    found = evidence.get("error_patterns")
-    stack = evidence.get("python_stack")
-    causes = evidence.get("root_causes_before")
-    frames = (
-        [_FRAME.search(str(line)) for line in stack] if isinstance(stack, list) else []
-    )
-    places = [
-        (
-            f"{Path(frame[1]).name}:{frame[3]}",
-            Path(frame[1]).name.startswith(script.stem),
-        )
-        for frame in frames
-        if frame
-    ]
-    same = [
-        str(evidence.get("phase")),
-        sorted(found) if isinstance(found, dict) else [],
-        sorted({name for name, ours in places if ours})
-        or [name for name, _ours in places],
-        evidence.get("disk_saturated"),
-        evidence.get("earlier_attempts"),
-        isinstance(causes, dict)
-        and any(isinstance(n, int) and n >= 2 for n in causes.values()),
-    ]
-    return hashlib.sha256(json.dumps(same).encode()).hexdigest()[:32]
-
-
-def crash_places(lines: Sequence[str]) -> str:
-    """Returns where the last unforeseen error was raised, as a stack; "" without one.
-
-    The innermost frame comes first.
-    """
-    crashes = [line for line in lines if f" {logs.INTERNAL_ERROR} " in line]
-    return crashes[-1].replace(" | ", "\n") if crashes else ""
-
-
-def sources(stack: str, script: Path) -> dict[str, str]:
-    """Returns the source of up to three worker functions on the stack, innermost first.
-
-    It is read, never run.
-    """
-    try:
-        text = script.read_text("utf-8")
-        tree = ast.parse(text)
-    except (OSError, ValueError, SyntaxError):
-        return {}
-    named = [
-        frame[3]
-        for frame in _FRAME.finditer(stack)
-        if Path(frame[1]).name == script.name
-    ]
-    functions = {
-        node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
-    }
-    found = [name for name in dict.fromkeys(named) if name in functions][:FUNCTIONS]
-    return {name: ast.get_source_segment(text, functions[name]) or "" for name in found}
-
-
 def _end(job: _Job) -> None:
     """Kills the job with all that it started: it leads its own process group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(job.process.pid, signal.SIGKILL)
     job.process.wait(10)
-
-
-def _clean(value: Json, secrets: frozenset[str]) -> Json:
-    if isinstance(value, str):
-        return redact(value, secrets)
-    if isinstance(value, list):
-        return [_clean(item, secrets) for item in value]
-    if isinstance(value, dict):
-        return {
-            redact(key, secrets): _clean(item, secrets) for key, item in value.items()
-        }
-    return value
-
-
-def _last_lines(path: Path, count: int) -> list[str]:
-    try:
-        text = last_bytes(path, LOG_BYTES).decode("utf-8", "replace")
-    except OSError:
-        return []
-    parsed = (logs.parse(line) for line in text.splitlines())
-    return [
-        f"{line.level} {sanitize_text(line.message)}"
-        for line in parsed
-        if line is not None
-    ][-count:]
 
 
 def _written(path: Path) -> datetime:

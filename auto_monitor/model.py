@@ -65,7 +65,8 @@ class WorkerSnapshot:
     `all_failing_since` is when a file was last seen to arrive or to be in flight, if
     files have failed since; `last_words` is the error, with class and message, that a
     failed worker left in its progress file, and `error_class` its class alone; `crash`
-    is what its log has of an unforeseen error, with its frames.
+    are the frames of an unforeseen one, a line each, as the worker's substrate wrote
+    them.
     """
 
     worker_id: int
@@ -285,6 +286,8 @@ class MonitorState:
     workers: Mapping[int, WorkerRecord] = field(default_factory=dict)
     #: None when the monitor ends with the pass.
     watch: WatchRecord | None = None
+    #: Why the LLM does not answer, "" when it does; None when nobody has asked it.
+    llm: str | None = None
     schema: int = 2
 
 
@@ -370,7 +373,8 @@ class HistoryEntry:
     """One attempt in `auto_fix_history.json` (DESIGN section 7).
 
     It is rewritten as its fields are filled. `timestamp` is ISO 8601 UTC; `confidence`
-    is 0-1; `verified` is None while not known; `evidence` is the name of a file;
+    is 0-1; `verified` is None while not known; `tokens` and `calls` are what the LLM's
+    answer has cost this attempt, nothing when another's was used; `evidence` is the name of a file;
     `fingerprint` is what attempts against the same trouble have in common; `case` is
     there until the verdict, and for a promoted code fix until its probation is over;
     `correlated` means that several workers hung together and this one was treated alone

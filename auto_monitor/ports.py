@@ -444,6 +444,11 @@ class Diagnoser(Protocol):
         """Returns why this worker hangs and what would help."""
         ...
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the LLM does not answer, "" when it does; None while it is not known."""
+        ...
+
     def disk_is_the_cause(self, facts: Facts) -> Opinion:
         """Returns whether the saturated disk is the reason why it hangs."""
         ...

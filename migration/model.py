@@ -325,12 +325,15 @@ class LastError:
     """The last error of a worker: class name, one cleaned line, time.
 
     `retry_after` is how many seconds the server asked to wait; 0 when it did not.
+    `places` are the frames of an unforeseen error, our own first: only the substrate
+    writes them, so no text of a server or a book can pass for them.
     """
 
     error_class: str
     message: str
     at: datetime
     retry_after: float = 0.0
+    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,8 @@ class Status:
     eta_seconds: float | None
     #: None when the monitor ends, or ended, with the pass.
     watch: WatchStatus | None = None
+    #: Why the LLM does not answer, "" when it does; None when it is not asked, or not yet.
+    llm: str | None = None
     #: What this system can enforce on a script that an LLM has changed.
     code_fixes: str = ""
 
@@ -186,6 +188,7 @@ def collect(state_dir: Path, now: datetime) -> Status:
         rate_files_per_min=round(rate, 1),
         eta_seconds=_eta(found, rate),
         watch=_watch(state.watch, now) if state and state.watch else None,
+        llm=state.llm if state else None,
     )
 
 

@@ -38,6 +38,10 @@ def draw(value: Status, console: Console) -> None:
     console.print(Text(f"Monitor: {lives}{late}{beat}"))
     if value.watch is not None:
         console.print(Text(f"Library: {value.watch.text}"))
+    if value.llm is not None:
+        console.print(
+            Text(f"LLM: {value.llm and 'DOES NOT ANSWER: '}{value.llm or 'answers'}")
+        )
     console.print(
         Text(
             f"Workers desired: {value.desired_workers} of {value.target_workers}; disk: "

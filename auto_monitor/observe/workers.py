@@ -105,7 +105,6 @@ class _Memory:
     repeated: str = ""
     looked: bool = False
     writer: int | None = None
-    crash: str = ""
 
 
 class WorkerObserver:
@@ -165,7 +164,7 @@ class WorkerObserver:
             error_class=seen.last_error.error_class
             if seen and last_words(seen) and seen.last_error
             else "",
-            crash=memory.crash,
+            crash=crash_of(seen),
         )
 
     def _memory(self, record: WorkerRecord) -> _Memory:
@@ -265,8 +264,6 @@ class WorkerObserver:
                 # What an earlier process of this worker wrote says nothing about this
                 # one.
                 continue
-            if line.message.startswith(logs.INTERNAL_ERROR):
-                memory.crash = line.message.replace(" | ", "\n")
             moved = False
             if match := logs.QUERYING.match(line.message) or logs.PROCESSED_BATCH.match(
                 line.message
@@ -319,6 +316,16 @@ def last_words(seen: Progress | None) -> str:
     if seen is None or seen.status is not Phase.FAILED or seen.last_error is None:
         return ""
     return f"{seen.last_error.error_class}: {for_log(seen.last_error.message, LONGEST_WORDS)}"
+
+
+def crash_of(seen: Progress | None) -> str:
+    """Returns where the unforeseen error of a worker that failed was raised, or "".
+
+    It is read from the progress file alone: anything may stand in a log line.
+    """
+    failed = seen is not None and seen.status is Phase.FAILED
+    error = seen.last_error if seen is not None and failed else None
+    return "" if error is None else "\n".join(map(for_log, error.places))
 
 
 def in_flight(seen: Progress | None) -> InFlight:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from auto_monitor.decide.redact import secret_values
+from auto_monitor.decide.secret_values import secret_values
 from migration.state_files import logs
 from migration.state_files.logs import Formatter, json_handler
 

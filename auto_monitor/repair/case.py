@@ -11,15 +11,14 @@ opened --> recorded --started--> started --after_look--> closed
 
 import hashlib
 import json
-import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from auto_monitor.decide import healing, trial
-from auto_monitor.decide.diagnosis import FixType
+from auto_monitor.decide import healing, stacks, trial
+from auto_monitor.decide.diagnosis import FixType, Tried
 from auto_monitor.decide.healing import HealingPolicy, Signs
 from auto_monitor.decide.trial import TrialSigns
 from auto_monitor.model import (
@@ -34,12 +33,12 @@ from auto_monitor.model import (
     age,
 )
 
+#: Attempts in vain that are shown for one question, the newest.
+MOST_TRIED = 5
 #: The most of a stack that an entry keeps, in characters.
 LONGEST_STACK = 6000
 #: Why a candidate is put in place by a monitor that comes anew.
 PUT_IN_PLACE = "it was being put in place when the monitor ended"
-
-_FRAME = re.compile(r'File "(?:[^"]*/)?([^"/]+)", line \d+ in (\w+)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,12 +300,12 @@ def fingerprint(
     """Returns what identifies trouble: cause, phase, ending, and places in the script.
 
     It leaves out the books, the duration, and what the script's functions had called,
-    which differs from check to check when a thread spins. `script` is the stem of the
+    which differs from check to check when a thread spins: workers that hang or crash
+    alike have the same. `script` is the stem of the
     script's name, with which the names of candidates begin.
     """
-    places = {
-        function for file, function in _FRAME.findall(stack) if file.startswith(script)
-    }
+    main_moves = assessment.cause is Cause.NO_PROGRESS
+    places = stacks.hung(stack, script, main_moves=main_moves)
     phase = seen.phase.value if seen.phase else ""
     same = [
         assessment.cause.value,
@@ -341,3 +340,34 @@ def causes(entries: Iterable[HistoryEntry]) -> dict[str, int]:
     for mark, count in counts.items():
         told[names[mark]] += count
     return dict(told)
+
+
+def tried(
+    entries: Iterable[HistoryEntry],
+    own: Sequence[HistoryEntry],
+    mark: str,
+    attempts: int,
+) -> list[Tried]:
+    """Returns what was tried against this trouble in vain, by whatever worker.
+
+    Besides, the present attempts on this worker, `own`, against other trouble.
+    """
+    last = {entry.key for entry in own[-attempts:]} if attempts else set()
+    found = [
+        entry
+        for entry in entries
+        if entry.reason
+        and not entry.verified
+        and (entry.fingerprint == mark or entry.key in last)
+    ]
+    return [
+        Tried(
+            fix=entry.fix_type,
+            result=entry.reason,
+            change=entry.code_changes.full if entry.code_changes else "",
+            checks=entry.validation or "",
+            stack=entry.stack,
+            alike=entry.fingerprint == mark,
+        )
+        for entry in found[-MOST_TRIED:]
+    ]

@@ -8,7 +8,13 @@ from datetime import datetime
 
 from auto_monitor.act.supervisor import Supervisor
 from auto_monitor.decide.diagnosis import Facts
-from auto_monitor.model import Assessment, HistoryEntry, Opinion, WorkerSnapshot
+from auto_monitor.model import (
+    Assessment,
+    HistoryEntry,
+    Opinion,
+    WorkerSnapshot,
+    age,
+)
 from auto_monitor.ports import Diagnoser
 from auto_monitor.record.history import Cases
 from auto_monitor.record.memory import Memory
@@ -66,18 +72,32 @@ class Consultation:
         Its stack is taken once, for the question.
         """
         number = assessment.worker_id
-        asked = self.diagnoser.asked(number)
-        tried = [e for e in self.cases.entries() if e.worker_id == number]
-        attempts = self.cases.standing(number).attempts
-        last = tried[-attempts:] if attempts else []
+        stack = seen.crash
+        if not seen.crash and not self.diagnoser.asked(number):
+            stack = self.supervisor.stack(number)
+        script = self.remedies.code_fixes.script.path.stem
+        mark = machine.fingerprint(assessment, seen, stack, script)
+        entries = self.cases.entries()
+        own = [entry for entry in entries if entry.worker_id == number]
         return Facts(
             worker_id=number,
             reason=assessment.what or assessment.reason,
             minutes_stuck=machine.minutes(assessment, now),
             phase=machine.phase_of(seen),
             in_hand=str(seen.in_flight),
-            stack="" if asked else self.supervisor.stack(number),
+            stack="" if seen.crash else stack,
             disk_utilization=self.memory.state.disk_utilization,
-            earlier=[f"{entry.fix_type}: {entry.reason}" for entry in last],
-            causes=machine.causes(tried),
+            earlier=machine.tried(
+                entries, own, mark, self.cases.standing(number).attempts
+            ),
+            causes=machine.causes(
+                entry
+                for entry in entries
+                if entry.fingerprint == mark or entry.worker_id == number
+            ),
+            mark=mark,
+            error=seen.last_words,
+            crash=seen.crash,
+            beat_age=age(seen.beat_seen_at, now).total_seconds(),
+            progress_age=age(seen.progress_seen_at, now).total_seconds(),
         )

@@ -33,6 +33,7 @@ class Noter:
         now: datetime,
     ) -> None:
         """Logs changes and records since when a worker is suspect and how it ended."""
+        self._note_llm()
         for number, seen in snapshots.items():
             assessment, record = assessments[number], self.memory.record(number)
             suspect = (
@@ -49,6 +50,21 @@ class Noter:
             if self.diagnoser is not None and not assessment.is_a_riddle:
                 self.diagnoser.forget(number)
             self._say(number, assessment)
+
+    def _note_llm(self) -> None:
+        """Logs, once, that the LLM does not answer, and when it does again."""
+        trouble = None if self.diagnoser is None else self.diagnoser.trouble
+        before = self.memory.state.llm
+        self.memory.change(llm=trouble)
+        if trouble:
+            self.action_log.once(
+                "llm",
+                f"The LLM does not answer: {trouble}. Until it does, workers are restarted "
+                "without its diagnosis",
+            )
+        elif before and trouble == "":
+            self.action_log.forget("llm")
+            self.action_log.info("The LLM answers again")
 
     def _say(self, number: int, assessment: Assessment) -> None:
         text = f"Worker {number} is {assessment.health.value}: {assessment.reason}"

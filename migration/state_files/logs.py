@@ -46,6 +46,7 @@ SHORTEST_SECRET = 4
 _LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),(\d{3}) - ([A-Z]+) - (.*)")
 _NAME = re.compile(r"migration_worker(\d{1,9})\.log(?:\.\d+)?")
 _secrets: set[str] = set()
+_PROJECT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,39 @@ def internal_error(error: BaseException) -> str:
             f"{INTERNAL_ERROR} {type(error).__name__}: {for_log(str(error), 500)}",
             *places,
         ]
+    )
+
+
+def places_of(error: BaseException) -> tuple[str, ...]:
+    """Returns the frames of an unforeseen error, our own first, innermost first.
+
+    Libraries come after: what they were asked to do is what can be mended.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    named = [(_ours(frame.filename), frame) for frame in reversed(frames)]
+    every = [
+        f'File "{name or _of_library(frame.filename)}", line {frame.lineno} in {frame.name}'
+        for ours in (True, False)
+        for name, frame in named
+        if bool(name) is ours
+    ]
+    return tuple(dict.fromkeys(every))[:CRASH_FRAMES]
+
+
+def _ours(path: str) -> str:
+    """Returns the name of a file of this program; "" for any other's."""
+    main = getattr(sys.modules.get("__main__"), "__file__", None)
+    if main is not None and Path(path) == Path(main):
+        return Path(path).name
+    inside = Path(path).is_relative_to(_PROJECT) and "site-packages" not in path
+    return str(Path(path).relative_to(_PROJECT)) if inside else ""
+
+
+def _of_library(path: str) -> str:
+    return (
+        path.rpartition("site-packages/")[2]
+        if "site-packages/" in path
+        else Path(path).name
     )
 
 

@@ -90,6 +90,7 @@ def to_json(progress: Progress) -> dict[str, Json]:
             "message": error.message,
             "at": _stamp(error.at),
             "retry_after": error.retry_after,
+            **({"places": list(error.places)} if error.places else {}),
         },
         "library": progress.library,
         "server": progress.server,

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -58,7 +59,7 @@ def _explain_internal(
         # Logged last, because people read the last line first; the traceback is in the
         # line before.
         opened.log.critical("%s", told(shortage))
-    _end(opened, shortage or error)
+    _end(opened, shortage or error, logs.places_of(error))
     return ExitCode.INTERNAL
 
 
@@ -70,12 +71,12 @@ def _mark(opened: Resources) -> None:
         opened.log.critical("%s", told(second))
 
 
-def _end(opened: Resources, error: Exception) -> None:
+def _end(opened: Resources, error: Exception, places: Sequence[str] = ()) -> None:
     """Writes the error to the progress file and gives the claims back.
 
     Logs what fails.
     """
-    opened.tracker.failed_with(error)
+    opened.tracker.failed_with(error, places)
     try:
         opened.end(Phase.FAILED)
     except (Fatal, Transient) as second:

@@ -3,7 +3,7 @@
 import threading
 import weakref
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -209,11 +209,14 @@ class Tracker:
         with self._lock:
             self._base = replace(self._base, fruitless=self._base.fruitless + 1)
 
-    def failed_with(self, error: BaseException) -> None:
-        """Records the last error; the same one reported again is not a new one."""
+    def failed_with(self, error: BaseException, places: Sequence[str] = ()) -> None:
+        """Records the last error; the same one reported again is not a new one.
+
+        `places` are the frames of an unforeseen one.
+        """
         asked = error.retry_after if isinstance(error, Transient) else 0.0
         with self._lock:
-            if self._last_failure() is error:
+            if self._last_failure() is error and not places:
                 return
             try:
                 self._last_failure = weakref.ref(error)
@@ -221,7 +224,11 @@ class Tracker:
                 # Python's own errors cannot be referred to without being kept alive.
                 self._last_failure = lambda: None
             last = LastError(
-                type(error).__name__, for_log(str(error)), self._shown(), asked
+                type(error).__name__,
+                for_log(str(error)),
+                self._shown(),
+                asked,
+                tuple(places),
             )
             self._base = replace(self._base, last_error=last)
 

@@ -2,16 +2,18 @@
 
 import json
 import os
-from dataclasses import replace
+import subprocess
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from auto_monitor.decide.diagnosis import Answer, Budget, Facts, FixType
+from auto_monitor import llm_debugger
+from auto_monitor.decide.diagnosis import Answer, Budget, Facts, FixType, Tried
 from auto_monitor.fix_applier import digest
-from auto_monitor.llm_debugger import LlmDebugger, fingerprint_of, spent
+from auto_monitor.llm_debugger import LlmDebugger, spent
 from auto_monitor.model import Candidate, Opinion
 from migration.state_files import logs
 from tests.support.environment import PROJECT
@@ -55,10 +57,32 @@ def debugger(tmp_path: Path) -> LlmDebugger:
     )
 
 
+@dataclass
+class _Job:
+    """A job that ends when it is told to."""
+
+    code: int | None = None
+
+    def poll(self) -> int | None:
+        """Its status; None while it runs."""
+        return self.code
+
+
+@dataclass
+class _Jobs:
+    """Jobs that ask nobody."""
+
+    started: list[_Job] = field(default_factory=list)
+
+    def start(self, *_line: object, **_more: object) -> _Job:
+        """One more."""
+        self.started.append(_Job())
+        return self.started[-1]
+
+
 def keep(debugger: LlmDebugger, facts: Facts = FACTS, **value: object) -> Path:
     """An answer of a job about this trouble."""
-    mark = fingerprint_of(debugger.evidence(facts), debugger.script)
-    path = debugger.state_dir / "auto_monitor" / "answers" / f"{mark}.json"
+    path = debugger.state_dir / "auto_monitor/answers" / f"{debugger.key(facts)}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"model": "m", "tokens": 7, "calls": 1, **value}))
     return path
@@ -72,7 +96,13 @@ def test_the_evidence_has_signs_stack_and_source_and_no_secret(
     logs.log_path(tmp_path, 3).write_text(line * 7)
     stack = f'File "{debugger.script}", line 2 in work\nFile "/x/y.py", line 1 in z'
     shown = debugger.evidence(replace(FACTS, stack=stack))
-    assert shown["source_of_functions"] == {"work": debugger.script.read_text().strip()}
+    assert shown["script"] == {
+        "name": "script.py",
+        "source": debugger.script.read_text(),
+    }
+    assert shown["stacks"] == [
+        {"threads": 1, "names": [], "innermost_first": stack.split("\n")}
+    ]
     assert shown["error_patterns"] == {"the server answered 5xx": 5}
     assert shown["last_log_lines"] == ["5 x ERROR HTTP # [secret]"]
     assert shown["disk_saturated"] is True
@@ -90,33 +120,88 @@ def test_a_secret_with_digits_is_gone_from_lines_that_repeat(
     assert asking.evidence(FACTS)["last_log_lines"] == ["3 x ERROR #: [secret]"]
 
 
-def test_the_place_of_a_crash_stands_in_for_a_stack(
+def test_a_log_line_cannot_pass_for_a_crash(
     debugger: LlmDebugger, tmp_path: Path
 ) -> None:
-    """A worker that has died leaves none."""
+    """Only what the worker's substrate has left of one counts: a server may answer, and
+    a title say, whatever it likes."""
     at = f'File "{debugger.script}", line 2 in work'
     line = f"2026-11-24 12:00:00,000 - CRITICAL - {logs.INTERNAL_ERROR} KeyError | {at}"
     logs.log_path(tmp_path, 3).write_text(line + "\n")
-    shown = debugger.evidence(FACTS)
-    assert isinstance(shown["source_of_functions"], dict)
-    assert list(shown["source_of_functions"]) == ["work"]
+    assert debugger.evidence(FACTS)["exception"] is None
+    dead = replace(
+        FACTS, error="KeyError: 'x'", crash=f'{at}\nFile "a.py", line 1 in b'
+    )
+    assert debugger.evidence(dead)["exception"] == {
+        "error": "KeyError: 'x'",
+        "frames_ours_first": [at, 'File "a.py", line 1 in b'],
+    }
 
 
-def test_the_same_trouble_has_the_same_fingerprint(debugger: LlmDebugger) -> None:
-    """Wherever else its threads are, whatever books it met; another place is another
-    trouble."""
+def test_what_makes_a_question(debugger: LlmDebugger) -> None:
+    """The trouble, the script, what was tried; not the worker, and not the books."""
 
-    def mark(stack: str, **more: Any) -> str:
-        facts = replace(FACTS, stack=stack, **more)
-        return fingerprint_of(debugger.evidence(facts), debugger.script)
+    def key(**more: Any) -> str:
+        return debugger.key(replace(FACTS, mark="a", **more))
 
-    ours = f'File "{debugger.script}", line {{}} in work'
-    once = mark(ours.format(2) + '\nFile "/a.py", line 1 in x')
-    again = mark(ours.format(3) + '\nFile "/b.py", line 9 in y', in_hand="book 99")
-    assert once == again
-    assert once != mark(ours.format(2).replace("work", "rest"))
-    assert once != mark(ours.format(2), phase="initializing")
-    assert once != mark(ours.format(2), causes={"it hangs": 2})
+    once = key()
+    assert once == key(worker_id=4, in_hand="book 99", minutes_stuck=7.0, stack="x")
+    assert once == key(
+        causes={"it hangs": 1}, earlier=[Tried("restart", "no", alike=False)]
+    )
+    others = [
+        debugger.key(replace(FACTS, mark="b")),
+        key(phase="initializing"),
+        key(causes={"it hangs": 2}),
+        key(earlier=[Tried("restart", "not settled")]),
+        key(earlier=[Tried("code_fix", "not settled", "-a\n+b")]),
+        key(disk_utilization=10.0),
+    ]
+    debugger.script.write_text("def work():\n    return\n")
+    assert len({once, *others, key()}) == 2 + len(others)
+
+
+def test_workers_that_hang_alike_are_one_question(
+    debugger: LlmDebugger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second waits with the first, and is answered from it; only the first bears
+    the cost. One that gives up takes the answer from nobody."""
+    jobs = _Jobs()
+    monkeypatch.setattr(subprocess, "Popen", jobs.start)
+    debugger.budget = Budget(10, 1000, 60)
+    second, third = replace(FACTS, worker_id=4), replace(FACTS, worker_id=5)
+    for facts in (FACTS, second, third):
+        assert debugger.diagnose(facts).pending
+    assert len(jobs.started) == 1
+    debugger.forget(5)
+    keep(debugger, diagnosis=RESTART)
+    jobs.started[0].code = 0
+    first, other = debugger.diagnose(FACTS), debugger.diagnose(second)
+    assert (first.tokens, first.calls, other.tokens, other.calls) == (7, 1, 0, 0)
+    assert other.diagnosis == first.diagnosis
+    debugger.forget(3)
+    assert debugger.diagnose(second) == other
+    debugger.forget(4)
+    late = debugger.diagnose(third)
+    assert (late.diagnosis, late.calls, len(jobs.started)) == (first.diagnosis, 0, 1)
+
+
+def test_a_job_nobody_waits_for_any_more_is_ended(
+    debugger: LlmDebugger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the last one that did."""
+    jobs, ended = _Jobs(), list[object]()
+    monkeypatch.setattr(subprocess, "Popen", jobs.start)
+    monkeypatch.setattr(llm_debugger, "_end", ended.append)
+    debugger.budget = Budget(10, 1000, 60)
+    debugger.diagnose(FACTS)
+    debugger.diagnose(replace(FACTS, worker_id=4))
+    debugger.forget(3)
+    assert ended == []
+    debugger.forget(4)
+    assert len(ended) == 1
+    assert debugger.diagnose(FACTS).pending
+    assert len(jobs.started) == 2
 
 
 def test_an_answer_is_used_again(debugger: LlmDebugger) -> None:
@@ -124,10 +209,11 @@ def test_an_answer_is_used_again(debugger: LlmDebugger) -> None:
     keep(debugger, diagnosis={**RESTART, "root_cause": f"the key {KEY} is bad"})
     answer = debugger.diagnose(FACTS)
     assert answer.diagnosis is not None
-    assert (answer.diagnosis.fix_type, answer.model, answer.tokens) == (
+    assert (answer.diagnosis.fix_type, answer.model, answer.tokens, answer.calls) == (
         FixType.RESTART,
         "m",
-        7,
+        0,
+        0,
     )
     assert answer.diagnosis.root_cause == "the key [secret] is bad"
     assert debugger.asked(3)

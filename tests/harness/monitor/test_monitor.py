@@ -254,6 +254,26 @@ def test_an_answer_that_takes_long_is_waited_for() -> None:
     assert diagnoser.about == set()
 
 
+def test_an_llm_that_does_not_answer_is_said_once() -> None:
+    """In the log and for --status; and when it answers again."""
+    diagnoser = FakeDiagnoser(trouble=None)
+    made = begun(1, diagnoser)
+    kept: list[str | None] = []
+    for trouble in (None, "HTTP 503", "HTTP 503", "", ""):
+        diagnoser.trouble = trouble
+        made.rounds(1)
+        kept.append(made.monitor.memory.state.llm)
+    line = (
+        "The LLM does not answer: HTTP 503. Until it does, workers are restarted "
+        "without its diagnosis"
+    )
+    assert kept == [None, "HTTP 503", "HTTP 503", "", ""]
+    assert [made.said.lines.count(one) for one in (line, "The LLM answers again")] == [
+        1,
+        1,
+    ]
+
+
 def test_settings_of_its_own_stay_with_a_worker() -> None:
     """Also at its next starts."""
     made = begun(1, FakeDiagnoser(said(FixType.CONFIG_FIX)))

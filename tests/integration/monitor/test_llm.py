@@ -3,6 +3,7 @@ with scripted answers."""
 
 import json
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -82,6 +83,7 @@ def test_a_restart_with_a_diagnosis(
         "llm_used": True,
         "model": "scripted",
         "tokens": 100,
+        "calls": 1,
         "verified": True,
     }
     assert (
@@ -94,13 +96,17 @@ def test_a_restart_with_a_diagnosis(
         f"Bearer {KEY}",
         "scripted",
     )
+    said = str(request["messages"][1]["content"])  # type: ignore[index]
     evidence = json.loads(
-        str(request["messages"][1]["content"])  # type: ignore[index]
-        .split("\n", 1)[1]
-        .rsplit("\n", 1)[0]
+        said.partition("\nEVIDENCE ")[2].split("\n", 1)[1].rsplit("\n", 1)[0]
     )
-    assert any("in next_range" in line for line in evidence["python_stack"])
-    assert "def next_range" in evidence["source_of_functions"]["next_range"]
+    assert any(
+        "in next_range" in line
+        for stack in evidence["stacks"]
+        for line in stack["innermost_first"]
+    )
+    assert re.search(r"\n *\d+\|    def next_range\(", said)
+    assert "next_range" in evidence["may_be_changed"]
     assert evidence["phase"] in ("initializing", "discovering")
     everything = json.dumps(request["messages"])
     for path in watch.state.rglob("*"):

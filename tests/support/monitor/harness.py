@@ -556,6 +556,7 @@ class FakeDiagnoser:
     answer: Answer = field(default_factory=lambda: Answer(pending=True))
     opinion: Opinion = Opinion.PENDING
     facts: list[Facts] = field(default_factory=list)
+    trouble: str | None = ""
     about: set[int] = field(default_factory=set)
 
     def asked(self, worker_id: int) -> bool:

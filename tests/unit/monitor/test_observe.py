@@ -251,6 +251,22 @@ def test_what_it_hung_on(written: Written) -> None:
     assert (seen.phase, seen.in_flight) == (None, InFlight())
 
 
+def test_where_it_crashed_is_told_by_its_substrate_alone(written: Written) -> None:
+    """In the progress file of a worker that failed; neither a line of its log nor the
+    last error of one that runs is a crash."""
+    observer = WorkerObserver(written.state_dir, LivingWorkers(written.state_dir))
+    at = 'File "bulk_migrate_calibre.py", line 7 in works'
+    written.line(START, f"{logs.INTERNAL_ERROR} KeyError: 'x' | {at}")
+    error = LastError("KeyError", f"'x' | {at}", START)
+    written.beat(START, status=Phase.FAILED, last_error=error)
+    assert observer.look(RECORD, START).crash == ""
+    crashed = replace(error, places=(at, 'File "a.py", line 1 in b\n'))
+    written.beat(START, status=Phase.MIGRATING, last_error=crashed)
+    assert observer.look(RECORD, START).crash == ""
+    written.beat(START, status=Phase.FAILED)
+    assert observer.look(RECORD, START).crash == f'{at}\nFile "a.py", line 1 in b'
+
+
 def test_a_progress_file_that_cannot_be_read_keeps_its_last_value(
     written: Written,
 ) -> None:

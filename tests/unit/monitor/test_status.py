@@ -64,6 +64,7 @@ STATUS = Status(
     rate_files_per_min=210.5,
     eta_seconds=120.0,
     watch=WatchStatus(NOW, 0.0, NOW, 900.0, "no change", "", "watching; looked"),
+    llm="HTTP 503",
 )
 PRINTED = """
 {"schema": 1, "at": "2026-11-24T12:00:00+00:00",
@@ -92,8 +93,7 @@ PRINTED = """
  "rate_files_per_min": 210.5, "eta_seconds": 120.0,
  "watch": {"looked_at": "2026-11-24T12:00:00+00:00", "looked_age_seconds": 0.0,
   "next_look_at": "2026-11-24T12:00:00+00:00", "every_seconds": 900.0, "found": "no change",
-  "trouble": "", "text": "watching; looked"},
- "code_fixes": ""}
+  "trouble": "", "text": "watching; looked"}, "llm": "HTTP 503", "code_fixes": ""}
 """
 
 

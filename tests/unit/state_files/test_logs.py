@@ -198,3 +198,23 @@ def test_logs_are_named_with_their_workers(tmp_path: Path) -> None:
         ("migration_worker1.log", 1),
         ("migration_worker12.log.3", 12),
     ]
+
+
+def test_the_frames_of_an_error_begin_with_our_own() -> None:
+    """Whatever a library was asked to do: what asked is what can be mended. Each file
+    is named as it is found in this project, or in a library."""
+
+    def work() -> object:
+        return json.loads("{", object_hook=None)
+
+    with pytest.raises(json.JSONDecodeError) as raised:
+        work()
+    found = logs.places_of(raised.value)
+    assert [re.sub(r"line \d+", "line N", place) for place in found] == [
+        'File "tests/unit/state_files/test_logs.py", line N in work',
+        'File "tests/unit/state_files/test_logs.py", line N in '
+        "test_the_frames_of_an_error_begin_with_our_own",
+        'File "decoder.py", line N in raw_decode',
+        'File "decoder.py", line N in decode',
+        'File "__init__.py", line N in loads',
+    ]

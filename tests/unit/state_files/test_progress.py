@@ -37,7 +37,15 @@ PROGRESS = st.builds(
     current=st.lists(
         st.builds(Current, TEXTS, NUMBERS, NUMBERS, TIMES), max_size=3
     ).map(tuple),
-    last_error=st.none() | st.builds(LastError, TEXTS, TEXTS, TIMES, st.floats(0, 900)),
+    last_error=st.none()
+    | st.builds(
+        LastError,
+        TEXTS,
+        TEXTS,
+        TIMES,
+        st.floats(0, 900),
+        st.just(()) | st.tuples(TEXTS),
+    ),
     steps=st.none() | NUMBERS,
     fruitless=NUMBERS,
 )

@@ -5,15 +5,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from auto_monitor.decide.diagnosis import Tried
 from auto_monitor.model import (
     Assessment,
     Cause,
+    CodeChanges,
     Health,
     HistoryEntry,
     InFlight,
     WorkerSnapshot,
 )
-from auto_monitor.repair.case import causes, fingerprint, occurrences
+from auto_monitor.repair.case import causes, fingerprint, occurrences, tried
 from migration.model import BookId, FileId, Phase
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -66,6 +68,9 @@ OTHER = [
     mark(seen=replace(SEEN, phase=Phase.DISCOVERING)),
     mark(stack=STACK.replace("next_range", "upload_file")),
     mark(stack=""),
+    mark(stack='File "/x/library.py", line 12 in read'),
+    mark(stack='File "/x/library.py", line 12 in wait'),
+    mark(DEAD, GONE, 'File "bulk_migrate_calibre.py", line 7 in works'),
     mark(DEAD, GONE, ""),
     mark(DEAD, replace(GONE, exit_code=9), ""),
     mark(DEAD, replace(GONE, error_class="TooManyOpenFiles"), ""),
@@ -112,3 +117,32 @@ def test_root_causes_before() -> None:
         entry("", "no memory"),
     ]
     assert causes(before) == {"endless": 2, "no memory": 2}
+
+
+def test_what_was_tried_in_vain_is_told() -> None:
+    """Against this trouble, on whatever worker; besides, what is being tried on this
+    one. With the change and what the checks said; what helped or is open is not."""
+    lost = replace(
+        entry("a", "it loops"),
+        fix_type="code_fix",
+        reason="not settled",
+        validation="the gate said no",
+        stack="in works",
+        code_changes=CodeChanges("-a", "-a\n+b"),
+        verified=False,
+    )
+    other = replace(entry("b", "x"), timestamp="u", reason="still stuck")
+    history = [
+        replace(lost, worker_id=7),
+        replace(entry("a", "x"), verified=True, reason="settled"),
+        entry("a", "open"),
+        other,
+    ]
+    fix = Tried("code_fix", "not settled", "-a\n+b", "the gate said no", "in works")
+    assert tried(history, [other], "a", 0) == [fix]
+    assert tried(history, [other], "a", 1) == [
+        fix,
+        Tried("restart", "still stuck", alike=False),
+    ]
+    many = [replace(lost, timestamp=str(n), reason=str(n)) for n in range(9)]
+    assert [one.result for one in tried(many, [], "a", 0)] == list("45678")

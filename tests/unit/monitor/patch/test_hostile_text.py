@@ -2,13 +2,14 @@
 secrets, and nothing else."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from auto_monitor.decide.diagnosis import SYSTEM, Budget, Facts, messages
-from auto_monitor.llm_debugger import LlmDebugger, fingerprint_of
+from auto_monitor.decide.diagnosis import SYSTEM, Budget, Facts, Tried, messages
+from auto_monitor.llm_debugger import LlmDebugger
 from common.sanitize import for_log
 from migration.state_files import logs
 from tests.support.environment import PROJECT
@@ -68,7 +69,7 @@ def test_a_hostile_title_is_data(tmp_path: Path, title: str) -> None:
         title,
         stack,
         97.0,
-        (f"restart: {title}",),
+        (Tried("restart", title),),
         {title: 2},
     )
     evidence = debugger.evidence(facts)
@@ -87,14 +88,8 @@ def test_a_hostile_title_is_data(tmp_path: Path, title: str) -> None:
     assert json.loads("\n".join(lines[1:-1])) == evidence
     for secret in SECRETS.values():
         assert secret not in user["content"]
-    other = debugger.evidence(
-        Facts(1, "no progress", 5.0, "migrating", "file 1/EPUB", stack, 97.0, (), {})
-    )
-    assert fingerprint_of(
-        {**other, "earlier_attempts": []}, debugger.script
-    ) == fingerprint_of(
-        {**evidence, "earlier_attempts": [], "root_causes_before": {}}, debugger.script
-    )
+    plain = Facts(1, "no progress", 5.0, "migrating", "file 1/EPUB", stack, 97.0)
+    assert debugger.key(replace(facts, earlier=(), causes={})) == debugger.key(plain)
 
 
 def test_there_are_sixty() -> None:
