@@ -149,8 +149,6 @@ class Status:
     watch: WatchStatus | None = None
     #: Why the LLM does not answer, "" when it does; None when it is not asked, or not yet.
     llm: str | None = None
-    #: What this system can enforce on a script that an LLM has changed.
-    code_fixes: str = ""
 
 
 def to_json(status: Status) -> dict[str, Json]:

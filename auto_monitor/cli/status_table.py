@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,12 +19,13 @@ from common.clock import utc_now
 
 def show(state_dir: Path, *, as_json: bool) -> int:
     """Prints the status; returns 2 when the monitor should be running but is not."""
-    value = replace(collect(state_dir, utc_now()), code_fixes=confinement.here())
+    value = collect(state_dir, utc_now())
     if as_json:
         text = json.dumps(to_json(value), ensure_ascii=False, indent=1)
         sys.stdout.write(f"{text}\n")
     else:
         draw(value, Console())
+        Console().print(Text(f"Code fixes: {confinement.here()}"))
     return 2 if value.monitor.stale else 0
 
 
@@ -56,8 +57,6 @@ def draw(value: Status, console: Console) -> None:
         else:
             line = found.deletions
         console.print(Text(line))
-    if value.code_fixes:
-        console.print(Text(f"Code fixes: {value.code_fixes}"))
     eta = value.eta_seconds
     rest = "" if eta is None else f", about {timedelta(seconds=eta)} to go"
     console.print(Text(f"Rate: {value.rate_files_per_min} files/min{rest}"))

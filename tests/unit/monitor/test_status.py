@@ -93,7 +93,7 @@ PRINTED = """
  "rate_files_per_min": 210.5, "eta_seconds": 120.0,
  "watch": {"looked_at": "2026-11-24T12:00:00+00:00", "looked_age_seconds": 0.0,
   "next_look_at": "2026-11-24T12:00:00+00:00", "every_seconds": 900.0, "found": "no change",
-  "trouble": "", "text": "watching; looked"}, "llm": "HTTP 503", "code_fixes": ""}
+  "trouble": "", "text": "watching; looked"}, "llm": "HTTP 503"}
 """
 
 
