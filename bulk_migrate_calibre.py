@@ -737,6 +737,7 @@ class CalibreMigrator:
             lambda stage: self.reach(file, sending, stage),
             sending.sent,
             self.pool.heed_stop,
+            sending.read,
         )
 
     def reach(self, file: BookFile, sending: Sending, stage: Stage) -> None:

@@ -18,6 +18,7 @@ from auto_monitor.decide.scaling import ScalingPolicy
 from common.errors import CodedError
 from common.settings.load import WrongSetting, read, sources
 from common.settings.monitor import MonitorSettings
+from common.settings.worker import WorkerSettings
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -175,8 +176,20 @@ def detection_policy(
     """When a worker counts as stuck."""
     discovery = max(DISCOVERY_THRESHOLD_SECONDS, threshold_seconds)
     return DetectionPolicy(
-        timedelta(seconds=threshold_seconds), timedelta(seconds=discovery)
+        timedelta(seconds=threshold_seconds),
+        timedelta(seconds=discovery),
+        settling=_longest_silence(),
     )
+
+
+def _longest_silence() -> timedelta:
+    """Returns how long workers may wait for a moment that their settings name.
+
+    Wrong settings are the workers' to report.
+    """
+    given, _wrong = read(WorkerSettings, sources(PROJECT, os.environ))
+    seconds = max(given.reconcile_after_seconds, given.last_look_seconds)
+    return timedelta(seconds=seconds + given.probe_seconds)
 
 
 def healing_policy() -> HealingPolicy:

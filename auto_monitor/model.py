@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from auto_monitor.usage import Leak
 from common.json_value import Json
 from migration.ledger.arrivals import Baseline
 from migration.model import FileId, Phase
@@ -66,7 +67,10 @@ class WorkerSnapshot:
     files have failed since; `last_words` is the error, with class and message, that a
     failed worker left in its progress file, and `error_class` its class alone; `crash`
     are the frames of an unforeseen one, a line each, as the worker's substrate wrote
-    them.
+    them; `fruitless` is how many files in a row have failed without a reason that
+    anybody gave; `quiet_since`, of one that has waited since it last got on: since when
+    nothing shows what for; `leak` is what it will run out of, `growing` whether
+    anything it uses grows steadily; `killed_for_memory`: by the kernel.
     """
 
     worker_id: int
@@ -81,6 +85,11 @@ class WorkerSnapshot:
     all_failing_since: datetime | None = None
     last_words: str = ""
     error_class: str = ""
+    fruitless: int = 0
+    quiet_since: datetime | None = None
+    leak: Leak | None = None
+    growing: bool = False
+    killed_for_memory: bool = False
     crash: str = ""
 
     @property
@@ -108,6 +117,12 @@ class Cause(StrEnum):
     NO_SIGN_OF_LIFE = "no_sign_of_life"
     SAME_RANGE_AGAIN = "same_range_again"
     ALL_FAILING = "all_failing"
+    ALL_WAITING = "all_waiting"
+    LEAK_OF_MEMORY = "leak_of_memory"
+    LEAK_OF_FILES = "leak_of_files"
+    OUT_OF_MEMORY = "out_of_memory"
+    OUT_OF_FILES = "out_of_files"
+    ENDLESS_RECURSION = "endless_recursion"
     EXIT_STATUS = "exit_status"
     SIGNAL = "signal"
     VANISHED = "vanished"
@@ -135,6 +150,11 @@ class Assessment:
     what: str = ""
 
     @property
+    def leaks(self) -> bool:
+        """Whether it works, but will run out of something."""
+        return self.cause in (Cause.LEAK_OF_MEMORY, Cause.LEAK_OF_FILES)
+
+    @property
     def is_a_riddle(self) -> bool:
         """Whether it is worth asking for the cause."""
         return self.health is Health.STUCK or self.crashed
@@ -149,6 +169,7 @@ class Trigger(StrEnum):
     STUCK = "stuck"
     STOPPED = "stopped"
     ALL_FAILING = "all_failing"
+    LEAKING = "leaking"
     #: the audit of a pass found a difference between Calibre and the server
     WRONG_RESULT = "wrong_result"
     #: a person has put a proposed change in place
@@ -171,6 +192,8 @@ class WorkerRecord:
     exit_code: int | None = None
     suspect_since: datetime | None = None
     paused_by_hand: bool = False
+    #: What is wrong with a suspect one, without times.
+    suspect_of: str = ""
     script: str = ""
 
 

@@ -31,7 +31,6 @@ from auto_monitor.cli.daemon import (
     stop_on_signals,
 )
 from auto_monitor.decide import scaling
-from auto_monitor.decide.detection import assess
 from auto_monitor.decide.ending import Ending, Watched, ending
 from auto_monitor.fix_applier import FixRefused
 from auto_monitor.model import (
@@ -173,10 +172,9 @@ class Monitor:
         parts.supervisor.adopt(parts.observer)
         found = self.totals()
         self.snapshots = snapshots = self.look(now)
-        assessments = {
-            number: assess(seen, now, parts.policies.detection)
-            for number, seen in snapshots.items()
-        }
+        assessments = parts.rounds.healer.assess(
+            snapshots, now, parts.policies.detection
+        )
         parts.rounds.noter.note(snapshots, assessments, now)
         parts.attempts.verify(
             snapshots,

@@ -166,7 +166,7 @@ def _workers(workers: Sequence[WorkerStatus]) -> Table:
     table.add_column("sent", justify="right", no_wrap=True)
     for worker in workers:
         state, colour = _state(worker)
-        current, sent = worker.case or "", ""
+        current, sent = worker.case or worker.stuck_why, ""
         if worker.lives and worker.files:
             first = worker.files[0]
             current = current or first.file

@@ -83,6 +83,8 @@ class WorkerStatus:
     known_to_monitor: bool = False
     case: str | None = None
     exit_code: int | None = None
+    #: What is wrong with one that is stuck; "" for any other.
+    stuck_why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,15 +250,17 @@ def _worker(
     if record is None:
         return replace(made, case=_case(standing))
     paused = rests(record, standing)
+    stuck = record.suspect_since is not None and standing.case is None and not paused
     return replace(
         made,
         attempts=standing.attempts,
         paused=paused,
         paused_by_hand=record.paused_by_hand,
-        stuck=record.suspect_since is not None and standing.case is None and not paused,
+        stuck=stuck,
         known_to_monitor=record.wanted,
         case=_case(standing),
         exit_code=record.exit_code,
+        stuck_why=record.suspect_of if stuck else "",
     )
 
 

@@ -6,7 +6,14 @@ Pure: it takes a snapshot and the time, and returns a verdict.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from auto_monitor.model import Assessment, Cause, Health, WorkerSnapshot, age
+from auto_monitor.model import (
+    Assessment,
+    Cause,
+    Health,
+    WorkerSnapshot,
+    age,
+)
+from auto_monitor.usage import Leak, Resource
 from migration.model import Phase
 
 #: Exit statuses that mean that the worker's part is done: nothing failed, something
@@ -20,6 +27,11 @@ FOR_GOOD = frozenset({2, 4, 5, 7})
 CRASHED = 70
 #: The exit status of a worker that could not log in or reach the server.
 NO_SERVER = 3
+#: This many files in a row that fail for no reason are a case at once.
+MOST_FRUITLESS = 20
+#: The shortest time after which a wait is for nothing: what workers wait for is said
+#: once a minute.
+SHORTEST_WAIT = timedelta(minutes=2)
 
 _MEANINGS = {
     2: "wrong usage or configuration, or the state directory belongs to another library or server",
@@ -35,28 +47,29 @@ _MEANINGS = {
 
 @dataclass(frozen=True, slots=True)
 class DetectionPolicy:
-    """How long a worker may stand still: after it has settled a file, and before."""
+    """How long a worker may stand still: after it has settled a file, and before.
+
+    `settling` is how long all workers may have to wait in silence, by their settings.
+    """
 
     stuck: timedelta
     discovery: timedelta
+    settling: timedelta = timedelta()
+
+    @property
+    def waiting(self) -> timedelta:
+        """How long all workers may wait without anything that shows what for."""
+        return max(self.stuck, self.settling, SHORTEST_WAIT)
 
 
 def assess(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> Assessment:
     """Returns the verdict on one worker."""
     if not seen.alive:
         return _gone(seen)
+    if seen.leak is not None:
+        return _leaking(seen, seen.leak)
     if is_all_failing(seen, now, policy):
-        since, what = seen.all_failing_since or now, "every file has failed"
-        reason = f"{what} for {_seconds(age(since, now))}, although the server answers"
-        return Assessment(
-            seen.worker_id,
-            Health.STUCK,
-            since,
-            reason,
-            all_failing=True,
-            cause=Cause.ALL_FAILING,
-            what=what,
-        )
+        return _all_failing(seen, now)
     since, limit, cause, what = _standstill(seen, policy)
     still = age(since, now)
     if still < limit:
@@ -64,7 +77,7 @@ def assess(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> Asse
             seen.worker_id,
             Health.WORKING,
             min(since, now),
-            f"last progress {_seconds(still)} ago",
+            f"last progress {in_words(still)} ago",
         )
     loop = (
         f", reading {seen.repeated_range} again and again"
@@ -75,8 +88,46 @@ def assess(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> Asse
         seen.worker_id,
         Health.STUCK,
         since,
-        f"{what} for {_seconds(still)}{loop}",
+        f"{what} for {in_words(still)}{loop}",
         cause=cause,
+        what=what,
+    )
+
+
+def _leaking(seen: WorkerSnapshot, found: Leak) -> Assessment:
+    memory = found.resource is Resource.MEMORY
+    what = "its memory grows without end" if memory else "it opens ever more files"
+    used, limit, pace = (
+        _mb(number) if memory else str(number)
+        for number in (found.used, found.limit, found.per_minute)
+    )
+    return Assessment(
+        seen.worker_id,
+        Health.STUCK,
+        found.since,
+        f"{what}: {used} of {limit}, {pace} more a minute",
+        cause=Cause.LEAK_OF_MEMORY if memory else Cause.LEAK_OF_FILES,
+        what=what,
+    )
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:.0f} MB"
+
+
+def _all_failing(seen: WorkerSnapshot, now: datetime) -> Assessment:
+    since, what = seen.all_failing_since or now, "every file has failed"
+    reason = f"{what} for {in_words(age(since, now))}, although the server answers"
+    if seen.fruitless >= MOST_FRUITLESS:
+        what = "file after file fails, and not by the server"
+        reason = f"{what}: {seen.fruitless} in a row"
+    return Assessment(
+        seen.worker_id,
+        Health.STUCK,
+        since,
+        reason,
+        all_failing=True,
+        cause=Cause.ALL_FAILING,
         what=what,
     )
 
@@ -107,12 +158,13 @@ def _standstill(
 def is_all_failing(
     seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy
 ) -> bool:
-    """Whether every file has failed for so long that the server should be checked."""
-    return (
-        seen.alive
-        and seen.all_failing_since is not None
-        and age(seen.all_failing_since, now) >= policy.discovery
-    )
+    """Whether every file has failed for so long that the server should be checked.
+
+    At once when nothing says why they fail.
+    """
+    since = seen.all_failing_since
+    too_long = since is not None and age(since, now) >= policy.discovery
+    return seen.alive and (too_long or seen.fruitless >= MOST_FRUITLESS)
 
 
 def _gone(seen: WorkerSnapshot) -> Assessment:
@@ -141,6 +193,8 @@ def _gone(seen: WorkerSnapshot) -> Assessment:
         # "An internal error" names nothing; running out of memory or of open files has
         # a name.
         why = f"it ended with {CRASHED}: {seen.last_words}"
+    elif seen.killed_for_memory:
+        why = "the kernel ended it because there was no memory left"
     elif seen.exit_code is None and seen.last_words:
         why = f"its process ended: {seen.last_words}"
     return Assessment(
@@ -148,15 +202,28 @@ def _gone(seen: WorkerSnapshot) -> Assessment:
         Health.STOPPED,
         since,
         why,
-        crashed=crashed or seen.exit_code == CRASHED,
+        crashed=crashed or seen.exit_code == CRASHED or seen.killed_for_memory,
         away=_found_no_server(seen),
-        cause=_cause_of(seen.exit_code),
+        cause=_cause_of(seen),
         what=why,
     )
 
 
-def _cause_of(exit_code: int | None) -> Cause:
-    """Classifies an exit status: above 128 the worker has saved after a signal."""
+#: What a worker that failed for want of something calls it.
+_SHORTAGES = {
+    "OutOfMemory": Cause.OUT_OF_MEMORY,
+    "TooManyOpenFiles": Cause.OUT_OF_FILES,
+    "RecursionTooDeep": Cause.ENDLESS_RECURSION,
+}
+
+
+def _cause_of(seen: WorkerSnapshot) -> Cause:
+    """Classifies an ending: above 128 the worker has saved after a signal."""
+    exit_code = seen.exit_code
+    if seen.killed_for_memory:
+        return Cause.OUT_OF_MEMORY
+    if exit_code in (None, CRASHED) and seen.error_class in _SHORTAGES:
+        return _SHORTAGES[seen.error_class]
     if exit_code is None:
         return Cause.VANISHED
     return Cause.SIGNAL if exit_code < 0 or exit_code > 128 else Cause.EXIT_STATUS
@@ -186,6 +253,7 @@ def explain_exit(code: int | None) -> str:
     return f"it ended with {code}: {_MEANINGS.get(code, 'an unknown status')}"
 
 
-def _seconds(span: timedelta) -> str:
+def in_words(span: timedelta) -> str:
+    """Formats a duration: seconds below two minutes, minutes from there on."""
     seconds = span.total_seconds()
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"

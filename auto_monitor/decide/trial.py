@@ -6,7 +6,7 @@ the arrival is another case.
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from auto_monitor.decide.healing import HealingPolicy
@@ -44,7 +44,8 @@ class Since:
 class TrialSigns:
     """How a trial stands.
 
-    `over`: the pass is closed. `waiting`: for the server or other workers.
+    `over`: the pass is closed. `waiting`: for the server or other workers. `leaks`: it
+    was treated for a leak, and what it uses still grows; files arrive all the same.
     """
 
     arrival: Arrival
@@ -52,6 +53,7 @@ class TrialSigns:
     away: bool = False
     waiting: bool = False
     over: bool = False
+    leaks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ def verdict(
     elsewhere = signs.health in (Health.STUCK, Health.STOPPED, Health.ENDED)
     if waited < policy.verification and not (over or elsewhere):
         return None
+    if signs.leaks:
+        return _while_it_leaks(signs, waited, policy, over=over)
     judged = _by_arrival(case, signs, elsewhere=elsewhere)
     if judged is not None:
         return judged
@@ -105,6 +109,19 @@ def verdict(
         said = f"{case.in_flight} has not arrived, and there is nothing left to do"
         return Judged(False, said)
     return _not_yet(case, signs, now, policy)
+
+
+def _while_it_leaks(
+    signs: TrialSigns, waited: timedelta, policy: HealingPolicy, *, over: bool
+) -> Judged | None:
+    """Judges one that still grows: at first, every process does."""
+    if over:
+        return Judged(
+            None, "inconclusive: the pass has ended before it stopped growing"
+        )
+    if signs.health is Health.WORKING and waited < policy.verification_at_most:
+        return None
+    return Judged(False, f"it still grows, the worker is {signs.health.value}")
 
 
 def _by_arrival(case: Case, signs: TrialSigns, *, elsewhere: bool) -> Judged | None:

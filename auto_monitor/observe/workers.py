@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from auto_monitor.model import InFlight, ProcessIdentity, WorkerRecord, WorkerSnapshot
+from auto_monitor.observe.resources import Gauge, ResourceWatch
 from auto_monitor.processes import START_TOLERANCE, Workers
 from common.clock import utc_now
 from common.sanitize import for_log
@@ -23,6 +24,10 @@ BEAT_TRUSTED = timedelta(seconds=30)
 RANGES_REMEMBERED = 20_000
 #: Characters of a worker's last error that are passed on.
 LONGEST_WORDS = 300
+#: What a worker waits for that is neither its own affair nor the server's.
+WAITS_FOR = frozenset({"LibraryBusy", "MachineLost"})
+#: The longest wait that a server may ask for, in seconds.
+LONGEST_ASKED = 900.0
 
 
 class LogTail:
@@ -86,6 +91,10 @@ class _Memory:
     """What was seen of one process so far.
 
     `marks` are the last values of progress and heartbeat and when they changed.
+    `failed_at` is the last error that is somebody's fault. `quiet_since` is when the
+    worker last got on, or said what it waits for; it lies in the future while a server
+    has asked for time. `waited`: it was seen to wait since it last got on.
+
     `writer` is the pid that began the present part of the log, None before a beginning
     was seen.
     """
@@ -93,11 +102,15 @@ class _Memory:
     identity: ProcessIdentity | None
     tail: LogTail
     progress: Progress | None = None
-    progress_mark: datetime | None = None
+    progress_mark: tuple[int, datetime | None] = (0, None)
     progress_seen_at: datetime | None = None
     arrived_mark: tuple[int, int] = (0, 0)
     arrived_seen_at: datetime | None = None
-    failures_then: tuple[int, datetime | None] = (0, None)
+    failed_at: datetime | None = None
+    failed_then: datetime | None = None
+    error_mark: datetime | None = None
+    quiet_since: datetime | None = None
+    waited: bool = False
     beat_mark: datetime | None = None
     beat_seen_at: datetime | None = None
     ranges: set[str] = field(default_factory=set)
@@ -105,15 +118,21 @@ class _Memory:
     repeated: str = ""
     looked: bool = False
     writer: int | None = None
+    resources: ResourceWatch | None = None
 
 
 class WorkerObserver:
     """Makes snapshots; remembers only what distinguishes movement from standstill."""
 
     def __init__(
-        self, state_dir: Path, workers: Workers, wall: Callable[[], datetime] = utc_now
+        self,
+        state_dir: Path,
+        workers: Workers,
+        wall: Callable[[], datetime] = utc_now,
+        gauge: Gauge | None = None,
     ) -> None:
         """`wall` is the clock by which the workers write their times."""
+        self._gauge = gauge or Gauge()
         self._state_dir = state_dir
         self._workers = workers
         self._wall = wall
@@ -144,6 +163,10 @@ class WorkerObserver:
         seen = memory.progress
         counts = seen.counts if seen else None
         exit_code = None if alive else self._workers.exit_code(record.identity)
+        exit_code = record.exit_code if exit_code is None else exit_code
+        watch = memory.resources
+        if watch is not None and alive and record.identity is not None:
+            watch.look(record.identity.pid, now)
         return WorkerSnapshot(
             worker_id=record.worker_id,
             alive=alive,
@@ -154,16 +177,23 @@ class WorkerObserver:
             and counts.uploaded + counts.duplicate + counts.skipped + counts.failed > 0
             and seen is not None
             and seen.status not in (Phase.INITIALIZING, Phase.DISCOVERING),
-            exit_code=record.exit_code if exit_code is None else exit_code,
+            exit_code=exit_code,
             in_flight=in_flight(seen),
             repeated_range=memory.repeated,
             all_failing_since=memory.arrived_seen_at
-            if _failures(seen) != memory.failures_then
+            if memory.failed_at != memory.failed_then
             else None,
             last_words=last_words(seen),
             error_class=seen.last_error.error_class
             if seen and last_words(seen) and seen.last_error
             else "",
+            fruitless=seen.fruitless if seen else 0,
+            quiet_since=memory.quiet_since if memory.waited else None,
+            leak=watch.leak if watch and alive else None,
+            growing=watch.growing if watch and alive else False,
+            killed_for_memory=not alive
+            and watch is not None
+            and watch.was_killed(exit_code),
             crash=crash_of(seen),
         )
 
@@ -177,7 +207,10 @@ class WorkerObserver:
             )
             writer = memory.writer if memory else None
             memory = self._memories[record.worker_id] = _Memory(
-                record.identity, tail, writer=writer
+                record.identity,
+                tail,
+                writer=writer,
+                resources=ResourceWatch(self._gauge),
             )
         return memory
 
@@ -196,28 +229,43 @@ class WorkerObserver:
             and self._wrote(seen, record.identity)
         ):
             memory.progress = seen
-        moved = memory.progress.last_progress_at if memory.progress else None
+        self._note_steps(memory, now)
         beat = memory.progress.updated_at if memory.progress else None
-        if memory.progress_seen_at is None:
-            memory.progress_seen_at, memory.progress_mark = (
-                now - self._said_age(moved, beat),
-                moved,
-            )
+        if memory.beat_seen_at is None:
             memory.beat_seen_at, memory.beat_mark = now, beat
-        if moved != memory.progress_mark:
-            memory.progress_seen_at, memory.progress_mark = now, moved
+        _note_errors(memory, now)
         arrived = _arrived(memory.progress)
         if memory.arrived_seen_at is None or arrived != memory.arrived_mark:
             memory.arrived_mark, memory.arrived_seen_at = arrived, now
-            memory.failures_then = _failures(memory.progress)
+            memory.failed_then = memory.failed_at
         if beat != memory.beat_mark:
             memory.beat_seen_at, memory.beat_mark = now, beat
         if memory.progress is not None and memory.progress.status is Phase.WAITING:
             # Nothing has to move while it waits; the time counts from the end of the
             # wait.
             memory.progress_seen_at = max(
-                memory.progress_seen_at, memory.beat_seen_at or now
+                memory.progress_seen_at or now, memory.beat_seen_at
             )
+
+    def _note_steps(self, memory: _Memory, now: datetime) -> None:
+        """Notes when work moved: by the worker's count of steps, which never repeats.
+
+        Its times say only how long ago that was at the first look; workers of older
+        versions have nothing else.
+        """
+        seen = memory.progress
+        moved = seen.last_progress_at if seen else None
+        beat = seen.updated_at if seen else None
+        steps = seen.steps if seen else None
+        mark = (
+            (0, moved) if steps is None else (max(steps, memory.progress_mark[0]), None)
+        )
+        if memory.progress_seen_at is None:
+            memory.progress_seen_at = now - self._said_age(moved, beat)
+            memory.progress_mark = mark
+        elif mark != memory.progress_mark:
+            memory.progress_seen_at = memory.quiet_since = now
+            memory.progress_mark, memory.waited = mark, False
 
     def _wrote(self, seen: Progress, identity: ProcessIdentity) -> bool:
         """Whether this progress was written by that process.
@@ -304,11 +352,25 @@ def _arrived(seen: Progress | None) -> tuple[int, int]:
     )
 
 
-def _failures(seen: Progress | None) -> tuple[int, datetime | None]:
-    """Returns a value that changes when something fails."""
-    if seen is None:
-        return (0, None)
-    return (seen.counts.failed, seen.last_error.at if seen.last_error else None)
+def _note_errors(memory: _Memory, now: datetime) -> None:
+    """Notes what the worker says has failed, and until when it has a reason to wait.
+
+    A file that was refused has an outcome; a server that asks for time, and a library
+    that Calibre has locked, are nobody's fault.
+    """
+    seen = memory.progress
+    quiet_since = memory.quiet_since or now
+    if not memory.waited and seen is not None and seen.status is Phase.WAITING:
+        memory.waited, quiet_since = True, max(quiet_since, now)
+    memory.quiet_since = quiet_since
+    error = seen.last_error if seen else None
+    if error is None or error.at == memory.error_mark:
+        return
+    memory.error_mark = error.at
+    asked = timedelta(seconds=min(error.retry_after, LONGEST_ASKED))
+    memory.quiet_since = max(quiet_since, now + asked)
+    if not asked and error.error_class not in WAITS_FOR:
+        memory.failed_at = error.at
 
 
 def last_words(seen: Progress | None) -> str:

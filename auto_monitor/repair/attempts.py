@@ -258,7 +258,11 @@ class Attempts:
     ) -> Signs:
         settled = self._settled(case.in_flight, seen)
         if entry.trigger == Trigger.ALL_FAILING:
-            settled = seen.settled and seen.all_failing_since is None
+            failing = seen.all_failing_since is not None or seen.fruitless > 0
+            settled = seen.settled and not failing
+        if entry.trigger == Trigger.LEAKING:
+            # Files were settled before, too: it is over when nothing grows any more.
+            settled = settled and not seen.growing
         return Signs(
             settled=settled,
             moving=healing.moving(seen, case.acted_at, now, policy),

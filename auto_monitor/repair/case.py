@@ -282,6 +282,8 @@ def trigger_of(assessment: Assessment) -> Trigger:
     """Returns why something is to be done about this worker."""
     if assessment.health is not Health.STUCK:
         return Trigger.STOPPED
+    if assessment.leaks:
+        return Trigger.LEAKING
     return Trigger.ALL_FAILING if assessment.all_failing else Trigger.STUCK
 
 

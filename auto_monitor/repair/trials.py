@@ -66,6 +66,8 @@ class Trials:
             away=assessment.away,
             waiting=seen.waits,
             over=over,
+            leaks=entry.trigger == Trigger.LEAKING
+            and (seen.growing or assessment.leaks),
         )
         conclusion = machine.after_trial(entry, signs, now, policy)
         if conclusion is None:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from auto_monitor.decide import healing
-from auto_monitor.decide.detection import DetectionPolicy, is_all_failing
+from auto_monitor.decide import detection, healing, standstill
+from auto_monitor.decide.detection import DetectionPolicy
 from auto_monitor.decide.healing import HealingPolicy
 from auto_monitor.model import (
     Assessment,
@@ -49,13 +49,35 @@ class Healer:
         policy: DetectionPolicy,
     ) -> dict[int, WorkerSnapshot]:
         """Excuses workers whose files all fail, while the server is really away."""
-        asked = any(is_all_failing(seen, now, policy) for seen in snapshots.values())
+        asked = any(
+            detection.is_all_failing(seen, now, policy) for seen in snapshots.values()
+        )
         if not asked or (self.server.answers_now(now) and self.server.has_settled(now)):
             return snapshots
         return {
-            number: replace(seen, all_failing_since=None)
+            number: replace(seen, all_failing_since=None, fruitless=0)
             for number, seen in snapshots.items()
         }
+
+    def assess(
+        self,
+        snapshots: Mapping[int, WorkerSnapshot],
+        now: datetime,
+        policy: DetectionPolicy,
+    ) -> dict[int, Assessment]:
+        """Returns the verdict on each worker, and on all that wait for each other.
+
+        The server is asked only then: while it is away there is something to wait for.
+        """
+        assessments = {
+            number: detection.assess(seen, now, policy)
+            for number, seen in snapshots.items()
+        }
+        found = standstill.all_wait(snapshots, assessments, now, policy)
+        answers = found and self.server.answers_now(now)
+        if not answers or not self.server.has_settled(now):
+            return assessments
+        return {**assessments, **found}
 
     def heal(
         self,

@@ -45,7 +45,12 @@ class Noter:
                 record.suspect_since if self.cases.of(number) is not None else suspect
             )
             self.memory.remember(
-                replace(record, suspect_since=kept, exit_code=seen.exit_code)
+                replace(
+                    record,
+                    suspect_since=kept,
+                    exit_code=seen.exit_code,
+                    suspect_of=assessment.what if suspect else "",
+                )
             )
             if self.diagnoser is not None and not assessment.is_a_riddle:
                 self.diagnoser.forget(number)

@@ -135,7 +135,7 @@ class DaskTransport:
         self._chosen.machine = None
         if self._ship:
             with self._library.open_file(file.path) as opened:
-                return digest_of(opened, watch.heed_stop)
+                return digest_of(opened, watch.heed_stop, watch.hashed)
         with self._task(file) as task:
             answer = self._run(identify, (task,), task, watch, on=None)
         if isinstance(answer, Failed):

@@ -65,10 +65,14 @@ class FileStream:
         )
 
 
-def digest_of(file: BinaryIO, stopped: Callable[[], None]) -> Digest:
+def digest_of(
+    file: BinaryIO,
+    stopped: Callable[[], None],
+    hashed: Callable[[int], None] = lambda _count: None,
+) -> Digest:
     """Hashes an open file, block by block.
 
-    `stopped` is called between blocks and may raise.
+    `stopped` is called between blocks and may raise; `hashed` is told their sizes.
     """
     sha1 = hashlib.sha1(usedforsecurity=False)
     size = 0
@@ -76,4 +80,5 @@ def digest_of(file: BinaryIO, stopped: Callable[[], None]) -> Digest:
         sha1.update(block)
         size += len(block)
         stopped()
+        hashed(len(block))
     return Digest(sha1.hexdigest(), size)

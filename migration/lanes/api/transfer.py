@@ -25,14 +25,15 @@ HASHED_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class TransferObserver:
-    """Callbacks that follow a file: `reach` its stages, `moved` bytes.
+    """Callbacks that follow a file: `reach` its stages, `moved` bytes to the server.
 
-    `heed_stop` may raise to end the work.
+    `heed_stop` may raise to end the work; `hashed` is told the bytes read before.
     """
 
     reach: Callable[[Stage], None]
     moved: Callable[[int], None]
     heed_stop: Callable[[], None]
+    hashed: Callable[[int], None] = lambda _count: None
 
 
 class Transport(Protocol):
@@ -97,7 +98,7 @@ class LocalTransport:
     def identify(self, file: BookFile, watch: TransferObserver) -> Digest:
         watch.reach(Stage.HASH)
         with about(file.id), self._library.open_file(file.path) as opened:
-            return digest_of(opened, watch.heed_stop)
+            return digest_of(opened, watch.heed_stop, watch.hashed)
 
     def carry(
         self,

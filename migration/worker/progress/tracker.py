@@ -30,6 +30,7 @@ class _Sending:
     since: datetime
     entered: datetime
     bytes_sent: int = 0
+    bytes_read: int = 0
     stage: str = ""
     spent: dict[str, float] = field(default_factory=dict)
 
@@ -47,12 +48,18 @@ class Sending:
         self._tracker.reach(self._entry.id, self._mark())
         self._tracker.limiter(count)
 
+    def read(self, count: int) -> None:
+        """Records that `count` bytes were read before anything is sent."""
+        self._entry.bytes_read += count
+        self._tracker.reach(self._entry.id, self._mark())
+
     def stage(self, name: str) -> None:
         """Records that the file has entered a stage."""
         self._leave_stage()
         self._entry.stage = name
         if name == "upload":
             self._entry.bytes_sent = 0
+        self._entry.bytes_read = 0
         self._tracker.reach(self._entry.id, self._mark())
 
     def slowest_stage(self) -> str:
@@ -63,7 +70,8 @@ class Sending:
         )
 
     def _mark(self) -> Mark:
-        return _RANKS.get(self._entry.stage, 0), self._entry.bytes_sent
+        entry = self._entry
+        return _RANKS.get(entry.stage, 0), entry.bytes_sent + entry.bytes_read
 
     def _leave_stage(self) -> None:
         now, entry = self._tracker.now(), self._entry

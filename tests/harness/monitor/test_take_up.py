@@ -212,6 +212,7 @@ OURS = {
     "identity",
     "exit_code",
     "suspect_since",
+    "suspect_of",
     "paused_by_hand",
 }
 EARLIER = NOW - timedelta(minutes=3)

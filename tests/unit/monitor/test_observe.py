@@ -1,17 +1,25 @@
 """What is seen of a worker: the new part of its log, progress that moves, loops, and a
 day without false alarms."""
 
+import json
 import logging.handlers
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from auto_monitor.decide.detection import DetectionPolicy, assess
-from auto_monitor.model import Health, InFlight, ProcessIdentity, WorkerRecord
+from auto_monitor.decide.standstill import all_wait
+from auto_monitor.model import (
+    Assessment,
+    Health,
+    InFlight,
+    ProcessIdentity,
+    WorkerRecord,
+)
 from auto_monitor.observe.workers import LOOK_BYTES, LogTail, WorkerObserver
 from migration.model import BookId, Counts, Current, FileId, LastError, Phase, Progress
 from migration.state_files import logs, progress
@@ -98,6 +106,83 @@ def test_a_day_of_honest_work_without_a_false_alarm(written: Written) -> None:
         if verdict.health is not Health.WORKING:
             alarms.append((minute, verdict))
     assert alarms == []
+
+
+class Trace:
+    """A worker's progress, minute by minute, and what is made of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.written = Written(folder)
+        self.observer = WorkerObserver(folder, LivingWorkers(folder))
+        self.now = START
+        self.written.value = replace(
+            self.written.value, steps=1, counts=Counts(1, 1), status=Phase.MIGRATING
+        )
+
+    def minute(self, **changes: object) -> Assessment:
+        """The verdict on it, also as the only one that could wait for another."""
+        self.now += MINUTE
+        value = replace(self.written.value, updated_at=self.now, **changes)  # type: ignore[arg-type]
+        self.written.value = value
+        path = progress.progress_path(self.written.state_dir, 1)
+        path.write_text(json.dumps(progress.to_json(value)))
+        seen = self.observer.look(RECORD, self.now)
+        verdicts = {1: assess(seen, self.now, POLICY)}
+        return {**verdicts, **all_wait({1: seen}, verdicts, self.now, POLICY)}[1]
+
+
+SHOWN = st.fixed_dictionaries(
+    {},
+    optional={
+        "last_progress_at": st.integers(0, 600).map(lambda n: START + n * MINUTE),
+        "bytes_uploaded": st.integers(0, 100),
+        "counts": st.builds(Counts, *[st.integers(0, 5)] * 6).map(
+            lambda counts: replace(counts, uploaded=counts.uploaded + 1)
+        ),
+        "current": st.integers(0, 9).map(
+            lambda n: (Current("x", n, 9, START, FileId(BookId(7), "PDF")),)
+        ),
+    },
+)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(1, 4), st.sampled_from([Phase.MIGRATING, Phase.WAITING]), SHOWN
+        ),
+        max_size=10,
+    )
+)
+def test_a_worker_that_gets_on_is_well(
+    tmp_path_factory: pytest.TempPathFactory,
+    pieces: list[tuple[int, Phase, dict[str, object]]],
+) -> None:
+    """A step every few minutes is enough, whatever else it shows and waits for."""
+    trace = Trace(tmp_path_factory.mktemp("trace"))
+    for minutes, phase, shown in pieces:
+        steps = (trace.written.value.steps or 0) + 1
+        for _ in range(minutes):
+            found = trace.minute(status=phase, steps=steps, **shown)
+            assert found.health is Health.WORKING
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(SHOWN, min_size=7, max_size=12),
+    st.sampled_from([Phase.MIGRATING, Phase.WAITING]),
+)
+def test_one_that_does_not_is_stuck_in_its_time(
+    tmp_path_factory: pytest.TempPathFactory,
+    shown: list[dict[str, object]],
+    phase: Phase,
+) -> None:
+    """Whatever it shows: only steps count."""
+    trace = Trace(tmp_path_factory.mktemp("trace"))
+    found = [trace.minute(status=phase, **one).health for one in shown]
+    assert found[:5] == [Health.WORKING] * 5
+    assert found[5:] == [Health.STUCK] * (len(shown) - 5)
 
 
 def test_the_clock_of_the_machine_moves_nothing(written: Written) -> None:

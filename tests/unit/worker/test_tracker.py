@@ -169,6 +169,18 @@ def test_any_other_piece_of_work_counts_once() -> None:
     assert steps(made) == 6
 
 
+def test_a_large_file_that_is_read_gets_on() -> None:
+    """Over a slow link to the library it takes minutes until anything is sent."""
+    made, _clock = tracker()
+    for again in range(2):
+        with made.sending(FILE, "x", 100) as sending:
+            sending.stage("hash")
+            sending.read(50)
+            sending.read(50)
+            assert made.snapshot().current[0].bytes_sent == 0
+        assert steps(made) == 3, again
+
+
 def test_nobody_sets_what_follows_from_the_work() -> None:
     """A change of the script cannot just say that it gets on."""
     made, clock = tracker()

@@ -1,5 +1,6 @@
 """Stuck, stopped, finished: whole verdicts."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from auto_monitor.decide.detection import DetectionPolicy, assess, explain_exit
 from auto_monitor.model import Assessment, Cause, Health, WorkerSnapshot
+from auto_monitor.usage import Leak, Resource
 from migration.model import Phase
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -303,6 +305,83 @@ def test_every_file_fails() -> None:
         assess(seen(Phase.FAILED, all_failing=600, alive=False), NOW, POLICY).health
         is Health.STOPPED
     )
+
+
+@pytest.mark.parametrize("fruitless", [19, 20, 31])
+def test_file_after_file_fails_for_no_reason(fruitless: int) -> None:
+    """Twenty are a case at once."""
+    what = "file after file fails, and not by the server"
+    well = Assessment(2, Health.WORKING, NOW, "last progress 0 s ago")
+    case = Assessment(
+        2,
+        Health.STUCK,
+        NOW,
+        f"{what}: {fruitless} in a row",
+        all_failing=True,
+        cause=Cause.ALL_FAILING,
+        what=what,
+    )
+    found = assess(replace(seen(), fruitless=fruitless), NOW, POLICY)
+    assert found == (case if fruitless >= 20 else well)
+
+
+@pytest.mark.parametrize(
+    ("found", "reason", "cause", "what"),
+    [
+        (
+            Leak(Resource.MEMORY, ago(3), 950_000_000, 1_000_000_000, 20_000_000),
+            "its memory grows without end: 950 MB of 1000 MB, 20 MB more a minute",
+            Cause.LEAK_OF_MEMORY,
+            "its memory grows without end",
+        ),
+        (
+            Leak(Resource.FILES, ago(3), 900, 1024, 7),
+            "it opens ever more files: 900 of 1024, 7 more a minute",
+            Cause.LEAK_OF_FILES,
+            "it opens ever more files",
+        ),
+    ],
+)
+def test_a_leak_is_named_while_it_happens(
+    found: Leak, reason: str, cause: Cause, what: str
+) -> None:
+    """Even if the worker gets on, or every file fails because of it."""
+    for look in (seen(), replace(seen(), fruitless=99)):
+        verdict = assess(replace(look, leak=found), NOW, POLICY)
+        assert verdict == Assessment(
+            2, Health.STUCK, ago(3), reason, cause=cause, what=what
+        )
+        assert verdict.leaks
+
+
+@pytest.mark.parametrize("code", [-9, None])
+def test_one_that_the_kernel_has_killed_is_named(code: int | None) -> None:
+    """Worth asking for the cause."""
+    look = replace(seen(alive=False, exit_code=code), killed_for_memory=True)
+    why = "the kernel ended it because there was no memory left"
+    cause = Cause.OUT_OF_MEMORY
+    assert assess(look, NOW, POLICY) == Assessment(
+        2, Health.STOPPED, NOW, why, crashed=True, cause=cause, what=why
+    )
+
+
+@pytest.mark.parametrize("code", [70, None])
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        ("OutOfMemory", Cause.OUT_OF_MEMORY),
+        ("TooManyOpenFiles", Cause.OUT_OF_FILES),
+        ("RecursionTooDeep", Cause.ENDLESS_RECURSION),
+    ],
+)
+def test_what_it_died_of_is_the_cause(
+    code: int | None, name: str, cause: Cause
+) -> None:
+    """Not merely its status."""
+    look = seen(Phase.FAILED, alive=False, exit_code=code, words=f"{name}: it says so")
+    found = assess(look, NOW, POLICY)
+    assert (found.health, found.cause) == (Health.STOPPED, cause)
+    assert f"{name}: it says so" in found.reason
 
 
 @freeze_time("1999-01-01")  # nothing but `now` tells the time

@@ -169,3 +169,31 @@ def test_a_pass_that_is_over_leaves_no_trial(signs: TrialSigns, minutes: int) ->
     """There is a verdict at once."""
     if signs.over or signs.health is Health.FINISHED:
         assert verdict(CASE, signs, NOW + minutes * MINUTE, POLICY) is not None
+
+
+@pytest.mark.parametrize(
+    ("minutes", "health", "over", "expected"),
+    [
+        (3, Health.WORKING, False, None),
+        (
+            20,
+            Health.WORKING,
+            False,
+            Judged(False, "it still grows, the worker is working"),
+        ),
+        (3, Health.STUCK, False, Judged(False, "it still grows, the worker is stuck")),
+        (1, Health.WORKING, False, None),
+        (
+            3,
+            Health.WORKING,
+            True,
+            Judged(None, "inconclusive: the pass has ended before it stopped growing"),
+        ),
+    ],
+)
+def test_a_leak_that_goes_on_is_not_repaired_by_files_that_arrive(
+    minutes: int, health: Health, over: bool, expected: Judged | None
+) -> None:
+    """They arrived before, too."""
+    signs = TrialSigns(Arrival.ARRIVED, health, over=over, leaks=True)
+    assert verdict(CASE, signs, NOW + minutes * MINUTE, POLICY) == expected
