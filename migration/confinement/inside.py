@@ -42,6 +42,11 @@ class Channel:
             raise OSError(found["error"], os.strerror(found["error"]))
         return found
 
+    def wait(self) -> None:
+        """Waits until the broker is ready. Raises OSError."""
+        if not self.end.recv(LONGEST):
+            raise ConnectionResetError(errno.ECONNRESET, "the broker did not start")
+
     def connect(self, own: socket.socket, address: Any) -> int:
         """Connects a socket with its time limit; returns an errno, 0 when connected."""
         seconds = own.gettimeout()

@@ -61,8 +61,10 @@ def main(argv: Sequence[str]) -> None:
         place = _place_of_database(given.db_uri, ports=found.ports)
         _prepare(job, as_json=given.log_format == "json")
         channel = _broker(job, given.db_uri if place else "")
+        # Meanwhile the broker gets ready.
         for name in _FIRST:
             importlib.import_module(name)
+        channel.wait()
         python = Python((sys.prefix, sys.base_prefix), tuple(sys.path))
         certificates = [os.environ[n] for n in rules.CERTIFICATES if n in os.environ]
         kernel.confine(rules.rules(job, python, certificates), place[1:])
@@ -124,7 +126,7 @@ def _prepare(job: Job, *, as_json: bool) -> None:
 
 
 def _broker(job: Job, db_uri: str) -> inside.Channel:
-    """Starts the broker; returns the channel when it is ready."""
+    """Starts the broker; returns the channel to it."""
     own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         process = subprocess.Popen(
@@ -141,8 +143,6 @@ def _broker(job: Job, db_uri: str) -> inside.Channel:
     proxies = get_environ_proxies(job.server).values()
     order = {"job": job_values, "proxies": [*proxies], "db_uri": db_uri}
     own.send(json.dumps(order).encode())
-    if not own.recv(broker.LONGEST):
-        raise kernel.CannotConfine("its broker did not start")
     atexit.register(_ended, own, process)
     return inside.Channel(own)
 
