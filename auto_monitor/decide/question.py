@@ -59,7 +59,7 @@ def key_of(facts: Facts, around: Surroundings) -> str:
         facts.mark,
         facts.phase,
         around.script_hash,
-        [[one.fix, one.result, one.change] for one in facts.earlier if one.alike],
+        [[one.fix, one.result, one.change] for one in facts.earlier],
         None if busy is None else busy >= around.saturated,
         any(times >= 2 for times in facts.causes.values()),
     ]

@@ -369,7 +369,6 @@ def tried(
             change=entry.code_changes.full if entry.code_changes else "",
             checks=entry.validation or "",
             stack=entry.stack,
-            alike=entry.fingerprint == mark,
         )
         for entry in found[-MOST_TRIED:]
     ]

@@ -146,9 +146,7 @@ def test_what_makes_a_question(debugger: LlmDebugger) -> None:
 
     once = key()
     assert once == key(worker_id=4, in_hand="book 99", minutes_stuck=7.0, stack="x")
-    assert once == key(
-        causes={"it hangs": 1}, earlier=[Tried("restart", "no", alike=False)]
-    )
+    assert once == key(causes={"it hangs": 1})
     others = [
         debugger.key(replace(FACTS, mark="b")),
         key(phase="initializing"),

@@ -73,6 +73,7 @@ def test_a_restart_with_a_diagnosis(
             "llm_used",
             "model",
             "tokens",
+            "calls",
             "verified",
         )
     }

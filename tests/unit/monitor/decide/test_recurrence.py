@@ -142,7 +142,7 @@ def test_what_was_tried_in_vain_is_told() -> None:
     assert tried(history, [other], "a", 0) == [fix]
     assert tried(history, [other], "a", 1) == [
         fix,
-        Tried("restart", "still stuck", alike=False),
+        Tried("restart", "still stuck"),
     ]
     many = [replace(lost, timestamp=str(n), reason=str(n)) for n in range(9)]
     assert [one.result for one in tried(many, [], "a", 0)] == list("45678")
