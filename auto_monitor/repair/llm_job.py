@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import openai
@@ -29,6 +30,7 @@ from auto_monitor.decide.diagnosis import (
 )
 from auto_monitor.fix_applier import FixRefused, Unavailable, Workshop
 from auto_monitor.model import Candidate
+from auto_monitor.patch import confinement
 from auto_monitor.record import answers
 from auto_monitor.record.answers import StoredAnswer
 from common.files.json_files import read_json
@@ -54,16 +56,22 @@ def main() -> int:
     state_dir = answer.parent.parent.parent
     library = load(Library, sources(config.PROJECT, os.environ)).library
     workshop = Workshop(script, config.PROJECT, state_dir, config.GATE_SECONDS, library)
-    answers.write(
-        answer,
-        ask(evidence, workshop.apply if config.ENABLE_CODE_FIXES else propose_only),
-    )
+    refused = why_not()
+    apply = partial(propose_only, refused) if refused else workshop.apply
+    answers.write(answer, ask(evidence, apply))
     return 0
 
 
-def propose_only(_reply: str) -> Candidate:
-    """Refuses every code fix, because they are disabled."""
-    raise Unavailable("ENABLE_CODE_FIXES is 0")
+def why_not() -> str:
+    """Returns why code fixes are only proposed; "" when they are tried."""
+    if not config.ENABLE_CODE_FIXES:
+        return "ENABLE_CODE_FIXES is 0"
+    return confinement.why_not()
+
+
+def propose_only(why: str, _reply: str) -> Candidate:
+    """Refuses every code fix for this reason."""
+    raise Unavailable(why)
 
 
 def ask(evidence: dict[str, Json], apply: Apply) -> StoredAnswer:

@@ -630,11 +630,12 @@ def test_a_reservation_that_cannot_be_read_keeps_nothing(
     house: House, text: str
 ) -> None:
     """It keeps nobody from anything."""
-    (house.state_dir / "migration_reserved.json").write_text(text)
+    (house.state_dir / "reserved").mkdir()
+    (house.state_dir / "reserved/migration_reserved.json").write_text(text)
     assert reservation.read(house.state_dir, house.clock) is None
     reservation.clear(house.state_dir)
     reservation.clear(house.state_dir)
-    assert not (house.state_dir / "migration_reserved.json").exists()
+    assert not (house.state_dir / "reserved/migration_reserved.json").exists()
 
 
 @pytest.mark.parametrize(
