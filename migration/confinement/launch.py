@@ -42,7 +42,8 @@ from migration.state_files.owner import this_process
 
 PROJECT = Path(__file__).resolve().parents[2]
 #: Imported before the folder of the project cannot be listed any more.
-_FIRST = ("settings", "migration.commands.worker", "migration.worker.policy")
+_WORKER = "migration.commands.worker"
+_FIRST = ("settings", _WORKER, "migration.worker.policy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,8 @@ def main(argv: Sequence[str]) -> None:
         sys.stderr.write(f"{with_code(said, kernel.CannotConfine.code)}\n")
         raise SystemExit(ExitCode.USAGE) from None
     inside.install(channel)
+    # Whatever the script does instead of its work, it does not end with 0 or 1.
+    importlib.import_module(_WORKER).final.expect()
     sys.argv = list(argv)
     runpy.run_path(str(job.script), run_name="__main__")
 
