@@ -35,5 +35,6 @@ shell:
 	else echo "shellcheck is not installed: shell scripts not checked"; fi
 
 format:
+	$(PYTHON) -m migration.release
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .

@@ -97,13 +97,13 @@ class CalibreMigrator:
     """
 
     def __init__(self, parts: Parts) -> None:
-        opened = parts.resources
+        opened, checked = parts.resources, parts.checked
         self.options = opened.options
-        self.library = opened.library
-        self.client = opened.client
-        self.session = opened.client.session
-        self.transport = opened.transport
-        self.ledger = opened.ledger
+        self.library = checked.library
+        self.client = checked.client
+        self.session = checked.client.session
+        self.transport = parts.transport
+        self.ledger = checked.ledger
         self.tracker = opened.tracker
         self.pool = opened.pool
         self.clock = opened.clock
@@ -114,14 +114,14 @@ class CalibreMigrator:
         self.time_limit = parts.time_limit
         self.hold = parts.hold
         self.current = parts.current
-        self.joining = parts.joining
+        self.joining = checked.joining
         self.streak = parts.streak
         self.accounting = parts.accounting
         self.api = parts.api
         self.lane: Lane = parts.api
-        self.range_books = parts.range_books
-        self.spot_check = parts.spot_check
-        self.last_look = parts.last_look
+        self.range_books = checked.range_books
+        self.spot_check = checked.spot_check
+        self.last_look = checked.last_look
         self.conclusion = parts.conclusion
         self.vocabulary = Vocabulary({}, {})
         self.hash_list_complete = False

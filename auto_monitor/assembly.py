@@ -19,6 +19,7 @@ from auto_monitor.model import MonitorState
 from auto_monitor.observe import assembly as observing
 from auto_monitor.observe import llm
 from auto_monitor.observe.assembly import Observed
+from auto_monitor.patch import confinement
 from auto_monitor.ports import (
     Alerts,
     Clock,
@@ -85,6 +86,8 @@ def put_together(
     settings: Settings, limits: Policies, say: ActionLog, clock: SteadyClock
 ) -> MonitorParts:
     """Makes the parts of a real monitor; `clock` is the steady clock of decisions."""
+    if settings.llm_enabled and config.ENABLE_CODE_FIXES:
+        say.info("Code fixes are %s", confinement.here())
     return parts_of(settings, limits, say, real_world(settings, limits, say, clock))
 
 

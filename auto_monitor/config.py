@@ -80,6 +80,9 @@ CODE_FIX_MIN_CONFIDENCE = GIVEN.code_fix_min_confidence
 #: 1: code fixes that pass guard and gate are tried on the stuck worker; 0: they are
 #: only proposed.
 ENABLE_CODE_FIXES = GIVEN.enable_code_fixes
+#: "auto", or "require": code fixes are only proposed where the network cannot be
+#: restricted.
+CODE_FIX_CONFINEMENT = GIVEN.code_fix_confinement
 #: Seconds a candidate is given to migrate the demo library in the sandbox.
 GATE_SECONDS = GIVEN.gate_seconds
 #: Workers that should run.

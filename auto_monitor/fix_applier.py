@@ -23,6 +23,7 @@ from common.clock import utc_now
 from common.errors import CodedError
 from common.files import durable
 from common.files.json_files import write_bytes
+from migration import release
 
 #: Backups and candidates that are kept.
 NEWEST = 50
@@ -205,7 +206,7 @@ class WorkerScript:
     @property
     def shipped(self) -> bool:
         """Whether the installed script is the released one."""
-        return is_release(self.path, self.state_dir)
+        return release.is_shipped(self.path)
 
     def has(self, candidate: Candidate) -> bool:
         """Whether the candidate's file still exists."""
@@ -326,11 +327,6 @@ def _candidates(state_dir: Path) -> Iterator[str]:
         yield in_place(path)
 
 
-def is_release(script: Path, state_dir: Path) -> bool:
-    """Whether a script is the released one: no code fix has made it."""
-    return in_place(script) not in set(_candidates(state_dir))
-
-
 def release_of(script: Path, project: Path, state_dir: Path) -> tuple[str, bytes]:
     """Returns the released script and where it was found: here, or among the backups.
 
@@ -338,7 +334,7 @@ def release_of(script: Path, project: Path, state_dir: Path) -> tuple[str, bytes
     """
     shipped = project / script.name
     for path in (script, shipped, *backups(state_dir, script)):
-        if path.is_file() and is_release(path, state_dir):
+        if release.is_shipped(path):
             return path.name, path.read_bytes()
     raise FixRefused(
         f"the released {script.name} is not here any more: neither in {project} nor "

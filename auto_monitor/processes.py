@@ -23,6 +23,7 @@ from common.clock import birth_of, utc_now
 from common.settings.load import READ_FILES
 from common.settings.setting import settings_of
 from common.settings.worker import WorkerSettings
+from migration.confinement import start
 from migration.worker.process import stacks
 
 #: Seconds by which recorded and measured start times may differ, because of rounding or
@@ -179,6 +180,7 @@ class WorkerCommand:
     def _line(self, worker_id: int, script: Path) -> list[str]:
         return [
             sys.executable,
+            *start.launcher(script, self.state_dir),
             str(script),
             str(self.library),
             "--server",

@@ -1,363 +1,463 @@
-"""Do the quick tests notice when a decision is wrong?
+"""Can a changed worker script make the program lie?
 
-`python -m benchmarks.mutants [--number N] [--seed S] [--list]`: N places in modules that
-decide are chosen at random and changed one after the other, in a copy of the tree: a
-comparison's bound, a negated condition, `and` for `or`, another constant, a dropped
-statement, an early return. Tests that import the module run first, then, when they all
-pass, the whole of `make test`. A mutant that fails no test has survived and is printed.
+    python -m benchmarks.mutants [--quick] [--number 300] [--books 200] [--seed 1]
+    [--lanes N] [--deadline S] [--list]
+
+Mutants of the policy script (conditions turned, constants changed, statements dropped,
+early returns, exceptions swallowed, and the lies of `LIES`) each migrate a library of
+their own to an embedded server, in real processes. One that is not done by the deadline
+counts as hung. Then every book is read back, and every file looked up in the server's
+own database, by code that is not the mutant's. A lie is an end with status 0 or 1, or a
+pass closed without a difference, while library and server differ. Returns how many.
+
+--quick: 60 mutants over 40 books.
 """
 
 import argparse
 import ast
+import hashlib
 import os
+import queue
 import random
-import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
-SCRIPT = "bulk_migrate_calibre.py"
-#: What decides and does nothing else; of the script, the methods that only compute.
-DECISIONS = (
-    "auto_monitor/decide/*.py",
-    "auto_monitor/repair/case.py",
-    SCRIPT,
-    "common/settings/kinds.py",
-    "common/settings/load.py",
-    "migration/checks/leftovers.py",
-    "migration/evidence.py",
-    "migration/metadata/*.py",
-    "migration/server/http/responses.py",
-    "migration/server/http/shapes.py",
-    "migration/worker/failing.py",
-    "migration/worker/threads/limits.py",
-)
-RING = ("tests/unit", "tests/harness", "tests/contract")
-#: Seconds after which tests that usually take one count as hanging.
-NEAR_SECONDS, RING_SECONDS = 240.0, 1800.0
+from benchmarks.survivors import Finder, Mutant
+from migration.errors import ExitCode
+from migration.ledger import totals
+from migration.release import SCRIPT
+from migration.state_files.names import LEDGER_NAME
+from tests.support.environment import PROJECT, clean_environment, end
+from tests.support.libraries.librarykit import Library, epubs
+from tests.support.migration.auditkit import audited, ids, order_for
+from tests.support.servers.shelf import Shelf, start_shelf
+
+#: Shorter waits than those of a real server, so that a hundred mutants take minutes.
+WAITS = {
+    "RETRY_FIRST_SECONDS": "0.1",
+    "PROBE_SECONDS": "0.2",
+    "START_SECONDS": "3",
+    "RECONCILE_AFTER_SECONDS": "2",
+    "LAST_LOOK_SECONDS": "0",
+}
+#: Books on one server, before the next one is started.
+BOOKS_OF_A_SERVER = 2000
+#: How often a mutant is started: the monitor starts one again that has crashed.
+STARTS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Mutant:
-    """A part of a file and what stands there instead."""
+class Changed:
+    """A script and what was changed in it."""
 
-    path: str
-    line: int
-    start: int
-    end: int
-    new: str
-    kind: str
+    name: str
+    text: str
 
-    def text(self, source: str) -> str:
-        """The file with it. Positions are those of bytes, as in the syntax tree."""
-        data = source.encode()
-        return (data[: self.start] + self.new.encode() + data[self.end :]).decode()
 
-    def shown(self, source: str) -> str:
-        """For people: where, what, and what instead."""
-        old = source.encode()[self.start : self.end].decode()
-        return (
-            f"{self.path}:{self.line} {self.kind}: {_short(old)} -> {_short(self.new)}"
+# -- lies written by hand --------------------------------------------------------------
+
+_LATER = "self.tracker.processed >= 15"
+_TAKE = "            taken = self.ledger.hashes.take("
+_ATTEMPT = '        """Sends one file and returns its outcome.'
+_WORTH = """            isinstance(error, Transient)
+            and not isinstance(error, ResponseLost | LedgerBusy)
+            and not error.retry_after
+"""
+#: What was accepted once, and its like: name, text, and what stands instead.
+LIES: tuple[tuple[str, str, str], ...] = (
+    (
+        "a Known of its own",
+        _TAKE,
+        f"            if {_LATER}:\n"
+        "                return UploadResult(file.id, Outcome.DUPLICATE, Known(digest))\n"
+        + _TAKE,
+    ),
+    (
+        "the bytes of the first file for all",
+        "        digest = self.transport.identify(file, watch)\n",
+        "        digest = self.transport.identify(file, watch)\n"
+        "        self.first = getattr(self, 'first', digest)\n"
+        "        digest = self.first\n",
+    ),
+    (
+        "not wanted, later",
+        '        if file.id.format.startswith("ORIGINAL_"):',
+        f'        if {_LATER}:\n            return "not wanted"\n'
+        '        if file.id.format.startswith("ORIGINAL_"):',
+    ),
+    (
+        "nothing is wanted",
+        "files = [(file, self.excluded(file)) for file in listed]",
+        'files = [(file, "not wanted") for file in listed]',
+    ),
+    (
+        "a listing without its last file",
+        "files = [(file, self.excluded(file)) for file in listed]",
+        "files = [(file, self.excluded(file)) for file in listed[:-1]]",
+    ),
+    (
+        "a limit that nobody gave",
+        "return bool(self.options.limit) and self.allowance([]) == 0",
+        f"return {_LATER}",
+    ),
+    (
+        "the time is up",
+        "return self.time_limit.is_up()",
+        f"return {_LATER}",
+    ),
+    (
+        "failed as too big",
+        "refuse_unsendable(file, self.options.max_content_length)",
+        "refuse_unsendable(file, 0)",
+    ),
+    (
+        "failed by the first evidence",
+        "        except Rejected as error:\n            return UploadResult(",
+        "        except Exception as error:\n            return UploadResult(",
+    ),
+    ("everything is worth repeating", _WORTH, "isinstance(error, Transient)\n"),
+    (
+        "a book left out",
+        "            if todo or book.id in registered.unfinished:",
+        "            if book.id % 7 and (todo or book.id in registered.unfinished):",
+    ),
+    (
+        "a title of its own",
+        "works.append(Work(book, metadata, todo, alone=suspect))",
+        'works.append(Work(book, replace(metadata, title="X"), todo, alone=suspect))',
+    ),
+    (
+        "an empty library",
+        "highest = self.read_library(self.library.highest_book_id)",
+        "highest = 0",
+    ),
+    (
+        "half of a range",
+        "        self.hand_out(self.read_range(owned))",
+        "        owned = replace(owned, last=(owned.first + owned.last) // 2)\n"
+        "        self.held[self.claimed - 1] = owned\n"
+        "        self.hand_out(self.read_range(owned))",
+    ),
+    (
+        "success at once",
+        "        highest = self.read_library(",
+        "        return ExitCode.OK\n        highest = self.read_library(",
+    ),
+    ("a status of its own", "    return worker(", "    return 0 * worker("),
+    ("nothing at all", "    sys.exit(main())", "    sys.exit(0)"),
+    (
+        "it leaves by itself",
+        "            work.begun = file.id\n",
+        f"            if {_LATER}:\n                sys.exit(0)\n"
+        "            work.begun = file.id\n",
+    ),
+    (
+        "another encoding",
+        "# PYTHON_ARGCOMPLETE_OK\n",
+        "# -*- coding: latin-1 -*-\n# PYTHON_ARGCOMPLETE_OK\n",
+    ),
+)
+
+
+def by_hand(source: str) -> list[Changed]:
+    """All of `LIES`. Raises ValueError when the script has no such text any more."""
+    made = []
+    for name, old, new in LIES:
+        if source.count(old) != 1:
+            raise ValueError(f"{name!r}: the script has {source.count(old)} of {old!r}")
+        made.append(Changed(f"by hand: {name}", source.replace(old, new)))
+    return made
+
+
+# -- lies of a machine -----------------------------------------------------------------
+
+
+def _swallowed(source: str) -> Iterator[Changed]:
+    """Handlers that do nothing, and handlers of everything."""
+    lines = source.splitlines(keepends=True)
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.ExceptHandler) or node.type is None:
+            continue
+        first, last = node.body[0].lineno - 1, node.body[-1].end_lineno or 0
+        indent = " " * node.body[0].col_offset
+        shown = f"line {node.lineno}"
+        yield Changed(
+            f"{shown} swallowed",
+            "".join([*lines[:first], f"{indent}pass\n", *lines[last:]]),
+        )
+        line = lines[node.lineno - 1]
+        kind = ast.get_source_segment(source, node.type) or ""
+        wide = line.replace(f"except {kind}", "except Exception", 1)
+        yield Changed(
+            f"{shown} catches everything",
+            "".join([*lines[: node.lineno - 1], wide, *lines[node.lineno :]]),
         )
 
 
-def _short(text: str) -> str:
-    return repr(" ".join(text.split())[:70])
+def by_machine(source: str) -> list[Changed]:
+    """Every mutant that is valid Python and another program."""
+    found: list[Mutant] = Finder("the script", source).all()
+    made = [Changed(one.shown(source), one.text(source)) for one in found]
+    same = ast.dump(ast.parse(source))
+    return [
+        one
+        for one in [*made, *_swallowed(source)]
+        if _parsed(one.text) not in ("", same)
+    ]
 
 
-# -- where something can be changed ----------------------------------------------------
-
-_COMPARED: dict[type[ast.cmpop], str] = {
-    ast.Lt: "<=",
-    ast.LtE: "<",
-    ast.Gt: ">=",
-    ast.GtE: ">",
-    ast.Eq: "!=",
-    ast.NotEq: "==",
-    ast.Is: "is not",
-    ast.IsNot: "is",
-    ast.In: "not in",
-    ast.NotIn: "in",
-}
-_CALCULATED: dict[type[ast.operator], tuple[str, str]] = {
-    ast.Add: ("+", "-"),
-    ast.Sub: ("-", "+"),
-    ast.Mult: ("*", "+"),
-    ast.Div: ("/", "*"),
-    ast.BitOr: ("|", "&"),
-}
-_EXCHANGED = {"min": "max", "max": "min", "any": "all", "all": "any"}
+def _parsed(text: str) -> str:
+    try:
+        return ast.dump(ast.parse(text))
+    except (SyntaxError, ValueError):
+        return ""
 
 
-class Finder:
-    """All mutants of one file."""
-
-    def __init__(self, path: str, source: str) -> None:
-        self._path = path
-        self._data = source.encode()
-        self._begins = [0]
-        for line in self._data.splitlines(keepends=True):
-            self._begins.append(self._begins[-1] + len(line))
-        self._tree = ast.parse(source)
-
-    def all(self) -> list[Mutant]:
-        """In the order of the file, each once."""
-        nodes = self._decisive(self._tree, inside=False)
-        found = {one for node, inside in nodes for one in self._of(node, inside)}
-        return sorted(found, key=lambda one: (one.start, one.end, one.kind, one.new))
-
-    def _decisive(
-        self, node: ast.AST, *, inside: bool
-    ) -> Iterator[tuple[ast.AST, bool]]:
-        """Without what decides nothing: types, decorators, docstrings, f-strings; each
-        with whether it is inside a function."""
-        for name, value in ast.iter_fields(node):
-            if name in ("annotation", "returns", "decorator_list"):
-                continue
-            for child in value if isinstance(value, list) else [value]:
-                if not isinstance(child, ast.AST) or self._is_left_out(child):
-                    continue
-                within = inside or isinstance(child, ast.FunctionDef)
-                yield child, within
-                yield from self._decisive(child, inside=within)
-
-    def _is_left_out(self, node: ast.AST) -> bool:
-        if isinstance(node, ast.JoinedStr | ast.Import | ast.ImportFrom):
-            return True
-        acts = isinstance(node, ast.FunctionDef) and _acts(node)
-        return _is_words(node) or (acts and self._path == SCRIPT)
-
-    def _of(self, node: ast.AST, inside: bool) -> Iterator[Mutant]:
-        match node:
-            case ast.Compare():
-                yield from self._compared(node)
-            case ast.BoolOp():
-                yield from self._joined(node)
-            case ast.BinOp():
-                yield from self._calculated(node)
-            case ast.IfExp():
-                yield self._put(node.test, f"not ({self._text(node.test)})", "negated")
-            case ast.Constant():
-                # Texts outside of functions are tables of data: languages, genres.
-                if inside or not isinstance(node.value, str):
-                    yield from self._constant(node)
-            case ast.Call(func=ast.Name(id=name)) if name in _EXCHANGED:
-                yield self._put(node.func, _EXCHANGED[name], "exchanged")
-            case ast.stmt():
-                yield from self._of_statement(node)
-
-    def _of_statement(self, node: ast.stmt) -> Iterator[Mutant]:
-        match node:
-            case ast.If() | ast.While():
-                yield self._put(node.test, f"not ({self._text(node.test)})", "negated")
-            case ast.FunctionDef():
-                yield from self._returned_early(node)
-            case ast.Expr() | ast.AugAssign() | ast.Raise() | ast.Continue():
-                yield self._put(node, "pass", "dropped")
-            case ast.Return(value=ast.expr() as value):
-                if not isinstance(value, ast.Constant):
-                    yield self._put(value, "None", "nothing returned")
-
-    def _compared(self, node: ast.Compare) -> Iterator[Mutant]:
-        left = node.left
-        for operator, right in zip(node.ops, node.comparators, strict=True):
-            start, end = self._span(left)[1], self._span(right)[0]
-            # Brackets around an operand are between them as well.
-            between = self._data[start:end].decode()
-            old = between.strip(" \n()")
-            new = between.replace(old, _COMPARED[type(operator)], 1)
-            yield Mutant(self._path, node.lineno, start, end, new, "compared")
-            left = right
-
-    def _joined(self, node: ast.BoolOp) -> Iterator[Mutant]:
-        old, new = ("and", "or") if isinstance(node.op, ast.And) else ("or", "and")
-        for left, right in zip(node.values, node.values[1:], strict=False):
-            start, end = self._span(left)[1], self._span(right)[0]
-            text = self._data[start:end].decode().replace(old, new, 1)
-            yield Mutant(self._path, node.lineno, start, end, text, "and/or")
-
-    def _calculated(self, node: ast.BinOp) -> Iterator[Mutant]:
-        signs = _CALCULATED.get(type(node.op))
-        if signs is not None:
-            start, end = self._span(node.left)[1], self._span(node.right)[0]
-            text = self._data[start:end].decode().replace(signs[0], signs[1], 1)
-            yield Mutant(self._path, node.lineno, start, end, text, "calculated")
-
-    def _constant(self, node: ast.Constant) -> Iterator[Mutant]:
-        value = node.value
-        if isinstance(value, bool):
-            yield self._put(node, str(not value), "constant")
-        elif isinstance(value, int | float):
-            yield self._put(node, repr(value + 1), "constant")
-        elif isinstance(value, str) and value:
-            yield self._put(node, repr("XX" + value), "constant")
-
-    def _returned_early(self, node: ast.FunctionDef) -> Iterator[Mutant]:
-        first = node.body[0] if not _is_words(node.body[0]) else node.body[1:2]
-        first = first[0] if isinstance(first, list) and first else first
-        if isinstance(first, ast.stmt) and not isinstance(first, ast.Return):
-            start, _end = self._span(first)
-            yield Mutant(
-                self._path, first.lineno, start, start, "return None; ", "early return"
-            )
-
-    def _put(self, node: ast.expr | ast.stmt, new: str, kind: str) -> Mutant:
-        start, end = self._span(node)
-        return Mutant(self._path, node.lineno, start, end, new, kind)
-
-    def _text(self, node: ast.expr) -> str:
-        start, end = self._span(node)
-        return self._data[start:end].decode()
-
-    def _span(self, node: ast.expr | ast.stmt) -> tuple[int, int]:
-        assert node.end_lineno is not None
-        assert node.end_col_offset is not None
-        return (
-            self._begins[node.lineno - 1] + node.col_offset,
-            self._begins[node.end_lineno - 1] + node.end_col_offset,
-        )
+# -- one migration ---------------------------------------------------------------------
 
 
-def _is_words(node: ast.AST) -> bool:
-    """A docstring."""
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a mutant ended, and what is not true of what it said."""
+
+    mutant: str
+    how: str
+    lies: tuple[str, ...] = ()
 
 
-def _acts(function: ast.FunctionDef) -> bool:
-    """Does it call something for its effect, or change an attribute?"""
-    kinds = (ast.With, ast.Try, ast.Delete)
-    return any(
-        isinstance(node, kinds)
-        or (isinstance(node, ast.Expr) and not _is_words(node))
-        or (isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store))
-        for node in ast.walk(function)
-    )
+@dataclass(slots=True)
+class Trials:
+    """Migrations of one lane, to its own server."""
 
+    folder: Path
+    books: int
+    deadline: float
+    _shelf: Shelf | None = None
+    _on_it: int = 0
 
-def candidates(tree: Path) -> list[Mutant]:
-    """All that are valid Python."""
-    found = []
-    for pattern in DECISIONS:
-        for path in sorted(tree.glob(pattern)):
-            source = path.read_text("utf-8")
-            for one in Finder(str(path.relative_to(tree)), source).all():
-                try:
-                    compile(one.text(source), one.path, "exec")
-                except (SyntaxError, ValueError):
-                    continue
-                found.append(one)
-    return found
+    def close(self) -> None:
+        """Ends the server."""
+        if self._shelf is not None:
+            end(self._shelf.process)
 
+    def shelf(self) -> Shelf:
+        """The server: another one now and then, since it gets slower."""
+        if self._shelf is None or self._on_it + self.books > BOOKS_OF_A_SERVER:
+            self.close()
+            name = f"shelf{time.monotonic_ns()}"
+            self._shelf, self._on_it = start_shelf(self.folder / name), 0
+        self._on_it += self.books
+        return self._shelf
 
-# -- the tests -------------------------------------------------------------------------
+    def run(self, number: int, changed: Changed) -> Ended:
+        """Migrates a library of its own with the script."""
+        place = self.folder / f"mutant{number}"
+        library = Library(place / "library")
+        first = number * self.books
+        library.add(*epubs(range(first, first + self.books)))
+        script, state = place / SCRIPT, place / "state"
+        script.write_text(changed.text, "utf-8")
+        shelf, codes = self.shelf(), list[int | None]()
+        until = time.monotonic() + self.deadline
+        while len(codes) < STARTS and (not codes or codes[-1] not in (0, 1, 8, None)):
+            codes.append(self._start(script, library, state, shelf, until))
+        how = _words(codes)
+        return Ended(changed.name, how, tuple(_lies(codes, library, state, shelf)))
 
-
-class Copy:
-    """A copy of the tree, in which one mutant after the other is tried."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        listed = subprocess.run(
-            ["git", "ls-files", "-co", "--exclude-standard", "-z"],
-            cwd=PROJECT,
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        for name in filter(None, listed.stdout.split("\0")):
-            if (PROJECT / name).is_file():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(PROJECT / name, folder / name)
-        (folder / ".venv").symlink_to((PROJECT / ".venv").resolve())
-
-    def killed(self, mutant: Mutant, ring: Sequence[str]) -> str:
-        """What noticed it; "" when nothing did. `ring` may be empty."""
-        path = self.folder / mutant.path
-        before = path.read_text("utf-8")
-        path.write_text(mutant.text(before), "utf-8")
-        try:
-            near = self.near(mutant.path)
-            if near and not self.passes(near, NEAR_SECONDS, "0"):
-                return "tests of the module"
-            if ring and not self.passes(ring, RING_SECONDS, "logical"):
-                return "the ring"
-            return ""
-        finally:
-            path.write_text(before, "utf-8")
-
-    def near(self, module: str) -> list[str]:
-        """Test files that name the module, or else its package."""
-        dotted = module.removesuffix(".py").replace("/", ".")
-        package, _, name = dotted.rpartition(".")
-        files = [
-            (str(path.relative_to(self.folder)), path.read_text("utf-8"))
-            for ring in RING
-            for path in sorted((self.folder / ring).rglob("test_*.py"))
-        ]
-        words = (f"{dotted} import", f"import {dotted}", f"from {package} import")
-        found = [
-            path
-            for path, text in files
-            if any(word in text for word in words[:2])
-            or (bool(package) and words[2] in text and name in text)
-        ]
-        return found or [path for path, text in files if package and package in text]
-
-    def passes(self, tests: Sequence[str], seconds: float, processes: str) -> bool:
-        """Do these tests pass, in this time?"""
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+    def _start(
+        self, script: Path, library: Library, state: Path, shelf: Shelf, until: float
+    ) -> int | None:
+        """Returns the exit status, None for a process that is not done in time."""
         child = subprocess.Popen(
-            [*command, "-n", processes, "--dist", "loadgroup", *tests],
-            cwd=self.folder,
-            # What was compiled before a change must not be taken for it.
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            [
+                sys.executable,
+                str(script),
+                str(library.root),
+                "--server",
+                shelf.url,
+                "--username",
+                shelf.username,
+                "--state-dir",
+                str(state),
+                "--parallel-uploads",
+                "2",
+            ],
+            env=clean_environment(MBS2_PASSWORD=shelf.password, **WAITS),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
         try:
-            return child.wait(seconds) == 0
+            return child.wait(max(0.1, until - time.monotonic()))
         except subprocess.TimeoutExpired:
-            os.killpg(child.pid, 9)
-            child.wait()
-            return False
+            return None
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+
+
+def _words(codes: Sequence[int | None]) -> str:
+    code = codes[-1]
+    if code is None:
+        return "hung"
+    if code == ExitCode.DIFFERENCE:
+        return "ended with 8"
+    if code == ExitCode.PENDING:
+        return "files pending"
+    if code == ExitCode.SOME_FAILED:
+        return "files failed"
+    if code != ExitCode.OK:
+        return "crashed"
+    return "as the shipped script" if len(codes) == 1 else "done at the second start"
+
+
+def _lies(
+    codes: Sequence[int | None], library: Library, state: Path, shelf: Shelf
+) -> Iterator[str]:
+    """What is wrong although the program said that all is well."""
+    path = state / LEDGER_NAME
+    found = totals.read(path) if path.exists() else None
+    closed = found is not None and found.closed_at is not None and not found.differences
+    if not closed and not {0, 1} & set(codes):
+        return
+    said = f"status {codes[-1]}, pass {'closed' if closed else 'open'}"
+    if found is None or not closed:
+        yield f"{said}: not every book is done"
+        return
+    listed = _hashes(library)
+    missing = listed - _on_server(shelf)
+    if missing:
+        yield f"{said}: {len(missing)} of {len(listed)} files are not on the server"
+    if found.counts.failed or found.counts.skipped:
+        yield f"{said}: {found.counts} of files that are all well"
+    if not totals.proved(path, found.pass_id):
+        yield f"{said}: the ledger's rows are others"
+    order = order_for(library, shelf, state, books=ids(*range(1, len(listed) + 1)))
+    differences, left = audited(order)
+    if differences or left:
+        yield f"{said}: {len(differences)} differences, {left} books not compared"
+
+
+def _hashes(library: Library) -> set[str]:
+    return {
+        hashlib.sha1(path.read_bytes()).hexdigest()
+        for path in library.root.rglob("*.epub")
+    }
+
+
+def _on_server(shelf: Shelf) -> set[str]:
+    with closing(sqlite3.connect(shelf.data_dir / "bookshelf.db")) as db:
+        return {row[0] for row in db.execute("SELECT hash FROM source")}
+
+
+# -- all of them -----------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Table:
+    """The mutants that are done."""
+
+    wanted: int
+    ended: list[Ended] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, one: Ended) -> None:
+        """Prints one line."""
+        with self._lock:
+            self.ended.append(one)
+            lies = "".join(f"\n    LIE: {lie}" for lie in one.lies)
+            number = len(self.ended)
+            print(f"{number:3}/{self.wanted} {one.how}: {one.mutant}{lies}", flush=True)
+
+    def lies(self) -> int:
+        """How many mutants lied."""
+        return sum(bool(one.lies) for one in self.ended)
+
+    def summary(self) -> str:
+        """How many ended in which way."""
+        counted = Counter(one.how for one in self.ended)
+        rows = [f"| {how} | {n} |" for how, n in counted.most_common()]
+        return "\n".join(
+            [
+                "| how they ended | mutants |",
+                "| --- | --- |",
+                *rows,
+                f"| **lies** | **{self.lies()}** |",
+            ]
+        )
+
+
+def run_all(
+    mutants: Sequence[Changed], given: argparse.Namespace, folder: Path
+) -> Table:
+    """Runs the mutants in lanes; most of them wait, so there are more than cores."""
+    waiting: queue.SimpleQueue[tuple[int, Changed]] = queue.SimpleQueue()
+    for numbered in enumerate(mutants):
+        waiting.put(numbered)
+    table = Table(len(mutants))
+
+    def lane(number: int) -> None:
+        trials = Trials(folder / f"lane{number}", given.books, given.deadline)
+        try:
+            while True:
+                table.add(trials.run(*waiting.get_nowait()))
+        except queue.Empty:
+            pass
+        finally:
+            trials.close()
+
+    threads = [threading.Thread(target=lane, args=(n,)) for n in range(given.lanes)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return table
+
+
+def choose(source: str, number: int, seed: int) -> list[Changed]:
+    """The lies by hand, and so many of a machine that there are `number`."""
+    hand, machine = by_hand(source), by_machine(source)
+    drawn = random.Random(seed).sample(
+        machine, min(max(0, number - len(hand)), len(machine))
+    )
+    return [*hand, *drawn]
 
 
 def main() -> int:
-    """Returns how many survived."""
+    """Returns how many mutants lied, or were not tried."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mutants")
-    parser.add_argument("--number", type=int, default=50)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--number", type=int)
+    parser.add_argument("--books", type=int)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--lanes", type=int, default=3 * (os.cpu_count() or 1))
+    parser.add_argument("--deadline", type=float, help="seconds for one mutant")
     parser.add_argument("--list", action="store_true", help="choose, and run nothing")
-    parser.add_argument("--near", action="store_true", help="leave out the whole ring")
     given = parser.parse_args()
-    found = candidates(PROJECT)
-    chosen = random.Random(given.seed).sample(found, min(given.number, len(found)))
-    print(f"{len(found)} mutants, {len(chosen)} chosen by seed {given.seed}")
-    sources = {one.path: (PROJECT / one.path).read_text("utf-8") for one in chosen}
+    number = given.number or (60 if given.quick else 300)
+    given.books = given.books or (40 if given.quick else 200)
+    given.deadline = given.deadline or (25.0 if given.quick else 120.0)
+    mutants = choose((PROJECT / SCRIPT).read_text("utf-8"), number, given.seed)
+    print(f"{len(mutants)} mutants over {given.books} books, {given.lanes} at a time")
     if given.list:
-        print("\n".join(one.shown(sources[one.path]) for one in chosen))
+        print("\n".join(one.name for one in mutants))
         return 0
-    ring = () if given.near else RING
-    survived = 0
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
-        copy = Copy(Path(name) / "tree")
-        for number, one in enumerate(chosen, 1):
-            began = time.monotonic()
-            by = copy.killed(one, ring)
-            survived += not by
-            seconds = time.monotonic() - began
-            verdict = f"killed by {by}" if by else "SURVIVED"
-            shown = one.shown(sources[one.path])
-            print(f"{number:3} {verdict}, {seconds:.0f} s: {shown}", flush=True)
-    killed = len(chosen) - survived
-    print(f"{killed} of {len(chosen)} killed, {100 * killed / len(chosen):.0f} %")
-    return survived
+        table = run_all(mutants, given, Path(name))
+    print(f"\n{table.summary()}\n\n{time.monotonic() - began:.0f} s")
+    return table.lies() + len(mutants) - len(table.ended)
 
 
 if __name__ == "__main__":

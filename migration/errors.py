@@ -42,7 +42,7 @@
         ├── OutOfResources                                 70
         │   ├── TooManyOpenFiles  OutOfMemory
         │   └── OutOfThreads  RecursionTooDeep
-        └── Superseded                                     70
+        └── Superseded  FalseClaim                         70
 
 Every deliberate raise in `migration` is one of these; each leaf's docstring is what it
 means, its code what people are told about it (`common/errors/`)."""
@@ -459,4 +459,11 @@ class Superseded(Fatal):
     """This process no longer owns its work; going on could do something twice."""
 
     code = "superseded"
+    exit_code = ExitCode.INTERNAL
+
+
+class FalseClaim(Fatal):
+    """The worker's script claims something that this process has not seen."""
+
+    code = "false-claim"
     exit_code = ExitCode.INTERNAL

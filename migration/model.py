@@ -148,7 +148,7 @@ class Problem:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Book:
     """One Calibre book with all its formats and metadata; every text is sanitised.
 
@@ -200,7 +200,7 @@ class Vocabulary:
     synonyms: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class EbookMetadata:
     """A book's metadata as MyBookshelf2 accepts it: resolved, and cut to its limits.
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from auto_monitor.cli.status import Status, WorkerStatus, collect, to_json
+from auto_monitor.patch import confinement
 from common.clock import utc_now
 
 
@@ -24,6 +25,7 @@ def show(state_dir: Path, *, as_json: bool) -> int:
         sys.stdout.write(f"{text}\n")
     else:
         draw(value, Console())
+        Console().print(Text(f"Code fixes: {confinement.here()}"))
     return 2 if value.monitor.stale else 0
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from auto_monitor.patch import sandbox, sandboxed
+from auto_monitor.patch import sandbox
 from migration.ledger import arrivals, totals
 from migration.state_files.names import LEDGER_NAME
 
@@ -287,7 +287,7 @@ def _trial(
     environment = {
         "PATH": "/usr/bin:/bin",
         "LANG": "C.UTF-8",
-        "PYTHONPATH": str(sandboxed.INSIDE / "project"),
+        "PYTHONPATH": str(sandbox.INSIDE / "project"),
         "HOME": "/tmp",  # noqa: S108 - of the sandbox
         "PYTHONDONTWRITEBYTECODE": "1",
         "RETRY_FIRST_SECONDS": "0.2",
@@ -297,9 +297,9 @@ def _trial(
         sandbox.python(),
         "-m",
         "demo.trial",
-        f"{sandboxed.INSIDE}/{name}.py",
-        f"{sandboxed.INSIDE}/{name}",
-        str(sandboxed.INSIDE / library.place),
+        f"{sandbox.INSIDE}/{name}.py",
+        f"{sandbox.INSIDE}/{name}",
+        str(sandbox.INSIDE / library.place),
         f"{still or max(2 * _STILL, seconds / 4):.0f}",
     ]
     done = sandbox.run(command, folder, environment, seconds)

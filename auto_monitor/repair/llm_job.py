@@ -12,9 +12,9 @@ reason, at most twice.
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import openai
@@ -30,9 +30,9 @@ from auto_monitor.decide.diagnosis import (
 )
 from auto_monitor.fix_applier import FixRefused, Unavailable, Workshop
 from auto_monitor.model import Candidate
+from auto_monitor.patch import confinement
 from auto_monitor.record import answers
 from auto_monitor.record.answers import StoredAnswer
-from common.files import lock
 from common.files.json_files import read_json
 from common.json_value import Json
 from common.sanitize import for_log
@@ -56,26 +56,22 @@ def main() -> int:
     state_dir = answer.parent.parent.parent
     library = load(Library, sources(config.PROJECT, os.environ)).library
     workshop = Workshop(script, config.PROJECT, state_dir, config.GATE_SECONDS, library)
-    apply = workshop.apply if config.ENABLE_CODE_FIXES else propose_only
-    once(answer, lambda: ask(evidence, apply))
+    refused = why_not()
+    apply = partial(propose_only, refused) if refused else workshop.apply
+    answers.once(answer, lambda: ask(evidence, apply))
     return 0
 
 
-def once(answer: Path, asked: Callable[[], StoredAnswer]) -> None:
-    """Writes the answer, unless another job has answered the question meanwhile.
-
-    The job of a monitor that was killed goes on: its answer is this one's too, and
-    nobody pays twice or runs two gates for one question.
-    """
-    began = time.time()
-    with lock.waiting(answer.with_suffix(".lock")):
-        if not (answer.exists() and answer.stat().st_mtime >= began):
-            answers.write(answer, asked())
+def why_not() -> str:
+    """Returns why code fixes are only proposed; "" when they are tried."""
+    if not config.ENABLE_CODE_FIXES:
+        return "ENABLE_CODE_FIXES is 0"
+    return confinement.why_not()
 
 
-def propose_only(_reply: str) -> Candidate:
-    """Refuses every code fix, because they are disabled."""
-    raise Unavailable("ENABLE_CODE_FIXES is 0")
+def propose_only(why: str, _reply: str) -> Candidate:
+    """Refuses every code fix for this reason."""
+    raise Unavailable(why)
 
 
 def ask(evidence: dict[str, Json], apply: Apply) -> StoredAnswer:

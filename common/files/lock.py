@@ -42,7 +42,7 @@ def holder(path: Path, most: int = 4096) -> bytes | None:
     Raises OSError.
     """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:

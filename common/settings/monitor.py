@@ -214,6 +214,14 @@ class Llm:
         what="1: code fixes that pass guard and gate are tried on the stuck worker; "
         "0: they are only proposed",
     )
+    code_fix_confinement: str = setting(
+        kinds.choice("auto", "require"),
+        "auto",
+        what="auto: a script that an LLM has changed is confined to the worker's files, "
+        "starts no program, and connects to the server only; where the system cannot "
+        "restrict the network it runs all the same; require: code fixes are then only "
+        "proposed, as they are in any case without the first two",
+    )
     gate_seconds: float = setting(
         kinds.number(1, 3600),
         300.0,

@@ -12,9 +12,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import migration
 from common.sanitize import for_log
@@ -50,9 +51,9 @@ class AuditChild:
 
         Raises AuditBroke, and whatever `heed` raises.
         """
-        with _started(self.order) as process:
+        with started(self.order) as process:
             rest = b""
-            for line in self._lines(process):
+            for line in self._lines(process.output):
                 message = messages.read(line)
                 if message is None:
                     rest = (rest + line)[-KEPT:]
@@ -65,19 +66,18 @@ class AuditChild:
                 f"it ended with status {code}: {for_log(rest.decode(errors='replace'), 300)}"
             )
 
-    def _lines(self, process: "subprocess.Popen[bytes]") -> Iterator[bytes]:
+    def _lines(self, output: int) -> Iterator[bytes]:
         """Yields the lines of the child's output until it ends."""
-        assert process.stdout is not None
         heard, waiting = time.monotonic(), b""
         with closing(selectors.DefaultSelector()) as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
+            selector.register(output, selectors.EVENT_READ)
             while True:
                 self.heed()
                 if not selector.select(LOOK_SECONDS):
                     if time.monotonic() - heard > self.silence:
                         raise AuditBroke(f"no sign of life for {self.silence:.0f} s")
                     continue
-                block = os.read(process.stdout.fileno(), messages.LONGEST)
+                block = os.read(output, messages.LONGEST)
                 if not block:
                     return
                 heard = time.monotonic()
@@ -86,17 +86,42 @@ class AuditChild:
                 yield from lines
 
 
-@contextmanager
-def _started(order: Order) -> Iterator["subprocess.Popen[bytes]"]:
-    process = subprocess.Popen(
+class Running(Protocol):
+    """A running audit: the descriptor of its output, and how it ended."""
+
+    @property
+    def output(self) -> int: ...
+
+    def wait(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """An audit that this process has started itself."""
+
+    process: "subprocess.Popen[bytes]"
+    output: int
+
+    def wait(self) -> int:
+        return self.process.wait()
+
+
+def start(stdin: int, stdout: int) -> "subprocess.Popen[bytes]":
+    """Starts the audit with these descriptors as its input and output."""
+    return subprocess.Popen(
         [sys.executable, "-m", "migration.audit"],
         cwd=PROJECT,
         env={**_without_secrets(), "PYTHONPATH": str(PROJECT)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        stdin=stdin,
+        stdout=stdout,
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+
+
+@contextmanager
+def _started(order: Order) -> Iterator[Running]:
+    process = start(subprocess.PIPE, subprocess.PIPE)
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -104,13 +129,18 @@ def _started(order: Order) -> Iterator["subprocess.Popen[bytes]"]:
         with contextlib.suppress(OSError):
             process.stdin.write(order.line())
             process.stdin.flush()
-        yield process
+        yield _Child(process, process.stdout.fileno())
     finally:
         process.kill()
         process.wait()
         process.stdout.close()
         with contextlib.suppress(OSError):
             process.stdin.close()
+
+
+#: How an audit is started. A confined worker may start no program, and asks another
+#: process to (`migration/confinement/inside.py`).
+started: Callable[[Order], AbstractContextManager[Running]] = _started
 
 
 def _without_secrets() -> dict[str, str]:

@@ -46,8 +46,11 @@ def _chosen(order: Order, tell: Tell) -> Sequence[BookId]:
     if order.books is not None:
         tell(Begun(len(order.books), len(order.books)))
         return order.books
-    found = changed.choose(
-        order.state_dir / LEDGER_NAME, KINDS, partial(sampling.size, order.audit)
+    ledger = order.state_dir / LEDGER_NAME
+    found = (
+        changed.everything(ledger, KINDS)
+        if order.audit == sampling.EVERYTHING
+        else changed.choose(ledger, KINDS, partial(sampling.size, order.audit))
     )
     tell(Begun(found.total, len(found.chosen)))
     return found.chosen

@@ -4,6 +4,9 @@ import math
 
 #: The setting's words; anything else is a percentage.
 AUTO, ALL, OFF = "auto", "all", "off"
+#: No setting: every book of the pass, whether it was changed or not, because a changed
+#: script has taken part in it.
+EVERYTHING = "everything"
 #: Up to this many changed books all are read back.
 ALL_UP_TO = 500
 #: Of more, this percentage, and at least this many.

@@ -15,7 +15,7 @@ from migration.audit.child import AuditBroke, AuditChild
 from migration.audit.findings import KINDS as KINDS
 from migration.audit.findings import Finding, Kind
 from migration.audit.messages import Order
-from migration.audit.sampling import OFF
+from migration.audit.sampling import EVERYTHING, OFF
 from migration.ledger.parts.pass_end import PassEnd
 from migration.ledger.records import Audited, AuditState, Difference, Look
 
@@ -53,14 +53,20 @@ class PassAudit:
         Raises what `heed` raises.
         """
         before = tuple(one for one in look.standing if one.kind in KINDS)
-        if not before and not self.end.has_changed_books(look.pass_id):
+        order = self.order
+        if self.end.has_changed_script(look.pass_id):
+            self.log.warning(
+                "A changed script has worked in this pass: every book of it is read back"
+            )
+            order = replace(order, audit=EVERYTHING)
+        elif not before and not self.end.has_changed_books(look.pass_id):
             return AuditResult(Audited())
-        if self.order.audit == OFF:
+        if order.audit == OFF:
             return AuditResult(Audited(AuditState.OFF), before)
         broke = ""
         for tried in range(TRIES):
             try:
-                return self._told(partial(self.moved, look.number, tried))
+                return self._told(order, partial(self.moved, look.number, tried))
             except AuditBroke as error:
                 broke = str(error)
                 self.log.warning("The audit failed: %s", broke)
@@ -70,11 +76,11 @@ class PassAudit:
             Audited(AuditState.BROKEN), (*told, Difference(Kind.NOT_AUDITED, said))
         )
 
-    def _told(self, moved: Callable[[int], None]) -> AuditResult:
+    def _told(self, order: Order, moved: Callable[[int], None]) -> AuditResult:
         """Returns what one child tells. Raises AuditBroke."""
-        waits = self.order.waits
+        waits = order.waits
         longest = 2 * (waits.answer_seconds + waits.task_seconds)
-        child = AuditChild(self.order, SILENCE_SECONDS + longest, self.heed)
+        child = AuditChild(order, SILENCE_SECONDS + longest, self.heed)
         found, audited, books = list[Difference](), Audited(AuditState.PROVED), 0
         for message in child.messages():
             match message:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeVar
 
-from migration.errors import ExitCode
+from migration.errors import ExitCode, FalseClaim
 from migration.worker.parts import Parts
 from migration.worker.selecting import agree, scope_of
 
@@ -35,20 +35,42 @@ def command(migrator: Migrator, parts: Parts) -> ExitCode:
     if options.undo is not None:
         from migration.commands import undo
 
-        return undo.undo(parts.resources, migrator.ask_server)
+        return undo.undo(parts.resources, partial(answered, migrator.ask_server))
     if options.verify:
         from migration.commands import verify
 
-        return verify.verify(parts.resources, migrator.read_library)
-    return migrator.migrate()
+        return verify.verify(parts.resources, partial(answered, migrator.read_library))
+    migrator.migrate()
+    # Whatever the script says of its end.
+    return parts.conclusion.status()
+
+
+def answered(wait: Callable[[Callable[[], T]], T], ask: Callable[[], T]) -> T:
+    """Asks with the script's way of waiting; returns what `ask` itself answered.
+
+    Raises FalseClaim when the script goes on without an answer.
+    """
+    answers: list[T] = []
+
+    def kept() -> T:
+        answers.append(ask())
+        return answers[-1]
+
+    wait(kept)
+    if not answers:
+        raise FalseClaim(
+            "the worker's script claims that library or server have answered, and "
+            "nobody asked them"
+        )
+    return answers[-1]
 
 
 def _open_pass(migrator: Migrator, parts: Parts) -> ExitCode:
     """Opens a pass unless one is open; its work is left to joining workers."""
     opened = parts.resources
-    highest = migrator.read_library(opened.library.highest_book_id)
-    listed = migrator.read_library(opened.library.file_count)
-    scope = migrator.read_library(partial(scope_of, opened.library))
+    highest = answered(migrator.read_library, opened.library.highest_book_id)
+    listed = answered(migrator.read_library, opened.library.file_count)
+    scope = answered(migrator.read_library, partial(scope_of, opened.library))
     pass_id = opened.ledger.passes.join(
         highest, may_open=True, listed=listed, scope=scope
     )
@@ -59,6 +81,6 @@ def _open_pass(migrator: Migrator, parts: Parts) -> ExitCode:
         listed,
     )
     if pass_id is not None:
-        migrator.read_library(partial(agree, opened, pass_id))
-        migrator.ask_server(partial(parts.spot_check.begin, pass_id))
+        answered(migrator.read_library, partial(agree, opened, pass_id))
+        answered(migrator.ask_server, partial(parts.checked.first_check.begin, pass_id))
     return ExitCode.OK

@@ -8,24 +8,38 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from migration.commands.connected import Migrator, command
-from migration.errors import ExitCode, MigrationError
-from migration.model import Phase
+from migration.commands.connected import Migrator, answered, command
+from migration.errors import ExitCode, FalseClaim, MigrationError
+from migration.release import script_of
 from migration.worker.assembly import assemble
 from migration.worker.joining import bind
 from migration.worker.options import Options, read_options
 from migration.worker.parts import Parts, put_together
-from migration.worker.process.ending import explain_crash, explain_fatal
+from migration.worker.process.ending import end, explain_crash, explain_fatal
+from migration.worker.process.final import FinalStatus
 from migration.worker.threads.uploader_pool import Stopping
 
 #: Seconds that files in flight are given to finish after a signal.
 STOP_SECONDS = 7.0
 
+final = FinalStatus()
+
 
 def worker(
     argv: Sequence[str], project: Path, make: Callable[[Parts], Migrator]
 ) -> int:
-    """Runs the command that was asked for; returns the exit status."""
+    """Runs the command that was asked for; returns the exit status.
+
+    In the process of the script it ends with that status.
+    """
+    final.begin()
+    return final.end(worker, _worker(argv, project, make))
+
+
+def _worker(
+    argv: Sequence[str], project: Path, make: Callable[[Parts], Migrator]
+) -> int:
+    script = script_of(make)
     options = read_options(argv, project)
     if options.export_map is not None:
         from migration.commands import export_map
@@ -35,35 +49,43 @@ def worker(
         from migration.commands import plan
 
         return int(plan.run(options))
-    return int(_run(options, make))
+    return int(_run(options, make, script))
 
 
-def _run(options: Options, make: Callable[[Parts], Migrator]) -> ExitCode:
+def _run(options: Options, make: Callable[[Parts], Migrator], script: str) -> ExitCode:
     """Runs one worker from start to end, with its progress file and log.
 
     Errors become an exit status; nothing is raised on purpose.
     """
     with assemble(options) as opened:
-        parts = put_together(opened)
-        migrator = make(parts)
+        parts = put_together(opened, script)
         signals = opened.pool.stop_on_signals()
         try:
+            migrator = make(parts)
             migrator.check_api_connectivity()
-            migrator.read_library(partial(bind, opened))
+            answered(migrator.read_library, partial(bind, opened))
             code = command(migrator, parts)
-            opened.end(
-                Phase.COMPLETED if code is not ExitCode.PENDING else Phase.STOPPED
-            )
+            end(opened, done=code is not ExitCode.PENDING)
         except Stopping:
             opened.pool.end(
                 STOP_SECONDS,
                 lambda work: parts.accounting.give_back(work, counted=False),
             )
-            opened.end(Phase.STOPPED)
+            end(opened, done=False)
             code = signals()
         except MigrationError as error:
             code = explain_fatal(opened, error)
         except Exception as error:  # noqa: BLE001
             # An unforeseen error must not look like a worker that is done.
             code = explain_crash(opened, error)
+        except (SystemExit, GeneratorExit) as error:
+            if opened.pool.stopping:
+                # The second signal.
+                raise
+            code = explain_fatal(
+                opened, FalseClaim(f"the worker's script ended by {error!r}")
+            )
         return code
+
+
+final.guard(worker)

@@ -53,11 +53,16 @@ class ChangedBook:
     reported: Mapping[str, str]
 
     def is_as_carried(self, modified: bytes) -> bool:
-        """Whether Calibre's book is the one that was carried, by its last_modified."""
+        """Whether Calibre's book is the one that was carried, by its last_modified.
+
+        A book of which nothing arrived has nothing but files to compare.
+        """
         held = [
             file.modified for file in self.files.values() if file.outcome in ARRIVED
         ]
-        return bool(held) and all(one == modified for one in held)
+        if not held:
+            return self.ebook_id is None
+        return all(one == modified for one in held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,23 @@ def choose(ledger: Path, kinds: Collection[str], size: Callable[[int], int]) -> 
         ).fetchall()
         again = db.execute(different, tuple(kinds)).fetchall()
     return Changes(carried + more, sorted({BookId(row[0]) for row in (*drawn, *again)}))
+
+
+def everything(ledger: Path, kinds: Collection[str]) -> Changes:
+    """Returns every book met since the last audit, and those with a difference.
+
+    Raises what `UNREADABLE` lists.
+    """
+    different = _AGAIN.format(", ".join("?" * len(kinds)))
+    with translated(ledger), opened(ledger) as db:
+        last = db.execute(_AUDITED).fetchone()[0]
+        rows = db.execute(
+            "SELECT book_id FROM files WHERE pass_id > ? UNION SELECT book_id "  # noqa: S608
+            f"{_CARRIED} UNION {different}",
+            (last, last, *kinds),
+        ).fetchall()
+    found = sorted({BookId(row[0]) for row in rows})
+    return Changes(len(found), found)
 
 
 def pages(ids: Sequence[BookId]) -> Iterator[Sequence[BookId]]:

@@ -10,9 +10,13 @@ class CurrentPass:
     ebooks of ours that the ledger does not know.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, changed_script: str = "") -> None:
+        """`changed_script` is the hash of the worker's script, "" for the released one."""
         self._ledger = ledger
+        self._changed_script = changed_script
         self.id = 0
+        #: Whether there was nothing to join.
+        self.none_open = False
         self.rebuilt = False
 
     def join(
@@ -26,8 +30,11 @@ class CurrentPass:
         joined = self._ledger.passes.join(
             highest_id, may_open=may_open, listed=listed, scope=scope
         )
+        self.none_open = joined is None
         if joined is None:
             return False
+        if self._changed_script:
+            self._ledger.end.note_changed_script(joined, self._changed_script)
         self.id = joined
         self.rebuilt = self._ledger.rebuilt
         return True

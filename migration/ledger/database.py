@@ -193,19 +193,13 @@ class LedgerDatabase:
         Other processes may go on writing meanwhile.
         """
         target = self.path.with_name(BACKUP_NAME)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         with self._lock, _translated(target):
             try:
-                with closing(sqlite3.connect(temporary)) as copy:
-                    self._connection.backup(copy)
-                    copy.execute("PRAGMA journal_mode = DELETE")
-                temporary.replace(target)
+                copier(self._connection, target)
             except OSError as error:
                 raise StateUnwritable(
                     f"cannot write {target}: {reason_of(error)}"
                 ) from error
-            finally:
-                temporary.unlink(missing_ok=True)
 
     def check_in_place(self) -> None:
         """Raises LedgerCorrupt when the ledger's files were changed by something else.
@@ -251,6 +245,26 @@ class LedgerDatabase:
             if self._files is not None:
                 self._files.close()
                 self._files = None
+
+
+def copy(connection: sqlite3.Connection, target: Path) -> None:
+    """Copies a whole database, replacing the target atomically.
+
+    Raises OSError or sqlite3.Error.
+    """
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with closing(sqlite3.connect(temporary)) as made:
+            connection.backup(made)
+            made.execute("PRAGMA journal_mode = DELETE")
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+#: How the backup is made. A confined worker may make no file beside the ledger, and
+#: asks another process to (`migration/confinement/inside.py`).
+copier: Callable[[sqlite3.Connection, Path], None] = copy
 
 
 def refuse_network_file_system(

@@ -6,10 +6,12 @@ programs. The messages that people and the monitor look for are made here, besid
 patterns that find them.
 """
 
+import contextlib
 import json
 import logging
 import logging.handlers
 import re
+import shutil
 import sys
 import time
 import traceback
@@ -241,6 +243,19 @@ class _QuietHandler(logging.handlers.RotatingFileHandler):
             encoding="utf-8",
             errors="replace",
         )
+
+    def doRollover(self) -> None:
+        """Begins the log anew when it is full; a confined worker cannot rename files.
+
+        It keeps one earlier log, in a file that was made for it.
+        """
+        try:
+            super().doRollover()
+        except PermissionError:
+            with contextlib.suppress(OSError):
+                shutil.copyfile(self.baseFilename, f"{self.baseFilename}.1")
+            self.stream = self._open()
+            self.stream.truncate(0)
 
     _told = False
 

@@ -109,7 +109,11 @@ def is_alive(owner: Owner, state_dir: Path) -> bool:
         return False
     if owner.pid_namespace == _pid_namespace():
         return _started(owner.pid) == owner.started
-    holder = lock.holder(lock_path(state_dir, owner.worker_id))
+    try:
+        holder = lock.holder(lock_path(state_dir, owner.worker_id))
+    except PermissionError:
+        # A confined worker may not open the lock of one that was started later.
+        return True
     # If the lock is free, the process that wrote it is dead.
     return holder is not None and holder.decode("ascii", "replace") == str(owner)
 

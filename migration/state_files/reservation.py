@@ -1,7 +1,9 @@
-"""`STATE_DIR/migration_reserved.json`: books reserved for a worker on trial.
+"""`STATE_DIR/reserved/migration_reserved.json`: books reserved for a worker on trial.
 
 The monitor writes it; the ledger respects it when a dead worker's ranges are taken
-over. It expires by itself, so that a monitor that never comes back blocks no pass.
+over. It expires by itself, so that a monitor that never comes back blocks no pass. It
+has a folder of its own: a confined worker may read what is in a folder, but no file
+that takes another's place.
 """
 
 from dataclasses import dataclass
@@ -13,7 +15,9 @@ from common.files.json_files import read_json, write_json
 from common.json_value import Json
 from migration.model import BookId
 
-_NAME = "migration_reserved.json"
+#: The folder, and the file in it.
+FOLDER = "reserved"
+_NAME = f"{FOLDER}/migration_reserved.json"
 
 
 @dataclass(frozen=True, slots=True)

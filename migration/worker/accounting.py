@@ -1,6 +1,7 @@
 """Accounting of files: first the ledger, then the progress file, then one log line."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from common import sanitize
@@ -9,7 +10,7 @@ from migration.lanes.lane import Work
 from migration.ledger.current_pass import CurrentPass
 from migration.ledger.ledger import Ledger
 from migration.ledger.records import BookState, Step
-from migration.model import BookFile, BookId, Outcome, UploadResult
+from migration.model import BookFile, BookId, FileId, Outcome, UploadResult
 from migration.state_files import logs
 from migration.worker.failing import (
     ROUNDS,
@@ -34,6 +35,8 @@ class Accounting:
     current: CurrentPass
     log: logging.Logger
     streak: FailureStreak
+    #: Called with each file that was settled.
+    settled: Callable[[FileId, Outcome], None]
     #: What this run does not try again, described in words, by book.
     left_pending: dict[BookId, str] = field(default_factory=dict)
 
@@ -54,6 +57,7 @@ class Accounting:
         if not recorded:
             return
         self.streak.ends()
+        self.settled(file.id, result.outcome)
         self.tracker.over(file.id)
         count = self.tracker.settled(file.id.book_id, result.outcome, file.size)
         name = f"{file.id} {sanitize.for_log(work.book.title, 120)!r}"

@@ -6,6 +6,7 @@ from functools import partial
 
 from migration.lanes.api.lane import ApiLane, ApiLimits
 from migration.lanes.api.shelving import Shelver
+from migration.lanes.api.transfer import Transport
 from migration.lanes.context import Context
 from migration.lanes.lane import Account
 from migration.lanes.left_out import LeftOut
@@ -17,6 +18,7 @@ from migration.worker.resources import Resources
 
 def put_together(
     opened: Resources,
+    transport: Transport,
     current: CurrentPass,
     account: Account,
     throttle: Callable[[], None],
@@ -53,7 +55,7 @@ def put_together(
     lane = ApiLane(
         context,
         opened.client,
-        opened.transport,
+        transport,
         limits,
         options.db_uri,
         lambda book: opened.tracker.reach(("book", book), (0, 0)),

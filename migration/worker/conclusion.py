@@ -2,18 +2,36 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from migration.errors import ExitCode, StateUnwritable
+from migration.errors import ExitCode, FalseClaim, StateUnwritable
 from migration.ledger import edits, totals
 from migration.ledger.current_pass import CurrentPass
 from migration.ledger.ledger import Ledger
 from migration.ledger.tables import notices
-from migration.model import BookId, Outcome
-from migration.worker.progress.tracker import Tracker
+from migration.model import BookId
+from migration.worker.checked.observed import Observed
+from migration.worker.threads.limits import TimeLimit
 
 #: The most books left pending that the summary names; the log has named each before.
 MOST_NAMED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Stops:
+    """What ends a worker before its pass is closed: --limit (0 for none), --max-duration."""
+
+    limit: int
+    time_limit: TimeLimit
+    observed: Observed
+
+    def limit_reached(self) -> bool:
+        """Whether this process has settled as many files as --limit allows."""
+        return bool(self.limit) and self.observed.against_limit() >= self.limit
+
+    def time_is_up(self) -> bool:
+        """Whether --max-duration is over."""
+        return self.time_limit.is_up()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,32 +39,62 @@ class Conclusion:
     """Checks the equation of the pass against the ledger and logs it."""
 
     ledger: Ledger
-    tracker: Tracker
     current: CurrentPass
     log: logging.Logger
     left_pending: Mapping[BookId, str]
+    stops: Stops
+    _told: list[ExitCode] = field(default_factory=list)
 
     def conclude(self, *, limit_reached: bool, time_is_up: bool) -> ExitCode:
-        """Logs how the worker's part ended and returns the exit status."""
-        found = totals.read(self.ledger.path, self.current.id)
-        if found is None:
-            return ExitCode.PENDING
-        closed = found.closed_at is not None
-        if closed:
+        """Logs how the worker's part ended and returns the exit status.
+
+        The script says whether a limit is reached, and is not believed. Raises
+        FalseClaim when it ends for no reason.
+        """
+        code, found = self._end()
+        if found is not None and found.closed_at is not None:
             self._tell_closed(found)
-            if found.differences:
-                return ExitCode.DIFFERENCE
-        elif self.left_pending:
+        elif found is not None and self.left_pending:
             self._tell_left_pending(self._equation(found))
-            return ExitCode.PENDING
-        elif not limit_reached:
-            if time_is_up:
-                self.log.info(
-                    "The time is up (--max-duration); the pass stays open, the next start goes on"
-                )
-            return ExitCode.PENDING
-        failed = found.counts.failed if closed else self.tracker.count(Outcome.FAILED)
-        return ExitCode.SOME_FAILED if failed else ExitCode.OK
+        elif time_is_up and not limit_reached:
+            self.log.info(
+                "The time is up (--max-duration); the pass stays open, the next start goes on"
+            )
+        self._told.append(code)
+        return code
+
+    def status(self) -> ExitCode:
+        """Returns the exit status, whatever the script has said; logs it once.
+
+        Raises FalseClaim when the script has ended for no reason.
+        """
+        if self._told:
+            return self._end()[0]
+        return self.conclude(
+            limit_reached=self.stops.limit_reached(),
+            time_is_up=self.stops.time_is_up(),
+        )
+
+    def _end(self) -> tuple[ExitCode, totals.Totals | None]:
+        """Returns the exit status and the totals of the pass."""
+        if self.current.none_open:
+            return ExitCode.OK, None
+        if not self.current.id:
+            raise FalseClaim("the worker's script ended without taking part in a pass")
+        self.ledger.check_in_place()
+        found = totals.read(self.ledger.path, self.current.id)
+        if found is not None and found.closed_at is not None:
+            return _of_closed(found), found
+        if found is None or self.left_pending:
+            return ExitCode.PENDING, found
+        if self.stops.limit_reached():
+            return _by_failures(self.stops.observed.settled.failed), found
+        if self.stops.time_is_up():
+            return ExitCode.PENDING, found
+        raise FalseClaim(
+            "the worker's script ended although books of its pass are not done and "
+            "no limit is reached"
+        )
 
     def _tell_closed(self, found: totals.Totals) -> None:
         say = self.log.error if found.differences else self.log.info
@@ -92,3 +140,13 @@ class Conclusion:
             self.ledger.back_up(self.current.id)
         except StateUnwritable as error:
             self.log.warning("The ledger has no backup of this pass: %s", error)
+
+
+def _of_closed(found: totals.Totals) -> ExitCode:
+    if found.differences:
+        return ExitCode.DIFFERENCE
+    return _by_failures(found.counts.failed)
+
+
+def _by_failures(failed: int) -> ExitCode:
+    return ExitCode.SOME_FAILED if failed else ExitCode.OK

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from migration.checks.adoption import adopt
+from migration.errors import FalseClaim
 from migration.ledger.current_pass import CurrentPass
 from migration.ledger.scope import parse
 from migration.model import Phase
@@ -15,8 +16,10 @@ def bind(opened: Resources) -> None:
 
     Under --adopt-library a restored library is adopted first. From then on the library
     is read by the selection. Raises WrongLedger, AnotherSelection, NotInLibrary or
-    LibraryBusy.
+    LibraryBusy, and FalseClaim before the login.
     """
+    if not opened.client.session.user_id:
+        raise FalseClaim("the worker's script claims a login that never was")
     if opened.options.adopt_library:
         opened.log.info("%s", adopt(opened.ledger, opened.library))
     opened.ledger.identity.bind(

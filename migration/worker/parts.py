@@ -2,73 +2,77 @@
 
 from dataclasses import dataclass
 
-from migration.lanes.api.lane import ApiLane
 from migration.ledger.current_pass import CurrentPass
-from migration.worker import api_lane, checking
+from migration.worker import api_lane
 from migration.worker.accounting import Accounting
-from migration.worker.conclusion import Conclusion
+from migration.worker.checked import parts as checked_parts
+from migration.worker.checked.accounting import CheckedAccounting
+from migration.worker.checked.lane import CheckedLane
+from migration.worker.checked.observed import Observed
+from migration.worker.checked.parts import CheckedParts
+from migration.worker.checked.transport import RememberedTransport
+from migration.worker.conclusion import Conclusion, Stops
 from migration.worker.failing import FailureStreak
-from migration.worker.joining import Joining
-from migration.worker.range_books import RangeBooks
 from migration.worker.resources import Resources
 from migration.worker.threads.limits import Hold, RateLimiter, TimeLimit
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the policy decides about; each part is complete when it is made."""
+    """What the policy decides about; each part is complete when it is made.
+
+    The script is given `resources` for what it may use freely: options, log, threads,
+    progress. Whatever proves something it holds as a checked part. `conclusion` is for
+    the program itself.
+    """
 
     resources: Resources
+    checked: CheckedParts
     current: CurrentPass
-    joining: Joining
     streak: FailureStreak
-    accounting: Accounting
-    api: ApiLane
-    range_books: RangeBooks
-    spot_check: checking.SpotCheck
-    last_look: checking.LastLook
+    accounting: CheckedAccounting
+    api: CheckedLane
+    transport: RememberedTransport
     conclusion: Conclusion
     hold: Hold
     time_limit: TimeLimit
     file_limiter: RateLimiter
 
 
-def put_together(opened: Resources) -> Parts:
-    """Builds the parts of a worker with these resources."""
+def put_together(opened: Resources, changed_script: str) -> Parts:
+    """Builds the parts of a worker with these resources.
+
+    `changed_script` is the hash of the script it runs, "" for the released one.
+    """
     options, ledger, clock, log = (
         opened.options,
         opened.ledger,
         opened.clock,
         opened.log,
     )
-    library, pool = opened.library, opened.pool
-    current, streak = CurrentPass(ledger), FailureStreak()
-    accounting = Accounting(ledger, opened.tracker, current, log, streak)
+    observed, pool = Observed(), opened.pool
+    current, streak = CurrentPass(ledger, changed_script), FailureStreak()
+    accounting = Accounting(ledger, opened.tracker, current, log, streak, observed.done)
     pool.queue.on_done = accounting.dropped
     time_limit = TimeLimit(options.max_duration, clock, pool.sleep)
     comparing = RateLimiter(
         options.compare_per_min / 60, 1.0, clock.seconds, time_limit.pause
     )
+    transport = RememberedTransport(opened.transport, observed)
     context, api = api_lane.put_together(
-        opened, current, accounting.account, lambda: comparing.wait(1)
+        opened, transport, current, accounting.account, lambda: comparing.wait(1)
     )
+    checked = checked_parts.put_together(opened, observed, current, context.left_out)
+    stops = Stops(options.limit, time_limit, observed)
     return Parts(
         opened,
+        checked,
         current,
-        Joining(opened, current),
         streak,
-        accounting,
-        api,
-        RangeBooks(
-            library,
-            ledger,
-            context.left_out,
-            options.default_language,
-            ratings=options.ratings == "on",
-        ),
-        checking.spot_check(opened),
-        checking.last_look(opened),
-        Conclusion(ledger, opened.tracker, current, log, accounting.left_pending),
+        CheckedAccounting(accounting, observed, options.max_content_length),
+        CheckedLane(api, observed),
+        transport,
+        Conclusion(ledger, current, log, accounting.left_pending, stops),
         Hold(clock.seconds),
         time_limit,
         RateLimiter(

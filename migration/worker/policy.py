@@ -5,7 +5,7 @@ from migration.lanes.lane import Lane, Work
 from migration.ledger.records import Range, Registration, Stage
 from migration.metadata.sendable import refuse_unsendable
 from migration.server.payloads import name_keys
-from migration.server.postgresql import refresh as refresh_from_database
+from migration.worker.checked.ledger import refresh_from_database
 from migration.worker.failing import ROUNDS, Next, after_hold
 from migration.worker.parts import Parts
 from migration.worker.progress.tracker import Sending

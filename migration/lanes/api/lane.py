@@ -109,6 +109,7 @@ class ApiLane:
         The ledger does not know the file yet. `all_hashes_known` means that the ledger
         knows everything the server has. Raises Rejected, Transient or Deferred.
         """
+        self._reconciler.check_nothing_in_flight(work)
         extension = extension_of(file)
         watch.reach(Stage.CHECK)
         ask = self._must_ask(digest, taken, all_hashes_known=all_hashes_known)

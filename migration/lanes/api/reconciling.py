@@ -10,7 +10,7 @@ from migration.lanes.lane import Account, Work
 from migration.ledger.current_pass import CurrentPass
 from migration.ledger.ledger import Ledger
 from migration.ledger.records import Asked, BookState, Intention, Step
-from migration.model import BookFile, Outcome, UploadResult
+from migration.model import BookFile, Digest, EbookId, Outcome, UploadResult
 from migration.server.client import AttachedElsewhere, BookshelfClient
 
 #: What is to be done for a book whose ebook has just been made.
@@ -37,6 +37,18 @@ class Reconciler:
             asked = replace(state.intention, at=self.clock() - self.after)
             self.ledger.books.save(work.book.id, replace(state, intention=asked))
 
+    def check_nothing_in_flight(self, work: Work) -> None:
+        """Raises Deferred while it is not known what became of the last request.
+
+        Nothing of the book is sent before that, whatever the caller repeats.
+        """
+        state = self.ledger.books.get(work.book.id)
+        if state is not None and state.intention is not None:
+            raise Deferred(
+                f"book {work.book.id}: a request may still be running",
+                state.intention.at + self.after,
+            )
+
     def reconcile(self, work: Work) -> None:
         """Finds out the fate of the book's last request, unless its answer is known.
 
@@ -59,12 +71,16 @@ class Reconciler:
     def _attached(self, work: Work, state: BookState, asked: Intention) -> None:
         """Accounts for the file if it arrived in the ebook.
 
-        Otherwise it is sent again.
+        Otherwise it is sent again; so is one that Calibre has replaced meanwhile.
         """
         file = next(
             (file for file in work.files if file.id.format == asked.format), None
         )
         if state.ebook_id is not None and asked.digest is not None and file is not None:
+            if self._is_replaced(file, asked.digest):
+                self._replaced(file, state.ebook_id, asked)
+                self.ledger.books.save(work.book.id, replace(state, intention=None))
+                return
             try:
                 receipt = self.client.attached(
                     state.ebook_id, asked.digest, extension_of(file), asked.upload_id
@@ -79,6 +95,30 @@ class Reconciler:
                 return
             self.current.count_orphan()
         self.ledger.books.save(work.book.id, replace(state, intention=None))
+
+    def _is_replaced(self, file: BookFile, digest: Digest) -> bool:
+        """Whether Calibre has other bytes for the file than those in the request."""
+        known = self.ledger.carried.file(file.id)
+        return known is None or known.digest != digest
+
+    def _replaced(self, file: BookFile, ebook_id: EbookId, asked: Intention) -> None:
+        """Remembers the source of the old bytes, if they arrived.
+
+        It is deleted when the new ones are there.
+        """
+        if asked.digest is None:
+            return
+        try:
+            receipt = self.client.attached(
+                ebook_id, asked.digest, extension_of(file), asked.upload_id
+            )
+        except AttachedElsewhere as elsewhere:
+            self.ledger.hashes.learn_one(elsewhere.match)
+            receipt = None
+        if receipt is None:
+            self.current.count_orphan()
+        else:
+            self.ledger.books.arrived_replaced(self.current.id, file.id, receipt)
 
     def attached_elsewhere(
         self, work: Work, file: BookFile, elsewhere: AttachedElsewhere

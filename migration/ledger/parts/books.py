@@ -15,12 +15,11 @@ from migration.ledger.records import (
     Intended,
     Intention,
     MadeKind,
+    Replaced,
 )
 from migration.ledger.tables import books, claims, passes
 from migration.ledger.tables import carried as values
-from migration.model import (
-    BookId,
-)
+from migration.model import BookId, FileId, Receipt
 
 
 class Books:
@@ -98,6 +97,23 @@ class Books:
             books.write(db, book_id, state, self._clock)
             if state.ebook_id is not None:
                 values.made(db, pass_id, MadeKind.EBOOK, state.ebook_id, book_id)
+
+    def arrived_replaced(self, pass_id: int, file: FileId, receipt: Receipt) -> None:
+        """Records a source of bytes that Calibre has replaced while they were sent."""
+        digest = receipt.digest
+        with self._database.transaction(durable=False) as db:
+            claims.add_hashes(db, [receipt])
+            values.made(
+                db,
+                pass_id,
+                MadeKind.SOURCE,
+                receipt.source_id,
+                file.book_id,
+                format=file.format,
+                sha1=digest.sha1,
+                size=digest.size,
+            )
+            values.keep_one_replaced(db, Replaced(file, receipt.source_id, digest))
 
     def forget(self, book_id: BookId) -> None:
         """Forgets a book that has no ebook on the server and nothing in flight."""

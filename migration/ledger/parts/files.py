@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 
 from common.clock import SteadyClock, utc_now
-from migration.errors import Evidence
+from migration.errors import Evidence, FalseClaim
 from migration.ledger.database import LedgerDatabase
 from migration.ledger.parts.left_ranges import LeftRanges
 from migration.ledger.records import (
@@ -19,6 +19,7 @@ from migration.model import (
     BookId,
     Digest,
     FileId,
+    Known,
     Outcome,
     Receipt,
     UploadResult,
@@ -82,6 +83,11 @@ class Files:
             if taken is not None:
                 return taken
             last = min(last_id_after(claimed_to) or highest_id, highest_id)
+            if last <= claimed_to:
+                raise FalseClaim(
+                    f"the worker's script claims a range from book {claimed_to + 1} to "
+                    f"{last}, which has no books"
+                )
             with self._database.transaction(durable=False) as db:
                 claimed = passes.claim_new(db, pass_id, claimed_to, last, self._owner)
             if claimed is not None:
@@ -158,16 +164,20 @@ class Files:
         """Records the outcome of a file.
 
         Returns False, changing nothing, if it has one already. Raises ValueError when a
-        failure's evidence is not about this file.
+        failure's evidence is not about this file, FalseClaim when the server is not
+        known to have the bytes of a duplicate, or they are not this file's.
         """
         evidence = result.proof if isinstance(result.proof, Evidence) else None
         proof = None if isinstance(result.proof, Evidence) else result.proof
         with self._database.transaction(durable=False) as db:
             if evidence is not None:
                 registration.check_evidence(db, result.file, evidence)
+            if isinstance(proof, Known):
+                registration.check_known(db, result.file, proof)
             settled = registration.account(db, pass_id, result, proof)
             if proof:
-                claims.add_hashes(db, [proof])
+                if isinstance(proof, Receipt):
+                    claims.add_hashes(db, [proof])
                 claims.release(db, "hash", claims.hash_name(proof.digest))
             if not settled:
                 return False

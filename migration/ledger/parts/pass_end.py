@@ -115,6 +115,19 @@ class PassEnd:
         with self._database.reading() as db:
             return passes.has_changed_books(db, pass_id)
 
+    def note_changed_script(self, pass_id: int, script: str) -> None:
+        """Records, by its hash, that a changed script takes part in the pass.
+
+        Then the pass is read back completely before it is closed.
+        """
+        with self._database.transaction() as db:
+            passes.note_changed_script(db, pass_id, script)
+
+    def has_changed_script(self, pass_id: int) -> bool:
+        """Whether a changed script has taken part in the pass."""
+        with self._database.reading() as db:
+            return passes.has_changed_script(db, pass_id)
+
     def arrived(self, book_id: BookId) -> bool:
         """Whether the ledger has the server's receipt for a file of this book."""
         with self._database.reading() as db:
@@ -172,7 +185,10 @@ class PassEnd:
             ).fetchone()
             if row["looker"] != self._owner or not passes.is_walked(db, look.pass_id):
                 return False
-            if audited is None and passes.has_changed_books(db, look.pass_id):
+            if audited is None and (
+                passes.has_changed_books(db, look.pass_id)
+                or passes.has_changed_script(db, look.pass_id)
+            ):
                 audited = Audited(AuditState.BROKEN)
                 differences = [*differences, Difference(NOT_AUDITED, NOBODY_LOOKED)]
             db.execute("DELETE FROM differences")

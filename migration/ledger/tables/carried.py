@@ -139,6 +139,21 @@ def keep_replaced(db: sqlite3.Connection, rows: Iterable[sqlite3.Row]) -> None:
     )
 
 
+def keep_one_replaced(db: sqlite3.Connection, old: Replaced) -> None:
+    """Keeps one such source."""
+    db.execute(
+        "INSERT OR IGNORE INTO replaced (book_id, format, source_id, sha1, size) "
+        "VALUES (?, ?, ?, ?, ?)",
+        (
+            old.file.book_id,
+            old.file.format,
+            old.source_id,
+            bytes.fromhex(old.digest.sha1),
+            old.digest.size,
+        ),
+    )
+
+
 def replaced(db: sqlite3.Connection, book_id: BookId) -> list[Replaced]:
     """Returns the book's sources that Calibre has other bytes for now."""
     rows = db.execute(

@@ -20,6 +20,9 @@ FAILED = "outcome IN ('failed', 'pending') AND outcome = 'failed'"
 #: The key of the pass that is to delete what has left Calibre.
 REMOVAL_ASKED = "note:delete_removed"
 
+#: The kind of the tallies that count workers with a changed script, by its hash.
+_CHANGED_SCRIPT = "changed script"
+
 #: Books whose failed files are looked at in one transaction.
 BOOKS_AT_A_TIME = 500
 
@@ -165,8 +168,8 @@ def close_range(
         return False
     closed = db.execute(
         "UPDATE ranges SET closed_at = ? WHERE pass_id = ? AND first_id = ? AND "
-        "owner = ? AND closed_at IS NULL",
-        (now, owned.pass_id, owned.first, owner),
+        "last_id = ? AND owner = ? AND closed_at IS NULL",
+        (now, owned.pass_id, owned.first, owned.last, owner),
     ).rowcount
     if not closed:
         raise Superseded(
@@ -208,13 +211,14 @@ def close_when_done(db: sqlite3.Connection, pass_id: int, now: str) -> None:
     """Closes the pass if every range is closed and no last look is due.
 
     A pass that asked the server for no ebook and changed none has left nothing to look
-    at, unless it is to delete what has left Calibre.
+    at, unless it is to delete what has left Calibre, or a changed script took part.
     """
     look_due = db.execute(
         "SELECT creates > 0 OR EXISTS (SELECT 1 FROM differences) OR EXISTS (SELECT 1 "
         "FROM carried WHERE pass_id = passes.id) OR EXISTS (SELECT 1 FROM meta WHERE "
-        "key = ? AND value = CAST(passes.id AS TEXT)) FROM passes WHERE id = ?",
-        (REMOVAL_ASKED, pass_id),
+        "key = ? AND value = CAST(passes.id AS TEXT)) OR EXISTS (SELECT 1 FROM tallies "
+        "WHERE pass_id = passes.id AND kind = ?) FROM passes WHERE id = ?",
+        (REMOVAL_ASKED, _CHANGED_SCRIPT, pass_id),
     ).fetchone()
     if look_due is not None and not look_due[0] and is_walked(db, pass_id):
         close(db, pass_id, now)
@@ -233,6 +237,20 @@ def close(db: sqlite3.Connection, pass_id: int, now: str) -> None:
 def has_changed_books(db: sqlite3.Connection, pass_id: int) -> bool:
     """Whether a book was carried in this pass."""
     row = db.execute("SELECT 1 FROM carried WHERE pass_id = ?", (pass_id,)).fetchone()
+    return row is not None
+
+
+def note_changed_script(db: sqlite3.Connection, pass_id: int, script: str) -> None:
+    """Records that a worker with a changed script takes part in the pass."""
+    tally(db, pass_id, _CHANGED_SCRIPT, {script: 1})
+
+
+def has_changed_script(db: sqlite3.Connection, pass_id: int) -> bool:
+    """Whether a changed script has taken part in the pass."""
+    row = db.execute(
+        "SELECT 1 FROM tallies WHERE pass_id = ? AND kind = ? LIMIT 1",
+        (pass_id, _CHANGED_SCRIPT),
+    ).fetchone()
     return row is not None
 
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 from migration.errors import (
     EmptyFile,
     Evidence,
+    FalseClaim,
     MissingFile,
     StoppedItsWorker,
     Unreadable,
 )
 from migration.evidence import about
 from migration.ledger.records import MadeKind, Range, Registration, Stage
-from migration.ledger.tables import books, carried, passes
+from migration.ledger.tables import books, carried, claims, passes
 from migration.model import (
     ARRIVED,
     BookFile,
@@ -264,6 +265,23 @@ def check_evidence(db: sqlite3.Connection, file: FileId, evidence: Evidence) -> 
     if not of_bytes and evidence.about not in (file, file.book_id):
         raise ValueError(
             f"{file} cannot fail for {evidence.reason!r} of {evidence.about}"
+        )
+
+
+def check_known(db: sqlite3.Connection, file: FileId, known: Known) -> None:
+    """Raises FalseClaim unless the server is known to have these bytes, of this file."""
+    row = db.execute(
+        "SELECT sha1 FROM files WHERE book_id = ? AND format = ?",
+        (file.book_id, file.format),
+    ).fetchone()
+    others = row is not None and row["sha1"] not in (
+        None,
+        bytes.fromhex(known.digest.sha1),
+    )
+    if others or not claims.is_known(db, known.digest):
+        raise FalseClaim(
+            f"the worker's script claims that the server has {file}; the ledger knows "
+            f"nothing of its bytes ({known.digest.sha1})"
         )
 
 

@@ -27,6 +27,11 @@ from migration.worker.options import Options
 from migration.worker.resources import Resources
 
 
+def end(opened: Resources, *, done: bool) -> None:
+    """Ends a worker that has come to its end, or was asked to stop before it."""
+    opened.end(Phase.COMPLETED if done else Phase.STOPPED)
+
+
 def explain_fatal(opened: Resources, error: MigrationError) -> ExitCode:
     """Reports why the worker ends: log, progress file and exit status."""
     shortage = resource_error(error)

@@ -1,6 +1,7 @@
 """Opens the library, waiting while Calibre has it locked."""
 
 import logging
+import os
 import time
 from pathlib import Path
 
@@ -37,7 +38,9 @@ def open_library(
             last = time.monotonic()
             progress.write(progress_path, tracker.snapshot())
 
-    private = options.state_dir / "migration_library_copy"
+    # What a confined worker writes must be read by nobody else.
+    folder = Path(os.environ.get("WORKER_FOLDER", options.state_dir))
+    private = folder / "migration_library_copy"
     awaited = options.verify or options.open_pass or options.undo is not None
     wait = LockWait(
         say, beat, seconds=options.library_lock_seconds if awaited else None

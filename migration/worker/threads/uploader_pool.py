@@ -127,6 +127,11 @@ class UploaderPool:
 
     # -- the uploader threads ----------------------------------------------------------
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the worker was asked to stop."""
+        return self._stop.is_set()
+
     def heed_stop(self) -> None:
         """Raises Stopping when the worker was asked to stop."""
         if self._stop.is_set():

@@ -12,6 +12,7 @@ import pytest
 from migration.errors import (
     Deferred,
     Evidence,
+    FalseClaim,
     LedgerCorrupt,
     StoppedItsWorker,
     Superseded,
@@ -19,6 +20,7 @@ from migration.errors import (
 )
 from migration.ledger import totals
 from migration.ledger.ledger import Ledger
+from migration.ledger.parts.pass_end import NOT_AUDITED
 from migration.ledger.records import (
     Asked,
     BookState,
@@ -40,6 +42,7 @@ from migration.model import (
     Outcome,
     Problem,
     Receipt,
+    RemoteMatch,
     SourceId,
     UploadResult,
 )
@@ -267,6 +270,60 @@ def test_accounting_twice_changes_nothing(house: House) -> None:
         False,
     ]
     assert house.counts() == Counts(1, 1)
+
+
+@pytest.mark.parametrize("digest", [ONE, TWO], ids=["nobody's", "another file's"])
+def test_a_duplicate_needs_bytes_that_the_server_is_known_to_have(
+    house: House, digest: Digest
+) -> None:
+    """Those of this very file, whoever says so."""
+    ledger = house.ledger()
+    owned = claim(ledger)
+    ledger.files.register(owned, [(file(1), "")])
+    ledger.hashes.take(file(1).id, ONE, ())
+    ledger.hashes.learn_one(RemoteMatch(TWO))
+    with pytest.raises(FalseClaim, match="knows nothing of its bytes"):
+        ledger.files.account(
+            1, UploadResult(file(1).id, Outcome.DUPLICATE, Known(digest))
+        )
+    assert house.counts() == Counts(1, pending=1)
+    assert ONE not in ledger.hashes
+
+
+def test_a_part_of_a_range_closes_nothing(house: House) -> None:
+    """The rest of it would be left out."""
+    ledger = house.ledger(library=Listed(frozenset({file(1).id})))
+    owned = claim(ledger)
+    ledger.files.register(owned, [(file(1), "format not asked for")])
+    with pytest.raises(Superseded):
+        ledger.files.close_range(replace(owned, last=owned.last - 1))
+
+
+@pytest.mark.parametrize("last", [0, -1])
+def test_a_range_has_books(house: House, last: int) -> None:
+    """Whatever the script says where it ends."""
+    ledger = house.ledger()
+    pass_id = ledger.passes.join(10, may_open=True)
+    assert pass_id is not None
+    assert ledger.files.claim_range(pass_id, lambda after: after + 5)
+    with pytest.raises(FalseClaim, match="which has no books"):
+        ledger.files.claim_range(pass_id, lambda after: after + last)
+
+
+def test_a_changed_script_in_a_pass_calls_for_a_last_look(house: House) -> None:
+    """Though it created and changed nothing."""
+    ledger = house.ledger()
+    owned = claim(ledger)
+    ledger.end.note_changed_script(owned.pass_id, "f" * 64)
+    ledger.files.register(owned, [(file(1), "format not asked for")])
+    assert ledger.files.close_range(owned)
+    assert ledger.end.is_due(owned.pass_id)
+    look = ledger.end.take(owned.pass_id)
+    assert look is not None
+    assert ledger.end.close(look, [])
+    found = totals.read(ledger.path)
+    assert found is not None
+    assert dict(found.differences) == {NOT_AUDITED: 1}
 
 
 def test_enrolling_a_range_again_changes_nothing_that_is_settled(house: House) -> None:
@@ -573,11 +630,12 @@ def test_a_reservation_that_cannot_be_read_keeps_nothing(
     house: House, text: str
 ) -> None:
     """It keeps nobody from anything."""
-    (house.state_dir / "migration_reserved.json").write_text(text)
+    (house.state_dir / "reserved").mkdir()
+    (house.state_dir / "reserved/migration_reserved.json").write_text(text)
     assert reservation.read(house.state_dir, house.clock) is None
     reservation.clear(house.state_dir)
     reservation.clear(house.state_dir)
-    assert not (house.state_dir / "migration_reserved.json").exists()
+    assert not (house.state_dir / "reserved/migration_reserved.json").exists()
 
 
 @pytest.mark.parametrize(

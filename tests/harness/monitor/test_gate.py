@@ -372,9 +372,9 @@ def test_what_killed_trials_left_is_removed(trials: Gate) -> None:
     [
         ("echo made; exit 0", (0, b"made\n")),
         ("exit 137", (137, b"")),
-        ("echo 'mount /x: no' >&2; exit 97", "no sandbox can be made here: mount /x"),
-        ("exit 97", "no sandbox can be made here: the kernel refuses"),
-        ("echo 'unshare: no' >&2; exit 1", "no sandbox can be made here: unshare: no"),
+        ("echo 'bwrap: no' >&2; exit 1", "no sandbox can be made here: bwrap: no"),
+        ("echo 'bwrap: no' >&2; exit 2", (2, b"")),
+        ("echo 'not bwrap: no' >&2; exit 1", (1, b"")),
         ("exit 1", (1, b"")),
         (None, "did not start"),
     ],
@@ -399,5 +399,5 @@ def test_without_the_program_there_is_no_sandbox(
 ) -> None:
     """As on macOS."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(sandbox.Unavailable, match="there is no `unshare`"):
+    with pytest.raises(sandbox.Unavailable, match="there is no `prlimit`"):
         sandbox.run(["x"], tmp_path, {}, 5)

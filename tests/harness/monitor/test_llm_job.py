@@ -141,7 +141,7 @@ def test_one_job_answers_a_question(tmp_path: Path, later: int, calls: int) -> N
         asked.append(1)
         return StoredAnswer(model="second")
 
-    llm_job.once(answer, ask)
+    answers.once(answer, ask)
     found = answers.read(answer)
     assert found is not None
     assert (len(asked), found.model) == (calls, "second" if calls else "first")

@@ -1,17 +1,19 @@
 """One worker in this process: its decisions together, on a told clock."""
 
 from collections.abc import Callable, Sequence
+from hashlib import sha1
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bulk_migrate_calibre import CalibreMigrator
-from migration.errors import ExitCode, MissingFile, ServerFault
+from migration.errors import ExitCode, MissingFile, ServerFault, Transient
 from migration.lanes.lane import Work
 from migration.model import BookFile, Counts, Digest
 from tests.support.libraries.librarykit import Made, epub, epubs
 from tests.support.libraries.truth import look
-from tests.support.migration.told_worker import NOW, FaultyTransport, WorkerHarness
+from tests.support.migration.told_worker import NOW, WorkerHarness
 from tests.support.migration.workerkit import wait_for
 from tests.support.servers.shelf import Shelf
 
@@ -111,9 +113,8 @@ def test_a_file_that_stays_missing_fails_with_its_evidence(
             looks.append(file)
             raise MissingFile("Book 0.epub is not there")
 
-    def prepare(migrator: CalibreMigrator) -> None:
-        assert isinstance(migrator.transport, FaultyTransport)
-        migrator.transport.missing = missing
+    def prepare(_migrator: CalibreMigrator) -> None:
+        worker.transport.missing = missing
 
     assert (worker.run(prepare), worker.counts) == (
         ExitCode.SOME_FAILED,
@@ -169,6 +170,29 @@ def test_a_lost_answer_is_looked_up_not_repeated(
     assert seconds_passed(worker) >= 40
     truth = look(tmp_path / "shelf")
     assert (truth.ebooks, truth.working_titles, truth.hashes.total()) == (2, 0, 2)
+
+
+def test_a_file_replaced_while_its_answer_was_lost_is_sent_anew(
+    make: Callable[..., WorkerHarness], tmp_path: Path
+) -> None:
+    """What arrived is the old one: it goes when the new one is there."""
+    worker = make(1)
+    worker.client.loses_answer("attach")
+
+    def dies(migrator: Any) -> None:
+        def trouble(_work: Work, _error: Transient) -> None:
+            raise RuntimeError("killed")
+
+        migrator.trouble = trouble
+
+    with pytest.raises(RuntimeError, match="killed"):
+        worker.run(dies)
+    new = epub(77, padding=900)
+    worker.library.file(1).write_bytes(new)
+    assert (worker.run(), worker.counts) == (ExitCode.OK, Counts(1, 1))
+    truth = look(tmp_path / "shelf")
+    assert dict(truth.hashes) == {sha1(new).hexdigest(): 1}
+    assert (truth.ebooks, truth.working_titles) == (1, 0)
 
 
 class WholeRange:

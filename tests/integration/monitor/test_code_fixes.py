@@ -80,7 +80,7 @@ def test_a_fault_is_repaired(
         broken.state / "auto_monitor" / "backups" / str(entry["backup"])
     ).read_bytes() == broken.before
     assert line in (broken.state / "monitor.log").read_text("utf-8")
-    assert not (broken.state / "migration_reserved.json").exists()
+    assert not (broken.state / "reserved/migration_reserved.json").exists()
     broken.all_arrived_once()
     for path in broken.state.rglob("*"):
         if path.is_file() and path.suffix != ".db":
@@ -237,7 +237,7 @@ STEPS = {
     "in the gate": "auto_monitor/gate/*/candidate.py",
     "the answer is there": "auto_monitor/answers/*.json",
     "recorded": "auto_fix_history.json:code_fix",
-    "the range is kept": "migration_reserved.json",
+    "the range is kept": "reserved/migration_reserved.json",
     "being tried": 'auto_fix_history.json:"stage": "started"',
     "promoted": "script",
 }

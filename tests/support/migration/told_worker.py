@@ -10,6 +10,7 @@ from pathlib import Path
 from bulk_migrate_calibre import CalibreMigrator
 from common.resources import Reserve
 from migration.calibre.library import CalibreLibrary
+from migration.commands.connected import command
 from migration.errors import ExitCode, ResponseLost, Transient
 from migration.evidence import about
 from migration.lanes.api.transfer import LocalTransport, TransferObserver
@@ -172,7 +173,10 @@ class WorkerHarness:
         self.log.setLevel(logging.INFO)
         self.log.addHandler(_Lines(self.lines))
         self.log.propagate = False
+        #: The hash of a changed script that it runs.
+        self.changed_script = ""
         self.migrator: CalibreMigrator
+        self.transport: FaultyTransport
 
     def run(
         self, prepare: Callable[[CalibreMigrator], None] = lambda _migrator: None
@@ -191,12 +195,14 @@ class WorkerHarness:
         ledger = Ledger(
             self.options.state_dir, this_process(1), self.clock, library=opened
         )
-        transport = FaultyTransport(opened, self.client, self.options.parallel_uploads)
+        self.transport = FaultyTransport(
+            opened, self.client, self.options.parallel_uploads
+        )
         resources = Resources(
             self.options,
             opened,
             self.client,
-            transport,
+            self.transport,
             ledger,
             tracker,
             self.log,
@@ -206,12 +212,13 @@ class WorkerHarness:
             self.clock,
             Reserve(0),
         )
-        self.migrator = CalibreMigrator(put_together(resources))
+        parts = put_together(resources, self.changed_script)
+        self.migrator = CalibreMigrator(parts)
         prepare(self.migrator)
         try:
             self.migrator.check_api_connectivity()
             bind(resources)
-            return self.migrator.migrate()
+            return command(self.migrator, parts)
         finally:
             pool.dismiss()
             resources.end(Phase.STOPPED)
@@ -226,8 +233,7 @@ class WorkerHarness:
 
     def _counts(self, ledger: Ledger) -> Counts:
         found = totals.read(ledger.path)
-        assert found is not None
-        return found.counts
+        return found.counts if found else Counts()
 
     def _first_progress(self) -> Progress:
         return Progress(

@@ -27,6 +27,7 @@ ROOTS = {
     "bulk_migrate_calibre.py",
     "dashboard/__main__.py",
     "deploy/launch.py",
+    "migration/confinement/launch.py",
     "migration/worker/assembly.py",
 }
 #: Packages whose modules keep to that, and the script.

@@ -51,6 +51,7 @@ OTHER = {
     "all, off, auto, or a percentage such as 1%": ("off",),
     "calibre or server": ("calibre",),
     "on or off": ("off",),
+    "auto or require": ("require",),
     "none, or tags, comments and #columns between commas": ("none",),
     "idle, or best-effort:0 to best-effort:7": ("idle",),
 }

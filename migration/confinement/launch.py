@@ -1,0 +1,196 @@
+#!/usr/bin/env python3
+"""Confines this process for good and then runs a worker script in it.
+
+`python migration/confinement/launch.py SCRIPT LIBRARY --server … --worker-id N …`
+
+The process stays the same, and its command line names script and worker as that of
+every worker does: the monitor recognises it, and the ledger's owner can be proved.
+Nothing is executed after it is confined, so no program may be.
+"""
+
+import atexit
+import importlib
+import json
+import logging
+import os
+import runpy
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+if __name__ == "__main__":
+    # Modules of ours are found in the project only, not beside this file.
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from requests.utils import get_environ_proxies
+
+from common.clock import SteadyClock
+from common.errors import with_code
+from common.files.json_files import make_state_dir
+from common.settings.load import load, sources
+from common.settings.shared import Database, Engine, LogFormat
+from migration.confinement import broker, inside, kernel, rules
+from migration.confinement.rules import Job, Python
+from migration.errors import ExitCode, MigrationError
+from migration.ledger.ledger import Ledger
+from migration.ledger.recovery import open_ledger
+from migration.state_files import reservation
+from migration.state_files.owner import this_process
+
+PROJECT = Path(__file__).resolve().parents[2]
+#: Imported before the folder of the project cannot be listed any more.
+_WORKER = "migration.commands.worker"
+_FIRST = ("settings", _WORKER, "migration.worker.policy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given(Database, Engine, LogFormat):
+    """What the launcher itself must know of the worker's settings."""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the script named first, with the rest as its arguments."""
+    given = load(Given, sources(PROJECT, os.environ))
+    job = replace(job_of(argv), ws_url=given.ws_url)
+    try:
+        found = kernel.tiers()
+        if not found.enough:
+            raise kernel.CannotConfine(found.sentence())
+        place = _place_of_database(given.db_uri, ports=found.ports)
+        _prepare(job, as_json=given.log_format == "json")
+        channel = _broker(job, given.db_uri if place else "")
+        # Meanwhile the broker gets ready.
+        for name in _FIRST:
+            importlib.import_module(name)
+        channel.wait()
+        python = Python((sys.prefix, sys.base_prefix), tuple(sys.path))
+        certificates = [os.environ[n] for n in rules.CERTIFICATES if n in os.environ]
+        kernel.confine(rules.rules(job, python, certificates), place[1:])
+    except (OSError, kernel.CannotConfine) as error:
+        said = (
+            f"{job.script} was changed by an LLM and cannot be confined: {error}; "
+            "monitor.py --rollback takes the change back"
+        )
+        sys.stderr.write(f"{with_code(said, kernel.CannotConfine.code)}\n")
+        raise SystemExit(ExitCode.USAGE) from None
+    inside.install(channel)
+    # Whatever the script does instead of its work, it does not end with 0 or 1.
+    importlib.import_module(_WORKER).final.expect()
+    sys.argv = list(argv)
+    runpy.run_path(str(job.script), run_name="__main__")
+
+
+def job_of(argv: Sequence[str]) -> Job:
+    """Returns the job of a worker's command line, as the monitor writes it."""
+    named = {
+        option.removeprefix("--"): argv[place + 1]
+        for place, option in enumerate(argv[:-1])
+        if option in ("--server", "--worker-id", "--state-dir")
+    }
+    return Job(
+        script=Path(argv[0]).resolve(),
+        library=Path(argv[1]).expanduser().resolve(),
+        state_dir=Path(named["state-dir"]).expanduser().resolve(),
+        worker_id=int(named["worker-id"]),
+        project=PROJECT,
+        server=named["server"].rstrip("/"),
+    )
+
+
+def _prepare(job: Job, *, as_json: bool) -> None:
+    """Makes what the worker may not make, and mends a damaged ledger while it can."""
+    make_state_dir(job.state_dir)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    (job.state_dir / reservation.FOLDER).mkdir(exist_ok=True)
+    os.environ["TMPDIR"] = str(job.folder)
+    os.environ["WORKER_FOLDER"] = str(job.folder)
+    # It works alone: other machines would run what it says, and are not confined.
+    os.environ.pop("MIGRATE_CLUSTER", None)
+    try:
+        owner = this_process(job.worker_id)
+        clock = SteadyClock()
+        open_ledger(
+            job.state_dir,
+            lambda: Ledger(job.state_dir, owner, clock),
+            logging.getLogger(__name__),
+        ).close()
+    except MigrationError:
+        # The worker meets it too, and says it where people look.
+        pass
+    unused: tuple[str, ...] = ("-wal", "-shm")
+    if not as_json:
+        unused += (".ndjson", ".ndjson.1")
+    for path in rules.written_files(job):
+        if not path.name.endswith(unused):
+            os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _broker(job: Job, db_uri: str) -> inside.Channel:
+    """Starts the broker; returns the channel to it."""
+    own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", broker.__name__, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            cwd=PROJECT,
+            env={**os.environ, "PYTHONPATH": str(PROJECT)},
+            stdin=subprocess.DEVNULL,
+        )
+    job_values = {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in asdict(job).items()
+    }
+    proxies = get_environ_proxies(job.server).values()
+    order = {"job": job_values, "proxies": [*proxies], "db_uri": db_uri}
+    own.send(json.dumps(order).encode())
+    atexit.register(_ended, own, process)
+    return inside.Channel(own)
+
+
+def _ended(own: socket.socket, process: "subprocess.Popen[bytes]") -> None:
+    """Lets the broker end, and waits for it."""
+    own.close()
+    process.wait()
+
+
+def _place_of_database(uri: str, *, ports: bool) -> tuple[()] | tuple[str, int]:
+    """Returns address and port of the server's database, to which its library connects.
+
+    Returns () where the kernel cannot name ports, or the database is not at one place:
+    the worker does without, and asks the server instead.
+    """
+    if not uri:
+        return ()
+    place = _database(uri) if ports else None
+    if place is None:
+        sys.stderr.write(
+            "MBS2_DB_URI is not used by a confined worker here: the kernel cannot "
+            "allow a single port, or the database is not at a single address\n"
+        )
+        os.environ.pop("MBS2_DB_URI", None)
+        return ()
+    # The library's own look-up would be refused.
+    os.environ["PGHOSTADDR"] = place[0]
+    return place
+
+
+def _database(uri: str) -> tuple[str, int] | None:
+    """Returns address and port of the database; None when there is not just one."""
+    from psycopg import ProgrammingError, conninfo
+
+    try:
+        values = conninfo.conninfo_to_dict(uri)
+        host, port = str(values.get("host", "")), str(values.get("port") or 5432)
+        if not host or host.startswith(("/", "@")) or "," in host + port:
+            return None
+        address = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][4][0]
+    except (ProgrammingError, OSError, ValueError):
+        return None
+    return str(address), int(port)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
