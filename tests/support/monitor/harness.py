@@ -291,6 +291,9 @@ class FakeComparer:
         self.asked.append((trial, pass_id, worker_id))
         return self.found
 
+    def close(self) -> None:
+        """Nothing runs."""
+
 
 @dataclass
 class FakeLibrary:
