@@ -421,6 +421,7 @@ def run(settings: Settings, service: Notifier) -> int:
         monitor.parts.alerts.finish(15.0)
         if monitor.parts.diagnoser is not None:
             monitor.parts.diagnoser.finish()
+        monitor.parts.attempts.finish()
         if monitor.parts.rounds.watcher is not None:
             monitor.parts.rounds.watcher.finish()
         return monitor.exit_code

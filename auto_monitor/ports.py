@@ -275,6 +275,10 @@ class TrialComparer(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Ends what is still being found out."""
+        ...
+
 
 class History(Protocol):
     """All attempts ever made, one entry each: the durable record."""

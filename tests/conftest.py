@@ -13,7 +13,14 @@ import freezegun
 import hypothesis
 import pytest
 
-from tests.support.environment import FIXTURES, PROJECT, end, is_a_persons
+from tests.support.environment import (
+    FIXTURES,
+    PROJECT,
+    STAND_INS,
+    end,
+    is_a_persons,
+    needs,
+)
 from tests.support.machine.home import Home
 from tests.support.migration.workers import Workers
 from tests.support.servers.shelf import Shelf, start_shelf
@@ -21,6 +28,9 @@ from tests.support.servers.shelf import Shelf, start_shelf
 # Without bytecode every process of pytest would compile all tests.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Nothing that is started runs Calibre's `ebook-meta` for each upload.
+os.environ["PATH"] = os.pathsep.join((str(STAND_INS), os.environ["PATH"]))
 
 # How long one example takes says how busy the machine is, not whether the code is
 # right.
@@ -101,6 +111,15 @@ def shelves() -> Iterator[Callable[..., Shelf]]:
     yield start
     for shelf in started:
         end(shelf.process)
+
+
+@pytest.fixture
+def real_ebook_meta(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calibre's own, not the one that finds nothing."""
+    path = os.environ["PATH"].split(os.pathsep)
+    kept = os.pathsep.join(name for name in path if name != str(STAND_INS))
+    monkeypatch.setenv("PATH", kept)
+    needs("ebook-meta")
 
 
 @pytest.fixture

@@ -69,6 +69,14 @@ class ProcessComparer:
         del self._jobs[trial]
         return _verdict(job, code)
 
+    def close(self) -> None:
+        """Ends those that still run: nobody waits for their verdict."""
+        for job in self._jobs.values():
+            job.process.kill()
+            job.process.wait()
+            job.said.close()
+        self._jobs.clear()
+
     def _books(
         self, pass_id: int, worker_id: int, besides: Collection[int]
     ) -> list[int]:

@@ -247,6 +247,10 @@ class Attempts:
         if case is not None:
             self.cases.record(case)
 
+    def finish(self) -> None:
+        """Ends the processes that judge; the attempts stay open for a new monitor."""
+        self.code_fixes.comparer.close()
+
     def _signs(
         self,
         entry: HistoryEntry,

@@ -45,7 +45,8 @@ class Resources:
         self.publish(now=True)
 
     def close(self) -> None:
-        """Releases the cluster, the ledger and the library."""
+        """Ends idle uploaders; releases the cluster, the ledger and the library."""
+        self.pool.queue.stop()
         self.transport.close()
         self.ledger.close()
         self.library.close()

@@ -12,6 +12,8 @@ from common.settings.setting import settings_of
 
 PROJECT = Path(__file__).resolve().parents[2]
 FIXTURES = PROJECT / "tests" / "fixtures"
+#: Programs in place of others that cost more than all the rest of a test.
+STAND_INS = PROJECT / "tests" / "support" / "bin"
 USERNAME, PASSWORD = "admin", "correct horse battery"
 
 _SETTINGS = frozenset(

@@ -37,6 +37,14 @@ def sleeper(tmp_path: Path) -> Iterator[OpeningProcess]:
     made.close()
 
 
+def started(opening: OpeningProcess) -> psutil.Process:
+    """Starts it; other children are servers that tests of this process share."""
+    before = set(psutil.Process().children())
+    opening.start()
+    (child,) = set(psutil.Process().children()) - before
+    return child
+
+
 @pytest.mark.parametrize("code", [0, 3])
 def test_how_it_ends_is_known_with_its_last_words(tmp_path: Path, code: int) -> None:
     """It waits 15 s for a server, unless the environment says something else."""
@@ -56,8 +64,7 @@ def test_it_is_ended_when_its_time_is_over(
     """That counts as a server that does not answer."""
     text = "import time\ntime.sleep(600)\n"
     opening = OpeningProcess(command(tmp_path, text), lock_seconds=60)
-    opening.start()
-    (child,) = psutil.Process().children()
+    child = started(opening)
     assert opening.result() is None
     later = time.monotonic() + 91
     monkeypatch.setattr(time, "monotonic", lambda: later)
@@ -70,8 +77,7 @@ def test_it_is_ended_when_its_time_is_over(
 
 def test_it_is_none_of_the_workers(sleeper: OpeningProcess, tmp_path: Path) -> None:
     """A monitor that takes over from a killed one must not take it for worker 1."""
-    sleeper.start()
-    (child,) = psutil.Process().children()
+    child = started(sleeper)
     wait_for(lambda: OPEN_PASS in child.cmdline())
     workers = Workers(command(tmp_path, ""), grace_seconds=1)
     assert not workers.lives(identity_of(child.pid), 1)

@@ -1,5 +1,6 @@
 """How a worker starts, in one process: what it refuses, what it puts out of its way."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from migration.errors import LedgerCorrupt
 from migration.state_files.owner import WorkerLock, this_process
 from tests.support.environment import PASSWORD
 from tests.support.libraries.librarykit import Library, epubs
-from tests.support.migration.workerkit import counts_of, lines_of
+from tests.support.migration.workerkit import counts_of, lines_of, wait_for
 from tests.support.servers.inprocess import LocalWorkers, call_main
 from tests.support.servers.shelf import Shelf
 
@@ -128,6 +129,20 @@ def test_a_joining_worker_opens_no_pass(
     assert workers.run(library.root, shelf, "--open-pass")[0] == 0
     assert workers.run(library.root, shelf, "--join-only")[0] == 0
     assert counts_of(workers).uploaded == 2
+
+
+def test_no_uploader_outlives_its_worker(
+    library: Library, shelf: Shelf, workers: LocalWorkers
+) -> None:
+    """Idle ones end with it, also where the process goes on."""
+    before = set(threading.enumerate())
+    assert workers.run(library.root, shelf)[0] == 0
+    uploaders = [
+        thread
+        for thread in set(threading.enumerate()) - before
+        if thread.name.startswith("uploader-")
+    ]
+    wait_for(lambda: not any(thread.is_alive() for thread in uploaders))
 
 
 def test_ndjson_is_written_beside_the_log(

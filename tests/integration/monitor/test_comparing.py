@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 
 from auto_monitor.act.comparer import ProcessComparer
@@ -78,6 +79,16 @@ def test_nothing_carried_is_nothing_to_compare(comparer: ProcessComparer) -> Non
     assert comparer.differences("trial", 9, 1) == ""
     lock_path(comparer.command.state_dir, 2).write_text("boot|namespace|8|99|2")
     assert comparer.differences("trial", 1, 2) == ""
+
+
+def test_what_still_runs_is_ended(comparer: ProcessComparer) -> None:
+    """By a monitor that stops."""
+    before = set(psutil.Process().children())
+    assert comparer.differences("trial", 1, 1) is None
+    [child] = set(psutil.Process().children()) - before
+    comparer.close()
+    assert not child.is_running()
+    comparer.close()
 
 
 def test_what_cannot_be_compared_is_no_success(

@@ -10,6 +10,7 @@ import socket
 import struct
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -49,6 +50,12 @@ class Manager:
             found, self._unread = self._unread, []
         self.all += found
         return found
+
+    @contextlib.contextmanager
+    def busy(self) -> Iterator[None]:
+        """Meanwhile nothing is read."""
+        with self._lock:
+            yield
 
     def _listen(self) -> None:
         while not self._closing.is_set():

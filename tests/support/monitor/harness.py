@@ -320,6 +320,9 @@ class FakeComparer:
         self.busy = self.found is None
         return self.found
 
+    def close(self) -> None:
+        """Nothing runs."""
+
 
 @dataclass
 class FakeLibrary:

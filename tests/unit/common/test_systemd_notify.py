@@ -84,9 +84,10 @@ def test_a_message_that_was_not_taken_is_tried_again() -> None:
     clock = Clock()
     with Manager() as manager:
         service = Notifier(manager.address, 10.0, clock)
-        fill(manager.address)
-        service.alive()
-        service.status("busy")
+        with manager.busy():
+            fill(manager.address)
+            service.alive()
+            service.status("busy")
         assert set(manager.received()) == {"X"}
         service.alive()
         service.status("busy")
