@@ -69,7 +69,7 @@ class Workshop:
         Raises FixRefused, sandbox.Unavailable or StateUnwritable.
         """
         source = self.script.read_bytes()
-        return self._made(source, self.edit(source.decode("utf-8"), reply))
+        return self._made(source, self.edit(source, reply))
 
     def as_asked(self, change: str, *, whole: bool) -> Candidate:
         """Makes a candidate of a change, or of a whole script, that a person asks for.
@@ -78,25 +78,25 @@ class Workshop:
         StateUnwritable.
         """
         source = self.script.read_bytes()
-        text = change if whole else self.edit(source.decode("utf-8"), change)
+        changed = change.encode("utf-8") if whole else self.edit(source, change)
         try:
-            return self._made(source, text)
+            return self._made(source, changed)
         except Unavailable as error:
             untried = f"not tried before, as a person asked: {error}"
-            return self._made(source, text, untried=untried)
+            return self._made(source, changed, untried=untried)
 
-    def _made(self, source: bytes, text: str, *, untried: str = "") -> Candidate:
+    def _made(self, source: bytes, changed: bytes, *, untried: str = "") -> Candidate:
         backup = self.back_up(source)
-        path = self.keep_candidate(text)
+        path = self.keep_candidate(changed)
         self.compile(path)
-        self.guard(source.decode("utf-8"), text)
+        self.guard(source, changed)
         how = untried or self.gate(path)
         return Candidate(
             path.name,
             backup,
             digest(source),
             digest(path.read_bytes()),
-            diff(source, text),
+            diff(source, changed.decode()),
             how,
         )
 
@@ -113,17 +113,17 @@ class Workshop:
             old.unlink(missing_ok=True)
         return name
 
-    def edit(self, source: str, reply: str) -> str:
+    def edit(self, source: bytes, reply: str) -> bytes:
         """Returns the script with the edit applied. Raises FixRefused."""
         try:
-            text = code_edit.apply(source, reply)
+            changed = code_edit.apply(source, reply)
         except code_edit.EditRefused as refusal:
             raise FixRefused(f"the edit cannot be applied: {refusal}") from None
-        if text == source:
+        if changed == source:
             raise FixRefused("the edit changes nothing")
-        return text
+        return changed
 
-    def keep_candidate(self, text: str) -> Path:
+    def keep_candidate(self, changed: bytes) -> Path:
         """Writes the candidate to its own file.
 
         Its name begins as the script's, so that its process is recognised as a worker.
@@ -132,7 +132,7 @@ class Workshop:
             self.folder("candidates")
             / f"{self.script.stem}.{utc_now():%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}.py"
         )
-        write_bytes(path, text.encode("utf-8"))
+        write_bytes(path, changed)
         for old in sorted(self.folder("candidates").glob("*.py"))[:-NEWEST]:
             old.unlink(missing_ok=True)
         return path
@@ -149,7 +149,7 @@ class Workshop:
         finally:
             compiled.unlink(missing_ok=True)
 
-    def guard(self, before: str, after: str) -> None:
+    def guard(self, before: bytes, after: bytes) -> None:
         """Raises FixRefused when a change is not allowed."""
         objections = guard.objections(before, after)
         if objections:

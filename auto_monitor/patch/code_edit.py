@@ -2,13 +2,14 @@
 
 There are three formats; each must match exactly one place, or nothing is changed:
 
-- a whole function: it replaces the function of the same name;
+- whole functions: each replaces the function of the same name;
 - `old_string:` … `new_string:` …: whole lines that occur once, and their replacement;
 - a unified diff: applied by its context and removed lines, ignoring line numbers.
 
 Only the lines an edit names change; no other byte moves. Repaired silently: CRLF, one
 uniform shift of the indentation, a missing last newline or closing fence, prose around
-the fence. Everything else is refused.
+the fence, and the source echoed as it was shown: with line numbers, or with its first
+line moved to the margin. Everything else is refused.
 """
 
 import ast
@@ -16,35 +17,32 @@ import difflib
 import itertools
 import re
 import textwrap
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
+from auto_monitor.patch import source
+from auto_monitor.patch.edit_blocks import (
+    NEW,
+    OLD,
+    Block,
+    begins_function,
+    edits,
+    trim,
+    unnumbered,
+)
 from auto_monitor.patch.edit_text import EditRefused as EditRefused
 from auto_monitor.patch.edit_text import is_whole, nearest, split_hunks
+from auto_monitor.patch.source import Function, Source
 
-#: The longest reply and script accepted, in characters.
+#: The longest reply accepted, in characters.
 LONGEST = 1_000_000
 
-_OPENING = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+-]*)[ \t]*$")
-_OLD = re.compile(r"^[ \t]*old_string:[ \t]*\|?[ \t]*$")
-_NEW = re.compile(r"^[ \t]*new_string:[ \t]*\|?[ \t]*$")
 _ELISION = re.compile(
-    r"#.*(?:\.\.\.|…|unchanged|existing code|rest of|same as before)", re.IGNORECASE
+    r"^#\W*(?:\.\.\.|…)|^#.*(?:\.\.\.|…)\W*$"
+    r"|^#.*\b(?:existing code|same as before|(?:remains|stays|is) unchanged"
+    r"|unchanged (?:code|lines?|part)|rest of (?:the |this )?(?:code|function|method|body))",
+    re.IGNORECASE,
 )
-_DATA = frozenset({"json", "text", "console", "bash", "sh"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """The text of an edit.
-
-    `closed` means that its fence was closed, so nothing of it is missing.
-    """
-
-    lines: tuple[str, ...]
-    closed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,115 +54,96 @@ class _Change:
     lines: tuple[str, ...]
 
 
-def apply(source: str, reply: str) -> str:
+def apply(script: bytes, reply: str) -> bytes:
     """Returns the script with the reply's edit applied. Raises EditRefused.
 
-    The result parses, and only the intended lines differ. `source` is a Python file
-    with LF or CRLF throughout; `reply` is fenced text, with or without prose around it.
+    The result can be read in one way only, and only the intended lines differ. `reply`
+    is fenced text, with or without prose around it.
     """
-    if len(source) > LONGEST or len(reply) > LONGEST:
+    if len(reply) > LONGEST:
         raise EditRefused(f"more than {LONGEST} characters are not looked at")
-    newline = "\r\n" if "\r\n" in source else "\n"
-    lines = source.replace("\r\n", "\n").split("\n")
-    block = _block(reply)
-    _refuse_hidden(block)
-    result = newline.join(_changed(lines, _changes(lines, block)))
-    _parsed(result, "with this edit the script")
+    found = source.read(script)
+    changes = [change for block in edits(reply) for change in _changes(found, block)]
+    result = _spliced(found, changes)
+    source.read(result, "with this edit the script")
     return result
 
 
-def _changes(lines: Sequence[str], block: _Block) -> list[_Change]:
+def _changes(found: Source, block: Block) -> list[_Change]:
     """Returns the changes of a block, by its format."""
-    if any(_OLD.match(line) for line in block.lines):
+    _refuse_hidden(block)
+    lines = found.lines
+    if any(OLD.match(line) for line in block.lines):
         return [_replacement(lines, block)]
     if any(line.lstrip().startswith("@@") for line in block.lines):
         return _hunks(lines, block)
-    return [_function(lines, block)]
+    return _whole_functions(found, block)
 
 
-def _changed(lines: Sequence[str], changes: Sequence[_Change]) -> list[str]:
-    """Returns the lines with all changes, each placed on the original.
+def _spliced(found: Source, changes: Sequence[_Change]) -> bytes:
+    """Returns the script with all changes, each placed on the original.
 
-    Raises EditRefused where two overlap.
+    What changes nothing, or is given twice, counts once. Raises EditRefused where two
+    overlap.
     """
-    ordered = sorted(changes, key=lambda change: change.start)
+    real = {
+        change
+        for change in changes
+        if found.lines[change.start : change.end] != change.lines
+    }
+    ordered = sorted(real, key=lambda change: (change.start, change.end))
     if any(before.end > after.start for before, after in itertools.pairwise(ordered)):
-        raise EditRefused("two hunks change the same lines")
-    result = list(lines)
-    for change in reversed(ordered):
-        result[change.start : change.end] = change.lines
-    return result
+        raise EditRefused("two of the changes concern the same lines")
+    known = set(found.lines)
+    parts, place = [], 0
+    for change in ordered:
+        for line in change.lines:
+            if line not in known and source.declares_encoding(line):
+                raise EditRefused("a comment must not look like a declared encoding")
+        parts += _with_ends(found, place, change.start)
+        end = found.ends[change.start] or "\n"
+        last = found.ends[change.end - 1]
+        new = [line + end for line in change.lines]
+        if new:
+            new[-1] = change.lines[-1] + last
+        parts += new
+        place = change.end
+    parts += _with_ends(found, place, len(found.lines))
+    return "".join(parts).encode("utf-8")
 
 
-# -- the text of an edit ---------------------------------------------------------------
-
-
-def _block(reply: str) -> _Block:
-    """Returns the one fenced block of code; the whole reply when nothing is fenced."""
-    lines = reply.replace("\r\n", "\n").split("\n")
-    blocks: list[_Block] = []
-    place, fenced = 0, False
-    while place < len(lines):
-        opening = _OPENING.match(lines[place])
-        if opening is None:
-            place += 1
-            continue
-        fenced = True
-        end = next(
-            (n for n in range(place + 1, len(lines)) if lines[n].strip() == opening[1]),
-            None,
+def _with_ends(found: Source, start: int, end: int) -> list[str]:
+    return [
+        line + mark
+        for line, mark in zip(
+            found.lines[start:end], found.ends[start:end], strict=True
         )
-        inside = lines[place + 1 : end]
-        if opening[2].lower() not in _DATA:
-            blocks.append(_Block(tuple(inside), end is not None))
-        place = len(lines) if end is None else end + 1
-    if not fenced:
-        blocks = [_Block(tuple(lines), False)]
-    if len(blocks) != 1:
-        raise EditRefused(
-            f"there are {len(blocks)} fenced blocks of code; give exactly one"
-        )
-    trimmed = _trim(blocks[0].lines)
-    if not trimmed:
-        raise EditRefused("the block is empty")
-    return _Block(tuple(trimmed), blocks[0].closed)
+    ]
 
 
-def _trim(lines: Sequence[str]) -> list[str]:
-    """Removes blank lines at both ends."""
-    filled = [n for n, line in enumerate(lines) if line.strip()]
-    return list(lines[filled[0] : filled[-1] + 1]) if filled else []
+# -- what is refused -------------------------------------------------------------------
 
 
-def _refuse_hidden(block: _Block) -> None:
+def _refuse_hidden(block: Block) -> None:
     """Raises EditRefused for invisible characters and tabs."""
     for line in block.lines:
-        hidden = next(
-            (
-                sign
-                for sign in line
-                if unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp")
-            ),
-            None,
-        )
-        if hidden is not None:
-            raise EditRefused(
-                f"the character U+{ord(hidden):04X} is not allowed in code"
-            )
+        sign = source.hidden(line)
+        if sign is not None:
+            raise EditRefused(f"the character U+{ord(sign):04X} is not allowed in code")
 
 
 def _refuse_elision(old: Sequence[str], new: Sequence[str]) -> None:
     known = {line.strip() for line in old}
     for line in new:
         if line.strip() not in known and (
-            _ELISION.search(line) or line.strip() in ("...", "…")
+            _ELISION.search(line.strip()) or line.strip() in ("...", "…")
         ):
             raise EditRefused(
                 f"{line.strip()!r} stands for code that was left out; write all lines"
             )
 
 
-def _refuse_cut_off(block: _Block, old: Sequence[str], new: Sequence[str]) -> None:
+def _refuse_cut_off(block: Block, old: Sequence[str], new: Sequence[str]) -> None:
     """Without a closing fence, requires the same ending as the replaced code.
 
     The end may be missing otherwise.
@@ -194,54 +173,103 @@ def _relative(lines: Sequence[str]) -> list[tuple[int, str]]:
     return [(columns - filled[0][0], text) for columns, text in filled]
 
 
-# -- a whole function ------------------------------------------------------------------
+# -- whole functions -------------------------------------------------------------------
 
 
-def _function(lines: Sequence[str], block: _Block) -> _Change:
-    """Replaces the function of this name."""
-    start = _first_line_of_function(block)
-    text = textwrap.dedent("\n".join(block.lines[start:]))
-    tree = _parse_longest(text, closed=block.closed)
-    if len(tree.body) != 1 or not isinstance(tree.body[0], ast.FunctionDef):
+def _whole_functions(found: Source, block: Block) -> list[_Change]:
+    """Replaces the functions of these names."""
+    known = [
+        node
+        for node in ast.walk(found.tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    rows, given = _given(block)
+    changes = []
+    for node in given:
+        same = [other for other in known if other.name == node.name]
+        if len(same) != 1:
+            names = [other.name for other in known]
+            near = difflib.get_close_matches(node.name, names, 3, 0.5)
+            raise EditRefused(
+                f"the script has {len(same)} functions named {node.name!r}; "
+                f"nearest: {', '.join(near) or 'none'}"
+            )
+        begin, end = source.span(same[0])
+        old = found.lines[begin - 1 : end]
+        new = _in_place(rows, node, same[0])
+        _refuse_elision(old, new)
+        if node is given[-1]:
+            _refuse_cut_off(block, old, new)
+        changes.append(_Change(begin - 1, end, tuple(new)))
+    return changes
+
+
+def _in_place(rows: Sequence[str], node: Function, real: Function) -> list[str]:
+    """Returns the lines of a function as they are indented in the script.
+
+    The source may have been echoed with its first line at the margin and all others
+    where they stand in the script.
+    """
+    first, last = source.span(node)
+    new = rows[first - 1 : last]
+    body = node.body[0]
+    echoed = (
+        node.col_offset == 0 < real.col_offset
+        and body.lineno > node.lineno
+        and body.col_offset == real.body[0].col_offset
+    )
+    if echoed:
+        margin = " " * real.col_offset
+        heads = {node.lineno, *(part.lineno for part in node.decorator_list)}
+        return [
+            margin + line if number in heads and line[:1] != " " else line
+            for number, line in enumerate(new, first)
+        ]
+    return _moved(new, real.col_offset - node.col_offset)
+
+
+def _given(block: Block) -> tuple[list[str], list[Function]]:
+    """Returns the lines of a block and the functions in them."""
+    start = next(
+        (n for n, line in enumerate(block.lines) if begins_function(line)), None
+    )
+    if start is None:
         raise EditRefused(
-            "give one whole function (def and body, with its decorators), or "
+            "there is no function, no old_string:, and no @@ in the block"
+        )
+    rows = list(block.lines[start:])
+    # With a decorator, the first line alone may have lost its indentation.
+    for text in (textwrap.dedent("\n".join(rows)), textwrap.dedent(_indented(rows))):
+        if _parses(text):
+            break
+    else:
+        text = textwrap.dedent("\n".join(rows))
+    tree = _parse_longest(text, closed=block.closed)
+    given = [node for part in tree.body for node in _functions_in(part)]
+    if not given:
+        raise EditRefused(
+            "give whole functions (def and body, with their decorators), or "
             "old_string:/new_string:, or a unified diff"
         )
-    given = tree.body[0]
-    first, last = _span(given)
-    new = text.split("\n")[first - 1 : last]
-    functions = _functions_of("\n".join(lines))
-    found = [node for node in functions if node.name == given.name]
-    if len(found) != 1:
-        names = [node.name for node in functions if isinstance(node, ast.FunctionDef)]
-        nearest = (
-            ", ".join(difflib.get_close_matches(given.name, names, 3, 0.5)) or "none"
-        )
-        raise EditRefused(
-            f"the script has {len(found)} functions named {given.name!r}; nearest: {nearest}"
-        )
-    begin, end = _span(found[0])
-    old = lines[begin - 1 : end]
-    if (
-        given.body[0].col_offset - given.col_offset != _depth(found[0])
-        and given.body[0].lineno > given.lineno
-    ):
-        raise EditRefused("the body is not indented under its def as in the script")
-    shifted = _shift(new, len(old[0]) - len(old[0].lstrip(" ")))
-    _refuse_elision(old, shifted)
-    _refuse_cut_off(block, old, shifted)
-    return _Change(begin - 1, end, tuple(shifted))
+    return text.split("\n"), given
 
 
-def _first_line_of_function(block: _Block) -> int:
-    """Returns where the decorators or the def begin.
+def _indented(rows: Sequence[str]) -> str:
+    return "\n".join([f"    {rows[0]}", *rows[1:]])
 
-    Prose may precede them when nothing is fenced.
-    """
-    for number, line in enumerate(block.lines):
-        if re.match(r"[ \t]*(?:@\w|def |async def )", line):
-            return number
-    raise EditRefused("there is no function, no old_string:, and no @@ in the block")
+
+def _functions_in(part: ast.stmt) -> list[Function]:
+    """Returns the functions of a statement: one, or those of the class around them."""
+    if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
+        return [part]
+    if isinstance(part, ast.ClassDef):
+        return [node for inner in part.body for node in _functions_in(inner)]
+    if isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant):
+        return []
+    raise EditRefused(
+        "give only whole functions (def and body, with their decorators); nothing else "
+        "of the script may be changed"
+    )
 
 
 def _parse_longest(text: str, *, closed: bool) -> ast.Module:
@@ -264,7 +292,7 @@ def _parse_longest(text: str, *, closed: bool) -> ast.Module:
             if lines[end - 1].strip() == "" and _parses(before):
                 return ast.parse(before)
         raise EditRefused(
-            f"the function is not valid Python: {_explain(error)}"
+            f"the function is not valid Python: {source.explain(error)}"
         ) from None
 
 
@@ -276,29 +304,6 @@ def _parses(text: str) -> bool:
     return True
 
 
-@lru_cache(maxsize=1)
-def _functions_of(script: str) -> tuple[ast.FunctionDef | ast.AsyncFunctionDef, ...]:
-    """All there are; every answer of a case is about the same script."""
-    return tuple(
-        node
-        for node in ast.walk(_parsed(script, "the script"))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    )
-
-
-def _span(node: ast.AST) -> tuple[int, int]:
-    """Returns the first and last line, from 1, decorators included."""
-    assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-    return first, node.end_lineno or node.lineno
-
-
-def _depth(node: ast.AST) -> int:
-    """Returns by how many columns the body is indented under its def."""
-    assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    return node.body[0].col_offset - node.col_offset
-
-
 def _shift(lines: Sequence[str], columns: int) -> list[str]:
     """Moves the lines to the right; blank ones stay empty."""
     return [" " * columns + line if line.strip() else "" for line in lines]
@@ -307,17 +312,17 @@ def _shift(lines: Sequence[str], columns: int) -> list[str]:
 # -- old_string, new_string ------------------------------------------------------------
 
 
-def _replacement(lines: Sequence[str], block: _Block) -> _Change:
+def _replacement(lines: Sequence[str], block: Block) -> _Change:
     """Places the new lines where the old ones are."""
-    olds = [n for n, line in enumerate(block.lines) if _OLD.match(line)]
-    news = [n for n, line in enumerate(block.lines) if _NEW.match(line)]
+    olds = [n for n, line in enumerate(block.lines) if OLD.match(line)]
+    news = [n for n, line in enumerate(block.lines) if NEW.match(line)]
     if len(olds) != 1 or len(news) != 1 or olds[0] > news[0]:
         raise EditRefused(
             "give exactly one line old_string: and, after it, one line new_string:"
         )
     old, new = (
-        _trim(block.lines[olds[0] + 1 : news[0]]),
-        _trim(block.lines[news[0] + 1 :]),
+        unnumbered(trim(block.lines[olds[0] + 1 : news[0]])),
+        unnumbered(trim(block.lines[news[0] + 1 :])),
     )
     if not old:
         raise EditRefused("old_string: is empty")
@@ -387,7 +392,7 @@ def _moved(lines: Sequence[str], columns: int) -> list[str]:
 # -- a unified diff --------------------------------------------------------------------
 
 
-def _hunks(lines: Sequence[str], block: _Block) -> list[_Change]:
+def _hunks(lines: Sequence[str], block: Block) -> list[_Change]:
     """Places every hunk; a uniform indentation of the whole diff is removed first."""
     first = next(
         n for n, line in enumerate(block.lines) if line.lstrip().startswith("@@")
@@ -420,21 +425,3 @@ def _hunks(lines: Sequence[str], block: _Block) -> list[_Change]:
             )
         changes.append(_placed(lines, old, new))
     return changes
-
-
-# -- parsing ---------------------------------------------------------------------------
-
-
-def _parsed(text: str, what: str) -> ast.Module:
-    try:
-        return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise EditRefused(f"{what} is not valid Python: {_explain(error)}") from None
-
-
-def _explain(error: BaseException) -> str:
-    return (
-        f"line {error.lineno}: {error.msg}"
-        if isinstance(error, SyntaxError)
-        else type(error).__name__
-    )

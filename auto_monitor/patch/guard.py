@@ -1,348 +1,260 @@
 """What a code fix may and may not change. Pure.
 
-It compares both texts and returns objections, by an allow-list over the AST. This is
-not a sandbox (`gate` runs candidates in one): it is the first of two barriers, and the
-one that keeps a fix small and to the point. A function may go on doing what it already
-did; beyond that, only what the tables of `vocabulary` allow.
+It compares both scripts and returns objections. It asks what the changed code can
+reach: inside a function ordinary Python is free, what leads out of it is not (`reach`,
+with the tables of `offered`). This is the first of three barriers. The substrate
+believes nothing that the script says, and a changed script runs confined.
 """
 
 import ast
 import difflib
-import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-from auto_monitor.patch.vocabulary import (
-    ATTRIBUTES,
-    MOST_LINES,
-    NAMES,
-    PATCHABLE,
-    PROOFS,
-    WHOLE,
-)
+from auto_monitor.patch import reach, source
+from auto_monitor.patch.edit_text import EditRefused
+from auto_monitor.patch.offered import FIXED, KEPT, MOST_LINES
+from auto_monitor.patch.scopes import script_of
+from auto_monitor.patch.source import Function, Source
 
-_NODES = (
-    ast.FunctionDef,
-    ast.arguments,
-    ast.arg,
-    ast.Return,
-    ast.Assign,
-    ast.AugAssign,
-    ast.AnnAssign,
-    ast.For,
-    ast.While,
-    ast.If,
-    ast.With,
-    ast.withitem,
-    ast.Raise,
-    ast.Try,
-    ast.ExceptHandler,
-    ast.Expr,
-    ast.Pass,
-    ast.Break,
-    ast.Continue,
-    ast.BoolOp,
-    ast.NamedExpr,
-    ast.BinOp,
-    ast.UnaryOp,
-    ast.IfExp,
-    ast.Dict,
-    ast.Set,
-    ast.ListComp,
-    ast.SetComp,
-    ast.DictComp,
-    ast.GeneratorExp,
-    ast.comprehension,
-    ast.Compare,
-    ast.Call,
-    ast.keyword,
-    ast.FormattedValue,
-    ast.JoinedStr,
-    ast.Constant,
-    ast.Attribute,
-    ast.Subscript,
-    ast.Starred,
-    ast.Name,
-    ast.List,
-    ast.Tuple,
-    ast.Slice,
-    ast.Lambda,
-    ast.Match,
-    ast.match_case,
-    ast.MatchValue,
-    ast.MatchSingleton,
-    ast.MatchAs,
-    ast.MatchOr,
-    ast.Assert,
-    ast.expr_context,
-    ast.boolop,
-    ast.operator,
-    ast.unaryop,
-    ast.cmpop,
-)
-_BROAD = frozenset(
-    {"Exception", "BaseException", "MigrationError", "RuntimeError", "OSError"}
-)
-_PLACE = re.compile(
-    r"://|^[/~.\\]|\\|/\w|\b\d{1,3}(\.\d{1,3}){3}\b"
-    r"|\b[\w-]+\.(com|net|org|io|dev|local|ru|xyz|onion)\b"
-)
-_HUGE = 10**9
 _LEAVES = (ast.Return, ast.Raise, ast.Break, ast.Continue)
-_HIDDEN = frozenset(
-    {
-        "open",
-        "print",
-        "type",
-        "super",
-        "object",
-        "property",
-        "staticmethod",
-        "bytes",
-        "hash",
-        "id",
-    }
-)
-
-Function = ast.FunctionDef | ast.AsyncFunctionDef
+#: What the constructor puts the worker together from.
+_ASSEMBLY = frozenset({"parts", "opened"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Uses:
-    """What a function uses.
-
-    Names, attributes read and written, texts, and proof calls with the conditions
-    around them.
-    """
-
-    names: frozenset[str]
-    attributes: frozenset[str]
-    written: frozenset[str]
-    texts: frozenset[str]
-    proofs: Counter[tuple[str, str]]
-    nodes: Counter[str]
-    handlers: frozenset[str]
-
-
-def objections(before: str, after: str) -> list[str]:
-    """Returns why this change of the script is not allowed; empty when it is.
-
-    Both texts are valid Python.
-    """
-    old, new = ast.parse(before), ast.parse(after)
-    mine, theirs = _functions(old), _functions(new)
-    changed = [
-        (was, becomes)
-        for was, becomes in zip(mine, theirs, strict=False)
-        if ast.dump(was) != ast.dump(becomes)
-    ]
+def objections(before: bytes, after: bytes) -> list[str]:
+    """Returns why this change of the script is not allowed; empty when it is."""
+    try:
+        old, new = source.read(before), source.read(after)
+    except EditRefused as refusal:
+        return [str(refusal)]
+    mine, theirs = source.functions(old.tree), source.functions(new.tree)
     if [node.name for node in mine] != [node.name for node in theirs]:
         found = ["functions were added, removed, renamed or moved"]
+    elif source.outside(old) != source.outside(new):
+        found = ["something outside the functions is changed"]
     else:
-        found = list(_outside(old, new, changed))
-    lines = sum(
-        line[:1] in "+-"
-        for line in difflib.ndiff(before.splitlines(), after.splitlines())
-    )
+        found = []
+    lines = _lines_changed(old, new)
     if lines > MOST_LINES:
         found.append(f"{lines} lines change; at most {MOST_LINES} may")
-    if found:
-        return found
-    for was, becomes in changed:
-        found += [f"{was.name}: {text}" for text in _inside(was, becomes)]
+    return found or _of_functions(old, new)
+
+
+def _lines_changed(old: Source, new: Source) -> int:
+    return sum(
+        line[:1] in "+-" and line[:3] not in ("---", "+++")
+        for line in difflib.unified_diff(old.lines, new.lines, lineterm="", n=0)
+    )
+
+
+def _of_functions(old: Source, new: Source) -> list[str]:
+    """Returns the objections to what is in the changed functions."""
+    script = script_of(old.tree, new.tree)
+    found = []
+    for was, becomes in zip(
+        source.functions(old.tree), source.functions(new.tree), strict=True
+    ):
+        if source.text_of(old, was) == source.text_of(new, becomes):
+            continue
+        if was.name in FIXED:
+            found.append(f"{was.name} must not be changed")
+            continue
+        said = [*_head(was, becomes), *_assembly(was, becomes), *_kept(was, becomes)]
+        said += [*_shapes(was, becomes), *reach.objections(script, was, becomes)]
+        found += [f"{was.name}: {text}" for text in dict.fromkeys(said)]
     return found
 
 
-def _outside(
-    old: ast.Module, new: ast.Module, changed: Sequence[tuple[Function, Function]]
-) -> Iterator[str]:
-    """Yields objections to changes outside the functions that may be changed."""
-    for was, becomes in changed:
-        if was.name not in PATCHABLE:
-            allowed = ", ".join(sorted(PATCHABLE))
-            yield f"{was.name} must not be changed; a fix may change only {allowed}"
-        if _head(was) != _head(becomes):
-            yield f"{was.name}: parameters, decorators and the kind of function stay as they are"
-    if _without_bodies(old) != _without_bodies(new):
-        yield "something outside the functions is changed"
+# -- the head --------------------------------------------------------------------------
 
 
-def _functions(tree: ast.Module) -> list[Function]:
-    """Returns the module's functions and its classes' methods, in order.
+def _head(old: Function, new: Function) -> Iterator[str]:
+    """Objects to another kind of function, and to one called in another way."""
+    if type(old) is not type(new) or _dumps(old.decorator_list) != _dumps(
+        new.decorator_list
+    ):
+        yield "decorators and the kind of function stay as they are"
+    if _yields(new) and not _yields(old):
+        yield "it must not become a generator"
+    if not _same_calls(old.args, new.args):
+        yield "it must be called as before: only an optional parameter may be added"
+    known = {*_dumps(_outer_defaults(old)), *_dumps(_annotations(old))}
+    for node in (*_outer_defaults(new), *_annotations(new)):
+        if ast.dump(node) not in known and any(
+            isinstance(part, ast.Call | ast.NamedExpr | ast.Lambda | ast.Yield)
+            for part in ast.walk(node)
+        ):
+            yield "defaults and annotations must not compute anything"
 
-    Nested functions are part of these.
-    """
-    found: list[Function] = []
-    for node in tree.body:
-        if isinstance(node, Function):
-            found.append(node)
-        elif isinstance(node, ast.ClassDef):
-            found += [inner for inner in node.body if isinstance(inner, Function)]
-    return found
+
+def _dumps(nodes: list[ast.expr]) -> list[str]:
+    return [ast.dump(node) for node in nodes]
 
 
-def _head(node: Function) -> str:
-    returns = ast.dump(node.returns) if node.returns else ""
+def _yields(function: Function) -> bool:
+    """Whether the function itself yields, not one inside it."""
+    stack: list[ast.AST] = list(function.body)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.Yield | ast.YieldFrom):
+            return True
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            stack += ast.iter_child_nodes(node)
+    return False
+
+
+def _same_calls(old: ast.arguments, new: ast.arguments) -> bool:
+    """Whether every call that fits the old parameters fits the new ones."""
+    was = [arg.arg for arg in (*old.posonlyargs, *old.args)]
+    becomes = [arg.arg for arg in (*new.posonlyargs, *new.args)]
+    more = len(becomes) - len(was)
     return (
-        type(node).__name__
-        + ast.dump(node.args)
-        + "".join(map(ast.dump, node.decorator_list))
-        + returns
-    )
-
-
-def _without_bodies(tree: ast.Module) -> str:
-    """Returns the module's shape without the bodies of functions."""
-    parts = []
-    for node in tree.body:
-        if isinstance(node, Function):
-            parts.append(node.name)
-        elif isinstance(node, ast.ClassDef):
-            inner = [
-                part.name if isinstance(part, Function) else ast.dump(part)
-                for part in node.body
-            ]
-            head = [
-                ast.dump(part)
-                for part in (*node.bases, *node.decorator_list, *node.keywords)
-            ]
-            parts.append(f"{node.name}{head}{inner}")
-        else:
-            parts.append(ast.dump(node))
-    return "\n".join(parts)
-
-
-def _inside(old: Function, new: Function) -> Iterator[str]:
-    """Yields objections to the new body of one function."""
-    had, has = _uses(old), _uses(new)
-    yield from _kinds(had, has)
-    yield from _vocabulary(had, has, _bound(new) | _parameters(new))
-    for call, _around in sorted((had.proofs - has.proofs).keys()):
-        yield (
-            f"the call {call[:80]} proves or accounts for something: it stays, "
-            "under the same conditions"
+        becomes[: len(was)] == was
+        and len(old.posonlyargs) == len(new.posonlyargs)
+        and len(new.defaults) >= len(old.defaults) + more
+        and _named(old.vararg) == _named(new.vararg)
+        and _named(old.kwarg) == _named(new.kwarg)
+        and _keywords(old).items() <= _keywords(new).items()
+        and all(
+            optional
+            for name, optional in _keywords(new).items()
+            if name not in _keywords(old)
         )
-    for caught in sorted(has.handlers - had.handlers):
-        if caught in _BROAD or not caught:
-            yield f"except {caught or 'without a type'} is too broad"
-    for block in _blocks(new):
-        if any(isinstance(part, _LEAVES) for part in block[:-1]):
-            yield "there are lines that can never run"
-    yield from _shapes(old, new)
-
-
-def _kinds(had: _Uses, has: _Uses) -> Iterator[str]:
-    """Allows only statements and expressions that are harmless or were there before."""
-    allowed = {kind.__name__ for kind in _NODES} | {
-        kind for kind in had.nodes if kind not in ("Global", "Nonlocal")
-    }
-    strange = sorted(
-        kind
-        for kind in has.nodes
-        if kind not in allowed and not issubclass(getattr(ast, kind), _NODES)
     )
-    if strange:
-        yield f"{', '.join(strange)} is not allowed"
-    if has.nodes["FunctionDef"] > max(1, had.nodes["FunctionDef"]):
-        yield "a function inside the function is not allowed"
 
 
-def _vocabulary(had: _Uses, has: _Uses, local: set[str]) -> Iterator[str]:
-    """Allows only names, attributes and texts of the old function or the tables."""
-    for name in sorted(has.names - had.names - NAMES - local):
-        yield f"the name {name} is neither used by the function now nor allowed"
-    for name in sorted(has.attributes - had.attributes - ATTRIBUTES):
-        yield f"the attribute .{name} is neither used by the function now nor allowed"
-    for name in sorted(has.written - had.written):
-        yield f"an assignment to .{name} is not allowed"
-    for name in sorted(local | has.names | has.attributes):
-        if name.startswith("__") and name not in had.names | had.attributes:
-            yield f"{name} is not allowed"
-    for text in sorted(has.texts - had.texts):
-        if _PLACE.search(text) or len(text) > 200:
-            yield f"the text {text[:40]!r} looks like a host or a path, or is too long"
+def _named(arg: ast.arg | None) -> str:
+    return arg.arg if arg else ""
+
+
+def _keywords(given: ast.arguments) -> dict[str, bool]:
+    """Returns the parameters given by name only; whether each is optional."""
+    return {
+        arg.arg: default is not None
+        for arg, default in zip(given.kwonlyargs, given.kw_defaults, strict=True)
+    }
+
+
+def _outer_defaults(node: Function) -> list[ast.expr]:
+    named = [default for default in node.args.kw_defaults if default is not None]
+    return [*node.args.defaults, *named]
+
+
+def _annotations(node: Function) -> list[ast.expr]:
+    given = node.args
+    one = [arg for arg in (given.vararg, given.kwarg) if arg]
+    all_of = [*given.posonlyargs, *given.args, *given.kwonlyargs, *one]
+    found = [arg.annotation for arg in all_of if arg.annotation]
+    return [*found, *([node.returns] if node.returns else [])]
+
+
+# -- the body --------------------------------------------------------------------------
+
+
+def _assembly(old: Function, new: Function) -> Iterator[str]:
+    """Keeps the constructor's lines about what the worker is put together from."""
+    if old.name == "__init__" and _assembled(old) != _assembled(new):
+        yield "what the worker is put together from stays as it is"
+
+
+def _assembled(node: Function) -> list[str]:
+    return [
+        ast.dump(statement)
+        for statement in node.body
+        if any(
+            (isinstance(part, ast.Name) and part.id in _ASSEMBLY)
+            for part in ast.walk(statement)
+        )
+    ]
+
+
+def _kept(old: Function, new: Function) -> Iterator[str]:
+    """Keeps calls that prove or account for something."""
+    had, has = dict(_proofs(old)), dict(_proofs(new))
+    for name, always in sorted(had.items()):
+        if name not in has:
+            yield f"the call of {name} proves or accounts for something: it stays"
+        elif always and not has[name]:
+            yield (
+                f"the call of {name} proves or accounts for something: it stays, "
+                "under no new condition"
+            )
+
+
+def _proofs(function: Function) -> Iterator[tuple[str, bool]]:
+    """Yields each such call with whether it is made without any condition.
+
+    Those come last, so that a dict keeps them.
+    """
+    found = list(_calls(function, function.body, certain=True))
+    yield from sorted(found, key=lambda call: call[1])
+
+
+def _calls(
+    node: ast.AST, inside: list[ast.stmt], *, certain: bool
+) -> Iterator[tuple[str, bool]]:
+    children: list[ast.AST] = [*inside] if inside else [*ast.iter_child_nodes(node)]
+    for child in children:
+        if isinstance(child, ast.Call):
+            name = _called(child)
+            if name in KEPT:
+                yield name, certain
+        yield from _calls(child, [], certain=certain and not _conditional(node, child))
+
+
+def _called(call: ast.Call) -> str:
+    if isinstance(call.func, ast.Attribute):
+        return call.func.attr
+    return call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+def _conditional(node: ast.AST, child: ast.AST) -> bool:
+    """Whether `child` may not be reached although `node` is."""
+    if isinstance(node, ast.If | ast.IfExp):
+        return child is not node.test
+    if isinstance(node, ast.While):
+        return isinstance(node.test, ast.Constant) and not node.test.value
+    if isinstance(node, ast.BoolOp):
+        return child is not node.values[0]
+    return isinstance(
+        child, ast.ExceptHandler | ast.match_case | ast.FunctionDef | ast.Lambda
+    )
 
 
 def _shapes(old: Function, new: Function) -> Iterator[str]:
-    """Yields objections to single new expressions."""
+    """Objects to shapes that hide what a change does."""
     known = {ast.dump(node) for node in ast.walk(old)}
-    local = _bound(new)
-    hidden = sorted((local - _bound(old)) & (NAMES | _HIDDEN))
-    if hidden:
-        yield f"{', '.join(hidden)} must not be given another meaning"
-    parents = {
-        child: node for node in ast.walk(new) for child in ast.iter_child_nodes(node)
-    }
-    strange = {node for node in ast.walk(new) if ast.dump(node) not in known}
+    for block in _blocks(new):
+        if any(isinstance(part, _LEAVES) for part in block[:-1]):
+            yield "there are lines that can never run"
     for node in ast.walk(new):
-        parent = parents.get(node)
-        if node in strange or parent in strange:
-            objection = _whole(node, parent) or _risky(node, local)
-            if objection:
-                yield objection
+        if ast.dump(node) not in known:
+            said = _shape(node)
+            if said:
+                yield said
 
 
-def _whole(node: ast.AST, parent: ast.AST | None) -> str:
-    """Objects to passing on the worker or its collaborators.
-
-    They may only be used through their attributes.
-    """
-    if isinstance(parent, ast.Attribute):
-        return ""
-    if isinstance(node, ast.Attribute) and node.attr in WHOLE and _is_self(node.value):
-        return f"self.{node.attr} must not be handed on"
-    return "self must not be handed on" if _is_self(node) else ""
-
-
-def _risky(node: ast.AST, local: set[str]) -> str:
-    """Objects to single expressions that could do harm, or hide what they do."""
-    if isinstance(node, ast.Constant):
-        if isinstance(node.value, bytes):
-            return "bytes are not allowed"
-        large = isinstance(node.value, int | float) and abs(node.value) > _HUGE
-        return "a number that large is not allowed" if large else ""
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow | ast.LShift):
-        return "powers and shifts are not allowed"
-    if isinstance(node, ast.Call) and not _plainly_called(node.func, local):
-        return "only names and attributes may be called"
-    if isinstance(node, ast.If) and isinstance(node.test, ast.Constant):
+def _shape(node: ast.AST) -> str:
+    if isinstance(node, ast.If | ast.IfExp) and isinstance(node.test, ast.Constant):
         return "a condition that is always the same is not allowed"
+    if (
+        isinstance(node, ast.While)
+        and isinstance(node.test, ast.Constant)
+        and not node.test.value
+    ):
+        return "there are lines that can never run"
+    if isinstance(node, ast.Try | ast.TryStar) and any(map(_swallows, node.finalbody)):
+        return "leaving a finally block swallows every error"
     return ""
 
 
-def _plainly_called(function: ast.expr, local: set[str]) -> bool:
-    """Whether a name or an attribute is called.
-
-    Not a subscript, a lambda, or something stored a line before.
-    """
-    return isinstance(function, ast.Attribute) or (
-        isinstance(function, ast.Name) and function.id not in local
+def _swallows(statement: ast.stmt) -> bool:
+    return any(isinstance(part, ast.Return) for part in ast.walk(statement)) or (
+        isinstance(statement, ast.If | ast.Break | ast.Continue)
+        and any(
+            isinstance(part, ast.Break | ast.Continue) for part in ast.walk(statement)
+        )
     )
-
-
-def _is_self(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and node.id == "self"
-
-
-def _bound(node: Function) -> set[str]:
-    """Returns the names that the body binds."""
-    names = {
-        part.id
-        for part in ast.walk(node)
-        if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load)
-    }
-    names |= {
-        part.name
-        for part in ast.walk(node)
-        if isinstance(part, ast.ExceptHandler | ast.MatchAs) and part.name
-    }
-    inner = {part.arg for part in ast.walk(node) if isinstance(part, ast.arg)}
-    return names | (inner - _parameters(node))
-
-
-def _parameters(node: Function) -> set[str]:
-    return {part.arg for part in ast.walk(node.args) if isinstance(part, ast.arg)}
 
 
 def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
@@ -352,67 +264,3 @@ def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
             block = getattr(part, name, None)
             if isinstance(block, list):
                 yield block
-
-
-def _uses(node: Function) -> _Uses:
-    names: set[str] = set()
-    attributes: set[str] = set()
-    written: set[str] = set()
-    handlers: set[str] = set()
-    for part in ast.walk(node):
-        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load):
-            names.add(part.id)
-        elif isinstance(part, ast.Attribute):
-            (attributes if isinstance(part.ctx, ast.Load) else written).add(part.attr)
-        elif isinstance(part, ast.keyword) and part.arg is None:
-            attributes.add("**")
-        elif isinstance(part, ast.ExceptHandler):
-            handlers |= _caught(part)
-    texts = {
-        part.value
-        for part in ast.walk(node)
-        if isinstance(part, ast.Constant) and isinstance(part.value, str)
-    }
-    kinds = Counter(type(part).__name__ for part in ast.walk(node))
-    return _Uses(
-        frozenset(names),
-        frozenset(attributes),
-        frozenset(written),
-        frozenset(texts),
-        Counter(_proofs(node, ())),
-        kinds,
-        frozenset(handlers),
-    )
-
-
-def _proofs(node: ast.AST, around: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Yields calls that prove something, each with the conditions around it."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
-        called = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
-        if called in PROOFS:
-            yield ast.unparse(node), " and ".join(around)
-    for name, value in ast.iter_fields(node):
-        inside = around
-        if isinstance(node, ast.If | ast.IfExp) and name in ("body", "orelse"):
-            inside = (
-                *around,
-                ("" if name == "body" else "not ") + ast.unparse(node.test),
-            )
-        elif (
-            isinstance(node, ast.While)
-            and name in ("body", "orelse")
-            and isinstance(node.test, ast.Constant)
-        ):
-            inside = around if node.test.value else (*around, "never")
-        elif isinstance(node, ast.ExceptHandler) and name == "body":
-            inside = (*around, "except")
-        for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST):
-                yield from _proofs(child, inside)
-
-
-def _caught(handler: ast.ExceptHandler) -> set[str]:
-    if handler.type is None:
-        return {""}
-    parts = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-    return {ast.unparse(part) for part in parts}

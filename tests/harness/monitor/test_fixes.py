@@ -18,7 +18,7 @@ from tests.support.monitor.editkit import SCRIPT, as_strings, workshop
 def test_a_candidate_that_was_changed_is_not_promoted(tmp_path: Path) -> None:
     """Only what passed the gate gets into place."""
     place = workshop(tmp_path)
-    path = place.keep_candidate("x = 1\n")
+    path = place.keep_candidate(b"x = 1\n")
     made = Candidate(
         path.name, "", digest(place.script.read_bytes()), digest(b"y = 1\n"), "", ""
     )

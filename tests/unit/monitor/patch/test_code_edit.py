@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auto_monitor.patch.code_edit import EditRefused, apply
+from auto_monitor.patch import code_edit
+from auto_monitor.patch.code_edit import EditRefused
 from tests.support.monitor.editkit import (
     SOURCE,
     as_diff,
@@ -20,6 +21,11 @@ from tests.support.monitor.editkit import (
 )
 
 FUNCTIONS = functions()
+
+
+def apply(script: str, reply: str) -> str:
+    """The script after the edit, as text."""
+    return code_edit.apply(script.encode(), reply).decode()
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -234,11 +240,23 @@ REFUSED = {
         fenced("def aa():\n    x = 2"),
         "0 functions named 'aa'; nearest: a",
     ),
-    "two functions": (
-        fenced("def a():\n    x = 2\n\ndef b():\n    x = 2"),
-        "one whole function",
+    "one function in two ways": (
+        fenced("def a():\n    x = 2\n\ndef a():\n    x = 3"),
+        "same lines",
     ),
-    "a class": (fenced("class A:\n    pass"), "there is no function"),
+    "in two blocks": (
+        fenced("def a():\n    x = 2") + fenced("def a():\n    x = 3"),
+        "same lines",
+    ),
+    "a function and a line": (
+        fenced("def a():\n    x = 2\n\ny = 2"),
+        "give only whole functions",
+    ),
+    "two blocks that explain": (
+        fenced("it hangs", "") + fenced("so it does", ""),
+        "none is an edit",
+    ),
+    "a class": (fenced("class A:\n    pass"), "give only whole functions"),
     "not Python": (fenced("def a(:\n    x = 2"), "not valid Python: line 1"),
     "result is not Python": (
         as_strings("    y = 2", "    y = (2"),
@@ -263,10 +281,120 @@ def test_what_is_refused_and_why(case: str) -> None:
 
 
 def test_line_ends_of_the_script_stay() -> None:
-    """A script with CRLF keeps it in every line."""
+    """A script with CRLF keeps it in every line, one with both keeps both."""
     assert apply(
         SMALL.replace("\n", "\r\n"), as_strings("    y = 2", "    y = 5")
     ) == SMALL.replace("y = 2", "y = 5").replace("\n", "\r\n")
+    both = SMALL.replace("y = 2\n", "y = 2\r\n")
+    assert apply(both, as_strings("    z = 3", "    z = 5")) == both.replace(
+        "z = 3", "z = 5"
+    )
+    assert apply(both, as_strings("    y = 2", "    y = 5")) == both.replace(
+        "y = 2", "y = 5"
+    )
+
+
+A, B = "def a():\n    x = 9\n    y = 2", "def b():\n    x = 9\n    z = 3"
+BOTH = SMALL.replace("x = 1", "x = 9")
+IN_CLASS = "class C:\n" + "\n".join(
+    f"    {line}" if line else "" for line in SMALL.splitlines()
+)
+ECHOED = {
+    "several functions": (SMALL, fenced(f"{A}\n\n{B}"), BOTH),
+    "in several blocks": (SMALL, fenced(A) + "and\n" + fenced(B), BOTH),
+    "the old one beside the new one": (
+        SMALL,
+        fenced(SMALL.split("\n\n\n")[0]) + fenced(A),
+        SMALL.replace("x = 1", "x = 9", 1),
+    ),
+    "twice the same": (
+        SMALL,
+        fenced(A) + fenced(A),
+        SMALL.replace("x = 1", "x = 9", 1),
+    ),
+    "an explanation beside it": (
+        SMALL,
+        fenced("The loop never ends:\n  x is always 1", "") + fenced(A),
+        SMALL.replace("x = 1", "x = 9", 1),
+    ),
+    "with line numbers": (
+        SMALL,
+        fenced("  9 | def a():\n 10 |     x = 9\n 11 |     y = 2"),
+        SMALL.replace("x = 1", "x = 9", 1),
+    ),
+    "with numbers and nothing else": (
+        SMALL,
+        fenced("  9 def a():\n 10     x = 9\n 11     y = 2"),
+        SMALL.replace("x = 1", "x = 9", 1),
+    ),
+    "with numbers and tabs": (
+        SMALL,
+        fenced("9\tdef a():\n10\t    x = 9\n11\t    y = 2"),
+        SMALL.replace("x = 1", "x = 9", 1),
+    ),
+    "numbers in old and new lines": (
+        SMALL,
+        as_strings("2:     x = 1\n3:     y = 2", "2:     x = 9\n3:     y = 2"),
+        SMALL.replace("x = 1", "x = 9", 1),
+    ),
+    "the class around it": (
+        IN_CLASS,
+        fenced("class C:\n    def a():\n        x = 9\n        y = 2"),
+        IN_CLASS.replace("x = 1", "x = 9", 1),
+    ),
+    "the first line at the margin": (
+        IN_CLASS,
+        fenced("def a():\n        x = 9\n        y = 2"),
+        IN_CLASS.replace("x = 1", "x = 9", 1),
+    ),
+    "the body deeper than in the script": (
+        SMALL,
+        fenced("def a():\n        x = 9\n        y = 2"),
+        SMALL.replace("    x = 1\n    y = 2", "        x = 9\n        y = 2"),
+    ),
+    "a comment about the rest": (
+        SMALL,
+        fenced("def a():\n    # the rest of the books\n    x = 9\n    y = 2"),
+        SMALL.replace("    x = 1", "    # the rest of the books\n    x = 9", 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ECHOED)
+def test_the_answer_may_echo_the_source_as_it_was_shown(case: str) -> None:
+    """Where it is clear what is meant."""
+    script, reply, wanted = ECHOED[case]
+    assert apply(script, reply) == wanted
+
+
+def test_a_decorated_function_with_its_first_line_at_the_margin() -> None:
+    """The decorator, then, and only it."""
+    text = FUNCTIONS["sanitize_filename"]
+    assert apply(SOURCE, as_function(text.strip())) == SOURCE
+
+
+@given(st.data(), st.sampled_from(["\n", "\r\n"]))
+@settings(max_examples=60, deadline=None)
+def test_no_byte_outside_the_changed_function_moves(
+    data: st.DataObject, end: str
+) -> None:
+    """Whatever stands in the changed one, in all three formats."""
+    name = data.draw(st.sampled_from(sorted(FUNCTIONS)))
+    word = data.draw(st.text(min_size=1, max_size=20).filter(str.isprintable))
+    old = FUNCTIONS[name]
+    new = f"{old}\n{' ' * (len(old) - len(old.lstrip()) + 4)}word = {word!r}"
+    script = SOURCE.replace("\n", end).encode()
+    kind = data.draw(st.integers(0, 2))
+    reply = [
+        as_function(new),
+        as_strings(old, new),
+        as_diff(SOURCE, SOURCE.replace(old, new)),
+    ][kind]
+    at = script.index(old.replace("\n", end).encode())
+    after = at + len(old.replace("\n", end).encode())
+    result = code_edit.apply(script, reply)
+    assert result[:at] == script[:at]
+    assert result[at:] == new.replace("\n", end).encode() + script[after:]
 
 
 @given(st.text(max_size=300), st.text(max_size=100))
