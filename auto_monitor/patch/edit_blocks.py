@@ -12,6 +12,8 @@ NEW = re.compile(r"^[ \t]*new_string:[ \t]*\|?[ \t]*$")
 _OPENING = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+-]*)[ \t]*$")
 _FUNCTION = re.compile(r"[ \t]*(?:@\w|def \w|async def \w|class \w)")
 _NUMBERED = re.compile(r"^[ \t]*(\d+)(?:[ ]?[|:│]|\t|(?=[ ])|$)(.*)$")
+#: The numbers as the question shows them: one line is enough to know them by.
+_SHOWN = re.compile(r"^[ \t]*\d+[ ]?[|│]")
 _DATA = frozenset({"json", "text", "txt", "console", "bash", "sh", "log", "traceback"})
 
 
@@ -91,7 +93,8 @@ def unnumbered(lines: Sequence[str]) -> list[str]:
     filled = [line for line in lines if line.strip()]
     found = [_NUMBERED.match(line) for line in filled]
     numbers = [int(match[1]) for match in found if match]
-    if len(numbers) < max(2, len(filled)) or numbers != sorted(set(numbers)):
+    least = 1 if filled and _SHOWN.match(filled[0]) else 2
+    if len(numbers) < max(least, len(filled)) or numbers != sorted(set(numbers)):
         return list(lines)
     rest = iter([match[2] for match in found if match])
     return [next(rest).rstrip() if line.strip() else "" for line in lines]

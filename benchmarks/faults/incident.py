@@ -21,7 +21,7 @@ from tests.support.servers.shelf import start_shelf
 
 WORKERS = 4
 #: Seconds after which an incident counts as not mended, and a look at its history.
-MOST_SECONDS, LOOK_SECONDS = 400.0, 0.2
+MOST_SECONDS, LOOK_SECONDS = 600.0, 0.2
 #: What a token is worth in characters, when the LLM is a scripted one.
 CHARACTERS = 4
 _LLM = ("OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_MODEL")

@@ -80,7 +80,7 @@ def code_fix(broken: str, edit: Edit, shape: tuple[Format, Form], cause: str) ->
 def _formed(part: tuple[int, str], form: Form) -> str:
     """Returns lines that begin at a place of the script, in this form."""
     place, text = part
-    if form is Form.NUMBERED:
+    if form is Form.NUMBERED and text:
         lines = text.split("\n")
         return "\n".join(numbered(n, line) for n, line in enumerate(lines, place))
     if form is Form.SHIFTED and text.lstrip().startswith(("def ", "@")):

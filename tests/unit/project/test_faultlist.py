@@ -5,7 +5,9 @@ from collections import Counter
 
 import pytest
 
-from benchmarks.faults.faultlist import FAULTS, Fault, Kind
+from auto_monitor.decide.diagnosis import parse
+from auto_monitor.patch import code_edit
+from benchmarks.faults.faultlist import FAULTS, Fault, Kind, replies
 from tests.support.monitor.brokenkit import SHIPPED
 
 
@@ -28,3 +30,18 @@ def test_a_fault_and_its_answers_are_python(fault: Fault) -> None:
         compile(text, "bulk_migrate_calibre.py", "exec")
     assert len(set(texts[1:])) == len(texts[1:])
     assert broken != SHIPPED
+
+
+@pytest.mark.parametrize(
+    ("number", "fault"), [*enumerate(FAULTS)], ids=[fault.name for fault in FAULTS]
+)
+def test_an_answer_is_understood_in_the_forms_models_use(
+    number: int, fault: Fault
+) -> None:
+    """Each in three of the shapes, all shapes in turn: the edit is the right one."""
+    broken = fault.broken(SHIPPED)
+    wanted = fault.repair().of(broken).encode()
+    shapes = [replies.SHAPES[(number + n) % len(replies.SHAPES)] for n in (0, 4, 8)]
+    for shape in shapes:
+        code = parse(replies.right(fault, broken, shape)).code
+        assert code_edit.apply(broken.encode(), code) == wanted, shape
