@@ -104,6 +104,10 @@ class CodeFixes:
             self.action_log.once("ledger", f"The ledger cannot be read now: {error}")
             return case
 
+    def _is_closed(self, pass_id: int) -> bool:
+        newest = self.ledger.newest()
+        return newest is None or newest.pass_id != pass_id or bool(newest.closed_at)
+
     def _newest_pass(self) -> int | None:
         newest = self.ledger.newest()
         return None if newest is None else newest.pass_id
@@ -135,6 +139,7 @@ class CodeFixes:
                 next_file=next_file,
                 again=bool(seen.repeated_range),
                 fewer_lost=fewer_lost,
+                closed=then.all_done and self._is_closed(then.pass_id),
             )
         )
 
