@@ -47,7 +47,7 @@ def baseline(ledger: Path, pass_id: int, worker_id: int) -> Baseline:
     """Returns this moment of a pass. Raises what `totals.UNREADABLE` lists."""
     with translated(ledger), opened(ledger) as db:
         row = db.execute(
-            "SELECT claimed_to, claimed_to >= highest_id AND NOT EXISTS (SELECT 1 FROM "
+            "SELECT claimed_to, claimed_to >= highest_id AND NOT EXISTS (SELECT 1 FROM "  # noqa: S608 - above
             f"files WHERE {_PENDING}) FROM passes WHERE id = ?",
             (pass_id,),
         ).fetchone()

@@ -18,7 +18,7 @@ from migration.ledger.records import (
     Difference,
     Look,
 )
-from migration.ledger.tables import books, carried, passes
+from migration.ledger.tables import books, passes
 from migration.model import BookId, EbookId
 
 #: The kind of a difference that says that the server did not list its ebooks.
@@ -200,8 +200,6 @@ class PassEnd:
                     for one in differences
                 ],
             )
-            # The next pass compares them, whatever Calibre says of their last change.
-            carried.reopen_wrong(db)
             passes.record_audit(db, look.pass_id, audited or Audited())
             passes.close(db, look.pass_id, utc_now().isoformat())
             return True
