@@ -60,6 +60,7 @@ class Monitor:
         self.say = parts.action_log
         self.closed_since: datetime | None = None
         self.snapshots: Mapping[int, WorkerSnapshot] = {}
+        self.assessments: Mapping[int, Assessment] = {}
         self.exit_code = 0
         #: Under --watch: no pass is worked on, the library is looked at.
         self.rests = False
@@ -181,7 +182,7 @@ class Monitor:
         parts.supervisor.adopt(parts.observer)
         found = self.totals()
         self.snapshots = snapshots = self.look(now)
-        assessments = parts.rounds.healer.assess(
+        self.assessments = assessments = parts.rounds.healer.assess(
             snapshots, now, parts.policies.detection
         )
         parts.rounds.noter.note(snapshots, assessments, now)
@@ -301,7 +302,9 @@ class Monitor:
         """
         if not self.settings.dry_run:
             self.parts.supervisor.dismiss()
-        mending = self.parts.rounds.wrong_results.mends(found)
+        mending = self.parts.rounds.wrong_results.mends(
+            found, self.snapshots, self.assessments, now
+        )
         if mending.over:
             self.finish(found, now)
             return True

@@ -303,11 +303,13 @@ def gather(
     correlated: CorrelatedFailure | None,
     now: datetime,
     policy: HealingPolicy,
+    holding: Collection[int] = (),
 ) -> CorrelatedFailure | None:
     """Returns the correlated failure of this moment, if any.
 
     That is at least two, and at least half, of the wanted workers becoming suspect
-    within one window.
+    within one window. `holding` are those who have books in hand that are not done:
+    where all wait for each other, the others wait for these.
     """
     if not suspected:
         return None
@@ -315,22 +317,25 @@ def gather(
         return (
             correlated
             if correlated.released or correlated.lead in suspected
-            else replace(correlated, lead=_lead(suspected, standings))
+            else replace(correlated, lead=_lead(suspected, standings, holding))
         )
     together = [
         number for number, since in suspected.items() if age(since, now) < policy.window
     ]
     if len(together) < 2 or len(together) * 2 < wanted:
         return None
-    return CorrelatedFailure(now, _lead(suspected, standings))
+    return CorrelatedFailure(now, _lead(suspected, standings, holding))
 
 
 def _lead(
-    suspected: Mapping[int, datetime], standings: Mapping[int, WorkerStanding]
+    suspected: Mapping[int, datetime],
+    standings: Mapping[int, WorkerStanding],
+    holding: Collection[int],
 ) -> int:
     """Returns the worker already treated, or else the one suspect longest.
 
-    So workers that join later do not take the lead.
+    So workers that join later do not take the lead. One that holds books goes before
+    one that only waits.
     """
     treated = [
         number
@@ -340,7 +345,10 @@ def _lead(
     return (
         min(treated)
         if treated
-        else min(suspected, key=lambda number: (suspected[number], number))
+        else min(
+            suspected,
+            key=lambda number: (number not in holding, suspected[number], number),
+        )
     )
 
 

@@ -7,6 +7,7 @@ privileges, and limits on everything. It works for users other than root where t
 kernel allows user namespaces; elsewhere it raises `Unavailable`.
 """
 
+import resource
 import shutil
 import subprocess
 import sys
@@ -93,12 +94,18 @@ def _bubblewrap() -> str:
 def _limits(seconds: float) -> list[str]:
     return [
         "prlimit",
-        f"--as={MEMORY}",
-        f"--fsize={FILE_SIZE}",
-        f"--nofile={OPEN_FILES}",
-        f"--cpu={seconds:.0f}",
+        f"--as={_at_most(resource.RLIMIT_AS, MEMORY)}",
+        f"--fsize={_at_most(resource.RLIMIT_FSIZE, FILE_SIZE)}",
+        f"--nofile={_at_most(resource.RLIMIT_NOFILE, OPEN_FILES)}",
+        f"--cpu={_at_most(resource.RLIMIT_CPU, max(1, round(seconds)))}",
         "--core=0",
     ]
+
+
+def _at_most(kind: int, wanted: int) -> int:
+    """Returns a limit that may be set: only root may go beyond what the monitor has."""
+    _soft, hard = resource.getrlimit(kind)
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
 
 
 def _view(folder: Path) -> Iterator[str]:

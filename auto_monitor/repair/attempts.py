@@ -100,6 +100,13 @@ class Attempts:
             self.code_fixes.begin(entry, entry.case.candidate)
         self._start_anew(entry)
 
+    def holds(self, seen: WorkerSnapshot) -> bool:
+        """Whether a worker has books in hand that are not done, by the ledger."""
+        in_flight = seen.in_flight
+        return bool(in_flight.files or in_flight.range) and not self._settled(
+            in_flight, seen
+        )
+
     def resume(self, number: int, reason: str) -> None:
         """Starts a worker that only waited for something, or runs an older script.
 
@@ -218,6 +225,19 @@ class Attempts:
         entry = self.cases.of(number)
         if entry is not None:
             self._close(entry, CaseOutcome(verified, reason))
+
+    def answer_about(
+        self, seen: WorkerSnapshot, assessment: Assessment, now: datetime
+    ) -> HistoryEntry | None:
+        """Returns the attempt that an answer leads to, now that the pass is closed.
+
+        None while the answer is pending. Nobody is restarted for it.
+        """
+        asked = self.consultation
+        assert asked is not None
+        if asked.awaits(assessment, seen, now):
+            return None
+        return self._opened(assessment, seen, now, correlated=False)
 
     def end_with_pass(
         self, pass_id: int, differences: Mapping[str, int]

@@ -247,13 +247,13 @@ class CodeFixes:
             if self.script.digest() == entry.script_before:
                 why = "the script before it is in place again"
                 self.cases.record(machine.taken_back(entry, why))
-            elif entry.trigger == Trigger.WRONG_RESULT:
+            elif entry.trigger == Trigger.WRONG_RESULT and pass_id is None:
                 if wrong:
                     found = ", ".join(wrong)
                     self.take_back(entry, f"the audit of the next pass found {found}")
-                elif pass_id is None:
-                    said = "the audit of the next pass found nothing"
-                    self.cases.record(machine.probation_over(entry, said))
+                    continue
+                said = "the audit of the next pass found nothing"
+                self.cases.record(machine.probation_over(entry, said))
             elif pass_id is None or then is None or then.pass_id != pass_id:
                 self.cases.record(machine.probation_over(entry))
 

@@ -1,18 +1,28 @@
-"""A pass whose audit found a difference: the LLM is asked why, and what it carried
-wrongly is carried again.
+"""A pass that ended with something wrong: the LLM is asked why, and the next pass carries
+it again.
 
-The pass is closed and the workers are gone, so a code fix is judged before it is put in
-place, by the gate: with the script in place a copy of those very books arrives wrong,
-with the candidate it arrives right. Then the next pass is opened. It reads these books
-again, and its audit has the last word (`CodeFixes.end_probation`).
+That is what the audit of the pass has found, and files that have stopped three workers
+before an answer about these was there. The pass is closed and the workers are gone, so
+a code fix is judged before it is put in place, by the gate. For a difference that means:
+with the script in place a copy of those very books arrives wrong, with the candidate it
+arrives right. Then the next pass is opened, which takes these books anew
+(`CarriedBooks.carry_by`). Its audit, and its workers, have the last word: until it is
+closed the same trouble takes the fix back.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
 from auto_monitor.decide.diagnosis import Facts
-from auto_monitor.model import Case, HistoryEntry, InFlight
+from auto_monitor.model import (
+    Assessment,
+    Case,
+    HistoryEntry,
+    InFlight,
+    WorkerSnapshot,
+)
 from auto_monitor.ports import UNREADABLE, PassOpener
 from auto_monitor.repair import case as machine
 from auto_monitor.repair import wrong_result
@@ -21,6 +31,7 @@ from auto_monitor.repair.case import CaseOutcome
 from auto_monitor.repair.consultation import Consultation
 from auto_monitor.repair.remedy import Remedies
 from common.sanitize import for_log
+from migration.ledger.arrivals import STOPPED, Baseline
 from migration.ledger.totals import Totals
 
 
@@ -42,22 +53,70 @@ class Mending(StrEnum):
         return self is Mending.AGAIN
 
 
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A question that is open as the pass is closed, about a worker that crashed."""
+
+    seen: WorkerSnapshot
+    assessment: Assessment
+
+
+def _open_question(
+    asked: Consultation,
+    found: Totals,
+    snapshots: Mapping[int, WorkerSnapshot],
+    assessments: Mapping[int, Assessment],
+) -> _Open | None:
+    """Returns the question that files which have stopped their worker wait for."""
+    if not found.failed.get(STOPPED) or asked.cases.trial() is not None:
+        return None
+    for number, assessment in sorted(assessments.items()):
+        if assessment.is_a_riddle and asked.diagnoser.asked(number):
+            return _Open(snapshots[number], assessment)
+    return None
+
+
+def _in_the_next_pass(entry: HistoryEntry) -> HistoryEntry:
+    """Returns the entry with its probation in the pass after the one it belongs to."""
+    case = entry.case
+    if case is None or case.in_flight.pass_id is None:
+        return entry
+    then = Baseline(case.in_flight.pass_id + 1)
+    return replace(entry, case=replace(case, baseline=then))
+
+
 @dataclass(slots=True)
 class WrongResults:
-    """Repairs what an audit found; `most` questions in a row about the same kinds."""
+    """Repairs what a pass left wrong; `most` questions in a row about the same kinds."""
 
     attempts: Attempts
     opener: PassOpener
     most: int
     _about: HistoryEntry | None = field(default=None, init=False)
     _pass: datetime | None = field(default=None, init=False)
+    _open: _Open | None = field(default=None, init=False)
+    _seen: datetime | None = field(default=None, init=False)
 
-    def mends(self, found: Totals) -> Mending:
+    def mends(
+        self,
+        found: Totals,
+        snapshots: Mapping[int, WorkerSnapshot],
+        assessments: Mapping[int, Assessment],
+        now: datetime,
+    ) -> Mending:
         """Says what becomes of a closed pass, whose result may be wrong.
 
         Closes every attempt before. Never waits: called again until it is over.
         """
         asked = None if self.attempts.action_log.dry_run else self.attempts.consultation
+        if asked is not None and self._seen != found.opened_at:
+            self._seen = found.opened_at
+            self._open = _open_question(asked, found, snapshots, assessments)
+        if asked is not None and self._open is not None:
+            mending = self._answered_late(asked, self._open, found, now)
+            if not mending.over:
+                return mending
+            self._open = None
         if asked is None or self._pass != found.opened_at:
             case = self.attempts.end_with_pass(found.pass_id, found.differences)
             self._pass, self._about = found.opened_at, None
@@ -66,6 +125,27 @@ class WrongResults:
         if asked is None or self._about is None:
             return Mending.OVER
         return self._step(asked, self._about, found)
+
+    def _answered_late(
+        self, asked: Consultation, question: "_Open", found: Totals, now: datetime
+    ) -> Mending:
+        """Waits for the answer about a worker that crashed, and carries it out."""
+        entry = self.attempts.answer_about(question.seen, question.assessment, now)
+        if entry is None:
+            self.attempts.action_log.once(
+                "late answer",
+                f"Files have stopped worker {question.seen.worker_id}; the pass is closed, and "
+                "the LLM's answer is waited for",
+            )
+            return Mending.WAITS
+        candidate = entry.case.candidate if entry.case is not None else None
+        if candidate is None:
+            said = "the pass is closed, and the files have failed"
+            self.attempts.conclude(entry.worker_id, False, said)
+            return Mending.OVER
+        lost = found.failed.get(STOPPED, 0)
+        told = f"{lost} files had stopped their worker"
+        return self._carried_out(replace(entry, reason=told), asked.remedies)
 
     def _ask_about(
         self, asked: Consultation, case: HistoryEntry, found: Totals
@@ -114,7 +194,10 @@ class WrongResults:
         found = entry.reason
         # From here on it is put in place even if the monitor dies meanwhile.
         entry = replace(
-            machine.promoting(entry), verified=None, reason="", applied=True
+            _in_the_next_pass(machine.promoting(entry)),
+            verified=None,
+            reason="",
+            applied=True,
         )
         if not self.attempts.cases.record(entry):
             entry = remedies.only_proposed(
@@ -125,12 +208,12 @@ class WrongResults:
             )
             return Mending.OVER
         promoted, said = remedies.code_fixes.promote(candidate)
-        why = f"{found}; a copy of what was wrong arrives right with it; {said}"
+        why = f"{found}; it has passed the gate; {said}"
         outcome = CaseOutcome(promoted or None, why, promoted=promoted)
         self.attempts.cases.record(machine.closed(entry, outcome))
-        return self._open() if promoted else Mending.OVER
+        return self._open_pass() if promoted else Mending.OVER
 
-    def _open(self) -> Mending:
+    def _open_pass(self) -> Mending:
         self.attempts.action_log.act(
             "Opening a pass: what was carried wrongly is carried again"
         )

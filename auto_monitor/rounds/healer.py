@@ -87,7 +87,7 @@ class Healer:
     ) -> None:
         """Decides about all workers together, then treats them one by one."""
         decisions = self._decisions(assessments, now)
-        correlated = self._correlated(assessments, now)
+        correlated = self._correlated(snapshots, assessments, now)
         around = healing.Surroundings()
         if any(
             decision.treatment in (Treatment.RESTART, Treatment.RESUME)
@@ -140,7 +140,10 @@ class Healer:
         ]
 
     def _correlated(
-        self, assessments: Mapping[int, Assessment], now: datetime
+        self,
+        snapshots: Mapping[int, WorkerSnapshot],
+        assessments: Mapping[int, Assessment],
+        now: datetime,
     ) -> CorrelatedFailure | None:
         """Detects that half of the workers or more hang together.
 
@@ -162,8 +165,9 @@ class Healer:
             not rests(one, cases.standing(one.worker_id))
             for one in self.memory.wanted()
         )
+        holding = {n for n in suspected if self.attempts.holds(snapshots[n])}
         correlated = healing.gather(
-            suspected, standings, wanted, before, now, self.policy
+            suspected, standings, wanted, before, now, self.policy, holding
         )
         if correlated is not None and before is None:
             self.action_log.warning(

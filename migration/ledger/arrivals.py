@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from migration.errors import RefusedByServer, Unsupported
+from migration.errors import RefusedByServer, StoppedItsWorker, Unsupported
 from migration.ledger.totals import opened, translated
 from migration.model import ARRIVED, Fate, FileId, Outcome
 
 #: Failures that are the server's own answer: no script could make these files arrive.
 _ITS_OWN = (RefusedByServer.reason, Unsupported.reason)
+#: Why a file failed that has stopped three workers.
+STOPPED = StoppedItsWorker.reason
 #: The most books of which it is remembered that they had been carried.
 MOST_BOOKS = 10_000
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from migration.errors import StoppedItsWorker
 from migration.ledger.database import LedgerDatabase
 from migration.ledger.records import (
     Carried,
@@ -10,7 +11,7 @@ from migration.ledger.records import (
     Replaced,
     Standing,
 )
-from migration.ledger.tables import carried, claims
+from migration.ledger.tables import carried, claims, passes
 from migration.model import BookId, Digest, FileId
 
 _NOTE = "note:carried_with"
@@ -66,10 +67,11 @@ class CarriedBooks:
             return True
 
     def carry_by(self, script: str) -> int:
-        """Records which script carries books, by its hash.
+        """Records which script carries books, by its hash; returns files it takes anew.
 
         When it was another before, books with a difference that an audit has found are
-        compared once more: that one may have got them wrong. Returns their files.
+        compared once more: that one may have got them wrong. Files that have stopped
+        their worker are tried again, once by each script.
         """
         with self._database.transaction() as db:
             row = db.execute(
@@ -77,11 +79,14 @@ class CarriedBooks:
             ).fetchone()
             if row is not None and script == row[0]:
                 return 0
-            db.execute(
-                "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
-                (_SCRIPT, script),
-            )
-            return carried.reopen_wrong(db)
+            put = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
+            db.execute(put, (_SCRIPT, script))
+            again = carried.reopen_wrong(db)
+            known = "SELECT 1 FROM meta WHERE key = ?"
+            if db.execute(known, (f"{_SCRIPT}:{script}",)).fetchone() is None:
+                db.execute(put, (f"{_SCRIPT}:{script}", ""))
+                again += passes.reopen_reason(db, StoppedItsWorker.reason)
+            return again
 
     def reopen_conflicts(self) -> int:
         """Makes books with an open conflict be compared again; returns their files."""

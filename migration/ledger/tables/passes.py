@@ -305,6 +305,16 @@ def failed_after(db: sqlite3.Connection, after: BookId) -> list[FileId]:
     return [FileId(BookId(row[0]), row[1]) for row in rows]
 
 
+def reopen_reason(db: sqlite3.Connection, reason: str) -> int:
+    """Makes files that failed for this reason pending again; returns how many."""
+    rows = db.execute(
+        f"SELECT book_id, format FROM files WHERE {FAILED} AND reason = ?",  # noqa: S608
+        (reason,),
+    ).fetchall()
+    files = [FileId(BookId(row[0]), row[1]) for row in rows]
+    return sum(reopen_file(db, file, Outcome.FAILED) for file in files)
+
+
 def _open_ranges_of_failed(db: sqlite3.Connection, pass_id: int) -> None:
     here = db.execute(
         f"SELECT COUNT(*) FROM files WHERE {FAILED} AND pass_id = ?",  # noqa: S608

@@ -269,3 +269,30 @@ def test_another_script_compares_what_an_audit_found_wrong_again(
 
     assert (ledger.carried.carry_by("the first"), compared_again()) == (0, [])
     assert (ledger.carried.carry_by("the second"), compared_again()) == (1, [1])
+
+
+def test_another_script_tries_files_again_that_have_stopped_their_worker(
+    opened: Callable[[int], Ledger], tmp_path: Path
+) -> None:
+    """Once by each script, so that two that take turns do not try for ever."""
+    ledger = opened(1)
+    pass_id = walk(ledger, create=True)
+    assert ledger.carried.carry_by("the first") == 0
+
+    def given_up() -> None:
+        with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as db, db:
+            db.executemany(
+                "INSERT OR REPLACE INTO files (book_id, format, size, mtime_ns, "
+                "outcome, pass_id, reason) VALUES (1, ?, 1, 1, 'failed', ?, ?)",
+                [
+                    ("EPUB", pass_id, "stopped its worker 3 times"),
+                    ("PDF", pass_id, "missing file"),
+                ],
+            )
+
+    given_up()
+    assert ledger.carried.carry_by("the first") == 0
+    assert ledger.carried.carry_by("the second") == 1
+    given_up()
+    assert ledger.carried.carry_by("the first") == 0
+    assert ledger.carried.carry_by("the third") == 1

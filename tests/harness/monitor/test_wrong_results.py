@@ -181,3 +181,72 @@ def test_a_monitor_that_dies_while_it_puts_the_fix_in_place_goes_on() -> None:
     closed_with(made, {})
     assert made.rounds(3)
     assert the_fix(made).reason.endswith("found nothing")
+
+
+# -- files that have stopped their worker ------------------------------------------------
+
+
+def lost_pass(answer: Answer) -> Harness:
+    """Worker 1 has crashed and is asked about; meanwhile its file was given up, and the
+    other worker has come to the end."""
+    made = Harness(2, diagnoser=FakeDiagnoser())
+    assert made.monitor.begin()
+    made.rounds(2)
+    made.processes.end(1, 70)
+    made.rounds(2)
+    assert made.diagnoser is not None
+    assert made.diagnoser.asked(1)
+    assert made.ledger.found is not None
+    made.processes.end(2, 0)
+    made.ledger.found = replace(
+        made.ledger.found,
+        closed_at=made.clock(),
+        failed={"stopped its worker 3 times": 1},
+    )
+    assert not made.rounds(5)
+    assert made.opener.opened == 0
+    made.diagnoser.answer = answer
+    return made
+
+
+def test_an_answer_that_comes_after_the_pass_is_used_for_what_was_given_up() -> None:
+    """In place, on probation while the next pass tries the file again."""
+    made = lost_pass(TRIED)
+    made.rounds(2)
+    (entry,) = made.entries()
+    assert (entry.trigger, entry.verified, entry.promoted) == ("stopped", True, True)
+    assert entry.reason.startswith("1 files had stopped their worker")
+    assert (made.script.now, made.opener.opened) == ("repaired", 1)
+    made.rounds(2)
+    (entry,) = made.entries()
+    assert entry.case is not None
+    assert entry.case.stage is CaseStage.PROBATION
+    closed_with(made, {})
+    assert made.rounds(3)
+    (entry,) = made.entries()
+    assert (entry.verified, entry.case, made.script.now) == (True, None, "repaired")
+
+
+def test_the_same_crash_in_the_next_pass_takes_it_back() -> None:
+    """And asks again."""
+    made = lost_pass(TRIED)
+    made.rounds(4)
+    assert made.diagnoser is not None
+    made.diagnoser.answer = Answer(pending=True)
+    made.processes.end(1, 70)
+    made.rounds(2)
+    entry = made.entries()[0]
+    assert (entry.verified, entry.rolled_back, made.script.now) == (
+        False,
+        True,
+        "shipped",
+    )
+
+
+def test_without_a_code_fix_it_ends_as_it_is() -> None:
+    """The file stays failed, which is told."""
+    made = lost_pass(said(FixType.RESTART))
+    assert made.rounds(2)
+    (entry,) = made.entries()
+    assert (entry.verified, made.opener.opened) == (False, 0)
+    assert any("stopped its worker" in told for told in made.alerts.told)

@@ -319,6 +319,17 @@ def test_workers_that_hang_together(
     assert gather(suspected, known, wanted, before, NOW, POLICY) == result
 
 
+def test_one_that_holds_books_is_treated_before_those_that_wait_for_it() -> None:
+    """Whoever became suspect first, and whatever their numbers."""
+    suspected = {1: NOW - MINUTE, 2: NOW, 3: NOW}
+    found = gather(suspected, {}, 3, None, NOW, POLICY, holding={3})
+    assert found is not None
+    assert found.lead == 3
+    found = gather(suspected, {}, 3, None, NOW, POLICY)
+    assert found is not None
+    assert found.lead == 1
+
+
 def test_suspects_are_those_that_hang_or_were_just_treated_for_it() -> None:
     """Not the paused, not the scaled down."""
     known = {
