@@ -19,6 +19,7 @@ from auto_monitor.fix_applier import (
 )
 from auto_monitor.patch import gate, sandbox
 from tests.support.environment import PROJECT
+from tests.support.libraries.librarykit import Library, epubs
 from tests.support.monitor.editkit import SCRIPT, as_strings, workshop
 
 pytestmark = [pytest.mark.integration]
@@ -148,6 +149,35 @@ def test_a_script_that_does_otherwise_does_not_pass(
         return
     with pytest.raises(gate.NotPassed, match=why):
         gate.check(candidate, SCRIPT, PROJECT, tmp_path / "gate", 8)
+
+
+@pytest.mark.slow
+def test_skipping_one_of_the_users_books_does_not_pass(tmp_path: Path) -> None:
+    """The script in place hangs on book 58 of the user's library; so that it goes on,
+    the candidate says that the server cannot accept it. The rest of the worker sees
+    that it can. The demo library has no such book."""
+    line = "        refuse_unsendable(file, self.options.max_content_length)\n"
+    first = "        {}\n" + line
+    current, candidate = (
+        broken(tmp_path, line, first.format(fault)).rename(tmp_path / name)
+        for name, fault in (
+            ("current.py", "while file.id.book_id == 58: self.pool.sleep(0.05)"),
+            ("skips.py", "if file.id.book_id == 58: refuse_unsendable(file, 0)"),
+        )
+    )
+    Library(tmp_path / "library").add(*epubs(range(60)))
+    with pytest.raises(
+        gate.NotPassed,
+        match=r"^a copy of 6 books of this library: it gets no further",
+    ):
+        gate.check(
+            candidate,
+            current,
+            PROJECT,
+            tmp_path / "gate",
+            120,
+            gate.Sample(tmp_path / "library", 55),
+        )
 
 
 def test_the_way_of_a_code_fix(tmp_path: Path) -> None:
