@@ -159,13 +159,7 @@ def parts_of(
         cases=cases,
         observer=seen.observer,
         attempts=attempts,
-        rounds=rounds(
-            Around(seen, world.acted_on, files, world.wall, world.diagnoser),
-            limits,
-            attempts,
-            settings.server,
-            settings.watching,
-        ),
+        rounds=_rounds(settings, limits, world, attempts),
         ledger=seen.ledger,
         meter=seen.meter,
         alerts=world.acted_on.alerts,
@@ -174,6 +168,25 @@ def parts_of(
         report=world.acted_on.report,
         command_handler=asked_by_people,
         diagnoser=world.diagnoser,
+    )
+
+
+def _rounds(
+    settings: Settings, limits: Policies, world: World, attempts: Attempts
+) -> Rounds:
+    """Returns the parts of a round."""
+    return rounds(
+        Around(
+            world.observed,
+            world.acted_on,
+            world.recorded,
+            world.wall,
+            world.diagnoser,
+        ),
+        limits,
+        attempts,
+        settings.server,
+        settings.watching,
     )
 
 

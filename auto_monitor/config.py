@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from auto_monitor.decide.detection import DetectionPolicy
-from auto_monitor.decide.diagnosis import Budget
+from auto_monitor.decide.diagnosis import Budget, seconds_of_a_job
 from auto_monitor.decide.healing import HealingPolicy
 from auto_monitor.decide.scaling import ScalingPolicy
 from common.errors import CodedError
@@ -209,7 +209,8 @@ def healing_policy() -> HealingPolicy:
 
 def llm_budget() -> Budget:
     """What may be spent on an LLM."""
-    return Budget(LLM_CALLS_PER_HOUR, LLM_TOKENS_PER_DAY, LLM_JOB_SECONDS)
+    seconds = seconds_of_a_job(LLM_JOB_SECONDS, GATE_SECONDS)
+    return Budget(LLM_CALLS_PER_HOUR, LLM_TOKENS_PER_DAY, seconds)
 
 
 def scaling_policy(target: int = TARGET_WORKER_COUNT) -> ScalingPolicy:

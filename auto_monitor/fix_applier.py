@@ -55,7 +55,8 @@ class NotOurs(Exception):
 class Workshop:
     """Makes fixes of one script; the gate may take `seconds`.
 
-    With a `library` it also tries them on a copy of books that are to be done next.
+    With a `library` it also tries them on a copy of books that are to be done next; or
+    of `wrong` books, in which an audit has found a difference.
     """
 
     script: Path
@@ -63,6 +64,7 @@ class Workshop:
     state_dir: Path
     seconds: float
     library: Path | None = None
+    wrong: tuple[int, ...] = ()
     #: Why changes were refused, by the hashes of the script before and after.
     _refused: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -183,7 +185,7 @@ class Workshop:
                 self.project,
                 self.folder("gate") / uuid.uuid4().hex[:8],
                 self.seconds,
-                sample_of(self.library, self.state_dir),
+                sample_of(self.library, self.state_dir, self.wrong),
             )
         except gate.NotPassed as refusal:
             raise FixRefused(

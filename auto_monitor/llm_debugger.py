@@ -119,9 +119,12 @@ class LlmDebugger:
         """Returns the answer about a worker; pending while the job runs.
 
         The answer stays the same until `forget`. Only the worker that was asked about
-        first bears the cost.
+        first bears the cost. One question is asked at a time: the answer to one may
+        help against another.
         """
         one = self._question(facts.worker_id) or self._asked(facts)
+        if one is None:
+            return Answer(pending=True)
         answer = one.answer or self._look(one)
         mine = answer.pending or one.asker == facts.worker_id
         return answer if mine else replace(answer, tokens=0, calls=0)
@@ -129,14 +132,19 @@ class LlmDebugger:
     def _question(self, worker_id: int) -> _Question | None:
         return next((one for one in self._questions if worker_id in one.about), None)
 
-    def _asked(self, facts: Facts) -> _Question:
-        """Returns the question about this worker, which another may have raised."""
+    def _asked(self, facts: Facts) -> _Question | None:
+        """Returns the question about this worker, which another may have raised.
+
+        None while another question is asked.
+        """
         around, number = self._around(facts), facts.worker_id
         key = question.key_of(facts, around)
         for one in self._questions:
             if one.key == key:
                 one.about.add(number)
                 return one
+        if any(one.job is not None for one in self._questions):
+            return None
         new = _Question(key, number, {number})
         self._questions.append(new)
         known = self._known(key)

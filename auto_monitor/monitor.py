@@ -8,9 +8,8 @@
 import os
 import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,12 +21,11 @@ if __name__ == "__main__":
 
 from auto_monitor import config
 from auto_monitor.assembly import MonitorParts, put_together
-from auto_monitor.cli import one_shot, status
+from auto_monitor.cli import loop, one_shot, status
 from auto_monitor.cli.command_line import Settings, read_arguments, settings_of
 from auto_monitor.cli.daemon import (
     AlreadyRunning,
     MonitorLock,
-    keep_place,
     stop_on_signals,
 )
 from auto_monitor.decide import scaling
@@ -65,6 +63,8 @@ class Monitor:
         self.exit_code = 0
         #: Under --watch: no pass is worked on, the library is looked at.
         self.rests = False
+        #: What a closed pass carried wrongly is carried again: the next one is opened.
+        self.reopens = False
 
     # -- one round ---------------------------------------------------------------------
 
@@ -123,6 +123,13 @@ class Monitor:
             self.parts.attempts.take_up(found.pass_id)
         self.parts.supervisor.fill_up()
 
+    def begin_next(self, found: Totals, *, ours: bool) -> None:
+        """Begins to watch a pass that was opened while no worker ran."""
+        self.memory.change(workers={})
+        self.begin_pass(found, None, known_since=True)
+        if self.parts.rounds.watcher is not None:
+            self.parts.rounds.watcher.working(found, ours=ours)
+
     def rest(self, found: Totals | None) -> None:
         """Begins to look at the library: no pass is worked on until it has changed."""
         self.rests, self.closed_since = True, None
@@ -169,6 +176,8 @@ class Monitor:
         if self.rests:
             self.look_at_library(now)
             return False
+        if self.reopens:
+            return self.reopen(now)
         parts.supervisor.adopt(parts.observer)
         found = self.totals()
         self.snapshots = snapshots = self.look(now)
@@ -188,17 +197,10 @@ class Monitor:
         if self.ends(end, found, now):
             return not self.rests
         if self.closed_since is None and not parts.supervisor.time_is_up():
-            acted = self.scale_workers_based_on_disk_io(assessments, now)
+            acted = scale_workers_based_on_disk_io(self, assessments, now)
             parts.supervisor.fill_up()
-            parts.rounds.healer.heal(
-                snapshots,
-                {
-                    n: assessment
-                    for n, assessment in assessments.items()
-                    if n not in acted
-                },
-                now,
-            )
+            left = {n: one for n, one in assessments.items() if n not in acted}
+            parts.rounds.healer.heal(snapshots, left, now)
         self.memory.save()
         return False
 
@@ -216,9 +218,7 @@ class Monitor:
             and (ours or found.opened_at != self.memory.state.pass_opened_at)
         ):
             self.rests = False
-            self.memory.change(workers={})
-            self.begin_pass(found, None, known_since=True)
-            watcher.working(found, ours=ours)
+            self.begin_next(found, ours=ours)
         else:
             watcher.look(now)
         self.memory.save()
@@ -244,7 +244,13 @@ class Monitor:
         ended = parts.supervisor.workers.reap()
         asked = parts.command_handler is not None and parts.command_handler.waiting()
         looks = parts.rounds.watcher if self.rests else None
-        return ended or asked or (looks is not None and looks.soon(parts.clock()))
+        soon = looks is not None and looks.soon(parts.clock())
+        return (
+            ended
+            or asked
+            or soon
+            or (self.reopens and parts.rounds.wrong_results.opener.over)
+        )
 
     def totals(self) -> Totals | None:
         """Returns the newest pass of the ledger; None when it cannot be read now."""
@@ -281,18 +287,47 @@ class Monitor:
                 # What a script on trial has carried is still being compared.
                 self.closed_since = self.closed_since or now
                 return False
-            self.finish(found, now)
+            return self.mended(found, now)
         elif end is Ending.TIME_IS_UP:
             self.exit_code = self.parts.supervisor.leave_open()
         elif end is Ending.HOPELESS:
             self.give_up(self.memory.wanted()[0], now)
         return end in (Ending.CLOSED, Ending.TIME_IS_UP, Ending.HOPELESS)
 
-    def finish(self, found: Totals, now: datetime) -> None:
-        """Ends a closed pass: stops the remaining workers and reports the result."""
+    def mended(self, found: Totals, now: datetime) -> bool:
+        """Ends a closed pass whose result is right, or beyond repair; returns True then.
+
+        Else the next pass is opened, which carries again what was wrong.
+        """
         if not self.settings.dry_run:
             self.parts.supervisor.dismiss()
-        self.parts.attempts.end_with_pass(found.pass_id, found.differences)
+        mending = self.parts.rounds.wrong_results.mends(found)
+        if mending.over:
+            self.finish(found, now)
+            return True
+        self.closed_since = self.closed_since or now
+        self.reopens = mending.again
+        self.memory.save()
+        return False
+
+    def reopen(self, now: datetime) -> bool:
+        """One round while the next pass is being opened; returns True when all is over.
+
+        Until it has ended, the worker that opens a pass has the place of another.
+        """
+        newest = None if self.parts.rounds.wrong_results.opens() else self.totals()
+        if newest is None:
+            return False
+        self.reopens, self.closed_since = False, None
+        if newest.closed_at is not None:
+            self.finish(newest, now)
+            return not self.rests
+        self.begin_next(newest, ours=False)
+        self.memory.save()
+        return False
+
+    def finish(self, found: Totals, now: datetime) -> None:
+        """Reports the result of a closed pass, whose workers are gone."""
         proved = self.parts.ledger.proved(found.pass_id)
         failed = "".join(
             f"; {count} {reason}" for reason, count in sorted(found.failed.items())
@@ -338,11 +373,21 @@ class Monitor:
         )
         self.memory.save(ended="failed")
 
-    def scale_workers_based_on_disk_io(
-        self, assessments: Mapping[int, Assessment], now: datetime
-    ) -> set[int]:
-        """Changes the number of workers by at most one; returns the ids it acted on."""
-        return self.parts.rounds.scaler.scale(assessments, self.snapshots, now)
+    def stopped(self) -> None:
+        """Ends because somebody asked for it; the pass stays open."""
+        self.say.info("Asked to stop")
+        if self.settings.stop_workers and not self.settings.dry_run:
+            self.parts.supervisor.dismiss()
+        self.memory.save(ended="stopped")
+
+    def line(self) -> str:
+        """Returns the state of the migration in one line, for the service manager."""
+        return status.line(
+            self.memory.state,
+            self.parts.cases.standings(),
+            self.totals(),
+            self.parts.wall(),
+        )
 
     def prepare(self, seconds: float) -> None:
         """Starts measurements for the next round, `seconds` away."""
@@ -363,18 +408,15 @@ def get_disk_io_utilization(library: Path | None = None) -> float | None:
     path = library or load(Library, sources(config.PROJECT, os.environ)).library
     if path is None:
         return None
-    meter = LibraryDiskMeter(path, seconds=config.IOSTAT_SECONDS)
-    try:
+    with closing(LibraryDiskMeter(path, seconds=config.IOSTAT_SECONDS)) as meter:
         return meter.utilization()
-    finally:
-        meter.close()
 
 
 def scale_workers_based_on_disk_io(
     monitor: Monitor, assessments: Mapping[int, Assessment], now: datetime
 ) -> set[int]:
     """Changes the number of workers by at most one; returns the ids it acted on."""
-    return monitor.scale_workers_based_on_disk_io(assessments, now)
+    return monitor.parts.rounds.scaler.scale(assessments, monitor.snapshots, now)
 
 
 def kill_worker(monitor: Monitor, worker_id: int) -> bool:
@@ -414,7 +456,7 @@ def run(settings: Settings, service: Notifier) -> int:
         service.ready()
         monitor.prepare(0.0)
         if something:
-            watch(monitor, stop, service, lock)
+            loop.watch(monitor, stop, service, lock)
         service.stopping()
         if monitor.parts.command_handler is not None:
             monitor.parts.command_handler.finish()
@@ -422,55 +464,10 @@ def run(settings: Settings, service: Notifier) -> int:
         if monitor.parts.diagnoser is not None:
             monitor.parts.diagnoser.finish()
         monitor.parts.attempts.finish()
+        monitor.parts.rounds.wrong_results.finish()
         if monitor.parts.rounds.watcher is not None:
             monitor.parts.rounds.watcher.finish()
         return monitor.exit_code
-
-
-def watch(
-    monitor: Monitor, stop: threading.Event, service: Notifier, lock: MonitorLock | None
-) -> None:
-    """Runs rounds until the pass is closed or the monitor is asked to stop."""
-    while not stop.is_set():
-        began = time.monotonic()
-        service.alive()
-        try:
-            over = monitor.tick()
-            service.status(
-                status.line(
-                    monitor.memory.state,
-                    monitor.parts.cases.standings(),
-                    monitor.totals(),
-                    monitor.parts.wall(),
-                )
-            )
-        except StateUnwritable as error:
-            over = False
-            monitor.say.error("%s", error)
-        except Exception as error:  # noqa: BLE001
-            # The monitor must survive whatever one round runs into.
-            over = False
-            monitor.say.error(
-                "This look failed (%s: %s)", type(error).__name__, error, exc_info=error
-            )
-        if over or monitor.settings.once:
-            return
-        # Ended children and commands are handled soon; everything else can wait for the
-        # next round.
-        while (
-            left := began + monitor.settings.check_interval - time.monotonic()
-        ) > 0 and not stop.is_set():
-            service.alive()
-            if not keep_place(lock, monitor.say):
-                return
-            monitor.prepare(left)
-            stop.wait(min(config.CHILD_SECONDS, monitor.settings.check_interval))
-            if monitor.wanted_soon():
-                break
-    monitor.say.info("Asked to stop")
-    if monitor.settings.stop_workers and not monitor.settings.dry_run:
-        monitor.parts.supervisor.dismiss()
-    monitor.memory.save(ended="stopped")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -252,6 +252,10 @@ class LedgerReader(Protocol):
         """Returns how many files of these books failed or were skipped."""
         ...
 
+    def wrong_books(self, kinds: Collection[str]) -> Mapping[int, str]:
+        """Returns the differences of these kinds that stand, of at most 100 books."""
+        ...
+
 
 class Incomparable(Exception):
     """What a trial has carried cannot be compared now; the message says why."""

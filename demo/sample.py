@@ -1,14 +1,16 @@
-"""`python -m demo.sample LIBRARY FOLDER FIRST`: copies some books of a Calibre library.
+"""`python -m demo.sample LIBRARY FOLDER FIRST [WRONG]`: copies some books of a Calibre
+library.
 
 A candidate is tried on them before it meets the library itself. The library is only
 read: rows of at most 200 books from id FIRST on are copied, and their files where they
 are small; of a large one its beginning stands for it. Rows and bytes never leave this
-machine, and the copy is deleted after the trial."""
+machine, and the copy is deleted after the trial. With WRONG, ids with commas between
+them, it is these books, and for what one book does to the next some before each."""
 
 import shutil
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path, PurePosixPath
 
@@ -36,11 +38,18 @@ _LEFT_OUT = frozenset(
 def main() -> int:
     """Makes the copy; prints how many books are in it."""
     library, folder = Path(sys.argv[1]), Path(sys.argv[2])
-    sys.stdout.write(f"{sample(library, folder, int(sys.argv[3]))}\n")
+    wrong = [int(text) for text in "".join(sys.argv[4:]).split(",") if text]
+    sys.stdout.write(f"{sample(library, folder, int(sys.argv[3]), wrong=wrong)}\n")
     return 0
 
 
-def sample(library: Path, folder: Path, first: int, most: int = BOOKS) -> int:
+def sample(
+    library: Path,
+    folder: Path,
+    first: int,
+    most: int = BOOKS,
+    wrong: Sequence[int] = (),
+) -> int:
     """Copies rows and files; returns the number of books.
 
     Raises sqlite3.Error or OSError.
@@ -59,7 +68,7 @@ def sample(library: Path, folder: Path, first: int, most: int = BOOKS) -> int:
         db.text_factory = bytes
         db.execute("ATTACH ? AS calibre", (user,))
         db.execute("BEGIN")
-        _copy_rows(db, first, most)
+        _copy_rows(db, _chosen(db, first, most, wrong))
         db.execute("COMMIT")
         files = list(_files(db))
         number = int(db.execute("SELECT COUNT(*) FROM main.books").fetchone()[0])
@@ -69,7 +78,26 @@ def sample(library: Path, folder: Path, first: int, most: int = BOOKS) -> int:
     return number
 
 
-def _copy_rows(db: sqlite3.Connection, first: int, most: int) -> None:
+def _chosen(
+    db: sqlite3.Connection, first: int, most: int, wrong: Sequence[int]
+) -> list[int]:
+    """Returns the ids of at most so many books."""
+    if not wrong:
+        return _ids(db, ">= ? ORDER BY id", first, most)
+    chosen: set[int] = set()
+    each = max(1, most // len(wrong))
+    for book in wrong[:most]:
+        chosen |= set(_ids(db, "<= ? ORDER BY id DESC", book, each))
+    return sorted(chosen)
+
+
+def _ids(db: sqlite3.Connection, which: str, book: int, most: int) -> list[int]:
+    # `which` is one of the two above.
+    sql = f"SELECT id FROM calibre.books WHERE id {which} LIMIT ?"  # noqa: S608
+    return [int(row[0]) for row in db.execute(sql, (book, most))]
+
+
+def _copy_rows(db: sqlite3.Connection, chosen: Sequence[int]) -> None:
     """Copies the chosen books and whatever rows are about them."""
     tables = {
         name.decode(): sql.decode()
@@ -82,10 +110,9 @@ def _copy_rows(db: sqlite3.Connection, first: int, most: int) -> None:
     }
     for sql in tables.values():
         db.execute(sql)
-    db.execute(
-        "INSERT INTO main.books SELECT * FROM calibre.books WHERE id >= ? ORDER BY id "
-        "LIMIT ?",
-        (first, most),
+    db.executemany(
+        "INSERT INTO main.books SELECT * FROM calibre.books WHERE id = ?",
+        [(book,) for book in chosen],
     )
     links = {}
     for name in tables:

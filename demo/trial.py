@@ -138,7 +138,7 @@ def what_arrived(folder: Path) -> dict[str, object]:
     which Calibre books the audit found a difference."""
     found = totals.read(folder / "state" / LEDGER_NAME)
     if found is None:
-        return {"counts": {}, "books": [], "wrong": []}
+        return {"counts": {}, "books": [], "wrong": [], "kinds": {}}
     with closing(sqlite3.connect(folder / "state" / LEDGER_NAME)) as db:
         carried = {
             ebook: (book, not steps and intention is None)
@@ -148,6 +148,11 @@ def what_arrived(folder: Path) -> dict[str, object]:
         }
         wrong = sorted(
             {row[0] for row in db.execute("SELECT book_id FROM differences")}
+        )
+        kinds = dict(
+            db.execute(
+                "SELECT kind, COUNT(*) FROM differences GROUP BY kind"
+            ).fetchall()
         )
     counts = {
         name: getattr(found.counts, name)
@@ -166,6 +171,7 @@ def what_arrived(folder: Path) -> dict[str, object]:
         "closed": closed,
         "proved": proved,
         "wrong": wrong,
+        "kinds": kinds,
         "books": sorted(books, key=lambda book: json.dumps(book, sort_keys=True)),
     }
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from auto_monitor.decide import stacks
-from auto_monitor.decide.diagnosis import Facts, patterns, templates
+from auto_monitor.decide.diagnosis import WRONG_BOOKS, Facts, patterns, templates
 from auto_monitor.decide.redact import redact, without_values
 from common.json_value import Json
 from common.sanitize import for_log, sanitize_text
@@ -24,6 +24,8 @@ CHARACTERS_PER_TOKEN = 4
 MOST_TOKENS = 32_000
 #: Of one log line, of one change that was tried, in characters.
 LONGEST_LINE, LONGEST_CHANGE = 600, 6_000
+#: Books of which is shown what an audit found.
+MOST_FINDINGS = 20
 #: The part of a question with the worker's script, line by line.
 SCRIPT = "script"
 
@@ -83,6 +85,7 @@ def evidence(
         "exception": _exception(facts),
         "stacks": _stacks(facts.stack),
         "in_hand": facts.in_hand,
+        **_found_wrong(facts),
         **_at_work(around.progress, lines, now),
         "beat_age_seconds": facts.beat_age,
         "progress_age_seconds": facts.progress_age,
@@ -141,6 +144,19 @@ def changeable(source: str) -> list[str]:
 
 def _texts(texts: Iterable[str]) -> list[Json]:
     return [*texts]
+
+
+def _found_wrong(facts: Facts) -> dict[str, Json]:
+    """What an audit found, of the first books; all of their numbers, for the gate."""
+    if not facts.findings:
+        return {}
+    shown = list(facts.findings.items())[:MOST_FINDINGS]
+    return {
+        "audit_findings": {
+            str(book): for_log(said, LONGEST_LINE) for book, said in shown
+        },
+        WRONG_BOOKS: [*facts.findings],
+    }
 
 
 def _exception(facts: Facts) -> Json:

@@ -94,20 +94,29 @@ def _keys_of(path: str, scheme: str) -> Iterable[str]:
 
 
 def _forms(value: str) -> Iterator[str]:
+    raw = _bytes_of(value)
     yield value
-    for encoded in (quote(value, safe=""), quote(value), quote_plus(value)):
+    for encoded in (quote(raw, safe=""), quote(raw), quote_plus(raw)):
         yield encoded
         yield re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), encoded)
     yield json.dumps(value)[1:-1]
     yield json.dumps(value, ensure_ascii=False)[1:-1]
     yield repr(value)[1:-1]
-    yield repr(value.encode())[2:-1]
+    yield repr(raw)[2:-1]
     yield escape(value)
     yield value.replace("'", "''")
     yield value.replace("'", "\\'")
     yield value.replace(" ", "\\ ")
-    yield value.encode().hex()
-    yield from _in_base64(value.encode())
+    yield raw.hex()
+    yield from _in_base64(raw)
+
+
+def _bytes_of(value: str) -> bytes:
+    """Returns the bytes of a value of the environment, which need not be UTF-8."""
+    try:
+        return value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogatepass")
 
 
 def _in_base64(value: bytes) -> Iterator[str]:

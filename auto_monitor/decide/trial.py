@@ -32,12 +32,14 @@ class Since:
     hung before a file: then `next_file` says whether a file of the range it was in, or
     the next one after that, has arrived; `again` that the range is being read over and
     over, which is no reading. `fewer_lost` is only known where every file failed.
+    `closed`: nothing but the end of the pass was left, and it is closed now.
     """
 
     fates: Collection[Fate] = ()
     next_file: bool = False
     again: bool = False
     fewer_lost: bool | None = None
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def arrival(since: Since) -> Arrival:
     if Fate.ARRIVED in since.fates:
         return Arrival.ARRIVED
     # Nothing was in hand, or the server itself refuses what was: the next file tells.
-    arrived = since.next_file and not since.again
+    arrived = since.closed or (since.next_file and not since.again)
     return Arrival.ARRIVED if arrived else Arrival.NOT_YET
 
 

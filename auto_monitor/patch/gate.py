@@ -11,11 +11,14 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from auto_monitor.decide.diagnosis import PATIENCE
 from auto_monitor.patch import sandbox
+from auto_monitor.patch.sandbox import Unavailable
 from migration.ledger import arrivals, totals
 from migration.state_files.names import LEDGER_NAME
 
@@ -26,12 +29,14 @@ _FILES = ("settings.py",)
 _KINDS = frozenset({".py", ".html", ".css"})
 #: A candidate is given this many times as long as the script in place needs; never more
 #: than this many times GATE_SECONDS.
-_PATIENCE, _MOST = 3.0, 4.0
+_PATIENCE, _MOST = 3.0, PATIENCE
 #: The script in place, which may be the broken one, is ended after this many seconds
 #: without progress.
 _STILL = 12.0
 #: Seconds for the copy of the user's books.
 _COPY_SECONDS = 60.0
+#: Why nobody can say whether a fix of a wrong result helps.
+NOT_SHOWN = "what the audit has found does not show in a copy of these books"
 #: A directory older than this belongs to no running trial.
 _LEFT_SECONDS = 3600.0
 
@@ -58,16 +63,24 @@ class NotPassed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Where the user's own next books are: copied from id `first` of `library` on."""
+    """Where the user's own next books are: copied from id `first` of `library` on.
+
+    Or the books in which an audit has found a difference, and some before each.
+    """
 
     library: Path
     first: int
+    wrong: tuple[int, ...] = ()
 
 
-def sample_of(library: Path | None, state_dir: Path) -> Sample | None:
+def sample_of(
+    library: Path | None, state_dir: Path, wrong: tuple[int, ...] = ()
+) -> Sample | None:
     """Returns which books of the user's are copied; None where nobody can say."""
     if library is None:
         return None
+    if wrong:
+        return Sample(library, min(wrong), wrong)
     try:
         first = arrivals.next_book(state_dir / LEDGER_NAME)
     except totals.UNREADABLE:
@@ -97,8 +110,11 @@ def check(
         expected = json.loads((project / "demo" / "expected.json").read_text("utf-8"))
         said = [_of_demo(candidate, current, folder, seconds, expected)]
         copied = None if sample is None else _copy_sample(project, folder, sample)
+        wrong = () if sample is None else sample.wrong
         if copied is not None:
-            said.append(_of_sample(candidate, current, folder, seconds, copied))
+            said.append(_of_sample(candidate, current, folder, seconds, copied, wrong))
+        elif wrong:
+            raise Unavailable(NOT_SHOWN)
         return "; ".join(said)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -126,14 +142,24 @@ def _of_demo(
 
 
 def _of_sample(
-    candidate: Path, current: Path, folder: Path, seconds: float, books: int
+    candidate: Path,
+    current: Path,
+    folder: Path,
+    seconds: float,
+    books: int,
+    wrong: Collection[int],
 ) -> str:
-    """Returns how the candidate does on the user's books. Raises NotPassed."""
+    """Returns how the candidate does on the user's books.
+
+    Raises NotPassed, or Unavailable when none of the `wrong` books is wrong here.
+    """
     before = _current(current, folder, seconds, SAMPLE)
     found = _trial(
         candidate, folder, f"candidate{SAMPLE.ending}", limit(before, seconds), SAMPLE
     )
     problems = otherwise(before, found)
+    if wrong:
+        problems += still_wrong(before, found, wrong)
     if not _ended(found) and not _ended(before):
         # Nobody can say what should have become of it; the trial will.
         if not problems and _far(found) > _far(before):
@@ -148,6 +174,23 @@ def _of_sample(
             f"a copy of {books} books of this library: " + "; ".join(problems)
         )
     return f"{books} books of this library in {found['seconds']:.1f} s{_as(before)}"
+
+
+def still_wrong(
+    before: dict[str, Any] | None, found: dict[str, Any], wrong: Collection[int]
+) -> list[str]:
+    """Returns which books an audit finds wrong that the candidate has carried.
+
+    Raises Unavailable when the script in place carries all of these books right: then
+    their copy does not show what is wrong, and nobody can say what helps.
+    """
+    if not set((before or {}).get("wrong", ())) & set(wrong):
+        raise Unavailable(NOT_SHOWN)
+    now = found.get("wrong", ())
+    if not now:
+        return []
+    kinds = ", ".join(f"{n} {kind}" for kind, n in found.get("kinds", {}).items())
+    return [f"{len(now)} books are still not as they are in Calibre ({kinds})"]
 
 
 def _as(before: dict[str, Any] | None) -> str:
@@ -332,6 +375,7 @@ def _copy_sample(project: Path, folder: Path, sample: Sample) -> int | None:
                 str(sample.library),
                 str(folder / SAMPLE.place),
                 str(sample.first),
+                ",".join(map(str, sample.wrong)),
             ],
             cwd=project,
             stdin=subprocess.DEVNULL,

@@ -219,11 +219,13 @@ class Attempts:
         if entry is not None:
             self._close(entry, CaseOutcome(verified, reason))
 
-    def end_with_pass(self, pass_id: int, differences: Mapping[str, int]) -> None:
+    def end_with_pass(
+        self, pass_id: int, differences: Mapping[str, int]
+    ) -> HistoryEntry | None:
         """Closes every attempt: the pass is closed, with these differences by kind.
 
-        A wrong result is a case of its own; a script on trial that nobody could judge
-        is not promoted, but left to a person.
+        A wrong result is a case of its own, which is returned; a script on trial that
+        nobody could judge is not promoted, but left to a person.
         """
         wrong = wrong_result.wrong(differences)
         for entry in self.cases.open_entries():
@@ -235,7 +237,7 @@ class Attempts:
             outcome = CaseOutcome(False, said) if wrong else outcome
             self._close(entry, outcome, start_again=False)
         if not self.action_log.dry_run:
-            self.code_fixes.end_probation()
+            self.code_fixes.end_probation(wrong=wrong)
         number = min((one.worker_id for one in self.memory.wanted()), default=1)
         case = wrong_result.case_of(
             pass_id,
@@ -246,6 +248,7 @@ class Attempts:
         )
         if case is not None:
             self.cases.record(case)
+        return case
 
     def finish(self) -> None:
         """Ends the processes that judge; the attempts stay open for a new monitor."""

@@ -4,7 +4,7 @@ Each step is recorded in the attempt's history entry before it is taken, so that
 monitor started later can continue.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from auto_monitor import fix_applier
@@ -104,6 +104,10 @@ class CodeFixes:
             self.action_log.once("ledger", f"The ledger cannot be read now: {error}")
             return case
 
+    def _is_closed(self, pass_id: int) -> bool:
+        newest = self.ledger.newest()
+        return newest is None or newest.pass_id != pass_id or bool(newest.closed_at)
+
     def _newest_pass(self) -> int | None:
         newest = self.ledger.newest()
         return None if newest is None else newest.pass_id
@@ -135,6 +139,7 @@ class CodeFixes:
                 next_file=next_file,
                 again=bool(seen.repeated_range),
                 fewer_lost=fewer_lost,
+                closed=then.all_done and self._is_closed(then.pass_id),
             )
         )
 
@@ -226,10 +231,14 @@ class CodeFixes:
             candidate.diff,
         )
 
-    def end_probation(self, pass_id: int | None = None) -> None:
+    def end_probation(
+        self, pass_id: int | None = None, wrong: Collection[str] = ()
+    ) -> None:
         """Ends it for all code fixes, because the pass is over: those of other passes.
 
-        One that is not in place any more was taken back meanwhile.
+        One that is not in place any more was taken back meanwhile. One that was made
+        for a wrong result waits for the next audit: it is taken back when that has
+        found something `wrong` again.
         """
         for entry in list(self.cases.entries()):
             if not machine.is_on_probation(entry) or entry.case is None:
@@ -238,6 +247,13 @@ class CodeFixes:
             if self.script.digest() == entry.script_before:
                 why = "the script before it is in place again"
                 self.cases.record(machine.taken_back(entry, why))
+            elif entry.trigger == Trigger.WRONG_RESULT:
+                if wrong:
+                    found = ", ".join(wrong)
+                    self.take_back(entry, f"the audit of the next pass found {found}")
+                elif pass_id is None:
+                    said = "the audit of the next pass found nothing"
+                    self.cases.record(machine.probation_over(entry, said))
             elif pass_id is None or then is None or then.pass_id != pass_id:
                 self.cases.record(machine.probation_over(entry))
 

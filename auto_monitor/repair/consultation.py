@@ -35,9 +35,15 @@ class Consultation:
     def awaits(
         self, assessment: Assessment, seen: WorkerSnapshot, now: datetime
     ) -> bool:
-        """Whether a question about a worker that hangs or crashed is still open."""
+        """Whether a question about a worker that hangs or crashed is still open.
+
+        While another worker tries a code fix, which may help here too, none is asked.
+        """
         if not assessment.is_a_riddle:
             return False
+        trial = self.cases.trial()
+        if trial is not None and trial.worker_id != assessment.worker_id:
+            return True
         return self.diagnoser.diagnose(self._facts(assessment, seen, now)).pending
 
     def applied(
@@ -51,6 +57,14 @@ class Consultation:
         if not assessment.is_a_riddle:
             return entry
         answer = self.diagnoser.diagnose(self._facts(assessment, seen, now))
+        self.over(entry.worker_id)
+        return self.remedies.applied(entry, answer)
+
+    def answered(self, entry: HistoryEntry, facts: Facts) -> HistoryEntry | None:
+        """Returns a case with the consequence of its answer; None while it is pending."""
+        answer = self.diagnoser.diagnose(facts)
+        if answer.pending:
+            return None
         self.over(entry.worker_id)
         return self.remedies.applied(entry, answer)
 

@@ -12,6 +12,7 @@ reason, at most twice.
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -22,17 +23,19 @@ from openai.types.chat import ChatCompletionMessageParam
 
 from auto_monitor import config
 from auto_monitor.decide.diagnosis import (
+    ROUNDS,
     Diagnosis,
     FixType,
     UnreadableReply,
     messages,
     parse,
+    seconds_of_a_job,
+    wrong_books,
 )
 from auto_monitor.fix_applier import FixRefused, Unavailable, Workshop
 from auto_monitor.model import Candidate
 from auto_monitor.patch import confinement
 from auto_monitor.record import answers
-from auto_monitor.record.answers import StoredAnswer
 from common.files.json_files import read_json
 from common.json_value import Json
 from common.sanitize import for_log
@@ -40,22 +43,26 @@ from common.settings.load import load, sources
 from common.settings.monitor import Llm
 from common.settings.shared import Library
 
-#: Calls of one job; unusable answers among them; refused code fixes among them.
-CALLS, UNREADABLE, ROUNDS = 5, 2, 3
+#: Calls of one job; unusable answers among them.
+CALLS, UNREADABLE = 5, 2
 
 Apply = Callable[[str], Candidate]
 
 
 def main() -> int:
     """Writes the answer file; returns 0 when it was written, good or bad."""
-    signal.alarm(int(config.LLM_JOB_SECONDS) + 5)  # the parent may be gone
+    # The parent may be gone.
+    signal.alarm(int(seconds_of_a_job(config.LLM_JOB_SECONDS, config.GATE_SECONDS)) + 5)
     question, answer, script = (Path(text) for text in sys.argv[1:4])
     evidence = read_json(question)
     if not isinstance(evidence, dict):
         return 2
     state_dir = answer.parent.parent.parent
     library = load(Library, sources(config.PROJECT, os.environ)).library
-    workshop = Workshop(script, config.PROJECT, state_dir, config.GATE_SECONDS, library)
+    wrong = wrong_books(evidence)
+    workshop = Workshop(
+        script, config.PROJECT, state_dir, config.GATE_SECONDS, library, wrong
+    )
     refused = why_not()
     apply = partial(propose_only, refused) if refused else workshop.apply
     answers.once(answer, lambda: ask(evidence, apply))
@@ -74,27 +81,33 @@ def propose_only(why: str, _reply: str) -> Candidate:
     raise Unavailable(why)
 
 
-def ask(evidence: dict[str, Json], apply: Apply) -> StoredAnswer:
+def ask(
+    evidence: dict[str, Json],
+    apply: Apply,
+    seconds: float = config.LLM_JOB_SECONDS,
+    clock: Callable[[], float] = time.monotonic,
+) -> answers.StoredAnswer:
     """Returns the answer to one question.
 
-    What is wrong with a reply is sent in the next call, until the calls are used up.
+    What is wrong with a reply is sent in the next call, until the calls are used up, or
+    the seconds that they may take together; the gate's time does not count.
     """
     given = load(Llm, sources(config.PROJECT, os.environ))
-    result = StoredAnswer(model=given.openai_model)
+    result = answers.StoredAnswer(model=given.openai_model)
     talk, unreadable, refused = list(messages(evidence)), 0, 0
-    client = openai.OpenAI(
-        api_key=given.openai_api_key or "none",
-        base_url=given.openai_base_url or None,
-        timeout=config.OPENAI_TIMEOUT_SECONDS,
-        max_retries=0,
-    )
-    with client:
+    spent = 0.0
+    with _client(given) as client:
         for _ in range(CALLS):
+            if spent >= seconds:
+                said = f"{result.error}; its calls took longer than {seconds:g} s"
+                return replace(result, error=said)
+            began = clock()
             try:
                 reply, tokens = _call(client, result.model, talk)
             except openai.OpenAIError as error:
                 said = f"{type(error).__name__}: {for_log(str(error), 200)}"
                 return replace(result, error=said)
+            spent += clock() - began
             result = replace(
                 result, tokens=result.tokens + tokens, calls=result.calls + 1
             )
@@ -117,6 +130,15 @@ def ask(evidence: dict[str, Json], apply: Apply) -> StoredAnswer:
     return result
 
 
+def _client(given: Llm) -> openai.OpenAI:
+    return openai.OpenAI(
+        api_key=given.openai_api_key or "none",
+        base_url=given.openai_base_url or None,
+        timeout=config.OPENAI_TIMEOUT_SECONDS,
+        max_retries=0,
+    )
+
+
 def _again(wrong: str) -> str:
     return (
         f"That cannot be used: {wrong[:4_000]}\nAnswer again, all of it, in the "
@@ -125,8 +147,8 @@ def _again(wrong: str) -> str:
 
 
 def _worked_out(
-    result: StoredAnswer, diagnosis: Diagnosis, apply: Apply
-) -> StoredAnswer:
+    result: answers.StoredAnswer, diagnosis: Diagnosis, apply: Apply
+) -> answers.StoredAnswer:
     """Returns the answer with the candidate of a code fix. Raises FixRefused."""
     if diagnosis.fix_type is not FixType.CODE_FIX:
         return replace(result, error="")

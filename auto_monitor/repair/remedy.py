@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from auto_monitor.decide.diagnosis import Answer, FixType
-from auto_monitor.model import Candidate, Case, CodeChanges, HistoryEntry
+from auto_monitor.model import Candidate, Case, CodeChanges, HistoryEntry, Trigger
 from auto_monitor.ports import UNWRITABLE, EvidenceStore
 from auto_monitor.record.action_log import ActionLog
 from auto_monitor.repair.code_fixes import CodeFixes
@@ -37,9 +37,10 @@ class Remedies:
         )
         if found is None:
             self.action_log.warning(
-                "Worker %d: the LLM did not help (%s); it is restarted",
+                "Worker %d: the LLM did not help (%s)%s",
                 number,
                 answer.failure,
+                "" if entry.trigger == Trigger.WRONG_RESULT else "; it is restarted",
             )
             return replace(entry, validation=f"the LLM did not help: {answer.failure}")
         self.action_log.info(

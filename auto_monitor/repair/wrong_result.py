@@ -1,9 +1,11 @@
 """A pass whose audit found a difference: the case "wrong result". Pure.
 
 It is told and recorded, and nothing is restarted for it: a restart would send the same
-again.
+again. What an LLM can do about it is in `mending`.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 
 from auto_monitor.decide.diagnosis import FixType
@@ -55,6 +57,21 @@ def case_of(
         reason=f"told{_AFTER_A_FIX if after_a_fix else ''}",
         afterwards=Afterwards.RELEASED,
     )
+
+
+def mark(differences: Mapping[str, int]) -> str:
+    """Returns what identifies a wrong result: its kinds, not the books."""
+    same = [Trigger.WRONG_RESULT.value, sorted(wrong(differences))]
+    return hashlib.sha256(json.dumps(same).encode()).hexdigest()[:16]
+
+
+def in_vain(entries: Iterable[HistoryEntry], mark: str) -> int:
+    """Returns how many answers in a row did not help against the same wrong result."""
+    count = 0
+    for entry in entries:
+        if entry.fingerprint == mark and entry.llm_used:
+            count = 0 if entry.verified else count + 1
+    return count
 
 
 def _is_installed_fix(entry: HistoryEntry) -> bool:

@@ -9,6 +9,7 @@ from auto_monitor.observe.assembly import Observed
 from auto_monitor.ports import Clock, Diagnoser
 from auto_monitor.record.assembly import MonitorFiles
 from auto_monitor.repair.attempts import Attempts
+from auto_monitor.repair.mending import WrongResults
 from auto_monitor.rounds.healer import Healer
 from auto_monitor.rounds.noter import Noter
 from auto_monitor.rounds.sampler import Sampler
@@ -18,13 +19,17 @@ from auto_monitor.rounds.watcher import Watcher
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """The parts of one round; `watcher` is None when the monitor ends with the pass."""
+    """The parts of one round; `watcher` is None when the monitor ends with the pass.
+
+    `wrong_results` has what was carried wrongly carried again, in the next pass.
+    """
 
     healer: Healer
     scaler: Scaler
     sampler: Sampler
     noter: Noter
     watcher: Watcher | None
+    wrong_results: WrongResults
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,9 @@ def rounds(
             ),
         ),
         watcher=watcher,
+        wrong_results=WrongResults(
+            attempts, around.acted_on.opener, limits.healing.max_attempts
+        ),
     )
 
 

@@ -188,8 +188,8 @@ class Llm:
         kinds.number(1, 3600),
         600.0,
         unit="seconds",
-        what="at most for one question and its repetitions; after that the worker is "
-        "restarted without an answer",
+        what="at most for the calls of one question and its repetitions; after that, and "
+        "the time that code fixes are tried, the worker is restarted without an answer",
     )
     llm_calls_per_hour: int = setting(
         kinds.whole(0, 10_000), 20, what="calls of the LLM in one hour, at most"

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from migration import release
+
 #: The program that confines itself and then runs a script.
 LAUNCHER = Path(__file__).with_name("launch.py")
 #: Where the monitor keeps the scripts that an LLM has changed, in the state directory.
@@ -17,7 +19,12 @@ def launcher(script: Path, state_dir: Path) -> list[str]:
 
 
 def is_changed(script: Path, state_dir: Path) -> bool:
-    """Whether an LLM has changed this script: a candidate, or one that was promoted."""
+    """Whether an LLM has changed this script: a candidate, or one that was promoted.
+
+    The released script never is. One that a person has changed is that person's.
+    """
+    if release.is_shipped(script):
+        return False
     folder = state_dir / CANDIDATES
     if script.parent.resolve() == folder.resolve():
         return True

@@ -17,6 +17,8 @@ _ITS_OWN = (RefusedByServer.reason, Unsupported.reason)
 #: The most books of which it is remembered that they had been carried.
 MOST_BOOKS = 10_000
 
+#: With the condition of the index, which SQLite does not work out by itself.
+_PENDING = "outcome IN ('failed', 'pending') AND outcome = 'pending'"
 _COUNT = (
     "SELECT first_id, (SELECT COUNT(*) FROM files WHERE book_id BETWEEN first_id AND "
     "last_id AND files.pass_id = ranges.pass_id AND outcome IN ('uploaded', 'duplicate'))"
@@ -30,20 +32,24 @@ class Baseline:
 
     `claimed_to` is how far ranges were claimed, `arrived` the files on the server by
     the first ids of the ranges that were open, `carried` the books carried in those of
-    the worker whose trial begins.
+    the worker whose trial begins. `all_done`: every file had its outcome, and only the
+    end of the pass was left.
     """
 
     pass_id: int
     claimed_to: int = 0
     arrived: Mapping[int, int] = field(default_factory=dict)
     carried: tuple[int, ...] = ()
+    all_done: bool = False
 
 
 def baseline(ledger: Path, pass_id: int, worker_id: int) -> Baseline:
     """Returns this moment of a pass. Raises what `totals.UNREADABLE` lists."""
     with translated(ledger), opened(ledger) as db:
         row = db.execute(
-            "SELECT claimed_to FROM passes WHERE id = ?", (pass_id,)
+            "SELECT claimed_to, claimed_to >= highest_id AND NOT EXISTS (SELECT 1 FROM "  # noqa: S608 - above
+            f"files WHERE {_PENDING}) FROM passes WHERE id = ?",
+            (pass_id,),
         ).fetchone()
         counts = db.execute(f"{_COUNT} AND closed_at IS NULL", (pass_id,)).fetchall()
         books = db.execute(
@@ -57,6 +63,7 @@ def baseline(ledger: Path, pass_id: int, worker_id: int) -> Baseline:
         int(row[0]) if row is not None else 0,
         {int(first): int(n) for first, n in counts},
         tuple(sorted(int(one[0]) for one in books)),
+        all_done=row is not None and bool(row[1]),
     )
 
 
@@ -91,7 +98,7 @@ def next_book(ledger: Path) -> int | None:
     """
     with translated(ledger), opened(ledger) as db:
         row = db.execute(
-            "SELECT COALESCE((SELECT MIN(book_id) FROM files WHERE outcome = 'pending'), "
+            f"SELECT COALESCE((SELECT MIN(book_id) FROM files WHERE {_PENDING}), "  # noqa: S608 - above
             "claimed_to + 1) FROM passes ORDER BY id DESC LIMIT 1"
         ).fetchone()
     return None if row is None else int(row[0])

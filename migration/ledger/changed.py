@@ -11,6 +11,8 @@ from migration.model import ARRIVED, BookId, EbookId, FileId, Outcome
 
 #: Books that are read at a time.
 PAGE = 200
+#: Books of which is told what is wrong.
+MOST_WRONG = 100
 
 #: The last pass that was audited, or that the user did not want audited.
 _AUDITED = (
@@ -173,3 +175,22 @@ def _file(row: sqlite3.Row) -> ChangedFile:
         Outcome(row["outcome"]),
         row["modified"],
     )
+
+
+def wrong_books(ledger: Path, kinds: Collection[str]) -> Mapping[int, str]:
+    """Returns the differences of these kinds that stand, by book; at most 100 books.
+
+    Raises what `totals.UNREADABLE` lists.
+    """
+    marks = ", ".join("?" * len(kinds))
+    found: dict[int, list[str]] = defaultdict(list)
+    with translated(ledger), opened(ledger) as db:
+        rows = db.execute(
+            f"SELECT book_id, kind, message FROM differences WHERE book_id IN (SELECT "  # noqa: S608 - marks
+            f"DISTINCT book_id FROM differences WHERE book_id > 0 AND kind IN ({marks}) "
+            f"ORDER BY book_id LIMIT ?) AND kind IN ({marks}) ORDER BY book_id",
+            (*kinds, MOST_WRONG, *kinds),
+        )
+        for row in rows:
+            found[int(row["book_id"])].append(f"{row['kind']}: {row['message']}")
+    return {book: "; ".join(said) for book, said in found.items()}

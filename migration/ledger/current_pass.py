@@ -1,5 +1,6 @@
 """The pass that one worker process takes part in."""
 
+from migration import release
 from migration.ledger.ledger import Ledger
 
 
@@ -33,6 +34,7 @@ class CurrentPass:
         self.none_open = joined is None
         if joined is None:
             return False
+        self._ledger.carried.carry_by(self._changed_script or release.SHIPPED)
         if self._changed_script:
             self._ledger.end.note_changed_script(joined, self._changed_script)
         self.id = joined

@@ -1,10 +1,10 @@
 """A ledger as the monitor asks it: read-only, one short connection for each question."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from migration.ledger import arrivals, totals
+from migration.ledger import arrivals, changed, totals
 from migration.ledger.arrivals import Baseline
 from migration.ledger.totals import Totals
 from migration.model import Fate, FileId
@@ -50,3 +50,7 @@ class LedgerFile:
     def not_carried_in(self, pass_id: int, first_id: int, last_id: int) -> int:
         """Returns how many files of these books failed or were skipped."""
         return totals.not_carried_in(self.path, pass_id, first_id, last_id)
+
+    def wrong_books(self, kinds: Collection[str]) -> Mapping[int, str]:
+        """Returns the differences of these kinds that stand, of at most 100 books."""
+        return changed.wrong_books(self.path, kinds)

@@ -14,6 +14,7 @@ from migration.ledger.tables import carried, claims
 from migration.model import BookId, Digest, FileId
 
 _NOTE = "note:carried_with"
+_SCRIPT = "note:carried_by"
 
 
 class CarriedBooks:
@@ -63,6 +64,24 @@ class CarriedBooks:
                 return False
             carried.renew_marks(db)
             return True
+
+    def carry_by(self, script: str) -> int:
+        """Records which script carries books, by its hash.
+
+        When it was another before, books with a difference that an audit has found are
+        compared once more: that one may have got them wrong. Returns their files.
+        """
+        with self._database.transaction() as db:
+            row = db.execute(
+                "SELECT value FROM meta WHERE key = ?", (_SCRIPT,)
+            ).fetchone()
+            if row is not None and script == row[0]:
+                return 0
+            db.execute(
+                "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
+                (_SCRIPT, script),
+            )
+            return carried.reopen_wrong(db)
 
     def reopen_conflicts(self) -> int:
         """Makes books with an open conflict be compared again; returns their files."""

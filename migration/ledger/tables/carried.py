@@ -123,6 +123,14 @@ def reopen_shelves(db: sqlite3.Connection) -> int:
     ).rowcount
 
 
+def reopen_wrong(db: sqlite3.Connection) -> int:
+    """Makes books with a difference that stands be compared again."""
+    return db.execute(
+        "UPDATE files SET modified = NULL WHERE outcome IN ('uploaded', 'duplicate') AND "
+        "book_id IN (SELECT book_id FROM differences WHERE book_id > 0)"
+    ).rowcount
+
+
 # -- replaced files --------------------------------------------------------------------
 
 

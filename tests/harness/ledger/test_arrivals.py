@@ -73,6 +73,18 @@ def test_the_baseline_is_what_is_open(rows: Rows) -> None:
     assert ledger.baseline(3, 1) == Baseline(3)
 
 
+def test_only_the_end_of_the_pass_is_left(rows: Rows) -> None:
+    """Every book was claimed, and no file is without its outcome."""
+    ledger = LedgerFile(rows.path)
+    assert not ledger.baseline(2, 1).all_done
+    rows.file(12, "uploaded")
+    assert not ledger.baseline(2, 1).all_done
+    rows.sql("UPDATE passes SET highest_id = claimed_to WHERE id = 2")
+    assert ledger.baseline(2, 1).all_done
+    rows.file(12, "pending")
+    assert not ledger.baseline(2, 1).all_done
+
+
 def test_only_what_this_worker_carried_since_counts(rows: Rows) -> None:
     """In the range it was in, in one it took over, in a new one; not in those closed
     before, not what was there, not another worker's."""

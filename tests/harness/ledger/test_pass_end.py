@@ -245,3 +245,27 @@ def test_a_pass_that_changed_books_never_closes_as_if_it_had_been_audited(
     assert found is not None
     assert found.differences == differences
     assert found.audited == (audited or Audited(AuditState.BROKEN))
+
+
+def test_another_script_compares_what_an_audit_found_wrong_again(
+    opened: Callable[[int], Ledger], tmp_path: Path
+) -> None:
+    """Only those books, and only when the script has changed."""
+    ledger = opened(1)
+    assert ledger.carried.carry_by("the first") == 0
+    look = take(ledger, walk(ledger, create=True))
+    with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as db, db:
+        db.executemany(
+            "INSERT INTO files (book_id, format, size, mtime_ns, outcome, pass_id, "
+            "reason, modified) VALUES (?, 'EPUB', 1, 1, 'uploaded', 1, '', x'00')",
+            [(1,), (2,)],
+        )
+    assert ledger.end.close(look, [STANDING], Audited(AuditState.PROVED, 1, 1, 1))
+
+    def compared_again() -> list[int]:
+        with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as db:
+            sql = "SELECT book_id FROM files WHERE modified IS NULL"
+            return [row[0] for row in db.execute(sql)]
+
+    assert (ledger.carried.carry_by("the first"), compared_again()) == (0, [])
+    assert (ledger.carried.carry_by("the second"), compared_again()) == (1, [1])

@@ -352,7 +352,9 @@ def test_a_pass_with_a_wrong_result_promotes_nothing_and_is_a_case() -> None:
     )
     assert tried.reason == "the audit of the pass found wrong title"
     assert (case.trigger, case.verified, case.applied) == ("wrong_result", False, False)
-    assert case.root_cause == "wrong result: the audit of pass 7 found 2 wrong title"
+    assert case.reason.startswith(
+        "wrong result: the audit of pass 7 found 2 wrong title; told"
+    )
     assert len(made.processes.started) == before
     assert any("2 wrong title" in told for told in made.alerts.told)
 

@@ -61,7 +61,7 @@ WORKER = (
 READERS = """
 from pathlib import Path
 from migration.commands import export_map, failures
-from migration.ledger import arrivals, totals
+from migration.ledger import arrivals, changed, totals
 from migration.model import BookId, FileId
 ledger = Path(sys.argv[3])
 number = totals.read(ledger).pass_id
@@ -72,6 +72,8 @@ then = arrivals.baseline(ledger, number, 1)
 arrivals.since(ledger, then, 1)
 arrivals.since(ledger, arrivals.Baseline(number, 0, {1: 0, 9: 1}), 1)
 arrivals.fates(ledger, number, 1, [FileId(BookId(1), "EPUB")])
+arrivals.next_book(ledger)
+changed.wrong_books(ledger, ["wrong title"])
 totals.not_carried_in(ledger, number, 1, 9)
 failures.failed_files(ledger, number, FileId(BookId(3), "EPUB"), 5)
 failures.noticed(ledger, number, 5)

@@ -257,6 +257,7 @@ class FakeLedger:
     found: Totals | None = OPEN
     outcomes: dict[FileId, str] = field(default_factory=dict)
     open_first: int = 1
+    wrong: Mapping[int, str] = field(default_factory=dict)
 
     def newest(self) -> Totals | None:
         """The pass."""
@@ -299,6 +300,10 @@ class FakeLedger:
     def not_carried_in(self, pass_id: int, first_id: int, last_id: int) -> int:
         """The others."""
         return sum(outcome != "uploaded" for outcome in self.outcomes.values())
+
+    def wrong_books(self, kinds: Collection[str]) -> Mapping[int, str]:
+        """As set."""
+        return self.wrong
 
 
 @dataclass

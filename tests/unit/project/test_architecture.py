@@ -22,6 +22,7 @@ MOST_IMPORTS, MOST_IMPORTS_OF_ROOTS = 12, 20
 ROOTS = {
     "auto_monitor/assembly.py",
     "auto_monitor/monitor.py",
+    "auto_monitor/rounds/assembly.py",
     "bookshelf/__main__.py",
     "bookshelf/server.py",
     "bulk_migrate_calibre.py",

@@ -42,6 +42,8 @@ ARRIVALS = [
         Arrival.ARRIVED,
     ),
     ("none in hand, none since", Since(), Arrival.NOT_YET),
+    ("only the end was left, and came", Since(closed=True), Arrival.ARRIVED),
+    ("closed, but one is lost", Since((Fate.LOST,), closed=True), Arrival.LOST),
     ("none in hand, the next one", Since(next_file=True), Arrival.ARRIVED),
     (
         "the range is read over and over",
