@@ -10,7 +10,7 @@ import py_compile
 import stat
 import uuid
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from auto_monitor.decide.changed import tried_before
@@ -65,6 +65,8 @@ class Workshop:
     seconds: float
     library: Path | None = None
     wrong: tuple[int, ...] = ()
+    #: Why changes were refused, by the hashes of the script before and after.
+    _refused: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def apply(self, reply: str) -> Candidate:
         """Makes a candidate of the reply's edit; the installed script is not touched.
@@ -75,10 +77,16 @@ class Workshop:
         made = self.edit(source, reply)
         # Told at once, so that the next round brings another change.
         history = HistoryFile(history_path(self.state_dir))
-        known = tried_before(digest(made), history.entries())
-        if known:
-            raise FixRefused(known)
-        return self._made(source, made)
+        change = (digest(source), digest(made))
+        known = tried_before(change[1], history.entries())
+        if known or change in self._refused:
+            raise FixRefused(known or f"the same change again: {self._refused[change]}")
+        try:
+            return self._made(source, made)
+        except FixRefused as refusal:
+            # The gate may take minutes, while the worker waits for its repair.
+            self._refused[change] = str(refusal)
+            raise
 
     def as_asked(self, change: str, *, whole: bool) -> Candidate:
         """Makes a candidate of a change, or of a whole script, that a person asks for.

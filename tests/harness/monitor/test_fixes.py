@@ -12,7 +12,13 @@ from auto_monitor.fix_applier import (
     promote,
 )
 from auto_monitor.model import Candidate
-from tests.support.monitor.editkit import SCRIPT, as_strings, workshop
+from tests.support.monitor.editkit import (
+    SCRIPT,
+    as_function,
+    as_strings,
+    functions,
+    workshop,
+)
 
 
 def test_a_candidate_that_was_changed_is_not_promoted(tmp_path: Path) -> None:
@@ -50,3 +56,26 @@ def test_refused_before_anything_runs(tmp_path: Path, reply: str, why: str) -> N
     with pytest.raises(FixRefused, match=why):
         place.apply(reply)
     assert place.script.read_bytes() == SCRIPT.read_bytes()
+
+
+def test_a_refused_change_is_not_worked_out_again(tmp_path: Path) -> None:
+    """The same bytes, whatever the format; the reason is the same. Another change is."""
+    place = workshop(tmp_path)
+    old = "        limit = min(self.options.batch_size, share)"
+    new = f"{old}\n        import os"
+    changed = SCRIPT.read_text("utf-8").replace(old, new)
+    replies = (
+        as_strings(old, new),
+        as_function(functions(changed)["end_of_next_range"]),
+    )
+    said = []
+    for reply in replies:
+        with pytest.raises(FixRefused) as refusal:
+            place.apply(reply)
+        said.append(str(refusal.value))
+    assert "the change is not allowed" in said[0]
+    assert said[1] == f"the same change again: {said[0]}"
+    assert len(list(place.folder("candidates").iterdir())) == 1
+    with pytest.raises(FixRefused, match=r"^the change is not allowed"):
+        place.apply(as_strings(old, f"{old}\n        import sys"))
+    assert len(list(place.folder("candidates").iterdir())) == 2

@@ -31,6 +31,8 @@ def test_the_same_file_sent_for_ever_is_one_piece_of_work(
         def process(work: Work, file: BookFile) -> UploadResult:
             """Sends, and forgets that it has."""
             for _ in range(4):
+                work.begun = file.id
+                migrator.ledger.files.begin(file.id)
                 with tracker.sending(file.id, "x.epub", file.size) as sending:
                     watch = migrator.watch(file, sending)
                     digest = migrator.transport.identify(file, watch)

@@ -2,6 +2,7 @@
 library as it should."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from auto_monitor.fix_applier import (
 )
 from auto_monitor.patch import gate, sandbox
 from tests.support.environment import PROJECT
+from tests.support.libraries.librarykit import Library, epubs
 from tests.support.monitor.editkit import SCRIPT, as_strings, workshop
 
 pytestmark = [pytest.mark.integration]
@@ -97,7 +99,10 @@ def broken(tmp_path: Path, old: str, new: str) -> Path:
 def test_the_script_in_place_passes(tmp_path: Path) -> None:
     """As expected, and like itself; nothing is left behind."""
     how = gate.check(SCRIPT, SCRIPT, PROJECT, tmp_path / "gate", 120)
-    assert "as expected and as with the script in place" in how
+    assert re.fullmatch(
+        r"the demo library arrived as expected in \d+\.\d s, as with the script in place",
+        how,
+    )
     assert not (tmp_path / "gate").exists()
 
 
@@ -125,7 +130,9 @@ WRONG = [
     (
         "read_books(owned.first, owned.last, wanted)\n        )\n",
         "read_books(owned.first, owned.last, wanted)\n        )[1:]\n",
-        "not migrated within 8 s",
+        r"uploaded \d+ instead of 59; .*"
+        "the pass did not come to its end with everything accounted for; "
+        r".* books arrive otherwise than with the script in place",
     ),
 ]
 
@@ -134,14 +141,43 @@ WRONG = [
 def test_a_script_that_does_otherwise_does_not_pass(
     tmp_path: Path, old: str, new: str, why: str
 ) -> None:
-    """Refuses good files, sends nothing, never ends, leaves books out. What does no
-    harm passes."""
+    """Refuses good files, sends nothing, never ends, leaves books out, which
+    the rest of the worker notices. What does no harm passes."""
     candidate = broken(tmp_path, old, new)
     if not why:
         gate.check(candidate, SCRIPT, PROJECT, tmp_path / "gate", 120)
         return
     with pytest.raises(gate.NotPassed, match=why):
         gate.check(candidate, SCRIPT, PROJECT, tmp_path / "gate", 8)
+
+
+@pytest.mark.slow
+def test_skipping_one_of_the_users_books_does_not_pass(tmp_path: Path) -> None:
+    """The script in place hangs on book 58 of the user's library; so that it goes on,
+    the candidate says that the server cannot accept it. The rest of the worker sees
+    that it can. The demo library has no such book."""
+    line = "        refuse_unsendable(file, self.options.max_content_length)\n"
+    first = "        {}\n" + line
+    current, candidate = (
+        broken(tmp_path, line, first.format(fault)).rename(tmp_path / name)
+        for name, fault in (
+            ("current.py", "while file.id.book_id == 58: self.pool.sleep(0.05)"),
+            ("skips.py", "if file.id.book_id == 58: refuse_unsendable(file, 0)"),
+        )
+    )
+    Library(tmp_path / "library").add(*epubs(range(60)))
+    with pytest.raises(
+        gate.NotPassed,
+        match=r"^a copy of 6 books of this library: it gets no further",
+    ):
+        gate.check(
+            candidate,
+            current,
+            PROJECT,
+            tmp_path / "gate",
+            120,
+            gate.Sample(tmp_path / "library", 55),
+        )
 
 
 def test_the_way_of_a_code_fix(tmp_path: Path) -> None:

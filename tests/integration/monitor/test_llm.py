@@ -157,14 +157,21 @@ def test_settings_reach_the_worker_and_stay(
 def test_code_is_proposed_and_never_run(
     watch: Watch, llm: Callable[..., ScriptedLlm]
 ) -> None:
-    """The worker is restarted as it is; the script's bytes do not change."""
-    llm(decision("code_fix") + CODE)
+    """It does not pass the gate, which runs once for the same change: the worker is
+    restarted as it is; the script's bytes do not change."""
+    server = llm(decision("code_fix") + CODE)
+    watch.more["GATE_SECONDS"] = "60"
     script = Path(watch.more["WORKER_SCRIPT"])
     before = script.read_bytes()
     watch.run("--workers", "1", "--llm-enabled")
     (entry,) = watch.history()
     assert script.read_bytes() == before
     assert (entry["fix_type"], entry["verified"]) == ("restart", True)
+    assert "did not pass the gate: the demo library: " in str(entry["validation"])
+    assert "the same change again" in str(entry["validation"])
+    assert len(server.asked) == 3
+    candidates = watch.state / "auto_monitor" / "candidates"
+    assert len(list(candidates.iterdir())) == 1
     assert "def next_range" in entry["code_changes"]["full"]  # type: ignore[index]
     name = str(entry["validation"]).rpartition("/")[2]
     assert (
