@@ -254,19 +254,19 @@ RESULTS = (
         return bool(self.options.limit) and self.allowance([]) == 0
 """,
                 """\
-        # A process that has sent a batch makes room for the next one.
+        # A process that has sent a part of a batch makes room for the next one.
         sent = self.tracker.count(Outcome.UPLOADED)
-        return sent >= (self.options.limit or self.options.batch_size)
+        return sent >= (self.options.limit or self.options.batch_size // 5)
 """,
             ),
         ),
-        cause="without --limit the size of a batch is taken for the limit",
+        cause="without --limit a part of a batch is taken for the limit",
         wrong=(
             Wrong(
                 "raises the limit",
                 Edit(
-                    "(self.options.limit or self.options.batch_size)",
-                    "(self.options.limit or 2 * self.options.batch_size)",
+                    "(self.options.limit or self.options.batch_size // 5)",
+                    "(self.options.limit or self.options.batch_size // 4)",
                 ),
             ),
         ),
