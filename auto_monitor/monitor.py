@@ -280,6 +280,7 @@ class Monitor:
             self.closed_since = self.closed_since or now
         elif end is Ending.NEWER_OPEN and found is not None:
             self.say.warning("Pass %d is watched from now on", found.pass_id)
+            self.closed_since = None
             self.memory.change(pass_opened_at=found.opened_at)
             if self.parts.rounds.watcher is not None:
                 self.parts.rounds.watcher.working(found, ours=False)

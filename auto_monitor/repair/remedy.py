@@ -58,6 +58,9 @@ class Remedies:
             description=found.description,
         )
         match found.fix_type:
+            case FixType.CONFIG_FIX if entry.trigger == Trigger.WRONG_RESULT:
+                said = f"settings do not help against it: {dict(found.config_changes)}"
+                return replace(entry, validation=said)
             case FixType.CONFIG_FIX:
                 return self._configured(entry, found.config_changes)
             case FixType.CODE_FIX:

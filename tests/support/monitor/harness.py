@@ -571,6 +571,7 @@ class FakeDiagnoser:
     facts: list[Facts] = field(default_factory=list)
     trouble: str | None = ""
     about: set[int] = field(default_factory=set)
+    dropped: list[int] = field(default_factory=list)
 
     def asked(self, worker_id: int) -> bool:
         """Since it was last forgotten."""
@@ -587,7 +588,9 @@ class FakeDiagnoser:
         return self.opinion
 
     def forget(self, worker_id: int) -> None:
-        """Noted."""
+        """Noted, where it was asked about."""
+        if worker_id in self.about:
+            self.dropped.append(worker_id)
         self.about.discard(worker_id)
 
     def finish(self) -> None:
