@@ -258,7 +258,8 @@ class Attempts:
             self._close(entry, outcome, start_again=False)
         if not self.action_log.dry_run:
             self.code_fixes.end_probation(
-                wrong=wrong, seen=wrong_result.NOT_SEEN.isdisjoint(differences)
+                wrong=wrong_result.against_a_fix(differences),
+                seen=wrong_result.NOT_SEEN.isdisjoint(differences),
             )
         number = min((one.worker_id for one in self.memory.wanted()), default=1)
         case = wrong_result.case_of(

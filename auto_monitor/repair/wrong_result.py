@@ -35,6 +35,17 @@ def shown(differences: Mapping[str, int]) -> dict[str, int]:
     return {kind: n for kind, n in wrong(differences).items() if kind not in NOT_SEEN}
 
 
+def against_a_fix(differences: Mapping[str, int]) -> dict[str, int]:
+    """Returns those that speak against the script of this pass.
+
+    The order of authors is that in which they were made, once: no script puts that
+    right afterwards.
+    """
+    found = shown(differences)
+    found.pop(Kind.ORDER.value, None)
+    return found
+
+
 def case_of(
     pass_id: int,
     differences: Mapping[str, int],

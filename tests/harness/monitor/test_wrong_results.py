@@ -55,6 +55,8 @@ def test_what_was_carried_wrongly_is_carried_again() -> None:
     assert (told.trigger, told.verified, told.case) == ("wrong_result", False, None)
     assert made.opener.opened == 0
     assert made.reports == []
+    # Whatever becomes of it: a monitor that ends now has told it.
+    assert len([told for told in made.alerts.told if "2 wrong authors" in told]) == 1
     made.diagnoser.answer = TRIED
     made.rounds(1)
     (entry,) = made.entries()
