@@ -159,7 +159,12 @@ class Remedies:
 
         The worker is restarted with the installed script.
         """
-        name = self.evidence.propose(entry.worker_id, entry.root_cause, code)
+        try:
+            name = self.evidence.propose(entry.worker_id, entry.root_cause, code)
+        except UNWRITABLE as error:
+            self.action_log.once("proposal", str(error))
+            said = f"{reason}; it cannot be kept: {error}"
+            return replace(entry, code_changes=_changes(code), validation=said)
         self.action_log.info(
             "Worker %d: a change of the code is kept in auto_monitor/proposals/%s, "
             "not applied (%s):",

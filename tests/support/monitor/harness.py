@@ -464,13 +464,16 @@ class FakeEvidence:
     """What was kept and proposed."""
 
     proposed: list[str] = field(default_factory=list)
+    full: bool = False
 
     def keep(self, verdict: Assessment, seen: WorkerSnapshot, stack: str) -> str:
         """One name for all."""
         return "evidence.json"
 
     def propose(self, worker_id: int, root_cause: str, code: str) -> str:
-        """Noted."""
+        """Noted, unless the disk is full."""
+        if self.full:
+            raise StateUnwritable("no space left")
         self.proposed.append(code)
         return "proposal.json"
 
