@@ -40,7 +40,7 @@ class CheckedFiles:
     @property
     def left(self) -> "CheckedLeft":
         """Ranges that this process leaves to others."""
-        return CheckedLeft(self._ledger.files.left, self._ranges)
+        return CheckedLeft(self._ledger.files.left, self._ranges, self._observed)
 
     def claim_range(
         self, pass_id: int, last_id_after: Callable[[int], int | None]
@@ -92,6 +92,7 @@ class CheckedFiles:
         closed = self._ledger.files.close_range(owned)
         if closed:
             self._ranges.over(owned)
+            self._observed.forget_tried(owned.first, owned.last)
         return closed
 
     def begin(self, file: FileId) -> None:
@@ -118,12 +119,14 @@ class CheckedLeft:
 
     _left: LeftRanges
     _ranges: Ranges
+    _observed: Observed
 
     def give_up(self, owned: Range) -> None:
         """Releases a range with files that stay pending."""
         self._ranges.held(owned)
         self._left.give_up(owned)
         self._ranges.over(owned)
+        self._observed.forget_tried(owned.first, owned.last)
 
     def are_all(self, pass_id: int) -> bool:
         """Whether all open ranges were given up here, and nobody holds any."""

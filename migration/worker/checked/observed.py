@@ -66,7 +66,7 @@ class Observed:
     _metadata: "WeakValueDictionary[BookId, EbookMetadata]" = field(
         default_factory=WeakValueDictionary
     )
-    #: Books that were worked on since this was last emptied.
+    #: Books of the held ranges that were worked on since these were registered last.
     tried: set[BookId] = field(default_factory=set)
     #: Files that were settled here.
     settled: Counts = field(default_factory=Counts)
@@ -97,6 +97,12 @@ class Observed:
         if self._metadata.get(book_id) is not work.metadata:
             raise claims(f"that book {book_id} has other metadata than Calibre's")
         self.tried.add(book_id)
+
+    def forget_tried(self, first: int, last: int) -> None:
+        """Forgets who was worked on among the books of a range that is over."""
+        # Other threads add to the set; a copy is made at once.
+        over = {book for book in self.tried.copy() if first <= book <= last}
+        self.tried.difference_update(over)
 
     def check_file(self, file: BookFile) -> None:
         """Raises FalseClaim unless the file is one of a book that was read."""

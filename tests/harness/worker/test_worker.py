@@ -37,6 +37,18 @@ def seconds_passed(worker: WorkerHarness) -> float:
     return (worker.clock() - NOW).total_seconds()
 
 
+def fail_on_the_first(worker: WorkerHarness) -> None:
+    """The server fails on the first file it is sent, whenever it is sent."""
+    refused: list[Digest] = []
+
+    def fail(digest: Digest) -> None:
+        refused[:] = refused or [digest]
+        if digest == refused[0]:
+            raise FAULT
+
+    worker.client.on_upload = fail
+
+
 def test_every_book_arrives(make: Callable[..., WorkerHarness], tmp_path: Path) -> None:
     """Nothing goes wrong."""
     worker = make(4)
@@ -84,14 +96,7 @@ def test_a_file_on_which_the_server_fails_again_and_again_is_left_pending(
 ) -> None:
     """The others arrive, and the pass stays open."""
     worker = make(3)
-    refused: list[Digest] = []
-
-    def fail_on_the_first(digest: Digest) -> None:
-        refused[:] = refused or [digest]
-        if digest == refused[0]:
-            raise FAULT
-
-    worker.client.on_upload = fail_on_the_first
+    fail_on_the_first(worker)
     assert (worker.run(), worker.counts) == (ExitCode.PENDING, Counts(3, 2, pending=1))
     assert (
         worker.said(
@@ -123,6 +128,17 @@ def test_a_file_that_stays_missing_fails_with_its_evidence(
     # The first look counts for nothing; then three rounds.
     assert len(looks) == 4
     assert worker.said("its range is read again") == 3
+
+
+@pytest.mark.parametrize("options", [(), ("--limit", "3")])
+def test_nothing_of_a_range_is_remembered_when_it_is_over(
+    make: Callable[..., WorkerHarness], options: tuple[str, ...]
+) -> None:
+    """A library has millions of books; one of these is left pending."""
+    worker = make(3, *options)
+    fail_on_the_first(worker)
+    assert worker.run() is ExitCode.PENDING
+    assert worker.observed.tried == set()
 
 
 def test_the_same_bytes_are_sent_once(

@@ -32,6 +32,7 @@ from migration.server.client import BookshelfClient, SizedStream
 from migration.server.http.transport import HttpTransport
 from migration.server.session import Session, task_urls
 from migration.state_files.owner import this_process
+from migration.worker.checked.observed import Observed
 from migration.worker.joining import bind
 from migration.worker.options import Options, read_options
 from migration.worker.parts import put_together
@@ -177,6 +178,8 @@ class WorkerHarness:
         self.changed_script = ""
         self.migrator: CalibreMigrator
         self.transport: FaultyTransport
+        #: What it has seen itself.
+        self.observed: Observed
 
     def run(
         self, prepare: Callable[[CalibreMigrator], None] = lambda _migrator: None
@@ -213,6 +216,7 @@ class WorkerHarness:
             Reserve(0),
         )
         parts = put_together(resources, self.changed_script)
+        self.observed = parts.conclusion.stops.observed
         self.migrator = CalibreMigrator(parts)
         prepare(self.migrator)
         try:
