@@ -665,7 +665,8 @@ class CalibreMigrator:
             # otherwise Calibre has moved it.
             counted = self.missed.get(file.id) == file.path
             self.missed[file.id] = file.path
-            if self.accounting.give_back(work, counted=counted) < ROUNDS:
+            rounds = self.accounting.give_back(work, counted=counted)
+            if not counted or rounds < ROUNDS:
                 raise FileMoved(sanitize.for_log(str(error))) from error
             return UploadResult(file.id, Outcome.FAILED, error.evidence)
         except Rejected as error:

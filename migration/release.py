@@ -17,7 +17,7 @@ SCRIPT = "bulk_migrate_calibre.py"
 #: The ending of the file beside a script that lists code fixes of it.
 _CHANGED = ".changed"
 #: SHA-256 of the released script.
-SHIPPED = "599b164f0843fa972d87605f1361c36a67d16c7ff69455a5b43acaacba23a679"
+SHIPPED = "064d987fd0b8e5adbb7dd64c063e4f800f994bf0d19eaf2dc1bdc9d3bbe756e9"
 
 
 def hash_of(path: Path) -> str:

@@ -353,6 +353,8 @@ def test_a_file_is_not_missing_at_the_first_look(
     def fails_at_once(it: Any) -> None:
         def missing(file: BookFile) -> None:
             if file.id.book_id == 1:
+                # As if it had been looked for before.
+                it.missed[file.id] = file.path
                 raise MissingFile("not there")
 
         worker.transport.missing = missing

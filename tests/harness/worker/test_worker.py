@@ -106,6 +106,28 @@ def test_a_file_on_which_the_server_fails_again_and_again_is_left_pending(
     )
 
 
+def test_a_file_that_was_left_pending_is_looked_for_twice_too(
+    make: Callable[..., WorkerHarness],
+) -> None:
+    """Its rounds are of the server's failures, and Calibre moves files."""
+    worker = make(3)
+    fail_on_the_first(worker)
+    assert worker.run() is ExitCode.PENDING
+    worker.client.on_upload = lambda _digest: None
+    looks: list[BookFile] = []
+
+    def missing_once(file: BookFile) -> None:
+        looks.append(file)
+        if len(looks) == 1:
+            raise MissingFile("Book 0.epub is not there")
+
+    def prepare(_migrator: CalibreMigrator) -> None:
+        worker.transport.missing = missing_once
+
+    assert (worker.run(prepare), worker.counts) == (ExitCode.OK, Counts(3, 3))
+    assert [file.id.book_id for file in looks] == [1, 1]
+
+
 def test_a_file_that_stays_missing_fails_with_its_evidence(
     make: Callable[..., WorkerHarness],
 ) -> None:
