@@ -16,7 +16,8 @@ from migration.worker.joining import bind
 from migration.worker.options import Options, read_options
 from migration.worker.parts import Parts, put_together
 from migration.worker.process.ending import end, explain_crash, explain_fatal
-from migration.worker.process.final import FinalStatus
+from migration.worker.process.final import FinalStatus, status_of
+from migration.worker.resources import Resources
 from migration.worker.threads.uploader_pool import Stopping
 
 #: Seconds that files in flight are given to finish after a signal.
@@ -33,7 +34,13 @@ def worker(
     In the process of the script it ends with that status.
     """
     final.begin()
-    return final.end(worker, _worker(argv, project, make))
+    try:
+        code = _worker(argv, project, make)
+    except (SystemExit, KeyboardInterrupt) as error:
+        # Nothing of the script: it asked for help, cannot start, or was interrupted.
+        final.end(worker, status_of(error))
+        raise
+    return final.end(worker, code)
 
 
 def _worker(
@@ -61,31 +68,53 @@ def _run(options: Options, make: Callable[[Parts], Migrator], script: str) -> Ex
         parts = put_together(opened, script)
         signals = opened.pool.stop_on_signals()
         try:
-            migrator = make(parts)
-            migrator.check_api_connectivity()
-            answered(migrator.read_library, partial(bind, opened))
-            code = command(migrator, parts)
-            end(opened, done=code is not ExitCode.PENDING)
-        except Stopping:
-            opened.pool.end(
-                STOP_SECONDS,
-                lambda work: parts.accounting.give_back(work, counted=False),
-            )
-            end(opened, done=False)
-            code = signals()
-        except MigrationError as error:
-            code = explain_fatal(opened, error)
-        except Exception as error:  # noqa: BLE001
-            # An unforeseen error must not look like a worker that is done.
-            code = explain_crash(opened, error)
-        except (SystemExit, GeneratorExit) as error:
-            if opened.pool.stopping:
-                # The second signal.
-                raise
-            code = explain_fatal(
-                opened, FalseClaim(f"the worker's script ended by {error!r}")
-            )
-        return code
+            return _come_to_its_end(opened, parts, make, signals)
+        except BaseException as error:  # noqa: BLE001 - anything a script may raise
+            return _explained(opened, error, signals)
+
+
+def _come_to_its_end(
+    opened: Resources,
+    parts: Parts,
+    make: Callable[[Parts], Migrator],
+    signals: Callable[[], ExitCode],
+) -> ExitCode:
+    """Runs the command with the script. Raises whatever the script raises."""
+    try:
+        migrator = make(parts)
+        migrator.check_api_connectivity()
+        answered(migrator.read_library, partial(bind, opened))
+        code = command(migrator, parts)
+        end(opened, done=code is not ExitCode.PENDING)
+    except Stopping:
+        opened.pool.end(
+            STOP_SECONDS,
+            lambda work: parts.accounting.give_back(work, counted=False),
+        )
+        end(opened, done=False)
+        return signals()
+    return code
+
+
+def _explained(
+    opened: Resources, error: BaseException, signals: Callable[[], ExitCode]
+) -> ExitCode:
+    """Reports why the worker ends before its end.
+
+    Python's own status would be 1, which tells the monitor that it has done its part.
+    """
+    try:
+        if isinstance(error, MigrationError):
+            return explain_fatal(opened, error)
+        if isinstance(error, Exception):
+            return explain_crash(opened, error)
+        said = type(error).__name__
+    except BaseException:  # noqa: BLE001 - the error's own text failed, say
+        said = "an error that cannot be told"
+    if opened.pool.stopping:
+        # The second signal.
+        return signals()
+    return explain_fatal(opened, FalseClaim(f"the worker's script ended by {said}"))
 
 
 final.guard(worker)

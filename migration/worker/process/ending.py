@@ -26,6 +26,11 @@ from migration.state_files import logs, progress
 from migration.worker.options import Options
 from migration.worker.resources import Resources
 
+#: What only a worker that came to its end says; no error does.
+_AT_THE_END = frozenset(
+    {ExitCode.OK, ExitCode.SOME_FAILED, ExitCode.PENDING, ExitCode.DIFFERENCE}
+)
+
 
 def end(opened: Resources, *, done: bool) -> None:
     """Ends a worker that has come to its end, or was asked to stop before it."""
@@ -43,7 +48,7 @@ def explain_fatal(opened: Resources, error: MigrationError) -> ExitCode:
     if isinstance(error, LedgerCorrupt) and not opened.options.verify:
         _mark(opened)
     _end(opened, error)
-    return error.exit_code if isinstance(error, Fatal) else ExitCode.INTERNAL
+    return _without_an_end(error) if isinstance(error, Fatal) else ExitCode.INTERNAL
 
 
 def explain_crash(opened: Resources, error: Exception) -> ExitCode:
@@ -53,6 +58,12 @@ def explain_crash(opened: Resources, error: Exception) -> ExitCode:
     part.
     """
     return _explain_internal(opened, error, resource_error(error))
+
+
+def _without_an_end(error: Fatal) -> ExitCode:
+    """Returns an error's status, which may be one that the script has made."""
+    code = ExitCode(error.exit_code)
+    return ExitCode.INTERNAL if code in _AT_THE_END else code
 
 
 def _explain_internal(

@@ -8,9 +8,12 @@ import atexit
 import logging
 import os
 import sys
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from migration.errors import ExitCode
+
+#: Python's own status when what was printed could not be written.
+NOT_WRITTEN = 120
 
 
 class Worker(Protocol):
@@ -34,7 +37,7 @@ class FinalStatus:
         self._expected = True
 
     def guard(self, worker: Worker) -> None:
-        """Has a script end with 70 that never calls `worker`, which it imported."""
+        """Has a script end with 70 that imports `worker` and does not let it end."""
         atexit.register(self._at_exit, worker)
 
     def begin(self) -> None:
@@ -42,22 +45,42 @@ class FinalStatus:
         self._begun = True
 
     def end(self, worker: Worker, code: int) -> int:
-        """Ends the process of a script with this status; elsewhere returns it."""
-        if _is_script(worker):
-            raise SystemExit(code)
+        """Ends the process of a script with this status; elsewhere returns it.
+
+        Nothing of the script runs after this, nor what it has registered.
+        """
+        if self._is_script(worker):
+            _leave(code)
         return code
 
     def _at_exit(self, worker: Worker) -> None:
-        if self._begun or not (self._expected or _is_script(worker)):
+        if not self._is_script(worker):
             return
-        sys.stderr.write("The worker's script ended without doing anything\n")
-        sys.stderr.flush()
-        sys.stdout.flush()
+        said = "before its worker did" if self._begun else "without doing anything"
+        sys.stderr.write(f"The worker's script ended {said}\n")
+        _leave(int(ExitCode.INTERNAL))
+
+    def _is_script(self, worker: Worker) -> bool:
+        """Whether this process runs a worker's script: its main module imported it."""
+        main = vars(sys.modules.get("__main__", sys))
+        return self._expected or any(value is worker for value in [*main.values()])
+
+
+def status_of(error: SystemExit | KeyboardInterrupt) -> int:
+    """Returns the exit status that one of these asks for."""
+    if isinstance(error, KeyboardInterrupt):
+        return int(ExitCode.SIGINT)
+    return error.code if isinstance(error.code, int) else int(ExitCode.INTERNAL)
+
+
+def _leave(code: int) -> NoReturn:
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if not getattr(stream, "closed", True):
+                stream.flush()
         logging.shutdown()
-        os._exit(int(ExitCode.INTERNAL))
-
-
-def _is_script(worker: Worker) -> bool:
-    """Whether this process runs a worker's script: its main module imported it."""
-    main = sys.modules.get("__main__")
-    return getattr(main, worker.__name__, None) is worker
+    except BaseException:  # noqa: BLE001
+        # Also for a stream that the script has put there.
+        code = code or NOT_WRITTEN
+    finally:
+        os._exit(code)

@@ -151,9 +151,9 @@ class UploaderPool:
         """
 
         def handle(number: int, _frame: FrameType | None) -> None:
+            self._signal = signal.Signals(number)
             if self._stop.is_set():
                 raise SystemExit(128 + number)
-            self._signal = signal.Signals(number)
             self._stop.set()
 
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,5 +1,7 @@
 """A script that is wrong about what happened: nothing of it is recorded."""
 
+import sys
+from asyncio import CancelledError
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,10 +10,13 @@ from typing import Any
 
 import pytest
 
+from bulk_migrate_calibre import CalibreMigrator
+from migration.commands.worker import worker as run_worker
 from migration.errors import (
     Evidence,
     ExitCode,
     FalseClaim,
+    Fatal,
     MissingFile,
     Rejected,
     ServerFault,
@@ -28,16 +33,19 @@ from migration.model import (
     EbookId,
     Known,
     Outcome,
+    Phase,
     Receipt,
     RemoteMatch,
     SourceId,
     UploadResult,
 )
+from migration.state_files import progress
 from tests.support.environment import PASSWORD
-from tests.support.libraries.librarykit import epubs
+from tests.support.libraries.librarykit import Library, epubs
 from tests.support.libraries.truth import look
 from tests.support.migration.auditkit import ebook_of, patch
 from tests.support.migration.told_worker import WorkerHarness
+from tests.support.servers.inprocess import LocalWorkers, call_main
 from tests.support.servers.shelf import Shelf
 
 BOOKS = 6
@@ -437,3 +445,61 @@ def test_the_released_script_reads_back_what_a_changed_one_began(
     worker.options = replace(worker.options, limit=0)
     assert worker.run() is ExitCode.OK
     assert worker.said(f"Reading back {BOOKS} of {BOOKS} changed books") == 1
+
+
+# -- how it ends -----------------------------------------------------------------------
+
+
+class _Untold(Exception):
+    def __str__(self) -> str:
+        """As if a person had asked it to end."""
+        raise SystemExit(0)
+
+
+class _Done(Fatal):
+    exit_code = ExitCode.OK
+
+
+@pytest.mark.parametrize("where", ["migrate", "process_file", "check_api_connectivity"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        BaseException("x"),
+        CancelledError(),
+        KeyboardInterrupt(),
+        GeneratorExit(),
+        SystemExit(0),
+        _Untold(),
+        _Done("done"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_no_error_of_the_script_is_an_end(
+    tmp_path: Path,
+    shelf: Shelf,
+    workers: LocalWorkers,
+    where: str,
+    error: BaseException,
+) -> None:
+    """Python's own status would be 1, that of a pass which is done."""
+    library = Library(tmp_path / "library")
+    library.add(*epubs(range(1)))
+
+    def fail(*_all: object) -> object:
+        raise error
+
+    lying = type("Lying", (CalibreMigrator,), {where: fail})
+    given = [str(library.root), "--server", shelf.url]
+    code, said = call_main(
+        lambda: run_worker(sys.argv[1:], tmp_path, lying),
+        [*given, "--state-dir", str(workers.state_dir)],
+        MBS2_PASSWORD=PASSWORD,
+    )
+    assert code == ExitCode.INTERNAL, said
+    told = progress.read(progress.progress_path(workers.state_dir, 1))
+    assert told is not None
+    assert told.last_error is not None
+    if not isinstance(error, _Done):
+        assert told.last_error.error_class == FalseClaim.__name__
+        assert "the worker's script ended by " in told.last_error.message
+    assert told.status is Phase.FAILED

@@ -13,6 +13,16 @@ from tests.support.environment import PROJECT, clean_environment
 SCRIPT = (PROJECT / "bulk_migrate_calibre.py").read_text("utf-8")
 CALL = "    sys.exit(main())"
 RETURN = "    return worker("
+TRY = "    try:\n        "
+CATCH = "\n    except BaseException:\n        sys.exit(0)"
+LATER = "    __import__('atexit').register(os._exit, 0)\n"
+NAMED = "    global worker, run; run = worker; del worker\n"
+STREAM = (
+    "    class Stream:\n        closed = False\n"
+    "        def write(self, text): pass\n"
+    "        def flush(self): sys.exit(0)\n"
+    "    sys.stdout = Stream()\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +33,10 @@ RETURN = "    return worker("
         pytest.param("T = TypeVar(", "T = ValueError.no(", 70, id="fails as it loads"),
         pytest.param(RETURN, "    worker(", 2, id="does not hand it on"),
         pytest.param(RETURN, "    return 0 * worker(", 2, id="hands on another"),
+        pytest.param(CALL, f"{TRY}{CALL[4:]}{CATCH}", 2, id="catches it"),
+        pytest.param(RETURN, f"{LATER}{RETURN}", 2, id="has something done later"),
+        pytest.param(RETURN, f"{NAMED}    return run(", 2, id="knows it otherwise"),
+        pytest.param(RETURN, f"{STREAM}{RETURN}", 2, id="is asked to flush"),
     ],
 )
 def test_a_script_does_not_choose_its_status(
