@@ -5,7 +5,9 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from migration.errors import ExitCode, FalseClaim
-from migration.worker.parts import Parts
+from migration.worker.checking import SpotCheck
+from migration.worker.parts import Built
+from migration.worker.resources import Resources
 from migration.worker.selecting import agree, scope_of
 
 T = TypeVar("T")
@@ -27,22 +29,22 @@ class Migrator(Protocol):
         """Sends all books of this worker's share."""
 
 
-def command(migrator: Migrator, parts: Parts) -> ExitCode:
+def command(migrator: Migrator, opened: Resources, built: Built) -> ExitCode:
     """Runs what the options ask for; returns the exit status. Raises Fatal, Stopping."""
-    options = parts.resources.options
+    options = opened.options
     if options.open_pass:
-        return _open_pass(migrator, parts)
+        return _open_pass(migrator, opened, built.first_check)
     if options.undo is not None:
         from migration.commands import undo
 
-        return undo.undo(parts.resources, partial(answered, migrator.ask_server))
+        return undo.undo(opened, partial(answered, migrator.ask_server))
     if options.verify:
         from migration.commands import verify
 
-        return verify.verify(parts.resources, partial(answered, migrator.read_library))
+        return verify.verify(opened, partial(answered, migrator.read_library))
     migrator.migrate()
     # Whatever the script says of its end.
-    return parts.conclusion.status()
+    return built.conclusion.status()
 
 
 def answered(wait: Callable[[Callable[[], T]], T], ask: Callable[[], T]) -> T:
@@ -65,9 +67,8 @@ def answered(wait: Callable[[Callable[[], T]], T], ask: Callable[[], T]) -> T:
     return answers[-1]
 
 
-def _open_pass(migrator: Migrator, parts: Parts) -> ExitCode:
+def _open_pass(migrator: Migrator, opened: Resources, check: SpotCheck) -> ExitCode:
     """Opens a pass unless one is open; its work is left to joining workers."""
-    opened = parts.resources
     highest = answered(migrator.read_library, opened.library.highest_book_id)
     listed = answered(migrator.read_library, opened.library.file_count)
     scope = answered(migrator.read_library, partial(scope_of, opened.library))
@@ -82,5 +83,5 @@ def _open_pass(migrator: Migrator, parts: Parts) -> ExitCode:
     )
     if pass_id is not None:
         answered(migrator.read_library, partial(agree, opened, pass_id))
-        answered(migrator.ask_server, partial(parts.checked.first_check.begin, pass_id))
+        answered(migrator.ask_server, partial(check.begin, pass_id))
     return ExitCode.OK

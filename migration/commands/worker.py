@@ -14,7 +14,7 @@ from migration.release import script_of
 from migration.worker.assembly import assemble
 from migration.worker.joining import bind
 from migration.worker.options import Options, read_options
-from migration.worker.parts import Parts, put_together
+from migration.worker.parts import Built, Parts, put_together
 from migration.worker.process.ending import end, explain_crash, explain_fatal
 from migration.worker.process.final import FinalStatus, status_of
 from migration.worker.resources import Resources
@@ -65,31 +65,31 @@ def _run(options: Options, make: Callable[[Parts], Migrator], script: str) -> Ex
     Errors become an exit status; nothing is raised on purpose.
     """
     with assemble(options) as opened:
-        parts = put_together(opened, script)
+        built = put_together(opened, script)
         signals = opened.pool.stop_on_signals()
         try:
-            return _come_to_its_end(opened, parts, make, signals)
+            return _come_to_its_end(opened, built, make, signals)
         except BaseException as error:  # noqa: BLE001 - anything a script may raise
             return _explained(opened, error, signals)
 
 
 def _come_to_its_end(
     opened: Resources,
-    parts: Parts,
+    built: Built,
     make: Callable[[Parts], Migrator],
     signals: Callable[[], ExitCode],
 ) -> ExitCode:
     """Runs the command with the script. Raises whatever the script raises."""
     try:
-        migrator = make(parts)
+        migrator = make(built.parts)
         migrator.check_api_connectivity()
         answered(migrator.read_library, partial(bind, opened))
-        code = command(migrator, parts)
+        code = command(migrator, opened, built)
         end(opened, done=code is not ExitCode.PENDING)
     except Stopping:
         opened.pool.end(
             STOP_SECONDS,
-            lambda work: parts.accounting.give_back(work, counted=False),
+            lambda work: built.parts.accounting.give_back(work, counted=False),
         )
         end(opened, done=False)
         return signals()

@@ -3,14 +3,21 @@
 from dataclasses import dataclass
 
 from migration.ledger.current_pass import CurrentPass
-from migration.worker import api_lane
+from migration.worker import api_lane, checking
 from migration.worker.accounting import Accounting
 from migration.worker.checked import parts as checked_parts
+from migration.worker.checked import process
 from migration.worker.checked.accounting import CheckedAccounting
 from migration.worker.checked.lane import CheckedLane
 from migration.worker.checked.observed import Observed
 from migration.worker.checked.parts import CheckedParts
+from migration.worker.checked.process import (
+    CheckedConclusion,
+    CheckedPass,
+    ScriptResources,
+)
 from migration.worker.checked.transport import RememberedTransport
+from migration.worker.checking import SpotCheck
 from migration.worker.conclusion import Conclusion, Stops
 from migration.worker.failing import FailureStreak
 from migration.worker.resources import Resources
@@ -22,24 +29,35 @@ class Parts:
     """What the policy decides about; each part is complete when it is made.
 
     The script is given `resources` for what it may use freely: options, log, threads,
-    progress. Whatever proves something it holds as a checked part. `conclusion` is for
-    the program itself.
+    progress. Whatever proves something it holds as a checked part.
     """
 
-    resources: Resources
+    resources: ScriptResources
     checked: CheckedParts
-    current: CurrentPass
+    current: CheckedPass
     streak: FailureStreak
     accounting: CheckedAccounting
     api: CheckedLane
     transport: RememberedTransport
-    conclusion: Conclusion
+    conclusion: CheckedConclusion
     hold: Hold
     time_limit: TimeLimit
     file_limiter: RateLimiter
 
 
-def put_together(opened: Resources, changed_script: str) -> Parts:
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A worker: `parts` for its script, the rest for the program itself.
+
+    `first_check` is for a pass that this process opens and does not join.
+    """
+
+    parts: Parts
+    conclusion: Conclusion
+    first_check: SpotCheck
+
+
+def put_together(opened: Resources, changed_script: str) -> Built:
     """Builds the parts of a worker with these resources.
 
     `changed_script` is the hash of the script it runs, "" for the released one.
@@ -62,20 +80,25 @@ def put_together(opened: Resources, changed_script: str) -> Parts:
     context, api = api_lane.put_together(
         opened, transport, current, accounting.account, lambda: comparing.wait(1)
     )
-    checked = checked_parts.put_together(opened, observed, current, context.left_out)
+    first_check = checking.spot_check(opened)
+    checked = checked_parts.put_together(
+        opened, observed, current, context.left_out, first_check
+    )
     stops = Stops(options.limit, time_limit, observed)
-    return Parts(
-        opened,
+    conclusion = Conclusion(ledger, current, log, accounting.left_pending, stops)
+    parts = Parts(
+        process.resources(opened),
         checked,
-        current,
+        CheckedPass(current),
         streak,
         CheckedAccounting(accounting, observed, options.max_content_length),
         CheckedLane(api, observed),
         transport,
-        Conclusion(ledger, current, log, accounting.left_pending, stops),
+        CheckedConclusion(conclusion),
         Hold(clock.seconds),
         time_limit,
         RateLimiter(
             options.max_files_per_min / 60, 1.0, clock.seconds, time_limit.pause
         ),
     )
+    return Built(parts, conclusion, first_check)

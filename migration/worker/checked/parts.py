@@ -28,10 +28,7 @@ from migration.worker.resources import Resources
 
 @dataclass(frozen=True, slots=True)
 class CheckedParts:
-    """What the script holds of library, ledger and server.
-
-    `first_check` is for a pass that this process opens and does not join.
-    """
+    """What the script holds of library, ledger and server."""
 
     library: CheckedLibrary
     ledger: CheckedLedger
@@ -40,7 +37,6 @@ class CheckedParts:
     range_books: CheckedRangeBooks
     spot_check: CheckedSpotCheck
     last_look: CheckedLastLook
-    first_check: checking.SpotCheck
 
 
 def put_together(
@@ -48,10 +44,11 @@ def put_together(
     observed: Observed,
     current: CurrentPass,
     left_out: LeftOut,
+    first_check: checking.SpotCheck,
 ) -> CheckedParts:
     """Builds what the script holds."""
     options, ledger, client = opened.options, opened.ledger, opened.client
-    ranges, first_check = Ranges(), checking.spot_check(opened)
+    ranges = Ranges()
     library = CheckedLibrary(opened.library, observed)
     files = CheckedFiles(
         ledger, library, observed, ranges, options.formats, bool(options.limit)
@@ -81,5 +78,4 @@ def put_together(
         ),
         CheckedSpotCheck(first_check, current, ranges),
         CheckedLastLook(checking.last_look(opened), current, end),
-        first_check,
     )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bulk_migrate_calibre import CalibreMigrator
+from migration.calibre.library import CalibreLibrary
 from migration.commands.worker import worker as run_worker
 from migration.errors import (
     Evidence,
@@ -23,7 +24,11 @@ from migration.errors import (
     Transient,
 )
 from migration.evidence import about
+from migration.lanes.api.lane import ApiLane
+from migration.lanes.api.transfer import LocalTransport
 from migration.lanes.lane import Work
+from migration.ledger.current_pass import CurrentPass
+from migration.ledger.ledger import Ledger
 from migration.ledger.records import Range, Registration
 from migration.metadata.sendable import refuse_unsendable
 from migration.model import (
@@ -39,7 +44,13 @@ from migration.model import (
     SourceId,
     UploadResult,
 )
+from migration.server.client import BookshelfClient
+from migration.server.session import Session
 from migration.state_files import progress
+from migration.worker.accounting import Accounting
+from migration.worker.checked.observed import Observed
+from migration.worker.conclusion import Conclusion
+from migration.worker.resources import Resources
 from tests.support.environment import PASSWORD
 from tests.support.libraries.librarykit import Library, epubs
 from tests.support.libraries.truth import look
@@ -445,6 +456,92 @@ def test_the_released_script_reads_back_what_a_changed_one_began(
     worker.options = replace(worker.options, limit=0)
     assert worker.run() is ExitCode.OK
     assert worker.said(f"Reading back {BOOKS} of {BOOKS} changed books") == 1
+
+
+def joins_a_part_of_the_library(it: Any) -> None:
+    """As `joining` does, which compares the extent with the library's."""
+    it.joining = SimpleNamespace(
+        join=lambda _highest, listed: it.current.join(3, may_open=True, listed=listed)
+    )
+
+
+def says_that_no_pass_is_open(it: Any) -> None:
+    """Then there would be nothing to do."""
+
+    def migrate() -> ExitCode:
+        it.current.none_open = True
+        return ExitCode.OK
+
+    it.migrate = migrate
+
+
+def takes_part_in_another_pass(it: Any) -> None:
+    """One in which no changed script is known to have worked."""
+
+    def migrate() -> ExitCode:
+        it.current.id = 1
+        return it.conclusion.conclude(limit_reached=False, time_is_up=False)  # type: ignore[no-any-return]
+
+    it.migrate = migrate
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        joins_a_part_of_the_library,
+        says_that_no_pass_is_open,
+        takes_part_in_another_pass,
+    ],
+    ids=lambda lie: lie.__name__,
+)
+def test_a_script_only_looks_at_its_pass(
+    make: Callable[..., WorkerHarness], lie: Lie
+) -> None:
+    """What it tries ends it as any other fault of its own."""
+    worker = make()
+    # Which of them depends on Python's version.
+    with pytest.raises((AttributeError, TypeError)):
+        worker.run(lie)
+    assert worker.counts == Counts()
+
+
+#: What proves or accounts for something, and what leads to it.
+RAW = (
+    Accounting,
+    ApiLane,
+    BookshelfClient,
+    CalibreLibrary,
+    Conclusion,
+    CurrentPass,
+    Ledger,
+    LocalTransport,
+    Observed,
+    Resources,
+    Session,
+)
+
+
+def test_no_name_leads_a_script_to_what_is_unchecked(
+    make: Callable[..., WorkerHarness],
+) -> None:
+    """From anything that it is given, by whatever is not private."""
+    worker = make()
+    assert worker.run() is ExitCode.OK
+    found: dict[int, tuple[str, object]] = {}
+    _walk("parts", worker.parts, found)
+    assert len(found) > 30
+    assert [name for name, one in found.values() if isinstance(one, RAW)] == []
+
+
+def _walk(name: str, one: object, found: dict[int, tuple[str, object]]) -> None:
+    """Adds our own objects that public names lead to."""
+    ours = type(one).__module__.split(".")[0] in ("migration", "common", "tests")
+    if not ours or id(one) in found:
+        return
+    found[id(one)] = (name, one)
+    for attribute in dir(one):
+        if not attribute.startswith("_"):
+            _walk(f"{name}.{attribute}", getattr(one, attribute, None), found)
 
 
 # -- how it ends -----------------------------------------------------------------------

@@ -35,7 +35,7 @@ from migration.state_files.owner import this_process
 from migration.worker.checked.observed import Observed
 from migration.worker.joining import bind
 from migration.worker.options import Options, read_options
-from migration.worker.parts import put_together
+from migration.worker.parts import Parts, put_together
 from migration.worker.progress.progress_file import ProgressFile
 from migration.worker.progress.tracker import Tracker
 from migration.worker.resources import Resources
@@ -178,6 +178,8 @@ class WorkerHarness:
         self.changed_script = ""
         self.migrator: CalibreMigrator
         self.transport: FaultyTransport
+        #: What its script is given.
+        self.parts: Parts
         #: What it has seen itself.
         self.observed: Observed
 
@@ -215,14 +217,15 @@ class WorkerHarness:
             self.clock,
             Reserve(0),
         )
-        parts = put_together(resources, self.changed_script)
-        self.observed = parts.conclusion.stops.observed
-        self.migrator = CalibreMigrator(parts)
+        built = put_together(resources, self.changed_script)
+        self.observed = built.conclusion.stops.observed
+        self.parts = built.parts
+        self.migrator = CalibreMigrator(built.parts)
         prepare(self.migrator)
         try:
             self.migrator.check_api_connectivity()
             bind(resources)
-            return command(self.migrator, parts)
+            return command(self.migrator, resources, built)
         finally:
             pool.dismiss()
             resources.end(Phase.STOPPED)
