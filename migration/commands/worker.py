@@ -33,7 +33,7 @@ def worker(
 
     In the process of the script it ends with that status.
     """
-    final.begin()
+    final.begin(worker, argv)
     try:
         code = _worker(argv, project, make)
     except (SystemExit, KeyboardInterrupt) as error:

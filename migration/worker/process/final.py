@@ -8,6 +8,7 @@ import atexit
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from typing import NoReturn, Protocol
 
 from migration.errors import ExitCode
@@ -26,6 +27,8 @@ class FinalStatus:
     """Of this process."""
 
     def __init__(self) -> None:
+        #: The command line of this process, which ends with the script's arguments.
+        self._given = tuple(sys.orig_argv)
         self._begun = False
         self._expected = False
 
@@ -40,9 +43,16 @@ class FinalStatus:
         """Has a script end with 70 that imports `worker` and does not let it end."""
         atexit.register(self._at_exit, worker)
 
-    def begin(self) -> None:
-        """Records that `worker` was called."""
+    def begin(self, worker: Worker, argv: Sequence[str]) -> None:
+        """Records that `worker` was called.
+
+        Ends a script that calls it for another command, such as --help.
+        """
         self._begun = True
+        first = len(self._given) - len(argv)
+        if self._is_script(worker) and self._given[first:] != tuple(argv):
+            sys.stderr.write("The worker's script does not run what was asked for\n")
+            _leave(int(ExitCode.INTERNAL))
 
     def end(self, worker: Worker, code: int) -> int:
         """Ends the process of a script with this status; elsewhere returns it.

@@ -33,6 +33,7 @@ STREAM = (
         pytest.param("T = TypeVar(", "T = ValueError.no(", 70, id="fails as it loads"),
         pytest.param(RETURN, "    worker(", 2, id="does not hand it on"),
         pytest.param(RETURN, "    return 0 * worker(", 2, id="hands on another"),
+        pytest.param(CALL, f'{CALL[:-3]}(["--help"]))', 70, id="asks for help"),
         pytest.param(CALL, f"{TRY}{CALL[4:]}{CATCH}", 2, id="catches it"),
         pytest.param(RETURN, f"{LATER}{RETURN}", 2, id="has something done later"),
         pytest.param(RETURN, f"{NAMED}    return run(", 2, id="knows it otherwise"),
