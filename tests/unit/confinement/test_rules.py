@@ -148,6 +148,7 @@ def _holds(one: Condition, arguments: tuple[int, ...]) -> bool:
 
 INET, INET6, UNIX = int(socket.AF_INET), int(socket.AF_INET6), int(socket.AF_UNIX)
 TCP, UDP = int(socket.SOCK_STREAM), int(socket.SOCK_DGRAM)
+SEQUENCED, TIPC = int(socket.SOCK_SEQPACKET), 30
 CLOEXEC = 0o2000000
 
 
@@ -161,6 +162,10 @@ CLOEXEC = 0o2000000
         ("socket", (INET, 3, 1), errno.EACCES),
         ("socket", (UNIX, TCP, 0), errno.EACCES),
         ("socket", (16, 3, 0), errno.EACCES),
+        ("socketpair", (UNIX, TCP | CLOEXEC, 0, 1), 0),
+        ("socketpair", (UNIX, UDP, 0, 1), errno.EACCES),
+        ("socketpair", (UNIX, SEQUENCED | CLOEXEC, 0, 1), errno.EACCES),
+        ("socketpair", (TIPC, TCP, 0, 1), errno.EACCES),
         ("sendto", (4, 1, 1, 0, 0, 0), 0),
         ("sendto", (4, 1, 1, 0, 0x7FFF0000, 16), errno.EACCES),
         ("sendmsg", (4, 1, 0), 0),
