@@ -27,7 +27,7 @@ from typing import Any
 
 from migration.audit import child, messages
 from migration.confinement.rules import Job
-from migration.confinement.targets import Target, targets
+from migration.confinement.targets import Target, target, targets
 from migration.ledger import database
 from migration.state_files.names import BACKUP_NAME
 
@@ -51,7 +51,7 @@ class Broker:
     audit: "subprocess.Popen[bytes] | None" = None
 
     def answer(self, request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
-        """Carries a request out. Raises OSError, KeyError, TypeError or ValueError."""
+        """Carries a request out. Raises OSError, and anything for what is none."""
         match request["do"]:
             case "connect":
                 return {"error": self._connect(request, descriptors)}
@@ -72,9 +72,9 @@ class Broker:
         address, port = str(request["host"]), int(request["port"])
         if (address, port) not in self.addresses:
             # The address may be new since the names were resolved last.
-            for target in self.targets:
-                if target.port == port:
-                    self._learn(target)
+            for one in self.targets:
+                if one.port == port:
+                    self._learn(one)
         if (address, port) not in self.addresses:
             return errno.EACCES
         with socket.socket(fileno=os.dup(descriptors[0])) as own:
@@ -83,24 +83,24 @@ class Broker:
 
     def _resolve(self, request: dict[str, Any]) -> Found:
         """Resolves a name of the server's; of others only what is an address."""
-        target = Target(str(request["host"]), int(request["port"]))
-        if target in self.targets:
-            self._learn(target)
+        asked = target(str(request["host"]), int(request["port"]))
+        if asked in self.targets:
+            self._learn(asked)
             flags = 0
         else:
             flags = socket.AI_NUMERICHOST
         return socket.getaddrinfo(
-            target.host,
-            target.port,
+            asked.host,
+            asked.port,
             int(request["family"]),
             socket.SOCK_STREAM,
             flags=flags,
         )
 
-    def _learn(self, target: Target) -> None:
+    def _learn(self, place: Target) -> None:
         with contextlib.suppress(OSError):
             for found in socket.getaddrinfo(
-                target.host, target.port, type=socket.SOCK_STREAM
+                place.host, place.port, type=socket.SOCK_STREAM
             ):
                 self.addresses.add((str(found[4][0]), int(found[4][1])))
 
@@ -152,7 +152,9 @@ def serve(channel: socket.socket, broker: Broker) -> None:
             answer = {"error": error.errno or errno.EIO}
         except sqlite3.Error:
             answer = {"error": errno.EIO}
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        except Exception:  # noqa: BLE001
+            # It is a packet of a script that may do anything, such as one nested too
+            # deep, or with too long a number.
             answer = {"error": errno.EINVAL}
         finally:
             for descriptor in descriptors:

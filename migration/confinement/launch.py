@@ -9,6 +9,7 @@ Nothing is executed after it is confined, so no program may be.
 """
 
 import atexit
+import contextlib
 import importlib
 import json
 import logging
@@ -45,6 +46,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 #: Imported before the folder of the project cannot be listed any more.
 _WORKER = "migration.commands.worker"
 _FIRST = ("settings", _WORKER, "migration.worker.policy")
+
+#: Seconds within which one of several addresses of the server's database must answer.
+ANSWER_SECONDS = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,10 +217,25 @@ def _database(uri: str) -> tuple[str, int] | None:
         host, port = str(values.get("host", "")), str(values.get("port") or 5432)
         if not host or host.startswith(("/", "@")) or "," in host + port:
             return None
-        address = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][4][0]
+        found = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
     except (ProgrammingError, OSError, ValueError):
         return None
-    return str(address), int(port)
+    addresses = dict.fromkeys(str(one[4][0]) for one in found)
+    return answering(tuple(addresses), int(port)), int(port)
+
+
+def answering(addresses: Sequence[str], port: int) -> str:
+    """Returns the first address where somebody answers, or the first of all.
+
+    The database's library tries them all, but is given one here.
+    """
+    for address in addresses if len(addresses) > 1 else ():
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection((address, port), ANSWER_SECONDS),
+        ):
+            return address
+    return addresses[0]
 
 
 if __name__ == "__main__":

@@ -123,6 +123,13 @@ def test_no_two_rules_for_one_file() -> None:
             ("http://u:p@proxy:3128", "proxy2:8", "no port:x"),
             {Target("a", 1), Target("proxy", 3128), Target("proxy2", 8)},
         ),
+        (
+            "http://Bücher.example:1",
+            "ws://xn--bcher-kva.example:1/ws",
+            (),
+            {Target("xn--bcher-kva.example", 1)},
+        ),
+        ("http://bü_cher:1", "ws://a:1/ws", (), {Target("bü_cher", 1), Target("a", 1)}),
         ("http://a:99999", "ws://a:1/ws", (), {Target("a", 1)}),
     ],
 )
