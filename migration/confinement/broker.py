@@ -1,10 +1,10 @@
 """The process outside that does for a confined worker what it may not do itself.
 
 It connects the worker's sockets to the server and to nothing else, resolves the
-server's names, runs the audit (shipped code, and about this job only), and backs up the
-ledger. The worker
-starts it before it is confined; it ends with the worker, whose end of the channel
-closes then. What the worker asks for is not believed.
+server's names, runs the audit (shipped code, and about this job only), backs up the
+ledger, and marks it when it is damaged. The worker starts it before it is confined; it
+ends with the worker, whose end of the channel closes then. What the worker asks for is
+not believed.
 
 A request is one JSON object in one packet, with the descriptors it is about; so is the
 answer, with `error` an errno or 0.
@@ -28,7 +28,7 @@ from typing import Any
 from migration.audit import child, messages
 from migration.confinement.rules import Job
 from migration.confinement.targets import Target, target, targets
-from migration.ledger import database
+from migration.ledger import database, recovery
 from migration.state_files.names import BACKUP_NAME
 
 #: The longest packet, in bytes.
@@ -47,6 +47,8 @@ class Broker:
     targets: Sequence[Target]
     db_uri: str
     ledger: sqlite3.Connection
+    #: Of the ledger's file: the one the worker may write.
+    inode: int
     addresses: set[tuple[str, int]] = field(default_factory=set)
     audit: "subprocess.Popen[bytes] | None" = None
 
@@ -57,15 +59,17 @@ class Broker:
                 return {"error": self._connect(request, descriptors)}
             case "resolve":
                 return {"error": 0, "found": self._resolve(request)}
-            case "audit":
-                self._audit(request, descriptors)
-                return {"error": 0}
-            case "back up":
-                database.copy(self.ledger, self.job.ledger.with_name(BACKUP_NAME))
-                return {"error": 0}
             case "end":
                 return {"error": 0, "status": self.end()}
-        return {"error": errno.EINVAL}
+            case "audit":
+                self._audit(request, descriptors)
+            case "back up":
+                database.copy(self.ledger, self.job.ledger.with_name(BACKUP_NAME))
+            case "mark":
+                recovery.mark(self.job.state_dir, self.inode)
+            case _:
+                return {"error": errno.EINVAL}
+        return {"error": 0}
 
     def _connect(self, request: dict[str, Any], descriptors: list[int]) -> int:
         """Connects the worker's own socket, if its address is one of the server's."""
@@ -177,7 +181,8 @@ def main() -> int:
     job = Job(**values["job"])
     places = targets(job.server, job.ws_url, values["proxies"])
     with closing(sqlite3.connect(job.ledger)) as ledger:
-        broker = Broker(job, places, values["db_uri"], ledger)
+        inode = job.ledger.stat().st_ino
+        broker = Broker(job, places, values["db_uri"], ledger, inode)
         # While this connection is open the ledger's -wal and -shm stay the files that
         # the worker may write: the last one to close it would remove them.
         ledger.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -16,6 +16,7 @@ from migration.confinement import launch
 from migration.confinement.broker import LONGEST, Broker, serve
 from migration.confinement.rules import Job
 from migration.confinement.targets import target
+from migration.state_files.names import LEDGER_NAME
 
 Ask = Callable[[bytes], dict[str, Any]]
 
@@ -32,7 +33,9 @@ def ask(tmp_path: Path) -> Iterator[Ask]:
         theirs,
         closing(sqlite3.connect(":memory:", check_same_thread=False)) as ledger,
     ):
-        broker = Broker(job, (target("localhost", 1),), "", ledger)
+        job.ledger.touch()
+        inode = job.ledger.stat().st_ino
+        broker = Broker(job, (target("localhost", 1),), "", ledger, inode)
         thread = threading.Thread(target=serve, args=(theirs, broker), daemon=True)
         thread.start()
 
@@ -69,6 +72,20 @@ def test_a_name_of_the_server_is_resolved_however_it_is_written(ask: Ask) -> Non
     for host, known in (("localhost", True), ("LocalHost", True), ("other", False)):
         answer = ask(json.dumps({**HERE, "host": host}).encode())
         assert ("found" in answer, "name" in answer) == (known, not known)
+
+
+def test_the_ledger_is_marked_as_damaged(ask: Ask, tmp_path: Path) -> None:
+    """The one the worker has, whatever it names: not one that was rebuilt since."""
+    mark, ledger = tmp_path / "migration_ledger.damaged", tmp_path / LEDGER_NAME
+    assert ask(json.dumps({"do": "mark", "inode": 1}).encode()) == {"error": 0}
+    assert mark.read_text() == str(ledger.stat().st_ino)
+    mark.unlink()
+    ledger.rename(tmp_path / "aside")
+    ledger.touch()
+    rebuilt = str(ledger.stat().st_ino)
+    (tmp_path / "migration_ledger.rebuilt").write_text(rebuilt)
+    assert ask(json.dumps({"do": "mark"}).encode()) == {"error": 0}
+    assert not mark.exists()
 
 
 def test_the_database_is_used_at_an_address_that_answers() -> None:

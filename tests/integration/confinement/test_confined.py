@@ -94,6 +94,10 @@ def own_files():
     (folder / "new").rename(folder / "newer")
     os.kill(os.getpid(), 0)
 
+def marked():
+    from migration.ledger import recovery
+    recovery.mark_damaged(state, (state / "migration_ledger.db").stat().st_ino)
+
 def imported():
     import migration.lanes.api.lane, psycopg
 
@@ -103,6 +107,7 @@ reads = {
     "modules": imported,
     "proc": lambda: Path("/proc/1/stat").read_text(),
     "a pair of sockets": pair,
+    "a mark on the ledger": marked,
     "the server": connected("127.0.0.1", port),
     "the server by name": connected("localhost", port),
     "the server in a thread": lambda: thread(connected("127.0.0.1", port)),
@@ -174,6 +179,7 @@ ALLOWED = {
     "modules",
     "proc",
     "a pair of sockets",
+    "a mark on the ledger",
     "the server",
     "the server by name",
     "the server in a thread",
@@ -285,6 +291,9 @@ def test_what_a_confined_script_can_reach(tmp_path: Path, server: int) -> None:
     said, pid = probed(tmp_path, server)
     check(said)
     assert not psutil.pid_exists(pid)
+    inode = (tmp_path / "state" / "migration_ledger.db").stat().st_ino
+    mark = tmp_path / "state" / "migration_ledger.damaged"
+    assert mark.read_text() == str(inode)
     assert (tmp_path / "library" / "metadata.db").read_bytes() == b"books"
     assert (tmp_path / "state" / "auto_fix_history.json").read_text() == "[]"
 
