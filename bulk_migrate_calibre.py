@@ -423,7 +423,9 @@ class CalibreMigrator:
         self.log.warning("%s; waiting", self.transport.trouble())
         self.tracker.set(status=Phase.WAITING)
         self.pool.queue.pause(True)
-        while self.transport.trouble():
+        while trouble := self.transport.trouble():
+            # What it waits for: nobody takes it for a worker that waits for nothing.
+            self.tracker.failed_with(MachineLost(trouble, died=False))
             self.pool.rest(1.0, self.publish)
         self.log.info("The cluster is back")
         self.at_work()

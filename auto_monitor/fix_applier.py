@@ -273,6 +273,7 @@ def promote(script: Path, state_dir: Path, candidate: Candidate) -> None:
     data = candidate_path(state_dir, candidate.name).read_bytes()
     if found != candidate.before or digest(data) != candidate.after:
         raise NotOurs(f"{script} or its candidate was changed by somebody else")
+    release.note_changed(script, candidate.after)
     replace(script, data)
 
 

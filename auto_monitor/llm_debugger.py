@@ -122,6 +122,10 @@ class LlmDebugger:
         first bears the cost. One question is asked at a time: the answer to one may
         help against another.
         """
+        # Whoever raised a question may be gone, and others wait for its end.
+        for other in self._questions:
+            if other.job is not None:
+                self._look(other)
         one = self._question(facts.worker_id) or self._asked(facts)
         if one is None:
             return Answer(pending=True)
@@ -270,7 +274,8 @@ class LlmDebugger:
             return None
         plain = Answer(model=stored.model, tokens=stored.tokens, calls=stored.calls)
         if stored.diagnosis is None:
-            return replace(plain, failure=stored.error or "no answer")
+            failure = redact(stored.error, self._secrets()) or "no answer"
+            return replace(plain, failure=failure)
         secrets = self._secrets()
         try:
             diagnosis = checked_again(stored.diagnosis)

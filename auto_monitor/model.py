@@ -70,7 +70,8 @@ class WorkerSnapshot:
     them; `fruitless` is how many files in a row have failed without a reason that
     anybody gave; `quiet_since`, of one that has waited since it last got on: since when
     nothing shows what for; `leak` is what it will run out of, `growing` whether
-    anything it uses grows steadily; `killed_for_memory`: by the kernel.
+    anything it uses grows steadily, None while that is not known;
+    `killed_for_memory`: by the kernel.
     """
 
     worker_id: int
@@ -88,7 +89,7 @@ class WorkerSnapshot:
     fruitless: int = 0
     quiet_since: datetime | None = None
     leak: Leak | None = None
-    growing: bool = False
+    growing: bool | None = None
     killed_for_memory: bool = False
     crash: str = ""
 

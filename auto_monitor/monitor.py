@@ -29,7 +29,7 @@ from auto_monitor.cli.daemon import (
     stop_on_signals,
 )
 from auto_monitor.decide import scaling
-from auto_monitor.decide.ending import Ending, Watched, ending
+from auto_monitor.decide.ending import Ending, Watched, ending, sentence
 from auto_monitor.fix_applier import FixRefused
 from auto_monitor.model import (
     Afterwards,
@@ -59,6 +59,8 @@ class Monitor:
         self.memory = parts.memory
         self.say = parts.action_log
         self.closed_since: datetime | None = None
+        #: When the pass was opened whose end has been told.
+        self.told: datetime | None = None
         self.snapshots: Mapping[int, WorkerSnapshot] = {}
         self.assessments: Mapping[int, Assessment] = {}
         self.exit_code = 0
@@ -280,6 +282,7 @@ class Monitor:
             self.closed_since = self.closed_since or now
         elif end is Ending.NEWER_OPEN and found is not None:
             self.say.warning("Pass %d is watched from now on", found.pass_id)
+            self.closed_since = None
             self.memory.change(pass_opened_at=found.opened_at)
             if self.parts.rounds.watcher is not None:
                 self.parts.rounds.watcher.working(found, ours=False)
@@ -308,6 +311,7 @@ class Monitor:
         if mending.over:
             self.finish(found, now)
             return True
+        self.tell(found)
         self.closed_since = self.closed_since or now
         self.reopens = mending.again
         self.memory.save()
@@ -329,20 +333,21 @@ class Monitor:
         self.memory.save()
         return False
 
+    def tell(self, found: Totals) -> None:
+        """Tells how a pass has ended, once, before anything is mended."""
+        if self.told == found.opened_at:
+            return
+        self.told = found.opened_at
+        proved, alerts = self.parts.ledger.proved(found.pass_id), self.parts.alerts
+        well = proved and not found.differences
+        script = self.memory.state.changed_script
+        (alerts.announce if well else alerts.tell)(
+            sentence(found, script, proved=proved)
+        )
+
     def finish(self, found: Totals, now: datetime) -> None:
         """Reports the result of a closed pass, whose workers are gone."""
-        proved = self.parts.ledger.proved(found.pass_id)
-        failed = "".join(
-            f"; {count} {reason}" for reason, count in sorted(found.failed.items())
-        )
-        tell = (
-            self.parts.alerts.announce
-            if proved and not found.differences
-            else self.parts.alerts.tell
-        )
-        script = self.memory.state.changed_script
-        changed = f". {script}" if script else ""
-        tell(f"{totals.equation(found, proved=proved)}{failed}{changed}")
+        self.tell(found)
         watcher = self.parts.rounds.watcher
         self.memory.save(ended="completed" if watcher is None else "")
         if not self.settings.dry_run:
@@ -357,22 +362,18 @@ class Monitor:
 
         Under --watch nothing ends: the workers are tried again at the next look.
         """
-        code = record.exit_code or 2
-        if self.parts.rounds.watcher is not None:
+        code, watcher = record.exit_code or 2, self.parts.rounds.watcher
+        said = f"Every worker ended with status {code}"
+        where = f"see migration_worker{record.worker_id}.log"
+        if watcher is not None:
             self.rests = True
-            self.parts.rounds.watcher.refuse(
-                f"Every worker ended with status {code}; see "
-                f"migration_worker{record.worker_id}.log",
-                now,
-                owed=True,
-                key=f"workers {code}",
-            )
+            watcher.refuse(f"{said}; {where}", now, owed=True, key=f"workers {code}")
             self.memory.save()
             return
         self.exit_code = code
         self.parts.alerts.tell(
-            f"Every worker ended with status {self.exit_code}, which a restart cannot mend; see "
-            f"migration_worker{record.worker_id}.log. When it is mended, ./start.sh goes on."
+            f"{said}, which a restart cannot mend; {where}. When it is mended, "
+            "./start.sh goes on."
         )
         self.memory.save(ended="failed")
 

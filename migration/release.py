@@ -7,14 +7,17 @@ may be wrong, slow or stuck, but what it says is not believed.
 """
 
 import hashlib
+import os
 import re
 import sys
 from pathlib import Path
 
 #: The worker script, below the project's folder.
 SCRIPT = "bulk_migrate_calibre.py"
+#: The ending of the file beside a script that lists code fixes of it.
+_CHANGED = ".changed"
 #: SHA-256 of the released script.
-SHIPPED = "d9c347b0e30cef5eb19d4d2360d440fc3e75c0a33262405e41ce90bd3d59a3b3"
+SHIPPED = "599b164f0843fa972d87605f1361c36a67d16c7ff69455a5b43acaacba23a679"
 
 
 def hash_of(path: Path) -> str:
@@ -28,6 +31,33 @@ def hash_of(path: Path) -> str:
 def is_shipped(path: Path) -> bool:
     """Whether this file is the released script, byte by byte."""
     return hash_of(path) == SHIPPED
+
+
+def note_changed(script: Path, digest: str) -> None:
+    """Records beside a script that a code fix with this SHA-256 is put in its place.
+
+    Whatever state directory a worker has, it knows by that what an LLM has changed.
+    Raises OSError.
+    """
+    path = script.with_name(f".{script.name}{_CHANGED}")
+    if digest not in _changed(path):
+        with path.open("a", encoding="ascii") as file:
+            file.write(f"{digest}\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def is_code_fix(script: Path) -> bool:
+    """Whether the script in place was made by a code fix, by the list beside it."""
+    path = script.with_name(f".{script.name}{_CHANGED}")
+    return hash_of(script) in _changed(path)
+
+
+def _changed(path: Path) -> list[str]:
+    try:
+        return path.read_text("ascii", "replace").split()
+    except FileNotFoundError:
+        return []
 
 
 def script_of(made: object) -> str:

@@ -90,9 +90,13 @@ class Tried:
     stack: str = ""
 
 
+#: Stands for the worker where a question is about a pass.
+NO_WORKER = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the monitor knows about a worker that hangs or crashed.
+    """What the monitor knows about a worker that hangs or crashed, or about a pass.
 
     The rest is read from its files. `mark` is what workers that do so alike have in
     common; `error` and `crash` are the error and the frames, our own first, of one that

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from auto_monitor.decide.detection import FOR_GOOD
 from auto_monitor.model import Assessment, Health, WorkerRecord, age
-from migration.ledger.totals import Totals
+from migration.ledger.totals import Totals, equation
 
 #: The states of a worker that could still do something.
 RUNNING = (Health.WORKING, Health.STUCK)
@@ -78,3 +78,12 @@ def _is_closed(seen: Watched, health: Collection[Health]) -> bool:
         return False
     done = bool(health) and all(state is Health.FINISHED for state in health)
     return done or seen.found.opened_at == seen.opened_at
+
+
+def sentence(found: Totals, script: str, *, proved: bool) -> str:
+    """Returns how a pass has ended; `script` says that the workers' one was changed."""
+    failed = "".join(
+        f"; {count} {reason}" for reason, count in sorted(found.failed.items())
+    )
+    changed = f". {script}" if script else ""
+    return f"{equation(found, proved=proved)}{failed}{changed}"

@@ -12,6 +12,7 @@ from auto_monitor.model import (
     Afterwards,
     Assessment,
     Case,
+    Cause,
     CorrelatedFailure,
     HealingDecision,
     Health,
@@ -248,7 +249,7 @@ def _attempt(
         )
     if standing.attempts >= policy.max_attempts:
         used_up = f"{standing.attempts} attempts did not help"
-        if assessment.all_failing:
+        if assessment.all_failing or assessment.cause is Cause.ALL_WAITING:
             return HealingDecision(
                 assessment.worker_id,
                 Treatment.HOLD,

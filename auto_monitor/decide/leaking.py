@@ -72,13 +72,17 @@ def leak(
     )
 
 
-def grows(usages: Sequence[Usage], resource: Resource) -> bool:
-    """Whether it has grown steadily in the last looks, however much there is."""
-    growth, last = (
-        _growth(usages, resource),
-        usages[-1].of(resource) if usages else None,
-    )
-    return growth is not None and last is not None and growth.is_steady(last[1])
+def grows(usages: Sequence[Usage], resource: Resource) -> bool | None:
+    """Whether it has grown steadily in the last looks, however much there is.
+
+    None while there were too few; what cannot be read does not grow.
+    """
+    if not usages:
+        return None
+    last, growth = usages[-1].of(resource), _growth(usages, resource)
+    if last is None:
+        return False
+    return None if growth is None else growth.is_steady(last[1])
 
 
 def _growth(usages: Sequence[Usage], resource: Resource) -> _Growth | None:

@@ -13,6 +13,9 @@ from auto_monitor.decide.healing import HealingPolicy
 from auto_monitor.model import Case, Health, age
 from migration.model import Fate
 
+#: How many times as long as any other a trial may last whose worker waits.
+LONGEST_WAIT = 3
+
 
 class Arrival(StrEnum):
     """What the ledger says of what a worker hung on."""
@@ -152,6 +155,10 @@ def _not_yet(
         return Judged(False, said) if waited >= policy.verification else None
     # Who starts, reads a large range or waits for the server has its time: the
     # detection says when that is too long.
-    if signs.waiting or waited < policy.verification_at_most:
+    if waited < policy.verification_at_most:
         return None
+    if signs.waiting:
+        # Perhaps for one that is held back for this very trial.
+        late = waited >= LONGEST_WAIT * policy.verification_at_most
+        return Judged(None, f"inconclusive: {said}, it waits") if late else None
     return Judged(False, said)

@@ -182,10 +182,11 @@ class ResourceWatch:
         return self.leaks.get(Resource.FILES) or self.leaks.get(Resource.MEMORY)
 
     @property
-    def growing(self) -> bool:
-        """Whether anything it uses grows steadily."""
+    def growing(self) -> bool | None:
+        """Whether anything it uses grows steadily; None while that is not known."""
         usages = tuple(self.usages)
-        return any(leaking.grows(usages, resource) for resource in Resource)
+        found = [leaking.grows(usages, resource) for resource in Resource]
+        return True if True in found else None if None in found else False
 
     def was_killed(self, exit_code: int | None) -> bool:
         """Whether the kernel ended the process for want of memory."""

@@ -190,7 +190,7 @@ class WorkerObserver:
             fruitless=seen.fruitless if seen else 0,
             quiet_since=memory.quiet_since if memory.waited else None,
             leak=watch.leak if watch and alive else None,
-            growing=watch.growing if watch and alive else False,
+            growing=watch.growing if watch and alive else None,
             killed_for_memory=not alive
             and watch is not None
             and watch.was_killed(exit_code),

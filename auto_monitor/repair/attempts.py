@@ -218,7 +218,7 @@ class Attempts:
         Not where the audit of the pass has found a difference: that is a verdict.
         """
         busy = self.cases.trial() is not None and self.code_fixes.comparer.busy
-        return busy and not wrong_result.wrong(differences)
+        return busy and not wrong_result.shown(differences)
 
     def conclude(self, number: int, verified: bool | None, reason: str) -> None:
         """Closes the attempt on this worker, if any, for an external reason."""
@@ -247,7 +247,7 @@ class Attempts:
         A wrong result is a case of its own, which is returned; a script on trial that
         nobody could judge is not promoted, but left to a person.
         """
-        wrong = wrong_result.wrong(differences)
+        wrong = wrong_result.shown(differences)
         for entry in self.cases.open_entries():
             if entry.case is None or entry.case.candidate is None:
                 self._close(entry, CaseOutcome(True, "the pass is closed"))
@@ -257,7 +257,10 @@ class Attempts:
             outcome = CaseOutcome(False, said) if wrong else outcome
             self._close(entry, outcome, start_again=False)
         if not self.action_log.dry_run:
-            self.code_fixes.end_probation(wrong=wrong)
+            self.code_fixes.end_probation(
+                wrong=wrong_result.against_a_fix(differences),
+                seen=wrong_result.NOT_SEEN.isdisjoint(differences),
+            )
         number = min((one.worker_id for one in self.memory.wanted()), default=1)
         case = wrong_result.case_of(
             pass_id,
@@ -289,7 +292,7 @@ class Attempts:
             settled = seen.settled and not failing
         if entry.trigger == Trigger.LEAKING:
             # Files were settled before, too: it is over when nothing grows any more.
-            settled = settled and not seen.growing
+            settled = settled and seen.growing is False
         return Signs(
             settled=settled,
             moving=healing.moving(seen, case.acted_at, now, policy),

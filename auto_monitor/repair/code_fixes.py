@@ -232,13 +232,17 @@ class CodeFixes:
         )
 
     def end_probation(
-        self, pass_id: int | None = None, wrong: Collection[str] = ()
+        self,
+        pass_id: int | None = None,
+        wrong: Collection[str] = (),
+        *,
+        seen: bool = True,
     ) -> None:
         """Ends it for all code fixes, because the pass is over: those of other passes.
 
         One that is not in place any more was taken back meanwhile. One that was made
         for a wrong result waits for the next audit: it is taken back when that has
-        found something `wrong` again.
+        found something `wrong` again, and waits on when not all was `seen`.
         """
         for entry in list(self.cases.entries()):
             if not machine.is_on_probation(entry) or entry.case is None:
@@ -251,9 +255,9 @@ class CodeFixes:
                 if wrong:
                     found = ", ".join(wrong)
                     self.take_back(entry, f"the audit of the next pass found {found}")
-                    continue
-                said = "the audit of the next pass found nothing"
-                self.cases.record(machine.probation_over(entry, said))
+                elif seen:
+                    said = "the audit of the next pass found nothing"
+                    self.cases.record(machine.probation_over(entry, said))
             elif pass_id is None or then is None or then.pass_id != pass_id:
                 self.cases.record(machine.probation_over(entry))
 

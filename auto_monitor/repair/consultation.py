@@ -65,7 +65,7 @@ class Consultation:
         answer = self.diagnoser.diagnose(facts)
         if answer.pending:
             return None
-        self.over(entry.worker_id)
+        self.over(facts.worker_id)
         return self.remedies.applied(entry, answer)
 
     def disk_is_the_cause(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from auto_monitor.decide.diagnosis import Facts
+from auto_monitor.decide.diagnosis import NO_WORKER, Facts
 from auto_monitor.model import (
     Assessment,
     Case,
@@ -95,7 +95,6 @@ class WrongResults:
     _about: HistoryEntry | None = field(default=None, init=False)
     _pass: datetime | None = field(default=None, init=False)
     _open: _Open | None = field(default=None, init=False)
-    _seen: datetime | None = field(default=None, init=False)
 
     def mends(
         self,
@@ -109,19 +108,17 @@ class WrongResults:
         Closes every attempt before. Never waits: called again until it is over.
         """
         asked = None if self.attempts.action_log.dry_run else self.attempts.consultation
-        if asked is not None and self._seen != found.opened_at:
-            self._seen = found.opened_at
-            self._open = _open_question(asked, found, snapshots, assessments)
+        if asked is None or self._pass != found.opened_at:
+            case = self.attempts.end_with_pass(found.pass_id, found.differences)
+            self._pass, self._about, self._open = found.opened_at, None, None
+            if asked is not None:
+                self._open = _open_question(asked, found, snapshots, assessments)
+                self._about = self._to_ask(asked, case, found)
         if asked is not None and self._open is not None:
             mending = self._answered_late(asked, self._open, found, now)
             if not mending.over:
                 return mending
             self._open = None
-        if asked is None or self._pass != found.opened_at:
-            case = self.attempts.end_with_pass(found.pass_id, found.differences)
-            self._pass, self._about = found.opened_at, None
-            if asked is not None and case is not None:
-                self._about = self._ask_about(asked, case, found)
         if asked is None or self._about is None:
             return Mending.OVER
         return self._step(asked, self._about, found)
@@ -147,10 +144,16 @@ class WrongResults:
         told = f"{lost} files had stopped their worker"
         return self._carried_out(replace(entry, reason=told), asked.remedies)
 
-    def _ask_about(
-        self, asked: Consultation, case: HistoryEntry, found: Totals
+    def _to_ask(
+        self, asked: Consultation, case: HistoryEntry | None, found: Totals
     ) -> HistoryEntry | None:
-        """Returns the case to ask about; None when that was in vain too often."""
+        """Returns the case to ask about.
+
+        None without one of which something can be shown, or when that was in vain too
+        often.
+        """
+        if case is None or not wrong_result.shown(found.differences):
+            return None
         mark = wrong_result.mark(found.differences)
         in_vain = wrong_result.in_vain(self.attempts.cases.entries(), mark)
         if in_vain >= self.most:
@@ -160,9 +163,10 @@ class WrongResults:
                 in_vain,
             )
             return None
-        asked.over(case.worker_id)
+        asked.over(NO_WORKER)
         self.attempts.action_log.info(
-            "%s; the LLM is asked why", case.root_cause.capitalize()
+            "%s; the LLM is asked why",
+            case.root_cause.capitalize(),
         )
         in_hand = Case(self.attempts.clock(), InFlight(found.pass_id))
         return replace(case, fingerprint=mark, case=in_hand)
@@ -211,7 +215,9 @@ class WrongResults:
         why = f"{found}; it has passed the gate; {said}"
         outcome = CaseOutcome(promoted or None, why, promoted=promoted)
         self.attempts.cases.record(machine.closed(entry, outcome))
-        return self._open_pass() if promoted else Mending.OVER
+        if not promoted or self.attempts.supervisor.time_is_up():
+            return Mending.OVER
+        return self._open_pass()
 
     def _open_pass(self) -> Mending:
         self.attempts.action_log.act(
@@ -247,13 +253,13 @@ class WrongResults:
     def _facts(self, entry: HistoryEntry, found: Totals) -> Facts:
         """Gathers what the audit has found. Raises what UNREADABLE lists."""
         wrong = self.attempts.ledger.wrong_books(
-            sorted(wrong_result.wrong(found.differences))
+            sorted(wrong_result.shown(found.differences))
         )
         entries = [one for one in self.attempts.cases.entries() if one.key != entry.key]
         mark = entry.fingerprint
         same = [one for one in entries if one.fingerprint == mark]
         return Facts(
-            worker_id=entry.worker_id,
+            worker_id=NO_WORKER,
             reason=entry.root_cause,
             minutes_stuck=0.0,
             phase="completed",

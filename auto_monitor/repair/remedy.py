@@ -58,6 +58,9 @@ class Remedies:
             description=found.description,
         )
         match found.fix_type:
+            case FixType.CONFIG_FIX if entry.trigger == Trigger.WRONG_RESULT:
+                said = f"settings do not help against it: {dict(found.config_changes)}"
+                return replace(entry, validation=said)
             case FixType.CONFIG_FIX:
                 return self._configured(entry, found.config_changes)
             case FixType.CODE_FIX:
@@ -156,7 +159,12 @@ class Remedies:
 
         The worker is restarted with the installed script.
         """
-        name = self.evidence.propose(entry.worker_id, entry.root_cause, code)
+        try:
+            name = self.evidence.propose(entry.worker_id, entry.root_cause, code)
+        except UNWRITABLE as error:
+            self.action_log.once("proposal", str(error))
+            said = f"{reason}; it cannot be kept: {error}"
+            return replace(entry, code_changes=_changes(code), validation=said)
         self.action_log.info(
             "Worker %d: a change of the code is kept in auto_monitor/proposals/%s, "
             "not applied (%s):",

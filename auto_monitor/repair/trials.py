@@ -67,7 +67,7 @@ class Trials:
             waiting=seen.waits,
             over=over,
             leaks=entry.trigger == Trigger.LEAKING
-            and (seen.growing or assessment.leaks),
+            and (seen.growing is not False or assessment.leaks),
         )
         conclusion = machine.after_trial(entry, signs, now, policy)
         if conclusion is None:

@@ -10,7 +10,10 @@ from collections.abc import Iterable, Mapping
 
 from auto_monitor.decide.diagnosis import FixType
 from auto_monitor.model import Afterwards, HistoryEntry, Trigger
-from migration.audit.findings import KINDS
+from migration.audit.findings import KINDS, Kind
+
+#: What says that an audit has not seen something, not that it is wrong.
+NOT_SEEN = frozenset({Kind.NOT_READ.value, Kind.NOT_AUDITED.value})
 
 _TO_DO = (
     "nothing is restarted for it; the worker's log names each book, docs/errors.md says "
@@ -25,6 +28,22 @@ _AFTER_A_FIX = (
 def wrong(differences: Mapping[str, int]) -> dict[str, int]:
     """Returns the differences that an audit found, by kind."""
     return {kind: n for kind, n in sorted(differences.items()) if kind in KINDS}
+
+
+def shown(differences: Mapping[str, int]) -> dict[str, int]:
+    """Returns those of them that were seen; what was not read back shows nothing."""
+    return {kind: n for kind, n in wrong(differences).items() if kind not in NOT_SEEN}
+
+
+def against_a_fix(differences: Mapping[str, int]) -> dict[str, int]:
+    """Returns those that speak against the script of this pass.
+
+    The order of authors is that in which they were made, once: no script puts that
+    right afterwards.
+    """
+    found = shown(differences)
+    found.pop(Kind.ORDER.value, None)
+    return found
 
 
 def case_of(
@@ -61,15 +80,22 @@ def case_of(
 
 def mark(differences: Mapping[str, int]) -> str:
     """Returns what identifies a wrong result: its kinds, not the books."""
-    same = [Trigger.WRONG_RESULT.value, sorted(wrong(differences))]
+    same = [Trigger.WRONG_RESULT.value, sorted(shown(differences))]
     return hashlib.sha256(json.dumps(same).encode()).hexdigest()[:16]
 
 
 def in_vain(entries: Iterable[HistoryEntry], mark: str) -> int:
-    """Returns how many answers in a row did not help against the same wrong result."""
+    """Returns how many answers in a row did not help against the same wrong result.
+
+    An LLM that did not answer has not said anything.
+    """
     count = 0
     for entry in entries:
-        if entry.fingerprint == mark and entry.llm_used:
+        if (
+            entry.fingerprint == mark
+            and entry.llm_used
+            and entry.confidence is not None
+        ):
             count = 0 if entry.verified else count + 1
     return count
 

@@ -38,7 +38,7 @@ class PassAudit:
     """Audits the passes of one ledger.
 
     `heed` may raise to stop; `moved` is called after each book with the numbers of the
-    look, the try and the book.
+    look, the try and the book, `waits` with what it waits for.
     """
 
     end: PassEnd
@@ -46,6 +46,7 @@ class PassAudit:
     log: logging.Logger
     heed: Callable[[], None]
     moved: Callable[[int, int, int], None]
+    waits: Callable[[str], None]
 
     def __call__(self, look: Look) -> AuditResult:
         """Reads back what a pass changed, and what an earlier audit found.
@@ -100,6 +101,7 @@ class PassAudit:
                     moved(books)
                 case messages.Waiting(why):
                     if why:
+                        self.waits(why)
                         self.log.warning("The audit waits: %s", why)
                     else:
                         self.log.info("The audit goes on")

@@ -25,6 +25,8 @@ def is_changed(script: Path, state_dir: Path) -> bool:
     """
     if release.is_shipped(script):
         return False
+    if release.is_code_fix(script):
+        return True
     folder = state_dir / CANDIDATES
     if script.parent.resolve() == folder.resolve():
         return True

@@ -9,6 +9,7 @@ from migration.checks.audit import PassAudit
 from migration.checks.last_look import LastLook as LastLook
 from migration.checks.removed import RemovedBooks
 from migration.checks.spot_check import SpotCheck as SpotCheck
+from migration.errors import LibraryBusy
 from migration.model import BookId
 from migration.worker.options import Options
 from migration.worker.resources import Resources
@@ -63,6 +64,8 @@ def _audit(opened: Resources) -> PassAudit:
         lambda look, tried, book: opened.tracker.reach(
             ("audited", look, tried), (0, book)
         ),
+        # Nobody takes it for a worker that waits for nothing.
+        lambda why: opened.tracker.failed_with(LibraryBusy(why)),
     )
 
 

@@ -253,7 +253,7 @@ CRASHES = (
                 ),
             ),
         ),
-        descriptors=64,
+        descriptors=56,
     ),
     Fault(
         "a table per file is kept",

@@ -108,7 +108,7 @@ def test_an_audit_that_fails_twice_is_told(
     )
     warned: list[str] = []
     log = _Log(warned)
-    audit = PassAudit(ledger.end, order, log, lambda: None, lambda *_: None)  # type: ignore[arg-type]
+    audit = PassAudit(ledger.end, order, log, lambda: None, lambda *_: None, str)  # type: ignore[arg-type]
     look = Look(1, EbookId(0), None, 0, ())
     result = audit(look)
     assert result.audited == Audited(AuditState.BROKEN)

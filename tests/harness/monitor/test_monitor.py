@@ -452,6 +452,19 @@ def test_a_candidate_that_may_not_be_tried_is_proposed(
     assert made.processes.started[-1] == (1, SHIPPED)
 
 
+def test_a_proposal_that_cannot_be_kept_is_an_attempt_all_the_same() -> None:
+    """It stays in the history; the worker is restarted, and the LLM not asked again."""
+    made = fixed()
+    made.script.there = False
+    made.evidence.full = True
+    made.rounds(5)
+    (entry,) = made.entries()
+    assert (entry.fix_type, entry.applied) == ("restart", True)
+    assert entry.validation is not None
+    assert "it cannot be kept" in entry.validation
+    assert made.processes.started[-1] == (1, SHIPPED)
+
+
 def test_without_a_history_nothing_is_tried() -> None:
     """A monitor that ends in mid-trial would not find what it was doing; the worker is
     restarted all the same."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from auto_monitor.decide.diagnosis import Answer, FixType
+from auto_monitor.decide.diagnosis import NO_WORKER, Answer, FixType
 from auto_monitor.model import CaseStage, HistoryEntry
 from tests.support.monitor.harness import (
     CANDIDATE,
@@ -55,6 +55,8 @@ def test_what_was_carried_wrongly_is_carried_again() -> None:
     assert (told.trigger, told.verified, told.case) == ("wrong_result", False, None)
     assert made.opener.opened == 0
     assert made.reports == []
+    # Whatever becomes of it: a monitor that ends now has told it.
+    assert len([told for told in made.alerts.told if "2 wrong authors" in told]) == 1
     made.diagnoser.answer = TRIED
     made.rounds(1)
     (entry,) = made.entries()
@@ -128,7 +130,7 @@ def test_without_a_code_fix_the_pass_ends_and_people_are_told(answer: Answer) ->
 
 def test_it_is_not_asked_for_ever() -> None:
     """Three answers in a row that did not help are enough."""
-    made = wrong_pass(Answer(failure="no answer"))
+    made = wrong_pass(said(FixType.RESTART))
     assert made.rounds(3)
     assert made.diagnoser is not None
     asked = len(made.diagnoser.facts)
@@ -142,6 +144,51 @@ def test_it_is_not_asked_for_ever() -> None:
         assert made.rounds(3)
     assert len(made.diagnoser.facts) == 3 * asked
     assert len(made.entries()) == 4
+
+
+def test_an_llm_that_does_not_answer_has_not_said_anything() -> None:
+    """It is asked again, as often as there is a pass."""
+    made = wrong_pass(Answer(failure="no answer"))
+    assert made.rounds(3)
+    assert made.diagnoser is not None
+    asked = len(made.diagnoser.facts)
+    for number in range(4):
+        made.clock.move(3600)
+        made.ledger.found = replace(OPEN, pass_id=8 + number, opened_at=made.clock())
+        made.new_monitor()
+        assert made.monitor.begin()
+        made.rounds(2)
+        closed_with(made, WRONG)
+        assert made.rounds(3)
+    assert len(made.diagnoser.facts) == 5 * asked
+
+
+@pytest.mark.parametrize(
+    "differences", [{"not audited": 1}, {"not read back": 2}], ids=["all", "some"]
+)
+def test_what_could_not_be_read_back_is_told_and_nobody_is_asked(
+    differences: Mapping[str, int],
+) -> None:
+    """It shows nothing, for a fix or against one."""
+    made = Harness(2, diagnoser=FakeDiagnoser(TRIED))
+    assert made.monitor.begin()
+    made.rounds(2)
+    closed_with(made, differences)
+    assert made.rounds(3)
+    assert made.diagnoser is not None
+    assert (made.diagnoser.facts, made.script.now) == ([], "shipped")
+    assert [entry.trigger for entry in made.entries()] == ["wrong_result"]
+
+
+def test_a_fix_waits_for_an_audit_that_can_read() -> None:
+    """What was not read back says nothing about it."""
+    made = wrong_pass()
+    made.rounds(3)
+    closed_with(made, {"not audited": 1})
+    assert made.rounds(3)
+    fix = made.entries()[0]
+    assert fix.case is not None
+    assert (fix.case.stage, made.script.now) == (CaseStage.PROBATION, "repaired")
 
 
 @pytest.mark.parametrize("refuses", [True, False])
@@ -184,6 +231,15 @@ def test_a_monitor_that_dies_while_it_puts_the_fix_in_place_goes_on() -> None:
 
 
 # -- files that have stopped their worker ------------------------------------------------
+
+
+def test_a_question_about_a_pass_goes_on_while_it_is_asked() -> None:
+    """What becomes of workers drops no question about the pass."""
+    made = wrong_pass(Answer(pending=True))
+    made.rounds(5)
+    assert made.diagnoser is not None
+    assert made.diagnoser.about == {NO_WORKER}
+    assert made.diagnoser.dropped == []
 
 
 def lost_pass(answer: Answer) -> Harness:

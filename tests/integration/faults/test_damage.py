@@ -35,7 +35,14 @@ def test_a_worker_whose_ledger_is_damaged_ends_with_9_and_the_next_makes_up_for_
     wait_for(
         lambda: (seen := progress.read(path)) is not None and seen.counts.uploaded >= 3
     )
-    overwrite(workers.state_dir / LEDGER_NAME)
+    ledger = workers.state_dir / LEDGER_NAME
+
+    def ended() -> bool:
+        """Written over again and again: SQLite puts the pages back that it has."""
+        overwrite(ledger)
+        return process.poll() is not None
+
+    wait_for(ended)
     code, said = workers.finish(process)
     assert code == 9, said
     assert "at the next start it is" in said

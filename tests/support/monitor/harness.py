@@ -464,13 +464,16 @@ class FakeEvidence:
     """What was kept and proposed."""
 
     proposed: list[str] = field(default_factory=list)
+    full: bool = False
 
     def keep(self, verdict: Assessment, seen: WorkerSnapshot, stack: str) -> str:
         """One name for all."""
         return "evidence.json"
 
     def propose(self, worker_id: int, root_cause: str, code: str) -> str:
-        """Noted."""
+        """Noted, unless the disk is full."""
+        if self.full:
+            raise StateUnwritable("no space left")
         self.proposed.append(code)
         return "proposal.json"
 
@@ -571,6 +574,7 @@ class FakeDiagnoser:
     facts: list[Facts] = field(default_factory=list)
     trouble: str | None = ""
     about: set[int] = field(default_factory=set)
+    dropped: list[int] = field(default_factory=list)
 
     def asked(self, worker_id: int) -> bool:
         """Since it was last forgotten."""
@@ -587,7 +591,9 @@ class FakeDiagnoser:
         return self.opinion
 
     def forget(self, worker_id: int) -> None:
-        """Noted."""
+        """Noted, where it was asked about."""
+        if worker_id in self.about:
+            self.dropped.append(worker_id)
         self.about.discard(worker_id)
 
     def finish(self) -> None:

@@ -95,7 +95,7 @@ def test_a_process_that_is_gone_says_nothing() -> None:
     """It is not looked at any more; what it was is remembered."""
     watch = ResourceWatch(Gauge())
     watch.look(2**22 + 1, NOW)
-    assert (watch.leak, watch.growing, watch.was_killed(-15)) == (None, False, False)
+    assert (watch.leak, watch.growing, watch.was_killed(-15)) == (None, None, False)
 
 
 def test_a_leak_of_this_very_process(tmp_path: Path) -> None:

@@ -104,7 +104,8 @@ def test_what_grows_at_all() -> None:
     assert grows(looks(*line(100, 10)), FILES)
     assert not grows(looks(*line(100, 0)), FILES)
     assert not grows(looks(*line(100, 10, 3)), FILES)
-    assert not grows([], FILES)
+    assert grows([], FILES) is None
+    assert grows(looks(*line(100, 10))[:5], FILES) is None
 
 
 LAST = Usage(NOW, memory=950, memory_limit=LIMIT, kills=3)

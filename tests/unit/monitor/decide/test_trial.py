@@ -134,7 +134,13 @@ VERDICTS = [
     ("ends for good", TrialSigns(Arrival.NOT_YET, ENDED), 0, drop(ENDED)),
     ("starts slowly", TrialSigns(Arrival.NOT_YET, WORKING), 19, None),
     ("too slowly", TrialSigns(Arrival.NOT_YET, WORKING), 20, drop(WORKING)),
-    ("waits", TrialSigns(Arrival.NOT_YET, WORKING, waiting=True), 60, None),
+    ("waits", TrialSigns(Arrival.NOT_YET, WORKING, waiting=True), 59, None),
+    (
+        "waits too long",
+        TrialSigns(Arrival.NOT_YET, WORKING, waiting=True),
+        60,
+        Judged(None, f"inconclusive: {drop(WORKING).reason}, it waits"),
+    ),
 ]
 
 
