@@ -57,7 +57,7 @@ class PassAudit:
         order = self.order
         if self.end.has_changed_script(look.pass_id):
             self.log.warning(
-                "A changed script has worked in this pass: every book of it is read back"
+                "A changed script has worked since the last audit: every book is read back"
             )
             order = replace(order, audit=EVERYTHING)
         elif not before and not self.end.has_changed_books(look.pass_id):

@@ -1,10 +1,10 @@
 """The process outside that does for a confined worker what it may not do itself.
 
 It connects the worker's sockets to the server and to nothing else, resolves the
-server's names, runs the audit (shipped code, and about this job only), and backs up the
-ledger. The worker
-starts it before it is confined; it ends with the worker, whose end of the channel
-closes then. What the worker asks for is not believed.
+server's names, runs the audit (shipped code, and about this job only), backs up the
+ledger, and marks it when it is damaged. The worker starts it before it is confined; it
+ends with the worker, whose end of the channel closes then. What the worker asks for is
+not believed.
 
 A request is one JSON object in one packet, with the descriptors it is about; so is the
 answer, with `error` an errno or 0.
@@ -27,8 +27,8 @@ from typing import Any
 
 from migration.audit import child, messages
 from migration.confinement.rules import Job
-from migration.confinement.targets import Target, targets
-from migration.ledger import database
+from migration.confinement.targets import Target, target, targets
+from migration.ledger import database, recovery
 from migration.state_files.names import BACKUP_NAME
 
 #: The longest packet, in bytes.
@@ -47,34 +47,38 @@ class Broker:
     targets: Sequence[Target]
     db_uri: str
     ledger: sqlite3.Connection
+    #: Of the ledger's file: the one the worker may write.
+    inode: int
     addresses: set[tuple[str, int]] = field(default_factory=set)
     audit: "subprocess.Popen[bytes] | None" = None
 
     def answer(self, request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
-        """Carries a request out. Raises OSError, KeyError, TypeError or ValueError."""
+        """Carries a request out. Raises OSError, and anything for what is none."""
         match request["do"]:
             case "connect":
                 return {"error": self._connect(request, descriptors)}
             case "resolve":
                 return {"error": 0, "found": self._resolve(request)}
-            case "audit":
-                self._audit(request, descriptors)
-                return {"error": 0}
-            case "back up":
-                database.copy(self.ledger, self.job.ledger.with_name(BACKUP_NAME))
-                return {"error": 0}
             case "end":
                 return {"error": 0, "status": self.end()}
-        return {"error": errno.EINVAL}
+            case "audit":
+                self._audit(request, descriptors)
+            case "back up":
+                database.copy(self.ledger, self.job.ledger.with_name(BACKUP_NAME))
+            case "mark":
+                recovery.mark(self.job.state_dir, self.inode)
+            case _:
+                return {"error": errno.EINVAL}
+        return {"error": 0}
 
     def _connect(self, request: dict[str, Any], descriptors: list[int]) -> int:
         """Connects the worker's own socket, if its address is one of the server's."""
         address, port = str(request["host"]), int(request["port"])
         if (address, port) not in self.addresses:
             # The address may be new since the names were resolved last.
-            for target in self.targets:
-                if target.port == port:
-                    self._learn(target)
+            for one in self.targets:
+                if one.port == port:
+                    self._learn(one)
         if (address, port) not in self.addresses:
             return errno.EACCES
         with socket.socket(fileno=os.dup(descriptors[0])) as own:
@@ -83,24 +87,24 @@ class Broker:
 
     def _resolve(self, request: dict[str, Any]) -> Found:
         """Resolves a name of the server's; of others only what is an address."""
-        target = Target(str(request["host"]), int(request["port"]))
-        if target in self.targets:
-            self._learn(target)
+        asked = target(str(request["host"]), int(request["port"]))
+        if asked in self.targets:
+            self._learn(asked)
             flags = 0
         else:
             flags = socket.AI_NUMERICHOST
         return socket.getaddrinfo(
-            target.host,
-            target.port,
+            asked.host,
+            asked.port,
             int(request["family"]),
             socket.SOCK_STREAM,
             flags=flags,
         )
 
-    def _learn(self, target: Target) -> None:
+    def _learn(self, place: Target) -> None:
         with contextlib.suppress(OSError):
             for found in socket.getaddrinfo(
-                target.host, target.port, type=socket.SOCK_STREAM
+                place.host, place.port, type=socket.SOCK_STREAM
             ):
                 self.addresses.add((str(found[4][0]), int(found[4][1])))
 
@@ -152,7 +156,9 @@ def serve(channel: socket.socket, broker: Broker) -> None:
             answer = {"error": error.errno or errno.EIO}
         except sqlite3.Error:
             answer = {"error": errno.EIO}
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        except Exception:  # noqa: BLE001
+            # It is a packet of a script that may do anything, such as one nested too
+            # deep, or with too long a number.
             answer = {"error": errno.EINVAL}
         finally:
             for descriptor in descriptors:
@@ -175,7 +181,8 @@ def main() -> int:
     job = Job(**values["job"])
     places = targets(job.server, job.ws_url, values["proxies"])
     with closing(sqlite3.connect(job.ledger)) as ledger:
-        broker = Broker(job, places, values["db_uri"], ledger)
+        inode = job.ledger.stat().st_ino
+        broker = Broker(job, places, values["db_uri"], ledger, inode)
         # While this connection is open the ledger's -wal and -shm stay the files that
         # the worker may write: the last one to close it would remove them.
         ledger.execute("SELECT count(*) FROM sqlite_master").fetchone()

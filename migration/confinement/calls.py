@@ -87,13 +87,20 @@ def calls(pid: int, *, connects: bool) -> Iterator[Call]:
 
 
 def _sockets() -> Iterator[Call]:
-    """Only TCP, and no sending that connects or names an address."""
+    """Only TCP, and no sending that connects or names an address.
+
+    The address of `sendmsg` is out of a filter's sight. A stream takes none, but a
+    datagram socket would reach any socket of the file system: pairs are streams.
+    """
     for family in (socket.AF_INET, socket.AF_INET6):
         for protocol in (0, socket.IPPROTO_TCP):
             stream = Condition(1, int(socket.SOCK_STREAM), 0xF)
             this = (Condition(0, int(family)), stream, Condition(2, protocol))
             yield Call("socket", 0, this)
     yield Call("socket", errno.EACCES)
+    pair = Condition(0, int(socket.AF_UNIX)), Condition(1, int(socket.SOCK_STREAM), 0xF)
+    yield Call("socketpair", 0, pair)
+    yield Call("socketpair", errno.EACCES)
     yield Call("sendto", 0, (Condition(4, 0),))
     yield Call("sendto", errno.EACCES)
     yield Call("sendmsg", errno.EACCES, (Condition(2, FASTOPEN, FASTOPEN),))

@@ -19,7 +19,7 @@ from typing import Any
 from migration.audit import child
 from migration.audit.messages import Order
 from migration.confinement.broker import LONGEST
-from migration.ledger import database
+from migration.ledger import database, recovery
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,10 @@ class Channel:
     def back_up(self) -> None:
         """Has the ledger backed up. Raises OSError."""
         self.ask({"do": "back up"}, [])
+
+    def mark(self) -> None:
+        """Has the ledger marked as damaged. Raises OSError."""
+        self.ask({"do": "mark"}, [])
 
     def resolve(self, host: str, port: int, family: int) -> list[tuple[Any, ...]]:
         """Returns what `socket.getaddrinfo` does. Raises OSError."""
@@ -121,6 +125,7 @@ def install(channel: Channel) -> None:
     socket.getaddrinfo = getaddrinfo
     child.started = BrokeredAudits(channel)
     database.copier = lambda _connection, _target: channel.back_up()
+    recovery.marker = lambda _state_dir, _inode: channel.mark()
 
 
 @dataclass(frozen=True, slots=True)

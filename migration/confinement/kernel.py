@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.errors import CodedError
 from migration.confinement import calls
 from migration.confinement.rules import Access, Rule
+from migration.errors import ExitCode, Fatal
 
 if TYPE_CHECKING:
     from landlockpy import AccessFS
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 PORTS = 4
 
 
-class CannotConfine(CodedError):
+class CannotConfine(Fatal):
     """The worker's script was changed, and this system cannot confine it.
 
     The message says what is missing.
     """
 
     code = "not-confined"
+    exit_code = ExitCode.USAGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ Nothing is executed after it is confined, so no program may be.
 """
 
 import atexit
+import contextlib
 import importlib
 import json
 import logging
@@ -28,22 +29,26 @@ if __name__ == "__main__":
 from requests.utils import get_environ_proxies
 
 from common.clock import SteadyClock
-from common.errors import with_code
 from common.files.json_files import make_state_dir
+from common.files.system_errors import reason_of
 from common.settings.load import load, sources
 from common.settings.shared import Database, Engine, LogFormat
 from migration.confinement import broker, inside, kernel, rules
 from migration.confinement.rules import Job, Python
-from migration.errors import ExitCode, MigrationError
+from migration.errors import MigrationError, StateUnwritable
 from migration.ledger.ledger import Ledger
 from migration.ledger.recovery import open_ledger
 from migration.state_files import reservation
 from migration.state_files.owner import this_process
+from migration.worker.process.ending import refused
 
 PROJECT = Path(__file__).resolve().parents[2]
 #: Imported before the folder of the project cannot be listed any more.
 _WORKER = "migration.commands.worker"
 _FIRST = ("settings", _WORKER, "migration.worker.policy")
+
+#: Seconds within which one of several addresses of the server's database must answer.
+ANSWER_SECONDS = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +58,24 @@ class Given(Database, Engine, LogFormat):
 
 def main(argv: Sequence[str]) -> None:
     """Runs the script named first, with the rest as its arguments."""
+    try:
+        job, channel = _confined(argv)
+    except Exception as error:  # noqa: BLE001
+        # Python's own status would be 1, which tells the monitor that the worker has
+        # done its part; 2 says that no restart helps, which only a few can.
+        raise refused(error) from None
+    inside.install(channel)
+    # Whatever the script does instead of its work, it does not end with 0 or 1.
+    importlib.import_module(_WORKER).final.expect()
+    sys.argv = list(argv)
+    runpy.run_path(str(job.script), run_name="__main__")
+
+
+def _confined(argv: Sequence[str]) -> tuple[Job, inside.Channel]:
+    """Confines this process; returns its job and the channel to its broker.
+
+    Raises CannotConfine where this system cannot, other Fatal, and OSError.
+    """
     given = load(Given, sources(PROJECT, os.environ))
     job = replace(job_of(argv), ws_url=given.ws_url)
     try:
@@ -69,18 +92,12 @@ def main(argv: Sequence[str]) -> None:
         python = Python((sys.prefix, sys.base_prefix), tuple(sys.path))
         certificates = [os.environ[n] for n in rules.CERTIFICATES if n in os.environ]
         kernel.confine(rules.rules(job, python, certificates), place[1:])
-    except (OSError, kernel.CannotConfine) as error:
-        said = (
+    except kernel.CannotConfine as error:
+        raise kernel.CannotConfine(
             f"{job.script} was changed by an LLM and cannot be confined: {error}; "
             "monitor.py --rollback takes the change back"
-        )
-        sys.stderr.write(f"{with_code(said, kernel.CannotConfine.code)}\n")
-        raise SystemExit(ExitCode.USAGE) from None
-    inside.install(channel)
-    # Whatever the script does instead of its work, it does not end with 0 or 1.
-    importlib.import_module(_WORKER).final.expect()
-    sys.argv = list(argv)
-    runpy.run_path(str(job.script), run_name="__main__")
+        ) from error
+    return job, channel
 
 
 def job_of(argv: Sequence[str]) -> Job:
@@ -101,14 +118,34 @@ def job_of(argv: Sequence[str]) -> Job:
 
 
 def _prepare(job: Job, *, as_json: bool) -> None:
-    """Makes what the worker may not make, and mends a damaged ledger while it can."""
-    make_state_dir(job.state_dir)
-    job.folder.mkdir(parents=True, exist_ok=True)
-    (job.state_dir / reservation.FOLDER).mkdir(exist_ok=True)
+    """Makes what the worker may not make, and mends a damaged ledger while it can.
+
+    Raises StateUnwritable.
+    """
+    try:
+        make_state_dir(job.state_dir)
+        job.folder.mkdir(parents=True, exist_ok=True)
+        (job.state_dir / reservation.FOLDER).mkdir(exist_ok=True)
+        _open_ledger(job)
+        unused: tuple[str, ...] = ("-wal", "-shm")
+        if not as_json:
+            unused += (".ndjson", ".ndjson.1")
+        for path in rules.written_files(job):
+            if not path.name.endswith(unused):
+                flags = os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC
+                os.close(os.open(path, flags, 0o600))
+    except OSError as error:
+        raise StateUnwritable(
+            f"cannot write {error.filename or job.state_dir}: {reason_of(error)}"
+        ) from error
     os.environ["TMPDIR"] = str(job.folder)
     os.environ["WORKER_FOLDER"] = str(job.folder)
     # It works alone: other machines would run what it says, and are not confined.
     os.environ.pop("MIGRATE_CLUSTER", None)
+
+
+def _open_ledger(job: Job) -> None:
+    """Makes or mends the ledger."""
     try:
         owner = this_process(job.worker_id)
         clock = SteadyClock()
@@ -120,12 +157,6 @@ def _prepare(job: Job, *, as_json: bool) -> None:
     except MigrationError:
         # The worker meets it too, and says it where people look.
         pass
-    unused: tuple[str, ...] = ("-wal", "-shm")
-    if not as_json:
-        unused += (".ndjson", ".ndjson.1")
-    for path in rules.written_files(job):
-        if not path.name.endswith(unused):
-            os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _broker(job: Job, db_uri: str) -> inside.Channel:
@@ -186,10 +217,25 @@ def _database(uri: str) -> tuple[str, int] | None:
         host, port = str(values.get("host", "")), str(values.get("port") or 5432)
         if not host or host.startswith(("/", "@")) or "," in host + port:
             return None
-        address = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][4][0]
+        found = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
     except (ProgrammingError, OSError, ValueError):
         return None
-    return str(address), int(port)
+    addresses = dict.fromkeys(str(one[4][0]) for one in found)
+    return answering(tuple(addresses), int(port)), int(port)
+
+
+def answering(addresses: Sequence[str], port: int) -> str:
+    """Returns the first address where somebody answers, or the first of all.
+
+    The database's library tries them all, but is given one here.
+    """
+    for address in addresses if len(addresses) > 1 else ():
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection((address, port), ANSWER_SECONDS),
+        ):
+            return address
+    return addresses[0]
 
 
 if __name__ == "__main__":

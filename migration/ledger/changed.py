@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from migration.ledger.tables.passes import AUDITED
 from migration.ledger.totals import opened, translated
 from migration.model import ARRIVED, BookId, EbookId, FileId, Outcome
 
@@ -14,11 +15,6 @@ PAGE = 200
 #: Books of which is told what is wrong.
 MOST_WRONG = 100
 
-#: The last pass that was audited, or that the user did not want audited.
-_AUDITED = (
-    "SELECT COALESCE(MAX(id), 0) FROM passes WHERE audit != '' AND audit NOT LIKE "
-    '\'%"not audited"%\' AND audit NOT LIKE \'%"state": ""%\''
-)
 #: Books carried since: in this pass, and in earlier ones that nobody could audit.
 _CARRIED = "FROM carried WHERE pass_id > ?"
 #: Books with a difference that an earlier audit found.
@@ -86,7 +82,7 @@ def choose(ledger: Path, kinds: Collection[str], size: Callable[[int], int]) -> 
     """
     different = _AGAIN.format(", ".join("?" * len(kinds)))
     with translated(ledger), opened(ledger) as db:
-        last = db.execute(_AUDITED).fetchone()[0]
+        last = db.execute(AUDITED).fetchone()[0]
         carried = int(db.execute(f"SELECT COUNT(*) {_CARRIED}", (last,)).fetchone()[0])
         more = db.execute(_ONLY_AGAIN.format(different), (*kinds, last)).fetchone()[0]
         drawn = db.execute(
@@ -104,7 +100,7 @@ def everything(ledger: Path, kinds: Collection[str]) -> Changes:
     """
     different = _AGAIN.format(", ".join("?" * len(kinds)))
     with translated(ledger), opened(ledger) as db:
-        last = db.execute(_AUDITED).fetchone()[0]
+        last = db.execute(AUDITED).fetchone()[0]
         rows = db.execute(
             "SELECT book_id FROM files WHERE pass_id > ? UNION SELECT book_id "  # noqa: S608
             f"{_CARRIED} UNION {different}",

@@ -37,15 +37,27 @@ def mark_damaged(state_dir: Path, inode: int) -> None:
     If another file is in its place, that is marked unless the ledger was rebuilt as it.
     Raises StateUnwritable.
     """
-    path, present = state_dir / _MARK, _inode(state_dir)
+    try:
+        marker(state_dir, inode)
+    except OSError as error:
+        raise StateUnwritable(
+            f"cannot write {state_dir / _MARK}: {reason_of(error)}"
+        ) from error
+
+
+def mark(state_dir: Path, inode: int) -> None:
+    """Does what `mark_damaged` promises. Raises OSError."""
+    present = _inode(state_dir)
     if present is None or (
         present != inode and _number(state_dir / _REBUILT) == str(present)
     ):
         return
-    try:
-        path.write_text(str(present), "ascii")
-    except OSError as error:
-        raise StateUnwritable(f"cannot write {path}: {reason_of(error)}") from error
+    (state_dir / _MARK).write_text(str(present), "ascii")
+
+
+#: How the mark is made. A confined worker may make no file beside the ledger, and asks
+#: another process to (`migration/confinement/inside.py`).
+marker: Callable[[Path, int], None] = mark
 
 
 def open_ledger(

@@ -164,8 +164,9 @@ class Files:
         """Records the outcome of a file.
 
         Returns False, changing nothing, if it has one already. Raises ValueError when a
-        failure's evidence is not about this file, FalseClaim when the server is not
-        known to have the bytes of a duplicate, or they are not this file's.
+        failure's evidence is not about this file, FalseClaim when the bytes of a
+        duplicate are not this file's, Deferred when the server is no longer known to
+        have them: the file is tried again.
         """
         evidence = result.proof if isinstance(result.proof, Evidence) else None
         proof = None if isinstance(result.proof, Evidence) else result.proof

@@ -124,7 +124,7 @@ class PassEnd:
             passes.note_changed_script(db, pass_id, script)
 
     def has_changed_script(self, pass_id: int) -> bool:
-        """Whether a changed script has taken part in the pass."""
+        """Whether a changed script has taken part in it, or before it unaudited."""
         with self._database.reading() as db:
             return passes.has_changed_script(db, pass_id)
 

@@ -23,6 +23,12 @@ REMOVAL_ASKED = "note:delete_removed"
 #: The kind of the tallies that count workers with a changed script, by its hash.
 _CHANGED_SCRIPT = "changed script"
 
+#: The last pass that was audited, or that the user did not want audited.
+AUDITED = (
+    "SELECT COALESCE(MAX(id), 0) FROM passes WHERE audit != '' AND audit NOT LIKE "
+    '\'%"not audited"%\' AND audit NOT LIKE \'%"state": ""%\''
+)
+
 #: Books whose failed files are looked at in one transaction.
 BOOKS_AT_A_TIME = 500
 
@@ -246,9 +252,14 @@ def note_changed_script(db: sqlite3.Connection, pass_id: int, script: str) -> No
 
 
 def has_changed_script(db: sqlite3.Connection, pass_id: int) -> bool:
-    """Whether a changed script has taken part in the pass."""
+    """Whether a changed script has taken part in the pass, or in one before it.
+
+    In those, that is, that nobody has audited since: whatever it did is read back by
+    the next audit, whichever script has the pass audited.
+    """
     row = db.execute(
-        "SELECT 1 FROM tallies WHERE pass_id = ? AND kind = ? LIMIT 1",
+        f"SELECT 1 FROM tallies WHERE pass_id > ({AUDITED}) AND pass_id <= ? "  # noqa: S608
+        "AND kind = ? LIMIT 1",
         (pass_id, _CHANGED_SCRIPT),
     ).fetchone()
     return row is not None

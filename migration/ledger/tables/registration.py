@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from migration.errors import (
+    Deferred,
     EmptyFile,
     Evidence,
     FalseClaim,
@@ -269,20 +270,25 @@ def check_evidence(db: sqlite3.Connection, file: FileId, evidence: Evidence) -> 
 
 
 def check_known(db: sqlite3.Connection, file: FileId, known: Known) -> None:
-    """Raises FalseClaim unless the server is known to have these bytes, of this file."""
+    """Raises unless the server is known to have these bytes, and they are this file's.
+
+    Deferred for the file's own bytes: since somebody had them from the ledger, another
+    worker may have found that the server has lost them. FalseClaim for any others.
+    """
     row = db.execute(
         "SELECT sha1 FROM files WHERE book_id = ? AND format = ?",
         (file.book_id, file.format),
     ).fetchone()
-    others = row is not None and row["sha1"] not in (
-        None,
-        bytes.fromhex(known.digest.sha1),
+    own = bytes.fromhex(known.digest.sha1)
+    others = row is not None and row["sha1"] not in (None, own)
+    if claims.is_known(db, known.digest) and not others:
+        return
+    if row is not None and row["sha1"] == own:
+        raise Deferred(f"{file}: the server is not known any more to have its bytes")
+    raise FalseClaim(
+        f"the worker's script claims that the server has {file}; the ledger knows "
+        f"nothing of its bytes ({known.digest.sha1})"
     )
-    if others or not claims.is_known(db, known.digest):
-        raise FalseClaim(
-            f"the worker's script claims that the server has {file}; the ledger knows "
-            f"nothing of its bytes ({known.digest.sha1})"
-        )
 
 
 def account(

@@ -53,6 +53,7 @@ from tests.support.migration.workerkit import dead_owner
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ONE, TWO = Digest("1" * 40, 10), Digest("2" * 40, 20)
+THREE = Digest("3" * 40, 30)
 
 
 @dataclass(frozen=True)
@@ -272,22 +273,34 @@ def test_accounting_twice_changes_nothing(house: House) -> None:
     assert house.counts() == Counts(1, 1)
 
 
-@pytest.mark.parametrize("digest", [ONE, TWO], ids=["nobody's", "another file's"])
+@pytest.mark.parametrize(
+    ("digest", "error", "said"),
+    [
+        pytest.param(ONE, Deferred, "not known any more", id="its own, forgotten"),
+        pytest.param(
+            TWO, FalseClaim, "knows nothing of its bytes", id="another file's"
+        ),
+        pytest.param(THREE, FalseClaim, "knows nothing of its bytes", id="nobody's"),
+    ],
+)
 def test_a_duplicate_needs_bytes_that_the_server_is_known_to_have(
-    house: House, digest: Digest
+    house: House, digest: Digest, error: type[Exception], said: str
 ) -> None:
-    """Those of this very file, whoever says so."""
+    """Those of this very file, whoever says so; its own may have been lost meanwhile."""
     ledger = house.ledger()
     owned = claim(ledger)
     ledger.files.register(owned, [(file(1), "")])
-    ledger.hashes.take(file(1).id, ONE, ())
-    ledger.hashes.learn_one(RemoteMatch(TWO))
-    with pytest.raises(FalseClaim, match="knows nothing of its bytes"):
+    ledger.hashes.learn([RemoteMatch(ONE), RemoteMatch(TWO)])
+    assert ledger.hashes.take(file(1).id, ONE, ()) == Known(ONE)
+    ledger.doubts.forget(1, [(file(2).id, ONE)])
+    with pytest.raises(error, match=said):
         ledger.files.account(
             1, UploadResult(file(1).id, Outcome.DUPLICATE, Known(digest))
         )
     assert house.counts() == Counts(1, pending=1)
     assert ONE not in ledger.hashes
+    # The file is not lost: its bytes can be claimed and sent.
+    assert ledger.hashes.take(file(1).id, ONE, ()) == Taken(fresh=True, ids={})
 
 
 def test_a_part_of_a_range_closes_nothing(house: House) -> None:

@@ -247,6 +247,24 @@ def test_a_pass_that_changed_books_never_closes_as_if_it_had_been_audited(
     assert found.audited == (audited or Audited(AuditState.BROKEN))
 
 
+def test_what_a_changed_script_did_is_asked_until_a_pass_was_audited(
+    opened: Callable[[int], Ledger],
+) -> None:
+    """A pass that the audit could not read back leaves it to the next ones."""
+    ledger = opened(1)
+    first = walk(ledger, create=True)
+    assert not ledger.end.has_changed_script(first)
+    ledger.end.note_changed_script(first, "f" * 64)
+    assert ledger.end.has_changed_script(first)
+    broke = Difference(NOT_AUDITED, "the audit failed")
+    assert ledger.end.close(take(ledger, first), [broke], Audited(AuditState.BROKEN))
+    second = walk(ledger, create=False)
+    assert ledger.end.has_changed_script(second)
+    proved = Audited(AuditState.PROVED, 1, 1, 0)
+    assert ledger.end.close(take(ledger, second), [STANDING], proved)
+    assert not ledger.end.has_changed_script(walk(ledger, create=False))
+
+
 def test_another_script_compares_what_an_audit_found_wrong_again(
     opened: Callable[[int], Ledger], tmp_path: Path
 ) -> None:

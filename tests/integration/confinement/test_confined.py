@@ -31,7 +31,7 @@ PROBES = r"""
 import ctypes, errno, json, os, signal, socket, sqlite3, subprocess, sys, threading
 from pathlib import Path
 
-state, library, secret, other, project, port = sys.argv[-6:]
+state, library, secret, other, project, outside, port = sys.argv[-7:]
 state, library, port = Path(state), Path(library), int(port)
 
 def tried(do):
@@ -72,6 +72,17 @@ def direct():
     if libc.connect(opened.fileno(), address, 16) < 0:
         raise OSError(ctypes.get_errno(), "connect")
 
+def datagram():
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with one, other:
+        one.sendmsg([b"x"], [], 0, outside)
+
+def pair():
+    one, other = socket.socketpair()
+    with one, other:
+        one.sendall(b"x")
+        other.recv(1)
+
 def own_files():
     (state / "migration_progress_worker1.json").write_text("{}")
     ledger = sqlite3.connect(state / "migration_ledger.db")
@@ -83,6 +94,10 @@ def own_files():
     (folder / "new").rename(folder / "newer")
     os.kill(os.getpid(), 0)
 
+def marked():
+    from migration.ledger import recovery
+    recovery.mark_damaged(state, (state / "migration_ledger.db").stat().st_ino)
+
 def imported():
     import migration.lanes.api.lane, psycopg
 
@@ -91,6 +106,8 @@ reads = {
     "own files": own_files,
     "modules": imported,
     "proc": lambda: Path("/proc/1/stat").read_text(),
+    "a pair of sockets": pair,
+    "a mark on the ledger": marked,
     "the server": connected("127.0.0.1", port),
     "the server by name": connected("localhost", port),
     "the server in a thread": lambda: thread(connected("127.0.0.1", port)),
@@ -129,6 +146,7 @@ refused = {
     "another port": connected("127.0.0.1", port + 1),
     "round the broker": direct,
     "udp": raw(socket.AF_INET, socket.SOCK_DGRAM),
+    "datagrams to another's socket": datagram,
     "unix": raw(socket.AF_UNIX, socket.SOCK_STREAM),
     "netlink": raw(socket.AF_NETLINK, socket.SOCK_RAW),
     "packet": raw(socket.AF_PACKET, socket.SOCK_RAW),
@@ -160,6 +178,8 @@ ALLOWED = {
     "own files",
     "modules",
     "proc",
+    "a pair of sockets",
+    "a mark on the ledger",
     "the server",
     "the server by name",
     "the server in a thread",
@@ -214,6 +234,9 @@ def probed(
     (state / "migration_worker2.log").write_text("")
     script = folder / "bulk_migrate_calibre.candidate.py"
     script.write_text(PROBES)
+    outside = folder / "socket"
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listening.bind(str(outside))
     if user is not None:
         account = pwd.getpwnam(user)
         for path in (folder, *folder.rglob("*")):
@@ -235,7 +258,8 @@ def probed(
                 *(*become, sys.executable, str(LAUNCHER), str(script), str(library)),
                 *("--server", f"http://127.0.0.1:{port}", "--worker-id", "1"),
                 *("--state-dir", str(state)),
-                *map(str, (state, library, secret, other.pid, PROJECT, port)),
+                *map(str, (state, library, secret, other.pid, PROJECT)),
+                *(str(outside), str(port)),
             ],
             env=clean_environment(MBS2_WS_URL=f"ws://localhost:{port}/ws"),
             stdout=subprocess.PIPE,
@@ -245,6 +269,7 @@ def probed(
         assert child.returncode == 0, wrong.decode()
         assert other.poll() is None
     finally:
+        listening.close()
         other.kill()
         other.wait()
     return json.loads(said), child.pid
@@ -266,6 +291,9 @@ def test_what_a_confined_script_can_reach(tmp_path: Path, server: int) -> None:
     said, pid = probed(tmp_path, server)
     check(said)
     assert not psutil.pid_exists(pid)
+    inode = (tmp_path / "state" / "migration_ledger.db").stat().st_ino
+    mark = tmp_path / "state" / "migration_ledger.damaged"
+    assert mark.read_text() == str(inode)
     assert (tmp_path / "library" / "metadata.db").read_bytes() == b"books"
     assert (tmp_path / "state" / "auto_fix_history.json").read_text() == "[]"
 

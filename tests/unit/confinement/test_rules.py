@@ -123,6 +123,13 @@ def test_no_two_rules_for_one_file() -> None:
             ("http://u:p@proxy:3128", "proxy2:8", "no port:x"),
             {Target("a", 1), Target("proxy", 3128), Target("proxy2", 8)},
         ),
+        (
+            "http://Bücher.example:1",
+            "ws://xn--bcher-kva.example:1/ws",
+            (),
+            {Target("xn--bcher-kva.example", 1)},
+        ),
+        ("http://bü_cher:1", "ws://a:1/ws", (), {Target("bü_cher", 1), Target("a", 1)}),
         ("http://a:99999", "ws://a:1/ws", (), {Target("a", 1)}),
     ],
 )
@@ -148,6 +155,7 @@ def _holds(one: Condition, arguments: tuple[int, ...]) -> bool:
 
 INET, INET6, UNIX = int(socket.AF_INET), int(socket.AF_INET6), int(socket.AF_UNIX)
 TCP, UDP = int(socket.SOCK_STREAM), int(socket.SOCK_DGRAM)
+SEQUENCED, TIPC = int(socket.SOCK_SEQPACKET), 30
 CLOEXEC = 0o2000000
 
 
@@ -161,6 +169,10 @@ CLOEXEC = 0o2000000
         ("socket", (INET, 3, 1), errno.EACCES),
         ("socket", (UNIX, TCP, 0), errno.EACCES),
         ("socket", (16, 3, 0), errno.EACCES),
+        ("socketpair", (UNIX, TCP | CLOEXEC, 0, 1), 0),
+        ("socketpair", (UNIX, UDP, 0, 1), errno.EACCES),
+        ("socketpair", (UNIX, SEQUENCED | CLOEXEC, 0, 1), errno.EACCES),
+        ("socketpair", (TIPC, TCP, 0, 1), errno.EACCES),
         ("sendto", (4, 1, 1, 0, 0, 0), 0),
         ("sendto", (4, 1, 1, 0, 0x7FFF0000, 16), errno.EACCES),
         ("sendmsg", (4, 1, 0), 0),
