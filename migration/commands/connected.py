@@ -5,7 +5,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from migration.errors import ExitCode, FalseClaim
-from migration.worker.checking import SpotCheck
+from migration.worker.checking import spot_check
 from migration.worker.parts import Built
 from migration.worker.resources import Resources
 from migration.worker.selecting import agree, scope_of
@@ -29,11 +29,11 @@ class Migrator(Protocol):
         """Sends all books of this worker's share."""
 
 
-def command(migrator: Migrator, opened: Resources, built: Built) -> ExitCode:
+def command(migrator: Migrator, built: Built) -> ExitCode:
     """Runs what the options ask for; returns the exit status. Raises Fatal, Stopping."""
-    options = opened.options
+    opened, options = built.opened, built.opened.options
     if options.open_pass:
-        return _open_pass(migrator, opened, built.first_check)
+        return _open_pass(migrator, opened)
     if options.undo is not None:
         from migration.commands import undo
 
@@ -67,7 +67,7 @@ def answered(wait: Callable[[Callable[[], T]], T], ask: Callable[[], T]) -> T:
     return answers[-1]
 
 
-def _open_pass(migrator: Migrator, opened: Resources, check: SpotCheck) -> ExitCode:
+def _open_pass(migrator: Migrator, opened: Resources) -> ExitCode:
     """Opens a pass unless one is open; its work is left to joining workers."""
     highest = answered(migrator.read_library, opened.library.highest_book_id)
     listed = answered(migrator.read_library, opened.library.file_count)
@@ -83,5 +83,5 @@ def _open_pass(migrator: Migrator, opened: Resources, check: SpotCheck) -> ExitC
     )
     if pass_id is not None:
         answered(migrator.read_library, partial(agree, opened, pass_id))
-        answered(migrator.ask_server, partial(check.begin, pass_id))
+        answered(migrator.ask_server, partial(spot_check(opened).begin, pass_id))
     return ExitCode.OK

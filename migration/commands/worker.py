@@ -9,15 +9,14 @@ from functools import partial
 from pathlib import Path
 
 from migration.commands.connected import Migrator, answered, command
-from migration.errors import ExitCode, FalseClaim, MigrationError
+from migration.errors import ExitCode
 from migration.release import script_of
 from migration.worker.assembly import assemble
 from migration.worker.joining import bind
 from migration.worker.options import Options, read_options
 from migration.worker.parts import Built, Parts, put_together
-from migration.worker.process.ending import end, explain_crash, explain_fatal
+from migration.worker.process.ending import end, explained
 from migration.worker.process.final import FinalStatus, status_of
-from migration.worker.resources import Resources
 from migration.worker.threads.uploader_pool import Stopping
 
 #: Seconds that files in flight are given to finish after a signal.
@@ -68,23 +67,23 @@ def _run(options: Options, make: Callable[[Parts], Migrator], script: str) -> Ex
         built = put_together(opened, script)
         signals = opened.pool.stop_on_signals()
         try:
-            return _come_to_its_end(opened, built, make, signals)
+            return _come_to_its_end(built, make, signals)
         except BaseException as error:  # noqa: BLE001 - anything a script may raise
-            return _explained(opened, error, signals)
+            return explained(opened, error, signals)
 
 
 def _come_to_its_end(
-    opened: Resources,
     built: Built,
     make: Callable[[Parts], Migrator],
     signals: Callable[[], ExitCode],
 ) -> ExitCode:
     """Runs the command with the script. Raises whatever the script raises."""
+    opened = built.opened
     try:
         migrator = make(built.parts)
         migrator.check_api_connectivity()
         answered(migrator.read_library, partial(bind, opened))
-        code = command(migrator, opened, built)
+        code = command(migrator, built)
         end(opened, done=code is not ExitCode.PENDING)
     except Stopping:
         opened.pool.end(
@@ -94,27 +93,6 @@ def _come_to_its_end(
         end(opened, done=False)
         return signals()
     return code
-
-
-def _explained(
-    opened: Resources, error: BaseException, signals: Callable[[], ExitCode]
-) -> ExitCode:
-    """Reports why the worker ends before its end.
-
-    Python's own status would be 1, which tells the monitor that it has done its part.
-    """
-    try:
-        if isinstance(error, MigrationError):
-            return explain_fatal(opened, error)
-        if isinstance(error, Exception):
-            return explain_crash(opened, error)
-        said = type(error).__name__
-    except BaseException:  # noqa: BLE001 - the error's own text failed, say
-        said = "an error that cannot be told"
-    if opened.pool.stopping:
-        # The second signal.
-        return signals()
-    return explain_fatal(opened, FalseClaim(f"the worker's script ended by {said}"))
 
 
 final.guard(worker)

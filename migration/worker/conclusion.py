@@ -142,6 +142,19 @@ class Conclusion:
             self.log.warning("The ledger has no backup of this pass: %s", error)
 
 
+@dataclass(frozen=True, slots=True)
+class ScriptConclusion:
+    """The conclusion as the script asks for it."""
+
+    _conclusion: Conclusion
+
+    def conclude(self, *, limit_reached: bool, time_is_up: bool) -> ExitCode:
+        """Logs how the worker's part ended and returns the exit status."""
+        return self._conclusion.conclude(
+            limit_reached=limit_reached, time_is_up=time_is_up
+        )
+
+
 def _of_closed(found: totals.Totals) -> ExitCode:
     if found.differences:
         return ExitCode.DIFFERENCE

@@ -3,24 +3,17 @@
 from dataclasses import dataclass
 
 from migration.ledger.current_pass import CurrentPass
-from migration.worker import api_lane, checking
+from migration.worker import api_lane
 from migration.worker.accounting import Accounting
 from migration.worker.checked import parts as checked_parts
-from migration.worker.checked import process
 from migration.worker.checked.accounting import CheckedAccounting
 from migration.worker.checked.lane import CheckedLane
 from migration.worker.checked.observed import Observed
-from migration.worker.checked.parts import CheckedParts
-from migration.worker.checked.process import (
-    CheckedConclusion,
-    CheckedPass,
-    ScriptResources,
-)
+from migration.worker.checked.parts import CheckedParts, CheckedPass
 from migration.worker.checked.transport import RememberedTransport
-from migration.worker.checking import SpotCheck
-from migration.worker.conclusion import Conclusion, Stops
+from migration.worker.conclusion import Conclusion, ScriptConclusion, Stops
 from migration.worker.failing import FailureStreak
-from migration.worker.resources import Resources
+from migration.worker.resources import Resources, ScriptResources
 from migration.worker.threads.limits import Hold, RateLimiter, TimeLimit
 
 
@@ -39,7 +32,7 @@ class Parts:
     accounting: CheckedAccounting
     api: CheckedLane
     transport: RememberedTransport
-    conclusion: CheckedConclusion
+    conclusion: ScriptConclusion
     hold: Hold
     time_limit: TimeLimit
     file_limiter: RateLimiter
@@ -47,14 +40,11 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A worker: `parts` for its script, the rest for the program itself.
+    """A worker: `parts` for its script, the rest for the program itself."""
 
-    `first_check` is for a pass that this process opens and does not join.
-    """
-
+    opened: Resources
     parts: Parts
     conclusion: Conclusion
-    first_check: SpotCheck
 
 
 def put_together(opened: Resources, changed_script: str) -> Built:
@@ -80,25 +70,22 @@ def put_together(opened: Resources, changed_script: str) -> Built:
     context, api = api_lane.put_together(
         opened, transport, current, accounting.account, lambda: comparing.wait(1)
     )
-    first_check = checking.spot_check(opened)
-    checked = checked_parts.put_together(
-        opened, observed, current, context.left_out, first_check
-    )
+    checked = checked_parts.put_together(opened, observed, current, context.left_out)
     stops = Stops(options.limit, time_limit, observed)
     conclusion = Conclusion(ledger, current, log, accounting.left_pending, stops)
     parts = Parts(
-        process.resources(opened),
+        opened.for_script(),
         checked,
         CheckedPass(current),
         streak,
         CheckedAccounting(accounting, observed, options.max_content_length),
         CheckedLane(api, observed),
         transport,
-        CheckedConclusion(conclusion),
+        ScriptConclusion(conclusion),
         Hold(clock.seconds),
         time_limit,
         RateLimiter(
             options.max_files_per_min / 60, 1.0, clock.seconds, time_limit.pause
         ),
     )
-    return Built(parts, conclusion, first_check)
+    return Built(opened, parts, conclusion)

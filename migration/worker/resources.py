@@ -1,6 +1,7 @@
 """The open resources of one worker process: files, connections, threads."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from common.clock import SteadyClock
@@ -15,6 +16,20 @@ from migration.worker.progress.progress_file import ProgressFile
 from migration.worker.progress.tracker import Tracker
 from migration.worker.threads.limits import RateLimiter
 from migration.worker.threads.uploader_pool import UploaderPool
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptResources:
+    """What of them the script may use freely: nothing that proves anything."""
+
+    options: Options
+    log: logging.Logger
+    pool: UploaderPool
+    tracker: Tracker
+    clock: SteadyClock
+    byte_limiter: RateLimiter
+    #: Writes the progress file, at most once a second.
+    publish: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +52,18 @@ class Resources:
     def publish(self, *, now: bool = False) -> None:
         """Writes the progress file, at most once a second."""
         self.progress_file.publish(now=now)
+
+    def for_script(self) -> ScriptResources:
+        """Returns what is the script's."""
+        return ScriptResources(
+            self.options,
+            self.log,
+            self.pool,
+            self.tracker,
+            self.clock,
+            self.byte_limiter,
+            self.progress_file.publish,
+        )
 
     def end(self, phase: Phase) -> None:
         """Gives back what is unfinished and writes the final progress."""

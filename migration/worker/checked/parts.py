@@ -27,6 +27,22 @@ from migration.worker.resources import Resources
 
 
 @dataclass(frozen=True, slots=True)
+class CheckedPass:
+    """The pass that this process takes part in; who joins it is `CheckedJoining`."""
+
+    _current: CurrentPass
+
+    @property
+    def id(self) -> int:
+        """The id of the pass; 0 before it is joined."""
+        return self._current.id
+
+    def count_orphan(self) -> None:
+        """Counts an upload that is never attached."""
+        self._current.count_orphan()
+
+
+@dataclass(frozen=True, slots=True)
 class CheckedParts:
     """What the script holds of library, ledger and server."""
 
@@ -44,7 +60,6 @@ def put_together(
     observed: Observed,
     current: CurrentPass,
     left_out: LeftOut,
-    first_check: checking.SpotCheck,
 ) -> CheckedParts:
     """Builds what the script holds."""
     options, ledger, client = opened.options, opened.ledger, opened.client
@@ -76,6 +91,6 @@ def put_together(
         CheckedRangeBooks(
             range_books, observed, ranges, lambda: client.known_vocabulary
         ),
-        CheckedSpotCheck(first_check, current, ranges),
+        CheckedSpotCheck(checking.spot_check(opened), current, ranges),
         CheckedLastLook(checking.last_look(opened), current, end),
     )

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,6 +13,7 @@ from common.errors import told, with_code
 from common.resources import resource_error
 from migration.errors import (
     ExitCode,
+    FalseClaim,
     Fatal,
     LedgerCorrupt,
     MigrationError,
@@ -35,6 +36,27 @@ _AT_THE_END = frozenset(
 def end(opened: Resources, *, done: bool) -> None:
     """Ends a worker that has come to its end, or was asked to stop before it."""
     opened.end(Phase.COMPLETED if done else Phase.STOPPED)
+
+
+def explained(
+    opened: Resources, error: BaseException, signals: Callable[[], ExitCode]
+) -> ExitCode:
+    """Reports why the worker ends before its end.
+
+    Python's own status would be 1, which tells the monitor that it has done its part.
+    """
+    try:
+        if isinstance(error, MigrationError):
+            return explain_fatal(opened, error)
+        if isinstance(error, Exception):
+            return explain_crash(opened, error)
+        said = type(error).__name__
+    except BaseException:  # noqa: BLE001 - the error's own text failed, say
+        said = "an error that cannot be told"
+    if opened.pool.stopping:
+        # The second signal.
+        return signals()
+    return explain_fatal(opened, FalseClaim(f"the worker's script ended by {said}"))
 
 
 def explain_fatal(opened: Resources, error: MigrationError) -> ExitCode:

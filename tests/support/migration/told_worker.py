@@ -225,7 +225,7 @@ class WorkerHarness:
         try:
             self.migrator.check_api_connectivity()
             bind(resources)
-            return command(self.migrator, resources, built)
+            return command(self.migrator, built)
         finally:
             pool.dismiss()
             resources.end(Phase.STOPPED)
