@@ -115,13 +115,14 @@ def _view(folder: Path) -> Iterator[str]:
     # The program is the first process, as it would be in a container.
     yield from ("--die-with-parent", "--new-session", "--as-pid-1")
     yield from ("--cap-drop", "ALL")
+    # First: the checkout with its Python may lie below /tmp.
+    yield from ("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp")  # noqa: S108
     for name in (*_SYSTEM, *_python_folders()):
         path = Path(name)
         if path.is_symlink() and not name.startswith("/etc"):
             yield from ("--symlink", str(path.readlink()), name)
         elif path.exists():
             yield from ("--ro-bind", name, name)
-    yield from ("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp")  # noqa: S108
     yield from ("--bind", str(folder), str(INSIDE), "--chdir", str(INSIDE))
 
 

@@ -2,7 +2,13 @@
 library as it should."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
 from pathlib import Path
 
 import pytest
@@ -76,6 +82,31 @@ def test_what_runs_in_the_sandbox_sees_and_reaches_nothing(tmp_path: Path) -> No
         "own folder": "1",
     }
     assert (folder / "mine").read_text() == "1"
+
+
+def test_an_interpreter_below_tmp_is_there_inside(tmp_path: Path) -> None:
+    """A checkout may lie there, with its environment: the sandbox has a /tmp of its own,
+    which must not hide it."""
+    place = Path(tempfile.mkdtemp(dir="/tmp"))
+    try:
+        venv.create(place / "venv", symlinks=True)
+        code = (
+            "from pathlib import Path; from auto_monitor.patch import sandbox; "
+            "done = sandbox.run([sandbox.python(), '-c', 'print(1 + 1)'], Path("
+            f"{str(tmp_path)!r}), {{}}, 60); print(done.stdout, done.stderr)"
+        )
+        done = subprocess.run(
+            [place / "venv" / "bin" / "python3", "-c", code],
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)},
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+    finally:
+        shutil.rmtree(place)
+    assert done.stdout == "b'2\\n' b''\n", done.stderr
 
 
 def test_time_is_up(tmp_path: Path) -> None:
