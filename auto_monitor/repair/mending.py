@@ -124,7 +124,7 @@ class WrongResults:
         return self._step(asked, self._about, found)
 
     def _answered_late(
-        self, asked: Consultation, question: "_Open", found: Totals, now: datetime
+        self, asked: Consultation, question: _Open, found: Totals, now: datetime
     ) -> Mending:
         """Waits for the answer about a worker that crashed, and carries it out."""
         entry = self.attempts.answer_about(question.seen, question.assessment, now)
@@ -179,6 +179,10 @@ class WrongResults:
                 "ledger", f"The ledger cannot be read now: {error}"
             )
             return Mending.WAITS
+        if not facts.findings:
+            # Of no book in particular: nobody could say what a fix has mended.
+            self._about = None
+            return Mending.OVER
         entry = asked.answered(about, facts)
         if entry is None:
             return Mending.WAITS

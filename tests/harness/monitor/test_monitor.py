@@ -339,6 +339,7 @@ def test_a_pass_with_a_wrong_result_promotes_nothing_and_is_a_case() -> None:
     cured(made)
     made.rounds(1)
     assert made.ledger.found is not None
+    made.ledger.wrong = {1: "wrong title: x", 2: "wrong title: y"}
     made.ledger.found = replace(
         made.ledger.found, closed_at=made.clock(), differences={"wrong title": 2}
     )

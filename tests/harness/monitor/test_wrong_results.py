@@ -41,6 +41,18 @@ def wrong_pass(answer: Answer = TRIED) -> Harness:
     return made
 
 
+def wrong_again(made: Harness, times: int) -> None:
+    """So many further passes end like that, each under a monitor of its own."""
+    for number in range(times):
+        made.clock.move(3600)
+        made.ledger.found = replace(OPEN, pass_id=8 + number, opened_at=made.clock())
+        made.new_monitor()
+        assert made.monitor.begin()
+        made.rounds(2)
+        closed_with(made, WRONG)
+        assert made.rounds(3)
+
+
 def the_fix(made: Harness) -> HistoryEntry:
     """The newest case."""
     return made.entries()[-1]
@@ -134,14 +146,7 @@ def test_it_is_not_asked_for_ever() -> None:
     assert made.rounds(3)
     assert made.diagnoser is not None
     asked = len(made.diagnoser.facts)
-    for number in range(3):
-        made.clock.move(3600)
-        made.ledger.found = replace(OPEN, pass_id=8 + number, opened_at=made.clock())
-        made.new_monitor()
-        assert made.monitor.begin()
-        made.rounds(2)
-        closed_with(made, WRONG)
-        assert made.rounds(3)
+    wrong_again(made, 3)
     assert len(made.diagnoser.facts) == 3 * asked
     assert len(made.entries()) == 4
 
@@ -152,14 +157,7 @@ def test_an_llm_that_does_not_answer_has_not_said_anything() -> None:
     assert made.rounds(3)
     assert made.diagnoser is not None
     asked = len(made.diagnoser.facts)
-    for number in range(4):
-        made.clock.move(3600)
-        made.ledger.found = replace(OPEN, pass_id=8 + number, opened_at=made.clock())
-        made.new_monitor()
-        assert made.monitor.begin()
-        made.rounds(2)
-        closed_with(made, WRONG)
-        assert made.rounds(3)
+    wrong_again(made, 4)
     assert len(made.diagnoser.facts) == 5 * asked
 
 
@@ -174,6 +172,16 @@ def test_what_could_not_be_read_back_is_told_and_nobody_is_asked(
     assert made.monitor.begin()
     made.rounds(2)
     closed_with(made, differences)
+    assert made.rounds(3)
+    assert made.diagnoser is not None
+    assert (made.diagnoser.facts, made.script.now) == ([], "shipped")
+    assert [entry.trigger for entry in made.entries()] == ["wrong_result"]
+
+
+def test_what_is_of_no_book_is_told_and_nobody_is_asked() -> None:
+    """The gate would have nothing to compare, and put anything in place."""
+    made = wrong_pass()
+    made.ledger.wrong = {}
     assert made.rounds(3)
     assert made.diagnoser is not None
     assert (made.diagnoser.facts, made.script.now) == ([], "shipped")
