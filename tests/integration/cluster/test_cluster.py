@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ from tests.support.libraries.truth import look, troubles
 from tests.support.machine.clusterkit import DaskCluster
 from tests.support.migration.workerkit import lines_of, wait_for
 from tests.support.migration.workers import Workers
-from tests.support.network.proxy import Answer, Proxy, Script
+from tests.support.network.proxy import Answer, Decision, Do, Proxy, Script, Wait
 from tests.support.servers.shelf import Shelf
 from tests.support.servers.shelfkit import by_sha1, seen
 
@@ -447,16 +448,25 @@ def test_a_token_that_is_refused_on_a_machine_is_renewed_by_the_coordinator(
     that nor a token."""
     library, contents = library_of(tmp_path, 20)
     script = Script("POST", "/api/upload", Answer(401), 3)
-    proxy = Proxy(shelf.url, script)
+    slow = threading.Event()
+
+    def decide(method: str, path: str) -> Decision:
+        decision = script(method, path)
+        waits = slow.is_set() and "/api/upload" in path and decision is Do.PASS
+        return Wait(2) if waits else decision
+
+    proxy = Proxy(shelf.url, decide)
     try:
         dask.start_scheduler()
         dask.start_machine()
         front = Shelf(proxy.url, shelf.data_dir, None)
+        # A task that ends sooner than a page is fetched is never seen.
+        slow.set()
         coordinator = workers.start(
             library.root, front, "--cluster", dask.address, **FAST
         )
-        wait_for(lambda: uploaded(workers) >= 2)
         shown = shown_over_http(dask)
+        slow.clear()
         code, said = workers.finish(coordinator)
     finally:
         proxy.stop()
