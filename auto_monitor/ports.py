@@ -368,6 +368,11 @@ class Script(Protocol):
         """Whether the installed script is the released one."""
         ...
 
+    @property
+    def commands(self) -> str:
+        """Which commands show a change of it, and take it back."""
+        ...
+
     def has(self, candidate: Candidate) -> bool:
         """Whether the candidate's file still exists."""
         ...

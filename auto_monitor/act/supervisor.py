@@ -167,7 +167,8 @@ class Supervisor:
         The pass stays open.
         """
         if self._action_log.act(
-            "The time is up (MIGRATE_MAX_DURATION); the pass stays open and ./start.sh goes on"
+            "The time is up (MIGRATE_MAX_DURATION); the pass stays open and "
+            f"{self._action_log.hint('start')} goes on"
         ):
             self.dismiss()
         self._memory.save(ended="stopped")

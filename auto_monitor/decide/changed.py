@@ -21,13 +21,11 @@ class ChangedScript:
 
     def __str__(self) -> str:
         """One line for people."""
-        shows = "monitor.py --diff shows what differs from the release"
         if not self.since:
-            return f"The workers' script {self.name} is not the released one; {shows}"
+            return f"The workers' script {self.name} is not the released one"
         return (
             f"A code fix runs since {self.since}: {self.name} was changed (the last one: "
-            f"+{self.added} -{self.removed} lines); {shows}, monitor.py --rollback takes "
-            "the last one back"
+            f"+{self.added} -{self.removed} lines)"
         )
 
 

@@ -67,11 +67,12 @@ class Noter:
             self.script.digest(),
             shipped=self.script.shipped,
         )
-        self.memory.change(changed_script="" if found is None else str(found))
+        said = "" if found is None else f"{found}; {self.script.commands}"
+        self.memory.change(changed_script=said)
         if found is None:
             self.action_log.forget("script")
         else:
-            self.action_log.once("script", str(found))
+            self.action_log.once("script", said)
 
     def _note_llm(self) -> None:
         """Logs, once, that the LLM does not answer, and when it does again."""

@@ -333,6 +333,6 @@ def test_a_repair_that_helped_is_installed(
     trial = Trial(script)
     there = told is not None
     assert trial.fixes.promote(CANDIDATE) == (there, said)
-    changed = f"The program's code was changed: {said}. monitor.py --diff shows it"
+    changed = f"The program's code was changed: {said}. ./migrate diff shows it"
     assert trial.alerts.told == [changed if there else said]
     assert (script.now == "repaired") is there

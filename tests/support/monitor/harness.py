@@ -509,7 +509,8 @@ class FakeScript:
         """By its name."""
         return Path(candidate.name)
 
-    advice: str = "monitor.py --diff shows it"
+    advice: str = "./migrate diff shows it"
+    commands: str = "./migrate diff shows it"
 
     def promote(self, candidate: Candidate) -> None:
         """As the real one: repeatable, and never over somebody else's."""
