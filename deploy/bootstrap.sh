@@ -1,4 +1,4 @@
-# Sourced by start.sh and run_tests.sh, in the checkout: finds Python, makes .venv,
+# Sourced by start.sh, migrate and run_tests.sh, in the checkout: finds Python, makes .venv,
 # installs what a requirements file names.
 # shellcheck shell=bash
 
@@ -111,7 +111,7 @@ being_made() {
     local pid
     pid=$(cat "$MAKING" 2>/dev/null) || return 0
     case $(ps -o args= -p "${pid:-0}" 2>/dev/null) in
-        *start.sh* | *run_tests.sh*) echo "$pid" ;;
+        *start.sh* | *run_tests.sh* | *migrate*) echo "$pid" ;;
     esac
 }
 
