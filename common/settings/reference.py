@@ -24,6 +24,7 @@ PROGRAMS: dict[str, type] = {
     "dashboard": DashboardSettings,
     "start.sh": StartSettings,
     "stop.sh": StateDir,
+    "serve": StateDir,
     "retry": StateDir,
     "container": ContainerSettings,
     "prepare_server": PrepareSettings,
