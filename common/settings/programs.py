@@ -233,6 +233,36 @@ class StartSettings(
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeepSettings(Files):
+    """How a container keeps its program running."""
+
+    restart_policy: str = setting(
+        kinds.text(
+            "no, always, unless-stopped, on-failure or on-failure:N",
+            r"no|always|unless-stopped|on-failure(?::[0-9]{1,6})?",
+        ),
+        "no",
+        variable="CONTAINER_RESTART",
+        container=False,
+        what="Docker's restart policy of this container; with any but no it stays, and "
+        "does nothing, where another start would end the same way",
+    )
+    restart_seconds: float = setting(
+        kinds.number(0.1, DAY),
+        30.0,
+        variable="CONTAINER_RESTART_SECONDS",
+        unit="seconds",
+        what="how long a container waits before it starts its program again after a "
+        "status that may pass (server away, a signal)",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerSettings(KeepSettings, Library, StateDir):
+    """The settings that the migrator's container uses itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PrepareSettings(Files, Database):
     """All settings of deploy.prepare_server."""
 

@@ -53,6 +53,7 @@ OTHER = {
     "calibre or server": ("calibre",),
     "on or off": ("off",),
     "auto or require": ("require",),
+    "no, always, unless-stopped, on-failure or on-failure:N": ("unless-stopped",),
     "none, or tags, comments and #columns between commas": ("none",),
     "idle, or best-effort:0 to best-effort:7": ("idle",),
 }
