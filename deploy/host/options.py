@@ -54,6 +54,7 @@ def read_job(
     if given.demo:
         demo = _demo(given, values, found, undo)
         return demo, Mode.DRY_RUN if given.dry_run else Mode.DEMO
+    values = state.as_before(values, found)
     if values.library is None:
         parser.error("name your library: ./start.sh DIR (or try it with --demo)")
     mode = mode_of(given)
@@ -75,7 +76,6 @@ def read_job(
         adopt_library=given.adopt_library,
         as_json=given.json,
         watch=watch,
-        state_dir_named=values.state_dir is not None,
     )
     return job, mode
 

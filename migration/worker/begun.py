@@ -68,7 +68,7 @@ def _place(
     values: WorkerSettings, found: Sources, command: str, project: Path
 ) -> Place | None:
     if values.state_dir is not None:
-        return places.at(values.state_dir)
+        return places.at(values.state_dir, found.texts())
     if values.library is None:
         return resolve.running_or_last(found.texts(), project, command)
     named = found.find("MBS2_SERVER")

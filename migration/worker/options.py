@@ -33,7 +33,7 @@ examples:
       it may take; --json for programs
   python bulk_migrate_calibre.py ~/Calibre --limit 10 --formats epub,pdf
       try it with ten files
-  python bulk_migrate_calibre.py ~/Calibre --tag Fantasy --not-author "Doe, Jane"
+  python bulk_migrate_calibre.py ~/Calibre --tag Fantasy --not-author "Jane Doe"
       only what is selected: different options all have to hold, and one given
       twice is met by either value
   python bulk_migrate_calibre.py ~/Calibre --retry-failed
