@@ -17,7 +17,7 @@ from common.settings.programs import Capacity, StartSettings
 from common.settings.shared import Database, Engine, User
 from deploy import PROJECT
 from deploy.host import state
-from deploy.host.children import environment_for
+from deploy.host.children import environment_for, refuse_unset_service
 from deploy.host.embedded import embedded_server
 from deploy.host.job import (
     Job,
@@ -52,6 +52,7 @@ def read_job(
         demo = _demo(given, values, found, undo)
         return demo, Mode.DRY_RUN if given.dry_run else Mode.DEMO
     if values.library is None:
+        refuse_unset_service()
         parser.error("name your library: --library DIR (or try it with --demo)")
     mode = _mode(given)
     # A setting of this machine, unlike the option, gives way to what is asked for now.
