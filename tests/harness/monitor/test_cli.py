@@ -60,8 +60,10 @@ def test_the_status_says_that_nobody_watches(state: State) -> None:
     [
         "Monitor: does not run",
         "Workers desired: 3 of 3; disk: 64 % busy",
-        "Pass 1: 600 discovered, 500 uploaded, 40 duplicate, 6 skipped, 4 failed, 50",
-        "Rate: 637.5 files/min, about 0:00:42 to go",
+        "Pass 1: 55.0 % of 1,000 files",
+        "600 discovered   500 uploaded   40 duplicate   6 skipped   4 failed   50 pend",
+        "Rate: 637.5 files/min, 5.0 MB uploaded, 2:00:0",
+        "so far, about 0:00:42 to go",
         "migrating",
     ],
 )
@@ -84,9 +86,9 @@ def test_the_live_status_ends_with_the_pass(state: State) -> None:
     (state.folder / "auto_restart.log").write_text("one\ntwo \x1b[31m\n")
     code, said = run(state, "--status", "--watch")
     assert code == 0
-    assert "Pass 1: 91.7 %" in said
+    assert "Pass 1, closed: 91.6 % of 600 files" in said
     assert "500 uploaded" in said
-    assert "Monitor does not run" in said
+    assert "Monitor: does not run" in said
     assert "What the monitor did" in said
     assert "two" in said
     assert "\x1b[31m" not in said

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 from rich.console import Console
 
-from auto_monitor.cli import status, status_table
+from auto_monitor.cli import picture, status
 from dashboard.report import report
 from migration.ledger import totals
 from migration.model import Counts
@@ -227,5 +227,5 @@ def test_status_and_report_name_the_selection(case: Case) -> None:
     schema = json.loads((report.HERE / "report.schema.json").read_text("utf-8"))
     jsonschema.validate(value, schema)
     console = Console(file=io.StringIO(), width=200)
-    status_table.draw(status.collect(state, now), console)
+    console.print(picture.picture(status.collect(state, now), now))
     assert about in console.file.getvalue()  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from auto_monitor.cli import live
+from auto_monitor.cli.picture import picture
 from auto_monitor.cli.status import collect
 from common.clock import utc_now
 from migration.model import Counts
@@ -43,10 +44,10 @@ def test_the_picture_has_everything_and_takes_names_as_text(state: State) -> Non
     )
     try:
         console.print(
-            live.picture(
+            picture(
                 collect(state.folder, utc_now()),
-                live.last_actions(state.folder),
                 utc_now(),
+                live.last_actions(state.folder),
             )
         )
         drawn = console.export_text()
