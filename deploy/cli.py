@@ -1,7 +1,8 @@
-"""`calibre-to-mbs2`: the command of an installed package; each subcommand is a program.
+"""`./migrate` of a checkout and `calibre-to-mbs2` of an installed package.
 
-The program replaces this process. So its command line is the one by which the monitor
-and `stop` recognise it, and no subcommand pays for the imports of another.
+Each subcommand is a program, which replaces this process. So its command line is the
+one by which the monitor and `stop` recognise it, and no subcommand pays for the imports
+of another.
 """
 
 import os
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from common.hints import hint
 from deploy import PROJECT
 
 _WORKER = (str(PROJECT / "bulk_migrate_calibre.py"),)
@@ -20,17 +22,40 @@ def _module(name: str) -> tuple[str, ...]:
     return ("-P", "-m", name)
 
 
-#: Each subcommand with what it does and the arguments of Python that start it.
+#: Each subcommand with what it does and the arguments of Python that start it; its own
+#: arguments follow.
 SUBCOMMANDS = {
     "start": ("start a migration and its monitor", _module("deploy.launch")),
+    "watch": (
+        "the same; it stays, and migrates what changes in the library",
+        (*_module("deploy.launch"), "--watch"),
+    ),
     "stop": ("stop the monitor, workers and servers", _module("deploy.stop")),
     "status": ("show the progress of the migration", (*_MONITOR, "--status")),
+    "plan": ("say what a run would do now", (*_WORKER, "--dry-run")),
     "verify": ("compare every file with the server", (*_WORKER, "--verify")),
+    "recheck": (
+        "the same; what the server has lost is sent by the next run",
+        (*_WORKER, "--recheck"),
+    ),
+    "retry": ("try again what failed", (*_WORKER, "--retry-failed")),
+    "export": ("write the map of ids: export FILE", (*_WORKER, "--export-map")),
+    "undo": ("take back what a pass made: undo PASS", (*_WORKER, "--undo")),
+    "report": ("write the report: report DIR", (*_module("dashboard"), "--report")),
+    "link": ("print a link to the dashboard", (*_module("dashboard"), "--link")),
+    "resume": ("resume a paused worker: resume N", (*_MONITOR, "--resume")),
+    "diff": ("show what code fixes have changed", (*_MONITOR, "--diff")),
+    "rollback": ("take the newest code fix back", (*_MONITOR, "--rollback")),
+    "apply": (
+        "put a proposed code fix in place: apply PROPOSAL",
+        (*_MONITOR, "--apply"),
+    ),
+    "explain": ("say what the code of an error means", _module("common.errors")),
+    "serve": ("start the embedded server of a migration", _module("deploy.serve")),
     "worker": ("run one worker by hand", _WORKER),
     "monitor": ("run the monitor by hand", _MONITOR),
-    "server": ("run the embedded server", _module("bookshelf")),
-    "dashboard": ("run the dashboard", _module("dashboard")),
-    "explain": ("say what the code of an error means", _module("common.errors")),
+    "server": ("run an embedded server by hand", _module("bookshelf")),
+    "dashboard": ("run the dashboard by hand", _module("dashboard")),
 }
 
 
@@ -78,13 +103,19 @@ def usage() -> str:
     lines = [f"  {name:10} {what}" for name, (what, _) in SUBCOMMANDS.items()]
     return "\n".join(
         [
-            "usage: calibre-to-mbs2 COMMAND [options]",
+            f"usage: {hint('COMMAND')} [options]",
             "",
             *lines,
             "",
-            "calibre-to-mbs2 COMMAND --help explains the options of one.",
+            "Without --state-dir and library they are about the migration that runs, or",
+            "else about the last one.",
+            f"{hint('COMMAND', '--help')} explains the options of one.",
             "Settings come from options, then the environment, then these files:",
             *(f"  {PROJECT / name}" for name in FILES),
             "",
         ]
     )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

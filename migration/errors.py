@@ -26,13 +26,14 @@
     └── Fatal                stop at once with a clear message and the exit code of the class
         ├── StateDirUnclear                                2
         ├── Misconfigured                                  2
-        │   ├── NoPassword  WrongServerUrl  LanguageMissing
+        │   ├── NoPassword  LoginFileUnusable  WrongServerUrl  LanguageMissing
         │   ├── ServerDatabaseUnusable  PriorityRefused  ClusterUnusable
         │   ├── NotInLibrary  AnotherSelection
         │   └── NothingToUndo  PassIsOpen  ShelfColumnUnusable
         ├── WrongLedger                                    2
         │   └── NotAdopted  LedgerOfAnotherVersion  NothingMigrated
         ├── ServerNeverAnswered  LoginRefused              3
+        │   └── EmbeddedServerStopped
         ├── LibraryUnreadable                              4
         │   └── NotALibrary  LibraryDamaged  LibraryReplaced  LibraryBusy
         ├── StateUnwritable                                5
@@ -308,6 +309,12 @@ class NoPassword(Misconfigured):
     code = "no-password"
 
 
+class LoginFileUnusable(Misconfigured):
+    """The embedded server's login file is missing, damaged or not accessible."""
+
+    code = "login-file-unusable"
+
+
 class WrongServerUrl(Misconfigured):
     """The address of the server is not a URL."""
 
@@ -398,6 +405,12 @@ class ServerNeverAnswered(Fatal):
 
     code = "server-never-answered"
     exit_code = ExitCode.SERVER
+
+
+class EmbeddedServerStopped(ServerNeverAnswered):
+    """The embedded server of the migration does not run, so it cannot be asked."""
+
+    code = "embedded-server-stopped"
 
 
 class LoginRefused(Fatal):

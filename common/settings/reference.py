@@ -23,6 +23,7 @@ PROGRAMS: dict[str, type] = {
     "dashboard": DashboardSettings,
     "start.sh": StartSettings,
     "stop.sh": StateDir,
+    "serve": StateDir,
     "retry": StateDir,
     "container": StateDir,
     "prepare_server": PrepareSettings,

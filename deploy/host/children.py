@@ -32,12 +32,6 @@ class AlreadyWatched(CannotStart):
     code = "monitor-running"
 
 
-class LoginFileUnusable(CannotStart):
-    """The embedded server's login file is missing, damaged or not accessible."""
-
-    code = "login-file-unusable"
-
-
 class NoServiceSettings(CannotStart):
     """A systemd service was started without its settings."""
 

@@ -10,12 +10,8 @@ from pathlib import Path
 from common.settings.load import READ_FILES
 from deploy import PROJECT
 from deploy.host import processes
-from deploy.host.children import (
-    CannotStart,
-    LoginFileUnusable,
-    ServerNotStarted,
-    ended_on_error,
-)
+from deploy.host.children import ServerNotStarted, ended_on_error
+from migration.state_files import embedded
 
 #: Seconds within which it must listen.
 START_SECONDS = 30.0
@@ -29,56 +25,20 @@ def embedded_server(
 
     `environment` has all of its settings, and the login that its first user gets. Its
     port is that of the last time, because the ledger is bound to the URL.
-    `undo` stops it again, if this call has started it. Raises CannotStart, OSError."""
+    `undo` stops it again, if this call has started it. Raises CannotStart,
+    LoginFileUnusable, OSError."""
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     known = processes.server(data_dir)
     if known is None or known[0].running() is None:
         port = known[1].rpartition(":")[2] if known else "0"
         known = _start(data_dir, port, environment)
         undo.callback(processes.stop, [known[0]])
-    credentials = data_dir / "credentials"
+    login = embedded.login(data_dir)
     # Empty, not left out: who inherits an environment may have another server's in it.
     return (
         known[1],
-        {**_login(credentials), "MBS2_WS_URL": "", "MBS2_DB_URI": ""},
-        credentials,
-    )
-
-
-def _login(credentials: Path) -> dict[str, str]:
-    """Returns user name and password of the embedded server.
-
-    Raises CannotStart, with how to get a login.
-    """
-    try:
-        text = credentials.read_text("utf-8")
-    except PermissionError as error:
-        raise LoginFileUnusable(
-            f"cannot read {credentials}, the login of the embedded server: "
-            f"{error.strerror}; give this user the right "
-            "to read it"
-        ) from None
-    except FileNotFoundError:
-        raise _without_login(credentials, "is gone") from None
-    except IsADirectoryError:
-        raise _without_login(credentials, "is a directory: move it away") from None
-    except UnicodeDecodeError:
-        raise _without_login(credentials, "is damaged") from None
-    lines = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-    if not (lines.get("username") and lines.get("password")):
-        raise _without_login(credentials, "is damaged")
-    return {"MBS2_USERNAME": lines["username"], "MBS2_PASSWORD": lines["password"]}
-
-
-def _without_login(credentials: Path, why: str) -> CannotStart:
-    """Returns the refusal; the login cannot be restored without a new password.
-
-    The server keeps only a hash of the password.
-    """
-    return LoginFileUnusable(
-        f"{credentials}, the login of the embedded server, {why}. Give it a "
-        "password, the old one or a new one: "
-        "./stop.sh, then MBS2_PASSWORD=… ./start.sh"
+        {**login.settings(), "MBS2_WS_URL": "", "MBS2_DB_URI": ""},
+        data_dir / "credentials",
     )
 
 

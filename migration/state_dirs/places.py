@@ -57,6 +57,11 @@ def gone(environment: Mapping[str, str]) -> list[Use]:
     return [use for use in uses if not _is_ours(use.state_dir)]
 
 
+def at(state_dir: Path) -> Place | None:
+    """Returns what is in this directory; None when it holds no state."""
+    return next(iter(_looked_at([state_dir], {}, workers_run)), None)
+
+
 def _folders(root: Path) -> list[Path]:
     try:
         return sorted(path for path in root.iterdir() if path.is_dir())

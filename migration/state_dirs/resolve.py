@@ -132,14 +132,25 @@ def for_command(
     `command` is what was called, for the list when several run. Raises StateDirUnclear,
     also when nothing was migrated yet.
     """
-    place = meant(places.everywhere(environment, project, runs), command)
+    place = running_or_last(environment, project, command, runs)
     if place is None:
         raise StateDirUnclear(
             "nothing was migrated yet, as far as can be seen; if it was, give --state-dir"
         )
-    if not place.runs:
-        sys.stderr.write(f"Nothing runs; the last one used is {place.state_dir}\n")
     return place.state_dir
+
+
+def running_or_last(
+    environment: Mapping[str, str],
+    project: Path,
+    command: str,
+    runs: places.Runs = places.workers_run,
+) -> Place | None:
+    """As `for_command`; None when nothing was migrated yet."""
+    place = meant(places.everywhere(environment, project, runs), command)
+    if place is not None and not place.runs:
+        sys.stderr.write(f"Nothing runs; the last one used is {place.state_dir}\n")
+    return place
 
 
 def library_id_of(library: Path) -> str:

@@ -5,7 +5,6 @@ order. The password is never read from an argument.
 """
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +18,11 @@ from common.settings.load import Sources
 from common.settings.selecting import selects
 from common.settings.setting import settings_of
 from common.settings.worker import WorkerSettings
-from common.state_dir import HELP_BEGUN, Place
+from common.state_dir import HELP_BEGUN
 from migration.errors import Fatal, MigrationError, NoPassword
 from migration.state_dirs import resolve
+from migration.worker import begun
+from migration.worker.begun import Begun
 
 EPILOG = """\
 examples:
@@ -209,20 +210,26 @@ def read_options(argv: Sequence[str], project: Path) -> Options:
     if given.undo is not None and any(vars(given)[mode] for mode in _NOT_WITH_UNDO):
         parser.error("--undo goes with --dry-run and --json, not with another mode")
     values, found = read_settings(given, WorkerSettings, project)
-    if values.library is None:
-        parser.error(
-            "no library given: name the folder with metadata.db, or set CALIBRE_LIBRARY"
-        )
     if values.delete_removed and selects(values):
         parser.error(
             "--delete-removed is about the whole library: leave out the selection"
         )
-    state_dir, server = _where(given, values, found, argv, project)
+    where = _where(given, values, found, argv, project)
+    # A map is made from the ledger alone.
+    if where.library is None and not given.export_map:
+        parser.error(
+            "no library given: name the folder with metadata.db, or set CALIBRE_LIBRARY"
+        )
     settings = {
         one.field: getattr(values, one.field) for one in settings_of(WorkerSettings)
-    }
+    } | {"server": values.server, **where.settings}
     return Options(
-        **{**settings, "state_dir": state_dir, "server": server.rstrip("/")},
+        **{
+            **settings,
+            "library": where.library or Path(),
+            "state_dir": where.state_dir,
+            "server": settings["server"].rstrip("/"),
+        },
         dry_run=given.dry_run,
         retry_failed=given.retry_failed,
         undo=given.undo,
@@ -242,59 +249,31 @@ def _where(
     found: Sources,
     argv: Sequence[str],
     project: Path,
-) -> tuple[Path, str]:
-    """Returns the state directory, and the server as its ledger spells it.
+) -> Begun:
+    """Returns library and state directory, and what leads to the server.
 
     Exits with a message when they cannot be determined.
     """
-    if values.state_dir is not None:
-        return values.state_dir, values.server
-    library = values.library or Path()
     try:
-        place = _there(given, library, found, argv, project)
-        if place is None:
-            chosen = resolve.for_migration(
-                library, values.server, found.texts(), project
-            )
-            if not given.dry_run:
-                # Nothing is there, and a dry run makes nothing.
-                sys.stderr.write(
-                    f"{chosen.note or f'The state is in {chosen.state_dir}'}\n"
-                )
-            place = chosen.place or Place(chosen.state_dir)
+        if begun.is_about_one(given):
+            one = begun.find(given, values, found, argv, project)
+            if one is not None:
+                return one
+        if values.state_dir is not None or values.library is None:
+            return Begun(values.library, values.state_dir or Path())
+        chosen = resolve.for_migration(
+            values.library, values.server, found.texts(), project
+        )
     except MigrationError as error:
         sys.stderr.write(f"{told(error)}\n")
         raise SystemExit(
             int(error.exit_code if isinstance(error, Fatal) else ExitCode.LIBRARY)
         ) from None
-    return place.state_dir, place.server_url or values.server
-
-
-def _there(
-    given: argparse.Namespace,
-    library: Path,
-    found: Sources,
-    argv: Sequence[str],
-    project: Path,
-) -> Place | None:
-    """Finds the migration that was begun, for modes that need one.
-
-    It may be one to any server, unless a server is named.
-    """
-    if not (
-        given.verify
-        or given.recheck
-        or given.retry_failed
-        or given.dry_run
-        or given.undo is not None
-        or given.export_map
-    ):
-        return None
-    named = found.find("MBS2_SERVER")
-    command = shlex.join([".venv/bin/python", "bulk_migrate_calibre.py", *argv])
-    return resolve.for_library(
-        library, named[0] if named else None, found.texts(), project, command
-    )
+    if not given.dry_run:
+        # Nothing is there, and a dry run makes nothing.
+        sys.stderr.write(f"{chosen.note or f'The state is in {chosen.state_dir}'}\n")
+    url = chosen.place.server_url if chosen.place else ""
+    return Begun(values.library, chosen.state_dir, {"server": url} if url else {})
 
 
 def password_of(options: Options) -> str:

@@ -12,8 +12,8 @@ from bookshelf.access.tokens import Tokens
 from bookshelf.access.users import User, first_user
 from bookshelf.storage.database import Database
 from bookshelf.storage.server_record import RecordUnwritable, ServerRecord
-from deploy.host.children import CannotStart
-from deploy.host.embedded import _login
+from migration.errors import LoginFileUnusable
+from migration.state_files.embedded import login as login_of
 
 USER = User(1, "somebody", "somebody@localhost", "admin")
 
@@ -69,18 +69,18 @@ def test_a_lost_login_is_named_and_given_again(
         database.write_now(
             lambda db: first_user(db, tmp_path, "admin", "correct horse")
         )
-        assert _login(credentials) == login
+        assert login_of(tmp_path).settings() == login
         HARM[harm](credentials)
         database.write_now(lambda db: first_user(db, tmp_path, "admin", ""))
         with pytest.raises(
-            CannotStart,
+            LoginFileUnusable,
             match=f"credentials, the login .*{sentence}.*MBS2_PASSWORD=… ./start.sh",
         ):
-            _login(credentials)
+            login_of(tmp_path)
         database.write_now(
             lambda db: first_user(db, tmp_path, "admin", "correct horse")
         )
-        assert _login(credentials) == login
+        assert login_of(tmp_path).settings() == login
         assert credentials.stat().st_mode & 0o777 == 0o600
     finally:
         database._watch.close()
@@ -89,8 +89,8 @@ def test_a_lost_login_is_named_and_given_again(
 def test_a_directory_in_place_of_the_login_is_named(tmp_path: Path) -> None:
     """It has to be moved away first."""
     (tmp_path / "credentials").mkdir()
-    with pytest.raises(CannotStart, match="is a directory: move it away"):
-        _login(tmp_path / "credentials")
+    with pytest.raises(LoginFileUnusable, match="is a directory: move it away"):
+        login_of(tmp_path)
 
 
 @pytest.fixture

@@ -51,8 +51,8 @@ def test_a_subcommand_is_a_program_of_ours(
 @pytest.mark.parametrize(
     ("given", "status", "said"),
     [
-        ([], 2, "usage: calibre-to-mbs2 COMMAND"),
-        (["--help"], 0, "usage: calibre-to-mbs2 COMMAND"),
+        ([], 2, "migrate COMMAND [options]"),
+        (["--help"], 0, "migrate COMMAND [options]"),
         (["nonsense"], 2, "'nonsense' is not a command"),
     ],
     ids=["nothing", "help", "unknown"],

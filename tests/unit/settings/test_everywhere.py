@@ -14,7 +14,7 @@ from common.settings.load import load, sources
 from common.settings.reference import PROGRAMS
 from common.settings.setting import Setting, settings_of
 from dashboard import config as dashboard
-from deploy import check_env, stop
+from deploy import check_env, serve, stop
 from deploy.host import options as start
 from deploy.migrator import container
 from deploy.prepare_server import command as prepare_server
@@ -30,6 +30,7 @@ ARGUMENTS: dict[str, Callable[[Sequence[str]], argparse.Namespace]] = {
     "dashboard": dashboard.build_parser().parse_args,
     "start.sh": start.build_parser().parse_args,
     "stop.sh": stop.build_parser().parse_args,
+    "serve": serve.build_parser().parse_args,
     "retry": retry.build_parser().parse_args,
     "container": container.build_parser().parse_args,
     "prepare_server": prepare_server.build_parser().parse_args,

@@ -41,6 +41,7 @@ def test_every_variable_is_listed_once() -> None:
         "start.sh",
         "stop.sh",
         "retry",
+        "serve",
         "container",
     }
 
