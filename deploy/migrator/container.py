@@ -35,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     values, _ = read_settings(given, StateDir)
     state_dir = values.state_dir or Path("/state")
     try:
-        prepare(state_dir)
+        if not {"--help", "-h"} & set(options):
+            prepare(state_dir)
     except StateUnwritable as error:
         question = (
             f"{error}. In a container: is the volume mounted, and does it belong to "
