@@ -151,7 +151,7 @@ def test_a_service_without_settings_says_so_once(unit: str, tmp_path: Path) -> N
 
 
 def test_the_watch_is_the_monitor_that_stays() -> None:
-    """It may do the same; it is restarted after whatever a late mount can cause."""
+    """It may do the same, and is not restarted where that cannot help either."""
     ours, theirs = (
         {
             line
