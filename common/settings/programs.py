@@ -23,6 +23,7 @@ from common.settings.shared import (
     User,
     Watching,
 )
+from common.settings.worker import Extent, Limits
 
 _HOUR_MS = 3_600_000
 
@@ -187,7 +188,25 @@ class DashboardSettings(StateDir):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Embedded:
+    """The embedded server that ./start.sh starts."""
+
+    embedded_port: int | None = setting(
+        kinds.whole(0, 65_535),
+        None,
+        option="--embedded-port",
+        metavar="P",
+        container=False,
+        default_text="that of the last time, at first 6006; another one if it is taken",
+        what="port of the embedded server, 0 for any free one",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class StartSettings(
+    Embedded,
+    Limits,
+    Extent,
     Auditing,
     Updates,
     LibraryLock,
