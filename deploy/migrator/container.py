@@ -3,7 +3,8 @@
 Options are those of `./start.sh`. The worker script is kept on the state volume, where
 a code fix can replace it: the image itself is read-only. `start.sh --foreground` runs
 as a child: it puts the image's script there (`auto_monitor/repair/upgrade.py` says
-when), and becomes the monitor, which starts the workers. Signals are passed on.
+when), and becomes the monitor, which starts the workers. Signals are passed on. The
+page is a container of its own, which stays when this one has ended.
 """
 
 import argparse
@@ -33,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from a finished one.
     """
     options = sys.argv[1:] if argv is None else list(argv)
-    start = [sys.executable, "-m", "deploy.launch", "--foreground", *options]
+    start = [sys.executable, "-m", "deploy.launch", "--foreground", "--no-dashboard"]
+    start += options
     if {"--help", "-h"} & set(options):
         return subprocess.run(start, cwd=PROJECT, check=False).returncode
     given, _ = build_parser().parse_known_args(options)
