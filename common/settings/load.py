@@ -13,7 +13,7 @@ from typing import TypeVar
 from common.errors import Fatal
 from common.exit_status import ExitCode
 from common.sanitize import for_log
-from common.settings import kinds
+from common.settings import kinds, secret_files
 from common.settings.setting import Setting, settings_of
 
 M = TypeVar("M")
@@ -106,10 +106,19 @@ def sources(project: Path, environment: Mapping[str, str]) -> Sources:
 
     Raises WrongSetting.
     """
-    found = [Source("the environment", dict(environment))]
+    given = [("the environment", dict(environment), Path())]
     if _reads_files(environment.get(READ_FILES, "")):
         paths = (project / name for name in FILES)
-        found += [Source(str(path), _texts(path)) for path in paths if path.is_file()]
+        given += [
+            (str(path), _texts(path), project) for path in paths if path.is_file()
+        ]
+    found, wrong = [], []
+    for where, texts, folder in given:
+        complete, refused = secret_files.resolved(texts, where, folder)
+        found.append(Source(where, complete))
+        wrong += refused
+    if wrong:
+        raise WrongSetting("\n".join(wrong))
     return Sources(*found)
 
 
