@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from common.settings.reference import PROGRAMS
+from common.settings.setting import settings_of
 from tests.support.environment import PASSWORD, PROJECT
 from tests.support.libraries.librarykit import Library, epubs
 from tests.support.machine.dockerkit import (
@@ -208,6 +210,47 @@ def test_what_is_wrong_is_said_once_and_started_once(
         form = "{{.State.ExitCode}} {{.RestartCount}}"
         seen = docker.run("inspect", "-f", form, container).stdout
         assert seen.split() == [str(status), "0"]
+
+
+def test_every_setting_arrives(
+    docker: Docker, built: dict[str, str], tmp_path: Path
+) -> None:
+    """As .env has it, whatever characters it has: those of worker and monitor in the
+    migrator, none of the server's; a secret also out of its file."""
+    text = '{} two $words #and "more" back\\slash'
+    names = sorted(
+        {
+            one.variable
+            for program in ("worker", "monitor")
+            for one in settings_of(PROGRAMS[program])
+            if one.container
+        }
+    )
+    secret = tmp_path / "secret"
+    secret.write_text(text.format("OPENAI_API_KEY") + "\n", "utf-8")
+    lines = [f"{name}='{text.format(name)}'" for name in names]
+    lines.remove(f"OPENAI_API_KEY='{text.format('OPENAI_API_KEY')}'")
+    lines += [f"OPENAI_API_KEY_FILE={secret}", "MBS2_SECRET_KEY=the server's"]
+    (tmp_path / ".env").write_text("\n".join(lines) + "\n", "utf-8")
+    # What the environment has would win.
+    others = {name: built[name] for name in built if name not in names}
+    stack = Stack(
+        docker, f"test{uuid.uuid4().hex[:8]}", others, env_file=tmp_path / ".env"
+    )
+    try:
+        show = "import json, os; print(json.dumps(dict(os.environ)))"
+        command = ["migrator", "python", "-c", show]
+        done = stack.compose("run", "--rm", "--no-deps", "-T", *command)
+        seen = json.loads(done.stdout)
+        arrived = {name: seen.get(name) for name in names if seen.get(name)}
+        place = seen["OPENAI_API_KEY_FILE"]
+        read = ["migrator", "cat", place]
+        done = stack.compose("run", "--rm", "--no-deps", "-T", *read)
+        arrived["OPENAI_API_KEY"] = done.stdout.rstrip("\n")
+        assert arrived == {name: text.format(name) for name in names}
+        assert "MBS2_SECRET_KEY" not in seen
+    finally:
+        stack.compose("down", "--volumes", check=False)
 
 
 def test_the_page_stays(stack: Stack) -> None:

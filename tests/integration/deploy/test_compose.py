@@ -1,6 +1,7 @@
 """docker-compose.yml by itself: the specification's schema, what it promises, what must
 be set."""
 
+import re
 import subprocess
 import sys
 from typing import Any
@@ -10,7 +11,7 @@ import yaml
 
 from common.settings.programs import DashboardSettings
 from common.settings.setting import settings_of
-from deploy.needed import missing
+from deploy.needed import SECRETS, missing
 from tests.support.environment import PROJECT
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("compose")]
@@ -118,6 +119,38 @@ def test_docker_starts_nothing_again_that_ends_for_good(
     assert services["migrator"]["restart"] == "${MIGRATOR_RESTART:-no}"
 
 
+def test_every_secret_can_be_a_file(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    """Where NAME_FILE says which; a service has the files of its own secrets only."""
+    files = yaml.safe_load(COMPOSE.read_text("utf-8"))["secrets"]
+    assert set(files) == {name.lower() for name in SECRETS} | {"ca"}
+    for name in SECRETS:
+        place = f"${{{name}_FILE:+/run/secrets/{name.lower()}}}"
+        assert files[name.lower()] == {"file": f"${{{name}_FILE:-/dev/null}}"}
+        for service in services.values():
+            environment = service["environment"]
+            assert (name in environment) == (name.lower() in service.get("secrets", ()))
+            assert environment.get(f"{name}_FILE") == (
+                place if name in environment else None
+            )
+
+
+def test_every_build_argument_is_passed_on(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    """Those of the Dockerfiles, with the same defaults or with none."""
+    for name in ("migrator", "app"):
+        build = services[name]["build"]
+        text = (PROJECT / build["dockerfile"]).read_text("utf-8")
+        own = dict(re.findall(r"^ARG ([A-Z_0-9]+)=?(.*)$", text, re.MULTILINE))
+        # Which image it is, is not for .env to say.
+        assert set(own) - {"REQUIREMENTS"} == set(build["args"]), name
+        for argument, default in own.items():
+            given = build["args"].get(argument)
+            assert given in (None, f"${{{argument}:-{default}}}"), argument
+
+
 def test_no_command_needs_a_variable() -> None:
     """`down`, `ps` and `logs` work without .env: what is missing is said at the start."""
     for path in (COMPOSE, PROJECT / "deploy" / "cluster.compose.yml"):
@@ -168,7 +201,8 @@ def test_only_its_own_login(services: dict[str, dict[str, Any]]) -> None:
     known = set(services["migrator"]["environment"])
     assert "MBS2_PASSWORD" in known
     # A number, not a token.
-    others = known - {"LLM_TOKENS_PER_DAY"}
+    # A user's own reader of the hashes, on a server elsewhere.
+    others = known - {"LLM_TOKENS_PER_DAY", "MBS2_DB_URI", "MBS2_DB_URI_FILE"}
     assert not {
         name for name in others if "DB" in name or "SECRET" in name or "TOKEN" in name
     }

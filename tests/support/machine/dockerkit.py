@@ -237,6 +237,7 @@ class Stack:
     settings: dict[str, str]
     files: Sequence[Path] = ()
     profiles: Sequence[str] = ("embedded", "migrate")
+    env_file: Path = Path("/dev/null")
 
     def compose(
         self, *arguments: str, check: bool = True
@@ -253,7 +254,7 @@ class Stack:
         return self.docker.run(
             "compose",
             "--env-file",
-            "/dev/null",
+            str(self.env_file),
             *files,
             "-p",
             self.project,
