@@ -4,13 +4,14 @@ Collaborators outside the monitor are made in their package (`observe`, `record`
 `act`), attempts in `repair`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from auto_monitor import config
 from auto_monitor.act import assembly as acting
 from auto_monitor.act.assembly import ActedOn
 from auto_monitor.act.supervisor import Supervisor
+from auto_monitor.cli import end
 from auto_monitor.cli.command_handler import CommandHandler, Retries
 from auto_monitor.cli.command_line import Settings
 from auto_monitor.config import Policies
@@ -77,7 +78,6 @@ class MonitorParts:
     alerts: Alerts
     action_log: ActionLog
     state_file: StateFile
-    report: Callable[[], None]
     command_handler: Commands | None = None
     diagnoser: Diagnoser | None = None
 
@@ -120,6 +120,7 @@ def real_world(
             say,
             "" if settings.dry_run else webhook,
             limits.longest_trial,
+            partial(end.log, settings.state_dir, say),
         ),
         diagnoser=_debugger(settings, clock) if settings.llm_enabled else None,
     )
@@ -165,7 +166,6 @@ def parts_of(
         alerts=world.acted_on.alerts,
         action_log=say,
         state_file=files.state_file,
-        report=world.acted_on.report,
         command_handler=asked_by_people,
         diagnoser=world.diagnoser,
     )

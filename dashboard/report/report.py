@@ -12,6 +12,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from auto_monitor.cli import end
 from auto_monitor.model import HistoryEntry
 from auto_monitor.record import samples
 from common.errors import CodedError
@@ -20,6 +21,7 @@ from common.json_value import Json
 from dashboard.reading.series import Rate, rates
 from dashboard.reading.slowest import slowest
 from dashboard.reading.state_reader import StateReader, verdict
+from dashboard.report import kept
 from dashboard.report.drawing import line_chart
 from migration.commands import failures
 from migration.ledger import totals
@@ -41,17 +43,32 @@ class NothingToReport(CodedError):
 
 
 def write(
-    state_dir: Path, folder: Path, now: datetime, pass_id: int | None = None
+    state_dir: Path,
+    folder: Path,
+    now: datetime,
+    pass_id: int | None = None,
+    *,
+    keep: int = 0,
 ) -> Path:
     """Writes both files; returns the page's path.
 
+    `keep` has them also in a folder of the pass, and forgets all but so many of those.
     Raises NothingToReport or StateUnwritable.
     """
     value = collect(state_dir, now, pass_id)
-    write_json(folder / "report.json", value)
-    page = folder / "report.html"
-    write_bytes(page, render(value).encode("utf-8"))
-    return page
+    places = [folder]
+    if keep:
+        about = value["pass"]
+        assert isinstance(about, dict)
+        # First: the newest report must not be one that is not kept.
+        places.insert(0, kept.folder_of(folder, int(str(about["id"]))))
+    text = render(value).encode("utf-8")
+    for place in places:
+        write_json(place / kept.DATA, value)
+        write_bytes(place / kept.PAGE, text)
+    if keep:
+        kept.forget_old(folder, keep)
+    return folder / kept.PAGE
 
 
 def collect(
@@ -75,14 +92,15 @@ def collect(
         failed = _failed(reader, found)
         noticed = _noticed(reader, found) | _standing(reader, found)
         edited = _edits(reader, found)
+        page = end.read(state_dir, now, found.pass_id)
     except totals.UNREADABLE as error:
         raise NothingToReport(str(error)) from error
     slow, complete = slowest(state_dir, found.opened_at)
-    end = found.closed_at or now
+    until = found.closed_at or now
     fixes = [
         entry
         for entry in reader.fixes()
-        if found.opened_at.isoformat() <= entry.timestamp <= end.isoformat()
+        if found.opened_at.isoformat() <= entry.timestamp <= until.isoformat()
     ]
     taken = rates(samples.read(state_dir, found.pass_id))
     state = reader.snapshot(now).status
@@ -94,6 +112,7 @@ def collect(
         "made_at": now.isoformat(),
         "library": state.library,
         "server": state.server,
+        "end": None if page is None else {**asdict(page)},
         **_summary(found, proved, now),
         **failed,
         **edited,
