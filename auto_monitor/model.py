@@ -158,7 +158,14 @@ class Assessment:
     @property
     def is_a_riddle(self) -> bool:
         """Whether it is worth asking for the cause."""
-        return self.health is Health.STUCK or self.crashed
+        return self.is_suspect or self.crashed
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it hangs, or has left because file after file failed."""
+        return self.health is Health.STUCK or (
+            self.health is Health.STOPPED and self.cause is Cause.ALL_FAILING
+        )
 
 
 # -- memory ----------------------------------------------------------------------------

@@ -6,42 +6,11 @@ secrets are checked by the server.
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 from common.settings.command_line import read_settings
 from common.settings.programs import CheckEnvSettings
-
-_HOW = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
-#: Required variables by profile, with what each is for.
-NEEDED: dict[str, dict[str, str]] = {
-    "": {
-        "CALIBRE_LIBRARY": "the folder with Calibre's metadata.db",
-        "MBS2_PASSWORD": "the password of MBS2_USERNAME on the server",
-    },
-    "embedded": {},
-    "migrate": {},
-    "watch": {},
-    "server": {
-        "MBS2_CODE": "your checkout of MyBookshelf2",
-        "POSTGRES_PASSWORD": f"the password of the database's superuser; {_HOW}",
-        "MBS2_DB_PASSWORD": f"the password of the server's own database user; {_HOW}",
-        "MBS2_SECRET_KEY": f"signs access tokens; {_HOW}",
-        "MBS2_SECRET_KEY2": f"signs refresh tokens; {_HOW}",
-        "MBS2_DELEGATED_TOKEN": f"app and backend know each other by it; {_HOW}",
-    },
-}
-
-
-def missing(
-    environment: Mapping[str, str], profiles: Iterable[str]
-) -> list[tuple[str, str]]:
-    """Returns the variables not set for these profiles, each with what it is for."""
-    needed = [
-        item for profile in ("", *profiles) for item in NEEDED.get(profile, {}).items()
-    ]
-    return [
-        (name, what) for name, what in needed if not environment.get(name, "").strip()
-    ]
+from deploy.needed import NEEDED, missing
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -27,12 +27,15 @@ FOR_GOOD = frozenset({2, 4, 5, 7})
 CRASHED = 70
 #: The exit status of a worker that could not log in or reach the server.
 NO_SERVER = 3
+#: The exit status of a worker that has left files pending.
+PENDING = 6
 #: This many files in a row that fail for no reason are a case at once.
 MOST_FRUITLESS = 20
 #: The shortest time after which a wait is for nothing: what workers wait for is said
 #: once a minute.
 SHORTEST_WAIT = timedelta(minutes=2)
 
+_FRUITLESS = "file after file fails, and not by the server"
 _MEANINGS = {
     2: "wrong usage or configuration, or the state directory belongs to another library or server",
     3: "the server did not answer at its start, or refused the login",
@@ -65,7 +68,8 @@ class DetectionPolicy:
 def assess(seen: WorkerSnapshot, now: datetime, policy: DetectionPolicy) -> Assessment:
     """Returns the verdict on one worker."""
     if not seen.alive:
-        return _gone(seen)
+        failing = is_all_failing(seen, now, policy)
+        return _left_failing(seen) if failing else _gone(seen)
     if seen.leak is not None:
         return _leaking(seen, seen.leak)
     if is_all_failing(seen, now, policy):
@@ -119,7 +123,7 @@ def _all_failing(seen: WorkerSnapshot, now: datetime) -> Assessment:
     since, what = seen.all_failing_since or now, "every file has failed"
     reason = f"{what} for {in_words(age(since, now))}, although the server answers"
     if seen.fruitless >= MOST_FRUITLESS:
-        what = "file after file fails, and not by the server"
+        what = _FRUITLESS
         reason = f"{what}: {seen.fruitless} in a row"
     return Assessment(
         seen.worker_id,
@@ -129,6 +133,18 @@ def _all_failing(seen: WorkerSnapshot, now: datetime) -> Assessment:
         all_failing=True,
         cause=Cause.ALL_FAILING,
         what=what,
+    )
+
+
+def _left_failing(seen: WorkerSnapshot) -> Assessment:
+    """The trouble of `_all_failing`, of a worker that has given up by itself."""
+    return Assessment(
+        seen.worker_id,
+        Health.STOPPED,
+        seen.beat_seen_at,
+        f"{_FRUITLESS}: {seen.fruitless} in a row, then it ended with files pending",
+        cause=Cause.ALL_FAILING,
+        what=_FRUITLESS,
     )
 
 
@@ -160,11 +176,12 @@ def is_all_failing(
 ) -> bool:
     """Whether every file has failed for so long that the server should be checked.
 
-    At once when nothing says why they fail.
+    At once when nothing says why they fail; then the worker may have left meanwhile.
     """
+    if seen.fruitless >= MOST_FRUITLESS:
+        return seen.alive or seen.exit_code == PENDING
     since = seen.all_failing_since
-    too_long = since is not None and age(since, now) >= policy.discovery
-    return seen.alive and (too_long or seen.fruitless >= MOST_FRUITLESS)
+    return seen.alive and since is not None and age(since, now) >= policy.discovery
 
 
 def _gone(seen: WorkerSnapshot) -> Assessment:

@@ -290,7 +290,7 @@ def suspects(
         case = standing.case
         if rests(record, standing) or not record.wanted:
             continue
-        if assessment.health is Health.STUCK:
+        if assessment.is_suspect:
             found[assessment.worker_id] = record.suspect_since or now
         elif case is not None and age(case.acted_at, now) < policy.window:
             found[assessment.worker_id] = record.suspect_since or case.acted_at
@@ -376,18 +376,14 @@ def hold_back(
             else decision
         )
     if surroundings.server is False and (
-        assessment.health is Health.STUCK or exit_code == NO_SERVER
+        assessment.is_suspect or exit_code == NO_SERVER
     ):
         return replace(
             decision,
             treatment=Treatment.HOLD,
             reason="the server does not answer, or did not a short while ago",
         )
-    if (
-        assessment.health is not Health.STUCK
-        or correlated is None
-        or correlated.released
-    ):
+    if not assessment.is_suspect or correlated is None or correlated.released:
         return decision
     if surroundings.disk is False:
         return replace(

@@ -265,11 +265,11 @@ def _case(entry: HistoryEntry) -> Case:
 
 def trigger_of(assessment: Assessment) -> Trigger:
     """Returns why something is to be done about this worker."""
+    if assessment.cause is Cause.ALL_FAILING:
+        return Trigger.ALL_FAILING
     if assessment.health is not Health.STUCK:
         return Trigger.STOPPED
-    if assessment.leaks:
-        return Trigger.LEAKING
-    return Trigger.ALL_FAILING if assessment.all_failing else Trigger.STUCK
+    return Trigger.LEAKING if assessment.leaks else Trigger.STUCK
 
 
 def phase_of(seen: WorkerSnapshot) -> str:

@@ -12,6 +12,7 @@ from auto_monitor.decide.trial import TrialSigns
 from auto_monitor.model import (
     Assessment,
     CaseStage,
+    Health,
     HistoryEntry,
     Trigger,
     WorkerSnapshot,
@@ -108,7 +109,7 @@ class Trials:
 
     def stack(self, assessment: Assessment, seen: WorkerSnapshot) -> str:
         """Returns where the worker is; of one that is gone, where it crashed."""
-        if machine.trigger_of(assessment) is Trigger.STOPPED:
+        if assessment.health is not Health.STUCK:
             return seen.crash
         return self.supervisor.stack(assessment.worker_id)
 

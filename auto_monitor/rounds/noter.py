@@ -39,11 +39,7 @@ class Noter:
         self._note_llm()
         for number, seen in snapshots.items():
             assessment, record = assessments[number], self.memory.record(number)
-            suspect = (
-                (record.suspect_since or now)
-                if assessment.health is Health.STUCK
-                else None
-            )
+            suspect = (record.suspect_since or now) if assessment.is_suspect else None
             kept = (
                 record.suspect_since if self.cases.of(number) is not None else suspect
             )

@@ -54,7 +54,9 @@ class Incident(Broken):
         self.state = folder / "state"
         self.state.mkdir()
         self.library, self.wanted = users_library(
-            folder / "library", missing_file=fault.missing_file
+            folder / "library",
+            missing_file=fault.missing_file,
+            more=fault.more_books,
         )
         self.shelf = start_shelf(folder / "shelf", "--delay-ms", "60")
         self.running = []

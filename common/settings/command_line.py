@@ -20,6 +20,9 @@ from common.settings.shared import PROJECT
 T = TypeVar("T")
 M = TypeVar("M")
 
+#: The folder that a person is in who calls `./start.sh`, which goes into the checkout.
+CALLED_FROM = "CALLED_FROM"
+
 
 def add_options(
     parser: argparse.ArgumentParser, model: type, *, without: Collection[str] = ()
@@ -70,15 +73,17 @@ def _said(text: str) -> str:
     return text
 
 
-def options_of(given: argparse.Namespace, model: type) -> dict[str, Option]:
-    """Returns what the command line gives, by variable."""
+def options_of(
+    given: argparse.Namespace, model: type, folder: Path | None = None
+) -> dict[str, Option]:
+    """Returns what the command line gives, by variable; paths are below `folder`."""
     found = {}
     for one in settings_of(model):
         text = getattr(given, one.field, None)
         if isinstance(text, list):
             text = kinds.joined(text)
         if isinstance(text, str):
-            found[one.variable] = Option(one.option or f"--{one.field}", text)
+            found[one.variable] = Option(one.option or f"--{one.field}", text, folder)
     return found
 
 
@@ -87,11 +92,17 @@ def read_settings(
 ) -> tuple[M, Sources]:
     """The settings of a program, and where they are from.
 
-    Ends the process with a line for each wrong one, and 2.
+    Relative paths on the command line and in the environment are those of the folder
+    that the caller is in. Ends the process with a line for each wrong one, and 2.
     """
 
+    # For this program only: what it starts is told whole paths.
+    called_from = os.environ.pop(CALLED_FROM, "")
+    folder = Path(called_from) if called_from else None
+
     def read() -> tuple[M, Sources]:
-        found = sources(project, os.environ).with_options(options_of(given, model))
+        options = options_of(given, model, folder)
+        found = sources(project, os.environ, folder).with_options(options)
         return load(model, found), found
 
     return or_exit(read)

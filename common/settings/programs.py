@@ -23,6 +23,7 @@ from common.settings.shared import (
     User,
     Watching,
 )
+from common.settings.worker import Extent, Limits
 
 _HOUR_MS = 3_600_000
 
@@ -178,7 +179,25 @@ class DashboardSettings(StateDir):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Embedded:
+    """The embedded server that ./start.sh starts."""
+
+    embedded_port: int | None = setting(
+        kinds.whole(0, 65_535),
+        None,
+        option="--embedded-port",
+        metavar="P",
+        container=False,
+        default_text="that of the last time, at first 6006; another one if it is taken",
+        what="port of the embedded server, 0 for any free one",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class StartSettings(
+    Embedded,
+    Limits,
+    Extent,
     Auditing,
     Updates,
     LibraryLock,
@@ -211,6 +230,36 @@ class StartSettings(
         container=False,
         what="1: links to the logs of the last run in the checkout; 0: none",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeepSettings(Files):
+    """How a container keeps its program running."""
+
+    restart_policy: str = setting(
+        kinds.text(
+            "no, always, unless-stopped, on-failure or on-failure:N",
+            r"no|always|unless-stopped|on-failure(?::[0-9]{1,6})?",
+        ),
+        "no",
+        variable="CONTAINER_RESTART",
+        container=False,
+        what="Docker's restart policy of this container; with any but no it stays, and "
+        "does nothing, where another start would end the same way",
+    )
+    restart_seconds: float = setting(
+        kinds.number(0.1, DAY),
+        30.0,
+        variable="CONTAINER_RESTART_SECONDS",
+        unit="seconds",
+        what="how long a container waits before it starts its program again after a "
+        "status that may pass (server away, a signal)",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerSettings(KeepSettings, Library, StateDir):
+    """The settings that the migrator's container uses itself."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from common.settings.monitor import MonitorSettings
 from common.settings.programs import (
     BookshelfSettings,
     CheckEnvSettings,
+    ContainerSettings,
     DashboardSettings,
     PrepareSettings,
     StartSettings,
@@ -25,7 +26,7 @@ PROGRAMS: dict[str, type] = {
     "stop.sh": StateDir,
     "serve": StateDir,
     "retry": StateDir,
-    "container": StateDir,
+    "container": ContainerSettings,
     "prepare_server": PrepareSettings,
     "check_env": CheckEnvSettings,
 }
@@ -118,7 +119,7 @@ def compose(text: str) -> str:
     begin, end = text.find(_BEGIN), text.find(_END)
     if not 0 <= begin < end:
         raise ValueError(f"no place for the settings: {_BEGIN.strip()}")
-    own = text[text.rindex("    environment:\n", 0, begin) : begin]
+    own = text[text.rindex("    environment:", 0, begin) : begin]
     given = set(re.findall(r"^      ([A-Z_0-9]+):", own, re.MULTILINE))
     names = [
         name

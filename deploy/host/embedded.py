@@ -8,9 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from common.settings.load import READ_FILES
-from deploy import PROJECT
 from deploy.host import processes
-from deploy.host.children import ServerNotStarted, ended_on_error
+from deploy.host.children import ServerNotStarted, begun
 from migration.state_files import embedded
 
 #: Seconds within which it must listen.
@@ -31,8 +30,8 @@ def embedded_server(
     known = processes.server(data_dir)
     if known is None or known[0].running() is None:
         port = known[1].rpartition(":")[2] if known else "0"
+        undo.callback(_stop, data_dir)
         known = _start(data_dir, port, environment)
-        undo.callback(processes.stop, [known[0]])
     login = embedded.login(data_dir)
     # Empty, not left out: who inherits an environment may have another server's in it.
     return (
@@ -40,6 +39,11 @@ def embedded_server(
         {**login.settings(), "MBS2_WS_URL": "", "MBS2_DB_URI": ""},
         data_dir / "credentials",
     )
+
+
+def _stop(data_dir: Path) -> None:
+    known = processes.server(data_dir)
+    processes.stop([known[0]] if known else [])
 
 
 def _start(
@@ -55,18 +59,9 @@ def _start(
         "--port",
         port,
     ]
-    with log.open("ab") as output:
-        child = subprocess.Popen(
-            command,
-            cwd=PROJECT,
-            # The login in .env is that of another server.
-            env={**environment, READ_FILES: "0"},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    with ended_on_error(child):
+    # The login in .env is that of another server.
+    around = {**environment, READ_FILES: "0"}
+    with log.open("ab") as output, begun(command, around, output) as child:
         return _await(data_dir, child, log)
 
 

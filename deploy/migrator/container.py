@@ -8,21 +8,22 @@ runs as a child: the monitor, which starts the workers. Signals are passed on.
 import argparse
 import hashlib
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 
 from common.clock import utc_now
 from common.errors import with_code
 from common.files.json_files import StateUnwritable, write_bytes
-from common.settings.command_line import add_options, read_settings
-from common.settings.shared import StateDir
+from common.settings.command_line import add_options
+from common.settings.load import Sources
+from common.settings.programs import ContainerSettings
 from deploy import PROJECT
-from migration.errors import ExitCode
+from deploy.migrator.keep import Stop, keep, read_or_stay, refuse
+from deploy.migrator.reading import why_unreadable
+from deploy.needed import without
+from migration.errors import ExitCode, LibraryUnreadable
 
 SCRIPT = "bulk_migrate_calibre.py"
 
@@ -30,55 +31,50 @@ SCRIPT = "bulk_migrate_calibre.py"
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the monitor's exit status.
 
-    143 when asked to stop before the pass was closed. So Docker's `on-failure` leaves a
-    finished migration alone, and continues an interrupted one when the host is up.
+    143 when asked to stop before the pass was closed: an interrupted migration is told
+    from a finished one.
     """
     options = sys.argv[1:] if argv is None else list(argv)
     given, _ = build_parser().parse_known_args(options)
-    values, _ = read_settings(given, StateDir)
+    stop = Stop.on_signals()
+    values, found = read_or_stay(given, ContainerSettings, stop)
+    if why := _why_not(values, found):
+        return refuse(*why, values, stop)
     state_dir = values.state_dir or Path("/state")
     try:
         script, said = place_script(PROJECT / SCRIPT, state_dir, utc_now())
     except StateUnwritable as error:
         question = (
             f"{error}. In a container: is the volume mounted, and does it belong to "
-            f"user {os.getuid()}:{os.getgid()}?"
+            f"user {os.getuid()}:{os.getgid()} (MIGRATOR_UID, MIGRATOR_GID)?"
         )
-        sys.stderr.write(f"{with_code(question, error.code)}\n")
-        return int(ExitCode.STATE)
+        sentence = with_code(question, error.code)
+        return refuse(sentence, ExitCode.STATE, values, stop)
     if said:
         sys.stderr.write(f"{said}\n")
-    child = subprocess.Popen(
+    return keep(
         [sys.executable, "-m", "deploy.launch", "--foreground", *options],
-        cwd=PROJECT,
-        env={**os.environ, "STATE_DIR": str(state_dir), "WORKER_SCRIPT": str(script)},
+        {**os.environ, "STATE_DIR": str(state_dir), "WORKER_SCRIPT": str(script)},
+        values,
+        stop,
     )
-    asked = _pass_signals_on(child)
-    status = child.wait()
-    return 128 + asked[0] if asked and status == 0 else status
+
+
+def _why_not(values: ContainerSettings, found: Sources) -> tuple[str, int] | None:
+    """Returns why nothing can be started, and the exit status; None if it can."""
+    if found.find("MBS2_PASSWORD") is None:
+        return without("MBS2_PASSWORD"), ExitCode.USAGE
+    why = why_unreadable(values.library) if values.library else ""
+    if why:
+        return with_code(why, LibraryUnreadable.code), ExitCode.LIBRARY
+    return None
 
 
 def build_parser() -> argparse.ArgumentParser:
     """What this program itself wants to know; ./start.sh is given all of it, too."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    add_options(parser, StateDir)
+    add_options(parser, ContainerSettings)
     return parser
-
-
-def _pass_signals_on(child: "subprocess.Popen[bytes]") -> list[int]:
-    """Forwards SIGTERM and SIGINT to the child.
-
-    Received signals are added to the result.
-    """
-    asked: list[int] = []
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        asked.append(number)
-        child.send_signal(signal.SIGTERM)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
-    return asked
 
 
 def place_script(shipped: Path, state_dir: Path, now: datetime) -> tuple[Path, str]:

@@ -254,6 +254,7 @@ CRASHES = (
             ),
         ),
         descriptors=56,
+        more_books=250,
     ),
     Fault(
         "a table per file is kept",

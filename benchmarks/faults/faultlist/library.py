@@ -15,10 +15,16 @@ LARGE = 3_000_000
 _LONG = "Повесть о том, как долго идёт письмо из одного дома в другой дом"
 
 
-def users_library(root: Path, *, missing_file: bool) -> tuple[Library, list[bytes]]:
-    """Returns the library and the bytes that must arrive, each once."""
+def users_library(
+    root: Path, *, missing_file: bool, more: int = 0
+) -> tuple[Library, list[bytes]]:
+    """Returns the library and the bytes that must arrive, each once.
+
+    `more` plain books stand at its end.
+    """
     library = Library(root)
-    books = [*epubs(range(BEFORE)), *_unusual(), *epubs(range(BEFORE, BEFORE + AFTER))]
+    last = BEFORE + AFTER + more
+    books = [*epubs(range(BEFORE)), *_unusual(), *epubs(range(BEFORE, last))]
     ids = library.add(*books)
     by_title = {book.title: number for book, number in zip(books, ids, strict=True)}
     _rename(library, by_title["Повесть"], f"Author/{_LONG} ({by_title['Повесть']})")

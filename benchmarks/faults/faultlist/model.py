@@ -50,7 +50,8 @@ class Fault:
 
     Without `right` the first edit of `put` is taken back. `setting` is for the worker's
     environment, `descriptors` and `memory` are limits of its processes. `only_here` says
-    that it strikes at a book of the user's library alone, not at the demo's.
+    that it strikes at a book of the user's library alone, not at the demo's. `more_books` are
+    for what takes a while to show.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Fault:
     setting: dict[str, str] = field(default_factory=dict)
     descriptors: int = 0
     memory: int = 0
+    more_books: int = 0
 
     def broken(self, shipped: str) -> str:
         """Returns the shipped script with the fault."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from auto_monitor.decide.diagnosis import FixType
-from auto_monitor.model import Candidate, CaseStage, HistoryEntry, Opinion
+from auto_monitor.model import Candidate, CaseStage, HistoryEntry, Opinion, Trigger
 from migration.model import Phase
 from tests.support.monitor.harness import (
     CANDIDATE,
@@ -153,6 +153,44 @@ def test_every_file_fails_while_the_server_answers() -> None:
         "it goes on trying: look at the server's log" in line
         for line in made.said.lines
     )
+
+
+def test_workers_that_give_up_while_the_llm_is_asked_wait_for_its_answer() -> None:
+    """Every file of four workers fails, and they end before the answer is there. That
+    is no other trouble: one question, no attempt until it is answered, one trial."""
+    diagnoser = FakeDiagnoser()
+    made = begun(4, diagnoser)
+    made.observer.fruitless |= dict.fromkeys((1, 2, 3, 4), 24)
+    made.rounds(1)
+    assert diagnoser.about == {1}
+    for number in (2, 1, 4, 3):
+        made.processes.end(number, 6)
+        made.rounds(2)
+    assert (made.entries(), diagnoser.about, diagnoser.dropped) == ([], {1}, [])
+    assert made.processes.alive == {}
+    diagnoser.answer = said(FixType.CODE_FIX, candidate=CANDIDATE)
+    made.rounds(1)
+    (entry,) = made.entries()
+    assert (entry.worker_id, entry.trigger) == (1, Trigger.ALL_FAILING)
+    assert made.processes.started[4:] == [(1, TRIED)]
+    made.observer.fruitless.clear()
+    cured(made)
+    made.rounds(3)
+    assert made.entries()[0].promoted
+    assert sorted(made.processes.alive) == [1, 2, 3, 4]
+
+
+def test_workers_that_give_up_again_and_again_are_paused_at_last() -> None:
+    """Without an LLM: gone, unlike one that goes on trying."""
+    made = begun(1)
+    for _ in range(4):
+        made.observer.fruitless[1] = 24
+        made.processes.end(1, 6)
+        made.rounds(1)
+        made.observer.fruitless[1] = 3
+        made.rounds(12)
+    assert [entry.trigger for entry in made.entries()] == [Trigger.ALL_FAILING] * 3
+    assert made.monitor.parts.cases.standing(1).paused
 
 
 # -- several workers -------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.check_env import missing
+from deploy.needed import missing
 from tests.support.environment import PROJECT
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("compose")]
@@ -80,12 +80,36 @@ def test_the_watcher_is_a_migrator_that_stays(
     services: dict[str, dict[str, Any]],
 ) -> None:
     """Also after a reboot, and whatever it met; all else is the same."""
-    differ = {"profiles", "restart", "command"}
+    differ = {"profiles", "restart", "command", "environment"}
     watcher, migrator = services["watcher"], services["migrator"]
     assert {name for name in watcher if watcher[name] != migrator[name]} == differ
     assert set(watcher) == set(migrator)
     assert watcher["restart"] == "unless-stopped"
     assert "container --watch " in watcher["command"]
+    assert watcher["environment"] == {
+        **migrator["environment"],
+        "CONTAINER_RESTART": "unless-stopped",
+    }
+
+
+def test_docker_starts_nothing_again_that_ends_for_good(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    """What runs our programs knows Docker's policy, and stays where that would start it
+    again; the migration by itself ends with its status."""
+    for name in EMBEDDED | MIGRATE | WATCH:
+        service = services[name]
+        assert service["environment"]["CONTAINER_RESTART"] == service["restart"], name
+        assert "deploy.migrator." in " ".join(service["command"]) or (
+            "deploy.migrator." in service["command"]
+        ), name
+    assert services["migrator"]["restart"] == "${MIGRATOR_RESTART:-no}"
+
+
+def test_no_command_needs_a_variable() -> None:
+    """`down`, `ps` and `logs` work without .env: what is missing is said at the start."""
+    for path in (COMPOSE, PROJECT / "deploy" / "cluster.compose.yml"):
+        assert ":?" not in path.read_text("utf-8"), path
 
 
 def test_every_service_is_kept_up_and_watched(

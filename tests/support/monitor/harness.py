@@ -185,6 +185,7 @@ class FakeObserver:
     failing: dict[int, datetime] = field(default_factory=dict)
     phases: dict[int, Phase] = field(default_factory=dict)
     error_class: dict[int, str] = field(default_factory=dict)
+    fruitless: dict[int, int] = field(default_factory=dict)
 
     def found_by_hand(self) -> dict[int, ProcessIdentity]:
         """Each has written its progress."""
@@ -206,6 +207,7 @@ class FakeObserver:
             in_flight=HAND,
             all_failing_since=self.failing.get(number),
             error_class=self.error_class.get(number, ""),
+            fruitless=self.fruitless.get(number, 0),
         )
 
 

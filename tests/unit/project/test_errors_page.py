@@ -32,6 +32,7 @@ INTERNAL = {
     "AuditBroke": "the pass is closed as `not audited`",
     "BadPicture": "the embedded server shows no cover then, or says TaskError",
     "EditRefused": "FixRefused says its words",
+    "Interrupted": "a start is ended by Ctrl-C, and says so",
     "Incomparable": "the verdict waits, or is inconclusive",
     "NeedsRecovery": "the library is copied and recovered",
     "NotOurs": "`code_fixes` says it in full",

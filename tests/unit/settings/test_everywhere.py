@@ -15,7 +15,7 @@ from common.settings.reference import PROGRAMS
 from common.settings.setting import Setting, settings_of
 from dashboard import config as dashboard
 from deploy import check_env, serve, stop
-from deploy.host import options as start
+from deploy.host import command_line as start
 from deploy.migrator import container
 from deploy.prepare_server import command as prepare_server
 from migration.commands import retry
@@ -53,6 +53,7 @@ OTHER = {
     "calibre or server": ("calibre",),
     "on or off": ("off",),
     "auto or require": ("require",),
+    "no, always, unless-stopped, on-failure or on-failure:N": ("unless-stopped",),
     "none, or tags, comments and #columns between commas": ("none",),
     "idle, or best-effort:0 to best-effort:7": ("idle",),
 }
@@ -109,7 +110,11 @@ def test_a_setting_counts_from_each_source(
         else:
             (tmp_path / source).write_text(f"{one.variable}='{text}'\n", "utf-8")
         values: object = load(PROGRAMS[program], sources(tmp_path, environment))
-        assert getattr(values, one.field) == one.kind.read(text) != one.default, source
+        meant = one.kind.read(text)
+        if source in FILES and isinstance(meant, Path):
+            # What a file calls `books` is beside it, wherever the program is called.
+            meant = tmp_path / meant
+        assert getattr(values, one.field) == meant != one.default, source
         if source in FILES:
             (tmp_path / source).write_text(f"{one.variable}='{WRONG}'\n", "utf-8")
 

@@ -8,7 +8,12 @@ from freezegun import freeze_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auto_monitor.decide.detection import DetectionPolicy, assess, explain_exit
+from auto_monitor.decide.detection import (
+    DetectionPolicy,
+    assess,
+    explain_exit,
+    is_all_failing,
+)
 from auto_monitor.model import Assessment, Cause, Health, WorkerSnapshot
 from auto_monitor.usage import Leak, Resource
 from migration.model import Phase
@@ -323,6 +328,33 @@ def test_file_after_file_fails_for_no_reason(fruitless: int) -> None:
     )
     found = assess(replace(seen(), fruitless=fruitless), NOW, POLICY)
     assert found == (case if fruitless >= 20 else well)
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "fruitless", "cause", "riddle"),
+    [
+        (6, 20, Cause.ALL_FAILING, True),
+        (6, 19, Cause.EXIT_STATUS, False),
+        (3, 20, Cause.EXIT_STATUS, False),
+        (-9, 20, Cause.SIGNAL, False),
+        (None, 20, Cause.VANISHED, False),
+    ],
+)
+def test_one_that_gives_up_because_file_after_file_fails_has_the_same_trouble(
+    exit_code: int | None, fruitless: int, cause: Cause, riddle: bool
+) -> None:
+    """The cause is asked for, as while it ran; it is gone, so it may be paused."""
+    look = replace(seen(alive=False, exit_code=exit_code), fruitless=fruitless)
+    verdict = assess(look, NOW, POLICY)
+    assert (verdict.health, verdict.cause) == (Health.STOPPED, cause)
+    assert (verdict.is_a_riddle, verdict.is_suspect) == (riddle, riddle)
+    assert is_all_failing(look, NOW, POLICY) is riddle
+    if riddle:
+        assert verdict.reason == (
+            "file after file fails, and not by the server: 20 in a row, then it ended "
+            "with files pending"
+        )
+        assert verdict.what == assess(replace(look, alive=True), NOW, POLICY).what
 
 
 @pytest.mark.parametrize(

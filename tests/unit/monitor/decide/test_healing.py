@@ -23,6 +23,7 @@ from auto_monitor.decide.healing import (
 from auto_monitor.model import (
     Assessment,
     Case,
+    Cause,
     CorrelatedFailure,
     HealingDecision,
     Health,
@@ -40,6 +41,7 @@ POLICY = HealingPolicy(3, 10 * MINUTE, 2 * MINUTE, 20 * MINUTE, window=5 * MINUT
 STUCK = Assessment(2, Health.STUCK, NOW - 6 * MINUTE, "no progress for 6.0 min")
 STOPPED = Assessment(2, Health.STOPPED, NOW, "its process vanished")
 AWAY = replace(STOPPED, away=True)
+GAVE_UP = replace(STOPPED, cause=Cause.ALL_FAILING)
 FINE = Assessment(2, Health.WORKING, NOW, "")
 RECORD = WorkerRecord(2)
 
@@ -400,6 +402,15 @@ HELD = [
     ("the lead", STUCK, None, CorrelatedFailure(NOW, 2), UP, RESTART),
     ("released", STUCK, None, replace(CORRELATED, released=True), UP, RESTART),
     ("killed among many that hang", STOPPED, -9, CORRELATED, UP, RESTART),
+    (
+        "gave up as the lead did",
+        GAVE_UP,
+        6,
+        CORRELATED,
+        UP,
+        step(Treatment.HOLD, "waiting for the verdict on worker 1"),
+    ),
+    ("gave up, and leads", GAVE_UP, 6, CorrelatedFailure(NOW, 2), UP, RESTART),
 ]
 
 
