@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from auto_monitor.cli import end, end_text
-from dashboard.report.report import collect, render
+from dashboard.report.page import render
+from dashboard.report.report import collect
 from migration.ledger import totals
 from migration.ledger.database import LedgerDatabase
 from migration.ledger.tables.notices import NoticeKind

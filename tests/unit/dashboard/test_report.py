@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from common.json_value import Json
 from dashboard.report.drawing import line_chart
-from dashboard.report.report import render
+from dashboard.report.page import render
 from tests.support.migration.statekit import HOSTILE
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
