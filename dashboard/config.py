@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from auto_monitor.cli.daemon import something_runs
 from auto_monitor.config import PROJECT
@@ -33,6 +34,8 @@ directory cannot be written
 #: Names under which the page may be requested; a name that resolves here by DNS
 #: rebinding is not among them.
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+#: What stands for all addresses is the name of none. Only compared, not bound.
+EVERY_ADDRESS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class DashboardConfig:
     host: str
     port: int
     hosts: frozenset[str]
+    public_url: str = ""
+    show_link: bool = False
     link: bool = False
     report: Path | None = None
     pass_id: int | None = None
@@ -72,6 +77,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--link",
         action="store_true",
         help="print a link that lets one browser in, once; then end",
+    )
+    mode.add_argument(
+        "--show-link",
+        action="store_true",
+        help="serve the page and print a link also where standard output is no terminal "
+        "(the log of a container)",
     )
     mode.add_argument(
         "--report",
@@ -113,12 +124,27 @@ def read_config(argv: Sequence[str] | None = None) -> DashboardConfig:
         values.port,
         LOOPBACK
         | values.allowed_hosts
-        | ({values.host.lower()} - {"0.0.0.0", "::", ""}),  # noqa: S104 - compared, not bound
+        | ({values.host.lower(), _name(values.public_url)} - EVERY_ADDRESS),
+        _reachable(values.public_url),
+        given.show_link,
         given.link,
         Path(given.report).expanduser().resolve() if given.report else None,
         given.pass_id,
         given.keep,
     )
+
+
+def _name(url: str) -> str:
+    return (urlsplit(url).hostname or "") if url else ""
+
+
+def _reachable(url: str) -> str:
+    """A page that is published on every address is shown under one of this machine."""
+    parts = urlsplit(url)
+    if parts.hostname not in EVERY_ADDRESS:
+        return url
+    port = f":{parts.port}" if parts.port else ""
+    return parts._replace(netloc=f"127.0.0.1{port}").geturl()
 
 
 def _state_dir(

@@ -10,6 +10,7 @@ from common import sd_notify
 from common.errors import CodedError
 from common.settings.load import Sources
 from common.settings.reference import PROGRAMS
+from common.settings.secret_files import PLACES
 from common.settings.setting import settings_of
 from deploy import PROJECT
 from deploy.host import interrupts
@@ -50,6 +51,7 @@ def environment_for(found: Sources, *models: type) -> dict[str, str]:
     """
     given = {**os.environ, **found.texts()}
     ours = {one.variable for model in PROGRAMS.values() for one in settings_of(model)}
+    ours |= PLACES
     others = {name: text for name, text in given.items() if name not in ours}
     told = {**others, **found.handed_on(*models)}
     foreign = (_OF_A_SERVER, *sd_notify.VARIABLES)

@@ -8,6 +8,7 @@ import pytest
 import requests
 
 from dashboard.__main__ import main
+from dashboard.config import LOOPBACK, read_config
 from tests.support.migration.statekit import State, under_way
 from tests.support.servers.inprocess import Asked, call_beside, call_main, serve
 
@@ -48,6 +49,47 @@ def test_it_serves_until_a_signal(state: State) -> None:
     assert said.startswith("dashboard listening on http://127.0.0.1:")
     assert "link=" not in said.splitlines()[0]
     assert seen == [500, (2, True)]
+
+
+def test_links_of_a_page_that_is_published_elsewhere(state: State) -> None:
+    """In a container's log: with the host's address and port, which is allowed."""
+    record = state.folder / "dashboard" / "server.json"
+    seen: list[str] = []
+
+    def ask() -> None:
+        seen.append(json.loads(record.read_bytes())["url"])
+
+    given = ["--state-dir", str(state.folder), "--port", "0", "--show-link"]
+    url = "http://192.0.2.7:9000"
+    code, said = serve(main, given, Asked(record, ask), DASHBOARD_URL=url)
+    assert (code, seen) == (0, [url])
+    assert said.startswith(f"dashboard listening on {url}/enter?link=")
+
+
+#: DASHBOARD_URL; how links begin; the name that is allowed besides.
+PUBLISHED = [
+    ("", "", set()),
+    ("http://127.0.0.1:8765", "http://127.0.0.1:8765", set()),
+    ("http://nas:9000", "http://nas:9000", {"nas"}),
+    ("https://books.example", "https://books.example", {"books.example"}),
+    ("http://0.0.0.0:9000", "http://127.0.0.1:9000", set()),
+    ("http://[::]:9000", "http://127.0.0.1:9000", set()),
+    ("http://[::1]:9000", "http://[::1]:9000", set()),
+]
+
+
+@pytest.mark.parametrize(("url", "shown", "names"), PUBLISHED)
+def test_where_the_page_is_published(
+    url: str,
+    shown: str,
+    names: set[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every address is shown as this machine's own, and is no name."""
+    monkeypatch.setenv("DASHBOARD_URL", url)
+    config = read_config(["--state-dir", str(tmp_path), "--host", "0.0.0.0"])
+    assert (config.public_url, config.hosts) == (shown, LOOPBACK | names)
 
 
 def test_a_link_needs_a_dashboard(state: State) -> None:
