@@ -41,12 +41,12 @@ def main() -> int:
     # Whatever this process and its children create is for this user alone.
     os.umask(0o077)
     service = Notifier.taken_from(os.environ, os.getpid())
-    if not os.environ.get("MBS2_PASSWORD"):
+    config = read_config()
+    if not config.password:
         objection = settings_objection(os.environ, "MBS2_PASSWORD")
         if objection:
             _say(objection, NO_SETTINGS)
             return ExitCode.USAGE
-    config = read_config()
     logging.basicConfig(
         format="%(asctime)s - %(levelname)s - %(message)s", level=logging.WARNING
     )
