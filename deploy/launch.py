@@ -32,7 +32,6 @@ from deploy.host.opening import (
 from deploy.host.options import read_job
 from migration.errors import ExitCode, Fatal
 from migration.state_files.names import LEDGER_NAME
-from migration.worker.progress import report
 
 #: Seconds a worker is given to end.
 STOP_SECONDS = 10.0
@@ -239,25 +238,13 @@ def _watch_demo(job: Job, daemon: "subprocess.Popen[bytes]", console: Console) -
         console.print("Stopping; the next start goes on from here.")
         return asked.status
     found = display.totals_of(job.state_dir)
-    if found is not None:
-        console.print(report.summary(found, utc_now()))
-        page = job.state_dir / "report" / "report.html"
-        console.print(
-            f"The report is in {page}", markup=False, highlight=False, soft_wrap=True
-        )
+    display.end(job.state_dir, console)
     if daemon.returncode or found is None or found.closed_at is None:
         sys.stderr.write(
             f"The demo did not come to its end; see {job.state_dir / 'monitor.log'}\n"
         )
         return daemon.returncode or int(ExitCode.PENDING)
-    _say_where(job, console)
-    if found.differences:
-        sys.stderr.write(
-            "Something stands on the server that should not: the workers' logs in "
-            f"{job.state_dir} name it\n"
-        )
-        return int(ExitCode.DIFFERENCE)
-    return 0
+    return int(ExitCode.DIFFERENCE if found.differences else ExitCode.OK)
 
 
 def _say_where(job: Job, console: Console) -> None:

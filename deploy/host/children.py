@@ -11,6 +11,7 @@ from common.errors import CodedError
 from common.hints import CALLED_FROM
 from common.settings.load import Sources
 from common.settings.reference import PROGRAMS
+from common.settings.secret_files import PLACES
 from common.settings.setting import settings_of
 from deploy import PROJECT
 from deploy.host import interrupts
@@ -51,6 +52,7 @@ def environment_for(found: Sources, *models: type) -> dict[str, str]:
     """
     given = {**os.environ, **found.texts()}
     ours = {one.variable for model in PROGRAMS.values() for one in settings_of(model)}
+    ours |= PLACES
     others = {name: text for name, text in given.items() if name not in ours}
     told = {**others, **found.handed_on(*models)}
     # Paths are handed on as whole ones.

@@ -28,6 +28,8 @@ ROOTS = {
 }
 #: Exceptions that no person meets, and why.
 INTERNAL = {
+    "Unusable": "becomes a line of WrongSetting",
+    "_Refused": "check_env runs without our packages; it says wrong-setting by hand",
     "AttachedElsewhere": "the lane takes the file for a duplicate",
     "AuditBroke": "the pass is closed as `not audited`",
     "BadPicture": "the embedded server shows no cover then, or says TaskError",
