@@ -69,6 +69,11 @@ def embedded_server(
     )
 
 
+def has_moved(data_dir: Path, known: str) -> bool:
+    """Whether the URL that a ledger knows is an earlier one of this server."""
+    return embedded.moved(data_dir, known)
+
+
 def _port_of(url: str) -> int:
     return int(url.rpartition(":")[2])
 

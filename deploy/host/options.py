@@ -23,7 +23,7 @@ from deploy.host.command_line import (
     read_arguments,
     refuse,
 )
-from deploy.host.embedded import Port, embedded_server
+from deploy.host.embedded import Port, embedded_server, has_moved
 from deploy.host.job import (
     Job,
     Mode,
@@ -33,7 +33,6 @@ from deploy.host.job import (
     workers_of,
 )
 from migration.state_dirs.resolve import Chosen
-from migration.state_files import embedded
 
 DEMO = PROJECT / "demo"
 
@@ -203,5 +202,5 @@ def _embedded(
     data_dir = state_dir / "bookshelf"
     return _ChosenServer(
         *embedded_server(data_dir, around, undo, port),
-        moved=embedded.moved(data_dir, state.bound_server(state_dir)),
+        moved=has_moved(data_dir, state.bound_server(state_dir)),
     )
