@@ -14,7 +14,7 @@ from typing import TypeVar
 from common.errors import Fatal
 from common.exit_status import ExitCode
 from common.sanitize import for_log
-from common.settings import kinds
+from common.settings import kinds, secret_files
 from common.settings.setting import Setting, settings_of
 
 M = TypeVar("M")
@@ -142,10 +142,17 @@ def sources(
     Relative paths are below `folder` in the environment, below the project in its
     files. Raises WrongSetting.
     """
-    found = [Source("the environment", dict(environment), folder)]
+    given = [("the environment", dict(environment), folder)]
     if _reads_files(environment.get(READ_FILES, "")):
         paths = [path for name in FILES if (path := project / name).is_file()]
-        found += [Source(str(path), _texts(path), project) for path in paths]
+        given += [(str(path), _texts(path), project) for path in paths]
+    found, wrong = [], []
+    for where, texts, place in given:
+        complete, refused = secret_files.resolved(texts, where, place or Path())
+        found.append(Source(where, complete, place))
+        wrong += refused
+    if wrong:
+        raise WrongSetting("\n".join(wrong))
     return Sources(*found)
 
 

@@ -176,6 +176,15 @@ class DashboardSettings(StateDir):
         default_text="127.0.0.1, localhost, ::1",
         what="additional host names for the page, such as that of a proxy",
     )
+    public_url: str = setting(
+        kinds.url("http", "https", example="http://127.0.0.1:8765"),
+        "",
+        variable="DASHBOARD_URL",
+        container=False,
+        default_text="that of host and port",
+        what="how the page is reached, where that is not by host and port: links begin "
+        "with it, and its name is allowed",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,10 @@ from typing import IO
 
 from common import sd_notify
 from common.errors import CodedError
+from common.hints import CALLED_FROM
 from common.settings.load import Sources
 from common.settings.reference import PROGRAMS
+from common.settings.secret_files import PLACES
 from common.settings.setting import settings_of
 from deploy import PROJECT
 from deploy.host import interrupts
@@ -35,6 +37,12 @@ class AlreadyWatched(CannotStart):
     code = "monitor-running"
 
 
+class NoServiceSettings(CannotStart):
+    """A systemd service was started without its settings."""
+
+    code = sd_notify.NO_SETTINGS
+
+
 class ServerNotStarted(CannotStart):
     """The embedded server exited, or is not listening."""
 
@@ -50,10 +58,18 @@ def environment_for(found: Sources, *models: type) -> dict[str, str]:
     """
     given = {**os.environ, **found.texts()}
     ours = {one.variable for model in PROGRAMS.values() for one in settings_of(model)}
+    ours |= PLACES
     others = {name: text for name, text in given.items() if name not in ours}
     told = {**others, **found.handed_on(*models)}
-    foreign = (_OF_A_SERVER, *sd_notify.VARIABLES)
+    # Paths are handed on as whole ones.
+    foreign = (_OF_A_SERVER, *sd_notify.VARIABLES, CALLED_FROM)
     return {name: text for name, text in told.items() if not name.startswith(foreign)}
+
+
+def refuse_unset_service() -> None:
+    """Raises NoServiceSettings when systemd has started this without a library."""
+    if objection := sd_notify.settings_objection(os.environ, "CALIBRE_LIBRARY"):
+        raise NoServiceSettings(objection)
 
 
 @contextmanager

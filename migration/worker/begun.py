@@ -28,6 +28,9 @@ class Begun:
     library: Path | None
     state_dir: Path
     settings: Mapping[str, str] = field(default_factory=dict)
+    #: Whether the embedded server listens elsewhere than its ledger knows: once that is
+    #: proved to be the same server, the ledger follows.
+    moved: bool = False
 
 
 def is_about_one(given: argparse.Namespace) -> bool:
@@ -61,7 +64,11 @@ def find(
     library = values.library or (Path(place.library) if place.library else None)
     offline = given.undo is None and any(vars(given)[mode] for mode in _OFFLINE)
     settings = _server(place, values, found, offline=offline)
-    return Begun(library, place.state_dir, settings)
+    url = settings.get("server", "")
+    moved = url != place.server_url and embedded.moved(
+        place.state_dir / "bookshelf", place.server_url
+    )
+    return Begun(library, place.state_dir, settings, moved)
 
 
 def _place(

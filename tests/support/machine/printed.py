@@ -21,7 +21,6 @@ NO_COMMANDS = (
     "--- common/settings/worker.py",
     "--- bulk_migrate_calibre.py",
     "[Service]",
-    "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION=true",
     "scrape_configs:",
     "DROP INDEX CONCURRENTLY",
     "${XDG_STATE_HOME:-~/.local/state}/",
@@ -43,6 +42,9 @@ NOT_TRIED = {
     ".venv/bin/python bulk_migrate_calibre.py ~/Calibre --server http://nas:6006 "
     "--cluster": "tests/integration/cluster",
     "git clone ": "needs the network",
+    "cd /srv/mybookshelf2": "needs the network",
+    ".venv/bin/python -m deploy.cluster_certificates /etc/": "needs root: "
+    "tests/unit/deploy/test_cluster_certificates.py",
     **dict.fromkeys(
         (
             "cd /opt/calibre-migration",

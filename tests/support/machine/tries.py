@@ -12,6 +12,8 @@ from tests.support.machine.personkit import PATIENCE, Person
 from tests.support.migration.workerkit import wait_for
 
 NAS = "http://nas:6006"
+#: The same server under another name.
+RENAMED = "http://renamed:6006"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +123,15 @@ TRIES = (
     Try(f"{START} --server {NAS} --watch", "It stays", then=stops),
     Try(f"{START} --server {NAS} --watch --every 1h", "It stays", then=stops),
     Try(
+        "./start.sh ~/Calibre --server https://books.example --rebind",
+        "The monitor runs",
+        typed=f"./start.sh ~/Calibre --server {RENAMED} --rebind",
+        then=stops,
+    ),
+    Try(
         "./start.sh --library DIR --server URL",
         "The monitor runs",
-        typed=f"{START} --server {NAS}",
+        typed=f"{START} --server {RENAMED}",
         then=stops,
     ),
 )

@@ -28,6 +28,8 @@ ROOTS = {
 }
 #: Exceptions that no person meets, and why.
 INTERNAL = {
+    "Unusable": "becomes a line of WrongSetting",
+    "_Refused": "check_env runs without our packages; it says wrong-setting by hand",
     "AttachedElsewhere": "the lane takes the file for a duplicate",
     "AuditBroke": "the pass is closed as `not audited`",
     "BadPicture": "the embedded server shows no cover then, or says TaskError",
@@ -37,6 +39,7 @@ INTERNAL = {
     "NeedsRecovery": "the library is copied and recovered",
     "NotOurs": "`code_fixes` says it in full",
     "NotPassed": "FixRefused says its words",
+    "ReleaseMissing": "ScriptUnusable says its words",
     "Stopping": "ends a thread after a signal",
     "Unauthorized": "the client says LoginRefused, or logs in again",
     "_Overdue": "ResponseLost says its words",
