@@ -151,13 +151,20 @@ def _needs_pass(job: Job, mode: Mode) -> bool:
     reason to. A person at a terminal is told.
     """
     if running_workers(job.state_dir):
+        if job.rebind:
+            raise CannotStart(
+                f"workers are running on {job.state_dir}; ./stop.sh{job.option} ends "
+                "them, then --rebind"
+            )
         if job.adopt_library:
             raise CannotStart(
                 f"workers are running on {job.state_dir}; ./stop.sh{job.option} ends "
                 "them, then --adopt-library"
             )
         return False
-    known = (job.state_dir / LEDGER_NAME).exists() and not job.adopt_library
+    known = (job.state_dir / LEDGER_NAME).exists() and not (
+        job.adopt_library or job.rebind
+    )
     return not (job.watch and mode is Mode.FOREGROUND and known)
 
 

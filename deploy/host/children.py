@@ -8,6 +8,7 @@ from typing import IO
 
 from common import sd_notify
 from common.errors import CodedError
+from common.hints import CALLED_FROM
 from common.settings.load import Sources
 from common.settings.reference import PROGRAMS
 from common.settings.secret_files import PLACES
@@ -54,7 +55,8 @@ def environment_for(found: Sources, *models: type) -> dict[str, str]:
     ours |= PLACES
     others = {name: text for name, text in given.items() if name not in ours}
     told = {**others, **found.handed_on(*models)}
-    foreign = (_OF_A_SERVER, *sd_notify.VARIABLES)
+    # Paths are handed on as whole ones.
+    foreign = (_OF_A_SERVER, *sd_notify.VARIABLES, CALLED_FROM)
     return {name: text for name, text in told.items() if not name.startswith(foreign)}
 
 

@@ -31,8 +31,9 @@ def open_pass(job: Job) -> int:
 
     Prints what is wrong; returns the status of the worker that does it.
     """
-    adopt = ["--adopt-library"] if job.adopt_library else []
-    command = [*worker_command(job).opening_line(), *adopt]
+    wishes = {"--adopt-library": job.adopt_library, "--rebind": job.rebind}
+    wanted = [option for option, is_so in wishes.items() if is_so]
+    command = [*worker_command(job).opening_line(), *wanted]
     around = {"START_SECONDS": CHECK_SECONDS, **environment_of(job)}
     with (
         TemporaryFile() as errors,
