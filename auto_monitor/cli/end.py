@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from auto_monitor.act import final_report
 from auto_monitor.cli import end_surroundings, status
 from auto_monitor.cli.status import Status
 from auto_monitor.cli.trouble import troubles
 from auto_monitor.decide.end_page import End, Facts, end_page
 from migration.ledger import edits, failed, totals
 from migration.ledger.totals import Totals
+from migration.state_files import reports
 from migration.state_files.names import LEDGER_NAME
 
 #: Failed files that are named, for each reason.
@@ -77,7 +77,7 @@ def _works(value: Status) -> bool:
 
 def kept_report(state_dir: Path, pass_id: int) -> Path | None:
     """Returns the report of a pass that is kept in the state directory."""
-    path = final_report.folder_of(state_dir, pass_id) / final_report.PAGE
+    path = reports.folder_of(state_dir / reports.FOLDER, pass_id) / reports.PAGE
     return path if path.is_file() else None
 
 

@@ -6,13 +6,12 @@ from pathlib import Path
 
 from aiohttp import web
 
-from auto_monitor.act import final_report
 from auto_monitor.cli import end as ending
 from auto_monitor.decide.end_page import End
 from common.clock import utc_now
-from dashboard.report import kept
 from dashboard.web.board import BOARD
 from migration.ledger import totals
+from migration.state_files import reports
 
 #: A report has its style in itself, and nothing else; its links may be followed.
 _POLICY = (
@@ -25,12 +24,12 @@ async def end(request: web.Request) -> web.Response:
     """GET /api/end: the page about the end, null while anything works; the reports."""
     state_dir = request.app[BOARD].config.state_dir
     found = await asyncio.to_thread(_read, state_dir)
-    reports = await asyncio.to_thread(kept.kept, _folder(state_dir))
+    kept = await asyncio.to_thread(reports.kept, _folder(state_dir))
     return web.json_response(
         {
             "end": None if found is None else asdict(found),
             "reports": [
-                {"pass_id": one.pass_id, "at": one.at.isoformat()} for one in reports
+                {"pass_id": one.pass_id, "at": one.at.isoformat()} for one in kept
             ],
         }
     )
@@ -47,7 +46,7 @@ async def report(request: web.Request) -> web.StreamResponse:
     """GET /reports/<pass>: the report of a pass."""
     folder = _folder(request.app[BOARD].config.state_dir)
     number = int(request.match_info["pass_id"])
-    for one in await asyncio.to_thread(kept.kept, folder):
+    for one in await asyncio.to_thread(reports.kept, folder):
         if one.pass_id == number:
             return web.FileResponse(
                 one.page,
@@ -60,4 +59,4 @@ async def report(request: web.Request) -> web.StreamResponse:
 
 
 def _folder(state_dir: Path) -> Path:
-    return state_dir / final_report.FOLDER
+    return state_dir / reports.FOLDER
