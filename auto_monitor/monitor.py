@@ -72,9 +72,7 @@ class Monitor:
     def begin(self) -> bool:
         """Takes over from an earlier monitor; returns False when nothing is to watch."""
         now, file = self.parts.clock(), self.parts.state_file
-        left, warning = (file.read(), "") if self.settings.dry_run else file.load(now)
-        if warning:
-            self.say.warning("%s", warning)
+        left = self.memory.earlier(now, self.say.warning)
         found, watcher = self.totals(), self.parts.rounds.watcher
         is_open = found is not None and found.closed_at is None
         if not is_open and watcher is None:

@@ -30,8 +30,8 @@ from deploy.host.opening import (
     with_selection,
 )
 from deploy.host.options import read_job
+from deploy.host.script import place_script
 from migration.errors import ExitCode, Fatal
-from migration.state_files.names import LEDGER_NAME
 
 #: Seconds a worker is given to end.
 STOP_SECONDS = 10.0
@@ -93,6 +93,7 @@ def _run(job: Job, mode: Mode, console: Console, undo: ExitStack) -> int:
             f"a monitor is already running (pid {watching.pid}) on {job.state_dir}; "
             f"./stop.sh{job.option} ends it"
         )
+    place_script(job, console)
     job, mark, code = _with_pass(job, mode, console)
     if code:
         return code
@@ -162,9 +163,7 @@ def _needs_pass(job: Job, mode: Mode) -> bool:
                 "them, then --adopt-library"
             )
         return False
-    known = (job.state_dir / LEDGER_NAME).exists() and not (
-        job.adopt_library or job.rebind
-    )
+    known = job.has_ledger and not (job.adopt_library or job.rebind)
     return not (job.watch and mode is Mode.FOREGROUND and known)
 
 

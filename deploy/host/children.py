@@ -38,6 +38,12 @@ class AlreadyWatched(CannotStart):
     code = "monitor-running"
 
 
+class NoServiceSettings(CannotStart):
+    """A systemd service was started without its settings."""
+
+    code = sd_notify.NO_SETTINGS
+
+
 class ServerNotStarted(CannotStart):
     """The embedded server exited, or is not listening."""
 
@@ -59,6 +65,12 @@ def environment_for(found: Sources, *models: type) -> dict[str, str]:
     # Paths are handed on as whole ones.
     foreign = (_OF_A_SERVER, *sd_notify.VARIABLES, CALLED_FROM)
     return {name: text for name, text in told.items() if not name.startswith(foreign)}
+
+
+def refuse_unset_service() -> None:
+    """Raises NoServiceSettings when systemd has started this without a library."""
+    if objection := sd_notify.settings_objection(os.environ, "CALIBRE_LIBRARY"):
+        raise NoServiceSettings(objection)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from common.settings.setting import settings_of
 from common.settings.worker import WorkerSettings
 from deploy import PROJECT
 from deploy.host.children import environment_for
+from migration.state_files.names import LEDGER_NAME
 
 SCRIPT = PROJECT / "bulk_migrate_calibre.py"
 
@@ -50,6 +51,11 @@ class Job:
     def embedded(self) -> bool:
         """Whether the server is the embedded one."""
         return self.login_file is not None
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether the state directory has seen this library before."""
+        return (self.state_dir / LEDGER_NAME).exists()
 
     @property
     def option(self) -> str:

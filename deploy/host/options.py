@@ -16,7 +16,7 @@ from common.settings.programs import Capacity, StartSettings
 from common.settings.shared import Database, Engine, User
 from deploy import PROJECT
 from deploy.host import state
-from deploy.host.children import environment_for
+from deploy.host.children import environment_for, refuse_unset_service
 from deploy.host.command_line import (
     WATCHING,
     mode_of,
@@ -56,6 +56,7 @@ def read_job(
         demo = _demo(given, values, found, console, undo)
         return demo, Mode.DRY_RUN if given.dry_run else Mode.DEMO
     if values.library is None:
+        refuse_unset_service()
         parser.error("name your library: ./start.sh DIR (or try it with --demo)")
     mode = mode_of(given)
     # A setting of this machine, unlike the option, gives way to what is asked for now.

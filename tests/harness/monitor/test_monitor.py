@@ -828,3 +828,24 @@ def test_a_dry_run_touches_nothing() -> None:
     assert any(
         line.startswith("Would do: Restarting worker 2") for line in made.said.lines
     )
+
+
+def test_a_code_fix_of_an_earlier_version_is_told_once() -> None:
+    """An alert; the next monitor only shows it, until the file is gone; another one is
+    told again."""
+    made = begun()
+    made.script.kept = ["worker.py.aaa.before-update"]
+    made.rounds(3)
+    (told,) = made.alerts.told
+    assert "monitor.py --apply worker.py.aaa.before-update tries it" in told
+    assert made.monitor.memory.state.changed_script == told
+    made.new_monitor().begin()
+    made.rounds(2)
+    assert made.alerts.told == [told]
+    made.script.kept.append("worker.py.bbb.before-update")
+    made.rounds(2)
+    assert len(made.alerts.told) == 2
+    made.script.kept = []
+    made.rounds(2)
+    assert made.monitor.memory.state.changed_script == ""
+    assert len(made.alerts.told) == 2

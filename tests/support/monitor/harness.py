@@ -512,6 +512,11 @@ class FakeScript:
         return Path(candidate.name)
 
     advice: str = "monitor.py --diff shows it"
+    kept: list[str] = field(default_factory=list)
+
+    def given_way(self) -> list[str]:
+        """As set."""
+        return list(self.kept)
 
     def promote(self, candidate: Candidate) -> None:
         """As the real one: repeatable, and never over somebody else's."""
